@@ -1,0 +1,60 @@
+"""Decoding loops for one sequence. The slow one is the oracle of the whole course."""
+
+import operator
+import reprlib
+
+import torch
+
+from ..errors import ParameterError
+from ..kvcache import Recompute
+from .sampling import SamplingParams, sample, seeded_generator
+
+
+@torch.inference_mode()
+def generate_naive(model, token_ids, params=SamplingParams()):
+    """New token ids for one prompt, computing the whole sequence again for each of them.
+
+    token_ids: the prompt, a list of ints. Returns the list of new ids; the token that stopped
+    the text is the last of them, as in vLLM. Raises ParameterError for a prompt that is empty,
+    holds an id outside the vocabulary, or leaves no room for max_tokens in the context.
+    """
+    ids = check_prompt(model.config, token_ids, params.max_tokens)
+    start, stop = len(ids), stop_ids(model.config, params)
+    generator = seeded_generator(params, model.device)
+    while len(ids) - start < params.max_tokens:
+        tokens = torch.tensor(ids, device=model.device)
+        positions = torch.arange(len(ids), device=model.device)
+        last = torch.tensor([len(ids) - 1], device=model.device)
+        logits = model(tokens, positions, Recompute(), logits_for=last)
+        ids.append(sample(logits[0], params, generator))
+        if ids[-1] in stop:
+            break
+    return ids[start:]
+
+
+def check_prompt(config, token_ids, max_tokens):
+    """The prompt as a list of its own, or a ParameterError that says what is wrong with it."""
+    try:
+        ids = [operator.index(i) for i in token_ids]
+    except TypeError:
+        raise ParameterError(f"The prompt is {reprlib.repr(token_ids)}, but the model reads a flat list of token ids. "
+                             f"Pass tokenizer.encode(text).") from None
+    if not ids:
+        raise ParameterError("The prompt is empty, so there is nothing to continue. Pass at least one token id; "
+                             "tokenizer.encode(\"\") gives the start token alone.")
+    outside = [i for i in ids if not 0 <= i < config.vocab_size]
+    if outside:
+        raise ParameterError(f"Token id {outside[0]} is outside the vocabulary of {config.vocab_size}. "
+                             f"Was the text encoded with another model's tokenizer?")
+    if len(ids) + max_tokens > config.context:
+        raise ParameterError(
+            f"{len(ids)} prompt tokens and max_tokens={max_tokens} need {len(ids) + max_tokens} positions; the "
+            f"model's context is {config.context}. Lower max_tokens to {max(0, config.context - len(ids))} or "
+            f"shorten the prompt.")
+    return ids
+
+
+def stop_ids(config, params):
+    """The ids that end the text: the model's own, unless ignored, and the caller's."""
+    own = () if params.ignore_eos else config.eos_token_ids
+    return {*own, *params.stop_token_ids}

@@ -1,0 +1,123 @@
+"""From one row of logits to one token."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import ParameterError
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are chosen, and when to stop. The names are vLLM's."""
+
+    temperature: float = 0.0
+    """0 takes the likeliest token always (greedy); 1 samples as the model says; above 1 is wilder."""
+    top_k: int | None = None
+    """Only the k likeliest tokens may be drawn. None: all."""
+    top_p: float = 1.0
+    """Only the fewest likeliest tokens that reach this probability together may be drawn. 1: all."""
+    max_tokens: int = 128
+    """Stop after so many new tokens."""
+    stop_token_ids: tuple[int, ...] = ()
+    """Stop after any of these, besides the model's own end token."""
+    ignore_eos: bool = False
+    """Go on past the model's end token (to measure a fixed length)."""
+    seed: int | None = None
+    """The same seed, prompt and parameters give the same tokens. None: different every time."""
+
+    def __post_init__(self):
+        if isinstance(self.stop_token_ids, str) or not isinstance(self.stop_token_ids, Iterable):
+            _refuse("stop_token_ids", self.stop_token_ids, "it holds any number of token ids",
+                    "token ids in brackets, such as (tokenizer.eos_token_id,)")
+        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+        t, p, k = self.temperature, self.top_p, self.top_k
+        if not _is_number(t) or t < 0:
+            _refuse("temperature", t, "it divides the logits, so it must be a finite number of at least 0",
+                    "0 for greedy, or about 0.8 for lively text")
+        if k is not None and (not _is_count(k) or k < 1):
+            _refuse("top_k", k, "at least one token must stay to be drawn", "None for all tokens, or 1 and more")
+        if not _is_number(p) or not 0 < p <= 1:
+            _refuse("top_p", p, "it is a share of probability, above 0 and at most 1", "1.0 for all tokens, or 0.9")
+        if not _is_count(self.max_tokens) or self.max_tokens < 0:
+            _refuse("max_tokens", self.max_tokens, "it counts new tokens", "a whole number such as 128")
+        if self.seed is not None and not (_is_count(self.seed) and 0 <= self.seed < 2**63):
+            _refuse("seed", self.seed, "it starts a generator of random numbers and has at most 63 bits",
+                    "None, or a whole number such as 0")
+        if not isinstance(self.ignore_eos, bool):
+            _refuse("ignore_eos", self.ignore_eos, "it is a yes or a no", "True or False")
+        for i in self.stop_token_ids:
+            if not _is_count(i) or i < 0:
+                _refuse("stop_token_ids", self.stop_token_ids, f"{i!r} is not a token id",
+                        "token ids, such as (tokenizer.eos_token_id,)")
+
+
+def _is_number(x):
+    return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
+
+
+def _is_count(x):
+    return isinstance(x, int) and not isinstance(x, bool)
+
+
+def _refuse(name, value, why, instead):
+    raise ParameterError(f"{name} is {value!r}, but {why}. Try {instead}.")
+
+
+def distribution(logits, params):
+    """The probabilities that the next token is drawn from.
+
+    logits: [vocab_size] or [rows, vocab_size], any float dtype. Returns float32 of the same shape;
+    every row sums to 1, and a token that was cut has exactly 0. In this order, as in vLLM:
+    temperature, top-k, top-p. Equal logits at the edge of top-k go by the lower id, so that
+    exactly k stay. The token that crosses top_p stays. temperature 0 puts 1 on the likeliest
+    token, the lowest id among equals.
+    """
+    logits = logits.float()
+    if params.temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, first_largest(logits)[..., None], 1.0)
+    # Subtracting the largest first keeps a tiny temperature from overflowing, and one that is too
+    # small for float32 would be 0 there: 0 / 0.
+    temperature = max(params.temperature, torch.finfo(torch.float32).tiny)
+    scaled = (logits - logits.max(-1, keepdim=True).values) / temperature
+    ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
+    if params.top_k is not None:
+        ordered[..., params.top_k:] = -math.inf
+    probs = ordered.softmax(-1)
+    if params.top_p < 1:
+        # A sum of what stands before, not cumsum - probs: that could round to below a top_p it has reached.
+        reached_before = F.pad(probs.cumsum(-1)[..., :-1], (1, 0))
+        probs = probs.masked_fill(reached_before >= params.top_p, 0.0)
+        probs = probs / probs.sum(-1, keepdim=True)
+    return torch.zeros_like(probs).scatter_(-1, order, probs)
+
+
+def sample(logits, params, generator=None):
+    """Draws the next token id, or one for each row.
+
+    logits: [vocab_size] -> int, or [rows, vocab_size] -> int64 [rows].
+    generator: the torch.Generator to draw from; without one, torch's own.
+    """
+    if params.temperature == 0:
+        ids = first_largest(logits)
+    else:
+        ids = torch.multinomial(distribution(logits, params), 1, generator=generator)[..., 0]
+    return int(ids) if ids.ndim == 0 else ids
+
+
+def first_largest(logits):
+    """argmax that is the lowest id among equals, on every device."""
+    return (logits == logits.max(-1, keepdim=True).values).to(torch.uint8).argmax(-1)
+
+
+def seeded_generator(params, device):
+    """The generator that belongs to these parameters: seeded if they name a seed."""
+    generator = torch.Generator(device=device)
+    if params.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(params.seed)
+    return generator

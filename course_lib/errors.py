@@ -1,0 +1,13 @@
+"""The errors a learner can meet. Each message names the fact, what it means, and the next step."""
+
+
+class CourseError(Exception):
+    """Base of every error that a user of the course can cause."""
+
+
+class ModelError(CourseError):
+    """A model folder, hub id, configuration or weight file that cannot be used."""
+
+
+class ParameterError(CourseError, ValueError):
+    """An argument with a value that makes no sense; says which values do."""

@@ -1,0 +1,21 @@
+"""No cache at all: lesson 01, and the oracle of every lesson after it."""
+
+import torch.nn.functional as F
+
+
+class Recompute:
+    """Keeps nothing from one step to the next, so the whole sequence must come in every time.
+
+    It is slow and obviously right. Every cache that follows is held to its tokens.
+    """
+
+    def attend(self, layer, q, k, v):
+        """Causal attention of one whole sequence on itself.
+
+        q: [num_tokens, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim], all
+        tokens from position 0 on. Query heads share key/value heads in groups (arXiv 2305.13245).
+        Returns [num_tokens, num_heads, head_dim].
+        """
+        q, k, v = (x.transpose(0, 1) for x in (q, k, v))  # heads first, as torch wants them
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[0] != k.shape[0])
+        return out.transpose(0, 1)

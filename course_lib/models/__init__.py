@@ -1,0 +1,8 @@
+"""The model: what it is made of, how its weights are read, how its text becomes tokens."""
+
+from .config import ModelConfig, RopeScaling
+from .tokenizer import Tokenizer, load_tokenizer
+from .transformer import Transformer
+from .weights import load_model
+
+__all__ = ["ModelConfig", "RopeScaling", "Tokenizer", "Transformer", "load_model", "load_tokenizer"]

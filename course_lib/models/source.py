@@ -1,0 +1,95 @@
+"""Where a model's files are: bundled with the course, a folder, or the Hugging Face hub."""
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+
+from ..errors import ModelError
+
+BUNDLED = {"tale": "tale", "tale-draft": "tale_draft"}  # name -> folder beside this file
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TEXT_FILES = ["*.json", "tokenizer.model"]
+
+
+def find_folder(name, *, weights=True):
+    """The folder with the files of a model, downloaded first where that is needed.
+
+    name: a bundled name, a folder in Hugging Face format, or a hub id "owner/name".
+    weights: False leaves the weights of a hub id undownloaded (for the tokenizer alone).
+    Raises ModelError where there is no such name, folder or repository.
+    """
+    if isinstance(name, str) and name in BUNDLED:
+        return _bundled(name)
+    if not isinstance(name, (str, os.PathLike)) or not str(name):
+        raise ModelError(f"{name!r} does not name a model. Pass {_bundled_names()}, a folder, or a hub id "
+                         f"\"owner/name\".")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ModelError(f"{path} is a file, but a model is a folder: its shape and its tokenizer stand beside "
+                         f"its weights. Pass the folder, {str(path.parent)!r}.")
+    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+        return _download(name, weights)
+    near = difflib.get_close_matches(str(name), BUNDLED, n=1, cutoff=0.5)
+    raise ModelError(f"There is no model {str(name)!r}: it is neither a bundled name ({_bundled_names()}), nor a "
+                     f"folder here, nor a hub id \"owner/name\". "
+                     + (f"Did you mean {near[0]!r}?" if near else "Check the spelling, or give the whole path."))
+
+
+def read_json(path):
+    """The object in a JSON file, as a dictionary; raises ModelError where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:  # bad JSON, or bytes that are not UTF-8
+        raise ModelError(f"{path} is not valid JSON ({problem}), so the model cannot be read. Fetch the file "
+                         f"again, or correct it.") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} holds a {type(value).__name__}, but its settings have names, so an object "
+                         f"{{…}} was expected. Fetch the file again.")
+    return value
+
+
+def _bundled_names():
+    return " or ".join(map(repr, BUNDLED))
+
+
+def _bundled(name):
+    folder = Path(__file__).parent / BUNDLED[name]
+    if not folder.is_dir():
+        raise ModelError(f"The bundled model {name!r} is missing from this installation: there is no folder "
+                         f"{folder}. Install the course again, or make the model as course_lib/models/training "
+                         f"describes.")
+    return folder
+
+
+def _download(name, weights):
+    # Imported here: only a hub id needs it, and it takes half a second.
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    # Some repositories hold the same weights three times over; these are the ones that we read.
+    wanted = [*_TEXT_FILES, "model*.safetensors"] if weights else _TEXT_FILES
+    alone = f"There is no folder {name!r} here, so it was taken for a model on the Hugging Face hub"
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
+    except errors.GatedRepoError:
+        raise ModelError(f"{name!r} is gated: its owner gives it only to accounts that accepted its licence. "
+                         f"Accept it on the model's page of the hub, then run `hf auth login`.") from None
+    except errors.RepositoryNotFoundError:
+        raise ModelError(f"{alone}; there is none of this name, or it is private. Check the spelling, or run "
+                         f"`hf auth login`. {_bundled_names()} need no download.") from None
+    except errors.HFValidationError as problem:
+        raise ModelError(f"{alone}, but the hub allows no such name ({problem}). Check the spelling.") from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        raise ModelError(f"{alone}; the hub cannot be reached, and no earlier download of it is on this machine. "
+                         f"Check the network (and that HF_HUB_OFFLINE is unset), or use {_bundled_names()}, which "
+                         f"need no download.") from None
+    except Exception as problem:  # the client has changed its HTTP library, and their errors share no base
+        # Its own message can be a page long; the first line says what happened.
+        reason = ": ".join([type(problem).__name__, *str(problem).strip().splitlines()[:1]])
+        raise ModelError(f"{alone}, but the download failed ({reason}). Try again, free disk space if that is "
+                         f"what it says, or use {_bundled_names()}, which need no download.") from None

@@ -1,0 +1,184 @@
+"""A decoder-only transformer on a flat list of tokens, with one door for attention.
+
+The model never changes through the course. It computes queries, keys and values, and hands
+them to the cache:
+
+    cache.attend(layer, q, k, v) -> out
+
+What happens behind that door (nothing kept, everything kept, pages, kernels) is what the
+lessons are about. There is no batch dimension and no padding: the tokens of all sequences of
+a step stand one after the other, and the cache knows which is whose.
+
+Source: Llama (arXiv 2302.13971), Llama 3 (2407.21783), Mistral (2310.06825),
+Qwen2 (2407.10671), Qwen3 (2505.09388).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import ParameterError
+
+
+class Transformer(nn.Module):
+    """Llama, Mistral, Qwen2 or Qwen3, by its ModelConfig.
+
+    Parameter names are those of Hugging Face checkpoints, so that a state dict fits as it is.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.model = Body(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def forward(self, token_ids, positions, cache, logits_for=None):
+        """Logits for the next token, one row for each token that was asked for.
+
+        token_ids:  int64 [num_tokens], the tokens of all sequences, one after the other
+        positions:  int64 [num_tokens], where each stands in its own sequence (0 is the first)
+        cache:      has attend(layer, q, k, v) -> out; q, out: [num_tokens, num_heads, head_dim],
+                    k, v: [num_tokens, num_kv_heads, head_dim]
+        logits_for: int64 [num_rows], the rows wanted (default: all). The last row of a prompt
+                    is enough to go on, and the vocabulary makes the others expensive.
+        returns     float32 [num_rows, vocab_size]
+        """
+        config = self.config
+        if token_ids.ndim != 1 or token_ids.shape != positions.shape:
+            raise ParameterError(
+                f"token_ids has shape {list(token_ids.shape)} and positions {list(positions.shape)}; both must "
+                f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension.")
+        hidden = self.model.embed_tokens(token_ids)
+        cos, sin = rotary_angles(positions, config)
+        cos, sin = cos.to(hidden.dtype), sin.to(hidden.dtype)
+        for index, layer in enumerate(self.model.layers):
+            hidden = layer(hidden, cos, sin, cache, index)
+        if logits_for is not None:
+            hidden = hidden[logits_for]
+        return self.lm_head(self.model.norm(hidden)).float()
+
+    @property
+    def device(self):
+        return self.lm_head.weight.device
+
+    @property
+    def dtype(self):
+        return self.lm_head.weight.dtype
+
+    def __repr__(self):
+        c = self.config
+        return (f"Transformer({c.family}, {c.num_parameters / 1e6:.1f}M parameters, {c.num_layers} layers, "
+                f"{c.num_heads} query heads over {c.num_kv_heads} key/value heads of {c.head_dim}, "
+                f"vocabulary {c.vocab_size}, context {c.context})")
+
+
+class Body(nn.Module):
+    """Embedding, layers and last norm: the part that checkpoints call `model`."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Layer(nn.Module):
+    """Attention, then the feed-forward network, each on a normalised copy and added back."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = FeedForward(config)
+
+    def forward(self, hidden, cos, sin, cache, index):
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos, sin, cache, index)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+
+class Attention(nn.Module):
+    """Projections and rotation; the attention itself is the cache's."""
+
+    def __init__(self, config):
+        super().__init__()
+        c, bias = config, config.attention_bias
+        self.head_dim = c.head_dim
+        self.q_proj = nn.Linear(c.hidden_size, c.num_heads * c.head_dim, bias=bias)
+        self.k_proj = nn.Linear(c.hidden_size, c.num_kv_heads * c.head_dim, bias=bias)
+        self.v_proj = nn.Linear(c.hidden_size, c.num_kv_heads * c.head_dim, bias=bias)
+        self.o_proj = nn.Linear(c.num_heads * c.head_dim, c.hidden_size, bias=c.output_bias)
+        if c.qk_norm:
+            self.q_norm = RMSNorm(c.head_dim, c.rms_norm_eps)
+            self.k_norm = RMSNorm(c.head_dim, c.rms_norm_eps)
+
+    def forward(self, hidden, cos, sin, cache, index):
+        q = self.q_proj(hidden).unflatten(-1, (-1, self.head_dim))
+        k = self.k_proj(hidden).unflatten(-1, (-1, self.head_dim))
+        v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim))
+        if hasattr(self, "q_norm"):
+            q, k = self.q_norm(q), self.k_norm(k)
+        out = cache.attend(index, rotate(q, cos, sin), rotate(k, cos, sin), v)
+        return self.o_proj(out.flatten(-2))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: one projection opens the gate for another (arXiv 2002.05202)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, hidden):
+        return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+
+
+class RMSNorm(nn.Module):
+    """Divides by the root of the mean square, in float32 (arXiv 1910.07467)."""
+
+    def __init__(self, size, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x):
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(x.dtype)
+
+
+def rotary_angles(positions, config):
+    """RoPE's cosines and sines, float32 [num_tokens, 1, head_dim] (arXiv 2104.09864).
+
+    Pair i of a head turns by position * theta ** (-2i / head_dim): the first pairs turn fast and
+    tell neighbours apart, the last turn slowly and tell chapters apart.
+    """
+    pairs = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32)
+    # 1 / theta ** x as in the reference code, not theta ** -x: the two differ in the last bit, and
+    # across 100,000 tokens that bit can be a hundredth of a radian.
+    turns = 1.0 / config.rope_theta ** (pairs / config.head_dim)
+    if config.rope_scaling:
+        turns = slow_down(turns, config.rope_scaling)
+    angles = positions.float()[:, None] * turns
+    angles = torch.cat([angles, angles], -1)[:, None, :]
+    return angles.cos(), angles.sin()
+
+
+def slow_down(turns, scaling):
+    """Llama 3's rule for a longer context; see RopeScaling."""
+    wavelength = 2 * math.pi / turns
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    keep = ((scaling.original_context / wavelength - low) / (high - low)).clamp(0, 1)
+    return keep * turns + (1 - keep) * turns / scaling.factor
+
+
+def rotate(x, cos, sin):
+    """Turns the pairs (i, i + head_dim / 2) of every head. x: [num_tokens, heads, head_dim]."""
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat([-second, first], -1) * sin

@@ -1,0 +1,214 @@
+"""From the files of a Hugging Face folder to a Transformer that runs."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..device import default_device, default_dtype
+from ..errors import ModelError, ParameterError
+from .config import ModelConfig
+from .source import find_folder, read_json
+from .tokenizer import load_tokenizer
+from .transformer import Transformer
+
+EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
+# Tables that older checkpoints carry and every implementation computes for itself.
+_HARMLESS = re.compile(r".*rotary_emb\.(inv_freq|cos_cached|sin_cached)|.*\.masked_bias|.*self_attn\.bias")
+_PICKLES = ("pytorch_model*.bin", "consolidated*.pt*", "*.pth")
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """One tensor in a file, before its numbers are read."""
+
+    file: Path
+    name: str
+    shape: list
+    dtype: str
+
+
+def load_model(name="tale", *, device=None, dtype=None):
+    """A model and its tokenizer, ready to generate: (Transformer, Tokenizer).
+
+    name: "tale" or "tale-draft" (bundled), a folder in Hugging Face format, or a hub id "owner/name".
+    device: default the GPU where there is one, else the CPU.
+    dtype: of the weights; default float32 on a CPU, bfloat16 on a GPU that has it, else float16.
+    Raises ModelError for a model that cannot be found, read or run; ParameterError for a device or
+    dtype that makes no sense.
+    """
+    device = _device(device)
+    dtype = _dtype(dtype, device)
+    folder = find_folder(name)
+    config = read_config(folder)
+    tokenizer = load_tokenizer(folder)
+    if not config.eos_token_ids and tokenizer.eos_token_id is not None:
+        config = dataclasses.replace(config, eos_token_ids=(tokenizer.eos_token_id,))
+    return load_transformer(folder, config, device, dtype), tokenizer
+
+
+def read_config(folder):
+    """The ModelConfig of a folder. The end tokens of generation_config.json count too: Llama 3 has several."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} has no config.json, so the shape of its model is unknown. Pass the folder that "
+                         f"holds config.json and the weights side by side.")
+    config = ModelConfig.from_hf(read_json(path), str(path))
+    more = folder / "generation_config.json"
+    ends = read_json(more).get("eos_token_id") if more.is_file() else None
+    ends = ends if isinstance(ends, list) else [ends]
+    together = dict.fromkeys([*config.eos_token_ids, *(i for i in ends if i is not None)])
+    return dataclasses.replace(config, eos_token_ids=tuple(together))
+
+
+def load_transformer(folder, config, device, dtype):
+    """The Transformer of a folder, in eval mode and without gradients.
+
+    Every name and shape is checked before the first number is read. The model is built without
+    memory (device "meta") and takes over one tensor after the other, so that no more than one
+    exists twice.
+    """
+    stored = _stored_tensors(folder)
+    with torch.device("meta"):
+        model = Transformer(config)
+    expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied table appears once
+    _check(stored, expected, config, folder)
+    tensors = {}
+    for file in sorted({stored[name].file for name in expected}):
+        with safe_open(file, framework="pt") as opened:
+            for name in expected:
+                if stored[name].file == file:
+                    # A copy of its own: a tensor still mapped to the file would change, or crash, with it.
+                    tensors[name] = opened.get_tensor(stored[name].name).to(device, dtype, copy=True)
+    model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
+    if config.tie_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    return model.eval().requires_grad_(False)
+
+
+def _stored_tensors(folder):
+    """Stored by tensor name, for all weights of a folder; a tied table goes by the embedding's name."""
+    stored = {}
+    for file in _weight_files(folder):
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():
+                    part = opened.get_slice(name)
+                    stored[name] = Stored(file, name, part.get_shape(), part.get_dtype())
+        except (SafetensorError, OSError) as problem:
+            if _starts_with(file, b"version https://git-lfs"):
+                raise ModelError(f"{file} is a Git LFS pointer: a line of text in the place of the weights. Run "
+                                 f"`git lfs pull` in the folder.") from None
+            raise ModelError(f"{file} is damaged or was cut short ({problem}). Fetch or save the file "
+                             f"again.") from None
+    return stored
+
+
+def _weight_files(folder):
+    """The safetensors files of a folder: the single one, or the shards that its index names."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise ModelError(f"{index} has no \"weight_map\", so it names no shards. Fetch the folder again.")
+        files = [folder / str(name) for name in sorted(set(shards.values()))]
+        missing = [f.name for f in files if not f.is_file()]
+        if missing:
+            raise ModelError(f"{len(missing)} of the {len(files)} shards that {index.name} names are missing in "
+                             f"{folder}: {_some(missing)}. Without them the model has holes: fetch them.")
+        return files
+    pickles = sorted(f.name for pattern in _PICKLES for f in folder.glob(pattern))
+    if pickles:
+        raise ModelError(
+            f"{folder} holds its weights only as pickle ({_some(pickles)}), which is not opened here: reading a "
+            f"pickle runs whatever code is inside. If you trust where it comes from, convert it once: "
+            f"transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder), "
+            f"which writes model.safetensors.")
+    other = sorted(f.name for f in folder.glob("*.safetensors"))
+    raise ModelError(f"{folder} has no model.safetensors and no model.safetensors.index.json"
+                     + (f" (only {_some(other)})" if other else "") + ", so there are no weights to read. Fetch "
+                     "them, or choose a repository that offers safetensors.")
+
+
+def _check(stored, expected, config, folder):
+    """Refuses tensors that are missing, unexpected, misshapen or no plain floats; settles a tied table.
+
+    A file may hold a tied table under either name, or under both: then both must be the same.
+    """
+    if config.tie_embeddings and OUTPUT in stored:
+        if EMBEDDING in stored and not _same(stored[EMBEDDING], stored[OUTPUT]):
+            raise ModelError(f"config.json in {folder} says that {EMBEDDING} and {OUTPUT} are one table "
+                             f"(tie_word_embeddings), but the file holds two different ones. Set "
+                             f"\"tie_word_embeddings\" to false, or fetch the folder again.")
+        output = stored.pop(OUTPUT)
+        stored.setdefault(EMBEDDING, output)
+    missing = [name for name in expected if name not in stored]
+    if missing:
+        raise ModelError(f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. "
+                         f"The weights belong to another config.json, or a download stopped early: fetch both again.")
+    unexpected = [name for name in stored if name not in expected and not _HARMLESS.fullmatch(name)]
+    if unexpected:
+        raise ModelError(f"{folder} holds {_count(unexpected, 'tensor')} that its config.json has no place for: "
+                         f"{_some(unexpected)}. Leaving them out would change the output. Choose a checkpoint of a "
+                         f"plain {config.family} model.")
+    for name, shape in expected.items():
+        if stored[name].shape != shape:
+            raise ModelError(f"{name} in {folder} has shape {stored[name].shape}; its config.json asks for {shape}. "
+                             f"The two files belong to different models: fetch both again.")
+        if stored[name].dtype not in _FLOATS:
+            raise ModelError(f"{name} in {folder} is stored as {stored[name].dtype}, a quantised form that needs "
+                             f"more than the numbers to be read. Choose the unquantised checkpoint.")
+
+
+def _same(one, other):
+    return one.shape == other.shape and torch.equal(_read(one), _read(other))
+
+
+def _read(stored):
+    with safe_open(stored.file, framework="pt") as opened:
+        return opened.get_tensor(stored.name)
+
+
+def _starts_with(file, text):
+    with file.open("rb") as opened:
+        return opened.read(len(text)) == text
+
+
+def _device(device):
+    if device is None:
+        return default_device()
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ParameterError(f"device is {device!r}, which torch does not know. Try \"cpu\", \"cuda\", or None to "
+                             f"let the course choose.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ParameterError(f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave device away "
+                             f"to run on the CPU, or see what `course doctor` says about the driver.")
+    return device
+
+
+def _dtype(dtype, device):
+    if dtype is None:
+        return default_dtype(device)
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+    chosen = known.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if chosen not in known.values():
+        raise ParameterError(f"dtype is {dtype!r}, but weights are plain floating-point numbers. Try one of "
+                             f"{', '.join('torch.' + n for n in known)}, or None to let the course choose.")
+    return chosen
+
+
+def _count(names, what):
+    return f"{len(names)} {what}{'s' * (len(names) != 1)}"
+
+
+def _some(names, shown=3):
+    """The first few names, and how many more there are."""
+    more = f", and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
