@@ -1,0 +1,162 @@
+"""What the bundled models can do, measured on tales they were not trained on.
+
+    python -m course_lib.models.training.evaluate [tale | tale-draft | a folder]
+
+Three questions: does the model still know a fact that was told so many tokens ago, does it write
+tales that its grammar accepts and that are not copies, and does the draft choose as the target does.
+"""
+
+import hashlib
+import json
+
+import torch
+import torch.nn.functional as F
+import typer
+
+from ...decoding import SamplingParams, sample
+from .data import BOS_ID, EOS_ID, HELD_OUT, TALES_A_POOL, answer_tokens
+from .tales import check_tale, make_tale
+from .train import RECIPE, logits_of
+
+DISTANCES = ((0, 512), (512, 1536))  # tokens between the start of the fact and the answer
+HELD_OUT_TALES = 400
+LONG_TALES = 150
+STORIES = 400
+
+
+@torch.inference_mode()
+def evaluate(model, tokenizer, target=None, stories=STORIES):
+    """Results as a dictionary of counts and shares; see the module's text.
+
+    model: a Transformer in float32; tokenizer: a `tokenizers.Tokenizer`; target: the model whose
+    top choice the draft should share, or None.
+    """
+    results = {"recall": recall(model, tokenizer)}
+    if target is None:
+        results["stories"] = well_formed(model, tokenizer, stories)
+    else:
+        results["agreement"] = agreement(model, target, tokenizer)
+    return results
+
+
+def held_out(chapters=None, count=HELD_OUT_TALES, first=HELD_OUT):
+    return (make_tale(seed, chapters=chapters) for seed in range(first, first + count))
+
+
+def recall(model, tokenizer):
+    """Share of questions whose every answer token, and the one that ends it, is the top choice.
+
+    The true answer stands before each of its tokens, so this is exactly what greedy decoding gives.
+    """
+    right, asked = [0] * len(DISTANCES), [0] * len(DISTANCES)
+    tales = [*held_out(), *held_out(8, LONG_TALES, HELD_OUT + 100_000)]
+    for tale in tales:
+        encoding = tokenizer.encode(tale.text)
+        top = top_choices(model, encoding.ids)
+        for question in tale.questions:
+            tokens = answer_tokens(encoding, question)
+            fact = next(i for i, (_, end) in enumerate(encoding.offsets) if end > question.fact_start)
+            distance = tokens[0] - fact
+            for row, (above, up_to) in enumerate(DISTANCES):
+                if above < distance <= up_to:
+                    asked[row] += 1
+                    right[row] += all(top[i - 1] == encoding.ids[i] for i in tokens)
+    return {f"up to {up_to} tokens back": dict(right=r, asked=a, share=round(r / max(a, 1), 4))
+            for (_, up_to), r, a in zip(DISTANCES, right, asked)}
+
+
+def top_choices(model, ids):
+    inputs = torch.tensor([ids], device=model.device)
+    return logits_of(model, inputs).argmax(-1).tolist()
+
+
+def agreement(draft, target, tokenizer):
+    """Share of tokens of held-out tales at which both models have the same top choice."""
+    same = total = 0
+    for tale in held_out(count=200):
+        ids = tokenizer.encode(tale.text).ids
+        ours, theirs = top_choices(draft, ids), top_choices(target, ids)
+        same += sum(a == b for a, b in zip(ours, theirs))
+        total += len(ids)
+    return dict(same=same, tokens=total, share=round(same / total, 4))
+
+
+def well_formed(model, tokenizer, count, temperature=0.8, seed=0):
+    """Stories drawn from nothing but the start token: how many follow the grammar, how many are copies."""
+    training = fingerprints()
+    good, copies, problems, lengths = 0, 0, [], []
+    for ids in tell(model, count, temperature, seed):
+        text = tokenizer.decode(ids)
+        verdict = check_tale(text)
+        copied = fingerprint(text) in training
+        good += verdict.ok and not copied
+        copies += copied
+        lengths.append(len(ids))
+        if not verdict.ok:
+            problems.append(verdict.problem)
+    return dict(temperature=temperature, told=count, well_formed_and_new=good, copies=copies,
+                share=round(good / count, 4), longest=max(lengths), first_problems=problems[:5])
+
+
+def fingerprint(text):
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def fingerprints():
+    """Of every tale that `tale` was trained on."""
+    recipe = RECIPE["tale"]
+    edge = recipe["short_pools"] * TALES_A_POOL
+    return {fingerprint(make_tale(seed, chapters=1 if seed < edge else None).text)
+            for seed in range(recipe["pools"] * TALES_A_POOL)}
+
+
+def tell(model, count, temperature=0.8, seed=0, rows=64):
+    """Token ids of `count` stories, many at a time: all start at position 0 and walk in step."""
+    generator = torch.Generator(model.device).manual_seed(seed)
+    params = SamplingParams(temperature=temperature)
+    for first in range(0, count, rows):
+        n = min(rows, count - first)
+        cache = InStep(model.config, n, model)
+        told, alive = [[] for _ in range(n)], torch.ones(n, dtype=torch.bool)
+        tokens = torch.full((n,), BOS_ID, device=model.device)
+        for position in range(model.config.context - 1):
+            cache.position = position
+            logits = model(tokens, torch.full_like(tokens, position), cache)
+            tokens = sample(logits, params, generator)
+            for row, token in enumerate(tokens.tolist()):
+                if alive[row] and token != EOS_ID:
+                    told[row].append(token)
+                else:
+                    alive[row] = False
+            if not alive.any():
+                break
+        yield from told
+
+
+class InStep:
+    """The cache of `tell`: every row has the same length. k, v: [layers, rows, kv_heads, context, head_dim]."""
+
+    def __init__(self, config, rows, model):
+        shape = (config.num_layers, rows, config.num_kv_heads, config.context, config.head_dim)
+        self.k = torch.zeros(shape, device=model.device, dtype=model.dtype)
+        self.v = torch.zeros_like(self.k)
+        self.position = 0
+
+    def attend(self, layer, q, k, v):
+        self.k[layer, :, :, self.position], self.v[layer, :, :, self.position] = k, v
+        keys, values = self.k[layer, :, :, :self.position + 1], self.v[layer, :, :, :self.position + 1]
+        rows, heads, size = q.shape
+        grouped = q.view(rows, keys.shape[1], -1, size)  # the query heads of a group stand as rows of one product
+        return F.scaled_dot_product_attention(grouped, keys, values).reshape(rows, heads, size)
+
+
+def main(name: str = typer.Argument("tale"), stories: int = STORIES):
+    """Prints the results of a bundled model, or of a model folder, as JSON."""
+    from .. import load_model
+    model, tokenizer = load_model(name)
+    target = load_model("tale")[0] if name == "tale-draft" else None
+    print(json.dumps(evaluate(model, tokenizer.backend, target, stories), indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)
