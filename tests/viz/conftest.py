@@ -1,0 +1,87 @@
+"""Data for the views, and a bare page opened in a real headless Chromium."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from course_lib.viz import bare_page, next_token_probabilities, recomputation_triangle
+
+WORDS = ["<bos>", " In", " a", " quiet", " harbour", " there", " lived", " an", " otter", " named", " Juniper", ".", "\n"]
+
+
+def words(count):
+    return [WORDS[i % len(WORDS)] for i in range(count)]
+
+
+@pytest.fixture
+def naive():
+    """Prompt of 5, six steps: 5, 6, 7, 8, 9, 10 tokens pushed; the last token chosen is never pushed."""
+    return recomputation_triangle(words(11), [(0, 5 + i) for i in range(6)], prompt_tokens=5)
+
+
+@pytest.fixture
+def long():
+    """300 tokens, 240 steps."""
+    return recomputation_triangle(words(300), [(0, 60 + i) for i in range(240)], prompt_tokens=60)
+
+
+def step_of(position, tokens, **changes):
+    candidates = [
+        {"token": tokens[position], "p": 0.5, "q": 0.625},
+        {"token": " fox", "p": 0.3, "q": 0.375},
+        {"token": " the", "p": 0.1, "q": 0.0},
+    ]
+    return {"position": position, "candidates": candidates, "rest": 0.1, "chosen": tokens[position], **changes}
+
+
+@pytest.fixture
+def make_step():
+    """step_of(position, tokens, **changes): one step's dict of `next_token_probabilities`, sound unless changed."""
+    return step_of
+
+
+@pytest.fixture
+def chances():
+    """Three steps of top-k = 2: two candidates kept, one and all the others cut."""
+    tokens = words(8)
+    return next_token_probabilities(tokens, [step_of(5 + i, tokens) for i in range(3)])
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: views are not tried in a browser")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine: views are not tried in a browser")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_view(chromium, tmp_path):
+    """open_view(view, width=800, **context) -> page; at the end: nothing on the console, nothing fetched."""
+    said, asked, contexts = [], [], []
+
+    def open_view(view, width=800, **context):
+        file = tmp_path / "view.html"
+        file.write_text(bare_page(view), encoding="utf-8")
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, **context))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector(".cl-count")
+        page.state = SimpleNamespace(
+            step=lambda: page.evaluate("view.model.get('step')"), selected=lambda: page.evaluate("view.model.get('selected')")
+        )
+        return page
+
+    yield open_view
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert asked == [(tmp_path / "view.html").as_uri()] * len(contexts)
