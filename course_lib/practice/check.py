@@ -1,0 +1,230 @@
+"""check, hint, solution and progress: what a learner calls."""
+
+import inspect
+import os
+import textwrap
+from dataclasses import dataclass, field
+
+from . import registry, workbook
+from .diagnose import diagnose
+from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, examine
+from .fitting import has_empty_body, unfit
+from .running import Raised
+from .sources import NotSaved, take
+
+_MISSING = object()
+
+
+class CheckFailed(AssertionError):
+    """A check that did not pass, where a failure must be an error: in tests and under nbgrader."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one property."""
+
+    prop: Property
+    state: str
+    """holds | fails | not reached | not verified"""
+    remark: str = ""
+    counterexample: Counterexample | None = None
+    mistake: Mistake | None = None
+
+
+class Shown:
+    """Displays itself: as HTML in a notebook, as plain text elsewhere."""
+
+    def _repr_html_(self):
+        from . import render
+
+        return render.html(self)
+
+    def __str__(self):
+        from . import render
+
+        return render.text(self)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False)
+class CheckResult(Shown):
+    """The outcome of a check. True when passed."""
+
+    exercise: Exercise
+    state: str
+    """passed | failed | unwritten (still the stub) | unfit (not something that can be checked)"""
+    verdicts: list[Verdict] = field(default_factory=list)
+    message: str = ""
+    """What is the matter, for unwritten and unfit."""
+    notices: list[str] = field(default_factory=list)
+    """What else the learner must know: code that was not saved, progress that was not written."""
+    kept: bool = False
+    """Whether the workbook now holds the learner's code."""
+
+    @property
+    def exercise_id(self):
+        return self.exercise.id
+
+    @property
+    def failure(self):
+        """The Verdict that failed, or None."""
+        return next((v for v in self.verdicts if v.state == "fails"), None)
+
+    def count(self, state):
+        return sum(v.state == state for v in self.verdicts)
+
+    def __bool__(self):
+        return self.state == "passed"
+
+    def raise_if_failed(self):
+        """Raises CheckFailed with the whole text unless the check passed. Returns the result."""
+        if not self:
+            raise CheckFailed(str(self))
+        return self
+
+
+def check(exercise_id, answer=_MISSING):
+    """Checks an answer: check("01.greedy", greedy). Returns a CheckResult, which displays itself.
+
+    Raises CourseError for an unknown id; under nbgrader, CheckFailed when the answer is not right.
+    """
+    exercise = registry.find(exercise_id)
+    graded = "NBGRADER_EXECUTION" in os.environ
+    result = judge(exercise, None if answer is _MISSING else answer, given=answer is not _MISSING)
+    if not graded:  # a teacher's grading run is nobody's progress
+        result = recorded(result, answer)
+    return result.raise_if_failed() if graded else result
+
+
+def judge(exercise, answer, *, given=True, slow=True):
+    """The CheckResult for an answer, with nothing recorded. `slow=False` leaves slow properties out."""
+    message = unfit(exercise, answer, given)
+    if message:
+        return CheckResult(exercise, "unfit", message=message)
+    if has_empty_body(answer):
+        return CheckResult(exercise, "unwritten", message=unwritten(exercise))
+    verdicts, failed = [], False
+    for prop in exercise.properties:
+        if failed:
+            verdicts.append(Verdict(prop, "not reached"))
+        elif slow or not prop.slow:
+            verdicts.append(verdict := examined(exercise, prop, answer))
+            failed = verdict.state == "fails"
+            if failed and is_stub(verdict):
+                return CheckResult(exercise, "unwritten", message=unwritten(exercise))
+    return CheckResult(exercise, "failed" if failed else "passed", verdicts)
+
+
+def examined(exercise, prop, answer):
+    """The Verdict on one property."""
+    try:
+        return Verdict(prop, "holds", examine(exercise, prop, answer) or "")
+    except NotVerified as reason:
+        return Verdict(prop, "not verified", str(reason))
+    except Counterexample as found:
+        return Verdict(prop, "fails", counterexample=found, mistake=diagnose(exercise, prop, found, answer))
+
+
+def is_stub(verdict):
+    outcome = verdict.counterexample.outcome
+    return isinstance(outcome, Raised) and outcome.kind == "NotImplementedError"
+
+
+def unwritten(exercise):
+    return f"`{exercise.name}` is not written yet. Write its body, run its cell, then run this one again."
+
+
+def recorded(result, answer):
+    """The result, written to the workbook; with the notices that this brings."""
+    exercise, passed, notices = result.exercise, None, []
+    if result.state in ("unfit", "unwritten"):
+        return result
+    if result:
+        passed = {"when": workbook.now(), "name": exercise.name, "source": ""}
+        try:
+            passed["name"], passed["source"] = standing_alone(exercise, answer)
+        except NotSaved as reason:
+            passed["why_not"] = str(reason)
+            notices.append(f"Passed, but your code was not saved for later lessons: {reason}")
+    notices += workbook.record_check(exercise.id, passed)
+    return CheckResult(exercise, result.state, result.verdicts, result.message, notices, bool(passed and passed["source"]))
+
+
+def standing_alone(exercise, answer):
+    """(name, source) of an answer that was seen to pass again from its source. Raises NotSaved."""
+    name, source = take(answer, exercise.name)
+    again = judge(exercise, workbook.revive(source, name, f"workbook {exercise.id}"), slow=False)
+    if not again:
+        raise NotSaved("alone, without the rest of your notebook, it does not pass. Does it keep something "
+                       "in a variable outside?")
+    return name, source
+
+
+@dataclass(frozen=True, repr=False)
+class Hint(Shown):
+    """One hint, or all of them again."""
+
+    exercise: Exercise
+    shown: list[str]
+    number: int
+    """Of the last hint shown here; counted from 1."""
+    again: bool
+    notices: list[str]
+
+    @property
+    def last(self):
+        return self.number == len(self.exercise.hints)
+
+
+def hint(exercise_id):
+    """The next hint for an exercise; one step further each time. Raises CourseError for an unknown id."""
+    exercise = registry.find(exercise_id)
+    seen = min(workbook.entry(exercise.id).hints, len(exercise.hints))
+    if seen == len(exercise.hints):
+        return Hint(exercise, list(exercise.hints), seen, True, [])
+    notices = workbook.record_hint(exercise.id, seen + 1)
+    return Hint(exercise, [exercise.hints[seen]], seen + 1, False, notices)
+
+
+@dataclass(frozen=True, repr=False)
+class Solution(Shown):
+    """The answer, with why it is written like this."""
+
+    exercise: Exercise
+    source: str
+
+
+def solution(exercise_id):
+    """Shows the answer of an exercise. Raises CourseError for an unknown id."""
+    exercise = registry.find(exercise_id)
+    return Solution(exercise, textwrap.dedent(inspect.getsource(exercise.reference)).rstrip() + "\n")
+
+
+@dataclass(frozen=True, repr=False)
+class Progress(Shown):
+    """The table of all exercises."""
+
+    exercises: list[Exercise]
+    entries: dict
+    guesses: list[dict]
+    notices: list[str]
+
+    @property
+    def done(self):
+        return sum(self.entries[e.id].state == "done" for e in self.exercises)
+
+    def lessons(self):
+        """{lesson: [(Exercise, Entry)]} in course order."""
+        table = {}
+        for exercise in self.exercises:
+            table.setdefault(exercise.lesson, []).append((exercise, self.entries[exercise.id]))
+        return table
+
+
+def progress():
+    """The table of all exercises: what is done, what was tried, how many hints were used."""
+    entries, notices = workbook.entries()
+    exercises = list(registry.exercises().values())
+    full = {e.id: entries.get(e.id, workbook.Entry()) for e in exercises}
+    return Progress(exercises, full, workbook.guesses(), notices)

@@ -1,0 +1,218 @@
+"""What an exercise is made of: properties that must hold, and the mistakes people make.
+
+An exercise is checked by behaviour alone. A `Trial` is one small program that is run with the
+learner's answer and with the reference; a `Property` is a row of trials, smallest first, with
+one sentence about them that must be true. A `Mistake` is itself an answer, a wrong one: the
+learner's answer has that mistake when it does what the wrong answer does.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from . import running
+from .running import OutOfTime, Raised
+
+
+class Counterexample(Exception):
+    """The smallest program found for which a property does not hold.
+
+    story: lines of code that reproduce it. expected, got: what should come out, and what did.
+    note: a few words beside what is expected. remark: a sentence on how the two differ. failing: how many cases failed, or None where they were not all
+    run. printed: what the learner's code wrote meanwhile. trial, outcome: where it came from, and
+    what the answer did there.
+    """
+
+    def __init__(self, story, expected, got, note="", *, remark="", failing=None, printed="", trial=None, outcome=None):
+        super().__init__(f"expected {expected}, got {got}")
+        self.story, self.expected, self.got, self.note, self.remark = list(story), expected, got, note, remark
+        self.failing, self.printed, self.trial, self.outcome = failing, printed, trial, outcome
+
+
+class NotVerified(Exception):
+    """A property that this machine cannot decide. The message says what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One small program, run with the learner's answer and with the reference."""
+
+    story: Sequence[str]
+    """The lines that the learner can type to see the same."""
+    act: Callable[[Any], Any]
+    """Runs the program with an answer, on fresh inputs, and returns what is to be compared."""
+    show: Callable[[Any], str] = repr
+    """Writes an outcome down."""
+    note: str = ""
+    """Why the expected outcome is the right one, in a few words."""
+    explain: Callable[[Any, Any], str] | None = None
+    """explain(expected, got): a sentence on how they differ, where the eye would miss it."""
+    size: int = 0
+    """How much there is to read: trials are run from the smallest."""
+    limit_s: float = 3.0
+    """The answer is stopped after so many seconds."""
+
+    def outcome(self, answer, *, timed=True):
+        """What the answer does here: (outcome, printed text). An exception is an outcome too."""
+        return running.run(lambda: self.act(answer), answer, self.limit_s if timed else None)
+
+
+@dataclass(frozen=True)
+class Property:
+    """One sentence that must hold. Either `trials`, or `run` for what is no row of trials."""
+
+    title: str
+    """The sentence, as the learner reads it. `Backticks` make code."""
+    meaning: str
+    """Why it matters; shown where it fails and the mistake is not a known one."""
+    trials: Sequence[Trial] = ()
+    run: Callable[[Any], str | None] | None = None
+    """run(answer) raises Counterexample or NotVerified, or returns a remark (or None)."""
+    slow: bool = False
+    """Left out when the saved source of a passed answer is tried again."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people really give."""
+
+    name: str
+    """Completes "Looks like: …"."""
+    why: str
+    """What goes wrong because of it."""
+    wrong: Any = None
+    """The wrong answer itself, or a tuple of variants that do different things."""
+    is_made_by: Callable[[Any, Counterexample], bool] | None = None
+    """is_made_by(answer, counterexample), for mistakes with no fixed outcome, such as drawing at random."""
+
+    @property
+    def variants(self):
+        if self.wrong is None:
+            return ()
+        return self.wrong if isinstance(self.wrong, tuple) else (self.wrong,)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: what to define, what must hold, what goes wrong, what helps."""
+
+    id: str
+    """Lesson and name, such as "01.greedy"."""
+    title: str
+    name: str
+    """What the learner defines."""
+    properties: Sequence[Property]
+    mistakes: Sequence[Mistake]
+    hints: Sequence[str]
+    """From the idea to nearly the code."""
+    rights: Sequence[Any]
+    """Right answers, each written differently. The first is the reference and the solution."""
+    why: str = ""
+    """Said beside the solution: why it is written like this."""
+    cases: str = "cases"
+    """What a trial is called here: "smallest of 212 failing cases"."""
+    after: str = ""
+    """Said on passing, instead of where the code is kept."""
+    _outcomes: dict = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def reference(self):
+        return self.rights[0]
+
+    @property
+    def lesson(self):
+        return self.id.split(".")[0]
+
+    @cached_property
+    def trials(self):
+        """All trials of all properties."""
+        return [trial for prop in self.properties for trial in prop.trials]
+
+    def outcome(self, answer, trial):
+        """What one of our own answers, right or wrong, does in a trial; worked out once."""
+        key = answer, trial
+        if key not in self._outcomes:
+            self._outcomes[key] = trial.outcome(answer, timed=False)[0]  # ours do end
+        return self._outcomes[key]
+
+    def expected(self, trial):
+        return self.outcome(self.reference, trial)
+
+
+def examine(exercise, prop, answer):
+    """Runs one property. Returns a remark or None; raises Counterexample or NotVerified."""
+    if prop.run is not None:
+        return prop.run(answer)
+    first, failing, complete = None, 0, True
+    for trial in sorted(prop.trials, key=lambda t: t.size):
+        expected = exercise.expected(trial)
+        got, printed = trial.outcome(answer)
+        if agree(expected, got):
+            continue
+        failing += 1
+        if first is None:
+            first = (trial, expected, got, printed)
+        if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
+            complete = False  # the others would take as long: nothing is said about how many fail
+            break
+    if first is None:
+        return None
+    trial, expected, got, printed = first
+    remark = explained(trial, expected, got)
+    raise Counterexample(trial.story, trial.show(expected), written(trial, got), trial.note, remark=remark,
+                         failing=failing if complete else None, printed=printed, trial=trial, outcome=got)
+
+
+def explained(trial, expected, got):
+    """What the trial says on the difference, or "" where it cannot read the learner's outcome."""
+    if trial.explain is None or isinstance(got, Raised):
+        return ""
+    try:
+        return trial.explain(expected, got)
+    except Exception:
+        return ""
+
+
+def written(trial, outcome):
+    """An outcome as text. What a trial's own `show` cannot write is shown as it is."""
+    if isinstance(outcome, Raised):
+        return str(outcome)
+    try:
+        return shorten(str(trial.show(outcome)))
+    except Exception:  # a learner's value of a kind that `show` does not know
+        return shorten(repr(outcome))
+
+
+def shorten(text, most=600):
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
+def agree(a, b):
+    """Whether two outcomes are the same: same types, same values, floats within rounding.
+
+    Two exceptions agree when they are of one type: their wording is the learner's own.
+    """
+    if isinstance(a, Raised) or isinstance(b, Raised):
+        return isinstance(a, Raised) and isinstance(b, Raised) and a.kind == b.kind
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(agree, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(agree(a[k], b[k]) for k in a)
+    if isinstance(a, float):
+        return a == b or (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
+    if type(a).__module__.split(".")[0] == "torch" and hasattr(a, "allclose"):
+        return a.shape == b.shape and a.dtype == b.dtype and _tensors_agree(a, b)
+    try:
+        return bool(a == b)
+    except Exception:  # arrays and the like compare elementwise
+        return False
+
+
+def _tensors_agree(a, b):
+    if not a.is_floating_point():
+        return a.equal(b)
+    return a.allclose(b, rtol=1e-4, atol=1e-5, equal_nan=True)

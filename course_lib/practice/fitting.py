@@ -1,0 +1,55 @@
+"""Whether what was handed in can be checked at all, and if not, what it is instead."""
+
+import dis
+import inspect
+
+from .registry import a_kind
+
+
+def unfit(exercise, answer, given=True):
+    """What is wrong with the kind of the answer, in words for the learner; "" when it can be checked."""
+    call = f"check(\"{exercise.id}\", {exercise.name})"
+    if not given:
+        return f"There is nothing to check. Hand in what you wrote: `{call}`."
+    if inspect.isclass(exercise.reference):
+        if not inspect.isclass(answer):
+            kind = type(answer).__name__
+            made = f"an object of your class {kind}" if kind == exercise.name else a_kind(answer)
+            return f"The check makes its own objects, so it needs the class itself, not {made}: `{call}`."
+        return ""
+    if answer is None:
+        return (f"The check got None. Hand in the function itself, without calling it: `{call}`. "
+                f"(A function that ends without `return` gives None when it is called.)")
+    if inspect.isclass(answer):
+        return f"The check got the class `{answer.__name__}`. This exercise asks for a function: `{call}`."
+    if not callable(answer):
+        return (f"The check got {a_kind(answer)}, perhaps the result of a call. Hand in the function itself, "
+                f"without brackets behind it: `{call}`.")
+    return wrong_arguments(exercise, answer)
+
+
+def wrong_arguments(exercise, answer):
+    """What is wrong with the answer's arguments, or ""."""
+    wanted = inspect.signature(exercise.reference)
+    try:
+        theirs = inspect.signature(answer)
+    except (TypeError, ValueError):
+        return ""  # some functions written in C do not tell
+    for count in {sum(p.default is p.empty for p in wanted.parameters.values()), len(wanted.parameters)}:
+        try:
+            theirs.bind(*[None] * count)
+        except TypeError:
+            name = getattr(answer, "__name__", exercise.name)
+            return (f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take "
+                    f"{len(wanted.parameters)} {'argument' if len(wanted.parameters) == 1 else 'arguments'}, in that order.")
+    return ""
+
+
+def has_empty_body(answer):
+    """Whether a function does nothing: its body is `pass`, `...` or only a docstring."""
+    code = getattr(answer, "__code__", None)
+    if code is None:
+        return False
+    steps = [s for s in dis.get_instructions(code) if s.opname not in ("RESUME", "NOP")]
+    return all(s.opname == "RETURN_VALUE" or (s.opname in ("LOAD_CONST", "RETURN_CONST") and s.argval is None)
+               for s in steps)

@@ -1,0 +1,146 @@
+"""Samplers for 01.sample: three right ones, and the parts that wrong ones are made of."""
+
+import itertools
+
+import torch
+
+
+def sample(logits, temperature, top_k, top_p, draw):
+    """One token id, drawn from the reshaped distribution."""
+    if temperature == 0:
+        return int(logits.argmax())
+    ordered, order = (logits / temperature).sort(dim=-1, descending=True, stable=True)
+    if top_k is not None:
+        ordered[top_k:] = -torch.inf
+    probabilities = ordered.softmax(-1)
+    if top_p is not None:
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities[before >= top_p] = 0
+    result = torch.zeros_like(probabilities)
+    result[order] = probabilities / probabilities.sum()
+    return draw(result)
+
+
+def sample_one_by_one(logits, temperature, top_k, top_p, draw):
+    """The same in plain Python: walk from the likeliest down, and stop when there is enough."""
+    if temperature == 0:
+        return max(range(len(logits)), key=lambda token: (logits[token].item(), -token))
+    weights = torch.exp((logits - logits.max()) / temperature).tolist()
+    order = sorted(range(len(weights)), key=lambda token: -weights[token])[:top_k]
+    total, kept, mass = sum(weights[t] for t in order), [], 0.0
+    for token in order:
+        kept.append(token)
+        mass += weights[token] / total
+        if top_p is not None and mass >= top_p:
+            break
+    norm = sum(weights[t] for t in kept)
+    return draw(torch.tensor([weights[t] / norm if t in kept else 0.0 for t in range(len(weights))]))
+
+
+def sample_by_threshold(logits, temperature, top_k, top_p, draw):
+    """As vLLM's torch version: masks by value, so that equals at the edge of top-k all stay."""
+    if temperature == 0:
+        return int(logits.argmax())
+    scaled = logits / temperature
+    if top_k is not None and top_k < len(logits):
+        scaled = scaled.masked_fill(scaled < scaled.topk(top_k).values[-1], -torch.inf)
+    if top_p is not None:
+        rising, order = scaled.sort()
+        cut = rising.softmax(-1).cumsum(-1) <= 1 - top_p
+        cut[-1] = False
+        scaled = scaled.index_fill(0, order[cut], -torch.inf)
+    return draw(scaled.softmax(-1))
+
+
+# From here on: wrong answers, made of steps each of which can be done wrongly.
+def p_cut(probs, top_p, from_below=False):
+    """`probs` with the tokens outside top-p set to 0, not renormalised."""
+    if top_p is None:
+        return probs
+    ordered, order = probs.sort(descending=not from_below, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    return torch.zeros_like(probs).scatter(0, order, torch.where(before >= top_p, torch.zeros(()), ordered))
+
+
+def p_cut_without_crossing(probs, top_p, at_line, leave_one, skip_all):
+    """As p_cut, and the crossing token goes too.
+
+    at_line: a set that reaches top_p exactly counts as crossing. leave_one: the likeliest always
+    stays. skip_all: top_p=1 is taken to cut nothing.
+    """
+    if top_p is None or (skip_all and top_p >= 1):
+        return probs
+    ordered, order = probs.sort(descending=True, stable=True)
+    reached = ordered.cumsum(-1)
+    cut = reached >= top_p if at_line else reached > top_p
+    if leave_one:
+        cut[0] = False
+    return torch.zeros_like(probs).scatter(0, order, torch.where(cut, torch.zeros(()), ordered))
+
+
+def k_cut(probs, top_k):
+    if top_k is None or top_k >= len(probs):
+        return probs
+    keep = probs.sort(descending=True, stable=True).indices[:max(top_k, 0)]
+    return torch.zeros_like(probs).scatter(0, keep, probs[keep])
+
+
+def normal(probs):
+    return probs / probs.sum()
+
+
+def sampler(shape):
+    """A sampler around shape(logits, temperature, top_k, top_p) -> what is given to the die; greedy at 0."""
+
+    def answer(logits, temperature, top_k, top_p, draw):
+        if temperature == 0:
+            return int(logits.argmax())
+        return draw(shape(logits, temperature, top_k, top_p))
+
+    return answer
+
+
+def softened(logits, t, k=None, p=None):
+    return (logits / t).softmax(-1)
+
+
+def right_shape(logits, t, k, p):
+    return normal(p_cut(normal(k_cut(softened(logits, t), k)), p))
+
+
+def without_crossing():
+    """All the ways to drop the token that crosses the line, as samplers."""
+    for how in itertools.product((False, True), repeat=3):
+        yield sampler(lambda x, t, k, p, how=how: normal(p_cut_without_crossing(normal(k_cut(softened(x, t), k)), p, *how)))
+
+
+def p_at_temperature_one(logits, t, k, p):
+    kept = p_cut(logits.softmax(-1), p) > 0
+    return normal(k_cut(softened(logits, t) * kept, k))
+
+
+def never_greedy(logits, temperature, top_k, top_p, draw):
+    return draw(right_shape(logits, temperature, top_k, top_p))
+
+
+def greedy_by_draw(logits, temperature, top_k, top_p, draw):
+    if temperature > 0:
+        return draw(right_shape(logits, temperature, top_k, top_p))
+    return draw(torch.nn.functional.one_hot(logits.argmax(), len(logits)).float())
+
+
+def crash_on_large_k(logits, temperature, top_k, top_p, draw):
+    if temperature > 0 and top_k is not None:
+        torch.topk(logits, top_k)
+    return sample(logits, temperature, top_k, top_p, draw)
+
+
+def writes_into_logits(logits, temperature, top_k, top_p, draw):
+    if temperature > 0:
+        logits /= temperature
+    return sample(logits, 1.0 if temperature else 0, top_k, top_p, draw)
+
+
+def zeroed_logits(logits, t, k, p):
+    cut = right_shape(logits, t, k, p) == 0
+    return torch.where(cut, torch.zeros(()), logits / t).softmax(-1)

@@ -1,0 +1,90 @@
+"""Every exercise: right answers pass, known mistakes are named, others are not, and the failure shown is the smallest."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_lib.practice import registry
+from course_lib.practice.check import judge
+from course_lib.practice.exercise import agree
+
+sys.path.insert(0, str(Path(__file__).parent))
+from written_otherwise import CASES  # noqa: E402
+
+EXERCISES = registry.exercises()
+RIGHT = [(e, right) for e in EXERCISES.values() for right in e.rights]
+WRONG = [(e, mistake, wrong) for e in EXERCISES.values() for mistake in e.mistakes for wrong in mistake.variants]
+OTHERWISE = [(EXERCISES[key], name, wrong) for key, cases in CASES.items() for name, wrong in cases]
+SOURCES = Path(__file__).parents[2] / "solutions" / "src"
+
+
+def label(value):
+    return getattr(value, "id", None) or getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
+
+
+@pytest.mark.parametrize("exercise, right", RIGHT, ids=label)
+def test_a_right_answer_passes(exercise, right):
+    result = judge(exercise, right, slow=right is exercise.reference)
+    assert result, str(result)
+
+
+@pytest.mark.parametrize("exercise, mistake, wrong", WRONG, ids=label)
+def test_a_known_mistake_fails_under_its_own_name(exercise, mistake, wrong):
+    result = judge(exercise, wrong)
+    assert result.state == "failed"
+    assert result.failure.mistake is mistake, str(result)
+
+
+@pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
+def test_the_same_mistake_written_otherwise_gets_the_same_name_and_an_unknown_one_none(exercise, name, wrong):
+    result = judge(exercise, wrong)
+    assert result.state == "failed"
+    named = result.failure.mistake
+    assert (name is None) == (named is None), str(result)
+    assert name is None or name in named.name, str(result)
+
+
+@pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
+def test_the_counterexample_is_the_smallest_failing_one_and_all_are_counted(exercise, name, wrong):
+    verdict = judge(exercise, wrong).failure
+    failing = [t for t in verdict.prop.trials if not agree(exercise.expected(t), t.outcome(wrong)[0])]
+    assert verdict.counterexample.trial.size == min(t.size for t in failing)
+    assert verdict.counterexample.failing == len(failing)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=label)
+def test_an_exercise_has_enough_of_everything(exercise):
+    assert len(exercise.rights) >= 2 and len(exercise.hints) >= 3
+    assert len([m for m in exercise.mistakes if m.variants or m.is_made_by]) >= 4
+    assert len({m.name for m in exercise.mistakes}) == len(exercise.mistakes)
+    assert all(mistake.name.endswith(".") and mistake.why.endswith((".", ")")) for mistake in exercise.mistakes)
+    assert exercise.why and exercise.reference.__name__ == exercise.name
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=label)
+def test_the_story_of_every_trial_is_code(exercise):
+    for trial in exercise.trials:
+        if "…" not in trial.story[0]:  # too long to write out
+            ast.parse("\n".join(trial.story))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=label)
+def test_the_solution_shown_is_the_solution_of_the_notebook(exercise):
+    [source] = SOURCES.glob(f"{exercise.lesson}_*.py")
+    cells = re.split(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
+    heads = re.findall(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
+    [cell] = [c for h, c in zip(heads, cells[1:], strict=True) if f'"exercise": "{exercise.id}"' in h]
+    import inspect
+
+    assert stripped(cell) == stripped(inspect.getsource(exercise.reference))
+
+
+def stripped(code):
+    """The function as a syntax tree, without its docstring and comments."""
+    [function] = [n for n in ast.parse(code).body if isinstance(n, ast.FunctionDef)]
+    if ast.get_docstring(function):
+        function.body = function.body[1:]
+    return ast.dump(function)

@@ -1,0 +1,285 @@
+"""check, hint, solution and progress, as a learner meets them."""
+
+import functools
+import random
+import time
+
+import pytest
+import torch
+
+from course_lib import check, hint, progress, solution
+from course_lib.errors import CourseError
+from course_lib.kvcache import Recompute
+from course_lib.practice import CheckFailed, registry, workbook
+from course_lib.practice.check import judge
+from course_lib.practice.exercise import Counterexample, Exercise, NotVerified, Property, Trial, agree
+from course_lib.practice.lesson00 import hello
+from course_lib.practice.lesson01_greedy import greedy
+
+
+def test_passing_and_failing_say_so_in_every_form():
+    passed, failed = check("01.greedy", greedy), check("01.greedy", lambda logits: int(logits.argmin()))
+    assert passed and passed.state == "passed" and passed.raise_if_failed() is passed
+    assert not failed and failed.failure.prop.title == "It is the id of the largest logit"
+    with pytest.raises(CheckFailed, match="the smallest logit is taken"):
+        failed.raise_if_failed()
+    assert issubclass(CheckFailed, AssertionError)
+
+
+def test_properties_after_the_failed_one_are_not_reached():
+    failed = check("01.greedy", lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()))
+    assert [v.state for v in failed.verdicts] == ["holds", "holds", "fails", "not reached", "not reached"]
+    assert str(failed).startswith("✗ 01.greedy   2 of 5 hold · 2 not reached\n")
+
+
+@pytest.mark.parametrize("answer, words", [
+    (3, "The check got an int, perhaps the result of a call"),
+    ("text", "The check got a str, perhaps the result of a call"),
+    (None, "The check got None. Hand in the function itself"),
+    (dict, "The check got the class `dict`"),
+    (lambda: 1, "it has to take 1 argument"),
+    (lambda a, b: 1, "cannot be called as `hello(name)`"),
+])
+def test_what_cannot_be_checked_is_told_apart(answer, words):
+    result = check("00.hello", answer)
+    assert result.state == "unfit" and words in result.message
+    assert workbook.entry("00.hello").attempts == 0
+
+
+def test_a_check_without_an_answer_says_what_to_hand_in():
+    assert 'check("00.hello", hello)' in check("00.hello").message
+
+
+def stub_raises(name):
+    """Says nothing."""
+    raise NotImplementedError
+
+
+def stub_passes(name):
+    pass
+
+
+def stub_dots(name):
+    """With a docstring."""
+    ...
+
+
+@pytest.mark.parametrize("stub", [stub_raises, stub_passes, stub_dots])
+def test_a_stub_is_not_a_failure_but_not_written_yet(stub):
+    result = check("00.hello", stub)
+    assert result.state == "unwritten" and "not written yet" in result.message
+    assert not result and workbook.entry("00.hello").attempts == 0
+
+
+@pytest.mark.parametrize("exercise", registry.exercises().values(), ids=lambda e: e.id)
+def test_every_stub_is_recognised(exercise):
+    @functools.wraps(exercise.reference)
+    def stub(*args):
+        raise NotImplementedError
+
+    assert judge(exercise, stub).state == "unwritten"
+
+
+def broken(logits):
+    scores = logits.tolist()
+    return scores.index(maximum)  # noqa: F821
+
+
+def test_an_exception_shows_its_type_its_message_and_the_learners_line():
+    found = check("01.greedy", broken).failure.counterexample
+    assert "NameError: name 'maximum' is not defined" in found.got
+    assert "line 3 of broken:  return scores.index(maximum)" in found.got
+
+
+def test_an_exception_from_deep_inside_a_library_shows_the_learners_line():
+    def deep(logits):
+        return torch.cat([logits, "no tensor"])
+
+    assert "line 2 of deep:  return torch.cat(" in check("01.greedy", deep).failure.counterexample.got
+
+
+def test_stray_exit_and_endless_recursion_are_only_failures():
+    def leaves(logits):
+        raise SystemExit(1)
+
+    def falls(logits):
+        return falls(logits)
+
+    assert "SystemExit" in check("01.greedy", leaves).failure.counterexample.got
+    assert "RecursionError" in check("01.greedy", falls).failure.counterexample.got
+
+
+def test_ctrl_c_goes_through():
+    def interrupted(logits):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("01.greedy", interrupted)
+
+
+def one_trial(act, limit_s=0.3):
+    trial = Trial(["answer(1)"], act, limit_s=limit_s)
+    return Exercise("99.loop", "Loop", "answer", [Property("It ends.", "It must.", [trial])], [], ["a", "b", "c"], [lambda x: x] * 2)
+
+
+def test_a_loop_without_end_is_stopped_even_inside_a_bare_except():
+    def plain(x):
+        while True:
+            x += 1
+
+    def stubborn(x):
+        while True:
+            try:
+                while True:
+                    x += 1
+            except Exception:
+                pass
+
+    def deaf(x):
+        for _ in range(2):  # swallows what it is sent, more than once
+            try:
+                while True:
+                    x += 1
+            except:  # noqa: E722
+                pass
+
+    exercise = one_trial(lambda answer: answer(1))
+    for answer in (plain, stubborn, deaf):
+        start = time.monotonic()
+        verdict = judge(exercise, answer).failure
+        assert time.monotonic() - start < 10
+        assert answer is deaf or "not done after 0.3 s. Does the loop end?" in verdict.counterexample.got
+        assert answer is deaf or verdict.counterexample.failing is None
+    time.sleep(0.5)  # nothing arrives late
+
+
+def test_a_loop_that_goes_on_calling_the_model_is_stopped_by_counting():
+    def goes_on(model, token_ids, max_tokens, stop_token_ids=()):
+        while True:
+            model(torch.tensor(token_ids), torch.arange(len(token_ids)), Recompute())
+
+    start = time.monotonic()
+    got = check("01.generate", goes_on).failure.counterexample.got
+    assert "the model was called 8 times. When does the loop end?" in got
+    assert time.monotonic() - start < 2.5  # and not by the clock, which gives 3 s to a single case
+
+
+def test_checking_leaves_the_learners_random_numbers_alone():
+    torch.manual_seed(5)
+    random.seed(5)
+    check("01.greedy", lambda logits: int(torch.randint(len(logits), ())) + random.randrange(2))
+    after = torch.rand(3), random.random()
+    torch.manual_seed(5)
+    random.seed(5)
+    assert torch.rand(3).equal(after[0]) and random.random() == after[1]
+
+
+def test_the_answer_is_the_same_every_time():
+    def draws(logits):
+        return int(torch.multinomial(logits.softmax(-1), 1))
+
+    assert str(check("01.greedy", draws)) == str(check("01.greedy", draws))
+
+
+def test_what_the_learner_prints_is_shown_with_the_case_and_nowhere_else(capsys):
+    def chatty(name):
+        print("looking at", name)
+        return name
+
+    result = check("00.hello", chatty)
+    assert capsys.readouterr().out == ""
+    assert "printed   looking at Al" in str(result)
+
+
+def test_what_this_machine_cannot_decide_is_said_and_does_not_count():
+    def no_gpu(answer):
+        raise NotVerified("no GPU on this machine")
+
+    exercise = Exercise("99.gpu", "GPU", "answer", [Property("It holds", "", [Trial(["answer(1)"], lambda a: a(1))]),
+                                                   Property("On a GPU", "", run=no_gpu)], [], ["a"] * 3, [abs, lambda x: x])
+    result = judge(exercise, lambda x: x)
+    assert result.state == "passed"
+    assert str(result).startswith("✓ 99.gpu   1 of 1 hold · 1 not verified here\n")
+    assert "– On a GPU: not verified here, no GPU on this machine" in str(result)
+
+
+def test_a_property_can_run_its_own_way_and_remark_on_it():
+    def run(answer):
+        if answer(1) != 1:
+            raise Counterexample(["answer(1)"], 1, answer(1))
+        return "worst error 0"
+
+    exercise = Exercise("99.own", "Own", "answer", [Property("Equal", "It must.", run=run)], [], ["a"] * 3, [abs, lambda x: x])
+    assert "✓ Equal: worst error 0" in str(judge(exercise, lambda x: x))
+    assert "yours     2" in str(judge(exercise, lambda x: 2))
+
+
+def test_under_nbgrader_a_failure_raises_and_nothing_is_recorded(monkeypatch, home):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert check("00.hello", hello)
+    for wrong in (stub_raises, 3, lambda name: "no"):
+        with pytest.raises(CheckFailed):
+            check("00.hello", wrong)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("wrong, near", [("01.gredy", "01.greedy"), ("greedy", "01.greedy"), ("1.sample", "01.sample"),
+                                         ("01.countwork", "01.count_work"), ("01", "01.greedy"), ("HELLO", "00.hello")])
+def test_an_unknown_id_gets_the_nearest_ones(wrong, near):
+    for call in (lambda: check(wrong, greedy), lambda: hint(wrong), lambda: solution(wrong), lambda: workbook.load(wrong)):
+        with pytest.raises(CourseError, match=f'no exercise "{wrong}". Did you mean .*{near}'):
+            call()
+
+
+def test_an_id_like_no_other_gets_the_list_and_a_wrong_kind_of_id_is_said():
+    with pytest.raises(CourseError, match="The ids are 00.hello, 01.greedy"):
+        hint("zzzz")
+    with pytest.raises(CourseError, match="first argument is the exercise's id.*a function"):
+        check(hello, "00.hello")
+
+
+def test_hints_go_one_step_further_each_time_and_say_when_they_repeat():
+    texts = [str(hint("01.greedy")) for _ in range(6)]
+    hints = registry.find("01.greedy").hints
+    for number, text in enumerate(texts[:4]):
+        assert f"hint {number + 1} of 4" in text and hints[number] in text
+    assert 'That was the last one; `solution("01.greedy")` shows the answer.' in texts[3]
+    assert "That was the last one" not in "".join(texts[:3])
+    assert texts[4] == texts[5] and "all 4 hints again" in texts[4] and all(h in texts[4] for h in hints)
+
+
+def test_hints_go_on_even_where_nothing_can_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "file" / "home"))
+    first, second = hint("01.greedy"), hint("01.greedy")
+    assert (first.number, second.number) == (1, 2) and "could not be written" in second.notices[0]
+
+
+def test_the_solution_passes_and_comes_with_its_reason():
+    for key, exercise in registry.exercises().items():
+        text = str(solution(key))
+        assert exercise.why in text
+        space = {"torch": torch, "Recompute": Recompute}
+        exec(solution(key).source, space)
+        assert judge(exercise, space[exercise.name], slow=False)
+
+
+def test_progress_counts_what_was_done():
+    check("00.hello", hello)
+    check("01.greedy", lambda logits: 0)
+    hint("01.sample")
+    table = progress()
+    assert table.done == 1
+    assert {k: e.state for k, e in table.entries.items()} == {
+        "00.hello": "done", "01.greedy": "tried", "01.sample": "tried", "01.generate": "", "01.count_work": ""}
+    text = str(table)
+    assert "1 of 5 done" in text and "Next: `01.greedy`" in text and "1 of 4 hints" in text
+
+
+@pytest.mark.parametrize("a, b, same", [
+    (1, 1, True), (1, True, False), (1, 1.0, False), ([1], (1,), False), (0.1 + 0.2, 0.3, True), (float("nan"), float("nan"), True),
+    (torch.tensor(1), torch.tensor(1), True), (torch.tensor(1), torch.tensor(1.0), False), (torch.tensor([1.0]), torch.tensor(1.0), False),
+    (torch.tensor([float("nan")]), torch.tensor([float("nan")]), True), ({"a": 1}, {"a": 2}, False), (torch.tensor([1, 2]), torch.tensor([1, 3]), False),
+])
+def test_outcomes_agree_only_when_kind_and_value_do(a, b, same):
+    assert agree(a, b) is same
