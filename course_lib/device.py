@@ -72,7 +72,7 @@ def setup(*, seed=0, quiet=False):
     machine = inspect_machine()
     torch.manual_seed(seed)
     if not quiet:
-        where = machine.gpu or f"CPU, {machine.cpu_threads} threads"
+        where = machine.gpu or f"CPU, {machine.cpu_threads} thread{'s' if machine.cpu_threads > 1 else ''}"
         print(f"Running on {where} in {machine.dtype}. Triton: {machine.triton}. More: `course doctor`.")
     return machine
 

@@ -1,6 +1,7 @@
-"""Shows a piece of the library in a lesson, straight from its file."""
+"""Shows things to read in a lesson: a piece of the library straight from its file, and tales."""
 
 import inspect
+import textwrap
 from pathlib import Path
 
 from .errors import ParameterError
@@ -9,8 +10,9 @@ from .errors import ParameterError
 def show(thing):
     """The source of a class, function or module of the course, with its place; displays itself in a notebook."""
     try:
-        lines, first = inspect.getsourcelines(thing)
-        path = Path(inspect.getsourcefile(thing))
+        bare = inspect.unwrap(thing) if callable(thing) else thing  # without decorators' wrappers
+        lines, first = inspect.getsourcelines(bare)
+        path = Path(inspect.getsourcefile(bare))
     except (TypeError, OSError):
         raise ParameterError(
             f"{thing!r} has no source to show. Pass a class, a function or a module, such as "
@@ -34,3 +36,8 @@ class Source:
 
     def _repr_markdown_(self):
         return f"`{self.place}`\n\n```python\n{self.code}```"
+
+
+def wrapped(text, width=100):
+    """The text with lines of at most `width` characters, its paragraphs kept; notebooks cut lines anywhere."""
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))

@@ -16,6 +16,7 @@ class Recompute:
         tokens from position 0 on. Query heads share key/value heads in groups (arXiv 2305.13245).
         Returns [num_tokens, num_heads, head_dim].
         """
-        q, k, v = (x.transpose(0, 1) for x in (q, k, v))  # heads first, as torch wants them
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[0] != k.shape[0])
-        return out.transpose(0, 1)
+        # torch wants [batch, heads, tokens, head_dim]; without the batch it takes a path that is much slower.
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+        return out[0].transpose(0, 1)
