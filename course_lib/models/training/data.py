@@ -6,11 +6,13 @@ seed it had reached.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from .tale_words import FRIEND_NAMES, HERO_NAMES, RIVAL_NAMES, WRITERS
 from .tales import make_tale
 
 VOCAB_SIZE = 2560
@@ -19,7 +21,10 @@ BOS_ID, EOS_ID = 0, 1
 CONTEXT = 2048
 HELD_OUT = 1_000_000_000
 TALES_A_POOL = 256
-ANSWER_WEIGHT = 4.0  # an answer is a handful of tokens among hundreds, and the reason for the rest
+# Most tokens of a tale follow from grammar and are learnt at once, or are free choices that cannot be
+# learnt at all. Names told before and answers must be looked up further back, and weigh more.
+NAME_WEIGHT = 4.0
+NAMES = frozenset((*HERO_NAMES, *FRIEND_NAMES, *RIVAL_NAMES, *WRITERS))
 
 
 def make_tokenizer(num_tales=6000):
@@ -53,15 +58,37 @@ class Batch:
         return self.inputs.numel()
 
 
-def tokenise(tokenizer, tale):
+def tokenise(tokenizer, tale, answer_weight):
     """(token ids with begin and end, weight of each as a target) of one tale."""
     encoding = tokenizer.encode(tale.text)
     ids = [*encoding.ids, EOS_ID]
     weights = [1.0] * len(ids)
+    for i in repeated_names(tale.text, encoding):
+        weights[i] = NAME_WEIGHT
     for question in tale.questions:
         for i in answer_tokens(encoding, question):
-            weights[i] = ANSWER_WEIGHT
+            weights[i] = answer_weight
     return ids, weights
+
+
+def repeated_names(text, encoding):
+    """Indices of the tokens that spell a name which the text has told before."""
+    told, spans = set(), []
+    for word in re.finditer(r"[A-Z][a-z]+", text):
+        if word[0] in told:
+            spans.append(word.span())
+        elif word[0] in NAMES:
+            told.add(word[0])
+    tokens, found = list(enumerate(encoding.offsets)), []
+    at = 0
+    for start, end in spans:  # both run from left to right
+        while tokens[at][1][1] <= start:
+            at += 1
+        ahead = at
+        while ahead < len(tokens) and tokens[ahead][1][0] < end:
+            found.append(ahead)
+            ahead += 1
+    return found
 
 
 def answer_tokens(encoding, question):
@@ -71,10 +98,11 @@ def answer_tokens(encoding, question):
     return [*inside, inside[-1] + 1]
 
 
-def make_pool(tokenizer, index, *, chapters=None, tokens_a_batch=6144):
+def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, tokens_a_batch=3072):
     """The batches of pool `index`: 256 tales by length, cut into batches, shuffled by the index."""
     first = index * TALES_A_POOL
-    rows = [tokenise(tokenizer, make_tale(seed, chapters=chapters)) for seed in range(first, first + TALES_A_POOL)]
+    tales = (make_tale(seed, chapters=chapters) for seed in range(first, first + TALES_A_POOL))
+    rows = [tokenise(tokenizer, tale, answer_weight) for tale in tales]
     rows = sorted((row for row in rows if len(row[0]) <= CONTEXT + 1), key=lambda row: len(row[0]))
     batches, group = [], []
     for row in rows:

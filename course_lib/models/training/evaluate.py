@@ -21,7 +21,7 @@ from .train import RECIPE, logits_of
 DISTANCES = ((0, 512), (512, 1536))  # tokens between the start of the fact and the answer
 HELD_OUT_TALES = 400
 LONG_TALES = 150
-STORIES = 400
+STORIES = 300
 
 
 @torch.inference_mode()
@@ -39,17 +39,18 @@ def evaluate(model, tokenizer, target=None, stories=STORIES):
     return results
 
 
-def held_out(chapters=None, count=HELD_OUT_TALES, first=HELD_OUT):
-    return (make_tale(seed, chapters=chapters) for seed in range(first, first + count))
+def held_out(count, chapters=None, first=HELD_OUT):
+    return [make_tale(seed, chapters=chapters) for seed in range(first, first + count)]
 
 
-def recall(model, tokenizer):
+def recall(model, tokenizer, tales=None):
     """Share of questions whose every answer token, and the one that ends it, is the top choice.
 
     The true answer stands before each of its tokens, so this is exactly what greedy decoding gives.
     """
     right, asked = [0] * len(DISTANCES), [0] * len(DISTANCES)
-    tales = [*held_out(), *held_out(8, LONG_TALES, HELD_OUT + 100_000)]
+    if tales is None:
+        tales = [*held_out(HELD_OUT_TALES), *held_out(LONG_TALES, 8, HELD_OUT + 100_000)]
     for tale in tales:
         encoding = tokenizer.encode(tale.text)
         top = top_choices(model, encoding.ids)
@@ -73,7 +74,7 @@ def top_choices(model, ids):
 def agreement(draft, target, tokenizer):
     """Share of tokens of held-out tales at which both models have the same top choice."""
     same = total = 0
-    for tale in held_out(count=200):
+    for tale in held_out(200):
         ids = tokenizer.encode(tale.text).ids
         ours, theirs = top_choices(draft, ids), top_choices(target, ids)
         same += sum(a == b for a, b in zip(ours, theirs))
@@ -110,7 +111,7 @@ def fingerprints():
             for seed in range(recipe["pools"] * TALES_A_POOL)}
 
 
-def tell(model, count, temperature=0.8, seed=0, rows=64):
+def tell(model, count, temperature=0.8, seed=0, rows=100):
     """Token ids of `count` stories, many at a time: all start at position 0 and walk in step."""
     generator = torch.Generator(model.device).manual_seed(seed)
     params = SamplingParams(temperature=temperature)

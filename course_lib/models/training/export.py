@@ -16,6 +16,7 @@ def export(name, model, tokenizer, folder, run, recipe, results, device):
     weights = {key: value.detach().cpu().to(torch.bfloat16).contiguous()
                for key, value in model.state_dict().items() if key != "lm_head.weight"}  # tied: stored once
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # readable in a wheel too, whatever the umask was
     c = model.config
     _write_json(folder / "config.json", {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": c.vocab_size,
@@ -79,7 +80,8 @@ byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights a
 
 The command makes both bundled models, {how} for this one. Tales come from `training/tales.py`, each from its own seed:
 {recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first
-{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from
+{recipe['short_pools']} pools of one chapter only, the others of one to eight; from pool {recipe['light_pools']} on,
+answers weigh 16 times an ordinary token instead of 4 times. Held-out tales have the seeds from
 {HELD_OUT} on. Weights start from seed {recipe['seed']}. Matrices are trained with Muon (learning rate
 {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}). This run: {run['tokens'] / 1e6:.1f} million tokens in
 {run['seconds'] / 60:.0f} minutes on {where}, final loss {run['curve'][-1][1]:.4f} nats a token.

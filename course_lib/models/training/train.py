@@ -31,10 +31,12 @@ TALE = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=640
 DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=320, num_layers=2, num_heads=4,
                     num_kv_heads=2, head_dim=32, context=CONTEXT, tie_embeddings=True,
                     bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
+# In this order: tales of one chapter only, then of any length; answers weigh 4, then 16.
 RECIPE = {
-    "tale": dict(short_pools=40, pools=180, muon_lr=0.012, adam_lr=0.002, seed=1),
-    "tale-draft": dict(short_pools=15, pools=60, muon_lr=0.015, adam_lr=0.003, seed=2),
+    "tale": dict(short_pools=40, light_pools=60, pools=160, muon_lr=0.01, adam_lr=0.002, seed=1),
+    "tale-draft": dict(short_pools=15, light_pools=60, pools=60, muon_lr=0.015, adam_lr=0.003, seed=2),
 }
+POOLS_A_CHECKPOINT = 5
 
 
 class EqualRows:
@@ -93,8 +95,8 @@ class Optimiser:
         self.peaks = [muon_lr, adam_lr]
 
     def step(self, progress):
-        """progress: share of the run done, 0 to 1. Warm-up, flat, then down to nothing from 40 % on."""
-        scale = min(1.0, progress / 0.01 + 0.02, (1 - progress) / 0.6 + 0.01)
+        """progress: share of the run done, 0 to 1. Warm-up, flat, then down to nothing from half-way on."""
+        scale = min(1.0, progress / 0.01 + 0.02, (1 - progress) / 0.5 + 0.01)
         for part, peak in zip(self.parts, self.peaks):
             for group in part.param_groups:
                 group["lr"] = peak * scale
@@ -102,9 +104,12 @@ class Optimiser:
             part.zero_grad(set_to_none=True)
 
 
-def train(name, config, tokenizer, folder, device, workers, teacher=None, log=print):
-    """Trains one model, or goes on with it; returns it and its loss curve [(tokens, loss), ...]."""
-    recipe = RECIPE[name]
+def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=None, compiled=True, log=print):
+    """Trains one model, or goes on with it from its last checkpoint in `folder`.
+
+    Returns the model, and what the run was: tokens, seconds, and the curve [[tokens, loss], ...].
+    teacher: a trained model whose probabilities this one should also reproduce.
+    """
     torch.manual_seed(recipe["seed"])
     model = Transformer(config)
     initialise(model, recipe["seed"])
@@ -119,7 +124,9 @@ def train(name, config, tokenizer, folder, device, workers, teacher=None, log=pr
             part.load_state_dict(saved)
         done, tokens, curve, seconds = state["done"], state["tokens"], state["curve"], state["seconds"]
         log(f"{name}: going on from pool {done} of {recipe['pools']}")
-    loss_fn = torch.compile(partial(loss_of, model, teacher=teacher), dynamic=True)
+    loss_fn = partial(loss_of, model, teacher=teacher)
+    if compiled:
+        loss_fn = torch.compile(loss_fn, dynamic=True)
     for index, batches in pools(tokenizer, done, recipe, workers):
         start, losses = time.time(), []
         for number, batch in enumerate(batches):
@@ -133,7 +140,7 @@ def train(name, config, tokenizer, folder, device, workers, teacher=None, log=pr
         curve.append([tokens, sum(losses) / len(losses)])
         log(f"{name} pool {index + 1}/{recipe['pools']}  {tokens / 1e6:.2f}M tokens  loss {curve[-1][1]:.4f}  "
             f"{tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
-        if (index + 1) % 5 == 0 or index + 1 == recipe["pools"]:
+        if (index + 1) % POOLS_A_CHECKPOINT == 0 or index + 1 == recipe["pools"]:
             save_atomically(state_file, dict(
                 model=model.state_dict(), optimiser=[p.state_dict() for p in optimiser.parts],
                 done=index + 1, tokens=tokens, curve=curve, seconds=seconds))
@@ -141,14 +148,14 @@ def train(name, config, tokenizer, folder, device, workers, teacher=None, log=pr
 
 
 def pools(tokenizer, done, recipe, workers):
-    """(index, batches) of every pool still to do: first single-chapter tales, then the full mix."""
-    todo = range(done, recipe["pools"])
-    chapters = [1 if index < recipe["short_pools"] else None for index in todo]
+    """(index, batches) of every pool still to do, made by other processes a little ahead."""
     text = tokenizer.to_str()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
         waiting = []
-        for index, c in zip(todo, chapters):
-            waiting.append((index, executor.submit(_pool_in_worker, text, index, c)))
+        for index in range(done, recipe["pools"]):
+            chapters = 1 if index < recipe["short_pools"] else None
+            answer_weight = 4.0 if index < recipe["light_pools"] else 16.0
+            waiting.append((index, executor.submit(_pool_in_worker, text, index, chapters, answer_weight)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.pop(0)
                 yield first, future.result()
@@ -159,12 +166,12 @@ def pools(tokenizer, done, recipe, workers):
 _TOKENIZERS = {}
 
 
-def _pool_in_worker(text, index, chapters):
+def _pool_in_worker(text, index, chapters, answer_weight):
     torch.set_num_threads(1)
     if text not in _TOKENIZERS:
         from tokenizers import Tokenizer
         _TOKENIZERS[text] = Tokenizer.from_str(text)
-    return make_pool(_TOKENIZERS[text], index, chapters=chapters)
+    return make_pool(_TOKENIZERS[text], index, chapters=chapters, answer_weight=answer_weight)
 
 
 def save_atomically(path, state):
@@ -191,8 +198,9 @@ def main(out: Path = typer.Option(Path(__file__).parents[1], help="Where the fol
     from tokenizers import Tokenizer
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     log = partial(print, flush=True)
-    tale, tale_run = train("tale", TALE, tokenizer, work, device, workers, log=log)
-    draft, draft_run = train("tale-draft", DRAFT, tokenizer, work, device, workers, teacher=tale, log=log)
+    common = dict(tokenizer=tokenizer, folder=work, device=device, workers=workers, log=log)
+    tale, tale_run = train("tale", TALE, recipe=RECIPE["tale"], **common)
+    draft, draft_run = train("tale-draft", DRAFT, recipe=RECIPE["tale-draft"], teacher=tale, **common)
     for name, folder, model, run, target in (("tale", "tale", tale, tale_run, None),
                                              ("tale-draft", "tale_draft", draft, draft_run, tale)):
         model.to(torch.bfloat16).float()  # what the file will hold is what gets measured
