@@ -18,7 +18,7 @@ def generate_naive(model, token_ids, params=SamplingParams()):
     the text is the last of them, as in vLLM. Raises ParameterError for a prompt that is empty,
     holds an id outside the vocabulary, or leaves no room for max_tokens in the context.
     """
-    ids = check_prompt(model.config, token_ids, params.max_tokens)
+    ids = check_prompt(model.config, token_ids, params)
     start, stop = len(ids), stop_ids(model.config, params)
     generator = seeded_generator(params, model.device)
     while len(ids) - start < params.max_tokens:
@@ -32,8 +32,12 @@ def generate_naive(model, token_ids, params=SamplingParams()):
     return ids[start:]
 
 
-def check_prompt(config, token_ids, max_tokens):
+def check_prompt(config, token_ids, params):
     """The prompt as a list of its own, or a ParameterError that says what is wrong with it."""
+    if not isinstance(params, SamplingParams):
+        raise ParameterError(f"params is {params!r}, but how to choose tokens is said by SamplingParams. "
+                             f"Pass SamplingParams(temperature=0, max_tokens=64), for example.")
+    max_tokens = params.max_tokens
     try:
         ids = [operator.index(i) for i in token_ids]
     except TypeError:

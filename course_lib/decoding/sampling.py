@@ -1,8 +1,10 @@
 """From one row of logits to one token."""
 
 import math
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -30,37 +32,60 @@ class SamplingParams:
     """The same seed, prompt and parameters give the same tokens. None: different every time."""
 
     def __post_init__(self):
-        if isinstance(self.stop_token_ids, str) or not isinstance(self.stop_token_ids, Iterable):
-            _refuse("stop_token_ids", self.stop_token_ids, "it holds any number of token ids",
-                    "token ids in brackets, such as (tokenizer.eos_token_id,)")
-        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
-        t, p, k = self.temperature, self.top_p, self.top_k
-        if not _is_number(t) or t < 0:
-            _refuse("temperature", t, "it divides the logits, so it must be a finite number of at least 0",
-                    "0 for greedy, or about 0.8 for lively text")
-        if k is not None and (not _is_count(k) or k < 1):
-            _refuse("top_k", k, "at least one token must stay to be drawn", "None for all tokens, or 1 and more")
-        if not _is_number(p) or not 0 < p <= 1:
+        """Checks every field, and makes plain numbers of NumPy's."""
+        t = self._take("temperature", _number, "it divides the logits, so it must be a finite number of at least 0",
+                       "0 for greedy, or about 0.8 for lively text")
+        if t < 0:
+            _refuse("temperature", t, "a negative one would prefer the unlikeliest tokens", "0 for greedy, or about 0.8")
+        if self.top_k is not None:
+            instead = "None for all tokens (vLLM's -1 and 0), or 1 and more"
+            if self._take("top_k", _count, "it counts the tokens that may be drawn", instead) < 1:
+                _refuse("top_k", self.top_k, "at least one token must stay to be drawn", instead)
+        p = self._take("top_p", _number, "it is a share of probability", "1.0 for all tokens, or 0.9")
+        if not 0 < p <= 1:
             _refuse("top_p", p, "it is a share of probability, above 0 and at most 1", "1.0 for all tokens, or 0.9")
-        if not _is_count(self.max_tokens) or self.max_tokens < 0:
+        if self._take("max_tokens", _count, "it counts new tokens", "a whole number such as 128") < 0:
             _refuse("max_tokens", self.max_tokens, "it counts new tokens", "a whole number such as 128")
-        if self.seed is not None and not (_is_count(self.seed) and 0 <= self.seed < 2**63):
-            _refuse("seed", self.seed, "it starts a generator of random numbers and has at most 63 bits",
-                    "None, or a whole number such as 0")
+        if self.seed is not None:
+            why = "it starts a generator of random numbers and has at most 63 bits"
+            if not 0 <= self._take("seed", _count, why, "None, or a whole number such as 0") < 2**63:
+                _refuse("seed", self.seed, why, "None, or a whole number such as 0")
         if not isinstance(self.ignore_eos, bool):
             _refuse("ignore_eos", self.ignore_eos, "it is a yes or a no", "True or False")
-        for i in self.stop_token_ids:
-            if not _is_count(i) or i < 0:
-                _refuse("stop_token_ids", self.stop_token_ids, f"{i!r} is not a token id",
-                        "token ids, such as (tokenizer.eos_token_id,)")
+        self._take_stop_token_ids()
+
+    def _take(self, name, convert, why, instead):
+        value = getattr(self, name)
+        plain = convert(value)
+        if plain is None:
+            _refuse(name, value, why, instead)
+        object.__setattr__(self, name, plain)
+        return plain
+
+    def _take_stop_token_ids(self):
+        given, instead = self.stop_token_ids, "token ids in brackets, such as (tokenizer.eos_token_id,)"
+        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            _refuse("stop_token_ids", given, "it holds any number of token ids", instead)
+        ids = tuple(given)
+        for i in ids:
+            if _count(i) is None or i < 0:
+                _refuse("stop_token_ids", ids, f"{i!r} is not a token id", instead)
+        object.__setattr__(self, "stop_token_ids", tuple(map(_count, ids)))
 
 
-def _is_number(x):
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
+def _number(x):
+    """x as a float or int, or None if it is no finite number."""
+    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+        return None
+    return x if isinstance(x, (int, float)) else float(x)
 
 
-def _is_count(x):
-    return isinstance(x, int) and not isinstance(x, bool)
+def _count(x):
+    """x as an int, or None if it is no whole number."""
+    try:
+        return None if isinstance(x, bool) else operator.index(x)
+    except TypeError:
+        return None
 
 
 def _refuse(name, value, why, instead):
@@ -99,13 +124,29 @@ def sample(logits, params, generator=None):
     """Draws the next token id, or one for each row.
 
     logits: [vocab_size] -> int, or [rows, vocab_size] -> int64 [rows].
-    generator: the torch.Generator to draw from; without one, torch's own.
+    generator: the torch.Generator to draw from. Without one, a fresh one seeded by params.seed, so
+    that the same call draws the same; without a seed either, torch's own. Raises ParameterError
+    for logits of another shape, and on a CPU for a row that holds NaN or infinity or allows nothing.
     """
+    _check_logits(logits)
+    if generator is None and params.seed is not None:
+        generator = seeded_generator(params, logits.device)
     if params.temperature == 0:
         ids = first_largest(logits)
     else:
         ids = torch.multinomial(distribution(logits, params), 1, generator=generator)[..., 0]
     return int(ids) if ids.ndim == 0 else ids
+
+
+def _check_logits(logits):
+    if not isinstance(logits, torch.Tensor) or logits.ndim not in (1, 2) or logits.shape[-1] == 0:
+        shape = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ParameterError(f"logits is {shape}, but sample() takes a tensor [vocab_size] or [rows, vocab_size]. "
+                             f"Pass the model's last row: logits[-1].")
+    # A GPU would have to stop and answer; there torch's own error has to do.
+    if logits.device.type == "cpu" and not logits.max(-1).values.isfinite().all():
+        raise ParameterError("A row of logits holds NaN or infinity, or nothing but -infinity, so no token can be chosen "
+                             "by it. Look for what made it: weights in float16 that overflow, or a mask over everything.")
 
 
 def first_largest(logits):

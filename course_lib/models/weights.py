@@ -187,6 +187,11 @@ def _device(device):
     except (RuntimeError, TypeError):
         raise ParameterError(f"device is {device!r}, which torch does not know. Try \"cpu\", \"cuda\", or None to "
                              f"let the course choose.") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ParameterError(f"device is {str(device)!r}; the course runs on \"cpu\", \"cuda\" and, as far as torch "
+                             f"does, \"mps\". Pass one of these, or None to let the course choose.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ParameterError("device is 'mps', but this torch has no Apple GPU to run on. Pass \"cpu\".")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ParameterError(f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave device away "
                              f"to run on the CPU, or see what `course doctor` says about the driver.")

@@ -110,9 +110,13 @@ class View(_State):
         picture = self.snapshot(step)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(picture.data).decode()}
         data["text/html"] = static_html(picture, self.words(step), self.data["columns"], self._rows(step))
+        metadata = {"image/png": picture.metadata}
         if anywidget is not None:
-            data["application/vnd.jupyter.widget-view+json"] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return data, {"image/png": picture.metadata}
+            view, about_view = super()._repr_mimebundle_()  # on Colab the metadata says where its widget manager is
+            kind = "application/vnd.jupyter.widget-view+json"
+            data[kind] = view[kind]
+            metadata |= about_view
+        return data, metadata
 
     def _repr_mimebundle_(self, **kwargs):
         return self.bundle()

@@ -266,3 +266,42 @@ def test_stop_ids_become_a_tuple_of_their_own():
     given.append(5)
     assert params.stop_token_ids == (3, 4)
     assert hash(params) == hash(SamplingParams(stop_token_ids=(3, 4)))
+
+
+def test_numbers_of_numpy_are_taken_and_made_plain():
+    np = pytest.importorskip("numpy")
+    params = SamplingParams(temperature=np.float32(0.5), top_k=np.int64(3), max_tokens=np.int32(7), seed=np.uint8(4),
+                            stop_token_ids=np.array([1, 2]))
+    assert params == SamplingParams(temperature=0.5, top_k=3, max_tokens=7, seed=4, stop_token_ids=(1, 2))
+    assert type(params.top_k) is int and type(params.temperature) is float
+
+
+def test_vllms_minus_one_is_told_its_name_here():
+    with pytest.raises(ParameterError, match=r"None for all tokens \(vLLM's -1 and 0\)"):
+        SamplingParams(top_k=-1)
+
+
+@pytest.mark.parametrize("given", [b"ab", {1: 2}, "12"])
+def test_what_only_looks_like_token_ids_is_refused(given):
+    with pytest.raises(ParameterError, match="stop_token_ids"):
+        SamplingParams(stop_token_ids=given)
+
+
+def test_a_seed_draws_the_same_without_a_generator():
+    logits, params = torch.zeros(50), SamplingParams(temperature=1.0, seed=3)
+    assert len({sample(logits, params) for _ in range(5)}) == 1
+    unseeded = SamplingParams(temperature=1.0)
+    assert len({sample(logits, unseeded) for _ in range(30)}) > 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("row", [[float("nan"), 1.0], [float("-inf")] * 2, [float("inf"), 0.0]])
+def test_logits_by_which_nothing_can_be_chosen(row, temperature):
+    with pytest.raises(ParameterError, match="no token can be chosen"):
+        sample(torch.tensor(row), SamplingParams(temperature=temperature))
+
+
+@pytest.mark.parametrize("logits", [torch.zeros(0), torch.zeros(()), torch.zeros(1, 2, 3), [1.0, 2.0]])
+def test_logits_of_a_wrong_shape(logits):
+    with pytest.raises(ParameterError, match="vocab_size"):
+        sample(logits, SamplingParams())

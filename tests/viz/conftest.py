@@ -1,6 +1,5 @@
 """Data for the views, and a bare page opened in a real headless Chromium."""
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -48,27 +47,15 @@ def chances():
     return next_token_probabilities(tokens, [step_of(5 + i, tokens) for i in range(3)])
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: views are not tried in a browser")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine: views are not tried in a browser")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_view(chromium, tmp_path):
+def open_view(browser, tmp_path):
     """open_view(view, width=800, **context) -> page; at the end: nothing on the console, nothing fetched."""
     said, asked, contexts = [], [], []
 
     def open_view(view, width=800, **context):
         file = tmp_path / "view.html"
         file.write_text(bare_page(view), encoding="utf-8")
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, **context))
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **context))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -291,3 +291,18 @@ def test_contrast(theme):
         graphics = ["accent", "faint", "r0", "r1", "r2", "r3", "r4", "r5"]
         assert {name: contrast(colours[name], ground) for name in graphics if contrast(colours[name], ground) < 3} == {}
     assert contrast(colours["on-accent"], colours["accent"]) >= 4.5
+
+
+def test_on_colab_the_bundle_says_where_the_widget_manager_is(monkeypatch):
+    """Without this, Colab shows the still form only: it loads no third-party widgets by itself."""
+    import sys
+    import types
+
+    pytest.importorskip("anywidget")
+    output = types.ModuleType("google.colab.output")
+    output.enable_custom_widget_manager = lambda: None
+    output._widgets = types.SimpleNamespace(_installed_url="https://example.invalid/manager.js")
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    _, metadata = recomputation_triangle(["a", "b"], [(0, 1), (0, 2)], prompt_tokens=1).bundle()
+    about = metadata["application/vnd.jupyter.widget-view+json"]["colab"]["custom_widget_manager"]
+    assert about["url"] == "https://example.invalid/manager.js"

@@ -33,8 +33,8 @@ DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=32
                     bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
 # In this order: tales of one chapter only, then of any length; answers weigh 4, then 16.
 RECIPE = {
-    "tale": dict(short_pools=40, light_pools=60, pools=160, muon_lr=0.01, adam_lr=0.002, seed=1),
-    "tale-draft": dict(short_pools=15, light_pools=60, pools=60, muon_lr=0.015, adam_lr=0.003, seed=2),
+    "tale": dict(short_pools=40, light_pools=60, pools=180, muon_lr=0.01, adam_lr=0.002, seed=1),
+    "tale-draft": dict(short_pools=10, light_pools=36, pools=36, muon_lr=0.015, adam_lr=0.003, seed=2),
 }
 POOLS_A_CHECKPOINT = 5
 
