@@ -1,0 +1,76 @@
+"""`course build`: writes the notebooks, executing only those whose code has changed."""
+
+import os
+import time
+
+from course_lib.authoring.faults import faults
+from course_lib.authoring.run import execute
+from course_lib.authoring.sources import read_source
+from course_lib.authoring.stubs import make_stub
+from course_lib.checkout import lessons
+from course_lib.errors import CourseError
+
+
+def build(root, names=(), *, force=False, report=print):
+    """Builds the lessons in `names` (default all) of the checkout at `root`; `force` executes them all again.
+
+    `report` gets one line a notebook. Raises CourseError when a cell fails,
+    when an output cannot be kept, or when a source is wrong.
+    """
+    for lesson in lessons(root, names):
+        started = time.perf_counter()
+        notebook = read_source(lesson, root)
+        stub = make_stub(notebook) if lesson.stub else None
+        kept = not force and keep_outputs(notebook, read_notebook(lesson.target), root)
+        if not kept:
+            execute(notebook, lesson.target.parent, lesson.label)
+            if found := faults(notebook, root):
+                raise CourseError(f"{lesson.label} was executed but not written: {'; '.join(found)}.")
+        changed = write_if_changed(notebook, lesson.target)
+        if stub:
+            write_if_changed(stub, lesson.stub)
+        if kept:
+            report(f"{lesson.label}: {'outputs kept, text updated' if changed else 'up to date'}")
+        else:
+            report(f"{lesson.label}: executed in {time.perf_counter() - started:.0f} s")
+
+
+def keep_outputs(notebook, old, root):
+    """Copies the outputs of `old` into `notebook` when they are sound and made by the same code; says whether it could."""
+    if old is None or old.metadata.get("course", {}).get("source_sha") != notebook.metadata.course.source_sha:
+        return False
+    new_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    old_cells = [cell for cell in old.cells if cell.cell_type == "code"]
+    if [cell.source for cell in new_cells] != [cell.source for cell in old_cells]:
+        return False
+    if faults(old, root):
+        return False
+    for new, cell in zip(new_cells, old_cells, strict=True):
+        new.outputs, new.execution_count = cell.outputs, cell.execution_count
+    return True
+
+
+def read_notebook(path):
+    """The notebook at `path`, or None where there is none."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4) if path.exists() else None
+
+
+def as_text(notebook):
+    """The notebook as it lies on disk."""
+    import nbformat
+
+    return nbformat.writes(notebook) + "\n"
+
+
+def write_if_changed(notebook, path):
+    """Writes through a second file, so that a kill leaves the old or the new notebook; says whether it wrote."""
+    text = as_text(notebook)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    half = path.with_name(f".{path.name}.part")
+    half.write_text(text, encoding="utf-8")
+    os.replace(half, path)
+    return True

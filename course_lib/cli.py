@@ -1,0 +1,147 @@
+"""The `course` command. Each command imports what it needs itself, so that `course --help` answers at once."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from course_lib.errors import CourseError
+
+app = typer.Typer(
+    name="course",
+    help="LLM inference, page by page: lessons that you run, exercises that check themselves.",
+    epilog="Start with `course lab`. Exit codes: 0 all well, 1 a check failed or something is missing, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ExerciseId = Annotated[str, typer.Argument(metavar="ID", help="An exercise, such as 01.greedy.")]
+
+
+@app.command(rich_help_panel="Learn")
+def lab(
+    lesson: Annotated[str, typer.Argument(help="The lesson to open, by number or name.")] = "00",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only print the address.")] = True,
+):
+    """Open JupyterLab on a lesson."""
+    from course_lib.lab import open_lab
+
+    raise typer.Exit(open_lab(lesson, browser=browser))
+
+
+@app.command(rich_help_panel="Learn")
+def doctor(json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False):
+    """Say what this machine can do, what the course will use, and why."""
+    from course_lib.device import inspect_machine
+
+    machine = inspect_machine()
+    if json:
+        from json import dumps
+
+        print(dumps(machine.as_dict(), indent=2))
+    else:
+        print(machine.report())
+
+
+@app.command("next", rich_help_panel="Learn")
+def next_():
+    """Say which exercise comes next and where it is."""
+    from course_lib.practice.answers import next_step
+
+    print(next_step())
+
+
+@app.command(rich_help_panel="Practise")
+def check(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01); default: all that you have begun.")] = None,
+    file: Annotated[str | None, typer.Option(help="A notebook or .py file with your answers, instead of the exercise notebooks; alone: all that it defines.")] = None,
+):
+    """Check the answers that are saved in your exercise notebooks."""
+    from course_lib.practice.answers import check_saved, choose
+
+    wanted, missing = choose(ids, file)
+    if not wanted:
+        print("No exercise has been begun yet. `course next` says where to start.")
+        return
+    passed = True
+    for exercise_id in wanted:
+        result = check_saved(exercise_id, file)
+        print(result, end="\n\n" if exercise_id != wanted[-1] else "\n")
+        passed = passed and bool(result)
+    if missing:
+        print(f"\nNot in {file}: {', '.join(missing)}.")
+    if not passed:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Practise")
+def hint(exercise_id: ExerciseId):
+    """Show the next hint, one step further each time."""
+    from course_lib.practice import hint
+
+    print(hint(exercise_id))
+
+
+@app.command(rich_help_panel="Practise")
+def progress():
+    """Show what is passed, tried and still to come."""
+    from course_lib.practice import progress
+
+    print(progress())
+
+
+@app.command(rich_help_panel="Practise")
+def reset(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01) to forget.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Forget all progress, guesses included.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+):
+    """Forget the progress of exercises, or all of it. Your notebooks stay as they are, and a copy is kept."""
+    from course_lib.practice import workbook
+    from course_lib.practice.answers import expand
+
+    if bool(ids) == everything:
+        raise typer.BadParameter("name exercises or a lesson, or say --all")
+    if everything and not yes and not typer.confirm("Forget all progress? (A copy is kept.)"):
+        print("Nothing was changed.")
+        return
+    print(workbook.reset(*expand(ids or [])))
+
+
+@app.command(rich_help_panel="Write the course")
+def build(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Lessons by number or name (01, solutions/01); default: all.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only compare the notebooks with their sources; write and run nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Execute again even where the code has not changed.")] = False,
+):
+    """Make the notebooks from their sources, executing those whose code has changed."""
+    from course_lib import authoring
+    from course_lib.checkout import find_root
+
+    root = find_root()
+    if not check:
+        authoring.build(root, names or (), force=force)
+        return
+    problems = authoring.check(root, names or ())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+    print("Every notebook is what its source makes.")
+
+
+def main():
+    """Entry point: an error that the course foresees is one message on stderr and exit code 1."""
+    try:
+        app()
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

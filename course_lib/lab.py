@@ -1,0 +1,40 @@
+"""`course lab`: JupyterLab on a lesson, from the checkout's folder."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+from course_lib.checkout import find_root
+from course_lib.errors import CourseError
+
+
+def open_lab(lesson="00", *, browser=True):
+    """Becomes JupyterLab; where a process cannot be replaced (Windows), runs it to the end and returns its exit code.
+
+    Raises CourseError without a checkout, without that lesson, and without JupyterLab.
+    """
+    root = find_root()
+    stem = lesson.removesuffix(".ipynb").rpartition("/")[2]
+    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    found = [path for path in notebooks if stem in (path.stem, path.stem.partition("_")[0])]
+    if not found:
+        known = ", ".join(path.stem for path in notebooks) or "none: run `course build` first"
+        raise CourseError(f"There is no lesson {lesson!r} in {root / 'notebooks'}. Lessons there: {known}.")
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CourseError(
+            "JupyterLab is not installed beside the course. Install it with\n  pip install -e '.[lab]'\n"
+            f"in {root}, or open {found[0].relative_to(root)} in any other notebook program."
+        )
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}",
+               f"--LabApp.default_url=/lab/tree/{found[0].relative_to(root).as_posix()}"]
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in containers everybody is root, and JupyterLab would only refuse
+    if os.name == "posix":
+        os.execv(sys.executable, command)  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
+    try:
+        return subprocess.run(command).returncode
+    except KeyboardInterrupt:  # JupyterLab was asked to stop by the same key, and has said so
+        return 0

@@ -1,0 +1,144 @@
+"""JupyterLab in a real, headless Chromium, driven from tests.
+
+    with lab.open("notebooks/00_start_here.ipynb") as page:
+        page.run_all()                       # to the end; the kernel is idle again
+        view = page.view("recomputation triangle")
+        view.press("ArrowRight"); view.step  # the view's step, in the browser
+    # on leaving: no console error, and nothing was asked of another machine
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlparse
+
+READY_SECONDS = 90
+CELLS_SECONDS = 240
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+
+SETTINGS = {
+    # every cell is in the page, also those out of sight
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # a saved notebook must not change under the test
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
+# Installed for teachers and developers only; a learner's JupyterLab has none of them.
+NOT_LEARNERS = ["@jupyter/nbgrader", "jupyterlab-jupytext", "@jupyter-notebook/lab-extension"]
+
+
+def find_chromium():
+    """The path of a Chromium or Chrome, or None. CHROMIUM names one that is elsewhere."""
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def jupyter_lab(root, scratch):
+    """Serves `root` with a JupyterLab of its own settings, kept in `scratch`; yields its address."""
+    config, settings = scratch / "config", scratch / "settings"
+    (config / "labconfig").mkdir(parents=True)
+    settings.mkdir()
+    (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(NOT_LEARNERS, True)}))
+    (settings / "overrides.json").write_text(json.dumps(SETTINGS))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"), "COURSE_HOME": str(scratch / "home"),
+    }
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
+        "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}",
+        f"--LabApp.user_settings_dir={scratch / 'user'}", f"--LabApp.workspaces_dir={scratch / 'workspaces'}",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate", "--LabApp.news_url=",
+    ]
+    with open(scratch / "lab.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, server, scratch / "lab.log")
+            yield address
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)  # the server and its kernels
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait_for(address, server, log):
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            return
+        time.sleep(0.3)
+    raise RuntimeError(f"JupyterLab did not start. Its log:\n{log.read_text()}")
+
+
+class Lab:
+    """A browser on a JupyterLab server."""
+
+    def __init__(self, address, browser, root):
+        self.address, self.browser, self.root = address, browser, Path(root)
+
+    @contextlib.contextmanager
+    def open(self, notebook, *, theme=LIGHT, width=1400):
+        """Opens `notebook` (a path below the root) in a fresh page with a fresh kernel; yields a NotebookPage.
+
+        On leaving, raises AssertionError for errors in the browser's console and for requests that leave the machine.
+        """
+        from notebook_page import NotebookPage
+
+        context = self.browser.new_context(viewport={"width": width, "height": 1000})
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        errors, elsewhere = [], []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        context.route(lambda url: not is_here(url), lambda route: (elsewhere.append(route.request.url), route.abort()))
+        page.on("websocket", lambda ws: None if is_here(ws.url) else elsewhere.append(ws.url))
+        try:
+            page.goto(f"{self.address}/lab?reset")
+            page.wait_for_function("window.jupyterapp && window.jupyterapp.restored", timeout=READY_SECONDS * 1000)
+            page.evaluate(OPEN, {"path": str(notebook), "theme": theme})
+            shown = NotebookPage(page)
+            yield shown
+            page.evaluate(CLOSE)
+        finally:
+            context.close()
+        if elsewhere:
+            raise AssertionError(f"{notebook} asked other machines: {elsewhere}")
+        if errors:
+            raise AssertionError(f"{notebook} left errors in the browser's console:\n" + "\n".join(errors))
+
+
+def is_here(url):
+    """Whether a request for `url` stays on this machine."""
+    parts = urlparse(url)
+    return parts.scheme in ("data", "blob", "about") or parts.hostname in ("127.0.0.1", "localhost")
+
+
+OPEN = """async ({path, theme}) => {
+  const app = window.jupyterapp;
+  await app.restored;
+  await app.commands.execute('apputils:change-theme', {theme});
+  const panel = await app.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+  app.shell.collapseLeft();
+  app.shell.activateById(panel.id);
+  window.coursePanel = panel;
+}"""
+
+CLOSE = "async () => { await window.coursePanel.sessionContext.shutdown(); }"

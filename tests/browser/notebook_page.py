@@ -1,0 +1,169 @@
+"""An open notebook in JupyterLab, and a view in it."""
+
+import time
+
+from lab import CELLS_SECONDS
+
+CELLS = """() => window.coursePanel.content.model.sharedModel.cells.map((cell, index) => ({
+  index, id: cell.id, type: cell.cell_type, source: cell.source, count: cell.execution_count ?? null,
+  tags: cell.getMetadata('tags') || [], exercise: (cell.getMetadata('course') || {}).exercise || null,
+  outputs: cell.cell_type === 'code' ? cell.outputs : [],
+}))"""
+
+RUN_ONE = """async index => {
+  const content = window.coursePanel.content;
+  content.deselectAll(); content.activeCellIndex = index;
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+# The kernel's name rides along, so that a kernel that died and came back is noticed.
+STATE = """() => {
+  const kernel = window.coursePanel.sessionContext.session.kernel;
+  return {status: kernel.status, id: kernel.id, running: window.coursePanel.content.widgets
+    .filter(cell => cell.model.type === 'code' && cell.prompt === '*').length};
+}"""
+
+
+class NotebookPage:
+    """What a reader can do with a notebook. `page` is the Playwright page, for all else."""
+
+    def __init__(self, page):
+        self.page = page
+        self.kernel = page.evaluate(STATE)["id"]
+
+    def cells(self):
+        """The cells as dicts: index, id, type, source, count, tags, exercise, outputs."""
+        return self.page.evaluate(CELLS)
+
+    def run_all(self):
+        """Runs every cell and waits for the end. Raises AssertionError for a cell that fails unannounced."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.wait_until_idle()
+        self.expect_no_errors()
+        not_run = [c["index"] for c in self.cells() if c["type"] == "code" and c["source"].strip() and c["count"] is None]
+        if not_run:
+            raise AssertionError(f"cells {not_run} were not run")
+
+    def run_cell(self, index):
+        """Runs one cell, waits, and returns its outputs."""
+        self.page.evaluate(RUN_ONE, index)
+        self.wait_until_idle()
+        return self.cells()[index]["outputs"]
+
+    def write_cell(self, index, source):
+        """Replaces the text of a cell, as a learner who types would."""
+        self.page.evaluate("([i, text]) => { window.coursePanel.content.model.sharedModel.cells[i].source = text; }", [index, source])
+
+    def wait_until_idle(self):
+        """Waits until no cell runs and the same kernel is idle."""
+        end, calm = time.monotonic() + CELLS_SECONDS, 0
+        while calm < 3:  # between two cells the kernel is idle for a moment
+            state = self.page.evaluate(STATE)
+            if state["id"] != self.kernel or state["status"] in ("dead", "restarting", "autorestarting"):
+                raise AssertionError(f"the kernel stopped: {state}")
+            calm = calm + 1 if state["status"] == "idle" and state["running"] == 0 else 0
+            if time.monotonic() > end:
+                raise AssertionError(f"still running after {CELLS_SECONDS} s: {state}")
+            self.page.wait_for_timeout(150)
+
+    def expect_no_errors(self):
+        """Raises AssertionError when a cell ends in an error that its tags do not announce."""
+        for cell in self.cells():
+            for output in cell["outputs"]:
+                if output["output_type"] == "error" and "raises-exception" not in cell["tags"]:
+                    raise AssertionError(f"cell {cell['index']} ends in {output['ename']}: {output['evalue']}\n{cell['source']}")
+
+    def output(self, index):
+        """The output area of a cell, as a Playwright locator."""
+        return self.page.locator(".jp-Notebook > .jp-WindowedPanel-outer .jp-Cell, .jp-Notebook .jp-Cell").nth(index).locator(".jp-OutputArea")
+
+    def views(self):
+        """All views in the notebook, top to bottom."""
+        found = self.page.locator(".jp-OutputArea section.cl[aria-label]:has(input.cl-scrub)")
+        found.first.wait_for()
+        return [View(self.page, found.nth(i)) for i in range(found.count())]
+
+    def set_theme(self, theme):
+        """Changes JupyterLab's theme and waits until it is shown."""
+        self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        light = "true" if "Light" in theme else "false"
+        self.page.wait_for_function("want => document.body.dataset.jpThemeLight === want", arg=light)
+        self.page.wait_for_timeout(600)  # colours arrive after the name, and the views draw again
+
+
+class View:
+    """One view: a step, a player and a body."""
+
+    def __init__(self, page, root):
+        self.page, self.root = page, root
+        self.scrub = root.locator("input.cl-scrub")
+        self.title = root.get_attribute("aria-label")
+
+    @property
+    def step(self):
+        return int(self.scrub.input_value())
+
+    @property
+    def first(self):
+        return int(self.scrub.get_attribute("min"))
+
+    @property
+    def last(self):
+        return int(self.scrub.get_attribute("max"))
+
+    def press(self, key):
+        """Presses a key with the view in focus."""
+        self.root.focus()
+        self.page.keyboard.press(key)
+
+    def click(self, button):
+        """Clicks a button of the player by its label: "step", "step back", "first step", "last step", "play"."""
+        self.root.get_by_role("button", name=button, exact=True).click()
+
+    def drag_to(self, step):
+        """Moves the scrubber to `step`."""
+        self.scrub.fill(str(step))
+
+    def background(self):
+        """The (red, green, blue) that lies behind the view's words."""
+        return self.root.evaluate("""node => {
+          for (let at = node.querySelector('.cl-inner') || node; at; at = at.parentElement) {
+            const rgba = getComputedStyle(at).backgroundColor.match(/[\\d.]+/g).map(Number);
+            if (rgba.length < 4 || rgba[3] > 0) return rgba.slice(0, 3);
+          }
+        }""")
+
+    def ink(self):
+        """The (red, green, blue) of the title."""
+        return self.root.locator(".cl-title").first.evaluate("node => getComputedStyle(node).color.match(/[\\d.]+/g).slice(0, 3).map(Number)")
+
+    def picture(self):
+        """The view as it is painted now, PNG bytes."""
+        return self.root.screenshot()
+
+    def works(self):
+        """Moves by keys, buttons and scrubber, and raises AssertionError where the step is not the one that was asked for."""
+        middle = (self.first + self.last) // 2
+        for act, argument, wanted in [
+            (self.press, "Home", self.first), (self.press, "ArrowRight", self.first + 1), (self.press, "ArrowLeft", self.first),
+            (self.press, "End", self.last), (self.click, "first step", self.first), (self.click, "step", self.first + 1),
+            (self.click, "step back", self.first), (self.click, "last step", self.last), (self.drag_to, middle, middle),
+        ]:
+            act(argument)
+            if self.step != wanted:
+                raise AssertionError(f"{self.title}: after {act.__name__}({argument!r}) at step {self.step}, not {wanted}")
+        self.press("Home")
+        start = self.picture()
+        self.press("End")
+        if self.picture() == start:
+            raise AssertionError(f"{self.title}: the last step looks like the first")
+
+
+def contrast(one, other):
+    """The contrast of two colours by WCAG, from 1 to 21."""
+    def light(colour):
+        channels = [c / 255 for c in colour]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)

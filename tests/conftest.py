@@ -1,0 +1,53 @@
+"""What holds for every test, and for every kernel, server and command that a test starts."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+OFFLINE = Path(__file__).parent / "offline"
+
+# Set before anything of the course is imported, and inherited by xdist's workers and by nbval's kernels.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # older kernels warn at length that nobody can debug them
+# As in an activated environment: nbgrader calls `alembic` by name.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+for unwanted in ("TRITON_INTERPRET", "NBGRADER_EXECUTION"):
+    os.environ.pop(unwanted, None)
+
+# Nobody's own progress is read or touched. The folder is made once, by the process that pytest was started in.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _home = tempfile.TemporaryDirectory(prefix="course-tests-")
+    os.environ["COURSE_HOME"] = _home.name
+
+sys.path.insert(0, str(OFFLINE))
+import sitecustomize  # noqa: E402,F401  (the offline guard, in this process too)
+
+sys.path.insert(0, str(Path(__file__).parent / "browser"))
+from lab import find_chromium  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium. One for all tests of a process: Playwright allows no second one beside it."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium found: install one (Debian: apt install chromium), or name it in CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield found
+        found.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says plainly, last before the counts, when the lessons were not tried in a browser."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if report.nodeid.startswith(("tests/browser", "tests/viz"))]
+    if skipped and find_chromium() is None:
+        terminalreporter.section("browser tests were NOT run", red=True)
+        terminalreporter.line("No Chromium was found, so no lesson was opened in JupyterLab. "
+                              "Install one (Debian: apt install chromium) or name it: CHROMIUM=/path/to/chrome make test")

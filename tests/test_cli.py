@@ -1,0 +1,175 @@
+"""The `course` command: words, exit codes, and what it must not load."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def course(*arguments, cwd=ROOT, home=None, timeout=120):
+    """Runs the command as a learner does; returns the finished process with its texts."""
+    import os
+
+    environment = os.environ | ({"COURSE_HOME": str(home)} if home else {}) | {"COLUMNS": "100", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "course_lib.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def test_help_names_every_command_and_exits_with_0():
+    done = course("--help")
+    assert done.returncode == 0
+    for command in ("lab", "doctor", "next", "check", "hint", "progress", "reset", "build"):
+        assert f" {command} " in done.stdout
+
+
+def test_help_loads_neither_torch_nor_jupyter():
+    code = (
+        "import sys; import course_lib.cli as cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'IPython', 'matplotlib', 'plotly', 'transformers', 'nbformat', 'triton'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_answers_quickly():
+    best = min(_seconds_of_help() for _ in range(3))
+    assert best < 1.5, f"course --help took {best:.1f} s"
+
+
+def _seconds_of_help():
+    started = time.perf_counter()
+    course("--help")
+    return time.perf_counter() - started
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = "{'torch', 'IPython', 'ipykernel', 'jupyterlab', 'plotly', 'triton', 'transformers', 'matplotlib'}"
+    code = f"import sys, course_lib; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def test_wrong_usage_exits_with_2():
+    assert course("reset").returncode == 2
+    assert course("nonsense").returncode == 2
+
+
+def test_doctor_speaks_json():
+    done = course("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"python", "torch"} <= set(json.loads(done.stdout))
+
+
+def test_doctor_speaks_plainly():
+    done = course("doctor")
+    assert done.returncode == 0
+    assert "torch" in done.stdout and "Python" in done.stdout
+
+
+def test_an_unknown_exercise_gets_the_nearest_ones_without_a_traceback(tmp_path):
+    done = course("hint", "01.gredy", home=tmp_path)
+    assert done.returncode == 1
+    assert "01.greedy" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_hints_go_one_step_further_each_time(tmp_path):
+    first, second = course("hint", "00.hello", home=tmp_path), course("hint", "00.hello", home=tmp_path)
+    assert first.returncode == second.returncode == 0
+    assert first.stdout != second.stdout
+
+
+def test_the_loop_on_the_command_line(tmp_path):
+    """Fail, pass, go on to the next, forget."""
+    wrong, right = tmp_path / "wrong.py", tmp_path / "right.py"
+    wrong.write_text("def hello(name):\n    return 'Hello'\n")
+    right.write_text(
+        "def hello(name):\n"
+        "    return 'Once upon a time, in a quiet harbour, there lived a patient otter named ' + name + '.'\n"
+    )
+    home = tmp_path / "home"
+    assert "00.hello" in course("next", home=home).stdout
+    failed = course("check", "00.hello", "--file", str(wrong), home=home)
+    assert (failed.returncode, "Traceback" in failed.stdout + failed.stderr) == (1, False), failed.stderr
+    passed = course("check", "00.hello", "--file", str(right), home=home)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert "01.greedy" in course("next", home=home).stdout
+    assert "00.hello" in course("progress", home=home).stdout
+    assert course("reset", "00.hello", home=home).returncode == 0
+    assert "00.hello" in course("next", home=home).stdout
+
+
+def test_resetting_everything_asks_first(tmp_path):
+    """With nobody there to answer, nothing is forgotten."""
+    (tmp_path / "progress.json").write_text('{"schema": 1, "exercises": {"00.hello": {"attempts": 3}}, "guesses": {}}')
+    done = course("reset", "--all", home=tmp_path)
+    assert done.returncode != 0
+    assert json.loads((tmp_path / "progress.json").read_text())["exercises"] == {"00.hello": {"attempts": 3}}
+
+
+@pytest.mark.parametrize(("missing", "says"), [("nothing.py", "cannot be read"), (None, "defines no hello")])
+def test_a_file_without_an_answer_is_said(tmp_path, missing, says):
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+    done = course("check", "00.hello", "--file", str(tmp_path / missing if missing else empty), home=tmp_path)
+    assert done.returncode == 1
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_cell_that_fails_before_the_answer_is_named(tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("1 / 0\n")
+    done = course("check", "00.hello", "--file", str(broken), home=tmp_path)
+    assert done.returncode == 1
+    assert "cell 1, ends in ZeroDivisionError" in done.stderr
+
+
+def test_lab_names_the_lessons_it_knows():
+    done = course("lab", "77", "--no-browser")
+    assert done.returncode == 1
+    assert "There is no lesson '77'" in done.stderr
+
+
+def test_without_a_checkout_the_message_says_where_to_get_one(tmp_path, monkeypatch):
+    from course_lib import checkout
+    from course_lib.errors import CourseError
+
+    with pytest.raises(CourseError, match="git clone https://"):
+        checkout.find_root(tmp_path)
+
+
+def test_the_repository_address_is_the_same_for_checkout_and_wheel():
+    from course_lib import checkout
+
+    assert checkout.repository(ROOT) == checkout.repository_from_metadata()
+
+
+def test_lab_serves_the_course_and_stops_when_told(tmp_path):
+    """The address is printed, the lessons are served from there, and nothing is left running."""
+    import os
+    import signal
+
+    command = [sys.executable, "-m", "course_lib.cli", "lab", "--no-browser"]
+    environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    watchdog = threading.Timer(60, server.kill)
+    watchdog.start()
+    try:
+        said = ""
+        while "/lab/tree/notebooks/00_start_here.ipynb" not in said and (line := server.stdout.readline()):
+            said += line
+        assert "/lab/tree/notebooks/00_start_here.ipynb?token=" in said, said
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) is not None
+    finally:
+        watchdog.cancel()
+        server.kill()
+        server.stdout.close()
