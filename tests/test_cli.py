@@ -173,3 +173,20 @@ def test_lab_serves_the_course_and_stops_when_told(tmp_path):
         watchdog.cancel()
         server.kill()
         server.stdout.close()
+
+
+def test_a_file_without_an_id_is_checked_for_what_it_defines(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def greedy(logits):\n    return int(logits.argmax())\n")
+    done = course("check", "--file", str(path), home=tmp_path)
+    assert done.returncode == 0 and "01.greedy" in done.stdout and "Not in" not in done.stdout, done.stderr
+    lesson = course("check", "01", "--file", str(path), home=tmp_path)
+    assert lesson.returncode == 0 and f"Not in {path}: 01.sample, 01.generate, 01.count_work." in lesson.stdout, lesson.stderr
+    assert course("reset", "01", home=tmp_path).stdout.startswith("01.greedy, 01.sample, 01.generate, 01.count_work are reset.")
+
+
+def test_an_answer_that_exits_is_no_silent_success(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import sys\ndef hello(name):\n    return name\nsys.exit(0)\n")
+    done = course("check", "00.hello", "--file", str(path), home=tmp_path)
+    assert done.returncode == 1 and "ends in SystemExit" in done.stderr

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from ..checkout import find_root
 from ..errors import CourseError
-from . import registry, workbook
+from . import registry, running, workbook
 from .check import check
 
 
+_CELL_LIMIT_S = 120.0
+"""A cell is stopped after so many seconds. Generous: a lesson may measure, or load a model."""
 _ASKS = {"check", "hint", "solution", "progress", "predict"}
 
 
@@ -32,7 +34,47 @@ def expand(names):
 
 def begun():
     """The exercises whose saved cell is no longer the stub, in course order."""
-    return [exercise_id for exercise_id in registry.ids() if _is_begun(exercise_id)]
+    return [exercise_id for exercise_id in registry.ids() if _is_begun(exercise_id, _notebook_of(exercise_id, must_exist=False))]
+
+
+def choose(names, file=None):
+    """(exercise ids to check, ids of the named lessons that are not in `file`).
+
+    Without names: all that are begun in the notebooks, or all that `file` defines. An exercise that is named
+    itself is always among the first: that its answer is missing is an error then.
+    Raises CourseError for an unknown name, for a file that cannot be read, and where nothing is left to check.
+    """
+    wanted = expand(names) if names else registry.ids() if file else begun()
+    if not file:
+        return wanted, []
+    held = _held_in(Path(file))
+    chosen = [i for i in wanted if i in held or i in (names or ())]
+    if not chosen:
+        asked = ", ".join(f"{registry.find(i).name} ({i})" for i in wanted)
+        raise CourseError(f"{file} holds no answer yet, so nothing was checked. It can define: {asked}.")
+    return chosen, [i for i in wanted if i not in chosen] if names else []
+
+
+def _held_in(path):
+    """The exercises that a .py file defines by name, or whose cell in a notebook is no longer the stub."""
+    if path.suffix == ".ipynb":
+        _read(path)
+        return [i for i in registry.ids() if _has_cell(path, i) and _is_begun(i, path)]
+    try:
+        body = ast.parse(_read(path)).body
+    except (SyntaxError, ValueError) as error:
+        raise CourseError(f"{path} is not Python ({type(error).__name__}: {error}), so nothing was checked. "
+                          f"Run it by itself to see where it fails.") from error
+    targets = [t for node in body if isinstance(node, ast.Assign) for t in node.targets]
+    defined = {getattr(node, "name", "") for node in body} | {getattr(t, "id", "") for t in targets}
+    return [i for i in registry.ids() if registry.find(i).name in defined]
+
+
+def _has_cell(path, exercise_id):
+    try:
+        return bool(_pieces(path, exercise_id))
+    except CourseError:
+        return False
 
 
 def check_saved(exercise_id, file=None):
@@ -53,9 +95,11 @@ def check_saved(exercise_id, file=None):
         module.__file__ = name
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(source, name, "exec"), module.__dict__)
-        except Exception as error:
-            failed.append(f"{path.name}, cell {number}, ends in {type(error).__name__}: {error}")
+                running.limited(lambda: exec(compile(source, name, "exec"), module.__dict__), _CELL_LIMIT_S)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # exit() too, or the whole check would end here without a word
+            failed.append(f"{path.name}, cell {number}, ends in {type(error).__name__}: {running.message(error)}")
             if number == pieces[-1][0]:
                 raise CourseError(f"{failed[-1]}\nIt should define {exercise.name}, so nothing was checked. Run the notebook "
                                   f"from the top to see where it fails.") from error
@@ -68,9 +112,14 @@ def check_saved(exercise_id, file=None):
 
 
 def next_step():
-    """One or two sentences: the first exercise that is not passed, and where it is."""
+    """A few lines: the first exercise that is not passed, where it is, and what is wrong with the workbook."""
+    entries, notices = workbook.entries()
+    return "\n".join([_next_of(entries), *(f"Note. {notice}" for notice in notices)])
+
+
+def _next_of(entries):
     for exercise_id in registry.ids():
-        entry = workbook.entry(exercise_id)
+        entry = entries.get(exercise_id, workbook.Entry())
         if entry.passed:
             continue
         exercise = registry.find(exercise_id)
@@ -100,10 +149,7 @@ def _notebook_of(exercise_id, *, must_exist=True):
 
 def _pieces(path, exercise_id):
     """[(cell number, code)] to run for an answer: a whole .py file, or a notebook's cells down to the answer."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CourseError(f"{path} cannot be read ({error.strerror or error}).") from error
+    text = _read(path)
     if path.suffix != ".ipynb":
         return [(1, text)]
     try:
@@ -121,6 +167,17 @@ def _pieces(path, exercise_id):
     raise CourseError(f"{path} has no cell for {exercise_id}. Get the notebook back with: git checkout -- {path}")
 
 
+def _read(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or error
+    except UnicodeDecodeError:
+        why = "it is no text in UTF-8"
+    raise CourseError(f"{path} cannot be read ({why}). Give a notebook or .py file that exists, --file PATH, or leave --file "
+                      f"out to check the lesson's own notebook.")
+
+
 def _without_magics(source):
     """The cell without its %magic and !shell lines, which are Jupyter's and not Python's. Line numbers stay."""
     return "\n".join("" if line.startswith(("%", "!")) else line for line in source.split("\n"))
@@ -136,8 +193,7 @@ def _only_asks(source):
                               and getattr(node.value.func, "id", "") in _ASKS for node in body)
 
 
-def _is_begun(exercise_id):
-    path = _notebook_of(exercise_id, must_exist=False)
+def _is_begun(exercise_id, path):
     if path is None:
         return False
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import registry, workbook
 from .diagnose import diagnose
-from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, examine
+from .exercise import BUDGET_S, Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
 from .fitting import has_empty_body, unfit
 from .running import Raised
 from .sources import NotSaved, take
@@ -97,33 +97,36 @@ def check(exercise_id, answer=_MISSING):
     return result.raise_if_failed() if graded else result
 
 
-def judge(exercise, answer, *, given=True, slow=True):
-    """The CheckResult for an answer, with nothing recorded. `slow=False` leaves slow properties out."""
+def judge(exercise, answer, *, given=True, slow=True, budget_s=BUDGET_S):
+    """The CheckResult for an answer, with nothing recorded. `slow=False` leaves slow properties out.
+
+    budget_s: the answer may take so many seconds in all its trials together.
+    """
     message = unfit(exercise, answer, given)
     if message:
         return CheckResult(exercise, "unfit", message=message)
     if has_empty_body(answer):
         return CheckResult(exercise, "unwritten", message=unwritten(exercise))
-    verdicts, failed = [], False
+    verdicts, failed, runs = [], False, Runs(answer, budget_s)
     for prop in exercise.properties:
         if failed:
             verdicts.append(Verdict(prop, "not reached"))
         elif slow or not prop.slow:
-            verdicts.append(verdict := examined(exercise, prop, answer))
+            verdicts.append(verdict := examined(exercise, prop, runs))
             failed = verdict.state == "fails"
             if failed and is_stub(verdict):
                 return CheckResult(exercise, "unwritten", message=unwritten(exercise))
     return CheckResult(exercise, "failed" if failed else "passed", verdicts)
 
 
-def examined(exercise, prop, answer):
+def examined(exercise, prop, runs):
     """The Verdict on one property."""
     try:
-        return Verdict(prop, "holds", examine(exercise, prop, answer) or "")
+        return Verdict(prop, "holds", examine(exercise, prop, runs) or "")
     except NotVerified as reason:
         return Verdict(prop, "not verified", str(reason))
     except Counterexample as found:
-        return Verdict(prop, "fails", counterexample=found, mistake=diagnose(exercise, prop, found, answer))
+        return Verdict(prop, "fails", counterexample=found, mistake=diagnose(exercise, prop, found, runs))
 
 
 def is_stub(verdict):

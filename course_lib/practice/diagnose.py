@@ -1,7 +1,7 @@
 """Gives a wrong answer its name, by what it does and not by how it is written."""
 
 from . import running
-from .exercise import agree
+from .exercise import TooSlow, agree
 from .running import OutOfTime, Raised
 
 _EVIDENCE = 3
@@ -10,7 +10,7 @@ _SHARE = 0.8
 """So large a share of the trials where the mistake shows must be as the mistake has them."""
 
 
-def diagnose(exercise, prop, counterexample, answer):
+def diagnose(exercise, prop, counterexample, runs):
     """The Mistake that the answer makes, or None when no known one fits.
 
     A mistake fits when, on the counterexample and on every trial of the failed property where
@@ -18,12 +18,14 @@ def diagnose(exercise, prop, counterexample, answer):
     other properties do not speak against it. Among several that fit, the one that explains most.
     No name is better than a wrong name.
     """
+    if runs.over:
+        return None
     for mistake in exercise.mistakes:
-        if mistake.is_made_by is not None and _made(mistake, answer, counterexample):
+        if mistake.is_made_by is not None and _made(mistake, runs.answer, counterexample):
             return mistake
     if counterexample.trial is None:
         return None
-    answers = _outcomes(exercise, answer)
+    answers = _outcomes(exercise, runs)
     if answers is None:
         return None
     # The counterexample first, then its property: most mistakes are ruled out by the first trial.
@@ -42,15 +44,16 @@ def _made(mistake, answer, counterexample):
     return found is True  # an answer that raises when it is asked does not have this mistake
 
 
-def _outcomes(exercise, answer):
-    """The answer's outcome on every trial, or None where one never ended."""
-    outcomes = {}
-    for trial in exercise.trials:
-        got, _ = trial.outcome(answer)
-        if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
-            return None
-        outcomes[trial] = got
-    return outcomes
+def _outcomes(exercise, runs):
+    """{trial: what the answer does there} of every trial, or None where one never ended or the time was up."""
+    try:
+        for trial in [*runs.done, *exercise.trials]:  # what is known already may settle it
+            got, _ = runs.outcome(trial)
+            if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
+                return None
+    except TooSlow:
+        return None
+    return {trial: runs.done[trial][0] for trial in exercise.trials}
 
 
 def _fit(exercise, order, in_property, answers, variant):

@@ -7,6 +7,8 @@ learner's answer has that mistake when it does what the wrong answer does.
 """
 
 import math
+import reprlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +16,14 @@ from typing import Any
 
 from . import running
 from .running import OutOfTime, Raised
+
+
+_LONG = 2000
+"""A learner's value with more items is shown by its first ones."""
+_TOO_LONG = object()
+"""Stands for an outcome with far more items than any right or known wrong one."""
+BUDGET_S = 20.0
+"""So many seconds of the learner's own code make a check too slow to wait for."""
 
 
 class Counterexample(Exception):
@@ -141,14 +151,47 @@ class Exercise:
         return self.outcome(self.reference, trial)
 
 
-def examine(exercise, prop, answer):
+class TooSlow(Exception):
+    """The answer has used up the time of a whole check."""
+
+
+class Runs:
+    """What one answer does in each trial: run once, in no more than `budget_s` seconds of its own in all."""
+
+    def __init__(self, answer, budget_s=BUDGET_S):
+        self.answer, self.budget_s, self.spent_s, self.done = answer, budget_s, 0.0, {}
+
+    @property
+    def over(self):
+        return self.spent_s >= self.budget_s
+
+    def outcome(self, trial):
+        """(outcome, printed text). Raises TooSlow where there is no time left."""
+        if trial not in self.done:
+            if self.over:
+                raise TooSlow
+            start = time.monotonic()
+            got, printed = trial.outcome(self.answer)
+            self.spent_s += time.monotonic() - start
+            self.done[trial] = (_TOO_LONG if length(got) > 50 * _LONG else got), printed  # hundreds of them would fill the memory
+            return got, printed
+        return self.done[trial]
+
+
+def examine(exercise, prop, runs):
     """Runs one property. Returns a remark or None; raises Counterexample or NotVerified."""
     if prop.run is not None:
-        return prop.run(answer)
+        return prop.run(runs.answer)
     first, failing, complete = None, 0, True
     for trial in sorted(prop.trials, key=lambda t: t.size):
         expected = exercise.expected(trial)
-        got, printed = trial.outcome(answer)
+        try:
+            got, printed = runs.outcome(trial)
+        except TooSlow:
+            if first is None:
+                raise too_slow(exercise, trial, runs) from None
+            complete = False
+            break
         if agree(expected, got):
             continue
         failing += 1
@@ -165,6 +208,14 @@ def examine(exercise, prop, answer):
                          failing=failing if complete else None, printed=printed, trial=trial, outcome=got)
 
 
+def too_slow(exercise, trial, runs):
+    """The Counterexample for an answer that was right so far and has no time left for `trial`."""
+    said = f"too slow: {len(runs.done)} of {len(exercise.trials)} {exercise.cases} in {runs.budget_s:g} s"
+    return Counterexample(trial.story, trial.show(exercise.expected(trial)), said, outcome=Raised(OutOfTime.__name__, said),
+                          remark="Those were right; this one and the rest were not run. Does it wait somewhere, or do more "
+                                 "than is asked?")
+
+
 def explained(trial, expected, got):
     """What the trial says on the difference, or "" where it cannot read the learner's outcome."""
     if trial.explain is None or isinstance(got, Raised):
@@ -179,10 +230,18 @@ def written(trial, outcome):
     """An outcome as text. What a trial's own `show` cannot write is shown as it is."""
     if isinstance(outcome, Raised):
         return str(outcome)
-    try:
-        return shorten(str(trial.show(outcome)))
-    except Exception:  # a learner's value of a kind that `show` does not know
-        return shorten(repr(outcome))
+    if length(outcome) > _LONG:
+        return f"{reprlib.repr(outcome)}   ({type(outcome).__name__} of {len(outcome):,})"
+    for show in (trial.show, repr):  # `show` may not know a learner's value, and its class may not write itself
+        text, _ = running.run(lambda: str(show(outcome)), show, 1.0)
+        if isinstance(text, str):
+            return shorten(text)
+    return f"an object of class {type(outcome).__name__} that cannot be written down: {text}"
+
+
+def length(value):
+    """How many items a value of one of Python's own kinds has; 0 for all others."""
+    return len(value) if type(value) in (list, tuple, dict, set, str, bytes) else 0
 
 
 def shorten(text, most=600):

@@ -4,6 +4,7 @@ import dis
 import inspect
 
 from .registry import a_kind
+from .running import unwrapped
 
 
 def unfit(exercise, answer, given=True):
@@ -25,7 +26,17 @@ def unfit(exercise, answer, given=True):
     if not callable(answer):
         return (f"The check got {a_kind(answer)}, perhaps the result of a call. Hand in the function itself, "
                 f"without brackets behind it: `{call}`.")
-    return wrong_arguments(exercise, answer)
+    return made_otherwise(exercise, answer) or wrong_arguments(exercise, answer)
+
+
+def made_otherwise(exercise, answer):
+    """What calling the answer gives instead of a result: a generator or a coroutine; or ""."""
+    function = unwrapped(answer)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return f"`{exercise.name}` is written with `async`, so a call gives no result yet. Write `def` alone, and `return`."
+    if inspect.isgeneratorfunction(function):
+        return f"`{exercise.name}` uses `yield`, so a call gives a generator and not the result. Use `return` instead."
+    return ""
 
 
 def wrong_arguments(exercise, answer):
@@ -40,8 +51,14 @@ def wrong_arguments(exercise, answer):
             theirs.bind(*[None] * count)
         except TypeError:
             name = getattr(answer, "__name__", exercise.name)
-            return (f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take "
-                    f"{len(wanted.parameters)} {'argument' if len(wanted.parameters) == 1 else 'arguments'}, in that order.")
+            names = [f"`{n}`" for n in wanted.parameters]
+            by_name = [f"`{p.name}`" for p in theirs.parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+            said = (f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take {len(names)} "
+                    f"{'argument' if len(names) == 1 else 'arguments, in that order'}: {', '.join(names)}.")
+            if by_name:
+                said += (f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by its "
+                         f"place. Take the `*` away.")
+            return said
     return ""
 
 

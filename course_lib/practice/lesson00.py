@@ -1,5 +1,6 @@
 """Cases of lesson 00: the loop of fail, hint, pass."""
 
+from .common import NOTHING_RETURNED, PRINTED
 from .exercise import Exercise, Mistake, Property, Trial
 
 SENTENCE = "Once upon a time, in a quiet harbour, there lived a patient otter named"
@@ -40,7 +41,10 @@ def prints(name):
     print(hello(name))
 
 
-def unaffected_by_the_name(answer, _):
+def unaffected_by_the_name(answer, found):
+    """Whether it is the sentence, or its beginning, with something fixed in the name's place."""
+    if not str(found.outcome).startswith(SENTENCE[:16]):
+        return False  # another text altogether, or no text
     told = [answer(name) for name in ("Mia", "Juniper", "O'Neil")]
     return isinstance(told[0], str) and len(set(told)) == 1 and "{" not in told[0]
 
@@ -63,7 +67,9 @@ HELLO = Exercise(
     ],
     mistakes=[
         Mistake("the sentence is printed, not returned.",
-                "`print` shows text on the page and gives `None` to whoever called. `return` hands the text over.", prints),
+                "`print` shows text on the page and gives `None` to whoever called. `return` hands the text over.", prints,
+                PRINTED.is_made_by),
+        NOTHING_RETURNED,
         Mistake("the full stop at the end is missing.",
                 "The model takes the missing stop as a sentence that goes on.",
                 lambda name: hello(name)[:-1]),

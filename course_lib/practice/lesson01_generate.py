@@ -6,8 +6,9 @@ import torch
 
 from ..errors import CourseError
 from ..kvcache import Recompute
+from .common import RETURNS_NOTHING
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from .running import Endless
+from .tiny_model import Counted, TinyModel
 
 
 def generate(model, token_ids, max_tokens, stop_token_ids=()):
@@ -16,6 +17,32 @@ def generate(model, token_ids, max_tokens, stop_token_ids=()):
     for _ in range(max_tokens):
         logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute())
         ids.append(int(logits[-1].argmax()))
+        if ids[-1] in stop_token_ids:
+            break
+    return ids[len(token_ids):]
+
+
+@torch.inference_mode()
+def generate_as_taught(model, token_ids, max_tokens, stop_token_ids=()):
+    """The loop of lesson 01, with stop tokens."""
+    ids = list(token_ids)
+    for _ in range(max_tokens):
+        tokens = torch.tensor(ids, device=model.device)
+        positions = torch.arange(len(ids), device=model.device)
+        logits = model(tokens, positions, Recompute())
+        ids.append(int(logits[-1].argmax()))
+        if ids[-1] in stop_token_ids:
+            break
+    return ids[len(token_ids):]
+
+
+def generate_last_row(model, token_ids, max_tokens, stop_token_ids=()):
+    """As generate_naive asks the model, for the last row alone."""
+    ids = list(token_ids)
+    while len(ids) - len(token_ids) < max_tokens:
+        last = torch.tensor([len(ids) - 1], device=model.device)
+        logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute(), logits_for=last)
+        ids.append(int(logits[0].argmax()))
         if ids[-1] in stop_token_ids:
             break
     return ids[len(token_ids):]
@@ -40,38 +67,6 @@ def generate_recursively(model, token_ids, max_tokens, stop_token_ids=()):
     return [token] + generate_recursively(model, token_ids + [token], max_tokens - 1, stop_token_ids)
 
 
-class TinyModel:
-    """Takes the same arguments as the real model; its next token is easy arithmetic.
-
-    After a sequence it wants the token: sum of id x (position + 1), modulo the vocabulary. So every
-    token counts, and so does where it stands.
-    """
-
-    def __init__(self, vocab_size=5, most_calls=None):
-        self.vocab_size, self.most_calls = vocab_size, most_calls
-        self.pushed = []
-        """Number of tokens pushed in each call."""
-
-    def __call__(self, token_ids, positions, cache, logits_for=None):
-        for name, value in (("token_ids", token_ids), ("positions", positions)):
-            if not isinstance(value, torch.Tensor):
-                raise CourseError(f"{name} is a {type(value).__name__}; the model wants an int64 tensor. torch.tensor(…) makes one.")
-            if value.ndim != 1 or value.dtype != torch.int64:
-                raise CourseError(f"{name} has shape {list(value.shape)} and type {value.dtype}; the model wants int64 of shape [num_tokens].")
-        if len(token_ids) != len(positions):
-            raise CourseError(f"{len(token_ids)} tokens came with {len(positions)} positions; each token has one.")
-        if not hasattr(cache, "attend"):
-            raise CourseError("The third argument is the cache. Naive decoding keeps nothing: pass Recompute().")
-        if len(token_ids) == 0:
-            raise CourseError("The model was called without any token, so there is nothing to go on from.")
-        self.pushed.append(len(token_ids))
-        if self.most_calls is not None and len(self.pushed) > self.most_calls:
-            raise Endless(f"stopped: the model was called {len(self.pushed)} times. When does the loop end?")
-        wanted = (token_ids * (positions + 1)).cumsum(0) % self.vocab_size
-        logits = torch.nn.functional.one_hot(wanted, self.vocab_size).float()
-        return logits if logits_for is None else logits[logits_for]
-
-
 def told(answer, prompt, n, stop):
     """(what is returned, the caller's list afterwards, tokens pushed in each call)."""
     model, ids = TinyModel(most_calls=n + 6), list(prompt)
@@ -81,7 +76,7 @@ def told(answer, prompt, n, stop):
 
 def story(prompt, n, stop=(), then=None):
     last = f"generate(model, {then and 'prompt' or list(prompt)}, max_tokens={n}{f', stop_token_ids={stop}' if stop else ''})"
-    lines = ["from course_lib.practice.lesson01_generate import TinyModel", "model = TinyModel()  # next: sum of id x (position + 1), modulo 5"]
+    lines = ["from course_lib.practice.tiny_model import TinyModel", "model = TinyModel()  # next: sum of id x (position + 1), modulo 5"]
     return [*lines, *([f"prompt = {list(prompt)}"] if then else []), last, *([then] if then else [])]
 
 
@@ -121,16 +116,10 @@ def writes_the_same(answer):
         raise NotVerified(f"the bundled model could not be loaded ({error})") from error
     prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
     expected = generate_naive(model, prompt, SamplingParams(max_tokens=24, ignore_eos=True))
+    counted = Counted(model, 40, "stopped: the model was called more than 40 times for 24 tokens. When does the loop end?")
     trial = Trial(['model, tokenizer = load_model("tale", device="cpu")', 'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, '
                    'there lived a patient otter named Juniper.")', "generate(model, prompt, 24)"],
                   lambda answer: answer(counted, list(prompt), 24), limit_s=60.0)
-    left = iter(range(40))
-
-    def counted(*args, **kwargs):
-        if next(left, None) is None:
-            raise Endless("stopped: the model was called more than 40 times for 24 tokens. When does the loop end?")
-        return model(*args, **kwargs)
-
     got, printed = trial.outcome(torch.inference_mode()(answer))
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
@@ -227,6 +216,7 @@ GENERATE = Exercise(
                  run=writes_the_same, slow=True),
     ],
     mistakes=[
+        *RETURNS_NOTHING,
         Mistake("the prompt is returned too.", "Cut it off: `ids[len(token_ids):]` is what is new.", loop(back=lambda ids, new: ids)),
         Mistake("one token too many is written.", "`range(max_tokens)` counts 0 … max_tokens - 1: that is max_tokens steps already.",
                 loop(steps=lambda n: n + 1)),
@@ -266,7 +256,7 @@ GENERATE = Exercise(
         "ask `if ids[-1] in stop_token_ids: break`.",
         "`for _ in range(max_tokens):` around those lines, and `return ids[len(token_ids):]` below the loop.",
     ],
-    rights=[generate, generate_new_only, generate_recursively],
+    rights=[generate, generate_as_taught, generate_last_row, generate_new_only, generate_recursively],
     why="The copy leaves the caller's list alone. Every step pushes everything, because `Recompute` keeps nothing; only the last of "
         "the rows is read, and that waste is what lesson 02 removes. Appending before the question about stop tokens keeps the "
         "token that stopped the text, and `range(max_tokens)` gives no step at all for 0.",

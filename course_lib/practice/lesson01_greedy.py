@@ -5,6 +5,7 @@ import itertools
 import torch
 
 from . import tensors
+from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 
 
@@ -78,6 +79,7 @@ def larger_ones():
             yield choice((torch.randn(size, generator=generator) * scale - 30.0).tolist())
 
 
+UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
 GREEDY = Exercise(
@@ -86,7 +88,7 @@ GREEDY = Exercise(
     name="greedy",
     cases="logits",
     properties=[
-        Property("A plain Python `int` comes back", "Ids go into lists, sets and comparisons; a tensor there surprises later.",
+        Property("A plain Python `int` comes back", "Ids go into lists, sets and comparisons, where anything but an `int` surprises later.",
                  [kind(v) for v in ([2.0, 1.0], [1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 2.0, 4.0])]),
         Property("It is the id of the largest logit", "Greedy decoding always takes the likeliest token.",
                  [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones())),
@@ -97,9 +99,10 @@ GREEDY = Exercise(
                  [choice(v) for v in ([float("-inf"), -5.0], [-5.0, float("-inf")], [float("-inf"), -1.0, -2.0],
                                       [-3.0, float("-inf"), -1.0, float("-inf")])]),
         Property("The caller's logits stay as they were", "Somebody else may still want to read them.",
-                 [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]),
+                 UNTOUCHED),
     ],
     mistakes=[
+        *RETURNS_NOTHING,
         Mistake("the smallest logit is taken.", "A large logit means a likely token; the smallest is the least likely of all.",
                 lambda logits: int(logits.argmin())),
         Mistake("the sign is lost before comparing.",
@@ -108,6 +111,10 @@ GREEDY = Exercise(
         Mistake("a tensor is returned, not an `int`.",
                 "`argmax` gives a tensor with one number in it. `int(…)` or `.item()` takes the number out.",
                 lambda logits: logits.argmax()),
+        Mistake("the id is not a plain `int`.",
+                "A float, a text or a number of numpy looks like an id and is none: `int(…)` makes one of it.",
+                (lambda logits: float(logits.argmax()), lambda logits: str(int(logits.argmax())),
+                 lambda logits: logits.numpy().argmax())),
         Mistake("the last of the equals is taken.",
                 "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one may.",
                 lambda logits: len(logits) - 1 - int(logits.flip(0).argmax())),
@@ -121,7 +128,8 @@ GREEDY = Exercise(
                 is_made_by=is_random),
         Mistake("the caller's logits are changed.",
                 "Functions of torch that end in `_`, and assignments into a tensor, write into the caller's own tensor.",
-                (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax()))),
+                (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax())),
+                writes_into(UNTOUCHED)),
     ],
     hints=[
         "`logits[i]` is the score of token i. You want the place of the largest score, not the score.",

@@ -5,6 +5,7 @@ import itertools
 import torch
 
 from . import tensors
+from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 from .lesson01_samplers import (
     crash_on_large_k, greedy_by_draw, k_cut, never_greedy, normal, p_at_temperature_one, p_cut, right_shape,
@@ -120,7 +121,16 @@ def large():
         yield throw(None, t, k, p, die=17, logits=logits.tolist())
 
 
+def draws_by_itself(answer, found):
+    """Whether tokens come out at random although `draw` is never called."""
+    thrown = []
+    tokens = {int(answer(torch.zeros(6), 1.0, None, None, lambda p: thrown.append(p) or 0)) for _ in range(20)}
+    return not thrown and len(tokens) > 1
+
+
 THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
+UNTOUCHED = [untouched(p, temperature=t, top_k=k, top_p=q) for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
+             for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))]
 
 SAMPLE = Exercise(
     id="01.sample",
@@ -150,11 +160,13 @@ SAMPLE = Exercise(
                   for t in (1.0, 0.5, 2.0) for k in (2, 3, None) for top_p in (0.5, 0.65, 0.85)
                   if not on_edge(torch.tensor(p).log(), t, k, top_p)]),
         Property("The same on a vocabulary of 1000", "This is the size at which it is used.", list(large())),
-        Property("The caller's logits stay as they were", "Somebody else may still want to read them.",
-                 [untouched(p, temperature=t, top_k=k, top_p=q) for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
-                  for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))]),
+        Property("The caller's logits stay as they were", "Somebody else may still want to read them.", UNTOUCHED),
     ],
     mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("the token is drawn without `draw`.",
+                "`torch.multinomial` and the like throw a die of their own. Hand the probabilities to `draw`, and return its answer.",
+                is_made_by=draws_by_itself),
         Mistake("the logits are multiplied by the temperature.",
                 "That turns it round: a low temperature then flattens, a high one sharpens. Divide.",
                 sampler(lambda x, t, k, p: right_shape(x, 1 / t, k, p))),
@@ -197,12 +209,12 @@ SAMPLE = Exercise(
                 "Temperature changes how much probability the first tokens hold, so it comes first.",
                 (sampler(p_at_temperature_one),
                  sampler(lambda x, t, k, p: normal(softened(x, t) * (p_cut(normal(k_cut(x.softmax(-1), k)), p) > 0))))),
-        Mistake("`top_p` is measured before `top_k`.",
-                "After top-k the rest sums to 1 again, so each token weighs more and top_p is reached sooner.",
+        Mistake("`top_p` is measured before what `top_k` left sums to 1 again.",
+                "Top-k comes first. Divided by their sum, the tokens that it left weigh more, and reach `top_p` sooner.",
                 sampler(lambda x, t, k, p: normal(k_cut(p_cut(softened(x, t), p), k)))),
         Mistake("the caller's logits are changed.",
                 "`/=`, functions that end in `_` and assignments into `logits` write into the caller's own tensor. Work on a new one.",
-                writes_into_logits),
+                writes_into_logits, writes_into(UNTOUCHED)),
     ],
     hints=[
         "Do it in four separate steps, and print what each leaves: scale, cut to k, cut to p, throw. Start with "

@@ -1,5 +1,6 @@
 """Cases of 01.count_work."""
 
+from .common import RETURNS_NOTHING
 from .exercise import Exercise, Mistake, Property, Trial
 
 
@@ -32,20 +33,46 @@ def bill(p, n, part=None, note=""):
     """The Trial that calls count_work(p, n) and looks at all of it, or at part 0 or 1."""
     call = f"count_work(prompt_tokens={p}, new_tokens={n})"
     if part is None:
-        return Trial([call], lambda answer: answer(p, n), note=note, size=p + n)
+        return Trial([call], lambda answer: as_tuple(answer(p, n)), note=note, size=p + n)
     names = ["tokens, scores = " + call, ("tokens", "scores")[part]]
     return Trial(names, lambda answer: answer(p, n)[part], note=note, size=p + n)
 
 
+def count_work_listed(prompt_tokens, new_tokens):
+    lengths = [prompt_tokens + i for i in range(new_tokens)]
+    return [sum(lengths), sum(sum(range(1, n + 1)) for n in lengths)]
+
+
+def as_tuple(pair):
+    """A list of two numbers is as good as a tuple."""
+    return tuple(pair) if isinstance(pair, list) else pair
+
+
 def kinds(p, n):
-    """The Trial that looks at the types alone."""
+    """The Trial that looks at the types alone: those inside a tuple or list, or that of anything else."""
 
     def act(answer):
-        pair = answer(p, n)
-        return type(pair).__name__, *(type(x).__name__ for x in pair)
+        pair = as_tuple(answer(p, n))
+        return tuple(type(x).__name__ for x in pair) if isinstance(pair, tuple) else type(pair).__name__
 
-    return Trial([f"count_work(prompt_tokens={p}, new_tokens={n})"], act, size=p + n,
-                 show=lambda names: f"{names[0]} of {', '.join(names[1:])}" if isinstance(names, tuple) else names)
+    return Trial([f"count_work(prompt_tokens={p}, new_tokens={n})"], act, size=p + n, explain=how_many, show=listed)
+
+
+def listed(names):
+    """"2 values: int, int", or "1 value: int"."""
+    names = names if isinstance(names, tuple) else (names,)
+    return f"{len(names)} {'value' if len(names) == 1 else 'values'}: {', '.join(names)}"
+
+
+def how_many(expected, got):
+    if isinstance(got, tuple) and len(got) == len(expected):
+        return ""
+    return "Two whole numbers are asked for: tokens pushed, and attention scores. `return tokens, scores` hands both over."
+
+
+def one_number(answer, found):
+    """Whether a single number came back."""
+    return found.outcome in ("int", "float")
 
 
 def wrong(tokens=None, scores=None, steps=lambda n: range(n)):
@@ -84,6 +111,13 @@ COUNT_WORK = Exercise(
                  [bill(p, n) for p, n in LARGE]),
     ],
     mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("only one of the two numbers is returned.", "`return tokens, scores` hands both over.",
+                (lambda p, n: count_work(p, n)[0], lambda p, n: count_work(p, n)[1]), one_number),
+        Mistake("the prompt is forgotten.",
+                "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i is 0.",
+                (lambda p, n: count_work(0, n), lambda p, n: count_work(1, n),
+                 lambda p, n: (count_work(0, n)[0], count_work(p, n)[1]), lambda p, n: (count_work(p, n)[0], count_work(0, n)[1]))),
         Mistake("each token is counted once.",
                 "With nothing kept, every step pushes the prompt and all earlier new tokens again.",
                 (lambda p, n: (n, count_work(p, n)[1]), lambda p, n: (p + n, count_work(p, n)[1]),
@@ -120,7 +154,7 @@ COUNT_WORK = Exercise(
         "`lengths = range(prompt_tokens, prompt_tokens + new_tokens)`, then `sum(lengths)` and "
         "`sum(m * (m + 1) // 2 for m in lengths)`.",
     ],
-    rights=[count_work, count_work_closed, count_work_counted],
+    rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
     why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of n tokens "
         "fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the square of the "
         "text, scores with its cube.",

@@ -54,6 +54,11 @@ def told(options, guess):
     return f"You guessed “{options[guess['choice']]}”. The next cell settles it."
 
 
+def said(sentence, notices):
+    """The HTML under the buttons, with what must be said of the workbook."""
+    return "<br>".join(f"<span>{escape(line)}</span>" for line in [sentence, *notices])
+
+
 def buttons(question_id, question, options, answer):
     """The widget, or None where ipywidgets is not installed."""
     try:
@@ -61,7 +66,7 @@ def buttons(question_id, question, options, answer):
     except ImportError:
         return None
     guess = workbook.guess(question_id)
-    status = widgets.HTML(f"<span>{escape(told(options, guess))}</span>")
+    status = widgets.HTML(said(told(options, guess), workbook.notices()))
     row = [widgets.Button(description=option, tooltip=option, layout=widgets.Layout(width="auto", max_width="100%"))
            for option in options]
 
@@ -74,7 +79,7 @@ def buttons(question_id, question, options, answer):
         def keep(_):
             notices = workbook.record_guess(question_id, choice, options[choice], None if answer is None else choice == answer)
             mark(choice)
-            status.value = "<br>".join(escape(line) for line in [told(options, {"choice": choice}), *notices])
+            status.value = said(told(options, {"choice": choice}), notices)
 
         return keep
 

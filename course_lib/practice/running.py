@@ -66,7 +66,15 @@ def run(act, answer, limit_s):
 def raised(error, answer):
     """The Raised for an exception that came out of `answer`."""
     number, line, function = blame(error, answer)
-    return Raised(type(error).__name__, str(error).strip(), line, number, function)
+    return Raised(type(error).__name__, message(error), line, number, function)
+
+
+def message(error):
+    """The text of an exception; a learner's own class may fail to give one."""
+    try:
+        return str(error).strip()
+    except Exception as failed:
+        return f"(its __str__ raises {type(failed).__name__})"
 
 
 def blame(error, answer):

@@ -31,6 +31,9 @@ def take(answer, default_name):
     core = unwrapped(answer)
     if getattr(core, "__closure__", None):
         raise NotSaved("it is made inside another function. Define it at the top of a cell.")
+    if not inspect.isclass(core) and not inspect.isroutine(core):
+        raise NotSaved(f"it is an object of class {type(core).__name__}, and its class is not saved with it. "
+                       f"Define a function: `def {default_name}(…):`.")
     world = namespace_of(core)
     wanted = getattr(core, "__name__", default_name)
     name, text = definition(core, default_name if wanted == "<lambda>" else wanted)

@@ -43,7 +43,10 @@ class Store:
         """(state, notices). Never raises: what cannot be read counts as empty, and is said."""
         try:
             state, notices = self._load(), []
-        except (StoreError, _Damaged) as problem:
+        except Damaged as damage:
+            state, notices = empty(), [f"{damage}, so no earlier progress is shown. With the next check, hint or guess it "
+                                       f"is set aside, unchanged, and a new file is begun."]
+        except StoreError as problem:
             state, notices = empty(), [str(problem)]
         for change in list(self._pending):
             change(state)
@@ -65,7 +68,7 @@ class Store:
             with locked(self.folder / "progress.lock"):
                 try:
                     state = self._load()
-                except _Damaged as damage:
+                except Damaged as damage:
                     notices.append(self._set_aside(damage))
                     state = empty()
                 for waiting in self._pending:
@@ -81,6 +84,14 @@ class Store:
                 f"environment variable COURSE_HOME to a folder that you can write to.")
         return notices
 
+    def problem(self):
+        """What keeps the file from being read, as a Damaged or StoreError; None when all is well."""
+        try:
+            self._load()
+        except (Damaged, StoreError) as problem:
+            return problem
+        return None
+
     def back_up(self):
         """Copies the file beside itself. Returns the copy's path, or None when there is no file."""
         try:
@@ -92,7 +103,7 @@ class Store:
         return copy
 
     def _load(self):
-        """The state on disk. Raises _Damaged, or StoreError for a file that is not ours to touch."""
+        """The state on disk. Raises Damaged, or StoreError for a file that is not ours to touch."""
         try:
             text = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -109,7 +120,7 @@ class Store:
                                  f"this kernel stops. Update the course, or set COURSE_HOME to another folder.")
             _check_shape(state)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _Damaged(f"{self.path} is damaged ({type(error).__name__}: {error})") from error
+            raise Damaged(f"{self.path} is damaged ({type(error).__name__}: {error})") from error
         return state
 
     def _set_aside(self, damage):
@@ -126,7 +137,7 @@ class Store:
         raise StoreError(f"{self.folder} holds a thousand files of this second. Tidy it up.")
 
 
-class _Damaged(CourseError):
+class Damaged(CourseError):
     """The file is there and is not what the course writes."""
 
 
@@ -148,6 +159,13 @@ def _check_shape(state):
         passed = entry.get("passed")
         if passed is not None and not (isinstance(passed, dict) and isinstance(passed.get("source", ""), str)):
             raise ValueError(f"the pass of {key} is not readable")
+        if passed and passed.get("source") and not isinstance(passed.get("name"), str):
+            raise ValueError(f"the pass of {key} has code without a name")
+    for key, guess in state["guesses"].items():
+        if type(guess.get("choice")) is not int or guess["choice"] < 0:
+            raise ValueError(f"the guess of {key} is not the number of an option")
+        if not isinstance(guess.get("right"), (bool, type(None))):
+            raise ValueError(f"the guess of {key} is neither right nor wrong")
 
 
 def write_whole(path, text):

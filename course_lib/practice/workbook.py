@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import CourseError
-from .store import Store
+from .store import Damaged, Store, StoreError
 
 _stores: dict[Path, Store] = {}
 
@@ -47,6 +47,11 @@ def entries():
     state, notices = store().read()
     return {key: Entry(e.get("attempts", 0), e.get("hints", 0), e.get("passed"))
             for key, e in state["exercises"].items()}, notices
+
+
+def notices():
+    """What must be said of a workbook that cannot be read; [] when all is well."""
+    return store().read()[1]
 
 
 def entry(exercise_id):
@@ -132,14 +137,22 @@ def revive(source, name, label):
     return getattr(module, name)
 
 
-def reset(exercise_id=None):
-    """Forgets one exercise, or with None everything, after keeping a copy. Returns a sentence.
+def reset(*exercise_ids):
+    """Forgets these exercises, or without any everything, after keeping a copy. Returns a sentence.
 
     Raises CourseError for an unknown id, and when the copy or the change cannot be written.
     """
     from .registry import find
 
-    wanted = find(exercise_id).id if exercise_id is not None else None
+    wanted = [find(exercise_id).id for exercise_id in exercise_ids]
+    problem = store().problem()
+    if isinstance(problem, StoreError):
+        raise CourseError(f"Nothing was reset. {problem}")
+    if isinstance(problem, Damaged):  # setting it aside keeps it, so there is no need for a copy
+        said = store().update(lambda state: None)
+        if store().problem():
+            raise CourseError(" ".join([f"Nothing was reset. {problem}.", *said]))
+        return " ".join([*said, "No progress could be read from it, so nothing else is left to reset."])
     try:
         copy = store().back_up()
     except OSError as error:
@@ -149,12 +162,12 @@ def reset(exercise_id=None):
         return f"There was nothing to reset: {store().path} does not exist."
 
     def change(state):
-        if wanted is None:
+        if not wanted:
             state["exercises"].clear()
             state["guesses"].clear()
-        else:
-            state["exercises"].pop(wanted, None)
+        for exercise_id in wanted:
+            state["exercises"].pop(exercise_id, None)
 
-    notices = store().update(change)
-    what = "Everything" if wanted is None else wanted
-    return " ".join([f"{what} is reset. The state before is kept in {copy}.", *notices])
+    said = store().update(change)
+    what = f"{', '.join(wanted) or 'Everything'} {'are' if len(wanted) > 1 else 'is'} reset."
+    return " ".join([f"{what} The state before is kept in {copy}.", *said])

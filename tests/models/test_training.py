@@ -8,14 +8,15 @@ import torch
 
 from course_lib.models import load_model
 from course_lib.models.training import data, train
-from course_lib.models.training.data import BOS_ID, EOS_ID, answer_tokens, make_pool, make_tokenizer, tokenise
+from course_lib.models.training.data import (
+    BOS_ID, EOS_ID, answer_tokens, make_pool, make_sheet, make_tokenizer, tokenise, tokenise_sheet)
 from course_lib.models.training.evaluate import tell
 from course_lib.models.training.export import export
 from course_lib.models.training.tales import make_tale
 
 TINY = dataclasses.replace(train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2,
                            num_kv_heads=1, head_dim=16)
-RECIPE = dict(short_pools=3, light_pools=3, pools=3, muon_lr=0.02, adam_lr=0.003, seed=1)
+RECIPE = dict(short_pools=3, light_pools=3, pools=3, sheets=(0, 0), decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,21 @@ def test_pools_have_tales_of_their_own(tokenizer):
     def texts(index):
         return {tokenizer.decode(row.tolist()) for batch in make_pool(tokenizer, index) for row in batch.inputs}
     assert not texts(0) & texts(1)
+
+
+def test_a_sheet_asks_every_fact_once_and_the_kind_alone_does_not_tell(tokenizer):
+    for index in range(20):
+        text, answers = make_sheet(index)
+        facts, *asked = text.split("\n\n")
+        assert len(asked) == len(answers) == len({*asked}) and 4 <= len(asked) <= 10
+        first_words = [question.split()[0] + question.split("? ")[0].split()[-1] for question in asked]
+        assert len({*first_words}) < len(asked), "no two questions of one kind"
+        for (start, end), question in zip(answers, asked):
+            assert text[start:end] in facts and text[start:end] in question.split("? ")[1]
+        ids, weights = tokenise_sheet(tokenizer, index, 16.0)
+        assert ids[0] == ids[-1] == EOS_ID and len(ids) == len(weights)
+        spelled = tokenizer.decode([i for i, weight in zip(ids, weights) if weight == 16])
+        assert all(text[start:end] in spelled for start, end in answers)
 
 
 def test_stories_told_many_at_a_time_are_those_told_alone(tokenizer, tmp_path):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.practice import workbook
-from course_lib.practice.answers import check_saved
+from course_lib.practice import answers, workbook
+from course_lib.practice.answers import check_saved, choose, next_step
 
 GREEDY = "def greedy(logits):\n    return int(logits.argmax())"
 
@@ -64,3 +64,53 @@ def test_a_file_that_is_no_notebook_is_said(tmp_path):
 def test_a_python_file_will_do(tmp_path):
     (tmp_path / "mine.py").write_text(GREEDY)
     assert check_saved("01.greedy", tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize("leaves", ["import sys; sys.exit(0)", "exit()", "raise SystemExit"])
+def test_a_file_that_exits_is_an_error_and_not_the_end_of_the_check(tmp_path, leaves):
+    (tmp_path / "mine.py").write_text(f"{GREEDY}\n{leaves}\n")
+    with pytest.raises(CourseError, match="(?s)ends in SystemExit.*nothing was checked"):
+        check_saved("01.greedy", tmp_path / "mine.py")
+    wrong = check_saved("01.greedy", saved(tmp_path, leaves, answer="def greedy(logits):\n    return 0"))
+    assert "cell 1, ends in SystemExit" in wrong.notices[0]
+
+
+def test_a_cell_without_end_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "_CELL_LIMIT_S", 0.3)
+    assert check_saved("01.greedy", saved(tmp_path, "while True:\n    pass"))
+    with pytest.raises(CourseError, match="stopped: not done after 0.3 s"):
+        check_saved("01.greedy", saved(tmp_path, answer=GREEDY + "\nwhile True:\n    pass"))
+
+
+def test_ctrl_c_in_a_cell_goes_through(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        check_saved("01.greedy", saved(tmp_path, "raise KeyboardInterrupt"))
+
+
+def test_a_file_is_checked_for_all_that_it_defines(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(f"{GREEDY}\nsample = lambda *five: 0\ndef other():\n    def generate(): pass\n")
+    assert choose(None, path) == (["01.greedy", "01.sample"], [])
+    assert choose(["01"], path) == (["01.greedy", "01.sample"], ["01.generate", "01.count_work"])
+    assert choose(["01.generate"], path) == (["01.generate"], [])  # named itself: the check says that it is missing
+    path.write_text("x = 1")
+    with pytest.raises(CourseError, match=r"holds no answer yet.*greedy \(01.greedy\)"):
+        choose(["01"], path)
+    path.write_text("def greedy(:")
+    with pytest.raises(CourseError, match="is not Python"):
+        choose(None, path)
+    with pytest.raises(CourseError, match="cannot be read.*--file PATH"):
+        choose(None, tmp_path / "none.py")
+
+
+def test_a_notebook_is_checked_for_all_that_is_begun_in_it(tmp_path):
+    assert choose(None, saved(tmp_path)) == (["01.greedy"], [])
+    with pytest.raises(CourseError, match="holds no answer yet"):
+        choose(None, saved(tmp_path, answer="def greedy(logits):\n    raise NotImplementedError"))
+
+
+def test_next_says_that_progress_is_damaged(home):
+    home.mkdir()
+    (home / "progress.json").write_text("{")
+    said = next_step()
+    assert said.startswith("Next: 00.hello") and "is damaged" in said and "no earlier progress is shown" in said

@@ -74,3 +74,13 @@ def test_a_question_that_cannot_be_answered_is_refused():
         predict("q", "?", ["only one"])
     with pytest.raises(CourseError, match="numbered 0 to 1"):
         predict("q", "?", ["a", "b"], answer=2)
+
+
+@pytest.mark.parametrize("damage", ["{", '{"schema": 1, "exercises": {}, "guesses": {"01.rows": {"right": true}}}'])
+def test_damaged_progress_is_said_under_the_buttons(home, damage):
+    home.mkdir()
+    (home / "progress.json").write_text(damage)
+    options, status = parts()
+    assert "One click" in status.value and "is damaged" in status.value
+    options[0].click()
+    assert "set aside as" in status.value and workbook.guess("01.rows")["choice"] == 0

@@ -126,6 +126,11 @@ def test_a_kernel_that_hangs_with_the_lock_is_named_and_the_change_goes_in_later
     b'{"schema": 1, "exercises": {"00.hello": {"attempts": "two"}}, "guesses": {}}',
     b'{"schema": 1, "exercises": {"00.hello": {"hints": -1}}, "guesses": {}}',
     b'{"schema": 1, "exercises": {"00.hello": {"passed": "yes"}}, "guesses": {}}', b"[" * 100_000,
+    b'{"schema": 1, "exercises": {"00.hello": {"passed": {"source": "x = 1"}}}, "guesses": {}}',
+    b'{"schema": 1, "exercises": {}, "guesses": {"q": {}}}', b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": "A"}}}',
+    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": -1}}}', b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": true}}}',
+    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": "yes"}}}',
+    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": 1}}}',
 ])
 def test_a_damaged_file_is_set_aside_said_and_never_overwritten(home, damage):
     home.mkdir()
@@ -220,3 +225,35 @@ def test_reset_keeps_a_copy_and_says_where(home):
 
 def test_reset_of_nothing_says_so(home):
     assert "nothing to reset" in workbook.reset() and not home.exists()
+
+
+def test_reset_of_a_damaged_file_sets_it_aside_once_and_says_only_that(home):
+    home.mkdir()
+    (home / "progress.json").write_text("{")
+    said = workbook.reset("00.hello")
+    assert "is damaged" in said and "set aside as progress.damaged-" in said and "is reset" not in said
+    assert [p.read_text() for p in home.glob("progress.*-*.json")] == ["{"]
+    assert "is reset" in workbook.reset("00.hello")
+
+
+def test_reset_of_a_file_of_a_newer_course_changes_nothing(home):
+    home.mkdir()
+    (home / "progress.json").write_text('{"schema": 2}')
+    with pytest.raises(CourseError, match="Nothing was reset.*newer version"):
+        workbook.reset()
+    assert [p.name for p in home.iterdir()] == ["progress.json"]
+
+
+def test_reading_a_damaged_file_says_the_fact_what_it_means_and_what_will_happen(home):
+    home.mkdir()
+    (home / "progress.json").write_text("{")
+    [said] = workbook.notices()
+    assert "is damaged" in said and "no earlier progress is shown" in said and "set aside, unchanged" in said
+    assert (home / "progress.json").read_text() == "{"
+
+
+def test_several_exercises_are_reset_with_one_copy(home):
+    for exercise in ("01.greedy", "01.sample", "00.hello"):
+        workbook.record_hint(exercise, 1)
+    assert workbook.reset("01.greedy", "01.sample").startswith("01.greedy, 01.sample are reset.")
+    assert set(workbook.entries()[0]) == {"00.hello"} and len(list(home.glob("progress.backup-*.json"))) == 1

@@ -8,7 +8,7 @@ import random
 
 import torch
 
-from course_lib.kvcache import Recompute
+from written_larger import CASES as LARGER
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
 
@@ -44,6 +44,26 @@ def hello_quotes(name):
 
 def hello_misspelt(name):
     return f"{OPENING.replace('harbour', 'harbor')}{name}."
+
+
+def hello_forgets(name):
+    OPENING + name + "."
+
+
+def hello_other_text(name):
+    return "Once there was a badger."
+
+
+def hello_no_text(name):
+    return "Hello"
+
+
+class Text(str):
+    """A text of one's own kind."""
+
+
+def hello_own_kind(name):
+    return Text(OPENING + "Mia.")
 
 
 def greedy_smallest(logits):
@@ -96,165 +116,44 @@ def greedy_spoils(logits):
     return best
 
 
-def sample_usual(logits, temperature, top_k, top_p, draw):
-    """The cut that everybody writes first: everything after the sum passes top_p."""
-    if temperature == 0:
-        return logits.argmax().item()
-    probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
-    if top_k:
-        probs[top_k:] = 0
-        probs /= probs.sum()
-    if top_p:
-        probs[torch.cumsum(probs, 0) > top_p] = 0
-    probs /= probs.sum()
-    out = torch.zeros_like(probs)
-    out[order] = probs
-    return draw(out)
+def greedy_spoils_first(logits):
+    best = max(range(len(logits)), key=lambda i: logits[i])
+    logits[0] = 9
+    return best
 
 
-def sample_times(logits, temperature, top_k, top_p, draw):
-    logits = logits * temperature
-    if temperature == 0:
-        return int(logits.argmax())
-    return _cut_and_draw(logits.softmax(-1), top_k, top_p, draw)
+def greedy_halves(logits):
+    logits /= 2
+    return int(logits.argmax())
 
 
-def sample_no_zero(logits, temperature, top_k, top_p, draw):
-    return _cut_and_draw((logits / temperature).softmax(-1), top_k, top_p, draw)
+def greedy_masks(logits):
+    for i in range(len(logits)):
+        if logits[i] < logits.max():
+            logits[i] = -torch.inf
+    return int(logits.argmax())
 
 
-def sample_k_and_one(logits, temperature, top_k, top_p, draw):
-    if temperature == 0:
-        return int(logits.argmax())
-    return _cut_and_draw((logits / temperature).softmax(-1), top_k and top_k + 1, top_p, draw)
+def greedy_shows(logits):
+    print(int(logits.argmax()))
 
 
-def sample_p_first(logits, temperature, top_k, top_p, draw):
-    if temperature == 0:
-        return int(logits.argmax())
-    held = []
-    _cut_and_draw((logits / temperature).softmax(-1), None, top_p, held.append)
-    return _cut_and_draw(held[0], top_k, None, draw)
+def greedy_forgets(logits):
+    int(logits.argmax())
 
 
-def sample_sorted(logits, temperature, top_k, top_p, draw):
-    if temperature == 0:
-        return int(logits.argmax())
-    return _cut_and_draw((logits / temperature).softmax(-1).sort(descending=True)[0], top_k, top_p, draw)
+def greedy_numpy(logits):
+    import numpy
+
+    return numpy.argmax(logits.numpy())
 
 
-def sample_topk_plain(logits, temperature, top_k, top_p, draw):
-    if temperature == 0:
-        return int(logits.argmax())
-    logits = logits / temperature
-    if top_k is not None:
-        values, places = logits.topk(top_k)
-        logits = torch.full_like(logits, -torch.inf).scatter(0, places, values)
-    return _cut_and_draw(logits.softmax(-1), None, top_p, draw)
+def greedy_float(logits):
+    return 1.0 * greedy_right(logits)
 
 
-def sample_not_to_one(logits, temperature, top_k, top_p, draw):
-    if temperature == 0:
-        return int(logits.argmax())
-    probs = (logits / temperature).softmax(-1)
-    ranks = probs.argsort(descending=True).argsort()
-    if top_k is not None:
-        probs = torch.where(ranks < top_k, probs, 0.0)
-    return draw(probs) if top_p is None else _cut_and_draw(probs / probs.sum(), None, top_p, draw)
-
-
-def sample_uniform(logits, temperature, top_k, top_p, draw):
-    return draw(torch.full_like(logits, 1 / len(logits)))
-
-
-def _cut_and_draw(probs, top_k, top_p, draw):
-    order = sorted(range(len(probs)), key=lambda i: -probs[i].item())[:top_k]
-    total, mass, kept = sum(probs[i] for i in order), 0.0, []
-    for i in order:
-        kept.append(i)
-        mass += probs[i] / total
-        if top_p is not None and mass >= top_p:
-            break
-    out = torch.zeros_like(probs)
-    out[kept] = probs[kept] / probs[kept].sum()
-    return draw(out)
-
-
-def _next(model, ids, row=-1, positions=None):
-    positions = torch.arange(len(ids)) if positions is None else positions
-    return int(model(torch.tensor(ids), positions, Recompute())[row].argmax())
-
-
-def generate_everything(model, token_ids, max_tokens, stop_token_ids=()):
-    ids = token_ids[:]
-    while len(ids) < len(token_ids) + max_tokens:
-        ids += [_next(model, ids)]
-        if any(ids[-1] == s for s in stop_token_ids):
-            return ids
-    return ids
-
-
-def generate_in_place(model, token_ids, max_tokens, stop_token_ids=()):
-    start = len(token_ids)
-    for _ in range(max_tokens):
-        token_ids.append(_next(model, token_ids))
-        if token_ids[-1] in stop_token_ids:
-            break
-    return token_ids[start:]
-
-
-def generate_while(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) <= max_tokens:
-        new.append(_next(model, token_ids + new))
-        if new[-1] in stop_token_ids:
-            break
-    return new
-
-
-def generate_drops_stop(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens:
-        token = _next(model, token_ids + new)
-        if token in stop_token_ids:
-            return new
-        new.append(token)
-    return new
-
-
-def generate_deaf(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    for _ in range(max_tokens):
-        new.append(_next(model, token_ids + new))
-    return new
-
-
-def generate_short_sighted(model, token_ids, max_tokens, stop_token_ids=()):
-    new, last = [], token_ids[-1]
-    for _ in range(max_tokens):
-        last = _next(model, [last], positions=torch.tensor([len(token_ids) + len(new) - 1]))
-        new.append(last)
-        if last in stop_token_ids:
-            break
-    return new
-
-
-def generate_first_row(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens and (not new or new[-1] not in stop_token_ids):
-        new.append(_next(model, token_ids + new, row=0))
-    return new
-
-
-def generate_from_one(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens and (not new or new[-1] not in stop_token_ids):
-        new.append(_next(model, token_ids + new, positions=torch.arange(len(token_ids + new)) + 1))
-    return new
-
-
-def generate_backwards(model, token_ids, max_tokens, stop_token_ids=()):
-    return generate_deaf(model, token_ids[::-1], max_tokens)
+def greedy_text(logits):
+    return f"{greedy_right(logits)}"
 
 
 def work_once(prompt_tokens, new_tokens):
@@ -292,30 +191,38 @@ def work_guess(prompt_tokens, new_tokens):
     return prompt_tokens + 7 * new_tokens, 3
 
 
+def work_shows(prompt_tokens, new_tokens):
+    lengths = range(prompt_tokens, prompt_tokens + new_tokens)
+    print(sum(lengths), sum(m * (m + 1) // 2 for m in lengths))
+
+
+def work_one_number(prompt_tokens, new_tokens):
+    return sum(m + m * (m + 1) // 2 for m in range(prompt_tokens, prompt_tokens + new_tokens))
+
+
+def work_without_prompt(prompt_tokens, new_tokens):
+    return sum(range(new_tokens)), sum(m * (m + 1) // 2 for m in range(new_tokens))
+
+
 CASES = {
     "00.hello": [
         ("printed, not returned", hello_shows), ("full stop", hello_without_stop), ("name that is passed is not used", hello_always_mia),
         ("before the quotes is missing", hello_without_f), ("capitals are changed", hello_tidies), ("white space", hello_line),
         ("stands in quotes", hello_quotes), (None, hello_misspelt),
+        ("nothing is returned", hello_forgets), (None, hello_other_text), (None, hello_no_text), (None, hello_own_kind),
     ],
     "01.greedy": [
         ("smallest logit", greedy_smallest), ("sign is lost", greedy_magnitude), ("a tensor is returned", greedy_tensor),
         ("last of the equals", greedy_or_equal), ("largest value is returned", greedy_score), ("drawn at random", greedy_draws),
-        ("drawn at random", greedy_draws_torch), ("counted from 1", greedy_from_one), (None, greedy_second), (None, greedy_spoils),
+        ("drawn at random", greedy_draws_torch), ("counted from 1", greedy_from_one), (None, greedy_second), ("logits are changed", greedy_spoils),
+        ("logits are changed", greedy_spoils_first), ("logits are changed", greedy_halves), ("logits are changed", greedy_masks),
+        ("printed, not returned", greedy_shows), ("nothing is returned", greedy_forgets), ("not a plain `int`", greedy_numpy),
+        ("not a plain `int`", greedy_float), ("not a plain `int`", greedy_text),
     ],
-    "01.sample": [
-        ("drops the token that crosses", sample_usual), ("multiplied by the temperature", sample_times), ("temperature of 0", sample_no_zero),
-        ("one token too many", sample_k_and_one), ("measured before `top_k`", sample_p_first), ("sorted order", sample_sorted),
-        ("more tokens than there are", sample_topk_plain), ("does not sum to 1", sample_not_to_one), (None, sample_uniform),
-    ],
-    "01.generate": [
-        ("the prompt is returned too", generate_everything), ("caller's list is changed", generate_in_place), ("one token too many", generate_while),
-        ("stop token is dropped", generate_drops_stop), ("stop tokens are not looked at", generate_deaf),
-        ("only the newest token", generate_short_sighted), ("first row", generate_first_row), ("counted from 1", generate_from_one),
-        (None, generate_backwards),
-    ],
+    **LARGER,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),
         ("diagonal is forgotten", work_strict), ("numbers are floats", work_divided), ("as long as the prompt", work_flat), (None, work_guess),
+        ("printed, not returned", work_shows), ("only one of the two numbers", work_one_number), ("prompt is forgotten", work_without_prompt),
     ],
 }

@@ -159,8 +159,9 @@ def test_a_snapshot_is_a_readable_png_with_words(view):
     picture = view.snapshot(step=2)
     assert picture.data[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", picture.data[16:24])
-    assert (width, height) == (2 * picture.width, 2 * picture.height)
-    assert picture.width == 920 and 300 <= picture.height <= 700
+    # matplotlib 3.10, which Colab has, may crop a pixel wider
+    assert 0 <= width - 2 * picture.width <= 1 and 0 <= height - 2 * picture.height <= 1
+    assert picture.width in (919, 920) and 300 <= picture.height <= 700
     assert len(picture.data) < 80_000  # it is committed with every lesson, twice
     assert view.words(2) in picture.alt and "step 2 of" in picture.alt
     data, metadata = picture._repr_mimebundle_()

@@ -1,0 +1,36 @@
+"""Mistakes that are made in every exercise, whatever it asks for."""
+
+from .exercise import Mistake
+from .running import Raised
+
+
+def gives_none(answer, found):
+    """Whether the answer, called as in the counterexample, hands None back."""
+    returned = []
+
+    def watched(*args, **kwargs):
+        returned.append(answer(*args, **kwargs))
+        return returned[-1]
+
+    if found.trial is not None:
+        found.trial.outcome(watched)
+    return bool(returned) and all(value is None for value in returned)
+
+
+def writes_into(trials):
+    """is_made_by for trials that look at the caller's data after the call: where such a trial fails, they were changed."""
+    return lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised)
+
+
+PRINTED = Mistake(
+    "the result is printed, not returned.",
+    "`print` shows text on the page and gives `None` to whoever called. `return` hands the result over.",
+    is_made_by=lambda answer, found: bool(found.printed.strip()) and gives_none(answer, found))
+
+NOTHING_RETURNED = Mistake(
+    "nothing is returned.",
+    "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every way out.",
+    is_made_by=gives_none)
+
+RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]
+"""In this order: what prints returns nothing as well."""

@@ -1,0 +1,158 @@
+"""Answers that raise, exit, never end, take too long, or cannot be written down: a failure, and nothing worse."""
+
+import time
+
+import pytest
+import torch
+
+from course_lib import check
+from course_lib.kvcache import Recompute
+from course_lib.practice import registry
+from course_lib.practice.check import judge
+from course_lib.practice.exercise import Exercise, Property, Trial
+from course_lib.practice.lesson01_greedy import greedy
+
+
+def broken(logits):
+    scores = logits.tolist()
+    return scores.index(maximum)  # noqa: F821
+
+
+def test_an_exception_shows_its_type_its_message_and_the_learners_line():
+    found = check("01.greedy", broken).failure.counterexample
+    assert "NameError: name 'maximum' is not defined" in found.got
+    assert "line 3 of broken:  return scores.index(maximum)" in found.got
+
+
+def test_an_exception_from_deep_inside_a_library_shows_the_learners_line():
+    def deep(logits):
+        return torch.cat([logits, "no tensor"])
+
+    assert "line 2 of deep:  return torch.cat(" in check("01.greedy", deep).failure.counterexample.got
+
+
+def test_stray_exit_and_endless_recursion_are_only_failures():
+    def leaves(logits):
+        raise SystemExit(1)
+
+    def falls(logits):
+        return falls(logits)
+
+    assert "SystemExit" in check("01.greedy", leaves).failure.counterexample.got
+    assert "RecursionError" in check("01.greedy", falls).failure.counterexample.got
+
+
+def test_ctrl_c_goes_through():
+    def interrupted(logits):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("01.greedy", interrupted)
+
+
+def one_trial(act, limit_s=0.3):
+    trial = Trial(["answer(1)"], act, limit_s=limit_s)
+    return Exercise("99.loop", "Loop", "answer", [Property("It ends.", "It must.", [trial])], [], ["a", "b", "c"], [lambda x: x] * 2)
+
+
+def test_a_loop_without_end_is_stopped_even_inside_a_bare_except():
+    def plain(x):
+        while True:
+            x += 1
+
+    def stubborn(x):
+        while True:
+            try:
+                while True:
+                    x += 1
+            except Exception:
+                pass
+
+    def deaf(x):
+        for _ in range(2):  # swallows what it is sent, more than once
+            try:
+                while True:
+                    x += 1
+            except:  # noqa: E722
+                pass
+
+    exercise = one_trial(lambda answer: answer(1))
+    for answer in (plain, stubborn, deaf):
+        start = time.monotonic()
+        verdict = judge(exercise, answer).failure
+        assert time.monotonic() - start < 10
+        assert answer is deaf or "not done after 0.3 s. Does the loop end?" in verdict.counterexample.got
+        assert answer is deaf or verdict.counterexample.failing is None
+    time.sleep(0.5)  # nothing arrives late
+
+
+def test_a_loop_that_goes_on_calling_the_model_is_stopped_by_counting():
+    def goes_on(model, token_ids, max_tokens, stop_token_ids=()):
+        while True:
+            model(torch.tensor(token_ids), torch.arange(len(token_ids)), Recompute())
+
+    start = time.monotonic()
+    got = check("01.generate", goes_on).failure.counterexample.got
+    assert "the model was called 8 times. When does the loop end?" in got
+    assert time.monotonic() - start < 2.5  # and not by the clock, which gives 3 s to a single case
+
+
+def test_a_slow_answer_is_stopped_after_the_time_for_a_whole_check_and_told_how_far_it_came():
+    def slow(logits):
+        time.sleep(0.05)
+        return greedy(logits)
+
+    start = time.monotonic()
+    result = judge(registry.find("01.greedy"), slow, budget_s=0.3)
+    assert time.monotonic() - start < 5 and result.state == "failed"
+    total = len(registry.find("01.greedy").trials)
+    assert f" of {total} logits in 0.3 s" in result.failure.counterexample.got and "too slow: " in str(result)
+    assert "Those were right" in str(result) and result.failure.mistake is None and result.failure.counterexample.failing is None
+
+
+def test_a_slow_wrong_answer_shows_what_is_wrong_without_a_name():
+    def slow(logits):
+        time.sleep(0.1)
+        return int(logits.argmax()) + 1
+
+    result = judge(registry.find("01.greedy"), slow, budget_s=0.7)
+    assert "too slow" not in str(result) and result.failure.counterexample.got == "1"
+    assert result.failure.counterexample.failing is None and result.failure.mistake is None
+
+
+def test_each_trial_runs_once_for_the_check_and_its_diagnosis():
+    calls = []
+
+    def smallest(logits):
+        calls.append(1)
+        return int(logits.argmin())
+
+    exercise = registry.find("01.greedy")
+    asked = sum(m.is_made_by is not None for m in exercise.mistakes) * 41  # is_made_by may call it again
+    assert judge(exercise, smallest).failure.mistake.name == "the smallest logit is taken."
+    assert len(calls) <= len(exercise.trials) + asked
+
+
+class Unwritable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def test_a_value_or_an_exception_that_cannot_be_written_is_only_a_failure():
+    def raises(logits):
+        raise Unspeakable
+
+    assert "an object of class Unwritable that cannot be written down: RuntimeError: no" in str(check("01.greedy", lambda logits: Unwritable()))
+    assert "Unspeakable: (its __str__ raises RuntimeError)" in str(check("01.greedy", raises))
+
+
+def test_a_huge_value_is_shown_by_its_first_items():
+    start = time.monotonic()
+    got = check("01.greedy", lambda logits: [0] * 5_000_000).failure.counterexample.got
+    assert got == "[0, 0, 0, 0, 0, 0, ...]   (list of 5,000,000)"
+    assert time.monotonic() - start < 10
