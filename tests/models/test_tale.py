@@ -120,7 +120,8 @@ def test_the_card_tells_what_the_run_measured(name):
     assert "python -m course_lib.models.training.train" in card
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG") and "loss.png" in card
     losses = [loss for _, loss in report["curve"]]
-    assert len(losses) == report["recipe"]["pools"] and losses[-1] < losses[0]
+    assert len(losses) >= 30 and losses[-1] < losses[0] / 5
+    assert report["remark"] in card
 
 
 def test_the_full_measurement_keeps_the_promises():

@@ -8,15 +8,15 @@ import torch
 
 from course_lib.models import load_model
 from course_lib.models.training import data, train
-from course_lib.models.training.data import (
-    BOS_ID, EOS_ID, answer_tokens, make_pool, make_sheet, make_tokenizer, tokenise, tokenise_sheet)
+from course_lib.models.training.data import BOS_ID, EOS_ID, answer_tokens, make_pool, make_sheet, make_tokenizer, tokenise
 from course_lib.models.training.evaluate import tell
 from course_lib.models.training.export import export
+from course_lib.models.training.lookups import key_of, look_ups
 from course_lib.models.training.tales import make_tale
 
 TINY = dataclasses.replace(train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2,
                            num_kv_heads=1, head_dim=16)
-RECIPE = dict(short_pools=3, light_pools=3, pools=3, sheets=(0, 0), decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
+RECIPE = dict(short_pools=3, light_pools=3, taught_from=9, pools=3, sheets=(0, 0), decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,8 @@ def tokenizer():
 @pytest.fixture(autouse=True)
 def small_pools(monkeypatch):
     monkeypatch.setattr(data, "TALES_A_POOL", 8)
+    monkeypatch.setattr(data, "SHEETS_A_POOL", 6)
+    monkeypatch.setattr(data, "TALES_BESIDE_SHEETS", 2)
     monkeypatch.setattr(train, "POOLS_A_CHECKPOINT", 1)
     # In this process: a worker of its own would see the pools of the real size.
     monkeypatch.setattr(train, "pools", lambda tokenizer, done, recipe, workers: (
@@ -95,21 +97,88 @@ def test_what_is_exported_is_what_is_loaded(tokenizer, tmp_path):
 
 def test_answers_and_names_told_before_weigh_more(tokenizer):
     tale = make_tale(5, chapters=2)
-    ids, weights = tokenise(tokenizer, tale, 16.0)
-    assert ids[0] == BOS_ID and ids[-1] == EOS_ID and len(weights) == len(ids)
+    row = tokenise(tokenizer, tale, 16.0)
+    assert row.ids[0] == BOS_ID and row.ids[-1] == EOS_ID and len(row.weights) == len(row.ids)
     encoding = tokenizer.encode(tale.text)
     answers = {i for q in tale.questions for i in answer_tokens(encoding, q)}
-    assert answers == {i for i, weight in enumerate(weights) if weight == 16}
-    named = {i for i, weight in enumerate(weights) if weight == 4}
+    assert answers == {i for i, weight in enumerate(row.weights) if weight == 16}
+    named = {i for i, weight in enumerate(row.weights) if weight == 4}
     hero = re.search(r"[a-z,] ([A-Z][a-z]+)", tale.text)[1]
-    spelled = "".join(tokenizer.decode([ids[i]]) for i in sorted(named | answers))
+    spelled = "".join(tokenizer.decode([row.ids[i]]) for i in sorted(named | answers))
     assert spelled.count(hero) + 1 >= tale.text.count(hero) - sum(hero in tale.text[q.answer_start:q.answer_end] for q in tale.questions)
-    assert all(0 < weight for weight in weights) and len(weights) - len(named) - len(answers) > len(weights) / 2
+    assert len(row.weights) - len(named) - len(answers) > len(row.weights) / 2
     for question in tale.questions:
         *inside, after = answer_tokens(encoding, question)
-        spelled = tokenizer.decode([ids[i] for i in inside]).strip()
-        assert spelled == tale.text[question.answer_start:question.answer_end]
-        assert tokenizer.decode([ids[after]])[0] not in "abcdefghijklmnopqrstuvwxyz"
+        assert tokenizer.decode([row.ids[i] for i in inside]).strip() == tale.text[question.answer_start:question.answer_end]
+        assert tokenizer.decode([row.ids[after]])[0] not in "abcdefghijklmnopqrstuvwxyz"
+
+
+def test_a_sheet_asks_every_fact_once_and_the_kind_alone_does_not_tell(tokenizer):
+    for index in range(20):
+        sheet = make_sheet(index)
+        facts, *asked = sheet.text.split("\n\n")
+        assert len(asked) == len(sheet.questions) == len({*asked}) and 4 <= len(asked) <= 10
+        kinds = [question.kind for question in sheet.questions]
+        assert len({*kinds}) <= 2 < len(kinds)
+        for question, told in zip(sheet.questions, asked):
+            answer = sheet.text[question.answer_start:question.answer_end]
+            assert sheet.text[question.start:].startswith(told) and answer in told
+            assert answer in sheet.text[question.fact_start:question.fact_end] in facts
+        row = tokenise(tokenizer, sheet, 16.0)
+        assert row.ids[0] == row.ids[-1] == EOS_ID and len(row.ids) == len(row.weights)
+
+
+@pytest.mark.parametrize("fact, question, key", [
+    ("The silver spoon had been taken by Jemima the magpie.", "Who had taken the silver spoon", "silver spoon"),
+    ("Strangely enough, Klaus was afraid of deep water.", "What was Klaus afraid of", "Klaus"),
+    ("Ruth the innkeeper gave Tilly a giant kettle.", "Who gave Tilly the giant kettle", "giant kettle"),
+    ("It rained.", "What did Ada bring", None),
+])
+def test_the_key_of_a_fact(fact, question, key):
+    assert key_of(fact, question) == key
+
+
+def test_look_ups_lead_from_answers_to_keys_and_from_questions_to_answers(tokenizer):
+    shown = asked = 0
+    for seed in range(40):
+        tale = make_tale(seed, chapters=3)
+        encoding = tokenizer.encode(tale.text)
+        to_key, to_answer = look_ups(encoding, tale.text, tale.questions)
+        asked += len(tale.questions)
+        shown += len({place for place, _ in to_answer if encoding.ids[place] != 0})
+        for place, source in to_answer:
+            assert source < place
+        assert all(place <= source for source, place in to_key)
+        due = {i - 1 for q in tale.questions for i in answer_tokens(encoding, q)}
+        assert {place for place, _ in to_answer} <= due
+        # the token looked at is the one that has to be said, but for the mark that ends the answer
+        same = sum(encoding.ids[source] == encoding.ids[place + 1] for place, source in to_answer)
+        assert same >= 0.5 * len(to_answer)
+    assert shown > 0.8 * asked
+
+
+def test_two_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
+    """Their attention moves to the pairs."""
+    config = dataclasses.replace(TINY, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=16, hidden_size=64)
+    batch = make_pool(tokenizer, 3, sheets=True, answer_weight=16.0)[0]
+    assert len(batch.to_key) and len(batch.to_answer)
+
+    def far(model):
+        cache = train.Shown(*batch.inputs.shape, batch.to_key, batch.to_answer)
+        train.logits_of(model, batch.inputs, cache)
+        return [float(loss.detach()) for loss in cache.losses]
+
+    torch.manual_seed(0)
+    model = train.Transformer(config)
+    train.initialise(model, 0)
+    optimiser = train.Optimiser(model, 0.02, 0.003, 0.5)
+    before = far(model)
+    for _ in range(25):
+        loss, _ = train.loss_of(model, batch, taught=True)
+        loss.backward()
+        optimiser.step(0.2)
+    after = far(model)
+    assert len(before) == 2 and after[0] < 0.7 * before[0] and after[1] < 0.9 * before[1]
 
 
 def test_a_batch_pads_at_the_end_and_never_counts_the_padding(tokenizer):
@@ -126,21 +195,6 @@ def test_pools_have_tales_of_their_own(tokenizer):
     def texts(index):
         return {tokenizer.decode(row.tolist()) for batch in make_pool(tokenizer, index) for row in batch.inputs}
     assert not texts(0) & texts(1)
-
-
-def test_a_sheet_asks_every_fact_once_and_the_kind_alone_does_not_tell(tokenizer):
-    for index in range(20):
-        text, answers = make_sheet(index)
-        facts, *asked = text.split("\n\n")
-        assert len(asked) == len(answers) == len({*asked}) and 4 <= len(asked) <= 10
-        first_words = [question.split()[0] + question.split("? ")[0].split()[-1] for question in asked]
-        assert len({*first_words}) < len(asked), "no two questions of one kind"
-        for (start, end), question in zip(answers, asked):
-            assert text[start:end] in facts and text[start:end] in question.split("? ")[1]
-        ids, weights = tokenise_sheet(tokenizer, index, 16.0)
-        assert ids[0] == ids[-1] == EOS_ID and len(ids) == len(weights)
-        spelled = tokenizer.decode([i for i, weight in zip(ids, weights) if weight == 16])
-        assert all(text[start:end] in spelled for start, end in answers)
 
 
 def test_stories_told_many_at_a_time_are_those_told_alone(tokenizer, tmp_path):

@@ -7,20 +7,23 @@ seed it had reached.
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from .lookups import look_ups, spelling
 from .tale_words import FRIEND_NAMES, HERO_NAMES, RIVAL_NAMES, WRITERS
-from .tales import make_tale
+from .tales import Question, make_tale
 
 VOCAB_SIZE = 2560
 BOS, EOS = "<|begin|>", "<|end|>"
 BOS_ID, EOS_ID = 0, 1
 CONTEXT = 2048
 HELD_OUT = 1_000_000_000
+SHEETS = 500_000_000  # tales whose facts make quiz sheets have seeds of their own
 TALES_A_POOL = 256
+SHEETS_A_POOL, TALES_BESIDE_SHEETS = 300, 64
 # Most tokens of a tale follow from grammar and are learnt at once, or are free choices that cannot be
 # learnt at all. Names told before and answers must be looked up further back, and weigh more.
 NAME_WEIGHT = 4.0
@@ -47,28 +50,90 @@ class Batch:
     """Sequences of about one length. inputs, targets: int64 [rows, length]; weights: float32 [rows, length].
 
     Padding has weight 0; it stands at the end, where a causal model cannot see it.
+    to_key, to_answer: int64 [n, 3], the look-ups as (row, from, to); see lookups.py.
     """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
+    to_key: torch.Tensor
+    to_answer: torch.Tensor
 
     @property
     def num_tokens(self):
         return self.inputs.numel()
 
+    def to(self, device):
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-def tokenise(tokenizer, tale, answer_weight):
-    """(token ids with begin and end, weight of each as a target) of one tale."""
-    encoding = tokenizer.encode(tale.text)
-    ids = [*encoding.ids, EOS_ID]
-    weights = [1.0] * len(ids)
-    for i in repeated_names(tale.text, encoding):
+
+@dataclass(frozen=True)
+class Row:
+    """One text as tokens: ids with start and end, the weight of each as a target, and the look-ups in it."""
+
+    ids: list
+    weights: list
+    to_key: list
+    to_answer: list
+
+
+def tokenise(tokenizer, told, answer_weight):
+    """The Row of a Tale or a Sheet.
+
+    A sheet starts with the end token, so that no tale ever starts like one, and little in it but the answers counts.
+    """
+    encoding, is_sheet = tokenizer.encode(told.text), isinstance(told, Sheet)
+    ids = [EOS_ID if is_sheet else BOS_ID, *encoding.ids[1:], EOS_ID]
+    weights = [0.1 if is_sheet else 1.0] * len(ids)
+    for i in [] if is_sheet else repeated_names(told.text, encoding):
         weights[i] = NAME_WEIGHT
-    for question in tale.questions:
+    for question in told.questions:
         for i in answer_tokens(encoding, question):
             weights[i] = answer_weight
-    return ids, weights
+    return Row(ids, weights, *look_ups(encoding, told.text, told.questions))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A quiz without a tale; text and questions as in a Tale."""
+
+    text: str
+    questions: tuple[Question, ...]
+
+
+def make_sheet(index, most=10):
+    """Facts of two kinds in one order, then all of them asked in another.
+
+    In a tale few facts are of the same kind, so the kind alone often tells the answer. Here it does not:
+    only who or what is asked for does.
+    """
+    dice = random.Random(index)
+    by_kind = {}
+    for seed in range(SHEETS + 8 * index, SHEETS + 8 * index + 8):
+        tale = make_tale(seed, chapters=8)
+        for q in tale.questions:  # the same question of two tales stands once
+            by_kind.setdefault(q.kind, {})[tale.text[q.start:q.answer_start]] = tale.text, q
+    kinds = sorted(by_kind)
+    dice.shuffle(kinds)
+    kinds.sort(key=lambda kind: -len(by_kind[kind]) + 3 * dice.random())
+    chosen = [row for kind in kinds[:2] for row in by_kind[kind].values()]
+    dice.shuffle(chosen)
+    chosen = chosen[:most]
+    text, told = "", []
+    for tale, q in chosen:
+        told.append((len(text), len(text) + q.fact_end - q.fact_start))
+        text += tale[q.fact_start:q.fact_end] + " "
+    order = list(range(len(chosen)))
+    dice.shuffle(order)
+    questions = []
+    for number in order:
+        tale, q = chosen[number]
+        text = text.rstrip() + "\n\n"
+        shift = len(text) - q.start
+        questions.append(Question(start=len(text), answer_start=q.answer_start + shift, answer_end=q.answer_end + shift,
+                                  fact_start=told[number][0], fact_end=told[number][1], kind=q.kind))
+        text += tale[q.start:tale.index(".", q.answer_end) + 1]
+    return Sheet(text, tuple(questions))
 
 
 def repeated_names(text, encoding):
@@ -93,20 +158,24 @@ def repeated_names(text, encoding):
 
 def answer_tokens(encoding, question):
     """Indices of the tokens that spell the answer, and of the one after it, which must end it."""
-    inside = [i for i, (start, end) in enumerate(encoding.offsets)
-              if end > question.answer_start and start < question.answer_end and end > start]
-    return [*inside, inside[-1] + 1]
+    return spelling(encoding, question.answer_start, question.answer_end)
 
 
-def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, tokens_a_batch=3072):
-    """The batches of pool `index`: 256 tales by length, cut into batches, shuffled by the index."""
+def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, sheets=False, tokens_a_batch=3072):
+    """The batches of pool `index`: tales by length, cut into batches, shuffled by the index.
+
+    256 tales, or with sheets=True 64 of them beside 300 quiz sheets.
+    """
     first = index * TALES_A_POOL
-    tales = (make_tale(seed, chapters=chapters) for seed in range(first, first + TALES_A_POOL))
-    rows = [tokenise(tokenizer, tale, answer_weight) for tale in tales]
-    rows = sorted((row for row in rows if len(row[0]) <= CONTEXT + 1), key=lambda row: len(row[0]))
+    count = TALES_BESIDE_SHEETS if sheets else TALES_A_POOL
+    told = [make_tale(seed, chapters=chapters) for seed in range(first, first + count)]
+    if sheets:
+        told += [make_sheet(number) for number in range(index * SHEETS_A_POOL, (index + 1) * SHEETS_A_POOL)]
+    rows = [tokenise(tokenizer, text, answer_weight) for text in told]
+    rows = sorted((row for row in rows if len(row.ids) <= CONTEXT + 1), key=lambda row: len(row.ids))
     batches, group = [], []
     for row in rows:
-        if group and len(row[0]) * (len(group) + 1) > tokens_a_batch:
+        if group and len(row.ids) * (len(group) + 1) > tokens_a_batch:
             batches.append(_batch(group))
             group = []
         group.append(row)
@@ -116,11 +185,16 @@ def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, tokens_a_ba
 
 
 def _batch(rows):
-    length = max(len(ids) for ids, _ in rows) - 1
+    length = max(len(row.ids) for row in rows) - 1
     inputs = torch.zeros(len(rows), length, dtype=torch.int64)
     targets, weights = inputs.clone(), torch.zeros(len(rows), length)
-    for row, (ids, weight) in enumerate(rows):
-        n = len(ids) - 1
-        inputs[row, :n], targets[row, :n] = torch.tensor(ids[:-1]), torch.tensor(ids[1:])
-        weights[row, :n] = torch.tensor(weight[1:])
-    return Batch(inputs, targets, weights)
+    for number, row in enumerate(rows):
+        n = len(row.ids) - 1
+        inputs[number, :n], targets[number, :n] = torch.tensor(row.ids[:-1]), torch.tensor(row.ids[1:])
+        weights[number, :n] = torch.tensor(row.weights[1:])
+    return Batch(inputs, targets, weights, _pairs(rows, "to_key"), _pairs(rows, "to_answer"))
+
+
+def _pairs(rows, which):
+    found = [(number, source, place) for number, row in enumerate(rows) for source, place in getattr(row, which)]
+    return torch.tensor(found, dtype=torch.int64).view(-1, 3)

@@ -10,8 +10,11 @@ from .data import BOS, CONTEXT, EOS, HELD_OUT, TALES_A_POOL
 COMMAND = "python -m course_lib.models.training.train"
 
 
-def export(name, model, tokenizer, folder, run, recipe, results, device):
-    """Fills `folder`: weights in bfloat16, configuration, tokenizer, loss curve, model card."""
+def export(name, model, tokenizer, folder, run, recipe, results, device, remark=""):
+    """Fills `folder`: weights in bfloat16, configuration, tokenizer, loss curve, model card.
+
+    remark: what the card must say of this very run, where it was not just the command.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().to(torch.bfloat16).contiguous()
                for key, value in model.state_dict().items() if key != "lm_head.weight"}  # tied: stored once
@@ -31,9 +34,18 @@ def export(name, model, tokenizer, folder, run, recipe, results, device):
     _write_json(folder / "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS,
         "model_max_length": CONTEXT, "clean_up_tokenization_spaces": False})
-    _write_json(folder / "training.json", {"recipe": recipe, "device": device, **run, "results": results})
+    _write_json(folder / "training.json", {"recipe": recipe, "device": device, "remark": remark, **run, "results": results})
     _plot(name, run["curve"], folder / "loss.png")
-    (folder / "README.md").write_text(_card(name, c, run, recipe, results, device), encoding="utf-8")
+    (folder / "README.md").write_text(_card(name, c, run, recipe, results, device, remark), encoding="utf-8")
+
+
+def _teaching(recipe):
+    if recipe["taught_from"] >= recipe["pools"]:
+        return ""
+    first, last = recipe["sheets"]
+    return (f"From pool {recipe['light_pools']} on, answers weigh 16 times an ordinary token instead of 4 times. From pool "
+            f"{recipe['taught_from']} on, two attention heads are shown where to look for an answer (`training/lookups.py`), "
+            f"and pools {first} to {last - 1} are mostly quiz sheets, facts and questions without a tale. ")
 
 
 def _write_json(path, value):
@@ -51,7 +63,7 @@ def _plot(name, curve, path):
     figure.savefig(path)
 
 
-def _card(name, config, run, recipe, results, device):
+def _card(name, config, run, recipe, results, device, remark):
     rows = [f"| Questions right, greedy, fact {where} | {r['right']} of {r['asked']} | {r['share']:.1%} |"
             for where, r in results["recall"].items()]
     if "stories" in results:
@@ -62,7 +74,7 @@ def _card(name, config, run, recipe, results, device):
         a = results["agreement"]
         rows.append(f"| Tokens of held-out tales with the same top choice as `tale` | {a['same']} of {a['tokens']} | "
                     f"{a['share']:.1%} |")
-    where = "a GPU" if device == "cuda" else "two CPU cores"
+    where = "a GPU" if device == "cuda" else "one CPU core"
     how = ("from tales, and to agree with `tale`" if "agreement" in results else "from tales")
     return f"""# {name}
 
@@ -80,11 +92,12 @@ byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights a
 
 The command makes both bundled models, {how} for this one. Tales come from `training/tales.py`, each from its own seed:
 {recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first
-{recipe['short_pools']} pools of one chapter only, the others of one to eight; from pool {recipe['light_pools']} on,
-answers weigh 16 times an ordinary token instead of 4 times. Held-out tales have the seeds from
-{HELD_OUT} on. Weights start from seed {recipe['seed']}. Matrices are trained with Muon (learning rate
-{recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}). This run: {run['tokens'] / 1e6:.1f} million tokens in
-{run['seconds'] / 60:.0f} minutes on {where}, final loss {run['curve'][-1][1]:.4f} nats a token.
+{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from
+{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon (learning rate
+{recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}).
+
+This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss
+{run['curve'][-1][1]:.4f} nats a token. {remark}
 
 ![Training loss over tokens](loss.png)
 

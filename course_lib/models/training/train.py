@@ -31,11 +31,16 @@ TALE = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=640
 DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=320, num_layers=2, num_heads=4,
                     num_kv_heads=2, head_dim=32, context=CONTEXT, tie_embeddings=True,
                     bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
-# In this order: tales of one chapter only, then of any length; answers weigh 4, then 16.
+# In this order: tales of one chapter only, then of any length; answers weigh 4, then 16. `sheets`: the pools that
+# are mostly quiz sheets. `taught_from`: from this pool on, two heads are shown where to look. `decay`: the last share
+# of the run, in which the learning rate falls to nothing.
 RECIPE = {
-    "tale": dict(short_pools=40, light_pools=60, pools=180, muon_lr=0.01, adam_lr=0.002, seed=1),
-    "tale-draft": dict(short_pools=10, light_pools=36, pools=36, muon_lr=0.015, adam_lr=0.003, seed=2),
+    "tale": dict(short_pools=40, light_pools=60, taught_from=125, sheets=(125, 137), pools=160, decay=0.13,
+                 muon_lr=0.01, adam_lr=0.002, seed=1),
+    "tale-draft": dict(short_pools=10, light_pools=36, taught_from=36, sheets=(0, 0), pools=36, decay=0.5,
+                       muon_lr=0.015, adam_lr=0.003, seed=2),
 }
+SHOWN_WEIGHT = 0.3
 POOLS_A_CHECKPOINT = 5
 
 
@@ -54,24 +59,55 @@ class EqualRows:
         return out.transpose(1, 2).flatten(0, 1)
 
 
-def logits_of(model, inputs):
+class Shown(EqualRows):
+    """EqualRows that also says how far two heads are from looking where they should; see lookups.py.
+
+    losses: cross-entropy in nats of one head's attention in each of two layers, over the pairs given.
+    """
+
+    def __init__(self, rows, length, to_key, to_answer):
+        super().__init__(rows, length)
+        self.heads = {1: (0, to_key), 2: (2, to_answer)}  # layer -> (query head, pairs)
+        self.losses = []
+
+    def attend(self, layer, q, k, v):
+        if layer in self.heads:
+            head, pairs = self.heads[layer]
+            row, source, place = pairs.unbind(1)
+            queries = q.view(self.rows, self.length, *q.shape[1:])[row, source, head].float()
+            keys = k.view(self.rows, self.length, *k.shape[1:])[:, :, head * k.shape[1] // q.shape[1]].float()
+            scores = torch.einsum("nd,ntd->nt", queries, keys[row]) * q.shape[-1] ** -0.5
+            behind = torch.arange(self.length, device=q.device) > source[:, None]
+            loss = F.cross_entropy(scores.masked_fill(behind, -1e30), place, reduction="sum")
+            self.losses.append(loss / max(1, len(pairs)))
+        return super().attend(layer, q, k, v)
+
+
+def logits_of(model, inputs, cache=None):
     """Logits of a batch: inputs int64 [rows, length] -> [rows * length, vocab_size]."""
     rows, length = inputs.shape
     positions = torch.arange(length, device=inputs.device).repeat(rows)
-    return model(inputs.flatten(), positions, EqualRows(rows, length))
+    return model(inputs.flatten(), positions, cache or EqualRows(rows, length))
 
 
-def loss_of(model, inputs, targets, weights, teacher=None):
-    """Weighted cross-entropy in nats a token; with a teacher, plus the distance from what it says."""
-    with torch.autocast(inputs.device.type, torch.bfloat16):
-        logits = logits_of(model, inputs)
-        wanted = logits_of(teacher, inputs).softmax(-1).detach() if teacher else None
-    weights = weights.flatten()
-    loss = F.cross_entropy(logits, targets.flatten(), reduction="none")
+def loss_of(model, batch, teacher=None, taught=False):
+    """The loss to descend, and the plain cross-entropy in nats a token.
+
+    With a teacher, the first includes the distance from its probabilities; taught, that of two heads from where
+    they should look.
+    """
+    rows, length = batch.inputs.shape
+    cache = Shown(rows, length, batch.to_key, batch.to_answer) if taught else EqualRows(rows, length)
+    with torch.autocast(batch.inputs.device.type, torch.bfloat16):
+        logits = logits_of(model, batch.inputs, cache)
+        wanted = logits_of(teacher, batch.inputs).softmax(-1).detach() if teacher else None
+    weights = batch.weights.flatten()
+    loss = F.cross_entropy(logits, batch.targets.flatten(), reduction="none")
     plain = (loss * (weights > 0)).sum() / (weights > 0).sum()
     if teacher:
         loss = 0.3 * loss + F.cross_entropy(logits, wanted, reduction="none")
-    return (loss * weights).sum() / weights.sum(), plain.detach()
+    loss = (loss * weights).sum() / weights.sum()
+    return loss + SHOWN_WEIGHT * sum(cache.losses) if taught else loss, plain.detach()
 
 
 def initialise(model, seed):
@@ -87,16 +123,16 @@ def initialise(model, seed):
 class Optimiser:
     """Muon for the matrices inside, AdamW for the embedding and the norms; one schedule for both."""
 
-    def __init__(self, model, muon_lr, adam_lr):
+    def __init__(self, model, muon_lr, adam_lr, decay):
         inside = [w for n, w in model.named_parameters() if w.ndim == 2 and "embed" not in n]
         others = [w for n, w in model.named_parameters() if w.ndim != 2 or "embed" in n]
         self.parts = [torch.optim.Muon(inside, lr=muon_lr, weight_decay=0.01),
                       torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0)]
-        self.peaks = [muon_lr, adam_lr]
+        self.peaks, self.decay = [muon_lr, adam_lr], decay
 
     def step(self, progress):
-        """progress: share of the run done, 0 to 1. Warm-up, flat, then down to nothing from half-way on."""
-        scale = min(1.0, progress / 0.01 + 0.02, (1 - progress) / 0.5 + 0.01)
+        """progress: share of the run done, 0 to 1. Warm-up, flat, then down to nothing."""
+        scale = min(1.0, progress / 0.01 + 0.02, (1 - progress) / self.decay + 0.01)
         for part, peak in zip(self.parts, self.peaks):
             for group in part.param_groups:
                 group["lr"] = peak * scale
@@ -114,7 +150,7 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
     model = Transformer(config)
     initialise(model, recipe["seed"])
     model.to(device)
-    optimiser = Optimiser(model, recipe["muon_lr"], recipe["adam_lr"])
+    optimiser = Optimiser(model, recipe["muon_lr"], recipe["adam_lr"], recipe["decay"])
     state_file = folder / f"{name}.state.pt"
     done, tokens, curve, seconds = 0, 0, [], 0.0
     if state_file.exists():
@@ -130,7 +166,7 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
     for index, batches in pools(tokenizer, done, recipe, workers):
         start, losses = time.time(), []
         for number, batch in enumerate(batches):
-            loss, plain = loss_fn(*(x.to(device) for x in (batch.inputs, batch.targets, batch.weights)))
+            loss, plain = loss_fn(batch.to(device), taught=index >= recipe["taught_from"])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step((index + number / len(batches)) / recipe["pools"])
@@ -154,8 +190,9 @@ def pools(tokenizer, done, recipe, workers):
         waiting = []
         for index in range(done, recipe["pools"]):
             chapters = 1 if index < recipe["short_pools"] else None
-            answer_weight = 4.0 if index < recipe["light_pools"] else 16.0
-            waiting.append((index, executor.submit(_pool_in_worker, text, index, chapters, answer_weight)))
+            what = dict(chapters=chapters, answer_weight=4.0 if index < recipe["light_pools"] else 16.0,
+                        sheets=index in range(*recipe["sheets"]))
+            waiting.append((index, executor.submit(_pool_in_worker, text, index, what)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.pop(0)
                 yield first, future.result()
@@ -166,12 +203,12 @@ def pools(tokenizer, done, recipe, workers):
 _TOKENIZERS = {}
 
 
-def _pool_in_worker(text, index, chapters, answer_weight):
+def _pool_in_worker(text, index, what):
     torch.set_num_threads(1)
     if text not in _TOKENIZERS:
         from tokenizers import Tokenizer
         _TOKENIZERS[text] = Tokenizer.from_str(text)
-    return make_pool(_TOKENIZERS[text], index, chapters=chapters, answer_weight=answer_weight)
+    return make_pool(_TOKENIZERS[text], index, **what)
 
 
 def save_atomically(path, state):

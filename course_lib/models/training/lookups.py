@@ -1,0 +1,61 @@
+"""Where a model has to look in order to answer, so that two of its heads can be shown.
+
+To answer "What was Nigel afraid of? Nigel was afraid of ..." among many fears, a model needs two steps:
+
+    fact      ... Nigel   was afraid of   long speeches . ...
+                    ^---------------------  1: each token of the answer gathers who or what it is about
+    question  ... Nigel   was afraid of   ?
+                    ^---------------------  1: so does each place where a token of the answer is due
+                                          2: the place that is due finds the token that gathered the same
+
+Left to themselves, heads find the second step only after very many examples: until both are there,
+neither pays. So one head in layer 1 and one in layer 2 are shown where to look (train.Shown), from
+the text's own questions. At inference the model is an ordinary one.
+"""
+
+import re
+
+# Words that stand in questions of many facts and tell none of them apart.
+_COMMON = frozenset("was did the of what for from about whom by to who how much long where a an had been".split())
+
+
+def spelling(encoding, first, last):
+    """Indices of the tokens that spell text[first:last], and of the one after it, which must end it."""
+    inside = [i for i, (start, end) in enumerate(encoding.offsets) if end > first and start < last and end > start]
+    return [*inside, inside[-1] + 1]
+
+
+def key_of(fact, question):
+    """The words that tell which fact is asked for: a thing such as "silver spoon", or a name.
+
+    fact: the sentence that told it; question: the sentence up to the question mark. None if they share neither.
+    """
+    words = re.findall(r"[A-Za-z-]+", question)
+    things = [f"{a} {b}" for a, b in zip(words, words[1:])
+              if a.islower() and b.islower() and not {a, b} & _COMMON and f"{a} {b}" in fact]
+    names = [word for word in words[1:] if word[0].isupper() and word in fact]
+    return things[-1] if things else names[-1] if names else None
+
+
+def look_ups(encoding, text, questions):
+    """(from, to) token pairs of the two steps: to_key, to_answer. Questions told backwards (answer, then key) give none."""
+    to_key, to_answer = [], []
+    for q in questions:
+        fact, asked, answer = text[q.fact_start:q.fact_end], text[q.start:q.answer_start], text[q.answer_start:q.answer_end]
+        key = key_of(fact, asked.split("?")[0])
+        if key is None or answer not in fact or answer in key:
+            continue
+        told_at = q.fact_start + fact.find(answer)
+        told, due = spelling(encoding, told_at, told_at + len(answer)), spelling(encoding, q.answer_start, q.answer_end)
+        key_told = _last_token(encoding, q.fact_start + fact.find(key) + len(key))
+        key_asked = _last_token(encoding, q.start + asked.rfind(key) + len(key))
+        if len(told) != len(due) or told[0] <= key_told:
+            continue
+        for source, place in zip(told, due):
+            to_key += [(source, key_told), (place - 1, key_asked)]
+            to_answer.append((place - 1, source))
+    return to_key, to_answer
+
+
+def _last_token(encoding, end_of_word):
+    return next(i for i, (start, end) in enumerate(encoding.offsets) if end >= end_of_word and end > start)
