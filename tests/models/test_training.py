@@ -11,12 +11,12 @@ from course_lib.models.training import data, train
 from course_lib.models.training.data import BOS_ID, EOS_ID, answer_tokens, make_pool, make_sheet, make_tokenizer, tokenise
 from course_lib.models.training.evaluate import tell
 from course_lib.models.training.export import export
-from course_lib.models.training.lookups import key_of, look_ups
+from course_lib.models.training.lookups import key_of, look_ups, repeats
 from course_lib.models.training.tales import make_tale
 
 TINY = dataclasses.replace(train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2,
                            num_kv_heads=1, head_dim=16)
-RECIPE = dict(short_pools=3, light_pools=3, taught_from=9, pools=3, sheets=(0, 0), decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
+RECIPE = dict(short_pools=3, light_pools=3, taught_from=9, topics_from=9, pools=3, sheets=(0, 0), decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +157,25 @@ def test_look_ups_lead_from_answers_to_keys_and_from_questions_to_answers(tokeni
     assert shown > 0.8 * asked
 
 
-def test_two_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
+def test_repeats_lead_to_the_last_use(tokenizer):
+    text = "An otter met a fox. The otter sang to the fox, and the otter slept."
+    encoding = tokenizer.encode(text)
+    pairs = repeats(encoding, text, {"otter", "fox"})
+    assert all(encoding.ids[here] == encoding.ids[before] and before < here for here, before in pairs)
+    first_pieces = [encoding.offsets[here] for here, _ in pairs]
+    starts = [text.index("otter", 5), text.index("fox", 20), text.rindex("otter")]
+    assert [any(a <= start < b for a, b in first_pieces) for start in starts] == [True] * 3
+    assert repeats(encoding, text, {"whale"}) == []
+
+
+def test_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
     """Their attention moves to the pairs."""
     config = dataclasses.replace(TINY, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=16, hidden_size=64)
     batch = make_pool(tokenizer, 3, sheets=True, answer_weight=16.0)[0]
     assert len(batch.to_key) and len(batch.to_answer)
 
     def far(model):
-        cache = train.Shown(*batch.inputs.shape, batch.to_key, batch.to_answer)
+        cache = train.Shown(batch)
         train.logits_of(model, batch.inputs, cache)
         return [float(loss.detach()) for loss in cache.losses]
 

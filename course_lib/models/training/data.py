@@ -6,14 +6,12 @@ seed it had reached.
 """
 
 import random
-import re
 from dataclasses import dataclass, fields
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from .lookups import look_ups, spelling
-from .tale_words import FRIEND_NAMES, HERO_NAMES, RIVAL_NAMES, WRITERS
+from .lookups import NAMES, TOPICS, look_ups, repeats, spelling
 from .tales import Question, make_tale
 
 VOCAB_SIZE = 2560
@@ -27,7 +25,6 @@ SHEETS_A_POOL, TALES_BESIDE_SHEETS = 300, 64
 # Most tokens of a tale follow from grammar and are learnt at once, or are free choices that cannot be
 # learnt at all. Names told before and answers must be looked up further back, and weigh more.
 NAME_WEIGHT = 4.0
-NAMES = frozenset((*HERO_NAMES, *FRIEND_NAMES, *RIVAL_NAMES, *WRITERS))
 
 
 def make_tokenizer(num_tales=6000):
@@ -50,7 +47,7 @@ class Batch:
     """Sequences of about one length. inputs, targets: int64 [rows, length]; weights: float32 [rows, length].
 
     Padding has weight 0; it stands at the end, where a causal model cannot see it.
-    to_key, to_answer: int64 [n, 3], the look-ups as (row, from, to); see lookups.py.
+    to_key, to_answer, to_topic: int64 [n, 3], the look-ups as (row, from, to); see lookups.py.
     """
 
     inputs: torch.Tensor
@@ -58,6 +55,7 @@ class Batch:
     weights: torch.Tensor
     to_key: torch.Tensor
     to_answer: torch.Tensor
+    to_topic: torch.Tensor
 
     @property
     def num_tokens(self):
@@ -75,9 +73,10 @@ class Row:
     weights: list
     to_key: list
     to_answer: list
+    to_topic: list
 
 
-def tokenise(tokenizer, told, answer_weight):
+def tokenise(tokenizer, told, answer_weight=4.0, topic_weight=1.0):
     """The Row of a Tale or a Sheet.
 
     A sheet starts with the end token, so that no tale ever starts like one, and little in it but the answers counts.
@@ -85,12 +84,16 @@ def tokenise(tokenizer, told, answer_weight):
     encoding, is_sheet = tokenizer.encode(told.text), isinstance(told, Sheet)
     ids = [EOS_ID if is_sheet else BOS_ID, *encoding.ids[1:], EOS_ID]
     weights = [0.1 if is_sheet else 1.0] * len(ids)
-    for i in [] if is_sheet else repeated_names(told.text, encoding):
+    topics = [] if is_sheet else repeats(encoding, told.text, TOPICS)
+    for i, _ in [] if is_sheet else repeats(encoding, told.text, NAMES):
         weights[i] = NAME_WEIGHT
+    for i, _ in topics:
+        weights[i] = topic_weight
     for question in told.questions:
         for i in answer_tokens(encoding, question):
             weights[i] = answer_weight
-    return Row(ids, weights, *look_ups(encoding, told.text, told.questions))
+    to_topic = [(i - 1, source) for i, source in topics]
+    return Row(ids, weights, *look_ups(encoding, told.text, told.questions), to_topic)
 
 
 @dataclass(frozen=True)
@@ -136,32 +139,12 @@ def make_sheet(index, most=10):
     return Sheet(text, tuple(questions))
 
 
-def repeated_names(text, encoding):
-    """Indices of the tokens that spell a name which the text has told before."""
-    told, spans = set(), []
-    for word in re.finditer(r"[A-Z][a-z]+", text):
-        if word[0] in told:
-            spans.append(word.span())
-        elif word[0] in NAMES:
-            told.add(word[0])
-    tokens, found = list(enumerate(encoding.offsets)), []
-    at = 0
-    for start, end in spans:  # both run from left to right
-        while tokens[at][1][1] <= start:
-            at += 1
-        ahead = at
-        while ahead < len(tokens) and tokens[ahead][1][0] < end:
-            found.append(ahead)
-            ahead += 1
-    return found
-
-
 def answer_tokens(encoding, question):
     """Indices of the tokens that spell the answer, and of the one after it, which must end it."""
     return spelling(encoding, question.answer_start, question.answer_end)
 
 
-def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, sheets=False, tokens_a_batch=3072):
+def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, topic_weight=1.0, sheets=False, tokens_a_batch=3072):
     """The batches of pool `index`: tales by length, cut into batches, shuffled by the index.
 
     256 tales, or with sheets=True 64 of them beside 300 quiz sheets.
@@ -171,7 +154,7 @@ def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, sheets=Fals
     told = [make_tale(seed, chapters=chapters) for seed in range(first, first + count)]
     if sheets:
         told += [make_sheet(number) for number in range(index * SHEETS_A_POOL, (index + 1) * SHEETS_A_POOL)]
-    rows = [tokenise(tokenizer, text, answer_weight) for text in told]
+    rows = [tokenise(tokenizer, text, answer_weight, topic_weight) for text in told]
     rows = sorted((row for row in rows if len(row.ids) <= CONTEXT + 1), key=lambda row: len(row.ids))
     batches, group = [], []
     for row in rows:
@@ -192,7 +175,7 @@ def _batch(rows):
         n = len(row.ids) - 1
         inputs[number, :n], targets[number, :n] = torch.tensor(row.ids[:-1]), torch.tensor(row.ids[1:])
         weights[number, :n] = torch.tensor(row.weights[1:])
-    return Batch(inputs, targets, weights, _pairs(rows, "to_key"), _pairs(rows, "to_answer"))
+    return Batch(inputs, targets, weights, _pairs(rows, "to_key"), _pairs(rows, "to_answer"), _pairs(rows, "to_topic"))
 
 
 def _pairs(rows, which):

@@ -1,6 +1,7 @@
 """Writes a trained model as a folder that Hugging Face tools read, with a card that says how it was made."""
 
 import json
+import textwrap
 
 import torch
 from safetensors.torch import save_file
@@ -44,8 +45,13 @@ def _teaching(recipe):
         return ""
     first, last = recipe["sheets"]
     return (f"From pool {recipe['light_pools']} on, answers weigh 16 times an ordinary token instead of 4 times. From pool "
-            f"{recipe['taught_from']} on, two attention heads are shown where to look for an answer (`training/lookups.py`), "
-            f"and pools {first} to {last - 1} are mostly quiz sheets, facts and questions without a tale. ")
+            f"{recipe['taught_from']} on, three attention heads are shown where to look (`training/lookups.py`), and pools "
+            f"{first} to {last - 1} are mostly quiz sheets, facts and questions without a tale. From pool {recipe['topics_from']} "
+            f"on, kinds and things told before weigh 8 times. ")
+
+
+def _fill(text):
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def _write_json(path, value):
@@ -75,29 +81,39 @@ def _card(name, config, run, recipe, results, device, remark):
         rows.append(f"| Tokens of held-out tales with the same top choice as `tale` | {a['same']} of {a['tokens']} | "
                     f"{a['share']:.1%} |")
     where = "a GPU" if device == "cuda" else "one CPU core"
-    how = ("from tales, and to agree with `tale`" if "agreement" in results else "from tales")
+    if "agreement" in results:
+        about = ("that tells short tales, quickly, and mostly chooses the token that its big sister `tale` would choose. It "
+                 "forgets most facts. It is the draft model of speculative decoding")
+        how = "this one from tales and from what `tale` thinks of each token"
+    else:
+        about = "that tells short tales and remembers what it told"
+        how = "this one from tales"
+    what = (f"A language model of {config.num_parameters / 1e6:.1f} million parameters {about}. It belongs to the course *LLM "
+            f"inference, page by page*, was trained by it from text that it writes itself, and serves to show how inference "
+            f"works. It knows nothing else, in English only, and should be used for nothing else.")
+    shape = (f"Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query heads "
+             f"over {config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward {config.intermediate_size}, tied "
+             f"embeddings, byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights are stored in bfloat16.")
+    made = (f"The command makes both bundled models, {how}. Tales come from `training/tales.py`, each from its own seed: "
+            f"{recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first "
+            f"{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from "
+            f"{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon "
+            f"(learning rate {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}).")
+    this_run = (f"This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss "
+                f"{run['curve'][-1][1]:.4f} nats a token. {remark}")
     return f"""# {name}
 
-A language model of {config.num_parameters / 1e6:.1f} million parameters that tells short tales and remembers what it
-told. It belongs to the course *LLM inference, page by page*, was trained by it from text that it writes itself, and
-serves to show how inference works. It knows nothing else, in English only, and should be used for nothing else.
+{_fill(what)}
 
-Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query heads over
-{config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward {config.intermediate_size}, tied embeddings,
-byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights are stored in bfloat16.
+{_fill(shape)}
 
 ## How it was made
 
     {COMMAND}
 
-The command makes both bundled models, {how} for this one. Tales come from `training/tales.py`, each from its own seed:
-{recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first
-{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from
-{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon (learning rate
-{recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}).
+{_fill(made)}
 
-This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss
-{run['curve'][-1][1]:.4f} nats a token. {remark}
+{_fill(this_run)}
 
 ![Training loss over tokens](loss.png)
 

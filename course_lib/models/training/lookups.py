@@ -10,13 +10,23 @@ To answer "What was Nigel afraid of? Nigel was afraid of ..." among many fears, 
 
 Left to themselves, heads find the second step only after very many examples: until both are there,
 neither pays. So one head in layer 1 and one in layer 2 are shown where to look (train.Shown), from
-the text's own questions. At inference the model is an ordinary one.
+the text's own questions. A third head, in layer 3, is shown where a word that tells this tale from
+others, such as "otter" or "whistle", was last used. At inference the model is an ordinary one.
 """
 
 import re
 
+from .tale_plots_two import PLOTS
+from .tale_words import FRIEND_NAMES, HERO_NAMES, KINDS, RIVAL_NAMES, WRITERS
+
 # Words that stand in questions of many facts and tell none of them apart.
 _COMMON = frozenset("was did the of what for from about whom by to who how much long where a an had been".split())
+
+NAMES = frozenset((*HERO_NAMES, *FRIEND_NAMES, *RIVAL_NAMES, *WRITERS))
+# Kinds and things: what a tale is about, drawn anew for each.
+TOPICS = frozenset(word for phrases in (KINDS, *(p.adjectives + p.nouns + p.beasts for p in PLOTS))
+                   for phrase in phrases for word in phrase.split())
+_WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)*")
 
 
 def spelling(encoding, first, last):
@@ -55,6 +65,22 @@ def look_ups(encoding, text, questions):
             to_key += [(source, key_told), (place - 1, key_asked)]
             to_answer.append((place - 1, source))
     return to_key, to_answer
+
+
+def repeats(encoding, text, words):
+    """(token, token at its last use) for every token that spells one of `words` which the text has told before."""
+    places = [(i, start, end) for i, (start, end) in enumerate(encoding.offsets) if end > start]
+    told, found, at = {}, [], 0
+    for match in _WORD.finditer(text):
+        if match[0] not in words:
+            continue
+        while places[at][2] <= match.start():
+            at += 1
+        tokens = [i for i, start, _ in places[at:at + len(match[0])] if start < match.end()]
+        if len(tokens) == len(told.get(match[0], ())):
+            found += zip(tokens, told[match[0]])
+        told[match[0]] = tokens
+    return found
 
 
 def _last_token(encoding, end_of_word):

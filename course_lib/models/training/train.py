@@ -32,12 +32,12 @@ DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=32
                     num_kv_heads=2, head_dim=32, context=CONTEXT, tie_embeddings=True,
                     bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
 # In this order: tales of one chapter only, then of any length; answers weigh 4, then 16. `sheets`: the pools that
-# are mostly quiz sheets. `taught_from`: from this pool on, two heads are shown where to look. `decay`: the last share
-# of the run, in which the learning rate falls to nothing.
+# are mostly quiz sheets. `taught_from`: from this pool on, three heads are shown where to look; `topics_from`: and
+# repeated topics weigh 8. `decay`: the last share of the run, in which the learning rate falls to nothing.
 RECIPE = {
-    "tale": dict(short_pools=40, light_pools=60, taught_from=125, sheets=(125, 137), pools=160, decay=0.13,
+    "tale": dict(short_pools=40, light_pools=60, taught_from=125, topics_from=140, sheets=(125, 137), pools=180, decay=0.2,
                  muon_lr=0.01, adam_lr=0.002, seed=1),
-    "tale-draft": dict(short_pools=10, light_pools=36, taught_from=36, sheets=(0, 0), pools=36, decay=0.5,
+    "tale-draft": dict(short_pools=10, light_pools=36, taught_from=36, topics_from=36, sheets=(0, 0), pools=36, decay=0.5,
                        muon_lr=0.015, adam_lr=0.003, seed=2),
 }
 SHOWN_WEIGHT = 0.3
@@ -60,14 +60,15 @@ class EqualRows:
 
 
 class Shown(EqualRows):
-    """EqualRows that also says how far two heads are from looking where they should; see lookups.py.
+    """EqualRows that also says how far three heads are from looking where they should; see lookups.py.
 
-    losses: cross-entropy in nats of one head's attention in each of two layers, over the pairs given.
+    losses: cross-entropy in nats of one head's attention in each of three layers, over the pairs of the batch.
     """
 
-    def __init__(self, rows, length, to_key, to_answer):
-        super().__init__(rows, length)
-        self.heads = {1: (0, to_key), 2: (2, to_answer)}  # layer -> (query head, pairs)
+    def __init__(self, batch):
+        super().__init__(*batch.inputs.shape)
+        # layer -> (query head, pairs)
+        self.heads = {1: (0, batch.to_key), 2: (2, batch.to_answer), 3: (1, batch.to_topic)}
         self.losses = []
 
     def attend(self, layer, q, k, v):
@@ -93,11 +94,10 @@ def logits_of(model, inputs, cache=None):
 def loss_of(model, batch, teacher=None, taught=False):
     """The loss to descend, and the plain cross-entropy in nats a token.
 
-    With a teacher, the first includes the distance from its probabilities; taught, that of two heads from where
+    With a teacher, the first includes the distance from its probabilities; taught, that of three heads from where
     they should look.
     """
-    rows, length = batch.inputs.shape
-    cache = Shown(rows, length, batch.to_key, batch.to_answer) if taught else EqualRows(rows, length)
+    cache = Shown(batch) if taught else EqualRows(*batch.inputs.shape)
     with torch.autocast(batch.inputs.device.type, torch.bfloat16):
         logits = logits_of(model, batch.inputs, cache)
         wanted = logits_of(teacher, batch.inputs).softmax(-1).detach() if teacher else None
@@ -191,7 +191,7 @@ def pools(tokenizer, done, recipe, workers):
         for index in range(done, recipe["pools"]):
             chapters = 1 if index < recipe["short_pools"] else None
             what = dict(chapters=chapters, answer_weight=4.0 if index < recipe["light_pools"] else 16.0,
-                        sheets=index in range(*recipe["sheets"]))
+                        topic_weight=8.0 if index >= recipe["topics_from"] else 1.0, sheets=index in range(*recipe["sheets"]))
             waiting.append((index, executor.submit(_pool_in_worker, text, index, what)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.pop(0)
