@@ -12,6 +12,8 @@ OFFLINE = Path(__file__).parent / "offline"
 # Set before anything of the course is imported, and inherited by xdist's workers and by nbval's kernels.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+# Several test processes share the cores: two that both want all of them wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # older kernels warn at length that nobody can debug them
 # As in an activated environment: nbgrader calls `alembic` by name.
