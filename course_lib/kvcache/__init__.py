@@ -1,5 +1,22 @@
-"""What the model's attention remembers: one class a lesson, all behind the same door."""
+"""What the model's attention remembers: one class a lesson, all behind the same door.
 
-from .recompute import Recompute
+Names arrive on first use, so that the ledger and the arithmetic, which are plain integers, do not wait for torch.
+"""
 
-__all__ = ["Recompute"]
+from importlib import import_module
+
+_HOME = {
+    "Recompute": "course_lib.kvcache.recompute",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"course_lib.kvcache has no {name!r}; it offers {', '.join(__all__)}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
