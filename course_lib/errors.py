@@ -11,3 +11,7 @@ class ModelError(CourseError):
 
 class ParameterError(CourseError, ValueError):
     """An argument with a value that makes no sense; says which values do."""
+
+
+class CacheFull(CourseError):
+    """A step brings more tokens than a cache has room for; nothing of it was written."""

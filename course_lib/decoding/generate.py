@@ -1,4 +1,4 @@
-"""Decoding loops for one sequence. The slow one is the oracle of the whole course."""
+"""Decoding loops for one sequence: the slow one, which is the oracle of the whole course, and the one with a cache."""
 
 import operator
 import reprlib
@@ -6,7 +6,7 @@ import reprlib
 import torch
 
 from ..errors import ParameterError
-from ..kvcache import Recompute
+from ..kvcache import ContiguousCache, Recompute
 from .sampling import SamplingParams, sample, seeded_generator
 
 
@@ -30,6 +30,51 @@ def generate_naive(model, token_ids, params=SamplingParams()):
         if ids[-1] in stop:
             break
     return ids[start:]
+
+
+@torch.inference_mode()
+def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
+    """The same new token ids as generate_naive, pushing each token through the model only once.
+
+    The first step takes the whole prompt (prefill), every later one the newest token alone
+    (decode). The last token is never pushed: nobody asks what comes after it.
+
+    cache: anything with `attend(layer, q, k, v)` that keeps what it is given; None makes a
+    ContiguousCache of just the right size. It must be empty, since this text starts at position 0:
+    one that still holds another text (`num_tokens` above 0) is refused with a ParameterError, so
+    call its `reset()` between two texts. Otherwise raises what generate_naive raises, and what the
+    cache does, such as CacheFull.
+    """
+    ids = check_prompt(model.config, token_ids, params)
+    if cache is None:
+        most = max(1, len(ids) + params.max_tokens - 1)
+        cache = ContiguousCache(model.config, most, device=model.device, dtype=model.dtype)
+    check_empty(cache)
+    stop, generator = stop_ids(model.config, params), seeded_generator(params, model.device)
+    new, step, start = [], ids, 0  # the tokens of the next step, and where the first of them stands
+    while len(new) < params.max_tokens:
+        tokens = torch.tensor(step, device=model.device)
+        positions = torch.arange(start, start + len(step), device=model.device)
+        last = torch.tensor([len(step) - 1], device=model.device) if len(step) > 1 else None
+        logits = model(tokens, positions, cache, logits_for=last)
+        new.append(sample(logits[0], params, generator))
+        if new[-1] in stop:
+            break
+        step, start = new[-1:], start + len(step)
+    return new
+
+
+def check_empty(cache):
+    """A ParameterError for what cannot keep a text, or keeps one already. What does not count its tokens is believed."""
+    if isinstance(cache, (type, Recompute)) or not callable(getattr(cache, "attend", None)):
+        why = "keeps nothing between steps" if isinstance(cache, Recompute) else (
+            "is a class, not an object made from it" if isinstance(cache, type) else "has no attend(layer, q, k, v)")
+        raise ParameterError(f"cache is {reprlib.repr(cache)}, which {why}. Pass an object such as "
+                             f"ContiguousCache(model.config, max_tokens=256), or None.")
+    held = getattr(cache, "num_tokens", 0)
+    if isinstance(held, int) and held > 0:
+        raise ParameterError(f"The cache holds {held} tokens of another text, and this text starts at position 0: it would "
+                             f"attend to both. Call cache.reset() first.")
 
 
 def check_prompt(config, token_ids, params):

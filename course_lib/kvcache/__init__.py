@@ -6,7 +6,13 @@ Names arrive on first use, so that the ledger and the arithmetic, which are plai
 from importlib import import_module
 
 _HOME = {
+    "ContiguousBatch": "course_lib.kvcache.contiguous",
+    "ContiguousCache": "course_lib.kvcache.contiguous",
     "Recompute": "course_lib.kvcache.recompute",
+    "calculator_data": "course_lib.kvcache.sizes",
+    "kv_bytes_per_token": "course_lib.kvcache.sizes",
+    "max_requests": "course_lib.kvcache.sizes",
+    "simulate": "course_lib.kvcache.fragmentation",
 }
 
 __all__ = list(_HOME)

@@ -1,0 +1,221 @@
+"""Keys and values in one preallocated piece: lesson 02, and a batch of such pieces for lesson 09.
+
+    k[layer], v[layer]: [num_kv_heads, max_tokens, head_dim]
+
+        0                    num_tokens       + new          max_tokens
+        | kept by earlier steps | this step's   |  not used yet   |
+
+A head's tokens lie side by side, in the order in which attention reads them.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from ..device import default_device, default_dtype
+from ..errors import CacheFull, ParameterError
+
+
+class ContiguousCache:
+    """The keys and values of one sequence, for at most `max_tokens` tokens.
+
+    A step pushes the next tokens of the sequence through the model, many (the prompt: prefill) or
+    one (decode). `num_tokens` moves on once a step, after the last layer, so that every layer of a
+    step finds the same start; a step that fails halfway leaves it where it was.
+
+    config: the ModelConfig of the model. device, dtype: where the model is and what it computes
+    in; default: what `load_model` takes on this machine. Raises ParameterError for a size that
+    holds nothing. Source: the cache of Transformer-XL and GPT-2's `past` (arXiv 1901.02860); one
+    preallocated piece as in gpt-fast.
+    """
+
+    def __init__(self, config, max_tokens, *, device=None, dtype=None):
+        self.k, self.v = pieces((config.num_layers, config.num_kv_heads), max_tokens, config, device, dtype)
+        self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
+
+    def attend(self, layer, q, k, v):
+        """Appends k and v, then lets each new token look at itself and at all tokens before it.
+
+        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], of the positions
+        from `num_tokens` on. Returns [num_new, num_heads, head_dim]. Raises CacheFull, with nothing
+        written, where they do not fit, and ParameterError where they are of another model.
+        """
+        end = self.num_tokens + len(k)
+        if layer == 0:
+            check_fit(self.k, k)
+        if end > self.max_tokens:
+            raise CacheFull(no_room("This cache", self.num_tokens, len(k), self.max_tokens))
+        out = append_and_attend(self.k[layer], self.v[layer], self.num_tokens, q, k, v)
+        if layer == self.config.num_layers - 1:
+            self.num_tokens = end
+        return out
+
+    def reset(self):
+        """Forgets the sequence; the memory stays and is written anew."""
+        self.num_tokens = 0
+
+    @property
+    def num_bytes(self):
+        """Bytes of the whole piece, whether tokens are in it or not."""
+        return self.k.nbytes + self.v.nbytes
+
+    @property
+    def num_bytes_used(self):
+        """Bytes of the tokens that are kept now."""
+        return self.num_bytes // self.max_tokens * self.num_tokens
+
+    def __repr__(self):
+        return f"ContiguousCache({self.num_tokens} of {self.max_tokens} tokens, {self.num_bytes:,} bytes)"
+
+
+class ContiguousBatch:
+    """One preallocated piece for each of `max_seqs` sequences, which may be of unequal length.
+
+    The tokens of a step stand flat, one sequence after the other, as the model takes them:
+
+        positions = batch.begin_step([0, 2], [5, 1])   # five tokens of sequence 0, then one of 2
+        logits = model(token_ids, positions, batch)    # token_ids: [6]
+
+    Sequence ids are 0 to max_seqs - 1. `num_tokens[i]` is what is kept of sequence i.
+    k[layer], v[layer]: [max_seqs, num_kv_heads, max_tokens, head_dim].
+    """
+
+    def __init__(self, config, max_seqs, max_tokens, *, device=None, dtype=None):
+        counts("max_seqs", max_seqs)
+        self.k, self.v = pieces((config.num_layers, max_seqs, config.num_kv_heads), max_tokens, config, device, dtype)
+        self.config, self.max_seqs, self.max_tokens = config, max_seqs, max_tokens
+        self.num_tokens = [0] * max_seqs
+        self.seq_lens = []  # of the sequences of the step, their new tokens included
+        self._step = None  # (sequence, tokens kept before, new ones) of each
+
+    def begin_step(self, seq_ids, num_new_tokens):
+        """Says whose tokens come next: `num_new_tokens[i]` of sequence `seq_ids[i]`, in that order.
+
+        Returns their positions, int64 [sum(num_new_tokens)]. Raises ParameterError for an id that
+        does not exist or comes twice and for a count below 1, CacheFull where a sequence has no
+        room; then nothing has changed.
+        """
+        seq_ids, new = list(seq_ids), list(num_new_tokens)
+        if not seq_ids or len(seq_ids) != len(new) or len(set(seq_ids)) != len(seq_ids):
+            raise ParameterError(f"seq_ids is {seq_ids} and num_new_tokens {new}; a step needs one count for each "
+                                 f"sequence, at least one sequence, and each once.")
+        for i, n in zip(seq_ids, new):
+            if i not in range(self.max_seqs):
+                raise ParameterError(f"There is no sequence {i!r}; this batch has 0 to {self.max_seqs - 1}. "
+                                     f"Raise max_seqs, or use the id of a sequence that is done after reset({i!r}).")
+            counts("num_new_tokens", n)
+            if self.num_tokens[i] + n > self.max_tokens:
+                raise CacheFull(no_room(f"Sequence {i}", self.num_tokens[i], n, self.max_tokens))
+        self._step = [(i, self.num_tokens[i], n) for i, n in zip(seq_ids, new)]
+        self.seq_lens = [start + n for _, start, n in self._step]
+        self._neighbours = new == [1] * len(new) and seq_ids == list(range(seq_ids[0], seq_ids[0] + len(new)))
+        if self._neighbours:
+            self._lens = torch.tensor(self.seq_lens, device=self.k.device)
+            longest = torch.arange(max(self.seq_lens), device=self.k.device)
+            self._seen = (longest < self._lens[:, None])[:, None, None]  # [sequences, 1, 1, longest]
+        return torch.cat([torch.arange(start, start + n) for _, start, n in self._step]).to(self.k.device)
+
+    def attend(self, layer, q, k, v):
+        """As ContiguousCache.attend, for each sequence of the step by itself.
+
+        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of
+        `begin_step`. Returns [num_new, num_heads, head_dim].
+        """
+        if layer == 0:
+            check_fit(self.k, k)
+            announced = sum(n for *_, n in self._step or [])
+            if announced != len(k):
+                raise ParameterError(f"{len(k)} tokens came, but begin_step announced {announced}. Call "
+                                     f"begin_step(seq_ids, num_new_tokens) before each run of the model.")
+        attend = self._attend_together if self._neighbours else self._attend_each
+        out = attend(self.k[layer], self.v[layer], q, k, v)
+        if layer == self.config.num_layers - 1:
+            for i, start, n in self._step:
+                self.num_tokens[i] = start + n
+            self._step = None
+        return out
+
+    def _attend_each(self, kept_k, kept_v, q, k, v):
+        """One sequence after the other. kept_k, kept_v: [max_seqs, num_kv_heads, max_tokens, head_dim]."""
+        out, at = torch.empty_like(q), 0
+        for i, start, n in self._step:
+            rows = slice(at, at + n)
+            out[rows] = append_and_attend(kept_k[i], kept_v[i], start, q[rows], k[rows], v[rows])
+            at += n
+        return out
+
+    def _attend_together(self, kept_k, kept_v, q, k, v):
+        """One token of each of several neighbouring sequences in one call; what a shorter one lacks is masked."""
+        first, last = self._step[0][0], self._step[-1][0]
+        kept_k, kept_v = kept_k[first : last + 1], kept_v[first : last + 1]
+        rows = torch.arange(len(q), device=q.device)
+        kept_k[rows, :, self._lens - 1], kept_v[rows, :, self._lens - 1] = k, v
+        longest = self._seen.shape[-1]
+        grouped = q.unflatten(1, (k.shape[1], -1))  # [sequences, num_kv_heads, queries that share it, head_dim]
+        out = F.scaled_dot_product_attention(grouped, kept_k[:, :, :longest], kept_v[:, :, :longest], attn_mask=self._seen)
+        return out.flatten(1, 2)
+
+    def reset(self, seq_id=None):
+        """Forgets one sequence, or all of them; the memory stays."""
+        if seq_id is not None and seq_id not in range(self.max_seqs):
+            raise ParameterError(f"There is no sequence {seq_id!r} to forget; this batch has 0 to {self.max_seqs - 1}.")
+        for i in range(self.max_seqs) if seq_id is None else [seq_id]:
+            self.num_tokens[i] = 0
+        self._step = None
+
+    @property
+    def num_bytes(self):
+        """Bytes of all pieces, whether tokens are in them or not."""
+        return self.k.nbytes + self.v.nbytes
+
+    def __repr__(self):
+        return f"ContiguousBatch({self.num_tokens} of {self.max_tokens} tokens each, {self.num_bytes:,} bytes)"
+
+
+def append_and_attend(kept_k, kept_v, start, q, k, v):
+    """Writes k and v behind the `start` tokens that are kept, and attends over all of them.
+
+    kept_k, kept_v: [num_kv_heads, max_tokens, head_dim], of one layer; q, k, v as in `attend`.
+    """
+    end = start + len(k)
+    kept_k[:, start:end] = k.transpose(0, 1)
+    kept_v[:, start:end] = v.transpose(0, 1)
+    kept_k, kept_v = kept_k[None, :, :end], kept_v[None, :, :end]
+    if len(q) == 1:
+        # It sees everything, so no mask; and the query heads that share a key/value head can go in as rows of one
+        # small matrix, which spares torch from repeating K and V for each of them.
+        rows = q.unflatten(1, (kept_k.shape[1], -1))
+        return F.scaled_dot_product_attention(rows, kept_k, kept_v).flatten(1, 2)
+    # Row i stands at position start + i. torch's own causal mask counts from the first key, so it fits start 0 only.
+    mask = None if start == 0 else torch.ones(end - start, end, dtype=torch.bool, device=q.device).tril(start)
+    out = F.scaled_dot_product_attention(q.transpose(0, 1)[None], kept_k, kept_v, attn_mask=mask, is_causal=start == 0,
+                                         enable_gqa=q.shape[1] != k.shape[1])
+    return out[0].transpose(0, 1)
+
+
+def pieces(outer, max_tokens, config, device, dtype):
+    """K and V, [*outer, max_tokens, head_dim], filled with zeros."""
+    counts("max_tokens", max_tokens)
+    device = torch.device(device or default_device())
+    shape = (*outer, max_tokens, config.head_dim)
+    return tuple(torch.zeros(shape, device=device, dtype=dtype or default_dtype(device)) for _ in "kv")
+
+
+def counts(name, value):
+    if type(value) is not int or value < 1:
+        raise ParameterError(f"{name} is {value!r}, but it counts something and must be a whole number of at least 1.")
+
+
+def check_fit(kept, k):
+    """That k: [num_new, num_kv_heads, head_dim] is of the model that the piece was made for."""
+    heads, head_dim = kept.shape[-3], kept.shape[-1]
+    if k.shape[1:] != (heads, head_dim) or k.dtype != kept.dtype or k.device != kept.device:
+        raise ParameterError(
+            f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a cache for "
+            f"{[heads, head_dim]} in {kept.dtype} on {kept.device}. Make it for this model: "
+            f"ContiguousCache(model.config, max_tokens, device=model.device, dtype=model.dtype).")
+
+
+def no_room(who, held, new, max_tokens):
+    return (f"{who} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
+            f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or reset() it "
+            f"if what it holds is done with.")
