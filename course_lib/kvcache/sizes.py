@@ -1,0 +1,129 @@
+"""How large a cache of keys and values is, and how many requests fit. Integers only, no torch.
+
+Units: a byte count is an int. 1 GB is 1,000,000,000 bytes (decimal), 1 GiB is 2**30 = 1,073,741,824 bytes
+(binary), 7.4 % more. Datasheets of GPUs write GB, operating systems often mean GiB and write GB too. `readable` gives both.
+"""
+
+from dataclasses import dataclass
+
+from ..errors import ParameterError
+
+DTYPE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8": 8, "int8": 8, "int4": 4}
+"""Bits of one number. Quantised caches (fp8 and below) keep scales as well, which are not counted: they add a few per cent."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What of a model decides its memory. Names are those of its config.json, with `num_kv_heads` as in vLLM."""
+
+    name: str
+    num_layers: int
+    num_heads: int  # of queries
+    num_kv_heads: int  # of keys, and of values
+    head_dim: int
+    num_parameters: int
+    context: int  # tokens that one text may have
+    source: str  # where the numbers can be read
+    weight_dtype: str = "bfloat16"  # as published
+    kv_lora_rank: int | None = None  # MLA: numbers of the compressed vector that stands for all keys and values
+    qk_rope_head_dim: int | None = None  # MLA: numbers of the one key that carries the position
+
+
+@dataclass(frozen=True)
+class GPU:
+    """bytes: the datasheet's GB, read as decimal: a lower bound. Where the vendor means GiB, the driver reports up to 7.4 % more."""
+
+    name: str
+    bytes: int
+    source: str
+
+
+def attention_kind(shape):
+    """"MHA" (a KV head for each query head), "GQA" (a KV head for a group of them), "MQA" (one for all), or "MLA".
+
+    shape: a ModelConfig or ModelShape. Sources: MQA arXiv 1911.02150, GQA arXiv 2305.13245, MLA arXiv 2405.04434.
+    """
+    if getattr(shape, "kv_lora_rank", None) is not None:
+        return "MLA"
+    if shape.num_kv_heads == shape.num_heads:
+        return "MHA"
+    return "MQA" if shape.num_kv_heads == 1 else "GQA"
+
+
+def kv_numbers_per_token(shape):
+    """How many numbers one token leaves in the cache, over all layers.
+
+    A key and a value for each KV head: 2 × layers × KV heads × head size. MLA keeps one compressed vector for all
+    heads and one key with the position instead: layers × (kv_lora_rank + qk_rope_head_dim).
+    """
+    if attention_kind(shape) == "MLA":
+        return shape.num_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim)
+    return 2 * shape.num_layers * shape.num_kv_heads * shape.head_dim
+
+
+def kv_bytes_per_token(shape, dtype="float16"):
+    """Bytes that one token takes in the cache, over all layers, keys and values together.
+
+    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype. Raises ParameterError for others.
+    """
+    return kv_numbers_per_token(shape) * dtype_bits(dtype) // 8
+
+
+def kv_bytes(shape, num_tokens, dtype="float16"):
+    """Bytes of the cache of one request with `num_tokens` tokens. Raises ParameterError for less than none."""
+    if type(num_tokens) is not int or num_tokens < 0:
+        raise ParameterError(f"num_tokens is {num_tokens!r}, but it counts tokens. Give a whole number from 0 on.")
+    return num_tokens * kv_bytes_per_token(shape, dtype)
+
+
+def weight_bytes(shape, dtype=None):
+    """Bytes of the weights in `dtype`: by default as published, and bfloat16 for a ModelConfig, which does not say."""
+    return shape.num_parameters * dtype_bits(dtype or getattr(shape, "weight_dtype", "bfloat16")) // 8
+
+
+def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9):
+    """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0 where not even one does.
+
+    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one. usable: the share of the GPU
+    for weights and cache, as vLLM's `gpu_memory_utilization`; the rest is for what a step computes with.
+    Raises ParameterError for values that mean nothing.
+    """
+    if type(usable) not in (int, float) or not 0 < usable <= 1:
+        raise ParameterError(f"usable is {usable!r}, but it is a share of the GPU's memory. Give a number above 0 and up to 1.")
+    if type(num_tokens) is not int or not 1 <= num_tokens <= shape.context:
+        raise ParameterError(f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to {shape.context:,} tokens. "
+                             f"Give a whole number in that range.")
+    room = int(usable * getattr(gpu, "bytes", gpu)) - weight_bytes(shape, weight_dtype)
+    return max(0, room // kv_bytes(shape, num_tokens, dtype))
+
+
+def dtype_bits(dtype):
+    """Bits of one number of this dtype, a name or a torch dtype. Raises ParameterError for one that is not in DTYPE_BITS."""
+    name = str(dtype).removeprefix("torch.")
+    name = "fp8" if name.startswith("float8_") else name
+    if name not in DTYPE_BITS:
+        raise ParameterError(f"dtype {dtype!r} is not one whose size is known here. Give one of {', '.join(DTYPE_BITS)}.")
+    return DTYPE_BITS[name]
+
+
+def readable(num_bytes):
+    """"1.07 GB (1.00 GiB)": a byte count in decimal and in binary units, the largest in which it is at least 1."""
+    for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
+        if num_bytes >= 1000**power:
+            return f"{num_bytes / 1000**power:.2f} {letter}B ({num_bytes / 1024**power:.2f} {letter.upper()}iB)"
+    return f"{num_bytes} bytes"
+
+
+def calculator_data(models=None, gpus=None, dtypes=("float32", "bfloat16", "fp8", "int4")):
+    """{"models": [dict], "gpus": [dict]}: the tables of `catalogue` as plain data, for the view `kv_calculator`.
+
+    models, gpus: other ModelShape and GPU objects instead.
+    """
+    from .catalogue import GPUS, MODELS
+
+    return {
+        "models": [{"name": m.name, "attention": attention_kind(m), "weight_bytes": weight_bytes(m),
+                    "kv_bytes_per_token": {dtype: kv_bytes_per_token(m, dtype) for dtype in dtypes},
+                    "context": m.context, "source": m.source} for m in (MODELS.values() if models is None else models)],
+        "gpus": [{"name": g.name, "bytes": g.bytes, "source": g.source} for g in (GPUS.values() if gpus is None else gpus)],
+    }
