@@ -1,7 +1,11 @@
-"""From logits to text: choosing a token, and the loops that choose many."""
+"""From logits to text: choosing a token, the loops that choose many, and tools that look at them."""
 
 from .choices import record_choices
+from .divergence import Divergence, first_divergence
+from .filling import record_cache
 from .generate import generate_cached, generate_naive
 from .sampling import SamplingParams, distribution, sample
+from .work import count_work
 
-__all__ = ["SamplingParams", "distribution", "generate_cached", "generate_naive", "record_choices", "sample"]
+__all__ = ["Divergence", "SamplingParams", "count_work", "distribution", "first_divergence", "generate_cached",
+           "generate_naive", "record_cache", "record_choices", "sample"]
