@@ -10,6 +10,7 @@ _HOME = {
     "recomputation_triangle": "course_lib.viz.triangle",
     "next_token_probabilities": "course_lib.viz.probabilities",
     "cache_filling": "course_lib.viz.filling",
+    "kv_calculator": "course_lib.viz.calculator",
     "View": "course_lib.viz.base",
     "bare_page": "course_lib.viz.page",
     "Picture": "course_lib.viz.static",

@@ -99,7 +99,8 @@ class View(_State):
     def snapshot(self, step=None):
         """A still picture of this step: a PNG with alternative text, for print and for pages without a kernel."""
         step = self._at(step)
-        return Picture.of(self._paint(step), alt=f"{self.data['title']}, step {step} of {self.last}. {self.words(step)}")
+        where = f", step {step} of {self.last}" if self.last > self.first else ""
+        return Picture.of(self._paint(step), alt=f"{self.data['title']}{where}. {self.words(step)}")
 
     def _poster(self):
         return self.step

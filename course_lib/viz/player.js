@@ -3,8 +3,10 @@
 //
 // A view is   replay({ name, legend(data), build(body, data, player) })   where build returns
 //   draw(step, selected)  paint this step;  called again after a resize or a change of theme
-//   rows(step)            the same state as rows of text, for the table
+//   rows(step, selected)  the same state as rows of text, for the table
 //   note(step, selected)  one sentence about what is selected, or ""
+//   say(step, selected)   the words, where they depend on what is selected; else they are data.say
+// With `still: true` there are no steps: no player is shown, and keys belong to the view's own controls.
 // and player offers go(step), select(value), first, last.
 //
 // `data` comes from Python once. Only `step` and `selected` are ever written back.
@@ -115,13 +117,14 @@ export function replay(view) {
     const scrub = make("input", { type: "range", class: "cl-scrub", min: first, max: last, step: 1, "aria-label": "step" });
     const count = make("span", { class: "cl-count" });
     const say = make("p", { class: "cl-say", role: "status", "aria-live": "polite" });
-    const rows = make("tbody");
-    const table = make("details", { class: "cl-rows" }, make("summary", {}, "This step as a table"),
-      make("div", { class: "cl-scroll", tabindex: "0", role: "region", "aria-label": "This step as a table" },
+    const rows = make("tbody"), what = view.still ? "The same as a table" : "This step as a table";
+    const table = make("details", { class: "cl-rows" }, make("summary", {}, what),
+      make("div", { class: "cl-scroll", tabindex: "0", role: "region", "aria-label": what },
         make("table", { class: "cl-table" }, make("thead", {}, make("tr", {}, ...data.columns.map(name => make("th", { scope: "col" }, name)))), rows)));
+    const bottom = make("div", { class: "cl-play", role: "group", "aria-label": "player" }, bar, scrub, count);
     inner.append(
       make("header", { class: "cl-head" }, make("h3", { class: "cl-title" }, data.title), make("p", { class: "cl-sub" }, data.subtitle), key),
-      body, make("div", { class: "cl-play", role: "group", "aria-label": "player" }, bar, scrub, count), say, table);
+      body, ...(view.still ? [] : [bottom]), say, table);
     root.append(inner);
     el.append(root);
 
@@ -140,10 +143,10 @@ export function replay(view) {
       count.textContent = `step ${String(now).padStart(String(last).length)} / ${last}`;
       for (const name of ["first", "back"]) buttons[name].setAttribute("aria-disabled", now === first);
       for (const name of ["forward", "last"]) buttons[name].setAttribute("aria-disabled", now === last);
-      say.replaceChildren(...pieces(data.say[now - first]), " ", make("span", { class: "cl-note" }, parts.note(now, selected)));
+      say.replaceChildren(...pieces(parts.say ? parts.say(now, selected) : data.say[now - first]), " ", make("span", { class: "cl-note" }, parts.note(now, selected)));
       if (table.open) fill(now);
     }
-    const fill = now => rows.replaceChildren(...parts.rows(now).map(row => make("tr", {}, ...row.map(cell => make("td", {}, String(cell))))));
+    const fill = now => rows.replaceChildren(...parts.rows(now, player.selected()).map(row => make("tr", {}, ...row.map(cell => make("td", {}, String(cell))))));
     const later = () => { if (!waiting) waiting = requestAnimationFrame(() => { waiting = 0; draw(); }); };
 
     // the clock: it runs once to the end and stops there
@@ -178,7 +181,7 @@ export function replay(view) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       event.stopPropagation();
       const native = event.target.closest("button, summary") && event.key === " ";
-      if (event.defaultPrevented || native || !keys[event.key]) return;
+      if (event.defaultPrevented || native || !keys[event.key] || view.still && event.key !== "Escape") return;
       event.preventDefault();
       keys[event.key]();
     });

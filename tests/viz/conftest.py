@@ -61,7 +61,7 @@ def open_view(browser, tmp_path):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri())
-        page.wait_for_selector(".cl-count")
+        page.wait_for_selector(".cl-say")
         page.state = SimpleNamespace(
             step=lambda: page.evaluate("view.model.get('step')"), selected=lambda: page.evaluate("view.model.get('selected')")
         )
