@@ -52,6 +52,9 @@ def first_divergence(model, token_ids, cache_a, cache_b, *, prefill=None, tolera
         raise ParameterError(f"prefill is {prefill!r}, but it counts the tokens of the first step: 1 to {len(ids)} here.")
     if cache_a is cache_b:
         raise ParameterError("cache_a and cache_b are the same object, which would be fed every token twice. Make two.")
+    for cache in (cache_a, cache_b):
+        if not isinstance(cache, Recompute):
+            check_empty(cache)
     tolerance = _TOLERANCE.get(model.dtype, 1e-3) if tolerance is None else tolerance
     ends = range(prefill, len(ids) + 1)
     runs = zip(outputs(model, ids, ends, cache_a, "cache_a"), outputs(model, ids, ends, cache_b, "cache_b"))
@@ -74,7 +77,6 @@ def outputs(model, ids, ends, cache, name):
         whole = run(model, ids, 0, Recompute(), name)
         yield from ([out[start:end] for out in whole] for start, end in zip(starts, ends))
         return
-    check_empty(cache)
     for start, end in zip(starts, ends):
         yield run(model, ids[start:end], start, cache, name)
 
