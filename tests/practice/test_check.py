@@ -186,10 +186,10 @@ def test_progress_counts_what_was_done():
     hint("01.sample")
     table = progress()
     assert table.done == 1
-    assert {k: e.state for k, e in table.entries.items()} == {
-        "00.hello": "done", "01.greedy": "tried", "01.sample": "tried", "01.generate": "", "01.count_work": ""}
+    others = dict.fromkeys(registry.ids(), "")
+    assert {k: e.state for k, e in table.entries.items()} == others | {"00.hello": "done", "01.greedy": "tried", "01.sample": "tried"}
     text = str(table)
-    assert "1 of 5 done" in text and "Next: `01.greedy`" in text and "1 of 4 hints" in text
+    assert f"1 of {len(others)} done" in text and "Next: `01.greedy`" in text and "1 of 4 hints" in text
 
 
 @pytest.mark.parametrize("a, b, same", [

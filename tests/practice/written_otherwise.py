@@ -8,6 +8,7 @@ import random
 
 import torch
 
+from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
@@ -220,6 +221,7 @@ CASES = {
         ("not a plain `int`", greedy_float), ("not a plain `int`", greedy_text),
     ],
     **LARGER,
+    **KV_MEMORY,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),
         ("diagonal is forgotten", work_strict), ("numbers are floats", work_divided), ("as long as the prompt", work_flat), (None, work_guess),
