@@ -11,6 +11,7 @@ _HOME = {
     "next_token_probabilities": "course_lib.viz.probabilities",
     "cache_filling": "course_lib.viz.filling",
     "kv_calculator": "course_lib.viz.calculator",
+    "reserved_against_used": "course_lib.viz.reserved",
     "View": "course_lib.viz.base",
     "bare_page": "course_lib.viz.page",
     "Picture": "course_lib.viz.static",
