@@ -20,7 +20,7 @@ from course_lib.models.training.tale_words import (
 )
 from course_lib.models.training.tales import check_tale, make_tale
 
-SHA256 = ("369d0d2a65f24ec4", "1fab2f5f49f50d1f", "a27750f362cc4b76")
+SHA256 = ("b7ed5d0f30f9b616", "1fab2f5f49f50d1f", "f4a612857650f038")
 
 
 def sentences(text):
@@ -186,20 +186,20 @@ def test_a_question_asked_twice_is_rejected():
 
 def test_a_missing_chapter_is_rejected():
     text = make_tale(5, chapters=4).text
-    two, three = text.index("Chapter two."), text.index("Chapter three.")
-    rejected(text[:two] + text[three:], "Chapter three.", 'expected "Chapter two."')
+    two, three = text.index("Chapter two of four."), text.index("Chapter three of four.")
+    rejected(text[:two] + text[three:], "Chapter three of four.", 'expected "Chapter two of four."')
 
 
 def test_two_plots_mixed_are_rejected():
     text = make_tale(5, chapters=2).text.split("\n\n")
-    two = text.index("Chapter two.")
+    two = text.index("Chapter two of two.")
     text[two - 1], text[-8 if len(text) - 8 > two else two + 1] = text[two + 1], text[two - 1]
     rejected("\n\n".join(text), "expected")
 
 
 def test_no_plot_comes_twice():
     text = make_tale(5, chapters=2).text
-    one, two = text.index("Chapter one."), text.index("Chapter two.")
+    one, two = text.index("Chapter one of two."), text.index("Chapter two of two.")
     rejected(text[:two] + text[one:two].replace("one", "two", 1) + text[two:].split("\n\n", 2)[2])
 
 

@@ -6,12 +6,14 @@ seed it had reached.
 """
 
 import random
+import re
+from bisect import bisect_right
 from dataclasses import dataclass, fields
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from .lookups import NAMES, TOPICS, look_ups, repeats, spelling
+from .lookups import TOPICS, look_ups, repeats, spelling
 from .tales import Question, make_tale
 
 VOCAB_SIZE = 2560
@@ -21,10 +23,11 @@ CONTEXT = 2048
 HELD_OUT = 1_000_000_000
 SHEETS = 500_000_000  # tales whose facts make quiz sheets have seeds of their own
 TALES_A_POOL = 256
-SHEETS_A_POOL, TALES_BESIDE_SHEETS = 300, 64
+SHEETS_A_POOL, TALES_BESIDE_SHEETS = 80, 128
 # Most tokens of a tale follow from grammar and are learnt at once, or are free choices that cannot be
-# learnt at all. Names told before and answers must be looked up further back, and weigh more.
-NAME_WEIGHT = 4.0
+# learnt at all. How a paragraph starts and what is asked depends on all that was told; names and
+# things told before, and answers, must be looked up further back. These weigh more.
+TURN_WEIGHT, TOPIC_WEIGHT, ANSWER_WEIGHT = 4.0, 8.0, 16.0
 
 
 def make_tokenizer(num_tales=6000):
@@ -76,24 +79,28 @@ class Row:
     to_topic: list
 
 
-def tokenise(tokenizer, told, answer_weight=4.0, topic_weight=1.0):
+def tokenise(tokenizer, told):
     """The Row of a Tale or a Sheet.
 
     A sheet starts with the end token, so that no tale ever starts like one, and little in it but the answers counts.
     """
     encoding, is_sheet = tokenizer.encode(told.text), isinstance(told, Sheet)
+    ends = ends_of(encoding)
     ids = [EOS_ID if is_sheet else BOS_ID, *encoding.ids[1:], EOS_ID]
     weights = [0.1 if is_sheet else 1.0] * len(ids)
-    topics = [] if is_sheet else repeats(encoding, told.text, TOPICS)
-    for i, _ in [] if is_sheet else repeats(encoding, told.text, NAMES):
-        weights[i] = NAME_WEIGHT
-    for i, _ in topics:
-        weights[i] = topic_weight
+    topics = [] if is_sheet else repeats(ends, told.text, TOPICS)
+    for start in [] if is_sheet else re.finditer(r"(?<=\n\n)\S", told.text):
+        weights[bisect_right(ends, start.start())] = TURN_WEIGHT
     for question in told.questions:
-        for i in answer_tokens(encoding, question):
-            weights[i] = answer_weight
+        for i in spelling(ends, question.start, question.answer_start):
+            weights[i] = max(weights[i], TURN_WEIGHT)
+    for i, _ in topics:
+        weights[i] = TOPIC_WEIGHT
+    for question in told.questions:
+        for i in answer_tokens(ends, question):
+            weights[i] = ANSWER_WEIGHT
     to_topic = [(i - 1, source) for i, source in topics]
-    return Row(ids, weights, *look_ups(encoding, told.text, told.questions), to_topic)
+    return Row(ids, weights, *look_ups(ends, told.text, told.questions), to_topic)
 
 
 @dataclass(frozen=True)
@@ -139,12 +146,17 @@ def make_sheet(index, most=10):
     return Sheet(text, tuple(questions))
 
 
-def answer_tokens(encoding, question):
+def ends_of(encoding):
+    """Where in the text each token ends. Asked for once: `encoding.offsets` makes its list anew each time."""
+    return [end for _, end in encoding.offsets]
+
+
+def answer_tokens(ends, question):
     """Indices of the tokens that spell the answer, and of the one after it, which must end it."""
-    return spelling(encoding, question.answer_start, question.answer_end)
+    return spelling(ends, question.answer_start, question.answer_end)
 
 
-def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, topic_weight=1.0, sheets=False, tokens_a_batch=3072):
+def make_pool(tokenizer, index, *, chapters=None, sheets=False, tokens_a_batch=32_768):
     """The batches of pool `index`: tales by length, cut into batches, shuffled by the index.
 
     256 tales, or with sheets=True 64 of them beside 300 quiz sheets.
@@ -154,7 +166,7 @@ def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, topic_weigh
     told = [make_tale(seed, chapters=chapters) for seed in range(first, first + count)]
     if sheets:
         told += [make_sheet(number) for number in range(index * SHEETS_A_POOL, (index + 1) * SHEETS_A_POOL)]
-    rows = [tokenise(tokenizer, text, answer_weight, topic_weight) for text in told]
+    rows = [tokenise(tokenizer, text) for text in told]
     rows = sorted((row for row in rows if len(row.ids) <= CONTEXT + 1), key=lambda row: len(row.ids))
     batches, group = [], []
     for row in rows:
@@ -168,7 +180,7 @@ def make_pool(tokenizer, index, *, chapters=None, answer_weight=4.0, topic_weigh
 
 
 def _batch(rows):
-    length = max(len(row.ids) for row in rows) - 1
+    length = -(-(max(len(row.ids) for row in rows) - 1) // 64) * 64  # few different lengths: a GPU prepares for each anew
     inputs = torch.zeros(len(rows), length, dtype=torch.int64)
     targets, weights = inputs.clone(), torch.zeros(len(rows), length)
     for number, row in enumerate(rows):

@@ -6,7 +6,7 @@ import textwrap
 import torch
 from safetensors.torch import save_file
 
-from .data import BOS, CONTEXT, EOS, HELD_OUT, TALES_A_POOL
+from .data import ANSWER_WEIGHT, BOS, CONTEXT, EOS, HELD_OUT, TALES_A_POOL, TOPIC_WEIGHT, TURN_WEIGHT
 
 COMMAND = "python -m course_lib.models.training.train"
 
@@ -41,13 +41,12 @@ def export(name, model, tokenizer, folder, run, recipe, results, device, remark=
 
 
 def _teaching(recipe):
-    if recipe["taught_from"] >= recipe["pools"]:
-        return ""
-    first, last = recipe["sheets"]
-    return (f"From pool {recipe['light_pools']} on, answers weigh 16 times an ordinary token instead of 4 times. From pool "
-            f"{recipe['taught_from']} on, three attention heads are shown where to look (`training/lookups.py`), and pools "
-            f"{first} to {last - 1} are mostly quiz sheets, facts and questions without a tale. From pool {recipe['topics_from']} "
-            f"on, kinds and things told before weigh 8 times. ")
+    text = (f"Answers weigh {ANSWER_WEIGHT:.0f} times an ordinary token, names and things told before {TOPIC_WEIGHT:.0f} times, "
+            f"questions and the beginnings of paragraphs {TURN_WEIGHT:.0f} times. ")
+    if recipe["shown"]:
+        text += (f"Three attention heads are shown where to look (`training/lookups.py`). After the pools of one chapter, every "
+                 f"{recipe['sheets_every']}th is partly quiz sheets, facts and questions without a tale. ")
+    return text
 
 
 def _fill(text):
@@ -80,7 +79,7 @@ def _card(name, config, run, recipe, results, device, remark):
         a = results["agreement"]
         rows.append(f"| Tokens of held-out tales with the same top choice as `tale` | {a['same']} of {a['tokens']} | "
                     f"{a['share']:.1%} |")
-    where = "a GPU" if device == "cuda" else "one CPU core"
+    where = "the CPU" if device == "cpu" else f"one {device}"
     if "agreement" in results:
         about = ("that tells short tales, quickly, and mostly chooses the token that its big sister `tale` would choose. It "
                  "forgets most facts. It is the draft model of speculative decoding")

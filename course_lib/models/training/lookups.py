@@ -1,4 +1,4 @@
-"""Where a model has to look in order to answer, so that two of its heads can be shown.
+"""Where a model has to look in order to answer, so that three of its heads can be shown.
 
 To answer "What was Nigel afraid of? Nigel was afraid of ..." among many fears, a model needs two steps:
 
@@ -11,10 +11,11 @@ To answer "What was Nigel afraid of? Nigel was afraid of ..." among many fears, 
 Left to themselves, heads find the second step only after very many examples: until both are there,
 neither pays. So one head in layer 1 and one in layer 2 are shown where to look (train.Shown), from
 the text's own questions. A third head, in layer 3, is shown where a word that tells this tale from
-others, such as "otter" or "whistle", was last used. At inference the model is an ordinary one.
+others, such as "Ada", "otter" or "whistle", was last used. At inference the model is an ordinary one.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 
 from .tale_plots_two import PLOTS
 from .tale_words import FRIEND_NAMES, HERO_NAMES, KINDS, RIVAL_NAMES, WRITERS
@@ -22,17 +23,20 @@ from .tale_words import FRIEND_NAMES, HERO_NAMES, KINDS, RIVAL_NAMES, WRITERS
 # Words that stand in questions of many facts and tell none of them apart.
 _COMMON = frozenset("was did the of what for from about whom by to who how much long where a an had been".split())
 
-NAMES = frozenset((*HERO_NAMES, *FRIEND_NAMES, *RIVAL_NAMES, *WRITERS))
-# Kinds and things: what a tale is about, drawn anew for each.
-TOPICS = frozenset(word for phrases in (KINDS, *(p.adjectives + p.nouns + p.beasts for p in PLOTS))
-                   for phrase in phrases for word in phrase.split())
+# Names, kinds and things: what a tale is about, drawn anew for each.
+TOPICS = frozenset(
+    word for phrases in (HERO_NAMES, FRIEND_NAMES, RIVAL_NAMES, WRITERS, KINDS, *(p.adjectives + p.nouns + p.beasts for p in PLOTS))
+    for phrase in phrases for word in phrase.split())
 _WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)*")
 
 
-def spelling(encoding, first, last):
-    """Indices of the tokens that spell text[first:last], and of the one after it, which must end it."""
-    inside = [i for i, (start, end) in enumerate(encoding.offsets) if end > first and start < last and end > start]
-    return [*inside, inside[-1] + 1]
+def spelling(ends, first, last):
+    """Indices of the tokens that spell text[first:last], and of the one after it, which must end it.
+
+    ends: where in the text each token ends, in order; the start token, which stands for no text, ends at 0.
+    """
+    here, after = bisect_right(ends, first), bisect_left(ends, last)
+    return list(range(here, after + 2))
 
 
 def key_of(fact, question):
@@ -47,7 +51,7 @@ def key_of(fact, question):
     return things[-1] if things else names[-1] if names else None
 
 
-def look_ups(encoding, text, questions):
+def look_ups(ends, text, questions):
     """(from, to) token pairs of the two steps: to_key, to_answer. Questions told backwards (answer, then key) give none."""
     to_key, to_answer = [], []
     for q in questions:
@@ -56,9 +60,9 @@ def look_ups(encoding, text, questions):
         if key is None or answer not in fact or answer in key:
             continue
         told_at = q.fact_start + fact.find(answer)
-        told, due = spelling(encoding, told_at, told_at + len(answer)), spelling(encoding, q.answer_start, q.answer_end)
-        key_told = _last_token(encoding, q.fact_start + fact.find(key) + len(key))
-        key_asked = _last_token(encoding, q.start + asked.rfind(key) + len(key))
+        told, due = spelling(ends, told_at, told_at + len(answer)), spelling(ends, q.answer_start, q.answer_end)
+        key_told = bisect_left(ends, q.fact_start + fact.find(key) + len(key))  # its last token
+        key_asked = bisect_left(ends, q.start + asked.rfind(key) + len(key))
         if len(told) != len(due) or told[0] <= key_told:
             continue
         for source, place in zip(told, due):
@@ -67,21 +71,14 @@ def look_ups(encoding, text, questions):
     return to_key, to_answer
 
 
-def repeats(encoding, text, words):
+def repeats(ends, text, words):
     """(token, token at its last use) for every token that spells one of `words` which the text has told before."""
-    places = [(i, start, end) for i, (start, end) in enumerate(encoding.offsets) if end > start]
-    told, found, at = {}, [], 0
+    told, found = {}, []
     for match in _WORD.finditer(text):
         if match[0] not in words:
             continue
-        while places[at][2] <= match.start():
-            at += 1
-        tokens = [i for i, start, _ in places[at:at + len(match[0])] if start < match.end()]
+        *tokens, _ = spelling(ends, *match.span())
         if len(tokens) == len(told.get(match[0], ())):
             found += zip(tokens, told[match[0]])
         told[match[0]] = tokens
     return found
-
-
-def _last_token(encoding, end_of_word):
-    return next(i for i, (start, end) in enumerate(encoding.offsets) if end >= end_of_word and end > start)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from course_lib.models.training.tale_plots import FACTS, Step
 from course_lib.models.training.tale_plots_two import PLOTS
 from course_lib.models.training.tale_voices import HABIT_WAYS, LIKED_WAYS
-from course_lib.models.training.tale_words import article
+from course_lib.models.training.tale_words import ORDINALS, article
 
 MAX_JUMP = 3
 """A chapter's plot is at most this far on in the ring: 7 jumps of 3 stay below a ring of 22."""
@@ -40,6 +40,11 @@ def opening_steps(voice, chapters: int) -> tuple[Step, ...]:
         Step(LIKED_WAYS, fact="liked", optional=True),
         *length,
     )
+
+
+def heading(number: int, chapters: int) -> str:
+    """It says how many chapters there are, so that the end of one tells whether another follows."""
+    return f"Chapter {ORDINALS[number - 1]} of {ORDINALS[chapters - 1]}."
 
 
 def plain(template: str) -> str:

@@ -10,6 +10,7 @@ from course_lib.models.training.tale_grammar import (
     SLOT,
     Fact,
     fill,
+    heading,
     next_plots,
     opening_steps,
     plain,
@@ -193,9 +194,9 @@ class _Reader:
         chapters = ORDINALS.index(told["count"]) + 1 if "count" in told else 1
         plot = None
         for number in range(1, chapters + 1):
-            heading = f"Chapter {ORDINALS[number - 1]}."
-            if chapters > 1 and not self.take((heading,), paragraph=True):
-                self.fail(f'expected "{heading}", for {told["count"]} chapters were announced')
+            due = heading(number, chapters)
+            if chapters > 1 and not self.take((due,), paragraph=True):
+                self.fail(f'expected "{due}", for {told["count"]} chapters were announced')
             self.chapter = number if chapters > 1 else 0
             plot = self.episode(voice.leads[number - 1], plot, told)
             if number < chapters and self.take(voice.pauses, paragraph=True) and not self.ask(False):

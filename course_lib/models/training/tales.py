@@ -20,6 +20,7 @@ from course_lib.models.training.tale_grammar import (
     MIN_QUESTIONS,
     Fact,
     fill,
+    heading,
     next_plots,
     opening_steps,
     recall,
@@ -127,7 +128,7 @@ def make_tale(seed: int, *, chapters: int | None = None) -> Tale:
     plot = None
     for number in range(1, chapters + 1):
         if chapters > 1:
-            writer.put(f"Chapter {ORDINALS[number - 1]}.", paragraph=True)
+            writer.put(heading(number, chapters), paragraph=True)
         plot = writer.pick(next_plots(plot))
         writer.episode(PLOTS[plot], number if chapters > 1 else 0, voice.leads[number - 1])
         if number < chapters and writer.chance(0.3):

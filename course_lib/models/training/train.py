@@ -23,7 +23,8 @@ import typer
 
 from ..config import ModelConfig
 from ..transformer import Transformer
-from .data import BOS_ID, CONTEXT, EOS_ID, VOCAB_SIZE, make_pool, make_tokenizer
+from .data import BOS_ID, CONTEXT, EOS_ID, VOCAB_SIZE, Batch, make_pool, make_tokenizer
+from .muon import Muon
 
 TALE = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=640, num_layers=4, num_heads=4,
                    num_kv_heads=2, head_dim=64, context=CONTEXT, tie_embeddings=True,
@@ -31,17 +32,17 @@ TALE = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=640
 DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=320, num_layers=2, num_heads=4,
                     num_kv_heads=2, head_dim=32, context=CONTEXT, tie_embeddings=True,
                     bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
-# In this order: tales of one chapter only, then of any length; answers weigh 4, then 16. `sheets`: the pools that
-# are mostly quiz sheets. `taught_from`: from this pool on, three heads are shown where to look; `topics_from`: and
-# repeated topics weigh 8. `decay`: the last share of the run, in which the learning rate falls to nothing.
+# The first `short_pools` hold tales of one chapter only; after them every `sheets_every`-th is partly quiz sheets.
+# `decay`: the last share of the run, in which the learning rate falls to nothing.
 RECIPE = {
-    "tale": dict(short_pools=40, light_pools=60, taught_from=125, topics_from=140, sheets=(125, 137), pools=180, decay=0.2,
-                 muon_lr=0.01, adam_lr=0.002, seed=1),
-    "tale-draft": dict(short_pools=10, light_pools=36, taught_from=36, topics_from=36, sheets=(0, 0), pools=36, decay=0.5,
+    "tale": dict(pools=2000, short_pools=60, sheets_every=10, shown=True, tokens_a_batch=32_768, decay=0.7,
+                 muon_lr=0.015, adam_lr=0.003, seed=1),
+    "tale-draft": dict(pools=300, short_pools=20, sheets_every=0, shown=False, tokens_a_batch=32_768, decay=0.7,
                        muon_lr=0.015, adam_lr=0.003, seed=2),
 }
 SHOWN_WEIGHT = 0.3
-POOLS_A_CHECKPOINT = 5
+SECONDS_A_CHECKPOINT = 20
+LOG_EVERY = 20
 
 
 class EqualRows:
@@ -75,9 +76,9 @@ class Shown(EqualRows):
         if layer in self.heads:
             head, pairs = self.heads[layer]
             row, source, place = pairs.unbind(1)
-            queries = q.view(self.rows, self.length, *q.shape[1:])[row, source, head].float()
-            keys = k.view(self.rows, self.length, *k.shape[1:])[:, :, head * k.shape[1] // q.shape[1]].float()
-            scores = torch.einsum("nd,ntd->nt", queries, keys[row]) * q.shape[-1] ** -0.5
+            queries = q.view(self.rows, self.length, *q.shape[1:])[:, :, head]
+            keys = k.view(self.rows, self.length, *k.shape[1:])[:, :, head * k.shape[1] // q.shape[1]]
+            scores = (queries @ keys.transpose(1, 2))[row, source].float() * q.shape[-1] ** -0.5
             behind = torch.arange(self.length, device=q.device) > source[:, None]
             loss = F.cross_entropy(scores.masked_fill(behind, -1e30), place, reduction="sum")
             self.losses.append(loss / max(1, len(pairs)))
@@ -91,23 +92,24 @@ def logits_of(model, inputs, cache=None):
     return model(inputs.flatten(), positions, cache or EqualRows(rows, length))
 
 
-def loss_of(model, batch, teacher=None, taught=False):
+def loss_of(model, batch, teacher=None, shown=False):
     """The loss to descend, and the plain cross-entropy in nats a token.
 
-    With a teacher, the first includes the distance from its probabilities; taught, that of three heads from where
+    With a teacher, the first includes the distance from its probabilities; shown, that of three heads from where
     they should look.
     """
-    cache = Shown(batch) if taught else EqualRows(*batch.inputs.shape)
+    cache = Shown(batch) if shown else EqualRows(*batch.inputs.shape)
     with torch.autocast(batch.inputs.device.type, torch.bfloat16):
         logits = logits_of(model, batch.inputs, cache)
         wanted = logits_of(teacher, batch.inputs).softmax(-1).detach() if teacher else None
     weights = batch.weights.flatten()
     loss = F.cross_entropy(logits, batch.targets.flatten(), reduction="none")
-    plain = (loss * (weights > 0)).sum() / (weights > 0).sum()
+    counted = weights >= 1  # neither padding nor the text of quiz sheets
+    plain = (loss * counted).sum() / counted.sum()
     if teacher:
         loss = 0.3 * loss + F.cross_entropy(logits, wanted, reduction="none")
     loss = (loss * weights).sum() / weights.sum()
-    return loss + SHOWN_WEIGHT * sum(cache.losses) if taught else loss, plain.detach()
+    return loss + SHOWN_WEIGHT * sum(cache.losses) if shown else loss, plain.detach()
 
 
 def initialise(model, seed):
@@ -126,7 +128,7 @@ class Optimiser:
     def __init__(self, model, muon_lr, adam_lr, decay):
         inside = [w for n, w in model.named_parameters() if w.ndim == 2 and "embed" not in n]
         others = [w for n, w in model.named_parameters() if w.ndim != 2 or "embed" in n]
-        self.parts = [torch.optim.Muon(inside, lr=muon_lr, weight_decay=0.01),
+        self.parts = [Muon(inside, lr=muon_lr, weight_decay=0.01),
                       torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0)]
         self.peaks, self.decay = [muon_lr, adam_lr], decay
 
@@ -140,7 +142,7 @@ class Optimiser:
             part.zero_grad(set_to_none=True)
 
 
-def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=None, compiled=True, log=print):
+def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=None, log=print):
     """Trains one model, or goes on with it from its last checkpoint in `folder`.
 
     Returns the model, and what the run was: tokens, seconds, and the curve [[tokens, loss], ...].
@@ -160,23 +162,24 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
             part.load_state_dict(saved)
         done, tokens, curve, seconds = state["done"], state["tokens"], state["curve"], state["seconds"]
         log(f"{name}: going on from pool {done} of {recipe['pools']}")
-    loss_fn = partial(loss_of, model, teacher=teacher)
-    if compiled:
-        loss_fn = torch.compile(loss_fn, dynamic=True)
+    loss_fn = partial(loss_of, model, teacher=teacher, shown=recipe["shown"])
+    start = saved_at = time.time() - seconds
     for index, batches in pools(tokenizer, done, recipe, workers):
-        start, losses = time.time(), []
+        losses = 0.0
         for number, batch in enumerate(batches):
-            loss, plain = loss_fn(batch.to(device), taught=index >= recipe["taught_from"])
+            loss, plain = loss_fn(batch.to(device))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step((index + number / len(batches)) / recipe["pools"])
-            losses.append(float(plain))
+            losses = losses + plain  # stays on the device: reading it here would wait for the step
             tokens += batch.num_tokens
-        seconds += time.time() - start
-        curve.append([tokens, sum(losses) / len(losses)])
-        log(f"{name} pool {index + 1}/{recipe['pools']}  {tokens / 1e6:.2f}M tokens  loss {curve[-1][1]:.4f}  "
-            f"{tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
-        if (index + 1) % POOLS_A_CHECKPOINT == 0 or index + 1 == recipe["pools"]:
+        curve.append([tokens, float(losses) / len(batches)])
+        seconds, last = time.time() - start, index + 1 == recipe["pools"]
+        if (index + 1) % LOG_EVERY == 0 or last:
+            log(f"{name} pool {index + 1}/{recipe['pools']}  {tokens / 1e6:.2f}M tokens  loss {curve[-1][1]:.4f}  "
+                f"{tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
+        if last or time.time() - saved_at > SECONDS_A_CHECKPOINT:
+            saved_at = time.time()
             save_atomically(state_file, dict(
                 model=model.state_dict(), optimiser=[p.state_dict() for p in optimiser.parts],
                 done=index + 1, tokens=tokens, curve=curve, seconds=seconds))
@@ -189,15 +192,15 @@ def pools(tokenizer, done, recipe, workers):
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
         waiting = []
         for index in range(done, recipe["pools"]):
-            chapters = 1 if index < recipe["short_pools"] else None
-            what = dict(chapters=chapters, answer_weight=4.0 if index < recipe["light_pools"] else 16.0,
-                        topic_weight=8.0 if index >= recipe["topics_from"] else 1.0, sheets=index in range(*recipe["sheets"]))
+            after, every = index - recipe["short_pools"], recipe["sheets_every"]
+            what = dict(chapters=1 if after < 0 else None, tokens_a_batch=recipe["tokens_a_batch"],
+                        sheets=bool(every) and after >= 0 and after % every == 0)
             waiting.append((index, executor.submit(_pool_in_worker, text, index, what)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.pop(0)
-                yield first, future.result()
+                yield first, _received(future)
         for index, future in waiting:
-            yield index, future.result()
+            yield index, _received(future)
 
 
 _TOKENIZERS = {}
@@ -208,7 +211,12 @@ def _pool_in_worker(text, index, what):
     if text not in _TOKENIZERS:
         from tokenizers import Tokenizer
         _TOKENIZERS[text] = Tokenizer.from_str(text)
-    return make_pool(_TOKENIZERS[text], index, **what)
+    return [[tensor.numpy() for tensor in vars(batch).values()] for batch in make_pool(_TOKENIZERS[text], index, **what)]
+
+
+def _received(future):
+    """Batches that came as arrays: a tensor sent between processes would hold a file open until it is read."""
+    return [Batch(*map(torch.from_numpy, arrays)) for arrays in future.result()]
 
 
 def save_atomically(path, state):
@@ -229,6 +237,8 @@ def main(out: Path = typer.Option(Path(__file__).parents[1], help="Where the fol
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = torch.cuda.get_device_name() if device == "cuda" else device
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new shape, which takes longer than the step
     tokenizer_file = work / "tokenizer.json"
     if not tokenizer_file.exists():
         make_tokenizer().save(str(tokenizer_file))
@@ -243,7 +253,7 @@ def main(out: Path = typer.Option(Path(__file__).parents[1], help="Where the fol
         model.to(torch.bfloat16).float()  # what the file will hold is what gets measured
         results = evaluate(model, tokenizer, target=target)
         log(name, json.dumps(results, indent=2))
-        export(name, model, tokenizer, out / folder, run, RECIPE[name], results, device)
+        export(name, model, tokenizer, out / folder, run, RECIPE[name], results, where)
 
 
 if __name__ == "__main__":
