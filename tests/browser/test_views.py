@@ -1,0 +1,45 @@
+"""The views of the KV cache in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
+
+import nbformat
+
+SOURCES = [
+    """from course_lib.viz import cache_filling
+steps = [{"first": 0, "count": 3, "kept": [3, 3], "naive_tokens": 3}] + [{"first": n - 1, "count": 1, "kept": [n, n], "naive_tokens": n} for n in (4, 5, 6)]
+filling = cache_filling(list("abcdef"), steps, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, bytes_per_number=4)
+filling""",
+    """from course_lib.kvcache.sizes import calculator_data
+from course_lib.viz import kv_calculator
+calculator = kv_calculator(**calculator_data(), model="Llama 3 8B", gpu="A100 80 GB")
+calculator""",
+    """from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_maximum, simulate
+from course_lib.viz import reserved_against_used
+requests = draw_requests(20, mean_prompt=10, mean_output=20, max_tokens=64)
+runs = {"the maximum": simulate(requests, reserve_maximum(64), 300, 30), "exact": simulate(requests, reserve_exact, 300, 30)}
+reserved = reserved_against_used(runs, 300)
+reserved""",
+    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy)",
+]
+
+
+def test_the_views_of_the_cache_move_and_python_reads_what_is_chosen(lab):
+    cells = [nbformat.v4.new_code_cell(source) for source in SOURCES]
+    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.root / "cache_views.ipynb")
+    with lab.open("cache_views.ipynb") as notebook:
+        notebook.run_all()
+        filling, reserved = notebook.views()  # the calculator has no player
+        for view in (filling, reserved):
+            view.works()
+        page = notebook.page
+        filling.root.get_by_role("grid").focus()
+        for key in ("ArrowDown", "ArrowDown"):  # the first starts at the newest column
+            page.keyboard.press(key)
+        calculator = page.locator("section.cl-calculator")
+        calculator.get_by_label("GPU").select_option("H200")
+        slider = calculator.get_by_label("share of the memory usable")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        reserved.root.get_by_role("radio", name="exact").click()
+        shown = calculator.locator(".cl-big b").inner_text()
+        assert notebook.run_cell(3)[0]["text"] == f"[0, 1, 5] H200 91 {shown} exact\n"
+        assert notebook.cells()[3]["count"] is not None  # the keys pressed inside a view reached no cell
