@@ -15,3 +15,11 @@ class ParameterError(CourseError, ValueError):
 
 class CacheFull(CourseError):
     """A step brings more tokens than a cache has room for; nothing of it was written."""
+
+
+class LedgerError(CourseError):
+    """A call that the ledger of blocks refuses: a block freed twice, an id that does not exist, a table that is gone."""
+
+
+class IntegrityError(CourseError):
+    """The ledger contradicts itself: one of its invariants does not hold. A defect in whatever kept the books."""

@@ -6,8 +6,12 @@ Names arrive on first use, so that the ledger and the arithmetic, which are plai
 from importlib import import_module
 
 _HOME = {
+    "BlockAllocator": "course_lib.kvcache.allocator",
+    "BlockTable": "course_lib.kvcache.block_table",
     "ContiguousBatch": "course_lib.kvcache.contiguous",
     "ContiguousCache": "course_lib.kvcache.contiguous",
+    "KVCacheManager": "course_lib.kvcache.manager",
+    "PrefixCache": "course_lib.kvcache.prefix",
     "Recompute": "course_lib.kvcache.recompute",
     "calculator_data": "course_lib.kvcache.sizes",
     "kv_bytes_per_token": "course_lib.kvcache.sizes",

@@ -1,0 +1,157 @@
+"""Who holds which block: a free list and a reference count for each. Integers only.
+
+    free list        oldest first: 5  2  7            ref count 0
+    in use           held by one or several tables    ref count 1, 2, ...
+    cached           hashed and held by nobody        ref count 0, kept by the PrefixCache until it must go
+
+Every operation happens whole or not at all: it checks first, and changes after that.
+"""
+
+from collections import Counter, deque
+
+from ..errors import IntegrityError, LedgerError, ParameterError
+
+
+class BlockAllocator:
+    """Hands out `num_blocks` blocks of `block_size` slots each, by number, and takes them back.
+
+    Allocating and freeing cost the same for each block however many there are. Blocks are used in the order in which they
+    became free, so the first ones are 0, 1, 2, ... trace: a Trace that is told of everything, or None.
+
+    `copies` collects (source, destination) pairs of blocks. Whoever owns the tensors copies them, in order, and clears the
+    list before anything is written in a step. Source: PagedAttention (arXiv 2309.06180) and vLLM's BlockPool.
+    """
+
+    def __init__(self, num_blocks, block_size, *, trace=None):
+        whole("num_blocks", num_blocks, at_least=1)
+        whole("block_size", block_size, at_least=1)
+        self.num_blocks, self.block_size = num_blocks, block_size
+        self.copies = []
+        self.cache = None  # the PrefixCache that looks after hashed blocks, if there is one
+        self.trace = trace
+        self._free = deque(range(num_blocks))
+        self._ref_count = [0] * num_blocks
+        if trace is not None:
+            trace.add("start", num_blocks=num_blocks, block_size=block_size)
+
+    @property
+    def num_free(self):
+        """How many blocks can be had: those on the free list, and cached ones that nobody holds."""
+        return len(self._free) + (self.cache.num_evictable if self.cache is not None else 0)
+
+    def ref_count(self, block_id):
+        """How many tables hold the block."""
+        self._check_known([block_id])
+        return self._ref_count[block_id]
+
+    def allocate(self, n=1, *, sharing=()):
+        """n fresh blocks with one reference each, as a list of ids; None where so many cannot be had, and nothing is taken.
+
+        sharing: cached blocks or blocks in use that get one more reference in the same go, both or neither, so that taking
+        the fresh ones cannot evict them. Free blocks go first; then cached ones are evicted.
+        """
+        whole("n", n)
+        sharing = list(sharing)
+        self._check_shareable(sharing)
+        idle = sum(self._ref_count[b] == 0 for b in set(sharing))
+        if n > self.num_free - idle:
+            if self.trace is not None:
+                self.trace.add("out_of_memory", wanted=n, free=self.num_free - idle)
+            return None
+        self._share(sharing)
+        from_list = min(n, len(self._free))
+        fresh = [self._free.popleft() for _ in range(from_list)]
+        if n > from_list:
+            fresh += self.cache.evict(n - from_list)
+        for b in fresh:
+            self._ref_count[b] = 1
+        if fresh and self.trace is not None:
+            self.trace.add("allocate", blocks=fresh[:])
+        return fresh
+
+    def fork(self, block_ids):
+        """One more reference on each block. Raises LedgerError for a block that is free, and then counts none."""
+        block_ids = list(block_ids)
+        self._check_shareable(block_ids)
+        self._share(block_ids)
+
+    def free(self, block_ids):
+        """One reference less on each block; one that nobody holds any more goes to the end of the free list.
+
+        A hashed one stays cached instead. In the order given: pass a table's blocks from last to first, so that of a cached
+        text the end is evicted before the beginning. Raises LedgerError, and takes back none, for an id that does not exist
+        and for more releases than references.
+        """
+        block_ids = list(block_ids)
+        self._check_known(block_ids)
+        for b, times in Counter(block_ids).items():
+            if times > self._ref_count[b]:
+                raise LedgerError(f"Block {b} is freed {plural(times, 'time')}, but {plural(self._ref_count[b], 'table')} "
+                                  f"hold{'s' * (self._ref_count[b] == 1)} it. Somebody frees it twice, or frees what is not "
+                                  f"theirs; nothing was taken back.")
+        for b in block_ids:
+            self._ref_count[b] -= 1
+            if self._ref_count[b] == 0:
+                if not self.is_hashed(b):
+                    self._free.append(b)
+                else:
+                    self.cache.keep(b)
+        if block_ids and self.trace is not None:
+            self.trace.add("free", blocks=block_ids)
+
+    def is_hashed(self, block_id):
+        """Whether others may find this block by its content, so that nobody may write it."""
+        return self.cache is not None and block_id in self.cache
+
+    def _share(self, block_ids):
+        for b in block_ids:
+            if self._ref_count[b] == 0:
+                self.cache.wake(b)
+            self._ref_count[b] += 1
+        if block_ids and self.trace is not None:
+            self.trace.add("share", blocks=block_ids)
+
+    def _check_known(self, block_ids):
+        for b in block_ids:
+            if type(b) is not int or not 0 <= b < self.num_blocks:
+                raise LedgerError(f"There is no block {b!r}; this allocator has 0 to {self.num_blocks - 1}. "
+                                  f"Is it a slot (block_id * block_size + offset), or an id of another allocator?")
+
+    def _check_shareable(self, block_ids):
+        self._check_known(block_ids)
+        for b in block_ids:
+            if self._ref_count[b] == 0 and not self.is_hashed(b):
+                raise LedgerError(f"Block {b} is free, so there is nothing in it to share. Share blocks of a living table, "
+                                  f"before it is freed.")
+
+    def check_integrity(self):
+        """Raises IntegrityError with the first invariant that does not hold."""
+        evictable = self.cache.evictable() if self.cache is not None else []
+        at_rest = Counter(self._free) + Counter(evictable)
+        twice = [b for b, times in at_rest.items() if times > 1]
+        if twice:
+            raise IntegrityError(f"Block {twice[0]} stands {at_rest[twice[0]]} times among the free and cached blocks: "
+                                 f"it would be handed out twice.")
+        in_use = [b for b, count in enumerate(self._ref_count) if count > 0]
+        if len(at_rest) + len(in_use) != self.num_blocks:
+            raise IntegrityError(f"{len(at_rest)} blocks free or cached and {len(in_use)} in use are not {self.num_blocks} "
+                                 f"in all: a block was lost, or is counted on both sides.")
+        for b, count in enumerate(self._ref_count):
+            if count < 0 or (count == 0) != (b in at_rest):
+                where = "free or cached" if b in at_rest else "neither free nor cached"
+                raise IntegrityError(f"Block {b} has the reference count {count} and is {where}; the count is 0 exactly "
+                                     f"where a block can be had.")
+        if self.cache is not None:
+            self.cache.check_integrity()
+
+    def __repr__(self):
+        return f"BlockAllocator({self.num_free} of {self.num_blocks} blocks of {self.block_size} free)"
+
+
+def whole(name, value, at_least=0):
+    if type(value) is not int or value < at_least:
+        raise ParameterError(f"{name} is {value!r}, but it counts something and must be a whole number of at least {at_least}.")
+
+
+def plural(count, noun):
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,177 @@
+"""What an engine asks of memory: one ledger for all its requests. Integers only.
+
+A request is any object with `request_id` (unique), `token_ids` (its text so far: prompt and what was written) and, if it is
+to be evicted by importance, `priority` (0 if absent; a lower number is more important). One step of an engine:
+
+    hit = manager.match_prefix(request)              # how much of a new request is there already
+    slots = manager.allocate_slots(request, n)       # room for the next n tokens; None: wait, or preempt somebody
+    ... copy the blocks of allocator.copies, run the model, which fills the slots ...
+    manager.commit(request, num_computed_tokens)     # full blocks can be found by others from now on
+
+    the tokens of a request
+    | computed              | slots handed out  | not yet scheduled |
+    0          num_computed_tokens        num_tokens      len(token_ids)
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ..errors import IntegrityError, LedgerError
+from .allocator import plural, whole
+from .block_table import BlockTable
+from .prefix import PrefixCache, hash_chain
+
+
+@dataclass
+class Holding:
+    """What one request has."""
+
+    request: object
+    table: BlockTable
+    num_computed_tokens: int
+    hashes: list = field(default_factory=list)  # of its first full blocks, as far as they were needed
+
+
+class KVCacheManager:
+    """Gives requests their blocks, lets them share what is equal, and keeps the books.
+
+    allocator: a fresh BlockAllocator, or a learner's own with its methods and prefix_caching=False. eviction: "lru" or
+    "priority", see PrefixCache. Every call happens whole or not at all. Source: vLLM's KVCacheManager.
+    """
+
+    def __init__(self, allocator, *, prefix_caching=True, eviction="lru"):
+        self.allocator = allocator
+        self.cache = PrefixCache(allocator, eviction) if prefix_caching else None
+        self._held = {}  # request_id -> Holding
+
+    def __contains__(self, request):
+        """Whether the request holds memory."""
+        return request.request_id in self._held
+
+    def table(self, request):
+        """The BlockTable of a request, to read. Raises LedgerError for one that holds nothing."""
+        return self._holding(request).table
+
+    def num_computed_tokens(self, request):
+        """How many of its tokens have their keys and values in memory."""
+        return self._holding(request).num_computed_tokens
+
+    def match_prefix(self, request):
+        """How many tokens at the beginning of a new request are cached: whole blocks, and never all of its tokens.
+
+        Changes nothing. The next `allocate_slots` of this request takes them, if no other call comes between.
+        """
+        return len(self._match(request)) * self.allocator.block_size
+
+    def _match(self, request):
+        return self.cache.match(request.token_ids) if self.cache is not None else []
+
+    def allocate_slots(self, request, n):
+        """Room for the next n tokens: their slots, or None where memory is short, and then nothing has changed.
+
+        The first call for a request also takes what `match_prefix` finds; n counts the tokens after that.
+        """
+        whole("n", n)
+        held = self._held.get(request.request_id)
+        cached = self._match(request) if held is None else []
+        table = held.table if held else BlockTable(self.allocator, name=request.request_id)
+        known = table.num_tokens + len(cached) * self.allocator.block_size
+        if known + n > len(request.token_ids):
+            raise LedgerError(f"Request {request.request_id} has {plural(len(request.token_ids), 'token')} and {known} of them "
+                              f"have a place, so it needs at most {len(request.token_ids) - known} slots and not {n}. Take off "
+                              f"what match_prefix finds, and add a new token to token_ids before asking for its slot.")
+        slots = table.append_slots(n, cached=cached)
+        if slots is not None and held is None:
+            self._held[request.request_id] = Holding(request, table, known)
+            if cached:
+                self.cache.value(cached, priority(request))
+        return slots
+
+    def commit(self, request, num_computed_tokens):
+        """Says that the keys and values of the first `num_computed_tokens` are written. Blocks that became full are hashed.
+
+        Where two requests computed the same text at the same time, the first one's blocks are found from then on, and the
+        other's stay its own.
+        """
+        whole("num_computed_tokens", num_computed_tokens)
+        held = self._holding(request)
+        if not held.num_computed_tokens <= num_computed_tokens <= held.table.num_tokens:
+            raise LedgerError(f"Request {request.request_id} has slots for {held.table.num_tokens} tokens, of which "
+                              f"{held.num_computed_tokens} were computed before; {num_computed_tokens} computed cannot be. "
+                              f"Count all tokens of the request, those from the cache too.")
+        size = self.allocator.block_size
+        before, after = held.num_computed_tokens // size, num_computed_tokens // size
+        if self.cache is not None and after > before:
+            hashes = hash_chain(request.token_ids[: after * size], size, known=held.hashes)
+            for i in range(before, after):
+                self.cache.insert(held.table.block_ids[i], hashes[i], hashes[i - 1] if i else b"", priority(request))
+            held.hashes = hashes
+        held.num_computed_tokens = num_computed_tokens
+
+    def fork(self, request, new):
+        """Lets the request `new` go on from where `request` is, over the same blocks: parallel sampling, beams.
+
+        new.token_ids must begin with what `request` holds, all of it computed. The first of the two to write into the last
+        block gets a copy of it.
+        """
+        held = self._holding(request)
+        if new.request_id in self._held:
+            raise LedgerError(f"Request {new.request_id} holds memory already and cannot become a fork. Give it an id of its own.")
+        if held.num_computed_tokens < held.table.num_tokens:
+            raise LedgerError(f"{held.table.num_tokens - held.num_computed_tokens} tokens of request {request.request_id} have "
+                              f"slots that are still to be written, and a shared block is never written. Fork after commit.")
+        count = held.table.num_tokens
+        if list(new.token_ids[:count]) != list(request.token_ids[:count]):
+            raise LedgerError(f"Request {new.request_id} does not begin with the {count} tokens that request "
+                              f"{request.request_id} holds, so it would read another text's keys and values.")
+        table = held.table.fork(name=new.request_id)
+        self._held[new.request_id] = Holding(new, table, held.num_computed_tokens, held.hashes[:])
+
+    def free(self, request):
+        """Takes everything back: the request is done, aborted or preempted. Hashed blocks stay cached until evicted."""
+        self._holding(request).table.free()
+        del self._held[request.request_id]
+
+    def _holding(self, request):
+        if request.request_id not in self._held:
+            raise LedgerError(f"Request {request.request_id} holds no memory: it never got any, or it was freed already. "
+                              f"Ask `request in manager` first.")
+        return self._held[request.request_id]
+
+    def check_integrity(self):
+        """Raises IntegrityError with the first invariant that does not hold, those of allocator and cache first."""
+        self.allocator.check_integrity()
+        holders = Counter(b for held in self._held.values() for b in held.table.block_ids)
+        for held in self._held.values():
+            self._check_table(held)
+        for b in range(self.allocator.num_blocks):
+            if self.allocator.ref_count(b) != holders[b]:
+                raise IntegrityError(f"Block {b} has the reference count {self.allocator.ref_count(b)}, but "
+                                     f"{plural(holders[b], 'table')} hold{'s' * (holders[b] == 1)} it: it would be "
+                                     f"{'lost' if holders[b] < self.allocator.ref_count(b) else 'given away while in use'}.")
+
+    def _check_table(self, held):
+        name, table, size = held.request.request_id, held.table, self.allocator.block_size
+        if len(table.block_ids) != -(-table.num_tokens // size) or held.num_computed_tokens > table.num_tokens:
+            raise IntegrityError(f"Request {name} holds {plural(len(table.block_ids), 'block')} for {table.num_tokens} tokens, "
+                                 f"{held.num_computed_tokens} of them computed: the numbers do not fit together.")
+        hashes = hash_chain(held.request.token_ids[: held.num_computed_tokens], size)
+        for i, b in enumerate(table.block_ids):
+            if self.allocator.ref_count(b) == 0:
+                raise IntegrityError(f"Request {name} lives and its table names block {b}, which is free.")
+            found_by = self.cache.hash_of(b) if self.cache is not None else None
+            if found_by is not None and i >= len(hashes):
+                raise IntegrityError(f"Block {b} of request {name} is hashed, but it is not full, or not computed yet.")
+            if found_by is not None and found_by != hashes[i]:
+                raise IntegrityError(f"Block {b} of request {name} would be found by the hash of another text.")
+            to_be_written = (i + 1) * size > held.num_computed_tokens and i * size < table.num_tokens > held.num_computed_tokens
+            if to_be_written and self.allocator.ref_count(b) > 1:
+                raise IntegrityError(f"Block {b} of request {name} is about to be written, but "
+                                     f"{self.allocator.ref_count(b)} tables hold it.")
+
+    def __repr__(self):
+        return f"KVCacheManager({len(self._held)} requests, {self.allocator!r})"
+
+
+def priority(request):
+    return getattr(request, "priority", 0)

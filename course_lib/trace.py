@@ -1,0 +1,167 @@
+"""What happened, record by record: the ledger writes it, every view replays it.
+
+A trace is a list of flat records. Each is a dictionary with `step`, `event` and the fields of that event. A file has one
+line a record, a JSON list without the names: [step, event, field, field, ...], in the order that `FIELDS` says.
+
+    {"step": 2, "event": "append", "request": "a", "count": 5, "blocks": [0, 1]}      in Python
+    [2,"append","a",5,[0,1]]                                                          in a file, and for a view
+
+The events come in two groups that can be replayed apart. Blocks and their reference counts:
+
+    start          num_blocks, block_size   a fresh memory; always the first record. Every block is free
+    allocate       blocks                   free blocks got their first reference
+    share          blocks                   one reference more on each (a cached one that nobody held: its first)
+    free           blocks                   one reference less on each, in this order. At 0 a block is free; if it is
+                                            hashed it is cached: its content stays until it is evicted
+    cache          block, parent            the block is hashed from now on: full, computed and to be found again. parent:
+                                            the hashed block of the tokens before it, or null (first, or evicted)
+    evict          blocks                   these cached blocks lost their hash and content; `allocate` follows with them
+    out_of_memory  wanted, free             so many blocks were asked for, so many could be had; nothing was taken
+
+and the tables, which say who holds what. A request is a name (text or number):
+
+    append         request, count, blocks   `count` tokens more, and `blocks` join the end of its table
+    hit            request, blocks          cached blocks begin its table; block_size tokens each need no computing
+    fork           request, parent          a new table, equal to the parent's
+    copy           request, source, destination
+                                            a block that others need too stood last in the table; destination stands there
+                                            now, and its content is to be copied before anything is written
+    shrink         request, num_tokens      the table keeps so many tokens, and the blocks that these need
+    end            request                  the table is gone
+    text           request, text            the text of each of its tokens, from the first on; anywhere in the trace
+
+What happens to blocks comes before the table event that it belongs to: `share`, `evict`, `allocate`, then `free` of a copied
+source and `copy`, then `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
+"""
+
+import json
+from pathlib import Path
+
+from .errors import LedgerError, ParameterError
+
+FIELDS = {
+    "start": ("num_blocks", "block_size"),
+    "allocate": ("blocks",),
+    "share": ("blocks",),
+    "free": ("blocks",),
+    "cache": ("block", "parent"),
+    "evict": ("blocks",),
+    "out_of_memory": ("wanted", "free"),
+    "append": ("request", "count", "blocks"),
+    "hit": ("request", "blocks"),
+    "fork": ("request", "parent"),
+    "copy": ("request", "source", "destination"),
+    "shrink": ("request", "num_tokens"),
+    "end": ("request",),
+    "text": ("request", "text"),
+}
+
+
+class Trace:
+    """Records of one memory, in order.
+
+        trace = Trace()
+        allocator = BlockAllocator(24, 4, trace=trace)        # or, for an allocator of your own:
+        allocator = trace.watch(MyAllocator(24, 4))
+
+    `step` is the number that new records carry; `next_step()` raises it. An allocator without a trace records nothing and
+    pays for one comparison with None.
+    """
+
+    def __init__(self, records=()):
+        self.records, self.step = list(records), 0
+
+    def add(self, event, **fields):
+        """Appends one record. Raises ParameterError where the fields are not those of the event."""
+        if tuple(fields) != FIELDS.get(event):
+            raise ParameterError(f"The record {event!r} came with the fields {', '.join(fields)}; "
+                                 f"{describe(event)} See course_lib/trace.py.")
+        self.records.append({"step": self.step, "event": event, **fields})
+
+    def next_step(self):
+        """The records from here on belong to the next step."""
+        self.step += 1
+
+    def text(self, request, text):
+        """Says what the tokens of a request are: text, a list of one str for each token, from the first on."""
+        self.add("text", request=request, text=list(text))
+
+    def watch(self, allocator):
+        """The same allocator, with what it does recorded here. It needs the methods of BlockAllocator, and nothing else."""
+        return Watched(allocator, self)
+
+    def rows(self):
+        """The records as plain lists, [step, event, field, ...]: what a file holds and a view is given."""
+        return [list(record.values()) for record in self.records]
+
+    def save(self, path):
+        """Writes a line for each record."""
+        lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in self.rows())
+        Path(path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote. Raises ParameterError with the line that is no record."""
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        trace = cls(record_of(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line)
+        trace.step = trace.records[-1]["step"] if trace.records else 0
+        return trace
+
+    def __len__(self):
+        return len(self.records)
+
+    def __repr__(self):
+        return f"Trace({len(self.records)} records, {self.step + 1} steps)"
+
+
+class Watched:
+    """An allocator whose calls are recorded. What it hands out and refuses is its own affair, mistakes too."""
+
+    def __init__(self, allocator, trace):
+        if allocator.num_free != allocator.num_blocks:
+            raise LedgerError(f"{allocator.num_blocks - allocator.num_free} blocks are in use already, so the trace would "
+                              f"begin in the middle. Watch an allocator before its first allocate.")
+        self._allocator, self.trace, self.copies = allocator, trace, []
+        trace.add("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
+
+    def allocate(self, n=1):
+        blocks = self._allocator.allocate(n)
+        if blocks is None:
+            self.trace.add("out_of_memory", wanted=n, free=self._allocator.num_free)
+        elif blocks:
+            self.trace.add("allocate", blocks=list(blocks))
+        return blocks
+
+    def fork(self, block_ids):
+        block_ids = list(block_ids)
+        self._allocator.fork(block_ids)
+        self.trace.add("share", blocks=block_ids)
+
+    def free(self, block_ids):
+        block_ids = list(block_ids)
+        self._allocator.free(block_ids)
+        self.trace.add("free", blocks=block_ids)
+
+    def __getattr__(self, name):
+        """num_blocks, block_size, num_free, ref_count, check_integrity. What is hashed would not be recorded, so it is hidden."""
+        if name in ("cache", "is_hashed", "_allocator"):
+            raise AttributeError(name)
+        return getattr(self._allocator, name)
+
+
+def record_of(line, where):
+    try:
+        step, event, *values = json.loads(line)
+        names = FIELDS[event]
+        if type(step) is not int or len(values) != len(names):
+            raise ValueError
+    except (ValueError, TypeError, KeyError):
+        raise ParameterError(f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
+                             f"[step, event, ...] as course_lib/trace.py describes; was the file cut off?") from None
+    return {"step": step, "event": event, **dict(zip(names, values))}
+
+
+def describe(event):
+    if event not in FIELDS:
+        return f"there is no such event, only {', '.join(FIELDS)}."
+    return f"it needs {', '.join(FIELDS[event])}, in this order."
