@@ -43,14 +43,16 @@ class BlockTable:
         source = self._last_if_needed_by_others() if n else None
         missing = -(-(start + n) // size) - len(self.block_ids) - len(cached)
         wanted = missing + (source is not None)
-        if cached:
+        if source is not None:
+            fresh = self._allocate_instead_of(source, wanted)
+        elif cached:
             fresh = self.allocator.allocate(wanted, sharing=cached)
         else:
             fresh = self.allocator.allocate(wanted) if wanted else []
         if fresh is None:
             return None
         if source is not None:
-            self._replace_last(source, fresh)
+            self._replace_last(source, fresh[0])
         joining = fresh[wanted - missing:]
         self.block_ids += cached + joining
         self.num_tokens = start + n
@@ -68,16 +70,24 @@ class BlockTable:
         needed = self.allocator.ref_count(last) > 1 or (is_hashed is not None and is_hashed(last))
         return last if needed else None
 
-    def _replace_last(self, source, fresh):
+    def _allocate_instead_of(self, source, wanted):
+        """Fresh blocks, and one reference less on `source`: both or neither. None where memory is short."""
+        if wanted > self.allocator.num_free:
+            return self.allocator.allocate(wanted)  # which says no
+        self.allocator.free([source])  # first, because this can be undone exactly, and an eviction cannot
+        fresh = None
         try:
-            self.allocator.free([source])
-        except BaseException:
-            self.allocator.free(fresh[::-1])
-            raise
-        self.allocator.copies.append((source, fresh[0]))
-        self.block_ids[-1] = fresh[0]
+            fresh = self.allocator.allocate(wanted)
+        finally:
+            if fresh is None:
+                self.allocator.fork([source])
+        return fresh
+
+    def _replace_last(self, source, destination):
+        self.allocator.copies.append((source, destination))
+        self.block_ids[-1] = destination
         if self._trace is not None:
-            self._trace.add("copy", request=self.name, source=source, destination=fresh[0])
+            self._trace.add("copy", request=self.name, source=source, destination=destination)
 
     def fork(self, *, name=None):
         """A second table over the same blocks, each with one more reference; nothing is copied until one of them writes."""
