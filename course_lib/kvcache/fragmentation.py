@@ -88,14 +88,18 @@ def reserve_exact(request):
 def simulate(requests, reserve, capacity, num_steps, *, every=1):
     """Serves the requests in one memory of `capacity` slots and says at each step where the slots went.
 
-    reserve: function from a Request to the slots reserved for it, at least `request.final`. In each step, first the
-    finished leave; then the waiting come in, in order of arrival, each into the lowest hole that is large enough (first
-    fit), the whole prompt at once; when the first does not fit, those behind it wait as well. Then every running request
-    writes one token. A request leaves when it holds `final` tokens. every: keep each so-many-th step only.
+    reserve: function from a Request to the slots reserved for it, at least `request.final`.
+    every: keep each so-many-th step only.
 
-    Returns a list of dicts, one a step: "time", "segments" in order of address, each {"request", "start", "reserved" (slots),
-    "used" (tokens so far), "final"}, "waiting" (requests that have come and not begun), and slots by PARTS, which sum to
-    `capacity`. Raises ParameterError where a policy reserves too little, or more than there is.
+    In each step the finished leave first. Then the waiting come in, in order of arrival, each into
+    the lowest hole that is large enough (first fit), with its whole prompt; where the first does not
+    fit, those behind it wait as well. Then every running request writes one token. A request leaves
+    when it holds `final` tokens.
+
+    Returns a list of dicts, one a step: "time"; "segments" in order of address, each {"request",
+    "start", "reserved" (slots), "used" (tokens so far), "final"}; "waiting" (requests that have come
+    and not begun); and slots by PARTS, which sum to `capacity`. Raises ParameterError where a policy
+    reserves too little, or more than there is.
     """
     for name, value in (("capacity", capacity), ("num_steps", num_steps), ("every", every)):
         if type(value) is not int or value < 1:
@@ -110,7 +114,8 @@ def simulate(requests, reserve, capacity, num_steps, *, every=1):
             if start is None:
                 break
             r = coming.pop(0)
-            running.append({"request": r.id, "start": start, "reserved": sizes[r.id], "used": r.prompt, "final": r.final})
+            running.append({"request": r.id, "start": start, "reserved": sizes[r.id],
+                            "used": r.prompt, "final": r.final})
             running.sort(key=lambda s: s["start"])
         for segment in running:
             segment["used"] += segment["used"] < segment["final"]

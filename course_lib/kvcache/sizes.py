@@ -64,7 +64,8 @@ def kv_numbers_per_token(shape):
 def kv_bytes_per_token(shape, dtype="float16"):
     """Bytes that one token takes in the cache, over all layers, keys and values together.
 
-    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype. Raises ParameterError for others.
+    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype.
+    Raises ParameterError for a dtype that is neither.
     """
     return kv_numbers_per_token(shape) * dtype_bits(dtype) // 8
 
@@ -84,15 +85,17 @@ def weight_bytes(shape, dtype=None):
 def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9):
     """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0 where not even one does.
 
-    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one. usable: the share of the GPU
-    for weights and cache, as vLLM's `gpu_memory_utilization`; the rest is for what a step computes with.
+    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one.
+    usable: the share of the GPU for weights and cache, as vLLM's `gpu_memory_utilization`; the
+    rest is for what a step computes with.
     Raises ParameterError for values that mean nothing.
     """
     if type(usable) not in (int, float) or not 0 < usable <= 1:
-        raise ParameterError(f"usable is {usable!r}, but it is a share of the GPU's memory. Give a number above 0 and up to 1.")
+        raise ParameterError(f"usable is {usable!r}, but it is a share of the GPU's memory. "
+                             f"Give a number above 0 and up to 1.")
     if type(num_tokens) is not int or not 1 <= num_tokens <= shape.context:
-        raise ParameterError(f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to {shape.context:,} tokens. "
-                             f"Give a whole number in that range.")
+        raise ParameterError(f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to "
+                             f"{shape.context:,} tokens. Give a whole number in that range.")
     room = int(usable * getattr(gpu, "bytes", gpu)) - weight_bytes(shape, weight_dtype)
     return max(0, room // kv_bytes(shape, num_tokens, dtype))
 

@@ -16,6 +16,7 @@ from course_lib.decoding import generate_cached
 from course_lib.kvcache import ContiguousCache, kv_bytes_per_token
 from course_lib.kvcache.catalogue import GPUS, MODELS
 from course_lib.kvcache.sizes import attention_kind, kv_bytes, readable, weight_bytes
+from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -61,7 +62,8 @@ cache = ContiguousCache(c, 64, device=model.device, dtype=model.dtype)
 for new_tokens in (1, 2, 20, 40):
     cache.reset()
     generate_cached(model, prompt, SamplingParams(max_tokens=new_tokens, ignore_eos=True), cache)
-    print(f"{len(prompt)} + {new_tokens:>2} tokens: {cache.num_tokens:>2} kept, {cache.num_bytes_used:>8,} bytes in use, {cache.num_bytes:,} held")
+    print(f"{len(prompt)} + {new_tokens:>2} tokens: {cache.num_tokens:>2} kept, "
+          f"{cache.num_bytes_used:>8,} bytes in use, {cache.num_bytes:,} held")
 
 # %% [markdown]
 # One less is kept than was read and written: the last token has not gone through the model, and it never will. And
@@ -91,7 +93,8 @@ predict("03.gqa", "Llama 3 8B has 32 layers and 32 query heads of 128 numbers to
 # %%
 for name in ("Llama 2 7B", "Llama 3 8B"):
     shape = MODELS[name]
-    print(f"{name}: {shape.num_heads} query heads, {shape.num_kv_heads:>2} KV heads: {readable(kv_bytes(shape, 2048, 'float16'))} for 2,048 tokens")
+    size = readable(kv_bytes(shape, 2048, "float16"))
+    print(f"{name}: {shape.num_heads} query heads, {shape.num_kv_heads:>2} KV heads: {size} for 2,048 tokens")
 
 # %% [markdown]
 # ## Four ways to keep keys and values
@@ -99,7 +102,7 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
 # How many KV heads there are is a choice made before training:
 #
 # - **MHA**, multi-head attention: a KV head for each query head.
-# - **GQA**, grouped-query attention: a KV head for a group of query heads. Nearly every open model since 2023.
+# - **GQA**, grouped-query attention: a KV head for a group of query heads. Most models in the table below.
 # - **MQA**, multi-query attention: one KV head for all of them.
 # - **MLA**, multi-head latent attention: neither keys nor values are kept, but one short vector for each token and layer, from
 #   which the keys and values of all heads are made when they are needed. Beside it stands one small key for all heads that carries the
@@ -109,14 +112,15 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
 # of the file that it was read from.
 
 # %%
-names = ["OPT 13B", "Llama 2 7B", "Llama 2 70B", "Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B", "Mistral 7B v0.3", "Qwen3 0.6B", "Qwen3 4B",
-         "Qwen3 32B", "Falcon 7B", "DeepSeek-V3"]
+names = ["OPT 13B", "Llama 2 7B", "Llama 2 70B", "Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B",
+         "Mistral 7B v0.3", "Qwen3 0.6B", "Qwen3 4B", "Qwen3 32B", "Falcon 7B", "DeepSeek-V3"]
 print(f"{'model':<16} {'':<4} {'layers':>6} {'heads: query':>13} {'KV':>4} {'size':>5} {'bytes a token':>14} {'4,096 tokens':>14}")
 for name in names:
     m = MODELS[name]
     kept = "latent 512 + 64" if attention_kind(m) == "MLA" else f"{m.num_heads:>6} {m.num_kv_heads:>4} {m.head_dim:>5}"
-    print(f"{name:<16} {attention_kind(m):<4} {m.num_layers:>6} {kept:>24} {kv_bytes_per_token(m, 'bfloat16'):>14,} "
-          f"{min(4096, m.context) * kv_bytes_per_token(m, 'bfloat16') / 10**9:>11.2f} GB" + (" (2,048: its context)" if m.context < 4096 else ""))
+    size, tokens = kv_bytes_per_token(m, "bfloat16"), min(4096, m.context)
+    print(f"{name:<16} {attention_kind(m):<4} {m.num_layers:>6} {kept:>24} {size:>14,} {tokens * size / 10**9:>11.2f} GB"
+          + (f" ({tokens:,}: its context)" if tokens < 4096 else ""))
 
 # %% [markdown]
 # Does a larger model keep more for each token? Here are the same models from the smallest to the largest.
@@ -146,7 +150,8 @@ from dataclasses import replace
 for name in ("Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B", "Falcon 7B", "DeepSeek-V3"):
     m = MODELS[name]
     as_mha = replace(m, num_kv_heads=m.num_heads, kv_lora_rank=None, qk_rope_head_dim=None)
-    print(f"{name:<15} {attention_kind(m)}: {kv_bytes_per_token(as_mha) / kv_bytes_per_token(m):5.1f} times less than MHA of the same heads")
+    times = kv_bytes_per_token(as_mha) / kv_bytes_per_token(m)
+    print(f"{name:<15} {attention_kind(m)}: {times:5.1f} times less than MHA of the same heads")
 
 # %% [markdown]
 # In `course_lib` the formula is this. What was added: MLA, numbers smaller than a byte, and a refusal of dtypes it
@@ -167,7 +172,7 @@ show(kv_bytes_per_token)
 # a long report, or a day's conversation with an assistant that reads files.
 
 # %%
-predict("03.laptop", "One user of Llama 3.1 70B fills the context. The cache of this one user, in 16 bits, without the weights, takes about…",
+predict("03.laptop", "One user of Llama 3.1 70B fills the context. Without the weights, in 16 bits, the cache takes about…",
         ["0.4 GB", "4 GB", "40 GB"], answer=2)
 
 # %%
@@ -260,7 +265,8 @@ from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reser
 
 few = draw_requests(80, seed=0, mean_prompt=10, mean_output=14, max_tokens=64)
 used = serve(few, reserve_maximum(64), 280, 120)
-print(f"{len(few)} requests of {min(r.final for r in few)} to {max(r.final for r in few)} tokens, mean {sum(r.final for r in few) / len(few):.0f}")
+lengths = [r.final for r in few]
+print(f"{len(few)} requests of {min(lengths)} to {max(lengths)} tokens, mean {sum(lengths) / len(few):.0f}")
 print(f"280 slots, 64 reserved for each request: {sum(used) / len(used) / 280:.0%} used on average")
 
 # %% [markdown]
@@ -345,7 +351,8 @@ def power_of_two(n):
 
 
 ours["exact, as buddy"] = mean_shares(simulate(many, lambda r: power_of_two(r.final), OPT_13B_SLOTS, 8000)[1000:])
-print(f"exact lengths, in pieces of a power of two: {ours['exact, as buddy']['used']:.1%} used; published {PUBLISHED['Orca (Oracle)']['used']:.1%}")
+print(f"exact lengths, in pieces of a power of two: {ours['exact, as buddy']['used']:.1%} used; "
+      f"published {PUBLISHED['Orca (Oracle)']['used']:.1%}")
 
 # %%
 colours = {"used": "#0072B2", "reserved": "#56B4E9", "internal": "#D55E00", "external": "#E69F00", "free": "#DDDDDD"}
@@ -361,7 +368,7 @@ for part in PARTS[:4]:
     axis.barh(places, widths, left=edge, color=colours[part], hatch=hatches[part], edgecolor="white", label=part)
     edge = [a + b for a, b in zip(edge, widths)]
 for place, (_, shares) in zip(places, pairs):
-    axis.text(100 * shares["used"] - 1, place, f"{shares['used']:.1%}", color="white", ha="right", va="center", fontsize=10, weight="bold")
+    axis.text(100 * shares["used"] - 1, place, f"{shares['used']:.1%}", color="white", ha="right", va="center", weight="bold")
 axis.set(yticks=places, yticklabels=[name for name, _ in pairs], xlim=(0, 100), xlabel="share of the cache's memory, %",
          title="How much of the memory holds a token?")
 axis.invert_yaxis()
@@ -387,12 +394,16 @@ outgrow = sum(r.final > average for r in many)
 print(f"average {average} tokens: {outgrow} of {len(many)} requests hold more, {outgrow / len(many):.0%}")
 
 # %% [markdown]
-# And what happens to one that does? The simulator refuses to go on. Real tensors do too; here is a request of 60 tokens
-# in a piece for 40:
+# And what happens to one that does? Here is a request of 60 tokens in a piece for 40:
 
-# %% tags=["raises-exception"]
+# %%
+from course_lib.errors import CacheFull
+
 small = ContiguousCache(c, 40, device=model.device, dtype=model.dtype)
-generate_cached(model, prompt, SamplingParams(max_tokens=60 - len(prompt), ignore_eos=True), small)
+try:
+    generate_cached(model, prompt, SamplingParams(max_tokens=60 - len(prompt), ignore_eos=True), small)
+except CacheFull as error:
+    print(wrapped(str(error)))
 
 # %% [markdown]
 # The next slots belong to somebody else. A server could move the whole request to a larger hole, if there is one, or
