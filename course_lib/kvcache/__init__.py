@@ -11,6 +11,8 @@ _HOME = {
     "ContiguousBatch": "course_lib.kvcache.contiguous",
     "ContiguousCache": "course_lib.kvcache.contiguous",
     "KVCacheManager": "course_lib.kvcache.manager",
+    "KVPool": "course_lib.kvcache.pool",
+    "PagedCache": "course_lib.kvcache.paged",
     "PrefixCache": "course_lib.kvcache.prefix",
     "Recompute": "course_lib.kvcache.recompute",
     "calculator_data": "course_lib.kvcache.sizes",
