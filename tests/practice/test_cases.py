@@ -83,8 +83,9 @@ def test_the_solution_shown_is_the_solution_of_the_notebook(exercise):
 
 
 def stripped(code):
-    """The function as a syntax tree, without its docstring and comments."""
-    [function] = [n for n in ast.parse(code).body if isinstance(n, ast.FunctionDef)]
-    if ast.get_docstring(function):
-        function.body = function.body[1:]
-    return ast.dump(function)
+    """The function or class as a syntax tree, without docstrings and comments."""
+    [defined] = [n for n in ast.parse(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    for node in ast.walk(defined):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+            node.body = node.body[1:]
+    return ast.dump(defined)

@@ -1,0 +1,169 @@
+# %% [markdown]
+# # Exercises 02 · The KV cache
+#
+# Four pieces: the cache, the loop that uses it, one cache for many prompts, and a tool that finds what is wrong with
+# somebody else's. Each check says which property fails, on the smallest example. `hint("02.cache")` goes one step
+# further each time you call it.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import torch
+import torch.nn.functional as F
+
+from course_lib import SamplingParams, check, hint, load_model, progress, setup
+from course_lib.decoding import first_divergence, record_cache
+from course_lib.errors import CacheFull
+from course_lib.kvcache import Recompute
+from course_lib.reading import wrapped
+
+_ = setup(quiet=True)
+
+# %% [markdown]
+# ## 02.cache · Keep what never changes
+#
+# Write a cache for one sequence of at most `max_tokens` tokens. Its memory is taken once, in `__init__`.
+#
+# - `attend(layer, q, k, v)` keeps the keys and values of the new tokens behind those it has, and returns what causal
+#   attention gives the new tokens, `[num_new, num_heads, head_dim]`. A step brings many tokens (the prompt) or one.
+# - `num_tokens` says how many tokens are kept. It moves on once a step: all layers of a step start at the same place.
+# - `reset()` forgets the sequence.
+# - A step that does not fit raises `CacheFull` with a message of yours, and leaves everything as it was.
+#
+# `config` has `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
+# are `[num_new, num_kv_heads, head_dim]`.
+
+# %% nbgrader={"grade_id": "cache", "solution": true} course={"exercise": "02.cache"}
+class ContiguousCache:
+    """Keys and values of one sequence of at most `max_tokens` tokens, in memory that is taken once."""
+
+    def __init__(self, config, max_tokens):
+        ### BEGIN SOLUTION
+        shape = (config.num_layers, max_tokens, config.num_kv_heads, config.head_dim)
+        self.k, self.v = torch.zeros(shape), torch.zeros(shape)
+        self.num_layers, self.max_tokens, self.num_tokens = config.num_layers, max_tokens, 0
+        ### END SOLUTION
+
+    def attend(self, layer, q, k, v):
+        """Keeps k and v, and lets every new token attend to itself and to all before it."""
+        ### BEGIN SOLUTION
+        start, end = self.num_tokens, self.num_tokens + len(k)
+        if end > self.max_tokens:
+            raise CacheFull(f"{start} tokens are kept and {len(k)} more came, but max_tokens is {self.max_tokens}.")
+        self.k[layer, start:end], self.v[layer, start:end] = k, v
+        if layer == self.num_layers - 1:
+            self.num_tokens = end
+        seen = torch.ones(len(q), end, dtype=torch.bool).tril(start)  # row i stands at position start + i
+        heads_first = [x.transpose(0, 1)[None] for x in (q, self.k[layer, :end], self.v[layer, :end])]
+        out = F.scaled_dot_product_attention(*heads_first, attn_mask=seen, enable_gqa=True)
+        return out[0].transpose(0, 1)
+        ### END SOLUTION
+
+    def reset(self):
+        """Forgets the sequence."""
+        ### BEGIN SOLUTION
+        self.num_tokens = 0
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "cache-check", "grade": true, "points": 3}
+check("02.cache", ContiguousCache)
+
+# %% [markdown]
+# Your cache, inside the loop of the course and inside the view:
+
+# %% tags=["raises-exception"]
+from course_lib import decoding
+from course_lib.viz import cache_filling
+
+model, tokenizer = load_model("tale", device="cpu")
+prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
+new = decoding.generate_cached(model, prompt, SamplingParams(max_tokens=40), ContiguousCache(model.config, 128))
+print(wrapped(tokenizer.decode(new)))
+
+# %% tags=["raises-exception"]
+cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=12), ContiguousCache(model.config, 128)))
+
+# %% [markdown]
+# ## 02.generate_cached · The loop
+#
+# Greedy, and every token is pushed once: the prompt in the first call, then the newest token alone, at its true
+# position. Return the new token ids only, `max_tokens` of them. Leave the caller's list as it was.
+#
+#     logits = model(tokens, positions, cache)   # tokens, positions: int64 [n]; logits: [n, vocab_size]
+
+# %% nbgrader={"grade_id": "generate_cached", "solution": true} course={"exercise": "02.generate_cached"}
+def generate_cached(model, token_ids, max_tokens, cache):
+    """New token ids after `token_ids`, greedily, with every token pushed once."""
+    ### BEGIN SOLUTION
+    new, step, start = [], list(token_ids), 0
+    while len(new) < max_tokens:
+        logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)
+        new.append(int(logits[-1].argmax()))
+        start += len(step)
+        step = new[-1:]
+    return new
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "generate_cached-check", "grade": true, "points": 2}
+check("02.generate_cached", generate_cached)
+
+# %% [markdown]
+# ## 02.reuse · Two prompts in turn
+#
+# One cache serves many prompts, one after the other. Return a list with the new token ids of each, the same as if it
+# were alone. You may call your `generate_cached`. What the cache holds when you get it, you do not know.
+
+# %% nbgrader={"grade_id": "reuse", "solution": true} course={"exercise": "02.reuse"}
+def generate_in_turn(model, prompts, max_tokens, cache):
+    """The new tokens of each prompt, as if it were alone; one cache serves them all."""
+    ### BEGIN SOLUTION
+    texts = []
+    for prompt in prompts:
+        cache.reset()
+        texts.append(generate_cached(model, prompt, max_tokens, cache))
+    return texts
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "reuse-check", "grade": true, "points": 1}
+check("02.reuse", generate_in_turn)
+
+# %% [markdown]
+# ## 02.find_the_bug · Three caches
+#
+# `CacheA`, `CacheB` and `CacheC` have one bug each, in one layer only. One writes keys and values one place off, one
+# never looks at what it kept, one does not forget everything at `reset()`. Look at them with the tool from the lesson:
+
+# %% tags=["nbval-ignore-output"]
+from course_lib.practice.seeded import CacheA, CacheB, CacheC
+
+model, tokenizer = load_model("tale", device="cpu")
+ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived")
+for kind in (CacheA, CacheB, CacheC):
+    print(first_divergence(model, ids, kind(model.config, 64), Recompute()))
+
+# %% [markdown]
+# Then write a tool that names the bug. `make_cache()` makes a new, empty cache. Return `("off by one", layer)`,
+# `("ignored", layer)` or `("not reset", layer)`, and None where nothing is wrong. The text has at least four tokens.
+
+# %% nbgrader={"grade_id": "find_the_bug", "solution": true} course={"exercise": "02.find_the_bug"}
+def find_the_bug(model, token_ids, make_cache):
+    """(name of the bug, layer) of the caches that `make_cache()` makes, or None."""
+    ### BEGIN SOLUTION
+    cache = make_cache()
+    found = first_divergence(model, token_ids, cache, Recompute())
+    if found:
+        return "off by one" if found.step == 0 else "ignored", found.layer
+    cache.reset()
+    again = first_divergence(model, token_ids, cache, Recompute())
+    return ("not reset", again.layer) if again else None
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "find_the_bug-check", "grade": true, "points": 2}
+check("02.find_the_bug", find_the_bug)
+
+# %% [markdown]
+# What you have passed so far:
+
+# %% tags=["nbval-ignore-output"]
+progress()
