@@ -152,6 +152,14 @@ def test_shrink_gives_whole_blocks_back_and_at_zero_the_table_lives_on():
         t.shrink(-1)
 
 
+def test_a_table_gives_its_last_block_back_first():
+    a = BlockAllocator(3, 2)
+    t = BlockTable(a)
+    t.append_slots(6)
+    t.free()
+    assert a.allocate(3) == [2, 1, 0]
+
+
 def test_a_table_freed_twice_is_refused_and_so_is_anything_else_after_free():
     a = BlockAllocator(4, 4)
     t = BlockTable(a, name="story")

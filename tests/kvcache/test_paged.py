@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from course_lib.decoding import SamplingParams, first_divergence, generate_cached, generate_naive
 from course_lib.errors import CacheFull, LedgerError, ParameterError
 from course_lib.kvcache import (BlockAllocator, BlockTable, ContiguousCache, KVCacheManager, KVPool, PagedCache, Recompute)
+from course_lib.kvcache.pool import independent
 from course_lib.models import ModelConfig, Transformer
 
 
@@ -67,6 +68,13 @@ def test_copies_have_the_effect_of_one_after_the_other(copies):
     pool.copy_blocks(copies)
     for kept, sign in ((pool.k, 1), (pool.v, -1)):
         assert torch.equal(kept, sign * torch.tensor(content, dtype=torch.float32)[None, :, None, None, None].expand_as(kept))
+
+
+def test_only_copies_that_touch_no_block_written_before_go_together():
+    assert independent([(0, 1), (2, 3), (0, 4)]) == 3
+    assert independent([(0, 1), (2, 0)]) == 2   # 0 was read before it is written
+    assert independent([(0, 1), (1, 2)]) == 1   # the second must see what the first wrote
+    assert independent([(0, 1), (2, 1)]) == 1   # the second must win
 
 
 @pytest.mark.parametrize("wrong", [(0, 5), (-1, 0), (True, 1), (0, 1.0)])
