@@ -58,8 +58,8 @@ class _Kept:
 class KeysSeen(TorchFunctionMode):
     """Inside the block: `keys`, the number of keys that the last query of attention could see.
 
-    It looks at calls of scaled_dot_product_attention and softmax, and takes off what is masked.
-    None where neither was called.
+    It looks at the last call of scaled_dot_product_attention or softmax (a cache may go head by head),
+    and takes off what is masked. None where neither was called.
     """
 
     def __init__(self):
@@ -69,14 +69,11 @@ class KeysSeen(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            self._note(_seen_by_last_query(*args, **kwargs))
+            self.keys = _seen_by_last_query(*args, **kwargs)
         elif func in (torch.softmax, torch.Tensor.softmax, F.softmax):
             scores = args[0] if args else kwargs["input"]
-            self._note(int(scores[(0,) * (scores.ndim - 2) + (-1,)].isfinite().sum()) if scores.ndim > 1 else len(scores))
+            self.keys = int((scores[(0,) * (scores.ndim - 2) + (-1,)] if scores.ndim > 1 else scores).isfinite().sum())
         return func(*args, **kwargs)
-
-    def _note(self, keys):
-        self.keys = max(self.keys or 0, keys)  # a cache may go head by head
 
 
 def _seen_by_last_query(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **others):

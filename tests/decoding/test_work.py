@@ -169,9 +169,11 @@ class NotReset(ContiguousCache):
         super().reset()
 
     def attend(self, layer, q, k, v):
+        seen = self.old + self.num_tokens + len(k)
+        out = super().attend(layer, q, k, v)
         if layer == 2 and self.old:
-            torch.softmax(torch.zeros(1, self.old + self.num_tokens + len(k)), -1)
-        return super().attend(layer, q, k, v)
+            torch.softmax(torch.zeros(1, seen), -1)
+        return out
 
 
 def test_what_is_kept_is_what_is_looked_at():
@@ -196,6 +198,7 @@ def test_attention_without_softmax_is_believed():
 
 @pytest.mark.parametrize("look, keys", [
     (lambda: torch.zeros(5).softmax(0), 5),
+    (lambda: (torch.zeros(5).softmax(0), torch.zeros(2).softmax(0)), 2),
     (lambda: torch.softmax(torch.tensor([[0.0, 0.0, 0.0], [0.0, -torch.inf, 0.0]]), dim=-1), 2),
     (lambda: torch.nn.functional.softmax(torch.zeros(2, 4, 6), dim=-1), 6),
     (lambda: torch.nn.functional.scaled_dot_product_attention(*(torch.zeros(1, 1, 3, 2),) * 3, is_causal=True), 3),
