@@ -384,7 +384,8 @@ print("ContiguousCache:        ", where(ContiguousCache(config, 64, device=model
 # first token comes alone, because prefill brings everything it needs. A missing reset shows in the second text only,
 # and here only in the last layer. In a server, that one would show a user words from somebody else's text.
 #
-# The view tells the same story, since it counts what each layer can really see:
+# The view tells the same story. What it draws as held is what attention could see in that step, counted while it ran:
+# this cache keeps 26 tokens in every layer, and its newest token sees one, itself.
 
 # %%
 broken = cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=8), Ignored(config.num_layers)))
