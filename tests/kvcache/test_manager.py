@@ -146,6 +146,18 @@ def test_priority_gives_up_the_least_important_text_first():
     m.check_integrity()
 
 
+def test_a_block_in_use_becomes_as_important_as_what_continues_it():
+    m = manager(num_blocks=8, eviction="priority")
+    dull, dear = request("dull", range(8), priority=5), request("dear", range(13), priority=0)
+    m.allocate_slots(dull, 8), m.allocate_slots(dear, 13)
+    m.commit(dull, 8), m.commit(dear, 13)   # dull: [0, 1], both hashed; dear: [2, 3, 4, 5], of which 4 is, and continues 1
+    m.free(dear), m.free(dull)
+    other = request("other", range(50, 55), priority=3)
+    run(m, other), m.free(other)
+    assert m.cache.evictable() == [m.cache.match([*range(50, 54), 0])[0], 4, 1, 0]
+    m.check_integrity()
+
+
 def test_a_hit_is_not_evicted_to_make_room_for_the_rest_of_its_own_request():
     m = manager(num_blocks=4)
     a = request("a", range(9))
