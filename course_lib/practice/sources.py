@@ -8,6 +8,7 @@ import ast
 import builtins
 import dis
 import inspect
+import linecache
 import sys
 import textwrap
 import types
@@ -73,7 +74,7 @@ def definition(core, name):
     try:
         text = textwrap.dedent(inspect.getsource(core))
     except (OSError, TypeError):  # a class in a notebook, before Python 3.13
-        text = newest_cell_definition(name)
+        text = newest_cell_definition(name) or definition_around_methods(core, name)
         if text is None:
             raise NotSaved(f"the text of `{name}` was not found. Define it in a cell of the notebook.") from None
     try:
@@ -92,6 +93,21 @@ def defines(node):
     if (isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and len(node.targets) == 1
             and isinstance(node.targets[0], ast.Name)):
         return node.targets[0].id
+    return None
+
+
+def definition_around_methods(core, name):
+    """The text of a class from the cell of its methods, which know their file; or None. For kernels that keep no history."""
+    for method in vars(core).values() if inspect.isclass(core) else ():
+        lines = linecache.getlines(getattr(getattr(method, "__code__", None), "co_filename", ""))
+        try:
+            nodes = ast.parse("".join(lines)).body
+        except SyntaxError:
+            continue
+        for node in reversed(nodes):
+            if defines(node) == name:
+                first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+                return "".join(lines[first - 1 : node.end_lineno])
     return None
 
 
