@@ -12,6 +12,7 @@ _HOME = {
     "cache_filling": "course_lib.viz.filling",
     "kv_calculator": "course_lib.viz.calculator",
     "reserved_against_used": "course_lib.viz.reserved",
+    "memory_view": "course_lib.viz.memory",
     "View": "course_lib.viz.base",
     "bare_page": "course_lib.viz.page",
     "Picture": "course_lib.viz.static",

@@ -112,7 +112,7 @@ const shown = replay({
     const form = make("div", { class: "cl-form", role: "group", "aria-label": "settings" },
       ...line(model, "model"), ...line(gpu, "GPU"), ...line(dtype, "cache in"), ...line(tokens, "tokens per request", exact), ...line(usable, "usable memory", share));
     const big = make("p", { class: "cl-big" }), sum = make("dl", { class: "cl-sums cl-sum" }), canvas = make("canvas", { role: "img" });
-    body.append(make("div", { class: "cl-top" }, form, make("div", {}, big, sum)), make("div", { class: "cl-chart cl-memory" }, canvas));
+    body.append(make("div", { class: "cl-top" }, form, make("div", {}, big, sum)), make("div", { class: "cl-chart cl-below" }, canvas));
 
     const now = () => player.selected() ?? data.settings;
     const context = () => data.models.find(one => one.name === now().model).context;

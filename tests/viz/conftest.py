@@ -96,7 +96,7 @@ def drawing_times():
 
     def drawing_times(page):
         return page.evaluate("""() => { const { model } = view, last = model.get('data').last, times = [];
-            for (let i = 0; i < 60; i++) { const start = performance.now(); model.set('step', 1 + i * 7 % last); document.body.offsetHeight; times.push(performance.now() - start); }
+            for (let i = 0; i < 60; i++) { const start = performance.now(); model.set('step', 1 + i * 37 % last); document.body.offsetHeight; times.push(performance.now() - start); }
             return times.sort((a, b) => a - b); }""")
 
     return drawing_times
