@@ -11,7 +11,7 @@ const copied = state => ({ ref: state.ref.slice(), hashed: state.hashed.slice(),
 function apply(state, [event, ...fields], size, marks) {
   const { ref, hashed, tables } = state;
   const add = (blocks, by) => blocks.forEach(block => { ref[block] += by; });
-  if (event === "allocate") { add(fields[0], 1); fields[0].forEach(block => marks?.fresh.add(block)); }
+  if (event === "allocate") { fields[0].forEach(block => { marks?.fresh.add(block); if (ref[block] > 0) marks?.twice.add(block); }); add(fields[0], 1); }
   else if (event === "share") add(fields[0], 1);
   else if (event === "free") { add(fields[0], -1); fields[0].forEach(block => marks?.left.add(block)); }
   else if (event === "cache") hashed[fields[0]] = 1;
@@ -26,7 +26,6 @@ function apply(state, [event, ...fields], size, marks) {
       const block = table.blocks[Math.floor(at / size)];
       if (block !== undefined) { const [a, b] = marks.written.get(block) ?? [size, 0]; marks.written.set(block, [Math.min(a, at % size), Math.max(b, at % size + 1)]); }
     }
-    if (marks && event === "hit") blocks.forEach(block => marks.found.add(block));
   } else if (event === "fork") { const { blocks, tokens } = tables.get(fields[1]); tables.set(fields[0], { blocks: blocks.slice(), tokens }); }
   else if (event === "copy") { tables.get(fields[0]).blocks.splice(-1, 1, fields[2]); marks?.copies.push([fields[1], fields[2]]); }
   else if (event === "shrink") { const table = tables.get(fields[0]); table.tokens = fields[1]; table.blocks.length = Math.min(table.blocks.length, Math.ceil(fields[1] / size)); }
@@ -42,7 +41,7 @@ function replayer(data) {
   let held = null, step = -1;
   const stateAt = wanted => {
     if (wanted === step) return held;
-    const before = Math.floor((wanted - 1) / KEPT), now = copied(kept[before]), marks = { fresh: new Set(), left: new Set(), evicted: new Set(), found: new Set(), copies: [], written: new Map() };
+    const before = Math.floor((wanted - 1) / KEPT), now = copied(kept[before]), marks = { fresh: new Set(), left: new Set(), evicted: new Set(), twice: new Set(), copies: [], written: new Map() };
     run(now, before ? cuts[before * KEPT - 1] : 0, wanted > 1 ? cuts[wanted - 2] : 0);
     run(now, wanted > 1 ? cuts[wanted - 2] : 0, cuts[wanted - 1], marks);
     const holders = new Map(), fill = new Int32Array(data.num_blocks);
@@ -58,7 +57,7 @@ function replayer(data) {
 }
 
 const kindOf = (state, block) => state.ref[block] > 0 ? "live" : state.hashed[block] ? "cached" : "free";
-const wrongAt = (state, block) => state.ref[block] < 0 || state.tables.size > 0 && (state.holders.get(block)?.length ?? 0) > state.ref[block];
+const wrongAt = (state, block) => state.marks.twice.has(block) || state.ref[block] < 0 || state.tables.size > 0 && (state.holders.get(block)?.length ?? 0) > state.ref[block];
 
 function gridLayout(data, width) {
   const count = data.num_blocks, kind = count <= 48 ? "large" : count <= 320 ? "middle" : "small", pad = 10, inner = width - 2 * pad;

@@ -31,6 +31,7 @@ def memory_view(trace, *, by=None):
     says, sums, begin = [], [], 1  # row 0 is `start`
     for cut in cuts:
         words = []
+        memory.begin()
         for index in range(begin, cut):
             words.append(_event(memory, rows[index], texts, index))
         begin = cut
@@ -165,6 +166,7 @@ def _event(memory, row, texts, index):
 
 def _fate(memory, blocks):
     """What becomes of blocks that somebody gave up."""
+    blocks = list(dict.fromkeys(blocks))
     kept = [block for block in blocks if memory.ref[block] > 0]
     cached = [block for block in blocks if memory.ref[block] <= 0 and block in memory.hashed]
     free = [block for block in blocks if memory.ref[block] <= 0 and block not in memory.hashed]
@@ -190,5 +192,4 @@ def _words(told, memory):
     if len(rest) > 4:
         rest[3:] = [[["", f"And {count(len(rest) - 3, 'event')} more."]]]
     rest += [[["strong", fault]] for fault in memory.wrong()]
-    memory.touched.clear()
     return [piece for number, one in enumerate(rest) for piece in ([["", " "]] if number else []) + one]

@@ -48,12 +48,13 @@ def cuts_of(rows, by):
 
 class Memory:
     """Blocks and tables. ref, held: [num_blocks], the reference counts that were recorded and how many tables hold each;
-    hashed: set of blocks; tables: {request: [blocks, number of tokens]}; touched: blocks since it was last emptied."""
+    hashed: set of blocks; tables: {request: [blocks, number of tokens]}; touched, twice: blocks that changed, and that were handed out
+    though in use, since `begin`."""
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
         self.ref, self.hashed, self.tables = [0] * num_blocks, set(), {}
-        self.held, self.touched = [0] * num_blocks, set()
+        self.held, self.touched, self.twice = [0] * num_blocks, set(), set()
         self.in_use = self.cached = 0
 
     def apply(self, row, index):
@@ -61,6 +62,8 @@ class Memory:
         _, event, *fields = row
         if event in ("allocate", "share", "free"):
             for block in self._blocks(fields[0], index):
+                if event == "allocate" and self.ref[block] > 0:
+                    self.twice.add(block)
                 self._count(block, -1 if event == "free" else 1)
         elif event == "cache":
             (block,) = self._blocks(fields[:1], index)
@@ -135,12 +138,19 @@ class Memory:
                 empty[blocks[place]] = min(left, empty.get(blocks[place], left))
         return sum(empty.values())
 
+    def begin(self):
+        """A step begins: what changed before is forgotten."""
+        self.touched.clear()
+        self.twice.clear()
+
     def wrong(self):
         """What cannot be among the blocks touched, in words, the first three. Without tables only what the counts alone tell."""
         found = []
         for block in sorted(self.touched):
             number, held = self.ref[block], self.held[block]
-            if number < 0:
+            if block in self.twice:
+                found.append(f"Block {block} was handed out while it was in use.")
+            elif number < 0:
                 found.append(f"Block {block} was freed once too often.")
             elif self.tables and held > number:
                 found.append(f"Block {block} is in {held} table{'s' * (held != 1)}, but its reference count is {number}.")

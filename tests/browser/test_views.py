@@ -1,4 +1,4 @@
-"""The views of the KV cache in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
+"""The views of the KV cache and of memory in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
 
 import nbformat
 
@@ -17,7 +17,17 @@ requests = draw_requests(20, mean_prompt=10, mean_output=20, max_tokens=64)
 runs = {"the maximum": simulate(requests, reserve_maximum(64), 300, 30), "exact": simulate(requests, reserve_exact, 300, 30)}
 reserved = reserved_against_used(runs, 300)
 reserved""",
-    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy)",
+    """from course_lib.kvcache import BlockAllocator, BlockTable
+from course_lib.trace import Trace
+from course_lib.viz import memory_view
+trace = Trace()
+first = BlockTable(BlockAllocator(24, 4, trace=trace), name=0)
+for _ in range(20): first.append_slots(1)
+second = first.fork(name=1)
+second.append_slots(3)
+memory = memory_view(trace)
+memory""",
+    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy, memory.selected)",
 ]
 
 
@@ -27,8 +37,8 @@ def test_the_views_of_the_cache_move_and_python_reads_what_is_chosen(lab):
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.root / "cache_views.ipynb")
     with lab.open("cache_views.ipynb") as notebook:
         notebook.run_all()
-        filling, reserved = notebook.views()  # the calculator has no player
-        for view in (filling, reserved):
+        filling, reserved, memory = notebook.views()  # the calculator has no player
+        for view in (filling, reserved, memory):
             view.works()
         page = notebook.page
         filling.root.get_by_role("grid").focus()
@@ -41,5 +51,8 @@ def test_the_views_of_the_cache_move_and_python_reads_what_is_chosen(lab):
         page.keyboard.press("ArrowRight")
         reserved.root.get_by_role("radio", name="exact").click()
         shown = calculator.locator(".cl-big b").inner_text()
-        assert notebook.run_cell(3)[0]["text"] == f"[0, 1, 5] H200 91 {shown} exact\n"
-        assert notebook.cells()[3]["count"] is not None  # the keys pressed inside a view reached no cell
+        memory.root.get_by_role("grid", name="Block tables").focus()
+        for key in ("ArrowDown", "ArrowDown", "End"):
+            page.keyboard.press(key)
+        assert notebook.run_cell(4)[0]["text"] == f"[0, 1, 5] H200 91 {shown} exact 5\n"
+        assert notebook.cells()[4]["count"] is not None  # the keys pressed inside a view reached no cell
