@@ -54,9 +54,9 @@ const barEnd = ({ total, weights, room, requests, one }) => Math.max(total, weig
 
 function bar(canvas, colours, width, sizes, settings) {
   const top = 26, tall = 54, height = top + tall + 24, pen = sheet(canvas, width, height), scale = barEnd(sizes);
-  const x = bytes => Math.min(width, (width - 1) * bytes / scale) + .5, box = { x: 0, y: 0, w: width, h: height };
+  const x = bytes => Math.min(width, (width - 1) * bytes / scale) + .5;
   const shape = (from, to, gap = 1) => { const path = new Path2D(); path.roundRect(x(from) + gap, top + .5, Math.max(1.5, x(to) - x(from) - 2 * gap), tall - 1, Math.min(5, Math.max(0, (x(to) - x(from)) / 3))); return path; };
-  const lined = (path, colour, gap) => { pen.globalAlpha = .13; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha = 1; hatch(pen, path, box, colour, gap, 1.1); pen.lineWidth = 1.2; pen.strokeStyle = colour; pen.stroke(path); };
+  const lined = (path, colour, gap) => { pen.globalAlpha = .13; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha = 1; hatch(pen, path, colour, gap, 1.1); pen.lineWidth = 1.2; pen.strokeStyle = colour; pen.stroke(path); };
   const paint = {
     weights: (a, b) => { pen.fillStyle = colours.r0; pen.fill(shape(a, b)); },
     over: (a, b) => lined(shape(a, b), colours.r1, 6),
@@ -75,7 +75,7 @@ function bar(canvas, colours, width, sizes, settings) {
     },
     needed: (a, b) => { pen.strokeStyle = colours.r1; pen.lineWidth = 1.5; pen.setLineDash([4, 3]); pen.stroke(shape(a, b, 1.5)); pen.setLineDash([]); },
     free: (a, b) => { pen.strokeStyle = colours.faint; pen.lineWidth = 1; pen.setLineDash([3, 3]); if (x(b) - x(a) > 3) pen.stroke(shape(a, b, 1.5)); pen.setLineDash([]); },
-    spare(a, b) { if (b > a) { const path = shape(a, b); pen.fillStyle = colours.free; pen.fill(path); hatch(pen, path, box, colours.faint, 7, .8); } },
+    spare(a, b) { if (b > a) { const path = shape(a, b); pen.fillStyle = colours.free; pen.fill(path); hatch(pen, path, colours.faint, 7, .8); } },
   };
   const all = stretches(sizes);
   for (const kind of ["spare", "weights", "one", "more", "free", "over", "needed"]) for (const [name, a, b] of all) if (name === kind) paint[kind](a, b);

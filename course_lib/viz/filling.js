@@ -39,25 +39,19 @@ function cells(path, grid, y, height, start, end, rise = grid.rise) {
   for (let at = start; at < stop; at++) path.roundRect(grid.x(at) + gap / 2, y + rise / 2, w, h, radius);
 }
 
-function paint(pen, colours, paths, box) {
+function paint(pen, colours, paths, edges) {
   pen.fillStyle = colours.free; pen.fill(paths.free);
   pen.globalAlpha = .2; pen.fillStyle = colours.r0; pen.fill(paths.kept);
   pen.globalAlpha = .13; pen.fillStyle = colours.r1; pen.fill(paths.again); pen.fill(paths.surplus); pen.globalAlpha = 1;
-  if (box.edges) { pen.lineWidth = 1; pen.strokeStyle = colours.r0; pen.stroke(paths.kept); }
-  hatch(pen, paths.again, box, colours.r1, 6, 1.1);
-  hatch(pen, paths.surplus, box, colours.r1, 5, 1.1);
-  mirrored(pen, paths.surplus, box, colours.r1);
+  if (edges) { pen.lineWidth = 1; pen.strokeStyle = colours.r0; pen.stroke(paths.kept); }
+  hatch(pen, paths.again, colours.r1, 6, 1.1);
+  hatch(pen, paths.surplus, colours.r1, 5, 1.1);
+  hatch(pen, paths.surplus, colours.r1, 5, 1.1, true);
   pen.lineWidth = 1.1; pen.strokeStyle = colours.r1;
-  if (box.edges) pen.stroke(paths.again);
+  if (edges) pen.stroke(paths.again);
   pen.stroke(paths.surplus);
   pen.setLineDash([3, 2]); pen.stroke(paths.missing); pen.setLineDash([]);
   pen.fillStyle = colours.r0; pen.fill(paths.new);
-}
-
-function mirrored(pen, path, box, colour) {      // with hatch(): crossed lines
-  pen.save(); pen.clip(path); pen.beginPath();
-  for (let x = box.x; x < box.x + box.w + box.h; x += 5) { pen.moveTo(x, box.y + box.h); pen.lineTo(x - box.h, box.y); }
-  pen.strokeStyle = colour; pen.lineWidth = 1.1; pen.stroke(); pen.restore();
 }
 
 const fresh = () => Object.fromEntries(["free", "kept", "again", "surplus", "missing", "new"].map(name => [name, new Path2D()]));
@@ -68,7 +62,7 @@ function throughTheModel(pen, data, grid, colours, index) {
   const was = Math.min(known, naive);
   cells(paths.again, grid, y[0], MODEL_ROW, 0, was, 4); cells(paths.new, grid, y[0], MODEL_ROW, was, naive, 4);
   cells(paths.again, grid, y[1], MODEL_ROW, first, Math.min(end, Math.max(first, known)), 4); cells(paths.new, grid, y[1], MODEL_ROW, Math.max(first, known), end, 4);
-  paint(pen, colours, paths, { x: grid.left, y: grid.model, w: grid.columns * grid.cell, h: 2 * MODEL_ROW, edges: grid.gap > 0 });
+  paint(pen, colours, paths, grid.gap > 0);
   pen.textBaseline = "middle";
   [["naive", naive, data.naive[index]], [grid.left < 120 ? "cache" : "with the cache", end, end - first]].forEach(([name, at, number], i) => {
     const middle = y[i] + MODEL_ROW / 2;
@@ -103,13 +97,14 @@ function rows(pen, data, grid, colours, index) {
   const paths = fresh(), group = data.heads / data.kv_heads;
   for (let layer = 0; layer < data.layers; layer++) {
     const found = stretches(data, index, layer), held = Math.max(keptBy(data, index, layer), data.due[index]);
-    for (let head = 0; head < data.kv_heads; head++) {
+    const thin = grid.row < 3, tall = thin ? grid.row * data.kv_heads : grid.row;      // heads too thin to be told apart are one piece
+    for (let head = 0; head < (thin ? 1 : data.kv_heads); head++) {
       const y = grid.y(layer, head);
-      for (const [a, b, state] of found) if (a < grid.columns) cells(paths[state], grid, y, grid.row, a, b);
-      if (held < grid.columns) cells(paths.free, grid, y, grid.row, held, grid.columns);
+      for (const [a, b, state] of found) if (a < grid.columns) cells(paths[state], grid, y, tall, a, b);
+      if (held < grid.columns) cells(paths.free, grid, y, tall, held, grid.columns);
     }
   }
-  paint(pen, colours, paths, { x: grid.left, y: grid.top, w: grid.columns * grid.cell, h: grid.bottom - grid.top, edges: grid.gap > 0 && grid.rise > 0 });
+  paint(pen, colours, paths, grid.gap > 0 && grid.rise > 0);
   if (grid.row >= 14 && grid.gap) {                 // the key above the value
     pen.fillStyle = colours.card; pen.globalAlpha = .8;
     for (let layer = 0; layer < data.layers; layer++) for (let head = 0; head < data.kv_heads; head++)
@@ -141,14 +136,18 @@ function bars(canvas, colours, width, { count, at, most, front, back, mark }) {
   const height = 66, pen = sheet(canvas, width, height), step = width / count, gap = step > 5 ? 2 : step > 3 ? 1 : 0;
   const tall = value => value ? Math.max(1.6, (height - 4) * value / most) : 0;
   for (const [from, to, alpha] of [[0, at, 1], [at, count, .35]]) {
-    const solid = new Path2D(), behind = new Path2D();
-    for (let i = from; i < to; i++) {
-      const f = tall(front[i]), b = back ? tall(back[i]) : 0;
+    const solid = new Path2D(), behind = new Path2D(), rest = i => back ? Math.max(tall(front[i]), tall(back[i])) : tall(front[i]);
+    if (gap) for (let i = from; i < to; i++) {
+      const f = tall(front[i]);
       solid.rect(i * step, height - 1 - f, step - gap, f);
-      if (b > f) behind.rect(i * step, height - 1 - b, step - gap, b - f);
+      behind.rect(i * step, height - 1 - rest(i), step - gap, rest(i) - f);
+    } else for (const [path, top, base] of [[solid, i => tall(front[i]), () => 0], [behind, rest, i => tall(front[i])]]) {      // bars that touch are one shape
+      for (let i = from; i < to; i++) { path.lineTo(i * step, height - 1 - top(i)); path.lineTo((i + 1) * step, height - 1 - top(i)); }
+      for (let i = to - 1; i >= from; i--) { path.lineTo((i + 1) * step, height - 1 - base(i)); path.lineTo(i * step, height - 1 - base(i)); }
+      path.closePath();
     }
     pen.globalAlpha = .13 * alpha; pen.fillStyle = colours.r1; pen.fill(behind); pen.globalAlpha = alpha;
-    hatch(pen, behind, { x: 0, y: 0, w: width, h: height }, colours.r1, 6, 1.1);
+    hatch(pen, behind, colours.r1, 6, 1.1);
     pen.fillStyle = colours.r0; pen.fill(solid);
   }
   pen.globalAlpha = 1; pen.fillStyle = colours.line; pen.fillRect(0, height - 1, width, 1);

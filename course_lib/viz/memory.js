@@ -1,8 +1,8 @@
 import { make, palette, sheet, hatch, replay } from "./player.js";
 
-// The trace is replayed here as replay.py does it: blocks and tables after each record. Every 32nd step is kept, so that
+// The trace is replayed here as replay.py does it: blocks and tables after each record. Every 8th step is kept, so that
 // any step is a few records away.
-const KEPT = 32, number = value => value.toLocaleString("en");
+const KEPT = 8, number = value => value.toLocaleString("en");
 const nameOf = request => typeof request === "number" ? `R${request}` : String(request);
 
 const empty = data => ({ ref: new Int32Array(data.num_blocks), hashed: new Uint8Array(data.num_blocks), tables: new Map() });
@@ -71,15 +71,30 @@ function gridLayout(data, width) {
 }
 
 function physical(pen, data, grid, colours, state, colourOf, lit) {
-  const { kind, w, h, gap } = grid, size = data.block_size, free = new Path2D(), cached = new Path2D(), W = w - gap, H = h - gap, radius = { large: 7, middle: 4, small: W > 6 ? 1.5 : 0 }[kind];
+  const { kind, w, h, gap } = grid, size = data.block_size, free = new Path2D(), cached = new Path2D(), W = w - gap, H = h - gap, radius = { large: 7, middle: 4, small: 0 }[kind];
   pen.fillStyle = colours.well; pen.beginPath(); pen.roundRect(0, 0, grid.width, grid.height, 10); pen.fill();
-  for (let block = 0; block < data.num_blocks; block++) {
-    const x = grid.x(block) + gap / 2, y = grid.y(block) + gap / 2, sort = kindOf(state, block);
-    if (sort !== "live") { (sort === "free" ? free : cached).roundRect(x, y, W, H, radius); continue; }
-    const owners = state.holders.get(block), colour = owners ? colourOf(owners[0][0]) : colours.soft, part = owners ? state.fill[block] / size : 1;
-    if (kind === "small") {                                           // as high as it is full, on a pale ground
-      pen.globalAlpha = .28; pen.fillStyle = colour; pen.fillRect(x, y, W, H); pen.globalAlpha = 1;
-      const tall = Math.max(1, H * part); pen.fillRect(x, y + H - tall, W, tall);
+  const small = kind === "small", kinds = Array.from({ length: data.num_blocks }, (_, block) => kindOf(state, block));
+  for (let block = 0, next; block < data.num_blocks; block = next) {     // small ones in stretches: thousands of single outlines are slow
+    next = block + 1;
+    while (small && next % grid.columns && kinds[next] === kinds[block]) next++;
+    const path = { free, cached }[kinds[block]], x = grid.x(block) + gap / 2, y = grid.y(block) + gap / 2;
+    if (path) radius ? path.roundRect(x, y, W, H, radius) : path.rect(x, y, (next - block) * w - gap, H);
+  }
+  pen.strokeStyle = colours.faint; pen.lineWidth = 1; pen.globalAlpha = small ? .5 : .8;
+  pen.setLineDash(small ? [] : [4, 3]); pen.stroke(free); pen.setLineDash([]); pen.globalAlpha = 1;
+  pen.fillStyle = colours.card; pen.fill(cached);
+  hatch(pen, cached, colours.faint, small ? 3.6 : 6, small ? .8 : 1.2);
+  pen.strokeStyle = colours.faint; pen.lineWidth = small ? 1 : 1.4; pen.stroke(cached);
+  pen.fillStyle = colours.well;
+  if (small) for (let column = 1; column < grid.columns; column++) pen.fillRect(grid.x(column) - gap / 2, grid.pad, gap, grid.height - 2 * grid.pad);
+  for (let block = 0; block < data.num_blocks; block++) if (kinds[block] === "live") {
+    const x = grid.x(block) + gap / 2, y = grid.y(block) + gap / 2, owners = state.holders.get(block);
+    const colour = owners ? colourOf(owners[0][0]) : colours.soft, part = owners ? state.fill[block] / size : 1;
+    if (small) {                                           // as high as it is full, on a pale ground
+      const tall = Math.max(1, H * part);
+      pen.fillStyle = colour;
+      if (part < 1) { pen.globalAlpha = .28; pen.fillRect(x, y, W, H); pen.globalAlpha = 1; }
+      pen.fillRect(x, y + H - tall, W, tall);
       if (state.ref[block] > 1) { pen.fillStyle = colours.card; pen.fillRect(x + W / 4, y + H / 4, W / 2, H / 2); }
       continue;
     }
@@ -89,17 +104,10 @@ function physical(pen, data, grid, colours, state, colourOf, lit) {
     if (kind === "large") slots(pen, data, colours, state, block, x, y, W, H, colour, owners);
     else { pen.fillStyle = colours.line; pen.fillRect(x + 4, y + H - 6, W - 8, 3); pen.fillStyle = colour; pen.fillRect(x + 4, y + H - 6, (W - 8) * part, 3); }
   }
-  pen.strokeStyle = colours.faint; pen.lineWidth = kind === "small" ? .6 : 1; pen.globalAlpha = kind === "small" ? .55 : .8;
-  if (kind !== "small") pen.setLineDash([4, 3]);
-  pen.stroke(free); pen.setLineDash([]); pen.globalAlpha = 1;
-  pen.fillStyle = colours.card; pen.fill(cached);
-  if (kind === "small") pen.globalAlpha = .65;
-  hatch(pen, cached, { x: 0, y: 0, w: grid.width, h: grid.height }, colours.faint, kind === "small" ? 3.6 : 6, kind === "small" ? 1 : 1.2);
-  pen.strokeStyle = colours.faint; pen.lineWidth = kind === "small" ? .8 : 1.4; pen.stroke(cached); pen.globalAlpha = 1;
   pen.textBaseline = "middle";
-  if (kind !== "small") for (let block = 0; block < data.num_blocks; block++) labels(pen, grid, colours, state, block, colourOf);
+  if (!small) for (let block = 0; block < data.num_blocks; block++) labels(pen, grid, colours, state, block, colourOf);
   for (const block of state.marks.evicted) cross(pen, grid, colours, block);
-  for (const block of state.marks.fresh) ring(pen, grid, colours.ink, block, kind === "small" ? 1 : 1.5, 0);
+  for (const block of state.marks.fresh) ring(pen, grid, colours.ink, block, small ? 1 : 1.5, 0);
   for (const [source, to] of state.marks.copies) arrow(pen, grid, colours, source, to);
   for (let block = 0; block < data.num_blocks; block++) if (wrongAt(state, block)) { pen.setLineDash([3, 2]); ring(pen, grid, colours.r1, block, 2.5, 1.5); pen.setLineDash([]); }
   for (const block of lit) ring(pen, grid, state.holders.has(block) ? colourOf(state.holders.get(block)[0][0]) : colours.ink, block, 3, 1.5);
@@ -185,10 +193,14 @@ function tables(pen, data, list, colours, state, colourOf, texts, lit) {
     if (list.head) words(pen, colours, texts.get(row.request)?.slice(0, tokens) ?? [], list.left, row.top + 9, list.width - list.left, colour, tokens);
     blocks.forEach((block, place) => {
       const x = list.x(place), y = list.y(row, place), hot = lit.includes(block), filled = Math.max(0, Math.min(data.block_size, tokens - place * data.block_size)) / data.block_size;
-      pen.beginPath(); pen.roundRect(x, y, list.w, list.h, list.small ? 2 : 5);
-      pen.globalAlpha = hot ? 1 : list.small ? .2 + .55 * filled : .13; pen.fillStyle = colour; pen.fill(); pen.globalAlpha = 1;
-      pen.strokeStyle = hot ? colours.ink : colour; pen.lineWidth = hot && list.small ? 2 : 1.4; if (!list.small || hot) pen.stroke();
-      if (list.small) return;
+      if (list.small) {
+        pen.globalAlpha = hot ? 1 : .2 + .55 * filled; pen.fillStyle = colour; pen.fillRect(x, y, list.w, list.h); pen.globalAlpha = 1;
+        if (hot) { pen.strokeStyle = colours.ink; pen.lineWidth = 2; pen.strokeRect(x, y, list.w, list.h); }
+        return;
+      }
+      pen.beginPath(); pen.roundRect(x, y, list.w, list.h, 5);
+      pen.globalAlpha = hot ? 1 : .13; pen.fillStyle = colour; pen.fill(); pen.globalAlpha = 1;
+      pen.strokeStyle = hot ? colours.ink : colour; pen.lineWidth = 1.4; pen.stroke();
       pen.font = `600 12px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = hot ? colours["on-tag"] : colours.ink; pen.fillText(String(block), x + list.w / 2, y + (filled < 1 ? 10 : 12));
       if (filled < 1) { pen.fillStyle = hot ? colours["on-tag"] : colour; pen.fillRect(x + 3, y + list.h - 5.5, (list.w - 6) * filled, 3); }
     });
@@ -206,13 +218,14 @@ function words(pen, colours, text, x, y, room, colour, tokens) {
   pen.fillStyle = colours.ink; pen.fillText(clean, at + lead, y); pen.fillStyle = colour; pen.fillRect(at + lead, y + 8, pen.measureText(clean).width, 2);
 }
 
-function chart(canvas, data, step, colours, width) {
+function chart(canvas, data, step, colours, width, kept) {
   const height = 52, pen = sheet(canvas, width, height), most = data.num_blocks * data.block_size, last = data.last, x = at => 1 + (last === 1 ? width : at * (width - 2) / (last - 1)), y = slots => height - 2 - (height - 8) * slots / most;
   const area = value => { const path = new Path2D(); path.moveTo(0, y(0)); data.sums.forEach((sum, i) => path.lineTo(x(i), y(value(sum)))); path.lineTo(width, y(value(data.sums[last - 1]))); path.lineTo(width, y(0)); path.closePath(); return path; };
-  const use = area(sum => sum[0] * data.block_size), cached = area(sum => (sum[0] + sum[1]) * data.block_size), waste = area(sum => sum[2]), now = x(step - 1);
+  if (kept.width !== width) Object.assign(kept, { width, use: area(sum => sum[0] * data.block_size), cached: area(sum => (sum[0] + sum[1]) * data.block_size), waste: area(sum => sum[2]) });
+  const { use, cached, waste } = kept, now = x(step - 1);
   for (const [from, to, alpha] of [[0, now, 1], [now, width, .4]]) {
     pen.save(); pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip(); pen.globalAlpha = alpha;
-    hatch(pen, cached, { x: 0, y: 0, w: width, h: height }, colours.faint, 6, 1);
+    hatch(pen, cached, colours.faint, 6, 1);
     pen.globalAlpha = 1; pen.fillStyle = colours.card; pen.fill(use); pen.globalAlpha = alpha * .28; pen.fillStyle = colours.accent; pen.fill(use); pen.globalAlpha = alpha;
     pen.strokeStyle = colours.accent; pen.lineWidth = 1.3; pen.stroke(use); pen.fillStyle = colours.r1; pen.fill(waste); pen.restore();
   }
@@ -232,6 +245,7 @@ const shown = replay({
     const graph = make("canvas", { role: "img" }), sums = make("dl", { class: "cl-sums" });
     body.append(make("div", { class: "cl-two" }, make("div", {}, make("p", { class: "cl-cap" }, "Block tables"), left.area), make("div", {}, make("p", { class: "cl-cap" }, "Physical memory"), right.area)),
       make("div", { class: "cl-panel cl-below" }, make("p", { class: "cl-cap" }, "Use and waste over the steps"), make("div", { class: "cl-chart" }, graph), sums));
+    const areas = {};      // of the chart, at a width
     let tallest = [0, 0];      // of the list, at a width: what is below it stays where it is
     let over = null, cursor = null, list = null, map = null;      // cursor: [request, place] among the entries
 
@@ -244,7 +258,7 @@ const shown = replay({
       if (tallest[0] !== list.width) { tallest = [list.width, Math.max(...shapes.map(counts => listLook(data, counts, list.width).height))]; left.area.style.minHeight = `${Math.min(420, tallest[1])}px`; }
       tables(sheet(left.canvas, list.width, list.height), data, list, colours, state, colourOf, texts, lit);
       physical(sheet(right.canvas, map.width, map.height), data, map, colours, state, colourOf, lit);
-      chart(graph, data, step, colours, Math.max(80, graph.parentNode.clientWidth));
+      chart(graph, data, step, colours, Math.max(80, graph.parentNode.clientWidth), areas);
       const [used, cached, waste] = data.sums[step - 1], share = used ? (100 * waste / (used * data.block_size)).toFixed(1) : "0";
       const lines = [["in use", `${number(used)} / ${number(data.num_blocks)} blocks`], ["cached", `${number(cached)} block${cached === 1 ? "" : "s"}`], ["wasted", `${number(waste)} slots, ${share} %`]];
       sums.replaceChildren(...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));

@@ -70,17 +70,22 @@ export function sheet(canvas, width, height) {
   return context;
 }
 
-// Diagonal lines over everything inside `path`: one stroke, however many cells the path holds.
-export function hatch(context, path, box, colour, gap = 4.5, weight = 1.3) {
-  context.save();
-  context.clip(path);
-  context.beginPath();
-  for (let x = Math.floor((box.x - box.h) / gap) * gap; x < box.x + box.w; x += gap) {
-    context.moveTo(x, box.y + box.h); context.lineTo(x + box.h, box.y);
+// Diagonal lines over everything inside `path`, gap apart: a small tile, repeated. Clipping lines to many cells is far slower.
+const tiles = new Map();
+export function hatch(context, path, colour, gap = 4.5, weight = 1.3, mirrored = false) {
+  const ratio = window.devicePixelRatio || 1, key = [colour, gap, weight, mirrored, ratio].join();
+  if (!tiles.has(key)) {
+    const tile = document.createElement("canvas"), side = tile.width = tile.height = Math.max(2, Math.round(gap * ratio)), pen = tile.getContext("2d");
+    if (mirrored) { pen.translate(side, 0); pen.scale(-1, 1); }
+    pen.strokeStyle = colour; pen.lineWidth = weight * ratio;
+    for (const shift of [-side, 0, side]) { pen.moveTo(shift - side, 2 * side); pen.lineTo(shift + 2 * side, -side); }
+    pen.stroke();
+    const pattern = context.createPattern(tile, "repeat");
+    pattern.setTransform(new DOMMatrix().scale(1 / ratio));
+    tiles.set(key, pattern);
   }
-  context.strokeStyle = colour; context.lineWidth = weight;
-  context.stroke();
-  context.restore();
+  context.fillStyle = tiles.get(key);
+  context.fill(path);
 }
 
 // Words come from Python as [kind, text] pieces: "strong", "code" or "" for plain.

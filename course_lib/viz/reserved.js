@@ -43,18 +43,13 @@ function say(data, run, step) {
 }
 
 // How each part looks, wherever it is drawn: solid, pale with an outline, hatched, hatched the other way, empty.
-function paint(pen, colours, part, path, box) {
+function paint(pen, colours, part, path) {
   const { r0, r1, r3, faint } = colours, tint = (colour, alpha) => { pen.globalAlpha *= alpha; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha /= alpha; };
   if (part === "used") tint(r0, 1);
   if (part === "reserved") tint(r0, .26);
-  if (part === "internal") { tint(r1, .1); hatch(pen, path, box, r1, 6, 1.1); }
-  if (part === "external") {
-    tint(r3, .16);
-    pen.save(); pen.clip(path); pen.beginPath();
-    for (let x = box.x - 4; x < box.x + box.w + box.h; x += 5) { pen.moveTo(x, box.y + box.h); pen.lineTo(x - box.h, box.y); }
-    pen.strokeStyle = r3; pen.lineWidth = 1.6; pen.stroke(); pen.restore();
-  }
-  if (part === "free" && box.dashed) { pen.strokeStyle = faint; pen.lineWidth = 1; pen.setLineDash([3, 3]); pen.stroke(path); pen.setLineDash([]); }
+  if (part === "internal") { tint(r1, .1); hatch(pen, path, r1, 6, 1.1); }
+  if (part === "external") { tint(r3, .16); hatch(pen, path, r3, 5, 1.6, true); }
+  if (part === "free") { pen.strokeStyle = faint; pen.lineWidth = 1; pen.setLineDash([3, 3]); pen.stroke(path); pen.setLineDash([]); }
 }
 
 function mapLayout(capacity, width) {
@@ -72,7 +67,7 @@ function* lines(grid, start, end) {
 }
 
 function map(pen, data, grid, colours, found, marked) {
-  const paths = Object.fromEntries(PARTS.map(part => [part, new Path2D()])), outline = new Path2D(), tall = grid.row - 4, box = { x: LEFT, y: 0, w: grid.width - LEFT, h: grid.height, dashed: true };
+  const paths = Object.fromEntries(PARTS.map(part => [part, new Path2D()])), outline = new Path2D(), tall = grid.row - 4;
   const put = (part, start, end) => { for (const [x, y, w] of lines(grid, start, end)) paths[part].rect(x, y, w, tall); };
   for (const { kind, start, size, segment } of found) {
     if (!segment) { for (const [x, y, w] of lines(grid, start, start + size)) paths[kind].rect(x + .5, y + .5, Math.max(.5, w - 1), tall - 1); continue; }
@@ -83,7 +78,7 @@ function map(pen, data, grid, colours, found, marked) {
       if (last) { outline.moveTo(x + w, y - .5); outline.lineTo(x + w, y + tall + .5); }
     }
   }
-  for (const part of PARTS) paint(pen, colours, part, paths[part], box);
+  for (const part of PARTS) paint(pen, colours, part, paths[part]);
   if (grid.slot >= 7) {                     // slots large enough to be told apart
     pen.fillStyle = colours.card;
     for (const { kind, start, size } of found) if (kind === "segment") for (let at = start + 1; at < start + size; at++) if (at % grid.per) pen.fillRect(LEFT + (at % grid.per) * grid.slot - .5, Math.floor(at / grid.per) * grid.row + 2, 1, tall);
@@ -116,7 +111,7 @@ function chart(canvas, data, run, step, colours, width) {
   const now = x(step - .5), bands = PARTS.slice(0, 4).map((_, part) => band(part));
   for (const [from, to, alpha] of [[0, now, 1], [now, width, .35]]) {
     pen.save(); pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip(); pen.globalAlpha = alpha;
-    bands.forEach((path, part) => paint(pen, colours, PARTS[part], path, { x: LEFT, y: 0, w: width - LEFT, h: height }));
+    bands.forEach((path, part) => paint(pen, colours, PARTS[part], path));
     pen.strokeStyle = colours.r0; pen.lineWidth = 1.2; pen.stroke(bands[1]);
     pen.restore();
   }

@@ -55,7 +55,7 @@ function rowsOfCells(pen, data, grid, colours, step) {
   pen.fillStyle = colours.free; pen.fill(coming);
   pen.strokeStyle = colours.faint; pen.lineWidth = 1; pen.stroke(kept);
   pen.globalAlpha = .12; pen.fillStyle = colours.r1; pen.fill(again); pen.globalAlpha = 1;
-  hatch(pen, again, { x: grid.left, y: grid.top, w: grid.columns * grid.cell, h: grid.rows * grid.row }, colours.r1, 6, 1.1);
+  hatch(pen, again, colours.r1, 6, 1.1);
   if (grid.gap > 1) { pen.lineWidth = 1.1; pen.strokeStyle = colours.r1; pen.stroke(again); }
   pen.fillStyle = colours.r0; pen.fill(fresh);
 }
@@ -114,12 +114,12 @@ function chart(canvas, data, step, colours, width) {
   const x = index => count === 1 ? width : 1 + index * (width - 2) / (count - 1), y = value => height - 1 - (height - 6) * value / most;
   const area = (values, base) => { const path = new Path2D(); values.forEach((value, i) => path.lineTo(x(i), y(value))); if (count === 1) path.lineTo(0, y(values[0]));
     [...base].reverse().forEach((value, i) => path.lineTo(x(count - 1 - i), y(value))); if (count === 1) path.lineTo(width, y(base[0])); path.closePath(); return path; };
-  const zero = data.pushed.map(() => 0), again = area(data.pushed, data.needed), needed = area(data.needed, zero), box = { x: 0, y: 0, w: width, h: height };
+  const zero = data.pushed.map(() => 0), again = area(data.pushed, data.needed), needed = area(data.needed, zero);
   const line = x(step - 1);
   for (const [from, to, alpha] of [[0, line, 1], [line, width, .3]]) {      // what is still to come stands back
     pen.save(); pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip();
     pen.globalAlpha = alpha * .13; pen.fillStyle = colours.r1; pen.fill(again); pen.globalAlpha = alpha;
-    hatch(pen, again, box, colours.r1, 6, 1.1);
+    hatch(pen, again, colours.r1, 6, 1.1);
     pen.fillStyle = colours.r0; pen.fill(needed); pen.strokeStyle = colours.r0; pen.lineWidth = 1.5; pen.stroke(needed);
     pen.restore();
   }
