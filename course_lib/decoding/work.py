@@ -4,7 +4,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..kvcache import Recompute
 
@@ -53,6 +52,8 @@ def count_work(model):
     rereads, or finds in its own small caches, depends on the machine and is not counted. Recompute
     holds nothing, so it reads no cache.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # late: it imports Triton where there is one
+
     work, flops = Work(), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
     before = 0
 
