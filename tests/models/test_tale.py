@@ -10,7 +10,7 @@ from course_lib.decoding import SamplingParams, generate_naive
 from course_lib.kvcache import Recompute
 from course_lib.models import load_model
 from course_lib.models.training import evaluate
-from course_lib.models.training.data import HELD_OUT, answer_tokens
+from course_lib.models.training.data import HELD_OUT, answer_tokens, ends_of
 from course_lib.models.training.tales import check_tale, make_tale
 
 # What the course promises of `tale` and `tale-draft`.
@@ -76,7 +76,7 @@ def test_recall_counts_what_greedy_decoding_answers(tale):
     for told in tales:
         encoding = tokenizer.backend.encode(told.text)
         for question in told.questions:
-            tokens = answer_tokens(encoding, question)
+            tokens = answer_tokens(ends_of(encoding), question)
             new = generate_naive(model, encoding.ids[:tokens[0]], SamplingParams(max_tokens=len(tokens)))
             answered += new == [encoding.ids[i] for i in tokens]
     assert answered > 0 and sum(row["right"] for row in counted.values()) == answered
