@@ -83,7 +83,7 @@ def test_sizes_that_hold_nothing_are_refused(wrong):
     (lambda a: a._free.append(0), "counted on both sides"),
     (lambda a: a._ref_count.__setitem__(0, 0), "a block was lost"),
     (lambda a: (a._ref_count.__setitem__(0, 0), a._ref_count.__setitem__(2, 1)), "Block 0 has the reference count 0 and is neither"),
-], ids=str)
+], ids=["twice free", "lost", "free and held", "unheld, lost", "unheld, not free"])
 def test_check_integrity_names_what_is_broken(break_it, says):
     a = BlockAllocator(4, 2)
     a.allocate(2)
