@@ -2,11 +2,13 @@
 
 A trace is a list of flat records. Each is a dictionary with `step`, `event` and the fields of that event. A file has one
 line a record, a JSON list without the names: [step, event, field, field, ...], in the order that `FIELDS` says. The most
-frequent record by far, one token more in a block that is there, leaves its last two fields out.
+frequent record by far, one token more in a block that is there, leaves its last two fields out, and those that follow each
+other in a step share a line.
 
     {"step": 2, "event": "append", "request": "a", "count": 5, "blocks": [0, 1]}      in Python
     [2,"append","a",5,[0,1]]                                                          in a file, and for a view
     [3,"append","a"]                                                                  count 1, blocks []
+    [4,"append",["a","b"]]                                                            the same for a, then for b
 
 The events come in two groups that can be replayed apart. Blocks and their reference counts:
 
@@ -97,15 +99,15 @@ class Trace:
         return [row_of(record) for record in self.records]
 
     def save(self, path):
-        """Writes a line for each record."""
-        lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in self.rows())
+        """Writes the records, line by line."""
+        lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in packed(self.rows()))
         Path(path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote. Raises ParameterError with the line that is no record."""
         lines = Path(path).read_text(encoding="utf-8").split("\n")
-        trace = cls(record_of(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line)
+        trace = cls(one for number, line in enumerate(lines, 1) if line for one in records_of(line, f"{path}, line {number}"))
         trace.step = trace.records[-1]["step"] if trace.records else 0
         return trace
 
@@ -156,18 +158,40 @@ def row_of(record):
     return row[:-2] if record["event"] == "append" and row[-2:] == [1, []] else row
 
 
-def record_of(line, where):
+def packed(rows):
+    """The rows with one-token appends that follow each other in a step as one: [step, "append", [request, request, ...]]."""
+    short = []
+    for row in rows:
+        if len(row) == 3 and row[1] == "append" and short and short[-1][:2] == row[:2] and len(short[-1]) == 3:
+            if type(short[-1][2]) is not list:
+                short[-1] = [*row[:2], [short[-1][2]]]
+            short[-1][2].append(row[2])
+        else:
+            short.append(row)
+    return short
+
+
+def unpacked(row):
+    """The rows that `packed` made one of."""
+    together = len(row) == 3 and row[1] == "append" and type(row[2]) is list
+    return [[*row[:2], request] for request in row[2]] if together else [row]
+
+
+def records_of(line, where):
+    """The records of a line. Raises ParameterError, naming `where`, for a line that is none."""
     try:
-        step, event, *values = json.loads(line)
-        names = FIELDS[event]
-        if event == "append" and len(values) == 1:
-            values += [1, []]
-        if type(step) is not int or len(values) != len(names):
-            raise ValueError
+        found = []
+        for step, event, *values in unpacked(json.loads(line)):
+            names = FIELDS[event]
+            if event == "append" and len(values) == 1:
+                values += [1, []]
+            if type(step) is not int or len(values) != len(names):
+                raise ValueError
+            found.append({"step": step, "event": event, **dict(zip(names, values))})
     except (ValueError, TypeError, KeyError):
         raise ParameterError(f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
                              f"[step, event, ...] as course_lib/trace.py describes; was the file cut off?") from None
-    return {"step": step, "event": event, **dict(zip(names, values))}
+    return found
 
 
 def describe(event):

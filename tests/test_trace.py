@@ -171,7 +171,7 @@ def test_records_do_not_change_afterwards():
 
 def test_a_thousand_steps_of_4096_blocks_take_at_most_two_megabytes(tmp_path):
     trace = Trace()
-    manager, running, _ = random_life(1000, num_blocks=4096, size=16, requests=32, ends=0.01, trace=trace)
+    manager, running, _ = random_life(1000, num_blocks=4096, size=16, requests=40, ends=0.01, trace=trace)
     for r in running:
         trace.text(r.request_id, [f" t{t}" for t in r.token_ids])
     trace.save(tmp_path / "trace.jsonl")

@@ -9,6 +9,7 @@ const empty = data => ({ ref: new Int32Array(data.num_blocks), hashed: new Uint8
 const copied = state => ({ ref: state.ref.slice(), hashed: state.hashed.slice(), tables: new Map([...state.tables].map(([request, table]) => [request, { blocks: table.blocks.slice(), tokens: table.tokens }])) });
 
 function apply(state, [event, ...fields], size, marks) {
+  if (event === "append" && Array.isArray(fields[0])) return fields[0].forEach(request => apply(state, [event, request], size, marks));
   const { ref, hashed, tables } = state;
   const add = (blocks, by) => blocks.forEach(block => { ref[block] += by; });
   if (event === "allocate") { fields[0].forEach(block => { marks?.fresh.add(block); if (ref[block] > 0) marks?.twice.add(block); }); add(fields[0], 1); }
@@ -238,7 +239,7 @@ const shown = replay({
   legend: () => [["cl-live", "in use"], ["cl-pill", "shared", "×2"], ["cl-hatch", "cached"], ["cl-empty", "free"], ["cl-written", "new in this step"], ["cl-evicted", "evicted", "✕"], ["cl-arrow", "copied", "→"]],
   build(body, data, player) {
     const id = "cl-cell-" + Math.random().toString(36).slice(2), { stateAt, shapes } = replayer(data), texts = new Map(data.texts), order = new Map();
-    for (const [event, request] of data.rows) if (["append", "hit", "fork"].includes(event) && !order.has(request)) order.set(request, order.size);
+    for (const [event, who] of data.rows) if (["append", "hit", "fork"].includes(event)) [who].flat().forEach(one => { if (!order.has(one)) order.set(one, order.size); });
     const grid = (label, name) => { const canvas = make("canvas", { "aria-hidden": "true" }), cell = make("div", { role: "gridcell", id: `${id}-${name}` });
       return { canvas, cell, area: make("div", { class: `cl-sheet cl-${name}`, role: "grid", tabindex: "0", "aria-label": label, "aria-activedescendant": cell.id }, canvas, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, cell))) }; };
     const left = grid("Block tables: arrow keys choose an entry", "tables"), right = grid("Physical memory: arrow keys choose a block", "blocks");

@@ -1,6 +1,7 @@
 """The memory view: block tables beside physical memory, replayed from a trace."""
 
 from course_lib.errors import ParameterError
+from course_lib.trace import packed, unpacked
 from course_lib.viz import static
 from course_lib.viz.base import View
 from course_lib.viz.given import count
@@ -45,9 +46,7 @@ def memory_view(trace, *, by=None):
             "last": len(cuts),
             "num_blocks": memory.num_blocks,
             "block_size": memory.block_size,
-            # the records without their steps, which `cuts` tells; one token more says no more than whose
-            "rows": [row[1:3] if row[1] == "append" and row[3:] == [1, []] else row[1:] for row in rows],
-            "cuts": cuts,
+            **_shortened(rows, cuts),
             "texts": [[request, text] for request, text in texts.items()],
             "sums": sums,
             "columns": ["who", "tokens", "blocks", "block table"],
@@ -72,8 +71,9 @@ class MemoryView(View):
         """The Memory after this step."""
         data = self.data
         memory = Memory(data["num_blocks"], data["block_size"])
-        for index, row in enumerate(data["rows"][1 : data["cuts"][self._at(step) - 1]], 1):
-            memory.apply([0, *row, 1, []] if row[0] == "append" and len(row) == 2 else [0, *row], index)
+        for index, short in enumerate(data["rows"][1 : data["cuts"][self._at(step) - 1]], 1):
+            for row in unpacked([0, *short]):
+                memory.apply([*row, 1, []] if row[1] == "append" and len(row) == 3 else row, index)
         return memory
 
     def _rows(self, step):
@@ -113,6 +113,17 @@ def _size(value, what):
     if type(value) is not int or value < 1:
         raise ParameterError(f"the record `start` says {what} = {value!r}; it has to be a whole number of 1 or more.")
     return value
+
+
+def _shortened(rows, cuts):
+    """rows and cuts of what the page is given: records without their steps, which `cuts` tells, packed step by step."""
+    short, ends, begin = [], [], 0
+    for cut in cuts:
+        together = packed([row[:3] if row[1] == "append" and row[3:] == [1, []] else row for row in rows[begin:cut]])
+        short += [row[1:] for row in together]
+        ends.append(len(short))
+        begin = cut
+    return {"rows": short, "cuts": ends}
 
 
 def _event(memory, row, texts, index):

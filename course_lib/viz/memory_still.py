@@ -19,7 +19,8 @@ class _Painter:
 
         self.data, self.memory, self.step, self.colour, self.name = data, memory, step, static.palette(), name
         self.holders = memory.holders()
-        order = dict.fromkeys(row[1] for row in rows if row[0] in ("append", "hit", "fork"))
+        begun = (row[1] for row in rows if row[0] in ("append", "hit", "fork"))
+        order = dict.fromkeys(one for who in begun for one in (who if type(who) is list else [who]))
         self.owner = {request: self.colour[f"r{at % 6}"] for at, request in enumerate(order)}
         count = data["num_blocks"]
         self.large = count <= LARGE

@@ -4,7 +4,7 @@ The records are those of course_lib/trace.py, as rows: [step, event, field, ...]
 """
 
 from course_lib.errors import ParameterError
-from course_lib.trace import FIELDS, row_of
+from course_lib.trace import FIELDS, row_of, unpacked
 
 BLOCK_EVENTS = ("allocate", "share", "free", "evict")  # these come before the table event that they belong to
 TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
@@ -12,7 +12,8 @@ TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
 
 def rows_of(trace):
     """The rows of a Trace, or of a list of records or rows, checked one by one. `start` comes first."""
-    given = trace.rows() if hasattr(trace, "rows") else [row_of(one) if isinstance(one, dict) else list(one) for one in trace]
+    given = trace.rows() if hasattr(trace, "rows") else [
+        row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
     if not given or given[0][1:2] != ["start"]:
         raise ParameterError("A trace begins with the record `start`, which says how many blocks there are. "
                              "Record from the allocator's beginning: BlockAllocator(num_blocks, block_size, trace=trace).")  # fmt: skip

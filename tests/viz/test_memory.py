@@ -56,9 +56,9 @@ def told():
 
 @pytest.fixture(scope="module")
 def big():
-    """1,000 steps, 4,096 blocks, 32 requests at once."""
+    """1,000 steps, 4,096 blocks, 36 requests at once."""
     trace = Trace()
-    random_life(1000, num_blocks=4096, size=16, requests=32, ends=0.01, trace=trace)
+    random_life(1000, num_blocks=4096, size=16, requests=36, ends=0.01, trace=trace)
     return memory_view(trace)
 
 
