@@ -96,6 +96,31 @@ def test_what_is_exported_is_what_is_loaded(tokenizer, tmp_path):
     assert "1 of 2" in (tmp_path / "tiny" / "README.md").read_text()
 
 
+def test_inside_a_question_only_what_was_told_and_not_asked_may_come(tokenizer):
+    tale = make_tale(7, chapters=4)
+    row = tokenise(tokenizer, tale)
+    may = {}
+    for place, token in row.may_come:
+        may.setdefault(place, set()).add(token)
+    ends = ends_of(tokenizer.encode(tale.text))
+    for q in tale.questions:
+        asked = tale.text[q.start:tale.text.index("?", q.start) + 1]
+        inside = [i for i, end in enumerate(ends) if q.start < end <= q.start + len(asked)]
+        assert [place + 1 for place in sorted(may) if place + 1 in inside] == inside[1:]
+        assert asked in q.could_be and all(row.ids[i] in may[i - 1] for i in inside[1:])
+    told = {other for q in tale.questions for other in q.could_be}
+    assert len(told) > len(tale.questions) and all(len(set(q.could_be)) == len(q.could_be) for q in tale.questions)
+
+
+def test_probability_outside_of_what_may_come_is_what_costs(tokenizer):
+    batch = make_pool(tokenizer, 0, chapters=1)[0]
+    row, place, token = batch.may_come.unbind(1)
+    logits = torch.zeros(batch.inputs.numel(), data.VOCAB_SIZE)
+    nothing_known = float(train.outside(logits, batch))
+    logits[row * batch.inputs.shape[1] + place, token] = 30.0
+    assert nothing_known > 5 and float(train.outside(logits, batch)) < 1e-6
+
+
 def test_what_must_be_looked_up_weighs_more(tokenizer):
     tale = make_tale(5, chapters=2)
     row = tokenise(tokenizer, tale)

@@ -51,6 +51,7 @@ class Batch:
 
     Padding has weight 0; it stands at the end, where a causal model cannot see it.
     to_key, to_answer, to_topic: int64 [n, 3], the look-ups as (row, from, to); see lookups.py.
+    may_come: int64 [n, 3], (row, place, token): the tokens that may come next there, for places inside a question.
     """
 
     inputs: torch.Tensor
@@ -59,6 +60,7 @@ class Batch:
     to_key: torch.Tensor
     to_answer: torch.Tensor
     to_topic: torch.Tensor
+    may_come: torch.Tensor
 
     @property
     def num_tokens(self):
@@ -70,13 +72,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Row:
-    """One text as tokens: ids with start and end, the weight of each as a target, and the look-ups in it."""
+    """One text as tokens: ids with start and end, the weight of each as a target, the look-ups in it, what may be asked."""
 
     ids: list
     weights: list
     to_key: list
     to_answer: list
     to_topic: list
+    may_come: list
 
 
 def tokenise(tokenizer, told):
@@ -100,7 +103,23 @@ def tokenise(tokenizer, told):
         for i in answer_tokens(ends, question):
             weights[i] = ANSWER_WEIGHT
     to_topic = [(i - 1, source) for i, source in topics]
-    return Row(ids, weights, *look_ups(ends, told.text, told.questions), to_topic)
+    may_come = [pair for question in told.questions for pair in choices(tokenizer, ends, told.text, question)]
+    return Row(ids, weights, *look_ups(ends, told.text, told.questions), to_topic, may_come)
+
+
+def choices(tokenizer, ends, text, question):
+    """(place, token) for each token that may follow at a place inside the question, given how it began.
+
+    Which of the facts is asked for is a free choice, so the question that stands there says little. But the model must
+    choose one that was told, and not ask twice; without this it now and then asks about somebody from another tale.
+    """
+    before = text[question.start - 1:question.start]  # a space belongs to the first word, a line's end does not
+    others = tokenizer.encode_batch([before + other for other in question.could_be], add_special_tokens=False)
+    spelt = [other.ids[before == "\n":] for other in others]
+    asked = spelt[question.could_be.index(text[question.start:text.index("?", question.start) + 1])] if spelt else []
+    first = bisect_right(ends, question.start)
+    return [(first + place - 1, token) for place in range(1, len(asked))
+            for token in {ids[place] for ids in spelt if ids[:place] == asked[:place] and len(ids) > place}]
 
 
 @dataclass(frozen=True)
@@ -187,7 +206,7 @@ def _batch(rows):
         n = len(row.ids) - 1
         inputs[number, :n], targets[number, :n] = torch.tensor(row.ids[:-1]), torch.tensor(row.ids[1:])
         weights[number, :n] = torch.tensor(row.weights[1:])
-    return Batch(inputs, targets, weights, _pairs(rows, "to_key"), _pairs(rows, "to_answer"), _pairs(rows, "to_topic"))
+    return Batch(inputs, targets, weights, *(_pairs(rows, what) for what in ("to_key", "to_answer", "to_topic", "may_come")))
 
 
 def _pairs(rows, which):

@@ -47,6 +47,7 @@ class Question:
     fact_start: int
     fact_end: int
     kind: str
+    could_be: tuple[str, ...] = ()  # what might have been asked here: of every fact told and not yet asked for
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ class _Writer:
         self.steps((Step(first.ways, paragraph=not led), *rest))
 
     def ask(self, paragraph: bool) -> None:
+        could_be = tuple(dict.fromkeys(fact.question for fact in self.facts))
         fact = self.facts.pop(int(self.rng.random() * len(self.facts)))
         before, answer, after = fact.reply
         start = self.put(f"{fact.question} {before}{answer}{after}", paragraph)
         answer_start = start + len(fact.question) + 1 + len(before)
         self.questions.append(
-            Question(start, answer_start, answer_start + len(answer), fact.start, fact.end, fact.kind)
+            Question(start, answer_start, answer_start + len(answer), fact.start, fact.end, fact.kind, could_be)
         )
 
 

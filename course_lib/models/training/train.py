@@ -40,7 +40,7 @@ RECIPE = {
     "tale-draft": dict(pools=300, short_pools=20, sheets_every=0, shown=False, tokens_a_batch=32_768, decay=0.7,
                        muon_lr=0.015, adam_lr=0.003, seed=2),
 }
-SHOWN_WEIGHT = 0.3
+SHOWN_WEIGHT, CHOICE_WEIGHT = 0.3, 1.0
 SECONDS_A_CHECKPOINT = 20
 LOG_EVERY = 20
 
@@ -96,7 +96,7 @@ def loss_of(model, batch, teacher=None, shown=False):
     """The loss to descend, and the plain cross-entropy in nats a token.
 
     With a teacher, the first includes the distance from its probabilities; shown, that of three heads from where
-    they should look.
+    they should look, and what is asked that was not told.
     """
     cache = Shown(batch) if shown else EqualRows(*batch.inputs.shape)
     with torch.autocast(batch.inputs.device.type, torch.bfloat16):
@@ -109,7 +109,22 @@ def loss_of(model, batch, teacher=None, shown=False):
     if teacher:
         loss = 0.3 * loss + F.cross_entropy(logits, wanted, reduction="none")
     loss = (loss * weights).sum() / weights.sum()
-    return loss + SHOWN_WEIGHT * sum(cache.losses) if shown else loss, plain.detach()
+    if shown:
+        loss = loss + SHOWN_WEIGHT * sum(cache.losses) + CHOICE_WEIGHT * outside(logits, batch)
+    return loss, plain.detach()
+
+
+def outside(logits, batch):
+    """How much probability goes to tokens that may not come, inside questions: mean of -log of what is left, in nats.
+
+    logits: [rows * length, vocab_size]. See data.choices.
+    """
+    row, place, token = batch.may_come.unbind(1)
+    at = row * batch.inputs.shape[1] + place
+    chances = (logits[at, token].float() - logits[at].float().logsumexp(-1)).exp()
+    allowed = chances.new_zeros(len(logits)).index_add(0, at, chances)
+    due = chances.new_zeros(len(logits)).index_add(0, at, torch.ones_like(chances)) > 0
+    return -(allowed.clamp_min(1e-9).log() * due).sum() / due.sum().clamp_min(1)
 
 
 def initialise(model, seed):
