@@ -25,7 +25,7 @@ def diagnose(exercise, prop, counterexample, runs):
             return mistake
     if counterexample.trial is None:
         return None
-    answers = _outcomes(exercise, runs)
+    answers = _outcomes(exercise, runs, counterexample.trial)
     if answers is None:
         return None
     # The counterexample first, then its property: most mistakes are ruled out by the first trial.
@@ -33,7 +33,7 @@ def diagnose(exercise, prop, counterexample, runs):
     best, best_score = None, -1.0
     for mistake in exercise.mistakes:
         for variant in mistake.variants:
-            score = _fit(exercise, order, len(prop.trials), answers, variant)
+            score = _fit(exercise, order, len({counterexample.trial, *prop.trials}), answers, variant)
             if score > best_score:
                 best, best_score = mistake, score
     return best
@@ -44,16 +44,17 @@ def _made(mistake, answer, counterexample):
     return found is True  # an answer that raises when it is asked does not have this mistake
 
 
-def _outcomes(exercise, runs):
-    """{trial: what the answer does there} of every trial, or None where one never ended or the time was up."""
+def _outcomes(exercise, runs, failed):
+    """{trial: what the answer does there} of every trial and the failed one, or None where one never ended or the time was up."""
+    trials = [failed, *exercise.trials]
     try:
-        for trial in [*runs.done, *exercise.trials]:  # what is known already may settle it
+        for trial in [*runs.done, *trials]:  # what is known already may settle it
             got, _ = runs.outcome(trial)
             if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
                 return None
     except TooSlow:
         return None
-    return {trial: runs.done[trial][0] for trial in exercise.trials}
+    return {trial: runs.done[trial][0] for trial in trials}
 
 
 def _fit(exercise, order, in_property, answers, variant):

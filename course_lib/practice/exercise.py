@@ -63,6 +63,8 @@ class Trial:
     """How much there is to read: trials are run from the smallest."""
     limit_s: float = 3.0
     """The answer is stopped after so many seconds."""
+    smaller: Callable[[Callable, Any], Any] | None = None
+    """smaller(fails, outcome): the smallest failing trial made from this one; see programs.py."""
 
     def outcome(self, answer, *, timed=True):
         """What the answer does here: (outcome, printed text). An exception is an outcome too."""
@@ -203,9 +205,21 @@ def examine(exercise, prop, runs):
     if first is None:
         return None
     trial, expected, got, printed = first
+    if trial.smaller is not None:
+        trial = trial.smaller(lambda other: _failing(exercise, other, runs), got)
+        expected, (got, printed) = exercise.expected(trial), runs.outcome(trial)
     remark = explained(trial, expected, got)
     raise Counterexample(trial.story, trial.show(expected), written(trial, got), trial.note, remark=remark,
                          failing=failing if complete else None, printed=printed, trial=trial, outcome=got)
+
+
+def _failing(exercise, trial, runs):
+    """What the answer does in a trial that is not one of the exercise's, or None where that is right or cannot be told."""
+    expected = trial.outcome(exercise.reference, timed=False)[0]
+    if isinstance(expected, Raised) or runs.over:
+        return None
+    got, _ = runs.outcome(trial)
+    return None if agree(expected, got) else got
 
 
 def too_slow(exercise, trial, runs):

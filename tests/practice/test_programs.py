@@ -1,0 +1,139 @@
+"""Programs against a class: any right answer passes, and of a failing program only what matters is left."""
+
+import pytest
+
+from course_lib.practice.check import judge
+from course_lib.practice.exercise import Exercise, Mistake, Property, agree
+from course_lib.practice.programs import NAMES, Game, Seen, Senseless, random_trials, told
+from course_lib.practice.running import Raised
+
+
+class Tickets:
+    """Numbered tickets; `take` gives any that is free, `back` takes it back."""
+
+    def __init__(self, size):
+        self.free = list(range(size))
+
+    def take(self):
+        return self.free.pop() if self.free else None
+
+    def back(self, ticket):
+        self.free.insert(0, ticket)
+
+
+class Lowest(Tickets):
+    def take(self):
+        self.free.sort()
+        return self.free.pop(0) if self.free else None
+
+
+class Twice(Tickets):
+    """Wrong: what came back is there twice."""
+
+    def back(self, ticket):
+        self.free += [ticket, ticket]
+
+
+class TwiceOtherwise(Lowest):
+    def back(self, ticket):
+        self.free = [ticket] * 2 + self.free
+
+
+class Taking(Game):
+    opening = ("tickets = Tickets({size})",)
+    lines = {"take": "{0} = tickets.take()", "back": "tickets.back({0})"}
+
+    def __init__(self, answer, size):
+        self.tickets, self.free, self.held = answer(size), size, {}
+
+    def take(self, name):
+        got = self.tickets.take()
+        if got is None or got in self.held.values():
+            return Seen("none" if got is None else "one in use", repr(got), ends=True) if self.free or got is not None else Seen("none")
+        self.held[name], self.free = got, self.free - 1
+        return Seen("one", repr(got))
+
+    def back(self, name):
+        if name not in self.held:
+            raise Senseless
+        self.tickets.back(self.held.pop(name))
+        self.free += 1
+        return Seen("done")
+
+
+def draw(chance, names, setup):
+    return ("take", NAMES[len(names)]) if not names or chance.random() < 0.5 else ("back", chance.choice(names))
+
+
+TRIALS = random_trials(Taking, Tickets, draw, 60, seed=1, setups=({"size": 3}, {"size": 5}))
+BOTH = Mistake("a ticket that came back is there twice.", "Two may get it.", (Twice, TwiceOtherwise))
+EXERCISE = Exercise("99.tickets", "Tickets", "Tickets", [Property("Nobody gets a ticket that is in use", "It is theirs.", TRIALS)], [BOTH],
+                    ["a"] * 3, [Tickets, Lowest], cases="programs")
+
+
+@pytest.mark.parametrize("right", EXERCISE.rights, ids=["newest", "lowest"])
+def test_any_order_of_handing_out_is_right(right):
+    assert judge(EXERCISE, right)
+
+
+@pytest.mark.parametrize("wrong", [Twice, TwiceOtherwise], ids=["newest", "lowest"])
+def test_what_is_left_is_what_matters(wrong):
+    failure = judge(EXERCISE, wrong).failure
+    found = failure.counterexample
+    assert found.story == ["tickets = Tickets(1)", "a = tickets.take()", "tickets.back(a)", "b = tickets.take()", "c = tickets.take()"]
+    assert (found.expected, found.got) == ("none", "0") and failure.mistake is BOTH
+    assert found.trial not in TRIALS and 1 < found.failing < len(TRIALS)
+
+
+def test_nothing_can_be_left_out_of_a_shrunk_program():
+    program = judge(EXERCISE, Twice).failure.counterexample.trial.act.__self__
+    smaller = [*program.shorter(), *program.lower()]
+    assert smaller
+    for one in smaller:
+        expected, got = (one.trial().outcome(answer, timed=False)[0] for answer in (Tickets, Twice))
+        assert isinstance(expected, Raised) or agree(expected, got), one.story()
+
+
+def test_steps_that_use_what_is_left_out_go_too():
+    program = told(Taking, {"size": 2}, ("take", "a"), ("take", "b"), ("back", "a"), ("take", "a"), ("back", "a")).act.__self__
+    assert program.without(0, 1).steps == (("take", "b"), ("take", "a"), ("back", "a"))
+    assert program.without(1, 2).steps == (("take", "a"), ("back", "a"), ("take", "a"), ("back", "a"))
+
+
+def test_programs_are_the_same_each_time_and_make_sense():
+    again = random_trials(Taking, Lowest, draw, 60, seed=1, setups=({"size": 3}, {"size": 5}))
+    assert [t.story for t in again] == [t.story for t in TRIALS]
+    assert len({tuple(t.story) for t in TRIALS}) > 30
+    assert not any(isinstance(EXERCISE.expected(t), Raised) for t in TRIALS)
+
+
+def test_an_answer_that_raises_is_shown_with_its_line():
+    class Raises(Tickets):
+        def back(self, ticket):
+            self.fre.append(ticket)
+
+    found = judge(EXERCISE, Raises).failure.counterexample
+    assert len(found.story) == 3 and "AttributeError" in found.got and "self.fre.append(ticket)" in found.got
+
+
+def test_an_answer_that_never_ends_is_not_shrunk():
+    class Ends(Tickets):
+        def take(self):
+            while True:
+                pass
+
+    quick = [told(Taking, {"size": 1}, ("take", "a"))]
+    object.__setattr__(quick[0], "limit_s", 0.2)
+    exercise = Exercise("99.t", "T", "Tickets", [Property("It ends", "It must.", quick)], [], ["a"] * 3, [Tickets] * 2)
+    assert "not done after 0.2 s" in judge(exercise, Ends).failure.counterexample.got
+
+
+def test_shrinking_ends_when_the_time_is_up():
+    class Slow(Twice):
+        def take(self):
+            import time
+            time.sleep(0.02)
+            return super().take()
+
+    result = judge(EXERCISE, Slow, budget_s=0.3)
+    assert result.state == "failed" and result.failure.counterexample.story
