@@ -9,6 +9,7 @@ import random
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -113,13 +114,18 @@ def choices(tokenizer, ends, text, question):
     Which of the facts is asked for is a free choice, so the question that stands there says little. But the model must
     choose one that was told, and not ask twice; without this it now and then asks about somebody from another tale.
     """
-    before = text[question.start - 1:question.start]  # a space belongs to the first word, a line's end does not
-    others = tokenizer.encode_batch([before + other for other in question.could_be], add_special_tokens=False)
-    spelt = [other.ids[before == "\n":] for other in others]
-    asked = spelt[question.could_be.index(text[question.start:text.index("?", question.start) + 1])] if spelt else []
+    before = text[question.start - 1:question.start]
+    spelt = [ids_of(tokenizer, before, other) for other in question.could_be]
+    asked = spelt[question.could_be.index(text[question.start:text.index("?", question.start) + 1])] if spelt else ()
     first = bisect_right(ends, question.start)
     return [(first + place - 1, token) for place in range(1, len(asked))
             for token in {ids[place] for ids in spelt if ids[:place] == asked[:place] and len(ids) > place}]
+
+
+@lru_cache(maxsize=100_000)
+def ids_of(tokenizer, before, question):
+    """Token ids of a question that stands after a space or a line's end. The space belongs to its first word."""
+    return tuple(tokenizer.encode(before + question, add_special_tokens=False).ids[before == "\n":])
 
 
 @dataclass(frozen=True)
