@@ -148,13 +148,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.to(x.dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 def rotary_angles(positions, config):
-    """RoPE's cosines and sines, float32 [num_tokens, 1, head_dim] (arXiv 2104.09864).
+    """RoPE's cosines and signed sines, float32 [num_tokens, 1, head_dim], as `rotate` takes them (arXiv 2104.09864).
 
     Pair i of a head turns by position * theta ** (-2i / head_dim): the first pairs turn fast and
     tell neighbours apart, the last turn slowly and tell chapters apart.
@@ -165,9 +163,9 @@ def rotary_angles(positions, config):
     turns = 1.0 / config.rope_theta ** (pairs / config.head_dim)
     if config.rope_scaling:
         turns = slow_down(turns, config.rope_scaling)
-    angles = positions.float()[:, None] * turns
-    angles = torch.cat([angles, angles], -1)[:, None, :]
-    return angles.cos(), angles.sin()
+    angles = (positions.float()[:, None] * turns)[:, None]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
 def slow_down(turns, scaling):
@@ -179,6 +177,8 @@ def slow_down(turns, scaling):
 
 
 def rotate(x, cos, sin):
-    """Turns the pairs (i, i + head_dim / 2) of every head. x: [num_tokens, heads, head_dim]."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat([-second, first], -1) * sin
+    """Turns the pairs (i, i + head_dim / 2) of every head. x: [num_tokens, heads, head_dim].
+
+    `roll` puts the other of its pair in the place of each number; the sign of the first half is in `sin`.
+    """
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin

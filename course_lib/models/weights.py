@@ -82,11 +82,23 @@ def load_transformer(folder, config, device, dtype):
             for name in expected:
                 if stored[name].file == file:
                     # A copy of its own: a tensor still mapped to the file would change, or crash, with it.
-                    tensors[name] = opened.get_tensor(stored[name].name).to(device, dtype, copy=True)
+                    tensors[name] = in_long_rows(opened.get_tensor(stored[name].name).to(device, dtype, copy=True))
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     return model.eval().requires_grad_(False)
+
+
+def in_long_rows(tensor):
+    """The same matrix with its longer side contiguous in memory, where that makes a CPU faster: in float32.
+
+    To push a single token, all weights are read once and little else is done. The longer the pieces that are read
+    from one end to the other, the better a CPU fetches them ahead (benchmarks/cpu_decode.py).
+    """
+    rows_are_short = tensor.ndim == 2 and tensor.shape[0] > tensor.shape[1]
+    if rows_are_short and tensor.device.type == "cpu" and tensor.dtype == torch.float32:
+        return tensor.t().contiguous().t()
+    return tensor
 
 
 def _stored_tensors(folder):

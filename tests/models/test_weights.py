@@ -50,6 +50,16 @@ def test_a_loaded_model_is_ready_to_use(good):
     assert model.config.vocab_size == 97
 
 
+def test_on_a_cpu_in_float32_every_matrix_is_contiguous_along_its_longer_side(good):
+    stored, model = load_file(good / "model.safetensors"), load(good)[0]
+    matrices = {name: p for name, p in model.named_parameters() if p.ndim == 2}
+    assert {p.shape[0] > p.shape[1] for p in matrices.values()} == {True, False}
+    for name, p in matrices.items():
+        assert p.stride(0 if p.shape[0] > p.shape[1] else 1) == 1 and torch.equal(p, stored[name]), name
+    other = load(good, dtype=torch.float16)[0]  # which a CPU multiplies many times more slowly the other way round
+    assert all(p.is_contiguous() for p in other.parameters())
+
+
 def test_a_path_may_be_text_or_relative(good, monkeypatch):
     monkeypatch.chdir(good.parent)
     assert load(str(good))[0].config == load(good.name)[0].config
