@@ -62,6 +62,8 @@ class Game:
 
     opening = ()
     lines = {}
+    least = {}
+    """{kind of step, or name in the setup: the least that shrinking may lower its numbers to}; 0 where it is not said."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,11 @@ class Program:
     def lower(self):
         """Programs with one number made smaller, in the steps and in the setup."""
         for name, value in self.setup.items():
-            for less in below(value):
+            for less in below(value, self.game.least.get(name, 0)):
                 yield Program(self.game, {**self.setup, name: less}, self.steps)
         for at, step in enumerate(self.steps):
             for place, value in enumerate(step):
-                for less in below(value):
+                for less in below(value, self.game.least.get(step[0], 0)):
                     yield Program(self.game, self.setup, (*self.steps[:at], (*step[:place], less, *step[place + 1 :]), *self.steps[at + 1 :]))
 
 
@@ -198,9 +200,9 @@ def numbers(values):
     return sum(abs(value) for value in values if type(value) is int)
 
 
-def below(value):
+def below(value, least):
     """Smaller whole numbers to try, the smallest first."""
-    return sorted({value // 2, value - 1} - {value}) if type(value) is int and value > 0 else []
+    return sorted({max(least, value // 2), value - 1}) if type(value) is int and value > least else []
 
 
 def last_seen(outcome):
