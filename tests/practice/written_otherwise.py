@@ -10,6 +10,7 @@ import torch
 
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
+from written_sharing import CASES as SHARING
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
 
@@ -222,6 +223,7 @@ CASES = {
     ],
     **LARGER,
     **KV_MEMORY,
+    **SHARING,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),
         ("diagonal is forgotten", work_strict), ("numbers are floats", work_divided), ("as long as the prompt", work_flat), (None, work_guess),
