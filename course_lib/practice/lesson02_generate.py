@@ -185,6 +185,17 @@ def reset_and_all(model, token_ids, max_tokens, cache):
     return ids[len(token_ids):]
 
 
+def emptied_behind(model, token_ids, max_tokens, cache):
+    """Right steps, and a reset behind each of them."""
+    ids, pushed = list(token_ids), 0
+    for _ in range(max_tokens):
+        logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
+        pushed = len(ids)
+        ids.append(int(logits[-1].argmax()))
+        cache.reset()
+    return ids[len(token_ids):]
+
+
 def own_cache(model, token_ids, max_tokens, cache):
     return generate_cached(model, token_ids, max_tokens, Memory())
 
@@ -245,7 +256,7 @@ GENERATE_CACHED = Exercise(
         Mistake("the first row of logits is read.", "Prefill gives a row for each token of the prompt. The token after the last is in the last row, -1.", loop(row=0)),
         Mistake("the cache that was passed is not the one that is used.", "The caller may want to look at it, or to make it smaller. Hand `cache` to the model.", own_cache),
         Mistake("the cache is emptied between the steps.", "Then the newest token sees nothing but itself. Reset it between two texts, not inside one.",
-                loop(door=lambda cache, turn: cache.reset() or cache)),
+                (loop(door=lambda cache, turn: cache.reset() or cache), emptied_behind)),
         Mistake("the caller's list is changed.", "`ids = token_ids` is a second name for the same list. `list(token_ids)` is a copy.", loop(own=lambda ids: ids)),
         Mistake("tensors are put into the list.", "`argmax` gives a tensor with one number in it. `int(…)` takes the number out.", loop(pick=lambda row: row.argmax())),
         Mistake("the model is called once more than needed.", "The last token is made by step n. Nobody asks what comes after it.", one_call_too_many),

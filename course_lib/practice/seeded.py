@@ -31,7 +31,7 @@ class _Seeded(ContiguousCache):
             return out
         if self.bug == "ignored":  # what was kept is never looked at
             return Recompute().attend(layer, q, k, v)
-        if self.bug == "off by one":  # the place is one too far on, so place 0 stays empty
+        if self.bug == "off by one":  # written once more, one place too far on: over the token before, or behind the first
             return append_and_attend(self.k[layer], self.v[layer], start + 1, q, k, v)
         before, self.seen = self.seen, self.seen + len(k)  # a count of its own, which reset() does not know
         if self.seen > 4 * self.max_tokens:

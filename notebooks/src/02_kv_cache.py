@@ -210,8 +210,9 @@ import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 for work, name, colour in ((naive_work, "naive", "#D55E00"), (cached_work, "cached", "#0072B2")):
-    axes[0].plot([run.tokens for run in work.runs], label=name, color=colour)
-    axes[1].plot([run.flops / 1e9 for run in work.runs], label=name, color=colour, linestyle="-" if name == "cached" else "--")
+    line = {"label": name, "color": colour, "linestyle": "-" if name == "cached" else "--"}
+    axes[0].plot([run.tokens for run in work.runs], **line)
+    axes[1].plot([run.flops / 1e9 for run in work.runs], **line)
 axes[0].set(xlabel="step", ylabel="tokens pushed", title="Tokens through the model")
 axes[1].set(xlabel="step", ylabel="GFLOP", title="Operations")
 axes[0].legend()
@@ -321,12 +322,17 @@ print(f"the last 100 tokens alone: {(naive_seconds[-1] - naive_seconds[-101]) / 
 
 # %%
 class OffByOne(GrowingCache):
-    """Leaves a hole: the first key stands one place too far on."""
+    """Keeps each token one place too far on: place 0 stays empty, and the newest token is out of sight."""
 
     def attend(self, layer, q, k, v):
         if self.k[layer] is None:
             self.k[layer], self.v[layer] = torch.zeros_like(k[:1]), torch.zeros_like(v[:1])
-        return super().attend(layer, q, k, v)
+        k, v = torch.cat([self.k[layer], k]), torch.cat([self.v[layer], v])
+        self.k[layer], self.v[layer] = k, v
+        end = len(k) - 1  # the number of tokens, and so the place of the newest
+        seen = torch.ones(len(q), end, dtype=torch.bool, device=q.device).tril(end - len(q))
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k[:end], v[:end]))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
 
 
 class NotReset(GrowingCache):
@@ -350,12 +356,13 @@ used.reset()
 for name, broken in (("off by one", OffByOne(config.num_layers)), ("not reset", used), ("ignored", Ignored(config.num_layers))):
     text = my_generate(prompt, 40, broken)
     alike = next((i for i, (a, b) in enumerate(zip(text, naive)) if a != b), 40)
-    print(f"{name}: the first {alike} of 40 tokens are right")
+    print(f"{name}: {alike} of 40 tokens before the first wrong one")
     print(wrapped(tokenizer.decode(text)))
     print()
 
 # %% [markdown]
-# From the text alone you could not tell which is which. `first_divergence` feeds the same text to two caches,
+# Only the second text tells what is wrong with it, by speaking of Olive: she was in the prompt before. For the others you
+# could not say from the text what to mend. `first_divergence` feeds the same text to two caches,
 # half of it as prefill and then a token at a time, and compares what attention returns, layer by layer. It names the first
 # place where they differ; everything behind it may differ only because of that.
 
@@ -380,7 +387,7 @@ print("not reset, second text: ", where(used))
 print("ContiguousCache:        ", where(ContiguousCache(config, 64, device=model.device, dtype=model.dtype)))
 
 # %% [markdown]
-# Each bug has its own moment. A key in the wrong place shows in prefill. A cache that is not read shows when the
+# Each bug has its own moment. Keys in the wrong place show in prefill. A cache that is not read shows when the
 # first token comes alone, because prefill brings everything it needs. A missing reset shows in the second text only,
 # and here only in the last layer. In a server, that one would show a user words from somebody else's text.
 #

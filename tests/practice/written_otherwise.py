@@ -8,6 +8,7 @@ import random
 
 import torch
 
+from written_cache import CASES as CACHE
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
 from written_sharing import CASES as SHARING
@@ -222,6 +223,7 @@ CASES = {
         ("not a plain `int`", greedy_float), ("not a plain `int`", greedy_text),
     ],
     **LARGER,
+    **CACHE,
     **KV_MEMORY,
     **SHARING,
     "01.count_work": [
