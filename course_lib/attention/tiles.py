@@ -1,0 +1,110 @@
+"""How large a piece each kernel takes at a time, by chip. Plain data: no Triton needed to read it.
+
+A tile must fit the shared memory of one block of threads (bytes, below) with `num_stages` tiles of K and V in flight, and its
+accumulator must fit the registers. Both are checked for every chip by tests/kernels_compile, without having the chip.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+SHARED_MEMORY = {"sm_75": 65_536, "sm_80": 166_912, "sm_89": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376,
+                 "gfx942": 65_536}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one program takes at a time."""
+
+    block_m: int
+    """Rows: queries (in paged attention: queries times the query heads of one KV head)."""
+    block_n: int
+    """Columns: keys and values."""
+    num_warps: int = 4
+    num_stages: int = 2
+    """Tiles of K and V on their way at once."""
+
+
+# (chip, bytes a number) -> the first row whose head_dim is large enough
+FLASH = {
+    ("sm_90", 2): {64: Tile(128, 128, 8, 3), 128: Tile(128, 128, 8, 2), 256: Tile(128, 64, 8, 2)},
+    ("sm_100", 2): {64: Tile(128, 128, 4, 3), 128: Tile(128, 128, 8, 2), 256: Tile(128, 64, 8, 2)},
+    ("sm_80", 2): {64: Tile(128, 64, 4, 3), 128: Tile(128, 64, 8, 3), 256: Tile(64, 64, 8, 2)},
+    ("sm_89", 2): {64: Tile(128, 64, 4, 3), 128: Tile(128, 32, 8, 3), 256: Tile(64, 32, 4, 2)},
+    ("sm_120", 2): {64: Tile(128, 64, 4, 3), 128: Tile(128, 32, 8, 3), 256: Tile(64, 32, 4, 2)},
+    ("sm_75", 2): {64: Tile(32, 32, 4, 1), 128: Tile(16, 32, 4, 1), 256: Tile(16, 16, 4, 1)},
+    ("gfx942", 2): {64: Tile(128, 64, 4, 1), 128: Tile(128, 64, 4, 1), 256: Tile(64, 32, 4, 1)},
+}
+# float32 runs without matrix instructions ("ieee"), so small tiles do as well.
+FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
+
+# Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
+DECODE = {128: Tile(16, 128, 4, 3), 256: Tile(16, 64, 4, 3), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
+DECODE_PROGRAMS = 4      # programs on each multiprocessor that a split should bring about
+DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
+DECODE_WITHOUT_DOT = 8192  # numbers in the product rows x columns x head_dim that one program holds in registers
+
+INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles
+
+
+def chip(device):
+    """The table's name for a device: sm_90, gfx942, ..., or "interpreter" where there is no GPU."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return "interpreter"
+    if torch.version.hip:
+        return torch.cuda.get_device_properties(device).gcnArchName.partition(":")[0]
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"
+
+
+def nearest(name):
+    """The chip of the tables that stands for `name`: itself, else one with as much shared memory or less."""
+    if name in SHARED_MEMORY:
+        return name
+    if name.startswith("gfx"):
+        return "gfx942"
+    number = int(name.removeprefix("sm_"))
+    older = [n for n in (75, 80, 90, 100, 120) if n <= number]
+    return {86: "sm_89", 87: "sm_80", 103: "sm_100", 110: "sm_89"}.get(number, f"sm_{older[-1] if older else 75}")
+
+
+def multiprocessors(device):
+    """How many blocks of threads can run side by side at least; 4 in the interpreter, so that splits happen there too."""
+    device = torch.device(device)
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
+
+
+def has_matrix_instructions(name):
+    """Whether Triton makes tl.dot a matrix instruction there. On sm_75 it does not (since Triton 3.4)."""
+    return name != "sm_75"
+
+
+def flash_tile(name, head_dim, itemsize):
+    """The Tile of flash_attention and of paged_attention. itemsize: bytes of one number."""
+    if name == "interpreter":
+        return INTERPRETED
+    table = FLASH_FLOAT32 if itemsize == 4 else FLASH[nearest(name), itemsize]
+    return next(tile for largest, tile in table.items() if head_dim <= largest)
+
+
+def decode_tile(name, head_dim, itemsize, group):
+    """The Tile of paged_decode. group: query heads of one KV head."""
+    rows = 1 << max(0, group - 1).bit_length()
+    if name == "interpreter":
+        return Tile(max(16, rows), 32)
+    if not has_matrix_instructions(name):
+        padded = 1 << (max(16, head_dim) - 1).bit_length()
+        return Tile(rows, max(4, DECODE_WITHOUT_DOT // (rows * padded)), 4, 1)
+    tile = next(tile for largest, tile in DECODE.items() if head_dim * itemsize <= largest)
+    return Tile(max(16, rows), tile.block_n, tile.num_warps, 1 if name.startswith("gfx") else tile.num_stages)
+
+
+def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
+    """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
+
+    most_tokens: what the block table has room for. Few sequences: split until every multiprocessor has DECODE_PROGRAMS
+    programs. Many: no split, and no merge.
+    """
+    wanted = -(-DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads))
+    return max(1, min(wanted, -(-most_tokens // DECODE_MIN_COLUMNS)))
