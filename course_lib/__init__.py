@@ -10,6 +10,8 @@ _HOME = {
     "setup": "course_lib.device",
     "load_model": "course_lib.models",
     "SamplingParams": "course_lib.decoding",
+    "Engine": "course_lib.engine",
+    "EngineConfig": "course_lib.engine",
     "check": "course_lib.practice",
     "hint": "course_lib.practice",
     "solution": "course_lib.practice",

@@ -10,7 +10,7 @@ other in a step share a line.
     [3,"append","a"]                                                                  count 1, blocks []
     [4,"append",["a","b"]]                                                            the same for a, then for b
 
-The events come in two groups that can be replayed apart. Blocks and their reference counts:
+The events of memory come in two groups that can be replayed apart. Blocks and their reference counts:
 
     start          num_blocks, block_size   a fresh memory; always the first record. Every block is free
     allocate       blocks                   free blocks got their first reference
@@ -34,6 +34,20 @@ and the tables, which say who holds what. A request is a name (text or number):
     end            request                  the table is gone
     text           request, text            the text of each of its tokens, from the first on; anywhere in the trace
 
+An engine adds what it decided; a view of memory passes these over:
+
+    engine         policy, max_num_seqs, max_num_batched_tokens
+                                            who goes first, and what a step may hold. After `start`
+    queue          request, client, priority, num_tokens
+                                            a request came with a prompt of so many tokens, and waits
+    schedule       requests, starts, counts the flat batch of this step, in the order of its tokens: of each request `count`
+                                            tokens from number `start` on. `fork` names requests that never waited
+    preempt        request, how, num_tokens a running request made room and waits again. how: "recompute" (so many tokens
+                                            were thrown away) or "swap" (none were)
+    swap           request, direction, num_tokens
+                                            so many tokens were copied "out" to CPU memory, or back "in"
+    finish         request, reason          "stop", "length" or "abort"
+
 What happens to blocks comes before the table event that it belongs to: `free` of a block that
 is copied, `share`, `evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
 """
@@ -43,7 +57,7 @@ from pathlib import Path
 
 from .errors import LedgerError, ParameterError
 
-FIELDS = {
+MEMORY_FIELDS = {
     "start": ("num_blocks", "block_size"),
     "allocate": ("blocks",),
     "share": ("blocks",),
@@ -59,6 +73,15 @@ FIELDS = {
     "end": ("request",),
     "text": ("request", "text"),
 }
+ENGINE_FIELDS = {
+    "engine": ("policy", "max_num_seqs", "max_num_batched_tokens"),
+    "queue": ("request", "client", "priority", "num_tokens"),
+    "schedule": ("requests", "starts", "counts"),
+    "preempt": ("request", "how", "num_tokens"),
+    "swap": ("request", "direction", "num_tokens"),
+    "finish": ("request", "reason"),
+}
+FIELDS = MEMORY_FIELDS | ENGINE_FIELDS
 
 
 class Trace:

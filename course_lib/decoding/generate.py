@@ -77,11 +77,18 @@ def check_empty(cache):
                              f"attend to both. Call cache.reset() first.")
 
 
-def check_prompt(config, token_ids, params):
-    """The prompt as a list of its own, or a ParameterError that says what is wrong with it."""
+def check_prompt(config, token_ids, params, *, in_engine=False):
+    """The prompt as a list of its own, or a ParameterError that says what is wrong with it.
+
+    in_engine: whether several texts for a prompt and stop strings are possible; in the loops above they are not.
+    """
     if not isinstance(params, SamplingParams):
         raise ParameterError(f"params is {params!r}, but how to choose tokens is said by SamplingParams. "
                              f"Pass SamplingParams(temperature=0, max_tokens=64), for example.")
+    if not in_engine and (params.n != 1 or params.stop):
+        what = f"n={params.n}" if params.n != 1 else f"stop={params.stop}"
+        raise ParameterError(f"The parameters say {what}, but these loops write one text of token ids and know no strings. "
+                             f"Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params).")
     max_tokens = params.max_tokens
     try:
         ids = [operator.index(i) for i in token_ids]

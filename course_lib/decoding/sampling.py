@@ -30,6 +30,10 @@ class SamplingParams:
     """Go on past the model's end token (to measure a fixed length)."""
     seed: int | None = None
     """The same seed, prompt and parameters give the same tokens. None: different every time."""
+    n: int = 1
+    """So many texts for one prompt, which share its memory. The engine's affair; text i draws with seed + i."""
+    stop: tuple[str, ...] = ()
+    """Stop as soon as the text holds any of these, which is cut off. The engine's affair: it needs a tokenizer."""
 
     def __post_init__(self):
         """Checks every field, and makes plain numbers of NumPy's."""
@@ -53,6 +57,13 @@ class SamplingParams:
         if not isinstance(self.ignore_eos, bool):
             _refuse("ignore_eos", self.ignore_eos, "it is a yes or a no", "True or False")
         self._take_stop_token_ids()
+        if self._take("n", _count, "it counts texts", "1, or another whole number") < 1:
+            _refuse("n", self.n, "it counts texts", "1, or another whole number")
+        stop = (self.stop,) if isinstance(self.stop, str) else self.stop
+        are_texts = isinstance(stop, (tuple, list)) and all(isinstance(one, str) and one for one in stop)
+        if not are_texts:
+            _refuse("stop", self.stop, "it holds any number of texts of at least one character", '(".", "The end")')
+        object.__setattr__(self, "stop", tuple(stop))
 
     def _take(self, name, convert, why, instead):
         value = getattr(self, name)
@@ -73,23 +84,12 @@ class SamplingParams:
         object.__setattr__(self, "stop_token_ids", tuple(map(_count, ids)))
 
 
-def _number(x):
-    """x as a float or int, or None if it is no finite number."""
-    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
-        return None
-    return x if isinstance(x, (int, float)) else float(x)
-
-
 def _count(x):
     """x as an int, or None if it is no whole number."""
     try:
         return None if isinstance(x, bool) else operator.index(x)
     except TypeError:
         return None
-
-
-def _refuse(name, value, why, instead):
-    raise ParameterError(f"{name} is {value!r}, but {why}. Try {instead}.")
 
 
 def distribution(logits, params):
@@ -162,3 +162,14 @@ def seeded_generator(params, device):
     else:
         generator.manual_seed(params.seed)
     return generator
+
+
+def _number(x):
+    """x as a float or int, or None if it is no finite number."""
+    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+        return None
+    return x if isinstance(x, (int, float)) else float(x)
+
+
+def _refuse(name, value, why, instead):
+    raise ParameterError(f"{name} is {value!r}, but {why}. Try {instead}.")

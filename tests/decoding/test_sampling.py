@@ -236,6 +236,8 @@ def test_rows_give_a_tensor_and_one_row_an_int():
     *[("seed", v) for v in (-1, 1.5, True, "1", 2**63, math.nan)],
     *[("ignore_eos", v) for v in (1, "no", None)],
     *[("stop_token_ids", v) for v in (5, "ab", None, (-1,), (1.0,), ("a",), (True,), (None,))],
+    *[("n", v) for v in (0, -1, 1.0, True, "2", None)],
+    *[("stop", v) for v in (5, None, "", ("",), (5,), {"a"})],
 ])
 def test_a_bad_value_is_refused_with_field_value_and_next_step(field, value):
     with pytest.raises(ParameterError) as caught:
@@ -254,7 +256,7 @@ def test_a_bad_parameter_is_a_value_error_too():
 @pytest.mark.parametrize("good", [
     dict(temperature=0), dict(temperature=0.8), dict(temperature=5e-324), dict(top_k=1), dict(top_k=10**9),
     dict(top_k=None), dict(top_p=1), dict(top_p=1e-9), dict(max_tokens=0), dict(seed=0), dict(seed=2**63 - 1),
-    dict(stop_token_ids=[]), dict(stop_token_ids=[3, 4]), dict(ignore_eos=True)])
+    dict(stop_token_ids=[]), dict(stop_token_ids=[3, 4]), dict(ignore_eos=True), dict(n=3), dict(stop="a"), dict(stop=["a", "b"])])
 def test_an_edge_that_makes_sense_is_accepted(good):
     params = SamplingParams(**good)
     sample(torch.zeros(4), params, seeded_generator(params, "cpu"))

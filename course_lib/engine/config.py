@@ -1,0 +1,70 @@
+"""How an engine is set up: sizes, rules, and what each of them is for."""
+
+from dataclasses import dataclass
+
+from ..errors import ParameterError
+from ..kvcache.prefix import POLICIES as EVICTIONS
+from .policies import POLICIES, Policy
+
+PREEMPTIONS = ("recompute", "swap")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """The names are vLLM's. Every bad value is refused with the reason."""
+
+    block_size: int = 16
+    """Tokens a block. Smaller wastes less at the end of each request, and makes more blocks to look after."""
+    num_blocks: int | None = None
+    """Blocks in memory. None: enough for `max_num_seqs` texts of full length, or what the machine has to spare."""
+    max_num_seqs: int = 64
+    """Requests that may run at the same time; with `SamplingParams.n`, each of the n texts counts."""
+    max_num_batched_tokens: int = 2048
+    """Tokens that may be computed in one step, over all requests: the token budget."""
+    policy: str | type = "fcfs"
+    """Who goes first: "fcfs" (first come, first served), "priority" (a lower value first, then who came first), "fair" (equal
+    service to every client), or a class of your own made from `course_lib.engine.Policy`."""
+    preemption: str = "recompute"
+    """What happens to the cache of a request that must make room: "recompute" throws it away, "swap" keeps it in CPU memory."""
+    chunked_prefill: bool = True
+    """Whether a prompt may be computed in pieces, as the budget allows. Without, it waits until it fits in one step."""
+    prefix_caching: bool = True
+    """Whether full, computed blocks are found again by requests that begin with the same tokens."""
+    eviction: str = "lru"
+    """Which cached block nobody holds goes first: "lru" the longest idle, "priority" the least important."""
+    watermark: float = 0.01
+    """Share of the blocks that stays free when a request is admitted, so that the running ones can grow."""
+    seed: int = 0
+    """Starts the random numbers of requests that name no seed of their own."""
+
+    def __post_init__(self):
+        for name, what in (("block_size", "tokens"), ("max_num_seqs", "requests"), ("max_num_batched_tokens", "tokens")):
+            self._check_count(name, what)
+        if self.num_blocks is not None:
+            self._check_count("num_blocks", "blocks")
+        own_policy = isinstance(self.policy, type) and issubclass(self.policy, Policy)
+        if not own_policy and not (isinstance(self.policy, str) and self.policy in POLICIES):
+            raise ParameterError(f"policy is {self.policy!r}; it can be {one_of(POLICIES)}, or a class of your own made from "
+                                 f"course_lib.engine.Policy (the class, not an object: each engine makes its own).")
+        for name, choices in (("preemption", PREEMPTIONS), ("eviction", EVICTIONS)):
+            if getattr(self, name) not in choices:
+                raise ParameterError(f"{name} is {getattr(self, name)!r}; it can be {one_of(choices)}.")
+        for name in ("chunked_prefill", "prefix_caching"):
+            if not isinstance(getattr(self, name), bool):
+                raise ParameterError(f"{name} is {getattr(self, name)!r}, but it is a yes or a no. Pass True or False.")
+        w = self.watermark
+        if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:
+            raise ParameterError(f"watermark is {w!r}, but it is a share of the blocks, from 0 to below 1. Try 0.01.")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            raise ParameterError(f"seed is {self.seed!r}, but it starts random numbers: a whole number from 0 to 2**32 - 1. Try 0.")
+
+    def _check_count(self, name, what):
+        value = getattr(self, name)
+        if type(value) is not int or value < 1:
+            nearest = max(1, round(value)) if isinstance(value, float) and abs(value) < 1e9 else 1
+            raise ParameterError(f"{name} is {value!r}, but it counts {what}, so it must be a whole number of at least 1. "
+                                 f"The nearest that works is {nearest}.")
+
+
+def one_of(choices):
+    return " or ".join(map(repr, choices))
