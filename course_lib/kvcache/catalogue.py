@@ -34,19 +34,27 @@ MODELS = {m.name: m for m in (
 """{name: ModelShape}. Llama 3 and Llama 3.1 differ in context alone. DeepSeek-V3 is counted without the extra layer that
 predicts a second token, and without the scales of its fp8 weights."""
 
+_NVIDIA = "https://www.nvidia.com/en-us/{}/"
+
+
+def _gpu(name, gigabytes, page, kind):
+    """A GPU from the product page of its maker."""
+    return GPU(name, gigabytes * 10**9, f"{page} ({kind})")
+
+
 GPUS = {g.name: g for g in (
-    GPU("T4", 16 * 10**9, "NVIDIA T4 datasheet: 16 GB GDDR6"),
-    GPU("L4", 24 * 10**9, "NVIDIA L4 datasheet: 24 GB GDDR6"),
-    GPU("A10", 24 * 10**9, "NVIDIA A10 datasheet: 24 GB GDDR6"),
-    GPU("RTX 4090", 24 * 10**9, "NVIDIA GeForce RTX 4090 specifications: 24 GB GDDR6X"),
-    GPU("A100 40 GB", 40 * 10**9, "NVIDIA A100 datasheet: 40 GB HBM2"),
-    GPU("A100 80 GB", 80 * 10**9, "NVIDIA A100 datasheet: 80 GB HBM2e"),
-    GPU("H100", 80 * 10**9, "NVIDIA H100 datasheet, SXM: 80 GB HBM3"),
-    GPU("H200", 141 * 10**9, "NVIDIA H200 datasheet: 141 GB HBM3e"),
-    GPU("B200", 180 * 10**9, "NVIDIA DGX B200 datasheet: 1,440 GB HBM3e on 8 GPUs"),
-    GPU("MI300X", 192 * 10**9, "AMD Instinct MI300X datasheet: 192 GB HBM3"),
-    GPU("8 x H100", 640 * 10**9, "NVIDIA DGX H100 datasheet: 640 GB on 8 GPUs"),
-    GPU("8 x H200", 1128 * 10**9, "NVIDIA DGX H200 datasheet: 1,128 GB on 8 GPUs"),
+    _gpu("T4", 16, _NVIDIA.format("data-center/tesla-t4"), "16 GB GDDR6"),
+    _gpu("L4", 24, _NVIDIA.format("data-center/l4"), "24 GB GDDR6"),
+    _gpu("A10", 24, _NVIDIA.format("data-center/products/a10-gpu"), "24 GB GDDR6"),
+    _gpu("RTX 4090", 24, _NVIDIA.format("geforce/graphics-cards/40-series/rtx-4090"), "24 GB GDDR6X"),
+    _gpu("A100 40 GB", 40, _NVIDIA.format("data-center/a100"), "first version: 40 GB HBM2"),
+    _gpu("A100 80 GB", 80, _NVIDIA.format("data-center/a100"), "80 GB HBM2e"),
+    _gpu("H100", 80, _NVIDIA.format("data-center/h100"), "SXM: 80 GB HBM3"),
+    _gpu("H200", 141, _NVIDIA.format("data-center/h200"), "141 GB HBM3e"),
+    _gpu("B200", 180, _NVIDIA.format("data-center/dgx-b200"), "1,440 GB HBM3e on 8 GPUs"),
+    _gpu("MI300X", 192, "https://www.amd.com/en/products/accelerators/instinct/mi300/mi300x.html", "192 GB HBM3"),
+    _gpu("8 x H100", 640, _NVIDIA.format("data-center/dgx-h100"), "640 GB on 8 GPUs"),
+    _gpu("8 x H200", 1128, _NVIDIA.format("data-center/dgx-h200"), "1,128 GB on 8 GPUs"),
 )}
 """{name: GPU}. "8 x" is one server whose GPUs share weights and cache evenly, which takes at least as many KV heads as GPUs,
 or whole requests placed on one GPU each."""

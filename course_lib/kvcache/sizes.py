@@ -31,7 +31,11 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class GPU:
-    """bytes: the datasheet's GB, read as decimal: a lower bound. Where the vendor means GiB, the driver reports up to 7.4 % more."""
+    """bytes: the datasheet's GB, read as decimal.
+
+    What the driver reports lies some per cent off: where the maker means GiB, up to 7.4 % more (42.4 GB on an A100 40 GB);
+    where error correction takes its share of the same memory, less (15.8 GB on a T4).
+    """
 
     name: str
     bytes: int

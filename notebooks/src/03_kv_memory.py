@@ -206,8 +206,8 @@ for dtype in ("bfloat16", "fp8"):
     print(f"{dtype:<12}" + "".join(f"{max_requests(llama, GPUS[gpu], 8192, dtype=dtype):>12}" for gpu in gpus))
 
 # %% [markdown]
-# A datasheet's GB are taken as decimal here. That is the careful reading: some vendors mean GiB, and then the driver
-# reports up to 7.4 % more.
+# A datasheet's GB are taken as decimal here. What a driver reports lies some per cent off: where the maker means GiB it
+# is up to 7.4 % more, and where error correction takes its share of the same memory it is less.
 #
 # Now try it. Choose a model and a GPU, move the sliders, and watch where the bar runs out. What does it take to serve
 # Llama 3.1 70B? What happens to Qwen3 0.6B, whose weights are next to nothing?

@@ -61,6 +61,30 @@ def test_answers_from_a_notebook_work_in_a_fresh_process(home):
     assert source.startswith("import math\n") and "The newest one counts." in source
 
 
+# The same where the kernel keeps no history: then a class is found through its methods, which know the cell they come from.
+CLASS_CELLS = [
+    "import math\nfrom dataclasses import dataclass\nfrom course_lib import check",
+    "class Counter:\n    def total(self, p, n):\n        return 0, 0",
+    "@dataclass\nclass Counter:\n    'The newest one counts.'\n    order: int = 2\n\n    def total(self, p, n):\n"
+    "        return sum(range(p, p + n)), sum(math.comb(m + 1, self.order) for m in range(p, p + n))\n\n\nclass Bare:\n    size = 3",
+    "def count_work(prompt_tokens, new_tokens):\n    return Counter().total(prompt_tokens, new_tokens)",
+    "first = check('01.count_work', count_work)",
+    "def count_work(prompt_tokens, new_tokens):\n    return Counter(Bare.size - 1).total(prompt_tokens, new_tokens)",
+    "second = check('01.count_work', count_work)",
+]
+
+
+def test_a_class_is_found_through_its_methods_where_no_history_is_kept(home):
+    shell = SHELL.replace("store_history=True", "store_history=False").replace('("first", "second", "third", "fourth", "fifth")', '("first", "second")')
+    results = json.loads(python(shell, json.dumps(CLASS_CELLS)))
+    assert results["first"] == [True, []]
+    assert results["second"][0] and "the text of `Bare` was not found" in results["second"][1][0]  # it has no methods
+    source = workbook.entry("01.count_work").passed["source"]
+    assert "@dataclass\nclass Counter:\n    'The newest one counts.'\n    order: int = 2" in source and "Bare" not in source
+    fresh = 'from course_lib.practice import workbook; print(workbook.load("01.count_work")(2, 2))'
+    assert python(fresh) == "(5, 9)"
+
+
 def test_loading_what_was_never_passed_or_never_saved_says_what_to_do():
     with pytest.raises(CourseError, match='not passed yet.*check\\("01.greedy", greedy\\)'):
         workbook.load("01.greedy")
