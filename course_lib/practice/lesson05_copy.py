@@ -1,15 +1,12 @@
 """Cases of 05.copy_on_write: a block that others hold is copied before it is written."""
 
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from .lesson05_tables import SETUPS, Texts, played
+from .lesson05_tables import SETUPS, Forkable, Texts, played
 from .programs import told
 
 
-class BlockTable:
+class BlockTable(Forkable):
     """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
-
-    def __init__(self, allocator):
-        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def append_slots(self, n):
         """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
@@ -28,35 +25,8 @@ class BlockTable:
         self.num_tokens += n
         return [self.slot(position) for position in range(start, start + n)]
 
-    def slot(self, position):
-        """Where the token at `position` is kept."""
-        size = self.allocator.block_size
-        return self.block_ids[position // size] * size + position % size
 
-    def fork(self):
-        """A second table with the same tokens in the same blocks."""
-        other = BlockTable(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-        return other
-
-    def free(self):
-        """Gives up this table's blocks, the last one first."""
-        self.allocator.free(self.block_ids[::-1])
-        self.block_ids, self.num_tokens = [], 0
-
-
-class Given(BlockTable):
-    """What every answer is given: everything but append_slots."""
-
-    def fork(self):
-        other = type(self)(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-        return other
-
-
-class CopyTokenByToken(Given):
+class CopyTokenByToken(Forkable):
     """Asks how much is free first, then goes token by token."""
 
     def append_slots(self, n):
@@ -81,7 +51,7 @@ class CopyTokenByToken(Given):
         return slots
 
 
-class CopyLast(Given):
+class CopyLast(Forkable):
     """New blocks first, the copy after them; taken back where that fails."""
 
     def append_slots(self, n):
@@ -109,7 +79,7 @@ def wrong(shared=lambda table, n: n > 0 and table.num_tokens % table.allocator.b
           whole=True, moves=True):
     """A table whose append_slots is wrong in one thing; see the mistakes."""
 
-    class Wrong(Given):
+    class Wrong(Forkable):
         def append_slots(self, n):
             size, start = self.allocator.block_size, self.num_tokens
             missing = -(-(start + n) // size) - len(self.block_ids)
@@ -134,7 +104,7 @@ def wrong(shared=lambda table, n: n > 0 and table.num_tokens % table.allocator.b
     return Wrong
 
 
-class NoRoom(Given):
+class NoRoom(Forkable):
     """Takes blocks one by one and gives up halfway."""
 
     def append_slots(self, n):
@@ -157,7 +127,7 @@ class NoRoom(Given):
         return slots
 
 
-class CopiesEverything(Given):
+class CopiesEverything(Forkable):
     """Copies all blocks that are shared, not only the last."""
 
     def append_slots(self, n):

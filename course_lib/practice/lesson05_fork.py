@@ -14,13 +14,13 @@ class BlockTable:
 
     def append_slots(self, n):
         """Room for n more tokens, as in lesson 04: their slots, or None where memory is short."""
-        size, start = self.allocator.block_size, self.num_tokens
-        fresh = self.allocator.allocate(-(-(start + n) // size) - len(self.block_ids))
+        size, end = self.allocator.block_size, self.num_tokens + n
+        fresh = self.allocator.allocate(-(-end // size) - len(self.block_ids))
         if fresh is None:
             return None
         self.block_ids += fresh
-        self.num_tokens += n
-        return [self.block_ids[p // size] * size + p % size for p in range(start, start + n)]
+        self.num_tokens = end
+        return [self.block_ids[p // size] * size + p % size for p in range(end - n, end)]
 
     def fork(self):
         """A second table with the same tokens in the same blocks. Nothing is copied."""

@@ -10,6 +10,30 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """Tokens are letters: the n-th token that a program writes, from the first on."""
 
 
+class Forkable:
+    """What 05.copy_on_write begins with: a table that can be forked and freed, and cannot grow yet."""
+
+    def __init__(self, allocator):
+        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
+
+    def slot(self, position):
+        """Where the token at `position` is kept: block_id * block_size + offset."""
+        place, offset = divmod(position, self.allocator.block_size)
+        return self.block_ids[place] * self.allocator.block_size + offset
+
+    def fork(self):
+        """A second table of the same class, with the same tokens in the same blocks."""
+        other = type(self)(self.allocator)
+        self.allocator.fork(self.block_ids)
+        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
+        return other
+
+    def free(self):
+        """Gives up its blocks, the last one first, and holds nothing afterwards."""
+        self.allocator.free(self.block_ids[::-1])
+        self.block_ids, self.num_tokens = [], 0
+
+
 class Tables(Game):
     """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
 

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from course_lib import check, hint, progress, setup
 from course_lib.kvcache import BlockAllocator
+from course_lib.practice.lesson05_tables import Forkable
 
 _ = setup(quiet=True)
 
@@ -39,13 +40,13 @@ class BlockTable:
 
     def append_slots(self, n):
         """Room for n more tokens, as in lesson 04: their slots, or None where memory is short."""
-        size, start = self.allocator.block_size, self.num_tokens
-        fresh = self.allocator.allocate(-(-(start + n) // size) - len(self.block_ids))
+        size, end = self.allocator.block_size, self.num_tokens + n
+        fresh = self.allocator.allocate(-(-end // size) - len(self.block_ids))
         if fresh is None:
             return None
         self.block_ids += fresh
-        self.num_tokens += n
-        return [self.block_ids[p // size] * size + p % size for p in range(start, start + n)]
+        self.num_tokens = end
+        return [self.block_ids[p // size] * size + p % size for p in range(end - n, end)]
 
     def fork(self):
         """A second table with the same tokens in the same blocks. Nothing is copied."""
@@ -82,8 +83,11 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # %% [markdown]
 # ## 05.copy_on_write · A copy before a shared block is written
 #
-# Now `append_slots(n)`. It gives slots for n more tokens, a list of `block_id * block_size + offset`, and takes fresh
-# blocks when the last one is full. If the first of these tokens goes into a block that other tables hold too
+# Now `append_slots(n)`. The class begins with what you wrote before: `Forkable` brings `fork()`, `free()` and `slot(position)`,
+# which says where a token is kept, and the attributes `allocator`, `block_ids` and `num_tokens`.
+#
+# `append_slots(n)` returns slots for n more tokens, a list of `block_id * block_size + offset`, and takes fresh blocks when
+# the last one is full. If the first of these tokens goes into a block that other tables hold too
 # (`allocator.ref_count(block_id)` above 1), then
 #
 # - a fresh block takes its place in this table,
@@ -95,11 +99,8 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # there are not so many, and then takes nothing; `allocator.num_free` and `allocator.block_size` can be read. n may be 0.
 
 # %% nbgrader={"grade_id": "copy_on_write", "solution": true} course={"exercise": "05.copy_on_write"}
-class BlockTable:
+class BlockTable(Forkable):
     """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
-
-    def __init__(self, allocator):
-        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def append_slots(self, n):
         """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
@@ -119,23 +120,6 @@ class BlockTable:
         self.num_tokens += n
         return [self.slot(position) for position in range(start, start + n)]
         ### END SOLUTION
-
-    def slot(self, position):
-        """Where the token at `position` is kept."""
-        size = self.allocator.block_size
-        return self.block_ids[position // size] * size + position % size
-
-    def fork(self):
-        """A second table with the same tokens in the same blocks."""
-        other = BlockTable(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-        return other
-
-    def free(self):
-        """Gives up this table's blocks, the last one first."""
-        self.allocator.free(self.block_ids[::-1])
-        self.block_ids, self.num_tokens = [], 0
 
 # %% nbgrader={"grade_id": "copy_on_write-check", "grade": true, "points": 3}
 check("05.copy_on_write", BlockTable)
