@@ -20,6 +20,10 @@ os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # older kernels warn at leng
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 for unwanted in ("TRITON_INTERPRET", "NBGRADER_EXECUTION"):
     os.environ.pop(unwanted, None)
+import torch  # noqa: E402
+
+if not torch.cuda.is_available():  # as setup() does, and before transformers imports Triton: afterwards it is too late
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # Nobody's own progress is read or touched. The folder is made once, by the process that pytest was started in.
 if "PYTEST_XDIST_WORKER" not in os.environ:
