@@ -63,25 +63,20 @@ class Mask:
         return seen
 
     def tile(self, rows, cols):
-        """NONE, SOME or ALL of the tile's pairs may be seen. rows, cols: half-open (start, end)."""
-        rows = rows[0] + self.start, rows[1] + self.start
-        if rows[0] >= rows[1] or cols[0] >= cols[1]:
-            return NONE
-        parts = [(rows, cols)] if self.cu_seqlens is None else list(self._documents(rows, cols))
-        low, high = self.distances
-        parts = [(r, c) for r, c in parts if r[1] - 1 - c[0] >= low and r[0] - (c[1] - 1) <= high]
-        if not parts:
-            return NONE
-        whole = parts == [(rows, cols)] and rows[0] - (cols[1] - 1) >= low and rows[1] - 1 - cols[0] <= high
-        return ALL if whole else SOME
+        """NONE, SOME or ALL of the tile's pairs may be seen. rows, cols: half-open (start, end).
 
-    def _documents(self, rows, cols):
-        """The part of the tile in each document that has both rows and columns in it."""
-        edges = self.cu_seqlens
-        first = bisect_right(edges, max(rows[0], cols[0])) - 1
-        while first + 1 < len(edges) and edges[first] < min(rows[1], cols[1]):
-            begin, end = edges[first], edges[first + 1]
-            row, col = [(max(begin, x[0]), min(end, x[1])) for x in (rows, cols)]
-            if row[0] < row[1] and col[0] < col[1]:
-                yield row, col
-            first += 1
+        Distance and documents can be asked one by one: if a tile has pairs of one document at all, the one nearest to
+        the diagonal is among them, and of all pairs that one is the likeliest to be allowed.
+        """
+        rows = rows[0] + self.start, rows[1] + self.start
+        low, high = self.distances
+        smallest, largest = rows[0] - (cols[1] - 1), rows[1] - 1 - cols[0]
+        if rows[0] >= rows[1] or cols[0] >= cols[1] or smallest > high or largest < low:
+            return NONE
+        whole = low <= smallest and largest <= high
+        if self.cu_seqlens is not None:
+            (first_row, last_row), (first_col, last_col) = ([bisect_right(self.cu_seqlens, at) for at in (x[0], x[1] - 1)] for x in (rows, cols))
+            if last_row < first_col or last_col < first_row:
+                return NONE
+            whole &= first_row == last_row == first_col == last_col
+        return ALL if whole else SOME
