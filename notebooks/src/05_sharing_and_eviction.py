@@ -17,7 +17,6 @@ from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import generate_naive, sample
 from course_lib.decoding.sampling import seeded_generator
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, KVPool, PagedCache
-from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -26,8 +25,8 @@ model, tokenizer = load_model("tale")
 # %% [markdown]
 # ## One prompt, several samples
 #
-# A chat window offers three answers to choose from. A programming assistant draws ten programs and keeps those that pass
-# the tests. This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
+# A chat window offers three answers to choose from. A programming assistant draws ten programs and keeps those that
+# pass the tests. This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
 #
 # Until a sample writes its first token, they are all the same text. So let them hold the same blocks. The allocator of
 # lesson 04 already counts who holds what: `fork(block_ids)` adds a reference to each block, `free(block_ids)` takes
@@ -35,9 +34,9 @@ model, tokenizer = load_model("tale")
 #
 # There is one difficulty. A prompt seldom ends where a block ends:
 #
-#     prompt      | Once upon a time | there lived a ..|        block_size 4, one slot is left in the last block
-#     sample A    |                  |           fox  |        A wants to write "fox" there
-#     sample B    |                  |           hen  |        and B wants to write "hen" there
+#     prompt      | Once upon a time | there lived a ... |      block_size 4: one slot is left in the last block
+#     sample A    |                  |               fox |      A wants to write "fox" there,
+#     sample B    |                  |               hen |      and B wants to write "hen" there
 #
 # Full blocks are never written again, so they can be shared for ever. The last block cannot. Whoever writes into it
 # while others hold it needs a copy first: **copy-on-write**, as in an operating system after `fork()`.
@@ -54,7 +53,7 @@ class Table:
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def fork(self):
-        other = Table(self.allocator)
+        other = type(self)(self.allocator)
         other.block_ids, other.num_tokens = self.block_ids[:], self.num_tokens
         self.allocator.fork(self.block_ids)  # one reference more on each
         return other
@@ -103,26 +102,23 @@ def push(cache, tables, new):
     return model(ids, positions, cache, logits_for=ends - 1)
 
 
-def draw_samples(cache, table, prompt, params, fork=lambda table, i: table.fork(), after_step=lambda: None):
-    """One text for each of `params`, all from the same prompt; returns (texts, tables)."""
-    table.append_slots(len(prompt))
-    logits = push(cache, [table], [prompt])  # the prompt goes through the model once
-    tables = [table] + [fork(table, i) for i in range(1, len(params))]
-    logits = logits.expand(len(params), -1)
-    texts, generators = [[] for _ in params], [seeded_generator(p, model.device) for p in params]
-    for step in range(params[0].max_tokens):
-        after_step()
+def write_samples(cache, tables, logits, params):
+    """A text for each table. All hold the same prompt, and logits [1, vocab_size] says what follows it."""
+    logits, texts = logits.expand(len(tables), -1), [[] for _ in tables]
+    generators = [seeded_generator(p, model.device) for p in params]
+    while True:
         for text, row, p, generator in zip(texts, logits, params, generators):
             text.append(sample(row, p, generator))
-        if step + 1 < params[0].max_tokens:
-            for one in tables:
-                one.append_slots(1)
-            logits = push(cache, tables, [text[-1:] for text in texts])
-    return texts, tables
+        if len(texts[0]) == params[0].max_tokens:
+            return texts
+        for table in tables:
+            table.append_slots(1)
+        logits = push(cache, tables, [text[-1:] for text in texts])
 
 
 # %%
-predict("05.copies", "A prompt of 23 tokens in blocks of 4: the last block holds 3. Three samples go on from it. How many blocks are copied?",
+predict("05.copies", "A prompt of 23 tokens in blocks of 4: the last block holds 3. "
+        "Three samples go on from it. How many blocks are copied?",
         ["One", "Two", "Three", "18, six for each"], answer=1)
 
 # %%
@@ -132,7 +128,12 @@ params = [SamplingParams(temperature=1.0, seed=seed, max_tokens=14, ignore_eos=T
 allocator, cache = memory(24, 4)
 made, copy_blocks = [], cache.pool.copy_blocks
 cache.pool.copy_blocks = lambda copies: (made.extend(copies), copy_blocks(copies))  # to see which copies are made
-texts, tables = draw_samples(cache, Table(allocator), prompt, params)
+
+first = Table(allocator)
+first.append_slots(len(prompt))
+logits = push(cache, [first], [prompt])  # the prompt goes through the model once
+tables = [first, first.fork(), first.fork()]
+texts = write_samples(cache, tables, logits, params)
 for table, text in zip(tables, texts):
     print(table.block_ids, tokenizer.decode(text))
 print("copies made:", made)
@@ -142,8 +143,8 @@ print("the same as each sample alone:", texts == [generate_naive(model, prompt, 
 # Two copies for three samples. The first two to write find that others hold the block, and get copies. The last one
 # holds it alone by then and writes where it is.
 #
-# The five full blocks of the prompt stand in all three tables, once in memory. And each sample writes what it would write
-# alone, to the token.
+# The five full blocks of the prompt stand in all three tables, once in memory. And each sample writes what it would
+# write alone, to the token.
 #
 # ## The same in `course_lib`
 #
@@ -168,12 +169,14 @@ from course_lib.viz import memory_view
 
 trace = Trace()
 allocator, cache = memory(24, 4, trace=trace)
-again, tables = draw_samples(cache, BlockTable(allocator, name="A"), prompt, params,
-                             fork=lambda table, i: table.fork(name="ABC"[i]), after_step=trace.next_step)
+first = BlockTable(allocator, name="A")
+first.append_slots(len(prompt))
+logits = push(cache, [first], [prompt])
+again = write_samples(cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
 for name, text in zip("ABC", again):
     trace.text(name, [tokenizer.token_text(token) for token in prompt + text])
 print("the same samples:", again == texts)
-samples_view = memory_view(trace, by="event")
+samples_view = memory_view(trace)
 samples_view
 
 # %%
@@ -211,8 +214,9 @@ for n in (1, 2, 4, 6, 16):
 # full.
 #
 # How much that is of the whole depends on the lengths. The PagedAttention paper measured 16.2 % to 30.5 % on
-# conversations from ShareGPT, for 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3). We
-# draw lengths with the same means, as in lesson 03, and count the blocks when each sample is halfway through its answer, and at its end.
+# conversations from ShareGPT, for 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3).
+# We draw lengths with the same means, as in lesson 03, and count the blocks when each sample is halfway through its
+# answer, and at its end.
 
 # %%
 from course_lib.kvcache.fragmentation import draw_requests
@@ -221,7 +225,8 @@ drawn = draw_requests(300, seed=1)
 for n in (2, 4, 6):
     saved = []
     for share in (0.5, 1.0):
-        alone, shared = (sum(blocks_for_samples(n, r.prompt, max(1, round(r.output * share)), shared=s) for r in drawn) for s in (False, True))
+        sizes = [(r.prompt, max(1, round(r.output * share))) for r in drawn]
+        alone, shared = (sum(blocks_for_samples(n, *size, shared=s) for size in sizes) for s in (False, True))
         saved.append(1 - shared / alone)
     print(f"{n} samples: {saved[0]:.1%} of the blocks saved halfway, {saved[1]:.1%} at the end")
 
@@ -260,11 +265,6 @@ class Careless(Table):
 
     def copy_last(self):
         pass
-
-    def fork(self):
-        other = super().fork()
-        other.__class__ = Careless
-        return other
 
 
 def two_readers(kind):
@@ -323,7 +323,8 @@ def my_hashes(ids, block_size):
     return hashes
 
 
-one, two = (my_hashes(tokenizer.encode(told + question + " Tell me."), 16) for question in questions[:2])
+longer = [told + question + " Tell me." for question in questions[:2]]  # so that the block with the question is full
+one, two = (my_hashes(tokenizer.encode(text), 16) for text in longer)
 other = my_hashes(tokenizer.encode(told.replace("misty", "quiet")), 16)
 for name, hashes in (("first question", one), ("second question", two), ("another glen", other)):
     print(f"{name:<16} {' '.join(h.hex()[:4] for h in hashes)}")
@@ -380,8 +381,9 @@ def ask(prefixes, cache, text, new_tokens=10):
 
 
 # %%
-predict("05.hit", "The second reader asks another question about the same tale of 230 tokens. How many tokens of its prompt of 236 go through the model?",
-        ["6, the question", "12, the question and what is in the block that is not full", "236, since nobody else asked this"], answer=1)
+predict("05.hit", "The second reader asks another question about the same tale of 230 tokens. "
+        "How many tokens of its prompt of 236 go through the model?",
+        ["6: the question", "12: the question, and what is in the block that is not full", "236: nobody asked this before"], answer=1)
 
 # %%
 allocator, cache = memory(64, 16)
@@ -402,13 +404,14 @@ for question in questions[:4]:
 ids = tokenizer.encode(told + questions[0])
 for end in range(len(ids) - 3, len(ids) + 1):
     part = ids[full * 16 : end]
-    print(f"{len(part):>2} tokens: {sha256(one[full - 1] + repr(part).encode()).hexdigest()[:8]}   ends with {tokenizer.token_text(part[-1])!r}")
+    name = sha256(one[full - 1] + repr(part).encode()).hexdigest()
+    print(f"{len(part):>2} tokens in the block: {name[:8]}   the last one is {tokenizer.token_text(part[-1])!r}")
 
 # %% [markdown]
 # Another name after every token. It would have to be taken back and given anew in every step of every request, and
-# whoever had found the block by an old name would see it written on. A full block never changes, so its name is good for
-# as long as it lives. The price is what you saw: on average half a block is computed again by each request, in blocks of 16 about 8
-# tokens.
+# whoever had found the block by an old name would see it written on. A full block never changes, so its name is good
+# for as long as it lives. The price is what you saw: on average half a block is computed again by each request, in
+# blocks of 16 about 8 tokens.
 #
 # ## Why the hash is chained
 #
@@ -436,24 +439,25 @@ for kind in (MyPrefixCache, Unchained):
         print(f"   {computed} tokens computed   {question:<24} {tokenizer.decode(answer).strip().splitlines()[0]}")
 
 # %% [markdown]
-# The unchained cache found every block of Toby's tale, but the three behind the last *Toby* had been computed behind the last
-# *Dexter*. What a token becomes in the upper layers depends on all tokens before it, so the keys of "asked for blackberry
-# jam" say that Dexter did. Asked about Toby, the model finds nothing and takes something else. And it knows at once what
-# Dexter asked for, though in this tale there is no Dexter. That is somebody else's text, served to a stranger. (The right cache
-# can only stammer when it is asked about him.)
+# The unchained cache found every block of Toby's tale, but the three behind the last *Toby* had been computed behind
+# the last *Dexter*. What a token becomes in the upper layers depends on all tokens before it, so the keys of "asked
+# for blackberry jam" say that Dexter did. Asked about Toby, the model finds nothing and takes something else. And it
+# knows at once what Dexter asked for, though in this tale there is no Dexter. That is somebody else's text, served to
+# a stranger. (The right cache can only stammer when it is asked about him.)
 #
 # So the hash of a block covers the hash of the block before it, and with it the whole text.
 #
-# Two more points, and you know what servers do. The hash must be long: the library takes 256 bits, so that two texts with
-# one hash will never be met. And some servers put into it what else the keys depend on, or who may share them: an adapter, an
-# image, a tenant ([vLLM, Automatic Prefix Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
+# Two more points, and you know what servers do. The hash must be long: the library takes 256 bits, so that two texts
+# with one hash will never be met. And some servers put into it what else the keys depend on, or who may share them:
+# an adapter, an image, a tenant ([vLLM, Automatic Prefix
+# Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
 
 # %% [markdown]
 # ## Why at least one token is computed
 
 # %%
-predict("05.all", "A prompt of exactly 48 tokens, three full blocks of 16, comes a second time. How many of its tokens go through the model?",
-        ["0", "1", "16"], answer=2)
+predict("05.all", "A prompt of exactly 48 tokens, three full blocks of 16, comes a second time. "
+        "How many of its tokens go through the model?", ["0", "1", "16"], answer=2)
 
 # %%
 allocator, cache = memory(64, 16)
@@ -465,9 +469,9 @@ for _ in range(2):
     print(f"{computed} tokens computed: {tokenizer.decode(answer)!r}")
 
 # %% [markdown]
-# Keys and values do not say what comes next. That is said by the logits of the last token, and those are not kept: to get
-# them, the last token has to go through the model again. It would write its own key and value while it does, and a
-# hashed block is never written. So the whole last block is left out of the hit, and `begin` looks at `ids[:-1]`.
+# Keys and values do not say what comes next. That is said by the logits of the last token, and those are not kept: to
+# get them, the last token has to go through the model again. It would write its own key and value while it does, and
+# a hashed block is never written. So the whole last block is left out of the hit, and `begin` looks at `ids[:-1]`.
 #
 # ## The same in `course_lib`
 #
@@ -529,37 +533,40 @@ print(f"tokens computed: {without[1]:,} without, {with_cache[1]:,} with: {withou
 print(f"blocks in use:   {without[2]:,} without, {with_cache[2]:,} with: {without[2] / with_cache[2]:.1f} times less memory")
 
 # %% [markdown]
-# How does that grow? One reader more costs 16 blocks alone, and 2 with the tale shared. The other kind of sharing from
-# above stands beside it: one sample more of the same prompt. (Counted by the ledger, no model.)
+# What does one reader more cost, in memory and in work? Counted by the ledger, no model:
 
 # %%
 import matplotlib.pyplot as plt
 
 
-def blocks_for_readers(num_readers, shared):
-    manager = KVCacheManager(BlockAllocator(1_000, 16), prefix_caching=shared)
+def cost_of_readers(num_readers, shared):
+    """Blocks in use, and tokens computed."""
+    manager, computed = KVCacheManager(BlockAllocator(1_000, 16), prefix_caching=shared), 0
     for i in range(num_readers):
         r = SimpleNamespace(request_id=i, token_ids=tale_ids + [i] * 15)  # its own question and answer, 15 tokens
         n = len(r.token_ids) - manager.match_prefix(r)
         manager.allocate_slots(r, n)
         manager.commit(r, len(r.token_ids))
-    return manager.allocator.num_blocks - manager.allocator.num_free
+        computed += n
+    return manager.allocator.num_blocks - manager.allocator.num_free, computed
 
 
 counts = range(1, 33)
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", sharey=True)
-for axis, title, blocks in ((axes[0], "Readers of one tale of 230 tokens", blocks_for_readers),
-                            (axes[1], "Samples of one prompt of 230 tokens", lambda n, shared: blocks_for_samples(n, 230, 15, shared=shared))):
-    for shared, name, colour, style in ((False, "each for itself", "#D55E00", "--"), (True, "shared", "#0072B2", "-")):
-        axis.plot(counts, [blocks(n, shared) for n in counts], label=name, color=colour, linestyle=style)
-    axis.set(xlabel="at once", title=title)
-axes[0].set(ylabel="blocks of 16 in use")
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+for shared, name, colour, style in ((False, "each for itself", "#D55E00", "--"), (True, "shared", "#0072B2", "-")):
+    costs = [cost_of_readers(n, shared) for n in counts]
+    for axis, values in zip(axes, zip(*costs)):
+        axis.plot(counts, values, label=name, color=colour, linestyle=style)
+    print(f"{name:<16} one reader more: {costs[-1][0] - costs[-2][0]:>2} blocks, {costs[-1][1] - costs[-2][1]:>3} tokens; "
+          f"32 readers: {costs[-1][0]:>3} blocks, {costs[-1][1]:,} tokens")
+axes[0].set(xlabel="readers of one tale", ylabel="blocks of 16", title="Memory: blocks in use")
+axes[1].set(xlabel="readers of one tale", ylabel="tokens", title="Work: tokens through the model")
 axes[0].legend()
 plt.show()
-print("32 readers:", blocks_for_readers(32, False), "blocks each for itself,", blocks_for_readers(32, True), "shared")
 
 # %% [markdown]
-# And in seconds on this machine: how long a reader waits for the first token, when the tale is new and when it is known.
+# And in seconds on this machine: how long a reader waits for the first token, when the tale is new and when it is
+# known.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -577,7 +584,8 @@ def seconds_to_first_token(known):
 
 
 new, known = (sorted(seconds_to_first_token(k) for _ in range(7))[3] for k in (False, True))
-print(f"first token after {new * 1e3:.0f} ms when the tale is new, {known * 1e3:.0f} ms when it is known: {new / known:.1f} times as soon")
+print(f"first token after {new * 1e3:.0f} ms when the tale is new, {known * 1e3:.0f} ms when it is known: "
+      f"{new / known:.1f} times as soon")
 
 # %% [markdown]
 # ## When memory is full: eviction
@@ -636,9 +644,13 @@ for name, lost in (("the last block is evicted", full - 1), ("the first block is
 #
 # ## See it: a memory too small for two tales
 #
-# 24 blocks of 16. Ada, Ben and Cleo ask about the tale of the owl. Then Dora brings a tale of her own, which does not fit
-# beside it. At last Ed asks about the owl again. Hatched blocks are cached: no one holds them. Which of them does
-# Dora's tale cost, and how many tokens does Ed have to compute?
+# 24 blocks of 16. Ada asks about the tale of the owl, then Ben and Cleo together. Then Dora brings a tale of her own,
+# which does not fit beside it. At last Ed asks about the owl again. In the view they are A to E. Hatched blocks are
+# cached: nobody holds them.
+
+# %%
+predict("05.ed", "Of the owl's tale, 14 full blocks were cached before Dora came. What does Ed find?",
+        ["All 14: Ada computed them", "The beginning", "The end", "Nothing: a tale is cached as a whole"], answer=1)
 
 # %%
 hers = """Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. Juniper liked long breakfasts best.
@@ -672,35 +684,48 @@ def serve(*asked):
             running.remove(r)
     for r, start in zip(requests, starts):
         trace.text(r.request_id, [tokenizer.token_text(token) for token in r.token_ids])
-        naive = generate_naive(model, r.token_ids[:start], SamplingParams(max_tokens=len(r.token_ids) - start, ignore_eos=True))
-        print(f"{r.request_id}: {tokenizer.decode(r.token_ids[start:]).strip()}   (the same as naive: {r.token_ids[start:] == naive})")
+        prompt, answer = r.token_ids[:start], r.token_ids[start:]
+        naive = generate_naive(model, prompt, SamplingParams(max_tokens=len(answer), ignore_eos=True))
+        print(f"{r.request_id}: {tokenizer.decode(answer).strip()}   (the same as naive: {answer == naive})")
     print(f"   {computed[0]} of {sum(starts)} tokens of the prompts computed")
 
-
-serve(("Ada", told + questions[0]))
-serve(("Ben", told + questions[1]), ("Cleo", told + questions[4]))
-serve(("Dora", hers + "What did Juniper like best?"))
-serve(("Ed", told + questions[5]))
+# %%
+serve(("A", told + questions[0]))
+serve(("B", told + questions[1]), ("C", told + questions[4]))
+serve(("D", hers + "What did Juniper like best?"))
+serve(("E", told + questions[5]))
 eviction_view = memory_view(trace)
 eviction_view
 
-# %%
-eviction_view.snapshot(step=12)
+# %% [markdown]
+# Ben and Cleo share the tale that Ada has left behind:
 
 # %%
-eviction_view.snapshot(step=25)
+eviction_view.snapshot(step=8)
 
 # %% [markdown]
-# Dora's tale takes what is free, and then evicts: first what stood behind the end of the owl's tale, then the tale's own
-# last blocks. Its beginning survives, so Ed finds 11 of the 14 blocks. Had the beginning gone first, he would find none.
+# Then Dora comes:
+
+# %%
+eviction_view.snapshot(step=14)
+
+# %% [markdown]
+# Dora's tale takes what is free, and then evicts: first what stood behind the end of the owl's tale, then the tale's
+# own last blocks. Its beginning survives, so Ed finds 11 of the 14 blocks. Had the beginning gone first, he would
+# find none.
 #
 # ## LRU or priority?
 #
 # LRU knows nothing but the past. Whoever runs a server may know more: these are the instructions of our assistant, and
 # they will be asked for again; that is a document somebody pasted, and it will not. With eviction by **priority**, the
 # least important block goes first (the one with the highest number, as in vLLM's scheduler), and the longest idle among
-# equals. A block is as important as the most important request that used it.
-#
+# equals. A block is as important as the most important request that used it. `course_lib` keeps a queue like
+# `MyIdleBlocks` for each priority; with LRU there is just one.
+
+# %%
+show(PrefixCache._evict_one)
+
+# %% [markdown]
 # Is that better? Two workloads, served one request after the other by the real `KVCacheManager`:
 #
 # - **An assistant.** Every sixth request begins with the assistant's 512 instructions, and is important. The others are
@@ -749,8 +774,9 @@ def share_found(workload, num_blocks, eviction):
 
 
 # %%
-predict("05.policy", "Which policy computes less?", ["LRU for both", "Priority for both", "LRU for the conversations, priority for the assistant",
-        "Priority for the conversations, LRU for the assistant"], answer=2)
+predict("05.policy", "Which policy finds more?",
+        ["LRU in both", "Priority in both", "LRU in the conversations, priority for the assistant",
+         "Priority in the conversations, LRU for the assistant"], answer=2)
 
 # %%
 sizes = [40, 48, 64, 80, 96, 112, 128, 160, 192, 256]
@@ -766,24 +792,27 @@ for (workload, eviction), shares in found.items():
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", sharey=True)
 for axis, workload in zip(axes, (assistant, conversations)):
     for eviction, colour, style, marker in (("lru", "#0072B2", "-", "o"), ("priority", "#D55E00", "--", "s")):
-        axis.plot(sizes, [100 * share for share in found[workload, eviction]], label=eviction, color=colour, linestyle=style, marker=marker, markersize=4)
+        shares = [100 * share for share in found[workload, eviction]]
+        axis.plot(sizes, shares, label=eviction, color=colour, linestyle=style, marker=marker, markersize=4)
     axis.set(xlabel="blocks of 16 in memory", title=f"{workload.__name__.capitalize()}: prompt tokens found")
 axes[0].set(ylabel="%", ylim=(0, 80))
 axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# **The assistant.** Between two uses of the instructions, five documents pass through the memory. If it is too small to hold all of
-# them, LRU evicts the instructions each time, just before they are needed, and finds nothing at all. Priority keeps them in
-# any memory that has room for them. From 112 blocks on there is room for everything, and the policies are the same.
+# **The assistant.** Between two uses of the instructions, five documents pass through the memory. Up to 80 blocks,
+# LRU has evicted the instructions each time before they are needed again, and finds nothing at all. Priority keeps
+# them in any memory that has room for them. From 112 blocks on there is room for everything in between, and the
+# policies do the same.
 #
-# **The conversations.** Priority keeps what important people said, also when their conversations are long over, and evicts those that
-# go on. More memory helps it little: it fills with the past. LRU forgets the dead ones by itself.
+# **The conversations.** Priority keeps what important people said, also when their conversations are long over, and
+# evicts those that go on. More memory helps it little: it fills with the past. LRU forgets the dead ones by itself.
 #
-# So importance is worth something only together with a reason to come back. vLLM evicts by LRU, the end of a text first. In
-# TensorRT-LLM LRU is the default, and a priority can be given to ranges of tokens, with a duration after which it lapses
-# ([NVIDIA, 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)): the answer to
-# what went wrong here on the right.
+# So importance is worth something only together with a reason to come back. vLLM evicts by LRU, the end of a text
+# first. In TensorRT-LLM LRU is the default, and a priority can be given to ranges of tokens, with a duration after
+# which it lapses ([NVIDIA,
+# 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)): the
+# answer to what went wrong here on the right.
 #
 # ## Three questions
 #
@@ -806,6 +835,6 @@ plt.show()
 #
 # ## Next
 #
-# `exercises/05_sharing_and_eviction.ipynb`: write `fork` and copy-on-write, the chain of hashes and the search in it, and both
-# evictions yourself. Your table then serves samples of the bundled model. Lesson 06 turns from where keys and values are
-# kept to how attention reads them.
+# `exercises/05_sharing_and_eviction.ipynb`: write `fork` and copy-on-write, the chain of hashes and the search in it,
+# and both evictions yourself. Your table then serves samples of the bundled model. Lesson 06 turns from where keys
+# and values are kept to how attention reads them.
