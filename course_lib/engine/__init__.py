@@ -6,6 +6,7 @@ Names arrive on first use.
 from importlib import import_module
 
 _HOME = {
+    "DynamicBatcher": "course_lib.engine.dynamic",
     "Engine": "course_lib.engine.engine",
     "EngineConfig": "course_lib.engine.config",
     "FCFS": "course_lib.engine.policies",
@@ -16,6 +17,8 @@ _HOME = {
     "RequestOutput": "course_lib.engine.request",
     "Scheduler": "course_lib.engine.scheduler",
     "Step": "course_lib.engine.scheduler",
+    "run_dynamic": "course_lib.engine.dynamic",
+    "run_static": "course_lib.engine.static",
 }
 
 __all__ = list(_HOME)

@@ -104,7 +104,8 @@ class Scheduler:
         allocate, at = self.manager.allocate_slots, 0
         while at < len(order) and step.token_budget > 0:
             request = order[at]
-            n = min(len(request.token_ids) - request.num_computed_tokens, step.token_budget)
+            to_do = len(request.token_ids) - request.num_computed_tokens
+            n = to_do if to_do <= step.token_budget else step.token_budget
             while allocate(request, n) is None:
                 step.is_short = True
                 if len(order) == 1:
@@ -112,8 +113,9 @@ class Scheduler:
                 self._preempt(order.pop(), step)
                 if at == len(order):
                     return  # it was the last one itself
-            self._promise(request, n, step)
             step.add(request, n)
+            if n < to_do:
+                self._promise(request, n, step)
             at += 1
 
     def _admit(self, step):
@@ -133,8 +135,8 @@ class Scheduler:
                     raise LedgerError(self._alone(request, known - hit + n))
                 return
             self._start(self.waiting.pop(), hit, known, slots, step)
-            self._promise(request, n, step)
             step.add(request, n)
+            self._promise(request, n, step)
 
     def _start(self, request, hit, known, slots, step):
         if request.status == SWAPPED:
@@ -161,9 +163,7 @@ class Scheduler:
 
     def _promise(self, request, n, step):
         """Counts the blocks of tokens that it has and that this step does not reach."""
-        reached = request.num_computed_tokens + n
-        if reached < len(request.token_ids):
-            step.promised_blocks += self._blocks(request.num_tokens) - self._blocks(reached)
+        step.promised_blocks += self._blocks(request.num_tokens) - self._blocks(request.num_computed_tokens + n)
 
     def _blocks(self, num_tokens):
         return -(-num_tokens // self.block_size)
