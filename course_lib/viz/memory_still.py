@@ -35,7 +35,8 @@ class _Painter:
         self.small = sum(len(blocks) for blocks, _ in memory.tables.values()) > 120 or len(memory.tables) > 9
         self.lines = self._table_lines()
         self.bottom = 104 + max(tall, self.lines[-1][2] + 8 if self.lines else 0)
-        self.figure, self.axes = static.figure(self.bottom + 158)
+        words = "".join(text for _, text in data["say"][step - 1])
+        self.figure, self.axes = static.figure(self.bottom + max(158, 122 + 20 * len(static.broken(words))))
         static.title(self.axes, data)
         look = {"facecolor": self.colour["r0"] + "1f", "edgecolor": self.colour["r0"], "linewidth": 1.1}
         static.legend(self.axes, [("in use", look), ("cached", self._cached()), ("free", self._free()), ("reference count", "×2")])
@@ -47,7 +48,7 @@ class _Painter:
         for block in range(count):
             self._block(block)
         self._chart(self.bottom + 40)
-        static.say(self.axes, self.bottom + 110, "".join(text for _, text in data["say"][step - 1]))
+        static.say(self.axes, self.bottom + 110, words)
 
     def _cached(self):
         return static.hatched(self.colour["faint"], self.colour["card"], 4)

@@ -118,9 +118,14 @@ def legend(axes, entries):
         x += 22 + text_width(axes, write(axes, x + 22, 53, text, size=12.5, colour="soft")) + 18
 
 
+def broken(words):
+    """The words of a step as the lines in which `say` writes them."""
+    return textwrap.wrap(words, 126)
+
+
 def say(axes, y, words, size=13):
     """The words of a step at the foot of a picture, broken into lines; returns how many."""
-    lines = textwrap.wrap(words, 126)
+    lines = broken(words)
     write(axes, 22, y, "\n".join(lines), size=size, va="top", linespacing=1.45)
     return len(lines)
 
