@@ -57,8 +57,8 @@ def attention_kind(shape):
 def kv_numbers_per_token(shape):
     """How many numbers one token leaves in the cache, over all layers.
 
-    A key and a value for each KV head: 2 × layers × KV heads × head size. MLA keeps one compressed vector for all
-    heads and one key with the position instead: layers × (kv_lora_rank + qk_rope_head_dim).
+    A key and a value for each KV head: 2 × layers × KV heads × head size. MLA keeps one compressed
+    vector for all heads and one key with the position instead: layers × (kv_lora_rank + qk_rope_head_dim).
     """
     if attention_kind(shape) == "MLA":
         return shape.num_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim)
@@ -87,7 +87,7 @@ def weight_bytes(shape, dtype=None):
 
 
 def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9):
-    """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0 where not even one does.
+    """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0: not even one.
 
     gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one.
     usable: the share of the GPU for weights and cache, as vLLM's `gpu_memory_utilization`; the

@@ -8,10 +8,11 @@ const keptBy = (data, index, layer) => index < 0 ? 0 : Array.isArray(data.kept[i
 // What the columns of a layer are after a step: [start, end, state]. The same cuts as in filling.py.
 function stretches(data, index, layer) {
   const [first, end] = data.pushed[index], due = data.due[index], known = index ? data.due[index - 1] : 0, kept = keptBy(data, index, layer);
-  const edges = [...new Set([0, first, end, due, known, kept])].sort((a, b) => a - b), found = [];
+  const begin = known && kept <= end - first && kept < due ? end - kept : 0;
+  const edges = [...new Set([0, first, end, due, known, begin, begin + kept])].sort((a, b) => a - b), found = [];
   for (let i = 0; i + 1 < edges.length && edges[i] < Math.max(kept, due); i++) {
     const a = edges[i];
-    found.push([a, edges[i + 1], a >= kept ? "missing" : a >= due ? "surplus" : first <= a && a < end ? (a < known ? "again" : "new") : "kept"]);
+    found.push([a, edges[i + 1], a < begin || a >= begin + kept ? "missing" : a >= due ? "surplus" : first <= a && a < end ? (a < known ? "again" : "new") : "kept"]);
   }
   return found;
 }

@@ -367,7 +367,7 @@ for name, broken in (("off by one", OffByOne(config.num_layers)), ("not reset", 
 # place where they differ; everything behind it may differ only because of that.
 
 # %%
-predict("02.moment", "In which step does the cache that is *ignored* first differ from a right one?",
+predict("02.moment", "In which step does the cache that is ignored first differ from a right one?",
         ["In prefill, step 0", "In the first decode step, step 1", "Only in a second text"], answer=1)
 
 # %%

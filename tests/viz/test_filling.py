@@ -85,6 +85,18 @@ def test_a_cache_that_keeps_nothing_shows():
     assert "The cache stays at 0 bytes. Every layer holds 0 columns, 5 are due." in view.words(2)
 
 
+def test_who_sees_no_more_than_this_step_brought_sees_that():
+    """A cache that is kept and never read: the newest column is looked at, the ones before it are not."""
+    steps = filled(4, 6)
+    for step in steps:
+        step["kept"] = [step["count"]] * 3
+    view = cache_filling(TOKENS, steps, **SHAPE)
+    assert stretches(view.data, 0, 0) == [(0, 4, "new")]
+    assert stretches(view.data, 2, 1) == [(0, 5, "missing"), (5, 6, "new")]
+    assert "Every layer holds 1 column, 6 are due." in view.words(3)
+    assert view.table(3)[0] == {"layer": 0, "columns held": 1, "columns due": 6, "written in this step": 1, "bytes": COLUMN}
+
+
 def test_data_stay_small(huge):
     import json
 
