@@ -46,7 +46,11 @@ class ContiguousCache:
         ### END SOLUTION
 
     def attend(self, layer, q, k, v):
-        """Keeps k and v, and lets every new token attend to itself and to all before it."""
+        """Keeps k and v, and lets every new token attend to itself and to all before it.
+
+        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim]. Returns a tensor shaped as q.
+        Raises CacheFull, with nothing changed, where k and v do not fit.
+        """
         ### BEGIN SOLUTION
         start, end = self.num_tokens, self.num_tokens + len(k)
         if end > self.max_tokens:
@@ -94,7 +98,11 @@ cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens
 
 # %% nbgrader={"grade_id": "generate_cached", "solution": true} course={"exercise": "02.generate_cached"}
 def generate_cached(model, token_ids, max_tokens, cache):
-    """New token ids after `token_ids`, greedily, with every token pushed once."""
+    """New token ids after `token_ids`, greedily, with every token pushed once.
+
+    token_ids: list of ints, the prompt. cache: an empty one; hand it to the model, which calls its `attend`.
+    Returns a list of `max_tokens` ints.
+    """
     ### BEGIN SOLUTION
     new, step, start = [], list(token_ids), 0
     while len(new) < max_tokens:
@@ -116,7 +124,10 @@ check("02.generate_cached", generate_cached)
 
 # %% nbgrader={"grade_id": "reuse", "solution": true} course={"exercise": "02.reuse"}
 def generate_in_turn(model, prompts, max_tokens, cache):
-    """The new tokens of each prompt, as if it were alone; one cache serves them all."""
+    """The new tokens of each prompt, as if it were alone; one cache serves them all.
+
+    prompts: list of lists of token ids. Returns a list of lists of `max_tokens` ids, in the same order.
+    """
     ### BEGIN SOLUTION
     texts = []
     for prompt in prompts:
@@ -133,6 +144,8 @@ check("02.reuse", generate_in_turn)
 #
 # `CacheA`, `CacheB` and `CacheC` have one bug each, in one layer only. One writes keys and values one place off, one
 # never looks at what it kept, one does not forget everything at `reset()`. Look at them with the tool from the lesson:
+# `first_divergence(model, token_ids, cache, Recompute())` is None, or has the `step` (0 is prefill), `layer` and
+# `position` of the first difference.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.practice.seeded import CacheA, CacheB, CacheC
@@ -144,11 +157,14 @@ for kind in (CacheA, CacheB, CacheC):
 
 # %% [markdown]
 # Then write a tool that names the bug. `make_cache()` makes a new, empty cache. Return `("off by one", layer)`,
-# `("ignored", layer)` or `("not reset", layer)`, and None where nothing is wrong. The text has at least four tokens.
+# `("ignored", layer)` or `("not reset", layer)`, and None where nothing is wrong.
 
 # %% nbgrader={"grade_id": "find_the_bug", "solution": true} course={"exercise": "02.find_the_bug"}
 def find_the_bug(model, token_ids, make_cache):
-    """(name of the bug, layer) of the caches that `make_cache()` makes, or None."""
+    """(name of the bug, layer) of the caches that `make_cache()` makes, or None.
+
+    token_ids: list of ints, a text of at least four tokens. layer: int, the first that differs, counted from 0.
+    """
     ### BEGIN SOLUTION
     cache = make_cache()
     found = first_divergence(model, token_ids, cache, Recompute())
