@@ -1,4 +1,5 @@
-"""What is lost when each request gets one contiguous piece of cache, reserved before anybody knows how long it will grow.
+"""What is lost when each request gets one contiguous piece of cache, reserved before anybody knows how long it will grow;
+and what is lost with pages, on the same requests.
 
 The memory is a row of slots, one token's keys and values each. This is how servers did it before paging (arXiv 2309.06180,
 section 3.1), and the words for what is lost are that paper's:
@@ -14,6 +15,7 @@ import random
 from dataclasses import dataclass
 
 from ..errors import ParameterError
+from .block_table import BlockTable
 
 PARTS = ("used", "reserved", "internal", "external", "free")
 """What a slot can be. "reserved" will be used later, "internal" never, "external" is a hole that does not help whoever waits,
@@ -124,6 +126,54 @@ def simulate(requests, reserve, capacity, num_steps, *, every=1):
             needed = sizes[waiting[0].id] if waiting else 0
             kept.append({"time": time, "segments": [dict(s) for s in running], "waiting": len(waiting),
                          **account(running, capacity, needed)})
+    return kept
+
+
+def simulate_paged(requests, allocator, num_steps, *, every=1):
+    """Serves the same requests with pages: each takes a block when its last one is full, and reserves nothing.
+
+    allocator: a fresh BlockAllocator, or a learner's own; what happens joins its trace, if it has one.
+
+    In each step the finished leave, then every running request writes a token, and then the waiting
+    come in, in order of arrival, with their prompt and a first token; where the first does not fit,
+    those behind it wait as well. A running request that finds no block takes those of the newest,
+    which waits in front of the others and then begins again with all the tokens it had.
+
+    Returns what `simulate` returns; "internal" are the empty slots of last blocks, and "preempted"
+    counts the requests that were thrown out in this step. "reserved" and "external" are always 0.
+    Raises ParameterError where a request alone is larger than memory.
+    """
+    capacity = allocator.num_blocks * allocator.block_size
+    coming = sorted(requests, key=lambda r: (r.arrival, r.id))
+    for r in coming:
+        _reserved(lambda r: r.final, r, capacity)
+    running, had, kept, trace = [], {}, [], getattr(allocator, "trace", None)  # running: [request, table], the newest last
+    for time in range(num_steps):
+        if trace is not None and time:
+            trace.next_step()
+        for r, table in running:
+            if table.num_tokens == r.final:
+                table.free()
+        running = [(r, table) for r, table in running if table.num_tokens]
+        thrown_out = []
+        for r, table in list(running):
+            while (r, table) in running and table.append_slots(1) is None:
+                newest, its_table = running.pop()
+                had[newest.id] = its_table.num_tokens
+                its_table.free()
+                thrown_out.append(newest)
+        coming[:0] = thrown_out[::-1]
+        while coming and coming[0].arrival <= time and not thrown_out:
+            table = BlockTable(allocator, name=coming[0].id)
+            if table.append_slots(min(had.get(coming[0].id, coming[0].prompt) + 1, coming[0].final)) is None:
+                break
+            running.append((coming.pop(0), table))
+        if time % every == 0:
+            used = sum(table.num_tokens for _, table in running)
+            kept.append({"time": time, "segments": [{"request": r.id, "used": table.num_tokens} for r, table in running],
+                         "waiting": sum(r.arrival <= time for r in coming), "preempted": len(thrown_out), "used": used, "reserved": 0,
+                         "internal": capacity - allocator.num_free * allocator.block_size - used, "external": 0,
+                         "free": allocator.num_free * allocator.block_size})
     return kept
 
 

@@ -1,201 +1,14 @@
-"""Cases of 04.allocator: programs of calls, played beside a plain count of who holds what."""
+"""Cases of 04.allocator: programs of calls, damaged books, and what a block costs."""
 
 import copy
 import time
-from collections import Counter, deque
+from collections import deque
 
-from ..errors import IntegrityError, LedgerError
-from .exercise import Counterexample, Exercise, Mistake, Property, Trial
-from .lesson04_allocators import (BlockAllocator, ChainOfBlocks, ListFromTheFront, LowestFirst, NeverAgain, StackOfBlocks,
-                                  WrongAllocator)
-from .programs import NAMES, Game, Seen, Senseless, random_trials, told
-from .registry import a_kind
-
-
-class Blocks(Game):
-    """Calls of an allocator. A variable whose blocks were freed and may belong to others by now is not used any more."""
-
-    least = {"num_blocks": 1, "block_size": 1, "give_some": 1}
-    opening = ("allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",)
-    lines = {
-        "allocate": "{0} = allocator.allocate({1})", "allocate_one": "{0} = allocator.allocate()", "allocate_few": "{0} = allocator.allocate({1})",
-        "free": "allocator.free({0})", "give_back": "allocator.free({0})", "give_some": "allocator.free({0}[:{1}])",
-        "free_both": "allocator.free({0} + {1})", "free_id": "allocator.free({0} + [{1}])",
-        "fork": "allocator.fork({0})", "share": "allocator.fork({0})",
-        "fork_both": "allocator.fork({0} + {1})", "fork_id": "allocator.fork({0} + [{1}])",
-        "num_free": "allocator.num_free", "ref_counts": "[allocator.ref_count(b) for b in {0}]",
-        "sizes": "(allocator.num_blocks, allocator.block_size)", "integrity": "allocator.check_integrity()",
-    }
-
-    def __init__(self, answer, num_blocks, block_size):
-        self.allocator, self.num_blocks = answer(num_blocks, block_size), num_blocks
-        self.held = {}      # block -> how many hold it; those that nobody holds are not in it
-        self.known = {}     # variable -> what allocate gave
-        self.turns = {}     # variable -> {block: the how-manieth time it was handed out}
-        self.times = Counter()  # block -> how often it was handed out
-        self.loose = {}     # (block, turn) that ended -> whether it may have been handed out since
-
-    def sizes(self):
-        return Seen(str((self.allocator.num_blocks, self.allocator.block_size)))
-
-    def num_free(self):
-        value = self.allocator.num_free
-        return Seen("a method", "a method; it is read without brackets, so put @property above it") if callable(value) else Seen(repr(value))
-
-    def ref_counts(self, name):
-        return Seen(str([self.allocator.ref_count(b) for b in self._blocks(name)]))
-
-    def integrity(self):
-        try:
-            self.allocator.check_integrity()
-        except IntegrityError as error:
-            return Seen("IntegrityError", f"IntegrityError: {error}", ends=True)
-        return Seen("no complaint")
-
-    def allocate_one(self, name):
-        return self.allocate(name, None)
-
-    def allocate_few(self, name, n):
-        if n > self.num_blocks - len(self.held):
-            raise Senseless
-        return self.allocate(name, n)
-
-    def allocate(self, name, n):
-        try:
-            got = self.allocator.allocate() if n is None else self.allocator.allocate(n)
-        except LedgerError:
-            return Seen("LedgerError", ends=True)
-        n, left = 1 if n is None else n, self.num_blocks - len(self.held)
-        said = self._judged(got, n)
-        if got is None and n > left:
-            self.known[name] = None
-            return Seen("None", "None, and nothing is taken")
-        if said != blocks(n) or n > left:
-            return Seen(said, "None" if got is None else f"{got!r}: {said}", ends=True)
-        self.held.update(dict.fromkeys(got, 1))
-        self.times.update(got)
-        self.known[name], self.turns[name] = got, {b: self.times[b] for b in got}
-        if n:
-            self.loose = dict.fromkeys(self.loose, True)  # which of them it was is the answer's own affair
-        return Seen(said, f"{said}, such as {got!r}" if n else "[]")
-
-    def _judged(self, got, n):
-        """What allocate(n) gave, in words: the same for all answers that do the same with other ids."""
-        if type(got) is not list:
-            return a_kind(got)
-        strange = [b for b in got if type(b) is not int or not 0 <= b < self.num_blocks]
-        if strange:
-            return f"an id that does not exist; there are 0 to {self.num_blocks - 1}"
-        if len(set(got)) < len(got):
-            return "the same block twice"
-        if any(b in self.held for b in got):
-            return "a block that is in use"
-        return blocks(len(got))
-
-    def free(self, name):
-        return self._release(self._blocks(name))
-
-    def give_back(self, name):
-        return self._release(self._blocks(name), only_held=True)
-
-    def give_some(self, name, n):
-        return self._release(self._blocks(name)[:n], only_held=True)
-
-    def free_both(self, one, other):
-        return self._release(self._blocks(one) + self._blocks(other))
-
-    def free_id(self, name, block_id):
-        if 0 <= block_id < self.num_blocks:
-            raise Senseless
-        return self._release(self._blocks(name) + [block_id])
-
-    def fork(self, name):
-        return self._share(self._blocks(name))
-
-    def share(self, name):
-        if any(b not in self.held for b in self._blocks(name)):
-            raise Senseless
-        return self._share(self._blocks(name))
-
-    def fork_both(self, one, other):
-        return self._share(self._blocks(one) + self._blocks(other))
-
-    def fork_id(self, name, block_id):
-        if 0 <= block_id < self.num_blocks:
-            raise Senseless
-        return self._share(self._blocks(name) + [block_id])
-
-    def _blocks(self, name):
-        """The blocks of a variable: the very list that the answer gave."""
-        got = self.known.get(name)
-        if got is None or any(self.loose.get(turn) for turn in self.turns[name].items()):
-            raise Senseless
-        return got
-
-    def _release(self, given, only_held=False):
-        refused = any(given.count(b) > self.held.get(b, 0) for b in given)
-        if refused and only_held:
-            raise Senseless
-        seen = self._told(self.allocator.free, given, refused)
-        if not seen.ends and not refused:
-            for b in given:
-                self.held[b] -= 1
-                if self.held[b] == 0:
-                    del self.held[b]
-                    self.loose[b, self.times[b]] = False
-        return seen
-
-    def _share(self, given):
-        refused = any(b not in self.held for b in given)
-        seen = self._told(self.allocator.fork, given, refused)
-        if not seen.ends and not refused:
-            for b in given:
-                self.held[b] += 1
-        return seen
-
-    def _told(self, act, given, refused):
-        """Calls act(given) and says whether it was refused, as it should be or not."""
-        before = list(given)
-        try:
-            act(given)
-        except LedgerError:
-            return Seen("LedgerError", ends=not refused)
-        if given != before:
-            return Seen("the caller's list was changed", f"the list that was given is {given!r} afterwards, before {before!r}", ends=True)
-        return Seen("no error", ends=refused)
-
-
-def blocks(n):
-    return f"{n} free block{'s' * (n != 1)}"
-
-
-def draw(*kinds):
-    """draw(random, names, setup) for random programs of these kinds of steps."""
-    def one(chance, names, setup):
-        kind, new = chance.choice(kinds), NAMES[len(names)]
-        if kind == "allocate_one":
-            return kind, new
-        if kind.startswith("allocate") or not names:
-            most = setup["num_blocks"] if kind == "allocate" else 2
-            return kind if kind.startswith("allocate") else "allocate", new, chance.choice([1, 1, 2, 2, 3, most])
-        if kind in ("num_free", "integrity"):
-            return (kind,)
-        more = {"give_some": chance.randint(1, 2), "free_both": chance.choice(names), "fork_both": chance.choice(names),
-                "free_id": setup["num_blocks"] + chance.randint(0, 2), "fork_id": setup["num_blocks"] + chance.randint(0, 2)}
-        return (kind, chance.choice(names), more[kind]) if kind in more else (kind, chance.choice(names))
-
-    return one
-
-
-SETUPS = [{"num_blocks": n, "block_size": size} for n, size in ((2, 4), (3, 2), (4, 16), (5, 3), (8, 4))]
-
-
-def played(number, seed, *kinds, lengths=(2, 12)):
-    return random_trials(Blocks, BlockAllocator, draw(*kinds), number, seed=seed, setups=SETUPS, lengths=lengths)
-
-
-def by_hand(num_blocks, *steps, block_size=4):
-    return told(Blocks, {"num_blocks": num_blocks, "block_size": block_size}, *steps)
+from ..errors import IntegrityError
+from .exercise import Counterexample, Exercise, Mistake, Property, Trial, written
+from .lesson04_allocators import BlockAllocator, ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
+from .lesson04_blocks import by_hand, played
+from .running import Raised
 
 
 def damaged(allocator):
@@ -252,13 +65,13 @@ def notices(num_blocks, taken):
 
 
 SLOW = object()
-SMALL, LARGE, MOST = 1_000, 256_000, 20
+SMALL, LARGE, MOST = 1_000, 256_000, 10
 
 
 def cost(answer, num_blocks):
-    """Seconds for 100 blocks in and out, one by one, where half of all blocks are in use; the best of five."""
+    """Seconds for 100 blocks in and out, one by one, where some are in use; the best of five."""
     allocator = answer(num_blocks, 16)
-    allocator.allocate(num_blocks // 2)
+    allocator.allocate(num_blocks // 25)
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
@@ -270,12 +83,14 @@ def cost(answer, num_blocks):
 
 
 def costs_alike(answer):
-    times = cost(answer, LARGE) / cost(answer, SMALL)
-    if times > MOST:
-        raise Counterexample(
-            ["from course_lib.practice.lesson04_allocator import cost", f"cost(BlockAllocator, {LARGE:_}) / cost(BlockAllocator, {SMALL:_})"],
-            f"about 1, and at most {MOST}", f"{times:.0f}", "100 blocks in and out, of so many", outcome=SLOW)
-    return f"{LARGE // SMALL} times the blocks, {times:.1f} times the time"
+    """Raises Counterexample where a block costs much more in a large memory; twice, so that a busy machine is no fault."""
+    story = ["from course_lib.practice.lesson04_allocator import cost", f"cost(BlockAllocator, {LARGE:_}) / cost(BlockAllocator, {SMALL:_})"]
+    trial = Trial(story, lambda answer: min(cost(answer, LARGE) / cost(answer, SMALL) for _ in range(2)), limit_s=10.0)
+    times, _ = trial.outcome(answer)
+    if isinstance(times, Raised) or times > MOST:
+        got = written(trial, times) if isinstance(times, Raised) else f"{times:.0f}"
+        raise Counterexample(story, f"about 1, and at most {MOST}", got, "100 blocks in and out, of so many", outcome=SLOW)
+    return f"{LARGE // SMALL} times the blocks, about the same cost"
 
 
 wrong = WrongAllocator.variant
@@ -303,11 +118,13 @@ ALLOCATOR = Exercise(
                  played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts") + played(20, 6, "allocate", "allocate", "share", "give_back")
                  + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)]),
         Property("More than is held cannot be freed: `LedgerError`, and none of the list is", "Freed twice, a block stands in the free list twice and is handed to two.",
-                 played(30, 7, "allocate", "free", "free", "free_both", "num_free") + played(24, 8, "allocate", "free_id", "free", "num_free")
-                 + [by_hand(4, ("allocate", "a", 1), ("free_id", "a", block)) for block in (4, 9, -1)]
+                 played(30, 7, "allocate", "free", "free", "free_both", "num_free")
                  + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)]),
+        Property("An id that does not exist is refused in the same way", "It may be a slot, or a block of another pool. In Python `counts[-1]` is the last block, not an error.",
+                 [by_hand(4, ("allocate", "a", 1), (kind, "a", block)) for block in (4, 9, -1) for kind in ("free_id", "fork_id")]
+                 + played(16, 8, "allocate", "free_id", "fork_id", "give_back", "num_free") + played(8, 12, "allocate", "free_id", "fork_id", "ref_counts")),
         Property("What is free cannot be shared: `LedgerError`, and none of the list is", "Whoever gets it next would write into the sharer's text.",
-                 played(24, 9, "allocate", "free", "fork", "fork_both", "ref_counts") + played(16, 10, "allocate", "fork_id", "fork", "ref_counts")),
+                 played(24, 9, "allocate", "give_back", "fork", "fork_both", "ref_counts") + played(12, 10, "allocate", "give_back", "fork", "num_free")),
         Property("`check_integrity()` is silent while the books are right", "An alarm that always rings is switched off.",
                  played(24, 11, "allocate", "share", "give_back", "give_some", "integrity") + [by_hand(2, ("integrity",)), by_hand(2, ("allocate", "a", 2), ("integrity",))]),
         Property("`check_integrity()` raises `IntegrityError` when they are not", "A check that cannot fail checks nothing.",
@@ -332,7 +149,7 @@ ALLOCATOR = Exercise(
         Mistake("blocks come back in another kind of value.", "A list of ids is asked for, also for one block.",
                 (wrong(returns=lambda b: b[0] if len(b) == 1 else b), wrong(returns=tuple), wrong(returns=set), wrong(returns=iter))),
         Mistake("what is there is given, where more was asked for.", "The caller needs all n: with fewer, its last tokens have no place. All or nothing.",
-                (wrong(short="partial"), wrong(short="partial", newest=True))),
+                (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True))),
         Mistake("a request that fails keeps what it took.", "It says None and the blocks are gone: nobody knows that it has them. Ask `n > num_free` before the first is taken.",
                 wrong(short="lost")),
         Mistake("an empty list says that there is no room.", "`[]` is the right answer to `allocate(0)`. No room is None, so that the two can be told apart.", wrong(short="empty")),
@@ -343,6 +160,8 @@ ALLOCATOR = Exercise(
         Mistake("`fork` counts nothing, or not all.", "Each block of the list gets one holder more: `counts[b] += 1`.", (wrong(counts="none"), wrong(counts="first"), wrong(counts="set"))),
         Mistake("a block can be freed twice.", "If its count is 0, nobody holds it: raise `LedgerError`. Otherwise it stands in the free list twice, and two requests get it.",
                 (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none"))),
+        Mistake("ids that do not exist are not refused.", "Ask `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large ends in an IndexError.",
+                (wrong(unknown="last"), wrong(unknown="raises"))),
         Mistake("a list that names a block twice slips through.", "Each of the two is held when you look, but together they are more than one holder. Count them: `Counter(block_ids)`.",
                 (wrong(known="each"), wrong(known="each", newest=True))),
         Mistake("half of a list is freed before it is refused.", "Look through the whole list first and change things after that: all or nothing.",
@@ -366,4 +185,3 @@ ALLOCATOR = Exercise(
         "leaves no trace. `check_integrity` compares the two books, which know the same fact and are kept apart. vLLM's block pool is this, with a linked "
         "list, so that a cached block can leave from the middle.",
 )
-SLOW_ANSWER = ListFromTheFront  # right in everything but its cost; a test shows that the check notices

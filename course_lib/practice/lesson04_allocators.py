@@ -201,7 +201,7 @@ class LowestFirst:
 class WrongAllocator:
     """The right allocator with one of its parts replaced; see `variant`."""
 
-    short = "none"       # "none": asks first · "partial": gives what is there · "lost": takes, then says None · "empty" · "early" · "raise"
+    short = "none"       # "none": asks first · "partial", "some": gives what is there · "lost": takes, then says None · "empty" · "early"
     first = 0            # the lowest id
     last = True          # whether the last block counts as one
     newest = False       # a freed block goes to the front
@@ -213,6 +213,7 @@ class WrongAllocator:
     known = "times"      # what free checks: "times" (how often, in all), "each" (one by one), "range", "none"
     whole = True         # free checks before it changes anything
     shareable = "all"    # what fork checks: "all", "none", "late"
+    unknown = "refused"  # ids that do not exist: "refused", "last" (as Python counts them), "raises"
     unit = 1             # num_free counts this many for a block
     checks = "right"     # check_integrity: "right", "never", "always"
     returns = staticmethod(lambda blocks: blocks)
@@ -242,11 +243,9 @@ class WrongAllocator:
         if n > room:
             if self.short == "lost":
                 self.list.clear()
-            if self.short == "raise":
-                raise LedgerError("out of memory")
             if self.short == "empty":
                 return []
-            if self.short != "partial":
+            if self.short not in ("partial", "some") or self.short == "some" and room == 0:
                 return None
             n = room
         if self.short == "early" and n >= room:
@@ -262,6 +261,7 @@ class WrongAllocator:
         return self.returns(blocks)
 
     def fork(self, block_ids):
+        block_ids = self._known(block_ids)
         if self.shareable == "all":
             for b in block_ids:
                 if self.count.get(b, 0) == 0:
@@ -271,7 +271,14 @@ class WrongAllocator:
                 raise LedgerError("free")
             self.count[b] = 2 if self.counts == "set" else self.count.get(b, 0) + 1
 
+    def _known(self, block_ids):
+        if self.unknown == "refused" or all(b in self.count for b in block_ids):
+            return block_ids
+        ids = list(range(self.num_blocks))
+        return [ids[b] if self.unknown == "last" else self.count[b] and b for b in block_ids]
+
     def free(self, block_ids):
+        block_ids = self._known(block_ids)
         if self.whole:
             self._check(block_ids)
         for b in block_ids:

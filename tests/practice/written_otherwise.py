@@ -9,8 +9,10 @@ import random
 import torch
 
 from written_cache import CASES as CACHE
+from written_flash import CASES as FLASH
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
+from written_paged import CASES as PAGED
 from written_sharing import CASES as SHARING
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
@@ -225,6 +227,8 @@ CASES = {
     **LARGER,
     **CACHE,
     **KV_MEMORY,
+    **PAGED,
+    **FLASH,
     **SHARING,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),

@@ -1,0 +1,321 @@
+# %% [markdown]
+# # Exercises 04 · The paged allocator
+#
+# Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a page, and a tool that finds the
+# leak in somebody else's allocator. The checks play hundreds of small programs against what you write; where one fails,
+# it is cut down to the fewest calls that still fail. `hint("04.allocator")` goes one step further each time you call it.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+from collections import Counter, deque
+
+import torch
+
+from course_lib import SamplingParams, check, hint, load_model, progress, setup
+from course_lib.errors import IntegrityError, LedgerError, ParameterError
+from course_lib.reading import wrapped
+
+_ = setup(quiet=True)
+
+# %% [markdown]
+# ## 04.allocator · A free list with counts
+#
+# Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`; a new one has them all free. Which free block goes first
+# is up to you.
+#
+# - `allocate(n=1)`: a list of n free blocks, each held once from now on. None where fewer are free, and then nothing is taken.
+# - `fork(block_ids)`: one holder more for each. A block that is free or does not exist: `LedgerError`, and none is counted.
+# - `free(block_ids)`: one holder less for each; without a holder it is free again. More than hold it, or a block that does not
+#   exist: `LedgerError`, and none is freed.
+# - `num_free` (read without brackets), `ref_count(block_id)`, and `num_blocks` and `block_size` as given.
+# - `check_integrity()` raises `IntegrityError` when its own books contradict each other.
+#
+# A block must cost the same in a large memory as in a small one.
+
+# %% nbgrader={"grade_id": "allocator", "solution": true} course={"exercise": "04.allocator"}
+class BlockAllocator:
+    """Hands out blocks 0 to num_blocks - 1 and takes them back; counts how many hold each."""
+
+    def __init__(self, num_blocks, block_size):
+        ### BEGIN SOLUTION
+        self.num_blocks, self.block_size = num_blocks, block_size
+        self.free_list = deque(range(num_blocks))
+        self.counts = [0] * num_blocks
+        ### END SOLUTION
+
+    @property
+    def num_free(self):
+        """How many blocks can be had."""
+        ### BEGIN SOLUTION
+        return len(self.free_list)
+        ### END SOLUTION
+
+    def ref_count(self, block_id):
+        """How many hold the block."""
+        ### BEGIN SOLUTION
+        return self.counts[block_id]
+        ### END SOLUTION
+
+    def allocate(self, n=1):
+        """n free blocks as a list of ids, each held once from now on; None where fewer are free, and then nothing is taken."""
+        ### BEGIN SOLUTION
+        if n > len(self.free_list):
+            return None
+        block_ids = [self.free_list.popleft() for _ in range(n)]
+        for b in block_ids:
+            self.counts[b] = 1
+        return block_ids
+        ### END SOLUTION
+
+    def fork(self, block_ids):
+        """One holder more for each block. LedgerError for one that is free or does not exist, and then none is counted."""
+        ### BEGIN SOLUTION
+        for b in block_ids:
+            if not 0 <= b < self.num_blocks or self.counts[b] == 0:
+                raise LedgerError(f"Block {b} is not in use, so nobody can share it.")
+        for b in block_ids:
+            self.counts[b] += 1
+        ### END SOLUTION
+
+    def free(self, block_ids):
+        """One holder less for each block; without a holder it is free. LedgerError for more than hold it, and then none is freed."""
+        ### BEGIN SOLUTION
+        for b, times in Counter(block_ids).items():
+            if not 0 <= b < self.num_blocks or times > self.counts[b]:
+                raise LedgerError(f"Block {b} is freed more often than it is held.")
+        for b in block_ids:
+            self.counts[b] -= 1
+            if self.counts[b] == 0:
+                self.free_list.append(b)
+        ### END SOLUTION
+
+    def check_integrity(self):
+        """Raises IntegrityError when the books contradict each other."""
+        ### BEGIN SOLUTION
+        expected = [b for b in range(self.num_blocks) if self.counts[b] == 0]
+        if sorted(self.free_list) != expected:
+            raise IntegrityError(f"The free list has {sorted(self.free_list)}, but nobody holds {expected}.")
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "allocator-check", "grade": true, "points": 3}
+check("04.allocator", BlockAllocator)
+
+# %% [markdown]
+# Your allocator under the paged cache, one line, and the bundled model writes on it:
+
+# %% tags=["raises-exception"]
+from course_lib.decoding import generate_cached
+from course_lib.kvcache import KVPool, PagedCache
+
+model, tokenizer = load_model("tale", device="cpu")
+prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
+cache = PagedCache(KVPool(model.config, 24, 4, model.device, model.dtype), BlockAllocator(24, 4))
+print(wrapped(tokenizer.decode(generate_cached(model, prompt, SamplingParams(max_tokens=40), cache))))
+
+# %% [markdown]
+# And under the memory view, one line as well: `trace.watch(BlockAllocator(24, 4))`. Eight requests come, grow and go.
+
+# %% tags=["raises-exception"]
+from course_lib.kvcache.fragmentation import draw_requests, simulate_paged
+from course_lib.trace import Trace
+from course_lib.viz import memory_view
+
+trace = Trace()
+few = draw_requests(8, seed=2, mean_prompt=10, mean_output=14, max_tokens=48, every=3)
+steps = simulate_paged(few, trace.watch(BlockAllocator(24, 4)), 60)
+memory_view(trace)
+
+# %% [markdown]
+# ## 04.block_table · One text
+#
+# Write the block table of one sequence, over an allocator as above.
+#
+# - `append_slots(n)`: room for n more tokens. Returns the list of their slots, `block_id * block_size + offset`. Takes a
+#   block only when a token needs it. None where memory is short, and then nothing has changed.
+# - `slot(position)`: where the token at this position is. `ParameterError` where there is none.
+# - `free()`: gives all blocks back; after it the table holds nothing.
+# - `block_ids`, in the order of the text, and `num_tokens`.
+
+# %% nbgrader={"grade_id": "block_table", "solution": true} course={"exercise": "04.block_table"}
+class BlockTable:
+    """One sequence: its tokens in order, in blocks that stand anywhere. allocator: with num_free, block_size, allocate, free."""
+
+    def __init__(self, allocator):
+        ### BEGIN SOLUTION
+        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
+        ### END SOLUTION
+
+    def append_slots(self, n):
+        """Room for n more tokens: their slots, or None where memory is short, and then nothing has changed."""
+        ### BEGIN SOLUTION
+        size, start = self.allocator.block_size, self.num_tokens
+        missing = -(-(start + n) // size) - len(self.block_ids)
+        fresh = self.allocator.allocate(missing)
+        if fresh is None:
+            return None
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(position) for position in range(start, start + n)]
+        ### END SOLUTION
+
+    def slot(self, position):
+        """Where the token at `position` is kept: block_id * block_size + offset. ParameterError where there is no such token."""
+        ### BEGIN SOLUTION
+        if not 0 <= position < self.num_tokens:
+            raise ParameterError(f"There is no position {position}; {self.num_tokens} tokens are held.")
+        size = self.allocator.block_size
+        return self.block_ids[position // size] * size + position % size
+        ### END SOLUTION
+
+    def free(self):
+        """Gives all blocks back and holds nothing any more."""
+        ### BEGIN SOLUTION
+        self.allocator.free(self.block_ids)
+        self.block_ids, self.num_tokens = [], 0
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "block_table-check", "grade": true, "points": 2}
+check("04.block_table", BlockTable)
+
+# %% [markdown]
+# ## 04.slot_mapping · A step of many requests
+#
+# A step holds tokens of several sequences in one flat batch. Where is each of them written? Without a loop it is two lines.
+#
+# - `block_tables`: int64 `[num_seqs, max_blocks]`, a row for each sequence, padded with -1;
+# - `seq_ids`, `positions`: int64 `[num_tokens]`, whose token it is and where it stands in its text;
+# - returns the slots, int64 `[num_tokens]`.
+
+# %% nbgrader={"grade_id": "slot_mapping", "solution": true} course={"exercise": "04.slot_mapping"}
+def slot_mapping(block_tables, seq_ids, positions, block_size):
+    """The slot of each token, int64 [num_tokens]. block_tables: int64 [num_seqs, max_blocks]; seq_ids, positions: int64 [num_tokens]."""
+    ### BEGIN SOLUTION
+    blocks = block_tables[seq_ids, positions // block_size]
+    return blocks * block_size + positions % block_size
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "slot_mapping-check", "grade": true, "points": 1}
+check("04.slot_mapping", slot_mapping)
+
+# %% [markdown]
+# ## 04.gather · One piece again
+#
+# Attention wants a sequence's keys and values in the order of its text. Bring them together from the pool of one layer.
+#
+# - `k_cache`, `v_cache`: `[num_blocks, block_size, num_kv_heads, head_dim]`;
+# - `block_table`: int64 `[max_blocks]`, the blocks of the sequence in order, padded with -1;
+# - returns k and v of its first `num_tokens` tokens, `[num_tokens, num_kv_heads, head_dim]` each.
+
+# %% nbgrader={"grade_id": "gather", "solution": true} course={"exercise": "04.gather"}
+def gather(k_cache, v_cache, block_table, num_tokens):
+    """k and v of the sequence's tokens in order: [num_tokens, num_kv_heads, head_dim] each."""
+    ### BEGIN SOLUTION
+    needed = -(-num_tokens // k_cache.shape[1])
+    blocks = block_table[:needed]
+    return k_cache[blocks].flatten(0, 1)[:num_tokens], v_cache[blocks].flatten(0, 1)[:num_tokens]
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "gather-check", "grade": true, "points": 1}
+check("04.gather", gather)
+
+# %% [markdown]
+# ## 04.page_size · How large is a block?
+#
+# Given the lengths of some requests, choose among `block_sizes` the largest of which at most the share `most_wasted` is
+# wasted: empty slots in last blocks, as a share of all slots that the requests take. Return
+# `{"block_size": …, "blocks": …, "wasted": …}`: the size, the blocks that all requests take together (the entries of
+# their tables), and the empty slots. None where every size wastes more.
+
+# %% nbgrader={"grade_id": "page_size", "solution": true} course={"exercise": "04.page_size"}
+def page_size(lengths, block_sizes, most_wasted):
+    """The largest block size that wastes at most the share `most_wasted` of its slots, with its costs as a dict; or None."""
+    ### BEGIN SOLUTION
+    best = None
+    for size in sorted(block_sizes):
+        blocks = sum(-(-length // size) for length in lengths)
+        wasted = blocks * size - sum(lengths)
+        if wasted / (blocks * size) <= most_wasted:
+            best = {"block_size": size, "blocks": blocks, "wasted": wasted}
+    return best
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "page_size-check", "grade": true, "points": 1}
+check("04.page_size", page_size)
+
+# %% [markdown]
+# Your function on lengths as real conversations have them:
+
+# %% tags=["raises-exception"]
+lengths = [r.final for r in draw_requests(500, seed=1)]
+for most_wasted in (0.01, 0.02, 0.05, 0.1):
+    print(f"at most {most_wasted:.0%} wasted:", page_size(lengths, [1, 2, 4, 8, 16, 32, 64, 128, 256], most_wasted))
+
+# %% [markdown]
+# ## 04.find_the_leak · Somebody else's allocator
+#
+# `LedgerA` to `LedgerD` are allocators with one fault each, in one operation. Most of them seem to work. A fault may wait
+# until the third call of its operation.
+
+# %%
+from course_lib.practice.seeded_ledgers import LedgerA, LedgerB, LedgerC, LedgerD
+
+for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
+    allocator = kind(num_blocks=8, block_size=4)
+    block_ids = allocator.allocate(2)
+    allocator.free(block_ids)
+    print(block_ids, "were taken and given back;", allocator.num_free, "of 8 are free")
+
+# %% [markdown]
+# Write a tool that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it has
+# `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair: the operation (`"allocate"`, `"fork"` or `"free"`),
+# and what it breaks:
+#
+# - `"lost"`: fewer blocks are free than nobody holds, so one is lost;
+# - `"twice"`: more blocks are free than nobody holds, so one will be given to two;
+# - `"count"`: as many are free, but some `ref_count(b)` is not the number of its holders.
+#
+# Return None where nothing is wrong. (An allocator that says None to a request for too many blocks is right to do so.)
+
+# %% nbgrader={"grade_id": "find_the_leak", "solution": true} course={"exercise": "04.find_the_leak"}
+def find_the_leak(make_allocator):
+    """(operation, fault) of the allocators that make_allocator(num_blocks, block_size) makes, or None."""
+    ### BEGIN SOLUTION
+    num_blocks, held = 8, Counter()
+    allocator = make_allocator(num_blocks, 4)
+
+    def fault():
+        nobody_holds = sum(held[b] == 0 for b in range(num_blocks))
+        if allocator.num_free != nobody_holds:
+            return "lost" if allocator.num_free < nobody_holds else "twice"
+        if any(allocator.ref_count(b) != held[b] for b in range(num_blocks)):
+            return "count"
+
+    for _ in range(3):
+        allocator.allocate(num_blocks + 1)  # too many: nothing may be taken
+        if fault():
+            return "allocate", fault()
+        text = allocator.allocate(3)
+        held.update(text)
+        if fault():
+            return "allocate", fault()
+        allocator.fork(text)
+        held.update(text)
+        if fault():
+            return "fork", fault()
+        for _ in range(2):
+            allocator.free(text)
+            held.subtract(text)
+            if fault():
+                return "free", fault()
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "find_the_leak-check", "grade": true, "points": 2}
+check("04.find_the_leak", find_the_leak)
+
+# %% [markdown]
+# What you have passed so far:
+
+# %% tags=["nbval-ignore-output"]
+progress()

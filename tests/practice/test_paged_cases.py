@@ -1,0 +1,52 @@
+"""Lesson 04: what its checks notice beside what the answers give back."""
+
+import pytest
+from written_paged import Chapters, Plain
+
+from course_lib.kvcache import BlockAllocator
+from course_lib.practice import registry
+from course_lib.practice.check import judge
+from course_lib.practice.lesson04_allocator import complains, damaged
+from course_lib.practice.lesson04_allocators import ListFromTheFront
+from course_lib.practice.lesson04_leak import find_by_chance, find_the_leak
+from course_lib.practice.seeded_ledgers import FAULTS, seeded
+
+
+def test_an_allocator_that_is_right_and_slow_is_told_why():
+    failure = judge(registry.find("04.allocator"), ListFromTheFront).failure
+    assert failure.prop.title.startswith("Blocks cost the same") and failure.mistake.name.startswith("a block costs more")
+
+
+@pytest.mark.parametrize("exercise, right", [("04.allocator", Plain), ("04.allocator", BlockAllocator), ("04.block_table", Chapters)], ids=str)
+def test_other_right_classes_pass(exercise, right):
+    result = judge(registry.find(exercise), right)
+    assert result, str(result)
+
+
+def test_a_double_free_is_told_in_three_calls():
+    class Careless(Plain):
+        def free(self, block_ids):
+            for b in block_ids:
+                self.refs[b] = max(0, self.refs[b] - 1)
+                if self.refs[b] == 0:
+                    self.free_blocks.append(b)
+
+    found = judge(registry.find("04.allocator"), Careless).failure.counterexample
+    assert found.story[0] == "allocator = BlockAllocator(num_blocks=1, block_size=1)" and len(found.story) <= 4, found.story
+    assert (found.expected, found.got) == ("LedgerError", "no error")
+
+
+def test_damaged_books_differ_from_the_right_ones_and_these_stay_as_they_were():
+    allocator = BlockAllocator(6, 4)
+    allocator.allocate(2)
+    copies = list(damaged(allocator))
+    assert len(copies) >= 4 and sum(map(complains, copies)) >= 3
+    assert not complains(allocator) and allocator.num_free == 4
+
+
+@pytest.mark.parametrize("late", [1, 2, 3])
+@pytest.mark.parametrize("fault", FAULTS, ids=" ".join)
+def test_each_seeded_fault_is_there_from_its_call_on(fault, late):
+    assert find_the_leak(seeded(fault, late)) == fault
+    assert tuple(find_by_chance(seeded(fault, late))) == fault
+    assert find_the_leak(seeded(fault, 99)) is None
