@@ -1,18 +1,21 @@
-"""Attention over blocks: new tokens are scattered to their slots, and each sequence is gathered through its table.
+"""Attention over blocks: new tokens are scattered to their slots, and each sequence is read through its table.
 
     tokens of a step    | sequence 0: 3 new | sequence 1: 1 new |        one flat batch, any number and lengths
     slot_mapping        | 14  15  40        | 3                 |        where the k and v of each are written
-    block_tables        | [3, 10]           | [0]               |        where all k and v of each sequence are read
+    cu_seqlens_q        0                   3                   4        which tokens are whose
+    block_tables        | 3  10             | 0  -1             |        where all k and v of each sequence are read
 
-The gather makes the pieces contiguous again, for this one layer and moment; the kernels of lesson 08 read the blocks where
-they are. Source: PagedAttention (arXiv 2309.06180).
+On a GPU the kernels of lesson 08 read the blocks where they are. On a CPU a gather makes the pieces contiguous again, for
+this one layer and moment, and torch does the rest. Source: PagedAttention (arXiv 2309.06180).
 """
 
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 
+from .. import attention  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
+from ..attention.twins import decode_gathered, last_tokens, slots_of
 from ..errors import CacheFull, LedgerError, ParameterError
 from .allocator import BlockAllocator, whole
 from .block_table import BlockTable
@@ -20,16 +23,23 @@ from .block_table import BlockTable
 
 @dataclass(frozen=True)
 class PagedStep:
-    """What attention needs to know in one step."""
+    """What attention needs to know in one step. Tensors are int64, on the device of the pool."""
 
     slot_mapping: torch.Tensor
-    """int64 [num_tokens]: the slot of each new token."""
-    block_tables: list
-    """int64 [number of its blocks], one for each sequence."""
-    seq_lens: list
-    """Tokens of each sequence, the new ones included."""
-    num_new_tokens: list
-    """How many of them are new; they are the last ones."""
+    """[num_tokens]: the slot of each new token."""
+    block_tables: torch.Tensor
+    """[num_seqs, most blocks of a sequence], padded with -1."""
+    seq_lens: torch.Tensor
+    """[num_seqs]: tokens of each sequence, the new ones included."""
+    cu_seqlens_q: torch.Tensor
+    """[num_seqs + 1]: sequence i has the new tokens cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1; they are its last ones."""
+    one_each: bool
+    """Whether every sequence brings one new token."""
+    together: tuple = ()
+    """On a CPU, of each group of about equally long sequences that bring one token each: rows of those tokens, slots of all
+    their tokens padded to the longest, seq_lens."""
+    apart: tuple = ()
+    """On a CPU, of each other sequence: rows of its new tokens, its blocks, its length."""
 
 
 class PagedCache:
@@ -87,11 +97,42 @@ class PagedCache:
                               f"a table came twice, or the allocator gave one block to two tables.")
         self.pool.copy_blocks(self.allocator.copies)
         self.allocator.copies.clear()
-        device = self.pool.k.device
-        self.step = PagedStep(torch.tensor(slots, device=device), [torch.tensor(t.block_ids, device=device) for t in tables],
-                              [t.num_tokens for t in tables], new)
+        positions, self.step = self._make_step(tables, new, [p for _, p in new_tokens], slots)
         self._is_own = False
-        return torch.tensor([p for _, p in new_tokens], device=device)
+        return positions
+
+    def _make_step(self, tables, new, positions, slots):
+        """(positions, PagedStep), with one copy to the device for all of it."""
+        ends, width = [0], max(len(table.block_ids) for table in tables)
+        for n in new:
+            ends.append(ends[-1] + n)
+        ids = array("q")
+        for table in tables:
+            ids.extend(table.block_ids)
+            ids.extend([-1] * (width - len(table.block_ids)))
+        parts, together = [positions, slots, [t.num_tokens for t in tables], ends, ids], array("q")
+        starts = []
+        for part in parts:
+            starts.append(len(together))
+            together.extend(part)
+            together.extend([0] * (len(part) % 2))  # each begins at a multiple of 16 bytes, for which the kernels are compiled
+        there = torch.frombuffer(together, dtype=torch.int64).to(self.pool.k.device)
+        positions, slots, lens, ends, ids = (there[start : start + len(part)] for start, part in zip(starts, parts))
+        ids = ids.view(len(tables), width)
+        step = PagedStep(slots, ids, lens, ends, one_each=max(new) == 1)
+        return positions, step if there.is_cuda else self._plan_for_cpu(step, parts[2], new)
+
+    def _plan_for_cpu(self, step, seq_lens, new):
+        """The step with what each layer would otherwise work out again: who is gathered together, and who alone."""
+        starts, groups, together = step.cu_seqlens_q.tolist(), alike(seq_lens, new), []
+        for group in groups:
+            at = torch.tensor(group)
+            slots = slots_of(step.block_tables[at], step.seq_lens[at], self.pool.block_size, seq_lens[group[-1]])
+            together.append((step.cu_seqlens_q[at], slots, step.seq_lens[at]))
+        grouped = {i for group in groups for i in group}
+        apart = [(slice(starts[i], starts[i + 1]), step.block_tables[i, : -(-seq_lens[i] // self.pool.block_size)], seq_lens[i])
+                 for i in range(len(new)) if i not in grouped]
+        return replace(step, together=tuple(together), apart=tuple(apart))
 
     def attend(self, layer, q, k, v):
         """Writes k and v to their slots, then lets each new token look at its own sequence up to itself.
@@ -107,16 +148,28 @@ class PagedCache:
             if len(self.step.slot_mapping) != len(k):
                 raise ParameterError(f"{len(k)} tokens came, but begin_step announced {len(self.step.slot_mapping)}. Call "
                                      f"begin_step(tables, num_new_tokens) before each run of the model.")
-        step = self.step
-        self.pool.write(layer, step.slot_mapping, k, v)
-        out, start = torch.empty_like(q), 0
-        for block_table, seq_len, n in zip(step.block_tables, step.seq_lens, step.num_new_tokens):
-            rows = slice(start, start + n)
-            out[rows] = attention(q[rows], *self.pool.gather(layer, block_table, seq_len))
-            start += n
+        out = self._attend_on_gpu(layer, q, k, v) if q.is_cuda else self._attend_on_cpu(layer, q, k, v)
         if layer == len(self.pool.k) - 1:
             self.num_tokens = self.table.num_tokens if self._is_own else self.num_tokens
             self.step, self._is_own = None, False
+        return out
+
+    def _attend_on_gpu(self, layer, q, k, v):
+        step, k_cache, v_cache = self.step, self.pool.k[layer], self.pool.v[layer]
+        attention.store_kv(k, v, k_cache, v_cache, step.slot_mapping)
+        if step.one_each:
+            return attention.paged_decode(q, k_cache, v_cache, step.block_tables, step.seq_lens)
+        return attention.paged_attention(q, k_cache, v_cache, step.block_tables, step.seq_lens, step.cu_seqlens_q)
+
+    def _attend_on_cpu(self, layer, q, k, v):
+        step, out = self.step, torch.empty_like(q)
+        self.pool.write(layer, step.slot_mapping, k, v)
+        for rows, blocks, seq_len in step.apart:
+            out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len))
+        for rows, slots, seq_lens in step.together:
+            k, v = (kept[layer].flatten(0, 1).index_select(0, slots.flatten()).unflatten(0, slots.shape)  # [slots] is 6 times slower
+                    for kept in (self.pool.k, self.pool.v))
+            out[rows] = decode_gathered(q[rows], k, v, seq_lens)
         return out
 
     def _begin_own_step(self, n):
@@ -145,14 +198,12 @@ class PagedCache:
         return f"PagedCache({self.pool!r}, {self.allocator.num_free} blocks free)"
 
 
-def attention(q, k, v):
-    """Causal attention of the last tokens of one sequence over all of it.
-
-    q: [num_new, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim]. Returns as q.
-    """
-    n, total = len(q), len(k)
-    # Row i stands at position total - n + i. Without a mask for a single row: it sees everything.
-    mask = None if n in (1, total) else torch.ones(n, total, dtype=torch.bool, device=q.device).tril(total - n)
-    q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=n == total > 1, enable_gqa=q.shape[1] != k.shape[1])
-    return out[0].transpose(0, 1)
+def alike(seq_lens, new):
+    """Sequences with one new token, in groups of two or more, the shortest first, that padding makes longer by half at most."""
+    groups = []
+    for i in sorted((i for i, n in enumerate(new) if n == 1), key=seq_lens.__getitem__):
+        if groups and seq_lens[i] <= 1.5 * seq_lens[groups[-1][0]] + 16:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return [group for group in groups if len(group) > 1]
