@@ -1,0 +1,90 @@
+"""Tries tile sizes on this GPU and prints the fastest of each shape: what the tables of course_lib/attention/tiles.py come from.
+
+    python benchmarks/tune_attention.py flash|decode|paged [--seconds 200]
+
+Tiles that do not fit the shared memory, or do not compile, are passed over. Each tile is compiled once, so allow minutes.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+
+import torch
+from attention import BLOCK_SIZE, CHUNK, DECODE, DTYPE, PREFILL, draw, paged
+
+from course_lib.attention import tiles
+from course_lib.attention.flash import flash_attention
+from course_lib.attention.paged import paged_attention, paged_decode
+from course_lib.attention.tiles import Tile
+
+
+def microseconds(call, flush, repeats=10):
+    times = []
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        flush.sum()
+        begin.record()
+        call()
+        end.record()
+        times.append((begin, end))
+    torch.cuda.synchronize()
+    return statistics.median(b.elapsed_time(e) for b, e in times[2:]) * 1e3
+
+
+def flash_shapes():
+    for batch, heads, kv_heads, tokens, head_dim in PREFILL:
+        q, k, v = (draw(batch * tokens, n, head_dim) for n in (heads, kv_heads, kv_heads))
+        cu = torch.arange(0, batch * tokens + 1, tokens, device="cuda", dtype=torch.int32)
+        yield f"B{batch} H{heads}/{kv_heads} S{tokens} D{head_dim}", lambda tile, splits: flash_attention(q, k, v, cu, tile=tile)
+
+
+def paged_shapes():
+    heads, kv_heads, cached, new, head_dim = CHUNK
+    for dim in (head_dim, 64):
+        q, cu = draw(new, heads, dim), torch.tensor([0, new], device="cuda", dtype=torch.int32)
+        cache = paged(1, kv_heads, cached + new, dim)
+        yield f"{new} over {cached} D{dim}", lambda tile, splits: paged_attention(q, *cache, cu, tile=tile)
+
+
+def decode_shapes():
+    for batch, heads, kv_heads, context, head_dim in DECODE:
+        q, cache = draw(batch, heads, head_dim), paged(batch, kv_heads, context, head_dim)
+        yield (f"B{batch} H{heads}/{kv_heads} ctx {context} D{head_dim}",
+               lambda tile, splits: paged_decode(q, *cache, tile=tile, splits=splits or tiles.decode_splits(
+                   batch, kv_heads, -(-context // BLOCK_SIZE) * BLOCK_SIZE, tiles.multiprocessors("cuda"))))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kernel", choices=["flash", "decode", "paged"])
+    parser.add_argument("--seconds", type=float, default=200)
+    parser.add_argument("--best", type=int, default=4, help="how many to print for each shape")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    flush, stop = torch.ones(1 << 28, device="cuda"), time.monotonic() + args.seconds
+    if args.kernel == "decode":
+        shapes, grid = decode_shapes(), [(Tile(16, n, w, s), p) for n, w, s, p in itertools.product(
+            (32, 64, 128), (2, 4, 8), (2, 3, 5), (None, 1, 2, 3, 4, 8, 16, 32, 48, 64))]
+    else:
+        shapes = flash_shapes() if args.kernel == "flash" else paged_shapes()
+        grid = [(Tile(m, n, w, s), None) for (m, w), n, s in itertools.product(((128, 8), (64, 4), (128, 4)), (64, 128, 32), (2, 3, 4))]
+    for label, call in shapes:
+        found = {}
+        for tile, splits in grid:
+            if time.monotonic() > stop:
+                break
+            try:
+                with torch.inference_mode():
+                    call(tile, splits)
+                    found[tile, splits] = microseconds(lambda: call(tile, splits), flush)
+            except Exception as error:  # out of shared memory, or of registers
+                if "out of resource" not in str(error).lower():
+                    print(f"  {tile}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+        for (tile, splits), us in sorted(found.items(), key=lambda item: item[1])[: args.best]:
+            parts = f", splits {splits or 'by rule'}" if args.kernel == "decode" else ""
+            print(f"{label:32} {us:9.1f} us   Tile({tile.block_m}, {tile.block_n}, {tile.num_warps}, {tile.num_stages}){parts}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
