@@ -39,7 +39,7 @@ def standard_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
         meter.store("out", out[:, head])
         meter.matmul(*scores.shape, 2 * q.shape[2])
         meter.visit(rows, cols, ALL if mask.tile(rows, cols) == ALL else SOME)
-        meter.event("product", rows, cols, lambda: (top_of(scores), torch.exp(scores - top_of(scores)[:, None]).sum(1), out[:, head]))
+        meter.event("product", rows, cols, lambda: (*top_and_sum(scores), out[:, head]))
         meter.give_back()
     return (out, lse) if return_lse else out
 
@@ -69,7 +69,7 @@ def chunked_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sca
                     meter.take(2 * weights.nbytes)  # one chunk of scores and one of weights; the next goes to the same place
                 meter.take(part.nbytes + part_lse.nbytes)
                 meter.matmul(*scores.shape, 2 * q.shape[2])
-                meter.event("chunk", rows, cols, lambda: (top_of(scores), torch.exp(scores - top_of(scores)[:, None]).sum(1), part))
+                meter.event("chunk", rows, cols, lambda: (*top_and_sum(scores), part))
             for number, (part, part_lse) in enumerate(partials):
                 part, part_lse = meter.load("partials", part), meter.load("partials", part_lse)
                 done = (part, part_lse) if number == 0 else merge_partials(*done, part, part_lse)
@@ -224,6 +224,12 @@ def wide(x):
 def top_of(scores):
     """The largest score of each row; -inf where there is none."""
     return scores.amax(1) if scores.shape[1] else scores.new_full((len(scores),), -INF)
+
+
+def top_and_sum(scores):
+    """The largest score of each row, and the sum of exponentials under it."""
+    top = top_of(scores)
+    return top, torch.exp(scores - finite(top)[:, None]).sum(1)
 
 
 def finite(top):

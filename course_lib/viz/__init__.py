@@ -13,6 +13,8 @@ _HOME = {
     "kv_calculator": "course_lib.viz.calculator",
     "reserved_against_used": "course_lib.viz.reserved",
     "memory_view": "course_lib.viz.memory",
+    "tiles_view": "course_lib.viz.tiles",
+    "roofline": "course_lib.viz.roofs",
     "View": "course_lib.viz.base",
     "bare_page": "course_lib.viz.page",
     "Picture": "course_lib.viz.static",
