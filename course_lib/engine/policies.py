@@ -129,8 +129,9 @@ class Fair(Policy):
 
     Each client has a counter of the tokens it was given; the client with the lowest is next, and its own requests go first
     come, first served. Who comes back after a pause starts no lower than those who wait, so that idling saves up nothing.
-    Between two clients who both have requests waiting all the time, the service never differs by more than
-    2 * max(prompt_weight * longest prompt, output_weight * tokens in memory).
+    Between two clients who both have requests waiting all the time, the service never differs by more than 2 * U, with
+    U = prompt_weight * longest prompt + output_weight * max_num_seqs * longest answer: who has the lowest counter when it is
+    admitted cannot run further ahead. (The paper's U has the size of memory for the second part; it reserves whole answers.)
 
     Source: Virtual Token Counter, Sheng et al., arXiv 2401.00588, with its weights: a written token counts as two of a prompt.
     """
