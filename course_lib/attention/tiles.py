@@ -103,8 +103,8 @@ def decode_tile(name, head_dim, itemsize, group):
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
     """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
 
-    most_tokens: what the block table has room for. Few sequences: split until every multiprocessor has DECODE_PROGRAMS
-    programs. Many: no split, and no merge.
+    most_tokens: what the block table has room for. Few sequences: as many parts as keep every multiprocessor busy with
+    DECODE_PROGRAMS programs, and not one more, which would have to wait for all others. Many: no split, and no merge.
     """
-    wanted = -(-DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads))
-    return max(1, min(wanted, -(-most_tokens // DECODE_MIN_COLUMNS)))
+    fit = DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads)
+    return max(1, min(fit, -(-most_tokens // DECODE_MIN_COLUMNS)))

@@ -1,0 +1,104 @@
+"""Compiles the attention kernels for chips that are not here, and prints what came out as JSON lines. A child of the test.
+
+    python tests/kernels_compile/compile_kernels.py [--all] sm_75 sm_90 ...     --all: every dtype and head size, minutes
+
+The launchers run as they are, on tensors without content; only the launch itself is caught, and its kernel compiled with the
+types, constants and divisibilities that these arguments have. So tile tables and launch code are what is compiled.
+"""
+
+import json
+import re
+import sys
+
+import torch
+import triton  # before the course: without a GPU it would set TRITON_INTERPRET, and nothing would be compiled
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from triton.runtime.jit import JITFunction
+
+from course_lib.attention import checks, flash, paged, store
+from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
+
+POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int64: "*i64"}
+MATRIX = {"nvidia": r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma)", "amd": r"\bv_mfma_"}
+launches = []
+
+
+def catch(kernel, *args, grid, warmup, **options):
+    launches.append((kernel, args, options))
+
+
+def compiled(kernel, args, options, target):
+    """What Triton makes of one launch. Follows its rules for arguments: 1 is a constant, divisible by 16 is known."""
+    named = dict(zip(kernel.arg_names, args)) | {k: v for k, v in options.items() if k in kernel.arg_names}
+    signature, constants, attrs = {}, {}, {}
+    for i, parameter in enumerate(kernel.params):
+        value, place = named[parameter.name], (i,)
+        if parameter.is_constexpr:
+            signature[parameter.name], constants[parameter.name] = "constexpr", value
+        elif isinstance(value, torch.Tensor):
+            signature[parameter.name], attrs[place] = POINTERS[value.dtype], [["tt.divisibility", 16]]
+        elif isinstance(value, float):
+            signature[parameter.name] = "fp32"
+        elif value == 1 and not parameter.do_not_specialize:
+            signature[parameter.name], constants[parameter.name] = "constexpr", 1
+        else:
+            signature[parameter.name] = "i32"
+            if value % 16 == 0 and not parameter.do_not_specialize:
+                attrs[place] = [["tt.divisibility", 16]]
+    launch = {k: v for k, v in options.items() if k in ("num_warps", "num_stages")}
+    return compile(ASTSource(kernel, signature, constants, attrs), target=target, options=launch)
+
+
+def cases(chip, everything):
+    """(name, call) for one chip, as the tables choose tiles there. Without `everything` what can be compiled within a CI run."""
+    half = [torch.float16] if chip == "sm_75" else [torch.bfloat16, torch.float16] if everything or chip == "sm_90" else [torch.bfloat16]
+    shapes = [(dtype, head_dim, None, True) for dtype in half[:1] for head_dim in (64, 128, 256)] + [(torch.float32, 128, None, True)]
+    if everything or chip == "sm_90":
+        shapes += [(half[-1], 80, 100, False), (half[-1], 128, 100, True)]
+    if everything:
+        shapes += [(torch.float32, 64, None, True), (torch.float32, 256, None, True)]
+    cu, tables, lens = torch.empty(3, dtype=torch.int32), torch.empty(2, 64, dtype=torch.int32), torch.empty(2, dtype=torch.int32)
+    for dtype, head_dim, window, causal in shapes:
+        q, k = torch.empty(4096, 8, head_dim, dtype=dtype), torch.empty(4096, 2, head_dim, dtype=dtype)
+        cache = torch.empty(64, 16, 2, head_dim, dtype=dtype)
+        label = f"{str(dtype).removeprefix('torch.')}, head_dim {head_dim}, {'causal' if causal else 'both ways'}, window {window}"
+        common = head_dim == 128 and window is None and dtype == half[0]
+        yield f"flash {label}", lambda: flash.flash_attention(q, k, k, cu, causal=causal, window=window)
+        if everything or common or window or head_dim == 256:
+            yield f"paged {label}", lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, causal=causal, window=window)
+        if everything or common or head_dim == 256:
+            yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2 if common or everything else 1)
+        if common:
+            yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
+
+
+def main(chips, everything):
+    assert isinstance(flash.flash_kernel, JITFunction), "Triton is interpreted here, so nothing would be compiled"
+    JITFunction.run = catch
+    checks._reads = lambda tensor: False           # the tensors have no content
+    for module in (flash, paged, store):
+        module.check_kernel_inputs = lambda *_: None
+    for chip in chips:
+        target = GPUTarget("hip", chip, 64) if chip.startswith("gfx") else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
+        flash.chip = paged.chip = lambda device: chip
+        paged.multiprocessors = lambda device: 132
+        for name, call in cases(chip, everything):
+            launches.clear()
+            call()
+            for kernel, args, options in launches:
+                told = {"chip": chip, "case": name, "kernel": kernel.__name__, "limit": SHARED_MEMORY[chip],
+                        "expects_matrix": "float32" not in name and kernel.__name__ not in ("store_kernel", "merge_kernel")
+                        and has_matrix_instructions(chip)}
+                try:
+                    made = compiled(kernel, args, options, target)
+                    code = made.asm["amdgcn" if chip.startswith("gfx") else "ptx"]
+                    found = re.findall(MATRIX["amd" if chip.startswith("gfx") else "nvidia"], code)
+                    told |= {"shared": made.metadata.shared, "matrix": sorted(set(found))}
+                except Exception as error:
+                    told["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+                print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main([a for a in sys.argv[1:] if a != "--all"], "--all" in sys.argv)

@@ -1,0 +1,43 @@
+"""Every attention kernel compiles for chips that are not here, in the tiles the tables give it, and fits them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_lib.attention.tiles import SHARED_MEMORY
+
+pytest.importorskip("triton", reason="Triton has packages for Linux only")
+CHILD = Path(__file__).parent / "compile_kernels.py"
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """{chip: what the child printed for it}. A child, because Triton interprets in this process where there is no GPU."""
+    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    ran = subprocess.run([sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=540)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    told = [json.loads(line) for line in ran.stdout.splitlines()]
+    return {chip: [one for one in told if one["chip"] == chip] for chip in SHARED_MEMORY}
+
+
+@pytest.mark.parametrize("chip", SHARED_MEMORY)
+def test_every_kernel_compiles_and_fits_the_shared_memory(compiled, chip):
+    assert {one["kernel"] for one in compiled[chip]} == {"flash_kernel", "decode_kernel", "merge_kernel", "paged_kernel", "store_kernel"}
+    for one in compiled[chip]:
+        assert "error" not in one, one
+        assert one["shared"] <= one["limit"], one
+
+
+@pytest.mark.parametrize("chip", SHARED_MEMORY)
+def test_matrix_instructions_are_used_where_the_chip_has_them(compiled, chip):
+    expected = {"sm_90": {"flash_kernel": "wgmma.mma_async"}, "sm_100": {"flash_kernel": "tcgen05.mma"}}.get(chip, {})
+    for one in compiled[chip]:
+        if one["expects_matrix"]:
+            assert one["matrix"], one
+            assert expected.get(one["kernel"], one["matrix"][0]) in one["matrix"], one
+        elif one["kernel"] in ("merge_kernel", "store_kernel"):
+            assert not one["matrix"], one  # the pattern that is looked for tells one from the other
