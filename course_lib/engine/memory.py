@@ -21,12 +21,40 @@ def make_memory(model, config, *, allocator=None, attention=None, trace=None):
     ledger = make_allocator(allocator, num_blocks, config, trace)
     manager = KVCacheManager(ledger, prefix_caching=config.prefix_caching, eviction=config.eviction)
     pool = KVPool(model.config, num_blocks, config.block_size, model.device, model.dtype)
-    cache = (attention or PagedCache)(pool, ledger)
+    made = PagedCache if attention is None else attention
+    cache = made(pool, ledger) if isinstance(made, type) else CacheWithFunction(pool, ledger, made)
     missing = [name for name in ("begin_step", "attend") if not callable(getattr(cache, name, None))]
     if missing:
-        raise ParameterError(f"attention made {cache!r}, which has no {' and no '.join(missing)}. Pass a class that is made as "
-                             f"attention(pool, allocator) and has the methods of PagedCache, or one made from it.")
+        raise ParameterError(f"attention made {cache!r}, which has no {' and no '.join(missing)}. Pass a function with the "
+                             f"arguments of paged_attention, or a class made from PagedCache.")
     return manager, cache
+
+
+class CacheWithFunction(PagedCache):
+    """A PagedCache whose attention is somebody's own function.
+
+    function: as `course_lib.attention.paged_attention`: (q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q) -> out, and
+    block_tables is padded with -1.
+    """
+
+    def __init__(self, pool, allocator, function):
+        if not callable(function):
+            raise ParameterError(f"attention is {function!r}. Pass a function with the arguments of paged_attention, or a class "
+                                 f"made from PagedCache.")
+        super().__init__(pool, allocator)
+        self.function = function
+
+    def _attend_on_cpu(self, layer, q, k, v):
+        self.pool.write(layer, self.step.slot_mapping, k, v)
+        step = self.step
+        out = self.function(q, self.pool.k[layer], self.pool.v[layer], step.block_tables, step.seq_lens, step.cu_seqlens_q)
+        if getattr(out, "shape", None) != q.shape:
+            raise ParameterError(f"The attention function was given q of shape {list(q.shape)} and returned "
+                                 f"{list(out.shape) if hasattr(out, 'shape') else type(out).__name__}; it must return one row for each of q, "
+                                 f"of the same shape.")
+        return out
+
+    _attend_on_gpu = _attend_on_cpu
 
 
 def make_allocator(allocator, num_blocks, config, trace):

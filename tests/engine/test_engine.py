@@ -452,7 +452,27 @@ def test_a_learners_attention_takes_the_place_of_the_cache():
     [got] = engine(parts=dict(attention=Mine)).generate([[1, 2, 3]], SamplingParams(max_tokens=4))
     assert got.token_ids == oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=4)) and Mine.calls == 4
     with pytest.raises(ParameterError, match="no begin_step and no attend"):
-        engine(parts=dict(attention=lambda pool, allocator: None))
+        engine(parts=dict(attention=type("Empty", (), {"__init__": lambda self, pool, allocator: None})))
+    with pytest.raises(ParameterError, match="attention is 5"):
+        engine(parts=dict(attention=5))
+
+
+def test_a_learners_attention_may_be_one_function():
+    """The means that Summing asks for, token by token and through the table, as a learner would begin."""
+    def mine(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
+        out = torch.empty_like(q)
+        for i, length in enumerate(seq_lens.tolist()):
+            first, end = cu_seqlens_q[i], cu_seqlens_q[i + 1]
+            for row in range(first, end):
+                position = length - (end - row)
+                values = [v_cache[block_tables[i, p // 4], p % 4] for p in range(position + 1)]
+                out[row] = torch.stack(values).mean(0)
+        return out
+
+    got = engine(num_blocks=8, parts=dict(attention=mine)).generate([[1, 2, 3], [4] * 6, [5] * 7], SamplingParams(max_tokens=8))
+    assert [o.token_ids for o in got] == [oracle(MODEL, p, SamplingParams(max_tokens=8)) for p in ([1, 2, 3], [4] * 6, [5] * 7)]
+    with pytest.raises(ParameterError, match=r"q of shape \[3, 1, 2\] and returned \[1, 2\]"):
+        engine(parts=dict(attention=lambda q, *rest: q[0])).generate([[1, 2, 3]], SamplingParams(max_tokens=2))
 
 
 # --- when something breaks ---

@@ -163,10 +163,10 @@ def test_integrity_names_what_does_not_hold():
 
 @pytest.mark.parametrize("policy, key", [(FCFS, lambda r: r.arrival), (Priority, lambda r: (r.priority, r.arrival))], ids=["fcfs", "priority"])
 @given(data=st.data())
-@settings(SETTINGS, max_examples=200)
+@settings(SETTINGS, max_examples=80)
 def test_a_queue_is_a_sorted_list(policy, key, data):
     queue, model = policy(), []
-    for number in range(data.draw(st.integers(0, 60))):
+    for number in range(data.draw(st.integers(0, 40))):
         what = data.draw(st.integers(0, 3))
         if what < 2 or not model:
             name = data.draw(st.sampled_from("abc")) + str(number % 5)
