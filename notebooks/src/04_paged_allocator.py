@@ -20,7 +20,7 @@ from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale")
+model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
 
 # %% [markdown]
 # ## Memory in pages
@@ -486,8 +486,8 @@ predict("04.double_free", "What happens when the guest's blocks are freed a seco
 
 # %%
 stories = {
-    "Nettle": "My grandmother told me of Nettle, a patient toad who lived in an old windmill. Nettle liked hot baths best.",
-    "Rowan": "There was once a thoughtful frog by the name of Rowan, who lived near a salt marsh. Rowan liked long breakfasts best.",
+    "Nettle": "Nettle was a patient toad who lived in an old windmill. Nettle liked hot baths best.",
+    "Rowan": "Rowan was a thoughtful frog who lived near a salt marsh. Rowan liked long breakfasts best.",
 }
 question = "\n\nWhoever can answer gets the last potato.\n\nWhat did {} like best?"
 
@@ -518,7 +518,7 @@ def evening(twice, trace):
     texts = {name: (tokenizer.encode(story), tokenizer.encode(story + question.format(name))) for name, story in stories.items()}
     push(nettle, texts["Nettle"][0])
     if twice:
-        allocator.free(blocks)
+        allocator.free(blocks[::-1])
     push(rowan, texts["Rowan"][0])
     answers = {}
     for name, table in (("Nettle", nettle), ("Rowan", rowan)):
@@ -540,8 +540,9 @@ for twice in (False, True):
         print(f"   What did {name} like best? {answer:<36} blocks {blocks}")
 
 # %% [markdown]
-# Nobody raised an error. Rowan's story was written over Nettle's, and the model answers from what it finds. On a real
-# server this is worse than a crash: one user's answer is made from another one's text.
+# Nobody raised an error. Rowan's story was written over Nettle's, and the model answers from what it finds: asked for the
+# toad, it tells what the frog likes. On a real server this is worse than a crash. One user's answer is made from another
+# one's text, and neither is told.
 #
 # The view compares what the allocator did with what the tables hold. R0 is the guest, R1 Nettle's story, R2 Rowan's. Stop at
 # step 3, when R2 comes: what do the two tables have in common?
@@ -569,7 +570,7 @@ for again in (guest.free, lambda: allocator.free(blocks)):
     try:
         again()
     except LedgerError as error:
-        print(wrapped(str(error)), "\n")
+        print(wrapped(str(error)), end="\n\n")
 
 # %% [markdown]
 # ## Three questions
