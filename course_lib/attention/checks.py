@@ -171,6 +171,9 @@ def check_kernel_inputs(kernel, *tensors):
                                                        "or a GPU.")
     _refuse(not interpreted and q.device.type != "cuda", f"q is on {q.device}, and this Triton compiles for a GPU. Move the tensors to "
                                                          f"'cuda', or begin with TRITON_INTERPRET=1 set to interpret the kernels.")
+    _refuse(q.device.type == "cuda" and q.device.index != torch.cuda.current_device(),
+            f"q is on {q.device}, but kernels are launched on cuda:{torch.cuda.current_device() if q.is_cuda else 0}, the current device. "
+            f"Call torch.cuda.set_device({q.device.index}) first.")
     _refuse(torch.is_grad_enabled() and any(t.requires_grad for t in tensors),
             "The kernels have no backward pass, and a gradient is asked for. Call under torch.no_grad(), or use the torch twins: "
             "course_lib.attention.twins.")

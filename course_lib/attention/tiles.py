@@ -4,7 +4,9 @@ A tile must fit the shared memory of one block of threads (bytes, below) with `n
 accumulator must fit the registers. Both are checked for every chip by tests/kernels_compile, without having the chip.
 """
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -40,13 +42,15 @@ FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 
 
 # Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
 DECODE = {128: Tile(16, 128, 4, 3), 256: Tile(16, 64, 4, 3), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
-DECODE_PROGRAMS = 4      # programs on each multiprocessor that a split should bring about
+DECODE_PROGRAMS = 3       # programs of these tiles that one multiprocessor runs side by side, on Hopper
 DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
+MOST_SPLITS = 128         # more only make more to merge
 DECODE_WITHOUT_DOT = 8192  # numbers in the product rows x columns x head_dim that one program holds in registers
 
 INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles
 
 
+@lru_cache
 def chip(device):
     """The table's name for a device: sm_90, gfx942, ..., or "interpreter" where there is no GPU."""
     device = torch.device(device)
@@ -69,6 +73,7 @@ def nearest(name):
     return {86: "sm_89", 87: "sm_80", 103: "sm_100", 110: "sm_89"}.get(number, f"sm_{older[-1] if older else 75}")
 
 
+@lru_cache
 def multiprocessors(device):
     """How many blocks of threads can run side by side at least; 4 in the interpreter, so that splits happen there too."""
     device = torch.device(device)
@@ -100,11 +105,18 @@ def decode_tile(name, head_dim, itemsize, group):
     return Tile(max(16, rows), tile.block_n, tile.num_warps, 1 if name.startswith("gfx") else tile.num_stages)
 
 
+@lru_cache(maxsize=1024)
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
     """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
 
-    most_tokens: what the block table has room for. Few sequences: as many parts as keep every multiprocessor busy with
-    DECODE_PROGRAMS programs, and not one more, which would have to wait for all others. Many: no split, and no merge.
+    most_tokens: what the block table has room for. sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that
+    is nearly empty takes as long as a full one. So: the fewest parts with which the waves are nearly as full as they can be.
+    As in FlashAttention's num_splits_heuristic.
     """
-    fit = DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads)
-    return max(1, min(fit, -(-most_tokens // DECODE_MIN_COLUMNS)))
+    def fullness(parts):
+        waves = num_seqs * num_kv_heads * parts / (sms * DECODE_PROGRAMS)
+        return waves / math.ceil(waves)
+
+    most = max(1, min(-(-most_tokens // DECODE_MIN_COLUMNS), MOST_SPLITS))
+    best = max(fullness(parts) for parts in range(1, most + 1))
+    return next(parts for parts in range(1, most + 1) if fullness(parts) >= 0.85 * best)
