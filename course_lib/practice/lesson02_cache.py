@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from ..errors import CacheFull, CourseError
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from .lesson02_caches import WrongCache, cache_by_hand, cache_by_kind_of_step, cache_grown, cache_of_lists
+from .running import Raised
 from .tensors import numbers
 from .tiny_text import Shape, push, tensor_bytes
 
@@ -167,6 +168,17 @@ def explain(expected, got):
     return ""
 
 
+def wants_as_many_key_value_heads(answer, found):
+    """Whether it works as long as there is a key/value head for each query head, and raises where there are fewer."""
+    def raises(kv_heads):
+        try:
+            run(answer, Shape(num_heads=4, num_kv_heads=kv_heads, head_dim=2), [2], 9)
+        except RuntimeError:
+            return True
+        return False
+    return isinstance(found.outcome, Raised) and raises(2) and not raises(4)
+
+
 def tells_the_same_tale(answer):
     """Runs inside the course's generate_cached on the bundled model. The remark says on how many tokens."""
     from .. import SamplingParams
@@ -259,6 +271,8 @@ CACHE = Exercise(
         Mistake("query heads are matched with the wrong key/value heads.",
                 "With 4 query heads over 2, the order is 0, 0, 1, 1 (`repeat_interleave`), not 0, 1, 0, 1 (`repeat`).",
                 (WrongCache.variant(kv_head=lambda head, group, kv_heads: head % kv_heads), WrongCache.variant(kv_head=lambda head, group, kv_heads: 0))),
+        Mistake("key/value heads are taken for as many as query heads.", "There are `num_kv_heads` of them, often fewer. Make the pieces for "
+                "`config.num_kv_heads`, and let `enable_gqa=True` share them out among the query heads.", is_made_by=wants_as_many_key_value_heads),
         Mistake("all layers share one place.", "Each layer has keys and values of its own: `self.k[layer]`.", WrongCache.variant(place=lambda layer: 0)),
         Mistake("`num_tokens` moves on in every layer.", "The layers of one step all begin at the same token. Move on after the last layer only: `layer == num_layers - 1`.",
                 (WrongCache.variant(counts=lambda now, n, layer, layers: now + n), WrongCache.variant(counts=lambda now, n, layer, layers: now + n * (layer == 0)))),

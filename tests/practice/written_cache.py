@@ -128,6 +128,25 @@ class cache_sees_all(cache_without_sqrt):  # noqa: N801
         return cache_of_steps.look(self, q, keys, values, torch.ones_like(seen))
 
 
+class cache_for_query_heads(cache_without_sqrt):  # noqa: N801
+    """Takes memory for as many key/value heads as there are query heads."""
+
+    def __init__(self, config, max_tokens):
+        super().__init__(config, max_tokens)
+        self.k = torch.zeros(config.num_layers, config.num_heads, max_tokens, config.head_dim)
+        self.v = torch.zeros_like(self.k)
+
+    def look(self, q, keys, values, seen):
+        return cache_of_steps.look(self, q, keys, values, seen)
+
+
+class cache_that_shares_nothing(cache_without_sqrt):  # noqa: N801
+    """Forgets `enable_gqa`."""
+
+    def look(self, q, keys, values, seen):
+        return F.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=seen)[0].transpose(0, 1)
+
+
 class cache_of_the_course(ContiguousCache):  # noqa: N801
     """The course's own, asked to attend to the step alone."""
 
@@ -405,6 +424,7 @@ CASES = {
         ("counted from the first key", LoopingFromTheFirstKey), ("forgets nothing, or not all", LoopingThatKeepsItsCount),
         ("moves on in every layer", LoopingWithCountInEveryLayer), ("counts steps, not tokens", cache_of_steps),
         ("scaled wrongly", cache_without_sqrt), ("wrong key/value heads", cache_tiled), ("heads stand before the tokens", cache_heads_in_front),
+        ("as many as query heads", cache_for_query_heads), ("as many as query heads", cache_that_shares_nothing),
         ("sees its own future", cache_sees_all), ("never looked at", cache_of_the_course), ("all layers share one place", cache_of_one_layer),
         (None, cache_upside_down),
     ],
