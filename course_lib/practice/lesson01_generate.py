@@ -103,6 +103,36 @@ def explain(expected, got):
     return ""
 
 
+def kinds(returned):
+    """(kind, length, kinds inside) of what is returned, and of no list the kind alone."""
+    if not isinstance(returned, (list, tuple, torch.Tensor)):
+        return (type(returned).__name__,)
+    return type(returned).__name__, len(returned), " and ".join(sorted({type(x).__name__ for x in returned}))
+
+
+def listed(found):
+    """"list of 2 int"."""
+    return found[0] if len(found) == 1 else f"{found[0]} of {found[1]} {found[2] or 'items'}"
+
+
+def odd_about(prompt_tokens):
+    """explain(expected, got) for kinds of a call with a prompt of so many tokens: all that is odd, a sentence each."""
+
+    def explain(expected, got):
+        if not isinstance(got, tuple) or len(got) == 1:
+            return ""
+        said = []
+        if got[0] == "Tensor":
+            said.append("This is a tensor; `.tolist()` makes a list of it.")
+        elif "Tensor" in got[2]:
+            said.append("There are tensors in the list; `int(…)` takes the number out of each.")
+        if got[1] == prompt_tokens + expected[1]:
+            said.append("It is as long as prompt and new tokens together; the prompt is not to be returned.")
+        return " ".join(said)
+
+    return explain
+
+
 def writes_the_same(answer):
     """Runs on the bundled model and compares with generate_naive. The remark says on how many tokens."""
     from .. import SamplingParams
@@ -199,7 +229,8 @@ GENERATE = Exercise(
     properties=[
         Property("It returns a list of new ids, as many as asked for",
                  "What comes back is what is new: the caller has the prompt already.",
-                 [Trial(story(p, n), lambda answer, p=p, n=n: kinds(told(answer, p, n, ())[0]), show=str, size=len(p) + n)
+                 [Trial(story(p, n), lambda answer, p=p, n=n: kinds(told(answer, p, n, ())[0]), show=listed, size=len(p) + n,
+                        explain=odd_about(len(p)))
                   for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]]),
         Property("With `max_tokens=0` nothing is written", "No token is no step: the model need not run.",
                  [new_ids(p, 0) for p in ([1], [2], [1, 2], [3, 1, 4])]),
@@ -229,8 +260,10 @@ GENERATE = Exercise(
                 (only_last, prompt_then_last, loop(feed=lambda ids: ids[-1:]))),
         Mistake("the new tokens are never pushed.", "Every step pushes the prompt alone and so gets the same token. Append before the next step.",
                 loop(grow=False)),
-        Mistake("the first row of logits is read.", "Row i speaks about the token after position i. The token after the last is in the last row, -1.",
-                loop(row=0)),
+        Mistake("the token is not taken from the last row of logits.",
+                "Row i speaks about the token after position i, so the last row is wanted: `logits[-1].argmax()`. `logits[0]` is the "
+                "first, and `logits.argmax()` looks through all rows at once.",
+                (loop(row=0), loop(row=slice(None)), loop(row=slice(None), pick=lambda rows: int(rows.argmax()) % rows.shape[-1]))),
         Mistake("positions are counted from 1.", "The first token stands at position 0: `torch.arange(len(ids))`.",
                 loop(places=lambda n: torch.arange(1, n + 1))),
         Mistake("all positions are 0.", "The model then cannot tell the order of the tokens: `torch.arange(len(ids))`.",
@@ -261,11 +294,3 @@ GENERATE = Exercise(
         "the rows is read, and that waste is what lesson 02 removes. Appending before the question about stop tokens keeps the "
         "token that stopped the text, and `range(max_tokens)` gives no step at all for 0.",
 )
-
-
-def kinds(returned):
-    """"list of 2 int": the kind, the length and the kinds inside."""
-    if not isinstance(returned, (list, tuple, torch.Tensor)):
-        return type(returned).__name__
-    inside = sorted({type(x).__name__ for x in returned})
-    return f"{type(returned).__name__} of {len(returned)} {' and '.join(inside) or 'items'}"

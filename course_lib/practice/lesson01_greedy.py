@@ -64,11 +64,35 @@ def untouched(values):
                  show=tensors.outcome, size=len(values))
 
 
+def a_pair(_, found):
+    """Whether more than one thing came back."""
+    return isinstance(found.outcome, tuple) and len(found.outcome) == 2
+
+
 def is_random(answer, _):
     """Whether it answers differently from one time to the next."""
     logits = torch.zeros(6) + torch.arange(6) * 0.01
     with torch.random.fork_rng(devices=[]):
         return len({int(answer(logits.clone())) for _ in range(40)}) > 1
+
+
+def settles_ties_otherwise(answer, found):
+    """Whether it fails on ties alone, and takes neither always the lowest nor always the highest id among equals."""
+    if found.trial not in TIES:
+        return False
+    places = set()
+    for equals in range(2, 9):
+        taken = answer(torch.tensor([-1.0] + [0.0] * equals))
+        if not 1 <= taken <= equals:
+            return False
+        places.add("lowest" if taken == 1 else "highest" if taken == equals else "between")
+    return "between" in places or len(places) > 1
+
+
+def in_the_middle(logits):
+    """The middle one of the equals, as `topk` may have it."""
+    equals = (logits == logits.max()).nonzero().flatten()
+    return int(equals[len(equals) // 2])
 
 
 def larger_ones():
@@ -80,6 +104,8 @@ def larger_ones():
 
 
 UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]
+TIES = [choice(list(v), "the lowest id among equals") for n in (2, 3, 4) for v in itertools.product((0.0, 1.0, -1.0), repeat=n)
+        if v.count(max(v)) > 1]
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
 GREEDY = Exercise(
@@ -93,8 +119,7 @@ GREEDY = Exercise(
         Property("It is the id of the largest logit", "Greedy decoding always takes the likeliest token.",
                  [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones())),
         Property("Among equals, the lowest id wins", "Two decoders that settle a tie differently write different texts.",
-                 [choice(list(v), "the lowest id among equals") for n in (2, 3, 4) for v in itertools.product((0.0, 1.0, -1.0), repeat=n)
-                  if v.count(max(v)) > 1]),
+                 TIES),
         Property("A token that is forbidden, at -inf, is never chosen", "Masks cut tokens by setting their logits to -inf.",
                  [choice(v) for v in ([float("-inf"), -5.0], [-5.0, float("-inf")], [float("-inf"), -1.0, -2.0],
                                       [-3.0, float("-inf"), -1.0, float("-inf")])]),
@@ -118,6 +143,13 @@ GREEDY = Exercise(
         Mistake("the last of the equals is taken.",
                 "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one may.",
                 lambda logits: len(logits) - 1 - int(logits.flip(0).argmax())),
+        Mistake("only the last logit is looked at.",
+                "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the largest "
+                "of one number is always 0.",
+                lambda logits: int(logits[-1].argmax())),
+        Mistake("the largest value and its place are returned together.",
+                "`torch.max(logits, dim=-1)` and `topk` give both. The place is the second of the two.",
+                (lambda logits: logits.max(-1), lambda logits: (logits.max().item(), int(logits.argmax()))), a_pair),
         Mistake("the largest value is returned, not where it stands.",
                 "The value is the score. The token is its place in the row: its id.",
                 (lambda logits: logits.max().item(), lambda logits: logits.max(), lambda logits: int(logits.max()))),
@@ -126,6 +158,9 @@ GREEDY = Exercise(
         Mistake("a token is drawn at random.",
                 "The same logits give different tokens. Greedy never draws: it takes the likeliest every time.",
                 is_made_by=is_random),
+        Mistake("the order of equals is left to `topk`, or to a sort that is not stable.",
+                "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the first.",
+                in_the_middle, settles_ties_otherwise),
         Mistake("the caller's logits are changed.",
                 "Functions of torch that end in `_`, and assignments into a tensor, write into the caller's own tensor.",
                 (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax())),

@@ -9,7 +9,7 @@ from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 from .lesson01_samplers import (
     crash_on_large_k, greedy_by_draw, k_cut, never_greedy, normal, p_at_temperature_one, p_cut, right_shape,
-    sample, sample_by_threshold, sample_one_by_one, sampler, softened, without_crossing, writes_into_logits, zeroed_logits)
+    draws_places, sample, sample_by_threshold, sample_one_by_one, sampler, softened, without_crossing, writes_into_logits, zeroed_logits)
 from .running import Raised
 
 
@@ -182,8 +182,8 @@ SAMPLE = Exercise(
         Mistake("the die gets logits, not probabilities.", "It wants numbers from 0 to 1 that sum to 1: the softmax of the logits.",
                 sampler(lambda x, t, k, p: x / t)),
         Mistake("the die gets the probabilities in sorted order.",
-                "`draw` answers with a place, and that must be the token's id. Put each probability back at its id before the throw.",
-                sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values)),
+                "`draw` takes one probability for each id and answers with an id. Put each probability back at its id before the throw.",
+                (sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values), draws_places)),
         Mistake("`top_k` keeps one token too many.", "`>=` and `<` at the k-th value: k tokens stay, the next one goes.",
                 sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else k + 1, p))),
         Mistake("`top_k` keeps one token too few.", "The k-th likeliest token itself stays.",

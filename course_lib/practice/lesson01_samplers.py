@@ -119,6 +119,14 @@ def p_at_temperature_one(logits, t, k, p):
     return normal(k_cut(softened(logits, t) * kept, k))
 
 
+def draws_places(logits, temperature, top_k, top_p, draw):
+    """Throws for a place in the falling order, and looks up afterwards which token stands there."""
+    if temperature == 0:
+        return int(logits.argmax())
+    ordered, order = right_shape(logits, temperature, top_k, top_p).sort(descending=True, stable=True)
+    return int(order[draw(ordered[ordered > 0])])
+
+
 def never_greedy(logits, temperature, top_k, top_p, draw):
     return draw(right_shape(logits, temperature, top_k, top_p))
 

@@ -75,6 +75,11 @@ def one_number(answer, found):
     return found.outcome in ("int", "float")
 
 
+def a_float(answer, found):
+    """Whether two numbers came back, and one is a float."""
+    return isinstance(found.outcome, tuple) and len(found.outcome) == 2 and "float" in found.outcome
+
+
 def wrong(tokens=None, scores=None, steps=lambda n: range(n)):
     """A wrong answer from the formula of one step with m = tokens so far, i = step number from 0."""
     tokens, scores = tokens or (lambda m, i: m), scores or (lambda m, i: m * (m + 1) // 2)
@@ -131,6 +136,9 @@ COUNT_WORK = Exercise(
         Mistake("the whole square is counted, not the triangle.",
                 "Under the causal mask a token does not look at those after it: of n × n pairs, n(n+1)/2 are left.",
                 wrong(scores=lambda m, i: m * m)),
+        Mistake("half of the square is counted, and with it only half of the diagonal.",
+                "n × n / 2 cuts each token's score with itself in two. The triangle with its whole diagonal is n(n+1)/2.",
+                (wrong(scores=lambda m, i: m * m // 2), lambda p, n: (count_work(p, n)[0], sum(m * m for m in range(p, p + n)) // 2))),
         Mistake("the diagonal is forgotten.",
                 "Each token attends to itself too: the first token has one score, not none.",
                 wrong(scores=lambda m, i: m * (m - 1) // 2)),
@@ -144,7 +152,7 @@ COUNT_WORK = Exercise(
         Mistake("the numbers are floats.", "`/` divides into floats; `//` keeps whole numbers whole.",
                 (lambda p, n: tuple(map(float, count_work(p, n))),
                  lambda p, n: (count_work(p, n)[0], float(count_work(p, n)[1])),
-                 lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1]))),
+                 lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1])), a_float),
     ],
     hints=[
         "Write down three steps for a prompt of 2 tokens: how many tokens go in at the first, the second, the third?",

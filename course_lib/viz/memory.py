@@ -1,7 +1,7 @@
 """The memory view: block tables beside physical memory, replayed from a trace."""
 
 from course_lib.errors import ParameterError
-from course_lib.trace import packed, unpacked
+from course_lib.trace import ENGINE_FIELDS, packed, unpacked
 from course_lib.viz import static
 from course_lib.viz.base import View
 from course_lib.viz.given import count
@@ -26,7 +26,7 @@ def memory_view(trace, *, by=None):
     if by not in ("step", "event"):
         raise ParameterError(f'by is {by!r}. A step of this view is a "step" of the trace or one "event".')
     texts = {row[2]: row[3] for row in rows if row[1] == "text"}
-    rows = [row for row in rows if row[1] != "text"]
+    rows = [row for row in rows if row[1] != "text" and row[1] not in ENGINE_FIELDS]
     cuts = cuts_of(rows, by)
     memory = Memory(*(_size(rows[0][at], name) for at, name in ((2, "num_blocks"), (3, "block_size"))))
     says, sums, begin = [], [], 1  # row 0 is `start`

@@ -1,6 +1,7 @@
 """Next-token probabilities: what the model offers for the next place, what the cut leaves, and what was chosen."""
 
 import math
+import textwrap
 
 from course_lib.errors import ParameterError
 from course_lib.viz import static
@@ -17,7 +18,8 @@ def next_token_probabilities(tokens, steps):
     tokens: list[str], the text of every position, prompt first.
     steps: list of dicts, one a chosen token: "position" (index in `tokens` of the token chosen), "candidates" (list of
         {"token": str, "p": the model's softmax, "q": after temperature, top-k and top-p; 0 = cut}), "rest" (the
-        probability p of all others together) and "chosen" (str, its text).
+        probability p of all others together), "rest_q" (their q; when missing, what the candidates' q leave) and "chosen"
+        (str, its text).
     `selected` is the rank of a candidate, 0 = most probable, or None. Raises ParameterError for bad data.
     """
     tokens = list(tokens)
@@ -125,8 +127,13 @@ def _step(index, step, tokens):
             "`q` is what is left after the cut, divided by its sum over the whole vocabulary."
         )
     rows.sort(key=lambda row: -row["p"])
-    left = 1 - all_q
-    rows.append({"token": "", "p": rest, "q": left if left > SLACK else 0.0, "others": True})
+    left = _share(index, "rest_q", step.get("rest_q", 1 - all_q if 1 - all_q > SLACK else 0.0))
+    if abs(all_q + left - 1) > 10 * SLACK:
+        raise ParameterError(
+            f"steps[{index}]: the candidates' q and rest_q add up to {all_q + left:.4g}, not to 1. "
+            "`q` is what is left after the cut, divided by its sum over the whole vocabulary."
+        )
+    rows.append({"token": "", "p": rest, "q": left, "others": True})
     taken = next((row for row in rows[:-1] if row["token"] == chosen and row["q"] > 0), None)
     if taken is None and any(row["token"] == chosen for row in rows[:-1]):
         raise ParameterError(
@@ -193,10 +200,11 @@ class _Painter:
     def _story(self, step):
         """The last lines of the text before the next place."""
         text = "".join(self.data["tokens"][: step["position"]]).replace("\n", "⏎")
-        room = 108
-        lines = [text[max(0, end - room) : end] for end in range(len(text), 0, -room)][:3][::-1] or [""]
-        if len("".join(lines)) < len(text):
-            lines[0] = "…" + lines[0][1:]
+        room = 106
+        lines = textwrap.wrap(text, room, drop_whitespace=False, break_on_hyphens=False) or [""]
+        if len(lines) > 3:
+            lines = ["…" + lines[-3], *lines[-2:]]
+        lines = [lines[0], *(line.lstrip(" ") for line in lines[1:])]
         if len(lines[-1]) + len(step["chosen"]) + 4 > room:
             lines = [*lines[1:], ""] if len(lines) == 3 else [*lines, ""]
         return [(line, "soft") for line in lines]

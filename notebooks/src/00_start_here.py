@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# - **You will** run a language model, ask it about what it told, and meet the loop of this course: predict, build, see, measure, break.
+# - **You will** run a language model, ask it about what it told, watch an engine serve twelve requests at once, and
+#   meet the loop of this course: predict, build, see, measure, break.
 # - **Why** everything that follows makes this one thing, writing the next token, fast without changing a single word.
-# - **Time** 20 minutes. Nothing here takes your machine longer than a few seconds.
+# - **Time** 25 minutes. A cell takes your machine some seconds at most.
 # - **You need** Python and a little PyTorch. No GPU, and after the installation no network.
-# - **After it** you know what a token is, why a model must be run once for each, and how to pass an exercise.
+# - **After it** you know what a token is, why one text needs one run of the model for each, and how to pass an exercise.
 
 # %% [markdown]
 # {{colab}}
@@ -29,24 +30,29 @@ model, tokenizer = load_model("tale")
 model
 
 # %% [markdown]
-# That line describes the whole model. Its parameters, also called **weights**, are the numbers that training
-# found. Llama 3.2 1B has hundreds of times as many, Llama 3.1 405B a hundred thousand times; the parts are the
-# same, and the `Transformer` of this course loads those, Mistral and Qwen as well.
+# The first line says what your machine has. (Triton is a language for programs on a GPU, and comes in lesson 07; until
+# then it does not matter what stands there.) The second describes the whole model. Its parameters, also called
+# **weights**, are the numbers that training found. Llama 3.2 1B has hundreds of times as many, Llama 3.1 405B a hundred
+# thousand times; the parts are the same, and the `Transformer` of this course loads those, Mistral and Qwen as well. What
+# layers and heads are, lesson 01 says.
 #
 # ## It tells a story
 #
 # A model reads and writes **tokens**: pieces of text from a fixed list, its *vocabulary*. Each has a number.
-# The tokenizer turns text into those numbers and back.
+# The **tokenizer** turns text into those numbers and back. Below, `|` stands between two tokens; a space belongs to the
+# token after it.
 
 # %%
 opening = "Once upon a time, in a quiet harbour, there lived a patient otter named Juniper."
 prompt = tokenizer.encode(opening)
 print(len(prompt), "tokens:", prompt)
-print([tokenizer.token_text(token) for token in prompt])
+print("|".join(tokenizer.token_text(token) for token in prompt))
 
 # %% [markdown]
-# Most words are one token here; a rarer one is spelled in pieces. The first token is a mark that says "a text
-# begins". Before you run the next cell, guess. A guess costs one click, and it makes you remember the answer.
+# Many words are one token, others are put together from pieces. The first token is a mark that says "a text begins". The
+# text that the model is to go on from is called the **prompt**.
+#
+# Before you run the next cell, guess. A guess costs one click, and it makes you remember the answer.
 
 # %%
 predict("00.runs", "The model is about to write 120 new tokens. How often does it have to run?",
@@ -55,7 +61,8 @@ predict("00.runs", "The model is about to write 120 new tokens. How often does i
 # %%
 params = SamplingParams(temperature=0.8, max_tokens=120, seed=4)
 runs = []
-hook = model.register_forward_pre_hook(lambda *_: runs.append("run"))  # notes every run of the model
+# before every run of the model, note how many tokens go in
+hook = model.register_forward_pre_hook(lambda module, inputs: runs.append(len(inputs[0])))
 new_tokens = generate_naive(model, prompt, params)
 hook.remove()
 print(wrapped(opening + tokenizer.decode(new_tokens)))
@@ -63,14 +70,15 @@ print()
 print(f"{len(new_tokens)} new tokens, {len(runs)} runs of the model")
 
 # %% [markdown]
-# `temperature=0.8` lets the model choose a little freely, and `seed` makes it choose the same way each time.
-# Change the seed for another story, or the opening for another hero.
+# It stops in the middle of a sentence because it was allowed 120 tokens. `temperature=0.8` lets it choose a little freely,
+# and `seed` makes it choose the same way each time. Change the seed for another story, or the opening for another hero.
 #
 # ## It chooses one token at a time
 #
 # A model does not write text. Given the tokens so far, it says for *every* entry of its vocabulary how likely
 # it is to come next. Something else then picks one, puts it at the end, and asks again. Step through the view:
-# the bars are what the model thinks of the next place, and the marked one is what was picked.
+# the pale bars are what the model thinks of the next place, the blue ones what the temperature makes of that, and the
+# marked one is what was picked.
 
 # %%
 from course_lib.decoding import record_choices
@@ -83,10 +91,11 @@ thoughts
 # Look for two kinds of places. Where grammar or an earlier word decides, one bar is nearly full: the name of
 # the hero has to be *this* name. Where the story is free, many bars are small, and another seed goes another way.
 #
-# In print and on GitHub the view cannot move. This is one of its steps as a picture:
+# In print and on GitHub the view cannot move. This is step 10 as a picture, a free place: the model knows that somebody
+# likes something, and not yet what.
 
 # %%
-thoughts.snapshot(step=12)
+thoughts.snapshot(step=10)
 
 # %% [markdown]
 # ## It remembers
@@ -99,7 +108,7 @@ thoughts.snapshot(step=12)
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
 
-tale = make_tale(HELD_OUT + 11, chapters=1)
+tale = make_tale(HELD_OUT + 12, chapters=1)
 question = tale.questions[0]
 before = tale.text[: question.answer_start].rstrip()
 print(wrapped(before))
@@ -135,9 +144,9 @@ print("With the sentence:   ", answer(before))
 print("Without the sentence:", answer(without))
 
 # %% [markdown]
-# Without the fact the model still answers, just as fluently, and nothing in the text warns you that it made
-# something up. This is what lost memory looks like in a language model, and why every fast method of this course is
-# held to one rule: **the same tokens as the slow way**. One question proves little, so here are many, each with the
+# Without the fact the model still answers, and nothing in the text warns you that it made the answer up. This is
+# what lost memory looks like in a language model, and why every fast method of this course is held to one rule: **the
+# same tokens as the slow way**. One question proves little, so here are many, each with the
 # fact and without it. Questions whose answer also stands elsewhere in the tale are left out.
 
 # %%
@@ -159,15 +168,16 @@ print(f"{asked} questions: {with_fact} right with the fact in the text, {without
 # ## What it costs
 #
 # To pick one token, `generate_naive` pushes the whole text through the model, from the first token on. For the
-# next token it does so again, with a text that is one token longer. Each row below is one step. Solid places are
-# tokens that the model saw for the first time; hatched ones it had already computed in an earlier step.
+# next token it does so again, with a text that is one token longer. Here are the first runs of the tale about Juniper,
+# as they were noted above. Each row is one run. Solid places are tokens that the model saw for the first time; hatched
+# ones it had already computed in an earlier run.
 
 # %%
 from course_lib.viz import recomputation_triangle
 
 count = 18
 pieces = [tokenizer.token_text(token) for token in [*prompt, *new_tokens[:count]]]
-steps = [(0, len(prompt) + step) for step in range(count)]
+steps = [(0, tokens) for tokens in runs[:count]]
 triangle = recomputation_triangle(pieces[: len(prompt) + count - 1], steps, prompt_tokens=len(prompt))
 triangle
 
@@ -180,12 +190,8 @@ needed = len(prompt) + count - 1
 print(f"{pushed} tokens went through the model to write {count}; {needed} different ones would have been enough.")
 
 # %% [markdown]
-# Nearly everything in this picture is repeated work. The KV cache of lesson 02 removes it, by keeping what was
-# computed for each token. But what is kept needs memory, and the rest of the course follows from that: how much
-# (03), how to hand memory out in small pages (04, 05), how to read it fast (06 to 08), and how to serve many people
-# at once (09 to 12).
-#
-# The first measurement of the course, on your machine. Write the number down; it will look slow soon.
+# Nearly everything in this picture is repeated work. The first measurement of the course, on your machine. Write the
+# number down; it will look slow soon.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -196,6 +202,60 @@ seconds = time.perf_counter() - start
 print(f"{len(told) / seconds:.0f} tokens a second, one request, nothing kept, on {machine.gpu or 'this CPU'}")
 
 # %% [markdown]
+# ## Where this leads
+#
+# The **KV cache** of lesson 02 removes the repeated work, by keeping what was computed for each token: its keys and
+# values. But what is kept needs memory, and the rest of the course follows from that: how much (03), how to hand memory
+# out in small blocks (04, 05), how to read it fast (06 to 08), and how to serve many people at once (09 to 12).
+#
+# At the end of that road stands an **engine**. It is in `course_lib` already, so look at it once before you build its
+# parts. Twelve people ask for a tale at the same time, the first for a short one, the last for a long one. Six may be
+# served at once, the others wait.
+
+# %%
+from course_lib import Engine, EngineConfig
+
+requests = {}
+for i, name in enumerate("abcdefghijkl"):
+    first_sentence = make_tale(HELD_OUT + i, chapters=1).text.split(".")[0] + "."
+    requests[name] = tokenizer.encode(first_sentence), SamplingParams(max_tokens=12 + 3 * i, ignore_eos=True)
+wanted = sum(params.max_tokens for _, params in requests.values())
+
+# %%
+predict("00.engine", f"Together they want {wanted} tokens. How often will the model run?",
+        [f"{wanted} times: once for each token", "Far less often: a run serves everybody who is there",
+         "12 times: once for each request"], answer=1)
+
+# %%
+engine = Engine(model, EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, prefix_caching=False))
+for name, (prompt_of, params_of) in requests.items():
+    engine.add_request(prompt_of, params_of, request_id=name)
+served = {}
+while engine.has_unfinished():
+    for output in engine.step():
+        served[output.request_id] = output.token_ids
+print(f"{sum(map(len, served.values()))} tokens in {engine.metrics.num_steps} runs of the model")
+same = sum(generate_naive(model, *requests[name]) == served[name] for name in requests)
+print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
+
+# %% [markdown]
+# This is its memory while it served them. On the left stand the requests that run, on the right the memory, cut into
+# blocks of 8 tokens and coloured by who holds them. Drag the slider: blocks fill as the texts grow, a request that is
+# done gives its blocks back, and somebody who waited takes them.
+
+# %%
+from course_lib.viz import memory_view
+
+memory = memory_view(engine.trace)
+memory
+
+# %%
+memory.snapshot(step=18)
+
+# %% [markdown]
+# You need not understand more of it now. By lesson 11 you will have built each part of it, and your own parts will run
+# in its place.
+#
 # ## How you work
 #
 # Every lesson has a notebook of exercises of the same number in `exercises/`. You write a few lines and

@@ -2,7 +2,7 @@
 # # 01 · Naive decoding
 #
 # - **You will** build the loop that turns a model into text: logits, one token, and again. It is slow, and you will know exactly why.
-# - **Why** this loop is the oracle of the course. Every faster method must give the very same tokens.
+# - **Why** this loop is the **oracle** of the course: the answer known to be right. Every faster method must give the same tokens.
 # - **Time** 35 minutes, and as much again for the exercises.
 # - **You need** lesson 00.
 # - **After it** you can say which part of the work grows with the square of the length, which with the cube, and where both come from.
@@ -25,8 +25,8 @@ model, tokenizer = load_model("tale")
 # %% [markdown]
 # ## From tokens to logits
 #
-# A model is a stack of **layers**. In each, **attention** lets every token look at the tokens before it: the token's
-# *query* is compared with the *key* of each of them, which gives a score, and the scores decide how much of each
+# A model is a stack of **layers**. In each, **attention** lets every token look at itself and the tokens before it: the
+# token's *query* is compared with the *key* of each of them, which gives a score, and the scores decide how much of each
 # one's *value* the token takes in. This happens several times side by side, in *heads*. After that a *feed-forward
 # network*, two or three plain matrix products, works on each token by itself.
 #
@@ -86,12 +86,12 @@ print(repr(tokenizer.token_text(int(last.argmax()))))
 import matplotlib.pyplot as plt
 
 order = last.argsort(descending=True)[:12]
-labels = [tokenizer.token_text(int(token)).strip() or "(space)" for token in order]
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True, layout="constrained")
+labels = [tokenizer.token_text(int(token)).strip(" ").replace("\n", "(new line)") for token in order]
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True, sharey=True, layout="constrained")
 for axis, temperature in zip(axes, (0.5, 1.0, 2.0)):
-    axis.barh(labels, (last / temperature).softmax(-1)[order].cpu(), color="#0072B2")
-    axis.set_title(f"temperature {temperature}")
-    axis.set_xlabel("probability")
+    axis.barh(range(len(order)), (last / temperature).softmax(-1)[order].cpu(), color="#0072B2")
+    axis.set(title=f"temperature {temperature}", xlabel="probability", xlim=(0, 1))
+axes[0].set_yticks(range(len(order)), labels)
 axes[0].invert_yaxis()
 plt.show()
 
@@ -131,7 +131,8 @@ show(distribution)
 
 # %% [markdown]
 # Step through what the model thought while it wrote a sentence, and what top-p left of it. Hatched bars were cut:
-# the model gave them some probability, and the knobs took it away.
+# the model gave them some probability, and the knobs took it away. Often one token is left; in step 19, the picture
+# below the view, it is two.
 
 # %%
 from course_lib.decoding import record_choices
@@ -143,7 +144,7 @@ thoughts = next_token_probabilities(*record_choices(model, tokenizer, prompt, ne
 thoughts
 
 # %%
-thoughts.snapshot(step=1)
+thoughts.snapshot(step=19)
 
 # %% [markdown]
 # ## The loop
@@ -181,8 +182,8 @@ print("the same tokens:", mine == theirs)
 # ## What it computes, and how often
 #
 # A **trace** is a record of what happened, which a view can play back. This one notes, for each run of the
-# model, which positions went through it. To record it we put a thin object in front of the cache; the model does
-# not notice, because it only knows the door.
+# model, the first position that went through it and the one after the last. To record it we put a thin object in front of
+# the cache; the model does not notice, because it only knows the door.
 
 # %%
 class Watched:
@@ -224,12 +225,13 @@ triangle.snapshot(step=triangle.last)
 # ## Measure: counts first
 #
 # Counts are the same on every machine, so they come before any time. Let *p* be the tokens of the prompt and *n*
-# the new ones, with steps counted from 0. Step *i* pushes *p + i* tokens through the model. And in each attention head every token looks at
-# itself and all before it, so that step computes *(p + i)(p + i + 1) / 2* attention scores.
+# the new ones, with steps counted from 0. Step *i* pushes *m = p + i* tokens through the model. In each attention head
+# every token looks at itself and all before it, so that step computes 1 + 2 + … + *m* attention scores, which is
+# *m*(*m* + 1)/2.
 
 # %%
-predict("01.double", "You ask for twice as many new tokens, with a short prompt. How much more work is attention?",
-        ["Twice as much", "Four times", "Eight times"], answer=2)
+predict("01.double", "You ask for twice as many new tokens, many more than the prompt has. How much more work is attention?",
+        ["About twice as much", "About four times", "About eight times"], answer=2)
 
 # %%
 def work(p, n):
@@ -252,12 +254,13 @@ for n in (64, 128, 256, 512, 1024):
     before = pushed, scores
 
 # %% [markdown]
-# Each time *n* doubles, the tokens pushed grow towards four times as many: a **quadratic** term, from
-# the matrix products that make queries, keys and values and from the feed-forward network, which work token by token. The attention scores grow towards eight
-# times as many: a **cubic** term, since each run is already quadratic in its length, and there are *n* runs.
+# Each time *n* doubles, the tokens pushed grow towards four times as many: a **quadratic** term, from the matrix
+# products that make queries, keys and values and from the feed-forward network, which work token by token. The attention
+# scores grow towards eight times as many: a **cubic** term, since each run is already quadratic in its length, and there
+# are *n* runs.
 #
-# A cache will turn these into a linear and a quadratic one. Remember which is which: "from O(n²) to O(n)" is
-# true of some quantity each time you read it, and it is worth asking of which.
+# The cache of lesson 02 will turn these into a linear and a quadratic one. Remember which is which: "from O(n²) to O(n)"
+# is true of some quantity each time you read it, and it is worth asking of which.
 #
 # Which of the two matters? That depends on the length. Let us count the floating-point operations of one run, in
 # units of a thousand million (GFLOP): the work on each token by itself on one side, attention on the other.
@@ -279,13 +282,19 @@ figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
 axis.stackplot(lengths, [x / 1e9 for x in linear], [x / 1e9 for x in attention],
                labels=["layers and vocabulary: grows with n", "attention: grows with n²"], colors=["#56B4E9", "#D55E00"])
 axis.set(xlabel="tokens in the text", ylabel="GFLOP of one run", title="What one more token costs without a cache")
+axis.margins(x=0)
 axis.legend(loc="upper left")
 plt.show()
+for n in (128, 512, 2048):
+    print(f"{n:>5} tokens in the text: attention is {flops(n)[1] / sum(flops(n)):4.0%} of the run")
 
 # %% [markdown]
+# In short texts the work on single tokens is nearly everything; attention catches up as the text grows.
+#
 # That was a formula, written by hand. PyTorch has a counter that watches the matrix products that really run. Leaving
 # attention aside, which one call does as a whole, both must agree. One correction: the formula took every weight for
-# part of a matrix, and the model also has a few that only scale, one row of them in each of its norms.
+# part of a matrix, and the model also has a few that only scale. They stand in its *norms*, small steps that keep the
+# numbers between the layers at one size.
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -302,8 +311,7 @@ print(f"matrix products, counted {products / 1e9:.3f} GFLOP, by the formula {(fl
 # %% [markdown]
 # ## Measure: time
 #
-# And in seconds, on this machine. The longer the text, the slower the next token: does the curve follow the
-# counts?
+# And in seconds, on this machine. Does the time follow the counts? If it does, the last column stays about the same.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -321,11 +329,13 @@ for n in (64, 128, 256, 512, 1024):
             model(tokens, positions, Recompute(), logits_for=row).cpu()
             times.append(time.perf_counter() - start)
     seconds.append(sorted(times)[2])
-    print(f"{n:>5} tokens in the text: {1000 * seconds[-1]:6.1f} ms for the next one, {1 / seconds[-1]:6.0f} tokens a second")
+    print(f"{n:>5} tokens in the text: {1000 * seconds[-1]:6.1f} ms for the next one, "
+          f"{sum(flops(n)) / 1e9 / seconds[-1]:6.1f} GFLOP a second")
 
 # %% [markdown]
-# Median of five runs, after one to warm up. A GPU draws a flatter curve at first: it is so wide that a short
-# text leaves most of it idle. Lesson 09 returns to that.
+# Median of five runs, after one to warm up. Short texts reach fewer GFLOP a second, since each run also has work that
+# does not depend on the length, such as starting every operation. On a GPU the difference is far larger: it is so wide
+# that a short text leaves most of it idle. Lesson 09 returns to that.
 #
 # ## Break it
 #

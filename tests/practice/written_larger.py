@@ -228,7 +228,7 @@ CASES = {
     "01.generate": [
         ("the prompt is returned too", generate_everything), ("caller's list is changed", generate_in_place), ("one token too many", generate_while),
         ("stop token is dropped", generate_drops_stop), ("stop tokens are not looked at", generate_deaf),
-        ("only the newest token", generate_short_sighted), ("first row", generate_first_row), ("counted from 1", generate_from_one),
+        ("only the newest token", generate_short_sighted), ("last row of logits", generate_first_row), ("counted from 1", generate_from_one),
         ("printed, not returned", generate_shows), (None, generate_backwards),
     ],
 }

@@ -9,6 +9,7 @@ import random
 import torch
 
 from written_cache import CASES as CACHE
+from written_first import CASES as FIRST
 from written_flash import CASES as FLASH
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
@@ -236,3 +237,5 @@ CASES = {
         ("printed, not returned", work_shows), ("only one of the two numbers", work_one_number), ("prompt is forgotten", work_without_prompt),
     ],
 }
+for _exercise, _cases in FIRST.items():
+    CASES[_exercise] += _cases

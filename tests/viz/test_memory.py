@@ -129,6 +129,13 @@ def test_the_replay_is_where_the_ledger_was(seed):
     assert not any("reference count is" in view.words(step) for step in range(1, view.last + 1))
 
 
+def test_what_an_engine_decided_is_passed_over():
+    trace = story()
+    rows = trace.rows()
+    decided = [rows[0], [rows[0][0], "engine", "fcfs", 8, 256], *rows[1:], [rows[-1][0], "finish", "R0", "stop"]]
+    assert memory_view(decided).data == memory_view(rows).data
+
+
 def test_one_event_at_a_time():
     view = memory_view(story(), by="event")
     assert [view.words(step) for step in range(1, 10)] == [

@@ -82,6 +82,15 @@ def test_candidates_are_sorted_and_what_is_left_goes_to_the_others():
         ("b", "60.0 %", "60.0 %"), ("x", "10.0 %", "10.0 %"), ("all others", "30.0 %", "30.0 %")]  # fmt: skip
 
 
+def test_others_that_keep_next_to_nothing_are_not_cut():
+    candidates = [{"token": "b", "p": 0.999, "q": 0.99995}]
+    step = {"position": 1, "candidates": candidates, "rest": 0.001, "rest_q": 0.00005, "chosen": "b"}
+    table = [next_token_probabilities(["a", "b"], [{**step, **change}]).table()[1]["after the cut"] for change in ({}, {"rest_q": 0.0})]
+    assert table == ["<0.1 %", "cut"]
+    with pytest.raises(CourseError, match="q and rest_q add up to 1.25"):
+        next_token_probabilities(["a", "b"], [{**step, "rest_q": 0.25}])
+
+
 def test_a_token_from_among_the_others_may_be_chosen():
     step = {"position": 1, "candidates": [{"token": "x", "p": 0.4, "q": 0.4}], "rest": 0.6, "chosen": "b"}
     view = next_token_probabilities(["a", "b"], [step])
