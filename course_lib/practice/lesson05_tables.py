@@ -38,7 +38,8 @@ class Tables(Game):
     """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
 
     opening = ("from course_lib.kvcache import BlockAllocator", "allocator = BlockAllocator({num_blocks}, {block_size})")
-    lines = {"table": "{0} = BlockTable(allocator)", "append": "{0}.append_slots({1})", "fork": "{0} = {1}.fork()", "free": "{0}.free()"}
+    lines = {"table": "{0} = BlockTable(allocator)", "append": "{0}.append_slots({1})", "fork": "{0} = {1}.fork()",
+        "free": "{0}.free()"}
 
     def __init__(self, answer, num_blocks, block_size):
         if num_blocks < 4 or block_size < 2:
@@ -76,20 +77,22 @@ class Tables(Game):
         self.tables[name].free()
         return self.seen()
 
-    def seen(self, *more):
-        """Everything that can be looked at, in words; ends the program where it is not what it should be."""
+    def seen(self, more="", right=True):
+        """Everything that can be looked at, in words; ends the program where it is not what it should be, or not right."""
         real = {name: (table.num_tokens, table.block_ids) for name, table in self.tables.items()}
-        words, expected = self.words(real, self.allocator.ref_count, self.allocator.num_free), self.words(self.right, self._references, self._free())
-        return Seen("\n".join([words, *more]), "\n".join([self.words(real, self.allocator.ref_count, self.allocator.num_free, ids=True), *more]),
-                    ends=words != expected)
+        count, free = self.allocator.ref_count, self.allocator.num_free
+        words, more = self.words(real, count, free), f"\n{more}" if more else ""
+        ends = words != self.words(self.right, self._references, self._free()) or not right
+        return Seen(words + more, self.words(real, count, free, ids=True) + more, ends)
 
     def words(self, tables, ref_count, num_free, ids=False):
-        """What all tables hold. Blocks are numbered as they come, so that it does not matter which were handed out; ids: as they are."""
+        """What all tables hold. Blocks are numbered as they come, whichever were handed out; ids: they stay as they are."""
         order = list(dict.fromkeys(b for _, blocks in tables.values() for b in blocks))
         lines = []
         for name, (tokens, blocks) in tables.items():
             numbers = list(blocks) if ids else [order.index(b) for b in blocks]
-            lines.append(f"{name}: {tokens} token{'s' * (tokens != 1)} in blocks {numbers}, references {[ref_count(b) for b in blocks]}")
+            counts = [ref_count(b) for b in blocks]
+            lines.append(f"{name}: {tokens} token{'s' * (tokens != 1)} in blocks {numbers}, references {counts}")
         return "\n".join([*lines, f"{num_free} of {self.allocator.num_blocks} blocks free"])
 
     def _alive(self, name):
@@ -107,10 +110,11 @@ class Tables(Game):
 
 
 class Texts(Tables):
-    """The same with text: tokens are written to the slots that append_slots gives, copies are made before, and all tables are read."""
+    """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
 
     lines = {**Tables.lines, "append": "write({0}, {1})"}
-    opening = ("from course_lib.practice.lesson05_tables import memory, write  # write(table, n) makes the copies, then writes n letters",
+    opening = ("from course_lib.practice.lesson05_tables import memory, write  # write(table, n) makes the copies, then writes "
+        "n letters",
                "allocator = memory({num_blocks}, {block_size})")
 
     def __init__(self, answer, num_blocks, block_size):
@@ -153,24 +157,23 @@ class Texts(Tables):
         self.written += n
         made = carry_out(self.allocator, self.pool)
         self.pool.update(zip(slots, letters))
-        return self.seen(f"{'nothing' if not made else f'{made} block' + 's' * (made != 1)} copied")
+        return self.seen(f"{f'{made} block' + 's' * (made != 1) if made else 'nothing'} copied", right=made == copies)
 
     def _without_slots(self, slots, fits):
         if slots is not None or fits:
             return Seen("None" if slots is None else "slots, where there is no room", ends=True)
-        seen = self.seen("None: no room")
-        if self.allocator.copies:
-            return Seen(f"{seen.what}\nbut a copy is due", f"{seen.detail}\nbut a copy is due", ends=True)
-        return seen
+        due = bool(self.allocator.copies)
+        return self.seen("None: no room" + ", but a copy is due" * due, right=not due)
 
     def words(self, tables, ref_count, num_free, ids=False):
         lines = super().words(tables, ref_count, num_free, ids).split("\n")
         texts = self.texts if tables is self.right else {name: read(table, self.pool) for name, table in self.tables.items()}
-        return "\n".join([f"{line.replace(': ', f': reads {texts[name]!r}, ', 1)}" for name, line in zip(tables, lines)] + lines[-1:])
+        read_too = [line.replace(": ", f": reads {texts[name]!r}, ", 1) for name, line in zip(tables, lines)]
+        return "\n".join(read_too + lines[-1:])
 
 
 def carry_out(allocator, pool):
-    """Makes the copies that are due, as the owner of the tensors does, and clears the list. pool: {slot: letter}. How many there were."""
+    """Makes the copies that are due, as the owner of the tensors does, and says how many there were. pool: {slot: letter}."""
     size, due = allocator.block_size, list(allocator.copies)
     for source, destination in due:
         for offset in range(size):
@@ -182,7 +185,8 @@ def carry_out(allocator, pool):
 def read(table, pool):
     """What a table reads: the letters in its slots, "·" where nothing was written."""
     size = table.allocator.block_size
-    return "".join(pool.get(table.block_ids[p // size] * size + p % size, "·") if p // size < len(table.block_ids) else "·" for p in range(table.num_tokens))
+    return "".join(pool.get(table.block_ids[p // size] * size + p % size,
+        "·") if p // size < len(table.block_ids) else "·" for p in range(table.num_tokens))
 
 
 def memory(num_blocks, block_size):

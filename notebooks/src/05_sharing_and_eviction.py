@@ -231,6 +231,9 @@ for n in (2, 4, 6):
     print(f"{n} samples: {saved[0]:.1%} of the blocks saved halfway, {saved[1]:.1%} at the end")
 
 # %% [markdown]
+# The shorter the answers are so far, the larger is the part that is shared. The paper's figures lie near ours at the end
+# of the answers.
+#
 # ## Break it: leave the copy out
 #
 # Two readers have heard the same tale, and each asks a question about it. `tale` has learnt to answer such questions.

@@ -246,7 +246,7 @@ class LRUEviction:
         ### END SOLUTION
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. A block that nobody holds any more is idle from now on, the last one of the text first."""
+        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
         ### BEGIN SOLUTION
         for block in reversed(block_ids):
             self.holders[block] -= 1
@@ -255,7 +255,7 @@ class LRUEviction:
         ### END SOLUTION
 
     def evict(self, n):
-        """n idle blocks to give up, the longest idle first, as a list; they are forgotten. None where fewer are idle, and nothing changes."""
+        """A list of n idle blocks to give up, the longest idle first; they are forgotten. None where fewer are idle."""
         ### BEGIN SOLUTION
         if n > len(self.idle):
             return None
@@ -292,7 +292,7 @@ class PriorityEviction:
         ### END SOLUTION
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. A block that nobody holds any more is idle from now on, the last one of the text first."""
+        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
         ### BEGIN SOLUTION
         for block in reversed(block_ids):
             self.holders[block] -= 1
@@ -301,7 +301,7 @@ class PriorityEviction:
         ### END SOLUTION
 
     def evict(self, n):
-        """n idle blocks to give up as a list: the highest number first, the longest idle among equals. None where fewer are idle."""
+        """A list of n idle blocks to give up: the highest number first, the longest idle among equals. None for too few."""
         ### BEGIN SOLUTION
         if n > len(self.idle):
             return None
