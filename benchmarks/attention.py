@@ -70,7 +70,8 @@ def prefill(batch, heads, kv_heads, tokens, head_dim):
         wrapper.plan(cu, cu, heads, kv_heads, head_dim, causal=True, q_data_type=DTYPE)
         calls["flashinfer"] = lambda: wrapper.run(q, k, v)
     if fa3 := flash_attn_3():
-        calls["FA3 (vLLM)"] = lambda: fa3(q, k, v, max_seqlen_q=tokens, cu_seqlens_q=cu, max_seqlen_k=tokens, cu_seqlens_k=cu, causal=True)
+        calls["FA3 (vLLM)"] = lambda: fa3(q, k, v, max_seqlen_q=tokens, cu_seqlens_q=cu, max_seqlen_k=tokens, cu_seqlens_k=cu,
+                                          causal=True)
 
     def exact(row, head):
         start = row // tokens * tokens
@@ -163,7 +164,7 @@ def errors(calls, exact, rows_and_heads, samples=24):
     ours, others = found["course"], [e for name, e in found.items() if name != "course"]
     last_bit = torch.finfo(DTYPE).eps * max(one.abs().max().item() for one in right)
     if not ours <= 3 * max(others, default=0) + last_bit:
-        raise SystemExit(f"paged or flash attention of the course is wrong: error {ours:.1e}, others {others}. Nothing is timed.")
+        raise SystemExit(f"The course's kernel is wrong here: error {ours:.1e}, others {others}. Nothing is timed.")
     return found
 
 
@@ -234,7 +235,8 @@ def main():
     if args.only in (None, "chunk"):
         heads, kv_heads, cached, new, head_dim = CHUNK
         with torch.inference_mode():
-            whole = row("prefill", f"flash over all {cached + new}", prefill(1, heads, kv_heads, cached + new, head_dim), flush, args.repeats)
+            whole = row("prefill", f"flash over all {cached + new}", prefill(1, heads, kv_heads, cached + new, head_dim), flush,
+                        args.repeats)
         ratio = next(r for r in rows if r["kind"] == "chunk")["speed"]["course"] / whole["speed"]["course"]
         print(f"The chunk through the block table runs at {ratio:.2f} of flash_attention's TFLOP/s.")
         rows.append(whole)

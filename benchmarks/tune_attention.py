@@ -68,7 +68,8 @@ def main():
             (32, 64, 128), (2, 4, 8), (2, 3, 5), (None, 1, 2, 3, 4, 8, 16, 32, 48, 64))]
     else:
         shapes = flash_shapes() if args.kernel == "flash" else paged_shapes()
-        grid = [(Tile(m, n, w, s), None) for (m, w), n, s in itertools.product(((128, 8), (64, 4), (128, 4)), (64, 128, 32), (2, 3, 4))]
+        grid = [(Tile(m, n, w, s), None)
+                for (m, w), n, s in itertools.product(((128, 8), (64, 4), (128, 4)), (64, 128, 32), (2, 3, 4))]
     for label, call in shapes:
         found = {}
         for tile, splits in grid:
@@ -83,7 +84,8 @@ def main():
                     print(f"  {tile}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
         for (tile, splits), us in sorted(found.items(), key=lambda item: item[1])[: args.best]:
             parts = f", splits {splits or 'by rule'}" if args.kernel == "decode" else ""
-            print(f"{label:32} {us:9.1f} us   Tile({tile.block_m}, {tile.block_n}, {tile.num_warps}, {tile.num_stages}){parts}", flush=True)
+            numbers = f"{tile.block_m}, {tile.block_n}, {tile.num_warps}, {tile.num_stages}"
+            print(f"{label:32} {us:9.1f} us   Tile({numbers}){parts}", flush=True)
 
 
 if __name__ == "__main__":

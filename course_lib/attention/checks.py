@@ -24,67 +24,77 @@ def _reads(tensor):
     return _debug or tensor.device.type == "cpu"
 
 
-def _refuse(condition, message):
-    if condition:
-        raise ParameterError(message)
-
-
 def check_scale(scale, head_dim):
     """The scale of the scores; default head_dim ** -0.5."""
     if scale is None:
         return head_dim ** -0.5
-    _refuse(not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0),
-            f"scale is {scale!r}; scores are multiplied by it, so it must be a finite number above 0. "
-            f"Leave it out for the usual head_dim ** -0.5 = {head_dim ** -0.5:.4f}.")
+    if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
+        raise ParameterError(f"scale is {scale!r}; scores are multiplied by it, so it must be a finite number above 0. Leave "
+                             f"it out for the usual head_dim ** -0.5 = {head_dim ** -0.5:.4f}.")
     return float(scale)
 
 
 def check_heads(q, k, v, where="k"):
     """q against one token's worth of k and v: [..., num_kv_heads, head_dim]."""
-    _refuse(q.ndim != 3, f"q has shape {list(q.shape)}; it must be [num_tokens, num_heads, head_dim], all sequences one after the "
-                         f"other, without a batch dimension.")
-    _refuse(k.shape != v.shape, f"{where} has shape {list(k.shape)} and its v {list(v.shape)}; each key has one value, so both "
-                                f"must be the same.")
+    for name, x in (("q", q), (where, k), ("v of " + where, v)):
+        if not isinstance(x, torch.Tensor) or x.ndim < 3:
+            raise ParameterError(f"{name} is {_told(x)}; it must be a tensor with heads of numbers for each token.")
+    if q.ndim != 3:
+        raise ParameterError(f"q has shape {list(q.shape)}; it must be [num_tokens, num_heads, head_dim], all sequences one "
+                             "after the other, without a batch dimension.")
+    if k.shape != v.shape:
+        raise ParameterError(f"{where} has shape {list(k.shape)} and its v {list(v.shape)}; each key has one value, so both "
+                             "must be the same.")
     heads, kv_heads = q.shape[1], k.shape[-2]
-    _refuse(q.shape[2] != k.shape[-1], f"q has heads of {q.shape[2]} numbers and {where} of {k.shape[-1]}; a score is their dot "
-                                       f"product, so both must be the same head_dim.")
-    _refuse(kv_heads == 0 or heads % max(kv_heads, 1) != 0 or heads == 0,
-            f"{heads} query heads cannot share {kv_heads} key/value heads evenly; the first must be a multiple of the second.")
-    _refuse(not q.dtype == k.dtype == v.dtype, f"q is {q.dtype}, {where} {k.dtype} and its v {v.dtype}; convert them to one dtype.")
-    _refuse(not q.device == k.device == v.device, f"q is on {q.device}, {where} on {k.device} and its v on {v.device}; move them to "
-                                                  f"one device.")
+    if q.shape[2] != k.shape[-1] or q.shape[2] == 0:
+        raise ParameterError(f"q has heads of {q.shape[2]} numbers and {where} of {k.shape[-1]}; a score is their dot product, "
+                             "so both must be the same head_dim.")
+    if kv_heads == 0 or heads % max(kv_heads, 1) != 0 or heads == 0:
+        raise ParameterError(f"{heads} query heads cannot share {kv_heads} key/value heads evenly; the first must be a "
+                             "multiple of the second.")
+    if not q.dtype == k.dtype == v.dtype:
+        raise ParameterError(f"q is {q.dtype}, {where} {k.dtype} and its v {v.dtype}; convert them to one dtype.")
+    if not q.device == k.device == v.device:
+        raise ParameterError(f"q is on {q.device}, {where} on {k.device} and its v on {v.device}; move them to one device.")
 
 
 def check_integers(name, tensor, ndim, device):
-    _refuse(not isinstance(tensor, torch.Tensor) or tensor.dtype not in (torch.int32, torch.int64) or tensor.ndim != ndim,
-            f"{name} is {_told(tensor)}; it must be an int32 or int64 tensor with {ndim} dimension{'s' * (ndim > 1)}.")
-    _refuse(tensor.device != device, f"{name} is on {tensor.device} and q on {device}; move it there.")
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype not in (torch.int32, torch.int64) or tensor.ndim != ndim:
+        raise ParameterError(f"{name} is {_told(tensor)}; it must be an int32 or int64 tensor with {ndim} "
+                             f"dimension{'s' * (ndim > 1)}.")
+    if tensor.device != device:
+        raise ParameterError(f"{name} is on {tensor.device} and q on {device}; move it there.")
 
 
 def _told(value):
-    return f"a {value.dtype} tensor of shape {list(value.shape)}" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+    if isinstance(value, torch.Tensor):
+        return f"a {value.dtype} tensor of shape {list(value.shape)}"
+    return f"a {type(value).__name__}"
 
 
 def check_window(window):
-    _refuse(window is not None and (type(window) is not int or window < 1),
-            f"window is {window!r}; it counts the tokens that one may look back on, itself included: 1 or more, or None for all.")
+    if window is not None and (type(window) is not int or window < 1):
+        raise ParameterError(f"window is {window!r}; it counts the tokens that one may look back on, itself included: 1 or "
+                             "more, or None for all.")
 
 
 def check_cu_seqlens(name, cu_seqlens, num_tokens, device):
     check_integers(name, cu_seqlens, 1, device)
-    _refuse(len(cu_seqlens) == 0, f"{name} is empty; it begins with 0 and has one more number for each sequence.")
+    if len(cu_seqlens) == 0:
+        raise ParameterError(f"{name} is empty; it begins with 0 and has one more number for each sequence.")
     if _reads(cu_seqlens):
         ends = cu_seqlens.tolist()
-        _refuse(ends[0] != 0 or ends[-1] != num_tokens or any(a > b for a, b in zip(ends, ends[1:])),
-                f"{name} is {ends[:8]}{' ...' if len(ends) > 8 else ''}; it must begin with 0, never fall, and end with the "
-                f"{num_tokens} tokens of q: the running sum of the lengths.")
+        if ends[0] != 0 or ends[-1] != num_tokens or any(a > b for a, b in zip(ends, ends[1:])):
+            raise ParameterError(f"{name} is {ends[:8]}{' ...' if len(ends) > 8 else ''}; it must begin with 0, never fall, "
+                                 f"and end with the {num_tokens} tokens of q: the running sum of the lengths.")
 
 
 def check_packed(q, k, v, cu_seqlens, window, scale):
     """The arguments of flash_attention. Returns the scale."""
     check_heads(q, k, v)
-    _refuse(k.ndim != 3 or len(k) != len(q), f"q has shape {list(q.shape)} and k {list(k.shape)}; here every token has a query and a key. "
-                                             f"For keys of earlier steps use paged_attention.")
+    if k.ndim != 3 or len(k) != len(q):
+        raise ParameterError(f"q has shape {list(q.shape)} and k {list(k.shape)}; here every token has a query and a key. For "
+                             "keys of earlier steps use paged_attention.")
     check_cu_seqlens("cu_seqlens", cu_seqlens, len(q), q.device)
     check_window(window)
     return check_scale(scale, q.shape[2])
@@ -93,20 +103,24 @@ def check_packed(q, k, v, cu_seqlens, window, scale):
 def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q=None, window=None):
     """The arguments of paged_decode, and with cu_seqlens_q those of paged_attention. Returns the scale."""
     check_heads(q, k_cache, v_cache, "k_cache")
-    _refuse(k_cache.ndim != 4, f"k_cache has shape {list(k_cache.shape)}; it must be [num_blocks, block_size, num_kv_heads, head_dim], "
-                               f"one layer of a KVPool.")
+    if k_cache.ndim != 4:
+        raise ParameterError(f"k_cache has shape {list(k_cache.shape)}; it must be [num_blocks, block_size, num_kv_heads, "
+                             "head_dim], one layer of a KVPool.")
     check_integers("block_tables", block_tables, 2, q.device)
     check_integers("seq_lens", seq_lens, 1, q.device)
-    _refuse(len(block_tables) != len(seq_lens), f"block_tables has {len(block_tables)} rows and seq_lens {len(seq_lens)} numbers; each "
-                                                f"sequence has one of both.")
+    if len(block_tables) != len(seq_lens):
+        raise ParameterError(f"block_tables has {len(block_tables)} rows and seq_lens {len(seq_lens)} numbers; each sequence "
+                             "has one of both.")
     if cu_seqlens_q is None:
-        _refuse(len(q) != len(seq_lens), f"{len(q)} queries came for {len(seq_lens)} sequences; paged_decode takes one each. For "
-                                         f"more use paged_attention.")
+        if len(q) != len(seq_lens):
+            raise ParameterError(f"{len(q)} queries came for {len(seq_lens)} sequences; paged_decode takes one each. For more "
+                                 "use paged_attention.")
         new = [min(1, n) for n in seq_lens.tolist()] if _reads(seq_lens) else None
     else:
         check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, len(q), q.device)
-        _refuse(len(cu_seqlens_q) != len(seq_lens) + 1, f"cu_seqlens_q has {len(cu_seqlens_q)} numbers for {len(seq_lens)} sequences; "
-                                                        f"it has one more than there are sequences.")
+        if len(cu_seqlens_q) != len(seq_lens) + 1:
+            raise ParameterError(f"cu_seqlens_q has {len(cu_seqlens_q)} numbers for {len(seq_lens)} sequences; it has one more "
+                                 "than there are sequences.")
         new = cu_seqlens_q.diff().tolist() if _reads(seq_lens) else None
     check_window(window)
     if new is not None:
@@ -118,9 +132,13 @@ def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
     """That every block which a sequence of that length reads is there. What stands behind them in a row is never read."""
     room = block_tables.shape[1] * block_size
     for row, (length, n) in enumerate(zip(seq_lens, new)):
-        _refuse(length < n, f"Sequence {row} has {n} queries, but seq_lens says {length} tokens; the new tokens are counted too.")
-        _refuse(length > room, f"Sequence {row} has {length} tokens, but its row of {block_tables.shape[1]} blocks of {block_size} has "
-                               f"room for {room}. Give block_tables {-(-length // block_size)} columns or more.")
+        if length < n:
+            raise ParameterError(f"Sequence {row} has {n} queries, but seq_lens says {length} tokens; the new tokens are "
+                                 "counted too.")
+        if length > room:
+            raise ParameterError(f"Sequence {row} has {length} tokens, but its row of {block_tables.shape[1]} blocks of "
+                                 f"{block_size} has room for {room}. Give block_tables {-(-length // block_size)} columns or "
+                                 "more.")
     if block_tables.numel() == 0:
         return
     columns = torch.arange(block_tables.shape[1], device=block_tables.device) * block_size
@@ -128,52 +146,62 @@ def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
     wrong = (used & ((block_tables < 0) | (block_tables >= num_blocks))).nonzero()
     if len(wrong):
         row, column = wrong[0].tolist()
-        raise LedgerError(f"Sequence {row} reads block {int(block_tables[row, column])} for its tokens from {column * block_size} on, "
-                          f"but the cache has blocks 0 to {num_blocks - 1}. A negative id is padding within the length; a larger "
+        raise LedgerError(f"Sequence {row} reads block {int(block_tables[row, column])} for its tokens from {column * block_size} "
+                          f"on, but the cache has blocks 0 to {num_blocks - 1}. A negative id is padding within the length; a larger "
                           f"one is of another pool.")
 
 
 def check_store(k, v, k_cache, v_cache, slot_mapping):
     """The arguments of store_kv."""
-    _refuse(k.ndim != 3 or k_cache.ndim != 4, f"k has shape {list(k.shape)} and k_cache {list(k_cache.shape)}; they must be [num_tokens, "
-                                              f"num_kv_heads, head_dim] and [num_blocks, block_size, num_kv_heads, head_dim].")
-    _refuse(k.shape != v.shape or k_cache.shape != v_cache.shape or k.shape[1:] != k_cache.shape[2:],
-            f"k, v, k_cache, v_cache have shapes {list(k.shape)}, {list(v.shape)}, {list(k_cache.shape)}, {list(v_cache.shape)}; keys and "
-            f"values must agree, and with the cache in heads and head_dim.")
-    _refuse(not k.dtype == v.dtype == k_cache.dtype == v_cache.dtype,
-            f"k is {k.dtype}, v {v.dtype}, the caches {k_cache.dtype} and {v_cache.dtype}; convert them to one dtype.")
-    _refuse(not k.device == v.device == k_cache.device == v_cache.device,
-            f"k is on {k.device}, v on {v.device}, the caches on {k_cache.device} and {v_cache.device}; move them to one device.")
-    _refuse(not (k_cache.is_contiguous() and v_cache.is_contiguous()), "k_cache and v_cache must be contiguous: slots are counted through "
-                                                                        "them. Pass one layer of a KVPool as it is.")
+    if k.ndim != 3 or k_cache.ndim != 4:
+        raise ParameterError(f"k has shape {list(k.shape)} and k_cache {list(k_cache.shape)}; they must be [num_tokens, "
+                             "num_kv_heads, head_dim] and [num_blocks, block_size, num_kv_heads, head_dim].")
+    if k.shape != v.shape or k_cache.shape != v_cache.shape or k.shape[1:] != k_cache.shape[2:]:
+        raise ParameterError(f"k, v, k_cache, v_cache have shapes {list(k.shape)}, {list(v.shape)}, {list(k_cache.shape)}, "
+                             f"{list(v_cache.shape)}; keys and values must agree, and with the cache in heads and head_dim.")
+    if not k.dtype == v.dtype == k_cache.dtype == v_cache.dtype:
+        raise ParameterError(f"k is {k.dtype}, v {v.dtype}, the caches {k_cache.dtype} and {v_cache.dtype}; convert them to "
+                             "one dtype.")
+    if not k.device == v.device == k_cache.device == v_cache.device:
+        raise ParameterError(f"k is on {k.device}, v on {v.device}, the caches on {k_cache.device} and {v_cache.device}; move "
+                             "them to one device.")
+    if not (k_cache.is_contiguous() and v_cache.is_contiguous()):
+        raise ParameterError("k_cache and v_cache must be contiguous: slots are counted through them. Pass one layer of a "
+                             "KVPool as it is.")
     check_integers("slot_mapping", slot_mapping, 1, k.device)
-    _refuse(len(slot_mapping) != len(k), f"{len(k)} tokens came with {len(slot_mapping)} slots; each token needs one, -1 for padding.")
+    if len(slot_mapping) != len(k):
+        raise ParameterError(f"{len(k)} tokens came with {len(slot_mapping)} slots; each token needs one, -1 for padding.")
     if _reads(slot_mapping) and len(slot_mapping):
         slots = k_cache.shape[0] * k_cache.shape[1]
         low, high = int(slot_mapping.min()), int(slot_mapping.max())
         if low < -1 or high >= slots:
-            raise LedgerError(f"Slot {low if low < -1 else high} does not exist; the cache has 0 to {slots - 1}, and -1 stands for a "
-                              f"token that is not stored.")
+            raise LedgerError(f"Slot {low if low < -1 else high} does not exist; the cache has 0 to {slots - 1}, and -1 stands "
+                              f"for a token that is not stored.")
         real = slot_mapping[slot_mapping >= 0]
         if len(real.unique()) < len(real):
-            raise LedgerError("Two tokens go to one slot, and which of them stays is chance. Look for a block that two tables write to.")
+            raise LedgerError("Two tokens go to one slot, and which of them stays is chance. Look for a block that two tables "
+                              "write to.")
 
 
 def check_kernel_inputs(kernel, *tensors):
     """What the Triton kernels cannot do and the torch twins can. kernel: a jitted function; tensors: q, k, v."""
     q = tensors[0]
     interpreted = type(kernel).__name__ == "InterpretedFunction"
-    _refuse(q.dtype not in KERNEL_DTYPES, f"The kernels take float32, float16 and bfloat16, not {q.dtype}. The torch twins take it: "
-                                          f"course_lib.attention.twins.")
-    _refuse(q.shape[-1] > MAX_HEAD_DIM, f"The kernels take heads of up to {MAX_HEAD_DIM} numbers, not {q.shape[-1]}: a row of the "
-                                        f"output would not fit the registers. The torch twins take it: course_lib.attention.twins.")
-    _refuse(interpreted and q.dtype == torch.bfloat16, "Interpreted Triton computes bfloat16 wrongly, without a word. Use float32 here, "
-                                                       "or a GPU.")
-    _refuse(not interpreted and q.device.type != "cuda", f"q is on {q.device}, and this Triton compiles for a GPU. Move the tensors to "
-                                                         f"'cuda', or begin with TRITON_INTERPRET=1 set to interpret the kernels.")
-    _refuse(q.device.type == "cuda" and q.device.index != torch.cuda.current_device(),
-            f"q is on {q.device}, but kernels are launched on cuda:{torch.cuda.current_device() if q.is_cuda else 0}, the current device. "
-            f"Call torch.cuda.set_device({q.device.index}) first.")
-    _refuse(torch.is_grad_enabled() and any(t.requires_grad for t in tensors),
-            "The kernels have no backward pass, and a gradient is asked for. Call under torch.no_grad(), or use the torch twins: "
-            "course_lib.attention.twins.")
+    if q.dtype not in KERNEL_DTYPES:
+        raise ParameterError(f"The kernels take float32, float16 and bfloat16, not {q.dtype}. The torch twins take it: "
+                             "course_lib.attention.twins.")
+    if q.shape[-1] > MAX_HEAD_DIM:
+        raise ParameterError(f"The kernels take heads of up to {MAX_HEAD_DIM} numbers, not {q.shape[-1]}: a row of the output "
+                             "would not fit the registers. The torch twins take it: course_lib.attention.twins.")
+    if interpreted and q.dtype == torch.bfloat16:
+        raise ParameterError("Interpreted Triton computes bfloat16 wrongly, without a word. Use float32 here, or a GPU.")
+    if not interpreted and q.device.type != "cuda":
+        raise ParameterError(f"q is on {q.device}, and this Triton compiles for a GPU. Move the tensors to 'cuda', or begin "
+                             "with TRITON_INTERPRET=1 set to interpret the kernels.")
+    if q.device.type == "cuda" and q.device.index != torch.cuda.current_device():
+        raise ParameterError(f"q is on {q.device}, but kernels are launched on "
+                             f"cuda:{torch.cuda.current_device() if q.is_cuda else 0}, the current device. Call "
+                             f"torch.cuda.set_device({q.device.index}) first.")
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        raise ParameterError("The kernels have no backward pass, and a gradient is asked for. Call under torch.no_grad(), or "
+                             "use the torch twins: course_lib.attention.twins.")

@@ -136,7 +136,8 @@ def paged_kernel(q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqle
     lines, dims = tl.arange(0, BLOCK_M), tl.arange(0, PADDED_DIM)
     tokens, heads = first + lines // GROUP, kv_head * GROUP + lines % GROUP
     inside = ((tokens < q_len) & (lines < TOKENS * GROUP))[:, None] & (dims < HEAD_DIM)[None, :]
-    q = tl.load(q_ptr + (start + tokens)[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
+    q_ptr += start * q_stride
+    q = tl.load(q_ptr + tokens[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
 
     high = tl.full([BLOCK_M], LOWEST, tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
@@ -197,12 +198,14 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
     return out
 
 
-def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None, tile=None):
+def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None,
+                    tile=None):
     """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and both at once.
 
     q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and block_tables as in
     paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself and what is before it. window: only
-    tokens less than `window` away, itself included. Returns as q. Raises ParameterError and LedgerError before anything is launched.
+    tokens less than `window` away, itself included. tile: as in paged_decode. Returns as q. Raises ParameterError and LedgerError
+    before anything is launched.
     """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, window)
     q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
@@ -214,8 +217,8 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
         return out
     tile = tile or _rows_for(flash_tile(chip(q.device), head_dim, q.element_size()), group, -(-num_tokens // num_seqs))
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
-        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0, scale * LOG2_E,
-        q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not None, HEAD_DIM=head_dim,
+        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
+        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not None, HEAD_DIM=head_dim,
         PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
         num_warps=tile.num_warps, num_stages=tile.num_stages)
     return out
@@ -223,7 +226,7 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
 
 def _prepare(q, k_cache, v_cache, block_tables):
     check_kernel_inputs(decode_kernel, q, k_cache, v_cache)
-    return (q if q.stride(-1) == 1 else q.contiguous()), (block_tables if block_tables.stride(-1) == 1 else block_tables.contiguous())
+    return tuple(x if x.stride(-1) == 1 else x.contiguous() for x in (q, block_tables))
 
 
 def _rows_for(tile, group, tokens):

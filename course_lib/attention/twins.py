@@ -31,7 +31,7 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
 
 
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
-    """As attention.paged.paged_decode: gathers all sequences, padded to the longest, then one call. Reads the lengths on the CPU."""
+    """As attention.paged.paged_decode: gathers all sequences, padded to the longest, for one call. Reads lengths on the CPU."""
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
     if len(q) == 0 or int(seq_lens.max()) == 0:
         return torch.zeros_like(q)
@@ -73,13 +73,16 @@ def decode_gathered(q, k, v, seq_lens, *, scale=None):
 
 
 def last_tokens(q, k, v, *, causal=True, window=None, scale=None):
-    """The last tokens of one sequence over all of it. q: [num_new, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim]."""
+    """The last tokens of one sequence over all of it.
+
+    q: [num_new, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim]. Returns as q.
+    """
     n, total = len(q), len(k)
     if n == 0:
         return torch.empty_like(q)
     causal = causal and n > 1  # the last token alone sees everything before it anyway
     mask = None
-    if window is not None or (causal and n < total):  # torch's own causal mask counts from the first key, so it fits n == total only
+    if window is not None or (causal and n < total):  # torch's own causal mask counts from the first key: only for n == total
         distance = torch.arange(total - n, total, device=q.device)[:, None] - torch.arange(total, device=q.device)
         mask = distance < (total if window is None else window)
         mask &= distance >= 0 if causal or n == 1 else distance > -(total if window is None else window)

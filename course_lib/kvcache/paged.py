@@ -167,7 +167,7 @@ class PagedCache:
         for rows, blocks, seq_len in step.apart:
             out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len))
         for rows, slots, seq_lens in step.together:
-            k, v = (kept[layer].flatten(0, 1).index_select(0, slots.flatten()).unflatten(0, slots.shape)  # [slots] is 6 times slower
+            k, v = (kept[layer].flatten(0, 1).index_select(0, slots.flatten()).unflatten(0, slots.shape)  # faster than [slots]
                     for kept in (self.pool.k, self.pool.v))
             out[rows] = decode_gathered(q[rows], k, v, seq_lens)
         return out

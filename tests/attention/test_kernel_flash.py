@@ -1,4 +1,4 @@
-"""flash_attention, kernel and torch twin, against float64: odd lengths, head sizes, groups, masks; nothing leaks between sequences."""
+"""flash_attention, kernel and torch twin, against float64: odd lengths, head sizes, groups, masks; no sequence sees another."""
 
 import math
 

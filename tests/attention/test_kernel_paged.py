@@ -88,7 +88,8 @@ def test_drawn_batches(machine, seqs, block_size, heads, shared, window):
     lens = [past + n for past, n in seqs]
     if shared and min(lens) < shared * block_size:
         shared = 0
-    cache = Paged(lens, kv_heads=heads[1], head_dim=16, block_size=block_size, device=machine.device, dtype=torch.float32, shared=shared)
+    cache = Paged(lens, kv_heads=heads[1], head_dim=16, block_size=block_size, device=machine.device, dtype=torch.float32,
+                  shared=shared)
     q, cu = query(sum(new), heads[0], 16, machine.device), torch.tensor([0, *new], device=machine.device).cumsum(0).int()
     exact = cache.exactly(q, new, window=window)
     twin = twins.paged_attention(q, *cache.given, cu, window=window)

@@ -1,4 +1,4 @@
-"""PagedCache through the functions a GPU would run: with the torch twins, and with the kernels themselves. Same tokens as the naive loop."""
+"""PagedCache the way of a GPU, with the torch twins and with the kernels themselves: the same tokens as the naive loop."""
 
 import pytest
 import torch

@@ -50,8 +50,9 @@ def test_what_the_kernels_cannot_do_goes_to_torch_and_says_so(on):
     assert "float64" in select.choose("flash_attention", device=GPU, dtype=torch.float64).why
     assert "320" in select.choose("paged_decode", device=GPU, dtype=torch.float16, head_dim=320).why
     on("sm_90", "absent", "a test kernel ran and returned wrong numbers")
-    assert runs("paged_decode") == "torch" and "wrong numbers" in select.choose("paged_decode", device=GPU, dtype=torch.float16).why
-    assert "on the CPU" in select.explain(device="cpu") and len(select.explain(device="cpu").splitlines()) == 4
+    choice = select.choose("paged_decode", device=GPU, dtype=torch.float16)
+    assert choice.runs == "torch" and "wrong numbers" in choice.why
+    assert "on a CPU" in select.explain(device="cpu") and len(select.explain(device="cpu").splitlines()) == 4
     with pytest.raises(ParameterError, match="no 'flash' to choose"):
         select.choose("flash")
 

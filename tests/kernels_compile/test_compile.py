@@ -26,7 +26,8 @@ def compiled():
 
 @pytest.mark.parametrize("chip", SHARED_MEMORY)
 def test_every_kernel_compiles_and_fits_the_shared_memory(compiled, chip):
-    assert {one["kernel"] for one in compiled[chip]} == {"flash_kernel", "decode_kernel", "merge_kernel", "paged_kernel", "store_kernel"}
+    kernels = {"flash_kernel", "decode_kernel", "merge_kernel", "paged_kernel", "store_kernel"}
+    assert {one["kernel"] for one in compiled[chip]} == kernels
     for one in compiled[chip]:
         assert "error" not in one, one
         assert one["shared"] <= one["limit"], one
