@@ -66,11 +66,12 @@ def cases(chip, everything):
         label = f"{dtype}, head_dim {head_dim}, {'causal' if causal else 'both ways'}, window {window}"
         common = head_dim == 128 and window is None and dtype == half[0]
         yield f"flash {label}", lambda: flash.flash_attention(q, k, k, cu, causal=causal, window=window)
-        if everything or common or window or head_dim == 256:
+        if everything or common or window:
             yield f"paged {label}", lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, causal=causal, window=window)
-        if everything or common or head_dim == 256:
-            splits = 2 if common or everything else 1
-            yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=splits)
+        if everything or common:
+            yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2)
+        if common and chip in ("sm_90", "gfx942"):
+            yield f"decode in one part {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1)
         if common:
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 

@@ -18,7 +18,7 @@ CHILD = Path(__file__).parent / "compile_kernels.py"
 def compiled():
     """{chip: what the child printed for it}. A child, because Triton interprets in this process where there is no GPU."""
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    ran = subprocess.run([sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=540)
+    ran = subprocess.run([sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=1200)
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = [json.loads(line) for line in ran.stdout.splitlines()]
     return {chip: [one for one in told if one["chip"] == chip] for chip in SHARED_MEMORY}
