@@ -25,11 +25,11 @@ def chrome_trace(trace, *, step_starts=None):
     ParameterError where these are too few, and for a trace that no engine wrote.
     """
     if not any(record["event"] == "engine" for record in trace.records):
-        raise ParameterError("This trace has no record of an engine, only of memory. Record with Engine(model, config, trace=trace).")
+        raise ParameterError("This trace has no record of an engine, only of memory. Record one: Engine(model, config).trace.")
     num_steps = trace.records[-1]["step"] + 1
     starts = [step / 1000 for step in range(num_steps + 1)] if step_starts is None else list(step_starts)
     if len(starts) <= num_steps:
-        raise ParameterError(f"{len(starts)} times came for {num_steps} steps. Give the beginning of each, and the end of the last.")
+        raise ParameterError(f"{len(starts)} times came for {num_steps} steps. Give the beginning of each, and the last one's end.")
     rows = Rows([round(second * 1e6) for second in starts])
     for step, records in groupby(trace.records, key=lambda record: record["step"]):
         for record in records:

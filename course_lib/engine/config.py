@@ -56,7 +56,7 @@ class EngineConfig:
         if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:
             raise ParameterError(f"watermark is {w!r}, but it is a share of the blocks, from 0 to below 1. Try 0.01.")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise ParameterError(f"seed is {self.seed!r}, but it starts random numbers: a whole number from 0 to 2**32 - 1. Try 0.")
+            raise ParameterError(f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32. Try 0.")
 
     def _check_count(self, name, what):
         value = getattr(self, name)

@@ -55,7 +55,7 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
     if len(arrivals) != len(requests) or arrivals != sorted(arrivals):
-        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one time for each, in ascending order.")
+        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one for each, in ascending order.")
     batcher, coming, latencies, began = DynamicBatcher(max_batch_size, timeout), deque(zip(arrivals, requests)), {}, clock()
     while coming or len(batcher):
         now = clock() - began

@@ -7,7 +7,6 @@
 Requests join and leave at every step: continuous batching. Source: Orca (OSDI '22), vLLM (arXiv 2309.06180).
 """
 
-import math
 import time
 
 import torch
@@ -16,6 +15,7 @@ from ..decoding.generate import check_prompt
 from ..decoding.sampling import SamplingParams
 from ..errors import IntegrityError, ParameterError
 from ..trace import Trace
+from .checks import check_fits, check_step, check_words
 from .config import EngineConfig
 from .memory import make_memory
 from .metrics import EngineMetrics
@@ -43,11 +43,11 @@ class Engine:
     `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit together.
     """
 
-    def __init__(self, model, config=EngineConfig(), *, allocator=None, scheduler=None, attention=None, tokenizer=None, trace=True,
-                 clock=time.perf_counter):
+    def __init__(self, model, config=EngineConfig(), *, allocator=None, scheduler=None, attention=None, tokenizer=None,
+                 trace=True, clock=time.perf_counter):
         if not isinstance(config, EngineConfig):
-            raise ParameterError(f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig(block_size=16), "
-                                 f"for example.")
+            raise ParameterError(f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
+                                 f"block_size=16), for example.")
         self.model, self.config, self.tokenizer = model, config, tokenizer
         self.trace = Trace() if trace is True else trace if trace is not False else None
         self.manager, self.cache = make_memory(model, config, allocator=allocator, attention=attention, trace=self.trace)
@@ -70,12 +70,12 @@ class Engine:
         came, in seconds since the engine was made, for the order and for metrics; default: now. request_id: default: the
         next number. Raises ParameterError, and takes nothing, for what can never be served.
         """
+        arrival = self._now() if arrival is None else arrival
         ids = check_prompt(self.model.config, token_ids, params, in_engine=True)
-        self._check_fits(len(ids), params)
-        self._check_words(priority, client, arrival, params)
+        check_fits(len(ids), params, self.config, self.allocator.num_blocks)
+        check_words(priority, client, arrival, params, self.tokenizer)
         request_id = self._free_id(request_id, params.n)
-        now = self._now()
-        request = Request(request_id, ids, params, priority=priority, client=client, arrival=now if arrival is None else arrival)
+        request = Request(request_id, ids, params, priority=priority, client=client, arrival=arrival)
         request.stop_ids |= frozenset(() if params.ignore_eos else self.model.config.eos_token_ids)
         if params.temperature > 0:
             request.generators = [self._generator(request, i) for i in range(params.n)]
@@ -151,14 +151,13 @@ class Engine:
         A step that breaks off, by an interrupt for example, leaves the engine able to go on: whoever was part of it waits
         again. Raises IntegrityError for a scheduler that breaks its rules.
         """
-        outputs, self._outputs = self._outputs, []
-        if self._texts:
-            outputs += self._step()
+        grown = self._step() if self._texts else []
+        outputs, self._outputs = self._outputs + grown, []
         return outputs
 
     def _step(self):
         step = self.scheduler.schedule()
-        self._check_step(step)
+        check_step(step, self)
         began = self._now()
         try:
             chosen = self.runner.run(step)
@@ -230,72 +229,25 @@ class Engine:
             m.num_recomputed_tokens += lost
         m.num_swapped_tokens += sum(request.num_computed_tokens for request, _ in step.swapped_out)
 
-    # --- what is refused ---
-
-    def _check_fits(self, num_prompt_tokens, params):
-        config, most = self.config, num_prompt_tokens + max(0, params.max_tokens - 1)  # nobody asks what follows the last
-        blocks = -(-most // config.block_size)
-        what = f"{num_prompt_tokens} prompt tokens and max_tokens={params.max_tokens}"
-        if blocks > self.allocator.num_blocks:
-            raise ParameterError(f"{what} need {blocks} blocks of {config.block_size} tokens, and there are "
-                                 f"{self.allocator.num_blocks} in all, so this could never be served. Raise num_blocks to {blocks}, "
-                                 f"shorten the prompt or lower max_tokens.")
-        if not config.chunked_prefill and most > config.max_num_batched_tokens:
-            raise ParameterError(f"{what} may have to be computed in one step of {most} tokens, and a step holds "
-                                 f"max_num_batched_tokens={config.max_num_batched_tokens}. Raise that, or set chunked_prefill=True.")
-        if params.n > config.max_num_seqs:
-            raise ParameterError(f"n={params.n} texts run side by side, and max_num_seqs is {config.max_num_seqs}. Raise that, or "
-                                 f"add the request several times.")
-
-    def _check_words(self, priority, client, arrival, params):
-        for name, value in (("priority", priority), ("arrival", arrival)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
-                raise ParameterError(f"{name} is {value!r}, but requests are ordered by it: a finite number. Try 0.")
-        if priority is None:
-            raise ParameterError("priority is None, but requests are ordered by it: a finite number. Try 0.")
-        if not isinstance(client, (str, int)):
-            raise ParameterError(f"client is {client!r}, but it names who asks: a text or a whole number. Try \"default\".")
-        if params.stop and self.tokenizer is None:
-            raise ParameterError(f"stop={params.stop} is looked for in the text, and this engine has no tokenizer to make text. "
-                                 f"Make it with Engine(model, tokenizer=tokenizer), or use stop_token_ids.")
+    # --- small things ---
 
     def _free_id(self, wanted, n):
         """An id that nobody unfinished has."""
         if wanted is not None and (not isinstance(wanted, str) or not wanted):
-            raise ParameterError(f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to get one.")
+            raise ParameterError(f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to "
+                                 f"get one.")
         while (request_id := str(self._next_id) if wanted is None else wanted) in self._names:
             if wanted is not None:
-                raise ParameterError(f"A request {wanted!r} is being served already, and two of one name could not be told apart. "
-                                     f"Choose another request_id, or leave it out.")
+                raise ParameterError(f"A request {wanted!r} is being served already, and two of one name could not be told "
+                                     f"apart. Choose another request_id, or leave it out.")
             self._next_id += 1
         names = names_of(request_id, n)
         if not self._names.isdisjoint(names):
-            raise ParameterError(f"With n={n} the texts of request {request_id!r} are called {', '.join(names[1:])} in the trace, and one "
-                                 f"of these names is being served already. Choose another request_id.")
+            raise ParameterError(f"With n={n} the texts of request {request_id!r} are called {', '.join(names[1:])} in the "
+                                 f"trace, and one of these names is being served already. Choose another request_id.")
         self._names.update(names)
         self._next_id += wanted is None
         return request_id
-
-    def _check_step(self, step):
-        """A learner's scheduler is held to its rules; the course's own by its tests."""
-        if not step.scheduled:
-            raise IntegrityError(f"schedule() gave nobody anything to do, but {len(self._texts)} requests are unfinished. Each step "
-                                 f"must bring at least one token further, or it would go on like this for ever.")
-        if type(self.scheduler) is Scheduler:
-            return
-        if step.num_tokens > self.config.max_num_batched_tokens:
-            raise IntegrityError(f"schedule() chose {step.num_tokens} tokens; the budget is max_num_batched_tokens="
-                                 f"{self.config.max_num_batched_tokens}. Take each request's share off what is left.")
-        if len({request.request_id for request, _ in step.scheduled}) < len(step.scheduled):
-            raise IntegrityError("schedule() chose a request twice in one step. Its tokens have one order; give it one share.")
-        for request, n in step.scheduled:
-            slots = self.manager.table(request).num_tokens if request in self.manager else 0
-            if type(n) is not int or n < 1 or slots != request.num_computed_tokens + n:
-                raise IntegrityError(f"schedule() gives request {request.request_id} {n!r} tokens after {request.num_computed_tokens} "
-                                     f"computed ones, and it has slots for {slots}. Each share is at least 1, and its slots are asked "
-                                     f"for with manager.allocate_slots(request, n).")
-
-    # --- small things ---
 
     def _now(self):
         return self._clock() - self._began
@@ -310,8 +262,8 @@ class Engine:
         if not isinstance(prompt, str):
             return prompt
         if self.tokenizer is None:
-            raise ParameterError(f"A prompt is the text {prompt[:40]!r}, and this engine has no tokenizer to read it. Make it with "
-                                 f"Engine(model, tokenizer=tokenizer), or pass tokenizer.encode(text).")
+            raise ParameterError(f"A prompt is the text {prompt[:40]!r}, and this engine has no tokenizer to read it. Make it "
+                                 f"with Engine(model, tokenizer=tokenizer), or pass tokenizer.encode(text).")
         return self.tokenizer.encode(prompt)
 
     def _forget(self, ids):

@@ -49,9 +49,9 @@ class CacheWithFunction(PagedCache):
         step = self.step
         out = self.function(q, self.pool.k[layer], self.pool.v[layer], step.block_tables, step.seq_lens, step.cu_seqlens_q)
         if getattr(out, "shape", None) != q.shape:
-            raise ParameterError(f"The attention function was given q of shape {list(q.shape)} and returned "
-                                 f"{list(out.shape) if hasattr(out, 'shape') else type(out).__name__}; it must return one row for each of q, "
-                                 f"of the same shape.")
+            got = list(out.shape) if hasattr(out, "shape") else type(out).__name__
+            raise ParameterError(f"The attention function was given q of shape {list(q.shape)} and returned {got}; it must return "
+                                 f"one row for each of q, of the same shape.")
         return out
 
     _attend_on_gpu = _attend_on_cpu
@@ -85,7 +85,7 @@ def make_allocator(allocator, num_blocks, config, trace):
 
 
 def default_num_blocks(model, config):
-    """Enough for `max_num_seqs` texts of the whole context, or what fits into a share of the free memory, but one text at least."""
+    """Enough for `max_num_seqs` texts of the whole context, or what fits into a share of the memory that is free."""
     per_text = -(-model.config.context // config.block_size)
     if model.device.type == "cuda":
         free = GPU_SHARE * torch.cuda.mem_get_info(model.device)[0]

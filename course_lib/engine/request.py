@@ -62,8 +62,9 @@ class Request:
 
     def fork(self, index):
         """Another text over the same prompt, which is as far as this one."""
-        other = Request(f"{self.request_id}.{index}", self.token_ids[: self.num_prompt_tokens], self.params, priority=self.priority,
-                        client=self.client, arrival=self.arrival, index=index)
+        prompt = self.token_ids[: self.num_prompt_tokens]
+        other = Request(f"{self.request_id}.{index}", prompt, self.params, priority=self.priority, client=self.client,
+                        arrival=self.arrival, index=index)
         other.group_id, other.stop_ids, other.num_seats = self.group_id, self.stop_ids, 1
         other.was_admitted = True
         other.num_computed_tokens = self.num_computed_tokens

@@ -209,6 +209,8 @@ class Scheduler:
             if request.status == SWAPPED:
                 request.status, request.num_computed_tokens = WAITING, 0
         for request, _ in reversed(step.scheduled):
+            if self.trace is not None:
+                self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=request.num_computed_tokens)
             self._stop_running(request)
             self._wait_again(request, WAITING)
 
@@ -232,8 +234,8 @@ class Scheduler:
     def _alone(self, request, n):
         allocator = self.manager.allocator
         return (f"Request {request.request_id} runs alone and asks for slots for {n} tokens, which would fit into "
-                f"{allocator.num_blocks} blocks of {self.block_size}; but the allocator has only {allocator.num_free} free. Blocks "
-                f"were lost: something is allocated and never freed, or freed and never handed out again.")
+                f"{allocator.num_blocks} blocks of {self.block_size}; but the allocator has only {allocator.num_free} free. "
+                f"Blocks were lost: something is allocated and never freed, or freed and never handed out again.")
 
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""
@@ -245,5 +247,5 @@ class Scheduler:
         for request in self.running.values():
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             if request.status != RUNNING or held != request.num_computed_tokens or held >= request.num_tokens:
-                raise IntegrityError(f"{request} runs and has slots for {held} tokens: between two steps these are the "
-                                     f"computed ones, and one token at least is still to be computed.")
+                raise IntegrityError(f"{request} runs and has slots for {held} tokens: between two steps these are the computed "
+                                     f"ones, and one token at least is still to be computed.")

@@ -60,8 +60,8 @@ def as_requests(model, prompts, params):
     prompts = list(prompts)
     all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
     if len(all_params) != len(prompts):
-        raise ParameterError(f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for all, or "
-                             f"one for each prompt.")
+        raise ParameterError(f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for all, "
+                             f"or one for each prompt.")
     requests = []
     for number, (prompt, its_params) in enumerate(zip(prompts, all_params)):
         request = Request(str(number), check_prompt(model.config, prompt, its_params), its_params)
