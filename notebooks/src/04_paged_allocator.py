@@ -304,6 +304,9 @@ view
 #   None. Nothing breaks: they stand still, and when R0 ends, two steps later, they go on.
 # - **Step 21.** R5 lives in the blocks of R0, which has gone. Its table reads 12, 4, 3, 2: the order of the text is in the
 #   table alone.
+#
+# An allocator of your own drives the same cache and the same view, one line each: `PagedCache(pool, MyAllocator(24, 4))` and
+# `trace.watch(MyAllocator(24, 4))`. In the exercises you do both.
 
 # %%
 view.snapshot(step=21)
