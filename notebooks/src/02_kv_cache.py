@@ -31,7 +31,8 @@ config = model.config
 # mask lets nobody look ahead. So what a token computes depends on the tokens before it, and on nothing that comes later.
 
 # %%
-predict("02.change", "You push 23 tokens through the model, and then the same 23 with one more behind them. What happens to the keys and values of the first 23?",
+predict("02.change", "You push 23 tokens through the model, and then the same 23 with one more behind them. "
+        "What happens to the keys and values of the first 23?",
         ["They change a little in the upper layers", "They stay the same in every layer", "Only those of the first layer stay"], answer=1)
 
 # %%
@@ -93,7 +94,8 @@ class GrowingCache:
 # less to keep.
 
 # %%
-print(f"{config.num_heads} query heads share {config.num_kv_heads} key/value heads of {config.head_dim} numbers, in {config.num_layers} layers")
+print(f"{config.num_heads} query heads share {config.num_kv_heads} key/value heads of {config.head_dim} numbers, "
+      f"in {config.num_layers} layers")
 
 # %% [markdown]
 # The loop now has two kinds of step. **Prefill** pushes the whole prompt at once; its last row of logits gives the
@@ -218,7 +220,8 @@ axes[1].set(xlabel="step", ylabel="GFLOP", title="Operations")
 axes[0].legend()
 plt.show()
 last, first = cached_work.runs[-1], cached_work.runs[1]
-print(f"a decode step pushes {first.tokens} token; from the first to the last its operations grow by {last.flops / first.flops - 1:.1%}")
+print(f"a decode step pushes {first.tokens} token; "
+      f"from the first to the last its operations grow by {last.flops / first.flops - 1:.1%}")
 
 # %% [markdown]
 # One token a step, however long the text. The little that still grows is attention: the new token compares itself with
@@ -247,7 +250,8 @@ def bytes_held(cache):
 
 size = model.lm_head.weight.element_size()
 formula = 2 * config.num_layers * config.num_kv_heads * config.head_dim * size
-print(f"2 x {config.num_layers} layers x {config.num_kv_heads} heads x {config.head_dim} numbers x {size} bytes = {formula:,} bytes a token")
+print(f"2 x {config.num_layers} layers x {config.num_kv_heads} heads x {config.head_dim} numbers x {size} bytes "
+      f"= {formula:,} bytes a token")
 
 growing, before = GrowingCache(config.num_layers), 0
 with torch.inference_mode():
@@ -257,7 +261,8 @@ with torch.inference_mode():
         print(f"{position + 1} tokens: {now:>7,} bytes, {now - before:,} more")
         before = now
 print("exactly the formula:", bytes_held(growing) == 6 * formula)
-print(f"ContiguousCache takes all at once: {cache.num_bytes:,} bytes for {cache.max_tokens} tokens = {cache.num_bytes // cache.max_tokens:,} a token")
+print(f"ContiguousCache takes all at once: {cache.num_bytes:,} bytes for {cache.max_tokens} tokens "
+      f"= {cache.num_bytes // cache.max_tokens:,} a token")
 
 # %% [markdown]
 # Lesson 03 is about this number: for large models it decides how many people can be served at once.
@@ -266,7 +271,8 @@ print(f"ContiguousCache takes all at once: {cache.num_bytes:,} bytes for {cache.
 # of all tokens before it:
 
 # %%
-print(f"last step: {last.weight_bytes / 1e6:.1f} MB of weights, {last.cache_bytes / 1e6:.2f} MB of cache, for {last.tokens} token")
+print(f"last step: {last.weight_bytes / 1e6:.1f} MB of weights, {last.cache_bytes / 1e6:.2f} MB of cache, "
+      f"for {last.tokens} token")
 
 # %% [markdown]
 # ## Measure: time
@@ -291,7 +297,8 @@ def timed(new_tokens, cached):
         step = ids[pushed:]
         positions = torch.arange(pushed, len(ids), device=model.device)
         last_row = torch.tensor([len(step) - 1], device=model.device)
-        logits = model(torch.tensor(step, device=model.device), positions, cache if cached else Recompute(), logits_for=last_row)
+        tokens, behind_the_door = torch.tensor(step, device=model.device), cache if cached else Recompute()
+        logits = model(tokens, positions, behind_the_door, logits_for=last_row)
         pushed = len(ids) if cached else 0
         ids.append(int(logits[0].argmax()))
         seconds.append(time.perf_counter() - start)
@@ -307,8 +314,10 @@ axis.plot(cached_seconds, color="#0072B2", label="cached")
 axis.set(xlabel="new tokens", ylabel="seconds since the start", title="Time to write 512 tokens")
 axis.legend()
 plt.show()
-print(f"naive {naive_seconds[-1]:.1f} s, cached {cached_seconds[-1]:.1f} s: {naive_seconds[-1] / cached_seconds[-1]:.1f} times as fast")
-print(f"the last 100 tokens alone: {(naive_seconds[-1] - naive_seconds[-101]) / (cached_seconds[-1] - cached_seconds[-101]):.1f} times")
+print(f"naive {naive_seconds[-1]:.1f} s, cached {cached_seconds[-1]:.1f} s: "
+      f"{naive_seconds[-1] / cached_seconds[-1]:.1f} times as fast")
+naive_end, cached_end = (seconds[-1] - seconds[-101] for seconds in (naive_seconds, cached_seconds))
+print(f"the last 100 tokens alone: {naive_end / cached_end:.1f} times")
 
 # %% [markdown]
 # The naive curve bends upwards, since each token costs more than the one before. The cached one is nearly straight.
@@ -351,9 +360,11 @@ class Ignored(GrowingCache):
 
 
 used = NotReset(config.num_layers)
-my_generate(tokenizer.encode("Once upon a time, on a windy hill, there lived a clever badger named Olive."), 30, used)
+other = tokenizer.encode("Once upon a time, on a windy hill, there lived a clever badger named Olive.")
+my_generate(other, 30, used)
 used.reset()
-for name, broken in (("off by one", OffByOne(config.num_layers)), ("not reset", used), ("ignored", Ignored(config.num_layers))):
+off_by_one, ignored = OffByOne(config.num_layers), Ignored(config.num_layers)
+for name, broken in (("off by one", off_by_one), ("not reset", used), ("ignored", ignored)):
     text = my_generate(prompt, 40, broken)
     alike = next((i for i, (a, b) in enumerate(zip(text, naive)) if a != b), 40)
     print(f"{name}: {alike} of 40 tokens before the first wrong one")
@@ -395,7 +406,8 @@ print("ContiguousCache:        ", where(ContiguousCache(config, 64, device=model
 # this cache keeps 26 tokens in every layer, and its newest token sees one, itself.
 
 # %%
-broken = cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=8), Ignored(config.num_layers)))
+steps = record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=8), Ignored(config.num_layers))
+broken = cache_filling(**steps)
 broken.snapshot(step=4)
 
 # %% [markdown]
