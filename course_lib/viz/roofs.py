@@ -43,7 +43,7 @@ def _figure(placed, flops_per_s, bytes_per_s, machine):
     height = 446 + 24 * len(placed)
     figure, page = static.figure(height)
     static.title(page, {"title": "Roofline", "subtitle": machine})
-    low, high = min(ridge, *(x for _, x, _, _ in placed)) / 4, max(ridge, *(x for _, x, _, _ in placed)) * 8
+    low, high = min(ridge, *(x for _, x, _, _ in placed)) / 4, max(ridge, *(x for _, x, _, _ in placed)) * 16
     bottom = min(low * bytes_per_s, *(y for _, _, y, _ in placed)) / 2
     plot = figure.add_axes((0.09, 1 - 400 / height, 0.88, 340 / height))
     plot.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, flops_per_s * 3), facecolor=colour["card"])
