@@ -90,10 +90,14 @@ class Tables(Game):
         order = list(dict.fromkeys(b for _, blocks in tables.values() for b in blocks))
         lines = []
         for name, (tokens, blocks) in tables.items():
-            numbers = list(blocks) if ids else [order.index(b) for b in blocks]
-            counts = [ref_count(b) for b in blocks]
-            lines.append(f"{name}: {tokens} token{'s' * (tokens != 1)} in blocks {numbers}, references {counts}")
+            where = ", ".join(f"{b if ids else order.index(b)} ×{ref_count(b)}" for b in blocks)
+            held = f"block{'s' * (len(blocks) > 1)} {where}" if blocks else "no blocks"
+            lines.append(f"{name}: {self.content(name, tokens, tables)} in {held}")
         return "\n".join([*lines, f"{num_free} of {self.allocator.num_blocks} blocks free"])
+
+    def content(self, name, tokens, tables):
+        """What is in a table, in words."""
+        return f"{tokens} token{'s' * (tokens != 1)}"
 
     def _alive(self, name):
         if name not in self.tables or name in self.ended:
@@ -113,9 +117,7 @@ class Texts(Tables):
     """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
 
     lines = {**Tables.lines, "append": "write({0}, {1})"}
-    opening = ("from course_lib.practice.lesson05_tables import memory, write  # write(table, n) makes the copies, then writes "
-        "n letters",
-               "allocator = memory({num_blocks}, {block_size})")
+    opening = ("from course_lib.practice.lesson05_tables import memory, write", "allocator = memory({num_blocks}, {block_size})")
 
     def __init__(self, answer, num_blocks, block_size):
         super().__init__(answer, num_blocks, block_size)
@@ -165,11 +167,8 @@ class Texts(Tables):
         due = bool(self.allocator.copies)
         return self.seen("None: no room" + ", but a copy is due" * due, right=not due)
 
-    def words(self, tables, ref_count, num_free, ids=False):
-        lines = super().words(tables, ref_count, num_free, ids).split("\n")
-        texts = self.texts if tables is self.right else {name: read(table, self.pool) for name, table in self.tables.items()}
-        read_too = [line.replace(": ", f": reads {texts[name]!r}, ", 1) for name, line in zip(tables, lines)]
-        return "\n".join(read_too + lines[-1:])
+    def content(self, name, tokens, tables):
+        return repr(self.texts[name] if tables is self.right else read(self.tables[name], self.pool))
 
 
 def carry_out(allocator, pool):

@@ -2,8 +2,9 @@
 # # Exercises 05 · Sharing and eviction
 #
 # Six pieces: a table that can be forked, the copy before a shared block is written, a name for every full block, the
-# search for a text's beginning, and two ways to decide what goes when memory is full. The checks play programs against your
-# code and show the shortest one that fails. `hint("05.fork")` goes one step further each time you call it.
+# search for a text's beginning, and two ways to decide what goes when memory is full. The checks play programs
+# against your code and show the shortest one that fails. `hint("05.fork")` goes one step further each time you call
+# it.
 
 # %% [markdown]
 # {{colab}}
@@ -23,13 +24,13 @@ _ = setup(quiet=True)
 #
 # A table knows its blocks and how many tokens it holds. Write two methods:
 #
-# - `fork()` returns a second table with the same tokens in the same blocks. Nothing is copied. From then on each goes its
-#   own way.
+# - `fork()` returns a second table with the same tokens in the same blocks. Nothing is copied. From then on each goes
+#   its own way.
 # - `free()` gives up this table's blocks, the last one first, and leaves the table empty: no blocks, no tokens.
 #
-# The allocator counts. `allocator.fork(block_ids)` adds a reference to each block, `allocator.free(block_ids)` takes one
-# away, in the order of the list; a block is free again when nobody holds it. `append_slots` is there already. It writes into
-# shared blocks; that is the next exercise, and is not looked at here.
+# The allocator counts. `allocator.fork(block_ids)` adds a reference to each block, `allocator.free(block_ids)` takes
+# one away, in the order of the list; a block is free again when nobody holds it. `append_slots` is there already. It
+# writes into shared blocks; that is the next exercise, and is not looked at here.
 
 # %% nbgrader={"grade_id": "fork", "solution": true} course={"exercise": "05.fork"}
 class BlockTable:
@@ -83,11 +84,11 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # %% [markdown]
 # ## 05.copy_on_write · A copy before a shared block is written
 #
-# Now `append_slots(n)`. The class begins with what you wrote before: `Forkable` brings `fork()`, `free()` and `slot(position)`,
-# which says where a token is kept, and the attributes `allocator`, `block_ids` and `num_tokens`.
+# Now `append_slots(n)`. The class begins with what you wrote before: `Forkable` brings `fork()`, `free()` and
+# `slot(position)`, which says where a token is kept, and the attributes `allocator`, `block_ids` and `num_tokens`.
 #
-# `append_slots(n)` returns slots for n more tokens, a list of `block_id * block_size + offset`, and takes fresh blocks when
-# the last one is full. If the first of these tokens goes into a block that other tables hold too
+# `append_slots(n)` returns slots for n more tokens, a list of `block_id * block_size + offset`, and takes fresh
+# blocks when the last one is full. If the first of these tokens goes into a block that other tables hold too
 # (`allocator.ref_count(block_id)` above 1), then
 #
 # - a fresh block takes its place in this table,
@@ -95,8 +96,13 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 #   anything is written,
 # - this table's reference on the shared block is given back: `allocator.free([source])`.
 #
-# Where memory is short, return None, and nothing has changed. `allocator.allocate(n)` gives n fresh block ids, or None where
-# there are not so many, and then takes nothing; `allocator.num_free` and `allocator.block_size` can be read. n may be 0.
+# Where memory is short, return None, and nothing has changed. `allocator.allocate(n)` gives n fresh block ids, or
+# None where there are not so many, and then takes nothing; `allocator.num_free` and `allocator.block_size` can be
+# read. n may be 0.
+#
+# The check plays with letters instead of tokens: `write(a, 3)` asks table `a` for three slots, makes the copies that
+# are due, and writes the next three letters of the alphabet there. Then every table must read its own text. `0 ×2` is
+# block 0 with two references.
 
 # %% nbgrader={"grade_id": "copy_on_write", "solution": true} course={"exercise": "05.copy_on_write"}
 class BlockTable(Forkable):
@@ -163,9 +169,9 @@ for table, text in zip(tables, texts):
 # %% [markdown]
 # ## 05.hash_chain · A name for each full block
 #
-# Return a list with one hash for each full block of `token_ids`, in order: `bytes`, 16 or more. Two blocks have the same hash
-# exactly when the two texts are equal from the beginning up to the end of that block. What is left over at the end, less than a
-# block, has none. `sha256(some_bytes).digest()` gives 32 bytes.
+# Return a list with one hash for each full block of `token_ids`, in order: `bytes`, 16 or more. Two blocks have the
+# same hash exactly when the two texts are equal from the beginning up to the end of that block. What is left over at
+# the end, less than a block, has none. `sha256(some_bytes).digest()` gives 32 bytes.
 
 # %% nbgrader={"grade_id": "hash_chain", "solution": true} course={"exercise": "05.hash_chain"}
 def hash_chain(token_ids, block_size):
@@ -185,10 +191,10 @@ check("05.hash_chain", hash_chain)
 # %% [markdown]
 # ## 05.match_prefix · What is cached already
 #
-# A new request has a text of `num_tokens` tokens. `hashes` are those of all its full blocks, as your `hash_chain` gives them;
-# `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of cached blocks with which the request can
-# begin: in the order of the text, up to the first that is missing, and never all tokens, since the model needs at least one to say
-# what comes next. Change neither of the two.
+# A new request has a text of `num_tokens` tokens. `hashes` are those of all its full blocks, as your `hash_chain`
+# gives them; `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of cached blocks
+# with which the request can begin: in the order of the text, up to the first that is missing, and never all tokens,
+# since the model needs at least one to say what comes next. Change neither of the two.
 
 # %% nbgrader={"grade_id": "match_prefix", "solution": true} course={"exercise": "05.match_prefix"}
 def match_prefix(hashes, num_tokens, block_size, block_of):
@@ -220,12 +226,12 @@ print(f"{len(two)} tokens, of which {4 * len(found)} need no computing: {tokeniz
 #
 # Write a policy that says which cached blocks may be given up. It is told what happens:
 #
-# - `use(block_ids)`: a text begins that holds these blocks, in its order. Some may be new, some may have been idle, some may be
-#   held by other texts at the same time.
-# - `release(block_ids)`: a text with these blocks ends. A block that no text holds any more is **idle** from this moment on; of one
-#   text, the last block comes before the others.
-# - `evict(n)`: return n idle blocks as a list, the longest idle first, and forget them. Where fewer are idle, return None and
-#   change nothing.
+# - `use(block_ids)`: a text begins that holds these blocks, in its order. Some may be new, some may have been idle,
+#   some may be held by other texts at the same time.
+# - `release(block_ids)`: a text with these blocks ends. A block that no text holds any more is **idle** from this
+#   moment on; of one text, the last block comes before the others.
+# - `evict(n)`: return n idle blocks as a list, the longest idle first, and forget them. Where fewer are idle, return
+#   None and change nothing.
 
 # %% nbgrader={"grade_id": "evict_lru", "solution": true} course={"exercise": "05.evict_lru"}
 class LRUEviction:
@@ -268,9 +274,10 @@ check("05.evict_lru", LRUEviction)
 # %% [markdown]
 # ## 05.evict_priority · The least important goes first
 #
-# The same with importance: `use(block_ids, priority)`. A lower number is more important, as in vLLM. A block is as important as the
-# most important text that used it since it was cached. `evict(n)` takes the least important idle block first, and the longest idle
-# among equals. An evicted block is forgotten, and its priority with it: when its id comes again, it is a new block.
+# The same with importance: `use(block_ids, priority)`. A lower number is more important, as in vLLM. A block is as
+# important as the most important text that used it since it was cached. `evict(n)` takes the least important idle
+# block first, and the longest idle among equals. An evicted block is forgotten, and its priority with it: when its id
+# comes again, it is a new block.
 
 # %% nbgrader={"grade_id": "evict_priority", "solution": true} course={"exercise": "05.evict_priority"}
 class PriorityEviction:
@@ -315,8 +322,8 @@ class PriorityEviction:
 check("05.evict_priority", PriorityEviction)
 
 # %% [markdown]
-# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back every sixth time, documents of
-# 16 blocks pass in between, and memory has 64 blocks.
+# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back every sixth time,
+# documents of 16 blocks pass in between, and memory has 64 blocks.
 
 # %% tags=["raises-exception"]
 def instructions_found(policy, with_priority):
