@@ -1,6 +1,6 @@
 """Tries tile sizes on this GPU and prints the fastest of each shape: what the tables of course_lib/attention/tiles.py come from.
 
-    python benchmarks/tune_attention.py flash|decode|paged [--seconds 200]
+    python benchmarks/tune_attention.py flash|decode|paged [--seconds 240] [--rows 0 3]
 
 Tiles that do not fit the shared memory, or do not compile, are passed over. Each tile is compiled once, so allow minutes.
 """
@@ -55,37 +55,56 @@ def decode_shapes():
                    batch, kv_heads, -(-context // BLOCK_SIZE) * BLOCK_SIZE, tiles.multiprocessors("cuda"))))
 
 
+def search(call, tiles_to_try, splits_to_try, flush, stop):
+    """{(tile, splits): microseconds}: every tile with the splits of the rule, then the three best with every other split."""
+    found = {}
+
+    def try_one(tile, splits):
+        if time.monotonic() > stop:
+            return
+        try:
+            with torch.inference_mode():
+                call(tile, splits)
+                found[tile, splits] = microseconds(lambda: call(tile, splits), flush)
+        except Exception as error:  # most often out of shared memory
+            if "out of resource" not in str(error).lower():
+                print(f"  {tile}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+
+    for tile in tiles_to_try:
+        try_one(tile, None)
+    for tile, _ in sorted(found, key=found.get)[:3]:
+        for splits in splits_to_try:
+            try_one(tile, splits)
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("kernel", choices=["flash", "decode", "paged"])
-    parser.add_argument("--seconds", type=float, default=200)
+    parser.add_argument("--seconds", type=float, default=240, help="for all shapes together, in equal parts")
+    parser.add_argument("--rows", type=int, nargs="*", help="which shapes of the table, from 0; default: all")
     parser.add_argument("--best", type=int, default=4, help="how many to print for each shape")
     args = parser.parse_args()
     torch.manual_seed(0)
-    flush, stop = torch.ones(1 << 28, device="cuda"), time.monotonic() + args.seconds
+    flush, end = torch.ones(1 << 28, device="cuda"), time.monotonic() + args.seconds
     if args.kernel == "decode":
-        shapes, grid = decode_shapes(), [(Tile(16, n, w, s), p) for n, w, s, p in itertools.product(
-            (32, 64, 128), (2, 4, 8), (2, 3, 5), (None, 1, 2, 3, 4, 8, 16, 32, 48, 64))]
+        shapes, splits = decode_shapes(), (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+        tiles_to_try = [Tile(16, n, w, s) for n, w, s in itertools.product((64, 128, 32), (4, 8), (3, 2, 4))]
     else:
-        shapes = flash_shapes() if args.kernel == "flash" else paged_shapes()
-        grid = [(Tile(m, n, w, s), None)
-                for (m, w), n, s in itertools.product(((128, 8), (64, 4), (128, 4)), (64, 128, 32), (2, 3, 4))]
-    for label, call in shapes:
-        found = {}
-        for tile, splits in grid:
-            if time.monotonic() > stop:
-                break
-            try:
-                with torch.inference_mode():
-                    call(tile, splits)
-                    found[tile, splits] = microseconds(lambda: call(tile, splits), flush)
-            except Exception as error:  # out of shared memory, or of registers
-                if "out of resource" not in str(error).lower():
-                    print(f"  {tile}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
-        for (tile, splits), us in sorted(found.items(), key=lambda item: item[1])[: args.best]:
-            parts = f", splits {splits or 'by rule'}" if args.kernel == "decode" else ""
+        shapes, splits = flash_shapes() if args.kernel == "flash" else paged_shapes(), ()
+        rows_and_warps = ((128, 8), (64, 4), (128, 4))
+        tiles_to_try = [Tile(m, n, w, s) for (m, w), n, s in itertools.product(rows_and_warps, (128, 64), (3, 2, 4))]
+    number = {"flash": len(PREFILL), "decode": len(DECODE), "paged": 2}[args.kernel]
+    chosen = [row for row in range(number) if args.rows is None or row in args.rows]
+    for row, (label, call) in enumerate(shapes):
+        if row not in chosen:
+            continue
+        left = end - time.monotonic()
+        found = search(call, tiles_to_try, splits, flush, time.monotonic() + left / (len(chosen) - chosen.index(row)))
+        for (tile, parts), us in sorted(found.items(), key=lambda item: item[1])[: args.best]:
             numbers = f"{tile.block_m}, {tile.block_n}, {tile.num_warps}, {tile.num_stages}"
-            print(f"{label:32} {us:9.1f} us   Tile({numbers}){parts}", flush=True)
+            parts = f", splits {parts or 'by rule'}" if args.kernel == "decode" else ""
+            print(f"{label:32} {us:9.1f} us   Tile({numbers}){parts}   of {len(found)} tried", flush=True)
 
 
 if __name__ == "__main__":
