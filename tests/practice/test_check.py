@@ -82,7 +82,8 @@ def test_every_stub_is_recognised(exercise):
     stub = functools.wraps(exercise.reference)(unwritten)
     if isinstance(exercise.reference, type):
         methods = [name for name, value in vars(exercise.reference).items() if callable(value)]
-        stub = type(exercise.name, (), {name: functools.wraps(vars(exercise.reference)[name])(unwritten) for name in methods})
+        stubs = {name: functools.wraps(vars(exercise.reference)[name])(unwritten) for name in methods}
+        stub = type(exercise.name, exercise.reference.__bases__, stubs)
     assert judge(exercise, stub).state == "unwritten"
 
 
