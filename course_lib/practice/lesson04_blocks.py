@@ -14,7 +14,8 @@ class Blocks(Game):
     least = {"num_blocks": 1, "block_size": 1, "give_some": 1}
     opening = ("allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",)
     lines = {
-        "allocate": "{0} = allocator.allocate({1})", "allocate_one": "{0} = allocator.allocate()", "allocate_few": "{0} = allocator.allocate({1})",
+        "allocate": "{0} = allocator.allocate({1})", "allocate_one": "{0} = allocator.allocate()",
+        "allocate_few": "{0} = allocator.allocate({1})",
         "free": "allocator.free({0})", "give_back": "allocator.free({0})", "give_some": "allocator.free({0}[:{1}])",
         "free_both": "allocator.free({0} + {1})", "free_id": "allocator.free({0} + [{1}])",
         "fork": "allocator.fork({0})", "share": "allocator.fork({0})",
@@ -36,7 +37,8 @@ class Blocks(Game):
 
     def num_free(self):
         value = self.allocator.num_free
-        return Seen("a method", "a method; it is read without brackets, so put @property above it") if callable(value) else Seen(repr(value))
+        return Seen("a method",
+                    "a method; it is read without brackets, so put @property above it") if callable(value) else Seen(repr(value))
 
     def ref_counts(self, name):
         return Seen(str([self.allocator.ref_count(b) for b in self._blocks(name)]))
@@ -157,7 +159,8 @@ class Blocks(Game):
         except LedgerError:
             return Seen("LedgerError", ends=not refused)
         if given != before:
-            return Seen("the caller's list was changed", f"the list that was given is {given!r} afterwards, before {before!r}", ends=True)
+            return Seen("the caller's list was changed", f"the list that was given is {given!r} afterwards, before {before!r}",
+                        ends=True)
         return Seen("no error", ends=refused)
 
 

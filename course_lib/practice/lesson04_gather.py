@@ -56,7 +56,8 @@ def gathered(shape, table, num_tokens, note=""):
         got = answer(*pool(*shape), torch.tensor(table), num_tokens)
         return list(got) if isinstance(got, (tuple, list)) else got
 
-    return Trial(lines, act, show=shown, explain=explain, note=note, size=100 * num_tokens * shape[2] * shape[3] + 10 * len(table) + shape[0] + shape[1])
+    return Trial(lines, act, show=shown, explain=explain, note=note,
+                 size=100 * num_tokens * shape[2] * shape[3] + 10 * len(table) + shape[0] + shape[1])
 
 
 def untouched(shape, table, num_tokens):
@@ -68,7 +69,8 @@ def untouched(shape, table, num_tokens):
         return all(map(torch.equal, before, given))
 
     base = gathered(shape, table, num_tokens)
-    return Trial([f"# do the pool and the table stay as they were?  shape {shape}, table {table}", *base.story], act, size=base.size)
+    return Trial([f"# do the pool and the table stay as they were?  shape {shape}, table {table}", *base.story], act,
+                 size=base.size)
 
 
 def shown(outcome):
@@ -119,7 +121,8 @@ def tells_the_same_tale(answer):
         return generate_cached(model, prompt, params, PagedCache(Pool(model.config, 24, 4, "cpu", torch.float32), allocator))
 
     prompt, params = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter"), SamplingParams(max_tokens=24, ignore_eos=True)
-    trial = Trial(["# KVPool.gather is yours, in generate_cached on the bundled model: 24 tokens, blocks of 4 in a mixed order"], act, limit_s=60.0)
+    trial = Trial(["# KVPool.gather is yours, in generate_cached on the bundled model: 24 tokens, blocks of 4 in a mixed order"],
+                  act, limit_s=60.0)
     got, printed = trial.outcome(answer)
     expected = generate_naive(model, prompt, params)
     if got != expected:
@@ -127,7 +130,8 @@ def tells_the_same_tale(answer):
     return "24 tokens alike"
 
 
-def answer_with(*, table=lambda t, n, size: t[:-(-n // size)], cut=lambda x, n, size: x[:n], both=lambda k, v: (k, v), join=lambda x: x.flatten(0, 1)):
+def answer_with(*, table=lambda t, n, size: t[:-(-n // size)], cut=lambda x, n, size: x[:n], both=lambda k, v: (k, v),
+                join=lambda x: x.flatten(0, 1)):
     """A wrong answer: the right one with one of its parts replaced."""
     def wrong(k_cache, v_cache, block_table, num_tokens):
         size = k_cache.shape[1]
@@ -160,42 +164,66 @@ GATHER = Exercise(
     name="gather",
     cases="sequences",
     properties=[
-        Property("Whole blocks come in the order of the table", "The order of the text is in the table, not in the pool.", [gathered(*case) for case in CHUNK]),
-        Property("Of the last block only what is filled comes", "Behind the last token there is what another text left in the slot.", [gathered(*case) for case in PART]),
-        Property("Padding in the table is no block", "Rows of a table are padded with -1 to one length; `cache[-1]` is somebody's block, not an error.", [gathered(*case) for case in PADDED]),
-        Property("Heads and numbers stay as they are", "Blocks and slots become one dimension, tokens; the others are not touched.", [gathered(*case) for case in HEADS]),
+        Property("Whole blocks come in the order of the table", "The order of the text is in the table, not in the pool.",
+                 [gathered(*case) for case in CHUNK]),
+        Property("Of the last block only what is filled comes",
+                 "Behind the last token there is what another text left in the slot.", [gathered(*case) for case in PART]),
+        Property("Padding in the table is no block",
+                 "Rows of a table are padded with -1 to one length; `cache[-1]` is somebody's block, not an error.",
+                 [gathered(*case) for case in PADDED]),
+        Property("Heads and numbers stay as they are",
+                 "Blocks and slots become one dimension, tokens; the others are not touched.",
+                 [gathered(*case) for case in HEADS]),
         Property("Pool and table stay as they were", "Everybody's keys and values are in them.", UNTOUCHED),
-        Property("Inside `PagedCache` the bundled model tells the same tale", "The oracle, `generate_naive`, writes the same tokens.", run=tells_the_same_tale, slow=True),
+        Property("Inside `PagedCache` the bundled model tells the same tale",
+                 "The oracle, `generate_naive`, writes the same tokens.", run=tells_the_same_tale, slow=True),
     ],
     mistakes=[
         PRINTED, NOTHING_RETURNED,
-        Mistake("the pool or the table is changed.", "Functions with an underscore at the end write into the tensor itself, and so does assigning to a part of it.",
+        Mistake("the pool or the table is changed.",
+                "Functions with an underscore at the end write into the tensor itself, and so does assigning to a part of it.",
                 is_made_by=lambda answer, found: found.trial in UNTOUCHED and found.outcome is False),
-        Mistake("slots behind the last token come along.", "The last block may be partly filled: cut at `[:num_tokens]`. What stands behind was written by somebody else.",
+        Mistake("slots behind the last token come along.",
+                "The last block may be partly filled: cut at `[:num_tokens]`. What stands behind was written by somebody else.",
                 (answer_with(cut=lambda x, n, size: x), answer_with(table=lambda t, n, size: t[t >= 0], cut=lambda x, n, size: x))),
-        Mistake("padding is gathered.", "-1 stands for no block, but as an index it is the last one of the pool. Only the first `ceil(num_tokens / block_size)` entries count.",
+        Mistake("padding is gathered.",
+                "-1 stands for no block, but as an index it is the last one of the pool. Only the first `ceil(num_tokens / "
+                "block_size)` entries count.",
                 answer_with(table=lambda t, n, size: t, cut=lambda x, n, size: x)),
-        Mistake("the last block is left out where it is not full.", "Round up: 5 tokens are in two blocks of 4.", (answer_with(table=lambda t, n, size: t[: n // size]),
+        Mistake("the last block is left out where it is not full.", "Round up: 5 tokens are in two blocks of 4.",
+                (answer_with(table=lambda t, n, size: t[: n // size]),
                 answer_with(table=lambda t, n, size: t[: max(1, n // size)]))),
-        Mistake("the order of the blocks is lost.", "`cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives that of the pool.",
+        Mistake("the order of the blocks is lost.",
+                "`cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives that of the pool.",
                 (answer_with(table=lambda t, n, size: t[:-(-n // size)].sort().values), answer_with(table=lambda t, n, size: t[:-(-n // size)].flip(0)))),
-        Mistake("the sequence is taken for one piece.", "Only its first block is where its first block is. Each of the others stands somewhere else.", from_the_pool),
-        Mistake("block ids are taken for slots.", "An entry of the table is a whole block: index the tensor of blocks, then make slots of blocks and slots.", tokens_for_blocks),
-        Mistake("v is taken from the keys.", "k comes from `k_cache`, v from `v_cache`, through the same table.", answer_with(both=lambda k, v: (k, k))),
+        Mistake("the sequence is taken for one piece.",
+                "Only its first block is where its first block is. Each of the others stands somewhere else.", from_the_pool),
+        Mistake("block ids are taken for slots.",
+                "An entry of the table is a whole block: index the tensor of blocks, then make slots of blocks and slots.",
+                tokens_for_blocks),
+        Mistake("v is taken from the keys.", "k comes from `k_cache`, v from `v_cache`, through the same table.",
+                answer_with(both=lambda k, v: (k, k))),
         Mistake("k and v are swapped.", "Return k first.", answer_with(both=lambda k, v: (v, k))),
         Mistake("the two come as one tensor.", "Return two tensors, k and v.", answer_with(both=lambda k, v: torch.stack([k, v]))),
-        Mistake("blocks and slots are not joined.", "[blocks, slots, heads, numbers] becomes [tokens, heads, numbers]: `.flatten(0, 1)`.",
+        Mistake("blocks and slots are not joined.",
+                "[blocks, slots, heads, numbers] becomes [tokens, heads, numbers]: `.flatten(0, 1)`.",
                 answer_with(cut=lambda x, n, size: x, join=lambda x: x)),
-        Mistake("slots come before blocks.", "Tokens of one block stand side by side. `.flatten(0, 1)` on [blocks, slots, …] keeps that; a transpose before it deals them out in turn.",
+        Mistake("slots come before blocks.",
+                "Tokens of one block stand side by side. `.flatten(0, 1)` on [blocks, slots, …] keeps that; a transpose before "
+                "it deals them out in turn.",
                 answer_with(join=lambda x: x.transpose(0, 1).flatten(0, 1))),
-        Mistake("the last token is left out.", "`[:num_tokens]` keeps num_tokens of them; the position of the last is num_tokens - 1.", answer_with(cut=lambda x, n, size: x[: n - 1])),
+        Mistake("the last token is left out.",
+                "`[:num_tokens]` keeps num_tokens of them; the position of the last is num_tokens - 1.",
+                answer_with(cut=lambda x, n, size: x[: n - 1])),
     ],
     hints=[
         "`k_cache[blocks]`, with a tensor of block ids, gives these blocks in this order: [how many, block_size, heads, numbers].",
         "Blocks and slots are to become one dimension, tokens: `.flatten(0, 1)`.",
-        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and of the last one only part counts: `[:num_tokens]` at the end.",
+        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and of the last "
+        "one only part counts: `[:num_tokens]` at the end.",
     ],
     rights=[gather, gather_by_slot, gather_by_loop, gather_by_index],
-    why="One index brings the blocks into the order of the text, `flatten` makes a row of tokens, and the cut drops what the last block does not hold yet. The copy is what this "
+    why="One index brings the blocks into the order of the text, `flatten` makes a row of tokens, and the cut drops what the "
+        "last block does not hold yet. The copy is what this "
         "costs: every step moves all keys and values once more. In lesson 08 a kernel reads the blocks where they are.",
 )

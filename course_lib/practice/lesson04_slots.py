@@ -42,7 +42,8 @@ def mapped(tables, seq_ids, positions, block_size, note=""):
     """The Trial for these tables (rows padded with -1) and tokens."""
     lines = [f"block_tables = torch.tensor({tables})", f"seq_ids, positions = torch.tensor({seq_ids}), torch.tensor({positions})",
              f"slot_mapping(block_tables, seq_ids, positions, {block_size})"]
-    return Trial(lines, lambda answer: answer(*arguments(tables, seq_ids, positions), block_size), show=outcome, note=note, explain=explain,
+    return Trial(lines, lambda answer: answer(*arguments(tables, seq_ids, positions), block_size), show=outcome, note=note,
+                 explain=explain,
                  size=100 * len(positions) + sum(positions) + 10 * len(tables) + block_size)
 
 
@@ -72,10 +73,12 @@ def longer(seq_ids, positions, block_size, width, seed):
     """Tables of `width` blocks for each sequence, none in two of them."""
     draw = torch.Generator().manual_seed(seed)
     count = max(seq_ids) + 1
-    return mapped(torch.randperm(2 * count * width, generator=draw)[: count * width].view(count, width).tolist(), seq_ids, positions, block_size)
+    return mapped(torch.randperm(2 * count * width, generator=draw)[: count * width].view(count, width).tolist(), seq_ids,
+                  positions, block_size)
 
 
-def answer_with(*, block=lambda p, size, blocks: p // size, offset=lambda p, size: p % size, scale=lambda size, tables: size, row=lambda ids: ids,
+def answer_with(*, block=lambda p, size, blocks: p // size, offset=lambda p, size: p % size, scale=lambda size, tables: size,
+                row=lambda ids: ids,
                 done=lambda slots: slots, order=lambda tables: tables):
     """A wrong answer: the right one with one of its parts replaced."""
     def wrong(block_tables, seq_ids, positions, block_size):
@@ -104,11 +107,14 @@ SLOT_MAPPING = Exercise(
     name="slot_mapping",
     cases="batches",
     properties=[
-        Property("In the first block a token's slot is block_id * block_size + position", "The pool is one long row of slots; block b begins at b * block_size.",
+        Property("In the first block a token's slot is block_id * block_size + position",
+                 "The pool is one long row of slots; block b begins at b * block_size.",
                  [mapped(*case) for case in PLAIN]),
-        Property("At position block_size the next block of the table begins", "Whole blocks before it, then the offset in its own: 16 tokens of block_size 16 are positions 0 to 15.",
+        Property("At position block_size the next block of the table begins",
+                 "Whole blocks before it, then the offset in its own: 16 tokens of block_size 16 are positions 0 to 15.",
                  [mapped(*case) for case in EDGES] + [longer([0] * n, list(range(n)), size, -(-n // size), n) for n, size in ((5, 2), (9, 4), (12, 5))]),
-        Property("Each token looks into the table of its own sequence", "A step holds tokens of many requests in one flat row, in any mixture.",
+        Property("Each token looks into the table of its own sequence",
+                 "A step holds tokens of many requests in one flat row, in any mixture.",
                  [mapped(*case) for case in MANY] + [longer(ids, pos, size, 3, seed) for seed, (ids, pos, size) in
                                                      enumerate([([0, 1, 2], [5, 0, 3], 2), ([2, 0, 2, 1, 0], [8, 11, 9, 4, 0], 4), ([1, 1, 0, 1], [6, 7, 3, 8], 3)])]),
         Property("Slots are whole numbers of type int64, one for each token", "They are used as indices.",
@@ -117,33 +123,55 @@ SLOT_MAPPING = Exercise(
     ],
     mistakes=[
         PRINTED, NOTHING_RETURNED,
-        Mistake("the caller's tensors are changed.", "Functions with an underscore at the end, such as `mul_` and `remainder_`, write into the tensor itself.", is_made_by=writes_into(UNTOUCHED)),
-        Mistake("the offset is forgotten.", "Tokens of one block stand side by side: add `positions % block_size`.", answer_with(offset=lambda p, size: 0)),
-        Mistake("the position is added, not its offset in the block.", "The blocks before are in the table already: add `positions % block_size`.", answer_with(offset=lambda p, size: p)),
-        Mistake("the position is taken for the slot.", "That holds only where a sequence lies in one piece at the beginning. Look its block up: `block_tables[seq_ids, positions // block_size]`.",
+        Mistake("the caller's tensors are changed.",
+                "Functions with an underscore at the end, such as `mul_` and `remainder_`, write into the tensor itself.",
+                is_made_by=writes_into(UNTOUCHED)),
+        Mistake("the offset is forgotten.", "Tokens of one block stand side by side: add `positions % block_size`.",
+                answer_with(offset=lambda p, size: 0)),
+        Mistake("the position is added, not its offset in the block.",
+                "The blocks before are in the table already: add `positions % block_size`.", answer_with(offset=lambda p, size: p)),
+        Mistake("the position is taken for the slot.",
+                "That holds only where a sequence lies in one piece at the beginning. Look its block up: `block_tables[seq_ids, "
+                "positions // block_size]`.",
                 (lambda tables, ids, positions, size: positions.clone(), lambda tables, ids, positions, size: ids * tables.shape[1] * size + positions)),
-        Mistake("block ids are returned, not slots.", "A block holds `block_size` tokens. Multiply by it and add the offset.", answer_with(offset=lambda p, size: 0, scale=lambda size, tables: 1)),
-        Mistake("block ids are not multiplied by block_size.", "Block b begins at slot b * block_size.", answer_with(scale=lambda size, tables: 1)),
-        Mistake("block_size is confused with the number of blocks.", "A block takes `block_size` slots; how many blocks a table has room for does not matter here.",
+        Mistake("block ids are returned, not slots.", "A block holds `block_size` tokens. Multiply by it and add the offset.",
+                answer_with(offset=lambda p, size: 0, scale=lambda size, tables: 1)),
+        Mistake("block ids are not multiplied by block_size.", "Block b begins at slot b * block_size.",
+                answer_with(scale=lambda size, tables: 1)),
+        Mistake("block_size is confused with the number of blocks.",
+                "A block takes `block_size` slots; how many blocks a table has room for does not matter here.",
                 (answer_with(scale=lambda size, tables: tables.shape[1]), answer_with(block=lambda p, size, blocks: p // blocks))),
-        Mistake("division and remainder are swapped.", "`positions // block_size` says which block of the table, `positions % block_size` where in it.",
+        Mistake("division and remainder are swapped.",
+                "`positions // block_size` says which block of the table, `positions % block_size` where in it.",
                 answer_with(block=lambda p, size, blocks: p % size, offset=lambda p, size: p // size)),
-        Mistake("one off at the edge of a block.", "Positions count from 0: position block_size is the first of the second block, and position block_size - 1 the last of the first.",
+        Mistake("one off at the edge of a block.",
+                "Positions count from 0: position block_size is the first of the second block, and position block_size - 1 the "
+                "last of the first.",
                 (answer_with(block=lambda p, size, blocks: (p + 1) // size), answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
                  answer_with(block=lambda p, size, blocks: (p + 1) // size, offset=lambda p, size: (p + 1) % size))),
-        Mistake("every token looks into the first table.", "`seq_ids` says whose it is: the first index into `block_tables`.", answer_with(row=lambda ids: 0)),
-        Mistake("tokens are matched with tables in order.", "Several tokens may be of one sequence, in any order. Use `seq_ids`, not the token's own number.",
-                lambda tables, ids, positions, size: answer_with()(tables, torch.arange(len(ids)).clamp(max=len(tables) - 1), positions, size)),
-        Mistake("the order of the blocks is lost.", "The table is in the order of the text. Do not sort it.", answer_with(order=lambda tables: tables.sort(1).values)),
-        Mistake("the slots are no int64 tensor.", "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no index for a whole batch.",
-                (answer_with(done=lambda slots: slots.float()), answer_with(done=lambda slots: slots.int()), answer_with(done=lambda slots: slots.tolist()))),
+        Mistake("every token looks into the first table.", "`seq_ids` says whose it is: the first index into `block_tables`.",
+                answer_with(row=lambda ids: 0)),
+        Mistake("tokens are matched with tables in order.",
+                "Several tokens may be of one sequence, in any order. Use `seq_ids`, not the token's own number.",
+                lambda tables, ids, positions, size: answer_with()(tables, torch.arange(len(ids)).clamp(max=len(tables) - 1),
+                                                                   positions, size)),
+        Mistake("the order of the blocks is lost.", "The table is in the order of the text. Do not sort it.",
+                answer_with(order=lambda tables: tables.sort(1).values)),
+        Mistake("the slots are no int64 tensor.",
+                "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no index "
+                "for a whole batch.",
+                (answer_with(done=lambda slots: slots.float()), answer_with(done=lambda slots: slots.int()),
+                 answer_with(done=lambda slots: slots.tolist()))),
     ],
     hints=[
         "For one token: which block of its table (`position // block_size`), and where in it (`position % block_size`)?",
-        "`block_tables[seq_ids, columns]`, with two tensors of the same length, picks one entry for each pair: row seq_ids[i], column columns[i]. No loop is needed.",
-        "The columns are `positions // block_size`. What comes out are block ids; `* block_size` makes them first slots, `+ positions % block_size` the slots.",
+        "`block_tables[seq_ids, columns]`, with two tensors of the same length, picks one entry for each pair: row seq_ids[i], "
+        "column columns[i]. No loop is needed.",
+        "The columns are `positions // block_size`. What comes out are block ids; `* block_size` makes them first slots, `+ "
+        "positions % block_size` the slots.",
     ],
     rights=[slot_mapping, slots_by_loop, slots_by_sequence, slots_flat],
-    why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt brings many, one that writes brings one. vLLM "
+    why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt brings "
+        "many, one that writes brings one. vLLM "
         "computes its `slot_mapping` in the same way. Entries of -1 are padding: no position leads to them.",
 )

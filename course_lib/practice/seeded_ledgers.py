@@ -60,7 +60,8 @@ class _Seeded:
             self._count[b] -= 1
             if self._has("free", "twice") and b not in self._list:  # free, whoever else holds it
                 self._list.append(b)
-            elif self._count[b] == 0 and b not in self._list and not (self._has("free", "lost") and b == block_ids[-1]):  # all but the last
+            elif self._count[b] == 0 and b not in self._list and not (self._has("free",
+                                                                                "lost") and b == block_ids[-1]):  # all but the last
                 self._list.append(b)
 
     def _check(self, block_ids):
