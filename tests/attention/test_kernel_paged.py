@@ -126,14 +126,15 @@ def test_sequences_that_share_blocks_read_the_same_ones(device):
 def test_store_writes_each_token_to_its_slot_and_nothing_else(device, where, dtype):
     from course_lib.attention import store
     run = store.store_kv if where == "kernel" else twins.store_kv
-    k_cache, v_cache = (torch.full((4, 3, 2, 5), -1.0, device=device) for _ in "kv")
+    around = [torch.full((5, 3, 2, 5), -1.0, device=device) for _ in "kv"]
+    k_cache, v_cache = (x[1:] for x in around)  # a block before each, where a slot of -1 would write
     together = torch.arange(4 * 4 * 5.0, device=device).reshape(4, 4, 5)
     k, v = together[:, :2], together[:, 2:]  # views, as a fused projection gives them
     run(k, v, k_cache, v_cache, torch.tensor([11, -1, 0, 4], device=device, dtype=dtype))
     for kept, given_ in ((k_cache, k), (v_cache, v)):
         flat = kept.flatten(0, 1)
         assert torch.equal(flat[[11, 0, 4]], given_[[0, 2, 3]])
-        assert (flat[[1, 2, 3, 5, 6, 7, 8, 9, 10]] == -1).all()
+        assert (flat[[1, 2, 3, 5, 6, 7, 8, 9, 10]] == -1).all() and all((x[0] == -1).all() for x in around)
     before = k_cache.clone()
     run(k[:0], v[:0], k_cache, v_cache, torch.tensor([], device=device, dtype=dtype))
     run(k, v, k_cache, v_cache, torch.full((4,), -1, device=device, dtype=dtype))
