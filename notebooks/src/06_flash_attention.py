@@ -158,7 +158,8 @@ tokens = generate_naive(model, prompt, params)
 def greedy(door):
     text = list(prompt)
     for _ in range(12):
-        text.append(int(model(torch.tensor(text, device=model.device), torch.arange(len(text), device=model.device), door)[-1].argmax()))
+        positions = torch.arange(len(text), device=model.device)
+        text.append(int(model(torch.tensor(text, device=model.device), positions, door)[-1].argmax()))
     return text[len(prompt):]
 
 
@@ -189,16 +190,17 @@ show(flash_attention_v2)
 # | **FlashAttention** (arXiv 2205.14135) | a tile in fast memory | k and v once; q and the unfinished output for every tile of keys |
 # | **FlashAttention-2** (arXiv 2307.08691) | a tile in fast memory | q and the output once; k and v for every tile of queries |
 #
-# The online softmax is in all three below the first. What the second FlashAttention changed is the order of the loops,
-# and that it divides only once, at the end.
+# All three below the first compute a row's softmax in pieces; the online softmax came with the first FlashAttention. What the
+# second changed is the order of the loops, and that it divides only once, at the end.
 
 # %%
 predict("06.chunked", "Chunked attention never holds the whole matrix. Does it move fewer bytes than standard attention?",
         ["Far fewer: the matrix is gone", "About as many, or more", "Exactly half"], answer=1)
 
 # %%
-algorithms = {"standard": (standard_attention, {}), "chunked": (chunked_attention, {"tile": (64, 64)}),
-              "FlashAttention": (flash_attention_v1, {"tile": (64, 64)}), "FlashAttention-2": (flash_attention_v2, {"tile": (64, 64)})}
+tiled = {"tile": (64, 64)}
+algorithms = {"standard": (standard_attention, {}), "chunked": (chunked_attention, tiled),
+              "FlashAttention": (flash_attention_v1, tiled), "FlashAttention-2": (flash_attention_v2, tiled)}
 
 
 def metered(name, n, head_dim=64, **options):
@@ -216,7 +218,8 @@ def megabytes(number):
 print(f"{'1,024 tokens, no mask':>21} {'extra memory':>13} {'read':>10} {'written':>10} {'scalings':>10}")
 for name in algorithms:
     meter = metered(name, 1024)
-    print(f"{name:>21} {megabytes(meter.scratch):>13} {megabytes(meter.bytes_read):>10} {megabytes(meter.bytes_written):>10} {meter.scalings:>10,}")
+    extra, read, written = (megabytes(x) for x in (meter.scratch, meter.bytes_read, meter.bytes_written))
+    print(f"{name:>21} {extra:>13} {read:>10} {written:>10} {meter.scalings:>10,}")
 
 # %% [markdown]
 # *Scalings* counts how often a number of the output is multiplied or divided by what the softmax needs: work that the
@@ -226,12 +229,14 @@ for name in algorithms:
 
 # %%
 lengths = [128, 256, 512, 1024, 2048]
-looks = {"standard": ("#D55E00", "--", "o"), "chunked": ("#B87C00", "-.", "s"), "FlashAttention": ("#009E73", ":", "^"), "FlashAttention-2": ("#0072B2", "-", "D")}
+looks = {"standard": ("#D55E00", "--", "o"), "chunked": ("#B87C00", "-.", "s"),
+         "FlashAttention": ("#009E73", ":", "^"), "FlashAttention-2": ("#0072B2", "-", "D")}
 meters = {name: [metered(name, n) for n in lengths] for name in algorithms}
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for name, (colour, line, mark) in looks.items():
-    axes[0].loglog(lengths, [m.scratch / 1e6 for m in meters[name]], color=colour, linestyle=line, marker=mark, label=name)
-    axes[1].loglog(lengths, [m.bytes_moved / 1e6 for m in meters[name]], color=colour, linestyle=line, marker=mark, label=name)
+    look = {"color": colour, "linestyle": line, "marker": mark, "label": name}
+    axes[0].loglog(lengths, [m.scratch / 1e6 for m in meters[name]], **look)
+    axes[1].loglog(lengths, [m.bytes_moved / 1e6 for m in meters[name]], **look)
 axes[0].set(title="Memory beside q, k, v and the output", xlabel="tokens", ylabel="megabytes")
 axes[1].set(title="Bytes moved", xlabel="tokens", ylabel="megabytes")
 for axis in axes:
@@ -241,7 +246,8 @@ axes[0].legend()
 plt.show()
 for name in algorithms:
     a, b = meters[name][-2:]
-    print(f"{name:>16}: from 1,024 to 2,048 tokens, memory x {b.scratch / a.scratch:.1f}, bytes moved x {b.bytes_moved / a.bytes_moved:.1f}")
+    memory, moved = b.scratch / a.scratch, b.bytes_moved / a.bytes_moved
+    print(f"{name:>16}: from 1,024 to 2,048 tokens, memory x {memory:.1f}, bytes moved x {moved:.1f}")
 
 # %% [markdown]
 # Only standard attention takes memory that grows with the square of the text. But the *bytes moved* grow nearly fourfold for
@@ -255,14 +261,16 @@ for side in (8, 16, 32, 64, 128, 256):
     print(f"tiles of {side:>3} x {side:<3} {moved / 1e6:6.2f} MB; standard moves {standard / moved:.2f} times as much")
 
 # %% [markdown]
-# With tiles of 32 × 32 it moves as much as with the matrix, with smaller ones more. The paper's bound says the same: about N²d²/M bytes, for a fast memory of size M, against Nd + N² (arXiv 2205.14135, theorem 2).
+# With tiles of 32 × 32 it moves as much as with the matrix, with smaller ones more. The paper's bound says the same: about
+# N²d²/M numbers, for a fast memory that holds M, against Nd + N² (arXiv 2205.14135, theorem 2).
 #
 # ## See it
 #
 # Under the causal mask there is more to save: whole tiles lie above the diagonal.
 
 # %%
-predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 64 tiles need not be loaded at all?", ["28", "32", "36"], answer=0)
+predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 64 tiles need not be loaded at all?",
+        ["28", "32", "36"], answer=0)
 
 # %% [markdown]
 # The order of the first FlashAttention: a tile of keys stays, and the queries come by. Watch the column *out*: an
@@ -299,14 +307,16 @@ for name in ("FlashAttention", "FlashAttention-2"):
 # distance counts, and a tile holds every distance between those of two of its corners.
 
 # %%
-masks = {"causal": Mask(), "sliding window of 12": Mask(window=12), "packed documents": Mask(cu_seqlens=(0, 20, 48)), "bidirectional": Mask(causal=False)}
+masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
+         "packed documents": Mask(cu_seqlens=(0, 20, 48)), "bidirectional": Mask(causal=False)}
 signs = {"none": "·", "some": "▪", "all": "■"}
 edges = [(start, start + 6) for start in range(0, 48, 6)]
 grids = {name: [[mask.tile(rows, cols) for cols in edges] for rows in edges] for name, mask in masks.items()}
 print("   ".join(f"{name:<21}" for name in grids))
 for line in zip(*grids.values()):
     print("   ".join(f"{' '.join(signs[tile] for tile in row):<21}" for row in line))
-print("   ".join(f"{sum(tile != 'none' for row in grid for tile in row)} of 64 loaded".ljust(21) for grid in grids.values()))
+loaded = [sum(tile != "none" for row in grid for tile in row) for grid in grids.values()]
+print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
 
 # %%
 show(Mask.tile)
@@ -318,9 +328,12 @@ show(Mask.tile)
 
 # %%
 packed = Mask(cu_seqlens=(0, 20, 48))
-right = all((tile == "none") == (not packed.sees(rows, cols).any()) and (tile == "all") == bool(packed.sees(rows, cols).all())
-            for rows, row in zip(edges, grids["packed documents"]) for cols, tile in zip(edges, row))
-print("every tile is what its pairs are:", right)
+right = 0
+for rows, row in zip(edges, grids["packed documents"]):
+    for cols, tile in zip(edges, row):
+        seen = packed.sees(rows, cols)
+        right += tile == ("all" if seen.all() else "some" if seen.any() else "none")
+print(right, "of 64 tiles are what their pairs are")
 
 # %% [markdown]
 # ## Merging
@@ -333,7 +346,8 @@ print("every tile is what its pairs are:", right)
 with torch.inference_mode():
     last = q[-1:]  # a decode step: one query, all keys
     whole, _ = standard_attention(last, k, v, causal=False, return_lse=True)
-    parts = [standard_attention(last, k[s], v[s], causal=False, return_lse=True) for s in (slice(0, 100), slice(100, 110), slice(110, 256))]
+    pieces = slice(0, 100), slice(100, 110), slice(110, 256)
+    parts = [standard_attention(last, k[s], v[s], causal=False, return_lse=True) for s in pieces]
     merged, _ = merge_partials(*merge_partials(*parts[2], *parts[0]), *parts[1])
     plain = sum(out for out, _ in parts) / 3
 print("merged by log-sum-exp, the same:", torch.allclose(merged, whole, atol=1e-5))
@@ -350,7 +364,7 @@ print("averaged without weights, the same:", torch.allclose(plain, whole, atol=1
 
 # %%
 def gradients(attention, n):
-    """(numbers in the largest tensor kept for the backward pass, gradients) of the sum of squares of one head over n tokens."""
+    """(numbers in the largest tensor kept, gradients) of the sum of squares of one head over n tokens."""
     kept = []
     inputs = [x[:n, :1].detach().clone().requires_grad_() for x in (q, k, v)]
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
@@ -361,7 +375,8 @@ def gradients(attention, n):
 for n in (128, 256):
     (matrix, matrix_grads), (tiles, tile_grads) = gradients(standard_attention, n), gradients(recomputed_attention, n)
     same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(matrix_grads, tile_grads))
-    print(f"{n} tokens: largest tensor kept has {matrix:>6,} numbers with the matrix, {tiles:>6,} without; the same gradients: {same}")
+    print(f"{n} tokens: the largest tensor kept has {matrix:>6,} numbers with the matrix, {tiles:>6,} without")
+    print(f"            the same gradients: {same}")
 
 # %%
 meter = Meter()
@@ -369,11 +384,12 @@ inputs = [x[:, :1].detach().clone().requires_grad_() for x in (q, k, v)]
 out = recomputed_attention(*inputs, meter=meter)
 forward = meter.flops
 out.sum().backward()
-print(f"forward {forward / 1e6:.1f} MFLOP, backward {(meter.flops - forward) / 1e6:.1f} MFLOP: {(meter.flops - forward) / forward:.1f} times")
+backward = meter.flops - forward
+print(f"forward {forward / 1e6:.1f} MFLOP, backward {backward / 1e6:.1f} MFLOP: {backward / forward:.1f} times")
 
 # %% [markdown]
-# Five matrix products instead of two, one of them computed a second time. It is still faster than reading the matrix
-# back: the next chart says why.
+# Five matrix products instead of two, one of them computed a second time. All the same it is faster on a GPU than reading the
+# matrix back (arXiv 2205.14135, section 3.1): more arithmetic, fewer bytes.
 #
 # ## Measure: time
 #
@@ -407,7 +423,8 @@ def seconds(attention, *inputs, **options):
 
 
 lengths = [256, 512, 1024, 2048, 4096]
-runners = {**{name: (attention, {"tile": (128, 128)} if tile else {}) for name, (attention, tile) in algorithms.items()}, "torch's own (SDPA)": (builtin, {})}
+runners = {name: (attention, {"tile": (128, 128)} if tile else {}) for name, (attention, tile) in algorithms.items()}
+runners["torch's own (SDPA)"] = builtin, {}
 times = {name: [] for name in runners}
 with torch.inference_mode():
     for n in lengths:
@@ -423,11 +440,12 @@ axis.minorticks_off()
 axis.legend()
 plt.show()
 for name, found in times.items():
-    print(f"{name:>18}: {1000 * found[-1]:7.1f} ms for {lengths[-1]:,} tokens, {times['standard'][-1] / found[-1]:5.1f} times as fast as standard")
+    faster = times["standard"][-1] / found[-1]
+    print(f"{name:>18}: {1000 * found[-1]:7.1f} ms for {lengths[-1]:,} tokens, {faster:5.1f} times as fast as standard")
 
 # %% [markdown]
-# On a CPU the tiles win once the matrix no longer fits in its caches, and because half of the tiles are skipped. Torch's own
-# is the same algorithm, compiled.
+# The tiles skip nearly half of the matrix, and what they work on is small enough for a cache. Torch's own is compiled, and
+# tiled as well.
 #
 # ## On a GPU: the roofline
 #
@@ -438,10 +456,9 @@ for name, found in times.items():
 
 # %%
 PEAK, BANDWIDTH = 680e12, 4.3e12  # one H200, bfloat16, CUDA-event medians
-
-
 n, head_dim = 2048, 128
-useful = 4 * head_dim * n * (n + 1) // 2  # of the pairs that the causal mask leaves: two products, a multiply and an add each
+pairs = n * (n + 1) // 2  # that the causal mask leaves
+useful = 4 * head_dim * pairs  # two products; a multiply and an add each
 
 
 def moved(name, **options):
@@ -452,13 +469,15 @@ def moved(name, **options):
 
 
 decode = Meter()
-standard_attention(torch.zeros(1, 1, head_dim, dtype=torch.bfloat16), *[torch.zeros(n, 1, head_dim, dtype=torch.bfloat16)] * 2, meter=decode)
+keys = torch.zeros(n, 1, head_dim, dtype=torch.bfloat16)
+standard_attention(keys[:1], keys, keys, meter=decode)
 roofline([("standard", useful, moved("standard")),
           ("FlashAttention, tiles of 64 x 64", useful, moved("FlashAttention", tile=(64, 64))),
           ("FlashAttention-2, tiles of 64 x 64", useful, moved("FlashAttention-2", tile=(64, 64))),
           ("FlashAttention-2, tiles of 128 x 128", useful, moved("FlashAttention-2", tile=(128, 128))),
           ("a decode step: one query, 2,048 keys", decode.flops, decode.bytes_moved)],
-         flops_per_s=PEAK, bytes_per_s=BANDWIDTH, machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
+         flops_per_s=PEAK, bytes_per_s=BANDWIDTH,
+         machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
 
 # %% [markdown]
 # Hollow marks stand where our counts put them: at most so fast. Only pairs that are seen count as operations, so the masked
@@ -471,7 +490,8 @@ roofline([("standard", useful, moved("standard")),
 # (November 2026; CUDA-event medians): what a user can pick today.
 
 # %%
-measured = {"FlashAttention-2 (torch's SDPA)": 318, "cuDNN (torch's SDPA)": 552, "FlashAttention-3 (in vLLM)": 611, "vLLM's own Triton kernel": 266}
+measured = {"FlashAttention-2 (torch's SDPA)": 318, "cuDNN (torch's SDPA)": 552,
+            "FlashAttention-3 (in vLLM)": 611, "vLLM's own Triton kernel": 266}
 for name, speed in measured.items():
     print(f"{name:<32} {speed} TFLOP/s, {speed * 1e12 / PEAK:.0%} of the matrix product")
 
@@ -500,7 +520,9 @@ def unguarded(q, k, v, mask, side=8):
             scores = (q_i @ k[c:c + side].T).masked_fill(~mask.sees(rows, cols, q.device), -torch.inf)
             new_top = torch.maximum(top, scores.amax(1, keepdim=True))
             shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top)
-            total, acc, top = shrink * total + weights.sum(1, keepdim=True), shrink * acc + weights @ v[c:c + side], new_top
+            total = shrink * total + weights.sum(1, keepdim=True)
+            acc = shrink * acc + weights @ v[c:c + side]
+            top = new_top
         out[r:r + side] = acc / total
     return out
 
@@ -510,7 +532,9 @@ def broken(x):
 
 
 one = [x[:64, 0] for x in (q, k, v)]
-for name, mask in (("one document", Mask()), ("documents of 32 and 32", Mask(cu_seqlens=(0, 32, 64))), ("documents of 36 and 28", Mask(cu_seqlens=(0, 36, 64)))):
+packings = {"one document": None, "documents of 32 and 32": (0, 32, 64), "documents of 36 and 28": (0, 36, 64)}
+for name, cu_seqlens in packings.items():
+    mask = Mask(cu_seqlens=cu_seqlens)
     print(f"{name:<24} {broken(unguarded(*one, mask)):>3} of 64 rows are nan")
 
 # %% [markdown]
@@ -519,8 +543,11 @@ for name, mask in (("one document", Mask()), ("documents of 32 and 32", Mask(cu_
 
 # %%
 spoiled = unguarded(*one, Mask(cu_seqlens=(0, 36, 64)))
-print(f"after one more layer: {broken(standard_attention(*[spoiled[:, None]] * 3, cu_seqlens=(0, 36, 64)))} of 64 rows")
-print(f"with what course_lib adds: {broken(flash_attention_v2(*[x[:, None] for x in one], cu_seqlens=(0, 36, 64), tile=(8, 8)))} of 64 rows")
+spoiled = spoiled[:, None]  # [tokens, 1 head, head_dim]
+after = standard_attention(spoiled, spoiled, spoiled, cu_seqlens=(0, 36, 64))
+guarded = flash_attention_v2(*[x[:, None] for x in one], cu_seqlens=(0, 36, 64), tile=(8, 8))
+print(f"after one more layer: {broken(after)} of 64 rows")
+print(f"with what course_lib adds: {broken(guarded)} of 64 rows")
 
 # %% [markdown]
 # ## Three questions
