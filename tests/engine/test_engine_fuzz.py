@@ -36,5 +36,6 @@ def test_every_request_writes_what_it_writes_alone(policy, preemption):
     assert seen["scenarios"] >= EACH
     print(dict(seen))
     # A fuzz test that never meets what it is for would pass too.
-    assert seen["preempted scenarios"] > EACH / 10 and seen["cached tokens"] > EACH and seen["texts forked"] > 20 and seen["aborts"] > 20
+    assert seen["preempted scenarios"] > EACH / 10 and seen["cached tokens"] > EACH
+    assert seen["texts forked"] > EACH / 10 and seen["aborts"] > EACH / 50
     assert seen["swapped tokens" if preemption == "swap" else "recomputed tokens"] > EACH
