@@ -261,7 +261,7 @@ const shown = replay({
       physical(sheet(right.canvas, map.width, map.height), data, map, colours, state, colourOf, lit);
       chart(graph, data, step, colours, Math.max(80, graph.parentNode.clientWidth), areas);
       const [used, cached, waste] = data.sums[step - 1], share = used ? (100 * waste / (used * data.block_size)).toFixed(1) : "0";
-      const lines = [["in use", `${number(used)} / ${number(data.num_blocks)} blocks`], ["cached", `${number(cached)} block${cached === 1 ? "" : "s"}`], ["wasted", `${number(waste)} slots, ${share} %`]];
+      const lines = [["in use", `${number(used)} / ${number(data.num_blocks)} blocks`], ["cached", `${number(cached)} block${cached === 1 ? "" : "s"}`], ["wasted", `${number(waste)} slot${waste === 1 ? "" : "s"}, ${share} %`]];
       sums.replaceChildren(...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
       graph.setAttribute("aria-label", `In use ${used} of ${data.num_blocks} blocks, cached ${cached}, wasted ${waste} slots.`);
       for (const one of [left, right]) { one.cell.textContent = selected === null ? "nothing chosen" : told(state, selected); one.cell.setAttribute("aria-selected", selected !== null); }

@@ -152,6 +152,6 @@ class _Painter:
         self.axes.plot([22, right], [top + tall] * 2, color=self.colour["line"], linewidth=0.8)
         used, cached, waste = data["sums"][self.step - 1]
         share = f"{100 * waste / (used * size):.1f}" if used else "0"
-        for line, (word, value) in enumerate([("in use", f"{used:,} / {data['num_blocks']:,} blocks"), ("cached", f"{cached:,} block{'s' * (cached != 1)}"), ("wasted", f"{waste:,} slots, {share} %")]):
+        for line, (word, value) in enumerate([("in use", f"{used:,} / {data['num_blocks']:,} blocks"), ("cached", f"{cached:,} block{'s' * (cached != 1)}"), ("wasted", f"{waste:,} slot{'s' * (waste != 1)}, {share} %")]):
             static.write(self.axes, 706, top + 6 + 17 * line, word, size=12, colour="soft")
             static.write(self.axes, EDGE, top + 6 + 17 * line, value, size=11.5, ha="right", family="monospace")
