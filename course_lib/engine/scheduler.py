@@ -34,8 +34,6 @@ class Step:
     """(request, block_ids): copy these blocks to CPU memory before anything is written; they are others' already."""
     swapped_in: list = field(default_factory=list)
     """(request, start, slots): its saved tokens from number `start` on go to these slots; what else was saved is dropped."""
-    promised_blocks: int = 0
-    """Blocks that running requests still need for tokens they have already."""
     is_short: bool = False
     """Whether a running request found no room."""
 
@@ -96,7 +94,7 @@ class Scheduler:
     def _make_way(self, step, order):
         head = self.waiting.peek()
         while head is not None and order and self.waiting.outranks(head, order[-1]):
-            if self._has_seats(head) and self._has_room(head, self.manager.match_prefix(head), step):
+            if self._has_seats(head) and self._has_room(head, self.manager.match_prefix(head)):
                 return
             self._preempt(order.pop(), step)
 
@@ -114,8 +112,6 @@ class Scheduler:
                 if at == len(order):
                     return  # it was the last one itself
             step.add(request, n)
-            if n < to_do:
-                self._promise(request, n, step)
             at += 1
 
     def _admit(self, step):
@@ -127,7 +123,7 @@ class Scheduler:
                 if not self.config.chunked_prefill:
                     return
                 n = step.token_budget
-            if not self._has_room(request, hit, step):
+            if not self._has_room(request, hit):
                 return
             slots = self.manager.allocate_slots(request, known - hit + n)
             if slots is None:
@@ -136,7 +132,6 @@ class Scheduler:
                 return
             self._start(self.waiting.pop(), hit, known, slots, step)
             step.add(request, n)
-            self._promise(request, n, step)
 
     def _start(self, request, hit, known, slots, step):
         if request.status == SWAPPED:
@@ -154,16 +149,15 @@ class Scheduler:
     def _has_seats(self, request):
         return self.num_seats + request.num_seats <= self.config.max_num_seqs
 
-    def _has_room(self, request, hit, step):
-        """Whether all its tokens fit now, and leave the watermark free. With nobody running it need only fit at all."""
+    def _has_room(self, request, hit):
+        """Whether all its tokens fit now, and leave the watermark free. With nobody running it need only fit at all.
+
+        A running request whose prompt was cut has used up the budget, so nobody is admitted beside it: its rest comes first.
+        """
         if not self.running:
             return True
-        wanted = self._blocks(request.num_tokens) - hit // self.block_size + step.promised_blocks + self.watermark_blocks
+        wanted = self._blocks(request.num_tokens) - hit // self.block_size + self.watermark_blocks
         return wanted <= self.manager.allocator.num_free
-
-    def _promise(self, request, n, step):
-        """Counts the blocks of tokens that it has and that this step does not reach."""
-        step.promised_blocks += self._blocks(request.num_tokens) - self._blocks(request.num_computed_tokens + n)
 
     def _blocks(self, num_tokens):
         return -(-num_tokens // self.block_size)

@@ -79,7 +79,7 @@ def test_the_first_in_line_is_not_overtaken_by_smaller_ones():
 
 
 def test_two_long_prompts_do_not_begin_together_where_only_one_can_end():
-    """Half a prompt holds memory and brings nothing: the blocks that a running prompt still needs are promised to it."""
+    """Half a prompt holds memory and brings nothing: whoever is admitted has room for all of its tokens."""
     d = Desk(num_blocks=8, block_size=1, max_num_batched_tokens=4, prefix_caching=False)
     d.add("a", 6, answer=1), d.add("b", 5, answer=1)
     assert [d.plan() for _ in range(4)] == [{"a": 4}, {"a": 2}, {"b": 4}, {"b": 1}]
@@ -143,6 +143,48 @@ def test_a_step_that_broke_off_leaves_no_trace_of_itself():
     assert not d.s.running and len(d.s.waiting) == 3 and d.s.num_seats == 0 and d.s.manager.allocator.num_free == 6
     assert [r.token_ids for r in requests] == before and all(r.num_computed_tokens == 0 and r.status == "waiting" for r in requests)
     assert d.s.waiting.peek() is requests[0]
+
+
+def test_a_step_short_of_memory_admits_nobody():
+    """Not even one who would fit: its blocks would be missing again in the next step."""
+    d = Desk(num_blocks=5, policy="fair", prefix_caching=False)
+    d.add("a", 8, answer=9, client="x"), d.add("b", 12, answer=9, client="x")
+    assert d.plan() == {"a": 8, "b": 12}
+    d.add("c", 2, client="y")
+    step = d.step()
+    assert [r.request_id for r, _ in step.preempted] == ["b"] and d.names(r for r, _ in step.scheduled) == ["a"]
+    assert "c" in d.plan()
+
+
+def test_a_swapped_request_finds_more_in_the_cache_than_it_had_computed():
+    d = Desk(num_blocks=8, preemption="swap", max_num_batched_tokens=6)
+    text = list(range(12))
+    b = d.add("b", text)
+    d.step()
+    step = d.s.schedule()  # b goes on, but let it be swapped out instead
+    d.s.undo(step)
+    b.status, b.num_computed_tokens = "swapped", 6
+    other = Request("other", text, SamplingParams(max_tokens=1))
+    d.s.manager.allocate_slots(other, 12 - d.s.manager.match_prefix(other))
+    d.s.manager.commit(other, 12)
+    d.s.manager.free(other)
+    hit = d.s.manager.match_prefix(b)
+    step = d.s.schedule()
+    assert hit >= 8 and step.swapped_in == [(b, hit, [])] and step.scheduled == [(b, 12 - hit)] and b.num_computed_tokens == hit
+
+
+def test_copies_of_a_step_that_broke_off_are_not_made_later():
+    d = Desk(num_blocks=6, prefix_caching=False)
+    a = d.add("a", 6, answer=9)
+    d.step()
+    child = a.fork(1)
+    child.append(7)
+    a.num_seats, d.s.num_seats = 2, 2
+    d.s.fork(a, child)
+    step = d.s.schedule()
+    assert len(d.s.manager.allocator.copies) == 1
+    d.s.undo(step)
+    assert d.s.manager.allocator.copies == [] and d.s.manager.allocator.num_free == 6
 
 
 def test_integrity_names_what_does_not_hold():
