@@ -4,30 +4,18 @@ A view computes nothing and imports neither engine nor kvcache nor torch. Names 
 importing this package pulls in neither Jupyter nor matplotlib.
 """
 
-from importlib import import_module
+from ..lazy import lazily
 
-_HOME = {
-    "recomputation_triangle": "course_lib.viz.triangle",
-    "next_token_probabilities": "course_lib.viz.probabilities",
-    "cache_filling": "course_lib.viz.filling",
-    "kv_calculator": "course_lib.viz.calculator",
-    "reserved_against_used": "course_lib.viz.reserved",
-    "memory_view": "course_lib.viz.memory",
-    "tiles_view": "course_lib.viz.tiles",
-    "roofline": "course_lib.viz.roofs",
-    "View": "course_lib.viz.base",
-    "bare_page": "course_lib.viz.page",
-    "Picture": "course_lib.viz.static",
-}
-
-__all__ = list(_HOME)
-
-
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"course_lib.viz has no {name!r}; it offers {', '.join(__all__)}")
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__, __getattr__, __dir__ = lazily(__name__, {
+    "triangle": "recomputation_triangle",
+    "probabilities": "next_token_probabilities",
+    "filling": "cache_filling",
+    "calculator": "kv_calculator",
+    "reserved": "reserved_against_used",
+    "memory": "memory_view",
+    "tiles": "tiles_view",
+    "roofs": "roofline",
+    "base": "View",
+    "page": "bare_page",
+    "static": "Picture",
+})
