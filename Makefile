@@ -7,7 +7,7 @@ ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(ENOUGH)' >/dev/null 2>&1 && echo $$p && break; done)
 
-PYTEST := -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks solutions
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks solutions
 # What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python.
 AGAIN := tests/attention tests/viz tests/practice/test_check.py tests/practice/test_predict.py tests/practice/test_render.py \
 	tests/practice/test_sources.py tests/models/test_parity.py tests/decoding tests/test_device.py tests/test_package.py

@@ -37,6 +37,15 @@ sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from lab import find_chromium  # noqa: E402
 
 
+# These take minutes, each file in one process. They go first, so that no process ends long after the others.
+SLOW_FILES = ("browser/test_lessons.py", "browser/test_exercises.py", "practice/test_cases.py", "kernels_compile/", "engine/test_engine_fuzz.py",
+              "engine/test_soak.py", "kvcache/test_manager.py", "kvcache/test_allocator.py", "02_kv_cache.ipynb", "01_naive_decoding.ipynb")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES)))
+
+
 @pytest.fixture(scope="session")
 def browser():
     """A headless Chromium. One for all tests of a process: Playwright allows no second one beside it."""
