@@ -59,6 +59,8 @@ class Trial:
     """Why the expected outcome is the right one, in a few words."""
     explain: Callable[[Any, Any], str] | None = None
     """explain(expected, got): a sentence on how they differ, where the eye would miss it."""
+    both: Callable[[Any, Any], tuple[str, str]] | None = None
+    """both(expected, got): the two written down, where each is to be seen beside the other."""
     size: int = 0
     """How much there is to read: trials are run from the smallest."""
     limit_s: float = 3.0
@@ -209,7 +211,7 @@ def examine(exercise, prop, runs):
         trial = trial.smaller(lambda other: _failing(exercise, other, runs), got)
         expected, (got, printed) = exercise.expected(trial), runs.outcome(trial)
     remark = explained(trial, expected, got)
-    raise Counterexample(trial.story, trial.show(expected), written(trial, got), trial.note, remark=remark,
+    raise Counterexample(trial.story, *side_by_side(trial, expected, got), trial.note, remark=remark,
                          failing=failing if complete else None, printed=printed, trial=trial, outcome=got)
 
 
@@ -228,6 +230,13 @@ def too_slow(exercise, trial, runs):
     return Counterexample(trial.story, trial.show(exercise.expected(trial)), said, outcome=Raised(OutOfTime.__name__, said),
                           remark="Those were right; this one and the rest were not run. Does it wait somewhere, or do more "
                                  "than is asked?")
+
+
+def side_by_side(trial, expected, got):
+    """(expected, got) as text."""
+    if trial.both is not None and type(got) is type(expected):
+        return trial.both(expected, got)
+    return trial.show(expected), written(trial, got)
 
 
 def explained(trial, expected, got):

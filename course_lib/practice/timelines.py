@@ -1,0 +1,345 @@
+"""Arrival scripts: requests come and go on a plan, and two timelines show the first step at which yours differs.
+
+A script says who comes when. `play(answer, script)` runs an answer on it and returns a Timeline, a column for each step and a
+cell for each request; a trial runs it with the learner's answer and with the reference, and shows both up to the first step that
+differs. A script that fails is made smaller: fewer requests, lower numbers.
+
+    def play(answer, script):                                            # of an exercise's own ...
+        line = Timeline()
+        for step in range(script.most_steps):
+            waiting += [a for a in script.arrivals if a.step == step]
+            ...
+            line.column({"a": "D", "b": "P4", "c": "W"}, {"budget": 3})  # cells, and rows below them
+        return line
+
+    def play(answer, script):                                            # ... or ready, for what is made from a Scheduler
+        return replay(answer, script.arrivals, **script.setup)
+
+    CALL = "replay({answer}, {arrivals}, {setup})"
+    script = Script((Arrival("a", prompt=4, max_tokens=2), Arrival("b", step=1)), {"max_num_seqs": 1})
+    trial = script_trial(play, script, CALL, "MyScheduler", imports="from course_lib.practice.timelines import Arrival, replay")
+
+A cell is a letter of LETTERS and a number or nothing, "P4": a prompt, of which 4 tokens are computed in this step. What a number
+means is the exercise's; `Timeline(number="...")` says it in words.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from itertools import count
+
+from ..decoding.sampling import SamplingParams
+from ..engine.config import EngineConfig
+from ..engine.request import SWAPPED, Request
+from ..engine.scheduler import Scheduler
+from ..errors import IntegrityError
+from ..kvcache import BlockAllocator, KVCacheManager
+from ..trace import Trace
+from .exercise import Trial
+from .programs import below
+from .running import OutOfTime, Raised
+
+LETTERS = {"W": "waits", "P": "computes its prompt", "D": "decodes", "X": "makes room, and waits again", "S": "is swapped out",
+           "F": "has finished", "A": "was aborted", "-": "stands still"}
+"""What a request does in a step. An empty cell: it is not there."""
+WIDEST = 40
+"""Characters in a line: what is further to the left is left out, so that two timelines stand side by side."""
+TRIES = 400
+"""So many smaller scripts are tried at most."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request of a script. prompt: how many tokens. step: when it comes. abort: the step before which it is given up, or None."""
+
+    name: str
+    step: int = 0
+    prompt: int = 1
+    max_tokens: int = 1
+    client: str = "default"
+    priority: int = 0
+    abort: int | None = None
+
+    def __str__(self):
+        given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]
+        return f"Arrival({', '.join([repr(self.name), *given])})"
+
+    def request(self, number=0):
+        """The engine's Request of it; its tokens are those of no other number."""
+        ids = [1000 * (number + 1) + at for at in range(self.prompt)]
+        return Request(self.name, ids, SamplingParams(max_tokens=self.max_tokens, ignore_eos=True), priority=self.priority,
+                       client=self.client, arrival=float(self.step))
+
+
+@dataclass(frozen=True)
+class Script:
+    """Who comes when, and the numbers that go with it: {"max_num_seqs": 2}."""
+
+    arrivals: tuple
+    setup: dict = field(default_factory=dict)
+
+    @property
+    def most_steps(self):
+        """A bound for any answer: steps in which each token of each request could be computed four times over, one by one."""
+        return 10 + max((a.step for a in self.arrivals), default=0) + 4 * sum(a.prompt + a.max_tokens for a in self.arrivals)
+
+    @property
+    def size(self):
+        """How much there is to read: requests first, then numbers."""
+        given = sum(a.step + a.prompt + a.max_tokens + abs(a.priority) + (a.abort or 0) for a in self.arrivals)
+        others = sum(len(str(a)) for a in self.arrivals)
+        return 10_000 * len(self.arrivals) + 100 * given + others + sum(v for v in self.setup.values() if type(v) is int)
+
+    def lines(self, call, name):
+        """The lines that a learner can type. call: "replay({answer}, {arrivals}, {setup})"; name: the answer's."""
+        made = [f"{a.name} = {a}" for a in self.arrivals]
+        setup = ", ".join(f"{key}={value!r}" for key, value in self.setup.items())
+        arrivals = f"[{', '.join(a.name for a in self.arrivals)}]"
+        return [*made, call.format(answer=name, arrivals=arrivals, setup=setup).replace(", )", ")")]
+
+    def smaller(self, least):
+        """Scripts with a request less, or with one number lowered. least: {name: the least it may become}, 0 otherwise."""
+        for at in reversed(range(len(self.arrivals))):
+            if len(self.arrivals) > 1:
+                yield replace(self, arrivals=(*self.arrivals[:at], *self.arrivals[at + 1 :]))
+        for at, arrival in enumerate(self.arrivals):
+            if arrival.abort is not None:
+                yield self._with(at, abort=None)
+            for name in ("step", "prompt", "max_tokens", "priority"):
+                for less in below(getattr(arrival, name), {"prompt": 1, "max_tokens": 1, **least}.get(name, 0)):
+                    yield self._with(at, **{name: less})
+            if arrival.abort is not None:
+                for less in below(arrival.abort, arrival.step + 1):
+                    yield self._with(at, abort=less)
+        for name, value in self.setup.items():
+            for less in below(value, least.get(name, 1)):
+                yield replace(self, setup={**self.setup, name: less})
+
+    def _with(self, at, **changes):
+        return replace(self, arrivals=(*self.arrivals[:at], replace(self.arrivals[at], **changes), *self.arrivals[at + 1 :]))
+
+
+@dataclass
+class Timeline:
+    """What became of each request, step by step. number: what the number in a cell says, "computes {n} prompt tokens"."""
+
+    columns: list = field(default_factory=list)
+    """(cells, rows below): {"a": "P4"} and {"free blocks": 3}, for each step."""
+    numbers: dict = field(default_factory=dict, compare=False)
+    """{letter: words with {n}}, where the usual ones do not do."""
+
+    def column(self, cells, below=()):
+        """One step more. cells: {request: "P4"}; those that are not there are left out. below: {what: value} of the whole step."""
+        self.columns.append((dict(cells), dict(below)))
+
+    @classmethod
+    def of_trace(cls, trace):
+        """Of what an engine or a scheduler told. A prompt's number is the tokens that it was given in the step."""
+        steps, prompts, state = {}, {}, {}
+        for record in trace.records:
+            steps.setdefault(record["step"], []).append(record)
+        line = cls()
+        for step in range(max(steps, default=-1) + 1):
+            cells = dict(state)
+            for record in steps.get(step, ()):
+                _cells_of(record, cells, state, prompts)
+            line.column(cells)
+            for name in [name for name, letter in state.items() if letter in "FA"]:
+                if cells.get(name) in ("F", "A"):
+                    del state[name]
+        if state and all(letter in "FA" for letter in state.values()):
+            line.column(state)
+        return line
+
+    def first_difference(self, other):
+        """The first step that is not the same in both, or None."""
+        for step in range(max(len(self.columns), len(other.columns))):
+            if self.columns[step : step + 1] != other.columns[step : step + 1]:
+                return step
+        return None
+
+    def text(self, until=None, other=None):
+        """Rows of requests, columns of steps, as plain text. until: the last step to be shown, which is marked, with the rows
+        that differ there from `other`."""
+        if not self.columns:
+            return "nothing happened"
+        last = len(self.columns) - 1 if until is None else until
+        shown = [*self.columns[: last + 1], ({}, {})] if last >= len(self.columns) else self.columns[: last + 1]
+        both = [*shown, *(other.columns[: last + 1] if other else ())]
+        rows = [[*dict.fromkeys(name for column in both for name in column[part])] for part in (0, 1)]
+        heads = [f"[{step}]" if step == until else f"{step}" for step in range(len(shown))]
+        if last >= len(self.columns):
+            heads[-1] = f"[{last}]"
+        differ = self._differing(other, until)
+        names = [(part, name, ("> " if name in differ else "  ") + str(name)) for part in (0, 1) for name in rows[part]]
+        left = max([len("step"), *(len(label) for _, _, label in names)])
+        width = [max([len(heads[at]), *(len(str(column[part].get(name, ""))) for part, name, _ in names)]) + 1
+                 for at, column in enumerate(shown)]
+        first = next(at for at in range(len(shown)) if left + 2 + sum(width[at:]) <= WIDEST or at == len(shown) - 1)
+        gap = " …" if first else ""
+
+        def written(label, values):
+            cells = "".join(f"{value:>{w}}" for value, w in list(zip(values, width))[first:])
+            return f"{label:<{left}}{gap}{cells}"
+
+        lines = [written("step", heads)]
+        for part, name, label in names:
+            lines.append(written(label, [str(column[part].get(name, "")) for column in shown]).rstrip())
+        return "\n".join(lines)
+
+    def _differing(self, other, step):
+        if other is None or step is None:
+            return set()
+        mine, theirs = ([dict(enumerate(line.columns)).get(step, ({}, {})) for line in (self, other)])
+        return {name for a, b in zip(mine, theirs) for name in {**a, **b} if a.get(name) != b.get(name)}
+
+    def said(self, cell):
+        """A cell in words: "computes 4 prompt tokens"."""
+        if not cell:
+            return "is not there"
+        letter, n = cell[0], cell[1:]
+        if n:
+            words = {"P": "computes {n} prompt tokens", "D": "decodes {n} tokens", **self.numbers}.get(letter)
+            if words:
+                said = words.format(n=n)
+                return said[:-1] if n == "1" and said.endswith(" tokens") else said
+        return f"{LETTERS.get(letter, letter)}{f' ({n})' if n else ''}"
+
+    def __str__(self):
+        return self.text()
+
+    __repr__ = __str__
+
+
+def _cells_of(record, cells, state, prompts):
+    """What a record makes of the cells of its step, and of what a request is from then on until something happens to it."""
+    event, name = record["event"], record.get("request")
+    if event == "queue":
+        prompts[name] = record["num_tokens"]
+        cells[name] = state[name] = "W"
+    elif event == "schedule":
+        for name, start, n in zip(record["requests"], record["starts"], record["counts"]):
+            is_prompt = n > 1 or start < prompts.get(name, 0)
+            cells[name], state[name] = (f"P{n}" if is_prompt else "D"), "-"
+    elif event == "preempt":
+        swapped = record["how"] == "swap"
+        cells[name], state[name] = ("S", "S") if swapped else ("X", "W")
+    elif event == "finish":
+        state[name] = "A" if record["reason"] == "abort" else "F"
+        if cells.get(name, "W")[0] in "WSX-":
+            cells[name] = state[name]
+
+
+def both(expected, got):
+    """The two texts of a counterexample: up to the first step that differs, which is marked."""
+    step = expected.first_difference(got)
+    return expected.text(step, got), got.text(step, expected)
+
+
+def difference(expected, got):
+    """The sentence on the first step that differs."""
+    step = expected.first_difference(got)
+    if step is None:
+        return ""
+    if step >= len(got.columns):
+        return f"Step {step} is missing: yours ends after {step} steps, with somebody still to be served." + legend(expected, got, step)
+    if step >= len(expected.columns):
+        return f"Step {step} is one too many: by then everybody has been served." + legend(expected, got, step)
+    said = []
+    for part in (0, 1):
+        a, b = expected.columns[step][part], got.columns[step][part]
+        for name in {**a, **b}:
+            if a.get(name) != b.get(name):
+                if part == 0:
+                    said.append(f"`{name}` {got.said(b.get(name))}; expected is that it {expected.said(a.get(name))}")
+                else:
+                    said.append(f"{name}: {b.get(name, 'nothing')}; expected is {a.get(name, 'nothing')}")
+    if not said:
+        return f"In step {step} the same is done in another order." + legend(expected, got, step)
+    more = f" {len(said) - 2} more differ." if len(said) > 2 else ""
+    return f"Step {step} is the first that differs. In yours {'. '.join(said[:2])}.{more}" + legend(expected, got, step)
+
+
+def legend(expected, got, step):
+    """The letters that are to be seen, in words."""
+    used = {cell[0] for line in (expected, got) for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell}
+    return "  (" + ", ".join(f"{letter} {words.split(',')[0]}" for letter, words in LETTERS.items() if letter in used) + ")" if used else ""
+
+
+def script_trial(play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference):
+    """The Trial of a script, which knows how to make itself smaller.
+
+    play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its first line.
+    least: {number of a script: the least that shrinking may lower it to}.
+    """
+    def smaller(fails, got):
+        return shrunk(script, trial, made, fails, got, least or {})
+
+    def made(other):
+        return script_trial(play, other, call, name, imports=imports, note=note, least=least, limit_s=limit_s, explain=explain)
+
+    story = [*([imports] if imports else []), *script.lines(call, name)]
+    trial = Trial(story, lambda answer: play(answer, script), show=str, note=note, explain=explain, both=both, size=script.size,
+                  limit_s=limit_s, smaller=smaller)
+    return trial
+
+
+def shrunk(script, trial, made, fails, got, least):
+    """The Trial of the smallest failing script that leaving out requests and lowering numbers leads to; at first `trial`."""
+    tries, better = count(), script
+    while better is not None and not (isinstance(got, Raised) and got.kind == OutOfTime.__name__):
+        script, better = better, None
+        for smaller in script.smaller(least):
+            if smaller.size < script.size and next(tries) < TRIES:
+                candidate = made(smaller)
+                if (found := fails(candidate)) is not None:
+                    trial, better, got = candidate, smaller, found
+                    break
+    return trial
+
+
+def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **config):
+    """The Timeline of a scheduler on a script, without a model: each computed text gets one token after the other.
+
+    scheduler: a class made as scheduler(config, manager, trace=trace), see course_lib.engine.Scheduler. config: of EngineConfig;
+    prefix caching and the watermark are off where nothing else is said. check: after each step the ledger is looked through.
+    Raises IntegrityError for a step against the rules.
+    """
+    script = Script(tuple(arrivals))
+    config = EngineConfig(num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config})
+    trace = Trace()
+    manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
+    made = scheduler(config, manager, trace=trace)
+    coming = {number: arrival for number, arrival in enumerate(arrivals)}
+    requests = {}
+    for now in range(script.most_steps):
+        for number, arrival in list(coming.items()):
+            if arrival.step <= now:
+                requests[arrival.name] = coming.pop(number).request(number)
+                made.add(requests[arrival.name])
+        for arrival in arrivals:
+            if arrival.abort == now and arrival.name in requests:
+                made.finish(requests.pop(arrival.name), "abort")
+        if requests:
+            _one_step(made, requests, manager, config, check)
+        elif not coming:
+            break
+        trace.next_step()
+    return Timeline.of_trace(trace)
+
+
+def _one_step(scheduler, requests, manager, config, check):
+    step = scheduler.schedule()
+    if step.num_tokens > config.max_num_batched_tokens:
+        raise IntegrityError(f"schedule() chose {step.num_tokens} tokens, and the budget is {config.max_num_batched_tokens}.")
+    for request, n in step.scheduled:
+        held = manager.table(request).num_tokens if request in manager else 0
+        if held != request.num_computed_tokens + n:
+            raise IntegrityError(f"schedule() gives {request.request_id} {n} tokens after {request.num_computed_tokens} computed "
+                                 f"ones, and it has slots for {held}: ask for them with manager.allocate_slots(request, n).")
+    scheduler.update(step)
+    for request, _ in step.scheduled:
+        if request.num_computed_tokens == request.num_tokens:
+            request.append(500)
+            if request.finish_reason:
+                scheduler.finish(requests.pop(request.request_id), request.finish_reason)
+    if check and type(scheduler).check_integrity is Scheduler.check_integrity:
+        scheduler.check_integrity()
