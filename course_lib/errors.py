@@ -23,3 +23,15 @@ class LedgerError(CourseError):
 
 class IntegrityError(CourseError):
     """The ledger contradicts itself: one of its invariants does not hold. A defect in whatever kept the books."""
+
+
+class OutOfBounds(CourseError, IndexError):
+    """A program of a Triton kernel touches memory outside its tensor; found by record_accesses before it happens.
+
+    kernel, program (its ids), op (load | store | atomic), tensor (its name, or None for an address of nobody), offsets (in
+    numbers from the tensor's first one, sorted).
+    """
+
+    def __init__(self, message, kernel=None, program=None, op=None, tensor=None, offsets=()):
+        super().__init__(message)
+        self.kernel, self.program, self.op, self.tensor, self.offsets = kernel, program, op, tensor, list(offsets)

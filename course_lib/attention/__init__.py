@@ -10,5 +10,6 @@ __all__, __getattr__, __dir__ = lazily(__name__, {
     "backward": "flash_attention_backward recomputed_attention",
     "masks": "Mask",
     "meter": "Meter record_tiles",
+    "recorder": "record_accesses",
     "select": "flash_attention paged_decode paged_attention store_kv explain",
 })
