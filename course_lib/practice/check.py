@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import registry, workbook
 from .diagnose import diagnose
-from .exercise import BUDGET_S, Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
+from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
 from .fitting import has_empty_body, unfit
 from .running import Raised
 from .sources import NotSaved, take
@@ -97,17 +97,17 @@ def check(exercise_id, answer=_MISSING):
     return result.raise_if_failed() if graded else result
 
 
-def judge(exercise, answer, *, given=True, slow=True, budget_s=BUDGET_S):
+def judge(exercise, answer, *, given=True, slow=True, budget_s=None):
     """The CheckResult for an answer, with nothing recorded. `slow=False` leaves slow properties out.
 
-    budget_s: the answer may take so many seconds in all its trials together.
+    budget_s: the answer may take so many seconds in all its trials together; default: the exercise's.
     """
     message = unfit(exercise, answer, given)
     if message:
         return CheckResult(exercise, "unfit", message=message)
     if has_empty_body(answer):
         return CheckResult(exercise, "unwritten", message=unwritten(exercise))
-    verdicts, failed, runs = [], False, Runs(answer, budget_s)
+    verdicts, failed, runs = [], False, Runs(answer, exercise.budget_s if budget_s is None else budget_s)
     for prop in exercise.properties:
         if failed:
             verdicts.append(Verdict(prop, "not reached"))
@@ -201,6 +201,8 @@ class Solution(Shown):
 def solution(exercise_id):
     """Shows the answer of an exercise. Raises CourseError for an unknown id."""
     exercise = registry.find(exercise_id)
+    if exercise.solution is not None:
+        return Solution(exercise, exercise.solution())
     return Solution(exercise, textwrap.dedent(inspect.getsource(exercise.reference)).rstrip() + "\n")
 
 

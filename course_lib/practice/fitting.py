@@ -26,6 +26,8 @@ def unfit(exercise, answer, given=True):
     if not callable(answer):
         return (f"The check got {a_kind(answer)}, perhaps the result of a call. Hand in the function itself, "
                 f"without brackets behind it: `{call}`.")
+    if type(answer).__module__.startswith("triton."):
+        return f"The check got a Triton kernel. Hand in the function that launches it: `{call}`."
     return made_otherwise(exercise, answer) or wrong_arguments(exercise, answer)
 
 

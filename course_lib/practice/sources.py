@@ -136,7 +136,7 @@ def gather(text, world, parts, imports):
             continue
         if name not in world:
             raise NotSaved(f"it uses `{name}`, which is not defined.")
-        value = world[name]
+        value = function_of(world[name])
         if (line := import_line(name, value)) is not None:
             imports[name] = line
         elif isinstance(value, (types.FunctionType, type)):
@@ -146,9 +146,19 @@ def gather(text, world, parts, imports):
             parts[name] = parts.pop(name)  # what a helper needs stands above it
         elif (literal := as_literal(value)) is not None:
             parts[name] = f"{name} = {literal}"
+        elif type(value).__name__ == "constexpr" and (literal := as_literal(value.value)) is not None:
+            parts[name] = f"{name} = tl.constexpr({literal})"
+            imports["tl"] = "from triton import language as tl"
         else:
             raise NotSaved(f"it uses `{name}` of your notebook, {type(value).__name__} data that has no place in "
                            f"the workbook. Hand it in as an argument, or make it inside.")
+
+
+def function_of(value):
+    """The function under `@triton.jit` and the like; any other value as it is."""
+    while type(value).__module__.startswith("triton.runtime.") and hasattr(value, "fn"):
+        value = value.fn
+    return value
 
 
 def outside_names(text):

@@ -9,6 +9,7 @@ import pytest
 
 from course_lib.practice import registry
 from course_lib.practice.check import judge
+from course_lib.practice.check import solution as shown
 from course_lib.practice.exercise import agree
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -78,15 +79,13 @@ def test_the_solution_shown_is_the_solution_of_the_notebook(exercise):
     cells = re.split(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
     heads = re.findall(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
     [cell] = [c for h, c in zip(heads, cells[1:], strict=True) if f'"exercise": "{exercise.id}"' in h]
-    import inspect
-
-    assert stripped(cell) == stripped(inspect.getsource(exercise.reference))
+    assert stripped(cell) == stripped(shown(exercise.id).source)
 
 
 def stripped(code):
-    """The function or class as a syntax tree, without docstrings and comments."""
-    [defined] = [n for n in ast.parse(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
-    for node in ast.walk(defined):
+    """The functions and classes as syntax trees, without docstrings and comments."""
+    defined = [n for n in ast.parse(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    for node in (inner for one in defined for inner in ast.walk(one)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
             node.body = node.body[1:]
-    return ast.dump(defined)
+    return [ast.dump(one) for one in defined]

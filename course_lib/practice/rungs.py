@@ -1,0 +1,234 @@
+"""Three rungs of one exercise, with one set of cases: plain torch, a Triton kernel interpreted, the kernel on a GPU.
+
+The learner hands in one function. What happens inside is theirs: torch alone is rung 1; a kernel that it launches is rung 2
+where Triton interprets, and rung 3 where it compiles. The cases are the same. What this machine could not verify is said in
+the result, and where Triton is absent rung 1 is complete in itself.
+
+    def attends(n, m):
+        story = ["from course_lib.practice.rungs import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
+        return trial(story, lambda: qkv(n, m), lambda answer, q, k, v: answer(q, k, v), size=n + m)
+
+    Exercise(...,
+        properties=[..., *rungs(attends(1, 1), attends(40, 40))],                    # the last two lines of every result
+        rights=[obviously_right, in_tiles, *in_triton("lesson07_kernels", "my_attention", "another_way")],
+        solution=source("lesson07_kernels", "attention_kernel", "my_attention"),     # the cell that `solution` shows
+        budget_s=BUDGET_S)
+
+The reference (the first of `rights`) is plain torch, so that it says what is right where there is no Triton too. Known mistakes
+are plain torch as well: they are told by what comes out.
+"""
+
+import ast
+import contextlib
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from importlib.util import find_spec
+
+import torch
+
+from ..device import inspect_machine
+from ..errors import CourseError
+from . import running
+from .exercise import BUDGET_S as ON_A_CPU_S
+from .exercise import Mistake, NotVerified, Property, Trial
+
+BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
+"""Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
+LIMIT_S = 60.0 if torch.cuda.is_available() else 10.0
+"""Seconds for one case."""
+_MARGIN = 4096
+"""On a GPU: so many numbers that belong to nobody lie before and behind each tensor."""
+
+
+class LostGPU(CourseError):
+    """A kernel reached outside of all memory. The process can use the GPU no more."""
+
+
+@cache
+def machine():
+    """The Machine, looked at once: course_lib.device.Machine. Its `triton` is compiled, interpreted or absent."""
+    return inspect_machine()
+
+
+def here(*tensors):
+    """The tensors where kernels run on this machine: on the GPU where Triton compiles, else as they are. One alone comes bare.
+
+    On a GPU they lie between numbers that are nan (0 for integers), with their strides kept: who reads beside them sees it.
+    """
+    placed = tuple(map(_guarded, tensors)) if machine().triton == "compiled" else tensors
+    return placed[0] if len(placed) == 1 else placed
+
+
+def _guarded(tensor):
+    span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride())) if tensor.numel() else 0
+    beside = float("nan") if tensor.is_floating_point() else 0
+    memory = torch.full((span + 2 * _MARGIN,), beside, dtype=tensor.dtype, device="cuda")
+    placed = memory.as_strided(tensor.shape, tensor.stride(), _MARGIN)
+    placed.copy_(tensor)
+    return placed
+
+
+def trial(story, make, call, **options):
+    """A Trial for all rungs. make() -> fresh inputs, on the CPU; call(answer, *inputs) -> what is compared, on any device.
+
+    Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
+    options: as of Trial (size, note, show, explain).
+    """
+    def act(answer):
+        inputs = here(*make())
+        return ran(lambda: call(answer, *(inputs if isinstance(inputs, tuple) else (inputs,))))
+    return Trial(story, act, limit_s=LIMIT_S, **options)
+
+
+def ran(act):
+    """act(), its tensors brought to the CPU. What a kernel raises comes out as itself, not wrapped by the interpreter.
+
+    Raises what the recorder raises for an access outside of its tensor, with the offsets, and LostGPU where a GPU was the judge.
+    """
+    try:
+        with poisoned(), watched():
+            return at_home(act())
+    except Exception as error:
+        while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:
+            error = error.__cause__
+        if "illegal memory access" in str(error):
+            raise LostGPU("a kernel reached outside of all tensors, and this process can use the GPU no more. Restart the "
+                          "notebook's kernel. With os.environ[\"TRITON_INTERPRET\"] = \"1\" in its first cell, the check says "
+                          "which offsets are outside.") from None
+        raise error from None
+
+
+@contextlib.contextmanager
+def poisoned():
+    """Meanwhile, fresh memory (torch.empty and the like) holds nan, so that what nobody wrote is not right by chance."""
+    mode, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+def watched():
+    """The recorder that stops an access outside of its tensor; nothing where no kernel is interpreted."""
+    if "triton" not in sys.modules or machine().triton != "interpreted":
+        return contextlib.nullcontext()
+    from ..attention.recorder import record_accesses
+    return record_accesses(check=True)
+
+
+def at_home(value):
+    """The same with every tensor on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if type(value) in (tuple, list):
+        return type(value)(map(at_home, value))
+    return value
+
+
+@contextlib.contextmanager
+def launches():
+    """A list that meanwhile fills with the name of each kernel that is launched. Those of the library itself do not count."""
+    names, state = [], machine().triton
+    if "triton" not in sys.modules or state == "absent":
+        yield names
+        return
+    from triton.runtime.interpreter import InterpretedFunction
+    from triton.runtime.jit import JITFunction
+    kind = InterpretedFunction if state == "interpreted" else JITFunction
+    original = kind.run
+
+    def run(kernel, *args, **options):
+        if not kernel.fn.__module__.startswith("course_lib.attention"):
+            names.append(kernel.fn.__name__)
+        return original(kernel, *args, **options)
+
+    kind.run = run
+    try:
+        yield names
+    finally:
+        kind.run = original
+
+
+def kernels_of(answer, trials):
+    """The names of the kernels that the answer launches, in order; [] where one of the trials ran without any."""
+    names = []
+    for one in trials:
+        with launches() as found:
+            running.run(lambda: one.act(answer), answer, one.limit_s)
+        if not found:
+            return []
+        names += found
+    return list(dict.fromkeys(names))
+
+
+def rungs(*trials):
+    """The two Properties that end every such exercise: which rungs the answer was seen on. trials: cases that need a kernel."""
+    def interpreted(answer):
+        found = machine()
+        if found.triton == "absent":
+            raise NotVerified(f"as Triton is absent: {found.triton_why}. All above was checked in plain torch, rung 1, which is "
+                              "complete in itself.")
+        names = kernels_of(answer, trials)
+        if not names:
+            raise NotVerified("as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
+                              "write the kernel, launch it from the same function, and check again.")
+        if found.triton == "compiled":
+            raise NotVerified("as Triton compiles for the GPU here. See rung 3.")
+        return f"all above ran in {told(names)}, and no access was outside of its tensor"
+
+    def compiled(answer):
+        found = machine()
+        if found.triton != "compiled":
+            raise NotVerified("as there is no GPU." if found.gpu is None else f"as Triton is {found.triton}: {found.triton_why}.")
+        names = kernels_of(answer, trials)
+        if not names:
+            raise NotVerified("as your function launched no kernel of yours.")
+        return f"all above ran in {told(names)} on {found.gpu}"
+
+    return [Property("Rung 2: a Triton kernel, interpreted", "", run=interpreted, slow=True),
+            Property("Rung 3: the kernel, compiled on a GPU", "", run=compiled, slow=True)]
+
+
+def told(names):
+    return " and ".join(f"`{name}`" for name in names)
+
+
+def is_outside(answer, found):
+    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor."""
+    return getattr(found.outcome, "kind", "") == "OutOfBounds"
+
+
+OUTSIDE = Mistake(
+    "an access outside of its tensor.",
+    "Each lane of a tile has an address, also the lanes past the end. Give `tl.load` and `tl.store` a mask that is false there, "
+    "and the load an `other`.", is_made_by=is_outside)
+
+
+class InTriton:
+    """An answer of ours that launches kernels. Its module imports Triton, so it is imported when the answer is first called."""
+
+    def __init__(self, module, name):
+        self.module, self.__name__ = module, name
+
+    def __call__(self, *args):
+        return getattr(import_module(f"{__package__}.{self.module}"), self.__name__)(*args)
+
+
+def in_triton(module, *names):
+    """The answers `names` of a module of this package, or none where Triton is not installed."""
+    return [InTriton(module, name) for name in names] if find_spec("triton") else []
+
+
+def source(module, *names):
+    """A function that gives the code of these definitions, as `solution` shows it; Triton need not be there."""
+    def read():
+        text = files(__package__).joinpath(f"{module}.py").read_text(encoding="utf-8")
+        lines, nodes = text.split("\n"), {getattr(node, "name", None): node for node in ast.parse(text).body}
+        spans = ((min([n.lineno, *(d.lineno for d in n.decorator_list)]), n.end_lineno) for n in (nodes[name] for name in names))
+        return "\n\n\n".join("\n".join(lines[first - 1 : last]) for first, last in spans) + "\n"
+    return read
