@@ -12,189 +12,16 @@ Triton is imported when a recording begins.
 import linecache
 import os
 import sys
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import product
 
 import numpy as np
 import torch
 
 from ..errors import OutOfBounds, ParameterError
+from .accesses import Access, Accesses, Launch, Operand
 
 APART = 48
 _recording = False
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A tensor that a kernel was given."""
-
-    name: str  # of the kernel's argument, without _ptr
-    shape: tuple
-    strides: tuple  # in numbers
-    dtype: str
-    itemsize: int  # bytes of a number
-
-    @cached_property
-    def numel(self):
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @cached_property
-    def _index_at(self):
-        """For each offset in memory, which element of the tensor lies there, or -1; None where the two are the same."""
-        place, strides = 1, []
-        for size in reversed(self.shape):
-            strides.insert(0, place)
-            place *= size
-        if self.numel == 0 or all(size == 1 or a == b for size, a, b in zip(self.shape, self.strides, strides)):
-            return None
-        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
-        table = torch.full((span,), -1, dtype=torch.int64)
-        table.as_strided(self.shape, self.strides).copy_(torch.arange(self.numel).reshape(self.shape))
-        return table.numpy()
-
-    @property
-    def span(self):
-        """How many numbers lie from its first to its last one: more than numel in a view with gaps."""
-        return self.numel if self._index_at is None else len(self._index_at)
-
-    def index(self, offsets):
-        """Offsets in memory -> indices into the flattened tensor; -1 where it has no element."""
-        offsets = np.asarray(offsets, np.int64)
-        within = (offsets >= 0) & (offsets < self.span)
-        if self._index_at is None:
-            return np.where(within, offsets, -1)
-        return np.where(within, self._index_at[np.where(within, offsets, 0)], -1)
-
-
-@dataclass
-class Launch:
-    """One kernel[grid](...)."""
-
-    kernel: str
-    grid: tuple = ()
-    tensors: dict = field(default_factory=dict)  # name -> Operand
-
-    @property
-    def programs(self):
-        """All program ids of the grid, in the order in which the interpreter runs them."""
-        return list(product(*map(range, self.grid)))
-
-
-@dataclass(frozen=True)
-class Access:
-    """One tl.load, tl.store or atomic of one program."""
-
-    launch: int
-    kernel: str
-    program: tuple
-    op: str  # load | store | atomic
-    tensor: Operand
-    offsets: np.ndarray  # int64, a number a lane, shaped as the kernel's block: in numbers from the tensor's first one
-    mask: np.ndarray  # bool, the same shape: the lanes that touch memory
-    itemsize: int  # bytes a lane
-    line: str  # the kernel's line of source, where it can be found
-
-    @cached_property
-    def elements(self):
-        """Which elements of the flattened tensor are touched: int64, sorted, each once; what lies outside is left out."""
-        found = np.unique(self.tensor.index(self.offsets[self.mask]))
-        return found[found >= 0]
-
-    @cached_property
-    def outside(self):
-        """The offsets that are touched and lie outside the tensor: int64, sorted, each once."""
-        offsets = np.unique(self.offsets[self.mask])
-        return offsets[self.tensor.index(offsets) < 0]
-
-    @cached_property
-    def nbytes(self):
-        """Bytes that have to move: a number that many lanes ask for counts once."""
-        return len(np.unique(self.offsets[self.mask])) * self.itemsize
-
-    def __repr__(self):
-        lanes = f"{int(self.mask.sum())} of {self.mask.size} lanes"
-        return f"{self.kernel}{list(self.program)} {self.op}s {self.tensor.name}: {lanes}, {self.nbytes} bytes    {self.line}"
-
-
-class Accesses:
-    """What was loaded and stored, in order. Iterate over it for every Access; `only` picks; the sums are those of Meter.
-
-    launches: list of Launch. read, written: Counter {name of the tensor: bytes}; an atomic is both.
-    """
-
-    def __init__(self, launches=(), accesses=()):
-        self.launches, self._accesses = list(launches), list(accesses)
-
-    def __iter__(self):
-        return iter(self._accesses)
-
-    def __len__(self):
-        return len(self._accesses)
-
-    def __getitem__(self, index):
-        return self._accesses[index]
-
-    def only(self, *, kernel=None, program=None, op=None, tensor=None, launch=None):
-        """The accesses of one kernel, program (a tuple, or a number for a grid of one dimension), op, tensor, launch."""
-        program = (program,) if isinstance(program, int) else program
-        self._known(tensor)
-        wanted = [("kernel", kernel), ("program", program), ("op", op), ("launch", launch)]
-        return Accesses(self.launches, (a for a in self if (tensor is None or a.tensor.name == tensor)
-                                        and all(want is None or getattr(a, name) == want for name, want in wanted)))
-
-    @property
-    def read(self):
-        return self._summed(("load", "atomic"))
-
-    @property
-    def written(self):
-        return self._summed(("store", "atomic"))
-
-    def _summed(self, ops):
-        sums = Counter()
-        for access in self:
-            if access.op in ops:
-                sums[access.tensor.name] += access.nbytes
-        return sums
-
-    @property
-    def bytes_read(self):
-        return sum(self.read.values())
-
-    @property
-    def bytes_written(self):
-        return sum(self.written.values())
-
-    @property
-    def outside(self):
-        """The accesses that left their tensor: only after record_accesses(check=False) can there be any."""
-        return [access for access in self if len(access.outside)]
-
-    def _known(self, tensor):
-        names = dict.fromkeys(name for launch in self.launches for name in launch.tensors)
-        if tensor is not None and tensor not in names:
-            raise ParameterError(f"No kernel that was recorded has a tensor {tensor!r}; there are {', '.join(names) or 'none'}.")
-
-    def elements(self, tensor):
-        """The elements of the flattened `tensor` that were touched: sorted list of int."""
-        return sorted({int(i) for access in self.only(tensor=tensor) for i in access.elements})
-
-    def rows(self, tensor, dim=0):
-        """Which indices along `dim` of `tensor` were touched: tokens of a q, blocks of a k_cache. Sorted list of int."""
-        return sorted({int(i) for access in self.only(tensor=tensor) for i in np.unravel_index(access.elements, access.tensor.shape)[dim]})
-
-    def __str__(self):
-        """A line for each kernel and tensor: bytes loaded and stored, and how much of it is distinct."""
-        lines = [f"{'kernel':<20}{'tensor':<16}{'bytes loaded':>14}{'bytes stored':>14}{'bytes of tensor':>17}"]
-        for name in dict.fromkeys(launch.kernel for launch in self.launches):
-            mine = self.only(kernel=name)
-            sizes = {t.name: t.numel * t.itemsize for launch in self.launches if launch.kernel == name for t in launch.tensors.values()}
-            read, written = mine.read, mine.written
-            lines += [f"{name:<20}{t:<16}{read[t]:>14,}{written[t]:>14,}{size:>17,}" for t, size in sizes.items() if read[t] or written[t]]
-        return "\n".join(lines)
 
 
 @contextmanager
@@ -355,8 +182,8 @@ class _Recorder:
         for number in met:
             here = which == number
             if not 0 <= number < len(self.places):
-                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is of none of its tensors{_at(line)}. "
-                                         "A pointer is an argument of the kernel plus an offset.", launch.kernel, program, op)
+                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is in none of its tensors{_at(line)}. Begin "
+                                         "every pointer with one of the kernel's tensors, and add offsets to it.", launch.kernel, program, op)
                 raise self.error
             operand, begin, address = self.places[number]
             offsets = np.where(here, (made_up - np.uint64(begin)).astype(np.int64) // operand.itemsize, 0)
@@ -385,21 +212,18 @@ def _ids(program):
 
 
 def _at(line):
-    return f" in `{line}`" if line else ""
+    return f" in the line `{line}`" if line else ""
 
 
 def _told(access):
     """An access outside its tensor, in words."""
-    operand, outside = access.tensor, access.outside
-    where = "before its start" if outside[-1] < 0 else "past its end" if outside[0] >= operand.span else "between its numbers"
-    if outside[0] < 0 and outside[-1] >= 0 or outside[0] < operand.span <= outside[-1]:
-        where = "outside it"
-    several = f"offsets {', '.join(f'{x:,}' for x in outside[:4])}{' …' if len(outside) > 4 else ''}"
-    if len(outside) > 4:
-        several += f" up to {outside[-1]:,}"
+    tensor, outside = access.tensor, access.outside
+    before, past = outside[0] < 0, outside[-1] >= tensor.span
+    where = "outside it" if before and past else "before its start" if before else "past its end" if past else "between its numbers"
     lanes = int(np.isin(access.offsets[access.mask], outside).sum())
-    gaps = "" if operand._index_at is None else f" with strides {list(operand.strides)}, a view whose numbers do not lie side by side"
-    return (f"{access.kernel}, program {_ids(access.program)}, {access.op}s {operand.name} {where}: {several}, in {lanes} of {access.mask.size} "
-            f"lanes{_at(access.line)}. {operand.name} has shape {list(operand.shape)}{gaps}: its offsets go from 0 to {operand.span - 1:,}. On a GPU "
-            f"this reads or overwrites what belongs to others. Mask these lanes (`mask=`), or correct the strides and starts that the "
-            "pointer is made of.")
+    listed = ", ".join(f"{x:,}" for x in outside[:4]) + (f" … {outside[-1]:,}" if len(outside) > 4 else "")
+    view = "" if tensor.dense else f" and strides {list(tensor.strides)}, with what is of others in between"
+    return (f"{access.kernel}, program {_ids(access.program)}, {access.op}s {tensor.name} {where}{_at(access.line)}: at offset{'s' * (len(outside) > 1)} "
+            f"{listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape {list(tensor.shape)}{view}; its offsets are "
+            f"{f'0 to {tensor.span - 1:,}' if tensor.span else 'none'}. A GPU would not say so: it reads or overwrites what lies there. Mask these "
+            "lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets.")

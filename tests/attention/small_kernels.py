@@ -1,0 +1,57 @@
+"""Kernels of a few lines for the recorder, right and wrong. Imported inside tests, once it is settled how Triton runs."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def row_sum(x_ptr, out_ptr, stride, columns, WIDTH: tl.constexpr):
+    """One program a row of x."""
+    row, at = tl.program_id(0), tl.arange(0, WIDTH)
+    x = tl.load(x_ptr + row * stride + at, mask=at < columns, other=0.0)
+    tl.store(out_ptr + row, tl.sum(x, 0))
+
+
+@triton.jit
+def copy(x_ptr, out_ptr, n, shift, WIDTH: tl.constexpr, LOAD_ALL: tl.constexpr = False):
+    """WIDTH numbers a program; with LOAD_ALL the mask of the load is forgotten."""
+    at = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
+    if LOAD_ALL:
+        x = tl.load(x_ptr + at + shift)
+    else:
+        x = tl.load(x_ptr + at + shift, mask=at < n, other=-1.0)
+    tl.store(out_ptr + at, x, mask=at < n)
+
+
+@triton.jit
+def gather(x_ptr, index_ptr, out_ptr, WIDTH: tl.constexpr):
+    at = tl.arange(0, WIDTH)
+    tl.store(out_ptr + at, tl.load(x_ptr + tl.load(index_ptr + at)))
+
+
+@triton.jit
+def count_up(out_ptr):
+    tl.atomic_add(out_ptr + tl.program_id(0) % 2, 1)
+
+
+@triton.jit
+def _half_of(x_ptr, at):
+    return tl.load(x_ptr + at * 2)
+
+
+@triton.jit
+def every_second(x_ptr, out_ptr, WIDTH: tl.constexpr):
+    at = tl.arange(0, WIDTH)
+    tl.store(out_ptr + at, _half_of(x_ptr, at))
+
+
+@triton.jit
+def fails(x_ptr):
+    tl.static_assert(False, "on purpose")
+    tl.store(x_ptr, 0.0)
+
+
+@triton.jit
+def astray(x_ptr, WIDTH: tl.constexpr):
+    address = x_ptr.to(tl.int64) - x_ptr.to(tl.int64)
+    tl.store((address + tl.arange(0, WIDTH)).to(tl.pointer_type(tl.float32)), 1.0)

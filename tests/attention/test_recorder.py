@@ -1,0 +1,169 @@
+"""record_accesses: literal elements and bytes of small kernels, what is outside a tensor, and that nothing stays changed."""
+
+import pytest
+import torch
+
+from course_lib.attention import record_accesses
+from course_lib.errors import OutOfBounds, ParameterError
+
+
+@pytest.fixture
+def kernels(machine):
+    if machine.triton != "interpreted":
+        pytest.skip("only interpreted kernels are recorded; tested where there is no GPU")
+    import small_kernels
+    return small_kernels
+
+
+def test_a_program_a_row(kernels):
+    x, out = torch.arange(15.0).reshape(3, 5), torch.empty(3)
+    with record_accesses() as log:
+        kernels.row_sum[(3,)](x, out, 5, 5, WIDTH=8)
+    assert out.tolist() == [10.0, 35.0, 60.0]
+    assert [(a.program, a.op, a.tensor.name) for a in log] == [((i,), op, name) for i in range(3) for op, name in (("load", "x"), ("store", "out"))]
+    assert log.only(program=1, op="load").rows("x") == [1] and log.only(program=(2,)).elements("x") == [10, 11, 12, 13, 14]
+    assert log[0].mask.tolist() == [True] * 5 + [False] * 3 and log[0].offsets.tolist() == list(range(8))
+    assert log.read == {"x": 60} and log.written == {"out": 12} and (log.bytes_read, log.bytes_written) == (60, 12)
+    assert log.launches[0].kernel == "row_sum" and log.launches[0].grid == (3,) and log.launches[0].programs == [(0,), (1,), (2,)]
+    assert log[0].line.startswith("x = tl.load(x_ptr + row * stride + at")
+
+
+def test_a_number_that_many_lanes_ask_for_moves_once(kernels):
+    x, out, index = torch.arange(4.0), torch.empty(8), torch.tensor([3, 3, 3, 0, 0, 3, 3, 3])
+    with record_accesses() as log:
+        kernels.gather[(1,)](x, index, out, WIDTH=8)
+    assert log.only(tensor="x").elements("x") == [0, 3] and log.read == {"index": 64, "x": 8}
+
+
+def test_views_of_one_tensor_are_told_apart_and_counted_by_their_own_shape(kernels):
+    qkv, out = torch.arange(24.0).reshape(4, 6), torch.empty(4)
+    with record_accesses() as log:
+        kernels.row_sum[(4,)](qkv[:, 2:4], out, 6, 2, WIDTH=2)
+        kernels.gather[(1,)](qkv[1], torch.tensor([0, 5]), qkv[:, 5], WIDTH=1)
+    assert log.only(launch=0, tensor="x").elements("x") == list(range(8)) and log.only(launch=0, program=3).rows("x") == [3]
+    assert log.only(launch=1).elements("x") == [0] and log.only(launch=1).rows("out") == [0] and qkv[0, 5] == 6.0
+
+
+def test_an_argument_by_name_a_callable_grid_and_a_nested_function(kernels):
+    x, out = torch.arange(8.0), torch.empty(4)
+    with record_accesses() as log:
+        kernels.copy[lambda meta: (-(-4 // meta["WIDTH"]), 1)](x_ptr=x, out_ptr=out, n=4, shift=1, WIDTH=2)
+        kernels.every_second[(1,)](x, out, WIDTH=4)
+    assert log.launches[0].grid == (2, 1) and log.only(launch=0).elements("x") == [1, 2, 3, 4]
+    assert log.only(kernel="every_second").elements("x") == [0, 2, 4, 6] and out.tolist() == [0.0, 2.0, 4.0, 6.0]
+    assert log.only(kernel="every_second")[0].line == "return tl.load(x_ptr + at * 2)"
+
+
+def test_an_atomic_is_both(kernels):
+    out = torch.zeros(2, dtype=torch.int32)
+    with record_accesses() as log:
+        kernels.count_up[(3,)](out)
+    assert out.tolist() == [2, 1] and log.read == log.written == {"out": 12}
+
+
+@pytest.mark.parametrize(
+    "arguments, program, tensor, op, offsets, where",
+    [
+        (dict(n=10, shift=0, LOAD_ALL=True), (2,), "x", "load", [10, 11], "past its end"),
+        (dict(n=10, shift=-3), (0,), "x", "load", [-3, -2, -1], "before its start"),
+        (dict(n=11, shift=0, LOAD_ALL=True), (2,), "x", "load", [10, 11], "past its end"),
+        (dict(n=12, shift=-2, LOAD_ALL=True), (0,), "x", "load", [-2, -1], "before its start"),
+    ],
+    ids=["mask forgotten", "before", "wrong length", "wrong start"],
+)
+def test_outside_is_an_error_with_the_offsets(kernels, arguments, program, tensor, op, offsets, where):
+    x, out = torch.arange(10.0), torch.zeros(10)
+    with pytest.raises(OutOfBounds, match=where) as raised:
+        with record_accesses():
+            kernels.copy[(3,)](x, out, WIDTH=4, **arguments)
+    error = raised.value
+    assert (error.kernel, error.program, error.tensor, error.op, error.offsets) == ("copy", program, tensor, op, offsets)
+    said = str(error)
+    assert f"copy, program {program[0]}, {op}s {tensor}" in said and ", ".join(map(str, offsets)) in said and "0 to 9" in said and "tl.load(" in said
+    assert error.__cause__ is None
+
+
+def test_a_store_outside_is_an_error_before_anything_is_written(kernels):
+    memory = torch.zeros(12)
+    x, out = torch.ones(12), memory[:10]
+    with pytest.raises(OutOfBounds, match=r"stores out past its end.*offsets 10, 11, in 2 of 4 lanes. out has shape \[10\]"):
+        with record_accesses():
+            kernels.copy[(3,)](x, out, 12, 0, WIDTH=4)
+    assert memory.tolist() == [1.0] * 8 + [0.0] * 4
+
+
+def test_what_lies_between_the_numbers_of_a_view_is_outside(kernels):
+    both = torch.arange(8.0).reshape(4, 2)
+    with pytest.raises(OutOfBounds, match=r"between its numbers.*offsets 1, 3,.*strides \[2\]") as raised:
+        with record_accesses():
+            kernels.copy[(1,)](both[:, 0], torch.empty(4), 4, 0, WIDTH=4)
+    assert raised.value.offsets == [1, 3]
+
+
+def test_without_a_check_nothing_outside_is_touched(kernels):
+    memory = torch.zeros(12)
+    with record_accesses(check=False) as log:
+        kernels.copy[(3,)](torch.arange(10.0), memory[:10], 12, 0, WIDTH=4)
+    assert memory.tolist() == [float(i) for i in range(10)] + [0.0, 0.0]
+    assert [(a.op, a.tensor.name, a.outside.tolist()) for a in log.outside] == [("load", "x", [10, 11]), ("store", "out", [10, 11])]
+
+
+def test_an_address_of_nobody(kernels):
+    with pytest.raises(OutOfBounds, match="in none of its tensors") as raised:
+        with record_accesses():
+            kernels.astray[(1,)](torch.zeros(4), WIDTH=4)
+    assert raised.value.tensor is None
+
+
+def test_everything_is_put_back_after_an_error_too(kernels):
+    from triton.runtime import interpreter
+    homes = [(interpreter.GridExecutor, ("__call__", "_init_args_hst")),
+             (interpreter.InterpreterBuilder, ("create_masked_load", "create_masked_store", "create_atomic_cas", "create_atomic_rmw"))]
+
+    def now():
+        return [vars(home)[name] for home, names in homes for name in names]
+
+    before, x = now(), torch.zeros(4)
+    with pytest.raises(interpreter.InterpreterError, match="on purpose"):
+        with record_accesses():
+            assert now() != before
+            kernels.fails[(1,)](x)
+    assert now() == before
+    with pytest.raises(OutOfBounds):
+        with record_accesses():
+            kernels.copy[(2,)](x, x, 8, 0, WIDTH=4)
+    assert now() == before
+    kernels.copy[(1,)](torch.ones(4), x, 4, 0, WIDTH=4)
+    assert x.tolist() == [1.0] * 4
+
+
+def test_one_recording_at_a_time_and_only_tensors_that_were_there(kernels):
+    with record_accesses() as log:
+        with pytest.raises(ParameterError, match="already running"):
+            with record_accesses():
+                pass
+        kernels.count_up[(1,)](torch.zeros(2, dtype=torch.int32))
+    with pytest.raises(ParameterError, match="no tensor 'q'|has a tensor 'q'; there are out"):
+        log.rows("q")
+
+
+def test_compiled_kernels_are_refused(kernels, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with pytest.raises(ParameterError, match="Only interpreted kernels"):
+        with record_accesses():
+            pass
+
+
+def test_the_course_s_kernels_are_recorded_and_give_the_same(kernels):
+    from course_lib.attention import paged
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(*shape, generator=draw) for shape in ((2, 4, 16), (8, 16, 2, 16), (8, 16, 2, 16)))
+    given = q, k, v, torch.tensor([[3, 1, 7], [3, 5, -1]], dtype=torch.int32), torch.tensor([40, 20])
+    with record_accesses() as log:
+        out = paged.paged_decode(*given, splits=2)
+    assert torch.equal(out, paged.paged_decode(*given, splits=2))
+    assert [launch.kernel for launch in log.launches] == ["decode_kernel", "merge_kernel"] and log.launches[0].grid == (2, 2, 2)
+    read = {p: log.only(kernel="decode_kernel", program=p).rows("k") for p in log.launches[0].programs}
+    assert read == {(h, 0, 0): [1, 3] for h in (0, 1)} | {(h, 0, 1): [3, 5] for h in (0, 1)} | {(h, 1, 0): [7] for h in (0, 1)} | {(h, 1, 1): [] for h in (0, 1)}
+    assert log.only(kernel="decode_kernel").read["k"] == (40 + 20) * 2 * 16 * 4
+    assert "decode_kernel" in str(log) and "7,680" in str(log)
