@@ -46,18 +46,21 @@ class DynamicBatcher:
         return len(self._waiting)
 
 
-def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_batch_size=8, timeout=0.05,
+def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_batch_size=8, timeout=0.05, batcher=None,
                 clock=time.perf_counter, sleep=time.sleep):
     """Serves the prompts as they arrive. Returns (new token ids of each, seconds from arrival to end of each, BatchReport).
 
-    arrivals: seconds after the start, one for each prompt, ascending; default: all at once. Otherwise as `run_static`.
+    arrivals: seconds after the start, one for each prompt, ascending; default: all at once. batcher: one of your own, with `add`,
+    `take` and `ready_at` as DynamicBatcher has them, in place of the one that the size and the timeout make. Otherwise as
+    `run_static`.
     """
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
     if len(arrivals) != len(requests) or arrivals != sorted(arrivals):
         raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one for each, in ascending order.")
-    batcher, coming, latencies, began = DynamicBatcher(max_batch_size, timeout), deque(zip(arrivals, requests)), {}, clock()
-    while coming or len(batcher):
+    batcher = DynamicBatcher(max_batch_size, timeout) if batcher is None else batcher
+    coming, latencies, began = deque(zip(arrivals, requests)), {}, clock()
+    while len(latencies) < len(requests):
         now = clock() - began
         while coming and coming[0][0] <= now:
             arrival, request = coming.popleft()

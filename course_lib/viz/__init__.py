@@ -14,6 +14,7 @@ __all__, __getattr__, __dir__ = lazily(__name__, {
     "reserved": "reserved_against_used",
     "memory": "memory_view",
     "tiles": "tiles_view",
+    "slots": "batch_slots",
     "roofs": "roofline",
     "base": "View",
     "page": "bare_page",
