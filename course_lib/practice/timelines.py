@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import count
 
 from ..decoding.sampling import SamplingParams
+from ..engine.checks import check_fits
 from ..engine.config import EngineConfig
 from ..engine.request import SWAPPED, Request
 from ..engine.scheduler import Scheduler
@@ -115,6 +116,16 @@ class Script:
 
     def _with(self, at, **changes):
         return replace(self, arrivals=(*self.arrivals[:at], replace(self.arrivals[at], **changes), *self.arrivals[at + 1 :]))
+
+
+def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, aborts=0.0):
+    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share that is given up on the way."""
+    arrivals = []
+    for name in "abcdefghijkl"[: chance.randint(1, most)]:
+        step = chance.randint(0, steps)
+        abort = step + chance.randint(1, answers) if chance.random() < aborts else None
+        arrivals.append(Arrival(name, step, chance.randint(1, prompts), chance.randint(1, answers), abort=abort))
+    return Script(tuple(sorted(arrivals, key=lambda arrival: (arrival.step, arrival.name))), dict(setup))
 
 
 @dataclass
@@ -301,7 +312,7 @@ def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **co
 
     scheduler: a class made as scheduler(config, manager, trace=trace), see course_lib.engine.Scheduler. config: of EngineConfig;
     prefix caching and the watermark are off where nothing else is said. check: after each step the ledger is looked through.
-    Raises IntegrityError for a step against the rules.
+    Raises IntegrityError for a step against the rules, ParameterError for a request that could never fit.
     """
     script = Script(tuple(arrivals))
     config = EngineConfig(num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config})
@@ -309,6 +320,8 @@ def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **co
     manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
     made = scheduler(config, manager, trace=trace)
     coming = {number: arrival for number, arrival in enumerate(arrivals)}
+    for number, arrival in coming.items():
+        check_fits(arrival.prompt, arrival.request(number).params, config, num_blocks)
     requests = {}
     for now in range(script.most_steps):
         for number, arrival in list(coming.items()):
