@@ -89,9 +89,22 @@ def cuts(running, waiting, token_budget, max_num_seqs):
     return step
 
 
-def counts_seats_by_those_who_got_on(running, waiting, token_budget, max_num_seqs):
-    step = bent(seats=lambda most, n: 99)(running, waiting, token_budget, max_num_seqs)
-    return step[:-1] if len(step) > max_num_seqs else step
+def skips_until_seats_are_full(running, waiting, token_budget, max_num_seqs):
+    """Looks at the whole line for somebody who fits."""
+    step = fill_budget(running, [], token_budget, max_num_seqs)
+    for request in waiting:
+        n, used = request.num_tokens - request.num_computed_tokens, sum(n for _, n in step)
+        if len(running) + sum(r not in running for r, _ in step) < max_num_seqs and used + n <= token_budget:
+            step.append((request, n))
+    return step
+
+
+def two_budgets(running, waiting, token_budget, max_num_seqs):
+    """One budget for those who run, and as much again for those who come in."""
+    step = fill_budget(running, [], token_budget, max_num_seqs)
+    if len(step) < len(running) or len(step) >= token_budget:
+        return step
+    return step + fill_budget([], waiting, token_budget, max_num_seqs - len(running))
 
 
 def call(running, waiting, token_budget, max_num_seqs=4, note="", keeps=False):
@@ -139,21 +152,21 @@ TOKEN_BUDGET = Exercise(
         Property("Where the budget is short of those who run, the first of them go on, and nobody comes in",
                  "A step never holds more tokens than the budget. Who stands still this time goes on when one of those before it is done.",
                  [call([A, B], [], 1), call([A, B, C], [], 2), call([A, B, C], [("d", 1)], 2, 9), call([A, B], [("c", 1)], 1, 9)]),
+        Property("The lists and the requests are left as they are", "The scheduler moves requests and counts tokens when the step "
+                 "has been computed. Here it is only chosen.", LEFT_ALONE),
         Property("A whole day: each step fills its budget in the order in which they came",
                  "The same choice, step after step, decides when each of them has its first token.",
                  [script(("a", 0, 3, 3), budget=4), script(("a", 0, 3, 4), ("b", 1, 4, 2), budget=4),
                   script(("a", 0, 2, 4), ("b", 0, 2, 2), ("c", 1, 3, 3), ("d", 1, 1, 2), budget=5, seats=3),
                   script(("a", 0, 2, 6), ("b", 1, 6, 2), ("c", 2, 1, 2), ("d", 2, 1, 2), budget=6, seats=3),
                   *random_days("fill_budget", 30, 11, longest=6, budgets=(6, 7, 9), least=LEAST)]),
-        Property("The lists and the requests are left as they are", "The scheduler moves requests and counts tokens when the step "
-                 "has been computed. Here it is only chosen.", LEFT_ALONE),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake("the budget counts requests.", "A prompt of 6 tokens costs 6, a request that writes costs 1. Take n off the budget, not 1.",
                 bent(cost=1)),
         Mistake("those who run cost nothing.", "Their tokens are computed in the same step: take them off the budget before anybody comes in.",
-                bent(running_cost=False)),
+                (bent(running_cost=False), two_budgets)),
         Mistake("who waits comes first.", "Then everybody who writes stands still when a prompt comes. Those who run go on first.",
                 bent(order="waiting")),
         Mistake("all tokens are computed again.", "Those up to num_computed_tokens have their keys and values in the cache. n is what is left.",
@@ -161,7 +174,7 @@ TOKEN_BUDGET = Exercise(
         Mistake("what is computed of those who wait is not taken off.", "A prefix that was found in the cache needs no computing: "
                 "n = num_tokens - num_computed_tokens, for those who wait too.", bent(newcomers_need=lambda r: r.num_tokens)),
         Mistake("smaller prompts overtake.", "Where one does not fit, stop: `break`, not `continue`. Otherwise a long prompt may wait for ever.",
-                bent(skips=True)),
+                (bent(skips=True), skips_until_seats_are_full)),
         Mistake("a prompt that fits exactly waits.", "A budget of 8 holds 8 tokens: it fits unless n > budget.", bent(fits=lambda n, left: n < left)),
         Mistake("a step may go over its budget.", "Look before you take: a request comes in only if all of its n tokens fit into what is left.",
                 (bent(fits=lambda n, left: left > 0), bent(fits=lambda n, left: n <= left + 1))),

@@ -144,14 +144,14 @@ CHUNKED_PREFILL = Exercise(
         Property("No more than `max_num_seqs` run at once", "A prompt that is half computed has its seat, and half its memory, already.",
                  [call([], [("a", 1), ("b", 1)], 8, 1), call([("a", 9, 4)], [("b", 2)], 8, 1), call([A], [("b", 2), ("c", 2)], 8, 2),
                   call([A, B], [("c", 1), ("d", 1), ("e", 1)], 8, 4), call([A, B], [("c", 3)], 8, 2)]),
+        Property("The lists and the requests are left as they are", "The scheduler moves requests and counts tokens when the step "
+                 "has been computed. Here it is only chosen.", LEFT_ALONE),
         Property("A whole day: no step is longer than the budget, and those who write never stand still",
                  "Between two tokens of anybody lies one step, and a step has an upper bound.",
                  [script(("a", 0, 5, 2), budget=2), script(("a", 0, 2, 4), ("b", 1, 7, 2), budget=4),
                   script(("a", 0, 2, 6), ("b", 1, 9, 2), ("c", 2, 1, 2), ("d", 2, 3, 2), budget=4, seats=3),
                   script(("a", 0, 7, 2), ("b", 0, 6, 3), ("c", 3, 5, 1), budget=5, seats=2),
                   *random_days("chunked_prefill", 30, 12, longest=14, budgets=(4, 5, 6))]),
-        Property("The lists and the requests are left as they are", "The scheduler moves requests and counts tokens when the step "
-                 "has been computed. Here it is only chosen.", LEFT_ALONE),
     ],
     mistakes=[
         *RETURNS_NOTHING,
