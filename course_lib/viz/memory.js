@@ -3,7 +3,7 @@ import { make, palette, sheet, hatch, replay } from "./player.js";
 // The trace is replayed here as replay.py does it: blocks and tables after each record. Every 8th step is kept, so that
 // any step is a few records away.
 const KEPT = 8, number = value => value.toLocaleString("en");
-const nameOf = request => typeof request === "number" ? `R${request}` : String(request);
+const nameOf = request => /^\d/.test(request) ? `R${request}` : String(request);
 
 const empty = data => ({ ref: new Int32Array(data.num_blocks), hashed: new Uint8Array(data.num_blocks), tables: new Map() });
 const copied = state => ({ ref: state.ref.slice(), hashed: state.hashed.slice(), tables: new Map([...state.tables].map(([request, table]) => [request, { blocks: table.blocks.slice(), tokens: table.tokens }])) });
@@ -234,37 +234,41 @@ function chart(canvas, data, step, colours, width, kept) {
   pen.fillStyle = colours.ink; pen.fillRect(Math.max(0, Math.min(width - 1.5, now - .75)), 0, 1.5, height);
 }
 
-const shown = replay({
+// linked: what another view that shows this one beside itself says and hears: colour(request) -> 0, 1, ..., requests() to light,
+// over(requests) under the pointer. It draws the chart itself.
+export const memory = {
   name: "memory",
   legend: () => [["cl-live", "in use"], ["cl-pill", "shared", "×2"], ["cl-hatch", "cached"], ["cl-empty", "free"], ["cl-written", "new in this step"], ["cl-evicted", "evicted", "✕"], ["cl-arrow", "copied", "→"]],
-  build(body, data, player) {
+  build(body, data, player, linked = null) {
     const id = "cl-cell-" + Math.random().toString(36).slice(2), { stateAt, shapes } = replayer(data), texts = new Map(data.texts), order = new Map();
     for (const [event, who] of data.rows) if (["append", "hit", "fork"].includes(event)) [who].flat().forEach(one => { if (!order.has(one)) order.set(one, order.size); });
     const grid = (label, name) => { const canvas = make("canvas", { "aria-hidden": "true" }), cell = make("div", { role: "gridcell", id: `${id}-${name}` });
       return { canvas, cell, area: make("div", { class: `cl-sheet cl-${name}`, role: "grid", tabindex: "0", "aria-label": label, "aria-activedescendant": cell.id }, canvas, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, cell))) }; };
     const left = grid("Block tables: arrow keys choose an entry", "tables"), right = grid("Physical memory: arrow keys choose a block", "blocks");
     const graph = make("canvas", { role: "img" }), sums = make("dl", { class: "cl-sums" });
-    body.append(make("div", { class: "cl-two" }, make("div", {}, make("p", { class: "cl-cap" }, "Block tables"), left.area), make("div", {}, make("p", { class: "cl-cap" }, "Physical memory"), right.area)),
-      make("div", { class: "cl-panel cl-below" }, make("p", { class: "cl-cap" }, "Use and waste over the steps"), make("div", { class: "cl-chart" }, graph), sums));
+    body.append(make("div", { class: "cl-two" }, make("div", {}, make("p", { class: "cl-cap" }, "Block tables"), left.area), make("div", {}, make("p", { class: "cl-cap" }, "Physical memory"), right.area)));
+    if (!linked) body.append(make("div", { class: "cl-panel cl-below" }, make("p", { class: "cl-cap" }, "Use and waste over the steps"), make("div", { class: "cl-chart" }, graph), sums));
     const areas = {};      // of the chart, at a width
     let tallest = [0, 0];      // of the list, at a width: what is below it stays where it is
     let over = null, cursor = null, list = null, map = null;      // cursor: [request, place] among the entries
 
     function draw(step, selected) {
-      const state = stateAt(step), colours = palette(body), lit = [...new Set([selected, over].filter(block => block !== null))];
+      const state = stateAt(step), colours = palette(body), asked = (linked?.requests() ?? []).flatMap(request => state.tables.get(request)?.blocks ?? []);
+      const lit = [...new Set([selected, over, ...asked].filter(block => block !== null))];
       colours["on-tag"] = colours["on-accent"];
-      const colourOf = request => colours["r" + (order.get(request) ?? 0) % 6];
+      const colourOf = request => colours["r" + (linked ? linked.colour(request) : order.get(request) ?? 0) % 6];
       const wide = node => Math.max(160, node.clientWidth);
       list = tableLayout(data, state, wide(left.area)); map = gridLayout(data, wide(right.area));
       if (tallest[0] !== list.width) { tallest = [list.width, Math.max(...shapes.map(counts => listLook(data, counts, list.width).height))]; left.area.style.minHeight = `${Math.min(420, tallest[1])}px`; }
       tables(sheet(left.canvas, list.width, list.height), data, list, colours, state, colourOf, texts, lit);
       physical(sheet(right.canvas, map.width, map.height), data, map, colours, state, colourOf, lit);
+      for (const one of [left, right]) { one.cell.textContent = selected === null ? "nothing chosen" : told(state, selected); one.cell.setAttribute("aria-selected", selected !== null); }
+      if (linked) return;
       chart(graph, data, step, colours, Math.max(80, graph.parentNode.clientWidth), areas);
       const [used, cached, waste] = data.sums[step - 1], share = used ? (100 * waste / (used * data.block_size)).toFixed(1) : "0";
       const lines = [["in use", `${number(used)} / ${number(data.num_blocks)} blocks`], ["cached", `${number(cached)} block${cached === 1 ? "" : "s"}`], ["wasted", `${number(waste)} slot${waste === 1 ? "" : "s"}, ${share} %`]];
       sums.replaceChildren(...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
       graph.setAttribute("aria-label", `In use ${used} of ${data.num_blocks} blocks, cached ${cached}, wasted ${waste} slots.`);
-      for (const one of [left, right]) { one.cell.textContent = selected === null ? "nothing chosen" : told(state, selected); one.cell.setAttribute("aria-selected", selected !== null); }
     }
     function told(state, block) {
       const owners = state.holders.get(block) ?? [], kind = kindOf(state, block), start = `Block ${block}`;
@@ -282,7 +286,7 @@ const shown = replay({
       const column = Math.floor((event.clientX - box.left - list.left) / (list.w + list.gap)), line = Math.floor((y - list.y(row, 0)) / (list.h + list.gap)), place = line * list.per + column;
       return column >= 0 && column < list.per && line >= 0 && place < row.table.blocks.length ? [row.request, place] : null; };
     const blockOf = entry => entry && stateAt(player.step()).tables.get(entry[0])?.blocks[entry[1]];
-    const hover = block => { block ??= null; if (block !== over) { over = block; draw(player.step(), player.selected()); } };
+    const hover = block => { block ??= null; if (block !== over) { over = block; linked?.over((stateAt(player.step()).holders.get(block) ?? []).map(([request]) => request)); draw(player.step(), player.selected()); } };
     const toggle = block => player.select(block === player.selected() ? null : block ?? null);
     right.area.addEventListener("pointermove", event => hover(inMap(event)));
     left.area.addEventListener("pointermove", event => hover(blockOf(inList(event))));
@@ -314,7 +318,9 @@ const shown = replay({
         return [...[...state.tables].map(([request, { blocks, tokens }]) => [nameOf(request), tokens, blocks.length, listed(blocks)]), ...Object.entries(sets).map(([who, blocks]) => [who, "", blocks.length, listed(blocks)])];
       },
       note: (step, selected) => selected === null ? "" : told(stateAt(step), selected),
+      holders: (step, block) => (stateAt(step).holders.get(block) ?? []).map(([request]) => request),
     };
   },
-});
+};
+const shown = replay(memory);
 export default shown;

@@ -1,7 +1,7 @@
 """The memory view: block tables beside physical memory, replayed from a trace."""
 
 from course_lib.errors import ParameterError
-from course_lib.trace import ENGINE_FIELDS, packed, unpacked
+from course_lib.trace import MEMORY_FIELDS, packed, unpacked
 from course_lib.viz import static
 from course_lib.viz.base import View
 from course_lib.viz.given import count
@@ -25,34 +25,50 @@ def memory_view(trace, *, by=None):
         by = "step" if rows[-1][0] != rows[0][0] else "event"
     if by not in ("step", "event"):
         raise ParameterError(f'by is {by!r}. A step of this view is a "step" of the trace or one "event".')
-    texts = {row[2]: row[3] for row in rows if row[1] == "text"}
-    rows = [row for row in rows if row[1] != "text" and row[1] not in ENGINE_FIELDS]
+    texts = texts_of(rows)
+    rows = [row for row in rows if row[1] in MEMORY_FIELDS and row[1] != "text"]
     cuts = cuts_of(rows, by)
-    memory = Memory(*(_size(rows[0][at], name) for at, name in ((2, "num_blocks"), (3, "block_size"))))
-    says, sums, begin = [], [], 1  # row 0 is `start`
-    for cut in cuts:
-        words = []
-        memory.begin()
-        for index in range(begin, cut):
-            words.append(_event(memory, rows[index], texts, index))
-        begin = cut
-        says.append(_words(words, memory))
-        sums.append([memory.in_use, memory.cached, memory.wasted()])
+    told, sums = tell(rows, cuts, texts)
     return MemoryView(
         {
             "title": "Block tables and memory",
-            "subtitle": f"{count(memory.num_blocks, 'block')} of {count(memory.block_size, 'token')}",
             "first": 1,
             "last": len(cuts),
-            "num_blocks": memory.num_blocks,
-            "block_size": memory.block_size,
-            **_shortened(rows, cuts),
-            "texts": [[request, text] for request, text in texts.items()],
-            "sums": sums,
+            **drawn(rows, cuts, texts, sums),
             "columns": ["who", "tokens", "blocks", "block table"],
-            "say": says,
+            "say": [_words(words, faults) for words, faults in told],
         }
     )
+
+
+def texts_of(rows):
+    """{request: text of each of its tokens}."""
+    return {row[2]: row[3] for row in rows if row[1] == "text"}
+
+
+def tell(rows, cuts, texts):
+    """What happens in each step, ([(kind, request, words)], [what cannot be]), and [in use, cached, wasted] after it."""
+    memory = Memory(*(_size(rows[0][at], name) for at, name in ((2, "num_blocks"), (3, "block_size"))))
+    told, sums, begin = [], [], 1  # row 0 is `start`
+    for cut in cuts:
+        memory.begin()
+        told.append(([_event(memory, rows[index], texts, index) for index in range(begin, cut)], memory.wrong()))
+        sums.append([memory.in_use, memory.cached, memory.wasted()])
+        begin = max(begin, cut)
+    return told, sums
+
+
+def drawn(rows, cuts, texts, sums):
+    """What memory.js draws from. cuts: the index behind the last record of each step."""
+    num_blocks, block_size = rows[0][2:]
+    return {
+        "subtitle": f"{count(num_blocks, 'block')} of {count(block_size, 'token')}",
+        "num_blocks": num_blocks,
+        "block_size": block_size,
+        **_shortened(rows, cuts),
+        "texts": [[request, text] for request, text in texts.items()],
+        "sums": sums,
+    }
 
 
 class MemoryView(View):
@@ -69,12 +85,7 @@ class MemoryView(View):
 
     def memory(self, step=None):
         """The Memory after this step."""
-        data = self.data
-        memory = Memory(data["num_blocks"], data["block_size"])
-        for index, short in enumerate(data["rows"][1 : data["cuts"][self._at(step) - 1]], 1):
-            for row in unpacked([0, *short]):
-                memory.apply([*row, 1, []] if row[1] == "append" and len(row) == 3 else row, index)
-        return memory
+        return memory_at(self.data, self._at(step))
 
     def _rows(self, step):
         memory = self.memory(step)
@@ -95,9 +106,19 @@ class MemoryView(View):
         return paint(self, step)
 
 
+def memory_at(data, step):
+    """The Memory after a step, from what the page is given."""
+    memory = Memory(data["num_blocks"], data["block_size"])
+    for index, short in enumerate(data["rows"][1 : data["cuts"][step - 1]], 1):
+        for row in unpacked([0, *short]):
+            memory.apply([*row, 1, []] if row[1] == "append" and len(row) == 3 else row, index)
+    return memory
+
+
 def name(request):
-    """A request as it is called on the screen: R3 for a number, a name as it is."""
-    return f"R{request}" if isinstance(request, int) else str(request)
+    """A request as it is called on the screen: R3 for a number and for "3", a name as it is."""
+    text = str(request)
+    return f"R{text}" if text[:1].isdigit() else text
 
 
 def listed(blocks):
@@ -186,7 +207,7 @@ def _fate(memory, blocks):
     return "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])]) + "." if parts else "It held nothing."
 
 
-def _words(told, memory):
+def _words(told, faults):
     """A step in words: tables before blocks, what several do alike in one sentence, and no more than four sentences."""
     found = {kind: [who for other, who, _ in told if other == kind] for kind, _, _ in told}
     tables = set(found) - {"block"}
@@ -202,5 +223,5 @@ def _words(told, memory):
         rest = [[["", "Memory is empty."]]]
     if len(rest) > 4:
         rest[3:] = [[["", f"And {count(len(rest) - 3, 'event')} more."]]]
-    rest += [[["strong", fault]] for fault in memory.wrong()]
+    rest += [[["strong", fault]] for fault in faults]
     return [piece for number, one in enumerate(rest) for piece in ([["", " "]] if number else []) + one]

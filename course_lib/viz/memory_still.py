@@ -14,14 +14,17 @@ def paint(view, step):
 
 
 class _Painter:
-    def __init__(self, data, memory, rows, step):
+    """place: (height) -> (Figure, Axes) to draw in, from the title on down. owner: {request: colour}, where somebody else chose them;
+    then title, chart and words are theirs too."""
+
+    def __init__(self, data, memory, rows, step, place=static.figure, owner=None):
         from course_lib.viz.memory import name
 
         self.data, self.memory, self.step, self.colour, self.name = data, memory, step, static.palette(), name
         self.holders = memory.holders()
         begun = (row[1] for row in rows if row[0] in ("append", "hit", "fork"))
         order = dict.fromkeys(one for who in begun for one in (who if type(who) is list else [who]))
-        self.owner = {request: self.colour[f"r{at % 6}"] for at, request in enumerate(order)}
+        self.owner = {request: self.colour[f"r{at % 6}"] for at, request in enumerate(order)} | (owner or {})
         count = data["num_blocks"]
         self.large = count <= LARGE
         inner = EDGE - SPLIT - 20
@@ -35,11 +38,12 @@ class _Painter:
         self.small = sum(len(blocks) for blocks, _ in memory.tables.values()) > 120 or len(memory.tables) > 9
         self.lines = self._table_lines()
         self.bottom = 104 + max(tall, self.lines[-1][2] + 8 if self.lines else 0)
-        words = "".join(text for _, text in data["say"][step - 1])
-        self.figure, self.axes = static.figure(self.bottom + max(158, 122 + 20 * len(static.broken(words))))
-        static.title(self.axes, data)
+        words = "" if owner else "".join(text for _, text in data["say"][step - 1])
+        self.figure, self.axes = place(self.bottom - 24 if owner else self.bottom + max(158, 122 + 20 * len(static.broken(words))))
+        if not owner:
+            static.title(self.axes, data)
         look = {"facecolor": self.colour["r0"] + "1f", "edgecolor": self.colour["r0"], "linewidth": 1.1}
-        static.legend(self.axes, [("in use", look), ("cached", self._cached()), ("free", self._free()), ("reference count", "×2")])
+        static.legend(self.axes, [("blocks in use" if owner else "in use", look), ("cached", self._cached()), ("free", self._free()), ("reference count", "×2")])
         for x, text in ((22, "BLOCK TABLES"), (SPLIT, "PHYSICAL MEMORY")):
             static.write(self.axes, x, 88, text, size=10.5, colour="soft", weight="bold")
         static.box(self.axes, SPLIT, 104, EDGE - SPLIT, tall, radius=8, facecolor=self.colour["well"])
@@ -47,8 +51,9 @@ class _Painter:
             self._table(*line)
         for block in range(count):
             self._block(block)
-        self._chart(self.bottom + 40)
-        static.say(self.axes, self.bottom + 110, words)
+        if not owner:
+            self._chart(self.bottom + 40)
+            static.say(self.axes, self.bottom + 110, words)
 
     def _cached(self):
         return static.hatched(self.colour["faint"], self.colour["card"], 4)

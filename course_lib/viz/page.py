@@ -17,10 +17,23 @@ def stylesheet():
 
 @cache
 def esm(name):
-    """player.js and the view's own .js as one module without imports: nothing is fetched, nothing is built."""
-    player = (HERE / "player.js").read_text(encoding="utf-8")
-    view = (HERE / f"{name}.js").read_text(encoding="utf-8")
-    return player + re.sub(r'^import .* from "\./player\.js";\n', "", view, flags=re.MULTILINE)
+    """player.js and the view's own .js as one module without imports: nothing is fetched, nothing is built.
+
+    What it imports from another view's .js stands in a function of its own, so that their names do not meet.
+    """
+    view, parts = _source(name), ""
+    for names, other in re.findall(r'^import (\{.*\}) from "\./(?!player)(\w+)\.js";\n', view, flags=re.MULTILINE):
+        inside = re.sub(r"^export default .*\n|^export ", "", _without_imports(_source(other)), flags=re.MULTILINE)
+        parts += f"const {names} = (() => {{\n{inside}return {names};\n}})();\n"
+    return _source("player") + parts + _without_imports(view)
+
+
+def _source(name):
+    return (HERE / f"{name}.js").read_text(encoding="utf-8")
+
+
+def _without_imports(text):
+    return re.sub(r'^import .* from "\./\w+\.js";\n', "", text, flags=re.MULTILINE)
 
 
 PAGE = """<!doctype html>

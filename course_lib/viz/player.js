@@ -6,6 +6,7 @@
 //   rows(step, selected)  the same state as rows of text, for the table
 //   note(step, selected)  one sentence about what is selected, or ""
 //   say(step, selected)   the words, where they depend on what is selected; else they are data.say
+//   below                 a node that stands under the player and the words, if there is one
 // With `still: true` there are no steps: no player is shown, and keys belong to the view's own controls.
 // and player offers go(step), select(value), first, last.
 //
@@ -139,6 +140,7 @@ export function replay(view) {
     const go = target => { stop(); write("step", clamp(target, first, last)); };
     const player = { first, last, go, select: value => write("selected", value ?? null), step, selected: () => model.get("selected") ?? null };
     const parts = view.build(body, data, player);
+    if (parts.below) say.after(parts.below);
 
     function draw() {
       const now = step(), selected = player.selected();

@@ -10,11 +10,11 @@ BLOCK_EVENTS = ("allocate", "share", "free", "evict")  # these come before the t
 TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
 
 
-def rows_of(trace):
-    """The rows of a Trace, or of a list of records or rows, checked one by one. `start` comes first."""
+def rows_of(trace, *, memory=True):
+    """The rows of a Trace, or of a list of records or rows, checked one by one. memory: `start` comes first."""
     given = trace.rows() if hasattr(trace, "rows") else [
         row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
-    if not given or given[0][1:2] != ["start"]:
+    if memory and (not given or given[0][1:2] != ["start"]):
         raise ParameterError("A trace begins with the record `start`, which says how many blocks there are. "
                              "Record from the allocator's beginning: BlockAllocator(num_blocks, block_size, trace=trace).")  # fmt: skip
     rows = []

@@ -253,7 +253,7 @@ except CourseError:
     assert run_python(code) == "<recomputation triangle: 1 prompt token, 2 steps, step 2 of 2> ['image/png', 'text/html', 'text/plain']"
 
 
-@pytest.mark.parametrize("name", ["triangle", "probabilities", "filling", "calculator", "reserved", "memory"])
+@pytest.mark.parametrize("name", ["triangle", "probabilities", "filling", "calculator", "reserved", "memory", "timeline"])
 def test_the_module_imports_and_fetches_nothing(name):
     text = esm(name)
     assert not re.search(r"^\s*import\b|\bimport\(|\bfetch\(|XMLHttpRequest", text, flags=re.MULTILINE)
