@@ -13,16 +13,20 @@ def qkv(num_queries, num_keys, heads=1, kv_heads=1, head_dim=2, times=1.0):
 
 
 class Watch(TorchDispatchMode):
-    """Notes, while it is entered, the largest tensor that torch makes and the multiply-adds of its matrix products."""
+    """Notes, while it is entered, the largest tensor that torch makes and the multiply-adds of its matrix products.
 
-    def __init__(self):
+    but: tensors of which a view, such as a cache seen as one row of slots, counts as nothing made.
+    """
+
+    def __init__(self, but=()):
         super().__init__()
         self.largest, self.products = [], 0
+        self.known = {x.untyped_storage().data_ptr() for x in but}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for made in out if isinstance(out, (list, tuple)) else [out]:
-            if isinstance(made, torch.Tensor) and made.numel() > size(self.largest):
+            if isinstance(made, torch.Tensor) and made.numel() > size(self.largest) and made.untyped_storage().data_ptr() not in self.known:
                 self.largest = list(made.shape)
         name = func.overloadpacket.__name__
         if name in ("mm", "bmm", "addmm", "baddbmm"):
