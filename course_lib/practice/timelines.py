@@ -182,13 +182,12 @@ class Timeline:
         differ = self._differing(other, until)
         names = [(part, name, ("> " if name in differ else "  ") + str(name)) for part in (0, 1) for name in rows[part]]
         left = max([len("step"), *(len(label) for _, _, label in names)])
-        width = [max([len(heads[at]), *(len(str(column[part].get(name, ""))) for part, name, _ in names)]) + 1
-                 for at, column in enumerate(shown)]
-        first = next(at for at in range(len(shown)) if left + 2 + sum(width[at:]) <= WIDEST or at == len(shown) - 1)
+        width = 1 + max(len(str(cell)) for cell in (*heads, *(v for column in both for part in column for v in part.values())))
+        first = max(0, len(shown) - max(1, (WIDEST - left) // width))
         gap = " …" if first else ""
 
         def written(label, values):
-            cells = "".join(f"{value:>{w}}" for value, w in list(zip(values, width))[first:])
+            cells = "".join(f"{value:>{width}}" for value in values[first:])
             return f"{label:<{left}}{gap}{cells}"
 
         lines = [written("step", heads)]
