@@ -49,6 +49,17 @@ class Operand:
         """How many numbers lie from its first to its last one: more than numel in a view with gaps."""
         return self.numel if self.dense else len(self._index_at)
 
+    def lies_at(self, offsets):
+        """As `index`, but where the tensor's rows go on before its start and past its end they are counted on: -1, numel, ..."""
+        offsets = np.asarray(offsets, np.int64)
+        if self.dense:
+            return offsets
+        row = self.numel // max(1, self.shape[0])
+        if row and Operand(self.name, self.shape[1:], self.strides[1:], self.dtype, self.itemsize).dense and self.strides[0] >= row:
+            rows, columns = np.divmod(offsets, self.strides[0])
+            return (rows * row + columns)[columns < row]
+        return self.index(offsets)[self.index(offsets) >= 0]
+
     def index(self, offsets):
         """Offsets in memory -> indices into the flattened tensor; -1 where it has no element."""
         offsets = np.asarray(offsets, np.int64)
@@ -103,9 +114,21 @@ class Access:
         """Bytes that have to move: a number that many lanes ask for counts once."""
         return len(np.unique(self.offsets[self.mask])) * self.itemsize
 
+    def record(self):
+        """As plain data; see Accesses.record."""
+        return {"program": list(self.program), "op": self.op, "tensor": self.tensor.name, "touched": _runs(self.elements),
+                "masked": _runs(np.unique(self.tensor.lies_at(self.offsets[~self.mask]))), "lanes": int(self.mask.size),
+                "masked_lanes": int(self.mask.size - self.mask.sum()), "bytes": self.nbytes, "line": self.line}
+
     def __repr__(self):
         lanes = f"{int(self.mask.sum())} of {self.mask.size} lanes"
         return f"{self.kernel}{list(self.program)} {self.op}s {self.tensor.name}: {lanes}, {self.nbytes} bytes    {self.line}"
+
+
+def _runs(sorted_numbers):
+    """[3, 4, 5, 9] -> [[3, 6], [9, 10]]."""
+    cut = np.flatnonzero(np.diff(sorted_numbers) != 1) + 1
+    return [[int(run[0]), int(run[-1]) + 1] for run in np.split(sorted_numbers, cut) if len(run)]
 
 
 class Accesses:
@@ -174,6 +197,21 @@ class Accesses:
     def rows(self, tensor, dim=0):
         """Which indices along `dim` of `tensor` were touched: tokens of a q, blocks of a k_cache. Sorted list of int."""
         return sorted({int(i) for access in self.only(tensor=tensor) for i in np.unravel_index(access.elements, access.tensor.shape)[dim]})
+
+    def record(self, launch=0):
+        """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and texts.
+
+        kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs [start, end) of
+        the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError for
+        a launch that was not recorded.
+        """
+        if not 0 <= launch < len(self.launches):
+            raise ParameterError(f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a kernel inside the "
+                                 "`with` block.")
+        one = self.launches[launch]
+        return {"kernel": one.kernel, "grid": list(one.grid),
+                "tensors": {t.name: {"shape": list(t.shape), "itemsize": t.itemsize} for t in one.tensors.values()},
+                "accesses": [access.record() for access in self.only(launch=launch)]}
 
     def __str__(self):
         """A line for each kernel and tensor: bytes loaded and stored, and how much of it is distinct."""

@@ -1,0 +1,156 @@
+"""What each program loads and stores as a still picture, with matplotlib: the same as programs.js draws, in light colours."""
+
+from course_lib.viz import static
+from course_lib.viz.programs import sums
+
+LEFT, SPLIT, EDGE, ROOM, HEAD, FOOT = 22, 188, 898, 300, 22, 38
+
+
+def paint(data, step):
+    """A matplotlib figure of a ProgramsView's data at a step."""
+    return _Painter(data, step).figure
+
+
+class _Painter:
+    def __init__(self, data, step):
+        self.data, self.step, self.colour, self.top = data, step, static.palette(), 104
+        places, bottom = self._flow()
+        words = "".join(text for _, text in data["say"][step - 1])
+        down = self._grid()
+        bottom = max(bottom, down + 84)
+        self.figure, self.axes = static.figure(bottom + 30 + 20 * len(static.broken(words)))
+        static.title(self.axes, data)
+        static.legend(self.axes, self._legend())
+        for x, text in ((LEFT, "PROGRAMS"), (SPLIT, "TENSORS")):
+            static.write(self.axes, x, 88, text, size=10.5, colour="soft", weight="bold")
+        self._programs()
+        self._totals(down + 26)
+        for at, place in enumerate(places):
+            self._tensor(at, *place)
+        static.say(self.axes, bottom + 8, words)
+
+    def _legend(self):
+        colour = self.colour
+        looks = [("loaded now", {"facecolor": colour["r0"]}), ("stored now", {"facecolor": colour["r1"]}), ("loaded before", self._before("r0")), ("stored before", self._before("r1"))]
+        if any(access[4] for access in self.data["accesses"]):
+            looks.append(("masked: not touched", self._masked()))
+        return [*looks, ("not touched yet", {"facecolor": colour["free"]})]
+
+    def _before(self, name):
+        ground, ink = (tuple(int(self.colour[one][at : at + 2], 16) for at in (1, 3, 5)) for one in ("free", name))
+        return {"facecolor": "#" + "".join(f"{round(0.68 * g + 0.32 * i):02x}" for g, i in zip(ground, ink))}
+
+    def _masked(self):
+        return static.hatched(self.colour["faint"], self.colour["card"], 5) | {"linewidth": 0.6}
+
+    def _grid(self):
+        """Sets self.place(program) and self.cell; returns the bottom of the grid of programs."""
+        a, b, c = (*self.data["grid"], 1, 1)[:3]
+        self.flat = len(self.data["grid"]) == 1
+        across, down = (min(a, 6), -(-a // min(a, 6))) if self.flat else (b * c, a)
+        left, gap = (LEFT if self.flat else LEFT + 22), 5 if c > 1 else 0
+        self.cell = cell = max(3, min(26, (SPLIT - 28 - left - (b - 1) * gap) / across, ROOM / down))
+
+        def place(index):
+            x, y, z = (*self.data["programs"][index], 0, 0)[:3]
+            return (left + index % across * cell, self.top + 22 + index // across * cell) if self.flat else (left + (y * c + z) * cell + y * gap, self.top + 22 + x * cell)
+
+        self.place = place
+        return self.top + 22 + down * cell
+
+    def _programs(self):
+        data, now, colour, cell = self.data, self.data["steps"][self.step - 1][0], self.colour, self.cell
+        known, stores = {program for program, _, _ in data["steps"]}, {access[0] for access in data["accesses"] if access[1] > 0}
+        said = "program_id(0) →" if self.flat else "id 0 ↓   id 1 →" if len(data["grid"]) == 2 else "id 0 ↓   id 1, id 2 →"
+        static.write(self.axes, LEFT, self.top + 4, said, size=11, colour="soft", family="monospace")
+        for index, ids in enumerate(data["programs"]):
+            (x, y), side, gap = self.place(index), cell - (3 if cell > 7 else 1), min(5, cell / 4)
+            fill = colour["r2"] if index in stores else colour["faint"]
+            shade = fill if index == now else fill + "4d" if index in known and index < now else None
+            static.box(self.axes, x, y, side, side, radius=gap, facecolor=colour["free"])
+            if shade:
+                static.box(self.axes, x, y, side, side, radius=gap, facecolor=shade)
+            if index == now:
+                static.box(self.axes, x - 1, y - 1, side + 2, side + 2, radius=gap, facecolor="none", edgecolor=colour["ink"], linewidth=1.4)
+            if cell >= 20 and (self.flat or not any(ids[1:])):
+                at, tone = (x + side / 2, "card" if index == now else "ink") if self.flat else (x - 6, "soft")
+                static.write(self.axes, at, y + side / 2, str(ids[0]), size=11, colour=tone, ha="center" if self.flat else "right", family="monospace")
+
+    def _totals(self, y):
+        done = [sums(self.data, number) for number in range(1, self.step + 1)]
+        static.write(self.axes, LEFT, y, "BYTES SO FAR", size=10.5, colour="soft", weight="bold")
+        for line, (name, key) in enumerate((("read", "loaded"), ("written", "stored"))):
+            static.write(self.axes, LEFT, y + 20 + 18 * line, name, size=12, colour="soft")
+            static.write(self.axes, LEFT + 60, y + 20 + 18 * line, f"{sum(one[key] for one in done):,}", size=12, family="monospace")
+
+    def _flow(self):
+        """[(x, y, width and height of a number)] of each tensor, and the bottom; as tensorLayout in programs.js."""
+        width, tensors = EDGE - SPLIT, self.data["tensors"]
+        wide = sum(t["cols"] > 8 for t in tensors)
+        share = max(120, min(330, (width - 26 * (wide - 1)) / max(1, min(wide, width // 150))))
+        x = y = tall = 0
+        places = []
+        for t in tensors:
+            columns, rows = t["cols"] + t["aside"], t["rows"] + t["over"]
+            w = min(26, min(share, width) / columns)
+            h = min(26, ROOM / rows, max(w * 1.6, 3))
+            across = max(columns * w, 156)
+            if x and x + across > width + 1:
+                x, y, tall = 0, y + tall + 14, 0
+            places.append((SPLIT + x, self.top + y + HEAD, w, h))
+            x, tall = x + across + 26, max(tall, HEAD + rows * h + FOOT)
+        return places, self.top + y + tall
+
+    def _tensor(self, at, x, y, w, h):
+        data, t, colour = self.data, self.data["tensors"][at], self.colour
+        rows, columns = t["rows"] + t["over"], t["cols"] + t["aside"]
+        _, begin, end = data["steps"][self.step - 1]
+
+        def fill(box, **look):
+            (r0, r1, c0, c1), gap = box, 1 if min(w, h) >= 6 else 0
+            r0, r1, c1 = max(0, r0), min(r1, rows), min(c1, columns)
+            if r1 > r0 and c1 > c0:
+                static.box(self.axes, x + c0 * w, y + r0 * h, (c1 - c0) * w - gap, (r1 - r0) * h - gap, **look)
+
+        full, rest = divmod(t["numel"], t["cols"])
+        for box in ((0, full, 0, t["cols"]), (full, full + 1, 0, rest)):
+            fill(box, facecolor=colour["free"])
+        mine = [(index >= begin, access) for index, access in enumerate(data["accesses"][:end]) if access[2] == at]
+        for fresh, (_, op, _, touched, *_) in sorted(mine, key=lambda one: one[0]):  # what is now lies over what was before
+            for box in touched:
+                fill(box, **({"facecolor": colour["r1" if op else "r0"]} if fresh else self._before("r1" if op else "r0")))
+        for fresh, access in mine:
+            for box in access[4] if fresh else ():
+                fill(box, **self._masked())
+        past = (rows - t["rows"]) * h
+        if past >= 15 and not any(fresh and box[1] > t["rows"] for fresh, access in mine for box in access[4]):
+            static.write(self.axes, x, y + t["rows"] * h + min(12, past / 2 + 1), "past its end", size=11, colour="soft")
+        self._lines(t, x, y, w, h, rows, columns)
+        name = static.write(self.axes, x, y - 12, t["name"], size=12.5, weight="bold", family="monospace")
+        static.write(self.axes, x + static.text_width(self.axes, name) + 8, y - 11.5, f"[{', '.join(map(str, t['shape']))}]", size=11, colour="soft", family="monospace")
+        line = y + rows * h + 11
+        for verb, ops in (("read", (0, 2)), ("written", (1, 2))):
+            total = sum(access[7] for _, access in mine if access[1] in ops)
+            if total:
+                now = any(fresh and access[1] in ops for fresh, access in mine)
+                times = f" = {total / t['bytes']:.1f} × {t['name']}" if total > t["bytes"] else ""
+                static.write(self.axes, x, line, f"{verb} {total:,} B{times}", size=11, colour="ink" if now else "soft", weight="bold" if now else "normal", family="monospace")
+                line += 15
+        if not mine:
+            static.write(self.axes, x, line, f"{t['bytes']:,} B", size=11, colour="soft", family="monospace")
+
+    def _lines(self, t, x, y, w, h, rows, columns):
+        """Numbers stand apart where there is room, heads always; a dashed line is where the tensor ends."""
+        card, inner = self.colour["card"], t["shape"][-1] if len(t["shape"]) > 2 else 0
+        if min(w, h) >= 6:
+            for column in range(1, columns):
+                static.box(self.axes, x + column * w - 1, y, 1, rows * h, facecolor=card)
+            for row in range(1, rows):
+                static.box(self.axes, x, y + row * h - 1, columns * w, 1, facecolor=card)
+        for column in range(inner, t["cols"], inner) if inner and inner * w > 6 else ():
+            static.box(self.axes, x + column * w - 1.5, y, 2.5, t["rows"] * h, facecolor=card)
+        dashed = {"color": self.colour["ink"], "linewidth": 0.8, "linestyle": (0, (3, 2))}
+        if rows > t["rows"]:
+            self.axes.plot([x - 3, x + t["cols"] * w + 3], [y + t["rows"] * h] * 2, **dashed)
+        elif columns > t["cols"]:
+            self.axes.plot([x + t["cols"] * w] * 2, [y - 3, y + h + 3], **dashed)
