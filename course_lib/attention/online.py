@@ -34,8 +34,8 @@ def fold(scores, v, high, total, acc, to_base_2, DOT: tl.constexpr):
     acc = acc * shrink[:, None]
     if DOT:
         acc = tl.dot(weights.to(v.dtype), v, acc, input_precision="ieee")
-    else:
-        acc += tl.sum(weights[:, :, None] * v[None, :, :].to(tl.float32), 1)
+    else:  # v first: Triton takes weights * v, summed over this axis, for a product of matrices, and computes it in TF32
+        acc += tl.sum(v[None, :, :].to(tl.float32) * weights[:, :, None], 1)
     return new_high, total, acc
 
 

@@ -29,7 +29,7 @@ class Tile:
 
 # (chip, bytes a number) -> the first row whose head_dim is large enough
 FLASH = {
-    ("sm_90", 2): {64: Tile(128, 128, 8, 3), 128: Tile(128, 128, 8, 3), 256: Tile(128, 64, 8, 2)},
+    ("sm_90", 2): {64: Tile(128, 64, 8, 3), 128: Tile(128, 128, 8, 3), 256: Tile(128, 64, 8, 2)},
     ("sm_100", 2): {64: Tile(128, 128, 4, 3), 128: Tile(128, 128, 8, 2), 256: Tile(128, 64, 8, 2)},
     ("sm_80", 2): {64: Tile(128, 64, 4, 3), 128: Tile(128, 64, 8, 3), 256: Tile(64, 64, 8, 2)},
     ("sm_89", 2): {64: Tile(128, 64, 4, 3), 128: Tile(128, 32, 8, 3), 256: Tile(64, 32, 4, 2)},
@@ -41,7 +41,7 @@ FLASH = {
 FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
 
 # Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
-DECODE = {128: Tile(16, 128, 4, 3), 256: Tile(16, 64, 4, 3), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
+DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 3), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
 DECODE_PROGRAMS = 3       # programs of these tiles that one multiprocessor runs side by side, on Hopper
 DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
 MOST_SPLITS = 128         # more only make more to merge
@@ -109,10 +109,14 @@ def decode_tile(name, head_dim, itemsize, group):
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
     """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
 
-    most_tokens: what the block table has room for. sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that
+    most_tokens: what the block table has room for. Two programs for each multiprocessor keep the memory busy, and then parts only
+    make more to merge. With fewer sequences, sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that
     is nearly empty takes as long as a full one. So: the fewest parts with which the waves are nearly as full as they can be.
     As in FlashAttention's num_splits_heuristic.
     """
+    if num_seqs * num_kv_heads >= 2 * sms:
+        return 1
+
     def fullness(parts):
         waves = num_seqs * num_kv_heads * parts / (sms * DECODE_PROGRAMS)
         return waves / math.ceil(waves)

@@ -72,6 +72,8 @@ def cases(chip, everything):
             yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2)
         if common and chip in ("sm_90", "gfx942"):
             yield f"decode in one part {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1)
+        if chip == "sm_90" and dtype == torch.float32:
+            yield f"decode without dot {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1, dot=False)
         if common:
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 
@@ -97,7 +99,7 @@ def main(chips, everything):
                     made = compiled(kernel, args, options, target)
                     code = made.asm["amdgcn" if chip.startswith("gfx") else "ptx"]
                     found = re.findall(MATRIX["amd" if chip.startswith("gfx") else "nvidia"], code)
-                    told |= {"shared": made.metadata.shared, "matrix": sorted(set(found))}
+                    told |= {"shared": made.metadata.shared, "matrix": sorted(set(found)), "dots": made.asm["ttir"].count("tt.dot ")}
                 except Exception as error:
                     told["error"] = f"{type(error).__name__}: {str(error)[:300]}"
                 print(json.dumps(told), flush=True)

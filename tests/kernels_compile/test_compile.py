@@ -42,3 +42,9 @@ def test_matrix_instructions_are_used_where_the_chip_has_them(compiled, chip):
             assert expected.get(one["kernel"], one["matrix"][0]) in one["matrix"], one
         elif one["kernel"] in ("merge_kernel", "store_kernel"):
             assert not one["matrix"], one  # the pattern that is looked for tells one from the other
+
+
+def test_without_dot_nothing_becomes_a_product_of_matrices(compiled):
+    one, = [one for one in compiled["sm_90"] if "without dot" in one["case"]]
+    assert one["dots"] == 0, "Triton made tl.dot of a sum of products, in TF32"
+    assert all(one["dots"] for one in compiled["sm_90"] if one["kernel"] in ("flash_kernel", "paged_kernel"))
