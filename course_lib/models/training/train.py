@@ -35,12 +35,12 @@ DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=32
 # The first `short_pools` hold tales of one chapter only; after them every `sheets_every`-th is partly quiz sheets.
 # `decay`: the last share of the run, in which the learning rate falls to nothing.
 RECIPE = {
-    "tale": dict(pools=2000, short_pools=60, sheets_every=10, shown=True, tokens_a_batch=32_768, decay=0.7,
+    "tale": dict(pools=2600, short_pools=60, sheets_every=10, shown=True, tokens_a_batch=32_768, decay=0.7,
                  muon_lr=0.015, adam_lr=0.003, seed=1),
     "tale-draft": dict(pools=300, short_pools=20, sheets_every=0, shown=False, tokens_a_batch=32_768, decay=0.7,
                        muon_lr=0.015, adam_lr=0.003, seed=2),
 }
-SHOWN_WEIGHT, CHOICE_WEIGHT = 0.3, 1.0
+SHOWN_WEIGHT, CHOICE_WEIGHT = 0.3, 3.0
 SECONDS_A_CHECKPOINT = 20
 LOG_EVERY = 20
 
@@ -121,7 +121,7 @@ def outside(logits, batch):
     """
     row, place, token = batch.may_come.unbind(1)
     at = row * batch.inputs.shape[1] + place
-    chances = (logits[at, token].float() - logits[at].float().logsumexp(-1)).exp()
+    chances = (logits[at, token].float() - logits.float().logsumexp(-1)[at]).exp()
     allowed = chances.new_zeros(len(logits)).index_add(0, at, chances)
     due = chances.new_zeros(len(logits)).index_add(0, at, torch.ones_like(chances)) > 0
     return -(allowed.clamp_min(1e-9).log() * due).sum() / due.sum().clamp_min(1)
