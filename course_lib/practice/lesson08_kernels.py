@@ -177,7 +177,7 @@ def store_head_by_head(k, v, k_cache, v_cache, slot_mapping):
 
 
 @triton.jit
-def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, begin_ptr, end_ptr, sequence_ptr, table_stride, NUM_KV_HEADS,
+def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, begin_ptr, end_ptr, sequence_ptr, table_stride, scale, NUM_KV_HEADS,
                HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
     """One row of q and one head a program, over [begin, end) of its sequence; a token a turn of the loop."""
     row, head, num_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
@@ -188,7 +188,7 @@ def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, be
     for position in range(tl.load(begin_ptr + row), tl.load(end_ptr + row)):
         slot = tl.load(table_ptr + position // BLOCK_SIZE) * BLOCK_SIZE + position % BLOCK_SIZE
         where = (slot * NUM_KV_HEADS + head * NUM_KV_HEADS // num_heads) * HEAD_DIM + dims
-        score = tl.sum(q * tl.load(k_cache_ptr + where), 0) / tl.sqrt(HEAD_DIM * 1.0)
+        score = tl.sum(q * tl.load(k_cache_ptr + where), 0) * scale
         new_top = tl.maximum(top, score)
         shrink, weight = tl.exp(top - new_top), tl.exp(score - new_top)
         total = total * shrink + weight
@@ -201,7 +201,7 @@ def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, be
 def rows(q, k_cache, v_cache, block_tables, begin, end, sequence):
     out, lse = torch.empty_like(q), torch.empty(q.shape[:2], device=q.device)
     if len(q):
-        row_kernel[q.shape[:2]](q, k_cache, v_cache, out, lse, block_tables, begin, end, sequence, block_tables.stride(0), k_cache.shape[2],
+        row_kernel[q.shape[:2]](q, k_cache, v_cache, out, lse, block_tables, begin, end, sequence, block_tables.stride(0), q.shape[2] ** -0.5, k_cache.shape[2],
                                 HEAD_DIM=q.shape[2], BLOCK_SIZE=k_cache.shape[1])
     return out, lse
 

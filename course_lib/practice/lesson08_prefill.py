@@ -43,7 +43,8 @@ def gathers(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     for s, length in enumerate(seq_lens.tolist()):
         rows = q[ends[s]:ends[s + 1]]
         k, v = (cache[block_tables[s].clamp(min=0)].flatten(0, 1)[:length].repeat_interleave(group, 1) for cache in (k_cache, v_cache))
-        later = torch.arange(length) > torch.arange(length - len(rows), length)[:, None]
+        positions = torch.arange(length, device=q.device)
+        later = positions > positions[length - len(rows):, None]
         scores = torch.einsum("nhd,thd->hnt", rows, k).div(q.shape[2] ** 0.5).masked_fill(later, -float("inf"))
         out[ends[s]:ends[s + 1]] = torch.einsum("hnt,thd->nhd", scores.softmax(2), v)
     return out

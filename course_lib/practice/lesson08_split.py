@@ -22,7 +22,7 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
         tokens = -(-(-(-length // num_splits)) // block_size) * block_size  # of a part: whole blocks
         for head in range(num_heads):
             for part in range(num_splits):
-                top, total, acc = torch.tensor(-float("inf")), torch.tensor(0.0), torch.zeros(head_dim)
+                top, total, acc = q.new_tensor(-float("inf")), q.new_tensor(0.0), q.new_zeros(head_dim)
                 end = min((part + 1) * tokens, length)
                 for first in range(part * tokens, end, block_size):
                     block, filled = block_tables[sequence, first // block_size], min(block_size, end - first)

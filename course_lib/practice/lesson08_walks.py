@@ -157,7 +157,7 @@ class Wrong:
         size, kv_heads = k_cache.shape[1:3]
         kv_head = self.kv_head(head, heads // kv_heads, kv_heads)
         flat_k, flat_v = (x.flatten(0, 1)[:, kv_head] for x in (k_cache, v_cache))
-        top, total, acc, blocks = torch.tensor(-INF), torch.tensor(0.0), torch.zeros_like(q), 0
+        top, total, acc, blocks = q.new_tensor(-INF), q.new_tensor(0.0), torch.zeros_like(q), 0
         if self.tail == "dropped":
             end -= end % size
         first_block = begin // size * size
@@ -171,10 +171,10 @@ class Wrong:
             v = (flat_v if self.values == "v" else flat_k)[slots]
             if not self.weighs:
                 blocks, acc = blocks + 1, acc + scores.softmax(0) @ v
-                total = torch.tensor(float(blocks))
+                total = q.new_tensor(float(blocks))
                 continue
-            new_top = torch.maximum(top, scores.max()) if self.subtracts else torch.tensor(0.0)
-            weights, shrink = torch.exp(scores - new_top), torch.exp(top - new_top) if self.subtracts else torch.tensor(1.0)
+            new_top = torch.maximum(top, scores.max()) if self.subtracts else q.new_tensor(0.0)
+            weights, shrink = torch.exp(scores - new_top), torch.exp(top - new_top) if self.subtracts else q.new_tensor(1.0)
             total = (shrink if self.total_shrinks else 1.0) * total + weights.sum()
             acc = (shrink if self.acc_shrinks else 1.0) * acc + weights @ v
             top = new_top
