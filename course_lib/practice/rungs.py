@@ -21,6 +21,7 @@ are plain torch as well: they are told by what comes out.
 import ast
 import contextlib
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -70,15 +71,15 @@ def _guarded(tensor):
     return placed
 
 
-def trial(story, make, call, **options):
+def trial(story, make, call, *, within=None, **options):
     """A Trial for all rungs. make() -> fresh inputs, on the CPU; call(answer, *inputs) -> what is compared, on any device.
 
     Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
-    options: as of Trial (size, note, show, explain).
+    within: how far a result may be off, where 1 part in 10,000 is too narrow; see Near. options: as of Trial (size, note, show).
     """
     def act(answer):
         inputs = here(*make())
-        return ran(lambda: call(answer, *(inputs if isinstance(inputs, tuple) else (inputs,))))
+        return near(ran(lambda: call(answer, *(inputs if isinstance(inputs, tuple) else (inputs,)))), within)
     return Trial(story, act, limit_s=LIMIT_S, **options)
 
 
@@ -128,6 +129,30 @@ def at_home(value):
     if type(value) in (tuple, list):
         return type(value)(map(at_home, value))
     return value
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """A tensor as an outcome that need not be as exact as others: 16-bit floats, or scores of hundreds in float32."""
+
+    tensor: torch.Tensor
+    within: float
+    """Two are the same where they differ by no more than this share of a number, or of the largest one."""
+
+    def __eq__(self, other):
+        a, b = self.tensor, other.tensor
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        a, b = a.float(), b.float()
+        largest = float(torch.maximum(a.abs(), b.abs()).nan_to_num(0.0, 0.0).max()) if a.numel() else 0.0
+        return a.allclose(b, rtol=self.within, atol=self.within * largest, equal_nan=True)
+
+
+def near(value, within=None):
+    """The value, as a Near where it is a tensor and `within` is given, or where its floats have 16 bits: four steps of theirs."""
+    if not isinstance(value, torch.Tensor) or within is None and value.dtype not in (torch.float16, torch.bfloat16):
+        return value
+    return Near(value, within or 4 * torch.finfo(value.dtype).eps)
 
 
 @contextlib.contextmanager

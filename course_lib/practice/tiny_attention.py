@@ -26,7 +26,9 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for made in out if isinstance(out, (list, tuple)) else [out]:
-            if isinstance(made, torch.Tensor) and made.numel() > size(self.largest) and made.untyped_storage().data_ptr() not in self.known:
+            if not isinstance(made, torch.Tensor) or made.dtype == torch.uint8:
+                continue  # as bytes, Triton's interpreter copies what a kernel is given
+            if made.numel() > size(self.largest) and made.untyped_storage().data_ptr() not in self.known:
                 self.largest = list(made.shape)
         name = func.overloadpacket.__name__
         if name in ("mm", "bmm", "addmm", "baddbmm"):

@@ -1,0 +1,194 @@
+"""What the three attention exercises of lesson 07 share: the obviously right answer, their trials, and the mistakes that all of them invite."""
+
+import math
+
+import torch
+
+from . import rungs
+from .exercise import Mistake
+from .lesson06_forwards import Wrong
+from .running import Raised
+from .tensors import numbers
+from .tiny_attention import Watch, qkv, size
+
+INF = math.inf
+D = 16
+"""Numbers of a head, where nothing else is said: the least that `tl.dot` takes on a GPU."""
+
+
+def row_by_row(q, k, v, causal):
+    """Attention in float64, one query at a time, over the keys that it sees."""
+    (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
+    out = torch.zeros(q.shape, dtype=torch.float64)
+    for row in range(n):
+        seen = m - n + row + 1 if causal else m
+        for head in range(heads if seen > 0 else 0):
+            keys, values = (x[:seen, head // group].double().cpu() for x in (k, v))
+            scores = keys @ q[row, head].double().cpu() / head_dim ** 0.5
+            out[row, head] = torch.softmax(scores, 0) @ values
+    return out.to(q.device, q.dtype)
+
+
+def in_programs(q, k, v, tile, causal):
+    """The kernel's loop in plain torch, one program after the other."""
+    (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    for head in range(heads):
+        for first in range(0, n, tile):
+            mine = q[first : first + tile, head].float()
+            position = m - n + first + torch.arange(len(mine), device=q.device)[:, None]
+            high, total = torch.full((len(mine), 1), -1e30, device=q.device), torch.zeros(len(mine), 1, device=q.device)
+            acc = torch.zeros_like(mine)
+            for start in range(0, min(m, m - n + first + tile) if causal else m, tile):
+                keys, values = (x[start : start + tile, head // group].float() for x in (k, v))
+                scores = mine @ keys.T * head_dim ** -0.5
+                if causal:
+                    scores = scores.masked_fill(start + torch.arange(len(keys), device=q.device) > position, -INF)
+                new = torch.maximum(high, scores.amax(1, keepdim=True))
+                shrink, weights = torch.exp(high - new), torch.exp(scores - new)
+                total, acc, high = total * shrink + weights.sum(1, keepdim=True), acc * shrink + weights @ values, new
+            out[first : first + tile, head] = (acc / torch.where(total > 0, total, 1.0)).to(q.dtype)
+    return out
+
+
+def bent(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile: out, dtype=None, **faults):
+    """A wrong answer: 06.flash_forward with a piece replaced, or with other inputs or another output than it should have."""
+    wrong = Wrong(**faults)
+
+    def answer(q, k, v, tile):
+        theirs = (x.cpu() if x.dtype == torch.float32 else x.cpu().float() for x in (q, k, v))
+        out, _ = wrong(*reads(*theirs), (tile, tile), causal)
+        return writes(out.to(dtype or q.dtype), tile)
+    return answer
+
+
+def attends(name, n, m, tile=16, heads=1, kv_heads=None, head_dim=D, times=1.0, half=False, make=None, made="", rows=None, **options):
+    """The Trial of one call. make, made: what is done to q, k, v, in fact and as code; rows: so many of the result count."""
+    kv_heads = kv_heads or heads
+    more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
+    more += f", times={times:g}" if times != 1 else ""
+    lines = ["from course_lib.practice.rungs import here", "from course_lib.practice.tiny_attention import qkv",
+             f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={head_dim}))  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}"]
+    lines += ["q, k, v = q.half(), k.half(), v.half()"] * half + [made] * bool(made) + [f"{name}(q, k, v, tile={tile}){f'[:{rows}]' if rows else ''}"]
+
+    def inputs():
+        given = qkv(n, m, heads, kv_heads, head_dim, times)
+        given = tuple(x.half() for x in given) if half else given
+        return make(*given) if make else given
+
+    def call(answer, q, k, v):
+        out = answer(q, k, v, tile)
+        return out[:rows] if rows and isinstance(out, torch.Tensor) else out
+    within = 2e-3 if times > 1 else None
+    return rungs.trial(lines, inputs, call, within=within, show=shown, explain=explain, size=(n + m) * heads * head_dim + tile + 10 * bool(made), **options)
+
+
+def count(number, one, many):
+    return f"{number} {one if number == 1 else many}"
+
+
+def small(name, n, m, tile=16, heads=1, kv_heads=1):
+    """Whether no tensor is larger than the largest that has to be there."""
+    def call(answer, q, k, v):
+        with Watch() as watch:
+            answer(q, k, v, tile)
+        allowed = max(q.numel(), k.numel(), 2 * tile * tile)
+        return "no tensor larger than q, k or a tile" if size(watch.largest) <= allowed else f"a tensor of {watch.largest}"
+    more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
+    return rungs.trial(["from course_lib.practice.rungs import here", "from course_lib.practice.tiny_attention import Watch, qkv",
+                        f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))", "with Watch() as watch:", f"    {name}(q, k, v, tile={tile})",
+                        "watch.largest  # the shape of the largest tensor made"], lambda: qkv(n, m, heads, kv_heads, D), call, show=str, size=n + m)
+
+
+def untouched(name, n, m, heads=1, kv_heads=1):
+    def call(answer, q, k, v):
+        answer(q, k, v, 16)
+        return [q, k, v]
+    more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
+    return rungs.trial(["from course_lib.practice.rungs import here", "from course_lib.practice.tiny_attention import qkv",
+                        f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))", f"{name}(q, k, v, tile=16)", "q, k, v"],
+                       lambda: qkv(n, m, heads, kv_heads, D), call, show=shown, size=n + m, note="as they were")
+
+
+def shown(result):
+    if isinstance(result, rungs.Near):
+        half = result.tensor.dtype != torch.float32
+        return shown(result.tensor) + f" in {str(result.tensor.dtype).removeprefix('torch.')}" * half
+    if isinstance(result, list):
+        return ", ".join(map(shown, result))
+    if isinstance(result, torch.Tensor):
+        return f"{list(result.shape)}, first numbers {numbers(result.flatten()[:4], 4)}"
+    return repr(result)
+
+
+def explain(expected, got):
+    """Which row and head differ first, how many, and by how much."""
+    want, mine = (x.tensor if isinstance(x, rungs.Near) else x for x in (expected, got))
+    if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
+        return f"A tensor of shape {list(want.shape)} is asked for."
+    if mine.dtype != want.dtype:
+        return f"The result is {mine.dtype}, and q is {want.dtype}."
+    wrong = (~torch.isclose(mine.float(), want.float(), rtol=1e-4, atol=1e-5, equal_nan=True)).any(-1)
+    row, head = wrong.nonzero()[0].tolist()
+    far = (mine - want).abs().max()
+    by = "There is nan in it: memory that nobody wrote, or infinity less infinity." if mine.isnan().any() else f"The largest difference is {far:.2g}."
+    return f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ. {by}"
+
+
+def tf32(x):
+    """float32 with the last 13 bits of its fraction rounded away, as matrix units take it."""
+    bits = x.contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def is_nearly(answer, found):
+    """is_made_by: on a GPU, right to three digits and no more."""
+    want, mine = found.trial.outcome(row_by_row_as(found.trial))[0], found.outcome
+    if rungs.machine().triton != "compiled" or not isinstance(mine, torch.Tensor) or mine.shape != want.shape or mine.dtype != torch.float32:
+        return False
+    return bool((mine - want).norm() < 5e-3 * want.norm())
+
+
+def row_by_row_as(trial):
+    """The right answer, whichever of the two the trial's exercise asks for."""
+    return lambda q, k, v, tile: row_by_row(q, k, v, "causal" in trial.story[-1] or "grouped" in trial.story[-1])
+
+
+def first_tile(out, tile):
+    return torch.cat([out[:tile], torch.full_like(out[tile:], math.nan)])
+
+
+def first_head(out, tile):
+    return torch.cat([out[:, :1], torch.full_like(out[:, 1:], math.nan)], 1)
+
+
+def same_tile(x, tile=16):
+    """What is read when the pointer never moves on: the first tile again and again."""
+    return x[torch.arange(len(x)) % tile]
+
+
+def common(causal, whole, small_trials, untouched_trials):
+    """The mistakes that attention invites in each of the three. whole: an answer that makes the whole matrix."""
+    return [
+        Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors, and here they are the cache.", bent(causal, scales_q_in_place=True),
+                is_made_by=lambda answer, found: found.trial in untouched_trials and not isinstance(found.outcome, Raised)),
+        Mistake("the accumulator is not rescaled.", "`acc` was summed under the old maximum: multiply it by exp(old - new) first.", bent(causal, acc_shrinks=False)),
+        Mistake("the sum is not rescaled.", "`total` shrinks by the same factor as the accumulator.", bent(causal, total_shrinks=False)),
+        Mistake("nothing is rescaled when the maximum grows.", "Sums under different maxima cannot be added.",
+                bent(causal, acc_shrinks=False, total_shrinks=False)),
+        Mistake("the sum is never divided by.", "At the end: `acc / total[:, None]`, each row by its own sum.", bent(causal, divides=False)),
+        Mistake("the maximum is not subtracted.", "exp(89) is the last that fits in a float32.", bent(causal, subtracts=False)),
+        Mistake("scores are scaled wrongly.", "A score is q · k divided by the square root of head_dim.", (bent(causal, scale=lambda d: 1.0), bent(causal, scale=lambda d: 1 / d))),
+        Mistake("exp2 stands for exp.", "exp(x) is exp2(x * log2(e)): multiply the scale by 1.4427 when you use `tl.exp2`.", bent(causal, scale=lambda d: math.log(2) * d ** -0.5)),
+        Mistake("only the first tile of queries is written.", "A program's rows begin at `tl.program_id(1) * TILE`, and the grid has a program for each tile.",
+                bent(causal, writes=first_tile)),
+        Mistake("only the first head is written.", "The grid has a program for each head too, and `tl.program_id(0)` says which.", bent(causal, writes=first_head)),
+        Mistake("the same tile of keys comes again and again.", "Columns are `start + tl.arange(0, TILE)`, and `start` moves on with the loop.",
+                (bent(causal, reads=lambda q, k, v: (q, same_tile(k), same_tile(v))), bent(causal, reads=lambda q, k, v: (q, same_tile(k), v)),
+                 bent(causal, reads=lambda q, k, v: (q, k, same_tile(v))))),
+        Mistake("the result is in float32.", "Sum in float32, and store as q has it: `.to(out_ptr.dtype.element_ty)`.", bent(causal, dtype=torch.float32)),
+        Mistake("`tl.dot` rounds its inputs.", "On a GPU, float32 goes into the matrix units as TF32, with ten bits of fraction, unless you say input_precision=\"ieee\".",
+                bent(causal, reads=lambda q, k, v: tuple(map(tf32, (q, k, v)))), is_made_by=is_nearly),
+        Mistake("the whole matrix is made.", "The output is right, but n × m scores are held at once. Loop over tiles of keys, with a running maximum and sum.", whole,
+                is_made_by=lambda answer, found: found.trial in small_trials and not isinstance(found.outcome, Raised)),
+    ]

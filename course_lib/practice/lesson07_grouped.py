@@ -1,0 +1,141 @@
+"""Cases of 07.grouped_query: query heads that share keys and values, read where they lie."""
+
+import torch
+
+from . import rungs
+from .common import RETURNS_NOTHING
+from .exercise import Exercise, Mistake, Property
+from .lesson06_forwards import whole_matrix
+from .lesson07_attention import attends, bent, common, in_programs, row_by_row, small, untouched
+from .running import Raised
+
+
+def flash_grouped(q, k, v, tile):
+    """Causal attention with grouped heads. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim], any strides but the last. Returns as q."""
+    return row_by_row(q, k, v, causal=True)
+
+
+def grouped_in_programs(q, k, v, tile):
+    return in_programs(q, k, v, tile, causal=True)
+
+
+def whole(q, k, v, tile):
+    return whole_matrix(q.cpu().float(), k.cpu().float(), v.cpu().float(), (tile, tile), True)[0].to(q.dtype)
+
+
+def on(n, m, heads=1, kv_heads=1, **options):
+    return attends("flash_grouped", n, m, heads=heads, kv_heads=kv_heads, **options)
+
+
+def copied(q, k, v, tile):
+    """Right, and k and v are written down once for each query head."""
+    group = q.shape[1] // k.shape[1]
+    return in_programs(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), tile, causal=True)
+
+
+def packed(n, heads, kv_heads):
+    """q, k and v are slices of one tensor, as a model's projection makes them."""
+    def make(q, k, v):
+        return torch.cat([q, k, v], 1).split([heads, kv_heads, kv_heads], 1)
+    return on(n, n, heads, kv_heads, make=make, made=f"q, k, v = torch.cat([q, k, v], 1).split([{heads}, {kv_heads}, {kv_heads}], 1)")
+
+
+def apart(n, m, heads, kv_heads):
+    """k and v are laid out by head, [kv_heads, m, head_dim], and turned."""
+    def make(q, k, v):
+        return (q, *(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v)))
+    return on(n, m, heads, kv_heads, make=make, made="k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))")
+
+
+def spread(x, heads, kv_head):
+    """One KV head for each query head: that which kv_head(head, group, kv_heads) says."""
+    kv_heads = x.shape[1]
+    return x[:, [min(kv_head(head, heads // kv_heads, kv_heads), kv_heads - 1) for head in range(heads)]]
+
+
+def wrong_heads(for_k, for_v):
+    """k and v of KV heads that are chosen wrongly, each in its own way."""
+    return bent(True, reads=lambda q, k, v: (q, spread(k, q.shape[1], for_k), spread(v, q.shape[1], for_v)))
+
+
+def theirs(head, group, kv_heads):
+    return head // group
+
+
+def in_turn(head, group, kv_heads):
+    return head % kv_heads
+
+
+def first(head, group, kv_heads):
+    return 0
+
+
+def own(head, group, kv_heads):
+    return head
+
+
+EQUAL = [on(2, 2), on(3, 5), on(16, 20), on(20, 20, 2, 2)]
+GROUPED = [on(1, 2, 2, 1), on(2, 2, 2, 1), on(3, 3, 4, 2), on(2, 4, 6, 2), on(16, 20, 3, 1), on(20, 20, 4, 2), on(5, 33, 6, 3)]
+VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(4, 4, 2), apart(5, 20, 2, 1), packed(20, 4, 2), apart(3, 6, 4, 4)]
+TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(17, 17, 2, 1), on(33, 40, 2, 1)]
+BLIND = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(16, 4, 2, 2), on(20, 3, 4, 2)]
+LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(20, 20, 4, 2, times=4.0)]
+HALF = [on(2, 2, 2, 1, half=True), on(16, 20, 4, 2, half=True), on(20, 33, 2, 2, half=True)]
+SMALL = [small("flash_grouped", 64, 64)]
+COPIES = [small("flash_grouped", 8, 64, heads=8, kv_heads=2), small("flash_grouped", 4, 80, heads=4, kv_heads=1), small("flash_grouped", 16, 96, heads=6, kv_heads=2)]
+UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 16, 16, 2, 1), untouched("flash_grouped", 20, 33, 2, 1)]
+
+
+def in_k_or_v(answer, found):
+    """Of a fault that shows only where heads are shared: a read beyond the KV heads that are there."""
+    outcome = found.outcome
+    return found.trial in GROUPED and getattr(outcome, "kind", "") in ("OutOfBounds", "IndexError") and "q" not in outcome.message.split(" past ")[0].split()
+
+
+GROUPED_QUERY = Exercise(
+    id="07.grouped_query",
+    title="Query heads that share keys and values",
+    name="flash_grouped",
+    cases="sizes",
+    properties=[
+        Property("With as many KV heads as query heads, nothing changes", "The causal attention of the exercise before.", EQUAL),
+        Property("Query heads in a group use the KV head of their group", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", GROUPED),
+        Property("q, k, v and the result have strides of their own", "A model cuts all three from one tensor, and a cache is laid out in its own way.", VIEWS),
+        Property("Last tiles may be shorter", "A row past the end must not write, a key past the end must not count.", TAILS),
+        Property("A row that sees no key gives zeros", "Its maximum is -inf, and -inf less -inf is nan.", BLIND),
+        Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
+        Property("float16 comes in and goes out; the sums are float32", "Matrix units multiply 16 bits and add up in 32.", HALF),
+        Property("The matrix is never in slow memory", "Scores live for one tile, in registers.", SMALL),
+        Property("Keys and values are not copied for each query head", "A model shares them so that the cache is smaller. Written down once for each head, it is as large as before.",
+                 COPIES),
+        Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
+        *rungs.rungs(on(3, 3, 4, 2), packed(4, 4, 2)),
+    ],
+    mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("keys and values of the wrong head.", "Heads of a group stand beside each other: the KV head is head // (heads // kv_heads).",
+                (wrong_heads(in_turn, in_turn), wrong_heads(first, first), wrong_heads(own, own)), is_made_by=in_k_or_v),
+        Mistake("keys of one head, values of another.", "Both pointers move by head // GROUP, each with its own stride.",
+                (wrong_heads(theirs, in_turn), wrong_heads(theirs, first), wrong_heads(theirs, own), wrong_heads(in_turn, theirs), wrong_heads(first, theirs))),
+        Mistake("one tensor is read with the strides of another.", "Hand in q.stride(0), q.stride(1), k.stride(0), … of each, and those of the result.",
+                is_made_by=lambda answer, found: found.trial in VIEWS and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"),
+        rungs.OUTSIDE,
+        Mistake("keys and values are copied for each query head.", "`repeat_interleave` writes them down again. Compute the address from head // GROUP instead.", copied,
+                is_made_by=lambda answer, found: found.trial in COPIES and not isinstance(found.outcome, Raised)),
+        Mistake("there is no causal mask.", "A row sees only keys at its own position and before.", bent(True, masks=False)),
+        Mistake("the mask is counted from the first key.", "The queries are the last of the tokens: row i stands at position m - n + i.", bent(True, start=lambda n, m: 0)),
+        Mistake("rows that see nothing are nan.", "Begin the maximum at -1e30 and not at -inf, and divide by 1 where the sum is 0.", (bent(True, guards=False), bent(True, guards_division=False))),
+        *common(True, whole, SMALL, UNTOUCHED),
+    ],
+    hints=[
+        "Begin with your causal kernel. The grid stays: a program for each *query* head. Only the addresses of k and v change.",
+        "GROUP = heads // kv_heads query heads share a KV head. Program `head` reads KV head `head // GROUP`.",
+        "Hand in two strides for each tensor: to the next token and to the next head. They differ, as k has fewer heads than q.",
+        "q_ptr += head * q_head, k_ptr += head // GROUP * k_head, v_ptr likewise; then a tile is k_ptr + columns[:, None] * k_stride + dims[None, :].",
+    ],
+    rights=[flash_grouped, grouped_in_programs, *rungs.in_triton("lesson07_kernels", "flash_grouped"), *rungs.in_triton("lesson07_otherwise", "grouped_by_group")],
+    why="Sharing is a matter of addresses: nothing is copied. Programs of one group read the same tiles at about the same time, so that all but the first find "
+        "them in the GPU's cache. A decode step goes further, with the whole group in one program: lesson 08.",
+    solution=rungs.source("lesson07_kernels", "grouped_kernel", "flash_grouped"),
+    budget_s=rungs.BUDGET_S,
+)

@@ -1,0 +1,169 @@
+"""Cases of 07.row_softmax: a row a program, in torch or as a Triton kernel."""
+
+import math
+
+import torch
+
+from . import rungs
+from .common import RETURNS_NOTHING, writes_into
+from .exercise import Exercise, Mistake, Property
+from .tensors import code, numbers
+
+INF = math.inf
+
+
+def row_softmax(x):
+    """The softmax of each row. x: float [rows, columns], any strides. Returns a new tensor of its shape and dtype."""
+    return torch.softmax(x.double(), 1).nan_to_num(0.0).to(x.dtype)
+
+
+def softmax_program_by_program(x):
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for program in range(len(x)):
+        row = x[program].float()
+        high = row.max()
+        weights = torch.exp(row - high) if high > -INF else torch.zeros_like(row)
+        out[program] = weights / weights.sum().clamp(min=1e-30)
+    return out
+
+
+def bent(*, high=lambda x: x.amax(1, keepdim=True), guards=True, tail=0, divides=True, dim=1, reads=lambda x: x, writes=lambda out, x: out, dtype=None):
+    """A wrong answer: the right one with a piece replaced. tail: what lanes past the end bring in: 0, or None for nothing at all."""
+    def answer(x):
+        rows = reads(x).float()
+        if tail:
+            block = 1 << (rows.shape[1] - 1).bit_length()
+            rows = torch.cat([rows, rows.new_zeros(len(rows), block - rows.shape[1])], 1)
+        top = high(rows)
+        weights = torch.exp(rows - (torch.where(top == -INF, 0.0, top) if guards else top))
+        total = weights.sum(dim, keepdim=True)
+        out = weights / (torch.where(total == 0, 1.0, total) if guards else total) if divides else weights
+        return writes(out[:, : x.shape[1]].to(dtype or x.dtype), x)
+    return answer
+
+
+def side_by_side(x):
+    """What a kernel reads that takes the number of columns for the stride."""
+    return x.as_strided(x.shape, (x.shape[1], 1))
+
+
+def first_row(out, x):
+    return torch.cat([out[:1], torch.full_like(out[1:], math.nan)])
+
+
+def story(x, made, half):
+    return ["import torch", "from course_lib.practice.rungs import here", f"x = here({code(x)}{'.half()' * half}{made})", "row_softmax(x)"]
+
+
+def rows(*values, made="", make=lambda x: x, half=False):
+    """The Trial on these rows; made, make: how a view is taken of them, as code and in fact."""
+    x = torch.tensor(values, dtype=torch.float32).reshape(len(values), -1)
+    return rungs.trial(story(x, made, half), lambda: (make(x.half() if half else x.clone()),), lambda answer, x: answer(x), show=shown, explain=explain,
+                       size=x.numel() + 3 * bool(made))
+
+
+def even(n, m, **options):
+    """Rows of small numbers that differ."""
+    return rows(*[[((3 * i + 5 * j) % 7 - 3) / 2 for j in range(m)] for i in range(n)], **options)
+
+
+def turned(n, m):
+    return even(n, m, made=".T", make=lambda x: x.T)
+
+
+def cut(n, m, first, last):
+    return even(n, m, made=f"[:, {first}:{last}]", make=lambda x: x[:, first:last])
+
+
+def untouched(n, m):
+    x = torch.arange(1.0, n * m + 1).reshape(n, m)
+
+    def call(answer, given):
+        answer(given)
+        return given
+    return rungs.trial([*story(x, "", False), "x"], lambda: (x.clone(),), call, show=shown, size=n * m, note="as it was")
+
+
+def shown(result):
+    if isinstance(result, rungs.Near):
+        half = result.tensor.dtype != torch.float32
+        return shown(result.tensor) + f" in {str(result.tensor.dtype).removeprefix('torch.')}" * half
+    return numbers(result, 4) if isinstance(result, torch.Tensor) else repr(result)
+
+
+def explain(expected, got):
+    want, mine = (x.tensor if isinstance(x, rungs.Near) else x for x in (expected, got))
+    if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
+        return f"A tensor of shape {list(want.shape)} is asked for."
+    if mine.dtype != want.dtype:
+        return f"The result is {mine.dtype}, and x is {want.dtype}."
+    if mine.isnan().any() and not want.isnan().any():
+        where = mine.isnan().any(1).nonzero().flatten().tolist()
+        return (f"Row {where[0]} holds nan: memory that nobody has written, infinity less infinity, or nothing divided by "
+                "nothing.")
+    return ""
+
+
+ONE = [even(1, 1), even(1, 2), even(1, 4), rows([-2.0, -1.0]), even(1, 8)]
+TAILS = [even(1, 3), rows([-2.0, -3.0, -1.0]), even(1, 5), rows([1.0, 2.0, 3.0]), even(1, 7), even(2, 3), even(3, 6)]
+MANY = [even(2, 1), even(2, 2), even(3, 4), even(5, 2), even(4, 8), even(9, 5)]
+LARGE = [rows([1000.0]), rows([1000.0, 999.0]), rows([-1000.0, -1001.0]), rows([1000.0, 1000.0], [0.0, 1.0]), rows([500.0, -500.0, 499.0]),
+         rows([90.0, 0.0], [-200.0, -201.0]), rows([0.0], [300.0]), rows([0.0, 1.0], [200.0, 203.0], [-200.0, -201.0])]
+MASKED = [rows([1.0, -INF]), rows([-INF, 0.0, 2.0]), rows([-INF, -3.0], [2.0, -INF])]
+BLIND = [rows([-INF]), rows([-INF, -INF]), rows([1.0, 2.0], [-INF, -INF]), rows([-INF, -INF, -INF], [0.0, -INF, 1.0])]
+STRIDED = [turned(2, 2), turned(2, 3), turned(4, 3), turned(3, 5), cut(2, 4, 1, 3), cut(3, 6, 2, 5)]
+HALF = [even(1, 2, half=True), even(2, 3, half=True), even(3, 8, half=True), rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True)]
+UNTOUCHED = [untouched(1, 2), untouched(2, 3), untouched(3, 4)]
+
+ROW_SOFTMAX = Exercise(
+    id="07.row_softmax",
+    title="A kernel a row: softmax",
+    name="row_softmax",
+    cases="rows",
+    properties=[
+        Property("One row: exponentials, divided by their sum", "The same as `torch.softmax(x, 1)`.", ONE),
+        Property("A row of any length: the lanes past its end count nothing", "A block is a power of two, and rows are not. The mask says which lanes "
+                 "are there, and `other` what the rest hold.", TAILS),
+        Property("Each program takes a row of its own", "`tl.program_id(0)` says which, and the row's stride where it begins.", MANY),
+        Property("Scores of a thousand do not overflow", "exp(89) is the last that a float32 holds. Less the row's maximum, no score is above 0.", LARGE),
+        Property("A score of -inf weighs nothing", "That is how a mask hides a key.", MASKED),
+        Property("A row that is masked as a whole gives zeros", "Its maximum is -inf, and -inf less -inf is nan. One nan spreads through a whole model.", BLIND),
+        Property("x may be a view: its strides say where its numbers are", "Slices and transposes share memory with what they were cut from; nothing is copied.",
+                 STRIDED),
+        Property("float16 comes in and goes out; between, float32", "Triton's `tl.exp` takes float32, and a sum of many small numbers needs it.", HALF),
+        Property("x stays as it is", "Its owner still needs the scores.", UNTOUCHED),
+        *rungs.rungs(even(2, 3), turned(4, 3), even(3, 8, half=True)),
+    ],
+    mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("x is changed.", "The result belongs into memory of its own: `torch.empty`.", bent(writes=lambda out, x: x.copy_(out)),
+                is_made_by=writes_into(UNTOUCHED)),
+        Mistake("rows are read as if they lay side by side.", "In a view they do not. A number is at row * x.stride(0) + column * x.stride(1).",
+                bent(reads=side_by_side),
+                is_made_by=lambda answer, found: found.trial in STRIDED and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"),
+        rungs.OUTSIDE,
+        Mistake("lanes past the end take a share.", "A lane that loads 0 has a weight of exp(0 - maximum). Load -inf there: `other=-float(\"inf\")`.",
+                bent(tail=1)),
+        Mistake("the maximum is not subtracted.", "exp(1000) is infinite, and exp(-1000) is 0. Less the row's maximum, the largest weight is exactly 1.",
+                bent(high=lambda x: torch.zeros_like(x[:, :1]))),
+        Mistake("all rows have one maximum.", "A row far below it underflows to nothing. Each row has its own.", bent(high=lambda x: x.max().expand(len(x), 1))),
+        Mistake("a row that is masked as a whole is nan.", "Where the maximum is -inf subtract 0 instead, and where the sum is 0 divide by 1.", bent(guards=False)),
+        Mistake("the sum is never divided by.", "The weights of a row add up to 1.", bent(divides=False)),
+        Mistake("the sum runs down the columns.", "A row is one program's own; it never sees the others.", (bent(dim=0), lambda x: torch.softmax(x.float(), 0).to(x.dtype))),
+        Mistake("every program takes the first row.", "Add `tl.program_id(0)` times the row's stride to the pointers, where you load and where you store.",
+                (bent(writes=first_row), bent(reads=lambda x: x[:1].expand_as(x)))),
+        Mistake("the result is in float32.", "Compute in float32, and store as x has it: `.to(out_ptr.dtype.element_ty)`.", bent(dtype=torch.float32)),
+    ],
+    hints=[
+        "Rung 1: for each row, subtract its maximum, take exp, divide by the sum. What that loop does for one row is what one program will do.",
+        "A program knows its row: `row = tl.program_id(0)`. It takes `offsets = tl.arange(0, BLOCK)`, of which those below `columns` are there.",
+        "Load `x_ptr + row * row_stride + offsets * column_stride` with mask=offsets < columns and other=-float(\"inf\"), and make it tl.float32.",
+        "tl.max(x, 0), tl.exp and tl.sum(weights, 0) do the rest; tl.where puts 0 for a maximum of -inf and 1 for a sum of 0.",
+        "Launch one program a row: softmax_kernel[(rows,)](x, out, x.stride(0), x.stride(1), columns, BLOCK=triton.next_power_of_2(columns)).",
+    ],
+    rights=[row_softmax, softmax_program_by_program, *rungs.in_triton("lesson07_kernels", "row_softmax", "softmax_in_pieces")],
+    why="Each number is read once and written once: between the two, a row lives in the registers of its program. Torch, asked for exp, sum and division "
+        "one by one, would move it three times.",
+    solution=rungs.source("lesson07_kernels", "softmax_kernel", "row_softmax"),
+    budget_s=rungs.BUDGET_S,
+)
