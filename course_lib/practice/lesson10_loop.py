@@ -31,9 +31,10 @@ class ContinuousLoop:
         return bool(self.waiting or self.running)
 
     def abort(self, request_id):
-        for request in [*self.waiting, *self.running]:
-            if request.request_id == request_id:
-                self._leave(request)
+        self.waiting = [request for request in self.waiting if request.request_id != request_id]
+        self.running = [request for request in self.running if request.request_id != request_id]
+        if request_id in self.tables:
+            self.tables.pop(request_id).free()
 
     def step(self):
         allocator = self.cache.allocator
@@ -53,16 +54,9 @@ class ContinuousLoop:
             request.token_ids.append(int(row.argmax()))
             reason, _ = stop_conditions(request, self.model.config.eos_token_ids, "")
             if reason:
-                self._leave(request)
+                self.abort(request.request_id)
             outputs.append((request.request_id, request.token_ids[-1], reason))
         return outputs
-
-    def _leave(self, request):
-        if request in self.waiting:
-            self.waiting.remove(request)
-        else:
-            self.running.remove(request)
-            self.tables.pop(request.request_id).free()
 
 
 class Everything:
@@ -153,10 +147,8 @@ def serve(loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=No
                 if reason == "stop":
                     cells[name] += "."
         line.column(cells, {"calls": model.calls - calls} if show == "calls" and unfinished else {})
-        if not new and not state:
+        if not new and not (state and unfinished):
             break
-        if not unfinished and not new:
-            raise CourseError(f"has_unfinished() says False after step {now - 1}, and {' and '.join(state)} is still to be served.")
     if show == "free":
         line.column({}, {"free": cache.allocator.num_free})
     return line
@@ -242,7 +234,7 @@ class Parts(ContinuousLoop):
         return stop_conditions(request, self.model.config.eos_token_ids, "")[0]
 
     def leave(self, request):
-        self._leave(request)
+        ContinuousLoop.abort(self, request.request_id)
 
 
 class JoinsWhenEmpty(Parts):
@@ -272,7 +264,7 @@ class LeavesTogether(Parts):
         self.done.append(request)
         if len(self.done) == len(self.running):
             for one in self.done:
-                self._leave(one)
+                super().leave(one)
             self.done = []
 
     def abort(self, request_id):
@@ -292,7 +284,7 @@ class LeavesLate(Parts):
         leaving, self.done = self.done, []
         chosen = [(request, n) for request, n in step(waiting, running, *others) if request not in leaving]
         for request in leaving:
-            self._leave(request)
+            super().leave(request)
         return chosen
 
     def leave(self, request):
@@ -303,8 +295,8 @@ class LeavesLate(Parts):
 
 
 class NeverFrees(Parts):
-    def _leave(self, request):
-        (self.waiting if request in self.waiting else self.running).remove(request)
+    def leave(self, request):
+        self.running.remove(request)
 
 
 class KeepsAborted(Parts):

@@ -195,7 +195,8 @@ ROOM = [plan((0, 4, 5), (0, 4, 1), num_blocks=2), plan((0, 4, 1), (0, 4, 2), num
         plan((0, 3, 6), (1, 3, 6), num_blocks=3), plan((0, 5, 4), (1, 5, 4), (2, 1, 4), num_blocks=5), plan((0, 1, 4), (0, 1, 4), num_blocks=1), plan((0, 3, 3), (1, 3, 1), (1, 2, 2), num_blocks=3, block_size=2),
         plan((0, 5, 4), num_blocks=2, note="8 tokens are computed: the last one is not"), plan((0, 4, 9), num_blocks=3), plan((0, 1, 4), (0, 4, 1), num_blocks=2),
         plan((0, 2, 2), (0, 2, 2), num_blocks=3, block_size=2), plan((0, 9, 2), (0, 2, 5), num_blocks=4), plan((0, 3, 1), (0, 3, 1), (0, 3, 1), num_blocks=2),
-        plan((0, 1, 3), (0, 2, 4), (1, 2, 4), num_blocks=2)]
+        plan((0, 1, 3), (0, 2, 4), (1, 2, 4), num_blocks=2), plan((0, 1, 1), (0, 1, 9), (0, 2, 1), num_blocks=4), plan((0, 1, 8), (0, 1, 8), num_blocks=3),
+        plan((0, 2, 9), (0, 1, 1), num_blocks=3), plan((0, 1, 6), (2, 5, 1), num_blocks=3)]
 ORDER = [plan((0, 4, 5), (1, 8, 2), (1, 1, 1), num_blocks=4), plan((0, 4, 5), (0, 9, 2), (0, 2, 2), num_blocks=4), plan((0, 3, 6), (1, 8, 1), (2, 2, 3), (2, 1, 2), num_blocks=4),
          plan((0, 2, 2), (0, 3, 2), (0, 4, 2), max_num_seqs=1), plan((0, 2, 3), (1, 2, 2), (1, 3, 3), (2, 1, 1), max_num_seqs=1)]
 _chance = random.Random(10)
@@ -234,8 +235,9 @@ STEP = Exercise(
         Mistake("seats of running requests are not counted.", "`max_num_seqs` is about all that run in a step.", wrong(seats=lambda joined, running: joined)),
         Mistake("one request too many runs.", "With max_num_seqs=1 one runs. Stop before the next is taken.", wrong(seats=lambda joined, running: joined + running - 1)),
         Mistake("memory is not looked at.", "Each token needs a slot. Count the blocks before somebody joins.", wrong(memory=False)),
-        Mistake("room is kept for the prompt alone.",
-                "The answer needs slots as well. If they are not there when it comes to them, running requests stand still.", wrong(most=lambda r: r.num_prompt_tokens)),
+        Mistake("no room is kept for the answer.",
+                "What is there now is not all: the answer needs slots as well. If they are taken when it comes to them, running requests stand still.",
+                (wrong(most=lambda r: r.num_prompt_tokens), wrong(most=lambda r: r.num_tokens))),
         Mistake("what running requests were promised is given away.",
                 "They have not taken all of their blocks yet, but they will. Take off what is reserved for them, too.", wrong(counts_running=False)),
         Mistake("tokens are counted, not blocks.",

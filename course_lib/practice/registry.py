@@ -6,7 +6,7 @@ from importlib import import_module
 
 from ..errors import CourseError
 
-LESSONS = {"00": "lesson00", "01": "lesson01", "02": "lesson02", "03": "lesson03", "04": "lesson04", "05": "lesson05", "06": "lesson06", "08": "lesson08", "09": "lesson09", "10": "lesson10", "11": "lesson11"}
+LESSONS = {"00": "lesson00", "01": "lesson01", "02": "lesson02", "03": "lesson03", "04": "lesson04", "05": "lesson05", "06": "lesson06", "07": "lesson07", "08": "lesson08", "09": "lesson09", "10": "lesson10", "11": "lesson11"}
 """Lesson number -> module of cases in this package, in the order of the course."""
 
 

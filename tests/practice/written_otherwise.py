@@ -9,6 +9,7 @@ import random
 import torch
 
 from written_cache import CASES as CACHE
+from written_continuous import CASES as CONTINUOUS
 from written_first import CASES as FIRST
 from written_flash import CASES as FLASH
 from written_kv_memory import CASES as KV_MEMORY
@@ -232,6 +233,7 @@ CASES = {
     **PAGED,
     **FLASH,
     **SHARING,
+    **CONTINUOUS,
     **SCHEDULING,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),

@@ -1,0 +1,307 @@
+# %% [markdown]
+# # Exercises 10 · Continuous batching
+#
+# Four pieces, and together they are a server: the flat batch of a step, the question whether a text is over, who runs in
+# the next step, and the loop around them. The checks replay **arrival scripts**: who comes when, with how long a prompt. Where
+# yours differs, you see two timelines, yours and the expected one, up to the first step in which they part.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import torch
+
+from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_model, progress, setup
+from course_lib.engine import Request
+from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+
+_ = setup(quiet=True)
+
+# %% [markdown]
+# Everywhere below, a `request` is the engine's own `Request`. You need these of it:
+#
+# | | |
+# |---|---|
+# | `request_id` | its name |
+# | `token_ids` | all its tokens: the prompt, and what was written so far |
+# | `num_prompt_tokens` | how many of them are the prompt |
+# | `num_tokens` | how many there are |
+# | `num_computed_tokens` | of how many the keys and values are in the cache |
+# | `params` | its `SamplingParams`: `max_tokens`, `stop_token_ids`, `ignore_eos`, `stop` |
+#
+# ## 10.pack · One flat batch
+#
+# `scheduled` is a list of pairs `(request, n)`: in this step the next n tokens of the request are computed, those that follow
+# the computed ones. Return a dict of five lists of ints (or int64 tensors):
+#
+# - `"token_ids"`: the tokens of all requests in one row, in the order of `scheduled`;
+# - `"positions"`: where each of them stands in its own text, from 0;
+# - `"cu_seqlens_q"`: where each request begins in the row; it starts with 0 and ends with the length of the row;
+# - `"seq_lens"`: for each request, how many tokens of its text have keys and values once this step is computed;
+# - `"logits_for"`: the rows whose logits are needed: the last row of each request that has no token left to compute.
+#
+# An example: `a` has the tokens 5, 6, 7, of which 2 are computed, and `b` the tokens 8, 9 and none. For `[(a, 1), (b, 2)]`:
+#
+#     token_ids     7 | 8 9          seq_lens      3, 2
+#     positions     2 | 0 1          logits_for    0, 2
+#     cu_seqlens_q  0   1   3
+
+# %% nbgrader={"grade_id": "pack", "solution": true} course={"exercise": "10.pack"}
+def pack(scheduled):
+    """The flat batch of a step. scheduled: (request, n), the next n tokens of each. Returns a dict of five lists of ints."""
+    ### BEGIN SOLUTION
+    token_ids, positions, cu_seqlens_q, seq_lens, logits_for = [], [], [0], [], []
+    for request, n in scheduled:
+        start = request.num_computed_tokens
+        token_ids += request.token_ids[start:start + n]
+        positions += range(start, start + n)
+        cu_seqlens_q.append(len(token_ids))
+        seq_lens.append(start + n)
+        if start + n == len(request.token_ids):
+            logits_for.append(len(token_ids) - 1)
+    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens, "logits_for": logits_for}
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "pack-check", "grade": true, "points": 2}
+check("10.pack", pack)
+
+# %% [markdown]
+# Three requests of the bundled model in your flat batch: one writes, one reads the whole of its prompt, one a piece of it. What
+# does the model say comes next, for the two that are ready?
+
+# %% tags=["raises-exception"]
+model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
+a, b, c = (Request(name, tokenizer.encode(text)) for name, text in (
+    ("a", "Once upon a time, in a quiet harbour, there"), ("b", "One evening at supper"), ("c", "Far away in an old windmill there lived a badger.")))
+cache = PagedCache(KVPool(model.config, 24, 4, "cpu", torch.float32))
+tables = {request: BlockTable(cache.allocator) for request in (a, b, c)}
+
+
+def compute(scheduled):
+    for request, n in scheduled:
+        tables[request].append_slots(n)
+    batch = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in pack(scheduled).items()}
+    cache.begin_step([tables[request] for request, _ in scheduled], [n for _, n in scheduled])
+    return model(batch["token_ids"], batch["positions"], cache, logits_for=batch["logits_for"])
+
+
+compute([(a, a.num_tokens - 1)])
+a.num_computed_tokens = a.num_tokens - 1
+for request, row in zip((a, b), compute([(a, 1), (b, b.num_tokens), (c, 5)])):
+    print(tokenizer.decode(request.token_ids), "→", tokenizer.decode([int(row.argmax())]))
+
+# %% [markdown]
+# ## 10.stop_conditions · When a text is over
+#
+# Asked after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is what was
+# written so far, as text. Return a pair `(finish_reason, text)`:
+#
+# - `"stop"` if the text holds one of the strings in `params.stop`. Then the text is cut where the first of them begins.
+# - `"stop"` if the new token is one of `params.stop_token_ids`; or of `eos_token_ids`, unless `params.ignore_eos`.
+# - `"length"` if `params.max_tokens` tokens are written, and none of the above holds.
+# - None while it goes on. The text comes back as it is, wherever it is not cut.
+#
+# For example, with `stop=(".",)` and the text `"Yes. N"`, the answer is `("stop", "Yes")`.
+
+# %% nbgrader={"grade_id": "stop_conditions", "solution": true} course={"exercise": "10.stop_conditions"}
+def stop_conditions(request, eos_token_ids, text):
+    """(finish_reason, text) after a new token. finish_reason: "stop", "length", or None while it goes on."""
+    ### BEGIN SOLUTION
+    params = request.params
+    found = [text.find(stop) for stop in params.stop if stop in text]
+    if found:
+        return "stop", text[:min(found)]
+    newest = request.token_ids[-1]
+    if newest in params.stop_token_ids or newest in eos_token_ids and not params.ignore_eos:
+        return "stop", text
+    if len(request.token_ids) - request.num_prompt_tokens >= params.max_tokens:
+        return "length", text
+    return None, text
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "stop_conditions-check", "grade": true, "points": 1}
+check("10.stop_conditions", stop_conditions)
+
+# %% [markdown]
+# Your function beside the engine's own, on one prompt with four ways to end:
+
+# %% tags=["raises-exception"]
+prompt = tokenizer.encode("There was once a thoughtful frog")
+for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), SamplingParams(max_tokens=300, stop=(" and", ".")),
+               SamplingParams(max_tokens=300, ignore_eos=True)):
+    [output] = Engine(model, tokenizer=tokenizer, trace=False).generate([prompt], params)
+    request = Request("yours", prompt, params)
+    for token in output.token_ids:
+        request.token_ids.append(token)
+        reason, text = stop_conditions(request, model.config.eos_token_ids, tokenizer.decode(request.output_ids))
+        if reason:
+            break
+    print(f"{len(request.output_ids):>3} tokens, yours: {reason}, the engine: {output.finish_reason} · the same text: {text == output.text}")
+
+# %% [markdown]
+# ## 10.step · Who runs in this step
+#
+# Everybody who waits (`waiting`, in the order of arrival) and everybody who runs (`running`). Return a list of pairs
+# `(request, n)`: who computes in this step, and how many tokens. Who waits and is in your list has joined. Change neither
+# of the two lists.
+#
+# - Each running request computes all its tokens that are not computed yet.
+# - Then those who wait join, in their order, each with its whole prompt, until the first one that cannot: because
+#   `max_num_seqs` run already, those who joined counted; or because its blocks are not left. Nobody overtakes it.
+# - A request may need slots for its prompt and for all tokens it writes but the last, which is never computed:
+#   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. All of these must be left of
+#   `num_blocks`, after what all who run may need, and who joined before in this step.
+#
+# An example: `a` and `b` come at once, with prompts of 3 and 2 tokens and `max_tokens` 3 and 2, and there is one seat. A letter is
+# what a request does in a step, W waits, P its prompt, D decodes, F finished; a number says how many prompt tokens.
+#
+#     step   0   1   2   3   4   5
+#       a   P3   D   D   F
+#       b    W   W   W  P2   D   F
+
+# %% nbgrader={"grade_id": "step", "solution": true} course={"exercise": "10.step"}
+def step(waiting, running, num_blocks, block_size, max_num_seqs):
+    """[(request, n)]: who computes in this step, and how many tokens each."""
+    ### BEGIN SOLUTION
+    def reserved(request):
+        return -(-(request.num_prompt_tokens + request.params.max_tokens - 1) // block_size)
+
+    scheduled = [(request, request.num_tokens - request.num_computed_tokens) for request in running]
+    left = num_blocks - sum(map(reserved, running))
+    for request in waiting:
+        if len(scheduled) == max_num_seqs or reserved(request) > left:
+            break
+        left -= reserved(request)
+        scheduled.append((request, request.num_tokens))
+    return scheduled
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "step-check", "grade": true, "points": 3}
+check("10.step", step)
+
+# %% [markdown]
+# Your `step` in the real engine. `scheduler_of` wraps it into a `Scheduler`: the engine asks it in each step who runs, and all the
+# rest is the engine's own. If you have passed `04.allocator`, your allocator gives out the blocks, too. Everything you see in the
+# view is then your decision: who comes in when, and which blocks they get.
+
+# %% tags=["raises-exception"]
+from course_lib.errors import CourseError
+from course_lib.practice import workbook
+from course_lib.practice.lesson10_step import scheduler_of
+from course_lib.viz import timeline_view
+
+try:
+    allocator = workbook.load("04.allocator")
+except CourseError:
+    allocator = BlockAllocator
+config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)
+engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of(step), allocator=allocator)
+openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog", "Far away in an old windmill",
+            "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
+outputs = engine.generate(openings, [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)])
+alone = [Engine(model, config, tokenizer=tokenizer, trace=False).generate([opening], SamplingParams(max_tokens=len(output.token_ids), ignore_eos=True))[0]
+         for opening, output in zip(openings, outputs)]
+print("allocator:", "yours" if allocator is not BlockAllocator else "the course's", "· steps:", engine.metrics.num_steps)
+print("the same tokens as alone:", [output.token_ids for output in outputs] == [output.token_ids for output in alone])
+timeline_view(engine.trace)
+
+# %% [markdown]
+# ## 10.continuous_loop · The server
+#
+# Now without the engine. A class around one model and one `PagedCache`, whose blocks `cache.allocator` gives out. Your three functions
+# from above do most of the work; what you have not solved yet, `solution("10.step")` shows.
+#
+# - `add_request(request)`: it waits from now on.
+# - `has_unfinished()`: whether anybody waits or runs.
+# - `abort(request_id)`: the request ends wherever it is, and what it held is free. It is not heard of again.
+# - `step()`: one step. Those whom your `step` function names get slots (`BlockTable.append_slots`), the model is called **once** for
+#   all of them, and each gets the likeliest next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
+#   request that wrote; the reason is None while it goes on. Whoever is done leaves in that very step, and its blocks are free.
+#   There are no stop strings here.
+#
+# The order inside a step: `positions = cache.begin_step(tables, counts)` announces whose tokens come, in which order; then
+# `model(token_ids, positions, cache, logits_for=rows)`, tensors of int64, returns `[rows, vocab_size]`. Keep `num_computed_tokens`
+# and `token_ids` of each request up to date: all the others go by them.
+
+# %% nbgrader={"grade_id": "continuous_loop", "solution": true} course={"exercise": "10.continuous_loop"}
+class ContinuousLoop:
+    """A server: requests join, write and leave at every step. cache: a PagedCache."""
+
+    def __init__(self, model, cache, max_num_seqs):
+        ### BEGIN SOLUTION
+        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
+        self.waiting, self.running, self.tables = [], [], {}
+        ### END SOLUTION
+
+    def add_request(self, request):
+        """The request waits from now on."""
+        ### BEGIN SOLUTION
+        self.waiting.append(request)
+        ### END SOLUTION
+
+    def has_unfinished(self):
+        """Whether anybody waits or runs."""
+        ### BEGIN SOLUTION
+        return bool(self.waiting or self.running)
+        ### END SOLUTION
+
+    def abort(self, request_id):
+        """The request ends, wherever it is."""
+        ### BEGIN SOLUTION
+        self.waiting = [request for request in self.waiting if request.request_id != request_id]
+        self.running = [request for request in self.running if request.request_id != request_id]
+        if request_id in self.tables:
+            self.tables.pop(request_id).free()
+        ### END SOLUTION
+
+    def step(self):
+        """[(request_id, token id, finish_reason or None)] of all that wrote in this step."""
+        ### BEGIN SOLUTION
+        allocator = self.cache.allocator
+        scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        for request, n in scheduled:
+            if request in self.waiting:
+                self.waiting.remove(request)
+                self.running.append(request)
+                self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
+            self.tables[request.request_id].append_slots(n)
+        batch = pack(scheduled)
+        positions = self.cache.begin_step([self.tables[request.request_id] for request, _ in scheduled], [n for _, n in scheduled])
+        logits = self.model(torch.tensor(batch["token_ids"]), positions, self.cache, logits_for=torch.tensor(batch["logits_for"]))
+        outputs = []
+        for (request, n), row in zip(scheduled, logits):
+            request.num_computed_tokens += n
+            request.token_ids.append(int(row.argmax()))
+            reason, _ = stop_conditions(request, self.model.config.eos_token_ids, "")
+            if reason:
+                self.abort(request.request_id)
+            outputs.append((request.request_id, request.token_ids[-1], reason))
+        return outputs
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "continuous_loop-check", "grade": true, "points": 4}
+check("10.continuous_loop", ContinuousLoop)
+
+# %% [markdown]
+# Your server on the bundled model. Six people come at different times, one of them gives up, and you read along as the answers
+# stream out of it, a line a step:
+
+# %% tags=["raises-exception"]
+cache = PagedCache(KVPool(model.config, 40, 4, "cpu", torch.float32))
+server, comes_at, now = ContinuousLoop(model, cache, max_num_seqs=3), [0, 0, 2, 3, 7, 9], 0
+while now < 10 or server.has_unfinished():
+    for number, step_of_arrival in enumerate(comes_at):
+        if step_of_arrival == now:
+            server.add_request(Request(f"R{number}", tokenizer.encode(openings[number]), SamplingParams(max_tokens=6 + number)))
+    if now == 5:
+        server.abort("R2")
+    said = [f"{name}:{tokenizer.decode([token])!r}{' (' + reason + ')' if reason else ''}" for name, token, reason in server.step()]
+    print(f"step {now:>2}  ", "  ".join(said))
+    now += 1
+print("free blocks:", cache.allocator.num_free, "of 40")
+
+# %% [markdown]
+# What you have passed so far:
+
+# %% tags=["nbval-ignore-output"]
+progress()

@@ -1,0 +1,111 @@
+"""Arrival scripts and timelines: what a trace becomes, where two differ, and how a script is made smaller."""
+
+import random
+
+import pytest
+
+from course_lib.engine import Scheduler
+from course_lib.errors import IntegrityError, ParameterError
+from course_lib.practice.lesson10_loop import ContinuousLoop, prompt_of, serve
+from course_lib.practice.timelines import WIDEST, Arrival, Script, Timeline, both, difference, random_script, replay, script_trial
+from course_lib.practice.tiny_server import alone
+
+TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]
+
+
+def cells(line):
+    return [column[0] for column in line.columns]
+
+
+def test_a_scheduler_on_a_script_waits_reads_writes_and_ends():
+    assert cells(replay(Scheduler, TWO, max_num_seqs=1, num_blocks=8)) == [
+        {"a": "P4"}, {"a": "D", "b": "W"}, {"a": "D", "b": "W"}, {"a": "F", "b": "P6"}, {"b": "D"}, {"b": "F"}]
+
+
+def test_a_prompt_in_pieces_says_how_many_tokens_of_it():
+    assert cells(replay(Scheduler, TWO, max_num_batched_tokens=4, num_blocks=8))[:4] == [
+        {"a": "P4"}, {"a": "D", "b": "P3"}, {"a": "D", "b": "P3"}, {"a": "F", "b": "D"}]
+
+
+@pytest.mark.parametrize("how, seen", [("recompute", "P3 D X W W P5 D D F"), ("swap", "P3 D S S S D D D F")])
+def test_who_makes_room_is_to_be_seen(how, seen):
+    script = [Arrival("a", prompt=3, max_tokens=5), Arrival("b", prompt=3, max_tokens=5)]
+    line = replay(Scheduler, script, num_blocks=5, block_size=2, preemption=how)
+    assert " ".join(column["b"] for column in cells(line)) == seen
+
+
+def test_who_gives_up_is_to_be_seen_at_once():
+    line = replay(Scheduler, [Arrival("a", max_tokens=9, abort=2), Arrival("b", max_tokens=4, abort=1)], max_num_seqs=1)
+    assert cells(line) == [{"a": "P1", "b": "W"}, {"a": "D", "b": "A"}, {"a": "A"}]
+
+
+def test_a_script_that_can_never_be_served_is_refused():
+    with pytest.raises(ParameterError, match="need 3 blocks of 4 tokens, and there are 2"):
+        replay(Scheduler, [Arrival("a", prompt=9)], num_blocks=2)
+
+
+def test_a_step_above_the_budget_is_refused():
+    class Generous(Scheduler):
+        def schedule(self):
+            step = super().schedule()
+            step.scheduled += step.scheduled
+            return step
+
+    with pytest.raises(IntegrityError, match="schedule\\(\\) chose 6 tokens, and the budget is 4"):
+        replay(Generous, [Arrival("a", prompt=3)], max_num_batched_tokens=4)
+
+
+def test_the_first_step_that_differs_is_marked_and_said():
+    mine, theirs = Timeline(), Timeline()
+    for line, last in ((mine, "P3"), (theirs, "W")):
+        line.column({"a": "P4", "b": "W"})
+        line.column({"a": "D", "b": last})
+    assert both(mine, theirs) == ("step   0 [1]\n  a   P4   D\n> b    W  P3", "step   0 [1]\n  a   P4   D\n> b    W   W")
+    assert difference(mine, theirs).startswith("Step 1 is the first that differs. In yours `b` waits; expected is that it computes 3 prompt tokens.")
+    assert mine.first_difference(mine) is None and difference(mine, mine) == ""
+
+
+def test_steps_that_are_missing_or_too_many_are_said():
+    long, short = Timeline([({"a": "P4"}, {}), ({"a": "D"}, {})]), Timeline([({"a": "P4"}, {})])
+    assert "Step 1 is missing: yours ends after 1 steps" in difference(long, short)
+    assert "Step 1 is one too many" in difference(short, long)
+    assert "[1]" in both(long, short)[1]
+
+
+def test_a_long_timeline_keeps_its_end_and_stays_narrow():
+    line = Timeline([({"request": f"P{100 + at}"}, {"free": at}) for at in range(50)])
+    text = line.text()
+    assert all(len(row) <= WIDEST + 2 for row in text.split("\n")) and text.split("\n")[0].endswith(" 49") and "…" in text
+
+
+def test_a_script_is_made_as_small_as_it_still_fails():
+    class Crowded(Scheduler):
+        def _has_seats(self, request):
+            return True
+
+    def play(answer, script):
+        return replay(answer, script.arrivals, **script.setup)
+
+    script = Script((Arrival("a", 1, 5, 4), Arrival("b", 2, 3, 2), Arrival("c", 2, 6, 1)), {"max_num_seqs": 2, "num_blocks": 20})
+    trial = script_trial(play, script, "replay({answer}, {arrivals}, {setup})", "Mine", least={"num_blocks": 20})
+
+    def fails(other):
+        got = other.outcome(Crowded)[0]
+        return None if got == other.outcome(Scheduler)[0] else got
+
+    small = trial.smaller(fails, trial.outcome(Crowded)[0])
+    assert small.story == ["a = Arrival('a')", "b = Arrival('b')", "replay(Mine, [a, b], max_num_seqs=1, num_blocks=20)"]
+    assert small.size < trial.size
+
+
+def test_the_loop_that_answers_are_held_to_writes_what_generate_naive_writes():
+    draw = random.Random(1)
+    for _ in range(20):
+        script = random_script(draw, {"max_num_seqs": draw.randint(1, 4), "num_blocks": draw.randint(5, 12), "block_size": 4})
+        written = {arrival.name: [] for arrival in script.arrivals}
+        for column in cells(serve(ContinuousLoop, script.arrivals, **script.setup)):
+            for name, cell in column.items():
+                if cell[0] in "PD":
+                    written[name].append(int(cell[1:]))
+        for number, arrival in enumerate(script.arrivals):
+            assert written[arrival.name] == alone(tuple(prompt_of(number, arrival.prompt)), arrival.max_tokens)

@@ -1,0 +1,319 @@
+"""Wrong answers for lesson 10 as people write them; see written_otherwise.py."""
+
+import torch
+
+from course_lib.decoding import generate_naive
+from course_lib.kvcache import BlockTable
+from course_lib.practice.lesson10_loop import ContinuousLoop
+from course_lib.practice.lesson10_pack import pack
+from course_lib.practice.lesson10_step import step
+from course_lib.practice.lesson10_stop import stop_conditions
+
+
+def pack_all_at_once(scheduled):
+    """Forgets n."""
+    ids, positions, cu, lens, rows = [], [], [0], [], []
+    for r, n in scheduled:
+        ids.extend(r.token_ids[r.num_computed_tokens:])
+        positions.extend(range(r.num_computed_tokens, r.num_computed_tokens + n))
+        cu.append(cu[-1] + n)
+        lens.append(r.num_computed_tokens + n)
+        if lens[-1] == r.num_tokens:
+            rows.append(cu[-1] - 1)
+    return {"token_ids": ids, "positions": positions, "cu_seqlens_q": cu, "seq_lens": lens, "logits_for": rows}
+
+
+def pack_prompt_or_decode(scheduled):
+    """Positions from 0 for whatever is in the step."""
+    return {**pack(scheduled), "positions": [i for _, n in scheduled for i in range(n)]}
+
+
+def pack_arange(scheduled):
+    return {**pack(scheduled), "positions": torch.arange(sum(n for _, n in scheduled))}
+
+
+def pack_no_zero(scheduled):
+    total, edges = 0, []
+    for _, n in scheduled:
+        total += n
+        edges.append(total)
+    return {**pack(scheduled), "cu_seqlens_q": edges}
+
+
+def pack_lengths(scheduled):
+    return {**pack(scheduled), "seq_lens": [r.num_tokens for r, n in scheduled]}
+
+
+def pack_last_rows(scheduled):
+    made = pack(scheduled)
+    return {**made, "logits_for": [end - 1 for end in made["cu_seqlens_q"][1:]]}
+
+
+def pack_shows(scheduled):
+    print(pack(scheduled))
+
+
+def pack_tuple(scheduled):
+    return tuple(pack(scheduled).values())
+
+
+def pack_padded(scheduled):
+    """A rectangle, as in static batching."""
+    most = max(n for _, n in scheduled)
+    made = pack(scheduled)
+    made["token_ids"] = [t for r, n in scheduled for t in (r.token_ids[r.num_computed_tokens:r.num_computed_tokens + n] + [0] * most)[:most]]
+    return made
+
+
+def pack_counts(scheduled):
+    made = pack(scheduled)
+    for r, n in scheduled:
+        r.num_computed_tokens = r.num_computed_tokens + n
+    return made
+
+
+def stop_counts_all(request, eos_token_ids, text):
+    reason, text = stop_conditions(request, eos_token_ids, text)
+    return (reason or ("length" if request.num_tokens >= request.params.max_tokens else None)), text
+
+
+def stop_greater(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    if reason == "length" and request.num_tokens - request.num_prompt_tokens == request.params.max_tokens:
+        reason = None
+    return reason, short
+
+
+def stop_never_eos(request, eos_token_ids, text):
+    return stop_conditions(request, (), text)
+
+
+def stop_length_first(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    return ("length" if len(request.output_ids) >= request.params.max_tokens else reason), short
+
+
+def stop_ends_with(request, eos_token_ids, text):
+    for stop in request.params.stop:
+        if text[-len(stop):] == stop:
+            return "stop", text[: -len(stop)]
+    if any(stop in text for stop in request.params.stop):
+        held, request.params = request.params, type(request.params)(max_tokens=request.params.max_tokens, stop_token_ids=request.params.stop_token_ids)
+        answer = stop_conditions(request, eos_token_ids, text)
+        request.params = held
+        return answer
+    return stop_conditions(request, eos_token_ids, text)
+
+
+def stop_whole_text(request, eos_token_ids, text):
+    return stop_conditions(request, eos_token_ids, text)[0], text
+
+
+def stop_any_token(request, eos_token_ids, text):
+    if set(eos_token_ids) & set(request.token_ids) and not request.params.ignore_eos:
+        return "stop", stop_conditions(request, eos_token_ids, text)[1]
+    if set(request.params.stop_token_ids) & set(request.token_ids):
+        return "stop", stop_conditions(request, eos_token_ids, text)[1]
+    return stop_conditions(request, eos_token_ids, text)
+
+
+def stop_only_reason(request, eos_token_ids, text):
+    return stop_conditions(request, eos_token_ids, text)[0]
+
+
+def stop_marks(request, eos_token_ids, text):
+    answer = stop_conditions(request, eos_token_ids, text)
+    request.finish_reason = answer[0]
+    return answer
+
+
+def step_batch_by_batch(waiting, running, num_blocks, block_size, max_num_seqs):
+    if running:
+        return [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    return step(waiting, [], num_blocks, block_size, max_num_seqs)
+
+
+def step_prompts_first(waiting, running, num_blocks, block_size, max_num_seqs):
+    """As some early servers: a step is prompts or single tokens."""
+    plan = step(waiting, running, num_blocks, block_size, max_num_seqs)
+    prompts = [(r, n) for r, n in plan if r.num_computed_tokens == 0]
+    return prompts if prompts else plan
+
+
+def step_free_now(waiting, running, num_blocks, block_size, max_num_seqs):
+    """Counts the blocks that are taken at this moment."""
+    def blocks(n):
+        return (n + block_size - 1) // block_size
+
+    free = num_blocks - sum(blocks(r.num_tokens) for r in running)
+    plan = [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    for r in waiting:
+        if blocks(r.num_tokens) > free or len(plan) >= max_num_seqs:
+            break
+        free -= blocks(r.num_tokens)
+        plan.append((r, r.num_tokens))
+    return plan
+
+
+def step_one_more(waiting, running, num_blocks, block_size, max_num_seqs):
+    plan, left = step([], running, num_blocks, block_size, max_num_seqs), num_blocks
+    for r in running:
+        left -= -(-(r.num_prompt_tokens + r.params.max_tokens) // block_size)
+    for r in waiting:
+        need = -(-(r.num_prompt_tokens + r.params.max_tokens) // block_size)
+        if need > left or len(plan) == max_num_seqs:
+            break
+        left -= need
+        plan.append((r, r.num_tokens))
+    return plan
+
+
+def step_skips(waiting, running, num_blocks, block_size, max_num_seqs):
+    plan = step([], running, num_blocks, block_size, max_num_seqs)
+    for r in waiting:
+        trial = step([r], [one for one, _ in plan], num_blocks, block_size, max_num_seqs)
+        plan += [(one, n) for one, n in trial if one is r]
+    return plan
+
+
+def step_all_seats(waiting, running, num_blocks, block_size, max_num_seqs):
+    plan = [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    joined = step(waiting, running, num_blocks, block_size, len(running) + max_num_seqs)
+    return plan + [pair for pair in joined if pair[0] in waiting]
+
+
+def step_moves(waiting, running, num_blocks, block_size, max_num_seqs):
+    plan = step(waiting, running, num_blocks, block_size, max_num_seqs)
+    while waiting and any(waiting[0] is r for r, _ in plan):
+        running.append(waiting.pop(0))
+    return plan
+
+
+def step_names(waiting, running, num_blocks, block_size, max_num_seqs):
+    return [(r.request_id, n) for r, n in step(waiting, running, num_blocks, block_size, max_num_seqs)]
+
+
+def step_forgets(waiting, running, num_blocks, block_size, max_num_seqs):
+    step(waiting, running, num_blocks, block_size, max_num_seqs)
+
+
+class ServesInTurn:
+    """One request after the other, each to its end."""
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.queue = model, []
+
+    def add_request(self, request):
+        self.queue.append((request, generate_naive(self.model, request.token_ids, request.params)))
+
+    def has_unfinished(self):
+        return bool(self.queue)
+
+    def abort(self, request_id):
+        self.queue = [one for one in self.queue if one[0].request_id != request_id]
+
+    def step(self):
+        request, tokens = self.queue[0]
+        token = tokens.pop(0)
+        if not tokens:
+            self.queue.pop(0)
+        return [(request.request_id, token, None if tokens else "length")]
+
+
+class StaticServer(ContinuousLoop):
+    def step(self):
+        outside = []
+        if self.running:
+            outside, self.waiting = self.waiting, []
+        said = super().step()
+        self.waiting += outside
+        return said
+
+
+class Leaky(ContinuousLoop):
+    """Gives a fresh table to everybody and lets the old one go, with its blocks."""
+
+    def step(self):
+        held = {name: table for name, table in self.tables.items()}
+        said = super().step()
+        for name, _, reason in said:
+            if reason and name in held:
+                self.cache.allocator.allocate(len(range(0, 1)))
+        return said
+
+
+class ForgetsAborts(ContinuousLoop):
+    def abort(self, request_id):
+        self.running = [r for r in self.running if r.request_id != request_id]
+        self.waiting = [r for r in self.waiting if r.request_id != request_id]
+
+    def step(self):
+        said = super().step()
+        for name, _, reason in said:
+            if reason:
+                self.tables.pop(name).free()
+        return said
+
+
+class OwnCalls(ContinuousLoop):
+    """A call of the model for each request."""
+
+    def step(self):
+        plan = step(self.waiting, self.running, self.cache.allocator.num_blocks, self.cache.allocator.block_size, self.max_num_seqs)
+        said = []
+        for r, n in plan:
+            if r in self.waiting:
+                self.waiting.remove(r)
+                self.running.append(r)
+                self.tables[r.request_id] = BlockTable(self.cache.allocator)
+            self.tables[r.request_id].append_slots(n)
+            positions = self.cache.begin_step([self.tables[r.request_id]], [n])
+            row = self.model(torch.tensor(r.token_ids[-n:]), positions, self.cache)[-1]
+            r.num_computed_tokens += n
+            r.token_ids.append(row.argmax().item())
+            reason = stop_conditions(r, self.model.config.eos_token_ids, "")[0]
+            if reason:
+                self.abort(r.request_id)
+            said.append((r.request_id, r.token_ids[-1], reason))
+        return said
+
+
+class NeverAsksEnd(ContinuousLoop):
+    def step(self):
+        held = self.model.config
+        self.model.config = type(held)(**{**held.__dict__, "eos_token_ids": ()})
+        said = super().step()
+        self.model.config = held
+        return said
+
+
+class Silent(ContinuousLoop):
+    def step(self):
+        super().step()
+
+
+class Impatient(ContinuousLoop):
+    def has_unfinished(self):
+        return len(self.running) > 0
+
+
+CASES = {
+    "10.pack": [
+        ("whatever n says", pack_all_at_once), ("begin at 0 in each step", pack_prompt_or_decode), ("through the whole row", pack_arange),
+        ("does not begin with 0", pack_no_zero), ("not computed yet", pack_lengths), ("not at its end", pack_last_rows), ("printed, not returned", pack_shows),
+        (None, pack_tuple), (None, pack_padded), ("counted further", pack_counts),
+    ],
+    "10.stop_conditions": [
+        ("prompt counts", stop_counts_all), ("one token too many", stop_greater), ("end tokens are forgotten", stop_never_eos), ("\"length\" is said", stop_length_first),
+        ("very end of the text", stop_ends_with), ("not cut", stop_whole_text), ("of the prompt", stop_any_token), (None, stop_only_reason), ("request is changed", stop_marks),
+    ],
+    "10.step": [
+        ("whole batch is done", step_batch_by_batch), ("stand still while a prompt", step_prompts_first), ("no room is kept for the answer", step_free_now), ("one slot too many", step_one_more),
+        ("overtake", step_skips), ("seats of running requests", step_all_seats), ("lists are changed", step_moves), (None, step_names),
+        ("nothing is returned", step_forgets),
+    ],
+    "10.continuous_loop": [
+        (None, ServesInTurn), ("whole batch is done", StaticServer), (None, Leaky), ("aborted request are not freed", ForgetsAborts), ("by itself", OwnCalls),
+        ("end token is not looked at", NeverAsksEnd), (None, Silent), ("forgets those who wait", Impatient),
+    ],
+}
