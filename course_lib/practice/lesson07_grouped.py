@@ -11,7 +11,7 @@ from .running import Raised
 
 
 def flash_grouped(q, k, v, tile):
-    """Causal attention with grouped heads. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim], any strides but the last. Returns as q."""
+    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided. Returns as q."""
     return row_by_row(q, k, v, causal=True)
 
 

@@ -156,7 +156,7 @@ def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, 
 
 
 def flash_grouped(q, k, v, tile):
-    """Causal attention with grouped heads. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim], any strides but the last. Returns as q."""
+    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided. Returns as q."""
     n, heads, head_dim = q.shape
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     grid = heads, triton.cdiv(n, tile)
