@@ -99,7 +99,7 @@ def spread(policy, *, max_num_seqs, few, many, steps=150):
 
     few, many: (prompt, answer) of the requests of A and of B, in tokens; for each that A sends, B sends three.
     """
-    config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, watermark=0.0, policy=policy)
+    config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, policy=policy)
     scheduler = Scheduler(config, KVCacheManager(BlockAllocator(4096, 4), prefix_caching=False))
     kinds, sent = {"A": few, "B": many}, {"A": 0, "B": 0}
     service, differences = {"A": 0, "B": 0}, [0]
@@ -183,7 +183,8 @@ FAIR_SHARE = Exercise(
                  + [day(*many("B", 1), *many("A", n), *many("B", 2, first=1), max_num_seqs=seats) for n in (1, 3) for seats in (1, 2)]
                  + [day(*many("A", 2, prompt=a), *many("B", 2, prompt=b), *many("C", 2, prompt=c), max_num_seqs=1)
                     for a, b, c in ((3, 2, 1), (1, 2, 3), (2, 2, 2), (1, 5, 2))]),
-        Property("A prompt token counts 1, a written token counts 2", "Written tokens cost more: each of them is a step of its own.",
+        Property("A prompt token counts 1, a written token counts 2", "Written tokens cost more: each of them is a step of its "
+                "own.",
                  [one(*come(("A", 4), ("B", b), ("A", 1), ("B", 1)), *admits(2), ("write", "a", n), *admits(1))
                   for b, n in ((6, 2), (5, 1), (3, 1), (7, 1), (9, 2), (9, 3), (13, 4), (11, 4))]
                  + [one(*come(("A", 3), ("B", 3), ("A", 3), ("B", 3)), *admits(2), ("write", "b", 1), ("write", "a", 1),
@@ -207,8 +208,8 @@ FAIR_SHARE = Exercise(
                         *admits(2)),
                     one(*come(("A", 6), ("B", 3)), *admits(2), ("come", "c", "C", 1), ("come", "d", "B", 1), ("come", "e", "C", 1), *admits(2)),
                     one(*come(("A", 6), ("B", 2)), *admits(1), ("abort", "b"), ("come", "c", "B", 1), ("come", "d", "A", 1), *admits(1))]),
-        Property("Who had to make room is not lifted: it was not away", "It was running. Losing its place is enough; its client need not pay "
-                 "for it too.",
+        Property("Who had to make room is not lifted: it was not away", "It was running. Losing its place is enough; its "
+                 "client need not pay for it too.",
                  [one(*come(("A", 1), ("B", b)), *admits(2), ("make_room", "b"), ("come", "c", "A", 1), ("make_room", "a"), *admits(2))
                   for b in (3, 6)]
                  + [one(*come(("A", 1), ("B", b), ("B", 1)), *admits(2), ("make_room", "a"), ("come", "d", "C", 1), *admits(n))
@@ -223,31 +224,34 @@ FAIR_SHARE = Exercise(
                   day(*many("A", 3, prompt=3, max_tokens=6), *many("B", 2, prompt=3, max_tokens=6, step=1), max_num_seqs=3, num_blocks=6,
                       block_size=2)]),
         Property("Two clients who wait all the time are never served more than 2U apart",
-                 "U is the longest prompt + 2 x `max_num_seqs` x the longest answer: all that can be promised to whoever was chosen "
-                 "while its counter was the lowest.", BOUNDS),
+                 "U is the longest prompt + 2 x `max_num_seqs` x the longest answer: all that can be promised to whoever was "
+                 "chosen while its counter was the lowest.", BOUNDS),
     ],
     mistakes=[
-        Mistake("first come, first served.", "Who sends most is served most. Look at the counters: the lowest goes first, and only among "
-                "equals who came first.",
+        Mistake("first come, first served.", "Who sends most is served most. Look at the counters: the lowest goes first, and "
+                "only among equals who came first.",
                 (wrong(rank=lambda line, request: 0), wrong(rank=lambda line, request: request.arrival))),
-        Mistake("the client who was served most goes first.", "The counter is what a client has had. The lowest goes first: `min`.",
+        Mistake("the client who was served most goes first.", "The counter is what a client has had. The lowest goes first: "
+                "`min`.",
                 wrong(rank=lambda line, request: -line.counters[request.client])),
-        Mistake("equals go by something else than who came first.", "`min` over a list gives the first of equals, and `self.waiting` is in "
-                "the order of arrival. Compare counters only, with `<` and not `<=`.",
+        Mistake("equals go by something else than who came first.", "`min` over a list gives the first of equals, and "
+                "`self.waiting` is in the order of arrival. Compare counters only, with `<` and not `<=`.",
                 (wrong(rank=lambda line, request: (line.counters[request.client], request.client)),
                  wrong(rank=lambda line, request: (line.counters[request.client], -request.arrival)),
                  wrong(rank=lambda line, request: (line.counters[request.client], request.num_prompt_tokens)))),
-        Mistake("of a client's requests the last goes first.", "Within a client it is first come, first served, or its first request starves.",
+        Mistake("of a client's requests the last goes first.", "Within a client it is first come, first served, or its first "
+                "request starves.",
                 wrong(chosen=lambda line: next((r for r in reversed(line.waiting) if r.client == min(
                     line.waiting, key=lambda request: line.counters[request.client]).client), None))),
-        Mistake("`peek` takes the request off the list.", "The engine looks more often than it takes. `pop` and `remove` do the taking.",
+        Mistake("`peek` takes the request off the list.", "The engine looks more often than it takes. `pop` and `remove` do "
+                "the taking.",
                 TakesOff),
-        Mistake("requests are counted, not tokens.", "One request may be a thousand times as long as another. Count what it was given, in "
-                "tokens.", PerRequest),
+        Mistake("requests are counted, not tokens.", "One request may be a thousand times as long as another. Count what it "
+                "was given, in tokens.", PerRequest),
         Mistake("written tokens are not counted.", "A short prompt can ask for a long answer. Add 2 for each of `output_tokens`.",
                 wrong(output_weight=0)),
-        Mistake("a written token counts as much as a prompt token.", "A prompt is computed at once; each written token reads all weights "
-                "again. Here it counts 2.", wrong(output_weight=1)),
+        Mistake("a written token counts as much as a prompt token.", "A prompt is computed at once; each written token reads "
+                "all weights again. Here it counts 2.", wrong(output_weight=1)),
         Mistake("a prompt token counts more than a written one.", "Turned round: 1 for a prompt token, 2 for a written one.",
                 wrong(prompt_weight=2, output_weight=1)),
         Mistake("prompts are not counted.", "Whoever sends long prompts and asks for one token each would be served for nothing.",
@@ -255,36 +259,40 @@ FAIR_SHARE = Exercise(
         Mistake("prompts are counted when they come.", "Who waits was given nothing yet. `charge` says when it was.",
                 wrong(prompt_at_push=True)),
         Mistake("the counter is set, not added to.", "It is all the service so far: `+=`.", wrong(adds=False)),
-        Mistake("whoever comes back is not lifted.", "Its counter stood still while it was away, and now it goes before all others until it "
-                "has caught up. Lift it before the request joins `self.waiting`: behind that, its own counter is among those that wait.",
+        Mistake("whoever comes back is not lifted.", "Its counter stood still while it was away, and now it goes before all "
+                "others until it has caught up. Lift it before the request joins `self.waiting`: behind that, its own counter "
+                "is among those that wait.",
                 wrong(lifted=lambda own, floor: own)),
-        Mistake("a counter is lowered when its client comes back.", "`max(own, lowest)`: who sent one request at a time would otherwise have "
-                "its bill torn up each time.", wrong(lifted=lambda own, floor: floor)),
-        Mistake("a newcomer is lifted to the highest.", "It would wait until all others have caught up. Lift it to the lowest of those who "
-                "wait: `min`.",
-                wrong(floor=lambda line, client: max([line.counters[r.client] for r in line.waiting] or [line.counters.get(line.last_client, 0)]))),
-        Mistake("it is lifted to the lowest of all counters, waiting or not.", "Who is away has an old counter. Only those count who wait "
-                "now, and where nobody waits, who left last.",
+        Mistake("a counter is lowered when its client comes back.", "`max(own, lowest)`: who sent one request at a time would "
+                "otherwise have its bill torn up each time.", wrong(lifted=lambda own, floor: floor)),
+        Mistake("a newcomer is lifted to the highest.", "It would wait until all others have caught up. Lift it to the lowest "
+                "of those who wait: `min`.",
+                wrong(floor=lambda line, client: max([line.counters[r.client] for r in line.waiting]
+                                                     or [line.counters.get(line.last_client, 0)]))),
+        Mistake("it is lifted to the lowest of all counters, waiting or not.", "Who is away has an old counter. Only those "
+                "count who wait now, and where nobody waits, who left last.",
                 wrong(floor=lambda line, client: min((c for name, c in line.counters.items() if name != client), default=0))),
-        Mistake("nobody is lifted when nobody waits.", "Those who run are being served meanwhile. Then the counter of `self.last_client` is "
-                "the measure.",
+        Mistake("nobody is lifted when nobody waits.", "Those who run are being served meanwhile. Then the counter of "
+                "`self.last_client` is the measure.",
                 wrong(floor=lambda line, client: min((line.counters[r.client] for r in line.waiting), default=0))),
         Mistake("who had to make room is lifted.", "It was running, not away. Lift only where `returning` is false.",
                 wrong(lifts_returning=True)),
-        Mistake("only newcomers are lifted.", "Who was here before and went away has an old counter too. Away is who has no request in "
-                "`self.waiting`.", wrong(is_away=lambda line, request: request.client not in line.counters)),
+        Mistake("only newcomers are lifted.", "Who was here before and went away has an old counter too. Away is who has no "
+                "request in `self.waiting`.", wrong(is_away=lambda line, request: request.client not in line.counters)),
     ],
     hints=[
-        "Three questions: what does a request cost its client (`charge`), who is next (`peek`), and where does a client start who was away "
-        "(`push`)?",
-        "`charge` adds `prompt_tokens + 2 * output_tokens` to the client's counter. `peek` takes the smallest counter over `self.waiting`: "
-        "`min(..., key=..., default=None)` keeps the order among equals.",
-        "`push`, before the request joins: is any other request of this client in `self.waiting`? If not, and if it is not `returning`, "
-        "look for the lowest counter among the clients that wait; if nobody waits, take that of `self.last_client`.",
+        "Three questions: what does a request cost its client (`charge`), who is next (`peek`), and where does a client start "
+        "who was away (`push`)?",
+        "`charge` adds `prompt_tokens + 2 * output_tokens` to the client's counter. `peek` takes the smallest counter over "
+        "`self.waiting`: `min(..., key=..., default=None)` keeps the order among equals.",
+        "`push`, before the request joins: is any other request of this client in `self.waiting`? If not, and if it is not "
+        "`returning`, look for the lowest counter among the clients that wait; if nobody waits, take that of "
+        "`self.last_client`.",
         "The new counter is `max(own, lowest)`. Then `super().push(request, returning=returning)`.",
     ],
     rights=[FairShare, FairByQueues, FairByHalves],
-    why="Three rules. Count what was given, when it was given. Serve the lowest. And who was away starts where the least served of those "
-        "who wait is, so that idling saves up nothing and costs nothing. This is the Virtual Token Counter (arXiv 2401.00588). "
-        "`course_lib` keeps a heap of clients and a queue for each instead of one list, so that choosing costs the same among thousands.",
+    why="Three rules. Count what was given, when it was given. Serve the lowest. And who was away starts where the least "
+        "served of those who wait is, so that idling saves up nothing and costs nothing. This is the Virtual Token Counter "
+        "(arXiv 2401.00588). `course_lib` keeps a heap of clients and a queue for each instead of one list, so that choosing "
+        "costs the same among thousands.",
 )

@@ -62,7 +62,8 @@ def make_room_in_turn(request, n, running, waiting, manager):
 
 def wrong(victim=lambda running, request: running[-1], place=lambda waiting, victim, before: waiting.insert(0, victim),
           computed=lambda victim: 0, text=lambda victim: victim.token_ids, frees=True, first=False, once=False, runs_on=False,
-          alone="raises", itself="none", asks=lambda n: n, returns=lambda slots: slots, enough=lambda slots, running, request: slots is not None):
+          alone="raises", itself="none", asks=lambda n: n, returns=lambda slots: slots,
+          enough=lambda slots, running, request: slots is not None):
     """make_room with one of its parts replaced."""
     def make_room(request, n, running, waiting, manager):
         slots, before = None if first else manager.allocate_slots(request, asks(n)), len(waiting)
@@ -157,62 +158,69 @@ PREEMPT = Exercise(
         Property("In any program all of this holds", "Requests join, grow, make room and end in every order.", played(make_room, 60, 5)),
     ],
     mistakes=[
-        Mistake("the first of the running ones makes room.", "It is the one who got furthest. And it may have its slots for this step "
-                "already. Whoever comes first must always get on, or two may throw each other out for ever. Take the last: `running.pop()`.",
+        Mistake("the first of the running ones makes room.", "It is the one who got furthest. And it may have its slots for "
+                "this step already. Whoever comes first must always get on, or two may throw each other out for ever. Take the "
+                "last: `running.pop()`.",
                 wrong(victim=lambda running, request: running[0])),
-        Mistake("who needs room is the one who goes.", "It may be the first of all, and then nobody gets on. Take the last of `running`, "
-                "which may be the request itself.", wrong(victim=lambda running, request: request)),
-        Mistake("the largest makes room.", "That frees most blocks, and throws most work away; and a long request may never get to its end. "
-                "Take the last.", (wrong(victim=lambda running, request: max(running, key=lambda one: one.num_tokens)),
+        Mistake("who needs room is the one who goes.", "It may be the first of all, and then nobody gets on. Take the last of "
+                "`running`, which may be the request itself.", wrong(victim=lambda running, request: request)),
+        Mistake("the largest makes room.", "That frees most blocks, and throws most work away; and a long request may never "
+                "get to its end. Take the last.", (wrong(victim=lambda running, request: max(running, key=lambda one: one.num_tokens)),
                                    wrong(victim=lambda running, request: max(running[::-1], key=lambda one: one.num_tokens)))),
         Mistake("the smallest makes room.", "It may be far from enough, and it may be the first. Take the last.",
                 wrong(victim=lambda running, request: min(running, key=lambda one: one.num_tokens))),
-        Mistake("all that can go make room.", "Each of them is computed a second time. Ask for the slots again after each one that goes.",
+        Mistake("all that can go make room.", "Each of them is computed a second time. Ask for the slots again after each one "
+                "that goes.",
                 wrong(enough=lambda slots, running, request: slots is not None and running[-1] is request or len(running) == 1
                       and slots is not None, first=True)),
-        Mistake("somebody makes room though there is enough.", "Ask `manager.allocate_slots` first. Only where it gives None does anybody "
-                "have to go.", wrong(first=True)),
+        Mistake("somebody makes room though there is enough.", "Ask `manager.allocate_slots` first. Only where it gives None "
+                "does anybody have to go.", wrong(first=True)),
         Mistake("only one makes room.", "One may not be enough: ask again after each, in a `while`.", wrong(once=True)),
         Mistake("it waits at the end of the line.", "It came before all who wait. At the end, newcomers pass it again and again: "
                 "`waiting.insert(0, victim)`.", wrong(place=lambda waiting, victim, before: waiting.append(victim))),
-        Mistake("several stand in the wrong order.", "The last goes first, and each next one belongs before it: with `insert(0, …)` each "
-                "time, they stand as they ran.",
+        Mistake("several stand in the wrong order.", "The last goes first, and each next one belongs before it: with "
+                "`insert(0, …)` each time, they stand as they ran.",
                 wrong(place=lambda waiting, victim, before: waiting.insert(len(waiting) - before, victim))),
         Mistake("it does not wait.", "Who is in neither list is never served again, and its client waits for ever.",
                 wrong(place=lambda waiting, victim, before: None)),
-        Mistake("its tokens still count as computed.", "Their keys and values are gone with the blocks. Going on from there, it would read "
-                "those of others: `num_computed_tokens = 0`.", wrong(computed=lambda victim: victim.num_computed_tokens)),
-        Mistake("only what it wrote is computed again.", "All its blocks are gone, those of its prompt too: `num_computed_tokens = 0`.",
+        Mistake("its tokens still count as computed.", "Their keys and values are gone with the blocks. Going on from there, "
+                "it would read those of others: `num_computed_tokens = 0`.", wrong(computed=lambda victim: victim.num_computed_tokens)),
+        Mistake("only what it wrote is computed again.", "All its blocks are gone, those of its prompt too: "
+                "`num_computed_tokens = 0`.",
                 wrong(computed=lambda victim: min(victim.num_prompt_tokens, victim.num_computed_tokens))),
-        Mistake("what it has written is thrown away.", "It was sent out already. The tokens stay in `token_ids`, and are computed again like "
-                "a prompt, all at once.", wrong(text=lambda victim: victim.token_ids[: victim.num_prompt_tokens])),
+        Mistake("what it has written is thrown away.", "It was sent out already. The tokens stay in `token_ids`, and are "
+                "computed again like a prompt, all at once.", wrong(text=lambda victim: victim.token_ids[: victim.num_prompt_tokens])),
         Mistake("its blocks are not given back.", "Taking it off the list frees nothing: `manager.free(victim)`.", wrong(frees=False)),
         Mistake("who made room still runs.", "It stands in both lists, and would be served twice. `running.pop()` takes it off.",
                 wrong(runs_on=True)),
-        Mistake("slots are given to a request that made room itself.", "It waits now, and holds nothing. Give `None` back at once.",
+        Mistake("slots are given to a request that made room itself.", "It waits now, and holds nothing. Give `None` back at "
+                "once.",
                 wrong(itself="goes on")),
-        Mistake("the only one is thrown out.", "Nobody is left whose blocks could help, so it would be thrown out each time it comes in. "
-                "Raise `LedgerError` before anything changes.", wrong(alone="thrown out")),
-        Mistake("`None` comes back for a request that runs alone.", "`None` says that it waits now, and it does not. That it finds no room "
-                "alone is an error: raise `LedgerError`.", wrong(alone="None")),
+        Mistake("the only one is thrown out.", "Nobody is left whose blocks could help, so it would be thrown out each time it "
+                "comes in. Raise `LedgerError` before anything changes.", wrong(alone="thrown out")),
+        Mistake("`None` comes back for a request that runs alone.", "`None` says that it waits now, and it does not. That it "
+                "finds no room alone is an error: raise `LedgerError`.", wrong(alone="None")),
         Mistake("slots are asked for one token only.", "A chunk of a prompt has many: `manager.allocate_slots(request, n)`.",
                 wrong(asks=lambda n: 1)),
         Mistake("the slots are not returned.", "Who called writes keys and values there: `return slots`.",
                 wrong(returns=lambda slots: None)),
-        Mistake("the number of slots is returned, or whether there are any.", "Who called writes keys and values there, and needs the list.",
+        Mistake("the number of slots is returned, or whether there are any.", "Who called writes keys and values there, and "
+                "needs the list.",
                 (wrong(returns=lambda slots: True), wrong(returns=len))),
     ],
     hints=[
-        "`manager.allocate_slots(request, n)` gives the slots or None, and where it gives None nothing has changed. So: ask, and as long as "
-        "the answer is None, let one make room and ask again.",
-        "Who? The last of `running`. Four things happen to it: it leaves `running`, its blocks are freed, its `num_computed_tokens` is 0, "
-        "and it goes to the front of `waiting`. Its `token_ids` stay.",
-        "Two cases end the loop early. Where `running` has one request only, raise `LedgerError` before you take it off. Where the one that "
-        "made room was `request`, return None.",
-        "`while (slots := manager.allocate_slots(request, n)) is None:` with `victim = running.pop()` inside, and `return slots` behind it.",
+        "`manager.allocate_slots(request, n)` gives the slots or None, and where it gives None nothing has changed. So: ask, "
+        "and as long as the answer is None, let one make room and ask again.",
+        "Who? The last of `running`. Four things happen to it: it leaves `running`, its blocks are freed, its "
+        "`num_computed_tokens` is 0, and it goes to the front of `waiting`. Its `token_ids` stay.",
+        "Two cases end the loop early. Where `running` has one request only, raise `LedgerError` before you take it off. Where "
+        "the one that made room was `request`, return None.",
+        "`while (slots := manager.allocate_slots(request, n)) is None:` with `victim = running.pop()` inside, and `return "
+        "slots` behind it.",
     ],
     rights=[make_room, make_room_again, make_room_in_turn],
-    why="What is kept is the text; what is lost can be computed again, in one step and not one by one, since all the tokens are known. "
-        "The order is what keeps it fair: the last in goes first and comes back first, and the first of all is never touched, so every step "
-        "brings somebody nearer to the end. vLLM does this in `Scheduler.schedule`, course_lib in `Scheduler._preempt`.",
+    why="What is kept is the text; what is lost can be computed again, in one step and not one by one, since all the tokens "
+        "are known. The order is what keeps it fair: the last in goes first and comes back first, and the first of all is "
+        "never touched, so every step brings somebody nearer to the end. vLLM does this in `Scheduler.schedule`, course_lib in "
+        "`Scheduler._preempt`.",
 )

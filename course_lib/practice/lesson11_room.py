@@ -70,8 +70,8 @@ def scheduler_with(make_room):
         def _look_through(self, request, n, slots, gone, running, served):
             for one in gone:
                 if one in served:
-                    raise IntegrityError(f"{one.request_id} was thrown out in a step in which it had its slots already: the model "
-                                         f"would write into blocks of others. Let the last of `running` make room.")
+                    raise IntegrityError(f"{one.request_id} was thrown out in a step in which it had its slots already: the "
+                                         f"model would write into blocks of others. Let the last of `running` make room.")
                 if one in self.manager or one.num_computed_tokens or one not in self.waiting.requests:
                     raise IntegrityError(f"{one.request_id} no longer runs, but it {self._left(one)}.")
             if slots is None and request not in gone:
@@ -80,8 +80,8 @@ def scheduler_with(make_room):
                 raise IntegrityError(f"make_room gave slots to {request.request_id}, which does not run at its place any more.")
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             if slots is not None and held != request.num_computed_tokens + n:
-                raise IntegrityError(f"{request.request_id} has {request.num_computed_tokens} computed tokens and slots for {held}, "
-                                     f"where {n} more were asked for.")
+                raise IntegrityError(f"{request.request_id} has {request.num_computed_tokens} computed tokens and slots for "
+                                     f"{held}, where {n} more were asked for.")
 
         def _left(self, request):
             if request in self.manager:
@@ -218,9 +218,8 @@ class Preempting(Game):
         if isinstance(expected, tuple):  # nobody can make room: the engine stops here
             if not isinstance(got, tuple):
                 return Seen(f"{got}\n{self.room}", ends=True)
-            same = str(self.room) == str(self.right)
-            return Seen("LedgerError" if same else f"LedgerError\n{self.room}", f"LedgerError, and nothing has changed\n{self.room}"
-                        if same else f"LedgerError\n{self.room}", ends=True)
+            changed = "but something has changed" if str(self.room) != str(self.right) else "and nothing has changed"
+            return Seen(f"LedgerError, {changed}\n{self.room}", ends=True)
         if isinstance(got, tuple):
             return Seen("LedgerError", ": ".join(got), ends=True)
         text = f"make_room {got}\n{self.room}" if got else str(self.room)

@@ -12,7 +12,12 @@
 # %%
 from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_model, progress, setup
 from course_lib.engine import Policy
+from course_lib.errors import LedgerError
+from course_lib.kvcache.sizes import kv_bytes_per_token
 from course_lib.practice.lesson11_choosing import Arrival, request, scheduler_of, serve
+from course_lib.practice.lesson11_line import WaitingList
+from course_lib.practice.lesson11_memory import engine_with
+from course_lib.practice.lesson11_room import scheduler_with
 from course_lib.viz import timeline_view
 
 _ = setup(quiet=True)
@@ -185,6 +190,232 @@ config = EngineConfig(block_size=4, num_blocks=32, max_num_seqs=2, max_num_batch
 engine = Engine(model, config, tokenizer=tokenizer)
 served = run(engine, mixed)
 print("the same tokens as alone:", served == run(Engine(model, EngineConfig(prefix_caching=False)), mixed))
+timeline_view(engine.trace)
+
+# %% [markdown]
+# ## 11.fair_share · A counter for each client
+#
+# First come, first served is fair to requests. To clients it is not: whoever sends a hundred requests gets a hundred
+# shares. The **Virtual Token Counter** (arXiv 2401.00588) counts for each client what it was given, and serves whoever was
+# given least. `WaitingList` brings the list; write three methods.
+#
+# - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to the
+#   counter of its `request.client`, each written token 2. The scheduler calls it when a request is first admitted, and for each
+#   token that is written.
+# - `peek()`: the request that is next, or None where nobody waits. That is one of the client with the lowest counter; among
+#   equal counters, the request that came first. Nothing is taken off the list: the engine looks more often than it takes.
+# - `push(request, *, returning=False)`: the request waits from now on. Its client may have been **away**: no other request of
+#   it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait; where nobody waits,
+#   to the counter of the client whose request left the list last. `returning` is true for a request that ran and had to make
+#   room: its client was not away.
+#
+# There are `self.waiting`, the requests that wait, who came first in front; `self.last_client`, whose request left last (None
+# at first); and `super().push(request, returning=returning)`, which puts a request into the list. A client that was never seen
+# has counted 0. An example, with one seat and requests of 2 prompt tokens that write 1 each (P2: 2 tokens of a prompt, W: waits):
+#
+#     step     0   1   2   3
+#     a0      P2                  A and B wait with 0, and a0 came first. After it A has 2 + 2 * 1 = 4
+#     a1       W   W  P2          A and C have 4, and a1 came first
+#     b0       W  P2              B has 0, and A has 4
+#     c0               W  P2      C comes in step 2 and is lifted to A's 4: it has not saved up anything
+
+# %% nbgrader={"grade_id": "fair_share", "solution": true} course={"exercise": "11.fair_share"}
+class FairShare(WaitingList):
+    """Equal service to every client, however much each of them asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.counters = {}  # client -> service so far, in weighted tokens
+
+    def push(self, request, *, returning=False):
+        """The request waits from now on. returning: it was running and had to make room."""
+        ### BEGIN SOLUTION
+        client = request.client
+        self.counters.setdefault(client, 0)
+        if not returning and all(other.client != client for other in self.waiting):
+            least = [self.counters[other.client] for other in self.waiting] or [self.counters.get(self.last_client, 0)]
+            self.counters[client] = max(self.counters[client], min(least))
+        super().push(request, returning=returning)
+        ### END SOLUTION
+
+    def peek(self):
+        """The request that is next, or None."""
+        ### BEGIN SOLUTION
+        return min(self.waiting, key=lambda request: self.counters[request.client], default=None)
+        ### END SOLUTION
+
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        """The request was given service: its prompt when it was first admitted, or tokens that it wrote."""
+        ### BEGIN SOLUTION
+        self.counters[request.client] += prompt_tokens + 2 * output_tokens
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "fair_share-check", "grade": true, "points": 3}
+check("11.fair_share", FairShare)
+
+# %% [markdown]
+# Your policy in the real engine. A script of *bulk* sends ten requests at once, and *mia* one after the other by hand. In which
+# step is each of hers done, first come, first served, and by your counters? The view shows your run: below the rows, how much
+# service each client got.
+
+# %% tags=["raises-exception"]
+crowd = [Arrival(f"bulk{i}", prompt=8, max_tokens=6, client="bulk") for i in range(10)]
+crowd += [Arrival(f"mia{i}", step=3 + 4 * i, prompt=8, max_tokens=6, client="mia") for i in range(3)]
+
+
+def finished(policy):
+    """The engine after all are served, and {request: the step in which it was done}."""
+    engine = Engine(model, EngineConfig(block_size=4, num_blocks=64, max_num_seqs=2, prefix_caching=False, policy=policy),
+                    tokenizer=tokenizer)
+    run(engine, crowd)
+    return engine, {r["request"]: r["step"] for r in engine.trace.records if r["event"] == "finish"}
+
+
+for policy in ("fcfs", FairShare):
+    engine, done = finished(policy)
+    print(f"{getattr(policy, '__name__', policy):10}", {name: step for name, step in done.items() if name.startswith("mia")},
+          "last of bulk:", max(step for name, step in done.items() if name.startswith("bulk")))
+timeline_view(engine.trace, memory=False, clients=True)
+
+# %% [markdown]
+# `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so that choosing costs the same among
+# thousands. The bound that your check measured is the promise of the paper: two clients who both have requests waiting all the
+# time are never served more than 2U apart, however unlike their requests are.
+
+# %% [markdown]
+# ## 11.preempt · The last one makes room
+#
+# A running request needs slots for its next tokens, and no block is free. Somebody must make room. **Recompute** is the simple
+# way: the blocks are given back, and the text stays. When there is room again, the text is computed from the beginning, all at
+# once, like a prompt. Nothing that was written is lost, so nobody outside notices anything but a pause.
+#
+# Write `make_room(request, n, running, waiting, manager)`: it finds slots for the next `n` tokens of `request`.
+#
+# - `running` is the list of those who run, in the order of their admission, `request` among them. `waiting` is the list of those
+#   who wait; the first is next.
+# - `manager.allocate_slots(request, n)` gives the slots, or None where memory is short, and then nothing has changed.
+#   `manager.free(victim)` gives the blocks of a request back.
+# - As long as memory is short, the **last** of `running` makes room, and not one more than needed. It leaves `running`, its
+#   blocks are given back, its `num_computed_tokens` is 0, and it stands at the front of `waiting`. Its `token_ids` stay.
+# - Return the slots. If the turn came to `request` itself, it makes room like the others: return None.
+# - If `request` is the only one that runs and memory is short, nobody can make room for it: raise `LedgerError`, before
+#   anything has changed.
+#
+# An example, in a memory of 4 blocks of 2 tokens. a and b have 4 tokens each, so it is full, and c waits:
+#
+#     make_room(a, 1, [a, b], [c], manager)
+#     [6]                                             # one slot; `running` is [a] now, and `waiting` is [b, c]
+
+# %% nbgrader={"grade_id": "preempt", "solution": true} course={"exercise": "11.preempt"}
+def make_room(request, n, running, waiting, manager):
+    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` makes room."""
+    ### BEGIN SOLUTION
+    while (slots := manager.allocate_slots(request, n)) is None:
+        if len(running) == 1:
+            raise LedgerError(f"{request.request_id} runs alone and finds no room for {n} tokens.")
+        victim = running.pop()
+        manager.free(victim)
+        victim.num_computed_tokens = 0
+        waiting.insert(0, victim)
+        if victim is request:
+            return None
+    return slots
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "preempt-check", "grade": true, "points": 2}
+check("11.preempt", make_room)
+
+# %% [markdown]
+# Your function in the real engine: four texts in a memory where two fit. `scheduler_with` makes a scheduler that calls it for
+# every running request. What is written must be what each writes alone. Step through the view to where a request makes room, and
+# see what happens to its blocks.
+
+# %% tags=["raises-exception"]
+tight = [Arrival(name, step=i, prompt=4 + 2 * i, max_tokens=20) for i, name in enumerate("abcd")]
+config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False)
+engine = Engine(model, config, scheduler=scheduler_with(make_room), tokenizer=tokenizer)
+served = run(engine, tight)
+alone = run(Engine(model, EngineConfig(max_num_seqs=1, prefix_caching=False)), tight)
+print("the same tokens as one after the other:", served == alone)
+print(f"{engine.metrics.num_preemptions} times somebody made room; {engine.metrics.num_recomputed_tokens} tokens were computed again")
+timeline_view(engine.trace)
+
+# %% [markdown]
+# vLLM does the same in `Scheduler.schedule`: it takes the last of `self.running`, or with its priority policy the least
+# important. `course_lib` does it in `Scheduler._continue_running` and `_preempt`.
+
+# %% [markdown]
+# ## 11.swap · Away to CPU memory, and back
+#
+# The other way: the keys and values of who makes room are copied to CPU memory, and copied back when there is room. Nothing is
+# computed twice, but bytes travel. Write the class that carries this out. The scheduler has decided everything; it hands over a
+# `step` with two lists:
+#
+# - `step.swapped_out`: pairs `(request, block_ids)`. The computed tokens of the request, `request.num_computed_tokens` of them,
+#   are in these blocks, in this order. The blocks **belong to others already**: whoever computes in this step writes into them.
+# - `step.swapped_in`: triples `(request, start, slots)`. The saved tokens from number `start` on go to these slots, one each.
+#   (`start` is above 0 where the cache still had the request's first blocks.) After that, nothing is kept of it.
+#
+# `run(step, compute)` carries the step out. It calls `compute()` once, which runs the model (it reads what is computed, and
+# writes what is new), and returns what that returned. `swap_out` and `swap_in` are for you to call from it. `self.saved` holds
+# an entry for exactly those requests that are away, by `request_id`; what an entry is, is up to you.
+#
+# `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id * block_size +
+# offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a GPU, `.cpu()` and
+# `.to(k.device)` are the two journeys; on a CPU they copy nothing.
+#
+# An example, with block_size 2: `(a, [3, 0])` of `swapped_out`, with 3 computed tokens, says that they are in slots 6, 7 and 0.
+# Later, `(a, 0, [2, 3, 8])` of `swapped_in` says where they go.
+
+# %% nbgrader={"grade_id": "swap", "solution": true} course={"exercise": "11.swap"}
+class SwapSpace:
+    """Keeps the keys and values of requests that made room, in CPU memory."""
+
+    def __init__(self, k, v):
+        """k, v: all keys and values of the engine, [num_layers, num_blocks, block_size, num_kv_heads, head_dim]."""
+        self.k, self.v = k, v
+        self.saved = {}  # request_id -> what is kept of it
+
+    def swap_out(self, request, block_ids):
+        """Keeps a copy of its computed tokens; they are in these blocks, in this order."""
+        ### BEGIN SOLUTION
+        n = request.num_computed_tokens
+        self.saved[request.request_id] = [kept[:, block_ids].flatten(1, 2)[:, :n].cpu() for kept in (self.k, self.v)]
+        ### END SOLUTION
+
+    def swap_in(self, request, start, slots):
+        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it any longer."""
+        ### BEGIN SOLUTION
+        for kept, saved in zip((self.k, self.v), self.saved.pop(request.request_id)):
+            kept.flatten(1, 2)[:, slots] = saved[:, start : start + len(slots)].to(kept.device)
+        ### END SOLUTION
+
+    def run(self, step, compute):
+        """Carries a step out in the right order, and returns what compute() returns."""
+        ### BEGIN SOLUTION
+        for request, block_ids in step.swapped_out:
+            self.swap_out(request, block_ids)
+        for request, start, slots in step.swapped_in:
+            self.swap_in(request, start, slots)
+        return compute()
+        ### END SOLUTION
+
+# %% nbgrader={"grade_id": "swap-check", "grade": true, "points": 3}
+check("11.swap", SwapSpace)
+
+# %% [markdown]
+# Your class in the real engine, on the same four requests. Recompute paid in tokens computed again, swap pays in bytes moved:
+# count both.
+
+# %% tags=["raises-exception"]
+config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False, preemption="swap")
+engine = engine_with(SwapSpace, model, config, tokenizer=tokenizer)
+swapped = run(engine, tight)
+per_token = kv_bytes_per_token(model.config, model.dtype)
+moved = engine.metrics.num_swapped_tokens
+print("the same tokens as one after the other:", swapped == alone)
+print(f"{moved} tokens left, and as many came back: {2 * moved * per_token:,} bytes moved; "
+      f"{engine.metrics.num_recomputed_tokens} tokens computed again; still in CPU memory: {len(engine.runner.saved)} requests")
 timeline_view(engine.trace)
 
 # %% [markdown]
