@@ -11,5 +11,6 @@ __all__, __getattr__, __dir__ = lazily(__name__, {
     "masks": "Mask",
     "meter": "Meter record_tiles",
     "recorder": "record_accesses",
+    "decode_reads": "block_reads",
     "select": "flash_attention paged_decode paged_attention store_kv explain",
 })

@@ -16,6 +16,7 @@ __all__, __getattr__, __dir__ = lazily(__name__, {
     "timeline": "timeline_view",
     "tiles": "tiles_view",
     "programs": "programs_view",
+    "reads": "block_reads_view",
     "slots": "batch_slots",
     "roofs": "roofline",
     "base": "View",

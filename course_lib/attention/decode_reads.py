@@ -1,0 +1,69 @@
+"""Which program of paged decode read which block, out of a recording, as plain data for the view: lesson 08. No Triton."""
+
+from collections import Counter
+
+import numpy as np
+
+from ..errors import ParameterError
+
+
+def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), k="k", v="v", partial="partial"):
+    """What `course_lib.viz.block_reads_view` draws, as a dict; what was read and merged is taken from the recording alone.
+
+    log: Accesses of a paged decode. block_tables: int [num_seqs, max_blocks]; seq_lens: int [num_seqs], as it was given them.
+    ids: what each program id of the kernel that reads K stands for, in order; "part" may be missing. k, v, partial: the tensors
+    of keys and values, [num_blocks, block_size, num_kv_heads, head_dim], and of partial outputs, [num_seqs, num_heads, parts,
+    head_dim], which a second kernel reads where a sequence is split. Raises ParameterError where that is not in the recording.
+    """
+    decodes = [at for at, launch in enumerate(log.launches) if k in launch.tensors]
+    if len(decodes) != 1:
+        raise ParameterError(f"{len(decodes)} of the {len(log.launches)} recorded kernels have a tensor {k!r}; one paged decode has to be recorded. Give the "
+                             "name of its keys as `k`, and record one call.")
+    decode = log.launches[decodes[0]]
+    shape = decode.tensors[k].shape
+    if len(ids) != len(decode.grid) or len(shape) != 4 or not {"kv_head", "seq"} <= {*ids}:
+        raise ParameterError(f"The grid is {decode.grid}, {k!r} has shape {list(shape)}, and ids is {ids!r}; they have to be one name for each id, kv_head "
+                             "and seq among them, and [num_blocks, block_size, num_kv_heads, head_dim].")
+    size, lens = shape[1], [int(n) for n in seq_lens]
+    tables = [[int(block) for block in row[:-(-n // size)]] for row, n in zip(block_tables, lens)]
+    programs = []
+    for program in decode.programs:
+        who = dict(zip(ids, program))
+        mine = log.only(launch=decodes[0], program=program)
+        programs.append({"kind": "decode", "program": list(program), "seq": who["seq"], "kv_head": who["kv_head"], "part": who.get("part", 0),
+                         "reads": _lanes(mine.only(tensor=k)), "bytes": mine.read[k] + (mine.read[v] if v in decode.tensors else 0)})
+    heads = 0
+    for at, launch in enumerate(log.launches):
+        if at == decodes[0] or partial not in launch.tensors:
+            continue
+        for program in launch.programs:
+            mine = log.only(launch=at, program=program).only(tensor=partial, op="load")
+            met = [np.unravel_index(access.elements, access.tensor.shape) for access in mine]
+            found = sorted({(int(s), int(h), int(p)) for access in met for s, h, p in zip(*access[:3])})
+            heads = launch.tensors[partial].shape[1]
+            if found:
+                programs.append({"kind": "merge", "program": list(program), "seq": found[0][0], "head": found[0][1],
+                                 "parts": [p for s, h, p in found if (s, h) == found[0][:2]], "bytes": mine.bytes_read})
+    parts = decode.grid[ids.index("part")] if "part" in ids else 1
+    return {"num_blocks": shape[0], "block_size": size, "kv_heads": shape[2], "heads": heads or _heads(decode, shape[2]), "parts": parts,
+            "seq_lens": lens, "tables": tables, "programs": programs}
+
+
+def _lanes(accesses):
+    """[block, KV head, first slot, end] of what was read of the keys."""
+    found = Counter()
+    for access in accesses:
+        blocks, slots, heads, _ = np.unravel_index(access.elements, access.tensor.shape)
+        found.update(dict.fromkeys(zip(blocks.tolist(), heads.tolist(), slots.tolist()), 1))
+    runs = []
+    for block, head, slot in sorted(found):
+        if runs and runs[-1][:2] == [block, head] and runs[-1][3] == slot:
+            runs[-1][3] = slot + 1
+        else:
+            runs.append([block, head, slot, slot + 1])
+    return runs
+
+
+def _heads(launch, kv_heads):
+    """Query heads, from q: [num_seqs, num_heads, head_dim]."""
+    return launch.tensors["q"].shape[1] if "q" in launch.tensors else kv_heads
