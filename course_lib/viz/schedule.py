@@ -13,50 +13,53 @@ A span is a stretch of steps in which a request did one thing, [kind, begin, end
 """
 
 from course_lib.errors import ParameterError
-from course_lib.viz.given import count
 
 COMPUTED = ("prefill", "decode", "again")
-STANDING = ("waiting", "preempted", "swapped")
 
 
 class Lane:
-    """One request. client, num_prompt: as `queue` said, None where nobody did. known: tokens it has, as far as the trace tells;
-    done: (step before which it ended, reason) or None. parent: the lane that it was forked from."""
+    """One request. client, priority, num_prompt: as `queue` said. known: tokens it has, as far as the trace tells; kept: those in
+    CPU memory; lost: those that were thrown away. done: [step in which it ended, reason, whether that step
+    still computed tokens of it], or None."""
 
-    def __init__(self, name, number, begin, client, num_prompt, state="waiting", computed=0, known=None, parent=None):
-        self.name, self.number, self.begin, self.client, self.num_prompt = name, number, begin, client, num_prompt
-        self.state, self.computed, self.parent = state, computed, parent
-        self.known = num_prompt if known is None else known
-        self.kept = self.lost = 0  # tokens in CPU memory; tokens that were thrown away
-        self.spans, self.done, self.admitted = [], None, False
+    def __init__(self, name, number, begin, client, priority, num_prompt):
+        self.name, self.number, self.begin, self.client, self.priority = name, number, begin, client, priority
+        self.num_prompt = self.known = num_prompt
+        self.computed = self.kept = self.lost = 0
+        self.state, self.spans, self.done, self.admitted, self.parent = "waiting", [], None, False, None
+
+    def fork(self, name, number, begin):
+        """Another one that goes on from where this one is."""
+        other = Lane(name, number, begin, self.client, self.priority, self.num_prompt)
+        other.known, other.computed, other.state, other.admitted, other.parent = self.known, self.computed, "running", True, self
+        return other
 
     def extend(self, step, kind, start, number):
         """One step more: number tokens from `start` on."""
-        last = self.spans[-1] if self.spans else None
-        if last and last[0] == kind and last[2] == step:
-            if kind not in COMPUTED or (kind == "decode" and number == 1 and not last[4]):
-                last[2] += 1
-                return
-            if last[4] and last[3] + sum(last[4]) == start:
-                last[2] += 1
-                last[4].append(number)
-                return
         counts = [number] if kind in COMPUTED and not (kind == "decode" and number == 1) else 0
-        self.spans.append([kind, step, step + 1, start, counts])
+        last = self.spans[-1] if self.spans else [None] * 5
+        follows = kind not in COMPUTED or last[3] + (sum(last[4]) if last[4] else step - last[1]) == start if last[0] == kind else False
+        if follows and last[2] == step and bool(last[4]) == bool(counts):
+            last[2] += 1
+            if counts:
+                last[4].append(number)
+        else:
+            self.spans.append([kind, step, step + 1, start, counts])
 
 
 class Schedule:
     """Lanes, step by step. lanes: all of them, in the order in which they came; service: {client: [prompt tokens, written tokens]}.
 
     engine: (policy, max_num_seqs, max_num_batched_tokens), None where the trace does not say. After `take(rows)` of a step,
-    `happened` holds what it did, a list of (event, lane, more), and `batch` the lanes that it computed, {lane: (start, count)}.
+    `happened` holds what it did, a list of (event, lane, more), `batch` the lanes that it computed, {lane: (start, count)}, `idle`
+    those that run and got no tokens, and `waiting` those that wait.
     """
 
     def __init__(self, first):
         self.first, self.step = first, -1
         self.lanes, self.live, self.by_name = [], {}, {}  # live: lanes by number; by_name: the newest of a name
         self.engine, self.service = None, {}
-        self.batch, self.happened = {}, []
+        self.batch, self.happened, self.idle, self.waiting = {}, [], [], []
 
     def take(self, rows):
         """One step. rows: its records, as (index, row). Raises ParameterError for one that does not fit those before it."""
@@ -67,22 +70,23 @@ class Schedule:
             if handle:
                 handle(index, *fields)
         for lane, (start, number) in self.batch.items():
-            prompt = lane.num_prompt or 0
-            kind = "again" if start < lane.lost else "prefill" if start < prompt else "decode"
+            kind = "again" if start < lane.lost else "prefill" if start < lane.num_prompt else "decode"
             lane.extend(self.step, kind, start, number)
-        for lane in self.live.values():
-            if lane not in self.batch and lane.begin <= self.step:
-                if lane.state == "running":
-                    lane.extend(self.step, "idle", lane.computed, 0)
-                else:
-                    lane.extend(self.step, lane.state, lane.kept, 0)
+            if lane.computed >= lane.known:
+                lane.known = lane.computed + 1
+                self._serve(lane, written=1)
+        self.idle = [lane for lane in self.live.values() if lane.state == "running" and lane not in self.batch and lane.begin <= self.step]
+        self.waiting = [lane for lane in self.live.values() if lane.state != "running"]
+        for lane in self.idle:
+            lane.extend(self.step, "idle", lane.computed, 0)
+        for lane in self.waiting:
+            lane.extend(self.step, lane.state, lane.kept, 0)
         for _, lane, _ in [one for one in self.happened if one[0] == "finish"]:
-            lane.done = [self.step + (lane in self.batch), lane.done[1]]
+            lane.done[2] = lane in self.batch
 
     def counts(self):
-        """[tokens in this step, requests that run, requests that wait]."""
-        running = sum(lane.state == "running" for lane in self.live.values())
-        return [sum(number for _, number in self.batch.values()), running, len(self.live) - running]
+        """[tokens in this step, requests that run in it, requests that wait]."""
+        return [sum(number for _, number in self.batch.values()), len(self.batch) + len(self.idle), len(self.waiting)]
 
     def _on_engine(self, index, policy, seats, budget):
         self.engine = policy, seats, budget
@@ -94,7 +98,7 @@ class Schedule:
         if type(num_tokens) is not int or num_tokens < 0:
             raise ParameterError(f"record {index} queues request {request!r} with num_tokens = {num_tokens!r}; it counts the "
                                  f"tokens of its prompt, a whole number.")
-        self._open(Lane(request, len(self.lanes), self.step, client, num_tokens))
+        self._open(Lane(request, len(self.lanes), self.step, client, priority, num_tokens))
         self.service.setdefault(client, [0, 0])
 
     def _open(self, lane):
@@ -106,8 +110,7 @@ class Schedule:
         other = self.by_name.get(parent)
         if other is None or other.done is not None:
             return  # of tables only: nobody scheduled the parent
-        lane = Lane(request, len(self.lanes), self.step + 1, other.client, other.num_prompt, "running", other.computed, other.known, other)
-        lane.admitted = True
+        lane = other.fork(request, len(self.lanes), self.step + 1)
         self._open(lane)
         if other in self.batch:
             self._serve(lane, written=1)
@@ -130,9 +133,6 @@ class Schedule:
             if not lane.admitted:
                 lane.admitted = True
                 self._serve(lane, prompt=lane.num_prompt)
-            if lane.computed >= lane.known:
-                lane.known = lane.computed + 1
-                self._serve(lane, written=1)
 
     def _serve(self, lane, prompt=0, written=0):
         had = self.service.setdefault(lane.client, [0, 0])
@@ -144,13 +144,13 @@ class Schedule:
         if lane.state != "running":
             raise ParameterError(f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only who "
                                  f"runs can make room.")
-        if lane in self.batch:  # the step broke off after it was scheduled: it counts as not computed
-            start, _ = self.batch.pop(lane)
-            lane.computed = start
+        broke_off = lane in self.batch  # after it was scheduled: it counts as not computed
+        if broke_off:
+            lane.computed, _ = self.batch.pop(lane)
         lane.state = "swapped" if how == "swap" else "preempted"
         lane.kept = lane.computed if how == "swap" else 0
         lane.lost = max(lane.lost, num_tokens)
-        self.happened.append(("preempt", lane, num_tokens))
+        self.happened.append(("break" if broke_off else "preempt", lane, num_tokens))
 
     def _on_swap(self, index, request, direction, num_tokens):
         lane = self._lane(index, request, "swaps")
@@ -161,7 +161,7 @@ class Schedule:
     def _on_finish(self, index, request, reason):
         lane = self._lane(index, request, "finishes")
         del self.live[lane.number]
-        lane.done = [self.step, reason]
+        lane.done = [self.step, reason, False]
         self.happened.append(("finish", lane, reason))
 
     def _lane(self, index, request, does):
@@ -173,74 +173,3 @@ class Schedule:
             raise ParameterError(f"record {index} {does} request {request!r}, which is done since step {lane.done[0]} "
                                  f"({lane.done[1]}). Take it out of `running` when it finishes.")
         return lane
-
-
-def said(lanes, most=5):
-    """"R0, R1 and R2" of lanes, or "R0, R1 and 7 more"."""
-    from course_lib.viz.memory import name
-
-    names = [name(lane.name) for lane in lanes]
-    if len(names) > most:
-        names = names[: most - 1] + [f"{len(names) - most + 1} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def tokens_of(lane, start, number):
-    """"prompt tokens 8–15 of 20", or "token 20" behind the prompt."""
-    last = start + number - 1
-    which = f"token {start}" if number == 1 else f"tokens {start}–{last}"
-    return f"prompt {which} of {lane.num_prompt}" if lane.num_prompt and last < lane.num_prompt else which
-
-
-def words_of(schedule):
-    """What the step did, as [kind, text] pieces: who came, who made room, who joined, who computed, who is done."""
-    done = {event: [(lane, more) for kind, lane, more in schedule.happened if kind == event]
-            for event in ("queue", "fork", "preempt", "join", "swap in", "swap out", "finish")}
-    kept, rest = [], []
-    joined = {lane for lane, _ in done["join"]}
-    came = [lane for lane, _ in done["queue"]]
-    if came:
-        here = [lane for lane in came if lane not in joined]
-        if here:
-            kept.append([["strong", f"{said(here)} come{'s' * (len(here) == 1)}"], ["", " and wait" + "s" * (len(here) == 1) + "."]])
-    for how in ("recompute", "swap"):
-        out = [(lane, lost) for lane, lost in done["preempt"] if (lane in {one for one, _ in done["swap out"]}) == (how == "swap")]
-        if out:
-            lanes, one = [lane for lane, _ in out], len(out) == 1
-            lost = count(sum(lost for _, lost in out) if how == "recompute" else sum(more for lane, more in done["swap out"]), "token")
-            fate = f"{lost} thrown away" if how == "recompute" else f"{lost} copied to CPU memory"
-            kept.append([["strong", f"{said(lanes)} make{'s' * one} room"], ["", f": {fate}."]])
-    first = [(lane, more) for lane, more in done["join"] if more[0] == "waiting"]
-    for lane, (_, start, number) in first[:2] if len(first) < 4 else []:
-        hit = f", {start} of its tokens found in the cache," if start else ""
-        kept.append([["strong", f"{said([lane])} joins"], ["", f"{hit} with {tokens_of(lane, start, number)}."]])
-    if len(first) > 2:
-        lanes = [lane for lane, _ in (first if len(first) > 3 else first[2:])]
-        hits = sum(start for _, (_, start, _) in first)
-        found = f", {count(hits, 'token')} of them found in the cache" if hits and len(first) > 3 else ""
-        kept.append([["strong", f"{said(lanes)} join{'s' * (len(lanes) == 1)}"], ["", f" with {count(sum(schedule.batch[lane][1] for lane in lanes if lane in schedule.batch), 'token')}{found}."]])
-    back = [lane for lane, more in done["join"] if more[0] != "waiting"]
-    for lane in back[:2]:
-        swapped = [more for one, more in done["swap in"] if one is lane]
-        how = f", {count(swapped[0], 'token')} copied in from CPU memory." if swapped else f" and computes {tokens_of(lane, *schedule.batch[lane])} again." if lane in schedule.batch else "."
-        kept.append([["strong", f"{said([lane])} comes back"], ["", how]])
-    if back[2:]:
-        kept.append([["strong", f"{said(back[2:])} come back"], ["", " too."] if len(back) > 3 else ["", "."]])
-    going = {lane: one for lane, one in schedule.batch.items() if lane not in joined}
-    chunks = [lane for lane in going if lane.spans and lane.spans[-1][0] != "decode"]
-    for lane in chunks[:2]:
-        rest.append([["", f"{said([lane])} computes {tokens_of(lane, *going[lane])}."]])
-    if chunks[2:]:
-        rest.append([["", f"{said(chunks[2:])} compute chunks too."]])
-    decoding = [lane for lane in going if lane not in chunks]
-    if decoding:
-        more = any(going[lane][1] > 1 for lane in decoding)
-        which = count(sum(going[lane][1] for lane in decoding), "token") if more else "one token each" if len(decoding) > 1 else "one token"
-        rest.append([["", f"{said(decoding)} decode{'s' * (len(decoding) == 1)} {which}."]])
-    for lane, parent in done["fork"][:2]:
-        rest.append([["", f"{said([lane])} parts from {said([parent])}."]])
-    for reason in dict.fromkeys(more for _, more in done["finish"]):
-        lanes = [lane for lane, more in done["finish"] if more == reason]
-        ended = "aborted" if reason == "abort" else "done"
-        rest.append([["strong", f"{said(lanes)} {'is' if len(lanes) == 1 else 'are'} {ended}"], ["", "." if reason == "abort" else f" ({reason})."]])
-    return kept + rest or [[["", "Nothing is computed."]]]

@@ -8,7 +8,7 @@ const nameOf = request => /^\d/.test(request) ? `R${request}` : String(request);
 const COMPUTED = ["prefill", "decode", "again"], FADED = .4, PALE = .38;
 const STATES = { prefill: "prefill", decode: "decode", again: "computes again", idle: "runs, no tokens in this step", waiting: "waits", preempted: "preempted", swapped: "swapped out" };
 
-const lanesOf = data => data.lanes.map(([name, client, prompt, begin, done, spans], index) => ({ index, name, client, prompt, begin, done, spans, tag: nameOf(name) }));
+const lanesOf = data => data.lanes.map(([name, client, prompt, begin, done, spans, priority], index) => ({ index, name, client, prompt, begin, done, spans, priority, tag: nameOf(name) }));
 const spanAt = (lane, at) => lane.spans.find(([, begin, end]) => begin <= at && at < end);
 const tokensAt = ([kind, begin, , , counts], at) => !COMPUTED.includes(kind) ? 0 : counts ? counts[at - begin] : 1;
 const computedAt = ([kind, begin, , start, counts], at) => !COMPUTED.includes(kind) ? start : start + (counts ? counts.slice(0, at - begin + 1).reduce((a, b) => a + b, 0) : at - begin + 1);
@@ -40,7 +40,7 @@ function layer() {
   };
 }
 
-function cell(pen, x, y, w, h, gap) { w -= gap; pen.beginPath(); w >= 6 && h >= 6 ? pen.roundRect(x + gap / 2, y, w, h, Math.min(3, w / 3)) : pen.rect(x + gap / 2, y, Math.max(w, .6), h); }
+function cell(path, x, y, w, h, gap) { w -= gap; w >= 6 && h >= 6 ? path.roundRect(x + gap / 2, y, w, h, Math.min(3, w / 3)) : path.rect(x + gap / 2, y, Math.max(w, .6), h); }
 
 function paintLane(pen, lane, cols, y, h, colours, colour) {
   const { gap, w } = cols, middle = y + h / 2, tall = h - (h > 16 ? 4 : 2), low = Math.max(3, tall * .55);
@@ -55,15 +55,17 @@ function paintLane(pen, lane, cols, y, h, colours, colour) {
       path.rect(x + gap / 2, middle - low / 2, Math.max(1, wide - gap), low);
       if (kind === "preempted") hatch(pen, path, colours.soft, 5, 1.5);
       else { pen.strokeStyle = colour; pen.lineWidth = 1.4; pen.setLineDash([2, 2]); pen.stroke(path); pen.setLineDash([]); }
-    } else for (let at = a; at < b; at += gap ? 1 : b - a) {
-      const span = gap ? w : wide, top = kind === "decode" ? middle - low / 2 : middle - tall / 2, height = kind === "decode" ? low : tall;
-      cell(pen, cols.x(at), top, span, height, gap);
-      pen.globalAlpha = kind === "prefill" ? 1 : kind === "decode" ? PALE : .2; pen.fillStyle = colour; pen.fill(); pen.globalAlpha = 1;
-      if (kind === "again") { const path = new Path2D(); path.rect(cols.x(at) + gap / 2, top, Math.max(1, span - gap), height); hatch(pen, path, colour, 4, 1.2); if (gap) { pen.strokeStyle = colour; pen.lineWidth = 1; pen.stroke(); } }
-      const count = counts ? counts[at - begin] : 1;
-      if (kind !== "decode" && gap && w >= 8 + 6 * String(count).length && h >= 17) {
-        pen.font = `600 10px ${colours.mono}`; pen.textAlign = "center"; pen.textBaseline = "middle"; pen.fillStyle = kind === "prefill" ? colours["on-accent"] : colours.ink;
-        pen.fillText(count, cols.x(at) + w / 2, middle + .5);
+    } else {
+      const path = new Path2D(), height = kind === "decode" ? low : tall, texts = kind !== "decode" && gap && h >= 17;
+      for (let at = a; at < b; at += gap ? 1 : b - a) cell(path, cols.x(at), middle - height / 2, gap ? w : wide, height, gap);
+      pen.globalAlpha = kind === "prefill" ? 1 : kind === "decode" ? PALE : .2; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha = 1;
+      if (kind === "again") { hatch(pen, path, colour, 4, 1.2); pen.strokeStyle = colour; pen.lineWidth = 1; pen.stroke(path); }
+      pen.font = `600 10px ${colours.mono}`; pen.textAlign = "center"; pen.textBaseline = "middle"; pen.lineWidth = 3; pen.strokeStyle = colours.card;
+      for (let at = a; texts && at < b; at++) {
+        const count = String(counts ? counts[at - begin] : 1), x = cols.x(at) + w / 2;
+        if (w < 8 + 6 * count.length) continue;
+        if (kind === "again") pen.strokeText(count, x, middle + .5);
+        pen.fillStyle = kind === "prefill" ? colours["on-accent"] : colours.ink; pen.fillText(count, x, middle + .5);
       }
     }
   }
@@ -71,8 +73,9 @@ function paintLane(pen, lane, cols, y, h, colours, colour) {
 }
 
 function ending(pen, lane, cols, middle, h, colour) {
-  if (!lane.done || lane.done[0] < cols.from || lane.done[0] > cols.to) return;
-  const r = Math.min(4, h / 4), x = cols.x(lane.done[0]) + r + 2;
+  const end = lane.done && lane.done[0] + lane.done[2];      // behind the step's tokens, if it had any
+  if (!lane.done || end < cols.from || end > cols.to) return;
+  const r = Math.min(4, h / 4), x = cols.x(end) + r + 2;
   pen.strokeStyle = colour; pen.lineWidth = 1.8; pen.beginPath();
   if (lane.done[1] === "abort") { pen.moveTo(x - r, middle - r); pen.lineTo(x + r, middle + r); pen.moveTo(x + r, middle - r); pen.lineTo(x - r, middle + r); }
   else pen.arc(x, middle, r, 0, 7);
@@ -132,7 +135,7 @@ const shown = replay({
   build(body, data, player) {
     const lanes = lanesOf(data), last = data.last, byName = new Map(lanes.map(lane => [lane.name, lane])), batch = Array.from({ length: last }, () => []);
     for (const lane of lanes) for (const [kind, begin, end, , counts] of lane.spans) if (COMPUTED.includes(kind)) for (let at = begin; at < end; at++) batch[at].push([lane, counts ? counts[at - begin] : 1, kind]);
-    const place = lane => (data.clients ? lane.client : lane.index) % 6, longest = Math.max(...lanes.map(lane => lane.tag.length)), tag = Math.min(88, Math.max(34, 8 + 7.3 * longest)), left = Math.max(52, tag + 10);
+    const place = lane => (data.clients ? lane.client : lane.index) % 6, longest = Math.max(...lanes.map(lane => lane.tag.length)), tag = Math.min(88, Math.max(34, 8 + 7.3 * longest)), ranked = new Set(lanes.map(lane => lane.priority)).size > 1, left = Math.max(52, tag + (ranked ? 30 : 10));
     const h = lanes.length <= 12 ? 22 : lanes.length <= 24 ? 18 : 14, view = Math.min(lanes.length, Math.floor(336 / h)) * h, most = Math.max(1, ...data.sums.map(sum => sum[0]));
     const top = data.budget && data.budget <= 4 * most ? Math.max(data.budget, most) : most * 1.15;
 
@@ -141,7 +144,7 @@ const shown = replay({
     const read = make("p", { class: "cl-read" }), zooms = [["−", -1, "more steps at once"], ["+", 1, "fewer steps, wider"]].map(([text, by, label]) => { const one = make("button", { type: "button", class: "cl-button", "aria-label": label, title: label }, text); one.addEventListener("click", () => closer(by)); return one; });
     const tools = make("div", { class: "cl-buttons cl-zoom" }, ...zooms), hidden = make("div", { role: "gridcell", id });
     const budget = plate(), rows = plate(), strip = plate(), whole = plate(), share = data.clients ? plate() : null;
-    const scroller = make("div", { class: "cl-lanes" }, make("div", { style: `height:${lanes.length * h}px` }, rows));
+    const scroller = make("div", { class: "cl-lanes", style: `height:${view}px` }, make("div", { style: `height:${lanes.length * h}px` }, rows));
     const area = make("div", { class: "cl-sheet cl-lanes-area", role: "grid", tabindex: "0", "aria-label": "Requests: arrow up and down choose one", "aria-activedescendant": id }, scroller, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, hidden)));
     const clients = make("dl", { class: "cl-sums cl-clients" });
     body.append(make("div", { class: "cl-bartop" }, make("p", { class: "cl-cap" }, "Tokens of each step"), read, tools), budget, area, ...(data.memory ? [strip] : []), ...(share ? [share, clients] : []), whole);
@@ -164,8 +167,8 @@ const shown = replay({
     let zoom = 0, from = 0, scroll = 0, cols = null, colours = null, width = 0, drawn = 0;
 
     const told = (lane, at) => {
-      const span = spanAt(lane, at), who = `${lane.tag}${data.clients ? ` (${data.clients.find(([, index]) => index === lane.client)?.[0] ?? "another client"})` : ""}`, ended = lane.done && lane.done[0] <= at + 1 ? `; ${lane.done[1] === "abort" ? "aborted" : `done, ${lane.done[1]}`} in step ${lane.done[0]}` : "";
-      if (!span) return at < lane.begin ? `${who} comes in step ${lane.begin + 1}.` : lane.done && lane.done[0] <= at ? `${who} was ${lane.done[1] === "abort" ? "aborted" : `done (${lane.done[1]})`} in step ${lane.done[0]}.` : `${who} has nothing in this step.`;
+      const span = spanAt(lane, at), about = [...(data.asked.length > 1 ? [data.asked[lane.client]] : []), ...(ranked ? [`priority ${lane.priority}`] : [])], who = `${lane.tag}${about.length ? ` (${about.join(", ")})` : ""}`, ended = lane.done?.[0] === at ? `; ${lane.done[1] === "abort" ? "aborted" : `done, ${lane.done[1]}`}` : "";
+      if (!span) return at < lane.begin ? `${who} comes in step ${lane.begin + 1}.` : lane.done && lane.done[0] <= at ? `${who} was ${lane.done[1] === "abort" ? "aborted" : `done (${lane.done[1]})`} in step ${lane.done[0] + 1}.` : `${who} has nothing in this step.`;
       const [kind, , , start] = span, count = tokensAt(span, at), all = computedAt(span, at), of = kind !== "decode" && lane.prompt ? ` of ${number(lane.prompt)}` : "";
       if (kind === "waiting") return `${who} waits since step ${span[1] + 1} with ${many(lane.prompt ?? 0, "prompt token")}.`;
       if (kind === "preempted") return `${who} made room in step ${span[1] + 1} and waits; its computed tokens were thrown away.`;
@@ -204,7 +207,8 @@ const shown = replay({
         plane.strokeStyle = colour; plane.lineWidth = 1.3; plane.stroke();
         plane.font = `600 ${h > 16 ? 12 : 10}px ${colours.mono}`; plane.textAlign = "center"; plane.fillStyle = runs || !span ? colours["on-accent"] : colours.ink;
         plane.fillText(lane.tag.length > 11 ? lane.tag.slice(0, 10) + "…" : lane.tag, tag / 2, y + h / 2 + .5); plane.globalAlpha = 1;
-        if (lane.done?.[0] === step) ending(plane, lane, cols, y + h / 2, h, colour);
+        if (ranked) { plane.font = `10px ${colours.mono}`; plane.textAlign = "left"; plane.fillStyle = colours.soft; plane.fillText(`p${lane.priority}`.slice(0, 4), tag + 4, y + h / 2 + .5); }
+        if (lane.done?.[0] === at) ending(plane, lane, cols, y + h / 2, h, colour);
       }
       if (cols.w >= 6) { plane.fillStyle = colours.ink; plane.globalAlpha = .5; plane.fillRect(cols.x(at) - 1, 0, 1, view); plane.fillRect(cols.x(at) + cols.w - cols.gap / 2, 0, 1, view); plane.globalAlpha = 1; }
       else { plane.fillStyle = colours.ink; plane.fillRect(cols.x(at) + cols.w / 2 - .75, 0, 1.5, view); }
@@ -230,11 +234,11 @@ const shown = replay({
     }
 
     function drawClients(step, key, split) {
-      const high = 30, tall = 56, height = high + tall + 22, pen = sheet(share, width, height), queues = Math.max(1, ...data.sums.map(sum => sum[2])), peak = Math.max(1, ...data.clients.map(([, , service]) => service[last - 1]));
+      const high = 30, tall = 56, height = high + tall + 22, pen = sheet(share, width, height), queues = Math.max(1, ...data.sums.map(sum => sum[2])), peak = Math.max(1, ...data.clients.map(([, service]) => service[last - 1]));
       const colour = index => colours["r" + index % 6], y = value => 12 + high + tall - (tall - 2) * value / peak;
       layers.share.paint(key, width, height, pen => {
-        paintStack(pen, data.clients.map(([, index, , waiting]) => [s => waiting[s], colour(index), .75]), cols, 4, high, queues, colours);
-        for (const [, index, service] of data.clients) {
+        paintStack(pen, data.clients.map(([index, , waiting]) => [s => waiting[s], colour(index), .75]), cols, 4, high, queues, colours);
+        for (const [index, service] of data.clients) {
           pen.strokeStyle = colour(index); pen.lineWidth = 2; pen.lineJoin = "round"; pen.beginPath();
           for (let s = Math.max(0, cols.from - 1); s < cols.to; s++) pen.lineTo(Math.max(left, cols.x(s) + cols.w / 2), y(service[s]));
           pen.stroke();
@@ -245,8 +249,8 @@ const shown = replay({
       caption(pen, colours, "waiting", 4 + high - 6); caption(pen, colours, "service", 12 + high + tall - 6);
       pen.textAlign = "right"; pen.fillText(number(peak), left - 4, 12 + high + 5);
       mark(pen, cols, step - 1, colours, 2, high + tall + 12);
-      for (const [, index, service] of data.clients) { pen.fillStyle = colour(index); pen.beginPath(); pen.arc(cols.x(step - 1) + cols.w / 2, y(service[step - 1]), 3.5, 0, 7); pen.fill(); }
-      clients.replaceChildren(...data.clients.slice(0, 12).map(([name, index, service, waiting]) => make("div", {}, make("dt", {}, make("span", { class: "cl-swatch", style: `background:var(--cl-r${index % 6})` }), name),
+      for (const [index, service] of data.clients) { pen.fillStyle = colour(index); pen.beginPath(); pen.arc(cols.x(step - 1) + cols.w / 2, y(service[step - 1]), 3.5, 0, 7); pen.fill(); }
+      clients.replaceChildren(...data.clients.slice(0, 12).map(([index, service, waiting]) => make("div", {}, make("dt", {}, make("span", { class: "cl-swatch", style: `background:var(--cl-r${index % 6})` }), data.asked[index]),
         make("dd", {}, `service ${number(service[step - 1])} · ${number(waiting[step - 1])} wait`))));
     }
 
@@ -267,7 +271,7 @@ const shown = replay({
       if (lanes.length * h <= view) return;
       const picked = byName.get(chosen().request), now = picked ? [picked.index] : batch[step - 1].map(([lane]) => lane.index), seen = index => index * h >= scroll && (index + 1) * h <= scroll + view;
       if (!now.length || now.filter(seen).length * 2 >= now.length) return;
-      scroller.scrollTop = scroll = Math.max(0, Math.min(lanes.length * h - view, Math.round((now[now.length >> 1] + .5) * h - view / 2)));
+      scroller.scrollTop = scroll = Math.max(0, Math.min(lanes.length * h - view, h * Math.round(now[now.length >> 1] + .5 - view / h / 2)));
     }
     function closer(by) {
       const wide = cols.w;
@@ -309,12 +313,12 @@ const shown = replay({
     return {
       draw, below,
       rows(step) {
-        const names = new Map((data.clients ?? []).map(([name, index]) => [index, name])), at = step - 1, found = [];
+        const at = step - 1, found = [];
         for (const lane of lanes) {
           const span = spanAt(lane, at);
-          if (span) found.push([lane.tag, names.get(lane.client) ?? "", STATES[span[0]] + (lane.done?.[0] === step ? `, then ${lane.done[1]}` : ""), tokensAt(span, at), computedAt(span, at), lane.prompt ?? ""]);
+          if (span) found.push([lane.tag, data.asked[lane.client], lane.priority, STATES[span[0]] + (lane.done?.[0] === at ? `, then ${lane.done[1]}` : ""), tokensAt(span, at), computedAt(span, at), lane.prompt ?? ""]);
         }
-        return [...found, ["all", "", `${data.sums[at][1]} run, ${data.sums[at][2]} wait`, data.sums[at][0], "", ""]];
+        return [...found, ["all", "", "", `${data.sums[at][1]} run, ${data.sums[at][2]} wait`, data.sums[at][0], "", ""]];
       },
       note(step) {
         const now = chosen();

@@ -6,7 +6,8 @@ from course_lib.viz.base import View
 from course_lib.viz.given import count
 from course_lib.viz.memory import drawn, memory_at, name, tell, texts_of
 from course_lib.viz.replay import TABLE_EVENTS, rows_of
-from course_lib.viz.schedule import COMPUTED, Schedule, words_of
+from course_lib.viz.schedule import COMPUTED, Schedule
+from course_lib.viz.timeline_words import words_of
 
 POLICIES = {"FCFS": "first come, first served", "Priority": "by priority", "Fair": "fair share per client"}
 WEIGHTS = 1, 2  # of a prompt token and a written one in the service of a client, as in arXiv 2401.00588
@@ -26,11 +27,13 @@ def timeline_view(trace, *, memory=True, clients=None):
     `selected` is a request (its name in the trace), a physical block as ["block", 3], or None. Raises ParameterError for a trace
     that does not fit together.
     """
-    memory = memory and any(row[1] in TABLE_EVENTS for row in _loose(trace))
-    rows = rows_of(trace, memory=memory)
+    rows = rows_of(trace, memory=False)
     if not any(row[1] in ("queue", "schedule") for row in rows):
         raise ParameterError("This trace says nothing of an engine or a scheduler, only of memory, if anything. memory_view(trace) shows "
                              "that; or record one that says who waits and who runs: Engine(model, config).trace.")  # fmt: skip
+    memory = memory and any(row[1] in TABLE_EVENTS for row in rows)
+    if memory and rows[0][1] != "start":
+        rows_of(rows)  # says what is missing
     first, last = rows[0][0], rows[-1][0]
     steps = [[] for _ in range(last - first + 1)]
     for index, row in enumerate(rows):
@@ -54,11 +57,12 @@ def timeline_view(trace, *, memory=True, clients=None):
         "last": len(steps),
         "budget": budget,
         "seats": seats,
-        "lanes": [[lane.name, known.index(lane.client), lane.num_prompt, lane.begin, lane.done, lane.spans] for lane in schedule.lanes],
+        "lanes": [[lane.name, known.index(lane.client), lane.num_prompt, lane.begin, lane.done, lane.spans, lane.priority] for lane in schedule.lanes],
+        "asked": [str(client) for client in known],
         "sums": sums,
-        "clients": shown and [[str(client), known.index(client), [one.get(client, 0) for one in service], [one.get(client, 0) for one in waiting]] for client in shown],
+        "clients": shown and [[known.index(client), [one.get(client, 0) for one in service], [one.get(client, 0) for one in waiting]] for client in shown],
         "memory": inside,
-        "columns": ["request", "client", "state", "tokens", "computed", "prompt"],
+        "columns": ["request", "client", "priority", "state", "tokens", "computed", "prompt"],
         "say": [[piece for number, one in enumerate(sentences) for piece in ([["", " "]] if number else []) + one] for sentences in says],
     }  # fmt: skip
     return TimelineView(data)
@@ -86,19 +90,18 @@ class TimelineView(View):
                              f"{' and more' if len(names) > 5 else ''}. Give one of them{blocks}, or None.")  # fmt: skip
 
     def _rows(self, step):
-        found, names = [], {index: str(client) for client, index, _, _ in self.data["clients"] or ()}
-        for lane_name, client, prompt, begin, done, spans in self.data["lanes"]:
-            at = step - 1
+        found, at = [], step - 1
+        for lane_name, client, prompt, _, done, spans, priority in self.data["lanes"]:
             span = next((one for one in spans if one[1] <= at < one[2]), None)
             if span is None:
                 continue
             kind, start, end, number, counts = span
             here = 0 if kind not in COMPUTED else counts[at - start] if counts else 1
             computed = number if kind not in COMPUTED else number + (sum(counts[: at - start + 1]) if counts else at - start + 1)
-            state = STATES[kind] + (f", then {done[1]}" if done and done[0] == step else "")
-            found.append([name(lane_name), names.get(client, ""), state, here, computed, prompt])
+            state = STATES[kind] + (f", then {done[1]}" if done and done[0] == at else "")
+            found.append([name(lane_name), self.data["asked"][client], priority, state, here, computed, prompt])
         tokens, running, waiting = self.data["sums"][step - 1]
-        return found + [["all", "", f"{running} run, {waiting} wait", tokens, "", ""]]
+        return found + [["all", "", "", f"{running} run, {waiting} wait", tokens, "", ""]]
 
     def memory(self, step=None):
         """The replay.Memory after this step, or None where the view has none."""
@@ -114,11 +117,6 @@ class TimelineView(View):
         from course_lib.viz.timeline_still import paint
 
         return paint(self, step)
-
-
-def _loose(trace):
-    """The rows of a trace, not checked yet."""
-    return rows_of(trace, memory=False)
 
 
 def _faults(schedule):
@@ -138,9 +136,8 @@ def _faults(schedule):
 def _waiting(schedule):
     """{client: how many of its requests wait}."""
     found = {}
-    for lane in schedule.live.values():
-        if lane.state != "running":
-            found[lane.client] = found.get(lane.client, 0) + 1
+    for lane in schedule.waiting:
+        found[lane.client] = found.get(lane.client, 0) + 1
     return found
 
 

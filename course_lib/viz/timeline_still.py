@@ -143,8 +143,8 @@ class _Painter:
                 static.box(axes, self.x(at) + 0.8, middle - high / 2, self.w - 1.6, high, radius=min(2.5, self.w / 4), **look)
                 if kind != "decode" and self.w >= 9 + 6 * len(str(tokens)):
                     static.write(axes, self.x(at) + self.w / 2, middle, str(tokens), size=9.5, colour="card" if kind == "prefill" else "ink", ha="center", weight="bold", family="monospace")
-        if lane[4] and self.begin <= lane[4][0] <= self.end:
-            x = self.x(lane[4][0]) + 6
+        if lane[4] and self.begin <= lane[4][0] + lane[4][2] <= self.end:
+            x = self.x(lane[4][0] + lane[4][2]) + 6
             axes.plot([x], [middle], marker="x" if lane[4][1] == "abort" else "o", markersize=5, markeredgecolor=colour, markerfacecolor="none", markeredgewidth=1.3)
 
     def _bars(self, values, base, tall, most, under=None, **look):
@@ -164,10 +164,10 @@ class _Painter:
 
     def _clients(self):
         clients, base, tall = self.data["clients"], self.share + 28, 28
-        queue, peak = max(1, *(one[2] for one in self.data["sums"])), max(1, *(service[-1] for _, _, service, _ in clients))
+        queue, peak = max(1, *(one[2] for one in self.data["sums"])), max(1, *(service[-1] for _, service, _ in clients))
         below, under = base + 62, [0] * self.data["last"]
-        for row, (client, index, service, waiting) in enumerate(clients):
-            colour = self.colour[f"r{index % 6}"]
+        for row, (index, service, waiting) in enumerate(clients):
+            client, colour = self.data["asked"][index], self.colour[f"r{index % 6}"]
             self._bars(waiting, base, tall, queue, under, color=colour + "bf")
             under = [a + b for a, b in zip(under, waiting)]
             self.axes.plot([self.x(at) + self.w / 2 for at in range(self.begin, self.end)], [below - 54 * service[at] / peak for at in range(self.begin, self.end)], color=colour, linewidth=1.6)

@@ -1,14 +1,22 @@
-"""The engine's timeline: its replay against the records, its words, and the same in a real browser."""
+"""The engine's timeline: its replay against the scheduler that wrote the trace, its words, and the same in a real browser."""
+
+import json
+import random
 
 import pytest
 
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.engine import EngineConfig
+from course_lib.engine.request import RUNNING, SWAPPED, WAITING, Request
+from course_lib.engine.scheduler import Scheduler
 from course_lib.errors import CourseError
+from course_lib.kvcache import BlockAllocator, KVCacheManager
 from course_lib.trace import Trace
-from course_lib.viz import bare_page, timeline_view
+from course_lib.viz import bare_page, memory_view, timeline_view
 
 
 def told():
-    """A scheduler's records without memory: a chunked prompt, a decode, one who makes room and computes again, an abort."""
+    """A scheduler's records without memory: a prompt in two pieces, one who makes room and computes again, an abort."""
     trace = Trace()
     trace.add("engine", policy="FCFS", max_num_seqs=2, max_num_batched_tokens=8)
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=10)
@@ -29,12 +37,67 @@ def told():
     return trace
 
 
+class Life:
+    """The course's scheduler and ledger without a model: every token is a number at random. `steps` holds what was so in each."""
+
+    def __init__(self, seed=0, num_requests=12, num_steps=60, num_blocks=40, every=2, prompts=(2, 30), texts=(1, 20), n=1, clients="ab", aborts=0.0, **config):
+        self.draw, self.trace, self.requests, self.steps = random.Random(seed), Trace(), [], []
+        config = {"block_size": 4, "max_num_seqs": 5, "max_num_batched_tokens": 16, "watermark": 0.0} | config
+        manager = KVCacheManager(BlockAllocator(num_blocks, config["block_size"], trace=self.trace))
+        self.scheduler = Scheduler(EngineConfig(num_blocks=num_blocks, **config), manager, trace=self.trace)
+        for step in range(num_steps):
+            while num_requests and len(self.requests) <= step // every:
+                num_requests -= 1
+                self.come(prompts, texts, n, clients)
+            for request in [one for one in self.requests if one.finish_reason is None and self.draw.random() < aborts]:
+                self.scheduler.finish(request, "abort")
+            self.step()
+
+    def come(self, prompts, texts, n, clients):
+        ids = [self.draw.randrange(3) for _ in range(self.draw.randrange(*prompts))]
+        params = SamplingParams(max_tokens=self.draw.randrange(*texts), ignore_eos=True, n=n, temperature=float(n > 1))
+        at = len(self.requests)
+        self.requests.append(Request(str(at), ids, params, priority=at % 3, client=clients[at % len(clients)], arrival=at))
+        self.scheduler.add(self.requests[-1])
+
+    def step(self):
+        step = self.scheduler.schedule()
+        now = {request.request_id: (number, request.num_computed_tokens) for request, number in step.scheduled}
+        states = {request.request_id: request.status for request in self.requests if request.status in (WAITING, RUNNING, SWAPPED)}
+        self.scheduler.update(step)
+        for request in [request for request, _ in step.scheduled if request.num_computed_tokens == request.num_tokens]:
+            texts = [request]
+            while request.num_seats > 1:
+                texts.append(request.fork(len(texts)))
+                self.scheduler.fork(request, texts[-1])
+                self.requests.append(texts[-1])
+            for text in texts:
+                text.append(self.draw.randrange(3))
+                if text.finish_reason:
+                    self.scheduler.finish(text, text.finish_reason)
+        self.steps.append((now, states, dict(getattr(self.scheduler.waiting, "counters", {})), self.scheduler.manager.allocator.num_free))
+        self.trace.next_step()
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Preemption, swapping, three priorities, two clients, in 40 steps."""
+    return timeline_view(Life(3, num_steps=40, num_blocks=20, policy="priority", preemption="swap").trace, clients=True)
+
+
+@pytest.fixture(scope="module")
+def big():
+    """300 requests in 1,000 steps, 64 at once."""
+    life = Life(1, 300, 1000, 1024, every=1, prompts=(20, 200), texts=(50, 300), clients="abc", block_size=16, max_num_seqs=64, max_num_batched_tokens=256)
+    return timeline_view(life.trace)
+
+
 def test_the_lanes():
-    lanes = {lane[0]: lane[3:] for lane in timeline_view(told()).data["lanes"]}
+    lanes = {lane[0]: lane[3:6] for lane in timeline_view(told()).data["lanes"]}
     assert lanes == {
-        "a": [0, [4, "length"], [["prefill", 0, 2, 0, [8, 2]], ["decode", 2, 4, 10, 0]]],
+        "a": [0, [3, "length", True], [["prefill", 0, 2, 0, [8, 2]], ["decode", 2, 4, 10, 0]]],
         "b": [0, None, [["waiting", 0, 1, 0, 0], ["prefill", 1, 2, 0, [3]], ["preempted", 2, 3, 0, 0], ["again", 3, 4, 0, [4]], ["decode", 4, 5, 4, 0]]],
-        "c": [2, [3, "abort"], [["waiting", 2, 3, 0, 0]]],
+        "c": [2, [3, "abort", False], [["waiting", 2, 3, 0, 0]]],
     }  # fmt: skip
 
 
@@ -44,18 +107,268 @@ def test_the_words():
         "b comes and waits. a joins with prompt tokens 0–7 of 10.",
         "b joins with prompt tokens 0–2 of 3. a computes prompt tokens 8–9 of 10.",
         "c comes and waits. b makes room: 3 tokens thrown away. a decodes one token.",
-        "b comes back and computes tokens 0–3 again. a decodes one token. c is aborted. a is done (length).",
+        "b comes back: 3 tokens computed again. a decodes one token. c is aborted. a is done (length).",
         "b decodes one token.",
+    ]
+    assert view.data["subtitle"] == "first come, first served, at most 8 tokens in a step, 2 seats"
+
+
+def test_the_table_at_a_moment():
+    assert timeline_view(told()).table(4) == [
+        {"request": "a", "client": "ann", "priority": 0, "state": "decode, then length", "tokens": 1, "computed": 12, "prompt": 10},
+        {"request": "b", "client": "bob", "priority": 0, "state": "computes again", "tokens": 4, "computed": 4, "prompt": 3},
+        {"request": "all", "client": "", "priority": "", "state": "2 run, 0 wait", "tokens": 5, "computed": "", "prompt": ""},
     ]
 
 
-def test_a_page_draws(open_view):
-    page = open_view(timeline_view(told(), clients=True))
-    page.evaluate("view.model.set('step', 3)")
-    assert "makes room" in page.inner_text(".cl-say")
+SETTINGS = [("fcfs", "recompute", 1), ("fcfs", "swap", 1), ("priority", "recompute", 2), ("priority", "swap", 1), ("fair", "recompute", 1), ("fair", "swap", 2)]
 
 
-def test_memory_alone_is_no_timeline():
-    with pytest.raises(CourseError, match="says nothing of an engine"):
-        timeline_view([[0, "start", 4, 2], [0, "allocate", [1]]])
-    assert bare_page(timeline_view(told())).count("</script>") == 2
+@pytest.mark.parametrize("policy, preemption, n", SETTINGS)
+def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
+    """After every step and for every request: what it did, how many tokens of it are computed, and whether memory agrees."""
+    life = Life(5, num_blocks=16, policy=policy, preemption=preemption, n=n, aborts=0.01)
+    view = timeline_view(life.trace)
+    kinds = {span[0] for lane in view.data["lanes"] for span in lane[5]}
+    assert {"waiting", "prefill", "decode", "swapped" if preemption == "swap" else "preempted"} <= kinds
+    for step, (now, states, _, num_free) in enumerate(life.steps[: view.last], 1):
+        rows = {row["request"][1:]: row for row in view.table(step)[:-1]}
+        assert set(rows) == set(states)
+        for request, status in states.items():
+            row, (number, before) = rows[request], now.get(request, (0, 0))
+            assert row["tokens"] == number
+            if request in now:
+                assert row["computed"] == before + number and row["state"].split(",")[0] in ("prefill", "decode", "computes again")
+            else:
+                wanted = {WAITING: ("waits", "preempted"), SWAPPED: ("swapped out",), RUNNING: ("runs, no tokens in this step",)}[status]
+                assert row["state"] in wanted
+        assert view.data["sums"][step - 1] == [sum(number for number, _ in now.values()), sum(status == RUNNING for status in states.values()),
+                                               len(states) - sum(status == RUNNING for status in states.values())]  # fmt: skip
+        assert view.data["memory"]["sums"][step - 1][0] == 16 - num_free
+        assert view.memory(step).in_use == 16 - num_free
+
+
+def test_what_was_thrown_away_is_computed_again():
+    view = timeline_view(Life(5, num_blocks=22, preemption="recompute").trace)
+    again = [span for lane in view.data["lanes"] for before, span in zip(lane[5], lane[5][1:]) if span[0] == "again" and before[0] != "again"]
+    assert again and all(before[0] in ("preempted", "again") for lane in view.data["lanes"] for before, span in zip(lane[5], lane[5][1:]) if span[0] == "again")
+
+
+def test_service_is_what_the_policy_counted():
+    """All clients have requests from the beginning on, so that nobody's counter is lifted."""
+    life = Life(2, num_steps=0, policy="fair")
+    for _ in range(18):
+        life.come((2, 30), (1, 20), 1, "abc")
+    for _ in range(90):
+        life.step()
+    view = timeline_view(life.trace, clients=["c", "a"])
+    assert [view.data["asked"][index] for index, _, _ in view.data["clients"]] == ["c", "a"]
+    for index, service, _ in view.data["clients"]:
+        assert service[-1] == life.steps[view.last - 1][2][view.data["asked"][index]] > 0
+        assert service == sorted(service)
+
+
+def test_a_step_that_broke_off_counts_nothing():
+    trace = told()
+    trace.add("preempt", request="b", how="recompute", num_tokens=4)  # as Scheduler.undo writes it
+    trace.add("schedule", requests=["b"], starts=[0], counts=[5])
+    view = timeline_view(trace)
+    assert view.words(5) == "The model did not run to its end with b: none of these tokens count. b comes back: 4 tokens computed again."
+    assert view.data["sums"][4] == [5, 1, 0] and view.table(5)[0]["tokens"] == 5
+
+
+def test_limits_that_a_scheduler_broke_are_said():
+    trace = Trace([{"step": 0, "event": "engine", "policy": "Mine", "max_num_seqs": 1, "max_num_batched_tokens": 4}])
+    for request in "ab":
+        trace.add("queue", request=request, client="x", priority=0, num_tokens=3)
+    trace.add("schedule", requests=["a", "b"], starts=[0, 0], counts=[3, 3])
+    assert timeline_view(trace).words(1).endswith("6 tokens are 2 over the budget of 4. 2 requests run, and there are seats for 1.")
+
+
+def test_a_trace_may_end_anywhere():
+    records = Life(4, num_steps=30, num_blocks=20).trace.records
+    for end in range(3, len(records), 7):
+        view = timeline_view(records[:end])
+        assert view.words(view.last) and view.table(view.last)
+
+
+def test_a_name_may_come_back_when_its_request_is_done():
+    trace = told()
+    trace.next_step()
+    trace.add("queue", request="a", client="ann", priority=0, num_tokens=2)
+    view = timeline_view(trace)
+    assert [lane[0] for lane in view.data["lanes"]] == ["a", "b", "c", "a"]
+    assert [row["request"] for row in view.table(6)[:-1]] == ["a", "b"] or [row["request"] for row in view.table(6)[:-1]] == ["b", "a"]
+
+
+QUEUE = [[0, "queue", "a", "x", 0, 3]]
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        ([], "says nothing of an engine"),
+        ([[0, "start", 4, 2], [0, "allocate", [1]]], "says nothing of an engine or a scheduler, only of memory"),
+        ([[0, "schedule", ["a"], [0], [1]]], "schedules request 'a', which never came"),
+        ([*QUEUE, [0, "schedule", ["a"], [0], []]], "schedules 1 requests with 1 starts and 0 counts"),
+        ([*QUEUE, [0, "schedule", ["a"], [0], [0]]], "at least one token"),
+        ([*QUEUE, [0, "schedule", ["a", "a"], [0, 1], [1, 1]]], "twice in one step"),
+        ([*QUEUE, [0, "preempt", "a", "swap", 0]], "preempts request 'a', which does not run: it is waiting"),
+        ([*QUEUE, [0, "finish", "a", "stop"], [1, "schedule", ["a"], [0], [1]]], r"schedules request 'a', which is done since step 0 \(stop\)"),
+        ([*QUEUE, *QUEUE], "queues request 'a', which is being served already"),
+        ([[0, "queue", "a", "x", 0, None]], "num_tokens = None"),
+        ([*QUEUE, [0, "append", "a", 3, [0]]], "A trace begins with the record `start`"),
+        ([*QUEUE, [0, "schedule", ["a"]]], "record 1 is"),
+    ],
+)
+def test_it_refuses(rows, says):
+    with pytest.raises(CourseError, match=says):
+        timeline_view(rows)
+
+
+def test_memory_and_clients_are_chosen(tmp_path, short):
+    trace = Life(4, num_steps=20, num_blocks=20).trace
+    trace.save(tmp_path / "trace.jsonl")
+    views = [timeline_view(given) for given in (trace, trace.records, trace.rows(), Trace.load(tmp_path / "trace.jsonl"))]
+    assert all(view.data == views[0].data for view in views)
+    assert timeline_view(trace, memory=False).data["memory"] is None and views[0].data["clients"] is None
+    assert views[0].memory(9).tables == memory_view(trace).memory(9).tables
+    with pytest.raises(CourseError, match="clients names 'z'; the requests of this trace came from 'a', 'b'"):
+        timeline_view(trace, clients=["z"])
+    short.selected = "1"
+    short.selected = ("block", 3)
+    assert short.selected == ["block", 3]
+    for nowhere, says in (("z", "is no request of this trace"), (["block", 20], "there are blocks 0 to 19"), (True, "is no request")):
+        with pytest.raises(CourseError, match=says):
+            short.selected = nowhere
+    short.selected = None
+
+
+def test_still_form(short, big):
+    picture = short.snapshot(step=12)
+    assert picture.data[:4] == b"\x89PNG" and picture.width in (919, 920) and 400 < picture.height < 1000 and len(picture.data) < 110_000
+    assert short.words(12) in picture.alt and "step 12 of 40" in picture.alt
+    assert len(big.snapshot(500).data) < 130_000
+    assert repr(short) == "<timeline: by priority, at most 16 tokens in a step, 5 seats, step 1 of 40>"
+
+
+def test_a_thousand_steps_of_300_requests_stay_under_two_megabytes(big):
+    assert len(json.dumps(big.data, separators=(",", ":"), ensure_ascii=False).encode()) <= 2_000_000
+    assert big.last == 1000 and len(big.data["lanes"]) == 300
+
+
+# in the browser
+
+
+@pytest.mark.parametrize("name", ["short", "big"])
+def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
+    view = request.getfixturevalue(name)
+    page = open_view(view)
+    page.locator("summary").click()
+    page.wait_for_selector(".cl-table td")
+    for step in [1, 2, 12, 20, 33, 40] if name == "short" else [1000, 1, 333, 701]:
+        page.evaluate("step => view.model.set('step', step)", step)
+        cells = page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+        assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
+
+
+PAINTED = "[...document.querySelectorAll('.cl-two canvas, .cl-lanes canvas')].map(canvas => canvas.toDataURL())"
+
+
+def test_a_request_lights_its_row_and_its_blocks(short, open_view):
+    page = open_view(short, width=1100)
+    page.evaluate("view.model.set('step', 12)")
+    before = page.evaluate(PAINTED)
+    lanes = page.get_by_role("grid", name="Requests")
+    lanes.focus()
+    page.keyboard.press("ArrowDown")  # the first key starts at one that is computed now
+    first = page.state.selected()
+    assert page.inner_text(".cl-note").startswith(f"R{first} (")
+    assert all(now != then for now, then in zip(page.evaluate(PAINTED), before))
+    page.keyboard.press("ArrowDown")
+    assert page.state.selected() == str(int(first) + 1)
+    page.keyboard.press("ArrowRight")
+    assert page.state.step() == 13
+    page.keyboard.press("Escape")
+    assert page.state.selected() is None
+    page.get_by_role("grid", name="Physical memory").focus()
+    for _ in range(2):  # here, too, the first key starts
+        page.keyboard.press("End")
+    assert page.state.selected() == ["block", 19] and page.inner_text(".cl-note").startswith("Block 19")
+
+
+def test_the_pointer_chooses_moves_and_lights(short, open_view):
+    page = open_view(short, width=1100)
+    page.evaluate("view.model.set('step', 12)")
+    before = page.evaluate(PAINTED)
+    rows = page.locator(".cl-lanes canvas").bounding_box()
+    who = next(int(row["request"][1:]) for row in short.table(12) if row["tokens"])
+    middle = rows["y"] + 22 * who + 11
+    page.mouse.move(rows["x"] + 12, middle)
+    assert all(now != then for now, then in zip(page.evaluate(PAINTED), before))
+    assert page.inner_text(".cl-read").startswith(f"step 12: R{who} (")
+    page.mouse.move(rows["x"] + 12, rows["y"] - 300)
+    assert page.evaluate(PAINTED) == before
+    page.mouse.click(rows["x"] + 12, middle)
+    assert (page.state.selected(), page.state.step()) == (str(who), 12)
+    page.mouse.click(rows["x"] + rows["width"] / 2, middle + 22)
+    assert page.state.selected() == str(who + 1) and page.state.step() != 12
+    page.mouse.click(rows["x"] + rows["width"] / 2, middle + 22)
+    assert page.state.selected() is None
+    budget = page.locator(".cl-timeline-body > canvas").first.bounding_box()
+    page.mouse.move(budget["x"] + budget["width"] / 2, budget["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(budget["x"] + budget["width"] - 14, budget["y"] + 30)
+    page.mouse.up()
+    assert page.state.step() == 40
+
+
+def test_a_long_trace_turns_its_pages(big, open_view):
+    page = open_view(big, width=1100)
+    shown = "document.querySelector('.cl-lanes').scrollTop"
+    places = set()
+    for step in (1, 300, 600, 900):
+        page.evaluate("step => view.model.set('step', step)", step)
+        places.add(page.evaluate(shown))
+        lanes = [int(row["request"][1:]) for row in big.table(step)[:-1] if row["tokens"]]
+        top = page.evaluate(shown) / 14
+        assert 2 * sum(top <= lane and lane + 1 <= top + 24 for lane in lanes) >= min(24, len(lanes))
+    assert len(places) == 4
+    painted = "[...document.querySelectorAll('.cl-timeline-body canvas')].map(canvas => canvas.toDataURL())"
+    before = page.evaluate(painted)
+    for label in ("more steps at once", "fewer steps, wider"):
+        page.get_by_role("button", name=label).click()
+        before, then = page.evaluate(painted), before
+        assert before != then and page.state.step() == 900
+
+
+def test_what_is_below_stays_where_it_is(short, open_view):
+    page = open_view(short, width=1100)
+    places = set()
+    for step in range(1, 41):
+        page.evaluate("step => view.model.set('step', step)", step)
+        places.add(page.locator(".cl-play").bounding_box()["y"])
+    assert len(places) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1120])
+@pytest.mark.parametrize("name", ["short", "big"])
+def test_it_fits(request, open_view, looks_well, name, width, scheme):
+    looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
+
+
+def test_a_long_trace_draws_about_as_quickly_as_a_short_one(short, big, open_view):
+    """The target of the course: a few ms a step with 300 requests in 1,000 steps. Only what is in sight is drawn."""
+    times = """() => { const { model } = view, times = [], one = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+        for (let step = 1; step <= 40; step++) { const start = performance.now(); model.set('step', step); document.body.offsetHeight;
+            document.querySelectorAll('canvas').forEach(canvas => { one.drawImage(canvas, 0, 0, 1, 1, 0, 0, 1, 1); one.getImageData(0, 0, 1, 1); }); times.push(performance.now() - start); }
+        return times.sort((a, b) => a - b); }"""
+    few, many = (open_view(view, width=1200).evaluate(times) for view in (short, big))
+    print(f"short: median {few[20]:.2f} ms; long: median {many[20]:.2f} ms, 95th percentile {many[38]:.2f} ms")
+    assert many[10] < 8 * max(few[10], 0.5)
+
+
+def test_the_page_holds_everything():
+    page = bare_page(timeline_view(told()))
+    assert page.count("</script>") == 2 and "b comes and waits" in page
