@@ -103,10 +103,11 @@ check("09.static_waste", static_waste)
 from course_lib.engine import run_static
 
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
-told = ["Once upon a time,", "In a windy valley lived a clever badger named Rosa.", "My grandmother told me of Nettle, a patient toad", "One evening",
-        "There was once a thoughtful frog", "Far away in an old windmill there lived an otter."]
+told = ["Once upon a time,", "In a windy valley lived a clever badger named Rosa.",
+        "My grandmother told me of Nettle, a patient toad", "One evening", "There was once a thoughtful frog", "Far away in an old windmill there lived an otter."]
 prompts, new_tokens = [tokenizer.encode(text) for text in told], [12, 3, 20, 5, 9, 1]
-_, report = run_static(model, prompts, [SamplingParams(max_tokens=n, ignore_eos=True) for n in new_tokens], batch_size=3)
+params = [SamplingParams(max_tokens=n, ignore_eos=True) for n in new_tokens]
+_, report = run_static(model, prompts, params, batch_size=3)
 print("the engine:", report.num_steps, report.num_useful_tokens, report.num_padding_tokens, report.num_idle_tokens)
 print("yours:     ", *static_waste([len(ids) for ids in prompts], new_tokens, 3).values())
 
@@ -183,8 +184,8 @@ def sleep(time):
 
 hook = model.register_forward_hook(counted)
 arrivals = [0, 1, 1, 3, 20, 21]
-texts, waited, report = run_dynamic(model, prompts, [SamplingParams(max_tokens=n, ignore_eos=True) for n in new_tokens], arrivals=arrivals,
-                                    batcher=DynamicBatcher(3, 4), clock=lambda: runs, sleep=sleep)
+texts, waited, report = run_dynamic(model, prompts, params, arrivals=arrivals, batcher=DynamicBatcher(3, 4),
+                                    clock=lambda: runs, sleep=sleep)
 hook.remove()
 print(f"{report.num_batches} batches; from arrival to answer, in runs of the model: {waited}")
 

@@ -1,0 +1,128 @@
+"""Tables that lesson 09 shows beside its own figures, recorded on a GPU.
+
+    python benchmarks/lesson09.py [--quick]
+
+`tables(model, tokenizer, device)` measures two things: what one decode step takes by the number of texts that share it, on a
+model of real size with random weights (Llama 3 8B in bfloat16), beside the least that its bytes and operations allow; and 64
+requests of mixed lengths on `tale`, served one by one, in static and dynamic batches, and by the engine. Medians, with the GPU
+waited for. quick: a tiny shape and few requests, to try it on a CPU.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+
+from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+from course_lib.models import ModelConfig, Transformer
+
+if __package__:
+    from .cpu_serving import mixed_requests, ways
+else:
+    from cpu_serving import mixed_requests, ways
+
+LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128,
+                  context=8192, rope_theta=500_000.0)
+TINY = dict(vocab_size=512, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=16, context=512)
+CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
+
+
+def tables(model, tokenizer, device, quick=False):
+    """[{"title", "columns", "rows"}] for the recorded run. model: `tale`, on `device`."""
+    return [decode_steps(device, quick), serving(model, quick)]
+
+
+@torch.inference_mode()
+def decode_steps(device, quick):
+    """Milliseconds of one decode step of paged texts, by how many share it."""
+    config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
+    context, batches = (32, (1, 4)) if quick else (CONTEXT, BATCHES)
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+    big = random_model(config, device, dtype)
+    weights = sum(weight.numel() for weight in big.parameters()) - big.model.embed_tokens.weight.numel()
+    a_token = 2 * config.num_layers * config.num_kv_heads * config.head_dim
+    rows = []
+    for batch in batches:
+        took = statistics.median(step_seconds(big, batch, context, 2 if quick else REPEATS))
+        read = (weights + batch * a_token * context) * big.lm_head.weight.element_size()
+        flops = batch * (2 * weights + 4 * config.num_layers * config.num_heads * config.head_dim * context)
+        rows.append([batch, f"{1000 * took:.2f}", f"{batch / took:,.0f}", f"{flops / read:.1f}", f"{read / took / 1e9:,.0f}", f"{flops / took / 1e12:.1f}"])
+    shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
+    return {"title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
+            "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"], "rows": rows}
+
+
+def random_model(config, device, dtype):
+    """A Transformer with weights of a sensible size, made where it runs."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            made = Transformer(config)
+    finally:
+        torch.set_default_dtype(before)
+    return made.eval().requires_grad_(False)
+
+
+def step_seconds(model, batch, context, repeats):
+    """Seconds of each of several decode steps at the same length: begin_step and the model, as an engine does it."""
+    block_size = 16
+    blocks = -(-context // block_size)
+    pool = KVPool(model.config, batch * blocks, block_size, model.device, model.dtype)
+    allocator = BlockAllocator(batch * blocks, block_size)
+    cache, all_tables = PagedCache(pool, allocator), [BlockTable(allocator) for _ in range(batch)]
+    for table in all_tables:
+        table.append_slots(context)
+    tokens, times = torch.full((batch,), 5, device=model.device), []
+    for _ in range(repeats + 3):
+        wait_for(model.device)
+        begin = time.perf_counter()
+        model(tokens, cache.begin_step(all_tables, [1] * batch), cache)  # the last token once more, always the same one
+        wait_for(model.device)
+        times.append(time.perf_counter() - begin)
+    return times[3:]
+
+
+def serving(model, quick):
+    """Tokens a second of 64 requests on `tale`, in four ways; the tokens of all must be the same."""
+    count, size, repeats = (6, 3, 1) if quick else (64, 16, 3)
+    prompts, params = mixed_requests(count, model.config.vocab_size)
+    chosen = {name: way for name, way in ways(model, size).items() if name != "naive"}
+    wanted, seconds, texts = sum(p.max_tokens for p in params), {name: [] for name in chosen}, {}
+    for way in chosen.values():
+        way(prompts[:2], params[:2])
+    for turn in range(repeats):
+        for name in list(chosen)[:: 1 if turn % 2 == 0 else -1]:
+            wait_for(model.device)
+            begin = time.perf_counter()
+            texts[name] = chosen[name](prompts, params)
+            wait_for(model.device)
+            seconds[name].append(time.perf_counter() - begin)
+    if model.dtype == torch.float32 and len({str(text) for text in texts.values()}) > 1:
+        raise RuntimeError("The ways write different tokens, so their times cannot be compared.")
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    rows = [[name, f"{median:.2f}", f"{wanted / median:,.0f}", f"{medians['cached'] / median:.1f}"] for name, median in medians.items()]
+    return {"title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
+            "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"], "rows": rows}
+
+
+def wait_for(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main():
+    from course_lib import load_model
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    model, tokenizer = load_model("tale", dtype=torch.float32)
+    for table in tables(model, tokenizer, model.device, quick=args.quick):
+        print(json.dumps(table, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
