@@ -49,19 +49,21 @@ def serve(script, config, **parts):
     """Serves {name: (step at which it comes, prompt, new tokens, options)}. Returns the engine, and the last output of each."""
     step, outputs = 0, {}
     engine = Engine(model, config, tokenizer=tokenizer, clock=lambda: step, **parts)
-    while engine.has_unfinished() or step <= max(comes_at for comes_at, *_ in script.values()):
+    while engine.has_unfinished() or step < max(comes_at for comes_at, *_ in script.values()):
+        step += 1
         for name, (comes_at, ids, count, options) in script.items():
             if comes_at == step:
                 engine.add_request(ids, SamplingParams(max_tokens=count, ignore_eos=True), request_id=name, **options)
         outputs |= {output.request_id: output for output in engine.step()}
-        step += 1
     return engine, outputs
 
 
 def as_alone(script, outputs):
     """How many got the tokens that generate_naive writes for them, alone and without any cache."""
-    alone = {name: generate_naive(model, ids, SamplingParams(max_tokens=count, ignore_eos=True)) for name, (_, ids, count, _) in script.items()}
-    return f"{sum(outputs[name].token_ids == ids for name, ids in alone.items())} of {len(script)}"
+    alike = 0
+    for name, (_, ids, count, _) in script.items():
+        alike += outputs[name].token_ids == generate_naive(model, ids, SamplingParams(max_tokens=count, ignore_eos=True))
+    return f"{alike} of {len(script)}"
 
 # %% [markdown]
 # ## The budget of a step
@@ -71,11 +73,12 @@ def as_alone(script, outputs):
 
 # %%
 predict("11.budget", "The budget is 512 tokens a step. What do the four readers notice when the long prompt comes?",
-        ["Nothing: they go on in every step", "One step computes 304 tokens instead of 4, and they all wait for it", "They are put on hold until the prompt is done"], answer=1)
+        ["Nothing: they go on in every step", "One step computes 304 tokens instead of 4, and they all wait for it",
+         "They are put on hold until the prompt is done"], answer=1)
 
 # %%
-readers = {name: (0, opening(i, 12), 60, {}) for i, name in enumerate("abcd")}
-long_one = {"long": (8, opening(9, 300), 4, {})}
+readers = {name: (1, opening(i, 12), 60, {}) for i, name in enumerate("abcd")}
+long_one = {"long": (9, opening(9, 300), 4, {})}
 roomy = {"block_size": 8, "num_blocks": 200, "prefix_caching": False}
 
 
@@ -88,8 +91,8 @@ for budget in budgets:
     engine, outputs = serve(readers | long_one, EngineConfig(max_num_batched_tokens=budget, **roomy))
     longest.append(max(tokens_of_steps(engine)[8:]))
     first_after.append(int(outputs["long"].metrics.ttft) + 1)
-    print(f"budget {budget:>3}: no step has more than {longest[-1]:>3} tokens; the long prompt has its first token after {first_after[-1]:>2} "
-          f"{'step' if first_after[-1] == 1 else 'steps'}, in which the readers get theirs")
+    print(f"budget {budget:>3}: no step has more than {longest[-1]:>3} tokens; "
+          f"first token of the long prompt: {first_after[-1]:>2} {'step' if first_after[-1] == 1 else 'steps'} after it came")
 
 # %% [markdown]
 # The readers get a token in every step either way. But how long is a step? With 512 everybody waits for the whole prompt once: the
@@ -135,10 +138,10 @@ class Small(Scheduler):
                 self.throw_out(running.pop(), step)  # who came last, and in the end the request itself
             if n and request in running:
                 step.add(request, n)
-        while not step.preempted and step.token_budget and len(self.running) < self.config.max_num_seqs and self.waiting.peek():
-            request = self.waiting.peek()
-            n = min(request.num_tokens, step.token_budget)
-            if self.manager.allocate_slots(request, n) is None:
+        while not step.preempted and step.token_budget and len(self.running) < self.config.max_num_seqs:
+            request = self.waiting.peek()  # who is next, or None
+            n = min(request.num_tokens, step.token_budget) if request else 0
+            if n == 0 or self.manager.allocate_slots(request, n) is None:
                 break
             self.running[request.request_id], request.status = self.waiting.pop(), "running"
             self.num_seats += 1
@@ -161,7 +164,7 @@ predict("11.same", "A request is thrown out in the middle of its text. Its keys 
 # Six requests and 24 blocks of 4 tokens: too few for all of them.
 
 # %%
-comes_at, prompts, counts = [0, 0, 2, 5, 8, 10], [14, 9, 22, 12, 30, 8], [24, 20, 16, 18, 10, 14]
+comes_at, prompts, counts = [1, 1, 3, 6, 9, 11], [14, 9, 22, 12, 30, 8], [24, 20, 16, 18, 10, 14]
 six = {name: (comes_at[i], opening(i, prompts[i]), counts[i], {}) for i, name in enumerate("abcdef")}
 tight = {"block_size": 4, "num_blocks": 24, "max_num_batched_tokens": 24, "prefix_caching": False}
 engine, outputs = serve(six, EngineConfig(**tight), scheduler=Small)
@@ -197,30 +200,28 @@ show(Scheduler._admit)
 # The same six requests, one row each. Above them the budget as each step fills it, below the memory; one player moves both.
 #
 # - Who is thrown out first, and what does the memory look like one step before?
-# - e and f come in steps 8 and 10. Why is nobody let in for so long, even f, which asks for little?
+# - e and f come in steps 9 and 11. Why is nobody let in for so long, even f, which asks for little?
 # - Who has its place in line before e, although it came back to the line later?
 
 # %%
 engine, outputs = serve(six, EngineConfig(**tight))
+print(f"the same tokens as alone: {as_alone(six, outputs)}")
 view = timeline_view(engine.trace)
 view
 
 # %% [markdown]
 # The moments to stop at:
 #
-# - **Step 11.** a needs a block for its next token, and none is free. d came last, so d makes room: 17 tokens are thrown away.
-# - **Step 17.** The same again, and now c is the last one. Only a and b still run, and both will finish: who came first always
+# - **Step 12.** a needs a block for its next token, and none is free. d came last, so d makes room: 17 tokens are thrown away.
+# - **Step 18.** The same again, and now c is the last one. Only a and b still run, and both will finish: who came first always
 #   gets on, and sooner or later everybody is the first. So nobody is preempted for ever.
-# - **Step 20.** b is done. c comes back: the 22 tokens of its prompt and the 15 that it had written are computed as one, in two
+# - **Step 21.** b is done, and c comes back: the 22 tokens of its prompt and the 15 that it had written are computed as one, in two
 #   pieces. Then d, and only then e: the line goes by arrival, and both came before it.
-# - **Step 24.** f comes in at last. Its 8 tokens would have fitted before, but nobody overtakes. That wastes room for a moment,
+# - **Step 25.** f comes in at last. Its 8 tokens would have fitted before, but nobody overtakes. That wastes room for a moment,
 #   and it means that no stream of small requests can keep a large one out.
 
 # %%
-view.snapshot(step=20)
-
-# %%
-print(f"the same tokens as alone: {as_alone(six, outputs)}")
+view.snapshot(step=21)
 
 # %% [markdown]
 # ## Two ways to make room
@@ -237,8 +238,9 @@ per_token = kv_bytes_per_token(model.config, torch.float32)
 for how in ("recompute", "swap"):
     engine, outputs = serve(six, EngineConfig(preemption=how, **tight))
     m = engine.metrics
-    print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, of which {m.num_recomputed_tokens} for the second time; "
-          f"{m.num_swapped_tokens} tokens to CPU memory, {readable(m.num_swapped_tokens * per_token)}; as alone: {as_alone(six, outputs)}")
+    print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, {m.num_recomputed_tokens} of them twice; "
+          f"{m.num_swapped_tokens} tokens to CPU memory")
+    print(f"{'':>9}  {readable(m.num_swapped_tokens * per_token)} there and as many back; as alone: {as_alone(six, outputs)}")
 
 # %% [markdown]
 # Swap computes nothing twice. But the bytes have to travel, there and back, and the CPU's memory must hold them. Recompute needs
@@ -259,7 +261,7 @@ predict("11.watermark", "Memory is small and many wait. With a fifth of the bloc
 # %%
 import random
 
-draw, at, many = random.Random(3), 0, {}
+draw, at, many = random.Random(3), 1, {}
 for i in range(40):
     at += draw.choice([0, 0, 1, 2])
     many[f"r{i}"] = (at, opening(i, draw.randint(8, 60)), draw.randint(8, 60), {})
@@ -270,7 +272,8 @@ for name, parts, mark in [("Small", {"scheduler": Small}, 0.0)] + [("course_lib"
     engine, _ = serve(many, EngineConfig(watermark=mark, **crowded), trace=False, **parts)
     m = engine.metrics
     swept.append((m.num_recomputed_tokens, m.num_steps))
-    print(f"{name:>10}, watermark {mark:4.0%}: {m.num_preemptions:>2} preemptions, {m.num_recomputed_tokens:>5,} tokens computed twice, {m.num_steps} steps")
+    print(f"{name:>10}, watermark {mark:4.0%}: {m.num_preemptions:>2} preemptions, {m.num_recomputed_tokens:>5,} tokens computed twice, "
+          f"{m.num_steps} steps")
 
 # %% [markdown]
 # `Small` lets a request in as soon as its first piece fits, and throws out the most. What does each further block at the door
@@ -306,12 +309,13 @@ class HeadOfTheLine(Priority):
 
 
 two_seats = {**roomy, "max_num_seqs": 2, "max_num_batched_tokens": 32}
-reports = {"report 1": (0, opening(0, 12), 40, {"priority": 5}), "report 2": (0, opening(1, 10), 40, {"priority": 5}),
-           "minor": (2, opening(3, 8), 6, {"priority": 3}), "urgent": (4, opening(2, 8), 6, {"priority": 0})}
+reports = {"report 1": (1, opening(0, 12), 40, {"priority": 5}), "report 2": (1, opening(1, 10), 40, {"priority": 5}),
+           "minor": (3, opening(3, 8), 6, {"priority": 3}), "urgent": (5, opening(2, 8), 6, {"priority": 0})}
 for policy in (FCFS, HeadOfTheLine, Priority):
     engine, outputs = serve(reports, EngineConfig(policy=policy, **two_seats))
     waits = {name: int(outputs[name].metrics.queue_time) for name in reports}
-    print(f"{policy.__name__:>13}: steps waited {waits}, preempted {engine.metrics.num_preemptions} times, as alone: {as_alone(reports, outputs)}")
+    print(f"{policy.__name__:>13}: steps waited {waits}, {engine.metrics.num_preemptions} preemptions, "
+          f"as alone: {as_alone(reports, outputs)}")
 
 # %% [markdown]
 # It is not enough: at the head of the line it waits as long as the reports run. `Priority` takes a place from the least important
@@ -325,11 +329,11 @@ inversion = timeline_view(engine.trace, memory=False)
 inversion
 
 # %%
-inversion.snapshot(step=6)
+inversion.snapshot(step=7)
 
 # %% [markdown]
 # The other side of it: what becomes of an unimportant request if important ones keep coming? Here one comes every third step and takes
-# six steps, so that they fill both seats, exactly. How long does the unimportant one take, which came in step 1?
+# six steps, so that they fill both seats, exactly. How long does the unimportant one take, which came in step 2?
 
 # %%
 predict("11.starve", "If twice as many important requests come, how much later is the unimportant one done under Priority?",
@@ -352,9 +356,12 @@ class Patient(Priority):
 
 
 for number in (10, 20, 40):
-    crowd = {"minor": (1, opening(0, 8), 8, {"priority": 2})} | {f"v{i}": (3 * i, opening(i, 8), 6, {}) for i in range(number)}
-    done = {policy.__name__: int(serve(crowd, EngineConfig(policy=policy, **two_seats))[1]["minor"].metrics.finished) for policy in (FCFS, Priority, Patient)}
-    print(f"{number} important ones: minor is done in step", ", ".join(f"{step:>3} ({name})" for name, step in done.items()))
+    crowd = {f"v{i}": (1 + 3 * i, opening(i, 8), 6, {"priority": 0}) for i in range(number)}
+    crowd["minor"] = (2, opening(0, 8), 8, {"priority": 2})
+    print(f"{number} important ones: minor is done in step", end=" ")
+    for policy in (FCFS, Priority, Patient):
+        engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_seats), trace=False)
+        print(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})", end="\n" if policy is Patient else ", ")
 
 # %% [markdown]
 # Under `Priority` it is done when the last important one is: on a busy server, never. That is **starvation**. `Patient` lets
@@ -364,7 +371,7 @@ for number in (10, 20, 40):
 # ## A fair share for each client
 #
 # First come, first served has another weakness: who asks for most gets most. Client A sends nine requests at once. Client B sends
-# one in step 4, one in step 8 and one in step 12, and stands behind all of A's. The **virtual token counter** (VTC,
+# one in step 5, one in step 9 and one in step 13, and stands behind all of A's. The **virtual token counter** (VTC,
 # [arXiv 2401.00588](https://arxiv.org/abs/2401.00588)) counts the service that each client was given: a token of a prompt counts
 # once, a written one twice. The client with the lowest counter is next.
 
@@ -380,10 +387,12 @@ show(Fair._lift)
 
 # %%
 three_seats = {**roomy, "max_num_seqs": 3, "max_num_batched_tokens": 32}
-clients = {f"a{i}": (0, opening(i, 12), 14, {"client": "A"}) for i in range(9)} | {f"b{i}": (4 + 4 * i, opening(20 + i, 8), 8, {"client": "B"}) for i in range(3)}
+clients = {f"a{i}": (1, opening(i, 12), 14, {"client": "A"}) for i in range(9)}
+clients |= {f"b{i}": (5 + 4 * i, opening(20 + i, 8), 8, {"client": "B"}) for i in range(3)}
 for policy in ("fcfs", "fair"):
     engine, outputs = serve(clients, EngineConfig(policy=policy, **three_seats))
-    print(f"{policy}: B waits {[int(outputs[f'b{i}'].metrics.queue_time) for i in range(3)]} steps, A's last one is done in step {int(outputs['a8'].metrics.finished)}, "
+    waits = [int(outputs[f"b{i}"].metrics.queue_time) for i in range(3)]
+    print(f"{policy}: B's three wait {waits} steps, A's last one is done in step {int(outputs['a8'].metrics.finished)}, "
           f"as alone: {as_alone(clients, outputs)}")
 
 # %%
@@ -399,13 +408,13 @@ shares.snapshot(step=16)
 # %%
 from itertools import accumulate
 
-always = {f"a{i}": (0, opening(i, 10 + i * 7 % 9), 10 + i * 5 % 9, {"client": "A"}) for i in range(12)}
-always |= {f"b{i}": (0, opening(40 + i, 6), 5, {"client": "B"}) for i in range(28)}
+always = {f"a{i}": (1, opening(i, 10 + i * 7 % 9), 10 + i * 5 % 9, {"client": "A"}) for i in range(12)}
+always |= {f"b{i}": (1, opening(40 + i, 6), 5, {"client": "B"}) for i in range(28)}
 
 
 def service(outputs, client, steps):
     """What the client was given up to each step, in weighted tokens."""
-    given = [0] * steps
+    given = [0] * (steps + 1)
     for name, output in outputs.items():
         if always[name][3]["client"] == client:
             given[int(output.metrics.first_scheduled)] += Fair.prompt_weight * output.metrics.num_prompt_tokens
@@ -432,12 +441,13 @@ axes[0].legend(frameon=False)
 plt.show()
 longest_prompt = max(len(ids) for _, ids, _, _ in always.values())
 longest_answer = max(count for _, _, count, _ in always.values())
-bound = longest_prompt + 2 * 3 * longest_answer
-print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * 3 seats * {longest_answer}) = {2 * bound}")
+seats = three_seats["max_num_seqs"]
+print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {seats} * {longest_answer}) = {2 * (longest_prompt + 2 * seats * longest_answer)}")
 
 # %% [markdown]
-# The lines stay together as long as both wait. The bound comes from the paper, and `Fair` says how: who is lowest when it is
-# admitted can get ahead by what it holds at that time, and no further, however long this goes on.
+# Under `fair` the lines stay together as long as both wait. The paper proves a bound: U is the longest prompt, and twice the longest
+# answer on every seat. Whoever is lowest when it is admitted can get ahead by what it then has on its seats, and no further, however
+# long this goes on.
 #
 # ## What it costs on this machine
 #
@@ -474,7 +484,8 @@ for tokens in (1, 8, 64, 256, 1024):
 
 # %%
 predict("11.forget", "What happens to a request that comes back like this?",
-        ["Its blocks are filled again, and nothing is wrong", "The ledger sees it and stops", "It reads what others left in its blocks, and writes from that"], answer=2)
+        ["Its blocks are filled again, and nothing is wrong", "The ledger sees it and stops",
+         "It reads what others left in its blocks, and writes from that"], answer=2)
 
 # %%
 class Forgetful(Scheduler):
@@ -489,15 +500,16 @@ engine.check_integrity()
 print(f"every invariant holds; the same tokens as alone: {as_alone(six, outputs)}")
 for name in six:
     if outputs[name].token_ids != right[name].token_ids:
-        print(f"\n{name}, preempted {outputs[name].metrics.num_preemptions} times: {tokenizer.decode(six[name][1]).strip()} …")
+        print(f"\n{name}, which was thrown out: {tokenizer.decode(six[name][1]).strip()} …")
         print(wrapped(f"  as it should be: …{right[name].text}"))
         print(wrapped(f"  what it writes:  …{outputs[name].text}"))
+print(wrapped(f"\nb, which was not: {tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
 
 # %% [markdown]
 # Nothing crashed, and every block is accounted for: the ledger knows who holds a block, not whether its keys and values were
-# ever written. d has Aster in its text, who lives in the town of many stairs. That is b's tale. Whoever was not thrown out got the right text, so
-# a test with enough memory sees nothing. Only one thing finds it: memory so small that somebody is always thrown out, and the
-# tokens compared with those of `generate_naive`, one by one. That is how this engine is tested.
+# ever written. Look at d: it tells of Aster, and Aster is b's. Whoever was not thrown out got the right text, so a test with enough
+# memory sees nothing. Only one thing finds it: memory so small that somebody is always thrown out, and the tokens compared with
+# those of `generate_naive`, one by one. That is how this engine is tested.
 #
 # ## Three questions
 #

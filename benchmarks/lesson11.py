@@ -1,0 +1,132 @@
+"""The tables of lesson 11, in time: what a step costs by its tokens, what a budget gives and takes, and two ways to come back.
+
+    python benchmarks/lesson11.py [--quick]        prints them; --quick: a tiny model, to try it on a CPU
+
+A model of Llama 3 8B's shape in bfloat16 with random weights (time does not ask what they say), one engine, eager kernels.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from course_lib import Engine, EngineConfig, SamplingParams
+from course_lib.engine.runner import Runner
+from course_lib.kvcache import kv_bytes_per_token
+from course_lib.models import ModelConfig, Transformer
+
+LLAMA_3_8B = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
+                         head_dim=128, context=16_384, rope_theta=500_000.0)
+TINY = ModelConfig(vocab_size=256, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, context=16_384)
+
+
+def tables(model, tokenizer, device, quick=False):
+    """[{"title", "columns", "rows"}]. model, tokenizer: not used: the bundled model is too small to keep a GPU busy."""
+    config, dtype = (TINY, torch.float32) if quick else (LLAMA_3_8B, torch.bfloat16)
+    with torch.device(device):
+        large = Transformer(config).to(dtype).eval().requires_grad_(False)
+    shape = "A tiny model" if quick else "Llama 3 8B's shape in bfloat16"
+    scale, writing = (16, 4) if quick else (1, 32)
+    return [
+        {"title": f"{shape}: a step, by the tokens of a prompt in it", "columns": ["tokens", "ms a step", "µs a token"],
+         "rows": [step_row(large, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)]},
+        {"title": f"{shape}: {writing} texts are being written when a prompt of {8192 // scale:,} tokens comes",
+         "columns": ["token budget", "longest gap between two tokens, ms", "usual gap, ms", "first token of the prompt, ms"],
+         "rows": [budget_row(large, budget // scale, 8192 // scale, writing) for budget in (256, 512, 2048, 8192, 16_384)]},
+        {"title": f"{shape}: a preempted text comes back", "columns": ["tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"],
+         "rows": [return_row(large, n // scale) for n in (512, 2048, 8192)]},
+    ]
+
+
+def engine_for(model, budget, num_tokens):
+    config = EngineConfig(num_blocks=num_tokens // 16 + 8, max_num_seqs=64, max_num_batched_tokens=budget, prefix_caching=False, watermark=0.0)
+    return Engine(model, config, trace=False)
+
+
+def ids(model, count, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randint(3, model.config.vocab_size, (count,), generator=draw).tolist()
+
+
+def timed(act, device, repeats=5):
+    """The median of the seconds that `act` takes, after one that does not count."""
+    seconds = []
+    for _ in range(repeats + 1):
+        settle(device)
+        start = time.perf_counter()
+        act()
+        settle(device)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def settle(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def step_row(model, tokens):
+    engine = engine_for(model, 16_384, tokens + 16)
+
+    def step():
+        name = engine.add_request(ids(model, tokens), SamplingParams(max_tokens=1, ignore_eos=True))
+        [output] = engine.step()
+        assert output.finished and output.request_id == name
+
+    seconds = timed(step, model.device)
+    return [tokens, round(1e3 * seconds, 2), round(1e6 * seconds / tokens, 2)]
+
+
+def budget_row(model, budget, prompt_tokens, writing):
+    """So many texts are written; after 10 steps the long prompt comes; until it has four tokens of its own."""
+    for _ in range(2):  # the first one warms up
+        engine = engine_for(model, budget, prompt_tokens + writing * 2048)
+        for i in range(writing):
+            engine.add_request(ids(model, 16, i), SamplingParams(max_tokens=1000, ignore_eos=True), request_id=f"w{i}")
+        outputs = {}
+        while engine.metrics.num_generated_tokens < 10 * writing:
+            outputs |= {output.request_id: output for output in engine.step()}
+        engine.add_request(ids(model, prompt_tokens, 99), SamplingParams(max_tokens=4, ignore_eos=True), request_id="long")
+        while not ("long" in outputs and outputs["long"].finished):
+            outputs |= {output.request_id: output for output in engine.step()}
+    gaps, first = outputs["w0"].metrics.inter_token_latencies, outputs["long"].metrics.ttft
+    return [budget, round(1e3 * max(gaps[8:]), 2), round(1e3 * statistics.median(gaps[2:9]), 2), round(1e3 * first, 1)]
+
+
+def return_row(model, tokens):
+    """Computed again: one prefill of so many tokens. Copied: what the engine's runner saves and restores."""
+    engine = engine_for(model, 16_384, 2 * tokens + 64)
+    again = step_row(model, tokens)[1]
+    engine.add_request(ids(model, tokens), SamplingParams(max_tokens=8, ignore_eos=True), request_id="a")
+    engine.step()
+    [request] = engine.scheduler.running.values()
+    blocks = engine.manager.table(request).block_ids[:]
+    slots = [block * 16 + offset for block in blocks for offset in range(16)][: request.num_computed_tokens]
+    runner = Runner(model, engine.cache, engine.manager)
+    out = timed(lambda: runner._save(request, blocks), model.device)
+
+    def back():
+        saved = runner.saved[request.request_id]
+        runner._restore(request, 0, slots)
+        runner.saved[request.request_id] = saved
+
+    into = timed(back, model.device)
+    megabytes = tokens * kv_bytes_per_token(model.config, model.dtype) / 1e6
+    return [tokens, again, round(1e3 * out, 2), round(1e3 * into, 2), round(megabytes, 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tiny model and short prompts")
+    quick = parser.parse_args().quick
+    device = "cuda" if torch.cuda.is_available() and not quick else "cpu"
+    with torch.inference_mode():
+        for table in tables(None, None, device, quick):
+            print(f"\n{table['title']}")
+            for row in [table["columns"], *table["rows"]]:
+                print("  ".join(f"{value:>14}" for value in row))
+
+
+if __name__ == "__main__":
+    main()
