@@ -9,7 +9,7 @@ const listed = blocks => blocks.slice(0, 12).join(", ") + (blocks.length > 12 ? 
 
 function rowsLayout(data, width) {
   const { parts, kv_heads: heads } = data, group = data.heads / heads, left = 84;
-  const cell = Math.max(5, Math.min(22, (width * .42 - left) / parts, 160 / heads)), out = Math.max(4, Math.min(14, cell - 4, 84 / group));
+  const cell = Math.max(5, Math.min(22, (width * .42 - left) / parts, 112 / heads)), out = Math.max(4, Math.min(14, cell - 4, 84 / group));
   const outs = left + parts * cell + 16, beside = outs + group * out + 18, below = width - beside < 4 * 38, start = below ? left : beside, per = Math.max(1, Math.floor((width - start) / 38));
   let y = 20;
   const rows = data.tables.map(table => {
@@ -53,7 +53,7 @@ const shown = replay({
     });
     const merges = outAt.size > 0, group = data.heads / data.kv_heads;
     const writtenAt = (seq, head) => merges ? outAt.get(`${seq},${head}`) : decodeAt.get(key(seq, Math.floor(head / group), 0));
-    let list = null, map = null, over = null;
+    let list = null, map = null, over = null, met = 0;      // met: the step that was drawn last
 
     const readers = (step, block) => data.programs.slice(0, step).filter(one => one.kind === "decode" && one.reads.some(([at]) => at === block));
     function told(step, block) {
@@ -149,6 +149,8 @@ const shown = replay({
       const colours = palette(body), lit = [...new Set([selected, over].filter(block => block !== null))], now = data.programs[step - 1];
       list = rowsLayout(data, Math.max(200, left.area.parentNode.clientWidth)); map = blocksLayout(data, Math.max(160, right.area.parentNode.clientWidth));
       programs(sheet(left.canvas, list.width, list.height), step, lit, colours);
+      if (met !== step) { const row = list.rows[now.seq], box = left.area; met = step;      // a long list follows the step
+        if (row.top < box.scrollTop || row.bottom > box.scrollTop + box.clientHeight) box.scrollTop = row.top - 24; }
       memory(sheet(right.canvas, map.width, map.height), step, lit, colours);
       const done = data.programs.slice(0, step), sum = of => done.reduce((total, one, index) => total + of(one, index), 0);
       const lines = [["K and V read", `${number(sum(one => one.kind === "decode" ? one.bytes : 0))} bytes`], ["of these again", `${number(sum((_, index) => data.again[index]))} bytes`]];

@@ -7,6 +7,7 @@ from course_lib.viz import static
 
 LEFT, SPLIT, EDGE, TOP = 22, 410, 898, 104
 LARGE = 48  # up to here blocks show their slots
+TALLEST = 460  # of the sequences; where they need more, those around the step are shown
 
 
 def paint(data, step):
@@ -35,8 +36,10 @@ class _Painter:
         static.legend(self.axes, self._legend())
         for x, text in ((LEFT, "PROGRAMS → OUTPUTS, BLOCK TABLES"), (SPLIT, "PHYSICAL MEMORY")):
             static.write(self.axes, x, 88, text, size=10.5, colour="soft", weight="bold")
-        for seq, top in enumerate(tops):
-            self._sequence(seq, *top)
+        for at, top in enumerate(tops):
+            self._sequence(at, *top)
+        if len(tops) < len(data["tables"]):
+            static.write(self.axes, LEFT, bottom - 18, f"{len(data['tables']) - len(tops)} more sequences are not in this picture", size=11, colour="soft")
         static.box(self.axes, SPLIT, TOP, EDGE - SPLIT, self.tall, radius=8, facecolor=self.colour["well"])
         for block in range(data["num_blocks"]):
             self._block(block)
@@ -54,26 +57,33 @@ class _Painter:
         return [*looks, ("read by so many programs", "×2")]
 
     def _rows(self):
-        """[(top, top of its block table)] of each sequence, and the bottom."""
+        """[(sequence, top, top of its block table)] of the sequences that are shown, and the bottom."""
         data, width = self.data, SPLIT - LEFT - 24
         self.first = LEFT + 84
-        self.cell = max(4, min(22, (width * 0.42 - 84) / data["parts"], 160 / data["kv_heads"]))
+        self.cell = max(4, min(22, (width * 0.42 - 84) / data["parts"], 112 / data["kv_heads"]))
         self.out = max(3, min(14, self.cell - 4, 84 / self.group))
         self.out_x = self.first + data["parts"] * self.cell + 16
         beside = self.out_x + self.group * self.out + 16
         below = LEFT + width - beside < 4 * 32
         self.table_x = self.first if below else beside
         self.per = max(1, int((LEFT + width - self.table_x) // 32))
+        lines = [max(1, -(-len(table) // self.per)) for table in data["tables"]]
+        high = data["kv_heads"] * self.cell
+        talls = [(high + 8 + n * 26 if below else max(high, n * 26, 38)) + 16 for n in lines]
+        first = self.now["seq"]
+        while first and sum(talls[first - 1 : self.now["seq"] + 1]) <= TALLEST / 2:
+            first -= 1
         tops, y = [], TOP + 20
-        for table in data["tables"]:
-            tall, lines = data["kv_heads"] * self.cell, max(1, -(-len(table) // self.per))
-            tops.append((y, y + tall + 8 if below else y))
-            y += (tall + 8 + lines * 26 if below else max(tall, lines * 26, 38)) + 16
+        for seq in range(first, len(talls)):
+            if tops and y + talls[seq] > TOP + TALLEST:
+                break
+            tops.append((seq, y, y + high + 8 if below else y))
+            y += talls[seq]
         return tops, y
 
-    def _sequence(self, seq, top, table_top):
+    def _sequence(self, at, seq, top, table_top):
         data, cell, colour = self.data, self.cell, self._of(seq)
-        if seq == 0:
+        if at == 0:
             for x, text in ((self.first, "part →" if data["parts"] > 1 else ""), (self.out_x, "out"), (self.table_x, "block table" if table_top == top else "")):
                 static.write(self.axes, x, TOP + 6, text, size=11, colour="soft", family="monospace")
         else:
