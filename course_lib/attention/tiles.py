@@ -41,7 +41,7 @@ FLASH = {
 FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
 
 # Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
-DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 3), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
+DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
 DECODE_PROGRAMS = 3       # programs of these tiles that one multiprocessor runs side by side, on Hopper
 DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
 MOST_SPLITS = 128         # more only make more to merge
