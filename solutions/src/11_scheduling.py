@@ -88,7 +88,11 @@ check("11.token_budget", fill_budget)
 # %% tags=["raises-exception"]
 busy = [Arrival("a", prompt=6, max_tokens=8), Arrival("b", step=1, prompt=12, max_tokens=4), Arrival("c", step=2, prompt=14, max_tokens=3),
         Arrival("d", step=2, prompt=2, max_tokens=3)]
-serve(fill_budget, busy, token_budget=14, max_num_seqs=4)
+print(serve(fill_budget, busy, token_budget=14, max_num_seqs=4).text(widest=100))
+
+# %% [markdown]
+# It stands behind c, which needs a whole step for itself, and so waits until nobody writes any more. The next exercise lets c in
+# at once, a piece at a time. (vLLM counts its `token_budget` down in the same way, in `Scheduler.schedule`.)
 
 # %% [markdown]
 # ## 11.chunked_prefill · A prompt in pieces
@@ -189,8 +193,13 @@ mixed = [Arrival("long", prompt=12, max_tokens=16, priority=5), Arrival("longer"
 config = EngineConfig(block_size=4, num_blocks=32, max_num_seqs=2, max_num_batched_tokens=16, prefix_caching=False, policy=ImportantFirst)
 engine = Engine(model, config, tokenizer=tokenizer)
 served = run(engine, mixed)
-print("the same tokens as alone:", served == run(Engine(model, EngineConfig(prefix_caching=False)), mixed))
+print("the same tokens as with room for everybody:", served == run(Engine(model, EngineConfig(prefix_caching=False)), mixed))
 timeline_view(engine.trace)
+
+# %% [markdown]
+# vLLM's `policy="priority"` keeps the line in the same order, and takes the last of that order when memory is short. It does
+# not take a seat for somebody who waits; `course_lib` does (`Scheduler._make_way`), since with few seats an important request would
+# wait for whole texts.
 
 # %% [markdown]
 # ## 11.fair_share · A counter for each client
