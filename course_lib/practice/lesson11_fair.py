@@ -5,9 +5,9 @@ from collections import defaultdict, deque
 from ..engine import EngineConfig, Scheduler
 from ..kvcache import BlockAllocator, KVCacheManager
 from .exercise import Counterexample, Exercise, Mistake, Property, Trial, written
-from .lesson11_line import Line, PerRequest, TakesOff, WaitingList, WrongShare, played
+from .lesson11_line import Line, PerRequest, TakesOff, WaitingList, WrongShare, played, serve_clients
 from .programs import Seen, told
-from .timelines import Arrival, Script, replay, script_trial
+from .timelines import Arrival, Script, script_trial
 
 
 class FairShare(WaitingList):
@@ -153,10 +153,10 @@ def admits(n):
 
 
 def day(*arrivals, **setup):
-    return script_trial(lambda answer, script: replay(Scheduler, script.arrivals, policy=answer, **script.setup),
+    return script_trial(lambda answer, script: serve_clients(answer, script.arrivals, **script.setup),
                         Script(tuple(Arrival(**arrival) for arrival in arrivals), setup),
-                        "replay(Scheduler, {arrivals}, policy={answer}, {setup})", "FairShare",
-                        imports="from course_lib.practice.timelines import Arrival, Scheduler, replay")
+                        "serve_clients({answer}, {arrivals}, {setup})", "FairShare",
+                        imports="from course_lib.practice.lesson11_line import Arrival, serve_clients")
 
 
 def many(client, number, *, first=0, step=0, prompt=2, max_tokens=2):

@@ -3,10 +3,11 @@
 from itertools import count
 
 from ..decoding.sampling import SamplingParams
-from ..engine import Policy
+from ..engine import Policy, Scheduler
 from ..engine.request import Request
 from .programs import NAMES, Game, Seen, Senseless, random_trials
 from .registry import a_kind
+from .timelines import Arrival, replay  # noqa: F401  a story imports Arrival from here
 
 CLIENTS = "ABC"
 
@@ -33,6 +34,14 @@ class WaitingList(Policy):
         """Takes any one off the list: it is admitted, or was aborted."""
         self.waiting.remove(request)
         self.last_client = request.client
+
+    def peek(self):
+        """The request that is next, or None."""
+        raise NotImplementedError(f"{type(self).__name__} has no peek(): say which of self.waiting is next.")
+
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        """The request was given service."""
+        raise NotImplementedError(f"{type(self).__name__} has no charge(): count what was given.")
 
     def __len__(self):
         return len(self.waiting)
@@ -142,6 +151,28 @@ class Line(Game):
         self._leaves(name)
         self.line.remove(self.requests[name])
         return Seen("done")
+
+
+def serve_clients(policy, arrivals, **setup):
+    """The Timeline of a script in the engine's scheduler; below the requests what each client was given before the step."""
+    given, known = {}, {}  # client -> weighted tokens; step -> the same at its beginning
+
+    class Noting(policy):
+        def charge(self, request, **tokens):
+            more = tokens.get("prompt_tokens", 0) + 2 * tokens.get("output_tokens", 0)
+            given[request.client] = given.get(request.client, 0) + more
+            super().charge(request, **tokens)
+
+    class Noted(Scheduler):
+        def schedule(self):
+            known[self.trace.step] = dict(given)
+            return super().schedule()
+
+    line = replay(Noted, arrivals, policy=Noting, **setup)
+    for step, (_, below) in enumerate(line.columns):
+        for client in sorted({arrival.client for arrival in arrivals}):
+            below[f"given {client}"] = known.get(step, given).get(client, 0)
+    return line
 
 
 def draw(chance, names, setup):

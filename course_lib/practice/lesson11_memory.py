@@ -144,7 +144,7 @@ class Memory:
             yield "run() did not return what compute() returned"
         away, saved = sorted(set(self.texts) - set(self.tables)), getattr(self.space, "saved", None)
         if not isinstance(saved, dict):
-            yield f"`saved` is {a_kind(saved)}"
+            yield f"`saved` is {a_kind(saved)}" if hasattr(self.space, "saved") else "there is no `saved`"
         elif sorted(map(str, saved)) != away:
             yield f"`saved` holds {', '.join(sorted(map(str, saved))) or 'nothing'}, where {', '.join(away) or 'nobody'} is away"
 
@@ -274,7 +274,7 @@ def scheduler_over(space, num_blocks, block_size, garbled):
     return Carried
 
 
-def serve(space, arrivals, *, num_blocks, block_size, **config):
+def serve_swapped(space, arrivals, *, num_blocks, block_size, **config):
     """The Timeline of a script in a scheduler with preemption by swap, without a model. !3: it reads foreign keys for 3 tokens."""
     garbled = {}
     made = scheduler_over(space, num_blocks, block_size, garbled)

@@ -90,6 +90,11 @@ def wrong(victim=lambda running, request: running[-1], place=lambda waiting, vic
     return make_room
 
 
+def asks_twice(request, n, running, waiting, manager):
+    """Whether there is room, and then for the slots."""
+    return make_room(request, n, running, waiting, manager) and manager.allocate_slots(request, n)
+
+
 def one(*steps, num_blocks=4, block_size=2, game=WithOthers):
     return told(game, {"num_blocks": num_blocks, "block_size": block_size}, *steps)
 
@@ -202,6 +207,8 @@ PREEMPT = Exercise(
                 "finds no room alone is an error: raise `LedgerError`.", wrong(alone="None")),
         Mistake("slots are asked for one token only.", "A chunk of a prompt has many: `manager.allocate_slots(request, n)`.",
                 wrong(asks=lambda n: 1)),
+        Mistake("the slots are asked for twice.", "The first call has given them already. Keep its result: `slots = …`, or "
+                "`while (slots := …) is None`.", asks_twice),
         Mistake("the slots are not returned.", "Who called writes keys and values there: `return slots`.",
                 wrong(returns=lambda slots: None)),
         Mistake("the number of slots is returned, or whether there are any.", "Who called writes keys and values there, and "

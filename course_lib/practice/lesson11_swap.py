@@ -3,7 +3,7 @@
 import torch
 
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from .lesson11_memory import Swapping, engine_with, played, serve
+from .lesson11_memory import Swapping, engine_with, played, serve_swapped
 from .lesson11_spaces import (BlockByBlock, SwapSpace, TokenByToken, Wrong, full_blocks, ids_as_slots, into_a_copy, joined,
                               last_block, views)
 from .programs import told
@@ -50,11 +50,11 @@ def one(*steps, num_blocks=4, block_size=2):
 
 def day(*arrivals, **setup):
     least = {"num_blocks": max(-(-(prompt + more) // setup["block_size"]) for _, _, prompt, more, *_ in arrivals)}
-    return script_trial(lambda answer, script: serve(answer, script.arrivals, **script.setup),
+    return script_trial(lambda answer, script: serve_swapped(answer, script.arrivals, **script.setup),
                         Script(tuple(Arrival(name, step, prompt, max_tokens, priority=priority[0] if priority else 0)
                                      for name, step, prompt, max_tokens, *priority in arrivals), setup),
-                        "serve({answer}, {arrivals}, {setup})", "SwapSpace",
-                        imports="from course_lib.practice.lesson11_memory import Arrival, serve", least=least)
+                        "serve_swapped({answer}, {arrivals}, {setup})", "SwapSpace",
+                        imports="from course_lib.practice.lesson11_memory import Arrival, serve_swapped", least=least)
 
 
 def alike(number, prompt, max_tokens, apart=0):
@@ -108,7 +108,7 @@ SWAP = Exercise(
                  run=tells_the_same_tales, slow=True),
     ],
     mistakes=[
-        Mistake("the step is computed first, and then kept what made room.", "By then others have written into its blocks. "
+        Mistake("the step is computed before what makes room is kept.", "By then others have written into its blocks. "
                 "Keep it first.",
                 (wrong(order=("compute", "out", "in")), wrong(order=("in", "compute", "out")))),
         Mistake("it comes back after the step was computed.", "The model read its blocks in this step, and they held others' "

@@ -15,6 +15,7 @@ from written_flash import CASES as FLASH
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
 from written_paged import CASES as PAGED
+from written_preemption import CASES as PREEMPTION
 from written_scheduling import CASES as SCHEDULING
 from written_sharing import CASES as SHARING
 
@@ -235,6 +236,7 @@ CASES = {
     **SHARING,
     **CONTINUOUS,
     **SCHEDULING,
+    **PREEMPTION,
     "01.count_work": [
         ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),
         ("diagonal is forgotten", work_strict), ("numbers are floats", work_divided), ("as long as the prompt", work_flat), (None, work_guess),
