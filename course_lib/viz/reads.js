@@ -52,28 +52,28 @@ const shown = replay({
       else outAt.set(`${one.seq},${one.head}`, index + 1);
     });
     const merges = outAt.size > 0, group = data.heads / data.kv_heads;
-    const writtenAt = (seq, head) => merges ? outAt.get(`${seq},${head}`) : decodeAt.get(key(seq, Math.floor(head / group), 0));
+    const writtenAt = (seq, head) => merges ? outAt.get(`${seq},${head}`) : decodeAt.get(key(seq, Math.floor(head / group), data.across === "head" ? head % group : 0));
     let list = null, map = null, over = null, met = 0;      // met: the step that was drawn last
 
     const readers = (step, block) => data.programs.slice(0, step).filter(one => one.kind === "decode" && one.reads.some(([at]) => at === block));
     function told(step, block) {
       const who = owners.get(block) ?? [], met = readers(step, block);
       if (!who.length && !met.length) return `Block ${block} is in no table, and no program reads it.`;
-      const places = who.map(seq => `S${seq} (block ${data.tables[seq].indexOf(block)} of its table)`).join(" and ") || "no sequence";
+      const places = who.map(seq => `R${seq} (block ${data.tables[seq].indexOf(block)} of its table)`).join(" and ") || "no sequence";
       const names = met.map(idsOf), said = names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "");
       return `Block ${block} belongs to ${places}. ${names.length ? `Read so far by ${names.length === 1 ? "program" : `${names.length} programs:`} ${said}.` : "Nobody has read it yet."}`;
     }
     function programs(pen, step, lit, colours) {
       const now = data.programs[step - 1], { cell, out } = list, gap = cell > 8 ? 3 : 1;
       pen.textBaseline = "middle"; pen.font = `11px ${colours.mono}`; pen.fillStyle = colours.soft; pen.textAlign = "left";
-      if (data.parts > 1) pen.fillText("part →", list.left, 7);
+      if (data.parts > 1) pen.fillText(`${data.across} →`, list.left, 7);
       pen.textAlign = "center"; pen.fillText("out", list.outs + list.group * out / 2, 7);
       if (!list.below) { pen.textAlign = "left"; pen.fillText("block table", list.start, 7); }
       data.tables.forEach((table, seq) => {
         const row = list.rows[seq], colour = colours["r" + seq % 6], met = lit.length ? new Set(lit.flatMap(block => readers(step, block).filter(one => one.seq === seq).map(one => key(seq, one.kv_head, one.part)))) : null;
         if (seq) { pen.fillStyle = colours.line; pen.fillRect(0, row.top - 8, list.width, 1); }
         pen.fillStyle = colour; pen.beginPath(); pen.roundRect(0, row.top, 34, 20, 6); pen.fill();
-        pen.font = `600 12px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = colours["on-accent"]; pen.fillText(`S${seq}`, 17, row.top + 10.5);
+        pen.font = `600 12px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = colours["on-accent"]; pen.fillText(`R${seq}`, 17, row.top + 10.5);
         pen.font = `11px ${colours.mono}`; pen.fillStyle = colours.soft; pen.textAlign = "left"; pen.fillText(`${tokens(data.seq_lens[seq])} tok`, 1, row.top + 31);
         for (let head = 0; head < data.kv_heads; head++) {
           const y = row.top + head * cell;
@@ -129,7 +129,7 @@ const shown = replay({
           pen.strokeStyle = hot ? colours.ink : colour; pen.lineWidth = hot ? 2 : who.length ? 1.4 : 1; pen.setLineDash(who.length || read.length ? [] : [4, 3]); pen.stroke(); pen.setLineDash([]);
           pen.font = `500 10px ${colours.mono}`; pen.textAlign = "left"; pen.fillStyle = colours.soft; pen.fillText(block, x + 6, y + 11);
           if (who.length) { pen.font = `650 10px ${colours.mono}`; pen.textAlign = "right"; pen.fillStyle = colours.ink;
-            const room = W - 14 - 6 * String(block).length; let said = who.map(seq => `S${seq}`), text = said.join(" "); while (said.length > 1 && pen.measureText(text).width > room) { said.pop(); text = said.join(" ") + "…"; } pen.fillText(text, x + W - 6, y + 11); }
+            const room = W - 14 - 6 * String(block).length; let said = who.map(seq => `R${seq}`), text = said.join(" "); while (said.length > 1 && pen.measureText(text).width > room) { said.pop(); text = said.join(" ") + "…"; } pen.fillText(text, x + W - 6, y + 11); }
           if (who.length || read.length) {
             const wide = W - 12, step1 = wide / size, thin = step1 > 4 ? 1.5 : .5, top = y + 21, tall = map.lane - (map.lane > 4 ? 2 : 1);
             const bar = (head, from, to) => { for (let slot = from; slot < to; slot++) pen.fillRect(x + 6 + slot * step1, top + head * map.lane, step1 - thin, tall); };
@@ -199,7 +199,8 @@ const shown = replay({
           soFar += one.bytes;
           const decode = one.kind === "decode", read = new Set((one.reads ?? []).map(([block]) => block)), table = [...new Set(data.tables[one.seq])].filter(block => read.has(block));
           const blocks = [...table, ...[...read].filter(block => !table.includes(block)).sort((a, b) => a - b)];
-          return [index + 1, idsOf(one), `S${one.seq}`, decode ? `KV ${one.kv_head}` : `Q ${one.head}`, decode ? one.part : `merge ${one.parts.join(", ")}`, decode ? listed(blocks) : "", one.bytes, soFar, data.again[index]];
+          const byHead = data.across === "head", head = !decode ? `Q ${one.head}` : byHead ? `Q ${one.kv_head * data.parts + one.part}` : `KV ${one.kv_head}`;
+          return [index + 1, idsOf(one), `R${one.seq}`, head, decode ? (byHead ? "" : one.part) : `merge ${one.parts.join(", ")}`, decode ? listed(blocks) : "", one.bytes, soFar, data.again[index]];
         });
       },
       note: (step, selected) => selected === null ? "" : told(step, selected),

@@ -12,9 +12,9 @@ def block_reads_view(**reads):
     """Left the programs (sequence by KV head by part) with the block tables they follow, right the physical blocks.
 
     reads: what `course_lib.attention.block_reads` returns, as keywords: num_blocks, block_size, kv_heads, heads (of queries),
-    parts (of each sequence), seq_lens and tables (of each sequence), and programs in the order in which they ran: dicts of the
-    kind "decode" (seq, kv_head, part, `reads` as [block, KV head, first slot, end], bytes) or "merge" (seq, head, parts, bytes),
-    each with its ids as `program`. `selected` is a block (int) or None. Raises ParameterError for what does not fit together.
+    parts (of each sequence; with across="head" the query heads of a KV head, which have a program each), seq_lens and tables (of
+    each sequence), and programs in the order in which they ran: dicts of the kind "decode" (seq, kv_head, part, `reads` as
+    [block, KV head, first slot, end], bytes) or "merge" (seq, head, parts, bytes), each with its ids as `program`. `selected` is a block (int) or None. Raises ParameterError for what does not fit together.
     """
     keys("reads", reads, KEYS)
     sizes = {name: whole(name, reads[name], 1) for name in ("num_blocks", "block_size", "kv_heads", "heads", "parts")}
@@ -26,8 +26,12 @@ def block_reads_view(**reads):
     if len(tables) != len(lens) or sizes["heads"] % sizes["kv_heads"]:
         raise ParameterError(f"There are {len(tables)} tables for {len(lens)} lengths, and {sizes['heads']} query heads for {sizes['kv_heads']} KV heads. Each "
                              "sequence has one table, and the query heads are a multiple of the KV heads.")
+    across = reads.get("across", "part")
+    if across not in ("part", "head") or across == "head" and sizes["parts"] * sizes["kv_heads"] != sizes["heads"]:
+        raise ParameterError(f"across is {across!r}, with {sizes['parts']} programs for a sequence and KV head; it has to be \"part\", or \"head\" with one "
+                             f"for each of the {sizes['heads'] // sizes['kv_heads']} query heads of a KV head.")
     programs = [_checked(at, program, sizes, len(lens)) for at, program in enumerate(some("programs", reads["programs"]))]
-    data = {"title": "Which program reads which block", "subtitle": _subtitle(sizes, lens), "first": 1, "last": len(programs), **sizes, "seq_lens": lens, "tables": tables,
+    data = {"title": "Which program reads which block", "subtitle": _subtitle(sizes, lens, across), "first": 1, "last": len(programs), **sizes, "across": across, "seq_lens": lens, "tables": tables,
             "programs": programs, "columns": ["step", "program", "sequence", "head", "part", "blocks", "bytes", "bytes so far", "read again"]}  # fmt: skip
     data["again"] = _again(data)
     data["say"] = [_words(data, step) for step in range(1, len(programs) + 1)]
@@ -51,8 +55,8 @@ class BlockReadsView(View):
         for at, program in enumerate(self.data["programs"][:step]):
             so_far += program["bytes"]
             decode = program["kind"] == "decode"
-            rows.append([at + 1, ids(program), f"S{program['seq']}", f"KV {program['kv_head']}" if decode else f"Q {program['head']}",
-                         str(program["part"]) if decode else "merge " + ", ".join(map(str, program["parts"])),
+            head = f"Q {head_of(self.data, program)}" if not decode or self.data["across"] == "head" else f"KV {program['kv_head']}"
+            rows.append([at + 1, ids(program), f"R{program['seq']}", head, str(program["part"] if self.data["across"] == "part" else "") if decode else "merge " + ", ".join(map(str, program["parts"])),
                          listed(blocks_of(self.data, program)) if decode else "", program["bytes"], so_far, self.data["again"][at]])
         return rows
 
@@ -69,6 +73,11 @@ class BlockReadsView(View):
 def ids(program):
     """The ids of a program as they are written: 3, or (0, 3)."""
     return str(program["program"][0]) if len(program["program"]) == 1 else f"({', '.join(map(str, program['program']))})"
+
+
+def head_of(data, program):
+    """The query head of a merge, or of a program that has one alone."""
+    return program["head"] if program["kind"] == "merge" else program["kv_head"] * data["parts"] + program["part"]
 
 
 def blocks_of(data, program):
@@ -102,8 +111,8 @@ def _checked(at, program, sizes, num_seqs):
     return dict(program)
 
 
-def _subtitle(sizes, lens):
-    parts = f", {count(sizes['parts'], 'part')} each" if sizes["parts"] > 1 else ""
+def _subtitle(sizes, lens, across):
+    parts = f" with {count(sizes['parts'], 'query head')} each" if across == "head" else f", {count(sizes['parts'], 'part')} each" if sizes["parts"] > 1 else ""
     return f"{count(len(lens), 'sequence')}, {count(sizes['kv_heads'], 'KV head')}{parts}, blocks of {count(sizes['block_size'], 'token')}"
 
 
@@ -123,8 +132,8 @@ def _words(data, step):
     if program["kind"] == "merge":
         parts = program["parts"]
         said = f"part {parts[0]} alone" if len(parts) == 1 else f"parts {', '.join(map(str, parts[:-1]))} and {parts[-1]}" if parts else "nothing"
-        return [["strong", who], ["", f" merges {said} of S{program['seq']} into query head {program['head']} of the output: {nbytes} of partial results."]]
-    task = (f"part {program['part']} of " if data["parts"] > 1 else "") + f"S{program['seq']} for KV head {program['kv_head']}"
+        return [["strong", who], ["", f" merges {said} of R{program['seq']} into query head {program['head']} of the output: {nbytes} of partial results."]]
+    task = f"query head {head_of(data, program)} of R{program['seq']}" if data["across"] == "head" else (f"part {program['part']} of " if data["parts"] > 1 else "") + f"R{program['seq']} for KV head {program['kv_head']}"
     blocks = blocks_of(data, program)
     if not blocks:
         return [["strong", who], ["", f" takes {task}, but no token is left for it: it reads nothing."]]

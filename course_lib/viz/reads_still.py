@@ -84,12 +84,12 @@ class _Painter:
     def _sequence(self, at, seq, top, table_top):
         data, cell, colour = self.data, self.cell, self._of(seq)
         if at == 0:
-            for x, text in ((self.first, "part →" if data["parts"] > 1 else ""), (self.out_x, "out"), (self.table_x, "block table" if table_top == top else "")):
+            for x, text in ((self.first, f"{data['across']} →" if data["parts"] > 1 else ""), (self.out_x, "out"), (self.table_x, "block table" if table_top == top else "")):
                 static.write(self.axes, x, TOP + 6, text, size=11, colour="soft", family="monospace")
         else:
             static.box(self.axes, LEFT, top - 9, SPLIT - LEFT - 24, 0.8, facecolor=self.colour["line"])
         static.box(self.axes, LEFT, top, 34, 20, radius=5, facecolor=colour)
-        static.write(self.axes, LEFT + 17, top + 10.5, f"S{seq}", size=12, colour="card", ha="center", weight="bold", family="monospace")
+        static.write(self.axes, LEFT + 17, top + 10.5, f"R{seq}", size=12, colour="card", ha="center", weight="bold", family="monospace")
         static.write(self.axes, LEFT + 1, top + 31, f"{data['seq_lens'][seq]:,} tok", size=11, colour="soft", family="monospace")
         gap = 3 if cell > 8 else 1
         for head in range(data["kv_heads"]):
@@ -100,7 +100,7 @@ class _Painter:
             for part in range(data["parts"]):
                 self._program(seq, head, part, self.first + part * cell, y, cell - gap)
             for g in range(self.group):
-                at = self.outs.get((seq, head * self.group + g)) if self.outs else self.decodes.get((seq, head, 0))
+                at = self.outs.get((seq, head * self.group + g)) if self.outs else self.decodes.get((seq, head, g if data["across"] == "head" else 0))
                 side = self.out - (2 if self.out > 6 else 1)
                 self._square(self.out_x + g * self.out, y + (cell - gap - side) / 2, side, at, colour, 0)
         self._table(seq, table_top)
@@ -164,7 +164,7 @@ class _Painter:
         if not used:
             return
         fit = max(1, int((w - 12 - 6 * len(str(block))) // 18))
-        said = " ".join(f"S{seq}" for seq in who[:fit]) + ("…" if len(who) > fit else "")
+        said = " ".join(f"R{seq}" for seq in who[:fit]) + ("…" if len(who) > fit else "")
         static.write(self.axes, x + w - 5, y + 10.5, said, size=10, ha="right", weight="bold", family="monospace")
         for head in range(self.data["kv_heads"]):
             self._lane(x, y, w, head, 0, self.data["block_size"], self.colour["line"])

@@ -43,12 +43,12 @@ def large():
 
 
 def test_a_step_says_what_its_program_reads_and_what_was_read_before(two):
-    assert two.words(1) == "Program (0, 0, 0) takes part 0 of S0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
-    assert two.words(2) == ("Program (0, 0, 1) takes part 0 of S1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
+    assert two.words(1) == "Program (0, 0, 0) takes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
+    assert two.words(2) == ("Program (0, 0, 1) takes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
                             "32 of them were read before, by another program.")
-    assert two.words(4) == "Program (0, 1, 1) takes part 1 of S1 for KV head 0, but no token is left for it: it reads nothing."
-    assert two.words(9) == "Program (0, 0) merges parts 0 and 1 of S0 into query head 0 of the output: 40 bytes of partial results."
-    assert two.words(10) == "Program (0, 1) merges part 0 alone of S1 into query head 0 of the output: 20 bytes of partial results."
+    assert two.words(4) == "Program (0, 1, 1) takes part 1 of R1 for KV head 0, but no token is left for it: it reads nothing."
+    assert two.words(9) == "Program (0, 0) merges parts 0 and 1 of R0 into query head 0 of the output: 40 bytes of partial results."
+    assert two.words(10) == "Program (0, 1) merges part 0 alone of R1 into query head 0 of the output: 20 bytes of partial results."
 
 
 def test_another_head_of_the_same_block_is_not_read_again(two):
@@ -57,8 +57,17 @@ def test_another_head_of_the_same_block_is_not_read_again(two):
 
 def test_the_table_counts_on(two):
     rows = two.table(9)
-    assert list(rows[1].values()) == [2, "(0, 0, 1)", "S1", "KV 0", "0", "5, 3", 48, 112, 32]
-    assert list(rows[8].values()) == [9, "(0, 0)", "S0", "Q 0", "merge 0, 1", "", 40, 2 * 128 + 40, 0]
+    assert list(rows[1].values()) == [2, "(0, 0, 1)", "R1", "KV 0", "0", "5, 3", 48, 112, 32]
+    assert list(rows[8].values()) == [9, "(0, 0)", "R0", "Q 0", "merge 0, 1", "", 40, 2 * 128 + 40, 0]
+
+
+def test_a_program_a_query_head_reads_what_its_neighbour_has_read():
+    record = two_sequences()
+    record["programs"] = [p | {"reads": [[5, p["kv_head"], 0, 4]], "bytes": 32} for p in record["programs"] if p["kind"] == "decode"]
+    view = block_reads_view(**record, across="head")
+    assert view.words(1) == "Program (0, 0, 0) takes query head 0 of R0 and reads block 5: 32 bytes of K and V."
+    assert view.words(7).startswith("Program (1, 1, 0) takes query head 3 of R0") and view.data["again"] == [0, 32, 32, 32] * 2
+    assert [row["head"] for row in view.table(8)] == ["Q 0", "Q 0", "Q 1", "Q 1", "Q 2", "Q 2", "Q 3", "Q 3"]
 
 
 def test_a_block_of_nobody_is_shown_where_a_kernel_reads_it():
@@ -83,8 +92,10 @@ def test_a_block_of_nobody_is_shown_where_a_kernel_reads_it():
         (lambda r: r["programs"][0].update(part=2), "'part'"),
         (lambda r: r["programs"][-1].update(head=4), "'head'"),
         (lambda r: r["programs"][-1].update(parts=[2]), "'parts'"),
+        (lambda r: r.update(across="token"), "across is 'token'"),
+        (lambda r: r.update(across="head", heads=6), "for each of the 3 query heads"),
     ],
-    ids=["missing", "no programs", "tables", "heads", "length", "block", "kind", "seq", "no reads", "slots", "part", "head", "parts"],
+    ids=["missing", "no programs", "tables", "heads", "length", "block", "kind", "seq", "no reads", "slots", "part", "head", "parts", "across", "across heads"],
 )
 def test_a_record_that_does_not_fit_together_is_refused(spoil, says):
     record = copy.deepcopy(two_sequences())
@@ -125,7 +136,7 @@ def test_programs_and_blocks_are_chosen_by_keys(two, open_view):
     page = open_view(two, width=1100)
     programs, blocks = page.get_by_role("grid").all()
     programs.focus()
-    for key in ("ArrowDown", "ArrowRight"):  # KV head 1 of S0, then its second part
+    for key in ("ArrowDown", "ArrowRight"):  # KV head 1 of R0, then its second part
         page.keyboard.press(key)
     assert page.state.step() == 7
     page.keyboard.press("ArrowRight")  # its first query head
@@ -137,7 +148,7 @@ def test_programs_and_blocks_are_chosen_by_keys(two, open_view):
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     assert page.state.selected() == 5
-    told = ("Block 5 belongs to S0 (block 0 of its table) and S1 (block 0 of its table). "
+    told = ("Block 5 belongs to R0 (block 0 of its table) and R1 (block 0 of its table). "
             "Read so far by 4 programs: (0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1).")
     assert page.inner_text(".cl-note") == told == page.locator(f"[id='{blocks.get_attribute('aria-activedescendant')}']").text_content()
     page.keyboard.press("Escape")
@@ -148,7 +159,7 @@ def test_programs_and_blocks_are_chosen_by_mouse(two, open_view):
     page = open_view(two, width=1100)
     programs, blocks = page.get_by_role("grid").all()
     box = programs.bounding_box()
-    page.mouse.click(box["x"] + 84 + 22 + 8, box["y"] + 20 + 8)  # S0, KV head 0, part 1
+    page.mouse.click(box["x"] + 84 + 22 + 8, box["y"] + 20 + 8)  # R0, KV head 0, part 1
     assert page.state.step() == 3
     page.mouse.click(box["x"] + 84 + 2 * 22 + 16 + 4, box["y"] + 20 + 8)  # its first output
     assert page.state.step() == 9
