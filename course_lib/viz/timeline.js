@@ -13,9 +13,11 @@ const spanAt = (lane, at) => lane.spans.find(([, begin, end]) => begin <= at && 
 const tokensAt = ([kind, begin, , , counts], at) => !COMPUTED.includes(kind) ? 0 : counts ? counts[at - begin] : 1;
 const computedAt = ([kind, begin, , start, counts], at) => !COMPUTED.includes(kind) ? start : start + (counts ? counts.slice(0, at - begin + 1).reduce((a, b) => a + b, 0) : at - begin + 1);
 
+const tokensOf = (lane, start, count) => { const last = start + count - 1, which = count === 1 ? `token ${start}` : `tokens ${start}–${last}`; return last < lane.prompt ? `prompt ${which} of ${lane.prompt}` : which; };
+
 // Which steps are in sight: all of them if a column keeps 7 pixels, else a window that turns over like a page.
 function columns(data, width, left, zoom, from, step) {
-  const plot = width - left - 12, all = plot / data.last, fit = Math.min(30, Math.max(all, 7)), w = Math.max(Math.min(all, 30), Math.min(40, fit * 1.6 ** zoom)), count = Math.min(data.last, Math.floor(plot / w + 1e-6));
+  const plot = width - left - 12, all = plot / data.last, fit = Math.min(36, Math.max(all, 7)), w = Math.max(Math.min(all, 36), Math.min(40, fit * 1.6 ** zoom)), count = Math.min(data.last, Math.floor(plot / w + 1e-6));
   if (step < from + Math.min(1, count - 1) || step > from + count - 2) from = Math.round(step - count / 3);
   from = Math.max(0, Math.min(data.last - count, from));
   return { plot, left, w, count, from, to: from + count, all: count >= data.last, gap: w >= 12 ? 2 : w >= 5 ? 1 : 0, x: at => left + (at - from) * w };
@@ -169,23 +171,27 @@ const shown = replay({
     const told = (lane, at) => {
       const span = spanAt(lane, at), about = [...(data.asked.length > 1 ? [data.asked[lane.client]] : []), ...(ranked ? [`priority ${lane.priority}`] : [])], who = `${lane.tag}${about.length ? ` (${about.join(", ")})` : ""}`, ended = lane.done?.[0] === at ? `; ${lane.done[1] === "abort" ? "aborted" : `done, ${lane.done[1]}`}` : "";
       if (!span) return at < lane.begin ? `${who} comes in step ${lane.begin + 1}.` : lane.done && lane.done[0] <= at ? `${who} was ${lane.done[1] === "abort" ? "aborted" : `done (${lane.done[1]})`} in step ${lane.done[0] + 1}.` : `${who} has nothing in this step.`;
-      const [kind, , , start] = span, count = tokensAt(span, at), all = computedAt(span, at), of = kind !== "decode" && lane.prompt ? ` of ${number(lane.prompt)}` : "";
+      const [kind, , , start] = span, count = tokensAt(span, at), which = tokensOf(lane, computedAt(span, at) - count, count);
       if (kind === "waiting") return `${who} waits since step ${span[1] + 1} with ${many(lane.prompt ?? 0, "prompt token")}.`;
       if (kind === "preempted") return `${who} made room in step ${span[1] + 1} and waits; its computed tokens were thrown away.`;
       if (kind === "swapped") return `${who} made room in step ${span[1] + 1} and waits; ${many(start, "token")} of it are in CPU memory.`;
       if (kind === "idle") return `${who} runs, but this step had no tokens for it.`;
-      return `${who}: ${STATES[kind]}, ${many(count, "token")}, ${count > 1 ? `numbers ${all - count} to ${all - 1}` : `number ${all - 1}`}${of}${ended}.`;
+      return `${who}: ${kind === "again" ? `${which} computed again` : `${kind} of ${which}`}${ended}.`;
     };
 
     function paint(step) {
       const at = step - 1, now = chosen(), holders = now.block === undefined ? [] : inside ? hover.held : [];
       const lit = new Set([now.request, ...hover.names, ...(holders ?? [])]), colourOf = lane => colours["r" + place(lane)], split = cols.x(step), key = [width, cols.from, cols.w, body.dataset.look].join();
       // the budget
-      const tall = 62, base = 14, scale = tall / top, pen = sheet(budget, width, base + tall + 3);
-      layers.budget.paint(key, width, base + tall + 3, pen => paintBudget(pen, batch, cols, base, tall, scale, colours, colourOf));
+      const tall = 62, base = 14, under = base + tall + 16, scale = tall / top, pen = sheet(budget, width, under);
+      layers.budget.paint(key, width, under, pen => paintBudget(pen, batch, cols, base, tall, scale, colours, colourOf));
       layers.budget.copy(pen, split, width);
-      caption(pen, colours, "tokens", base + tall - 7);
+      caption(pen, colours, "tokens", base + tall - 7); caption(pen, colours, "step", under - 7);
       pen.fillStyle = colours.line; pen.fillRect(left, base + tall, cols.plot, 1);
+      const every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find(n => n * cols.w >= 26) ?? 10000;
+      pen.font = `10px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = colours.soft;
+      for (let s = every * Math.ceil((cols.from + 1) / every); s <= cols.to; s += every) if (Math.abs(s - step) * cols.w >= 22) pen.fillText(s, cols.x(s - 1) + cols.w / 2, under - 7);
+      pen.font = `600 11px ${colours.mono}`; pen.fillStyle = colours.ink; pen.fillText(step, cols.x(at) + cols.w / 2, under - 7);
       if (data.budget) {
         const y = data.budget <= top ? base + tall - data.budget * scale : base - 6, text = `token budget ${number(data.budget)}${data.budget <= top ? "" : " ↑"}`;
         pen.strokeStyle = colours.faint; pen.lineWidth = 1; pen.setLineDash([3, 3]);
@@ -202,11 +208,11 @@ const shown = replay({
       plane.textBaseline = "middle";
       for (let i = first; i < end; i++) {
         const lane = lanes[i], span = spanAt(lane, at), y = i * h - scroll, runs = span && (COMPUTED.includes(span[0]) || span[0] === "idle"), colour = colourOf(lane);
-        plane.globalAlpha = span ? 1 : .45; plane.beginPath(); plane.roundRect(.75, y + (h > 16 ? 2 : 1), tag - 1.5, h - (h > 16 ? 4 : 2), 5);
-        if (runs || !span) { plane.fillStyle = colour; plane.fill(); }
-        plane.strokeStyle = colour; plane.lineWidth = 1.3; plane.stroke();
-        plane.font = `600 ${h > 16 ? 12 : 10}px ${colours.mono}`; plane.textAlign = "center"; plane.fillStyle = runs || !span ? colours["on-accent"] : colours.ink;
-        plane.fillText(lane.tag.length > 11 ? lane.tag.slice(0, 10) + "…" : lane.tag, tag / 2, y + h / 2 + .5); plane.globalAlpha = 1;
+        plane.beginPath(); plane.roundRect(.75, y + (h > 16 ? 2 : 1), tag - 1.5, h - (h > 16 ? 4 : 2), 5);
+        if (runs) { plane.fillStyle = colour; plane.fill(); }
+        plane.strokeStyle = span ? colour : colours.line; plane.lineWidth = 1.3; plane.stroke();
+        plane.font = `${span ? 600 : 500} ${h > 16 ? 12 : 10}px ${colours.mono}`; plane.textAlign = "center"; plane.fillStyle = runs ? colours["on-accent"] : span ? colours.ink : colours.soft;
+        plane.fillText(lane.tag.length > 11 ? lane.tag.slice(0, 10) + "…" : lane.tag, tag / 2, y + h / 2 + .5);
         if (ranked) { plane.font = `10px ${colours.mono}`; plane.textAlign = "left"; plane.fillStyle = colours.soft; plane.fillText(`p${lane.priority}`.slice(0, 4), tag + 4, y + h / 2 + .5); }
         if (lane.done?.[0] === at) ending(plane, lane, cols, y + h / 2, h, colour);
       }
@@ -269,9 +275,11 @@ const shown = replay({
     // who is computed in this step is in sight
     function follow(step) {
       if (lanes.length * h <= view) return;
-      const picked = byName.get(chosen().request), now = picked ? [picked.index] : batch[step - 1].map(([lane]) => lane.index), seen = index => index * h >= scroll && (index + 1) * h <= scroll + view;
-      if (!now.length || now.filter(seen).length * 2 >= now.length) return;
-      scroller.scrollTop = scroll = Math.max(0, Math.min(lanes.length * h - view, h * Math.round(now[now.length >> 1] + .5 - view / h / 2)));
+      const picked = byName.get(chosen().request), now = picked ? [picked.index] : batch[step - 1].map(([lane]) => lane.index), seen = now.filter(index => index * h >= scroll && (index + 1) * h <= scroll + view);
+      const low = now[0], high = now.at(-1), fits = (high - low + 1) * h <= view;
+      if (!now.length || seen.length === now.length || !fits && seen.length * 2 >= now.length) return;
+      const middle = fits ? (low + high + 1) / 2 : now[now.length >> 1] + .5;
+      scroller.scrollTop = scroll = Math.max(0, Math.min(lanes.length * h - view, h * Math.round(middle - view / h / 2)));
     }
     function closer(by) {
       const wide = cols.w;

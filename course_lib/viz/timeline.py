@@ -10,6 +10,7 @@ from course_lib.viz.schedule import COMPUTED, Schedule
 from course_lib.viz.timeline_words import words_of
 
 POLICIES = {"FCFS": "first come, first served", "Priority": "by priority", "Fair": "fair share per client"}
+MOST_STEPS = 100_000
 WEIGHTS = 1, 2  # of a prompt token and a written one in the service of a client, as in arXiv 2401.00588
 STATES = {"prefill": "prefill", "decode": "decode", "again": "computes again", "idle": "runs, no tokens in this step", "waiting": "waits",
           "preempted": "preempted", "swapped": "swapped out"}  # fmt: skip
@@ -35,6 +36,9 @@ def timeline_view(trace, *, memory=True, clients=None):
     if memory and rows[0][1] != "start":
         rows_of(rows)  # says what is missing
     first, last = rows[0][0], rows[-1][0]
+    if last - first >= MOST_STEPS:
+        raise ParameterError(f"The records go from step {first:,} to step {last:,}, and a timeline has a column for each: {MOST_STEPS:,} "
+                             f"at most. Count steps of the engine, not time; `trace.next_step()` does.")  # fmt: skip
     steps = [[] for _ in range(last - first + 1)]
     for index, row in enumerate(rows):
         steps[row[0] - first].append((index, row))

@@ -24,7 +24,7 @@ class _Painter:
         self.w = min(32, (RIGHT - LEFT - 8) / self.count)
         self.lanes = self._in_sight()
         self.h = 20 if len(self.lanes) <= 12 else 15
-        self.top = 160
+        self.top = 172
         self.strip = self.top + len(self.lanes) * self.h + 8
         self.share = self.strip + (42 if data["memory"] else 0)
         bottom = self.share + (104 if data["clients"] else 0)
@@ -114,6 +114,12 @@ class _Painter:
                     static.box(axes, self.x(at) + 0.7, base - (y + tokens) * scale, self.w - 1.4, tokens * scale - (0.8 if tokens * scale > 3 else 0), **look)
                     heights[at] = y + tokens
         axes.plot([LEFT, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
+        static.write(axes, 22, base + 13, "step", size=11, colour="soft")
+        every = next(number for number in (1, 2, 5, 10) if number * self.w >= 26)
+        for at in range(self.begin, self.end):
+            if at == self.at or ((at + 1) % every == 0 and abs(at - self.at) * self.w >= 22):
+                look = {"colour": "ink", "weight": "bold"} if at == self.at else {"colour": "soft"}
+                static.write(axes, self.x(at) + self.w / 2, base + 13, str(at + 1), size=10, ha="center", family="monospace", **look)
         if budget is not None:
             y = base - (budget * scale if within else tall)
             if within:

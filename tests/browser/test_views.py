@@ -1,4 +1,4 @@
-"""The views of the KV cache and of memory in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
+"""The views of the KV cache, of memory and of an engine in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
 
 import nbformat
 
@@ -27,7 +27,17 @@ second = first.fork(name=1)
 second.append_slots(3)
 memory = memory_view(trace)
 memory""",
-    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy, memory.selected)",
+    """from course_lib.viz import timeline_view
+happened = Trace()
+second = BlockTable(BlockAllocator(8, 4, trace=happened), name="0")
+happened.add("queue", request="0", client="a", priority=0, num_tokens=5)
+for start, count in ((0, 5), (5, 1), (6, 1)):
+    second.append_slots(count)
+    happened.add("schedule", requests=["0"], starts=[start], counts=[count])
+    happened.next_step()
+timeline = timeline_view(happened)
+timeline""",
+    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy, memory.selected, timeline.selected)",
 ]
 
 
@@ -37,8 +47,8 @@ def test_the_views_of_the_cache_move_and_python_reads_what_is_chosen(lab):
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.root / "cache_views.ipynb")
     with lab.open("cache_views.ipynb") as notebook:
         notebook.run_all()
-        filling, reserved, memory = notebook.views()  # the calculator has no player
-        for view in (filling, reserved, memory):
+        filling, reserved, memory, timeline = notebook.views()  # the calculator has no player
+        for view in (filling, reserved, memory, timeline):
             view.works()
         page = notebook.page
         filling.root.get_by_role("grid").focus()
@@ -54,11 +64,13 @@ def test_the_views_of_the_cache_move_and_python_reads_what_is_chosen(lab):
         memory.root.get_by_role("grid", name="Block tables").focus()
         for key in ("ArrowDown", "ArrowDown", "End"):
             page.keyboard.press(key)
-        wanted, said = f"[0, 1, 5] H200 91 {shown} exact 5\n", None
+        timeline.root.get_by_role("grid", name="Requests").focus()
+        page.keyboard.press("ArrowDown")
+        wanted, said = f"[0, 1, 5] H200 91 {shown} exact 5 0\n", None
         for _ in range(10):  # a widget sends its newest state once the kernel has taken the one before
-            said = notebook.run_cell(4)[0]["text"]
+            said = notebook.run_cell(5)[0]["text"]
             if said == wanted:
                 break
             page.wait_for_timeout(300)
         assert said == wanted
-        assert notebook.cells()[4]["count"] is not None  # the keys pressed inside a view reached no cell
+        assert notebook.cells()[5]["count"] is not None  # the keys pressed inside a view reached no cell
