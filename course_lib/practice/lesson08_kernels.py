@@ -47,7 +47,7 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     out = acc / tl.where(total > 0, total, 1.0)[:, None]  # zeros for an empty sequence
     tl.store(out_ptr + head[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
@@ -88,7 +88,7 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     line = head * NUM_SPLITS + part
     some = tl.where(total > 0, total, 1.0)  # an empty part: zeros, and top is -inf, so its lse is too
@@ -138,7 +138,7 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     tl.store(out_ptr + rows, acc / total[:, None], mask=inside)
 

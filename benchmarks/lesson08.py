@@ -1,0 +1,145 @@
+"""Tables that lesson 08 shows beside its own figures, recorded on a GPU.
+
+    python benchmarks/lesson08.py [--quick]
+
+`tables(model, tokenizer, device)` measures three things at the shape of a Llama 3 8B layer (32 query heads over 8 KV heads of 128
+numbers, blocks of 16): decode by gather and SDPA, by the kernel of the exercise and by course_lib's, in bytes of K and V a second;
+one long context by the number of parts; and a prompt by the size of its chunks. Medians by CUDA events, with other data read
+through the L2 cache before each call. quick: tiny sizes, to try it on a CPU.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+
+from course_lib.attention import online  # noqa: F401  (first: it decides whether Triton is interpreted)
+
+from course_lib.attention import paged
+from course_lib.attention.tiles import decode_splits, multiprocessors
+from course_lib.practice.lesson08_kernels import paged_decode as exercise_decode
+
+HEADS, KV_HEADS, HEAD_DIM, BLOCK_SIZE = 32, 8, 128, 16
+DECODE = [(1, 2048), (1, 65_536), (16, 4096), (64, 4096), (256, 1024)]  # requests, tokens of each
+PARTS, LONG = (1, 2, 4, 8, 16, 32, 64, 128), 65_536
+CHUNKS, PROMPT = (8192, 2048, 512, 128, 32), 8192
+
+
+def tables(model, tokenizer, device, quick=False):
+    """[{"title", "columns", "rows"}] for the recorded run. model and tokenizer are not needed: these are single layers."""
+    device = torch.device(device)
+    return [decode(device, quick), parts(device, quick), chunks(device, quick)]
+
+
+def decode(device, quick):
+    """GB/s of keys and values read, three ways."""
+    rows, half = [], half_of(device)
+    for num_seqs, tokens in [(2, 64)] if quick else DECODE:
+        q, k, v, block_tables, seq_lens = step(device, half, num_seqs, tokens, quick)
+        wide = [x.float() for x in (q, k, v)]
+
+        def gather_then_sdpa():
+            kept = [x[block_tables].flatten(1, 2)[:, :tokens].transpose(1, 2) for x in (k, v)]
+            return F.scaled_dot_product_attention(q[:, :, None], *kept, enable_gqa=True)[:, :, 0]
+
+        ways = [gather_then_sdpa, lambda: exercise_decode(*wide, block_tables, seq_lens), lambda: paged.paged_decode(q, k, v, block_tables, seq_lens)]
+        exact = exercise_decode(*wide, block_tables, seq_lens)
+        for way in ways:
+            if (way().float() - exact).abs().max() > 0.05:
+                raise RuntimeError("The three ways do not agree, so their times cannot be compared.")
+        numbers = 2 * k.shape[2] * k.shape[3] * num_seqs * tokens
+        speeds = [numbers * size / seconds(way, device, quick) / 1e9 for way, size in zip(ways, (k.element_size(), 4, k.element_size()))]
+        rows.append([num_seqs, f"{tokens:,}", decode_splits(num_seqs, k.shape[2], block_tables.shape[1] * BLOCK_SIZE, multiprocessors(device)),
+                     *(f"{speed:,.0f}" for speed in speeds)])
+    return {"title": f"Decode: GB of keys and values a second, {words(quick)}",
+            "columns": ["requests", "tokens of each", "parts", f"gather, SDPA ({name(half)})", "the exercise's kernel (float32, no parts)", f"course_lib ({name(half)})"],
+            "rows": rows}
+
+
+def parts(device, quick):
+    """One long context, by the number of parts."""
+    tokens, rows, half = 128 if quick else LONG, [], half_of(device)
+    inputs = step(device, half, 1, tokens, quick)
+    num_bytes = 2 * tokens * inputs[1].shape[2] * inputs[1].shape[3] * inputs[1].element_size()
+    for splits in (1, 2) if quick else PARTS:
+        took = seconds(lambda: paged.paged_decode(*inputs, splits=splits), device, quick)
+        rows.append([splits, splits * inputs[1].shape[2], f"{1e6 * took:,.0f}", f"{num_bytes / took / 1e9:,.0f}"])
+    chosen = decode_splits(1, inputs[1].shape[2], tokens, multiprocessors(device))
+    return {"title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; course_lib takes {chosen} parts here",
+            "columns": ["parts", "programs", "microseconds", "GB/s"], "rows": rows}
+
+
+def chunks(device, quick):
+    """One prompt, by the size of its chunks."""
+    total, rows, half = 64 if quick else PROMPT, [], half_of(device)
+    _, k, v, block_tables, _ = step(device, half, 1, total, quick)
+    heads = k.shape[2] * (HEADS // KV_HEADS)
+    q = torch.randn(total, heads, k.shape[3], device=device, dtype=half)
+    for chunk in (64, 32) if quick else CHUNKS:
+        ends = range(chunk, total + 1, chunk)
+        lens = [torch.tensor([end], device=device) for end in ends]
+        cu = torch.tensor([0, chunk], device=device)
+
+        def prompt():
+            for end, length in zip(ends, lens):
+                paged.paged_attention(q[end - chunk : end], k, v, block_tables, length, cu)
+
+        took = seconds(prompt, device, quick)
+        rows.append([f"{chunk:,}", total // chunk, f"{1000 * took:.2f}", f"{2 * heads * k.shape[3] * total * (total + 1) / took / 1e12:.1f}"])
+    return {"title": f"A prompt of {total:,} tokens in chunks, one layer's attention, {name(half)}, {words(quick)}",
+            "columns": ["tokens in a chunk", "chunks", "milliseconds in all", "TFLOP/s"], "rows": rows}
+
+
+def step(device, dtype, num_seqs, tokens, quick):
+    """(q, k_cache, v_cache, block_tables, seq_lens) of a decode step over blocks in a mixed order."""
+    kv_heads, head_dim, width = (2, 16, -(-tokens // BLOCK_SIZE)) if quick else (KV_HEADS, HEAD_DIM, -(-tokens // BLOCK_SIZE))
+    k, v = (torch.randn(num_seqs * width, BLOCK_SIZE, kv_heads, head_dim, device=device, dtype=dtype) for _ in "kv")
+    q = torch.randn(num_seqs, kv_heads * (HEADS // KV_HEADS), head_dim, device=device, dtype=dtype)
+    order = torch.randperm(num_seqs * width, device=device).view(num_seqs, width)
+    return q, k, v, order, torch.full((num_seqs,), tokens, device=device)
+
+
+def seconds(act, device, quick):
+    """The median of several calls, each after other data has been read through the GPU's cache."""
+    if device.type != "cuda":
+        begin = time.perf_counter()
+        act()
+        return time.perf_counter() - begin
+    other, times = torch.empty(1 << 28, dtype=torch.uint8, device=device), []
+    for _ in range(3 if quick else 13):
+        other.zero_()
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        act()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) / 1000)
+    return statistics.median(times[2:] or times)
+
+
+def half_of(device):
+    return torch.bfloat16 if device.type == "cuda" else torch.float32  # interpreted kernels are wrong in bfloat16
+
+
+def name(dtype):
+    return str(dtype).removeprefix("torch.")
+
+
+def words(quick):
+    return "a tiny shape" if quick else "one layer of Llama 3 8B's shape, blocks of 16"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for table in tables(None, None, device, quick=args.quick):
+        print(json.dumps(table, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
