@@ -73,7 +73,7 @@ def as_requests(model, prompts, params):
 
 @torch.inference_mode()
 def run_batch(model, requests, report):
-    """One batch from its prompts to its last token. requests: fresh ones; their token_ids grow. Adds to the report."""
+    """One batch from its prompts to its last token. requests: fresh ones, which grow. Adds to the report."""
     requests = [request for request in requests if request.params.max_tokens > 0]
     if not requests:
         return
@@ -101,4 +101,5 @@ def run_batch(model, requests, report):
         report.num_useful_tokens += running
         report.num_idle_tokens += len(requests) - running
         positions = cache.begin_step(rows, [1] * len(requests))
-        logits = model(torch.tensor([request.token_ids[-1] for request in requests], device=model.device), positions, cache)
+        newest = [request.token_ids[-1] for request in requests]
+        logits = model(torch.tensor(newest, device=model.device), positions, cache)

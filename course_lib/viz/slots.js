@@ -121,7 +121,7 @@ function marked(pen, grid, colours, run, slot) {
 
 const shown = replay({
   name: "slots",
-  legend: () => [["cl-new", "prompt"], ["cl-padding", "padding"], ["cl-token", "a token wanted"], ["cl-idle", "over, computed on"], ["cl-empty", "empty slot"]],
+  legend: () => [["cl-new", "prompt"], ["cl-pad", "padding"], ["cl-wanted", "a token wanted"], ["cl-over", "over, computed on"], ["cl-empty", "empty slot"]],
   build(body, data, player) {
     const found = queues(data), { served, queue } = found, id = "cl-cell-" + Math.random().toString(36).slice(2);
     const canvas = make("canvas", { "aria-hidden": "true" }), now = make("div", { role: "gridcell", id });

@@ -144,11 +144,12 @@ batches = [2**i for i in range(11)]
 figure, axis = plt.subplots(figsize=(8.5, 4), layout="constrained")
 axis.plot(batches, [batch * at_most(1, 0) for batch in batches], ":", color="#666666", label="if only the weights were read")
 for context, (colour, mark) in contexts.items():
-    inside = [batch for batch in batches if batch <= fit(context)]
+    inside = [batch for batch in batches if batch < fit(context)]
+    inside += [fit(context)] * (fit(context) < batches[-1])
     speeds = [at_most(batch, context) for batch in inside]
     axis.plot(inside, speeds, color=colour, marker=mark, label=f"{context:,} tokens a text")
     if fit(context) < batches[-1]:
-        axis.plot(fit(context), at_most(fit(context), context), marker="x", markersize=10, markeredgewidth=2.5, color=colour)
+        axis.plot(inside[-1], speeds[-1], marker="x", markersize=12, markeredgewidth=2.5, color=colour)
 axis.set_xscale("log", base=2)
 axis.set(yscale="log", ylim=(200, 300_000), ylabel="tokens a second, at most", title="Llama 3 8B, bfloat16, one H200",
          xticks=batches, xticklabels=[f"{batch:,}" for batch in batches],
@@ -295,7 +296,7 @@ view
 # Step through it, or drag; touch a request to see how long it waited.
 #
 # - R1 wants three tokens. For how many runs is its row taken?
-# - R4 comes while two of four rows have nothing more to do. When does it start?
+# - In step 8 two of four rows are over, and two requests wait. When do those start?
 # - There are runs in which nothing happens at all, though three requests wait. For whom?
 
 # %%
@@ -355,6 +356,8 @@ fewer = [swept[1].num_steps / swept[size].num_steps for size in sizes]
 right.plot(range(len(sizes)), fewer, "s-", color="#D55E00", label="static batches")
 right.plot(range(len(sizes)), sizes, ":", color="#666666", label="if no row ever idled")
 right.set(title="Fewer readings of the weights", ylabel="times fewer than one by one")
+right.set(yscale="log", yticks=sizes, yticklabels=sizes)
+right.minorticks_off()
 right.legend(frameon=False)
 for axis in (left, right):
     axis.set(xticks=range(len(sizes)), xticklabels=sizes, xlabel="batch size")
@@ -414,8 +417,8 @@ for name, batches in (("static", static), ("dynamic, timeout 6", theirs)):
 
 # %%
 timeouts = [0, 5, 10, 20, 50, 100, 200]
-rates = {"quiet: one in 40 runs": (40, "#0072B2", "o"), "steady: one in 12": (12, "#E69F00", "s"),
-         "busy: one in 6": (6, "#D55E00", "^")}
+rates = {"quiet: one in 40 runs": (40, "#0072B2", "o"), "steady: one in 14": (14, "#E69F00", "s"),
+         "busy: one in 9": (9, "#D55E00", "^")}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
 lengths = {"mean_prompt": 40, "mean_output": 25, "max_tokens": 128}
 print("runs waited, and requests in a batch:")
@@ -427,7 +430,7 @@ for name, (every, colour, mark) in rates.items():
     left.plot(range(len(timeouts)), waited, color=colour, marker=mark, label=name)
     right.plot(range(len(timeouts)), [300 / len(batches) for batches in served], color=colour, marker=mark)
     print(f"{name:>22} " + "".join(f"{waited[at]:>7.0f}{300 / len(served[at]):>6.1f}" for at in (0, 4, 6)))
-ticks = [10, 20, 50, 100, 200]
+ticks = [10, 20, 50, 100]
 left.set(title="A request waits", ylabel="runs of the model", yscale="log", yticks=ticks, yticklabels=ticks)
 left.minorticks_off()
 right.set(title="Requests in a batch", ylim=(0, 8.4))
@@ -439,8 +442,8 @@ for axis in (left, right):
 plt.show()
 
 # %% [markdown]
-# On a quiet server a timeout buys company with waiting, nearly one for one. On a busy one it does nothing: whoever is served found a queue
-# behind it, so the batches are full anyway. What they wait for there is the *end of a running batch*, and no timeout shortens that.
+# On a quiet server company is paid for with waiting, nearly one for one. On a busy one the wait hardly changes: what a request waits for
+# there is the *end of a running batch*, and no timeout shortens that. The batches only get fuller.
 #
 # ## Measure: time
 #
@@ -535,7 +538,8 @@ for name, (right_end, written_over) in versions.items():
 #
 # <details><summary><b>3. A busy server has a timeout of 50 ms. What changes if it is set to 0?</b></summary>
 #
-# Nearly nothing. Whenever a batch ends, a full one waits already. The timeout matters when few requests come.
+# The waiting hardly changes: it is for the end of the running batch. When that ends, whoever is there starts at once, so batches are
+# somewhat smaller and the model runs somewhat more often. The timeout matters when few requests come.
 # </details>
 #
 # ## Next
