@@ -1,0 +1,39 @@
+"""Lesson 05 on a GPU: a long prompt that all readers share, with and without a prefix cache."""
+
+import time
+
+import torch
+from timing import random_model, wait_for
+
+from course_lib import Engine, EngineConfig, SamplingParams
+from course_lib.models import ModelConfig
+
+LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
+                  head_dim=128, context=16_384, rope_theta=500_000.0)
+TINY = dict(vocab_size=256, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, context=16_384)
+
+
+def tables(model, tokenizer, device, quick=False):
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+    large = random_model(ModelConfig(**(TINY if quick else LLAMA_3_8B)), device, dtype)
+    shared, readers = (64, 3) if quick else (8192, 16)
+    rows = [one(large, shared, readers, caching) for caching in (False, True)]
+    shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
+    return [{"title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, {str(dtype)[6:]}",
+             "columns": ["prefix cache", "first reader's first token, ms", "the others', ms", "tokens computed in all"], "rows": rows}]
+
+
+def one(model, shared, readers, caching):
+    """Milliseconds to the first token of the first reader, and of the others, in the mean."""
+    config = EngineConfig(num_blocks=shared // 16 * 2 + 64, prefix_caching=caching, max_num_batched_tokens=16_384)
+    draw = torch.Generator().manual_seed(0)
+    text = torch.randint(3, model.config.vocab_size, (shared,), generator=draw).tolist()
+    for _ in range(2):  # the first round warms up
+        engine, waits = Engine(model, config, trace=False), []
+        for reader in range(readers):
+            question = [5 + reader % 200] * 20
+            begin = time.perf_counter()
+            [output] = engine.generate([text + question], SamplingParams(max_tokens=1, ignore_eos=True))
+            wait_for(model.device)
+            waits.append(1e3 * (time.perf_counter() - begin))
+    return ["with" if caching else "without", waits[0], sum(waits[1:]) / (readers - 1), engine.metrics.num_scheduled_tokens]

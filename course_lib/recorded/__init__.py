@@ -1,0 +1,69 @@
+"""Figures measured on a GPU and kept: what a lesson shows beside those of the learner's own machine.
+
+`python benchmarks/lessons.py` measures them all and writes one file a lesson into this folder.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ParameterError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The tables of one lesson with where they come from; shows itself in a notebook and as plain text."""
+
+    machine: str
+    date: str
+    software: str
+    command: str
+    tables: tuple
+    """(title, columns, rows) of each table."""
+
+    @property
+    def source(self):
+        return f"Recorded on one {self.machine}, {self.date}, {self.software}, by `{self.command}`."
+
+    def __repr__(self):
+        return "\n\n".join([*(f"{title}\n{_plain(columns, rows)}" for title, columns, rows in self.tables), self.source])
+
+    def _repr_markdown_(self):
+        return "\n\n".join([*(f"**{title}**\n\n{_markdown(columns, rows)}" for title, columns, rows in self.tables), f"*{self.source}*"])
+
+    def column(self, name, table=0):
+        """The values of one column, for a plot."""
+        _, columns, rows = self.tables[table]
+        return [row[columns.index(name)] for row in rows]
+
+
+def recorded(lesson):
+    """The recorded run of a lesson, such as recorded("02"). Raises ParameterError where there is none."""
+    path = FOLDER / f"{lesson}.json"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
+        raise ParameterError(f"There is no recorded run of lesson {lesson!r}, only of {known}. "
+                             f"python benchmarks/lessons.py makes them on a GPU.")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    tables = tuple((table["title"], table["columns"], table["rows"]) for table in kept.pop("tables"))
+    return Recorded(**kept, tables=tables)
+
+
+def words(value):
+    """A value as a table shows it: thousands with commas, three digits that count, text as it is."""
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _plain(columns, rows):
+    lines = [columns, *([words(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *(word.rjust(n) for word, n in zip(line[1:], widths[1:]))]) for line in lines)
+
+
+def _markdown(columns, rows):
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *([words(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
