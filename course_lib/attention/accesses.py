@@ -55,7 +55,8 @@ class Operand:
         if self.dense:
             return offsets
         row = self.numel // max(1, self.shape[0])
-        if row and Operand(self.name, self.shape[1:], self.strides[1:], self.dtype, self.itemsize).dense and self.strides[0] >= row:
+        rest = Operand(self.name, self.shape[1:], self.strides[1:], self.dtype, self.itemsize)
+        if row and rest.dense and self.strides[0] >= row:
             rows, columns = np.divmod(offsets, self.strides[0])
             return (rows * row + columns)[columns < row]
         return self.index(offsets)[self.index(offsets) >= 0]
@@ -196,18 +197,19 @@ class Accesses:
 
     def rows(self, tensor, dim=0):
         """Which indices along `dim` of `tensor` were touched: tokens of a q, blocks of a k_cache. Sorted list of int."""
-        return sorted({int(i) for access in self.only(tensor=tensor) for i in np.unravel_index(access.elements, access.tensor.shape)[dim]})
+        return sorted({int(i) for access in self.only(tensor=tensor)
+                       for i in np.unravel_index(access.elements, access.tensor.shape)[dim]})
 
     def record(self, launch=0):
         """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and texts.
 
-        kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs [start, end) of
-        the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError for
+        kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs [start, end)
+        of the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError for
         a launch that was not recorded.
         """
         if not 0 <= launch < len(self.launches):
-            raise ParameterError(f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a kernel inside the "
-                                 "`with` block.")
+            raise ParameterError(f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a "
+                                 "kernel inside the `with` block.")
         one = self.launches[launch]
         return {"kernel": one.kernel, "grid": list(one.grid),
                 "tensors": {t.name: {"shape": list(t.shape), "itemsize": t.itemsize} for t in one.tensors.values()},
@@ -218,7 +220,8 @@ class Accesses:
         lines = [f"{'kernel':<20}{'tensor':<16}{'bytes loaded':>14}{'bytes stored':>14}{'bytes of tensor':>17}"]
         for name in dict.fromkeys(launch.kernel for launch in self.launches):
             mine = self.only(kernel=name)
-            sizes = {t.name: t.numel * t.itemsize for launch in self.launches if launch.kernel == name for t in launch.tensors.values()}
+            tensors = {t.name: t for launch in self.launches if launch.kernel == name for t in launch.tensors.values()}
             read, written = mine.read, mine.written
-            lines += [f"{name:<20}{t:<16}{read[t]:>14,}{written[t]:>14,}{size:>17,}" for t, size in sizes.items() if read[t] or written[t]]
+            lines += [f"{name:<20}{t.name:<16}{read[t.name]:>14,}{written[t.name]:>14,}{t.numel * t.itemsize:>17,}"
+                      for t in tensors.values() if read[t.name] or written[t.name]]
         return "\n".join(lines)

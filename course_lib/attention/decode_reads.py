@@ -11,24 +11,25 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
     """What `course_lib.viz.block_reads_view` draws, as a dict; what was read and merged is taken from the recording alone.
 
     log: Accesses of a paged decode. block_tables: int [num_seqs, max_blocks]; seq_lens: int [num_seqs], as it was given them.
-    ids: what each program id of the kernel that reads K stands for, in order: "seq", "kv_head" (or "head", where a program has one
-    query head) and, where sequences are split, "part". k, v, partial: the tensors of keys and values, [num_blocks, block_size,
+    ids: what each program id of the kernel that reads K stands for, in order: "seq", "kv_head" (or "head", where a program has
+    one query head) and, where sequences are split, "part". k, v, partial: the tensors of keys and values, [num_blocks, block_size,
     num_kv_heads, head_dim], and of partial outputs, [num_seqs, num_heads, parts, head_dim], which a second kernel reads where a
     sequence is split. Raises ParameterError where that is not in the recording.
     """
     decodes = [at for at, launch in enumerate(log.launches) if k in launch.tensors]
     if len(decodes) != 1:
-        raise ParameterError(f"{len(decodes)} of the {len(log.launches)} recorded kernels have a tensor {k!r}; record one call of "
-                             "paged decode, and give the name of its keys as `k`.")
+        raise ParameterError(f"{len(decodes)} of the {len(log.launches)} recorded kernels have a tensor {k!r}; record one call "
+                             "of paged decode, and give the name of its keys as `k`.")
     decode = log.launches[decodes[0]]
     shape, grid = decode.tensors[k].shape, dict(zip(ids, decode.grid))
     across = "head" if "head" in ids else "part"
     if len(ids) != len(decode.grid) or len(shape) != 4 or set(ids) - {"part"} not in ({"seq", "kv_head"}, {"seq", "head"}):
-        raise ParameterError(f"The grid is {decode.grid}, {k!r} has shape {list(shape)}, and ids is {ids!r}; ids must name each of the "
-                             "grid's dimensions: seq, kv_head or head, and part where there is one. The keys must be [num_blocks, "
-                             "block_size, num_kv_heads, head_dim].")
+        raise ParameterError(f"The grid is {decode.grid}, {k!r} has shape {list(shape)}, and ids is {ids!r}; ids must name each of "
+                             "the grid's dimensions: seq, kv_head or head, and part where there is one. The keys must be "
+                             "[num_blocks, block_size, num_kv_heads, head_dim].")
     if across == "head" and "part" in ids:
-        raise ParameterError("Programs of one query head and one part are too many for the view; record with a program for each KV head.")
+        raise ParameterError("Programs of one query head and one part are too many for the view; record with a program for each "
+                             "KV head.")
     size, lens = shape[1], [int(n) for n in seq_lens]
     tables = [[int(block) for block in row[:-(-n // size)]] for row, n in zip(block_tables, lens)]
     parts = grid["head"] // shape[2] if across == "head" else grid.get("part", 1)
@@ -37,8 +38,9 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
         who = dict(zip(ids, program))
         kv_head, part = divmod(who["head"], parts) if across == "head" else (who["kv_head"], who.get("part", 0))
         mine = log.only(launch=decodes[0], program=program)
+        read = mine.read
         programs.append({"kind": "decode", "program": list(program), "seq": who["seq"], "kv_head": kv_head, "part": part,
-                         "reads": _lanes(mine.only(tensor=k)), "bytes": mine.read[k] + (mine.read[v] if v in decode.tensors else 0)})
+                         "reads": _lanes(mine.only(tensor=k)), "bytes": read[k] + read[v]})
     heads = 0
     for at, launch in enumerate(log.launches):
         if at == decodes[0] or partial not in launch.tensors:

@@ -133,22 +133,23 @@ class _Recorder:
                 value.base = self._move(name, value.base)
             return value
         real, moved = value.data_ptr(), value.as_subclass(_Moved)
-        operand = Operand(name.removesuffix("_ptr"), tuple(value.shape), value.stride(), str(value.dtype).removeprefix("torch."), value.element_size())
+        dtype = str(value.dtype).removeprefix("torch.")
+        operand = Operand(name.removesuffix("_ptr"), tuple(value.shape), value.stride(), dtype, value.element_size())
         moved.address = (len(self.places) + 1 << APART) + (1 << APART - 1) + real % 4096  # aligned as the real one
         self.places.append((operand, moved.address, real))
         self.log.launches[-1].tensors[operand.name] = operand
         return moved
 
     def _loads(recorder, original):
-        def create_masked_load(self, ptrs, mask, other, *options):
+        def create_masked_load(self, ptrs, mask, other, *options, **named):
             size = recorder.interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-            return original(self, *recorder._real("load", ptrs, size, mask), other, *options)
+            return original(self, *recorder._real("load", ptrs, size, mask), other, *options, **named)
         return create_masked_load
 
     def _stores(recorder, original):
-        def create_masked_store(self, ptrs, value, mask, *options):
+        def create_masked_store(self, ptrs, value, mask, *options, **named):
             ptrs, mask = recorder._real("store", ptrs, value.data.itemsize, mask)
-            return original(self, ptrs, value, mask, *options)
+            return original(self, ptrs, value, mask, *options, **named)
         return create_masked_store
 
     def _swaps(recorder, original):
@@ -182,8 +183,9 @@ class _Recorder:
         for number in met:
             here = which == number
             if not 0 <= number < len(self.places):
-                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is in none of its tensors{_at(line)}. Begin "
-                                         "every pointer with one of the kernel's tensors, and add offsets to it.", launch.kernel, program, op)
+                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is in none of its "
+                                         f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
+                                         "offsets to it.", launch.kernel, program, op)
                 raise self.error
             operand, begin, address = self.places[number]
             offsets = np.where(here, (made_up - np.uint64(begin)).astype(np.int64) // operand.itemsize, 0)
@@ -196,7 +198,8 @@ class _Recorder:
         return self._handle(real, ptrs.dtype), self._handle(safe, self.interpreter.tl.int1)
 
     def _refuse(self, access):
-        self.error = OutOfBounds(_told(access), access.kernel, access.program, access.op, access.tensor.name, access.outside.tolist())
+        self.error = OutOfBounds(_told(access), access.kernel, access.program, access.op, access.tensor.name,
+                                 access.outside.tolist())
         raise self.error
 
     def _line(self):
@@ -219,11 +222,13 @@ def _told(access):
     """An access outside its tensor, in words."""
     tensor, outside = access.tensor, access.outside
     before, past = outside[0] < 0, outside[-1] >= tensor.span
-    where = "outside it" if before and past else "before its start" if before else "past its end" if past else "between its numbers"
+    where = ("outside it" if before and past else "before its start" if before else "past its end" if past
+             else "between its numbers")
     lanes = int(np.isin(access.offsets[access.mask], outside).sum())
     listed = ", ".join(f"{x:,}" for x in outside[:4]) + (f" … {outside[-1]:,}" if len(outside) > 4 else "")
     view = "" if tensor.dense else f" and strides {list(tensor.strides)}, with what is of others in between"
-    return (f"{access.kernel}, program {_ids(access.program)}, {access.op}s {tensor.name} {where}{_at(access.line)}: at offset{'s' * (len(outside) > 1)} "
-            f"{listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape {list(tensor.shape)}{view}; its offsets are "
-            f"{f'0 to {tensor.span - 1:,}' if tensor.span else 'none'}. A GPU would not say so: it reads or overwrites what lies there. Mask these "
-            "lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets.")
+    room = f"0 to {tensor.span - 1:,}" if tensor.span else "none"
+    return (f"{access.kernel}, program {_ids(access.program)}, {access.op}s {tensor.name} {where}{_at(access.line)}: at "
+            f"offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape "
+            f"{list(tensor.shape)}{view}; its offsets are {room}. A GPU would not say so: it reads or overwrites what lies "
+            "there. Mask these lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets.")

@@ -30,6 +30,19 @@ def gather(x_ptr, index_ptr, out_ptr, WIDTH: tl.constexpr):
 
 
 @triton.jit
+def by_descriptor(x_ptr, out_ptr, rows, columns, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    x = tl.make_tensor_descriptor(x_ptr, [rows, columns], [columns, 1], [BLOCK_M, BLOCK_N])
+    out = tl.make_tensor_descriptor(out_ptr, [rows, columns], [columns, 1], [BLOCK_M, BLOCK_N])
+    out.store([tl.program_id(0) * BLOCK_M, 0], x.load([tl.program_id(0) * BLOCK_M, 0]))
+
+
+@triton.jit
+def sum_of_two(pair, out_ptr, n, WIDTH: tl.constexpr):
+    at = tl.arange(0, WIDTH)
+    tl.store(out_ptr + at, tl.load(pair[0] + at, mask=at < n) + tl.load(pair[1] + at, mask=at < n), mask=at < n)
+
+
+@triton.jit
 def count_up(out_ptr):
     tl.atomic_add(out_ptr + tl.program_id(0) % 2, 1)
 

@@ -54,6 +54,15 @@ def test_an_argument_by_name_a_callable_grid_and_a_nested_function(kernels):
     assert log.only(kernel="every_second")[0].line == "return tl.load(x_ptr + at * 2)"
 
 
+def test_descriptors_and_tensors_in_a_tuple(kernels):
+    x, out = torch.arange(56.0).reshape(7, 8), torch.empty(7, 8)
+    with record_accesses() as log:
+        kernels.by_descriptor[(2,)](x, out, 7, 8, BLOCK_M=4, BLOCK_N=8)
+        kernels.sum_of_two[(1,)]((x[0], x[1]), out[0], 5, WIDTH=8)
+    assert log.only(launch=0, program=1).rows("x") == [4, 5, 6] and log.only(launch=0).read == {"x": 224}
+    assert log.only(launch=1).read == {"pair[0]": 20, "pair[1]": 20} and out[0].tolist() == [8.0, 10.0, 12.0, 14.0, 16.0, 5.0, 6.0, 7.0]
+
+
 def test_an_atomic_is_both(kernels):
     out = torch.zeros(2, dtype=torch.int32)
     with record_accesses() as log:
