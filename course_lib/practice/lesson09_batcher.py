@@ -128,7 +128,7 @@ def serve(batcher, arrivals, asks=False):
     """
     line, coming, running, waiting = Timeline(numbers={"P": "starts in slot {n} of a batch"}), deque(sorted(arrivals, key=lambda a: a.step)), {}, {}
     began = now = 0
-    most = Script(tuple(arrivals)).most_steps + 3 * getattr(batcher, "timeout", 0) if isinstance(getattr(batcher, "timeout", 0), int) else 10_000
+    most = 40 + Script(tuple(arrivals)).most_steps  # a bound for batchers that never give anybody
     while (coming or running or waiting) and now < most:
         cells, below = {}, {}
         while coming and coming[0].step <= now:
@@ -136,7 +136,8 @@ def serve(batcher, arrivals, asks=False):
             batcher.add(coming.popleft().name, now)
         if asks:
             ready = batcher.ready_at()
-            below["ready_at"] = "None" if ready is None else "now" if isinstance(ready, (int, float)) and ready <= now else f"{ready:g}" if isinstance(ready, float) else str(ready)
+            over = isinstance(ready, (int, float)) and ready <= now
+            below["ready_at"] = "now" if over else f"{ready:g}" if isinstance(ready, float) else str(ready)
         if not running:
             batch = batcher.take(now)
             strange = what_is_wrong(batch, waiting)

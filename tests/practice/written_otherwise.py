@@ -8,6 +8,7 @@ import random
 
 import torch
 
+from written_batching import CASES as BATCHING
 from written_cache import CASES as CACHE
 from written_continuous import CASES as CONTINUOUS
 from written_first import CASES as FIRST
@@ -233,6 +234,7 @@ CASES = {
     **KV_MEMORY,
     **PAGED,
     **FLASH,
+    **BATCHING,
     **SHARING,
     **CONTINUOUS,
     **SCHEDULING,
