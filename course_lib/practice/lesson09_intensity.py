@@ -1,5 +1,7 @@
 """Cases of 09.intensity: operations, bytes and time of one decode step of a batch."""
 
+from numbers import Real
+
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 
@@ -67,17 +69,17 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
 
     def act(answer):
         got = answer(dict(NAMES[name]), list(seq_lens), flops_per_s, bytes_per_s)
-        return as_floats(got) if part is None else as_floats(got[part])
+        return as_floats(got if part is None or got is None else got[part])
 
     return Trial([f"{name} = {NAMES[name]}", call if part is None else f'{call}["{part}"]'], act, show=written, note=note,
                  size=1000 * len(seq_lens) + sum(seq_lens) + 100 * ("small deep llama".split().index(name)))
 
 
 def as_floats(got):
-    """Whole numbers as floats, so that 4 and 4.0 are alike."""
+    """Numbers of all kinds as floats, so that 4 and 4.0 are alike."""
     if isinstance(got, dict):
         return {key: as_floats(value) for key, value in got.items()}
-    return float(got) if type(got) is int else got
+    return float(got) if isinstance(got, Real) and not isinstance(got, bool) else got
 
 
 def written(got):

@@ -1,5 +1,7 @@
 """Cases of 09.static_waste: what static batches push through the model for nothing, counted without a model."""
 
+from numbers import Integral
+
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 
@@ -84,9 +86,16 @@ def served(prompts, new_tokens, batch_size, part=None, note=""):
 
     def act(answer):
         got = answer(list(prompts), list(new_tokens), batch_size)
-        return got if part is None else got[part]
+        return plain(got if part is None or got is None else got[part])
 
     return Trial([call if part is None else f'{call}["{part}"]'], act, note=note, size=100 * len(prompts) + sum(prompts) + sum(new_tokens))
+
+
+def plain(got):
+    """Whole numbers and dicts of all kinds as Python's own."""
+    if isinstance(got, dict):
+        return {key: plain(value) for key, value in got.items()}
+    return int(got) if isinstance(got, Integral) and not isinstance(got, bool) else got
 
 
 def untouched(prompts, new_tokens):

@@ -1,5 +1,7 @@
 """Static and dynamic batching: the tokens of the naive loop, and every token of padding and idling counted."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 from summing import VOCABULARY, Summing, oracle
 
 from course_lib.decoding import SamplingParams
-from course_lib.engine import DynamicBatcher, Request, run_dynamic, run_static
-from course_lib.errors import ParameterError
+from course_lib.engine import Batch, DynamicBatcher, Request, count_batches, run_dynamic, run_static, simulate_batches, waits
+from course_lib.errors import CourseError, ParameterError
 
 MODEL = Summing()
 
@@ -47,6 +49,58 @@ def test_batches_write_what_each_writes_alone(data, batch_size):
     texts, latencies, _ = run_dynamic(MODEL, prompts, params, arrivals=arrivals, max_batch_size=batch_size, timeout=0.5,
                                       clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + max(s, 1e-6)))
     assert texts == expected and all(0 <= wait <= 0.5 + 1e-3 for wait in latencies)  # batches take no time by this clock
+
+
+class Runs(Summing):
+    """A model whose runs are a clock."""
+
+    now = 0
+
+    def __call__(self, *args, **kwargs):
+        self.now += 1
+        return super().__call__(*args, **kwargs)
+
+    def sleep(self, runs):
+        self.now += max(1, runs)
+
+
+@given(data=st.data(), size=st.integers(1, 4), timeout=st.integers(0, 6))
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+def test_batches_without_a_model_are_those_of_a_server_with_one(data, size, timeout):
+    drawn = data.draw(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.integers(1, 7)), min_size=1, max_size=9))
+    requests = sorted(drawn, key=lambda request: request[0])
+    arrivals, prompts = [arrival for arrival, _, _ in requests], [[3] * n for _, n, _ in requests]
+    params = [SamplingParams(max_tokens=n, ignore_eos=True) for _, _, n in requests]
+    all_at_once = [(0, *rest) for _, *rest in requests]
+    assert run_static(MODEL, prompts, params, batch_size=size)[1] == count_batches(all_at_once, simulate_batches(all_at_once, DynamicBatcher(size, math.inf)))
+    model = Runs()
+    _, took, report = run_dynamic(model, prompts, params, arrivals=arrivals, max_batch_size=size, timeout=timeout, clock=lambda: model.now, sleep=model.sleep)
+    batches = simulate_batches(requests, DynamicBatcher(size, timeout))
+    assert report == count_batches(requests, batches)
+    ends = {i: batch.start + max(requests[j][2] for j in batch.requests) for batch in batches for i in batch.requests}
+    assert took == [ends[i] - arrivals[i] for i in range(len(requests))]
+
+
+def test_static_batches_wait_until_they_are_full_save_the_last():
+    requests = [(0, 5, 3), (4, 2, 1), (5, 1, 2), (9, 4, 2), (9, 1, 1)]
+    batches = simulate_batches(requests, DynamicBatcher(2, math.inf))
+    assert batches == [Batch(4, (0, 1)), Batch(9, (2, 3)), Batch(11, (4,))]
+    assert waits(requests, batches) == [4, 0, 4, 0, 2]
+
+
+def test_a_batcher_of_ones_own_is_asked():
+    class Alone(DynamicBatcher):
+        def __init__(self):
+            super().__init__(1, 0)
+
+    assert run_dynamic(MODEL, [[1], [2, 3]], SamplingParams(max_tokens=2), batcher=Alone())[2].num_batches == 2
+
+
+@pytest.mark.parametrize("loses", ["take", "add"])
+def test_a_batcher_that_loses_requests_is_stopped(loses):
+    lost = type("Lost", (DynamicBatcher,), {loses: lambda self, *args: []})
+    with pytest.raises(CourseError, match="1 of 1 requests were added and wait"):
+        simulate_batches([(0, 1, 1)], lost(2, 1))
 
 
 def test_a_batch_starts_when_it_is_full_or_the_first_has_waited_long_enough():
