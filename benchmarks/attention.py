@@ -1,16 +1,18 @@
 """The course's attention kernels beside what a user would pick instead, on one GPU, in one run.
 
-    python benchmarks/attention.py [--json attention.json] [--only decode] [--repeats 30]
+    python benchmarks/attention.py [--json attention.json] [--record] [--only decode] [--repeats 30]
 
 For every shape each implementation is first held to float64 on rows drawn at random, then timed: medians over `--repeats` turns
 in which all take one call each, by CUDA events, with other data read through the L2 cache before each call. That read also keeps
 the GPU busy while the CPU launches, so launch time is not measured, for nobody. Needs a GPU; about four minutes.
+--record keeps the tables that lessons show, in course_lib/recorded/attention.json.
 
 Beside ours: torch's scaled_dot_product_attention with FlashAttention 2 and with cuDNN, and where installed flashinfer and the
 FlashAttention 3 that vLLM brings along.
 """
 
 import argparse
+import datetime
 import json
 import math
 import statistics
@@ -202,6 +204,31 @@ def bandwidth(flush, repeats):
     return flush.nbytes / seconds["read"] / 1e9, 2 * flush.nbytes / seconds["copy"] / 1e9
 
 
+def product(flush, repeats, n=8192):
+    """TFLOP/s of a product of two n x n matrices."""
+    a, b = draw(n, n), draw(n, n)
+    return 2 * n**3 / median_seconds({"product": lambda: a @ b}, flush, repeats)["product"] / 1e12
+
+
+def record(told):
+    """Keeps the tables that lessons show."""
+    from lessons import software
+
+    from course_lib.recorded import FOLDER
+    tables = [{"title": "What the GPU can do, bfloat16", "columns": ["", "measured"],
+               "rows": [["product of two 8,192 x 8,192 matrices, TFLOP/s", told["product_tflop_s"]], ["reading, GB/s", told["read_gb_s"]],
+                        ["copying, GB/s", told["copy_gb_s"]]]}]
+    for kind, title in (("prefill", "Causal attention, bfloat16, TFLOP/s (B texts of S tokens, H query/KV heads of D)"),
+                        ("decode", f"A step of decoding, bfloat16, blocks of {BLOCK_SIZE}: GB/s of keys and values read"),
+                        ("chunk", "A chunk of a prompt through the block table, bfloat16, TFLOP/s")):
+        rows = [one for one in told["rows"] if one["kind"] == kind]
+        names = list(dict.fromkeys(name for one in rows for name in one["speed"]))
+        tables.append({"title": title, "columns": ["shape", *names],
+                       "rows": [[one["shape"].removeprefix(kind).strip(), *(one["speed"].get(name, "") for name in names)] for one in rows]})
+    kept = dict(machine=told["gpu"], date=told["date"], software=software(), command="python benchmarks/attention.py", tables=tables)
+    (FOLDER / "attention.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
 def row(kind, label, made, flush, repeats):
     calls, exact, size, (unit, amount) = made
     wrong_by = errors(calls, exact, size)
@@ -225,6 +252,7 @@ def installed(package):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", help="write all figures there")
+    parser.add_argument("--record", action="store_true", help="keep the tables that lessons show")
     parser.add_argument("--only", choices=["prefill", "decode", "chunk"])
     parser.add_argument("--repeats", type=int, default=30)
     args = parser.parse_args()
@@ -233,8 +261,8 @@ def main():
     torch.manual_seed(0)
     flush = torch.ones(1 << 28, device="cuda")  # 1 GiB: about 250 microseconds to read on an H200
     read, copy = bandwidth(flush, args.repeats)
-    gpu = torch.cuda.get_device_name()
-    print(f"{gpu}: reads {read:,.0f} GB/s, copies {copy:,.0f} GB/s\n{explain(dtype=DTYPE)}\n")
+    gpu, tflops = torch.cuda.get_device_name(), product(flush, args.repeats)
+    print(f"{gpu}: reads {read:,.0f} GB/s, copies {copy:,.0f} GB/s, multiplies matrices at {tflops:,.0f} TFLOP/s\n{explain(dtype=DTYPE)}\n")
     rows = []
     for kind, shapes, make in (("prefill", PREFILL, prefill), ("decode", DECODE, decode), ("chunk", [CHUNK], chunk)):
         for shape in shapes if args.only in (None, kind) else []:
@@ -254,11 +282,14 @@ def main():
     for r in rows:
         if r["unit"] == "GB/s":
             r["share_of_read"] = r["speed"]["course"] / read
+    packages = {name: installed(name) for name in ("torch", "triton", "flashinfer-python", "vllm")}
+    told = {"gpu": gpu, "date": f"{datetime.date.today():%B %Y}", "dtype": str(DTYPE), "block_size": BLOCK_SIZE, "read_gb_s": read,
+            "copy_gb_s": copy, "product_tflop_s": tflops, "cuda": torch.version.cuda, "packages": packages, "repeats": args.repeats, "rows": rows}
     if args.json:
-        packages = {name: installed(name) for name in ("torch", "triton", "flashinfer-python", "vllm")}
         with open(args.json, "w") as file:
-            json.dump({"gpu": gpu, "dtype": str(DTYPE), "block_size": BLOCK_SIZE, "read_gb_s": read, "copy_gb_s": copy,
-                       "cuda": torch.version.cuda, "packages": packages, "repeats": args.repeats, "rows": rows}, file, indent=1)
+            json.dump(told, file, indent=1)
+    if args.record:
+        record(told)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,11 @@ class Recorded:
         return [row[columns.index(name)] for row in rows]
 
 
-def recorded(lesson):
-    """The recorded run of a lesson, such as recorded("02"). Raises ParameterError where there is none."""
+def recorded(lesson, *numbers):
+    """The recorded run of a lesson, such as recorded("02"); numbers: which of its tables, from 0, default all.
+
+    recorded("attention") is what benchmarks/attention.py measures. Raises ParameterError where there is no such run or table.
+    """
     path = FOLDER / f"{lesson}.json"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
@@ -48,7 +51,9 @@ def recorded(lesson):
                              f"python benchmarks/lessons.py makes them on a GPU.")
     kept = json.loads(path.read_text(encoding="utf-8"))
     tables = tuple((table["title"], table["columns"], table["rows"]) for table in kept.pop("tables"))
-    return Recorded(**kept, tables=tables)
+    if not all(number in range(len(tables)) for number in numbers):
+        raise ParameterError(f"The recorded run {lesson!r} has tables 0 to {len(tables) - 1}, not {', '.join(map(str, numbers))}.")
+    return Recorded(**kept, tables=tuple(tables[number] for number in numbers) or tables)
 
 
 def words(value):
