@@ -3,8 +3,9 @@
 from collections import defaultdict, deque
 
 from ..engine import EngineConfig, Scheduler
+from ..errors import IntegrityError
 from ..kvcache import BlockAllocator, KVCacheManager
-from .exercise import Counterexample, Exercise, Mistake, Property, Trial, written
+from .exercise import Exercise, Mistake, Property, Trial
 from .lesson11_line import Line, PerRequest, TakesOff, WaitingList, WrongShare, played, serve_clients
 from .programs import Seen, told
 from .timelines import Arrival, Script, script_trial
@@ -101,7 +102,7 @@ def spread(policy, *, max_num_seqs, few, many, steps=150):
     """
     config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, policy=policy)
     scheduler = Scheduler(config, KVCacheManager(BlockAllocator(4096, 4), prefix_caching=False))
-    kinds, sent = {"A": few, "B": many}, {"A": 0, "B": 0}
+    kinds, sent, admitted = {"A": few, "B": many}, {"A": 0, "B": 0}, 0
     service, differences = {"A": 0, "B": 0}, [0]
     for now in range(steps):
         for client, ahead in (("A", max_num_seqs), ("B", 3 * max_num_seqs)):
@@ -109,7 +110,10 @@ def spread(policy, *, max_num_seqs, few, many, steps=150):
                 prompt, answer = kinds[client]
                 sent[client] += 1
                 scheduler.add(Arrival(f"{client}{sent[client]}", now, prompt, answer, client).request())
+                if len(scheduler.waiting.waiting) != sent["A"] + sent["B"] - admitted:
+                    raise IntegrityError("After `push(request)` the request is not in `self.waiting`, so nobody will serve it.")
         step = scheduler.schedule()
+        admitted += len(step.admitted)
         for request, _ in step.admitted:
             service[request.client] += request.num_prompt_tokens
         scheduler.update(step)

@@ -128,7 +128,7 @@ class Line(Game):
         name = self._name(got)
         said = f"{name} of client {self.requests[name].client} is next" if name in self.requests else f"{name} is next"
         served = ", ".join(f"{client} {tokens}" for client, tokens in sorted(self.counters.items()))
-        return Seen(said, said + (f"   (counters: {served})" if served and name == right else ""), ends=name != right)
+        return Seen(said, said + (f"\ncounters: {served}" if served and name == right else ""), ends=name != right)
 
     def write(self, name, n):
         if name not in self.running:

@@ -157,7 +157,7 @@ class Memory:
 class Swapping(Game):
     """Programs on a Memory. What each text should read is known from what was written."""
 
-    opening = ("from course_lib.practice.lesson11_memory import Memory", "memory = Memory(SwapSpace, {num_blocks}, {block_size})")
+    opening = ("from course_lib.practice.lesson11_memory import Memory", "memory = Memory(SwapSpace, num_blocks={num_blocks}, block_size={block_size})")
     lines = {"write": "{0} = memory.write({1})", "more": "memory.more({0}, {1})", "out": "memory.out({0})",
              "instead": "{0} = memory.instead({1}, {2})", "back": "memory.back({0}, found={1})", "turn": "memory.turn({0}, {1})"}
     least = {"write": 1, "more": 1, "instead": 1, "num_blocks": 1, "block_size": 1}

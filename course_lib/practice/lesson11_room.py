@@ -139,13 +139,12 @@ class Room:
             facts = [f"{count} token{'s' * (count != 1)}"]
             facts += [f"{request.num_computed_tokens} computed"] * (not runs or request.num_computed_tokens != request.num_tokens)
             facts += [f"slots for {held}"] * (held != (request.num_computed_tokens if runs else 0))
-            return f"{request.request_id} ({', '.join(facts)})"
+            return f"{request.request_id}: {', '.join(facts)}"
 
-        running = ", ".join(said(request, runs=True) for request in self.running)
-        waiting = ", ".join(said(request, runs=False) for request in self.waiting)
         allocator = self.manager.allocator
-        return (f"running   {running or 'nobody'}\nwaiting   {waiting or 'nobody'}\n"
-                f"free      {allocator.num_free} of {allocator.num_blocks} blocks")
+        lines = [f"running {said(request, runs=True)}" for request in self.running] or ["running nobody"]
+        lines += [f"waiting {said(request, runs=False)}" for request in self.waiting] or ["waiting nobody"]
+        return "\n".join([*lines, f"{allocator.num_free} of {allocator.num_blocks} blocks free"])
 
     __repr__ = __str__
 
@@ -153,7 +152,7 @@ class Room:
 class Preempting(Game):
     """Programs on a Room. Beside it the two lists are kept by the rule, in numbers alone."""
 
-    opening = ("from course_lib.practice.lesson11_room import Room", "room = Room(make_room, {num_blocks}, {block_size})")
+    opening = ("from course_lib.practice.lesson11_room import Room", "room = Room(make_room, num_blocks={num_blocks}, block_size={block_size})")
     lines = {"run": "{0} = room.run(prompt={1})", "wait": "{0} = room.wait(prompt={1})", "write": "room.write({0}, {1})",
              "finish": "room.finish({0})"}
     least = {"run": 1, "wait": 1, "write": 1, "num_blocks": 1, "block_size": 1}
