@@ -204,8 +204,8 @@ class Accesses:
         """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and texts.
 
         kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs [start, end)
-        of the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError for
-        a launch that was not recorded.
+        of the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError
+        for a launch that was not recorded.
         """
         if not 0 <= launch < len(self.launches):
             raise ParameterError(f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a "

@@ -12,24 +12,25 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
 
     log: Accesses of a paged decode. block_tables: int [num_seqs, max_blocks]; seq_lens: int [num_seqs], as it was given them.
     ids: what each program id of the kernel that reads K stands for, in order: "seq", "kv_head" (or "head", where a program has
-    one query head) and, where sequences are split, "part". k, v, partial: the tensors of keys and values, [num_blocks, block_size,
-    num_kv_heads, head_dim], and of partial outputs, [num_seqs, num_heads, parts, head_dim], which a second kernel reads where a
-    sequence is split. Raises ParameterError where that is not in the recording.
+    one query head) and, where sequences are split, "part". k, v: the tensors of keys and values, [num_blocks, block_size,
+    num_kv_heads, head_dim]; v is None for a kernel that reads keys alone. partial: the tensor of partial outputs, [num_seqs,
+    num_heads, parts, head_dim], which a second kernel reads where a sequence is split. Raises ParameterError
+    where that is not in the recording.
     """
-    decodes = [at for at, launch in enumerate(log.launches) if k in launch.tensors]
+    decodes = [at for at, launch in enumerate(log.launches) if {k, v} - {None} <= {*launch.tensors}]
     if len(decodes) != 1:
-        raise ParameterError(f"{len(decodes)} of the {len(log.launches)} recorded kernels have a tensor {k!r}; record one call "
-                             "of paged decode, and give the name of its keys as `k`.")
+        raise ParameterError(f"{len(decodes)} of the {len(log.launches)} recorded kernels have tensors {k!r} and {v!r}; record "
+                             "one call of paged decode, and give the names of its keys and values as `k` and `v`.")
     decode = log.launches[decodes[0]]
     shape, grid = decode.tensors[k].shape, dict(zip(ids, decode.grid))
     across = "head" if "head" in ids else "part"
     if len(ids) != len(decode.grid) or len(shape) != 4 or set(ids) - {"part"} not in ({"seq", "kv_head"}, {"seq", "head"}):
-        raise ParameterError(f"The grid is {decode.grid}, {k!r} has shape {list(shape)}, and ids is {ids!r}; ids must name each of "
-                             "the grid's dimensions: seq, kv_head or head, and part where there is one. The keys must be "
+        raise ParameterError(f"The grid is {decode.grid}, {k!r} has shape {list(shape)}, and ids is {ids!r}; ids must name each "
+                             "of the grid's dimensions: seq, kv_head or head, and part where there is one. The keys must be "
                              "[num_blocks, block_size, num_kv_heads, head_dim].")
-    if across == "head" and "part" in ids:
-        raise ParameterError("Programs of one query head and one part are too many for the view; record with a program for each "
-                             "KV head.")
+    if across == "head" and ("part" in ids or grid["head"] % shape[2]):
+        raise ParameterError(f"A program for each of {grid['head']} query heads over {shape[2]} KV heads, and ids is {ids!r}; the first must "
+                             "be a multiple of the second, and sequences in parts need a program for each KV head.")
     size, lens = shape[1], [int(n) for n in seq_lens]
     tables = [[int(block) for block in row[:-(-n // size)]] for row, n in zip(block_tables, lens)]
     parts = grid["head"] // shape[2] if across == "head" else grid.get("part", 1)
@@ -40,7 +41,7 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
         mine = log.only(launch=decodes[0], program=program)
         read = mine.read
         programs.append({"kind": "decode", "program": list(program), "seq": who["seq"], "kv_head": kv_head, "part": part,
-                         "reads": _lanes(mine.only(tensor=k)), "bytes": read[k] + read[v]})
+                         "reads": _lanes(mine.only(tensor=k)), "bytes": read[k] + read[v] * (v is not None)})
     heads = 0
     for at, launch in enumerate(log.launches):
         if at == decodes[0] or partial not in launch.tensors:

@@ -8,7 +8,7 @@ const ROOM = 300, HEAD = 22, FOOT = 38;
 
 // The programs: the first id down, the second across, a third across in groups; one id runs across in lines.
 function gridLayout(data, width) {
-  const [a, b = 1, c = 1] = data.grid, flat = data.grid.length === 1, across = flat ? Math.min(a, 6) : b * c, down = flat ? Math.ceil(a / across) : a;
+  const [a, b = 1, c = 1] = data.grid, flat = data.grid.length === 1, across = flat ? Math.min(a, Math.max(6, Math.ceil(Math.sqrt(a)))) : b * c, down = flat ? Math.ceil(a / across) : a;
   const left = flat ? 0 : 22, top = 26, gaps = c > 1 ? (b - 1) * 5 : 0, cell = Math.max(3, Math.min(26, (width - left - gaps) / across, ROOM / down));
   const place = index => { const [x, y = 0, z = 0] = data.programs[index]; return flat ? [left + index % across * cell, top + Math.floor(index / across) * cell] : [left + (y * c + z) * cell + (c > 1 ? y * 5 : 0), top + x * cell]; };
   return { flat, across, down, left, top, cell, place, width, height: top + down * cell + 4 };

@@ -1,5 +1,7 @@
 """What each program loads and stores as a still picture, with matplotlib: the same as programs.js draws, in light colours."""
 
+import math
+
 from course_lib.viz import static
 from course_lib.viz.programs import sums
 
@@ -47,7 +49,8 @@ class _Painter:
         """Sets self.place(program) and self.cell; returns the bottom of the grid of programs."""
         a, b, c = (*self.data["grid"], 1, 1)[:3]
         self.flat = len(self.data["grid"]) == 1
-        across, down = (min(a, 6), -(-a // min(a, 6))) if self.flat else (b * c, a)
+        across = min(a, max(6, math.ceil(math.sqrt(a)))) if self.flat else b * c
+        down = -(-a // across) if self.flat else a
         left, gap = (LEFT if self.flat else LEFT + 22), 5 if c > 1 else 0
         self.cell = cell = max(3, min(26, (SPLIT - 28 - left - (b - 1) * gap) / across, ROOM / down))
 

@@ -57,7 +57,7 @@ def test_another_grid_is_named_by_its_ids(machine, ids, group):
     keys, tables, lens = torch.randn(9, 4, 2, 8), torch.tensor([[3, 8, 0], [3, 1, 0]]), torch.tensor([7, 8])
     with record_accesses() as log:
         small_kernels.read_blocks[(2, 2 * group)](keys, torch.empty(2, 2 * group), tables, lens, 3, KV_HEADS=2, GROUP=group, HEAD_DIM=8, BLOCK_SIZE=4)
-    reads = block_reads(log, tables, lens, ids=ids, k="k_cache")
+    reads = block_reads(log, tables, lens, ids=ids, k="k_cache", v=None)
     expected = {(0, h): [[3, h, 0, 4], [8, h, 0, 3]] for h in (0, 1)} | {(1, h): [[1, h, 0, 4], [3, h, 0, 4]] for h in (0, 1)}
     assert [(p["seq"], p["kv_head"], p["part"]) for p in reads["programs"]] == [(s, h // group, h % group) for s in (0, 1) for h in range(2 * group)]
     assert all(p["reads"] == expected[p["seq"], p["kv_head"]] for p in reads["programs"]) and reads["programs"][0]["bytes"] == 7 * 8 * 4
@@ -66,9 +66,11 @@ def test_another_grid_is_named_by_its_ids(machine, ids, group):
 
 def test_what_is_not_in_the_recording_is_refused(decoded):
     log, tables, lens = decoded(1)
-    with pytest.raises(ParameterError, match="0 of the 1 recorded kernels have a tensor 'keys'"):
+    with pytest.raises(ParameterError, match="0 of the 1 recorded kernels have tensors 'keys' and 'v'"):
         block_reads(log, tables, lens, k="keys")
     with pytest.raises(ParameterError, match=r"grid is \(2, 1, 4\)"):
         block_reads(log, tables, lens, ids=("seq", "kv_head"))
+    with pytest.raises(ParameterError, match="need a program for each KV head"):
+        block_reads(log, tables, lens, ids=("head", "part", "seq"))
     with pytest.raises(ParameterError, match="must name each"):
         block_reads(log, tables, lens, ids=("seq", "part", "row"))
