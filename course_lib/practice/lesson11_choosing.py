@@ -97,7 +97,7 @@ def serve(choose, arrivals, *, token_budget, max_num_seqs):
 
 # --- trials ---
 
-IMPORTS = "from course_lib.practice.lesson11_choosing import Arrival, request, serve"
+HERE = "from course_lib.practice.lesson11_choosing import "
 
 
 def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=False):
@@ -109,7 +109,7 @@ def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=Fa
         return state(*lists) if keeps and state(*lists) != before else "as they were" if keeps else chosen
 
     written = [", ".join(f'request("{one[0]}", {", ".join(map(str, one[1:]))})' for one in some) for some in (running, waiting)]
-    story = [IMPORTS, f"running = [{written[0]}]", f"waiting = [{written[1]}]",
+    story = [f"{HERE}request", f"running = [{written[0]}]", f"waiting = [{written[1]}]",
              f"{name}(running, waiting, token_budget={token_budget}, max_num_seqs={max_num_seqs})"]
     if keeps:
         story += ["running, waiting  # what is in them now"]
@@ -151,11 +151,11 @@ def said(expected, got, requests, num_running, token_budget, max_num_seqs):
     return f"`{missing[0]}` is not in the step." if missing else ""
 
 
-def day(name, arrivals, token_budget, max_num_seqs, note="P3: 3 tokens of its prompt · D: its newest token · W: waits", least=None):
+def day(name, arrivals, token_budget, max_num_seqs, least=None):
     """The Trial of a script: arrivals as (name, step, prompt, max_tokens)."""
     script = Script(tuple(Arrival(*arrival) for arrival in arrivals), {"token_budget": token_budget, "max_num_seqs": max_num_seqs})
     return script_trial(lambda answer, script: serve(answer, script.arrivals, **script.setup), script,
-                        "serve({answer}, {arrivals}, {setup})", name, imports=IMPORTS, note=note, least=least)
+                        "serve({answer}, {arrivals}, {setup})", name, imports=f"{HERE}Arrival, serve", least=least)
 
 
 def random_days(name, number, seed, *, longest, budgets, least=None):

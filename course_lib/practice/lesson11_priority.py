@@ -108,9 +108,8 @@ def play(answer, script):
     return replay(Scheduler, script.arrivals, policy=answer, **script.setup)
 
 
-IMPORTS = "from course_lib.practice.timelines import Arrival, replay; from course_lib.engine import Scheduler"
+IMPORTS = "from course_lib.practice.timelines import Arrival, Scheduler, replay"
 LEAST = {"num_blocks": 8, "block_size": 4, "priority": 0}
-NOTE = "W waits · P4 computes 4 tokens of its prompt · D writes · X makes room"
 
 
 def script(*arrivals, max_num_seqs=1, max_num_batched_tokens=16, **setup):
@@ -118,7 +117,7 @@ def script(*arrivals, max_num_seqs=1, max_num_batched_tokens=16, **setup):
     made = tuple(Arrival(name, step=step, priority=priority, prompt=prompt, max_tokens=most) for name, step, priority, prompt, most in arrivals)
     setup = {"max_num_seqs": max_num_seqs, "max_num_batched_tokens": max_num_batched_tokens, **setup}
     return script_trial(play, Script(made, setup), "replay(Scheduler, {arrivals}, policy={answer}, {setup})", "ImportantFirst",
-                        imports=IMPORTS, note=NOTE, least=LEAST)
+                        imports=IMPORTS, least=LEAST)
 
 
 def drawn(number, seed):

@@ -167,9 +167,9 @@ class Timeline:
                 return step
         return None
 
-    def text(self, until=None, other=None, *, widest=WIDEST):
+    def text(self, until=None, other=None):
         """Rows of requests, columns of steps, as plain text. until: the last step to be shown, which is marked, with the rows
-        that differ there from `other`. widest: characters in a line."""
+        that differ there from `other`."""
         if not self.columns:
             return "nothing happened"
         last = len(self.columns) - 1 if until is None else until
@@ -183,7 +183,7 @@ class Timeline:
         names = [(part, name, ("> " if name in differ else "  ") + str(name)) for part in (0, 1) for name in rows[part]]
         left = max([len("step"), *(len(label) for _, _, label in names)])
         width = 1 + max(len(str(cell)) for cell in (*heads, *(v for column in both for part in column for v in part.values())))
-        first = max(0, len(shown) - max(1, (widest - left) // width))
+        first = max(0, len(shown) - max(1, (WIDEST - left) // width))
         gap = " …" if first else ""
 
         def written(label, values):

@@ -14,7 +14,7 @@ from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_m
 from course_lib.engine import Policy
 from course_lib.errors import LedgerError
 from course_lib.kvcache.sizes import kv_bytes_per_token
-from course_lib.practice.lesson11_choosing import Arrival, request, scheduler_of, serve
+from course_lib.practice.lesson11_choosing import Arrival, request, scheduler_of
 from course_lib.practice.lesson11_line import WaitingList
 from course_lib.practice.lesson11_memory import engine_with
 from course_lib.practice.lesson11_room import scheduler_with
@@ -29,7 +29,7 @@ words = tokenizer.encode(4 * opening)
 def run(engine, arrivals):
     """Serves a script in a real engine: each Arrival gets as many tokens of a text as it says. Returns {name: tokens}."""
     written, step = {}, 0
-    while engine.has_unfinished() or any(arrival.step >= step for arrival in arrivals):
+    while step < 500 and (engine.has_unfinished() or any(arrival.step >= step for arrival in arrivals)):
         for a in arrivals:
             if a.step == step:
                 engine.add_request(words[: a.prompt], SamplingParams(max_tokens=a.max_tokens, ignore_eos=True),
@@ -82,13 +82,17 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
 check("11.token_budget", fill_budget)
 
 # %% [markdown]
-# A whole day under your function. P12 means 12 tokens of a prompt, D the newest token of a text that is being written, W
-# waiting. When does d, which asks for very little, have its first token?
+# Your function schedules the real engine: `scheduler_of` makes a scheduler of it, which asks it in every step and finds blocks for
+# what it says. Each row of the view is a request, each column a step; above them, how the budget is filled. When does d, which asks
+# for very little, have its first token?
 
 # %% tags=["raises-exception"]
 busy = [Arrival("a", prompt=6, max_tokens=8), Arrival("b", step=1, prompt=12, max_tokens=4), Arrival("c", step=2, prompt=14, max_tokens=3),
         Arrival("d", step=2, prompt=2, max_tokens=3)]
-print(serve(fill_budget, busy, token_budget=14, max_num_seqs=4).text(widest=100))
+config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=14, prefix_caching=False)
+engine = Engine(model, config, scheduler=scheduler_of(fill_budget), tokenizer=tokenizer)
+whole = run(engine, busy)
+timeline_view(engine.trace, memory=False)
 
 # %% [markdown]
 # It stands behind c, which needs a whole step for itself, and so waits until nobody writes any more. The next exercise lets c in
@@ -127,15 +131,13 @@ def chunked_prefill(running, waiting, token_budget, max_num_seqs):
 check("11.chunked_prefill", chunked_prefill)
 
 # %% [markdown]
-# Your function schedules the real engine. `scheduler_of` makes a scheduler of it, which asks it in every step and finds
-# blocks for what it says. The same four requests, with a budget of 6 tokens a step. Look at the bars above the rows: no step
-# is longer, and a writes a token in each.
+# Your function in the real engine: the same four requests, with a budget of 6 tokens a step, less than half of the longest prompt. Look at
+# the bars above the rows: no step is longer, and a writes a token in each.
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=6, prefix_caching=False)
 engine = Engine(model, config, scheduler=scheduler_of(chunked_prefill), tokenizer=tokenizer)
 cut = run(engine, busy)
-whole = run(Engine(model, EngineConfig(prefix_caching=False)), busy)
 print("the same tokens as with whole prompts:", cut == whole)
 timeline_view(engine.trace, memory=False)
 
@@ -185,11 +187,11 @@ check("11.priority", ImportantFirst)
 
 # %% [markdown]
 # Your policy in the real engine: two long texts of no importance have both seats, and then somebody comes who matters. Select
-# *urgent* in the view. Who had to make room for it, and when does that one go on?
+# *vip* in the view. Who had to make room for it, and when does that one go on?
 
 # %% tags=["raises-exception"]
-mixed = [Arrival("long", prompt=12, max_tokens=16, priority=5), Arrival("longer", prompt=10, max_tokens=20, priority=5),
-         Arrival("urgent", step=4, prompt=8, max_tokens=5, priority=0)]
+mixed = [Arrival("a", prompt=12, max_tokens=16, priority=5), Arrival("b", prompt=10, max_tokens=20, priority=5),
+         Arrival("vip", step=4, prompt=8, max_tokens=5, priority=0)]
 config = EngineConfig(block_size=4, num_blocks=32, max_num_seqs=2, max_num_batched_tokens=16, prefix_caching=False, policy=ImportantFirst)
 engine = Engine(model, config, tokenizer=tokenizer)
 served = run(engine, mixed)
