@@ -1,0 +1,107 @@
+"""Tables that lesson 10 shows beside its own figures, recorded on a GPU.
+
+    python benchmarks/lesson10.py [--quick]
+
+`tables(model, tokenizer, device)` measures two things: 64 requests of mixed lengths on `tale`, in static batches and by the engine,
+by the number of seats; and one step of a model of real size with random weights (Llama 3 8B in bfloat16) in which texts decode and
+a prompt is read: apart, and together in one row. The servers run once, after warming up; the steps are medians. The GPU is waited
+for. quick: tiny sizes, to try it on a CPU.
+"""
+
+import argparse
+import json
+import time
+
+import torch
+
+from course_lib import Engine, EngineConfig
+from course_lib.engine import run_static
+from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+from course_lib.models import ModelConfig
+
+if __package__:
+    from .cpu_serving import mixed_requests
+    from .lesson09 import LLAMA_3_8B, TINY
+    from .timing import median_seconds, random_model, wait_for
+else:
+    from cpu_serving import mixed_requests
+    from lesson09 import LLAMA_3_8B, TINY
+    from timing import median_seconds, random_model, wait_for
+
+SEATS, TEXTS, CONTEXT, PROMPTS = (4, 16, 64), 32, 1024, (128, 512, 2048, 8192)
+
+
+def tables(model, tokenizer, device, quick=False):
+    """[{"title", "columns", "rows"}] for the recorded run. model: `tale`, on `device`."""
+    return [serving(model, quick), one_row(device, quick)]
+
+
+def serving(model, quick):
+    """The same requests by the number of seats. Both ways must write the same number of tokens."""
+    prompts, params = mixed_requests(4 if quick else 64, model.config.vocab_size)
+    rows = []
+    for seats in (2,) if quick else SEATS:
+        def engine():
+            made = Engine(model, EngineConfig(max_num_seqs=seats, max_num_batched_tokens=2048, prefix_caching=False), trace=False)
+            return made, [output.token_ids for output in made.generate(prompts, params)]
+
+        engine(), run_static(model, prompts[:seats], params[:seats], batch_size=seats)  # to warm up
+        (texts, report), static = timed(lambda: run_static(model, prompts, params, batch_size=seats), model.device)
+        (made, ours), continuous = timed(engine, model.device)
+        tokens = sum(map(len, ours))
+        if tokens != sum(map(len, texts)):
+            raise RuntimeError("The two ways wrote different numbers of tokens, so their times cannot be compared.")
+        rows.append([seats, report.num_steps, made.metrics.num_steps, report.waste, static, continuous, tokens / static, tokens / continuous])
+    return {"title": f"{len(prompts)} requests of mixed lengths on tale, {str(model.dtype)[6:]}, all there at the beginning",
+            "columns": ["seats", "static: runs", "continuous: runs", "static: wasted", "static: s", "continuous: s",
+                        "static: tokens/s", "continuous: tokens/s"],
+            "rows": [[*row[:3], f"{row[3]:.0%}", *(float(value) for value in row[4:])] for row in rows]}
+
+
+def timed(act, device):
+    wait_for(device)
+    begin = time.perf_counter()
+    result = act()
+    wait_for(device)
+    return result, time.perf_counter() - begin
+
+
+@torch.inference_mode()
+def one_row(device, quick):
+    """Milliseconds of a step: texts that decode, a prompt that is read, and both in one row."""
+    texts, context, lengths = (3, 24, (16,)) if quick else (TEXTS, CONTEXT, PROMPTS)
+    config = ModelConfig(**(TINY if quick else {**LLAMA_3_8B, "context": 16_384}))
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+    big, size, rows = random_model(config, device, dtype), 16, []
+    allocator = BlockAllocator(texts * -(-context // size) + -(-max(lengths) // size), size)
+    cache = PagedCache(KVPool(config, allocator.num_blocks, size, torch.device(device), dtype), allocator)
+    running = [BlockTable(allocator) for _ in range(texts)]
+    for table in running:
+        table.append_slots(context)
+
+    def push(tables, counts):
+        positions = cache.begin_step(tables, counts)
+        ends = torch.tensor(counts, device=device).cumsum(0) - 1
+        big(torch.full((sum(counts),), 5, device=device), positions, cache, logits_for=ends)
+
+    decode = median_seconds(lambda: push(running, [1] * texts), device)
+    for length in lengths:
+        prompt = BlockTable(allocator)
+        prompt.append_slots(length)
+        alone = median_seconds(lambda: push([prompt], [length]), device)
+        both = median_seconds(lambda: push([prompt, *running], [length] + [1] * texts), device)
+        prompt.free()
+        rows.append([length, *(1000 * seconds for seconds in (decode, alone, decode + alone, both))])
+    shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
+    return {"title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, and a prompt is read",
+            "columns": ["prompt tokens", "the texts alone, ms", "the prompt alone, ms", "one after the other, ms", "in one row, ms"], "rows": rows}
+
+
+if __name__ == "__main__":
+    from course_lib import load_model
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    on = "cuda" if torch.cuda.is_available() and not quick else "cpu"
+    print(json.dumps(tables(*load_model("tale", device=on), on, quick), indent=1))
