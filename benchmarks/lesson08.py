@@ -52,8 +52,8 @@ def decode(device, quick):
                 raise RuntimeError("The three ways do not agree, so their times cannot be compared.")
         numbers = 2 * k.shape[2] * k.shape[3] * num_seqs * tokens
         speeds = [numbers * size / seconds(way, device, quick) / 1e9 for way, size in zip(ways, (k.element_size(), 4, k.element_size()))]
-        rows.append([num_seqs, f"{tokens:,}", decode_splits(num_seqs, k.shape[2], block_tables.shape[1] * BLOCK_SIZE, multiprocessors(device)),
-                     *(f"{speed:,.0f}" for speed in speeds)])
+        rows.append([num_seqs, tokens, decode_splits(num_seqs, k.shape[2], block_tables.shape[1] * BLOCK_SIZE, multiprocessors(device)),
+                     *speeds])
     return {"title": f"Decode: GB of keys and values a second, {words(quick)}",
             "columns": ["requests", "tokens of each", "parts", f"gather, SDPA ({name(half)})", "the exercise's kernel (float32, no parts)", f"course_lib ({name(half)})"],
             "rows": rows}
@@ -66,7 +66,7 @@ def parts(device, quick):
     num_bytes = 2 * tokens * inputs[1].shape[2] * inputs[1].shape[3] * inputs[1].element_size()
     for splits in (1, 2) if quick else PARTS:
         took = seconds(lambda: paged.paged_decode(*inputs, splits=splits), device, quick)
-        rows.append([splits, splits * inputs[1].shape[2], f"{1e6 * took:,.0f}", f"{num_bytes / took / 1e9:,.0f}"])
+        rows.append([splits, splits * inputs[1].shape[2], 1e6 * took, num_bytes / took / 1e9])
     chosen = decode_splits(1, inputs[1].shape[2], tokens, multiprocessors(device))
     return {"title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; course_lib takes {chosen} parts here",
             "columns": ["parts", "programs", "microseconds", "GB/s"], "rows": rows}
@@ -88,7 +88,7 @@ def chunks(device, quick):
                 paged.paged_attention(q[end - chunk : end], k, v, block_tables, length, cu)
 
         took = seconds(prompt, device, quick)
-        rows.append([f"{chunk:,}", total // chunk, f"{1000 * took:.2f}", f"{2 * heads * k.shape[3] * total * (total + 1) / took / 1e12:.1f}"])
+        rows.append([chunk, total // chunk, 1000 * took, 2 * heads * k.shape[3] * total * (total + 1) / took / 1e12])
     return {"title": f"A prompt of {total:,} tokens in chunks, one layer's attention, {name(half)}, {words(quick)}",
             "columns": ["tokens in a chunk", "chunks", "milliseconds in all", "TFLOP/s"], "rows": rows}
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from . import rungs as machines
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 from .lesson08_walks import Wrong, decode_column_by_column, decode_token_by_token
@@ -104,6 +105,23 @@ def block_by_block(length, block_size, head_dim):
                  note=f"{length} keys of {head_dim} numbers are {length * head_dim}")
 
 
+def rounded(reference):
+    """The Mistake of an answer that is right on a GPU to three digits and no more."""
+    def is_made_by(answer, found):
+        if machines.machine().triton != "compiled":
+            return False
+        want, mine = (x if isinstance(x, tuple) else (x,) for x in (found.trial.outcome(reference)[0], found.outcome))
+        return len(want) == len(mine) and all(map(alike, want, mine))
+    return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU with ten bits of fraction. `tl.dot` keeps it with input_precision=\"ieee\". "
+                   "And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot`: write v first, `v[None, :, :] * weights[:, :, None]`.",
+                   is_made_by=is_made_by)
+
+
+def alike(want, mine):
+    finite = want.isfinite()
+    return isinstance(mine, torch.Tensor) and mine.shape == want.shape and bool((mine - want)[finite].norm() < 5e-3 * want[finite].norm())
+
+
 def shown(result):
     if isinstance(result, tuple):
         return "(" + ", ".join(map(shown, result)) + ")"
@@ -187,6 +205,7 @@ PAGED_DECODE = Exercise(
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
+        rounded(paged_decode),
         *ATTENDS,
         Mistake("an empty sequence gives nan.", "Its sum is 0. Divide by 1 there, or leave the row at zeros.", Wrong(guards=False)),
         Mistake("the new token is left out.", "`seq_lens` counts the new token too: its key and value are in the cache already, and it sees itself.",
@@ -201,7 +220,8 @@ PAGED_DECODE = Exercise(
         "It holds min(block_size, length - j * block_size) tokens of the sequence. In a kernel: load all, with a mask, and set the other scores to -inf.",
         "The query heads of KV head g are g * group to (g + 1) * group - 1, group = num_heads // num_kv_heads: take them as the rows of one small matrix, so "
         "that a key is loaded once for all of them.",
-        "In a kernel, the address of number d of a token: (slot * num_kv_heads + kv_head) * head_dim + d, with slot = block * block_size + offset.",
+        "In a kernel, the address of number d of a token: (slot * num_kv_heads + kv_head) * head_dim + d, with slot = block * block_size + offset. Products without a "
+        "matrix unit: scores = tl.sum(q[:, None, :] * k[None, :, :], 2), and tl.sum(v[None, :, :] * weights[:, :, None], 1), v first.",
     ],
     rights=[paged_decode, decode_column_by_column, decode_token_by_token, *in_triton("lesson08_kernels", "paged_decode", "decode_by_rows")],
     solution=source("lesson08_kernels", "decode_kernel", "paged_decode"),

@@ -4,7 +4,7 @@ import torch
 
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property
-from .lesson08_decode import ATTENDS, called, explain, shown, step, untouched, weight
+from .lesson08_decode import ATTENDS, called, explain, rounded, shown, step, untouched, weight
 from .lesson08_walks import Wrong, prefill_token_by_token
 from .rungs import BUDGET_S, OUTSIDE, in_triton, rungs, source, trial
 from .running import Raised
@@ -106,6 +106,7 @@ PAGED_PREFILL = Exercise(
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
+        rounded(paged_prefill),
         Mistake("there is no causal mask.", "A new token sees only tokens at its own position and before.", Wrong(causal=False)),
         Mistake("positions are counted from the first key.", "The new tokens are the last ones: row i stands at position length - new + i.",
                 Wrong(position=lambda i, past, start: i)),

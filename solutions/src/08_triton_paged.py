@@ -11,11 +11,12 @@
 #    stopped, and the check says at which offsets.
 # 3. **The same kernel, compiled**, on a GPU.
 #
-# The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the kernel above and
-# launch it instead. The kernel's arguments are yours to choose.
+# The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
+# kernel above and launch it instead. The kernel's arguments are yours to choose.
 #
-# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two, as Triton's tiles want it. Everything is float32 or int64, and
-# contiguous. The caches are `[num_blocks, block_size, num_kv_heads, head_dim]`: one layer of a pool.
+# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two, as Triton's tiles want it. Everything is
+# float32 or int64, and contiguous. The caches are `[num_blocks, block_size, num_kv_heads, head_dim]`: one layer of a
+# pool.
 
 # %% [markdown]
 # {{colab}}
@@ -39,8 +40,8 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # ## 08.store_kv · Keys and values into their slots
 #
 # `k` and `v` are `[num_tokens, num_kv_heads, head_dim]`, and `slot_mapping` is `[num_tokens]`: token i goes to slot
-# `slot_mapping[i] = block_id * block_size + offset`. **-1 is padding**: nothing is written for such a token. Write into the two caches
-# themselves; nothing is returned.
+# `slot_mapping[i] = block_id * block_size + offset`. **-1 is padding**: nothing is written for such a token. Write into
+# the two caches themselves; nothing is returned.
 #
 # With `block_size` 4, slot 29 is offset 1 of block 7: `k_cache[7, 1]`.
 
@@ -70,8 +71,8 @@ def store_kv(k, v, k_cache, v_cache, slot_mapping):
 check("08.store_kv", store_kv)
 
 # %% [markdown]
-# Every step of an engine begins with this, in each layer. Here are the keys of a real layer, written by you and by `course_lib`, the last
-# two tokens being padding:
+# Every step of an engine begins with this, in each layer. Here are the keys of a real layer, written by you and by
+# `course_lib`, the last two tokens being padding:
 
 # %% tags=["raises-exception"]
 model, tokenizer = load_model("tale", dtype=torch.float32)
@@ -90,12 +91,17 @@ print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flat
 #
 # ## 08.paged_decode · Decode through the block table
 #
-# One new token of each sequence looks at all tokens of its sequence, itself included; its key and value are in the cache already. `q` is
-# `[num_seqs, num_heads, head_dim]`, `block_tables` `[num_seqs, max_blocks]`, padded with -1, and `seq_lens` `[num_seqs]`. Scores are divided
-# by the root of `head_dim`. `num_heads` is a multiple of `num_kv_heads`: query heads `g * group` to `(g + 1) * group - 1` share KV head g.
+# One new token of each sequence looks at all tokens of its sequence, itself included; its key and value are in the cache
+# already. `q` is `[num_seqs, num_heads, head_dim]`, `block_tables` `[num_seqs, max_blocks]`, padded with -1, and
+# `seq_lens` `[num_seqs]`. Scores are divided by the root of `head_dim`. `num_heads` is a multiple of `num_kv_heads`:
+# query heads `g * group` to `(g + 1) * group - 1` share KV head g.
 #
-# Return the output, shaped as `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the other, with the online softmax of lesson
-# 06: no sequence may be gathered in one piece.
+# Return the output, shaped as `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the other, with
+# the online softmax of lesson 06: no sequence may be gathered in one piece.
+#
+# In a kernel, with so few rows, multiply and sum: `tl.sum(q[:, None, :] * k[None, :, :], 2)` for the scores, and
+# `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product of
+# matrices, and on a GPU it computes that in TF32, with ten bits of fraction.)
 #
 # Sequence 0 has 6 tokens and `block_tables[0]` is `[7, 2, -1]`, with `block_size` 4: it reads block 7 as a whole and the
 # first two slots of block 2.
@@ -125,7 +131,7 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     out = acc / tl.where(total > 0, total, 1.0)[:, None]  # zeros for an empty sequence
     tl.store(out_ptr + head[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
@@ -148,8 +154,9 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
 check("08.paged_decode", paged_decode)
 
 # %% [markdown]
-# **Your own kernel in the engine.** `Engine(model, attention=…)` takes a function that is called in each layer of every step, with the arguments
-# of `paged_attention`. Steps in which every request brings one token go to yours, prompts to the course's.
+# **Your own kernel in the engine.** `Engine(model, attention=…)` takes a function that is called in each layer of every
+# step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, prompts to the
+# course's.
 
 # %% tags=["raises-exception"]
 steps = {"mine": 0, "theirs": 0}
@@ -176,8 +183,9 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 # %% [markdown]
 # ## 08.split_kv · A long context in parts
 #
-# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then up to whole blocks, part p of a
-# sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. Parts behind the end are empty.
+# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then up to whole
+# blocks, part p of a sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. Parts behind the
+# end are empty.
 #
 # Return `(out, partial, lse)`:
 #
@@ -185,7 +193,8 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 # - `lse` `[num_seqs, num_heads, num_splits]`: the log of the part's sum of exp(score); -inf for an empty part;
 # - `out` `[num_seqs, num_heads, head_dim]`: the parts merged, each weighing as much as its share of the sum. That part may stay in torch.
 #
-# 9 tokens in blocks of 2, in 2 parts: 9 / 2 is 5, rounded up, and 6 in whole blocks. Part 0 has tokens 0 to 5, part 1 tokens 6 to 8.
+# 9 tokens in blocks of 2, in 2 parts: 9 / 2 is 5, rounded up, and 6 in whole blocks. Part 0 has tokens 0 to 5, part 1
+# tokens 6 to 8.
 
 # %% nbgrader={"grade_id": "split_kv", "solution": true} course={"exercise": "08.split_kv"}
 @triton.jit
@@ -214,7 +223,7 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     line = head * NUM_SPLITS + part
     some = tl.where(total > 0, total, 1.0)  # an empty part: zeros, and top is -inf, so its lse is too
@@ -243,8 +252,8 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
 check("08.split_kv", split_kv)
 
 # %% [markdown]
-# Why it matters: one request over a long context. Without parts it has as many programs as the model has KV heads. How many tokens does one
-# program walk through, one block after the other?
+# Why it matters: one request over a long context. Without parts it has as many programs as the model has KV heads. How
+# many tokens does one program walk through, one block after the other?
 
 # %% tags=["raises-exception"]
 length, draw = 480, torch.Generator().manual_seed(3)
@@ -258,17 +267,18 @@ for parts in (1, 2, 4, 8):
     print(f"{parts} parts: {2 * parts:>2} programs of at most {longest:>3} tokens; the same output: {torch.allclose(out, whole, atol=1e-5)}")
 
 # %% [markdown]
-# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU waits for nothing. The
-# method is called Flash-Decoding; FlashInfer and vLLM do the same.
+# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU waits
+# for nothing. The method is called Flash-Decoding; FlashInfer and vLLM do the same.
 #
 # ## 08.paged_prefill · A chunk of a prompt over a paged cache
 #
-# Any number of new tokens of each sequence, as `q` `[num_tokens, num_heads, head_dim]`: those of sequence i are the rows `cu_seqlens_q[i]` to
-# `cu_seqlens_q[i + 1] - 1`. They are the **last** tokens of the sequence, and `seq_lens` counts them. A token sees itself and what is before it.
-# The rest as in 08.paged_decode; a sequence has at least one token, and may have no new one.
+# Any number of new tokens of each sequence, as `q` `[num_tokens, num_heads, head_dim]`: those of sequence i are the rows
+# `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1`. They are the **last** tokens of the sequence, and `seq_lens` counts
+# them. A token sees itself and what is before it. The rest as in 08.paged_decode; a sequence has at least one token, and
+# may have no new one.
 #
-# With `seq_lens` `[6, 3]` and `cu_seqlens_q` `[0, 2, 3]`, rows 0 and 1 are the tokens at positions 4 and 5 of sequence 0, and row 2 is
-# the token at position 2 of sequence 1.
+# With `seq_lens` `[6, 3]` and `cu_seqlens_q` `[0, 2, 3]`, rows 0 and 1 are the tokens at positions 4 and 5 of sequence 0,
+# and row 2 is the token at position 2 of sequence 1.
 
 # %% nbgrader={"grade_id": "paged_prefill", "solution": true} course={"exercise": "08.paged_prefill"}
 @triton.jit
@@ -300,7 +310,7 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
         new_top = tl.maximum(top, tl.max(scores, 1))
         shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
         total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], 1)
+        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
         top = new_top
     tl.store(out_ptr + rows, acc / total[:, None], mask=inside)
     ### END SOLUTION
@@ -324,7 +334,8 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 check("08.paged_prefill", paged_prefill)
 
 # %% [markdown]
-# With it an engine needs nothing else: prompts in chunks of 8 tokens at most, decode, and both in one step, all through your function.
+# With it an engine needs nothing else: prompts in chunks of 8 tokens at most, decode, and both in one step, all through
+# your function.
 
 # %% tags=["raises-exception"]
 engine = Engine(model, EngineConfig(block_size=16, num_blocks=12, max_num_seqs=3, max_num_batched_tokens=8), attention=paged_prefill)
@@ -332,8 +343,8 @@ outputs = engine.generate(prompts, params)
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
 # %% [markdown]
-# That is how vLLM's Triton backend works: one kernel, and no difference between prefill and decode. Others have a kernel for each, since
-# a decode step is all memory and a prefill all arithmetic.
+# That is how vLLM's Triton backend works: one kernel, and no difference between prefill and decode. Others have a kernel
+# for each, since a decode step is all memory and a prefill all arithmetic.
 #
 # What you have passed so far:
 
