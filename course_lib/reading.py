@@ -11,6 +11,7 @@ def show(thing):
     """The source of a class, function or module of the course, with its place; displays itself in a notebook."""
     try:
         bare = inspect.unwrap(thing) if callable(thing) else thing  # without decorators' wrappers
+        bare = bare.fn if type(bare).__module__.startswith("triton.") else bare  # a kernel
         lines, first = inspect.getsourcelines(bare)
         path = Path(inspect.getsourcefile(bare))
     except (TypeError, OSError):
