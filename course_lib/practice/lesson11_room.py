@@ -10,8 +10,8 @@ from .registry import a_kind
 from .timelines import Arrival, replay  # noqa: F401  a story imports all from here
 
 
-class Line(Policy):
-    """Those who wait, as a plain list in which the first is next; who made room goes to the front."""
+class FCFS(Policy):
+    """First come, first served, as a plain list in which the first is next; who made room goes to the front."""
 
     def __init__(self):
         self.requests = []
@@ -39,7 +39,7 @@ def scheduler_with(make_room):
     """
     class MakesRoom(Scheduler):
         def __init__(self, config, manager, *, trace=None):
-            super().__init__(config, manager, policy=Line(), trace=trace)
+            super().__init__(config, manager, policy=FCFS(), trace=trace)
 
         def _continue_running(self, step, order):
             running, served = list(self.running.values()), []

@@ -1,0 +1,93 @@
+"""What is written in 11.fair_share, 11.preempt and 11.swap runs in the real engine, and writes what each request writes alone."""
+
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from course_lib.decoding import SamplingParams
+from course_lib.engine import Engine, EngineConfig
+from course_lib.errors import IntegrityError
+from course_lib.practice.lesson11_fair import FairByHalves, FairByQueues, FairShare
+from course_lib.practice.lesson11_memory import engine_with
+from course_lib.practice.lesson11_preempt import make_room, make_room_again, make_room_in_turn
+from course_lib.practice.lesson11_room import scheduler_with
+from course_lib.practice.lesson11_spaces import BlockByBlock, SwapSpace, TokenByToken
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+from summing import VOCABULARY, Summing, oracle  # noqa: E402
+from written_preemption import ComputesFirst, room_oldest, room_still_computed  # noqa: E402
+
+MODEL = Summing(context=96)
+ROOMS = {f.__name__: f for f in (make_room, make_room_again, make_room_in_turn)}
+SPACES = {s.__name__: s for s in (SwapSpace, TokenByToken, BlockByBlock)}
+POLICIES = {p.__name__: p for p in (FairShare, FairByQueues, FairByHalves)}
+
+
+def days(seed, number=12):
+    """(EngineConfig, [(prompt, params, client)], whether the third is aborted) with little memory."""
+    chance = random.Random(seed)
+    for _ in range(number):
+        size = chance.choice([1, 2, 3, 4])
+        config = EngineConfig(block_size=size, num_blocks=-(-chance.randint(20, 36) // size), max_num_seqs=chance.choice([2, 3, 5]),
+                              max_num_batched_tokens=chance.choice([2, 5, 16]), prefix_caching=chance.random() < 0.5, watermark=0.0)
+        requests = [([chance.randrange(VOCABULARY) for _ in range(chance.randint(1, 8))],
+                     SamplingParams(max_tokens=chance.randint(1, 10), n=chance.choice([1, 1, 2])), chance.choice("AB")) for _ in range(6)]
+        yield config, requests, chance.random() < 0.3
+
+
+def served(engine, requests, gives_up):
+    """Runs a day to its end, looking through the ledger after every step, and compares each text with the oracle."""
+    ids = [engine.add_request(prompt, params, client=client) for prompt, params, client in requests]
+    written, steps = {}, 0
+    while engine.has_unfinished():
+        for output in engine.step():
+            written[output.request_id, output.index] = output.token_ids
+        engine.check_integrity()
+        steps += 1
+        if steps == 3 and gives_up:
+            engine.abort(ids[2])
+        assert steps < 2000
+    for name, (prompt, params, _) in zip(ids, requests):
+        for index in range(params.n):
+            if not (gives_up and name == ids[2]):
+                assert written[name, index] == oracle(MODEL, prompt, params, index)
+    assert engine.allocator.num_free == engine.allocator.num_blocks and not engine.runner.saved
+    return engine.metrics
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_make_room_of_ones_own_in_the_engine(name):
+    preemptions = [served(Engine(MODEL, config, scheduler=scheduler_with(ROOMS[name])), requests, gives_up).num_preemptions
+                   for config, requests, gives_up in days(1)]
+    assert sum(preemptions) > 3
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_swap_space_of_ones_own_in_the_engine(name):
+    moved = [served(engine_with(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up).num_swapped_tokens
+             for config, requests, gives_up in days(2)]
+    assert sum(moved) > 20
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_fair_policy_of_ones_own_in_the_engine(name):
+    for config, requests, gives_up in days(3):
+        served(Engine(MODEL, replace(config, policy=POLICIES[name])), requests, gives_up)
+
+
+def test_a_wrong_make_room_is_stopped_with_words():
+    days_at = list(days(1))
+    for wrong, words in ((room_oldest, "in which it had its slots already"), (room_still_computed, "computed tokens whose blocks are gone")):
+        with pytest.raises(IntegrityError, match=words):
+            for config, requests, _ in days_at:
+                served(Engine(MODEL, config, scheduler=scheduler_with(wrong)), requests, False)
+
+
+def test_a_wrong_order_of_swapping_writes_other_tokens():
+    with pytest.raises(AssertionError):
+        for config, requests, _ in days(2):
+            served(engine_with(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)), requests, False)
