@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · Continuous batching
 #
-# - **You will** write a serving loop of 25 lines in which requests join and leave at every step, read the engine that grew from it, and watch it work, request by request.
+# - **You will** write a serving loop of under 30 lines in which requests join and leave at every step, read the engine that grew from it, and watch it work, request by request.
 # - **Why** a batch that is made once waits to begin and drags its dead along. A batch that is made anew for each step does neither. No other idea of this course gives a server more.
 # - **Time** 35 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 04 and 09.
@@ -14,7 +14,7 @@
 import math
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 
 import matplotlib.pyplot as plt
 import torch
@@ -22,8 +22,7 @@ import torch
 from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.engine import DynamicBatcher, Request, count_batches, run_static, simulate_batches
-from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
-from course_lib.reading import wrapped
+from course_lib.kvcache import BlockTable, KVPool, PagedCache
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -47,29 +46,31 @@ model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on 
 # But the model of this course has never wanted a rectangle. It takes one flat row, and attention finds in the block tables who belongs
 # to whom:
 #
-#     token_ids      | the 5 tokens of a's prompt | b | c |      a has just come; b and c bring their newest token
-#     positions      | 0   1   2   3   4          | 9 | 6 |      each in its own text
-#     cu_seqlens_q   0                            5   6   7      where each request begins in the row, and the end
-#     seq_lens         5                           10  7         tokens of each text that are in the cache then
-#     logits_for                           4        5   6        the last row of each: it says what comes next
+#     token_ids      | the 5 tokens of a's prompt | b  | c |     a has just come; b and c bring their newest token
+#     positions      | 0    1    2    3    4      | 9  | 6 |     each in its own text
+#     cu_seqlens_q   0                            5    6   7     where each request begins in the row, and the end
+#     seq_lens         5                            10   7       tokens of each text that are in the cache then
+#     logits_for                           4        5    6       the last row of each: it says what comes next
 #
 # Everything in the model but attention works on each token by itself: norms, matrices, activations. So rows can stand side
 # by side that have nothing to do with each other, and no token is there for show.
 
 # %%
 predict("10.company", "Three strangers share a step. Can a text come out differently because of who else is in the row?",
-        ["Yes: attention mixes the rows", "No: each attends through its own block table", "Only if one of them has a long prompt"], answer=1)
+        ["Yes: attention mixes the rows", "No: each attends through its own block table",
+         "Only if one of them has a long prompt"], answer=1)
 
 # %%
-openings = ["Once upon a time, in a quiet harbour, there", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog",
-            "Far away in an old windmill", "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
+openings = ["Once upon a time, in a quiet harbour, there", "My grandmother told me of Nettle, a patient toad",
+            "There was once a thoughtful frog", "Far away in an old windmill", "One evening at supper time,",
+            "In a windy valley lived a clever badger named Rosa."]
 a, b, c = (tokenizer.encode(text) for text in openings[:3])
 cache = PagedCache(KVPool(model.config, 32, 4, model.device, model.dtype))
 tables = [BlockTable(cache.allocator, name=name) for name in "abc"]
 
 
 def push(who, new):
-    """One row of tokens through the model: for each of `who` (numbers of tables) its new tokens. The logits of each one's last row."""
+    """One row of tokens through the model: their positions, and the logits of each one's last row. who: numbers of tables."""
     counts = [len(ids) for ids in new]
     for i, n in zip(who, counts):
         tables[i].append_slots(n)
@@ -94,13 +95,13 @@ for name, ids, row in zip("abc", (a, b, c), together):
 
 # %%
 def serve(coming, cache, max_num_seqs):
-    """Serves requests as they come. coming: [(step, Request)], in order. Returns who was in each step: [{name: tokens computed}]."""
+    """Serves requests as they come: [(step, Request)], in order. Returns who was in each step: [{name: tokens}]."""
     coming, waiting, running, tables, steps = deque(coming), deque(), [], {}, []
     while coming or waiting or running:
         while coming and coming[0][0] <= len(steps):
-            waiting.append(coming.popleft()[1])                              # they come
+            waiting.append(coming.popleft()[1])                          # they come
         while waiting and len(running) < max_num_seqs:
-            running.append(waiting.popleft())                                # they join
+            running.append(waiting.popleft())                            # they join
             tables[running[-1]] = BlockTable(cache.allocator, name=running[-1].request_id)
         new = [request.token_ids[request.num_computed_tokens:] for request in running]
         counts = [len(ids) for ids in new]
@@ -114,9 +115,9 @@ def serve(coming, cache, max_num_seqs):
         logits = model(torch.tensor(sum(new, []), device=model.device), positions, cache, logits_for=ends)
         for request, n, token in zip(running[:], counts, logits.argmax(1).tolist()):
             request.num_computed_tokens += n
-            request.append(token)                                            # says in finish_reason whether this was the last one
+            request.append(token)                                        # and says whether it was the last
             if request.finish_reason:
-                running.remove(request)                                      # they leave
+                running.remove(request)                                  # they leave
                 tables.pop(request).free()
     return steps
 
@@ -226,18 +227,21 @@ while engine.has_unfinished():
 # Twelve requests of a small rush, on an engine with five seats. Above: the tokens of each step. A row is a request, a column a step. Below, the
 # memory, moved by the same player: touch a request to see its blocks.
 #
-# - The first steps are the fullest. With what?
-# - Pick a request that waits. For what does it wait, and who makes room for it?
-# - One request ends in the middle of its text. What becomes of its blocks?
+# - R6 comes at step 10 and waits. For what, and who makes room for it?
+# - One request ends in the middle of its text. Which one, and what becomes of its blocks?
+# - Step 21 is the fullest. With what, and why just there?
 
 # %%
 from course_lib.models.training.tales import make_tale
 from course_lib.viz import timeline_view
 
 draw = random.Random(4)
-sentences = [sentence.strip() + "." for sentence in make_tale(7, chapters=4).text.replace("\n", " ").split(".") if 20 < len(sentence) < 120][:12]
-engine = Engine(model, EngineConfig(block_size=8, num_blocks=48, max_num_seqs=5, prefix_caching=False), tokenizer=tokenizer)
-rush = deque((at, sentence, draw.randint(5, 24)) for at, sentence in zip(sorted(draw.randint(0, 18) for _ in sentences), sentences))
+text = make_tale(7, chapters=4).text.replace("\n", " ")
+sentences = [sentence.strip() + "." for sentence in text.split(".") if 20 < len(sentence) < 120][:12]
+comes_at = sorted(draw.randint(0, 18) for _ in sentences)
+rush = deque((at, sentence, draw.randint(5, 24)) for at, sentence in zip(comes_at, sentences))
+config = EngineConfig(block_size=8, num_blocks=48, max_num_seqs=5, max_num_batched_tokens=64, prefix_caching=False)
+engine = Engine(model, config, tokenizer=tokenizer)
 while rush or engine.has_unfinished():
     while rush and rush[0][0] <= engine.metrics.num_steps:
         _, sentence, length = rush.popleft()
@@ -249,9 +253,16 @@ view = timeline_view(engine.trace)
 view
 
 # %%
-view.snapshot(step=12)
+view.snapshot(step=21)
 
 # %% [markdown]
+# The moments to stop at:
+#
+# - **Step 5.** R4 joins, and all five seats are taken. R6 comes five steps later and waits for one: memory is there, seats are not.
+# - **Step 15.** R1 wrote its last token in the step before. R6 reads its 22 prompt tokens in one go, while four others write one each.
+# - **Step 21.** R4 and R5 are over, and R6 has hung up: three seats at once. R7, R8 and R9 read their prompts in one row, beside the
+#   single tokens of R2 and R3. The blocks of those who left are free for others now.
+#
 # ## Measure: three servers, one crowd
 #
 # 24 requests with prompts of 4 to 64 tokens and answers of 4 to 48 come one after the other. Three servers with 8 seats: a static one that
@@ -287,7 +298,8 @@ def batched(batcher):
 served = {"static": batched(DynamicBatcher(8, math.inf)), "dynamic": batched(DynamicBatcher(8, 4))}
 
 # %%
-predict("10.runs", f"The static server runs the model {served['static'][0].num_steps} times for them. The continuous one, with as many seats?",
+static_runs = served["static"][0].num_steps
+predict("10.runs", f"The static server runs the model {static_runs} times for them. The continuous one, with as many seats?",
         ["Nearly as often: the same tokens are written", "About half as often", "About a tenth as often"], answer=1)
 
 # %%
@@ -333,11 +345,12 @@ figure, axes = plt.subplots(3, 1, figsize=(9, 5), sharex=True, sharey=True, layo
 for axis, (name, (_, _, _, seats)) in zip(axes, served.items()):
     alive, idle = zip(*seats)
     axis.bar(range(len(seats)), alive, width=1, color="#0072B2", label="writes a token")
-    axis.bar(range(len(seats)), idle, width=1, bottom=alive, color="#E69F00", hatch="////", edgecolor="white", linewidth=0, label="over, and computed on")
+    axis.bar(range(len(seats)), idle, width=1, bottom=alive, color="#E69F00", hatch="////", edgecolor="white", linewidth=0,
+             label="over, and computed on")
     axis.set(ylim=(0, 8.4), yticks=[0, 4, 8], ylabel="seats")
     axis.set_title(name, loc="left", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False, loc="upper right", ncols=2, fontsize=9)
+axes[2].legend(frameon=False, loc="upper right", fontsize=9)
 axes[2].set(xlabel="run of the model", xlim=(-1, None))
 plt.show()
 
@@ -365,11 +378,9 @@ for name, taken in times.items():
     print(f"{name:<12}{sorted(taken)[1]:>7.2f} s, {sum(map(len, texts)) / sorted(taken)[1]:>6,.0f} tokens a second")
 
 # %% [markdown]
-# A dynamic batcher has nothing to decide when all are there at once: it is the static server. How much is won depends on how much the
-# lengths differ. Here the longest answer is about ten times the shortest. Were all equally long, a static batch would waste nothing,
-# and the two would be alike, but for those who come a moment late.
-#
-# RECORDED
+# A dynamic batcher has nothing to decide when all are there at once: it is the static server. How much is won depends on how
+# much the lengths differ. Were all prompts and all answers equally long, a static batch would waste nothing, and the two would be
+# alike, but for those who come a moment late.
 #
 # ## Break it
 #
@@ -396,9 +407,9 @@ def compare(comes_at):
     for _, request in coming:
         alone = generate_naive(model, request.token_ids[:request.num_prompt_tokens], request.params)
         same = next((at for at, pair in enumerate(zip(request.output_ids, alone)) if pair[0] != pair[1]), len(alone))
-        off = shifts[request.request_id]
-        print(f"{request.request_id}: {same:>2} of {len(alone)} tokens right; off by {', '.join(map(str, dict.fromkeys(off))):<9} "
-              f"{tokenizer.decode(request.output_ids)[:56]!r}")
+        off = ", ".join(map(str, dict.fromkeys(shifts[request.request_id])))
+        written = tokenizer.decode(request.output_ids)
+        print(f"{request.request_id}: {same:>2} of {len(alone)} tokens right; off by {off:<9} {written[:56]!r}")
 
 
 shifts = {}
