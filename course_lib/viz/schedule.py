@@ -144,9 +144,7 @@ class Schedule:
         if lane.state != "running":
             raise ParameterError(f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only who "
                                  f"runs can make room.")
-        broke_off = lane in self.batch  # after it was scheduled: it counts as not computed
-        if broke_off:
-            lane.computed, _ = self.batch.pop(lane)
+        broke_off = self.batch.pop(lane, None)  # the step, after it was scheduled: that counts as not computed
         lane.state = "swapped" if how == "swap" else "preempted"
         lane.kept = lane.computed if how == "swap" else 0
         lane.lost = max(lane.lost, num_tokens)
@@ -154,8 +152,6 @@ class Schedule:
 
     def _on_swap(self, index, request, direction, num_tokens):
         lane = self._lane(index, request, "swaps")
-        if direction == "out":
-            lane.kept = num_tokens
         self.happened.append(("swap " + direction, lane, num_tokens))
 
     def _on_finish(self, index, request, reason):

@@ -138,7 +138,7 @@ const shown = replay({
     const lanes = lanesOf(data), last = data.last, byName = new Map(lanes.map(lane => [lane.name, lane])), batch = Array.from({ length: last }, () => []);
     for (const lane of lanes) for (const [kind, begin, end, , counts] of lane.spans) if (COMPUTED.includes(kind)) for (let at = begin; at < end; at++) batch[at].push([lane, counts ? counts[at - begin] : 1, kind]);
     const place = lane => (data.clients ? lane.client : lane.index) % 6, longest = Math.max(...lanes.map(lane => lane.tag.length)), tag = Math.min(88, Math.max(34, 8 + 7.3 * longest)), ranked = new Set(lanes.map(lane => lane.priority)).size > 1, left = Math.max(52, tag + (ranked ? 30 : 10));
-    const h = lanes.length <= 12 ? 22 : lanes.length <= 24 ? 18 : 14, view = Math.min(lanes.length, Math.floor(336 / h)) * h, most = Math.max(1, ...data.sums.map(sum => sum[0]));
+    const h = lanes.length <= 12 ? 22 : lanes.length <= 24 ? 18 : 14, view = Math.min(lanes.length, Math.floor(336 / h)) * h, peak = index => data.sums.reduce((high, sum) => Math.max(high, sum[index]), 1), most = peak(0);
     const top = data.budget && data.budget <= 4 * most ? Math.max(data.budget, most) : most * 1.15;
 
     // the nodes, from top to bottom
@@ -228,11 +228,13 @@ const shown = replay({
       if (share) drawClients(step, key, split);
       whole.style.display = cols.all ? "none" : "";
       if (!cols.all) {
-        const high = 20, w = cols.plot / last, all = { ...cols, from: 0, to: last, count: last, w, gap: 0, x: s => left + s * w }, paper = sheet(whole, width, high + 10);
-        layers.whole.paint(key.replace(/,.*?,.*?,/, ","), width, high + 10, pen => paintStack(pen, [[s => data.sums[s][0], colours.faint, .7]], all, 4, high, most, colours));
-        layers.whole.copy(paper, all.x(step), width); caption(paper, colours, "all steps", high - 3);
-        paper.strokeStyle = colours.accent; paper.lineWidth = 1.5; paper.beginPath(); paper.roundRect(all.x(cols.from), 2, Math.max(4, cols.count * w), high + 4, 4); paper.stroke();
-        paper.fillStyle = colours.ink; paper.fillRect(all.x(at), 2, 1.5, high + 4);
+        const high = 20, w = cols.plot / last, bins = Math.min(last, Math.floor(cols.plot)), paper = sheet(whole, width, high + 10);      // a bin is a step, or the fullest of several
+        const all = { ...cols, from: 0, to: bins, count: bins, w: cols.plot / bins, gap: 0, x: bin => left + bin * cols.plot / bins }, x = s => left + s * w;
+        const fullest = bin => { let found = 0; for (let s = Math.floor(bin * last / bins); s < Math.floor((bin + 1) * last / bins); s++) found = Math.max(found, data.sums[s][0]); return found; };
+        layers.whole.paint(key.replace(/,.*?,.*?,/, ","), width, high + 10, pen => paintStack(pen, [[fullest, colours.faint, .7]], all, 4, high, most, colours));
+        layers.whole.copy(paper, x(step), width); caption(paper, colours, "all steps", high - 3);
+        paper.strokeStyle = colours.accent; paper.lineWidth = 1.5; paper.beginPath(); paper.roundRect(x(cols.from), 2, Math.max(4, cols.count * w), high + 4, 4); paper.stroke();
+        paper.fillStyle = colours.ink; paper.fillRect(x(at), 2, 1.5, high + 4);
       }
       const [tokens, running, waiting] = data.sums[at], block = data.memory?.sums[at];
       read.textContent = hover.lane || hover.at !== null ? `step ${(hover.at ?? at) + 1}: ${hover.lane ? told(hover.lane, hover.at ?? at) : many(data.sums[hover.at][0], "token")}` :
@@ -240,8 +242,8 @@ const shown = replay({
     }
 
     function drawClients(step, key, split) {
-      const high = 30, tall = 56, height = high + tall + 22, pen = sheet(share, width, height), queues = Math.max(1, ...data.sums.map(sum => sum[2])), peak = Math.max(1, ...data.clients.map(([, service]) => service[last - 1]));
-      const colour = index => colours["r" + index % 6], y = value => 12 + high + tall - (tall - 2) * value / peak;
+      const high = 30, tall = 56, height = high + tall + 22, pen = sheet(share, width, height), queues = peak(2), richest = Math.max(1, ...data.clients.map(([, service]) => service[last - 1]));
+      const colour = index => colours["r" + index % 6], y = value => 12 + high + tall - (tall - 2) * value / richest;
       layers.share.paint(key, width, height, pen => {
         paintStack(pen, data.clients.map(([index, , waiting]) => [s => waiting[s], colour(index), .75]), cols, 4, high, queues, colours);
         for (const [index, service] of data.clients) {
@@ -253,11 +255,11 @@ const shown = replay({
       });
       layers.share.copy(pen, split, width);
       caption(pen, colours, "waiting", 4 + high - 6); caption(pen, colours, "service", 12 + high + tall - 6);
-      pen.textAlign = "right"; pen.fillText(number(peak), left - 4, 12 + high + 5);
+      pen.textAlign = "right"; pen.fillText(number(richest), left - 4, 12 + high + 5);
       mark(pen, cols, step - 1, colours, 2, high + tall + 12);
       for (const [index, service] of data.clients) { pen.fillStyle = colour(index); pen.beginPath(); pen.arc(cols.x(step - 1) + cols.w / 2, y(service[step - 1]), 3.5, 0, 7); pen.fill(); }
       clients.replaceChildren(...data.clients.slice(0, 12).map(([index, service, waiting]) => make("div", {}, make("dt", {}, make("span", { class: "cl-swatch", style: `background:var(--cl-r${index % 6})` }), data.asked[index]),
-        make("dd", {}, `service ${number(service[step - 1])} · ${number(waiting[step - 1])} wait`))));
+        make("dd", {}, `service ${number(service[step - 1])} · ${number(waiting[step - 1])} wait`))), data.clients.length > 12 ? `and ${data.clients.length - 12} more` : "");
     }
 
     function draw(step, selected) {

@@ -20,7 +20,7 @@ def words_of(schedule):
 
 def said(lanes):
     """"R0, R1 and R2" of lanes, or "R0, R1, R2, R3, R4 and 7 more"."""
-    names = [name(lane.name) for lane in lanes]
+    names = [name(lane.name) for lane in sorted(lanes, key=lambda lane: lane.number)]
     if len(names) > NAMED:
         names = names[: NAMED - 1] + [f"{len(names) - NAMED + 1:,} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -92,7 +92,7 @@ def _how(lane, start, number, copied):
 def _chunks(schedule, going):
     chunks = [lane for lane in going if lane.spans[-1][0] != "decode"]
     for lane in chunks[:TOLD]:
-        yield [["", f"{does([lane], 'compute')} {tokens_of(lane, *schedule.batch[lane])}."]]
+        yield [["", f"{does([lane], 'compute')} {tokens_of(lane, *schedule.batch[lane])}{' again' * (lane.spans[-1][0] == 'again')}."]]
     if chunks[TOLD:]:
         yield [["", f"{does(chunks[TOLD:], 'compute')} a piece of {'its' if len(chunks) == TOLD + 1 else 'their'} prompt too."]]
 

@@ -63,7 +63,7 @@ class Life:
     def step(self):
         step = self.scheduler.schedule()
         now = {request.request_id: (number, request.num_computed_tokens) for request, number in step.scheduled}
-        states = {request.request_id: request.status for request in self.requests if request.status in (WAITING, RUNNING, SWAPPED)}
+        states = {request.request_id: (request.status, request.num_computed_tokens) for request in self.requests if request.finish_reason is None}
         self.scheduler.update(step)
         for request in [request for request, _ in step.scheduled if request.num_computed_tokens == request.num_tokens]:
             texts = [request]
@@ -134,16 +134,13 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
     for step, (now, states, _, num_free) in enumerate(life.steps[: view.last], 1):
         rows = {row["request"][1:]: row for row in view.table(step)[:-1]}
         assert set(rows) == set(states)
-        for request, status in states.items():
-            row, (number, before) = rows[request], now.get(request, (0, 0))
-            assert row["tokens"] == number
-            if request in now:
-                assert row["computed"] == before + number and row["state"].split(",")[0] in ("prefill", "decode", "computes again")
-            else:
-                wanted = {WAITING: ("waits", "preempted"), SWAPPED: ("swapped out",), RUNNING: ("runs, no tokens in this step",)}[status]
-                assert row["state"] in wanted
-        assert view.data["sums"][step - 1] == [sum(number for number, _ in now.values()), sum(status == RUNNING for status in states.values()),
-                                               len(states) - sum(status == RUNNING for status in states.values())]  # fmt: skip
+        for request, (status, computed) in states.items():
+            row, (number, before) = rows[request], now.get(request, (0, computed))
+            assert (row["tokens"], row["computed"]) == (number, before + number)
+            wanted = {WAITING: ("waits", "preempted"), SWAPPED: ("swapped out",), RUNNING: ("runs",)}[status]
+            assert row["state"].split(",")[0] in (("prefill", "decode", "computes again") if request in now else wanted)
+        running = sum(status == RUNNING for status, _ in states.values())
+        assert view.data["sums"][step - 1] == [sum(number for number, _ in now.values()), running, len(states) - running]
         assert view.data["memory"]["sums"][step - 1][0] == 16 - num_free
         assert view.memory(step).in_use == 16 - num_free
 
@@ -311,6 +308,14 @@ def test_the_pointer_chooses_moves_and_lights(short, open_view):
     assert page.inner_text(".cl-read").startswith(f"step 12: R{who} (")
     page.mouse.move(rows["x"] + 12, rows["y"] - 300)
     assert page.evaluate(PAINTED) == before
+    blocks = page.get_by_role("grid", name="Physical memory").bounding_box()
+    lanes = "document.querySelector('.cl-lanes canvas').toDataURL()"
+    held = short.memory(12).tables[str(who)][0][0]
+    columns = int((blocks["width"] - 20) // 66 // 4 * 4)
+    page.mouse.move(blocks["x"] + 10 + (held % columns + 0.5) * (blocks["width"] - 20) / columns, blocks["y"] + 10 + (held // columns + 0.5) * 60)
+    assert page.evaluate(lanes) != before[0]  # a block lights those who hold it
+    page.mouse.move(rows["x"] + 12, rows["y"] - 300)
+    assert page.evaluate(lanes) == before[0]
     page.mouse.click(rows["x"] + 12, middle)
     assert (page.state.selected(), page.state.step()) == (str(who), 12)
     page.mouse.click(rows["x"] + rows["width"] / 2, middle + 22)
