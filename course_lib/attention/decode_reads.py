@@ -29,8 +29,8 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
                              "of the grid's dimensions: seq, kv_head or head, and part where there is one. The keys must be "
                              "[num_blocks, block_size, num_kv_heads, head_dim].")
     if across == "head" and ("part" in ids or grid["head"] % shape[2]):
-        raise ParameterError(f"A program for each of {grid['head']} query heads over {shape[2]} KV heads, and ids is {ids!r}; the first must "
-                             "be a multiple of the second, and sequences in parts need a program for each KV head.")
+        raise ParameterError(f"A program for each of {grid['head']} query heads over {shape[2]} KV heads, and ids is {ids!r}; the "
+                             "first must be a multiple of the second, and sequences in parts need a program for each KV head.")
     size, lens = shape[1], [int(n) for n in seq_lens]
     tables = [[int(block) for block in row[:-(-n // size)]] for row, n in zip(block_tables, lens)]
     parts = grid["head"] // shape[2] if across == "head" else grid.get("part", 1)

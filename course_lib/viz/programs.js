@@ -4,7 +4,7 @@ import { make, palette, sheet, hatch, replay } from "./player.js";
 // [program, op (0 load, 1 store, 2 atomic), tensor, boxes touched, boxes masked, lanes, masked lanes, bytes, line].
 const number = value => value.toLocaleString("en");
 const idsOf = program => program.length === 1 ? String(program[0]) : `(${program.join(", ")})`;
-const ROOM = 300, HEAD = 22, FOOT = 38;
+const ROOM = 300, HEAD = 22, FOOT = 42, MARGIN = 24;
 
 // The programs: the first id down, the second across, a third across in groups; one id runs across in lines.
 function gridLayout(data, width) {
@@ -16,13 +16,13 @@ function gridLayout(data, width) {
 
 // The tensors flow from left to right; each has a caption above and its bytes below.
 function tensorLayout(data, width) {
-  const wide = data.tensors.filter(t => t.cols > 8).length, share = Math.max(120, Math.min(330, (width - 26 * (wide - 1)) / Math.max(1, Math.min(wide, Math.floor(width / 150)))));
+  const wide = data.tensors.filter(t => t.cols > 8).length, beside = Math.max(1, Math.min(wide, Math.floor(width / 162))), share = Math.max(112, Math.min(330, (width - 26 * (beside - 1)) / beside - MARGIN));
   let x = 0, y = 0, tall = 0;
   const places = data.tensors.map(t => {
-    const columns = t.cols + t.aside, rows = t.rows + t.over, w = Math.min(26, Math.min(share, width) / columns), h = Math.min(26, ROOM / rows, Math.max(w * 1.6, 3));
-    const across = Math.max(columns * w, 156);
+    const columns = t.cols + t.aside, rows = t.rows + t.over, margin = t.rows > 1 ? MARGIN : 0, w = Math.min(26, Math.min(share, width - margin) / columns), h = Math.min(26, ROOM / rows, Math.max(w * 1.6, 3));
+    const across = margin + Math.max(columns * w, 116);
     if (x && x + across > width + 1) { x = 0; y += tall + 14; tall = 0; }
-    const place = { x, y: y + HEAD, w, h, columns, rows, across };
+    const place = { x: x + margin, y: y + HEAD, w, h, columns, rows, across };
     x += across + 26; tall = Math.max(tall, HEAD + rows * h + FOOT);
     return place;
   });
@@ -106,6 +106,12 @@ const shown = replay({
       if (gap) { for (let c = 1; c < place.columns; c++) pen.fillRect(x + c * w - 1, y, 1, place.rows * h); for (let r = 1; r < place.rows; r++) pen.fillRect(x, y + r * h - 1, place.columns * w, 1); }
       const inner = t.shape.length > 2 ? t.shape.at(-1) : 0;
       if (inner && inner < t.cols && inner * w > 6) for (let c = inner; c < t.cols; c += inner) pen.fillRect(x + c * w - 1.5, y, 2.5, t.rows * h);
+      if (t.unit > 1 && t.unit * h > 6) for (let r = t.unit; r < t.rows; r += t.unit) pen.fillRect(x, y + r * h - 1.5, t.cols * w, 2.5);
+      if (t.rows > 1) {      // numbers in the margin: the first index, or in a broken line where it begins
+        pen.font = `10px ${colours.mono}`; pen.fillStyle = colours.soft; pen.textAlign = "right"; pen.textBaseline = "middle";
+        const every = t.unit * ([1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500].find(n => n * t.unit * h >= 15) ?? 1000);
+        for (let r = 0; r < t.rows; r += every) pen.fillText(r / t.unit * t.worth, x - 5, y + (r + .5) * h);
+      }
       if (place.rows > t.rows || place.columns > t.cols) { pen.strokeStyle = colours.ink; pen.lineWidth = 1; pen.setLineDash([3, 2]); pen.beginPath();      // where the tensor ends
         if (place.rows > t.rows) { pen.moveTo(x - 3, y + t.rows * h - gap / 2); pen.lineTo(x + t.cols * w + 3, y + t.rows * h - gap / 2); } else { pen.moveTo(x + t.cols * w - gap / 2, y - 3); pen.lineTo(x + t.cols * w - gap / 2, y + h + 3); }
         pen.stroke(); pen.setLineDash([]); }
@@ -114,10 +120,11 @@ const shown = replay({
       if (selected?.[0] === t.name) { const [, row, column] = matrix(selected); pen.strokeStyle = colours.ink; pen.lineWidth = 2; pen.strokeRect(x + column * w - 1.5, y + row * h - 1.5, Math.max(4, w + 2), Math.max(4, h + 2)); }
       pen.textBaseline = "middle"; pen.textAlign = "left"; pen.fillStyle = colours.ink; pen.font = `650 12.5px ${colours.mono}`; pen.fillText(t.name, x, y - 12);
       const after = pen.measureText(t.name).width + 8; pen.fillStyle = colours.soft; pen.font = `11px ${colours.mono}`; pen.fillText(`[${t.shape.join(", ")}]`, x + after, y - 11.5);
-      const below = y + place.rows * h + 11, line = (verb, fresh, sum, at) => { pen.fillStyle = fresh ? colours.ink : colours.soft; pen.font = `${fresh ? 600 : 400} 11px ${colours.mono}`;
-        pen.fillText(`${verb} ${number(sum)} B${sum > t.bytes ? ` = ${(sum / t.bytes).toFixed(1)} × ${t.name}` : ""}`, x, at); };
-      if (read) line("read", readNow, read, below);
-      if (written) line("written", writtenNow, written, below + (read ? 15 : 0));
+      let below = y + place.rows * h + 11;
+      for (const [verb, fresh, sum] of [["read", readNow, read], ["written", writtenNow, written]]) if (sum) {
+        pen.fillStyle = fresh ? colours.ink : colours.soft; pen.font = `${fresh ? 600 : 400} 11px ${colours.mono}`; pen.fillText(`${verb} ${number(sum)} B`, x, below); below += 14;
+        if (sum > t.bytes) { pen.font = `11px ${colours.mono}`; pen.fillStyle = colours.soft; pen.fillText(`= ${(sum / t.bytes).toFixed(1)} × ${t.name}`, x, below); below += 14; }
+      }
       if (!read && !written) { pen.fillStyle = colours.soft; pen.fillText(`${number(t.bytes)} B`, x, below); }
     }
     function draw(step, selected) {

@@ -157,7 +157,9 @@ def _tensor(name, tensor):
     kept = len(shape) - 2 if len(shape) > 3 else 1
     cols = math.prod(shape[kept:]) if len(shape) > 1 else numel if numel <= LINE else 1 << math.ceil(math.log2(1.4 * math.sqrt(numel)))
     cols = max(1, cols)
-    return {"name": name, "shape": shape, "numel": numel, "rows": max(1, math.ceil(numel / cols)), "cols": cols, "bytes": numel * tensor["itemsize"]}
+    unit, worth = (max(1, shape[1]) if kept > 1 else 1), (cols if len(shape) == 1 else 1)  # rows to one number in the margin, and what it counts by
+    return {"name": name, "shape": shape, "numel": numel, "rows": max(1, math.ceil(numel / cols)), "cols": cols, "bytes": numel * tensor["itemsize"],
+            "unit": unit, "worth": worth}  # fmt: skip
 
 
 def _by_program(packed, programs):

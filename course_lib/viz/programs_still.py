@@ -5,7 +5,8 @@ import math
 from course_lib.viz import static
 from course_lib.viz.programs import sums
 
-LEFT, SPLIT, EDGE, ROOM, HEAD, FOOT = 22, 188, 898, 300, 22, 38
+LEFT, SPLIT, EDGE, ROOM, HEAD, FOOT, MARGIN = 22, 188, 898, 300, 22, 42, 24
+STEPS = (1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 1000)
 
 
 def paint(data, step):
@@ -90,17 +91,19 @@ class _Painter:
         """[(x, y, width and height of a number)] of each tensor, and the bottom; as tensorLayout in programs.js."""
         width, tensors = EDGE - SPLIT, self.data["tensors"]
         wide = sum(t["cols"] > 8 for t in tensors)
-        share = max(120, min(330, (width - 26 * (wide - 1)) / max(1, min(wide, width // 150))))
+        beside = max(1, min(wide, width // 162))
+        share = max(112, min(330, (width - 26 * (beside - 1)) / beside - MARGIN))
         x = y = tall = 0
         places = []
         for t in tensors:
             columns, rows = t["cols"] + t["aside"], t["rows"] + t["over"]
-            w = min(26, min(share, width) / columns)
+            margin = MARGIN if t["rows"] > 1 else 0
+            w = min(26, min(share, width - margin) / columns)
             h = min(26, ROOM / rows, max(w * 1.6, 3))
-            across = max(columns * w, 156)
+            across = margin + max(columns * w, 116)
             if x and x + across > width + 1:
                 x, y, tall = 0, y + tall + 14, 0
-            places.append((SPLIT + x, self.top + y + HEAD, w, h))
+            places.append((SPLIT + x + margin, self.top + y + HEAD, w, h))
             x, tall = x + across + 26, max(tall, HEAD + rows * h + FOOT)
         return places, self.top + y + tall
 
@@ -136,14 +139,16 @@ class _Painter:
             total = sum(access[7] for _, access in mine if access[1] in ops)
             if total:
                 now = any(fresh and access[1] in ops for fresh, access in mine)
-                times = f" = {total / t['bytes']:.1f} × {t['name']}" if total > t["bytes"] else ""
-                static.write(self.axes, x, line, f"{verb} {total:,} B{times}", size=11, colour="ink" if now else "soft", weight="bold" if now else "normal", family="monospace")
-                line += 15
+                static.write(self.axes, x, line, f"{verb} {total:,} B", size=11, colour="ink" if now else "soft", weight="bold" if now else "normal", family="monospace")
+                line += 14
+                if total > t["bytes"]:
+                    static.write(self.axes, x, line, f"= {total / t['bytes']:.1f} × {t['name']}", size=11, colour="soft", family="monospace")
+                    line += 14
         if not mine:
             static.write(self.axes, x, line, f"{t['bytes']:,} B", size=11, colour="soft", family="monospace")
 
     def _lines(self, t, x, y, w, h, rows, columns):
-        """Numbers stand apart where there is room, heads always; a dashed line is where the tensor ends."""
+        """Numbers stand apart where there is room, heads and blocks always; counts in the margin; a dashed line at the tensor's end."""
         card, inner = self.colour["card"], t["shape"][-1] if len(t["shape"]) > 2 else 0
         if min(w, h) >= 6:
             for column in range(1, columns):
@@ -152,6 +157,11 @@ class _Painter:
                 static.box(self.axes, x, y + row * h - 1, columns * w, 1, facecolor=card)
         for column in range(inner, t["cols"], inner) if inner and inner * w > 6 else ():
             static.box(self.axes, x + column * w - 1.5, y, 2.5, t["rows"] * h, facecolor=card)
+        for row in range(t["unit"], t["rows"], t["unit"]) if t["unit"] > 1 and t["unit"] * h > 6 else ():
+            static.box(self.axes, x, y + row * h - 1.5, t["cols"] * w, 2.5, facecolor=card)
+        every = t["unit"] * next((n for n in STEPS if n * t["unit"] * h >= 15), STEPS[-1])
+        for row in range(0, t["rows"], every) if t["rows"] > 1 else ():
+            static.write(self.axes, x - 5, y + (row + 0.5) * h, str(row // t["unit"] * t["worth"]), size=10, colour="soft", ha="right", family="monospace")
         dashed = {"color": self.colour["ink"], "linewidth": 0.8, "linestyle": (0, (3, 2))}
         if rows > t["rows"]:
             self.axes.plot([x - 3, x + t["cols"] * w + 3], [y + t["rows"] * h] * 2, **dashed)

@@ -113,6 +113,7 @@ def test_long_tensors_of_one_dimension_are_broken_into_lines_and_four_dimensions
     record = by_rows()
     record["tensors"] |= {"x": {"shape": [1000], "itemsize": 4}, "out": {"shape": [6, 16, 2, 8], "itemsize": 2}}
     x, out, n = programs_view(record).data["tensors"]
+    assert (x["unit"], x["worth"], out["unit"], out["worth"]) == (1, 64, 16, 1)
     assert (x["rows"], x["cols"]) == (16, 64) and (out["rows"], out["cols"]) == (96, 16) and (n["rows"], n["cols"]) == (1, 1)
 
 
@@ -224,9 +225,9 @@ def test_programs_and_numbers_are_chosen_by_mouse(rows, open_view):
     page.mouse.click(box["x"] + 2 * 26 + 8, box["y"] + 26 + 8)
     assert page.state.step() == 3
     box = tensors.bounding_box()
-    page.mouse.click(box["x"] + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
+    page.mouse.click(box["x"] + 24 + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
     assert page.state.selected() == ["x", 11]
-    page.mouse.click(box["x"] + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
+    page.mouse.click(box["x"] + 24 + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
     assert page.state.selected() is None
 
 
