@@ -46,8 +46,10 @@ class ContinuousLoop:
                 self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
             self.tables[request.request_id].append_slots(n)
         batch = pack(scheduled)
-        positions = self.cache.begin_step([self.tables[request.request_id] for request, _ in scheduled], [n for _, n in scheduled])
-        logits = self.model(torch.tensor(batch["token_ids"]), positions, self.cache, logits_for=torch.tensor(batch["logits_for"]))
+        tables = [self.tables[request.request_id] for request, _ in scheduled]
+        positions = self.cache.begin_step(tables, [n for _, n in scheduled])
+        token_ids, rows = torch.tensor(batch["token_ids"]), torch.tensor(batch["logits_for"])
+        logits = self.model(token_ids, positions, self.cache, logits_for=rows)
         outputs = []
         for (request, n), row in zip(scheduled, logits):
             request.num_computed_tokens += n

@@ -19,7 +19,8 @@ def pack(scheduled):
         seq_lens.append(start + n)
         if start + n == len(request.token_ids):
             logits_for.append(len(token_ids) - 1)
-    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens, "logits_for": logits_for}
+    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens,
+            "logits_for": logits_for}
 
 
 def pack_by_lists(scheduled):

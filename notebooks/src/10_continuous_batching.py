@@ -258,7 +258,8 @@ view.snapshot(step=21)
 # %% [markdown]
 # The moments to stop at:
 #
-# - **Step 5.** R4 joins, and all five seats are taken. R6 comes five steps later and waits for one: memory is there, seats are not.
+# - **Step 8.** R5 joins on the seat that R0 left, and all five are taken. R6 comes two steps later and waits for one: there is
+#   memory for it, but no seat.
 # - **Step 15.** R1 wrote its last token in the step before. R6 reads its 22 prompt tokens in one go, while four others write one each.
 # - **Step 21.** R4 and R5 are over, and R6 has hung up: three seats at once. R7, R8 and R9 read their prompts in one row, beside the
 #   single tokens of R2 and R3. The blocks of those who left are free for others now.

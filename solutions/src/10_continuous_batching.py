@@ -12,6 +12,7 @@
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_model, progress, setup
+from course_lib.decoding import generate_naive
 from course_lib.engine import Request
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 
@@ -59,7 +60,8 @@ def pack(scheduled):
         seq_lens.append(start + n)
         if start + n == len(request.token_ids):
             logits_for.append(len(token_ids) - 1)
-    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens, "logits_for": logits_for}
+    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens,
+            "logits_for": logits_for}
     ### END SOLUTION
 
 # %% nbgrader={"grade_id": "pack-check", "grade": true, "points": 2}
@@ -71,8 +73,9 @@ check("10.pack", pack)
 
 # %% tags=["raises-exception"]
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
-a, b, c = (Request(name, tokenizer.encode(text)) for name, text in (
-    ("a", "Once upon a time, in a quiet harbour, there"), ("b", "One evening at supper"), ("c", "Far away in an old windmill there lived a badger.")))
+a = Request("a", tokenizer.encode("Once upon a time, in a quiet harbour, there"))
+b = Request("b", tokenizer.encode("One evening at supper"))
+c = Request("c", tokenizer.encode("Far away in an old windmill there lived a badger."))
 cache = PagedCache(KVPool(model.config, 24, 4, "cpu", torch.float32))
 tables = {request: BlockTable(cache.allocator) for request in (a, b, c)}
 
@@ -127,8 +130,8 @@ check("10.stop_conditions", stop_conditions)
 
 # %% tags=["raises-exception"]
 prompt = tokenizer.encode("There was once a thoughtful frog")
-for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), SamplingParams(max_tokens=300, stop=(" and", ".")),
-               SamplingParams(max_tokens=300, ignore_eos=True)):
+for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), SamplingParams(max_tokens=300, ignore_eos=True),
+               SamplingParams(max_tokens=300, stop=(" and", "."))):
     [output] = Engine(model, tokenizer=tokenizer, trace=False).generate([prompt], params)
     request = Request("yours", prompt, params)
     for token in output.token_ids:
@@ -136,7 +139,8 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
         reason, text = stop_conditions(request, model.config.eos_token_ids, tokenizer.decode(request.output_ids))
         if reason:
             break
-    print(f"{len(request.output_ids):>3} tokens, yours: {reason}, the engine: {output.finish_reason} · the same text: {text == output.text}")
+    print(f"{len(request.output_ids):>3} tokens, yours: {reason}, the engine: {output.finish_reason} · "
+          f"the same text: {text == output.text}")
 
 # %% [markdown]
 # ## 10.step · Who runs in this step
@@ -196,13 +200,13 @@ except CourseError:
     allocator = BlockAllocator
 config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)
 engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of(step), allocator=allocator)
-openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog", "Far away in an old windmill",
-            "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
-outputs = engine.generate(openings, [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)])
-alone = [Engine(model, config, tokenizer=tokenizer, trace=False).generate([opening], SamplingParams(max_tokens=len(output.token_ids), ignore_eos=True))[0]
-         for opening, output in zip(openings, outputs)]
+openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog",
+            "Far away in an old windmill", "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
+wanted = [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)]
+outputs = engine.generate(openings, wanted)
+alone = [generate_naive(model, tokenizer.encode(opening), params) for opening, params in zip(openings, wanted)]
 print("allocator:", "yours" if allocator is not BlockAllocator else "the course's", "· steps:", engine.metrics.num_steps)
-print("the same tokens as alone:", [output.token_ids for output in outputs] == [output.token_ids for output in alone])
+print("the same tokens as alone:", [output.token_ids for output in outputs] == alone)
 timeline_view(engine.trace)
 
 # %% [markdown]
@@ -266,8 +270,10 @@ class ContinuousLoop:
                 self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
             self.tables[request.request_id].append_slots(n)
         batch = pack(scheduled)
-        positions = self.cache.begin_step([self.tables[request.request_id] for request, _ in scheduled], [n for _, n in scheduled])
-        logits = self.model(torch.tensor(batch["token_ids"]), positions, self.cache, logits_for=torch.tensor(batch["logits_for"]))
+        tables = [self.tables[request.request_id] for request, _ in scheduled]
+        positions = self.cache.begin_step(tables, [n for _, n in scheduled])
+        token_ids, rows = torch.tensor(batch["token_ids"]), torch.tensor(batch["logits_for"])
+        logits = self.model(token_ids, positions, self.cache, logits_for=rows)
         outputs = []
         for (request, n), row in zip(scheduled, logits):
             request.num_computed_tokens += n
@@ -292,10 +298,11 @@ server, comes_at, now = ContinuousLoop(model, cache, max_num_seqs=3), [0, 0, 2, 
 while now < 10 or server.has_unfinished():
     for number, step_of_arrival in enumerate(comes_at):
         if step_of_arrival == now:
-            server.add_request(Request(f"R{number}", tokenizer.encode(openings[number]), SamplingParams(max_tokens=6 + number)))
+            params = SamplingParams(max_tokens=6 + number)
+            server.add_request(Request(f"R{number}", tokenizer.encode(openings[number]), params))
     if now == 5:
         server.abort("R2")
-    said = [f"{name}:{tokenizer.decode([token])!r}{' (' + reason + ')' if reason else ''}" for name, token, reason in server.step()]
+    said = [f"{name}:{tokenizer.decode([token])!r}{f' ({reason})' if reason else ''}" for name, token, reason in server.step()]
     print(f"step {now:>2}  ", "  ".join(said))
     now += 1
 print("free blocks:", cache.allocator.num_free, "of 40")
