@@ -174,7 +174,7 @@ ATTENDS = [
     Mistake("the sum is not rescaled.", "`total` shrinks by the same factor as the accumulator.", Wrong(total_shrinks=False)),
     Mistake("nothing is rescaled when the maximum grows.", "Sums under different maxima cannot be added.", Wrong(acc_shrinks=False, total_shrinks=False)),
     Mistake("blocks are averaged without weights.", "Each block's average is over other scores. Let the sums of exponentials weigh them.", Wrong(weighs=False)),
-    Mistake("the maximum is not subtracted.", "exp(89) is the last that fits in a float32.", Wrong(subtracts=False)),
+    Mistake("the maximum is not subtracted.", "exp(89) is the last that fits in a float32.", (Wrong(subtracts=False), Wrong(subtracts=False, guards="length"))),
     Mistake("the sum is never divided by.", "At the end: `acc / total`, each row by its own sum.", Wrong(divides=False)),
     Mistake("the values are taken from the keys.", "Scores come from `k_cache`, what is averaged from `v_cache`, both at the same slots.", Wrong(values="k")),
 ]

@@ -95,7 +95,8 @@ class Wrong:
     weighs: bool = True
     """Whether blocks weigh by their sums; else each is an average of its own, and the blocks are averaged."""
     last_block_only: bool = False
-    guards: bool = True
+    guards: bool | str = True
+    """Against a sum of 0; "length": only where there are no tokens, so that a sum may still underflow."""
     scales_q_in_place: bool = False
     # of prefill
     causal: bool = True
@@ -110,6 +111,7 @@ class Wrong:
     guards_part: bool = True
     lse: Callable = lambda top, total: top + total.log()
     merge: Callable = lambda partial, lse: torch.einsum("shp,shpd->shd", lse.softmax(2).nan_to_num(), partial)
+    reported: Callable = lambda lse: lse
 
     @property
     def __name__(self):
@@ -132,7 +134,7 @@ class Wrong:
                 begin = length - new if self.only_new else 0
                 for h in range(q.shape[1]):
                     top, total, acc = self.walk(q[row, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin, self.length(see))
-                    out[row, h] = self.done(total, acc, self.guards)
+                    out[row, h] = self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
         return out
 
     def split(self, q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -147,7 +149,7 @@ class Wrong:
                                                 min(begin + part, self.length(length)))
                     partial[s, h, p] = self.done(total, acc, self.guards_part)
                     lse[s, h, p] = self.lse(top, total)
-        return self.merge(partial, lse), partial, lse
+        return self.merge(partial, lse), partial, self.reported(lse)
 
     def table(self, block_tables, sequence):
         return block_tables[self.row(sequence, len(block_tables)) % len(block_tables)].tolist()
