@@ -89,7 +89,7 @@ def tokens_of_steps(engine):
 budgets, longest, first_after = [8, 16, 32, 64, 128, 256, 512], [], []
 for budget in budgets:
     engine, outputs = serve(readers | long_one, EngineConfig(max_num_batched_tokens=budget, **roomy))
-    longest.append(max(tokens_of_steps(engine)[8:]))
+    longest.append(max(tokens_of_steps(engine)[8:]))  # from the step on in which the long prompt came
     first_after.append(int(outputs["long"].metrics.ttft) + 1)
     print(f"budget {budget:>3}: no step has more than {longest[-1]:>3} tokens; "
           f"first token of the long prompt: {first_after[-1]:>2} {'step' if first_after[-1] == 1 else 'steps'} after it came")
@@ -114,8 +114,8 @@ plt.show()
 
 # %% [markdown]
 # There is no best budget, only a choice between the two. vLLM's manual says the same of `max_num_batched_tokens`: smaller values
-# such as 2,048 for an even stream, higher ones for an early first token, and above 8,192 for the most tokens a second
-# (docs/configuration/optimization.md). Lesson 12 measures both.
+# such as 2,048 for an even stream, higher ones for an early first token, and above 8,192 for the most tokens a second of a small
+# model on a large GPU (docs/configuration/optimization.md). Lesson 12 measures both.
 #
 # ## Build it
 #
@@ -226,7 +226,7 @@ view.snapshot(step=21)
 # %% [markdown]
 # ## Two ways to make room
 #
-# **Recompute**: throw the keys and values away, and compute them again later. **Swap**: copy the blocks to the memory of the CPU
+# A request that makes room can do so in two ways. **Recompute**: throw the keys and values away, and compute them again later. **Swap**: copy the blocks to the memory of the CPU
 # before anybody writes into them, and copy them back later, to whichever blocks are free then. The text is the same; what does each
 # cost?
 
@@ -251,8 +251,9 @@ for how in ("recompute", "swap"):
 #
 # ## At the door
 #
-# The best preemption is the one that does not happen. Whoever is let in will grow; so keep a share of the blocks free at the door, the
-# **watermark**, for those who are in already.
+# The best preemption is the one that does not happen. So look at memory before somebody is let in. `_has_room` wants free blocks for
+# all tokens that the newcomer has. And those who are in already will grow; for them a share of the blocks is kept free at the
+# door, the **watermark**.
 
 # %%
 predict("11.watermark", "Memory is small and many wait. With a fifth of the blocks kept free at the door, how do work and time change?",
@@ -291,8 +292,9 @@ for axis in (left, right):
 plt.show()
 
 # %% [markdown]
-# The first blocks are nearly free of charge: work falls, and the steps hardly rise. After that the memory stands empty. This
-# memory is tiny and its texts are long; with thousands of blocks a hundredth is enough, and that is the default here.
+# The first blocks are nearly free of charge: work falls, and the steps hardly rise. After that memory stands empty that somebody
+# could have used. This memory is tiny, and its texts are long for it. The default of `EngineConfig` is a hundredth: of some
+# thousands of blocks, that is some dozens.
 #
 # ## Who goes first
 #
@@ -479,8 +481,9 @@ for tokens in (1, 8, 64, 256, 1024):
 #
 # ## Break it
 #
-# `Small.throw_out` has one line that looks like bookkeeping: `num_computed_tokens` goes back to 0. Leave it out. When the request
-# comes back, the scheduler believes that its tokens are computed, gives them blocks, and goes on with the next token.
+# When a request is thrown out, one line looks like mere bookkeeping: its `num_computed_tokens` goes back to 0. Leave that out of the
+# course's scheduler. When the request comes back, the scheduler believes that its tokens are computed, gives them blocks, and
+# goes on with the next token.
 
 # %%
 predict("11.forget", "What happens to a request that comes back like this?",
