@@ -36,8 +36,8 @@ const shown = replay({
   build(body, data, player) {
     const id = "cl-cell-" + Math.random().toString(36).slice(2), size = data.block_size;
     const grid = (label, name) => { const canvas = make("canvas", { "aria-hidden": "true" }), cell = make("div", { role: "gridcell", id: `${id}-${name}` });
-      return { canvas, cell, area: make("div", { class: `cl-sheet${name === "programs" ? " cl-tables" : ""}`, role: "grid", tabindex: "0", "aria-label": label, "aria-activedescendant": cell.id }, canvas, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, cell))) }; };
-    const left = grid("Programs: arrow keys go to one", "programs"), right = grid("Physical memory: arrow keys choose a block", "blocks"), sums = make("dl", { class: "cl-sums" });
+      return { canvas, cell, area: make("div", { class: `cl-sheet cl-${name}`, role: "grid", tabindex: "0", "aria-label": label, "aria-activedescendant": cell.id }, canvas, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, cell))) }; };
+    const left = grid("Programs: arrow keys go to one", "tables"), right = grid("Physical memory: arrow keys choose a block", "blocks"), sums = make("dl", { class: "cl-sums" });
     const titles = make("p", { class: "cl-cap" }, "Programs → outputs, block tables");
     body.append(make("div", { class: "cl-two" }, make("div", {}, titles, left.area), make("div", {}, make("p", { class: "cl-cap" }, "Physical memory"), right.area)), make("div", { class: "cl-below" }, sums));
     const owners = new Map(), fill = new Map();      // block -> its sequences; block -> tokens in it
