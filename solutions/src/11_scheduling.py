@@ -213,8 +213,9 @@ timeline_view(engine.trace)
 # - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to the
 #   counter of its `request.client`, each written token 2. The scheduler calls it when a request is first admitted, and for each
 #   token that is written.
-# - `peek()`: the request that is next, or None where nobody waits. That is one of the client with the lowest counter; among
-#   equal counters, the request that came first. Nothing is taken off the list: the engine looks more often than it takes.
+# - `peek()`: the request that is next, or None where nobody waits. It is the first request of the client with the lowest
+#   counter; among equal counters, the request that came first. Nothing is taken off the list: the engine looks more often than
+#   it takes.
 # - `push(request, *, returning=False)`: the request waits from now on. Its client may have been **away**: no other request of
 #   it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait; where nobody waits,
 #   to the counter of the client whose request left the list last. `returning` is true for a request that ran and had to make
@@ -265,32 +266,26 @@ class FairShare(WaitingList):
 check("11.fair_share", FairShare)
 
 # %% [markdown]
-# Your policy in the real engine. A script of *bulk* sends ten requests at once, and *mia* one after the other by hand. In which
-# step is each of hers done, first come, first served, and by your counters? The view shows your run: below the rows, how much
-# service each client got.
+# Your policy in the real engine, which has two seats. *bulk* sends ten requests at once, and *mia* three, one now and then. In
+# which step is each of hers done, first come, first served, and by your counters? The view shows your run, and below the rows
+# how much service each client got.
 
 # %% tags=["raises-exception"]
 crowd = [Arrival(f"bulk{i}", prompt=8, max_tokens=6, client="bulk") for i in range(10)]
 crowd += [Arrival(f"mia{i}", step=3 + 4 * i, prompt=8, max_tokens=6, client="mia") for i in range(3)]
 
-
-def finished(policy):
-    """The engine after all are served, and {request: the step in which it was done}."""
-    engine = Engine(model, EngineConfig(block_size=4, num_blocks=64, max_num_seqs=2, prefix_caching=False, policy=policy),
-                    tokenizer=tokenizer)
-    run(engine, crowd)
-    return engine, {r["request"]: r["step"] for r in engine.trace.records if r["event"] == "finish"}
-
-
 for policy in ("fcfs", FairShare):
-    engine, done = finished(policy)
-    print(f"{getattr(policy, '__name__', policy):10}", {name: step for name, step in done.items() if name.startswith("mia")},
-          "last of bulk:", max(step for name, step in done.items() if name.startswith("bulk")))
+    config = EngineConfig(num_blocks=64, max_num_seqs=2, max_num_batched_tokens=16, prefix_caching=False, policy=policy)
+    engine = Engine(model, config, tokenizer=tokenizer)
+    run(engine, crowd)
+    ends = {record["request"]: record["step"] + 1 for record in engine.trace.records if record["event"] == "finish"}
+    print(type(engine.scheduler.waiting).__name__, "serves mia's requests until steps", *(ends[f"mia{i}"] for i in range(3)),
+          "and the last of bulk until step", max(ends[f"bulk{i}"] for i in range(10)))
 timeline_view(engine.trace, memory=False, clients=True)
 
 # %% [markdown]
 # `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so that choosing costs the same among
-# thousands. The bound that your check measured is the promise of the paper: two clients who both have requests waiting all the
+# thousands. The last property of your check is the promise of the paper: two clients who both have requests waiting all the
 # time are never served more than 2U apart, however unlike their requests are.
 
 # %% [markdown]
@@ -348,7 +343,7 @@ engine = Engine(model, config, scheduler=scheduler_with(make_room), tokenizer=to
 served = run(engine, tight)
 alone = run(Engine(model, EngineConfig(max_num_seqs=1, prefix_caching=False)), tight)
 print("the same tokens as one after the other:", served == alone)
-print(f"{engine.metrics.num_preemptions} times somebody made room; {engine.metrics.num_recomputed_tokens} tokens were computed again")
+print(engine.metrics.num_preemptions, "times somebody made room; computed again:", engine.metrics.num_recomputed_tokens, "tokens")
 timeline_view(engine.trace)
 
 # %% [markdown]
@@ -425,8 +420,8 @@ swapped = run(engine, tight)
 per_token = kv_bytes_per_token(model.config, model.dtype)
 moved = engine.metrics.num_swapped_tokens
 print("the same tokens as one after the other:", swapped == alone)
-print(f"{moved} tokens left, and as many came back: {2 * moved * per_token:,} bytes moved; "
-      f"{engine.metrics.num_recomputed_tokens} tokens computed again; still in CPU memory: {len(engine.runner.saved)} requests")
+print(f"{moved} tokens left, and as many came back: {2 * moved * per_token:,} bytes moved;",
+      "computed again:", engine.metrics.num_recomputed_tokens, "tokens")
 timeline_view(engine.trace)
 
 # %% [markdown]
