@@ -187,10 +187,10 @@ function tables(pen, data, list, colours, state, colourOf, texts, lit) {
   pen.textBaseline = "middle";
   if (!list.rows.length) { pen.font = `12px ${colours.sans}`; pen.fillStyle = colours.soft; pen.textAlign = "left"; pen.fillText("No request holds anything.", 0, 16); }
   list.rows.forEach((row, index) => {
-    const colour = colourOf(row.request), { blocks, tokens } = row.table, tag = nameOf(row.request).slice(0, 4);
+    const colour = colourOf(row.request), { blocks, tokens } = row.table, tag = nameOf(row.request).slice(0, 5);
     if (index) { pen.fillStyle = colours.line; pen.fillRect(0, row.top - 7, list.width, 1); }
     pen.fillStyle = colour; pen.beginPath(); pen.roundRect(0, row.top, 34, list.small ? 14 : 21, 6); pen.fill();
-    pen.font = `600 ${tag.length > 3 ? 10 : list.small ? 10 : 12}px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = colours["on-tag"]; pen.fillText(tag, 17, row.top + (list.small ? 7.5 : 11));
+    pen.font = `600 ${tag.length > 4 ? 9 : tag.length > 3 || list.small ? 10 : 12}px ${colours.mono}`; pen.textAlign = "center"; pen.fillStyle = colours["on-tag"]; pen.fillText(tag, 17, row.top + (list.small ? 7.5 : 11));
     if (list.head) words(pen, colours, texts.get(row.request)?.slice(0, tokens) ?? [], list.left, row.top + 9, list.width - list.left, colour, tokens);
     blocks.forEach((block, place) => {
       const x = list.x(place), y = list.y(row, place), hot = lit.includes(block), filled = Math.max(0, Math.min(data.block_size, tokens - place * data.block_size)) / data.block_size;

@@ -78,7 +78,7 @@ class _Painter:
         blocks, tokens = self.memory.tables[request]
         colour, y, size = self.owner[request], 104 + top, self.data["block_size"]
         static.box(self.axes, 22, y, 34, 12 if self.small else 20, radius=5, facecolor=colour)
-        static.write(self.axes, 39, y + (6.5 if self.small else 10.5), self.name(request)[:4], size=9 if self.small else 12, colour="card", ha="center", weight="bold", family="monospace")
+        static.write(self.axes, 39, y + (6.5 if self.small else 10.5), self.name(request)[:5], size=9 if self.small or len(self.name(request)) > 4 else 12, colour="card", ha="center", weight="bold", family="monospace")
         if not self.small:
             text = dict((one, words) for one, words in self.data["texts"]).get(request)
             said = "".join(text[:tokens]).replace("\n", "⏎") if text else f"{tokens:,} tokens"

@@ -37,14 +37,14 @@ class Lane:
     def extend(self, step, kind, start, number):
         """One step more: number tokens from `start` on."""
         counts = [number] if kind in COMPUTED and not (kind == "decode" and number == 1) else 0
-        last = self.spans[-1] if self.spans else [None] * 5
-        follows = kind not in COMPUTED or last[3] + (sum(last[4]) if last[4] else step - last[1]) == start if last[0] == kind else False
-        if follows and last[2] == step and bool(last[4]) == bool(counts):
-            last[2] += 1
-            if counts:
-                last[4].append(number)
-        else:
-            self.spans.append([kind, step, step + 1, start, counts])
+        last = self.spans[-1] if self.spans else None
+        if last and last[0] == kind and last[2] == step and bool(last[4]) == bool(counts):
+            reached = last[3] + (sum(last[4]) if last[4] else step - last[1])
+            if kind not in COMPUTED or reached == start:
+                last[2] += 1
+                last[4] = counts and last[4] + counts
+                return
+        self.spans.append([kind, step, step + 1, start, counts])
 
 
 class Schedule:
@@ -75,7 +75,8 @@ class Schedule:
             if lane.computed >= lane.known:
                 lane.known = lane.computed + 1
                 self._serve(lane, written=1)
-        self.idle = [lane for lane in self.live.values() if lane.state == "running" and lane not in self.batch and lane.begin <= self.step]
+        begun = [lane for lane in self.live.values() if lane.begin <= self.step]  # a fork runs from the next step on
+        self.idle = [lane for lane in begun if lane.state == "running" and lane not in self.batch]
         self.waiting = [lane for lane in self.live.values() if lane.state != "running"]
         for lane in self.idle:
             lane.extend(self.step, "idle", lane.computed, 0)

@@ -4,7 +4,7 @@ from course_lib.errors import ParameterError
 from course_lib.trace import MEMORY_FIELDS
 from course_lib.viz.base import View
 from course_lib.viz.given import count
-from course_lib.viz.memory import drawn, memory_at, name, tell, texts_of
+from course_lib.viz.memory import drawn, memory_at, name, tell, texts_of, these
 from course_lib.viz.replay import TABLE_EVENTS, rows_of
 from course_lib.viz.schedule import COMPUTED, Schedule
 from course_lib.viz.timeline_words import words_of
@@ -61,10 +61,12 @@ def timeline_view(trace, *, memory=True, clients=None):
         "last": len(steps),
         "budget": budget,
         "seats": seats,
-        "lanes": [[lane.name, known.index(lane.client), lane.num_prompt, lane.begin, lane.done, lane.spans, lane.priority] for lane in schedule.lanes],
+        "lanes": [[lane.name, known.index(lane.client), lane.num_prompt, lane.begin, lane.done, lane.spans, lane.priority]
+                  for lane in schedule.lanes],
         "asked": [str(client) for client in known],
         "sums": sums,
-        "clients": shown and [[known.index(client), [one.get(client, 0) for one in service], [one.get(client, 0) for one in waiting]] for client in shown],
+        "clients": shown and [[known.index(client), *([one.get(client, 0) for one in steps] for steps in (service, waiting))]
+                              for client in shown],
         "memory": inside,
         "columns": ["request", "client", "priority", "state", "tokens", "computed", "prompt"],
         "say": [[piece for number, one in enumerate(sentences) for piece in ([["", " "]] if number else []) + one] for sentences in says],
@@ -167,8 +169,10 @@ def _memory(rows, first, steps, says):
             at += 1
         cuts.append(at)
     told, sums = tell(own, cuts, texts)
-    for sentences, (events, faults) in zip(says, told):
-        copies = [words for kind, _, words in events if kind == "copy"]
-        sentences += copies[:1] + [words for kind, _, words in events if kind == "evict"][:1]
+    for begin, end, sentences, (events, faults) in zip([0, *cuts], cuts, says, told):
+        sentences += [words for kind, _, words in events if kind == "copy"][:1]
+        if evicted := [block for row in own[begin:end] if row[1] == "evict" for block in row[2]]:
+            blocks = these(evicted).capitalize() + (" is" if len(evicted) == 1 else " are")
+            sentences.append([["strong", f"{blocks} evicted"], ["", " from the cache, to make room."]])
         sentences += [[["strong", fault]] for fault in faults]
     return drawn(own, cuts, texts, sums)

@@ -86,11 +86,19 @@ class _Painter:
 
     def _legend(self):
         colour, kinds = self.colour["r0"], {span[0] for lane in self.data["lanes"] for span in lane[5]}
-        looks = {"again": ("computed again", static.hatched(colour, self.colour["card"], 4)), "preempted": ("preempted", static.hatched(self.colour["soft"], self.colour["card"], 5)),
-                 "swapped": ("swapped out", {"facecolor": "none", "edgecolor": colour, "linestyle": ":", "linewidth": 1.2})}  # fmt: skip
-        shown = [looks[kind] for kind in looks if kind in kinds]
+        looks = {"again": "computed again", "preempted": "preempted", "swapped": "swapped out"}
+        shown = [(text, self._look(kind, colour)) for kind, text in looks.items() if kind in kinds]
         aborted = any(lane[4] and lane[4][1] == "abort" for lane in self.data["lanes"])
-        return [("prefill", {"facecolor": colour}), ("decode", {"facecolor": colour + ALPHA["decode"]}), *shown, ("waiting", "┄"), ("done", "○"), *([("aborted", "✕")] if aborted else [])]
+        computed = [(kind, self._look(kind, colour)) for kind in ("prefill", "decode")]
+        return [*computed, *shown, ("waiting", "┄"), ("done", "○"), *([("aborted", "✕")] if aborted else [])]
+
+    def _look(self, kind, colour):
+        """How a span of a kind is filled; the same for its legend."""
+        if kind == "preempted":
+            return static.hatched(self.colour["soft"], self.colour["card"], 5) | {"linewidth": 0}
+        if kind == "swapped":
+            return {"facecolor": "none", "edgecolor": colour, "linestyle": ":", "linewidth": 1.2}
+        return static.hatched(colour, self.colour["card"], 4) if kind == "again" else {"facecolor": colour + ALPHA[kind]}
 
     def _cells(self, lane):
         """(step, kind, tokens) of a lane in the window."""
@@ -110,8 +118,8 @@ class _Painter:
             for at, kind, tokens in self._cells(lane):
                 if tokens:
                     y = heights.get(at, 0)
-                    look = static.hatched(colour, self.colour["card"], 4) | {"linewidth": 0} if kind == "again" else {"facecolor": colour + ALPHA[kind]}
-                    static.box(axes, self.x(at) + 0.7, base - (y + tokens) * scale, self.w - 1.4, tokens * scale - (0.8 if tokens * scale > 3 else 0), **look)
+                    high, look = tokens * scale, self._look(kind, colour) | {"linewidth": 0}
+                    static.box(axes, self.x(at) + 0.7, base - y * scale - high, self.w - 1.4, high - 0.8 * (high > 3), **look)
                     heights[at] = y + tokens
         axes.plot([LEFT, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
         static.write(axes, 22, base + 13, "step", size=11, colour="soft")
@@ -131,27 +139,30 @@ class _Painter:
         y, middle, tall = self.top + index * h, self.top + (index + 0.5) * h, h - 3
         tag = name(lane[0])
         static.box(axes, 22, y + 1.5, 52, tall, radius=4, facecolor=colour)
-        static.write(axes, 48, middle, tag if len(tag) < 8 else tag[:6] + "…", size=11.5 if h > 16 else 10, colour="card", ha="center", weight="bold", family="monospace")
+        mono = {"ha": "center", "weight": "bold", "family": "monospace"}
+        static.write(axes, 48, middle, tag if len(tag) < 8 else tag[:6] + "…", size=11.5 if h > 16 else 10, colour="card", **mono)
         for kind, begin, end, _, _ in lane[5]:
             a, b = max(begin, self.begin), min(end, self.end)
             x, wide = self.x(a), (b - a) * self.w
             if b <= a or kind in COMPUTED:
                 continue
             if kind in ("waiting", "idle"):
-                axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **({"color": self.colour["faint"], "linestyle": (0, (2, 2.6))} if kind == "waiting" else {"color": colour}))
+                look = {"color": self.colour["faint"], "linestyle": (0, (2, 2.6))} if kind == "waiting" else {"color": colour}
+                axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **look)
             else:
-                look = static.hatched(self.colour["soft"], self.colour["card"], 5) | {"linewidth": 0} if kind == "preempted" else {"facecolor": "none", "edgecolor": colour, "linestyle": ":", "linewidth": 1.2}
-                static.box(axes, x + 0.8, middle - tall * 0.28, wide - 1.6, tall * 0.56, **look)
+                static.box(axes, x + 0.8, middle - tall * 0.28, wide - 1.6, tall * 0.56, **self._look(kind, colour))
         for at, kind, tokens in self._cells(lane):
             if kind in COMPUTED:
                 high = tall * 0.56 if kind == "decode" else tall
-                look = static.hatched(colour, self.colour["card"], 4) if kind == "again" else {"facecolor": colour + ALPHA[kind]}
-                static.box(axes, self.x(at) + 0.8, middle - high / 2, self.w - 1.6, high, radius=min(2.5, self.w / 4), **look)
+                radius = min(2.5, self.w / 4)
+                static.box(axes, self.x(at) + 0.8, middle - high / 2, self.w - 1.6, high, radius=radius, **self._look(kind, colour))
                 if kind != "decode" and self.w >= 9 + 6 * len(str(tokens)):
-                    static.write(axes, self.x(at) + self.w / 2, middle, str(tokens), size=9.5, colour="card" if kind == "prefill" else "ink", ha="center", weight="bold", family="monospace")
+                    ink = "card" if kind == "prefill" else "ink"
+                    static.write(axes, self.x(at) + self.w / 2, middle, str(tokens), size=9.5, colour=ink, **mono)
         if lane[4] and self.begin <= lane[4][0] + lane[4][2] <= self.end:
             x = self.x(lane[4][0] + lane[4][2]) + 6
-            axes.plot([x], [middle], marker="x" if lane[4][1] == "abort" else "o", markersize=5, markeredgecolor=colour, markerfacecolor="none", markeredgewidth=1.3)
+            look = {"markersize": 5, "markeredgecolor": colour, "markerfacecolor": "none", "markeredgewidth": 1.3}
+            axes.plot([x], [middle], marker="x" if lane[4][1] == "abort" else "o", **look)
 
     def _bars(self, values, base, tall, most, under=None, **look):
         steps = range(self.begin, self.end)
@@ -176,9 +187,12 @@ class _Painter:
             client, colour = self.data["asked"][index], self.colour[f"r{index % 6}"]
             self._bars(waiting, base, tall, queue, under, color=colour + "bf")
             under = [a + b for a, b in zip(under, waiting)]
-            self.axes.plot([self.x(at) + self.w / 2 for at in range(self.begin, self.end)], [below - 54 * service[at] / peak for at in range(self.begin, self.end)], color=colour, linewidth=1.6)
+            steps = range(self.begin, self.end)
+            line = [below - 54 * service[at] / peak for at in steps]
+            self.axes.plot([self.x(at) + self.w / 2 for at in steps], line, color=colour, linewidth=1.6)
             if row < 5:
-                static.write(self.axes, LEFT + 6, below - 48 + 13 * row, f"{client}: service {service[self.at]:,}, {waiting[self.at]:,} wait", size=11, weight="bold").set_color(colour)
+                text = f"{client}: service {service[self.at]:,}, {waiting[self.at]:,} wait"
+                static.write(self.axes, LEFT + 6, below - 48 + 13 * row, text, size=11, weight="bold").set_color(colour)
         for y, text in ((base, "waiting"), (below, "service")):
             static.write(self.axes, 22, y - 7, text, size=11, colour="soft")
             self.axes.plot([LEFT, RIGHT], [y] * 2, color=self.colour["line"], linewidth=0.8)

@@ -13,8 +13,9 @@ def words_of(schedule):
         happened.setdefault(event, {})[lane] = more
     joined = {lane: more for lane, more in happened.get("join", {}).items() if lane in schedule.batch}
     going = [lane for lane in schedule.batch if lane not in joined]
-    found = [*_broken_off(happened), *_came(happened, joined), *_made_room(happened), *_joined(schedule, joined), *_came_back(schedule, happened, joined),
-             *_chunks(schedule, going), *_decoded(schedule, going), *_parted(happened), *_ended(happened)]  # fmt: skip
+    found = [*_broken_off(happened), *_came(happened, joined), *_made_room(happened), *_joined(schedule, joined),
+             *_came_back(schedule, happened, joined), *_chunks(schedule, going), *_decoded(schedule, going), *_parted(happened),
+             *_ended(happened)]  # fmt: skip
     return found or [[["", "Nothing is computed."]]]
 
 
@@ -51,9 +52,10 @@ def _came(happened, joined):
 
 
 def _made_room(happened):
-    moved = happened.get("swap out", {})
-    lost = {lane: tokens for lane, tokens in happened.get("preempt", {}).items() if lane not in moved}
-    for lanes, fate in ((lost, "thrown away"), ({lane: moved[lane] for lane in happened.get("preempt", ()) if lane in moved}, "copied to CPU memory")):
+    preempted, moved = happened.get("preempt", {}), happened.get("swap out", {})
+    lost = {lane: tokens for lane, tokens in preempted.items() if lane not in moved}
+    kept = {lane: moved[lane] for lane in preempted if lane in moved}
+    for lanes, fate in ((lost, "thrown away"), (kept, "copied to CPU memory")):
         if lanes:
             yield [["strong", f"{does(lanes, 'make')} room"], ["", f": {count(sum(lanes.values()), 'token')} {fate}."]]
 
