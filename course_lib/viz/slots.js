@@ -75,7 +75,7 @@ function bands(data, grid, height) {
 
 // What is over stands out, what is to come stands back.
 function twice(pen, grid, step, height, act) {
-  for (const [from, to, alpha] of [[0, grid.x(step), 1], [grid.x(step), grid.width, .28]]) {
+  for (const [from, to, alpha] of [[0, grid.x(step), 1], [grid.x(step), grid.width, .36]]) {
     pen.save(); pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip(); pen.globalAlpha = alpha; act(alpha); pen.restore();
   }
 }

@@ -82,7 +82,7 @@ class _Painter:
         """Steps start + 1 to end of a row; what is to come stands back."""
         if high <= 0.01:
             return
-        for a, b, alpha in ((start, min(end, self.step), 1), (max(start, self.step), end, 0.28)):
+        for a, b, alpha in ((start, min(end, self.step), 1), (max(start, self.step), end, 0.36)):
             edges = [(at, at + 1) for at in range(a, b)] if apart and self.w >= 6 else [(a, b)] if b > a else []
             for left, right in edges:
                 static.box(self.axes, self._x(left) + self.gap / 2, y, (right - left) * self.w - self.gap, high, alpha=alpha, **self._faded(look))
@@ -101,9 +101,9 @@ class _Painter:
         for at, who in enumerate(self.queues):
             for place, i in enumerate(who) if self.tall > 3 else []:
                 static.box(self.axes, self._x(at) + self.gap / 2, self.queue_top + place * self.tall, self.w - self.gap, self.tall - (2 if self.tall > 4 else 0.4),
-                           alpha=1 if at < self.step else 0.28, facecolor=self.colour[f"r{i % 6}"])  # fmt: skip
+                           alpha=1 if at < self.step else 0.36, facecolor=self.colour[f"r{i % 6}"])  # fmt: skip
             if self.tall <= 3 and who:
-                static.box(self.axes, self._x(at), self.queue_top, self.w, len(who) * self.tall, facecolor=self.colour["faint"], alpha=1 if at < self.step else 0.28)
+                static.box(self.axes, self._x(at), self.queue_top, self.w, len(who) * self.tall, facecolor=self.colour["faint"], alpha=1 if at < self.step else 0.36)
 
     def _chart(self):
         data, top, tall = self.data, self.chart_top, 64
@@ -116,7 +116,7 @@ class _Painter:
             self.axes.plot(xs, low, color=self.colour["card"], linewidth=1.4 if part else 0)
             below = above
         now = self._x(self.step)
-        static.box(self.axes, now, top, edges[-1] - now, tall, facecolor=self.colour["card"] + "b0", zorder=3)
+        static.box(self.axes, now, top, edges[-1] - now, tall, facecolor=self.colour["card"] + "a3", zorder=3)
         static.box(self.axes, LEFT, top, edges[-1] - LEFT, tall, facecolor="none", edgecolor=self.colour["faint"], linewidth=0.8, zorder=4)
         self.axes.plot([now, now], [top, top + tall], color=self.colour["ink"], linewidth=1.3, zorder=5)
         for text, y in (("100 %", 6), ("50 %", tall / 2), ("0 %", tall - 6)):

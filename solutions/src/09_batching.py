@@ -50,8 +50,8 @@ def intensity(model, seq_lens, flops_per_s, bytes_per_s):
 check("09.intensity", intensity)
 
 # %% [markdown]
-# Your function for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s, 4.3 TB/s, as measured for lesson 06), 1,024 tokens a text.
-# No server is faster than this; a good one is near it.
+# With such a count a server is planned: how many texts may run at once (vLLM's `max_num_seqs`), and which GPU is worth its money. Your
+# function for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s, 4.3 TB/s, as measured for lesson 06), 1,024 tokens a text:
 
 # %% tags=["raises-exception"]
 from course_lib.practice.lesson09_intensity import LLAMA
@@ -97,7 +97,8 @@ def static_waste(prompts, new_tokens, batch_size):
 check("09.static_waste", static_waste)
 
 # %% [markdown]
-# Your count beside the real thing: `run_static` serves six prompts on the bundled model and reports what it pushed.
+# vLLM has nothing to count here: it lays the tokens of a step one after the other, without padding, and lets rows go (lesson 10). Your
+# count beside a server that does pad: `run_static` serves six prompts on the bundled model and reports steps, useful, padding, idle.
 
 # %% tags=["raises-exception"]
 from course_lib.engine import run_static
@@ -136,34 +137,44 @@ from collections import deque
 class DynamicBatcher:
     """Collects requests: a batch starts when it is full, or when its first request has waited `timeout`."""
 
-    ### BEGIN SOLUTION
     def __init__(self, max_batch_size, timeout):
+        ### BEGIN SOLUTION
         self.max_batch_size, self.timeout = max_batch_size, timeout
         self.waiting = deque()  # (when it came, request), in order of arrival
+        ### END SOLUTION
 
     def add(self, request, now):
+        """The request comes at `now`."""
+        ### BEGIN SOLUTION
         self.waiting.append((now, request))
+        ### END SOLUTION
 
     def ready_at(self):
+        """From when on `take` gives a batch; None with nobody waiting."""
+        ### BEGIN SOLUTION
         if not self.waiting:
             return None
         if len(self.waiting) >= self.max_batch_size:
             return self.waiting[self.max_batch_size - 1][0]
         return self.waiting[0][0] + self.timeout
+        ### END SOLUTION
 
     def take(self, now):
+        """The batch that starts now, in order of arrival; [] where it is better to wait."""
+        ### BEGIN SOLUTION
         ready = self.ready_at()
         if ready is None or now < ready:
             return []
         return [self.waiting.popleft()[1] for _ in range(min(self.max_batch_size, len(self.waiting)))]
-    ### END SOLUTION
+        ### END SOLUTION
 
 # %% nbgrader={"grade_id": "dynamic_batcher-check", "grade": true, "points": 3}
 check("09.dynamic_batcher", DynamicBatcher)
 
 # %% [markdown]
-# Your batcher in the real loop, which runs the model and sleeps until `ready_at()`. Its clock here counts runs of the model, so that the
-# picture is the same on every machine.
+# In NVIDIA's Triton Inference Server your two numbers are called `max_batch_size` and `max_queue_delay_microseconds`. Here is your batcher
+# in the loop of `run_dynamic`, which runs the model and sleeps until `ready_at()`. The clock counts runs of the model, so that it shows
+# the same on every machine.
 
 # %% tags=["raises-exception"]
 from course_lib.engine import run_dynamic
@@ -190,7 +201,7 @@ hook.remove()
 print(f"{report.num_batches} batches; from arrival to answer, in runs of the model: {waited}")
 
 # %% [markdown]
-# And the same morning in its slots. Change the size and the timeout, and look who waits.
+# And the same arrivals in their slots. Change the size and the timeout, and look who waits.
 
 # %% tags=["raises-exception"]
 from course_lib.engine import simulate_batches
