@@ -177,15 +177,15 @@ def store_head_by_head(k, v, k_cache, v_cache, slot_mapping):
 
 
 @triton.jit
-def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, begin_ptr, end_ptr, sequence_ptr, table_stride, scale, NUM_KV_HEADS,
-               HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
-    """One row of q and one head a program, over [begin, end) of its sequence; a token a turn of the loop."""
+def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_ptr, table_stride, scale, NUM_KV_HEADS, HEAD_DIM: tl.constexpr,
+               BLOCK_SIZE: tl.constexpr):
+    """One sequence and one query head a program; a token a turn of the loop."""
     row, head, num_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     dims = tl.arange(0, HEAD_DIM)
     q = tl.load(q_ptr + (row * num_heads + head) * HEAD_DIM + dims)
-    table_ptr = tables_ptr + tl.load(sequence_ptr + row) * table_stride
+    table_ptr = tables_ptr + row * table_stride
     top, total, acc = -1e30, 0.0, tl.zeros([HEAD_DIM], tl.float32)
-    for position in range(tl.load(begin_ptr + row), tl.load(end_ptr + row)):
+    for position in range(tl.load(seq_lens_ptr + row)):
         slot = tl.load(table_ptr + position // BLOCK_SIZE) * BLOCK_SIZE + position % BLOCK_SIZE
         where = (slot * NUM_KV_HEADS + head * NUM_KV_HEADS // num_heads) * HEAD_DIM + dims
         score = tl.sum(q * tl.load(k_cache_ptr + where), 0) * scale
@@ -195,25 +195,10 @@ def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr, be
         acc = acc * shrink + weight * tl.load(v_cache_ptr + where)
         top = new_top
     tl.store(out_ptr + (row * num_heads + head) * HEAD_DIM + dims, tl.where(total > 0, acc / tl.maximum(total, 1e-30), 0.0))
-    tl.store(lse_ptr + row * num_heads + head, tl.where(total > 0, top + tl.log(tl.maximum(total, 1e-30)), float("-inf")))
-
-
-def rows(q, k_cache, v_cache, block_tables, begin, end, sequence):
-    out, lse = torch.empty_like(q), torch.empty(q.shape[:2], device=q.device)
-    if len(q):
-        row_kernel[q.shape[:2]](q, k_cache, v_cache, out, lse, block_tables, begin, end, sequence, block_tables.stride(0), q.shape[2] ** -0.5, k_cache.shape[2],
-                                HEAD_DIM=q.shape[2], BLOCK_SIZE=k_cache.shape[1])
-    return out, lse
 
 
 def decode_by_rows(q, k_cache, v_cache, block_tables, seq_lens):
-    return rows(q, k_cache, v_cache, block_tables, torch.zeros_like(seq_lens), seq_lens, torch.arange(len(q), device=q.device))[0]
-
-
-def split_by_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
-    size, parts = k_cache.shape[1], []
-    part = (((seq_lens + num_splits - 1) // num_splits + size - 1) // size) * size
-    for p in range(num_splits):
-        parts.append(rows(q, k_cache, v_cache, block_tables, p * part, torch.minimum((p + 1) * part, seq_lens), torch.arange(len(q), device=q.device)))
-    partial, lse = torch.stack([out for out, _ in parts], 2), torch.stack([lse for _, lse in parts], 2)
-    return (lse.softmax(2).nan_to_num()[..., None] * partial).sum(2), partial, lse
+    out = torch.empty_like(q)
+    row_kernel[q.shape[:2]](q, k_cache, v_cache, out, block_tables, seq_lens, block_tables.stride(0), q.shape[2] ** -0.5, k_cache.shape[2], HEAD_DIM=q.shape[2],
+                            BLOCK_SIZE=k_cache.shape[1])
+    return out

@@ -191,8 +191,8 @@ STORE_KV = Exercise(
         Mistake("heads and numbers are mixed up.", "Number d of head h stands at h * head_dim + d, here and in the cache.", looped(write=heads_mixed)),
         Mistake("only the last token is written.", "A step brings many tokens: a program for each, or one index for all.",
                 lambda k, v, k_cache, v_cache, slots: store_kv(k[-1:], v[-1:], k_cache, v_cache, slots[-1:])),
-        Mistake("only the first token is written.", "A step brings many tokens: a program for each, or one index for all. Is the grid `(num_tokens,)`, and does a "
-                "program take the token of its own id?", lambda k, v, k_cache, v_cache, slots: store_kv(k[:1], v[:1], k_cache, v_cache, slots[:1])),
+        Mistake("only the first token is written.", "A step brings many tokens: one index for all, or a grid of `(num_tokens,)` in which a program takes the token of its own "
+                "id.", lambda k, v, k_cache, v_cache, slots: store_kv(k[:1], v[:1], k_cache, v_cache, slots[:1])),
     ],
     hints=[
         "The memory of a cache [num_blocks, block_size, …] is one row of slots: `k_cache.flatten(0, 1)` is the same memory as [slots, …].",
