@@ -1,6 +1,6 @@
 """Tables that lesson 09 shows beside its own figures, recorded on a GPU.
 
-    python benchmarks/lesson09.py [--quick]
+    python benchmarks/lessons.py 09 [--quick]
 
 `tables(model, tokenizer, device)` measures two things: what one decode step takes by the number of texts that share it, on a
 model of real size with random weights (Llama 3 8B in bfloat16), beside the least that its bytes and operations allow; and 64
@@ -8,24 +8,20 @@ requests of mixed lengths on `tale`, served one by one, in static and dynamic ba
 waited for. quick: a tiny shape and few requests, to try it on a CPU.
 """
 
-import argparse
-import json
 import statistics
 import time
 
 import torch
 
+from cpu_serving import mixed_requests, ways
+
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig, Transformer
 
-if __package__:
-    from .cpu_serving import mixed_requests, ways
-else:
-    from cpu_serving import mixed_requests, ways
-
-LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128,
-                  context=8192, rope_theta=500_000.0)
-TINY = dict(vocab_size=512, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=16, context=512)
+LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
+                  head_dim=128, context=8192, rope_theta=500_000.0)
+TINY = dict(vocab_size=512, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=16,
+            context=512)
 CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
 
 
@@ -48,7 +44,7 @@ def decode_steps(device, quick):
         took = statistics.median(step_seconds(big, batch, context, 2 if quick else REPEATS))
         read = (weights + batch * a_token * context) * big.lm_head.weight.element_size()
         flops = batch * (2 * weights + 4 * config.num_layers * config.num_heads * config.head_dim * context)
-        rows.append([batch, f"{1000 * took:.2f}", f"{batch / took:,.0f}", f"{flops / read:.1f}", f"{read / took / 1e9:,.0f}", f"{flops / took / 1e12:.1f}"])
+        rows.append([batch, 1000 * took, batch / took, flops / read, read / took / 1e9, flops / took / 1e12])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {"title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
             "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"], "rows": rows}
@@ -103,7 +99,7 @@ def serving(model, quick):
     if model.dtype == torch.float32 and len({str(text) for text in texts.values()}) > 1:
         raise RuntimeError("The ways write different tokens, so their times cannot be compared.")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    rows = [[name, f"{median:.2f}", f"{wanted / median:,.0f}", f"{medians['cached'] / median:.1f}"] for name, median in medians.items()]
+    rows = [[name, median, wanted / median, medians["cached"] / median] for name, median in medians.items()]
     return {"title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
             "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"], "rows": rows}
 
@@ -112,17 +108,3 @@ def wait_for(device):
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
 
-
-def main():
-    from course_lib import load_model
-
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    args = parser.parse_args()
-    model, tokenizer = load_model("tale", dtype=torch.float32)
-    for table in tables(model, tokenizer, model.device, quick=args.quick):
-        print(json.dumps(table, indent=1, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

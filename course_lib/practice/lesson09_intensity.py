@@ -40,15 +40,16 @@ def intensity_by_ridge(model, seq_lens, flops_per_s, bytes_per_s):
     return {"flops": flops, "bytes": moved, "intensity": ratio, "seconds": seconds}
 
 
-def wrong(*, ops=2, weights_flops=lambda batch: batch, attention=4, attention_heads="num_heads", kv=2, kv_heads="num_kv_heads", weight_reads=lambda batch: 1,
-          attended=sum, cached=sum, itemsize=lambda model: model["itemsize"], ratio=lambda f, b: f / b, slower=max, layers=lambda model: model["num_layers"],
-          returns=lambda found: found):
+def wrong(*, ops=2, weights_flops=lambda batch: batch, attention=4, attention_heads="num_heads", kv=2, kv_heads="num_kv_heads",
+          weight_reads=lambda batch: 1, attended=sum, cached=sum, itemsize=lambda model: model["itemsize"], ratio=lambda f, b: f / b,
+          slower=max, layers=lambda model: model["num_layers"]):
     """A wrong answer: the right one with a piece replaced."""
     def answer(model, seq_lens, flops_per_s, bytes_per_s):
         batch, wide = len(seq_lens), layers(model) * model["head_dim"]
         flops = ops * model["num_weights"] * weights_flops(batch) + attention * wide * model[attention_heads] * attended(seq_lens)
         moved = (model["num_weights"] * weight_reads(batch) + kv * wide * model[kv_heads] * cached(seq_lens)) * itemsize(model)
-        return returns({"flops": flops, "bytes": moved, "intensity": ratio(flops, moved), "seconds": slower(flops / flops_per_s, moved / bytes_per_s)})
+        seconds = slower(flops / flops_per_s, moved / bytes_per_s)
+        return {"flops": flops, "bytes": moved, "intensity": ratio(flops, moved), "seconds": seconds}
     return answer
 
 
@@ -96,8 +97,9 @@ def untouched(seq_lens):
         answer(model, given, 1000, 100)
         return model == SMALL and given == list(seq_lens)
 
-    return Trial([f"small = {SMALL}", f"seq_lens = {seq_lens}", "intensity(small, seq_lens, 1000, 100)", f"seq_lens == {seq_lens}  # and small as before"], act,
-                 size=1000 * len(seq_lens))
+    story = [f"small = {SMALL}", f"seq_lens = {seq_lens}", "intensity(small, seq_lens, 1000, 100)",
+             f"seq_lens == {seq_lens}  # and small as before"]
+    return Trial(story, act, size=1000 * len(seq_lens))
 
 
 ONE, MANY = [[1], [2], [3], [10]], [[1, 1], [1, 3], [2, 2, 5], [4, 1, 7, 7]]
@@ -113,52 +115,84 @@ INTENSITY = Exercise(
     cases="steps",
     properties=[
         Property("`flops` of one text: two for each weight, and attention over its tokens",
-                 "Each weight is multiplied once and added once. Each query head takes 2 · head_dim operations for a score, and as many for a weighted value.",
+                 "Each weight is multiplied once and added once. Each query head takes 2 · head_dim operations for a score, and "
+                 "as many for a weighted value.",
                  [step(name, lens, "flops") for name in ("small", "deep") for lens in ONE]),
-        Property("`bytes` of one text: every weight, and its keys and values", "All layers, keys and values, each KV head, `itemsize` bytes a number.",
+        Property("`bytes` of one text: every weight, and its keys and values",
+                 "All layers, keys and values, each KV head, `itemsize` bytes a number.",
                  [step(name, lens, "bytes") for name in ("small", "deep") for lens in ONE]),
-        Property("In a batch every text computes with every weight", "The work grows with the batch: nobody computes for another.",
+        Property("In a batch every text computes with every weight",
+                 "The work grows with the batch: nobody computes for another.",
                  [step(name, lens, "flops") for name in ("small", "deep") for lens in MANY]),
-        Property("In a batch the weights are read once, and each text's cache for itself", "This is what a batch is for: one reading serves everybody.",
+        Property("In a batch the weights are read once, and each text's cache for itself",
+                 "This is what a batch is for: one reading serves everybody.",
                  [step(name, lens, "bytes") for name in ("small", "deep") for lens in MANY]),
         Property("`intensity` is operations for each byte", "It says on which side of the roofline's ridge the step is.",
                  [step(name, lens, "intensity") for name in ("small", "deep") for lens in (*ONE[:2], *MANY)]),
         Property("`seconds` is the longer of arithmetic and reading", "Both go on at the same time, so the slower one decides.",
                  [step(name, lens, "seconds", f, b) for name, lens, f, b in SIDES]),
-        Property("A dict of the four comes back", "`flops`, `bytes`, `intensity` and `seconds`.", [step("small", lens) for lens in ([1], [1, 2], [3, 3, 3])]),
-        Property("At the size of Llama 3 8B on one H200 the picture is the same", "680 TFLOP/s and 4.3 TB/s, as measured for lesson 06.",
+        Property("A dict of the four comes back",
+                 "`flops`, `bytes`, `intensity` and `seconds`.", [step("small", lens) for lens in ([1], [1, 2], [3, 3, 3])]),
+        Property("At the size of Llama 3 8B on one H200 the picture is the same",
+                 "680 TFLOP/s and 4.3 TB/s, as measured for lesson 06.",
                  [step("llama", [length] * batch, None, 680e12, 4.3e12) for batch, length in ((1, 1024), (8, 1), (64, 2048), (256, 100), (400, 10))]),
         Property("The caller's data stay as they were", "They are used for the next step.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the weights are read again for each text.", "One reading of a weight serves the whole batch. That is the point of a batch.", wrong(weight_reads=lambda batch: batch)),
-        Mistake("the batch computes as much as one text.", "Reading is shared, computing is not: every text is multiplied with every weight.", wrong(weights_flops=lambda batch: 1)),
-        Mistake("a product and a sum are counted as one operation.", "By convention they are two: 2 operations a weight, 4 · head_dim a token and head.",
+        Mistake("the weights are read again for each text.",
+                "One reading of a weight serves the whole batch. That is the point of a batch.",
+                wrong(weight_reads=lambda batch: batch)),
+        Mistake("the batch computes as much as one text.",
+                "Reading is shared, computing is not: every text is multiplied with every weight.",
+                wrong(weights_flops=lambda batch: 1)),
+        Mistake("a product and a sum are counted as one operation.",
+                "By convention they are two: 2 operations a weight, 4 · head_dim a token and head.",
                 (wrong(ops=1), wrong(ops=1, attention=2), wrong(attention=2))),
-        Mistake("query heads are counted where KV heads are kept.", "The cache holds keys and values of `num_kv_heads` heads; groups of query heads share them.", wrong(kv_heads="num_heads")),
-        Mistake("KV heads are counted where query heads compute.", "Each query head computes its own scores, though it shares its keys with others.", wrong(attention_heads="num_kv_heads")),
-        Mistake("keys or values are left out of the bytes.", "Keys and values are both read: 2 × layers × KV heads × head_dim for each token.", wrong(kv=1)),
-        Mistake("the cache is left out.", "Attention reads all keys and values of the text. In long texts that is more than the weights.", wrong(kv=0)),
-        Mistake("attention is left out of the operations.", "4 × layers × heads × head_dim for each token that is attended to.", wrong(attention=0)),
-        Mistake("every text is taken for as long as the longest.", "Decode steps need no padding: a text reads its own tokens. Add up `seq_lens`.",
+        Mistake("query heads are counted where KV heads are kept.",
+                "The cache holds keys and values of `num_kv_heads` heads; groups of query heads share them.",
+                wrong(kv_heads="num_heads")),
+        Mistake("KV heads are counted where query heads compute.",
+                "Each query head computes its own scores, though it shares its keys with others.",
+                wrong(attention_heads="num_kv_heads")),
+        Mistake("keys or values are left out of the bytes.",
+                "Keys and values are both read: 2 × layers × KV heads × head_dim for each token.", wrong(kv=1)),
+        Mistake("the cache is left out.",
+                "Attention reads all keys and values of the text. In long texts that is more than the weights.", wrong(kv=0)),
+        Mistake("attention is left out of the operations.",
+                "4 × layers × heads × head_dim for each token that is attended to.", wrong(attention=0)),
+        Mistake("every text is taken for as long as the longest.",
+                "Decode steps need no padding: a text reads its own tokens. Add up `seq_lens`.",
                 (wrong(attended=padded, cached=padded), wrong(cached=padded), wrong(attended=padded))),
-        Mistake("the cache is counted for one text only.", "Each text reads its own keys and values. Nothing of the cache is shared here.",
-                (wrong(cached=max), wrong(cached=lambda lens: lens[0]), wrong(attended=max, cached=max), wrong(attended=lambda lens: lens[0], cached=lambda lens: lens[0]))),
-        Mistake("layers are forgotten.", "Every layer has a cache of its own, and attends: times `num_layers`. The weights are those of all layers already.", wrong(layers=lambda model: 1)),
+        Mistake("the cache is counted for one text only.",
+                "Each text reads its own keys and values. Nothing of the cache is shared here.",
+                (wrong(cached=max), wrong(cached=lambda lens: lens[0]), wrong(attended=max, cached=max),
+                 wrong(attended=lambda lens: lens[0], cached=lambda lens: lens[0]))),
+        Mistake("layers are forgotten.",
+                "Every layer has a cache of its own, and attends: times `num_layers`. The weights are those of all layers "
+                "already.", wrong(layers=lambda model: 1)),
         Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes.", wrong(itemsize=lambda model: 1)),
         Mistake("the ratio is turned round.", "Intensity is operations divided by bytes.", wrong(ratio=lambda f, b: b / f)),
-        Mistake("the two times are added.", "A processor reads the next weights while it computes: the longer of the two counts, `max`.", wrong(slower=lambda a, b: a + b)),
+        Mistake("the two times are added.",
+                "A processor reads the next weights while it computes: the longer of the two counts, `max`.",
+                wrong(slower=lambda a, b: a + b)),
         Mistake("the shorter time is taken.", "Whoever is slower decides: `max`.", wrong(slower=min)),
-        Mistake("only one of the two times is looked at.", "Small batches wait for memory, large ones for arithmetic. Take the longer.", (wrong(slower=lambda a, b: b), wrong(slower=lambda a, b: a))),
+        Mistake("only one of the two times is looked at.",
+                "Small batches wait for memory, large ones for arithmetic. Take the longer.",
+                (wrong(slower=lambda a, b: b), wrong(slower=lambda a, b: a))),
     ],
     hints=[
-        "Count first, divide last. Operations: what one text needs, times the number of texts, plus attention over all tokens. Bytes: the weights, once, and the cache of all tokens.",
-        "`batch, tokens = len(seq_lens), sum(seq_lens)`. Then `flops = 2 * num_weights * batch + 4 * num_layers * num_heads * head_dim * tokens`.",
-        "`moved = (num_weights + 2 * num_layers * num_kv_heads * head_dim * tokens) * itemsize`: the batch is not in front of the weights.",
+        "Count first, divide last. Operations: what one text needs, times the number of texts, plus attention over all tokens. "
+        "Bytes: the weights, once, and the cache of all tokens.",
+        "`batch, tokens = len(seq_lens), sum(seq_lens)`. Then `flops = 2 * num_weights * batch + 4 * num_layers * num_heads * "
+        "head_dim * tokens`.",
+        "`moved = (num_weights + 2 * num_layers * num_kv_heads * head_dim * tokens) * itemsize`: the batch is not in front of "
+        "the weights.",
         "`intensity = flops / moved`, and `seconds = max(flops / flops_per_s, moved / bytes_per_s)`.",
     ],
     rights=[intensity, intensity_text_by_text, intensity_by_ridge],
-    why="`batch` stands in the operations and not beside the weights in the bytes: while the weights are most of what is read, twice the batch is twice the tokens "
-        "in the same time. The cache has no such bargain. Each text reads its own, and in long texts that becomes the larger part.",
+    why="`batch` stands in the operations and not beside the weights in the bytes: while the weights are most of what is read, "
+        "twice the batch is twice the tokens "
+        "in the same time. The cache has no such bargain. Each text reads its own, and in long texts that becomes the larger "
+        "part.",
 )

@@ -49,11 +49,13 @@ def waste_by_library(prompts, new_tokens, batch_size):
 
     requests = [(0, p, n) for p, n in zip(prompts, new_tokens)]
     report = count_batches(requests, simulate_batches(requests, DynamicBatcher(batch_size, inf)))
-    return {"steps": report.num_steps, "useful": report.num_useful_tokens, "padding": report.num_padding_tokens, "idle": report.num_idle_tokens}
+    return {"steps": report.num_steps, "useful": report.num_useful_tokens, "padding": report.num_padding_tokens,
+            "idle": report.num_idle_tokens}
 
 
-def wrong(*, longest=lambda lengths, everyone: max(lengths), last=lambda texts, everyone: max(texts), rows=lambda batch, size: len(batch), pushed=lambda n: n - 1,
-          idle=lambda last, n: last - n, steps=lambda last, texts: last, order=lambda pairs: pairs, whole=False, padding_again=False, returns=lambda found: found):
+def wrong(*, longest=lambda lengths, everyone: max(lengths), last=lambda texts, everyone: max(texts), rows=lambda batch, size: len(batch),
+          pushed=lambda n: n - 1, idle=lambda last, n: last - n, steps=lambda last, texts: last, order=lambda pairs: pairs, whole=False,
+          padding_again=False, returns=lambda found: found):
     """A wrong answer: the right one with a piece replaced."""
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
@@ -104,8 +106,9 @@ def untouched(prompts, new_tokens):
         answer(*given, 2)
         return given == (list(prompts), list(new_tokens))
 
-    return Trial([f"prompts, new_tokens = {prompts}, {new_tokens}", "static_waste(prompts, new_tokens, 2)", f"prompts == {prompts} and new_tokens == {new_tokens}"], act,
-                 size=100 * len(prompts))
+    story = [f"prompts, new_tokens = {prompts}, {new_tokens}", "static_waste(prompts, new_tokens, 2)",
+             f"prompts == {prompts} and new_tokens == {new_tokens}"]
+    return Trial(story, act, size=100 * len(prompts))
 
 
 ONE = [([1], [1], 1), ([3], [1], 1), ([2], [4], 1), ([5], [2], 4), ([2], [3], 2)]
@@ -126,45 +129,76 @@ STATIC_WASTE = Exercise(
     name="static_waste",
     cases="workloads",
     properties=[
-        Property("One request alone wastes nothing", "Its prompt is pushed in the first run, and every token it writes in the next, save the last one.",
+        Property("One request alone wastes nothing",
+                 "Its prompt is pushed in the first run, and every token it writes in the next, save the last one.",
                  [served(*case) for case in ONE]),
-        Property("`padding` fills every prompt up to the longest of its batch", "A batch has one shape. What is filled in is computed like any other token.",
+        Property("`padding` fills every prompt up to the longest of its batch",
+                 "A batch has one shape. What is filled in is computed like any other token.",
                  counted("padding", PAIR, SEVERAL)),
-        Property("`steps`: a batch runs until its longest text is written", "The first run gives everybody a token, so a text of n tokens takes n runs.",
+        Property("`steps`: a batch runs until its longest text is written",
+                 "The first run gives everybody a token, so a text of n tokens takes n runs.",
                  counted("steps", PAIR, SEVERAL)),
-        Property("`idle` counts the runs of rows whose text is over", "They keep their place and are computed on, until the last one ends.", counted("idle", PAIR, SEVERAL)),
-        Property("`useful` is prompts and tokens that were wanted", "A token is pushed in the run after the one that wrote it. The last one of a text never is.",
+        Property("`idle` counts the runs of rows whose text is over",
+                 "They keep their place and are computed on, until the last one ends.", counted("idle", PAIR, SEVERAL)),
+        Property("`useful` is prompts and tokens that were wanted",
+                 "A token is pushed in the run after the one that wrote it. The last one of a text never is.",
                  counted("useful", PAIR, SEVERAL)),
-        Property("The last batch may be smaller, and is no larger than it is", "Rows that hold nobody are not computed.", [served(*case) for case in SHORT]),
-        Property("With nobody to serve, everything is 0", "An empty queue is no error.", [served([], [], size) for size in (1, 4)]),
-        Property("The four belong together, for larger queues too", "useful + padding + idle is what the model is pushed.", [served(*case) for case in LARGE + SEVERAL]),
+        Property("The last batch may be smaller, and is no larger than it is",
+                 "Rows that hold nobody are not computed.", [served(*case) for case in SHORT]),
+        Property("With nobody to serve, everything is 0",
+                 "An empty queue is no error.", [served([], [], size) for size in (1, 4)]),
+        Property("The four belong together, for larger queues too",
+                 "useful + padding + idle is what the model is pushed.", [served(*case) for case in LARGE + SEVERAL]),
         Property("The caller's lists stay as they were", "The queue is served for real afterwards.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("prompts are filled up to the longest of all.", "Only those of one batch share a shape. The next batch has its own longest.", wrong(longest=lambda lengths, everyone: max(everyone))),
-        Mistake("every batch runs as long as the longest text of all.", "A batch ends when its own longest text is written.", wrong(last=lambda texts, everyone: max(everyone))),
-        Mistake("the last token of each text is counted as pushed.", "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
+        Mistake("prompts are filled up to the longest of all.",
+                "Only those of one batch share a shape. The next batch has its own longest.",
+                wrong(longest=lambda lengths, everyone: max(everyone))),
+        Mistake("every batch runs as long as the longest text of all.",
+                "A batch ends when its own longest text is written.", wrong(last=lambda texts, everyone: max(everyone))),
+        Mistake("the last token of each text is counted as pushed.",
+                "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
                 wrong(pushed=lambda n: n)),
-        Mistake("the run of the prompts is counted apart.", "That run gives the first token already: a text of n tokens takes n runs, not n + 1.", wrong(steps=lambda last, texts: last + 1)),
-        Mistake("the first token is thought to cost nothing.", "The run of the prompts is a run too: a text of n tokens takes n runs, not n - 1.", wrong(steps=lambda last, texts: last - 1)),
-        Mistake("runs are added up over the rows of a batch.", "All rows of a batch are in one run. It takes as many as its longest text has tokens.", wrong(steps=lambda last, texts: sum(texts))),
-        Mistake("rows leave when their text is over.", "That is continuous batching, in lesson 10. Here a row stays, and is computed, until the batch ends.", wrong(idle=lambda last, n: 0)),
-        Mistake("a smaller last batch is filled up.", "Rows that hold nobody need not be there: the last batch has as many rows as requests.", wrong(rows=lambda batch, size: size)),
+        Mistake("the run of the prompts is counted apart.",
+                "That run gives the first token already: a text of n tokens takes n runs, not n + 1.",
+                wrong(steps=lambda last, texts: last + 1)),
+        Mistake("the first token is thought to cost nothing.",
+                "The run of the prompts is a run too: a text of n tokens takes n runs, not n - 1.",
+                wrong(steps=lambda last, texts: last - 1)),
+        Mistake("runs are added up over the rows of a batch.",
+                "All rows of a batch are in one run. It takes as many as its longest text has tokens.",
+                wrong(steps=lambda last, texts: sum(texts))),
+        Mistake("rows leave when their text is over.",
+                "That is continuous batching, in lesson 10. Here a row stays, and is computed, until the batch ends.",
+                wrong(idle=lambda last, n: 0)),
+        Mistake("a smaller last batch is filled up.",
+                "Rows that hold nobody need not be there: the last batch has as many rows as requests.",
+                wrong(rows=lambda batch, size: size)),
         Mistake("a smaller last batch is left out.", "Those requests are served too.", wrong(whole=True)),
-        Mistake("requests are sorted first.", "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
-                (wrong(order=lambda pairs: sorted(pairs)), wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])), wrong(order=lambda pairs: sorted(pairs, reverse=True)))),
-        Mistake("padding is counted in every run.", "Padding is pushed with the prompts, once. Later runs push one token a row.", wrong(padding_again=True)),
+        Mistake("requests are sorted first.",
+                "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
+                (wrong(order=sorted), wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
+                 wrong(order=lambda pairs: sorted(pairs, reverse=True)))),
+        Mistake("padding is counted in every run.",
+                "Padding is pushed with the prompts, once. Later runs push one token a row.", wrong(padding_again=True)),
         Mistake("shares are returned, not tokens.", "Count tokens. Divide when you print.", wrong(returns=share)),
-        Mistake("the caller's lists are changed.", "`pop` and `sort` write into the caller's own list; slices make new ones.", is_made_by=writes_into(UNTOUCHED)),
+        Mistake("the caller's lists are changed.",
+                "`pop` and `sort` write into the caller's own list; slices make new ones.", is_made_by=writes_into(UNTOUCHED)),
     ],
     hints=[
-        "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices of both lists. Each batch adds to the four numbers.",
-        "Draw one batch: a row for each request, a column for each run. The first column pushes every prompt, filled up to `max(lengths)`. Every later one pushes a token a row.",
-        "There are `max(texts)` columns. A text of n tokens is wanted in n of them: the first is its prompt, then n - 1 tokens. In the other `max(texts) - n` it is idle.",
-        "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in texts)`, `idle += sum(max(texts) - n for n in texts)`.",
+        "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices of both lists. "
+        "Each batch adds to the four numbers.",
+        "Draw one batch: a row for each request, a column for each run. The first column pushes every prompt, filled up to "
+        "`max(lengths)`. Every later one pushes a token a row.",
+        "There are `max(texts)` columns. A text of n tokens is wanted in n of them: the first is its prompt, then n - 1 tokens. "
+        "In the other `max(texts) - n` it is idle.",
+        "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in texts)`, `idle "
+        "+= sum(max(texts) - n for n in texts)`.",
     ],
     rights=[static_waste, waste_step_by_step, waste_by_library],
-    why="Both kinds of waste come from one rule: a batch has one shape from its first run to its last. Padding is paid once, with the prompts; idling in every run, so "
+    why="Both kinds of waste come from one rule: a batch has one shape from its first run to its last. Padding is paid once, "
+        "with the prompts; idling in every run, so "
         "one long text among short ones costs most.",
 )
