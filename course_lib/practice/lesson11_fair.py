@@ -98,14 +98,15 @@ class FairByHalves(WaitingList):
 def spread(policy, *, max_num_seqs, few, many, steps=150):
     """(largest difference in service over any stretch of steps, what the bound allows) between two clients who always wait.
 
-    few, many: (prompt, answer) of the requests of A and of B, in tokens; for each that A sends, B sends three.
+    few, many: (prompt, answer) of the requests of A and of B, in tokens. B has about three times as many in the queue as A. Even
+    if all seats go to A in one step, one of its requests still waits: it is never away.
     """
     config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, policy=policy)
     scheduler = Scheduler(config, KVCacheManager(BlockAllocator(4096, 4), prefix_caching=False))
     kinds, sent, admitted = {"A": few, "B": many}, {"A": 0, "B": 0}, 0
     service, differences = {"A": 0, "B": 0}, [0]
     for now in range(steps):
-        for client, ahead in (("A", max_num_seqs), ("B", 3 * max_num_seqs)):
+        for client, ahead in (("A", max_num_seqs + 1), ("B", 3 * max_num_seqs)):
             while sum(request.client == client for request in scheduler.waiting.waiting) < ahead:
                 prompt, answer = kinds[client]
                 sent[client] += 1

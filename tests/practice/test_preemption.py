@@ -10,7 +10,7 @@ import pytest
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import IntegrityError
-from course_lib.practice.lesson11_fair import FairByHalves, FairByQueues, FairShare
+from course_lib.practice.lesson11_fair import BOUNDS, FairByHalves, FairByQueues, FairShare
 from course_lib.practice.lesson11_memory import engine_with
 from course_lib.practice.lesson11_preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lesson11_room import scheduler_with
@@ -19,7 +19,7 @@ from course_lib.practice.lesson11_spaces import BlockByBlock, SwapSpace, TokenBy
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from summing import VOCABULARY, Summing, oracle  # noqa: E402
-from written_preemption import ComputesFirst, room_oldest, room_still_computed  # noqa: E402
+from written_preemption import ComputesFirst, NoCounters, room_oldest, room_still_computed  # noqa: E402
 
 MODEL = Summing(context=96)
 ROOMS = {f.__name__: f for f in (make_room, make_room_again, make_room_in_turn)}
@@ -77,6 +77,13 @@ def test_a_swap_space_of_ones_own_in_the_engine(name):
 def test_a_fair_policy_of_ones_own_in_the_engine(name):
     for config, requests, gives_up in days(3):
         served(Engine(MODEL, replace(config, policy=POLICIES[name])), requests, gives_up)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_two_clients_who_wait_are_served_alike_within_the_bound_of_the_paper_and_not_without_counters(name):
+    for trial in BOUNDS:
+        assert trial.outcome(POLICIES[name])[0].what == "within the bound"
+        assert trial.outcome(NoCounters)[0].what == "beyond the bound"
 
 
 def test_a_wrong_make_room_is_stopped_with_words():
