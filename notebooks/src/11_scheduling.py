@@ -298,9 +298,9 @@ plt.show()
 #
 # ## Who goes first
 #
-# First come, first served is fair in one sense, and blind. Two long reports that nobody waits for have taken both seats when a short
-# request comes that matters. It waits until a report is done: **priority inversion**, the unimportant holds up the important. Lower
-# `priority` values are more important, as in vLLM. Is it enough to put the important one at the head of the line?
+# First come, first served is fair in one sense, and blind. A novel and a saga, which nobody waits for, have taken both seats when a
+# short request comes that matters. It waits until one of them is done: **priority inversion**, the unimportant holds up the
+# important. Lower `priority` values are more important, as in vLLM. Is it enough to put the important one at the head of the line?
 
 # %%
 class HeadOfTheLine(Priority):
@@ -311,20 +311,23 @@ class HeadOfTheLine(Priority):
 
 
 two_seats = {**roomy, "max_num_seqs": 2, "max_num_batched_tokens": 32}
-reports = {"report 1": (1, opening(0, 12), 40, {"priority": 5}), "report 2": (1, opening(1, 10), 40, {"priority": 5}),
-           "minor": (3, opening(3, 8), 6, {"priority": 3}), "urgent": (5, opening(2, 8), 6, {"priority": 0})}
+mixed = {"novel": (1, opening(0, 12), 40, {"priority": 5}), "saga": (1, opening(1, 10), 40, {"priority": 5}),
+         "minor": (3, opening(3, 8), 6, {"priority": 3}), "urgent": (5, opening(2, 8), 6, {"priority": 0})}
 for policy in (FCFS, HeadOfTheLine, Priority):
-    engine, outputs = serve(reports, EngineConfig(policy=policy, **two_seats))
-    waits = {name: int(outputs[name].metrics.queue_time) for name in reports}
+    engine, outputs = serve(mixed, EngineConfig(policy=policy, **two_seats))
+    waits = {name: int(outputs[name].metrics.queue_time) for name in mixed}
     print(f"{policy.__name__:>13}: steps waited {waits}, {engine.metrics.num_preemptions} preemptions, "
-          f"as alone: {as_alone(reports, outputs)}")
+          f"as alone: {as_alone(mixed, outputs)}")
 
 # %% [markdown]
-# It is not enough: at the head of the line it waits as long as the reports run. `Priority` takes a place from the least important
+# It is not enough: at the head of the line it waits as long as the two run. `Priority` takes a place from the least important
 # one, at once. That is the part of `schedule` that we have not looked at:
 
 # %%
 show(Scheduler._make_way)
+
+# %% [markdown]
+# Who gets up for whom, in which steps, and in which order do they come back?
 
 # %%
 inversion = timeline_view(engine.trace, memory=False)
@@ -396,6 +399,10 @@ for policy in ("fcfs", "fair"):
     waits = [int(outputs[f"b{i}"].metrics.queue_time) for i in range(3)]
     print(f"{policy}: B's three wait {waits} steps, A's last one is done in step {int(outputs['a8'].metrics.finished)}, "
           f"as alone: {as_alone(clients, outputs)}")
+
+# %% [markdown]
+# Below the rows: how many of each client wait, and the service of each. In steps 15 and 16 three seats become free. Six of A's
+# requests have waited since step 1. Who gets the seats, and why all three?
 
 # %%
 shares = timeline_view(engine.trace, memory=False, clients=True)
@@ -506,7 +513,7 @@ for name in six:
         print(f"\n{name}, which was thrown out: {tokenizer.decode(six[name][1]).strip()} …")
         print(wrapped(f"  as it should be: …{right[name].text}"))
         print(wrapped(f"  what it writes:  …{outputs[name].text}"))
-print(wrapped(f"\nb, which was not: {tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
+print("\nb, which was not:", wrapped(f"{tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
 
 # %% [markdown]
 # Nothing crashed, and every block is accounted for: the ledger knows who holds a block, not whether its keys and values were
