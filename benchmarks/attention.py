@@ -266,7 +266,7 @@ def main():
     rows = []
     for kind, shapes, make in (("prefill", PREFILL, prefill), ("decode", DECODE, decode), ("chunk", [CHUNK], chunk)):
         for shape in shapes if args.only in (None, kind) else []:
-            label = (f"chunk of {shape[3]} over {shape[2]} H{shape[0]}/{shape[1]} D{shape[4]}" if kind == "chunk" else
+            label = (f"chunk {shape[3]} new over {shape[2]} cached, H{shape[0]}/{shape[1]} D{shape[4]}" if kind == "chunk" else
                      f"{kind} B{shape[0]} H{shape[1]}/{shape[2]} S{shape[3]} D{shape[4]}")
             with torch.inference_mode():
                 rows.append(row(kind, label, make(*shape), flush, args.repeats))
@@ -274,7 +274,7 @@ def main():
     if args.only in (None, "chunk"):
         heads, kv_heads, cached, new, head_dim = CHUNK
         with torch.inference_mode():
-            whole = row("prefill", f"flash over all {cached + new}", prefill(1, heads, kv_heads, cached + new, head_dim), flush,
+            whole = row("prefill", f"prefill B1 H{heads}/{kv_heads} S{cached + new} D{head_dim}", prefill(1, heads, kv_heads, cached + new, head_dim), flush,
                         args.repeats)
         ratio = next(r for r in rows if r["kind"] == "chunk")["speed"]["course"] / whole["speed"]["course"]
         print(f"The chunk through the block table runs at {ratio:.2f} of flash_attention's TFLOP/s.")

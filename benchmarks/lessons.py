@@ -10,6 +10,7 @@ import argparse
 import datetime
 import importlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def main():
     if not on_gpu and not args.quick:
         raise SystemExit("This records a GPU, and torch sees none here. Try the script with --quick.")
     device = "cuda" if on_gpu else "cpu"
+    if not on_gpu:
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # must stand before Triton is imported
     for lesson in args.lessons:
         begin = time.perf_counter()
         torch.manual_seed(0)

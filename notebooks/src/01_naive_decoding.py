@@ -334,8 +334,18 @@ for n in (64, 128, 256, 512, 1024):
 
 # %% [markdown]
 # Median of five runs, after one to warm up. Short texts reach fewer GFLOP a second, since each run also has work that
-# does not depend on the length, such as starting every operation. On a GPU the difference is far larger: it is so wide
-# that a short text leaves most of it idle. Lesson 09 returns to that.
+# does not depend on the length, such as starting every operation.
+#
+# On a large GPU that is nearly all there is. The same model, recorded on an H200:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("01")
+
+# %% [markdown]
+# The work grows with the text, and the time stays where it is: this GPU needs longer to be told what to do than to do it.
+# Our model is far too small for it. Lesson 02 shows a model that is not, and lesson 09 returns to the idle GPU.
 #
 # ## Break it
 #

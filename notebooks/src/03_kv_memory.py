@@ -311,6 +311,17 @@ reserved_against_used({"exact": runs["exact"]}, capacity=280).snapshot(step=60)
 # %% [markdown]
 # ## Measure: at the size of a real server
 #
+# First: does a GPU give what the formula says? One text of 8,192 tokens, its cache in one piece, recorded on an H200:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("03")
+
+# %% [markdown]
+# To the megabyte. So the arithmetic can be trusted, and the question is how well the memory is used.
+#
+#
 # The paper served OPT 13B on an A100 with 40 GB, which leaves 15,700 slots for the cache, and drew its requests from
 # ShareGPT, a collection of conversations: 161 tokens of prompt and 338 of answer on average, some very long. The
 # model takes 2,048 tokens. We draw lengths with the same means.

@@ -436,10 +436,16 @@ for size in sizes:
 # %% [markdown]
 # The ledger's time falls until most tokens need no block of their own, and then levels off. The gather hardly minds the
 # size on a CPU: whatever the pieces, it copies every key and value once more, in every layer of every step. Lesson 08
-# does without it. Its kernel reads the blocks where they are, and there the length of a piece counts. On one H200, with 64 texts
-# of 4,096 tokens in blocks of 16 (bfloat16, 32 query heads over 8 KV heads of 128 numbers), to gather first and attend then
-# read keys and values at 1,095 GB/s; FlashInfer's kernel, which follows the table, read them at 4,089 GB/s. (Measured for
-# this course in November 2026.)
+# does without it: its kernel reads the blocks where they are. Does the length of a block count there? Recorded on an H200:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("04")
+
+# %% [markdown]
+# GB/s are those of keys and values, counted once. To gather first means to read them, to write them in order, and to read them
+# again. And blocks of one token cost the kernel most, as it looks up each token by itself; from a few tokens on the length hardly matters.
 #
 # ## Four sentences that must be true
 #

@@ -591,6 +591,14 @@ print(f"first token after {new * 1e3:.0f} ms when the tale is new, {known * 1e3:
       f"{new / known:.1f} times as soon")
 
 # %% [markdown]
+# And recorded on an H200, with a model of real size and a text of 8,192 tokens that everybody asks about:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("05")
+
+# %% [markdown]
 # ## When memory is full: eviction
 #
 # A cached block that nobody holds costs nothing as long as there are free ones. When there are none left, somebody must

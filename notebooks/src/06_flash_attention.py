@@ -451,11 +451,16 @@ for name, found in times.items():
 #
 # A machine can be short of arithmetic or short of memory. Which of them, an algorithm's **arithmetic intensity** tells:
 # how many operations it does for each byte that it moves. Below the ridge of the roof memory is the limit, above it
-# arithmetic. This roof is one H200's as we measured it in bfloat16: 680 TFLOP/s in a product of two 8,192 × 8,192
-# matrices, 4.3 TB/s reading. Which side of the ridge is each algorithm on?
+# arithmetic. This roof is one H200's as we measured it. Which side of the ridge is each algorithm on?
 
 # %%
-PEAK, BANDWIDTH = 680e12, 4.3e12  # one H200, bfloat16, CUDA-event medians
+from course_lib.recorded import recorded
+
+recorded("attention", 0)
+
+# %%
+tflops, reading, _ = recorded("attention", 0).column("measured")
+PEAK, BANDWIDTH = tflops * 1e12, reading * 1e9
 n, head_dim = 2048, 128
 pairs = n * (n + 1) // 2  # that the causal mask leaves
 useful = 4 * head_dim * pairs  # two products; a multiply and an add each
@@ -486,14 +491,19 @@ roofline([("standard", useful, moved("standard")),
 # time come from the GPU's cache, which this count leaves out. And a **decode step** has a single query: there is no
 # matrix to avoid, and every key is read for that one query. No order of loops helps there; lesson 08 says what does.
 #
-# And what was measured, on that H200? Causal prefill in bfloat16, batch 1, 32 query heads over 8 KV heads of 128 numbers, 8,192 tokens
-# (November 2026; CUDA-event medians): what a user can pick today.
+# And what was measured on that H200? First the four algorithms as they stand above, each a loop in Python, beside torch's own attention
+# and the kernel of lesson 07: time, and the memory that each takes on the way.
 
 # %%
-measured = {"FlashAttention-2 (torch's SDPA)": 318, "cuDNN (torch's SDPA)": 552,
-            "FlashAttention-3 (in vLLM)": 611, "vLLM's own Triton kernel": 266}
-for name, speed in measured.items():
-    print(f"{name:<32} {speed} TFLOP/s, {speed * 1e12 / PEAK:.0%} of the matrix product")
+recorded("06")
+
+# %% [markdown]
+# The memory is what the counts said: it grows with the square of the length for the standard way, and for no other. The time of the
+# loops is that of Python, which tells the GPU one small thing after another. In a **kernel**, a program that runs on the GPU itself,
+# the same loop is fast. And how fast? Kernels that a user can pick, FlashAttention-2 and cuDNN's, beside the one of this course:
+
+# %%
+recorded("attention", 1)
 
 # %% [markdown]
 # One algorithm, and a factor of two between its implementations: the rest is how well a kernel keeps the matrix units busy.
