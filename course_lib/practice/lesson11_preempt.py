@@ -137,7 +137,7 @@ PREEMPT = Exercise(
         Property("Of the one that makes room, the blocks are free, and no token counts as computed",
                  "Its keys and values are gone. Only the text is left, and that is enough.",
                  [one(*runs(4, 4), ("write", "a", 1)), one(*runs(2, 2, 4), ("write", "a", 1)), one(*runs(2, 2, 4), ("write", "b", 1)),
-                  one(*runs(4, 3, 1), ("write", "a", 1)), one(*runs(2, 4, 2), ("write", "a", 1)), one(*runs(1, 5, 2), ("write", "b", 1)),
+                  one(*runs(4, 2, 1), ("write", "a", 1)), one(*runs(2, 4, 2), ("write", "a", 1)), one(*runs(1, 4, 1), ("write", "b", 1)),
                   one(*runs(2, 4, 2), ("write", "b", 2)), one(*runs(3, 3, 3), ("write", "a", 2), num_blocks=6, block_size=2),
                   one(*runs(4, 4, 4), ("write", "b", 4), num_blocks=3, block_size=4)]),
         Property("It stands at the front of those who wait, with all it has written",
@@ -154,7 +154,7 @@ PREEMPT = Exercise(
                  "All before it in `running` came earlier: they go on, and it waits.",
                  [one(*runs(4, 4), ("write", "b", 1)), one(*runs(4, 2, 2), ("write", "b", 3)), one(*runs(4, 2, 2), ("write", "c", 1)),
                   one(*runs(6, 1), ("wait", "c", 1), ("write", "b", 2)), one(*runs(6, 1), ("write", "b", 1), ("write", "b", 1)),
-                  one(*runs(2, 2, 2, 2), ("write", "c", 3)), one(*runs(5, 3), ("write", "a", 1), ("write", "b", 2))]),
+                  one(*runs(2, 2, 2, 2), ("write", "c", 3)), one(*runs(3, 3), ("write", "a", 1), ("write", "b", 2))]),
         Property("Who runs alone is never thrown out: `LedgerError`, and nothing has changed",
                  "There is nobody whose blocks could help. It would wait, come in, and be thrown out again, for ever.",
                  [one(*runs(prompt), ("write", "a", n), num_blocks=blocks, game=Preempting) for prompt, n, blocks in (

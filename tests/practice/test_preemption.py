@@ -10,11 +10,13 @@ import pytest
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import IntegrityError
+from course_lib.practice import registry
 from course_lib.practice.lesson11_fair import BOUNDS, FairByHalves, FairByQueues, FairShare
 from course_lib.practice.lesson11_memory import engine_with
 from course_lib.practice.lesson11_preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lesson11_room import scheduler_with
 from course_lib.practice.lesson11_spaces import BlockByBlock, SwapSpace, TokenByToken
+from course_lib.practice.timelines import Timeline
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -84,6 +86,21 @@ def test_two_clients_who_wait_are_served_alike_within_the_bound_of_the_paper_and
     for trial in BOUNDS:
         assert trial.outcome(POLICIES[name])[0].what == "within the bound"
         assert trial.outcome(NoCounters)[0].what == "beyond the bound"
+
+
+@pytest.mark.parametrize("name", ["11.fair_share", "11.preempt", "11.swap"])
+def test_the_model_answer_is_right_by_the_rules_of_the_game_and_not_only_like_itself(name):
+    exercise, kinds = registry.find(name), set()
+    for trial in exercise.trials:
+        expected = exercise.expected(trial)
+        kinds.add(type(expected))
+        if isinstance(expected, Timeline):
+            assert not any("!" in cell for cells, _ in expected.columns for cell in cells.values())
+        elif isinstance(expected, list):
+            assert not expected[-1].ends or str(expected[-1]).startswith("LedgerError, and nothing has changed")
+        else:
+            assert expected.what == "within the bound"
+    assert {Timeline, list} <= kinds
 
 
 def test_a_wrong_make_room_is_stopped_with_words():
