@@ -35,7 +35,7 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # %% [markdown]
 # ## What a step brings
 #
-# A server has just taken a step. It holds three texts in blocks of 8 tokens: S0, its sibling S1, which was told from the
+# A server has just taken a step. It holds three texts in blocks of 16 tokens: S0, its sibling S1, which was told from the
 # same prompt and shares its blocks (lesson 05), and S2, a stranger. Each of them writes one token in this step.
 # `Listening` keeps what layer 2 was asked, and what it answered.
 
@@ -60,14 +60,15 @@ def push(cache, tables, tokens):
     return model(torch.tensor(sum(tokens, []), device=model.device), positions, cache)
 
 
-BLOCK_SIZE = 8
-mixed = BlockAllocator(24, BLOCK_SIZE)
-blocks = mixed.allocate(24)
-mixed.free([blocks[i * 7 % 24] for i in range(24)])  # a server that has run for a while: the free list is in no order
-cache = Listening(KVPool(config, 24, BLOCK_SIZE, model.device, torch.float32), mixed)
+BLOCK_SIZE = 16
+mixed = BlockAllocator(16, BLOCK_SIZE)
+blocks = mixed.allocate(16)
+mixed.free([blocks[i * 7 % 16] for i in range(16)])  # a server that has run for a while: the free list is in no order
+cache = Listening(KVPool(config, 16, BLOCK_SIZE, model.device, torch.float32), mixed)
 
-prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. She liked")
-stranger = tokenizer.encode("There was once a thoughtful frog by the name of Ember, who")
+prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. Juniper liked long "
+                          "breakfasts best. Every morning the otter looked at the water, and")
+stranger = tokenizer.encode("There was once a thoughtful frog by the name of Ember, who lived in a town of many stairs.")
 first, third = BlockTable(mixed, name=0), BlockTable(mixed, name=2)
 likely = push(cache, [first], [prompt])[-1].topk(2).indices.tolist()
 second = first.fork()
@@ -120,8 +121,9 @@ print(f"read {meter.bytes_read:,} bytes, written {meter.bytes_written:,}")
 print(f"{meter.bytes_moved / once:.2f} times the {once:,} bytes of these keys and values")
 
 # %% [markdown]
-# Read from the blocks, written as a piece, read again. A decode step does little arithmetic, so its time is the time of
-# these bytes (lesson 06, the roofline). Three times the bytes is three times the time.
+# Read from the blocks, written as a piece, read again; a little more, as whole blocks are gathered. A decode step does
+# little arithmetic, so its time is the time of these bytes (lesson 06, the roofline). Three times the bytes is three
+# times the time.
 #
 # ## Build it: store
 #
@@ -201,7 +203,7 @@ if interpreted:
 # A query of a decode step is one row. But the query heads that share a KV head want the same keys, so they are taken
 # together as the rows of one small matrix: `TOGETHER` of them in a program. Their keys and values are loaded once.
 #
-# The last block may hold 1 to 8 tokens of this text. What stands behind them is another text's, or nobody's: `filled`
+# The last block may hold 1 to 16 tokens of this text. What stands behind them is another text's, or nobody's: `filled`
 # keeps it out.
 
 # %%
