@@ -46,18 +46,19 @@ class DynamicBatcher:
         return len(self._waiting)
 
 
-def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_batch_size=8, timeout=0.05, batcher=None,
-                clock=time.perf_counter, sleep=time.sleep):
-    """Serves the prompts as they arrive. Returns (new token ids of each, seconds from arrival to end of each, BatchReport).
+def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_batch_size=8, timeout=0.05,
+                batcher=None, clock=time.perf_counter, sleep=time.sleep):
+    """Serves the prompts as they arrive.
 
-    arrivals: seconds after the start, one for each prompt, ascending; default: all at once. batcher: one of your own, with `add`,
-    `take` and `ready_at` as DynamicBatcher has them, in place of the one that the size and the timeout make. Otherwise as
-    `run_static`.
+    Returns (new token ids of each, seconds from arrival to end of each, BatchReport). arrivals: seconds after the
+    start, one for each prompt, ascending; default: all at once. batcher: one of your own, with `add`, `take` and
+    `ready_at` as DynamicBatcher has them; default: made of the size and the timeout. Otherwise as `run_static`.
     """
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
     if len(arrivals) != len(requests) or arrivals != sorted(arrivals):
-        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one for each, in ascending order.")
+        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one for each, in "
+                             f"ascending order.")
     batcher = DynamicBatcher(max_batch_size, timeout) if batcher is None else batcher
     coming, latencies, began = deque(zip(arrivals, requests)), {}, clock()
     while len(latencies) < len(requests):
@@ -72,5 +73,7 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
             ended = clock() - began
             latencies.update((request.request_id, ended - request.arrival) for request in batch)
         else:
-            sleep(max(0.0, min(t for t in (batcher.ready_at(), coming[0][0] if coming else None) if t is not None) - now))
-    return [request.output_ids for request in requests], [latencies[request.request_id] for request in requests], report
+            times = batcher.ready_at(), coming[0][0] if coming else None
+            sleep(max(0.0, min(t for t in times if t is not None) - now))
+    texts = [request.output_ids for request in requests]
+    return texts, [latencies[request.request_id] for request in requests], report
