@@ -20,6 +20,7 @@ from course_lib.engine import FCFS, Fair, Priority, Scheduler, Step
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
 from course_lib.reading import wrapped
+from course_lib.recorded import recorded
 from course_lib.viz import timeline_view
 
 # %% tags=["nbval-ignore-output"]
@@ -458,7 +459,7 @@ print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {seats} * {longest_answer
 # answer on every seat. Whoever is lowest when it is admitted can get ahead by what it then has on its seats, and no further, however
 # long this goes on.
 #
-# ## What it costs on this machine
+# ## In time
 #
 # A step with more tokens takes longer; by how much? This is what the budget is made of.
 
@@ -484,7 +485,25 @@ for tokens in (1, 8, 64, 256, 1024):
 
 # %% [markdown]
 # A step has a price of its own, whatever is in it, so a very small budget wastes it. With many tokens time grows with
-# the tokens, and a large budget saves nothing more. Between the two lies the budget.
+# the tokens, and a large budget saves nothing more. Between the two lies the budget. On a GPU, with a model of useful size:
+
+# %%
+recorded("11", 0, 1)
+
+# %% [markdown]
+# There a step takes the same time with 1 token and with 512: the weights are read in any case, and the GPU waits for them (lesson 09).
+# So pieces of a prompt up to that size come nearly free of charge with the tokens of those who write. With a budget of 512 the longest
+# gap is not much longer than the usual one. With 8,192 the prompt is there a little sooner, and everybody else has
+# to stop once, for about as long as it takes to read the whole prompt.
+#
+# And the two ways to make room, for a text that is thrown out and comes back:
+
+# %%
+recorded("11", 2)
+
+# %% [markdown]
+# Here computing again is the faster way. This engine copies in the plainest manner, into ordinary memory of the CPU, and waits for it.
+# Servers that swap keep *pinned* memory, which the GPU can reach by itself, and copy while they compute.
 #
 # ## Break it
 #
