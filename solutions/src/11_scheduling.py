@@ -286,7 +286,8 @@ timeline_view(engine.trace, memory=False, clients=True)
 # %% [markdown]
 # `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so that choosing costs the same among
 # thousands. The last property of your check is the promise of the paper: two clients who both have requests waiting all the
-# time are never served more than 2U apart, however unlike their requests are.
+# time are never served more than 2U apart, however unlike their requests are. U is what can be promised to a client in the
+# moment in which its counter is the lowest: the longest prompt, and for each seat twice the tokens of the longest answer.
 
 # %% [markdown]
 # ## 11.preempt · The last one makes room
@@ -338,10 +339,10 @@ check("11.preempt", make_room)
 
 # %% tags=["raises-exception"]
 tight = [Arrival(name, step=i, prompt=4 + 2 * i, max_tokens=20) for i, name in enumerate("abcd")]
+alone = run(Engine(model, EngineConfig(max_num_seqs=1, prefix_caching=False)), tight)
 config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False)
 engine = Engine(model, config, scheduler=scheduler_with(make_room), tokenizer=tokenizer)
 served = run(engine, tight)
-alone = run(Engine(model, EngineConfig(max_num_seqs=1, prefix_caching=False)), tight)
 print("the same tokens as one after the other:", served == alone)
 print(engine.metrics.num_preemptions, "times somebody made room; computed again:", engine.metrics.num_recomputed_tokens, "tokens")
 timeline_view(engine.trace)
