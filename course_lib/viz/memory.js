@@ -137,6 +137,7 @@ function labels(pen, grid, colours, state, block, colourOf) {
     const names = [...new Set(owners.map(([request]) => nameOf(request)))], room = W - long - 14;
     let said = names.join(" ");
     while (names.length > 1 && pen.measureText(said).width > room) { names.pop(); said = names.join(" ") + "…"; }
+    while (said.length > 3 && pen.measureText(said).width > room) said = said.replace(/.…?$/, "") + "…";
     if (pen.measureText(said).width <= room) { pen.fillStyle = colours.ink; pen.fillText(said, x + W - 5, y + (large ? 11 : 9)); }
   }
   if (state.ref[block] > 1 && large) {

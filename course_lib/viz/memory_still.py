@@ -120,7 +120,8 @@ class _Painter:
                 self._slots(x, y, w, h, filled, colour)
                 names = list(dict.fromkeys(self.name(request) for request, _ in held))
                 said = " ".join(names[:2]) + ("…" if len(names) > 2 else "")
-                static.write(self.axes, x + w - 4, y + 10, said if len(said) * 7 < w - 18 else names[0] + "…", size=10.5, ha="right", weight="bold", family="monospace")
+                cut = static.shortened(names[0], int((w - 18) / 7)).rstrip("…") + "…"
+                static.write(self.axes, x + w - 4, y + 10, said if len(said) * 7 < w - 18 else cut, size=10.5, ha="right", weight="bold", family="monospace")
             if memory.ref[block] > 1:
                 static.box(self.axes, x + w - 27, y + 18, 23, 13, radius=6, facecolor=self.colour["ink"])
                 static.write(self.axes, x + w - 15.5, y + 24.5, f"×{memory.ref[block]}", size=9.5, colour="card", ha="center", weight="bold", family="monospace")

@@ -148,7 +148,7 @@ const shown = replay({
     const budget = plate(), rows = plate(), strip = plate(), whole = plate(), share = data.clients ? plate() : null;
     const scroller = make("div", { class: "cl-lanes", style: `height:${view}px` }, make("div", { style: `height:${lanes.length * h}px` }, rows));
     const area = make("div", { class: "cl-sheet cl-lanes-area", role: "grid", tabindex: "0", "aria-label": "Requests: arrow up and down choose one", "aria-activedescendant": id }, scroller, make("div", { class: "cl-hidden" }, make("div", { role: "row" }, hidden)));
-    const clients = make("dl", { class: "cl-sums cl-clients" });
+    const clients = make("dl", { class: "cl-sums cl-clients", style: `margin-left:${left}px` });
     body.append(make("div", { class: "cl-bartop" }, make("p", { class: "cl-cap" }, "Tokens of each step"), read, tools), budget, area, ...(data.memory ? [strip] : []), ...(share ? [share, clients] : []), whole);
 
     // the memory beside it

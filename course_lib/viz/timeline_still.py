@@ -4,7 +4,7 @@ from course_lib.viz import static
 from course_lib.viz.memory import name
 from course_lib.viz.schedule import COMPUTED
 
-LEFT, RIGHT = 84, 898  # where the steps begin and end
+RIGHT = 898  # where the steps end
 STEPS, ROWS = 64, 20  # so many are in the picture, around the step that is shown
 ALPHA = {"prefill": "", "decode": "61", "again": "33"}
 
@@ -21,13 +21,16 @@ class _Painter:
         self.count = min(data["last"], STEPS)
         self.begin = max(0, min(data["last"] - self.count, self.at - self.count // 3))
         self.end = self.begin + self.count
-        self.w = min(32, (RIGHT - LEFT - 8) / self.count)
         self.lanes = self._in_sight()
+        self.ranked = len({lane[6] for lane in data["lanes"]}) > 1
+        self.tag = min(104, max(52, *(12 + 7.4 * len(name(lane[0])) for lane, _ in self.lanes), 0))
+        self.left = 22 + self.tag + (30 if self.ranked else 10)
+        self.w = min(32, (RIGHT - self.left - 8) / self.count)
         self.h = 20 if len(self.lanes) <= 12 else 15
         self.top = 172
         self.strip = self.top + len(self.lanes) * self.h + 8
         self.share = self.strip + (42 if data["memory"] else 0)
-        bottom = self.share + (104 if data["clients"] else 0)
+        bottom = self.share + (122 if data["clients"] else 0)
         words = "".join(text for _, text in data["say"][self.at])
         self.height = bottom + 26 + 20 * len(static.broken(words))
         if data["memory"]:
@@ -67,7 +70,7 @@ class _Painter:
         Memory({**self.data["memory"], "last": self.data["last"]}, view.memory(step), self.data["memory"]["rows"], step, place=place, owner=order)
 
     def x(self, at):
-        return LEFT + (at - self.begin) * self.w
+        return self.left + (at - self.begin) * self.w
 
     def _colour(self, index, lane):
         return self.colour[f"r{(lane[1] if self.data['clients'] else index) % 6}"]
@@ -121,7 +124,7 @@ class _Painter:
                     high, look = tokens * scale, self._look(kind, colour) | {"linewidth": 0}
                     static.box(axes, self.x(at) + 0.7, base - y * scale - high, self.w - 1.4, high - 0.8 * (high > 3), **look)
                     heights[at] = y + tokens
-        axes.plot([LEFT, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
+        axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
         static.write(axes, 22, base + 13, "step", size=11, colour="soft")
         every = next(number for number in (1, 2, 5, 10) if number * self.w >= 26)
         for at in range(self.begin, self.end):
@@ -131,16 +134,19 @@ class _Painter:
         if budget is not None:
             y = base - (budget * scale if within else tall)
             if within:
-                axes.plot([LEFT, RIGHT], [y] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
+                axes.plot([self.left, RIGHT], [y] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
             static.write(axes, RIGHT, y - 8, f"token budget {budget:,}{'' if within else ' ↑'}", size=11, colour="soft", ha="right")
 
     def _lane(self, index, lane, colour):
         axes, h = self.axes, self.h
         y, middle, tall = self.top + index * h, self.top + (index + 0.5) * h, h - 3
         tag = name(lane[0])
-        static.box(axes, 22, y + 1.5, 52, tall, radius=4, facecolor=colour)
+        static.box(axes, 22, y + 1.5, self.tag, tall, radius=4, facecolor=colour)
         mono = {"ha": "center", "weight": "bold", "family": "monospace"}
-        static.write(axes, 48, middle, tag if len(tag) < 8 else tag[:6] + "…", size=11.5 if h > 16 else 10, colour="card", **mono)
+        most = int((self.tag - 8) / 7.2)
+        static.write(axes, 22 + self.tag / 2, middle, static.shortened(tag, most), size=11.5 if h > 16 else 10, colour="card", **mono)
+        if self.ranked:
+            static.write(axes, 26 + self.tag, middle, f"p{lane[6]}"[:4], size=10, colour="soft", family="monospace")
         for kind, begin, end, _, _ in lane[5]:
             a, b = max(begin, self.begin), min(end, self.end)
             x, wide = self.x(a), (b - a) * self.w
@@ -176,23 +182,26 @@ class _Painter:
         used = [one[0] for one in sums]
         self._bars(used, base, tall, most, color=self.colour["accent"] + "73")
         self._bars([one[1] for one in sums], base, tall, most, used, facecolor="none", edgecolor=self.colour["faint"], hatch="////")
-        self.axes.plot([LEFT, RIGHT], [base - tall] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
-        self.axes.plot([LEFT, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
+        self.axes.plot([self.left, RIGHT], [base - tall] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
+        self.axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
 
     def _clients(self):
         clients, base, tall = self.data["clients"], self.share + 28, 28
         queue, peak = max(1, *(one[2] for one in self.data["sums"])), max(1, *(service[-1] for _, service, _ in clients))
         below, under = base + 62, [0] * self.data["last"]
-        for row, (index, service, waiting) in enumerate(clients):
+        at = self.left
+        for index, service, waiting in clients:
             client, colour = self.data["asked"][index], self.colour[f"r{index % 6}"]
             self._bars(waiting, base, tall, queue, under, color=colour + "bf")
             under = [a + b for a, b in zip(under, waiting)]
             steps = range(self.begin, self.end)
-            line = [below - 54 * service[at] / peak for at in steps]
-            self.axes.plot([self.x(at) + self.w / 2 for at in steps], line, color=colour, linewidth=1.6)
-            if row < 5:
+            line = [below - 54 * service[step] / peak for step in steps]
+            self.axes.plot([self.x(step) + self.w / 2 for step in steps], line, color=colour, linewidth=1.6)
+            if at < RIGHT - 150:
                 text = f"{client}: service {service[self.at]:,}, {waiting[self.at]:,} wait"
-                static.write(self.axes, LEFT + 6, below - 48 + 13 * row, text, size=11, weight="bold").set_color(colour)
+                shown = static.write(self.axes, at, below + 16, text, size=11.5, weight="bold")
+                shown.set_color(colour)
+                at += static.text_width(self.axes, shown) + 24
         for y, text in ((base, "waiting"), (below, "service")):
             static.write(self.axes, 22, y - 7, text, size=11, colour="soft")
-            self.axes.plot([LEFT, RIGHT], [y] * 2, color=self.colour["line"], linewidth=0.8)
+            self.axes.plot([self.left, RIGHT], [y] * 2, color=self.colour["line"], linewidth=0.8)
