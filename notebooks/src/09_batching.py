@@ -462,12 +462,14 @@ ways = {
     "static, batches of 8": lambda: run_static(model, queue, wanted, batch_size=8)[0],
     "dynamic, at most 8": lambda: run_dynamic(model, queue, wanted, max_batch_size=8, timeout=0.01)[0],
 }
-written, total = {}, sum(params.max_tokens for params in wanted)
-for name, way in ways.items():
-    start = time.perf_counter()
-    written[name] = way()
-    took = time.perf_counter() - start
-    print(f"{name:>20}: {took:5.2f} s, {total / took:6,.0f} new tokens a second")
+written, took, total = {}, dict.fromkeys(ways, math.inf), sum(params.max_tokens for params in wanted)
+for _ in range(3):  # in turn, and the best of each counts
+    for name, way in ways.items():
+        start = time.perf_counter()
+        written[name] = way()
+        took[name] = min(took[name], time.perf_counter() - start)
+for name, best in took.items():
+    print(f"{name:>20}: {best:5.2f} s, {total / best:6,.0f} new tokens a second")
 
 # %%
 print("the same tokens in all three:", all(texts == written["cached, one by one"] for texts in written.values()))
