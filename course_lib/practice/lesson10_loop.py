@@ -2,116 +2,15 @@
 
 import random
 
-import torch
-
 from ..decoding.sampling import SamplingParams
 from ..engine.request import Request
 from ..errors import CourseError
-from ..kvcache import BlockTable
-from .common import PRINTED
+from . import lesson10_loops as loops
 from .exercise import Exercise, Mistake, Property
-from .lesson10_pack import pack
-from .lesson10_step import step
-from .lesson10_stop import stop_conditions
+from .lesson10_loops import ContinuousLoop
+from .running import Raised
 from .timelines import Arrival, Script, Timeline, random_script, script_trial
 from .tiny_server import SummingModel, alone, paged_cache
-
-
-class ContinuousLoop:
-    """A server: requests join, write and leave at every step. cache: a PagedCache."""
-
-    def __init__(self, model, cache, max_num_seqs):
-        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
-        self.waiting, self.running, self.tables = [], [], {}
-
-    def add_request(self, request):
-        self.waiting.append(request)
-
-    def has_unfinished(self):
-        return bool(self.waiting or self.running)
-
-    def abort(self, request_id):
-        self.waiting = [request for request in self.waiting if request.request_id != request_id]
-        self.running = [request for request in self.running if request.request_id != request_id]
-        if request_id in self.tables:
-            self.tables.pop(request_id).free()
-
-    def step(self):
-        allocator = self.cache.allocator
-        scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
-        for request, n in scheduled:
-            if request in self.waiting:
-                self.waiting.remove(request)
-                self.running.append(request)
-                self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
-            self.tables[request.request_id].append_slots(n)
-        batch = pack(scheduled)
-        tables = [self.tables[request.request_id] for request, _ in scheduled]
-        positions = self.cache.begin_step(tables, [n for _, n in scheduled])
-        token_ids, rows = torch.tensor(batch["token_ids"]), torch.tensor(batch["logits_for"])
-        logits = self.model(token_ids, positions, self.cache, logits_for=rows)
-        outputs = []
-        for (request, n), row in zip(scheduled, logits):
-            request.num_computed_tokens += n
-            request.token_ids.append(int(row.argmax()))
-            reason, _ = stop_conditions(request, self.model.config.eos_token_ids, "")
-            if reason:
-                self.abort(request.request_id)
-            outputs.append((request.request_id, request.token_ids[-1], reason))
-        return outputs
-
-
-class Everything:
-    """Written in one piece, over a dict of what each request holds; the blocks are taken at once when it joins."""
-
-    def __init__(self, model, cache, max_num_seqs):
-        self.model, self.cache, self.seats = model, cache, max_num_seqs
-        self.queue, self.live = {}, {}
-
-    def add_request(self, request):
-        self.queue[request.request_id] = request
-
-    def has_unfinished(self):
-        return len(self.queue) + len(self.live) > 0
-
-    def abort(self, request_id):
-        self.queue.pop(request_id, None)
-        held = self.live.pop(request_id, None)
-        if held:
-            held[1].free()
-
-    def step(self):
-        size, ledger = self.cache.allocator.block_size, self.cache.allocator
-        for name, request in list(self.queue.items()):
-            most = request.num_prompt_tokens + request.params.max_tokens - 1
-            promised = sum(-(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size) for r, _ in self.live.values())
-            if len(self.live) == self.seats or promised + -(-most // size) > ledger.num_blocks:
-                break
-            self.live[name] = self.queue.pop(name), BlockTable(ledger)
-        if not self.live:
-            return []
-        flat, ends, counts, tables = [], [], [], []
-        for request, table in self.live.values():
-            new = request.token_ids[table.num_tokens:]
-            table.append_slots(len(new))
-            flat.extend(new)
-            ends.append(len(flat) - 1)
-            counts.append(len(new))
-            tables.append(table)
-        positions = self.cache.begin_step(tables, counts)
-        choices = self.model(torch.tensor(flat), positions, self.cache)[ends].argmax(1).tolist()
-        said = []
-        for name, token in zip(list(self.live), choices):
-            request, table = self.live[name]
-            request.token_ids.append(token)
-            params = request.params
-            ends_it = token in params.stop_token_ids or (not params.ignore_eos and token in self.model.config.eos_token_ids)
-            reason = "stop" if ends_it else "length" if len(request.output_ids) == params.max_tokens else None
-            if reason:
-                table.free()
-                del self.live[name]
-            said.append([name, token, reason])
-        return said
 
 
 CALL, IMPORTS = "serve({answer}, {arrivals}, {setup})", "from course_lib.practice.lesson10_loop import Arrival, serve"
@@ -192,196 +91,6 @@ def ending(at, *arrivals, **setup):
     return plan(*arrivals, eos=alone(tuple(prompt_of(0, arrivals[0][1])), 20)[at], **setup)
 
 
-class Parts(ContinuousLoop):
-    """The right loop in parts, of which a wrong answer replaces one."""
-
-    def step(self):
-        allocator = self.cache.allocator
-        scheduled = self.choose(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
-        for request, n in scheduled:
-            if request in self.waiting:
-                self.waiting.remove(request)
-                self.running.append(request)
-                self.tables[request.request_id] = BlockTable(allocator)
-            self.tables[request.request_id].append_slots(n)
-        outputs = []
-        for (request, n), token in zip(scheduled, self.push(scheduled)):
-            request.num_computed_tokens += n
-            request.token_ids.append(token)
-            reason = self.over(request)
-            if reason:
-                self.leave(request)
-            outputs.append((request.request_id, token, reason))
-        return outputs
-
-    def choose(self, *given):
-        return step(*given)
-
-    def push(self, scheduled):
-        tables = [self.tables[request.request_id] for request, _ in scheduled]
-        positions = self.cache.begin_step(self.tables_of(tables), [n for _, n in scheduled])
-        flat = torch.tensor(pack(scheduled)["token_ids"])
-        return self.model(flat, self.positions(positions, scheduled), self.cache)[self.rows(scheduled)].argmax(1).tolist()
-
-    def tables_of(self, tables):
-        return tables
-
-    def positions(self, positions, scheduled):
-        return positions
-
-    def rows(self, scheduled):
-        return [end - 1 for end in pack(scheduled)["cu_seqlens_q"][1:]]
-
-    def over(self, request):
-        return stop_conditions(request, self.model.config.eos_token_ids, "")[0]
-
-    def leave(self, request):
-        ContinuousLoop.abort(self, request.request_id)
-
-
-class JoinsWhenEmpty(Parts):
-    def choose(self, waiting, running, *others):
-        return step([] if running else waiting, running, *others)
-
-
-class Pauses(Parts):
-    def choose(self, waiting, running, *others):
-        chosen = step(waiting, running, *others)
-        new = [pair for pair in chosen if pair[0] in waiting]
-        return new or chosen
-
-
-class LeavesTogether(Parts):
-    """Who is done keeps its seat until all are."""
-
-    def __init__(self, *given):
-        super().__init__(*given)
-        self.done = []
-
-    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
-        chosen = step(waiting, running, num_blocks, block_size, max_num_seqs)
-        return [(request, n) for request, n in chosen if request not in self.done]
-
-    def leave(self, request):
-        self.done.append(request)
-        if len(self.done) == len(self.running):
-            for one in self.done:
-                super().leave(one)
-            self.done = []
-
-    def abort(self, request_id):
-        super().abort(request_id)
-        if self.running and len(self.done) == len(self.running):
-            self.leave(self.done.pop())
-
-
-class LeavesLate(Parts):
-    """Who is done is taken out at the beginning of the step after the next."""
-
-    def __init__(self, *given):
-        super().__init__(*given)
-        self.done = []
-
-    def choose(self, waiting, running, *others):
-        leaving, self.done = self.done, []
-        chosen = [(request, n) for request, n in step(waiting, running, *others) if request not in leaving]
-        for request in leaving:
-            super().leave(request)
-        return chosen
-
-    def leave(self, request):
-        self.done.append(request)
-
-    def has_unfinished(self):
-        return len(self.waiting) + len(self.running) > len(self.done)
-
-
-class NeverFrees(Parts):
-    def leave(self, request):
-        self.running.remove(request)
-
-
-class KeepsAborted(Parts):
-    def abort(self, request_id):
-        self.waiting = [r for r in self.waiting if r.request_id != request_id]
-        self.running = [r for r in self.running if r.request_id != request_id]
-
-
-class AbortsWaiting(Parts):
-    def abort(self, request_id):
-        self.waiting = [r for r in self.waiting if r.request_id != request_id]
-
-
-class AbortsRunning(Parts):
-    def abort(self, request_id):
-        if any(r.request_id == request_id for r in self.running):
-            super().abort(request_id)
-
-
-class OneByOne(Parts):
-    def push(self, scheduled):
-        return [super(OneByOne, self).push([pair])[0] for pair in scheduled]
-
-
-class CountsThrough(Parts):
-    def positions(self, positions, scheduled):
-        return torch.arange(len(positions))
-
-
-class FromZero(Parts):
-    def positions(self, positions, scheduled):
-        return torch.cat([torch.arange(n) for _, n in scheduled])
-
-
-class FirstRows(Parts):
-    def rows(self, scheduled):
-        return pack(scheduled)["cu_seqlens_q"][:-1]
-
-
-class RowOfRequest(Parts):
-    def rows(self, scheduled):
-        return list(range(len(scheduled)))
-
-
-class OtherTables(Parts):
-    """Tables in the order of their names of the newest first; tokens in the order of the batch."""
-
-    def push(self, scheduled):
-        back = super().push(scheduled)
-        return back[::-1]
-
-
-class NoEnd(Parts):
-    def over(self, request):
-        return "length" if len(request.output_ids) >= request.params.max_tokens else None
-
-
-class PromptCounts(Parts):
-    def over(self, request):
-        return "length" if request.num_tokens >= request.params.max_tokens else stop_conditions(request, self.model.config.eos_token_ids, "")[0]
-
-
-class OneMore(Parts):
-    def over(self, request):
-        reason = stop_conditions(request, self.model.config.eos_token_ids, "")[0]
-        return None if reason == "length" and len(request.output_ids) == request.params.max_tokens else reason
-
-
-class Crowded(Parts):
-    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
-        return step(waiting, running, 10**6, block_size, max_num_seqs)
-
-
-class OnlyRunning(Parts):
-    def has_unfinished(self):
-        return bool(self.running)
-
-
-class NoSeats(Parts):
-    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
-        return step(waiting, running, num_blocks, block_size, 10**6)
-
-
 ALONE = [plan((0, 1, 1)), plan((0, 2, 3)), plan((0, 5, 4)), plan((1, 3, 6)), plan((0, 8, 2), block_size=3)]
 JOIN = [plan((0, 2, 4), (1, 3, 2)), plan((0, 2, 3), (0, 4, 3)), plan((0, 3, 6), (2, 5, 3)), plan((0, 3, 5), (1, 1, 5), (3, 2, 4)), plan((0, 4, 3), (0, 2, 5), (2, 6, 4))]
 SEATS = [plan((0, 2, 2), (0, 2, 2), max_num_seqs=1), plan((0, 2, 1), (0, 3, 4), (0, 2, 2), max_num_seqs=2), plan((0, 2, 2), (1, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2)]
@@ -396,6 +105,12 @@ FREE = [plan((0, 5, 2), show="free"), plan((0, 5, 4), (1, 2, 3), show="free"), p
 _chance = random.Random(3)
 MIXED = [of(random_script(_chance, setup, aborts=0.25)) for setup in
          [{"max_num_seqs": seats, "num_blocks": blocks, "block_size": size} for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2))] * 3]
+
+
+def returns_nothing(answer, found):
+    """Whether `step` handed None back."""
+    return isinstance(found.outcome, Raised) and found.outcome.message.startswith("step() returned None;")
+
 
 CONTINUOUS_LOOP = Exercise(
     id="10.continuous_loop",
@@ -416,30 +131,30 @@ CONTINUOUS_LOOP = Exercise(
         Property("Any mixture of these", "Requests come, wait, run and are given up at any time.", MIXED),
     ],
     mistakes=[
-        PRINTED,
+        Mistake("`step` returns nothing.", "Hand a list of triples over with `return`, one for each request that wrote.", is_made_by=returns_nothing),
         Mistake("it waits until the whole batch is done.",
-                "That is static batching: new requests stand outside while seats are empty. Let them join in every step.", JoinsWhenEmpty),
-        Mistake("who is done keeps its seat until all are done.", "A text that is over leaves in that very step; its seat and blocks are the next one's.", LeavesTogether),
-        Mistake("who is done leaves a step late.", "Look whether it is over when the new token is known, and not at the beginning of the next step.", LeavesLate),
-        Mistake("those who run stand still while a prompt is computed.", "Put the prompt and the single tokens into one flat batch.", Pauses),
-        Mistake("blocks of finished requests are not freed.", "The table is gone and the allocator was never told: `table.free()` before you forget it.", NeverFrees),
-        Mistake("blocks of an aborted request are not freed.", "A request that is given up holds blocks like any other: `table.free()`.", KeepsAborted),
-        Mistake("a running request cannot be aborted.", "Look for it among those who run as well.", AbortsWaiting),
-        Mistake("a waiting request cannot be aborted.", "Look for it among those who wait as well, or it is served although nobody is there.", AbortsRunning),
+                "That is static batching: new requests stand outside while seats are empty. Let them join in every step.", loops.JoinsWhenEmpty),
+        Mistake("who is done keeps its seat until all are done.", "A text that is over leaves in that very step; its seat and blocks are the next one's.", loops.LeavesTogether),
+        Mistake("who is done leaves a step late.", "Look whether it is over when the new token is known, and not at the beginning of the next step.", loops.LeavesLate),
+        Mistake("those who run stand still while a prompt is computed.", "Put the prompt and the single tokens into one flat batch.", loops.Pauses),
+        Mistake("blocks of finished requests are not freed.", "The table is gone and the allocator was never told: `table.free()` before you forget it.", loops.NeverFrees),
+        Mistake("blocks of an aborted request are not freed.", "A request that is given up holds blocks like any other: `table.free()`.", loops.KeepsAborted),
+        Mistake("a running request cannot be aborted.", "Look for it among those who run as well.", loops.AbortsWaiting),
+        Mistake("a waiting request cannot be aborted.", "Look for it among those who wait as well, or it is served although nobody is there.", loops.AbortsRunning),
         Mistake("the model is called for each request by itself.",
-                "The weights are read again for each call. Put the tokens of all into one row, and call the model once.", OneByOne),
-        Mistake("positions count through the whole row.", "Each request counts in its own text. `begin_step` returns the right ones.", CountsThrough),
-        Mistake("positions begin at 0 in each step.", "The newest token stands at the end of its text. `begin_step` returns the right ones.", FromZero),
-        Mistake("the next token is read from the first row of a request.", "The last row of a prompt has seen all of it: only that one says what comes next.", FirstRows),
-        Mistake("row i of the logits is taken for request i.", "A prompt brings as many rows as tokens. Find the last row of each, `cu_seqlens_q[i + 1] - 1`.", RowOfRequest),
-        Mistake("tokens go to the wrong requests.", "Rows come back in the order in which the tables and tokens went in. Keep one order.", OtherTables),
-        Mistake("the end token is not looked at.", "Ask `model.config.eos_token_ids`: a text that is over goes on with nonsense.", NoEnd),
-        Mistake("the prompt counts towards `max_tokens`.", "Count what was written: the tokens after `num_prompt_tokens`.", PromptCounts),
-        Mistake("a text gets one token too many.", "With max_tokens=1 it is over after one token.", OneMore),
+                "The weights are read again for each call. Put the tokens of all into one row, and call the model once.", loops.OneByOne),
+        Mistake("positions count through the whole row.", "Each request counts in its own text. `begin_step` returns the right ones.", loops.CountsThrough),
+        Mistake("positions begin at 0 in each step.", "The newest token stands at the end of its text. `begin_step` returns the right ones.", loops.FromZero),
+        Mistake("the next token is read from the first row of a request.", "The last row of a prompt has seen all of it: only that one says what comes next.", loops.FirstRows),
+        Mistake("row i of the logits is taken for request i.", "A prompt brings as many rows as tokens. Find the last row of each, `cu_seqlens_q[i + 1] - 1`.", loops.RowOfRequest),
+        Mistake("tokens go to the wrong requests.", "Rows come back in the order in which the tables and tokens went in. Keep one order.", loops.OtherTables),
+        Mistake("the end token is not looked at.", "Ask `model.config.eos_token_ids`: a text that is over goes on with nonsense.", loops.NoEnd),
+        Mistake("the prompt counts towards `max_tokens`.", "Count what was written: the tokens after `num_prompt_tokens`.", loops.PromptCounts),
+        Mistake("a text gets one token too many.", "With max_tokens=1 it is over after one token.", loops.OneMore),
         Mistake("memory is not looked at.", "`append_slots` says None where no block is free, and the step cannot go on. Do not let a request join "
-                "whose blocks are not left.", Crowded),
-        Mistake("more than `max_num_seqs` run.", "Those who run and those who join count together.", NoSeats),
-        Mistake("`has_unfinished` forgets those who wait.", "While somebody waits there is something to do.", OnlyRunning),
+                "whose blocks are not left.", loops.Crowded),
+        Mistake("more than `max_num_seqs` run.", "Those who run and those who join count together.", loops.NoSeats),
+        Mistake("`has_unfinished` forgets those who wait.", "While somebody waits there is something to do.", loops.OnlyRunning),
     ],
     hints=[
         "Keep three things: a list of who waits, a list of who runs, and a BlockTable for each who runs. `add_request` adds to the first.",
@@ -451,7 +166,7 @@ CONTINUOUS_LOOP = Exercise(
         "over. If so: out of `running`, and `table.free()`.",
         "`abort` does the same as the end of a text, for a running request; one that waits holds no blocks, and only leaves the list.",
     ],
-    rights=[ContinuousLoop, Everything],
+    rights=[ContinuousLoop, loops.Everything],
     why="Forty lines, and it serves any number of requests with one call of the model a step. The course's engine has the same "
         "parts, each in a file of its own: `scheduler.py` chooses, `runner.py` packs and runs, `engine.py` ends texts. What "
         "it adds: a token budget, pieces of prompts, shared prefixes, and preemption instead of reserving (lesson 11).",

@@ -7,7 +7,8 @@ import pytest
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.practice.lesson10_loop import ContinuousLoop, prompt_of, serve
-from course_lib.practice.timelines import WIDEST, Arrival, Script, Timeline, both, difference, random_script, replay, script_trial
+from course_lib.practice.timeline_text import WIDEST, Timeline, both, difference
+from course_lib.practice.timelines import Arrival, Script, random_script, replay, script_trial
 from course_lib.practice.tiny_server import alone
 
 TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]
@@ -67,7 +68,7 @@ def test_the_first_step_that_differs_is_marked_and_said():
 
 def test_steps_that_are_missing_or_too_many_are_said():
     long, short = Timeline([({"a": "P4"}, {}), ({"a": "D"}, {})]), Timeline([({"a": "P4"}, {})])
-    assert "Step 1 is missing: yours ends after 1 steps" in difference(long, short)
+    assert "Step 1 is missing: yours ends before it" in difference(long, short)
     assert "Step 1 is one too many" in difference(short, long)
     assert "[1]" in both(long, short)[1]
 
