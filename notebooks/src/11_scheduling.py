@@ -536,8 +536,8 @@ print("\nb, which was not:", wrapped(f"{tokenizer.decode(six['b'][1]).strip()} â
 
 # %% [markdown]
 # Nothing crashed, and every block is accounted for: the ledger knows who holds a block, not whether its keys and values were
-# ever written. Look at d: it tells of Aster, and Aster is b's. Whoever was not thrown out got the right text, so a test with enough
-# memory sees nothing. Only one thing finds it: memory so small that somebody is always thrown out, and the tokens compared with
+# ever written. Compare d with b: it goes on in somebody else's tale. Whoever was not thrown out got the right text, so a test with
+# enough memory sees nothing. Only one thing finds it: memory so small that somebody is always thrown out, and the tokens compared with
 # those of `generate_naive`, one by one. That is how this engine is tested.
 #
 # ## Three questions
