@@ -278,7 +278,8 @@ show(run_batch)
 # %% [markdown]
 # ## See it
 #
-# Twelve requests come one after the other to a server that runs batches of four. One column is one run of the model, which is the time
+# Twelve requests come one after the other to a server that runs batches of four. Each row of a batch is a **batch slot**, a place for one
+# request. (Not to be mixed up with the slots of lesson 04, which hold one token each.) One column is one run of the model, which is the time
 # that everything is counted in: a batch takes one run for its prompts, and one for each further token of its longest text. The
 # batches are those of the library; `simulate_batches` only leaves the model out, and counts the same.
 
