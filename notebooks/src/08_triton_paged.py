@@ -400,7 +400,17 @@ plt.show()
 print("parts:", dict(zip(batches, parts)))
 
 # %% [markdown]
-# Few requests need parts; many fill the GPU by themselves, and there it takes one part each.
+# Few requests need parts; many fill the GPU by themselves, and there it takes one part each. And what do parts bring? One
+# layer's attention for one long text, recorded on an H200:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("08", 1)
+
+# %% [markdown]
+# In one part the memory is nearly idle. Each doubling nearly halves the time, until the programs are more than the GPU
+# runs at once; then more parts only make more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
@@ -514,8 +524,15 @@ for size in (96, 48, 24, 12):
 # %% [markdown]
 # It is the *tile* that reads everything before it, whether its neighbours come in the same step or in the next. A tile of
 # 16 lines is 8 tokens here, so a prompt of 96 has twelve of them anyway. Only where a chunk does not fill its tiles the
-# reads grow: 12 tokens are a tile and a half. Real tiles have 128 lines and real chunks hundreds of tokens. (What a chunk
-# does cost is another step, and every step reads all weights: lesson 09.)
+# reads grow: 12 tokens are a tile and a half. What does a chunk cost in time? `course_lib`'s kernel on an H200:
+
+# %%
+recorded("08", 2)
+
+# %% [markdown]
+# Large chunks cost next to nothing. Small ones cost much, for a reason that you have met above: too few programs. 128
+# tokens with the 4 query heads of a group are 4 tiles of 128 lines, times 8 KV heads: 32 programs for 132
+# multiprocessors. (And every step reads all weights: lesson 09.)
 #
 # ## The same in `course_lib`
 #
@@ -606,9 +623,19 @@ for name, t in times.items():
 
 # %% [markdown]
 # On a CPU it is more than the bytes alone would say: it also has to find new memory for the pieces every time, and what
-# attention reads again and again stays in its caches.
+# attention reads again and again stays in its caches. And on an H200? Three ways, in GB of keys and values a second,
+# counted once, whatever is moved besides:
+
+# %%
+recorded("08", 0)
 
 # %% [markdown]
+# To gather first costs about what the count of bytes says, wherever there is enough to read. The exercise's kernel, which
+# is our `decode_kernel` without the log-sum-exp, follows the table and comes no further: it leaves one request to eight
+# programs, and with many requests each program still waits for one block of 16 tokens before it asks for the next. What
+# lies between it and `course_lib`'s is the list above, most of all parts, larger tiles, and loads that are under way while
+# others are computed.
+#
 # ## Break it
 #
 # The mask on the tail. It is easy to forget, as nothing goes wrong where a text ends with a block. To forget it is to
@@ -630,10 +657,8 @@ def careless(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     return my_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q)
 
 
-guest = tokenizer.encode("Rowan was a thoughtful frog who lived near a salt marsh. Rowan liked long breakfasts best."
-                         "\n\nWhoever can answer gets the last potato."
-                         "\n\nWhat did Rowan like best? Rowan liked long breakfasts best.")
-story = tokenizer.encode("Nettle was a patient toad who lived in an old windmill. Nettle liked hot baths best.")
+guest = tokenizer.encode(3 * "Rowan was a thoughtful frog who lived near a salt marsh. Rowan liked long breakfasts best. ")[:60]
+asked = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
 
 
 def served(function, after_guest):
@@ -641,7 +666,7 @@ def served(function, after_guest):
     engine = Engine(model, setting, attention=function)
     if after_guest:
         engine.generate([guest], SamplingParams(max_tokens=1, ignore_eos=True))
-    [output] = engine.generate([story], SamplingParams(max_tokens=12, ignore_eos=True))
+    [output] = engine.generate([asked], SamplingParams(max_tokens=6, ignore_eos=True))
     return tokenizer.decode(output.token_ids).strip()
 
 
@@ -650,9 +675,9 @@ print("careless, fresh pool     …", served(careless, False))
 print("careless, after a guest  …", served(careless, True))
 
 # %% [markdown]
-# In a fresh pool the careless kernel gets it right: behind the text stand zeros, which take a share of the average and
-# bend it towards zero, all alike. That is how such a bug passes its tests. After the guest, the name in Nettle's tale is
-# the guest's: Rowan. One user reads what another one wrote, and no error is raised.
+# In a fresh pool the careless kernel gets it right: behind the text stand zeros, and what they add is alike for all. That
+# is how such a bug passes its tests. After the guest, Juniper's tale is another one: the guest's keys and values take
+# part in every average. One user's answer is made from another one's text, and no error is raised.
 #
 # ## Three questions
 #
