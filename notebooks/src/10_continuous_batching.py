@@ -420,9 +420,9 @@ compare(comes_at=[0])
 # Alone, the first token of the row is the text's own next token, and the numbering is right. Now let six requests come, to three seats.
 
 # %%
-predict("10.broken", "How many of the six texts are right?",
-        ["All: attention goes by the block tables", "Only the first: all others are shifted",
-         "Some, and which ones depends on who else is there"], answer=2)
+predict("10.broken", "Whose tokens stand at wrong positions?",
+        ["Nobody's: the block tables say where each one stands", "Everybody's, but for whoever is first in the row",
+         "Only those of prompts"], answer=1)
 
 # %%
 compare(comes_at=[0, 0, 1, 2, 5, 9])
@@ -430,7 +430,7 @@ compare(comes_at=[0, 0, 1, 2, 5, 9])
 # %% [markdown]
 # Nothing crashes, and what comes out are sentences, of a sort. First tokens are right: the model sees only distances between
 # tokens (lesson 02), and a prompt that is shifted as a whole is the same prompt. But then its neighbours in the row come and go,
-# and the shift changes in the middle of the text. One of them bears even that, by luck, and its reader will never know.
+# and the shift changes in the middle of the text. How long a text bears that is chance, and who reads it will not know.
 #
 # So a test with one request proves nothing about a batch. Every check of this lesson's exercises lets strangers come and go, and asks
 # for the tokens that each would get alone.
