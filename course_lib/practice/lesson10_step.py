@@ -161,7 +161,14 @@ def plan(*arrivals, max_num_seqs=4, num_blocks=16, block_size=4, note=""):
 
 
 def of(script, note=""):
-    return script_trial(play, script, CALL, "step", imports=IMPORTS, note=note)
+    return script_trial(play, script, CALL, "step", imports=IMPORTS, note=note, more=needs)
+
+
+def needs(script):
+    """What each request may ever need, in words."""
+    size, there = script.setup["block_size"], script.setup["num_blocks"]
+    blocks = [f"`{a.name}` {-(-(a.prompt + a.max_tokens - 1) // size)}" for a in script.arrivals]
+    return f"Blocks of {size} tokens that each may need: {', '.join(blocks)}; there are {there}."
 
 
 def untouched(*arrivals, running=0):

@@ -124,20 +124,23 @@ def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, abort
     return Script(tuple(sorted(arrivals, key=lambda arrival: (arrival.step, arrival.name))), dict(setup))
 
 
-def script_trial(play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference):
+def script_trial(play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference, more=None):
     """The Trial of a script, which knows how to make itself smaller.
 
     play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its first line.
-    least: {number of a script: the least that shrinking may lower it to}.
+    least: {number of a script: the least that shrinking may lower it to}. more(script): a sentence on what the script asks for.
     """
     def smaller(fails, got):
         return shrunk(script, trial, made, fails, got, least or {})
 
     def made(other):
-        return script_trial(play, other, call, name, imports=imports, note=note, least=least, limit_s=limit_s, explain=explain)
+        return script_trial(play, other, call, name, imports=imports, note=note, least=least, limit_s=limit_s, explain=explain, more=more)
+
+    def said(expected, got):
+        return explain(expected, got) + (f" {more(script)}" if more else "")
 
     story = [*([imports] if imports else []), *script.lines(call, name)]
-    trial = Trial(story, lambda answer: play(answer, script), show=str, note=note, explain=explain, both=both, size=script.size,
+    trial = Trial(story, lambda answer: play(answer, script), show=str, note=note, explain=said, both=both, size=script.size,
                   limit_s=limit_s, smaller=smaller)
     return trial
 
