@@ -19,6 +19,7 @@ from course_lib.attention.meter import Meter
 from course_lib.decoding import generate_naive
 from course_lib.errors import OutOfBounds
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -35,8 +36,8 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # %% [markdown]
 # ## What a step brings
 #
-# A server has just taken a step. It holds three texts in blocks of 16 tokens: S0, its sibling S1, which was told from the
-# same prompt and shares its blocks (lesson 05), and S2, a stranger. Each of them writes one token in this step.
+# A server has just taken a step. It holds three texts in blocks of 16 tokens: R0, its sibling R1, which was told from the
+# same prompt and shares its blocks (lesson 05), and R2, a stranger. Each of them writes one token in this step.
 # `Listening` keeps what layer 2 was asked, and what it answered.
 
 # %%
@@ -85,7 +86,7 @@ print("block_tables")
 print(step.block_tables)
 
 # %% [markdown]
-# That is all that attention is told. S0 and S1 name the same blocks up to the last, and -1 fills the rows up.
+# That is all that attention is told. R0 and R1 name the same blocks up to the last, and -1 fills the rows up.
 #
 # ## What a gather costs
 #
@@ -122,8 +123,8 @@ print(f"{meter.bytes_moved / once:.2f} times the {once:,} bytes of these keys an
 
 # %% [markdown]
 # Read from the blocks, written as a piece, read again; a little more, as whole blocks are gathered. A decode step does
-# little arithmetic, so its time is the time of these bytes (lesson 06, the roofline). Three times the bytes is three
-# times the time.
+# little arithmetic, so its time is the time of these bytes (lesson 06, the roofline). Three times the bytes is
+# about three times the time.
 #
 # ## Build it: store
 #
@@ -191,7 +192,7 @@ if interpreted:
         with record_accesses():
             careless_kernel[(5,)](small, small_cache[0], torch.tensor([6, 7, -1, 12, 13]), NUMBERS=4)
     except OutOfBounds as error:
-        print(error)
+        print(wrapped(str(error)))
 
 # %% [markdown]
 # ## Build it: decode
@@ -309,7 +310,7 @@ if interpreted:
     display(reads_view.snapshot(step=3))
 
 # %% [markdown]
-# S0 and S1 share their prompt in memory, and still each of them reads it: their programs do not know of each other. (On a
+# R0 and R1 share their prompt in memory, and still each of them reads it: their programs do not know of each other. (On a
 # GPU the second often finds it in the L2 cache. Kernels that take sequences with a common prefix together exist;
 # FlashInfer calls it cascade attention.)
 #
@@ -365,10 +366,10 @@ for num_parts in (1, 2, 4, 8, 16):
 from course_lib.attention import paged
 
 if interpreted:
-    table_13 = table[None, :13]
+    short = torch.tensor([[9, 4, 12, 1, 6, 3, 10]])
     with record_accesses() as log:
-        paged.paged_decode(long_q, long_k, long_v, table_13, torch.tensor([100]), splits=4)
-    parts_view = block_reads_view(**block_reads(log, table_13, [100]))
+        paged.paged_decode(long_q, long_k[:14], long_v[:14], short, torch.tensor([100]), splits=4)
+    parts_view = block_reads_view(**block_reads(log, short, [100]))
     display(parts_view)
 
 # %%
@@ -421,11 +422,13 @@ recorded("08", 1)
 # - **Where do they stand?** At the end. Row i of `new` rows in a text of `length` stands at position `length - new + i`.
 # - **What do they see?** Everything up to themselves: mask where the key's position is greater than the row's.
 #
-#     positions     0 1 2 3 4 5 6 7 8 9 | 10 11 12 13      10 tokens cached, a chunk of 4
-#     row 0, at 10  ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■
-#     row 1, at 11  ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■
-#     row 2, at 12  ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■
-#     row 3, at 13  ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■  ■
+# ```text
+# position       0 1 2 3 4 5 6 7 8 9 | 10 11 12 13      10 tokens cached, a chunk of 4
+# row 0, at 10   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■
+# row 1, at 11   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■
+# row 2, at 12   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■
+# row 3, at 13   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■  ■
+# ```
 #
 # A line of the tile is a pair: a new token, and one of the group's query heads. With 16 lines there is enough for a
 # matrix unit, so this one uses `tl.dot`.
@@ -494,7 +497,7 @@ setting = EngineConfig(block_size=16, num_blocks=16, max_num_seqs=3, max_num_bat
 engine = Engine(model, setting, attention=my_attention)
 outputs = engine.generate(prompts, params)
 for ids, output in zip(prompts, outputs):
-    print(tokenizer.decode(ids + output.token_ids))
+    print(tokenizer.decode(ids + output.token_ids).strip())
 alone = [generate_naive(model, ids, params) for ids in prompts]
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
