@@ -2,7 +2,7 @@
 # # 10 · Continuous batching
 #
 # - **You will** write a serving loop of under 30 lines in which requests join and leave at every step, read the engine that grew from it, and watch it work, request by request.
-# - **Why** a batch that is made once waits to begin and drags its dead along. A batch that is made anew for each step does neither. No other idea of this course gives a server more.
+# - **Why** a batch that is made once waits to begin, and computes on for texts that are over. A batch that is made anew for each step does neither: below, it serves the same crowd in half the runs of the model.
 # - **Time** 35 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 04 and 09.
 # - **After it** you can read the step of any modern server: who is in it, what is in its one row of tokens, and why nobody's text depends on the others.
@@ -219,7 +219,7 @@ while engine.has_unfinished():
         engine.abort("R1")
         print(", and after:", 64 - engine.allocator.num_free)
     for output in engine.step():
-        print(f"{output.request_id}: {output.text!r:<44} {output.finish_reason or ''}")
+        print(f"{output.request_id}: {output.text!r} {output.finish_reason or ''}".rstrip())
 
 # %% [markdown]
 # ## See it

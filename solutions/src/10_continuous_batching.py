@@ -32,6 +32,8 @@ _ = setup(quiet=True)
 #
 # ## 10.pack · One flat batch
 #
+# All that a server computes goes through one row of tokens, whoever they belong to. Here you build it.
+#
 # `scheduled` is a list of pairs `(request, n)`: in this step the next n tokens of the request are computed, those that follow
 # the computed ones. Return a dict of five lists of ints (or int64 tensors):
 #
@@ -68,8 +70,9 @@ def pack(scheduled):
 check("10.pack", pack)
 
 # %% [markdown]
-# Three requests of the bundled model in your flat batch: one writes, one reads the whole of its prompt, one a piece of it. What
-# does the model say comes next, for the two that are ready?
+# In the engine, `Runner.run` makes `token_ids` and `logits_for`, and `PagedCache.begin_step` the other three; vLLM's model runner builds
+# the same arrays before each step. Now three requests of the bundled model in your flat batch: one writes, one reads the whole of
+# its prompt, one a piece of it. What does the model say comes next, for the two that are ready?
 
 # %% tags=["raises-exception"]
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
@@ -96,7 +99,9 @@ for request, row in zip((a, b), compute([(a, 1), (b, b.num_tokens), (c, 5)])):
 # %% [markdown]
 # ## 10.stop_conditions · When a text is over
 #
-# Asked after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is what was
+# A text that goes on too long costs everybody a seat; one that ends too early is cut off in front of its reader.
+#
+# The question is asked after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is what was
 # written so far, as text. Return a pair `(finish_reason, text)`:
 #
 # - `"stop"` if the text holds one of the strings in `params.stop`. Then the text is cut where the first of them begins.
@@ -126,7 +131,8 @@ def stop_conditions(request, eos_token_ids, text):
 check("10.stop_conditions", stop_conditions)
 
 # %% [markdown]
-# Your function beside the engine's own, on one prompt with four ways to end:
+# In the engine, `Request.append` asks for tokens and length, and `Text` for strings, since it knows which characters are whole. Your
+# function beside these two, on one prompt with four ways to end:
 
 # %% tags=["raises-exception"]
 prompt = tokenizer.encode("There was once a thoughtful frog")
@@ -145,8 +151,10 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
 # %% [markdown]
 # ## 10.step · Who runs in this step
 #
-# Everybody who waits (`waiting`, in the order of arrival) and everybody who runs (`running`). Return a list of pairs
-# `(request, n)`: who computes in this step, and how many tokens. Who waits and is in your list has joined. Change neither
+# This is asked before each run of the model, and the answer is what makes batching continuous.
+#
+# You are given everybody who waits (`waiting`, in the order of arrival) and everybody who runs (`running`). Return a list of
+# pairs `(request, n)`: who computes in this step, and how many tokens. Who waits and is in your list has joined. Change neither
 # of the two lists.
 #
 # - Each running request computes all its tokens that are not computed yet.
@@ -154,7 +162,8 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
 #   `max_num_seqs` run already, those who joined counted; or because its blocks are not left. Nobody overtakes it.
 # - A request may need slots for its prompt and for all tokens it writes but the last, which is never computed:
 #   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. All of these must be left of
-#   `num_blocks`, after what all who run may need, and who joined before in this step.
+#   `num_blocks`, after what all who run may need, and who joined before in this step. So nobody ever finds memory full in the
+#   middle of a text. (Orca reserves like this; vLLM lets more in and throws somebody out when it must: lesson 11.)
 #
 # An example: `a` and `b` come at once, with prompts of 3 and 2 tokens and `max_tokens` 3 and 2, and there is one seat. A letter is
 # what a request does in a step, W waits, P its prompt, D decodes, F finished; a number says how many prompt tokens.
@@ -289,7 +298,8 @@ class ContinuousLoop:
 check("10.continuous_loop", ContinuousLoop)
 
 # %% [markdown]
-# Your server on the bundled model. Six people come at different times, one of them gives up, and you read along as the answers
+# The course's engine has the same parts, each in a file of its own: `scheduler.py` is your `step`, `runner.py` your `pack` with the
+# model behind it, `engine.py` the rest. Now your server on the bundled model. Six people come at different times, one of them gives up, and you read along as the answers
 # stream out of it, a line a step:
 
 # %% tags=["raises-exception"]
