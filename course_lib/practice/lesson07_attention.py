@@ -29,18 +29,24 @@ def row_by_row(q, k, v, causal):
     return out.to(q.device, q.dtype)
 
 
-def in_programs(q, k, v, tile, causal):
+def shared(head, group, kv_heads):
+    """The KV heads of keys and of values for a query head."""
+    return head // group, head // group
+
+
+def in_programs(q, k, v, tile, causal, kv_heads_of=shared):
     """The kernel's loop in plain torch, one program after the other."""
     (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     for head in range(heads):
+        for_k, for_v = kv_heads_of(head, group, k.shape[1])
         for first in range(0, n, tile):
             mine = q[first : first + tile, head].float()
             position = m - n + first + torch.arange(len(mine), device=q.device)[:, None]
             high, total = torch.full((len(mine), 1), -1e30, device=q.device), torch.zeros(len(mine), 1, device=q.device)
             acc = torch.zeros_like(mine)
             for start in range(0, min(m, m - n + first + tile) if causal else m, tile):
-                keys, values = (x[start : start + tile, head // group].float() for x in (k, v))
+                keys, values = k[start : start + tile, for_k].float(), v[start : start + tile, for_v].float()
                 scores = mine @ keys.T * head_dim ** -0.5
                 if causal:
                     scores = scores.masked_fill(start + torch.arange(len(keys), device=q.device) > position, -INF)

@@ -47,36 +47,14 @@ def apart(n, m, heads, kv_heads):
     return on(n, m, heads, kv_heads, make=make, made="k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))")
 
 
-def spread(x, heads, kv_head):
-    """One KV head for each query head: that which kv_head(head, group, kv_heads) says."""
-    kv_heads = x.shape[1]
-    return x[:, [min(kv_head(head, heads // kv_heads, kv_heads), kv_heads - 1) for head in range(heads)]]
-
-
-def wrong_heads(for_k, for_v):
-    """k and v of KV heads that are chosen wrongly, each in its own way."""
-    return bent(True, reads=lambda q, k, v: (q, spread(k, q.shape[1], for_k), spread(v, q.shape[1], for_v)))
-
-
-def theirs(head, group, kv_heads):
-    return head // group
-
-
-def in_turn(head, group, kv_heads):
-    return head % kv_heads
-
-
-def first(head, group, kv_heads):
-    return 0
-
-
-def own(head, group, kv_heads):
-    return head
+def wrong_heads(kv_heads_of):
+    """Keys and values of KV heads that are chosen wrongly: kv_heads_of(head, group, kv_heads) -> (of k, of v)."""
+    return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
 
 
 EQUAL = [on(2, 2), on(3, 5), on(16, 20), on(17, 17, 2, 2)]
-GROUPED = [on(1, 2, 2, 1), on(2, 2, 2, 1), on(3, 3, 4, 2), on(2, 4, 6, 2), on(16, 20, 3, 1), on(17, 17, 4, 2), on(5, 20, 6, 3)]
-VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(4, 4, 2), apart(5, 20, 2, 1), packed(17, 2, 1), apart(3, 6, 4, 4)]
+GROUPED = [on(1, 2, 2, 1), on(2, 2, 2, 1), on(3, 3, 4, 2), on(2, 4, 6, 2), on(16, 20, 3, 1), on(17, 17, 4, 2), on(5, 20, 6, 3), packed(4, 4, 2), apart(5, 20, 2, 1)]
+VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(17, 1, 1), apart(3, 6, 4, 4)]
 TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(17, 17, 2, 1), on(20, 33, 2, 1)]
 BLIND = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(16, 4, 2, 2), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
@@ -99,8 +77,8 @@ GROUPED_QUERY = Exercise(
     cases="sizes",
     properties=[
         Property("With as many KV heads as query heads, nothing changes", "The causal attention of the exercise before.", EQUAL),
-        Property("Query heads in a group use the KV head of their group", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", GROUPED),
         Property("q, k, v and the result have strides of their own", "A model cuts all three from one tensor, and a cache is laid out in its own way.", VIEWS),
+        Property("Query heads in a group use the KV head of their group", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", GROUPED),
         Property("Last tiles may be shorter", "A row past the end must not write, a key past the end must not count.", TAILS),
         Property("A row that sees no key gives zeros", "Its maximum is -inf, and -inf less -inf is nan.", BLIND),
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
@@ -114,9 +92,11 @@ GROUPED_QUERY = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         Mistake("keys and values of the wrong head.", "Heads of a group stand beside each other: the KV head is head // (heads // kv_heads).",
-                (wrong_heads(in_turn, in_turn), wrong_heads(first, first), wrong_heads(own, own)), is_made_by=in_k_or_v),
+                (wrong_heads(lambda head, group, kv_heads: (head % kv_heads, head % kv_heads)), wrong_heads(lambda head, group, kv_heads: (0, 0)),
+                 wrong_heads(lambda head, group, kv_heads: (head, head))), is_made_by=in_k_or_v),
         Mistake("keys of one head, values of another.", "Both pointers move by head // GROUP, each with its own stride.",
-                (wrong_heads(theirs, in_turn), wrong_heads(theirs, first), wrong_heads(theirs, own), wrong_heads(in_turn, theirs), wrong_heads(first, theirs))),
+                (wrong_heads(lambda head, group, kv_heads: (head // group, head % kv_heads)), wrong_heads(lambda head, group, kv_heads: (head // group, 0)),
+                 wrong_heads(lambda head, group, kv_heads: (head % kv_heads, head // group)), wrong_heads(lambda head, group, kv_heads: (0, head // group)))),
         Mistake("one tensor is read with the strides of another.", "Hand in q.stride(0), q.stride(1), k.stride(0), … of each, and those of the result.",
                 is_made_by=lambda answer, found: found.trial in VIEWS and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"),
         rungs.OUTSIDE,

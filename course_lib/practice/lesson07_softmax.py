@@ -145,7 +145,7 @@ ROW_SOFTMAX = Exercise(
         Mistake("lanes past the end take a share.", "A lane that loads 0 has a weight of exp(0 - maximum). Load -inf there: `other=-float(\"inf\")`.",
                 bent(tail=1)),
         Mistake("the maximum is not subtracted.", "exp(1000) is infinite, and exp(-1000) is 0. Less the row's maximum, the largest weight is exactly 1.",
-                bent(high=lambda x: torch.zeros_like(x[:, :1]))),
+                (bent(high=lambda x: torch.zeros_like(x[:, :1])), bent(high=lambda x: torch.zeros_like(x[:, :1]), guards=False))),
         Mistake("all rows have one maximum.", "A row far below it underflows to nothing. Each row has its own.", bent(high=lambda x: x.max().expand(len(x), 1))),
         Mistake("a row that is masked as a whole is nan.", "Where the maximum is -inf subtract 0 instead, and where the sum is 0 divide by 1.", bent(guards=False)),
         Mistake("the sum is never divided by.", "The weights of a row add up to 1.", bent(divides=False)),

@@ -21,6 +21,7 @@ are plain torch as well: they are told by what comes out.
 import ast
 import contextlib
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -89,7 +90,8 @@ def ran(act):
     Raises what the recorder raises for an access outside of its tensor, with the offsets, and LostGPU where a GPU was the judge.
     """
     try:
-        with poisoned(), watched():
+        with poisoned(), watched(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
             return at_home(act())
     except Exception as error:
         while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:

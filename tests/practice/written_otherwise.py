@@ -19,6 +19,7 @@ from written_paged import CASES as PAGED
 from written_preemption import CASES as PREEMPTION
 from written_scheduling import CASES as SCHEDULING
 from written_sharing import CASES as SHARING
+from written_triton_flash import CASES as TRITON_FLASH
 from written_triton_paged import CASES as TRITON_PAGED
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
@@ -235,6 +236,7 @@ CASES = {
     **KV_MEMORY,
     **PAGED,
     **FLASH,
+    **TRITON_FLASH,
     **TRITON_PAGED,
     **BATCHING,
     **SHARING,

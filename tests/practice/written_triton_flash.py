@@ -1,0 +1,157 @@
+"""Wrong answers for lesson 07 as people write them, in torch and as kernels; see written_otherwise.py."""
+
+import inspect
+import math
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+
+from course_lib.practice.workbook import revive
+
+INF = math.inf
+
+
+def slip(kernel, launcher, *changes):
+    """The solution with some of its text replaced, as a kernel of its own: [] where there is no Triton."""
+    def answer(*args):
+        from course_lib.practice import lesson07_kernels
+        if not made:
+            source = "import torch\nimport triton\nimport triton.language as tl\n\n\n"
+            source += "\n\n\n".join(inspect.getsource(getattr(getattr(lesson07_kernels, name), "fn", getattr(lesson07_kernels, name))) for name in (kernel, launcher))
+            for old, new in changes:
+                assert source.count(old) >= 1, f"{old!r} is not in the solution any more"
+                source = source.replace(old, new)
+            made.append(revive(source, launcher, f"{launcher} {changes}"))
+        return made[0](*args)
+
+    made = []
+    answer.__name__ = f"{launcher}_with_{'_'.join(new or 'nothing' for _, new in changes)}"[:60]
+    return answer
+
+
+def softmax_plain(x):
+    e = x.float().exp()
+    return (e / e.sum(dim=-1, keepdim=True)).to(x.dtype)
+
+
+def softmax_torch(x):
+    return F.softmax(x.float(), dim=-1).to(x.dtype)
+
+
+def softmax_columns(x):
+    return torch.stack([c.float().softmax(0).nan_to_num() for c in x.unbind(1)], 1).to(x.dtype)
+
+
+def softmax_float(x):
+    return torch.softmax(x.float(), -1).nan_to_num()
+
+
+def softmax_buffer(x):
+    x -= x.amax(1, keepdim=True).nan_to_num(neginf=0.0)
+    e = x.float().exp()
+    return (e / e.sum(1, keepdim=True).clamp(min=1e-20)).to(x.dtype)
+
+
+def softmax_shows(x):
+    print(x.softmax(1))
+
+
+def softmax_log(x):
+    return torch.log_softmax(x.float(), 1).to(x.dtype)
+
+
+def sdpa(q, k, v, tile):
+    q, k, v = (x.transpose(0, 1).float() for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(0, 1).contiguous()
+
+
+def einsum(q, k, v, tile):
+    s = torch.einsum("ihd,jhd->hij", q.float(), k.float()) / math.sqrt(q.size(-1))
+    return torch.einsum("hij,jhd->ihd", s.softmax(-1), v.float()).to(q.dtype)
+
+
+def running(q, k, v, tile, *, causal=False, behind=True, shrink=True, root=True, heads=lambda h, group: (h, h), low=-1e30):
+    """A loop over single keys for each query: tiles of one."""
+    out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
+    for h in range(q.shape[1]):
+        kh, vh = heads(h, q.shape[1] // k.shape[1])
+        for i in range(len(q)):
+            m, l, o = low, 0.0, torch.zeros(q.shape[2])
+            for j in range(len(k)):
+                if causal and j > i + (len(k) - len(q)) * behind:
+                    break
+                s = float(q[i, h].float() @ k[j, kh].float()) / (math.sqrt(q.shape[2]) if root else 1)
+                m2 = max(m, s)
+                c = math.exp(m - m2) if shrink else 1.0
+                p = math.exp(s - m2)
+                m, l, o = m2, l * (math.exp(m - m2)) + p, o * c + p * v[j, vh].float()
+            out[i, h] = (o / l if l else o).to(q.dtype)
+    return out
+
+
+def plain_unscaled(q, k, v, tile):
+    return running(q, k, v, tile, root=False)
+
+
+def plain_forgets(q, k, v, tile):
+    return running(q, k, v, tile, shrink=False)
+
+
+def causal_first_key(q, k, v, tile):
+    return running(q, k, v, tile, causal=True, behind=False)
+
+
+def causal_none(q, k, v, tile):
+    return running(q, k, v, tile)
+
+
+def grouped_modulo(q, k, v, tile):
+    return running(q, k, v, tile, causal=True, heads=lambda h, group: (h % k.shape[1], h % k.shape[1]))
+
+
+def grouped_values(q, k, v, tile):
+    return running(q, k, v, tile, causal=True, heads=lambda h, group: (h // group, 0))
+
+
+def grouped_own(q, k, v, tile):
+    return running(q, k, v, tile, causal=True, heads=lambda h, group: (h, h))
+
+
+def grouped_repeats(q, k, v, tile):
+    g = q.shape[1] // k.shape[1]
+    return running(q, k.repeat_interleave(g, dim=1), v.repeat_interleave(g, dim=1), tile, causal=True)
+
+
+CASES = {
+    "07.row_softmax": [
+        ("maximum is not subtracted", softmax_plain), ("masked as a whole is nan", softmax_torch), ("down the columns", softmax_columns),
+        ("in float32", softmax_float), ("x is changed", softmax_buffer), ("printed, not returned", softmax_shows), (None, softmax_log),
+    ],
+    "07.flash_kernel": [("whole matrix", einsum), ("in float32", sdpa), ("scaled wrongly", plain_unscaled), (None, plain_forgets)],
+    "07.causal_skip": [("counted from the first key", causal_first_key), ("no causal mask", causal_none)],
+    "07.grouped_query": [("wrong head", grouped_modulo), ("values of another", grouped_values), ("wrong head", grouped_own), ("copied", grouped_repeats)],
+}
+KERNELS = {
+    "07.row_softmax": [
+        ("past the end take a share", slip("softmax_kernel", "row_softmax", ('other=-float("inf")', "other=0.0"))),
+        ("outside of its tensor", slip("softmax_kernel", "row_softmax", (', mask=inside, other=-float("inf")', ""))),
+        ("side by side", slip("softmax_kernel", "row_softmax", ("x.stride(0), x.stride(1)", "columns, 1"))),
+        ("first row", slip("softmax_kernel", "row_softmax", ("tl.program_id(0), tl.arange", "0, tl.arange"))),
+    ],
+    "07.flash_kernel": [
+        ("accumulator is not rescaled", slip("flash_kernel", "flash", ("acc * shrink[:, None] +", "acc +"))),
+        ("filled up and not masked", slip("flash_kernel", "flash", ("scores = tl.where((columns < m)[None, :], scores, -float(\"inf\"))", "pass"))),
+        ("outside of its tensor", slip("flash_kernel", "flash", ("q = tl.load(q_ptr + mine, mask=(rows < n)[:, None], other=0.0)", "q = tl.load(q_ptr + mine)"))),
+    ],
+    "07.causal_skip": [
+        ("nan", slip("causal_kernel", "flash_causal", ("-1e30, tl.float32)", "-float(\"inf\"), tl.float32)"))),
+        ("beyond the diagonal are loaded", slip("causal_kernel", "flash_causal", ("end = tl.minimum(m, m - n + first + TILE)", "end = m"))),
+    ],
+    "07.grouped_query": [
+        ("wrong head", slip("grouped_kernel", "flash_grouped", ("head // GROUP * k_head", "head * k_head"), ("head // GROUP * v_head", "head * v_head"))),
+        ("strides of another", slip("grouped_kernel", "flash_grouped", ("v.stride(0), v.stride(1)", "q.stride(0), q.stride(1)"))),
+    ],
+}
+if find_spec("triton"):
+    CASES = {key: cases + KERNELS[key] for key, cases in CASES.items()}
