@@ -455,8 +455,8 @@ seats = three_seats["max_num_seqs"]
 print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {seats} * {longest_answer}) = {2 * (longest_prompt + 2 * seats * longest_answer)}")
 
 # %% [markdown]
-# Under `fair` the lines stay together as long as both wait. The paper proves a bound: U is the longest prompt, and twice the longest
-# answer on every seat. Whoever is lowest when it is admitted can get ahead by what it then has on its seats, and no further, however
+# Under `fair` the lines stay together as long as both wait. The paper proves such a bound; here U is the longest prompt, and
+# twice the longest answer on every seat. Whoever is lowest when it is admitted can get ahead by what it then has on its seats, and no further, however
 # long this goes on.
 #
 # ## In time
@@ -491,10 +491,10 @@ for tokens in (1, 8, 64, 256, 1024):
 recorded("11", 0, 1)
 
 # %% [markdown]
-# There a step takes the same time with 1 token and with 512: the weights are read in any case, and the GPU waits for them (lesson 09).
-# So pieces of a prompt up to that size come nearly free of charge with the tokens of those who write. With a budget of 512 the longest
-# gap is not much longer than the usual one. With 8,192 the prompt is there a little sooner, and everybody else has
-# to stop once, for about as long as it takes to read the whole prompt.
+# There a step takes about the same time with 1 token and with 512: to start the kernels and to read the weights takes its time in
+# any case, and these tokens are computed meanwhile (lessons 09 and 13). So pieces of a prompt up to that size come nearly free of
+# charge beside the tokens of those who write. With a budget of 512 the longest gap is a little longer than the usual one. With
+# 8,192 the prompt is there sooner, and everybody else stops once, for about as long as it takes to compute the whole prompt.
 #
 # And the two ways to make room, for a text that is thrown out and comes back:
 
