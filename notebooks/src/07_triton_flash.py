@@ -297,7 +297,7 @@ for name, (exponent, fraction) in formats.items():
 predict("07.formats", "Attention over 100 tokens, with q, k and v rounded to each format. Which is furthest from float64?",
         ["TF32", "float16", "bfloat16"], answer=2)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def to_tf32(x):
     """float32 whose fraction has ten bits, rounded, in the way of matrix units."""
     return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
@@ -318,7 +318,7 @@ with torch.inference_mode():
 # Three times as far, and a last bit, is allowed, since other orders of addition round differently. A bug is rarely so
 # small. (`tests/attention/kernel_oracle.py`.)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def distance(out, exact):
     return float((out.double() - exact).abs().max())
 
@@ -431,6 +431,55 @@ for name, ms in took.items():
 
 # %% [markdown]
 # The interpreter is for right and wrong, never for speed: each line of a program costs some steps of Python.
+#
+# ## Measure: the same kernel on an H200
+#
+# The recorded run took `my_flash_kernel` out of this very notebook and compiled it. Beside it: `course_lib`'s kernel,
+# and the two that torch brings along, written in CUDA by others.
+
+# %%
+predict("07.h200", "One head, 32,768 tokens, on an H200. How fast is the kernel of this lesson, beside torch's FlashAttention-2?",
+        ["A tenth as fast", "Half as fast", "At least as fast"], answer=2)
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("07", 0)
+
+# %% [markdown]
+# How far do forty lines come, and from how many tokens on?
+
+# %%
+run = recorded("07", 0)
+tokens, ways = run.column("tokens"), run.tables[0][1][1:]
+looks = [("#0072B2", "-", "o"), ("#56B4E9", "--", "s"), ("#009E73", "-", "D"), ("#D55E00", ":", "^"), ("#B87C00", "-.", "v")]
+figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
+for way, (colour, line, mark) in zip(ways, looks):
+    axis.plot(tokens, run.column(way), color=colour, linestyle=line, marker=mark, label=way)
+axis.set_xscale("log", base=2)
+axis.set_xticks(tokens, [f"{n:,}" for n in tokens])
+axis.set(title="One causal head on one H200, bfloat16", xlabel="tokens", ylabel="TFLOP/s")
+axis.legend()
+plt.show()
+
+# %% [markdown]
+# Two things to see. With few tokens nobody is fast: one head of 8,192 tokens is 128 tiles of 64, and the chip has 132
+# multiprocessors, so most of the time goes into waiting for the longest program, and into the launch. A server has
+# many heads and many requests.
+#
+# And the tile decides. 128 × 128 is worse than 64 × 64 here, though it loads less: Triton gives a program 4 warps,
+# which are 128 threads, if nobody asks for more. Two blocks of 128 × 128 floats, scores and output, are then 256
+# numbers for each thread, and it has 255 registers; the rest spills into slow memory. `course_lib` takes the same
+# tile with 8 warps. Such tables are lesson 13.
+#
+# What the formats cost and bring, in the same kernel:
+
+# %%
+recorded("07", 1)
+
+# %% [markdown]
+# TF32 is off by as much as the rounding above foretold, and nearly six times as fast as float32 itself. The 16-bit
+# formats are faster still, and halve the bytes. This is why a server computes in bfloat16, and tests in float32.
 #
 # ## Break it
 #
