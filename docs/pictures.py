@@ -1,15 +1,17 @@
-"""Draws the pictures of README.md from the bundled model: python docs/pictures.py"""
+"""Draws the picture of README.md from the bundled model: python docs/pictures.py"""
 
 from pathlib import Path
 
-from course_lib import SamplingParams, load_model
-from course_lib.decoding import generate_naive
-from course_lib.viz import recomputation_triangle
+from course_lib import Engine, EngineConfig, SamplingParams, load_model
+from course_lib.models.training.data import HELD_OUT
+from course_lib.models.training.tales import make_tale
+from course_lib.viz import timeline_view
 
 model, tokenizer = load_model("tale", device="cpu")
-prompt = tokenizer.encode("Once upon a time, in a quiet harbour,")
-new = generate_naive(model, prompt, SamplingParams(max_tokens=16))
-pieces = [tokenizer.token_text(token) for token in [*prompt, *new[:-1]]]
-steps = [(0, len(prompt) + step) for step in range(len(new))]
-picture = recomputation_triangle(pieces, steps, prompt_tokens=len(prompt)).snapshot(step=len(steps))
-(Path(__file__).parent / "recomputation.png").write_bytes(picture.data)
+engine = Engine(model, EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, max_num_batched_tokens=64, prefix_caching=False))
+for i, name in enumerate("abcdefghijkl"):
+    first_sentence = make_tale(HELD_OUT + i, chapters=1).text.split(".")[0] + "."
+    engine.add_request(tokenizer.encode(first_sentence), SamplingParams(max_tokens=12 + 3 * i, ignore_eos=True), request_id=name)
+while engine.has_unfinished():
+    engine.step()
+(Path(__file__).parent / "engine.png").write_bytes(timeline_view(engine.trace).snapshot(step=18).data)

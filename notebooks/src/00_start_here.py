@@ -227,7 +227,7 @@ predict("00.engine", f"Together they want {wanted} tokens. How often will the mo
          "12 times: once for each request"], answer=1)
 
 # %%
-engine = Engine(model, EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, prefix_caching=False))
+engine = Engine(model, EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, max_num_batched_tokens=64, prefix_caching=False))
 for name, (prompt_of, params_of) in requests.items():
     engine.add_request(prompt_of, params_of, request_id=name)
 served = {}
@@ -239,18 +239,18 @@ same = sum(generate_naive(model, *requests[name]) == served[name] for name in re
 print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
 
 # %% [markdown]
-# This is its memory while it served them. On the left stand the requests that run, on the right the memory, cut into
-# blocks of 8 tokens and coloured by who holds them. Drag the slider: blocks fill as the texts grow, a request that is
-# done gives its blocks back, and somebody who waited takes them.
+# This is what happened. Above, each row is a request and each column a run of the model: dashes wait, filled cells are
+# computed, a ring is the end. Below is its memory, cut into blocks of 8 tokens and coloured by who holds them. Drag the slider:
+# blocks fill as the texts grow, a request that is done gives its blocks back, and somebody who waited takes them.
 
 # %%
-from course_lib.viz import memory_view
+from course_lib.viz import timeline_view
 
-memory = memory_view(engine.trace)
-memory
+served_all = timeline_view(engine.trace)
+served_all
 
 # %%
-memory.snapshot(step=18)
+served_all.snapshot(step=18)
 
 # %% [markdown]
 # You need not understand more of it now. By lesson 11 you will have built each part of it, and your own parts will run
