@@ -24,7 +24,7 @@
 # %%
 import torch
 
-from course_lib import EngineConfig, Engine, SamplingParams, attention, check, hint, load_model, progress, setup
+from course_lib import Engine, EngineConfig, SamplingParams, attention, check, hint, load_model, progress, setup
 from course_lib.decoding import generate_naive
 from course_lib.kvcache import KVPool
 
@@ -176,7 +176,7 @@ alone = [generate_naive(model, ids, params) for ids in prompts]
 engine = Engine(model, EngineConfig(block_size=16, num_blocks=12), attention=mine_for_decode)
 outputs = engine.generate(prompts, params)
 for ids, output in zip(prompts, outputs):
-    print(tokenizer.decode(ids + output.token_ids))
+    print(tokenizer.decode(ids + output.token_ids).strip())
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["theirs"], "times")
 
