@@ -126,7 +126,7 @@ def shown(result):
     if isinstance(result, tuple):
         return "(" + ", ".join(map(shown, result)) + ")"
     if isinstance(result, torch.Tensor):
-        return numbers(result, 3) if result.numel() <= 12 else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 3)}"
+        return numbers(result, 5) if result.numel() <= 12 else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 5)}"
     return repr(result)
 
 
@@ -142,7 +142,8 @@ def explain(expected, got):
     row, head = wrong.nonzero()[0].tolist()
     if got[row, head].isnan().any():
         return f"Row {row}, head {head} is nan: never written, or 0 divided by 0, or infinity taken from infinity."
-    return f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ."
+    far = (got - expected).abs().max()
+    return f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ, by {far:.2g} at most."
 
 
 SIMPLE = [decodes([2]), decodes([1], block_size=1), decodes([4], block_size=4), decodes([2], head_dim=4), decodes([4], block_size=4, head_dim=8)]
