@@ -92,6 +92,7 @@ def ran(act):
     try:
         with poisoned(), watched(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
+            warnings.filterwarnings("ignore", message=".*determinis")  # of what `poisoned` asks for
             return at_home(act())
     except Exception as error:
         while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:

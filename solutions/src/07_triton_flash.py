@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 07 · Triton, up to FlashAttention
 #
-# Four kernels, each a step further: a softmax a row, attention in tiles, the causal mask that skips tiles, and query heads that share
-# keys and values.
+# Four kernels, each a step further: a softmax a row, attention in tiles, the causal mask that skips tiles, and query
+# heads that share keys and values.
 #
 # Each can be written on three **rungs**, and one set of cases checks them all:
 #
@@ -11,8 +11,9 @@
 #    the check says at which offsets.
 # 3. **The same kernel, compiled**, where there is a GPU.
 #
-# The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first. Then write the kernel
-# above the function, and launch it instead. The kernel's arguments are a proposal; change them as you like.
+# The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first.
+# Then write the kernel above the function, and launch it instead. The kernel's arguments are a proposal; change them
+# as you like.
 
 # %% [markdown]
 # {{colab}}
@@ -35,8 +36,9 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # %% [markdown]
 # ## 07.row_softmax · A row a program
 #
-# `x` is `[rows, columns]`, of float32 or float16, and may be a view with any strides. Return a new tensor of the same shape and dtype: the
-# softmax of each row, computed in float32. A score of -inf weighs nothing, and a row that is -inf throughout gives zeros.
+# `x` is `[rows, columns]`, of float32 or float16, and may be a view with any strides. Return a new tensor of the same
+# shape and dtype: the softmax of each row, computed in float32. A score of -inf weighs nothing, and a row that is
+# -inf throughout gives zeros.
 #
 #     row_softmax(torch.tensor([[0., 0.], [1., -inf]]))  ->  [[0.5, 0.5], [1., 0.]]
 #
@@ -96,19 +98,21 @@ log = watch(lambda: row_softmax(here(wide[:, 2:13])))
 programs_view(log) if log else None
 
 # %% [markdown]
-# Attention kernels hold many rows in a program, and never a whole row at once: that is next. vLLM's sampler and its router for
-# experts use kernels like this one.
+# Attention kernels hold many rows in a program, and never a whole row at once: that is next. vLLM's sampler and its
+# router for experts use kernels like this one.
 #
 # ## 07.flash_kernel · Attention in tiles
 #
-# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`, m being 1 or more; all of them contiguous, in float32 or
-# float16. Every query sees every key, and scores are divided by √head_dim. Return the output, as `q`. `tile` says how many queries, and
-# how many keys, a program takes at a time. `tile` and `head_dim` are powers of two from 16 on; n and m are anything.
+# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`, m being 1 or more; all of them contiguous, in
+# float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output, as `q`.
+# `tile` says how many queries, and how many keys, a program takes at a time. `tile` and `head_dim` are powers of two
+# from 16 on; n and m are anything.
 #
 #     q, k, v = qkv(20, 33, heads=2, kv_heads=2, head_dim=16)
 #     flash(q, k, v, tile=16).shape  ->  [20, 2, 16], from a grid of (2, 2) programs
 #
-# Never hold the n × m scores of a head: those of one tile at a time. That is 06.flash_forward, whose outer loops become the grid.
+# Never hold the n × m scores of a head: those of one tile at a time. That is 06.flash_forward, whose outer loops
+# become the grid.
 
 # %% nbgrader={"grade_id": "flash_kernel", "solution": true} course={"exercise": "07.flash_kernel"}
 @triton.jit
@@ -164,15 +168,17 @@ for tile in (16, 32, 64):
         print(f"tiles of {tile}, grid of {programs}: {log.bytes_read:>7,} bytes loaded, {log.bytes_written:,} stored")
 
 # %% [markdown]
-# Twice the tile, half as many programs that each load all of k and v: the rule of lesson 06, counted in a kernel of yours. In `course_lib`
-# a table says which tile is best on which GPU (`course_lib/attention/tiles.py`), as vLLM's Triton kernels have one.
+# Twice the tile, half as many programs that each load all of k and v: the rule of lesson 06, counted in a kernel of
+# yours. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`), as vLLM's
+# Triton kernels have one.
 #
 # ## 07.causal_skip · Half of the tiles
 #
-# As before, but causal. The queries are the last of the m tokens: row i stands at position m - n + i, and sees keys up to its own
-# position. So n = m is a prompt, and n = 1 a decode step. A row that sees no key (n > m) gives zeros.
+# As before, but causal. The queries are the last of the m tokens: row i stands at position m - n + i, and sees keys
+# up to its own position. So n = m is a prompt, and n = 1 a decode step. A row that sees no key (n > m) gives zeros.
 #
-# A tile in which no row sees any key must not be loaded at all. The check puts nan there: 0 times nan is nan, so masking is not enough.
+# A tile in which no row sees any key must not be loaded at all. The check puts nan there: 0 times nan is nan, so
+# masking is not enough.
 
 # %% nbgrader={"grade_id": "causal_skip", "solution": true} course={"exercise": "07.causal_skip"}
 @triton.jit
@@ -231,13 +237,14 @@ for attention in (flash, flash_causal):
 programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 
 # %% [markdown]
-# Later programs have more to do. The library's kernel starts those first, so that no multiprocessor is left with a long one at the end.
+# Later programs have more to do. The library's kernel starts those first, so that no multiprocessor is left with a
+# long one at the end.
 #
 # ## 07.grouped_query · Query heads that share
 #
-# As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads over 2 KV heads, heads 0
-# and 1 use KV head 0, and heads 2 and 3 use KV head 1. The last dimension of q, k and v lies side by side; the strides of the others are
-# anything, and of each tensor its own. Nothing is copied.
+# As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads
+# over 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The last dimension of q, k and v lies
+# side by side; the strides of the others are anything, and of each tensor its own. Nothing is copied.
 #
 # This is what every model of the last years needs, the bundled one too.
 
@@ -312,7 +319,8 @@ print("the same next token:", int(mine.argmax()) == int(theirs.argmax()))
 print("largest difference of a logit below 0.001:", bool((mine - theirs).abs().max() < 1e-3))
 
 # %% [markdown]
-# In a server, keys and values do not lie side by side: a block table says where they are. Lesson 08 lets the kernel follow it.
+# In a server, keys and values do not lie side by side: a block table says where they are. Lesson 08 lets the kernel
+# follow it.
 #
 # What you have passed so far:
 
