@@ -78,8 +78,8 @@ print(add(x, 10 * x).tolist())
 #
 # No GPU was needed: on a CPU, Triton **interprets**. Each program runs after the other, each line as a step of NumPy.
 # It is slow, and it is the same kernel: what is right here is right there, but for a few traps that this lesson
-# names. And an interpreter can be watched. Here is what each program loads and stores; step through them. Hatched
-# lanes are masked.
+# names. And an interpreter can be watched. `print("x", x)` inside a kernel shows the block of each program. Here is
+# what each program loads and stores; step through them. Hatched lanes are masked.
 
 # %%
 def watch(act):

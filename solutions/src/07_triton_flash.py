@@ -13,7 +13,7 @@
 #
 # The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first.
 # Then write the kernel above the function, and launch it instead. The kernel's arguments are a proposal; change them
-# as you like.
+# as you like. To look inside, put `print("x", x)` into a kernel: interpreted, it shows the block of each program.
 
 # %% [markdown]
 # {{colab}}
@@ -98,8 +98,9 @@ log = watch(lambda: row_softmax(here(wide[:, 2:13])))
 programs_view(log) if log else None
 
 # %% [markdown]
-# Attention kernels hold many rows in a program, and never a whole row at once: that is next. vLLM's sampler and its
-# router for experts use kernels like this one.
+# The masked lanes of a store would lie in the next row, which another program writes. In vLLM, a kernel of this kind,
+# softmax and top-k in one, chooses the experts of a mixture model (`csrc/moe/topk_softmax_kernels.cu`). Attention
+# kernels hold many rows in a program, and never a whole row at once: that is next.
 #
 # ## 07.flash_kernel · Attention in tiles
 #
@@ -169,8 +170,8 @@ for tile in (16, 32, 64):
 
 # %% [markdown]
 # Twice the tile, half as many programs that each load all of k and v: the rule of lesson 06, counted in a kernel of
-# yours. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`), as vLLM's
-# Triton kernels have one.
+# yours. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`). vLLM keeps
+# such tables too, for its kernels for experts (`fused_moe/configs`).
 #
 # ## 07.causal_skip · Half of the tiles
 #
