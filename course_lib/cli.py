@@ -34,15 +34,16 @@ def lab(
 @app.command(rich_help_panel="Learn")
 def doctor(json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False):
     """Say what this machine can do, what the course will use, and why."""
+    from course_lib.attention import explain
     from course_lib.device import inspect_machine
 
     machine = inspect_machine()
     if json:
         from json import dumps
 
-        print(dumps(machine.as_dict(), indent=2))
+        print(dumps(machine.as_dict() | {"attention_functions": explain().splitlines()}, indent=2))
     else:
-        print(machine.report())
+        print(f"{machine.report()}\n\nAttention, function by function\n{explain()}")
 
 
 @app.command("next", rich_help_panel="Learn")

@@ -71,7 +71,7 @@ def test_doctor_speaks_json():
 def test_doctor_speaks_plainly():
     done = course("doctor")
     assert done.returncode == 0
-    assert "torch" in done.stdout and "Python" in done.stdout
+    assert "torch" in done.stdout and "Python" in done.stdout and "paged_decode" in done.stdout
 
 
 def test_an_unknown_exercise_gets_the_nearest_ones_without_a_traceback(tmp_path):

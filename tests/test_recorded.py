@@ -35,6 +35,6 @@ def test_a_table_as_text_and_as_markdown(tmp_path, monkeypatch):
         recorded("77")
 
 
-@pytest.mark.parametrize("value, shown", [(3, "3"), (12345, "12,345"), (99.96, "100"), (0.5, "0.5"), ("a", "a"), (1234.5, "1,234")])
+@pytest.mark.parametrize("value, shown", [(3, "3"), (12345, "12,345"), (99.96, "100"), (0.5, "0.500"), (10.0, "10.0"), (99.949, "99.9"), (0.0, "0.00"), ("a", "a"), (1234.5, "1,234")])
 def test_numbers_as_a_table_shows_them(value, shown):
     assert words(value) == shown

@@ -57,10 +57,10 @@ def recorded(lesson, *numbers):
 
 
 def words(value):
-    """A value as a table shows it: thousands with commas, three digits that count, text as it is."""
+    """A value as a table shows it: thousands with commas, three digits that count, other text as it is."""
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def _plain(columns, rows):
