@@ -1,0 +1,139 @@
+"""Rungs: kernels are watched, poisoned, told apart from torch, kept in the workbook, and stood in for where Triton is absent."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from course_lib.practice import rungs
+from course_lib.practice.check import judge, standing_alone
+from course_lib.practice.exercise import Exercise, Property, agree
+from course_lib.practice.workbook import revive
+
+DOUBLE = '''
+import torch
+import triton
+import triton.language as tl
+
+FACTOR = tl.constexpr(2.0)
+
+
+@triton.jit
+def times(x):
+    return x * FACTOR
+
+
+@triton.jit
+def double_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + offsets, times(tl.load(x_ptr + offsets, mask=offsets < n)), mask=offsets < n)
+
+
+def double(x):
+    out = torch.empty_like(x)
+    double_kernel[(triton.cdiv(len(x), 4),)](x, out, len(x), BLOCK=4)
+    return out
+'''
+
+
+def double(x):
+    return 2 * x
+
+
+def doubles(n):
+    return rungs.trial([f"x = torch.arange({n}.0)", "double(x)"], lambda: (torch.arange(float(n)),), lambda answer, x: answer(x), size=n)
+
+
+@pytest.fixture(scope="module")
+def exercise():
+    return Exercise("99.double", "Twice", "double", [Property("Twice each", "", [doubles(4), doubles(5), doubles(9)]), *rungs.rungs(doubles(5))],
+                    [rungs.OUTSIDE], ["a"], [double], budget_s=rungs.BUDGET_S)
+
+
+def kernel(*changes):
+    """The launcher of DOUBLE with some of its text replaced."""
+    pytest.importorskip("triton", reason="Triton has packages for Linux only")
+    rungs.machine()  # before Triton: interpreted where there is no GPU
+    source = DOUBLE
+    for old, new in changes:
+        assert old in source
+        source = source.replace(old, new)
+    return revive(source, "double", f"rungs {changes}")
+
+
+def states(result):
+    return [verdict.state for verdict in result.verdicts]
+
+
+def test_plain_torch_holds_and_the_kernel_is_said_to_be_not_verified(exercise):
+    result = judge(exercise, double)
+    assert result and states(result) == ["holds", "not verified", "not verified"]
+    assert "rung 1" in result.verdicts[1].remark
+
+
+def test_a_kernel_is_named_on_the_rung_that_this_machine_has(exercise):
+    result = judge(exercise, kernel())
+    on_gpu = rungs.machine().triton == "compiled"
+    assert result and states(result) == (["holds", "not verified", "holds"] if on_gpu else ["holds", "holds", "not verified"])
+    assert "`double_kernel`" in result.verdicts[2 if on_gpu else 1].remark
+
+
+def test_the_library_s_own_kernels_do_not_count_as_the_learner_s(exercise):
+    pytest.importorskip("triton")
+
+    def borrowed(x):
+        from course_lib.attention.flash import flash_attention
+        one = torch.ones(16, 1, 16, device=x.device)
+        flash_attention(one, one, one, torch.tensor([0, 16], dtype=torch.int32, device=x.device))
+        return 2 * x
+    assert states(judge(exercise, borrowed)) == ["holds", "not verified", "not verified"]
+
+
+def test_an_access_outside_is_named_with_its_offsets(exercise):
+    answer = kernel((", mask=offsets < n))", "))"))
+    if rungs.machine().triton != "interpreted":
+        pytest.skip("only interpreted kernels are watched")
+    failure = judge(exercise, answer).failure
+    assert failure.mistake is rungs.OUTSIDE
+    assert "offsets 5, 6, 7" in failure.counterexample.got and failure.counterexample.outcome.kind == "OutOfBounds"
+
+
+def test_memory_that_nobody_wrote_is_nan_and_not_right_by_chance(exercise):
+    failure = judge(exercise, kernel(("triton.cdiv(len(x), 4)", "1"))).failure
+    assert failure.counterexample.outcome[4:].isnan().all() and failure.counterexample.outcome[:4].equal(torch.arange(4.0) * 2)
+
+
+def test_what_a_kernel_raises_comes_out_unwrapped_and_the_next_answer_is_not_hurt(exercise):
+    failure = judge(exercise, kernel(("tl.program_id(0) * BLOCK", "nonsense * BLOCK"))).failure
+    assert failure.counterexample.outcome.kind in ("NameError", "CompilationError")
+    assert judge(exercise, kernel())
+
+
+def test_a_stub_of_a_kernel_counts_as_not_written(exercise):
+    if rungs.machine().triton != "interpreted":
+        pytest.skip("a compiled kernel cannot raise")
+    body = DOUBLE[DOUBLE.index("    offsets = "):DOUBLE.index("\n\n\ndef double(x)")]
+    assert judge(exercise, kernel((body, "    raise NotImplementedError"))).state == "unwritten"
+
+
+def test_a_kernel_itself_is_not_what_is_handed_in(exercise):
+    result = judge(exercise, sys.modules[kernel().__module__].double_kernel)
+    assert result.state == "unfit" and "launches it" in result.message
+
+
+def test_the_workbook_keeps_the_kernel_its_helpers_and_constants(exercise):
+    name, source = standing_alone(exercise, kernel())
+    assert name == "double" and "FACTOR = tl.constexpr(2.0)" in source and source.count("@triton.jit") == 2
+
+
+def test_sixteen_bits_agree_within_their_rounding_and_not_beyond():
+    one = torch.tensor([1.0, 100.0], dtype=torch.float16)
+    assert agree(rungs.near(one), rungs.near(one * 1.002)) and not agree(rungs.near(one), rungs.near(one * 1.02))
+    assert not agree(rungs.near(one), one.float()) and not agree(rungs.near(one), rungs.near(one.bfloat16()))
+
+
+def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not():
+    code = DOUBLE.replace("import triton\nimport triton.language as tl", "from course_lib.practice.no_triton import tl, triton")
+    ran = subprocess.run([sys.executable, "-c", code + "\ndouble(torch.ones(3))"], capture_output=True, text=True)
+    assert "CourseError: Triton is not installed here" in ran.stderr and "rung 1" in ran.stderr
