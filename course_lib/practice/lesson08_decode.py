@@ -113,7 +113,7 @@ def rounded(reference):
         want, mine = (x if isinstance(x, tuple) else (x,) for x in (found.trial.outcome(reference)[0], found.outcome))
         return len(want) == len(mine) and all(map(alike, want, mine))
     return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU with ten bits of fraction. `tl.dot` keeps it with input_precision=\"ieee\". "
-                   "And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot`: write v first, `v[None, :, :] * weights[:, :, None]`.",
+                   "And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: write v first, `v[None, :, :] * weights[:, :, None]`.",
                    is_made_by=is_made_by)
 
 

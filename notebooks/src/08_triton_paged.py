@@ -253,9 +253,9 @@ print("the same as the model's cache:", torch.allclose(out, answer, atol=1e-5))
 
 # %% [markdown]
 # There is no `tl.dot` in it: with two rows, a matrix unit would be nearly empty, and a decode step waits for memory
-# anyway. Multiply and sum does as well. (On a GPU the order of the factors matters, of all things. `weights * v`, summed
-# like this, Triton takes for a product of matrices and computes it in TF32; `v * weights` stays in float32. Lesson 07
-# says what TF32 is.)
+# anyway. Multiply and sum does as well. (On a GPU the order of the factors matters, of all things: from 16 rows on,
+# Triton takes `weights * v`, summed like this, for a product of matrices, and computes it in TF32. `v * weights` stays in
+# float32. Lesson 07 says what TF32 is.)
 #
 # How many bytes do the programs read, with a program for each KV head and with one for each query head? The recorder
 # counts every number that a program asks for.
@@ -636,8 +636,8 @@ recorded("08", 0)
 # To gather first costs about what the count of bytes says, wherever there is enough to read. The exercise's kernel, which
 # is our `decode_kernel` without the log-sum-exp, follows the table and comes no further: it leaves one request to eight
 # programs, and with many requests each program still waits for one block of 16 tokens before it asks for the next. What
-# lies between it and `course_lib`'s is the list above, most of all parts, larger tiles, and loads that are under way while
-# others are computed.
+# lies between it and `course_lib`'s is the list above, most of all parts, larger tiles, and loads that are under way
+# while others are computed.
 #
 # ## Break it
 #

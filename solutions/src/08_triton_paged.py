@@ -100,8 +100,8 @@ print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flat
 # the online softmax of lesson 06: no sequence may be gathered in one piece.
 #
 # In a kernel, with so few rows, multiply and sum: `tl.sum(q[:, None, :] * k[None, :, :], 2)` for the scores, and
-# `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product of
-# matrices, and on a GPU it computes that in TF32, with ten bits of fraction.)
+# `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product
+# of matrices, from 16 rows on, and on a GPU it computes that in TF32, with ten bits of fraction.)
 #
 # Sequence 0 has 6 tokens and `block_tables[0]` is `[7, 2, -1]`, with `block_size` 4: it reads block 7 as a whole and the
 # first two slots of block 2.
