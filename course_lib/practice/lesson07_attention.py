@@ -120,8 +120,8 @@ def shown(result):
     if isinstance(result, rungs.Near):
         half = result.tensor.dtype != torch.float32
         return shown(result.tensor) + f" in {str(result.tensor.dtype).removeprefix('torch.')}" * half
-    if isinstance(result, list):
-        return ", ".join(map(shown, result))
+    if isinstance(result, (list, tuple)):
+        return ", ".join(map(shown, result)) + f"   (a tuple of {len(result)})" * isinstance(result, tuple)
     if isinstance(result, torch.Tensor):
         return f"{list(result.shape)}, first numbers {numbers(result.flatten()[:4], 4)}"
     return repr(result)
