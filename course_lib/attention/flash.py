@@ -8,11 +8,11 @@ are in attention/tiles.py.
 """
 
 import torch
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 import triton
 import triton.language as tl
 
 from .checks import check_kernel_inputs, check_packed
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible
 from .tiles import chip, flash_tile
 
 LOG2_E = 1.4426950408889634

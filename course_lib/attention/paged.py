@@ -12,12 +12,12 @@ Sources: PagedAttention (arXiv 2309.06180); split-KV, Flash-Decoding (crfm.stanf
 """
 
 import torch
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 import triton
 import triton.language as tl
 
 from .checks import check_kernel_inputs, check_paged
 from .flash import LOG2_E
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible
 from .tiles import Tile, chip, decode_splits, decode_tile, flash_tile, has_matrix_instructions, multiprocessors
 
 

@@ -1,9 +1,9 @@
 """Keys and values of new tokens into the slots of a paged cache, as a Triton kernel: lesson 08. Imports Triton."""
 
+from . import online  # noqa: F401  (before Triton: it decides how that runs here)
 import triton
 import triton.language as tl
 
-from . import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 from .checks import check_kernel_inputs, check_store
 
 
