@@ -1,5 +1,7 @@
 """Cases of 11.token_budget: who computes how many tokens in the next step, where no prompt is cut."""
 
+from itertools import takewhile
+
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property
 from .lesson11_choosing import called, day, random_days
@@ -99,6 +101,16 @@ def skips_until_seats_are_full(running, waiting, token_budget, max_num_seqs):
     return step
 
 
+def shortest_first(running, waiting, token_budget, max_num_seqs):
+    return fill_budget(running, sorted(waiting, key=lambda r: r.num_tokens - r.num_computed_tokens), token_budget, max_num_seqs)
+
+
+def not_counted_down(running, waiting, token_budget, max_num_seqs):
+    """Each by itself is held to the budget."""
+    needs = [(r, r.num_tokens - r.num_computed_tokens) for r in [*running, *waiting[: max_num_seqs - len(running)]]]
+    return list(takewhile(lambda pair: pair[1] <= token_budget, needs))
+
+
 def two_budgets(running, waiting, token_budget, max_num_seqs):
     """One budget for those who run, and as much again for those who come in."""
     step = fill_budget(running, [], token_budget, max_num_seqs)
@@ -171,11 +183,14 @@ TOKEN_BUDGET = Exercise(
                 bent(order="waiting")),
         Mistake("all tokens are computed again.", "Those up to num_computed_tokens have their keys and values in the cache. n is what is left.",
                 bent(need=lambda r: r.num_tokens)),
+        Mistake("only the prompt is looked at.", "A request that writes has a token more than its prompt, and that one is not computed: "
+                "num_tokens, not num_prompt_tokens.", bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens)),
         Mistake("what is computed of those who wait is not taken off.", "A prefix that was found in the cache needs no computing: "
                 "n = num_tokens - num_computed_tokens, for those who wait too.", bent(newcomers_need=lambda r: r.num_tokens)),
         Mistake("smaller prompts overtake.", "Where one does not fit, stop: `break`, not `continue`. Otherwise a long prompt may wait for ever.",
                 (bent(skips=True), skips_until_seats_are_full)),
         Mistake("a prompt that fits exactly waits.", "A budget of 8 holds 8 tokens: it fits unless n > budget.", bent(fits=lambda n, left: n < left)),
+        Mistake("the budget is not counted down.", "All of them share it: take n off what is left each time.", not_counted_down),
         Mistake("a step may go over its budget.", "Look before you take: a request comes in only if all of its n tokens fit into what is left.",
                 (bent(fits=lambda n, left: left > 0), bent(fits=lambda n, left: n <= left + 1))),
         Mistake("those who run are not held to the budget.", "With a budget of 2, two of three who write go on, and the third waits a step.",
@@ -184,6 +199,12 @@ TOKEN_BUDGET = Exercise(
                 bent(seats=lambda most, running: most)),
         Mistake("the seats are not counted.", "No more than max_num_seqs may run at once, however much budget is left.",
                 bent(seats=lambda most, running: 99)),
+        Mistake("one seat stays empty.", "With max_num_seqs = 4 and one who runs, three more come in: max_num_seqs - len(running).",
+                bent(seats=lambda most, running: most - running - 1)),
+        Mistake("the shortest comes first.", "Who came first is next, however long its prompt is. Otherwise a long one may wait for ever.",
+                shortest_first),
+        Mistake("nobody comes in.", "Behind those who run there is a second round: those who wait, as long as budget and seats last.",
+                bent(most_newcomers=0)),
         Mistake("one newcomer a step.", "As many come in as the budget and the seats allow.", bent(most_newcomers=1)),
         Mistake("a prompt is cut.", "Not yet: here a prompt comes in whole, or waits. Cutting it is the next exercise.", cuts),
         Mistake("who gets nothing stands in the step with 0.", "A step is what is computed. Who computes no token is left out.", bent(zeros=True)),

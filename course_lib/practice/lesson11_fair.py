@@ -6,7 +6,7 @@ from ..engine import EngineConfig, Scheduler
 from ..errors import IntegrityError
 from ..kvcache import BlockAllocator, KVCacheManager
 from .exercise import Exercise, Mistake, Property, Trial
-from .lesson11_line import Line, PerRequest, TakesOff, WaitingList, WrongShare, played, serve_clients
+from .lesson11_line import Line, PerRequest, Sorts, TakesOff, WaitingList, WrongShare, played, serve_clients
 from .programs import Seen, told
 from .timelines import Arrival, Script, script_trial
 
@@ -233,8 +233,8 @@ FAIR_SHARE = Exercise(
                  "chosen while its counter was the lowest.", BOUNDS),
     ],
     mistakes=[
-        Mistake("first come, first served.", "Who sends most is served most. Look at the counters: the lowest goes first, and "
-                "only among equals who came first.",
+        Mistake("first come, first served.", "Who sends most is served most. Do the counters rise in `charge`, and does `peek` take "
+                "the lowest? Only among equals, who came first goes first.",
                 (wrong(rank=lambda line, request: 0), wrong(rank=lambda line, request: request.arrival))),
         Mistake("the client who was served most goes first.", "The counter is what a client has had. The lowest goes first: "
                 "`min`.",
@@ -251,6 +251,10 @@ FAIR_SHARE = Exercise(
         Mistake("`peek` takes the request off the list.", "The engine looks more often than it takes. `pop` and `remove` do "
                 "the taking.",
                 TakesOff),
+        Mistake("`self.waiting` is brought into another order.", "It stands in the order of arrival, by which equals go. To look for the "
+                "lowest, leave it as it is: `min(self.waiting, key=...)`.", Sorts),
+        Mistake("the request does not join the list.", "Who is in no list is never served. `push` ends with "
+                "`super().push(request, returning=returning)`.", wrong(joins=False)),
         Mistake("requests are counted, not tokens.", "One request may be a thousand times as long as another. Count what it "
                 "was given, in tokens.", PerRequest),
         Mistake("written tokens are not counted.", "A short prompt can ask for a long answer. Add 2 for each of `output_tokens`.",
@@ -268,6 +272,8 @@ FAIR_SHARE = Exercise(
                 "others until it has caught up. Lift it before the request joins `self.waiting`: behind that, its own counter "
                 "is among those that wait.",
                 wrong(lifted=lambda own, floor: own)),
+        Mistake("the lowest counter is added to its own.", "What it was given before would count again. It is lifted to the lowest, no "
+                "further: `max(own, lowest)`.", wrong(lifted=lambda own, floor: own + floor)),
         Mistake("a counter is lowered when its client comes back.", "`max(own, lowest)`: who sent one request at a time would "
                 "otherwise have its bill torn up each time.", wrong(lifted=lambda own, floor: floor)),
         Mistake("a newcomer is lifted to the highest.", "It would wait until all others have caught up. Lift it to the lowest "

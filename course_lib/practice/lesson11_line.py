@@ -154,24 +154,44 @@ class Line(Game):
 
 
 def serve_clients(policy, arrivals, **setup):
-    """The Timeline of a script in the engine's scheduler; below the requests what each client was given before the step."""
-    given, known = {}, {}  # client -> weighted tokens; step -> the same at its beginning
+    """The Timeline of a script in the engine's scheduler; below the requests each counter, as the rule has it, before the step."""
+    counters, waits, last, known = {}, [], [None], {}  # known: step -> the counters at its beginning
+
+    def leaves(request):
+        if request in waits:  # `pop` may call `remove`
+            waits.remove(request)
+            last[0] = request.client
+        return request
 
     class Noting(policy):
+        def push(self, request, **how):
+            client = request.client
+            if not how.get("returning") and all(other.client != client for other in waits):
+                floor = min((counters[other.client] for other in waits), default=counters.get(last[0], 0))
+                counters[client] = max(counters.get(client, 0), floor)
+            waits.append(request)
+            super().push(request, **how)
+
+        def pop(self):
+            return leaves(super().pop())
+
+        def remove(self, request):
+            super().remove(request)
+            leaves(request)
+
         def charge(self, request, **tokens):
-            more = tokens.get("prompt_tokens", 0) + 2 * tokens.get("output_tokens", 0)
-            given[request.client] = given.get(request.client, 0) + more
+            counters[request.client] += tokens.get("prompt_tokens", 0) + 2 * tokens.get("output_tokens", 0)
             super().charge(request, **tokens)
 
     class Noted(Scheduler):
         def schedule(self):
-            known[self.trace.step] = dict(given)
+            known[self.trace.step] = dict(counters)
             return super().schedule()
 
     line = replay(Noted, arrivals, policy=Noting, **setup)
     for step, (_, below) in enumerate(line.columns):
         for client in sorted({arrival.client for arrival in arrivals}):
-            below[f"given {client}"] = known.get(step, given).get(client, 0)
+            below[f"counter {client}"] = known.get(step, counters).get(client, 0)
     return line
 
 
@@ -196,6 +216,7 @@ class WrongShare(WaitingList):
     lifts_returning = False
     prompt_at_push = False
     adds = True
+    joins = True
 
     @staticmethod
     def floor(line, client):
@@ -232,7 +253,8 @@ class WrongShare(WaitingList):
             self.counters[client] = self.lifted(self.counters[client], self.floor(self, client))
         if self.prompt_at_push and not returning:
             self.counters[client] += request.num_prompt_tokens
-        super().push(request, returning=returning)
+        if self.joins:
+            super().push(request, returning=returning)
 
     def peek(self):
         return self.chosen(self)
@@ -252,6 +274,14 @@ class PerRequest(WrongShare):
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
         self.counters[request.client] += prompt_tokens > 0
+
+
+class Sorts(WrongShare):
+    """Brings the list into another order to see who is first."""
+
+    def peek(self):
+        self.waiting.sort(key=lambda request: self.counters[request.client])
+        return self.waiting[0] if self.waiting else None
 
 
 class TakesOff(WrongShare):

@@ -245,7 +245,10 @@ def played(reference, number, seed, lengths=(4, 12)):
 
 
 def scheduler_over(space, num_blocks, block_size, garbled):
-    """A class of schedulers whose steps are carried out on tensors by a SwapSpace. garbled: becomes {(step, request): tokens}."""
+    """A class of schedulers whose steps are carried out on tensors by a SwapSpace.
+
+    garbled: becomes {(step, request): (how many of its tokens are foreign, bool [keys or values, layer]: where)}.
+    """
     class Carried(Scheduler):
         def __init__(self, config, manager, *, trace=None):
             super().__init__(config, manager, trace=trace)
@@ -265,9 +268,9 @@ def scheduler_over(space, num_blocks, block_size, garbled):
                 keys = torch.tensor([64 * token + p + 1 for p, token in enumerate(ids)], dtype=torch.float32)
                 right = [sign * (keys + 0.25 * layer) for sign in (1, -1) for layer in (0, 1)]
                 kept = [part[layer].flatten() for part in (self.k, self.v) for layer in (0, 1)]
-                wrong = torch.stack([have[at[:known]] != want[:known] for have, want in zip(kept, right)]).any(0)
+                wrong = torch.stack([have[at[:known]] != want[:known] for have, want in zip(kept, right)])
                 if wrong.any():
-                    garbled[self.trace.step, request.request_id] = int(wrong.sum())
+                    garbled[self.trace.step, request.request_id] = int(wrong.any(0).sum()), wrong.any(1).view(2, 2)
                 for have, want in zip(kept, right):
                     have[at[known:]] = want[known:]
 
@@ -279,10 +282,17 @@ def serve_swapped(space, arrivals, *, num_blocks, block_size, **config):
     garbled = {}
     made = scheduler_over(space, num_blocks, block_size, garbled)
     line = replay(made, arrivals, num_blocks=num_blocks, block_size=block_size, preemption="swap", **config)
-    line.numbers["!"] = "reads foreign keys and values for {n} tokens"
-    for (step, name), n in garbled.items():
+    for (step, name), (n, where) in sorted(garbled.items(), reverse=True):
         line.columns[step][0][name] = f"!{n}"
+        line.numbers["!"] = f"reads foreign {places(where)} for {{n}} tokens"  # in the end, of the first step
     return line
+
+
+def places(where):
+    """where: bool [keys or values, layer], not all False. In words: "values in layer 1"."""
+    kinds = " and ".join(kind for kind, some in zip(("keys", "values"), where.any(1)) if some)
+    layers = [str(layer) for layer, some in enumerate(where.any(0)) if some]
+    return kinds if len(layers) == where.shape[1] else f"{kinds} in layer {', '.join(layers)}"
 
 
 # --- in the engine ---

@@ -90,6 +90,41 @@ def wrong(victim=lambda running, request: running[-1], place=lambda waiting, vic
     return make_room
 
 
+def new_lists(request, n, running, waiting, manager):
+    """Right, but for lists that nobody else sees."""
+    return make_room(request, n, running[:], waiting[:], manager)
+
+
+def says_no(request, n, running, waiting, manager):
+    """Nobody makes room."""
+    if (slots := manager.allocate_slots(request, n)) is None:
+        raise LedgerError("no room")
+    return slots
+
+
+def too_late(request, n, running, waiting, manager):
+    """Sees that it was the only one when it is off the list."""
+    alone = running == [request]
+    slots = wrong(alone="thrown out")(request, n, running, waiting, manager)
+    if slots is None and alone:
+        raise LedgerError("alone")
+    return slots
+
+
+def counts_blocks(request, n, running, waiting, manager):
+    """Asks the allocator how many blocks are free, as if each of the n tokens needed room in a new one."""
+    while manager.allocator.num_free < -(-n // manager.allocator.block_size):
+        if len(running) == 1:
+            raise LedgerError("alone")
+        victim = running.pop()
+        manager.free(victim)
+        victim.num_computed_tokens = 0
+        waiting.insert(0, victim)
+        if victim is request:
+            return None
+    return manager.allocate_slots(request, n)
+
+
 def asks_twice(request, n, running, waiting, manager):
     """Whether there is room, and then for the slots."""
     return make_room(request, n, running, waiting, manager) and manager.allocate_slots(request, n)
@@ -169,6 +204,9 @@ PREEMPT = Exercise(
                 wrong(victim=lambda running, request: running[0])),
         Mistake("who needs room is the one who goes.", "It may be the first of all, and then nobody gets on. Take the last of "
                 "`running`, which may be the request itself.", wrong(victim=lambda running, request: request)),
+        Mistake("the request itself is passed over.", "If it stands last, it is the one that goes: all others came earlier, and may "
+                "have their slots for this step already. Take the last of `running`, whoever it is.",
+                wrong(victim=lambda running, request: [one for one in running if one is not request][-1])),
         Mistake("the largest makes room.", "That frees most blocks, and throws most work away; and a long request may never "
                 "get to its end. Take the last.", (wrong(victim=lambda running, request: max(running, key=lambda one: one.num_tokens)),
                                    wrong(victim=lambda running, request: max(running[::-1], key=lambda one: one.num_tokens)))),
@@ -180,6 +218,10 @@ PREEMPT = Exercise(
                       and slots is not None, first=True)),
         Mistake("somebody makes room though there is enough.", "Ask `manager.allocate_slots` first. Only where it gives None "
                 "does anybody have to go.", wrong(first=True)),
+        Mistake("nobody makes room.", "That there is no room now is where the work begins: let the last of `running` make room, and ask "
+                "again.", (says_no, lambda request, n, running, waiting, manager: manager.allocate_slots(request, n))),
+        Mistake("blocks are counted instead.", "The last block of the request may have room for some of the n tokens. Only "
+                "`manager.allocate_slots` knows: ask it again after each one that goes.", counts_blocks),
         Mistake("only one makes room.", "One may not be enough: ask again after each, in a `while`.", wrong(once=True)),
         Mistake("it waits at the end of the line.", "It came before all who wait. At the end, newcomers pass it again and again: "
                 "`waiting.insert(0, victim)`.", wrong(place=lambda waiting, victim, before: waiting.append(victim))),
@@ -195,6 +237,8 @@ PREEMPT = Exercise(
                 wrong(computed=lambda victim: min(victim.num_prompt_tokens, victim.num_computed_tokens))),
         Mistake("what it has written is thrown away.", "It was sent out already. The tokens stay in `token_ids`, and are "
                 "computed again like a prompt, all at once.", wrong(text=lambda victim: victim.token_ids[: victim.num_prompt_tokens])),
+        Mistake("new lists are made, and the old ones stay as they were.", "`running = running[:-1]` is a list that nobody else sees. "
+                "Change the lists themselves: `running.pop()`, `waiting.insert(0, victim)`.", new_lists),
         Mistake("its blocks are not given back.", "Taking it off the list frees nothing: `manager.free(victim)`.", wrong(frees=False)),
         Mistake("who made room still runs.", "It stands in both lists, and would be served twice. `running.pop()` takes it off.",
                 wrong(runs_on=True)),
@@ -203,6 +247,8 @@ PREEMPT = Exercise(
                 wrong(itself="goes on")),
         Mistake("the only one is thrown out.", "Nobody is left whose blocks could help, so it would be thrown out each time it "
                 "comes in. Raise `LedgerError` before anything changes.", wrong(alone="thrown out")),
+        Mistake("the error comes when the only one was thrown out already.", "Whoever catches the error finds a request that lost its "
+                "blocks for nothing. Look whether it runs alone before you take it off the list.", too_late),
         Mistake("`None` comes back for a request that runs alone.", "`None` says that it waits now, and it does not. That it "
                 "finds no room alone is an error: raise `LedgerError`.", wrong(alone="None")),
         Mistake("slots are asked for one token only.", "A chunk of a prompt has many: `manager.allocate_slots(request, n)`.",

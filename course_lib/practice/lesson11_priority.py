@@ -5,7 +5,10 @@ from bisect import insort
 from collections import deque
 
 from ..engine import Policy, Scheduler
+from ..errors import IntegrityError
 from .exercise import Exercise, Mistake, Property
+from .registry import a_kind
+from .running import Raised
 from .timelines import Arrival, Script, replay, script_trial
 
 
@@ -105,7 +108,24 @@ def latest_first(self, running):
 
 
 def play(answer, script):
-    return replay(Scheduler, script.arrivals, policy=answer, **script.setup)
+    """The Timeline of a script. What `order` gives back is looked at, before the scheduler stumbles over it."""
+    class Looked(answer):
+        def order(self, running):
+            before = list(running)
+            served = super().order(running)
+            if not isinstance(served, list):
+                raise IntegrityError(f"`order` gave {a_kind(served)}; a list of the running requests is asked for.")
+            if len(served) != len(before) or any(request not in served for request in before):
+                raise IntegrityError("`order` gave another list than the running requests in their order. Each of them belongs into "
+                                     "it, once.")
+            return served
+
+    return replay(Scheduler, script.arrivals, policy=Looked, **script.setup)
+
+
+def gives_no_order(answer, found):
+    """Whether `order` gave None."""
+    return isinstance(found.outcome, Raised) and f"`order` gave {a_kind(None)};" in found.outcome.message
 
 
 IMPORTS = "from course_lib.practice.timelines import Arrival, Scheduler, replay"
@@ -139,7 +159,9 @@ PRIORITY = Exercise(
         Property("Of those who wait, the lowest `priority` value comes in first", "A lower value is more important, as in vLLM.",
                  [script(("a", 0, 0, 2, 3), ("b", 0, 2, 2, 1), ("c", 0, 1, 2, 1)), script(("a", 0, 0, 2, 3), ("b", 1, 5, 2, 1), ("c", 1, 0, 2, 1)),
                   script(("a", 0, 0, 2, 4), ("b", 0, 3, 2, 1), ("c", 1, 2, 2, 1), ("d", 2, 1, 2, 1)),
-                  script(("a", 0, 0, 2, 3), ("b", 0, 1, 2, 1), ("c", 0, 2, 2, 1))]),
+                  script(("a", 0, 0, 2, 3), ("b", 0, 1, 2, 1), ("c", 0, 2, 2, 1)),
+                  script(("a", 0, 0, 2, 3), ("b", 0, 10, 2, 1), ("c", 0, 9, 2, 1)),
+                  script(("a", 0, 0, 2, 14), ("b", 0, 1, 2, 1), ("c", 12, 0, 2, 1))]),
         Property("Among equals, who came first comes in first", "With one priority for all this is first come, first served.",
                  [script(("a", 0, 1, 2, 3), ("b", 1, 1, 2, 1), ("c", 2, 1, 2, 1)), script(("a", 0, 1, 2, 4), ("b", 2, 1, 2, 1), ("c", 1, 1, 2, 1)),
                   script(("a", 0, 1, 2, 5), ("b", 3, 1, 2, 1), ("c", 2, 1, 2, 1), ("d", 1, 1, 2, 1))]),
@@ -188,7 +210,7 @@ PRIORITY = Exercise(
         Mistake("the most important of those who run is thrown out.", "`order` begins with who is served first. The last of it makes room.",
                 variant(order=lambda self, running: sorted(running, key=self.key, reverse=True))),
         Mistake("`order` gives nothing back.", "`running.sort()` sorts in place and returns None. `sorted(running, key=...)` returns a new list.",
-                variant(order=lambda self, running: running.sort(key=self.key))),
+                is_made_by=gives_no_order),
         Mistake("of equals that run, the first who came is thrown out.", "It has computed most, and has waited longest. Sort by (priority, arrival): "
                 "the last who came stands last.", variant(order=latest_first)),
     ],

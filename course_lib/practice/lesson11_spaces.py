@@ -125,6 +125,14 @@ class Wrong:
         return type("SwapSpace", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
 
 
+class EitherOr(Wrong):
+    """Moves tokens, or else computes."""
+
+    def run(self, step, compute):
+        self.order = ("out", "in") if step.swapped_out or step.swapped_in else ("compute",)
+        return super().run(step, compute)
+
+
 def views(part, block_ids, n):
     """Pieces that are still the engine's own memory."""
     return [part[:, b] for b in block_ids]

@@ -4,7 +4,7 @@ import torch
 
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from .lesson11_memory import Swapping, engine_with, played, serve_swapped
-from .lesson11_spaces import (BlockByBlock, SwapSpace, TokenByToken, Wrong, full_blocks, ids_as_slots, into_a_copy, joined,
+from .lesson11_spaces import (BlockByBlock, EitherOr, SwapSpace, TokenByToken, Wrong, full_blocks, ids_as_slots, into_a_copy, joined,
                               last_block, views)
 from .programs import told
 from .timelines import Arrival, Script, script_trial
@@ -138,8 +138,11 @@ SWAP = Exercise(
                 wrong(target=lambda own, slots: own[len(own) - len(slots):])),
         Mistake("`start` is not looked at.", "The slots are those of tokens `start`, `start + 1`, …: `saved[:, start:]`.",
                 wrong(rest=lambda saved, start, slots: saved[:, : len(slots)])),
-        Mistake("it is written into a copy.", "`k[:, blocks]` with a list of ids is a copy, and what is assigned to a part of "
-                "it is lost. `k.flatten(1, 2)` is the same memory: assign to `[:, slots]` of that.", wrong(written=into_a_copy)),
+        Mistake("the slots are cut at `start` too.", "The first of them is that of token `start` already. Take all the slots, and what was "
+                "saved from `start` on.", wrong(target=lambda own, slots: slots[len(own) - len(slots) :])),
+        Mistake("nothing is written, or into a copy.", "The engine reads the tensors that were handed over. `k[:, blocks]` with a list of "
+                "ids is a copy, as `.clone()` is, and what is assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to "
+                "`[:, slots]` of that.", (wrong(written=into_a_copy), wrong(order=("out", "compute")))),
         Mistake("one place for all.", "Several may be away at the same time. Keep each under its own `request_id`.",
                 wrong(saved_under=lambda request: "saved")),
         Mistake("what came back is still kept.", "It fills CPU memory and is never asked for again: "
@@ -147,8 +150,8 @@ SWAP = Exercise(
                 wrong(deletes=False)),
         Mistake("what `compute()` returns is lost.", "These are the tokens that the model chose. `return compute()`.",
                 wrong(returns=lambda result: None)),
-        Mistake("`compute()` is not called.", "Moving tokens is not all that a step is for. At the end: `return compute()`.",
-                wrong(order=("out", "in"))),
+        Mistake("`compute()` is not called.", "Moving tokens is not all that a step is for. At the end, whatever was moved: `return "
+                "compute()`.", (wrong(order=("out", "in")), EitherOr)),
         Mistake("`compute()` is called twice.", "A step is computed once. Keep what it returned.", wrong(order=("out", "in", "compute", "compute"))),
     ],
     hints=[

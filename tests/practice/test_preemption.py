@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import IntegrityError
 from course_lib.practice import registry
+from course_lib.practice.check import judge
 from course_lib.practice.lesson11_fair import BOUNDS, FairByHalves, FairByQueues, FairShare
-from course_lib.practice.lesson11_memory import engine_with
+from course_lib.practice.lesson11_memory import engine_with, places
 from course_lib.practice.lesson11_preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lesson11_room import scheduler_with
 from course_lib.practice.lesson11_spaces import BlockByBlock, SwapSpace, TokenByToken
@@ -21,7 +23,7 @@ from course_lib.practice.timelines import Timeline
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from summing import VOCABULARY, Summing, oracle  # noqa: E402
-from written_preemption import ComputesFirst, NoCounters, room_oldest, room_still_computed  # noqa: E402
+from written_preemption import ComputesFirst, NoCounters, PopsItself, room_oldest, room_still_computed  # noqa: E402
 
 MODEL = Summing(context=96)
 ROOMS = {f.__name__: f for f in (make_room, make_room_again, make_room_in_turn)}
@@ -101,6 +103,16 @@ def test_the_model_answer_is_right_by_the_rules_of_the_game_and_not_only_like_it
         else:
             assert expected.what == "within the bound"
     assert {Timeline, list} <= kinds
+
+
+def test_a_policy_that_takes_off_the_list_by_itself_is_right_too():
+    assert judge(registry.find("11.fair_share"), PopsItself)
+
+
+@pytest.mark.parametrize("where, words", [([[1, 1], [1, 1]], "keys and values"), ([[0, 0], [1, 1]], "values"),
+                                          ([[1, 0], [1, 0]], "keys and values in layer 0"), ([[0, 1], [0, 0]], "keys in layer 1")])
+def test_what_is_foreign_is_said_in_words(where, words):
+    assert places(torch.tensor(where, dtype=torch.bool)) == words
 
 
 def test_a_wrong_make_room_is_stopped_with_words():

@@ -121,6 +121,34 @@ class ForgetsTheList(Counting):
             self.counters[request.client] = max(self.counters[request.client], self.lowest())
 
 
+class CountsNothing(Counting):
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        pass
+
+
+class SortsTheList(Counting):
+    def peek(self):
+        self.waiting.sort(key=lambda r: self.counters[r.client])
+        return self.waiting[0] if self.waiting else None
+
+
+class AddsTheLowest(Counting):
+    def push(self, request, *, returning=False):
+        if not returning and request.client not in [r.client for r in self.waiting]:
+            self.counters[request.client] += self.lowest()
+        WaitingList.push(self, request)
+
+
+class PopsItself(Counting):
+    """Right: it needs no `remove` for it."""
+
+    def pop(self):
+        request = self.peek()
+        del self.waiting[self.waiting.index(request)]
+        self.last_client = request.client
+        return request
+
+
 def room(request, n, running, waiting, manager, *, last=-1, front=True, computed=0, give_back=True):
     """Right as it stands, in the way of a first attempt."""
     slots = manager.allocate_slots(request, n)
@@ -209,6 +237,72 @@ def room_quietly(request, n, running, waiting, manager):
         return room(request, n, running, waiting, manager)
     except LedgerError:
         return None
+
+
+def room_new_lists(request, n, running, waiting, manager):
+    slots = manager.allocate_slots(request, n)
+    while slots is None:
+        if len(running) == 1:
+            raise LedgerError("alone")
+        victim = running[-1]
+        running = running[:-1]
+        waiting = [victim] + waiting
+        manager.free(victim)
+        victim.num_computed_tokens = 0
+        if victim is request:
+            return None
+        slots = manager.allocate_slots(request, n)
+    return slots
+
+
+def room_of_others(request, n, running, waiting, manager):
+    slots = manager.allocate_slots(request, n)
+    while slots is None:
+        others = [r for r in running if r is not request]
+        if not others:
+            raise LedgerError("alone")
+        running.remove(others[-1])
+        manager.free(others[-1])
+        others[-1].num_computed_tokens = 0
+        waiting.insert(0, others[-1])
+        slots = manager.allocate_slots(request, n)
+    return slots
+
+
+def room_for_nobody(request, n, running, waiting, manager):
+    slots = manager.allocate_slots(request, n)
+    if slots is None:
+        raise LedgerError("memory is full")
+    return slots
+
+
+def room_counted(request, n, running, waiting, manager):
+    needed = (n + manager.allocator.block_size - 1) // manager.allocator.block_size
+    while manager.allocator.num_free < needed:
+        if len(running) == 1:
+            raise LedgerError("alone")
+        victim = running.pop()
+        victim.num_computed_tokens = 0
+        manager.free(victim)
+        waiting.insert(0, victim)
+        if victim is request:
+            return None
+    return manager.allocate_slots(request, n)
+
+
+def room_sees_too_late(request, n, running, waiting, manager):
+    slots = manager.allocate_slots(request, n)
+    while slots is None:
+        victim = running.pop()
+        manager.free(victim)
+        victim.num_computed_tokens = 0
+        waiting.insert(0, victim)
+        if victim is request and not running:
+            raise LedgerError("alone")
+        if victim is request:
+            return None
+        slots = manager.allocate_slots(request, n)
+    return slots
 
 
 def room_last_two(request, n, running, waiting, manager):
@@ -345,6 +439,30 @@ class OldPlaces(Space):
         super().swap_in(request, start, self.places[request.request_id][start : start + len(slots)])
 
 
+class WritesNothing(Space):
+    def swap_in(self, request, start, slots):
+        pass
+
+
+class HasCopies(Space):
+    def __init__(self, k, v):
+        super().__init__(k.clone(), v.clone())
+
+
+class CutsTheSlots(Space):
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        self.k.flatten(1, 2)[:, slots[start:]] = k[:, start:]
+        self.v.flatten(1, 2)[:, slots[start:]] = v[:, start:]
+
+
+class MovesOrComputes(Space):
+    def run(self, step, compute):
+        if not step.swapped_out and not step.swapped_in:
+            return compute()
+        super().run(step, lambda: None)
+
+
 class BlocksOnly(Space):
     """Whole blocks go and come, and every block is thought to come back."""
 
@@ -362,17 +480,22 @@ CASES = {
         ("first come, first served", NoCounters), ("served most goes first", MostFirst), ("equals go by something else", LaterOfEquals),
         ("takes the request off", Takes), ("as much as a prompt token", OneForEach), ("requests are counted", CountsCalls),
         ("comes back is not lifted", LiftsTooLate), ("when nobody waits", FromNothing), ("lifted to the highest", ToTheTop),
-        ("counter is lowered", StartsOver), ("make room is lifted", EveryPush), (None, ToTheMean), (None, ForgetsTheList),
+        ("counter is lowered", StartsOver), ("make room is lifted", EveryPush), (None, ToTheMean),
+        ("does not join", ForgetsTheList), ("first come, first served", CountsNothing), ("into another order", SortsTheList),
+        ("is added to its own", AddsTheLowest),
     ],
     "11.preempt": [
         ("first of the running", room_oldest), ("end of the line", room_back_of_the_line), ("still count as computed", room_still_computed),
         ("blocks are not given back", room_keeps_blocks), ("only one makes room", room_if), ("who needs room is the one", room_itself),
         ("what it has written is thrown away", room_begins_again), ("asked for twice", room_twice), ("for a request that runs alone", room_quietly),
-        (None, room_last_two), (None, room_other_error),
+        ("new lists", room_new_lists), ("itself is passed over", room_of_others), ("nobody makes room", room_for_nobody),
+        ("blocks are counted", room_counted), ("thrown out already", room_sees_too_late), ("itself is passed over", room_last_two), (None, room_other_error),
     ],
     "11.swap": [
         ("computed before what makes room", ComputesFirst), ("before who goes is kept", InFirst), ("after the step was computed", BackLater),
         ("still the engine's memory", KeepsViews), ("keys only", KeysOnly), ("one layer", FirstLayer), ("`start` is not looked at", FromTheFirst),
         ("still kept", KeepsAll), ("returns is lost", ForgetsTheTokens), ("put in order", Sorts), ("old blocks", OldPlaces), (None, BlocksOnly),
+        ("nothing is written", WritesNothing), ("into a copy", HasCopies), ("cut at `start` too", CutsTheSlots),
+        ("is not called", MovesOrComputes),
     ],
 }

@@ -94,6 +94,62 @@ def budget_prompt_tokens(running, waiting, token_budget, max_num_seqs):
     return out
 
 
+def budget_last_seat_empty(running, waiting, token_budget, max_num_seqs):
+    out = []
+    for r in running:
+        if token_budget >= left(r):
+            out.append((r, left(r)))
+            token_budget -= left(r)
+    for i, w in enumerate(waiting):
+        if len(running) + i + 1 >= max_num_seqs or left(w) > token_budget:
+            break
+        out.append((w, left(w)))
+        token_budget -= left(w)
+    return out
+
+
+def budget_sorts(running, waiting, token_budget, max_num_seqs):
+    out = []
+    for r in running + sorted(waiting, key=left)[: max_num_seqs - len(running)]:
+        if left(r) > token_budget:
+            break
+        out.append((r, left(r)))
+        token_budget -= left(r)
+    return out
+
+
+def budget_who_runs(running, waiting, token_budget, max_num_seqs):
+    return [(r, left(r)) for r in running][:token_budget]
+
+
+def chunk_of_nothing(running, waiting, token_budget, max_num_seqs):
+    out = []
+    for r in running + waiting[: max_num_seqs - len(running)]:
+        if left(r) > token_budget:
+            out.append((r, token_budget))
+            break
+        out.append((r, left(r)))
+        token_budget -= left(r)
+    return out
+
+
+def chunk_of_the_whole_budget(running, waiting, token_budget, max_num_seqs):
+    out = [(r, min(left(r), token_budget)) for r in running]
+    for w in waiting[: max_num_seqs - len(running)]:
+        out.append((w, min(left(w), token_budget)))
+    return out
+
+
+def chunk_of_prompts(running, waiting, token_budget, max_num_seqs):
+    out = []
+    for r in running + waiting[: max_num_seqs - len(running)]:
+        n = min(r.num_prompt_tokens - r.num_computed_tokens, token_budget)
+        if n > 0:
+            out.append((r, n))
+            token_budget -= n
+    return out
+
+
 def chunk_all_or_nothing(running, waiting, token_budget, max_num_seqs):
     out = []
     for r in running + waiting[: max_num_seqs - len(running)]:
@@ -249,19 +305,42 @@ class ShortestFirst(Policy):
         return waiting.priority < running.priority
 
 
+class Iterates(InPlace):
+    """Right but for what it returns, which is no list."""
+
+    def order(self, running):
+        return (r for r in sorted(running, key=self.key))
+
+
+class OnlyTheFirst(InPlace):
+    def order(self, running):
+        return [min(running, key=self.key)] if running else []
+
+
+class AsText(InPlace):
+    def key(self, request):
+        return f"{request.priority} {request.arrival}"
+
+    def order(self, running):
+        return sorted(running, key=lambda r: r.priority)
+
+
 CASES = {
     "11.token_budget": [
         ("smaller prompts overtake", budget_continue), ("counts requests", budget_of_requests), ("those who run cost nothing", budget_for_newcomers),
         ("only counted among newcomers", budget_seats), ("fits exactly waits", budget_strict), ("lists or the requests are changed", budget_pops),
         ("printed, not returned", budget_prints), (None, budget_gives_names), ("of those who wait is not taken off", budget_prompt_tokens),
+        ("one seat stays empty", budget_last_seat_empty), ("the shortest comes first", budget_sorts), ("nobody comes in", budget_who_runs),
     ],
     "11.chunked_prefill": [
         ("whole or not at all", chunk_all_or_nothing), ("one token a step", chunk_decodes_one), ("begins again", chunk_from_the_start),
         ("in the step with 0", chunk_zeros), ("one newcomer a step", chunk_one_prompt), ("lists or the requests are changed", chunk_moves),
-        (None, chunk_of_four),
+        (None, chunk_of_four), ("in the step with 0", chunk_of_nothing), ("not counted down", chunk_of_the_whole_budget),
+        ("only the prompt", chunk_of_prompts),
     ],
     "11.priority": [
         ("turned round", HighestFirst), ("come in as they came", ByArrival), ("who runs is never thrown out", Polite), ("equals throw each other", Pushy),
         ("most important of those who run is thrown out", LeastFirst), ("`order` gives nothing back", InPlace), (None, ShortestFirst),
+        (None, Iterates), (None, OnlyTheFirst), (None, AsText),
     ],
 }
