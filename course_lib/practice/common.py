@@ -17,6 +17,11 @@ def gives_none(answer, found):
     return bool(returned) and all(value is None for value in returned)
 
 
+def as_python(number):
+    """A number that is wrapped, in a tensor or by NumPy, taken out; anything else as it is."""
+    return number.item() if getattr(number, "ndim", None) == 0 else number
+
+
 def writes_into(trials):
     """is_made_by for trials that look at the caller's data after the call: where such a trial fails, they were changed."""
     return lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised)
@@ -31,6 +36,12 @@ NOTHING_RETURNED = Mistake(
     "nothing is returned.",
     "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every way out.",
     is_made_by=gives_none)
+
+NO_DICT = Mistake(
+    "the numbers come without their names.",
+    "The caller asks for each by its name, so a dict is returned: `{\"name\": number, …}`, with the names of the text above.",
+    is_made_by=lambda answer, found: isinstance(found.outcome, (tuple, list)) and not any(isinstance(one, dict) for one in found.outcome))
+"""For exercises that ask for a dict of numbers; their trials hand on what is none."""
 
 RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]
 """In this order: what prints returns nothing as well."""

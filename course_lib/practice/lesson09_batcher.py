@@ -81,11 +81,13 @@ class Wrong(DynamicBatcher):
 
     full = staticmethod(lambda count, size: count >= size)
     due = staticmethod(lambda now, since, timeout: now >= since + timeout)
+    company = staticmethod(lambda came, due: len(came))
+    gives = staticmethod(lambda pair: pair[1])
     since, clock, most, newest, nothing, rest, removes, says = "first", "arrival", True, False, list, "keep", True, None
 
     @classmethod
     def variant(cls, **changes):
-        return type("Wrong", (cls,), {name: staticmethod(value) if name in ("full", "due") else value for name, value in changes.items()})
+        return type("Wrong", (cls,), {name: staticmethod(value) if name in ("full", "due", "company", "gives") else value for name, value in changes.items()})
 
     def __init__(self, max_batch_size, timeout):
         super().__init__(max_batch_size, timeout)
@@ -111,12 +113,16 @@ class Wrong(DynamicBatcher):
         if not self.full(len(self.waiting), self.max_batch_size) and not late:
             return self.nothing()
         count = min(self.max_batch_size, len(self.waiting)) if self.most else len(self.waiting)
+        if not self.full(len(self.waiting), self.max_batch_size):
+            count = self.company([came for came, _ in self.waiting], lambda came: self.due(now, came, self.timeout))
         self.left, self.seen = now, None
         if not self.removes:
             return [name for _, name in list(self.waiting)[:count]]
-        batch = [(self.waiting.pop() if self.newest else self.waiting.popleft())[1] for _ in range(count)]
+        batch = [self.gives(self.waiting.pop() if self.newest else self.waiting.popleft()) for _ in range(count)]
         if self.rest == "drop":
             self.waiting.clear()
+        elif self.rest == "restart":
+            self.waiting = deque((now, name) for _, name in self.waiting)
         return batch
 
 
@@ -195,6 +201,23 @@ def asked(batcher, now):
     return list(got) if isinstance(got, tuple) else got, batcher.ready_at()
 
 
+def beside(size, timeout, now):
+    """The Trial of a batcher beside which another one holds a request."""
+    def act(answer):
+        other, batcher = answer(size, timeout), answer(size, timeout)
+        other.add("a", now)
+        return asked(batcher, now + timeout)
+
+    made = f"DynamicBatcher({size}, {timeout})"
+    return Trial([f"other, batcher = {made}, {made}", f'other.add("a", {now})', f"batcher.take({now + timeout}), batcher.ready_at()"],
+                 act, note="`a` is the other's", size=size + timeout + now)
+
+
+def shares_a_queue(answer, found):
+    """Whether the class itself holds a list, for all its objects."""
+    return any(isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__"))
+
+
 def drawn(number, seed, asks=False):
     """`number` random scripts, the same for the same seed."""
     draw, trials = random.Random(seed), []
@@ -235,11 +258,14 @@ DYNAMIC_BATCHER = Exercise(
                  "While a batch runs, the others wait on. Their clock does not begin again when it ends.",
                  [script(2, 3, (0, 4), (0, 1), (1, 1)), script(2, 2, (0, 3), (0, 1), (2, 1)), script(3, 4, (0, 2), (0, 3), (0, 1), (1, 1)), script(2, 3, (0, 2), (0, 2), (0, 1)),
                   script(2, 5, (0, 3), (0, 3), (1, 1)), script(2, 3, (0, 1), (0, 1), (0, 1)), script(2, 2, (1, 1), (1, 1), (1, 2)), script(3, 4, (0, 1), (0, 1), (0, 2), (0, 1)),
-                  script(1, 3, (0, 3), (0, 1), (1, 1))]),
+                  script(1, 3, (0, 3), (0, 1), (1, 1)), script(2, 4, (0, 2), (0, 1), (1, 2), (1, 1), (1, 1)),
+                  script(2, 5, (0, 3), (0, 3), (1, 1), (1, 1), (2, 1)), script(3, 6, (0, 4), (0, 1), (0, 1), (1, 1), (2, 1), (2, 2), (3, 1))]),
         Property("`ready_at()` says from when on `take` gives a batch",
                  "The server sleeps until then, unless somebody comes first.",
                  [script(2, 3, (0, 1), asks=True), script(2, 3, (0, 1), (1, 1), asks=True), script(3, 4, (1, 2), (2, 1), asks=True), script(2, 2, (0, 3), (0, 1), (1, 1), asks=True),
                   script(1, 5, (0, 2), (1, 1), asks=True), script(2, 4, (0, 2), (0, 1), (1, 1), (3, 1), asks=True)] + drawn(12, 2, asks=True)),
+        Property("Each batcher has a queue of its own", "A server has one for each of its models.",
+                 [beside(size, timeout, now) for size, timeout, now in ((2, 0, 0), (2, 3, 1), (1, 2, 0), (4, 1, 5))]),
         Property("Whole mornings of arrivals go as they should", "Busy and quiet, batches of all sizes.", drawn(40, 1)),
     ],
     mistakes=[
@@ -250,7 +276,12 @@ DYNAMIC_BATCHER = Exercise(
         Mistake("the timer begins again with each arrival.",
                 "On a busy morning the next one always comes just in time, and the first waits for ever. Count from the first "
                 "of those who wait.",
-                variant(since="last")),
+                (variant(since="last"),
+                 variant(says=lambda self: DynamicBatcher.ready_at(self) if not 0 < len(self.waiting) < self.max_batch_size
+                         else self.waiting[-1][0] + self.timeout))),
+        Mistake("all batchers share one queue.",
+                "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = deque()`.",
+                is_made_by=shares_a_queue),
         Mistake("it starts only when full.",
                 "That is static batching: a lone request at night waits until morning. Look at the timeout too.",
                 variant(due=lambda now, since, timeout: False)),
@@ -266,6 +297,14 @@ DYNAMIC_BATCHER = Exercise(
         Mistake("the timeout is over one step too late.",
                 "Who came at 2 with a timeout of 3 is due at 5: ≥, not >.",
                 variant(due=lambda now, since, timeout: now > since + timeout)),
+        Mistake("those whose own time is not up stay behind.",
+                "When the batch starts there is room: whoever waits goes along, up to `max_batch_size`.",
+                (variant(company=lambda came, due: sum(map(due, came))), variant(company=lambda came, due: 1))),
+        Mistake("who stays behind begins to wait anew.",
+                "Whoever found no place has waited all the same. Each keeps the time at which it came.", variant(rest="restart")),
+        Mistake("times come along with the requests.",
+                "`take` gives the requests as they were handed to `add`. When they came is the batcher's own affair.",
+                (variant(gives=lambda pair: pair), variant(gives=lambda pair: pair[::-1]))),
         Mistake("all who wait go together.", "`max_batch_size` is the most: memory for more is not there.", variant(most=False)),
         Mistake("the newest go first.",
                 "`pop()` takes the last one. First come, first served: `popleft()`, or a slice from the front.",

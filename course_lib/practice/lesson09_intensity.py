@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from .common import RETURNS_NOTHING, writes_into
+from .common import NO_DICT, RETURNS_NOTHING, as_python, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 
 
@@ -31,30 +31,45 @@ def intensity_text_by_text(model, seq_lens, flops_per_s, bytes_per_s):
 
 
 def intensity_by_ridge(model, seq_lens, flops_per_s, bytes_per_s):
-    """Asks on which side of the ridge the step is; floats throughout."""
+    """Asks on which side of the ridge the step is; floats throughout, some of them in tensors."""
+    import torch
+
     w, size = float(model["num_weights"]), float(model["itemsize"])
-    wide = model["num_layers"] * model["head_dim"] * float(sum(seq_lens))
+    wide = model["num_layers"] * model["head_dim"] * torch.tensor(seq_lens, dtype=torch.float64).sum()
     flops, moved = 2 * w * len(seq_lens) + 4 * wide * model["num_heads"], size * w + 2 * size * wide * model["num_kv_heads"]
     ratio = flops / moved
     seconds = moved / bytes_per_s if ratio < flops_per_s / bytes_per_s else flops / flops_per_s
     return {"flops": flops, "bytes": moved, "intensity": ratio, "seconds": seconds}
 
 
-def wrong(*, ops=2, weights_flops=lambda batch: batch, attention=4, attention_heads="num_heads", kv=2, kv_heads="num_kv_heads",
-          weight_reads=lambda batch: 1, attended=sum, cached=sum, itemsize=lambda model: model["itemsize"], ratio=lambda f, b: f / b,
-          slower=max, layers=lambda model: model["num_layers"]):
+def wrong(*, ops=2, weights=lambda model: model["num_weights"], weights_flops=len, attention=4, attention_heads="num_heads", kv=2,
+          kv_heads="num_kv_heads", weight_reads=lambda batch: 1, attended=sum, cached=sum, weight_bytes=True, cache_bytes=True,
+          ratio=lambda f, b: f / b, slower=max, layers=lambda model: model["num_layers"], each=lambda seconds, batch: seconds):
     """A wrong answer: the right one with a piece replaced."""
     def answer(model, seq_lens, flops_per_s, bytes_per_s):
-        batch, wide = len(seq_lens), layers(model) * model["head_dim"]
-        flops = ops * model["num_weights"] * weights_flops(batch) + attention * wide * model[attention_heads] * attended(seq_lens)
-        moved = (model["num_weights"] * weight_reads(batch) + kv * wide * model[kv_heads] * cached(seq_lens)) * itemsize(model)
-        seconds = slower(flops / flops_per_s, moved / bytes_per_s)
+        batch, wide, size = len(seq_lens), layers(model) * model["head_dim"], model["itemsize"]
+        flops = ops * weights(model) * weights_flops(seq_lens) + attention * wide * model[attention_heads] * attended(seq_lens)
+        moved = weights(model) * weight_reads(batch) * (size if weight_bytes else 1)
+        moved += kv * wide * model[kv_heads] * cached(seq_lens) * (size if cache_bytes else 1)
+        seconds = each(slower(flops / flops_per_s, moved / bytes_per_s), batch)
         return {"flops": flops, "bytes": moved, "intensity": ratio(flops, moved), "seconds": seconds}
     return answer
 
 
 def padded(seq_lens):
     return len(seq_lens) * max(seq_lens)
+
+
+def squares(seq_lens):
+    return sum(n * n for n in seq_lens)
+
+
+def without_newest(seq_lens):
+    return sum(seq_lens) - len(seq_lens)
+
+
+def newest_twice(seq_lens):
+    return sum(seq_lens) + len(seq_lens)
 
 
 SMALL = {"num_weights": 100, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "head_dim": 4, "itemsize": 2}
@@ -70,7 +85,7 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
 
     def act(answer):
         got = answer(dict(NAMES[name]), list(seq_lens), flops_per_s, bytes_per_s)
-        return as_floats(got if part is None or got is None else got[part])
+        return as_floats(got if part is None or not isinstance(got, dict) else got[part])
 
     return Trial([f"{name} = {NAMES[name]}", call if part is None else f'{call}["{part}"]'], act, show=written, note=note,
                  size=1000 * len(seq_lens) + sum(seq_lens) + 100 * ("small deep llama".split().index(name)))
@@ -80,6 +95,7 @@ def as_floats(got):
     """Numbers of all kinds as floats, so that 4 and 4.0 are alike."""
     if isinstance(got, dict):
         return {key: as_floats(value) for key, value in got.items()}
+    got = as_python(got)
     return float(got) if isinstance(got, Real) and not isinstance(got, bool) else got
 
 
@@ -139,13 +155,13 @@ INTENSITY = Exercise(
         Property("The caller's data stay as they were", "They are used for the next step.", UNTOUCHED),
     ],
     mistakes=[
-        *RETURNS_NOTHING,
+        *RETURNS_NOTHING, NO_DICT,
         Mistake("the weights are read again for each text.",
                 "One reading of a weight serves the whole batch. That is the point of a batch.",
                 wrong(weight_reads=lambda batch: batch)),
         Mistake("the batch computes as much as one text.",
                 "Reading is shared, computing is not: every text is multiplied with every weight.",
-                wrong(weights_flops=lambda batch: 1)),
+                wrong(weights_flops=lambda seq_lens: 1)),
         Mistake("a product and a sum are counted as one operation.",
                 "By convention they are two: 2 operations a weight, 4 · head_dim a token and head.",
                 (wrong(ops=1), wrong(ops=1, attention=2), wrong(attention=2))),
@@ -155,6 +171,17 @@ INTENSITY = Exercise(
         Mistake("KV heads are counted where query heads compute.",
                 "Each query head computes its own scores, though it shares its keys with others.",
                 wrong(attention_heads="num_kv_heads")),
+        Mistake("query heads and KV heads are exchanged.",
+                "Query heads compute, each its own scores. KV heads are kept, and read.",
+                wrong(attention_heads="num_kv_heads", kv_heads="num_heads")),
+        Mistake("a decode step is taken for a prefill.",
+                "With a cache, a step pushes one token of each text. The others are only attended to.",
+                (wrong(weights_flops=sum), wrong(attended=squares), wrong(weights_flops=sum, attended=squares))),
+        Mistake("the newest token is left out.",
+                "`seq_lens` has it in it: its key and value are stored first, and it attends to itself.",
+                (wrong(attended=without_newest, cached=without_newest), wrong(cached=without_newest), wrong(attended=without_newest))),
+        Mistake("the newest token is counted twice.", "`seq_lens` has it in it already.",
+                (wrong(attended=newest_twice, cached=newest_twice), wrong(cached=newest_twice), wrong(attended=newest_twice))),
         Mistake("keys or values are left out of the bytes.",
                 "Keys and values are both read: 2 × layers × KV heads × head_dim for each token.", wrong(kv=1)),
         Mistake("the cache is left out.",
@@ -171,7 +198,12 @@ INTENSITY = Exercise(
         Mistake("layers are forgotten.",
                 "Every layer has a cache of its own, and attends: times `num_layers`. The weights are those of all layers "
                 "already.", wrong(layers=lambda model: 1)),
-        Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes.", wrong(itemsize=lambda model: 1)),
+        Mistake("the weights are taken once for each layer.", "`num_weights` are those of all layers already.",
+                wrong(weights=lambda model: model["num_weights"] * model["num_layers"])),
+        Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes, a weight as well as a key or a value.",
+                (wrong(weight_bytes=False, cache_bytes=False), wrong(weight_bytes=False), wrong(cache_bytes=False))),
+        Mistake("the intensity is rounded.", "`/`, and nothing after it. Round when you print.",
+                (wrong(ratio=lambda f, b: f // b), *(wrong(ratio=lambda f, b, places=places: round(f / b, places)) for places in (0, 1, 2)))),
         Mistake("the ratio is turned round.", "Intensity is operations divided by bytes.", wrong(ratio=lambda f, b: b / f)),
         Mistake("the two times are added.",
                 "A processor reads the next weights while it computes: the longer of the two counts, `max`.",
@@ -180,6 +212,10 @@ INTENSITY = Exercise(
         Mistake("only one of the two times is looked at.",
                 "Small batches wait for memory, large ones for arithmetic. Take the longer.",
                 (wrong(slower=lambda a, b: b), wrong(slower=lambda a, b: a))),
+        Mistake("the time is divided among the texts.", "All of them take the step together, and each waits for the whole of it.",
+                wrong(each=lambda seconds, batch: seconds / batch)),
+        Mistake("the caller's data are changed.", "Count in names of your own; `model` and `seq_lens` are used for the next step.",
+                is_made_by=writes_into(UNTOUCHED)),
     ],
     hints=[
         "Count first, divide last. Operations: what one text needs, times the number of texts, plus attention over all tokens. "

@@ -2,7 +2,7 @@
 
 from numbers import Integral
 
-from .common import RETURNS_NOTHING, writes_into
+from .common import NO_DICT, RETURNS_NOTHING, as_python, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 
 
@@ -53,27 +53,42 @@ def waste_by_library(prompts, new_tokens, batch_size):
             "idle": report.num_idle_tokens}
 
 
+def waste_in_tensors(prompts, new_tokens, batch_size):
+    """A tensor of each batch; the numbers stay in tensors."""
+    import torch
+
+    found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
+    for start in range(0, len(prompts), batch_size):
+        lengths, texts = (torch.tensor(numbers[start:start + batch_size]) for numbers in (prompts, new_tokens))
+        found["steps"] += texts.max()
+        found["useful"] += (lengths + texts - 1).sum()
+        found["padding"] += (lengths.max() - lengths).sum()
+        found["idle"] += (texts.max() - texts).sum()
+    return found
+
+
 def wrong(*, longest=lambda lengths, everyone: max(lengths), last=lambda texts, everyone: max(texts), rows=lambda batch, size: len(batch),
-          pushed=lambda n: n - 1, idle=lambda last, n: last - n, steps=lambda last, texts: last, order=lambda pairs: pairs, whole=False,
-          padding_again=False, returns=lambda found: found):
+          asked=lambda p: p, pushed=lambda n: n - 1, idle=lambda last, n: last - n, steps=lambda last, texts: last, order=lambda pairs: pairs,
+          kept=lambda batches, size: batches, padding_again=False, returns=lambda found: found):
     """A wrong answer: the right one with a piece replaced."""
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
-        for start in range(0, len(pairs), batch_size):
-            batch = pairs[start:start + batch_size]
-            if whole and len(batch) < batch_size:
-                break
+        for batch in kept([pairs[start:start + batch_size] for start in range(0, len(pairs), batch_size)], batch_size):
             lengths, texts = zip(*batch)
             most, end, count = longest(lengths, prompts), last(texts, new_tokens), rows(batch, batch_size)
             missing = count - len(batch)
             found["steps"] += steps(end, texts)
-            found["useful"] += sum(lengths) + sum(pushed(n) for n in texts)
+            found["useful"] += sum(map(asked, lengths)) + sum(map(pushed, texts))
             found["padding"] += most * count - sum(lengths)
             found["idle"] += sum(idle(end, n) for n in texts) + missing * (end - 1)
             if padding_again:
                 found["padding"] += sum(most - p for p in lengths) * (end - 1)
         return returns(found)
     return answer
+
+
+def prompts_sorted(pairs):
+    return list(zip(sorted(p for p, _ in pairs), [n for _, n in pairs]))
 
 
 def share(found):
@@ -88,7 +103,7 @@ def served(prompts, new_tokens, batch_size, part=None, note=""):
 
     def act(answer):
         got = answer(list(prompts), list(new_tokens), batch_size)
-        return plain(got if part is None or got is None else got[part])
+        return plain(got if part is None or not isinstance(got, dict) else got[part])
 
     return Trial([call if part is None else f'{call}["{part}"]'], act, note=note, size=100 * len(prompts) + sum(prompts) + sum(new_tokens))
 
@@ -97,6 +112,7 @@ def plain(got):
     """Whole numbers and dicts of all kinds as Python's own."""
     if isinstance(got, dict):
         return {key: plain(value) for key, value in got.items()}
+    got = as_python(got)
     return int(got) if isinstance(got, Integral) and not isinstance(got, bool) else got
 
 
@@ -152,7 +168,7 @@ STATIC_WASTE = Exercise(
         Property("The caller's lists stay as they were", "The queue is served for real afterwards.", UNTOUCHED),
     ],
     mistakes=[
-        *RETURNS_NOTHING,
+        *RETURNS_NOTHING, NO_DICT,
         Mistake("prompts are filled up to the longest of all.",
                 "Only those of one batch share a shape. The next batch has its own longest.",
                 wrong(longest=lambda lengths, everyone: max(everyone))),
@@ -161,6 +177,17 @@ STATIC_WASTE = Exercise(
         Mistake("the last token of each text is counted as pushed.",
                 "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
                 wrong(pushed=lambda n: n)),
+        Mistake("prompts are left out of `useful`.",
+                "The first run pushes every token of every prompt. Whoever asks wants them read.",
+                (wrong(asked=lambda p: 0), wrong(asked=lambda p: 0, pushed=lambda n: n))),
+        Mistake("new tokens are left out of `useful`.",
+                "Every new token but the last is pushed too, in the run that gives the one after it.", wrong(pushed=lambda n: 0)),
+        Mistake("every prompt is given a run of its own.",
+                "One run pushes all prompts of a batch. That is why they are filled up to one length.",
+                wrong(steps=lambda last, texts: last + len(texts) - 1)),
+        Mistake("idle runs are counted one off.",
+                "Of a batch's runs a text of n tokens is wanted in n: the run of the prompts gives the first. In all others its row is "
+                "idle.", (wrong(idle=lambda last, n: max(last - n - 1, 0)), wrong(idle=lambda last, n: last - n + (n < last)))),
         Mistake("the run of the prompts is counted apart.",
                 "That run gives the first token already: a text of n tokens takes n runs, not n + 1.",
                 wrong(steps=lambda last, texts: last + 1)),
@@ -176,14 +203,19 @@ STATIC_WASTE = Exercise(
         Mistake("a smaller last batch is filled up.",
                 "Rows that hold nobody need not be there: the last batch has as many rows as requests.",
                 wrong(rows=lambda batch, size: size)),
-        Mistake("a smaller last batch is left out.", "Those requests are served too.", wrong(whole=True)),
+        Mistake("a smaller last batch is left out.", "Those requests are served too.",
+                wrong(kept=lambda batches, size: [batch for batch in batches if len(batch) == size])),
+        Mistake("only one batch is counted.", "Add to the four with every batch, `+=`, and return after the last.",
+                (wrong(kept=lambda batches, size: batches[-1:]), wrong(kept=lambda batches, size: batches[:1]))),
         Mistake("requests are sorted first.",
                 "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
                 (wrong(order=sorted), wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
-                 wrong(order=lambda pairs: sorted(pairs, reverse=True)))),
+                 wrong(order=lambda pairs: sorted(pairs, reverse=True)), wrong(order=prompts_sorted))),
         Mistake("padding is counted in every run.",
                 "Padding is pushed with the prompts, once. Later runs push one token a row.", wrong(padding_again=True)),
         Mistake("shares are returned, not tokens.", "Count tokens. Divide when you print.", wrong(returns=share)),
+        Mistake("numbers with a fraction are returned.", "Runs and tokens are counted, so they are whole: `int`, not `float`.",
+                wrong(returns=lambda found: {name: float(number) for name, number in found.items()})),
         Mistake("the caller's lists are changed.",
                 "`pop` and `sort` write into the caller's own list; slices make new ones.", is_made_by=writes_into(UNTOUCHED)),
     ],
@@ -197,7 +229,7 @@ STATIC_WASTE = Exercise(
         "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in texts)`, `idle "
         "+= sum(max(texts) - n for n in texts)`.",
     ],
-    rights=[static_waste, waste_step_by_step, waste_by_library],
+    rights=[static_waste, waste_step_by_step, waste_by_library, waste_in_tensors],
     why="Both kinds of waste come from one rule: a batch has one shape from its first run to its last. Padding is paid once, "
         "with the prompts; idling in every run, so "
         "one long text among short ones costs most.",
