@@ -28,14 +28,14 @@ def on(n, m, *args, **options):
 
 ONE = [on(16, 16), on(16, 16, heads=2), on(16, 16, head_dim=32)]
 KEYS = [on(16, 32), on(16, 48), on(16, 64)]
-PROGRAMS = [on(32, 16), on(32, 32), on(16, 16, heads=3), on(48, 16), on(32, 16, heads=2)]
-QUERY_TAILS = [on(1, 16), on(7, 16), on(17, 16), on(5, 16, heads=2)]
-KEY_TAILS = [on(16, 1), on(16, 15), on(16, 20), on(16, 33), on(3, 5), on(1, 1), on(5, 17, heads=2)]
-LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(5, 64, times=4.0), on(17, 20, times=4.0)]
+PROGRAMS = [on(32, 16), on(32, 32), on(16, 16, heads=3), on(32, 16, heads=2)]
+QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
+KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
+LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
 HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2)]
 SMALL = [small("flash", 48, 48), small("flash", 32, 80)]
-UNTOUCHED = [untouched("flash", 1, 1), untouched("flash", 16, 16), untouched("flash", 17, 20)]
+UNTOUCHED = [untouched("flash", 1, 1), untouched("flash", 17, 20)]
 
 FLASH_KERNEL = Exercise(
     id="07.flash_kernel",
@@ -53,7 +53,7 @@ FLASH_KERNEL = Exercise(
         Property("float16 comes in and goes out; the sums are float32", "Matrix units multiply 16 bits and add up in 32.", HALF),
         Property("The matrix is never in slow memory", "Scores live for one tile, in registers.", SMALL),
         Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
-        *rungs.rungs(on(1, 1), on(16, 16, heads=2), on(17, 20)),
+        *rungs.rungs(on(1, 1), on(17, 20)),
     ],
     mistakes=[
         *RETURNS_NOTHING,

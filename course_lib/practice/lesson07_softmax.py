@@ -104,16 +104,16 @@ def explain(expected, got):
     return ""
 
 
-ONE = [even(1, 1), even(1, 2), even(1, 4), rows([-2.0, -1.0]), even(1, 8)]
-TAILS = [even(1, 3), rows([-2.0, -3.0, -1.0]), even(1, 5), rows([1.0, 2.0, 3.0]), even(1, 7), even(2, 3), even(3, 6)]
-MANY = [even(2, 1), even(2, 2), even(3, 4), even(5, 2), even(4, 8), even(9, 5)]
-LARGE = [rows([1000.0]), rows([1000.0, 999.0]), rows([-1000.0, -1001.0]), rows([1000.0, 1000.0], [0.0, 1.0]), rows([500.0, -500.0, 499.0]),
+ONE = [even(1, 1), even(1, 2), even(1, 4), rows([-2.0, -1.0])]
+TAILS = [even(1, 3), rows([-2.0, -3.0, -1.0]), even(1, 5), rows([1.0, 2.0, 3.0]), even(2, 7)]
+MANY = [even(2, 1), even(2, 2), even(3, 4), even(5, 2), even(9, 5)]
+LARGE = [rows([1000.0]), rows([1000.0, 999.0]), rows([-1000.0, -1001.0]), rows([1000.0, 1000.0], [0.0, 1.0]),
          rows([90.0, 0.0], [-200.0, -201.0]), rows([0.0], [300.0]), rows([0.0, 1.0], [200.0, 203.0], [-200.0, -201.0])]
 MASKED = [rows([1.0, -INF]), rows([-INF, 0.0, 2.0]), rows([-INF, -3.0], [2.0, -INF])]
 BLIND = [rows([-INF]), rows([-INF, -INF]), rows([1.0, 2.0], [-INF, -INF]), rows([-INF, -INF, -INF], [0.0, -INF, 1.0])]
-STRIDED = [turned(2, 2), turned(2, 3), turned(4, 3), turned(3, 5), cut(2, 4, 1, 3), cut(3, 6, 2, 5)]
-HALF = [even(1, 2, half=True), even(2, 3, half=True), even(3, 8, half=True), rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True)]
-UNTOUCHED = [untouched(1, 2), untouched(2, 3), untouched(3, 4)]
+STRIDED = [turned(2, 2), turned(2, 3), turned(4, 3), cut(2, 4, 1, 3), cut(3, 6, 2, 5)]
+HALF = [even(1, 2, half=True), even(2, 3, half=True), rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True)]
+UNTOUCHED = [untouched(1, 2), untouched(2, 3)]
 
 ROW_SOFTMAX = Exercise(
     id="07.row_softmax",
@@ -132,7 +132,7 @@ ROW_SOFTMAX = Exercise(
                  STRIDED),
         Property("float16 comes in and goes out; between, float32", "Triton's `tl.exp` takes float32, and a sum of many small numbers needs it.", HALF),
         Property("x stays as it is", "Its owner still needs the scores.", UNTOUCHED),
-        *rungs.rungs(even(2, 3), turned(4, 3), even(3, 8, half=True)),
+        *rungs.rungs(even(2, 3), even(2, 3, half=True)),
     ],
     mistakes=[
         *RETURNS_NOTHING,
