@@ -24,7 +24,7 @@ from .train import RECIPE, logits_of
 DISTANCES = ((0, 512), (512, 1536))  # tokens between the start of the fact and the answer
 HELD_OUT_TALES = 400
 LONG_TALES = 150
-STORIES = 300
+STORIES = 1000
 
 
 @torch.inference_mode()
