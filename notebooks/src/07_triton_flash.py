@@ -463,8 +463,8 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Two things to see. With few tokens nobody is fast: one head of 8,192 tokens is 128 tiles of 64, and the chip has 132
-# multiprocessors, so most of the time goes into the launch and into waiting for the longest program. `course_lib`,
+# Two things to see. With few tokens nobody is fast: one head of 8,192 tokens is 128 tiles of 64, one for each of the
+# chip's 132 multiprocessors at best, and the longest of them has 128 times the work of the shortest. `course_lib`,
 # with tiles of 128, has half as many programs. A server has many heads and many requests.
 #
 # And the tile decides. 128 × 128 is worse than 64 × 64 here, though it loads less: Triton gives a program 4 warps,
