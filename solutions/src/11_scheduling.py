@@ -230,6 +230,8 @@ timeline_view(engine.trace)
 #     a1       W   W  P2          A and C have 4, and a1 came first
 #     b0       W  P2              B has 0, and A has 4
 #     c0               W  P2      C comes in step 2 and is lifted to A's 4: it has not saved up anything
+#
+# Where a check shows timelines, the rows below the requests are the counters as they should be.
 
 # %% nbgrader={"grade_id": "fair_share", "solution": true} course={"exercise": "11.fair_share"}
 class FairShare(WaitingList):
