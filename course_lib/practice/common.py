@@ -1,5 +1,7 @@
 """Mistakes that are made in every exercise, whatever it asks for."""
 
+from collections import deque
+
 from .exercise import Mistake
 from .running import Raised
 
@@ -20,6 +22,11 @@ def gives_none(answer, found):
 def as_python(number):
     """A number that is wrapped, in a tensor or by NumPy, taken out; anything else as it is."""
     return number.item() if getattr(number, "ndim", None) == 0 else number
+
+
+def shares_a_list(answer, found):
+    """Whether a class holds a list, or the like, for all its objects. `found` is not looked at: is_made_by gives it."""
+    return any(isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__"))
 
 
 def writes_into(trials):

@@ -3,6 +3,7 @@
 import random
 from collections import deque
 
+from .common import shares_a_list
 from .exercise import Exercise, Mistake, Property, Trial
 from .registry import a_kind
 from .timelines import Arrival, Script, Timeline, script_trial
@@ -213,11 +214,6 @@ def beside(size, timeout, now):
                  act, note="`a` is the other's", size=size + timeout + now)
 
 
-def shares_a_queue(answer, found):
-    """Whether the class itself holds a list, for all its objects."""
-    return any(isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__"))
-
-
 def drawn(number, seed, asks=False):
     """`number` random scripts, the same for the same seed."""
     draw, trials = random.Random(seed), []
@@ -281,7 +277,7 @@ DYNAMIC_BATCHER = Exercise(
                          else self.waiting[-1][0] + self.timeout))),
         Mistake("all batchers share one queue.",
                 "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = deque()`.",
-                is_made_by=shares_a_queue),
+                is_made_by=shares_a_list),
         Mistake("it starts only when full.",
                 "That is static batching: a lone request at night waits until morning. Look at the timeout too.",
                 variant(due=lambda now, since, timeout: False)),

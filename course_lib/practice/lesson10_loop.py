@@ -6,7 +6,8 @@ from ..decoding.sampling import SamplingParams
 from ..engine.request import Request
 from ..errors import CourseError
 from . import lesson10_loops as loops
-from .exercise import Exercise, Mistake, Property
+from .common import shares_a_list
+from .exercise import Exercise, Mistake, Property, Trial
 from .lesson10_loops import ContinuousLoop
 from .running import Raised
 from .timelines import Arrival, Script, Timeline, random_script, script_trial
@@ -16,10 +17,10 @@ from .tiny_server import SummingModel, alone, paged_cache
 CALL, IMPORTS = "serve({answer}, {arrivals}, {setup})", "from course_lib.practice.lesson10_loop import Arrival, serve"
 
 
-def serve(loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, show="tokens"):
+def serve(loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, ignore_eos=False, show="tokens"):
     """The Timeline of a loop on a script: what each request wrote in each step. The model is a SummingModel.
 
-    eos: its end token, or None. show: "tokens", or "calls": how often the model is called in each step; "free": and how many
+    eos: its end token, or None. ignore_eos: what all requests ask for. show: "tokens", or "calls": how often the model is called in each step; "free": and how many
     blocks are free at the end.
     """
     arrivals = list(arrivals)
@@ -31,7 +32,7 @@ def serve(loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=No
     for now in range(script.most_steps):
         for number, arrival in [one for one in new if one[1].step <= now]:
             new.remove((number, arrival))
-            request = Request(arrival.name, prompt_of(number, arrival.prompt), SamplingParams(max_tokens=arrival.max_tokens), arrival=float(now))
+            request = Request(arrival.name, prompt_of(number, arrival.prompt), SamplingParams(max_tokens=arrival.max_tokens, ignore_eos=ignore_eos), arrival=float(now))
             made.add_request(request)
             state[arrival.name] = "W"
         for arrival in arrivals:
@@ -77,7 +78,7 @@ def play(answer, script):
 
 
 def of(script, note=""):
-    return script_trial(play, script, CALL, "ContinuousLoop", imports=IMPORTS, note=note, least={"eos": 10**9})
+    return script_trial(play, script, CALL, "ContinuousLoop", imports=IMPORTS, note=note, least={"eos": 10**9, "ignore_eos": 10**9})
 
 
 def plan(*arrivals, max_num_seqs=4, num_blocks=16, block_size=4, note="", **setup):
@@ -94,7 +95,8 @@ def ending(at, *arrivals, **setup):
 ALONE = [plan((0, 1, 1)), plan((0, 2, 3)), plan((0, 5, 4)), plan((1, 3, 6)), plan((0, 8, 2), block_size=3)]
 JOIN = [plan((0, 2, 4), (1, 3, 2)), plan((0, 2, 3), (0, 4, 3)), plan((0, 3, 6), (2, 5, 3)), plan((0, 3, 5), (1, 1, 5), (3, 2, 4)), plan((0, 4, 3), (0, 2, 5), (2, 6, 4))]
 SEATS = [plan((0, 2, 2), (0, 2, 2), max_num_seqs=1), plan((0, 2, 1), (0, 3, 4), (0, 2, 2), max_num_seqs=2), plan((0, 2, 2), (1, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2)]
-ENDS = [ending(1, (0, 2, 9)), ending(0, (0, 3, 4)), ending(2, (0, 4, 9), (1, 3, 5)), ending(1, (0, 2, 2)), ending(1, (0, 5, 6), (0, 2, 6), max_num_seqs=1)]
+ENDS = [ending(1, (0, 2, 9)), ending(0, (0, 3, 4)), ending(2, (0, 4, 9), (1, 3, 5)), ending(1, (0, 2, 2)), ending(1, (0, 5, 6), (0, 2, 6), max_num_seqs=1), ending(1, (0, 2, 4), ignore_eos=True),
+        ending(0, (0, 3, 3), (1, 2, 2), ignore_eos=True), ending(1, (0, 4, 5), (0, 1, 3), ignore_eos=True)]
 ROOM = [plan((0, 4, 5), (0, 4, 5), num_blocks=3), plan((0, 2, 7), (1, 2, 7), (1, 5, 3), num_blocks=4), plan((0, 3, 4), (0, 3, 4), (0, 3, 4), num_blocks=4),
         plan((0, 6, 3), (0, 6, 3), (2, 1, 4), num_blocks=3), plan((0, 4, 4), (1, 4, 4), (2, 4, 4), (3, 4, 4), num_blocks=2)]
 ABORT = [plan((0, 2, 8, 2)), plan((0, 2, 4), (0, 2, 4, 1), max_num_seqs=1), plan((0, 2, 6, 2), (0, 3, 4), max_num_seqs=1), plan((0, 4, 5, 2), (1, 4, 5), num_blocks=2),
@@ -102,6 +104,33 @@ ABORT = [plan((0, 2, 8, 2)), plan((0, 2, 4), (0, 2, 4, 1), max_num_seqs=1), plan
 CALLS = [plan((0, 2, 3), (0, 3, 2), show="calls"), plan((0, 2, 4), (1, 5, 3), show="calls"), plan((0, 1, 3), (0, 2, 3), (1, 3, 3), show="calls")]
 FREE = [plan((0, 5, 2), show="free"), plan((0, 5, 4), (1, 2, 3), show="free"), plan((0, 5, 6, 3), show="free"), plan((0, 2, 3), (0, 6, 6, 2), show="free"),
         plan((0, 6, 6, 2), (2, 3, 3, 4), show="free")]
+TINY = ["from course_lib.practice.tiny_server import SummingModel, paged_cache", "model = SummingModel()"]
+
+
+def idle(seats, times):
+    """The Trial of a server that is asked for a step with nobody there."""
+    def act(answer):
+        model = SummingModel()
+        server = answer(model, paged_cache(model, 4, 4), seats)
+        return [list(server.step()) for _ in range(times)]
+
+    return Trial([*TINY, f"server = ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={seats})", f"[server.step() for _ in range({times})]"],
+                 act, note="nobody is there", size=seats + times)
+
+
+def beside(seats):
+    """The Trial of a server beside which another one holds a request."""
+    def act(answer):
+        model = SummingModel()
+        busy, server = (answer(model, paged_cache(model, 4, 4), seats) for _ in range(2))
+        busy.add_request(Request("a", [5, 6], SamplingParams(max_tokens=2)))
+        return server.has_unfinished()
+
+    return Trial([*TINY, f"busy, server = (ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={seats}) for _ in range(2))",
+                  'busy.add_request(Request("a", [5, 6], SamplingParams(max_tokens=2)))', "server.has_unfinished()"],
+                 act, note="`a` is the other's", size=seats)
+
+
 _chance = random.Random(3)
 MIXED = [of(random_script(_chance, setup, aborts=0.25)) for setup in
          [{"max_num_seqs": seats, "num_blocks": blocks, "block_size": size} for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2))] * 3]
@@ -128,10 +157,16 @@ CONTINUOUS_LOOP = Exercise(
         Property("`abort` ends a request wherever it is", "A client has closed the window. Its seat and its blocks are for others.", ABORT),
         Property("The model is called once in each step", "All requests share one reading of the weights. That is what a batch is for.", CALLS),
         Property("In the end all blocks are free", "Blocks that are lost show up an hour later, as a server that is full of nothing.", FREE),
+        Property("With nobody to serve, a step gives []", "A server is asked again and again, at night too. There is nothing to push through the model.",
+                 [idle(1, 1), idle(3, 2)]),
+        Property("Each server has requests of its own", "Tests make a new one each time, and so does whoever serves two models.", [beside(1), beside(4)]),
         Property("Any mixture of these", "Requests come, wait, run and are given up at any time.", MIXED),
     ],
     mistakes=[
         Mistake("`step` returns nothing.", "Hand a list of triples over with `return`, one for each request that wrote.", is_made_by=returns_nothing),
+        Mistake("all servers share one list.",
+                "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = []`.", is_made_by=shares_a_list),
+        Mistake("`ignore_eos` is not looked at.", "It says that the model's end tokens are tokens like others.", loops.NeverIgnores),
         Mistake("it waits until the whole batch is done.",
                 "That is static batching: new requests stand outside while seats are empty. Let them join in every step.", loops.JoinsWhenEmpty),
         Mistake("who is done keeps its seat until all are done.", "A text that is over leaves in that very step; its seat and blocks are the next one's.", loops.LeavesTogether),

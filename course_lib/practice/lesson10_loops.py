@@ -30,6 +30,8 @@ class ContinuousLoop:
     def step(self):
         allocator = self.cache.allocator
         scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        if not scheduled:
+            return []
         for request, n in scheduled:
             if request in self.waiting:
                 self.waiting.remove(request)
@@ -111,6 +113,8 @@ class Parts(ContinuousLoop):
     def step(self):
         allocator = self.cache.allocator
         scheduled = self.choose(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        if not scheduled:
+            return []
         for request, n in scheduled:
             if request in self.waiting:
                 self.waiting.remove(request)
@@ -262,6 +266,11 @@ class OtherTables(Parts):
     def push(self, scheduled):
         back = super().push(scheduled)
         return back[::-1]
+
+
+class NeverIgnores(Parts):
+    def over(self, request):
+        return "stop" if request.token_ids[-1] in self.model.config.eos_token_ids else super().over(request)
 
 
 class NoEnd(Parts):

@@ -48,10 +48,12 @@ def pack_tensors(scheduled):
 
 
 def scheduled_of(texts):
-    """[(request, n)] of (name, token ids, computed tokens, n)."""
+    """[(request, n)] of (name, token ids, computed tokens, n) or with how many of the tokens are written, not read."""
     found = []
-    for name, ids, computed, n in texts:
-        request = Request(name, ids)
+    for name, ids, computed, n, *written in texts:
+        read = len(ids) - sum(written)
+        request = Request(name, ids[:read])
+        request.token_ids += ids[read:]
         request.num_computed_tokens = computed
         found.append((request, n))
     return found
@@ -68,12 +70,16 @@ def lists_of(packed):
 
 
 def story(texts, call):
-    return [*(f"{name} = Request({name!r}, {ids})" + (f"; {name}.num_computed_tokens = {computed}" if computed else "")
-              for name, ids, computed, _ in texts), call.format(", ".join(f"({name}, {n})" for name, _, _, n in texts))]
+    lines = []
+    for name, ids, computed, _, *written in texts:
+        read = len(ids) - sum(written)
+        lines.append("; ".join([f"{name} = Request({name!r}, {ids[:read]})"] + [f"{name}.token_ids += {ids[read:]}"] * (read < len(ids))
+                               + [f"{name}.num_computed_tokens = {computed}"] * (computed > 0)))
+    return [*lines, call.format(", ".join(f"({name}, {n})" for name, _, _, n, *_ in texts))]
 
 
 def size(texts):
-    return sum(1000 + 20 * len(ids) + 5 * computed + 10 * n for _, ids, computed, n in texts)
+    return sum(1000 + 20 * len(ids) + 5 * computed + 10 * n for _, ids, computed, n, *_ in texts)
 
 
 def packed(*texts, key=None, note=""):
@@ -139,11 +145,22 @@ DECODES = [[("a", [5, 6], 1, 1)], [("a", [5, 6, 7], 2, 1)], [("a", [5, 6, 7], 2,
 MIXED = [[("a", [5, 6, 7, 4], 3, 1), ("b", [8, 9], 0, 2)], [("a", [3, 4], 0, 2), ("b", [5, 6, 7], 2, 1), ("c", [8, 9, 1, 2], 3, 1)]]
 CHUNKS = [[("a", [5, 6, 7], 0, 2)], [("a", [5, 6, 7, 8], 1, 2)], [("a", [5, 6, 7, 8], 0, 3), ("b", [9, 3], 1, 1)],
           [("a", [1, 2], 1, 1), ("b", [3, 4, 5, 6, 7], 1, 3), ("c", [8, 9], 0, 2)], [("a", [4, 3, 2, 1, 5], 2, 2), ("b", [6, 7, 8], 0, 1)]]
-ALL = PROMPTS + DECODES + MIXED + CHUNKS
+# Of these some tokens are written already: a text that goes on, and texts that are computed anew, whole or in pieces.
+WRITTEN = [[("a", [5, 6], 1, 1, 1)], [("a", [5, 6, 7, 4], 0, 3, 2)], [("a", [5, 6, 7], 0, 3, 1)], [("a", [5, 6, 7, 4, 3], 2, 2, 3), ("b", [8, 9, 1], 2, 1, 2)],
+           [("a", [5, 6, 7], 0, 2, 1), ("b", [8, 9], 0, 2)]]
+ALL = PROMPTS + DECODES + MIXED + CHUNKS + WRITTEN
 LONG = [[(name, list(range(base, base + total)), computed, n) for name, base, total, computed, n in rows] for rows in (
     [("a", 10, 9, 8, 1), ("b", 30, 7, 0, 7), ("c", 50, 6, 2, 3)], [("a", 10, 6, 0, 4), ("b", 30, 5, 4, 1), ("c", 50, 8, 7, 1), ("d", 70, 4, 1, 3)],
     [("a", 10, 12, 5, 6), ("b", 30, 3, 2, 1), ("c", 50, 4, 0, 4), ("d", 70, 9, 3, 6)])]
-UNTOUCHED = [untouched(*texts) for texts in (PROMPTS[1], DECODES[1], MIXED[0], CHUNKS[2])]
+UNTOUCHED = [untouched(*texts) for texts in (PROMPTS[1], PROMPTS[2], DECODES[1], MIXED[0], CHUNKS[2])]
+
+
+def changed(answer, found):
+    return writes_into(UNTOUCHED)(answer, found)
+
+
+def only_counted(answer, found):
+    return changed(answer, found) and [ids for ids, _, _ in found.outcome] == [ids for ids, _, _ in found.trial.outcome(pack)[0]]
 
 
 def by(key, steps=ALL):
@@ -172,7 +189,19 @@ PACK = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         Mistake("the requests are counted further.",
-                "`pack` only describes the step. `num_computed_tokens` grows when the model has run.", counts_them, is_made_by=writes_into(UNTOUCHED)),
+                "`pack` only describes the step. `num_computed_tokens` grows when the model has run.", counts_them, is_made_by=only_counted),
+        Mistake("what came in is changed.",
+                "`token_ids` and `scheduled` are the engine's own lists: `+=` and `pop` change them for everybody. Begin with a list of your own.",
+                is_made_by=changed),
+        Mistake("there is a list for each request.", "The model gets one row: `+=` puts tokens behind each other, `append` puts a list into the list.",
+                (wrong(tokens=lambda r, n, s: [r.token_ids[s:s + n]]),
+                 wrong(tokens=lambda r, n, s: [r.token_ids[s:s + n]], positions=lambda r, n, s, at: [list(range(s, s + n))]))),
+        Mistake("the slice ends at n.", "`n` says how many, not up to where: `token_ids[start:start + n]`.", wrong(tokens=lambda r, n, s: r.token_ids[s:n])),
+        Mistake("the end of the prompt is taken for the end of the text.",
+                "Tokens that are written count too: a text that goes on, or is computed anew, is ready where all its `num_tokens` are computed.",
+                (wrong(asked=lambda r, n, s: s + n == r.num_prompt_tokens), wrong(asked=lambda r, n, s: s + n >= r.num_prompt_tokens))),
+        Mistake("logits are asked for single tokens alone.", "A prompt whose last token is computed in this step is followed by a token, too.",
+                (wrong(asked=lambda r, n, s: n == 1), wrong(asked=lambda r, n, s: n == 1 and s > 0))),
         Mistake("the tokens are taken from the beginning.",
                 "The first `num_computed_tokens` of them are in the cache. What comes next begins there.",
                 wrong(tokens=lambda r, n, s: r.token_ids[:n])),
@@ -200,7 +229,7 @@ PACK = Exercise(
                 "After a chunk of a prompt the cache holds `num_computed_tokens + n` tokens; behind them are no keys to be read.",
                 wrong(length=lambda r, n, s: len(r.token_ids))),
         Mistake("`seq_lens` leaves out the new tokens.", "Their keys and values are written before anybody looks: a token sees itself.",
-                wrong(length=lambda r, n, s: s)),
+                (wrong(length=lambda r, n, s: s), wrong(length=lambda r, n, s: s + n - 1))),
         Mistake("logits are asked for where a prompt is not at its end.",
                 "In the middle of a prompt the next token is known already: it is in the prompt.", wrong(asked=lambda r, n, s: True)),
         Mistake("logits are asked for at all rows.", "Only the last row of a text says what comes next.",

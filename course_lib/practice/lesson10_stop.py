@@ -51,7 +51,7 @@ def stop_at_first(request, eos_token_ids, text):
 
 def asked(prompt, output, eos=(), text=None, note="", **params):
     """The Trial of one question."""
-    text = "abcdefgh"[:len(output)] if text is None else text
+    text = "abcdefghijklmnop"[:3 * len(output)] if text is None else text  # a token is more than a character
 
     def made():
         request = Request("a", prompt, SamplingParams(**params))
@@ -88,7 +88,7 @@ def untouched(prompt, output, **params):
 
 
 def wrong(*, count=lambda r: len(r.token_ids) - r.num_prompt_tokens, over=lambda n, most: n >= most, eos=True, eos_ignored=lambda p: p.ignore_eos, ids=True,
-          all_ignored=False, looks=lambda r: r.token_ids[-1:], length_first=False, holds=lambda stop, text: stop in text,
+          all_ignored=False, chars=False, looks=lambda r: r.token_ids[-1:], length_first=False, holds=lambda stop, text: stop in text,
           cut=lambda text, stops: text[:min(text.find(s) for s in stops)], says=lambda reason: reason, reasons=("stop", "length")):
     """A wrong answer: the right one with one of its parts replaced."""
     def answer(request, eos_token_ids, text):
@@ -103,7 +103,7 @@ def wrong(*, count=lambda r: len(r.token_ids) - r.num_prompt_tokens, over=lambda
             ends |= set(eos_token_ids)
         if ends & set(looks(request)):
             reason = reasons[0]
-        if over(count(request), params.max_tokens) and (reason is None or length_first):
+        if over(len(text) if chars else count(request), params.max_tokens) and (reason is None or length_first):
             reason = reasons[1]
         return says(reason), short
 
@@ -125,7 +125,8 @@ TEXTS = [asked([5], [6], text="a.", max_tokens=9, stop=(".",)), asked([5], [6], 
          asked([5], [6, 7, 8], text="a, b. c", max_tokens=9, stop=(",", ".")), asked([5], [6, 7], text="a\n\n\n", max_tokens=9, stop=("\n\n",)),
          asked([5], [6], text=".", max_tokens=9, stop=(".",)), asked([5], [6, 7], text="EN", max_tokens=9, stop=("END",)),
          asked([5], [6, 7, 8], text="a.b.c", max_tokens=9, stop=(".",)), asked([5], [6, 7], text="go on, on", max_tokens=9, stop=("on",)),
-         asked([5], [6, 7], text="x END. y", max_tokens=9, stop=(".", "END")), asked([5], [6, 7, 8], text="a; b, c.", max_tokens=9, stop=(".", ",", ";"))]
+         asked([5], [6, 7], text="x END. y", max_tokens=9, stop=(".", "END")), asked([5], [6, 7, 8], text="a; b, c.", max_tokens=9, stop=(".", ",", ";")),
+         asked([5], [6, 7], text="go! So", max_tokens=9, stop=(".", "!")), asked([5], [6, 7], text="go! So", max_tokens=9, stop=("!", "."))]
 UNTOUCHED = [untouched([5], [6, 2], max_tokens=9), untouched([5, 6], [7], max_tokens=1), untouched([5], [6], max_tokens=9)]
 
 STOP_CONDITIONS = Exercise(
@@ -148,7 +149,10 @@ STOP_CONDITIONS = Exercise(
         Mistake("the request is changed.", "Only look: whoever asked does what is to be done.", is_made_by=writes_into(UNTOUCHED)),
         Mistake("the prompt counts towards `max_tokens`.", "A long prompt would leave no room for an answer. Count what comes after `num_prompt_tokens`.",
                 wrong(count=lambda r: len(r.token_ids))),
-        Mistake("it goes on for one token too many.", "With max_tokens=1 it is over after one token: `>=`, not `>`.", wrong(over=lambda n, most: n > most)),
+        Mistake("it goes on after `max_tokens` tokens.", "With max_tokens=1 it is over after one token. Ask with `>=`, not with `>`.", wrong(over=lambda n, most: n > most)),
+        Mistake("strings alone are looked at.", "Most texts end at an end token, or at `max_tokens`. Ask for these, too.",
+                (wrong(over=lambda n, most: False, eos=False, ids=False), wrong(over=lambda n, most: False, eos=False))),
+        Mistake("characters are counted, not tokens.", "A token is a piece of text, often a word. Count what comes after `num_prompt_tokens`.", wrong(chars=True)),
         Mistake("it ends one token too early.", "The newest token is in `token_ids` already.", wrong(over=lambda n, most: n + 1 >= most)),
         Mistake("`ignore_eos` is not looked at.", "It says that the model's end tokens are tokens like others.", wrong(eos_ignored=lambda p: False)),
         Mistake("`ignore_eos` switches the caller's own stop tokens off, too.", "It is about the model's end tokens alone.", wrong(all_ignored=True)),

@@ -230,7 +230,7 @@ timeline_view(engine.trace)
 # - `step()`: one step. Those whom your `step` function names get slots (`BlockTable.append_slots`), the model is called **once** for
 #   all of them, and each gets the likeliest next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
 #   request that wrote; the reason is None while it goes on. Whoever is done leaves in that very step, and its blocks are free.
-#   There are no stop strings here.
+#   There are no stop strings here. With nobody to serve, the list is empty, and the model is not called.
 #
 # The order inside a step: `positions = cache.begin_step(tables, counts)` announces whose tokens come, in which order; then
 # `model(token_ids, positions, cache, logits_for=rows)`, tensors of int64, returns `[rows, vocab_size]`. Keep `num_computed_tokens`
@@ -272,6 +272,8 @@ class ContinuousLoop:
         ### BEGIN SOLUTION
         allocator = self.cache.allocator
         scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        if not scheduled:
+            return []
         for request, n in scheduled:
             if request in self.waiting:
                 self.waiting.remove(request)

@@ -72,6 +72,80 @@ def pack_counts(scheduled):
     return made
 
 
+def pack_slices_to_n(scheduled):
+    return {**pack(scheduled), "token_ids": [t for r, n in scheduled for t in r.token_ids[r.num_computed_tokens:n]]}
+
+
+def pack_rows(scheduled):
+    """append, where += was meant."""
+    rows = []
+    for r, n in scheduled:
+        rows.append(r.token_ids[r.num_computed_tokens:][:n])
+    return {**pack(scheduled), "token_ids": rows}
+
+
+def pack_prompts_end(scheduled):
+    """A request is ready as soon as its prompt is computed."""
+    ends, at = [], -1
+    for r, n in scheduled:
+        at += n
+        if r.num_computed_tokens + n >= r.num_prompt_tokens:
+            ends.append(at)
+    return {**pack(scheduled), "logits_for": ends}
+
+
+def pack_writers(scheduled):
+    made = pack(scheduled)
+    return {**made, "logits_for": [end - 1 for end, (_, n) in zip(made["cu_seqlens_q"][1:], scheduled) if n == 1]}
+
+
+def pack_before(scheduled):
+    return {**pack(scheduled), "seq_lens": [r.num_computed_tokens + n - 1 for r, n in scheduled]}
+
+
+def pack_grows(scheduled):
+    """Takes the first request's own list to put the others behind it."""
+    made = pack(scheduled)
+    row = None
+    for r, n in scheduled:
+        new = r.token_ids if n == r.num_tokens else r.token_ids[r.num_computed_tokens:r.num_computed_tokens + n]
+        if row is None:
+            row = new
+        else:
+            row += new
+    return {**made, "token_ids": list(row)}
+
+
+def pack_empties(scheduled):
+    made = pack(scheduled)
+    while scheduled:
+        scheduled.pop()
+    return made
+
+
+def stop_characters(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    return (reason if reason == "stop" else "length" if len(text) >= request.params.max_tokens else None), short
+
+
+def stop_strings(request, eos_token_ids, text):
+    for cut in sorted(text.find(stop) for stop in request.params.stop if stop in text):
+        return "stop", text[:cut]
+    return None, text
+
+
+def stop_min_find(request, eos_token_ids, text):
+    """`find` gives -1 where a string is not there, and the least of all is then -1."""
+    cut = min((text.find(stop) for stop in request.params.stop), default=-1)
+    reason, _ = stop_conditions(request, eos_token_ids, "")
+    return ("stop", text[:cut]) if cut >= 0 else (reason, text)
+
+
+def stop_cuts_length(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    return reason, short[:request.params.max_tokens] if reason == "length" else short
+
+
 def stop_counts_all(request, eos_token_ids, text):
     reason, text = stop_conditions(request, eos_token_ids, text)
     return (reason or ("length" if request.num_tokens >= request.params.max_tokens else None)), text
@@ -297,23 +371,113 @@ class Impatient(ContinuousLoop):
         return len(self.running) > 0
 
 
+class ForAll(ContinuousLoop):
+    """The lists in the body of the class."""
+
+    waiting, running, tables = [], [], {}
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
+
+    def abort(self, request_id):
+        for many in (self.waiting, self.running):
+            many[:] = [r for r in many if r.request_id != request_id]
+        if request_id in self.tables:
+            self.tables.pop(request_id).free()
+
+
+class EndsAnyway(ContinuousLoop):
+    def step(self):
+        said = super().step()
+        for at, (name, token, reason) in enumerate(said):
+            if not reason and token in self.model.config.eos_token_ids:
+                self.abort(name)
+            said[at] = name, token, "stop" if token in self.model.config.eos_token_ids else reason
+        return said
+
+
+class NeverIdle(ContinuousLoop):
+    """Looks for the longest share of a step, also where there is none."""
+
+    def step(self):
+        max(n for _, n in step(self.waiting, self.running, 99, 4, self.max_num_seqs))
+        return super().step()
+
+
+def blocks_of(r, size):
+    return -(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size)
+
+
+def step_floor(waiting, running, num_blocks, block_size, max_num_seqs):
+    """// alone."""
+    used, plan = 0, []
+    for i, r in enumerate(running + waiting):
+        used += (r.num_prompt_tokens + r.params.max_tokens - 1) // block_size
+        if i >= len(running) and (i >= max_num_seqs or used > num_blocks):
+            break
+        plan.append((r, r.num_tokens - r.num_computed_tokens))
+    return plan
+
+
+def step_only_new(waiting, running, num_blocks, block_size, max_num_seqs):
+    return step(waiting, running, num_blocks, block_size, max_num_seqs)[len(running):]
+
+
+def step_only_old(waiting, running, num_blocks, block_size, max_num_seqs):
+    return [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+
+
+def step_each_alone(waiting, running, num_blocks, block_size, max_num_seqs):
+    """Asks of each by itself whether it would fit beside those who run."""
+    left, plan = num_blocks - sum(blocks_of(r, block_size) for r in running), [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    for r in waiting:
+        if len(plan) >= max_num_seqs or blocks_of(r, block_size) > left:
+            return plan
+        plan.append((r, r.num_tokens))
+    return plan
+
+
+def step_in_use(waiting, running, num_blocks, block_size, max_num_seqs):
+    """What is in the cache now is what is taken."""
+    left, plan = num_blocks - sum(-(-r.num_computed_tokens // block_size) for r in running), [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    for r in waiting:
+        left -= blocks_of(r, block_size)
+        if len(plan) >= max_num_seqs or left < 0:
+            return plan
+        plan.append((r, r.num_tokens))
+    return plan
+
+
+def step_shortest(waiting, running, num_blocks, block_size, max_num_seqs):
+    return step(sorted(waiting, key=lambda r: len(r.token_ids)), running, num_blocks, block_size, max_num_seqs)
+
+
+def step_fewer_seats(waiting, running, num_blocks, block_size, max_num_seqs):
+    return step(waiting, running, num_blocks, block_size, max(max_num_seqs - 1, len(running)))
+
+
 CASES = {
     "10.pack": [
         ("whatever n says", pack_all_at_once), ("begin at 0 in each step", pack_prompt_or_decode), ("through the whole row", pack_arange),
         ("does not begin with 0", pack_no_zero), ("not computed yet", pack_lengths), ("not at its end", pack_last_rows), ("printed, not returned", pack_shows),
-        (None, pack_tuple), (None, pack_padded), ("counted further", pack_counts),
+        (None, pack_tuple), (None, pack_padded), ("counted further", pack_counts), ("slice ends at n", pack_slices_to_n), ("a list for each", pack_rows),
+        ("end of the prompt", pack_prompts_end), ("single tokens alone", pack_writers), ("leaves out the new", pack_before), ("what came in", pack_grows),
+        ("what came in", pack_empties),
     ],
     "10.stop_conditions": [
-        ("prompt counts", stop_counts_all), ("one token too many", stop_greater), ("end tokens are forgotten", stop_never_eos), ("\"length\" is said", stop_length_first),
+        ("prompt counts", stop_counts_all), ("goes on after", stop_greater), ("end tokens are forgotten", stop_never_eos), ("\"length\" is said", stop_length_first),
         ("very end of the text", stop_ends_with), ("not cut", stop_whole_text), ("of the prompt", stop_any_token), (None, stop_only_reason), ("request is changed", stop_marks),
+        ("characters are counted", stop_characters), ("strings alone", stop_strings), (None, stop_min_find), (None, stop_cuts_length),
     ],
     "10.step": [
         ("whole batch is done", step_batch_by_batch), ("stand still while a prompt", step_prompts_first), ("no room is kept for the answer", step_free_now), ("one slot too many", step_one_more),
         ("overtake", step_skips), ("seats of running requests", step_all_seats), ("lists are changed", step_moves), (None, step_names),
-        ("nothing is returned", step_forgets),
+        ("nothing is returned", step_forgets), ("rest of a block", step_floor), ("who run are left out", step_only_new), ("nobody joins", step_only_old),
+        ("takes no blocks", step_each_alone), ("promised is given away", step_in_use), ("shortest prompt", step_shortest), ("one seat", step_fewer_seats),
     ],
     "10.continuous_loop": [
         (None, ServesInTurn), ("whole batch is done", StaticServer), (None, Leaky), ("aborted request are not freed", ForgetsAborts), ("by itself", OwnCalls),
         ("end token is not looked at", NeverAsksEnd), ("returns nothing", Silent), ("forgets those who wait", Impatient),
+        ("share one list", ForAll), ("`ignore_eos`", EndsAnyway), (None, NeverIdle),
     ],
 }
