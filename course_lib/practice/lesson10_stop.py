@@ -111,7 +111,8 @@ def wrong(*, count=lambda r: len(r.token_ids) - r.num_prompt_tokens, over=lambda
 
 
 LENGTH = [asked([5], [6], max_tokens=1), asked([5], [6], max_tokens=2), asked([5, 6, 7], [8], max_tokens=3), asked([5, 6], [7, 8], max_tokens=2),
-          asked([5, 6], [7, 8, 9], max_tokens=4), asked([5], [7, 8, 9, 4], max_tokens=4), asked([5, 6, 7, 8], [9], max_tokens=2)]
+          asked([5, 6], [7, 8, 9], max_tokens=4), asked([5], [7, 8, 9, 4], max_tokens=4), asked([5, 6, 7, 8], [9], max_tokens=2),
+          asked([5], [6, 7], max_tokens=4)]
 EOS = [asked([5], [2], (2,), max_tokens=9), asked([5], [6, 2], (2,), max_tokens=9), asked([5], [3], (2, 3), max_tokens=9), asked([5], [2], (2,), max_tokens=9, ignore_eos=True),
        asked([5], [6, 3], (2, 3), max_tokens=9, ignore_eos=True), asked([5], [6, 2], (2,), max_tokens=2, ignore_eos=True),
        asked([5, 2], [6], (2,), max_tokens=9, note="the prompt may hold the end token"), asked([2, 5, 2], [6, 7], (2,), max_tokens=9), asked([5], [6, 4], (2, 3, 4), max_tokens=9), asked([5, 6], [7, 8, 3], (2, 3), max_tokens=9)]
