@@ -1,23 +1,41 @@
 """What one `schedule()` costs, and that it grows no faster than the number of running requests.
 
-    python benchmarks/scheduler.py [--repeats 7] [--vllm]
+    python benchmarks/scheduler.py [--repeats 7] [--vllm] [--record]
 
 One run, one process, no model: requests that decode, one token each a step, as the engine would ask for it: schedule(), then
-update(), then a token appended to each. What is timed is schedule() alone, in processor time, the median over steps and
-repeats. The sizes take turns. The ratio is of the cost for each running request, at 4,096 of them against 256: at most 2, since
-more objects than a processor keeps at hand cost more to reach; growth with the square would make it 16.
+update() and a token appended to each. Prompts differ from the first token on, so nothing is shared; their lengths differ too,
+so that in each step one request in 16 needs a block. Prefix caching is on, no trace is kept, and 32 more requests wait for a
+seat. Times are processor time of this process, medians over the steps of a turn, then over turns; other programs count only so
+far as they take its caches. All schedulers and sizes take turns; a ratio is the median of the turns' ratios. Growth is the cost
+for each running request at 4,096 of them against 256: at most 2, since more objects than a processor keeps at hand cost more to
+reach; growth with the square would make it 16.
 
---vllm times vLLM's own pure-Python scheduler the same way, where it is installed; it is no dependency of the course. In a
-scratch environment:
+--vllm measures the scheduler of vLLM 0.24 beside it: pure Python, as `vllm.v1.core.sched.scheduler.Scheduler`, without its
+statistics, with the same requests, blocks and seats. schedule() of both decides who runs and hands out blocks. vLLM's also makes
+the message to its workers and files full blocks in the prefix cache, whose hashes are made with the token in update; ours does
+both in update. Its update_from_output also makes an output object for each request, which here the engine makes. Hence three
+columns: schedule(), update, and the two together. vLLM is no dependency of the course. In a scratch environment (no GPU is
+needed; nothing of vLLM's that is compiled is used):
 
-    python -m venv scratch && scratch/bin/pip install vllm==0.24 && scratch/bin/pip install --no-deps -e .
-    scratch/bin/python benchmarks/scheduler.py --vllm
+    python -m venv scratch
+    scratch/bin/pip install torch==2.13.0 numpy transformers aiohttp apache-tvm-ffi cachetools cbor2 cloudpickle llguidance
+    scratch/bin/pip install msgspec openai openai-harmony pillow prometheus-client psutil py-cpuinfo pybase64 pyzmq requests
+    scratch/bin/pip install uvloop && scratch/bin/pip install --no-deps vllm==0.24.0 xgrammar
+    PYTHONPATH=. scratch/bin/python benchmarks/scheduler.py --vllm
+
+It says that Triton is missing; nothing here needs it. --record keeps the figures in benchmarks/results/scheduler_cpu.json.
 """
 
 import argparse
 import gc
+import json
+import os
+import platform
 import statistics
 import time
+from datetime import date
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import course_lib.models
@@ -25,41 +43,54 @@ from course_lib.decoding import SamplingParams
 from course_lib.engine import EngineConfig, Request, Scheduler
 from course_lib.kvcache import BlockAllocator, KVCacheManager
 
-BLOCK_SIZE, PROMPT, STEPS = 16, 100, 64
+BLOCK_SIZE, PROMPT, LONGEST, STEPS, WAITING = 16, 100, 2048, 64, 32
+SIZES = (64, 256, 1024, 4096)
 TALE = Path(course_lib.models.__file__).parent / "tale"
+RESULTS = Path(__file__).parent / "results" / "scheduler_cpu.json"
 
 
-def prompt_of(number):
-    return [(number * 31 + i * 7) % 997 for i in range(PROMPT)]
+def prompts(num_running):
+    """Of those who run and those who wait: no two begin alike, and in each step one in 16 comes to the end of a block."""
+    for number in range(num_running + WAITING):
+        yield [number] + [i * 7 % 997 for i in range(PROMPT - 1 + number % BLOCK_SIZE)]
 
 
-def ours(num_running, waiting=32):
-    """A function that makes one step and returns the seconds of its schedule(), with so many requests that run."""
-    most = num_running * (PROMPT + 2000) // BLOCK_SIZE
-    config = EngineConfig(block_size=BLOCK_SIZE, num_blocks=most, max_num_seqs=num_running, max_num_batched_tokens=num_running * PROMPT)
-    scheduler = Scheduler(config, KVCacheManager(BlockAllocator(most, BLOCK_SIZE)))
-    for number in range(num_running + waiting):
-        scheduler.add(Request(str(number), prompt_of(number), SamplingParams(max_tokens=10_000), arrival=number))
+def limits(num_running):
+    """(blocks, tokens a step): room for all to the end, and for all prompts in the first step."""
+    return num_running * LONGEST // BLOCK_SIZE + 1, num_running * (PROMPT + BLOCK_SIZE)
 
-    def once():
-        begin = time.process_time()
-        step = scheduler.schedule()
-        seconds = time.process_time() - begin
+
+def ours(num_running):
+    """A function that makes one step. It returns the seconds of schedule(), those of update, how many ran, blocks now cached."""
+    num_blocks, budget = limits(num_running)
+    config = EngineConfig(block_size=BLOCK_SIZE, num_blocks=num_blocks, max_num_seqs=num_running, max_num_batched_tokens=budget)
+    scheduler = Scheduler(config, KVCacheManager(BlockAllocator(num_blocks, BLOCK_SIZE)))
+    for number, prompt in enumerate(prompts(num_running)):
+        scheduler.add(Request(str(number), prompt, SamplingParams(max_tokens=LONGEST - len(prompt)), arrival=number))
+
+    def update(step):
         scheduler.update(step)
         for request, _ in step.scheduled:
             request.append(5)
-        return seconds, len(step.scheduled)
-    assert once()[1] == num_running  # the prompts
+
+    def once():
+        began = time.process_time()
+        step = scheduler.schedule()
+        scheduled = time.process_time()
+        update(step)
+        return scheduled - began, time.process_time() - scheduled, len(step.scheduled), len(scheduler.manager.cache)
+    assert once()[2] == num_running  # the prompts
     return once
 
 
 def vllms(num_running):
-    """The same for vLLM's scheduler. Its set-up follows vLLM's own tests of it (tests/v1/core/utils.py) and changes with it."""
-    import inspect
-
+    """The same for vLLM's scheduler. Its set-up follows vLLM's own tests of it (tests/v1/core/utils.py)."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     import torch
-    from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
+    from vllm.config import CacheConfig, DeviceConfig, ModelConfig, SchedulerConfig, VllmConfig
+    from vllm.envs import enable_envs_cache
     from vllm.sampling_params import SamplingParams as TheirParams
+    from vllm.utils.hashing import sha256
     from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
     from vllm.v1.core.sched.scheduler import Scheduler as TheirScheduler
     from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
@@ -67,67 +98,115 @@ def vllms(num_running):
     from vllm.v1.request import Request as TheirRequest
     from vllm.v1.structured_output import StructuredOutputManager
 
-    def made(kind, **arguments):
-        """Versions differ in what they ask for: each gets what it knows."""
-        known = inspect.signature(kind).parameters
-        return kind(**{name: value for name, value in arguments.items() if name in known})
-
-    most = num_running * (PROMPT + 2000) // BLOCK_SIZE
-    cache = made(CacheConfig, block_size=BLOCK_SIZE, gpu_memory_utilization=0.9, swap_space=0, cache_dtype="auto", enable_prefix_caching=True)
-    cache.num_gpu_blocks = most
+    enable_envs_cache()  # as vLLM's engine does: settings are read once
+    num_blocks, budget = limits(num_running)
+    cache = CacheConfig(block_size=BLOCK_SIZE, enable_prefix_caching=True)
+    cache.num_gpu_blocks = num_blocks
     config = VllmConfig(
-        scheduler_config=made(SchedulerConfig, max_num_seqs=num_running, max_num_batched_tokens=num_running * PROMPT, max_model_len=2048,
-                              enable_chunked_prefill=True, async_scheduling=False, is_encoder_decoder=False),
-        model_config=made(ModelConfig, model=str(TALE), dtype="float16", seed=0, skip_tokenizer_init=True), cache_config=cache)
-    spec = made(FullAttentionSpec, block_size=BLOCK_SIZE, num_kv_heads=1, head_size=1, dtype=torch.float32, use_mla=False)
-    scheduler = made(TheirScheduler, vllm_config=config, structured_output_manager=StructuredOutputManager(config), block_size=BLOCK_SIZE,
-                     kv_cache_config=KVCacheConfig(num_blocks=most, kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]))
-    init_none_hash(hash)
-    hasher = get_request_block_hasher(BLOCK_SIZE, hash)
-    for number in range(num_running):
-        scheduler.add_request(made(TheirRequest, request_id=str(number), prompt_token_ids=prompt_of(number), pooling_params=None, eos_token_id=1,
-                                   sampling_params=TheirParams(max_tokens=1900, ignore_eos=True), block_hasher=hasher))
+        cache_config=cache, device_config=DeviceConfig(device="cpu"),
+        model_config=ModelConfig(model=str(TALE), dtype="float16", max_model_len=LONGEST, skip_tokenizer_init=True),
+        scheduler_config=SchedulerConfig(max_num_seqs=num_running, max_num_batched_tokens=budget, max_model_len=LONGEST,
+                                         is_encoder_decoder=False, async_scheduling=False))
+    spec = FullAttentionSpec(block_size=BLOCK_SIZE, num_kv_heads=1, head_size=1, dtype=torch.float32)
+    memory = KVCacheConfig(num_blocks=num_blocks, kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)])
+    scheduler = TheirScheduler(config, memory, StructuredOutputManager(config), BLOCK_SIZE)
+    init_none_hash(sha256)  # the default of prefix_caching_hash_algo
+    hasher = get_request_block_hasher(BLOCK_SIZE, sha256)
+    for number, prompt in enumerate(prompts(num_running)):
+        params = TheirParams(max_tokens=LONGEST - len(prompt), ignore_eos=True)
+        scheduler.add_request(TheirRequest(str(number), prompt, params, pooling_params=None, arrival_time=number,
+                                           block_hasher=hasher))
 
     def once():
-        begin = time.process_time()
+        began = time.process_time()
         step = scheduler.schedule()
-        seconds = time.process_time() - begin
+        scheduled = time.process_time() - began
         ids = list(step.num_scheduled_tokens)
-        scheduler.update_from_output(step, made(
-            ModelRunnerOutput, req_ids=ids, req_id_to_index={one: i for i, one in enumerate(ids)}, sampled_token_ids=[[5]] * len(ids),
-            spec_token_ids=None, logprobs=None, prompt_logprobs_dict={}, pooler_output=[]))
-        return seconds, len(ids)
-    assert once()[1] == num_running
+        output = ModelRunnerOutput(ids, {one: i for i, one in enumerate(ids)}, sampled_token_ids=[[5] for _ in ids])
+        began = time.process_time()
+        scheduler.update_from_output(step, output)
+        updated = time.process_time() - began
+        return scheduled, updated, len(ids), len(scheduler.kv_cache_manager.block_pool.cached_block_hash_to_block)
+    assert once()[2] == num_running
     return once
+
+
+def measure(makers, repeats):
+    """{(whose, num_running): a turn's [schedule, update, both] in seconds, for each turn}"""
+    steppers = {(whose, n): make(n) for n in SIZES for whose, make in makers.items()}
+    gc.collect()
+    gc.freeze()  # the garbage collector looks at what a step makes, not at what was there before
+    turns = {key: [] for key in steppers}
+    num_cached = {}  # (turn, num_running) -> full blocks in the prefix cache: the same for all
+    for turn in range(repeats):
+        for (whose, n), once in steppers.items():
+            steps = [once() for _ in range(STEPS)]
+            assert all(num_ran == n for _, _, num_ran, _ in steps)
+            cached = steps[-1][3]
+            if num_cached.setdefault((turn, n), cached) != cached:
+                raise SystemExit(f"After turn {turn + 1} with {n} running, {whose} has {cached} blocks in its prefix cache and "
+                                 f"the other {num_cached[turn, n]}. They did not do the same work, so nothing is compared.")
+            schedule, update = (statistics.median(step[part] for step in steps) for part in (0, 1))
+            turns[whose, n].append((schedule, update, schedule + update))
+    return turns
+
+
+def ratio(turns, one, other, part=0):
+    return statistics.median(a[part] / b[part] for a, b in zip(turns[one], turns[other]))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--vllm", action="store_true", help="beside vLLM's scheduler, at 256 running")
+    parser.add_argument("--vllm", action="store_true", help="beside vLLM's scheduler, which must be installed")
+    parser.add_argument("--record", action="store_true", help=f"with --vllm: write the figures to {RESULTS.name}")
     args = parser.parse_args()
-    measured = {f"{n:,} running": (n, ours(n)) for n in (64, 256, 1024, 4096)}
+    most = (LONGEST - PROMPT - BLOCK_SIZE) // STEPS - 1
+    if not 1 <= args.repeats <= most:
+        parser.error(f"--repeats is {args.repeats}; from 1 to {most}, since after that the texts are as long as they may be.")
+    if args.vllm and find_spec("vllm") is None:
+        parser.error("--vllm needs vLLM, which is not installed here. The head of this file says how to get it.")
+    if args.record and not args.vllm:
+        parser.error("--record keeps both schedulers of one run. Add --vllm.")
+    makers = {"ours": ours} | ({"vLLM": vllms} if args.vllm else {})
+    turns = measure(makers, args.repeats)
+    rows, against = [], {}
+    print(f"{'running':>8} {'':<6}{'schedule()':>12}{'update':>12}{'both':>12}   microseconds of processor time")
+    for (whose, n), times in turns.items():
+        us = [round(statistics.median(turn[part] for turn in times) * 1e6, 1) for part in range(3)]
+        rows.append(dict(num_running=n, scheduler=whose, schedule_us=us[0], update_us=us[1], both_us=us[2]))
+        print(f"{n:>8,} {whose:<6}{us[0]:12.0f}{us[1]:12.0f}{us[2]:12.0f}")
+        if whose == "vLLM":
+            against[n] = [round(ratio(turns, ("ours", n), ("vLLM", n), part), 3) for part in range(3)]
+            print(f"{'':>8} {'ratio':<6}{against[n][0]:12.2f}{against[n][1]:12.2f}{against[n][2]:12.2f}   ours to vLLM's")
+    growth = {whose: {n: round(ratio(turns, (whose, n), (whose, 256)) * 256 / n, 3) for n in SIZES} for whose in makers}
+    for whose, grown in growth.items():
+        print(f"schedule(), {whose}: a running request costs {grown[1024]:.2f} times as much among 1,024 as among 256, and "
+              f"{grown[4096]:.2f} times among 4,096.")
+    failed = growth["ours"][4096] > 2
+    print(f"Ours at 4,096 is {'NOT ' if failed else ''}within 2.")
     if args.vllm:
-        measured["256 running, vLLM"] = (256, vllms(256))
-    gc.collect()
-    gc.freeze()
-    seconds = {name: [] for name in measured}
-    for _ in range(args.repeats):
-        for name, (n, once) in measured.items():
-            steps = [once() for _ in range(STEPS)]
-            assert all(count == n for _, count in steps)
-            seconds[name].append(statistics.median(s for s, _ in steps))
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    for name, (n, _) in measured.items():
-        print(f"{name:<20}{medians[name] * 1e6:10.0f} us   {medians[name] / n * 1e9:8.0f} ns a request")
-    growth = medians["4,096 running"] / 16 / medians["256 running"]
-    print(f"A running request costs {growth:.2f} times as much among 4,096 as among 256; {'' if growth <= 2 else 'NOT '}within 2.")
-    failed = growth > 2
-    if args.vllm:
-        ratio = medians["256 running"] / medians["256 running, vLLM"]
-        print(f"schedule() with 256 running costs {ratio:.2f} of vLLM's; {'' if ratio <= 1 else 'NOT '}at most as much.")
-        failed = failed or ratio > 1
+        above = against[256][0] > 1
+        print(f"schedule() with 256 running costs {against[256][0]:.2f} of vLLM's: {'NOT ' if above else ''}at most as much.")
+        failed = failed or above
+    if args.record:
+        record(args, rows, growth, against)
     raise SystemExit(failed)
+
+
+def record(args, rows, growth, against):
+    kept = dict(cpu=cpu_name(), date=f"{date.today():%B %Y}", python=platform.python_version(),
+                vllm=version("vllm"), times="processor time of the process, microseconds, medians",
+                repeats=args.repeats, steps=STEPS, block_size=BLOCK_SIZE,
+                cost_a_request_against_256=growth, ours_to_vllm_schedule_update_both=against, rows=rows)
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def cpu_name():
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
