@@ -233,8 +233,8 @@ FAIR_SHARE = Exercise(
                  "chosen while its counter was the lowest.", BOUNDS),
     ],
     mistakes=[
-        Mistake("first come, first served.", "Who sends most is served most. Do the counters rise in `charge`, and does `peek` take "
-                "the lowest? Only among equals, who came first goes first.",
+        Mistake("first come, first served.", "Who sends most is served most. Does the one counter of a client rise in `charge`, and "
+                "does `peek` take the lowest? Only among equals, who came first goes first.",
                 (wrong(rank=lambda line, request: 0), wrong(rank=lambda line, request: request.arrival))),
         Mistake("the client who was served most goes first.", "The counter is what a client has had. The lowest goes first: "
                 "`min`.",

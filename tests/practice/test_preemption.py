@@ -14,11 +14,12 @@ from course_lib.errors import IntegrityError
 from course_lib.practice import registry
 from course_lib.practice.check import judge
 from course_lib.practice.lesson11_fair import BOUNDS, FairByHalves, FairByQueues, FairShare
+from course_lib.practice.lesson11_line import serve_clients
 from course_lib.practice.lesson11_memory import engine_with, places
 from course_lib.practice.lesson11_preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lesson11_room import scheduler_with
 from course_lib.practice.lesson11_spaces import BlockByBlock, SwapSpace, TokenByToken
-from course_lib.practice.timelines import Timeline
+from course_lib.practice.timelines import Arrival, Timeline
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -107,6 +108,21 @@ def test_the_model_answer_is_right_by_the_rules_of_the_game_and_not_only_like_it
 
 def test_a_policy_that_takes_off_the_list_by_itself_is_right_too():
     assert judge(registry.find("11.fair_share"), PopsItself)
+
+
+def test_the_counters_below_a_timeline_are_those_of_a_right_policy():
+    made = []
+
+    class Kept(FairShare):
+        def __init__(self):
+            super().__init__()
+            made.append(self)
+
+    arrivals = [Arrival(f"{client}{step}", step, prompt, 4, client) for client, step, prompt in (
+        ("A", 0, 3), ("A", 1, 2), ("B", 4, 5), ("A", 9, 1), ("C", 12, 2), ("C", 30, 1), ("B", 31, 2))]
+    line = serve_clients(Kept, arrivals, max_num_seqs=3, num_blocks=9, block_size=1)
+    assert any("X" in cells.values() for cells, _ in line.columns)  # somebody makes room
+    assert line.columns[-1][1] == {f"counter {client}": value for client, value in made[-1].counters.items()}
 
 
 @pytest.mark.parametrize("where, words", [([[1, 1], [1, 1]], "keys and values"), ([[0, 0], [1, 1]], "values"),
