@@ -7,7 +7,7 @@ ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(ENOUGH)' >/dev/null 2>&1 && echo $$p && break; done)
 
-PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks solutions
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
 # What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python.
 AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/test_device.py
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-annotate --no-header --quiet
@@ -22,9 +22,9 @@ lab: .venv/.lab ## open lesson 00 in JupyterLab (makes .venv first, a few minute
 	@.venv/bin/course lab
 
 test: .venv/.dev ## every test: units, notebooks, the build, and the browser where Chromium is found
-	.venv/bin/python $(PYTEST) tests
+	.venv/bin/python $(PYTEST) solutions tests
 
-test-colab: .venv-colab/.dev ## lessons, solutions and what depends on versions again, with Colab's packages (torch and Python apart)
+test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)
 	.venv-colab/bin/python $(PYTEST) $(AGAIN)
 
 build: .venv/.dev ## notebooks from their sources; executes those whose code has changed
