@@ -29,6 +29,10 @@ def test_a_table_as_text_and_as_markdown(tmp_path, monkeypatch):
                                       "Recorded on one NVIDIA X, May, torch 9, by `python benchmarks/x.py`.")
     assert "| n | ms |\n| --- | ---: |\n| 1,024 | 0.0123 |" in recorded("x")._repr_markdown_()
     assert recorded("x").column("ms") == [0.012345, 1234.5]
+    with pytest.raises(ParameterError, match="no column 's'; there are n, ms"):
+        recorded("x").column("s")
+    with pytest.raises(ParameterError, match="1 table, counted from 0"):
+        recorded("x", 0).column("ms", 1)
     with pytest.raises(ParameterError, match="tables 0 to 1, not 2"):
         recorded("x", 2)
     with pytest.raises(ParameterError, match="no recorded run of lesson '77', only of x"):

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ParameterError
 
+OPS = ("load", "store", "atomic")
 
 @dataclass(frozen=True)
 class Operand:
@@ -152,6 +153,8 @@ class Accesses:
 
     def only(self, *, kernel=None, program=None, op=None, tensor=None, launch=None):
         """The accesses of one kernel, program (a tuple, or a number for a grid of one dimension), op, tensor, launch."""
+        if op not in (None, *OPS):
+            raise ParameterError(f"op is {op!r}; it is one of {', '.join(OPS)}.")
         program = (program,) if isinstance(program, int) else program
         self._known(tensor)
         wanted = [("kernel", kernel), ("program", program), ("op", op), ("launch", launch)]
@@ -197,8 +200,13 @@ class Accesses:
 
     def rows(self, tensor, dim=0):
         """Which indices along `dim` of `tensor` were touched: tokens of a q, blocks of a k_cache. Sorted list of int."""
-        return sorted({int(i) for access in self.only(tensor=tensor)
-                       for i in np.unravel_index(access.elements, access.tensor.shape)[dim]})
+        found = set()
+        for access in self.only(tensor=tensor):
+            shape = access.tensor.shape
+            if not -len(shape) <= dim < len(shape):
+                raise ParameterError(f"{tensor} has shape {list(shape)}, so there is no dimension {dim}; they are counted from 0.")
+            found.update(np.unravel_index(access.elements, shape)[dim].tolist())
+        return sorted(found)
 
     def record(self, launch=0):
         """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and texts.

@@ -32,6 +32,9 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
         raise ParameterError(f"A program for each of {grid['head']} query heads over {shape[2]} KV heads, and ids is {ids!r}; the "
                              "first must be a multiple of the second, and sequences in parts need a program for each KV head.")
     size, lens = shape[1], [int(n) for n in seq_lens]
+    if not len(block_tables) == len(lens) == grid["seq"]:
+        raise ParameterError(f"{len(block_tables)} block tables came with {len(lens)} lengths, and the grid has {grid['seq']} sequences. "
+                             "Give the tables and lengths that the kernel was given.")
     tables = [[int(block) for block in row[:-(-n // size)]] for row, n in zip(block_tables, lens)]
     parts = grid["head"] // shape[2] if across == "head" else grid.get("part", 1)
     programs = []

@@ -183,6 +183,8 @@ class _Recorder:
         for number in met:
             here = which == number
             if not 0 <= number < len(self.places):
+                if not lanes.any():
+                    continue  # nothing is touched, and there is no tensor to note it with
                 self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is in none of its "
                                          f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
                                          "offsets to it.", launch.kernel, program, op)

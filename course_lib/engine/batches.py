@@ -8,7 +8,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from ..errors import CourseError
+from ..errors import CourseError, ParameterError
 from .static import BatchReport
 
 PATIENCE = 100_000
@@ -31,23 +31,30 @@ def simulate_batches(requests, batcher):
     requests: tuples (arrival, num_prompt_tokens, num_new_tokens), the arrival in runs of the model, at least one token each.
     batcher: a fresh DynamicBatcher, or an object with its `add` and `take`. With timeout=math.inf it is static batching: every
     batch waits until it is full, and only the last one, when nobody else comes, starts with fewer. Raises CourseError for a batcher
-    that never hands out what it was given.
+    that never hands out what it was given, or hands out who does not wait; ParameterError for a request without tokens.
     """
+    for i, (_, prompt, new) in enumerate(requests):
+        if prompt < 1 or new < 1:
+            raise ParameterError(f"requests[{i}] has {prompt} prompt tokens and {new} new ones. A request is (arrival, num_prompt_tokens, "
+                                 f"num_new_tokens), with at least one token each.")
     coming = deque(sorted(range(len(requests)), key=lambda i: requests[i][0]))
-    now, waiting, idle, batches = 0, 0, 0, []
+    now, waiting, idle, batches = 0, set(), 0, []
     while coming or waiting:
         while coming and requests[coming[0]][0] <= now:
+            waiting.add(coming[0])
             batcher.add(coming[0], requests[coming.popleft()][0])
-            waiting += 1
         for_ever = waiting and not coming and getattr(batcher, "timeout", None) == math.inf
         batch = batcher.take(math.inf if for_ever else now)
         if batch:
+            if len(set(batch)) < len(batch) or not waiting.issuperset(batch):
+                raise CourseError(f"`take` gives {list(batch)} after run {now}, when {sorted(waiting)} wait. Each request is in "
+                                  f"one batch, once. Does the batcher let go of whom it gave?")
             batches.append(Batch(now, tuple(batch)))
-            waiting -= len(batch)
+            waiting.difference_update(batch)
         idle = 0 if batch or not waiting else idle + 1
         if idle > PATIENCE:
-            raise CourseError(f"{waiting} of {len(requests)} requests were added and wait since run {now - idle}, but `take` gives none of "
-                              f"them. Does the batcher keep whom it did not take, and does it look at its timeout?")
+            raise CourseError(f"{len(waiting)} of {len(requests)} requests were added and wait since run {now - idle}, but `take` gives "
+                              f"none of them. Does the batcher keep whom it did not take, and does it look at its timeout?")
         now += num_runs(requests, batch) if batch else 1
     return batches
 

@@ -13,7 +13,7 @@ from ..errors import CourseError
 
 
 class Absent:
-    """Any name may be taken from it (`tl.constexpr`, `tl.float32`); calling one raises CourseError."""
+    """Any name may be taken from it (`tl.float32`); calling one raises CourseError, save for what stands around a kernel."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -31,6 +31,19 @@ class Absent:
     def jit(self, function=None, **options):
         """@triton.jit and @triton.jit(...): the function goes, its launch says why it cannot be."""
         return self if function is not None else lambda function: self
+
+    def autotune(self, *args, **options):
+        """@triton.autotune(configs=[triton.Config(...)], ...), and so for @triton.heuristics(...): above @triton.jit."""
+        return self.jit
+
+    heuristics = autotune
+
+    def Config(self, *args, **options):
+        return self
+
+    def constexpr(self, value):
+        """FACTOR = tl.constexpr(2.0), beside a kernel."""
+        return value
 
 
 triton = tl = Absent()

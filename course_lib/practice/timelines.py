@@ -31,7 +31,7 @@ from ..engine.checks import check_fits
 from ..engine.config import EngineConfig
 from ..engine.request import Request
 from ..engine.scheduler import Scheduler
-from ..errors import IntegrityError
+from ..errors import IntegrityError, ParameterError
 from ..kvcache import BlockAllocator, KVCacheManager
 from ..trace import Trace
 from .exercise import Trial
@@ -164,9 +164,13 @@ def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **co
 
     scheduler: a class made as scheduler(config, manager, trace=trace), see course_lib.engine.Scheduler. config: of EngineConfig;
     prefix caching and the watermark are off where nothing else is said. check: after each step the ledger is looked through.
-    Raises IntegrityError for a step against the rules, ParameterError for a request that could never fit.
+    Raises IntegrityError for a step against the rules, ParameterError for a request that could never fit, or two of one name.
     """
     script = Script(tuple(arrivals))
+    arrivals = script.arrivals
+    names = [arrival.name for arrival in arrivals]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ParameterError(f"two of these arrivals are called {twice[0]!r}. Give each a name of its own.")
     config = EngineConfig(num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config})
     trace = Trace()
     manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
@@ -206,5 +210,5 @@ def _one_step(scheduler, requests, manager, config, check):
             request.append(500)
             if request.finish_reason:
                 scheduler.finish(requests.pop(request.request_id), request.finish_reason)
-    if check and type(scheduler).check_integrity is Scheduler.check_integrity:
+    if check and getattr(type(scheduler), "check_integrity", None) is Scheduler.check_integrity:
         scheduler.check_integrity()

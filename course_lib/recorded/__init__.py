@@ -34,13 +34,17 @@ class Recorded:
         return "\n\n".join([*(f"**{title}**\n\n{_markdown(columns, rows)}" for title, columns, rows in self.tables), f"*{self.source}*"])
 
     def column(self, name, table=0):
-        """The values of one column, for a plot."""
+        """The values of one column, for a plot. table: which of these tables, from 0. Raises ParameterError for one that is not there."""
+        if table not in range(len(self.tables)):
+            raise ParameterError(f"There is no table {table!r}; this has {len(self.tables)} table{'s' * (len(self.tables) != 1)}, counted from 0.")
         _, columns, rows = self.tables[table]
+        if name not in columns:
+            raise ParameterError(f"The table {table} has no column {name!r}; there are {', '.join(columns)}.")
         return [row[columns.index(name)] for row in rows]
 
 
 def recorded(lesson, *numbers):
-    """The recorded run of a lesson, such as recorded("02"); numbers: which of its tables, from 0, default all.
+    """The recorded run of a lesson, such as recorded("07"); numbers: which of its tables, from 0, default all.
 
     recorded("attention") is what benchmarks/attention.py measures. Raises ParameterError where there is no such run or table.
     """

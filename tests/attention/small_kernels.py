@@ -71,6 +71,13 @@ def astray(x_ptr, WIDTH: tl.constexpr):
 
 
 @triton.jit
+def far_and_masked(x_ptr, WIDTH: tl.constexpr):
+    """Loads nothing from very far away."""
+    at = tl.arange(0, WIDTH).to(tl.int64)
+    tl.store(x_ptr + at, tl.load(x_ptr + (at + 1) * (1 << 56), mask=at < 0, other=5.0))
+
+
+@triton.jit
 def read_blocks(k_cache_ptr, out_ptr, tables_ptr, lens_ptr, table_stride, KV_HEADS: tl.constexpr, GROUP: tl.constexpr,
                 HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
     """The sum of all keys of one sequence and KV head, GROUP times over; a block at a time."""

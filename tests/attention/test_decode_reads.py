@@ -68,6 +68,10 @@ def test_what_is_not_in_the_recording_is_refused(decoded):
     log, tables, lens = decoded(1)
     with pytest.raises(ParameterError, match="0 of the 1 recorded kernels have tensors 'keys' and 'v'"):
         block_reads(log, tables, lens, k="keys")
+    with pytest.raises(ParameterError, match="3 block tables came with 4 lengths, and the grid has 4 sequences"):
+        block_reads(log, tables[:3], lens)
+    with pytest.raises(ParameterError, match="2 block tables came with 2 lengths, and the grid has 4 sequences"):
+        block_reads(log, tables[:2], lens[:2])
     with pytest.raises(ParameterError, match=r"grid is \(2, 1, 4\)"):
         block_reads(log, tables, lens, ids=("seq", "kv_head"))
     with pytest.raises(ParameterError, match="need a program for each KV head"):

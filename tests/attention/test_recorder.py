@@ -124,6 +124,13 @@ def test_an_address_of_nobody(kernels):
     assert raised.value.tensor is None
 
 
+def test_an_address_of_nobody_that_is_masked_everywhere_touches_nothing(kernels):
+    x = torch.zeros(4)
+    with record_accesses() as log:
+        kernels.far_and_masked[(1,)](x, WIDTH=4)
+    assert x.tolist() == [5.0] * 4 and [(a.op, a.nbytes) for a in log] == [("store", 16)]
+
+
 def test_everything_is_put_back_after_an_error_too(kernels):
     from triton.runtime import interpreter
     homes = [(interpreter.GridExecutor, ("__call__", "_init_args_hst")),
@@ -154,6 +161,10 @@ def test_one_recording_at_a_time_and_only_tensors_that_were_there(kernels):
         kernels.count_up[(1,)](torch.zeros(2, dtype=torch.int32))
     with pytest.raises(ParameterError, match="no tensor 'q'|has a tensor 'q'; there are out"):
         log.rows("q")
+    with pytest.raises(ParameterError, match="op is 'read'; it is one of load, store, atomic"):
+        log.only(op="read")
+    with pytest.raises(ParameterError, match=r"out has shape \[2\], so there is no dimension 1"):
+        log.rows("out", 1)
 
 
 def test_compiled_kernels_are_refused(kernels, monkeypatch):

@@ -103,6 +103,22 @@ def test_a_batcher_that_loses_requests_is_stopped(loses):
         simulate_batches([(0, 1, 1)], lost(2, 1))
 
 
+@pytest.mark.parametrize("gives", [[0, 0], [7], [0]], ids=["twice at once", "a stranger", "once more"])
+def test_a_batcher_that_gives_who_does_not_wait_is_stopped(gives):
+    class Gives(DynamicBatcher):
+        def take(self, now):
+            return list(gives)
+
+    with pytest.raises(CourseError, match=r"`take` gives .* Each request is in one batch, once"):
+        simulate_batches([(0, 1, 1), (9, 1, 1)], Gives(2, 1))
+
+
+def test_requests_without_tokens_are_refused():
+    for wrong in ((0, 0, 3), (0, 3, 0)):
+        with pytest.raises(ParameterError, match=r"requests\[1\] has"):
+            simulate_batches([(0, 1, 1), wrong], DynamicBatcher(2, 1))
+
+
 def test_a_batch_starts_when_it_is_full_or_the_first_has_waited_long_enough():
     b = DynamicBatcher(2, timeout=1.0)
     x, y, z = (Request(name, [1]) for name in "xyz")

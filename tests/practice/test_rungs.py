@@ -135,5 +135,8 @@ def test_sixteen_bits_agree_within_their_rounding_and_not_beyond():
 
 def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not():
     code = DOUBLE.replace("import triton\nimport triton.language as tl", "from course_lib.practice.no_triton import tl, triton")
-    ran = subprocess.run([sys.executable, "-c", code + "\ndouble(torch.ones(3))"], capture_output=True, text=True)
+    tuned = "\ntriton.autotune(configs=[triton.Config({'BLOCK': 4})], key=['n'])(double_kernel)"
+    launch = "\nprint('written down', FACTOR)\ndouble_kernel[(1,)](torch.ones(3))"
+    ran = subprocess.run([sys.executable, "-c", code + tuned + launch], capture_output=True, text=True)
+    assert ran.stdout == "written down 2.0\n"
     assert "CourseError: Triton is not installed here" in ran.stderr and "rung 1" in ran.stderr

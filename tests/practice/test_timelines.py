@@ -40,6 +40,22 @@ def test_who_gives_up_is_to_be_seen_at_once():
     assert cells(line) == [{"a": "P1", "b": "W"}, {"a": "D", "b": "A"}, {"a": "A"}]
 
 
+def test_arrivals_that_come_one_by_one_and_a_scheduler_of_another_family():
+    class Other:
+        def __init__(self, *args, **options):
+            self.inner = Scheduler(*args, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    assert replay(Other, iter(TWO), num_blocks=8) == replay(Scheduler, TWO, num_blocks=8)
+
+
+def test_two_requests_of_one_name_are_refused():
+    with pytest.raises(ParameterError, match="two of these arrivals are called 'a'"):
+        replay(Scheduler, [Arrival("a"), Arrival("a", step=1)])
+
+
 def test_a_script_that_can_never_be_served_is_refused():
     with pytest.raises(ParameterError, match="need 3 blocks of 4 tokens, and there are 2"):
         replay(Scheduler, [Arrival("a", prompt=9)], num_blocks=2)
