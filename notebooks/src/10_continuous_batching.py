@@ -322,19 +322,19 @@ def continuous(max_num_seqs=8):
 
 
 served["continuous"] = continuous()
-print(f"{'':<12}{'runs of the':>12}{'tokens':>9}{'of them':>9}{'at the':>9}{'first token':>13}{'answer':>9}")
-print(f"{'':<12}{'model':>12}{'pushed':>9}{'wasted':>9}{'end after':>10}{'after, runs':>12}{'after':>9}")
+print(f"{'':<12}{'runs of the':>12}{'tokens':>9}{'of them':>9}{'all done':>10}{'first token':>13}{'answer':>9}")
+print(f"{'':<12}{'model':>12}{'pushed':>9}{'wasted':>9}{'after run':>10}{'after':>13}{'after':>9}")
 for name, (report, first, last, seats) in served.items():
     if name == "continuous":
         runs, pushed, wasted = report.num_steps, report.num_scheduled_tokens, 0
     else:
         wasted = report.num_padding_tokens + report.num_idle_tokens
         runs, pushed = report.num_steps, report.num_useful_tokens + wasted
-    print(f"{name:<12}{runs:>12}{pushed:>9,}{wasted / pushed:>9.0%}{len(seats):>10}{sum(first.values()) / len(first):>12.1f}"
+    print(f"{name:<12}{runs:>12}{pushed:>9,}{wasted / pushed:>9.0%}{len(seats):>10}{sum(first.values()) / len(first):>13.1f}"
           f"{sum(last.values()) / len(last):>9.1f}")
 
 # %% [markdown]
-# The last two columns are means over the requests, counted from their arrival; a batch hands out its answers when it ends. The
+# The last two columns are means over the requests, in runs from their arrival; a batch hands out its answers when it ends. The
 # dynamic server gains nothing in this crowd: it starts with fewer, and those who come a moment later find it busy. The continuous
 # one wins two things at once, and neither at the cost of the other. Nothing is pushed for nothing: no padding, no finished texts.
 # And nobody stands outside while seats are empty.
