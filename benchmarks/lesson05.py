@@ -3,14 +3,10 @@
 import time
 
 import torch
-from timing import random_model, wait_for
+from timing import LLAMA_3_8B, TINY, random_model, wait_for
 
 from course_lib import Engine, EngineConfig, SamplingParams
 from course_lib.models import ModelConfig
-
-LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
-                  head_dim=128, context=16_384, rope_theta=500_000.0)
-TINY = dict(vocab_size=256, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, context=16_384)
 
 
 def tables(model, tokenizer, device, quick=False):

@@ -12,16 +12,12 @@ import statistics
 import time
 
 import torch
-
 from cpu_serving import mixed_requests, ways
+from timing import LLAMA_3_8B, TINY, random_model, wait_for
 
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
-from course_lib.models import ModelConfig, Transformer
+from course_lib.models import ModelConfig
 
-LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
-                  head_dim=128, context=8192, rope_theta=500_000.0)
-TINY = dict(vocab_size=512, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=16,
-            context=512)
 CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
 
 
@@ -48,18 +44,6 @@ def decode_steps(device, quick):
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {"title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
             "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"], "rows": rows}
-
-
-def random_model(config, device, dtype):
-    """A Transformer with weights of a sensible size, made where it runs."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            made = Transformer(config)
-    finally:
-        torch.set_default_dtype(before)
-    return made.eval().requires_grad_(False)
 
 
 def step_seconds(model, batch, context, repeats):
@@ -102,9 +86,3 @@ def serving(model, quick):
     rows = [[name, median, wanted / median, medians["cached"] / median] for name, median in medians.items()]
     return {"title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
             "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"], "rows": rows}
-
-
-def wait_for(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-

@@ -13,20 +13,13 @@ import json
 import time
 
 import torch
+from cpu_serving import mixed_requests
+from timing import LLAMA_3_8B, TINY, median_seconds, random_model, wait_for
 
 from course_lib import Engine, EngineConfig
 from course_lib.engine import run_static
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig
-
-if __package__:
-    from .cpu_serving import mixed_requests
-    from .lesson09 import LLAMA_3_8B, TINY
-    from .timing import median_seconds, random_model, wait_for
-else:
-    from cpu_serving import mixed_requests
-    from lesson09 import LLAMA_3_8B, TINY
-    from timing import median_seconds, random_model, wait_for
 
 SEATS, TEXTS, CONTEXT, PROMPTS = (4, 16, 64), 32, 1024, (128, 512, 2048, 8192)
 
@@ -70,7 +63,7 @@ def timed(act, device):
 def one_row(device, quick):
     """Milliseconds of a step: texts that decode, a prompt that is read, and both in one row."""
     texts, context, lengths = (3, 24, (16,)) if quick else (TEXTS, CONTEXT, PROMPTS)
-    config = ModelConfig(**(TINY if quick else {**LLAMA_3_8B, "context": 16_384}))
+    config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     big, size, rows = random_model(config, device, dtype), 16, []
     allocator = BlockAllocator(texts * -(-context // size) + -(-max(lengths) // size), size)

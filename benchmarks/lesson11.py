@@ -7,25 +7,20 @@ A model of Llama 3 8B's shape in bfloat16 with random weights (time does not ask
 
 import argparse
 import statistics
-import time
 
 import torch
+from timing import LLAMA_3_8B, TINY, median_seconds, random_model
 
 from course_lib import Engine, EngineConfig, SamplingParams
 from course_lib.engine.runner import Runner
 from course_lib.kvcache import kv_bytes_per_token
-from course_lib.models import ModelConfig, Transformer
-
-LLAMA_3_8B = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
-                         head_dim=128, context=16_384, rope_theta=500_000.0)
-TINY = ModelConfig(vocab_size=256, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, context=16_384)
+from course_lib.models import ModelConfig
 
 
 def tables(model, tokenizer, device, quick=False):
     """[{"title", "columns", "rows"}]. model, tokenizer: not used: the bundled model is too small to keep a GPU busy."""
     config, dtype = (TINY, torch.float32) if quick else (LLAMA_3_8B, torch.bfloat16)
-    with torch.device(device):
-        large = Transformer(config).to(dtype).eval().requires_grad_(False)
+    large = random_model(ModelConfig(**config), device, dtype)
     shape = "A tiny model" if quick else "Llama 3 8B's shape in bfloat16"
     scale, writing = (16, 4) if quick else (1, 32)
     return [
@@ -49,23 +44,6 @@ def ids(model, count, seed=0):
     return torch.randint(3, model.config.vocab_size, (count,), generator=draw).tolist()
 
 
-def timed(act, device, repeats=5):
-    """The median of the seconds that `act` takes, after one that does not count."""
-    seconds = []
-    for _ in range(repeats + 1):
-        settle(device)
-        start = time.perf_counter()
-        act()
-        settle(device)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
-
-
-def settle(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def step_row(model, tokens):
     engine = engine_for(model, 16_384, tokens + 16)
 
@@ -74,7 +52,7 @@ def step_row(model, tokens):
         [output] = engine.step()
         assert output.finished and output.request_id == name
 
-    seconds = timed(step, model.device)
+    seconds = median_seconds(step, model.device)
     return [tokens, round(1e3 * seconds, 2), round(1e6 * seconds / tokens, 2)]
 
 
@@ -104,14 +82,14 @@ def return_row(model, tokens):
     blocks = engine.manager.table(request).block_ids[:]
     slots = [block * 16 + offset for block in blocks for offset in range(16)][: request.num_computed_tokens]
     runner = Runner(model, engine.cache, engine.manager)
-    out = timed(lambda: runner._save(request, blocks), model.device)
+    out = median_seconds(lambda: runner._save(request, blocks), model.device)
 
     def back():
         saved = runner.saved[request.request_id]
         runner._restore(request, 0, slots)
         runner.saved[request.request_id] = saved
 
-    into = timed(back, model.device)
+    into = median_seconds(back, model.device)
     megabytes = tokens * kv_bytes_per_token(model.config, model.dtype) / 1e6
     return [tokens, again, round(1e3 * out, 2), round(1e3 * into, 2), round(megabytes, 1)]
 
