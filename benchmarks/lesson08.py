@@ -1,6 +1,6 @@
 """Tables that lesson 08 shows beside its own figures, recorded on a GPU.
 
-    python benchmarks/lesson08.py [--quick]
+    python benchmarks/lessons.py 08 [--quick]
 
 `tables(model, tokenizer, device)` measures three things at the shape of a Llama 3 8B layer (32 query heads over 8 KV heads of 128
 numbers, blocks of 16): decode by gather and SDPA, by the kernel of the exercise and by course_lib's, in bytes of K and V a second;
@@ -8,8 +8,6 @@ one long context by the number of parts; and a prompt by the size of its chunks.
 through the L2 cache before each call. quick: tiny sizes, to try it on a CPU.
 """
 
-import argparse
-import json
 import statistics
 import time
 
@@ -130,16 +128,3 @@ def name(dtype):
 
 def words(quick):
     return "a tiny shape" if quick else "one layer of Llama 3 8B's shape, blocks of 16"
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    for table in tables(None, None, device, quick=args.quick):
-        print(json.dumps(table, indent=1, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Tables that lesson 10 shows beside its own figures, recorded on a GPU.
 
-    python benchmarks/lesson10.py [--quick]
+    python benchmarks/lessons.py 10 [--quick]
 
 `tables(model, tokenizer, device)` measures two things: 64 requests of mixed lengths on `tale`, in static batches and by the engine,
 by the number of seats; and one step of a model of real size with random weights (Llama 3 8B in bfloat16) in which texts decode and
@@ -8,8 +8,6 @@ a prompt is read: apart, and together in one row. The servers run once, after wa
 for. quick: tiny sizes, to try it on a CPU.
 """
 
-import argparse
-import json
 import time
 
 import torch
@@ -88,13 +86,3 @@ def one_row(device, quick):
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {"title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, and a prompt is read",
             "columns": ["prompt tokens", "the texts alone, ms", "the prompt alone, ms", "one after the other, ms", "in one row, ms"], "rows": rows}
-
-
-if __name__ == "__main__":
-    from course_lib import load_model
-
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    on = "cuda" if torch.cuda.is_available() and not quick else "cpu"
-    print(json.dumps(tables(*load_model("tale", device=on), on, quick), indent=1))

@@ -1,11 +1,10 @@
 """The tables of lesson 11, in time: what a step costs by its tokens, what a budget gives and takes, and two ways to come back.
 
-    python benchmarks/lesson11.py [--quick]        prints them; --quick: a tiny model, to try it on a CPU
+    python benchmarks/lessons.py 11 [--quick]        --quick: a tiny model, to try it on a CPU
 
 A model of Llama 3 8B's shape in bfloat16 with random weights (time does not ask what they say), one engine, eager kernels.
 """
 
-import argparse
 import statistics
 
 import torch
@@ -92,19 +91,3 @@ def return_row(model, tokens):
     into = median_seconds(back, model.device)
     megabytes = tokens * kv_bytes_per_token(model.config, model.dtype) / 1e6
     return [tokens, again, round(1e3 * out, 2), round(1e3 * into, 2), round(megabytes, 1)]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tiny model and short prompts")
-    quick = parser.parse_args().quick
-    device = "cuda" if torch.cuda.is_available() and not quick else "cpu"
-    with torch.inference_mode():
-        for table in tables(None, None, device, quick):
-            print(f"\n{table['title']}")
-            for row in [table["columns"], *table["rows"]]:
-                print("  ".join(f"{value:>14}" for value in row))
-
-
-if __name__ == "__main__":
-    main()

@@ -48,6 +48,11 @@ def count_up(out_ptr):
 
 
 @triton.jit
+def take_lock(lock_ptr, at):
+    tl.atomic_cas(lock_ptr + at, 0, 1)
+
+
+@triton.jit
 def _half_of(x_ptr, at):
     return tl.load(x_ptr + at * 2)
 

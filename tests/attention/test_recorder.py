@@ -70,6 +70,27 @@ def test_an_atomic_is_both(kernels):
     assert out.tolist() == [2, 1] and log.read == log.written == {"out": 12}
 
 
+def test_a_swap_is_an_atomic_too_and_is_refused_outside_even_without_a_check(kernels):
+    lock = torch.zeros(2, dtype=torch.int32)
+    with record_accesses() as log:
+        kernels.take_lock[(1,)](lock, 1)
+    assert lock.tolist() == [0, 1] and [(a.op, a.tensor.name, a.elements.tolist()) for a in log] == [("atomic", "lock", [1])]
+    for check in (True, False):
+        with pytest.raises(OutOfBounds, match="atomics lock past its end|lock past its end"):
+            with record_accesses(check=check):
+                kernels.take_lock[(1,)](lock[:1], 1)
+    assert lock.tolist() == [0, 1]
+
+
+def test_an_offset_gone_far_astray_is_still_told_from_the_tensor_it_came_from(kernels):
+    x, far = torch.zeros(8), 10**9
+    for shift, where in ((-far, "before its start"), (far, "past its end")):
+        with pytest.raises(OutOfBounds, match=f"loads x {where}") as raised:
+            with record_accesses():
+                kernels.copy[(1,)](x, torch.zeros(4), 4, shift, WIDTH=4)
+        assert raised.value.offsets == [shift + i for i in range(4)]
+
+
 @pytest.mark.parametrize(
     "arguments, program, tensor, op, offsets, where",
     [
