@@ -6,11 +6,11 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-import torch
 
 from ..errors import ParameterError
 
-OPS = ("load", "store", "atomic")
+OPS = {"load": "loads", "store": "stores", "atomic": "loads and stores"}
+"""What an access is called, and what its program does, in words."""
 
 @dataclass(frozen=True)
 class Operand:
@@ -28,17 +28,21 @@ class Operand:
 
     @cached_property
     def _index_at(self):
-        """For each offset in memory, which element of the tensor lies there, or -1; None where the two are the same."""
+        """For each offset in memory, which element of the tensor lies there, or -1; None where the two are the same.
+
+        Where several share a place, as in `x.expand`, it is the first of them.
+        """
         place, strides = 1, []
         for size in reversed(self.shape):
             strides.insert(0, place)
             place *= size
         if self.numel == 0 or all(size == 1 or a == b for size, a, b in zip(self.shape, self.strides, strides)):
             return None
-        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
-        table = torch.full((span,), -1, dtype=torch.int64)
-        table.as_strided(self.shape, self.strides).copy_(torch.arange(self.numel).reshape(self.shape))
-        return table.numpy()
+        places = sum(np.arange(size).reshape([-1] + [1] * after) * stride for after, (size, stride)
+                     in enumerate(zip(reversed(self.shape), reversed(self.strides)))).ravel()
+        table = np.full(int(places[-1]) + 1, -1, np.int64)
+        table[places[::-1]] = np.arange(self.numel)[::-1]  # backwards: the first one is written last
+        return table
 
     @property
     def dense(self):
@@ -124,7 +128,7 @@ class Access:
 
     def __repr__(self):
         lanes = f"{int(self.mask.sum())} of {self.mask.size} lanes"
-        return f"{self.kernel}{list(self.program)} {self.op}s {self.tensor.name}: {lanes}, {self.nbytes} bytes    {self.line}"
+        return f"{self.kernel}{list(self.program)} {OPS[self.op]} {self.tensor.name}: {lanes}, {self.nbytes} bytes    {self.line}"
 
 
 def _runs(sorted_numbers):

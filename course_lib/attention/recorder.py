@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..errors import OutOfBounds, ParameterError
-from .accesses import Access, Accesses, Launch, Operand
+from .accesses import OPS, Access, Accesses, Launch, Operand
 
 APART = 48
 _recording = False
@@ -185,7 +185,7 @@ class _Recorder:
             if not 0 <= number < len(self.places):
                 if not lanes.any():
                     continue  # nothing is touched, and there is no tensor to note it with
-                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {op}s at an address that is in none of its "
+                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {OPS[op]} at an address that is in none of its "
                                          f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
                                          "offsets to it.", launch.kernel, program, op)
                 raise self.error
@@ -230,7 +230,7 @@ def _told(access):
     listed = ", ".join(f"{x:,}" for x in outside[:4]) + (f" … {outside[-1]:,}" if len(outside) > 4 else "")
     view = "" if tensor.dense else f" and strides {list(tensor.strides)}, with what is of others in between"
     room = f"0 to {tensor.span - 1:,}" if tensor.span else "none"
-    return (f"{access.kernel}, program {_ids(access.program)}, {access.op}s {tensor.name} {where}{_at(access.line)}: at "
+    return (f"{access.kernel}, program {_ids(access.program)}, {OPS[access.op]} {tensor.name} {where}{_at(access.line)}: at "
             f"offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape "
             f"{list(tensor.shape)}{view}; its offsets are {room}. A GPU would not say so: it reads or overwrites what lies "
             "there. Mask these lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets.")

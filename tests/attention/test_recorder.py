@@ -44,6 +44,31 @@ def test_views_of_one_tensor_are_told_apart_and_counted_by_their_own_shape(kerne
     assert log.only(launch=1).elements("x") == [0] and log.only(launch=1).rows("out") == [0] and qkv[0, 5] == 6.0
 
 
+@pytest.mark.parametrize("strides, sums, first", [((0, 1), [10.0, 10.0, 10.0], [0, 1, 2, 3, 4]), ((1, 1), [10.0, 15.0, 20.0], [1, 2, 3, 4, 9])], ids=["expanded", "overlapping"])
+def test_elements_that_share_memory_go_by_the_first_of_them(kernels, strides, sums, first):
+    x, out = torch.arange(7.0).as_strided((3, 5), strides), torch.empty(3)
+    with record_accesses() as log:
+        kernels.row_sum[(3,)](x, out, strides[0], 5, WIDTH=8)
+    assert out.tolist() == sums and log.only(program=1).elements("x") == first and log.only(program=1).read == {"x": 20}
+
+
+def test_a_launch_as_plain_data(kernels):
+    memory, out = torch.arange(24.0).reshape(4, 6), torch.zeros(10)
+    with record_accesses() as log:
+        kernels.copy[(3,)](memory.flatten(), out, 10, 0, WIDTH=4)
+        kernels.row_sum[(4,)](memory[:, :2], out, 6, 2, WIDTH=8)
+    record = log.record()
+    assert (record["kernel"], record["grid"]) == ("copy", [3])
+    assert record["tensors"] == {"x": {"shape": [24], "itemsize": 4}, "out": {"shape": [10], "itemsize": 4}}
+    load = record["accesses"][4]
+    assert load.pop("line").startswith("x = tl.load(")
+    assert load == {"program": [2], "op": "load", "tensor": "x", "touched": [[8, 10]], "masked": [[10, 12]], "lanes": 4, "masked_lanes": 2, "bytes": 8}
+    # Behind its two numbers each row of the view has four of others; the masked lanes 6 and 7 lie in the next row, counted on.
+    assert [a["masked"] for a in log.record(1)["accesses"] if a["op"] == "load"] == [[[2, 4]], [[4, 6]], [[6, 8]], [[8, 10]]]
+    with pytest.raises(ParameterError, match="no launch 2; 2 were recorded"):
+        log.record(2)
+
+
 def test_an_argument_by_name_a_callable_grid_and_a_nested_function(kernels):
     x, out = torch.arange(8.0), torch.empty(4)
     with record_accesses() as log:
@@ -76,7 +101,7 @@ def test_a_swap_is_an_atomic_too_and_is_refused_outside_even_without_a_check(ker
         kernels.take_lock[(1,)](lock, 1)
     assert lock.tolist() == [0, 1] and [(a.op, a.tensor.name, a.elements.tolist()) for a in log] == [("atomic", "lock", [1])]
     for check in (True, False):
-        with pytest.raises(OutOfBounds, match="atomics lock past its end|lock past its end"):
+        with pytest.raises(OutOfBounds, match="program 0, loads and stores lock past its end"):
             with record_accesses(check=check):
                 kernels.take_lock[(1,)](lock[:1], 1)
     assert lock.tolist() == [0, 1]
