@@ -163,12 +163,20 @@ ATTENDS = [
     Mistake("scores are divided by head_dim, not by its root.", "`head_dim ** 0.5`: the root.", Wrong(scale=lambda d: 1 / d)),
     Mistake("the mask on the tail is missing.", "The last block may be partly filled. What stands behind the last token is another text's: set its "
             "scores to -inf, or do not load it.", Wrong(tail="read")),
-    Mistake("the last block is left out where it is not full.", "Round up: 5 tokens are in two blocks of 4.", Wrong(tail="dropped")),
+    Mistake("the mask on the tail is on the loads alone.", "`other=0.0` makes keys of 0 there, and a score of 0 has a weight, exp(0 - maximum). Set these scores to -inf: "
+            "`tl.where(filled[None, :], scores, float(\"-inf\"))`.", Wrong(tail="zeros")),
+    Mistake("the last block is left out where it is not full.", "Round up: 5 tokens are in two blocks of 4.",
+            (Wrong(tail="dropped"), Wrong(tail="dropped", guards="length"), Wrong(tail="dropped", guards=False))),
     Mistake("the offset within the block is forgotten.", "The tokens of a block stand side by side: slot = block_id * block_size + offset.",
             (Wrong(slots=lambda block, size: torch.full((size,), block * size)), Wrong(slots=lambda block, size: torch.full((size,), block)))),
     Mistake("block ids are taken for slots.", "Block b begins at slot b * block_size.", Wrong(slots=lambda block, size: block + torch.arange(size))),
     Mistake("the table's row of another sequence is read.", "Sequence i follows row i: with another row it sees another one's text.",
-            (Wrong(row=lambda s, n: 0), Wrong(row=lambda s, n: n - 1 - s), Wrong(row=lambda s, n: s + 1))),
+            (Wrong(row=lambda tables, s: tables[0]), Wrong(row=lambda tables, s: tables[-1 - s]), Wrong(row=lambda tables, s: tables[(s + 1) % len(tables)]),
+             Wrong(row=lambda tables, s: tables.flatten()[s:]))),
+    Mistake("the block table is not followed.", "Block number j of sequence s is `block_tables[s, j]`, and that may be any block of the pool.",
+            (Wrong(row=lambda tables, s: torch.arange(tables.shape[1])), Wrong(row=lambda tables, s: torch.arange(tables.numel()).view_as(tables)[s]))),
+    Mistake("the address forgets that a slot has several KV heads.", "A slot is num_kv_heads * head_dim numbers: those of a head begin at (slot * num_kv_heads + kv_head) * "
+            "head_dim.", (Wrong(line=lambda slots, heads, head: slots), Wrong(line=lambda slots, heads, head: slots + head))),
     Mistake("keys and values of the wrong head.", "Heads of a group stand beside each other: query head h reads KV head h // (num_heads // num_kv_heads).",
             (Wrong(kv_head=lambda head, group, kv_heads: head % kv_heads), Wrong(kv_head=lambda head, group, kv_heads: 0))),
     Mistake("the accumulator is not rescaled.", "`acc` was summed under the old maximum: multiply it by exp(old - new) first.", Wrong(acc_shrinks=False)),
@@ -177,6 +185,7 @@ ATTENDS = [
     Mistake("blocks are averaged without weights.", "Each block's average is over other scores. Let the sums of exponentials weigh them.", Wrong(weighs=False)),
     Mistake("the maximum is not subtracted.", "exp(89) is the last that fits in a float32.", (Wrong(subtracts=False), Wrong(subtracts=False, guards="length"))),
     Mistake("the sum is never divided by.", "At the end: `acc / total`, each row by its own sum.", Wrong(divides=False)),
+    Mistake("the accumulator is divided in every turn.", "`acc` belongs to `total` as it grows: divide once, after the last block.", Wrong(divides="each")),
     Mistake("the values are taken from the keys.", "Scores come from `k_cache`, what is averaged from `v_cache`, both at the same slots.", Wrong(values="k")),
 ]
 """What goes wrong in attention over blocks, in a decode step and in a chunk alike."""
@@ -211,7 +220,8 @@ PAGED_DECODE = Exercise(
         Mistake("an empty sequence gives nan.", "Its sum is 0. Divide by 1 there, or leave the row at zeros.", Wrong(guards=False)),
         Mistake("the new token is left out.", "`seq_lens` counts the new token too: its key and value are in the cache already, and it sees itself.",
                 Wrong(length=lambda n: n - 1)),
-        Mistake("only the last block is read.", "All blocks of the row hold tokens of the sequence; loop over them.", Wrong(last_block_only=True)),
+        Mistake("only the last block counts.", "All blocks of the row hold tokens of the sequence: loop over them, and end each turn with `top = new_top`. With the -inf it began "
+                "with, exp(top - new_top) is 0, and all before is lost.", Wrong(last_block_only=True)),
         Mistake("the sequence is gathered in one piece.", "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
                 "it is.", gathers, is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised)),
     ],

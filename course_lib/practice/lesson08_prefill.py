@@ -75,12 +75,25 @@ PROMPT = [chunks([2], [2]), chunks([3], [3]), chunks([4], [4]), chunks([5], [5],
 BEHIND = [chunks([4], [2]), chunks([3], [2]), chunks([5], [2]), chunks([6], [3]), chunks([9], [4], block_size=4), chunks([8], [2], block_size=4)]
 PACKED = [chunks([2, 2], [2, 2]), chunks([3, 2], [1, 2]), chunks([2, 5], [2, 1]), chunks([4, 3], [2, 3]), chunks([1, 6, 3], [1, 4, 1]), chunks([3, 5, 2], [2, 3, 2], block_size=4)]
 NONE_NEW = [chunks([2, 2], [0, 1]), chunks([3, 4], [2, 0]), chunks([2, 4, 3], [1, 0, 2])]
+MANY = [chunks([20], [17], block_size=16), chunks([40], [35], block_size=16), chunks([70], [66], block_size=16), chunks([24], [20], heads=2, block_size=8),
+        chunks([3, 40], [2, 35], block_size=16)]
 HEADS = [chunks([2], [2], heads=2), chunks([3], [2], heads=2, kv_heads=2), chunks([3], [3], heads=4, kv_heads=2), chunks([4, 2], [2, 1], heads=4, kv_heads=2),
          chunks([3], [2], heads=3), chunks([4], [3], heads=6, kv_heads=2)]
 LARGE = [chunks([2], [2], times=20.0), chunks([4], [2], times=20.0), chunks([5], [3], times=30.0), chunks([6, 3], [2, 3], times=20.0)]
 WHOLE = [block_by_block(16, 2, 2, 4), block_by_block(32, 4, 4, 8), block_by_block(24, 3, 2, 8)]
 UNTOUCHED = [untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens)) for lens, new, heads in
              (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))]
+
+def is_cut_short(answer, found):
+    """Whether of a chunk the first rows are right, and the others were never written."""
+    mine = found.outcome
+    if found.trial not in [*PROMPT, *MANY] or not isinstance(mine, torch.Tensor):
+        return False
+    want = found.trial.outcome(paged_prefill)[0]
+    right = torch.isclose(mine, want, rtol=1e-4, atol=1e-5).flatten(1).all(1) if mine.shape == want.shape else torch.tensor([False])
+    left = mine[~right]
+    return bool(right[0]) and bool((left.isnan() | (left == 0)).all())
+
 
 PAGED_PREFILL = Exercise(
     id="08.paged_prefill",
@@ -95,6 +108,7 @@ PAGED_PREFILL = Exercise(
         Property("Rows of several sequences stand side by side", "Sequence i has the rows from cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1, and its own row of the table.",
                  PACKED),
         Property("A sequence may have no new tokens in this step", "Two equal numbers in cu_seqlens_q: no row is its own.", NONE_NEW),
+        Property("A chunk may be longer than a tile", "A kernel takes some rows at a time: the grid has as many tiles as the longest chunk of the step needs.", MANY),
         Property("Query heads that share a KV head use that one", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", HEADS),
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
         Property("The keys of a sequence are never gathered in one piece", "Read the blocks where they are, a block at a time.", WHOLE),
@@ -107,16 +121,20 @@ PAGED_PREFILL = Exercise(
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
         rounded(paged_prefill),
-        Mistake("there is no causal mask.", "A new token sees only tokens at its own position and before.", Wrong(causal=False)),
+        Mistake("there is no causal mask, or it hides nothing.", "A new token sees only tokens at its own position and before. `seq_lens` counts the new tokens too: row i stands at "
+                "length - new + i, not at length + i.", Wrong(causal=False)),
+        Mistake("a token sees the one after it.", "Mask where the key's position is greater than the row's.", Wrong(position=lambda i, past, start: past + i + 1)),
         Mistake("positions are counted from the first key.", "The new tokens are the last ones: row i stands at position length - new + i.",
                 Wrong(position=lambda i, past, start: i)),
         Mistake("positions are counted through the whole batch.", "Row i of a sequence is row cu_seqlens_q[sequence] + i of q; only the first of these is its position.",
-                Wrong(position=lambda i, past, start: start + past + i)),
+                (Wrong(position=lambda i, past, start: start + past + i), Wrong(position=lambda i, past, start: start + i))),
         Mistake("a token does not see itself.", "Its key is in the cache already, and distance 0 is allowed.", (Wrong(itself=False), Wrong(itself=False, guards=False))),
         Mistake("what was cached before is not read.", "The loop over blocks begins at the sequence's first block, not at the chunk's.", Wrong(only_new=True)),
         Mistake("only the last new token is computed.", "Every new token has a row: a tile of rows, or a program for each.", Wrong(only_last=True)),
         Mistake("the rows of another sequence are taken.", "Sequence i has the rows from cu_seqlens_q[i] on.",
                 (Wrong(first_row=lambda ends, s: 0), Wrong(first_row=lambda ends, s: s), Wrong(first_row=lambda ends, s: ends[s + 1]))),
+        Mistake("only the first rows of a sequence are computed.", "With tiles of ROWS lines, a chunk of `new` tokens takes cdiv(new * group, ROWS) tiles: a third number in the grid, "
+                "from the longest chunk of the step.", is_made_by=is_cut_short),
         *[mistake for mistake in ATTENDS if not mistake.name.startswith("the mask on the tail")],
         Mistake("the sequence is gathered in one piece.", "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
                 "it is.", gathers, is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised)),

@@ -135,6 +135,35 @@ def masks_in_place(k, v, k_cache, v_cache, slot_mapping):
     slot_mapping.clamp_(min=0)
 
 
+def first_head_long(k, v, k_cache, v_cache, slot_mapping):
+    """As if a token were head_dim numbers, here and in the caches."""
+    store_kv(k.reshape(-1, k.shape[2])[:len(k)], v.reshape(-1, v.shape[2])[:len(v)], k_cache.view(-1, 1, k.shape[2]), v_cache.view(-1, 1, k.shape[2]), slot_mapping)
+
+
+def slot_one_head_long(k, v, k_cache, v_cache, slot_mapping):
+    """As if a slot were head_dim numbers."""
+    for token, slot in enumerate(slot_mapping.tolist()):
+        if slot >= 0:
+            for new, cache in ((k, k_cache), (v, v_cache)):
+                cache.view(-1, k.shape[2])[slot:slot + k.shape[1]] = new[token]
+
+
+def by_num_blocks(k, v, k_cache, v_cache, slot_mapping):
+    for token, slot in enumerate(slot_mapping.tolist()):
+        if slot >= 0:
+            block, offset = divmod(slot, len(k_cache))
+            k_cache[block, offset], v_cache[block, offset] = k[token], v[token]
+
+
+def both_into_keys(k, v, k_cache, v_cache, slot_mapping):
+    store_kv(v, v, k_cache, v_cache.clone(), slot_mapping)
+
+
+def until_padding(k, v, k_cache, v_cache, slot_mapping):
+    count = next((i for i, slot in enumerate(slot_mapping.tolist()) if slot < 0), len(slot_mapping))
+    store_kv(k[:count], v[:count], k_cache, v_cache, slot_mapping[:count])
+
+
 def stored_so_far(token, slots):
     """The number of the token among those that are stored: the tokens are taken without the padding between them."""
     return sum(slot >= 0 for slot in slots[:token])
@@ -173,6 +202,9 @@ STORE_KV = Exercise(
         Mistake("the caches are not written in place.", "A copy is another tensor: `clone`, `cat`, or `cache[blocks][offsets] = …`, which writes into what "
                 "`cache[blocks]` copied. Assign to one index: `cache.flatten(0, 1)[slots] = …`.", nothing),
         Mistake("with padding, tokens get the numbers of others.", "Leave out the same rows of k and v as of slot_mapping.", looped(of=stored_so_far)),
+        Mistake("what comes after a padding is left out.", "Padding may stand anywhere: go on with the next token.", until_padding),
+        Mistake("slot 0 is taken for padding.", "Slot 0 is the first of block 0. Padding is -1.", looped(skips=lambda slot: slot <= 0)),
+        Mistake("the slot is divided by the number of blocks.", "The block is slot // block_size; block_size is `k_cache.shape[1]`.", by_num_blocks),
         Mistake("the offset within the block is forgotten.", "slot = block_id * block_size + offset: the block is slot // block_size, the offset slot % block_size.",
                 looped(where=lambda slot, size, token, count: (slot // size, 0))),
         Mistake("the slot is taken for a block.", "A slot is room for one token; `k_cache[slot]` would be a whole block.",
@@ -186,6 +218,9 @@ STORE_KV = Exercise(
         Mistake("what stood in the slot is added to.", "A slot may hold what a text that is gone has left: overwrite it.", looped(write=add)),
         Mistake("keys and values are exchanged.", "k goes to `k_cache`, v to `v_cache`.", looped(to=lambda k, v: (v, k))),
         Mistake("the keys are written twice.", "v goes to `v_cache`.", looped(to=lambda k, v: (k, k))),
+        Mistake("keys and values are both written into k_cache.", "The values go to `v_cache`.", both_into_keys),
+        Mistake("a slot is taken for head_dim numbers.", "It is num_kv_heads * head_dim of them: with h heads, token i begins at i * h * head_dim in k, and slot s at "
+                "s * h * head_dim in k_cache.", (slot_one_head_long, first_head_long)),
         Mistake("only the keys are written.", "Values have a cache of their own, and the same slots.", looped(to=lambda k, v: (k, None))),
         Mistake("only the first head is written.", "A token has num_kv_heads * head_dim numbers, side by side.", looped(write=first_head)),
         Mistake("heads and numbers are mixed up.", "Number d of head h stands at h * head_dim + d, here and in the cache.", looped(write=heads_mixed)),

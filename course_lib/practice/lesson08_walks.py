@@ -82,16 +82,19 @@ class Wrong:
 
     scale: Callable = lambda d: d ** -0.5
     kv_head: Callable = lambda head, group, kv_heads: head // group
-    row: Callable = lambda sequence, num_seqs: sequence
+    row: Callable = lambda tables, sequence: tables[sequence]
     slots: Callable = lambda block, size: block * size + torch.arange(size)
+    line: Callable = lambda slots, kv_heads, kv_head: slots * kv_heads + kv_head
+    """Of head_dim numbers, in the memory of a cache."""
     length: Callable = lambda length: length
     tail: str = "masked"
-    """masked | read: the whole last block | dropped: not read at all"""
+    """masked | read: the whole last block | zeros: they take part as keys and values of 0 | dropped: not read at all"""
     values: str = "v"
     acc_shrinks: bool = True
     total_shrinks: bool = True
     subtracts: bool = True
-    divides: bool = True
+    divides: bool | str = True
+    """At the end; "each": in every turn as well."""
     weighs: bool = True
     """Whether blocks weigh by their sums; else each is an average of its own, and the blocks are averaged."""
     last_block_only: bool = False
@@ -152,13 +155,13 @@ class Wrong:
         return self.merge(partial, lse), partial, self.reported(lse)
 
     def table(self, block_tables, sequence):
-        return block_tables[self.row(sequence, len(block_tables)) % len(block_tables)].tolist()
+        return self.row(block_tables, sequence).tolist()
 
     def walk(self, q, head, heads, k_cache, v_cache, table, begin, end):
         """(top, total, acc) of one query over the positions begin .. end."""
         size, kv_heads = k_cache.shape[1:3]
         kv_head = self.kv_head(head, heads // kv_heads, kv_heads)
-        flat_k, flat_v = (x.flatten(0, 1)[:, kv_head] for x in (k_cache, v_cache))
+        flat_k, flat_v = (x.flatten(0, 2) for x in (k_cache, v_cache))
         top, total, acc, blocks = q.new_tensor(-INF), q.new_tensor(0.0), torch.zeros_like(q), 0
         if self.tail == "dropped":
             end -= end % size
@@ -166,11 +169,14 @@ class Wrong:
         if self.last_block_only and end > begin:
             first_block = (end - 1) // size * size
         for first in range(first_block, end, size):
-            slots = self.slots(table[min(first // size, len(table) - 1)], size) % len(flat_k)
+            slots = self.slots(table[min(first // size, len(table) - 1)], size) % (len(flat_k) // kv_heads)
             if self.tail != "read":
                 slots = slots[max(0, begin - first):end - first]
-            scores = flat_k[slots] @ q * (1.0 if self.scales_q_in_place else self.scale(len(q)))
-            v = (flat_v if self.values == "v" else flat_k)[slots]
+            lines = self.line(slots, kv_heads, kv_head)
+            scores = flat_k[lines] @ q * (1.0 if self.scales_q_in_place else self.scale(len(q)))
+            v = (flat_v if self.values == "v" else flat_k)[lines]
+            if self.tail == "zeros":
+                scores, v = (torch.cat([x, x.new_zeros(size - len(slots), *x.shape[1:])]) for x in (scores, v))
             if not self.weighs:
                 blocks, acc = blocks + 1, acc + scores.softmax(0) @ v
                 total = q.new_tensor(float(blocks))
@@ -180,9 +186,11 @@ class Wrong:
             total = (shrink if self.total_shrinks else 1.0) * total + weights.sum()
             acc = (shrink if self.acc_shrinks else 1.0) * acc + weights @ v
             top = new_top
+            if self.divides == "each":
+                acc = acc / total
         return top, total, acc
 
     def done(self, total, acc, guards):
-        if not self.divides:
+        if self.divides is not True:
             return acc
         return acc / (1.0 if guards and total == 0 else total)

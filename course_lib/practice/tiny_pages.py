@@ -53,6 +53,6 @@ def tokens(slot_mapping, num_blocks=3, block_size=2, kv_heads=1, head_dim=2):
 
 def plain(value):
     """What an answer returned, to be compared: floating-point tensors in float32, whatever it computed in."""
-    if type(value) is tuple:
+    if type(value) in (tuple, list):
         return tuple(map(plain, value))
     return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value

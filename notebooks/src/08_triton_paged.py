@@ -283,8 +283,8 @@ for name, count in moved.items():
     print(f"{name:<32}{count:>9,.0f} bytes, {count / once:.2f} times what there is")
 
 # %% [markdown]
-# Once is the least there can be: a decode step of many users has to look at everything. Whatever is above it is lost
-# time.
+# Once is the least there can be where every text is another: each has to look at all its keys and values. Whatever is
+# above it is lost time.
 #
 # ## See it
 #
@@ -311,8 +311,8 @@ if interpreted:
 
 # %% [markdown]
 # R0 and R1 share their prompt in memory, and still each of them reads it: their programs do not know of each other. (On a
-# GPU the second often finds it in the L2 cache. Kernels that take sequences with a common prefix together exist;
-# FlashInfer calls it cascade attention.)
+# GPU the second often finds it in the L2 cache, which all programs share. Kernels that take sequences with a common
+# prefix together exist; FlashInfer calls it cascade attention.)
 #
 # ## A long context
 #
@@ -323,10 +323,15 @@ if interpreted:
 predict("08.programs", "One request of 131,072 tokens to a Llama 3 8B (32 query heads over 8 KV heads): how many of the "
         "132 multiprocessors work in a decode step?", ["All: the context is long", "32", "8"], answer=2)
 
+# %%
+num_seqs, num_kv_heads, multiprocessors = 1, 8, 132
+programs = num_seqs * num_kv_heads
+print(f"grid ({num_seqs}, {num_kv_heads}): {programs} programs; {multiprocessors - programs} of {multiprocessors} multiprocessors have none")
+
 # %% [markdown]
-# Eight programs walk, block after block, and 124 multiprocessors wait. The cure is from lesson 06: attention over some of
-# the keys and attention over the others can be **merged**, if each part brings its log-sum-exp along. So cut the context
-# into parts, a program for each. That is **split-KV**, or Flash-Decoding
+# Eight programs walk, block after block, and all other multiprocessors wait. The cure is from lesson 06: attention over
+# some of the keys and attention over the others can be **merged**, if each part brings its log-sum-exp along. So cut the
+# context into parts, a program for each. That is **split-KV**, or Flash-Decoding
 # ([crfm.stanford.edu/2023/10/12/flashdecoding.html](https://crfm.stanford.edu/2023/10/12/flashdecoding.html)).
 #
 # We need no new kernel. A part of a sequence is a sequence: a piece of the row of the table, and a length.
@@ -410,8 +415,8 @@ from course_lib.recorded import recorded
 recorded("08", 1)
 
 # %% [markdown]
-# In one part the memory is nearly idle. Each doubling nearly halves the time, until the programs are more than the GPU
-# runs at once; then more parts only make more to merge.
+# In one part the memory is nearly idle. Each doubling nearly halves the time, until every multiprocessor has about one
+# program. The next one still helps; after it there is only more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
@@ -678,8 +683,9 @@ print("careless, fresh pool     …", served(careless, False))
 print("careless, after a guest  …", served(careless, True))
 
 # %% [markdown]
-# In a fresh pool the careless kernel gets it right: behind the text stand zeros, and what they add is alike for all. That
-# is how such a bug passes its tests. After the guest, Juniper's tale is another one: the guest's keys and values take
+# In a fresh pool the careless kernel writes the same words: behind the text stand zeros. They take a share of the weight
+# and bring nothing: every average is smaller, and the likeliest token here is the same. That is how such a bug passes
+# its tests. After the guest, Juniper's tale is another one: the guest's keys and values take
 # part in every average. One user's answer is made from another one's text, and no error is raised.
 #
 # ## Three questions
