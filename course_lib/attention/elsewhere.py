@@ -1,7 +1,7 @@
-"""Compiles a Triton kernel for chips that are not here: what shared memory it takes there, and which matrix instructions. Lesson 07.
+"""Compiles a Triton kernel for chips that are not here: the shared memory it takes and its matrix instructions. Lesson 07.
 
-Triton brings its compilers along, for NVIDIA and AMD alike, so that no GPU is needed. Where kernels are interpreted nothing can be
-compiled in the same process; a child does it.
+Triton brings its compilers along, for NVIDIA and AMD alike, so that no GPU is needed. Where kernels are interpreted nothing can
+be compiled in the same process; a child does it.
 """
 
 import inspect
@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ..errors import ParameterError
 
-NAMES = {"sm_75": "T4", "sm_80": "A100", "sm_89": "L4, RTX 4090", "sm_90": "H100, H200", "sm_100": "B200", "sm_120": "RTX 5090", "gfx942": "AMD MI300X"}
+NAMES = {"sm_75": "T4", "sm_80": "A100", "sm_89": "L4, RTX 4090", "sm_90": "H100, H200", "sm_100": "B200", "sm_120": "RTX 5090",
+         "gfx942": "AMD MI300X"}
 """The chips that are known here, with GPUs that have them."""
 MATRIX = re.compile(r"\b(mma\.sync\S*|wgmma\.mma_async\.sync\S*|tcgen05\.mma\S*|v_mfma_\w+)")
 
@@ -48,20 +49,21 @@ class Compiled:
 def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
     """[Compiled] of a kernel that uses nothing beside `triton` and `tl`, one for each chip.
 
-    kernel: a function under @triton.jit. chips: names from NAMES. types: {argument: "*fp16", "i32", "fp32", …}; pointers and what is
-    called `…_stride` are taken to be multiples of 16, as they are in a model. constants: {argument: value} of its tl.constexpr.
-    Takes about a second a chip the first time; Triton keeps what it has compiled. Raises ParameterError with the compiler's words.
+    kernel: a function under @triton.jit. chips: names from NAMES. types: {argument: "*fp16", "i32", "fp32", …}; pointers and
+    what is called `…_stride` are taken to be multiples of 16, as they are in a model. constants: {argument: value} of its
+    tl.constexpr. Takes about a second a chip the first time; Triton keeps what it has compiled. Raises ParameterError with the
+    compiler's words.
     """
     for chip in chips:
         if chip not in NAMES:
             raise ParameterError(f"There is no chip {chip!r} here; there are {', '.join(NAMES)}.")
     function = getattr(kernel, "fn", kernel)
     source = "import triton\nimport triton.language as tl\n\n\n" + inspect.getsource(function)
-    order = [name for name in inspect.signature(function).parameters]
+    order = list(inspect.signature(function).parameters)
     if missing := [name for name in order if name not in types and name not in constants]:
         raise ParameterError(f"`{function.__name__}` has an argument {missing[0]!r} that is in neither `types` nor `constants`.")
-    job = {"source": source, "kernel": function.__name__, "chips": list(chips), "types": {n: types.get(n, "constexpr") for n in order},
-           "constants": constants, "options": {"num_warps": num_warps, "num_stages": num_stages}}
+    job = {"source": source, "kernel": function.__name__, "chips": list(chips), "constants": constants,
+           "types": {name: types.get(name, "constexpr") for name in order}, "options": {"num_warps": num_warps, "num_stages": num_stages}}
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     with tempfile.TemporaryDirectory() as folder:  # Triton reads a kernel's source from its file
         Path(folder, "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -85,11 +87,13 @@ def main(folder):
     spec = spec_from_file_location("kernel", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, (name, kind) in enumerate(job["types"].items()) if kind[0] == "*" or name.endswith("_stride")}
+    attrs = {(i,): [["tt.divisibility", 16]] for i, (name, kind) in enumerate(job["types"].items())
+             if kind[0] == "*" or name.endswith("_stride")}
     for chip in job["chips"]:
         amd = chip.startswith("gfx")
         target = GPUTarget("hip", chip, 64) if amd else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
-        made = compile(ASTSource(getattr(module, job["kernel"]), job["types"], job["constants"], attrs), target=target, options=job["options"])
+        asked = ASTSource(getattr(module, job["kernel"]), job["types"], job["constants"], attrs)
+        made = compile(asked, target=target, options=job["options"])
         print(json.dumps({"chip": chip, "code": made.asm["amdgcn" if amd else "ptx"], "shared": made.metadata.shared}), flush=True)
 
 

@@ -63,10 +63,10 @@ def here(*tensors):
     return placed[0] if len(placed) == 1 else placed
 
 
-def _guarded(tensor):
+def _guarded(tensor, device="cuda"):
     span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride())) if tensor.numel() else 0
     beside = float("nan") if tensor.is_floating_point() else 0
-    memory = torch.full((span + 2 * _MARGIN,), beside, dtype=tensor.dtype, device="cuda")
+    memory = torch.full((span + 2 * _MARGIN,), beside, dtype=tensor.dtype, device=device)
     placed = memory.as_strided(tensor.shape, tensor.stride(), _MARGIN)
     placed.copy_(tensor)
     return placed

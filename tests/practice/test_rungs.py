@@ -110,6 +110,49 @@ def test_what_a_kernel_raises_comes_out_unwrapped_and_the_next_answer_is_not_hur
     assert judge(exercise, kernel())
 
 
+def test_a_check_leaves_torch_and_triton_as_they_were(exercise):
+    pytest.importorskip("triton")
+    from triton.runtime.interpreter import InterpretedFunction
+    from triton.runtime.jit import JITFunction
+
+    def now():
+        return (torch.are_deterministic_algorithms_enabled(), torch.get_deterministic_debug_mode(),
+                torch.utils.deterministic.fill_uninitialized_memory, InterpretedFunction.run, JITFunction.run)
+
+    fill, mode = torch.utils.deterministic.fill_uninitialized_memory, torch.get_deterministic_debug_mode()
+    try:
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        before = now()
+        assert judge(exercise, kernel()) and now() == before
+        assert not judge(exercise, kernel(("tl.program_id(0) * BLOCK", "nonsense * BLOCK"))) and now() == before
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.set_deterministic_debug_mode(mode)
+
+
+def test_beside_a_guarded_tensor_lie_numbers_of_nobody():
+    for tensor, beside in ((torch.arange(12.0).reshape(3, 4)[:, 1:3], float("nan")), (torch.arange(1, 5), 0)):
+        placed = rungs._guarded(tensor, "cpu")
+        assert placed.equal(tensor) and placed.stride() == tensor.stride() and placed.dtype == tensor.dtype
+        memory, at = torch.empty(0, dtype=placed.dtype).set_(placed.untyped_storage()), placed.storage_offset()
+        around = torch.cat([memory[:at], memory[-at:]])
+        assert at == 4096 and (around.isnan() if tensor.is_floating_point() else around == beside).all()
+
+
+def test_the_source_of_a_kernel_has_its_decorators_and_comes_in_the_order_asked_for():
+    text = rungs.source("lesson08_kernels", "store_kv", "store_kernel")()
+    assert text.startswith("def store_kv(") and "\n\n\n@triton.jit\ndef store_kernel(" in text and "decode" not in text
+
+
+def test_a_kernel_that_only_some_of_the_cases_launch_is_no_rung():
+    with_kernel = kernel()
+
+    def sometimes(x):
+        return with_kernel(x) if len(x) < 5 else 2 * x
+
+    assert rungs.kernels_of(sometimes, [doubles(4)]) == ["double_kernel"] and rungs.kernels_of(sometimes, [doubles(4), doubles(5)]) == []
+
+
 def test_a_stub_of_a_kernel_counts_as_not_written(exercise):
     if rungs.machine().triton != "interpreted":
         pytest.skip("a compiled kernel cannot raise")
