@@ -218,6 +218,17 @@ for batch in (1, 2, 4, 8, 16, 32, 64):
 # A CPU has few operations to spare for each byte, so here the bargain ends early. `tale` is also so small that its weights may stay in
 # the processor's own cache. Still the first texts come cheap: eight cost far less than eight times one.
 #
+# And a model of real size on a large GPU? One step of Llama 3 8B's shape, recorded on an H200 (the table is lesson 11's; there the
+# tokens belong to one prompt, and the weights do not ask whose they are):
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("11", 0)
+
+# %% [markdown]
+# The last column falls for as long as there are operations to spare: many tokens for nearly the price of one. Then every token pays for itself.
+#
 # ## Static batching
 #
 # So put requests together. The oldest way: take a fixed number of prompts, run them as one batch, and begin the next when all of them

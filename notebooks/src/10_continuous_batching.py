@@ -383,6 +383,18 @@ for name, taken in times.items():
 # much the lengths differ. Were all prompts and all answers equally long, a static batch would waste nothing, and the two would be
 # alike, but for those who come a moment late.
 #
+# On a large GPU the price of joining is smaller still. One step of a model of real size, by the tokens in it, recorded on an H200 (the
+# table is lesson 11's):
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("11", 0)
+
+# %% [markdown]
+# Up to some hundreds of tokens a step takes as long as it does for one. So those who write hardly notice a short prompt that joins them. A
+# long one they do notice; lesson 11 cuts it into pieces.
+#
 # ## Break it
 #
 # The row of tokens is one, and so it is tempting to number its tokens through: position 0, 1, 2, … A server with that error
