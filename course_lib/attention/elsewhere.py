@@ -63,7 +63,8 @@ def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
     if missing := [name for name in order if name not in types and name not in constants]:
         raise ParameterError(f"`{function.__name__}` has an argument {missing[0]!r} that is in neither `types` nor `constants`.")
     job = {"source": source, "kernel": function.__name__, "chips": list(chips), "constants": constants,
-           "types": {name: types.get(name, "constexpr") for name in order}, "options": {"num_warps": num_warps, "num_stages": num_stages}}
+           "types": {name: types.get(name, "constexpr") for name in order},
+           "options": {"num_warps": num_warps, "num_stages": num_stages}}
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     with tempfile.TemporaryDirectory() as folder:  # Triton reads a kernel's source from its file
         Path(folder, "job.json").write_text(json.dumps(job), encoding="utf-8")

@@ -6,6 +6,7 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
+from course_lib.practice import timelines
 from course_lib.practice.lesson10_loop import ContinuousLoop, prompt_of, serve
 from course_lib.practice.timeline_text import WIDEST, Timeline, both, difference
 from course_lib.practice.timelines import Arrival, Script, random_script, replay, script_trial
@@ -70,6 +71,42 @@ def test_a_step_above_the_budget_is_refused():
 
     with pytest.raises(IntegrityError, match="schedule\\(\\) chose 6 tokens, and the budget is 4"):
         replay(Generous, [Arrival("a", prompt=3)], max_num_batched_tokens=4)
+
+
+def test_tokens_without_slots_are_refused():
+    class Hasty(Scheduler):
+        def schedule(self):
+            step = super().schedule()
+            step.scheduled[:] = [(request, n + 1) for request, n in step.scheduled]
+            return step
+
+    with pytest.raises(IntegrityError, match="gives a 4 tokens after 0 computed ones, and it has slots for 3"):
+        replay(Hasty, [Arrival("a", prompt=3)])
+
+
+def test_the_ledger_is_looked_through_after_each_step_save_where_it_is_not_wanted(monkeypatch):
+    looked = []
+    monkeypatch.setattr(Scheduler, "check_integrity", lambda self: looked.append(self))
+    assert len(replay(Scheduler, TWO, num_blocks=8, check=False).columns) == 4 and looked == []
+    replay(Scheduler, TWO, num_blocks=8)
+    assert len(looked) == 3
+
+
+def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
+    script = Script((Arrival("a", 3, 4, 2, abort=9), Arrival("b")), {"max_num_seqs": 3})
+    found = list(script.smaller({"max_num_seqs": 2}))
+    arrivals = [arrival for other in found for arrival in other.arrivals]
+    assert min(a.prompt for a in arrivals) == min(a.max_tokens for a in arrivals) == 1 and min(a.step for a in arrivals) == 0
+    assert min(a.abort - a.step for a in arrivals if a.abort is not None) == 1 and any(a.name == "a" and a.abort is None for a in arrivals)
+    assert {other.setup["max_num_seqs"] for other in found} == {2, 3} and {len(other.arrivals) for other in found} == {1, 2}
+
+
+def test_only_so_many_smaller_scripts_are_tried(monkeypatch):
+    monkeypatch.setattr(timelines, "TRIES", 3)
+    tried = []
+    script = Script(tuple(Arrival(name) for name in "abcdef"))
+    trial = script_trial(lambda answer, script: replay(answer, script.arrivals), script, "{answer} {arrivals}{setup}", "Mine")
+    assert trial.smaller(lambda other: tried.append(other), None) is trial and len(tried) == 3
 
 
 def test_the_first_step_that_differs_is_marked_and_said():
