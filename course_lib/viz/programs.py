@@ -24,7 +24,7 @@ def programs_view(record, *, by="program", tensors=None):
     keys("record", record, ("kernel", "grid", "tensors", "accesses"))
     if by not in ("program", "access"):
         raise ParameterError(f'by is {by!r}. A step of this view is one "program" or one "access" of a program.')
-    known = record["tensors"]
+    known, tensors = record["tensors"], [tensors] if isinstance(tensors, str) else tensors
     missing = [name for name in tensors or () if name not in known]
     if missing:
         raise ParameterError(f"`{record['kernel']}` has no tensor {missing[0]!r}; it was given {', '.join(known)}.")

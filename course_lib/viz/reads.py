@@ -14,7 +14,8 @@ def block_reads_view(**reads):
     reads: what `course_lib.attention.block_reads` returns, as keywords: num_blocks, block_size, kv_heads, heads (of queries),
     parts (of each sequence; with across="head" the query heads of a KV head, which have a program each), seq_lens and tables (of
     each sequence), and programs in the order in which they ran: dicts of the kind "decode" (seq, kv_head, part, `reads` as
-    [block, KV head, first slot, end], bytes) or "merge" (seq, head, parts, bytes), each with its ids as `program`. `selected` is a block (int) or None. Raises ParameterError for what does not fit together.
+    [block, KV head, first slot, end], bytes) or "merge" (seq, head, parts, bytes), each with its ids as `program`. `selected` is a
+    block (int) or None. Raises ParameterError for what does not fit together.
     """
     keys("reads", reads, KEYS)
     sizes = {name: whole(name, reads[name], 1) for name in ("num_blocks", "block_size", "kv_heads", "heads", "parts")}
@@ -31,8 +32,12 @@ def block_reads_view(**reads):
         raise ParameterError(f"across is {across!r}, with {sizes['parts']} programs for a sequence and KV head; it has to be \"part\", or \"head\" with one "
                              f"for each of the {sizes['heads'] // sizes['kv_heads']} query heads of a KV head.")
     programs = [_checked(at, program, sizes, len(lens)) for at, program in enumerate(some("programs", reads["programs"]))]
-    data = {"title": "Which program reads which block", "subtitle": _subtitle(sizes, lens, across), "first": 1, "last": len(programs), **sizes, "across": across, "seq_lens": lens, "tables": tables,
-            "programs": programs, "columns": ["step", "program", "sequence", "head", "part", "blocks", "bytes", "bytes so far", "read again"]}  # fmt: skip
+    data = {
+        "title": "Which program reads which block",
+        "subtitle": _subtitle(sizes, lens, across),
+        "first": 1, "last": len(programs), **sizes, "across": across, "seq_lens": lens, "tables": tables, "programs": programs,
+        "columns": ["step", "program", "sequence", "head", "part", "blocks", "bytes", "bytes so far", "read again"],
+    }  # fmt: skip
     data["again"] = _again(data)
     data["say"] = [_words(data, step) for step in range(1, len(programs) + 1)]
     return BlockReadsView(data)
@@ -56,8 +61,9 @@ class BlockReadsView(View):
             so_far += program["bytes"]
             decode = program["kind"] == "decode"
             head = f"Q {head_of(self.data, program)}" if not decode or self.data["across"] == "head" else f"KV {program['kv_head']}"
-            rows.append([at + 1, ids(program), f"R{program['seq']}", head, str(program["part"] if self.data["across"] == "part" else "") if decode else "merge " + ", ".join(map(str, program["parts"])),
-                         listed(blocks_of(self.data, program)) if decode else "", program["bytes"], so_far, self.data["again"][at]])
+            part = "merge " + ", ".join(map(str, program["parts"])) if not decode else str(program["part"]) if self.data["across"] == "part" else ""
+            rows.append([at + 1, ids(program), f"R{program['seq']}", head, part, listed(blocks_of(self.data, program)) if decode else "",
+                         program["bytes"], so_far, self.data["again"][at]])
         return rows
 
     def _poster(self):
@@ -133,7 +139,11 @@ def _words(data, step):
         parts = program["parts"]
         said = f"part {parts[0]} alone" if len(parts) == 1 else f"parts {', '.join(map(str, parts[:-1]))} and {parts[-1]}" if parts else "nothing"
         return [["strong", who], ["", f" merges {said} of R{program['seq']} into query head {program['head']} of the output: {nbytes} of partial results."]]
-    task = f"query head {head_of(data, program)} of R{program['seq']}" if data["across"] == "head" else (f"part {program['part']} of " if data["parts"] > 1 else "") + f"R{program['seq']} for KV head {program['kv_head']}"
+    if data["across"] == "head":
+        task = f"query head {head_of(data, program)} of R{program['seq']}"
+    else:
+        part = f"part {program['part']} of " if data["parts"] > 1 else ""
+        task = f"{part}R{program['seq']} for KV head {program['kv_head']}"
     blocks = blocks_of(data, program)
     if not blocks:
         return [["strong", who], ["", f" takes {task}, but no token is left for it: it reads nothing."]]

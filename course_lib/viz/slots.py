@@ -119,7 +119,11 @@ def _runs(requests, batches):
     """[[start, end, places], ...] of the batches, one after the other."""
     runs, seen, free = [], set(), 0
     for index, batch in enumerate(batches):
-        start, places = (batch.start, batch.requests) if hasattr(batch, "requests") else batch
+        try:
+            start, places = (batch.start, batch.requests) if hasattr(batch, "requests") else batch
+            places = list(places)
+        except (TypeError, ValueError):
+            raise ParameterError(f"batches[{index}] is {batch!r}; a batch is (start, places in `requests`).") from None
         start, places = whole(f"the start of batches[{index}]", start), [whole(f"a request of batches[{index}]", i, 0, len(requests) - 1) for i in places]
         if not places:
             raise ParameterError(f"batches[{index}] is empty. A batch has at least one request; leave it out.")

@@ -93,7 +93,7 @@ def test_the_ledger_is_looked_through_after_each_step_save_where_it_is_not_wante
 
 
 def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
-    script = Script((Arrival("a", 3, 4, 2, abort=9), Arrival("b")), {"max_num_seqs": 3})
+    script = Script((Arrival("a", 6, 4, 2, abort=9), Arrival("b")), {"max_num_seqs": 3})
     found = list(script.smaller({"max_num_seqs": 2}))
     arrivals = [arrival for other in found for arrival in other.arrivals]
     assert min(a.prompt for a in arrivals) == min(a.max_tokens for a in arrivals) == 1 and min(a.step for a in arrivals) == 0

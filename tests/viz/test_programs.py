@@ -98,6 +98,7 @@ def test_by_access_every_access_is_a_step_with_its_line():
 
 def test_a_program_that_touches_nothing_drawn_is_a_step_too():
     view = programs_view(by_rows(), tensors=["x"])
+    assert programs_view(by_rows(), tensors="x").data == view.data
     assert view.last == 4 and view.words(4) == "Program 3 touches none of these tensors."
 
 

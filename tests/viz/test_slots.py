@@ -91,12 +91,14 @@ def test_batches_may_be_plain_tuples_and_requests_may_have_names():
         ([(0.5, 1, 1)], [], None, "the arrival, is 0.5"),
         ([(0, 1, 1)], [(0, [1])], None, "a request of batches"),
         ([(0, 1, 1)], [(0, [])], None, "is empty"),
+        ([(0, 1, 1)], [3], None, r"batches\[0\] is 3; a batch is \(start"),
+        ([(0, 1, 1)], [(0, 0)], None, r"batches\[0\] is \(0, 0\); a batch is \(start"),
         ([(0, 1, 1)], [(0, [0]), (1, [0])], None, "served already"),
         ([(0, 1, 3), (0, 1, 1)], [(0, [0]), (2, [1])], None, "still runs: it ends after step 3"),
         ([(4, 1, 3)], [(3, [0])], None, "comes after step 4"),
         ([(0, 1, 1), (0, 1, 1)], [(0, [0, 1])], 1, "num_slots is 1"),
     ],
-    ids=["none", "short", "prompt", "arrival", "unknown", "empty", "twice", "overlap", "early", "slots"],
+    ids=["none", "short", "prompt", "arrival", "unknown", "empty", "no batch", "one place", "twice", "overlap", "early", "slots"],
 )
 def test_what_does_not_fit_together_is_refused(requests, batches, slots, says):
     with pytest.raises(ParameterError, match=says):
