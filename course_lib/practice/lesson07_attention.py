@@ -89,6 +89,10 @@ def attends(name, n, m, tile=16, heads=1, kv_heads=None, head_dim=D, times=1.0, 
     return rungs.trial(lines, inputs, call, within=within, show=shown, explain=explain, size=(n + m) * heads * head_dim + tile + 10 * bool(made), **options)
 
 
+NEGATIVE = {"times": 4.0, "make": lambda q, k, v: (-q.abs(), k.abs(), v), "made": "q, k = -q.abs(), k.abs()"}
+"""Options of `attends`: all scores are far below 0."""
+
+
 def count(number, one, many):
     return f"{number} {one if number == 1 else many}"
 

@@ -6,7 +6,7 @@ from . import rungs
 from .common import RETURNS_NOTHING
 from .exercise import Exercise, Mistake, Property
 from .lesson06_forwards import whole_matrix
-from .lesson07_attention import attends, bent, common, in_programs, row_by_row, small, untouched
+from .lesson07_attention import NEGATIVE, attends, bent, common, in_programs, row_by_row, small, untouched
 from .running import Raised
 
 
@@ -40,7 +40,7 @@ SEVERAL = [on(32, 32), on(48, 48), on(17, 17, heads=2), on(64, 64, 32)]
 BEHIND = [on(1, 2), on(1, 20), on(3, 5), on(16, 32), on(32, 40), on(3, 20, heads=2)]
 TAILS = [on(1, 1), on(17, 17), on(20, 20), on(33, 40, 32)]
 BLIND = [on(2, 1), on(3, 1), on(16, 4), on(5, 3, heads=2), on(20, 2)]
-LARGE = [on(16, 16, times=4.0), on(20, 20, times=4.0), on(5, 48, times=4.0)]
+LARGE = [on(16, 16, times=4.0), on(20, 20, times=4.0), on(5, 48, times=4.0), on(5, 20, **NEGATIVE)]
 HALF = [on(2, 2, half=True), on(16, 20, half=True), on(5, 20, half=True, heads=2)]
 SKIPS = [spoiled(32, 32, 16, 16), spoiled(48, 48, 32, 32), spoiled(32, 32, 16, 16, heads=2), spoiled(32, 40, 32, 16), spoiled(64, 64, 32, 32, 32)]
 SMALL = [small("flash_causal", 48, 48), small("flash_causal", 32, 80)]

@@ -6,7 +6,7 @@ from . import rungs
 from .common import RETURNS_NOTHING
 from .exercise import Exercise, Mistake, Property
 from .lesson06_forwards import whole_matrix
-from .lesson07_attention import attends, bent, common, in_programs, row_by_row, small, untouched
+from .lesson07_attention import NEGATIVE, attends, bent, common, in_programs, row_by_row, small, untouched
 
 
 def flash(q, k, v, tile):
@@ -31,7 +31,7 @@ KEYS = [on(16, 32), on(16, 48), on(16, 64)]
 PROGRAMS = [on(32, 16), on(32, 32), on(16, 16, heads=3), on(32, 16, heads=2)]
 QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
 KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
-LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0)]
+LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0), on(16, 20, **NEGATIVE)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
 HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2)]
 SMALL = [small("flash", 48, 48), small("flash", 32, 80)]

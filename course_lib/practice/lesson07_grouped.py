@@ -47,6 +47,11 @@ def apart(n, m, heads, kv_heads):
     return on(n, m, heads, kv_heads, make=make, made="k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))")
 
 
+def values_apart(n, m, heads, kv_heads):
+    """Only v is laid out by head."""
+    return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, k, v.transpose(0, 1).contiguous().transpose(0, 1)), made="v = v.transpose(0, 1).contiguous().transpose(0, 1)")
+
+
 def wrong_heads(kv_heads_of):
     """Keys and values of KV heads that are chosen wrongly: kv_heads_of(head, group, kv_heads) -> (of k, of v)."""
     return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
@@ -54,7 +59,7 @@ def wrong_heads(kv_heads_of):
 
 EQUAL = [on(2, 2), on(3, 5), on(17, 17, 2, 2)]
 GROUPED = [on(1, 2, 2, 1), on(2, 2, 2, 1), on(3, 3, 4, 2), on(2, 4, 6, 2), on(16, 20, 3, 1), on(17, 17, 4, 2), on(5, 20, 6, 3), packed(4, 4, 2), apart(5, 20, 2, 1)]
-VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(17, 1, 1), apart(3, 6, 4, 4)]
+VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(17, 1, 1), apart(3, 6, 4, 4), values_apart(2, 3, 2, 2)]
 TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(20, 33, 2, 1)]
 BLIND = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]

@@ -75,6 +75,17 @@ def cut(n, m, first, last):
     return even(n, m, made=f"[:, {first}:{last}]", make=lambda x: x[:, first:last])
 
 
+def repeated(times):
+    """One row of 2 * times numbers."""
+    return rows([1.0, 2.0], made=f".repeat(1, {times})", make=lambda x: x.repeat(1, times))
+
+
+def is_cut_short(answer, found):
+    """Whether a long row is written at its begin and not at its end."""
+    mine = found.outcome
+    return found.trial in LONG and isinstance(mine, torch.Tensor) and mine.ndim == 2 and bool(mine[0, -1].isnan()) and not mine[0, 0].isnan()
+
+
 def untouched(n, m):
     x = torch.arange(1.0, n * m + 1).reshape(n, m)
 
@@ -106,6 +117,7 @@ def explain(expected, got):
 
 ONE = [even(1, 1), even(1, 2), even(1, 4), rows([-2.0, -1.0])]
 TAILS = [even(1, 3), rows([-2.0, -3.0, -1.0]), even(1, 5), rows([1.0, 2.0, 3.0]), even(2, 7)]
+LONG = [repeated(10), repeated(35), repeated(140), repeated(600)]
 MANY = [even(2, 1), even(2, 2), even(3, 4), even(5, 2), even(9, 5)]
 LARGE = [rows([1000.0]), rows([1000.0, 999.0]), rows([-1000.0, -1001.0]), rows([1000.0, 1000.0], [0.0, 1.0]),
          rows([90.0, 0.0], [-200.0, -201.0]), rows([0.0], [300.0]), rows([0.0, 1.0], [200.0, 203.0], [-200.0, -201.0])]
@@ -123,7 +135,7 @@ ROW_SOFTMAX = Exercise(
     properties=[
         Property("One row: exponentials, divided by their sum", "The same as `torch.softmax(x, 1)`.", ONE),
         Property("A row of any length: the lanes past its end count nothing", "A block is a power of two, and rows are not. The mask says which lanes "
-                 "are there, and `other` what the rest hold.", TAILS),
+                 "are there, and `other` what the rest hold.", [*TAILS, *LONG]),
         Property("Each program takes a row of its own", "`tl.program_id(0)` says which, and the row's stride where it begins.", MANY),
         Property("Scores of a thousand do not overflow", "exp(89) is the last that a float32 holds. Less the row's maximum, no score is above 0.", LARGE),
         Property("A score of -inf weighs nothing", "That is how a mask hides a key.", MASKED),
@@ -138,7 +150,8 @@ ROW_SOFTMAX = Exercise(
         *RETURNS_NOTHING,
         Mistake("x is changed.", "The result belongs into memory of its own: `torch.empty`.", bent(writes=lambda out, x: x.copy_(out)),
                 is_made_by=writes_into(UNTOUCHED)),
-        Mistake("rows are read as if they lay side by side.", "In a view they do not. A number is at row * x.stride(0) + column * x.stride(1).",
+        Mistake("rows are taken to lie side by side.", "In a view they do not. A number of x is at row * x.stride(0) + column * x.stride(1), and the result has strides of "
+                "its own: `torch.empty_like(x)` keeps those of a transposed x.",
                 bent(reads=side_by_side),
                 is_made_by=lambda answer, found: found.trial in STRIDED and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"),
         rungs.OUTSIDE,
@@ -150,7 +163,8 @@ ROW_SOFTMAX = Exercise(
         Mistake("a row that is masked as a whole is nan.", "Where the maximum is -inf subtract 0 instead, and where the sum is 0 divide by 1.", bent(guards=False)),
         Mistake("the sum is never divided by.", "The weights of a row add up to 1.", bent(divides=False)),
         Mistake("the sum runs down the columns.", "A row is one program's own; it never sees the others.", (bent(dim=0), lambda x: torch.softmax(x.float(), 0).to(x.dtype))),
-        Mistake("every program takes the first row.", "Add `tl.program_id(0)` times the row's stride to the pointers, where you load and where you store.",
+        Mistake("the block ends before the row does.", "Take as many lanes as the row needs: `BLOCK=triton.next_power_of_2(columns)`.", is_made_by=is_cut_short),
+        Mistake("every program takes the first row.", "Launch a program for each row, and add `tl.program_id(0)` times the row's stride to the pointers, where you load and where you store.",
                 (bent(writes=first_row), bent(reads=lambda x: x[:1].expand_as(x)))),
         Mistake("the result is in float32.", "Compute in float32, and store as x has it: `.to(out_ptr.dtype.element_ty)`.", bent(dtype=torch.float32)),
     ],

@@ -137,10 +137,12 @@ KERNELS = {
         ("past the end take a share", slip("softmax_kernel", "row_softmax", ('other=-float("inf")', "other=0.0"))),
         ("outside of its tensor", slip("softmax_kernel", "row_softmax", (', mask=inside, other=-float("inf")', ""))),
         ("side by side", slip("softmax_kernel", "row_softmax", ("x.stride(0), x.stride(1)", "columns, 1"))),
+        ("block ends before", slip("softmax_kernel", "row_softmax", ("BLOCK=triton.next_power_of_2(columns)", "BLOCK=8"))),
     ],
     "07.flash_kernel": [
         ("accumulator is not rescaled", slip("flash_kernel", "flash", ("acc * shrink[:, None] +", "acc +"))),
         ("filled up and not masked", slip("flash_kernel", "flash", ("scores = tl.where((columns < m)[None, :], scores, -float(\"inf\"))", "pass"))),
+        (None, slip("flash_kernel", "flash", ("high = tl.full([TILE], -float(\"inf\"), tl.float32)", "high = tl.zeros([TILE], tl.float32)"))),
     ],
     "07.causal_skip": [
         ("beyond the diagonal are loaded", slip("causal_kernel", "flash_causal", ("end = tl.minimum(m, m - n + first + TILE)", "end = m"))),
@@ -148,6 +150,7 @@ KERNELS = {
     "07.grouped_query": [
         ("wrong head", slip("grouped_kernel", "flash_grouped", ("head // GROUP * k_head", "head * k_head"), ("head // GROUP * v_head", "head * v_head"))),
         ("strides of another", slip("grouped_kernel", "flash_grouped", ("v.stride(0), v.stride(1)", "q.stride(0), q.stride(1)"))),
+        ("strides of another", slip("grouped_kernel", "flash_grouped", ("v.stride(0), v.stride(1)", "k.stride(0), k.stride(1)"))),
     ],
 }
 if find_spec("triton"):
