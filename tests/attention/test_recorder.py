@@ -44,11 +44,12 @@ def test_views_of_one_tensor_are_told_apart_and_counted_by_their_own_shape(kerne
     assert log.only(launch=1).elements("x") == [0] and log.only(launch=1).rows("out") == [0] and qkv[0, 5] == 6.0
 
 
-@pytest.mark.parametrize("strides, sums, first", [((0, 1), [10.0, 10.0, 10.0], [0, 1, 2, 3, 4]), ((1, 1), [10.0, 15.0, 20.0], [1, 2, 3, 4, 9])], ids=["expanded", "overlapping"])
-def test_elements_that_share_memory_go_by_the_first_of_them(kernels, strides, sums, first):
+@pytest.mark.parametrize("strides, sums, first, masked", [((0, 1), [10.0, 10.0, 10.0], [0, 1, 2, 3, 4], []), ((1, 1), [10.0, 15.0, 20.0], [1, 2, 3, 4, 9], [[9, 10], [14, 15]])], ids=["expanded", "overlapping"])
+def test_elements_that_share_memory_go_by_the_first_of_them(kernels, strides, sums, first, masked):
     x, out = torch.arange(7.0).as_strided((3, 5), strides), torch.empty(3)
     with record_accesses() as log:
         kernels.row_sum[(3,)](x, out, strides[0], 5, WIDTH=8)
+    assert log.record()["accesses"][0]["masked"] == masked  # of lanes 5, 6 and 7 those that have a number
     assert out.tolist() == sums and log.only(program=1).elements("x") == first and log.only(program=1).read == {"x": 20}
 
 

@@ -145,6 +145,19 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
         assert view.memory(step).in_use == 16 - num_free
 
 
+def test_who_makes_room_again_before_all_is_back_still_computes_again():
+    trace = Trace()
+    trace.add("queue", request="a", client="ann", priority=0, num_tokens=6)
+    for preempted, start, count in ((0, 0, 6), (0, 6, 1), (7, 0, 3), (3, 0, 4), (0, 4, 3), (0, 7, 1)):
+        if preempted:
+            trace.add("preempt", request="a", how="recompute", num_tokens=preempted)
+            trace.next_step()
+        trace.add("schedule", requests=["a"], starts=[start], counts=[count])
+        trace.next_step()
+    spans = [span[0] for span in timeline_view(trace).data["lanes"][0][5]]
+    assert spans == ["prefill", "decode", "preempted", "again", "preempted", "again", "decode"]
+
+
 def test_what_was_thrown_away_is_computed_again():
     view = timeline_view(Life(5, num_blocks=22, preemption="recompute").trace)
     again = [span for lane in view.data["lanes"] for before, span in zip(lane[5], lane[5][1:]) if span[0] == "again" and before[0] != "again"]
