@@ -113,6 +113,7 @@ def _checked(at, program, sizes, num_seqs):
     for block, head, start, end in program["reads"]:
         whole(f"{where}: a block", block, 0, sizes["num_blocks"] - 1)
         whole(f"{where}: a KV head", head, 0, sizes["kv_heads"] - 1)
+        whole(f"{where}: the first of slots {start} to {end}", start)
         whole(f"{where}: the end of slots {start} to {end}", end, start + 1, sizes["block_size"])
     return dict(program)
 

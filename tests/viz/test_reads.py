@@ -89,13 +89,15 @@ def test_a_block_of_nobody_is_shown_where_a_kernel_reads_it():
         (lambda r: r["programs"][0].update(seq=2), "'seq'"),
         (lambda r: r["programs"][0].pop("reads"), "has no 'reads'"),
         (lambda r: r["programs"][0].update(reads=[[5, 0, 3, 5]]), "end of slots 3 to 5"),
+        (lambda r: r["programs"][0].update(reads=[[5, 0, 2, 2]]), "end of slots 2 to 2"),
+        (lambda r: r["programs"][0].update(reads=[[5, 0, -1, 2]]), "first of slots -1 to 2"),
         (lambda r: r["programs"][0].update(part=2), "'part'"),
         (lambda r: r["programs"][-1].update(head=4), "'head'"),
         (lambda r: r["programs"][-1].update(parts=[2]), "'parts'"),
         (lambda r: r.update(across="token"), "across is 'token'"),
         (lambda r: r.update(across="head", heads=6), "for each of the 3 query heads"),
     ],
-    ids=["missing", "no programs", "tables", "heads", "length", "block", "kind", "seq", "no reads", "slots", "part", "head", "parts", "across", "across heads"],
+    ids=["missing", "no programs", "tables", "heads", "length", "block", "kind", "seq", "no reads", "slots", "no slot", "before", "part", "head", "parts", "across", "across heads"],
 )
 def test_a_record_that_does_not_fit_together_is_refused(spoil, says):
     record = copy.deepcopy(two_sequences())
