@@ -4,11 +4,12 @@ It shares the cost of weights among those who happen to come together, and bound
 runs it is static, and who comes a moment later waits for its end. Source: the dynamic batcher of NVIDIA Triton Inference Server.
 """
 
+import math
 import time
 from collections import deque
 
 from ..decoding.sampling import SamplingParams
-from ..errors import ParameterError
+from ..errors import CourseError, ParameterError
 from .static import BatchReport, as_requests, run_batch
 
 
@@ -52,13 +53,14 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
 
     Returns (new token ids of each, seconds from arrival to end of each, BatchReport). arrivals: seconds after the
     start, one for each prompt, ascending; default: all at once. batcher: one of your own, with `add`, `take` and
-    `ready_at` as DynamicBatcher has them; default: made of the size and the timeout. Otherwise as `run_static`.
+    `ready_at` as DynamicBatcher has them; default: made of the size and the timeout. With an infinite timeout a last batch that
+    nobody fills starts when nobody else comes. Otherwise as `run_static`; CourseError for a batcher that loses requests.
     """
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
-    if len(arrivals) != len(requests) or arrivals != sorted(arrivals):
-        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts. Give one for each, in "
-                             f"ascending order.")
+    if len(arrivals) != len(requests) or arrivals != sorted(arrivals) or not all(map(math.isfinite, arrivals)):
+        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts: {arrivals[:8]}. Give one for each, in "
+                             f"ascending order, in seconds.")
     batcher = DynamicBatcher(max_batch_size, timeout) if batcher is None else batcher
     coming, latencies, began = deque(zip(arrivals, requests)), {}, clock()
     while len(latencies) < len(requests):
@@ -67,13 +69,17 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
             arrival, request = coming.popleft()
             request.arrival = arrival
             batcher.add(request, arrival)
-        batch = batcher.take(now)
+        for_ever = not coming and batcher.ready_at() == math.inf  # nobody else comes to fill it
+        batch = batcher.take(math.inf if for_ever else now)
         if batch:
             run_batch(model, batch, report)
             ended = clock() - began
             latencies.update((request.request_id, ended - request.arrival) for request in batch)
         else:
-            times = batcher.ready_at(), coming[0][0] if coming else None
-            sleep(max(0.0, min(t for t in times if t is not None) - now))
+            times = [t for t in (batcher.ready_at(), coming[0][0] if coming else None) if t is not None]
+            if not times or min(times) == math.inf:
+                raise CourseError(f"{len(requests) - len(latencies)} of {len(requests)} requests were added, and the batcher gives none of "
+                                  f"them any more. Does it keep whom it did not take?")
+            sleep(max(0.0, min(times) - now))
     texts = [request.output_ids for request in requests]
     return texts, [latencies[request.request_id] for request in requests], report

@@ -142,3 +142,21 @@ def test_what_makes_no_sense_is_refused():
     for wrong in (-1, "1", True, float("nan")):
         with pytest.raises(ParameterError, match="timeout is"):
             DynamicBatcher(2, wrong)
+
+
+def test_an_infinite_timeout_serves_a_last_batch_that_nobody_fills():
+    report = run_dynamic(MODEL, [[1], [2, 3], [4]], SamplingParams(max_tokens=2), max_batch_size=2, timeout=math.inf)[2]
+    assert report.num_batches == 2
+
+
+def test_a_batcher_that_loses_requests_and_arrivals_that_are_no_times_are_told():
+    class Forgets(DynamicBatcher):
+        def take(self, now):
+            batch = super().take(now)
+            self._waiting.clear()
+            return batch[:1]
+
+    with pytest.raises(CourseError, match="1 of 2 requests were added, and the batcher gives none"):
+        run_dynamic(MODEL, [[1], [2]], SamplingParams(max_tokens=2), batcher=Forgets(2, 0.0))
+    with pytest.raises(ParameterError, match="in seconds"):
+        run_dynamic(MODEL, [[1]], SamplingParams(max_tokens=2), arrivals=[math.nan])

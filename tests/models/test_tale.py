@@ -15,9 +15,8 @@ from course_lib.models.training.tales import check_tale, make_tale
 
 # What the course promises of `tale` and `tale-draft`.
 RECALL_NEAR, RECALL_FAR, AGREEMENT = 0.99, 0.95, 0.80
-# Of stories that keep to the whole grammar it wants 0.95; the present weights write this many. Most of the others ask
-# the same question twice or ask for what was not told. Raise it with the next training.
-WELL_FORMED = 0.80
+# Of stories, at temperature 0.8, that keep to the whole grammar and are no copy.
+WELL_FORMED = 0.95
 FOLDERS = {"tale": "tale", "tale-draft": "tale_draft"}
 MODELS = Path(evaluate.__file__).parents[1]
 
@@ -96,11 +95,11 @@ def test_without_the_fact_it_cannot_know(tale):
     assert right <= asked * 0.4
 
 
-def test_its_stories_are_new_and_some_follow_the_whole_grammar(tale):
+def test_its_stories_are_new_and_nearly_all_follow_the_whole_grammar(tale):
     model, tokenizer = tale
     with torch.inference_mode():
         texts = [tokenizer.decode(ids) for ids in evaluate.tell(model, 24, seed=11)]
-    assert sum(check_tale(text).ok for text in texts) >= len(texts) * WELL_FORMED / 2
+    assert sum(check_tale(text).ok for text in texts) >= 20  # of 24: with 0.95 of all stories right, fewer come once in a hundred times
     assert len(set(texts)) == len(texts)
     some = set().union(*map(evaluate._fingerprints_of_pool, (0, 100, 1000)))  # of all training tales: the full measurement
     assert not {evaluate.fingerprint(text) for text in texts} & some
