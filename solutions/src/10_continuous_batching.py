@@ -197,16 +197,21 @@ check("10.step", step)
 # rest is the engine's own. If you have passed `04.allocator`, your allocator gives out the blocks, too. Everything you see in the
 # view is then your decision: who comes in when, and which blocks they get.
 
-# %% tags=["raises-exception"]
+# %% tags=["nbval-ignore-output"]
 from course_lib.errors import CourseError
 from course_lib.practice import workbook
-from course_lib.practice.lesson10_step import scheduler_of
-from course_lib.viz import timeline_view
 
 try:
     allocator = workbook.load("04.allocator")
+    print("on your allocator of lesson 04")
 except CourseError:
     allocator = BlockAllocator
+    print("on the course's allocator; with 04.allocator solved it would be yours")
+
+# %% tags=["raises-exception"]
+from course_lib.practice.lesson10_step import scheduler_of
+from course_lib.viz import timeline_view
+
 config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)
 engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of(step), allocator=allocator)
 openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog",
@@ -214,7 +219,7 @@ openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toa
 wanted = [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)]
 outputs = engine.generate(openings, wanted)
 alone = [generate_naive(model, tokenizer.encode(opening), params) for opening, params in zip(openings, wanted)]
-print("allocator:", "yours" if allocator is not BlockAllocator else "the course's", "· steps:", engine.metrics.num_steps)
+print("steps:", engine.metrics.num_steps)
 print("the same tokens as alone:", [output.token_ids for output in outputs] == alone)
 timeline_view(engine.trace)
 
