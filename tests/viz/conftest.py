@@ -47,6 +47,14 @@ def chances():
     return next_token_probabilities(tokens, [step_of(5 + i, tokens) for i in range(3)])
 
 
+def table_of(page):
+    """The table of the step as it is written: rows of texts. Opens it; what it holds comes a moment after the click."""
+    if not page.evaluate("document.querySelector('.cl summary').parentNode.open"):
+        page.locator("summary").click()
+        page.wait_for_selector(".cl-table td")
+    return page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+
+
 @pytest.fixture
 def open_view(browser, tmp_path):
     """open_view(view, width=800, **context) -> page; at the end: nothing on the console, nothing fetched."""
@@ -63,7 +71,7 @@ def open_view(browser, tmp_path):
         page.goto(file.as_uri())
         page.wait_for_selector(".cl-say")
         page.state = SimpleNamespace(
-            step=lambda: page.evaluate("view.model.get('step')"), selected=lambda: page.evaluate("view.model.get('selected')")
+            step=lambda: page.evaluate("view.model.get('step')"), selected=lambda: page.evaluate("view.model.get('selected')"), table=lambda: table_of(page)
         )
         return page
 

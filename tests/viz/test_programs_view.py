@@ -188,9 +188,7 @@ def test_steps_words_and_table_in_the_page(request, name, open_view):
     page.get_by_role("button", name="step", exact=True).click()
     assert view.words(2) in page.inner_text(".cl-say").replace("\xa0", " ")
     page.evaluate("view.model.set('step', view.model.get('data').last)")
-    page.locator("summary").click()
-    page.wait_for_selector(".cl-table td")
-    cells = page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+    cells = page.state.table()
     assert cells == [[str(value) for value in row.values()] for row in view.table(view.last)]
     assert page.inner_text(".cl-sums").split() == ["read", f"{view.table(view.last)[-1]['loaded so far']:,}", "written", f"{view.table(view.last)[-1]['stored so far']:,}"]
 

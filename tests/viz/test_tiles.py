@@ -125,9 +125,7 @@ def test_steps_words_and_table_in_the_page(second, open_view):
     page.get_by_role("button", name="step", exact=True).click()
     assert second.words(2) in page.inner_text(".cl-say").replace("\xa0", " ")
     page.evaluate("view.model.set('step', 12)")
-    page.locator("summary").click()
-    page.wait_for_selector(".cl-table td")
-    cells = page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+    cells = page.state.table()
     assert cells == [[str(value) for value in row.values()] for row in second.table(12)]
 
 

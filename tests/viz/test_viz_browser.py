@@ -113,9 +113,7 @@ def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
     view = request.getfixturevalue(name)
     page = open_view(view)
     press(page, "step")
-    page.locator("summary").click()
-    page.wait_for_selector(".cl-table td")
-    cells = page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+    cells = page.state.table()
     assert cells == [[str(value) for value in row.values()] for row in view.table(2)]
 
 
