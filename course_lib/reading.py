@@ -10,8 +10,7 @@ from .errors import ParameterError
 def show(thing):
     """The source of a class, function or module of the course, with its place; displays itself in a notebook."""
     try:
-        bare = inspect.unwrap(thing) if callable(thing) else thing  # without decorators' wrappers
-        bare = bare.fn if type(bare).__module__.startswith("triton.") else bare  # a kernel
+        bare = function_of(inspect.unwrap(thing) if callable(thing) else thing)  # without decorators' wrappers
         lines, first = inspect.getsourcelines(bare)
         path = Path(inspect.getsourcefile(bare))
     except (TypeError, OSError):
@@ -22,6 +21,13 @@ def show(thing):
     if "course_lib" in parts:
         path = Path(*parts[parts.index("course_lib"):])
     return Source("".join(lines), f"{path.as_posix()}, line {max(first, 1)}")
+
+
+def function_of(value):
+    """The function under `@triton.jit` and the like; any other value as it is."""
+    while type(value).__module__.startswith("triton.runtime.") and hasattr(value, "fn"):
+        value = value.fn
+    return value
 
 
 class Source:

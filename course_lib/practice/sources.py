@@ -13,6 +13,7 @@ import sys
 import textwrap
 import types
 
+from ..reading import function_of
 from . import workbook
 from .running import unwrapped
 
@@ -152,13 +153,6 @@ def gather(text, world, parts, imports):
         else:
             raise NotSaved(f"it uses `{name}` of your notebook, {type(value).__name__} data that has no place in "
                            f"the workbook. Hand it in as an argument, or make it inside.")
-
-
-def function_of(value):
-    """The function under `@triton.jit` and the like; any other value as it is."""
-    while type(value).__module__.startswith("triton.runtime.") and hasattr(value, "fn"):
-        value = value.fn
-    return value
 
 
 def outside_names(text):
