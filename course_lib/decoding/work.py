@@ -54,7 +54,7 @@ def count_work(model):
     """
     from torch.utils.flop_counter import FlopCounterMode  # late: it imports Triton where there is one
 
-    work, flops = Work(), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
+    work, flops = Work(), FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS)
     before = 0
 
     def begin(module, args, kwargs):
@@ -94,5 +94,7 @@ def _attention_flops(q, k, v, *args, out_shape=None, **kwargs):
     return 2 * q[0] * q[1] * q[2] * k[2] * (q[3] + v[3])
 
 
-# torch knows the kernels of a GPU; the CPU's, which it does not, would count as nothing.
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+ATTENTION_FLOPS = dict.fromkeys((torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.aten._scaled_dot_product_flash_attention,
+                                torch.ops.aten._scaled_dot_product_efficient_attention, torch.ops.aten._scaled_dot_product_cudnn_attention),
+                               _attention_flops)
+"""For FlopCounterMode(custom_mapping=...): torch counts a CPU's kernel as nothing, and before 2.13 refuses heads in groups on a GPU."""

@@ -299,8 +299,10 @@ for n in (128, 512, 2048):
 # %%
 from torch.utils.flop_counter import FlopCounterMode
 
+from course_lib.decoding.work import ATTENTION_FLOPS  # for torch's call of attention, which its counter does not know everywhere
+
 n = 256
-with FlopCounterMode(display=False) as counter:
+with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
     model(torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device), Recompute(),
           logits_for=torch.tensor([n - 1], device=model.device))
 by_operation = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.decoding import SamplingParams, count_work, generate_cached, generate_naive, record_cache
 from course_lib.decoding.filling import KeysSeen
+from course_lib.decoding.work import ATTENTION_FLOPS
 from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousBatch, ContiguousCache, Recompute
 from course_lib.models import ModelConfig, Transformer
@@ -217,3 +219,12 @@ def test_a_text_of_no_new_tokens_cannot_be_shown_and_bad_prompts_are_refused():
     with pytest.raises(ParameterError, match="prompt is empty"):
         record_cache(make_model(GROUPED), Words(), [], SIX)
     assert kept_by(None, params=SamplingParams(max_tokens=1))["steps"] == [{"first": 0, "count": 7, "kept": [7] * 3, "naive_tokens": 7}]
+
+
+@pytest.mark.parametrize("operation", ATTENTION_FLOPS, ids=str)
+def test_attention_of_grouped_heads_counts_alike_whichever_kernel_torch_takes(operation):
+    q, k = torch.empty(1, 6, 5, 16, device="meta"), torch.empty(1, 2, 9, 16, device="meta")  # kernels of a GPU need none there
+    masked = (None, True) if "efficient" in str(operation) else (None, False) if "cudnn" in str(operation) else ()
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
+        operation(q, k, k, *masked)
+    assert counter.get_total_flops() == 6 * 5 * 9 * 4 * 16

@@ -1,0 +1,100 @@
+"""Every lesson and every solution, run from top to bottom on this machine as it is, its GPU included.
+
+    python benchmarks/notebooks.py [07 solutions/08 ...] [--jobs 1] [--out executed.tar.gz]
+
+`course build` hides the GPU, so that everybody who builds gets the same outputs; a learner on Colab has one. This runs the
+committed notebooks where a GPU is seen and says of each how long it took and in which cells, which cells ended in an error
+that is not tagged as wanted, what went to stderr, and of each exercise whether its solution passes and on which rungs. Ends with 1 where a
+notebook broke off. --out keeps the executed notebooks, to be looked at.
+"""
+
+import argparse
+import io
+import os
+import re
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from course_lib.checkout import find_root, lessons
+
+CELL_SECONDS = 300
+SLOW = 10.0
+"""Seconds from which a cell is named."""
+
+
+def run(lesson):
+    """(the executed notebook, seconds). Goes on after a cell that fails."""
+    notebook = nbformat.read(lesson.target, as_version=4)
+    client = NotebookClient(notebook, kernel_name="python3", timeout=CELL_SECONDS, allow_errors=True,
+                            resources={"metadata": {"path": str(lesson.target.parent)}})
+    with tempfile.TemporaryDirectory(prefix="course-home-") as home:
+        begin = time.perf_counter()
+        client.execute(env=os.environ | {"COURSE_HOME": home, "HF_HUB_OFFLINE": "1"})
+        return notebook, time.perf_counter() - begin
+
+
+def told(notebook):
+    """(broken cells, slow cells and what went to stderr, results of checks), each a list of lines."""
+    broken, noise, results = [], [], []
+    for number, cell in enumerate(notebook.cells):
+        if (seconds := _seconds(cell)) > SLOW:
+            noise.append(f"cell {number}, {cell.source.splitlines()[0][:60]!r}: {seconds:.0f} s")
+        for output in cell.get("outputs", []):
+            wanted = "raises-exception" in cell.metadata.get("tags", [])
+            if output.output_type == "error" and not wanted:
+                broken.append(f"cell {number}, {cell.source.splitlines()[0][:60]!r}: {output.ename}: {output.evalue[:400]}")
+            elif output.output_type == "stream" and output.name == "stderr":
+                noise.append(f"cell {number}: {output.text.strip()[:300]}")
+            elif cell.metadata.get("nbgrader", {}).get("grade"):
+                results += _result(output)
+    return broken, noise, results
+
+
+def _seconds(cell):
+    times = cell.metadata.get("execution", {})
+    if "shell.execute_reply" not in times:
+        return 0.0
+    begin, end = (datetime.fromisoformat(times[name]) for name in ("iopub.status.busy", "shell.execute_reply"))
+    return (end - begin).total_seconds()
+
+
+def _result(output):
+    text = output.get("text") or output.get("data", {}).get("text/plain", "")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()
+    return [lines[0], *("    " + line.strip() for line in lines[1:] if "Rung" in line)] if lines else []
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NN")
+    parser.add_argument("--jobs", type=int, default=1, help="so many at once; seconds are worth telling with 1")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    chosen, all_broken, archive = lessons(find_root(), args.names), 0, []
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for lesson, (notebook, seconds) in zip(chosen, pool.map(run, chosen)):
+            broken, noise, results = told(notebook)
+            all_broken += len(broken)
+            print(f"{lesson.label}: {seconds:.0f} s, {len(broken)} cells broken", flush=True)
+            for line in [*broken, *noise, *results]:
+                print("  ", line, flush=True)
+            archive.append((lesson.label, nbformat.writes(notebook).encode()))
+    if args.out:
+        with tarfile.open(args.out, "w:gz") as file:
+            for label, content in archive:
+                info = tarfile.TarInfo(f"{label}.ipynb")
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+    sys.exit(all_broken > 0)
+
+
+if __name__ == "__main__":
+    main()
