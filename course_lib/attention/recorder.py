@@ -1,5 +1,7 @@
 """What each program of a Triton kernel loads and stores, recorded while the kernel is interpreted: lessons 07 and 08.
 
+Where Triton compiles for a GPU, the kernels inside a recording are interpreted by a second Python: see interpreting.py.
+
 Every tensor that a kernel is given gets an address of its own making, 2 ** 48 bytes away from the next, and the real one is
 put back in the moment memory is touched. So a pointer says by itself which argument it came from, however far it has gone
 astray, and an access outside its tensor is seen before it happens.
@@ -19,6 +21,7 @@ import torch
 
 from ..errors import OutOfBounds, ParameterError
 from .accesses import OPS, Access, Accesses, Launch, Operand
+from .interpreting import launches_go_there
 
 APART = 48
 _recording = False
@@ -26,7 +29,7 @@ _recording = False
 
 @contextmanager
 def record_accesses(*, check=True):
-    """Records every load and store of the Triton kernels that run inside, which have to be interpreted. Yields Accesses.
+    """Records every load and store of the Triton kernels that run inside, interpreted wherever this is. Yields Accesses.
 
         with record_accesses() as log:
             row_softmax[(len(x),)](x, out, x.stride(0), x.shape[1], BLOCK=8)
@@ -38,13 +41,22 @@ def record_accesses(*, check=True):
 
     A tensor is called as the kernel's argument, without `_ptr`. check: an access outside its tensor raises OutOfBounds, with
     the kernel, program, tensor and offsets, before memory is touched. With False it is noted, a load gives the mask's `other`
-    (or 0) there and a store does nothing; see `outside`. Raises ParameterError where kernels are compiled, or inside another
-    recording. Outside the block nothing is changed and nothing costs anything.
+    (or 0) there and a store does nothing; see `outside`. Raises ParameterError without Triton, or inside another recording, and
+    beside a GPU for bfloat16 tensors and for kernels that cannot be taken out of their notebook. Outside the block nothing is
+    changed and nothing costs anything.
     """
     global _recording
-    interpreter = _interpreter()
+    interpreter, compiles = _interpreter()
     if _recording:
         raise ParameterError("A recording is already running, and one is all there can be. Leave its `with` block first.")
+    if compiles:
+        log, _recording = Accesses(), True
+        try:
+            with launches_go_there(log, check):
+                yield log
+        finally:
+            _recording = False
+        return
     recorder = _Recorder(interpreter, check)
     before = [(home, name, getattr(home, name)) for home, name, _ in recorder.patches]
     _recording = True
@@ -59,18 +71,14 @@ def record_accesses(*, check=True):
 
 
 def _interpreter():
-    """Triton's interpreter as a module, or a ParameterError that says why kernels cannot be recorded here."""
+    """(Triton's interpreter as a module, whether Triton compiles here), or a ParameterError that says why nothing is recorded."""
     try:
-        from . import online  # noqa: F401  (first: it decides whether Triton is interpreted)
-        import triton
+        from . import online  # first: it decides whether Triton is interpreted
         from triton.runtime import interpreter
     except ImportError as error:
         raise ParameterError(f"Triton is not here ({error}), so no kernel runs that could be recorded. It has packages for "
                              "Linux; elsewhere use the torch twins: course_lib.attention.twins.") from None
-    if not triton.knobs.runtime.interpret:
-        raise ParameterError("Only interpreted kernels can be recorded, and here Triton compiles them for the GPU. Set "
-                             "TRITON_INTERPRET=1 in the environment before Python starts.")
-    return interpreter
+    return interpreter, not isinstance(online.fold, interpreter.InterpretedFunction)
 
 
 class _Moved(torch.Tensor):

@@ -5,12 +5,13 @@ import os
 import textwrap
 from dataclasses import dataclass, field
 
+from ..taking import NotAlone, revive
 from . import registry, workbook
 from .diagnose import diagnose
 from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
 from .fitting import has_empty_body, unfit
 from .running import Raised
-from .sources import NotSaved, take
+from .sources import take
 
 _MISSING = object()
 
@@ -147,7 +148,7 @@ def recorded(result, answer):
         passed = {"when": workbook.now(), "name": exercise.name, "source": ""}
         try:
             passed["name"], passed["source"] = standing_alone(exercise, answer)
-        except NotSaved as reason:
+        except NotAlone as reason:
             passed["why_not"] = str(reason)
             notices.append(f"Passed, but your code was not saved for later lessons: {reason}")
     notices += workbook.record_check(exercise.id, passed)
@@ -155,11 +156,11 @@ def recorded(result, answer):
 
 
 def standing_alone(exercise, answer):
-    """(name, source) of an answer that was seen to pass again from its source. Raises NotSaved."""
+    """(name, source) of an answer that was seen to pass again from its source. Raises NotAlone."""
     name, source = take(answer, exercise.name)
-    again = judge(exercise, workbook.revive(source, name, f"workbook {exercise.id}"), slow=False)
+    again = judge(exercise, revive(source, name, f"workbook {exercise.id}"), slow=False)
     if not again:
-        raise NotSaved("alone, without the rest of your notebook, it does not pass. Does it keep something "
+        raise NotAlone("alone, without the rest of your notebook, it does not pass. Does it keep something "
                        "in a variable outside?")
     return name, source
 

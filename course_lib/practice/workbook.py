@@ -3,15 +3,13 @@
 It lives in one file, `progress.json` under COURSE_HOME (default `~/.course`).
 """
 
-import linecache
 import os
-import sys
-import types
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import CourseError
+from ..taking import revive
 from .store import Damaged, Store, StoreError
 
 _stores: dict[Path, Store] = {}
@@ -124,17 +122,6 @@ def load(exercise_id):
         raise CourseError(f"{exercise.id} was passed, but its code was not saved: {passed.get('why_not', '')} "
                           f"Change that and run check(\"{exercise.id}\", {exercise.name}) again.")
     return revive(passed["source"], passed["name"], f"workbook {exercise.id}")
-
-
-def revive(source, name, label):
-    """Runs `source` in a fresh module and returns what it calls `name`. Raises what the code raises."""
-    filename = f"<{label}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # for tracebacks
-    module = types.ModuleType(label.replace(" ", "_").replace(".", "_"))
-    module.__file__ = filename
-    sys.modules[module.__name__] = module  # inspect and pickle look classes up here
-    exec(compile(source, filename, "exec"), module.__dict__)
-    return getattr(module, name)
 
 
 def reset(*exercise_ids):

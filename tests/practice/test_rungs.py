@@ -9,7 +9,7 @@ import torch
 from course_lib.practice import rungs
 from course_lib.practice.check import judge, standing_alone
 from course_lib.practice.exercise import Exercise, Property, agree
-from course_lib.practice.workbook import revive
+from course_lib.taking import revive
 
 DOUBLE = '''
 import torch

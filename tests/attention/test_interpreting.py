@@ -1,0 +1,105 @@
+"""Kernels that this Python compiles are recorded in a second one: the recorder's own tests hold there too, and what is special there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+pytest.importorskip("triton", reason="Triton has packages for Linux only")
+
+
+def compiling(program, *args):
+    """Runs Python in which Triton compiles, GPU or not: it is imported before anything asks for the interpreter."""
+    env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    env["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parents[1]), env.get("PYTHONPATH", "")])
+    run = subprocess.run([sys.executable, "-c", f"import sys, torch, triton\n{program}", *map(str, args)], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    return run.stdout
+
+
+def test_what_holds_for_the_recorder_holds_where_kernels_are_compiled():
+    said = compiling("import pytest; sys.exit(pytest.main(sys.argv[1:]))", HERE / "test_recorder.py", "-q", "-rs", "--noconftest", "-p", "no:cacheprovider",
+                     "-o", "addopts=")
+    passed = int(said.split(" passed")[0].split()[-1])
+    assert passed >= 20 and " failed" not in said
+    assert "put back then" in said  # they were compiled
+
+
+SETUP = """
+from course_lib.attention import record_accesses
+from course_lib.errors import ParameterError
+import linecache, pathlib
+def cell(text):
+    name = f"cell {len(linecache.cache)}"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    exec(compile(text, name, "exec"), globals())
+def refused(act):
+    try:
+        act()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+KERNEL = """
+import triton.language as tl
+TWO = tl.constexpr(2.0)
+FACTOR = 3
+@triton.jit
+def twice(x):
+    return x * TWO
+@triton.jit
+def kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    print("block", at)
+    tl.store(out_ptr + at, twice(tl.load(x_ptr + at)))
+"""
+
+
+def test_a_kernel_of_a_notebook_goes_with_what_it_uses_and_what_it_prints_comes_back():
+    said = compiling(SETUP + f"cell({KERNEL!r})" + """
+memory = torch.arange(12.0)
+with record_accesses() as log:
+    kernel[(1,)](memory[:4], memory[8:], BLOCK=4, num_warps=2)
+    kernel[lambda meta: (meta["BLOCK"] // 4,)](memory[8:], memory[4:8], BLOCK=4)
+print(memory.tolist(), log.read, log[1].line, [a.launch for a in log], log.launches[1].grid)
+""")
+    assert said.count("block") == 2
+    assert "[0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 8.0, 12.0, 0.0, 2.0, 4.0, 6.0] Counter({'x': 32}) tl.store(out_ptr + at, twice(tl.load(x_ptr + at))) [0, 0, 1, 1] (1,)" in said
+
+
+def test_what_cannot_be_recorded_there_is_said_and_nothing_is_written():
+    said = compiling(SETUP + f"cell({KERNEL!r})" + """
+from triton.runtime.jit import JITFunction
+before, out = JITFunction.run, torch.zeros(4)
+def record(x):
+    with record_accesses():
+        kernel[(1,)](x, out, BLOCK=4)
+refused(lambda: record(torch.zeros(4, dtype=torch.bfloat16)))
+TWO = object()
+refused(lambda: record(torch.zeros(4)))
+TWO = 2.0
+print(JITFunction.run is before, out.tolist())
+record(torch.ones(4))
+print(out.tolist())
+import course_lib.attention.interpreting as there
+there._started.process.kill(); there._started.process.wait()
+refused(lambda: record(torch.ones(4)))
+out.zero_(); record(torch.ones(4)); print(out.tolist())
+""")
+    assert "ParameterError Interpreted Triton computes bfloat16 wrongly" in said
+    assert "ParameterError kernel cannot be recorded here, where it has to run in a second Python: it uses `TWO` of your notebook" in said
+    assert "True [0.0, 0.0, 0.0, 0.0]" in said and said.count("[2.0, 2.0, 2.0, 2.0]") == 2
+    assert "KernelFailed The second Python, in which kernels are recorded, has ended." in said
+
+
+def test_an_error_in_a_kernel_comes_back_in_its_own_words():
+    said = compiling(SETUP + """
+import small_kernels
+def fails():
+    with record_accesses():
+        small_kernels.fails[(1,)](torch.zeros(4))
+refused(fails)
+""")
+    assert "KernelFailed" in said and "on purpose" in said
