@@ -77,7 +77,7 @@ CAUSAL_SKIP = Exercise(
                 (bent(True, guards=False), bent(True, guards_division=False))),
         Mistake("tiles beyond the diagonal are loaded.", "They are masked from corner to corner. End the loop at m - n + first + TILE, or at m where that is less.",
                 bent(True, skips=False), is_made_by=lambda answer, found: found.trial in SKIPS and not isinstance(found.outcome, Raised)),
-        *common(True, whole, SMALL, UNTOUCHED),
+        *common(True, whole, [*SEVERAL, *BEHIND], SMALL, UNTOUCHED),
     ],
     hints=[
         "Begin with your kernel of the exercise before. Two lines change: where the loop over keys ends, and which scores become -inf.",

@@ -63,7 +63,7 @@ FLASH_KERNEL = Exercise(
         Mistake("the last, shorter tile of keys is left out.", "`range(0, m, TILE)` begins a tile there; `m // TILE` tiles do not reach it.", bent(False, drops_tail="keys")),
         Mistake("the last, shorter tile of queries is left out.", "The grid has `triton.cdiv(n, tile)` programs a head; `n // tile` do not reach the end.",
                 bent(False, writes=lambda out, tile: torch.cat([out[: len(out) // tile * tile], out[len(out) // tile * tile :] * torch.nan]))),
-        *common(False, whole, SMALL, UNTOUCHED),
+        *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED),
     ],
     hints=[
         "Begin with your `flash_forward` of lesson 06. Its loops over heads and over tiles of queries become the grid, (heads, triton.cdiv(n, tile)); its inner loop stays.",

@@ -110,7 +110,7 @@ GROUPED_QUERY = Exercise(
         Mistake("there is no causal mask.", "A row sees only keys at its own position and before.", bent(True, masks=False)),
         Mistake("the mask is counted from the first key.", "The queries are the last of the tokens: row i stands at position m - n + i.", bent(True, start=lambda n, m: 0)),
         Mistake("rows that see nothing are nan.", "Begin the maximum at -1e30 and not at -inf, and divide by 1 where the sum is 0.", (bent(True, guards=False), bent(True, guards_division=False))),
-        *common(True, whole, SMALL, UNTOUCHED),
+        *common(True, whole, GROUPED, SMALL, UNTOUCHED),
     ],
     hints=[
         "Begin with your causal kernel. The grid stays: a program for each *query* head. Only the addresses of k and v change.",

@@ -32,7 +32,7 @@ def merging_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, q_stride, k_stride, v_str
         total = tl.sum(weights, 1)
         new = tl.where(total > 0, high + tl.log2(tl.maximum(total, 1e-30)), -1e30)
         both = tl.maximum(lse, new) + tl.log2(1 + tl.exp2(-tl.abs(lse - new)))
-        part = tl.sum(weights[:, :, None] * v[None, :, :].to(tl.float32), 1) / tl.where(total > 0, total, 1.0)[:, None]
+        part = tl.sum(v[None, :, :].to(tl.float32) * weights[:, :, None], 1) / tl.where(total > 0, total, 1.0)[:, None]
         out = out * tl.exp2(lse - both)[:, None] + part * tl.exp2(new - both)[:, None]
         lse = both
         start += TILE

@@ -2,11 +2,10 @@
 
 import torch
 
-from . import rungs as machines
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
 from .lesson08_walks import Wrong, decode_column_by_column, decode_token_by_token
-from .rungs import BUDGET_S, OUTSIDE, in_triton, rungs, source, trial
+from .rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
 from .running import Raised
 from .tensors import numbers
 from .tiny_attention import Watch, size
@@ -105,23 +104,6 @@ def block_by_block(length, block_size, head_dim):
                  note=f"{length} keys of {head_dim} numbers are {length * head_dim}")
 
 
-def rounded(reference):
-    """The Mistake of an answer that is right on a GPU to three digits and no more."""
-    def is_made_by(answer, found):
-        if machines.machine().triton != "compiled":
-            return False
-        want, mine = (x if isinstance(x, tuple) else (x,) for x in (found.trial.outcome(reference)[0], found.outcome))
-        return len(want) == len(mine) and all(map(alike, want, mine))
-    return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU with ten bits of fraction. `tl.dot` keeps it with input_precision=\"ieee\". "
-                   "And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: write v first, `v[None, :, :] * weights[:, :, None]`.",
-                   is_made_by=is_made_by)
-
-
-def alike(want, mine):
-    finite = want.isfinite()
-    return isinstance(mine, torch.Tensor) and mine.shape == want.shape and bool((mine - want)[finite].norm() < 5e-3 * want[finite].norm())
-
-
 def shown(result):
     if isinstance(result, tuple):
         return "(" + ", ".join(map(shown, result)) + ")"
@@ -215,7 +197,7 @@ PAGED_DECODE = Exercise(
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
-        rounded(paged_decode),
+        rounded(paged_decode, [*SEVERAL, *BATCH, *HEADS]),
         *ATTENDS,
         Mistake("an empty sequence gives nan.", "Its sum is 0. Divide by 1 there, or leave the row at zeros.", Wrong(guards=False)),
         Mistake("the new token is left out.", "`seq_lens` counts the new token too: its key and value are in the cache already, and it sees itself.",

@@ -4,9 +4,9 @@ import torch
 
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property
-from .lesson08_decode import ATTENDS, called, explain, rounded, shown, step, untouched, weight
+from .lesson08_decode import ATTENDS, called, explain, shown, step, untouched, weight
 from .lesson08_walks import Wrong, prefill_token_by_token
-from .rungs import BUDGET_S, OUTSIDE, in_triton, rungs, source, trial
+from .rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
 from .running import Raised
 from .tiny_attention import Watch, size
 from .tiny_pages import plain
@@ -120,7 +120,7 @@ PAGED_PREFILL = Exercise(
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
-        rounded(paged_prefill),
+        rounded(paged_prefill, [*BEHIND, *PACKED, *HEADS]),
         Mistake("there is no causal mask, or it hides nothing.", "A new token sees only tokens at its own position and before. `seq_lens` counts the new tokens too: row i stands at "
                 "length - new + i, not at length + i.", Wrong(causal=False)),
         Mistake("a token sees the one after it.", "Mask where the key's position is greater than the row's.", Wrong(position=lambda i, past, start: past + i + 1)),

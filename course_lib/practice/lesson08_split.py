@@ -4,10 +4,10 @@ import torch
 
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property
-from .lesson08_decode import ATTENDS, called, rounded, step, untouched, weight
+from .lesson08_decode import ATTENDS, called, step, untouched, weight
 from .lesson08_decode import shown as shown_alone
 from .lesson08_walks import INF, Wrong, split_as_rows
-from .rungs import BUDGET_S, OUTSIDE, in_triton, rungs, source, trial
+from .rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
 from .tiny_pages import plain
 
 
@@ -153,7 +153,7 @@ SPLIT_KV = Exercise(
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
                 is_made_by=writes_into(UNTOUCHED)),
         OUTSIDE,
-        rounded(split_kv),
+        rounded(split_kv, [*SEVERAL, *BATCH, *HEADS]),
         Mistake("merged without weights.", "Each part is an average already, over other keys. Weigh it by its share of the sum: exp(lse) over the sum of all exp(lse).",
                 (Wrong(merge=mean), Wrong(merge=mean_of_used))),
         Mistake("the log-sum-exps themselves are the weights.", "lse is a logarithm; the sum is exp(lse).", Wrong(merge=by_lse)),

@@ -1,8 +1,9 @@
 """Three rungs of one exercise, with one set of cases: plain torch, a Triton kernel interpreted, the kernel on a GPU.
 
 The learner hands in one function. What happens inside is theirs: torch alone is rung 1; a kernel that it launches is rung 2
-where Triton interprets, and rung 3 where it compiles. The cases are the same. What this machine could not verify is said in
-the result, and where Triton is absent rung 1 is complete in itself.
+where Triton interprets, and rung 3 where it compiles. The cases are the same. Beside a GPU all run compiled, and some once more
+interpreted, by a second Python (attention/interpreting.py), as only there an access outside of a tensor is seen. What this machine
+could not verify is said in the result, and where Triton is absent rung 1 is complete in itself.
 
     def attends(n, m):
         story = ["from course_lib.practice.rungs import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
@@ -31,10 +32,10 @@ from importlib.util import find_spec
 import torch
 
 from ..device import inspect_machine
-from ..errors import CourseError
+from ..errors import CourseError, ParameterError
 from . import running
 from .exercise import BUDGET_S as ON_A_CPU_S
-from .exercise import Mistake, NotVerified, Property, Trial
+from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
 
 BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
 """Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
@@ -205,9 +206,14 @@ def rungs(*trials):
         if not names:
             raise NotVerified("as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
                               "write the kernel, launch it from the same function, and check again.")
-        if found.triton == "compiled":
-            raise NotVerified("as Triton compiles for the GPU here. See rung 3.")
-        return f"all above ran in {told(names)}, and no access was outside of its tensor"
+        if found.triton == "interpreted":
+            return f"all above ran in {told(names)}, and no access was outside of its tensor"
+        for one in trials:
+            outside = stopped(answer, one)
+            if outside:
+                raise Counterexample(one.story, "no access outside of a tensor", str(outside), outcome=outside,
+                                     remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.")
+        return f"{told(names)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
 
     def compiled(answer):
         found = machine()
@@ -226,9 +232,47 @@ def told(names):
     return " and ".join(f"`{name}`" for name in names)
 
 
+def stopped(answer, one):
+    """Beside a GPU: the Raised of an access outside of its tensor, in one trial that a second Python interprets, or None.
+
+    Raises NotVerified for a kernel that cannot run there.
+    """
+    from ..attention.recorder import record_accesses
+    try:
+        with record_accesses():
+            outcome, _ = running.run(lambda: one.act(answer), answer, None)
+    except ParameterError as reason:
+        raise NotVerified(f"as it cannot be interpreted here. {reason}") from None
+    return outcome if getattr(outcome, "kind", "") == "OutOfBounds" else None
+
+
 def is_outside(answer, found):
-    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor."""
-    return getattr(found.outcome, "kind", "") == "OutOfBounds"
+    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor, or would have where a GPU says nothing."""
+    if getattr(found.outcome, "kind", "") == "OutOfBounds":
+        return True
+    return machine().triton == "compiled" and found.trial is not None and stopped(answer, found.trial) is not None
+
+
+def rounded(reference, trials, wrong=None):
+    """The Mistake of an answer that on a GPU is right to two or three digits and no more: where it fails, and in all of `trials`."""
+    def is_made_by(answer, found):
+        if machine().triton != "compiled" or found.trial is None:
+            return False
+        outcomes = ((trial.outcome(reference)[0], trial.outcome(answer)[0]) for trial in (found.trial, *trials))
+        return all(_nearly(want, mine) for want, mine in outcomes)
+    return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
+                   "input_precision=\"ieee\". And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: "
+                   "write v first, `v[None, :, :] * weights[:, :, None]`.", wrong, is_made_by)
+
+
+def _nearly(want, mine):
+    """Whether each row of numbers is within a hundredth of its length; of tuples, in each of the tensors."""
+    if isinstance(want, tuple):
+        return isinstance(mine, tuple) and len(want) == len(mine) and all(map(_nearly, want, mine))
+    if not isinstance(mine, torch.Tensor) or (mine.shape, mine.dtype) != (want.shape, torch.float32):
+        return False
+    off, length = (torch.where(want.isfinite(), x, 0.0).norm(dim=-1) for x in (mine - want, want))
+    return bool((off <= 0.01 * length + 1e-6).all())
 
 
 OUTSIDE = Mistake(

@@ -20,13 +20,15 @@
 # the model's memory, you will be able to *ask* whether anything was lost.
 
 # %%
+import torch
+
 from course_lib import SamplingParams, load_model, predict, setup
 from course_lib.decoding import generate_naive
 from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale")
+model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
 model
 
 # %% [markdown]

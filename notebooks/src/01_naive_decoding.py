@@ -20,7 +20,7 @@ from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale")
+model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
 
 # %% [markdown]
 # ## From tokens to logits

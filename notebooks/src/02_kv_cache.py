@@ -21,7 +21,7 @@ from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale")
+model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
 config = model.config
 
 # %% [markdown]
@@ -55,9 +55,8 @@ def heard(ids):
 
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
 short, long = heard(prompt), heard(prompt + tokenizer.encode(" The")[-1:])
-close = 1e-4 if model.dtype == torch.float32 else 0.1
 for layer, ((k1, v1), (k2, v2)) in enumerate(zip(short, long)):
-    same = (k1 - k2[: len(k1)]).abs().max() < close and (v1 - v2[: len(v1)]).abs().max() < close
+    same = (k1 - k2[: len(k1)]).abs().max() < 1e-4 and (v1 - v2[: len(v1)]).abs().max() < 1e-4
     print(f"layer {layer}: keys and values of the first {len(k1)} tokens the same: {bool(same)}")
 
 # %% [markdown]
@@ -323,6 +322,7 @@ print(f"the last 100 tokens alone: {naive_end / cached_end:.1f} times")
 # The naive curve bends upwards, since each token costs more than the one before. The cached one is nearly straight.
 # The ratio in seconds is smaller than the one in counts: a step of one token does not keep a processor busy, and there
 # is a fixed cost for each of the model's many small operations. Lessons 09 and 13 come back to both.
+# (With a GPU the curves lie close together. There the fixed cost is nearly all, as lesson 01 found: this model is too small for it.)
 #
 # And a model of real size on a GPU? One step of Llama 3 8B's shape, by the tokens that are pushed, recorded on an H200 (the table is
 # lesson 11's). For each new token the naive loop pays the row of the whole text, the cached loop the first one:

@@ -11,6 +11,8 @@
 # {{colab}}
 
 # %%
+import torch
+
 from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import generate_cached
 from course_lib.kvcache import ContiguousCache, kv_bytes_per_token
@@ -20,7 +22,7 @@ from course_lib.reading import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale")
+model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
 
 # %% [markdown]
 # ## What one token leaves behind
@@ -46,8 +48,6 @@ print(f"in float32, 4 bytes each: {my_bytes_per_token(c, 4):,} bytes a token")
 # add up what their memory really takes.
 
 # %%
-import torch
-
 for tokens in (1, 2, 100, c.context):
     cache = ContiguousCache(c, tokens, dtype=torch.float32)
     real = sum(tensor.untyped_storage().nbytes() for tensor in (cache.k, cache.v))

@@ -205,8 +205,8 @@ print("gathered again:", k[:, 0, 0].tolist())
 # %% [markdown]
 # ## The same tokens
 #
-# `PagedCache` puts the three together: scatter, gather, and attention in plain torch over what was gathered. It goes
-# through the same door as every cache of this course. Is anything lost on the way? Three answers to one prompt: with no cache
+# `PagedCache` puts the three together: scatter, gather, and attention in plain torch over what was gathered. (On a GPU kernels
+# read the blocks where they are; lesson 08 builds them.) It goes through the same door as every cache of this course. Is anything lost on the way? Three answers to one prompt: with no cache
 # at all, with one contiguous piece, and with blocks of 4 in a pool whose free list has been well mixed.
 
 # %%

@@ -162,18 +162,15 @@ print("the same keys as in the model's cache:", torch.equal(rows[slots], theirs[
 from course_lib.attention.recorder import record_accesses
 from course_lib.viz import programs_view
 
-interpreted = machine.triton == "interpreted"  # only then can a kernel be watched; on a GPU these cells pass over it
 small = torch.arange(20.0).view(5, 1, 4)
 small_cache = torch.zeros(2, 4, 4, 1, 4)
-if interpreted:
-    with record_accesses() as log:
-        my_store(small, -small, *small_cache, torch.tensor([6, 7, -1, 12, 13]))
-    store_view = programs_view(log, tensors=["slot_mapping", "k", "k_cache"])
-    display(store_view)
+with record_accesses() as log:
+    my_store(small, -small, *small_cache, torch.tensor([6, 7, -1, 12, 13]))
+store_view = programs_view(log, tensors=["slot_mapping", "k", "k_cache"])
+store_view
 
 # %%
-if interpreted:
-    display(store_view.snapshot(step=4))
+store_view.snapshot(step=4)
 
 # %% [markdown]
 # And without the `if`? The address of slot -1 lies before the cache. The recorder of lesson 07 stops the kernel in the
@@ -187,12 +184,11 @@ def careless_kernel(k_ptr, k_cache_ptr, slot_mapping_ptr, NUMBERS: tl.constexpr)
     tl.store(k_cache_ptr + slot * NUMBERS + numbers, tl.load(k_ptr + token * NUMBERS + numbers))
 
 
-if interpreted:
-    try:
-        with record_accesses():
-            careless_kernel[(5,)](small, small_cache[0], torch.tensor([6, 7, -1, 12, 13]), NUMBERS=4)
-    except OutOfBounds as error:
-        print(wrapped(str(error)))
+try:
+    with record_accesses():
+        careless_kernel[(5,)](small, small_cache[0], torch.tensor([6, 7, -1, 12, 13]), NUMBERS=4)
+except OutOfBounds as error:
+    print(wrapped(str(error)))
 
 # %% [markdown]
 # ## Build it: decode
@@ -266,10 +262,7 @@ predict("08.group", "4 query heads over 2 KV heads. A program for each KV head, 
 
 # %%
 def counted(launch):
-    """Bytes of keys and values that the kernels in launch() read from the caches; nan where kernels are compiled."""
-    if not interpreted:
-        launch()
-        return float("nan")
+    """Bytes of keys and values that the kernels in launch() read from the caches."""
     with record_accesses() as log:
         launch()
     return log.read["k_cache"] + log.read["v_cache"]
@@ -298,16 +291,14 @@ for name, count in moved.items():
 from course_lib.attention import block_reads
 from course_lib.viz import block_reads_view
 
-if interpreted:
-    with record_accesses() as log:
-        my_decode(*inputs)
-    names = {"ids": ("seq", "kv_head"), "k": "k_cache", "v": "v_cache"}  # as our kernel calls them
-    reads_view = block_reads_view(**block_reads(log, step.block_tables, step.seq_lens, **names))
-    display(reads_view)
+with record_accesses() as log:
+    my_decode(*inputs)
+names = {"ids": ("seq", "kv_head"), "k": "k_cache", "v": "v_cache"}  # as our kernel calls them
+reads_view = block_reads_view(**block_reads(log, step.block_tables, step.seq_lens, **names))
+reads_view
 
 # %%
-if interpreted:
-    display(reads_view.snapshot(step=3))
+reads_view.snapshot(step=3)
 
 # %% [markdown]
 # R0 and R1 share their prompt in memory, and still each of them reads it: their programs do not know of each other. (On a
@@ -369,17 +360,16 @@ for num_parts in (1, 2, 4, 8, 16):
 
 # %%
 from course_lib.attention import paged
+from course_lib.attention.tiles import Tile
 
-if interpreted:
-    short = torch.tensor([[9, 4, 12, 1, 6, 3, 10]])
-    with record_accesses() as log:
-        paged.paged_decode(long_q, long_k[:14], long_v[:14], short, torch.tensor([100]), splits=4)
-    parts_view = block_reads_view(**block_reads(log, short, [100]))
-    display(parts_view)
+short, length = torch.tensor([[9, 4, 12, 1, 6, 3, 10]], device=model.device), torch.tensor([100], device=model.device)
+with record_accesses() as log:
+    paged.paged_decode(long_q, long_k[:14], long_v[:14], short, length, splits=4, tile=Tile(block_m=16, block_n=32))
+parts_view = block_reads_view(**block_reads(log, short, [100]))
+parts_view
 
 # %%
-if interpreted:
-    display(parts_view.snapshot(step=6))
+parts_view.snapshot(step=6)
 
 # %% [markdown]
 # So how many parts? `course_lib` chooses from shapes alone: how many sequences and KV heads, how long a text may become,
@@ -579,7 +569,8 @@ print(attention.explain())
 # ## Measure: time
 #
 # On a CPU the kernels are only interpreted, so their time says nothing. But what a gather costs can be seen anywhere:
-# attention over keys and values that lie in one piece, and the same with the gather before it.
+# attention over keys and values that lie in one piece, and the same with the gather before it. (With a GPU: these are so
+# small that you see what it takes to start the kernels, not what they take. The recorded run below is of a real size.)
 
 # %%
 predict("08.time", "16 texts of 1,024 tokens on this machine: how long does it take to gather and attend, against attending alone?",

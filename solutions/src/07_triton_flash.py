@@ -9,7 +9,8 @@
 # 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted: no GPU needed. An access outside of its tensor is stopped, and
 #    the check says at which offsets.
-# 3. **The same kernel, compiled**, where there is a GPU.
+# 3. **The same kernel, compiled**, where there is a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not
+#    notice an access outside.
 #
 # The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first.
 # Then write the kernel above the function, and launch it instead. The kernel's arguments are a proposal; change them
@@ -81,9 +82,9 @@ from course_lib.viz import programs_view
 
 
 def watch(act):
-    """The log of all that the kernels inside load and store; None where they are compiled, or where there are none."""
-    if machine.triton != "interpreted":
-        print("Loads and stores can be watched where Triton is interpreted.")
+    """The log of all that the kernels inside load and store; None where there are none."""
+    if machine.triton == "absent":
+        print("Loads and stores can be watched where there is Triton.")
         return None
     with record_accesses() as log:
         act()

@@ -9,7 +9,8 @@
 # 1. **Plain torch**, inside the function. Right first; where Triton is absent (macOS, Windows) this is all, and complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted, without a GPU. An access outside of a tensor is
 #    stopped, and the check says at which offsets.
-# 3. **The same kernel, compiled**, on a GPU.
+# 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not notice an
+#    access outside.
 #
 # The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
 # kernel above and launch it instead. The kernel's arguments are yours to choose.
