@@ -46,7 +46,7 @@ def main():
     for lesson in args.lessons:
         begin = time.perf_counter()
         torch.manual_seed(0)
-        model, tokenizer = load_model("tale", device=device)
+        model, tokenizer = load_model("tale", device=device, dtype=torch.float32)  # as the lessons have it
         tables = importlib.import_module(f"lesson{lesson}").tables(model, tokenizer, device, quick=args.quick)
         kept = dict(machine=torch.cuda.get_device_name() if on_gpu else "CPU", date=f"{datetime.date.today():%B %Y}", software=software(),
                     command=f"python benchmarks/lessons.py {lesson}", tables=tables)

@@ -17,6 +17,7 @@ import inspect
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -163,6 +164,7 @@ def _answer(request, kernels):
 
 
 def _serve():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C goes to both, and the first ends the second
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints past Python must not get between the answers
     kernels = {}

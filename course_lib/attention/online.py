@@ -21,6 +21,9 @@ if "triton" not in sys.modules and not torch.cuda.is_available():
 import triton
 import triton.language as tl
 
+from ..mended import mend
+
+mend()
 LOWEST = tl.constexpr(-1e30)  # not -inf: for a row that has seen nothing yet, -inf - -inf would be NaN
 
 

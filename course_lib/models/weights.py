@@ -37,6 +37,9 @@ def load_model(name="tale", *, device=None, dtype=None):
     name: "tale" or "tale-draft" (bundled), a folder in Hugging Face format, or a hub id "owner/name".
     device: default the GPU where there is one, else the CPU.
     dtype: of the weights; default float32 on a CPU, bfloat16 on a GPU that has it, else float16.
+    On a GPU, cuDNN's attention is switched off in torch: it plans each new length of a text for
+    about 50 ms, and a text that grows has a new one at every step. `torch.backends.cuda.
+    enable_cudnn_sdp(True)` has it back.
     Raises ModelError for a model that cannot be found, read or run; ParameterError for a device or
     dtype that makes no sense.
     """
@@ -45,6 +48,8 @@ def load_model(name="tale", *, device=None, dtype=None):
     folder = find_folder(name)
     config = read_config(folder)
     tokenizer = load_tokenizer(folder)
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
     if not config.eos_token_ids and tokenizer.eos_token_id is not None:
         config = dataclasses.replace(config, eos_token_ids=(tokenizer.eos_token_id,))
     return load_transformer(folder, config, device, dtype), tokenizer

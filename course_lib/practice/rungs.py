@@ -243,7 +243,9 @@ def stopped(answer, one):
             outcome, _ = running.run(lambda: one.act(answer), answer, None)
     except ParameterError as reason:
         raise NotVerified(f"as it cannot be interpreted here. {reason}") from None
-    return outcome if getattr(outcome, "kind", "") == "OutOfBounds" else None
+    if isinstance(outcome, running.Raised) and outcome.kind != "OutOfBounds":
+        raise NotVerified(f"as the second Python, which interprets it here, stopped with {outcome.message}")
+    return outcome if isinstance(outcome, running.Raised) else None
 
 
 def is_outside(answer, found):
