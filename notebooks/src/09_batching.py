@@ -218,16 +218,17 @@ for batch in (1, 2, 4, 8, 16, 32, 64):
 # A CPU has few operations to spare for each byte, so here the bargain ends early. `tale` is also so small that its weights may stay in
 # the processor's own cache. Still the first texts come cheap: eight cost far less than eight times one.
 #
-# And a model of real size on a large GPU? One step of Llama 3 8B's shape, recorded on an H200 (the table is lesson 11's; there the
-# tokens belong to one prompt, and the weights do not ask whose they are):
+# And a model of real size on a large GPU? One decode step of Llama 3 8B's shape, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
 
-recorded("11", 0)
+recorded("09", 0)
 
 # %% [markdown]
-# The last column falls for as long as there are operations to spare: many tokens for nearly the price of one. Then every token pays for itself.
+# A step of 256 texts takes about as long as a step of one. There are two reasons. One is the roofline above: the operations a byte stay far
+# left of the ridge. The other hides it: the GB/s stay below what this GPU can read, since most of the step is the CPU starting kernels,
+# one by one, whoever they are for. Lesson 13 takes that away. Then few texts get cheaper still, and the bargain is that of the roofline.
 #
 # ## Static batching
 #
@@ -500,6 +501,12 @@ print(f"tokens pushed: {report.num_useful_tokens:,} one by one, {pushed:,} in ba
 # a batch pushes is padded or idle. It wins all the same where a run of eight costs less than "times fewer" runs of one; see the table of
 # steps above. How much is left on the table, lesson 10 shows: there a row that is over is given away in the very next run.
 #
+# On an H200, with 64 requests and 16 at a time (the last row is lesson 10's):
+
+# %%
+recorded("09", 1)
+
+# %% [markdown]
 # ## Break it
 #
 # Padding is harmless as long as nobody looks at it. Two lines in `together` see to that: which row the first token is read from, and

@@ -383,17 +383,18 @@ for name, taken in times.items():
 # much the lengths differ. Were all prompts and all answers equally long, a static batch would waste nothing, and the two would be
 # alike, but for those who come a moment late.
 #
-# On a large GPU the price of joining is smaller still. One step of a model of real size, by the tokens in it, recorded on an H200 (the
-# table is lesson 11's):
+# And on an H200? `tale`, by the number of seats; and one step of a model of real size, in which 32 texts are written and a prompt is read:
 
 # %%
 from course_lib.recorded import recorded
 
-recorded("11", 0)
+recorded("10")
 
 # %% [markdown]
-# Up to some hundreds of tokens a step takes as long as it does for one. So those who write hardly notice a short prompt that joins them. A
-# long one they do notice; lesson 11 cuts it into pieces.
+# With few seats, half of what the static server computes is wasted, and the engine is about twice as fast. With a seat for everybody both run
+# as often as the longest text is long. In the second table compare the last two columns: up to 2,048 tokens the prompt costs less in one
+# row with the others than after them, for the kernels are started and the weights are read once for both. A prompt of 8,192 tokens
+# saves nothing, and everybody notices it; lesson 11 cuts it into pieces.
 #
 # ## Break it
 #
