@@ -28,7 +28,7 @@ def check_scale(scale, head_dim):
     """The scale of the scores; default head_dim ** -0.5."""
     if scale is None:
         return head_dim ** -0.5
-    if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
+    if not (type(scale) in (int, float) and math.isfinite(scale) and scale > 0):
         raise ParameterError(f"scale is {scale!r}; scores are multiplied by it, so it must be a finite number above 0. Leave "
                              f"it out for the usual head_dim ** -0.5 = {head_dim ** -0.5:.4f}.")
     return float(scale)
@@ -72,7 +72,10 @@ def _told(value):
     return f"a {type(value).__name__}"
 
 
-def check_window(window):
+def check_mask(causal, window):
+    if type(causal) is not bool:
+        raise ParameterError(f"causal is {causal!r}; it is True, where a token sees itself and what is before it, or False, where "
+                             "it sees all of its sequence.")
     if window is not None and (type(window) is not int or window < 1):
         raise ParameterError(f"window is {window!r}; it counts the tokens that one may look back on, itself included: 1 or "
                              "more, or None for all.")
@@ -89,23 +92,24 @@ def check_cu_seqlens(name, cu_seqlens, num_tokens, device):
                                  f"and end with the {num_tokens} tokens of q: the running sum of the lengths.")
 
 
-def check_packed(q, k, v, cu_seqlens, window, scale):
+def check_packed(q, k, v, cu_seqlens, causal, window, scale):
     """The arguments of flash_attention. Returns the scale."""
     check_heads(q, k, v)
     if k.ndim != 3 or len(k) != len(q):
         raise ParameterError(f"q has shape {list(q.shape)} and k {list(k.shape)}; here every token has a query and a key. For "
                              "keys of earlier steps use paged_attention.")
     check_cu_seqlens("cu_seqlens", cu_seqlens, len(q), q.device)
-    check_window(window)
+    check_mask(causal, window)
     return check_scale(scale, q.shape[2])
 
 
-def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q=None, window=None):
+def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q=None, causal=True, window=None):
     """The arguments of paged_decode, and with cu_seqlens_q those of paged_attention. Returns the scale."""
     check_heads(q, k_cache, v_cache, "k_cache")
     if k_cache.ndim != 4:
         raise ParameterError(f"k_cache has shape {list(k_cache.shape)}; it must be [num_blocks, block_size, num_kv_heads, "
                              "head_dim], one layer of a KVPool.")
+    check_in_one_piece(k_cache, v_cache)
     check_integers("block_tables", block_tables, 2, q.device)
     check_integers("seq_lens", seq_lens, 1, q.device)
     if len(block_tables) != len(seq_lens):
@@ -122,7 +126,7 @@ def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q
             raise ParameterError(f"cu_seqlens_q has {len(cu_seqlens_q)} numbers for {len(seq_lens)} sequences; it has one more "
                                  "than there are sequences.")
         new = cu_seqlens_q.diff().tolist() if _reads(seq_lens) else None
-    check_window(window)
+    check_mask(causal, window)
     if new is not None:
         _check_blocks(block_tables, seq_lens.tolist(), new, k_cache.shape[0], k_cache.shape[1])
     return check_scale(scale, q.shape[2])
@@ -132,6 +136,8 @@ def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
     """That every block which a sequence of that length reads is there. What stands behind them in a row is never read."""
     room = block_tables.shape[1] * block_size
     for row, (length, n) in enumerate(zip(seq_lens, new)):
+        if length < 0:
+            raise ParameterError(f"Sequence {row} has {length} tokens by seq_lens; a sequence has 0 or more.")
         if length < n:
             raise ParameterError(f"Sequence {row} has {n} queries, but seq_lens says {length} tokens; the new tokens are "
                                  "counted too.")
@@ -151,8 +157,22 @@ def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
                           f"one is of another pool.")
 
 
+def check_in_one_piece(k_cache, v_cache):
+    if not (k_cache.is_contiguous() and v_cache.is_contiguous()):
+        raise ParameterError("k_cache and v_cache must be contiguous: slots are counted through them. Pass one layer of a "
+                             "KVPool as it is.")
+
+
+def check_splits(splits):
+    if splits is not None and (type(splits) is not int or splits < 1):
+        raise ParameterError(f"splits is {splits!r}; it counts the parts of each sequence: 1 or more, or None to have it chosen.")
+
+
 def check_store(k, v, k_cache, v_cache, slot_mapping):
     """The arguments of store_kv."""
+    for name, x in (("k", k), ("v", v), ("k_cache", k_cache), ("v_cache", v_cache)):
+        if not isinstance(x, torch.Tensor):
+            raise ParameterError(f"{name} is {_told(x)}; it must be a tensor.")
     if k.ndim != 3 or k_cache.ndim != 4:
         raise ParameterError(f"k has shape {list(k.shape)} and k_cache {list(k_cache.shape)}; they must be [num_tokens, "
                              "num_kv_heads, head_dim] and [num_blocks, block_size, num_kv_heads, head_dim].")
@@ -165,9 +185,7 @@ def check_store(k, v, k_cache, v_cache, slot_mapping):
     if not k.device == v.device == k_cache.device == v_cache.device:
         raise ParameterError(f"k is on {k.device}, v on {v.device}, the caches on {k_cache.device} and {v_cache.device}; move "
                              "them to one device.")
-    if not (k_cache.is_contiguous() and v_cache.is_contiguous()):
-        raise ParameterError("k_cache and v_cache must be contiguous: slots are counted through them. Pass one layer of a "
-                             "KVPool as it is.")
+    check_in_one_piece(k_cache, v_cache)
     check_integers("slot_mapping", slot_mapping, 1, k.device)
     if len(slot_mapping) != len(k):
         raise ParameterError(f"{len(k)} tokens came with {len(slot_mapping)} slots; each token needs one, -1 for padding.")

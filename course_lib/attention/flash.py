@@ -94,7 +94,7 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
     scale: of the scores, default head_dim ** -0.5. tile: a Tile instead of the table's. Returns as q.
     Raises ParameterError for shapes, dtypes and devices that do not fit, before anything is launched.
     """
-    scale = check_packed(q, k, v, cu_seqlens, window, scale)
+    scale = check_packed(q, k, v, cu_seqlens, causal, window, scale)
     check_kernel_inputs(flash_kernel, q, k, v)
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     num_tokens, num_heads, head_dim = q.shape

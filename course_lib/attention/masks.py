@@ -35,6 +35,8 @@ class Mask:
     """Position of row 0 among the keys: so many keys were there before the first query."""
 
     def __post_init__(self):
+        if type(self.causal) is not bool:
+            raise ParameterError(f"causal = {self.causal!r}. Give True, where a token sees itself and what is before it, or False.")
         if self.window is not None and (type(self.window) is not int or self.window < 1):
             raise ParameterError(f"window = {self.window!r}, but a token sees at least itself. Give 1 or more, or None for no window.")
         edges = self.cu_seqlens

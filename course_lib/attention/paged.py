@@ -16,7 +16,7 @@ from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before 
 import triton
 import triton.language as tl
 
-from .checks import check_kernel_inputs, check_paged
+from .checks import check_kernel_inputs, check_paged, check_splits
 from .flash import LOG2_E
 from .tiles import Tile, chip, decode_splits, decode_tile, flash_tile, has_matrix_instructions, multiprocessors
 
@@ -171,6 +171,7 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
     launched; the CPU waits for nothing on the GPU.
     """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
+    check_splits(splits)
     q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
     num_seqs, num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = k_cache.shape
@@ -207,7 +208,7 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
     tokens less than `window` away, itself included. tile: as in paged_decode. Returns as q. Raises ParameterError and LedgerError
     before anything is launched.
     """
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, window)
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
     q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
     num_tokens, num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = k_cache.shape

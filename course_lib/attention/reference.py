@@ -12,6 +12,7 @@ Keywords of all: `causal`, `window`, `cu_seqlens` (see masks.Mask), `scale` (def
 
 import torch
 
+from course_lib.attention.checks import check_scale
 from course_lib.attention.masks import ALL, SOME, Mask
 from course_lib.attention.meter import Meter
 from course_lib.errors import ParameterError
@@ -194,7 +195,7 @@ def prepare(q, k, v, causal, window, cu_seqlens, scale, meter):
                                  "themselves, so both numbers are the last of cu_seqlens.")
     mask = Mask(causal, window, cu_seqlens, len(k) - len(q))
     lse = torch.full(q.shape[:2], -INF, dtype=torch.promote_types(q.dtype, torch.float32), device=q.device)
-    return mask, q.shape[2] ** -0.5 if scale is None else scale, meter or Meter(), torch.zeros_like(q), lse
+    return mask, check_scale(scale, q.shape[2]), meter or Meter(), torch.zeros_like(q), lse
 
 
 def heads(q, k, meter):

@@ -12,7 +12,7 @@ from .checks import check_packed, check_paged, check_store
 
 def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None):
     """As attention.flash.flash_attention: one call for each sequence. Reads cu_seqlens on the CPU."""
-    scale = check_packed(q, k, v, cu_seqlens, window, scale)
+    scale = check_packed(q, k, v, cu_seqlens, causal, window, scale)
     out, ends = torch.empty_like(q), cu_seqlens.tolist()
     for start, end in zip(ends, ends[1:]):
         out[start:end] = last_tokens(q[start:end], k[start:end], v[start:end], causal=causal, window=window, scale=scale)
@@ -21,7 +21,7 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
 
 def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None):
     """As attention.paged.paged_attention: gathers each sequence through its table, then attends. Reads the lengths on the CPU."""
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, window)
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
     out, ends, block_size = torch.empty_like(q), cu_seqlens_q.tolist(), k_cache.shape[1]
     for table, length, start, end in zip(block_tables, seq_lens.tolist(), ends, ends[1:]):
         blocks = table[: -(-length // block_size)].long()

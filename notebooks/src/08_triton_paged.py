@@ -355,8 +355,8 @@ for num_parts in (1, 2, 4, 8, 16):
 # %% [markdown]
 # The same output at any number, and a price that grows with it.
 #
-# What the parts look like in `course_lib`'s kernel: one text of 100 tokens in 4 parts, two KV heads. The last steps are
-# the merge. Which programs have the least to do?
+# What the parts look like in `course_lib`'s kernel: one text of 100 tokens in 4 parts, two KV heads, in tiles of 32 tokens, of which a
+# part has one or more. The last steps are the merge. Which programs have the least to do?
 
 # %%
 from course_lib.attention import paged

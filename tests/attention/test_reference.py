@@ -144,7 +144,8 @@ def test_shapes_that_do_not_fit_are_refused(shapes, says):
     "options, says",
     [
         ({"window": 0}, "sees at least itself"), ({"cu_seqlens": [0, 3]}, "last of cu_seqlens"), ({"cu_seqlens": [0, 5, 2, 4]}, "never falls"),
-        ({"tile": (0, 4)}, "1 or more"), ({"tile": (4, 2.5)}, "1 or more"),
+        ({"tile": (0, 4)}, "1 or more"), ({"tile": (4, 2.5)}, "1 or more"), ({"causal": "no"}, "True, where a token sees itself"),
+        ({"scale": float("inf")}, "finite number above 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, says):

@@ -114,6 +114,9 @@ def packed(**change):
     (dict(window=True), "itself included"),
     (dict(scale=-1.0), "above 0"),
     (dict(scale=float("nan")), "above 0"),
+    (dict(scale=True), "above 0"),
+    (dict(causal="no"), "causal is 'no'; it is True"),
+    (dict(causal=None), "causal is None"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_what_flash_attention_refuses(change, says):
     with pytest.raises(ParameterError, match=says):
@@ -134,6 +137,10 @@ def paged(**change):
     (dict(q=torch.zeros(3, 4, 16)), ParameterError, "3 queries came for 2 sequences"),
     (dict(k_cache=torch.zeros(8, 2, 16), v_cache=torch.zeros(8, 2, 16)), ParameterError, "one layer of a KVPool"),
     (dict(block_tables=torch.tensor([0, 1])), ParameterError, "2 dimensions"),
+    (dict(seq_lens=torch.tensor([9, -1])), ParameterError, "Sequence 1 has -1 tokens"),
+    (dict(k_cache=torch.zeros(4, 8, 2, 20)[..., :16]), ParameterError, "must be contiguous"),
+    (dict(v_cache=torch.zeros(4, 2, 8, 16).transpose(1, 2)), ParameterError, "must be contiguous"),
+    (dict(k_cache=torch.zeros(8, 8, 2, 16)[::2]), ParameterError, "must be contiguous"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_what_paged_decode_refuses(change, error, says):
     with pytest.raises(error, match=says):
@@ -149,6 +156,13 @@ def test_what_paged_attention_refuses(change, says):
         select.paged_attention(**paged(**change))
 
 
+@pytest.mark.parametrize("splits", [0, -1, 2.0, True])
+def test_parts_are_counted(machine, splits):
+    from course_lib.attention import paged as kernels
+    with pytest.raises(ParameterError, match="counts the parts"):
+        kernels.paged_decode(**paged(), splits=splits)
+
+
 @pytest.mark.parametrize("slots, error, says", [
     ([0, 1], ParameterError, "3 tokens came with 2 slots"),
     ([0, -2, 1], LedgerError, "Slot -2 does not exist"),
@@ -160,6 +174,8 @@ def test_what_store_kv_refuses_and_then_writes_nothing(slots, error, says):
     with pytest.raises(error, match=says):
         select.store_kv(torch.ones(3, 2, 16), torch.ones(3, 2, 16), cache, cache, torch.tensor(slots))
     assert not cache.any()
+    with pytest.raises(ParameterError, match="v is a list; it must be a tensor"):
+        select.store_kv(torch.ones(1, 2, 16), [1.0], cache, cache, torch.tensor([0]))
 
 
 def test_ids_on_a_gpu_are_read_back_in_debug_mode_only():
