@@ -5,7 +5,7 @@
 `course build` hides the GPU, so that everybody who builds gets the same outputs; a learner on Colab has one. This runs the
 committed notebooks where a GPU is seen and says of each how long it took and in which cells, which cells ended in an error
 that is not tagged as wanted, what went to stderr, and of each exercise whether its solution passes and on which rungs. Ends with 1 where a
-notebook broke off. --out keeps the executed notebooks, to be looked at.
+cell broke or a solution failed. --out keeps the executed notebooks, to be looked at.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from course_lib.checkout import find_root, lessons
 
@@ -31,14 +32,17 @@ SLOW = 10.0
 
 
 def run(lesson):
-    """(the executed notebook, seconds). Goes on after a cell that fails."""
+    """(the executed notebook, seconds, what ended it before its end, or ""). Goes on after a cell that fails."""
     notebook = nbformat.read(lesson.target, as_version=4)
     client = NotebookClient(notebook, kernel_name="python3", timeout=CELL_SECONDS, allow_errors=True,
                             resources={"metadata": {"path": str(lesson.target.parent)}})
     with tempfile.TemporaryDirectory(prefix="course-home-") as home:
-        begin = time.perf_counter()
-        client.execute(env=os.environ | {"COURSE_HOME": home, "HF_HUB_OFFLINE": "1"})
-        return notebook, time.perf_counter() - begin
+        begin, ended = time.perf_counter(), ""
+        try:
+            client.execute(env=os.environ | {"COURSE_HOME": home, "HF_HUB_OFFLINE": "1"})
+        except (CellTimeoutError, DeadKernelError) as error:
+            ended = f"{type(error).__name__}: {str(error)[:400]}"
+        return notebook, time.perf_counter() - begin, ended
 
 
 def told(notebook):
@@ -80,9 +84,10 @@ def main():
     args = parser.parse_args()
     chosen, all_broken, archive = lessons(find_root(), args.names), 0, []
     with ThreadPoolExecutor(args.jobs) as pool:
-        for lesson, (notebook, seconds) in zip(chosen, pool.map(run, chosen)):
+        for lesson, (notebook, seconds, ended) in zip(chosen, pool.map(run, chosen)):
             broken, noise, results = told(notebook)
-            all_broken += len(broken)
+            broken += [ended] if ended else []
+            all_broken += len(broken) + sum(line.startswith("✗") for line in results)
             print(f"{lesson.label}: {seconds:.0f} s, {len(broken)} cells broken", flush=True)
             for line in [*broken, *noise, *results]:
                 print("  ", line, flush=True)

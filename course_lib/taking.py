@@ -9,6 +9,7 @@ import builtins
 import dis
 import inspect
 import linecache
+import math
 import sys
 import textwrap
 import types
@@ -123,13 +124,13 @@ def newest_cell_definition(name):
 
 def gather(text, world, parts, imports):
     """Adds to `parts` and `imports` all that `text` takes from `world`, and what that takes in turn."""
-    for name in outside_names(text):
+    for name in outside_names(text, world):
         if name in parts or name in imports:
             continue
         if name not in world:
             raise NotAlone(f"it uses `{name}`, which is not defined.")
         value = function_of(world[name])
-        if (line := import_line(name, value)) is not None:
+        if line := import_line(name, world[name]) or import_line(name, value):
             imports[name] = line
         elif isinstance(value, (types.FunctionType, type)):
             own_name, helper = definition(value, name)
@@ -141,13 +142,16 @@ def gather(text, world, parts, imports):
         elif type(value).__name__ == "constexpr" and (literal := as_literal(value.value)) is not None:
             parts[name] = f"{name} = tl.constexpr({literal})"
             imports["tl"] = "from triton import language as tl"
+        elif type(value).__name__ == "dtype" and type(value).__module__.startswith("triton."):
+            parts[name] = f"{name} = tl.dtype({value.name!r})"
+            imports["tl"] = "from triton import language as tl"
         else:
             raise NotAlone(f"it uses `{name}` of your notebook, {type(value).__name__} data that cannot be "
                            f"written down as code. Hand it in as an argument, or make it inside.")
 
 
-def outside_names(text):
-    """The names that `text` reads from around it, in a fixed order, without Python's own."""
+def outside_names(text, world={}):
+    """The names that `text` reads from around it, in a fixed order, without Python's own, if `world` does not hide them."""
     module = compile(text, "<saved>", "exec")
     own = {step.argval for step in dis.get_instructions(module) if step.opname == "STORE_NAME"}
     used, codes = set(), [module]
@@ -157,7 +161,12 @@ def outside_names(text):
         steps = list(dis.get_instructions(code))
         made_here = {step.argval for step in steps if step.opname == "STORE_NAME"}  # by a class body
         used |= {step.argval for step in steps if step.opname in _READS} - made_here
-    return sorted(name for name in used - own if not hasattr(builtins, name) and not name.startswith("__"))
+    return sorted(name for name in used - own if not name.startswith("__") and (not hasattr(builtins, name) or hides(name, world)))
+
+
+def hides(name, world):
+    """Whether `name`, which Python has too, is something of the notebook's own."""
+    return name in world and import_line(name, function_of(world[name])) is None
 
 
 def import_line(name, value):
@@ -186,6 +195,8 @@ def import_line(name, value):
 
 def as_literal(value):
     """A plain constant as text, or None."""
+    if type(value) is float and not math.isfinite(value):
+        return f"float('{value}')"
     try:
         text = repr(value)
         same = ast.literal_eval(text)

@@ -29,7 +29,7 @@ _recording = False
 
 @contextmanager
 def record_accesses(*, check=True):
-    """Records every load and store of the Triton kernels that run inside, interpreted wherever this is. Yields Accesses.
+    """Records every load and store of the Triton kernels that run inside, by a second Python where Triton compiles. Yields Accesses.
 
         with record_accesses() as log:
             row_softmax[(len(x),)](x, out, x.stride(0), x.shape[1], BLOCK=8)

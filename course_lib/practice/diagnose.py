@@ -40,7 +40,7 @@ def diagnose(exercise, prop, counterexample, runs):
 
 
 def _made(mistake, answer, counterexample):
-    limit_s = max(2.0, getattr(counterexample.trial, "limit_s", 0.0))  # it may run the trial once more
+    limit_s = max(2.0, getattr(counterexample.trial, "limit_s", 0.0))  # it may run trials again, in its own way
     found, _ = running.run(lambda: mistake.is_made_by(answer, counterexample), answer, limit_s)
     return found is True  # an answer that raises when it is asked does not have this mistake
 

@@ -83,8 +83,8 @@ TWO = 2.0
 print(JITFunction.run is before, out.tolist())
 record(torch.ones(4))
 print(out.tolist())
-import course_lib.attention.interpreting as there
-there._started.process.kill(); there._started.process.wait()
+from course_lib.attention.interpreting import _other
+_other.process.kill(); _other.process.wait()
 refused(lambda: record(torch.ones(4)))
 out.zero_(); record(torch.ones(4)); print(out.tolist())
 """)
@@ -92,6 +92,87 @@ out.zero_(); record(torch.ones(4)); print(out.tolist())
     assert "ParameterError kernel cannot be recorded here, where it has to run in a second Python: it uses `TWO` of your notebook" in said
     assert "True [0.0, 0.0, 0.0, 0.0]" in said and said.count("[2.0, 2.0, 2.0, 2.0]") == 2
     assert "KernelFailed The second Python, in which kernels are recorded, has ended." in said
+
+
+WIDE = """
+import triton.language as tl
+from small_kernels import _half_of
+from triton.language import cdiv
+LOWEST = tl.constexpr(float("-inf"))
+KIND = tl.float32
+SHIFT = tl.constexpr(7)
+@triton.jit
+def max(x):
+    return tl.max(x, 0)
+@triton.jit
+def wide(x_ptr, out_ptr, kernel, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    x = tl.where(at < cdiv(kernel, 2), _half_of(x_ptr, at), LOWEST)
+    tl.store(out_ptr, max(x.to(KIND)) + SHIFT)
+@triton.jit
+def pair(both, n):
+    tl.store(both[1], tl.load(both[0]) * n)
+@triton.jit
+def bits(x_ptr, out_ptr):
+    tl.store(out_ptr, tl.load(x_ptr).to(tl.int32, bitcast=True))
+def inside():
+    three = tl.constexpr(3)
+    @triton.jit
+    def closed(x_ptr):
+        tl.store(x_ptr, three)
+    return closed
+@triton.heuristics({"BLOCK": lambda given: 4})
+@triton.jit
+def fill(x_ptr, BLOCK: tl.constexpr):
+    tl.store(x_ptr + tl.arange(0, BLOCK), 1.0)
+@triton.jit
+def forever(x_ptr):
+    while tl.load(x_ptr) == 0:
+        pass
+"""
+
+
+def test_constants_imports_and_names_that_python_has_too_come_along():
+    said = compiling(SETUP + f"cell({WIDE!r})" + """
+x, out = torch.tensor([5., 0., 9., 0., 1., 0., 20., 0.]), torch.zeros(1)
+with record_accesses() as log:
+    wide[(1,)](x, out, kernel=6, BLOCK=4)
+print(out.tolist(), log.read)
+""")
+    assert "[16.0] Counter({'x': 16})" in said
+
+
+def test_tensors_in_tuples_and_one_memory_under_two_dtypes_are_written_back():
+    said = compiling(SETUP + f"cell({WIDE!r})" + """
+memory = torch.tensor([2.0, 0.0, 1.0, 0.0])
+with record_accesses():
+    pair[(1,)]((memory[:1], memory[1:]), 3)
+    bits[(1,)](memory[2:], memory[3:].view(torch.int32))
+def closed():
+    with record_accesses():
+        inside()[(1,)](memory)
+refused(closed)
+print(memory.tolist())
+""")
+    assert "closed cannot be recorded here, where it has to run in a second Python: it is made inside another function" in said
+    assert "[2.0, 6.0, 1.0, 1.0]" in said
+
+
+def test_options_are_chosen_here_and_a_limit_of_time_gets_through():
+    said = compiling(SETUP + f"cell({WIDE!r})" + """
+from course_lib.practice import running
+x = torch.zeros(4)
+with record_accesses():
+    fill[(1,)](x)
+print(x.tolist())
+with record_accesses():
+    outcome, _ = running.run(lambda: forever[(1,)](torch.zeros(1)), forever, 1.0)
+print("endless:", outcome.endless)
+with record_accesses():
+    fill[(1,)](x.zero_())
+print(x.tolist())
+""")
+    assert said.count("[1.0, 1.0, 1.0, 1.0]") == 2 and "endless: True" in said
 
 
 def test_an_error_in_a_kernel_comes_back_in_its_own_words():
