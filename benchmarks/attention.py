@@ -3,8 +3,7 @@
     python benchmarks/attention.py [--json attention.json] [--record] [--only decode] [--repeats 30]
 
 For every shape each implementation is first held to float64 on rows drawn at random, then timed: medians over `--repeats` turns
-in which all take one call each, by CUDA events, with other data read through the L2 cache before each call. That read also keeps
-the GPU busy while the CPU launches, so launch time is not measured, for nobody. Needs a GPU; about four minutes.
+in which all take one call each (timing.kernel_seconds: launch time is not measured, for nobody). Needs a GPU; about four minutes.
 --record keeps the tables that lessons show, in course_lib/recorded/attention.json.
 
 Beside ours: torch's scaled_dot_product_attention with FlashAttention 2 and with cuDNN, and where installed flashinfer and the
@@ -15,12 +14,12 @@ import argparse
 import datetime
 import json
 import math
-import statistics
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
+from timing import kernel_seconds
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from course_lib.attention import explain, flash_attention, paged_attention, paged_decode
@@ -181,33 +180,17 @@ def errors(calls, exact, rows_and_heads, samples=24):
     return found
 
 
-def median_seconds(calls, flush, repeats):
-    """{implementation: median seconds of one call}; all take turns, and each finds another's data in the L2 cache."""
-    times = {name: [] for name in calls}
-    for turn in range(repeats + 3):
-        for name, call in calls.items():
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            flush.sum()
-            begin.record()
-            call()
-            end.record()
-            if turn >= 3:
-                times[name].append((begin, end))
-        torch.cuda.synchronize()
-    return {name: statistics.median(begin.elapsed_time(end) for begin, end in pairs) / 1e3 for name, pairs in times.items()}
-
-
-def bandwidth(flush, repeats):
+def bandwidth(repeats):
     """(read, copy) in GB/s, of a buffer far larger than the L2 cache."""
-    other = torch.empty_like(flush)
-    seconds = median_seconds({"read": lambda: flush.sum(), "copy": lambda: other.copy_(flush)}, other, repeats)
-    return flush.nbytes / seconds["read"] / 1e9, 2 * flush.nbytes / seconds["copy"] / 1e9
+    one, other = (torch.ones(1 << 28, device="cuda") for _ in range(2))
+    seconds = kernel_seconds({"read": lambda: one.sum(), "copy": lambda: other.copy_(one)}, repeats, "cuda")
+    return one.nbytes / seconds["read"] / 1e9, 2 * one.nbytes / seconds["copy"] / 1e9
 
 
-def product(flush, repeats, n=8192):
+def product(repeats, n=8192):
     """TFLOP/s of a product of two n x n matrices."""
     a, b = draw(n, n), draw(n, n)
-    return 2 * n**3 / median_seconds({"product": lambda: a @ b}, flush, repeats)["product"] / 1e12
+    return 2 * n**3 / kernel_seconds({"product": lambda: a @ b}, repeats, "cuda")["product"] / 1e12
 
 
 def record(told):
@@ -229,10 +212,10 @@ def record(told):
     (FOLDER / "attention.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
-def row(kind, label, made, flush, repeats):
+def row(kind, label, made, repeats):
     calls, exact, size, (unit, amount) = made
     wrong_by = errors(calls, exact, size)
-    seconds = median_seconds(calls, flush, repeats)
+    seconds = kernel_seconds(calls, repeats, "cuda")
     speed = {name: amount / s for name, s in seconds.items()}
     others = {name: s for name, s in speed.items() if name != "course"}
     best = max(others, key=others.get) if others else None
@@ -259,9 +242,8 @@ def main():
     if not torch.cuda.is_available():
         raise SystemExit("This compares kernels on a GPU, and torch sees none here.")
     torch.manual_seed(0)
-    flush = torch.ones(1 << 28, device="cuda")  # 1 GiB: about 250 microseconds to read on an H200
-    read, copy = bandwidth(flush, args.repeats)
-    gpu, tflops = torch.cuda.get_device_name(), product(flush, args.repeats)
+    read, copy = bandwidth(args.repeats)
+    gpu, tflops = torch.cuda.get_device_name(), product(args.repeats)
     print(f"{gpu}: reads {read:,.0f} GB/s, copies {copy:,.0f} GB/s, multiplies matrices at {tflops:,.0f} TFLOP/s\n{explain(dtype=DTYPE)}\n")
     rows = []
     for kind, shapes, make in (("prefill", PREFILL, prefill), ("decode", DECODE, decode), ("chunk", [CHUNK], chunk)):
@@ -269,12 +251,12 @@ def main():
             label = (f"chunk {shape[3]} new over {shape[2]} cached, H{shape[0]}/{shape[1]} D{shape[4]}" if kind == "chunk" else
                      f"{kind} B{shape[0]} H{shape[1]}/{shape[2]} S{shape[3]} D{shape[4]}")
             with torch.inference_mode():
-                rows.append(row(kind, label, make(*shape), flush, args.repeats))
+                rows.append(row(kind, label, make(*shape), args.repeats))
             torch.cuda.empty_cache()
     if args.only in (None, "chunk"):
         heads, kv_heads, cached, new, head_dim = CHUNK
         with torch.inference_mode():
-            whole = row("prefill", f"prefill B1 H{heads}/{kv_heads} S{cached + new} D{head_dim}", prefill(1, heads, kv_heads, cached + new, head_dim), flush,
+            whole = row("prefill", f"prefill B1 H{heads}/{kv_heads} S{cached + new} D{head_dim}", prefill(1, heads, kv_heads, cached + new, head_dim),
                         args.repeats)
         ratio = next(r for r in rows if r["kind"] == "chunk")["speed"]["course"] / whole["speed"]["course"]
         print(f"The chunk through the block table runs at {ratio:.2f} of flash_attention's TFLOP/s.")

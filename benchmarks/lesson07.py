@@ -3,20 +3,19 @@
     python benchmarks/lessons.py 07 [--quick]
 
 `tables(model, tokenizer, device)` takes the kernel out of the lesson's own source, so that what was recorded is what is read there:
-its speed beside the library's kernel and torch's, and what each format costs in digits and gains in speed. Medians by CUDA events.
-quick: a few tokens, to try it on a CPU, where the kernel is interpreted.
+its speed beside the library's kernel and torch's, and what each format costs in digits and gains in speed. Medians, kernels
+alone, without the time to launch them. quick: a few tokens, to try it on a CPU, where the kernel is interpreted.
 """
 
 import ast
-import statistics
 import sys
 import tempfile
-import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from timing import kernel_seconds
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from course_lib.attention import flash_attention
@@ -105,21 +104,5 @@ def half(device):
 
 
 def seconds(act, device, quick):
-    """The median of several calls; on a GPU by events."""
-    repeats, on_gpu = (2 if quick else 15), torch.device(device).type == "cuda"
-    for _ in range(1 if quick else 3):
-        act()
-    times = []
-    for _ in range(repeats):
-        if on_gpu:
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            act()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(begin.elapsed_time(end) / 1000)
-        else:
-            begin = time.perf_counter()
-            act()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    """The median of several calls, kernels alone."""
+    return kernel_seconds({"": act}, 1 if quick else 15, device)[""]

@@ -4,15 +4,13 @@
 
 `tables(model, tokenizer, device)` measures three things at the shape of a Llama 3 8B layer (32 query heads over 8 KV heads of 128
 numbers, blocks of 16): decode by gather and SDPA, by the kernel of the exercise and by course_lib's, in bytes of K and V a second;
-one long context by the number of parts; and a prompt by the size of its chunks. Medians by CUDA events, with other data read
-through the L2 cache before each call. quick: tiny sizes, to try it on a CPU.
+one long context by the number of parts; and a prompt by the size of its chunks. Medians, kernels alone, without the time to launch
+them. quick: tiny sizes, to try it on a CPU.
 """
-
-import statistics
-import time
 
 import torch
 import torch.nn.functional as F
+from timing import kernel_seconds
 
 from course_lib.attention import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 
@@ -85,10 +83,22 @@ def chunks(device, quick):
             for end, length in zip(ends, lens):
                 paged.paged_attention(q[end - chunk : end], k, v, block_tables, length, cu)
 
-        took = seconds(prompt, device, quick)
+        took = seconds(without_launches(prompt, device), device, quick)
         rows.append([chunk, total // chunk, 1000 * took, 2 * heads * k.shape[3] * total * (total + 1) / took / 1e12])
     return {"title": f"A prompt of {total:,} tokens in chunks, one layer's attention, {name(half)}, {words(quick)}",
             "columns": ["tokens in a chunk", "chunks", "milliseconds in all", "TFLOP/s"], "rows": rows}
+
+
+def without_launches(act, device):
+    """On a GPU: what replays the kernels of act() as one graph, so that many short ones do not wait for the CPU (lesson 13)."""
+    if device.type != "cuda":
+        return act
+    act()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        act()
+    return graph.replay
 
 
 def step(device, dtype, num_seqs, tokens, quick):
@@ -101,21 +111,8 @@ def step(device, dtype, num_seqs, tokens, quick):
 
 
 def seconds(act, device, quick):
-    """The median of several calls, each after other data has been read through the GPU's cache."""
-    if device.type != "cuda":
-        begin = time.perf_counter()
-        act()
-        return time.perf_counter() - begin
-    other, times = torch.empty(1 << 28, dtype=torch.uint8, device=device), []
-    for _ in range(3 if quick else 13):
-        other.zero_()
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        act()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end) / 1000)
-    return statistics.median(times[2:] or times)
+    """The median of several calls, kernels alone."""
+    return kernel_seconds({"": act}, 1 if quick else 15, device)[""]
 
 
 def half_of(device):

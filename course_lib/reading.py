@@ -42,7 +42,9 @@ class Source:
     __repr__ = __str__
 
     def _repr_markdown_(self):
-        return f"`{self.place}`\n\n```python\n{self.code}```"
+        # JupyterLab breaks long lines, inside words too; a block as wide as its longest line scrolls sideways instead
+        wide = '<div style="overflow-x: auto"><div style="width: max-content; min-width: 100%">'
+        return f"`{self.place}`\n\n{wide}\n\n```python\n{self.code}```\n\n</div></div>"
 
 
 def wrapped(text, width=100):

@@ -27,12 +27,12 @@ def _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, be
             PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_N: tl.constexpr):
     """The tiles of columns begin .. end of one sequence and KV head. Only here is the block table read."""
     dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
-    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0)
+    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(tl.int32)
     for start in range(begin, end, BLOCK_N):
         columns = start + offsets
         slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
         # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is computed.
-        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0)
+        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(tl.int32)
         k_tile = k_ptr + slots[:, None] * token_stride + dims[None, :]
         v_tile = v_ptr + slots[:, None] * token_stride + dims[None, :]
         if MASKED:

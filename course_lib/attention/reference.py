@@ -74,6 +74,7 @@ def chunked_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sca
             for number, (part, part_lse) in enumerate(partials):
                 part, part_lse = meter.load("partials", part), meter.load("partials", part_lse)
                 done = (part, part_lse) if number == 0 else merge_partials(*done, part, part_lse)
+                meter.scalings += 2 * part.numel() * (number > 0)
             if partials:
                 out[slice(*rows), head], lse[slice(*rows), head] = done
             meter.store("out", out[slice(*rows), head])

@@ -239,18 +239,35 @@ def too_slow(exercise, trial, runs):
 def side_by_side(trial, expected, got):
     """(expected, got) as text."""
     if trial.both is not None and type(got) is type(expected):
-        return trial.both(expected, got)
+        sides, _ = running.run(lambda: trial.both(expected, got), trial.both, 3.0)  # it may not know what a learner's value holds
+        if not isinstance(sides, Raised):
+            return sides
     return trial.show(expected), written(trial, got)
 
 
 def explained(trial, expected, got):
-    """What the trial says on the difference, or "" where it cannot read the learner's outcome."""
-    if trial.explain is None or isinstance(got, Raised):
+    """What is said on the difference: that a dtype is another, or what the trial makes of it. "" where there is nothing to say."""
+    if isinstance(got, Raised):
         return ""
     try:
-        return trial.explain(expected, got)
-    except Exception:
-        return ""
+        said = trial.explain(expected, got) if trial.explain else ""
+    except Exception:  # it cannot read the learner's outcome
+        said = ""
+    came, asked = other_dtype(expected, got) or (None, None)
+    return said if came is None or str(came) in said else f"A tensor comes as {came}; {asked} is asked for."
+
+
+def other_dtype(expected, got):
+    """(dtype that came, dtype that is asked for) of the first tensor of the right shape and another dtype, or None."""
+    if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
+        return next(filter(None, map(other_dtype, expected, got)), None)
+    if is_tensor(expected) and type(got) is type(expected) and got.shape == expected.shape and got.dtype != expected.dtype:
+        return got.dtype, expected.dtype
+    return None
+
+
+def is_tensor(value):
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "allclose")
 
 
 def written(trial, outcome):
@@ -290,7 +307,7 @@ def agree(a, b):
         return a.keys() == b.keys() and all(agree(a[k], b[k]) for k in a)
     if isinstance(a, float):
         return a == b or (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
-    if type(a).__module__.split(".")[0] == "torch" and hasattr(a, "allclose"):
+    if is_tensor(a):
         return a.shape == b.shape and a.dtype == b.dtype and _tensors_agree(a, b)
     try:
         return bool(a == b)

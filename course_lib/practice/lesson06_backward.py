@@ -1,13 +1,12 @@
 """Cases of 06.recompute_backward: the gradient of one causal head, without the matrix."""
 
-from dataclasses import dataclass
-from typing import Callable
-
 import torch
 
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
-from .lesson06_forward import count, shown
+from .lesson06_backwards import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
+from .lesson06_forward import count
+from .lesson06_looking import FIRST_WATCH_S, beside, in_float64, shown
 from .running import Raised
 from .tiny_attention import Watch, qkv, size
 
@@ -34,114 +33,6 @@ def recompute_backward(q, k, v, out, lse, grad_out, tile):
     return dq, dk, dv
 
 
-def backward_by_rows(q, k, v, out, lse, grad_out, tile):
-    """Rows outside, and the scale taken into q and k first."""
-    n, d = q.shape
-    scale = d ** -0.25
-    qs, ks = q * scale, k * scale
-    dqs, dks, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    for i in torch.arange(n).split(tile):
-        delta = torch.einsum("nd,nd->n", grad_out[i], out[i])
-        for j in torch.arange(n).split(tile):
-            if j[0] > i[-1]:
-                continue
-            s = (qs[i] @ ks[j].T).masked_fill(j[None] > i[:, None], -INF)
-            p = (s - lse[i][:, None]).exp()
-            ds = p * (grad_out[i] @ v[j].T) - p * delta[:, None]
-            dv.index_add_(0, j, p.T @ grad_out[i])
-            dqs.index_add_(0, i, ds @ ks[j])
-            dks.index_add_(0, j, ds.T @ qs[i])
-    return dqs * scale, dks * scale, dv
-
-
-def backward_by_autograd(q, k, v, out, lse, grad_out, tile):
-    """Lets autograd differentiate each tile: with lse and delta held fixed, weights are exp(scores - lse)."""
-    grads = [torch.zeros_like(x) for x in (q, k, v)]
-    delta = (grad_out * out).sum(1)
-    for a in range(0, len(q), tile):
-        for b in range(0, a + tile, tile):
-            rows, cols = slice(a, a + tile), slice(b, b + tile)
-            with torch.enable_grad():
-                q_i, k_j, v_j = (x.clone().requires_grad_() for x in (q[rows], k[cols], v[cols]))
-                scores = q_i @ k_j.T / q.shape[1] ** 0.5
-                seen = torch.ones_like(scores, dtype=torch.bool).tril(a - b)
-                weights = torch.exp(scores - lse[rows, None]).masked_fill(~seen, 0.0)
-                loss = ((weights @ v_j) * grad_out[rows]).sum() - (weights.sum(1) * delta[rows]).sum()
-            if len(k_j) == 0:
-                continue
-            for whole, part, where in zip(grads, torch.autograd.grad(loss, (q_i, k_j, v_j)), (rows, cols, cols)):
-                whole[where] += part
-    return tuple(grads)
-
-
-def through_the_matrix(q, k, v, out, lse, grad_out, tile):
-    """Right, with all scores at once."""
-    with torch.enable_grad():
-        inputs = [x.clone().requires_grad_() for x in (q, k, v)]
-        scores = inputs[0] @ inputs[1].T / q.shape[1] ** 0.5
-        made = scores.masked_fill(~torch.ones(len(q), len(q), dtype=torch.bool).tril(), -INF).softmax(1) @ inputs[2]
-    return torch.autograd.grad(made, inputs, grad_out)
-
-
-@dataclass(frozen=True, eq=False)
-class Wrong:
-    """A wrong answer: the right one with a piece replaced."""
-
-    scale_q: Callable = lambda d: d ** -0.5
-    scale_k: Callable = lambda d: d ** -0.5
-    scale_s: Callable = lambda d: d ** -0.5
-    delta: Callable = lambda grad_out, out: (grad_out * out).sum(1)
-    weights: Callable = lambda scores, lse: torch.exp(scores - lse)
-    masks: bool = True
-    local: bool = False
-    overwrites: str = ""
-    weighted: bool = True
-    transposed: bool = False
-    dv_from: str = "weights"
-    drops_tail: bool = False
-    crossed: bool = False
-    order: tuple = (0, 1, 2)
-    skips_diagonal: bool = False
-    in_place: bool = False
-
-    @property
-    def __name__(self):
-        return "recompute_backward"
-
-    def __call__(self, q, k, v, out, lse, grad_out, tile):
-        n, d = q.shape
-        dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        delta = self.delta(grad_out, out)
-        if self.in_place:
-            grad_out *= 1.5
-            grad_out /= 1.5
-            out *= 0
-        end = n - n % tile if self.drops_tail else n
-        for c0 in range(0, end, tile):
-            j = slice(c0, min(c0 + tile, n))
-            for r0 in range(c0 + tile * self.skips_diagonal if self.masks else 0, end, tile):
-                i = slice(r0, min(r0 + tile, n))
-                scores = q[i] @ k[j].T * self.scale_s(d)
-                rows, cols = torch.arange(i.start, i.stop), torch.arange(j.start, j.stop)
-                if self.local:
-                    rows, cols = rows - i.start, cols - j.start
-                hidden = (cols > rows[:, None]) & self.masks
-                if self.masks:
-                    scores = scores.masked_fill(hidden, -INF)
-                weights = self.weights(scores, lse[i, None])
-                grad_scores = grad_out[i] @ v[j].T - delta[i, None]
-                if self.weighted:
-                    grad_scores = weights * grad_scores
-                elif self.masks:
-                    grad_scores = grad_scores.masked_fill(hidden, 0.0)
-                piece_v = (weights if self.dv_from == "weights" else grad_scores).T @ grad_out[i]
-                piece_k = grad_scores.T @ (k[i] if self.crossed else q[i]) * self.scale_k(d)
-                piece_q = grad_scores @ (q[j] if self.crossed else k[j]) * self.scale_q(d)
-                for name, whole, where, piece in (("v", dv, j, piece_v), ("k", dk, j, piece_k), ("q", dq, i, piece_q)):
-                    whole[where] = piece if name in self.overwrites else whole[where] + piece
-        return tuple((dq, dk, dv)[at] for at in self.order)
-
-
 def saved(n, d):
     """What the forward pass hands on: q, k, v, out, lse, and a gradient of the output."""
     q, k, v = (x[:, 0] for x in qkv(n, n, head_dim=d))
@@ -163,7 +54,7 @@ def gradient(n, tile, d=2, only=None):
     lines = story(n, tile, d)
     if only is not None:
         lines[-1] += f"[{only}]  # d{'qkv'[only]}"
-    return Trial(lines, act, show=shown, note="(dq, dk, dv)" if only is None else "", explain=explain, size=n * d + tile)
+    return Trial(lines, act, show=shown, note="(dq, dk, dv)" if only is None else "", explain=explain, both=beside, size=n * d + tile)
 
 
 def small(n, tile):
@@ -173,7 +64,7 @@ def small(n, tile):
             answer(*given, tile)
         return "no tensor larger than q or a tile" if size(watch.largest) <= max(2 * n, tile * tile) else f"a tensor of {watch.largest}"
     return Trial([*story(n, tile, 2)[:2], "from course_lib.practice.tiny_attention import Watch", "with Watch() as watch:", f"    {story(n, tile, 2)[2]}",
-                  "watch.largest  # the shape of the largest tensor made"], act, show=str, size=n + tile)
+                  "watch.largest  # the shape of the largest tensor made"], act, show=str, size=n + tile, limit_s=FIRST_WATCH_S)
 
 
 def untouched(n, tile):
@@ -181,7 +72,7 @@ def untouched(n, tile):
         given = saved(n, 2)
         answer(*given, tile)
         return given
-    return Trial([*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, size=n, note="as they were")
+    return Trial([*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, both=beside, size=n, note="as they were")
 
 
 def explain(expected, got):
@@ -201,7 +92,7 @@ TILED = [(4, 2, 2), (6, 2, 4), (6, 3, 2), (8, 2, 3), (3, 1, 2)]
 TAILS = [(3, 2, 2), (5, 2, 2), (5, 3, 4), (7, 4, 2)]
 SMALL = [small(12, 3), small(16, 4), small(20, 4), small(16, 3)]
 UNTOUCHED = [untouched(2, 2), untouched(3, 2), untouched(4, 2)]
-HALF, ONE = (lambda d: 1.0), (lambda d: 1 / d)
+NOT, TWICE = (lambda d: 1.0), (lambda d: 1 / d)
 
 RECOMPUTE_BACKWARD = Exercise(
     id="06.recompute_backward",
@@ -222,25 +113,33 @@ RECOMPUTE_BACKWARD = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors.", Wrong(in_place=True), is_made_by=writes_into(UNTOUCHED)),
+        in_float64(recompute_backward, (0, 1, 2), (0, 1), (1, 2), (0,), (1,), (2,)),
         Mistake("delta is left out.", "The weights of a row sum to 1: when one grows the others shrink. That is what - delta stands for.", Wrong(delta=lambda g, o: torch.zeros(len(g)))),
         Mistake("delta is not the row's own.", "delta[i] is the sum of grad_out[i] * out[i] over head_dim: one number for each row.",
                 (Wrong(delta=lambda g, o: (g * o).sum().expand(len(g))), Wrong(delta=lambda g, o: (g * o).mean(1)), Wrong(delta=lambda g, o: g.sum(1)))),
+        Mistake("delta is summed inside the tile only.", "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) is that sum, and needs no other tile.", Wrong(delta_of_tile=True)),
         Mistake("the scale is forgotten on the way back.", "Scores were divided by √d: the gradients of q and of k are too.",
-                (Wrong(scale_q=HALF, scale_k=HALF), Wrong(scale_q=HALF), Wrong(scale_k=HALF), Wrong(scale_q=ONE, scale_k=ONE))),
-        Mistake("the weights are computed again without the scale.", "S is q kᵀ / √d here as in the forward pass: lse was made of those.", Wrong(scale_s=HALF)),
+                (Wrong(scale_q=NOT, scale_k=NOT), Wrong(scale_q=NOT), Wrong(scale_k=NOT))),
+        Mistake("the scale is applied twice on the way back.", "√d divides once. A q that was divided by it beforehand brings it along into dK, and dS that was divided brings it into both.",
+                (Wrong(scale_q=TWICE, scale_k=TWICE), Wrong(scale_q=TWICE), Wrong(scale_k=TWICE))),
+        Mistake("the weights are computed again without the scale.", "S is q kᵀ / √d here as in the forward pass: lse was made of those.", Wrong(scale_s=NOT)),
         Mistake("the softmax is taken over the tile.", "A tile does not know the rest of its row. lse does: P = exp(S - lse).",
-                (Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1))), Wrong(weights=lambda s, lse: torch.exp(s)))),
-        Mistake("there is no causal mask.", "Weights above the diagonal are 0, in the backward pass too.", Wrong(masks=False)),
+                Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1)))),
+        Mistake("the log-sum-exp is not subtracted.", "exp(S) is not a weight yet: it is divided by the sum of its row, and exp(S - lse) does that.", Wrong(weights=lambda s, lse: torch.exp(s))),
+        Mistake("there is no causal mask.", "Weights above the diagonal are 0, in the backward pass too.", (Wrong(masks=False), Wrong(hides=False))),
         Mistake("the mask is counted inside the tile.", "Compare positions: add where the tile's rows and columns begin.", Wrong(local=True)),
         Mistake("a gradient is overwritten and not added to.", "Every tile contributes: `+=`.",
                 (Wrong(overwrites="v"), Wrong(overwrites="k"), Wrong(overwrites="q"), Wrong(overwrites="kv"), Wrong(overwrites="qkv"))),
+        Mistake("a matrix is not transposed, or one too many is.", "P and dS are [rows, columns]. dV and dK have a row for each column: Pᵀ dO and dSᵀ Q. dQ = dS K.",
+                tuple(Wrong(untransposed=names) for names in ("k", "v", "kv", "q", "kq"))),
         Mistake("dS lacks the weights.", "The softmax passes on each difference times its weight: dS = P * (dP - delta).", Wrong(weighted=False)),
         Mistake("dV is made from dS.", "The values were multiplied by the weights: dV = Pᵀ dO.", Wrong(dv_from="grad_scores")),
         Mistake("q and k are exchanged.", "dQ = dS K, and dK = dSᵀ Q.", Wrong(crossed=True)),
         Mistake("the three come back in another order.", "(dq, dk, dv).", (Wrong(order=(1, 0, 2)), Wrong(order=(2, 1, 0)), Wrong(order=(2, 0, 1)), Wrong(order=(1, 2, 0)), Wrong(order=(0, 2, 1)))),
         Mistake("the last, shorter tile is left out.", "`range(0, n, tile)` begins a tile there; `min(start + tile, n)` ends it.", Wrong(drops_tail=True)),
         Mistake("the tiles on the diagonal are skipped.", "Each token looks at itself: those tiles hold the largest weights.", Wrong(skips_diagonal=True)),
-        Mistake("the whole matrix is made.", "The gradient is right, but n × n weights are held at once. Compute each tile again from q, k and lse.", through_the_matrix,
+        Mistake("more weights are held at once than a tile has.", "The gradient is right, but a tensor is larger than q and larger than a tile. Compute tile × tile weights at a time, from q, k and lse.",
+                (through_the_matrix, Wrong(wide=True)),
                 is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised)),
     ],
     hints=[

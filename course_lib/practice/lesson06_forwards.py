@@ -1,4 +1,4 @@
-"""Forward passes for 06.flash_forward: two right ones written otherwise, and a wrong one with many faces."""
+"""Forward passes for 06.flash_forward: two right ones written otherwise, the lesson's own, and a wrong one with many faces."""
 
 from dataclasses import dataclass
 from typing import Callable
@@ -65,6 +65,30 @@ def whole_matrix(q, k, v, tile, causal):
     return torch.einsum("hnm,mhd->nhd", scores.softmax(2).nan_to_num(), v), scores.logsumexp(2).T
 
 
+def as_in_the_lesson(q, k, v, tile, causal):
+    """`my_flash` of the lesson for every head: as many queries as keys, and every row sees something."""
+    (n, heads, d), (rows, columns) = q.shape, tile
+    out, lse = torch.empty_like(q), torch.empty(n, heads)
+    for head in range(heads):
+        kv_head = head // (heads // k.shape[1])
+        for r in range(0, n, rows):
+            q_i = q[r:r + rows, head] / d ** 0.5
+            top = torch.full((len(q_i), 1), -INF)
+            total, acc = torch.zeros_like(top), torch.zeros_like(q_i)
+            for c in range(0, r + rows if causal else len(k), columns):
+                scores = q_i @ k[c:c + columns, kv_head].T
+                if causal:
+                    later = torch.arange(c, c + scores.shape[1]) > torch.arange(r, r + len(q_i))[:, None]
+                    scores = scores.masked_fill(later, -INF)
+                new_top = torch.maximum(top, scores.amax(1, keepdim=True))
+                shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top)
+                total = shrink * total + weights.sum(1, keepdim=True)
+                acc = shrink * acc + weights @ v[c:c + columns, kv_head]
+                top = new_top
+            out[r:r + rows, head], lse[r:r + rows, head] = acc / total, (top + total.log())[:, 0]
+    return out, lse
+
+
 @dataclass(frozen=True, eq=False)
 class Wrong:
     """A wrong answer: the right one with a piece replaced."""
@@ -83,7 +107,12 @@ class Wrong:
     pads: bool = False
     strip: bool = False
     scales_q_in_place: bool = False
+    always_masks: bool = False
+    skips_by_first_row: bool = False
+    one_top: bool = False
+    hidden: float = -INF
     drops_tail: str = ""
+    tile: Callable = lambda rows, columns: (rows, columns)
     start: Callable = lambda n, m: m - n
     scale: Callable = lambda d: d ** -0.5
     kv_head: Callable = lambda head, group, kv_heads: head // group
@@ -98,6 +127,7 @@ class Wrong:
         m, kv_heads, _ = k.shape
         start = self.start(n, m)
         scale = self.scale(d)
+        tile, causal = self.tile(*tile), causal or self.always_masks
         if self.scales_q_in_place:
             q *= scale
             scale = 1.0
@@ -111,7 +141,8 @@ class Wrong:
                 q_i = q[r0:r0 + tile[0], head]
                 acc, total, top = torch.zeros_like(q_i), torch.zeros(len(q_i)), torch.full((len(q_i),), -INF)
                 for c0 in range(0, last_key, wide):
-                    if causal and self.masks and self.skips and c0 > start + r0 + (len(q_i) - 1) * (not self.skips_diagonal) - self.skips_diagonal:
+                    by = r0 - 1 if self.skips_diagonal else r0 if self.skips_by_first_row else r0 + len(q_i) - 1
+                    if causal and self.masks and self.skips and c0 > start + by:
                         break
                     k_j, v_j = k[c0:c0 + wide, kv_head], v[c0:c0 + wide, kv_head]
                     if self.pads:
@@ -120,7 +151,7 @@ class Wrong:
                     if causal and self.masks:
                         row = torch.arange(len(q_i))[:, None] + (0 if self.local else start + r0)
                         column = torch.arange(len(k_j)) + (0 if self.local else c0)
-                        scores = scores.masked_fill(column > row if self.itself else column >= row, -INF)
+                        scores = scores.masked_fill(column > row if self.itself else column >= row, self.hidden)
                     top, total, acc = self._joined(top, total, acc, scores, v_j)
                 divide = torch.where(total == 0, 1.0, total) if self.guards_division else total
                 out[r0:r0 + tile[0], head] = acc / divide[:, None] if self.divides else acc
@@ -128,7 +159,7 @@ class Wrong:
         return out, lse
 
     def _joined(self, top, total, acc, scores, v_j):
-        new_top = torch.maximum(top, scores.amax(1))
+        new_top = torch.maximum(top, scores.amax().expand(len(top)) if self.one_top and scores.numel() else scores.amax(1))
         if not self.subtracts:
             new_top = torch.zeros_like(new_top)
         subtract = torch.where(new_top == -INF, 0.0, new_top) if self.guards else new_top

@@ -54,7 +54,7 @@ def io_by_pairs(algorithm, n, head_dim, tile, itemsize, causal):
     return numbers[0] * itemsize, numbers[1] * itemsize
 
 
-def wrong(*, matrix=(2, 2), swap=False, kv_once=False, q_again=False, out_again=True, skips=True, strict=False, whole_tiles=False, size=lambda s: s,
+def wrong(*, matrix=(2, 2), swap=False, kv_once=False, q_again=False, out_again=True, skips=True, seen=lambda c0, r0, r1: c0 < r1, zeros=False, whole_tiles=False, size=lambda s: s,
           rewrites=True, tile_order=1, pairs=lambda r, w: (r, w), half_matrix=False):
     """A wrong answer: the right one with a piece replaced."""
     def answer(algorithm, n, head_dim, tile, itemsize, causal):
@@ -68,13 +68,13 @@ def wrong(*, matrix=(2, 2), swap=False, kv_once=False, q_again=False, out_again=
         else:
             rows = [(r, tile[0] if whole_tiles else min(tile[0], n - r)) for r in range(0, n, tile[0])]
             columns = [(c, tile[1] if whole_tiles else min(tile[1], n - c)) for c in range(0, n, tile[1])]
-            met = [(r, c) for r0, r in rows for c0, c in columns if not (causal and skips) or (c0 < r0 if strict else c0 < min(n, r0 + r))]
+            met = [(r, c) for r0, r in rows for c0, c in columns if not (causal and skips) or seen(c0, r0, min(n, r0 + r))]
             if algorithm == "flash 1":
-                seen = sum(r for r, _ in met) * head_dim
-                read, written = 2 * piece + (2 if out_again else 1) * seen, seen if rewrites else piece
+                passes = sum(r for r, _ in met) * head_dim
+                read, written = 2 * piece + (2 if out_again else 1) * passes, (passes if rewrites else piece) + zeros * piece
             else:
-                seen = sum(c for _, c in met) * head_dim
-                read = (sum(r for r, _ in met) * head_dim if q_again else piece) + (2 * piece if kv_once else 2 * seen)
+                passes = sum(c for _, c in met) * head_dim
+                read = (sum(r for r, _ in met) * head_dim if q_again else piece) + (2 * piece if kv_once else 2 * passes)
                 written = piece
         return pairs(read * size(itemsize), written * size(itemsize))
     return answer
@@ -104,6 +104,8 @@ def explain(expected, got):
 
 
 FLASH_SIZES = [(2, (2, 2)), (4, (2, 2)), (8, (4, 2)), (8, (2, 4)), (12, (4, 4))]
+ONE_PAIR = [(2, (1, 1)), (2, (2, 1)), (6, (3, 2)), (12, (4, 3))]
+"""Causal tiles of which only the last row and the first column meet."""
 
 COUNT_IO = Exercise(
     id="06.count_io",
@@ -119,7 +121,7 @@ COUNT_IO = Exercise(
                  "A tile of keys stays; queries pass by, and bring their unfinished output with them.",
                  [asks("flash 1", n, tile=tile) for n, tile in FLASH_SIZES]),
         Property("Under the causal mask, tiles that hold nothing move nothing", "A tile above the diagonal is not loaded. One on the diagonal is.",
-                 [asks(algorithm, n, tile=tile, causal=True) for algorithm in ("flash 1", "flash 2") for n, tile in FLASH_SIZES]),
+                 [asks(algorithm, n, tile=tile, causal=True) for algorithm in ("flash 1", "flash 2") for n, tile in [*FLASH_SIZES, *ONE_PAIR]]),
         Property("A shorter last tile moves no more than it has", "Rows and columns beyond the end are not there to be read.",
                  [asks(algorithm, n, tile=tile, causal=causal) for algorithm in ("flash 1", "flash 2") for causal in (False, True) for n, tile in ((3, (2, 2)), (5, (2, 4)), (7, (4, 2)))]),
         Property("Bytes are numbers times their size", "float32 takes 4 bytes a number, bfloat16 takes 2.",
@@ -140,7 +142,10 @@ COUNT_IO = Exercise(
         Mistake("the unfinished output is not read.", "In the first FlashAttention it comes back from slow memory with every tile of keys.", wrong(out_again=False)),
         Mistake("the output is written only once in the first FlashAttention.", "It leaves fast memory after every tile of keys.", wrong(rewrites=False)),
         Mistake("tiles above the diagonal are moved.", "With causal=True a tile whose first column is beyond its last row is skipped, and moves nothing.", wrong(skips=False)),
-        Mistake("tiles on the diagonal are skipped.", "They hold pairs that are seen: skip only where the first column is beyond the *last* row.", wrong(strict=True)),
+        Mistake("tiles on the diagonal are skipped.", "They hold pairs that are seen: skip only where the first column is beyond the *last* row.",
+                (wrong(seen=lambda c0, r0, r1: c0 < r0), wrong(seen=lambda c0, r0, r1: c0 < r1 - 1))),
+        Mistake("a tile is skipped by its first row.", "The rows below it see further: skip where the first column is beyond the *last* row.", wrong(seen=lambda c0, r0, r1: c0 <= r0)),
+        Mistake("the zeros that the output begins with are counted.", "They are left out here: count each output when a tile of keys is done with it.", wrong(zeros=True)),
         Mistake("a short last tile is counted whole.", "It has only the rows or columns that are left: min(tile, n - start).", wrong(whole_tiles=True)),
         Mistake("rows and columns of the tile are exchanged.", "tile is (rows, columns): queries and keys.", wrong(tile_order=-1)),
         Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes.", wrong(size=lambda s: 1)),

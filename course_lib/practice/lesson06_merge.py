@@ -4,6 +4,7 @@ import torch
 
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
+from .lesson06_looking import in_float64
 from .lesson06_softmax import explain as explain_one
 from .lesson06_softmax import shown
 from .tensors import code
@@ -90,6 +91,26 @@ def in_base_two(a, b):
     return right_weights(a * 0.6931472, b * 0.6931472)
 
 
+def under_one_maximum(largest):
+    """Right, as long as all rows are near each other: one maximum is taken out of all of them."""
+    def answer(out_a, lse_a, out_b, lse_b):
+        top = largest(lse_a, lse_b)
+        top = top if top > -INF else torch.tensor(0.0)
+        a, b = torch.exp(lse_a - top), torch.exp(lse_b - top)
+        total = a + b
+        divide = torch.where(total == 0, 1.0, total)
+        return (out_a * a[..., None] + out_b * b[..., None]) / divide[..., None], top + total.log()
+    return answer
+
+
+def under_one_side(chosen):
+    def answer(out_a, lse_a, out_b, lse_b):
+        top = chosen(lse_a, lse_b)
+        a, b = torch.exp(lse_a - top), torch.exp(lse_b - top)
+        return (out_a * a[..., None] + out_b * b[..., None]) / (a + b)[..., None], top + torch.log(a + b)
+    return answer
+
+
 def log_of_sum(a, b):
     return (torch.exp(a) + torch.exp(b)).log()
 
@@ -169,7 +190,10 @@ MERGE_PARTIALS = Exercise(
                  [merge([1.0], [-INF]), merge([-INF], [2.0]), merge([-INF], [-INF]), merge([-INF, 0.0], [-INF, 1.0]), merge([-INF, 0.0], [1.0, -INF]),
                   merge([-INF, -INF], [-INF, -INF], heads=2)]),
         Property("Log-sum-exps of a thousand do not overflow", "exp(1000) is infinite in any format. Only the difference of the two matters.",
-                 [merge([1000.0], [999.0]), merge([500.0], [502.0]), merge([-1000.0], [-1001.0]), merge([1000.0], [-1000.0])]),
+                 [merge([1000.0], [999.0]), merge([500.0], [502.0]), merge([-1000.0], [-1001.0]), merge([1000.0], [-1000.0]), merge([-1000.0], [1000.0])]),
+        Property("A row may lie a thousand below its neighbours", "Each row has a maximum of its own. Under a larger one all its exponentials are 0.",
+                 [merge([1000.0, 0.0], [1000.0, 0.0]), merge([0.0, 1000.0], [1.0, 999.0]), merge([-1000.0, 0.0], [-1000.0, -1.0]), merge([0.0, 500.0, -500.0], [2.0, 500.0, -500.0]),
+                  merge([1000.0, 0.0], [999.0, 2.0], heads=2), merge([0.0, 1000.0], [1000.0, 1.0])]),
         Property("Three parts give the same in any order", "That is what lets a long context be split, and the parts finish when they like.",
                  [three((0.0, 1.0, 2.0), order) for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0))] + [three((3.0, 3.0, 3.0), (0, 1, 2))]),
         Property("What is handed in stays as it is", "The caller may merge the same part again.", UNTOUCHED),
@@ -178,12 +202,17 @@ MERGE_PARTIALS = Exercise(
         *RETURNS_NOTHING,
         Mistake("the inputs are changed.", "`mul_`, `add_`, `*=` and the like write into the caller's tensors. Make new ones.", merges_in_place,
                 is_made_by=writes_into(UNTOUCHED)),
+        in_float64(merge_partials, (0, 1), (0,), (1,)),
         Mistake("merged without weights.", "Each side is an average already, over another number of keys or larger scores. Weigh it by its share of the sum.",
                 bent(halves)),
         Mistake("the weights are swapped.", "The side with the larger log-sum-exp weighs more.", bent(swapped)),
         Mistake("the log-sum-exps themselves are the weights.", "lse is a logarithm; the sum is exp(lse).", bent(by_lse)),
         Mistake("the exponentials overflow.", "Subtract the larger of the two before exp. The shares stay the same.",
                 (bent(overflowing, log_of_sum), bent(overflowing))),
+        Mistake("one maximum is taken for all rows.", "exp of a row that lies far below it is 0 on both sides. `torch.maximum(lse_a, lse_b)` gives every row and head its own.",
+                under_one_maximum(lambda a, b: torch.maximum(a.max(), b.max()))),
+        Mistake("the same side is subtracted, whichever is larger.", "exp(1000) is infinite, and -inf less -inf is nan. `torch.maximum(lse_a, lse_b)` takes the larger one of each row.",
+                (under_one_side(lambda a, b: a), under_one_side(lambda a, b: b))),
         Mistake("nothing merged with nothing is nan.", "-inf less -inf is nan. Where both are -inf, subtract 0 and divide by 1.", bent(unguarded)),
         Mistake("the weights do not sum to 1.", "Divide by the sum of both exponentials.", bent(not_divided)),
         Mistake("the larger side takes all.", "The smaller one has its share too, however small.", bent(larger_only)),

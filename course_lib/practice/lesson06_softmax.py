@@ -5,7 +5,8 @@ import weakref
 import torch
 
 from .common import RETURNS_NOTHING
-from .exercise import Exercise, Mistake, Property, Trial
+from .exercise import Exercise, Mistake, Property, Trial, agree
+from .lesson06_looking import in_float64
 from .tensors import code, numbers
 
 INF = float("inf")
@@ -56,16 +57,17 @@ def softmax_one_score_at_a_time(chunks):
 
 
 def bent(*, out_shrinks=True, total_shrinks=True, subtracts=True, guards=True, grows=True, flipped=False, divides=True,
-         lse=lambda top, total: top + total.log()):
+         start=-INF, own=False, each=False, lse=lambda top, total: top + total.log()):
     """A wrong answer: the right one with a piece replaced."""
 
     def answer(chunks):
-        top, total, out = torch.tensor(-INF), torch.tensor(0.0), 0.0
+        top, total, out = torch.tensor(start), torch.tensor(0.0), 0.0
         for scores, values in chunks:
             new_top = torch.maximum(top, scores.max()) if grows else scores.max()
             if not subtracts:
                 new_top = torch.tensor(0.0)
-            used = torch.tensor(0.0) if guards and new_top == -INF else new_top
+            used = scores.max() if own else new_top
+            used = torch.tensor(0.0) if guards and used == -INF else used
             weights, shrink = torch.exp(scores - used), torch.exp(top - used)
             if flipped and top > -INF:
                 shrink = torch.exp(used - top)
@@ -73,20 +75,32 @@ def bent(*, out_shrinks=True, total_shrinks=True, subtracts=True, guards=True, g
                 shrink = torch.tensor(1.0)
             total = (shrink if total_shrinks else 1.0) * total + weights.sum()
             out = (shrink if out_shrinks else 1.0) * out + weights @ values
+            out = out / total if each and total > 0 else out
             top = new_top
         if guards and total == 0:
-            return out, top if subtracts else torch.tensor(-INF)
+            return out, torch.tensor(-INF)
         return (out / total if divides else out), lse(top, total)
 
     return answer
 
 
-def averages(chunks):
-    outs, lses = [], []
-    for scores, values in chunks:
-        outs.append(torch.nan_to_num(torch.softmax(scores, 0)) @ values)
-        lses.append(torch.logsumexp(scores, 0))
-    return torch.stack(outs).mean(0), torch.logsumexp(torch.stack(lses), 0)
+def averages(weigh=lambda scores: 1.0):
+    """A wrong answer: the mean of the chunks' own outputs."""
+    def answer(chunks):
+        outs, lses, shares = [], [], []
+        for scores, values in chunks:
+            outs.append(torch.nan_to_num(torch.softmax(scores, 0)) @ values)
+            lses.append(torch.logsumexp(scores, 0))
+            shares.append(weigh(scores))
+        return torch.tensor(shares) / sum(shares) @ torch.stack(outs), torch.logsumexp(torch.stack(lses), 0)
+    return answer
+
+
+def is_an_average(answer, found):
+    """Whether the output is everywhere the mean of the chunks' own, whatever the log-sum-exp is."""
+    def everywhere(mean):
+        return all(agree(trial.outcome(mean)[0][0], trial.outcome(answer)[0][0]) for trial in [*FALLING, *GROWING])
+    return found.trial in FALLING and (everywhere(averages()) or everywhere(averages(len)))
 
 
 def keeps_all(chunks):
@@ -157,7 +171,8 @@ def explain(expected, got):
 FALLING = [row([2.0], [1.0]), row([2.0, 1.0], [0.0]), row([1.0, 3.0], [2.0, 0.0]), row([3.0], [2.0], [1.0])]
 GROWING = [row([1.0], [2.0]), row([0.0], [3.0]), row([1.0, 0.0], [2.0, 4.0]), row([0.0], [1.0], [3.0]), row([2.0, 1.0], [4.0], [3.0, 5.0])]
 MASKED = [row([1.0, -INF]), row([1.0], [-INF]), row([-INF], [1.0]), row([-INF, -INF], [0.0, 2.0]), row([2.0], [-INF], [1.0]), row([-INF], [-INF], [3.0])]
-LARGE = [row([1000.0]), row([1000.0], [999.0]), row([1000.0], [0.0]), row([0.0], [1000.0]), row([-1000.0], [-1001.0]), row([500.0, -1000.0], [-500.0, 499.0])]
+LARGE = [row([1000.0]), row([1000.0], [999.0]), row([1000.0], [0.0]), row([0.0], [1000.0]), row([-1000.0], [-1001.0]), row([500.0, -1000.0], [-500.0, 499.0]),
+         row([-1000.0]), row([-1000.0, -1000.0]), row([-500.0], [-400.0])]
 
 ONLINE_SOFTMAX = Exercise(
     id="06.online_softmax",
@@ -173,12 +188,13 @@ ONLINE_SOFTMAX = Exercise(
                  MASKED),
         Property("A row that sees nothing at all gives zeros and -inf", "Nothing was summed: log 0 is minus infinity.",
                  [row([-INF]), row([-INF, -INF]), row([-INF], [-INF])]),
-        Property("Scores of a thousand do not overflow", "exp(89) is the last that a float32 holds. Less its maximum, no score is above 0.", LARGE),
+        Property("Scores of a thousand neither overflow nor vanish", "A float32 has no exp(89), and exp(-104) is 0. Less their maximum, scores are 0 and below, and the largest is 0.", LARGE),
         Property("A chunk is let go before the next but one", "The point of it all: a row of any length in the same little memory.",
                  [let_go(1, 1, 1, 1), let_go(2, 3, 2, 1, 2), let_go(4, 4, 4, 4, 4, 4)]),
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        in_float64(online_softmax, (0,), (0, 1)),
         Mistake("the accumulator is not rescaled.", "`out` was summed under the old maximum: multiply it by exp(old - new) before the new chunk is added.",
                 bent(out_shrinks=False)),
         Mistake("the sum is not rescaled.", "`total` was summed under the old maximum, as `out` was. Both shrink by the same factor.", bent(total_shrinks=False)),
@@ -191,7 +207,13 @@ ONLINE_SOFTMAX = Exercise(
         Mistake("the sum is never divided by.", "`out` is a sum of weighted values. Once, at the end, it is divided by the sum of the weights.", bent(divides=False)),
         Mistake("the log-sum-exp is not what it says.", "The weights were summed under the maximum: lse = maximum + log(sum).",
                 (bent(lse=lambda top, total: total.log()), bent(lse=lambda top, total: total), bent(lse=lambda top, total: top), bent(lse=lambda top, total: total * torch.exp(top)))),
-        Mistake("every chunk weighs the same.", "A chunk's share is its sum of exp, not one part in so many.", averages),
+        Mistake("every chunk weighs the same.", "A chunk's share is its sum of exp, not one part in so many.",
+                (averages(), averages(len)), is_made_by=is_an_average),
+        Mistake("every chunk is summed under its own maximum.", "exp(score - maximum) adds up only under one maximum for all: that of the chunks so far, and the old sums are brought to it.",
+                (bent(own=True, out_shrinks=False, total_shrinks=False), bent(own=True), bent(grows=False, out_shrinks=False, total_shrinks=False))),
+        Mistake("the output is divided in every step.", "Then it is an average when the next chunk is added to it, and no sum any more. Divide once, at the end.",
+                (bent(each=True), bent(each=True, divides=False))),
+        Mistake("the maximum starts at 0.", "exp(-1000 - 0) is 0, and so is the sum of such a row. Start at -inf, which is below every score.", bent(start=0.0)),
         Mistake("all chunks are kept to the end.", "Then the memory grows with the row. Three things are enough: maximum, sum, and weighted sum of values.", keeps_all),
     ],
     hints=[

@@ -42,24 +42,32 @@ def tile_by_documents(rows, cols, causal, window, documents):
     return "some" if found else "none"
 
 
-def wrong(*, last=1, causal_counts=True, window_counts=True, off=1, both_sides=True, documents_count=True, first_only=False, merge=lambda s: s, swap=False):
-    """A wrong answer: the right one with a piece replaced."""
+def wrong(*, last=1, causal_counts=True, window_counts=True, off=1, both_sides=True, documents_count=True, first_only=False, ends_only=False, merge=lambda s: s,
+          swap=False, skipped_from=None, whole_from=None, before=lambda edge, at: edge <= at, drops=lambda causal, window, documents: (causal, window, documents)):
+    """A wrong answer: the right one with a piece replaced.
+
+    skipped_from, whole_from: the row and column, as places in `corners`, by which a causal tile is skipped or called whole.
+    """
     def answer(rows, cols, causal, window, documents):
         if swap:
             rows, cols = cols, rows
-        smallest, largest = rows[0] - (cols[1] - last), (rows[1] - last) - cols[0]
+        causal, window, documents = drops(causal, window, documents)
+        corners = rows[0], rows[1] - last, cols[0], cols[1] - last
+        smallest, largest = corners[0] - corners[3], corners[1] - corners[2]
         high = INF if window is None or not window_counts else window - off
         low = 0 if causal and causal_counts else -INF if causal or not both_sides else -high
-        if smallest > high or largest < low:
+        farthest = corners[skipped_from[0]] - corners[skipped_from[1]] if causal and skipped_from else largest
+        nearest = corners[whole_from[0]] - corners[whole_from[1]] if causal and whole_from else smallest
+        if smallest > high or farthest < low:
             return merge("none")
-        whole = low <= smallest and largest <= high
+        whole = low <= nearest and largest <= high
         if documents is not None and documents_count:
-            numbers = [sum(edge <= at for edge in documents) for at in (rows[0], rows[1] - last, cols[0], cols[1] - last)]
+            numbers = [sum(before(edge, at) for edge in documents) for at in corners]
             if first_only:
                 numbers = [numbers[0], numbers[0], numbers[2], numbers[2]]
             if numbers[1] < numbers[2] or numbers[3] < numbers[0]:
                 return merge("none")
-            whole = whole and len(set(numbers)) == 1
+            whole = whole and (numbers[:2] == numbers[2:] if ends_only else len(set(numbers)) == 1)
         return merge("all" if whole else "some")
     return answer
 
@@ -108,7 +116,7 @@ TILE_MASK = Exercise(
     properties=[
         Property("Bidirectional attention sees every tile", "Nothing is masked: `\"all\"`, wherever the tile is.",
                  [asks(r, c, causal=False) for r, c in [((0, 1), (0, 1)), ((0, 2), (2, 4)), ((4, 6), (0, 3)), ((2, 3), (5, 9))]]),
-        Property("Causal: none above the diagonal, some on it, all below", "Row r sees column c where c ≤ r. The tile of one pair on the diagonal is seen.",
+        Property("Causal: none above the diagonal, some on it, all below", "Row r sees column c where c ≤ r. In a tile the pair bottom left is the first to be seen, and the pair top right the last.",
                  grid(1, 2) + grid(2, 6) + [asks((2, 4), (0, 3)), asks((1, 3), (0, 3)), asks((0, 3), (2, 4)), asks((3, 5), (2, 4)), asks((0, 4), (3, 6))]),
         Property("A sliding window of w: a token sees itself and w - 1 before it", "Tiles that the window has left behind are skipped, as those above the diagonal are.",
                  grid(2, 6, window=2) + grid(2, 8, window=3) + [asks((3, 4), (0, 1), window=3), asks((3, 4), (1, 2), window=3), asks((4, 6), (2, 4), window=5), asks((5, 6), (5, 6), window=1),
@@ -117,11 +125,15 @@ TILE_MASK = Exercise(
                  grid(2, 6, causal=False, window=2) + [asks((0, 1), (3, 4), False, 3), asks((0, 1), (2, 3), False, 3), asks((0, 2), (2, 6), False, 2), asks((0, 3), (0, 3), False, 3)]),
         Property("Packed documents do not see each other", "`documents` says where each begins, and the end: [0, 3, 8] is one of 3 and one of 5 tokens.",
                  grid(2, 8, documents=[0, 4, 8]) + grid(2, 8, documents=[0, 3, 8]) + grid(2, 6, causal=False, documents=[0, 2, 6]) + [asks((0, 6), (0, 6), False, None, [0, 6]),
-                                                                                                                            asks((0, 4), (0, 4), False, None, [0, 2, 2, 4])]),
+                                                                                                                            asks((0, 4), (0, 4), False, None, [0, 2, 2, 4])]
+                 + [asks((2, 4), (2, 4), False, None, [0, 3, 8]), asks((0, 2), (0, 2), False, None, [0, 1, 4]), asks((1, 5), (1, 5), False, None, [0, 3, 8]), asks((1, 4), (2, 5), False, None, [0, 3, 6])]),
         Property("Causal mask, window and documents hold together", "A tile is skipped when one of them leaves nothing, and whole when all of them leave everything.",
                  [asks((2, 5), (3, 7), True, None, [0, 4, 8]), asks((2, 4), (3, 6), True, None, [0, 3, 8]), asks((1, 3), (2, 5), True, None, [0, 2, 8]),
                   asks((2, 5), (0, 3), True, 2, [0, 3, 8]), asks((3, 6), (1, 4), True, 2, [0, 4, 8]), asks((3, 6), (0, 4), False, 1, [0, 4, 8]), asks((1, 4), (3, 6), True, None, [0, 2, 8]),
-                  asks((4, 8), (4, 8), True, 4, [0, 4, 8]), asks((3, 5), (0, 4), True, 2, [0, 4, 8]), asks((2, 4), (1, 3), True, 1, [0, 3, 6])]),
+                  asks((4, 8), (4, 8), True, 4, [0, 4, 8]), asks((3, 5), (0, 4), True, 2, [0, 4, 8]), asks((2, 4), (1, 3), True, 1, [0, 3, 6]),
+                  asks((2, 3), (0, 1), True, 2, [0, 4]), asks((10, 12), (0, 2), True, 3, [0, 20]), asks((4, 6), (1, 3), True, 3, [0, 8]), asks((0, 1), (3, 4), False, 3, [0, 5]),
+                  asks((3, 4), (2, 3), True, 2, [0, 3, 6]), asks((4, 6), (2, 4), True, 5, [0, 4, 8]), asks((2, 3), (3, 4), False, 2, [0, 3, 6]), asks((5, 7), (5, 7), False, 4, [0, 4, 8]),
+                  asks((0, 2), (4, 6), True, 9, [0, 8]), asks((2, 3), (3, 4), True, 2, [0, 8]), asks((2, 5), (2, 5), True, 3, [0, 8])]),
         Property("A tile of ten million tokens takes no longer", "A kernel asks this for every tile, so it may cost a few comparisons: corners, not pairs.",
                  HUGE),
     ],
@@ -135,6 +147,16 @@ TILE_MASK = Exercise(
         Mistake("the window has only one side.", "Without the causal mask it reaches ahead as far as back: distances from -(w - 1) to w - 1.", wrong(both_sides=False)),
         Mistake("documents are ignored.", "Packed documents share a tensor and nothing else.", wrong(documents_count=False)),
         Mistake("only the tile's first tokens are asked for their document.", "An edge can run through the middle of a tile.", wrong(first_only=True)),
+        Mistake("documents are compared at the two ends only.", "An edge can run through rows and columns at the same place. All four corners have to be of one document.", wrong(ends_only=True)),
+        Mistake("the first token of a document is counted to the one before.", "An edge is where a document begins: the edges at or before a token count, as `bisect_right` has it.",
+                wrong(before=lambda edge, at: edge < at)),
+        Mistake("one condition is dropped where another is given.", "Causal mask, window and documents hold at once. Ask for each of them, whatever the others are.",
+                (wrong(drops=lambda c, w, d: (c, None if d else w, d)), wrong(drops=lambda c, w, d: (c, w, None if w else d)),
+                 wrong(drops=lambda c, w, d: (c and not d, w, d)), wrong(drops=lambda c, w, d: (c and not w, w, d)), wrong(drops=lambda c, w, d: (c, None if c else w, d)),
+                 wrong(drops=lambda c, w, d: (c, w, None if c else d)))),
+        Mistake("a causal tile is skipped by its first row.", "The rows below see further: nothing is seen only where the first column lies beyond the *last* row.", wrong(skipped_from=(0, 2))),
+        Mistake("a causal tile is called \"all\" although the diagonal runs through it.", "All is seen only where the first row sees the last column: the pair top right.",
+                (wrong(whole_from=(1, 3)), wrong(whole_from=(0, 2)), wrong(whole_from=(1, 2)))),
         Mistake("only one corner is looked at.", "The nearest pair is top right, the farthest bottom left: a tile is whole only when both are seen.", all_edge),
         Mistake("a tile that is seen as a whole is called \"some\".", "Then the kernel masks every tile, and the mask costs as much as the scores.", wrong(merge=lambda s: "some" if s == "all" else s)),
         Mistake("a tile that holds nothing is called \"some\".", "Then it is loaded and computed for nothing.", wrong(merge=lambda s: "some" if s == "none" else s)),

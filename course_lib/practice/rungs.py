@@ -24,19 +24,18 @@ import contextlib
 import sys
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 
 import torch
 
-from ..device import inspect_machine
 from ..attention.interpreting import own_error
 from ..errors import CourseError
 from . import running
 from .exercise import BUDGET_S as ON_A_CPU_S
 from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
+from .launched import kernels_of, machine, refused
 
 BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
 """Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
@@ -48,12 +47,6 @@ _MARGIN = 4096
 
 class LostGPU(CourseError):
     """A kernel reached outside of all memory. The process can use the GPU no more."""
-
-
-@cache
-def machine():
-    """The Machine, looked at once: course_lib.device.Machine. Its `triton` is compiled, interpreted or absent."""
-    return inspect_machine()
 
 
 def here(*tensors):
@@ -159,42 +152,6 @@ def near(value, within=None):
     return Near(value, within or 4 * torch.finfo(value.dtype).eps)
 
 
-@contextlib.contextmanager
-def launches():
-    """A list that meanwhile fills with the name of each kernel that is launched. Those of the library itself do not count."""
-    names, state = [], machine().triton
-    if "triton" not in sys.modules or state == "absent":
-        yield names
-        return
-    from triton.runtime.interpreter import InterpretedFunction
-    from triton.runtime.jit import JITFunction
-    kind = InterpretedFunction if state == "interpreted" else JITFunction
-    original = kind.run
-
-    def run(kernel, /, *args, **options):
-        if not kernel.fn.__module__.startswith("course_lib.attention"):
-            names.append(kernel.fn.__name__)
-        return original(kernel, *args, **options)
-
-    kind.run = run
-    try:
-        yield names
-    finally:
-        kind.run = original
-
-
-def kernels_of(answer, trials):
-    """The names of the kernels that the answer launches, in order; [] where one of the trials ran without any."""
-    names = []
-    for one in trials:
-        with launches() as found:
-            running.run(lambda: one.act(answer), answer, one.limit_s)
-        if not found:
-            return []
-        names += found
-    return list(dict.fromkeys(names))
-
-
 def rungs(*trials):
     """The two Properties that end every such exercise: which rungs the answer was seen on. trials: cases that need a kernel."""
     def interpreted(answer):
@@ -202,34 +159,39 @@ def rungs(*trials):
         if found.triton == "absent":
             raise NotVerified(f"as Triton is absent: {found.triton_why}. All above was checked in plain torch, rung 1, which is "
                               "complete in itself.")
-        names = kernels_of(answer, trials)
-        if not names:
+        kernels = kernels_of(answer, trials)
+        if not kernels:
             raise NotVerified("as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
                               "write the kernel, launch it from the same function, and check again.")
         if found.triton == "interpreted":
-            return f"all above ran in {told(names)}, and no access was outside of its tensor"
+            for kernel in kernels:
+                if word := refused(kernel):
+                    raise Counterexample([f"# {kernel.__name__}, compiled for a GPU"], "a kernel", f"unsupported: `{word}`",
+                                         remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
+                                                "bounds of a loop, an `if` or a mask say the same.")
+            return f"all above ran in {told(kernels)}, and no access was outside of its tensor"
         for one in trials:
             outside = stopped(answer, one)
             if outside:
                 raise Counterexample(one.story, "no access outside of a tensor", str(outside), outcome=outside,
                                      remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.")
-        return f"{told(names)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
+        return f"{told(kernels)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
 
     def compiled(answer):
         found = machine()
         if found.triton != "compiled":
             raise NotVerified("as there is no GPU." if found.gpu is None else f"as Triton is {found.triton}: {found.triton_why}.")
-        names = kernels_of(answer, trials)
-        if not names:
+        kernels = kernels_of(answer, trials)
+        if not kernels:
             raise NotVerified("as your function launched no kernel of yours.")
-        return f"all above ran in {told(names)} on {found.gpu}"
+        return f"all above ran in {told(kernels)} on {found.gpu}"
 
     return [Property("Rung 2: a Triton kernel, interpreted", "", run=interpreted, slow=True),
             Property("Rung 3: the kernel, compiled on a GPU", "", run=compiled, slow=True)]
 
 
-def told(names):
-    return " and ".join(f"`{name}`" for name in names)
+def told(kernels):
+    return " and ".join(f"`{kernel.__name__}`" for kernel in kernels)
 
 
 def stopped(answer, one):
@@ -277,8 +239,9 @@ def _nearly(want, mine):
 
 OUTSIDE = Mistake(
     "an access outside of its tensor.",
-    "Each lane of a tile has an address, also the lanes past the end. Give `tl.load` and `tl.store` a mask that is false there, "
-    "and the load an `other`.", is_made_by=is_outside)
+    "Each lane of a tile has an address. Is it a lane past the end? Then `tl.load` and `tl.store` want a mask that is false there, and "
+    "the load an `other`. Is the lane one that should be read? Then its address is wrong: where it starts, a stride, or what is counted.",
+    is_made_by=is_outside)
 
 
 class InTriton:

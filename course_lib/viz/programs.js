@@ -9,7 +9,7 @@ const ROOM = 300, HEAD = 22, FOOT = 42, MARGIN = 24;
 // The programs: the first id down, the second across, a third across in groups; one id runs across in lines.
 function gridLayout(data, width) {
   const [a, b = 1, c = 1] = data.grid, flat = data.grid.length === 1, across = flat ? Math.min(a, Math.max(6, Math.ceil(Math.sqrt(a)))) : b * c, down = flat ? Math.ceil(a / across) : a;
-  const left = flat ? 0 : 22, top = 26, gaps = c > 1 ? (b - 1) * 5 : 0, cell = Math.max(3, Math.min(26, (width - left - gaps) / across, ROOM / down));
+  const left = flat ? 2 : 22, top = 26, gaps = c > 1 ? (b - 1) * 5 : 0, cell = Math.max(3, Math.min(26, (width - left - gaps - 2) / across, ROOM / down));      // a ring needs 2 px around
   const place = index => { const [x, y = 0, z = 0] = data.programs[index]; return flat ? [left + index % across * cell, top + Math.floor(index / across) * cell] : [left + (y * c + z) * cell + (c > 1 ? y * 5 : 0), top + x * cell]; };
   return { flat, across, down, left, top, cell, place, width, height: top + down * cell + 4 };
 }
@@ -19,7 +19,7 @@ function tensorLayout(data, width) {
   const wide = data.tensors.filter(t => t.cols > 8).length, beside = Math.max(1, Math.min(wide, Math.floor(width / 162))), share = Math.max(112, Math.min(330, (width - 26 * (beside - 1)) / beside - MARGIN));
   let x = 0, y = 0, tall = 0;
   const places = data.tensors.map(t => {
-    const columns = t.cols + t.aside, rows = t.rows + t.over, margin = t.rows > 1 ? MARGIN : 0, w = Math.min(26, Math.min(share, width - margin) / columns), h = Math.min(26, ROOM / rows, Math.max(w * 1.6, 3));
+    const columns = t.cols + t.aside, rows = t.rows + t.over, margin = t.rows > 1 ? MARGIN : 1, w = Math.min(26, Math.min(share, width - margin) / columns), h = Math.min(26, ROOM / rows, Math.max(w * 1.6, 3));
     const across = margin + Math.max(columns * w, 116);
     if (x && x + across > width + 1) { x = 0; y += tall + 14; tall = 0; }
     const place = { x: x + margin, y: y + HEAD, w, h, columns, rows, across };
@@ -31,8 +31,8 @@ function tensorLayout(data, width) {
 
 const shown = replay({
   name: "programs",
-  legend: data => [["cl-new", "loaded now"], ["cl-out-done", "stored now"], ["cl-was-loaded", "loaded before"], ["cl-was-stored", "stored before"],
-    ...(data.accesses.some(access => access[4].length) ? [["cl-spare", "masked: not touched"]] : []), ["cl-coming", "not touched yet"]],
+  legend: data => [["cl-new", "loaded now"], ["cl-out-done", "stored now"], ["cl-loaded-before", "loaded before"], ["cl-stored-before", "stored before"],
+    ...(data.accesses.some(access => access[4].length) ? [["cl-masked", "masked: not touched"]] : []), ["cl-untouched", "not touched yet"]],
   build(body, data, player) {
     const id = "cl-cell-" + Math.random().toString(36).slice(2);
     const area = (name, label) => { const canvas = make("canvas", { "aria-hidden": "true" }), cell = make("div", { role: "gridcell", id: `${id}-${name}` });
@@ -72,7 +72,9 @@ const shown = replay({
         const [x, y] = grid.place(index), side = cell - gap, done = stepOf.has(index) && data.steps[step - 1][0] > index;
         const path = new Path2D(); path.roundRect(x, y, side, side, Math.min(5, cell / 4));
         pen.fillStyle = colours.free; pen.fill(path);
-        if (done || index === now) { pen.globalAlpha = index === now ? 1 : .3; pen.fillStyle = stores.has(index) ? colours.r2 : colours.faint; pen.fill(path); pen.globalAlpha = 1; }
+        const tone = stores.has(index) ? colours.r2 : colours.faint;
+        if (done || index === now) { pen.globalAlpha = index === now ? 1 : cell > 7 ? .3 : .6; pen.fillStyle = tone; pen.fill(path); pen.globalAlpha = 1; }
+        if (cell > 7) { pen.strokeStyle = done ? tone : colours.faint; pen.lineWidth = done ? 1.6 : 1; pen.stroke(path); }
         if (met && (met.load.has(index) || met.store.has(index))) { pen.fillStyle = index === now ? colours.card : colours.ink; pen.beginPath(); pen.arc(x + side / 2, y + side / 2, Math.max(1.5, cell / 7), 0, 7); pen.fill(); }
         if (index === now) { pen.strokeStyle = colours.ink; pen.lineWidth = 2; pen.beginPath(); pen.roundRect(x - 1, y - 1, side + 2, side + 2, Math.min(6, cell / 4)); pen.stroke(); }
         const [a, b = 0, c = 0] = program;
@@ -95,15 +97,24 @@ const shown = replay({
         if (op !== 0) { written += bytes; if (fresh) writtenNow += bytes; touched.forEach(box => add(paths[fresh ? "stored" : "wasStored"], box)); }
         if (fresh) masked.forEach(box => add(paths.masked, box));
       });
+      const whole = Math.floor(t.numel / t.cols), rest = t.numel - whole * t.cols, ends = [[t.cols, 0, whole], ...(rest ? [[rest, whole, whole + 1]] : [])];      // [columns, first row, end]
+      const edge = (c, r, end) => pen.fillRect(x + c * w - 1, y + r * h - 1, 1, (end - r) * h), under = (r, c) => pen.fillRect(x - 1, y + r * h - 1, c * w + 1, 1);
       pen.fillStyle = colours.free;
-      const whole = Math.floor(t.numel / t.cols), rest = t.numel - whole * t.cols;
-      pen.fillRect(x, y, t.cols * w - gap, whole * h - gap);
-      if (rest) pen.fillRect(x, y + whole * h, rest * w - gap, h - gap);
-      for (const [path, colour] of [[paths.wasLoaded, colours.r0], [paths.wasStored, colours.r1]]) { pen.globalAlpha = .32; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha = 1; }
+      for (const [columns, r, end] of ends) pen.fillRect(x, y + r * h, columns * w, (end - r) * h);
+      pen.fillStyle = colours.faint;      // numbers stand apart where there is room
+      if (gap) for (const [columns, first, end] of ends) { for (let c = 1; c < columns; c++) edge(c, first, end); for (let r = first + 1; r < end; r++) under(r, columns); }
+      for (const [path, colour] of [[paths.wasLoaded, colours.r0], [paths.wasStored, colours.r1]]) { pen.fillStyle = colours.card; pen.fill(path); pen.globalAlpha = .14; pen.fillStyle = colour; pen.fill(path); pen.globalAlpha = 1; }
+      hatch(pen, paths.wasLoaded, colours.r0, 4, 1.2, true);
+      for (const mirrored of [false, true]) hatch(pen, paths.wasStored, colours.r1, 5.5, 1, mirrored);
+      pen.fillStyle = colours.card; pen.fill(paths.masked); hatch(pen, paths.masked, colours.faint, 4, 1.1); pen.strokeStyle = colours.faint; pen.lineWidth = .8; pen.stroke(paths.masked);
       for (const [path, colour] of [[paths.loaded, colours.r0], [paths.stored, colours.r1]]) { pen.fillStyle = colour; pen.fill(path); }
-      hatch(pen, paths.masked, colours.faint, 4, 1.1); pen.strokeStyle = colours.faint; pen.lineWidth = .8; pen.stroke(paths.masked);
-      pen.fillStyle = colours.card;      // numbers stand apart where there is room, heads always
-      if (gap) { for (let c = 1; c < place.columns; c++) pen.fillRect(x + c * w - 1, y, 1, place.rows * h); for (let r = 1; r < place.rows; r++) pen.fillRect(x, y + r * h - 1, place.columns * w, 1); }
+      pen.fillStyle = colours.card;
+      if (gap) { pen.save(); const filled = new Path2D(); Object.values(paths).forEach(path => filled.addPath(path)); pen.clip(filled);
+        for (let c = 1; c < place.columns; c++) edge(c, 0, place.rows); for (let r = 1; r < place.rows; r++) under(r, place.columns); pen.restore(); }
+      pen.fillStyle = colours.faint;      // the edge of the tensor
+      for (const [columns, first, end] of ends) { pen.fillRect(x - 1, y + first * h - 1, 1, (end - first) * h + 1); edge(columns, first, end); under(end, columns); }
+      under(0, ends[0][2] ? t.cols : rest);
+      pen.fillStyle = colours.card;      // heads and blocks always
       const inner = t.shape.length > 2 ? t.shape.at(-1) : 0;
       if (inner && inner < t.cols && inner * w > 6) for (let c = inner; c < t.cols; c += inner) pen.fillRect(x + c * w - 1.5, y, 2.5, t.rows * h);
       if (t.unit > 1 && t.unit * h > 6) for (let r = t.unit; r < t.rows; r += t.unit) pen.fillRect(x, y + r * h - 1.5, t.cols * w, 2.5);

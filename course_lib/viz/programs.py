@@ -57,7 +57,7 @@ def programs_view(record, *, by="program", tensors=None):
         "tensors": drawn, "accesses": packed, "lines": lines, "steps": steps,
         "columns": ["step", "program", "what", "bytes loaded", "bytes stored", "lanes masked", "loaded so far", "stored so far"],
     }  # fmt: skip
-    data["say"] = [_words(data, step) for step in range(1, len(steps) + 1)]
+    data["say"] = [_words(data, step, _hatched(drawn, accesses[begin:end])) for step, (_, begin, end) in enumerate(steps, 1)]
     return ProgramsView(data)
 
 
@@ -173,15 +173,34 @@ def _by_program(packed, programs):
     return steps
 
 
-def _words(data, step):
+def _hatched(drawn, accesses):
+    """{tensor: (lanes that are masked, how many of their places are in the picture, how many of those are not touched either)}."""
+    found = {}
+    for name in dict.fromkeys(access["tensor"] for access in accesses if access["masked_lanes"]):
+        tensor, mine = next(t for t in drawn if t["name"] == name), [access for access in accesses if access["tensor"] == name]
+        end = (tensor["rows"] + tensor["over"]) * tensor["cols"] + tensor["aside"]
+        places = {at for access in mine for first, last in access["masked"] for at in range(max(0, first), min(last, end))}
+        touched = {at for access in mine for first, last in access["touched"] for at in range(first, last)} if places else set()
+        found[name] = sum(access["masked_lanes"] for access in mine), len(places), len(places - touched)
+    return found
+
+
+def _unseen(name, lanes, places, hatched):
+    """What of the masked lanes cannot be seen in the picture, in brackets; or nothing."""
+    return f" (outside of {name}, so not drawn)" if not places else f" ({hatched:,} hatched)" if hatched != lanes else ""
+
+
+def _words(data, step, masked):
     now = sums(data, step)
     if data["by"] == "access":
-        _, op, place, _, _, lanes, masked, nbytes, line = data["accesses"][data["steps"][step - 1][1]]
-        verb = {"load": "loads", "store": "stores", "atomic": "loads and stores"}[OPS[op]]
-        hidden = f", {masked:,} of {count(lanes, 'lane')} masked" if masked else f" with {count(lanes, 'lane')}"
-        words = [["strong", f"Program {ids(data, step)}"], ["", f" {verb} {count(nbytes, 'byte')} of {data['tensors'][place]['name']}{hidden}."]]
+        _, op, place, _, _, lanes, hidden, nbytes, line = data["accesses"][data["steps"][step - 1][1]]
+        verb, name = {"load": "loads", "store": "stores", "atomic": "loads and stores"}[OPS[op]], data["tensors"][place]["name"]
+        told = f", {hidden:,} of {count(lanes, 'lane')} masked{_unseen(name, *masked[name])}" if hidden else f" with {count(lanes, 'lane')}"
+        words = [["strong", f"Program {ids(data, step)}"], ["", f" {verb} {count(nbytes, 'byte')} of {name}{told}."]]
         return words + ([["", " "], ["code", data["lines"][line]]] if data["lines"][line] else [])
     told = [f"{verb} " + ", ".join(f"{nbytes:,} bytes of {name}" for name, nbytes in found.items()) for verb, found in zip(("loads", "stores"), now["by_name"]) if found]
     told += ["stores nothing"] * (len(told) == 1 and not now["stored"])
-    hidden = f" {count(now['masked'], 'lane')} {'is' if now['masked'] == 1 else 'are'} masked." if now["masked"] else ""
+    hidden = f" {count(now['masked'], 'lane')} {'is' if now['masked'] == 1 else 'are'} masked" if now["masked"] else ""
+    of = [f"{found[0]:,} of {name}{_unseen(name, *found)}" for name, found in masked.items()]
+    hidden += f": {', '.join(of)}." if len(of) > 1 or of and of[0].endswith(")") else "." if hidden else ""
     return [["strong", f"Program {ids(data, step)}"], ["", f" {' and '.join(told) or 'touches none of these tensors'}.{hidden}"]]

@@ -34,16 +34,18 @@ class _Painter:
 
     def _legend(self):
         colour = self.colour
-        looks = [("loaded now", {"facecolor": colour["r0"]}), ("stored now", {"facecolor": colour["r1"]}), ("loaded before", self._before("r0")), ("stored before", self._before("r1"))]
+        looks = [("loaded now", {"facecolor": colour["r0"]}), ("stored now", {"facecolor": colour["r1"]}), ("loaded before", self._before(0)), ("stored before", self._before(1))]
         if any(access[4] for access in self.data["accesses"]):
             looks.append(("masked: not touched", self._masked()))
-        return [*looks, ("not touched yet", {"facecolor": colour["free"]})]
+        return [*looks, ("not touched yet", {"facecolor": colour["free"], "edgecolor": colour["faint"], "linewidth": 0.6})]
 
-    def _before(self, name):
-        ground, ink = (tuple(int(self.colour[one][at : at + 2], 16) for at in (1, 3, 5)) for one in ("free", name))
-        return {"facecolor": "#" + "".join(f"{round(0.68 * g + 0.32 * i):02x}" for g, i in zip(ground, ink))}
+    def _before(self, op):
+        """Lines for what was loaded, crossed ones for what was stored (op over 0): they tell it from the rest without colour."""
+        card, ink = self.colour["card"], self.colour["r1" if op else "r0"]
+        ground = "".join(f"{round(0.86 * int(card[at : at + 2], 16) + 0.14 * int(ink[at : at + 2], 16)):02x}" for at in (1, 3, 5))
+        return {"facecolor": "#" + ground, "edgecolor": ink, "hatch": "xxxxx" if op else "\\" * 6, "linewidth": 0}
 
-    def _masked(self):
+    def _masked(self, op=0):
         return static.hatched(self.colour["faint"], self.colour["card"], 5) | {"linewidth": 0.6}
 
     def _grid(self):
@@ -70,10 +72,13 @@ class _Painter:
         for index, ids in enumerate(data["programs"]):
             (x, y), side, gap = self.place(index), cell - (3 if cell > 7 else 1), min(5, cell / 4)
             fill = colour["r2"] if index in stores else colour["faint"]
-            shade = fill if index == now else fill + "4d" if index in known and index < now else None
+            shade = fill if index == now else fill + ("4d" if cell > 7 else "99") if index in known and index < now else None
             static.box(self.axes, x, y, side, side, radius=gap, facecolor=colour["free"])
             if shade:
                 static.box(self.axes, x, y, side, side, radius=gap, facecolor=shade)
+            if cell > 7:
+                edge = {"edgecolor": fill, "linewidth": 1.1} if shade else {"edgecolor": colour["faint"], "linewidth": 0.7}
+                static.box(self.axes, x, y, side, side, radius=gap, facecolor="none", **edge)
             if index == now:
                 static.box(self.axes, x - 1, y - 1, side + 2, side + 2, radius=gap, facecolor="none", edgecolor=colour["ink"], linewidth=1.4)
             if cell >= 20 and (self.flat or not any(ids[1:])):
@@ -111,27 +116,43 @@ class _Painter:
         data, t, colour = self.data, self.data["tensors"][at], self.colour
         rows, columns = t["rows"] + t["over"], t["cols"] + t["aside"]
         _, begin, end = data["steps"][self.step - 1]
+        gap = 1 if min(w, h) >= 6 else 0
+
+        def clipped(box):
+            return max(0, box[0]), min(box[1], rows), box[2], min(box[3], columns)
 
         def fill(box, **look):
-            (r0, r1, c0, c1), gap = box, 1 if min(w, h) >= 6 else 0
-            r0, r1, c1 = max(0, r0), min(r1, rows), min(c1, columns)
+            r0, r1, c0, c1 = clipped(box)
             if r1 > r0 and c1 > c0:
                 static.box(self.axes, x + c0 * w, y + r0 * h, (c1 - c0) * w - gap, (r1 - r0) * h - gap, **look)
 
+        def lines(box, tone, around=0):
+            """Lines that keep a box's numbers apart, where there is room; or those around it."""
+            r0, r1, c0, c1 = clipped(box)
+            for column in (c0, c1) if around else range(c0 + 1, c1 if gap else 0):
+                static.box(self.axes, x + column * w - 1, y + r0 * h - around, 1, (r1 - r0) * h - 1 + around, facecolor=tone)
+            for row in (r0, r1) if around else range(r0 + 1, r1 if gap else 0):
+                static.box(self.axes, x + c0 * w - around, y + row * h - 1, (c1 - c0) * w - 1 + 2 * around, 1, facecolor=tone)
+
         full, rest = divmod(t["numel"], t["cols"])
-        for box in ((0, full, 0, t["cols"]), (full, full + 1, 0, rest)):
+        whole = [box for box in ((0, full, 0, t["cols"]), (full, full + 1, 0, rest)) if box[1] > box[0] and box[3]]
+        for box in whole:
             fill(box, facecolor=colour["free"])
+            lines(box, colour["faint"])
         mine = [(index >= begin, access) for index, access in enumerate(data["accesses"][:end]) if access[2] == at]
-        for fresh, (_, op, _, touched, *_) in sorted(mine, key=lambda one: one[0]):  # what is now lies over what was before
-            for box in touched:
-                fill(box, **({"facecolor": colour["r1" if op else "r0"]} if fresh else self._before("r1" if op else "r0")))
-        for fresh, access in mine:
-            for box in access[4] if fresh else ():
-                fill(box, **self._masked())
+        before, late, masked = ({(access[1] > 0, *box) for fresh, access in mine if fresh == wanted for box in access[what]} for wanted, what in ((False, 3), (True, 3), (True, 4)))
+        ground, pattern = lambda op: {"facecolor": self._before(op)["facecolor"]}, lambda op: self._before(op) | {"facecolor": "none"}
+        solid = lambda op: {"facecolor": colour["r1" if op else "r0"]}
+        for boxes, look in ((before, ground), (before, pattern), (masked, self._masked), (late, solid)):
+            for op, *box in sorted(boxes):  # what is now lies over what was before, and what is stored over what is loaded
+                fill(box, **look(op))
+                lines(box, colour["card"])
+        for box in whole:
+            lines(box, colour["faint"], 1)
         past = (rows - t["rows"]) * h
         if past >= 15 and not any(fresh and box[1] > t["rows"] for fresh, access in mine for box in access[4]):
             static.write(self.axes, x, y + t["rows"] * h + min(12, past / 2 + 1), "past its end", size=11, colour="soft")
-        self._lines(t, x, y, w, h, rows, columns)
+        self._margins(t, x, y, w, h, rows, columns)
         name = static.write(self.axes, x, y - 12, t["name"], size=12.5, weight="bold", family="monospace")
         static.write(self.axes, x + static.text_width(self.axes, name) + 8, y - 11.5, f"[{', '.join(map(str, t['shape']))}]", size=11, colour="soft", family="monospace")
         line = y + rows * h + 11
@@ -147,14 +168,9 @@ class _Painter:
         if not mine:
             static.write(self.axes, x, line, f"{t['bytes']:,} B", size=11, colour="soft", family="monospace")
 
-    def _lines(self, t, x, y, w, h, rows, columns):
-        """Numbers stand apart where there is room, heads and blocks always; counts in the margin; a dashed line at the tensor's end."""
+    def _margins(self, t, x, y, w, h, rows, columns):
+        """Heads and blocks stand apart; counts in the margin; a dashed line at the tensor's end."""
         card, inner = self.colour["card"], t["shape"][-1] if len(t["shape"]) > 2 else 0
-        if min(w, h) >= 6:
-            for column in range(1, columns):
-                static.box(self.axes, x + column * w - 1, y, 1, rows * h, facecolor=card)
-            for row in range(1, rows):
-                static.box(self.axes, x, y + row * h - 1, columns * w, 1, facecolor=card)
         for column in range(inner, t["cols"], inner) if inner and inner * w > 6 else ():
             static.box(self.axes, x + column * w - 1.5, y, 2.5, t["rows"] * h, facecolor=card)
         for row in range(t["unit"], t["rows"], t["unit"]) if t["unit"] > 1 and t["unit"] * h > 6 else ():

@@ -32,7 +32,7 @@ function blocksLayout(data, width) {
 const shown = replay({
   name: "reads",
   legend: data => [["cl-new", "now"], ["cl-was-loaded", "before"], ["cl-coming", "not yet"],
-    ...(data.programs.some(one => one.kind === "decode" && !one.reads.length) ? [["cl-spare", "nothing to read"]] : []), ["cl-pill", "read by so many programs", "×2"]],
+    ...(data.programs.some(one => one.kind === "decode" && !one.reads.length) ? [["cl-spare", "nothing to read"]] : []), ["cl-pill", data.kv_heads > 1 ? "read by 2 programs, each for its KV head" : "read by 2 programs", "×2"]],
   build(body, data, player) {
     const id = "cl-cell-" + Math.random().toString(36).slice(2), size = data.block_size;
     const grid = (label, name) => { const canvas = make("canvas", { "aria-hidden": "true" }), cell = make("div", { role: "gridcell", id: `${id}-${name}` });
@@ -60,8 +60,9 @@ const shown = replay({
       const who = owners.get(block) ?? [], met = readers(step, block);
       if (!who.length && !met.length) return `Block ${block} is in no table, and no program reads it.`;
       const places = who.map(seq => `R${seq} (block ${data.tables[seq].indexOf(block)} of its table)`).join(" and ") || "no sequence";
-      const names = met.map(idsOf), said = names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "");
-      return `Block ${block} belongs to ${places}. ${names.length ? `Read so far by ${names.length === 1 ? "program" : `${names.length} programs:`} ${said}.` : "Nobody has read it yet."}`;
+      const names = met.map(idsOf), said = names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : ""), heads = [...new Set(met.map(one => one.kv_head))].sort((a, b) => a - b);
+      const whose = heads.length > 1 ? `, for KV heads ${heads.slice(0, -1).join(", ")} and ${heads.at(-1)}` : "";
+      return `Block ${block} belongs to ${places}. ${names.length ? `Read so far by ${names.length === 1 ? "program" : `${names.length} programs:`} ${said}${whose}.` : "Nobody has read it yet."}`;
     }
     function programs(pen, step, lit, colours) {
       const now = data.programs[step - 1], { cell, out } = list, gap = cell > 8 ? 3 : 1;
@@ -153,7 +154,7 @@ const shown = replay({
         if (row.top < box.scrollTop || row.bottom > box.scrollTop + box.clientHeight) box.scrollTop = row.top - 24; }
       memory(sheet(right.canvas, map.width, map.height), step, lit, colours);
       const done = data.programs.slice(0, step), sum = of => done.reduce((total, one, index) => total + of(one, index), 0);
-      const lines = [["K and V read", `${number(sum(one => one.kind === "decode" ? one.bytes : 0))} bytes`], ["of these again", `${number(sum((_, index) => data.again[index]))} bytes`]];
+      const lines = [["K and V read", `${number(sum(one => one.kind === "decode" ? one.bytes : 0))} bytes`], ["of these read before", `${number(sum((_, index) => data.again[index]))} bytes`]];
       if (merges) lines.push(["partial results read", `${number(sum(one => one.kind === "merge" ? one.bytes : 0))} bytes`]);
       sums.replaceChildren(...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
       left.cell.textContent = `program ${idsOf(now)}`;

@@ -36,7 +36,7 @@ def block_reads_view(**reads):
         "title": "Which program reads which block",
         "subtitle": _subtitle(sizes, lens, across),
         "first": 1, "last": len(programs), **sizes, "across": across, "seq_lens": lens, "tables": tables, "programs": programs,
-        "columns": ["step", "program", "sequence", "head", "part", "blocks", "bytes", "bytes so far", "read again"],
+        "columns": ["step", "program", "sequence", "head", "part", "blocks", "bytes", "bytes so far", "bytes read before"],
     }  # fmt: skip
     data["again"] = _again(data)
     data["say"] = [_words(data, step) for step in range(1, len(programs) + 1)]

@@ -54,7 +54,7 @@ class _Painter:
         looks = [("now", {"facecolor": blue}), ("before", {"facecolor": blue + "52"}), ("not yet", {"facecolor": self.colour["free"]})]
         if any(p["kind"] == "decode" and not p["reads"] for p in self.data["programs"]):
             looks.append(("nothing to read", static.hatched(self.colour["faint"], self.colour["free"], 5) | {"linewidth": 0.5}))
-        return [*looks, ("read by so many programs", "×2")]
+        return [*looks, ("read by 2 programs" + ", each for its KV head" * (self.data["kv_heads"] > 1), "×2")]
 
     def _rows(self):
         """[(sequence, top, top of its block table)] of the sequences that are shown, and the bottom."""
@@ -186,5 +186,5 @@ class _Painter:
     def _sums(self, y):
         read = sum(p["bytes"] for p in self.done if p["kind"] == "decode")
         again, partial = sum(self.data["again"][: self.step]), sum(p["bytes"] for p in self.done if p["kind"] == "merge")
-        said = f"So far {read:,} bytes of K and V are read, {again:,} of them again" + (f", and {partial:,} bytes of partial results." if self.outs else ".")
+        said = f"So far {read:,} bytes of K and V are read, {again:,} of them had been read before" + (f", and {partial:,} bytes of partial results." if self.outs else ".")
         static.write(self.axes, LEFT, y, said, size=12, colour="soft")

@@ -40,7 +40,7 @@ def _positive(what, value):
 
 def _figure(placed, flops_per_s, bytes_per_s, machine):
     colour, ridge = static.palette(), flops_per_s / bytes_per_s
-    height = 446 + 24 * len(placed)
+    height = 470 + 24 * len(placed)
     figure, page = static.figure(height)
     static.title(page, {"title": "Roofline", "subtitle": machine})
     low, high = min(ridge, *(x for _, x, _, _ in placed)) / 4, max(ridge, *(x for _, x, _, _ in placed)) * 16
@@ -62,14 +62,16 @@ def _figure(placed, flops_per_s, bytes_per_s, machine):
     say = {"fontsize": 8.2, "color": colour["soft"], "textcoords": "offset points"}
     plot.annotate(f"{readable(flops_per_s)}FLOP/s: arithmetic is the limit", (high, flops_per_s), (-4, 10), ha="right", **say)
     (x0, y0), (x1, y1) = plot.transData.transform([(low, low * bytes_per_s), (ridge, flops_per_s)])
-    plot.annotate(f"{readable(bytes_per_s)}B/s: memory is the limit", (low * 1.6, low * 1.6 * bytes_per_s), (-4, 6), va="bottom",
-                  rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)), rotation_mode="anchor", **say)
+    slope, stops = math.atan2(y1 - y0, x1 - x0), sorted([low, ridge, *(x for _, x, _, _ in placed if x < ridge)])
+    _, free = max((b / a, math.sqrt(a * b)) for a, b in zip(stops, stops[1:]))  # the words stand in the widest gap between marks
+    plot.annotate(f"{readable(bytes_per_s)}B/s: memory is the limit", (free, free * bytes_per_s), (-10 * math.sin(slope), 10 * math.cos(slope)), ha="center", va="bottom",
+                  rotation=math.degrees(slope), rotation_mode="anchor", **say)
     plot.annotate(f"ridge: {ridge:,.0f}", (ridge, bottom), (5, 6), **say)
     for n, (name, x, y, measured) in enumerate(placed):
         shade = colour[f"r{n % 6}"]
         plot.plot([x, x], [bottom, y], color=shade, linewidth=0.8, linestyle=(0, (1, 2)))
         plot.plot([x], [y], MARKS[n % 8], color=shade, markersize=9, markerfacecolor=shade if measured else colour["card"], markeredgewidth=1.8, zorder=5)
-        line = 452 + 24 * n
+        line = 476 + 24 * n
         page.plot([36], [line], MARKS[n % 8], color=shade, markersize=7, markerfacecolor=shade if measured else colour["card"], markeredgewidth=1.5)
         static.write(page, 54, line, name, size=12.5)
         static.write(page, 898, line, f"{x:,.1f} operations a byte, {'measured' if measured else 'at most'} {readable(y)}FLOP/s", size=12, ha="right", family="monospace")

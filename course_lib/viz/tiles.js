@@ -38,12 +38,12 @@ function chart(canvas, data, step, colours, width) {
     for (let i = 0; i < n; i++) { path.lineTo(x(i), y(top(i))); path.lineTo(x(i + 1), y(top(i))); }
     for (let i = n - 1; i >= 0; i--) { path.lineTo(x(i + 1), y(base(i))); path.lineTo(x(i), y(base(i))); }
     path.closePath(); return path; };
-  const read = under(i => data.read[i], () => 0), written = under(i => data.read[i] + data.written[i], i => data.read[i]);
-  for (const [from, to, alpha] of [[0, x(step), 1], [x(step), width, .3]]) {
+  const line = top => { const path = new Path2D(); for (let i = 0; i < n; i++) { path.lineTo(x(i), y(top(i))); path.lineTo(x(i + 1), y(top(i))); } return path; };
+  const all = i => data.read[i] + data.written[i], looks = [[i => data.read[i], () => 0, colours.faint], [all, i => data.read[i], colours.ink]];
+  for (const [from, to, alpha] of [[0, x(step), 1], [x(step), width, .16]]) {      // filled so far, outlined to come
     pen.save(); pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip();
-    pen.globalAlpha = alpha; pen.fillStyle = colours.r0; pen.fill(read);
-    pen.globalAlpha = alpha * .13; pen.fillStyle = colours.r1; pen.fill(written); pen.globalAlpha = alpha;
-    hatch(pen, written, colours.r1, 6, 1.1);
+    for (const [top, base, colour] of looks) { pen.globalAlpha = alpha; pen.fillStyle = colour; pen.fill(under(top, base)); pen.globalAlpha = 1; }
+    for (const [top, , colour] of alpha < 1 ? looks : []) { pen.strokeStyle = colour; pen.lineWidth = 1.2; pen.stroke(line(top)); }
     pen.restore();
   }
   pen.fillStyle = colours.line; pen.fillRect(0, height - 1, width, 1);
@@ -68,8 +68,12 @@ const shown = replay({
     body.append(area, make("div", { class: "cl-side" },
       make("p", { class: "cl-cap" }, "Bytes moved, step by step"), make("div", { class: "cl-chart" }, graph), moved,
       make("p", { class: "cl-cap cl-second" }, `Row ${data.watch} (dotted)`), row));
-    const fill = (list, lines) => list.replaceChildren(...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+    const fill = (list, lines) => list.replaceChildren(...lines.flatMap(([name, value, look = ""]) => {
+      const wide = { class: look === "cl-whole" ? look : "" }, swatch = look && !wide.class ? [make("span", { class: "cl-swatch " + look, "aria-hidden": "true" })] : [];
+      return [make("dt", wide, ...swatch, name), make("dd", wide, value)];
+    }));
     const met = visits(data);
+    const listed = index => { const said = data.output[index].replace(/^output,? ?/, ""), values = data.row[index][2].map(real).join(", "); return said ? `${values} (${said})` : values; };
     let grid = null;
 
     const last = (step, i, j) => met[i * data.cols.length + j].findLast(([at]) => at <= step);
@@ -132,8 +136,10 @@ const shown = replay({
       chart(graph, data, step, colours, Math.max(60, graph.parentNode.clientWidth));
       const known = data.row[step - 1];
       graph.setAttribute("aria-label", `So far ${bytes(data.read[step - 1])} bytes read and ${bytes(data.written[step - 1])} written; at the end ${bytes(data.read.at(-1))} and ${bytes(data.written.at(-1))}.`);
-      fill(moved, [["read", `${bytes(data.read[step - 1])} of ${bytes(data.read.at(-1))}`], ["written", `${bytes(data.written[step - 1])} of ${bytes(data.written.at(-1))}`]]);
-      fill(row, known ? [["maximum", real(known[0])], ["sum", real(known[1])], ["output", known[2].map(real).join(", ")]] : [["", "not met yet"]]);
+      const later = data.read.at(-1) - data.read[step - 1] + data.written.at(-1) - data.written[step - 1];
+      fill(moved, [["read", `${bytes(data.read[step - 1])} of ${bytes(data.read.at(-1))}`, "cl-moved-read"],
+        ["written", `${bytes(data.written[step - 1])} of ${bytes(data.written.at(-1))}`, "cl-moved-written"], ["still to move", bytes(later), "cl-moved-later"]]);
+      fill(row, known ? [["maximum", real(known[0])], ["sum", real(known[1])], [data.output[step - 1], known[2].map(real).join(", "), "cl-whole"]] : [["", "not met yet"]]);
     }
     area.addEventListener("click", event => {
       const box = canvas.getBoundingClientRect(), i = Math.floor((event.clientY - box.top - grid.top) / grid.cell), j = Math.floor((event.clientX - box.left - grid.left) / grid.cell);
@@ -153,7 +159,7 @@ const shown = replay({
     return {
       draw,
       rows: step => data.events.slice(0, step).map(([kind, i, iEnd, j, jEnd], index) => [index + 1, kind, span(data.rows, i, iEnd), span(data.cols, j, jEnd),
-        data.read[index], data.written[index], ...(data.row[index] ? data.row[index].slice(0, 2).map(real) : ["", ""])]),
+        data.read[index], data.written[index], ...(data.row[index] ? [...data.row[index].slice(0, 2).map(real), listed(index)] : ["", "", ""])]),
       note(step, selected) {
         if (selected === null) return "";
         const text = place(selected);

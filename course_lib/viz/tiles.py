@@ -16,6 +16,9 @@ KINDS = {
     "product": "all weights come back, and the output is written",
 }
 """Kind of an event -> what happens in it."""
+# what the output of the watched row is after an event; a tile's is not yet divided where a "store" divides it
+OUTPUTS = {"tile": "output, divided by the sum so far", "store": "output, divided by the sum", "chunk": "output of one chunk", "product": "output"}
+UNDIVIDED = "output, not yet divided"
 FINISHES, VISITS = ("merge", "store", "product"), ("tile", "chunk", "skip", "product", "scores", "softmax")
 
 
@@ -37,7 +40,7 @@ def tiles_view(algorithm, num_queries, num_keys, watch, events):
             raise ParameterError(f"The {name} of the events, {cut[:4]}…, do not cut 0 to {end} into tiles. Record one head with one tile size.")
     kinds = {event["kind"] for event in events}
     finishes = bool(kinds & {*FINISHES})
-    places, fast, at, known, begun, done = [], [], [], None, [None] * len(rows), [None] * len(rows)
+    places, fast, at, named, known, name, begun, done = [], [], [], [], None, "output", [None] * len(rows), [None] * len(rows)
     for step, event in enumerate(events, 1):
         i = [n for n, row in enumerate(rows) if event["rows"][0] <= row[0] < event["rows"][1]]
         j = [n for n, col in enumerate(cols) if event["cols"][0] <= col[0] < event["cols"][1]]
@@ -46,16 +49,18 @@ def tiles_view(algorithm, num_queries, num_keys, watch, events):
             for n in i:
                 begun[n], done[n] = begun[n] or step, step  # without an event that finishes, the last tile of a row does
         fast.append(_fast(event["kind"], "store" in kinds, "chunk" in kinds, any(one[0] == "tile" and one[3] == j[0] for one in places)))
-        known = event["row"] or known
+        if event["row"]:
+            known, name = event["row"], UNDIVIDED if event["kind"] == "tile" and "store" in kinds else OUTPUTS.get(event["kind"], "output")
+        named.append(name)
         at.append(known and [None if known["maximum"] == float("-inf") else known["maximum"], known["sum"], [round(x, 6) for x in known["output"][:4]]])
     return TilesView({
         "title": "Attention in tiles",
         "subtitle": f"{algorithm}, {count(num_queries, 'query').replace('querys', 'queries')} by {count(num_keys, 'key')}",
         "first": 1, "last": len(events),
         "rows": [list(r) for r in rows], "cols": [list(c) for c in cols], "events": places, "fast": fast, "watch": watch,
-        "watched": next(n for n, (a, b) in enumerate(rows) if a <= watch < b), "row": at,
+        "watched": next(n for n, (a, b) in enumerate(rows) if a <= watch < b), "row": at, "output": named,
         "begun": begun, "done": done, "read": [e["read"] for e in events], "written": [e["written"] for e in events],
-        "columns": ["step", "what", "queries", "keys", "bytes read so far", "bytes written so far", f"maximum of row {watch}", f"sum of row {watch}"],
+        "columns": ["step", "what", "queries", "keys", "bytes read so far", "bytes written so far", f"maximum of row {watch}", f"sum of row {watch}", f"output of row {watch}"],
         "say": [_words(step, event) for step, event in enumerate(events, 1)],
     })  # fmt: skip
 
@@ -78,7 +83,7 @@ class TilesView(View):
     def _rows(self, step):
         data = self.data
         return [[index + 1, kind, span(data["rows"], i, i_end), span(data["cols"], j, j_end), data["read"][index], data["written"][index],
-                 *([number(x) for x in data["row"][index][:2]] if data["row"][index] else ["", ""])]
+                 *([*map(number, data["row"][index][:2]), listed(data, index)] if data["row"][index] else ["", "", ""])]
                 for index, (kind, i, i_end, j, j_end) in enumerate(data["events"][:step])]
 
     def _poster(self):
@@ -92,6 +97,12 @@ def span(cuts, first, end):
     """Tiles first to end - 1 as the tokens they hold: "16–31"."""
     a, b = cuts[first][0], cuts[end - 1][1] - 1
     return f"{a}–{b}" if b > a else str(a)
+
+
+def listed(data, index):
+    """The watched row's output after a step as a cell of the table, with what it is where that is more than "output"."""
+    values, said = ", ".join(map(number, data["row"][index][2])), data["output"][index].removeprefix("output").removeprefix(",").strip()
+    return f"{values} ({said})" if said else values
 
 
 def _fast(kind, queries_stay, chunked, loaded):
@@ -186,15 +197,15 @@ class _Painter:
         data, at, wide = self.data, self.step - 1, 898 - x
         static.write(self.axes, x, self.top - 18, "BYTES MOVED SO FAR", size=10.5, colour="soft", weight="bold")
         most = max(data["read"][-1], data["written"][-1], 1)
-        for n, (name, look) in enumerate((("read", "computed"), ("written", "finished"))):
+        for n, (name, tone) in enumerate((("read", "faint"), ("written", "ink"))):  # as in the live view's chart: filled so far, outlined to come
             y = self.top + 8 + 42 * n
             static.write(self.axes, x, y, name, size=12, colour="soft")
             static.write(self.axes, x + wide, y, f"{data[name][at]:,} of {data[name][-1]:,}", size=12, ha="right", family="monospace")
-            static.box(self.axes, x, y + 10, wide, 10, radius=3, facecolor=self.colour["free"])
-            static.box(self.axes, x, y + 10, max(2, wide * data[name][at] / most), 10, radius=3, **self.looks()[look])
+            static.box(self.axes, x, y + 10, max(2, wide * data[name][-1] / most), 10, facecolor=self.colour["free"], edgecolor=self.colour[tone], linewidth=0.7)
+            static.box(self.axes, x, y + 10, max(1, wide * data[name][at] / most) if data[name][at] else 0, 10, facecolor=self.colour[tone])
         static.write(self.axes, x, self.top + 108, f"ROW {data['watch']} (DOTTED)", size=10.5, colour="soft", weight="bold")
         row = data["row"][at]
-        lines = [("maximum", number(row[0])), ("sum", number(row[1])), ("output", ", ".join(map(number, row[2])))] if row else [("", "not met yet")]
+        lines = [("maximum", number(row[0])), ("sum", number(row[1])), (data["output"][at], ""), ("", ", ".join(map(number, row[2])))] if row else [("", "not met yet")]
         for n, (name, value) in enumerate(lines):
             static.write(self.axes, x, self.top + 130 + 20 * n, name, size=12, colour="soft")
             static.write(self.axes, x + (76 if name else 0), self.top + 130 + 20 * n, value, size=12, family="monospace")

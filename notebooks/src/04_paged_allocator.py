@@ -445,7 +445,8 @@ recorded("04")
 
 # %% [markdown]
 # GB/s are those of keys and values, counted once. To gather first means to read them, to write them in order, and to read them
-# again. And blocks of one token cost the kernel most, as it looks up each token by itself; from a few tokens on the length hardly matters.
+# again. For the kernel the length hardly matters, even one token: the 128 numbers that a head keeps of a token lie side by side, and that
+# is enough to read memory at full speed. So the length is chosen for what stands above: waste, and the ledger's work.
 #
 # ## Four sentences that must be true
 #

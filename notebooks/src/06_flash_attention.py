@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06 · FlashAttention
 #
-# - **You will** compute exact attention without ever holding its matrix, in forty lines, and count every byte that it moves.
+# - **You will** compute exact attention without ever holding its matrix, in one page of code, and count every byte that it moves.
 # - **Why** the matrix of scores grows with the square of the text. This is how every server computes attention, and the next
 #   two lessons turn it into kernels.
 # - **Time** 40 minutes, and two hours for the exercises.
@@ -178,7 +178,7 @@ show(flash_attention_v2)
 # ## Two memories
 #
 # Why is it faster, if it computes the same? A GPU has two memories. The large one (HBM) holds everything and is slow to
-# reach. Each multiprocessor has a small one (shared memory and registers, some hundred kilobytes), and computes only on
+# reach. Each multiprocessor has a small one (shared memory and registers, a few hundred kilobytes), and computes only on
 # what is there. So the question is what crosses from one to the other, and how often.
 #
 # Four ways to compute the same output:
@@ -186,12 +186,12 @@ show(flash_attention_v2)
 # | | the scores | what crosses |
 # |---|---|---|
 # | **standard** | whole matrix in slow memory | the matrix four times: written, read, written as weights, read |
-# | **chunked** (arXiv 2112.05682) | a chunk of the matrix in slow memory | every chunk four times, and partial results |
+# | **chunked** (arXiv 2112.05682) | a chunk of the matrix in slow memory | every chunk four times, q, k and v for each chunk, and partial results |
 # | **FlashAttention** (arXiv 2205.14135) | a tile in fast memory | k and v once; q and the unfinished output for every tile of keys |
 # | **FlashAttention-2** (arXiv 2307.08691) | a tile in fast memory | q and the output once; k and v for every tile of queries |
 #
-# All three below the first compute a row's softmax in pieces; the online softmax came with the first FlashAttention. What the
-# second changed is the order of the loops, and that it divides only once, at the end.
+# All three below the first compute a row's softmax in pieces. FlashAttention put the online softmax into one kernel, so that no score
+# leaves fast memory. What the second one changed is the order of the loops, and that it divides only once, at the end.
 
 # %%
 predict("06.chunked", "Chunked attention never holds the whole matrix. Does it move fewer bytes than standard attention?",
@@ -261,8 +261,9 @@ for side in (8, 16, 32, 64, 128, 256):
     print(f"tiles of {side:>3} x {side:<3} {moved / 1e6:6.2f} MB; standard moves {standard / moved:.2f} times as much")
 
 # %% [markdown]
-# With tiles of 32 × 32 it moves as much as with the matrix, with smaller ones more. The paper's bound says the same: about
-# N²d²/M numbers, for a fast memory that holds M, against Nd + N² (arXiv 2205.14135, theorem 2).
+# With tiles of 32 × 32 it moves as much as with the matrix, with smaller ones more. The paper proves it in general: FlashAttention
+# moves about N²d²/M numbers and standard attention Nd + N², so tiles pay once M, the numbers that fast memory holds, is well
+# above d² (arXiv 2205.14135, theorem 2).
 #
 # ## See it
 #
@@ -284,14 +285,17 @@ tiles_view(**record_tiles(flash_attention_v1, *short, tile=(8, 8), watch=37))
 
 # %% [markdown]
 # And FlashAttention-2: a tile of queries stays until it is done, and its output is written once. Step through row 37: its
-# maximum only grows, and its output is finished in the last step of its tile.
+# maximum never falls, and its output is divided and stored in the last step of its tile.
 
 # %%
 second = tiles_view(**record_tiles(flash_attention_v2, *short, tile=(8, 8), watch=37))
 second
 
+# %% [markdown]
+# In step 41 row 37 has met its last keys. What is left is to divide by the sum, and to store.
+
 # %%
-second.snapshot(step=46)
+second.snapshot(step=41)
 
 # %%
 for name in ("FlashAttention", "FlashAttention-2"):
@@ -303,8 +307,10 @@ for name in ("FlashAttention", "FlashAttention-2"):
 # ## Masks are questions about tiles
 #
 # Nobody stores a mask of N × N. A mask is a rule about two positions, and most of the time the whole tile has the same
-# answer: **none** of its pairs is seen (skip it), **all** are (no mask needed), or **some** (mask these). Only the
-# distance counts, and a tile holds every distance between those of two of its corners.
+# answer: **none** of its pairs is seen (skip it), **all** are (no mask needed), or **some** (mask these). For a causal mask
+# and a window only the distance counts, row less column. In a tile it is smallest top right and largest bottom left, and
+# takes every value between, so two corners decide. For packed documents it counts which documents the tile's ends lie in;
+# `cu_seqlens=(0, 20, 48)` says where each document begins, and where the last one ends.
 
 # %%
 masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
@@ -317,9 +323,6 @@ for line in zip(*grids.values()):
     print("   ".join(f"{' '.join(signs[tile] for tile in row):<21}" for row in line))
 loaded = [sum(tile != "none" for row in grid for tile in row) for grid in grids.values()]
 print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
-
-# %%
-show(Mask.tile)
 
 # %% [markdown]
 # The **sliding window** (Mistral 7B, arXiv 2310.06825) makes attention linear in the text: no row of tiles loads
@@ -445,11 +448,12 @@ for name, found in times.items():
     print(f"{name:>18}: {1000 * found[-1]:7.1f} ms for {lengths[-1]:,} tokens, {compared}")
 
 # %% [markdown]
-# On a CPU the tiles win: they skip nearly half of the matrix, and what they work on is small enough for a cache. Torch's own is
-# compiled, and tiled as well.
+# On a CPU that has nothing else to do the tiles win: they skip nearly half of the matrix, and what they work on is small enough for
+# a cache. Where other programs want the same cores and caches, less is left of it. Torch's own is compiled, and tiled as well.
 #
-# On a GPU the loops lose, though they move fewer bytes: each step of each tile is a kernel of its own, and to start one takes
-# longer than its few numbers do. The whole walk has to be one kernel. That is lesson 07.
+# On a GPU the loops lose. Each step of each tile is a kernel of its own there: to start it takes longer than its few numbers do, and
+# between two kernels everything goes through slow memory. What we counted is true of one kernel that does the whole walk. That
+# is lesson 07.
 #
 # ## On a GPU: the roofline
 #
@@ -489,29 +493,32 @@ roofline([("standard", useful, moved("standard")),
          machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
 
 # %% [markdown]
-# Hollow marks stand where our counts put them: at most so fast. Only pairs that are seen count as operations, so the masked
-# half of the matrix is no merit. The standard way is held back by memory: its matrix crosses four times. Larger tiles move
-# FlashAttention-2 up the roof. Real kernels get further, as keys and values that several programs read at about the same
+# The marks are bounds from our counts, not measurements. Only pairs that are seen count as operations: to multiply pairs that the
+# mask hides earns nothing. By these counts all five stay left of the ridge, where memory is the limit: the standard way most of the
+# four, as its matrix crosses four times. Larger tiles move FlashAttention-2 up the roof. Real kernels get further, as keys and values that several programs read at about the same
 # time come from the GPU's cache, which this count leaves out. And a **decode step** has a single query: there is no
 # matrix to avoid, and every key is read for that one query. No order of loops helps there; lesson 08 says what does.
 #
 # And what was measured on that H200? First the four algorithms as they stand above, each a loop in Python, beside torch's own attention
-# and the kernel of lesson 07: time, and the memory that each takes on the way.
+# and `course_lib`'s kernel, which grew out of lesson 07's: time, and the memory that each takes on the way.
 
 # %%
 recorded("06")
 
 # %% [markdown]
-# The memory is what the counts said: it grows with the square of the length for the standard way, and for no other. The time of the
-# loops is that of Python, which tells the GPU one small thing after another. In a **kernel**, a program that runs on the GPU itself,
-# the same loop is fast. And how fast? Kernels that a user can pick, FlashAttention-2 and cuDNN's, beside the one of this course:
+# The memory grows as the counts said: with the square of the length for the standard way, and for no other. (It is more than was
+# counted: torch keeps scores, mask and weights of all steps for a while.) Up to some thousand tokens all that is measured is what it
+# takes to start things. The time of the loops is that of Python, which tells the GPU one small thing after another. In a
+# **kernel**, a program that runs on the GPU itself, the same loop is fast. And how fast? Kernels that a user can pick,
+# FlashAttention-2 and cuDNN's, beside the one of this course, each alone, with many more heads:
 
 # %%
 recorded("attention", 1)
 
 # %% [markdown]
-# One algorithm, and a factor of two between its implementations: the rest is how well a kernel keeps the matrix units busy.
-# Lesson 07 begins with that.
+# One algorithm, and up to a factor of two between its implementations: the rest is how well a kernel keeps busy the circuits that
+# only multiply matrices. Keys that many heads share, and the GPU's cache, carry all of them past the bounds above. Lesson 07 writes
+# such a kernel.
 #
 # ## Break it
 #
@@ -575,7 +582,7 @@ print(f"with what course_lib adds: {broken(guarded)} of 64 rows")
 # <details><summary><b>2. Why has FlashAttention-2 the queries outside?</b></summary>
 #
 # Then a tile's maximum, sum and output stay in fast memory until they are finished, and the output is written once. Also, tiles of
-# queries do not depend on each other: each can be a program of its own, so that even one long text fills a GPU.
+# queries do not depend on each other: each can be given to another multiprocessor, so that even one long text fills a GPU.
 # </details>
 #
 # <details><summary><b>3. A text of N tokens becomes twice as long. What happens to the work, the memory and the bytes moved?</b></summary>
@@ -587,4 +594,4 @@ print(f"with what course_lib adds: {broken(guarded)} of 64 rows")
 # ## Next
 #
 # `exercises/06_flash_attention.ipynb`: the online softmax, the forward pass, merging, tiles under a mask, the count of bytes, and the
-# gradient. Then lesson 07 writes the same forty lines as a GPU kernel.
+# gradient. Then lesson 07 writes the same loop as a GPU kernel.

@@ -27,7 +27,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # macOS, Windows
-    print("Triton is not here. Read on, with the outputs kept in this notebook; the exercises have a rung for you.")
+    print("Triton is not here. Read on, with the outputs kept in this notebook; the exercises can be solved in plain torch.")
     from course_lib.practice.no_triton import tl, triton
 
 model, tokenizer = load_model("tale", dtype=torch.float32)
@@ -45,6 +45,9 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 #
 # Two vectors of 21 numbers are to be added, 8 at a time. Sizes of blocks are powers of two, fixed when the kernel is
 # compiled (`tl.constexpr`). Vectors are of any length.
+#
+# A launch is `kernel[grid](x, ...)`. In brackets stands the grid, always a tuple: `(3,)` is three programs. In
+# parentheses stand the arguments; a tensor arrives as its pointer.
 
 # %%
 predict("07.programs", "21 numbers, in blocks of 8. How many programs, and how many of their lanes have nothing to do?",
@@ -76,7 +79,8 @@ print(add(x, 10 * x).tolist())
 #
 # ## Without a GPU
 #
-# No GPU was needed: on a CPU, Triton **interprets**. Each program runs after the other, each line as a step of NumPy.
+# No GPU was needed: here Triton **interprets**. Each program runs after the other, each line as a step of NumPy.
+# (`setup()` has asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.)
 # It is slow, and it is the same kernel: what is right here is right there, but for a few traps that this lesson
 # names. And an interpreter can be watched. `print("x", x)` inside a kernel shows the block of each program. Here is
 # what each program loads and stores; step through them. Hatched lanes are masked. (If you have a GPU, your kernels are
@@ -286,7 +290,7 @@ for name, (exponent, fraction) in formats.items():
 # **float16** has more digits, **bfloat16** more room: a sum of large numbers soon passes 66 thousand, which bfloat16
 # does not mind. **TF32** is no format to store but what matrix units of NVIDIA make of a float32 on its way in: they
 # round away 13 bits of its fraction, and multiply eight times as fast (A100: 156 TFLOP/s against 19.5, by its data
-# sheet). Triton does this unless you say `input_precision="ieee"`. Sums are in float32, in every case.
+# sheet). Triton does this unless you say `input_precision="ieee"`. `tl.dot` adds up in float32, whatever comes in.
 #
 # How much of the output does each of them cost? The exact answer is attention in float64.
 
@@ -334,8 +338,8 @@ with torch.inference_mode():
 # In float32 the bug stands out by three powers of ten, in float16 by far less. That is why a kernel is tested in
 # float32 first, with `ieee`, and only then in the formats it is made for.
 #
-# Two traps of the interpreter belong here. It ignores `input_precision`, so that TF32 shows on a GPU alone. And NumPy
-# has no bfloat16:
+# Three traps of the interpreter belong here. It ignores `input_precision`, so that TF32 shows on a GPU alone. It runs what
+# no compiler takes: a `break` out of a loop, say. And NumPy has no bfloat16:
 
 # %% tags=["nbval-ignore-output"]
 ones = torch.ones(8, dtype=torch.bfloat16, device=model.device)
@@ -398,7 +402,7 @@ for precision in ("tf32", "ieee"):
 
 # %%
 predict("07.slow", "On a CPU: how long does the interpreted kernel take, compared with torch's own attention?",
-        ["About as long", "10 times as long", "100 times as long, or more"])
+        ["Up to 10 times as long", "10 to 100 times as long", "More than 100 times as long"])
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -407,8 +411,9 @@ import torch.nn.functional as F
 
 
 def milliseconds(act):
-    best = float("inf")
-    for _ in range(5):
+    """The best of half a second's tries: others at work on this machine make some of them slow."""
+    best, end = float("inf"), time.perf_counter() + 0.5
+    while time.perf_counter() < end:
         begin = time.perf_counter()
         act()
         if model.device.type == "cuda":
@@ -424,7 +429,7 @@ with torch.inference_mode():
             "torch's own (SDPA)": milliseconds(lambda: F.scaled_dot_product_attention(*[x[None, None] for x in one], is_causal=True))}
 own = took["torch's own (SDPA)"]
 for name, ms in took.items():
-    print(f"{name:<28} {ms:8.3f} ms, {ms / own:6.1f} times as long as torch's own")
+    print(f"{name:<28} {ms:8.3f} ms, {ms / own:6,.1f} times as long as torch's own")
 
 # %% [markdown]
 # The interpreter is for right and wrong, never for speed: each line of a program costs some steps of Python. (With a GPU
@@ -445,7 +450,7 @@ from course_lib.recorded import recorded
 recorded("07", 0)
 
 # %% [markdown]
-# How far do forty lines come, and from how many tokens on?
+# How far does so short a kernel come, and from how many tokens on?
 
 # %%
 run = recorded("07", 0)
@@ -476,7 +481,7 @@ plt.show()
 recorded("07", 1)
 
 # %% [markdown]
-# TF32 is off by as much as the rounding above foretold, and nearly six times as fast as float32 itself. The 16-bit
+# TF32 is off by about as much as the rounding above foretold, and about six times as fast as float32 itself. The 16-bit
 # formats are faster still, and halve the bytes. This is why a server computes in bfloat16, and tests in float32.
 #
 # ## Break it

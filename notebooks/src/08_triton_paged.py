@@ -36,6 +36,8 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # %% [markdown]
 # ## What a step brings
 #
+# (From here on a *block* is a page of the cache again. What a program holds at a time is a *tile*.)
+#
 # A server has just taken a step. It holds three texts in blocks of 16 tokens: R0, its sibling R1, which was told from the
 # same prompt and shares its blocks (lesson 05), and R2, a stranger. Each of them writes one token in this step.
 # `Listening` keeps what layer 2 was asked, and what it answered.
@@ -276,8 +278,8 @@ for name, count in moved.items():
     print(f"{name:<32}{count:>9,.0f} bytes, {count / once:.2f} times what there is")
 
 # %% [markdown]
-# Once is the least there can be where every text is another: each has to look at all its keys and values. Whatever is
-# above it is lost time.
+# Once is the least there can be where every text is another: each has to look at all its keys and values. Every byte beyond
+# these is time that a better kernel saves.
 #
 # ## See it
 #
@@ -373,8 +375,8 @@ parts_view.snapshot(step=6)
 
 # %% [markdown]
 # So how many parts? `course_lib` chooses from shapes alone: how many sequences and KV heads, how long a text may become,
-# how many multiprocessors. It must not look at `seq_lens`: these are on the GPU, and to read them the CPU would have to
-# wait. How many programs are there, without parts and with them?
+# how many multiprocessors. It must not look at `seq_lens`. A launch only puts a kernel into a queue, and the CPU runs ahead; to read
+# a number back from the GPU, it would have to wait until the queue is empty. How many programs are there, without parts and with them?
 
 # %%
 from course_lib.attention.tiles import decode_splits
@@ -406,7 +408,7 @@ recorded("08", 1)
 
 # %% [markdown]
 # In one part the memory is nearly idle. Each doubling nearly halves the time, until every multiprocessor has about one
-# program. The next one still helps; after it there is only more to merge.
+# program. The next one still helps, as two programs wait for memory in turn. After it nothing is gained, and there is more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
@@ -479,7 +481,7 @@ print("the same as the model's cache:", torch.allclose(as_chunks, answer, atol=1
 
 # %% [markdown]
 # A decode step is a chunk of one token each: the same function serves both. That is why an engine needs no difference
-# between prefill and decode, only `num_computed_tokens` that catches up.
+# between prefill and decode: it only counts how many tokens of a request are computed (lesson 10).
 #
 # Behind the engine's door it writes real texts. Three requests, at most 12 tokens a step, so that prompts come in pieces
 # while others decode:
@@ -517,12 +519,13 @@ def in_chunks(size):
 
 for size in (96, 48, 24, 12):
     count = counted(lambda: in_chunks(size))
-    print(f"{96 // size} chunks of {size:>2} tokens: {count:>9,.0f} bytes, {count / there:.1f} times what there is")
+    print(f"chunks of {size:>2} tokens: {count:>9,.0f} bytes, {count / there:.1f} times what there is")
 
 # %% [markdown]
 # It is the *tile* that reads everything before it, whether its neighbours come in the same step or in the next. A tile of
 # 16 lines is 8 tokens here, so a prompt of 96 has twelve of them anyway. Only where a chunk does not fill its tiles the
-# reads grow: 12 tokens are a tile and a half. What does a chunk cost in time? `course_lib`'s kernel on an H200:
+# reads grow: 12 tokens are a tile and a half. (With 24 they even shrink a little: a chunk that ends in the middle of a block finds
+# the rest of it empty.) What does a chunk cost in time? `course_lib`'s kernel on an H200:
 
 # %%
 recorded("08", 2)
@@ -537,7 +540,7 @@ recorded("08", 2)
 # One function walks along the table, for decode and for chunks. Compare it with the loop above:
 
 # %%
-show(paged._attend.fn)
+show(paged._attend)
 
 # %% [markdown]
 # What was added, and why:
@@ -549,13 +552,13 @@ show(paged._attend.fn)
 # - Tiles that every row sees as a whole need no mask (lesson 06), and get none.
 
 # %%
-show(paged.decode_kernel.fn)
+show(paged.decode_kernel)
 
 # %% [markdown]
-# The parts are a dimension of the grid, and their merge is a kernel too: the same six lines, `2 ** lse` in place of exp.
+# The parts are a dimension of the grid, and their merge is a kernel too, as in `in_parts`, with `2 ** lse` in place of exp.
 
 # %%
-show(paged.merge_kernel.fn)
+show(paged.merge_kernel)
 
 # %% [markdown]
 # `paged_attention` finds out by binary search in `cu_seqlens_q` which sequence a program works for, so that the CPU never
@@ -574,25 +577,24 @@ print(attention.explain())
 
 # %%
 predict("08.time", "16 texts of 1,024 tokens on this machine: how long does it take to gather and attend, against attending alone?",
-        ["About as long", "Twice to four times as long", "More than ten times as long"])
+        ["Up to twice as long", "Twice to ten times as long", "More than ten times as long"])
 
 # %% tags=["nbval-ignore-output"]
-import statistics
 import time
 
 import torch.nn.functional as F
 
 
-def seconds(act, repeats=9):
-    """The median of some runs, the first left out."""
-    times = []
-    for _ in range(repeats + 1):
+def seconds(act):
+    """The best of a second's tries: others at work on this machine make some of them slow."""
+    best, end = float("inf"), time.perf_counter() + 1
+    while time.perf_counter() < end:
         start = time.perf_counter()
         act()
         if model.device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 many, tokens = 16, 1024
@@ -630,8 +632,8 @@ recorded("08", 0)
 
 # %% [markdown]
 # To gather first costs about what the count of bytes says, wherever there is enough to read. The exercise's kernel, which
-# is our `decode_kernel` without the log-sum-exp, follows the table and comes no further: it leaves one request to eight
-# programs, and with many requests each program still waits for one block of 16 tokens before it asks for the next. What
+# is our `decode_kernel` without the log-sum-exp, follows the table and comes no further: for one request it has only
+# eight programs, and with many requests each program still waits for one block of 16 tokens before it asks for the next. What
 # lies between it and `course_lib`'s is the list above, most of all parts, larger tiles, and loads that are under way
 # while others are computed.
 #

@@ -391,10 +391,10 @@ from course_lib.recorded import recorded
 recorded("10")
 
 # %% [markdown]
-# With few seats, half of what the static server computes is wasted, and the engine is about twice as fast. With a seat for everybody both run
-# as often as the longest text is long. In the second table compare the last two columns: up to 2,048 tokens the prompt costs less in one
-# row with the others than after them, for the kernels are started and the weights are read once for both. A prompt of 8,192 tokens
-# saves nothing, and everybody notices it; lesson 11 cuts it into pieces.
+# Where requests wait for seats, half and more of what the static server computes is wasted, and the engine needs about half of its runs. With
+# a seat for everybody both run as often as the longest text is long. In the second table compare the last two columns: up to 2,048
+# tokens the prompt costs less in one row with the others than after them, for the kernels are started and the weights are read once for
+# both. A prompt of 8,192 tokens saves next to nothing, and everybody notices it; lesson 11 cuts it into pieces.
 #
 # ## Break it
 #

@@ -200,7 +200,7 @@ for name, options in (("causal", (True, None, None)), ("window of 4", (True, 4, 
 #
 # One head over `n` tokens, queries and keys alike. Return `(bytes read, bytes written)` between slow and fast memory, each
 # number having `itemsize` bytes. Count q, k, v, the output, and for `"standard"` the scores and the weights; leave out the
-# one or two numbers that are kept for each row.
+# one or two numbers that are kept for each row, and the zeros that an output begins with.
 #
 # - `"standard"`: scores are written; read, and the weights written; the weights read, and the output written. The mask spares
 #   nothing.

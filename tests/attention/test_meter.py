@@ -58,6 +58,8 @@ def test_causal_tiles_are_skipped_masked_and_whole_and_a_skipped_one_loads_nothi
 def test_the_second_defers_the_division():
     one, two = metered(flash_attention_v1, 64, tile=(16, 16)), metered(flash_attention_v2, 64, tile=(16, 16))
     assert one.scalings == 2 * 10 * 16 * 4 and two.scalings == (10 + 4) * 16 * 4
+    chunked = metered(chunked_attention, 64, tile=(16, 16))
+    assert chunked.scalings == 2 * (0 + 1 + 2 + 3) * 16 * 4  # a merge multiplies both sides
 
 
 def test_every_head_counts_even_where_kv_heads_are_shared():

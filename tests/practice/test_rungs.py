@@ -6,9 +6,12 @@ import sys
 import pytest
 import torch
 
+from course_lib.attention.elsewhere import compile_for
+from course_lib.errors import ParameterError
 from course_lib.practice import rungs
 from course_lib.practice.check import judge, standing_alone
 from course_lib.practice.exercise import Exercise, Property, agree
+from course_lib.practice.launched import kernels_of
 from course_lib.taking import revive
 
 DOUBLE = '''
@@ -147,7 +150,21 @@ def test_a_kernel_that_only_some_of_the_cases_launch_is_no_rung():
     def sometimes(x):
         return with_kernel(x) if len(x) < 5 else 2 * x
 
-    assert rungs.kernels_of(sometimes, [doubles(4)]) == ["double_kernel"] and rungs.kernels_of(sometimes, [doubles(4), doubles(5)]) == []
+    assert [kernel.__name__ for kernel in kernels_of(sometimes, [doubles(4)])] == ["double_kernel"]
+    assert kernels_of(sometimes, [doubles(4), doubles(5)]) == []
+
+
+@pytest.mark.parametrize("word, line", [("break", "for i in range(0, n, BLOCK):\n        if i > 99:\n            break"),
+                                        ("continue", "for i in range(0, n, BLOCK):\n        if i > 99:\n            continue"),
+                                        ("try", "try:\n        n = n\n    finally:\n        n = n")])
+def test_what_the_interpreter_takes_and_no_compiler_is_told_on_rung_2(exercise, word, line):
+    answer = kernel(("    offsets =", f"    {line}\n    offsets ="))
+    if rungs.machine().triton == "interpreted":
+        failure = judge(exercise, answer).failure
+        assert failure.prop.title.startswith("Rung 2") and failure.counterexample.got == f"unsupported: `{word}`"
+    alone = f"import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef alone(x_ptr, n, BLOCK: tl.constexpr):\n    {line}\n    tl.store(x_ptr, n)\n"
+    with pytest.raises(ParameterError, match="does not compile"):
+        compile_for(revive(alone, "alone", f"alone with {word}"), ["sm_90"], {"x_ptr": "*i32", "n": "i32"}, {"BLOCK": 4})
 
 
 def test_a_stub_of_a_kernel_counts_as_not_written(exercise):

@@ -1,6 +1,7 @@
 """Wrong answers for lesson 06 as people write them; see written_otherwise.py."""
 
 import math
+from bisect import bisect_left, bisect_right
 
 import torch
 
@@ -78,6 +79,57 @@ def soft_shows(chunks):
         print(s.softmax(0) @ v)
 
 
+def soft_from_zero(chunks):
+    m, l, o = 0.0, 0.0, 0
+    for s, v in chunks:
+        new = max(m, s.max().item())
+        p = torch.exp(s - new)
+        l, o, m = l * math.exp(m - new) + p.sum(), o * math.exp(m - new) + p @ v, new
+    return (o, -INF) if l == 0 else (o / l, m + torch.log(l))
+
+
+def soft_own_maxima(chunks):
+    l, o = 0.0, 0
+    for s, v in chunks:
+        m = s.max()
+        p = torch.exp(s - m)
+        l, o = l + p.sum(), o + p @ v
+    return o / l, m + torch.log(l)
+
+
+def soft_means_and_sum(chunks):
+    outs, l = [], 0
+    for s, v in chunks:
+        outs.append(torch.softmax(s, 0) @ v)
+        l = l + s.exp().sum()
+    return sum(outs) / len(outs), torch.log(l)
+
+
+def soft_divides_always(chunks):
+    m, l, o = torch.tensor(-INF), torch.tensor(0.0), 0
+    for s, v in chunks:
+        new = torch.maximum(m, s.max())
+        if new == -INF:
+            o = torch.zeros(v.shape[1])
+            continue
+        p = torch.exp(s - new)
+        l = l * torch.exp(m - new) + p.sum()
+        o, m = (o * torch.exp(m - new) + p @ v) / l, new
+    return o, m + torch.log(l)
+
+
+def merge_one_maximum(out_a, lse_a, out_b, lse_b):
+    m = max(lse_a.max(), lse_b.max())
+    m = m if m > -INF else torch.tensor(0.0)
+    a, b = torch.exp(lse_a - m), torch.exp(lse_b - m)
+    out = (a[..., None] * out_a + b[..., None] * out_b) / (a + b).clamp(min=1e-20)[..., None]
+    return out, m + (a + b).log()
+
+
+def merge_double(out_a, lse_a, out_b, lse_b):
+    return merge_partials(*(x.double() for x in (out_a, lse_a, out_b, lse_b)))
+
+
 def merge_average(out_a, lse_a, out_b, lse_b):
     return torch.stack([out_a, out_b]).mean(0), torch.stack([lse_a, lse_b]).logsumexp(0)
 
@@ -109,6 +161,32 @@ def merge_writes(out_a, lse_a, out_b, lse_b):
     out, lse = merge_partials(out_a, lse_a, out_b, lse_b)
     out_a.copy_(out)
     return out, lse
+
+
+def flash_with(masked=-INF, tile_of=lambda tile: tile, maximum=lambda scores: scores.amax(1), always=False, dtype=torch.float32):
+    """Written anew, with places for mistakes."""
+    def answer(q, k, v, tile, causal):
+        (n, heads, d), m, (rows, columns) = q.shape, len(k), tile_of(tile)
+        out, lse = torch.zeros(n, heads, d, dtype=dtype), torch.full((n, heads), -INF, dtype=dtype)
+        causal = causal or always
+        for h in range(heads):
+            g = h // (heads // k.shape[1])
+            for r in range(0, n, rows):
+                qi = q[r:r + rows, h] / math.sqrt(d)
+                at = m - n + r + torch.arange(len(qi))
+                top, total, acc = torch.full((len(qi),), -INF), torch.zeros(len(qi)), torch.zeros(len(qi), d)
+                for c in range(0, min(m, int(at[-1]) + 1) if causal else m, columns):
+                    s = qi @ k[c:c + columns, g].T
+                    if causal:
+                        s = torch.where(torch.arange(c, c + s.shape[1]) <= at[:, None], s, masked)
+                    new = torch.maximum(top, maximum(s))
+                    safe = new.nan_to_num(neginf=0.0)
+                    p, a = torch.exp(s - safe[:, None]), torch.exp(top - safe)
+                    total, acc, top = a * total + p.sum(1), a[:, None] * acc + p @ v[c:c + columns, g], new
+                out[r:r + rows, h] = (acc / total.where(total > 0, torch.ones(()))[:, None]).to(dtype)
+                lse[r:r + rows, h] = (top + total.log()).to(dtype)
+        return out, lse
+    return answer
 
 
 def flash_sdpa(q, k, v, tile, causal):
@@ -206,6 +284,23 @@ def tile_bool(rows, cols, causal, window, documents):
     return tile_mask(rows, cols, causal, window, documents) != "none"
 
 
+def tile_with(number=bisect_right, window_of=lambda window, documents: window, skipped=lambda r0, r1, c0: c0 > r1, whole=lambda r0, r1, c1: c1 <= r0, ends=False):
+    """Written anew, with places for mistakes."""
+    def answer(rows, cols, causal, window, documents):
+        r0, r1, c0, c1 = rows[0], rows[1] - 1, cols[0], cols[1] - 1
+        none, every = causal and skipped(r0, r1, c0), not causal or whole(r0, r1, c1)
+        window = window_of(window, documents)
+        if window is not None:
+            none, every = none or r0 - c1 >= window, every and r1 - c0 < window
+            if not causal:
+                none, every = none or c0 - r1 >= window, every and c1 - r0 < window
+        if documents is not None:
+            a, b, c, d = (number(documents, at) for at in (r0, r1, c0, c1))
+            none, every = none or b < c or d < a, every and ((a, b) == (c, d) if ends else a == b == c == d)
+        return "none" if none else "all" if every else "some"
+    return answer
+
+
 def io_turned(algorithm, n, head_dim, tile, itemsize, causal):
     read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
     return written, read
@@ -217,6 +312,19 @@ def io_float32(algorithm, n, head_dim, tile, itemsize, causal):
 
 def io_bidirectional(algorithm, n, head_dim, tile, itemsize, causal):
     return count_io(algorithm, n, head_dim, tile, itemsize, False)
+
+
+def io_with_zeros(algorithm, n, head_dim, tile, itemsize, causal):
+    read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
+    return read, written + (algorithm == "flash 1") * n * head_dim * itemsize
+
+
+def io_one_pair(algorithm, n, head_dim, tile, itemsize, causal):
+    """Leaves out tiles of which only the last row sees the first column."""
+    read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
+    pairs = [(r, c) for r in range(0, n, tile[0]) for c in range(0, n, tile[1]) if causal and c == min(r + tile[0], n) - 1]
+    rows, columns = sum(min(tile[0], n - r) for r, _ in pairs) * head_dim * itemsize, sum(min(tile[1], n - c) for _, c in pairs) * head_dim * itemsize
+    return {"standard": (read, written), "flash 1": (read - 2 * rows, written - rows), "flash 2": (read - 2 * columns, written)}[algorithm]
 
 
 def io_other(algorithm, n, head_dim, tile, itemsize, causal):
@@ -254,6 +362,30 @@ def back_matrix(q, k, v, out, lse, grad_out, tile):
 def back_unscaled(q, k, v, out, lse, grad_out, tile):
     dq, dk, dv = recompute_backward(q, k, v, out, lse, grad_out, tile)
     return dq * q.shape[1] ** 0.5, dk * q.shape[1] ** 0.5, dv
+
+
+def back_scaled_twice(q, k, v, out, lse, grad_out, tile):
+    dq, dk, dv = recompute_backward(q, k, v, out, lse, grad_out, tile)
+    return dq / q.shape[1] ** 0.5, dk / q.shape[1] ** 0.5, dv
+
+
+def back_with(weigh=lambda s, lse: torch.exp(s - lse), hides=True, turned=lambda ds: ds.T, delta=lambda p, dp, whole: whole, wide=False):
+    """Written anew, with places for mistakes. A q that is scaled first gives dK its scale."""
+    def answer(q, k, v, out, lse, grad_out, tile):
+        root, (dq, dk, dv) = q.shape[1] ** 0.5, (torch.zeros_like(x) for x in (q, k, v))
+        scaled = q / root
+        for i in range(0, len(q), tile):
+            for j in range(0, i + 1, len(q) if wide else tile):
+                a, b = slice(i, i + tile), slice(j, len(q) if wide else j + tile)
+                p = weigh(scaled[a] @ k[b].T, lse[a, None])
+                p = p.tril(i - j) if hides else p
+                dp = grad_out[a] @ v[b].T
+                ds = p * (dp - delta(p, dp, (grad_out[a] * out[a]).sum(1))[:, None])
+                dq[a] += ds @ k[b] / root
+                dk[b] += turned(ds) @ scaled[a]
+                dv[b] += p.T @ grad_out[a]
+        return dq, dk, dv
+    return answer
 
 
 def back_order(q, k, v, out, lse, grad_out, tile):
@@ -295,26 +427,36 @@ CASES = {
     "06.online_softmax": [
         ("all chunks are kept", soft_keeps_lists), ("accumulator is not rescaled", soft_forgets_out), ("sum is not rescaled", soft_forgets_sum),
         ("maximum is not subtracted", soft_plain_exp), ("every chunk weighs the same", soft_means), (None, soft_first_chunk), ("printed, not returned", soft_shows),
+        ("starts at 0", soft_from_zero), ("its own maximum", soft_own_maxima), ("every chunk weighs the same", soft_means_and_sum), ("divided in every step", soft_divides_always),
     ],
     "06.flash_forward": [
-        ("whole matrix", flash_sdpa), ("no causal mask", flash_unmasked), ("counted from the first key", flash_first_key), ("wrong head", flash_head_zero),
+        ("than a tile has", flash_sdpa), ("no causal mask", flash_unmasked), ("counted from the first key", flash_first_key), ("wrong head", flash_head_zero),
         ("wrong head", flash_repeats), ("scaled wrongly", flash_unscaled), ("shorter tile is left out", flash_whole_tiles), ("not what it says", flash_log_of_sum),
         ("inputs are changed", flash_writes), (None, flash_out_only),
+        ("large negative number", flash_with(masked=-1e9)), ("large negative number", flash_with(masked=-1e4)), ("exchanged", flash_with(tile_of=lambda tile: tile[::-1])),
+        ("not the one that is asked for", flash_with(tile_of=lambda tile: (2, 2))), ("than a tile has", flash_with(tile_of=lambda tile: (64, 64))),
+        ("one maximum is taken", flash_with(maximum=lambda s: s.max().repeat(len(s)))), ("always there", flash_with(always=True)), ("float64", flash_with(dtype=torch.float64)),
     ],
     "06.merge_partials": [
         ("without weights", merge_average), ("overflow", merge_raw), ("weights are swapped", merge_other_way), ("new log-sum-exp is wrong", merge_max),
         ("nan", merge_nan), (None, merge_adds), ("inputs are changed", merge_writes),
+        ("one maximum is taken for all rows", merge_one_maximum), ("float64", merge_double),
     ],
     "06.tile_mask": [
         ("window is ignored", tile_without_window), ("too wide", tile_wide), ("half-open", tile_open_ends),
         ("documents are ignored", tile_packed), ("exchanged", tile_turned), ("as a whole is called", tile_never_all), (None, tile_bool),
+        ("first token of a document", tile_with(number=bisect_left)), ("is dropped", tile_with(window_of=lambda window, documents: None if documents else window)),
+        ("two ends only", tile_with(ends=True)), ("by its first row", tile_with(skipped=lambda r0, r1, c0: c0 > r0)), ("the diagonal runs through it", tile_with(whole=lambda r0, r1, c1: c1 <= r1)),
     ],
     "06.count_io": [
         ("read and written are exchanged", io_turned), ("numbers are counted", io_float32), ("above the diagonal are moved", io_bidirectional),
         ("two algorithms are exchanged", io_other), ("counted whole", io_no_division), (None, io_flops),
+        ("zeros that the output begins with", io_with_zeros), ("on the diagonal are skipped", io_one_pair),
     ],
     "06.recompute_backward": [
-        ("delta is left out", back_without_delta), ("whole matrix", back_matrix), ("forgotten on the way back", back_unscaled), ("another order", back_order),
+        ("delta is left out", back_without_delta), ("than a tile has", back_matrix), ("forgotten on the way back", back_unscaled), ("another order", back_order),
         ("no causal mask", back_bidirectional), ("overwritten", back_last_tile), ("printed, not returned", back_shows),
+        ("applied twice", back_scaled_twice), ("log-sum-exp is not subtracted", back_with(weigh=lambda s, lse: torch.exp(s))), ("no causal mask", back_with(hides=False)),
+        ("not transposed", back_with(turned=lambda ds: ds)), ("inside the tile only", back_with(delta=lambda p, dp, whole: (p * dp).sum(1))), ("than a tile has", back_with(wide=True)),
     ],
 }

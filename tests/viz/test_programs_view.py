@@ -90,6 +90,18 @@ def test_what_is_masked_past_the_end_has_room(rows):
     assert (x["rows"], x["cols"], x["over"]) == (3, 5, 1) and rows.data["accesses"][4][4] == [[3, 4, 0, 3]]
 
 
+def test_masked_lanes_that_the_picture_cannot_show_are_told():
+    record = by_rows()
+    record["accesses"][0]["masked"] = []  # a slice of a wider tensor: what is beside a row is no place of it
+    record["accesses"][1] |= {"masked": [[1, 3], [7, 9]], "lanes": 5, "masked_lanes": 4}
+    view = programs_view(record)
+    assert view.words(1) == "Program 0 loads 20 bytes of x and stores 4 bytes of out. 7 lanes are masked: 3 of x (outside of x, so not drawn), 4 of out (2 hatched)."
+    assert view.words(2).endswith("3 lanes are masked.")
+    record["accesses"].insert(1, access([0], "load", "x", [(5, 8)], [(0, 3)], 8, 3))
+    assert programs_view(record, by="access").words(1).startswith("Program 0 loads 20 bytes of x, 3 of 8 lanes masked (outside of x, so not drawn).")
+    assert "6 of x (0 hatched), 4 of out" in programs_view(record).words(1)  # what the program touches elsewhere counts as touched
+
+
 def test_by_access_every_access_is_a_step_with_its_line():
     view = programs_view(by_rows(), by="access", tensors=["x", "out"])
     assert view.last == 6 and view.words(1) == "Program 0 loads 20 bytes of x, 3 of 8 lanes masked. x = tl.load(x_ptr + at)"
@@ -221,7 +233,7 @@ def test_programs_and_numbers_are_chosen_by_mouse(rows, open_view):
     page = open_view(rows, width=1100)
     programs, tensors = page.get_by_role("grid").all()
     box = programs.bounding_box()
-    page.mouse.click(box["x"] + 2 * 26 + 8, box["y"] + 26 + 8)
+    page.mouse.click(box["x"] + 2 + 2 * 26 + 8, box["y"] + 26 + 8)
     assert page.state.step() == 3
     box = tensors.bounding_box()
     page.mouse.click(box["x"] + 24 + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
@@ -235,3 +247,23 @@ def test_programs_and_numbers_are_chosen_by_mouse(rows, open_view):
 @pytest.mark.parametrize("width", [400, 1400])
 def test_it_fits_and_follows_the_theme(request, open_view, looks_well, name, scheme, width):
     looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_ring_of_the_first_program_is_whole_and_what_was_before_stands_out(rows, open_view, scheme):
+    page = open_view(rows, width=1100, color_scheme=scheme)
+    row = """(at, y) => { const canvas = document.querySelectorAll('canvas')[at], pen = new OffscreenCanvas(canvas.width, 1).getContext('2d', { willReadFrequently: true });
+        pen.drawImage(canvas, 0, -y * devicePixelRatio); const d = pen.getImageData(0, 0, canvas.width, 1).data;
+        return Array.from({ length: canvas.width }, (_, i) => [...d.slice(4 * i, 4 * i + 4)]); }"""
+    line = page.evaluate(f"({row})(0, 37)")
+    ink = [int(part) for part in page.evaluate("getComputedStyle(document.querySelector('.cl')).color").strip("rgb()").split(", ")]
+    assert line[0] + line[1] == pytest.approx([*ink, 255] * 2, abs=3)  # both pixels of the ring's left side
+    page.evaluate("view.model.set('step', 2)")
+    before, now, later = ([tuple(pixel[:3]) for pixel in page.evaluate(f"({row})(1, {22 + 13 + 26 * n})")[26:24 + 5 * 26 - 2]] for n in range(3))
+    assert max(contrast(a, b) for a in set(before) for b in set(later)) >= 3 and max(contrast(a, b) for a in set(before) for b in set(now)) >= 3
+
+
+def contrast(one, other):
+    channel = lambda c: c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4
+    low, high = sorted(0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b) for r, g, b in (one, other))
+    return (high + 0.05) / (low + 0.05)

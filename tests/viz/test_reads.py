@@ -149,7 +149,7 @@ def test_programs_and_blocks_are_chosen_by_keys(two, open_view):
         page.keyboard.press("ArrowRight")
     assert page.state.selected() == 5
     told = ("Block 5 belongs to R0 (block 0 of its table) and R1 (block 0 of its table). "
-            "Read so far by 4 programs: (0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1).")
+            "Read so far by 4 programs: (0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), for KV heads 0 and 1.")
     assert page.inner_text(".cl-note") == told == page.locator(f"[id='{blocks.get_attribute('aria-activedescendant')}']").text_content()
     page.keyboard.press("Escape")
     assert page.state.selected() is None

@@ -47,6 +47,15 @@ def test_the_first_goes_by_columns_and_leaves_outputs_unfinished(first):
     assert first.data["begun"] == [1, 2, 3, 4] and first.data["done"] == [1, 6, 11, 16]
 
 
+def test_the_output_is_called_what_it_is(first, second):
+    named = second.data["output"]
+    assert named[10:14] == ["output, not yet divided"] * 4 and named[14] == "output, divided by the sum"
+    assert second.table(11)[-1]["output of row 5"].endswith(" (not yet divided)") and second.table(15)[-1]["output of row 5"].endswith(" (divided by the sum)")
+    undivided, divided = second.data["row"][13], second.data["row"][14]
+    assert [x / undivided[1] for x in undivided[2]] == pytest.approx(divided[2], abs=1e-5)
+    assert first.data["output"][-1] == "output, divided by the sum so far"
+
+
 def test_skipped_and_computed_tiles_are_told_apart(second):
     seen = visits(second.data, 9)
     assert seen[(0, 3)] == ("skip", 1) and seen[(1, 1)] == ("tile", 3) and (2, 0) not in seen
@@ -118,6 +127,15 @@ def test_the_roofline_refuses(points, peak, says):
 
 
 # in the browser
+
+
+def test_what_is_shown_of_the_row_and_the_bytes_has_its_names(second, open_view):
+    page = open_view(second)
+    for step, name in ((12, "output, not yet divided"), (15, "output, divided by the sum")):
+        page.evaluate(f"view.model.set('step', {step})")
+        moved, row = page.locator(".cl-sums").all()
+        assert row.locator("dt").all_inner_texts() == ["maximum", "sum", name]
+        assert moved.locator("dt").all_inner_texts() == ["read", "written", "still to move"] and moved.locator(".cl-swatch").count() == 3
 
 
 def test_steps_words_and_table_in_the_page(second, open_view):
