@@ -24,7 +24,7 @@ from .accesses import OPS, Access, Accesses, Launch, Operand
 from .interpreting import launches_go_there
 
 APART = 48
-_recording = False
+_recording = None
 
 
 @contextmanager
@@ -47,19 +47,19 @@ def record_accesses(*, check=True):
     """
     global _recording
     interpreter, compiles = _interpreter()
-    if _recording:
+    if _recording is not None:
         raise ParameterError("A recording is already running, and one is all there can be. Leave its `with` block first.")
     if compiles:
-        log, _recording = Accesses(), True
+        log = _recording = Accesses()
         try:
             with launches_go_there(log, check):
                 yield log
         finally:
-            _recording = False
+            _recording = None
         return
     recorder = _Recorder(interpreter, check)
     before = [(home, name, getattr(home, name)) for home, name, _ in recorder.patches]
-    _recording = True
+    _recording = recorder.log
     try:
         for home, name, hook in recorder.patches:
             setattr(home, name, hook)
@@ -67,7 +67,12 @@ def record_accesses(*, check=True):
     finally:
         for home, name, original in before:
             setattr(home, name, original)
-        _recording = False
+        _recording = None
+
+
+def recording():
+    """The Accesses of the recording that runs now, which fills; None where there is none."""
+    return _recording
 
 
 def _interpreter():

@@ -4,9 +4,11 @@ import math
 
 import torch
 
+from ..attention.recorder import recording
 from . import rungs
 from .exercise import Mistake
 from .lesson06_forwards import Wrong
+from .lesson07_programs import Program, shared
 from .running import Raised
 from .tensors import numbers
 from .tiny_attention import Watch, qkv, size
@@ -29,32 +31,9 @@ def row_by_row(q, k, v, causal):
     return out.to(q.device, q.dtype)
 
 
-def shared(head, group, kv_heads):
-    """The KV heads of keys and of values for a query head."""
-    return head // group, head // group
-
-
 def in_programs(q, k, v, tile, causal, kv_heads_of=shared):
     """The kernel's loop in plain torch, one program after the other."""
-    (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
-    out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-    for head in range(heads):
-        for_k, for_v = kv_heads_of(head, group, k.shape[1])
-        for first in range(0, n, tile):
-            mine = q[first : first + tile, head].float()
-            position = m - n + first + torch.arange(len(mine), device=q.device)[:, None]
-            high, total = torch.full((len(mine), 1), -1e30, device=q.device), torch.zeros(len(mine), 1, device=q.device)
-            acc = torch.zeros_like(mine)
-            for start in range(0, min(m, m - n + first + tile) if causal else m, tile):
-                keys, values = k[start : start + tile, for_k].float(), v[start : start + tile, for_v].float()
-                scores = mine @ keys.T * head_dim ** -0.5
-                if causal:
-                    scores = scores.masked_fill(start + torch.arange(len(keys), device=q.device) > position, -INF)
-                new = torch.maximum(high, scores.amax(1, keepdim=True))
-                shrink, weights = torch.exp(high - new), torch.exp(scores - new)
-                total, acc, high = total * shrink + weights.sum(1, keepdim=True), acc * shrink + weights @ values, new
-            out[first : first + tile, head] = (acc / torch.where(total > 0, total, 1.0)).to(q.dtype)
-    return out
+    return Program(causal, kv_heads_of=kv_heads_of)(q, k, v, tile)
 
 
 def bent(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile: out, dtype=None, **faults):
@@ -99,16 +78,38 @@ def count(number, one, many):
 
 
 def small(name, n, m, tile=16, heads=1, kv_heads=1):
-    """Whether no tensor is larger than the largest that has to be there."""
+    """Whether no tensor is larger than the largest that has to be there. With tile > head_dim, a tile of queries against all keys is larger.
+
+    And whether no kernel loads more than some tiles at once, where that is recorded.
+    """
     def call(answer, q, k, v):
         with Watch() as watch:
             answer(q, k, v, tile)
-        allowed = max(q.numel(), k.numel(), 2 * tile * tile)
-        return "no tensor larger than q, k or a tile" if size(watch.largest) <= allowed else f"a tensor of {watch.largest}"
+        if size(watch.largest) > max(q.numel(), k.numel(), 2 * tile * tile):
+            return f"a tensor of {watch.largest}"
+        widest = max((access.mask.size for access in recording() or ()), default=0)
+        return "no tensor larger than q, k or a tile" if widest <= 2 * tile * max(tile, D) else f"a kernel that loads {widest:,} numbers at once"
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     return rungs.trial(["from course_lib.practice.rungs import here", "from course_lib.practice.tiny_attention import Watch, qkv",
                         f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))", "with Watch() as watch:", f"    {name}(q, k, v, tile={tile})",
                         "watch.largest  # the shape of the largest tensor made"], lambda: qkv(n, m, heads, kv_heads, D), call, show=str, size=n + m)
+
+
+def smalls(name):
+    return [small(name, 48, 48), small(name, 48, 160, tile=32), small(name, 100, 200, tile=64)]
+
+
+SLIM = "Only the scores of one tile are there at a time", "A tile of queries against a tile of keys: these scores live in registers, and are never in slow memory."
+"""Title and meaning of the Property of `smalls`."""
+
+
+def fine(name):
+    """A half-precision case in which float16 sums lose most of the keys: one key weighs 1, each of the others 1 part in 40,000."""
+    def make(q, k, v):
+        for x, first, rest in ((q, 1, 1), (k, 2.65, 0), (v, 0, 1)):
+            x[0], x[1:] = first, rest
+        return q, k, v
+    return attends(name, 1, 800, half=True, make=make, made="q[:], k[:], v[:], k[0], v[0] = 1, 0, 1, 2.65, 0")
 
 
 def untouched(name, n, m, heads=1, kv_heads=1):
@@ -152,6 +153,19 @@ def tf32(x):
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
+def power_of_two(why):
+    """The Mistake of a block or tile with another number of lanes: Triton says so itself."""
+    return Mistake("a number of lanes is no power of two.", why, is_made_by=lambda answer, found: "power of 2" in getattr(found.outcome, "message", ""))
+
+
+def half_sums(trials, why):
+    """The Mistake of sums in half precision; trials: cases that are far off then."""
+    def is_made_by(answer, found):
+        mine = getattr(found.outcome, "tensor", None)
+        return found.trial in trials and mine is not None and mine.dtype == torch.float16 and bool(mine.isfinite().all())
+    return Mistake("the sums are in float16.", why, is_made_by=is_made_by)
+
+
 def first_tile(out, tile):
     return torch.cat([out[:tile], torch.full_like(out[tile:], math.nan)])
 
@@ -165,8 +179,33 @@ def same_tile(x, tile=16):
     return x[torch.arange(len(x)) % tile]
 
 
-def common(causal, whole, ordinary, small_trials, untouched_trials):
-    """The mistakes that attention invites in each of the three. whole: an answer that makes the whole matrix. Then three kinds of trials."""
+def over_heads(causal):
+    """A wrong answer: the heads of a token look at each other."""
+    def answer(q, k, v, tile):
+        scores = q.float() @ k.float().transpose(1, 2) / q.shape[2] ** 0.5
+        if causal:
+            scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -INF)
+        return (torch.softmax(scores, 2) @ v.float()).to(q.dtype)
+    return answer
+
+
+def writes_one_head(causal):
+    """is_made_by of an answer that is right for head 0, and has written no other."""
+    def is_made_by(answer, found):
+        mine = getattr(found.outcome, "tensor", found.outcome)
+        want = found.trial.outcome(lambda q, k, v, tile: row_by_row(q, k, v, causal))[0]
+        want = getattr(want, "tensor", want)
+        return (mine.shape == want.shape and want.shape[1] > 1 and torch.allclose(mine[:, 0].float(), want[:, 0].float(), rtol=1e-3, atol=1e-4)
+                and bool((mine[:, 1:].isnan() | (mine[:, 1:] == 0)).all()))
+    return is_made_by
+
+
+EARLY = Mistake("the loop over keys ends too early.", "Row i stands at position m - n + i, in the bound of the loop as in the mask: it ends at `tl.minimum(m, m - n + first + TILE)`.",
+                Program(True, end=lambda n, m, first, tile: min(m, first + tile)))
+
+
+def common(causal, whole, ordinary, small_trials, untouched_trials, fine_trials):
+    """The mistakes that attention invites in each of the three. whole: an answer that makes the whole matrix. Then four kinds of trials."""
     return [
         Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors, and here they are the cache.", bent(causal, scales_q_in_place=True),
                 is_made_by=lambda answer, found: found.trial in untouched_trials and not isinstance(found.outcome, Raised)),
@@ -176,16 +215,36 @@ def common(causal, whole, ordinary, small_trials, untouched_trials):
                 bent(causal, acc_shrinks=False, total_shrinks=False)),
         Mistake("the sum is never divided by.", "At the end: `acc / total[:, None]`, each row by its own sum.", bent(causal, divides=False)),
         Mistake("the maximum is not subtracted.", "exp(89) is the last that fits in a float32.", bent(causal, subtracts=False)),
-        Mistake("scores are scaled wrongly.", "A score is q · k divided by the square root of head_dim.", (bent(causal, scale=lambda d: 1.0), bent(causal, scale=lambda d: 1 / d))),
+        Mistake("scores are scaled wrongly.", "A score is q · k divided by the square root of head_dim.",
+                (bent(causal, scale=lambda d: 1.0), bent(causal, scale=lambda d: 1 / d), bent(causal, scale=lambda d: d ** 0.5))),
+        Mistake("only the last tile of keys counts.", "End each turn with `high = new_high`. With the -inf that it began with, exp(high - new_high) is 0, and all before is lost.",
+                Program(causal, keeps_high=False)),
         Mistake("exp2 stands for exp.", "exp(x) is exp2(x * log2(e)): multiply the scale by 1.4427 when you use `tl.exp2`.", bent(causal, scale=lambda d: math.log(2) * d ** -0.5)),
         Mistake("only the first tile of queries is written.", "A program's rows begin at `tl.program_id(1) * TILE`, and the grid has a program for each tile.",
                 bent(causal, writes=first_tile)),
-        Mistake("only the first head is written.", "The grid has a program for each head too, and `tl.program_id(0)` says which.", bent(causal, writes=first_head)),
+        Mistake("only the first head is written.", "The grid has a program for each head and each tile. In a grid of (heads, tiles), `tl.program_id(0)` is the head and `tl.program_id(1)` the tile; in one of "
+                "(tiles, heads) it is the other way round.", bent(causal, writes=first_head),
+                is_made_by=writes_one_head(causal)),
         Mistake("the same tile of keys comes again and again.", "Columns are `start + tl.arange(0, TILE)`, and `start` moves on with the loop.",
                 (bent(causal, reads=lambda q, k, v: (q, same_tile(k), same_tile(v))), bent(causal, reads=lambda q, k, v: (q, same_tile(k), v)),
                  bent(causal, reads=lambda q, k, v: (q, k, same_tile(v))))),
         Mistake("the result is in float32.", "Sum in float32, and store as q has it: `.to(out_ptr.dtype.element_ty)`.", bent(causal, dtype=torch.float32)),
         rungs.rounded(lambda q, k, v, tile: row_by_row(q, k, v, causal), ordinary, bent(causal, reads=lambda q, k, v: tuple(map(tf32, (q, k, v))))),
-        Mistake("the whole matrix is made.", "The output is right, but n × m scores are held at once. Loop over tiles of keys, with a running maximum and sum.", whole,
+        Mistake("scores of all keys are held at once.", "The output is right, but each query has its scores of all m keys at the same time, be it the whole matrix or a tile of queries against "
+                "all keys. Loop over tiles of keys, with a running maximum and sum.", whole,
                 is_made_by=lambda answer, found: found.trial in small_trials and not isinstance(found.outcome, Raised)),
+        power_of_two("`tl.arange` wants 16, 32, 64, …: take `tile` and `head_dim` for it, which are, and mask what is not there."),
+        half_sums(fine_trials, "A float16 has 11 bits: 1 + 1/4096 is 1 again. `total` and `acc` are tl.float32, or `.float()` in torch; only the result becomes float16."),
+    ]
+
+
+def on_contiguous(causal):
+    """The mistakes where q, k and v are contiguous, and addresses are computed from that."""
+    return [
+        Mistake("heads begin one number after the other.", "Head h begins at h * HEAD_DIM of its token: `head * HEAD_DIM + tl.arange(0, HEAD_DIM)`.",
+                (Program(causal, head_step=1), Program(causal, head_step=1, stores_right=True))),
+        Mistake("the number of queries is taken for that of keys.", "q has n rows, k and v have m: the loop ends at m, and a column below m is a key.",
+                (Program(causal, keys=lambda n, m: n), Program(causal, end=lambda n, m, first, tile: min(n, m)))),
+        Mistake("attention runs over the heads of a token.", "The products of `q @ k.transpose(1, 2)` compare the heads of one token with each other. Tokens are to look at tokens: take one head, "
+                "`q[:, h] @ k[:, h].T`, or put the heads first, with `transpose(0, 1)`.", over_heads(causal)),
     ]

@@ -6,7 +6,7 @@ from . import rungs
 from .common import RETURNS_NOTHING
 from .exercise import Exercise, Mistake, Property
 from .lesson06_forwards import whole_matrix
-from .lesson07_attention import NEGATIVE, attends, bent, common, in_programs, row_by_row, small, untouched
+from .lesson07_attention import NEGATIVE, SLIM, attends, bent, common, fine, in_programs, on_contiguous, row_by_row, smalls, untouched
 
 
 def flash(q, k, v, tile):
@@ -33,8 +33,9 @@ QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
 KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
 LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0), on(16, 20, **NEGATIVE)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
-HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2)]
-SMALL = [small("flash", 48, 48), small("flash", 32, 80)]
+FINE = [fine("flash")]
+HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *FINE]
+SMALL = smalls("flash")
 UNTOUCHED = [untouched("flash", 1, 1), untouched("flash", 17, 20)]
 
 FLASH_KERNEL = Exercise(
@@ -51,7 +52,7 @@ FLASH_KERNEL = Exercise(
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
         Property("Other tiles and heads, same output", "The tile is for speed. It must not change what comes out.", SIZES),
         Property("float16 comes in and goes out; the sums are float32", "Matrix units multiply 16 bits and add up in 32.", HALF),
-        Property("The matrix is never in slow memory", "Scores live for one tile, in registers.", SMALL),
+        Property(*SLIM, SMALL),
         Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
         *rungs.rungs(on(1, 1), on(17, 20)),
     ],
@@ -63,7 +64,8 @@ FLASH_KERNEL = Exercise(
         Mistake("the last, shorter tile of keys is left out.", "`range(0, m, TILE)` begins a tile there; `m // TILE` tiles do not reach it.", bent(False, drops_tail="keys")),
         Mistake("the last, shorter tile of queries is left out.", "The grid has `triton.cdiv(n, tile)` programs a head; `n // tile` do not reach the end.",
                 bent(False, writes=lambda out, tile: torch.cat([out[: len(out) // tile * tile], out[len(out) // tile * tile :] * torch.nan]))),
-        *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED),
+        *on_contiguous(False),
+        *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED, FINE),
     ],
     hints=[
         "Begin with your `flash_forward` of lesson 06. Its loops over heads and over tiles of queries become the grid, (heads, triton.cdiv(n, tile)); its inner loop stays.",

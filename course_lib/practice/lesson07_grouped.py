@@ -4,10 +4,11 @@ import torch
 
 from . import rungs
 from .common import RETURNS_NOTHING
-from .exercise import Exercise, Mistake, Property
+from .exercise import Exercise, Mistake, Property, agree
 from .lesson06_forwards import whole_matrix
-from .lesson07_attention import attends, bent, common, in_programs, row_by_row, small, untouched
+from .lesson07_attention import EARLY, SLIM, attends, bent, common, fine, in_programs, row_by_row, small, smalls, untouched
 from .running import Raised
+from .tiny_attention import Watch, qkv, size
 
 
 def flash_grouped(q, k, v, tile):
@@ -21,6 +22,9 @@ def grouped_in_programs(q, k, v, tile):
 
 def whole(q, k, v, tile):
     return whole_matrix(q.cpu().float(), k.cpu().float(), v.cpu().float(), (tile, tile), True)[0].to(q.dtype)
+
+
+TURNED = "k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))"
 
 
 def on(n, m, heads=1, kv_heads=1, **options):
@@ -42,9 +46,7 @@ def packed(n, heads, kv_heads):
 
 def apart(n, m, heads, kv_heads):
     """k and v are laid out by head, [kv_heads, m, head_dim], and turned."""
-    def make(q, k, v):
-        return (q, *(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v)))
-    return on(n, m, heads, kv_heads, make=make, made="k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))")
+    return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, *by_head(k, v)), made=TURNED)
 
 
 def values_apart(n, m, heads, kv_heads):
@@ -52,27 +54,63 @@ def values_apart(n, m, heads, kv_heads):
     return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, k, v.transpose(0, 1).contiguous().transpose(0, 1)), made="v = v.transpose(0, 1).contiguous().transpose(0, 1)")
 
 
+def by_head(k, v):
+    """The same numbers, laid out [kv_heads, m, head_dim], and turned."""
+    return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))
+
+
+def in_place(n, m, heads, kv_heads):
+    """Whether k and v, which do not lie in one piece here, are read without a copy of either."""
+    def call(answer, q, k, v):
+        with Watch(but=(q, k, v)) as watch:
+            answer(q, k, v, 16)
+        return "no tensor as large as k" if size(watch.largest) < k.numel() else f"a tensor of {watch.largest}"
+    return rungs.trial(["from course_lib.practice.rungs import here", "from course_lib.practice.tiny_attention import Watch, qkv",
+                        f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))", f"{TURNED}  # laid out by head",
+                        "with Watch(but=(q, k, v)) as watch:", "    flash_grouped(q, k, v, tile=16)", "watch.largest  # the shape of the largest tensor made, views of q, k and v left out"],
+                       lambda: (lambda q, k, v: (q, *by_head(k, v)))(*qkv(n, m, heads, kv_heads, 16)), call, show=str, size=10 * (n + m),
+                       note=f"k has {m * kv_heads * 16:,} numbers")
+
+
+def in_one_piece(q, k, v, tile):
+    return in_programs(q, k.clone(memory_format=torch.contiguous_format), v.clone(memory_format=torch.contiguous_format), tile, causal=True)
+
+
 def wrong_heads(kv_heads_of):
     """Keys and values of KV heads that are chosen wrongly: kv_heads_of(head, group, kv_heads) -> (of k, of v)."""
     return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
 
 
-EQUAL = [on(2, 2), on(3, 5), on(17, 17, 2, 2)]
+EQUAL = [on(2, 2), on(3, 5), on(2, 2, 2, 2), on(3, 20), on(17, 17, 2, 2)]
 GROUPED = [on(1, 2, 2, 1), on(2, 2, 2, 1), on(3, 3, 4, 2), on(2, 4, 6, 2), on(16, 20, 3, 1), on(17, 17, 4, 2), on(5, 20, 6, 3), packed(4, 4, 2), apart(5, 20, 2, 1)]
 VIEWS = [packed(2, 1, 1), packed(3, 2, 2), apart(2, 3, 2, 2), packed(17, 1, 1), apart(3, 6, 4, 4), values_apart(2, 3, 2, 2)]
 TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(20, 33, 2, 1)]
+ENOUGH = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
+"""Cases in which all heads that are reached by mistake are there."""
 BLIND = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
-HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True)]
-SMALL = [small("flash_grouped", 48, 48)]
+FINE = [fine("flash_grouped")]
+HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *FINE]
+SMALL = smalls("flash_grouped")
 COPIES = [small("flash_grouped", 3, 40, heads=3), small("flash_grouped", 2, 48, heads=4), small("flash_grouped", 2, 48, heads=4, kv_heads=2)]
+IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2)]
 UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
 
 
-def in_k_or_v(answer, found):
-    """Of a fault that shows only where heads are shared: a read beyond the KV heads that are there."""
+def modulo_group(head, group, kv_heads):
+    return head % group, head % group
+
+
+def divided_by_kv_heads(head, group, kv_heads):
+    return head // kv_heads, head // kv_heads
+
+
+def of_a_wrong_head(answer, found):
+    """Of faults that reach, in some of the cases, beyond the KV heads that are there: an IndexError in torch, an access outside or another tensor in a kernel."""
     outcome = found.outcome
-    return found.trial in GROUPED and getattr(outcome, "kind", "") in ("OutOfBounds", "IndexError") and "q" not in outcome.message.split(" past ")[0].split()
+    if found.trial in GROUPED and getattr(outcome, "kind", "") in ("OutOfBounds", "IndexError"):
+        return "q" not in outcome.message.split(" past ")[0].split()
+    return any(all(agree(one.outcome(wrong_heads(of))[0], one.outcome(answer)[0]) for one in (found.trial, *ENOUGH)) for of in (modulo_group, divided_by_kv_heads))
 
 
 GROUPED_QUERY = Exercise(
@@ -88,9 +126,10 @@ GROUPED_QUERY = Exercise(
         Property("A row that sees no key gives zeros", "Its maximum is -inf, and -inf less -inf is nan.", BLIND),
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
         Property("float16 comes in and goes out; the sums are float32", "Matrix units multiply 16 bits and add up in 32.", HALF),
-        Property("The matrix is never in slow memory", "Scores live for one tile, in registers.", SMALL),
+        Property(*SLIM, SMALL),
         Property("Keys and values are not copied for each query head", "A model shares them so that the cache is smaller. Written down once for each head, it is as large as before.",
                  COPIES),
+        Property("Keys and values are read where they lie", "In a server they are the cache, and to copy it in every layer of every step costs more than the attention itself.", IN_PLACE),
         Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
         *rungs.rungs(on(3, 3, 4, 2), packed(4, 4, 2)),
     ],
@@ -98,7 +137,7 @@ GROUPED_QUERY = Exercise(
         *RETURNS_NOTHING,
         Mistake("keys and values of the wrong head.", "Heads of a group stand beside each other: the KV head is head // (heads // kv_heads).",
                 (wrong_heads(lambda head, group, kv_heads: (head % kv_heads, head % kv_heads)), wrong_heads(lambda head, group, kv_heads: (0, 0)),
-                 wrong_heads(lambda head, group, kv_heads: (head, head))), is_made_by=in_k_or_v),
+                 wrong_heads(lambda head, group, kv_heads: (head, head)), wrong_heads(modulo_group), wrong_heads(divided_by_kv_heads)), is_made_by=of_a_wrong_head),
         Mistake("keys of one head, values of another.", "Both pointers move by head // GROUP, each with its own stride.",
                 (wrong_heads(lambda head, group, kv_heads: (head // group, head % kv_heads)), wrong_heads(lambda head, group, kv_heads: (head // group, 0)),
                  wrong_heads(lambda head, group, kv_heads: (head % kv_heads, head // group)), wrong_heads(lambda head, group, kv_heads: (0, head // group)))),
@@ -107,10 +146,13 @@ GROUPED_QUERY = Exercise(
         rungs.OUTSIDE,
         Mistake("keys and values are copied for each query head.", "`repeat_interleave` writes them down again. Compute the address from head // GROUP instead.", copied,
                 is_made_by=lambda answer, found: found.trial in COPIES and not isinstance(found.outcome, Raised)),
+        Mistake("keys and values are copied into one piece.", "`.contiguous()`, `.clone()`, `.reshape()` and `.float()` of a whole k or v write all of it down once more. Take one tile at a time, at the "
+                "strides that k and v have.", in_one_piece, is_made_by=lambda answer, found: found.trial in IN_PLACE and not isinstance(found.outcome, Raised)),
         Mistake("there is no causal mask.", "A row sees only keys at its own position and before.", bent(True, masks=False)),
         Mistake("the mask is counted from the first key.", "The queries are the last of the tokens: row i stands at position m - n + i.", bent(True, start=lambda n, m: 0)),
+        EARLY,
         Mistake("rows that see nothing are nan.", "Begin the maximum at -1e30 and not at -inf, and divide by 1 where the sum is 0.", (bent(True, guards=False), bent(True, guards_division=False))),
-        *common(True, whole, GROUPED, SMALL, UNTOUCHED),
+        *common(True, whole, GROUPED, SMALL, UNTOUCHED, FINE),
     ],
     hints=[
         "Begin with your causal kernel. The grid stays: a program for each *query* head. Only the addresses of k and v change.",

@@ -2,8 +2,10 @@
 
 import torch
 
+from ..errors import OutOfBounds
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property, Trial
+from .lesson07_attention import power_of_two
 from .lesson08_walks import Wrong, decode_column_by_column, decode_token_by_token
 from .rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
 from .running import Raised
@@ -73,6 +75,19 @@ def decodes(seq_lens, note="", **options):
                  size=weight(seq_lens, len(seq_lens), **options))
 
 
+def padded(seq_lens, tables):
+    """The Trial of a step in which the last block of the caches is nobody's, and nan: an entry of -1 would lead there."""
+    lines, given = step("decode_step", seq_lens, tables=tables)
+    nobody = "k_cache[-1] = v_cache[-1] = float(\"nan\")  # in no table: nobody's"
+
+    def spoiled():
+        q, k_cache, v_cache, *rest = given()
+        k_cache[-1] = v_cache[-1] = torch.nan
+        return q, k_cache, v_cache, *rest
+    return trial([*lines, nobody, called("paged_decode", 5)], spoiled, lambda answer, *given: plain(answer(*given)), show=shown, explain=explain,
+                 size=weight(seq_lens, len(seq_lens)))
+
+
 def weight(seq_lens, rows, heads=1, head_dim=2, block_size=2, **options):
     """How much there is to read: the numbers of the output before all, then tokens."""
     return 20 * rows * heads * head_dim + 2 * sum(seq_lens) + block_size
@@ -124,8 +139,11 @@ def explain(expected, got):
     row, head = wrong.nonzero()[0].tolist()
     if got[row, head].isnan().any():
         return f"Row {row}, head {head} is nan: never written, or 0 divided by 0, or infinity taken from infinity."
-    far = (got - expected).abs().max()
-    return f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ, by {far:.2g} at most."
+    count = f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ"
+    if got.isnan().any():
+        row, head = got.isnan().any(-1).nonzero()[0].tolist()
+        return f"{count}. There is nan in it, first in row {row}, head {head}: never written, or 0 divided by 0, or infinity taken from infinity."
+    return f"{count}, by {(got - expected).abs().max():.2g} at most."
 
 
 SIMPLE = [decodes([2]), decodes([1], block_size=1), decodes([4], block_size=4), decodes([2], head_dim=4), decodes([4], block_size=4, head_dim=8)]
@@ -135,14 +153,18 @@ BATCH = [decodes([2, 2]), decodes([2, 4]), decodes([3, 1]), decodes([1, 6, 2]), 
          decodes([4, 3], tables=[[0, 4], [0, 2]])]
 HEADS = [decodes([2], heads=2), decodes([2], heads=2, kv_heads=2), decodes([3], heads=4, kv_heads=2), decodes([2, 3], heads=4, kv_heads=2),
          decodes([3], heads=3, kv_heads=1), decodes([4], heads=6, kv_heads=2, head_dim=4), decodes([2], heads=8, kv_heads=4)]
+PADDED = [padded([2, 4], [[3, -1], [0, 2]]), padded([3, 1], [[1, 0], [2, -1]]), padded([1, 6], [[2, -1, -1], [4, 0, 1]])]
 EMPTY = [decodes([0]), decodes([2, 0]), decodes([0, 3]), decodes([0, 0], heads=2), decodes([0, 5, 0], heads=2, kv_heads=2)]
 LARGE = [decodes([2], times=20.0), decodes([3], times=20.0), decodes([4], times=30.0, head_dim=4), decodes([6, 3], times=20.0)]
 UNTOUCHED = [untouched("paged_decode", *step("decode_step", lens, heads=heads), sum(lens)) for lens, heads in (([2], 1), ([3, 1], 1), ([3], 2))]
 WHOLE = [block_by_block(16, 2, 4), block_by_block(32, 4, 4), block_by_block(24, 2, 8)]
 
 ATTENDS = [
+    power_of_two("`tl.arange` wants 1, 2, 4, 8, …, and a group of query heads may be 3. Take `ROWS = triton.next_power_of_2(group)` rows, and mask those from GROUP on when q is "
+                 "loaded and when the result is stored."),
     Mistake("the scale is missing.", "A score is q · k divided by the square root of head_dim.", Wrong(scale=lambda d: 1.0)),
     Mistake("scores are divided by head_dim, not by its root.", "`head_dim ** 0.5`: the root.", Wrong(scale=lambda d: 1 / d)),
+    Mistake("scores are multiplied by the root, not divided.", "`head_dim ** -0.5` as a factor, or divided by `head_dim ** 0.5`.", Wrong(scale=lambda d: d ** 0.5)),
     Mistake("the mask on the tail is missing.", "The last block may be partly filled. What stands behind the last token is another text's: set its "
             "scores to -inf, or do not load it.", Wrong(tail="read")),
     Mistake("the mask on the tail is on the loads alone.", "`other=0.0` makes keys of 0 there, and a score of 0 has a weight, exp(0 - maximum). Set these scores to -inf: "
@@ -154,7 +176,8 @@ ATTENDS = [
     Mistake("block ids are taken for slots.", "Block b begins at slot b * block_size.", Wrong(slots=lambda block, size: block + torch.arange(size))),
     Mistake("the table's row of another sequence is read.", "Sequence i follows row i: with another row it sees another one's text.",
             (Wrong(row=lambda tables, s: tables[0]), Wrong(row=lambda tables, s: tables[-1 - s]), Wrong(row=lambda tables, s: tables[(s + 1) % len(tables)]),
-             Wrong(row=lambda tables, s: tables.flatten()[s:]))),
+             Wrong(row=lambda tables, s: tables.flatten()[s:]), Wrong(row=lambda tables, s: tables.flatten(), outside=OutOfBounds),
+             Wrong(row=lambda tables, s: tables.flatten()[s:], outside=OutOfBounds))),
     Mistake("the block table is not followed.", "Block number j of sequence s is `block_tables[s, j]`, and that may be any block of the pool.",
             (Wrong(row=lambda tables, s: torch.arange(tables.shape[1])), Wrong(row=lambda tables, s: torch.arange(tables.numel()).view_as(tables)[s]))),
     Mistake("the address forgets that a slot has several KV heads.", "A slot is num_kv_heads * head_dim numbers: those of a head begin at (slot * num_kv_heads + kv_head) * "
@@ -185,6 +208,8 @@ PAGED_DECODE = Exercise(
         Property("Each sequence follows its own row of the table", "A step holds texts of many users; the row of another shows another's text.", BATCH),
         Property("Query heads that share a KV head use that one", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.",
                  HEADS),
+        Property("An entry of -1 in the table names no block", "A row is as long as the longest; behind a shorter sequence stands -1. In torch that is the last block, of another text, in a kernel "
+                 "it is outside.", PADDED),
         Property("A sequence of no tokens gives zeros", "A captured graph is filled up with empty rows; a nan in one of them spreads.", EMPTY),
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
         Property("The keys of a sequence are never gathered in one piece", "To gather copies everything once more in every layer of every step. Read the blocks "
@@ -204,6 +229,8 @@ PAGED_DECODE = Exercise(
                 Wrong(length=lambda n: n - 1)),
         Mistake("only the last block counts.", "All blocks of the row hold tokens of the sequence: loop over them, and end each turn with `top = new_top`. With the -inf it began "
                 "with, exp(top - new_top) is 0, and all before is lost.", Wrong(last_block_only=True)),
+        Mistake("the block of an entry of -1 is read.", "Masked or not: 0 times nan is nan. End the loop with the sequence's own last block, (length + block_size - 1) // block_size, or take another "
+                "block there: `block_tables.clamp(min=0)`.", is_made_by=lambda answer, found: found.trial in PADDED and isinstance(found.outcome, torch.Tensor) and bool(found.outcome.isnan().any())),
         Mistake("the sequence is gathered in one piece.", "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
                 "it is.", gathers, is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised)),
     ],
@@ -212,7 +239,7 @@ PAGED_DECODE = Exercise(
         "Block number j of sequence s is block_tables[s, j]; its keys for one KV head are k_cache[block, :, kv_head], [block_size, head_dim].",
         "It holds min(block_size, length - j * block_size) tokens of the sequence. In a kernel: load all, with a mask, and set the other scores to -inf.",
         "The query heads of KV head g are g * group to (g + 1) * group - 1, group = num_heads // num_kv_heads: take them as the rows of one small matrix, so "
-        "that a key is loaded once for all of them.",
+        "that a key is loaded once for all of them. In a kernel: ROWS = triton.next_power_of_2(group) rows, those from GROUP on masked.",
         "In a kernel, the address of number d of a token: (slot * num_kv_heads + kv_head) * head_dim + d, with slot = block * block_size + offset. Products without a "
         "matrix unit: scores = tl.sum(q[:, None, :] * k[None, :, :], 2), and tl.sum(v[None, :, :] * weights[:, :, None], 1), v first.",
     ],

@@ -83,6 +83,9 @@ LARGE = [chunks([2], [2], times=20.0), chunks([4], [2], times=20.0), chunks([5],
 WHOLE = [block_by_block(16, 2, 2, 4), block_by_block(32, 4, 4, 8), block_by_block(24, 3, 2, 8)]
 UNTOUCHED = [untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens)) for lens, new, heads in
              (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))]
+UNWRITTEN = 0.0, float("nan")
+"""What stands where nobody wrote: in `zeros_like`, in `empty_like`."""
+
 
 def is_cut_short(answer, found):
     """Whether of a chunk the first rows are right, and the others were never written."""
@@ -108,8 +111,8 @@ PAGED_PREFILL = Exercise(
         Property("Rows of several sequences stand side by side", "Sequence i has the rows from cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1, and its own row of the table.",
                  PACKED),
         Property("A sequence may have no new tokens in this step", "Two equal numbers in cu_seqlens_q: no row is its own.", NONE_NEW),
-        Property("A chunk may be longer than a tile", "A kernel takes some rows at a time: the grid has as many tiles as the longest chunk of the step needs.", MANY),
         Property("Query heads that share a KV head use that one", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", HEADS),
+        Property("A chunk may be longer than a tile", "A kernel takes some rows at a time: the grid has as many tiles as the longest chunk of the step needs.", MANY),
         Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
         Property("The keys of a sequence are never gathered in one piece", "Read the blocks where they are, a block at a time.", WHOLE),
         Property("What is handed in stays as it is", "The caches hold everybody's text, and the next layer reads the same table.", UNTOUCHED),
@@ -128,11 +131,23 @@ PAGED_PREFILL = Exercise(
                 Wrong(position=lambda i, past, start: i)),
         Mistake("positions are counted through the whole batch.", "Row i of a sequence is row cu_seqlens_q[sequence] + i of q; only the first of these is its position.",
                 (Wrong(position=lambda i, past, start: start + past + i), Wrong(position=lambda i, past, start: start + i))),
+        Mistake("positions are counted by line, not by token.", "A tile has a line for each new token and head of the group: the token is line // GROUP, and so is its position.",
+                Wrong(by_line=True)),
+        Mistake("only what was cached before is read.", "The keys and values of the new tokens are in the cache already, behind the older ones: row i sees all up to position length - new + i.",
+                (Wrong(position=lambda i, past, start: past - 1), Wrong(position=lambda i, past, start: past - 1, guards=False))),
+        Mistake("cu_seqlens_q is taken for lengths.", "It says where the rows of a sequence begin and end: sequence i has cu_seqlens_q[i + 1] - cu_seqlens_q[i] new tokens.",
+                (*[Wrong(new=lambda ends, s: ends[s + 1], no_row=error) for error in (IndexError, RuntimeError)],
+                 *[Wrong(new=lambda ends, s: ends[s], first_row=lambda ends, s: sum(ends[:s]), unwritten=fill) for fill in UNWRITTEN])),
         Mistake("a token does not see itself.", "Its key is in the cache already, and distance 0 is allowed.", (Wrong(itself=False), Wrong(itself=False, guards=False))),
-        Mistake("what was cached before is not read.", "The loop over blocks begins at the sequence's first block, not at the chunk's.", Wrong(only_new=True)),
+        Mistake("what was cached before is not read.", "The loop over blocks begins at the sequence's first block, not at the chunk's.", (Wrong(only_new=True), Wrong(only_new="blocks"), Wrong(only_new=True, nan_before=True))),
+        Mistake("the mask is the wrong way round.", "A row sees what is *not* behind it: keys at positions up to its own.",
+                tuple(Wrong(later=later, nan_before=nan, guards=guards) for later in (0, 1) for nan, guards in ((True, False), (False, False), (False, True)))),
+        Mistake("only the last block counts.", "End each turn with `top = new_top`. With the -inf it began with, exp(top - new_top) is 0, and all before is lost.",
+                (Wrong(last_block_only=True), Wrong(last_block_only="of the sequence"))),
         Mistake("only the last new token is computed.", "Every new token has a row: a tile of rows, or a program for each.", Wrong(only_last=True)),
         Mistake("the rows of another sequence are taken.", "Sequence i has the rows from cu_seqlens_q[i] on.",
-                (Wrong(first_row=lambda ends, s: 0), Wrong(first_row=lambda ends, s: s), Wrong(first_row=lambda ends, s: ends[s + 1]))),
+                (Wrong(first_row=lambda ends, s: s), Wrong(first_row=lambda ends, s: ends[s + 1]), *[Wrong(first_row=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN],
+                 Wrong(first_row=lambda ends, s: 0, writes=lambda ends, s: ends[s]), *[Wrong(writes=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN])),
         Mistake("only the first rows of a sequence are computed.", "With tiles of ROWS lines, a chunk of `new` tokens takes cdiv(new * group, ROWS) tiles: a third number in the grid, "
                 "from the longest chunk of the step.", is_made_by=is_cut_short),
         *[mistake for mistake in ATTENDS if not mistake.name.startswith("the mask on the tail")],

@@ -2,6 +2,7 @@
 
 import torch
 
+from ..errors import OutOfBounds
 from .common import RETURNS_NOTHING, writes_into
 from .exercise import Exercise, Mistake, Property
 from .lesson08_decode import ATTENDS, called, step, untouched, weight
@@ -93,6 +94,10 @@ def by_lse(partial, lse):
     return (weights[..., None] * partial).sum(2) / weights.sum(2)[..., None]
 
 
+def by_lse_unguarded(partial, lse):
+    return ((lse / lse.sum(2, keepdim=True))[..., None] * partial).sum(2)
+
+
 def overflows(partial, lse):
     sums = torch.exp(lse)
     return (sums[..., None] * partial).sum(2) / sums.sum(2).clamp(min=1e-30)[..., None]
@@ -156,7 +161,9 @@ SPLIT_KV = Exercise(
         rounded(split_kv, [*SEVERAL, *BATCH, *HEADS]),
         Mistake("merged without weights.", "Each part is an average already, over other keys. Weigh it by its share of the sum: exp(lse) over the sum of all exp(lse).",
                 (Wrong(merge=mean), Wrong(merge=mean_of_used))),
-        Mistake("the log-sum-exps themselves are the weights.", "lse is a logarithm; the sum is exp(lse).", Wrong(merge=by_lse)),
+        Mistake("the log-sum-exps themselves are the weights.", "lse is a logarithm; the sum is exp(lse).", (Wrong(merge=by_lse), Wrong(merge=by_lse_unguarded))),
+        Mistake("a part does not end with the sequence.", "The last part that holds anything ends at `min((p + 1) * tokens, length)`; behind that stands another text, and the table has no more blocks.",
+                (Wrong(cuts=False, outside=IndexError), Wrong(cuts=False, row=lambda tables, s: tables[s:].flatten(), outside=OutOfBounds))),
         Mistake("the parts are added.", "Each part is divided by its own sum already: multiply it by its share before you add.", Wrong(merge=added)),
         Mistake("the weights do not sum to 1.", "Divide by the sum over all parts.",
                 (Wrong(merge=undivided), Wrong(merge=lambda partial, lse: (lse.exp()[..., None] * partial).sum(2)))),
@@ -176,6 +183,7 @@ SPLIT_KV = Exercise(
         Mistake("the log-sum-exp is in base 2.", "Natural logarithms are asked for: multiply by log(2), or use exp and log.",
                 (Wrong(lse=lambda top, total: (top + total.log()) / 0.6931472), Wrong(lse=lambda top, total: top + total.log2()),
                  Wrong(reported=lambda lse: lse / 0.6931472))),
+        Mistake("a part reads on to the end of the sequence.", "It ends at `min((p + 1) * tokens, length)`: what comes after is the next part's.", Wrong(cuts="at the end")),
         Mistake("every part reads the same tokens.", "Part p begins at token p * tokens.", Wrong(begin=lambda p, part: 0)),
         Mistake("parts end in the middle of a block.", "Round the tokens of a part up to whole blocks, so that a block is read by one part alone.", Wrong(part=by_length)),
         Mistake("the parts do not reach the end.", "Round up: with tokens rounded down the last ones are in no part.", 

@@ -148,6 +148,17 @@ def slot_one_head_long(k, v, k_cache, v_cache, slot_mapping):
                 cache.view(-1, k.shape[2])[slot:slot + k.shape[1]] = new[token]
 
 
+def number_by_number(slot_step, token_step):
+    """As if a slot or a token were one number; the steps: True for one, False for as many as it has."""
+    def wrong(k, v, k_cache, v_cache, slot_mapping):
+        count = k[0].numel() if len(k) else 0
+        for token, slot in enumerate(slot_mapping.tolist()):
+            for new, cache in ((k, k_cache), (v, v_cache)) if slot >= 0 else ():
+                to, source = slot * (1 if slot_step else count), token * (1 if token_step else count)
+                cache.view(-1)[to:to + count] = new.flatten()[source:source + count]
+    return wrong
+
+
 def by_num_blocks(k, v, k_cache, v_cache, slot_mapping):
     for token, slot in enumerate(slot_mapping.tolist()):
         if slot >= 0:
@@ -219,6 +230,8 @@ STORE_KV = Exercise(
         Mistake("keys and values are exchanged.", "k goes to `k_cache`, v to `v_cache`.", looped(to=lambda k, v: (v, k))),
         Mistake("the keys are written twice.", "v goes to `v_cache`.", looped(to=lambda k, v: (k, k))),
         Mistake("keys and values are both written into k_cache.", "The values go to `v_cache`.", both_into_keys),
+        Mistake("a slot or a token is taken for one number.", "Both are NUMBERS = num_kv_heads * head_dim numbers: slot s begins at s * NUMBERS in the cache, token i at i * NUMBERS in k.",
+                (number_by_number(True, False), number_by_number(True, True), number_by_number(False, True))),
         Mistake("a slot is taken for head_dim numbers.", "It is num_kv_heads * head_dim of them: with h heads, token i begins at i * h * head_dim in k, and slot s at "
                 "s * h * head_dim in k_cache.", (slot_one_head_long, first_head_long)),
         Mistake("only the keys are written.", "Values have a cache of their own, and the same slots.", looped(to=lambda k, v: (k, None))),

@@ -5,6 +5,8 @@ from typing import Callable
 
 import torch
 
+from ..errors import OutOfBounds
+
 INF = float("inf")
 
 
@@ -84,6 +86,9 @@ class Wrong:
     kv_head: Callable = lambda head, group, kv_heads: head // group
     row: Callable = lambda tables, sequence: tables[sequence]
     slots: Callable = lambda block, size: block * size + torch.arange(size)
+    outside: type | None = None
+    """What an entry of the table that is none leads to. None: another block | IndexError: as in torch, for an entry behind the row | OutOfBounds: as in a kernel,
+    for a block of -1 and for an entry behind the table"""
     line: Callable = lambda slots, kv_heads, kv_head: slots * kv_heads + kv_head
     """Of head_dim numbers, in the memory of a cache."""
     length: Callable = lambda length: length
@@ -97,7 +102,8 @@ class Wrong:
     """At the end; "each": in every turn as well."""
     weighs: bool = True
     """Whether blocks weigh by their sums; else each is an average of its own, and the blocks are averaged."""
-    last_block_only: bool = False
+    last_block_only: bool | str = False
+    """"of the sequence": and a row that sees nothing of that is nan."""
     guards: bool | str = True
     """Against a sum of 0; "length": only where there are no tokens, so that a sum may still underflow."""
     scales_q_in_place: bool = False
@@ -106,11 +112,26 @@ class Wrong:
     itself: bool = True
     position: Callable = lambda i, past, start: past + i
     first_row: Callable = lambda ends, sequence: ends[sequence]
-    only_new: bool = False
+    by_line: bool = False
+    """Whether positions are counted by line, of which a token has one for each head of a group."""
+    new: Callable = lambda ends, sequence: ends[sequence + 1] - ends[sequence]
+    writes: Callable | None = None
+    """writes(ends, sequence): the row of the output where a sequence begins; None: that of q."""
+    unwritten: float = 0.0
+    no_row: type | None = None
+    """What a row that q has not leads to: None: nothing."""
+    only_new: bool | str = False
+    """"blocks": from the begin of the block on in which the first new token is."""
+    later: int | None = None
+    """A row sees what comes after it, from so many tokens on, and nothing else."""
+    nan_before: bool = False
+    """Whether a first block of which nothing is seen makes nan."""
     only_last: bool = False
     # of splitting
     part: Callable = lambda length, num_splits, size: -(-(-(-length // num_splits)) // size) * size
     begin: Callable = lambda p, part: p * part
+    cuts: bool | str = True
+    """Whether a part ends with the sequence; "at the end": only there."""
     guards_part: bool = True
     lse: Callable = lambda top, total: top + total.log()
     merge: Callable = lambda partial, lse: torch.einsum("shp,shpd->shd", lse.softmax(2).nan_to_num(), partial)
@@ -125,19 +146,26 @@ class Wrong:
             q *= q.shape[2] ** -0.5
         if isinstance(more, int):
             return self.split(q, k_cache, v_cache, block_tables, seq_lens, more)
-        ends = list(range(len(q) + 1)) if more is None else more.tolist()
-        out = torch.zeros_like(q)
+        ends, group = list(range(len(q) + 1)) if more is None else more.tolist(), q.shape[1] // k_cache.shape[2]
+        out, size = torch.full_like(q, self.unwritten), k_cache.shape[1]
+        step = size if self.only_new == "blocks" else 1
         for s, length in enumerate(seq_lens.tolist()):
-            new = ends[s + 1] - ends[s]
+            new = self.new(ends, s)
             for i in range(new):
-                row = self.first_row(ends, s) + i
-                if row >= len(q) or (self.only_last and i < new - 1):
+                row, to = self.first_row(ends, s) + i, (self.writes or self.first_row)(ends, s) + i
+                if max(row, to) >= len(q) and self.no_row:
+                    raise self.no_row
+                if max(row, to) >= len(q) or (self.only_last and i < new - 1):
                     continue
-                see = min(length, self.position(i, length - new, ends[s]) + self.itself) if self.causal else length
-                begin = length - new if self.only_new else 0
+                begin = (length - new) // step * step if self.only_new else 0
                 for h in range(q.shape[1]):
+                    at = self.position(i * group + h % group if self.by_line else i, length - new, ends[s])
+                    see = min(length, at + self.itself) if self.causal else length
+                    if self.later is not None:
+                        begin, see = at + self.later, length
                     top, total, acc = self.walk(q[row, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin, self.length(see))
-                    out[row, h] = self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
+                    behind = self.last_block_only == "of the sequence" and (see - 1) // size < (length - 1) // size
+                    out[to, h] = INF - INF if behind or self.nan_before and begin >= size else self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
         return out
 
     def split(self, q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -149,10 +177,13 @@ class Wrong:
                 begin = self.begin(p, part)
                 for h in range(q.shape[1]):
                     top, total, acc = self.walk(q[s, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin,
-                                                min(begin + part, self.length(length)))
+                                                self.part_end(begin + part, self.length(length)))
                     partial[s, h, p] = self.done(total, acc, self.guards_part)
                     lse[s, h, p] = self.lse(top, total)
         return self.merge(partial, lse), partial, self.reported(lse)
+
+    def part_end(self, end, length):
+        return {True: min(end, length), False: end}.get(self.cuts, length)
 
     def table(self, block_tables, sequence):
         return self.row(block_tables, sequence).tolist()
@@ -165,11 +196,14 @@ class Wrong:
         top, total, acc, blocks = q.new_tensor(-INF), q.new_tensor(0.0), torch.zeros_like(q), 0
         if self.tail == "dropped":
             end -= end % size
-        first_block = begin // size * size
+        first_block = begin // size * size if begin < end else end
         if self.last_block_only and end > begin:
             first_block = (end - 1) // size * size
         for first in range(first_block, end, size):
-            slots = self.slots(table[min(first // size, len(table) - 1)], size) % (len(flat_k) // kv_heads)
+            entry = first // size
+            if self.outside and entry >= len(table) or self.outside is OutOfBounds and table[entry] < 0:
+                raise self.outside("no block")
+            slots = self.slots(table[min(entry, len(table) - 1)], size) % (len(flat_k) // kv_heads)
             if self.tail != "read":
                 slots = slots[max(0, begin - first):end - first]
             lines = self.line(slots, kv_heads, kv_head)

@@ -246,7 +246,8 @@ programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 #
 # As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads
 # over 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The last dimension of q, k and v lies
-# side by side; the strides of the others are anything, and of each tensor its own. Nothing is copied.
+# side by side; the strides of the others are anything, and of each tensor its own. Read `k` and `v` where they lie: they are
+# copied neither for each query head nor into one piece.
 #
 # This is what every model of the last years needs, the bundled one too.
 

@@ -15,9 +15,9 @@
 # The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
 # kernel above and launch it instead. The kernel's arguments are yours to choose.
 #
-# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two, as Triton's tiles want it. Everything is
-# float32 or int64, and contiguous. The caches are `[num_blocks, block_size, num_kv_heads, head_dim]`: one layer of a
-# pool.
+# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two, as Triton's tiles want it; `num_heads` need
+# not be. Everything is float32 or int64, and contiguous. The caches are `[num_blocks, block_size, num_kv_heads,
+# head_dim]`: one layer of a pool.
 
 # %% [markdown]
 # {{colab}}
@@ -103,6 +103,9 @@ print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flat
 # In a kernel, with so few rows, multiply and sum: `tl.sum(q[:, None, :] * k[None, :, :], 2)` for the scores, and
 # `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product
 # of matrices, from 16 rows on, and on a GPU it computes that in TF32, with ten bits of fraction.)
+#
+# A group may have 3 query heads, and `tl.arange` wants a power of two: take `ROWS = triton.next_power_of_2(group)` rows,
+# and mask those from `GROUP` on, in the load of `q` and in the store.
 #
 # Sequence 0 has 6 tokens and `block_tables[0]` is `[7, 2, -1]`, with `block_size` 4: it reads block 7 as a whole and the
 # first two slots of block 2.

@@ -1,4 +1,4 @@
-"""What the checks of lesson 08 say of the rungs, of accesses outside of a tensor, and of answers that misbehave or are unusual."""
+"""What the checks of lesson 08 say of the rungs, of accesses outside of a tensor, and of answers that misbehave or are unusual; and of lesson 07, how long rows are shown."""
 
 import sys
 
@@ -7,8 +7,10 @@ import torch
 
 from course_lib.practice import rungs
 from course_lib.practice.check import check, judge
+from course_lib.practice.lesson07_softmax import ROW_SOFTMAX
 from course_lib.practice.lesson08 import EXERCISES
 from course_lib.practice.lesson08_decode import PAGED_DECODE, paged_decode
+from course_lib.practice.lesson08_prefill import PAGED_PREFILL
 from course_lib.practice.lesson08_store import STORE_KV
 
 interpreted = pytest.mark.skipif(rungs.machine().triton != "interpreted", reason="it is the interpreter that sees accesses")
@@ -40,6 +42,43 @@ def test_padding_that_a_kernel_writes_is_stopped_with_its_offsets():
     found = judge(STORE_KV, store_padding_kernel).failure.counterexample
     assert "store_all_kernel, program 0, stores k_cache before its start" in found.got and "-2, -1" in found.got
     assert found.story[1].endswith("new_tokens([-1])")
+
+
+def test_nan_in_a_result_is_said_and_not_taken_for_a_number():
+    from course_lib.practice.lesson08_decode import explain
+
+    want = torch.zeros(3, 1, 2)
+    got = want.clone()
+    got[0], got[2] = 1.0, float("nan")
+    text = explain(want, got)
+    assert "row 0, head 0. 2 of 3 rows" in text and "There is nan in it, first in row 2, head 0" in text and "by nan" not in text
+    assert "by 1 at most" in explain(want[:2], got[:2])
+
+
+def test_in_a_chunk_heads_are_asked_for_before_long_chunks():
+    def by_line(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
+        return PAGED_PREFILL.reference(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q) + (q.shape[1] > 1)
+
+    failure = judge(PAGED_PREFILL, by_line).failure
+    assert failure.prop.title.startswith("Query heads") and failure.counterexample.got.count("[") < 8
+
+
+def test_a_long_row_is_shown_by_its_begin_and_its_end():
+    def short_block(x):
+        out = torch.full_like(x, float("nan"))
+        out[:, :1024] = x[:, :1024].softmax(1)
+        return out
+
+    found = judge(ROW_SOFTMAX, short_block).failure.counterexample
+    for text in (found.expected, found.got):
+        assert len(text) < 150 and "…" in text and text.endswith("(1,200 numbers a row)")
+    assert "nan, nan, nan, nan]]" in found.got
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x.flatten().softmax(0).view_as(x), lambda x: x[:1].softmax(1).expand_as(x)], ids=["over all rows", "the first row"])
+def test_faults_of_rows_are_shown_where_rows_are_asked_for(wrong):
+    failure = judge(ROW_SOFTMAX, wrong).failure
+    assert failure.prop.title.startswith("Each program takes a row") and failure.counterexample.trial.size <= 4
 
 
 def test_an_answer_in_double_precision_is_right():

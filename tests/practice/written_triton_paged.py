@@ -224,6 +224,11 @@ def split_zero_for_nothing(*step):
     return (lse.softmax(-1)[..., None] * partial).sum(-2), partial, lse
 
 
+def split_weighs_by_lse(*step):
+    _, partial, lse = split_kv(*step)
+    return (partial * (lse / lse.sum(-1, keepdim=True))[..., None]).sum(2), partial, lse
+
+
 def split_out_alone(*step):
     return split_kv(*step)[0]
 
@@ -305,6 +310,7 @@ CASES = {
         ("without weights", split_mean), ("overflow", split_raw), ("base 2", split_base_two), ("output is nan", split_nan), ("tail is missing", split_tail),
         ("not what it says", split_sum), (None, split_out_alone),
         ("not taken over the parts", split_over(1)), ("not taken over the parts", split_over(0)), ("do not sum to 1", split_weighs_by_sums), ("takes a share", split_zero_for_nothing),
+        ("themselves are the weights", split_weighs_by_lse),
     ],
     "08.paged_prefill": [
         ("no causal mask", prefill_unmasked), ("counted from the first key", prefill_from_zero), ("does not see itself", prefill_blind), (None, prefill_one_early),

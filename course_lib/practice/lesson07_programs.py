@@ -1,0 +1,91 @@
+"""The loop of an attention kernel in plain torch, one program after the other: right, or with a piece replaced."""
+
+import math
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+
+INF = math.inf
+
+
+def shared(head, group, kv_heads):
+    """The KV heads of keys and of values for a query head."""
+    return head // group, head // group
+
+
+def last_seen(n, m, first, tile):
+    """Where the causal loop over keys ends."""
+    return min(m, m - n + first + tile)
+
+
+def up_to_itself(column, position):
+    return column <= position
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """An answer: Program(causal)(q, k, v, tile)."""
+
+    causal: bool = False
+    kv_heads_of: Callable = shared
+    end: Callable | None = None
+    """end(n, m, first, tile) of the loop over keys; None: m, or where the causal mask lets it end."""
+    position: Callable = lambda n, m, first: m - n + first
+    """position(n, m, first) of query `first`."""
+    sees: Callable = up_to_itself
+    hidden: float = -INF
+    """The score of a key that is not seen."""
+    lanes: bool = False
+    """Whether a tile of keys is filled up with lanes of zeros, whose scores are hidden as those of keys that are not seen."""
+    guards: bool = True
+    one_tile: bool = False
+    """Whether one tile holds all, as torch's own softmax would."""
+    keeps_high: bool = True
+    keys: Callable = lambda n, m: m
+    """keys(n, m): so many keys there are taken to be."""
+    head_step: int | None = None
+    """Numbers from where one head begins to the next, where it is not head_dim."""
+    stores_right: bool = False
+    """Whether only loads go by head_step."""
+
+    @property
+    def __name__(self):
+        return "in_programs"
+
+    def __call__(self, q, k, v, tile):
+        (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
+        there, tile = min(m, self.keys(n, m)), max(n, m) if self.one_tile else tile
+        out = torch.full(q.shape, math.nan, dtype=q.dtype, device=q.device)
+        end_of = self.end or (last_seen if self.causal else lambda n, m, first, tile: m)
+        for head in range(heads):
+            for_k, for_v = self.kv_heads_of(head, group, k.shape[1])
+            for first in range(0, n, tile):
+                mine = self.of(q, head)[first : first + tile].float()
+                position = self.position(n, m, first) + torch.arange(len(mine), device=q.device)[:, None]
+                high, total = torch.full((len(mine), 1), -1e30 if self.guards else -INF, device=q.device), torch.zeros(len(mine), 1, device=q.device)
+                acc = torch.zeros_like(mine)
+                for start in range(0, end_of(n, m, first, tile), tile):
+                    keys, values = (self.of(x, h)[start : min(start + tile, there)].float() for x, h in ((k, for_k), (v, for_v)))
+                    real = len(keys)
+                    if self.lanes:
+                        keys, values = (torch.cat([x, x.new_zeros(tile - real, head_dim)]) for x in (keys, values))
+                    if len(keys) == 0:
+                        continue
+                    scores = mine @ keys.T * head_dim ** -0.5
+                    if self.causal:
+                        lane = torch.arange(len(keys), device=q.device)
+                        seen = self.sees(start + lane, position) & (lane < real)
+                        scores = scores.masked_fill(~seen, self.hidden)
+                    new = torch.maximum(high, scores.amax(1, keepdim=True))
+                    shrink, weights = torch.exp(high - new), torch.exp(scores - new)
+                    total, acc = total * shrink + weights.sum(1, keepdim=True), acc * shrink + weights @ values
+                    high = new if self.keeps_high else high
+                self.of(out, head, self.stores_right)[first : first + tile] = (acc / torch.where((total > 0) | (not self.guards), total, 1.0)).to(q.dtype)
+        return out
+
+    def of(self, x, head, right=False):
+        """[tokens, head_dim]: what is taken for one head of x."""
+        if self.head_step is None or right:
+            return x[:, head]
+        return x.flatten(1)[:, head * self.head_step : head * self.head_step + x.shape[2]]
