@@ -129,8 +129,8 @@ GROUPED_QUERY = Exercise(
         Property(*SLIM, SMALL),
         Property("Keys and values are not copied for each query head", "A model shares them so that the cache is smaller. Written down once for each head, it is as large as before.",
                  COPIES),
-        Property("Keys and values are read where they lie", "In a server they are the cache, and to copy it in every layer of every step costs more than the attention itself.", IN_PLACE),
         Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
+        Property("Keys and values are read where they lie", "In a server they are the cache, and to copy it in every layer of every step costs more than the attention itself.", IN_PLACE),
         *rungs.rungs(on(3, 3, 4, 2), packed(4, 4, 2)),
     ],
     mistakes=[

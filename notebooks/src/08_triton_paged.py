@@ -408,7 +408,7 @@ recorded("08", 1)
 
 # %% [markdown]
 # In one part the memory is nearly idle. Each doubling nearly halves the time, until every multiprocessor has about one
-# program. The next one still helps, as two programs wait for memory in turn. After it nothing is gained, and there is more to merge.
+# program. A few programs for each still help, as they wait for memory in turn; beyond that there is only more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
