@@ -242,7 +242,7 @@ axes[1].set(title="Bytes moved", xlabel="tokens", ylabel="megabytes")
 for axis in axes:
     axis.set_xticks(lengths, [f"{n:,}" for n in lengths], minor=False)
     axis.minorticks_off()
-axes[0].legend()
+axes[1].legend()
 plt.show()
 for name in algorithms:
     a, b = meters[name][-2:]

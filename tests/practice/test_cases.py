@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_a_known_mistake_fails_under_its_own_name(exercise, mistake, wrong):
     assert result.failure.mistake is mistake, str(result)
 
 
+@cache
+def judged(exercise_id, wrong):
+    """What two tests look at, worked out once."""
+    return judge(EXERCISES[exercise_id], wrong)
+
+
 def on_a_cpu(exercise):
     if exercise.lesson in ("07", "08") and torch.cuda.is_available():
         pytest.skip("these wrong answers are written for a CPU: on a GPU some make tensors where the others are not, and some reach outside of all memory")
@@ -48,7 +55,7 @@ def on_a_cpu(exercise):
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_same_mistake_written_otherwise_gets_the_same_name_and_an_unknown_one_none(exercise, name, wrong):
     on_a_cpu(exercise)
-    result = judge(exercise, wrong)
+    result = judged(exercise.id, wrong)
     assert result.state == "failed"
     named = result.failure.mistake
     assert (name is None) == (named is None), str(result)
@@ -58,7 +65,7 @@ def test_the_same_mistake_written_otherwise_gets_the_same_name_and_an_unknown_on
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_counterexample_is_the_smallest_failing_one_and_all_are_counted(exercise, name, wrong):
     on_a_cpu(exercise)
-    verdict = judge(exercise, wrong).failure
+    verdict = judged(exercise.id, wrong).failure
     failing = [t for t in verdict.prop.trials if not agree(exercise.expected(t), t.outcome(wrong)[0])]
     found, smallest = verdict.counterexample.trial, min(t.size for t in failing)
     assert found.size <= smallest if found.smaller else found.size == smallest  # a program is made smaller still
