@@ -4,7 +4,7 @@ import torch
 
 from ..errors import OutOfBounds
 from .common import RETURNS_NOTHING, writes_into
-from .exercise import Exercise, Mistake, Property, Trial
+from .exercise import Exercise, Mistake, Property
 from .lesson07_attention import power_of_two
 from .lesson08_walks import Wrong, decode_column_by_column, decode_token_by_token
 from .rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
