@@ -203,8 +203,8 @@ def stopped(answer, one):
     with record_accesses():
         outcome, _ = running.run(lambda: one.act(answer), answer, one.limit_s)
     if isinstance(outcome, running.Raised) and outcome.kind != "OutOfBounds":
-        stopped = "" if outcome.kind == "ParameterError" else "the second Python, which interprets it here, stopped with "
-        raise NotVerified(f"as {stopped}{outcome.message}")
+        who = "" if outcome.kind == "ParameterError" else "the second Python, which interprets it here, stopped with "
+        raise NotVerified(f"as {who}{outcome.message}")
     return outcome if isinstance(outcome, running.Raised) else None
 
 
