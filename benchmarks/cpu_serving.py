@@ -25,7 +25,7 @@ import torch
 import course_lib.models
 from course_lib import Engine, EngineConfig, SamplingParams, load_model
 from course_lib.decoding import generate_cached, generate_naive
-from course_lib.engine import run_dynamic, run_static
+from course_lib.batching import run_dynamic, run_static
 
 
 def mixed_requests(count, vocab_size, seed=0):

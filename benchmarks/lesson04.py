@@ -4,7 +4,7 @@ import torch
 from timing import kernel_seconds
 
 from course_lib.attention import paged_decode
-from course_lib.attention.twins import paged_decode as gather_then_attend
+from course_lib.attention.reference.twins import paged_decode as gather_then_attend
 
 
 def tables(model, tokenizer, device, quick=False):

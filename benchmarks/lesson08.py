@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from timing import kernel_seconds
 
-from course_lib.attention import online  # noqa: F401  (first: it decides whether Triton is interpreted)
+from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 
-from course_lib.attention import paged
+from course_lib.attention.kernels import paged
 from course_lib.attention.tiles import decode_splits, multiprocessors
-from course_lib.practice.lesson08_kernels import paged_decode as exercise_decode
+from course_lib.practice.lessons.l08.kernels import paged_decode as exercise_decode
 
 HEADS, KV_HEADS, HEAD_DIM, BLOCK_SIZE = 32, 8, 128, 16
 DECODE = [(1, 2048), (1, 65_536), (16, 4096), (64, 4096), (256, 1024)]  # requests, tokens of each

@@ -15,7 +15,7 @@ from cpu_serving import mixed_requests
 from timing import LLAMA_3_8B, TINY, median_seconds, random_model, wait_for
 
 from course_lib import Engine, EngineConfig
-from course_lib.engine import run_static
+from course_lib.batching import run_static
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig
 

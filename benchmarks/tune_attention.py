@@ -14,8 +14,8 @@ import torch
 from attention import BLOCK_SIZE, CHUNK, DECODE, DTYPE, PREFILL, draw, paged
 
 from course_lib.attention import tiles
-from course_lib.attention.flash import flash_attention
-from course_lib.attention.paged import paged_attention, paged_decode
+from course_lib.attention.kernels.flash import flash_attention
+from course_lib.attention.kernels.paged import paged_attention, paged_decode
 from course_lib.attention.tiles import Tile
 
 

@@ -7,10 +7,10 @@ neither Jupyter nor Triton nor transformers.
 from .lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
-    "device": "setup",
+    "machine.device": "setup",
     "models": "load_model",
     "decoding": "SamplingParams",
     "engine": "Engine EngineConfig",
     "practice": "check hint solution progress predict workbook",
-    "reading": "show",
+    "source.show": "show",
 })

@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.errors import CourseError
+from .errors import CourseError
 
 
 @dataclass(frozen=True)

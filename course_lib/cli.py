@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.errors import CourseError
+from .errors import CourseError
 
 app = typer.Typer(
     name="course",
@@ -26,7 +26,7 @@ def lab(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only print the address.")] = True,
 ):
     """Open JupyterLab on a lesson."""
-    from course_lib.lab import open_lab
+    from .lab import open_lab
 
     raise typer.Exit(open_lab(lesson, browser=browser))
 
@@ -34,8 +34,8 @@ def lab(
 @app.command(rich_help_panel="Learn")
 def doctor(json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False):
     """Say what this machine can do, what the course will use, and why."""
-    from course_lib.attention import explain
-    from course_lib.device import inspect_machine
+    from .attention import explain
+    from .machine.device import inspect_machine
 
     machine = inspect_machine()
     if json:
@@ -49,7 +49,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="The same as JSON, 
 @app.command("next", rich_help_panel="Learn")
 def next_():
     """Say which exercise comes next and where it is."""
-    from course_lib.practice.answers import next_step
+    from .practice.progress.answers import next_step
 
     print(next_step())
 
@@ -60,7 +60,7 @@ def check(
     file: Annotated[str | None, typer.Option(help="A notebook or .py file with your answers, instead of the exercise notebooks; alone: all that it defines.")] = None,
 ):
     """Check the answers that are saved in your exercise notebooks."""
-    from course_lib.practice.answers import check_saved, choose
+    from .practice.progress.answers import check_saved, choose
 
     wanted, missing = choose(ids, file)
     if not wanted:
@@ -80,7 +80,7 @@ def check(
 @app.command(rich_help_panel="Practise")
 def hint(exercise_id: ExerciseId):
     """Show the next hint, one step further each time."""
-    from course_lib.practice import hint
+    from .practice import hint
 
     print(hint(exercise_id))
 
@@ -88,7 +88,7 @@ def hint(exercise_id: ExerciseId):
 @app.command(rich_help_panel="Practise")
 def progress():
     """Show what is passed, tried and still to come."""
-    from course_lib.practice import progress
+    from .practice import progress
 
     print(progress())
 
@@ -100,8 +100,8 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
 ):
     """Forget the progress of exercises, or all of it. Your notebooks stay as they are, and a copy is kept."""
-    from course_lib.practice import workbook
-    from course_lib.practice.answers import expand
+    from .practice.progress import workbook
+    from .practice.progress.answers import expand
 
     if bool(ids) == everything:
         raise typer.BadParameter("name exercises or a lesson, or say --all")
@@ -118,8 +118,8 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Execute again even where the code has not changed.")] = False,
 ):
     """Make the notebooks from their sources, executing those whose code has changed."""
-    from course_lib import authoring
-    from course_lib.checkout import find_root
+    from . import authoring
+    from .checkout import find_root
 
     root = find_root()
     if not check:

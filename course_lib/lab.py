@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
-from course_lib.checkout import find_root
-from course_lib.errors import CourseError
+from .checkout import find_root
+from .errors import CourseError
 
 
 def open_lab(lesson="00", *, browser=True):

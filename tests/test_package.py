@@ -13,7 +13,7 @@ import pytest
 import course_lib
 from course_lib.decoding import generate_naive
 from course_lib.errors import ParameterError
-from course_lib.reading import show, wrapped
+from course_lib.source.show import show, wrapped
 
 ROOT = Path(__file__).parents[1]
 

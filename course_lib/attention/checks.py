@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ..errors import LedgerError, ParameterError
+from course_lib.errors import LedgerError, ParameterError
 
 KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MAX_HEAD_DIM = 256
@@ -207,10 +207,10 @@ def check_kernel_inputs(kernel, *tensors):
     interpreted = type(kernel).__name__ == "InterpretedFunction"
     if q.dtype not in KERNEL_DTYPES:
         raise ParameterError(f"The kernels take float32, float16 and bfloat16, not {q.dtype}. The torch twins take it: "
-                             "course_lib.attention.twins.")
+                             "course_lib.attention.reference.twins.")
     if q.shape[-1] > MAX_HEAD_DIM:
         raise ParameterError(f"The kernels take heads of up to {MAX_HEAD_DIM} numbers, not {q.shape[-1]}: a row of the output "
-                             "would not fit the registers. The torch twins take it: course_lib.attention.twins.")
+                             "would not fit the registers. The torch twins take it: course_lib.attention.reference.twins.")
     if interpreted and q.dtype == torch.bfloat16:
         raise ParameterError("Interpreted Triton computes bfloat16 wrongly, without a word. Use float32 here, or a GPU.")
     if not interpreted and q.device.type != "cuda":
@@ -222,4 +222,4 @@ def check_kernel_inputs(kernel, *tensors):
                              f"torch.cuda.set_device({q.device.index}) first.")
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         raise ParameterError("The kernels have no backward pass, and a gradient is asked for. Call under torch.no_grad(), or "
-                             "use the torch twins: course_lib.attention.twins.")
+                             "use the torch twins: course_lib.attention.reference.twins.")

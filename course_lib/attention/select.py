@@ -6,9 +6,9 @@ from importlib import import_module
 
 import torch
 
-from ..device import default_device, default_dtype, inspect_machine
-from ..errors import ParameterError
-from . import twins
+from course_lib.machine.device import default_device, default_dtype, inspect_machine
+from course_lib.errors import ParameterError
+from .reference import twins
 from .checks import KERNEL_DTYPES, MAX_HEAD_DIM
 from .tiles import chip, decode_tile, flash_tile, has_matrix_instructions
 
@@ -87,7 +87,7 @@ def _run(function, q, *args, **options):
     chosen = "torch"
     if isinstance(q, torch.Tensor) and q.is_cuda and q.ndim:
         chosen = _choose(function, q.device, q.dtype, q.shape[-1]).runs
-    home = twins if chosen == "torch" else import_module(f"{__package__}.{KERNELS[function]}")
+    home = twins if chosen == "torch" else import_module(f"{__package__}.kernels.{KERNELS[function]}")
     return getattr(home, function)(q, *args, **options)
 
 

@@ -7,7 +7,7 @@
 How a source is written is told in docs/authoring.md.
 """
 
-from course_lib.authoring.build import build
-from course_lib.authoring.check import check
+from .build import build
+from .check import check
 
 __all__ = ["build", "check"]

@@ -3,10 +3,10 @@
 import os
 import time
 
-from course_lib.authoring.faults import faults
-from course_lib.authoring.run import execute
-from course_lib.authoring.sources import read_source
-from course_lib.authoring.stubs import make_stub
+from .faults import faults
+from .run import execute
+from .sources import read_source
+from .stubs import make_stub
 from course_lib.checkout import lessons
 from course_lib.errors import CourseError
 

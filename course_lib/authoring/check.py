@@ -1,9 +1,9 @@
 """`course build --check`: says what in the committed notebooks is not what their sources make, and writes nothing."""
 
-from course_lib.authoring.build import as_text, read_notebook
-from course_lib.authoring.faults import faults
-from course_lib.authoring.sources import read_source
-from course_lib.authoring.stubs import make_stub
+from .build import as_text, read_notebook
+from .faults import faults
+from .sources import read_source
+from .stubs import make_stub
 from course_lib.checkout import lessons
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from course_lib.authoring.run import WIDGET_VIEW
+from .run import WIDGET_VIEW
 
 
 def faults(notebook, root):

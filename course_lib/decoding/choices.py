@@ -2,7 +2,7 @@
 
 import torch
 
-from ..kvcache import Recompute
+from course_lib.kvcache import Recompute
 from .sampling import SamplingParams, distribution
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import ParameterError
-from ..kvcache import Recompute
+from course_lib.errors import ParameterError
+from course_lib.kvcache import Recompute
 from .generate import check_empty, check_prompt
 from .sampling import SamplingParams
 

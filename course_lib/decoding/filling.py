@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..kvcache import ContiguousCache
+from course_lib.kvcache import ContiguousCache
 from .generate import check_prompt, generate_cached
 from .sampling import SamplingParams
 

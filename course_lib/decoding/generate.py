@@ -5,8 +5,8 @@ import reprlib
 
 import torch
 
-from ..errors import ParameterError
-from ..kvcache import ContiguousCache, Recompute
+from course_lib.errors import ParameterError
+from course_lib.kvcache import ContiguousCache, Recompute
 from .sampling import SamplingParams, sample, seeded_generator
 
 

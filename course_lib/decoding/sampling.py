@@ -9,7 +9,7 @@ from numbers import Real
 import torch
 import torch.nn.functional as F
 
-from ..errors import ParameterError
+from course_lib.errors import ParameterError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..kvcache import Recompute
+from course_lib.kvcache import Recompute
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,12 @@
 Names arrive on first use.
 """
 
-from ..lazy import lazily
+from course_lib.lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
-    "batches": "Batch count_batches simulate_batches waits",
-    "dynamic": "DynamicBatcher run_dynamic",
     "engine": "Engine",
     "config": "EngineConfig",
     "policies": "FCFS Fair Policy Priority",
     "request": "Request RequestOutput",
     "scheduler": "Scheduler Step",
-    "static": "BatchReport run_static",
 })

@@ -2,7 +2,7 @@
 
 import math
 
-from ..errors import IntegrityError, ParameterError
+from course_lib.errors import IntegrityError, ParameterError
 from .scheduler import Scheduler
 
 

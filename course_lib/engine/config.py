@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..errors import ParameterError
-from ..kvcache.prefix import POLICIES as EVICTIONS
+from course_lib.errors import ParameterError
+from course_lib.kvcache.prefix import POLICIES as EVICTIONS
 from .policies import POLICIES, Policy
 
 PREEMPTIONS = ("recompute", "swap")

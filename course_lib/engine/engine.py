@@ -11,10 +11,10 @@ import time
 
 import torch
 
-from ..decoding.generate import check_prompt
-from ..decoding.sampling import SamplingParams
-from ..errors import IntegrityError, ParameterError
-from ..trace import Trace
+from course_lib.decoding.generate import check_prompt
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.errors import IntegrityError, ParameterError
+from course_lib.trace.records import Trace
 from .checks import check_fits, check_step, check_words
 from .config import EngineConfig
 from .memory import make_memory
@@ -22,7 +22,7 @@ from .metrics import EngineMetrics
 from .request import SWAPPED, Request, RequestOutput
 from .runner import Runner
 from .scheduler import Scheduler
-from .text import Text
+from .outputs import Text
 
 
 class Engine:

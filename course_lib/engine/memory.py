@@ -2,10 +2,10 @@
 
 import torch
 
-from ..device import _machine_memory
-from ..errors import ParameterError
-from ..kvcache import BlockAllocator, KVCacheManager, KVPool, PagedCache
-from ..kvcache.sizes import kv_bytes_per_token
+from course_lib.machine.device import _machine_memory
+from course_lib.errors import ParameterError
+from course_lib.kvcache import BlockAllocator, KVCacheManager, KVPool, PagedCache
+from course_lib.kvcache.sizes import kv_bytes_per_token
 
 LEARNERS_METHODS = ("allocate", "fork", "free", "num_free", "ref_count")
 GPU_SHARE, CPU_SHARE = 0.9, 0.25  # of the memory that is free now, where num_blocks is not given

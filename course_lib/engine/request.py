@@ -10,7 +10,7 @@ are computed, the next one can be chosen.
 from dataclasses import dataclass, field
 from itertools import count
 
-from ..decoding.sampling import SamplingParams
+from course_lib.decoding.sampling import SamplingParams
 from .metrics import RequestMetrics
 
 WAITING, RUNNING, SWAPPED, FINISHED = "waiting", "running", "swapped", "finished"

@@ -6,7 +6,7 @@
 
 import torch
 
-from ..decoding.sampling import SamplingParams, distribution, sample
+from course_lib.decoding.sampling import SamplingParams, distribution, sample
 
 GREEDY = SamplingParams()
 

@@ -13,7 +13,7 @@ Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
 
 from dataclasses import dataclass, field
 
-from ..errors import IntegrityError, LedgerError
+from course_lib.errors import IntegrityError, LedgerError
 from .policies import make_policy
 from .request import FINISHED, RUNNING, SWAPPED, WAITING
 

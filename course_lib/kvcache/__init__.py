@@ -3,7 +3,7 @@
 Names arrive on first use, so that the ledger and the arithmetic, which are plain integers, do not wait for torch.
 """
 
-from ..lazy import lazily
+from course_lib.lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
     "allocator": "BlockAllocator",

@@ -9,7 +9,7 @@ Every operation happens whole or not at all: it checks first, and changes after 
 
 from collections import Counter, deque
 
-from ..errors import IntegrityError, LedgerError, ParameterError
+from course_lib.errors import IntegrityError, LedgerError, ParameterError
 
 
 class BlockAllocator:

@@ -7,7 +7,7 @@
 
 from itertools import count
 
-from ..errors import LedgerError, ParameterError
+from course_lib.errors import LedgerError, ParameterError
 from .allocator import whole
 
 _names = count()

@@ -11,8 +11,8 @@ A head's tokens lie side by side, in the order in which attention reads them.
 import torch
 import torch.nn.functional as F
 
-from ..device import default_device, default_dtype
-from ..errors import CacheFull, ParameterError
+from course_lib.machine.device import default_device, default_dtype
+from course_lib.errors import CacheFull, ParameterError
 
 
 class ContiguousCache:

@@ -14,7 +14,7 @@ Plain integers, no torch.
 import random
 from dataclasses import dataclass
 
-from ..errors import ParameterError
+from course_lib.errors import ParameterError
 from .block_table import BlockTable
 
 PARTS = ("used", "reserved", "internal", "external", "free")

@@ -16,7 +16,7 @@ to be evicted by importance, `priority` (0 if absent; a lower number is more imp
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..errors import IntegrityError, LedgerError
+from course_lib.errors import IntegrityError, LedgerError
 from .allocator import plural, whole
 from .block_table import BlockTable
 from .prefix import PrefixCache, hash_chain

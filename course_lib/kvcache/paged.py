@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .. import attention  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
-from ..attention.twins import decode_gathered, last_tokens, slots_of
-from ..errors import CacheFull, LedgerError, ParameterError
+from course_lib import attention  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
+from course_lib.attention.reference.twins import decode_gathered, last_tokens, slots_of
+from course_lib.errors import CacheFull, LedgerError, ParameterError
 from .allocator import BlockAllocator, whole
 from .block_table import BlockTable
 

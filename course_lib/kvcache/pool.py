@@ -7,8 +7,8 @@
 
 import torch
 
-from ..device import default_device, default_dtype
-from ..errors import ParameterError
+from course_lib.machine.device import default_device, default_dtype
+from course_lib.errors import ParameterError
 from .allocator import whole
 
 

@@ -13,7 +13,7 @@ from array import array
 from collections import OrderedDict
 from hashlib import blake2b
 
-from ..errors import IntegrityError, LedgerError, ParameterError
+from course_lib.errors import IntegrityError, LedgerError, ParameterError
 
 POLICIES = ("lru", "priority")
 

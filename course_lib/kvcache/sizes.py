@@ -6,7 +6,7 @@ Units: a byte count is an int. 1 GB is 1,000,000,000 bytes (decimal), 1 GiB is 2
 
 from dataclasses import dataclass
 
-from ..errors import ParameterError
+from course_lib.errors import ParameterError
 
 DTYPE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8": 8, "int8": 8, "int4": 4}
 """Bits of one number. Quantised caches (fp8 and below) keep scales as well, which are not counted: they add a few per cent."""

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ..errors import ModelError
+from course_lib.errors import ModelError
 
 # What each family adds to the plain Llama block: (bias on q, k, v; norm on every q and k head).
 FAMILIES = {

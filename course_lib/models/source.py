@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from ..errors import ModelError
+from course_lib.errors import ModelError
 
 BUNDLED = {"tale": "tale", "tale-draft": "tale_draft"}  # name -> folder beside this file
 

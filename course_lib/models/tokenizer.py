@@ -2,7 +2,7 @@
 
 import tokenizers
 
-from ..errors import ModelError, ParameterError
+from course_lib.errors import ModelError, ParameterError
 from .source import find_folder, read_json
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import ParameterError
+from course_lib.errors import ParameterError
 
 
 class Transformer(nn.Module):

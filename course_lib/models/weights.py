@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..device import default_device, default_dtype
-from ..errors import ModelError, ParameterError
+from course_lib.machine.device import default_device, default_dtype
+from course_lib.errors import ModelError, ParameterError
 from .config import ModelConfig
 from .source import find_folder, read_json
 from .tokenizer import load_tokenizer

@@ -1,6 +1,6 @@
 """Exercises: what must hold, what goes wrong, and the learner's workbook."""
 
-from . import workbook
+from .progress import workbook
 from .check import CheckFailed, check, hint, progress, solution
 from .predict import predict
 

@@ -5,13 +5,14 @@ import os
 import textwrap
 from dataclasses import dataclass, field
 
-from ..taking import NotAlone, revive
-from . import registry, workbook
-from .diagnose import diagnose
-from .exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
-from .fitting import has_empty_body, unfit
-from .running import Raised
-from .sources import take
+from course_lib.source.extract import NotAlone, revive
+from .judge import registry
+from .progress import workbook
+from .judge.diagnose import diagnose
+from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
+from .judge.fitting import has_empty_body, unfit
+from .judge.running import Raised
+from .progress.sources import take
 
 _MISSING = object()
 
@@ -36,12 +37,12 @@ class Shown:
     """Displays itself: as HTML in a notebook, as plain text elsewhere."""
 
     def _repr_html_(self):
-        from . import render
+        from .report import render
 
         return render.html(self)
 
     def __str__(self):
-        from . import render
+        from .report import render
 
         return render.text(self)
 

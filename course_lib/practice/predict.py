@@ -3,8 +3,9 @@
 import sys
 from html import escape
 
-from ..errors import CourseError
-from . import render, workbook
+from course_lib.errors import CourseError
+from .report import render
+from .progress import workbook
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

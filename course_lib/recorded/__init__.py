@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ParameterError
+from course_lib.errors import ParameterError
 
 FOLDER = Path(__file__).parent
 

@@ -4,22 +4,22 @@ A view computes nothing and imports neither engine nor kvcache nor torch. Names 
 importing this package pulls in neither Jupyter nor matplotlib.
 """
 
-from ..lazy import lazily
+from course_lib.lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
-    "triangle": "recomputation_triangle",
-    "probabilities": "next_token_probabilities",
-    "filling": "cache_filling",
-    "calculator": "kv_calculator",
-    "reserved": "reserved_against_used",
-    "memory": "memory_view",
-    "timeline": "timeline_view",
-    "tiles": "tiles_view",
-    "programs": "programs_view",
-    "reads": "block_reads_view",
-    "slots": "batch_slots",
-    "roofs": "roofline",
-    "base": "View",
-    "page": "bare_page",
-    "static": "Picture",
+    "triangle.view": "recomputation_triangle",
+    "probabilities.view": "next_token_probabilities",
+    "filling.view": "cache_filling",
+    "calculator.view": "kv_calculator",
+    "reserved.view": "reserved_against_used",
+    "memory.view": "memory_view",
+    "timeline.view": "timeline_view",
+    "tiles.view": "tiles_view",
+    "programs.view": "programs_view",
+    "reads.view": "block_reads_view",
+    "slots.view": "batch_slots",
+    "roofs.view": "roofline",
+    "kit.base": "View",
+    "kit.page": "bare_page",
+    "kit.still": "Picture",
 })

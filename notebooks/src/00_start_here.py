@@ -24,7 +24,7 @@ import torch
 
 from course_lib import SamplingParams, load_model, predict, setup
 from course_lib.decoding import generate_naive
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()

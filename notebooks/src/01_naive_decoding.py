@@ -16,7 +16,7 @@ import torch
 from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import distribution, generate_naive
 from course_lib.kvcache import Recompute
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import count_work, first_divergence, generate_cached, generate_naive, record_cache
 from course_lib.kvcache import ContiguousCache, Recompute
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()

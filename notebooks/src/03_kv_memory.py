@@ -18,7 +18,7 @@ from course_lib.decoding import generate_cached
 from course_lib.kvcache import ContiguousCache, kv_bytes_per_token
 from course_lib.kvcache.catalogue import GPUS, MODELS
 from course_lib.kvcache.sizes import attention_kind, kv_bytes, readable, weight_bytes
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()

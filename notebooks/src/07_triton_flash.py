@@ -16,7 +16,7 @@ import torch
 
 from course_lib import load_model, predict, setup, show
 from course_lib.attention import Meter, explain, flash_attention_v2, standard_attention
-from course_lib.attention.recorder import record_accesses
+from course_lib.attention import record_accesses
 from course_lib.kvcache import Recompute
 from course_lib.viz import programs_view
 
@@ -28,7 +28,7 @@ try:
     import triton.language as tl
 except ImportError:  # macOS, Windows
     print("Triton is not here. Read on, with the outputs kept in this notebook; the exercises can be solved in plain torch.")
-    from course_lib.practice.no_triton import tl, triton
+    from course_lib.practice.fixtures.no_triton import tl, triton
 
 model, tokenizer = load_model("tale", dtype=torch.float32)
 
@@ -359,7 +359,7 @@ predict("07.t4", "The T4, of 2018, has matrix units for float16. Does today's Tr
         ["Yes, on every chip that has them", "No, not on the T4"], answer=1)
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.attention.elsewhere import NAMES, compile_for
+from course_lib.attention.kernels.compiled_for import NAMES, compile_for
 
 half = {f"{name}_ptr": "*fp16" for name in ("q", "k", "v", "out")}
 rest = {f"{name}_stride": "i32" for name in ("q", "k", "v", "out")} | {"n": "i32", "scale": "fp32"}

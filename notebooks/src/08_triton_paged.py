@@ -15,11 +15,11 @@ import matplotlib.pyplot as plt
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, attention, load_model, predict, setup, show
-from course_lib.attention.meter import Meter
+from course_lib.attention.reference.meter import Meter
 from course_lib.decoding import generate_naive
 from course_lib.errors import OutOfBounds
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -31,7 +31,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # not on this system: the kernels can be read here, and not run
-    from course_lib.practice.no_triton import tl, triton
+    from course_lib.practice.fixtures.no_triton import tl, triton
 
 # %% [markdown]
 # ## What a step brings
@@ -161,7 +161,7 @@ print("the same keys as in the model's cache:", torch.equal(rows[slots], theirs[
 # the programs. Which rows does program 3 touch, and what does program 2 do?
 
 # %%
-from course_lib.attention.recorder import record_accesses
+from course_lib.attention import record_accesses
 from course_lib.viz import programs_view
 
 small = torch.arange(20.0).view(5, 1, 4)

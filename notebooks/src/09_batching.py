@@ -21,9 +21,9 @@ import torch
 
 from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import count_work, generate_naive
-from course_lib.engine import DynamicBatcher, count_batches, run_dynamic, run_static, simulate_batches, waits
+from course_lib.batching import DynamicBatcher, count_batches, run_dynamic, run_static, simulate_batches, waits
 from course_lib.kvcache import ContiguousBatch
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -287,7 +287,7 @@ print(f"the same as alone, without any cache: {sum(a == b for a, b in zip(texts,
 # computed for nothing.
 
 # %%
-from course_lib.engine.static import run_batch
+from course_lib.batching import run_batch
 
 show(run_batch)
 

@@ -21,7 +21,8 @@ import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import generate_naive
-from course_lib.engine import DynamicBatcher, Request, count_batches, run_static, simulate_batches
+from course_lib.batching import DynamicBatcher, count_batches, run_static, simulate_batches
+from course_lib.engine import Request
 from course_lib.kvcache import BlockTable, KVPool, PagedCache
 
 # %% tags=["nbval-ignore-output"]

@@ -19,7 +19,7 @@ from course_lib.decoding import generate_naive
 from course_lib.engine import FCFS, Fair, Priority, Scheduler, Step
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 from course_lib.recorded import recorded
 from course_lib.viz import timeline_view
 

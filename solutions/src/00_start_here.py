@@ -9,7 +9,7 @@
 # %%
 from course_lib import SamplingParams, check, hint, load_model, progress, setup
 from course_lib.decoding import generate_naive
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 _ = setup(quiet=True)
 

@@ -12,7 +12,7 @@ import torch
 
 from course_lib import SamplingParams, check, hint, load_model, progress, setup
 from course_lib.kvcache import Recompute
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 _ = setup(quiet=True)
 

@@ -16,7 +16,7 @@ from course_lib import SamplingParams, check, hint, load_model, progress, setup
 from course_lib.decoding import first_divergence, record_cache
 from course_lib.errors import CacheFull
 from course_lib.kvcache import Recompute
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 _ = setup(quiet=True)
 
@@ -148,7 +148,7 @@ check("02.reuse", generate_in_turn)
 # `position` of the first difference.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.practice.seeded import CacheA, CacheB, CacheC
+from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC
 
 model, tokenizer = load_model("tale", device="cpu")
 ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived")

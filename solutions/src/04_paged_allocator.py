@@ -15,7 +15,7 @@ import torch
 
 from course_lib import SamplingParams, check, hint, load_model, progress, setup
 from course_lib.errors import IntegrityError, LedgerError, ParameterError
-from course_lib.reading import wrapped
+from course_lib.source import wrapped
 
 _ = setup(quiet=True)
 
@@ -259,7 +259,7 @@ for most_wasted in (0.01, 0.02, 0.05, 0.1):
 # until the third call of its operation.
 
 # %%
-from course_lib.practice.seeded_ledgers import LedgerA, LedgerB, LedgerC, LedgerD
+from course_lib.practice.fixtures.seeded_ledgers import LedgerA, LedgerB, LedgerC, LedgerD
 
 for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
     allocator = kind(num_blocks=8, block_size=4)

@@ -23,8 +23,8 @@
 import torch
 
 from course_lib import check, hint, load_model, progress, setup
-from course_lib.practice.rungs import here
-from course_lib.practice.tiny_attention import qkv
+from course_lib.practice.judge.rungs import here
+from course_lib.practice.fixtures.tiny_attention import qkv
 
 machine = setup(quiet=True)  # before Triton: it says whether kernels are compiled or interpreted
 
@@ -32,7 +32,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # not on this system: kernels can be written down, and not run
-    from course_lib.practice.no_triton import tl, triton
+    from course_lib.practice.fixtures.no_triton import tl, triton
 
 # %% [markdown]
 # ## 07.row_softmax · A row a program
@@ -77,7 +77,7 @@ check("07.row_softmax", row_softmax)
 # What your programs load and store, for a slice of a wider tensor. Step through them: hatched lanes are masked.
 
 # %% tags=["raises-exception"]
-from course_lib.attention.recorder import record_accesses
+from course_lib.attention import record_accesses
 from course_lib.viz import programs_view
 
 

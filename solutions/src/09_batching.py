@@ -54,7 +54,7 @@ check("09.intensity", intensity)
 # function for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s, 4.3 TB/s, as measured for lesson 06), 1,024 tokens a text:
 
 # %% tags=["raises-exception"]
-from course_lib.practice.lesson09_intensity import LLAMA
+from course_lib.practice.lessons.l09.intensity import LLAMA
 
 for batch in (1, 8, 64, 256):
     step = intensity(LLAMA, [1024] * batch, 680e12, 4.3e12)
@@ -101,7 +101,7 @@ check("09.static_waste", static_waste)
 # count beside a server that does pad: `run_static` serves six prompts on the bundled model and reports steps, useful, padding, idle.
 
 # %% tags=["raises-exception"]
-from course_lib.engine import run_static
+from course_lib.batching import run_static
 
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
 told = ["Once upon a time,", "In a windy valley lived a clever badger named Rosa.",
@@ -177,7 +177,7 @@ check("09.dynamic_batcher", DynamicBatcher)
 # the same on every machine.
 
 # %% tags=["raises-exception"]
-from course_lib.engine import run_dynamic
+from course_lib.batching import run_dynamic
 
 runs = 0
 
@@ -204,7 +204,7 @@ print(f"{report.num_batches} batches; from arrival to answer, in runs of the mod
 # And the same arrivals in their slots. Change the size and the timeout, and look who waits.
 
 # %% tags=["raises-exception"]
-from course_lib.engine import simulate_batches
+from course_lib.batching import simulate_batches
 
 requests = [(arrival, len(ids), n) for arrival, ids, n in zip(arrivals, prompts, new_tokens)]
 batch_slots(requests, simulate_batches(requests, DynamicBatcher(3, 4)), num_slots=3)

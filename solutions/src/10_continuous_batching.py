@@ -209,7 +209,7 @@ except CourseError:
     print("on the course's allocator; with 04.allocator solved it would be yours")
 
 # %% tags=["raises-exception"]
-from course_lib.practice.lesson10_step import scheduler_of
+from course_lib.practice.lessons.l10.step import scheduler_of
 from course_lib.viz import timeline_view
 
 config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)

@@ -14,10 +14,10 @@ from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_m
 from course_lib.engine import Policy
 from course_lib.errors import LedgerError
 from course_lib.kvcache.sizes import kv_bytes_per_token
-from course_lib.practice.lesson11_choosing import Arrival, request, scheduler_of
-from course_lib.practice.lesson11_line import WaitingList
-from course_lib.practice.lesson11_memory import engine_with
-from course_lib.practice.lesson11_room import scheduler_with
+from course_lib.practice.lessons.l11.choosing import Arrival, request, scheduler_of
+from course_lib.practice.lessons.l11.fair_share_game import WaitingList
+from course_lib.practice.lessons.l11.swap_game import engine_with
+from course_lib.practice.lessons.l11.preempt_game import scheduler_with
 from course_lib.viz import timeline_view
 
 _ = setup(quiet=True)

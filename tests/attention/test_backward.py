@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.attention import recomputed_attention, standard_attention
-from course_lib.attention.meter import Meter
+from course_lib.attention.reference.meter import Meter
 
 OPTIONS = {
     "causal": {}, "bidirectional": {"causal": False}, "window": {"window": 2}, "documents": {"cu_seqlens": (0, 2, 5)}, "scale": {"scale": 0.3},

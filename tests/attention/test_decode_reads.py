@@ -15,7 +15,7 @@ def decoded(machine):
     """decoded(splits) -> (log, tables, lens) of four sequences, four query heads, two KV heads."""
     if machine.triton != "interpreted":
         pytest.skip("only interpreted kernels are recorded; tested where there is no GPU")
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
 
     def decoded(splits):
         draw = torch.Generator().manual_seed(0)

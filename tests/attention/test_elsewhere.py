@@ -7,7 +7,7 @@ from course_lib.errors import ParameterError
 triton = pytest.importorskip("triton", reason="Triton has packages for Linux only")
 import triton.language as tl  # noqa: E402
 
-from course_lib.attention.elsewhere import NAMES, Compiled, compile_for  # noqa: E402
+from course_lib.attention.kernels.compiled_for import NAMES, Compiled, compile_for  # noqa: E402
 
 TYPES = {"x_ptr": "*fp16", "x_stride": "i32"}
 

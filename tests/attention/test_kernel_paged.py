@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_oracle import Paged, held_to
 
-from course_lib.attention import twins
+from course_lib.attention.reference import twins
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -35,7 +35,7 @@ DECODE = [
 
 @pytest.mark.parametrize("lens, heads, head_dim, block_size, dtype", DECODE, ids=str)
 def test_decode_against_float64_at_any_split_count_with_and_without_dot(machine, device, lens, heads, head_dim, block_size, dtype):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     if dtype == "bfloat16" and machine.triton == "interpreted":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
     cache = Paged(lens, kv_heads=heads[1], head_dim=head_dim, block_size=block_size, device=device, dtype=DTYPES[dtype])
@@ -67,7 +67,7 @@ PREFILL = [
 
 @pytest.mark.parametrize("lens, new, heads, head_dim, block_size, dtype, causal, window", PREFILL, ids=str)
 def test_any_mix_of_query_lengths_against_float64(machine, device, lens, new, heads, head_dim, block_size, dtype, causal, window):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     if dtype == "bfloat16" and machine.triton == "interpreted":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
     cache = Paged(lens, kv_heads=heads[1], head_dim=head_dim, block_size=block_size, device=device, dtype=DTYPES[dtype])
@@ -83,7 +83,7 @@ def test_any_mix_of_query_lengths_against_float64(machine, device, lens, new, he
        heads=st.sampled_from([(1, 1), (3, 1), (4, 2)]), shared=st.integers(0, 2), window=st.none() | st.integers(1, 70))
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_drawn_batches(machine, seqs, block_size, heads, shared, window):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     new = [n for _, n in seqs]
     lens = [past + n for past, n in seqs]
     if shared and min(lens) < shared * block_size:
@@ -99,14 +99,14 @@ def test_drawn_batches(machine, seqs, block_size, heads, shared, window):
 
 
 def test_more_splits_than_tiles_leave_parts_empty_and_change_nothing(device):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     cache = Paged([65, 0, 1], kv_heads=1, head_dim=16, block_size=16, device=device, dtype=torch.float32)
     q = query(3, 1, 16, device)
     held_to(paged.paged_decode(q, *cache.given, splits=40), twins.paged_decode(q, *cache.given), cache.exactly(q, [1, 1, 1]))
 
 
 def test_decode_is_paged_attention_with_one_query_each(device):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     cache = Paged([5, 70, 33], kv_heads=2, head_dim=16, block_size=8, device=device, dtype=torch.float32, shared=0)
     q = query(3, 6, 16, device)
     both = paged.paged_decode(q, *cache.given), paged.paged_attention(q, *cache.given, torch.arange(4, device=device))
@@ -114,7 +114,7 @@ def test_decode_is_paged_attention_with_one_query_each(device):
 
 
 def test_sequences_that_share_blocks_read_the_same_ones(device):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     cache = Paged([40, 37, 64], kv_heads=1, head_dim=16, block_size=16, device=device, dtype=torch.float32, shared=2)
     assert (cache.tables[:, :2] == cache.tables[0, :2]).all() and torch.equal(cache.keys[0][:32], cache.keys[2][:32])
     q = query(3, 3, 16, device)
@@ -124,7 +124,7 @@ def test_sequences_that_share_blocks_read_the_same_ones(device):
 @pytest.mark.parametrize("where", ["kernel", "twin"])
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
 def test_store_writes_each_token_to_its_slot_and_nothing_else(device, where, dtype):
-    from course_lib.attention import store
+    from course_lib.attention.kernels import store
     run = store.store_kv if where == "kernel" else twins.store_kv
     around = [torch.full((5, 3, 2, 5), -1.0, device=device) for _ in "kv"]
     k_cache, v_cache = (x[1:] for x in around)  # a block before each, where a slot of -1 would write
@@ -142,7 +142,7 @@ def test_store_writes_each_token_to_its_slot_and_nothing_else(device, where, dty
 
 
 def test_a_nan_in_one_sequence_stays_there(device):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     cache = Paged([20, 30], kv_heads=1, head_dim=16, block_size=8, device=device, dtype=torch.float32)
     q = query(2, 2, 16, device)
     cache.v.flatten(0, 1)[int(cache.tables[1, 0]) * 8] = math.nan

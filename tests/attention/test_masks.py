@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.attention.masks import ALL, NONE, SOME, Mask
+from course_lib.attention.reference.masks import ALL, NONE, SOME, Mask
 from course_lib.errors import ParameterError
 
 

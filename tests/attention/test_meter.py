@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.attention import chunked_attention, flash_attention_v1, flash_attention_v2, record_tiles, standard_attention
-from course_lib.attention.meter import Meter
+from course_lib.attention.reference.meter import Meter
 
 
 def metered(attention, n, d=4, heads=1, kv_heads=1, **options):

@@ -26,7 +26,7 @@ def cache_of(m, where, monkeypatch):
     cache = PagedCache(KVPool(m.config, 16, 4, m.device, torch.float32))
     monkeypatch.setattr(cache, "_attend_on_cpu", cache._attend_on_gpu)
     if where == "kernels":
-        from course_lib.attention import paged, store
+        from course_lib.attention.kernels import paged, store
         for home, name in ((store, "store_kv"), (paged, "paged_decode"), (paged, "paged_attention")):
             monkeypatch.setattr(attention, name, getattr(home, name), raising=False)
     return cache

@@ -216,7 +216,7 @@ def test_one_recording_at_a_time_and_only_tensors_that_were_there(kernels):
 
 
 def test_the_course_s_kernels_are_recorded_and_give_the_same(kernels):
-    from course_lib.attention import paged
+    from course_lib.attention.kernels import paged
     from course_lib.attention.tiles import Tile
     if type(kernels.copy).__name__ == "JITFunction" and not torch.cuda.is_available():
         pytest.skip("kernels are compiled here and there is no GPU, so the course's own launch nothing")

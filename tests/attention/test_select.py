@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from course_lib.attention import checks, select, twins
+from course_lib.attention import checks, select
+from course_lib.attention.reference import twins
 from course_lib.errors import LedgerError, ParameterError
 
 GPU = torch.device("cuda")
@@ -158,7 +159,7 @@ def test_what_paged_attention_refuses(change, says):
 
 @pytest.mark.parametrize("splits", [0, -1, 2.0, True])
 def test_parts_are_counted(machine, splits):
-    from course_lib.attention import paged as kernels
+    from course_lib.attention.kernels import paged as kernels
     with pytest.raises(ParameterError, match="counts the parts"):
         kernels.paged_decode(**paged(), splits=splits)
 
@@ -188,7 +189,7 @@ def test_ids_on_a_gpu_are_read_back_in_debug_mode_only():
 
 
 def test_the_kernels_refuse_what_only_the_twins_can(machine):
-    from course_lib.attention import flash
+    from course_lib.attention.kernels import flash
     device = machine.device
 
     def call(dtype=torch.float32, head_dim=16, **change):

@@ -18,7 +18,7 @@ runs = {"the maximum": simulate(requests, reserve_maximum(64), 300, 30), "exact"
 reserved = reserved_against_used(runs, 300)
 reserved""",
     """from course_lib.kvcache import BlockAllocator, BlockTable
-from course_lib.trace import Trace
+from course_lib.trace.records import Trace
 from course_lib.viz import memory_view
 trace = Trace()
 first = BlockTable(BlockAllocator(24, 4, trace=trace), name=0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from course_lib import load_model
 from course_lib.decoding import SamplingParams, generate_naive
 from course_lib.engine import Engine, EngineConfig
-from course_lib.engine.text import Text
+from course_lib.engine.outputs import Text
 from course_lib.models import load_tokenizer
 
 SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -16,7 +16,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from triton.runtime.jit import JITFunction
 
-from course_lib.attention import checks, flash, paged, store
+from course_lib.attention import checks
+from course_lib.attention.kernels import flash, paged, store
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
 
 POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int64: "*i64"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator
 from course_lib.kvcache.fragmentation import PARTS, PUBLISHED, Request, draw_requests, mean_shares, simulate_paged
-from course_lib.trace import Trace
+from course_lib.trace.records import Trace
 
 
 def test_a_story_by_hand():

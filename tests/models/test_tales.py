@@ -10,14 +10,7 @@ import pytest
 from course_lib.models.training.tale_plots import FACTS
 from course_lib.models.training.tale_plots_two import PLOTS
 from course_lib.models.training.tale_voices import VOICES
-from course_lib.models.training.tale_words import (
-    FRIEND_NAMES,
-    HERO_NAMES,
-    KINDS,
-    LEXICONS,
-    RIVAL_NAMES,
-    WRITERS,
-)
+from course_lib.models.training.tale_words import FRIEND_NAMES, HERO_NAMES, KINDS, LEXICONS, RIVAL_NAMES, WRITERS
 from course_lib.models.training.tales import check_tale, make_tale
 
 SHA256 = ("b7ed5d0f30f9b616", "1fab2f5f49f50d1f", "f4a612857650f038")

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.attention import online  # noqa: F401  (first: it decides whether Triton is interpreted)
+from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 
 import triton  # noqa: E402
 import triton.language as tl  # noqa: E402

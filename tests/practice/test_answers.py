@@ -5,8 +5,8 @@ import json
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.practice import answers, workbook
-from course_lib.practice.answers import check_saved, choose, next_step
+from course_lib.practice.progress import answers, workbook
+from course_lib.practice.progress.answers import check_saved, choose, next_step
 
 GREEDY = "def greedy(logits):\n    return int(logits.argmax())"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib.practice import registry
+from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
 from course_lib.practice.check import solution as shown
-from course_lib.practice.exercise import agree
+from course_lib.practice.judge.exercise import agree
 
 sys.path.insert(0, str(Path(__file__).parent))
 from written_otherwise import CASES  # noqa: E402

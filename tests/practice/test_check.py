@@ -12,13 +12,15 @@ import torch
 from course_lib import check, hint, progress, setup, solution
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
-from course_lib.practice import CheckFailed, registry, workbook
+from course_lib.practice import CheckFailed
+from course_lib.practice.judge import registry
+from course_lib.practice.progress import workbook
 from course_lib.practice.check import judge
-from course_lib.practice.exercise import Counterexample, Exercise, NotVerified, Property, Trial, agree
-from course_lib.practice.lesson00 import hello
-from course_lib.practice.lesson01_greedy import greedy
-from course_lib.practice.lesson06_forward import flash_forward
-from course_lib.practice.lesson06_looking import beside
+from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial, agree
+from course_lib.practice.lessons.l00.hello import hello
+from course_lib.practice.lessons.l01.greedy import greedy
+from course_lib.practice.lessons.l06.flash_forward import flash_forward
+from course_lib.practice.lessons.l06.looking import beside
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions" / "src"
 

@@ -6,10 +6,10 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError
-from course_lib.practice.lesson11_budget import fill_budget
-from course_lib.practice.lesson11_choosing import Arrival, pairs, request, scheduler_of, serve
-from course_lib.practice.lesson11_chunked import chunked_prefill
-from course_lib.practice.timelines import replay
+from course_lib.practice.lessons.l11.token_budget import fill_budget
+from course_lib.practice.lessons.l11.choosing import Arrival, pairs, request, scheduler_of, serve
+from course_lib.practice.lessons.l11.chunked_prefill import chunked_prefill
+from course_lib.practice.judge.timelines import replay
 
 THREE = [Arrival("a", prompt=2, max_tokens=4), Arrival("b", step=1, prompt=6, max_tokens=2), Arrival("c", step=1, prompt=1, max_tokens=1)]
 

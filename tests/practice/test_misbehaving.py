@@ -7,10 +7,10 @@ import torch
 
 from course_lib import check
 from course_lib.kvcache import Recompute
-from course_lib.practice import registry
+from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
-from course_lib.practice.exercise import Exercise, Property, Trial
-from course_lib.practice.lesson01_greedy import greedy
+from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.lessons.l01.greedy import greedy
 
 
 def broken(logits):

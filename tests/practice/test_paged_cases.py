@@ -4,12 +4,12 @@ import pytest
 from written_paged import Chapters, Plain
 
 from course_lib.kvcache import BlockAllocator
-from course_lib.practice import registry
+from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
-from course_lib.practice.lesson04_allocator import complains, damaged
-from course_lib.practice.lesson04_allocators import ListFromTheFront
-from course_lib.practice.lesson04_leak import find_by_chance, find_the_leak
-from course_lib.practice.seeded_ledgers import FAULTS, seeded
+from course_lib.practice.lessons.l04.allocator import complains, damaged
+from course_lib.practice.lessons.l04.allocator_answers import ListFromTheFront
+from course_lib.practice.lessons.l04.find_the_leak import find_by_chance, find_the_leak
+from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded
 
 
 def test_an_allocator_that_is_right_and_slow_is_told_why():

@@ -3,9 +3,9 @@
 import pytest
 
 from course_lib.practice.check import judge
-from course_lib.practice.exercise import Exercise, Mistake, Property, agree
-from course_lib.practice.programs import NAMES, Game, Seen, Senseless, random_trials, told
-from course_lib.practice.running import Raised
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, agree
+from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
+from course_lib.practice.judge.running import Raised
 
 
 class Tickets:

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from course_lib import check, hint, progress, solution
-from course_lib.practice import render
-from course_lib.practice.lesson00 import hello
+from course_lib.practice.report import render
+from course_lib.practice.lessons.l00.hello import hello
 from course_lib.practice.predict import still
 
 VOID = {"path", "br"}

@@ -6,13 +6,13 @@ import sys
 import pytest
 import torch
 
-from course_lib.attention.elsewhere import compile_for
+from course_lib.attention.kernels.compiled_for import compile_for
 from course_lib.errors import ParameterError
-from course_lib.practice import rungs
+from course_lib.practice.judge import rungs
 from course_lib.practice.check import judge, standing_alone
-from course_lib.practice.exercise import Exercise, Property, agree
-from course_lib.practice.launched import kernels_of
-from course_lib.taking import revive
+from course_lib.practice.judge.exercise import Exercise, Property, agree
+from course_lib.practice.judge.launched import kernels_of
+from course_lib.source.extract import revive
 
 DOUBLE = '''
 import torch
@@ -86,7 +86,7 @@ def test_the_library_s_own_kernels_do_not_count_as_the_learner_s(exercise):
     pytest.importorskip("triton")
 
     def borrowed(x):
-        from course_lib.attention.flash import flash_attention
+        from course_lib.attention.kernels.flash import flash_attention
         one = torch.ones(16, 1, 16, device=x.device)
         flash_attention(one, one, one, torch.tensor([0, 16], dtype=torch.int32, device=x.device))
         return 2 * x
@@ -140,7 +140,7 @@ def test_beside_a_guarded_tensor_lie_numbers_of_nobody():
 
 
 def test_the_source_of_a_kernel_has_its_decorators_and_comes_in_the_order_asked_for():
-    text = rungs.source("lesson08_kernels", "store_kv", "store_kernel")()
+    text = rungs.source("l08.kernels", "store_kv", "store_kernel")()
     assert text.startswith("def store_kv(") and "\n\n\n@triton.jit\ndef store_kernel(" in text and "decode" not in text
 
 
@@ -191,7 +191,7 @@ def test_sixteen_bits_agree_within_their_rounding_and_not_beyond():
 
 
 def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not():
-    code = DOUBLE.replace("import triton\nimport triton.language as tl", "from course_lib.practice.no_triton import tl, triton")
+    code = DOUBLE.replace("import triton\nimport triton.language as tl", "from course_lib.practice.fixtures.no_triton import tl, triton")
     tuned = "\ntriton.autotune(configs=[triton.Config({'BLOCK': 4})], key=['n'])(double_kernel)"
     launch = "\nprint('written down', FACTOR)\ndouble_kernel[(1,)](torch.ones(3))"
     ran = subprocess.run([sys.executable, "-c", code + tuned + launch], capture_output=True, text=True)

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.practice import check, workbook
-from course_lib.practice.lesson01_greedy import greedy
-from course_lib.taking import outside_names
+from course_lib.practice import check
+from course_lib.practice.progress import workbook
+from course_lib.practice.lessons.l01.greedy import greedy
+from course_lib.source.extract import outside_names
 
 # Run in a real IPython shell, cell by cell, as a notebook does; then the answers are loaded in a fresh process.
 CELLS = [

@@ -10,9 +10,10 @@ import threading
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.practice import check, progress, store, workbook
-from course_lib.practice.lesson00 import hello
-from course_lib.practice.store import Store
+from course_lib.practice import check, progress
+from course_lib.practice.progress import store, workbook
+from course_lib.practice.lessons.l00.hello import hello
+from course_lib.practice.progress.store import Store
 
 
 class Killed(BaseException):

@@ -6,11 +6,11 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
-from course_lib.practice import timelines
-from course_lib.practice.lesson10_loop import ContinuousLoop, prompt_of, serve
-from course_lib.practice.timeline_text import WIDEST, Timeline, both, difference
-from course_lib.practice.timelines import Arrival, Script, random_script, replay, script_trial
-from course_lib.practice.tiny_server import alone
+from course_lib.practice.judge import timelines
+from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve
+from course_lib.practice.report.timeline_text import WIDEST, Timeline, both, difference
+from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
+from course_lib.practice.fixtures.tiny_server import alone
 
 TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from course_lib.practice import launched
+from course_lib.practice.judge import launched
 from course_lib.practice.check import judge
-from course_lib.practice.registry import find
+from course_lib.practice.judge.registry import find
 
 
 def test_a_kernel_without_tiles_fails_where_it_is_watched():

@@ -5,13 +5,13 @@ import sys
 import pytest
 import torch
 
-from course_lib.practice import rungs
+from course_lib.practice.judge import rungs
 from course_lib.practice.check import check, judge
-from course_lib.practice.lesson07_softmax import ROW_SOFTMAX
-from course_lib.practice.lesson08 import EXERCISES
-from course_lib.practice.lesson08_decode import PAGED_DECODE, paged_decode
-from course_lib.practice.lesson08_prefill import PAGED_PREFILL
-from course_lib.practice.lesson08_store import STORE_KV
+from course_lib.practice.lessons.l07.row_softmax import ROW_SOFTMAX
+from course_lib.practice.lessons.l08 import EXERCISES
+from course_lib.practice.lessons.l08.paged_decode import PAGED_DECODE, paged_decode
+from course_lib.practice.lessons.l08.paged_prefill import PAGED_PREFILL
+from course_lib.practice.lessons.l08.store_kv import STORE_KV
 
 interpreted = pytest.mark.skipif(rungs.machine().triton != "interpreted", reason="it is the interpreter that sees accesses")
 
@@ -45,7 +45,7 @@ def test_padding_that_a_kernel_writes_is_stopped_with_its_offsets():
 
 
 def test_nan_in_a_result_is_said_and_not_taken_for_a_number():
-    from course_lib.practice.lesson08_decode import explain
+    from course_lib.practice.lessons.l08.paged_decode import explain
 
     want = torch.zeros(3, 1, 2)
     got = want.clone()
@@ -118,7 +118,7 @@ def test_answers_that_misbehave_are_failures_and_nothing_worse(exercise, monkeyp
 
 @interpreted
 def test_a_kernel_from_a_cell_is_kept_with_its_launcher(tmp_path):
-    from course_lib.practice import workbook
+    from course_lib.practice.progress import workbook
 
     path = tmp_path / "cell.py"
     path.write_text("import torch\nfrom course_lib.attention import online\nimport triton\nimport triton.language as tl\n\n\n" + STORE_KV.solution())

@@ -4,10 +4,10 @@ import torch
 
 from course_lib.decoding import generate_naive
 from course_lib.kvcache import BlockTable
-from course_lib.practice.lesson10_loops import ContinuousLoop
-from course_lib.practice.lesson10_pack import pack
-from course_lib.practice.lesson10_step import step
-from course_lib.practice.lesson10_stop import stop_conditions
+from course_lib.practice.lessons.l10.continuous_loop_answers import ContinuousLoop
+from course_lib.practice.lessons.l10.pack import pack
+from course_lib.practice.lessons.l10.step import step
+from course_lib.practice.lessons.l10.stop_conditions import stop_conditions
 
 
 def pack_all_at_once(scheduled):

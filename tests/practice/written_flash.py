@@ -5,11 +5,11 @@ from bisect import bisect_left, bisect_right
 
 import torch
 
-from course_lib.practice.lesson06_backward import recompute_backward
-from course_lib.practice.lesson06_forward import flash_forward
-from course_lib.practice.lesson06_io import count_io
-from course_lib.practice.lesson06_merge import merge_partials
-from course_lib.practice.lesson06_tiles import tile_mask
+from course_lib.practice.lessons.l06.recompute_backward import recompute_backward
+from course_lib.practice.lessons.l06.flash_forward import flash_forward
+from course_lib.practice.lessons.l06.count_io import count_io
+from course_lib.practice.lessons.l06.merge_partials import merge_partials
+from course_lib.practice.lessons.l06.tile_mask import tile_mask
 
 INF = math.inf
 

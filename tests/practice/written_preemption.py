@@ -5,7 +5,7 @@ from collections import defaultdict
 import torch
 
 from course_lib.errors import LedgerError
-from course_lib.practice.lesson11_line import WaitingList
+from course_lib.practice.lessons.l11.fair_share_game import WaitingList
 
 
 class Counting(WaitingList):

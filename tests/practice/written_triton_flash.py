@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch
 import torch.nn.functional as F
 
-from course_lib.taking import revive
+from course_lib.source.extract import revive
 
 INF = math.inf
 
@@ -17,7 +17,7 @@ def slip(kernel, launcher, *changes, lesson="07"):
     """The solution with some of its text replaced, as a kernel of its own: [] where there is no Triton."""
     def answer(*args):
         if not made:
-            module = import_module(f"course_lib.practice.lesson{lesson}_kernels")
+            module = import_module(f"course_lib.practice.lessons.l{lesson}.kernels")
             source = "import torch\nimport triton\nimport triton.language as tl\n\n\n"
             source += "\n\n\n".join(inspect.getsource(getattr(getattr(module, name), "fn", getattr(module, name))) for name in (kernel, launcher))
             for old, new in changes:
@@ -196,7 +196,7 @@ def ones(n, m):
 
 
 def grouped_contiguous(q, k, v, tile):
-    from course_lib.practice.lesson07_grouped import grouped_in_programs
+    from course_lib.practice.lessons.l07.grouped_query import grouped_in_programs
     return grouped_in_programs(q.contiguous(), k.contiguous(), v.contiguous(), tile)
 
 

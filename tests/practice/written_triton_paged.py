@@ -4,10 +4,10 @@ from importlib.util import find_spec
 
 import torch
 
-from course_lib.practice.lesson08_decode import paged_decode
-from course_lib.practice.lesson08_prefill import paged_prefill
-from course_lib.practice.lesson08_split import split_kv
-from course_lib.practice.lesson08_store import store_kv
+from course_lib.practice.lessons.l08.paged_decode import paged_decode
+from course_lib.practice.lessons.l08.paged_prefill import paged_prefill
+from course_lib.practice.lessons.l08.split_kv import split_kv
+from course_lib.practice.lessons.l08.store_kv import store_kv
 
 INF = float("inf")
 

@@ -9,7 +9,7 @@ from course_lib.errors import CourseError
 from course_lib.kvcache.catalogue import GPUS, MODELS
 from course_lib.kvcache.sizes import calculator_data, max_requests
 from course_lib.viz import kv_calculator
-from course_lib.viz.calculator import fit, readable, stretches
+from course_lib.viz.calculator.view import fit, readable, stretches
 
 SMALL = {
     "models": [

@@ -9,7 +9,7 @@ from test_trace import random_life
 
 from course_lib.errors import CourseError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager
-from course_lib.trace import Trace
+from course_lib.trace.records import Trace
 from course_lib.viz import bare_page, memory_view
 
 WORDS = ["<bos>", " In", " a", " quiet", " harbour", "\n"]

@@ -7,7 +7,7 @@ import pytest
 
 from course_lib.errors import ParameterError
 from course_lib.viz import programs_view
-from course_lib.viz.programs import boxes
+from course_lib.viz.programs.view import boxes
 
 
 def access(program, op, tensor, touched, masked=(), lanes=4, hidden=0, line="x = tl.load(x_ptr + at)"):
@@ -175,7 +175,7 @@ def test_a_real_record_draws_and_is_small(machine_records):
 @pytest.fixture
 def machine_records():
     """by_rows as the recorder writes it, where kernels are interpreted."""
-    from course_lib.device import inspect_machine
+    from course_lib.machine.device import inspect_machine
     if inspect_machine().triton != "interpreted":
         pytest.skip("only interpreted kernels are recorded")
     import sys

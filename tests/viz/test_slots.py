@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from course_lib.engine import Batch, DynamicBatcher, count_batches, simulate_batches
+from course_lib.batching import Batch, DynamicBatcher, count_batches, simulate_batches
 from course_lib.errors import ParameterError
 from course_lib.viz import batch_slots
-from course_lib.viz.slots import cell, run_at, waiting
+from course_lib.viz.slots.view import cell, run_at, waiting
 
 REQUESTS = [(0, 8, 6), (0, 3, 2), (2, 5, 9), (3, 12, 4), (4, 6, 3), (9, 4, 7), (10, 9, 5), (11, 3, 1), (20, 5, 5)]
 

@@ -8,7 +8,7 @@ import torch
 from course_lib.attention import chunked_attention, flash_attention_v1, flash_attention_v2, record_tiles, standard_attention
 from course_lib.errors import ParameterError
 from course_lib.viz import roofline, tiles_view
-from course_lib.viz.tiles import visits
+from course_lib.viz.tiles.view import visits
 
 
 def recorded(attention, n=8, **options):

@@ -11,7 +11,7 @@ from course_lib.engine.request import RUNNING, SWAPPED, WAITING, Request
 from course_lib.engine.scheduler import Scheduler
 from course_lib.errors import CourseError
 from course_lib.kvcache import BlockAllocator, KVCacheManager
-from course_lib.trace import Trace
+from course_lib.trace.records import Trace
 from course_lib.viz import bare_page, memory_view, timeline_view
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.viz import bare_page, next_token_probabilities, recomputation_triangle
-from course_lib.viz.page import HERE, esm, stylesheet
-from course_lib.viz.static import palette, percent, visible
+from course_lib.viz.kit.page import HERE, esm, stylesheet
+from course_lib.viz.kit.still import palette, percent, visible
 
 VIEWS = ["naive", "chances"]
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 import typer
 
-from ...decoding import SamplingParams, sample
+from course_lib.decoding import SamplingParams, sample
 from .data import BOS_ID, EOS_ID, HELD_OUT, TALES_A_POOL, answer_tokens, ends_of
 from .tales import check_tale, make_tale
 from .train import RECIPE, logits_of
@@ -163,7 +163,7 @@ class InStep:
 
 def main(name: str = typer.Argument("tale"), stories: int = STORIES):
     """Prints the results of a bundled model, or of a model folder, as JSON."""
-    from .. import load_model
+    from course_lib.models import load_model
     model, tokenizer = load_model(name)
     target = load_model("tale")[0] if name == "tale-draft" else None
     print(json.dumps(evaluate(model, tokenizer.backend, target, stories), indent=2))

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from course_lib.models.training.tale_plots import FACTS, Step
-from course_lib.models.training.tale_plots_two import PLOTS
-from course_lib.models.training.tale_voices import HABIT_WAYS, LIKED_WAYS
-from course_lib.models.training.tale_words import ORDINALS, article
+from .tale_plots import FACTS, Step
+from .tale_plots_two import PLOTS
+from .tale_voices import HABIT_WAYS, LIKED_WAYS
+from .tale_words import ORDINALS, article
 
 MAX_JUMP = 3
 """A chapter's plot is at most this far on in the ring: 7 jumps of 3 stay below a ring of 22."""

@@ -1,6 +1,6 @@
 """The plots of the tales, second half. How a plot is written is told in `tale_plots.py`."""
 
-from course_lib.models.training.tale_plots import FIRST_PLOTS, may, plot, say, tell, turn
+from .tale_plots import FIRST_PLOTS, may, plot, say, tell, turn
 
 SECOND_PLOTS = (
     plot(

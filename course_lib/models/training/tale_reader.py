@@ -4,28 +4,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from course_lib.models.training.tale_grammar import (
-    MAX_QUESTIONS,
-    MIN_QUESTIONS,
-    SLOT,
-    Fact,
-    fill,
-    heading,
-    next_plots,
-    opening_steps,
-    plain,
-    recall,
-)
-from course_lib.models.training.tale_plots import Plot, Step
-from course_lib.models.training.tale_plots_two import PLOTS
-from course_lib.models.training.tale_voices import ENDS, VOICES
-from course_lib.models.training.tale_words import (
-    COUNTS,
-    LEXICONS,
-    ORDINALS,
-    article,
-    pool,
-)
+from .tale_grammar import MAX_QUESTIONS, MIN_QUESTIONS, SLOT, Fact, fill, heading, next_plots, opening_steps, plain, recall
+from .tale_plots import Plot, Step
+from .tale_plots_two import PLOTS
+from .tale_voices import ENDS, VOICES
+from .tale_words import COUNTS, LEXICONS, ORDINALS, article, pool
 
 
 @dataclass(frozen=True)

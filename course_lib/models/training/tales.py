@@ -15,21 +15,12 @@ Everything a model must choose is local or a copy: a chapter's plot depends on t
 import random
 from dataclasses import dataclass
 
-from course_lib.models.training.tale_grammar import (
-    MAX_QUESTIONS,
-    MIN_QUESTIONS,
-    Fact,
-    fill,
-    heading,
-    next_plots,
-    opening_steps,
-    recall,
-)
-from course_lib.models.training.tale_plots import Plot, Step
-from course_lib.models.training.tale_plots_two import PLOTS
-from course_lib.models.training.tale_reader import Verdict, check_tale
-from course_lib.models.training.tale_voices import ENDS, VOICES
-from course_lib.models.training.tale_words import LEXICONS, ORDINALS, pool
+from .tale_grammar import MAX_QUESTIONS, MIN_QUESTIONS, Fact, fill, heading, next_plots, opening_steps, recall
+from .tale_plots import Plot, Step
+from .tale_plots_two import PLOTS
+from .tale_reader import Verdict, check_tale
+from .tale_voices import ENDS, VOICES
+from .tale_words import LEXICONS, ORDINALS, pool
 
 __all__ = ["Question", "Tale", "Verdict", "check_tale", "make_tale"]
 

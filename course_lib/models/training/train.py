@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 import typer
 
-from ..config import ModelConfig
-from ..transformer import Transformer
+from course_lib.models.config import ModelConfig
+from course_lib.models.transformer import Transformer
 from .data import BOS_ID, CONTEXT, EOS_ID, VOCAB_SIZE, Batch, make_pool, make_tokenizer
 from .muon import Muon
 

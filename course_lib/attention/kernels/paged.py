@@ -1,0 +1,237 @@
+"""Attention that follows the block table itself, as Triton kernels: lesson 08. Nothing is gathered first. Imports Triton.
+
+    paged_decode      one new token a sequence. A program takes all query heads of one KV head over one part of the sequence;
+                      a second kernel merges the parts.      grid (num_kv_heads, parts, num_seqs)
+    paged_attention   any number of new tokens a sequence.   grid (num_kv_heads, tiles of BLOCK_M rows over all sequences)
+
+    position       0 .. 15 | 16 .. 31 | 32 .. 36             block_size 16
+    block table    7       | 2        | 5       | -1 | -1    what stands behind the length is never read
+    read at slot   112 ..  | 32 ..    | 80 ..                block_id * block_size + position % block_size
+
+Sources: PagedAttention (arXiv 2309.06180); split-KV, Flash-Decoding (crfm.stanford.edu/2023/10/12/flashdecoding.html).
+"""
+
+import torch
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
+import triton
+import triton.language as tl
+
+from course_lib.attention.checks import check_kernel_inputs, check_paged, check_splits
+from .flash import LOG2_E
+from course_lib.attention.tiles import Tile, chip, decode_splits, decode_tile, flash_tile, has_matrix_instructions, multiprocessors
+
+
+@triton.jit
+def _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, end, kv_len, window, to_base_2,
+            MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr,
+            PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_N: tl.constexpr):
+    """The tiles of columns begin .. end of one sequence and KV head. Only here is the block table read."""
+    dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
+    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(tl.int32)
+    for start in range(begin, end, BLOCK_N):
+        columns = start + offsets
+        slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
+        # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is computed.
+        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(tl.int32)
+        k_tile = k_ptr + slots[:, None] * token_stride + dims[None, :]
+        v_tile = v_ptr + slots[:, None] * token_stride + dims[None, :]
+        if MASKED:
+            here = (columns < kv_len)[:, None] & (dims < HEAD_DIM)[None, :]
+            k, v = tl.load(k_tile, mask=here, other=0.0), tl.load(v_tile, mask=here, other=0.0)
+        elif HEAD_DIM != PADDED_DIM:
+            here = (dims < HEAD_DIM)[None, :]
+            k, v = tl.load(k_tile, mask=here, other=0.0), tl.load(v_tile, mask=here, other=0.0)
+        else:
+            k, v = tl.load(k_tile), tl.load(v_tile)
+        if DOT:
+            scores = tl.dot(q, tl.trans(k), input_precision="ieee")
+        else:  # for chips on which Triton makes no matrix instruction of tl.dot
+            scores = tl.sum(q[:, None, :].to(tl.float32) * k[None, :, :].to(tl.float32), 2)
+        if MASKED:
+            scores = tl.where(visible(rows, columns, kv_len, window, CAUSAL, WINDOW), scores, float("-inf"))
+        high, total, acc = fold(scores, v, high, total, acc, to_base_2, DOT)
+    return high, total, acc
+
+
+@triton.jit
+def _part(seq_len, num_parts, BLOCK_N: tl.constexpr):
+    """Columns of one part: whole tiles. Parts past the end of a short sequence stay empty."""
+    return tl.cdiv(tl.cdiv(seq_len, num_parts), BLOCK_N) * BLOCK_N
+
+
+@triton.jit(do_not_specialize=["table_stride"])
+def decode_kernel(q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, to_base_2,
+                  q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
+                  HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
+                  BLOCK_N: tl.constexpr):
+    """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
+    kv_head, part, sequence = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    num_heads, num_parts = tl.num_programs(0) * GROUP, tl.num_programs(1)
+    seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
+    columns = _part(seq_len, num_parts, BLOCK_N)
+    begin = part * columns
+    end = tl.minimum(begin + columns, seq_len)
+    if SPLIT:
+        if begin >= end:
+            return
+    rows, dims = tl.arange(0, BLOCK_M), tl.arange(0, PADDED_DIM)
+    heads = kv_head * GROUP + rows
+    inside = (rows < GROUP)[:, None] & (dims < HEAD_DIM)[None, :]
+    q = tl.load(q_ptr + sequence.to(tl.int64) * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
+
+    high = tl.full([BLOCK_M], LOWEST, tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
+    high, total, acc = _attend(q, high, total, acc, k_ptr + kv_head * HEAD_DIM, v_ptr + kv_head * HEAD_DIM,
+                               table_ptr + sequence.to(tl.int64) * table_stride, token_stride, rows, begin, end, seq_len, 0,
+                               to_base_2, True, False, False, DOT, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # an empty sequence has a total of 0, and an output of 0
+    line = sequence.to(tl.int64) * num_heads + heads
+    if SPLIT:
+        line = line * num_parts + part
+        tl.store(lse_ptr + line, high + tl.log2(total), mask=rows < GROUP)
+        tl.store(partial_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
+    else:
+        tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out.to(out_ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["num_parts"])
+def merge_kernel(partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr,
+                 PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr):
+    """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does in torch."""
+    head, sequence = tl.program_id(0), tl.program_id(1)
+    line = sequence.to(tl.int64) * tl.num_programs(0) + head
+    seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
+    used = tl.cdiv(seq_len, tl.maximum(_part(seq_len, num_parts, BLOCK_N), 1))
+    parts, dims = tl.arange(0, PADDED_PARTS), tl.arange(0, PADDED_DIM)
+    lse = tl.load(lse_ptr + line * num_parts + parts, mask=parts < used, other=LOWEST)
+    high = tl.max(lse, 0)
+    total = tl.sum(tl.where(parts < used, tl.exp2(lse - high), 0.0), 0)
+    acc = tl.zeros([PADDED_DIM], tl.float32)
+    for start in range(0, used, CHUNK):
+        some = start + tl.arange(0, CHUNK)
+        weights = tl.exp2(tl.load(lse_ptr + line * num_parts + some, mask=some < used, other=float("-inf")) - high)
+        here = (some < used)[:, None] & (dims < HEAD_DIM)[None, :]
+        partial = tl.load(partial_ptr + (line * num_parts + some)[:, None] * HEAD_DIM + dims[None, :], mask=here, other=0.0)
+        acc += tl.sum(weights[:, None] * partial, 0)
+    out = acc / tl.where(total > 0, total, 1.0)
+    tl.store(out_ptr + line * HEAD_DIM + dims, out.to(out_ptr.dtype.element_ty), mask=dims < HEAD_DIM)
+
+
+@triton.jit(do_not_specialize=["num_seqs", "table_stride", "window"])
+def paged_kernel(q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs, table_stride, window, to_base_2,
+                 q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
+                 HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
+                 BLOCK_N: tl.constexpr):
+    """A row is a query of one head: BLOCK_M // GROUP tokens with all GROUP query heads of the KV head."""
+    kv_head = tl.program_id(0)
+    TOKENS: tl.constexpr = BLOCK_M // GROUP
+    sequence, tile = find_sequence(cu_seqlens_ptr, tl.num_programs(1) - 1 - tl.program_id(1), num_seqs, TOKENS)
+    start = tl.load(cu_seqlens_ptr + sequence).to(tl.int64)
+    q_len = (tl.load(cu_seqlens_ptr + sequence + 1).to(tl.int64) - start).to(tl.int32)
+    seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
+    first = tile * TOKENS
+    if first >= q_len:
+        return
+    lines, dims = tl.arange(0, BLOCK_M), tl.arange(0, PADDED_DIM)
+    tokens, heads = first + lines // GROUP, kv_head * GROUP + lines % GROUP
+    inside = ((tokens < q_len) & (lines < TOKENS * GROUP))[:, None] & (dims < HEAD_DIM)[None, :]
+    q_ptr += start * q_stride
+    q = tl.load(q_ptr + tokens[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
+
+    high = tl.full([BLOCK_M], LOWEST, tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
+    k_ptr += kv_head * HEAD_DIM
+    v_ptr += kv_head * HEAD_DIM
+    table_ptr += sequence.to(tl.int64) * table_stride
+    past = seq_len - q_len  # the new tokens are the last ones
+    rows = past + tokens
+    begin, full_begin, full_end, end = tile_bounds(past + first, past + tl.minimum(first + TOKENS, q_len) - 1, seq_len, window,
+                                                   CAUSAL, WINDOW, BLOCK_N)
+    if WINDOW:
+        high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, full_begin, seq_len,
+                                   window, to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_begin, full_end, seq_len,
+                               window, to_base_2, False, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_end, end, seq_len,
+                               window, to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+    out = (acc / tl.where(total > 0, total, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
+    line = (start + tokens) * (tl.num_programs(0) * GROUP) + heads
+    tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
+
+
+def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, splits=None, tile=None, dot=None):
+    """One new token of each sequence over all of its tokens, its own included.
+
+    q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous.
+    block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read. seq_lens: int32 or
+    int64 [num_seqs]; 0 gives an output of 0. splits: parts of each sequence, default from shapes and multiprocessors; tile, dot: a
+    Tile, and whether with tl.dot, instead of the table's. Returns as q. Raises ParameterError and LedgerError before anything is
+    launched; the CPU waits for nothing on the GPU.
+    """
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
+    check_splits(splits)
+    q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
+    num_seqs, num_heads, head_dim = q.shape
+    _, block_size, num_kv_heads, _ = k_cache.shape
+    out = torch.empty((num_seqs, num_heads, head_dim), dtype=q.dtype, device=q.device)
+    if num_seqs == 0:
+        return out
+    name = chip(q.device)
+    tile = tile or decode_tile(name, head_dim, q.element_size(), num_heads // num_kv_heads)
+    most_tokens = block_tables.shape[1] * block_size
+    splits = splits or decode_splits(num_seqs, num_kv_heads, most_tokens, multiprocessors(q.device))
+    partial = lse = out  # not touched without a split
+    if splits > 1:
+        partial = torch.empty((num_seqs, num_heads, splits, head_dim), dtype=torch.float32, device=q.device)
+        lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
+    padded_dim = max(16, triton.next_power_of_2(head_dim))
+    decode_kernel[(num_kv_heads, splits, num_seqs)](
+        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), scale * LOG2_E,
+        q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
+        DOT=has_matrix_instructions(name) if dot is None else dot, HEAD_DIM=head_dim, PADDED_DIM=padded_dim, BLOCK_SIZE=block_size,
+        BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps, num_stages=tile.num_stages)
+    if splits > 1:
+        merge_kernel[(num_heads, num_seqs)](
+            partial, lse, out, seq_lens, splits, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
+            PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n, num_warps=4)
+    return out
+
+
+def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None,
+                    tile=None):
+    """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and both at once.
+
+    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and block_tables as in
+    paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself and what is before it. window: only
+    tokens less than `window` away, itself included. tile: as in paged_decode. Returns as q. Raises ParameterError and LedgerError
+    before anything is launched.
+    """
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
+    q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
+    num_tokens, num_heads, head_dim = q.shape
+    _, block_size, num_kv_heads, _ = k_cache.shape
+    out = torch.empty((num_tokens, num_heads, head_dim), dtype=q.dtype, device=q.device)
+    num_seqs, group = len(seq_lens), num_heads // num_kv_heads
+    if num_tokens == 0 or num_seqs == 0:
+        return out
+    tile = tile or _rows_for(flash_tile(chip(q.device), head_dim, q.element_size()), group, -(-num_tokens // num_seqs))
+    paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
+        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
+        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not None, HEAD_DIM=head_dim,
+        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
+        num_warps=tile.num_warps, num_stages=tile.num_stages)
+    return out
+
+
+def _prepare(q, k_cache, v_cache, block_tables):
+    check_kernel_inputs(decode_kernel, q, k_cache, v_cache)
+    return tuple(x if x.stride(-1) == 1 else x.contiguous() for x in (q, block_tables))
+
+
+def _rows_for(tile, group, tokens):
+    """The tile with fewer rows where sequences bring few tokens each, and with enough for one token's query heads."""
+    rows = min(tile.block_m, triton.next_power_of_2(tokens * group))
+    rows = max(16, rows, triton.next_power_of_2(group))
+    return Tile(rows, tile.block_n, tile.num_warps if rows > 64 else 4, tile.num_stages)

@@ -1,0 +1,1 @@
+"""What this machine can do, and the repairs that Triton needs on some."""

@@ -1,0 +1,1 @@
+"""Runs an answer, decides whether it is right, and names its mistake."""

@@ -1,0 +1,57 @@
+"""Where the exercises are: one module of cases for each lesson."""
+
+import difflib
+from functools import cache
+from importlib import import_module
+
+from course_lib.errors import CourseError
+
+LESSONS = {f"{n:02d}": f"l{n:02d}" for n in range(12)}
+"""Lesson number -> its package in `course_lib.practice.lessons`, in the order of the course."""
+
+
+@cache
+def exercises():
+    """{id: Exercise} of the whole course, in its order."""
+    found = {}
+    for module in LESSONS.values():
+        for exercise in import_module(f"course_lib.practice.lessons.{module}").EXERCISES:
+            found[exercise.id] = exercise
+    return found
+
+
+def ids():
+    """All exercise ids, in the order of the course."""
+    return list(exercises())
+
+
+def find(exercise_id):
+    """The Exercise with this id. Raises CourseError with the nearest ids."""
+    known = exercises()
+    if isinstance(exercise_id, str) and exercise_id in known:
+        return known[exercise_id]
+    if not isinstance(exercise_id, str):
+        raise CourseError(f"The first argument is the exercise's id, a text such as \"{next(iter(known))}\", "
+                          f"but it is {a_kind(exercise_id)}.")
+    near = nearest(exercise_id, known)
+    tip = f"Did you mean {' or '.join(near)}?" if near else f"The ids are {', '.join(known)}."
+    raise CourseError(f"There is no exercise \"{exercise_id}\". {tip}")
+
+
+def nearest(word, known):
+    """Up to three ids like `word`: spelt like it, or with the same name or lesson."""
+    word = word.strip().lower()
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    by_name = {key.split(".", 1)[1]: key for key in known}
+    close += [by_name[n] for n in difflib.get_close_matches(word.split(".")[-1], by_name, n=3, cutoff=0.6)]
+    if not close and word[:2] in LESSONS:
+        close = [key for key in known if key.startswith(word[:2])]
+    return list(dict.fromkeys(close))[:3]
+
+
+def a_kind(value):
+    """"a list", "an int", "None": how a value's kind reads in a sentence."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"an {kind}" if kind[0] in "aeiouAEIOU" else f"a {kind}"

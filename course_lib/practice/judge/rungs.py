@@ -1,0 +1,269 @@
+"""Three rungs of one exercise, with one set of cases: plain torch, a Triton kernel interpreted, the kernel on a GPU.
+
+The learner hands in one function. What happens inside is theirs: torch alone is rung 1; a kernel that it launches is rung 2
+where Triton interprets, and rung 3 where it compiles. The cases are the same. Beside a GPU all run compiled, and some once more
+interpreted, by a second Python (attention/interpreting.py), as only there an access outside of a tensor is seen. What this machine
+could not verify is said in the result, and where Triton is absent rung 1 is complete in itself.
+
+    def attends(n, m):
+        story = ["from course_lib.practice.judge.rungs import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
+        return trial(story, lambda: qkv(n, m), lambda answer, q, k, v: answer(q, k, v), size=n + m)
+
+    Exercise(...,
+        properties=[..., *rungs(attends(1, 1), attends(40, 40))],                    # the last two lines of every result
+        rights=[obviously_right, in_tiles, *in_triton("l07.kernels", "my_attention", "another_way")],
+        solution=source("l07.kernels", "attention_kernel", "my_attention"),     # the cell that `solution` shows
+        budget_s=BUDGET_S)
+
+The reference (the first of `rights`) is plain torch, so that it says what is right where there is no Triton too. Known mistakes
+are plain torch as well: they are told by what comes out.
+"""
+
+import ast
+import contextlib
+import sys
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from importlib.util import find_spec
+
+import torch
+
+from course_lib.attention.recording.second_python import own_error
+from course_lib.errors import CourseError
+from . import running
+from .exercise import BUDGET_S as ON_A_CPU_S
+from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
+from .launched import kernels_of, machine, refused
+
+BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
+"""Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
+LIMIT_S = 60.0 if torch.cuda.is_available() else 10.0
+"""Seconds for one case."""
+_MARGIN = 4096
+"""On a GPU: so many numbers that belong to nobody lie before and behind each tensor."""
+
+
+class LostGPU(CourseError):
+    """A kernel reached outside of all memory. The process can use the GPU no more."""
+
+
+def here(*tensors):
+    """The tensors where kernels run on this machine: on the GPU where Triton compiles, else as they are. One alone comes bare.
+
+    On a GPU they lie between numbers that are nan (0 for integers), with their strides kept: who reads beside them sees it.
+    """
+    placed = tuple(map(_guarded, tensors)) if machine().triton == "compiled" else tensors
+    return placed[0] if len(placed) == 1 else placed
+
+
+def _guarded(tensor, device="cuda"):
+    span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride())) if tensor.numel() else 0
+    beside = float("nan") if tensor.is_floating_point() else 0
+    memory = torch.full((span + 2 * _MARGIN,), beside, dtype=tensor.dtype, device=device)
+    placed = memory.as_strided(tensor.shape, tensor.stride(), _MARGIN)
+    placed.copy_(tensor)
+    return placed
+
+
+def trial(story, make, call, *, within=None, **options):
+    """A Trial for all rungs. make() -> fresh inputs, on the CPU; call(answer, *inputs) -> what is compared, on any device.
+
+    Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
+    within: how far a result may be off, where 1 part in 10,000 is too narrow; see Near. options: as of Trial (size, note, show).
+    """
+    def act(answer):
+        inputs = here(*make())
+        return near(ran(lambda: call(answer, *(inputs if isinstance(inputs, tuple) else (inputs,)))), within)
+    return Trial(story, act, limit_s=LIMIT_S, **options)
+
+
+def ran(act):
+    """act(), its tensors brought to the CPU. What a kernel raises comes out as itself, not wrapped by the interpreter.
+
+    Raises what the recorder raises for an access outside of its tensor, with the offsets, and LostGPU where a GPU was the judge.
+    """
+    try:
+        with poisoned(), watched(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
+            warnings.filterwarnings("ignore", message=".*determinis")  # of what `poisoned` asks for
+            return at_home(act())
+    except Exception as error:
+        error = own_error(error)
+        if "illegal memory access" in str(error):
+            raise LostGPU("a kernel reached outside of all tensors, and this process can use the GPU no more. Restart the "
+                          "notebook's kernel. With os.environ[\"TRITON_INTERPRET\"] = \"1\" in its first cell, the check says "
+                          "which offsets are outside.") from None
+        raise error from None
+
+
+@contextlib.contextmanager
+def poisoned():
+    """Meanwhile, fresh memory (torch.empty and the like) holds nan, so that what nobody wrote is not right by chance."""
+    mode, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+def watched():
+    """The recorder that stops an access outside of its tensor; nothing where no kernel is interpreted."""
+    if "triton" not in sys.modules or machine().triton != "interpreted":
+        return contextlib.nullcontext()
+    from course_lib.attention.recording.recorder import record_accesses
+    return record_accesses(check=True)
+
+
+def at_home(value):
+    """The same with every tensor on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if type(value) in (tuple, list):
+        return type(value)(map(at_home, value))
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """A tensor as an outcome that need not be as exact as others: 16-bit floats, or scores of hundreds in float32."""
+
+    tensor: torch.Tensor
+    within: float
+    """Two are the same where they differ by no more than this share of a number, or of the largest one."""
+
+    def __eq__(self, other):
+        a, b = self.tensor, other.tensor
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        a, b = a.float(), b.float()
+        largest = float(torch.maximum(a.abs(), b.abs()).nan_to_num(0.0, 0.0).max()) if a.numel() else 0.0
+        return a.allclose(b, rtol=self.within, atol=self.within * largest, equal_nan=True)
+
+
+def near(value, within=None):
+    """The value, as a Near where it is a tensor and `within` is given, or where its floats have 16 bits: four steps of theirs."""
+    if not isinstance(value, torch.Tensor) or within is None and value.dtype not in (torch.float16, torch.bfloat16):
+        return value
+    return Near(value, within or 4 * torch.finfo(value.dtype).eps)
+
+
+def rungs(*trials):
+    """The two Properties that end every such exercise: which rungs the answer was seen on. trials: cases that need a kernel."""
+    def interpreted(answer):
+        found = machine()
+        if found.triton == "absent":
+            raise NotVerified(f"as Triton is absent: {found.triton_why}. All above was checked in plain torch, rung 1, which is "
+                              "complete in itself.")
+        kernels = kernels_of(answer, trials)
+        if not kernels:
+            raise NotVerified("as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
+                              "write the kernel, launch it from the same function, and check again.")
+        if found.triton == "interpreted":
+            for kernel in kernels:
+                if word := refused(kernel):
+                    raise Counterexample([f"# {kernel.__name__}, compiled for a GPU"], "a kernel", f"unsupported: `{word}`",
+                                         remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
+                                                "bounds of a loop, an `if` or a mask say the same.")
+            return f"all above ran in {told(kernels)}, and no access was outside of its tensor"
+        for one in trials:
+            outside = stopped(answer, one)
+            if outside:
+                raise Counterexample(one.story, "no access outside of a tensor", str(outside), outcome=outside,
+                                     remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.")
+        return f"{told(kernels)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
+
+    def compiled(answer):
+        found = machine()
+        if found.triton != "compiled":
+            raise NotVerified("as there is no GPU." if found.gpu is None else f"as Triton is {found.triton}: {found.triton_why}.")
+        kernels = kernels_of(answer, trials)
+        if not kernels:
+            raise NotVerified("as your function launched no kernel of yours.")
+        return f"all above ran in {told(kernels)} on {found.gpu}"
+
+    return [Property("Rung 2: a Triton kernel, interpreted", "", run=interpreted, slow=True),
+            Property("Rung 3: the kernel, compiled on a GPU", "", run=compiled, slow=True)]
+
+
+def told(kernels):
+    return " and ".join(f"`{kernel.__name__}`" for kernel in kernels)
+
+
+def stopped(answer, one):
+    """Beside a GPU: the Raised of an access outside of its tensor, in one trial that a second Python interprets, or None.
+
+    Raises NotVerified for a kernel that cannot run there.
+    """
+    from course_lib.attention.recording.recorder import record_accesses
+    with record_accesses():
+        outcome, _ = running.run(lambda: one.act(answer), answer, one.limit_s)
+    if isinstance(outcome, running.Raised) and outcome.kind != "OutOfBounds":
+        who = "" if outcome.kind == "ParameterError" else "the second Python, which interprets it here, stopped with "
+        raise NotVerified(f"as {who}{outcome.message}")
+    return outcome if isinstance(outcome, running.Raised) else None
+
+
+def is_outside(answer, found):
+    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor, or would have where a GPU says nothing."""
+    if getattr(found.outcome, "kind", "") == "OutOfBounds":
+        return True
+    return machine().triton == "compiled" and found.trial is not None and stopped(answer, found.trial) is not None
+
+
+def rounded(reference, trials, wrong=None):
+    """The Mistake of an answer that on a GPU is right to two or three digits and no more: where it fails, and in all of `trials`."""
+    def is_made_by(answer, found):
+        if machine().triton != "compiled" or found.trial is None:
+            return False
+        outcomes = ((trial.outcome(reference)[0], trial.outcome(answer)[0]) for trial in (found.trial, *trials))
+        return all(_nearly(want, mine) for want, mine in outcomes)
+    return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
+                   "input_precision=\"ieee\". And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: "
+                   "write v first, `v[None, :, :] * weights[:, :, None]`.", wrong, is_made_by)
+
+
+def _nearly(want, mine):
+    """Whether each row of numbers is within 4 parts in 1,000 of its length; of tuples, in each of the tensors. TF32 costs about one."""
+    if isinstance(want, tuple):
+        return isinstance(mine, tuple) and len(want) == len(mine) and all(map(_nearly, want, mine))
+    if not isinstance(mine, torch.Tensor) or (mine.shape, mine.dtype) != (want.shape, torch.float32):
+        return False
+    off, length = (torch.where(want.isfinite(), x, 0.0).norm(dim=-1) for x in (mine - want, want))
+    return bool((off <= 0.004 * length + 1e-6).all())
+
+
+OUTSIDE = Mistake(
+    "an access outside of its tensor.",
+    "Each lane of a tile has an address. Is it a lane past the end? Then `tl.load` and `tl.store` want a mask that is false there, and "
+    "the load an `other`. Is the lane one that should be read? Then its address is wrong: where it starts, a stride, or what is counted.",
+    is_made_by=is_outside)
+
+
+class InTriton:
+    """An answer of ours that launches kernels. Its module imports Triton, so it is imported when the answer is first called."""
+
+    def __init__(self, module, name):
+        self.module, self.__name__ = module, name
+
+    def __call__(self, *args):
+        return getattr(import_module(f"course_lib.practice.lessons.{self.module}"), self.__name__)(*args)
+
+
+def in_triton(module, *names):
+    """The answers `names` of a module of this package, or none where Triton is not installed."""
+    return [InTriton(module, name) for name in names] if find_spec("triton") else []
+
+
+def source(module, *names):
+    """A function that gives the code of these definitions, as `solution` shows it; Triton need not be there."""
+    def read():
+        text = files("course_lib.practice.lessons").joinpath(*f"{module}.py".replace(".", "/", 1).split("/")).read_text(encoding="utf-8")
+        lines, nodes = text.split("\n"), {getattr(node, "name", None): node for node in ast.parse(text).body}
+        spans = ((min([n.lineno, *(d.lineno for d in n.decorator_list)]), n.end_lineno) for n in (nodes[name] for name in names))
+        return "\n\n\n".join("\n".join(lines[first - 1 : last]) for first, last in spans) + "\n"
+    return read

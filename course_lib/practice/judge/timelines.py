@@ -1,0 +1,214 @@
+"""Arrival scripts: requests come and go on a plan, and two timelines show the first step at which yours differs.
+
+A script says who comes when. `play(answer, script)` runs an answer on it and returns a Timeline, a column for each step and a
+cell for each request; a trial runs it with the learner's answer and with the reference, and shows both up to the first step that
+differs. A script that fails is made smaller: fewer requests, lower numbers.
+
+    def play(answer, script):                                            # of an exercise's own ...
+        line = Timeline()
+        for step in range(script.most_steps):
+            waiting += [a for a in script.arrivals if a.step == step]
+            ...
+            line.column({"a": "D", "b": "P4", "c": "W"}, {"budget": 3})  # cells, and rows below them
+        return line
+
+    def play(answer, script):                                            # ... or ready, for what is made from a Scheduler
+        return replay(answer, script.arrivals, **script.setup)
+
+    CALL = "replay({answer}, {arrivals}, {setup})"
+    script = Script((Arrival("a", prompt=4, max_tokens=2), Arrival("b", step=1)), {"max_num_seqs": 1})
+    trial = script_trial(play, script, CALL, "MyScheduler", imports="from course_lib.practice.judge.timelines import Arrival, replay")
+
+A cell is a letter of LETTERS and a number or nothing, "P4": a prompt, of which 4 tokens are computed in this step. What a number
+means is the exercise's; `Timeline(numbers={"P": "writes token {n}"})` says it in words.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from itertools import count
+
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.engine.checks import check_fits
+from course_lib.engine.config import EngineConfig
+from course_lib.engine.request import Request
+from course_lib.engine.scheduler import Scheduler
+from course_lib.errors import IntegrityError, ParameterError
+from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.trace.records import Trace
+from .exercise import Trial
+from .programs import below
+from .running import OutOfTime, Raised
+from course_lib.practice.report.timeline_text import Timeline, both, difference
+
+TRIES = 400
+"""So many smaller scripts are tried at most."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request of a script. prompt: how many tokens. step: when it comes. abort: the step before which it is given up, or None."""
+
+    name: str
+    step: int = 0
+    prompt: int = 1
+    max_tokens: int = 1
+    client: str = "default"
+    priority: int = 0
+    abort: int | None = None
+
+    def __str__(self):
+        given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]
+        return f"Arrival({', '.join([repr(self.name), *given])})"
+
+    def request(self, number=0):
+        """The engine's Request of it; its tokens are those of no other number."""
+        ids = [1000 * (number + 1) + at for at in range(self.prompt)]
+        return Request(self.name, ids, SamplingParams(max_tokens=self.max_tokens, ignore_eos=True), priority=self.priority,
+                       client=self.client, arrival=float(self.step))
+
+
+@dataclass(frozen=True)
+class Script:
+    """Who comes when, and the numbers that go with it: {"max_num_seqs": 2}."""
+
+    arrivals: tuple
+    setup: dict = field(default_factory=dict)
+
+    @property
+    def most_steps(self):
+        """A bound for any answer: steps in which each token of each request could be computed four times over, one by one."""
+        return 10 + max((a.step for a in self.arrivals), default=0) + 4 * sum(a.prompt + a.max_tokens for a in self.arrivals)
+
+    @property
+    def size(self):
+        """How much there is to read: requests first, then numbers."""
+        given = sum(a.step + a.prompt + a.max_tokens + abs(a.priority) + (a.abort or 0) for a in self.arrivals)
+        others = sum(len(str(a)) for a in self.arrivals)
+        return 10_000 * len(self.arrivals) + 100 * given + others + sum(v for v in self.setup.values() if type(v) is int)
+
+    def lines(self, call, name):
+        """The lines that a learner can type. call: "replay({answer}, {arrivals}, {setup})"; name: the answer's."""
+        made = [f"{a.name} = {a}" for a in self.arrivals]
+        setup = ", ".join(f"{key}={value!r}" for key, value in self.setup.items())
+        arrivals = f"[{', '.join(a.name for a in self.arrivals)}]"
+        return [*made, call.format(answer=name, arrivals=arrivals, setup=setup).replace(", )", ")")]
+
+    def smaller(self, least):
+        """Scripts with a request less, or with one number lowered. least: {name: the least it may become}, 0 otherwise."""
+        for at in reversed(range(len(self.arrivals))):
+            if len(self.arrivals) > 1:
+                yield replace(self, arrivals=(*self.arrivals[:at], *self.arrivals[at + 1 :]))
+        for at, arrival in enumerate(self.arrivals):
+            if arrival.abort is not None:
+                yield self._with(at, abort=None)
+            for name in ("step", "prompt", "max_tokens", "priority"):
+                for less in below(getattr(arrival, name), {"prompt": 1, "max_tokens": 1, **least}.get(name, 0)):
+                    yield self._with(at, **{name: less})
+            if arrival.abort is not None:
+                for less in below(arrival.abort, arrival.step + 1):
+                    yield self._with(at, abort=less)
+        for name, value in self.setup.items():
+            for less in below(value, least.get(name, 1)):
+                yield replace(self, setup={**self.setup, name: less})
+
+    def _with(self, at, **changes):
+        return replace(self, arrivals=(*self.arrivals[:at], replace(self.arrivals[at], **changes), *self.arrivals[at + 1 :]))
+
+
+def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, aborts=0.0):
+    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share that is given up on the way."""
+    arrivals = []
+    for name in "abcdefghijkl"[: chance.randint(1, most)]:
+        step = chance.randint(0, steps)
+        abort = step + chance.randint(1, answers) if chance.random() < aborts else None
+        arrivals.append(Arrival(name, step, chance.randint(1, prompts), chance.randint(1, answers), abort=abort))
+    return Script(tuple(sorted(arrivals, key=lambda arrival: (arrival.step, arrival.name))), dict(setup))
+
+
+def script_trial(play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference, more=None):
+    """The Trial of a script, which knows how to make itself smaller.
+
+    play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its first line.
+    least: {number of a script: the least that shrinking may lower it to}. more(script): a sentence on what the script asks for.
+    """
+    def smaller(fails, got):
+        return shrunk(script, trial, made, fails, got, least or {})
+
+    def made(other):
+        return script_trial(play, other, call, name, imports=imports, note=note, least=least, limit_s=limit_s, explain=explain, more=more)
+
+    def said(expected, got):
+        return explain(expected, got) + (f" {more(script)}" if more else "")
+
+    story = [*([imports] if imports else []), *script.lines(call, name)]
+    trial = Trial(story, lambda answer: play(answer, script), show=str, note=note, explain=said, both=both, size=script.size,
+                  limit_s=limit_s, smaller=smaller)
+    return trial
+
+
+def shrunk(script, trial, made, fails, got, least):
+    """The Trial of the smallest failing script that leaving out requests and lowering numbers leads to; at first `trial`."""
+    tries, better = count(), script
+    while better is not None and not (isinstance(got, Raised) and got.kind == OutOfTime.__name__):
+        script, better = better, None
+        for smaller in script.smaller(least):
+            if smaller.size < script.size and next(tries) < TRIES:
+                candidate = made(smaller)
+                if (found := fails(candidate)) is not None:
+                    trial, better, got = candidate, smaller, found
+                    break
+    return trial
+
+
+def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **config):
+    """The Timeline of a scheduler on a script, without a model: each computed text gets one token after the other.
+
+    scheduler: a class made as scheduler(config, manager, trace=trace), see course_lib.engine.Scheduler. config: of EngineConfig;
+    prefix caching and the watermark are off where nothing else is said. check: after each step the ledger is looked through.
+    Raises IntegrityError for a step against the rules, ParameterError for a request that could never fit, or two of one name.
+    """
+    script = Script(tuple(arrivals))
+    arrivals = script.arrivals
+    names = [arrival.name for arrival in arrivals]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ParameterError(f"two of these arrivals are called {twice[0]!r}. Give each a name of its own.")
+    config = EngineConfig(num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config})
+    trace = Trace()
+    manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
+    made = scheduler(config, manager, trace=trace)
+    coming = {number: arrival for number, arrival in enumerate(arrivals)}
+    for number, arrival in coming.items():
+        check_fits(arrival.prompt, arrival.request(number).params, config, num_blocks)
+    requests = {}
+    for now in range(script.most_steps):
+        for number, arrival in list(coming.items()):
+            if arrival.step <= now:
+                requests[arrival.name] = coming.pop(number).request(number)
+                made.add(requests[arrival.name])
+        for arrival in arrivals:
+            if arrival.abort == now and arrival.name in requests:
+                made.finish(requests.pop(arrival.name), "abort")
+        if requests:
+            _one_step(made, requests, manager, config, check)
+        elif not coming:
+            break
+        trace.next_step()
+    return Timeline.of_trace(trace)
+
+
+def _one_step(scheduler, requests, manager, config, check):
+    step = scheduler.schedule()
+    if step.num_tokens > config.max_num_batched_tokens:
+        raise IntegrityError(f"schedule() chose {step.num_tokens} tokens, and the budget is {config.max_num_batched_tokens}.")
+    for request, n in step.scheduled:
+        held = manager.table(request).num_tokens if request in manager else 0
+        if held != request.num_computed_tokens + n:
+            raise IntegrityError(f"schedule() gives {request.request_id} {n} tokens after {request.num_computed_tokens} computed "
+                                 f"ones, and it has slots for {held}: ask for them with manager.allocate_slots(request, n).")
+    scheduler.update(step)
+    for request, _ in step.scheduled:
+        if request.num_computed_tokens == request.num_tokens:
+            request.append(500)
+            if request.finish_reason:
+                scheduler.finish(requests.pop(request.request_id), request.finish_reason)
+    if check and getattr(type(scheduler), "check_integrity", None) is Scheduler.check_integrity:
+        scheduler.check_integrity()

@@ -1,0 +1,1 @@
+"""The exercises: a folder for each lesson, a file for each exercise."""

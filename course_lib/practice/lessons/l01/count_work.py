@@ -1,0 +1,169 @@
+"""Cases of 01.count_work."""
+
+from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+
+
+def count_work(prompt_tokens, new_tokens):
+    """(tokens pushed, attention scores for each head and layer)."""
+    lengths = range(prompt_tokens, prompt_tokens + new_tokens)
+    return sum(lengths), sum(n * (n + 1) // 2 for n in lengths)
+
+
+def count_work_closed(prompt_tokens, new_tokens):
+    """By formula: the sums of n and of n² from 1 to m, at both ends."""
+
+    def up_to(m):
+        return m * (m + 1) // 2, m * (m + 1) * (m + 2) // 6
+
+    (tokens, scores), (t, s) = up_to(prompt_tokens + new_tokens - 1), up_to(prompt_tokens - 1)
+    return tokens - t, scores - s
+
+
+def count_work_counted(prompt_tokens, new_tokens):
+    tokens = scores = 0
+    for step in range(new_tokens):
+        for position in range(prompt_tokens + step):
+            tokens += 1
+            scores += position + 1
+    return tokens, scores
+
+
+def bill(p, n, part=None, note=""):
+    """The Trial that calls count_work(p, n) and looks at all of it, or at part 0 or 1."""
+    call = f"count_work(prompt_tokens={p}, new_tokens={n})"
+    if part is None:
+        return Trial([call], lambda answer: as_tuple(answer(p, n)), note=note, size=p + n)
+    names = ["tokens, scores = " + call, ("tokens", "scores")[part]]
+    return Trial(names, lambda answer: answer(p, n)[part], note=note, size=p + n)
+
+
+def count_work_listed(prompt_tokens, new_tokens):
+    lengths = [prompt_tokens + i for i in range(new_tokens)]
+    return [sum(lengths), sum(sum(range(1, n + 1)) for n in lengths)]
+
+
+def as_tuple(pair):
+    """A list of two numbers is as good as a tuple."""
+    return tuple(pair) if isinstance(pair, list) else pair
+
+
+def kinds(p, n):
+    """The Trial that looks at the types alone: those inside a tuple or list, or that of anything else."""
+
+    def act(answer):
+        pair = as_tuple(answer(p, n))
+        return tuple(type(x).__name__ for x in pair) if isinstance(pair, tuple) else type(pair).__name__
+
+    return Trial([f"count_work(prompt_tokens={p}, new_tokens={n})"], act, size=p + n, explain=how_many, show=listed)
+
+
+def listed(names):
+    """"2 values: int, int", or "1 value: int"."""
+    names = names if isinstance(names, tuple) else (names,)
+    return f"{len(names)} {'value' if len(names) == 1 else 'values'}: {', '.join(names)}"
+
+
+def how_many(expected, got):
+    if isinstance(got, tuple) and len(got) == len(expected):
+        return ""
+    return "Two whole numbers are asked for: tokens pushed, and attention scores. `return tokens, scores` hands both over."
+
+
+def one_number(answer, found):
+    """Whether a single number came back."""
+    return found.outcome in ("int", "float")
+
+
+def a_float(answer, found):
+    """Whether two numbers came back, and one is a float."""
+    return isinstance(found.outcome, tuple) and len(found.outcome) == 2 and "float" in found.outcome
+
+
+def wrong(tokens=None, scores=None, steps=lambda n: range(n)):
+    """A wrong answer from the formula of one step with m = tokens so far, i = step number from 0."""
+    tokens, scores = tokens or (lambda m, i: m), scores or (lambda m, i: m * (m + 1) // 2)
+
+    def answer(prompt_tokens, new_tokens):
+        made = [(prompt_tokens + i, i) for i in steps(new_tokens)]
+        return sum(tokens(m, i) for m, i in made), sum(scores(m, i) for m, i in made)
+
+    return answer
+
+
+def swapped(prompt_tokens, new_tokens):
+    return count_work(prompt_tokens, new_tokens)[::-1]
+
+
+SMALL = [(p, n) for p in range(1, 6) for n in range(0, 5)]
+LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500)]
+
+COUNT_WORK = Exercise(
+    id="01.count_work",
+    title="The bill of naive decoding",
+    name="count_work",
+    cases="bills",
+    properties=[
+        Property("A pair of whole numbers comes back", "Work is counted, so it is exact; a float would round the large ones.",
+                 [kinds(p, n) for p, n in [(1, 1), (1, 2), (2, 1), (3, 4)]]),
+        Property("The first is the number of tokens pushed through the model",
+                 "Each step pushes all tokens there are so far.",
+                 [bill(p, n, 0) for p, n in SMALL]),
+        Property("The second is the number of attention scores in each head and layer",
+                 "Under the causal mask each token attends to itself and to all before it.",
+                 [bill(p, n, 1) for p, n in SMALL]),
+        Property("It stays exact for long texts", "The numbers grow with the square and the cube of the length.",
+                 [bill(p, n) for p, n in LARGE]),
+    ],
+    mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("only one of the two numbers is returned.", "`return tokens, scores` hands both over.",
+                (lambda p, n: count_work(p, n)[0], lambda p, n: count_work(p, n)[1]), one_number),
+        Mistake("the prompt is forgotten.",
+                "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i is 0.",
+                (lambda p, n: count_work(0, n), lambda p, n: count_work(1, n),
+                 lambda p, n: (count_work(0, n)[0], count_work(p, n)[1]), lambda p, n: (count_work(p, n)[0], count_work(0, n)[1]))),
+        Mistake("each token is counted once.",
+                "With nothing kept, every step pushes the prompt and all earlier new tokens again.",
+                (lambda p, n: (n, count_work(p, n)[1]), lambda p, n: (p + n, count_work(p, n)[1]),
+                 lambda p, n: (p + n - 1 if n else 0, count_work(p, n)[1]), lambda p, n: (n, n), lambda p, n: (n, n * (n + 1) // 2))),
+        Mistake("every step is taken to be one token longer than it is.",
+                "The first step pushes the prompt alone. The token that a step makes goes in with the next one.",
+                (wrong(lambda m, i: m + 1), wrong(lambda m, i: m + 1, lambda m, i: (m + 1) * (m + 2) // 2))),
+        Mistake("every step is taken to be as long as the prompt.",
+                "The sequence grows by one token a step, and all of it goes in again.",
+                (lambda p, n: (p * n, count_work(p, n)[1]), lambda p, n: (p * n, p * (p + 1) // 2 * n), lambda p, n: (p * n, p * p * n))),
+        Mistake("the whole square is counted, not the triangle.",
+                "Under the causal mask a token does not look at those after it: of n × n pairs, n(n+1)/2 are left.",
+                wrong(scores=lambda m, i: m * m)),
+        Mistake("half of the square is counted, and with it only half of the diagonal.",
+                "n × n / 2 cuts each token's score with itself in two. The triangle with its whole diagonal is n(n+1)/2.",
+                (wrong(scores=lambda m, i: m * m // 2), lambda p, n: (count_work(p, n)[0], sum(m * m for m in range(p, p + n)) // 2))),
+        Mistake("the diagonal is forgotten.",
+                "Each token attends to itself too: the first token has one score, not none.",
+                wrong(scores=lambda m, i: m * (m - 1) // 2)),
+        Mistake("only the newest token's row of scores is counted.",
+                "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it would be right.)",
+                wrong(scores=lambda m, i: m)),
+        Mistake("the two numbers are swapped.", "Tokens first, scores second.", swapped),
+        Mistake("one step too many is counted.",
+                "n new tokens take n steps: the last token that is made is never pushed.",
+                wrong(steps=lambda n: range(n + 1))),
+        Mistake("the numbers are floats.", "`/` divides into floats; `//` keeps whole numbers whole.",
+                (lambda p, n: tuple(map(float, count_work(p, n))),
+                 lambda p, n: (count_work(p, n)[0], float(count_work(p, n)[1])),
+                 lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1])), a_float),
+    ],
+    hints=[
+        "Write down three steps for a prompt of 2 tokens: how many tokens go in at the first, the second, the third?",
+        "Step i (from 0) pushes `prompt_tokens + i` tokens. Add that up over `new_tokens` steps: that is the first number.",
+        "In a step with m tokens, token 0 looks at 1 token, token 1 at 2, … the last at m. Together that is "
+        "1 + 2 + … + m = m(m+1)/2.",
+        "`lengths = range(prompt_tokens, prompt_tokens + new_tokens)`, then `sum(lengths)` and "
+        "`sum(m * (m + 1) // 2 for m in lengths)`.",
+    ],
+    rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
+    why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of n tokens "
+        "fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the square of the "
+        "text, scores with its cube.",
+)

@@ -1,0 +1,8 @@
+"""Cases of lesson 02: the cache, the loop with it, one cache for many prompts, and three bugs."""
+
+from .find_the_bug import FIND_THE_BUG
+from .cache import CACHE
+from .generate_cached import GENERATE_CACHED
+from .reuse import REUSE
+
+EXERCISES = [CACHE, GENERATE_CACHED, REUSE, FIND_THE_BUG]

@@ -1,0 +1,180 @@
+"""More answers to 02.cache: right ones written differently, and wrong ones made of parts that can each be wrong."""
+
+import torch
+import torch.nn.functional as F
+
+from course_lib.errors import CacheFull
+
+
+class cache_of_lists:  # noqa: N801  (an answer, named like the others)
+    """A piece for each layer, heads first, and the softmax written out."""
+
+    def __init__(self, config, max_tokens):
+        self.config, self.max_tokens = config, max_tokens
+        self.kept = [(torch.empty(config.num_kv_heads, max_tokens, config.head_dim),
+                      torch.empty(config.num_kv_heads, max_tokens, config.head_dim)) for _ in range(config.num_layers)]
+        self.reset()
+
+    def reset(self):
+        self.counts = [0] * self.config.num_layers
+
+    @property
+    def num_tokens(self):
+        return min(self.counts)
+
+    def attend(self, layer, q, k, v):
+        start, new = self.counts[layer], k.shape[0]
+        if start + new > self.max_tokens:
+            raise CacheFull("full")
+        keys, values = self.kept[layer]
+        keys[:, start : start + new] = k.transpose(0, 1)
+        values[:, start : start + new] = v.transpose(0, 1)
+        self.counts[layer] += new
+        group = q.shape[1] // k.shape[1]
+        keys = keys[:, : start + new].repeat_interleave(group, 0)
+        values = values[:, : start + new].repeat_interleave(group, 0)
+        scores = q.transpose(0, 1) @ keys.transpose(1, 2) / q.shape[-1] ** 0.5
+        rows = torch.arange(new)[:, None] + start
+        scores = scores.masked_fill(torch.arange(start + new)[None] > rows, float("-inf"))
+        return (scores.softmax(-1) @ values).transpose(0, 1)
+
+
+class cache_by_hand:  # noqa: N801
+    """One token and one head at a time."""
+
+    def __init__(self, config, max_tokens):
+        self.layers, self.room, self.num_tokens = config.num_layers, max_tokens, 0
+        self.kv = torch.zeros(2, config.num_layers, max_tokens, config.num_kv_heads, config.head_dim)
+
+    def attend(self, layer, q, k, v):
+        at = self.num_tokens
+        if at + len(k) > self.room:
+            raise CacheFull(f"{self.room - at} fit")
+        group, out = q.shape[1] // k.shape[1], torch.empty_like(q)
+        for row in range(len(q)):
+            self.kv[0, layer, at + row], self.kv[1, layer, at + row] = k[row], v[row]
+            for head in range(q.shape[1]):
+                keys, values = self.kv[:, layer, : at + row + 1, head // group]
+                weights = torch.exp(keys @ q[row, head] / q.shape[2] ** 0.5)
+                out[row, head] = weights @ values / weights.sum()
+        if layer == self.layers - 1:
+            self.num_tokens += len(k)
+        return out
+
+    def reset(self):
+        self.num_tokens = 0
+        self.kv.zero_()
+
+
+class cache_by_kind_of_step:  # noqa: N801
+    """Three kinds of step: the first, one token, several behind others."""
+
+    def __init__(self, config, max_tokens):
+        self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
+        self.keys = torch.zeros(config.num_layers, config.num_kv_heads, max_tokens, config.head_dim)
+        self.values = torch.zeros_like(self.keys)
+
+    def attend(self, layer, q, k, v):
+        start, n = self.num_tokens, len(k)
+        if start + n > self.max_tokens:
+            raise CacheFull("no room")
+        q, k, v = (x.transpose(0, 1) for x in (q, k, v))
+        self.keys[layer, :, start : start + n] = k
+        self.values[layer, :, start : start + n] = v
+        keys, values = self.keys[layer, :, : start + n], self.values[layer, :, : start + n]
+        if layer + 1 == self.config.num_layers:
+            self.num_tokens += n
+        if start == 0:
+            mask = {"is_causal": True}
+        elif n == 1:
+            mask = {}
+        else:
+            mask = {"attn_mask": torch.tril(torch.ones(n, start + n), start).log()}
+        return F.scaled_dot_product_attention(q[None], keys[None], values[None], enable_gqa=True, **mask)[0].transpose(0, 1)
+
+    def reset(self):
+        self.__init__(self.config, self.max_tokens)
+
+
+class cache_grown:  # noqa: N801
+    """Wrong in one thing: torch.cat instead of a piece that is there."""
+
+    def __init__(self, config, max_tokens):
+        self.config, self.max_tokens = config, max_tokens
+        self.reset()
+
+    def reset(self):
+        self.k = self.v = [None] * self.config.num_layers
+        self.num_tokens = 0
+
+    def attend(self, layer, q, k, v):
+        if self.num_tokens + len(k) > self.max_tokens:
+            raise CacheFull("full")
+        start = self.num_tokens
+        self.k = [torch.cat([x, k]) if x is not None and i == layer else k if i == layer else x for i, x in enumerate(self.k)]
+        self.v = [torch.cat([x, v]) if x is not None and i == layer else v if i == layer else x for i, x in enumerate(self.v)]
+        self.k[layer], self.v[layer] = self.k[layer][-start - len(k) :], self.v[layer][-start - len(k) :]  # a failed step may have left some
+        if layer == self.config.num_layers - 1:
+            self.num_tokens += len(k)
+        seen = torch.ones(len(q), len(self.k[layer]), dtype=torch.bool).tril(start)
+        heads_first = [x.transpose(0, 1)[None] for x in (q, self.k[layer], self.v[layer])]
+        return F.scaled_dot_product_attention(*heads_first, attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
+
+
+class WrongCache:
+    """The right cache with one of its parts replaced; see `variant`."""
+
+    write_at = staticmethod(lambda start: start)  # place of the step's first token
+    begin = staticmethod(lambda start: 0)  # first place that is looked at
+    upto = staticmethod(lambda start, end, room: end)  # and the one behind the last
+    diagonal = staticmethod(lambda start: start)  # row i sees keys 0 to diagonal + i
+    alone = False  # a single token is not masked, whatever `diagonal` says
+    scale = staticmethod(lambda head_dim: head_dim**-0.5)
+    kv_head = staticmethod(lambda head, group, kv_heads: head // group)
+    place = staticmethod(lambda layer: layer)
+    counts = staticmethod(lambda now, n, layer, layers: now + n * (layer == layers - 1))
+    forgets = ("num_tokens",)
+    room = "check"
+    returns = staticmethod(lambda out: out)
+
+    @classmethod
+    def variant(cls, **parts):
+        return type("ContiguousCache", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+
+    def __init__(self, config, max_tokens):
+        self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
+        self.places = max_tokens + 1 if self.room == "check" else max_tokens
+        self._take()
+
+    def _take(self):
+        c = self.config
+        self.k, self.v = (torch.zeros(c.num_layers, self.places, c.num_kv_heads, c.head_dim) for _ in "kv")
+
+    def reset(self):
+        if "num_tokens" in self.forgets:
+            self.num_tokens = 0
+        if "pieces" in self.forgets:
+            self._take()
+
+    def attend(self, layer, q, k, v):
+        start, n = self.num_tokens, len(k)
+        end, at, here = start + n, self.write_at(start), self.place(layer)
+        if self.room == "check" and end > self.max_tokens or self.room == "early" and end >= self.max_tokens:
+            raise CacheFull("full")
+        if self.room == "grow" and end > self.places:
+            self.k, self.v = (torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, n, -1, -1)], 1) for x in (self.k, self.v))
+        if self.room == "drop":
+            end = min(end, self.places)
+            n = end - start
+            k, v = k[:n], v[:n]
+        self.k[here, at : at + n], self.v[here, at : at + n] = k, v
+        self.num_tokens = self.counts(self.num_tokens, n, layer, self.config.num_layers)
+        first, last = self.begin(start), self.upto(start, end, self.max_tokens)
+        seen = torch.ones(len(q), max(last, 1), dtype=torch.bool)
+        if not (self.alone and len(q) == 1):
+            seen = seen.tril(self.diagonal(start))
+        heads = [self.kv_head(h, q.shape[1] // k.shape[1], k.shape[1]) for h in range(q.shape[1])]
+        keys, values = (x[here, first:last][:, heads].transpose(0, 1) for x in (self.k, self.v))
+        scores = q.transpose(0, 1) @ keys.mT * self.scale(q.shape[2])
+        scores = scores.masked_fill(~seen[:, first:last], -torch.inf)
+        return self.returns((scores.softmax(-1) @ values).transpose(0, 1))

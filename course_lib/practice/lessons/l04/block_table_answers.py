@@ -1,0 +1,176 @@
+"""Answers to 04.block_table: right ones written differently, and wrong ones made of parts that can each be wrong."""
+
+from course_lib.errors import ParameterError
+
+
+class BlockTable:
+    """One sequence: its tokens in order, in blocks that stand anywhere."""
+
+    def __init__(self, allocator):
+        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
+
+    def append_slots(self, n):
+        """Room for n more tokens: their slots, or None where memory is short, and then nothing has changed."""
+        size, start = self.allocator.block_size, self.num_tokens
+        missing = -(-(start + n) // size) - len(self.block_ids)
+        fresh = self.allocator.allocate(missing)
+        if fresh is None:
+            return None
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(position) for position in range(start, start + n)]
+
+    def slot(self, position):
+        """Where the token at `position` is kept: block_id * block_size + offset. ParameterError where there is no such token."""
+        if not 0 <= position < self.num_tokens:
+            raise ParameterError(f"There is no position {position}; {self.num_tokens} tokens are held.")
+        size = self.allocator.block_size
+        return self.block_ids[position // size] * size + position % size
+
+    def free(self):
+        """Gives all blocks back and holds nothing any more."""
+        self.allocator.free(self.block_ids)
+        self.block_ids, self.num_tokens = [], 0
+
+
+class TableOfSlots:
+    """Writes every slot down when it is given out."""
+
+    def __init__(self, allocator):
+        self.allocator, self.slots, self.block_ids = allocator, [], []
+
+    num_tokens = property(lambda self: len(self.slots))
+
+    def append_slots(self, n):
+        size = self.allocator.block_size
+        room = len(self.block_ids) * size - len(self.slots)
+        more = max(0, n - room + size - 1) // size
+        if more:
+            got = self.allocator.allocate(more)
+            if got is None:
+                return None
+            self.block_ids.extend(got)
+        new = [b * size + i for b in self.block_ids for i in range(size)][len(self.slots):][:n]
+        self.slots.extend(new)
+        return new
+
+    def slot(self, position):
+        if position < 0 or position >= len(self.slots):
+            raise ParameterError("no such position")
+        return self.slots[position]
+
+    def free(self):
+        self.allocator.free(self.block_ids[::-1])
+        self.slots.clear()
+        self.block_ids = []
+
+
+class TableTokenByToken:
+    """One token and at most one block at a time; what was taken goes back where the room ends."""
+
+    def __init__(self, allocator):
+        self.allocator = allocator
+        self.block_ids, self.num_tokens = [], 0
+
+    def append_slots(self, n):
+        before, slots = (self.num_tokens, len(self.block_ids)), []
+        for _ in range(n):
+            if self.num_tokens % self.allocator.block_size == 0:
+                fresh = self.allocator.allocate()
+                if fresh is None:
+                    self.allocator.free(self.block_ids[before[1]:])
+                    self.num_tokens, self.block_ids = before[0], self.block_ids[:before[1]]
+                    return None
+                self.block_ids.append(fresh[0])
+            self.num_tokens += 1
+            slots.append(self.slot(self.num_tokens - 1))
+        return slots
+
+    def slot(self, position):
+        place, offset = divmod(position, self.allocator.block_size)
+        if position not in range(self.num_tokens):
+            raise ParameterError(f"{position}")
+        return self.block_ids[place] * self.allocator.block_size + offset
+
+    def free(self):
+        while self.block_ids:
+            self.allocator.free([self.block_ids.pop()])
+        self.num_tokens = 0
+
+
+class WrongTable(BlockTable):
+    """The right table with one of its parts replaced; see `variant`."""
+
+    need = staticmethod(lambda tokens, size: -(-tokens // size))            # blocks for so many tokens
+    place = staticmethod(lambda block, position, size, blocks: block * size + position % size)
+    joins = staticmethod(lambda old, new: old + new)
+    shift = 0            # of the first position of a step
+    moves = True         # num_tokens moves on
+    early = False        # num_tokens moves on before it is known whether there is room
+    keeps = False        # blocks are taken one by one, and kept when they run out
+    own = False          # every step begins a block
+    bounds = "both"      # of slot: "both", "upper", "none"
+    gives = "all"        # free: "all", "none", "but last", "first"
+    forgets = True       # free forgets blocks and tokens
+    answers = "slots"    # "slots", "blocks", "one"
+
+    @classmethod
+    def variant(cls, **parts):
+        return type("BlockTable", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+
+    def append_slots(self, n):
+        size, start = self.allocator.block_size, self.num_tokens
+        if self.early:
+            self.num_tokens += n
+        missing = self.need(start + n, size) - len(self.block_ids)
+        if self.own:
+            start = len(self.block_ids) * size
+            missing = self.need(n, size)
+        if self.keeps:
+            for _ in range(missing):
+                fresh = self.allocator.allocate(1)
+                if fresh is None:
+                    return None
+                self.block_ids += fresh
+        else:
+            fresh = self.allocator.allocate(max(missing, 0))
+            if fresh is None:
+                return None
+            self.block_ids = self.joins(self.block_ids, fresh)
+        if self.moves and not self.early:
+            self.num_tokens = start + n
+        positions = range(start + self.shift, start + self.shift + n)
+        if self.answers == "blocks":
+            return [self.block_ids[p // size] for p in positions]
+        slots = [self._at(p) for p in positions]
+        return slots[0] if self.answers == "one" and n == 1 else slots
+
+    def _at(self, position):
+        size = self.allocator.block_size
+        return self.place(self.block_ids[position // size], position, size, self.allocator.num_blocks)
+
+    def slot(self, position):
+        if self.bounds == "both" and position < 0 or self.bounds != "none" and position >= self.num_tokens:
+            raise ParameterError("no")
+        return self._at(position)
+
+    def free(self):
+        self.allocator.free({"all": self.block_ids, "none": [], "but last": self.block_ids[:-1], "first": self.block_ids[:1]}[self.gives])
+        if self.forgets:
+            self.block_ids, self.num_tokens = [], 0
+
+
+class WithoutRollback(TableTokenByToken):
+    """Wrong in one thing: what was given out before the room ended stays."""
+
+    def append_slots(self, n):
+        slots = []
+        for _ in range(n):
+            if self.num_tokens % self.allocator.block_size == 0:
+                fresh = self.allocator.allocate()
+                if fresh is None:
+                    return None
+                self.block_ids += fresh
+            self.num_tokens += 1
+            slots.append(self.slot(self.num_tokens - 1))
+        return slots

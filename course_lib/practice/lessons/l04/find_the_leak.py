@@ -1,0 +1,259 @@
+"""Cases of 04.find_the_leak: a tool that finds the faulty operation of an allocator, and what it breaks, from outside."""
+
+import importlib
+import random
+from collections import Counter
+
+from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
+from course_lib.practice.fixtures.seeded_ledgers import FAULTS, LedgerA, LedgerB, LedgerC, LedgerD, seeded
+
+
+def find_the_leak(make_allocator):
+    """(operation, fault) of the allocators that make_allocator(num_blocks, block_size) makes, or None."""
+    num_blocks, held = 8, Counter()
+    allocator = make_allocator(num_blocks, 4)
+
+    def fault():
+        nobody_holds = sum(held[b] == 0 for b in range(num_blocks))
+        if allocator.num_free != nobody_holds:
+            return "lost" if allocator.num_free < nobody_holds else "twice"
+        if any(allocator.ref_count(b) != held[b] for b in range(num_blocks)):
+            return "count"
+
+    for _ in range(3):
+        allocator.allocate(num_blocks + 1)  # too many: nothing may be taken
+        if fault():
+            return "allocate", fault()
+        text = allocator.allocate(3)
+        held.update(text)
+        if fault():
+            return "allocate", fault()
+        allocator.fork(text)
+        held.update(text)
+        if fault():
+            return "fork", fault()
+        for _ in range(2):
+            allocator.free(text)
+            held.subtract(text)
+            if fault():
+                return "free", fault()
+
+
+def find_by_chance(make_allocator):
+    """Random calls, each followed by a look."""
+    draw, allocator = random.Random(0), make_allocator(12, 1)
+    tables, holders = [], [0] * 12
+    for _ in range(300):
+        operation = draw.choice(["allocate", "fork", "free"])
+        if operation == "allocate":
+            got = allocator.allocate(draw.randint(1, 7))
+            if got is not None:
+                tables.append(got)
+                for b in got:
+                    holders[b] += 1
+        elif tables and operation == "fork":
+            tables.append(list(draw.choice(tables)))
+            allocator.fork(tables[-1])
+            for b in tables[-1]:
+                holders[b] += 1
+        elif tables:
+            gone = tables.pop(draw.randrange(len(tables)))
+            allocator.free(gone)
+            for b in gone:
+                holders[b] -= 1
+        free = holders.count(0)
+        if allocator.num_free != free:
+            return [operation, "lost" if allocator.num_free < free else "twice"]
+        if [allocator.ref_count(b) for b in range(12)] != holders:
+            return [operation, "count"]
+    return None
+
+
+def find_one_by_one(make_allocator):
+    """An experiment for each operation, each on an allocator of its own."""
+    def look(allocator, counts):
+        free = 6 - len(counts)
+        if allocator.num_free < free:
+            return "lost"
+        if allocator.num_free > free:
+            return "twice"
+        return "count" if [allocator.ref_count(b) for b in counts] != list(counts.values()) else None
+
+    allocator = make_allocator(6, 4)
+    for _ in range(4):
+        allocator.allocate(7)
+        if allocator.num_free < 6:
+            return "allocate", "lost"
+    got = {}
+    for _ in range(4):
+        got[allocator.allocate(1)[0]] = 1
+        if what := look(allocator, got):
+            return "allocate", what
+    pair = list(got)[:2]
+    for _ in range(4):
+        allocator.fork(pair)
+        for b in pair:
+            got[b] += 1
+        if what := look(allocator, got):
+            return "fork", what
+    for _ in range(5):
+        allocator.free(pair)
+        for b in pair:
+            got[b] -= 1
+            if got[b] == 0:
+                del got[b]
+        if what := look(allocator, got):
+            return "free", what
+    for b in list(got):
+        allocator.free([b])
+        del got[b]
+        if what := look(allocator, got):
+            return "free", what
+
+
+def on(fault, late):
+    """The Trial of one fault."""
+    lines = ["from course_lib.practice.fixtures.seeded_ledgers import seeded",
+             f"find_the_leak(seeded({fault!r}, late={late}))  # from the {['first', 'second', 'third'][late - 1]} {fault[0]} on"]
+
+    def act(answer):
+        said = answer(seeded(fault, late))
+        return tuple(said) if isinstance(said, list) else said
+
+    return Trial(lines, act, size=late)
+
+
+def on_right(module, name):
+    """The Trial of an allocator without a fault."""
+    def act(answer):
+        said = answer(getattr(importlib.import_module(module), name))
+        return tuple(said) if isinstance(said, list) else said
+
+    return Trial([f"from {module} import {name}", f"find_the_leak({name})"], act)
+
+
+RIGHT = [on_right("course_lib.kvcache", "BlockAllocator"), on_right("course_lib.practice.lessons.l04.allocator_answers", "StackOfBlocks"),
+         on_right("course_lib.practice.lessons.l04.allocator_answers", "LowestFirst")]
+
+
+def finds_the_four(answer):
+    """The four allocators of the exercise."""
+    for name, kind in (("LedgerA", LedgerA), ("LedgerB", LedgerB), ("LedgerC", LedgerC), ("LedgerD", LedgerD)):
+        trial = Trial([f"from course_lib.practice.fixtures.seeded_ledgers import {name}", f"find_the_leak({name})"], lambda answer, kind=kind: answer(kind))
+        got, printed = trial.outcome(answer)
+        if not isinstance(got, (tuple, list)) or tuple(got) != kind.fault:
+            raise Counterexample(trial.story, kind.fault, got, printed=printed)
+    return "all four are found"
+
+
+def tool(*, rounds=3, asks_too_much=True, forks=True, n=3, looks=("allocate", "fork", "free"), names=lambda operation, what: (operation, what),
+         counts=True, frees=True, nothing=None):
+    """A wrong answer: the right tool with one of its parts replaced."""
+    def answer(make_allocator):
+        allocator, held = make_allocator(8, 4), Counter()
+
+        def fault():
+            nobody_holds = sum(held[b] == 0 for b in range(8))
+            if allocator.num_free != nobody_holds:
+                return "lost" if allocator.num_free < nobody_holds else "twice"
+            if counts and any(allocator.ref_count(b) != held[b] for b in range(8)):
+                return "count"
+
+        def found(operation):
+            return operation in looks and fault()
+
+        for _ in range(rounds):
+            if asks_too_much:
+                allocator.allocate(9)
+                if found("allocate"):
+                    return names("allocate", fault())
+            text = allocator.allocate(n)
+            held.update(text)
+            if found("allocate"):
+                return names("allocate", fault())
+            if forks:
+                allocator.fork(text)
+                held.update(text)
+                if found("fork"):
+                    return names("fork", fault())
+            for _ in range(2 if forks else 1) if frees else ():
+                allocator.free(text)
+                held.subtract(text)
+                if found("free"):
+                    return names("free", fault())
+            if not frees:
+                allocator, held = make_allocator(8, 4), Counter()
+        return nothing
+
+    return answer
+
+
+SWAPPED = {"lost": "twice", "twice": "lost", "count": "count"}
+SAYS = {("allocate", "lost"): "It finds a request that keeps what it took, and says None", ("allocate", "twice"): "It finds a block that is given and stays free",
+        ("fork", "count"): "It finds a fork that does not count every block", ("free",
+                                                                               "lost"): "It finds a block that does not come back",
+        ("free", "twice"): "It finds a shared block that is free too early", ("free",
+                                                                              "count"): "It finds a count that is not lowered"}
+WHY = {"lost": "num_free is smaller than the number of blocks that nobody holds.",
+       "twice": "num_free is larger than the number of blocks that nobody holds.",
+       "count": "ref_count(b) is not the number of holders."}
+
+FIND_THE_LEAK = Exercise(
+    id="04.find_the_leak",
+    title="Which operation leaks?",
+    name="find_the_leak",
+    cases="allocators",
+    properties=[
+        *(Property(SAYS[fault], WHY[fault[1]], [on(fault, late) for late in (1, 2, 3)]) for fault in FAULTS),
+        Property("It says None of an allocator without a fault", "A tool that cries wolf is soon ignored.", RIGHT),
+        Property("It finds the faults of `LedgerA` to `LedgerD`", "Your tool, on the four of this exercise.", run=finds_the_four,
+                 slow=True),
+    ],
+    mistakes=[
+        Mistake("every allocator is said to be right.",
+                "Count yourself who holds what, and compare `num_free` and `ref_count` with it after every call.",
+                tool(looks=())),
+        Mistake("each operation is tried once.", "A fault may wait for the second or the third call. Repeat the same few calls.",
+                tool(rounds=1)),
+        Mistake("nobody asks for too much.",
+                "A request that does not fit says None, and must leave everything as it was. Ask for more blocks than there "
+                "are, and look.",
+                tool(asks_too_much=False)),
+        Mistake("no block is ever shared.",
+                "Whether counts are kept shows only where a block has two holders: fork, and then free.", tool(forks=False)),
+        Mistake("nothing is ever freed.", "What does not come back shows only when something should.", tool(frees=False)),
+        Mistake("it only works with single blocks.", "A loop may stop too early: use a list of several blocks.", tool(n=1)),
+        Mistake("it looks only at the end.",
+                "By then the fault may have been anywhere. Look after every call: the first look that fails names the operation.",
+                (tool(looks=("free",)), tool(looks=("fork", "free")))),
+        Mistake("`ref_count` is never looked at.",
+                "A count that is wrong loses a block later, or gives it away. Compare it with how many hold the block.",
+                tool(counts=False)),
+        Mistake("lost and twice are swapped.", "Fewer free than nobody holds: one is lost. More: one will be given to two.",
+                tool(names=lambda operation, what: (operation, SWAPPED[what]))),
+        Mistake("the operation alone is returned.", "Return a pair: the operation, and what it breaks.",
+                tool(names=lambda operation, what: operation)),
+        Mistake("what is broken alone is returned.", "Return a pair: the operation, and what it breaks.",
+                tool(names=lambda operation, what: what)),
+        Mistake("the two are returned in the other order.", "The operation comes first.", tool(names=lambda operation, what: (what, operation))),
+        Mistake("every fault is called lost.", "Compare in both directions, and the counts as well.",
+                tool(names=lambda operation, what: (operation, "lost"))),
+        Mistake("a right allocator is accused.", "Where no look fails, return None.", (tool(nothing=("free", "lost")),
+                                                                                       tool(nothing=("allocate", "lost")),
+                                                                                       tool(nothing=("free", "count")),
+                                                                                       tool(nothing=()))),
+    ],
+    hints=[
+        "Keep books of your own: `held = Counter()`. After `allocate` and `fork`, `held.update(blocks)`; after `free`, "
+        "`held.subtract(blocks)`.",
+        "A look compares: `allocator.num_free` with how many blocks nobody holds, then `allocator.ref_count(b)` with `held[b]` "
+        "for each block.",
+        "Look after each single call. The first look that fails tells the operation; fewer free than nobody holds is \"lost\", "
+        "more is \"twice\", otherwise \"count\".",
+        "A round: ask for more than there are; allocate three; fork them; free them; free them again. Three rounds.",
+    ],
+    rights=[find_the_leak, find_by_chance, find_one_by_one],
+    why="The tool is a second, slower set of books, kept so simply that it is surely right, and a look after every call. "
+        "`KVCacheManager.check_integrity()` does the same with the "
+        "tables of all requests, and the tests of this course call it after each of 50,000 random operations.",
+)

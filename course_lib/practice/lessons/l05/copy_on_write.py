@@ -1,0 +1,313 @@
+"""Cases of 05.copy_on_write: a block that others hold is copied before it is written."""
+
+from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
+from .tables import SETUPS, Forkable, Texts, played
+from course_lib.practice.judge.programs import told
+
+
+class BlockTable(Forkable):
+    """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
+
+    def append_slots(self, n):
+        """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
+        size, start = self.allocator.block_size, self.num_tokens
+        missing = -(-(start + n) // size) - len(self.block_ids)
+        shared = n > 0 and start % size > 0 and self.allocator.ref_count(self.block_ids[-1]) > 1
+        fresh = self.allocator.allocate(missing + shared)
+        if fresh is None:
+            return None
+        if shared:
+            source, destination = self.block_ids[-1], fresh.pop(0)
+            self.allocator.copies.append((source, destination))
+            self.allocator.free([source])
+            self.block_ids[-1] = destination
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(position) for position in range(start, start + n)]
+
+
+class CopyTokenByToken(Forkable):
+    """Asks how much is free first, then goes token by token."""
+
+    def append_slots(self, n):
+        a, size = self.allocator, self.allocator.block_size
+        ends_inside = self.num_tokens % size != 0
+        copy = n and ends_inside and a.ref_count(self.block_ids[-1]) != 1
+        wanted = len([p for p in range(self.num_tokens, self.num_tokens + n) if p % size == 0]) + (1 if copy else 0)
+        if wanted > a.num_free:
+            return None
+        if copy:
+            [new] = a.allocate()
+            old = self.block_ids.pop()
+            self.block_ids.append(new)
+            a.copies += [(old, new)]
+            a.free([old])
+        slots = []
+        for _ in range(n):
+            if self.num_tokens % size == 0:
+                self.block_ids.extend(a.allocate(1))
+            self.num_tokens += 1
+            slots.append(self.slot(self.num_tokens - 1))
+        return slots
+
+
+class CopyLast(Forkable):
+    """New blocks first, the copy after them; taken back where that fails."""
+
+    def append_slots(self, n):
+        size = self.allocator.block_size
+        last, rest = divmod(self.num_tokens, size)
+        more = self.allocator.allocate(max(0, (self.num_tokens + n + size - 1) // size - len(self.block_ids)))
+        if more is None:
+            return None
+        if rest and n and self.allocator.ref_count(self.block_ids[last]) >= 2:
+            copy = self.allocator.allocate(1)
+            if copy is None:
+                self.allocator.free(more)
+                return None
+            self.allocator.free([self.block_ids[last]])
+            self.allocator.copies.append((self.block_ids[last], copy[0]))
+            self.block_ids[last] = copy[0]
+        self.block_ids = self.block_ids + more
+        slots = [block * size + i for block in self.block_ids for i in range(size)][self.num_tokens : self.num_tokens + n]
+        self.num_tokens += n
+        return slots
+
+
+def is_inside(table):
+    return table.num_tokens % table.allocator.block_size > 0
+
+
+def is_shared(table):
+    return bool(table.block_ids) and table.allocator.ref_count(table.block_ids[-1]) > 1
+
+
+def wrong(shared=lambda table, n: n > 0 and is_inside(table) and is_shared(table),
+          pair=lambda table, source, fresh: [(source, fresh)], releases=lambda table, source: [source],
+          replaces=lambda ids, fresh: ids[:-1] + [fresh], whole=True, moves=True):
+    """A table whose append_slots is wrong in one thing; see the mistakes."""
+
+    class Wrong(Forkable):
+        def append_slots(self, n):
+            size, start = self.allocator.block_size, self.num_tokens
+            missing = -(-(start + n) // size) - len(self.block_ids)
+            copy = bool(shared(self, n))
+            if whole and missing + copy > self.allocator.num_free:
+                return None
+            if copy:
+                fresh = self.allocator.allocate(1)
+                if fresh is None:
+                    return None
+                source = self.block_ids[-1]
+                self.allocator.copies += pair(self, source, fresh[0])
+                self.block_ids = replaces(self.block_ids, fresh[0])
+                self.allocator.free(releases(self, source))
+            more = self.allocator.allocate(missing)
+            if more is None:
+                return None
+            self.block_ids += more
+            self.num_tokens += n if moves else 0
+            return [self.slot(position) for position in range(start, start + n)]
+
+    return Wrong
+
+
+class NoRoom(Forkable):
+    """Takes blocks one by one and gives up halfway."""
+
+    def append_slots(self, n):
+        slots = []
+        for _ in range(n):
+            if self.num_tokens % self.allocator.block_size == 0:
+                fresh = self.allocator.allocate(1)
+                if fresh is None:
+                    return None
+                self.block_ids += fresh
+            elif self.allocator.ref_count(self.block_ids[-1]) > 1:
+                fresh = self.allocator.allocate(1)
+                if fresh is None:
+                    return None
+                self.allocator.copies.append((self.block_ids[-1], fresh[0]))
+                self.allocator.free([self.block_ids[-1]])
+                self.block_ids[-1] = fresh[0]
+            self.num_tokens += 1
+            slots.append(self.slot(self.num_tokens - 1))
+        return slots
+
+
+class CopiesEverything(Forkable):
+    """Copies all blocks that are shared, not only the last."""
+
+    def append_slots(self, n):
+        size, start = self.allocator.block_size, self.num_tokens
+        missing = -(-(start + n) // size) - len(self.block_ids)
+        places = [i for i, b in enumerate(self.block_ids) if n and self.allocator.ref_count(b) > 1]
+        fresh = self.allocator.allocate(missing + len(places))
+        if fresh is None:
+            return None
+        for i in places:
+            self.allocator.copies.append((self.block_ids[i], fresh[0]))
+            self.allocator.free([self.block_ids[i]])
+            self.block_ids[i] = fresh.pop(0)
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(position) for position in range(start, start + n)]
+
+
+def tells_the_same_tales(answer):
+    """Three samples of the bundled model over one prompt write what each writes alone."""
+    import torch
+
+    from course_lib.decoding import SamplingParams, generate_naive
+    from course_lib.errors import CourseError
+    from course_lib.kvcache import BlockAllocator, KVPool, PagedCache
+
+    try:
+        from course_lib.models import load_model
+
+        model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
+    except (CourseError, ImportError, OSError) as error:
+        raise NotVerified(f"the bundled model could not be loaded ({error})") from error
+    prompt, firsts = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named"), [" Juniper",
+        " Thistle", " Quill"]
+    starts = [prompt + tokenizer.encode("a" + first)[2:] for first in firsts]
+    expected = [generate_naive(model, ids, SamplingParams(max_tokens=8, ignore_eos=True)) for ids in starts]
+
+    @torch.inference_mode()
+    def act(answer):
+        allocator = BlockAllocator(32, 4)
+        cache = PagedCache(KVPool(model.config, 32, 4, "cpu", torch.float32), allocator)
+        first = answer(allocator)
+        first.append_slots(len(prompt))
+        model(torch.tensor(prompt), cache.begin_step([first], [len(prompt)]), cache)
+        tables, written = [first, first.fork(), first.fork()], [[], [], []]
+        steps = [ids[len(prompt):] for ids in starts]
+        for _ in range(8):
+            for table, step in zip(tables, steps):
+                table.append_slots(len(step))
+            positions = cache.begin_step(tables, list(map(len, steps)))
+            ends = torch.tensor(list(map(len, steps))).cumsum(0) - 1
+            logits = model(torch.tensor(sum(steps, [])), positions, cache, logits_for=ends)
+            for text, row in zip(written, logits):
+                text.append(int(row.argmax()))
+            steps = [text[-1:] for text in written]
+        return written
+
+    trial = Trial(["# three tales go on from one prompt, over your tables, in PagedCache:", f"# {', '.join(firsts)}"], act,
+                  show=lambda texts: "\n".join(map(tokenizer.decode, texts)), limit_s=60.0)
+    got, printed = trial.outcome(answer)
+    if got != expected:
+        raise Counterexample(trial.story, trial.show(expected), trial.show(got) if isinstance(got, list) else str(got),
+            "the same as generate_naive", printed=printed,
+                             outcome=got)
+    return f"{sum(map(len, expected))} tokens alike"
+
+
+def one(num_blocks, *steps, block_size=4):
+    return told(Texts, {"num_blocks": num_blocks, "block_size": block_size}, *steps)
+
+
+def forked(tokens, *more, num_blocks=8, block_size=4):
+    return one(num_blocks, ("table", "a"), ("append", "a", tokens), ("fork", "b", "a"), *more, block_size=block_size)
+
+
+TIGHT = [{"num_blocks": n, "block_size": size} for n, size in ((4, 4), (5, 2), (4, 3), (6, 2))]
+
+COPY_ON_WRITE = Exercise(
+    id="05.copy_on_write",
+    title="A copy before a shared block is written",
+    name="BlockTable",
+    cases="programs",
+    properties=[
+        Property("A table that shares nothing appends as before", "New blocks come when the last one is full, and nothing is "
+                "copied.",
+                 [one(8, ("table", "a"), ("append", "a", first), *[("append", "a", n) for n in more], block_size=size)
+                  for first in (1, 4, 6) for more in ([], [1], [3, 2], [0]) for size in (4, 2)]),
+        Property("Before a token goes into a shared block, the table gets a copy of it", "The other table goes on reading what "
+                "it wrote.",
+                 [forked(tokens, ("append", who, n)) for tokens in (1, 2, 3, 5, 6) for who in "ab" for n in (1, 2, 6)]),
+        Property("A full block is never copied", "Nobody writes into it any more. The next token goes into a fresh block of its "
+                "own.",
+                 [forked(tokens, ("append", "b", n), block_size=size)
+                  for tokens, size in ((4, 4), (8, 4), (2, 2), (6, 3)) for n in (0, 1, 5)]
+                 + [forked(tokens, ("append", who, 0)) for tokens in (1, 3, 6) for who in "ab"]),
+        Property("Who holds the block alone writes where it is", "After the others have their copies, or are gone, nobody else "
+                "reads it.",
+                 [forked(tokens, ("append", "b", 1), ("append", "a", 1)) for tokens in (1, 2, 5)]
+                 + [forked(tokens, ("free", "a"), ("append", "b", n)) for tokens in (1, 3, 6) for n in (1, 4)]
+                 + [forked(tokens, ("fork", "c", "b"), ("append", "b", 1), ("append", "c", 1),
+                     ("append", "a", 1)) for tokens in (1, 3, 6)]),
+        Property("Where memory is short, `None` comes back and nothing has changed", "Whoever called can wait, or stop "
+                "somebody, and try again.",
+                 [forked(tokens, ("append", "b", n), num_blocks=4)
+                  for tokens, n in ((14, 1), (14, 2), (13, 3), (14, 3), (10, 7), (10, 3), (10, 2), (6, 11))]
+                 + played(Texts, BlockTable, 25, 11, "fork", "fork", "append", "free", setups=TIGHT)),
+        Property("Any program keeps the texts apart", "An engine makes these calls in every order.",
+                 played(Texts, BlockTable, 60, 6, "table", "fork", "fork", "append", "append", "free", setups=SETUPS)),
+        Property("Three samples of the bundled model write what each writes alone", "Your tables, in `PagedCache`, with the "
+                "copies made in the tensors.",
+                 run=tells_the_same_tales, slow=True),
+    ],
+    mistakes=[
+        Mistake("a shared block is written.", "Two tables then write to the same slots, and each reads what the other wrote "
+                "last. When `ref_count` of the last block is above 1, take a "
+                "fresh block instead and report the copy.",
+                (wrong(shared=lambda table, n: False),
+                wrong(shared=lambda table, n: n > 0 and is_inside(table) and table.allocator.ref_count(table.block_ids[-1]) > 2))),
+        Mistake("a block is copied though nobody shares it.", "It costs a block and a copy for nothing. Only `ref_count` above "
+                "1 means that others read it.",
+                wrong(shared=lambda table, n: n > 0 and is_inside(table))),
+        Mistake("a full block is copied.", "Nobody writes into it again. The next token goes into a fresh block, and the full "
+                "one stays shared.",
+                (wrong(shared=lambda table, n: n > 0 and is_shared(table)),
+                wrong(shared=lambda table, n: is_shared(table)))),
+        Mistake("a copy is made for no token.", "`append_slots(0)` writes nothing, so nothing needs a copy.",
+                wrong(shared=lambda table, n: is_inside(table) and is_shared(table))),
+        Mistake("all shared blocks are copied.", "Only the last one is written. The others are full, and stay shared.",
+                CopiesEverything),
+        Mistake("the copy is not reported.", "Whoever owns the tensors copies what stands in `allocator.copies`. Without the "
+                "pair, the fresh block is empty.",
+                wrong(pair=lambda table, source, fresh: [])),
+        Mistake("the copy goes in the wrong direction.", "The pair is `(source, destination)`: from the shared block to the "
+                "fresh one. The other way round the empty block "
+                "overwrites the text of all.", wrong(pair=lambda table, source, fresh: [(fresh, source)])),
+        Mistake("the wrong block is copied.", "The block that is written is the last one of this table: `self.block_ids[-1]`, "
+                "before it is replaced.",
+                (wrong(pair=lambda table, source, fresh: [(table.block_ids[0], fresh)]),
+                wrong(pair=lambda table, source, fresh: [(fresh, fresh)]),
+                 wrong(pair=lambda table, source, fresh: [([*table.block_ids[:-1], fresh][0], fresh)]),
+                 wrong(pair=lambda table, source, fresh: [(table.block_ids[max(-2, -len(table.block_ids))], fresh)]))),
+        Mistake("the table keeps the shared block.", "The fresh block takes the place of the shared one: `self.block_ids[-1] = "
+                "destination`.",
+                (wrong(replaces=lambda ids, fresh: ids), wrong(replaces=lambda ids, fresh: ids + [fresh]))),
+        Mistake("the shared block is not given up.",
+                "This table reads it no longer, so its reference must go: `allocator.free([source])`. Otherwise the block is "
+                "never free "
+                "again, and the last holder copies it in vain.", wrong(releases=lambda table, source: [])),
+        Mistake("the wrong block is given up.", "The reference that goes is the one on the shared block.",
+                wrong(releases=lambda table, source: [table.block_ids[-1]])),
+        Mistake("something is taken, and then there is no room.", "Count everything first, the copy and the new blocks, and ask "
+                "for them in one call: `allocate` gives all or nothing.",
+                (wrong(whole=False), NoRoom)),
+        Mistake("`num_tokens` does not move on.", "The next token would get the same slot again. Add n.", wrong(moves=False)),
+    ],
+    hints=[
+        "A token goes into the last block when `num_tokens` is no multiple of the block size. Only then can there be something "
+        "to copy, and only when `ref_count` of that block is "
+        "above 1.",
+        "Count what is needed before you take anything: the new blocks, `-(-(start + n) // size) - len(self.block_ids)`, and "
+        "one more for the copy. One call of `allocate` for all "
+        "of it: where it gives None, return None.",
+        "Of the fresh blocks, the first takes the place of the shared one. Append `(source, destination)` to `allocator.copies` "
+        "and give up your reference with "
+        "`allocator.free([source])`.",
+        "`shared = n > 0 and start % size > 0 and self.allocator.ref_count(self.block_ids[-1]) > 1`; then `fresh = "
+        "self.allocator.allocate(missing + shared)`; if shared: "
+        "`destination = fresh.pop(0)`, report, free, replace; then `self.block_ids += fresh`.",
+    ],
+    rights=[BlockTable, CopyTokenByToken, CopyLast],
+    why="The question is asked at one place only: where a token is about to go into a block that is there already. Everything "
+        "is taken in one call before anything is changed, so that a "
+        "lack of memory leaves no trace. The ledger does not touch tensors: it notes the pair, and who owns the pool copies "
+        "before it writes.",
+)

@@ -1,0 +1,211 @@
+"""The game of 05.evict_lru and 05.evict_priority: texts come and go over cached blocks, and memory asks for some back."""
+
+from itertools import count
+
+from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
+from course_lib.practice.judge.registry import a_kind
+
+
+class Row(tuple):
+    """Block ids in a step of a program, written as the list that a learner types."""
+
+    def __str__(self):
+        return str(list(self))
+
+
+class Evictions(Game):
+    """Calls of an eviction policy. Texts branch like a tree: a block follows one and the same block in all of them."""
+
+    opening = ("policy = LRUEviction()",)
+    lines = {"begin": "{0} = {1}; policy.use({0})", "again": "policy.use({0})", "release": "policy.release({0})",
+             "evict": "policy.evict({0})"}
+
+    def __init__(self, answer):
+        self.policy, self.texts, self.held = answer(), {}, []
+        self.parent, self.priority = {}, {}   # of the blocks that are cached
+        self.idle, self.clock = {}, count()   # block -> since when
+
+    def begin(self, name, blocks, priority=None):
+        if not self._fits(blocks):
+            raise Senseless
+        self.texts[name] = list(blocks)
+        return self._use(name, priority)
+
+    def again(self, name, priority=None):
+        if name not in self.texts or not self._fits(self.texts[name]):
+            raise Senseless
+        return self._use(name, priority)
+
+    def _fits(self, blocks):
+        """Whether each block follows the block that it follows in the other texts of the moment."""
+        return all(self.parent.get(block, before) == before for before, block in zip([None, *blocks], blocks))
+
+    def _use(self, name, priority):
+        blocks = self.texts[name]
+        for before, block in zip([None, *blocks], blocks):
+            self.parent[block] = before
+            self.priority[block] = min(priority or 0, self.priority.get(block, priority or 0))
+            self.idle.pop(block, None)
+        self.held.append(name)
+        given = list(blocks)
+        self.policy.use(given) if priority is None else self.policy.use(given, priority)
+        return self._given_back("use", given, blocks)
+
+    def release(self, name):
+        if name not in self.held:
+            raise Senseless
+        self.held.remove(name)
+        in_use = {b for other in self.held for b in self.texts[other]}
+        for block in reversed(self.texts[name]):
+            if block not in in_use:
+                self.idle[block] = next(self.clock)
+        given = list(self.texts[name])
+        self.policy.release(given)
+        return self._given_back("release", given, self.texts[name])
+
+    def _given_back(self, what, given, blocks):
+        return Seen("done") if given == blocks else Seen(f"{what} changed the caller's list", ends=True)
+
+    def evict(self, n):
+        order = sorted(self.idle, key=lambda b: (-self.priority[b], self.idle[b]))
+        right = order[:n] if n <= len(order) else None
+        for block in right or ():
+            del self.idle[block], self.parent[block], self.priority[block]
+        got = self.policy.evict(n)
+        said = repr(got) if got is None or type(got) is list else f"{a_kind(got)}, {got!r}"
+        return Seen(said, ends=said != repr(right))
+
+
+class EvictionsByPriority(Evictions):
+    """The same with a priority for each use."""
+
+    opening = ("policy = PriorityEviction()",)
+    lines = {**Evictions.lines, "begin": "{0} = {1}; policy.use({0}, {2})", "again": "policy.use({0}, {1})"}
+
+
+TREE = ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [0, 5], [6], [6, 7], [6, 7, 8], [9], [9, 2])
+"""Texts of random programs; the last one is of another tree, to be used when the first is gone."""
+
+
+def draw(priorities=()):
+    """draw(random, names, setup) for programs with these priorities, or without."""
+    def one(chance, names, setup):
+        kind = chance.choice(("begin", "begin", "again", "release", "release", "release", "evict")) if names else "begin"
+        more = [chance.choice(priorities)] if priorities else []
+        if kind == "begin":
+            return (kind, NAMES[len(names) % len(NAMES)], Row(chance.choice(TREE)), *more)
+        if kind == "again":
+            return (kind, chance.choice(names), *more)
+        return (kind, chance.choice(names)) if kind == "release" else (kind, chance.randint(1, 3))
+
+    return one
+
+
+def played(game, reference, number, seed, priorities=(), lengths=(3, 16)):
+    return random_trials(game, reference, draw(priorities), number, seed=seed, lengths=lengths)
+
+
+class Policy:
+    """A wrong answer, made of parts; see `variant`. It is right as it stands."""
+
+    def __init__(self):
+        self.holders, self.since, self.priority, self.clock = {}, {}, {}, count()
+
+    @staticmethod
+    def order(block_ids):
+        """In which order the blocks of a text become idle."""
+        return reversed(block_ids)
+
+    @staticmethod
+    def better(new, old):
+        """A block's priority after another use; old: None for a block that is new."""
+        return new if old is None else min(new, old)
+
+    @staticmethod
+    def rank(policy, block):
+        """The block with the lowest rank goes first."""
+        return -policy.priority[block], policy.since[block]
+
+    counts = True          # several texts may hold a block
+    leaves = True          # a block in use is not idle
+    stamps = "release"     # when a block's age begins
+    short = "none"         # where fewer are idle: "none" | "some" | "lost"
+    forgets = True         # an evicted block is gone
+    forgets_priority = True
+
+    def use(self, block_ids, priority=0):
+        for block in block_ids:
+            self.holders[block] = self.holders.get(block, 0) + 1 if self.counts else 1
+            self.priority[block] = self.better(priority, self.priority.get(block))
+            if self.leaves:
+                self.since.pop(block, None)
+
+    def release(self, block_ids):
+        for block in self.order(block_ids):
+            self.holders[block] = self.holders.get(block, 1) - 1
+            if self.holders[block] == 0 or not self.counts:
+                if self.stamps == "release" or block not in self.since:
+                    self.since[block] = next(self.clock)
+
+    def evict(self, n):
+        order = sorted(self.since, key=lambda block: self.rank(self, block))
+        if n > len(order) and self.short != "some":
+            if self.short == "lost":
+                self._forget(order)
+            return None
+        self._forget(order[:n])
+        return order[:n]
+
+    def _forget(self, blocks):
+        for block in blocks if self.forgets else ():
+            del self.since[block]
+            if self.forgets_priority:
+                del self.priority[block]
+
+    @classmethod
+    def variant(cls, **parts):
+        return type("Wrong", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+
+
+class FirstInFirstOut(Policy):
+    """A block's age begins when it is cached, and not again when it is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = {}
+
+    def use(self, block_ids, priority=0):
+        super().use(block_ids, priority)
+        for block in reversed(block_ids):
+            self.first.setdefault(block, next(self.clock))
+
+    @staticmethod
+    def rank(policy, block):
+        return -policy.priority[block], policy.first[block]
+
+    def _forget(self, blocks):
+        for block in blocks:
+            del self.first[block]
+        super()._forget(blocks)
+
+
+class LeastOften(Policy):
+    """The block that was used least often goes first."""
+
+    def __init__(self):
+        super().__init__()
+        self.uses = {}
+
+    def use(self, block_ids, priority=0):
+        super().use(block_ids, priority)
+        for block in block_ids:
+            self.uses[block] = self.uses.get(block, 0) + 1
+
+    @staticmethod
+    def rank(policy, block):
+        return policy.uses[block], policy.since[block]
+
+    def _forget(self, blocks):
+        for block in blocks:
+            del self.uses[block]
+        super()._forget(blocks)

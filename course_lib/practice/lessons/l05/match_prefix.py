@@ -1,0 +1,255 @@
+"""Cases of 05.match_prefix: the cached blocks that a new request can begin with."""
+
+from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+
+
+def match_prefix(hashes, num_tokens, block_size, block_of):
+    """The cached blocks that hold the beginning of a text, in order."""
+    blocks = []
+    for block_hash in hashes[: (num_tokens - 1) // block_size]:
+        if block_hash not in block_of:
+            break
+        blocks.append(block_of[block_hash])
+    return blocks
+
+
+def match_by_counting(hashes, num_tokens, block_size, block_of):
+    n = 0
+    while n < len(hashes) and (n + 1) * block_size < num_tokens and hashes[n] in block_of:
+        n += 1
+    return [block_of[h] for h in hashes[:n]]
+
+
+def match_with_take(hashes, num_tokens, block_size, block_of):
+    from itertools import takewhile
+
+    found = [block_of[h] for h in takewhile(lambda h: h in block_of, hashes)]
+    while len(found) * block_size >= num_tokens and found:
+        found.pop()
+    return found
+
+
+class Cached(dict):
+    """A cache that notes what is asked of it."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.asked, self.walked = [], False
+
+    def __contains__(self, key):
+        self.asked.append(key)
+        return super().__contains__(key)
+
+    def __getitem__(self, key):
+        self.asked.append(key)
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        self.asked.append(key)
+        return super().get(key, default)
+
+    def walks(self):
+        self.walked = True
+
+    def __iter__(self):
+        self.walks()
+        return super().__iter__()
+
+    def keys(self):
+        self.walks()
+        return super().keys()
+
+    def values(self):
+        self.walks()
+        return super().values()
+
+    def items(self):
+        self.walks()
+        return super().items()
+
+
+def hashes_of(num_tokens, block_size):
+    """h0, h1, …: short names instead of real hashes."""
+    return [f"h{i}" for i in range(num_tokens // block_size)]
+
+
+def written(cached):
+    return "{" + ", ".join(f"{key!r}: {value}" for key, value in cached.items()) + "}"
+
+
+def find(num_tokens, block_size, cached, note=""):
+    """What is found for a text of so many tokens. cached: {number of the block in the text: block id}."""
+    hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
+    lines = [f"hashes, block_of = {hashes}, {written(block_of)}", f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)"]
+    return Trial(lines, lambda answer: answer(list(hashes), num_tokens, block_size, dict(block_of)), note=note,
+        size=10 * num_tokens + len(cached))
+
+
+def effort(num_tokens, block_size, cached, others):
+    """Which hashes behind the first missing one are looked up, and whether the whole cache is walked through."""
+    hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
+    first = next((i for i, h in enumerate(hashes) if h not in block_of), len(hashes))
+
+    def act(answer):
+        cache = Cached({**block_of, **{f"other{i}": 100 + i for i in range(others)}})
+        answer(list(hashes), num_tokens, block_size, cache)
+        behind = [h for h in dict.fromkeys(cache.asked) if h in hashes and hashes.index(h) > first]
+        return {"looked up behind it": behind, "walked through all": cache.walked}
+
+    lines = ["from course_lib.practice.lessons.l05.match_prefix import Cached  # a dict that notes what is asked of it",
+             f"block_of = Cached({written(block_of)})", f"match_prefix({hashes}, {num_tokens}, {block_size}, block_of)",
+                 "block_of.asked, block_of.walked"]
+    note = f"h{first} is the first that is missing" if first < len(hashes) else ""
+    return Trial(lines, act, size=10 * num_tokens + others, note=note)
+
+
+def untouched(num_tokens, block_size, cached):
+    hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
+
+    def act(answer):
+        given, kept = list(hashes), dict(block_of)
+        answer(given, num_tokens, block_size, kept)
+        return [given, kept]
+
+    lines = [f"hashes, block_of = {hashes}, {written(block_of)}", f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)",
+        "[hashes, block_of]"]
+    return Trial(lines, act, size=num_tokens)
+
+
+def wrong(limit=lambda hashes, num_tokens, block_size: (num_tokens - 1) // block_size,
+          missing=lambda h, block_of: h not in block_of, stops=True,
+          gives=lambda blocks, used, num_tokens, block_size: blocks):
+    """A search that is wrong in one thing."""
+
+    def answer(hashes, num_tokens, block_size, block_of):
+        blocks, used = [], []
+        for block_hash in hashes[: max(0, limit(hashes, num_tokens, block_size))]:
+            if missing(block_hash, block_of):
+                if stops:
+                    break
+                continue
+            blocks.append(block_of[block_hash])
+            used.append(block_hash)
+        return gives(blocks, used, num_tokens, block_size)
+
+    return answer
+
+
+def nothing_if_all(hashes, num_tokens, block_size, block_of):
+    found = match_with_take(hashes, 10**9, block_size, block_of)
+    return [] if len(found) * block_size >= num_tokens else found
+
+
+def all_or_nothing(hashes, num_tokens, block_size, block_of):
+    wanted = hashes[: (num_tokens - 1) // block_size]
+    return [block_of[h] for h in wanted] if all(h in block_of for h in wanted) else []
+
+
+def longest_from_behind(hashes, num_tokens, block_size, block_of):
+    """Looks for the last block that is cached and believes that everything before it is."""
+    wanted = hashes[: (num_tokens - 1) // block_size]
+    for n in range(len(wanted), 0, -1):
+        if wanted[n - 1] in block_of:
+            return [block_of.get(h) for h in wanted[:n]]
+    return []
+
+
+def walks_through(hashes, num_tokens, block_size, block_of):
+    wanted = hashes[: (num_tokens - 1) // block_size]
+    known = {h: b for h, b in block_of.items()}
+    return match_prefix(wanted, num_tokens, block_size, known)
+
+
+def looks_up_all(hashes, num_tokens, block_size, block_of):
+    found = [h in block_of for h in hashes]
+    return [block_of[h] for i, h in enumerate(hashes[: (num_tokens - 1) // block_size]) if all(found[: i + 1])]
+
+
+def pops(hashes, num_tokens, block_size, block_of):
+    blocks = []
+    while hashes and (len(blocks) + 1) * block_size < num_tokens and hashes[0] in block_of:
+        blocks.append(block_of[hashes.pop(0)])
+    return blocks
+
+
+UNTOUCHED = [untouched(n, 2, cached) for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}))]
+PLAIN = [(3, 2, {}), (3, 2, {0: 5}), (5, 2, {0: 5, 1: 9}), (5, 2, {0: 5}), (7, 2, {0: 4, 1: 2, 2: 6}), (9, 4, {0: 3, 1: 8}),
+    (6, 4, {0: 3}), (11, 5, {0: 1, 1: 2}), (1, 4, {})]
+GAPS = [(5, 2, {1: 9}), (7, 2, {0: 5, 2: 9}), (7, 2, {1: 5, 2: 9}), (9, 2, {0: 4, 1: 6, 3: 8}), (9, 2, {0: 4, 3: 8}),
+    (13, 4, {2: 7})]
+ZERO = [(3, 2, {0: 0}), (5, 2, {0: 0, 1: 1}), (5, 2, {0: 3, 1: 0}), (7, 2, {0: 2, 1: 0, 2: 1})]
+ALL = [(2, 2, {0: 5}), (4, 2, {0: 5, 1: 9}), (4, 4, {0: 7}), (8, 4, {0: 7, 1: 3}), (1, 1, {0: 4}), (6, 2, {0: 1, 1: 2, 2: 3}),
+    (3, 1, {0: 1, 1: 2, 2: 3})]
+
+MATCH_PREFIX = Exercise(
+    id="05.match_prefix",
+    title="What is cached already",
+    name="match_prefix",
+    cases="caches",
+    properties=[
+        Property("The blocks of the beginning come back, in the order of the text", "They become the first blocks of the new "
+                "request's table.",
+                 [find(*case) for case in PLAIN]),
+        Property("The search stops at the first block that is missing", "A table cannot have a hole: what stands behind it "
+                "needs what stands before it.",
+                 [find(*case, note=f"h{next(i for i in range(9) if i not in case[2])} is missing") for case in GAPS]),
+        Property("Block 0 is a block like any other", "Ids begin at 0, and 0 counts as false in Python.",
+                [find(*case) for case in ZERO]),
+        Property("Never all tokens: the model has one to compute", "Its logits say what comes next, and they are not cached. So "
+                "where the whole text is cached, the last block is left out.",
+                 [find(*case, note="all of it is cached") for case in ALL]),
+        Property("It costs in proportion to the text, not to the cache", "A server has hundreds of thousands of cached blocks, "
+                "and asks this for every request.",
+                 [effort(n, 2, cached, others) for others in (3, 40)
+                  for n, cached in ((3, {}), (7, {}), (9, {0: 4}), (13, {0: 4, 2: 6}), (5, {0: 4, 1: 5}))]),
+        Property("Hashes and cache stay as they were", "Looking takes nothing: the request may have to wait.", UNTOUCHED),
+    ],
+    mistakes=[
+        *RETURNS_NOTHING,
+        Mistake("all tokens are taken from the cache.", "Then nothing is left to push through the model, and without logits "
+                "nobody knows what comes next. At most `(num_tokens - 1) // block_size` "
+                "blocks.", wrong(limit=lambda hashes, num_tokens, block_size: len(hashes))),
+        Mistake("the last full block is always left out.", "That is needed only where the text ends with it. With one token "
+                "more behind it, it can be used: `(num_tokens - 1) // block_size`.",
+                (wrong(limit=lambda hashes, num_tokens, block_size: len(hashes) - 1),
+                wrong(limit=lambda hashes, num_tokens, block_size: num_tokens // block_size - 1))),
+        Mistake("nothing is taken where all is cached.", "Only the last block has to be computed again. The others are good.",
+                nothing_if_all),
+        Mistake("the search goes on behind a gap.", "The table would have a hole, and every block behind it would stand in a "
+                "wrong place. Stop at the first one that is missing: `break`.",
+                (wrong(stops=False), longest_from_behind)),
+        Mistake("all or nothing.", "A beginning is worth having, however long the rest: take the blocks up to the first that is "
+                "missing.", all_or_nothing),
+        Mistake("block 0 is taken for missing.", "`if block_of.get(h):` is false for block 0. Ask `h in block_of`, or compare "
+                "with `None`.",
+                wrong(missing=lambda h, block_of: not block_of.get(h))),
+        Mistake("the number of tokens is returned.", "The caller needs the blocks, for the table. How many tokens they hold it "
+                "can work out.",
+                wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks) * block_size)),
+        Mistake("the number of blocks is returned.", "The caller needs their ids, for the table.",
+                wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks))),
+        Mistake("hashes are returned, not blocks.", "The hash is the name; `block_of[h]` is the block.",
+                wrong(gives=lambda blocks, used, num_tokens, block_size: used)),
+        Mistake("the order is turned round.", "A table lists its blocks from the beginning of the text on.",
+                wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[::-1])),
+        Mistake("only the last block comes back.", "The table needs all blocks of the beginning.",
+                wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[-1:])),
+        Mistake("the whole cache is walked through.", "A dictionary finds a hash at once: `h in block_of`. A loop over all of "
+                "it takes as long as the cache is large.", walks_through),
+        Mistake("hashes behind the first missing one are looked up.", "They cannot be used. Stop there.", looks_up_all),
+        Mistake("the caller's list is changed.", "The request's hashes are needed again. Read them, and take nothing out.",
+                is_made_by=writes_into(UNTOUCHED)),
+    ],
+    hints=[
+        "Go through the hashes from the first on. As long as each is in `block_of`, collect its block. At the first that is "
+        "not, stop.",
+        "One token must be left to compute. How many whole blocks fit into `num_tokens - 1` tokens?",
+        "`hashes[: (num_tokens - 1) // block_size]` are the ones to look at: all full blocks, but for the last where the text "
+        "ends with it.",
+    ],
+    rights=[match_prefix, match_by_counting, match_with_take],
+    why="One look for each block, and none behind the first that is missing: the cost is that of the prompt. `(num_tokens - 1) "
+        "// block_size` says in one expression that at least one token is "
+        "computed: a text that ends with its last full block leaves that block out, and all others lose nothing.",
+)

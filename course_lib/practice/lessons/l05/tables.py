@@ -1,0 +1,229 @@
+"""The game of 05.fork and 05.copy_on_write: tables over one allocator, and beside them what each should hold and read."""
+
+from itertools import count
+
+from course_lib.kvcache import BlockAllocator
+from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
+from course_lib.practice.judge.registry import a_kind
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""Tokens are letters: the n-th token that a program writes, from the first on."""
+
+
+class Forkable:
+    """What 05.copy_on_write begins with: a table that can be forked and freed, and cannot grow yet."""
+
+    def __init__(self, allocator):
+        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
+
+    def slot(self, position):
+        """Where the token at `position` is kept: block_id * block_size + offset."""
+        place, offset = divmod(position, self.allocator.block_size)
+        return self.block_ids[place] * self.allocator.block_size + offset
+
+    def fork(self):
+        """A second table of the same class, with the same tokens in the same blocks."""
+        other = type(self)(self.allocator)
+        self.allocator.fork(self.block_ids)
+        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
+        return other
+
+    def free(self):
+        """Gives up its blocks, the last one first, and holds nothing afterwards."""
+        self.allocator.free(self.block_ids[::-1])
+        self.block_ids, self.num_tokens = [], 0
+
+
+class Tables(Game):
+    """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
+
+    opening = ("from course_lib.kvcache import BlockAllocator", "allocator = BlockAllocator({num_blocks}, {block_size})")
+    lines = {"table": "{0} = BlockTable(allocator)", "append": "{0}.append_slots({1})", "fork": "{0} = {1}.fork()",
+        "free": "{0}.free()"}
+
+    def __init__(self, answer, num_blocks, block_size):
+        if num_blocks < 4 or block_size < 2:
+            raise Senseless  # a smaller memory makes a shorter story, but not a clearer one
+        self.answer, self.allocator = answer, BlockAllocator(num_blocks, block_size)
+        self.tables, self.right, self.new, self.ended = {}, {}, count(), set()  # right: name -> [tokens, blocks of the model]
+
+    def table(self, name):
+        self.tables[name], self.right[name] = self.answer(self.allocator), [0, []]
+        return self.seen()
+
+    def append(self, name, n):
+        self._alive(name)
+        tokens, blocks = self.right[name]
+        size = self.allocator.block_size
+        missing = -(-(tokens + n) // size) - len(blocks)
+        if tokens % size and n and self._shares_last(name) or missing > self._free():
+            raise Senseless
+        self.right[name] = [tokens + n, blocks + [next(self.new) for _ in range(missing)]]
+        self.tables[name].append_slots(n)
+        return self.seen()
+
+    def fork(self, name, other):
+        self._alive(other)
+        self.right[name] = [self.right[other][0], self.right[other][1][:]]
+        self.tables[name] = self.tables[other].fork()
+        if not hasattr(self.tables[name], "block_ids"):
+            return Seen(f"fork() gave {a_kind(self.tables[name])}", ends=True)
+        return self.seen()
+
+    def free(self, name):
+        self._alive(name)
+        self.right[name] = [0, []]
+        self.ended.add(name)
+        self.tables[name].free()
+        return self.seen()
+
+    def seen(self, more="", right=True):
+        """Everything that can be looked at, in words; ends the program where it is not what it should be, or not right."""
+        real = {name: (table.num_tokens, table.block_ids) for name, table in self.tables.items()}
+        count, free = self.allocator.ref_count, self.allocator.num_free
+        words, more = self.words(real, count, free), f"\n{more}" if more else ""
+        ends = words != self.words(self.right, self._references, self._free()) or not right
+        return Seen(words + more, self.words(real, count, free, ids=True) + more, ends)
+
+    def words(self, tables, ref_count, num_free, ids=False):
+        """What all tables hold. Blocks are numbered as they come, whichever were handed out; ids: they stay as they are."""
+        order = list(dict.fromkeys(b for _, blocks in tables.values() for b in blocks))
+        lines = []
+        for name, (tokens, blocks) in tables.items():
+            where = ", ".join(f"{b if ids else order.index(b)} ×{ref_count(b)}" for b in blocks)
+            held = f"block{'s' * (len(blocks) > 1)} {where}" if blocks else "no blocks"
+            lines.append(f"{name}: {self.content(name, tokens, tables)} in {held}")
+        return "\n".join([*lines, f"{num_free} of {self.allocator.num_blocks} blocks free"])
+
+    def content(self, name, tokens, tables):
+        """What is in a table, in words."""
+        return f"{tokens} token{'s' * (tokens != 1)}"
+
+    def _alive(self, name):
+        if name not in self.tables or name in self.ended:
+            raise Senseless
+
+    def _references(self, block):
+        return sum(block in blocks for _, blocks in self.right.values())
+
+    def _shares_last(self, name):
+        return self._references(self.right[name][1][-1]) > 1
+
+    def _free(self):
+        return self.allocator.num_blocks - len({b for _, blocks in self.right.values() for b in blocks})
+
+
+class Texts(Tables):
+    """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
+
+    lines = {**Tables.lines, "append": "write({0}, {1})"}
+    opening = ("from course_lib.practice.lessons.l05.tables import memory, write", "allocator = memory({num_blocks}, {block_size})")
+
+    def __init__(self, answer, num_blocks, block_size):
+        super().__init__(answer, num_blocks, block_size)
+        self.pool, self.texts, self.written = {}, {}, 0  # slot -> letter; name -> what it should read
+        self.copied = 0
+
+    def table(self, name):
+        self.texts[name] = ""
+        return super().table(name)
+
+    def fork(self, name, other):
+        self._alive(other)
+        self.texts[name] = self.texts[other]
+        return super().fork(name, other)
+
+    def free(self, name):
+        self._alive(name)
+        self.texts[name] = ""
+        return super().free(name)
+
+    def append(self, name, n):
+        self._alive(name)
+        tokens, blocks = self.right[name]
+        size = self.allocator.block_size
+        missing = -(-(tokens + n) // size) - len(blocks)
+        copies = bool(tokens % size and n and self._shares_last(name))
+        fits = missing + copies <= self._free()
+        if fits:
+            kept = blocks[:-1] + [next(self.new)] if copies else blocks[:]
+            self.right[name] = [tokens + n, kept + [next(self.new) for _ in range(missing)]]
+        letters = "".join(LETTERS[(self.written + i) % 26] for i in range(n))
+        slots = self.tables[name].append_slots(n)
+        if slots is None or not fits:
+            return self._without_slots(slots, fits)
+        if type(slots) is not list or len(slots) != n:
+            said = a_kind(slots) if type(slots) is not list else f"{len(slots)} slots"
+            return Seen(f"append_slots({n}) gave {said}", ends=True)
+        self.texts[name] += letters
+        self.written += n
+        made = carry_out(self.allocator, self.pool)
+        self.pool.update(zip(slots, letters))
+        return self.seen(f"{f'{made} block' + 's' * (made != 1) if made else 'nothing'} copied", right=made == copies)
+
+    def _without_slots(self, slots, fits):
+        if slots is not None or fits:
+            return Seen("None" if slots is None else "slots, where there is no room", ends=True)
+        due = bool(self.allocator.copies)
+        return self.seen("None: no room" + ", but a copy is due" * due, right=not due)
+
+    def content(self, name, tokens, tables):
+        return repr(self.texts[name] if tables is self.right else read(self.tables[name], self.pool))
+
+
+def carry_out(allocator, pool):
+    """Makes the copies that are due, as the owner of the tensors does, and says how many there were. pool: {slot: letter}."""
+    size, due = allocator.block_size, list(allocator.copies)
+    for source, destination in due:
+        for offset in range(size):
+            pool[destination * size + offset] = pool.get(source * size + offset, "·")
+    allocator.copies.clear()
+    return len(due)
+
+
+def read(table, pool):
+    """What a table reads: the letters in its slots, "·" where nothing was written."""
+    size = table.allocator.block_size
+    return "".join(pool.get(table.block_ids[p // size] * size + p % size,
+        "·") if p // size < len(table.block_ids) else "·" for p in range(table.num_tokens))
+
+
+def memory(num_blocks, block_size):
+    """An allocator with a pool of letters behind it, to play a failing program by hand."""
+    allocator = BlockAllocator(num_blocks, block_size)
+    allocator.pool, allocator.letters = {}, count()
+    return allocator
+
+
+def write(table, n):
+    """Asks the table for n slots, makes the copies that are due, writes the next n letters; what the table reads then."""
+    slots = table.append_slots(n)
+    if slots is None:
+        return None
+    allocator = table.allocator
+    carry_out(allocator, allocator.pool)
+    allocator.pool.update((slot, LETTERS[next(allocator.letters) % 26]) for slot in slots)
+    return read(table, allocator.pool)
+
+
+def draw(*kinds, most=6):
+    """draw(random, names, setup) for programs of these kinds of steps."""
+    def one(chance, names, setup):
+        kind = chance.choice(kinds) if names else "table"
+        new = NAMES[len(names) % len(NAMES)]
+        if kind in ("table", "fork") and len(names) >= 4:
+            kind = "append"
+        if kind == "table":
+            return kind, new
+        if kind == "fork":
+            return kind, new, chance.choice(names)
+        return (kind, chance.choice(names), chance.randint(1, most)) if kind == "append" else (kind, chance.choice(names))
+
+    return one
+
+
+SETUPS = [{"num_blocks": n, "block_size": size} for n, size in ((8, 4), (12, 2), (9, 3), (16, 4))]
+
+
+def played(game, reference, number, seed, *kinds, setups=SETUPS, lengths=(2, 12)):
+    return random_trials(game, reference, draw("append", *kinds), number, seed=seed, setups=setups, lengths=lengths)

@@ -1,0 +1,65 @@
+"""How the checks of lesson 06 look at tensors: two side by side, their dtype, and the matrix products that made them."""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from course_lib.practice.judge.exercise import Mistake
+from course_lib.practice.report.tensors import numbers
+
+_MOST = 8
+"""So many numbers are written down at once."""
+
+
+FIRST_WATCH_S = 15.0
+"""The first time that torch is watched, it imports for seconds. Stopped half-way, it would never work again."""
+
+
+class Products(TorchDispatchMode):
+    """Counts, while it is entered, the matrix products that torch is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += func.overloadpacket.__name__ in ("mm", "bmm", "addmm", "baddbmm")
+        return func(*args, **(kwargs or {}))
+
+
+def shown(result):
+    """Tensors, alone or in a tuple, as text; of a large one the first numbers."""
+    if isinstance(result, tuple):
+        return "(" + ", ".join(map(shown, result)) + ")"
+    if isinstance(result, torch.Tensor):
+        return numbers(result, 3) if result.numel() <= _MOST else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 3)}"
+    return repr(result)
+
+
+def beside(expected, got):
+    """Both as text; of two large tensors the first row that differs, with as many digits as show it."""
+    if isinstance(expected, tuple) and isinstance(got, tuple) and len(expected) == len(got) > 0:
+        return tuple(f"({', '.join(side)})" for side in zip(*map(beside, expected, got)))
+    if not all(isinstance(x, torch.Tensor) for x in (expected, got)) or expected.shape != got.shape:
+        return shown(expected), shown(got)
+    differs = ~torch.isclose(got.to(expected.dtype), expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+    if not differs.any():
+        return shown(expected), shown(got)
+    where, name = (), ""
+    if expected.numel() > _MOST:
+        first = differs.nonzero()[0].tolist()
+        depth = next(d for d in range(1, expected.ndim + 1) if expected[tuple(first[:d])].numel() <= _MOST)
+        where = tuple(first[:depth])
+        name = f"a tensor {list(expected.shape)}, {', '.join(f'{axis} {at}' for axis, at in zip(('row', 'head', 'number'), where))}: "
+    mine, theirs = expected[where], got[where]
+    digits = next((d for d in (3, 5, 7) if numbers(mine, d) != numbers(theirs, d)), 3)
+    return name + numbers(mine, digits), name + numbers(theirs, digits)
+
+
+def in_float64(right, *places):
+    """The Mistake of a result in float64. right: a right answer; places: which of the tensors in its result, in each variant."""
+    def variant(chosen):
+        def answer(*given):
+            return tuple(x.double() if i in chosen and isinstance(x, torch.Tensor) else x for i, x in enumerate(right(*given)))
+        return answer
+    return Mistake("the result is in float64.", "It is asked for in the dtype of what came in. A new tensor takes that from `torch.zeros_like(q)`, or from `.to(q.dtype)` at the end.",
+                   tuple(map(variant, places)))

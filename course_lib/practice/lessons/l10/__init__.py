@@ -1,0 +1,8 @@
+"""Cases of lesson 10: the flat batch, when a text is over, who runs in a step, and the whole loop."""
+
+from .continuous_loop import CONTINUOUS_LOOP
+from .pack import PACK
+from .step import STEP
+from .stop_conditions import STOP_CONDITIONS
+
+EXERCISES = [PACK, STOP_CONDITIONS, STEP, CONTINUOUS_LOOP]

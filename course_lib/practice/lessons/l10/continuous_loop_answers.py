@@ -1,0 +1,304 @@
+"""Answers to 10.continuous_loop: right ones written differently, and wrong ones in which one part of the loop is replaced."""
+
+import torch
+
+from course_lib.kvcache import BlockTable
+from .pack import pack
+from .step import step
+from .stop_conditions import stop_conditions
+
+
+class ContinuousLoop:
+    """A server: requests join, write and leave at every step. cache: a PagedCache."""
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
+        self.waiting, self.running, self.tables = [], [], {}
+
+    def add_request(self, request):
+        self.waiting.append(request)
+
+    def has_unfinished(self):
+        return bool(self.waiting or self.running)
+
+    def abort(self, request_id):
+        self.waiting = [request for request in self.waiting if request.request_id != request_id]
+        self.running = [request for request in self.running if request.request_id != request_id]
+        if request_id in self.tables:
+            self.tables.pop(request_id).free()
+
+    def step(self):
+        allocator = self.cache.allocator
+        scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        if not scheduled:
+            return []
+        for request, n in scheduled:
+            if request in self.waiting:
+                self.waiting.remove(request)
+                self.running.append(request)
+                self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
+            self.tables[request.request_id].append_slots(n)
+        batch = pack(scheduled)
+        tables = [self.tables[request.request_id] for request, _ in scheduled]
+        positions = self.cache.begin_step(tables, [n for _, n in scheduled])
+        token_ids, rows = torch.tensor(batch["token_ids"]), torch.tensor(batch["logits_for"])
+        logits = self.model(token_ids, positions, self.cache, logits_for=rows)
+        outputs = []
+        for (request, n), row in zip(scheduled, logits):
+            request.num_computed_tokens += n
+            request.token_ids.append(int(row.argmax()))
+            reason, _ = stop_conditions(request, self.model.config.eos_token_ids, "")
+            if reason:
+                self.abort(request.request_id)
+            outputs.append((request.request_id, request.token_ids[-1], reason))
+        return outputs
+
+
+class Everything:
+    """Written in one piece, over a dict of what each request holds; the blocks are taken at once when it joins."""
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.cache, self.seats = model, cache, max_num_seqs
+        self.queue, self.live = {}, {}
+
+    def add_request(self, request):
+        self.queue[request.request_id] = request
+
+    def has_unfinished(self):
+        return len(self.queue) + len(self.live) > 0
+
+    def abort(self, request_id):
+        self.queue.pop(request_id, None)
+        held = self.live.pop(request_id, None)
+        if held:
+            held[1].free()
+
+    def step(self):
+        size, ledger = self.cache.allocator.block_size, self.cache.allocator
+        for name, request in list(self.queue.items()):
+            most = request.num_prompt_tokens + request.params.max_tokens - 1
+            promised = sum(-(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size) for r, _ in self.live.values())
+            if len(self.live) == self.seats or promised + -(-most // size) > ledger.num_blocks:
+                break
+            self.live[name] = self.queue.pop(name), BlockTable(ledger)
+        if not self.live:
+            return []
+        flat, ends, counts, tables = [], [], [], []
+        for request, table in self.live.values():
+            new = request.token_ids[table.num_tokens:]
+            table.append_slots(len(new))
+            flat.extend(new)
+            ends.append(len(flat) - 1)
+            counts.append(len(new))
+            tables.append(table)
+        positions = self.cache.begin_step(tables, counts)
+        choices = self.model(torch.tensor(flat), positions, self.cache)[ends].argmax(1).tolist()
+        said = []
+        for name, token in zip(list(self.live), choices):
+            request, table = self.live[name]
+            request.token_ids.append(token)
+            params = request.params
+            ends_it = token in params.stop_token_ids or (not params.ignore_eos and token in self.model.config.eos_token_ids)
+            reason = "stop" if ends_it else "length" if len(request.output_ids) == params.max_tokens else None
+            if reason:
+                table.free()
+                del self.live[name]
+            said.append([name, token, reason])
+        return said
+
+
+class Parts(ContinuousLoop):
+    """The right loop in parts, of which a wrong answer replaces one."""
+
+    def step(self):
+        allocator = self.cache.allocator
+        scheduled = self.choose(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        if not scheduled:
+            return []
+        for request, n in scheduled:
+            if request in self.waiting:
+                self.waiting.remove(request)
+                self.running.append(request)
+                self.tables[request.request_id] = BlockTable(allocator)
+            self.tables[request.request_id].append_slots(n)
+        outputs = []
+        for (request, n), token in zip(scheduled, self.push(scheduled)):
+            request.num_computed_tokens += n
+            request.token_ids.append(token)
+            reason = self.over(request)
+            if reason:
+                self.leave(request)
+            outputs.append((request.request_id, token, reason))
+        return outputs
+
+    def choose(self, *given):
+        return step(*given)
+
+    def push(self, scheduled):
+        tables = [self.tables[request.request_id] for request, _ in scheduled]
+        positions = self.cache.begin_step(self.tables_of(tables), [n for _, n in scheduled])
+        flat = torch.tensor(pack(scheduled)["token_ids"])
+        return self.model(flat, self.positions(positions, scheduled), self.cache)[self.rows(scheduled)].argmax(1).tolist()
+
+    def tables_of(self, tables):
+        return tables
+
+    def positions(self, positions, scheduled):
+        return positions
+
+    def rows(self, scheduled):
+        return [end - 1 for end in pack(scheduled)["cu_seqlens_q"][1:]]
+
+    def over(self, request):
+        return stop_conditions(request, self.model.config.eos_token_ids, "")[0]
+
+    def leave(self, request):
+        ContinuousLoop.abort(self, request.request_id)
+
+
+class JoinsWhenEmpty(Parts):
+    def choose(self, waiting, running, *others):
+        return step([] if running else waiting, running, *others)
+
+
+class Pauses(Parts):
+    def choose(self, waiting, running, *others):
+        chosen = step(waiting, running, *others)
+        new = [pair for pair in chosen if pair[0] in waiting]
+        return new or chosen
+
+
+class LeavesTogether(Parts):
+    """Who is done keeps its seat until all are."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.done = []
+
+    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
+        chosen = step(waiting, running, num_blocks, block_size, max_num_seqs)
+        return [(request, n) for request, n in chosen if request not in self.done]
+
+    def leave(self, request):
+        self.done.append(request)
+        if len(self.done) == len(self.running):
+            for one in self.done:
+                super().leave(one)
+            self.done = []
+
+    def abort(self, request_id):
+        super().abort(request_id)
+        if self.running and len(self.done) == len(self.running):
+            self.leave(self.done.pop())
+
+
+class LeavesLate(Parts):
+    """Who is done is taken out at the beginning of the step after the next."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.done = []
+
+    def choose(self, waiting, running, *others):
+        leaving, self.done = self.done, []
+        chosen = [(request, n) for request, n in step(waiting, running, *others) if request not in leaving]
+        for request in leaving:
+            super().leave(request)
+        return chosen
+
+    def leave(self, request):
+        self.done.append(request)
+
+    def has_unfinished(self):
+        return len(self.waiting) + len(self.running) > len(self.done)
+
+
+class NeverFrees(Parts):
+    def leave(self, request):
+        self.running.remove(request)
+
+
+class KeepsAborted(Parts):
+    def abort(self, request_id):
+        self.waiting = [r for r in self.waiting if r.request_id != request_id]
+        self.running = [r for r in self.running if r.request_id != request_id]
+
+
+class AbortsWaiting(Parts):
+    def abort(self, request_id):
+        self.waiting = [r for r in self.waiting if r.request_id != request_id]
+
+
+class AbortsRunning(Parts):
+    def abort(self, request_id):
+        if any(r.request_id == request_id for r in self.running):
+            super().abort(request_id)
+
+
+class OneByOne(Parts):
+    def push(self, scheduled):
+        return [super(OneByOne, self).push([pair])[0] for pair in scheduled]
+
+
+class CountsThrough(Parts):
+    def positions(self, positions, scheduled):
+        return torch.arange(len(positions))
+
+
+class FromZero(Parts):
+    def positions(self, positions, scheduled):
+        return torch.cat([torch.arange(n) for _, n in scheduled])
+
+
+class FirstRows(Parts):
+    def rows(self, scheduled):
+        return pack(scheduled)["cu_seqlens_q"][:-1]
+
+
+class RowOfRequest(Parts):
+    def rows(self, scheduled):
+        return list(range(len(scheduled)))
+
+
+class OtherTables(Parts):
+    """Tables in the order of their names of the newest first; tokens in the order of the batch."""
+
+    def push(self, scheduled):
+        back = super().push(scheduled)
+        return back[::-1]
+
+
+class NeverIgnores(Parts):
+    def over(self, request):
+        return "stop" if request.token_ids[-1] in self.model.config.eos_token_ids else super().over(request)
+
+
+class NoEnd(Parts):
+    def over(self, request):
+        return "length" if len(request.output_ids) >= request.params.max_tokens else None
+
+
+class PromptCounts(Parts):
+    def over(self, request):
+        return "length" if request.num_tokens >= request.params.max_tokens else stop_conditions(request, self.model.config.eos_token_ids, "")[0]
+
+
+class OneMore(Parts):
+    def over(self, request):
+        reason = stop_conditions(request, self.model.config.eos_token_ids, "")[0]
+        return None if reason == "length" and len(request.output_ids) == request.params.max_tokens else reason
+
+
+class Crowded(Parts):
+    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
+        return step(waiting, running, 10**6, block_size, max_num_seqs)
+
+
+class OnlyRunning(Parts):
+    def has_unfinished(self):
+        return bool(self.running)
+
+
+class NoSeats(Parts):
+    def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
+        return step(waiting, running, num_blocks, block_size, 10**6)

@@ -1,0 +1,294 @@
+"""The game of 11.fair_share: requests of several clients come, are admitted, write, and make room."""
+
+from itertools import count
+
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.engine import Policy, Scheduler
+from course_lib.engine.request import Request
+from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
+from course_lib.practice.judge.registry import a_kind
+from course_lib.practice.judge.timelines import Arrival, replay  # noqa: F401  a story imports Arrival from here
+
+CLIENTS = "ABC"
+
+
+class WaitingList(Policy):
+    """What 11.fair_share begins with: those who wait, in the order in which they came, and who left last."""
+
+    def __init__(self):
+        self.waiting = []        # requests; who came first stands first
+        self.last_client = None  # whose request was the last to leave `waiting`
+
+    def push(self, request, *, returning=False):
+        """The request waits from now on."""
+        self.waiting.append(request)
+        self.waiting.sort(key=lambda other: (other.arrival, other.number))
+
+    def pop(self):
+        """The one that `peek` says, taken off the list."""
+        request = self.peek()
+        self.remove(request)
+        return request
+
+    def remove(self, request):
+        """Takes any one off the list: it is admitted, or was aborted."""
+        self.waiting.remove(request)
+        self.last_client = request.client
+
+    def peek(self):
+        """The request that is next, or None."""
+        raise NotImplementedError(f"{type(self).__name__} has no peek(): say which of self.waiting is next.")
+
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        """The request was given service."""
+        raise NotImplementedError(f"{type(self).__name__} has no charge(): count what was given.")
+
+    def __len__(self):
+        return len(self.waiting)
+
+
+_arrivals = count()
+
+
+def request(client, prompt_tokens):
+    """A request as an engine makes it, later than all before it."""
+    number = next(_arrivals)
+    return Request(f"{client}{number}", [0] * prompt_tokens, SamplingParams(max_tokens=64), client=client, arrival=float(number))
+
+
+def admit(line):
+    """What an engine does with who is next: takes it off the list, and the first time charges its prompt."""
+    chosen = line.pop()
+    if not chosen.was_admitted:
+        chosen.was_admitted = True
+        line.charge(chosen, prompt_tokens=chosen.num_prompt_tokens)
+    return chosen
+
+
+class Line(Game):
+    """Calls of a policy as an engine makes them. Beside it the counters are kept by the rule, in the plainest way."""
+
+    opening = ("from course_lib.practice.lessons.l11.fair_share_game import admit, request", "line = FairShare()")
+    lines = {"come": "{0} = request('{1}', prompt_tokens={2}); line.push({0})", "admit": "admit(line)",
+             "write": "line.charge({0}, output_tokens={1})", "make_room": "line.push({0}, returning=True)",
+             "abort": "line.remove({0})", "peek": "line.peek()"}
+    least = {"come": 1, "write": 1}
+
+    def __init__(self, answer):
+        self.line, self.requests = answer(), {}
+        self.waiting, self.running, self.charged = [], [], set()  # names; those who wait in the order in which they came
+        self.counters, self.last = {}, None                       # client -> weighted tokens; whose request left last
+
+    def come(self, name, client, prompt_tokens):
+        self.requests[name] = request(client, prompt_tokens)
+        if all(self.requests[other].client != client for other in self.waiting):
+            others = [self.counters[self.requests[other].client] for other in self.waiting]
+            floor = min(others) if others else self.counters.get(self.last, 0)
+            self.counters[client] = max(self.counters.get(client, 0), floor)
+        self._joins(name)
+        self.line.push(self.requests[name])
+        return Seen("done")
+
+    def _joins(self, name):
+        self.waiting = sorted([*self.waiting, name], key=lambda other: self.requests[other].arrival)
+
+    def _leaves(self, name):
+        self.waiting.remove(name)
+        self.last = self.requests[name].client
+
+    def _next(self):
+        """Of the client with the lowest counter who came first, or None."""
+        return min(self.waiting, key=lambda name: self.counters[self.requests[name].client], default=None)
+
+    def peek(self):
+        return self._said(self.line.peek(), self._next())
+
+    def admit(self):
+        if not self.waiting:
+            raise Senseless
+        right, first = self._next(), self.line.peek()
+        seen = self._said(first, right)
+        if not seen.ends and (taken := self.line.pop()) is not first:
+            return Seen(f"peek() says {right}, and pop() takes {self._name(taken)}", ends=True)
+        if not seen.ends:
+            self._leaves(right)
+            self.running.append(right)
+            if right not in self.charged:
+                self.charged.add(right)
+                tokens = self.requests[right].num_prompt_tokens
+                self.counters[self.requests[right].client] += tokens
+                self.line.charge(self.requests[right], prompt_tokens=tokens)
+        return seen
+
+    def _name(self, got):
+        return None if got is None else next((name for name, made in self.requests.items() if made is got), a_kind(got))
+
+    def _said(self, got, right):
+        """What the answer chose, by name, with the counters as they should be."""
+        name = self._name(got)
+        said = f"{name} of client {self.requests[name].client} is next" if name in self.requests else f"{name} is next"
+        served = ", ".join(f"{client} {tokens}" for client, tokens in sorted(self.counters.items()))
+        return Seen(said, said + (f"\ncounters: {served}" if served and name == right else ""), ends=name != right)
+
+    def write(self, name, n):
+        if name not in self.running:
+            raise Senseless
+        self.counters[self.requests[name].client] += 2 * n
+        self.line.charge(self.requests[name], output_tokens=n)
+        return Seen("done")
+
+    def make_room(self, name):
+        if name not in self.running:
+            raise Senseless
+        self.running.remove(name)
+        self._joins(name)
+        self.line.push(self.requests[name], returning=True)
+        return Seen("done")
+
+    def abort(self, name):
+        if name not in self.waiting:
+            raise Senseless
+        self._leaves(name)
+        self.line.remove(self.requests[name])
+        return Seen("done")
+
+
+def serve_clients(policy, arrivals, **setup):
+    """The Timeline of a script in the engine's scheduler; below the requests each counter, as the rule has it, before the step."""
+    counters, waits, last, known = {}, [], [None], {}  # known: step -> the counters at its beginning
+
+    def leaves(request):
+        if request in waits:  # `pop` may call `remove`
+            waits.remove(request)
+            last[0] = request.client
+        return request
+
+    class Noting(policy):
+        def push(self, request, **how):
+            client = request.client
+            if not how.get("returning") and all(other.client != client for other in waits):
+                floor = min((counters[other.client] for other in waits), default=counters.get(last[0], 0))
+                counters[client] = max(counters.get(client, 0), floor)
+            waits.append(request)
+            super().push(request, **how)
+
+        def pop(self):
+            return leaves(super().pop())
+
+        def remove(self, request):
+            super().remove(request)
+            leaves(request)
+
+        def charge(self, request, **tokens):
+            counters[request.client] += tokens.get("prompt_tokens", 0) + 2 * tokens.get("output_tokens", 0)
+            super().charge(request, **tokens)
+
+    class Noted(Scheduler):
+        def schedule(self):
+            known[self.trace.step] = dict(counters)
+            return super().schedule()
+
+    line = replay(Noted, arrivals, policy=Noting, **setup)
+    for step, (_, below) in enumerate(line.columns):
+        for client in sorted({arrival.client for arrival in arrivals}):
+            below[f"counter {client}"] = known.get(step, counters).get(client, 0)
+    return line
+
+
+def draw(chance, names, setup):
+    """A step of a random program; see programs.random_trials."""
+    kind = chance.choice(("come", "come", "admit", "admit", "admit", "write", "write", "make_room", "abort")) if names else "come"
+    if kind == "come" and len(names) < 10:
+        return kind, NAMES[len(names)], chance.choice(CLIENTS), chance.randint(1, 6)
+    if kind == "write":
+        return kind, chance.choice(names), chance.randint(1, 6)
+    return (kind, chance.choice(names)) if kind in ("make_room", "abort") else ("admit",)
+
+
+def played(reference, number, seed, lengths=(4, 16)):
+    return random_trials(Line, reference, draw, number, seed=seed, lengths=lengths)
+
+
+class WrongShare(WaitingList):
+    """A wrong answer, made of parts; see `variant`. It is right as it stands."""
+
+    prompt_weight, output_weight = 1, 2
+    lifts_returning = False
+    prompt_at_push = False
+    adds = True
+    joins = True
+
+    @staticmethod
+    def floor(line, client):
+        """What a client who was away is lifted to."""
+        waiting = [line.counters[other.client] for other in line.waiting]
+        return min(waiting) if waiting else line.counters.get(line.last_client, 0)
+
+    @staticmethod
+    def lifted(own, floor):
+        return max(own, floor)
+
+    @staticmethod
+    def is_away(line, request):
+        return all(other.client != request.client for other in line.waiting)
+
+    @staticmethod
+    def rank(line, request):
+        """The lowest goes first; among equals who stands first."""
+        return line.counters[request.client]
+
+    @staticmethod
+    def chosen(line):
+        return min(line.waiting, key=lambda request: line.rank(line, request), default=None)
+
+    def __init__(self):
+        super().__init__()
+        self.counters = {}
+
+    def push(self, request, *, returning=False):
+        client = request.client
+        is_away = self.is_away(self, request) and (self.lifts_returning or not returning)
+        self.counters.setdefault(client, 0)
+        if is_away:
+            self.counters[client] = self.lifted(self.counters[client], self.floor(self, client))
+        if self.prompt_at_push and not returning:
+            self.counters[client] += request.num_prompt_tokens
+        if self.joins:
+            super().push(request, returning=returning)
+
+    def peek(self):
+        return self.chosen(self)
+
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        prompt_tokens = 0 if self.prompt_at_push else prompt_tokens
+        more = self.prompt_weight * prompt_tokens + self.output_weight * output_tokens
+        self.counters[request.client] = more + (self.counters[request.client] if self.adds else 0)
+
+    @classmethod
+    def variant(cls, **parts):
+        return type("FairShare", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+
+
+class PerRequest(WrongShare):
+    """Counts requests, however long they are."""
+
+    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
+        self.counters[request.client] += prompt_tokens > 0
+
+
+class Sorts(WrongShare):
+    """Brings the list into another order to see who is first."""
+
+    def peek(self):
+        self.waiting.sort(key=lambda request: self.counters[request.client])
+        return self.waiting[0] if self.waiting else None
+
+
+class TakesOff(WrongShare):
+    """Looks by taking it off the list."""
+
+    def peek(self):
+        request = self.chosen(self)
+        if request is not None:
+            self.waiting.remove(request)
+        return request

@@ -1,0 +1,1 @@
+"""How results look: HTML and plain text."""

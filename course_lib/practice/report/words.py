@@ -1,0 +1,134 @@
+"""The words of every result, and its form as plain text."""
+
+from course_lib.practice.judge.running import Raised
+
+_MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "failed": "✗"}
+
+
+def text(shown):
+    """The plain text of a CheckResult, Hint, Solution or Progress."""
+    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](shown)
+
+
+def summary(result):
+    """"3 of 6 hold · 2 not reached", right of the title."""
+    if result.state == "unwritten":
+        return "not written yet"
+    if result.state == "unfit":
+        return "nothing to check"
+    unverified, unreached = result.count("not verified"), result.count("not reached")
+    parts = [f"{result.count('holds')} of {len(result.verdicts) - unverified} hold"]
+    parts += [f"{unreached} not reached"] * bool(unreached) + [f"{unverified} not verified here"] * bool(unverified)
+    return " · ".join(parts)
+
+
+def after(result):
+    """The sentences at the foot of a check."""
+    exercise = result.exercise
+    if result:
+        said = exercise.after or (f"Your code is kept: `workbook.load(\"{exercise.id}\")` gives it back." if result.kept else "")
+        return [f"Passed. {said}".rstrip()]
+    if result.state == "unfit":
+        return []
+    sentences = [f"Next: `hint(\"{exercise.id}\")`"]
+    if result.failure and (result.failure.counterexample.failing or 0) > 1:
+        sentences.append(f"smallest of {result.failure.counterexample.failing} failing {exercise.cases}")
+    return sentences
+
+
+def reasons(verdict):
+    """[(bold, plain)]: what is odd about this case, and the mistake it looks like, or why the property matters."""
+    found, mistake = verdict.counterexample, verdict.mistake
+    said = [("", found.remark)] if found.remark else []
+    if mistake:
+        return [*said, (f"Looks like: {mistake.name}", mistake.why)]
+    if isinstance(found.outcome, Raised):
+        return said  # the exception speaks for itself
+    return [*said, ("Why it matters.", verdict.prop.meaning)]
+
+
+def printed(counterexample, most=6):
+    lines = counterexample.printed.rstrip("\n").split("\n")
+    more = [f"… {len(lines) - most} more lines"] if len(lines) > most else []
+    return "\n".join([line[:200] for line in lines[:most]] + more)
+
+
+def hint_count(hint):
+    total = len(hint.exercise.hints)
+    return f"all {total} hints again" if hint.again else f"hint {hint.number} of {total}"
+
+
+def after_hint(hint):
+    show = f"`solution(\"{hint.exercise.id}\")` shows the answer"
+    if hint.again:
+        return f"You have seen them all. {show[0].upper()}{show[1:]}."
+    return f"That was the last one; {show}." if hint.last else "Call it again for one step more."
+
+
+def progress_count(progress):
+    return f"{progress.done} of {len(progress.exercises)} done"
+
+
+def after_progress(progress):
+    """What comes next, and the guesses."""
+    left = next((e for e in progress.exercises if progress.entries[e.id].state != "done"), None)
+    sentences = [f"Next: `{left.id}`, {left.title}" if left else "All exercises are done."]
+    judged = [g for g in progress.guesses if g.get("right") is not None]
+    if judged:
+        sentences.append(f"guesses: {sum(g['right'] for g in judged)} of {len(judged)} right")
+    return sentences
+
+
+def _check(result):
+    lines = [f"{_MARKS.get(result.state, '–')} {result.exercise_id}   {summary(result)}"]
+    if result.message:
+        lines += ["", result.message]
+    for verdict in result.verdicts:
+        tail = f": not verified here, {verdict.remark}" if verdict.state == "not verified" else (
+            f": {verdict.remark}" if verdict.remark else "")
+        tail += " (not reached)" if verdict.state == "not reached" else ""
+        lines.append(f"  {_MARKS.get(verdict.state, '–')} {verdict.prop.title}{tail}")
+        if verdict.counterexample:
+            lines += _counterexample(verdict)
+    lines += [f"Note. {notice}" for notice in result.notices]
+    ending = after(result)
+    return "\n".join([*lines, " · ".join(ending)] if ending else lines)
+
+
+def _counterexample(verdict):
+    found = verdict.counterexample
+    lines = ["", *(f"      {n}  {line}" for n, line in enumerate(found.story, 1)), ""]
+    lines += _labelled("expected", f"{found.expected}{f'   # {found.note}' if found.note else ''}")
+    lines += _labelled("yours", str(found.got))
+    if found.printed:
+        lines += _labelled("printed", printed(found))
+    lines += [f"      {' '.join(filter(None, pair))}" for pair in reasons(verdict)]
+    return [*lines, ""]
+
+
+def _labelled(label, value):
+    first, *more = value.split("\n")
+    return [f"      {label:<9} {first}", *(" " * 16 + line for line in more)]
+
+
+def _hint(hint):
+    lines = [f"{hint.exercise.id}   {hint_count(hint)}", ""]
+    lines += [f"  {n}. {h}" for n, h in enumerate(hint.shown, 1)] if hint.again else [f"  {hint.shown[0]}"]
+    return "\n".join([*lines, "", *(f"Note. {n}" for n in hint.notices), after_hint(hint)])
+
+
+def _solution(solution):
+    return f"{solution.exercise.id}   solution\n\n{solution.source}\n{solution.exercise.why}"
+
+
+def _progress(progress):
+    width = max(len(e.id) for e in progress.exercises)
+    title = max(len(e.title) for e in progress.exercises)
+    lines = [f"progress   {progress_count(progress)}"]
+    for lesson in progress.lessons().values():
+        lines.append("")
+        for exercise, entry in lesson:
+            state = entry.state or "open"
+            lines.append(f"  {_MARKS.get(state, '–')} {exercise.id:<{width}}  {exercise.title:<{title}}  {state:<5}  "
+                         f"{entry.attempts} {'check' if entry.attempts == 1 else 'checks'}, {entry.hints} of {len(exercise.hints)} hints")
+    return "\n".join([*lines, "", *(f"Note. {n}" for n in progress.notices), " · ".join(after_progress(progress))])

@@ -1,0 +1,10 @@
+"""Code as text: taken out of a notebook so that it runs elsewhere, and shown in a lesson.
+
+Names arrive on first use.
+"""
+
+from course_lib.lazy import lazily
+
+__all__, __getattr__, __dir__ = lazily(__name__, {
+    "show": "show wrapped",
+})

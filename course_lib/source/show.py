@@ -1,0 +1,52 @@
+"""Shows things to read in a lesson: a piece of the library straight from its file, and tales."""
+
+import inspect
+import textwrap
+from pathlib import Path
+
+from course_lib.errors import ParameterError
+
+
+def show(thing):
+    """The source of a class, function or module of the course, with its place; displays itself in a notebook."""
+    try:
+        bare = function_of(inspect.unwrap(thing) if callable(thing) else thing)  # without decorators' wrappers
+        lines, first = inspect.getsourcelines(bare)
+        path = Path(inspect.getsourcefile(bare))
+    except (TypeError, OSError):
+        raise ParameterError(
+            f"{thing!r} has no source to show. Pass a class, a function or a module, such as "
+            f"show(generate_naive), not the result of a call.") from None
+    parts = path.parts
+    if "course_lib" in parts:
+        path = Path(*parts[parts.index("course_lib"):])
+    return Source("".join(lines), f"{path.as_posix()}, line {max(first, 1)}")
+
+
+def function_of(value):
+    """The function under `@triton.jit` and the like; any other value as it is."""
+    while type(value).__module__.startswith("triton.runtime.") and hasattr(value, "fn"):
+        value = value.fn
+    return value
+
+
+class Source:
+    """Code with its place. In a notebook it is coloured; elsewhere it is plain text."""
+
+    def __init__(self, code, place):
+        self.code, self.place = code.rstrip() + "\n", place
+
+    def __str__(self):
+        return f"# {self.place}\n{self.code}"
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self):
+        # JupyterLab breaks long lines, inside words too; a block as wide as its longest line scrolls sideways instead
+        wide = '<div style="overflow-x: auto"><div style="width: max-content; min-width: 100%">'
+        return f"`{self.place}`\n\n{wide}\n\n```python\n{self.code}```\n\n</div></div>"
+
+
+def wrapped(text, width=100):
+    """The text with lines of at most `width` characters, its paragraphs kept; notebooks cut lines anywhere."""
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))

@@ -1,0 +1,223 @@
+"""What happened, record by record: the ledger writes it, every view replays it.
+
+A trace is a list of flat records. Each is a dictionary with `step`, `event` and the fields of that event. A file has one
+line a record, a JSON list without the names: [step, event, field, field, ...], in the order that `FIELDS` says. The most
+frequent record by far, one token more in a block that is there, leaves its last two fields out, and those that follow each
+other in a step share a line.
+
+    {"step": 2, "event": "append", "request": "a", "count": 5, "blocks": [0, 1]}      in Python
+    [2,"append","a",5,[0,1]]                                                          in a file, and for a view
+    [3,"append","a"]                                                                  count 1, blocks []
+    [4,"append",["a","b"]]                                                            the same for a, then for b
+
+The events of memory come in two groups that can be replayed apart. Blocks and their reference counts:
+
+    start          num_blocks, block_size   a fresh memory; always the first record. Every block is free
+    allocate       blocks                   free blocks got their first reference
+    share          blocks                   one reference more on each (a cached one that nobody held: its first)
+    free           blocks                   one reference less on each, in this order. At 0 a block is free; if it is
+                                            hashed it is cached: its content stays until it is evicted
+    cache          block, parent            the block is hashed from now on: full, computed and to be found again. parent:
+                                            the hashed block of the tokens before it, or null (first, or evicted)
+    evict          blocks                   these cached blocks lost their hash and content; `allocate` follows with them
+    out_of_memory  wanted, free             so many blocks were asked for, so many could be had; nothing was taken
+
+and the tables, which say who holds what. A request is a name (text or number):
+
+    append         request, count, blocks   `count` tokens more, and `blocks` join the end of its table
+    hit            request, blocks          cached blocks begin its table; block_size tokens each need no computing
+    fork           request, parent          a new table, equal to the parent's
+    copy           request, source, destination
+                                            a block that others need too stood last in the table; destination stands there
+                                            now, and its content is to be copied before anything is written
+    shrink         request, num_tokens      the table keeps so many tokens, and the blocks that these need
+    end            request                  the table is gone
+    text           request, text            the text of each of its tokens, from the first on; anywhere in the trace
+
+An engine adds what it decided; a view of memory passes these over:
+
+    engine         policy, max_num_seqs, max_num_batched_tokens
+                                            who goes first, and what a step may hold. After `start`
+    queue          request, client, priority, num_tokens
+                                            a request came with a prompt of so many tokens, and waits
+    schedule       requests, starts, counts the flat batch of this step, in the order of its tokens: of each request `count`
+                                            tokens from number `start` on. `fork` names requests that never waited
+    preempt        request, how, num_tokens a running request made room and waits again. how: "recompute" (so many tokens
+                                            were thrown away) or "swap" (none were)
+    swap           request, direction, num_tokens
+                                            so many tokens were copied "out" to CPU memory, or back "in"
+    finish         request, reason          "stop", "length" or "abort"
+
+What happens to blocks comes before the table event that it belongs to: `free` of a block that
+is copied, `share`, `evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
+"""
+
+import json
+from pathlib import Path
+
+from course_lib.errors import LedgerError, ParameterError
+
+MEMORY_FIELDS = {
+    "start": ("num_blocks", "block_size"),
+    "allocate": ("blocks",),
+    "share": ("blocks",),
+    "free": ("blocks",),
+    "cache": ("block", "parent"),
+    "evict": ("blocks",),
+    "out_of_memory": ("wanted", "free"),
+    "append": ("request", "count", "blocks"),
+    "hit": ("request", "blocks"),
+    "fork": ("request", "parent"),
+    "copy": ("request", "source", "destination"),
+    "shrink": ("request", "num_tokens"),
+    "end": ("request",),
+    "text": ("request", "text"),
+}
+ENGINE_FIELDS = {
+    "engine": ("policy", "max_num_seqs", "max_num_batched_tokens"),
+    "queue": ("request", "client", "priority", "num_tokens"),
+    "schedule": ("requests", "starts", "counts"),
+    "preempt": ("request", "how", "num_tokens"),
+    "swap": ("request", "direction", "num_tokens"),
+    "finish": ("request", "reason"),
+}
+FIELDS = MEMORY_FIELDS | ENGINE_FIELDS
+
+
+class Trace:
+    """Records of one memory, in order.
+
+        trace = Trace()
+        allocator = BlockAllocator(24, 4, trace=trace)        # or, for an allocator of your own:
+        allocator = trace.watch(MyAllocator(24, 4))
+
+    `step` is the number that new records carry; `next_step()` raises it. An allocator without a trace records nothing and
+    pays for one comparison with None.
+    """
+
+    def __init__(self, records=()):
+        self.records, self.step = list(records), 0
+
+    def add(self, event, **fields):
+        """Appends one record. Raises ParameterError where the fields are not those of the event."""
+        if tuple(fields) != FIELDS.get(event):
+            raise ParameterError(f"The record {event!r} came with the fields {', '.join(fields)}; "
+                                 f"{describe(event)} See course_lib/trace/records.py.")
+        self.records.append({"step": self.step, "event": event, **fields})
+
+    def next_step(self):
+        """The records from here on belong to the next step."""
+        self.step += 1
+
+    def text(self, request, text):
+        """Says what the tokens of a request are: text, a list of one str for each token, from the first on."""
+        self.add("text", request=request, text=list(text))
+
+    def watch(self, allocator):
+        """The same allocator, with what it does recorded here. It needs the methods of BlockAllocator, and nothing else."""
+        return Watched(allocator, self)
+
+    def rows(self):
+        """The records as plain lists, [step, event, field, ...]: what a file holds and a view is given."""
+        return [row_of(record) for record in self.records]
+
+    def save(self, path):
+        """Writes the records, line by line."""
+        lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in packed(self.rows()))
+        Path(path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote. Raises ParameterError with the line that is no record."""
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        trace = cls(one for number, line in enumerate(lines, 1) if line for one in records_of(line, f"{path}, line {number}"))
+        trace.step = trace.records[-1]["step"] if trace.records else 0
+        return trace
+
+    def __len__(self):
+        return len(self.records)
+
+    def __repr__(self):
+        return f"Trace({len(self.records)} records, {self.step + 1} steps)"
+
+
+class Watched:
+    """An allocator whose calls are recorded. What it hands out and refuses is its own affair, mistakes too."""
+
+    def __init__(self, allocator, trace):
+        if allocator.num_free != allocator.num_blocks:
+            raise LedgerError(f"{allocator.num_blocks - allocator.num_free} blocks are in use already, so the trace would "
+                              f"begin in the middle. Watch an allocator before its first allocate.")
+        self._allocator, self.trace, self.copies = allocator, trace, []
+        trace.add("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
+
+    def allocate(self, n=1):
+        blocks = self._allocator.allocate(n)
+        if blocks is None:
+            self.trace.add("out_of_memory", wanted=n, free=self._allocator.num_free)
+        elif blocks:
+            self.trace.add("allocate", blocks=list(blocks))
+        return blocks
+
+    def fork(self, block_ids):
+        block_ids = list(block_ids)
+        self._allocator.fork(block_ids)
+        self.trace.add("share", blocks=block_ids)
+
+    def free(self, block_ids):
+        block_ids = list(block_ids)
+        self._allocator.free(block_ids)
+        self.trace.add("free", blocks=block_ids)
+
+    def __getattr__(self, name):
+        """num_blocks, block_size, num_free, ref_count, check_integrity. What is hashed would not be recorded, so it is hidden."""
+        if name in ("cache", "is_hashed", "_allocator"):
+            raise AttributeError(name)
+        return getattr(self._allocator, name)
+
+
+def row_of(record):
+    row = list(record.values())
+    return row[:-2] if record["event"] == "append" and row[-2:] == [1, []] else row
+
+
+def packed(rows):
+    """The rows with one-token appends that follow each other in a step as one: [step, "append", [request, request, ...]]."""
+    short = []
+    for row in rows:
+        if len(row) == 3 and row[1] == "append" and short and short[-1][:2] == row[:2] and len(short[-1]) == 3:
+            if type(short[-1][2]) is not list:
+                short[-1] = [*row[:2], [short[-1][2]]]
+            short[-1][2].append(row[2])
+        else:
+            short.append(row)
+    return short
+
+
+def unpacked(row):
+    """The rows that `packed` made one of."""
+    together = len(row) == 3 and row[1] == "append" and type(row[2]) is list
+    return [[*row[:2], request] for request in row[2]] if together else [row]
+
+
+def records_of(line, where):
+    """The records of a line. Raises ParameterError, naming `where`, for a line that is none."""
+    try:
+        found = []
+        for step, event, *values in unpacked(json.loads(line)):
+            names = FIELDS[event]
+            if event == "append" and len(values) == 1:
+                values += [1, []]
+            if type(step) is not int or len(values) != len(names):
+                raise ValueError
+            found.append({"step": step, "event": event, **dict(zip(names, values))})
+    except (ValueError, TypeError, KeyError):
+        raise ParameterError(f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
+                             f"[step, event, ...] as course_lib/trace/records.py describes; was the file cut off?") from None
+    return found
+
+
+def describe(event):
+    if event not in FIELDS:
+        return f"there is no such event, only {', '.join(FIELDS)}."
+    return f"it needs {', '.join(FIELDS[event])}, in this order."

@@ -1,0 +1,1 @@
+"""What all views share: base class, page, player, stills, input checks and style sheet."""
