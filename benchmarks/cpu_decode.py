@@ -21,8 +21,17 @@ from course_lib import SamplingParams, load_model
 from course_lib.decoding import generate_cached
 from course_lib.models.weights import load_transformer, read_config
 
-SHAPE_100M = dict(vocab_size=32000, hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
-                  num_key_value_heads=4, max_position_embeddings=2048, tie_word_embeddings=True, initializer_range=0.05)
+SHAPE_100M = dict(
+    vocab_size=32000,
+    hidden_size=768,
+    intermediate_size=2048,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    num_key_value_heads=4,
+    max_position_embeddings=2048,
+    tie_word_embeddings=True,
+    initializer_range=0.05,
+)
 
 
 def tale():
@@ -43,7 +52,9 @@ def random_100m():
 
 
 def compare(name, ours, theirs, prompt_tokens, new_tokens, repeats):
-    prompt = torch.randint(3, ours.config.vocab_size, (prompt_tokens,), generator=torch.Generator().manual_seed(1)).tolist()
+    prompt = torch.randint(
+        3, ours.config.vocab_size, (prompt_tokens,), generator=torch.Generator().manual_seed(1)
+    ).tolist()
     params = SamplingParams(max_tokens=new_tokens, ignore_eos=True)
     row, theirs.generation_config.eos_token_id = torch.tensor([prompt]), None
 
@@ -51,8 +62,14 @@ def compare(name, ours, theirs, prompt_tokens, new_tokens, repeats):
         return generate_cached(ours, prompt, params)
 
     def run_theirs():
-        out = theirs.generate(row, attention_mask=torch.ones_like(row), do_sample=False, use_cache=True,
-                              max_new_tokens=new_tokens, pad_token_id=0)
+        out = theirs.generate(
+            row,
+            attention_mask=torch.ones_like(row),
+            do_sample=False,
+            use_cache=True,
+            max_new_tokens=new_tokens,
+            pad_token_id=0,
+        )
         return out[0, prompt_tokens:].tolist()
 
     if run_ours() != run_theirs():
@@ -65,9 +82,12 @@ def compare(name, ours, theirs, prompt_tokens, new_tokens, repeats):
             seconds[run].append(time.perf_counter() - start)
     fast, slow = (new_tokens / statistics.median(seconds[run]) for run in (run_ours, run_theirs))
     ratios = sorted(b / a for a, b in zip(seconds[run_ours], seconds[run_theirs]))
-    print(f"{name:<22} {ours.config.num_parameters / 1e6:6.1f}M  {prompt_tokens:>4} + {new_tokens:<4} "
-          f"generate_cached {fast:8.1f} tokens/s   transformers {slow:8.1f} tokens/s   ratio {fast / slow:5.2f} "
-          f"(turn by turn {ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)
+    print(
+        f"{name:<22} {ours.config.num_parameters / 1e6:6.1f}M  {prompt_tokens:>4} + {new_tokens:<4} "
+        f"generate_cached {fast:8.1f} tokens/s   transformers {slow:8.1f} tokens/s   ratio {fast / slow:5.2f} "
+        f"(turn by turn {ratios[0]:.2f} to {ratios[-1]:.2f})",
+        flush=True,
+    )
     return fast / slow
 
 
@@ -80,10 +100,14 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     transformers.utils.logging.set_verbosity_error()
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {args.threads} thread(s), float32, "
-          f"{args.repeats} turns each, medians")
-    ratios = [compare(name, *make(), args.prompt_tokens, args.new_tokens, args.repeats)
-              for name, make in (("tale", tale), ("random 100M Llama", random_100m))]
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, {args.threads} thread(s), float32, "
+        f"{args.repeats} turns each, medians"
+    )
+    ratios = [
+        compare(name, *make(), args.prompt_tokens, args.new_tokens, args.repeats)
+        for name, make in (("tale", tale), ("random 100M Llama", random_100m))
+    ]
     if min(ratios) < 1:
         raise SystemExit("generate_cached is slower than transformers for at least one of them.")
 

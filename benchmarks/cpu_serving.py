@@ -24,8 +24,8 @@ import torch
 
 import course_lib.models
 from course_lib import Engine, EngineConfig, SamplingParams, load_model
-from course_lib.decoding import generate_cached, generate_naive
 from course_lib.batching import run_dynamic, run_static
+from course_lib.decoding import generate_cached, generate_naive
 
 
 def mixed_requests(count, vocab_size, seed=0):
@@ -37,6 +37,7 @@ def mixed_requests(count, vocab_size, seed=0):
 
 def ways(model, batch_size):
     """name -> function of (prompts, params) that returns the new tokens of each."""
+
     def continuous(prompts, params):
         engine = Engine(model, EngineConfig(max_num_seqs=batch_size, max_num_batched_tokens=512), trace=False)
         return [output.token_ids for output in engine.generate(prompts, params)]
@@ -45,7 +46,9 @@ def ways(model, batch_size):
         "naive": lambda prompts, params: [generate_naive(model, *one) for one in zip(prompts, params)],
         "cached": lambda prompts, params: [generate_cached(model, *one) for one in zip(prompts, params)],
         "static": lambda prompts, params: run_static(model, prompts, params, batch_size=batch_size)[0],
-        "dynamic": lambda prompts, params: run_dynamic(model, prompts, params, max_batch_size=batch_size, timeout=0.05)[0],
+        "dynamic": lambda prompts, params: run_dynamic(model, prompts, params, max_batch_size=batch_size, timeout=0.05)[
+            0
+        ],
         "continuous": continuous,
     }
 
@@ -55,13 +58,17 @@ def transformers_batching(batch_size):
     try:
         import transformers
         from transformers import GenerationConfig
+
         transformers.utils.logging.set_verbosity_error()
         folder = Path(course_lib.models.__file__).parent / "tale"
-        theirs = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+        theirs = transformers.LlamaForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa"
+        ).eval()
         most = 192
 
         def served(prompts, params):
             from transformers.generation.continuous_batching import ContinuousBatchingManager  # noqa: F401  (is it there?)
+
             config = GenerationConfig(max_new_tokens=most, do_sample=False, eos_token_id=-1, pad_token_id=0)
             manager = theirs.init_continuous_batching(generation_config=config)
             manager.start()
@@ -89,15 +96,19 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=16, help="rows of a batch, and requests that may run in the engine")
+    parser.add_argument(
+        "--batch-size", type=int, default=16, help="rows of a batch, and requests that may run in the engine"
+    )
     parser.add_argument("--only", nargs="*", help="of the ways, these")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = load_model("tale", device="cpu", dtype=torch.float32)[0]
     prompts, params = mixed_requests(args.requests, model.config.vocab_size)
     wanted = sum(p.max_tokens for p in params)
-    print(f"torch {torch.__version__}, {args.threads} thread(s), float32, {len(prompts)} requests: "
-          f"{sum(map(len, prompts)):,} prompt tokens, {wanted:,} new tokens, {args.batch_size} at a time; {args.repeats} turns, medians")
+    print(
+        f"torch {torch.__version__}, {args.threads} thread(s), float32, {len(prompts)} requests: "
+        f"{sum(map(len, prompts)):,} prompt tokens, {wanted:,} new tokens, {args.batch_size} at a time; {args.repeats} turns, medians"
+    )
     chosen = ways(model, args.batch_size)
     theirs = transformers_batching(args.batch_size)
     if callable(theirs):
@@ -118,7 +129,10 @@ def main():
         raise SystemExit("The ways write different tokens, so their times cannot be compared.")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
-        print(f"{name:<14}{wanted / median:10.0f} tokens/s   {medians.get('continuous', median) / median:6.2f} of continuous", flush=True)
+        print(
+            f"{name:<14}{wanted / median:10.0f} tokens/s   {medians.get('continuous', median) / median:6.2f} of continuous",
+            flush=True,
+        )
     slower = [name for name in medians if medians[name] < medians.get("continuous", 0)]
     if slower:
         raise SystemExit(f"Continuous batching is behind {', '.join(slower)}.")

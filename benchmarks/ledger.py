@@ -34,6 +34,7 @@ def churn(num_blocks):
             allocator.free(held[i])
             held[i] = allocator.allocate(4)
         return (time.perf_counter() - begin) / 8000
+
     return once
 
 
@@ -60,6 +61,7 @@ def matching(cached_blocks, prompt_tokens):
         for _ in range(rounds):
             manager.match_prefix(request)
         return (time.perf_counter() - begin) / rounds / prompt_tokens
+
     return once
 
 
@@ -78,9 +80,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    pairs = [("allocate and free, a block: 1,000 blocks, 1,000,000 blocks", churn(1000), churn(1_000_000)),
-             ("match a token of a prompt of 1,024: 200 blocks cached, 100,000", matching(200, 1024), matching(100_000, 1024)),
-             ("match a token, 2,000 blocks cached: prompt of 1,024, of 16,384", matching(2000, 1024), matching(2000, 16384))]
+    pairs = [
+        ("allocate and free, a block: 1,000 blocks, 1,000,000 blocks", churn(1000), churn(1_000_000)),
+        (
+            "match a token of a prompt of 1,024: 200 blocks cached, 100,000",
+            matching(200, 1024),
+            matching(100_000, 1024),
+        ),
+        ("match a token, 2,000 blocks cached: prompt of 1,024, of 16,384", matching(2000, 1024), matching(2000, 16384)),
+    ]
     gc.collect()
     gc.freeze()  # a million objects that live on would be searched for garbage again and again
     worst = max(compare(*pair, repeats) for pair in pairs)

@@ -14,9 +14,16 @@ def tables(model, tokenizer, device, quick=False):
         cache = ContiguousCache(shape, tokens, device=device, dtype=dtype)
         taken = allocated(device) - before if torch.device(device).type == "cuda" else cache.num_bytes
         del cache
-        rows.append([name, kv_bytes_per_token(shape, dtype), tokens * kv_bytes_per_token(shape, dtype) / 1e6, taken / 1e6])
-    return [{"title": f"The cache of one text of {tokens:,} tokens in bfloat16", "columns": ["model's shape", "bytes a token", "by the formula, MB",
-             "allocated on the GPU, MB"], "rows": rows}]
+        rows.append(
+            [name, kv_bytes_per_token(shape, dtype), tokens * kv_bytes_per_token(shape, dtype) / 1e6, taken / 1e6]
+        )
+    return [
+        {
+            "title": f"The cache of one text of {tokens:,} tokens in bfloat16",
+            "columns": ["model's shape", "bytes a token", "by the formula, MB", "allocated on the GPU, MB"],
+            "rows": rows,
+        }
+    ]
 
 
 def allocated(device):

@@ -15,8 +15,13 @@ def tables(model, tokenizer, device, quick=False):
     shared, readers = (64, 3) if quick else (8192, 16)
     rows = [one(large, shared, readers, caching) for caching in (False, True)]
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
-    return [{"title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, {str(dtype)[6:]}",
-             "columns": ["prefix cache", "first reader's first token, ms", "the others', ms", "tokens computed in all"], "rows": rows}]
+    return [
+        {
+            "title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, {str(dtype)[6:]}",
+            "columns": ["prefix cache", "first reader's first token, ms", "the others', ms", "tokens computed in all"],
+            "rows": rows,
+        }
+    ]
 
 
 def one(model, shared, readers, caching):
@@ -32,4 +37,9 @@ def one(model, shared, readers, caching):
             [output] = engine.generate([text + question], SamplingParams(max_tokens=1, ignore_eos=True))
             wait_for(model.device)
             waits.append(1e3 * (time.perf_counter() - begin))
-    return ["with" if caching else "without", waits[0], sum(waits[1:]) / (readers - 1), engine.metrics.num_scheduled_tokens]
+    return [
+        "with" if caching else "without",
+        waits[0],
+        sum(waits[1:]) / (readers - 1),
+        engine.metrics.num_scheduled_tokens,
+    ]

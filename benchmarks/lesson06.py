@@ -7,7 +7,13 @@ import torch.nn.functional as F
 from timing import median_seconds
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from course_lib.attention import chunked_attention, flash_attention, flash_attention_v1, flash_attention_v2, standard_attention
+from course_lib.attention import (
+    chunked_attention,
+    flash_attention,
+    flash_attention_v1,
+    flash_attention_v2,
+    standard_attention,
+)
 
 HEADS, HEAD_DIM = 8, 128
 
@@ -28,7 +34,12 @@ def ways(device, tile):
     if torch.device(device).type == "cuda":
         kernel["course_lib's kernel"] = lambda q, k, v: flash_attention(q, k, v, ends(len(q), device))
     tiled = {"chunked": chunked_attention, "flash 1": flash_attention_v1, "flash 2": flash_attention_v2}
-    return {"standard": standard_attention, **{name: partial(way, tile=tile) for name, way in tiled.items()}, "FlashAttention-2 (torch)": sdpa, **kernel}
+    return {
+        "standard": standard_attention,
+        **{name: partial(way, tile=tile) for name, way in tiled.items()},
+        "FlashAttention-2 (torch)": sdpa,
+        **kernel,
+    }
 
 
 @torch.inference_mode()
@@ -42,9 +53,21 @@ def tables(model, tokenizer, device, quick=False):
         times.append([n, *(1e3 * seconds for seconds, _ in found)])
         memory.append([n, *(extra / 1e6 for _, extra in found)])
     what = f"causal, {HEADS} heads of {HEAD_DIM}, {str(dtype)[6:]}; chunked, flash 1 and flash 2 as loops in Python over tiles of {tile[0]}"
-    found = [{"title": f"Milliseconds until it is done, launches included, {what}", "columns": ["tokens", *names], "rows": times}]
+    found = [
+        {
+            "title": f"Milliseconds until it is done, launches included, {what}",
+            "columns": ["tokens", *names],
+            "rows": times,
+        }
+    ]
     if torch.device(device).type == "cuda":
-        found.append({"title": f"Memory taken on the way, output included, MB, {what}", "columns": ["tokens", *names], "rows": memory})
+        found.append(
+            {
+                "title": f"Memory taken on the way, output included, MB, {what}",
+                "columns": ["tokens", *names],
+                "rows": memory,
+            }
+        )
     return found
 
 

@@ -34,12 +34,16 @@ def lesson_code(*names):
     """A module with these functions of the lesson, read from its source."""
     text = LESSON.read_text(encoding="utf-8")
     lines = text.split("\n")
-    found = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name in names}
+    found = {
+        node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name in names
+    }
     parts = ["import torch\nimport triton\nimport triton.language as tl"]
     for node in (found[name] for name in names):
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         parts.append("\n".join(lines[first - 1 : node.end_lineno]))
-    path = Path(tempfile.mkdtemp(prefix="lesson07-"), "lesson07_kernel.py")  # Triton reads a kernel's source from its file
+    path = Path(
+        tempfile.mkdtemp(prefix="lesson07-"), "lesson07_kernel.py"
+    )  # Triton reads a kernel's source from its file
     path.write_text("\n\n\n".join(parts) + "\n", encoding="utf-8")
     spec = spec_from_file_location("lesson07_kernel", path)
     module = sys.modules["lesson07_kernel"] = module_from_spec(spec)
@@ -51,10 +55,13 @@ def lesson_code(*names):
 def speed(lesson, device, quick):
     """TFLOP/s of one causal head, by the number of tokens; the masked half is not counted."""
     dtype = half(device)
-    ways = {"this lesson, tiles of 64": lambda q, k, v: lesson.my_flash(q, k, v, 64),
-            "this lesson, tiles of 128": lambda q, k, v: lesson.my_flash(q, k, v, 128),
-            "course_lib": whole, "FlashAttention-2 (torch)": lambda q, k, v: sdpa(q, k, v, SDPBackend.FLASH_ATTENTION),
-            "cuDNN (torch)": lambda q, k, v: sdpa(q, k, v, SDPBackend.CUDNN_ATTENTION)}
+    ways = {
+        "this lesson, tiles of 64": lambda q, k, v: lesson.my_flash(q, k, v, 64),
+        "this lesson, tiles of 128": lambda q, k, v: lesson.my_flash(q, k, v, 128),
+        "course_lib": whole,
+        "FlashAttention-2 (torch)": lambda q, k, v: sdpa(q, k, v, SDPBackend.FLASH_ATTENTION),
+        "cuDNN (torch)": lambda q, k, v: sdpa(q, k, v, SDPBackend.CUDNN_ATTENTION),
+    }
     if torch.device(device).type == "cpu":
         ways["FlashAttention-2 (torch)"] = lambda q, k, v: sdpa(q, k, v, SDPBackend.MATH)
         del ways["cuDNN (torch)"]
@@ -68,7 +75,11 @@ def speed(lesson, device, quick):
                 raise RuntimeError(f"{name} at {n:,} tokens is not the attention that torch computes.")
             row.append(2 * HEAD_DIM * n * (n + 1) / seconds(lambda: way(q, k, v), device, quick) / 1e12)
         rows.append(row)
-    return {"title": f"One causal head of {HEAD_DIM} numbers, {str(dtype)[6:]}, TFLOP/s", "columns": ["tokens", *ways], "rows": rows}
+    return {
+        "title": f"One causal head of {HEAD_DIM} numbers, {str(dtype)[6:]}, TFLOP/s",
+        "columns": ["tokens", *ways],
+        "rows": rows,
+    }
 
 
 @torch.inference_mode()
@@ -77,8 +88,12 @@ def precision(lesson, device, quick):
     n, draw = (60 if quick else 8192), torch.Generator().manual_seed(0)
     given = [torch.randn(n, HEAD_DIM, generator=draw).to(device) for _ in range(3)]
     rows = []
-    for name, dtype, how in (("float32, ieee", torch.float32, "ieee"), ("float32, tf32", torch.float32, "tf32"),
-                             ("float16", torch.float16, "ieee"), ("bfloat16", torch.bfloat16, "ieee")):
+    for name, dtype, how in (
+        ("float32, ieee", torch.float32, "ieee"),
+        ("float32, tf32", torch.float32, "tf32"),
+        ("float16", torch.float16, "ieee"),
+        ("bfloat16", torch.bfloat16, "ieee"),
+    ):
         if dtype == torch.bfloat16 and torch.device(device).type == "cpu":
             continue  # interpreted it is wrong
         q, k, v = (x.to(dtype) for x in given)
@@ -86,7 +101,11 @@ def precision(lesson, device, quick):
         took = seconds(lambda: lesson.my_flash(q, k, v, 32, how), device, quick)
         off = float((out.double() - exact).abs().max() / exact.abs().max())
         rows.append([name, off, 2 * HEAD_DIM * n * (n + 1) / took / 1e12])
-    return {"title": f"The lesson's kernel, tiles of 32, {n:,} tokens, by format", "columns": ["format", "off by, of the largest number", "TFLOP/s"], "rows": rows}
+    return {
+        "title": f"The lesson's kernel, tiles of 32, {n:,} tokens, by format",
+        "columns": ["format", "off by, of the largest number", "TFLOP/s"],
+        "rows": rows,
+    }
 
 
 def whole(q, k, v):

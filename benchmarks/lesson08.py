@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from timing import kernel_seconds
 
-from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
-
-from course_lib.attention.kernels import paged
+from course_lib.attention.kernels import (
+    online,  # noqa: F401  (first: it decides whether Triton is interpreted)
+    paged,
+)
 from course_lib.attention.tiles import decode_splits, multiprocessors
 from course_lib.practice.lessons.l08.kernels import paged_decode as exercise_decode
 
@@ -41,18 +42,40 @@ def decode(device, quick):
             kept = [x[block_tables].flatten(1, 2)[:, :tokens].transpose(1, 2) for x in (k, v)]
             return F.scaled_dot_product_attention(q[:, :, None], *kept, enable_gqa=True)[:, :, 0]
 
-        ways = [gather_then_sdpa, lambda: exercise_decode(*wide, block_tables, seq_lens), lambda: paged.paged_decode(q, k, v, block_tables, seq_lens)]
+        ways = [
+            gather_then_sdpa,
+            lambda: exercise_decode(*wide, block_tables, seq_lens),
+            lambda: paged.paged_decode(q, k, v, block_tables, seq_lens),
+        ]
         exact = exercise_decode(*wide, block_tables, seq_lens)
         for way in ways:
             if (way().float() - exact).abs().max() > 0.05:
                 raise RuntimeError("The three ways do not agree, so their times cannot be compared.")
         numbers = 2 * k.shape[2] * k.shape[3] * num_seqs * tokens
-        speeds = [numbers * size / seconds(way, device, quick) / 1e9 for way, size in zip(ways, (k.element_size(), 4, k.element_size()))]
-        rows.append([num_seqs, tokens, decode_splits(num_seqs, k.shape[2], block_tables.shape[1] * BLOCK_SIZE, multiprocessors(device)),
-                     *speeds])
-    return {"title": f"Decode: GB of keys and values a second, {words(quick)}",
-            "columns": ["requests", "tokens of each", "parts", f"gather, SDPA ({name(half)})", "the exercise's kernel (float32, no parts)", f"course_lib ({name(half)})"],
-            "rows": rows}
+        speeds = [
+            numbers * size / seconds(way, device, quick) / 1e9
+            for way, size in zip(ways, (k.element_size(), 4, k.element_size()))
+        ]
+        rows.append(
+            [
+                num_seqs,
+                tokens,
+                decode_splits(num_seqs, k.shape[2], block_tables.shape[1] * BLOCK_SIZE, multiprocessors(device)),
+                *speeds,
+            ]
+        )
+    return {
+        "title": f"Decode: GB of keys and values a second, {words(quick)}",
+        "columns": [
+            "requests",
+            "tokens of each",
+            "parts",
+            f"gather, SDPA ({name(half)})",
+            "the exercise's kernel (float32, no parts)",
+            f"course_lib ({name(half)})",
+        ],
+        "rows": rows,
+    }
 
 
 def parts(device, quick):
@@ -64,8 +87,11 @@ def parts(device, quick):
         took = seconds(lambda: paged.paged_decode(*inputs, splits=splits), device, quick)
         rows.append([splits, splits * inputs[1].shape[2], 1e6 * took, num_bytes / took / 1e9])
     chosen = decode_splits(1, inputs[1].shape[2], tokens, multiprocessors(device))
-    return {"title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; course_lib takes {chosen} parts here",
-            "columns": ["parts", "programs", "microseconds", "GB/s"], "rows": rows}
+    return {
+        "title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; course_lib takes {chosen} parts here",
+        "columns": ["parts", "programs", "microseconds", "GB/s"],
+        "rows": rows,
+    }
 
 
 def chunks(device, quick):
@@ -85,8 +111,11 @@ def chunks(device, quick):
 
         took = seconds(without_launches(prompt, device), device, quick)
         rows.append([chunk, total // chunk, 1000 * took, 2 * heads * k.shape[3] * total * (total + 1) / took / 1e12])
-    return {"title": f"A prompt of {total:,} tokens in chunks, one layer's attention, {name(half)}, {words(quick)}",
-            "columns": ["tokens in a chunk", "chunks", "milliseconds in all", "TFLOP/s"], "rows": rows}
+    return {
+        "title": f"A prompt of {total:,} tokens in chunks, one layer's attention, {name(half)}, {words(quick)}",
+        "columns": ["tokens in a chunk", "chunks", "milliseconds in all", "TFLOP/s"],
+        "rows": rows,
+    }
 
 
 def without_launches(act, device):
@@ -103,7 +132,9 @@ def without_launches(act, device):
 
 def step(device, dtype, num_seqs, tokens, quick):
     """(q, k_cache, v_cache, block_tables, seq_lens) of a decode step over blocks in a mixed order."""
-    kv_heads, head_dim, width = (2, 16, -(-tokens // BLOCK_SIZE)) if quick else (KV_HEADS, HEAD_DIM, -(-tokens // BLOCK_SIZE))
+    kv_heads, head_dim, width = (
+        (2, 16, -(-tokens // BLOCK_SIZE)) if quick else (KV_HEADS, HEAD_DIM, -(-tokens // BLOCK_SIZE))
+    )
     k, v = (torch.randn(num_seqs * width, BLOCK_SIZE, kv_heads, head_dim, device=device, dtype=dtype) for _ in "kv")
     q = torch.randn(num_seqs, kv_heads * (HEADS // KV_HEADS), head_dim, device=device, dtype=dtype)
     order = torch.randperm(num_seqs * width, device=device).view(num_seqs, width)

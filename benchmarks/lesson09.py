@@ -42,8 +42,11 @@ def decode_steps(device, quick):
         flops = batch * (2 * weights + 4 * config.num_layers * config.num_heads * config.head_dim * context)
         rows.append([batch, 1000 * took, batch / took, flops / read, read / took / 1e9, flops / took / 1e12])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
-    return {"title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
-            "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"], "rows": rows}
+    return {
+        "title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
+        "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"],
+        "rows": rows,
+    }
 
 
 def step_seconds(model, batch, context, repeats):
@@ -84,5 +87,8 @@ def serving(model, quick):
         raise RuntimeError("The ways write different tokens, so their times cannot be compared.")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     rows = [[name, median, wanted / median, medians["cached"] / median] for name, median in medians.items()]
-    return {"title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
-            "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"], "rows": rows}
+    return {
+        "title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
+        "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"],
+        "rows": rows,
+    }

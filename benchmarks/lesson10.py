@@ -32,8 +32,11 @@ def serving(model, quick):
     prompts, params = mixed_requests(4 if quick else 64, model.config.vocab_size)
     rows = []
     for seats in (2,) if quick else SEATS:
+
         def engine():
-            made = Engine(model, EngineConfig(max_num_seqs=seats, max_num_batched_tokens=2048, prefix_caching=False), trace=False)
+            made = Engine(
+                model, EngineConfig(max_num_seqs=seats, max_num_batched_tokens=2048, prefix_caching=False), trace=False
+            )
             return made, [output.token_ids for output in made.generate(prompts, params)]
 
         engine(), run_static(model, prompts[:seats], params[:seats], batch_size=seats)  # to warm up
@@ -42,11 +45,32 @@ def serving(model, quick):
         tokens = sum(map(len, ours))
         if tokens != sum(map(len, texts)):
             raise RuntimeError("The two ways wrote different numbers of tokens, so their times cannot be compared.")
-        rows.append([seats, report.num_steps, made.metrics.num_steps, report.waste, static, continuous, tokens / static, tokens / continuous])
-    return {"title": f"{len(prompts)} requests of mixed lengths on tale, {str(model.dtype)[6:]}, all there at the beginning",
-            "columns": ["seats", "static: runs", "continuous: runs", "static: wasted", "static: s", "continuous: s",
-                        "static: tokens/s", "continuous: tokens/s"],
-            "rows": [[*row[:3], f"{row[3]:.0%}", *(float(value) for value in row[4:])] for row in rows]}
+        rows.append(
+            [
+                seats,
+                report.num_steps,
+                made.metrics.num_steps,
+                report.waste,
+                static,
+                continuous,
+                tokens / static,
+                tokens / continuous,
+            ]
+        )
+    return {
+        "title": f"{len(prompts)} requests of mixed lengths on tale, {str(model.dtype)[6:]}, all there at the beginning",
+        "columns": [
+            "seats",
+            "static: runs",
+            "continuous: runs",
+            "static: wasted",
+            "static: s",
+            "continuous: s",
+            "static: tokens/s",
+            "continuous: tokens/s",
+        ],
+        "rows": [[*row[:3], f"{row[3]:.0%}", *(float(value) for value in row[4:])] for row in rows],
+    }
 
 
 def timed(act, device):
@@ -84,5 +108,14 @@ def one_row(device, quick):
         prompt.free()
         rows.append([length, *(1000 * seconds for seconds in (decode, alone, decode + alone, both))])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
-    return {"title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, and a prompt is read",
-            "columns": ["prompt tokens", "the texts alone, ms", "the prompt alone, ms", "one after the other, ms", "in one row, ms"], "rows": rows}
+    return {
+        "title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, and a prompt is read",
+        "columns": [
+            "prompt tokens",
+            "the texts alone, ms",
+            "the prompt alone, ms",
+            "one after the other, ms",
+            "in one row, ms",
+        ],
+        "rows": rows,
+    }

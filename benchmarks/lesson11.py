@@ -23,18 +23,39 @@ def tables(model, tokenizer, device, quick=False):
     shape = "A tiny model" if quick else "Llama 3 8B's shape in bfloat16"
     scale, writing = (16, 4) if quick else (1, 32)
     return [
-        {"title": f"{shape}: a step, by the tokens of a prompt in it", "columns": ["tokens", "ms a step", "µs a token"],
-         "rows": [step_row(large, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)]},
-        {"title": f"{shape}: {writing} texts are being written when a prompt of {8192 // scale:,} tokens comes",
-         "columns": ["token budget", "longest gap between two tokens, ms", "usual gap, ms", "first token of the prompt, ms"],
-         "rows": [budget_row(large, budget // scale, 8192 // scale, writing) for budget in (256, 512, 2048, 8192, 16_384)]},
-        {"title": f"{shape}: a preempted text comes back", "columns": ["tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"],
-         "rows": [return_row(large, n // scale) for n in (512, 2048, 8192)]},
+        {
+            "title": f"{shape}: a step, by the tokens of a prompt in it",
+            "columns": ["tokens", "ms a step", "µs a token"],
+            "rows": [step_row(large, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)],
+        },
+        {
+            "title": f"{shape}: {writing} texts are being written when a prompt of {8192 // scale:,} tokens comes",
+            "columns": [
+                "token budget",
+                "longest gap between two tokens, ms",
+                "usual gap, ms",
+                "first token of the prompt, ms",
+            ],
+            "rows": [
+                budget_row(large, budget // scale, 8192 // scale, writing) for budget in (256, 512, 2048, 8192, 16_384)
+            ],
+        },
+        {
+            "title": f"{shape}: a preempted text comes back",
+            "columns": ["tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"],
+            "rows": [return_row(large, n // scale) for n in (512, 2048, 8192)],
+        },
     ]
 
 
 def engine_for(model, budget, num_tokens):
-    config = EngineConfig(num_blocks=num_tokens // 16 + 8, max_num_seqs=64, max_num_batched_tokens=budget, prefix_caching=False, watermark=0.0)
+    config = EngineConfig(
+        num_blocks=num_tokens // 16 + 8,
+        max_num_seqs=64,
+        max_num_batched_tokens=budget,
+        prefix_caching=False,
+        watermark=0.0,
+    )
     return Engine(model, config, trace=False)
 
 
@@ -64,7 +85,9 @@ def budget_row(model, budget, prompt_tokens, writing):
         outputs = {}
         while engine.metrics.num_generated_tokens < 10 * writing:
             outputs |= {output.request_id: output for output in engine.step()}
-        engine.add_request(ids(model, prompt_tokens, 99), SamplingParams(max_tokens=4, ignore_eos=True), request_id="long")
+        engine.add_request(
+            ids(model, prompt_tokens, 99), SamplingParams(max_tokens=4, ignore_eos=True), request_id="long"
+        )
         while not ("long" in outputs and outputs["long"].finished):
             outputs |= {output.request_id: output for output in engine.step()}
     gaps, first = outputs["w0"].metrics.inter_token_latencies, outputs["long"].metrics.ttft

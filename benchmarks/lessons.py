@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 
 def software():
     from importlib.metadata import version
+
     names = [f"torch {torch.__version__}"]
     if torch.cuda.is_available():
         names.append(f"Triton {version('triton')}")
@@ -48,14 +49,21 @@ def main():
         torch.manual_seed(0)
         model, tokenizer = load_model("tale", device=device, dtype=torch.float32)  # as the lessons have it
         tables = importlib.import_module(f"lesson{lesson}").tables(model, tokenizer, device, quick=args.quick)
-        kept = dict(machine=torch.cuda.get_device_name() if on_gpu else "CPU", date=f"{datetime.date.today():%B %Y}", software=software(),
-                    command=f"python benchmarks/lessons.py {lesson}", tables=tables)
+        kept = dict(
+            machine=torch.cuda.get_device_name() if on_gpu else "CPU",
+            date=f"{datetime.date.today():%B %Y}",
+            software=software(),
+            command=f"python benchmarks/lessons.py {lesson}",
+            tables=tables,
+        )
         print(Recorded(**kept | {"tables": [tuple(table.values()) for table in tables]}), flush=True)
         print(f"Lesson {lesson} took {time.perf_counter() - begin:.0f} s.\n", flush=True)
         folder = args.out or (FOLDER if on_gpu else None)
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{lesson}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            (folder / f"{lesson}.json").write_text(
+                json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         if on_gpu:
             torch.cuda.empty_cache()
 

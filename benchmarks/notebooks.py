@@ -34,8 +34,13 @@ SLOW = 10.0
 def run(lesson):
     """(the executed notebook, seconds, what ended it before its end, or ""). Goes on after a cell that fails."""
     notebook = nbformat.read(lesson.target, as_version=4)
-    client = NotebookClient(notebook, kernel_name="python3", timeout=CELL_SECONDS, allow_errors=True,
-                            resources={"metadata": {"path": str(lesson.target.parent)}})
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_SECONDS,
+        allow_errors=True,
+        resources={"metadata": {"path": str(lesson.target.parent)}},
+    )
     with tempfile.TemporaryDirectory(prefix="course-home-") as home:
         begin, ended = time.perf_counter(), ""
         try:
@@ -54,7 +59,9 @@ def told(notebook):
         for output in cell.get("outputs", []):
             wanted = "raises-exception" in cell.metadata.get("tags", [])
             if output.output_type == "error" and not wanted:
-                broken.append(f"cell {number}, {cell.source.splitlines()[0][:60]!r}: {output.ename}: {output.evalue[:400]}")
+                broken.append(
+                    f"cell {number}, {cell.source.splitlines()[0][:60]!r}: {output.ename}: {output.evalue[:400]}"
+                )
             elif output.output_type == "stream" and output.name == "stderr":
                 noise.append(f"cell {number}: {output.text.strip()[:300]}")
             elif cell.metadata.get("nbgrader", {}).get("grade"):

@@ -63,7 +63,9 @@ def limits(num_running):
 def ours(num_running):
     """A function that makes one step. It returns the seconds of schedule(), those of update, how many ran, blocks now cached."""
     num_blocks, budget = limits(num_running)
-    config = EngineConfig(block_size=BLOCK_SIZE, num_blocks=num_blocks, max_num_seqs=num_running, max_num_batched_tokens=budget)
+    config = EngineConfig(
+        block_size=BLOCK_SIZE, num_blocks=num_blocks, max_num_seqs=num_running, max_num_batched_tokens=budget
+    )
     scheduler = Scheduler(config, KVCacheManager(BlockAllocator(num_blocks, BLOCK_SIZE)))
     for number, prompt in enumerate(prompts(num_running)):
         scheduler.add(Request(str(number), prompt, SamplingParams(max_tokens=LONGEST - len(prompt)), arrival=number))
@@ -79,6 +81,7 @@ def ours(num_running):
         scheduled = time.process_time()
         update(step)
         return scheduled - began, time.process_time() - scheduled, len(step.scheduled), len(scheduler.manager.cache)
+
     assert once()[2] == num_running  # the prompts
     return once
 
@@ -103,19 +106,29 @@ def vllms(num_running):
     cache = CacheConfig(block_size=BLOCK_SIZE, enable_prefix_caching=True)
     cache.num_gpu_blocks = num_blocks
     config = VllmConfig(
-        cache_config=cache, device_config=DeviceConfig(device="cpu"),
+        cache_config=cache,
+        device_config=DeviceConfig(device="cpu"),
         model_config=ModelConfig(model=str(TALE), dtype="float16", max_model_len=LONGEST, skip_tokenizer_init=True),
-        scheduler_config=SchedulerConfig(max_num_seqs=num_running, max_num_batched_tokens=budget, max_model_len=LONGEST,
-                                         is_encoder_decoder=False, async_scheduling=False))
+        scheduler_config=SchedulerConfig(
+            max_num_seqs=num_running,
+            max_num_batched_tokens=budget,
+            max_model_len=LONGEST,
+            is_encoder_decoder=False,
+            async_scheduling=False,
+        ),
+    )
     spec = FullAttentionSpec(block_size=BLOCK_SIZE, num_kv_heads=1, head_size=1, dtype=torch.float32)
-    memory = KVCacheConfig(num_blocks=num_blocks, kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)])
+    memory = KVCacheConfig(
+        num_blocks=num_blocks, kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]
+    )
     scheduler = TheirScheduler(config, memory, StructuredOutputManager(config), BLOCK_SIZE)
     init_none_hash(sha256)  # the default of prefix_caching_hash_algo
     hasher = get_request_block_hasher(BLOCK_SIZE, sha256)
     for number, prompt in enumerate(prompts(num_running)):
         params = TheirParams(max_tokens=LONGEST - len(prompt), ignore_eos=True)
-        scheduler.add_request(TheirRequest(str(number), prompt, params, pooling_params=None, arrival_time=number,
-                                           block_hasher=hasher))
+        scheduler.add_request(
+            TheirRequest(str(number), prompt, params, pooling_params=None, arrival_time=number, block_hasher=hasher)
+        )
 
     def once():
         began = time.process_time()
@@ -127,6 +140,7 @@ def vllms(num_running):
         scheduler.update_from_output(step, output)
         updated = time.process_time() - began
         return scheduled, updated, len(ids), len(scheduler.kv_cache_manager.block_pool.cached_block_hash_to_block)
+
     assert once()[2] == num_running
     return once
 
@@ -144,8 +158,10 @@ def measure(makers, repeats):
             assert all(num_ran == n for _, _, num_ran, _ in steps)
             cached = steps[-1][3]
             if num_cached.setdefault((turn, n), cached) != cached:
-                raise SystemExit(f"After turn {turn + 1} with {n} running, {whose} has {cached} blocks in its prefix cache and "
-                                 f"the other {num_cached[turn, n]}. They did not do the same work, so nothing is compared.")
+                raise SystemExit(
+                    f"After turn {turn + 1} with {n} running, {whose} has {cached} blocks in its prefix cache and "
+                    f"the other {num_cached[turn, n]}. They did not do the same work, so nothing is compared."
+                )
             schedule, update = (statistics.median(step[part] for step in steps) for part in (0, 1))
             turns[whose, n].append((schedule, update, schedule + update))
     return turns
@@ -163,7 +179,9 @@ def main():
     args = parser.parse_args()
     most = (LONGEST - PROMPT - BLOCK_SIZE) // STEPS - 1
     if not 1 <= args.repeats <= most:
-        parser.error(f"--repeats is {args.repeats}; from 1 to {most}, since after that the texts are as long as they may be.")
+        parser.error(
+            f"--repeats is {args.repeats}; from 1 to {most}, since after that the texts are as long as they may be."
+        )
     if args.vllm and find_spec("vllm") is None:
         parser.error("--vllm needs vLLM, which is not installed here. The head of this file says how to get it.")
     if args.record and not args.vllm:
@@ -178,16 +196,22 @@ def main():
         print(f"{n:>8,} {whose:<6}{us[0]:12.0f}{us[1]:12.0f}{us[2]:12.0f}")
         if whose == "vLLM":
             against[n] = [round(ratio(turns, ("ours", n), ("vLLM", n), part), 3) for part in range(3)]
-            print(f"{'':>8} {'ratio':<6}{against[n][0]:12.2f}{against[n][1]:12.2f}{against[n][2]:12.2f}   ours to vLLM's")
+            print(
+                f"{'':>8} {'ratio':<6}{against[n][0]:12.2f}{against[n][1]:12.2f}{against[n][2]:12.2f}   ours to vLLM's"
+            )
     growth = {whose: {n: round(ratio(turns, (whose, n), (whose, 256)) * 256 / n, 3) for n in SIZES} for whose in makers}
     for whose, grown in growth.items():
-        print(f"schedule(), {whose}: a running request costs {grown[1024]:.2f} times as much among 1,024 as among 256, and "
-              f"{grown[4096]:.2f} times among 4,096.")
+        print(
+            f"schedule(), {whose}: a running request costs {grown[1024]:.2f} times as much among 1,024 as among 256, and "
+            f"{grown[4096]:.2f} times among 4,096."
+        )
     failed = growth["ours"][4096] > 2
     print(f"Ours at 4,096 is {'NOT ' if failed else ''}within 2.")
     if args.vllm:
         above = against[256][0] > 1
-        print(f"schedule() with 256 running costs {against[256][0]:.2f} of vLLM's: {'NOT ' if above else ''}at most as much.")
+        print(
+            f"schedule() with 256 running costs {against[256][0]:.2f} of vLLM's: {'NOT ' if above else ''}at most as much."
+        )
         failed = failed or above
     if args.record:
         record(args, rows, growth, against)
@@ -195,10 +219,19 @@ def main():
 
 
 def record(args, rows, growth, against):
-    kept = dict(cpu=cpu_name(), date=f"{date.today():%B %Y}", python=platform.python_version(),
-                vllm=version("vllm"), times="processor time of the process, microseconds, medians",
-                repeats=args.repeats, steps=STEPS, block_size=BLOCK_SIZE,
-                cost_a_request_against_256=growth, ours_to_vllm_schedule_update_both=against, rows=rows)
+    kept = dict(
+        cpu=cpu_name(),
+        date=f"{date.today():%B %Y}",
+        python=platform.python_version(),
+        vllm=version("vllm"),
+        times="processor time of the process, microseconds, medians",
+        repeats=args.repeats,
+        steps=STEPS,
+        block_size=BLOCK_SIZE,
+        cost_a_request_against_256=growth,
+        ours_to_vllm_schedule_update_both=against,
+        rows=rows,
+    )
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -8,10 +8,28 @@ import torch
 
 from course_lib.models import Transformer
 
-LLAMA_3_8B = dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8,
-                  head_dim=128, context=16_384, rope_theta=500_000.0)
+LLAMA_3_8B = dict(
+    vocab_size=128_256,
+    hidden_size=4096,
+    intermediate_size=14_336,
+    num_layers=32,
+    num_heads=32,
+    num_kv_heads=8,
+    head_dim=128,
+    context=16_384,
+    rope_theta=500_000.0,
+)
 """The shape of Llama 3 8B, as arguments of ModelConfig; the context is longer than the model's, which costs nothing here."""
-TINY = dict(vocab_size=256, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, context=16_384)
+TINY = dict(
+    vocab_size=256,
+    hidden_size=32,
+    intermediate_size=64,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=8,
+    context=16_384,
+)
 """Its stand-in for --quick."""
 
 
@@ -52,7 +70,9 @@ def kernel_seconds(calls, repeats, device):
             if turn >= 3:
                 pairs[name].append((begin, end))
         torch.cuda.synchronize()
-    return {name: statistics.median(begin.elapsed_time(end) for begin, end in found) / 1e3 for name, found in pairs.items()}
+    return {
+        name: statistics.median(begin.elapsed_time(end) for begin, end in found) / 1e3 for name, found in pairs.items()
+    }
 
 
 @functools.cache

@@ -36,7 +36,10 @@ def flash_shapes():
     for batch, heads, kv_heads, tokens, head_dim in PREFILL:
         q, k, v = (draw(batch * tokens, n, head_dim) for n in (heads, kv_heads, kv_heads))
         cu = torch.arange(0, batch * tokens + 1, tokens, device="cuda", dtype=torch.int32)
-        yield f"B{batch} H{heads}/{kv_heads} S{tokens} D{head_dim}", lambda tile, splits: flash_attention(q, k, v, cu, tile=tile)
+        yield (
+            f"B{batch} H{heads}/{kv_heads} S{tokens} D{head_dim}",
+            lambda tile, splits: flash_attention(q, k, v, cu, tile=tile),
+        )
 
 
 def paged_shapes():
@@ -50,9 +53,18 @@ def paged_shapes():
 def decode_shapes():
     for batch, heads, kv_heads, context, head_dim in DECODE:
         q, cache = draw(batch, heads, head_dim), paged(batch, kv_heads, context, head_dim)
-        yield (f"B{batch} H{heads}/{kv_heads} ctx {context} D{head_dim}",
-               lambda tile, splits: paged_decode(q, *cache, tile=tile, splits=splits or tiles.decode_splits(
-                   batch, kv_heads, -(-context // BLOCK_SIZE) * BLOCK_SIZE, tiles.multiprocessors("cuda"))))
+        yield (
+            f"B{batch} H{heads}/{kv_heads} ctx {context} D{head_dim}",
+            lambda tile, splits: paged_decode(
+                q,
+                *cache,
+                tile=tile,
+                splits=splits
+                or tiles.decode_splits(
+                    batch, kv_heads, -(-context // BLOCK_SIZE) * BLOCK_SIZE, tiles.multiprocessors("cuda")
+                ),
+            ),
+        )
 
 
 def search(call, tiles_to_try, splits_to_try, flush, stop):

@@ -6,11 +6,14 @@ neither Jupyter nor Triton nor transformers.
 
 from .lazy import lazily
 
-__all__, __getattr__, __dir__ = lazily(__name__, {
-    "machine.device": "setup",
-    "models": "load_model",
-    "decoding": "SamplingParams",
-    "engine": "Engine EngineConfig",
-    "practice": "check hint solution progress predict workbook",
-    "source.show": "show",
-})
+__all__, __getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "machine.device": "setup",
+        "models": "load_model",
+        "decoding": "SamplingParams",
+        "engine": "Engine EngineConfig",
+        "practice": "check hint solution progress predict workbook",
+        "source.show": "show",
+    },
+)

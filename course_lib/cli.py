@@ -23,7 +23,9 @@ ExerciseId = Annotated[str, typer.Argument(metavar="ID", help="An exercise, such
 @app.command(rich_help_panel="Learn")
 def lab(
     lesson: Annotated[str, typer.Argument(help="The lesson to open, by number or name.")] = "00",
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only print the address.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser, or only print the address.")
+    ] = True,
 ):
     """Open JupyterLab on a lesson."""
     from .lab import open_lab
@@ -32,7 +34,9 @@ def lab(
 
 
 @app.command(rich_help_panel="Learn")
-def doctor(json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False):
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False,
+):
     """Say what this machine can do, what the course will use, and why."""
     from .attention import explain
     from .machine.device import inspect_machine
@@ -56,8 +60,18 @@ def next_():
 
 @app.command(rich_help_panel="Practise")
 def check(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01); default: all that you have begun.")] = None,
-    file: Annotated[str | None, typer.Option(help="A notebook or .py file with your answers, instead of the exercise notebooks; alone: all that it defines.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="Exercises (01.greedy) or lessons (01); default: all that you have begun."
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            help="A notebook or .py file with your answers, instead of the exercise notebooks; alone: all that it defines."
+        ),
+    ] = None,
 ):
     """Check the answers that are saved in your exercise notebooks."""
     from .practice.progress.answers import check_saved, choose
@@ -95,7 +109,9 @@ def progress():
 
 @app.command(rich_help_panel="Practise")
 def reset(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01) to forget.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01) to forget.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Forget all progress, guesses included.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
 ):
@@ -113,8 +129,13 @@ def reset(
 
 @app.command(rich_help_panel="Write the course")
 def build(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Lessons by number or name (01, solutions/01); default: all.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only compare the notebooks with their sources; write and run nothing.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Lessons by number or name (01, solutions/01); default: all."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare the notebooks with their sources; write and run nothing.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Execute again even where the code has not changed.")] = False,
 ):
     """Make the notebooks from their sources, executing those whose code has changed."""

@@ -26,8 +26,13 @@ def open_lab(lesson="00", *, browser=True):
             "JupyterLab is not installed beside the course. Install it with\n  pip install -e '.[lab]'\n"
             f"in {root}, or open {found[0].relative_to(root)} in any other notebook program."
         )
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}",
-               f"--LabApp.default_url=/lab/tree/{found[0].relative_to(root).as_posix()}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{found[0].relative_to(root).as_posix()}",
+    ]
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -36,14 +36,25 @@ import sitecustomize  # noqa: E402,F401  (the offline guard, in this process too
 sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from lab import find_chromium  # noqa: E402
 
-
 # These take minutes, each file in one process. They go first, so that no process ends long after the others.
-SLOW_FILES = ("browser/test_lessons.py", "browser/test_exercises.py", "practice/test_cases.py", "kernels_compile/", "engine/test_engine_fuzz.py",
-              "engine/test_soak.py", "kvcache/test_manager.py", "kvcache/test_allocator.py", "02_kv_cache.ipynb", "01_naive_decoding.ipynb")
+SLOW_FILES = (
+    "browser/test_lessons.py",
+    "browser/test_exercises.py",
+    "practice/test_cases.py",
+    "kernels_compile/",
+    "engine/test_engine_fuzz.py",
+    "engine/test_soak.py",
+    "kvcache/test_manager.py",
+    "kvcache/test_allocator.py",
+    "02_kv_cache.ipynb",
+    "01_naive_decoding.ipynb",
+)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES)))
+    items.sort(
+        key=lambda item: next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES))
+    )
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +72,14 @@ def browser():
 
 def pytest_terminal_summary(terminalreporter):
     """Says plainly, last before the counts, when the lessons were not tried in a browser."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if report.nodeid.startswith(("tests/browser", "tests/viz"))]
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if report.nodeid.startswith(("tests/browser", "tests/viz"))
+    ]
     if skipped and find_chromium() is None:
         terminalreporter.section("browser tests were NOT run", red=True)
-        terminalreporter.line("No Chromium was found, so no lesson was opened in JupyterLab. "
-                              "Install one (Debian: apt install chromium) or name it: CHROMIUM=/path/to/chrome make test")
+        terminalreporter.line(
+            "No Chromium was found, so no lesson was opened in JupyterLab. "
+            "Install one (Debian: apt install chromium) or name it: CHROMIUM=/path/to/chrome make test"
+        )

@@ -42,7 +42,9 @@ def test_help_loads_neither_torch_nor_jupyter():
 def test_help_answers_quickly():
     """Nearly all of it is what any program with these two libraries takes."""
     libraries = [sys.executable, "-c", "import typer, rich.console, rich.panel, rich.table"]
-    help_s, libraries_s = (min(map(_seconds, [command] * 4)) for command in ([sys.executable, "-m", "course_lib.cli", "--help"], libraries))
+    help_s, libraries_s = (
+        min(map(_seconds, [command] * 4)) for command in ([sys.executable, "-m", "course_lib.cli", "--help"], libraries)
+    )
     assert help_s < 3 * libraries_s, f"course --help took {help_s:.1f} s, its libraries alone {libraries_s:.1f} s"
 
 
@@ -161,7 +163,9 @@ def test_lab_serves_the_course_and_stops_when_told(tmp_path):
 
     command = [sys.executable, "-m", "course_lib.cli", "lab", "--no-browser"]
     environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
-    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     watchdog = threading.Timer(60, server.kill)
     watchdog.start()
     try:
@@ -183,8 +187,12 @@ def test_a_file_without_an_id_is_checked_for_what_it_defines(tmp_path):
     done = course("check", "--file", str(path), home=tmp_path)
     assert done.returncode == 0 and "01.greedy" in done.stdout and "Not in" not in done.stdout, done.stderr
     lesson = course("check", "01", "--file", str(path), home=tmp_path)
-    assert lesson.returncode == 0 and f"Not in {path}: 01.sample, 01.generate, 01.count_work." in lesson.stdout, lesson.stderr
-    assert course("reset", "01", home=tmp_path).stdout.startswith("01.greedy, 01.sample, 01.generate, 01.count_work are reset.")
+    assert lesson.returncode == 0 and f"Not in {path}: 01.sample, 01.generate, 01.count_work." in lesson.stdout, (
+        lesson.stderr
+    )
+    assert course("reset", "01", home=tmp_path).stdout.startswith(
+        "01.greedy, 01.sample, 01.generate, 01.count_work are reset."
+    )
 
 
 def test_an_answer_that_exits_is_no_silent_success(tmp_path):

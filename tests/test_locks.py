@@ -57,4 +57,6 @@ def test_colab_satisfies_the_package_so_that_installing_it_there_replaces_nothin
 def test_the_colab_lock_holds_what_colab_holds():
     colab = pins("locks/colab.lock")
     wanted = {"ipython": "7.34.0", "ipywidgets": "7.7.1", "anywidget": "0.9.21", "plotly": "5.24.1", "numpy": "2.1.3"}
-    assert {name: str(colab[name].specifier) for name in wanted} == {name: f"=={version}" for name, version in wanted.items()}
+    assert {name: str(colab[name].specifier) for name in wanted} == {
+        name: f"=={version}" for name, version in wanted.items()
+    }

@@ -19,16 +19,24 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_importing_the_course_pulls_in_nothing_heavy():
-    code = ("import sys, course_lib\n"
-            "print([m for m in ('torch', 'IPython', 'ipykernel', 'jupyterlab', 'plotly', 'matplotlib', 'triton', "
-            "'transformers', 'anywidget') if m in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, course_lib\n"
+        "print([m for m in ('torch', 'IPython', 'ipykernel', 'jupyterlab', 'plotly', 'matplotlib', 'triton', "
+        "'transformers', 'anywidget') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_using_the_model_needs_neither_jupyter_nor_plots():
-    code = ("import sys\nfrom course_lib import SamplingParams, load_model, setup\nfrom course_lib.decoding import generate_naive\n"
-            "print([m for m in ('IPython', 'jupyterlab', 'plotly', 'matplotlib', 'triton', 'transformers') if m in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys\nfrom course_lib import SamplingParams, load_model, setup\nfrom course_lib.decoding import generate_naive\n"
+        "print([m for m in ('IPython', 'jupyterlab', 'plotly', 'matplotlib', 'triton', 'transformers') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_every_promised_name_is_there():
@@ -41,12 +49,31 @@ def test_every_promised_name_is_there():
 
 def test_a_wheel_holds_the_models_and_the_views(tmp_path):
     source = tmp_path / "source"
-    for name in ("pyproject.toml", "README.md", "LICENSE", "course_lib"):  # a copy, so that no build/ is left in the checkout
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "course_lib",
+    ):  # a copy, so that no build/ is left in the checkout
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         source.mkdir(exist_ok=True)
         copy(ROOT / name, source / name)
-    built = subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-                            "-w", str(tmp_path), str(source)], capture_output=True, text=True)
+    built = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(tmp_path),
+            str(source),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert built.returncode == 0, built.stderr
     [wheel] = tmp_path.glob("llm_inference_course-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())

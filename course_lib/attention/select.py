@@ -6,10 +6,11 @@ from importlib import import_module
 
 import torch
 
-from course_lib.machine.device import default_device, default_dtype, inspect_machine
 from course_lib.errors import ParameterError
-from .reference import twins
+from course_lib.machine.device import default_device, default_dtype, inspect_machine
+
 from .checks import KERNEL_DTYPES, MAX_HEAD_DIM
+from .reference import twins
 from .tiles import chip, decode_tile, flash_tile, has_matrix_instructions
 
 KERNELS = {"flash_attention": "flash", "paged_decode": "paged", "paged_attention": "paged", "store_kv": "store"}
@@ -42,8 +43,10 @@ def choose(function, *, device=None, dtype=None, head_dim=128):
 def _choose(function, device, dtype, head_dim):
     torch_, triton_ = (lambda why: Choice(function, "torch", why)), (lambda why: Choice(function, "triton", why))
     if device.type != "cuda":
-        return torch_("on a CPU a kernel can only be interpreted, which is right but many times slower than torch; to see that, "
-                      f"call course_lib.attention.{KERNELS[function]}.{function}")
+        return torch_(
+            "on a CPU a kernel can only be interpreted, which is right but many times slower than torch; to see that, "
+            f"call course_lib.attention.{KERNELS[function]}.{function}"
+        )
     state, why = _triton()
     if state != "compiled":
         return torch_(f"Triton is {state} here: {why}")
@@ -57,13 +60,23 @@ def _choose(function, device, dtype, head_dim):
     if function == "store_kv":
         return triton_("one program a token writes K and V to their slot; padding slots are passed over")
     if function == "paged_decode":
-        how = "with tl.dot" if has_matrix_instructions(name) else "by multiply-and-sum, as Triton makes no matrix instruction there"
+        how = (
+            "with tl.dot"
+            if has_matrix_instructions(name)
+            else "by multiply-and-sum, as Triton makes no matrix instruction there"
+        )
         tile = decode_tile(name, head_dim, dtype.itemsize, 1)
         return triton_(f"the block table is followed in the kernel, {tile.block_n} tokens at a time on {name}, {how}")
     if not has_matrix_instructions(name):
-        return torch_(f"on {name} Triton makes no matrix instruction of tl.dot, so torch's scaled_dot_product_attention is faster")
+        return torch_(
+            f"on {name} Triton makes no matrix instruction of tl.dot, so torch's scaled_dot_product_attention is faster"
+        )
     tile = flash_tile(name, head_dim, dtype.itemsize)
-    numbers = "without matrix instructions, because float32 is kept exact" if dtype == torch.float32 else "on matrix instructions"
+    numbers = (
+        "without matrix instructions, because float32 is kept exact"
+        if dtype == torch.float32
+        else "on matrix instructions"
+    )
     return triton_(f"tiles of {tile.block_m} queries by {tile.block_n} keys on {name}, {numbers}")
 
 
@@ -120,8 +133,18 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
     q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The rest, and what is raised, as
     in paged_decode and flash_attention. Returns as q.
     """
-    return _run("paged_attention", q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, causal=causal, window=window,
-                scale=scale)
+    return _run(
+        "paged_attention",
+        q,
+        k_cache,
+        v_cache,
+        block_tables,
+        seq_lens,
+        cu_seqlens_q,
+        causal=causal,
+        window=window,
+        scale=scale,
+    )
 
 
 def store_kv(k, v, k_cache, v_cache, slot_mapping):

@@ -10,8 +10,15 @@ from functools import lru_cache
 
 import torch
 
-SHARED_MEMORY = {"sm_75": 65_536, "sm_80": 166_912, "sm_89": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376,
-                 "gfx942": 65_536}
+SHARED_MEMORY = {
+    "sm_75": 65_536,
+    "sm_80": 166_912,
+    "sm_89": 101_376,
+    "sm_90": 232_448,
+    "sm_100": 232_448,
+    "sm_120": 101_376,
+    "gfx942": 65_536,
+}
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,9 @@ FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 
 
 # Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
-DECODE_PROGRAMS = 3       # programs of these tiles that one multiprocessor runs side by side, on Hopper
+DECODE_PROGRAMS = 3  # programs of these tiles that one multiprocessor runs side by side, on Hopper
 DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
-MOST_SPLITS = 128         # more only make more to merge
+MOST_SPLITS = 128  # more only make more to merge
 DECODE_WITHOUT_DOT = 8192  # numbers in the product rows x columns x head_dim that one program holds in registers
 
 INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles

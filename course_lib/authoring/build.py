@@ -3,12 +3,13 @@
 import os
 import time
 
+from course_lib.checkout import lessons
+from course_lib.errors import CourseError
+
 from .faults import faults
 from .run import execute
 from .sources import read_source
 from .stubs import make_stub
-from course_lib.checkout import lessons
-from course_lib.errors import CourseError
 
 
 def build(root, names=(), *, force=False, report=print):

@@ -1,10 +1,11 @@
 """`course build --check`: says what in the committed notebooks is not what their sources make, and writes nothing."""
 
+from course_lib.checkout import lessons
+
 from .build import as_text, read_notebook
 from .faults import faults
 from .sources import read_source
 from .stubs import make_stub
-from course_lib.checkout import lessons
 
 
 def check(root, names=()):
@@ -27,9 +28,13 @@ def check(root, names=()):
 
 def _without_source(root):
     known = {path for lesson in lessons(root) for path in (lesson.target, lesson.stub) if path}
-    found = [path for folder in ("notebooks", "solutions", "exercises") for path in sorted((root / folder).glob("*.ipynb"))]
+    found = [
+        path for folder in ("notebooks", "solutions", "exercises") for path in sorted((root / folder).glob("*.ipynb"))
+    ]
     return [
-        f"{path.relative_to(root)} has no source; write one or delete the notebook." for path in found if path not in known
+        f"{path.relative_to(root)} has no source; write one or delete the notebook."
+        for path in found
+        if path not in known
     ]
 
 
@@ -50,7 +55,9 @@ def _differences(wanted, path, root, lesson):
     for number, (cell, old) in enumerate(zip(wanted.cells, actual.cells, strict=False), start=1):
         if cell != old:
             first = (cell.source.strip() or "an empty cell").splitlines()[0][:60]
-            return [f"{shown} is not what its source makes: cell {number} ({first!r}) is the first that differs. {command}"]
+            return [
+                f"{shown} is not what its source makes: cell {number} ({first!r}) is the first that differs. {command}"
+            ]
     if len(wanted.cells) != len(actual.cells):
         return [f"{shown} has {len(actual.cells)} cells, its source makes {len(wanted.cells)}. {command}"]
     return [f"{shown} differs from its source in the notebook's metadata or form. {command}"]

@@ -36,7 +36,9 @@ def never_executed(cell):
 def machine_traces(output, root):
     """What in one output would differ on another machine: memory addresses and paths of this one; [] when nothing."""
     texts = [output.get("text", ""), *output.get("traceback", [])]
-    texts += [value for kind, value in output.get("data", {}).items() if isinstance(value, str) and "image/" not in kind]
+    texts += [
+        value for kind, value in output.get("data", {}).items() if isinstance(value, str) and "image/" not in kind
+    ]
     traces = []
     for text in texts:
         traces += re.findall(r"\bat 0x[0-9a-fA-F]{6,}", text)

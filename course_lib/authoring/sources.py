@@ -56,7 +56,9 @@ def read_source(lesson, root):
             continue
         where = f"{lesson.source.relative_to(root)}, cell {index}"
         if cell.cell_type == "code" and cell.source.rstrip().endswith(";"):
-            raise CourseError(f"{where} ends in ';'. nbval shows the value all the same, so the test would fail: write `_ = …`.")
+            raise CourseError(
+                f"{where} ends in ';'. nbval shows the value all the same, so the test would fail: write `_ = …`."
+            )
         metadata = _cell_metadata(cell, where)
         new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
         cells.append(new(cell.source, metadata=metadata))
@@ -69,10 +71,7 @@ def read_source(lesson, root):
     for cell, cell_id in zip(cells, _cell_ids(lesson.name, cells), strict=True):
         cell.id = cell_id
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=json.loads(json.dumps(NOTEBOOK_METADATA)))
-    notebook.metadata["course"] = {
-        "source": lesson.source.relative_to(root).as_posix(),
-        "source_sha": code_sha(cells),
-    }
+    notebook.metadata["course"] = {"source": lesson.source.relative_to(root).as_posix(), "source_sha": code_sha(cells)}
     return notebook
 
 
@@ -117,7 +116,7 @@ def _nbgrader_metadata(given, where):
         raise CourseError(f"{where} has nbgrader metadata without a grade_id (letters, digits, '_', '-' and '.').")
     full = {"grade": False, "solution": False, "task": False, "schema_version": 3} | given
     if full["grade"] and "points" not in full:
-        raise CourseError(f"{where} is graded but has no points; write nbgrader={{…, \"points\": 1}}.")
+        raise CourseError(f'{where} is graded but has no points; write nbgrader={{…, "points": 1}}.')
     return {"locked": not full["solution"]} | full
 
 

@@ -5,8 +5,11 @@ Names arrive on first use.
 
 from course_lib.lazy import lazily
 
-__all__, __getattr__, __dir__ = lazily(__name__, {
-    "batches": "Batch count_batches simulate_batches waits",
-    "dynamic": "DynamicBatcher run_dynamic",
-    "static": "BatchReport run_static run_batch",
-})
+__all__, __getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "batches": "Batch count_batches simulate_batches waits",
+        "dynamic": "DynamicBatcher run_dynamic",
+        "static": "BatchReport run_static run_batch",
+    },
+)

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from course_lib.errors import CourseError, ParameterError
+
 from .static import BatchReport
 
 PATIENCE = 100_000
@@ -35,8 +36,10 @@ def simulate_batches(requests, batcher):
     """
     for i, (_, prompt, new) in enumerate(requests):
         if prompt < 1 or new < 1:
-            raise ParameterError(f"requests[{i}] has {prompt} prompt tokens and {new} new ones. A request is (arrival, num_prompt_tokens, "
-                                 f"num_new_tokens), with at least one token each.")
+            raise ParameterError(
+                f"requests[{i}] has {prompt} prompt tokens and {new} new ones. A request is (arrival, num_prompt_tokens, "
+                f"num_new_tokens), with at least one token each."
+            )
     coming = deque(sorted(range(len(requests)), key=lambda i: requests[i][0]))
     now, waiting, idle, batches = 0, set(), 0, []
     while coming or waiting:
@@ -47,14 +50,18 @@ def simulate_batches(requests, batcher):
         batch = batcher.take(math.inf if for_ever else now)
         if batch:
             if len(set(batch)) < len(batch) or not waiting.issuperset(batch):
-                raise CourseError(f"`take` gives {list(batch)} after run {now}, when {sorted(waiting)} wait. Each request is in "
-                                  f"one batch, once. Does the batcher let go of whom it gave?")
+                raise CourseError(
+                    f"`take` gives {list(batch)} after run {now}, when {sorted(waiting)} wait. Each request is in "
+                    f"one batch, once. Does the batcher let go of whom it gave?"
+                )
             batches.append(Batch(now, tuple(batch)))
             waiting.difference_update(batch)
         idle = 0 if batch or not waiting else idle + 1
         if idle > PATIENCE:
-            raise CourseError(f"{len(waiting)} of {len(requests)} requests were added and wait since run {now - idle}, but `take` gives "
-                              f"none of them. Does the batcher keep whom it did not take, and does it look at its timeout?")
+            raise CourseError(
+                f"{len(waiting)} of {len(requests)} requests were added and wait since run {now - idle}, but `take` gives "
+                f"none of them. Does the batcher keep whom it did not take, and does it look at its timeout?"
+            )
         now += num_runs(requests, batch) if batch else 1
     return batches
 

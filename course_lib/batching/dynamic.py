@@ -10,6 +10,7 @@ from collections import deque
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import CourseError, ParameterError
+
 from .static import BatchReport, as_requests, run_batch
 
 
@@ -47,8 +48,18 @@ class DynamicBatcher:
         return len(self._waiting)
 
 
-def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_batch_size=8, timeout=0.05,
-                batcher=None, clock=time.perf_counter, sleep=time.sleep):
+def run_dynamic(
+    model,
+    prompts,
+    params=SamplingParams(),
+    *,
+    arrivals=None,
+    max_batch_size=8,
+    timeout=0.05,
+    batcher=None,
+    clock=time.perf_counter,
+    sleep=time.sleep,
+):
     """Serves the prompts as they arrive.
 
     Returns (new token ids of each, seconds from arrival to end of each, BatchReport). arrivals: seconds after the
@@ -59,8 +70,10 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
     if len(arrivals) != len(requests) or arrivals != sorted(arrivals) or not all(map(math.isfinite, arrivals)):
-        raise ParameterError(f"{len(arrivals)} arrivals came for {len(requests)} prompts: {arrivals[:8]}. Give one for each, in "
-                             f"ascending order, in seconds.")
+        raise ParameterError(
+            f"{len(arrivals)} arrivals came for {len(requests)} prompts: {arrivals[:8]}. Give one for each, in "
+            f"ascending order, in seconds."
+        )
     batcher = DynamicBatcher(max_batch_size, timeout) if batcher is None else batcher
     coming, latencies, began = deque(zip(arrivals, requests)), {}, clock()
     while len(latencies) < len(requests):
@@ -78,8 +91,10 @@ def run_dynamic(model, prompts, params=SamplingParams(), *, arrivals=None, max_b
         else:
             times = [t for t in (batcher.ready_at(), coming[0][0] if coming else None) if t is not None]
             if not times or min(times) == math.inf:
-                raise CourseError(f"{len(requests) - len(latencies)} of {len(requests)} requests were added, and the batcher gives none of "
-                                  f"them any more. Does it keep whom it did not take?")
+                raise CourseError(
+                    f"{len(requests) - len(latencies)} of {len(requests)} requests were added, and the batcher gives none of "
+                    f"them any more. Does it keep whom it did not take?"
+                )
             sleep(max(0.0, min(times) - now))
     texts = [request.output_ids for request in requests]
     return texts, [latencies[request.request_id] for request in requests], report

@@ -15,10 +15,10 @@ import torch
 
 from course_lib.decoding.generate import check_prompt, stop_ids
 from course_lib.decoding.sampling import SamplingParams, seeded_generator
-from course_lib.errors import ParameterError
-from course_lib.kvcache import ContiguousBatch
 from course_lib.engine.request import Request
 from course_lib.engine.runner import choose
+from course_lib.errors import ParameterError
+from course_lib.kvcache import ContiguousBatch
 
 
 @dataclass
@@ -48,7 +48,9 @@ def run_static(model, prompts, params=SamplingParams(), *, batch_size=8):
     ParameterError for what generate_naive refuses, before anything is computed.
     """
     if type(batch_size) is not int or batch_size < 1:
-        raise ParameterError(f"batch_size is {batch_size!r}, but it counts prompts: a whole number of at least 1. Try 8.")
+        raise ParameterError(
+            f"batch_size is {batch_size!r}, but it counts prompts: a whole number of at least 1. Try 8."
+        )
     requests, report = as_requests(model, prompts, params), BatchReport()
     for start in range(0, len(requests), batch_size):
         run_batch(model, requests[start : start + batch_size], report)
@@ -60,8 +62,10 @@ def as_requests(model, prompts, params):
     prompts = list(prompts)
     all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
     if len(all_params) != len(prompts):
-        raise ParameterError(f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for all, "
-                             f"or one for each prompt.")
+        raise ParameterError(
+            f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for all, "
+            f"or one for each prompt."
+        )
     requests = []
     for number, (prompt, its_params) in enumerate(zip(prompts, all_params)):
         request = Request(str(number), check_prompt(model.config, prompt, its_params), its_params)
@@ -79,8 +83,13 @@ def run_batch(model, requests, report):
         return
     lengths = [request.num_tokens for request in requests]
     longest, rows = max(lengths), range(len(requests))
-    cache = ContiguousBatch(model.config, len(requests), longest + max(r.params.max_tokens for r in requests),
-                            device=model.device, dtype=model.dtype)
+    cache = ContiguousBatch(
+        model.config,
+        len(requests),
+        longest + max(r.params.max_tokens for r in requests),
+        device=model.device,
+        dtype=model.dtype,
+    )
     padded = [request.token_ids + [request.token_ids[-1]] * (longest - n) for request, n in zip(requests, lengths)]
     positions = cache.begin_step(rows, [longest] * len(requests))
     last_rows = torch.tensor([row * longest + n - 1 for row, n in zip(rows, lengths)], device=model.device)

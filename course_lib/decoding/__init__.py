@@ -7,5 +7,15 @@ from .generate import generate_cached, generate_naive
 from .sampling import SamplingParams, distribution, sample
 from .work import count_work
 
-__all__ = ["Divergence", "SamplingParams", "count_work", "distribution", "first_divergence", "generate_cached",
-           "generate_naive", "record_cache", "record_choices", "sample"]
+__all__ = [
+    "Divergence",
+    "SamplingParams",
+    "count_work",
+    "distribution",
+    "first_divergence",
+    "generate_cached",
+    "generate_naive",
+    "record_cache",
+    "record_choices",
+    "sample",
+]

@@ -3,6 +3,7 @@
 import torch
 
 from course_lib.kvcache import Recompute
+
 from .sampling import SamplingParams, distribution
 
 
@@ -26,11 +27,15 @@ def record_choices(model, tokenizer, prompt, new_tokens, params=SamplingParams()
         if ids[position] not in best:
             best[-1] = ids[position]
         named = torch.tensor(best, device=row.device)
-        steps.append({
-            "position": position,
-            "chosen": tokenizer.token_text(ids[position]),
-            "candidates": [{"token": tokenizer.token_text(i), "p": float(p[i]), "q": float(q[i])} for i in best],
-            "rest": float(p.index_fill(0, named, 0.0).sum()),
-            "rest_q": float(q.index_fill(0, named, 0.0).sum()),  # added up, so that it is exactly 0 when all were cut
-        })
+        steps.append(
+            {
+                "position": position,
+                "chosen": tokenizer.token_text(ids[position]),
+                "candidates": [{"token": tokenizer.token_text(i), "p": float(p[i]), "q": float(q[i])} for i in best],
+                "rest": float(p.index_fill(0, named, 0.0).sum()),
+                "rest_q": float(
+                    q.index_fill(0, named, 0.0).sum()
+                ),  # added up, so that it is exactly 0 when all were cut
+            }
+        )
     return [tokenizer.token_text(i) for i in ids], steps

@@ -6,6 +6,7 @@ import torch
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import Recompute
+
 from .generate import check_empty, check_prompt
 from .sampling import SamplingParams
 
@@ -28,8 +29,10 @@ class Divergence:
 
     def __repr__(self):
         kind = "prefill" if self.step == 0 else "decode"
-        return (f"first divergence: step {self.step} ({kind}), layer {self.layer}, position {self.position}: the outputs of "
-                f"attention differ by {self.difference:.3g}, where the largest number is {self.scale:.3g}")
+        return (
+            f"first divergence: step {self.step} ({kind}), layer {self.layer}, position {self.position}: the outputs of "
+            f"attention differ by {self.difference:.3g}, where the largest number is {self.scale:.3g}"
+        )
 
 
 @torch.inference_mode()
@@ -49,7 +52,9 @@ def first_divergence(model, token_ids, cache_a, cache_b, *, prefill=None, tolera
     ids = check_prompt(model.config, token_ids, SamplingParams(max_tokens=0))
     prefill = (len(ids) + 1) // 2 if prefill is None else prefill
     if type(prefill) is not int or not 1 <= prefill <= len(ids):
-        raise ParameterError(f"prefill is {prefill!r}, but it counts the tokens of the first step: 1 to {len(ids)} here.")
+        raise ParameterError(
+            f"prefill is {prefill!r}, but it counts the tokens of the first step: 1 to {len(ids)} here."
+        )
     if cache_a is cache_b:
         raise ParameterError("cache_a and cache_b are the same object, which would be fed every token twice. Make two.")
     for cache in (cache_a, cache_b):
@@ -85,7 +90,12 @@ def run(model, ids, start, cache, name):
     """One step of tokens from position `start` on; the outputs of attention, by layer."""
     watched = _Outputs(cache, name)
     positions = torch.arange(start, start + len(ids), device=model.device)
-    model(torch.tensor(ids, device=model.device), positions, watched, logits_for=torch.tensor([len(ids) - 1], device=model.device))
+    model(
+        torch.tensor(ids, device=model.device),
+        positions,
+        watched,
+        logits_for=torch.tensor([len(ids) - 1], device=model.device),
+    )
     return watched.seen
 
 
@@ -100,7 +110,9 @@ class _Outputs:
         out = self.cache.attend(layer, q, k, v)
         if not isinstance(out, torch.Tensor) or list(out.shape) != wanted:
             got = f"a tensor {list(out.shape)}" if isinstance(out, torch.Tensor) else f"{type(out).__name__}"
-            raise ParameterError(f"{self.name}.attend returned {got} in layer {layer}; the output of attention has the shape "
-                                 f"of q, here {wanted}.")
+            raise ParameterError(
+                f"{self.name}.attend returned {got} in layer {layer}; the output of attention has the shape "
+                f"of q, here {wanted}."
+            )
         self.seen.append(out.float().clone())
         return out

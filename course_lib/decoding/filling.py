@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from course_lib.kvcache import ContiguousCache
+
 from .generate import check_prompt, generate_cached
 from .sampling import SamplingParams
 
@@ -29,12 +30,24 @@ def record_cache(model, tokenizer, prompt, params=SamplingParams(max_tokens=24),
     new = generate_cached(model, prompt, params, watched)
     steps, first = [], 0
     for step, (count, kept) in enumerate(watched.steps):
-        steps.append({"first": first, "count": count, "kept": [first + count if n is None else n for n in kept],
-                      "naive_tokens": len(prompt) + step})
+        steps.append(
+            {
+                "first": first,
+                "count": count,
+                "kept": [first + count if n is None else n for n in kept],
+                "naive_tokens": len(prompt) + step,
+            }
+        )
         first += count
-    return dict(tokens=[tokenizer.token_text(i) for i in [*prompt, *new][:first]], steps=steps,
-                num_layers=config.num_layers, num_heads=config.num_heads, num_kv_heads=config.num_kv_heads,
-                head_dim=config.head_dim, bytes_per_number=model.lm_head.weight.element_size())
+    return dict(
+        tokens=[tokenizer.token_text(i) for i in [*prompt, *new][:first]],
+        steps=steps,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        bytes_per_number=model.lm_head.weight.element_size(),
+    )
 
 
 class _Kept:

@@ -7,6 +7,7 @@ import torch
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousCache, Recompute
+
 from .sampling import SamplingParams, sample, seeded_generator
 
 
@@ -67,14 +68,23 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
 def check_empty(cache):
     """A ParameterError for what cannot keep a text, or keeps one already. What does not count its tokens is believed."""
     if isinstance(cache, (type, Recompute)) or not callable(getattr(cache, "attend", None)):
-        why = "keeps nothing between steps" if isinstance(cache, Recompute) else (
-            "is a class, not an object made from it" if isinstance(cache, type) else "has no attend(layer, q, k, v)")
-        raise ParameterError(f"cache is {reprlib.repr(cache)}, which {why}. Pass an object such as "
-                             f"ContiguousCache(model.config, max_tokens=256), or None.")
+        why = (
+            "keeps nothing between steps"
+            if isinstance(cache, Recompute)
+            else (
+                "is a class, not an object made from it" if isinstance(cache, type) else "has no attend(layer, q, k, v)"
+            )
+        )
+        raise ParameterError(
+            f"cache is {reprlib.repr(cache)}, which {why}. Pass an object such as "
+            f"ContiguousCache(model.config, max_tokens=256), or None."
+        )
     held = getattr(cache, "num_tokens", 0)
     if isinstance(held, int) and held > 0:
-        raise ParameterError(f"The cache holds {held} tokens of another text, and this text starts at position 0: it would "
-                             f"attend to both. Call cache.reset() first.")
+        raise ParameterError(
+            f"The cache holds {held} tokens of another text, and this text starts at position 0: it would "
+            f"attend to both. Call cache.reset() first."
+        )
 
 
 def check_prompt(config, token_ids, params, *, in_engine=False):
@@ -83,30 +93,41 @@ def check_prompt(config, token_ids, params, *, in_engine=False):
     in_engine: whether several texts for a prompt and stop strings are possible; in the loops above they are not.
     """
     if not isinstance(params, SamplingParams):
-        raise ParameterError(f"params is {params!r}, but how to choose tokens is said by SamplingParams. "
-                             f"Pass SamplingParams(temperature=0, max_tokens=64), for example.")
+        raise ParameterError(
+            f"params is {params!r}, but how to choose tokens is said by SamplingParams. "
+            f"Pass SamplingParams(temperature=0, max_tokens=64), for example."
+        )
     if not in_engine and (params.n != 1 or params.stop):
         what = f"n={params.n}" if params.n != 1 else f"stop={params.stop}"
-        raise ParameterError(f"The parameters say {what}, but these loops write one text of token ids and know no strings. "
-                             f"Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params).")
+        raise ParameterError(
+            f"The parameters say {what}, but these loops write one text of token ids and know no strings. "
+            f"Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params)."
+        )
     max_tokens = params.max_tokens
     try:
         ids = [operator.index(i) for i in token_ids]
     except TypeError:
-        raise ParameterError(f"The prompt is {reprlib.repr(token_ids)}, but the model reads a flat list of token ids. "
-                             f"Pass tokenizer.encode(text).") from None
+        raise ParameterError(
+            f"The prompt is {reprlib.repr(token_ids)}, but the model reads a flat list of token ids. "
+            f"Pass tokenizer.encode(text)."
+        ) from None
     if not ids:
-        raise ParameterError("The prompt is empty, so there is nothing to continue. Pass at least one token id; "
-                             "tokenizer.encode(\"\") gives the start token alone.")
+        raise ParameterError(
+            "The prompt is empty, so there is nothing to continue. Pass at least one token id; "
+            'tokenizer.encode("") gives the start token alone.'
+        )
     outside = [i for i in ids if not 0 <= i < config.vocab_size]
     if outside:
-        raise ParameterError(f"Token id {outside[0]} is outside the vocabulary of {config.vocab_size}. "
-                             f"Was the text encoded with another model's tokenizer?")
+        raise ParameterError(
+            f"Token id {outside[0]} is outside the vocabulary of {config.vocab_size}. "
+            f"Was the text encoded with another model's tokenizer?"
+        )
     if len(ids) + max_tokens > config.context:
         raise ParameterError(
             f"{len(ids)} prompt tokens and max_tokens={max_tokens} need {len(ids) + max_tokens} positions; the "
             f"model's context is {config.context}. Lower max_tokens to {max(0, config.context - len(ids))} or "
-            f"shorten the prompt.")
+            f"shorten the prompt."
+        )
     return ids
 
 

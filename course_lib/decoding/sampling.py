@@ -37,10 +37,16 @@ class SamplingParams:
 
     def __post_init__(self):
         """Checks every field, and makes plain numbers of NumPy's."""
-        t = self._take("temperature", _number, "it divides the logits, so it must be a finite number of at least 0",
-                       "0 for greedy, or about 0.8 for lively text")
+        t = self._take(
+            "temperature",
+            _number,
+            "it divides the logits, so it must be a finite number of at least 0",
+            "0 for greedy, or about 0.8 for lively text",
+        )
         if t < 0:
-            _refuse("temperature", t, "a negative one would prefer the unlikeliest tokens", "0 for greedy, or about 0.8")
+            _refuse(
+                "temperature", t, "a negative one would prefer the unlikeliest tokens", "0 for greedy, or about 0.8"
+            )
         if self.top_k is not None:
             instead = "None for all tokens (vLLM's -1 and 0), or 1 and more"
             if self._take("top_k", _count, "it counts the tokens that may be drawn", instead) < 1:
@@ -110,7 +116,7 @@ def distribution(logits, params):
     scaled = (logits - logits.max(-1, keepdim=True).values) / temperature
     ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
     if params.top_k is not None:
-        ordered[..., params.top_k:] = -math.inf
+        ordered[..., params.top_k :] = -math.inf
     probs = ordered.softmax(-1)
     if params.top_p < 1:
         # A sum of what stands before, not cumsum - probs: that could round to below a top_p it has reached.
@@ -141,12 +147,16 @@ def sample(logits, params, generator=None):
 def _check_logits(logits):
     if not isinstance(logits, torch.Tensor) or logits.ndim not in (1, 2) or logits.shape[-1] == 0:
         shape = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ParameterError(f"logits is {shape}, but sample() takes a tensor [vocab_size] or [rows, vocab_size]. "
-                             f"Pass the model's last row: logits[-1].")
+        raise ParameterError(
+            f"logits is {shape}, but sample() takes a tensor [vocab_size] or [rows, vocab_size]. "
+            f"Pass the model's last row: logits[-1]."
+        )
     # A GPU would have to stop and answer; there torch's own error has to do.
     if logits.device.type == "cpu" and not logits.max(-1).values.isfinite().all():
-        raise ParameterError("A row of logits holds NaN or infinity, or nothing but -infinity, so no token can be chosen "
-                             "by it. Look for what made it: weights in float16 that overflow, or a mask over everything.")
+        raise ParameterError(
+            "A row of logits holds NaN or infinity, or nothing but -infinity, so no token can be chosen "
+            "by it. Look for what made it: weights in float16 that overflow, or a mask over everything."
+        )
 
 
 def first_largest(logits):

@@ -34,8 +34,10 @@ class Work:
     cache_bytes = property(lambda self: sum(run.cache_bytes for run in self.runs))
 
     def __repr__(self):
-        return (f"{len(self.runs):,} runs, {self.tokens:,} tokens pushed, {self.flops / 1e9:,.2f} GFLOP, "
-                f"{self.weight_bytes / 1e6:,.1f} MB of weights read, {self.cache_bytes / 1e6:,.1f} MB of cache read")
+        return (
+            f"{len(self.runs):,} runs, {self.tokens:,} tokens pushed, {self.flops / 1e9:,.2f} GFLOP, "
+            f"{self.weight_bytes / 1e6:,.1f} MB of weights read, {self.cache_bytes / 1e6:,.1f} MB of cache read"
+        )
 
 
 @contextmanager
@@ -66,11 +68,19 @@ def count_work(model):
         config, size = module.config, module.lm_head.weight.element_size()
         lens = [] if isinstance(cache, Recompute) else getattr(cache, "seq_lens", None) or [int(positions[-1]) + 1]
         kv = 2 * config.num_layers * config.num_kv_heads * config.head_dim * size
-        work.runs.append(Run(len(token_ids), flops.get_total_flops() - before,
-                             _weight_bytes(module) + len(token_ids) * config.hidden_size * size, kv * sum(lens)))
+        work.runs.append(
+            Run(
+                len(token_ids),
+                flops.get_total_flops() - before,
+                _weight_bytes(module) + len(token_ids) * config.hidden_size * size,
+                kv * sum(lens),
+            )
+        )
 
-    hooks = [model.register_forward_pre_hook(begin, with_kwargs=True),
-             model.register_forward_hook(end, with_kwargs=True)]
+    hooks = [
+        model.register_forward_pre_hook(begin, with_kwargs=True),
+        model.register_forward_hook(end, with_kwargs=True),
+    ]
     try:
         with flops:
             yield work
@@ -94,7 +104,13 @@ def _attention_flops(q, k, v, *args, out_shape=None, **kwargs):
     return 2 * q[0] * q[1] * q[2] * k[2] * (q[3] + v[3])
 
 
-ATTENTION_FLOPS = dict.fromkeys((torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.aten._scaled_dot_product_flash_attention,
-                                torch.ops.aten._scaled_dot_product_efficient_attention, torch.ops.aten._scaled_dot_product_cudnn_attention),
-                               _attention_flops)
+ATTENTION_FLOPS = dict.fromkeys(
+    (
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+        torch.ops.aten._scaled_dot_product_flash_attention,
+        torch.ops.aten._scaled_dot_product_efficient_attention,
+        torch.ops.aten._scaled_dot_product_cudnn_attention,
+    ),
+    _attention_flops,
+)
 """For FlopCounterMode(custom_mapping=...): torch counts a CPU's kernel as nothing, and before 2.13 refuses heads in groups on a GPU."""

@@ -5,10 +5,13 @@ Names arrive on first use.
 
 from course_lib.lazy import lazily
 
-__all__, __getattr__, __dir__ = lazily(__name__, {
-    "engine": "Engine",
-    "config": "EngineConfig",
-    "policies": "FCFS Fair Policy Priority",
-    "request": "Request RequestOutput",
-    "scheduler": "Scheduler Step",
-})
+__all__, __getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "engine": "Engine",
+        "config": "EngineConfig",
+        "policies": "FCFS Fair Policy Priority",
+        "request": "Request RequestOutput",
+        "scheduler": "Scheduler Step",
+    },
+)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache.prefix import POLICIES as EVICTIONS
+
 from .policies import POLICIES, Policy
 
 PREEMPTIONS = ("recompute", "swap")
@@ -38,14 +39,20 @@ class EngineConfig:
     """Starts the random numbers of requests that name no seed of their own."""
 
     def __post_init__(self):
-        for name, what in (("block_size", "tokens"), ("max_num_seqs", "requests"), ("max_num_batched_tokens", "tokens")):
+        for name, what in (
+            ("block_size", "tokens"),
+            ("max_num_seqs", "requests"),
+            ("max_num_batched_tokens", "tokens"),
+        ):
             self._check_count(name, what)
         if self.num_blocks is not None:
             self._check_count("num_blocks", "blocks")
         own_policy = isinstance(self.policy, type) and issubclass(self.policy, Policy)
         if not own_policy and not (isinstance(self.policy, str) and self.policy in POLICIES):
-            raise ParameterError(f"policy is {self.policy!r}; it can be {one_of(POLICIES)}, or a class of your own made from "
-                                 f"course_lib.engine.Policy (the class, not an object: each engine makes its own).")
+            raise ParameterError(
+                f"policy is {self.policy!r}; it can be {one_of(POLICIES)}, or a class of your own made from "
+                f"course_lib.engine.Policy (the class, not an object: each engine makes its own)."
+            )
         for name, choices in (("preemption", PREEMPTIONS), ("eviction", EVICTIONS)):
             if getattr(self, name) not in choices:
                 raise ParameterError(f"{name} is {getattr(self, name)!r}; it can be {one_of(choices)}.")
@@ -56,14 +63,18 @@ class EngineConfig:
         if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:
             raise ParameterError(f"watermark is {w!r}, but it is a share of the blocks, from 0 to below 1. Try 0.01.")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise ParameterError(f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32. Try 0.")
+            raise ParameterError(
+                f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32. Try 0."
+            )
 
     def _check_count(self, name, what):
         value = getattr(self, name)
         if type(value) is not int or value < 1:
             nearest = max(1, round(value)) if isinstance(value, float) and abs(value) < 1e9 else 1
-            raise ParameterError(f"{name} is {value!r}, but it counts {what}, so it must be a whole number of at least 1. "
-                                 f"The nearest that works is {nearest}.")
+            raise ParameterError(
+                f"{name} is {value!r}, but it counts {what}, so it must be a whole number of at least 1. "
+                f"The nearest that works is {nearest}."
+            )
 
 
 def one_of(choices):

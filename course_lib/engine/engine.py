@@ -15,14 +15,15 @@ from course_lib.decoding.generate import check_prompt
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
+
 from .checks import check_fits, check_step, check_words
 from .config import EngineConfig
 from .memory import make_memory
 from .metrics import EngineMetrics
+from .outputs import Text
 from .request import SWAPPED, Request, RequestOutput
 from .runner import Runner
 from .scheduler import Scheduler
-from .outputs import Text
 
 
 class Engine:
@@ -43,27 +44,43 @@ class Engine:
     `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit together.
     """
 
-    def __init__(self, model, config=EngineConfig(), *, allocator=None, scheduler=None, attention=None, tokenizer=None,
-                 trace=True, clock=time.perf_counter):
+    def __init__(
+        self,
+        model,
+        config=EngineConfig(),
+        *,
+        allocator=None,
+        scheduler=None,
+        attention=None,
+        tokenizer=None,
+        trace=True,
+        clock=time.perf_counter,
+    ):
         if not isinstance(config, EngineConfig):
-            raise ParameterError(f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
-                                 f"block_size=16), for example.")
+            raise ParameterError(
+                f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
+                f"block_size=16), for example."
+            )
         self.model, self.config, self.tokenizer = model, config, tokenizer
         self.trace = Trace() if trace is True else trace if trace is not False else None
-        self.manager, self.cache = make_memory(model, config, allocator=allocator, attention=attention, trace=self.trace)
+        self.manager, self.cache = make_memory(
+            model, config, allocator=allocator, attention=attention, trace=self.trace
+        )
         self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)
         self.scheduler = (scheduler or Scheduler)(config, self.manager, trace=self.trace)
         self.runner = Runner(model, self.cache, self.manager)
         self.metrics = EngineMetrics()
         self._clock, self._began = clock, clock()
-        self._texts = {}      # request_id as the caller knows it -> its unfinished texts
+        self._texts = {}  # request_id as the caller knows it -> its unfinished texts
         self._names, self._next_id = set(), 0  # of all unfinished texts, in the ledger and the trace
-        self._outputs = []    # of requests that ended between two steps, and of others' steps inside generate()
+        self._outputs = []  # of requests that ended between two steps, and of others' steps inside generate()
         self._token_texts = {}
 
     # --- requests come and go ---
 
-    def add_request(self, token_ids, params=SamplingParams(), *, priority=0, client="default", arrival=None, request_id=None):
+    def add_request(
+        self, token_ids, params=SamplingParams(), *, priority=0, client="default", arrival=None, request_id=None
+    ):
         """Takes a request and returns its id. It waits until a step admits it; nothing is computed here.
 
         token_ids: the prompt, a list of ints. priority: a lower value is more important. client: who asks. arrival: when it
@@ -84,8 +101,11 @@ class Engine:
         self.metrics.num_requests += 1
         if params.max_tokens == 0:
             for index in range(params.n):
-                self._outputs.append(RequestOutput(request_id, [], [], None if request.text is None else "", True, "length",
-                                                   request.metrics, index))
+                self._outputs.append(
+                    RequestOutput(
+                        request_id, [], [], None if request.text is None else "", True, "length", request.metrics, index
+                    )
+                )
             self._names.difference_update(names_of(request_id, params.n))
             return request_id
         self._texts[request_id] = [request]
@@ -119,8 +139,10 @@ class Engine:
         prompts = list(prompts)
         all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
         if len(all_params) != len(prompts):
-            raise ParameterError(f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for "
-                                 f"all, or one for each prompt.")
+            raise ParameterError(
+                f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for "
+                f"all, or one for each prompt."
+            )
         ids = []
         try:
             for prompt, its_params in zip(prompts, all_params):
@@ -209,8 +231,16 @@ class Engine:
     def _output(self, request, new_token_ids):
         ended = request.finish_reason is not None
         text = None if request.text is None else request.text.so_far(finished=ended)
-        return RequestOutput(request.group_id, request.output_ids, new_token_ids, text, ended, request.finish_reason,
-                             request.metrics, request.index)
+        return RequestOutput(
+            request.group_id,
+            request.output_ids,
+            new_token_ids,
+            text,
+            ended,
+            request.finish_reason,
+            request.metrics,
+            request.index,
+        )
 
     def _count(self, step, began):
         m = self.metrics
@@ -234,17 +264,22 @@ class Engine:
     def _free_id(self, wanted, n):
         """An id that nobody unfinished has."""
         if wanted is not None and (not isinstance(wanted, str) or not wanted):
-            raise ParameterError(f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to "
-                                 f"get one.")
+            raise ParameterError(
+                f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to get one."
+            )
         while (request_id := str(self._next_id) if wanted is None else wanted) in self._names:
             if wanted is not None:
-                raise ParameterError(f"A request {wanted!r} is being served already, and two of one name could not be told "
-                                     f"apart. Choose another request_id, or leave it out.")
+                raise ParameterError(
+                    f"A request {wanted!r} is being served already, and two of one name could not be told "
+                    f"apart. Choose another request_id, or leave it out."
+                )
             self._next_id += 1
         names = names_of(request_id, n)
         if not self._names.isdisjoint(names):
-            raise ParameterError(f"With n={n} the texts of request {request_id!r} are called {', '.join(names[1:])} in the "
-                                 f"trace, and one of these names is being served already. Choose another request_id.")
+            raise ParameterError(
+                f"With n={n} the texts of request {request_id!r} are called {', '.join(names[1:])} in the "
+                f"trace, and one of these names is being served already. Choose another request_id."
+            )
         self._names.update(names)
         self._next_id += wanted is None
         return request_id
@@ -262,8 +297,10 @@ class Engine:
         if not isinstance(prompt, str):
             return prompt
         if self.tokenizer is None:
-            raise ParameterError(f"A prompt is the text {prompt[:40]!r}, and this engine has no tokenizer to read it. Make it "
-                                 f"with Engine(model, tokenizer=tokenizer), or pass tokenizer.encode(text).")
+            raise ParameterError(
+                f"A prompt is the text {prompt[:40]!r}, and this engine has no tokenizer to read it. Make it "
+                f"with Engine(model, tokenizer=tokenizer), or pass tokenizer.encode(text)."
+            )
         return self.tokenizer.encode(prompt)
 
     def _forget(self, ids):
@@ -282,11 +319,15 @@ class Engine:
         self.scheduler.check_integrity()
         kept = {r.request_id for texts in self._texts.values() for r in texts if r.status == SWAPPED}
         if set(self.runner.saved) != kept:
-            raise IntegrityError(f"CPU memory keeps the tokens of {sorted(self.runner.saved)}, and {sorted(kept)} are swapped out.")
+            raise IntegrityError(
+                f"CPU memory keeps the tokens of {sorted(self.runner.saved)}, and {sorted(kept)} are swapped out."
+            )
 
     def __repr__(self):
-        return (f"Engine({len(self.scheduler.running)} running, {len(self.scheduler.waiting)} waiting, "
-                f"{self.allocator.num_free} of {self.allocator.num_blocks} blocks free)")
+        return (
+            f"Engine({len(self.scheduler.running)} running, {len(self.scheduler.waiting)} waiting, "
+            f"{self.allocator.num_free} of {self.allocator.num_blocks} blocks free)"
+        )
 
 
 def names_of(request_id, n):

@@ -2,10 +2,10 @@
 
 import torch
 
-from course_lib.machine.device import _machine_memory
 from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator, KVCacheManager, KVPool, PagedCache
 from course_lib.kvcache.sizes import kv_bytes_per_token
+from course_lib.machine.device import _machine_memory
 
 LEARNERS_METHODS = ("allocate", "fork", "free", "num_free", "ref_count")
 GPU_SHARE, CPU_SHARE = 0.9, 0.25  # of the memory that is free now, where num_blocks is not given
@@ -25,8 +25,10 @@ def make_memory(model, config, *, allocator=None, attention=None, trace=None):
     cache = made(pool, ledger) if isinstance(made, type) else CacheWithFunction(pool, ledger, made)
     missing = [name for name in ("begin_step", "attend") if not callable(getattr(cache, name, None))]
     if missing:
-        raise ParameterError(f"attention made {cache!r}, which has no {' and no '.join(missing)}. Pass a function with the "
-                             f"arguments of paged_attention, or a class made from PagedCache.")
+        raise ParameterError(
+            f"attention made {cache!r}, which has no {' and no '.join(missing)}. Pass a function with the "
+            f"arguments of paged_attention, or a class made from PagedCache."
+        )
     return manager, cache
 
 
@@ -39,19 +41,25 @@ class CacheWithFunction(PagedCache):
 
     def __init__(self, pool, allocator, function):
         if not callable(function):
-            raise ParameterError(f"attention is {function!r}. Pass a function with the arguments of paged_attention, or a class "
-                                 f"made from PagedCache.")
+            raise ParameterError(
+                f"attention is {function!r}. Pass a function with the arguments of paged_attention, or a class "
+                f"made from PagedCache."
+            )
         super().__init__(pool, allocator)
         self.function = function
 
     def _attend_on_cpu(self, layer, q, k, v):
         self.pool.write(layer, self.step.slot_mapping, k, v)
         step = self.step
-        out = self.function(q, self.pool.k[layer], self.pool.v[layer], step.block_tables, step.seq_lens, step.cu_seqlens_q)
+        out = self.function(
+            q, self.pool.k[layer], self.pool.v[layer], step.block_tables, step.seq_lens, step.cu_seqlens_q
+        )
         if getattr(out, "shape", None) != q.shape:
             got = list(out.shape) if hasattr(out, "shape") else type(out).__name__
-            raise ParameterError(f"The attention function was given q of shape {list(q.shape)} and returned {got}; it must return "
-                                 f"one row for each of q, of the same shape.")
+            raise ParameterError(
+                f"The attention function was given q of shape {list(q.shape)} and returned {got}; it must return "
+                f"one row for each of q, of the same shape."
+            )
         return out
 
     _attend_on_gpu = _attend_on_cpu
@@ -64,17 +72,25 @@ def make_allocator(allocator, num_blocks, config, trace):
     made = allocator(num_blocks, config.block_size) if callable(allocator) else allocator
     missing = [name for name in LEARNERS_METHODS if not hasattr(made, name)]
     if missing:
-        raise ParameterError(f"The allocator {type(made).__name__} has no {', '.join(missing)}. An engine calls "
-                             f"{', '.join(LEARNERS_METHODS)}, as lesson 04 describes them.")
+        raise ParameterError(
+            f"The allocator {type(made).__name__} has no {', '.join(missing)}. An engine calls "
+            f"{', '.join(LEARNERS_METHODS)}, as lesson 04 describes them."
+        )
     if (made.num_blocks, made.block_size) != (num_blocks, config.block_size):
-        raise ParameterError(f"The allocator has {made.num_blocks} blocks of {made.block_size} tokens, the configuration says "
-                             f"{num_blocks} of {config.block_size}. Make both with the same two numbers, or pass the class.")
+        raise ParameterError(
+            f"The allocator has {made.num_blocks} blocks of {made.block_size} tokens, the configuration says "
+            f"{num_blocks} of {config.block_size}. Make both with the same two numbers, or pass the class."
+        )
     if made.num_free != num_blocks:
-        raise ParameterError(f"{num_blocks - made.num_free} blocks of the allocator are in use by somebody else, or "
-                             f"`num_free` counts wrongly. Each engine needs a fresh allocator.")
+        raise ParameterError(
+            f"{num_blocks - made.num_free} blocks of the allocator are in use by somebody else, or "
+            f"`num_free` counts wrongly. Each engine needs a fresh allocator."
+        )
     if config.prefix_caching and not hasattr(made, "cache"):
-        raise ParameterError(f"{type(made).__name__} has no place for cached blocks (`cache`), so an engine on it cannot find "
-                             f"prefixes again. Pass EngineConfig(prefix_caching=False) with it.")
+        raise ParameterError(
+            f"{type(made).__name__} has no place for cached blocks (`cache`), so an engine on it cannot find "
+            f"prefixes again. Pass EngineConfig(prefix_caching=False) with it."
+        )
     if trace is None:
         return made
     if not hasattr(made, "trace"):
@@ -93,4 +109,3 @@ def default_num_blocks(model, config):
         free = CPU_SHARE * (_machine_memory()[0] or 2**32)
     affordable = int(free) // (config.block_size * kv_bytes_per_token(model.config, model.dtype))
     return max(1, min(config.max_num_seqs * per_text, affordable))
-

@@ -60,7 +60,9 @@ class Policy:
 
     def key(self, request):
         """What the order goes by: the smallest first."""
-        raise NotImplementedError(f"{type(self).__name__} has no key(request): say by what number or tuple the order goes.")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no key(request): say by what number or tuple the order goes."
+        )
 
     def push(self, request, *, returning=False):
         """The request waits. returning: it was running and had to make room."""
@@ -139,9 +141,9 @@ class Fair(Policy):
     prompt_weight, output_weight = 1, 2
 
     def __init__(self):
-        self.counters = {}   # client -> service given, in weighted tokens, and lifted as above
-        self._queues = {}    # client -> Queue of its waiting requests
-        self._clients = []   # heap of (counter as it was then, number, client), each client once
+        self.counters = {}  # client -> service given, in weighted tokens, and lifted as above
+        self._queues = {}  # client -> Queue of its waiting requests
+        self._clients = []  # heap of (counter as it was then, number, client), each client once
         self._numbers, self._num_waiting, self._last_to_leave = count(), 0, None
 
     def push(self, request, *, returning=False):

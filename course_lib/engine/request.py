@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from course_lib.decoding.sampling import SamplingParams
+
 from .metrics import RequestMetrics
 
 WAITING, RUNNING, SWAPPED, FINISHED = "waiting", "running", "swapped", "finished"
@@ -26,10 +27,14 @@ class Request:
     `params.n` texts of its prompt it is.
     """
 
-    def __init__(self, request_id, token_ids, params=SamplingParams(), *, priority=0, client="default", arrival=0.0, index=0):
+    def __init__(
+        self, request_id, token_ids, params=SamplingParams(), *, priority=0, client="default", arrival=0.0, index=0
+    ):
         self.request_id, self.token_ids, self.params = request_id, list(token_ids), params
         self.priority, self.client, self.arrival, self.index = priority, client, arrival, index
-        self.group_id = request_id  # what its outputs are called; a fork has its own request_id and its parent's group_id
+        self.group_id = (
+            request_id  # what its outputs are called; a fork has its own request_id and its parent's group_id
+        )
         self.num_prompt_tokens = len(self.token_ids)
         self.num_computed_tokens = 0
         self.status, self.finish_reason = WAITING, None
@@ -38,7 +43,7 @@ class Request:
         self.number = next(_numbers)  # settles who is first where the arrival is the same
         self.metrics = RequestMetrics(arrival, self.num_prompt_tokens)
         self.generators = []  # where its random numbers come from, one for each text it stands for
-        self.text = None      # its Text, where there is a tokenizer
+        self.text = None  # its Text, where there is a tokenizer
         self.stop_ids = frozenset(params.stop_token_ids)
 
     @property
@@ -63,18 +68,30 @@ class Request:
     def fork(self, index):
         """Another text over the same prompt, which is as far as this one."""
         prompt = self.token_ids[: self.num_prompt_tokens]
-        other = Request(f"{self.request_id}.{index}", prompt, self.params, priority=self.priority, client=self.client,
-                        arrival=self.arrival, index=index)
+        other = Request(
+            f"{self.request_id}.{index}",
+            prompt,
+            self.params,
+            priority=self.priority,
+            client=self.client,
+            arrival=self.arrival,
+            index=index,
+        )
         other.group_id, other.stop_ids, other.num_seats = self.group_id, self.stop_ids, 1
         other.was_admitted = True
         other.num_computed_tokens = self.num_computed_tokens
         other.metrics = self.metrics.fork()
-        other.generators, other.text = self.generators[index : index + 1], self.text.fork() if self.text is not None else None
+        other.generators, other.text = (
+            self.generators[index : index + 1],
+            self.text.fork() if self.text is not None else None,
+        )
         return other
 
     def __repr__(self):
-        return (f"Request({self.request_id}, {self.status}, {self.num_prompt_tokens} prompt tokens, "
-                f"{self.num_tokens - self.num_prompt_tokens} written, {self.num_computed_tokens} computed)")
+        return (
+            f"Request({self.request_id}, {self.status}, {self.num_prompt_tokens} prompt tokens, "
+            f"{self.num_tokens - self.num_prompt_tokens} written, {self.num_computed_tokens} computed)"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Runs the model once for a whole step: tokens in, the next token of each request out. Tensors only, no decisions.
 
-    token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
-    logits_for                              ^   ^   ^   ^       a row for each request whose tokens are all computed now
+token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
+logits_for                              ^   ^   ^   ^       a row for each request whose tokens are all computed now
 """
 
 import torch
@@ -46,8 +46,10 @@ class Runner:
 
     def _save(self, request, block_ids):
         blocks = torch.tensor(block_ids, device=self.cache.pool.k.device)
-        self.saved[request.request_id] = [kept[:, blocks].flatten(1, 2)[:, : request.num_computed_tokens].cpu()
-                                          for kept in (self.cache.pool.k, self.cache.pool.v)]
+        self.saved[request.request_id] = [
+            kept[:, blocks].flatten(1, 2)[:, : request.num_computed_tokens].cpu()
+            for kept in (self.cache.pool.k, self.cache.pool.v)
+        ]
 
     def _restore(self, request, start, slots):
         """Writes the saved tokens from number `start` on to their new slots; those before were found in the cache."""

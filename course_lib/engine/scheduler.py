@@ -14,6 +14,7 @@ Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
 from dataclasses import dataclass, field
 
 from course_lib.errors import IntegrityError, LedgerError
+
 from .policies import make_policy
 from .request import FINISHED, RUNNING, SWAPPED, WAITING
 
@@ -59,20 +60,29 @@ class Scheduler:
     def __init__(self, config, manager, *, policy=None, trace=None):
         self.config, self.manager, self.trace = config, manager, trace
         self.waiting = make_policy(config.policy) if policy is None else policy
-        self.running = {}   # request_id -> request
+        self.running = {}  # request_id -> request
         self.num_seats = 0  # texts that the running requests stand for
         self.block_size = manager.allocator.block_size
         self.watermark_blocks = int(config.watermark * manager.allocator.num_blocks)
         if trace is not None:
-            trace.add("engine", policy=type(self.waiting).__name__, max_num_seqs=config.max_num_seqs,
-                      max_num_batched_tokens=config.max_num_batched_tokens)
+            trace.add(
+                "engine",
+                policy=type(self.waiting).__name__,
+                max_num_seqs=config.max_num_seqs,
+                max_num_batched_tokens=config.max_num_batched_tokens,
+            )
 
     def add(self, request):
         """The request waits from now on."""
         self.waiting.push(request)
         if self.trace is not None:
-            self.trace.add("queue", request=request.request_id, client=request.client, priority=request.priority,
-                           num_tokens=request.num_tokens)
+            self.trace.add(
+                "queue",
+                request=request.request_id,
+                client=request.client,
+                priority=request.priority,
+                num_tokens=request.num_tokens,
+            )
 
     def has_unfinished(self):
         """Whether any request waits or runs."""
@@ -87,8 +97,12 @@ class Scheduler:
         if not step.is_short:
             self._admit(step)
         if self.trace is not None and step.scheduled:
-            self.trace.add("schedule", requests=[r.request_id for r, _ in step.scheduled],
-                           starts=[r.num_computed_tokens for r, _ in step.scheduled], counts=[n for _, n in step.scheduled])
+            self.trace.add(
+                "schedule",
+                requests=[r.request_id for r, _ in step.scheduled],
+                starts=[r.num_computed_tokens for r, _ in step.scheduled],
+                counts=[n for _, n in step.scheduled],
+            )
         return step
 
     def _make_way(self, step, order):
@@ -171,7 +185,9 @@ class Scheduler:
         if swap:
             step.swapped_out.append((request, self.manager.table(request).block_ids[:]))
             if self.trace is not None:
-                self.trace.add("swap", request=request.request_id, direction="out", num_tokens=request.num_computed_tokens)
+                self.trace.add(
+                    "swap", request=request.request_id, direction="out", num_tokens=request.num_computed_tokens
+                )
         step.preempted.append((request, lost))
         self._stop_running(request)
         self._wait_again(request, SWAPPED if swap else WAITING)
@@ -194,7 +210,9 @@ class Scheduler:
             request.num_computed_tokens += n
             self.manager.commit(request, request.num_computed_tokens)
             if request.num_computed_tokens == len(request.token_ids):
-                self.waiting.charge(request, output_tokens=request.num_seats)  # the next token of each of its texts is known
+                self.waiting.charge(
+                    request, output_tokens=request.num_seats
+                )  # the next token of each of its texts is known
 
     def undo(self, step):
         """The step broke off: whoever was touched waits again and is computed from the beginning."""
@@ -204,7 +222,9 @@ class Scheduler:
                 request.status, request.num_computed_tokens = WAITING, 0
         for request, _ in reversed(step.scheduled):
             if self.trace is not None:
-                self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=request.num_computed_tokens)
+                self.trace.add(
+                    "preempt", request=request.request_id, how="recompute", num_tokens=request.num_computed_tokens
+                )
             self._stop_running(request)
             self._wait_again(request, WAITING)
 
@@ -227,19 +247,25 @@ class Scheduler:
 
     def _alone(self, request, n):
         allocator = self.manager.allocator
-        return (f"Request {request.request_id} runs alone and asks for slots for {n} tokens, which would fit into "
-                f"{allocator.num_blocks} blocks of {self.block_size}; but the allocator has only {allocator.num_free} free. "
-                f"Blocks were lost: something is allocated and never freed, or freed and never handed out again.")
+        return (
+            f"Request {request.request_id} runs alone and asks for slots for {n} tokens, which would fit into "
+            f"{allocator.num_blocks} blocks of {self.block_size}; but the allocator has only {allocator.num_free} free. "
+            f"Blocks were lost: something is allocated and never freed, or freed and never handed out again."
+        )
 
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""
         self.manager.check_integrity()
         seats = sum(request.num_seats for request in self.running.values())
         if seats != self.num_seats or seats > self.config.max_num_seqs:
-            raise IntegrityError(f"The running requests stand for {seats} texts, {self.num_seats} are counted, and "
-                                 f"{self.config.max_num_seqs} may run.")
+            raise IntegrityError(
+                f"The running requests stand for {seats} texts, {self.num_seats} are counted, and "
+                f"{self.config.max_num_seqs} may run."
+            )
         for request in self.running.values():
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             if request.status != RUNNING or held != request.num_computed_tokens or held >= request.num_tokens:
-                raise IntegrityError(f"{request} runs and has slots for {held} tokens: between two steps these are the computed "
-                                     f"ones, and one token at least is still to be computed.")
+                raise IntegrityError(
+                    f"{request} runs and has slots for {held} tokens: between two steps these are the computed "
+                    f"ones, and one token at least is still to be computed."
+                )

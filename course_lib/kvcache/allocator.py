@@ -86,9 +86,11 @@ class BlockAllocator:
         self._check_known(block_ids)
         for b, times in Counter(block_ids).items():
             if times > self._ref_count[b]:
-                raise LedgerError(f"Block {b} is freed {plural(times, 'time')}, but {plural(self._ref_count[b], 'table')} "
-                                  f"hold{'s' * (self._ref_count[b] == 1)} it. Somebody frees it twice, or frees what is not "
-                                  f"theirs; nothing was taken back.")
+                raise LedgerError(
+                    f"Block {b} is freed {plural(times, 'time')}, but {plural(self._ref_count[b], 'table')} "
+                    f"hold{'s' * (self._ref_count[b] == 1)} it. Somebody frees it twice, or frees what is not "
+                    f"theirs; nothing was taken back."
+                )
         for b in block_ids:
             self._ref_count[b] -= 1
             if self._ref_count[b] == 0:
@@ -114,15 +116,19 @@ class BlockAllocator:
     def _check_known(self, block_ids):
         for b in block_ids:
             if type(b) is not int or not 0 <= b < self.num_blocks:
-                raise LedgerError(f"There is no block {b!r}; this allocator has 0 to {self.num_blocks - 1}. "
-                                  f"Is it a slot (block_id * block_size + offset), or an id of another allocator?")
+                raise LedgerError(
+                    f"There is no block {b!r}; this allocator has 0 to {self.num_blocks - 1}. "
+                    f"Is it a slot (block_id * block_size + offset), or an id of another allocator?"
+                )
 
     def _check_shareable(self, block_ids):
         self._check_known(block_ids)
         for b in block_ids:
             if self._ref_count[b] == 0 and not self.is_hashed(b):
-                raise LedgerError(f"Block {b} is free, so there is nothing in it to share. Share blocks of a living table, "
-                                  f"before it is freed.")
+                raise LedgerError(
+                    f"Block {b} is free, so there is nothing in it to share. Share blocks of a living table, "
+                    f"before it is freed."
+                )
 
     def check_integrity(self):
         """Raises IntegrityError with the first invariant that does not hold."""
@@ -130,17 +136,23 @@ class BlockAllocator:
         at_rest = Counter(self._free) + Counter(evictable)
         twice = [b for b, times in at_rest.items() if times > 1]
         if twice:
-            raise IntegrityError(f"Block {twice[0]} stands {at_rest[twice[0]]} times among the free and cached blocks: "
-                                 f"it would be handed out twice.")
+            raise IntegrityError(
+                f"Block {twice[0]} stands {at_rest[twice[0]]} times among the free and cached blocks: "
+                f"it would be handed out twice."
+            )
         in_use = [b for b, count in enumerate(self._ref_count) if count > 0]
         if len(at_rest) + len(in_use) != self.num_blocks:
-            raise IntegrityError(f"{len(at_rest)} blocks free or cached and {len(in_use)} in use are not {self.num_blocks} "
-                                 f"in all: a block was lost, or is counted on both sides.")
+            raise IntegrityError(
+                f"{len(at_rest)} blocks free or cached and {len(in_use)} in use are not {self.num_blocks} "
+                f"in all: a block was lost, or is counted on both sides."
+            )
         for b, count in enumerate(self._ref_count):
             if count < 0 or (count == 0) != (b in at_rest):
                 where = "free or cached" if b in at_rest else "neither free nor cached"
-                raise IntegrityError(f"Block {b} has the reference count {count} and is {where}; the count is 0 exactly "
-                                     f"where a block can be had.")
+                raise IntegrityError(
+                    f"Block {b} has the reference count {count} and is {where}; the count is 0 exactly "
+                    f"where a block can be had."
+                )
         if self.cache is not None:
             self.cache.check_integrity()
 
@@ -150,7 +162,9 @@ class BlockAllocator:
 
 def whole(name, value, at_least=0):
     if type(value) is not int or value < at_least:
-        raise ParameterError(f"{name} is {value!r}, but it counts something and must be a whole number of at least {at_least}.")
+        raise ParameterError(
+            f"{name} is {value!r}, but it counts something and must be a whole number of at least {at_least}."
+        )
 
 
 def plural(count, noun):

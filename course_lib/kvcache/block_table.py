@@ -1,13 +1,14 @@
 """One sequence's view of memory: its tokens in order, wherever their blocks are.
 
-    position        0 1 2 3 | 4 5 6 7 | 8 9          block_size 4
-    block_ids       7       | 2       | 5            any blocks, in the order of the text
-    slot            28 .. 31| 8 .. 11 | 20 21        block_id * block_size + position % block_size
+position        0 1 2 3 | 4 5 6 7 | 8 9          block_size 4
+block_ids       7       | 2       | 5            any blocks, in the order of the text
+slot            28 .. 31| 8 .. 11 | 20 21        block_id * block_size + position % block_size
 """
 
 from itertools import count
 
 from course_lib.errors import LedgerError, ParameterError
+
 from .allocator import whole
 
 _names = count()
@@ -38,7 +39,9 @@ class BlockTable:
         whole("n", n)
         cached, size = list(cached), self.allocator.block_size
         if cached and self.num_tokens:
-            raise LedgerError(f"Cached blocks can only begin a table, and {self.name} holds {self.num_tokens} tokens already.")
+            raise LedgerError(
+                f"Cached blocks can only begin a table, and {self.name} holds {self.num_tokens} tokens already."
+            )
         start = self.num_tokens + len(cached) * size
         source = self._last_if_needed_by_others() if n else None
         missing = -(-(start + n) // size) - len(self.block_ids) - len(cached)
@@ -53,7 +56,7 @@ class BlockTable:
             return None
         if source is not None:
             self._replace_last(source, fresh[0])
-        joining = fresh[wanted - missing:]
+        joining = fresh[wanted - missing :]
         self.block_ids += cached + joining
         self.num_tokens = start + n
         if self._trace is not None:
@@ -104,8 +107,10 @@ class BlockTable:
         self._check_alive()
         whole("num_tokens", num_tokens)
         if num_tokens > self.num_tokens:
-            raise LedgerError(f"{self.name} holds {self.num_tokens} tokens and cannot shrink to {num_tokens}. "
-                              f"To grow, call append_slots({num_tokens - self.num_tokens}).")
+            raise LedgerError(
+                f"{self.name} holds {self.num_tokens} tokens and cannot shrink to {num_tokens}. "
+                f"To grow, call append_slots({num_tokens - self.num_tokens})."
+            )
         kept = -(-num_tokens // self.allocator.block_size)
         self._give_back(kept)
         self.num_tokens = num_tokens
@@ -131,7 +136,9 @@ class BlockTable:
         """Where the token at `position` is kept: block_id * block_size + offset."""
         self._check_alive()
         if type(position) is not int or not 0 <= position < self.num_tokens:
-            raise ParameterError(f"{self.name} has no position {position!r}; it holds {self.num_tokens} tokens, counted from 0.")
+            raise ParameterError(
+                f"{self.name} has no position {position!r}; it holds {self.num_tokens} tokens, counted from 0."
+            )
         return self._slot(position)
 
     def _slot(self, position):
@@ -140,8 +147,10 @@ class BlockTable:
 
     def _check_alive(self):
         if self._gone:
-            raise LedgerError(f"{self.name} was freed already; its blocks may belong to somebody else by now. "
-                              f"Free a table once, and make a new BlockTable for a new sequence.")
+            raise LedgerError(
+                f"{self.name} was freed already; its blocks may belong to somebody else by now. "
+                f"Free a table once, and make a new BlockTable for a new sequence."
+            )
 
     def __repr__(self):
         return f"BlockTable({self.num_tokens} tokens in blocks {self.block_ids})"

@@ -11,8 +11,8 @@ A head's tokens lie side by side, in the order in which attention reads them.
 import torch
 import torch.nn.functional as F
 
-from course_lib.machine.device import default_device, default_dtype
 from course_lib.errors import CacheFull, ParameterError
+from course_lib.machine.device import default_device, default_dtype
 
 
 class ContiguousCache:
@@ -96,12 +96,16 @@ class ContiguousBatch:
         """
         seq_ids, new = list(seq_ids), list(num_new_tokens)
         if not seq_ids or len(seq_ids) != len(new) or len(set(seq_ids)) != len(seq_ids):
-            raise ParameterError(f"seq_ids is {seq_ids} and num_new_tokens {new}; a step needs one count for each "
-                                 f"sequence, at least one sequence, and each once.")
+            raise ParameterError(
+                f"seq_ids is {seq_ids} and num_new_tokens {new}; a step needs one count for each "
+                f"sequence, at least one sequence, and each once."
+            )
         for i, n in zip(seq_ids, new):
             if i not in range(self.max_seqs):
-                raise ParameterError(f"There is no sequence {i!r}; this batch has 0 to {self.max_seqs - 1}. "
-                                     f"Raise max_seqs, or use the id of a sequence that is done after reset({i!r}).")
+                raise ParameterError(
+                    f"There is no sequence {i!r}; this batch has 0 to {self.max_seqs - 1}. "
+                    f"Raise max_seqs, or use the id of a sequence that is done after reset({i!r})."
+                )
             counts("num_new_tokens", n)
             if self.num_tokens[i] + n > self.max_tokens:
                 raise CacheFull(no_room(f"Sequence {i}", self.num_tokens[i], n, self.max_tokens))
@@ -124,8 +128,10 @@ class ContiguousBatch:
             check_fit(self.k, k)
             announced = sum(n for *_, n in self._step or [])
             if announced != len(k):
-                raise ParameterError(f"{len(k)} tokens came, but begin_step announced {announced}. Call "
-                                     f"begin_step(seq_ids, num_new_tokens) before each run of the model.")
+                raise ParameterError(
+                    f"{len(k)} tokens came, but begin_step announced {announced}. Call "
+                    f"begin_step(seq_ids, num_new_tokens) before each run of the model."
+                )
         attend = self._attend_together if self._neighbours else self._attend_each
         out = attend(self.k[layer], self.v[layer], q, k, v)
         if layer == self.config.num_layers - 1:
@@ -151,7 +157,9 @@ class ContiguousBatch:
         kept_k[rows, :, self._lens - 1], kept_v[rows, :, self._lens - 1] = k, v
         longest = self._seen.shape[-1]
         grouped = q.unflatten(1, (k.shape[1], -1))  # [sequences, num_kv_heads, queries that share it, head_dim]
-        out = F.scaled_dot_product_attention(grouped, kept_k[:, :, :longest], kept_v[:, :, :longest], attn_mask=self._seen)
+        out = F.scaled_dot_product_attention(
+            grouped, kept_k[:, :, :longest], kept_v[:, :, :longest], attn_mask=self._seen
+        )
         return out.flatten(1, 2)
 
     def reset(self, seq_id=None):
@@ -187,8 +195,14 @@ def append_and_attend(kept_k, kept_v, start, q, k, v):
         return F.scaled_dot_product_attention(rows, kept_k, kept_v).flatten(1, 2)
     # Row i stands at position start + i. torch's own causal mask counts from the first key, so it fits start 0 only.
     mask = None if start == 0 else torch.ones(end - start, end, dtype=torch.bool, device=q.device).tril(start)
-    out = F.scaled_dot_product_attention(q.transpose(0, 1)[None], kept_k, kept_v, attn_mask=mask, is_causal=start == 0,
-                                         enable_gqa=q.shape[1] != k.shape[1])
+    out = F.scaled_dot_product_attention(
+        q.transpose(0, 1)[None],
+        kept_k,
+        kept_v,
+        attn_mask=mask,
+        is_causal=start == 0,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
     return out[0].transpose(0, 1)
 
 
@@ -212,10 +226,13 @@ def check_fit(kept, k):
         raise ParameterError(
             f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a cache for "
             f"{[heads, head_dim]} in {kept.dtype} on {kept.device}. Make it for this model: "
-            f"ContiguousCache(model.config, max_tokens, device=model.device, dtype=model.dtype).")
+            f"ContiguousCache(model.config, max_tokens, device=model.device, dtype=model.dtype)."
+        )
 
 
 def no_room(who, held, new, max_tokens):
-    return (f"{who} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
-            f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or reset() it "
-            f"if what it holds is done with.")
+    return (
+        f"{who} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
+        f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or reset() it "
+        f"if what it holds is done with."
+    )

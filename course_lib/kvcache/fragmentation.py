@@ -15,6 +15,7 @@ import random
 from dataclasses import dataclass
 
 from course_lib.errors import ParameterError
+
 from .block_table import BlockTable
 
 PARTS = ("used", "reserved", "internal", "external", "free")
@@ -56,8 +57,10 @@ def draw_requests(count, *, seed=0, mean_prompt=161.31, mean_output=337.99, max_
     that the mean that comes out is a little lower. every: mean steps between arrivals; None: all are there from the start.
     """
     if max_tokens < 2 or mean_prompt < 1 or mean_output < 1:
-        raise ParameterError(f"max_tokens = {max_tokens!r} with means of {mean_prompt!r} and {mean_output!r} tokens: a request has "
-                             f"a prompt and an output of at least one token each. Give a max_tokens of at least 2, and means of 1.")
+        raise ParameterError(
+            f"max_tokens = {max_tokens!r} with means of {mean_prompt!r} and {mean_output!r} tokens: a request has "
+            f"a prompt and an output of at least one token each. Give a max_tokens of at least 2, and means of 1."
+        )
     draw, time, requests = random.Random(seed), 0.0, []
     for number in range(count):
         prompt = min(_length(draw, mean_prompt), max_tokens - 1)
@@ -69,7 +72,7 @@ def draw_requests(count, *, seed=0, mean_prompt=161.31, mean_output=337.99, max_
 
 def _length(draw, mean, sigma=1.0):
     """A lognormal length of at least 1 with about this mean; sigma 1 has the long tail that conversations have."""
-    return max(1, round(mean * draw.lognormvariate(-sigma**2 / 2, sigma)))
+    return max(1, round(mean * draw.lognormvariate(-(sigma**2) / 2, sigma)))
 
 
 def reserve_maximum(max_tokens):
@@ -116,16 +119,23 @@ def simulate(requests, reserve, capacity, num_steps, *, every=1):
             if start is None:
                 break
             r = coming.pop(0)
-            running.append({"request": r.id, "start": start, "reserved": sizes[r.id],
-                            "used": r.prompt, "final": r.final})
+            running.append(
+                {"request": r.id, "start": start, "reserved": sizes[r.id], "used": r.prompt, "final": r.final}
+            )
             running.sort(key=lambda s: s["start"])
         for segment in running:
             segment["used"] += segment["used"] < segment["final"]
         if time % every == 0:
             waiting = [r for r in coming if r.arrival <= time]
             needed = sizes[waiting[0].id] if waiting else 0
-            kept.append({"time": time, "segments": [dict(s) for s in running], "waiting": len(waiting),
-                         **account(running, capacity, needed)})
+            kept.append(
+                {
+                    "time": time,
+                    "segments": [dict(s) for s in running],
+                    "waiting": len(waiting),
+                    **account(running, capacity, needed),
+                }
+            )
     return kept
 
 
@@ -147,7 +157,12 @@ def simulate_paged(requests, allocator, num_steps, *, every=1):
     coming = sorted(requests, key=lambda r: (r.arrival, r.id))
     for r in coming:
         _reserved(lambda r: r.final, r, capacity)
-    running, had, kept, trace = [], {}, [], getattr(allocator, "trace", None)  # running: [request, table], the newest last
+    running, had, kept, trace = (
+        [],
+        {},
+        [],
+        getattr(allocator, "trace", None),
+    )  # running: [request, table], the newest last
     for time in range(num_steps):
         if trace is not None and time:
             trace.next_step()
@@ -170,10 +185,19 @@ def simulate_paged(requests, allocator, num_steps, *, every=1):
             running.append((coming.pop(0), table))
         if time % every == 0:
             used = sum(table.num_tokens for _, table in running)
-            kept.append({"time": time, "segments": [{"request": r.id, "used": table.num_tokens} for r, table in running],
-                         "waiting": sum(r.arrival <= time for r in coming), "preempted": len(thrown_out), "used": used, "reserved": 0,
-                         "internal": capacity - allocator.num_free * allocator.block_size - used, "external": 0,
-                         "free": allocator.num_free * allocator.block_size})
+            kept.append(
+                {
+                    "time": time,
+                    "segments": [{"request": r.id, "used": table.num_tokens} for r, table in running],
+                    "waiting": sum(r.arrival <= time for r in coming),
+                    "preempted": len(thrown_out),
+                    "used": used,
+                    "reserved": 0,
+                    "internal": capacity - allocator.num_free * allocator.block_size - used,
+                    "external": 0,
+                    "free": allocator.num_free * allocator.block_size,
+                }
+            )
     return kept
 
 
@@ -217,9 +241,13 @@ def mean_shares(steps):
 def _reserved(reserve, request, capacity):
     size = reserve(request)
     if type(size) is not int or size < request.final:
-        raise ParameterError(f"The policy reserves {size!r} slots for request {request.id}, which will hold {request.final} tokens and "
-                             f"would write into its neighbour. Reserve a whole number of at least request.final.")
+        raise ParameterError(
+            f"The policy reserves {size!r} slots for request {request.id}, which will hold {request.final} tokens and "
+            f"would write into its neighbour. Reserve a whole number of at least request.final."
+        )
     if size > capacity:
-        raise ParameterError(f"The policy reserves {size} slots for request {request.id}, and the memory has {capacity}: it would "
-                             f"wait for ever, and everybody behind it. Reserve less, or give more capacity.")
+        raise ParameterError(
+            f"The policy reserves {size} slots for request {request.id}, and the memory has {capacity}: it would "
+            f"wait for ever, and everybody behind it. Reserve less, or give more capacity."
+        )
     return size

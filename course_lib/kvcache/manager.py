@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from course_lib.errors import IntegrityError, LedgerError
+
 from .allocator import plural, whole
 from .block_table import BlockTable
 from .prefix import PrefixCache, hash_chain
@@ -77,9 +78,11 @@ class KVCacheManager:
         table = held.table if held else BlockTable(self.allocator, name=request.request_id)
         known = table.num_tokens + len(cached) * self.allocator.block_size
         if known + n > len(request.token_ids):
-            raise LedgerError(f"Request {request.request_id} has {plural(len(request.token_ids), 'token')} and {known} of them "
-                              f"have a place, so it needs at most {len(request.token_ids) - known} slots and not {n}. Take off "
-                              f"what match_prefix finds, and add a new token to token_ids before asking for its slot.")
+            raise LedgerError(
+                f"Request {request.request_id} has {plural(len(request.token_ids), 'token')} and {known} of them "
+                f"have a place, so it needs at most {len(request.token_ids) - known} slots and not {n}. Take off "
+                f"what match_prefix finds, and add a new token to token_ids before asking for its slot."
+            )
         slots = table.append_slots(n, cached=cached)
         if slots is not None and held is None:
             self._held[request.request_id] = Holding(request, table, known)
@@ -96,9 +99,11 @@ class KVCacheManager:
         whole("num_computed_tokens", num_computed_tokens)
         held = self._holding(request)
         if not held.num_computed_tokens <= num_computed_tokens <= held.table.num_tokens:
-            raise LedgerError(f"Request {request.request_id} has slots for {held.table.num_tokens} tokens, of which "
-                              f"{held.num_computed_tokens} were computed before; {num_computed_tokens} computed cannot be. "
-                              f"Count all tokens of the request, those from the cache too.")
+            raise LedgerError(
+                f"Request {request.request_id} has slots for {held.table.num_tokens} tokens, of which "
+                f"{held.num_computed_tokens} were computed before; {num_computed_tokens} computed cannot be. "
+                f"Count all tokens of the request, those from the cache too."
+            )
         size = self.allocator.block_size
         before, after = held.num_computed_tokens // size, num_computed_tokens // size
         if self.cache is not None and after > before:
@@ -116,14 +121,20 @@ class KVCacheManager:
         """
         held = self._holding(request)
         if new.request_id in self._held:
-            raise LedgerError(f"Request {new.request_id} holds memory already and cannot become a fork. Give it an id of its own.")
+            raise LedgerError(
+                f"Request {new.request_id} holds memory already and cannot become a fork. Give it an id of its own."
+            )
         if held.num_computed_tokens < held.table.num_tokens:
-            raise LedgerError(f"{held.table.num_tokens - held.num_computed_tokens} tokens of request {request.request_id} have "
-                              f"slots that are still to be written, and a shared block is never written. Fork after commit.")
+            raise LedgerError(
+                f"{held.table.num_tokens - held.num_computed_tokens} tokens of request {request.request_id} have "
+                f"slots that are still to be written, and a shared block is never written. Fork after commit."
+            )
         count = held.table.num_tokens
         if list(new.token_ids[:count]) != list(request.token_ids[:count]):
-            raise LedgerError(f"Request {new.request_id} does not begin with the {count} tokens that request "
-                              f"{request.request_id} holds, so it would read another text's keys and values.")
+            raise LedgerError(
+                f"Request {new.request_id} does not begin with the {count} tokens that request "
+                f"{request.request_id} holds, so it would read another text's keys and values."
+            )
         table = held.table.fork(name=new.request_id)
         self._held[new.request_id] = Holding(new, table, held.num_computed_tokens, held.hashes[:])
 
@@ -134,8 +145,10 @@ class KVCacheManager:
 
     def _holding(self, request):
         if request.request_id not in self._held:
-            raise LedgerError(f"Request {request.request_id} holds no memory: it never got any, or it was freed already. "
-                              f"Ask `request in manager` first.")
+            raise LedgerError(
+                f"Request {request.request_id} holds no memory: it never got any, or it was freed already. "
+                f"Ask `request in manager` first."
+            )
         return self._held[request.request_id]
 
     def check_integrity(self):
@@ -146,15 +159,19 @@ class KVCacheManager:
             self._check_table(held)
         for b in range(self.allocator.num_blocks):
             if self.allocator.ref_count(b) != holders[b]:
-                raise IntegrityError(f"Block {b} has the reference count {self.allocator.ref_count(b)}, but "
-                                     f"{plural(holders[b], 'table')} hold{'s' * (holders[b] == 1)} it: it would be "
-                                     f"{'lost' if holders[b] < self.allocator.ref_count(b) else 'given away while in use'}.")
+                raise IntegrityError(
+                    f"Block {b} has the reference count {self.allocator.ref_count(b)}, but "
+                    f"{plural(holders[b], 'table')} hold{'s' * (holders[b] == 1)} it: it would be "
+                    f"{'lost' if holders[b] < self.allocator.ref_count(b) else 'given away while in use'}."
+                )
 
     def _check_table(self, held):
         name, table, size = held.request.request_id, held.table, self.allocator.block_size
         if len(table.block_ids) != -(-table.num_tokens // size) or held.num_computed_tokens > table.num_tokens:
-            raise IntegrityError(f"Request {name} holds {plural(len(table.block_ids), 'block')} for {table.num_tokens} tokens, "
-                                 f"{held.num_computed_tokens} of them computed: the numbers do not fit together.")
+            raise IntegrityError(
+                f"Request {name} holds {plural(len(table.block_ids), 'block')} for {table.num_tokens} tokens, "
+                f"{held.num_computed_tokens} of them computed: the numbers do not fit together."
+            )
         hashes = hash_chain(held.request.token_ids[: held.num_computed_tokens], size)
         for i, b in enumerate(table.block_ids):
             if self.allocator.ref_count(b) == 0:
@@ -164,10 +181,14 @@ class KVCacheManager:
                 raise IntegrityError(f"Block {b} of request {name} is hashed, but it is not full, or not computed yet.")
             if found_by is not None and found_by != hashes[i]:
                 raise IntegrityError(f"Block {b} of request {name} would be found by the hash of another text.")
-            to_be_written = (i + 1) * size > held.num_computed_tokens and i * size < table.num_tokens > held.num_computed_tokens
+            to_be_written = (
+                i + 1
+            ) * size > held.num_computed_tokens and i * size < table.num_tokens > held.num_computed_tokens
             if to_be_written and self.allocator.ref_count(b) > 1:
-                raise IntegrityError(f"Block {b} of request {name} is about to be written, but "
-                                     f"{self.allocator.ref_count(b)} tables hold it.")
+                raise IntegrityError(
+                    f"Block {b} of request {name} is about to be written, but "
+                    f"{self.allocator.ref_count(b)} tables hold it."
+                )
 
     def __repr__(self):
         return f"KVCacheManager({len(self._held)} requests, {self.allocator!r})"

@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from course_lib import attention  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
+from course_lib import (
+    attention,
+)  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
 from course_lib.attention.reference.twins import decode_gathered, last_tokens, slots_of
 from course_lib.errors import CacheFull, LedgerError, ParameterError
+
 from .allocator import BlockAllocator, whole
 from .block_table import BlockTable
 
@@ -58,13 +61,15 @@ class PagedCache:
     def __init__(self, pool, allocator=None):
         allocator = BlockAllocator(pool.num_blocks, pool.block_size) if allocator is None else allocator
         if allocator.num_blocks > pool.num_blocks or allocator.block_size != pool.block_size:
-            raise ParameterError(f"The allocator gives out {allocator.num_blocks} blocks of {allocator.block_size} tokens, but "
-                                 f"the pool has {pool.num_blocks} of {pool.block_size}. Make both with the same two numbers.")
+            raise ParameterError(
+                f"The allocator gives out {allocator.num_blocks} blocks of {allocator.block_size} tokens, but "
+                f"the pool has {pool.num_blocks} of {pool.block_size}. Make both with the same two numbers."
+            )
         self.pool, self.allocator = pool, allocator
-        self.step = None       # the PagedStep that is being computed
-        self.num_tokens = 0    # of the one sequence of its own
+        self.step = None  # the PagedStep that is being computed
+        self.num_tokens = 0  # of the one sequence of its own
         self.table = BlockTable(allocator, name="sequence")
-        self._is_own = False   # whether `step` is of that sequence
+        self._is_own = False  # whether `step` is of that sequence
 
     def begin_step(self, tables, num_new_tokens):
         """Says whose tokens come next: the last `num_new_tokens[i]` of `tables[i]`, in that order.
@@ -75,26 +80,38 @@ class PagedCache:
         """
         tables, new = list(tables), list(num_new_tokens)
         if not tables or len(tables) != len(new):
-            raise ParameterError(f"{len(tables)} tables and {len(new)} counts came; a step needs at least one table, and one "
-                                 f"count of new tokens for each.")
+            raise ParameterError(
+                f"{len(tables)} tables and {len(new)} counts came; a step needs at least one table, and one "
+                f"count of new tokens for each."
+            )
         for table, n in zip(tables, new):
             whole("num_new_tokens", n, at_least=1)
             if n > table.num_tokens:
-                raise ParameterError(f"{n} new tokens are announced for {table!r}. Call append_slots({n}) on a table before its "
-                                     f"step: it counts them then.")
+                raise ParameterError(
+                    f"{n} new tokens are announced for {table!r}. Call append_slots({n}) on a table before its "
+                    f"step: it counts them then."
+                )
             if getattr(table, "allocator", self.allocator) is not self.allocator:
-                raise ParameterError(f"{table!r} is of another allocator, so its blocks are not those of this pool. Make the "
-                                     f"cache with it: PagedCache(pool, table.allocator).")
+                raise ParameterError(
+                    f"{table!r} is of another allocator, so its blocks are not those of this pool. Make the "
+                    f"cache with it: PagedCache(pool, table.allocator)."
+                )
             outside = [b for b in table.block_ids if type(b) is not int or not 0 <= b < self.pool.num_blocks]
             if outside:
-                raise LedgerError(f"{table!r} names block {outside[0]!r}, but the pool has 0 to {self.pool.num_blocks - 1}. "
-                                  f"The allocator gave out a block that does not exist.")
-        new_tokens = [(table, p) for table, n in zip(tables, new) for p in range(table.num_tokens - n, table.num_tokens)]
+                raise LedgerError(
+                    f"{table!r} names block {outside[0]!r}, but the pool has 0 to {self.pool.num_blocks - 1}. "
+                    f"The allocator gave out a block that does not exist."
+                )
+        new_tokens = [
+            (table, p) for table, n in zip(tables, new) for p in range(table.num_tokens - n, table.num_tokens)
+        ]
         slots = [table.slot(p) for table, p in new_tokens]
         if len(set(slots)) < len(slots):
             twice = next(slot for i, slot in enumerate(slots) if slot in slots[:i])
-            raise LedgerError(f"Slot {twice} (block {twice // self.pool.block_size}) would be written by two tokens of this step: "
-                              f"a table came twice, or the allocator gave one block to two tables.")
+            raise LedgerError(
+                f"Slot {twice} (block {twice // self.pool.block_size}) would be written by two tokens of this step: "
+                f"a table came twice, or the allocator gave one block to two tables."
+            )
         self.pool.copy_blocks(self.allocator.copies)
         self.allocator.copies.clear()
         positions, self.step = self._make_step(tables, new, [p for _, p in new_tokens], slots)
@@ -115,7 +132,9 @@ class PagedCache:
         for part in parts:
             starts.append(len(together))
             together.extend(part)
-            together.extend([0] * (len(part) % 2))  # each begins at a multiple of 16 bytes, for which the kernels are compiled
+            together.extend(
+                [0] * (len(part) % 2)
+            )  # each begins at a multiple of 16 bytes, for which the kernels are compiled
         there = torch.frombuffer(together, dtype=torch.int64).to(self.pool.k.device)
         positions, slots, lens, ends, ids = (there[start : start + len(part)] for start, part in zip(starts, parts))
         ids = ids.view(len(tables), width)
@@ -130,8 +149,15 @@ class PagedCache:
             slots = slots_of(step.block_tables[at], step.seq_lens[at], self.pool.block_size, seq_lens[group[-1]])
             together.append((step.cu_seqlens_q[at], slots, step.seq_lens[at]))
         grouped = {i for group in groups for i in group}
-        apart = [(slice(starts[i], starts[i + 1]), step.block_tables[i, : -(-seq_lens[i] // self.pool.block_size)], seq_lens[i])
-                 for i in range(len(new)) if i not in grouped]
+        apart = [
+            (
+                slice(starts[i], starts[i + 1]),
+                step.block_tables[i, : -(-seq_lens[i] // self.pool.block_size)],
+                seq_lens[i],
+            )
+            for i in range(len(new))
+            if i not in grouped
+        ]
         return replace(step, together=tuple(together), apart=tuple(apart))
 
     def attend(self, layer, q, k, v):
@@ -146,8 +172,10 @@ class PagedCache:
             if self.step is None or self._is_own:
                 self._begin_own_step(len(k))
             if len(self.step.slot_mapping) != len(k):
-                raise ParameterError(f"{len(k)} tokens came, but begin_step announced {len(self.step.slot_mapping)}. Call "
-                                     f"begin_step(tables, num_new_tokens) before each run of the model.")
+                raise ParameterError(
+                    f"{len(k)} tokens came, but begin_step announced {len(self.step.slot_mapping)}. Call "
+                    f"begin_step(tables, num_new_tokens) before each run of the model."
+                )
         out = self._attend_on_gpu(layer, q, k, v) if q.is_cuda else self._attend_on_cpu(layer, q, k, v)
         if layer == len(self.pool.k) - 1:
             self.num_tokens = self.table.num_tokens if self._is_own else self.num_tokens
@@ -167,8 +195,13 @@ class PagedCache:
         for rows, blocks, seq_len in step.apart:
             out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len))
         for rows, slots, seq_lens in step.together:
-            k, v = (kept[layer].flatten(0, 1).index_select(0, slots.flatten()).unflatten(0, slots.shape)  # faster than [slots]
-                    for kept in (self.pool.k, self.pool.v))
+            k, v = (
+                kept[layer]
+                .flatten(0, 1)
+                .index_select(0, slots.flatten())
+                .unflatten(0, slots.shape)  # faster than [slots]
+                for kept in (self.pool.k, self.pool.v)
+            )
             out[rows] = decode_gathered(q[rows], k, v, seq_lens)
         return out
 
@@ -176,9 +209,11 @@ class PagedCache:
         self.table.shrink(self.num_tokens)  # a step that broke off left its slots behind
         if self.table.append_slots(n) is None:
             self.step, self._is_own = None, False
-            raise CacheFull(f"This cache holds {self.num_tokens} tokens and was asked to take {n} more, but of the pool's "
-                            f"{self.allocator.num_blocks} blocks of {self.pool.block_size} tokens only {self.allocator.num_free} are "
-                            f"free. Make the pool with more blocks, write fewer tokens, or reset() what is done with.")
+            raise CacheFull(
+                f"This cache holds {self.num_tokens} tokens and was asked to take {n} more, but of the pool's "
+                f"{self.allocator.num_blocks} blocks of {self.pool.block_size} tokens only {self.allocator.num_free} are "
+                f"free. Make the pool with more blocks, write fewer tokens, or reset() what is done with."
+            )
         self.begin_step([self.table], [n])
         self._is_own = True
 
@@ -190,9 +225,11 @@ class PagedCache:
     def _check_fit(self, k):
         kept = self.pool.k
         if k.shape[1:] != kept.shape[3:] or k.dtype != kept.dtype or k.device != kept.device:
-            raise ParameterError(f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a pool for "
-                                 f"{list(kept.shape[3:])} in {kept.dtype} on {kept.device}. Make it for this model: KVPool("
-                                 f"model.config, num_blocks, block_size, model.device, model.dtype).")
+            raise ParameterError(
+                f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a pool for "
+                f"{list(kept.shape[3:])} in {kept.dtype} on {kept.device}. Make it for this model: KVPool("
+                f"model.config, num_blocks, block_size, model.device, model.dtype)."
+            )
 
     def __repr__(self):
         return f"PagedCache({self.pool!r}, {self.allocator.num_free} blocks free)"

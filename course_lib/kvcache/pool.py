@@ -1,14 +1,15 @@
 """The tensors behind the ledger: what is in the blocks. It knows no sequences, only blocks and slots.
 
-    k[layer], v[layer]: [num_blocks, block_size, num_kv_heads, head_dim]
+k[layer], v[layer]: [num_blocks, block_size, num_kv_heads, head_dim]
 
-    slot = block_id * block_size + offset: the same memory as [num_blocks * block_size, num_kv_heads, head_dim]
+slot = block_id * block_size + offset: the same memory as [num_blocks * block_size, num_kv_heads, head_dim]
 """
 
 import torch
 
-from course_lib.machine.device import default_device, default_dtype
 from course_lib.errors import ParameterError
+from course_lib.machine.device import default_device, default_dtype
+
 from .allocator import whole
 
 
@@ -50,8 +51,10 @@ class KVPool:
         copies = list(copies)
         for b in (b for pair in copies for b in pair):
             if type(b) is not int or not 0 <= b < self.num_blocks:
-                raise ParameterError(f"Block {b!r} cannot be copied; this pool has 0 to {self.num_blocks - 1}. Is the "
-                                     f"allocator made for a larger pool?")
+                raise ParameterError(
+                    f"Block {b!r} cannot be copied; this pool has 0 to {self.num_blocks - 1}. Is the "
+                    f"allocator made for a larger pool?"
+                )
         while copies:
             together = independent(copies)
             sources, destinations = map(list, zip(*copies[:together]))

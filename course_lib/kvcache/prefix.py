@@ -23,8 +23,10 @@ def hash_block(parent, token_ids):
     try:
         return blake2b(parent + array("q", token_ids).tobytes(), digest_size=32).digest()
     except (TypeError, OverflowError):
-        raise ParameterError(f"The tokens of a block are {list(token_ids)!r}, but a hash is made of token ids, which are "
-                             f"whole numbers. Pass tokenizer.encode(text).") from None
+        raise ParameterError(
+            f"The tokens of a block are {list(token_ids)!r}, but a hash is made of token ids, which are "
+            f"whole numbers. Pass tokenizer.encode(text)."
+        ) from None
 
 
 def hash_chain(token_ids, block_size, known=()):
@@ -48,15 +50,17 @@ class PrefixCache:
         if eviction not in POLICIES:
             raise ParameterError(f"eviction is {eviction!r}; it can be {' or '.join(map(repr, POLICIES))}.")
         if not hasattr(allocator, "cache"):
-            raise ParameterError("This allocator has no place for cached blocks (`allocator.cache`), so no block would stay "
-                                 "after its last table. Take course_lib's BlockAllocator, or go without a prefix cache.")
+            raise ParameterError(
+                "This allocator has no place for cached blocks (`allocator.cache`), so no block would stay "
+                "after its last table. Take course_lib's BlockAllocator, or go without a prefix cache."
+            )
         if allocator.cache is not None:
             raise LedgerError("This allocator has a prefix cache already, and a block can be found by one only.")
         self.allocator, self.eviction = allocator, eviction
         self._block_of = {}  # hash -> block
         self._entry_of = {}  # block -> (hash, hash of the block before it)
         self._priority = {}  # block -> the most important one among its users
-        self._idle = {}      # priority -> its evictable blocks, an OrderedDict, the next to go first
+        self._idle = {}  # priority -> its evictable blocks, an OrderedDict, the next to go first
         self.num_evictable = 0
         allocator.cache = self
 
@@ -81,10 +85,14 @@ class PrefixCache:
         has another hash.
         """
         if self.allocator.ref_count(block_id) == 0:
-            raise LedgerError(f"Block {block_id} is held by nobody, so what is in it is not known. Hash it while its table lives.")
+            raise LedgerError(
+                f"Block {block_id} is held by nobody, so what is in it is not known. Hash it while its table lives."
+            )
         if block_id in self._entry_of and self._entry_of[block_id][0] != block_hash:
-            raise LedgerError(f"Block {block_id} is hashed as another text. A hashed block is never written, so this is a "
-                              f"block of a wrong table.")
+            raise LedgerError(
+                f"Block {block_id} is hashed as another text. A hashed block is never written, so this is a "
+                f"block of a wrong table."
+            )
         if block_hash in self._block_of:
             return self._block_of[block_hash] == block_id
         self._block_of[block_hash], self._entry_of[block_id] = block_id, (block_hash, parent)
@@ -111,7 +119,9 @@ class PrefixCache:
     def evict(self, n):
         """Gives up n blocks: their hashes are forgotten, their ids returned. Raises LedgerError where there are fewer."""
         if n > self.num_evictable:
-            raise LedgerError(f"{n} blocks should be evicted, but only {self.num_evictable} are cached and held by nobody.")
+            raise LedgerError(
+                f"{n} blocks should be evicted, but only {self.num_evictable} are cached and held by nobody."
+            )
         blocks = [self._evict_one() for _ in range(n)]
         if blocks and self.allocator.trace is not None:
             self.allocator.trace.add("evict", blocks=blocks)
@@ -175,21 +185,31 @@ class PrefixCache:
 
     def check_integrity(self):
         """Raises IntegrityError with the first invariant that does not hold."""
-        if {h: b for b, (h, _) in self._entry_of.items()} != self._block_of or set(self._priority) != set(self._entry_of):
-            raise IntegrityError("The hashes of blocks and the blocks of hashes disagree: some text would be found in a "
-                                 "block that holds another.")
+        if {h: b for b, (h, _) in self._entry_of.items()} != self._block_of or set(self._priority) != set(
+            self._entry_of
+        ):
+            raise IntegrityError(
+                "The hashes of blocks and the blocks of hashes disagree: some text would be found in a "
+                "block that holds another."
+            )
         place = {b: i for i, b in enumerate(self.evictable())}
         if len(place) != self.num_evictable:
-            raise IntegrityError(f"{self.num_evictable} cached blocks are counted, but {len(place)} wait to be evicted.")
+            raise IntegrityError(
+                f"{self.num_evictable} cached blocks are counted, but {len(place)} wait to be evicted."
+            )
         for b in self._entry_of:
             if (b in place) != (self.allocator.ref_count(b) == 0):
-                raise IntegrityError(f"Hashed block {b} is held by {self.allocator.ref_count(b)} tables and is "
-                                     f"{'' if b in place else 'not '}up for eviction; it must be so exactly when nobody holds it.")
+                raise IntegrityError(
+                    f"Hashed block {b} is held by {self.allocator.ref_count(b)} tables and is "
+                    f"{'' if b in place else 'not '}up for eviction; it must be so exactly when nobody holds it."
+                )
         for b in place:
             parent = self._parent(b)
             if parent in place and self._priority[parent] == self._priority[b] and place[parent] < place[b]:
-                raise IntegrityError(f"Block {parent} would be evicted before block {b}, which continues it and could not be "
-                                     f"found without it.")
+                raise IntegrityError(
+                    f"Block {parent} would be evicted before block {b}, which continues it and could not be "
+                    f"found without it."
+                )
 
     def __repr__(self):
         return f"PrefixCache({len(self)} hashed blocks, {self.num_evictable} of them held by nobody, {self.eviction})"

@@ -43,7 +43,7 @@ class GPU:
 
 
 def attention_kind(shape):
-    """"MHA" (a KV head for each query head), "GQA" (a KV head for a group of them), "MQA" (one for all), or "MLA".
+    """ "MHA" (a KV head for each query head), "GQA" (a KV head for a group of them), "MQA" (one for all), or "MLA".
 
     shape: a ModelConfig or ModelShape. Sources: MQA arXiv 1911.02150, GQA arXiv 2305.13245, MLA arXiv 2405.04434.
     """
@@ -95,11 +95,14 @@ def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None,
     Raises ParameterError for values that mean nothing.
     """
     if type(usable) not in (int, float) or not 0 < usable <= 1:
-        raise ParameterError(f"usable is {usable!r}, but it is a share of the GPU's memory. "
-                             f"Give a number above 0 and up to 1.")
+        raise ParameterError(
+            f"usable is {usable!r}, but it is a share of the GPU's memory. Give a number above 0 and up to 1."
+        )
     if type(num_tokens) is not int or not 1 <= num_tokens <= shape.context:
-        raise ParameterError(f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to "
-                             f"{shape.context:,} tokens. Give a whole number in that range.")
+        raise ParameterError(
+            f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to "
+            f"{shape.context:,} tokens. Give a whole number in that range."
+        )
     room = int(usable * getattr(gpu, "bytes", gpu)) - weight_bytes(shape, weight_dtype)
     return max(0, room // kv_bytes(shape, num_tokens, dtype))
 
@@ -109,12 +112,14 @@ def dtype_bits(dtype):
     name = str(dtype).removeprefix("torch.")
     name = "fp8" if name.startswith("float8_") else name
     if name not in DTYPE_BITS:
-        raise ParameterError(f"dtype {dtype!r} is not one whose size is known here. Give one of {', '.join(DTYPE_BITS)}.")
+        raise ParameterError(
+            f"dtype {dtype!r} is not one whose size is known here. Give one of {', '.join(DTYPE_BITS)}."
+        )
     return DTYPE_BITS[name]
 
 
 def readable(num_bytes):
-    """"1.07 GB (1.00 GiB)": a byte count in decimal and in binary units, the largest in which it is at least 1."""
+    """ "1.07 GB (1.00 GiB)": a byte count in decimal and in binary units, the largest in which it is at least 1."""
     for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
         if num_bytes >= 1000**power:
             return f"{num_bytes / 1000**power:.2f} {letter}B ({num_bytes / 1024**power:.2f} {letter.upper()}iB)"
@@ -129,8 +134,18 @@ def calculator_data(models=None, gpus=None, dtypes=("float32", "bfloat16", "fp8"
     from .catalogue import GPUS, MODELS
 
     return {
-        "models": [{"name": m.name, "attention": attention_kind(m), "weight_bytes": weight_bytes(m),
-                    "kv_bytes_per_token": {dtype: kv_bytes_per_token(m, dtype) for dtype in dtypes},
-                    "context": m.context, "source": m.source} for m in (MODELS.values() if models is None else models)],
-        "gpus": [{"name": g.name, "bytes": g.bytes, "source": g.source} for g in (GPUS.values() if gpus is None else gpus)],
+        "models": [
+            {
+                "name": m.name,
+                "attention": attention_kind(m),
+                "weight_bytes": weight_bytes(m),
+                "kv_bytes_per_token": {dtype: kv_bytes_per_token(m, dtype) for dtype in dtypes},
+                "context": m.context,
+                "source": m.source,
+            }
+            for m in (MODELS.values() if models is None else models)
+        ],
+        "gpus": [
+            {"name": g.name, "bytes": g.bytes, "source": g.source} for g in (GPUS.values() if gpus is None else gpus)
+        ],
     }

@@ -36,22 +36,36 @@ class Machine:
     def decisions(self):
         """What will be used and why: (what, chosen, reason) rows."""
         on_gpu = self.device == "cuda"
-        attention = {"compiled": "Triton kernels", "interpreted": "torch, and Triton interpreted in its lessons",
-                     "absent": "torch"}[self.triton]
+        attention = {
+            "compiled": "Triton kernels",
+            "interpreted": "torch, and Triton interpreted in its lessons",
+            "absent": "torch",
+        }[self.triton]
         return [
-            ("device", self.device, f"{self.gpu}" if on_gpu else "torch sees no GPU here; every lesson runs on the CPU"),
+            (
+                "device",
+                self.device,
+                f"{self.gpu}" if on_gpu else "torch sees no GPU here; every lesson runs on the CPU",
+            ),
             ("dtype", self.dtype, _why_dtype(self.device, self.capability)),
             ("attention", attention, self.triton_why),
         ]
 
     def report(self):
         """The facts and the decisions as plain text."""
-        facts = [("Python", f"{self.python} on {self.system}"), ("torch", self.torch),
-                 ("CPU threads", str(self.cpu_threads)), ("memory", _memory(self.memory_free, self.memory_total))]
+        facts = [
+            ("Python", f"{self.python} on {self.system}"),
+            ("torch", self.torch),
+            ("CPU threads", str(self.cpu_threads)),
+            ("memory", _memory(self.memory_free, self.memory_total)),
+        ]
         if self.gpu:
-            facts += [("GPU", self.gpu), ("capability", f"{self.capability[0]}.{self.capability[1]}"),
-                      ("multiprocessors", str(self.multiprocessors)),
-                      ("shared memory", f"{self.shared_memory:,} bytes a block of threads")]
+            facts += [
+                ("GPU", self.gpu),
+                ("capability", f"{self.capability[0]}.{self.capability[1]}"),
+                ("multiprocessors", str(self.multiprocessors)),
+                ("shared memory", f"{self.shared_memory:,} bytes a block of threads"),
+            ]
         facts.append(("Triton", f"{self.triton}" + (f", {self.triton_version}" if self.triton_version else "")))
         lines = [f"{name:<16}{value}" for name, value in facts]
         lines += ["", "What the course will use"]
@@ -85,13 +99,22 @@ def inspect_machine():
     capability = (gpu.major, gpu.minor) if gpu else None
     state, why = _triton_state(has_gpu)
     return Machine(
-        python=platform.python_version(), system=f"{platform.system()} {platform.machine()}",
-        torch=torch.__version__, cpu_threads=torch.get_num_threads(), device="cuda" if has_gpu else "cpu",
-        gpu=gpu.name if gpu else None, capability=capability,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        torch=torch.__version__,
+        cpu_threads=torch.get_num_threads(),
+        device="cuda" if has_gpu else "cpu",
+        gpu=gpu.name if gpu else None,
+        capability=capability,
         multiprocessors=gpu.multi_processor_count if gpu else None,
         shared_memory=getattr(gpu, "shared_memory_per_block_optin", None) if gpu else None,
         dtype=str(default_dtype("cuda" if has_gpu else "cpu")).removeprefix("torch."),
-        memory_total=total, memory_free=free, triton=state, triton_version=_version("triton"), triton_why=why)
+        memory_total=total,
+        memory_free=free,
+        triton=state,
+        triton_version=_version("triton"),
+        triton_why=why,
+    )
 
 
 def default_device():
@@ -117,16 +140,22 @@ def _triton_state(has_gpu):
     """(compiled | interpreted | absent, why). A canary kernel decides: some machines return zeros silently."""
     if find_spec("triton") is None:
         if sys.platform != "linux":
-            return "absent", f"Triton has no package for {platform.system()}; the torch twin of each kernel runs instead"
+            return (
+                "absent",
+                f"Triton has no package for {platform.system()}; the torch twin of each kernel runs instead",
+            )
         return "absent", "Triton is not installed; `pip install triton` adds it"
     interpret = not has_gpu or os.environ.get("TRITON_INTERPRET") == "1"
     if interpret and "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        return "absent", ("Triton was imported before TRITON_INTERPRET=1 was set and there is no GPU; restart the "
-                          "kernel and run setup() first")
+        return "absent", (
+            "Triton was imported before TRITON_INTERPRET=1 was set and there is no GPU; restart the "
+            "kernel and run setup() first"
+        )
     if interpret:
         os.environ["TRITON_INTERPRET"] = "1"
     try:
         from .triton_probe import canary
+
         right = canary("cpu" if interpret else "cuda")
     except Exception as error:  # whatever a driver, compiler or mismatched numpy can raise means the same to a learner
         first_line = (str(error).splitlines() or [""])[0]
@@ -135,7 +164,8 @@ def _triton_state(has_gpu):
         return "absent", "a test kernel ran and returned wrong numbers, so no kernel here can be trusted"
     if interpret:
         return "interpreted", "no GPU: a test kernel ran right, instruction by instruction" if not has_gpu else (
-            "TRITON_INTERPRET=1 is set: a test kernel ran right, instruction by instruction")
+            "TRITON_INTERPRET=1 is set: a test kernel ran right, instruction by instruction"
+        )
     return "compiled", "a test kernel was compiled for this GPU and ran right"
 
 

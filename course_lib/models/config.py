@@ -57,31 +57,42 @@ class ModelConfig:
     eos_token_ids: tuple[int, ...] = ()
 
     def __post_init__(self):
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads",
-                     "num_kv_heads", "head_dim", "context"):
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim",
+            "context",
+        ):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ModelError(f"{name} is {value!r}, but it counts something and must be a whole "
-                                 f"number of at least 1. Correct it in the model's config.json.")
+                raise ModelError(
+                    f"{name} is {value!r}, but it counts something and must be a whole "
+                    f"number of at least 1. Correct it in the model's config.json."
+                )
         if self.num_heads % self.num_kv_heads:
             raise ModelError(
                 f"{self.num_heads} query heads cannot share {self.num_kv_heads} key/value heads evenly. "
-                f"Choose num_kv_heads among the divisors of {self.num_heads}.")
+                f"Choose num_kv_heads among the divisors of {self.num_heads}."
+            )
         if self.head_dim % 2:
-            raise ModelError(f"head_dim is {self.head_dim}, but RoPE turns pairs of numbers, "
-                             f"so it must be even.")
+            raise ModelError(f"head_dim is {self.head_dim}, but RoPE turns pairs of numbers, so it must be even.")
         for name in ("rms_norm_eps", "rope_theta"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value < math.inf:
-                raise ModelError(f"{name} is {value!r}, but it must be a finite number above 0. Correct it in the "
-                                 f"model's config.json.")
+                raise ModelError(
+                    f"{name} is {value!r}, but it must be a finite number above 0. Correct it in the "
+                    f"model's config.json."
+                )
 
     @property
     def num_parameters(self):
         """Weights of the model, counting a tied embedding once."""
         q, kv = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
-        layer = (2 * self.hidden_size * (q + kv) + 3 * self.hidden_size * self.intermediate_size
-                 + 2 * self.hidden_size)
+        layer = 2 * self.hidden_size * (q + kv) + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
         layer += self.attention_bias * (q + 2 * kv) + self.output_bias * self.hidden_size
         layer += self.qk_norm * 2 * self.head_dim
         tables = 1 if self.tie_embeddings else 2
@@ -95,7 +106,8 @@ class ModelConfig:
         if not known:
             raise ModelError(
                 f"{source} asks for the architecture {', '.join(names) or '(none named)'}. This course runs "
-                f"{', '.join(FAMILIES)}. Choose a model of one of these families.")
+                f"{', '.join(FAMILIES)}. Choose a model of one of these families."
+            )
         family, bias, qk_norm = FAMILIES[known[0]]
         try:
             _refuse_what_we_would_ignore(raw, source)
@@ -103,8 +115,11 @@ class ModelConfig:
             rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}  # transformers 5, or 4 and before
             own_bias = bool(raw.get("attention_bias", False)) and family in ("llama", "qwen3")
             return cls(
-                vocab_size=raw["vocab_size"], hidden_size=hidden, intermediate_size=raw["intermediate_size"],
-                num_layers=raw["num_hidden_layers"], num_heads=heads,
+                vocab_size=raw["vocab_size"],
+                hidden_size=hidden,
+                intermediate_size=raw["intermediate_size"],
+                num_layers=raw["num_hidden_layers"],
+                num_heads=heads,
                 num_kv_heads=raw.get("num_key_value_heads") or heads,
                 head_dim=raw.get("head_dim") or (128 if family == "qwen3" else hidden // heads),
                 context=_context(raw, family),
@@ -112,14 +127,23 @@ class ModelConfig:
                 rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0),
                 rope_scaling=_rope_scaling(rope, source),
                 tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
-                attention_bias=bias or own_bias, output_bias=own_bias, qk_norm=qk_norm, family=family,
-                bos_token_id=raw.get("bos_token_id"), eos_token_ids=_ids(raw.get("eos_token_id")))
+                attention_bias=bias or own_bias,
+                output_bias=own_bias,
+                qk_norm=qk_norm,
+                family=family,
+                bos_token_id=raw.get("bos_token_id"),
+                eos_token_ids=_ids(raw.get("eos_token_id")),
+            )
         except KeyError as missing:
-            raise ModelError(f"{source} does not say {missing}; without it the model cannot be built. "
-                             f"Fetch the folder again, or add the field.") from None
+            raise ModelError(
+                f"{source} does not say {missing}; without it the model cannot be built. "
+                f"Fetch the folder again, or add the field."
+            ) from None
         except (TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
-            raise ModelError(f"{source} holds a value of the wrong kind ({problem}), so the model cannot be built. "
-                             f"Fetch the folder again.") from None
+            raise ModelError(
+                f"{source} holds a value of the wrong kind ({problem}), so the model cannot be built. "
+                f"Fetch the folder again."
+            ) from None
 
 
 def _context(raw, family):
@@ -140,22 +164,31 @@ def _refuse_what_we_would_ignore(raw, source):
     """A setting that changes the result and that we do not implement must never be passed over."""
     act = raw.get("hidden_act", "silu")
     if act not in ("silu", "swish"):
-        raise ModelError(f"{source} asks for the activation {act!r}; this course implements 'silu' only, "
-                         f"so the model's output would be wrong. Choose another checkpoint.")
+        raise ModelError(
+            f"{source} asks for the activation {act!r}; this course implements 'silu' only, "
+            f"so the model's output would be wrong. Choose another checkpoint."
+        )
     if raw.get("mlp_bias"):
-        raise ModelError(f"{source} asks for mlp_bias, which this course does not implement. "
-                         f"Choose another checkpoint.")
+        raise ModelError(
+            f"{source} asks for mlp_bias, which this course does not implement. Choose another checkpoint."
+        )
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     turned = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor") or 1.0)
     if turned != 1.0:
-        raise ModelError(f"{source} turns only a share of {turned} of every head (partial_rotary_factor); this course "
-                         f"turns all of it, so the output would be wrong. Choose another checkpoint.")
+        raise ModelError(
+            f"{source} turns only a share of {turned} of every head (partial_rotary_factor); this course "
+            f"turns all of it, so the output would be wrong. Choose another checkpoint."
+        )
     if any(isinstance(value, dict) for value in rope.values()):
-        raise ModelError(f"{source} gives RoPE parameters for each kind of layer ({', '.join(rope)}); this course "
-                         f"has one set for all layers. Choose another checkpoint.")
+        raise ModelError(
+            f"{source} gives RoPE parameters for each kind of layer ({', '.join(rope)}); this course "
+            f"has one set for all layers. Choose another checkpoint."
+        )
     if raw.get("quantization_config"):
-        raise ModelError(f"{source} describes quantised weights, which this course does not read. "
-                         f"Choose the unquantised checkpoint of the same model.")
+        raise ModelError(
+            f"{source} describes quantised weights, which this course does not read. "
+            f"Choose the unquantised checkpoint of the same model."
+        )
 
 
 def _rope_scaling(rope, source):
@@ -163,10 +196,16 @@ def _rope_scaling(rope, source):
     if kind == "default":
         return None
     if kind != "llama3":
-        raise ModelError(f"{source} asks for RoPE scaling of type {kind!r}; this course implements 'llama3'. "
-                         f"Choose a checkpoint without scaling, or a Llama 3 one.")
-    return RopeScaling(float(rope["factor"]), float(rope["low_freq_factor"]),
-                       float(rope["high_freq_factor"]), int(rope["original_max_position_embeddings"]))
+        raise ModelError(
+            f"{source} asks for RoPE scaling of type {kind!r}; this course implements 'llama3'. "
+            f"Choose a checkpoint without scaling, or a Llama 3 one."
+        )
+    return RopeScaling(
+        float(rope["factor"]),
+        float(rope["low_freq_factor"]),
+        float(rope["high_freq_factor"]),
+        int(rope["original_max_position_embeddings"]),
+    )
 
 
 def _ids(value):

@@ -24,20 +24,25 @@ def find_folder(name, *, weights=True):
     if isinstance(name, str) and name in BUNDLED:
         return _bundled(name)
     if not isinstance(name, (str, os.PathLike)) or not str(name):
-        raise ModelError(f"{name!r} does not name a model. Pass {_bundled_names()}, a folder, or a hub id "
-                         f"\"owner/name\".")
+        raise ModelError(
+            f'{name!r} does not name a model. Pass {_bundled_names()}, a folder, or a hub id "owner/name".'
+        )
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if path.is_file():
-        raise ModelError(f"{path} is a file, but a model is a folder: its shape and its tokenizer stand beside "
-                         f"its weights. Pass the folder, {str(path.parent)!r}.")
+        raise ModelError(
+            f"{path} is a file, but a model is a folder: its shape and its tokenizer stand beside "
+            f"its weights. Pass the folder, {str(path.parent)!r}."
+        )
     if isinstance(name, str) and _HUB_ID.fullmatch(name):
         return _download(name, weights)
     near = difflib.get_close_matches(str(name), BUNDLED, n=1, cutoff=0.5)
-    raise ModelError(f"There is no model {str(name)!r}: it is neither a bundled name ({_bundled_names()}), nor a "
-                     f"folder here, nor a hub id \"owner/name\". "
-                     + (f"Did you mean {near[0]!r}?" if near else "Check the spelling, or give the whole path."))
+    raise ModelError(
+        f"There is no model {str(name)!r}: it is neither a bundled name ({_bundled_names()}), nor a "
+        f'folder here, nor a hub id "owner/name". '
+        + (f"Did you mean {near[0]!r}?" if near else "Check the spelling, or give the whole path.")
+    )
 
 
 def read_json(path):
@@ -45,11 +50,14 @@ def read_json(path):
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:  # bad JSON, or bytes that are not UTF-8
-        raise ModelError(f"{path} is not valid JSON ({problem}), so the model cannot be read. Fetch the file "
-                         f"again, or correct it.") from None
+        raise ModelError(
+            f"{path} is not valid JSON ({problem}), so the model cannot be read. Fetch the file again, or correct it."
+        ) from None
     if not isinstance(value, dict):
-        raise ModelError(f"{path} holds a {type(value).__name__}, but its settings have names, so an object "
-                         f"{{…}} was expected. Fetch the file again.")
+        raise ModelError(
+            f"{path} holds a {type(value).__name__}, but its settings have names, so an object "
+            f"{{…}} was expected. Fetch the file again."
+        )
     return value
 
 
@@ -60,9 +68,11 @@ def _bundled_names():
 def _bundled(name):
     folder = Path(__file__).parent / BUNDLED[name]
     if not folder.is_dir():
-        raise ModelError(f"The bundled model {name!r} is missing from this installation: there is no folder "
-                         f"{folder}. Install the course again, or make the model as course_lib/models/training "
-                         f"describes.")
+        raise ModelError(
+            f"The bundled model {name!r} is missing from this installation: there is no folder "
+            f"{folder}. Install the course again, or make the model as course_lib/models/training "
+            f"describes."
+        )
     return folder
 
 
@@ -77,19 +87,27 @@ def _download(name, weights):
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
     except errors.GatedRepoError:
-        raise ModelError(f"{name!r} is gated: its owner gives it only to accounts that accepted its licence. "
-                         f"Accept it on the model's page of the hub, then run `hf auth login`.") from None
+        raise ModelError(
+            f"{name!r} is gated: its owner gives it only to accounts that accepted its licence. "
+            f"Accept it on the model's page of the hub, then run `hf auth login`."
+        ) from None
     except errors.RepositoryNotFoundError:
-        raise ModelError(f"{alone}; there is none of this name, or it is private. Check the spelling, or run "
-                         f"`hf auth login`. {_bundled_names()} need no download.") from None
+        raise ModelError(
+            f"{alone}; there is none of this name, or it is private. Check the spelling, or run "
+            f"`hf auth login`. {_bundled_names()} need no download."
+        ) from None
     except errors.HFValidationError as problem:
         raise ModelError(f"{alone}, but the hub allows no such name ({problem}). Check the spelling.") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        raise ModelError(f"{alone}; the hub cannot be reached, and no earlier download of it is on this machine. "
-                         f"Check the network (and that HF_HUB_OFFLINE is unset), or use {_bundled_names()}, which "
-                         f"need no download.") from None
+        raise ModelError(
+            f"{alone}; the hub cannot be reached, and no earlier download of it is on this machine. "
+            f"Check the network (and that HF_HUB_OFFLINE is unset), or use {_bundled_names()}, which "
+            f"need no download."
+        ) from None
     except Exception as problem:  # the client has changed its HTTP library, and their errors share no base
         # Its own message can be a page long; the first line says what happened.
         reason = ": ".join([type(problem).__name__, *str(problem).strip().splitlines()[:1]])
-        raise ModelError(f"{alone}, but the download failed ({reason}). Try again, free disk space if that is "
-                         f"what it says, or use {_bundled_names()}, which need no download.") from None
+        raise ModelError(
+            f"{alone}, but the download failed ({reason}). Try again, free disk space if that is "
+            f"what it says, or use {_bundled_names()}, which need no download."
+        ) from None

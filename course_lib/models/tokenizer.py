@@ -3,6 +3,7 @@
 import tokenizers
 
 from course_lib.errors import ModelError, ParameterError
+
 from .source import find_folder, read_json
 
 
@@ -41,14 +42,18 @@ class Tokenizer:
         the model is to go on.
         """
         if not isinstance(text, str):
-            raise ParameterError(f"encode() got {type(text).__name__} {text!r}, but only text becomes tokens. "
-                                 f"Pass one str; encode several one by one.")
+            raise ParameterError(
+                f"encode() got {type(text).__name__} {text!r}, but only text becomes tokens. "
+                f"Pass one str; encode several one by one."
+            )
         try:
             ids = self.backend.encode(text, add_special_tokens=False).ids
         except (TypeError, UnicodeEncodeError):  # half a surrogate pair: no valid text
-            raise ParameterError("The text holds half a character (a lone surrogate), which has no bytes to "
-                                 "encode. Read the text as UTF-8, or drop it with "
-                                 "text.encode(errors='ignore').decode().") from None
+            raise ParameterError(
+                "The text holds half a character (a lone surrogate), which has no bytes to "
+                "encode. Read the text as UTF-8, or drop it with "
+                "text.encode(errors='ignore').decode()."
+            ) from None
         return [self.bos_token_id, *ids] if add_bos and self.adds_bos else ids
 
     def decode(self, token_ids, *, skip_special=True):
@@ -79,8 +84,11 @@ class Tokenizer:
         return self.vocab_size
 
     def __repr__(self):
-        ends = ", ".join(f"{what} {self.backend.id_to_token(i)!r}={i}" for what, i in
-                         (("start", self.bos_token_id), ("end", self.eos_token_id)) if i is not None)
+        ends = ", ".join(
+            f"{what} {self.backend.id_to_token(i)!r}={i}"
+            for what, i in (("start", self.bos_token_id), ("end", self.eos_token_id))
+            if i is not None
+        )
         return f"Tokenizer({self.vocab_size} tokens{', ' if ends else ''}{ends})"
 
     def _named(self, token, what):
@@ -88,14 +96,18 @@ class Tokenizer:
             return None
         token_id = self.backend.token_to_id(token)
         if token_id is None:
-            raise ModelError(f"The model's {what} token is {token!r}, but tokenizer.json has no such token. "
-                             f"The files belong to different models: fetch the folder again.")
+            raise ModelError(
+                f"The model's {what} token is {token!r}, but tokenizer.json has no such token. "
+                f"The files belong to different models: fetch the folder again."
+            )
         return token_id
 
     def _checked(self, token_id):
         if isinstance(token_id, (str, float)) or int(token_id) not in self._known:
-            raise ParameterError(f"Token id {token_id!r} stands for no token: ids go from 0 to "
-                                 f"{self.vocab_size - 1}. Does it come from a model with another tokenizer?")
+            raise ParameterError(
+                f"Token id {token_id!r} stands for no token: ids go from 0 to "
+                f"{self.vocab_size - 1}. Does it come from a model with another tokenizer?"
+            )
         return int(token_id)
 
 
@@ -107,15 +119,20 @@ def load_tokenizer(name="tale"):
         if (folder / "tokenizer.model").is_file():
             raise ModelError(
                 f"{folder} holds a SentencePiece tokenizer.model but no tokenizer.json, which is the format read "
-                f"here. Convert it once: transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder).")
-        raise ModelError(f"{folder} has no tokenizer.json, so text cannot become tokens. Copy it from the model "
-                         f"that the weights come from.")
+                f"here. Convert it once: transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+            )
+        raise ModelError(
+            f"{folder} has no tokenizer.json, so text cannot become tokens. Copy it from the model "
+            f"that the weights come from."
+        )
     read_json(path)  # a message that names the place, where the file is damaged
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as problem:  # the library raises nothing narrower
-        raise ModelError(f"{path} is not a tokenizer that this version of `tokenizers` reads ({problem}). Fetch the "
-                         f"file again, or run `pip install -U tokenizers`.") from None
+        raise ModelError(
+            f"{path} is not a tokenizer that this version of `tokenizers` reads ({problem}). Fetch the "
+            f"file again, or run `pip install -U tokenizers`."
+        ) from None
     settings = {}
     for file in ("special_tokens_map.json", "tokenizer_config.json"):  # the second, newer one has the last word
         if (folder / file).is_file():

@@ -51,7 +51,8 @@ class Transformer(nn.Module):
         if token_ids.ndim != 1 or token_ids.shape != positions.shape:
             raise ParameterError(
                 f"token_ids has shape {list(token_ids.shape)} and positions {list(positions.shape)}; both must "
-                f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension.")
+                f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension."
+            )
         hidden = self.model.embed_tokens(token_ids)
         cos, sin = rotary_angles(positions, config)
         cos, sin = cos.to(hidden.dtype), sin.to(hidden.dtype)
@@ -71,9 +72,11 @@ class Transformer(nn.Module):
 
     def __repr__(self):
         c = self.config
-        return (f"Transformer({c.family}, {c.num_parameters / 1e6:.1f}M parameters, {c.num_layers} layers, "
-                f"{c.num_heads} query heads over {c.num_kv_heads} key/value heads of {c.head_dim}, "
-                f"vocabulary {c.vocab_size}, context {c.context})")
+        return (
+            f"Transformer({c.family}, {c.num_parameters / 1e6:.1f}M parameters, {c.num_layers} layers, "
+            f"{c.num_heads} query heads over {c.num_kv_heads} key/value heads of {c.head_dim}, "
+            f"vocabulary {c.vocab_size}, context {c.context})"
+        )
 
 
 class Body(nn.Module):

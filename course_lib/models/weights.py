@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from course_lib.machine.device import default_device, default_dtype
 from course_lib.errors import ModelError, ParameterError
+from course_lib.machine.device import default_device, default_dtype
+
 from .config import ModelConfig
 from .source import find_folder, read_json
 from .tokenizer import load_tokenizer
@@ -59,8 +60,10 @@ def read_config(folder):
     """The ModelConfig of a folder. The end tokens of generation_config.json count too: Llama 3 has several."""
     path = folder / "config.json"
     if not path.is_file():
-        raise ModelError(f"{folder} has no config.json, so the shape of its model is unknown. Pass the folder that "
-                         f"holds config.json and the weights side by side.")
+        raise ModelError(
+            f"{folder} has no config.json, so the shape of its model is unknown. Pass the folder that "
+            f"holds config.json and the weights side by side."
+        )
     config = ModelConfig.from_hf(read_json(path), str(path))
     more = folder / "generation_config.json"
     ends = read_json(more).get("eos_token_id") if more.is_file() else None
@@ -117,10 +120,11 @@ def _stored_tensors(folder):
                     stored[name] = Stored(file, name, part.get_shape(), part.get_dtype())
         except (SafetensorError, OSError) as problem:
             if _starts_with(file, b"version https://git-lfs"):
-                raise ModelError(f"{file} is a Git LFS pointer: a line of text in the place of the weights. Run "
-                                 f"`git lfs pull` in the folder.") from None
-            raise ModelError(f"{file} is damaged or was cut short ({problem}). Fetch or save the file "
-                             f"again.") from None
+                raise ModelError(
+                    f"{file} is a Git LFS pointer: a line of text in the place of the weights. Run "
+                    f"`git lfs pull` in the folder."
+                ) from None
+            raise ModelError(f"{file} is damaged or was cut short ({problem}). Fetch or save the file again.") from None
     return stored
 
 
@@ -132,12 +136,14 @@ def _weight_files(folder):
     if index.is_file():
         shards = read_json(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
-            raise ModelError(f"{index} has no \"weight_map\", so it names no shards. Fetch the folder again.")
+            raise ModelError(f'{index} has no "weight_map", so it names no shards. Fetch the folder again.')
         files = [folder / str(name) for name in sorted(set(shards.values()))]
         missing = [f.name for f in files if not f.is_file()]
         if missing:
-            raise ModelError(f"{len(missing)} of the {len(files)} shards that {index.name} names are missing in "
-                             f"{folder}: {_some(missing)}. Without them the model has holes: fetch them.")
+            raise ModelError(
+                f"{len(missing)} of the {len(files)} shards that {index.name} names are missing in "
+                f"{folder}: {_some(missing)}. Without them the model has holes: fetch them."
+            )
         return files
     pickles = sorted(f.name for pattern in _PICKLES for f in folder.glob(pattern))
     if pickles:
@@ -145,11 +151,15 @@ def _weight_files(folder):
             f"{folder} holds its weights only as pickle ({_some(pickles)}), which is not opened here: reading a "
             f"pickle runs whatever code is inside. If you trust where it comes from, convert it once: "
             f"transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder), "
-            f"which writes model.safetensors.")
+            f"which writes model.safetensors."
+        )
     other = sorted(f.name for f in folder.glob("*.safetensors"))
-    raise ModelError(f"{folder} has no model.safetensors and no model.safetensors.index.json"
-                     + (f" (only {_some(other)})" if other else "") + ", so there are no weights to read. Fetch "
-                     "them, or choose a repository that offers safetensors.")
+    raise ModelError(
+        f"{folder} has no model.safetensors and no model.safetensors.index.json"
+        + (f" (only {_some(other)})" if other else "")
+        + ", so there are no weights to read. Fetch "
+        "them, or choose a repository that offers safetensors."
+    )
 
 
 def _check(stored, expected, config, folder):
@@ -159,27 +169,37 @@ def _check(stored, expected, config, folder):
     """
     if config.tie_embeddings and OUTPUT in stored:
         if EMBEDDING in stored and not _same(stored[EMBEDDING], stored[OUTPUT]):
-            raise ModelError(f"config.json in {folder} says that {EMBEDDING} and {OUTPUT} are one table "
-                             f"(tie_word_embeddings), but the file holds two different ones. Set "
-                             f"\"tie_word_embeddings\" to false, or fetch the folder again.")
+            raise ModelError(
+                f"config.json in {folder} says that {EMBEDDING} and {OUTPUT} are one table "
+                f"(tie_word_embeddings), but the file holds two different ones. Set "
+                f'"tie_word_embeddings" to false, or fetch the folder again.'
+            )
         output = stored.pop(OUTPUT)
         stored.setdefault(EMBEDDING, output)
     missing = [name for name in expected if name not in stored]
     if missing:
-        raise ModelError(f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. "
-                         f"The weights belong to another config.json, or a download stopped early: fetch both again.")
+        raise ModelError(
+            f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. "
+            f"The weights belong to another config.json, or a download stopped early: fetch both again."
+        )
     unexpected = [name for name in stored if name not in expected and not _HARMLESS.fullmatch(name)]
     if unexpected:
-        raise ModelError(f"{folder} holds {_count(unexpected, 'tensor')} that its config.json has no place for: "
-                         f"{_some(unexpected)}. Leaving them out would change the output. Choose a checkpoint of a "
-                         f"plain {config.family} model.")
+        raise ModelError(
+            f"{folder} holds {_count(unexpected, 'tensor')} that its config.json has no place for: "
+            f"{_some(unexpected)}. Leaving them out would change the output. Choose a checkpoint of a "
+            f"plain {config.family} model."
+        )
     for name, shape in expected.items():
         if stored[name].shape != shape:
-            raise ModelError(f"{name} in {folder} has shape {stored[name].shape}; its config.json asks for {shape}. "
-                             f"The two files belong to different models: fetch both again.")
+            raise ModelError(
+                f"{name} in {folder} has shape {stored[name].shape}; its config.json asks for {shape}. "
+                f"The two files belong to different models: fetch both again."
+            )
         if stored[name].dtype not in _FLOATS:
-            raise ModelError(f"{name} in {folder} is stored as {stored[name].dtype}, a quantised form that needs "
-                             f"more than the numbers to be read. Choose the unquantised checkpoint.")
+            raise ModelError(
+                f"{name} in {folder} is stored as {stored[name].dtype}, a quantised form that needs "
+                f"more than the numbers to be read. Choose the unquantised checkpoint."
+            )
 
 
 def _same(one, other):
@@ -202,16 +222,21 @@ def _device(device):
     try:
         device = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ParameterError(f"device is {device!r}, which torch does not know. Try \"cpu\", \"cuda\", or None to "
-                             f"let the course choose.") from None
+        raise ParameterError(
+            f'device is {device!r}, which torch does not know. Try "cpu", "cuda", or None to let the course choose.'
+        ) from None
     if device.type not in ("cpu", "cuda", "mps"):
-        raise ParameterError(f"device is {str(device)!r}; the course runs on \"cpu\", \"cuda\" and, as far as torch "
-                             f"does, \"mps\". Pass one of these, or None to let the course choose.")
+        raise ParameterError(
+            f'device is {str(device)!r}; the course runs on "cpu", "cuda" and, as far as torch '
+            f'does, "mps". Pass one of these, or None to let the course choose.'
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ParameterError("device is 'mps', but this torch has no Apple GPU to run on. Pass \"cpu\".")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ParameterError(f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave device away "
-                             f"to run on the CPU, or see what `course doctor` says about the driver.")
+        raise ParameterError(
+            f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave device away "
+            f"to run on the CPU, or see what `course doctor` says about the driver."
+        )
     return device
 
 
@@ -221,8 +246,10 @@ def _dtype(dtype, device):
     known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
     chosen = known.get(dtype, dtype) if isinstance(dtype, str) else dtype
     if chosen not in known.values():
-        raise ParameterError(f"dtype is {dtype!r}, but weights are plain floating-point numbers. Try one of "
-                             f"{', '.join('torch.' + n for n in known)}, or None to let the course choose.")
+        raise ParameterError(
+            f"dtype is {dtype!r}, but weights are plain floating-point numbers. Try one of "
+            f"{', '.join('torch.' + n for n in known)}, or None to let the course choose."
+        )
     return chosen
 
 

@@ -1,7 +1,7 @@
 """Exercises: what must hold, what goes wrong, and the learner's workbook."""
 
-from .progress import workbook
 from .check import CheckFailed, check, hint, progress, solution
 from .predict import predict
+from .progress import workbook
 
 __all__ = ["CheckFailed", "check", "hint", "predict", "progress", "solution", "workbook"]

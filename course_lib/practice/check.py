@@ -6,12 +6,13 @@ import textwrap
 from dataclasses import dataclass, field
 
 from course_lib.source.extract import NotAlone, revive
+
 from .judge import registry
-from .progress import workbook
 from .judge.diagnose import diagnose
 from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
 from .judge.fitting import has_empty_body, unfit
 from .judge.running import Raised
+from .progress import workbook
 from .progress.sources import take
 
 _MISSING = object()
@@ -153,7 +154,9 @@ def recorded(result, answer):
             passed["why_not"] = str(reason)
             notices.append(f"Passed, but your code was not saved for later lessons: {reason}")
     notices += workbook.record_check(exercise.id, passed)
-    return CheckResult(exercise, result.state, result.verdicts, result.message, notices, bool(passed and passed["source"]))
+    return CheckResult(
+        exercise, result.state, result.verdicts, result.message, notices, bool(passed and passed["source"])
+    )
 
 
 def standing_alone(exercise, answer):
@@ -161,8 +164,9 @@ def standing_alone(exercise, answer):
     name, source = take(answer, exercise.name)
     again = judge(exercise, revive(source, name, f"workbook {exercise.id}"), slow=False)
     if not again:
-        raise NotAlone("alone, without the rest of your notebook, it does not pass. Does it keep something "
-                       "in a variable outside?")
+        raise NotAlone(
+            "alone, without the rest of your notebook, it does not pass. Does it keep something in a variable outside?"
+        )
     return name, source
 
 

@@ -4,8 +4,9 @@ import sys
 from html import escape
 
 from course_lib.errors import CourseError
-from .report import render
+
 from .progress import workbook
+from .report import render
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -43,9 +44,11 @@ def letter(index):
 def still(question, options):
     """The form without a kernel: a question with its options. It is the same for everybody."""
     items = "".join(f"<li>{render.rich(option)}</li>" for option in options)
-    return render.card(f"Guess: {question}",
-                       f'<div class="cl-ck-body cl-ck-say"><p><b>Guess.</b> {render.rich(question)}</p>'
-                       f'<ol class="cl-ck-steps" type="A">{items}</ol></div>')
+    return render.card(
+        f"Guess: {question}",
+        f'<div class="cl-ck-body cl-ck-say"><p><b>Guess.</b> {render.rich(question)}</p>'
+        f'<ol class="cl-ck-steps" type="A">{items}</ol></div>',
+    )
 
 
 def told(options, guess):
@@ -68,8 +71,10 @@ def buttons(question_id, question, options, answer):
         return None
     guess = workbook.guess(question_id)
     status = widgets.HTML(said(told(options, guess), workbook.notices()))
-    row = [widgets.Button(description=option, tooltip=option, layout=widgets.Layout(width="auto", max_width="100%"))
-           for option in options]
+    row = [
+        widgets.Button(description=option, tooltip=option, layout=widgets.Layout(width="auto", max_width="100%"))
+        for option in options
+    ]
 
     def mark(choice):
         for i, button in enumerate(row):
@@ -78,7 +83,9 @@ def buttons(question_id, question, options, answer):
 
     def on_click(choice):
         def keep(_):
-            notices = workbook.record_guess(question_id, choice, options[choice], None if answer is None else choice == answer)
+            notices = workbook.record_guess(
+                question_id, choice, options[choice], None if answer is None else choice == answer
+            )
             mark(choice)
             status.value = said(told(options, {"choice": choice}), notices)
 

@@ -28,15 +28,24 @@ class Recorded:
         return f"Recorded on one {self.machine}, {self.date}, {self.software}, by `{self.command}`."
 
     def __repr__(self):
-        return "\n\n".join([*(f"{title}\n{_plain(columns, rows)}" for title, columns, rows in self.tables), self.source])
+        return "\n\n".join(
+            [*(f"{title}\n{_plain(columns, rows)}" for title, columns, rows in self.tables), self.source]
+        )
 
     def _repr_markdown_(self):
-        return "\n\n".join([*(f"**{title}**\n\n{_markdown(columns, rows)}" for title, columns, rows in self.tables), f"*{self.source}*"])
+        return "\n\n".join(
+            [
+                *(f"**{title}**\n\n{_markdown(columns, rows)}" for title, columns, rows in self.tables),
+                f"*{self.source}*",
+            ]
+        )
 
     def column(self, name, table=0):
         """The values of one column, for a plot. table: which of these tables, from 0. Raises ParameterError for one that is not there."""
         if table not in range(len(self.tables)):
-            raise ParameterError(f"There is no table {table!r}; this has {len(self.tables)} table{'s' * (len(self.tables) != 1)}, counted from 0.")
+            raise ParameterError(
+                f"There is no table {table!r}; this has {len(self.tables)} table{'s' * (len(self.tables) != 1)}, counted from 0."
+            )
         _, columns, rows = self.tables[table]
         if name not in columns:
             raise ParameterError(f"The table {table} has no column {name!r}; there are {', '.join(columns)}.")
@@ -51,12 +60,16 @@ def recorded(lesson, *numbers):
     path = FOLDER / f"{lesson}.json"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
-        raise ParameterError(f"There is no recorded run of lesson {lesson!r}, only of {known}. "
-                             f"python benchmarks/lessons.py makes them on a GPU.")
+        raise ParameterError(
+            f"There is no recorded run of lesson {lesson!r}, only of {known}. "
+            f"python benchmarks/lessons.py makes them on a GPU."
+        )
     kept = json.loads(path.read_text(encoding="utf-8"))
     tables = tuple((table["title"], table["columns"], table["rows"]) for table in kept.pop("tables"))
     if not all(number in range(len(tables)) for number in numbers):
-        raise ParameterError(f"The recorded run {lesson!r} has tables 0 to {len(tables) - 1}, not {', '.join(map(str, numbers))}.")
+        raise ParameterError(
+            f"The recorded run {lesson!r} has tables 0 to {len(tables) - 1}, not {', '.join(map(str, numbers))}."
+        )
     return Recorded(**kept, tables=tuple(tables[number] for number in numbers) or tables)
 
 
@@ -70,7 +83,10 @@ def words(value):
 def _plain(columns, rows):
     lines = [columns, *([words(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join([line[0].ljust(widths[0]), *(word.rjust(n) for word, n in zip(line[1:], widths[1:]))]) for line in lines)
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(word.rjust(n) for word, n in zip(line[1:], widths[1:]))])
+        for line in lines
+    )
 
 
 def _markdown(columns, rows):

@@ -5,6 +5,4 @@ Names arrive on first use.
 
 from course_lib.lazy import lazily
 
-__all__, __getattr__, __dir__ = lazily(__name__, {
-    "show": "show wrapped",
-})
+__all__, __getattr__, __dir__ = lazily(__name__, {"show": "show wrapped"})

@@ -83,8 +83,12 @@ def defines(node):
     """The name that a definition makes, or None for any other statement."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return node.name
-    if (isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and len(node.targets) == 1
-            and isinstance(node.targets[0], ast.Name)):
+    if (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Lambda)
+        and len(node.targets) == 1
+        and isinstance(node.targets[0], ast.Name)
+    ):
         return node.targets[0].id
     return None
 
@@ -118,7 +122,7 @@ def newest_cell_definition(name):
         for node in reversed(nodes):
             if defines(node) == name:
                 first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-                return "\n".join(cell.split("\n")[first - 1:node.end_lineno])
+                return "\n".join(cell.split("\n")[first - 1 : node.end_lineno])
     return None
 
 
@@ -146,8 +150,10 @@ def gather(text, world, parts, imports):
             parts[name] = f"{name} = tl.dtype({value.name!r})"
             imports["tl"] = "from triton import language as tl"
         else:
-            raise NotAlone(f"it uses `{name}` of your notebook, {type(value).__name__} data that cannot be "
-                           f"written down as code. Hand it in as an argument, or make it inside.")
+            raise NotAlone(
+                f"it uses `{name}` of your notebook, {type(value).__name__} data that cannot be "
+                f"written down as code. Hand it in as an argument, or make it inside."
+            )
 
 
 def outside_names(text, world={}):
@@ -161,7 +167,9 @@ def outside_names(text, world={}):
         steps = list(dis.get_instructions(code))
         made_here = {step.argval for step in steps if step.opname == "STORE_NAME"}  # by a class body
         used |= {step.argval for step in steps if step.opname in _READS} - made_here
-    return sorted(name for name in used - own if not name.startswith("__") and (not hasattr(builtins, name) or hides(name, world)))
+    return sorted(
+        name for name in used - own if not name.startswith("__") and (not hasattr(builtins, name) or hides(name, world))
+    )
 
 
 def hides(name, world):

@@ -16,10 +16,11 @@ def show(thing):
     except (TypeError, OSError):
         raise ParameterError(
             f"{thing!r} has no source to show. Pass a class, a function or a module, such as "
-            f"show(generate_naive), not the result of a call.") from None
+            f"show(generate_naive), not the result of a call."
+        ) from None
     parts = path.parts
     if "course_lib" in parts:
-        path = Path(*parts[parts.index("course_lib"):])
+        path = Path(*parts[parts.index("course_lib") :])
     return Source("".join(lines), f"{path.as_posix()}, line {max(first, 1)}")
 
 

@@ -25,11 +25,15 @@ def chrome_trace(trace, *, step_starts=None):
     ParameterError where these are too few, and for a trace that no engine wrote.
     """
     if not any(record["event"] == "engine" for record in trace.records):
-        raise ParameterError("This trace has no record of an engine, only of memory. Record one: Engine(model, config).trace.")
+        raise ParameterError(
+            "This trace has no record of an engine, only of memory. Record one: Engine(model, config).trace."
+        )
     num_steps = trace.records[-1]["step"] + 1
     starts = [step / 1000 for step in range(num_steps + 1)] if step_starts is None else list(step_starts)
     if len(starts) <= num_steps:
-        raise ParameterError(f"{len(starts)} times came for {num_steps} steps. Give the beginning of each, and the last one's end.")
+        raise ParameterError(
+            f"{len(starts)} times came for {num_steps} steps. Give the beginning of each, and the last one's end."
+        )
     rows = Rows([round(second * 1e6) for second in starts])
     for step, records in groupby(trace.records, key=lambda record: record["step"]):
         for record in records:
@@ -44,9 +48,16 @@ class Rows:
     """What each request is doing, from record to record. starts: microseconds at which the steps begin."""
 
     def __init__(self, starts):
-        self.starts, self.events = starts, [named("process_name", ENGINE, "engine"), named("process_name", REQUESTS, "requests")]
-        self.row, self.prompt, self.reached = {}, {}, {}  # request -> number of its row; prompt tokens; tokens ever computed
-        self.idle = {}     # request -> (why it does not run, since which step)
+        self.starts, self.events = (
+            starts,
+            [named("process_name", ENGINE, "engine"), named("process_name", REQUESTS, "requests")],
+        )
+        self.row, self.prompt, self.reached = (
+            {},
+            {},
+            {},
+        )  # request -> number of its row; prompt tokens; tokens ever computed
+        self.idle = {}  # request -> (why it does not run, since which step)
         self.running, self.num_tokens = set(), 0
         self.refs, self.num_blocks = {}, 0
 
@@ -61,7 +72,13 @@ class Rows:
     def on_schedule(self, step, record):
         for request, start, count in zip(record["requests"], record["starts"], record["counts"]):
             self._end_idling(request, step)
-            what = "recompute" if start < self.reached[request] else "decode" if start >= self.prompt[request] else "prefill"
+            what = (
+                "recompute"
+                if start < self.reached[request]
+                else "decode"
+                if start >= self.prompt[request]
+                else "prefill"
+            )
             self._slice(request, what, step, step + 1, {"start": start, "tokens": count})
             self.reached[request] = max(self.reached[request], start + count)
             self.running.add(request)
@@ -74,8 +91,16 @@ class Rows:
     def on_finish(self, step, record):
         self._end_idling(record["request"], step)
         self.running.discard(record["request"])
-        self.events.append({"name": record["reason"], "ph": "i", "s": "t", "ts": self.starts[step + 1], "pid": REQUESTS,
-                            "tid": self.row[record["request"]]})
+        self.events.append(
+            {
+                "name": record["reason"],
+                "ph": "i",
+                "s": "t",
+                "ts": self.starts[step + 1],
+                "pid": REQUESTS,
+                "tid": self.row[record["request"]],
+            }
+        )
 
     def on_allocate(self, step, record):
         self._refer(record["blocks"], 1)
@@ -94,8 +119,12 @@ class Rows:
 
     def count(self, step):
         """The counters of a step, after all of its records."""
-        for name, value in (("tokens computed", self.num_tokens), ("running", len(self.running)), ("waiting", len(self.idle)),
-                            ("blocks in use", self.num_blocks)):
+        for name, value in (
+            ("tokens computed", self.num_tokens),
+            ("running", len(self.running)),
+            ("waiting", len(self.idle)),
+            ("blocks in use", self.num_blocks),
+        ):
             self.events.append({"name": name, "ph": "C", "ts": self.starts[step], "pid": ENGINE, "args": {name: value}})
         self.num_tokens = 0
 
@@ -111,8 +140,17 @@ class Rows:
 
     def _slice(self, request, what, since, until, more):
         if until > since:
-            self.events.append({"name": what, "ph": "X", "ts": self.starts[since], "dur": self.starts[until] - self.starts[since],
-                                "pid": REQUESTS, "tid": self.row[request], "args": {"step": since, **more}})
+            self.events.append(
+                {
+                    "name": what,
+                    "ph": "X",
+                    "ts": self.starts[since],
+                    "dur": self.starts[until] - self.starts[since],
+                    "pid": REQUESTS,
+                    "tid": self.row[request],
+                    "args": {"step": since, **more},
+                }
+            )
 
 
 def named(kind, group, name, row=0):

@@ -4,6 +4,7 @@ The records are those of course_lib/trace/records.py, as rows: [step, event, fie
 """
 
 from course_lib.errors import ParameterError
+
 from .records import FIELDS, row_of, unpacked
 
 BLOCK_EVENTS = ("allocate", "share", "free", "evict")  # these come before the table event that they belong to
@@ -12,8 +13,11 @@ TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
 
 def rows_of(trace, *, memory=True):
     """The rows of a Trace, or of a list of records or rows, checked one by one. memory: `start` comes first."""
-    given = trace.rows() if hasattr(trace, "rows") else [
-        row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
+    given = (
+        trace.rows()
+        if hasattr(trace, "rows")
+        else [row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
+    )
     if memory and (not given or given[0][1:2] != ["start"]):
         raise ParameterError("A trace begins with the record `start`, which says how many blocks there are. "
                              "Record from the allocator's beginning: BlockAllocator(num_blocks, block_size, trace=trace).")  # fmt: skip
@@ -27,7 +31,9 @@ def rows_of(trace, *, memory=True):
         if rows and row[1] == "start":
             raise ParameterError(f"record {index} starts a second memory. Give the trace of one memory at a time.")
         if rows and row[0] < rows[-1][0]:
-            raise ParameterError(f"record {index} belongs to step {row[0]}, the one before it to step {rows[-1][0]}. Give the records in order.")
+            raise ParameterError(
+                f"record {index} belongs to step {row[0]}, the one before it to step {rows[-1][0]}. Give the records in order."
+            )
         rows.append(row)
     return rows
 
@@ -114,12 +120,16 @@ class Memory:
     def _blocks(self, blocks, index):
         for block in blocks:
             if type(block) is not int or not 0 <= block < self.num_blocks:
-                raise ParameterError(f"record {index} names block {block!r}, but there are blocks 0 to {self.num_blocks - 1}. Look at what the allocator handed out.")
+                raise ParameterError(
+                    f"record {index} names block {block!r}, but there are blocks 0 to {self.num_blocks - 1}. Look at what the allocator handed out."
+                )
         return list(blocks)
 
     def _table(self, request, index):
         if request not in self.tables:
-            raise ParameterError(f"record {index} is about request {request!r}, which has no table at this point. Give the trace from its beginning.")
+            raise ParameterError(
+                f"record {index} is about request {request!r}, which has no table at this point. Give the trace from its beginning."
+            )
         return self.tables[request]
 
     def holders(self):
@@ -154,5 +164,7 @@ class Memory:
             elif number < 0:
                 found.append(f"Block {block} was freed once too often.")
             elif self.tables and held > number:
-                found.append(f"Block {block} is in {held} table{'s' * (held != 1)}, but its reference count is {number}.")
+                found.append(
+                    f"Block {block} is in {held} table{'s' * (held != 1)}, but its reference count is {number}."
+                )
         return found[:3]

@@ -101,8 +101,10 @@ class Trace:
     def add(self, event, **fields):
         """Appends one record. Raises ParameterError where the fields are not those of the event."""
         if tuple(fields) != FIELDS.get(event):
-            raise ParameterError(f"The record {event!r} came with the fields {', '.join(fields)}; "
-                                 f"{describe(event)} See course_lib/trace/records.py.")
+            raise ParameterError(
+                f"The record {event!r} came with the fields {', '.join(fields)}; "
+                f"{describe(event)} See course_lib/trace/records.py."
+            )
         self.records.append({"step": self.step, "event": event, **fields})
 
     def next_step(self):
@@ -130,7 +132,9 @@ class Trace:
     def load(cls, path):
         """Reads what `save` wrote. Raises ParameterError with the line that is no record."""
         lines = Path(path).read_text(encoding="utf-8").split("\n")
-        trace = cls(one for number, line in enumerate(lines, 1) if line for one in records_of(line, f"{path}, line {number}"))
+        trace = cls(
+            one for number, line in enumerate(lines, 1) if line for one in records_of(line, f"{path}, line {number}")
+        )
         trace.step = trace.records[-1]["step"] if trace.records else 0
         return trace
 
@@ -146,8 +150,10 @@ class Watched:
 
     def __init__(self, allocator, trace):
         if allocator.num_free != allocator.num_blocks:
-            raise LedgerError(f"{allocator.num_blocks - allocator.num_free} blocks are in use already, so the trace would "
-                              f"begin in the middle. Watch an allocator before its first allocate.")
+            raise LedgerError(
+                f"{allocator.num_blocks - allocator.num_free} blocks are in use already, so the trace would "
+                f"begin in the middle. Watch an allocator before its first allocate."
+            )
         self._allocator, self.trace, self.copies = allocator, trace, []
         trace.add("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
 
@@ -212,8 +218,10 @@ def records_of(line, where):
                 raise ValueError
             found.append({"step": step, "event": event, **dict(zip(names, values))})
     except (ValueError, TypeError, KeyError):
-        raise ParameterError(f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
-                             f"[step, event, ...] as course_lib/trace/records.py describes; was the file cut off?") from None
+        raise ParameterError(
+            f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
+            f"[step, event, ...] as course_lib/trace/records.py describes; was the file cut off?"
+        ) from None
     return found
 
 

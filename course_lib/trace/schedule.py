@@ -31,7 +31,13 @@ class Lane:
     def fork(self, name, number, begin):
         """Another one that goes on from where this one is."""
         other = Lane(name, number, begin, self.client, self.priority, self.num_prompt)
-        other.known, other.computed, other.state, other.admitted, other.parent = self.known, self.computed, "running", True, self
+        other.known, other.computed, other.state, other.admitted, other.parent = (
+            self.known,
+            self.computed,
+            "running",
+            True,
+            self,
+        )
         return other
 
     def extend(self, step, kind, start, number):
@@ -94,11 +100,15 @@ class Schedule:
 
     def _on_queue(self, index, request, client, priority, num_tokens):
         if request in self.by_name and self.by_name[request].done is None:
-            raise ParameterError(f"record {index} queues request {request!r}, which is being served already. Give each request "
-                                 f"a name of its own, or write `finish` first.")
+            raise ParameterError(
+                f"record {index} queues request {request!r}, which is being served already. Give each request "
+                f"a name of its own, or write `finish` first."
+            )
         if type(num_tokens) is not int or num_tokens < 0:
-            raise ParameterError(f"record {index} queues request {request!r} with num_tokens = {num_tokens!r}; it counts the "
-                                 f"tokens of its prompt, a whole number.")
+            raise ParameterError(
+                f"record {index} queues request {request!r} with num_tokens = {num_tokens!r}; it counts the "
+                f"tokens of its prompt, a whole number."
+            )
         self._open(Lane(request, len(self.lanes), self.step, client, priority, num_tokens))
         self.service.setdefault(client, [0, 0])
 
@@ -118,15 +128,21 @@ class Schedule:
 
     def _on_schedule(self, index, requests, starts, counts):
         if not len(requests) == len(starts) == len(counts):
-            raise ParameterError(f"record {index} schedules {len(requests)} requests with {len(starts)} starts and {len(counts)} "
-                                 f"counts. Each request needs one of both.")
+            raise ParameterError(
+                f"record {index} schedules {len(requests)} requests with {len(starts)} starts and {len(counts)} "
+                f"counts. Each request needs one of both."
+            )
         for request, start, number in zip(requests, starts, counts):
             lane = self._lane(index, request, "schedules")
             if type(start) is not int or type(number) is not int or start < 0 or number < 1:
-                raise ParameterError(f"record {index} schedules {number!r} tokens of request {request!r} from number {start!r} on. "
-                                     f"A request in the batch has at least one token, and they are counted from 0.")
+                raise ParameterError(
+                    f"record {index} schedules {number!r} tokens of request {request!r} from number {start!r} on. "
+                    f"A request in the batch has at least one token, and they are counted from 0."
+                )
             if lane in self.batch:
-                raise ParameterError(f"record {index} schedules request {request!r} twice in one step. Put its tokens together.")
+                raise ParameterError(
+                    f"record {index} schedules request {request!r} twice in one step. Put its tokens together."
+                )
             if lane.state != "running":
                 self.happened.append(("join", lane, (lane.state, start, number)))
             lane.state, lane.kept, lane.computed = "running", 0, start + number
@@ -143,8 +159,10 @@ class Schedule:
     def _on_preempt(self, index, request, how, num_tokens):
         lane = self._lane(index, request, "preempts")
         if lane.state != "running":
-            raise ParameterError(f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only who "
-                                 f"runs can make room.")
+            raise ParameterError(
+                f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only who "
+                f"runs can make room."
+            )
         broke_off = self.batch.pop(lane, None)  # the step, after it was scheduled: that counts as not computed
         lane.state = "swapped" if how == "swap" else "preempted"
         lane.kept = lane.computed if how == "swap" else 0
@@ -164,9 +182,13 @@ class Schedule:
     def _lane(self, index, request, does):
         lane = self.by_name.get(request)
         if lane is None:
-            raise ParameterError(f"record {index} {does} request {request!r}, which never came: no `queue` and no `fork` before it "
-                                 f"names it. Give the trace from its beginning.")
+            raise ParameterError(
+                f"record {index} {does} request {request!r}, which never came: no `queue` and no `fork` before it "
+                f"names it. Give the trace from its beginning."
+            )
         if lane.done is not None:
-            raise ParameterError(f"record {index} {does} request {request!r}, which is done since step {lane.done[0]} "
-                                 f"({lane.done[1]}). Take it out of `running` when it finishes.")
+            raise ParameterError(
+                f"record {index} {does} request {request!r}, which is done since step {lane.done[0]} "
+                f"({lane.done[1]}). Take it out of `running` when it finishes."
+            )
         return lane

@@ -6,20 +6,23 @@ importing this package pulls in neither Jupyter nor matplotlib.
 
 from course_lib.lazy import lazily
 
-__all__, __getattr__, __dir__ = lazily(__name__, {
-    "triangle.view": "recomputation_triangle",
-    "probabilities.view": "next_token_probabilities",
-    "filling.view": "cache_filling",
-    "calculator.view": "kv_calculator",
-    "reserved.view": "reserved_against_used",
-    "memory.view": "memory_view",
-    "timeline.view": "timeline_view",
-    "tiles.view": "tiles_view",
-    "programs.view": "programs_view",
-    "reads.view": "block_reads_view",
-    "slots.view": "batch_slots",
-    "roofs.view": "roofline",
-    "kit.base": "View",
-    "kit.page": "bare_page",
-    "kit.still": "Picture",
-})
+__all__, __getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "triangle.view": "recomputation_triangle",
+        "probabilities.view": "next_token_probabilities",
+        "filling.view": "cache_filling",
+        "calculator.view": "kv_calculator",
+        "reserved.view": "reserved_against_used",
+        "memory.view": "memory_view",
+        "timeline.view": "timeline_view",
+        "tiles.view": "tiles_view",
+        "programs.view": "programs_view",
+        "reads.view": "block_reads_view",
+        "slots.view": "batch_slots",
+        "roofs.view": "roofline",
+        "kit.base": "View",
+        "kit.page": "bare_page",
+        "kit.still": "Picture",
+    },
+)

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session")
 def machine():
     from course_lib.machine.device import inspect_machine
+
     machine = inspect_machine()
     if machine.triton == "absent":
         if sys.platform == "linux":

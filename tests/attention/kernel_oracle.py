@@ -29,7 +29,9 @@ def held_to(out, twin, exact, slack=3):
     assert out.shape == exact.shape and out.dtype == twin.dtype and torch.isfinite(out).all()
     error, allowed = ((x.cpu().double() - exact).abs().max().item() if exact.numel() else 0.0 for x in (out, twin))
     last_bit = torch.finfo(out.dtype).eps * max(1.0, exact.abs().max().item() if exact.numel() else 0.0)
-    assert error <= slack * allowed + last_bit, f"error {error:.2e}, of the torch twin {allowed:.2e}, last bit {last_bit:.2e}"
+    assert error <= slack * allowed + last_bit, (
+        f"error {error:.2e}, of the torch twin {allowed:.2e}, last bit {last_bit:.2e}"
+    )
 
 
 class Paged:
@@ -60,8 +62,12 @@ class Paged:
 
     def exactly(self, q, new, **options):
         """The exact answer for the last new[i] tokens of each sequence."""
-        return torch.cat([attend_exactly(one, k, v, **options) if len(one) else one.cpu().double()
-                          for one, k, v in zip(q.split(new), self.keys, self.values)])
+        return torch.cat(
+            [
+                attend_exactly(one, k, v, **options) if len(one) else one.cpu().double()
+                for one, k, v in zip(q.split(new), self.keys, self.values)
+            ]
+        )
 
     @property
     def given(self):

@@ -83,8 +83,17 @@ def far_and_masked(x_ptr, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def read_blocks(k_cache_ptr, out_ptr, tables_ptr, lens_ptr, table_stride, KV_HEADS: tl.constexpr, GROUP: tl.constexpr,
-                HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
+def read_blocks(
+    k_cache_ptr,
+    out_ptr,
+    tables_ptr,
+    lens_ptr,
+    table_stride,
+    KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
     """The sum of all keys of one sequence and KV head, GROUP times over; a block at a time."""
     sequence, head = tl.program_id(0), tl.program_id(1)
     length, dims, offsets = tl.load(lens_ptr + sequence), tl.arange(0, HEAD_DIM), tl.arange(0, BLOCK_SIZE)
@@ -92,6 +101,8 @@ def read_blocks(k_cache_ptr, out_ptr, tables_ptr, lens_ptr, table_stride, KV_HEA
     for start in range(0, length, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + start // BLOCK_SIZE)
         rows = (block * BLOCK_SIZE + offsets) * KV_HEADS + head // GROUP
-        k = tl.load(k_cache_ptr + rows[:, None] * HEAD_DIM + dims[None, :], mask=(start + offsets < length)[:, None], other=0.0)
+        k = tl.load(
+            k_cache_ptr + rows[:, None] * HEAD_DIM + dims[None, :], mask=(start + offsets < length)[:, None], other=0.0
+        )
         total += tl.sum(tl.sum(k, 1), 0)
     tl.store(out_ptr + sequence * KV_HEADS * GROUP + head, total)

@@ -7,7 +7,11 @@ from course_lib.attention import recomputed_attention, standard_attention
 from course_lib.attention.reference.meter import Meter
 
 OPTIONS = {
-    "causal": {}, "bidirectional": {"causal": False}, "window": {"window": 2}, "documents": {"cu_seqlens": (0, 2, 5)}, "scale": {"scale": 0.3},
+    "causal": {},
+    "bidirectional": {"causal": False},
+    "window": {"window": 2},
+    "documents": {"cu_seqlens": (0, 2, 5)},
+    "scale": {"scale": 0.3},
 }
 
 
@@ -19,10 +23,14 @@ def drawn(n, m, heads, kv_heads, head_dim):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_gradcheck(name):
-    assert torch.autograd.gradcheck(lambda *x: recomputed_attention(*x, tile=(2, 3), **OPTIONS[name]), drawn(5, 5, 2, 1, 3))
+    assert torch.autograd.gradcheck(
+        lambda *x: recomputed_attention(*x, tile=(2, 3), **OPTIONS[name]), drawn(5, 5, 2, 1, 3)
+    )
 
 
-@pytest.mark.parametrize("n, m, heads, kv_heads", [(1, 1, 1, 1), (65, 65, 3, 1), (7, 63, 7, 1), (33, 33, 4, 2), (6, 3, 1, 1), (0, 3, 1, 1)])
+@pytest.mark.parametrize(
+    "n, m, heads, kv_heads", [(1, 1, 1, 1), (65, 65, 3, 1), (7, 63, 7, 1), (33, 33, 4, 2), (6, 3, 1, 1), (0, 3, 1, 1)]
+)
 def test_the_same_gradient_as_through_the_matrix(n, m, heads, kv_heads):
     inputs = drawn(n, m, heads, kv_heads, 16)
     weights = torch.randn(n, heads, 16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

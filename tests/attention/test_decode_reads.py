@@ -32,7 +32,12 @@ def decoded(machine):
 def test_the_parts_of_a_sequence_read_its_table_once_for_each_head(decoded, splits):
     reads = block_reads(*decoded(splits))
     decodes = [p for p in reads["programs"] if p["kind"] == "decode"]
-    assert len(decodes) == 4 * 2 * splits and reads["tables"] == [[3, 1, 7, 12, 9], [3, 1, 5], [3, 1, 20, 11, 14, 2, 17], []]
+    assert len(decodes) == 4 * 2 * splits and reads["tables"] == [
+        [3, 1, 7, 12, 9],
+        [3, 1, 5],
+        [3, 1, 20, 11, 14, 2, 17],
+        [],
+    ]
     for seq, (table, length) in enumerate(zip(reads["tables"], LENS)):
         for head in range(2):
             lanes = sorted(one for p in decodes if (p["seq"], p["kv_head"]) == (seq, head) for one in p["reads"])
@@ -44,7 +49,9 @@ def test_merges_name_the_parts_that_hold_something(decoded):
     reads = block_reads(*decoded(2))
     merges = {(p["seq"], p["head"]): p["parts"] for p in reads["programs"] if p["kind"] == "merge"}
     parts = {0: [0, 1], 1: [0], 2: [0, 1]}
-    assert merges == {(seq, head): parts[seq] for seq in parts for head in range(4)}  # sequence 3 is empty: nothing to merge
+    assert merges == {
+        (seq, head): parts[seq] for seq in parts for head in range(4)
+    }  # sequence 3 is empty: nothing to merge
     assert (reads["heads"], reads["kv_heads"], reads["parts"]) == (4, 2, 2)
     assert [p["kind"] for p in block_reads(*decoded(1))["programs"]] == ["decode"] * 8
 
@@ -54,13 +61,23 @@ def test_another_grid_is_named_by_its_ids(machine, ids, group):
     if machine.triton != "interpreted":
         pytest.skip("only interpreted kernels are recorded; tested where there is no GPU")
     import small_kernels
+
     keys, tables, lens = torch.randn(9, 4, 2, 8), torch.tensor([[3, 8, 0], [3, 1, 0]]), torch.tensor([7, 8])
     with record_accesses() as log:
-        small_kernels.read_blocks[(2, 2 * group)](keys, torch.empty(2, 2 * group), tables, lens, 3, KV_HEADS=2, GROUP=group, HEAD_DIM=8, BLOCK_SIZE=4)
+        small_kernels.read_blocks[(2, 2 * group)](
+            keys, torch.empty(2, 2 * group), tables, lens, 3, KV_HEADS=2, GROUP=group, HEAD_DIM=8, BLOCK_SIZE=4
+        )
     reads = block_reads(log, tables, lens, ids=ids, k="k_cache", v=None)
-    expected = {(0, h): [[3, h, 0, 4], [8, h, 0, 3]] for h in (0, 1)} | {(1, h): [[1, h, 0, 4], [3, h, 0, 4]] for h in (0, 1)}
-    assert [(p["seq"], p["kv_head"], p["part"]) for p in reads["programs"]] == [(s, h // group, h % group) for s in (0, 1) for h in range(2 * group)]
-    assert all(p["reads"] == expected[p["seq"], p["kv_head"]] for p in reads["programs"]) and reads["programs"][0]["bytes"] == 7 * 8 * 4
+    expected = {(0, h): [[3, h, 0, 4], [8, h, 0, 3]] for h in (0, 1)} | {
+        (1, h): [[1, h, 0, 4], [3, h, 0, 4]] for h in (0, 1)
+    }
+    assert [(p["seq"], p["kv_head"], p["part"]) for p in reads["programs"]] == [
+        (s, h // group, h % group) for s in (0, 1) for h in range(2 * group)
+    ]
+    assert (
+        all(p["reads"] == expected[p["seq"], p["kv_head"]] for p in reads["programs"])
+        and reads["programs"][0]["bytes"] == 7 * 8 * 4
+    )
     assert (reads["across"], reads["parts"], reads["heads"]) == (("part", 1, 2) if group == 1 else ("head", 2, 4))
 
 

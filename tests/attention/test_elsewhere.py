@@ -21,7 +21,11 @@ def square_kernel(x_ptr, x_stride, TILE: tl.constexpr):
 
 def test_a_dot_becomes_a_matrix_instruction_where_triton_makes_one():
     old, new, amd = compile_for(square_kernel, ["sm_75", "sm_80", "gfx942"], TYPES, {"TILE": 32})
-    assert not old.matrix and all(name.startswith("mma.sync") for name in new.matrix) and all(name.startswith("v_mfma") for name in amd.matrix)
+    assert (
+        not old.matrix
+        and all(name.startswith("mma.sync") for name in new.matrix)
+        and all(name.startswith("v_mfma") for name in amd.matrix)
+    )
     assert new.matrix and amd.matrix and all(0 <= one.shared <= one.limit for one in (old, new, amd))
 
 

@@ -15,14 +15,28 @@ def compiling(program, *args):
     """Runs Python in which Triton compiles, GPU or not: it is imported before anything asks for the interpreter."""
     env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     env["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parents[1]), env.get("PYTHONPATH", "")])
-    run = subprocess.run([sys.executable, "-c", f"import sys, torch, triton\n{program}", *map(str, args)], env=env, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys, torch, triton\n{program}", *map(str, args)],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     return run.stdout
 
 
 def test_what_holds_for_the_recorder_holds_where_kernels_are_compiled():
-    said = compiling("import pytest; sys.exit(pytest.main(sys.argv[1:]))", HERE / "test_recorder.py", "-q", "-rs", "--noconftest", "-p", "no:cacheprovider",
-                     "-o", "addopts=")
+    said = compiling(
+        "import pytest; sys.exit(pytest.main(sys.argv[1:]))",
+        HERE / "test_recorder.py",
+        "-q",
+        "-rs",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+    )
     passed = int(said.split(" passed")[0].split()[-1])
     assert passed >= 20 and " failed" not in said
     assert "put back then" in said  # they were compiled
@@ -58,19 +72,29 @@ def kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
 
 
 def test_a_kernel_of_a_notebook_goes_with_what_it_uses_and_what_it_prints_comes_back():
-    said = compiling(SETUP + f"cell({KERNEL!r})" + """
+    said = compiling(
+        SETUP
+        + f"cell({KERNEL!r})"
+        + """
 memory = torch.arange(12.0)
 with record_accesses() as log:
     kernel[(1,)](memory[:4], memory[8:], BLOCK=4, num_warps=2)
     kernel[lambda meta: (meta["BLOCK"] // 4,)](memory[8:], memory[4:8], BLOCK=4)
 print(memory.tolist(), log.read, log[1].line, [a.launch for a in log], log.launches[1].grid)
-""")
+"""
+    )
     assert said.count("block") == 2
-    assert "[0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 8.0, 12.0, 0.0, 2.0, 4.0, 6.0] Counter({'x': 32}) tl.store(out_ptr + at, twice(tl.load(x_ptr + at))) [0, 0, 1, 1] (1,)" in said
+    assert (
+        "[0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 8.0, 12.0, 0.0, 2.0, 4.0, 6.0] Counter({'x': 32}) tl.store(out_ptr + at, twice(tl.load(x_ptr + at))) [0, 0, 1, 1] (1,)"
+        in said
+    )
 
 
 def test_what_cannot_be_recorded_there_is_said_and_nothing_is_written():
-    said = compiling(SETUP + f"cell({KERNEL!r})" + """
+    said = compiling(
+        SETUP
+        + f"cell({KERNEL!r})"
+        + """
 from triton.runtime.jit import JITFunction
 before, out = JITFunction.run, torch.zeros(4)
 def record(x):
@@ -87,9 +111,13 @@ from course_lib.attention.recording.second_python import _other
 _other.process.kill(); _other.process.wait()
 refused(lambda: record(torch.ones(4)))
 out.zero_(); record(torch.ones(4)); print(out.tolist())
-""")
+"""
+    )
     assert "ParameterError Interpreted Triton computes bfloat16 wrongly" in said
-    assert "ParameterError kernel cannot be recorded here, where it has to run in a second Python: it uses `TWO` of your notebook" in said
+    assert (
+        "ParameterError kernel cannot be recorded here, where it has to run in a second Python: it uses `TWO` of your notebook"
+        in said
+    )
     assert "True [0.0, 0.0, 0.0, 0.0]" in said and said.count("[2.0, 2.0, 2.0, 2.0]") == 2
     assert "KernelFailed The second Python, in which kernels are recorded, has ended." in said
 
@@ -133,17 +161,24 @@ def forever(x_ptr):
 
 
 def test_constants_imports_and_names_that_python_has_too_come_along():
-    said = compiling(SETUP + f"cell({WIDE!r})" + """
+    said = compiling(
+        SETUP
+        + f"cell({WIDE!r})"
+        + """
 x, out = torch.tensor([5., 0., 9., 0., 1., 0., 20., 0.]), torch.zeros(1)
 with record_accesses() as log:
     wide[(1,)](x, out, kernel=6, BLOCK=4)
 print(out.tolist(), log.read)
-""")
+"""
+    )
     assert "[16.0] Counter({'x': 16})" in said
 
 
 def test_tensors_in_tuples_and_one_memory_under_two_dtypes_are_written_back():
-    said = compiling(SETUP + f"cell({WIDE!r})" + """
+    said = compiling(
+        SETUP
+        + f"cell({WIDE!r})"
+        + """
 memory = torch.tensor([2.0, 0.0, 1.0, 0.0])
 with record_accesses():
     pair[(1,)]((memory[:1], memory[1:]), 3)
@@ -153,13 +188,20 @@ def closed():
         inside()[(1,)](memory)
 refused(closed)
 print(memory.tolist())
-""")
-    assert "closed cannot be recorded here, where it has to run in a second Python: it is made inside another function" in said
+"""
+    )
+    assert (
+        "closed cannot be recorded here, where it has to run in a second Python: it is made inside another function"
+        in said
+    )
     assert "[2.0, 6.0, 1.0, 1.0]" in said
 
 
 def test_options_are_chosen_here_and_a_limit_of_time_gets_through():
-    said = compiling(SETUP + f"cell({WIDE!r})" + """
+    said = compiling(
+        SETUP
+        + f"cell({WIDE!r})"
+        + """
 from course_lib.practice import running
 x = torch.zeros(4)
 with record_accesses():
@@ -171,16 +213,20 @@ print("endless:", outcome.endless)
 with record_accesses():
     fill[(1,)](x.zero_())
 print(x.tolist())
-""")
+"""
+    )
     assert said.count("[1.0, 1.0, 1.0, 1.0]") == 2 and "endless: True" in said
 
 
 def test_an_error_in_a_kernel_comes_back_in_its_own_words():
-    said = compiling(SETUP + """
+    said = compiling(
+        SETUP
+        + """
 import small_kernels
 def fails():
     with record_accesses():
         small_kernels.fails[(1,)](torch.zeros(4))
 refused(fails)
-""")
+"""
+    )
     assert "KernelFailed" in said and "on purpose" in said

@@ -42,6 +42,7 @@ def made(lens, heads, head_dim, dtype, device, seed=0):
 @pytest.mark.parametrize("lens, heads, head_dim, dtype, causal, window", CASES, ids=str)
 def test_kernel_and_twin_against_float64(machine, device, lens, heads, head_dim, dtype, causal, window):
     from course_lib.attention.kernels import flash
+
     if dtype == "bfloat16" and machine.triton == "interpreted":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
     q, k, v, cu = made(lens, heads, head_dim, DTYPES[dtype], device)
@@ -55,6 +56,7 @@ def test_kernel_and_twin_against_float64(machine, device, lens, heads, head_dim,
 def test_a_tile_wider_or_higher_than_the_other_gives_the_same(device):
     from course_lib.attention.kernels import flash
     from course_lib.attention.tiles import Tile
+
     q, k, v, cu = made([50, 77], (2, 1), 16, torch.float32, device)
     for window in (None, 20):
         exact = packed_exactly(q, k, v, [50, 77], window=window)
@@ -65,6 +67,7 @@ def test_a_tile_wider_or_higher_than_the_other_gives_the_same(device):
 
 def test_scale_is_used_and_large_scores_stay_finite(device):
     from course_lib.attention.kernels import flash
+
     q, k, v, cu = made([40], (1, 1), 16, torch.float32, device)
     for scale in (0.5, 300.0):
         exact = packed_exactly(q, k, v, [40], scale=scale)
@@ -75,6 +78,7 @@ def test_scale_is_used_and_large_scores_stay_finite(device):
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_broken_sequence_stays_alone(device, causal):
     from course_lib.attention.kernels import flash
+
     q, k, v, cu = made([20, 20, 20], (1, 1), 16, torch.float32, device)
     alone = flash.flash_attention(q, k, v, cu, causal=causal)
     v[20:40], k[25] = math.nan, math.inf
@@ -86,6 +90,7 @@ def test_a_broken_sequence_stays_alone(device, causal):
 
 def test_no_tokens_and_no_sequences(device):
     from course_lib.attention.kernels import flash
+
     for run in (flash.flash_attention, twins.flash_attention):
         q, k, v, cu = made([0, 0], (2, 1), 16, torch.float32, device)
         assert run(q, k, v, cu).shape == (0, 2, 16) and run(q, k, v, cu[:1]).shape == (0, 2, 16)

@@ -34,15 +34,22 @@ DECODE = [
 
 
 @pytest.mark.parametrize("lens, heads, head_dim, block_size, dtype", DECODE, ids=str)
-def test_decode_against_float64_at_any_split_count_with_and_without_dot(machine, device, lens, heads, head_dim, block_size, dtype):
+def test_decode_against_float64_at_any_split_count_with_and_without_dot(
+    machine, device, lens, heads, head_dim, block_size, dtype
+):
     from course_lib.attention.kernels import paged
+
     if dtype == "bfloat16" and machine.triton == "interpreted":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
     cache = Paged(lens, kv_heads=heads[1], head_dim=head_dim, block_size=block_size, device=device, dtype=DTYPES[dtype])
     q = query(len(lens), heads[0], head_dim, device, DTYPES[dtype])
     exact = cache.exactly(q, [1] * len(lens))
     twin = twins.paged_decode(q, *cache.given)
-    held_to(twin, twins.paged_decode(*(x.float() for x in (q, cache.k, cache.v)), cache.tables, cache.lens).to(q.dtype), exact)
+    held_to(
+        twin,
+        twins.paged_decode(*(x.float() for x in (q, cache.k, cache.v)), cache.tables, cache.lens).to(q.dtype),
+        exact,
+    )
     for splits, dot in ((1, True), (2, False), (7, True), (None, None)):
         out = paged.paged_decode(q, *cache.given, splits=splits, dot=dot)
         held_to(out, twin, exact)
@@ -66,8 +73,11 @@ PREFILL = [
 
 
 @pytest.mark.parametrize("lens, new, heads, head_dim, block_size, dtype, causal, window", PREFILL, ids=str)
-def test_any_mix_of_query_lengths_against_float64(machine, device, lens, new, heads, head_dim, block_size, dtype, causal, window):
+def test_any_mix_of_query_lengths_against_float64(
+    machine, device, lens, new, heads, head_dim, block_size, dtype, causal, window
+):
     from course_lib.attention.kernels import paged
+
     if dtype == "bfloat16" and machine.triton == "interpreted":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
     cache = Paged(lens, kv_heads=heads[1], head_dim=head_dim, block_size=block_size, device=device, dtype=DTYPES[dtype])
@@ -75,22 +85,43 @@ def test_any_mix_of_query_lengths_against_float64(machine, device, lens, new, he
     exact = cache.exactly(q, new, causal=causal, window=window)
     twin = twins.paged_attention(q, *cache.given, cu, causal=causal, window=window)
     held_to(paged.paged_attention(q, *cache.given, cu, causal=causal, window=window), twin, exact)
-    held_to(twin, twins.paged_attention(*(x.float() for x in (q, cache.k, cache.v)), cache.tables, cache.lens, cu, causal=causal,
-                                        window=window).to(q.dtype), exact)
+    held_to(
+        twin,
+        twins.paged_attention(
+            *(x.float() for x in (q, cache.k, cache.v)), cache.tables, cache.lens, cu, causal=causal, window=window
+        ).to(q.dtype),
+        exact,
+    )
 
 
-@given(seqs=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 40)), min_size=1, max_size=4), block_size=st.integers(1, 17),
-       heads=st.sampled_from([(1, 1), (3, 1), (4, 2)]), shared=st.integers(0, 2), window=st.none() | st.integers(1, 70))
+@given(
+    seqs=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 40)), min_size=1, max_size=4),
+    block_size=st.integers(1, 17),
+    heads=st.sampled_from([(1, 1), (3, 1), (4, 2)]),
+    shared=st.integers(0, 2),
+    window=st.none() | st.integers(1, 70),
+)
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_drawn_batches(machine, seqs, block_size, heads, shared, window):
     from course_lib.attention.kernels import paged
+
     new = [n for _, n in seqs]
     lens = [past + n for past, n in seqs]
     if shared and min(lens) < shared * block_size:
         shared = 0
-    cache = Paged(lens, kv_heads=heads[1], head_dim=16, block_size=block_size, device=machine.device, dtype=torch.float32,
-                  shared=shared)
-    q, cu = query(sum(new), heads[0], 16, machine.device), torch.tensor([0, *new], device=machine.device).cumsum(0).int()
+    cache = Paged(
+        lens,
+        kv_heads=heads[1],
+        head_dim=16,
+        block_size=block_size,
+        device=machine.device,
+        dtype=torch.float32,
+        shared=shared,
+    )
+    q, cu = (
+        query(sum(new), heads[0], 16, machine.device),
+        torch.tensor([0, *new], device=machine.device).cumsum(0).int(),
+    )
     exact = cache.exactly(q, new, window=window)
     twin = twins.paged_attention(q, *cache.given, cu, window=window)
     held_to(paged.paged_attention(q, *cache.given, cu, window=window), twin, exact)
@@ -100,13 +131,17 @@ def test_drawn_batches(machine, seqs, block_size, heads, shared, window):
 
 def test_more_splits_than_tiles_leave_parts_empty_and_change_nothing(device):
     from course_lib.attention.kernels import paged
+
     cache = Paged([65, 0, 1], kv_heads=1, head_dim=16, block_size=16, device=device, dtype=torch.float32)
     q = query(3, 1, 16, device)
-    held_to(paged.paged_decode(q, *cache.given, splits=40), twins.paged_decode(q, *cache.given), cache.exactly(q, [1, 1, 1]))
+    held_to(
+        paged.paged_decode(q, *cache.given, splits=40), twins.paged_decode(q, *cache.given), cache.exactly(q, [1, 1, 1])
+    )
 
 
 def test_decode_is_paged_attention_with_one_query_each(device):
     from course_lib.attention.kernels import paged
+
     cache = Paged([5, 70, 33], kv_heads=2, head_dim=16, block_size=8, device=device, dtype=torch.float32, shared=0)
     q = query(3, 6, 16, device)
     both = paged.paged_decode(q, *cache.given), paged.paged_attention(q, *cache.given, torch.arange(4, device=device))
@@ -115,6 +150,7 @@ def test_decode_is_paged_attention_with_one_query_each(device):
 
 def test_sequences_that_share_blocks_read_the_same_ones(device):
     from course_lib.attention.kernels import paged
+
     cache = Paged([40, 37, 64], kv_heads=1, head_dim=16, block_size=16, device=device, dtype=torch.float32, shared=2)
     assert (cache.tables[:, :2] == cache.tables[0, :2]).all() and torch.equal(cache.keys[0][:32], cache.keys[2][:32])
     q = query(3, 3, 16, device)
@@ -125,6 +161,7 @@ def test_sequences_that_share_blocks_read_the_same_ones(device):
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
 def test_store_writes_each_token_to_its_slot_and_nothing_else(device, where, dtype):
     from course_lib.attention.kernels import store
+
     run = store.store_kv if where == "kernel" else twins.store_kv
     around = [torch.full((5, 3, 2, 5), -1.0, device=device) for _ in "kv"]
     k_cache, v_cache = (x[1:] for x in around)  # a block before each, where a slot of -1 would write
@@ -143,6 +180,7 @@ def test_store_writes_each_token_to_its_slot_and_nothing_else(device, where, dty
 
 def test_a_nan_in_one_sequence_stays_there(device):
     from course_lib.attention.kernels import paged
+
     cache = Paged([20, 30], kv_heads=1, head_dim=16, block_size=8, device=device, dtype=torch.float32)
     q = query(2, 2, 16, device)
     cache.v.flatten(0, 1)[int(cache.tables[1, 0]) * 8] = math.nan

@@ -8,16 +8,20 @@ import pytest
 
 
 def test_importing_the_package_and_its_reference_loads_no_triton():
-    code = ("import sys, course_lib.attention; assert 'torch' not in sys.modules; "
-            "from course_lib.attention import standard_attention, merge_partials, recomputed_attention; assert 'triton' not in sys.modules")
+    code = (
+        "import sys, course_lib.attention; assert 'torch' not in sys.modules; "
+        "from course_lib.attention import standard_attention, merge_partials, recomputed_attention; assert 'triton' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("module", ["flash", "paged", "store", "online"])
 def test_a_module_of_kernels_can_be_the_first_import_also_without_a_gpu(module):
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    code = (f"import course_lib.attention.{module}, torch, triton; from triton.runtime.jit import JITFunction; "
-            f"from course_lib.attention.kernels.flash import flash_kernel; "
-            f"assert isinstance(flash_kernel, JITFunction) == torch.cuda.is_available()")
+    code = (
+        f"import course_lib.attention.{module}, torch, triton; from triton.runtime.jit import JITFunction; "
+        f"from course_lib.attention.kernels.flash import flash_kernel; "
+        f"assert isinstance(flash_kernel, JITFunction) == torch.cuda.is_available()"
+    )
     env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     subprocess.run([sys.executable, "-c", code], check=True, env=env)

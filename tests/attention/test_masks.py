@@ -40,7 +40,18 @@ def test_a_window_of_three_sees_itself_and_two_before():
     assert Mask(window=3).sees((4, 5), (0, 6)).tolist() == [[False, False, True, True, True, False]]
 
 
-@pytest.mark.parametrize("options", [{"window": 0}, {"window": 1.5}, {"causal": None}, {"cu_seqlens": (1, 4)}, {"cu_seqlens": (0,)}, {"cu_seqlens": (0, 4, 2)}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 0},
+        {"window": 1.5},
+        {"causal": None},
+        {"cu_seqlens": (1, 4)},
+        {"cu_seqlens": (0,)},
+        {"cu_seqlens": (0, 4, 2)},
+    ],
+    ids=str,
+)
 def test_a_mask_that_makes_no_sense_is_refused(options):
     with pytest.raises(ParameterError):
         Mask(**options)

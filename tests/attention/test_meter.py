@@ -2,7 +2,13 @@
 
 import torch
 
-from course_lib.attention import chunked_attention, flash_attention_v1, flash_attention_v2, record_tiles, standard_attention
+from course_lib.attention import (
+    chunked_attention,
+    flash_attention_v1,
+    flash_attention_v2,
+    record_tiles,
+    standard_attention,
+)
 from course_lib.attention.reference.meter import Meter
 
 
@@ -35,13 +41,19 @@ def test_flash_1_reads_k_and_v_once_and_everything_else_for_each_tile_of_columns
 
 
 def test_chunks_take_little_memory_and_move_no_less():
-    standard, chunked = metered(standard_attention, 64, causal=False), metered(chunked_attention, 64, tile=(8, 8), causal=False)
+    standard, chunked = (
+        metered(standard_attention, 64, causal=False),
+        metered(chunked_attention, 64, tile=(8, 8), causal=False),
+    )
     assert chunked.scratch == 2 * 8 * 8 * 4 + 8 * 8 * (4 + 1) * 4  # two chunks, and a partial result for each of the 8
     assert chunked.bytes_moved > standard.bytes_moved
 
 
 def test_memory_grows_with_the_square_or_with_the_length():
-    growth = {f: metered(f, 256).scratch / metered(f, 128).scratch for f in (standard_attention, chunked_attention, flash_attention_v1, flash_attention_v2)}
+    growth = {
+        f: metered(f, 256).scratch / metered(f, 128).scratch
+        for f in (standard_attention, chunked_attention, flash_attention_v1, flash_attention_v2)
+    }
     assert growth[standard_attention] == 4
     assert growth[flash_attention_v1] == growth[flash_attention_v2] == 2
     assert 1 < growth[chunked_attention] <= 2
@@ -75,7 +87,14 @@ def test_a_record_tells_the_order_and_the_row_that_is_watched():
         ("tile", [2, 4], [0, 2]), ("tile", [2, 4], [2, 4]), ("store", [2, 4], [0, 4])]  # fmt: skip
     last = record["events"][-1]["row"]
     scores = q[3, 0] @ k[:, 0].T / 2**0.5
-    torch.testing.assert_close(torch.tensor([last["maximum"], last["sum"]]), torch.stack([scores.max(), (scores - scores.max()).exp().sum()]))
+    torch.testing.assert_close(
+        torch.tensor([last["maximum"], last["sum"]]), torch.stack([scores.max(), (scores - scores.max()).exp().sum()])
+    )
     torch.testing.assert_close(torch.tensor(last["output"]), standard_attention(q, k, v)[3, 0])
     by_columns = record_tiles(flash_attention_v1, q, k, v, tile=(2, 2))["events"]
-    assert [(event["rows"], event["cols"]) for event in by_columns] == [([0, 2], [0, 2]), ([2, 4], [0, 2]), ([0, 2], [2, 4]), ([2, 4], [2, 4])]
+    assert [(event["rows"], event["cols"]) for event in by_columns] == [
+        ([0, 2], [0, 2]),
+        ([2, 4], [0, 2]),
+        ([0, 2], [2, 4]),
+        ([2, 4], [2, 4]),
+    ]

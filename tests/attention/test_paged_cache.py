@@ -12,8 +12,16 @@ from course_lib.models import ModelConfig, Transformer
 
 def model(num_heads, num_kv_heads, head_dim, device):
     torch.manual_seed(0)
-    config = ModelConfig(vocab_size=23, hidden_size=24, intermediate_size=32, num_layers=2, num_heads=num_heads,
-                         num_kv_heads=num_kv_heads, head_dim=head_dim, context=256)
+    config = ModelConfig(
+        vocab_size=23,
+        hidden_size=24,
+        intermediate_size=32,
+        num_layers=2,
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads,
+        head_dim=head_dim,
+        context=256,
+    )
     made = Transformer(config).eval().requires_grad_(False)
     for name, weight in made.named_parameters():
         if "norm" not in name:
@@ -27,6 +35,7 @@ def cache_of(m, where, monkeypatch):
     monkeypatch.setattr(cache, "_attend_on_cpu", cache._attend_on_gpu)
     if where == "kernels":
         from course_lib.attention.kernels import paged, store
+
         for home, name in ((store, "store_kv"), (paged, "paged_decode"), (paged, "paged_attention")):
             monkeypatch.setattr(attention, name, getattr(home, name), raising=False)
     return cache
@@ -60,15 +69,15 @@ def test_prefill_and_decode_in_one_step_write_what_each_writes_alone(device, whe
             if tables[i].num_tokens == len(texts[i]):
                 texts[i].append(int(logits[row].argmax()))
 
-    step([0, 1], [3, 4])           # a prompt, and a piece of another
-    step([0, 1, 2], [1, 5, 2])     # a token, the rest of that prompt, a third one
-    step([2, 0, 1], [1, 1, 1])     # a token each
+    step([0, 1], [3, 4])  # a prompt, and a piece of another
+    step([0, 1, 2], [1, 5, 2])  # a token, the rest of that prompt, a third one
+    step([2, 0, 1], [1, 1, 1])  # a token each
     for text, start in zip(texts, starts):
         params = SamplingParams(max_tokens=len(text) - len(start), ignore_eos=True)
         assert text[len(start) :] == generate_naive(m, start, params)
 
 
 def test_sequences_of_like_length_are_gathered_together():
-    assert alike([100, 10, 12, 900, 11], [1, 1, 1, 1, 1]) == [[1, 4, 2]]   # 100 and 900 would make the others wait
+    assert alike([100, 10, 12, 900, 11], [1, 1, 1, 1, 1]) == [[1, 4, 2]]  # 100 and 900 would make the others wait
     assert alike([30, 30, 30], [1, 2, 1]) == [[0, 2]]
     assert alike([5, 8], [5, 8]) == [] and alike([7], [1]) == []

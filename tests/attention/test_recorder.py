@@ -11,6 +11,7 @@ from course_lib.errors import OutOfBounds, ParameterError
 def kernels():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     import small_kernels
+
     return small_kernels
 
 
@@ -19,11 +20,23 @@ def test_a_program_a_row(kernels):
     with record_accesses() as log:
         kernels.row_sum[(3,)](x, out, 5, 5, WIDTH=8)
     assert out.tolist() == [10.0, 35.0, 60.0]
-    assert [(a.program, a.op, a.tensor.name) for a in log] == [((i,), op, name) for i in range(3) for op, name in (("load", "x"), ("store", "out"))]
-    assert log.only(program=1, op="load").rows("x") == [1] and log.only(program=(2,)).elements("x") == [10, 11, 12, 13, 14]
+    assert [(a.program, a.op, a.tensor.name) for a in log] == [
+        ((i,), op, name) for i in range(3) for op, name in (("load", "x"), ("store", "out"))
+    ]
+    assert log.only(program=1, op="load").rows("x") == [1] and log.only(program=(2,)).elements("x") == [
+        10,
+        11,
+        12,
+        13,
+        14,
+    ]
     assert log[0].mask.tolist() == [True] * 5 + [False] * 3 and log[0].offsets.tolist() == list(range(8))
     assert log.read == {"x": 60} and log.written == {"out": 12} and (log.bytes_read, log.bytes_written) == (60, 12)
-    assert log.launches[0].kernel == "row_sum" and log.launches[0].grid == (3,) and log.launches[0].programs == [(0,), (1,), (2,)]
+    assert (
+        log.launches[0].kernel == "row_sum"
+        and log.launches[0].grid == (3,)
+        and log.launches[0].programs == [(0,), (1,), (2,)]
+    )
     assert log[0].line.startswith("x = tl.load(x_ptr + row * stride + at")
 
 
@@ -39,11 +52,20 @@ def test_views_of_one_tensor_are_told_apart_and_counted_by_their_own_shape(kerne
     with record_accesses() as log:
         kernels.row_sum[(4,)](qkv[:, 2:4], out, 6, 2, WIDTH=2)
         kernels.gather[(1,)](qkv[1], torch.tensor([0, 5]), qkv[:, 5], WIDTH=1)
-    assert log.only(launch=0, tensor="x").elements("x") == list(range(8)) and log.only(launch=0, program=3).rows("x") == [3]
+    assert log.only(launch=0, tensor="x").elements("x") == list(range(8)) and log.only(launch=0, program=3).rows(
+        "x"
+    ) == [3]
     assert log.only(launch=1).elements("x") == [0] and log.only(launch=1).rows("out") == [0] and qkv[0, 5] == 6.0
 
 
-@pytest.mark.parametrize("strides, sums, first, masked", [((0, 1), [10.0, 10.0, 10.0], [0, 1, 2, 3, 4], []), ((1, 1), [10.0, 15.0, 20.0], [1, 2, 3, 4, 9], [[9, 10], [14, 15]])], ids=["expanded", "overlapping"])
+@pytest.mark.parametrize(
+    "strides, sums, first, masked",
+    [
+        ((0, 1), [10.0, 10.0, 10.0], [0, 1, 2, 3, 4], []),
+        ((1, 1), [10.0, 15.0, 20.0], [1, 2, 3, 4, 9], [[9, 10], [14, 15]]),
+    ],
+    ids=["expanded", "overlapping"],
+)
 def test_elements_that_share_memory_go_by_the_first_of_them(kernels, strides, sums, first, masked):
     x, out = torch.arange(7.0).as_strided((3, 5), strides), torch.empty(3)
     with record_accesses() as log:
@@ -62,9 +84,23 @@ def test_a_launch_as_plain_data(kernels):
     assert record["tensors"] == {"x": {"shape": [24], "itemsize": 4}, "out": {"shape": [10], "itemsize": 4}}
     load = record["accesses"][4]
     assert load.pop("line").startswith("x = tl.load(")
-    assert load == {"program": [2], "op": "load", "tensor": "x", "touched": [[8, 9]], "masked": [[9, 12]], "lanes": 4, "masked_lanes": 3, "bytes": 4}
+    assert load == {
+        "program": [2],
+        "op": "load",
+        "tensor": "x",
+        "touched": [[8, 9]],
+        "masked": [[9, 12]],
+        "lanes": 4,
+        "masked_lanes": 3,
+        "bytes": 4,
+    }
     # Behind its two numbers each row of the view has four of others; the masked lanes 6 and 7 lie in the next row, counted on.
-    assert [a["masked"] for a in log.record(1)["accesses"] if a["op"] == "load"] == [[[2, 4]], [[4, 6]], [[6, 8]], [[8, 10]]]
+    assert [a["masked"] for a in log.record(1)["accesses"] if a["op"] == "load"] == [
+        [[2, 4]],
+        [[4, 6]],
+        [[6, 8]],
+        [[8, 10]],
+    ]
     with pytest.raises(ParameterError, match="no launch 2; 2 were recorded"):
         log.record(2)
 
@@ -85,7 +121,16 @@ def test_descriptors_and_tensors_in_a_tuple(kernels):
         kernels.by_descriptor[(2,)](x, out, 7, 8, BLOCK_M=4, BLOCK_N=8)
         kernels.sum_of_two[(1,)]((x[0], x[1]), out[0], 5, WIDTH=8)
     assert log.only(launch=0, program=1).rows("x") == [4, 5, 6] and log.only(launch=0).read == {"x": 224}
-    assert log.only(launch=1).read == {"pair[0]": 20, "pair[1]": 20} and out[0].tolist() == [8.0, 10.0, 12.0, 14.0, 16.0, 5.0, 6.0, 7.0]
+    assert log.only(launch=1).read == {"pair[0]": 20, "pair[1]": 20} and out[0].tolist() == [
+        8.0,
+        10.0,
+        12.0,
+        14.0,
+        16.0,
+        5.0,
+        6.0,
+        7.0,
+    ]
 
 
 def test_an_atomic_is_both(kernels):
@@ -99,7 +144,9 @@ def test_a_swap_is_an_atomic_too_and_is_refused_outside_even_without_a_check(ker
     lock = torch.zeros(2, dtype=torch.int32)
     with record_accesses() as log:
         kernels.take_lock[(1,)](lock, 1)
-    assert lock.tolist() == [0, 1] and [(a.op, a.tensor.name, a.elements.tolist()) for a in log] == [("atomic", "lock", [1])]
+    assert lock.tolist() == [0, 1] and [(a.op, a.tensor.name, a.elements.tolist()) for a in log] == [
+        ("atomic", "lock", [1])
+    ]
     for check in (True, False):
         with pytest.raises(OutOfBounds, match="program 0, loads and stores lock past its end"):
             with record_accesses(check=check):
@@ -132,16 +179,29 @@ def test_outside_is_an_error_with_the_offsets(kernels, arguments, program, tenso
         with record_accesses():
             kernels.copy[(3,)](x, out, WIDTH=4, **arguments)
     error = raised.value
-    assert (error.kernel, error.program, error.tensor, error.op, error.offsets) == ("copy", program, tensor, op, offsets)
+    assert (error.kernel, error.program, error.tensor, error.op, error.offsets) == (
+        "copy",
+        program,
+        tensor,
+        op,
+        offsets,
+    )
     said = str(error)
-    assert f"copy, program {program[0]}, {op}s {tensor}" in said and ", ".join(map(str, offsets)) in said and "0 to 9" in said and "tl.load(" in said
+    assert (
+        f"copy, program {program[0]}, {op}s {tensor}" in said
+        and ", ".join(map(str, offsets)) in said
+        and "0 to 9" in said
+        and "tl.load(" in said
+    )
     assert error.__cause__ is None
 
 
 def test_a_store_outside_is_an_error_before_anything_is_written(kernels):
     memory = torch.zeros(12)
     x, out = torch.ones(12), memory[:10]
-    with pytest.raises(OutOfBounds, match=r"stores out past its end.*offsets 10, 11, in 2 of 4 lanes. out has shape \[10\]"):
+    with pytest.raises(
+        OutOfBounds, match=r"stores out past its end.*offsets 10, 11, in 2 of 4 lanes. out has shape \[10\]"
+    ):
         with record_accesses():
             kernels.copy[(3,)](x, out, 12, 0, WIDTH=4)
     assert memory.tolist() == [1.0] * 8 + [0.0] * 4
@@ -160,7 +220,10 @@ def test_without_a_check_nothing_outside_is_touched(kernels):
     with record_accesses(check=False) as log:
         kernels.copy[(3,)](torch.arange(10.0), memory[:10], 12, 0, WIDTH=4)
     assert memory.tolist() == [float(i) for i in range(10)] + [0.0, 0.0]
-    assert [(a.op, a.tensor.name, a.outside.tolist()) for a in log.outside] == [("load", "x", [10, 11]), ("store", "out", [10, 11])]
+    assert [(a.op, a.tensor.name, a.outside.tolist()) for a in log.outside] == [
+        ("load", "x", [10, 11]),
+        ("store", "out", [10, 11]),
+    ]
 
 
 def test_an_address_of_nobody(kernels):
@@ -179,10 +242,16 @@ def test_an_address_of_nobody_that_is_masked_everywhere_touches_nothing(kernels)
 
 def test_everything_is_put_back_after_an_error_too(kernels):
     from triton.runtime import interpreter
+
     if not isinstance(kernels.fails, interpreter.InterpretedFunction):
         pytest.skip("kernels are compiled here; test_interpreting.py says what is put back then")
-    homes = [(interpreter.GridExecutor, ("__call__", "_init_args_hst")),
-             (interpreter.InterpreterBuilder, ("create_masked_load", "create_masked_store", "create_atomic_cas", "create_atomic_rmw"))]
+    homes = [
+        (interpreter.GridExecutor, ("__call__", "_init_args_hst")),
+        (
+            interpreter.InterpreterBuilder,
+            ("create_masked_load", "create_masked_store", "create_atomic_cas", "create_atomic_rmw"),
+        ),
+    ]
 
     def now():
         return [vars(home)[name] for home, names in homes for name in names]
@@ -218,17 +287,26 @@ def test_one_recording_at_a_time_and_only_tensors_that_were_there(kernels):
 def test_the_course_s_kernels_are_recorded_and_give_the_same(kernels):
     from course_lib.attention.kernels import paged
     from course_lib.attention.tiles import Tile
+
     if type(kernels.copy).__name__ == "JITFunction" and not torch.cuda.is_available():
         pytest.skip("kernels are compiled here and there is no GPU, so the course's own launch nothing")
     draw = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(*shape, generator=draw) for shape in ((2, 4, 16), (8, 16, 2, 16), (8, 16, 2, 16)))
-    given = [x.to("cuda" if torch.cuda.is_available() else "cpu")
-             for x in (q, k, v, torch.tensor([[3, 1, 7], [3, 5, -1]], dtype=torch.int32), torch.tensor([40, 20]))]
+    given = [
+        x.to("cuda" if torch.cuda.is_available() else "cpu")
+        for x in (q, k, v, torch.tensor([[3, 1, 7], [3, 5, -1]], dtype=torch.int32), torch.tensor([40, 20]))
+    ]
     with record_accesses() as log:
         out = paged.paged_decode(*given, splits=2, tile=Tile(16, 32))
     torch.testing.assert_close(out, paged.paged_decode(*given, splits=2))
-    assert [launch.kernel for launch in log.launches] == ["decode_kernel", "merge_kernel"] and log.launches[0].grid == (2, 2, 2)
+    assert [launch.kernel for launch in log.launches] == ["decode_kernel", "merge_kernel"] and log.launches[0].grid == (
+        2,
+        2,
+        2,
+    )
     read = {p: log.only(kernel="decode_kernel", program=p).rows("k") for p in log.launches[0].programs}
-    assert read == {(h, 0, 0): [1, 3] for h in (0, 1)} | {(h, 0, 1): [3, 5] for h in (0, 1)} | {(h, 1, 0): [7] for h in (0, 1)} | {(h, 1, 1): [] for h in (0, 1)}
+    assert read == {(h, 0, 0): [1, 3] for h in (0, 1)} | {(h, 0, 1): [3, 5] for h in (0, 1)} | {
+        (h, 1, 0): [7] for h in (0, 1)
+    } | {(h, 1, 1): [] for h in (0, 1)}
     assert log.only(kernel="decode_kernel").read["k"] == (40 + 20) * 2 * 16 * 4
     assert "decode_kernel" in str(log) and "7,680" in str(log)

@@ -3,13 +3,23 @@
 import pytest
 import torch
 
-from course_lib.attention import chunked_attention, flash_attention_v1, flash_attention_v2, merge_partials, standard_attention
+from course_lib.attention import (
+    chunked_attention,
+    flash_attention_v1,
+    flash_attention_v2,
+    merge_partials,
+    standard_attention,
+)
 from course_lib.errors import ParameterError
 
 TILED = [chunked_attention, flash_attention_v1, flash_attention_v2]
 ALL = [standard_attention, *TILED]
 MASKS = {
-    "causal": {}, "bidirectional": {"causal": False}, "window 1": {"window": 1}, "window 5": {"window": 5}, "window 200": {"window": 200},
+    "causal": {},
+    "bidirectional": {"causal": False},
+    "window 1": {"window": 1},
+    "window 5": {"window": 5},
+    "window 200": {"window": 200},
     "both sides 3": {"causal": False, "window": 3},
 }
 
@@ -26,7 +36,11 @@ def pair_by_pair(q, k, v, causal=True, window=None, cu_seqlens=None):
     document = [sum(edge <= position for edge in cu_seqlens or (0,)) for position in range(max(len(q), len(k)))]
     for row in range(len(q)):
         at = len(k) - len(q) + row
-        seen = [j for j in range(len(k)) if not (causal and j > at) and (window is None or abs(at - j) < window) and document[at] == document[j]]
+        seen = [
+            j
+            for j in range(len(k))
+            if not (causal and j > at) and (window is None or abs(at - j) < window) and document[at] == document[j]
+        ]
         for head in range(q.shape[1] if seen else 0):
             kv_head = head // (q.shape[1] // k.shape[1])
             scores = torch.stack([q[row, head] @ k[j, kv_head] for j in seen]) / q.shape[2] ** 0.5
@@ -103,7 +117,9 @@ def test_a_row_that_sees_nothing_is_zeros_and_never_nan(attention, n, m):
 def test_scores_of_a_thousand_do_not_overflow(attention):
     q, k, v = drawn(9, 9, dtype=torch.float32)
     got = attention(100 * q, 100 * k, v)
-    torch.testing.assert_close(got.double(), standard_attention(100 * q.double(), 100 * k.double(), v.double()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        got.double(), standard_attention(100 * q.double(), 100 * k.double(), v.double()), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_the_scale_is_the_callers():
@@ -115,14 +131,18 @@ def test_the_scale_is_the_callers():
 def test_merged_partials_are_the_whole(cut):
     q, k, v = drawn(4, 12, heads=2)
     whole = standard_attention(q, k, v, causal=False, return_lse=True)
-    one, two = (standard_attention(q, k[s], v[s], causal=False, return_lse=True) for s in (slice(cut), slice(cut, None)))
+    one, two = (
+        standard_attention(q, k[s], v[s], causal=False, return_lse=True) for s in (slice(cut), slice(cut, None))
+    )
     for merged in (merge_partials(*one, *two), merge_partials(*two, *one)):
         for got, want in zip(merged, whole):
             torch.testing.assert_close(got, want)
 
 
 def test_two_partials_that_saw_nothing_merge_into_nothing():
-    out, lse = merge_partials(torch.zeros(2, 3), torch.full((2,), -float("inf")), torch.zeros(2, 3), torch.full((2,), -float("inf")))
+    out, lse = merge_partials(
+        torch.zeros(2, 3), torch.full((2,), -float("inf")), torch.zeros(2, 3), torch.full((2,), -float("inf"))
+    )
     assert (out == 0).all() and (lse == -float("inf")).all()
 
 
@@ -143,8 +163,12 @@ def test_shapes_that_do_not_fit_are_refused(shapes, says):
 @pytest.mark.parametrize(
     "options, says",
     [
-        ({"window": 0}, "sees at least itself"), ({"cu_seqlens": [0, 3]}, "last of cu_seqlens"), ({"cu_seqlens": [0, 5, 2, 4]}, "never falls"),
-        ({"tile": (0, 4)}, "1 or more"), ({"tile": (4, 2.5)}, "1 or more"), ({"causal": "no"}, "True, where a token sees itself"),
+        ({"window": 0}, "sees at least itself"),
+        ({"cu_seqlens": [0, 3]}, "last of cu_seqlens"),
+        ({"cu_seqlens": [0, 5, 2, 4]}, "never falls"),
+        ({"tile": (0, 4)}, "1 or more"),
+        ({"tile": (4, 2.5)}, "1 or more"),
+        ({"causal": "no"}, "True, where a token sees itself"),
         ({"scale": float("inf")}, "finite number above 0"),
     ],
 )

@@ -16,10 +16,12 @@ GPU = torch.device("cuda")
 @pytest.fixture
 def on(monkeypatch):
     """Pretends to be on a chip with a working Triton (or another state of it)."""
+
     def pretend(chip, state="compiled", why="a test kernel ran right"):
         select._choose.cache_clear()
         monkeypatch.setattr(select, "chip", lambda device: chip)
         monkeypatch.setattr(select, "_triton", lambda: (state, why))
+
     yield pretend
     select._choose.cache_clear()
 
@@ -59,17 +61,20 @@ def test_what_the_kernels_cannot_do_goes_to_torch_and_says_so(on):
 
 
 def test_on_a_cpu_nothing_loads_triton():
-    code = ("import sys, torch, course_lib.attention as a\n"
-            "q = torch.randn(5, 2, 16)\n"
-            "a.flash_attention(q, q, q, torch.tensor([0, 5])); a.explain(device='cpu')\n"
-            "a.store_kv(q, q, torch.zeros(2, 4, 2, 16), torch.zeros(2, 4, 2, 16), torch.arange(5))\n"
-            "print('triton' in sys.modules)")
+    code = (
+        "import sys, torch, course_lib.attention as a\n"
+        "q = torch.randn(5, 2, 16)\n"
+        "a.flash_attention(q, q, q, torch.tensor([0, 5])); a.explain(device='cpu')\n"
+        "a.store_kv(q, q, torch.zeros(2, 4, 2, 16), torch.zeros(2, 4, 2, 16), torch.arange(5))\n"
+        "print('triton' in sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout.strip() == "False", ran.stdout + ran.stderr
 
 
 def test_every_chip_has_tiles():
     from course_lib.attention.tiles import SHARED_MEMORY, decode_tile, flash_tile, nearest
+
     assert set(SHARED_MEMORY) == {"sm_75", "sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942"}
     for chip in [*SHARED_MEMORY, "sm_70", "sm_86", "sm_87", "sm_103", "sm_121", "gfx950", "interpreter"]:
         for itemsize in (2, 4):
@@ -82,6 +87,7 @@ def test_every_chip_has_tiles():
 
 def test_splits_come_from_shapes_alone():
     from course_lib.attention.tiles import decode_splits
+
     assert decode_splits(256, 8, 4096, 132) == 1
     assert decode_splits(1, 8, 65536, 132) > 16
     assert decode_splits(1, 8, 100, 132) == 1  # too short to be worth it
@@ -98,27 +104,31 @@ def packed(**change):
     return dict(q=q, k=k, v=k, cu_seqlens=torch.tensor([0, 2, 6])) | change
 
 
-@pytest.mark.parametrize("change, says", [
-    (dict(q=torch.zeros(1, 6, 4, 16)), "without a batch dimension"),
-    (dict(k=torch.zeros(6, 3, 16), v=torch.zeros(6, 3, 16)), "4 query heads cannot share 3"),
-    (dict(k=torch.zeros(6, 2, 8), v=torch.zeros(6, 2, 8)), "same head_dim"),
-    (dict(v=torch.zeros(6, 2, 8)), "each key has one value"),
-    (dict(k=torch.zeros(5, 2, 16), v=torch.zeros(5, 2, 16)), "every token has a query and a key"),
-    (dict(q=torch.zeros(6, 4, 16).half()), "convert them to one dtype"),
-    (dict(q=torch.zeros(6, 4, 16, device="meta")), "move them to one device"),
-    (dict(cu_seqlens=torch.tensor([0, 2, 5])), "end with the 6 tokens"),
-    (dict(cu_seqlens=torch.tensor([0, 7, 6])), "never fall"),
-    (dict(cu_seqlens=torch.tensor([0.0, 6.0])), "int32 or int64"),
-    (dict(cu_seqlens=[0, 6]), "is a list"),
-    (dict(cu_seqlens=torch.tensor([], dtype=torch.int32)), "is empty"),
-    (dict(window=0), "itself included"),
-    (dict(window=True), "itself included"),
-    (dict(scale=-1.0), "above 0"),
-    (dict(scale=float("nan")), "above 0"),
-    (dict(scale=True), "above 0"),
-    (dict(causal="no"), "causal is 'no'; it is True"),
-    (dict(causal=None), "causal is None"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (dict(q=torch.zeros(1, 6, 4, 16)), "without a batch dimension"),
+        (dict(k=torch.zeros(6, 3, 16), v=torch.zeros(6, 3, 16)), "4 query heads cannot share 3"),
+        (dict(k=torch.zeros(6, 2, 8), v=torch.zeros(6, 2, 8)), "same head_dim"),
+        (dict(v=torch.zeros(6, 2, 8)), "each key has one value"),
+        (dict(k=torch.zeros(5, 2, 16), v=torch.zeros(5, 2, 16)), "every token has a query and a key"),
+        (dict(q=torch.zeros(6, 4, 16).half()), "convert them to one dtype"),
+        (dict(q=torch.zeros(6, 4, 16, device="meta")), "move them to one device"),
+        (dict(cu_seqlens=torch.tensor([0, 2, 5])), "end with the 6 tokens"),
+        (dict(cu_seqlens=torch.tensor([0, 7, 6])), "never fall"),
+        (dict(cu_seqlens=torch.tensor([0.0, 6.0])), "int32 or int64"),
+        (dict(cu_seqlens=[0, 6]), "is a list"),
+        (dict(cu_seqlens=torch.tensor([], dtype=torch.int32)), "is empty"),
+        (dict(window=0), "itself included"),
+        (dict(window=True), "itself included"),
+        (dict(scale=-1.0), "above 0"),
+        (dict(scale=float("nan")), "above 0"),
+        (dict(scale=True), "above 0"),
+        (dict(causal="no"), "causal is 'no'; it is True"),
+        (dict(causal=None), "causal is None"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_what_flash_attention_refuses(change, says):
     with pytest.raises(ParameterError, match=says):
         select.flash_attention(**packed(**change))
@@ -126,32 +136,55 @@ def test_what_flash_attention_refuses(change, says):
 
 def paged(**change):
     cache = torch.zeros(4, 8, 2, 16)
-    return dict(q=torch.zeros(2, 4, 16), k_cache=cache, v_cache=cache, block_tables=torch.tensor([[0, 1], [3, -1]]),
-                seq_lens=torch.tensor([9, 8])) | change
+    return (
+        dict(
+            q=torch.zeros(2, 4, 16),
+            k_cache=cache,
+            v_cache=cache,
+            block_tables=torch.tensor([[0, 1], [3, -1]]),
+            seq_lens=torch.tensor([9, 8]),
+        )
+        | change
+    )
 
 
-@pytest.mark.parametrize("change, error, says", [
-    (dict(block_tables=torch.tensor([[0, 4], [3, -1]])), LedgerError, "Sequence 0 reads block 4 for its tokens from 8 on"),
-    (dict(block_tables=torch.tensor([[0, 1], [-1, -1]])), LedgerError, "Sequence 1 reads block -1"),
-    (dict(seq_lens=torch.tensor([9, 17])), ParameterError, "has room for 16"),
-    (dict(seq_lens=torch.tensor([9, 8, 1])), ParameterError, "each sequence has one of both"),
-    (dict(q=torch.zeros(3, 4, 16)), ParameterError, "3 queries came for 2 sequences"),
-    (dict(k_cache=torch.zeros(8, 2, 16), v_cache=torch.zeros(8, 2, 16)), ParameterError, "one layer of a KVPool"),
-    (dict(block_tables=torch.tensor([0, 1])), ParameterError, "2 dimensions"),
-    (dict(seq_lens=torch.tensor([9, -1])), ParameterError, "Sequence 1 has -1 tokens"),
-    (dict(k_cache=torch.zeros(4, 8, 2, 20)[..., :16]), ParameterError, "must be contiguous"),
-    (dict(v_cache=torch.zeros(4, 2, 8, 16).transpose(1, 2)), ParameterError, "must be contiguous"),
-    (dict(k_cache=torch.zeros(8, 8, 2, 16)[::2]), ParameterError, "must be contiguous"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "change, error, says",
+    [
+        (
+            dict(block_tables=torch.tensor([[0, 4], [3, -1]])),
+            LedgerError,
+            "Sequence 0 reads block 4 for its tokens from 8 on",
+        ),
+        (dict(block_tables=torch.tensor([[0, 1], [-1, -1]])), LedgerError, "Sequence 1 reads block -1"),
+        (dict(seq_lens=torch.tensor([9, 17])), ParameterError, "has room for 16"),
+        (dict(seq_lens=torch.tensor([9, 8, 1])), ParameterError, "each sequence has one of both"),
+        (dict(q=torch.zeros(3, 4, 16)), ParameterError, "3 queries came for 2 sequences"),
+        (dict(k_cache=torch.zeros(8, 2, 16), v_cache=torch.zeros(8, 2, 16)), ParameterError, "one layer of a KVPool"),
+        (dict(block_tables=torch.tensor([0, 1])), ParameterError, "2 dimensions"),
+        (dict(seq_lens=torch.tensor([9, -1])), ParameterError, "Sequence 1 has -1 tokens"),
+        (dict(k_cache=torch.zeros(4, 8, 2, 20)[..., :16]), ParameterError, "must be contiguous"),
+        (dict(v_cache=torch.zeros(4, 2, 8, 16).transpose(1, 2)), ParameterError, "must be contiguous"),
+        (dict(k_cache=torch.zeros(8, 8, 2, 16)[::2]), ParameterError, "must be contiguous"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_what_paged_decode_refuses(change, error, says):
     with pytest.raises(error, match=says):
         select.paged_decode(**paged(**change))
 
 
-@pytest.mark.parametrize("change, says", [
-    (dict(cu_seqlens_q=torch.tensor([0, 2])), "one more than there are sequences"),
-    (dict(cu_seqlens_q=torch.tensor([0, 0, 10]), q=torch.zeros(10, 4, 16)), "Sequence 1 has 10 queries, but seq_lens says 8"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (dict(cu_seqlens_q=torch.tensor([0, 2])), "one more than there are sequences"),
+        (
+            dict(cu_seqlens_q=torch.tensor([0, 0, 10]), q=torch.zeros(10, 4, 16)),
+            "Sequence 1 has 10 queries, but seq_lens says 8",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_what_paged_attention_refuses(change, says):
     with pytest.raises(ParameterError, match=says):
         select.paged_attention(**paged(**change))
@@ -160,16 +193,21 @@ def test_what_paged_attention_refuses(change, says):
 @pytest.mark.parametrize("splits", [0, -1, 2.0, True])
 def test_parts_are_counted(machine, splits):
     from course_lib.attention.kernels import paged as kernels
+
     with pytest.raises(ParameterError, match="counts the parts"):
         kernels.paged_decode(**paged(), splits=splits)
 
 
-@pytest.mark.parametrize("slots, error, says", [
-    ([0, 1], ParameterError, "3 tokens came with 2 slots"),
-    ([0, -2, 1], LedgerError, "Slot -2 does not exist"),
-    ([0, 32, 1], LedgerError, "Slot 32 does not exist; the cache has 0 to 31"),
-    ([5, 1, 5], LedgerError, "Two tokens go to one slot"),
-], ids=str)
+@pytest.mark.parametrize(
+    "slots, error, says",
+    [
+        ([0, 1], ParameterError, "3 tokens came with 2 slots"),
+        ([0, -2, 1], LedgerError, "Slot -2 does not exist"),
+        ([0, 32, 1], LedgerError, "Slot 32 does not exist; the cache has 0 to 31"),
+        ([5, 1, 5], LedgerError, "Two tokens go to one slot"),
+    ],
+    ids=str,
+)
 def test_what_store_kv_refuses_and_then_writes_nothing(slots, error, says):
     cache = torch.zeros(4, 8, 2, 16)
     with pytest.raises(error, match=says):
@@ -190,14 +228,18 @@ def test_ids_on_a_gpu_are_read_back_in_debug_mode_only():
 
 def test_the_kernels_refuse_what_only_the_twins_can(machine):
     from course_lib.attention.kernels import flash
+
     device = machine.device
 
     def call(dtype=torch.float32, head_dim=16, **change):
         q = torch.zeros(3, 1, head_dim, dtype=dtype, device=device, **change)
         return flash.flash_attention(q, q, q, torch.tensor([0, 3], device=device))
 
-    for change, says in ((dict(dtype=torch.float64), "not torch.float64"), (dict(head_dim=257), "up to 256 numbers, not 257"),
-                         (dict(requires_grad=True), "no backward pass")):
+    for change, says in (
+        (dict(dtype=torch.float64), "not torch.float64"),
+        (dict(head_dim=257), "up to 256 numbers, not 257"),
+        (dict(requires_grad=True), "no backward pass"),
+    ):
         with pytest.raises(ParameterError, match=says):
             call(**change)
     if machine.triton == "interpreted":

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from summing import VOCABULARY, Summing, oracle
 
-from course_lib.decoding import SamplingParams
 from course_lib.batching import Batch, DynamicBatcher, count_batches, run_dynamic, run_static, simulate_batches, waits
+from course_lib.decoding import SamplingParams
 from course_lib.engine import Request
 from course_lib.errors import CourseError, ParameterError
 
@@ -39,17 +39,36 @@ def test_padding_and_idling_are_counted():
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 def test_batches_write_what_each_writes_alone(data, batch_size):
     prompts = data.draw(st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9), max_size=8))
-    params = [SamplingParams(max_tokens=data.draw(st.integers(0, 8)), temperature=float(data.draw(st.booleans())), seed=3, stop_token_ids=(5, 6))
-              for _ in prompts]
+    params = [
+        SamplingParams(
+            max_tokens=data.draw(st.integers(0, 8)),
+            temperature=float(data.draw(st.booleans())),
+            seed=3,
+            stop_token_ids=(5, 6),
+        )
+        for _ in prompts
+    ]
     expected = [oracle(MODEL, *one) for one in zip(prompts, params)]
     texts, report = run_static(MODEL, prompts, params, batch_size=batch_size)
     assert texts == expected
-    assert report.num_useful_tokens == sum(len(p) + max(0, len(t) - 1) for p, t, its in zip(prompts, expected, params) if its.max_tokens)
+    assert report.num_useful_tokens == sum(
+        len(p) + max(0, len(t) - 1) for p, t, its in zip(prompts, expected, params) if its.max_tokens
+    )
     now = [0.0]
     arrivals = sorted(data.draw(st.lists(st.floats(0, 2), min_size=len(prompts), max_size=len(prompts))))
-    texts, latencies, _ = run_dynamic(MODEL, prompts, params, arrivals=arrivals, max_batch_size=batch_size, timeout=0.5,
-                                      clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + max(s, 1e-6)))
-    assert texts == expected and all(0 <= wait <= 0.5 + 1e-3 for wait in latencies)  # batches take no time by this clock
+    texts, latencies, _ = run_dynamic(
+        MODEL,
+        prompts,
+        params,
+        arrivals=arrivals,
+        max_batch_size=batch_size,
+        timeout=0.5,
+        clock=lambda: now[0],
+        sleep=lambda s: now.__setitem__(0, now[0] + max(s, 1e-6)),
+    )
+    assert texts == expected and all(
+        0 <= wait <= 0.5 + 1e-3 for wait in latencies
+    )  # batches take no time by this clock
 
 
 class Runs(Summing):
@@ -68,14 +87,27 @@ class Runs(Summing):
 @given(data=st.data(), size=st.integers(1, 4), timeout=st.integers(0, 6))
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_batches_without_a_model_are_those_of_a_server_with_one(data, size, timeout):
-    drawn = data.draw(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.integers(1, 7)), min_size=1, max_size=9))
+    drawn = data.draw(
+        st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.integers(1, 7)), min_size=1, max_size=9)
+    )
     requests = sorted(drawn, key=lambda request: request[0])
     arrivals, prompts = [arrival for arrival, _, _ in requests], [[3] * n for _, n, _ in requests]
     params = [SamplingParams(max_tokens=n, ignore_eos=True) for _, _, n in requests]
     all_at_once = [(0, *rest) for _, *rest in requests]
-    assert run_static(MODEL, prompts, params, batch_size=size)[1] == count_batches(all_at_once, simulate_batches(all_at_once, DynamicBatcher(size, math.inf)))
+    assert run_static(MODEL, prompts, params, batch_size=size)[1] == count_batches(
+        all_at_once, simulate_batches(all_at_once, DynamicBatcher(size, math.inf))
+    )
     model = Runs()
-    _, took, report = run_dynamic(model, prompts, params, arrivals=arrivals, max_batch_size=size, timeout=timeout, clock=lambda: model.now, sleep=model.sleep)
+    _, took, report = run_dynamic(
+        model,
+        prompts,
+        params,
+        arrivals=arrivals,
+        max_batch_size=size,
+        timeout=timeout,
+        clock=lambda: model.now,
+        sleep=model.sleep,
+    )
     batches = simulate_batches(requests, DynamicBatcher(size, timeout))
     assert report == count_batches(requests, batches)
     ends = {i: batch.start + max(requests[j][2] for j in batch.requests) for batch in batches for i in batch.requests}

@@ -1,10 +1,10 @@
 """JupyterLab in a real, headless Chromium, driven from tests.
 
-    with lab.open("notebooks/00_start_here.ipynb") as page:
-        page.run_all()                       # to the end; the kernel is idle again
-        view = page.view("recomputation triangle")
-        view.press("ArrowRight"); view.step  # the view's step, in the browser
-    # on leaving: no console error, and nothing was asked of another machine
+with lab.open("notebooks/00_start_here.ipynb") as page:
+    page.run_all()                       # to the end; the kernel is idle again
+    view = page.view("recomputation triangle")
+    view.press("ArrowRight"); view.step  # the view's step, in the browser
+# on leaving: no console error, and nothing was asked of another machine
 """
 
 import contextlib
@@ -47,19 +47,35 @@ def jupyter_lab(root, scratch):
     config, settings = scratch / "config", scratch / "settings"
     (config / "labconfig").mkdir(parents=True)
     settings.mkdir()
-    (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(NOT_LEARNERS, True)}))
+    (config / "labconfig" / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": dict.fromkeys(NOT_LEARNERS, True)})
+    )
     (settings / "overrides.json").write_text(json.dumps(SETTINGS))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"), "COURSE_HOME": str(scratch / "home"),
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        "COURSE_HOME": str(scratch / "home"),
     }
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
-        "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={root}",
-        "--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}",
-        f"--LabApp.user_settings_dir={scratch / 'user'}", f"--LabApp.workspaces_dir={scratch / 'workspaces'}",
-        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate", "--LabApp.news_url=",
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ip=127.0.0.1",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+        f"--LabApp.app_settings_dir={settings}",
+        f"--LabApp.user_settings_dir={scratch / 'user'}",
+        f"--LabApp.workspaces_dir={scratch / 'workspaces'}",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        "--LabApp.news_url=",
     ]
     with open(scratch / "lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -130,7 +146,11 @@ def is_labs_own(error):
     A view's module comes from a blob or from data, never from a file of JupyterLab.
     """
     frames = [line for line in (error.stack or "").splitlines() if line.strip().startswith("at ")]
-    return "'removeChild' on 'Node'" in str(error) and bool(frames) and all("/static/lab/" in f or "<anonymous>" in f for f in frames)
+    return (
+        "'removeChild' on 'Node'" in str(error)
+        and bool(frames)
+        and all("/static/lab/" in f or "<anonymous>" in f for f in frames)
+    )
 
 
 def is_here(url):

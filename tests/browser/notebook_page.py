@@ -40,7 +40,9 @@ class NotebookPage:
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.wait_until_idle()
         self.expect_no_errors()
-        not_run = [c["index"] for c in self.cells() if c["type"] == "code" and c["source"].strip() and c["count"] is None]
+        not_run = [
+            c["index"] for c in self.cells() if c["type"] == "code" and c["source"].strip() and c["count"] is None
+        ]
         if not_run:
             raise AssertionError(f"cells {not_run} were not run")
 
@@ -52,7 +54,9 @@ class NotebookPage:
 
     def write_cell(self, index, source):
         """Replaces the text of a cell, as a learner who types would."""
-        self.page.evaluate("([i, text]) => { window.coursePanel.content.model.sharedModel.cells[i].source = text; }", [index, source])
+        self.page.evaluate(
+            "([i, text]) => { window.coursePanel.content.model.sharedModel.cells[i].source = text; }", [index, source]
+        )
 
     def wait_until_idle(self):
         """Waits until no cell runs and the same kernel is idle."""
@@ -71,11 +75,17 @@ class NotebookPage:
         for cell in self.cells():
             for output in cell["outputs"]:
                 if output["output_type"] == "error" and "raises-exception" not in cell["tags"]:
-                    raise AssertionError(f"cell {cell['index']} ends in {output['ename']}: {output['evalue']}\n{cell['source']}")
+                    raise AssertionError(
+                        f"cell {cell['index']} ends in {output['ename']}: {output['evalue']}\n{cell['source']}"
+                    )
 
     def output(self, index):
         """The output area of a cell, as a Playwright locator."""
-        return self.page.locator(".jp-Notebook > .jp-WindowedPanel-outer .jp-Cell, .jp-Notebook .jp-Cell").nth(index).locator(".jp-OutputArea")
+        return (
+            self.page.locator(".jp-Notebook > .jp-WindowedPanel-outer .jp-Cell, .jp-Notebook .jp-Cell")
+            .nth(index)
+            .locator(".jp-OutputArea")
+        )
 
     def views(self):
         """All views in the notebook, top to bottom."""
@@ -135,7 +145,9 @@ class View:
 
     def ink(self):
         """The (red, green, blue) of the title."""
-        return self.root.locator(".cl-title").first.evaluate("node => getComputedStyle(node).color.match(/[\\d.]+/g).slice(0, 3).map(Number)")
+        return self.root.locator(".cl-title").first.evaluate(
+            "node => getComputedStyle(node).color.match(/[\\d.]+/g).slice(0, 3).map(Number)"
+        )
 
     def picture(self):
         """The view as it is painted now, PNG bytes."""
@@ -145,13 +157,21 @@ class View:
         """Moves by keys, buttons and scrubber, and raises AssertionError where the step is not the one that was asked for."""
         middle = (self.first + self.last) // 2
         for act, argument, wanted in [
-            (self.press, "Home", self.first), (self.press, "ArrowRight", self.first + 1), (self.press, "ArrowLeft", self.first),
-            (self.press, "End", self.last), (self.click, "first step", self.first), (self.click, "step", self.first + 1),
-            (self.click, "step back", self.first), (self.click, "last step", self.last), (self.drag_to, middle, middle),
+            (self.press, "Home", self.first),
+            (self.press, "ArrowRight", self.first + 1),
+            (self.press, "ArrowLeft", self.first),
+            (self.press, "End", self.last),
+            (self.click, "first step", self.first),
+            (self.click, "step", self.first + 1),
+            (self.click, "step back", self.first),
+            (self.click, "last step", self.last),
+            (self.drag_to, middle, middle),
         ]:
             act(argument)
             if self.step != wanted:
-                raise AssertionError(f"{self.title}: after {act.__name__}({argument!r}) at step {self.step}, not {wanted}")
+                raise AssertionError(
+                    f"{self.title}: after {act.__name__}({argument!r}) at step {self.step}, not {wanted}"
+                )
         self.press("Home")
         start = self.picture()
         self.press("End")
@@ -161,9 +181,11 @@ class View:
 
 def contrast(one, other):
     """The contrast of two colours by WCAG, from 1 to 21."""
+
     def light(colour):
         channels = [c / 255 for c in colour]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
     low, high = sorted((light(one), light(other)))
     return (high + 0.05) / (low + 0.05)

@@ -35,7 +35,9 @@ def test_every_check_fails_on_the_stub_and_passes_on_the_solution(lab, notebook)
         for cell in cells:
             if not cell["exercise"]:
                 continue
-            check = next(c["index"] for c in cells if c["index"] > cell["index"] and f'check("{cell["exercise"]}"' in c["source"])
+            check = next(
+                c["index"] for c in cells if c["index"] > cell["index"] and f'check("{cell["exercise"]}"' in c["source"]
+            )
             page.run_cell(cell["index"])
             assert state(page.run_cell(check), cell["exercise"]) == "unwritten"
             page.write_cell(cell["index"], solution[cell["id"]].source)
@@ -57,7 +59,9 @@ def test_a_wrong_answer_is_shown_with_what_was_expected_and_what_came(lab):
         assert state(page.run_cell(answer + 1), "00.hello") == "failed"
         card = page.output(answer + 1).get_by_role("group", name="Check of 00.hello: failed")
         card.wait_for()
-        assert card.get_by_text("expected", exact=True).is_visible() and card.get_by_text("yours", exact=True).is_visible()
+        assert (
+            card.get_by_text("expected", exact=True).is_visible() and card.get_by_text("yours", exact=True).is_visible()
+        )
         page.write_cell(answer + 1, 'hint("00.hello")')
         first, second = html_of(page.run_cell(answer + 1)), html_of(page.run_cell(answer + 1))
         assert first != second and "Hint for 00.hello" in first

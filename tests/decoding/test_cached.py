@@ -34,6 +34,7 @@ def family(tmp_path_factory):
             folder = save(reference(name), tmp_path_factory.mktemp("checkpoint"))
             made[name] = load_transformer(folder, read_config(folder), torch.device("cpu"), torch.float32)
         return made[name]
+
     return get
 
 
@@ -43,6 +44,7 @@ def draws(model, count, longest=40):
 
     def number(low, high):
         return int(torch.randint(low, high + 1, (1,), generator=draw))
+
     for turn in range(count):
         longest_here = min(longest, model.config.context - 12)
         prompt = torch.randint(0, model.config.vocab_size, (number(1, longest_here),), generator=draw).tolist()
@@ -83,8 +85,12 @@ def test_a_batch_writes_what_each_would_write_alone(family):
             live = [i for i in range(5) if len(new[i]) < wanted[i]]  # some end before the others
             counts = [len(ids[i]) for i in live]
             positions = kept.begin_step(live, counts)
-            logits = model(torch.tensor([t for i in live for t in ids[i]]), positions, kept,
-                           logits_for=torch.tensor(counts).cumsum(0) - 1)
+            logits = model(
+                torch.tensor([t for i in live for t in ids[i]]),
+                positions,
+                kept,
+                logits_for=torch.tensor(counts).cumsum(0) - 1,
+            )
             for i, row in zip(live, logits):
                 new[i].append(int(row.argmax()))
                 ids[i] = new[i][-1:]
@@ -142,7 +148,11 @@ def test_a_cache_that_still_holds_a_text_is_refused(family):
 
 def test_what_is_no_cache_is_refused(family):
     model = family("llama2")
-    for cache, words in ((Recompute(), "keeps nothing between steps"), (ContiguousCache, "is a class"), ({}, "has no attend")):
+    for cache, words in (
+        (Recompute(), "keeps nothing between steps"),
+        (ContiguousCache, "is a class"),
+        ({}, "has no attend"),
+    ):
         with pytest.raises(ParameterError, match=words):
             generate_cached(model, [1, 2], SamplingParams(max_tokens=2), cache)
 

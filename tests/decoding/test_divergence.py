@@ -12,7 +12,9 @@ from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousCache, Recompute
 from course_lib.models import ModelConfig, Transformer
 
-CONFIG = ModelConfig(vocab_size=50, hidden_size=24, intermediate_size=32, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=6)
+CONFIG = ModelConfig(
+    vocab_size=50, hidden_size=24, intermediate_size=32, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=6
+)
 TEXT = [7, 3, 9, 1, 4, 4, 8, 2, 30, 11]
 
 
@@ -95,7 +97,9 @@ def test_the_classic_mistakes(model):
         def attend(self, layer, q, k, v):
             super().attend(layer, q, k, v)
             keys, values = (x[layer, None, :, : (self.num_tokens or len(k))] for x in (self.k, self.v))
-            return torch.nn.functional.scaled_dot_product_attention(q.transpose(0, 1)[None], keys, values, enable_gqa=True)[0].transpose(0, 1)
+            return torch.nn.functional.scaled_dot_product_attention(
+                q.transpose(0, 1)[None], keys, values, enable_gqa=True
+            )[0].transpose(0, 1)
 
     make = dict(max_tokens=32, device="cpu", dtype=torch.float32)
     found = first_divergence(model, TEXT, Ignores(CONFIG, **make), good())
@@ -116,7 +120,9 @@ def test_a_difference_within_rounding_is_none(model):
 
 def test_it_says_what_it_found(model):
     found = first_divergence(model, TEXT, Faulty(2, 7), good())
-    assert repr(found).startswith("first divergence: step 3 (decode), layer 2, position 7: the outputs of attention differ by 0.5, where the largest")
+    assert repr(found).startswith(
+        "first divergence: step 3 (decode), layer 2, position 7: the outputs of attention differ by 0.5, where the largest"
+    )
 
 
 def test_what_cannot_be_compared_is_refused(model):
@@ -131,7 +137,11 @@ def test_what_cannot_be_compared_is_refused(model):
         ((one, one), {}, "same object"),
         ((one, used), {}, "holds 2 tokens of another text"),
         ((one, good), {}, "has no attend"),
-        ((good(), Flat(CONFIG, 32, device="cpu", dtype=torch.float32)), {}, r"cache_b.attend returned a tensor \[5, 24\] in layer 0.*\[5, 4, 6\]"),
+        (
+            (good(), Flat(CONFIG, 32, device="cpu", dtype=torch.float32)),
+            {},
+            r"cache_b.attend returned a tensor \[5, 24\] in layer 0.*\[5, 4, 6\]",
+        ),
         ((good(), good()), {"prefill": 0}, "1 to 10 here"),
         ((good(), good()), {"prefill": 11}, "1 to 10 here"),
     ]:

@@ -15,8 +15,17 @@ from course_lib.models.weights import load_transformer, read_config
 class Summing:
     """A model that can be foretold: after a sequence comes its sum, modulo 10. Keeps what it was asked."""
 
-    config = ModelConfig(vocab_size=10, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1, num_kv_heads=1,
-                         head_dim=2, context=12, eos_token_ids=(8, 9))
+    config = ModelConfig(
+        vocab_size=10,
+        hidden_size=2,
+        intermediate_size=2,
+        num_layers=1,
+        num_heads=1,
+        num_kv_heads=1,
+        head_dim=2,
+        context=12,
+        eos_token_ids=(8, 9),
+    )
     device = torch.device("cpu")
 
     def __init__(self):
@@ -81,17 +90,20 @@ def test_any_row_of_ids_is_a_prompt(prompt):
     assert new == [3, 6] and all(type(i) is int for i in new)
 
 
-@pytest.mark.parametrize("prompt, words", [
-    ([], "prompt is empty"),
-    ([1, 10], "id 10 is outside the vocabulary of 10"),
-    ([-1], "id -1 is outside"),
-    ("1 2", "flat list of token ids.*tokenizer.encode"),
-    ([1.0], "flat list of token ids"),
-    ([[1, 2]], "flat list of token ids"),
-    (torch.tensor([[1, 2]]), "flat list of token ids"),
-    (None, "flat list of token ids"),
-    (3, "flat list of token ids"),
-])
+@pytest.mark.parametrize(
+    "prompt, words",
+    [
+        ([], "prompt is empty"),
+        ([1, 10], "id 10 is outside the vocabulary of 10"),
+        ([-1], "id -1 is outside"),
+        ("1 2", "flat list of token ids.*tokenizer.encode"),
+        ([1.0], "flat list of token ids"),
+        ([[1, 2]], "flat list of token ids"),
+        (torch.tensor([[1, 2]]), "flat list of token ids"),
+        (None, "flat list of token ids"),
+        (3, "flat list of token ids"),
+    ],
+)
 def test_a_bad_prompt_is_refused(prompt, words):
     with pytest.raises(ParameterError, match=f"(?s){words}"):
         generate(prompt, max_tokens=2)
@@ -108,6 +120,7 @@ def test_the_context_is_a_limit_that_may_be_filled():
 
 # --- on a real model ----------------------------------------------------------------------------
 
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Several threads only get in each other's way on matrices of this size."""
@@ -121,9 +134,19 @@ def one_thread():
 def pair(tmp_path_factory):
     """The same small random Llama twice: transformers' and ours."""
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(vocab_size=60, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                                      num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
-                                      bos_token_id=0, eos_token_id=[2, 3], pad_token_id=1, initializer_range=0.3)
+    config = transformers.LlamaConfig(
+        vocab_size=60,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        bos_token_id=0,
+        eos_token_id=[2, 3],
+        pad_token_id=1,
+        initializer_range=0.3,
+    )
     theirs = transformers.LlamaForCausalLM(config).eval()
     folder = tmp_path_factory.mktemp("llama")
     theirs.save_pretrained(folder)
@@ -144,12 +167,14 @@ def by_hand(model, prompt, params):
         ids.append(sample(logits, params, generator))
         if ids[-1] in (2, 3):
             break
-    return ids[len(prompt):]
+    return ids[len(prompt) :]
 
 
-@pytest.mark.parametrize("params", [SamplingParams(max_tokens=20),
-                                    SamplingParams(temperature=1.0, top_k=30, top_p=0.95, seed=1, max_tokens=20)],
-                         ids=["greedy", "sampled"])
+@pytest.mark.parametrize(
+    "params",
+    [SamplingParams(max_tokens=20), SamplingParams(temperature=1.0, top_k=30, top_p=0.95, seed=1, max_tokens=20)],
+    ids=["greedy", "sampled"],
+)
 def test_it_is_the_plain_loop(pair, params):
     _, model = pair
     for prompt in prompts(4):
@@ -160,7 +185,7 @@ def test_greedy_is_what_transformers_generates(pair):
     theirs, ours = pair
     ended = 0
     for prompt in prompts(8):
-        want = theirs.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=24)[0, len(prompt):].tolist()
+        want = theirs.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=24)[0, len(prompt) :].tolist()
         assert generate_naive(ours, prompt, SamplingParams(max_tokens=24)) == want
         ended += want[-1] in (2, 3)
     assert 0 < ended < 8, "some must end by themselves and some by max_tokens, or one of the two is not tested"

@@ -28,6 +28,7 @@ def close(*values):
 
 # --- literal cases ------------------------------------------------------------------------------
 
+
 def test_temperature_1_is_the_softmax():
     assert probabilities(of(0.2, 0.5, 0.3)) == close(0.2, 0.5, 0.3)
 
@@ -130,6 +131,7 @@ def test_the_logits_are_not_changed_and_the_answer_is_float32(temperature):
 
 # --- any case -----------------------------------------------------------------------------------
 
+
 def plainly(logits, temperature, top_k, top_p):
     """The same, obviously right: plain Python, double precision, one token at a time.
     Returns the probabilities, and how near the running sum comes to top_p without deciding it."""
@@ -191,6 +193,7 @@ def test_transformers_cuts_the_same_tokens(temperature, top_k, top_p):
 
 # --- drawing ------------------------------------------------------------------------------------
 
+
 def test_draws_are_as_frequent_as_the_distribution_says():
     """Chi-square, 20,000 draws: 16.27 is passed by chance once in a thousand seeds (3 degrees of freedom)."""
     params = SamplingParams(temperature=0.7, top_k=5, top_p=0.95, seed=7)
@@ -228,17 +231,21 @@ def test_rows_give_a_tensor_and_one_row_an_int():
 
 # --- parameters ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("field, value", [
-    *[("temperature", v) for v in (-1, -1e-9, math.nan, math.inf, -math.inf, True, "0.8", None, [1], 1j)],
-    *[("top_k", v) for v in (0, -1, 1.0, 2.5, math.nan, True, "5", [3])],
-    *[("top_p", v) for v in (0, 0.0, -0.1, 1.1, math.nan, math.inf, True, "0.9", None)],
-    *[("max_tokens", v) for v in (-1, 1.0, math.nan, math.inf, True, "10", None)],
-    *[("seed", v) for v in (-1, 1.5, True, "1", 2**63, math.nan)],
-    *[("ignore_eos", v) for v in (1, "no", None)],
-    *[("stop_token_ids", v) for v in (5, "ab", None, (-1,), (1.0,), ("a",), (True,), (None,))],
-    *[("n", v) for v in (0, -1, 1.0, True, "2", None)],
-    *[("stop", v) for v in (5, None, "", ("",), (5,), {"a"})],
-])
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        *[("temperature", v) for v in (-1, -1e-9, math.nan, math.inf, -math.inf, True, "0.8", None, [1], 1j)],
+        *[("top_k", v) for v in (0, -1, 1.0, 2.5, math.nan, True, "5", [3])],
+        *[("top_p", v) for v in (0, 0.0, -0.1, 1.1, math.nan, math.inf, True, "0.9", None)],
+        *[("max_tokens", v) for v in (-1, 1.0, math.nan, math.inf, True, "10", None)],
+        *[("seed", v) for v in (-1, 1.5, True, "1", 2**63, math.nan)],
+        *[("ignore_eos", v) for v in (1, "no", None)],
+        *[("stop_token_ids", v) for v in (5, "ab", None, (-1,), (1.0,), ("a",), (True,), (None,))],
+        *[("n", v) for v in (0, -1, 1.0, True, "2", None)],
+        *[("stop", v) for v in (5, None, "", ("",), (5,), {"a"})],
+    ],
+)
 def test_a_bad_value_is_refused_with_field_value_and_next_step(field, value):
     with pytest.raises(ParameterError) as caught:
         SamplingParams(**{field: value})
@@ -253,10 +260,28 @@ def test_a_bad_parameter_is_a_value_error_too():
         SamplingParams(top_p=2)
 
 
-@pytest.mark.parametrize("good", [
-    dict(temperature=0), dict(temperature=0.8), dict(temperature=5e-324), dict(top_k=1), dict(top_k=10**9),
-    dict(top_k=None), dict(top_p=1), dict(top_p=1e-9), dict(max_tokens=0), dict(seed=0), dict(seed=2**63 - 1),
-    dict(stop_token_ids=[]), dict(stop_token_ids=[3, 4]), dict(ignore_eos=True), dict(n=3), dict(stop="a"), dict(stop=["a", "b"])])
+@pytest.mark.parametrize(
+    "good",
+    [
+        dict(temperature=0),
+        dict(temperature=0.8),
+        dict(temperature=5e-324),
+        dict(top_k=1),
+        dict(top_k=10**9),
+        dict(top_k=None),
+        dict(top_p=1),
+        dict(top_p=1e-9),
+        dict(max_tokens=0),
+        dict(seed=0),
+        dict(seed=2**63 - 1),
+        dict(stop_token_ids=[]),
+        dict(stop_token_ids=[3, 4]),
+        dict(ignore_eos=True),
+        dict(n=3),
+        dict(stop="a"),
+        dict(stop=["a", "b"]),
+    ],
+)
 def test_an_edge_that_makes_sense_is_accepted(good):
     params = SamplingParams(**good)
     sample(torch.zeros(4), params, seeded_generator(params, "cpu"))
@@ -272,8 +297,13 @@ def test_stop_ids_become_a_tuple_of_their_own():
 
 def test_numbers_of_numpy_are_taken_and_made_plain():
     np = pytest.importorskip("numpy")
-    params = SamplingParams(temperature=np.float32(0.5), top_k=np.int64(3), max_tokens=np.int32(7), seed=np.uint8(4),
-                            stop_token_ids=np.array([1, 2]))
+    params = SamplingParams(
+        temperature=np.float32(0.5),
+        top_k=np.int64(3),
+        max_tokens=np.int32(7),
+        seed=np.uint8(4),
+        stop_token_ids=np.array([1, 2]),
+    )
     assert params == SamplingParams(temperature=0.5, top_k=3, max_tokens=7, seed=4, stop_token_ids=(1, 2))
     assert type(params.top_k) is int and type(params.temperature) is float
 

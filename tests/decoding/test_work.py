@@ -12,9 +12,19 @@ from course_lib.kvcache import ContiguousBatch, ContiguousCache, Recompute
 from course_lib.models import ModelConfig, Transformer
 from course_lib.viz import cache_filling
 
-GROUPED = ModelConfig(vocab_size=50, hidden_size=24, intermediate_size=40, num_layers=3, num_heads=6, num_kv_heads=2, head_dim=8)
-EACH = ModelConfig(vocab_size=31, hidden_size=16, intermediate_size=20, num_layers=2, num_heads=4, num_kv_heads=4, head_dim=4,
-                   tie_embeddings=True)
+GROUPED = ModelConfig(
+    vocab_size=50, hidden_size=24, intermediate_size=40, num_layers=3, num_heads=6, num_kv_heads=2, head_dim=8
+)
+EACH = ModelConfig(
+    vocab_size=31,
+    hidden_size=16,
+    intermediate_size=20,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=4,
+    head_dim=4,
+    tie_embeddings=True,
+)
 PROMPT = [3, 1, 4, 1, 5, 9, 2]
 SIX = SamplingParams(max_tokens=6, ignore_eos=True)
 
@@ -28,8 +38,11 @@ def flops(c, pushed, held):
     """Two for each weight of each matrix and token, the vocabulary for one row; four for each query, key and number of a head."""
     attention = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
     feed_forward = 3 * c.hidden_size * c.intermediate_size
-    return (2 * pushed * c.num_layers * (attention + feed_forward) + 2 * c.vocab_size * c.hidden_size
-            + 4 * pushed * held * c.num_layers * c.num_heads * c.head_dim)
+    return (
+        2 * pushed * c.num_layers * (attention + feed_forward)
+        + 2 * c.vocab_size * c.hidden_size
+        + 4 * pushed * held * c.num_layers * c.num_heads * c.head_dim
+    )
 
 
 @pytest.mark.parametrize("config", [GROUPED, EACH], ids=["grouped", "each its own"])
@@ -52,24 +65,36 @@ def test_operations_of_a_cache_that_multiplies_by_hand_are_the_same():
             super().attend(layer, q, k, v)
             keys, values = (x[layer, :, :end].repeat_interleave(3, 0) for x in (self.k, self.v))
             seen = torch.ones(len(q), end, dtype=torch.bool).tril(start)
-            return ((q.transpose(0, 1) @ keys.mT / 8**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ values).transpose(0, 1)
+            return (
+                (q.transpose(0, 1) @ keys.mT / 8**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ values
+            ).transpose(0, 1)
 
     model = make_model(GROUPED)
     kept = ByHand(GROUPED, 12, device="cpu", dtype=torch.float32)
     with count_work(model) as work:
         generate_cached(model, PROMPT, SIX, kept)
     once = 4 * GROUPED.num_layers * GROUPED.num_heads * GROUPED.head_dim  # attend of the parent class ran as well
-    assert [run.flops for run in work.runs] == [flops(GROUPED, n, held) + once * n * held for n, held in [(7, 7)] + [(1, h) for h in range(8, 13)]]
+    assert [run.flops for run in work.runs] == [
+        flops(GROUPED, n, held) + once * n * held for n, held in [(7, 7)] + [(1, h) for h in range(8, 13)]
+    ]
 
 
-@pytest.mark.parametrize("config, dtype, size", [(GROUPED, torch.float32, 4), (EACH, torch.float32, 4), (GROUPED, torch.bfloat16, 2)], ids=str)
+@pytest.mark.parametrize(
+    "config, dtype, size",
+    [(GROUPED, torch.float32, 4), (EACH, torch.float32, 4), (GROUPED, torch.bfloat16, 2)],
+    ids=str,
+)
 def test_bytes_are_those_of_the_formula(config, dtype, size):
     model = make_model(config, dtype)
     with count_work(model) as work:
         generate_cached(model, PROMPT, SIX)
     embedding = config.vocab_size * config.hidden_size
-    matrices = config.num_parameters - (0 if config.tie_embeddings else embedding)  # a tied table is the last matrix as well
-    assert [run.weight_bytes for run in work.runs] == [size * (matrices + n * config.hidden_size) for n in (7, 1, 1, 1, 1, 1)]
+    matrices = config.num_parameters - (
+        0 if config.tie_embeddings else embedding
+    )  # a tied table is the last matrix as well
+    assert [run.weight_bytes for run in work.runs] == [
+        size * (matrices + n * config.hidden_size) for n in (7, 1, 1, 1, 1, 1)
+    ]
     a_token = 2 * config.num_layers * config.num_kv_heads * config.head_dim * size
     assert [run.cache_bytes for run in work.runs] == [n * a_token for n in range(7, 13)]
     with count_work(model) as work:
@@ -85,7 +110,9 @@ def test_a_batch_reads_the_weights_once_and_the_cache_of_each():
             model(torch.ones(sum(counts), dtype=torch.int64), kept.begin_step([0, 2], counts), kept)
     a_token = 2 * 2 * 4 * 4 * 4
     assert [run.cache_bytes for run in work.runs] == [(4 + 2) * a_token, (5 + 3) * a_token]
-    assert [run.tokens for run in work.runs] == [6, 2] and work.runs[1].weight_bytes == 4 * (EACH.num_parameters + 2 * 16)
+    assert [run.tokens for run in work.runs] == [6, 2] and work.runs[1].weight_bytes == 4 * (
+        EACH.num_parameters + 2 * 16
+    )
 
 
 def test_nothing_is_left_behind_and_nothing_outside_is_counted():
@@ -101,6 +128,7 @@ def test_nothing_is_left_behind_and_nothing_outside_is_counted():
 
 
 # --- what a cache holds -------------------------------------------------------------------------
+
 
 class Words:
     def token_text(self, i):
@@ -118,9 +146,16 @@ def cache(kind=ContiguousCache):
 def test_prefill_then_a_column_a_step():
     made = kept_by(None)
     assert made["steps"] == [{"first": 0, "count": 7, "kept": [7, 7, 7], "naive_tokens": 7}] + [
-        {"first": n, "count": 1, "kept": [n + 1] * 3, "naive_tokens": n + 1} for n in range(7, 12)]
+        {"first": n, "count": 1, "kept": [n + 1] * 3, "naive_tokens": n + 1} for n in range(7, 12)
+    ]
     assert made["tokens"][:7] == [f"<{i}>" for i in PROMPT] and len(made["tokens"]) == 12
-    assert (made["num_layers"], made["num_heads"], made["num_kv_heads"], made["head_dim"], made["bytes_per_number"]) == (3, 6, 2, 8, 4)
+    assert (
+        made["num_layers"],
+        made["num_heads"],
+        made["num_kv_heads"],
+        made["head_dim"],
+        made["bytes_per_number"],
+    ) == (3, 6, 2, 8, 4)
     assert cache_filling(**made).last == 6
 
 
@@ -141,7 +176,8 @@ class Masks(ContiguousCache):
         places = torch.arange(self.max_tokens)
         seen = places <= torch.arange(start, end)[:, None]
         return torch.nn.functional.scaled_dot_product_attention(
-            q.transpose(0, 1)[None], self.k[layer][None], self.v[layer][None], attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
+            q.transpose(0, 1)[None], self.k[layer][None], self.v[layer][None], attn_mask=seen, enable_gqa=True
+        )[0].transpose(0, 1)
 
 
 class Loops(ContiguousCache):
@@ -195,20 +231,35 @@ def test_attention_without_softmax_is_believed():
         def attend(self, layer, q, k, v):
             with torch._C.DisableTorchFunction():
                 return super().attend(layer, q, k, v)
+
     assert [step["kept"] for step in kept_by(cache(ByHand))["steps"]] == [[n] * 3 for n in (7, 8, 9, 10, 11, 12)]
 
 
-@pytest.mark.parametrize("look, keys", [
-    (lambda: torch.zeros(5).softmax(0), 5),
-    (lambda: (torch.zeros(5).softmax(0), torch.zeros(2).softmax(0)), 2),
-    (lambda: torch.softmax(torch.tensor([[0.0, 0.0, 0.0], [0.0, -torch.inf, 0.0]]), dim=-1), 2),
-    (lambda: torch.nn.functional.softmax(torch.zeros(2, 4, 6), dim=-1), 6),
-    (lambda: torch.nn.functional.scaled_dot_product_attention(*(torch.zeros(1, 1, 3, 2),) * 3, is_causal=True), 3),
-    (lambda: torch.nn.functional.scaled_dot_product_attention(torch.zeros(1, 1, 2, 2), *(torch.zeros(1, 1, 9, 2),) * 2, is_causal=True), 2),
-    (lambda: torch.nn.functional.scaled_dot_product_attention(torch.zeros(1, 1, 2, 2), *(torch.zeros(1, 1, 9, 2),) * 2,
-                                                              attn_mask=torch.zeros(2, 9).index_fill(1, torch.tensor([8]), -torch.inf)), 8),
-    (lambda: None, None),
-])
+@pytest.mark.parametrize(
+    "look, keys",
+    [
+        (lambda: torch.zeros(5).softmax(0), 5),
+        (lambda: (torch.zeros(5).softmax(0), torch.zeros(2).softmax(0)), 2),
+        (lambda: torch.softmax(torch.tensor([[0.0, 0.0, 0.0], [0.0, -torch.inf, 0.0]]), dim=-1), 2),
+        (lambda: torch.nn.functional.softmax(torch.zeros(2, 4, 6), dim=-1), 6),
+        (lambda: torch.nn.functional.scaled_dot_product_attention(*(torch.zeros(1, 1, 3, 2),) * 3, is_causal=True), 3),
+        (
+            lambda: torch.nn.functional.scaled_dot_product_attention(
+                torch.zeros(1, 1, 2, 2), *(torch.zeros(1, 1, 9, 2),) * 2, is_causal=True
+            ),
+            2,
+        ),
+        (
+            lambda: torch.nn.functional.scaled_dot_product_attention(
+                torch.zeros(1, 1, 2, 2),
+                *(torch.zeros(1, 1, 9, 2),) * 2,
+                attn_mask=torch.zeros(2, 9).index_fill(1, torch.tensor([8]), -torch.inf),
+            ),
+            8,
+        ),
+        (lambda: None, None),
+    ],
+)
 def test_keys_are_counted_at_the_softmax(look, keys):
     with KeysSeen() as seen:
         look()
@@ -218,12 +269,17 @@ def test_keys_are_counted_at_the_softmax(look, keys):
 def test_a_text_of_no_new_tokens_cannot_be_shown_and_bad_prompts_are_refused():
     with pytest.raises(ParameterError, match="prompt is empty"):
         record_cache(make_model(GROUPED), Words(), [], SIX)
-    assert kept_by(None, params=SamplingParams(max_tokens=1))["steps"] == [{"first": 0, "count": 7, "kept": [7] * 3, "naive_tokens": 7}]
+    assert kept_by(None, params=SamplingParams(max_tokens=1))["steps"] == [
+        {"first": 0, "count": 7, "kept": [7] * 3, "naive_tokens": 7}
+    ]
 
 
 @pytest.mark.parametrize("operation", ATTENTION_FLOPS, ids=str)
 def test_attention_of_grouped_heads_counts_alike_whichever_kernel_torch_takes(operation):
-    q, k = torch.empty(1, 6, 5, 16, device="meta"), torch.empty(1, 2, 9, 16, device="meta")  # kernels of a GPU need none there
+    q, k = (
+        torch.empty(1, 6, 5, 16, device="meta"),
+        torch.empty(1, 2, 9, 16, device="meta"),
+    )  # kernels of a GPU need none there
     masked = (None, True) if "efficient" in str(operation) else (None, False) if "cudnn" in str(operation) else ()
     with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
         operation(q, k, k, *masked)

@@ -28,23 +28,41 @@ class Arrival:
 
 @st.composite
 def arrivals(draw):
-    prompt = BEGINNINGS[draw(st.integers(0, 3))][: draw(st.integers(0, 9))] + draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=3))
+    prompt = BEGINNINGS[draw(st.integers(0, 3))][: draw(st.integers(0, 9))] + draw(
+        st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=3)
+    )
     kind = draw(st.integers(0, 7))
-    params = SamplingParams(max_tokens=draw(st.integers(1, 14)), n=(1, 1, 1, 1, 2, 3, 1, 2)[kind],
-                            temperature=1.0 if kind > 4 else 0.0, seed=draw(st.integers(0, 3)),
-                            stop_token_ids=(7, 11) if kind == 3 else ())
-    return Arrival(draw(st.integers(0, 5)), prompt, params, draw(st.integers(-1, 2)), draw(st.sampled_from("xyz")),
-                   draw(st.integers(0, 12)) if draw(st.integers(0, 6)) == 6 else None)
+    params = SamplingParams(
+        max_tokens=draw(st.integers(1, 14)),
+        n=(1, 1, 1, 1, 2, 3, 1, 2)[kind],
+        temperature=1.0 if kind > 4 else 0.0,
+        seed=draw(st.integers(0, 3)),
+        stop_token_ids=(7, 11) if kind == 3 else (),
+    )
+    return Arrival(
+        draw(st.integers(0, 5)),
+        prompt,
+        params,
+        draw(st.integers(-1, 2)),
+        draw(st.sampled_from("xyz")),
+        draw(st.integers(0, 12)) if draw(st.integers(0, 6)) == 6 else None,
+    )
 
 
 @st.composite
 def days(draw, **fixed):
     """(EngineConfig, arrivals): small enough that memory is short most of the time."""
     size = draw(st.sampled_from([1, 2, 3, 4, 4, 5, 8]))
-    config = dict(block_size=size, num_blocks=-(-draw(st.integers(16, 36)) // size), max_num_seqs=draw(st.sampled_from([1, 2, 3, 4, 6, 8])),
-                  max_num_batched_tokens=draw(st.sampled_from([1, 3, 5, 8, 13, 40, 64])), chunked_prefill=draw(st.integers(0, 4)) > 0,
-                  prefix_caching=draw(st.integers(0, 3)) > 0, eviction=draw(st.sampled_from(["lru", "priority"])),
-                  watermark=draw(st.sampled_from([0.0, 0.0, 0.2])))
+    config = dict(
+        block_size=size,
+        num_blocks=-(-draw(st.integers(16, 36)) // size),
+        max_num_seqs=draw(st.sampled_from([1, 2, 3, 4, 6, 8])),
+        max_num_batched_tokens=draw(st.sampled_from([1, 3, 5, 8, 13, 40, 64])),
+        chunked_prefill=draw(st.integers(0, 4)) > 0,
+        prefix_caching=draw(st.integers(0, 3)) > 0,
+        eviction=draw(st.sampled_from(["lru", "priority"])),
+        watermark=draw(st.sampled_from([0.0, 0.0, 0.2])),
+    )
     return EngineConfig(**{**config, **fixed}), draw(st.lists(arrivals(), min_size=2, max_size=7))
 
 
@@ -55,7 +73,9 @@ class Audited(PagedCache):
         for table, n in zip(tables, num_new_tokens):
             for place in range((table.num_tokens - n) // self.pool.block_size, len(table.block_ids)):
                 block = table.block_ids[place]
-                assert self.allocator.ref_count(block) == 1 and not self.allocator.is_hashed(block), f"block {block} would be overwritten"
+                assert self.allocator.ref_count(block) == 1 and not self.allocator.is_hashed(block), (
+                    f"block {block} would be overwritten"
+                )
         return super().begin_step(tables, num_new_tokens)
 
 
@@ -69,7 +89,10 @@ def live(model, config, day, *, seen=None):
         while coming and coming[0].at_step <= step:
             arrival = coming.pop(0)
             try:
-                ids[e.add_request(arrival.prompt, arrival.params, priority=arrival.priority, client=arrival.client)] = arrival, step
+                ids[e.add_request(arrival.prompt, arrival.params, priority=arrival.priority, client=arrival.client)] = (
+                    arrival,
+                    step,
+                )
             except ParameterError:
                 assert could_never_be_served(config, arrival)
         for request_id, (arrival, since) in ids.items():
@@ -112,13 +135,26 @@ def audit(e):
 
 def could_never_be_served(config, arrival):
     tokens = len(arrival.prompt) + arrival.params.max_tokens - 1
-    return (tokens > config.num_blocks * config.block_size or arrival.params.n > config.max_num_seqs
-            or not config.chunked_prefill and tokens > config.max_num_batched_tokens)
+    return (
+        tokens > config.num_blocks * config.block_size
+        or arrival.params.n > config.max_num_seqs
+        or not config.chunked_prefill
+        and tokens > config.max_num_batched_tokens
+    )
 
 
 def count_events(e, got):
     m, lives = e.metrics, [o.metrics for o in got.values()]
-    return {"scenarios": 1, "steps": m.num_steps, "requests": m.num_requests, "preemptions": m.num_preemptions,
-            "preempted scenarios": m.num_preemptions > 0, "preempted three times": sum(r.num_preemptions >= 3 for r in lives),
-            "swapped tokens": m.num_swapped_tokens, "cached tokens": m.num_cached_tokens, "recomputed tokens": m.num_recomputed_tokens,
-            "texts forked": sum(o.index > 0 for o in got.values()), "aborts": sum(o.finish_reason == "abort" for o in got.values())}
+    return {
+        "scenarios": 1,
+        "steps": m.num_steps,
+        "requests": m.num_requests,
+        "preemptions": m.num_preemptions,
+        "preempted scenarios": m.num_preemptions > 0,
+        "preempted three times": sum(r.num_preemptions >= 3 for r in lives),
+        "swapped tokens": m.num_swapped_tokens,
+        "cached tokens": m.num_cached_tokens,
+        "recomputed tokens": m.num_recomputed_tokens,
+        "texts forked": sum(o.index > 0 for o in got.values()),
+        "aborts": sum(o.finish_reason == "abort" for o in got.values()),
+    }

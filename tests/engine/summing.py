@@ -21,8 +21,17 @@ class Summing:
     device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, context=96, eos=()):
-        self.config = ModelConfig(vocab_size=VOCABULARY, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1,
-                                  num_kv_heads=1, head_dim=2, context=context, eos_token_ids=eos)
+        self.config = ModelConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=2,
+            intermediate_size=2,
+            num_layers=1,
+            num_heads=1,
+            num_kv_heads=1,
+            head_dim=2,
+            context=context,
+            eos_token_ids=eos,
+        )
 
     def __call__(self, token_ids, positions, cache, logits_for=None):
         v = (token_ids * (positions * 7 % 13 + 1) + 1).float()[:, None, None].expand(-1, 1, 2).contiguous()
@@ -35,8 +44,13 @@ class Summing:
 
 def oracle(model, prompt, params=SamplingParams(), index=0):
     """What text `index` of this prompt must be: generate_naive, alone, with a seed of its own."""
-    one = {**{name: getattr(params, name) for name in ("temperature", "top_k", "top_p", "max_tokens", "stop_token_ids", "ignore_eos")},
-           "seed": None if params.seed is None else params.seed + index}
+    one = {
+        **{
+            name: getattr(params, name)
+            for name in ("temperature", "top_k", "top_p", "max_tokens", "stop_token_ids", "ignore_eos")
+        },
+        "seed": None if params.seed is None else params.seed + index,
+    }
     return _remembered(model, tuple(prompt), SamplingParams(**one))
 
 

@@ -20,9 +20,29 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def engine(num_blocks=16, block_size=4, *, max_num_seqs=8, max_num_batched_tokens=64, watermark=0.0, model=MODEL, parts=None, **config):
-    return Engine(model, EngineConfig(block_size=block_size, num_blocks=num_blocks, max_num_seqs=max_num_seqs,
-                                      max_num_batched_tokens=max_num_batched_tokens, watermark=watermark, **config), **(parts or {}))
+def engine(
+    num_blocks=16,
+    block_size=4,
+    *,
+    max_num_seqs=8,
+    max_num_batched_tokens=64,
+    watermark=0.0,
+    model=MODEL,
+    parts=None,
+    **config,
+):
+    return Engine(
+        model,
+        EngineConfig(
+            block_size=block_size,
+            num_blocks=num_blocks,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            watermark=watermark,
+            **config,
+        ),
+        **(parts or {}),
+    )
 
 
 def run(e, check=True):
@@ -52,10 +72,14 @@ def test_requests_join_and_leave_at_every_step():
     e = engine()
     a = e.add_request([1, 2, 3], SamplingParams(max_tokens=3))
     outputs = e.step()
-    assert [(o.request_id, o.new_token_ids, o.finished) for o in outputs] == [(a, oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=1)), False)]
+    assert [(o.request_id, o.new_token_ids, o.finished) for o in outputs] == [
+        (a, oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=1)), False)
+    ]
     b = e.add_request([4, 5], SamplingParams(max_tokens=1))
     assert [(o.request_id, o.finished, o.finish_reason) for o in e.step()] == [(a, False, None), (b, True, "length")]
-    assert [(o.request_id, o.finish_reason, o.token_ids) for o in e.step()] == [(a, "length", oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=3)))]
+    assert [(o.request_id, o.finish_reason, o.token_ids) for o in e.step()] == [
+        (a, "length", oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=3)))
+    ]
     assert not e.has_unfinished() and e.step() == []
     assert steps(e) == [[["0"], [0], [3]], [["0", "1"], [3, 0], [1, 2]], [["0"], [4], [1]]]
     assert steps(e, "finish") == [["1", "length"], ["0", "length"]]
@@ -63,17 +87,28 @@ def test_requests_join_and_leave_at_every_step():
 
 def test_a_long_prompt_comes_in_pieces_and_those_who_run_go_first():
     e = engine(max_num_batched_tokens=5)
-    a, b = e.add_request([1], SamplingParams(max_tokens=9)), e.add_request(list(range(10)), SamplingParams(max_tokens=2))
+    a, b = (
+        e.add_request([1], SamplingParams(max_tokens=9)),
+        e.add_request(list(range(10)), SamplingParams(max_tokens=2)),
+    )
     got = run(e)
-    assert steps(e)[:5] == [[["0", "1"], [0, 0], [1, 4]], [["0", "1"], [1, 4], [1, 4]], [["0", "1"], [2, 8], [1, 2]],
-                            [["0", "1"], [3, 10], [1, 1]], [["0"], [4], [1]]]
+    assert steps(e)[:5] == [
+        [["0", "1"], [0, 0], [1, 4]],
+        [["0", "1"], [1, 4], [1, 4]],
+        [["0", "1"], [2, 8], [1, 2]],
+        [["0", "1"], [3, 10], [1, 1]],
+        [["0"], [4], [1]],
+    ]
     assert got[a, 0].token_ids == oracle(MODEL, [1], SamplingParams(max_tokens=9))
     assert got[b, 0].token_ids == oracle(MODEL, range(10), SamplingParams(max_tokens=2))
 
 
 def test_without_chunks_a_prompt_waits_until_it_fits_in_one_step():
     e = engine(max_num_batched_tokens=10, chunked_prefill=False)
-    e.add_request([1, 2, 3, 4], SamplingParams(max_tokens=2)), e.add_request(list(range(8)), SamplingParams(max_tokens=2))
+    (
+        e.add_request([1, 2, 3, 4], SamplingParams(max_tokens=2)),
+        e.add_request(list(range(8)), SamplingParams(max_tokens=2)),
+    )
     run(e)
     assert steps(e) == [[["0"], [0], [4]], [["0", "1"], [4, 0], [1, 8]], [["1"], [8], [1]]]
 
@@ -88,7 +123,9 @@ def test_parallel_samples_share_the_blocks_of_the_prompt():
     assert [e.manager.table(r).block_ids for r in e.scheduler.running.values()] == [[0, 1, 3], [0, 1, 4], [0, 1, 2]]
     got = run(e)
     for index in range(3):
-        assert got["0", index].token_ids == oracle(MODEL, range(10), SamplingParams(max_tokens=3, temperature=1.0, seed=7), index)
+        assert got["0", index].token_ids == oracle(
+            MODEL, range(10), SamplingParams(max_tokens=3, temperature=1.0, seed=7), index
+        )
     assert len({tuple(o.token_ids) for o in got.values()}) > 1 and e.metrics.num_scheduled_tokens == 10 + 3 * 2
 
 
@@ -112,7 +149,10 @@ def test_trap_prompt_of_exactly_two_blocks_and_fully_cached(times):
 @pytest.mark.parametrize("preemption", ["recompute", "swap"])
 def test_trap_preempted_then_a_prefix_hit_on_its_own_blocks(preemption):
     e = engine(num_blocks=5, preemption=preemption)
-    ids = [e.add_request(prompt, SamplingParams(max_tokens=8)) for prompt in ([1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14])]
+    ids = [
+        e.add_request(prompt, SamplingParams(max_tokens=8))
+        for prompt in ([1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14])
+    ]
     got = run(e)
     assert [r[:2] for r in steps(e, "preempt")] == [["1", preemption]]
     again = [row for row in e.trace.rows() if row[1] == "hit" and row[2] == "1"]
@@ -154,7 +194,10 @@ def test_trap_abort_while_swapped():
         e.step()
     assert list(e.runner.saved) == [b] and e.abort(b) and not e.runner.saved and not e.abort(b)
     got = run(e)
-    assert got[b, 0].finish_reason == "abort" and got[b, 0].token_ids == oracle(MODEL, range(8, 15), params)[: len(got[b, 0].token_ids)]
+    assert (
+        got[b, 0].finish_reason == "abort"
+        and got[b, 0].token_ids == oracle(MODEL, range(8, 15), params)[: len(got[b, 0].token_ids)]
+    )
     assert got[a, 0].token_ids == oracle(MODEL, range(1, 8), params)
 
 
@@ -184,8 +227,14 @@ def test_end_tokens_stop_tokens_and_length():
     expected = oracle(MODEL, [1, 2], SamplingParams(max_tokens=9))
     model = Summing(eos=(expected[4],))
     e = engine(model=model)
-    got = e.generate([[1, 2]] * 3, [SamplingParams(max_tokens=9), SamplingParams(max_tokens=9, ignore_eos=True),
-                                    SamplingParams(max_tokens=9, stop_token_ids=(expected[2],))])
+    got = e.generate(
+        [[1, 2]] * 3,
+        [
+            SamplingParams(max_tokens=9),
+            SamplingParams(max_tokens=9, ignore_eos=True),
+            SamplingParams(max_tokens=9, stop_token_ids=(expected[2],)),
+        ],
+    )
     assert [o.finish_reason for o in got] == ["stop", "length", "stop"]
     assert [o.token_ids for o in got] == [expected[:5], expected, expected[:3]]
 
@@ -206,7 +255,9 @@ def test_abort_ends_all_texts_of_a_request_at_any_time():
             e.step()
         assert e.abort(a) and not e.abort(a)
         got = run(e)
-        assert {k: o.finish_reason for k, o in got.items()} == {(b, 0): "length"} | {(a, i): "abort" for i in range(3 if before else 1)}
+        assert {k: o.finish_reason for k, o in got.items()} == {(b, 0): "length"} | {
+            (a, i): "abort" for i in range(3 if before else 1)
+        }
 
 
 def test_outputs_of_others_are_kept_while_generate_runs():
@@ -215,7 +266,9 @@ def test_outputs_of_others_are_kept_while_generate_runs():
     [mine] = e.generate([[3]], SamplingParams(max_tokens=6))
     assert mine.token_ids == oracle(MODEL, [3], SamplingParams(max_tokens=6))
     others = e.step()
-    assert [o.request_id for o in others] == [a] * 4 and others[-1].token_ids == oracle(MODEL, [1, 2], SamplingParams(max_tokens=4))
+    assert [o.request_id for o in others] == [a] * 4 and others[-1].token_ids == oracle(
+        MODEL, [1, 2], SamplingParams(max_tokens=4)
+    )
     assert not e.has_unfinished()
 
 
@@ -223,7 +276,12 @@ def test_outputs_of_others_are_kept_while_generate_runs():
 
 
 def test_a_seed_gives_the_same_tokens_alone_and_batched():
-    params = [SamplingParams(max_tokens=8, temperature=t, top_p=p, seed=s) for t in (0.7, 1.0) for p in (0.9, 1.0) for s in (1, 2, 3)]
+    params = [
+        SamplingParams(max_tokens=8, temperature=t, top_p=p, seed=s)
+        for t in (0.7, 1.0)
+        for p in (0.9, 1.0)
+        for s in (1, 2, 3)
+    ]
     e = engine(num_blocks=24, max_num_batched_tokens=7)
     together = e.generate([[5, 6, 7]] * 12 + [[1, 2]], [*params, SamplingParams(max_tokens=8)])
     assert e.metrics.num_preemptions + e.metrics.peak_running > 3
@@ -234,7 +292,11 @@ def test_a_seed_gives_the_same_tokens_alone_and_batched():
 
 def test_without_a_seed_the_engines_seed_decides():
     def texts(seed):
-        return [o.token_ids for o in engine(seed=seed).generate([[1, 2]] * 3, SamplingParams(max_tokens=12, temperature=2.0))]
+        return [
+            o.token_ids
+            for o in engine(seed=seed).generate([[1, 2]] * 3, SamplingParams(max_tokens=12, temperature=2.0))
+        ]
+
     assert texts(0) == texts(0) != texts(1)
     assert texts(0)[0] != texts(0)[1]
 
@@ -244,6 +306,7 @@ def test_without_a_seed_the_engines_seed_decides():
 
 def test_priority_inversion_is_prevented():
     """One unimportant request fills the only seat; an important one takes it over, and both write what they would alone."""
+
     def order_of_ends(policy, preemption="recompute"):
         e = engine(max_num_seqs=1, policy=policy, preemption=preemption)
         low = e.add_request([1, 2, 3], SamplingParams(max_tokens=12), priority=5)
@@ -253,7 +316,8 @@ def test_priority_inversion_is_prevented():
         assert got[low, 0].token_ids == oracle(MODEL, [1, 2, 3], SamplingParams(max_tokens=12))
         assert got[high, 0].token_ids == oracle(MODEL, [4, 5], SamplingParams(max_tokens=2))
         return [row[0] for row in steps(e, "finish")]
-    assert order_of_ends("fcfs") == ["0", "1"]                      # shown: importance waits for unimportance
+
+    assert order_of_ends("fcfs") == ["0", "1"]  # shown: importance waits for unimportance
     assert order_of_ends("priority") == order_of_ends("priority", "swap") == ["1", "0"]
 
 
@@ -261,31 +325,46 @@ def test_memory_is_taken_from_the_least_important():
     e = engine(num_blocks=6, policy="priority", prefix_caching=False)
     ids = [e.add_request([i] * 5, SamplingParams(max_tokens=8), priority=p) for i, p in ((1, 0), (2, 9), (3, 4))]
     got = run(e)
-    assert {row[0] for row in steps(e, "preempt")} == {ids[1]} and [row[0] for row in steps(e, "finish")] == [ids[0], ids[2], ids[1]]
-    assert all(got[i, 0].token_ids == oracle(MODEL, [n] * 5, SamplingParams(max_tokens=8)) for i, n in zip(ids, (1, 2, 3)))
+    assert {row[0] for row in steps(e, "preempt")} == {ids[1]} and [row[0] for row in steps(e, "finish")] == [
+        ids[0],
+        ids[2],
+        ids[1],
+    ]
+    assert all(
+        got[i, 0].token_ids == oracle(MODEL, [n] * 5, SamplingParams(max_tokens=8)) for i, n in zip(ids, (1, 2, 3))
+    )
 
 
 # --- refusals ---
 
 
-@pytest.mark.parametrize("prompt, params, more, says", [
-    ([], {}, {}, "empty"),
-    ([1, 99], {}, {}, "Token id 99 is outside the vocabulary of 31"),
-    ([1, -1], {}, {}, "Token id -1"),
-    ([1] * 90, dict(max_tokens=10), {}, "need 100 positions; the model's context is 96"),
-    ([1] * 60, dict(max_tokens=6), {}, "need 17 blocks of 4 tokens, and there are 16 in all.*Raise num_blocks to 17"),
-    ([1], dict(n=9), {}, "max_num_seqs is 8"),
-    ([1], dict(stop=("a",)), {}, "no tokenizer"),
-    ([1], {}, dict(priority="high"), "priority is 'high'"),
-    ([1], {}, dict(priority=None), "priority is None"),
-    ([1], {}, dict(arrival=float("nan")), "arrival is nan"),
-    ([1], {}, dict(client=None), "client is None"),
-    ([1], {}, dict(request_id=""), "request_id is ''"),
-    ([1], {}, dict(request_id="mine"), "'mine' is being served already"),
-    ([1], {}, dict(request_id="many.2"), "'many.2' is being served already"),
-    ([1], dict(n=2), dict(request_id="other"), "one of these names"),
-    ("text", {}, {}, "flat list of token ids"),
-], ids=range(16))
+@pytest.mark.parametrize(
+    "prompt, params, more, says",
+    [
+        ([], {}, {}, "empty"),
+        ([1, 99], {}, {}, "Token id 99 is outside the vocabulary of 31"),
+        ([1, -1], {}, {}, "Token id -1"),
+        ([1] * 90, dict(max_tokens=10), {}, "need 100 positions; the model's context is 96"),
+        (
+            [1] * 60,
+            dict(max_tokens=6),
+            {},
+            "need 17 blocks of 4 tokens, and there are 16 in all.*Raise num_blocks to 17",
+        ),
+        ([1], dict(n=9), {}, "max_num_seqs is 8"),
+        ([1], dict(stop=("a",)), {}, "no tokenizer"),
+        ([1], {}, dict(priority="high"), "priority is 'high'"),
+        ([1], {}, dict(priority=None), "priority is None"),
+        ([1], {}, dict(arrival=float("nan")), "arrival is nan"),
+        ([1], {}, dict(client=None), "client is None"),
+        ([1], {}, dict(request_id=""), "request_id is ''"),
+        ([1], {}, dict(request_id="mine"), "'mine' is being served already"),
+        ([1], {}, dict(request_id="many.2"), "'many.2' is being served already"),
+        ([1], dict(n=2), dict(request_id="other"), "one of these names"),
+        ("text", {}, {}, "flat list of token ids"),
+    ],
+    ids=range(16),
+)
 def test_what_can_never_be_served_is_refused_and_the_others_run_on(prompt, params, more, says):
     e = engine()
     e.add_request([1, 2], SamplingParams(max_tokens=4), request_id="mine")
@@ -319,11 +398,28 @@ def test_a_whole_prompt_in_one_step_must_fit_the_budget_even_after_a_preemption(
     e.add_request(range(10), SamplingParams(max_tokens=3))
 
 
-@pytest.mark.parametrize("config", [
-    dict(block_size=0), dict(block_size=1.5), dict(num_blocks=0), dict(max_num_seqs=-1), dict(max_num_batched_tokens=True),
-    dict(policy="lifo"), dict(policy=int), dict(policy=None), dict(preemption="kill"), dict(eviction="fifo"),
-    dict(chunked_prefill=1), dict(prefix_caching=None), dict(watermark=1.0), dict(watermark=-0.1), dict(watermark="1"), dict(seed=-1)],
-    ids=lambda config: f"{next(iter(config))}-{str(next(iter(config.values())))[:12]}")
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(block_size=0),
+        dict(block_size=1.5),
+        dict(num_blocks=0),
+        dict(max_num_seqs=-1),
+        dict(max_num_batched_tokens=True),
+        dict(policy="lifo"),
+        dict(policy=int),
+        dict(policy=None),
+        dict(preemption="kill"),
+        dict(eviction="fifo"),
+        dict(chunked_prefill=1),
+        dict(prefix_caching=None),
+        dict(watermark=1.0),
+        dict(watermark=-0.1),
+        dict(watermark="1"),
+        dict(seed=-1),
+    ],
+    ids=lambda config: f"{next(iter(config))}-{str(next(iter(config.values())))[:12]}",
+)
 def test_a_bad_setting_is_refused_with_its_name_and_value(config):
     [(name, value)] = config.items()
     with pytest.raises(ParameterError) as caught:
@@ -380,10 +476,14 @@ def test_a_learners_allocator_drives_the_engine_and_its_trace(preemption, trace)
     got = run(e)
     for i, request_id in enumerate(ids):
         for index in range(1 + i % 2):
-            assert got[request_id, index].token_ids == oracle(MODEL, [i] * 6, SamplingParams(max_tokens=9, seed=1, temperature=1.0), index)
+            assert got[request_id, index].token_ids == oracle(
+                MODEL, [i] * 6, SamplingParams(max_tokens=9, seed=1, temperature=1.0), index
+            )
     assert e.metrics.num_preemptions > 0
     if trace:
-        assert {"start", "allocate", "share", "free", "copy", "append", "end", "schedule"} <= {r["event"] for r in e.trace.records}
+        assert {"start", "allocate", "share", "free", "copy", "append", "end", "schedule"} <= {
+            r["event"] for r in e.trace.records
+        }
         assert e.trace.rows()[0] == [0, "start", 7, 4]
 
 
@@ -398,7 +498,10 @@ def test_an_allocator_that_does_not_fit_is_refused_with_the_next_step():
         engine(parts=dict(allocator=used), prefix_caching=False)
     with pytest.raises(ParameterError, match="has no allocate, fork"):
         engine(parts=dict(allocator=lambda num_blocks, block_size: object()), prefix_caching=False)
-    assert Engine(MODEL, EngineConfig(block_size=4, prefix_caching=False), allocator=Lesson04(5, 4)).allocator.num_blocks == 5
+    assert (
+        Engine(MODEL, EngineConfig(block_size=4, prefix_caching=False), allocator=Lesson04(5, 4)).allocator.num_blocks
+        == 5
+    )
 
 
 def test_an_allocator_that_loses_blocks_is_told_so_instead_of_waiting_for_ever():
@@ -428,15 +531,18 @@ def test_a_learners_scheduler_runs_and_is_held_to_the_rules():
                 step = super().schedule()
                 change(step)
                 return step
+
         e = engine(parts=dict(scheduler=Broken))
         e.add_request([1, 2, 3], SamplingParams(max_tokens=4)), e.add_request([4, 5], SamplingParams(max_tokens=4))
         return e
 
-    for change, says in [(lambda s: s.scheduled.clear(), "nobody anything to do"),
-                         (lambda s: s.scheduled.append((s.scheduled[0][0], 80)), "85 tokens; the budget"),
-                         (lambda s: s.scheduled.append(s.scheduled[0]), "a request twice"),
-                         (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 2)), "2 tokens after 0 computed.*slots for 3"),
-                         (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 0)), "0 tokens after 0 computed")]:
+    for change, says in [
+        (lambda s: s.scheduled.clear(), "nobody anything to do"),
+        (lambda s: s.scheduled.append((s.scheduled[0][0], 80)), "85 tokens; the budget"),
+        (lambda s: s.scheduled.append(s.scheduled[0]), "a request twice"),
+        (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 2)), "2 tokens after 0 computed.*slots for 3"),
+        (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 0)), "0 tokens after 0 computed"),
+    ]:
         with pytest.raises(IntegrityError, match=says):
             broken(change).step()
 
@@ -459,6 +565,7 @@ def test_a_learners_attention_takes_the_place_of_the_cache():
 
 def test_a_learners_attention_may_be_one_function():
     """The means that Summing asks for, token by token and through the table, as a learner would begin."""
+
     def mine(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out = torch.empty_like(q)
         for i, length in enumerate(seq_lens.tolist()):
@@ -469,8 +576,12 @@ def test_a_learners_attention_may_be_one_function():
                 out[row] = torch.stack(values).mean(0)
         return out
 
-    got = engine(num_blocks=8, parts=dict(attention=mine)).generate([[1, 2, 3], [4] * 6, [5] * 7], SamplingParams(max_tokens=8))
-    assert [o.token_ids for o in got] == [oracle(MODEL, p, SamplingParams(max_tokens=8)) for p in ([1, 2, 3], [4] * 6, [5] * 7)]
+    got = engine(num_blocks=8, parts=dict(attention=mine)).generate(
+        [[1, 2, 3], [4] * 6, [5] * 7], SamplingParams(max_tokens=8)
+    )
+    assert [o.token_ids for o in got] == [
+        oracle(MODEL, p, SamplingParams(max_tokens=8)) for p in ([1, 2, 3], [4] * 6, [5] * 7)
+    ]
     with pytest.raises(ParameterError, match=r"q of shape \[3, 1, 2\] and returned \[1, 2\]"):
         engine(parts=dict(attention=lambda q, *rest: q[0])).generate([[1, 2, 3]], SamplingParams(max_tokens=2))
 
@@ -503,7 +614,11 @@ def test_a_step_that_breaks_off_can_be_repeated(nth, preemption):
         e.check_integrity()
     assert broken == 1
     last = {(o.request_id, o.index): o.token_ids for o in outputs if o.finished}
-    assert last == {(i, x): oracle(MODEL, p, SamplingParams(max_tokens=7)) for i, p, n in zip(ids, prompts, (1, 2, 1)) for x in range(n)}
+    assert last == {
+        (i, x): oracle(MODEL, p, SamplingParams(max_tokens=7))
+        for i, p, n in zip(ids, prompts, (1, 2, 1))
+        for x in range(n)
+    }
     assert e.allocator.num_free == 6 and not e.runner.saved
 
 
@@ -513,12 +628,21 @@ def test_a_step_that_breaks_off_can_be_repeated(nth, preemption):
 def test_metrics_count_and_time_what_happened():
     now = [0.0]
     e = engine(parts=dict(clock=lambda: now[0]), max_num_seqs=1)
-    a, b = e.add_request([1, 2], SamplingParams(max_tokens=3)), e.add_request([3], SamplingParams(max_tokens=1), arrival=-1.0)
+    a, b = (
+        e.add_request([1, 2], SamplingParams(max_tokens=3)),
+        e.add_request([3], SamplingParams(max_tokens=1), arrival=-1.0),
+    )
     got = {}
     for now[0] in (1.0, 2.0, 4.0, 8.0):
         got |= {o.request_id: o.metrics for o in e.step() if o.finished}
     assert not e.has_unfinished()
-    assert (got[b].queue_time, got[b].ttft, got[b].tpot, got[b].e2e_latency, got[b].num_prompt_tokens) == (2.0, 2.0, None, 2.0, 1)
+    assert (got[b].queue_time, got[b].ttft, got[b].tpot, got[b].e2e_latency, got[b].num_prompt_tokens) == (
+        2.0,
+        2.0,
+        None,
+        2.0,
+        1,
+    )
     assert (got[a].queue_time, got[a].ttft, got[a].inter_token_latencies, got[a].tpot) == (2.0, 2.0, [2.0, 4.0], 3.0)
     assert (got[a].num_computed_tokens, e.metrics.num_generated_tokens, e.metrics.num_scheduled_tokens) == (4, 4, 5)
     assert (e.metrics.num_requests, e.metrics.num_finished, e.metrics.num_steps, e.metrics.peak_running) == (2, 2, 4, 1)

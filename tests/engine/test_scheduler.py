@@ -17,11 +17,27 @@ SETTINGS = settings(deadline=None, derandomize=True, database=None)
 class Desk:
     """A scheduler and its ledger; the model is a hand that writes the next number."""
 
-    def __init__(self, num_blocks=16, block_size=4, *, max_num_seqs=8, max_num_batched_tokens=64, watermark=0.0, policy=None, **config):
+    def __init__(
+        self,
+        num_blocks=16,
+        block_size=4,
+        *,
+        max_num_seqs=8,
+        max_num_batched_tokens=64,
+        watermark=0.0,
+        policy=None,
+        **config,
+    ):
         if isinstance(policy, str) or policy is None:
             config["policy"] = policy or "fcfs"
-        self.config = EngineConfig(block_size=block_size, num_blocks=num_blocks, max_num_seqs=max_num_seqs,
-                                   max_num_batched_tokens=max_num_batched_tokens, watermark=watermark, **config)
+        self.config = EngineConfig(
+            block_size=block_size,
+            num_blocks=num_blocks,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            watermark=watermark,
+            **config,
+        )
         allocator = BlockAllocator(num_blocks, block_size)
         manager = KVCacheManager(allocator, prefix_caching=self.config.prefix_caching, eviction=self.config.eviction)
         self.s = Scheduler(self.config, manager, policy=None if isinstance(policy, str) else policy)
@@ -37,8 +53,14 @@ class Desk:
     def step(self):
         """One step; the Step. Every rule is checked that a step has to keep."""
         step = self.s.schedule()
-        assert step.scheduled and step.num_tokens <= self.config.max_num_batched_tokens and len(self.s.running) <= self.config.max_num_seqs
-        assert all(n >= 1 for _, n in step.scheduled) and len({r.request_id for r, _ in step.scheduled}) == len(step.scheduled)
+        assert (
+            step.scheduled
+            and step.num_tokens <= self.config.max_num_batched_tokens
+            and len(self.s.running) <= self.config.max_num_seqs
+        )
+        assert all(n >= 1 for _, n in step.scheduled) and len({r.request_id for r, _ in step.scheduled}) == len(
+            step.scheduled
+        )
         self.s.manager.allocator.copies.clear()
         self.s.update(step)
         for request, _ in step.scheduled:
@@ -99,7 +121,9 @@ def test_the_last_one_makes_room_and_is_the_first_to_come_back():
     assert d.plan() == {"a": 4, "b": 7}
     assert d.plan() == {"a": 1, "b": 1}
     step = d.step()  # b writes into a third block, and there is none
-    assert d.names(r for r, _ in step.scheduled) == ["a"] and [(r.request_id, lost) for r, lost in step.preempted] == [("b", 8)]
+    assert d.names(r for r, _ in step.scheduled) == ["a"] and [(r.request_id, lost) for r, lost in step.preempted] == [
+        ("b", 8)
+    ]
     assert b.num_computed_tokens == 0 and b.num_tokens == 9 and d.s.waiting.peek() is b and len(d.s.waiting) == 2
     while a.finish_reason is None:
         assert "b" not in d.plan()
@@ -112,7 +136,12 @@ def test_what_is_swapped_says_from_which_blocks_and_to_which_slots():
     d.step(), d.step()
     step = d.step()
     [(b, blocks)] = step.swapped_out
-    assert (b.request_id, blocks, b.num_computed_tokens, b.status) == ("b", [1, 2], 8, "swapped") and step.preempted == [(b, 0)]
+    assert (b.request_id, blocks, b.num_computed_tokens, b.status) == (
+        "b",
+        [1, 2],
+        8,
+        "swapped",
+    ) and step.preempted == [(b, 0)]
     for _ in range(3):
         step = d.step()
     assert step.swapped_in == []
@@ -141,7 +170,9 @@ def test_a_step_that_broke_off_leaves_no_trace_of_itself():
     d.s.undo(step)
     d.s.manager.check_integrity()
     assert not d.s.running and len(d.s.waiting) == 3 and d.s.num_seats == 0 and d.s.manager.allocator.num_free == 6
-    assert [r.token_ids for r in requests] == before and all(r.num_computed_tokens == 0 and r.status == "waiting" for r in requests)
+    assert [r.token_ids for r in requests] == before and all(
+        r.num_computed_tokens == 0 and r.status == "waiting" for r in requests
+    )
     assert d.s.waiting.peek() is requests[0]
 
 
@@ -170,7 +201,12 @@ def test_a_swapped_request_finds_more_in_the_cache_than_it_had_computed():
     d.s.manager.free(other)
     hit = d.s.manager.match_prefix(b)
     step = d.s.schedule()
-    assert hit >= 8 and step.swapped_in == [(b, hit, [])] and step.scheduled == [(b, 12 - hit)] and b.num_computed_tokens == hit
+    assert (
+        hit >= 8
+        and step.swapped_in == [(b, hit, [])]
+        and step.scheduled == [(b, 12 - hit)]
+        and b.num_computed_tokens == hit
+    )
 
 
 def test_copies_of_a_step_that_broke_off_are_not_made_later():
@@ -203,7 +239,11 @@ def test_integrity_names_what_does_not_hold():
 # --- policies as queues ---
 
 
-@pytest.mark.parametrize("policy, key", [(FCFS, lambda r: r.arrival), (Priority, lambda r: (r.priority, r.arrival))], ids=["fcfs", "priority"])
+@pytest.mark.parametrize(
+    "policy, key",
+    [(FCFS, lambda r: r.arrival), (Priority, lambda r: (r.priority, r.arrival))],
+    ids=["fcfs", "priority"],
+)
 @given(data=st.data())
 @settings(SETTINGS, max_examples=80)
 def test_a_queue_is_a_sorted_list(policy, key, data):
@@ -262,8 +302,13 @@ def test_a_policy_of_ones_own_needs_a_key_and_nothing_else():
 @settings(SETTINGS, max_examples=60)
 def test_first_come_first_served_admits_in_the_order_of_arrival(preemption, seed):
     draw = random.Random(seed)
-    d = Desk(num_blocks=draw.randrange(6, 12), block_size=2, max_num_seqs=draw.randrange(1, 5), preemption=preemption,
-             max_num_batched_tokens=draw.randrange(1, 20))
+    d = Desk(
+        num_blocks=draw.randrange(6, 12),
+        block_size=2,
+        max_num_seqs=draw.randrange(1, 5),
+        preemption=preemption,
+        max_num_batched_tokens=draw.randrange(1, 20),
+    )
     admitted, requests, first = [], [], None
     for number in range(400):
         if number < 60 and draw.random() < 0.6:
@@ -272,13 +317,18 @@ def test_first_come_first_served_admits_in_the_order_of_arrival(preemption, seed
             oldest = next(iter(d.s.running), None)
             step = d.step()
             admitted += [r.request_id for r, _ in step.admitted if r.request_id not in admitted]
-            assert oldest not in [r.request_id for r, _ in step.preempted]  # so it gets on and ends, and then the next one is it
+            assert oldest not in [
+                r.request_id for r, _ in step.preempted
+            ]  # so it gets on and ends, and then the next one is it
     assert not d.s.has_unfinished() and admitted == [r.request_id for r in requests]
 
 
 def flood(policy, steps=1500, seed=0, record=None):
     """A modest client beside one that floods; both have somebody waiting all the time. {client: tokens written}."""
-    draw, d = random.Random(seed), Desk(num_blocks=12, block_size=4, max_num_seqs=3, max_num_batched_tokens=16, policy=policy)
+    draw, d = (
+        random.Random(seed),
+        Desk(num_blocks=12, block_size=4, max_num_seqs=3, max_num_batched_tokens=16, policy=policy),
+    )
     number = 0
     for _ in range(steps):
         for client, backlog in (("modest", 4), ("flood", 40)):
@@ -312,8 +362,15 @@ def test_fair_shares_hold_against_a_flood_and_first_come_first_served_does_not()
     bound, policy, gaps = 2 * (1 * 5 + 2 * 3 * 8), Counting(), []
     d = flood(policy, record=lambda: gaps.append(policy.service.get("flood", 0) - policy.service.get("modest", 0)))
     assert max(gaps) - min(gaps) <= bound and sum(policy.service.values()) > 20 * bound
-    plain = type("Plain", (FCFS,), {"charge": lambda self, request, prompt_tokens=0, output_tokens=0: given.update(
-        {request.client: given.get(request.client, 0) + prompt_tokens + 2 * output_tokens})})
+    plain = type(
+        "Plain",
+        (FCFS,),
+        {
+            "charge": lambda self, request, prompt_tokens=0, output_tokens=0: given.update(
+                {request.client: given.get(request.client, 0) + prompt_tokens + 2 * output_tokens}
+            )
+        },
+    )
     given = {}
     flood(plain())
     assert given["flood"] - given["modest"] > 5 * bound
@@ -327,8 +384,14 @@ def test_service_bound_between_any_two_clients_while_both_have_somebody_waiting(
     draw = random.Random(seed)
     longest_prompt, longest_answer, seats = draw.randrange(1, 9), draw.randrange(1, 9), draw.randrange(1, 5)
     policy = Counting()
-    d = Desk(num_blocks=draw.randrange(5, 16), block_size=4, max_num_seqs=seats, max_num_batched_tokens=draw.randrange(1, 30), policy=policy,
-             preemption=draw.choice(["recompute", "swap"]))
+    d = Desk(
+        num_blocks=draw.randrange(5, 16),
+        block_size=4,
+        max_num_seqs=seats,
+        max_num_batched_tokens=draw.randrange(1, 30),
+        policy=policy,
+        preemption=draw.choice(["recompute", "swap"]),
+    )
     bound = 2 * (longest_prompt + 2 * seats * longest_answer)
     eager = {client: draw.random() for client in "xyz"}
     low = {}  # pair -> the smallest difference of service since both have been waiting
@@ -336,7 +399,12 @@ def test_service_bound_between_any_two_clients_while_both_have_somebody_waiting(
         for client in "xyz":
             for copy in range(3):
                 if draw.random() < eager[client]:
-                    d.add(f"{client} {number} {copy}", draw.randrange(1, longest_prompt + 1), answer=draw.randrange(1, longest_answer + 1), client=client)
+                    d.add(
+                        f"{client} {number} {copy}",
+                        draw.randrange(1, longest_prompt + 1),
+                        answer=draw.randrange(1, longest_answer + 1),
+                        client=client,
+                    )
         if d.s.has_unfinished():
             d.step()
         waiting = {r.client for r in waiting_of(d.s)}
@@ -394,10 +462,15 @@ def test_priority_takes_over_and_gives_back():
 def test_a_thousand_preemptions_and_everybody_ends():
     """Memory for one and a half requests, and newcomers all the time: the first always gets on."""
     for policy in ("fcfs", "fair", "priority"):
-        draw, d = random.Random(1), Desk(num_blocks=6, block_size=2, max_num_seqs=6, policy=policy, prefix_caching=False)
+        draw, d = (
+            random.Random(1),
+            Desk(num_blocks=6, block_size=2, max_num_seqs=6, policy=policy, prefix_caching=False),
+        )
         requests, preemptions = [], 0
         for number in range(250):
-            requests.append(d.add(str(number), draw.randrange(1, 4), answer=9, client=str(number % 3), priority=number % 3))
+            requests.append(
+                d.add(str(number), draw.randrange(1, 4), answer=9, client=str(number % 3), priority=number % 3)
+            )
         while d.s.has_unfinished():
             preemptions += len(d.step().preempted)
         assert all(r.finish_reason == "length" for r in requests) and preemptions > 100

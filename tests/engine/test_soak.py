@@ -23,12 +23,25 @@ def bytes_in_containers():
 def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
     torch.set_num_threads(1)
     model, draw = Summing(), random.Random(0)
-    e = Engine(model, EngineConfig(block_size=4, num_blocks=48, max_num_seqs=24, max_num_batched_tokens=96, policy=policy, preemption=preemption,
-                                   watermark=0.0), trace=False)
+    e = Engine(
+        model,
+        EngineConfig(
+            block_size=4,
+            num_blocks=48,
+            max_num_seqs=24,
+            max_num_batched_tokens=96,
+            policy=policy,
+            preemption=preemption,
+            watermark=0.0,
+        ),
+        trace=False,
+    )
     added, ended, checked, alive, sizes = 0, 0, 0, {}, []
     while added < wanted or e.has_unfinished():
         while added < wanted and len(alive) < 40:
-            prompt = [3, 1, 4, 1, 5, 9][: draw.randrange(7)] + [draw.randrange(VOCABULARY) for _ in range(draw.randrange(1, 4))]
+            prompt = [3, 1, 4, 1, 5, 9][: draw.randrange(7)] + [
+                draw.randrange(VOCABULARY) for _ in range(draw.randrange(1, 4))
+            ]
             params = SamplingParams(max_tokens=draw.choice([1, 2, 3, 12]), n=1 + (draw.random() < 0.1))
             alive[e.add_request(prompt, params, client=str(added % 5))] = prompt, params
             added += 1
@@ -47,6 +60,19 @@ def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
         if not sizes and added >= wanted // 5 or len(sizes) == 1 and added == wanted:
             sizes.append(bytes_in_containers())
     e.check_integrity()
-    assert e.allocator.num_free == 48 and not e.runner.saved and not e._texts and not e._names and not len(e.scheduler.waiting)
-    assert checked > wanted / 100 and ended >= wanted and e.metrics.num_preemptions > wanted / 50 and e.metrics.num_cached_tokens > wanted
-    assert sizes[1] < sizes[0] + 200_000, f"{sizes[1] - sizes[0]:,} bytes more after {wanted - wanted // 5} requests more"
+    assert (
+        e.allocator.num_free == 48
+        and not e.runner.saved
+        and not e._texts
+        and not e._names
+        and not len(e.scheduler.waiting)
+    )
+    assert (
+        checked > wanted / 100
+        and ended >= wanted
+        and e.metrics.num_preemptions > wanted / 50
+        and e.metrics.num_cached_tokens > wanted
+    )
+    assert sizes[1] < sizes[0] + 200_000, (
+        f"{sizes[1] - sizes[0]:,} bytes more after {wanted - wanted // 5} requests more"
+    )

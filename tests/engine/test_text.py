@@ -26,7 +26,10 @@ def stream(ids, stop=(), prompt=(5, 6, 7)):
     return seen, text
 
 
-@given(ids=st.lists(st.integers(0, TALE.vocab_size - 1), max_size=30), prompt=st.lists(st.integers(0, TALE.vocab_size - 1), max_size=6))
+@given(
+    ids=st.lists(st.integers(0, TALE.vocab_size - 1), max_size=30),
+    prompt=st.lists(st.integers(0, TALE.vocab_size - 1), max_size=6),
+)
 @SETTINGS
 def test_what_is_streamed_is_what_the_whole_decodes_to(ids, prompt):
     seen, text = stream(ids, prompt=prompt)
@@ -46,7 +49,10 @@ def test_parts_of_a_character_wait_until_it_is_whole():
     assert seen[-1] == "" and "\N{REPLACEMENT CHARACTER}" in text.so_far(finished=True)
 
 
-@given(words=st.lists(st.sampled_from(["fox", "the", "é", "🦊", "Once upon", "\n\n", "a"]), min_size=1, max_size=12), data=st.data())
+@given(
+    words=st.lists(st.sampled_from(["fox", "the", "é", "🦊", "Once upon", "\n\n", "a"]), min_size=1, max_size=12),
+    data=st.data(),
+)
 @SETTINGS
 def test_a_stop_string_is_found_as_soon_as_it_is_there_and_cut_off(words, data):
     whole = " ".join(words)
@@ -71,7 +77,9 @@ def tale():
 def test_the_engine_streams_text_and_stops_at_strings(tale):
     model, tokenizer = tale
     prompts = ["Once upon a time", "In a quiet harbour there lived an otter"]
-    whole = [tokenizer.decode(generate_naive(model, tokenizer.encode(p), SamplingParams(max_tokens=48))) for p in prompts]
+    whole = [
+        tokenizer.decode(generate_naive(model, tokenizer.encode(p), SamplingParams(max_tokens=48))) for p in prompts
+    ]
     e = Engine(model, EngineConfig(num_blocks=16), tokenizer=tokenizer)
     stops = [SamplingParams(max_tokens=48, stop=[text[20:26]]) for text in whole]
     got = e.generate(prompts, stops)
@@ -83,6 +91,10 @@ def test_the_engine_streams_text_and_stops_at_strings(tale):
     streamed = []
     while e.has_unfinished():
         streamed += [o.text for o in e.step() if o.request_id == request]
-    assert len(streamed) == 12 and all(b.startswith(a) for a, b in zip(streamed, streamed[1:])) and whole[0].startswith(streamed[-1])
+    assert (
+        len(streamed) == 12
+        and all(b.startswith(a) for a, b in zip(streamed, streamed[1:]))
+        and whole[0].startswith(streamed[-1])
+    )
     texts = {r["request"]: r["text"] for r in e.trace.records if r["event"] == "text"}
     assert "".join(texts[request]).endswith(streamed[-1])

@@ -17,8 +17,23 @@ KINDS = [(policy, preemption) for policy in ("fcfs", "priority", "fair") for pre
 def small(num_heads=4, num_kv_heads=2, **more):
     """Random weights, large enough that texts do not fall into a loop at once and two tokens are hardly ever about as likely."""
     torch.manual_seed(0)
-    made = Transformer(ModelConfig(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=32, num_layers=2, num_heads=num_heads,
-                                   num_kv_heads=num_kv_heads, head_dim=6, context=96, **more)).eval().requires_grad_(False)
+    made = (
+        Transformer(
+            ModelConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=24,
+                intermediate_size=32,
+                num_layers=2,
+                num_heads=num_heads,
+                num_kv_heads=num_kv_heads,
+                head_dim=6,
+                context=96,
+                **more,
+            )
+        )
+        .eval()
+        .requires_grad_(False)
+    )
     for name, weight in made.named_parameters():
         if "norm" not in name:
             weight.normal_(std=1 if "embed" in name else (5 if "lm_head" in name else 1.5) / weight.shape[-1] ** 0.5)

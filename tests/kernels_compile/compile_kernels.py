@@ -20,7 +20,13 @@ from course_lib.attention import checks
 from course_lib.attention.kernels import flash, paged, store
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
 
-POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int64: "*i64"}
+POINTERS = {
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int32: "*i32",
+    torch.int64: "*i64",
+}
 MATRIX = {"nvidia": r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma)", "amd": r"\bv_mfma_"}
 launches = []
 
@@ -60,7 +66,11 @@ def cases(chip, everything):
         shapes += [(half[-1], 80, 100, False), (half[-1], 128, 100, True)]
     if everything:
         shapes += [(torch.float32, 64, None, True), (torch.float32, 256, None, True)]
-    cu, tables, lens = torch.empty(3, dtype=torch.int32), torch.empty(2, 64, dtype=torch.int32), torch.empty(2, dtype=torch.int32)
+    cu, tables, lens = (
+        torch.empty(3, dtype=torch.int32),
+        torch.empty(2, 64, dtype=torch.int32),
+        torch.empty(2, dtype=torch.int32),
+    )
     for dtype, head_dim, window, causal in shapes:
         q, k = torch.empty(4096, 8, head_dim, dtype=dtype), torch.empty(4096, 2, head_dim, dtype=dtype)
         cache = torch.empty(64, 16, 2, head_dim, dtype=dtype)
@@ -68,13 +78,19 @@ def cases(chip, everything):
         common = head_dim == 128 and window is None and dtype == half[0]
         yield f"flash {label}", lambda: flash.flash_attention(q, k, k, cu, causal=causal, window=window)
         if everything or common or window:
-            yield f"paged {label}", lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, causal=causal, window=window)
+            yield (
+                f"paged {label}",
+                lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, causal=causal, window=window),
+            )
         if everything or common:
             yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2)
         if common and chip in ("sm_90", "gfx942"):
             yield f"decode in one part {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1)
         if chip == "sm_90" and dtype == torch.float32:
-            yield f"decode without dot {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1, dot=False)
+            yield (
+                f"decode without dot {label}",
+                lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1, dot=False),
+            )
         if common:
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 
@@ -82,25 +98,39 @@ def cases(chip, everything):
 def main(chips, everything):
     assert isinstance(flash.flash_kernel, JITFunction), "Triton is interpreted here, so nothing would be compiled"
     JITFunction.run = catch
-    checks._reads = lambda tensor: False           # the tensors have no content
+    checks._reads = lambda tensor: False  # the tensors have no content
     for module in (flash, paged, store):
         module.check_kernel_inputs = lambda *_: None
     for chip in chips:
-        target = GPUTarget("hip", chip, 64) if chip.startswith("gfx") else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
+        target = (
+            GPUTarget("hip", chip, 64)
+            if chip.startswith("gfx")
+            else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
+        )
         flash.chip = paged.chip = lambda device: chip
         paged.multiprocessors = lambda device: 132
         for name, call in cases(chip, everything):
             launches.clear()
             call()
             for kernel, args, options in launches:
-                told = {"chip": chip, "case": name, "kernel": kernel.__name__, "limit": SHARED_MEMORY[chip],
-                        "expects_matrix": "float32" not in name and kernel.__name__ not in ("store_kernel", "merge_kernel")
-                        and has_matrix_instructions(chip)}
+                told = {
+                    "chip": chip,
+                    "case": name,
+                    "kernel": kernel.__name__,
+                    "limit": SHARED_MEMORY[chip],
+                    "expects_matrix": "float32" not in name
+                    and kernel.__name__ not in ("store_kernel", "merge_kernel")
+                    and has_matrix_instructions(chip),
+                }
                 try:
                     made = compiled(kernel, args, options, target)
                     code = made.asm["amdgcn" if chip.startswith("gfx") else "ptx"]
                     found = re.findall(MATRIX["amd" if chip.startswith("gfx") else "nvidia"], code)
-                    told |= {"shared": made.metadata.shared, "matrix": sorted(set(found)), "dots": made.asm["ttir"].count("tt.dot ")}
+                    told |= {
+                        "shared": made.metadata.shared,
+                        "matrix": sorted(set(found)),
+                        "dots": made.asm["ttir"].count("tt.dot "),
+                    }
                 except Exception as error:
                     told["error"] = f"{type(error).__name__}: {str(error)[:300]}"
                 print(json.dumps(told), flush=True)

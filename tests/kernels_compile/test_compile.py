@@ -18,7 +18,9 @@ CHILD = Path(__file__).parent / "compile_kernels.py"
 def compiled():
     """{chip: what the child printed for it}. A child, because Triton interprets in this process where there is no GPU."""
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    ran = subprocess.run([sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=1200)
+    ran = subprocess.run(
+        [sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=1200
+    )
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = [json.loads(line) for line in ran.stdout.splitlines()]
     return {chip: [one for one in told if one["chip"] == chip] for chip in SHARED_MEMORY}
@@ -45,6 +47,6 @@ def test_matrix_instructions_are_used_where_the_chip_has_them(compiled, chip):
 
 
 def test_without_dot_nothing_becomes_a_product_of_matrices(compiled):
-    one, = [one for one in compiled["sm_90"] if "without dot" in one["case"]]
+    (one,) = [one for one in compiled["sm_90"] if "without dot" in one["case"]]
     assert one["dots"] == 0, "Triton made tl.dot of a sum of products, in TF32"
     assert all(one["dots"] for one in compiled["sm_90"] if one["kernel"] in ("flash_kernel", "paged_kernel"))

@@ -3,7 +3,14 @@
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from course_lib.errors import IntegrityError, LedgerError, ParameterError
 from course_lib.kvcache import BlockAllocator, BlockTable
@@ -77,13 +84,20 @@ def test_sizes_that_hold_nothing_are_refused(wrong):
             BlockAllocator(4, 4).allocate(wrong)
 
 
-@pytest.mark.parametrize("break_it, says", [
-    (lambda a: a._free.append(3), "Block 3 stands 2 times"),
-    (lambda a: a._free.pop(), "a block was lost"),
-    (lambda a: a._free.append(0), "counted on both sides"),
-    (lambda a: a._ref_count.__setitem__(0, 0), "a block was lost"),
-    (lambda a: (a._ref_count.__setitem__(0, 0), a._ref_count.__setitem__(2, 1)), "Block 0 has the reference count 0 and is neither"),
-], ids=["twice free", "lost", "free and held", "unheld, lost", "unheld, not free"])
+@pytest.mark.parametrize(
+    "break_it, says",
+    [
+        (lambda a: a._free.append(3), "Block 3 stands 2 times"),
+        (lambda a: a._free.pop(), "a block was lost"),
+        (lambda a: a._free.append(0), "counted on both sides"),
+        (lambda a: a._ref_count.__setitem__(0, 0), "a block was lost"),
+        (
+            lambda a: (a._ref_count.__setitem__(0, 0), a._ref_count.__setitem__(2, 1)),
+            "Block 0 has the reference count 0 and is neither",
+        ),
+    ],
+    ids=["twice free", "lost", "free and held", "unheld, lost", "unheld, not free"],
+)
 def test_check_integrity_names_what_is_broken(break_it, says):
     a = BlockAllocator(4, 2)
     a.allocate(2)
@@ -274,6 +288,15 @@ class Tables(RuleBasedStateMachine):
 
 
 def test_tables_against_memory_that_is_really_written():
-    run_state_machine_as_test(Tables, settings=settings(max_examples=520, stateful_step_count=60, derandomize=True, deadline=None,
-                                                        database=None, suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(
+        Tables,
+        settings=settings(
+            max_examples=520,
+            stateful_step_count=60,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
     assert Tables.operations >= 20_000

@@ -14,8 +14,15 @@ from course_lib.models import ModelConfig
 
 
 def config(num_layers=2, num_heads=4, num_kv_heads=2, head_dim=6):
-    return ModelConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_layers=num_layers, num_heads=num_heads,
-                       num_kv_heads=num_kv_heads, head_dim=head_dim)
+    return ModelConfig(
+        vocab_size=10,
+        hidden_size=8,
+        intermediate_size=8,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        num_kv_heads=num_kv_heads,
+        head_dim=head_dim,
+    )
 
 
 def cache(max_tokens=12, **shape):
@@ -32,6 +39,7 @@ def text(shape, num_tokens, seed=0):
 
     def one(heads):
         return torch.randn(num_tokens, heads, shape.head_dim, generator=draw)
+
     return [(one(shape.num_heads), one(shape.num_kv_heads), one(shape.num_kv_heads)) for _ in range(shape.num_layers)]
 
 
@@ -53,8 +61,13 @@ def by_hand(q, k, v):
 
 
 SPLITS = [[7], [1] * 7, [3, 1, 1, 1, 1], [1, 6], [2, 3, 2], [6, 1]]
-SHAPES = [dict(num_heads=4, num_kv_heads=2), dict(num_heads=3, num_kv_heads=3), dict(num_heads=6, num_kv_heads=1),
-          dict(num_heads=6, num_kv_heads=2, num_layers=3, head_dim=10), dict(num_heads=1, num_kv_heads=1, num_layers=1, head_dim=2)]
+SHAPES = [
+    dict(num_heads=4, num_kv_heads=2),
+    dict(num_heads=3, num_kv_heads=3),
+    dict(num_heads=6, num_kv_heads=1),
+    dict(num_heads=6, num_kv_heads=2, num_layers=3, head_dim=10),
+    dict(num_heads=1, num_kv_heads=1, num_layers=1, head_dim=2),
+]
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
@@ -111,8 +124,11 @@ def test_running_over_says_what_was_asked_what_fits_and_what_to_change(held, new
     if held:
         push(kept, layers, slice(0, held))
     before = kept.k.clone(), kept.v.clone()
-    with pytest.raises(CacheFull, match=f"holds {held} tokens and was asked to take {new} more.*made for 12, so {12 - held} fit. "
-                                        f"Make it with max_tokens={held + new}"):
+    with pytest.raises(
+        CacheFull,
+        match=f"holds {held} tokens and was asked to take {new} more.*made for 12, so {12 - held} fit. "
+        f"Make it with max_tokens={held + new}",
+    ):
         push(kept, layers, slice(held, held + new))
     assert kept.num_tokens == held and kept.k.equal(before[0]) and kept.v.equal(before[1])
     if held < 12:
@@ -171,20 +187,30 @@ def test_any_cut_of_any_text_is_recompute(split, shape, seed):
 
 # --- a batch ------------------------------------------------------------------------------------
 
+
 def step(door, texts, seq_ids, counts):
     """One flat step of the batch: (positions, outputs of each layer, by sequence)."""
     starts = [door.num_tokens[i] for i in seq_ids]
     positions = door.begin_step(seq_ids, counts)
     outs = []
     for layer in range(door.config.num_layers):
-        flat = [torch.cat([texts[i][layer][part][s : s + n] for i, s, n in zip(seq_ids, starts, counts)]) for part in range(3)]
+        flat = [
+            torch.cat([texts[i][layer][part][s : s + n] for i, s, n in zip(seq_ids, starts, counts)])
+            for part in range(3)
+        ]
         outs.append(door.attend(layer, *flat).split(counts))
     return positions, [[outs[layer][row] for layer in range(door.config.num_layers)] for row in range(len(seq_ids))]
 
 
 def test_sequences_of_unequal_length_in_one_step_are_each_as_alone():
     door, texts = batch(), [text(config(), 12, seed) for seed in range(4)]
-    for seq_ids, counts in [([0, 1, 3], [5, 1, 3]), ([0, 1, 3], [1, 1, 1]), ([2, 0], [2, 4]), ([0, 1, 2, 3], [1, 1, 1, 1]), ([3, 1], [1, 1])]:
+    for seq_ids, counts in [
+        ([0, 1, 3], [5, 1, 3]),
+        ([0, 1, 3], [1, 1, 1]),
+        ([2, 0], [2, 4]),
+        ([0, 1, 2, 3], [1, 1, 1, 1]),
+        ([3, 1], [1, 1]),
+    ]:
         starts = [door.num_tokens[i] for i in seq_ids]
         positions, outs = step(door, texts, seq_ids, counts)
         assert positions.tolist() == [p for s, n in zip(starts, counts) for p in range(s, s + n)]
@@ -230,8 +256,11 @@ class BatchMachine(RuleBasedStateMachine):
         self.door = batch(max_seqs=3, max_tokens=9, **shape)
         self.seeds, self.held, self.next_seed = [0, 1, 2], [0, 0, 0], 3
 
-    @rule(ids=st.lists(st.sampled_from(range(3)), min_size=1, max_size=3, unique=True), counts=st.lists(st.integers(1, 4), min_size=3, max_size=3),
-          single=st.booleans())
+    @rule(
+        ids=st.lists(st.sampled_from(range(3)), min_size=1, max_size=3, unique=True),
+        counts=st.lists(st.integers(1, 4), min_size=3, max_size=3),
+        single=st.booleans(),
+    )
     def push(self, ids, counts, single):
         counts = [1 if single else n for n in counts[: len(ids)]]
         if any(self.held[i] + n > 9 for i, n in zip(ids, counts)):

@@ -5,8 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.errors import ParameterError
-from course_lib.kvcache.fragmentation import (OPT_13B_SLOTS, PARTS, PUBLISHED, Request, account, draw_requests, mean_shares,
-                                              reserve_exact, reserve_maximum, reserve_power_of_two, simulate)
+from course_lib.kvcache.fragmentation import (
+    OPT_13B_SLOTS,
+    PARTS,
+    PUBLISHED,
+    Request,
+    account,
+    draw_requests,
+    mean_shares,
+    reserve_exact,
+    reserve_maximum,
+    reserve_power_of_two,
+    simulate,
+)
 
 LIMIT = 24
 LENGTHS = st.tuples(st.integers(0, 20), st.integers(1, LIMIT // 2), st.integers(1, LIMIT // 2))
@@ -53,16 +64,46 @@ def test_a_story_by_hand():
     """Capacity 10. A (2 + 2) and B (1 + 1) come at once, C (3 + 2) at step 1: it needs 5 slots and waits for A's hole."""
     requests = [Request(0, 0, 2, 2), Request(1, 0, 1, 1), Request(2, 1, 3, 2)]
     first, second, third = simulate(requests, lambda r: r.final + 1, 10, 3)  # reserves 5, 3 and 6
-    assert first == {"time": 0, "waiting": 0, "used": 5, "reserved": 1, "internal": 2, "external": 0, "free": 2, "segments": [
-        {"request": 0, "start": 0, "reserved": 5, "used": 3, "final": 4}, {"request": 1, "start": 5, "reserved": 3, "used": 2, "final": 2}]}
-    assert second == {"time": 1, "waiting": 1, "used": 4, "reserved": 0, "internal": 1, "external": 5, "free": 0, "segments": [
-        {"request": 0, "start": 0, "reserved": 5, "used": 4, "final": 4}]}  # B left; 5 slots in a row are free, C asks for 6
-    assert third == {"time": 2, "waiting": 0, "used": 4, "reserved": 1, "internal": 1, "external": 0, "free": 4, "segments": [
-        {"request": 2, "start": 0, "reserved": 6, "used": 4, "final": 5}]}
+    assert first == {
+        "time": 0,
+        "waiting": 0,
+        "used": 5,
+        "reserved": 1,
+        "internal": 2,
+        "external": 0,
+        "free": 2,
+        "segments": [
+            {"request": 0, "start": 0, "reserved": 5, "used": 3, "final": 4},
+            {"request": 1, "start": 5, "reserved": 3, "used": 2, "final": 2},
+        ],
+    }
+    assert second == {
+        "time": 1,
+        "waiting": 1,
+        "used": 4,
+        "reserved": 0,
+        "internal": 1,
+        "external": 5,
+        "free": 0,
+        "segments": [{"request": 0, "start": 0, "reserved": 5, "used": 4, "final": 4}],
+    }  # B left; 5 slots in a row are free, C asks for 6
+    assert third == {
+        "time": 2,
+        "waiting": 0,
+        "used": 4,
+        "reserved": 1,
+        "internal": 1,
+        "external": 0,
+        "free": 4,
+        "segments": [{"request": 2, "start": 0, "reserved": 6, "used": 4, "final": 5}],
+    }
 
 
 def test_holes_are_external_only_for_whom_they_are_too_small():
-    segments = [{"request": 0, "start": 2, "reserved": 3, "used": 1, "final": 2}, {"request": 1, "start": 9, "reserved": 1, "used": 1, "final": 1}]
+    segments = [
+        {"request": 0, "start": 2, "reserved": 3, "used": 1, "final": 2},
+        {"request": 1, "start": 9, "reserved": 1, "used": 1, "final": 1},
+    ]
     assert account(segments, 16, 5) == {"used": 2, "reserved": 1, "internal": 1, "external": 6, "free": 6}
     assert account(segments, 16, 0)["free"] == 12
     assert account([], 16, 16) == {"used": 0, "reserved": 0, "internal": 0, "external": 0, "free": 16}
@@ -71,7 +112,9 @@ def test_holes_are_external_only_for_whom_they_are_too_small():
 def test_the_policies_reserve_what_they_say():
     request = Request(0, 0, 100, 25)
     assert reserve_maximum(2048)(request) == 2048 and reserve_exact(request) == 125
-    assert reserve_power_of_two(request) == 132  # "if the true output length is 25, it reserves 32": arXiv 2309.06180, section 6.1
+    assert (
+        reserve_power_of_two(request) == 132
+    )  # "if the true output length is 25, it reserves 32": arXiv 2309.06180, section 6.1
     assert [reserve_power_of_two(Request(0, 0, 0, n)) for n in (1, 2, 3, 4, 5, 8, 9)] == [1, 2, 4, 4, 8, 8, 16]
 
 
@@ -115,10 +158,15 @@ def test_means_are_over_steps_and_shares_of_the_memory():
         mean_shares([])
 
 
-@pytest.mark.parametrize("reserve, words", [
-    (lambda r: r.final - 1, "write into its neighbour"), (lambda r: None, "reserves None slots"), (lambda r: 12.0, "whole number"),
-    (lambda r: 101, "wait for ever"),
-])
+@pytest.mark.parametrize(
+    "reserve, words",
+    [
+        (lambda r: r.final - 1, "write into its neighbour"),
+        (lambda r: None, "reserves None slots"),
+        (lambda r: 12.0, "whole number"),
+        (lambda r: 101, "wait for ever"),
+    ],
+)
 def test_a_policy_that_cannot_work_is_refused(reserve, words):
     with pytest.raises(ParameterError, match=words):
         simulate([Request(0, 0, 5, 5)], reserve, 100, 10)

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from course_lib.errors import IntegrityError, LedgerError, ParameterError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, PrefixCache
@@ -82,19 +89,19 @@ def test_a_parent_with_a_living_child_is_evicted_and_the_child_lives_on():
     m = manager(num_blocks=5)
     a, b = request("a", range(5)), request("b", range(9))
     m.allocate_slots(a, 5), m.allocate_slots(b, 9)
-    m.commit(a, 5), m.commit(b, 9)     # a: [0, 1], b: [2, 3, 4]; block 0 is hashed, 2 has the same text and is not, 3 is
+    m.commit(a, 5), m.commit(b, 9)  # a: [0, 1], b: [2, 3, 4]; block 0 is hashed, 2 has the same text and is not, 3 is
     assert [b in m.cache for b in range(5)] == [True, False, False, True, False]
     m.free(a)
     assert m.cache.evictable() == [0] and m.match_prefix(request("c", range(9))) == 8
     other = request("d", range(100, 108))
     assert run(m, other) == [4, 5, 6, 7, 0, 1, 2, 3] and m.table(other).block_ids == [1, 0]
-    assert m.match_prefix(request("c", range(9))) == 0         # the child is there, but nobody finds it without its parent
+    assert m.match_prefix(request("c", range(9))) == 0  # the child is there, but nobody finds it without its parent
     assert m.table(b).block_ids == [2, 3, 4] and 3 in m.cache
     m.free(other), m.free(b)
     m.check_integrity()
     again = request("e", range(5))
     run(m, again)
-    assert m.match_prefix(request("c", range(9))) == 8         # the parent is back, and so is the child
+    assert m.match_prefix(request("c", range(9))) == 8  # the parent is back, and so is the child
     m.check_integrity()
 
 
@@ -125,7 +132,7 @@ def test_lru_gives_up_the_longest_idle_text_its_end_first():
     run(m, a), run(m, b), m.free(a), m.free(b)
     assert m.cache.evictable() == [1, 0, 4, 3]
     c = request("c", range(9))
-    run(m, c), m.free(c)                # a's text is used again
+    run(m, c), m.free(c)  # a's text is used again
     assert m.cache.evictable() == [4, 3, 1, 0]
     run(m, request("d", range(70, 82)))
     assert m.cache.evictable() == [3, 1, 0] or m.cache.evictable() == [1, 0]
@@ -140,7 +147,7 @@ def test_priority_gives_up_the_least_important_text_first():
     lru = manager(num_blocks=6)
     run(lru, system), lru.free(system), run(lru, chat), lru.free(chat)
     assert lru.cache.evictable() == [1, 0, 4, 3]
-    both = request("both", [*range(50, 58), 1, 2], priority=-5)    # now somebody important needs the chat's text
+    both = request("both", [*range(50, 58), 1, 2], priority=-5)  # now somebody important needs the chat's text
     run(m, both), m.free(both)
     assert m.cache.evictable()[:2] == [1, 0]
     m.check_integrity()
@@ -150,7 +157,10 @@ def test_a_block_in_use_becomes_as_important_as_what_continues_it():
     m = manager(num_blocks=8, eviction="priority")
     dull, dear = request("dull", range(8), priority=5), request("dear", range(13), priority=0)
     m.allocate_slots(dull, 8), m.allocate_slots(dear, 13)
-    m.commit(dull, 8), m.commit(dear, 13)   # dull: [0, 1], both hashed; dear: [2, 3, 4, 5], of which 4 is, and continues 1
+    (
+        m.commit(dull, 8),
+        m.commit(dear, 13),
+    )  # dull: [0, 1], both hashed; dear: [2, 3, 4, 5], of which 4 is, and continues 1
     m.free(dear), m.free(dull)
     other = request("other", range(50, 55), priority=3)
     run(m, other), m.free(other)
@@ -161,7 +171,7 @@ def test_a_block_in_use_becomes_as_important_as_what_continues_it():
 def test_a_hit_is_not_evicted_to_make_room_for_the_rest_of_its_own_request():
     m = manager(num_blocks=4)
     a = request("a", range(9))
-    run(m, a), m.free(a)                # [1, 0] cached, 2 and 3 free
+    run(m, a), m.free(a)  # [1, 0] cached, 2 and 3 free
     b = request("b", range(18))
     assert m.match_prefix(b) == 8 and m.allocate_slots(b, 10) is None and b not in m
     assert m.cache.evictable() == [1, 0] and m.allocator.num_free == 4
@@ -253,19 +263,34 @@ def test_what_a_cache_is_asked_wrongly_is_refused():
         cache.evict(1)
 
 
-@pytest.mark.parametrize("break_it, says", [
-    (lambda m, a, b: m.allocator.fork([2]), "Block 2 has the reference count 2, but 1 table holds it: it would be lost"),
-    (lambda m, a, b: m.table(a).block_ids.__setitem__(2, 4), "Request|Block"),
-    (lambda m, a, b: m.allocator.free(m.table(b).block_ids[2:]), "Request b lives and its table names block 5, which is free"),
-    (lambda m, a, b: m.cache._block_of.popitem(), "hashes of blocks and the blocks of hashes disagree"),
-    (lambda m, a, b: m.cache.insert(2, hash_block(b"", [9])), "Block 2 of request a is hashed, but it is not full"),
-    (lambda m, a, b: a.token_ids.__setitem__(0, 9), "Block 0 of request a would be found by the hash of another text"),
-    (lambda m, a, b: m.table(a).block_ids.append(6), "Request a holds 4 blocks for 9 tokens"),
-    (lambda m, a, b: setattr(m.cache, "num_evictable", 1), "free or cached and|cached blocks are counted"),
-    (lambda m, a, b: (m.free(a), m.cache._idle[0].move_to_end(1)), "Block 0 would be evicted before block 1"),
-    (lambda m, a, b: (m.table(b).fork(name="x"), b.token_ids.append(1), setattr(m.table(b), "num_tokens", 10)),
-     "about to be written, but 2 tables hold it"),
-], ids=range(10))
+@pytest.mark.parametrize(
+    "break_it, says",
+    [
+        (
+            lambda m, a, b: m.allocator.fork([2]),
+            "Block 2 has the reference count 2, but 1 table holds it: it would be lost",
+        ),
+        (lambda m, a, b: m.table(a).block_ids.__setitem__(2, 4), "Request|Block"),
+        (
+            lambda m, a, b: m.allocator.free(m.table(b).block_ids[2:]),
+            "Request b lives and its table names block 5, which is free",
+        ),
+        (lambda m, a, b: m.cache._block_of.popitem(), "hashes of blocks and the blocks of hashes disagree"),
+        (lambda m, a, b: m.cache.insert(2, hash_block(b"", [9])), "Block 2 of request a is hashed, but it is not full"),
+        (
+            lambda m, a, b: a.token_ids.__setitem__(0, 9),
+            "Block 0 of request a would be found by the hash of another text",
+        ),
+        (lambda m, a, b: m.table(a).block_ids.append(6), "Request a holds 4 blocks for 9 tokens"),
+        (lambda m, a, b: setattr(m.cache, "num_evictable", 1), "free or cached and|cached blocks are counted"),
+        (lambda m, a, b: (m.free(a), m.cache._idle[0].move_to_end(1)), "Block 0 would be evicted before block 1"),
+        (
+            lambda m, a, b: (m.table(b).fork(name="x"), b.token_ids.append(1), setattr(m.table(b), "num_tokens", 10)),
+            "about to be written, but 2 tables hold it",
+        ),
+    ],
+    ids=range(10),
+)
 def test_each_invariant_has_its_own_message(break_it, says):
     m = manager(num_blocks=10)
     a, b = request("a", range(9)), request("b", range(20, 29))
@@ -285,9 +310,17 @@ class Injected(Exception):
 def observed(m):
     """Everything that a later call could notice."""
     a = m.allocator
-    return (list(a._free), a._ref_count[:], a.copies[:], m.cache.evictable(), dict(m.cache._block_of), dict(m.cache._entry_of),
-            dict(m.cache._priority), m.cache.num_evictable,
-            {name: (h.table.block_ids[:], h.table.num_tokens, h.num_computed_tokens) for name, h in m._held.items()})
+    return (
+        list(a._free),
+        a._ref_count[:],
+        a.copies[:],
+        m.cache.evictable(),
+        dict(m.cache._block_of),
+        dict(m.cache._entry_of),
+        dict(m.cache._priority),
+        m.cache.num_evictable,
+        {name: (h.table.block_ids[:], h.table.num_tokens, h.num_computed_tokens) for name, h in m._held.items()},
+    )
 
 
 def a_full_house():
@@ -312,8 +345,16 @@ STORIES = {
     "free": lambda m, a, b, new: m.free(a),
 }
 # What each operation calls, and in which of them it may break. What comes after them is plain assignment.
-POINTS = [("allocator", "allocate"), ("allocator", "fork"), ("allocator", "free"), ("allocator", "ref_count"),
-          ("allocator", "_check_known"), ("allocator", "_check_shareable"), ("cache", "match"), ("cache", "__contains__")]
+POINTS = [
+    ("allocator", "allocate"),
+    ("allocator", "fork"),
+    ("allocator", "free"),
+    ("allocator", "ref_count"),
+    ("allocator", "_check_known"),
+    ("allocator", "_check_shareable"),
+    ("cache", "match"),
+    ("cache", "__contains__"),
+]
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -367,6 +408,7 @@ def test_an_allocator_that_fails_while_a_block_is_copied_loses_nothing(no):
     def allocate(n):
         if no == "raises":
             raise Injected
+
     a.allocate = allocate
     if no == "raises":
         with pytest.raises(Injected):
@@ -537,9 +579,13 @@ class Managers(RuleBasedStateMachine):
     def misuse(self, data):
         r, before = data.draw(st.sampled_from(self.requests)), observed(self.m)
         done = self.m.table(r).num_tokens
-        for call in (lambda: self.m.commit(r, done + 1), lambda: self.m.fork(r, r), lambda: self.m.free(request("nobody", [])),
-                     lambda: self.m.allocate_slots(r, len(r.token_ids) - done + 1),
-                     lambda: self.m.allocator.free([self.m.allocator.num_blocks])):
+        for call in (
+            lambda: self.m.commit(r, done + 1),
+            lambda: self.m.fork(r, r),
+            lambda: self.m.free(request("nobody", [])),
+            lambda: self.m.allocate_slots(r, len(r.token_ids) - done + 1),
+            lambda: self.m.allocator.free([self.m.allocator.num_blocks]),
+        ):
             with pytest.raises(LedgerError):
                 call()
         assert observed(self.m) == before
@@ -568,6 +614,15 @@ class Managers(RuleBasedStateMachine):
 
 
 def test_managers_against_the_model_and_against_memory_that_is_really_written():
-    run_state_machine_as_test(Managers, settings=settings(max_examples=700, stateful_step_count=60, derandomize=True, deadline=None,
-                                                          database=None, suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(
+        Managers,
+        settings=settings(
+            max_examples=700,
+            stateful_step_count=60,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
     assert Managers.operations >= 30_000

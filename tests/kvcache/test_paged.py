@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from course_lib.decoding import SamplingParams, first_divergence, generate_cached, generate_naive
 from course_lib.errors import CacheFull, LedgerError, ParameterError
-from course_lib.kvcache import (BlockAllocator, BlockTable, ContiguousCache, KVCacheManager, KVPool, PagedCache, Recompute)
+from course_lib.kvcache import (
+    BlockAllocator,
+    BlockTable,
+    ContiguousCache,
+    KVCacheManager,
+    KVPool,
+    PagedCache,
+    Recompute,
+)
 from course_lib.kvcache.pool import independent
 from course_lib.models import ModelConfig, Transformer
 
@@ -26,8 +34,23 @@ def one_thread():
 def model(num_heads=4, num_kv_heads=2, num_layers=2, seed=0, **more):
     """A small random model whose texts do not fall into a loop at once."""
     torch.manual_seed(seed)
-    made = Transformer(ModelConfig(vocab_size=23, hidden_size=24, intermediate_size=32, num_layers=num_layers, num_heads=num_heads,
-                                   num_kv_heads=num_kv_heads, head_dim=6, context=256, **more)).eval().requires_grad_(False)
+    made = (
+        Transformer(
+            ModelConfig(
+                vocab_size=23,
+                hidden_size=24,
+                intermediate_size=32,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                num_kv_heads=num_kv_heads,
+                head_dim=6,
+                context=256,
+                **more,
+            )
+        )
+        .eval()
+        .requires_grad_(False)
+    )
     for name, weight in made.named_parameters():
         if "norm" not in name:
             weight.normal_(std=1 if "embed" in name else (5 if "lm_head" in name else 1.5) / weight.shape[-1] ** 0.5)
@@ -38,7 +61,12 @@ def paged(m, num_blocks=16, block_size=4, allocator=None):
     return PagedCache(KVPool(m.config, num_blocks, block_size, "cpu", torch.float32), allocator)
 
 
-SHAPES = [dict(), dict(num_heads=3, num_kv_heads=3), dict(num_heads=6, num_kv_heads=1, num_layers=3), dict(qk_norm=True)]
+SHAPES = [
+    dict(),
+    dict(num_heads=3, num_kv_heads=3),
+    dict(num_heads=6, num_kv_heads=1, num_layers=3),
+    dict(qk_norm=True),
+]
 
 
 # --- the pool ---
@@ -50,7 +78,9 @@ def test_a_token_goes_to_its_slot_and_comes_back_through_the_table():
     assert pool.k.shape == pool.v.shape == (2, 4, 3, 2, 6) and pool.num_bytes == 2 * 2 * 4 * 3 * 2 * 6 * 4
     k, v = torch.randn(4, 2, 6), torch.randn(4, 2, 6)
     pool.write(1, torch.tensor([6, 7, 8, 3]), k, v)
-    assert torch.equal(pool.k[1, 2, 0], k[0]) and torch.equal(pool.k[1, 2, 2], k[2]) and torch.equal(pool.v[1, 1, 0], v[3])
+    assert (
+        torch.equal(pool.k[1, 2, 0], k[0]) and torch.equal(pool.k[1, 2, 2], k[2]) and torch.equal(pool.v[1, 1, 0], v[3])
+    )
     got_k, got_v = pool.gather(1, torch.tensor([2, 1]), 4)
     assert torch.equal(got_k, k) and torch.equal(got_v, v)
     assert not pool.k[0].any() and not pool.k[1, 0].any() and not pool.k[1, 3].any()
@@ -67,14 +97,16 @@ def test_copies_have_the_effect_of_one_after_the_other(copies):
         content[destination] = content[source]
     pool.copy_blocks(copies)
     for kept, sign in ((pool.k, 1), (pool.v, -1)):
-        assert torch.equal(kept, sign * torch.tensor(content, dtype=torch.float32)[None, :, None, None, None].expand_as(kept))
+        assert torch.equal(
+            kept, sign * torch.tensor(content, dtype=torch.float32)[None, :, None, None, None].expand_as(kept)
+        )
 
 
 def test_only_copies_that_touch_no_block_written_before_go_together():
     assert independent([(0, 1), (2, 3), (0, 4)]) == 3
-    assert independent([(0, 1), (2, 0)]) == 2   # 0 was read before it is written
-    assert independent([(0, 1), (1, 2)]) == 1   # the second must see what the first wrote
-    assert independent([(0, 1), (2, 1)]) == 1   # the second must win
+    assert independent([(0, 1), (2, 0)]) == 2  # 0 was read before it is written
+    assert independent([(0, 1), (1, 2)]) == 1  # the second must see what the first wrote
+    assert independent([(0, 1), (2, 1)]) == 1  # the second must win
 
 
 @pytest.mark.parametrize("wrong", [(0, 5), (-1, 0), (True, 1), (0, 1.0)])
@@ -99,8 +131,14 @@ def test_one_sequence_writes_what_the_naive_loop_writes(shape, block_size):
         prompt = [draw.randrange(23) for _ in range(draw.randrange(1, 40))]
         params = SamplingParams(max_tokens=draw.randrange(1, 25))
         expected = generate_naive(m, prompt, params)
-        assert generate_cached(m, prompt, params, cache) == expected and cache.num_tokens == len(prompt) + len(expected) - 1
-        assert generate_cached(m, prompt, params, ContiguousCache(m.config, 70, device="cpu", dtype=torch.float32)) == expected
+        assert (
+            generate_cached(m, prompt, params, cache) == expected
+            and cache.num_tokens == len(prompt) + len(expected) - 1
+        )
+        assert (
+            generate_cached(m, prompt, params, ContiguousCache(m.config, 70, device="cpu", dtype=torch.float32))
+            == expected
+        )
         cache.reset()
         assert cache.num_tokens == 0 and cache.allocator.num_free == cache.allocator.num_blocks
 
@@ -199,9 +237,14 @@ def test_what_does_not_fit_a_step_is_refused():
     a = cache.allocator
     t, u = BlockTable(a, name="t"), BlockTable(a, name="u")
     t.append_slots(5), u.append_slots(2)
-    for tables, counts, says in [([], [], "0 tables and 0 counts"), ([t], [1, 1], "1 tables and 2"), ([t], [6], "6 new tokens"),
-                                 ([t], [0], "at least 1"), ([t], [True], "at least 1"),
-                                 ([BlockTable(BlockAllocator(8, 4))], [1], "0 tokens"),]:
+    for tables, counts, says in [
+        ([], [], "0 tables and 0 counts"),
+        ([t], [1, 1], "1 tables and 2"),
+        ([t], [6], "6 new tokens"),
+        ([t], [0], "at least 1"),
+        ([t], [True], "at least 1"),
+        ([BlockTable(BlockAllocator(8, 4))], [1], "0 tokens"),
+    ]:
         with pytest.raises(ParameterError, match=says):
             cache.begin_step(tables, counts)
     foreign = BlockTable(BlockAllocator(8, 4))
@@ -244,14 +287,23 @@ class Batch:
 
     def add(self, text, origin=None):
         self.names += 1
-        r = SimpleNamespace(request_id=self.names, token_ids=list(text), origin=origin or len(text),
-                            most=(origin or len(text)) + self.draw.randrange(1, 10), priority=self.draw.randrange(3))
+        r = SimpleNamespace(
+            request_id=self.names,
+            token_ids=list(text),
+            origin=origin or len(text),
+            most=(origin or len(text)) + self.draw.randrange(1, 10),
+            priority=self.draw.randrange(3),
+        )
         return r
 
     def arrive(self):
         start = self.draw.choice(self.starts)
-        self.waiting.append(self.add(start[: self.draw.randrange(1, len(start) + 1)]
-                                     + [self.draw.randrange(23) for _ in range(self.draw.randrange(3))]))
+        self.waiting.append(
+            self.add(
+                start[: self.draw.randrange(1, len(start) + 1)]
+                + [self.draw.randrange(23) for _ in range(self.draw.randrange(3))]
+            )
+        )
 
     def step(self):
         manager, batch = self.manager, []
@@ -294,7 +346,9 @@ class Batch:
                 manager.free(r)
                 self.running.remove(r)
                 self.done.append(r)
-            elif self.names < 50 and len(r.token_ids) < self.longest - 10 and self.draw.random() < 0.15:  # somebody else goes on from here, with another token
+            elif (
+                self.names < 50 and len(r.token_ids) < self.longest - 10 and self.draw.random() < 0.15
+            ):  # somebody else goes on from here, with another token
                 other = self.add(r.token_ids[:-1] + [self.draw.randrange(23)], origin=len(r.token_ids))
                 manager.fork(r, other)
                 self.seen["fork"] += 1
@@ -305,7 +359,13 @@ class Batch:
 def live(seed):
     """A Batch that got twenty requests over forty steps and then went on until all were done."""
     m, block_size = model(**SHAPES[seed % len(SHAPES)], seed=seed), [1, 2, 3, 4, 7][seed % 5]
-    batch = Batch(m, num_blocks=4 + 13 // block_size + seed % 7, block_size=block_size, eviction=["lru", "priority"][seed % 2], seed=seed)
+    batch = Batch(
+        m,
+        num_blocks=4 + 13 // block_size + seed % 7,
+        block_size=block_size,
+        eviction=["lru", "priority"][seed % 2],
+        seed=seed,
+    )
     for step in range(300):
         if step < 40 and step % 2 == 0:
             batch.arrive()

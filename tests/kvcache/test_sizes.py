@@ -9,8 +9,16 @@ import pytest
 from course_lib.errors import ParameterError
 from course_lib.kvcache import kv_bytes_per_token, max_requests
 from course_lib.kvcache.catalogue import GPUS, MODELS
-from course_lib.kvcache.sizes import (DTYPE_BITS, ModelShape, attention_kind, calculator_data, kv_bytes, kv_numbers_per_token,
-                                      readable, weight_bytes)
+from course_lib.kvcache.sizes import (
+    DTYPE_BITS,
+    ModelShape,
+    attention_kind,
+    calculator_data,
+    kv_bytes,
+    kv_numbers_per_token,
+    readable,
+    weight_bytes,
+)
 
 PUBLISHED = [  # (model, dtype, bytes a token, where it is said)
     ("Llama 2 7B", "float16", 2**19, "0.5 MiB: 2 x 32 layers x 4096 numbers x 2 bytes"),
@@ -49,14 +57,20 @@ def test_the_slots_of_opt_13b_in_12_gb_are_those_of_the_paper():
 
 
 CONFIGS = {  # hidden, intermediate, vocabulary, tied, and what else the family has
-    "Llama 2 7B": (4096, 11008, 32000, {}), "Llama 2 13B": (5120, 13824, 32000, {}), "Llama 2 70B": (8192, 28672, 32000, {}),
-    "Llama 3 8B": (4096, 14336, 128256, {}), "Llama 3 70B": (8192, 28672, 128256, {}),
-    "Llama 3.1 8B": (4096, 14336, 128256, {}), "Llama 3.1 70B": (8192, 28672, 128256, {}),
-    "Llama 3.1 405B": (16384, 53248, 128256, {}), "Mistral 7B v0.3": (4096, 14336, 32768, {}),
+    "Llama 2 7B": (4096, 11008, 32000, {}),
+    "Llama 2 13B": (5120, 13824, 32000, {}),
+    "Llama 2 70B": (8192, 28672, 32000, {}),
+    "Llama 3 8B": (4096, 14336, 128256, {}),
+    "Llama 3 70B": (8192, 28672, 128256, {}),
+    "Llama 3.1 8B": (4096, 14336, 128256, {}),
+    "Llama 3.1 70B": (8192, 28672, 128256, {}),
+    "Llama 3.1 405B": (16384, 53248, 128256, {}),
+    "Mistral 7B v0.3": (4096, 14336, 32768, {}),
     "Qwen3 0.6B": (1024, 3072, 151936, {"tie_embeddings": True, "qk_norm": True}),
     "Qwen3 1.7B": (2048, 6144, 151936, {"tie_embeddings": True, "qk_norm": True}),
     "Qwen3 4B": (2560, 9728, 151936, {"tie_embeddings": True, "qk_norm": True}),
-    "Qwen3 8B": (4096, 12288, 151936, {"qk_norm": True}), "Qwen3 14B": (5120, 17408, 151936, {"qk_norm": True}),
+    "Qwen3 8B": (4096, 12288, 151936, {"qk_norm": True}),
+    "Qwen3 14B": (5120, 17408, 151936, {"qk_norm": True}),
     "Qwen3 32B": (5120, 25600, 151936, {"qk_norm": True}),
 }
 
@@ -67,7 +81,9 @@ def test_a_models_parameters_and_cache_are_those_of_its_config(name):
     from course_lib.models import ModelConfig
 
     shape, (hidden, intermediate, vocabulary, more) = MODELS[name], CONFIGS[name]
-    config = ModelConfig(vocabulary, hidden, intermediate, shape.num_layers, shape.num_heads, shape.num_kv_heads, shape.head_dim, **more)
+    config = ModelConfig(
+        vocabulary, hidden, intermediate, shape.num_layers, shape.num_heads, shape.num_kv_heads, shape.head_dim, **more
+    )
     assert config.num_parameters == shape.num_parameters
     for dtype in DTYPE_BITS:
         assert kv_bytes_per_token(config, dtype) == kv_bytes_per_token(shape, dtype)
@@ -76,16 +92,21 @@ def test_a_models_parameters_and_cache_are_those_of_its_config(name):
 
 def test_every_other_model_has_its_parameters_counted_here():
     hidden, layers = 7168, 61  # DeepSeek-V3, arXiv 2412.19437, section 4.2
-    attention = (hidden * 1536 + 1536 + 1536 * 128 * 192 + hidden * (512 + 64) + 512 + 512 * 128 * 256 + 128 * 128 * hidden)
+    attention = (
+        hidden * 1536 + 1536 + 1536 * 128 * 192 + hidden * (512 + 64) + 512 + 512 * 128 * 256 + 128 * 128 * hidden
+    )
     mixture = 257 * 3 * hidden * 2048 + 256 * hidden + 256
-    assert MODELS["DeepSeek-V3"].num_parameters == (layers * (attention + 2 * hidden) + 3 * 3 * hidden * 18432 + 58 * mixture
-                                                    + 2 * 129280 * hidden + hidden)
+    assert MODELS["DeepSeek-V3"].num_parameters == (
+        layers * (attention + 2 * hidden) + 3 * 3 * hidden * 18432 + 58 * mixture + 2 * 129280 * hidden + hidden
+    )
     hidden = 4544  # Falcon 7B: one norm a layer, a feed-forward four times as wide, tied embeddings
-    assert MODELS["Falcon 7B"].num_parameters == (32 * (hidden * 73 * 64 + hidden**2 + 8 * hidden**2 + 2 * hidden)
-                                                  + 65024 * hidden + 2 * hidden)
+    assert MODELS["Falcon 7B"].num_parameters == (
+        32 * (hidden * 73 * 64 + hidden**2 + 8 * hidden**2 + 2 * hidden) + 65024 * hidden + 2 * hidden
+    )
     hidden = 5120  # OPT 13B: biases everywhere, learned positions (2 more than its context), tied embeddings
-    assert MODELS["OPT 13B"].num_parameters == (40 * (4 * hidden**2 + 8 * hidden**2 + 13 * hidden)
-                                                + (50272 + 2050) * hidden + 2 * hidden)
+    assert MODELS["OPT 13B"].num_parameters == (
+        40 * (4 * hidden**2 + 8 * hidden**2 + 13 * hidden) + (50272 + 2050) * hidden + 2 * hidden
+    )
     assert set(MODELS) == {*CONFIGS, "DeepSeek-V3", "Falcon 7B", "OPT 13B"}
 
 
@@ -126,11 +147,18 @@ def test_weights_that_do_not_fit_leave_room_for_nobody():
     assert max_requests(MODELS["Llama 3 70B"], GPUS["H100"], 100) == 0
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"num_tokens": 0}, "texts of 1 to 8,192 tokens"), ({"num_tokens": 8193}, "texts of 1 to 8,192 tokens"),
-    ({"num_tokens": 10.0}, "whole number"), ({"usable": 0}, "share"), ({"usable": 90}, "share"), ({"usable": True}, "share"),
-    ({"dtype": "float12"}, "float12"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"num_tokens": 0}, "texts of 1 to 8,192 tokens"),
+        ({"num_tokens": 8193}, "texts of 1 to 8,192 tokens"),
+        ({"num_tokens": 10.0}, "whole number"),
+        ({"usable": 0}, "share"),
+        ({"usable": 90}, "share"),
+        ({"usable": True}, "share"),
+        ({"dtype": "float12"}, "float12"),
+    ],
+)
 def test_what_means_nothing_is_refused(change, words):
     given = {"num_tokens": 100, **change}
     with pytest.raises(ParameterError, match=words):
@@ -142,10 +170,18 @@ def test_a_negative_number_of_tokens_is_refused():
         kv_bytes(MODELS["Llama 3 8B"], -1)
 
 
-@pytest.mark.parametrize("num_bytes, words", [
-    (1_073_741_824, "1.07 GB (1.00 GiB)"), (0, "0 bytes"), (999, "999 bytes"), (1000, "1.00 kB (0.98 KiB)"),
-    (327_680, "327.68 kB (320.00 KiB)"), (10**9, "1.00 GB (0.93 GiB)"), (3 * 10**12, "3.00 TB (2.73 TiB)"),
-])
+@pytest.mark.parametrize(
+    "num_bytes, words",
+    [
+        (1_073_741_824, "1.07 GB (1.00 GiB)"),
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.00 kB (0.98 KiB)"),
+        (327_680, "327.68 kB (320.00 KiB)"),
+        (10**9, "1.00 GB (0.93 GiB)"),
+        (3 * 10**12, "3.00 TB (2.73 TiB)"),
+    ],
+)
 def test_decimal_and_binary_units_are_both_named(num_bytes, words):
     assert readable(num_bytes) == words
 
@@ -161,6 +197,8 @@ def test_the_data_of_the_calculator_is_plain_and_complete():
 
 
 def test_the_arithmetic_does_not_wait_for_torch():
-    code = ("import sys; from course_lib.kvcache import kv_bytes_per_token, max_requests, calculator_data, simulate; "
-            "calculator_data(); sys.exit('torch' in sys.modules)")
+    code = (
+        "import sys; from course_lib.kvcache import kv_bytes_per_token, max_requests, calculator_data, simulate; "
+        "calculator_data(); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,13 +9,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from course_lib.machine import device
 from course_lib.cli import app
+from course_lib.machine import device
 
 
 def python(code, **env):
     """Runs code in a fresh interpreter, since importing Triton cannot be taken back."""
     import os
+
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | env
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
 
@@ -33,7 +34,9 @@ def test_without_a_gpu_triton_is_interpreted_and_says_that_it_was_tried():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, where Triton compiles")
-    ran = python("from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, '|', m.triton_why)")
+    ran = python(
+        "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, '|', m.triton_why)"
+    )
     assert ran.stdout.startswith("interpreted | no GPU: a test kernel ran right"), ran.stdout + ran.stderr
 
 
@@ -41,23 +44,29 @@ def test_a_triton_imported_too_early_is_told_with_the_next_step():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, where Triton compiles")
-    ran = python("import triton; from course_lib.machine.device import inspect_machine; print(inspect_machine().triton_why)")
+    ran = python(
+        "import triton; from course_lib.machine.device import inspect_machine; print(inspect_machine().triton_why)"
+    )
     assert "restart the kernel" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_a_triton_that_returns_wrong_numbers_is_not_used():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    ran = python("import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c; c.canary = lambda d: False\n"
-                 "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, m.triton_why)")
+    ran = python(
+        "import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c; c.canary = lambda d: False\n"
+        "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, m.triton_why)"
+    )
     assert ran.stdout.startswith("absent") and "wrong numbers" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_a_triton_that_crashes_is_told_and_not_used():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    ran = python("import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c\n"
-                 "def broken(d): raise OSError('no compiler here')\n"
-                 "c.canary = broken\n"
-                 "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, m.triton_why)")
+    ran = python(
+        "import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c\n"
+        "def broken(d): raise OSError('no compiler here')\n"
+        "c.canary = broken\n"
+        "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, m.triton_why)"
+    )
     assert ran.stdout.startswith("absent") and "OSError: no compiler here" in ran.stdout, ran.stdout + ran.stderr
 
 
@@ -77,8 +86,17 @@ def test_dtypes_by_capability(monkeypatch):
 
 
 def test_the_report_of_a_t4_reads_right():
-    t4 = dataclasses.replace(device.inspect_machine(), device="cuda", gpu="Tesla T4", capability=(7, 5), multiprocessors=40,
-                             shared_memory=65536, dtype="float16", triton="compiled", triton_why="a test kernel ran right")
+    t4 = dataclasses.replace(
+        device.inspect_machine(),
+        device="cuda",
+        gpu="Tesla T4",
+        capability=(7, 5),
+        multiprocessors=40,
+        shared_memory=65536,
+        dtype="float16",
+        triton="compiled",
+        triton_why="a test kernel ran right",
+    )
     report = t4.report()
     for words in ("Tesla T4", "7.5", "65,536 bytes", "no bfloat16 in hardware", "Triton kernels"):
         assert words in report

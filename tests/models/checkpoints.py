@@ -6,10 +6,24 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-SHAPE = dict(vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
-             max_position_embeddings=512, bos_token_id=1, eos_token_id=2)
-LLAMA3_ROPE = dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                   original_max_position_embeddings=64)
+SHAPE = dict(
+    vocab_size=97,
+    hidden_size=48,
+    intermediate_size=80,
+    num_hidden_layers=3,
+    num_attention_heads=6,
+    max_position_embeddings=512,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+LLAMA3_ROPE = dict(
+    rope_type="llama3",
+    rope_theta=500000.0,
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=64,
+)
 
 # name -> (config class, what it has besides SHAPE)
 FAMILIES = {
@@ -17,15 +31,19 @@ FAMILIES = {
     "llama2 tied": ("LlamaConfig", dict(num_key_value_heads=6, tie_word_embeddings=True)),
     "llama biased": ("LlamaConfig", dict(num_key_value_heads=2, attention_bias=True)),
     "llama3": ("LlamaConfig", dict(num_key_value_heads=2, rope_parameters=LLAMA3_ROPE)),
-    "llama3 tied": ("LlamaConfig", dict(num_key_value_heads=2, rope_parameters=LLAMA3_ROPE, head_dim=14,
-                                        tie_word_embeddings=True)),
+    "llama3 tied": (
+        "LlamaConfig",
+        dict(num_key_value_heads=2, rope_parameters=LLAMA3_ROPE, head_dim=14, tie_word_embeddings=True),
+    ),
     "mistral": ("MistralConfig", dict(num_key_value_heads=3, sliding_window=None)),
     "mistral window": ("MistralConfig", dict(num_key_value_heads=2, sliding_window=37)),
     "qwen2": ("Qwen2Config", dict(num_key_value_heads=2)),
     "qwen2 tied": ("Qwen2Config", dict(num_key_value_heads=1, tie_word_embeddings=True)),
     "qwen3": ("Qwen3Config", dict(num_key_value_heads=2, head_dim=20)),
-    "qwen3 tied": ("Qwen3Config", dict(num_key_value_heads=3, head_dim=10, tie_word_embeddings=True,
-                                       attention_bias=True)),
+    "qwen3 tied": (
+        "Qwen3Config",
+        dict(num_key_value_heads=3, head_dim=10, tie_word_embeddings=True, attention_bias=True),
+    ),
 }
 
 

@@ -7,9 +7,21 @@ import pytest
 from course_lib.errors import ModelError
 from course_lib.models import ModelConfig, RopeScaling
 
-LLAMA = dict(architectures=["LlamaForCausalLM"], vocab_size=32000, hidden_size=64, intermediate_size=128,
-             num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=2, max_position_embeddings=4096,
-             rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, hidden_act="silu", torch_dtype="float16")
+LLAMA = dict(
+    architectures=["LlamaForCausalLM"],
+    vocab_size=32000,
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=8,
+    num_key_value_heads=2,
+    max_position_embeddings=4096,
+    rms_norm_eps=1e-5,
+    bos_token_id=1,
+    eos_token_id=2,
+    hidden_act="silu",
+    torch_dtype="float16",
+)
 
 
 def read(**changes):
@@ -18,37 +30,56 @@ def read(**changes):
 
 def test_a_llama_2_config_is_read():
     assert read() == ModelConfig(
-        vocab_size=32000, hidden_size=64, intermediate_size=128, num_layers=2, num_heads=8, num_kv_heads=2,
-        head_dim=8, context=4096, rms_norm_eps=1e-5, rope_theta=10000.0, rope_scaling=None, tie_embeddings=False,
-        attention_bias=False, output_bias=False, qk_norm=False, family="llama", bos_token_id=1, eos_token_ids=(2,))
+        vocab_size=32000,
+        hidden_size=64,
+        intermediate_size=128,
+        num_layers=2,
+        num_heads=8,
+        num_kv_heads=2,
+        head_dim=8,
+        context=4096,
+        rms_norm_eps=1e-5,
+        rope_theta=10000.0,
+        rope_scaling=None,
+        tie_embeddings=False,
+        attention_bias=False,
+        output_bias=False,
+        qk_norm=False,
+        family="llama",
+        bos_token_id=1,
+        eos_token_ids=(2,),
+    )
 
 
-@pytest.mark.parametrize("changes, field, value", [
-    (dict(num_key_value_heads=None), "num_kv_heads", 8),
-    (dict(head_dim=16), "head_dim", 16),
-    (dict(head_dim=None), "head_dim", 8),
-    (dict(architectures=["Qwen3ForCausalLM"]), "head_dim", 128),
-    (dict(architectures=["Qwen3ForCausalLM"]), "qk_norm", True),
-    (dict(architectures=["Qwen2ForCausalLM"]), "attention_bias", True),
-    (dict(architectures=["Qwen2ForCausalLM"]), "output_bias", False),
-    (dict(architectures=["MistralForCausalLM"], attention_bias=True), "attention_bias", False),
-    (dict(attention_bias=True), "output_bias", True),
-    (dict(eos_token_id=None), "eos_token_ids", ()),
-    (dict(eos_token_id=[2, 7]), "eos_token_ids", (2, 7)),
-    (dict(rope_theta=500000), "rope_theta", 500000.0),
-    (dict(rope_scaling=None), "rope_scaling", None),
-    (dict(rope_parameters={"rope_type": "default", "rope_theta": 1e6}), "rope_theta", 1e6),
-    (dict(tie_word_embeddings=True), "tie_embeddings", True),
-    # The window is the context, where the family has one and it is on.
-    (dict(architectures=["MistralForCausalLM"], sliding_window=1024), "context", 1024),
-    (dict(architectures=["MistralForCausalLM"], sliding_window=8192), "context", 4096),
-    (dict(architectures=["MistralForCausalLM"], sliding_window=None), "context", 4096),
-    (dict(architectures=["MistralForCausalLM"], max_position_embeddings=32768), "context", 4096),
-    (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024), "context", 4096),
-    (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024, use_sliding_window=True), "context", 1024),
-    (dict(architectures=["Qwen3ForCausalLM"], sliding_window=1024, use_sliding_window=False), "context", 4096),
-    (dict(sliding_window=1024), "context", 4096),
-])
+@pytest.mark.parametrize(
+    "changes, field, value",
+    [
+        (dict(num_key_value_heads=None), "num_kv_heads", 8),
+        (dict(head_dim=16), "head_dim", 16),
+        (dict(head_dim=None), "head_dim", 8),
+        (dict(architectures=["Qwen3ForCausalLM"]), "head_dim", 128),
+        (dict(architectures=["Qwen3ForCausalLM"]), "qk_norm", True),
+        (dict(architectures=["Qwen2ForCausalLM"]), "attention_bias", True),
+        (dict(architectures=["Qwen2ForCausalLM"]), "output_bias", False),
+        (dict(architectures=["MistralForCausalLM"], attention_bias=True), "attention_bias", False),
+        (dict(attention_bias=True), "output_bias", True),
+        (dict(eos_token_id=None), "eos_token_ids", ()),
+        (dict(eos_token_id=[2, 7]), "eos_token_ids", (2, 7)),
+        (dict(rope_theta=500000), "rope_theta", 500000.0),
+        (dict(rope_scaling=None), "rope_scaling", None),
+        (dict(rope_parameters={"rope_type": "default", "rope_theta": 1e6}), "rope_theta", 1e6),
+        (dict(tie_word_embeddings=True), "tie_embeddings", True),
+        # The window is the context, where the family has one and it is on.
+        (dict(architectures=["MistralForCausalLM"], sliding_window=1024), "context", 1024),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=8192), "context", 4096),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=None), "context", 4096),
+        (dict(architectures=["MistralForCausalLM"], max_position_embeddings=32768), "context", 4096),
+        (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024), "context", 4096),
+        (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024, use_sliding_window=True), "context", 1024),
+        (dict(architectures=["Qwen3ForCausalLM"], sliding_window=1024, use_sliding_window=False), "context", 4096),
+        (dict(sliding_window=1024), "context", 4096),
+    ],
+)
 def test_a_field_means_what_transformers_means_by_it(changes, field, value):
     assert getattr(read(**changes), field) == value
 
@@ -56,43 +87,56 @@ def test_a_field_means_what_transformers_means_by_it(changes, field, value):
 @pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
 @pytest.mark.parametrize("kind", ["rope_type", "type"])
 def test_llama_3_scaling_is_read_from_either_version(key, kind):
-    rope = {kind: "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192, "rope_theta": 10000.0}
+    rope = {
+        kind: "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+        "rope_theta": 10000.0,
+    }
     assert read(**{key: rope}).rope_scaling == RopeScaling(8.0, 1.0, 4.0, 8192)
 
 
-@pytest.mark.parametrize("changes, words", [
-    (dict(architectures=["GPT2LMHeadModel"]), "architecture GPT2LMHeadModel"),
-    (dict(architectures=[]), r"\(none named\)"),
-    (dict(architectures=None), r"\(none named\)"),
-    (dict(hidden_act="gelu"), "activation 'gelu'"),
-    (dict(mlp_bias=True), "mlp_bias"),
-    (dict(partial_rotary_factor=0.5), "share of 0.5"),
-    (dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25}), "share of 0.25"),
-    (dict(rope_scaling={"rope_type": "yarn", "factor": 4.0}), "type 'yarn'"),
-    (dict(rope_scaling={"type": "linear", "factor": 2.0}), "type 'linear'"),
-    (dict(rope_scaling={"rope_type": "llama3", "factor": 2.0}), "low_freq_factor"),
-    (dict(rope_parameters={"full_attention": {"rope_theta": 1e4}}), "each kind of layer"),
-    (dict(quantization_config={"quant_method": "gptq"}), "quantised"),
-    (dict(num_key_value_heads=3), "divisors of 8"),
-    (dict(head_dim=7), "must be even"),
-    (dict(num_attention_heads=0), "wrong kind|num_heads is 0"),
-    (dict(hidden_size="64"), "wrong kind|hidden_size is '64'"),
-    (dict(num_hidden_layers=-1), "num_layers is -1"),
-    (dict(num_hidden_layers=True), "num_layers is True"),
-    (dict(max_position_embeddings=0), "context is 0"),
-    (dict(rope_theta="big"), "wrong kind"),
-    (dict(rope_theta=-1), "rope_theta is -1"),
-    (dict(rms_norm_eps="1e-5"), "rms_norm_eps is '1e-5'"),
-    (dict(rope_scaling=[8]), "wrong kind"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(architectures=["GPT2LMHeadModel"]), "architecture GPT2LMHeadModel"),
+        (dict(architectures=[]), r"\(none named\)"),
+        (dict(architectures=None), r"\(none named\)"),
+        (dict(hidden_act="gelu"), "activation 'gelu'"),
+        (dict(mlp_bias=True), "mlp_bias"),
+        (dict(partial_rotary_factor=0.5), "share of 0.5"),
+        (
+            dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25}),
+            "share of 0.25",
+        ),
+        (dict(rope_scaling={"rope_type": "yarn", "factor": 4.0}), "type 'yarn'"),
+        (dict(rope_scaling={"type": "linear", "factor": 2.0}), "type 'linear'"),
+        (dict(rope_scaling={"rope_type": "llama3", "factor": 2.0}), "low_freq_factor"),
+        (dict(rope_parameters={"full_attention": {"rope_theta": 1e4}}), "each kind of layer"),
+        (dict(quantization_config={"quant_method": "gptq"}), "quantised"),
+        (dict(num_key_value_heads=3), "divisors of 8"),
+        (dict(head_dim=7), "must be even"),
+        (dict(num_attention_heads=0), "wrong kind|num_heads is 0"),
+        (dict(hidden_size="64"), "wrong kind|hidden_size is '64'"),
+        (dict(num_hidden_layers=-1), "num_layers is -1"),
+        (dict(num_hidden_layers=True), "num_layers is True"),
+        (dict(max_position_embeddings=0), "context is 0"),
+        (dict(rope_theta="big"), "wrong kind"),
+        (dict(rope_theta=-1), "rope_theta is -1"),
+        (dict(rms_norm_eps="1e-5"), "rms_norm_eps is '1e-5'"),
+        (dict(rope_scaling=[8]), "wrong kind"),
+    ],
+)
 def test_what_we_cannot_run_is_refused(changes, words):
     with pytest.raises(ModelError, match=words):
         read(**changes)
 
 
-@pytest.mark.parametrize("field", ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                                   "num_attention_heads"])
+@pytest.mark.parametrize(
+    "field", ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"]
+)
 def test_a_missing_size_is_named(field):
     raw = {k: v for k, v in LLAMA.items() if k != field}
     with pytest.raises(ModelError, match=f"does not say '{field}'"):
@@ -111,6 +155,13 @@ def test_a_config_cannot_be_changed_behind_the_model_s_back():
 
 
 def test_num_parameters_of_llama_2_7b_is_the_published_count():
-    config = ModelConfig(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_layers=32, num_heads=32,
-                         num_kv_heads=32, head_dim=128)
+    config = ModelConfig(
+        vocab_size=32000,
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_layers=32,
+        num_heads=32,
+        num_kv_heads=32,
+        head_dim=128,
+    )
     assert config.num_parameters == 6_738_415_616

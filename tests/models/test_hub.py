@@ -33,8 +33,10 @@ class FakeHub(BaseHTTPRequestHandler):
         if "/owner/gated" in path:
             return self.answer(403, b"{}", **{"X-Error-Code": "GatedRepo"})
         if path.startswith("/api/models/owner/good/tree/"):
-            return self.answer(200, json.dumps([{"type": "file", "path": f, "size": 1, "oid": "0" * 40}
-                                                for f in self.files()]).encode())
+            return self.answer(
+                200,
+                json.dumps([{"type": "file", "path": f, "size": 1, "oid": "0" * 40} for f in self.files()]).encode(),
+            )
         if path.startswith("/api/models/owner/good"):
             body = {"id": "owner/good", "sha": self.sha, "siblings": [{"rfilename": f} for f in self.files()]}
             return self.answer(200, json.dumps(body).encode())
@@ -87,8 +89,13 @@ for name in sys.argv[2:]:
 def ask(what, names, home, **environment):
     """One line for each name, from a process of its own: the client reads its environment once, at import."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-    done = subprocess.run([sys.executable, "-c", ASK, what, *names], capture_output=True, text=True, timeout=120,
-                          env={**kept, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **environment})
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, what, *names],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**kept, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -119,13 +126,17 @@ def test_a_hub_id_without_a_network(tmp_path):
     assert line.startswith("REFUSED There is no folder 'owner/name'") and "cannot be reached" in line
 
 
-@pytest.mark.parametrize("raised", [RuntimeError("went wrong\nand a page follows"),
-                                    OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("went wrong\nand a page follows"), OSError(28, "No space left on device")]
+)
 def test_a_download_that_breaks_off_says_why_in_one_line(monkeypatch, raised):
     def download(*args, **options):
         raise raised
+
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(ModelError, match=f"download failed .*{type(raised).__name__}.*(went wrong|No space left)") as seen:
+    with pytest.raises(
+        ModelError, match=f"download failed .*{type(raised).__name__}.*(went wrong|No space left)"
+    ) as seen:
         load_model("owner/name")
     assert "a page follows" not in str(seen.value) and seen.value.__suppress_context__
 

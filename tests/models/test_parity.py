@@ -48,6 +48,7 @@ def saved(tmp_path_factory):
             model = reference(name)
             done[name] = model, save(model, tmp_path_factory.mktemp("checkpoint"))
         return done[name]
+
     return get
 
 

@@ -76,7 +76,7 @@ def test_recall_counts_what_greedy_decoding_answers(tale):
         encoding = tokenizer.backend.encode(told.text)
         for question in told.questions:
             tokens = answer_tokens(ends_of(encoding), question)
-            new = generate_naive(model, encoding.ids[:tokens[0]], SamplingParams(max_tokens=len(tokens)))
+            new = generate_naive(model, encoding.ids[: tokens[0]], SamplingParams(max_tokens=len(tokens)))
             answered += new == [encoding.ids[i] for i in tokens]
     assert answered > 0 and sum(row["right"] for row in counted.values()) == answered
 
@@ -87,8 +87,10 @@ def test_without_the_fact_it_cannot_know(tale):
     right = asked = 0
     for told in evaluate.held_out(15, 1, HELD_OUT + 8000):
         question = told.questions[0]
-        before = told.text[:question.answer_start].rstrip().replace(told.text[question.fact_start:question.fact_end], "")
-        answer = told.text[question.answer_start:question.answer_end]
+        before = (
+            told.text[: question.answer_start].rstrip().replace(told.text[question.fact_start : question.fact_end], "")
+        )
+        answer = told.text[question.answer_start : question.answer_end]
         new = generate_naive(model, tokenizer.encode(before), SamplingParams(max_tokens=8))
         right += tokenizer.decode(new).strip().startswith(answer)
         asked += 1
@@ -99,9 +101,13 @@ def test_its_stories_are_new_and_nearly_all_follow_the_whole_grammar(tale):
     model, tokenizer = tale
     with torch.inference_mode():
         texts = [tokenizer.decode(ids) for ids in evaluate.tell(model, 24, seed=11)]
-    assert sum(check_tale(text).ok for text in texts) >= 20  # of 24: with 0.95 of all stories right, fewer come once in a hundred times
+    assert (
+        sum(check_tale(text).ok for text in texts) >= 20
+    )  # of 24: with 0.95 of all stories right, fewer come once in a hundred times
     assert len(set(texts)) == len(texts)
-    some = set().union(*map(evaluate._fingerprints_of_pool, (0, 100, 1000)))  # of all training tales: the full measurement
+    some = set().union(
+        *map(evaluate._fingerprints_of_pool, (0, 100, 1000))
+    )  # of all training tales: the full measurement
     assert not {evaluate.fingerprint(text) for text in texts} & some
 
 
@@ -129,7 +135,9 @@ def test_the_card_tells_what_the_run_measured(name):
 
 
 def test_the_full_measurement_keeps_the_promises():
-    results = {name: json.loads((MODELS / folder / "training.json").read_text())["results"] for name, folder in FOLDERS.items()}
+    results = {
+        name: json.loads((MODELS / folder / "training.json").read_text())["results"] for name, folder in FOLDERS.items()
+    }
     near, far = results["tale"]["recall"].values()
     assert near["share"] >= RECALL_NEAR and near["asked"] >= 1000
     assert far["share"] >= RECALL_FAR and far["asked"] >= 300

@@ -106,9 +106,7 @@ def test_no_list_shares_a_word_with_another_where_it_would_confuse():
 def test_two_hundred_tales_are_two_hundred_stories():
     tales = [make_tale(seed) for seed in range(200)]
     assert len({t.text for t in tales}) == 200
-    opening = lambda text: next(
-        way for v in VOICES for way in v.openings if text.startswith(re.split(r"\{|,", way)[0])
-    )
+    opening = lambda text: next(way for v in VOICES for way in v.openings if text.startswith(re.split(r"\{|,", way)[0]))
     plots = lambda text: tuple(
         p.name for p in PLOTS if any(has(text, f"{a} {n}") for a in p.adjectives for n in p.nouns)
     )
@@ -134,7 +132,9 @@ def test_the_print_is_plain():
         text = make_tale(seed).text
         assert text.isascii() and not re.search(r"[{}<>\d]|  |\n\n\n|[^\n]\n[^\n]| \n|\n ", text)
         assert not re.search(r"\b[Aa] [aeiou]|\b[Aa]n (?!hour)[^aeiou]", text)
-        assert not re.search(r"\b(he|she|his|her)\b", re.sub("my sister.*|My sister.*|My grandmother.*|my grandmother.*", "", text))
+        assert not re.search(
+            r"\b(he|she|his|her)\b", re.sub("my sister.*|My sister.*|My grandmother.*|my grandmother.*", "", text)
+        )
         doubled = set(re.findall(r"\b(\w+) \1\b", text)) - {"had"}
         assert not doubled, (seed, doubled)
 

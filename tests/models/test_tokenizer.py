@@ -28,8 +28,9 @@ def sentencepiece_like():
     merges = [("▁", "A"), ("d", "a"), ("▁A", "da")]
     backend = Backend(models.BPE(vocab, merges, byte_fallback=True, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first")
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
-                                         decoders.Strip(" ", 1, 0)])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     backend.add_special_tokens(["<unk>", "<s>", "</s>"])
     return backend
 
@@ -145,8 +146,15 @@ def test_a_folder_without_a_tokenizer(tmp_path):
         load_tokenizer(tmp_path)
 
 
-@pytest.mark.parametrize("text, words", [("{", "not valid JSON"), ("[]", "holds a list"), ("{}", "not a tokenizer"),
-                                         ("version https://git-lfs.github.com/spec/v1", "not valid JSON")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "not valid JSON"),
+        ("[]", "holds a list"),
+        ("{}", "not a tokenizer"),
+        ("version https://git-lfs.github.com/spec/v1", "not valid JSON"),
+    ],
+)
 def test_a_damaged_tokenizer_file_is_named(tmp_path, text, words):
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(ModelError, match=rf"tokenizer\.json.*{words}"):

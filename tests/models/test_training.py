@@ -8,16 +8,36 @@ import torch
 
 from course_lib.models import load_model
 from course_lib.models.training import data, train
-from course_lib.models.training.data import BOS_ID, EOS_ID, answer_tokens, ends_of, make_pool, make_sheet, make_tokenizer, tokenise
+from course_lib.models.training.data import (
+    BOS_ID,
+    EOS_ID,
+    answer_tokens,
+    ends_of,
+    make_pool,
+    make_sheet,
+    make_tokenizer,
+    tokenise,
+)
 from course_lib.models.training.evaluate import tell
 from course_lib.models.training.export import export
 from course_lib.models.training.lookups import key_of, look_ups, repeats
 from course_lib.models.training.muon import Muon
 from course_lib.models.training.tales import make_tale
 
-TINY = dataclasses.replace(train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2,
-                           num_kv_heads=1, head_dim=16)
-RECIPE = dict(pools=3, short_pools=3, sheets_every=0, shown=False, tokens_a_batch=3072, decay=0.5, muon_lr=0.02, adam_lr=0.003, seed=1)
+TINY = dataclasses.replace(
+    train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=16
+)
+RECIPE = dict(
+    pools=3,
+    short_pools=3,
+    sheets_every=0,
+    shown=False,
+    tokens_a_batch=3072,
+    decay=0.5,
+    muon_lr=0.02,
+    adam_lr=0.003,
+    seed=1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +52,14 @@ def small_pools(monkeypatch):
     monkeypatch.setattr(data, "TALES_BESIDE_SHEETS", 2)
     monkeypatch.setattr(train, "SECONDS_A_CHECKPOINT", 0)
     # In this process: a worker of its own would see the pools of the real size.
-    monkeypatch.setattr(train, "pools", lambda tokenizer, done, recipe, workers: (
-        (index, make_pool(tokenizer, index, chapters=1, tokens_a_batch=3072)) for index in range(done, recipe["pools"])))
+    monkeypatch.setattr(
+        train,
+        "pools",
+        lambda tokenizer, done, recipe, workers: (
+            (index, make_pool(tokenizer, index, chapters=1, tokens_a_batch=3072))
+            for index in range(done, recipe["pools"])
+        ),
+    )
 
 
 def run(tokenizer, folder, recipe=RECIPE, **more):
@@ -55,8 +81,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tokenizer, tmp_pat
     with pytest.raises(Stopped):
         train.train("tiny", TINY, tokenizer, tmp_path / "stopped", "cpu", 1, recipe=RECIPE, log=stop_after_two)
     told = []
-    resumed, report = train.train("tiny", TINY, tokenizer, tmp_path / "stopped", "cpu", 1, recipe=RECIPE,
-                                  log=told.append)
+    resumed, report = train.train(
+        "tiny", TINY, tokenizer, tmp_path / "stopped", "cpu", 1, recipe=RECIPE, log=told.append
+    )
     assert told[0] == "tiny: going on from pool 2 of 3"
     assert len(report["curve"]) == 3
     for (name, ours), theirs in zip(whole.state_dict().items(), resumed.state_dict().values()):
@@ -104,7 +131,7 @@ def test_inside_a_question_only_what_was_told_and_not_asked_may_come(tokenizer):
         may.setdefault(place, set()).add(token)
     ends = ends_of(tokenizer.encode(tale.text))
     for q in tale.questions:
-        asked = tale.text[q.start:tale.text.index("?", q.start) + 1]
+        asked = tale.text[q.start : tale.text.index("?", q.start) + 1]
         inside = [i for i, end in enumerate(ends) if q.start < end <= q.start + len(asked)]
         assert [place + 1 for place in sorted(may) if place + 1 in inside] == inside[1:]
         assert asked in q.could_be and all(row.ids[i] in may[i - 1] for i in inside[1:])
@@ -131,13 +158,18 @@ def test_what_must_be_looked_up_weighs_more(tokenizer):
     named = {i for i, weight in enumerate(row.weights) if weight in (8, 16)}
     hero = re.search(r"[a-z,] ([A-Z][a-z]+)", tale.text)[1]
     spelled = "".join(tokenizer.decode([row.ids[i]]) for i in sorted(named))
-    assert spelled.count(hero) + 1 >= tale.text.count(hero) - sum(hero in tale.text[q.answer_start:q.answer_end] for q in tale.questions)
+    assert spelled.count(hero) + 1 >= tale.text.count(hero) - sum(
+        hero in tale.text[q.answer_start : q.answer_end] for q in tale.questions
+    )
     turns = {i for i, weight in enumerate(row.weights) if weight == 4}
     assert {row.ids[i] for i in turns} & set(tokenizer.encode("Chapter").ids)
     assert row.weights.count(1.0) > len(row.weights) / 2
     for question in tale.questions:
         *inside, after = answer_tokens(ends_of(encoding), question)
-        assert tokenizer.decode([row.ids[i] for i in inside]).strip() == tale.text[question.answer_start:question.answer_end]
+        assert (
+            tokenizer.decode([row.ids[i] for i in inside]).strip()
+            == tale.text[question.answer_start : question.answer_end]
+        )
         assert tokenizer.decode([row.ids[after]])[0] not in "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -149,19 +181,22 @@ def test_a_sheet_asks_every_fact_once_and_the_kind_alone_does_not_tell(tokenizer
         kinds = [question.kind for question in sheet.questions]
         assert len({*kinds}) <= 2 < len(kinds)
         for question, told in zip(sheet.questions, asked):
-            answer = sheet.text[question.answer_start:question.answer_end]
-            assert sheet.text[question.start:].startswith(told) and answer in told
-            assert answer in sheet.text[question.fact_start:question.fact_end] in facts
+            answer = sheet.text[question.answer_start : question.answer_end]
+            assert sheet.text[question.start :].startswith(told) and answer in told
+            assert answer in sheet.text[question.fact_start : question.fact_end] in facts
         row = tokenise(tokenizer, sheet)
         assert row.ids[0] == row.ids[-1] == EOS_ID and len(row.ids) == len(row.weights)
 
 
-@pytest.mark.parametrize("fact, question, key", [
-    ("The silver spoon had been taken by Jemima the magpie.", "Who had taken the silver spoon", "silver spoon"),
-    ("Strangely enough, Klaus was afraid of deep water.", "What was Klaus afraid of", "Klaus"),
-    ("Ruth the innkeeper gave Tilly a giant kettle.", "Who gave Tilly the giant kettle", "giant kettle"),
-    ("It rained.", "What did Ada bring", None),
-])
+@pytest.mark.parametrize(
+    "fact, question, key",
+    [
+        ("The silver spoon had been taken by Jemima the magpie.", "Who had taken the silver spoon", "silver spoon"),
+        ("Strangely enough, Klaus was afraid of deep water.", "What was Klaus afraid of", "Klaus"),
+        ("Ruth the innkeeper gave Tilly a giant kettle.", "Who gave Tilly the giant kettle", "giant kettle"),
+        ("It rained.", "What did Ada bring", None),
+    ],
+)
 def test_the_key_of_a_fact(fact, question, key):
     assert key_of(fact, question) == key
 
@@ -227,18 +262,20 @@ def test_a_batch_pads_at_the_end_and_never_counts_the_padding(tokenizer):
             real = int((weights > 0).sum())
             assert bool((weights[:real] > 0).all()) and not weights[real:].any()
             assert inputs[0] == BOS_ID and targets[real - 1] == EOS_ID
-            assert torch.equal(inputs[1:real], targets[:real - 1])
+            assert torch.equal(inputs[1:real], targets[: real - 1])
 
 
 def test_pools_have_tales_of_their_own(tokenizer):
     def texts(index):
         return {tokenizer.decode(row.tolist()) for batch in make_pool(tokenizer, index) for row in batch.inputs}
+
     assert not texts(0) & texts(1)
 
 
 def test_stories_told_many_at_a_time_are_those_told_alone(tokenizer, tmp_path):
     model, _ = run(tokenizer, tmp_path)
     from course_lib.decoding import SamplingParams, generate_naive
+
     greedy = next(iter(tell(model, 1, temperature=0)))
     alone = generate_naive(model, [BOS_ID], SamplingParams(max_tokens=60, stop_token_ids=(EOS_ID,)))
     assert [t for t in alone if t != EOS_ID] == greedy[:60]

@@ -41,6 +41,7 @@ def change_weights(folder, change):
 
 # --- what loads -------------------------------------------------------------------------------
 
+
 def test_a_loaded_model_is_ready_to_use(good):
     model, tokenizer = load(good)
     assert not model.training and not any(p.requires_grad for p in model.parameters())
@@ -65,8 +66,10 @@ def test_a_path_may_be_text_or_relative(good, monkeypatch):
     assert load(str(good))[0].config == load(good.name)[0].config
 
 
-@pytest.mark.parametrize("given, means", [("bfloat16", torch.bfloat16), (torch.float16, torch.float16),
-                                          ("float64", torch.float64), (None, torch.float32)])
+@pytest.mark.parametrize(
+    "given, means",
+    [("bfloat16", torch.bfloat16), (torch.float16, torch.float16), ("float64", torch.float64), (None, torch.float32)],
+)
 def test_the_dtype_is_the_one_asked_for(good, given, means):
     assert {p.dtype for p in load(good, dtype=given)[0].parameters()} == {means}
 
@@ -97,11 +100,13 @@ def test_tables_that_everyone_computes_are_passed_over(folder):
     def add(weights):
         weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
         weights["model.rotary_emb.inv_freq"] = torch.ones(4)
+
     change_weights(folder, add)
     load(folder)
 
 
 # --- what does not ----------------------------------------------------------------------------
+
 
 def refused(words, folder, **options):
     with pytest.raises(ModelError, match=f"(?s){words}") as caught:
@@ -111,18 +116,21 @@ def refused(words, folder, **options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name, words", [
-    ("tael", "no model 'tael'.*'tale' or 'tale-draft'.*mean 'tale'"),
-    ("tale_draft", "mean 'tale-draft'"),
-    ("Tale", "mean 'tale'"),
-    ("zzz", "no model 'zzz'.*Check the spelling"),
-    ("./not/here", "no model './not/here'"),
-    ("/not/here", "no model '/not/here'"),
-    ("a/b/c", "no model 'a/b/c'"),
-    ("", "does not name a model"),
-    (None, "NoneType|None does not name a model"),
-    (["tale"], "does not name a model"),
-])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("tael", "no model 'tael'.*'tale' or 'tale-draft'.*mean 'tale'"),
+        ("tale_draft", "mean 'tale-draft'"),
+        ("Tale", "mean 'tale'"),
+        ("zzz", "no model 'zzz'.*Check the spelling"),
+        ("./not/here", "no model './not/here'"),
+        ("/not/here", "no model '/not/here'"),
+        ("a/b/c", "no model 'a/b/c'"),
+        ("", "does not name a model"),
+        (None, "NoneType|None does not name a model"),
+        (["tale"], "does not name a model"),
+    ],
+)
 def test_a_name_that_is_nothing(name, words):
     refused(words, name)
 
@@ -137,7 +145,7 @@ def test_no_config(folder):
 
 
 @pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("content", [b"{\"a\": ", b"\xff\xfe\x00", b"[1]", b""])
+@pytest.mark.parametrize("content", [b'{"a": ', b"\xff\xfe\x00", b"[1]", b""])
 def test_a_damaged_json_file_is_named(folder, file, content):
     (folder / file).write_bytes(content)
     refused(rf"{file}.*(not valid JSON|holds a list)", folder)
@@ -207,7 +215,7 @@ def test_a_shard_cut_short_is_named(sharded):
 @pytest.mark.parametrize("content", ["{}", '{"weight_map": {}}', '{"weight_map": []}'])
 def test_an_index_without_shards(sharded, content):
     (sharded / "model.safetensors.index.json").write_text(content)
-    refused("no \"weight_map\"", sharded)
+    refused('no "weight_map"', sharded)
 
 
 def test_no_weights(folder):
@@ -242,8 +250,9 @@ def test_no_tokenizer(folder):
     refused("no tokenizer.json", folder)
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, "int8", "half a float", 16, torch.complex64,
-                                   torch.float8_e4m3fn])
+@pytest.mark.parametrize(
+    "dtype", [torch.int8, torch.bool, "int8", "half a float", 16, torch.complex64, torch.float8_e4m3fn]
+)
 def test_a_dtype_that_holds_no_weights(good, dtype):
     with pytest.raises(ParameterError, match="dtype is .*Try one of torch.float32"):
         load(good, dtype=dtype)

@@ -1,13 +1,11 @@
 """Wrong answers for lesson 08 as people write them in Triton, and a few in torch that walk as such kernels do. Imports Triton."""
 
 import torch
-
-from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
-
 import triton  # noqa: E402
 import triton.language as tl  # noqa: E402
-
 from written_triton_flash import slip  # noqa: E402
+
+from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 
 INF = float("inf")
 
@@ -30,8 +28,21 @@ def store_one_too_many(k, v, k_cache, v_cache, slot_mapping):
 
 
 @triton.jit
-def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, lens_ptr, width, scale, KV_HEADS: tl.constexpr, D: tl.constexpr, SIZE: tl.constexpr,
-                  TAIL: tl.constexpr, ALL: tl.constexpr):
+def decode_kernel(
+    q_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    out_ptr,
+    tables_ptr,
+    lens_ptr,
+    width,
+    scale,
+    KV_HEADS: tl.constexpr,
+    D: tl.constexpr,
+    SIZE: tl.constexpr,
+    TAIL: tl.constexpr,
+    ALL: tl.constexpr,
+):
     """TAIL: whether scores behind the length are masked. ALL: whether the whole row of the table is walked."""
     s, h = tl.program_id(0), tl.program_id(1)
     heads, dims, offsets = tl.num_programs(1), tl.arange(0, D), tl.arange(0, SIZE)
@@ -55,9 +66,23 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, lens_ptr
 def launched(tail, whole_row):
     def answer(q, k_cache, v_cache, block_tables, seq_lens):
         out = torch.empty_like(q)
-        decode_kernel[q.shape[:2]](q, k_cache, v_cache, out, block_tables, seq_lens, block_tables.shape[1], q.shape[2] ** -0.5, KV_HEADS=k_cache.shape[2],
-                                   D=q.shape[2], SIZE=k_cache.shape[1], TAIL=tail, ALL=whole_row)
+        decode_kernel[q.shape[:2]](
+            q,
+            k_cache,
+            v_cache,
+            out,
+            block_tables,
+            seq_lens,
+            block_tables.shape[1],
+            q.shape[2] ** -0.5,
+            KV_HEADS=k_cache.shape[2],
+            D=q.shape[2],
+            SIZE=k_cache.shape[1],
+            TAIL=tail,
+            ALL=whole_row,
+        )
         return out
+
     return answer
 
 
@@ -76,7 +101,12 @@ def decode_first_row_alone(q, k_cache, v_cache, block_tables, seq_lens):
     return out
 
 
-KERNEL = {"store_kv": "store_kernel", "paged_decode": "decode_kernel", "split_kv": "split_kernel", "paged_prefill": "prefill_kernel"}
+KERNEL = {
+    "store_kv": "store_kernel",
+    "paged_decode": "decode_kernel",
+    "split_kv": "split_kernel",
+    "paged_prefill": "prefill_kernel",
+}
 UPDATE = "        top = new_top\n", ""
 ROWS = "ROWS=triton.next_power_of_2(group)", "ROWS=group"
 SEEN = "<= position[:, None])"
@@ -93,7 +123,9 @@ def decode_all_entries(q, k_cache, v_cache, block_tables, seq_lens):
     for s, h in ((s, h) for s in range(len(q)) for h in range(q.shape[1] if seq_lens[s] else 0)):
         g, top, total, acc = h * k_cache.shape[2] // q.shape[1], torch.tensor(-INF), 0.0, 0.0
         for j, block in enumerate(block_tables[s].tolist()):
-            scores = (k_cache[block, :, g] @ q[s, h] / q.shape[2] ** 0.5).masked_fill(j * size + torch.arange(size) >= seq_lens[s], -INF)
+            scores = (k_cache[block, :, g] @ q[s, h] / q.shape[2] ** 0.5).masked_fill(
+                j * size + torch.arange(size) >= seq_lens[s], -INF
+            )
             new = torch.maximum(top, scores.max())
             shrink, weights, top = (top - new).exp(), (scores - new).exp(), new
             total, acc = total * shrink + weights.sum(), acc * shrink + weights @ v_cache[block, :, g]
@@ -107,7 +139,10 @@ def split_uncut(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     partial = q.new_zeros(*lse.shape, q.shape[2])
     for s, h, p in ((s, h, p) for s in range(len(q)) for h in range(q.shape[1]) for p in range(num_splits)):
         tokens = -(-(-(-int(seq_lens[s]) // num_splits)) // size) * size
-        at = [(int(block_tables[s, t // size]), t % size, h * k_cache.shape[2] // q.shape[1]) for t in range(p * tokens, (p + 1) * tokens)]
+        at = [
+            (int(block_tables[s, t // size]), t % size, h * k_cache.shape[2] // q.shape[1])
+            for t in range(p * tokens, (p + 1) * tokens)
+        ]
         if at:
             k, v = (torch.stack([cache[one] for one in at]) for cache in (k_cache, v_cache))
             scores = k @ q[s, h] / q.shape[2] ** 0.5
@@ -115,47 +150,86 @@ def split_uncut(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     return (lse.softmax(-1).nan_to_num()[..., None] * partial).sum(2), partial, lse
 
 
-def prefill_looped(new=lambda ends, s: ends[s + 1] - ends[s], start=lambda ends, s: ends[s], to=None, first=lambda n, new: 0, last=lambda n, new, i: n - new + i):
+def prefill_looped(
+    new=lambda ends, s: ends[s + 1] - ends[s],
+    start=lambda ends, s: ends[s],
+    to=None,
+    first=lambda n, new: 0,
+    last=lambda n, new, i: n - new + i,
+):
     """Row after row, over the keys first .. last: torch.stack of what the table names."""
+
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, ends, size = torch.zeros_like(q), cu_seqlens_q.tolist(), k_cache.shape[1]
         for s, n in enumerate(seq_lens.tolist()):
             count = new(ends, s)
             for i, h in ((i, h) for i in range(count) for h in range(q.shape[1])):
-                at = [(int(block_tables[s, t // size]), t % size, h * k_cache.shape[2] // q.shape[1]) for t in range(first(n, count), last(n, count, i) + 1)]
+                at = [
+                    (int(block_tables[s, t // size]), t % size, h * k_cache.shape[2] // q.shape[1])
+                    for t in range(first(n, count), last(n, count, i) + 1)
+                ]
                 row = q[start(ends, s) + i, h] / q.shape[2] ** 0.5
                 if at:
                     k, v = (torch.stack([cache[one] for one in at]) for cache in (k_cache, v_cache))
                     out[(to or start)(ends, s) + i, h] = (k @ row).softmax(0) @ v
         return out
+
     answer.__name__ = "prefill_looped"
     return answer
 
 
 CASES = {
     "08.store_kv": [
-        ("padding is written", store_padding_kernel), ("outside of its tensor", store_one_too_many),
+        ("padding is written", store_padding_kernel),
+        ("outside of its tensor", store_one_too_many),
         *slipped("store_kv", ("one number", ("slot * NUMBERS", "slot")), ("one number", ("token * NUMBERS", "token"))),
     ],
     "08.paged_decode": [
-        ("tail is missing", decode_open_tail), ("outside of its tensor", decode_whole_row), (None, decode_first_row_alone), ("entry of -1 is read", decode_all_entries),
-        *slipped("paged_decode", ("no power of two", ROWS), ("another sequence", ("tables_ptr + sequence * table_stride", "tables_ptr")), ("only the last block", UPDATE),
-                 ("multiplied by the root", ("head_dim ** -0.5", "head_dim ** 0.5"))),
+        ("tail is missing", decode_open_tail),
+        ("outside of its tensor", decode_whole_row),
+        (None, decode_first_row_alone),
+        ("entry of -1 is read", decode_all_entries),
+        *slipped(
+            "paged_decode",
+            ("no power of two", ROWS),
+            ("another sequence", ("tables_ptr + sequence * table_stride", "tables_ptr")),
+            ("only the last block", UPDATE),
+            ("multiplied by the root", ("head_dim ** -0.5", "head_dim ** 0.5")),
+        ),
     ],
     "08.split_kv": [
         ("does not end with the sequence", split_uncut),
-        *slipped("split_kv", ("no power of two", ROWS), ("does not end with the sequence", ("tl.minimum((part + 1) * tokens, length)", "(part + 1) * tokens")),
-                 ("reads on to the end", ("tl.minimum((part + 1) * tokens, length)", "length"))),
+        *slipped(
+            "split_kv",
+            ("no power of two", ROWS),
+            ("does not end with the sequence", ("tl.minimum((part + 1) * tokens, length)", "(part + 1) * tokens")),
+            ("reads on to the end", ("tl.minimum((part + 1) * tokens, length)", "length")),
+        ),
     ],
     "08.paged_prefill": [
-        ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s + 1])), ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s], start=lambda ends, s: sum(ends[:s]))),
-        ("rows of another sequence", prefill_looped(start=lambda ends, s: 0, to=lambda ends, s: ends[s])), ("rows of another sequence", prefill_looped(to=lambda ends, s: 0)),
-        ("only what was cached", prefill_looped(last=lambda n, new, i: n - new - 1)), ("cached before is not read", prefill_looped(first=lambda n, new: n - new)),
+        ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s + 1])),
+        ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s], start=lambda ends, s: sum(ends[:s]))),
+        ("rows of another sequence", prefill_looped(start=lambda ends, s: 0, to=lambda ends, s: ends[s])),
+        ("rows of another sequence", prefill_looped(to=lambda ends, s: 0)),
+        ("only what was cached", prefill_looped(last=lambda n, new, i: n - new - 1)),
+        ("cached before is not read", prefill_looped(first=lambda n, new: n - new)),
         *slipped(
-            "paged_prefill", ("by line", ("- new + token", "- new + lines")), ("rows of another sequence", ("(start + token)", "token")),
-            ("outside of its tensor", ("tl.load(cu_seqlens_ptr + sequence + 1) - start", "tl.load(cu_seqlens_ptr + sequence + 1)")),
-            ("only what was cached", (SEEN, "< length - new)")), ("cached before is not read", (SEEN, f"{SEEN} & (first + offsets[None, :] >= length - new)")),
-            ("cached before is not read", ("range(0, end", "range((length - new) // BLOCK_SIZE * BLOCK_SIZE, end")), ("wrong way round", (SEEN, "> position[:, None])")),
-            ("only the last block", UPDATE), ("no power of two", ("num_heads // num_kv_heads, 16", "num_heads // num_kv_heads, num_heads // num_kv_heads"))),
+            "paged_prefill",
+            ("by line", ("- new + token", "- new + lines")),
+            ("rows of another sequence", ("(start + token)", "token")),
+            (
+                "outside of its tensor",
+                ("tl.load(cu_seqlens_ptr + sequence + 1) - start", "tl.load(cu_seqlens_ptr + sequence + 1)"),
+            ),
+            ("only what was cached", (SEEN, "< length - new)")),
+            ("cached before is not read", (SEEN, f"{SEEN} & (first + offsets[None, :] >= length - new)")),
+            ("cached before is not read", ("range(0, end", "range((length - new) // BLOCK_SIZE * BLOCK_SIZE, end")),
+            ("wrong way round", (SEEN, "> position[:, None])")),
+            ("only the last block", UPDATE),
+            (
+                "no power of two",
+                ("num_heads // num_kv_heads, 16", "num_heads // num_kv_heads, num_heads // num_kv_heads"),
+            ),
+        ),
     ],
 }

@@ -14,15 +14,28 @@ GREEDY = "def greedy(logits):\n    return int(logits.argmax())"
 def saved(folder, *cells, exercise="01.greedy", answer=GREEDY):
     """A notebook with these code cells above the answer's."""
     made = [{"cell_type": "code", "metadata": {}, "source": source} for source in cells]
-    made.append({"cell_type": "code", "metadata": {"course": {"exercise": exercise}}, "source": answer.splitlines(True)})
-    made.append({"cell_type": "code", "metadata": {"nbgrader": {"grade": True}}, "source": "raise SystemError('below the answer')"})
+    made.append(
+        {"cell_type": "code", "metadata": {"course": {"exercise": exercise}}, "source": answer.splitlines(True)}
+    )
+    made.append(
+        {
+            "cell_type": "code",
+            "metadata": {"nbgrader": {"grade": True}},
+            "source": "raise SystemError('below the answer')",
+        }
+    )
     path = folder / "mine.ipynb"
     path.write_text(json.dumps({"cells": made}), encoding="utf-8")
     return path
 
 
 def test_a_saved_answer_is_checked_and_its_code_kept(tmp_path):
-    path = saved(tmp_path, "import torch", "def top(x):\n    return x.argmax()", answer="def greedy(logits):\n    return int(top(logits))")
+    path = saved(
+        tmp_path,
+        "import torch",
+        "def top(x):\n    return x.argmax()",
+        answer="def greedy(logits):\n    return int(top(logits))",
+    )
     assert check_saved("01.greedy", path)
     assert "def top(x)" in workbook.entry("01.greedy").passed["source"]
 
@@ -32,7 +45,9 @@ def test_magics_are_jupyters_and_are_passed_over(tmp_path):
 
 
 def test_cells_that_ask_are_not_run_again(tmp_path, capsys):
-    assert check_saved("01.greedy", saved(tmp_path, "from course_lib import hint", "hint('01.greedy')", "print('noise')"))
+    assert check_saved(
+        "01.greedy", saved(tmp_path, "from course_lib import hint", "hint('01.greedy')", "print('noise')")
+    )
     assert workbook.entry("01.greedy").hints == 0 and capsys.readouterr().out == ""
 
 
@@ -42,10 +57,14 @@ def test_another_cell_that_fails_is_noted_only_where_the_answer_is_wrong(tmp_pat
     assert wrong.notices == ["mine.ipynb, cell 1, ends in ZeroDivisionError: division by zero"]
 
 
-@pytest.mark.parametrize("answer, words", [
-    ("def greedy(logits):\nreturn 1", "mine.ipynb, cell 1, ends in IndentationError.*nothing was checked"),
-    ("1 / 0", "ends in ZeroDivisionError"), ("gready = 1", "defines no greedy"),
-])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ("def greedy(logits):\nreturn 1", "mine.ipynb, cell 1, ends in IndentationError.*nothing was checked"),
+        ("1 / 0", "ends in ZeroDivisionError"),
+        ("gready = 1", "defines no greedy"),
+    ],
+)
 def test_an_answer_that_is_none_is_said(tmp_path, answer, words):
     with pytest.raises(CourseError, match=f"(?s){words}"):
         check_saved("01.greedy", saved(tmp_path, answer=answer))

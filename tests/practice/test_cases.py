@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
 from course_lib.practice.check import solution as shown
+from course_lib.practice.judge import registry
 from course_lib.practice.judge.exercise import agree
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,7 +49,9 @@ def judged(exercise_id, wrong):
 
 def on_a_cpu(exercise):
     if exercise.lesson in ("07", "08") and torch.cuda.is_available():
-        pytest.skip("these wrong answers are written for a CPU: on a GPU some make tensors where the others are not, and some reach outside of all memory")
+        pytest.skip(
+            "these wrong answers are written for a CPU: on a GPU some make tensors where the others are not, and some reach outside of all memory"
+        )
 
 
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)

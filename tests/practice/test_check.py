@@ -13,14 +13,14 @@ from course_lib import check, hint, progress, setup, solution
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
 from course_lib.practice import CheckFailed
-from course_lib.practice.judge import registry
-from course_lib.practice.progress import workbook
 from course_lib.practice.check import judge
+from course_lib.practice.judge import registry
 from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial, agree
 from course_lib.practice.lessons.l00.hello import hello
 from course_lib.practice.lessons.l01.greedy import greedy
 from course_lib.practice.lessons.l06.flash_forward import flash_forward
 from course_lib.practice.lessons.l06.looking import beside
+from course_lib.practice.progress import workbook
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions" / "src"
 
@@ -40,14 +40,17 @@ def test_properties_after_the_failed_one_are_not_reached():
     assert str(failed).startswith("✗ 01.greedy   2 of 5 hold · 2 not reached\n")
 
 
-@pytest.mark.parametrize("answer, words", [
-    (3, "The check got an int, perhaps the result of a call"),
-    ("text", "The check got a str, perhaps the result of a call"),
-    (None, "The check got None. Hand in the function itself"),
-    (dict, "The check got the class `dict`"),
-    (lambda: 1, "it has to take 1 argument"),
-    (lambda a, b: 1, "cannot be called as `hello(name)`"),
-])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (3, "The check got an int, perhaps the result of a call"),
+        ("text", "The check got a str, perhaps the result of a call"),
+        (None, "The check got None. Hand in the function itself"),
+        (dict, "The check got the class `dict`"),
+        (lambda: 1, "it has to take 1 argument"),
+        (lambda a, b: 1, "cannot be called as `hello(name)`"),
+    ],
+)
 def test_what_cannot_be_checked_is_told_apart(answer, words):
     result = check("00.hello", answer)
     assert result.state == "unfit" and words in result.message
@@ -123,8 +126,15 @@ def test_what_this_machine_cannot_decide_is_said_and_does_not_count():
     def no_gpu(answer):
         raise NotVerified("no GPU on this machine")
 
-    exercise = Exercise("99.gpu", "GPU", "answer", [Property("It holds", "", [Trial(["answer(1)"], lambda a: a(1))]),
-                                                   Property("On a GPU", "", run=no_gpu)], [], ["a"] * 3, [abs, lambda x: x])
+    exercise = Exercise(
+        "99.gpu",
+        "GPU",
+        "answer",
+        [Property("It holds", "", [Trial(["answer(1)"], lambda a: a(1))]), Property("On a GPU", "", run=no_gpu)],
+        [],
+        ["a"] * 3,
+        [abs, lambda x: x],
+    )
     result = judge(exercise, lambda x: x)
     assert result.state == "passed"
     assert str(result).startswith("✓ 99.gpu   1 of 1 hold · 1 not verified here\n")
@@ -137,7 +147,9 @@ def test_a_property_can_run_its_own_way_and_remark_on_it():
             raise Counterexample(["answer(1)"], 1, answer(1))
         return "worst error 0"
 
-    exercise = Exercise("99.own", "Own", "answer", [Property("Equal", "It must.", run=run)], [], ["a"] * 3, [abs, lambda x: x])
+    exercise = Exercise(
+        "99.own", "Own", "answer", [Property("Equal", "It must.", run=run)], [], ["a"] * 3, [abs, lambda x: x]
+    )
     assert "✓ Equal: worst error 0" in str(judge(exercise, lambda x: x))
     assert "yours     2" in str(judge(exercise, lambda x: 2))
 
@@ -151,10 +163,24 @@ def test_under_nbgrader_a_failure_raises_and_nothing_is_recorded(monkeypatch, ho
     assert not home.exists()
 
 
-@pytest.mark.parametrize("wrong, near", [("01.gredy", "01.greedy"), ("greedy", "01.greedy"), ("1.sample", "01.sample"),
-                                         ("01.countwork", "01.count_work"), ("01", "01.greedy"), ("HELLO", "00.hello")])
+@pytest.mark.parametrize(
+    "wrong, near",
+    [
+        ("01.gredy", "01.greedy"),
+        ("greedy", "01.greedy"),
+        ("1.sample", "01.sample"),
+        ("01.countwork", "01.count_work"),
+        ("01", "01.greedy"),
+        ("HELLO", "00.hello"),
+    ],
+)
 def test_an_unknown_id_gets_the_nearest_ones(wrong, near):
-    for call in (lambda: check(wrong, greedy), lambda: hint(wrong), lambda: solution(wrong), lambda: workbook.load(wrong)):
+    for call in (
+        lambda: check(wrong, greedy),
+        lambda: hint(wrong),
+        lambda: solution(wrong),
+        lambda: workbook.load(wrong),
+    ):
         with pytest.raises(CourseError, match=f'no exercise "{wrong}". Did you mean .*{near}'):
             call()
 
@@ -207,16 +233,32 @@ def test_progress_counts_what_was_done():
     table = progress()
     assert table.done == 1
     others = dict.fromkeys(registry.ids(), "")
-    assert {k: e.state for k, e in table.entries.items()} == others | {"00.hello": "done", "01.greedy": "tried", "01.sample": "tried"}
+    assert {k: e.state for k, e in table.entries.items()} == others | {
+        "00.hello": "done",
+        "01.greedy": "tried",
+        "01.sample": "tried",
+    }
     text = str(table)
     assert f"1 of {len(others)} done" in text and "Next: `01.greedy`" in text and "1 of 4 hints" in text
 
 
-@pytest.mark.parametrize("a, b, same", [
-    (1, 1, True), (1, True, False), (1, 1.0, False), ([1], (1,), False), (0.1 + 0.2, 0.3, True), (float("nan"), float("nan"), True),
-    (torch.tensor(1), torch.tensor(1), True), (torch.tensor(1), torch.tensor(1.0), False), (torch.tensor([1.0]), torch.tensor(1.0), False),
-    (torch.tensor([float("nan")]), torch.tensor([float("nan")]), True), ({"a": 1}, {"a": 2}, False), (torch.tensor([1, 2]), torch.tensor([1, 3]), False),
-])
+@pytest.mark.parametrize(
+    "a, b, same",
+    [
+        (1, 1, True),
+        (1, True, False),
+        (1, 1.0, False),
+        ([1], (1,), False),
+        (0.1 + 0.2, 0.3, True),
+        (float("nan"), float("nan"), True),
+        (torch.tensor(1), torch.tensor(1), True),
+        (torch.tensor(1), torch.tensor(1.0), False),
+        (torch.tensor([1.0]), torch.tensor(1.0), False),
+        (torch.tensor([float("nan")]), torch.tensor([float("nan")]), True),
+        ({"a": 1}, {"a": 2}, False),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), False),
+    ],
+)
 def test_outcomes_agree_only_when_kind_and_value_do(a, b, same):
     assert agree(a, b) is same
 
@@ -224,21 +266,47 @@ def test_outcomes_agree_only_when_kind_and_value_do(a, b, same):
 HALVES = torch.tensor([0.5, 1.5])
 
 
-@pytest.mark.parametrize("expected, got, remark", [
-    (HALVES, HALVES.double(), "A tensor comes as torch.float64; torch.float32 is asked for."),
-    ((1, [HALVES, HALVES]), (1, [HALVES, HALVES.half()]), "A tensor comes as torch.float16; torch.float32 is asked for."),
-    (torch.tensor([1]), torch.tensor([1.0]), "A tensor comes as torch.float32; torch.int64 is asked for."),
-    (HALVES, HALVES + 1, "own"), (HALVES, HALVES.double()[:1], "own"), ((HALVES, 1), (HALVES.double(),), "own"), (HALVES, [0.5, 1.5], "own"),
-])
+@pytest.mark.parametrize(
+    "expected, got, remark",
+    [
+        (HALVES, HALVES.double(), "A tensor comes as torch.float64; torch.float32 is asked for."),
+        (
+            (1, [HALVES, HALVES]),
+            (1, [HALVES, HALVES.half()]),
+            "A tensor comes as torch.float16; torch.float32 is asked for.",
+        ),
+        (torch.tensor([1]), torch.tensor([1.0]), "A tensor comes as torch.float32; torch.int64 is asked for."),
+        (HALVES, HALVES + 1, "own"),
+        (HALVES, HALVES.double()[:1], "own"),
+        ((HALVES, 1), (HALVES.double(),), "own"),
+        (HALVES, [0.5, 1.5], "own"),
+    ],
+)
 def test_another_dtype_is_said_before_what_the_trial_has_to_say(expected, got, remark):
     trial = Trial(["answer()"], lambda answer: answer(), explain=lambda expected, got: "own")
-    exercise = Exercise("99.dtype", "Dtype", "answer", [Property("Equal", "It must.", [trial])], [], ["a"] * 3, [lambda: expected, lambda: expected])
+    exercise = Exercise(
+        "99.dtype",
+        "Dtype",
+        "answer",
+        [Property("Equal", "It must.", [trial])],
+        [],
+        ["a"] * 3,
+        [lambda: expected, lambda: expected],
+    )
     assert judge(exercise, lambda: got).failure.counterexample.remark == remark
 
 
 def test_a_trial_that_speaks_of_the_dtype_itself_has_the_word():
     trial = Trial(["answer()"], lambda answer: answer(), explain=lambda expected, got: f"{got.dtype} holds no slots.")
-    exercise = Exercise("99.dtype", "Dtype", "answer", [Property("Equal", "It must.", [trial])], [], ["a"] * 3, [lambda: torch.tensor([1]), lambda: 1])
+    exercise = Exercise(
+        "99.dtype",
+        "Dtype",
+        "answer",
+        [Property("Equal", "It must.", [trial])],
+        [],
+        ["a"] * 3,
+        [lambda: torch.tensor([1]), lambda: 1],
+    )
     assert judge(exercise, lambda: torch.tensor([1.0])).failure.counterexample.remark == "torch.float32 holds no slots."
 
 
@@ -249,14 +317,17 @@ def test_of_a_large_tensor_the_first_row_that_differs_is_shown():
         return out, lse
 
     found = judge(registry.find("06.flash_forward"), one_row_off).failure.counterexample
-    assert found.expected.startswith("(a tensor [6, 1, 4], row 5: [[") and found.got.startswith("(a tensor [6, 1, 4], row 5: [[")
+    assert found.expected.startswith("(a tensor [6, 1, 4], row 5: [[") and found.got.startswith(
+        "(a tensor [6, 1, 4], row 5: [["
+    )
     assert found.expected != found.got
 
 
 def test_numbers_that_differ_late_are_written_with_as_many_digits_as_show_it():
     assert beside(torch.tensor([1.0]), torch.tensor([1.0003])) == ("[1.]", "[1.0003]")
     assert beside((torch.zeros(2, 5, 2), 1), (torch.zeros(2, 5, 2), 2)) == tuple(
-        f"(a tensor [2, 5, 2], first numbers [0., 0., 0., 0.], {number})" for number in (1, 2))
+        f"(a tensor [2, 5, 2], first numbers [0., 0., 0., 0.], {number})" for number in (1, 2)
+    )
 
 
 def yields(model, token_ids, max_tokens, stop_token_ids=()):
@@ -267,11 +338,18 @@ async def waits(model, token_ids, max_tokens, stop_token_ids=()):
     return []
 
 
-@pytest.mark.parametrize("answer, words", [
-    (yields, "`generate` uses `yield`, so a call gives a generator"), (waits, "`generate` is written with `async`"),
-    (lambda model: 1, "4 arguments, in that order: `model`, `token_ids`, `max_tokens`, `stop_token_ids`."),
-    (lambda model, *, token_ids, max_tokens, stop_token_ids=(): 1, "After a `*`, `token_ids`, `max_tokens` can only be given by name"),
-])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (yields, "`generate` uses `yield`, so a call gives a generator"),
+        (waits, "`generate` is written with `async`"),
+        (lambda model: 1, "4 arguments, in that order: `model`, `token_ids`, `max_tokens`, `stop_token_ids`."),
+        (
+            lambda model, *, token_ids, max_tokens, stop_token_ids=(): 1,
+            "After a `*`, `token_ids`, `max_tokens` can only be given by name",
+        ),
+    ],
+)
 def test_a_function_of_the_wrong_kind_is_told_what_to_change(answer, words):
     result = check("01.generate", answer)
     assert result.state == "unfit" and words in result.message
@@ -283,16 +361,22 @@ def test_an_object_that_can_be_called_passes_and_is_told_why_it_is_not_saved():
             return greedy(logits)
 
     result = check("01.greedy", Best())
-    assert result and "an object of class Best, and its class is not saved with it. Define a function: `def greedy(…):`" in result.notices[0]
+    assert (
+        result
+        and "an object of class Best, and its class is not saved with it. Define a function: `def greedy(…):`"
+        in result.notices[0]
+    )
 
 
 def test_the_loop_of_the_lesson_runs_on_the_small_model_and_the_bundled_one():
     source = (Path(__file__).parents[2] / "notebooks" / "src" / "01_naive_decoding.py").read_text(encoding="utf-8")
     cell = next(c for c in source.split("# %%") if "def my_generate(" in c)
     space = {"torch": torch, "Recompute": Recompute}
-    exec(cell[cell.index("@torch"):cell.index("\n\n\nmine")], space)
+    exec(cell[cell.index("@torch") : cell.index("\n\n\nmine")], space)
     mine = space["my_generate"]
     answer = lambda model, token_ids, max_tokens, stop_token_ids=(): mine(model, token_ids, max_tokens)  # noqa: E731
-    verdicts = judge(registry.find("01.generate"), answer).verdicts  # it knows no stop tokens, and all before them holds
+    verdicts = judge(
+        registry.find("01.generate"), answer
+    ).verdicts  # it knows no stop tokens, and all before them holds
     assert [v.state for v in verdicts[:4]] == ["holds", "holds", "holds", "fails"]
     assert registry.find("01.generate").properties[-1].run(mine) == "24 tokens alike"

@@ -6,24 +6,40 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError
-from course_lib.practice.lessons.l11.token_budget import fill_budget
+from course_lib.practice.judge.timelines import replay
 from course_lib.practice.lessons.l11.choosing import Arrival, pairs, request, scheduler_of, serve
 from course_lib.practice.lessons.l11.chunked_prefill import chunked_prefill
-from course_lib.practice.judge.timelines import replay
+from course_lib.practice.lessons.l11.token_budget import fill_budget
 
-THREE = [Arrival("a", prompt=2, max_tokens=4), Arrival("b", step=1, prompt=6, max_tokens=2), Arrival("c", step=1, prompt=1, max_tokens=1)]
+THREE = [
+    Arrival("a", prompt=2, max_tokens=4),
+    Arrival("b", step=1, prompt=6, max_tokens=2),
+    Arrival("c", step=1, prompt=1, max_tokens=1),
+]
 
 
 def columns(choose, budget, seats=3, arrivals=THREE):
-    return [(cells, below["tokens"]) for cells, below in serve(choose, arrivals, token_budget=budget, max_num_seqs=seats).columns]
+    return [
+        (cells, below["tokens"])
+        for cells, below in serve(choose, arrivals, token_budget=budget, max_num_seqs=seats).columns
+    ]
 
 
 def test_a_script_is_served_step_by_step():
     assert columns(fill_budget, 6) == [
-        ({"a": "P2"}, 2), ({"a": "D", "b": "W", "c": "W"}, 1), ({"a": "D", "b": "W", "c": "W"}, 1), ({"a": "D", "b": "W", "c": "W"}, 1),
-        ({"b": "P6", "c": "W"}, 6), ({"b": "D", "c": "P1"}, 2)]
+        ({"a": "P2"}, 2),
+        ({"a": "D", "b": "W", "c": "W"}, 1),
+        ({"a": "D", "b": "W", "c": "W"}, 1),
+        ({"a": "D", "b": "W", "c": "W"}, 1),
+        ({"b": "P6", "c": "W"}, 6),
+        ({"b": "D", "c": "P1"}, 2),
+    ]
     assert columns(chunked_prefill, 4) == [
-        ({"a": "P2"}, 2), ({"a": "D", "b": "P3", "c": "W"}, 4), ({"a": "D", "b": "P3", "c": "W"}, 4), ({"a": "D", "b": "D", "c": "P1"}, 3)]
+        ({"a": "P2"}, 2),
+        ({"a": "D", "b": "P3", "c": "W"}, 4),
+        ({"a": "D", "b": "P3", "c": "W"}, 4),
+        ({"a": "D", "b": "D", "c": "P1"}, 3),
+    ]
 
 
 def test_a_step_against_the_rules_is_the_last_one():
@@ -39,16 +55,27 @@ def test_who_chooses_nobody_while_somebody_waits_is_not_waited_for():
     assert columns(lambda *_: [], 4) == [({"a": "W"}, 0), ({"a": "W", "b": "W", "c": "W"}, 0)]
 
 
-@pytest.mark.parametrize("chosen, said", [
-    (None, "None came back"), ({}, "a dict came back"), ([1], "one of them is an int"), ([("a", 1)], "begins with a str"),
-    ([(request("a", 3), 1.0)], "a is given 1.0"), ([(request("a", 3), True)], "a is given True")])
+@pytest.mark.parametrize(
+    "chosen, said",
+    [
+        (None, "None came back"),
+        ({}, "a dict came back"),
+        ([1], "one of them is an int"),
+        ([("a", 1)], "begins with a str"),
+        ([(request("a", 3), 1.0)], "a is given 1.0"),
+        ([(request("a", 3), True)], "a is given True"),
+    ],
+)
 def test_what_is_no_list_of_pairs_is_refused(chosen, said):
     with pytest.raises(IntegrityError, match=said):
         pairs(chosen)
 
 
 def test_a_request_chosen_twice_or_from_elsewhere_is_refused():
-    for choose in (lambda running, waiting, *_: [(r, 1) for r in [*waiting, *waiting]], lambda *_: [(request("x", 2), 1)]):
+    for choose in (
+        lambda running, waiting, *_: [(r, 1) for r in [*waiting, *waiting]],
+        lambda *_: [(request("x", 2), 1)],
+    ):
         with pytest.raises(IntegrityError, match="chosen twice, or neither runs nor waits"):
             serve(choose, THREE, token_budget=4, max_num_seqs=3)
         with pytest.raises(IntegrityError, match="chosen twice, or neither runs nor waits"):

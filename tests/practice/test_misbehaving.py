@@ -7,8 +7,8 @@ import torch
 
 from course_lib import check
 from course_lib.kvcache import Recompute
-from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
+from course_lib.practice.judge import registry
 from course_lib.practice.judge.exercise import Exercise, Property, Trial
 from course_lib.practice.lessons.l01.greedy import greedy
 
@@ -52,7 +52,9 @@ def test_ctrl_c_goes_through():
 
 def one_trial(act, limit_s=0.3):
     trial = Trial(["answer(1)"], act, limit_s=limit_s)
-    return Exercise("99.loop", "Loop", "answer", [Property("It ends.", "It must.", [trial])], [], ["a", "b", "c"], [lambda x: x] * 2)
+    return Exercise(
+        "99.loop", "Loop", "answer", [Property("It ends.", "It must.", [trial])], [], ["a", "b", "c"], [lambda x: x] * 2
+    )
 
 
 def test_a_loop_without_end_is_stopped_even_inside_a_bare_except():
@@ -102,7 +104,11 @@ def test_a_slow_answer_is_stopped_after_the_time_for_a_whole_check_and_told_how_
     assert result.state == "failed"
     total = len(registry.find("01.greedy").trials)
     assert f" of {total} logits in 0.3 s" in result.failure.counterexample.got and "too slow: " in str(result)
-    assert "Those were right" in str(result) and result.failure.mistake is None and result.failure.counterexample.failing is None
+    assert (
+        "Those were right" in str(result)
+        and result.failure.mistake is None
+        and result.failure.counterexample.failing is None
+    )
 
 
 def test_a_slow_wrong_answer_shows_what_is_wrong_without_a_name():
@@ -142,7 +148,9 @@ def test_a_value_or_an_exception_that_cannot_be_written_is_only_a_failure():
     def raises(logits):
         raise Unspeakable
 
-    assert "an object of class Unwritable that cannot be written down: RuntimeError: no" in str(check("01.greedy", lambda logits: Unwritable()))
+    assert "an object of class Unwritable that cannot be written down: RuntimeError: no" in str(
+        check("01.greedy", lambda logits: Unwritable())
+    )
     assert "Unspeakable: (its __str__ raises RuntimeError)" in str(check("01.greedy", raises))
 
 

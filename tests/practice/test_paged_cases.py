@@ -4,20 +4,26 @@ import pytest
 from written_paged import Chapters, Plain
 
 from course_lib.kvcache import BlockAllocator
-from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
+from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded
+from course_lib.practice.judge import registry
 from course_lib.practice.lessons.l04.allocator import complains, damaged
 from course_lib.practice.lessons.l04.allocator_answers import ListFromTheFront
 from course_lib.practice.lessons.l04.find_the_leak import find_by_chance, find_the_leak
-from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded
 
 
 def test_an_allocator_that_is_right_and_slow_is_told_why():
     failure = judge(registry.find("04.allocator"), ListFromTheFront).failure
-    assert failure.prop.title.startswith("Blocks cost the same") and failure.mistake.name.startswith("a block costs more")
+    assert failure.prop.title.startswith("Blocks cost the same") and failure.mistake.name.startswith(
+        "a block costs more"
+    )
 
 
-@pytest.mark.parametrize("exercise, right", [("04.allocator", Plain), ("04.allocator", BlockAllocator), ("04.block_table", Chapters)], ids=str)
+@pytest.mark.parametrize(
+    "exercise, right",
+    [("04.allocator", Plain), ("04.allocator", BlockAllocator), ("04.block_table", Chapters)],
+    ids=str,
+)
 def test_other_right_classes_pass(exercise, right):
     result = judge(registry.find(exercise), right)
     assert result, str(result)
@@ -32,7 +38,9 @@ def test_a_double_free_is_told_in_three_calls():
                     self.free_blocks.append(b)
 
     found = judge(registry.find("04.allocator"), Careless).failure.counterexample
-    assert found.story[0] == "allocator = BlockAllocator(num_blocks=1, block_size=1)" and len(found.story) <= 4, found.story
+    assert found.story[0] == "allocator = BlockAllocator(num_blocks=1, block_size=1)" and len(found.story) <= 4, (
+        found.story
+    )
     assert (found.expected, found.got) == ("LedgerError", "no error")
 
 

@@ -7,8 +7,8 @@ from IPython.utils.capture import capture_output
 from course_lib import predict
 from course_lib.errors import CourseError
 from course_lib.practice import progress
-from course_lib.practice.progress import workbook
 from course_lib.practice.predict import buttons
+from course_lib.practice.progress import workbook
 
 QUESTION = ("01.rows", "How many rows?", ["One", "Twelve: one for each token"])
 

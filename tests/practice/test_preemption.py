@@ -11,15 +11,15 @@ import torch
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge import registry
 from course_lib.practice.check import judge
+from course_lib.practice.judge import registry
+from course_lib.practice.judge.timelines import Arrival, Timeline
 from course_lib.practice.lessons.l11.fair_share import BOUNDS, FairByHalves, FairByQueues, FairShare
 from course_lib.practice.lessons.l11.fair_share_game import serve_clients
-from course_lib.practice.lessons.l11.swap_game import engine_with, places
 from course_lib.practice.lessons.l11.preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lessons.l11.preempt_game import scheduler_with
 from course_lib.practice.lessons.l11.swap_answers import BlockByBlock, SwapSpace, TokenByToken
-from course_lib.practice.judge.timelines import Arrival, Timeline
+from course_lib.practice.lessons.l11.swap_game import engine_with, places
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -37,10 +37,22 @@ def days(seed, number=12):
     chance = random.Random(seed)
     for _ in range(number):
         size = chance.choice([1, 2, 3, 4])
-        config = EngineConfig(block_size=size, num_blocks=-(-chance.randint(20, 36) // size), max_num_seqs=chance.choice([2, 3, 5]),
-                              max_num_batched_tokens=chance.choice([2, 5, 16]), prefix_caching=chance.random() < 0.5, watermark=0.0)
-        requests = [([chance.randrange(VOCABULARY) for _ in range(chance.randint(1, 8))],
-                     SamplingParams(max_tokens=chance.randint(1, 10), n=chance.choice([1, 1, 2])), chance.choice("AB")) for _ in range(6)]
+        config = EngineConfig(
+            block_size=size,
+            num_blocks=-(-chance.randint(20, 36) // size),
+            max_num_seqs=chance.choice([2, 3, 5]),
+            max_num_batched_tokens=chance.choice([2, 5, 16]),
+            prefix_caching=chance.random() < 0.5,
+            watermark=0.0,
+        )
+        requests = [
+            (
+                [chance.randrange(VOCABULARY) for _ in range(chance.randint(1, 8))],
+                SamplingParams(max_tokens=chance.randint(1, 10), n=chance.choice([1, 1, 2])),
+                chance.choice("AB"),
+            )
+            for _ in range(6)
+        ]
         yield config, requests, chance.random() < 0.3
 
 
@@ -66,15 +78,21 @@ def served(engine, requests, gives_up):
 
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_make_room_of_ones_own_in_the_engine(name):
-    preemptions = [served(Engine(MODEL, config, scheduler=scheduler_with(ROOMS[name])), requests, gives_up).num_preemptions
-                   for config, requests, gives_up in days(1)]
+    preemptions = [
+        served(Engine(MODEL, config, scheduler=scheduler_with(ROOMS[name])), requests, gives_up).num_preemptions
+        for config, requests, gives_up in days(1)
+    ]
     assert sum(preemptions) > 3
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_swap_space_of_ones_own_in_the_engine(name):
-    moved = [served(engine_with(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up).num_swapped_tokens
-             for config, requests, gives_up in days(2)]
+    moved = [
+        served(
+            engine_with(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up
+        ).num_swapped_tokens
+        for config, requests, gives_up in days(2)
+    ]
     assert sum(moved) > 20
 
 
@@ -118,22 +136,42 @@ def test_the_counters_below_a_timeline_are_those_of_a_right_policy():
             super().__init__()
             made.append(self)
 
-    arrivals = [Arrival(f"{client}{step}", step, prompt, 4, client) for client, step, prompt in (
-        ("A", 0, 3), ("A", 1, 2), ("B", 4, 5), ("A", 9, 1), ("C", 12, 2), ("C", 30, 1), ("B", 31, 2))]
+    arrivals = [
+        Arrival(f"{client}{step}", step, prompt, 4, client)
+        for client, step, prompt in (
+            ("A", 0, 3),
+            ("A", 1, 2),
+            ("B", 4, 5),
+            ("A", 9, 1),
+            ("C", 12, 2),
+            ("C", 30, 1),
+            ("B", 31, 2),
+        )
+    ]
     line = serve_clients(Kept, arrivals, max_num_seqs=3, num_blocks=9, block_size=1)
     assert any("X" in cells.values() for cells, _ in line.columns)  # somebody makes room
     assert line.columns[-1][1] == {f"counter {client}": value for client, value in made[-1].counters.items()}
 
 
-@pytest.mark.parametrize("where, words", [([[1, 1], [1, 1]], "keys and values"), ([[0, 0], [1, 1]], "values"),
-                                          ([[1, 0], [1, 0]], "keys and values in layer 0"), ([[0, 1], [0, 0]], "keys in layer 1")])
+@pytest.mark.parametrize(
+    "where, words",
+    [
+        ([[1, 1], [1, 1]], "keys and values"),
+        ([[0, 0], [1, 1]], "values"),
+        ([[1, 0], [1, 0]], "keys and values in layer 0"),
+        ([[0, 1], [0, 0]], "keys in layer 1"),
+    ],
+)
 def test_what_is_foreign_is_said_in_words(where, words):
     assert places(torch.tensor(where, dtype=torch.bool)) == words
 
 
 def test_a_wrong_make_room_is_stopped_with_words():
     days_at = list(days(1))
-    for wrong, words in ((room_oldest, "in which it had its slots already"), (room_still_computed, "computed tokens whose blocks are gone")):
+    for wrong, words in (
+        (room_oldest, "in which it had its slots already"),
+        (room_still_computed, "computed tokens whose blocks are gone"),
+    ):
         with pytest.raises(IntegrityError, match=words):
             for config, requests, _ in days_at:
                 served(Engine(MODEL, config, scheduler=scheduler_with(wrong)), requests, False)
@@ -142,4 +180,8 @@ def test_a_wrong_make_room_is_stopped_with_words():
 def test_a_wrong_order_of_swapping_writes_other_tokens():
     with pytest.raises(AssertionError):
         for config, requests, _ in days(2):
-            served(engine_with(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)), requests, False)
+            served(
+                engine_with(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)),
+                requests,
+                False,
+            )

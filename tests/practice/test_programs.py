@@ -49,7 +49,11 @@ class Taking(Game):
     def take(self, name):
         got = self.tickets.take()
         if got is None or got in self.held.values():
-            return Seen("none" if got is None else "one in use", repr(got), ends=True) if self.free or got is not None else Seen("none")
+            return (
+                Seen("none" if got is None else "one in use", repr(got), ends=True)
+                if self.free or got is not None
+                else Seen("none")
+            )
         self.held[name], self.free = got, self.free - 1
         return Seen("one", repr(got))
 
@@ -67,8 +71,16 @@ def draw(chance, names, setup):
 
 TRIALS = random_trials(Taking, Tickets, draw, 60, seed=1, setups=({"size": 3}, {"size": 5}))
 BOTH = Mistake("a ticket that came back is there twice.", "Two may get it.", (Twice, TwiceOtherwise))
-EXERCISE = Exercise("99.tickets", "Tickets", "Tickets", [Property("Nobody gets a ticket that is in use", "It is theirs.", TRIALS)], [BOTH],
-                    ["a"] * 3, [Tickets, Lowest], cases="programs")
+EXERCISE = Exercise(
+    "99.tickets",
+    "Tickets",
+    "Tickets",
+    [Property("Nobody gets a ticket that is in use", "It is theirs.", TRIALS)],
+    [BOTH],
+    ["a"] * 3,
+    [Tickets, Lowest],
+    cases="programs",
+)
 
 
 @pytest.mark.parametrize("right", EXERCISE.rights, ids=["newest", "lowest"])
@@ -80,7 +92,13 @@ def test_any_order_of_handing_out_is_right(right):
 def test_what_is_left_is_what_matters(wrong):
     failure = judge(EXERCISE, wrong).failure
     found = failure.counterexample
-    assert found.story == ["tickets = Tickets(1)", "a = tickets.take()", "tickets.back(a)", "b = tickets.take()", "c = tickets.take()"]
+    assert found.story == [
+        "tickets = Tickets(1)",
+        "a = tickets.take()",
+        "tickets.back(a)",
+        "b = tickets.take()",
+        "c = tickets.take()",
+    ]
     assert (found.expected, found.got) == ("none", "0") and failure.mistake is BOTH
     assert found.trial not in TRIALS and 1 < found.failing < len(TRIALS)
 
@@ -95,7 +113,9 @@ def test_nothing_can_be_left_out_of_a_shrunk_program():
 
 
 def test_steps_that_use_what_is_left_out_go_too():
-    program = told(Taking, {"size": 2}, ("take", "a"), ("take", "b"), ("back", "a"), ("take", "a"), ("back", "a")).act.__self__
+    program = told(
+        Taking, {"size": 2}, ("take", "a"), ("take", "b"), ("back", "a"), ("take", "a"), ("back", "a")
+    ).act.__self__
     assert program.without(0, 1).steps == (("take", "b"), ("take", "a"), ("back", "a"))
     assert program.without(1, 2).steps == (("take", "a"), ("back", "a"), ("take", "a"), ("back", "a"))
 
@@ -132,6 +152,7 @@ def test_shrinking_ends_when_the_time_is_up():
     class Slow(Twice):
         def take(self):
             import time
+
             time.sleep(0.02)
             return super().take()
 

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from course_lib import check, hint, progress, solution
-from course_lib.practice.report import render
 from course_lib.practice.lessons.l00.hello import hello
 from course_lib.practice.predict import still
+from course_lib.practice.report import render
 
 VOID = {"path", "br"}
 
@@ -54,8 +54,14 @@ def raises(name):
 
 
 EVERYTHING = [
-    lambda: check("00.hello", hello), lambda: check("00.hello", nasty), lambda: check("00.hello", raises), lambda: check("00.hello", 3),
-    lambda: hint("00.hello"), lambda: [hint("00.hello") for _ in range(4)][-1], lambda: solution("01.sample"), progress,
+    lambda: check("00.hello", hello),
+    lambda: check("00.hello", nasty),
+    lambda: check("00.hello", raises),
+    lambda: check("00.hello", 3),
+    lambda: hint("00.hello"),
+    lambda: [hint("00.hello") for _ in range(4)][-1],
+    lambda: solution("01.sample"),
+    progress,
 ]
 
 
@@ -67,7 +73,11 @@ def test_it_is_well_formed_and_every_class_is_ours(make):
 
 
 def test_what_learners_write_is_shown_and_never_run():
-    for wrong, words in ((nasty, "<img src=x onerror=alert(1)> & `Al`"), (nasty, "<script>alert('printed')</script>"), (raises, "</pre><script>")):
+    for wrong, words in (
+        (nasty, "<img src=x onerror=alert(1)> & `Al`"),
+        (nasty, "<script>alert('printed')</script>"),
+        (raises, "</pre><script>"),
+    ):
         html = check("00.hello", wrong)._repr_html_()
         assert "<script" not in html and "<img" not in html
         assert words in "".join(Page(html).words)
@@ -92,8 +102,11 @@ def test_the_tokens_are_the_views():
 
 
 def luminance(colour):
-    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-    return sum(w * (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for w, c in zip((0.2126, 0.7152, 0.0722), parts))
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return sum(
+        w * (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4)
+        for w, c in zip((0.2126, 0.7152, 0.0722), parts)
+    )
 
 
 def contrast(a, b):
@@ -108,8 +121,15 @@ def test_text_can_be_read(theme):
     def colour(name):
         return re.findall(rf"--cl-{name}: (?:var\([^#;]*)?(#[0-9a-f]{{6}})", style)[theme]
 
-    for text, ground in [("ink", "card"), ("soft", "card"), ("ink", "ck-bad-ground"), ("ck-bad", "ck-bad-ground"), ("soft", "ck-bad-ground"),
-                         ("ink", "well"), ("soft", "well")]:
+    for text, ground in [
+        ("ink", "card"),
+        ("soft", "card"),
+        ("ink", "ck-bad-ground"),
+        ("ck-bad", "ck-bad-ground"),
+        ("soft", "ck-bad-ground"),
+        ("ink", "well"),
+        ("soft", "well"),
+    ]:
         assert contrast(colour(text), colour(ground)) >= 4.5, (text, ground)
     for mark in ("ck-good", "ck-bad"):
         assert contrast(colour(mark), colour("card")) >= 3 and contrast(colour(mark), colour("ck-on")) >= 3

@@ -8,13 +8,13 @@ import torch
 
 from course_lib.attention.kernels.compiled_for import compile_for
 from course_lib.errors import ParameterError
-from course_lib.practice.judge import rungs
 from course_lib.practice.check import judge, standing_alone
+from course_lib.practice.judge import rungs
 from course_lib.practice.judge.exercise import Exercise, Property, agree
 from course_lib.practice.judge.launched import kernels_of
 from course_lib.source.extract import revive
 
-DOUBLE = '''
+DOUBLE = """
 import torch
 import triton
 import triton.language as tl
@@ -37,7 +37,7 @@ def double(x):
     out = torch.empty_like(x)
     double_kernel[(triton.cdiv(len(x), 4),)](x, out, len(x), BLOCK=4)
     return out
-'''
+"""
 
 
 def double(x):
@@ -45,13 +45,26 @@ def double(x):
 
 
 def doubles(n):
-    return rungs.trial([f"x = torch.arange({n}.0)", "double(x)"], lambda: (torch.arange(float(n)),), lambda answer, x: answer(x), size=n)
+    return rungs.trial(
+        [f"x = torch.arange({n}.0)", "double(x)"],
+        lambda: (torch.arange(float(n)),),
+        lambda answer, x: answer(x),
+        size=n,
+    )
 
 
 @pytest.fixture(scope="module")
 def exercise():
-    return Exercise("99.double", "Twice", "double", [Property("Twice each", "", [doubles(4), doubles(5), doubles(9)]), *rungs.rungs(doubles(5))],
-                    [rungs.OUTSIDE], ["a"], [double], budget_s=rungs.BUDGET_S)
+    return Exercise(
+        "99.double",
+        "Twice",
+        "double",
+        [Property("Twice each", "", [doubles(4), doubles(5), doubles(9)]), *rungs.rungs(doubles(5))],
+        [rungs.OUTSIDE],
+        ["a"],
+        [double],
+        budget_s=rungs.BUDGET_S,
+    )
 
 
 def kernel(*changes):
@@ -87,9 +100,11 @@ def test_the_library_s_own_kernels_do_not_count_as_the_learner_s(exercise):
 
     def borrowed(x):
         from course_lib.attention.kernels.flash import flash_attention
+
         one = torch.ones(16, 1, 16, device=x.device)
         flash_attention(one, one, one, torch.tensor([0, 16], dtype=torch.int32, device=x.device))
         return 2 * x
+
     assert states(judge(exercise, borrowed)) == ["holds", "not verified", "not verified"]
 
 
@@ -101,7 +116,9 @@ def test_an_access_outside_is_named_with_its_offsets(exercise):
 
 def test_memory_that_nobody_wrote_is_nan_and_not_right_by_chance(exercise):
     failure = judge(exercise, kernel(("triton.cdiv(len(x), 4)", "1"))).failure
-    assert failure.counterexample.outcome[4:].isnan().all() and failure.counterexample.outcome[:4].equal(torch.arange(4.0) * 2)
+    assert failure.counterexample.outcome[4:].isnan().all() and failure.counterexample.outcome[:4].equal(
+        torch.arange(4.0) * 2
+    )
 
 
 def test_what_a_kernel_raises_comes_out_unwrapped_and_the_next_answer_is_not_hurt(exercise):
@@ -116,8 +133,13 @@ def test_a_check_leaves_torch_and_triton_as_they_were(exercise):
     from triton.runtime.jit import JITFunction
 
     def now():
-        return (torch.are_deterministic_algorithms_enabled(), torch.get_deterministic_debug_mode(),
-                torch.utils.deterministic.fill_uninitialized_memory, InterpretedFunction.run, JITFunction.run)
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_deterministic_debug_mode(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            InterpretedFunction.run,
+            JITFunction.run,
+        )
 
     fill, mode = torch.utils.deterministic.fill_uninitialized_memory, torch.get_deterministic_debug_mode()
     try:
@@ -154,9 +176,14 @@ def test_a_kernel_that_only_some_of_the_cases_launch_is_no_rung():
     assert kernels_of(sometimes, [doubles(4), doubles(5)]) == []
 
 
-@pytest.mark.parametrize("word, line", [("break", "for i in range(0, n, BLOCK):\n        if i > 99:\n            break"),
-                                        ("continue", "for i in range(0, n, BLOCK):\n        if i > 99:\n            continue"),
-                                        ("try", "try:\n        n = n\n    finally:\n        n = n")])
+@pytest.mark.parametrize(
+    "word, line",
+    [
+        ("break", "for i in range(0, n, BLOCK):\n        if i > 99:\n            break"),
+        ("continue", "for i in range(0, n, BLOCK):\n        if i > 99:\n            continue"),
+        ("try", "try:\n        n = n\n    finally:\n        n = n"),
+    ],
+)
 def test_what_the_interpreter_takes_and_no_compiler_is_told_on_rung_2(exercise, word, line):
     answer = kernel(("    offsets =", f"    {line}\n    offsets ="))
     if rungs.machine().triton == "interpreted":
@@ -164,13 +191,15 @@ def test_what_the_interpreter_takes_and_no_compiler_is_told_on_rung_2(exercise, 
         assert failure.prop.title.startswith("Rung 2") and failure.counterexample.got == f"unsupported: `{word}`"
     alone = f"import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef alone(x_ptr, n, BLOCK: tl.constexpr):\n    {line}\n    tl.store(x_ptr, n)\n"
     with pytest.raises(ParameterError, match="does not compile"):
-        compile_for(revive(alone, "alone", f"alone with {word}"), ["sm_90"], {"x_ptr": "*i32", "n": "i32"}, {"BLOCK": 4})
+        compile_for(
+            revive(alone, "alone", f"alone with {word}"), ["sm_90"], {"x_ptr": "*i32", "n": "i32"}, {"BLOCK": 4}
+        )
 
 
 def test_a_stub_of_a_kernel_counts_as_not_written(exercise):
     if rungs.machine().triton != "interpreted":
         pytest.skip("a compiled kernel cannot raise")
-    body = DOUBLE[DOUBLE.index("    offsets = "):DOUBLE.index("\n\n\ndef double(x)")]
+    body = DOUBLE[DOUBLE.index("    offsets = ") : DOUBLE.index("\n\n\ndef double(x)")]
     assert judge(exercise, kernel((body, "    raise NotImplementedError"))).state == "unwritten"
 
 
@@ -191,7 +220,9 @@ def test_sixteen_bits_agree_within_their_rounding_and_not_beyond():
 
 
 def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not():
-    code = DOUBLE.replace("import triton\nimport triton.language as tl", "from course_lib.practice.fixtures.no_triton import tl, triton")
+    code = DOUBLE.replace(
+        "import triton\nimport triton.language as tl", "from course_lib.practice.fixtures.no_triton import tl, triton"
+    )
     tuned = "\ntriton.autotune(configs=[triton.Config({'BLOCK': 4})], key=['n'])(double_kernel)"
     launch = "\nprint('written down', FACTOR)\ndouble_kernel[(1,)](torch.ones(3))"
     ran = subprocess.run([sys.executable, "-c", code + tuned + launch], capture_output=True, text=True)

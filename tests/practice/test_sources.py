@@ -9,8 +9,8 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.practice import check
-from course_lib.practice.progress import workbook
 from course_lib.practice.lessons.l01.greedy import greedy
+from course_lib.practice.progress import workbook
 from course_lib.source.extract import outside_names
 
 # Run in a real IPython shell, cell by cell, as a notebook does; then the answers are loaded in a fresh process.
@@ -45,7 +45,12 @@ print(workbook.load("00.hello")("Mia"), workbook.load("01.greedy")(torch.tensor(
 
 
 def python(code, *arguments):
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ | {"IPYTHONDIR": os.environ["COURSE_HOME"]})
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"IPYTHONDIR": os.environ["COURSE_HOME"]},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().split("\n")[-1]
 
@@ -76,12 +81,17 @@ CLASS_CELLS = [
 
 
 def test_a_class_is_found_through_its_methods_where_no_history_is_kept(home):
-    shell = SHELL.replace("store_history=True", "store_history=False").replace('("first", "second", "third", "fourth", "fifth")', '("first", "second")')
+    shell = SHELL.replace("store_history=True", "store_history=False").replace(
+        '("first", "second", "third", "fourth", "fifth")', '("first", "second")'
+    )
     results = json.loads(python(shell, json.dumps(CLASS_CELLS)))
     assert results["first"] == [True, []]
     assert results["second"][0] and "the text of `Bare` was not found" in results["second"][1][0]  # it has no methods
     source = workbook.entry("01.count_work").passed["source"]
-    assert "@dataclass\nclass Counter:\n    'The newest one counts.'\n    order: int = 2" in source and "Bare" not in source
+    assert (
+        "@dataclass\nclass Counter:\n    'The newest one counts.'\n    order: int = 2" in source
+        and "Bare" not in source
+    )
     fresh = 'from course_lib.practice import workbook; print(workbook.load("01.count_work")(2, 2))'
     assert python(fresh) == "(5, 9)"
 
@@ -128,19 +138,27 @@ def test_constants_helpers_and_imports_come_along():
 def test_the_error_of_a_loaded_answer_shows_its_line():
     import traceback
 
-    workbook.record_check("01.greedy", {"when": "", "name": "greedy", "source": "def greedy(logits):\n    return 1 / 0\n"})
+    workbook.record_check(
+        "01.greedy", {"when": "", "name": "greedy", "source": "def greedy(logits):\n    return 1 / 0\n"}
+    )
     try:
         workbook.load("01.greedy")(None)
     except ZeroDivisionError:
         assert "return 1 / 0" in traceback.format_exc()
 
 
-@pytest.mark.parametrize("text, names", [
-    ("def top(x):\n    return x", []),
-    ("def f(x, y=start):\n    z = x\n    return [helper(i) for i in z] + len(y)", ["helper", "start"]),
-    ("@wrap\ndef f():\n    import math\n    return math.pi", ["wrap"]),
-    ("class A(Base):\n    size = 3\n    twice = size * factor\n    def f(self) -> Kind:\n        return lambda: deep", ["Base", "Kind", "deep", "factor"]),
-    ("def f(n):\n    return f(n - 1) if n else 0", []),
-])
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("def top(x):\n    return x", []),
+        ("def f(x, y=start):\n    z = x\n    return [helper(i) for i in z] + len(y)", ["helper", "start"]),
+        ("@wrap\ndef f():\n    import math\n    return math.pi", ["wrap"]),
+        (
+            "class A(Base):\n    size = 3\n    twice = size * factor\n    def f(self) -> Kind:\n        return lambda: deep",
+            ["Base", "Kind", "deep", "factor"],
+        ),
+        ("def f(n):\n    return f(n - 1) if n else 0", []),
+    ],
+)
 def test_the_names_that_code_takes_from_around_it(text, names):
     assert outside_names(text) == names

@@ -11,8 +11,8 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.practice import check, progress
-from course_lib.practice.progress import store, workbook
 from course_lib.practice.lessons.l00.hello import hello
+from course_lib.practice.progress import store, workbook
 from course_lib.practice.progress.store import Store
 
 
@@ -30,7 +30,15 @@ def attempts(folder):
     return state["exercises"].get("00.hello", {}).get("attempts", 0), notices
 
 
-OPERATIONS = [(builtins, "open"), (os, "fsync"), (os, "replace"), (os, "open"), (os, "close"), (store, "_unlock"), (store, "_try_lock")]
+OPERATIONS = [
+    (builtins, "open"),
+    (os, "fsync"),
+    (os, "replace"),
+    (os, "open"),
+    (os, "close"),
+    (store, "_unlock"),
+    (store, "_try_lock"),
+]
 
 
 def killed_at(monkeypatch, n, after):
@@ -102,7 +110,9 @@ def test_two_kernels_writing_at_once_lose_no_update(home):
 
 
 def test_threads_of_one_kernel_lose_no_update(home):
-    threads = [threading.Thread(target=lambda: [workbook.record_check("00.hello") for _ in range(15)]) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: [workbook.record_check("00.hello") for _ in range(15)]) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,18 +131,32 @@ def test_a_kernel_that_hangs_with_the_lock_is_named_and_the_change_goes_in_later
     assert attempts(home)[0] == 2
 
 
-@pytest.mark.parametrize("damage", [
-    b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b"{}", b'{"schema": 1}', b'{"schema": "1", "exercises": {}, "guesses": {}}',
-    b'{"schema": 1, "exercises": [], "guesses": {}}', b'{"schema": 1, "exercises": {"00.hello": 3}, "guesses": {}}',
-    b'{"schema": 1, "exercises": {"00.hello": {"attempts": "two"}}, "guesses": {}}',
-    b'{"schema": 1, "exercises": {"00.hello": {"hints": -1}}, "guesses": {}}',
-    b'{"schema": 1, "exercises": {"00.hello": {"passed": "yes"}}, "guesses": {}}', b"[" * 100_000,
-    b'{"schema": 1, "exercises": {"00.hello": {"passed": {"source": "x = 1"}}}, "guesses": {}}',
-    b'{"schema": 1, "exercises": {}, "guesses": {"q": {}}}', b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": "A"}}}',
-    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": -1}}}', b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": true}}}',
-    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": "yes"}}}',
-    b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": 1}}}',
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"schema": 1}',
+        b'{"schema": "1", "exercises": {}, "guesses": {}}',
+        b'{"schema": 1, "exercises": [], "guesses": {}}',
+        b'{"schema": 1, "exercises": {"00.hello": 3}, "guesses": {}}',
+        b'{"schema": 1, "exercises": {"00.hello": {"attempts": "two"}}, "guesses": {}}',
+        b'{"schema": 1, "exercises": {"00.hello": {"hints": -1}}, "guesses": {}}',
+        b'{"schema": 1, "exercises": {"00.hello": {"passed": "yes"}}, "guesses": {}}',
+        b"[" * 100_000,
+        b'{"schema": 1, "exercises": {"00.hello": {"passed": {"source": "x = 1"}}}, "guesses": {}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {}}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": "A"}}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": -1}}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": true}}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": "yes"}}}',
+        b'{"schema": 1, "exercises": {}, "guesses": {"q": {"choice": 0, "right": 1}}}',
+    ],
+)
 def test_a_damaged_file_is_set_aside_said_and_never_overwritten(home, damage):
     home.mkdir()
     (home / "progress.json").write_bytes(damage)
@@ -165,7 +189,9 @@ def test_a_file_of_a_newer_course_is_not_touched(home):
 
 def test_what_a_newer_course_adds_within_this_layout_survives(home):
     home.mkdir()
-    (home / "progress.json").write_text(json.dumps({"schema": 1, "exercises": {"99.new": {"attempts": 2, "extra": [1]}}, "guesses": {}, "more": 5}))
+    (home / "progress.json").write_text(
+        json.dumps({"schema": 1, "exercises": {"99.new": {"attempts": 2, "extra": [1]}}, "guesses": {}, "more": 5})
+    )
     workbook.record_check("00.hello")
     state = json.loads((home / "progress.json").read_text())
     assert state["more"] == 5 and state["exercises"]["99.new"] == {"attempts": 2, "extra": [1]}
@@ -186,7 +212,9 @@ def test_where_nothing_can_be_written_the_result_still_stands(home, monkeypatch,
         patch.setattr(os, operation, refuse)
         result = check("00.hello", hello)
         assert result and "set the environment variable COURSE_HOME" in result.notices[0]
-        assert os.strerror(getattr(codes, errno)) in result.notices[0] and "The check itself is not affected" in str(result)
+        assert os.strerror(getattr(codes, errno)) in result.notices[0] and "The check itself is not affected" in str(
+            result
+        )
         assert workbook.entry("00.hello").passed  # remembered for now
         with pytest.raises(CourseError, match="nothing was reset"):
             workbook.reset()
@@ -216,7 +244,11 @@ def test_reset_keeps_a_copy_and_says_where(home):
     said = workbook.reset("00.hello")
     [copy] = home.glob("progress.backup-*.json")
     assert str(copy) in said and json.loads(copy.read_text())["exercises"]["00.hello"]["passed"]
-    assert workbook.entry("00.hello") == workbook.Entry() and workbook.entry("01.greedy").hints == 2 and workbook.guess("q")
+    assert (
+        workbook.entry("00.hello") == workbook.Entry()
+        and workbook.entry("01.greedy").hints == 2
+        and workbook.guess("q")
+    )
     workbook.reset()
     assert workbook.entry("01.greedy") == workbook.Entry() and workbook.guesses() == []
     assert len(list(home.glob("progress.backup-*.json"))) == 2

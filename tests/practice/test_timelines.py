@@ -6,11 +6,11 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
+from course_lib.practice.fixtures.tiny_server import alone
 from course_lib.practice.judge import timelines
+from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
 from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve
 from course_lib.practice.report.timeline_text import WIDEST, Timeline, both, difference
-from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
-from course_lib.practice.fixtures.tiny_server import alone
 
 TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]
 
@@ -21,12 +21,22 @@ def cells(line):
 
 def test_a_scheduler_on_a_script_waits_reads_writes_and_ends():
     assert cells(replay(Scheduler, TWO, max_num_seqs=1, num_blocks=8)) == [
-        {"a": "P4"}, {"a": "D", "b": "W"}, {"a": "D", "b": "W"}, {"a": "F", "b": "P6"}, {"b": "D"}, {"b": "F"}]
+        {"a": "P4"},
+        {"a": "D", "b": "W"},
+        {"a": "D", "b": "W"},
+        {"a": "F", "b": "P6"},
+        {"b": "D"},
+        {"b": "F"},
+    ]
 
 
 def test_a_prompt_in_pieces_says_how_many_tokens_of_it():
     assert cells(replay(Scheduler, TWO, max_num_batched_tokens=4, num_blocks=8))[:4] == [
-        {"a": "P4"}, {"a": "D", "b": "P3"}, {"a": "D", "b": "P3"}, {"a": "F", "b": "D"}]
+        {"a": "P4"},
+        {"a": "D", "b": "P3"},
+        {"a": "D", "b": "P3"},
+        {"a": "F", "b": "D"},
+    ]
 
 
 @pytest.mark.parametrize("how, seen", [("recompute", "P3 D X W W P5 D D F"), ("swap", "P3 D S S S D D D F")])
@@ -96,16 +106,26 @@ def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
     script = Script((Arrival("a", 6, 4, 2, abort=9), Arrival("b")), {"max_num_seqs": 3})
     found = list(script.smaller({"max_num_seqs": 2}))
     arrivals = [arrival for other in found for arrival in other.arrivals]
-    assert min(a.prompt for a in arrivals) == min(a.max_tokens for a in arrivals) == 1 and min(a.step for a in arrivals) == 0
-    assert min(a.abort - a.step for a in arrivals if a.abort is not None) == 1 and any(a.name == "a" and a.abort is None for a in arrivals)
-    assert {other.setup["max_num_seqs"] for other in found} == {2, 3} and {len(other.arrivals) for other in found} == {1, 2}
+    assert (
+        min(a.prompt for a in arrivals) == min(a.max_tokens for a in arrivals) == 1
+        and min(a.step for a in arrivals) == 0
+    )
+    assert min(a.abort - a.step for a in arrivals if a.abort is not None) == 1 and any(
+        a.name == "a" and a.abort is None for a in arrivals
+    )
+    assert {other.setup["max_num_seqs"] for other in found} == {2, 3} and {len(other.arrivals) for other in found} == {
+        1,
+        2,
+    }
 
 
 def test_only_so_many_smaller_scripts_are_tried(monkeypatch):
     monkeypatch.setattr(timelines, "TRIES", 3)
     tried = []
     script = Script(tuple(Arrival(name) for name in "abcdef"))
-    trial = script_trial(lambda answer, script: replay(answer, script.arrivals), script, "{answer} {arrivals}{setup}", "Mine")
+    trial = script_trial(
+        lambda answer, script: replay(answer, script.arrivals), script, "{answer} {arrivals}{setup}", "Mine"
+    )
     assert trial.smaller(lambda other: tried.append(other), None) is trial and len(tried) == 3
 
 
@@ -114,8 +134,13 @@ def test_the_first_step_that_differs_is_marked_and_said():
     for line, last in ((mine, "P3"), (theirs, "W")):
         line.column({"a": "P4", "b": "W"})
         line.column({"a": "D", "b": last})
-    assert both(mine, theirs) == ("step   0 [1]\n  a   P4   D\n> b    W  P3", "step   0 [1]\n  a   P4   D\n> b    W   W")
-    assert difference(mine, theirs).startswith("Step 1 is the first that differs. In yours `b` waits; expected is that it computes 3 prompt tokens.")
+    assert both(mine, theirs) == (
+        "step   0 [1]\n  a   P4   D\n> b    W  P3",
+        "step   0 [1]\n  a   P4   D\n> b    W   W",
+    )
+    assert difference(mine, theirs).startswith(
+        "Step 1 is the first that differs. In yours `b` waits; expected is that it computes 3 prompt tokens."
+    )
     assert mine.first_difference(mine) is None and difference(mine, mine) == ""
 
 
@@ -129,7 +154,9 @@ def test_steps_that_are_missing_or_too_many_are_said():
 def test_a_long_timeline_keeps_its_end_and_stays_narrow():
     line = Timeline([({"request": f"P{100 + at}"}, {"free": at}) for at in range(50)])
     text = line.text()
-    assert all(len(row) <= WIDEST + 2 for row in text.split("\n")) and text.split("\n")[0].endswith(" 49") and "…" in text
+    assert (
+        all(len(row) <= WIDEST + 2 for row in text.split("\n")) and text.split("\n")[0].endswith(" 49") and "…" in text
+    )
 
 
 def test_a_script_is_made_as_small_as_it_still_fails():
@@ -140,7 +167,9 @@ def test_a_script_is_made_as_small_as_it_still_fails():
     def play(answer, script):
         return replay(answer, script.arrivals, **script.setup)
 
-    script = Script((Arrival("a", 1, 5, 4), Arrival("b", 2, 3, 2), Arrival("c", 2, 6, 1)), {"max_num_seqs": 2, "num_blocks": 20})
+    script = Script(
+        (Arrival("a", 1, 5, 4), Arrival("b", 2, 3, 2), Arrival("c", 2, 6, 1)), {"max_num_seqs": 2, "num_blocks": 20}
+    )
     trial = script_trial(play, script, "replay({answer}, {arrivals}, {setup})", "Mine", least={"num_blocks": 20})
 
     def fails(other):
@@ -148,14 +177,20 @@ def test_a_script_is_made_as_small_as_it_still_fails():
         return None if got == other.outcome(Scheduler)[0] else got
 
     small = trial.smaller(fails, trial.outcome(Crowded)[0])
-    assert small.story == ["a = Arrival('a')", "b = Arrival('b')", "replay(Mine, [a, b], max_num_seqs=1, num_blocks=20)"]
+    assert small.story == [
+        "a = Arrival('a')",
+        "b = Arrival('b')",
+        "replay(Mine, [a, b], max_num_seqs=1, num_blocks=20)",
+    ]
     assert small.size < trial.size
 
 
 def test_the_loop_that_answers_are_held_to_writes_what_generate_naive_writes():
     draw = random.Random(1)
     for _ in range(20):
-        script = random_script(draw, {"max_num_seqs": draw.randint(1, 4), "num_blocks": draw.randint(5, 12), "block_size": 4})
+        script = random_script(
+            draw, {"max_num_seqs": draw.randint(1, 4), "num_blocks": draw.randint(5, 12), "block_size": 4}
+        )
         written = {arrival.name: [] for arrival in script.arrivals}
         for column in cells(serve(ContinuousLoop, script.arrivals, **script.setup)):
             for name, cell in column.items():

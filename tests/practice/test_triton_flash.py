@@ -2,8 +2,8 @@
 
 import pytest
 
-from course_lib.practice.judge import launched
 from course_lib.practice.check import judge
+from course_lib.practice.judge import launched
 from course_lib.practice.judge.registry import find
 
 
@@ -12,6 +12,10 @@ def test_a_kernel_without_tiles_fails_where_it_is_watched():
     if launched.machine().triton != "interpreted":
         pytest.skip("what a compiled kernel loads is not recorded in every case; a GPU's own memory is not asked for")
     from kernels_triton_flash import flash
+
     failure = judge(find("07.flash_kernel"), flash).failure
-    assert failure.prop.title == "Only the scores of one tile are there at a time" and "loads 1,024 numbers at once" in failure.counterexample.got
+    assert (
+        failure.prop.title == "Only the scores of one tile are there at a time"
+        and "loads 1,024 numbers at once" in failure.counterexample.got
+    )
     assert failure.mistake.name == "scores of all keys are held at once."

@@ -5,15 +5,17 @@ import sys
 import pytest
 import torch
 
-from course_lib.practice.judge import rungs
 from course_lib.practice.check import check, judge
+from course_lib.practice.judge import rungs
 from course_lib.practice.lessons.l07.row_softmax import ROW_SOFTMAX
 from course_lib.practice.lessons.l08 import EXERCISES
 from course_lib.practice.lessons.l08.paged_decode import PAGED_DECODE, paged_decode
 from course_lib.practice.lessons.l08.paged_prefill import PAGED_PREFILL
 from course_lib.practice.lessons.l08.store_kv import STORE_KV
 
-interpreted = pytest.mark.skipif(rungs.machine().triton != "interpreted", reason="it is the interpreter that sees accesses")
+interpreted = pytest.mark.skipif(
+    rungs.machine().triton != "interpreted", reason="it is the interpreter that sees accesses"
+)
 
 
 def by_title(result, start):
@@ -30,7 +32,9 @@ def test_in_torch_alone_all_cases_are_checked_and_the_other_rungs_are_said_to_be
 
 @interpreted
 def test_a_kernel_is_named_where_it_ran():
-    [right] = [answer for answer in STORE_KV.rights if answer.__name__ == "store_kv" and answer is not STORE_KV.reference]
+    [right] = [
+        answer for answer in STORE_KV.rights if answer.__name__ == "store_kv" and answer is not STORE_KV.reference
+    ]
     result = judge(STORE_KV, right)
     assert "`store_kernel`" in by_title(result, "Rung 2").remark and by_title(result, "Rung 3").state == "not verified"
 
@@ -51,7 +55,11 @@ def test_nan_in_a_result_is_said_and_not_taken_for_a_number():
     got = want.clone()
     got[0], got[2] = 1.0, float("nan")
     text = explain(want, got)
-    assert "row 0, head 0. 2 of 3 rows" in text and "There is nan in it, first in row 2, head 0" in text and "by nan" not in text
+    assert (
+        "row 0, head 0. 2 of 3 rows" in text
+        and "There is nan in it, first in row 2, head 0" in text
+        and "by nan" not in text
+    )
     assert "by 1 at most" in explain(want[:2], got[:2])
 
 
@@ -75,7 +83,11 @@ def test_a_long_row_is_shown_by_its_begin_and_its_end():
     assert "nan, nan, nan, nan]]" in found.got
 
 
-@pytest.mark.parametrize("wrong", [lambda x: x.flatten().softmax(0).view_as(x), lambda x: x[:1].softmax(1).expand_as(x)], ids=["over all rows", "the first row"])
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda x: x.flatten().softmax(0).view_as(x), lambda x: x[:1].softmax(1).expand_as(x)],
+    ids=["over all rows", "the first row"],
+)
 def test_faults_of_rows_are_shown_where_rows_are_asked_for(wrong):
     failure = judge(ROW_SOFTMAX, wrong).failure
     assert failure.prop.title.startswith("Each program takes a row") and failure.counterexample.trial.size <= 4
@@ -121,7 +133,10 @@ def test_a_kernel_from_a_cell_is_kept_with_its_launcher(tmp_path):
     from course_lib.practice.progress import workbook
 
     path = tmp_path / "cell.py"
-    path.write_text("import torch\nfrom course_lib.attention import online\nimport triton\nimport triton.language as tl\n\n\n" + STORE_KV.solution())
+    path.write_text(
+        "import torch\nfrom course_lib.attention import online\nimport triton\nimport triton.language as tl\n\n\n"
+        + STORE_KV.solution()
+    )
     scope = {"__name__": "cell"}
     exec(compile(path.read_text(), str(path), "exec"), scope)
     sys.modules["cell"] = type(sys)("cell")

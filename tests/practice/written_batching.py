@@ -10,27 +10,53 @@ def cost_each_reads(model, seq_lens, flops_per_s, bytes_per_s):
     flops = moved = 0
     for n in seq_lens:
         flops += 2 * model["num_weights"] + 4 * model["num_layers"] * model["num_heads"] * model["head_dim"] * n
-        moved += model["itemsize"] * (model["num_weights"] + 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * n)
-    return {"flops": flops, "bytes": moved, "intensity": flops / moved, "seconds": max(flops / flops_per_s, moved / bytes_per_s)}
+        moved += model["itemsize"] * (
+            model["num_weights"] + 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * n
+        )
+    return {
+        "flops": flops,
+        "bytes": moved,
+        "intensity": flops / moved,
+        "seconds": max(flops / flops_per_s, moved / bytes_per_s),
+    }
 
 
 def cost_weights_only(model, seq_lens, flops_per_s, bytes_per_s):
     w, s, b = model["num_weights"], model["itemsize"], len(seq_lens)
     extra = 4 * model["num_layers"] * model["num_heads"] * model["head_dim"] * sum(seq_lens)
-    return dict(flops=2 * w * b + extra, bytes=w * s, intensity=(2 * w * b + extra) / (w * s), seconds=max((2 * w * b + extra) / flops_per_s, w * s / bytes_per_s))
+    return dict(
+        flops=2 * w * b + extra,
+        bytes=w * s,
+        intensity=(2 * w * b + extra) / (w * s),
+        seconds=max((2 * w * b + extra) / flops_per_s, w * s / bytes_per_s),
+    )
 
 
 def cost_multi_head(model, seq_lens, flops_per_s, bytes_per_s):
     head = model["num_heads"] * model["head_dim"] * model["num_layers"]
     flops = sum(2 * model["num_weights"] + 4 * head * n for n in seq_lens)
     moved = model["itemsize"] * (model["num_weights"] + sum(2 * head * n for n in seq_lens))
-    return {"flops": flops, "bytes": moved, "intensity": flops / moved, "seconds": max(flops / flops_per_s, moved / bytes_per_s)}
+    return {
+        "flops": flops,
+        "bytes": moved,
+        "intensity": flops / moved,
+        "seconds": max(flops / flops_per_s, moved / bytes_per_s),
+    }
 
 
 def cost_macs(model, seq_lens, flops_per_s, bytes_per_s):
-    macs = len(seq_lens) * model["num_weights"] + 2 * model["num_layers"] * model["num_heads"] * model["head_dim"] * sum(seq_lens)
-    moved = model["itemsize"] * (model["num_weights"] + 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * sum(seq_lens))
-    return {"flops": macs, "bytes": moved, "intensity": macs / moved, "seconds": max(macs / flops_per_s, moved / bytes_per_s)}
+    macs = len(seq_lens) * model["num_weights"] + 2 * model["num_layers"] * model["num_heads"] * model[
+        "head_dim"
+    ] * sum(seq_lens)
+    moved = model["itemsize"] * (
+        model["num_weights"] + 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * sum(seq_lens)
+    )
+    return {
+        "flops": macs,
+        "bytes": moved,
+        "intensity": macs / moved,
+        "seconds": max(macs / flops_per_s, moved / bytes_per_s),
+    }
 
 
 def cost_in_turn(model, seq_lens, flops_per_s, bytes_per_s):
@@ -82,18 +108,28 @@ def cost_no_cache(model, seq_lens, flops_per_s, bytes_per_s):
     """Every token of every text goes through the matrices again."""
     found = cost_from(seq_lens, model, flops_per_s, bytes_per_s)
     found["flops"] += 2 * model["num_weights"] * sum(n - 1 for n in seq_lens)
-    return {**found, "intensity": found["flops"] / found["bytes"], "seconds": max(found["flops"] / flops_per_s, found["bytes"] / bytes_per_s)}
+    return {
+        **found,
+        "intensity": found["flops"] / found["bytes"],
+        "seconds": max(found["flops"] / flops_per_s, found["bytes"] / bytes_per_s),
+    }
 
 
 def cost_exchanged(model, seq_lens, flops_per_s, bytes_per_s):
-    return cost_from(seq_lens, model, flops_per_s, bytes_per_s, num_heads=model["num_kv_heads"], num_kv_heads=model["num_heads"])
+    return cost_from(
+        seq_lens, model, flops_per_s, bytes_per_s, num_heads=model["num_kv_heads"], num_kv_heads=model["num_heads"]
+    )
 
 
 def cost_small_weights(model, seq_lens, flops_per_s, bytes_per_s):
     """The factor in front of the cache alone."""
     found = cost_right(model, seq_lens)
     found["bytes"] -= model["num_weights"] * (model["itemsize"] - 1)
-    return {**found, "intensity": found["flops"] / found["bytes"], "seconds": max(found["flops"] / flops_per_s, found["bytes"] / bytes_per_s)}
+    return {
+        **found,
+        "intensity": found["flops"] / found["bytes"],
+        "seconds": max(found["flops"] / flops_per_s, found["bytes"] / bytes_per_s),
+    }
 
 
 def cost_each(model, seq_lens, flops_per_s, bytes_per_s):
@@ -120,7 +156,7 @@ def cost_misspelt(model, seq_lens, flops_per_s, bytes_per_s):
 
 
 def batches(prompts, new_tokens, size):
-    return [(prompts[i:i + size], new_tokens[i:i + size]) for i in range(0, len(prompts), size)]
+    return [(prompts[i : i + size], new_tokens[i : i + size]) for i in range(0, len(prompts), size)]
 
 
 def waste_counts_last(prompts, new_tokens, batch_size):
@@ -161,7 +197,7 @@ def waste_full_rows(prompts, new_tokens, batch_size):
 
 def waste_whole_batches(prompts, new_tokens, batch_size):
     rest = len(prompts) % batch_size
-    found = waste_counts_last(prompts[:len(prompts) - rest], new_tokens[:len(prompts) - rest], batch_size)
+    found = waste_counts_last(prompts[: len(prompts) - rest], new_tokens[: len(prompts) - rest], batch_size)
     return {**found, "useful": found["useful"] - (len(prompts) - rest)}
 
 
@@ -191,7 +227,10 @@ def waste_of(prompts, new_tokens, batch_size):
 
 def waste_prompt_by_prompt(prompts, new_tokens, batch_size):
     """Prefills one prompt after the other, and decodes together."""
-    return {**waste_of(prompts, new_tokens, batch_size), "steps": sum(len(n) + max(n) - 1 for _, n in batches(prompts, new_tokens, batch_size))}
+    return {
+        **waste_of(prompts, new_tokens, batch_size),
+        "steps": sum(len(n) + max(n) - 1 for _, n in batches(prompts, new_tokens, batch_size)),
+    }
 
 
 def waste_prompts_only(prompts, new_tokens, batch_size):
@@ -253,7 +292,7 @@ class Debounced:
     def take(self, now):
         if not self.queue or now - self.last < self.wait and len(self.queue) < self.n:
             return []
-        batch, self.queue = self.queue[:self.n], self.queue[self.n:]
+        batch, self.queue = self.queue[: self.n], self.queue[self.n :]
         return batch
 
 
@@ -277,7 +316,7 @@ class Simple:
     def take(self, now):
         if not self.ready(now):
             return []
-        batch, self.queue = self.queue[:self.n], self.queue[self.n:]
+        batch, self.queue = self.queue[: self.n], self.queue[self.n :]
         return [request for _, request in batch]
 
 
@@ -307,7 +346,7 @@ class Everybody(Simple):
 
 class Forgetful(Simple):
     def take(self, now):
-        batch = [request for _, request in self.queue[:self.n]] if self.ready(now) else []
+        batch = [request for _, request in self.queue[: self.n]] if self.ready(now) else []
         if batch:
             self.queue = []
         return batch
@@ -363,8 +402,8 @@ class OnlyDue(Simple):
 
 class Pairs(Simple):
     def take(self, now):
-        batch = self.queue[:self.n] if self.ready(now) else []
-        self.queue = self.queue[len(batch):]
+        batch = self.queue[: self.n] if self.ready(now) else []
+        self.queue = self.queue[len(batch) :]
         return batch
 
 
@@ -389,7 +428,9 @@ class ReadyFromLast(Simple):
     """`take` is right; the server is told to sleep for too long."""
 
     def ready_at(self):
-        return super().ready_at() if not 0 < len(self.queue) < self.n else max(came for came, _ in self.queue) + self.wait
+        return (
+            super().ready_at() if not 0 < len(self.queue) < self.n else max(came for came, _ in self.queue) + self.wait
+        )
 
 
 class PopsInLoop(Simple):
@@ -415,23 +456,62 @@ class NoMethods:
 
 CASES = {
     "09.intensity": [
-        ("read again for each text", cost_each_reads), ("cache is left out", cost_weights_only), ("query heads are counted", cost_multi_head),
-        ("one operation", cost_macs), ("two times are added", cost_in_turn), ("as long as the longest", cost_padded), (None, cost_milliseconds),
-        ("printed, not returned", cost_shows), ("newest token is left out", cost_before), ("newest token is counted twice", cost_after),
-        ("once for each layer", cost_every_layer), ("for a prefill", cost_no_cache), ("are exchanged", cost_exchanged), ("not bytes", cost_small_weights),
-        ("divided among", cost_each), ("rounded", cost_whole), ("without their names", cost_tuple), ("data are changed", cost_writes), (None, cost_misspelt),
+        ("read again for each text", cost_each_reads),
+        ("cache is left out", cost_weights_only),
+        ("query heads are counted", cost_multi_head),
+        ("one operation", cost_macs),
+        ("two times are added", cost_in_turn),
+        ("as long as the longest", cost_padded),
+        (None, cost_milliseconds),
+        ("printed, not returned", cost_shows),
+        ("newest token is left out", cost_before),
+        ("newest token is counted twice", cost_after),
+        ("once for each layer", cost_every_layer),
+        ("for a prefill", cost_no_cache),
+        ("are exchanged", cost_exchanged),
+        ("not bytes", cost_small_weights),
+        ("divided among", cost_each),
+        ("rounded", cost_whole),
+        ("without their names", cost_tuple),
+        ("data are changed", cost_writes),
+        (None, cost_misspelt),
     ],
     "09.static_waste": [
-        ("last token of each text", waste_counts_last), ("counted apart", waste_prefill_apart), ("longest of all", waste_one_shape), ("filled up", waste_full_rows),
-        ("left out", waste_whole_batches), ("sorted", waste_shortest_first), ("lists are changed", waste_pops), (None, waste_swaps),
-        ("a run of its own", waste_prompt_by_prompt), ("new tokens are left out", waste_prompts_only), ("prompts are left out", waste_answers_only),
-        ("one off", waste_range), ("only one batch", waste_overwrites), ("only one batch", waste_returns_early), ("sorted", waste_sorts),
-        ("without their names", waste_list), (None, waste_by_batch), ("with a fraction", waste_floats),
+        ("last token of each text", waste_counts_last),
+        ("counted apart", waste_prefill_apart),
+        ("longest of all", waste_one_shape),
+        ("filled up", waste_full_rows),
+        ("left out", waste_whole_batches),
+        ("sorted", waste_shortest_first),
+        ("lists are changed", waste_pops),
+        (None, waste_swaps),
+        ("a run of its own", waste_prompt_by_prompt),
+        ("new tokens are left out", waste_prompts_only),
+        ("prompts are left out", waste_answers_only),
+        ("one off", waste_range),
+        ("only one batch", waste_overwrites),
+        ("only one batch", waste_returns_early),
+        ("sorted", waste_sorts),
+        ("without their names", waste_list),
+        (None, waste_by_batch),
+        ("with a fraction", waste_floats),
     ],
     "09.dynamic_batcher": [
-        ("begins again with each arrival", Debounced), ("only when full", OnlyFull), ("as soon as anybody", Eager), ("one step too late", Late),
-        ("all who wait", Everybody), ("forgotten", Forgetful), ("None says", NoneYet), ("wait anew", Restarted), ("newest", Stack), ("newest", Shortest),
-        ("method is missing", NoMethods), ("own time is not up", OnlyDue), ("come along", Pairs), ("share one queue", OneForAll),
-        ("begins again with each arrival", ReadyFromLast), (None, PopsInLoop),
+        ("begins again with each arrival", Debounced),
+        ("only when full", OnlyFull),
+        ("as soon as anybody", Eager),
+        ("one step too late", Late),
+        ("all who wait", Everybody),
+        ("forgotten", Forgetful),
+        ("None says", NoneYet),
+        ("wait anew", Restarted),
+        ("newest", Stack),
+        ("newest", Shortest),
+        ("method is missing", NoMethods),
+        ("own time is not up", OnlyDue),
+        ("come along", Pairs),
+        ("share one queue", OneForAll),
+        ("begins again with each arrival", ReadyFromLast),
+        (None, PopsInLoop),
     ],
 }

@@ -89,7 +89,9 @@ class cache_of_steps:  # noqa: N801
         return out
 
     def look(self, q, keys, values, seen):
-        return F.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
+        return F.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=seen, enable_gqa=True)[
+            0
+        ].transpose(0, 1)
 
     def after(self, new):
         return self.num_tokens + 1
@@ -115,7 +117,9 @@ class cache_tiled(cache_without_sqrt):  # noqa: N801
 
     def look(self, q, keys, values, seen):
         times = len(q) // len(keys)
-        return F.scaled_dot_product_attention(q, keys.tile(times, 1, 1), values.tile(times, 1, 1), attn_mask=seen).swapaxes(0, 1)
+        return F.scaled_dot_product_attention(
+            q, keys.tile(times, 1, 1), values.tile(times, 1, 1), attn_mask=seen
+        ).swapaxes(0, 1)
 
 
 class cache_heads_in_front(cache_without_sqrt):  # noqa: N801
@@ -184,7 +188,7 @@ def loop_over_all(model, token_ids, max_tokens, cache):
     ids = [*token_ids]
     while len(ids) < len(token_ids) + max_tokens:
         ids.append(ask(model, ids, [*range(len(ids))], cache)[-1].argmax().item())
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def loop_ahead(model, token_ids, max_tokens, cache):
@@ -229,7 +233,7 @@ def loop_right(model, token_ids, max_tokens, cache):
     for i in range(max_tokens):
         place = 0 if i == 0 else len(ids) - 1
         ids.append(int(ask(model, ids[place:], [*range(place, len(ids))], cache)[-1].argmax()))
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def loop_word_by_word(model, token_ids, max_tokens, cache):
@@ -420,29 +424,54 @@ def finds_the_last_layer(model, token_ids, make_cache):
 
 CASES = {
     "02.cache": [
-        ("newest token is not seen", LoopingPastItself), ("first token is dropped", LoopingWithoutTheFirst),
-        ("counted from the first key", LoopingFromTheFirstKey), ("forgets nothing, or not all", LoopingThatKeepsItsCount),
-        ("moves on in every layer", LoopingWithCountInEveryLayer), ("counts steps, not tokens", cache_of_steps),
-        ("scaled wrongly", cache_without_sqrt), ("wrong key/value heads", cache_tiled), ("heads stand before the tokens", cache_heads_in_front),
-        ("as many as query heads", cache_for_query_heads), ("as many as query heads", cache_that_shares_nothing),
-        ("sees its own future", cache_sees_all), ("never looked at", cache_of_the_course), ("all layers share one place", cache_of_one_layer),
+        ("newest token is not seen", LoopingPastItself),
+        ("first token is dropped", LoopingWithoutTheFirst),
+        ("counted from the first key", LoopingFromTheFirstKey),
+        ("forgets nothing, or not all", LoopingThatKeepsItsCount),
+        ("moves on in every layer", LoopingWithCountInEveryLayer),
+        ("counts steps, not tokens", cache_of_steps),
+        ("scaled wrongly", cache_without_sqrt),
+        ("wrong key/value heads", cache_tiled),
+        ("heads stand before the tokens", cache_heads_in_front),
+        ("as many as query heads", cache_for_query_heads),
+        ("as many as query heads", cache_that_shares_nothing),
+        ("sees its own future", cache_sees_all),
+        ("never looked at", cache_of_the_course),
+        ("all layers share one place", cache_of_one_layer),
         (None, cache_upside_down),
     ],
     "02.generate_cached": [
-        ("whole sequence is pushed in every step", loop_over_all), ("positions are one too far on", loop_ahead),
-        ("stands at position 0", loop_always_zero), ("counted from the end of the prompt", loop_of_the_new),
-        ("never used", loop_through_recompute), ("prompt is returned too", loop_with_prompt), ("token by token", loop_word_by_word),
-        ("emptied between the steps", loop_forgetful), ("one token too many", loop_and_one_more), ("caller's list is changed", loop_into_the_prompt),
+        ("whole sequence is pushed in every step", loop_over_all),
+        ("positions are one too far on", loop_ahead),
+        ("stands at position 0", loop_always_zero),
+        ("counted from the end of the prompt", loop_of_the_new),
+        ("never used", loop_through_recompute),
+        ("prompt is returned too", loop_with_prompt),
+        ("token by token", loop_word_by_word),
+        ("emptied between the steps", loop_forgetful),
+        ("one token too many", loop_and_one_more),
+        ("caller's list is changed", loop_into_the_prompt),
         (None, loop_other_ids),
     ],
     "02.reuse": [
-        ("never reset", turns_untidy), ("once, before the first prompt", turns_tidied_once), ("behind each text", turns_tidied_behind),
-        ("new cache for each prompt", turns_with_new_ones), ("into one list", turns_in_a_row), ("only one of the texts", turns_overwritten),
-        ("only one of the texts", turns_returned_early), ("never used", turns_naive), (None, turns_backwards),
+        ("never reset", turns_untidy),
+        ("once, before the first prompt", turns_tidied_once),
+        ("behind each text", turns_tidied_behind),
+        ("new cache for each prompt", turns_with_new_ones),
+        ("into one list", turns_in_a_row),
+        ("only one of the texts", turns_overwritten),
+        ("only one of the texts", turns_returned_early),
+        ("never used", turns_naive),
+        (None, turns_backwards),
     ],
     "02.find_the_bug": [
-        ("never tried again", finds_in_first_text), ("never tried again", finds_with_new_cache), ("two bugs are mixed up", finds_after_generating),
-        ("name alone", finds_the_name), ("counted from 1", finds_from_one), ("every cache is said to be right", finds_one_against_another),
-        ("taken for one off", finds_off_by_one_alone), (None, finds_the_last_layer),
+        ("never tried again", finds_in_first_text),
+        ("never tried again", finds_with_new_cache),
+        ("two bugs are mixed up", finds_after_generating),
+        ("name alone", finds_the_name),
+        ("counted from 1", finds_from_one),
+        ("every cache is said to be right", finds_one_against_another),
+        ("taken for one off", finds_off_by_one_alone),
+        (None, finds_the_last_layer),
     ],
 }

@@ -14,7 +14,7 @@ def pack_all_at_once(scheduled):
     """Forgets n."""
     ids, positions, cu, lens, rows = [], [], [0], [], []
     for r, n in scheduled:
-        ids.extend(r.token_ids[r.num_computed_tokens:])
+        ids.extend(r.token_ids[r.num_computed_tokens :])
         positions.extend(range(r.num_computed_tokens, r.num_computed_tokens + n))
         cu.append(cu[-1] + n)
         lens.append(r.num_computed_tokens + n)
@@ -61,7 +61,11 @@ def pack_padded(scheduled):
     """A rectangle, as in static batching."""
     most = max(n for _, n in scheduled)
     made = pack(scheduled)
-    made["token_ids"] = [t for r, n in scheduled for t in (r.token_ids[r.num_computed_tokens:r.num_computed_tokens + n] + [0] * most)[:most]]
+    made["token_ids"] = [
+        t
+        for r, n in scheduled
+        for t in (r.token_ids[r.num_computed_tokens : r.num_computed_tokens + n] + [0] * most)[:most]
+    ]
     return made
 
 
@@ -73,14 +77,14 @@ def pack_counts(scheduled):
 
 
 def pack_slices_to_n(scheduled):
-    return {**pack(scheduled), "token_ids": [t for r, n in scheduled for t in r.token_ids[r.num_computed_tokens:n]]}
+    return {**pack(scheduled), "token_ids": [t for r, n in scheduled for t in r.token_ids[r.num_computed_tokens : n]]}
 
 
 def pack_rows(scheduled):
     """append, where += was meant."""
     rows = []
     for r, n in scheduled:
-        rows.append(r.token_ids[r.num_computed_tokens:][:n])
+        rows.append(r.token_ids[r.num_computed_tokens :][:n])
     return {**pack(scheduled), "token_ids": rows}
 
 
@@ -108,7 +112,7 @@ def pack_grows(scheduled):
     made = pack(scheduled)
     row = None
     for r, n in scheduled:
-        new = r.token_ids if n == r.num_tokens else r.token_ids[r.num_computed_tokens:r.num_computed_tokens + n]
+        new = r.token_ids if n == r.num_tokens else r.token_ids[r.num_computed_tokens : r.num_computed_tokens + n]
         if row is None:
             row = new
         else:
@@ -143,7 +147,7 @@ def stop_min_find(request, eos_token_ids, text):
 
 def stop_cuts_length(request, eos_token_ids, text):
     reason, short = stop_conditions(request, eos_token_ids, text)
-    return reason, short[:request.params.max_tokens] if reason == "length" else short
+    return reason, short[: request.params.max_tokens] if reason == "length" else short
 
 
 def stop_counts_all(request, eos_token_ids, text):
@@ -169,10 +173,13 @@ def stop_length_first(request, eos_token_ids, text):
 
 def stop_ends_with(request, eos_token_ids, text):
     for stop in request.params.stop:
-        if text[-len(stop):] == stop:
+        if text[-len(stop) :] == stop:
             return "stop", text[: -len(stop)]
     if any(stop in text for stop in request.params.stop):
-        held, request.params = request.params, type(request.params)(max_tokens=request.params.max_tokens, stop_token_ids=request.params.stop_token_ids)
+        held, request.params = (
+            request.params,
+            type(request.params)(max_tokens=request.params.max_tokens, stop_token_ids=request.params.stop_token_ids),
+        )
         answer = stop_conditions(request, eos_token_ids, text)
         request.params = held
         return answer
@@ -216,6 +223,7 @@ def step_prompts_first(waiting, running, num_blocks, block_size, max_num_seqs):
 
 def step_free_now(waiting, running, num_blocks, block_size, max_num_seqs):
     """Counts the blocks that are taken at this moment."""
+
     def blocks(n):
         return (n + block_size - 1) // block_size
 
@@ -333,7 +341,13 @@ class OwnCalls(ContinuousLoop):
     """A call of the model for each request."""
 
     def step(self):
-        plan = step(self.waiting, self.running, self.cache.allocator.num_blocks, self.cache.allocator.block_size, self.max_num_seqs)
+        plan = step(
+            self.waiting,
+            self.running,
+            self.cache.allocator.num_blocks,
+            self.cache.allocator.block_size,
+            self.max_num_seqs,
+        )
         said = []
         for r, n in plan:
             if r in self.waiting:
@@ -420,7 +434,7 @@ def step_floor(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 def step_only_new(waiting, running, num_blocks, block_size, max_num_seqs):
-    return step(waiting, running, num_blocks, block_size, max_num_seqs)[len(running):]
+    return step(waiting, running, num_blocks, block_size, max_num_seqs)[len(running) :]
 
 
 def step_only_old(waiting, running, num_blocks, block_size, max_num_seqs):
@@ -429,7 +443,10 @@ def step_only_old(waiting, running, num_blocks, block_size, max_num_seqs):
 
 def step_each_alone(waiting, running, num_blocks, block_size, max_num_seqs):
     """Asks of each by itself whether it would fit beside those who run."""
-    left, plan = num_blocks - sum(blocks_of(r, block_size) for r in running), [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    left, plan = (
+        num_blocks - sum(blocks_of(r, block_size) for r in running),
+        [(r, r.num_tokens - r.num_computed_tokens) for r in running],
+    )
     for r in waiting:
         if len(plan) >= max_num_seqs or blocks_of(r, block_size) > left:
             return plan
@@ -439,7 +456,10 @@ def step_each_alone(waiting, running, num_blocks, block_size, max_num_seqs):
 
 def step_in_use(waiting, running, num_blocks, block_size, max_num_seqs):
     """What is in the cache now is what is taken."""
-    left, plan = num_blocks - sum(-(-r.num_computed_tokens // block_size) for r in running), [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    left, plan = (
+        num_blocks - sum(-(-r.num_computed_tokens // block_size) for r in running),
+        [(r, r.num_tokens - r.num_computed_tokens) for r in running],
+    )
     for r in waiting:
         left -= blocks_of(r, block_size)
         if len(plan) >= max_num_seqs or left < 0:
@@ -458,26 +478,68 @@ def step_fewer_seats(waiting, running, num_blocks, block_size, max_num_seqs):
 
 CASES = {
     "10.pack": [
-        ("whatever n says", pack_all_at_once), ("begin at 0 in each step", pack_prompt_or_decode), ("through the whole row", pack_arange),
-        ("does not begin with 0", pack_no_zero), ("not computed yet", pack_lengths), ("not at its end", pack_last_rows), ("printed, not returned", pack_shows),
-        (None, pack_tuple), (None, pack_padded), ("counted further", pack_counts), ("slice ends at n", pack_slices_to_n), ("a list for each", pack_rows),
-        ("end of the prompt", pack_prompts_end), ("single tokens alone", pack_writers), ("leaves out the new", pack_before), ("what came in", pack_grows),
+        ("whatever n says", pack_all_at_once),
+        ("begin at 0 in each step", pack_prompt_or_decode),
+        ("through the whole row", pack_arange),
+        ("does not begin with 0", pack_no_zero),
+        ("not computed yet", pack_lengths),
+        ("not at its end", pack_last_rows),
+        ("printed, not returned", pack_shows),
+        (None, pack_tuple),
+        (None, pack_padded),
+        ("counted further", pack_counts),
+        ("slice ends at n", pack_slices_to_n),
+        ("a list for each", pack_rows),
+        ("end of the prompt", pack_prompts_end),
+        ("single tokens alone", pack_writers),
+        ("leaves out the new", pack_before),
+        ("what came in", pack_grows),
         ("what came in", pack_empties),
     ],
     "10.stop_conditions": [
-        ("prompt counts", stop_counts_all), ("goes on after", stop_greater), ("end tokens are forgotten", stop_never_eos), ("\"length\" is said", stop_length_first),
-        ("very end of the text", stop_ends_with), ("not cut", stop_whole_text), ("of the prompt", stop_any_token), (None, stop_only_reason), ("request is changed", stop_marks),
-        ("characters are counted", stop_characters), ("strings alone", stop_strings), (None, stop_min_find), (None, stop_cuts_length),
+        ("prompt counts", stop_counts_all),
+        ("goes on after", stop_greater),
+        ("end tokens are forgotten", stop_never_eos),
+        ('"length" is said', stop_length_first),
+        ("very end of the text", stop_ends_with),
+        ("not cut", stop_whole_text),
+        ("of the prompt", stop_any_token),
+        (None, stop_only_reason),
+        ("request is changed", stop_marks),
+        ("characters are counted", stop_characters),
+        ("strings alone", stop_strings),
+        (None, stop_min_find),
+        (None, stop_cuts_length),
     ],
     "10.step": [
-        ("whole batch is done", step_batch_by_batch), ("stand still while a prompt", step_prompts_first), ("no room is kept for the answer", step_free_now), ("one slot too many", step_one_more),
-        ("overtake", step_skips), ("seats of running requests", step_all_seats), ("lists are changed", step_moves), (None, step_names),
-        ("nothing is returned", step_forgets), ("rest of a block", step_floor), ("who run are left out", step_only_new), ("nobody joins", step_only_old),
-        ("takes no blocks", step_each_alone), ("promised is given away", step_in_use), ("shortest prompt", step_shortest), ("one seat", step_fewer_seats),
+        ("whole batch is done", step_batch_by_batch),
+        ("stand still while a prompt", step_prompts_first),
+        ("no room is kept for the answer", step_free_now),
+        ("one slot too many", step_one_more),
+        ("overtake", step_skips),
+        ("seats of running requests", step_all_seats),
+        ("lists are changed", step_moves),
+        (None, step_names),
+        ("nothing is returned", step_forgets),
+        ("rest of a block", step_floor),
+        ("who run are left out", step_only_new),
+        ("nobody joins", step_only_old),
+        ("takes no blocks", step_each_alone),
+        ("promised is given away", step_in_use),
+        ("shortest prompt", step_shortest),
+        ("one seat", step_fewer_seats),
     ],
     "10.continuous_loop": [
-        (None, ServesInTurn), ("whole batch is done", StaticServer), (None, Leaky), ("aborted request are not freed", ForgetsAborts), ("by itself", OwnCalls),
-        ("end token is not looked at", NeverAsksEnd), ("returns nothing", Silent), ("forgets those who wait", Impatient),
-        ("share one list", ForAll), ("`ignore_eos`", EndsAnyway), (None, NeverIdle),
+        (None, ServesInTurn),
+        ("whole batch is done", StaticServer),
+        (None, Leaky),
+        ("aborted request are not freed", ForgetsAborts),
+        ("by itself", OwnCalls),
+        ("end token is not looked at", NeverAsksEnd),
+        ("returns nothing", Silent),
+        ("forgets those who wait", Impatient),
+        ("share one list", ForAll),
+        ("`ignore_eos`", EndsAnyway),
+        (None, NeverIdle),
     ],
 }

@@ -106,7 +106,9 @@ class Ranks(Ages):
             self.rank[b] = self.better(priority, self.rank[b]) if b in self.rank else priority
 
     def order(self):
-        return [b for level in sorted(set(self.rank.values()), reverse=True) for b in self.queue if self.rank[b] == level]
+        return [
+            b for level in sorted(set(self.rank.values()), reverse=True) for b in self.queue if self.rank[b] == level
+        ]
 
     def evict(self, n):
         gone = super().evict(n)
@@ -167,16 +169,26 @@ class RanksAdd(Ranks):
 
 CASES = {
     "05.evict_lru": [
-        ("most recently used", AgesNewest), ("parent is evicted before", AgesForwards), ("others still hold", AgesUncounted),
+        ("most recently used", AgesNewest),
+        ("parent is evicted before", AgesForwards),
+        ("others still hold", AgesUncounted),
         ("while it is in use", AgesInUse),
-        ("fewer blocks than needed", AgesSome), ("blocks are lost", AgesLost), ("stays among the idle", AgesPeeks),
-        ("block ids decide", AgesByNumber), (None, AgesSecond),
+        ("fewer blocks than needed", AgesSome),
+        ("blocks are lost", AgesLost),
+        ("stays among the idle", AgesPeeks),
+        ("block ids decide", AgesByNumber),
+        (None, AgesSecond),
     ],
     "05.evict_priority": [
-        ("turned round", RanksTurned), ("last user decides", RanksLast), ("first user decides", RanksFirst),
+        ("turned round", RanksTurned),
+        ("last user decides", RanksLast),
+        ("first user decides", RanksFirst),
         ("least important user decides", RanksWorst),
-        ("priority is not looked at", RanksIgnored), ("ties are not broken by age", RanksByNumber),
+        ("priority is not looked at", RanksIgnored),
+        ("ties are not broken by age", RanksByNumber),
         ("outlives its block", RanksRemember),
-        ("parent is evicted before", RanksForwards), ("while it is in use", RanksInUse), (None, RanksAdd),
+        ("parent is evicted before", RanksForwards),
+        ("while it is in use", RanksInUse),
+        (None, RanksAdd),
     ],
 }

@@ -36,7 +36,7 @@ def work_halved_by_slash(prompt_tokens, new_tokens):
 
 def work_half_a_square(prompt_tokens, new_tokens):
     lengths = [prompt_tokens + i for i in range(new_tokens)]
-    return sum(lengths), sum(n ** 2 for n in lengths) // 2
+    return sum(lengths), sum(n**2 for n in lengths) // 2
 
 
 def sample_a_place(logits, temperature, top_k, top_p, draw):
@@ -47,7 +47,7 @@ def sample_a_place(logits, temperature, top_k, top_p, draw):
         probs = probs[:top_k]
         probs = probs / probs.sum()
     if top_p:
-        probs = probs[:int((probs.cumsum(0) < top_p).sum()) + 1]
+        probs = probs[: int((probs.cumsum(0) < top_p).sum()) + 1]
         probs = probs / probs.sum()
     return int(ids[draw(probs)])
 
@@ -59,13 +59,16 @@ def generate_from_all_rows(model, token_ids, max_tokens, stop_token_ids=()):
         ids.append(int(logits.argmax()) % logits.shape[1])
         if ids[-1] in stop_token_ids:
             break
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 CASES = {
     "00.hello": [("no space before the name", hello_plus)],
-    "01.greedy": [("returned together", greedy_max_of_dim), ("only the last logit", greedy_of_the_last),
-                  ("order of equals", greedy_highest_or_lowest)],
+    "01.greedy": [
+        ("returned together", greedy_max_of_dim),
+        ("only the last logit", greedy_of_the_last),
+        ("order of equals", greedy_highest_or_lowest),
+    ],
     "01.sample": [("sorted order", sample_a_place)],
     "01.generate": [("last row of logits", generate_from_all_rows)],
     "01.count_work": [("floats", work_halved_by_slash), ("half of the square", work_half_a_square)],

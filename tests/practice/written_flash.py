@@ -5,10 +5,10 @@ from bisect import bisect_left, bisect_right
 
 import torch
 
-from course_lib.practice.lessons.l06.recompute_backward import recompute_backward
-from course_lib.practice.lessons.l06.flash_forward import flash_forward
 from course_lib.practice.lessons.l06.count_io import count_io
+from course_lib.practice.lessons.l06.flash_forward import flash_forward
 from course_lib.practice.lessons.l06.merge_partials import merge_partials
+from course_lib.practice.lessons.l06.recompute_backward import recompute_backward
 from course_lib.practice.lessons.l06.tile_mask import tile_mask
 
 INF = math.inf
@@ -163,8 +163,11 @@ def merge_writes(out_a, lse_a, out_b, lse_b):
     return out, lse
 
 
-def flash_with(masked=-INF, tile_of=lambda tile: tile, maximum=lambda scores: scores.amax(1), always=False, dtype=torch.float32):
+def flash_with(
+    masked=-INF, tile_of=lambda tile: tile, maximum=lambda scores: scores.amax(1), always=False, dtype=torch.float32
+):
     """Written anew, with places for mistakes."""
+
     def answer(q, k, v, tile, causal):
         (n, heads, d), m, (rows, columns) = q.shape, len(k), tile_of(tile)
         out, lse = torch.zeros(n, heads, d, dtype=dtype), torch.full((n, heads), -INF, dtype=dtype)
@@ -172,20 +175,21 @@ def flash_with(masked=-INF, tile_of=lambda tile: tile, maximum=lambda scores: sc
         for h in range(heads):
             g = h // (heads // k.shape[1])
             for r in range(0, n, rows):
-                qi = q[r:r + rows, h] / math.sqrt(d)
+                qi = q[r : r + rows, h] / math.sqrt(d)
                 at = m - n + r + torch.arange(len(qi))
                 top, total, acc = torch.full((len(qi),), -INF), torch.zeros(len(qi)), torch.zeros(len(qi), d)
                 for c in range(0, min(m, int(at[-1]) + 1) if causal else m, columns):
-                    s = qi @ k[c:c + columns, g].T
+                    s = qi @ k[c : c + columns, g].T
                     if causal:
                         s = torch.where(torch.arange(c, c + s.shape[1]) <= at[:, None], s, masked)
                     new = torch.maximum(top, maximum(s))
                     safe = new.nan_to_num(neginf=0.0)
                     p, a = torch.exp(s - safe[:, None]), torch.exp(top - safe)
-                    total, acc, top = a * total + p.sum(1), a[:, None] * acc + p @ v[c:c + columns, g], new
-                out[r:r + rows, h] = (acc / total.where(total > 0, torch.ones(()))[:, None]).to(dtype)
-                lse[r:r + rows, h] = (top + total.log()).to(dtype)
+                    total, acc, top = a * total + p.sum(1), a[:, None] * acc + p @ v[c : c + columns, g], new
+                out[r : r + rows, h] = (acc / total.where(total > 0, torch.ones(()))[:, None]).to(dtype)
+                lse[r : r + rows, h] = (top + total.log()).to(dtype)
         return out, lse
+
     return answer
 
 
@@ -210,7 +214,7 @@ def flash_first_key(q, k, v, tile, causal):
     """Masks as if the first query were the first token."""
     if not causal or len(q) == 0 or len(k) == 0:
         return flash_forward(q, k, v, tile, causal)
-    parts = [flash_forward(q[i:i + 1], k[:i + 1], v[:i + 1], tile, False) for i in range(len(q))]
+    parts = [flash_forward(q[i : i + 1], k[: i + 1], v[: i + 1], tile, False) for i in range(len(q))]
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
 
@@ -237,7 +241,7 @@ def flash_whole_tiles(q, k, v, tile, causal):
     for i in range(len(q)):
         end = min(m, len(k) - len(q) + i + 1) if causal else m
         if end > 0:
-            out[i:i + 1], lse[i:i + 1] = flash_forward(q[i:i + 1], far[:end], v[:end], tile, False)
+            out[i : i + 1], lse[i : i + 1] = flash_forward(q[i : i + 1], far[:end], v[:end], tile, False)
     return out, lse
 
 
@@ -284,8 +288,15 @@ def tile_bool(rows, cols, causal, window, documents):
     return tile_mask(rows, cols, causal, window, documents) != "none"
 
 
-def tile_with(number=bisect_right, window_of=lambda window, documents: window, skipped=lambda r0, r1, c0: c0 > r1, whole=lambda r0, r1, c1: c1 <= r0, ends=False):
+def tile_with(
+    number=bisect_right,
+    window_of=lambda window, documents: window,
+    skipped=lambda r0, r1, c0: c0 > r1,
+    whole=lambda r0, r1, c1: c1 <= r0,
+    ends=False,
+):
     """Written anew, with places for mistakes."""
+
     def answer(rows, cols, causal, window, documents):
         r0, r1, c0, c1 = rows[0], rows[1] - 1, cols[0], cols[1] - 1
         none, every = causal and skipped(r0, r1, c0), not causal or whole(r0, r1, c1)
@@ -298,6 +309,7 @@ def tile_with(number=bisect_right, window_of=lambda window, documents: window, s
             a, b, c, d = (number(documents, at) for at in (r0, r1, c0, c1))
             none, every = none or b < c or d < a, every and ((a, b) == (c, d) if ends else a == b == c == d)
         return "none" if none else "all" if every else "some"
+
     return answer
 
 
@@ -322,13 +334,24 @@ def io_with_zeros(algorithm, n, head_dim, tile, itemsize, causal):
 def io_one_pair(algorithm, n, head_dim, tile, itemsize, causal):
     """Leaves out tiles of which only the last row sees the first column."""
     read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
-    pairs = [(r, c) for r in range(0, n, tile[0]) for c in range(0, n, tile[1]) if causal and c == min(r + tile[0], n) - 1]
-    rows, columns = sum(min(tile[0], n - r) for r, _ in pairs) * head_dim * itemsize, sum(min(tile[1], n - c) for _, c in pairs) * head_dim * itemsize
-    return {"standard": (read, written), "flash 1": (read - 2 * rows, written - rows), "flash 2": (read - 2 * columns, written)}[algorithm]
+    pairs = [
+        (r, c) for r in range(0, n, tile[0]) for c in range(0, n, tile[1]) if causal and c == min(r + tile[0], n) - 1
+    ]
+    rows, columns = (
+        sum(min(tile[0], n - r) for r, _ in pairs) * head_dim * itemsize,
+        sum(min(tile[1], n - c) for _, c in pairs) * head_dim * itemsize,
+    )
+    return {
+        "standard": (read, written),
+        "flash 1": (read - 2 * rows, written - rows),
+        "flash 2": (read - 2 * columns, written),
+    }[algorithm]
 
 
 def io_other(algorithm, n, head_dim, tile, itemsize, causal):
-    return count_io({"flash 1": "flash 2", "flash 2": "flash 1"}.get(algorithm, algorithm), n, head_dim, tile, itemsize, causal)
+    return count_io(
+        {"flash 1": "flash 2", "flash 2": "flash 1"}.get(algorithm, algorithm), n, head_dim, tile, itemsize, causal
+    )
 
 
 def io_flops(algorithm, n, head_dim, tile, itemsize, causal):
@@ -369,8 +392,15 @@ def back_scaled_twice(q, k, v, out, lse, grad_out, tile):
     return dq / q.shape[1] ** 0.5, dk / q.shape[1] ** 0.5, dv
 
 
-def back_with(weigh=lambda s, lse: torch.exp(s - lse), hides=True, turned=lambda ds: ds.T, delta=lambda p, dp, whole: whole, wide=False):
+def back_with(
+    weigh=lambda s, lse: torch.exp(s - lse),
+    hides=True,
+    turned=lambda ds: ds.T,
+    delta=lambda p, dp, whole: whole,
+    wide=False,
+):
     """Written anew, with places for mistakes. A q that is scaled first gives dK its scale."""
+
     def answer(q, k, v, out, lse, grad_out, tile):
         root, (dq, dk, dv) = q.shape[1] ** 0.5, (torch.zeros_like(x) for x in (q, k, v))
         scaled = q / root
@@ -385,6 +415,7 @@ def back_with(weigh=lambda s, lse: torch.exp(s - lse), hides=True, turned=lambda
                 dk[b] += turned(ds) @ scaled[a]
                 dv[b] += p.T @ grad_out[a]
         return dq, dk, dv
+
     return answer
 
 
@@ -425,38 +456,86 @@ def back_shows(q, k, v, out, lse, grad_out, tile):
 
 CASES = {
     "06.online_softmax": [
-        ("all chunks are kept", soft_keeps_lists), ("accumulator is not rescaled", soft_forgets_out), ("sum is not rescaled", soft_forgets_sum),
-        ("maximum is not subtracted", soft_plain_exp), ("every chunk weighs the same", soft_means), (None, soft_first_chunk), ("printed, not returned", soft_shows),
-        ("starts at 0", soft_from_zero), ("its own maximum", soft_own_maxima), ("every chunk weighs the same", soft_means_and_sum), ("divided in every step", soft_divides_always),
+        ("all chunks are kept", soft_keeps_lists),
+        ("accumulator is not rescaled", soft_forgets_out),
+        ("sum is not rescaled", soft_forgets_sum),
+        ("maximum is not subtracted", soft_plain_exp),
+        ("every chunk weighs the same", soft_means),
+        (None, soft_first_chunk),
+        ("printed, not returned", soft_shows),
+        ("starts at 0", soft_from_zero),
+        ("its own maximum", soft_own_maxima),
+        ("every chunk weighs the same", soft_means_and_sum),
+        ("divided in every step", soft_divides_always),
     ],
     "06.flash_forward": [
-        ("than a tile has", flash_sdpa), ("no causal mask", flash_unmasked), ("counted from the first key", flash_first_key), ("wrong head", flash_head_zero),
-        ("wrong head", flash_repeats), ("scaled wrongly", flash_unscaled), ("shorter tile is left out", flash_whole_tiles), ("not what it says", flash_log_of_sum),
-        ("inputs are changed", flash_writes), (None, flash_out_only),
-        ("large negative number", flash_with(masked=-1e9)), ("large negative number", flash_with(masked=-1e4)), ("exchanged", flash_with(tile_of=lambda tile: tile[::-1])),
-        ("not the one that is asked for", flash_with(tile_of=lambda tile: (2, 2))), ("than a tile has", flash_with(tile_of=lambda tile: (64, 64))),
-        ("one maximum is taken", flash_with(maximum=lambda s: s.max().repeat(len(s)))), ("always there", flash_with(always=True)), ("float64", flash_with(dtype=torch.float64)),
+        ("than a tile has", flash_sdpa),
+        ("no causal mask", flash_unmasked),
+        ("counted from the first key", flash_first_key),
+        ("wrong head", flash_head_zero),
+        ("wrong head", flash_repeats),
+        ("scaled wrongly", flash_unscaled),
+        ("shorter tile is left out", flash_whole_tiles),
+        ("not what it says", flash_log_of_sum),
+        ("inputs are changed", flash_writes),
+        (None, flash_out_only),
+        ("large negative number", flash_with(masked=-1e9)),
+        ("large negative number", flash_with(masked=-1e4)),
+        ("exchanged", flash_with(tile_of=lambda tile: tile[::-1])),
+        ("not the one that is asked for", flash_with(tile_of=lambda tile: (2, 2))),
+        ("than a tile has", flash_with(tile_of=lambda tile: (64, 64))),
+        ("one maximum is taken", flash_with(maximum=lambda s: s.max().repeat(len(s)))),
+        ("always there", flash_with(always=True)),
+        ("float64", flash_with(dtype=torch.float64)),
     ],
     "06.merge_partials": [
-        ("without weights", merge_average), ("overflow", merge_raw), ("weights are swapped", merge_other_way), ("new log-sum-exp is wrong", merge_max),
-        ("nan", merge_nan), (None, merge_adds), ("inputs are changed", merge_writes),
-        ("one maximum is taken for all rows", merge_one_maximum), ("float64", merge_double),
+        ("without weights", merge_average),
+        ("overflow", merge_raw),
+        ("weights are swapped", merge_other_way),
+        ("new log-sum-exp is wrong", merge_max),
+        ("nan", merge_nan),
+        (None, merge_adds),
+        ("inputs are changed", merge_writes),
+        ("one maximum is taken for all rows", merge_one_maximum),
+        ("float64", merge_double),
     ],
     "06.tile_mask": [
-        ("window is ignored", tile_without_window), ("too wide", tile_wide), ("half-open", tile_open_ends),
-        ("documents are ignored", tile_packed), ("exchanged", tile_turned), ("as a whole is called", tile_never_all), (None, tile_bool),
-        ("first token of a document", tile_with(number=bisect_left)), ("is dropped", tile_with(window_of=lambda window, documents: None if documents else window)),
-        ("two ends only", tile_with(ends=True)), ("by its first row", tile_with(skipped=lambda r0, r1, c0: c0 > r0)), ("the diagonal runs through it", tile_with(whole=lambda r0, r1, c1: c1 <= r1)),
+        ("window is ignored", tile_without_window),
+        ("too wide", tile_wide),
+        ("half-open", tile_open_ends),
+        ("documents are ignored", tile_packed),
+        ("exchanged", tile_turned),
+        ("as a whole is called", tile_never_all),
+        (None, tile_bool),
+        ("first token of a document", tile_with(number=bisect_left)),
+        ("is dropped", tile_with(window_of=lambda window, documents: None if documents else window)),
+        ("two ends only", tile_with(ends=True)),
+        ("by its first row", tile_with(skipped=lambda r0, r1, c0: c0 > r0)),
+        ("the diagonal runs through it", tile_with(whole=lambda r0, r1, c1: c1 <= r1)),
     ],
     "06.count_io": [
-        ("read and written are exchanged", io_turned), ("numbers are counted", io_float32), ("above the diagonal are moved", io_bidirectional),
-        ("two algorithms are exchanged", io_other), ("counted whole", io_no_division), (None, io_flops),
-        ("zeros that the output begins with", io_with_zeros), ("on the diagonal are skipped", io_one_pair),
+        ("read and written are exchanged", io_turned),
+        ("numbers are counted", io_float32),
+        ("above the diagonal are moved", io_bidirectional),
+        ("two algorithms are exchanged", io_other),
+        ("counted whole", io_no_division),
+        (None, io_flops),
+        ("zeros that the output begins with", io_with_zeros),
+        ("on the diagonal are skipped", io_one_pair),
     ],
     "06.recompute_backward": [
-        ("delta is left out", back_without_delta), ("than a tile has", back_matrix), ("forgotten on the way back", back_unscaled), ("another order", back_order),
-        ("no causal mask", back_bidirectional), ("overwritten", back_last_tile), ("printed, not returned", back_shows),
-        ("applied twice", back_scaled_twice), ("log-sum-exp is not subtracted", back_with(weigh=lambda s, lse: torch.exp(s))), ("no causal mask", back_with(hides=False)),
-        ("not transposed", back_with(turned=lambda ds: ds)), ("inside the tile only", back_with(delta=lambda p, dp, whole: (p * dp).sum(1))), ("than a tile has", back_with(wide=True)),
+        ("delta is left out", back_without_delta),
+        ("than a tile has", back_matrix),
+        ("forgotten on the way back", back_unscaled),
+        ("another order", back_order),
+        ("no causal mask", back_bidirectional),
+        ("overwritten", back_last_tile),
+        ("printed, not returned", back_shows),
+        ("applied twice", back_scaled_twice),
+        ("log-sum-exp is not subtracted", back_with(weigh=lambda s, lse: torch.exp(s))),
+        ("no causal mask", back_with(hides=False)),
+        ("not transposed", back_with(turned=lambda ds: ds)),
+        ("inside the tile only", back_with(delta=lambda p, dp, whole: (p * dp).sum(1))),
+        ("than a tile has", back_with(wide=True)),
     ],
 }

@@ -23,7 +23,11 @@ def bytes_in_bits(shape, bits):
 
 
 def bytes_half(shape, bits):
-    numbers = 2 * shape.num_kv_heads * shape.head_dim if not shape.kv_lora_rank else shape.kv_lora_rank + shape.qk_rope_head_dim
+    numbers = (
+        2 * shape.num_kv_heads * shape.head_dim
+        if not shape.kv_lora_rank
+        else shape.kv_lora_rank + shape.qk_rope_head_dim
+    )
     return {32: 4, 16: 2, 8: 1, 4: 0}[bits] * numbers * shape.num_layers
 
 
@@ -218,22 +222,44 @@ def plan_forgets(budget, kv_bytes_per_token, users, tokens):
 
 CASES = {
     "03.bytes_per_token": [
-        ("query heads", bytes_usual), ("only keys or only values", bytes_keys), ("bits are taken for bytes", bytes_in_bits),
-        ("4 bits become 0", bytes_half), ("MLA is treated like the others", bytes_as_gqa), ("counted twice", bytes_latent_both),
-        ("key with the position", bytes_without_rope), (None, bytes_of_a_request), ("printed, not returned", bytes_shown),
+        ("query heads", bytes_usual),
+        ("only keys or only values", bytes_keys),
+        ("bits are taken for bytes", bytes_in_bits),
+        ("4 bits become 0", bytes_half),
+        ("MLA is treated like the others", bytes_as_gqa),
+        ("counted twice", bytes_latent_both),
+        ("key with the position", bytes_without_rope),
+        (None, bytes_of_a_request),
+        ("printed, not returned", bytes_shown),
     ],
     "03.max_requests": [
-        ("rounds up", fit_ceil), ("of what the weights leave", fit_share_last), ("`usable` is not used", fit_all_of_it),
-        ("negative number", fit_negative), ("weights are forgotten", fit_no_weights), ("tokens of a request are forgotten", fit_tokens_only),
-        ("a float", fit_float), (None, fit_half),
+        ("rounds up", fit_ceil),
+        ("of what the weights leave", fit_share_last),
+        ("`usable` is not used", fit_all_of_it),
+        ("negative number", fit_negative),
+        ("weights are forgotten", fit_no_weights),
+        ("tokens of a request are forgotten", fit_tokens_only),
+        ("a float", fit_float),
+        (None, fit_half),
     ],
     "03.fragmentation": [
-        ("taken together", parts_together), ("never used are counted as reserved", parts_two_names), (None, parts_between_only),
-        ("all holes are called external", parts_all_external), ("exactly the size", parts_too_strict), ("shares are returned", parts_per_cent),
+        ("taken together", parts_together),
+        ("never used are counted as reserved", parts_two_names),
+        (None, parts_between_only),
+        ("all holes are called external", parts_all_external),
+        ("exactly the size", parts_too_strict),
+        ("shares are returned", parts_per_cent),
         ("segments are changed", parts_pops),
     ],
     "03.fit_a_budget": [
-        ("met exactly", plan_strict), ("smallest dtype", plan_smallest), ("only the first dtype", plan_returns_early), ("cut short", plan_cuts_texts),
-        ("only where everybody fits", plan_all_or_none), ("nobody is served", plan_nobody), (None, plan_thrifty), ("printed, not returned", plan_shows), ("nothing is returned", plan_forgets),
+        ("met exactly", plan_strict),
+        ("smallest dtype", plan_smallest),
+        ("only the first dtype", plan_returns_early),
+        ("cut short", plan_cuts_texts),
+        ("only where everybody fits", plan_all_or_none),
+        ("nobody is served", plan_nobody),
+        (None, plan_thrifty),
+        ("printed, not returned", plan_shows),
+        ("nothing is returned", plan_forgets),
     ],
 }

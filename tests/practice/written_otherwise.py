@@ -7,7 +7,6 @@ no known mistake is made, and that none may be named.
 import random
 
 import torch
-
 from written_batching import CASES as BATCHING
 from written_cache import CASES as CACHE
 from written_continuous import CASES as CONTINUOUS
@@ -83,7 +82,7 @@ def greedy_smallest(logits):
 
 
 def greedy_magnitude(logits):
-    return int((logits ** 2).argmax())
+    return int((logits**2).argmax())
 
 
 def greedy_tensor(logits):
@@ -182,7 +181,7 @@ def work_ahead(prompt_tokens, new_tokens):
 
 def work_square(prompt_tokens, new_tokens):
     lengths = [prompt_tokens + i for i in range(new_tokens)]
-    return sum(lengths), sum(m ** 2 for m in lengths)
+    return sum(lengths), sum(m**2 for m in lengths)
 
 
 def work_strict(prompt_tokens, new_tokens):
@@ -218,18 +217,38 @@ def work_without_prompt(prompt_tokens, new_tokens):
 
 CASES = {
     "00.hello": [
-        ("printed, not returned", hello_shows), ("full stop", hello_without_stop), ("name that is passed is not used", hello_always_mia),
-        ("before the quotes is missing", hello_without_f), ("capitals are changed", hello_tidies), ("white space", hello_line),
-        ("stands in quotes", hello_quotes), (None, hello_misspelt),
-        ("nothing is returned", hello_forgets), (None, hello_other_text), (None, hello_no_text), (None, hello_own_kind),
+        ("printed, not returned", hello_shows),
+        ("full stop", hello_without_stop),
+        ("name that is passed is not used", hello_always_mia),
+        ("before the quotes is missing", hello_without_f),
+        ("capitals are changed", hello_tidies),
+        ("white space", hello_line),
+        ("stands in quotes", hello_quotes),
+        (None, hello_misspelt),
+        ("nothing is returned", hello_forgets),
+        (None, hello_other_text),
+        (None, hello_no_text),
+        (None, hello_own_kind),
     ],
     "01.greedy": [
-        ("smallest logit", greedy_smallest), ("sign is lost", greedy_magnitude), ("a tensor is returned", greedy_tensor),
-        ("last of the equals", greedy_or_equal), ("largest value is returned", greedy_score), ("drawn at random", greedy_draws),
-        ("drawn at random", greedy_draws_torch), ("counted from 1", greedy_from_one), (None, greedy_second), ("logits are changed", greedy_spoils),
-        ("logits are changed", greedy_spoils_first), ("logits are changed", greedy_halves), ("logits are changed", greedy_masks),
-        ("printed, not returned", greedy_shows), ("nothing is returned", greedy_forgets), ("not a plain `int`", greedy_numpy),
-        ("not a plain `int`", greedy_float), ("not a plain `int`", greedy_text),
+        ("smallest logit", greedy_smallest),
+        ("sign is lost", greedy_magnitude),
+        ("a tensor is returned", greedy_tensor),
+        ("last of the equals", greedy_or_equal),
+        ("largest value is returned", greedy_score),
+        ("drawn at random", greedy_draws),
+        ("drawn at random", greedy_draws_torch),
+        ("counted from 1", greedy_from_one),
+        (None, greedy_second),
+        ("logits are changed", greedy_spoils),
+        ("logits are changed", greedy_spoils_first),
+        ("logits are changed", greedy_halves),
+        ("logits are changed", greedy_masks),
+        ("printed, not returned", greedy_shows),
+        ("nothing is returned", greedy_forgets),
+        ("not a plain `int`", greedy_numpy),
+        ("not a plain `int`", greedy_float),
+        ("not a plain `int`", greedy_text),
     ],
     **LARGER,
     **CACHE,
@@ -244,9 +263,16 @@ CASES = {
     **SCHEDULING,
     **PREEMPTION,
     "01.count_work": [
-        ("each token is counted once", work_once), ("one token longer", work_ahead), ("whole square", work_square),
-        ("diagonal is forgotten", work_strict), ("numbers are floats", work_divided), ("as long as the prompt", work_flat), (None, work_guess),
-        ("printed, not returned", work_shows), ("only one of the two numbers", work_one_number), ("prompt is forgotten", work_without_prompt),
+        ("each token is counted once", work_once),
+        ("one token longer", work_ahead),
+        ("whole square", work_square),
+        ("diagonal is forgotten", work_strict),
+        ("numbers are floats", work_divided),
+        ("as long as the prompt", work_flat),
+        (None, work_guess),
+        ("printed, not returned", work_shows),
+        ("only one of the two numbers", work_one_number),
+        ("prompt is forgotten", work_without_prompt),
     ],
 }
 for _exercise, _cases in FIRST.items():

@@ -201,7 +201,10 @@ class Chapters:
     def slot(self, position):
         if position < 0 or position >= self.num_tokens:
             raise ParameterError("outside")
-        return self.allocator.block_size * self.block_ids[position // self.allocator.block_size] + position % self.allocator.block_size
+        return (
+            self.allocator.block_size * self.block_ids[position // self.allocator.block_size]
+            + position % self.allocator.block_size
+        )
 
     def free(self):
         self.allocator.free(self.block_ids)
@@ -243,7 +246,10 @@ class ByNumber(Chapters):
     def slot(self, position):
         if not 0 <= position < self.num_tokens:
             raise ParameterError("outside")
-        return self.block_ids[position // self.allocator.block_size] * self.allocator.num_blocks + position % self.allocator.block_size
+        return (
+            self.block_ids[position // self.allocator.block_size] * self.allocator.num_blocks
+            + position % self.allocator.block_size
+        )
 
 
 class Forgets(Chapters):
@@ -302,8 +308,13 @@ def slots_mixed_up(block_tables, seq_ids, positions, block_size):
 
 def slots_rounded(block_tables, seq_ids, positions, block_size):
     last = block_tables.shape[1] - 1
-    places = [min(last, -(-int(p + 1) // block_size) if (p + 1) % block_size == 0 else int(p) // block_size) for p in positions]
-    return torch.tensor([int(block_tables[s, at]) * block_size + int(p) % block_size for s, at, p in zip(seq_ids, places, positions)])
+    places = [
+        min(last, -(-int(p + 1) // block_size) if (p + 1) % block_size == 0 else int(p) // block_size)
+        for p in positions
+    ]
+    return torch.tensor(
+        [int(block_tables[s, at]) * block_size + int(p) % block_size for s, at, p in zip(seq_ids, places, positions)]
+    )
 
 
 def slots_backwards(block_tables, seq_ids, positions, block_size):
@@ -318,7 +329,9 @@ def gather_whole(k_cache, v_cache, block_table, num_tokens):
 
 def gather_floor(k_cache, v_cache, block_table, num_tokens):
     full = num_tokens // k_cache.shape[1]
-    return tuple(x.index_select(0, block_table[:full]).reshape(-1, *x.shape[2:])[:num_tokens] for x in (k_cache, v_cache))
+    return tuple(
+        x.index_select(0, block_table[:full]).reshape(-1, *x.shape[2:])[:num_tokens] for x in (k_cache, v_cache)
+    )
 
 
 def gather_masked(k_cache, v_cache, block_table, num_tokens):
@@ -458,20 +471,60 @@ def leak_guess(make_allocator):
 
 
 CASES = {
-    "04.allocator": [("what is there is given", RunsDry), ("keeps what it took", TakesThenLooks), ("out of memory is raised", Raises), ("out of memory is raised", Crashes),
-                     ("freed twice", FreesAgain), ("freed by its first holder", FreesShared), ("half of a list is freed", FreesHalf), ("names a block twice", FreesTwin),
-                     (None, Dreams), ("is a method", NumFreeCalled), ("slots are counted", TokensNotBlocks), ("never complains", Trusts), ("counts nothing, or not all", ForksOnce)],
-    "04.block_table": [("one block too many", OneMore), ("counts from the end", FromTheBack), ("order of the blocks is lost", InFront), ("position is taken for the slot", InARow),
-                       ("block_size and num_blocks", ByNumber), ("gives nothing back", Forgets), ("keeps what it took", Insists),
-                       ("out of memory is raised", Complains), (None, Starts)],
-    "04.slot_mapping": [("first table", slots_first_row), ("offset is forgotten", slots_no_offset), ("no int64", slots_divided),
-                        ("division and remainder", slots_mixed_up), ("one off at the edge", slots_rounded),
-                        (None, slots_backwards)],
-    "04.gather": [("behind the last token", gather_whole), ("left out where it is not full", gather_floor),
-                  ("order of the blocks", gather_masked), ("from the keys", gather_keys),
-                  ("last token is left out", gather_last), (None, gather_upside_down)],
-    "04.page_size": [("smallest size", size_smallest), ("taken together", size_together), ("one block too many", size_plus_one),
-                     ("share is taken of the tokens", size_of_tokens),
-                     ("allowed is refused", size_strict), (None, size_random)],
-    "04.find_the_leak": [("tried once", leak_once), ("ever shared", leak_alone), ("only at the end", leak_at_the_end), (None, leak_guess)],
+    "04.allocator": [
+        ("what is there is given", RunsDry),
+        ("keeps what it took", TakesThenLooks),
+        ("out of memory is raised", Raises),
+        ("out of memory is raised", Crashes),
+        ("freed twice", FreesAgain),
+        ("freed by its first holder", FreesShared),
+        ("half of a list is freed", FreesHalf),
+        ("names a block twice", FreesTwin),
+        (None, Dreams),
+        ("is a method", NumFreeCalled),
+        ("slots are counted", TokensNotBlocks),
+        ("never complains", Trusts),
+        ("counts nothing, or not all", ForksOnce),
+    ],
+    "04.block_table": [
+        ("one block too many", OneMore),
+        ("counts from the end", FromTheBack),
+        ("order of the blocks is lost", InFront),
+        ("position is taken for the slot", InARow),
+        ("block_size and num_blocks", ByNumber),
+        ("gives nothing back", Forgets),
+        ("keeps what it took", Insists),
+        ("out of memory is raised", Complains),
+        (None, Starts),
+    ],
+    "04.slot_mapping": [
+        ("first table", slots_first_row),
+        ("offset is forgotten", slots_no_offset),
+        ("no int64", slots_divided),
+        ("division and remainder", slots_mixed_up),
+        ("one off at the edge", slots_rounded),
+        (None, slots_backwards),
+    ],
+    "04.gather": [
+        ("behind the last token", gather_whole),
+        ("left out where it is not full", gather_floor),
+        ("order of the blocks", gather_masked),
+        ("from the keys", gather_keys),
+        ("last token is left out", gather_last),
+        (None, gather_upside_down),
+    ],
+    "04.page_size": [
+        ("smallest size", size_smallest),
+        ("taken together", size_together),
+        ("one block too many", size_plus_one),
+        ("share is taken of the tokens", size_of_tokens),
+        ("allowed is refused", size_strict),
+        (None, size_random),
+    ],
+    "04.find_the_leak": [
+        ("tried once", leak_once),
+        ("ever shared", leak_alone),
+        ("only at the end", leak_at_the_end),
+        (None, leak_guess),
+    ],
 }

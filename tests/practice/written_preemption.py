@@ -433,7 +433,10 @@ class OldPlaces(Space):
     def swap_out(self, request, block_ids):
         super().swap_out(request, block_ids)
         size = self.k.shape[2]
-        self.places = {**getattr(self, "places", {}), request.request_id: [b * size + o for b in block_ids for o in range(size)]}
+        self.places = {
+            **getattr(self, "places", {}),
+            request.request_id: [b * size + o for b in block_ids for o in range(size)],
+        }
 
     def swap_in(self, request, start, slots):
         super().swap_in(request, start, self.places[request.request_id][start : start + len(slots)])
@@ -477,25 +480,57 @@ class BlocksOnly(Space):
 
 CASES = {
     "11.fair_share": [
-        ("first come, first served", NoCounters), ("served most goes first", MostFirst), ("equals go by something else", LaterOfEquals),
-        ("takes the request off", Takes), ("as much as a prompt token", OneForEach), ("requests are counted", CountsCalls),
-        ("comes back is not lifted", LiftsTooLate), ("when nobody waits", FromNothing), ("lifted to the highest", ToTheTop),
-        ("counter is lowered", StartsOver), ("make room is lifted", EveryPush), (None, ToTheMean),
-        ("does not join", ForgetsTheList), ("first come, first served", CountsNothing), ("into another order", SortsTheList),
+        ("first come, first served", NoCounters),
+        ("served most goes first", MostFirst),
+        ("equals go by something else", LaterOfEquals),
+        ("takes the request off", Takes),
+        ("as much as a prompt token", OneForEach),
+        ("requests are counted", CountsCalls),
+        ("comes back is not lifted", LiftsTooLate),
+        ("when nobody waits", FromNothing),
+        ("lifted to the highest", ToTheTop),
+        ("counter is lowered", StartsOver),
+        ("make room is lifted", EveryPush),
+        (None, ToTheMean),
+        ("does not join", ForgetsTheList),
+        ("first come, first served", CountsNothing),
+        ("into another order", SortsTheList),
         ("is added to its own", AddsTheLowest),
     ],
     "11.preempt": [
-        ("first of the running", room_oldest), ("end of the line", room_back_of_the_line), ("still count as computed", room_still_computed),
-        ("blocks are not given back", room_keeps_blocks), ("only one makes room", room_if), ("who needs room is the one", room_itself),
-        ("what it has written is thrown away", room_begins_again), ("asked for twice", room_twice), ("for a request that runs alone", room_quietly),
-        ("new lists", room_new_lists), ("itself is passed over", room_of_others), ("nobody makes room", room_for_nobody),
-        ("blocks are counted", room_counted), ("thrown out already", room_sees_too_late), ("itself is passed over", room_last_two), (None, room_other_error),
+        ("first of the running", room_oldest),
+        ("end of the line", room_back_of_the_line),
+        ("still count as computed", room_still_computed),
+        ("blocks are not given back", room_keeps_blocks),
+        ("only one makes room", room_if),
+        ("who needs room is the one", room_itself),
+        ("what it has written is thrown away", room_begins_again),
+        ("asked for twice", room_twice),
+        ("for a request that runs alone", room_quietly),
+        ("new lists", room_new_lists),
+        ("itself is passed over", room_of_others),
+        ("nobody makes room", room_for_nobody),
+        ("blocks are counted", room_counted),
+        ("thrown out already", room_sees_too_late),
+        ("itself is passed over", room_last_two),
+        (None, room_other_error),
     ],
     "11.swap": [
-        ("computed before what makes room", ComputesFirst), ("before who goes is kept", InFirst), ("after the step was computed", BackLater),
-        ("still the engine's memory", KeepsViews), ("keys only", KeysOnly), ("one layer", FirstLayer), ("`start` is not looked at", FromTheFirst),
-        ("still kept", KeepsAll), ("returns is lost", ForgetsTheTokens), ("put in order", Sorts), ("old blocks", OldPlaces), (None, BlocksOnly),
-        ("nothing is written", WritesNothing), ("into a copy", HasCopies), ("cut at `start` too", CutsTheSlots),
+        ("computed before what makes room", ComputesFirst),
+        ("before who goes is kept", InFirst),
+        ("after the step was computed", BackLater),
+        ("still the engine's memory", KeepsViews),
+        ("keys only", KeysOnly),
+        ("one layer", FirstLayer),
+        ("`start` is not looked at", FromTheFirst),
+        ("still kept", KeepsAll),
+        ("returns is lost", ForgetsTheTokens),
+        ("put in order", Sorts),
+        ("old blocks", OldPlaces),
+        (None, BlocksOnly),
+        ("nothing is written", WritesNothing),
+        ("into a copy", HasCopies),
+        ("cut at `start` too", CutsTheSlots),
         ("is not called", MovesOrComputes),
     ],
 }

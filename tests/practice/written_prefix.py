@@ -154,24 +154,39 @@ def match_shows(hashes, num_tokens, block_size, block_of):
 
 def match_twice(hashes, num_tokens, block_size, block_of):
     """A slip nobody else makes: each block twice."""
-    return [b for b in match_all(hashes[: (num_tokens - 1) // block_size], num_tokens, block_size, block_of) for _ in "12"]
+    return [
+        b for b in match_all(hashes[: (num_tokens - 1) // block_size], num_tokens, block_size, block_of) for _ in "12"
+    ]
 
 
 CASES = {
     "05.hash_chain": [
-        ("its own block alone", chain_own), ("its block and its place", chain_place),
-        ("only the block just before", chain_neighbour), ("not full is hashed too", chain_with_rest),
-        ("last full block is left out", chain_short), ("after every token", chain_each), ("for the whole text", chain_one),
+        ("its own block alone", chain_own),
+        ("its block and its place", chain_place),
+        ("only the block just before", chain_neighbour),
+        ("not full is hashed too", chain_with_rest),
+        ("last full block is left out", chain_short),
+        ("after every token", chain_each),
+        ("for the whole text", chain_one),
         ("run into each other", chain_glued),
-        ("order of the tokens is lost", chain_sorted), ("Python's own `hash`", chain_ints), ("is text, not bytes", chain_hex),
+        ("order of the tokens is lost", chain_sorted),
+        ("Python's own `hash`", chain_ints),
+        ("is text, not bytes", chain_hex),
         ("cut short", chain_cut),
-        ("list is changed", chain_eats), ("printed, not returned", chain_shows), (None, chain_from_behind),
+        ("list is changed", chain_eats),
+        ("printed, not returned", chain_shows),
+        (None, chain_from_behind),
     ],
     "05.match_prefix": [
-        ("all tokens are taken", match_all), ("always left out", match_minus_one), ("behind a gap", match_gap),
+        ("all tokens are taken", match_all),
+        ("always left out", match_minus_one),
+        ("behind a gap", match_gap),
         ("block 0 is taken for missing", match_truthy),
-        ("number of tokens", match_counts), ("hashes are returned", match_names), ("whole cache is walked through", match_walks),
+        ("number of tokens", match_counts),
+        ("hashes are returned", match_names),
+        ("whole cache is walked through", match_walks),
         ("nothing is taken where all", match_gives_up),
-        ("printed, not returned", match_shows), (None, match_twice),
+        ("printed, not returned", match_shows),
+        (None, match_twice),
     ],
 }

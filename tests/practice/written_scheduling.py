@@ -64,7 +64,11 @@ def budget_strict(running, waiting, token_budget, max_num_seqs):
 def budget_pops(running, waiting, token_budget, max_num_seqs):
     out = [(r, 1) for r in running[:token_budget]]
     token_budget -= len(out)
-    while waiting and len(running) + len(out) - min(len(running), len(out)) < max_num_seqs and left(waiting[0]) <= token_budget:
+    while (
+        waiting
+        and len(running) + len(out) - min(len(running), len(out)) < max_num_seqs
+        and left(waiting[0]) <= token_budget
+    ):
         w = waiting.pop(0)
         running.append(w)
         out.append((w, left(w)))
@@ -327,20 +331,41 @@ class AsText(InPlace):
 
 CASES = {
     "11.token_budget": [
-        ("smaller prompts overtake", budget_continue), ("counts requests", budget_of_requests), ("those who run cost nothing", budget_for_newcomers),
-        ("only counted among newcomers", budget_seats), ("fits exactly waits", budget_strict), ("lists or the requests are changed", budget_pops),
-        ("printed, not returned", budget_prints), (None, budget_gives_names), ("of those who wait is not taken off", budget_prompt_tokens),
-        ("one seat stays empty", budget_last_seat_empty), ("the shortest comes first", budget_sorts), ("nobody comes in", budget_who_runs),
+        ("smaller prompts overtake", budget_continue),
+        ("counts requests", budget_of_requests),
+        ("those who run cost nothing", budget_for_newcomers),
+        ("only counted among newcomers", budget_seats),
+        ("fits exactly waits", budget_strict),
+        ("lists or the requests are changed", budget_pops),
+        ("printed, not returned", budget_prints),
+        (None, budget_gives_names),
+        ("of those who wait is not taken off", budget_prompt_tokens),
+        ("one seat stays empty", budget_last_seat_empty),
+        ("the shortest comes first", budget_sorts),
+        ("nobody comes in", budget_who_runs),
     ],
     "11.chunked_prefill": [
-        ("whole or not at all", chunk_all_or_nothing), ("one token a step", chunk_decodes_one), ("begins again", chunk_from_the_start),
-        ("in the step with 0", chunk_zeros), ("one newcomer a step", chunk_one_prompt), ("lists or the requests are changed", chunk_moves),
-        (None, chunk_of_four), ("in the step with 0", chunk_of_nothing), ("not counted down", chunk_of_the_whole_budget),
+        ("whole or not at all", chunk_all_or_nothing),
+        ("one token a step", chunk_decodes_one),
+        ("begins again", chunk_from_the_start),
+        ("in the step with 0", chunk_zeros),
+        ("one newcomer a step", chunk_one_prompt),
+        ("lists or the requests are changed", chunk_moves),
+        (None, chunk_of_four),
+        ("in the step with 0", chunk_of_nothing),
+        ("not counted down", chunk_of_the_whole_budget),
         ("only the prompt", chunk_of_prompts),
     ],
     "11.priority": [
-        ("turned round", HighestFirst), ("come in as they came", ByArrival), ("who runs is never thrown out", Polite), ("equals throw each other", Pushy),
-        ("most important of those who run is thrown out", LeastFirst), ("`order` gives nothing back", InPlace), (None, ShortestFirst),
-        (None, Iterates), (None, OnlyTheFirst), (None, AsText),
+        ("turned round", HighestFirst),
+        ("come in as they came", ByArrival),
+        ("who runs is never thrown out", Polite),
+        ("equals throw each other", Pushy),
+        ("most important of those who run is thrown out", LeastFirst),
+        ("`order` gives nothing back", InPlace),
+        (None, ShortestFirst),
+        (None, Iterates),
+        (None, OnlyTheFirst),
+        (None, AsText),
     ],
 }

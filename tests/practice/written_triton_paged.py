@@ -31,7 +31,7 @@ def store_without_offset(k, v, k_cache, v_cache, slot_mapping):
 
 def store_first_rows(k, v, k_cache, v_cache, slot_mapping):
     slots = slot_mapping[slot_mapping != -1]
-    k_cache.flatten(0, 1)[slots], v_cache.flatten(0, 1)[slots] = k[:len(slots)], v[:len(slots)]
+    k_cache.flatten(0, 1)[slots], v_cache.flatten(0, 1)[slots] = k[: len(slots)], v[: len(slots)]
 
 
 def store_keys_alone(k, v, k_cache, v_cache, slot_mapping):
@@ -61,6 +61,7 @@ def looped_store(skip=lambda slot: slot < 0, stop=False, size=lambda cache: cach
                 continue
             for new, cache in ((k, caches[0]), (v, caches[cache_of_values])):
                 cache[slot // size(cache), slot % size(cache)] = new[i]
+
     return answer
 
 
@@ -69,7 +70,10 @@ def store_shorter_slots(k, v, k_cache, v_cache, slot_mapping):
     heads, d = k.shape[1:]
     for i, slot in enumerate(slot_mapping.tolist()):
         if slot >= 0:
-            k_cache.view(-1)[slot * d:slot * d + heads * d], v_cache.view(-1)[slot * d:slot * d + heads * d] = k[i].flatten(), v[i].flatten()
+            k_cache.view(-1)[slot * d : slot * d + heads * d], v_cache.view(-1)[slot * d : slot * d + heads * d] = (
+                k[i].flatten(),
+                v[i].flatten(),
+            )
 
 
 def through_sdpa(q, k_cache, v_cache, block_tables, seq_lens, cut=True, scale=None, head=None):
@@ -78,11 +82,13 @@ def through_sdpa(q, k_cache, v_cache, block_tables, seq_lens, cut=True, scale=No
     for s, n in enumerate(seq_lens.tolist()):
         if n == 0:
             continue
-        used = block_tables[s, :-(-n // k_cache.shape[1])]
-        k, v = (cache[used].flatten(0, 1)[:n if cut else None].transpose(0, 1) for cache in (k_cache, v_cache))
+        used = block_tables[s, : -(-n // k_cache.shape[1])]
+        k, v = (cache[used].flatten(0, 1)[: n if cut else None].transpose(0, 1) for cache in (k_cache, v_cache))
         if head is not None:
-            k, v = k[head:head + 1], v[head:head + 1]
-        out[s] = torch.nn.functional.scaled_dot_product_attention(q[s, :, None], k, v, enable_gqa=True, scale=scale)[:, 0]
+            k, v = k[head : head + 1], v[head : head + 1]
+        out[s] = torch.nn.functional.scaled_dot_product_attention(q[s, :, None], k, v, enable_gqa=True, scale=scale)[
+            :, 0
+        ]
     return out
 
 
@@ -136,11 +142,14 @@ def decode_in_place(q, k_cache, v_cache, block_tables, seq_lens):
 def decode_last_token(q, k_cache, v_cache, block_tables, seq_lens):
     """Copies the value of the newest token."""
     at = (seq_lens - 1).clamp(min=0)
-    return v_cache[block_tables[torch.arange(len(q)), at // v_cache.shape[1]], at % v_cache.shape[1]].repeat_interleave(q.shape[1] // v_cache.shape[2], 1)
+    return v_cache[block_tables[torch.arange(len(q)), at // v_cache.shape[1]], at % v_cache.shape[1]].repeat_interleave(
+        q.shape[1] // v_cache.shape[2], 1
+    )
 
 
 def online(keep_top=True, divide_each=False, zeros=False, size_of_slot=True, follows=True):
     """The loop over blocks as most write it, with a piece missing."""
+
     def answer(q, k_cache, v_cache, block_tables, seq_lens):
         (n, heads, d), (_, size, kv_heads, _) = q.shape, k_cache.shape
         out = torch.zeros_like(q)
@@ -149,9 +158,9 @@ def online(keep_top=True, divide_each=False, zeros=False, size_of_slot=True, fol
             for j in range((length + size - 1) // size):
                 slots = (int(block_tables[s, j]) if follows else j) * size + torch.arange(size)
                 at = slots * kv_heads + h * kv_heads // heads if size_of_slot else slots
-                filled = (j * size + torch.arange(size) < length)
+                filled = j * size + torch.arange(size) < length
                 k, v = (x.reshape(-1, d)[at] * filled[:, None] for x in (k_cache, v_cache))
-                scores = k @ q[s, h] / d ** 0.5
+                scores = k @ q[s, h] / d**0.5
                 scores = scores if zeros else scores.masked_fill(~filled, -INF)
                 new = torch.maximum(top, scores.max())
                 weights = (scores - new).exp()
@@ -160,6 +169,7 @@ def online(keep_top=True, divide_each=False, zeros=False, size_of_slot=True, fol
                 acc = acc / total if divide_each else acc
             out[s, h] = acc / (1.0 if divide_each else total) if length else acc
         return out
+
     return answer
 
 
@@ -167,7 +177,9 @@ def decode_blocks_rounded_down(q, k_cache, v_cache, block_tables, seq_lens):
     """Only whole blocks; where there is none, 0 / 0."""
     size = k_cache.shape[1]
     whole = seq_lens // size * size
-    return paged_decode(q, k_cache, v_cache, block_tables, whole) / ((whole > 0) | (seq_lens == 0)).float()[:, None, None]
+    return (
+        paged_decode(q, k_cache, v_cache, block_tables, whole) / ((whole > 0) | (seq_lens == 0)).float()[:, None, None]
+    )
 
 
 def decode_shows(*step):
@@ -209,6 +221,7 @@ def split_over(dim):
     def answer(*step):
         _, partial, lse = split_kv(*step)
         return (lse.softmax(dim).nan_to_num()[..., None] * partial).sum(2), partial, lse
+
     return answer
 
 
@@ -240,13 +253,17 @@ def prefill_unmasked(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 
 def each_at(lengths):
     """Every row a decode of its own; lengths(row in its sequence, new, tokens) says how far it sees."""
+
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, ends = torch.zeros_like(q), cu_seqlens_q.tolist()
         for s, (start, end) in enumerate(zip(ends, ends[1:])):
             for i in range(end - start):
                 n = torch.tensor([lengths(i, end - start, int(seq_lens[s]))])
-                out[start + i] = paged_decode(q[start + i:start + i + 1], k_cache, v_cache, block_tables[s:s + 1], n)[0]
+                out[start + i] = paged_decode(
+                    q[start + i : start + i + 1], k_cache, v_cache, block_tables[s : s + 1], n
+                )[0]
         return out
+
     return answer
 
 
@@ -254,14 +271,20 @@ prefill_from_zero, prefill_blind = each_at(lambda i, new, n: i + 1), each_at(lam
 prefill_one_early = each_at(lambda i, new, n: max(1, n - new + i))
 prefill_one_late = each_at(lambda i, new, n: min(n, n - new + i + 2))
 prefill_one_late.__name__ = "prefill_one_late"
-prefill_from_zero.__name__, prefill_blind.__name__, prefill_one_early.__name__ = "prefill_from_zero", "prefill_blind", "prefill_one_early"
+prefill_from_zero.__name__, prefill_blind.__name__, prefill_one_early.__name__ = (
+    "prefill_from_zero",
+    "prefill_blind",
+    "prefill_one_early",
+)
 
 
 def prefill_first_rows(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     """Takes the rows of the first sequence for all."""
     out, new = torch.zeros_like(q), cu_seqlens_q.diff().tolist()
     for s, n in enumerate(new):
-        part = paged_prefill(q[:n], k_cache, v_cache, block_tables[s:s + 1], seq_lens[s:s + 1], torch.tensor([0, n]))
+        part = paged_prefill(
+            q[:n], k_cache, v_cache, block_tables[s : s + 1], seq_lens[s : s + 1], torch.tensor([0, n])
+        )
         out[:n] = part
     return out
 
@@ -272,6 +295,7 @@ def prefill_one_table(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q)
 
 def prefill_first_tile(rows):
     """A kernel whose grid has one tile of rows a sequence."""
+
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, group, ends = torch.empty_like(q), q.shape[1] // k_cache.shape[2], cu_seqlens_q.tolist()
         right = paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q)
@@ -279,6 +303,7 @@ def prefill_first_tile(rows):
             end = min(end, start + rows // group)
             out[start:end] = right[start:end]
         return out
+
     return answer
 
 
@@ -288,34 +313,72 @@ def prefill_gathers(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         n = int(seq_lens[s])
         k, v = (x[block_tables[s].clamp(min=0)].flatten(0, 1)[:n].transpose(0, 1) for x in (k_cache, v_cache))
         mask = torch.ones(end - start, n, dtype=torch.bool).tril(n - (end - start))
-        out[start:end] = torch.nn.functional.scaled_dot_product_attention(q[start:end].transpose(0, 1), k, v, mask, enable_gqa=True).transpose(0, 1)
+        out[start:end] = torch.nn.functional.scaled_dot_product_attention(
+            q[start:end].transpose(0, 1), k, v, mask, enable_gqa=True
+        ).transpose(0, 1)
     return out
 
 
 CASES = {
     "08.store_kv": [
-        ("padding is written", store_last_slot), ("not written in place", store_into_a_copy), ("offset within the block", store_without_offset),
-        ("numbers of others", store_first_rows), ("only the keys", store_keys_alone), ("exchanged", store_turned), (None, store_halves), ("inputs are changed", store_tidies),
-        ("slot 0 is taken for padding", looped_store(skip=lambda slot: slot <= 0)), ("after a padding is left out", looped_store(stop=True)),
-        ("number of blocks", looped_store(size=len)), ("both written into k_cache", looped_store(cache_of_values=0)), ("head_dim numbers", store_shorter_slots),
+        ("padding is written", store_last_slot),
+        ("not written in place", store_into_a_copy),
+        ("offset within the block", store_without_offset),
+        ("numbers of others", store_first_rows),
+        ("only the keys", store_keys_alone),
+        ("exchanged", store_turned),
+        (None, store_halves),
+        ("inputs are changed", store_tidies),
+        ("slot 0 is taken for padding", looped_store(skip=lambda slot: slot <= 0)),
+        ("after a padding is left out", looped_store(stop=True)),
+        ("number of blocks", looped_store(size=len)),
+        ("both written into k_cache", looped_store(cache_of_values=0)),
+        ("head_dim numbers", store_shorter_slots),
     ],
     "08.paged_decode": [
-        ("tail is missing", decode_whole_blocks), ("wrong head", decode_first_head), ("scale is missing", decode_unscaled), ("another sequence", decode_first_row),
-        ("wrong head", decode_repeats), ("maximum is not subtracted", decode_sums), ("new token is left out", decode_before_me), ("inputs are changed", decode_in_place),
-        ("one piece", through_sdpa), (None, decode_last_token), ("printed, not returned", decode_shows),
-        ("only the last block counts", online(keep_top=False)), ("divided in every turn", online(divide_each=True)), ("on the loads alone", online(zeros=True)),
-        ("several KV heads", online(size_of_slot=False)), ("table is not followed", online(follows=False)), ("left out where it is not full", decode_blocks_rounded_down),
+        ("tail is missing", decode_whole_blocks),
+        ("wrong head", decode_first_head),
+        ("scale is missing", decode_unscaled),
+        ("another sequence", decode_first_row),
+        ("wrong head", decode_repeats),
+        ("maximum is not subtracted", decode_sums),
+        ("new token is left out", decode_before_me),
+        ("inputs are changed", decode_in_place),
+        ("one piece", through_sdpa),
+        (None, decode_last_token),
+        ("printed, not returned", decode_shows),
+        ("only the last block counts", online(keep_top=False)),
+        ("divided in every turn", online(divide_each=True)),
+        ("on the loads alone", online(zeros=True)),
+        ("several KV heads", online(size_of_slot=False)),
+        ("table is not followed", online(follows=False)),
+        ("left out where it is not full", decode_blocks_rounded_down),
     ],
     "08.split_kv": [
-        ("without weights", split_mean), ("overflow", split_raw), ("base 2", split_base_two), ("output is nan", split_nan), ("tail is missing", split_tail),
-        ("not what it says", split_sum), (None, split_out_alone),
-        ("not taken over the parts", split_over(1)), ("not taken over the parts", split_over(0)), ("do not sum to 1", split_weighs_by_sums), ("takes a share", split_zero_for_nothing),
+        ("without weights", split_mean),
+        ("overflow", split_raw),
+        ("base 2", split_base_two),
+        ("output is nan", split_nan),
+        ("tail is missing", split_tail),
+        ("not what it says", split_sum),
+        (None, split_out_alone),
+        ("not taken over the parts", split_over(1)),
+        ("not taken over the parts", split_over(0)),
+        ("do not sum to 1", split_weighs_by_sums),
+        ("takes a share", split_zero_for_nothing),
         ("themselves are the weights", split_weighs_by_lse),
     ],
     "08.paged_prefill": [
-        ("no causal mask", prefill_unmasked), ("counted from the first key", prefill_from_zero), ("does not see itself", prefill_blind), (None, prefill_one_early),
-        ("rows of another sequence", prefill_first_rows), ("table's row of another", prefill_one_table), ("one piece", prefill_gathers),
-        ("sees the one after it", prefill_one_late), ("first rows of a sequence", prefill_first_tile(16)), ("first rows of a sequence", prefill_first_tile(64)),
+        ("no causal mask", prefill_unmasked),
+        ("counted from the first key", prefill_from_zero),
+        ("does not see itself", prefill_blind),
+        (None, prefill_one_early),
+        ("rows of another sequence", prefill_first_rows),
+        ("table's row of another", prefill_one_table),
+        ("one piece", prefill_gathers),
+        ("sees the one after it", prefill_one_late),
+        ("first rows of a sequence", prefill_first_tile(16)),
+        ("first rows of a sequence", prefill_first_tile(64)),
     ],
 }
 if find_spec("triton"):

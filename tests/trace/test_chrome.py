@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.trace.chrome import chrome_trace, save_chrome_trace
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator
+from course_lib.trace.chrome import chrome_trace, save_chrome_trace
 from course_lib.trace.records import Trace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -18,7 +18,12 @@ from summing import Summing  # noqa: E402
 
 
 def busy_day(preemption):
-    e = Engine(Summing(), EngineConfig(block_size=4, num_blocks=7, max_num_seqs=4, max_num_batched_tokens=9, preemption=preemption, watermark=0.0))
+    e = Engine(
+        Summing(),
+        EngineConfig(
+            block_size=4, num_blocks=7, max_num_seqs=4, max_num_batched_tokens=9, preemption=preemption, watermark=0.0
+        ),
+    )
     for i in range(6):
         e.add_request([i] * (3 + i), SamplingParams(max_tokens=9, n=1 + (i == 2)))
     for _ in range(8):
@@ -46,7 +51,9 @@ def test_rows_and_counters(preemption, state, tmp_path):
         assert all(end <= begin for (_, end), (begin, _) in zip(mine, mine[1:]))
     counters = [one for one in events if one["ph"] == "C"]
     assert sum(one["args"].get("tokens computed", 0) for one in counters) == e.metrics.num_scheduled_tokens
-    assert max(one["args"].get("blocks in use", 0) for one in counters) <= 7 and counters[-1]["args"] == {"blocks in use": 0}
+    assert max(one["args"].get("blocks in use", 0) for one in counters) <= 7 and counters[-1]["args"] == {
+        "blocks in use": 0
+    }
     assert {one["name"] for one in events if one["ph"] == "i"} == {"length", "abort"}
 
 

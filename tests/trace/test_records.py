@@ -88,7 +88,9 @@ def random_life(steps, num_blocks, size, eviction="lru", seed=0, requests=6, end
         if trace is not None:
             trace.next_step()
         if len(running) < requests:
-            text = shared[: draw.randrange(len(shared))] + [draw.randrange(9) for _ in range(1 + draw.randrange(max(3 * size, 300 if num_blocks > 1000 else 0)))]
+            text = shared[: draw.randrange(len(shared))] + [
+                draw.randrange(9) for _ in range(1 + draw.randrange(max(3 * size, 300 if num_blocks > 1000 else 0)))
+            ]
             r = SimpleNamespace(request_id=f"r{next(names)}", token_ids=text, priority=draw.randrange(3))
             if manager.allocate_slots(r, len(text) - manager.match_prefix(r)) is not None:
                 manager.commit(r, len(text))
@@ -117,7 +119,9 @@ def random_life(steps, num_blocks, size, eviction="lru", seed=0, requests=6, end
 @pytest.mark.parametrize("seed", range(20))
 def test_a_trace_replayed_is_the_memory_that_wrote_it(seed, eviction, tmp_path):
     trace = Trace()
-    manager, running, copies = random_life(60, num_blocks=11 + seed, size=1 + seed % 5, eviction=eviction, seed=seed, trace=trace)
+    manager, running, copies = random_life(
+        60, num_blocks=11 + seed, size=1 + seed % 5, eviction=eviction, seed=seed, trace=trace
+    )
     trace.save(tmp_path / "trace.jsonl")
     assert Trace.load(tmp_path / "trace.jsonl").records == trace.records
     seen = Replay(trace.rows())
@@ -149,11 +153,21 @@ def test_records_say_what_happened_in_order():
     t.shrink(1)
     u.free()
     assert trace.rows() == [
-        [0, "start", 4, 2], [0, "allocate", [0, 1]], [0, "append", "t", 3, [0, 1]],
-        [1, "share", [0, 1]], [1, "fork", "u", "t"],
-        [1, "free", [1]], [1, "allocate", [2]], [1, "copy", "u", 1, 2], [1, "append", "u"],
+        [0, "start", 4, 2],
+        [0, "allocate", [0, 1]],
+        [0, "append", "t", 3, [0, 1]],
+        [1, "share", [0, 1]],
+        [1, "fork", "u", "t"],
+        [1, "free", [1]],
+        [1, "allocate", [2]],
+        [1, "copy", "u", 1, 2],
+        [1, "append", "u"],
         [1, "out_of_memory", 50, 1],
-        [2, "free", [1]], [2, "shrink", "t", 1], [2, "free", [2, 0]], [2, "end", "u"]]
+        [2, "free", [1]],
+        [2, "shrink", "t", 1],
+        [2, "free", [2, 0]],
+        [2, "end", "u"],
+    ]
     assert trace.records[2] == {"step": 0, "event": "append", "request": "t", "count": 3, "blocks": [0, 1]}
 
 
@@ -216,8 +230,15 @@ def test_a_learners_allocator_is_recorded_with_its_mistakes():
     a.free([3])
     t.free()
     assert trace.rows() == [
-        [0, "start", 4, 2], [0, "allocate", [3, 2, 1]], [0, "append", "mine", 5, [3, 2, 1]], [0, "out_of_memory", 1, 1],
-        [0, "share", [3]], [0, "free", [3]], [0, "free", [1, 2, 3]], [0, "end", "mine"]]
+        [0, "start", 4, 2],
+        [0, "allocate", [3, 2, 1]],
+        [0, "append", "mine", 5, [3, 2, 1]],
+        [0, "out_of_memory", 1, 1],
+        [0, "share", [3]],
+        [0, "free", [3]],
+        [0, "free", [1, 2, 3]],
+        [0, "end", "mine"],
+    ]
     assert (a.num_free, a.check_integrity(), a.ref_count(0)) == (3, "mine", 0)
     with pytest.raises(LedgerError, match="1 blocks are in use already"):
         trace.watch(a)
@@ -245,8 +266,8 @@ def test_what_is_no_record_is_refused(tmp_path):
             trace.add(event, **fields)
     assert len(trace) == 0
     path = tmp_path / "trace.jsonl"
-    for line in ("[0,\"start\",4", "{}", "[0,\"start\",4]", "[\"0\",\"end\",1]", "[0,\"nothing\"]", "[0,[],1]", "7"):
-        path.write_text("[0,\"start\",4,2]\n" + line + "\n")
+    for line in ('[0,"start",4', "{}", '[0,"start",4]', '["0","end",1]', '[0,"nothing"]', "[0,[],1]", "7"):
+        path.write_text('[0,"start",4,2]\n' + line + "\n")
         with pytest.raises(ParameterError, match="line 2 is .*no record"):
             Trace.load(path)
 
@@ -259,6 +280,8 @@ def test_names_and_text_of_any_script_come_back(tmp_path):
 
 
 def test_the_ledger_does_not_wait_for_torch():
-    code = ("import sys\nfrom course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, PrefixCache\n"
-            "from course_lib.trace.records import Trace\nprint([m for m in ('torch', 'numpy', 'IPython') if m in sys.modules])")
+    code = (
+        "import sys\nfrom course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, PrefixCache\n"
+        "from course_lib.trace.records import Trace\nprint([m for m in ('torch', 'numpy', 'IPython') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -6,7 +6,21 @@ import pytest
 
 from course_lib.viz import bare_page, next_token_probabilities, recomputation_triangle
 
-WORDS = ["<bos>", " In", " a", " quiet", " harbour", " there", " lived", " an", " otter", " named", " Juniper", ".", "\n"]
+WORDS = [
+    "<bos>",
+    " In",
+    " a",
+    " quiet",
+    " harbour",
+    " there",
+    " lived",
+    " an",
+    " otter",
+    " named",
+    " Juniper",
+    ".",
+    "\n",
+]
 
 
 def words(count):
@@ -52,7 +66,9 @@ def table_of(page):
     if not page.evaluate("document.querySelector('.cl summary').parentNode.open"):
         page.locator("summary").click()
         page.wait_for_selector(".cl-table td")
-    return page.evaluate("[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+    return page.evaluate(
+        "[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
 
 
 @pytest.fixture
@@ -71,7 +87,9 @@ def open_view(browser, tmp_path):
         page.goto(file.as_uri())
         page.wait_for_selector(".cl-say")
         page.state = SimpleNamespace(
-            step=lambda: page.evaluate("view.model.get('step')"), selected=lambda: page.evaluate("view.model.get('selected')"), table=lambda: table_of(page)
+            step=lambda: page.evaluate("view.model.get('step')"),
+            selected=lambda: page.evaluate("view.model.get('selected')"),
+            table=lambda: table_of(page),
         )
         return page
 

@@ -45,7 +45,15 @@ def real():
 
 
 def test_the_sum(small):
-    assert fit(small.data, small.settings) == {"total": 10_000, "usable": 9_000, "weights": 4_000, "room": 5_000, "one": 1_000, "requests": 5, "free": 0}
+    assert fit(small.data, small.settings) == {
+        "total": 10_000,
+        "usable": 9_000,
+        "weights": 4_000,
+        "room": 5_000,
+        "one": 1_000,
+        "requests": 5,
+        "free": 0,
+    }
     assert small.requests == 5
     small.selected = {"usable": 99, "dtype": "fp8"}
     assert small.selected == {"model": "wide", "gpu": "tiny", "tokens": 100, "usable": 99, "dtype": "fp8"}
@@ -58,7 +66,9 @@ def test_it_agrees_with_the_sizes_of_the_library(real):
     for settings in some_settings(300):
         real.selected = settings
         shape, gpu = MODELS[settings["model"]], GPUS[settings["gpu"]]
-        assert real.requests == max_requests(shape, gpu, settings["tokens"], dtype=settings["dtype"], usable=settings["usable"] / 100), settings
+        assert real.requests == max_requests(
+            shape, gpu, settings["tokens"], dtype=settings["dtype"], usable=settings["usable"] / 100
+        ), settings
 
 
 def test_the_bar_holds_all_of_the_memory(real):
@@ -66,15 +76,26 @@ def test_the_bar_holds_all_of_the_memory(real):
         sizes = fit(real.data, settings)
         edges = stretches(sizes)
         assert edges[0][1] == 0 and all(b == c for (_, _, b), (_, c, _) in zip(edges, edges[1:]))
-        assert edges[-1][2] == (sizes["total"] if sizes["requests"] else sizes["weights"] + (sizes["one"] if sizes["room"] >= 0 else 0))
+        assert edges[-1][2] == (
+            sizes["total"] if sizes["requests"] else sizes["weights"] + (sizes["one"] if sizes["room"] >= 0 else 0)
+        )
 
 
 def test_what_does_not_fit_is_said_plainly(small):
-    assert small.words() == "5 requests of 100 tokens fit on the tiny beside the weights of wide. The weights take 4.00 kB, each request 1.00 kB."
+    assert (
+        small.words()
+        == "5 requests of 100 tokens fit on the tiny beside the weights of wide. The weights take 4.00 kB, each request 1.00 kB."
+    )
     small.selected = {"tokens": 400, "gpu": "half"}
-    assert small.words() == "Not one request fits. The weights of wide leave 500 bytes of the half; one request of 400 tokens needs 4.00 kB. 50 tokens would fit."
+    assert (
+        small.words()
+        == "Not one request fits. The weights of wide leave 500 bytes of the half; one request of 400 tokens needs 4.00 kB. 50 tokens would fit."
+    )
     small.selected = {"model": "lean", "tokens": 1}
-    assert small.words() == "The weights do not fit. lean needs 9.00 kB for them, and 4.50 kB of the half are usable: 4.50 kB are missing, before any cache."
+    assert (
+        small.words()
+        == "The weights do not fit. lean needs 9.00 kB for them, and 4.50 kB of the half are usable: 4.50 kB are missing, before any cache."
+    )
     assert [row["requests that fit"] for row in small.table()] == ["50", "weights do not fit"]
 
 
@@ -104,7 +125,10 @@ def first(**change):
     [
         ({"models": []}, "`models` is empty"),
         ({"gpus": []}, "`gpus` is empty"),
-        ({"gpus": [{"name": "x", "bytes": 80e9, "source": "y"}]}, r"gpus\[0\]: bytes is 80000000000.0; it has to be a whole number"),
+        (
+            {"gpus": [{"name": "x", "bytes": 80e9, "source": "y"}]},
+            r"gpus\[0\]: bytes is 80000000000.0; it has to be a whole number",
+        ),
         ({"gpus": [{"name": "x"}]}, r"gpus\[0\] has no 'bytes', 'source'"),
         (first(weight_bytes=-1), r"models\[0\]: weight_bytes is -1"),
         (first(kv_bytes_per_token={}), "kv_bytes_per_token` is empty"),
@@ -135,7 +159,12 @@ def test_a_setting_that_is_none_is_refused_and_nothing_changes(small, nonsense):
 
 def test_still_form(real):
     picture = real.snapshot()
-    assert picture.data[:4] == b"\x89PNG" and picture.width in (919, 920) and picture.height < 400 and len(picture.data) < 80_000
+    assert (
+        picture.data[:4] == b"\x89PNG"
+        and picture.width in (919, 920)
+        and picture.height < 400
+        and len(picture.data) < 80_000
+    )
     assert picture.alt == "How many requests fit. " + real.words()
     before = picture.data
     real.selected = {"gpu": "T4"}
@@ -182,7 +211,13 @@ def test_choosing_and_sliding(real, open_view):
     assert page.locator(".cl-play").count() == 0  # nothing to play
     page.get_by_label("model").select_option("Llama 2 7B")
     page.get_by_label("GPU").select_option("H100")
-    assert page.state.selected() == {"model": "Llama 2 7B", "gpu": "H100", "tokens": 4096, "usable": 90, "dtype": "bfloat16"}
+    assert page.state.selected() == {
+        "model": "Llama 2 7B",
+        "gpu": "H100",
+        "tokens": 4096,
+        "usable": 90,
+        "dtype": "bfloat16",
+    }
     page.get_by_label("numbers in the cache").select_option("fp8")
     slider = page.get_by_label("tokens per request", exact=True).and_(page.locator("[type=range]"))
     slider.focus()
@@ -226,8 +261,19 @@ def test_keys_inside_stay_inside(real, open_view):
 
 def test_python_moves_the_page(real, open_view):
     page = open_view(real)
-    page.evaluate("view.model.set('selected', { model: 'DeepSeek-V3', gpu: '8 x H200', tokens: 5000, usable: 77, dtype: 'fp8' })")
-    values = [page.get_by_label(label).input_value() for label in ("model", "GPU", "numbers in the cache", "tokens per request, exactly", "share of the memory usable")]
+    page.evaluate(
+        "view.model.set('selected', { model: 'DeepSeek-V3', gpu: '8 x H200', tokens: 5000, usable: 77, dtype: 'fp8' })"
+    )
+    values = [
+        page.get_by_label(label).input_value()
+        for label in (
+            "model",
+            "GPU",
+            "numbers in the cache",
+            "tokens per request, exactly",
+            "share of the memory usable",
+        )
+    ]
     assert values == ["DeepSeek-V3", "8 x H200", "fp8", "5000", "77"]
     assert re.search(r"DeepSeek-V3/.*config\.json; .*dgx-h200", page.inner_text(".cl-note"))
 

@@ -45,16 +45,36 @@ def faulty():
 def huge():
     """32 layers of 8 KV heads, 300 tokens, 240 steps."""
     words = [TOKENS[i % len(TOKENS)] for i in range(300)]
-    return cache_filling(words, filled(61, 300, 32), num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128, bytes_per_number=2)
+    return cache_filling(
+        words, filled(61, 300, 32), num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128, bytes_per_number=2
+    )
 
 
 def test_prefill_in_one_stroke_then_a_column_a_step(good):
     assert stretches(good.data, 0, 0) == [(0, 4, "new")]
     assert stretches(good.data, 1, 2) == [(0, 4, "kept"), (4, 5, "new")]
-    assert good.table(1)[0] == {"layer": 0, "columns held": 4, "columns due": 4, "written in this step": 4, "bytes": 4 * COLUMN}
-    assert good.table(3)[-1] == {"layer": "all", "columns held": 18, "columns due": 18, "written in this step": 3, "bytes": 18 * COLUMN}
-    assert good.words(1) == "Step 1, prefill: 4 tokens through the model at once; naive decoding pushes 4. The cache grows by 1,536 bytes to 1,536."
-    assert good.words(3) == "Step 3: 1 token through the model, ‘.’; naive decoding pushes 6. The cache grows by 384 bytes to 2,304."
+    assert good.table(1)[0] == {
+        "layer": 0,
+        "columns held": 4,
+        "columns due": 4,
+        "written in this step": 4,
+        "bytes": 4 * COLUMN,
+    }
+    assert good.table(3)[-1] == {
+        "layer": "all",
+        "columns held": 18,
+        "columns due": 18,
+        "written in this step": 3,
+        "bytes": 18 * COLUMN,
+    }
+    assert (
+        good.words(1)
+        == "Step 1, prefill: 4 tokens through the model at once; naive decoding pushes 4. The cache grows by 1,536 bytes to 1,536."
+    )
+    assert (
+        good.words(3)
+        == "Step 3: 1 token through the model, ‘.’; naive decoding pushes 6. The cache grows by 384 bytes to 2,304."
+    )
 
 
 def test_work_and_memory_are_summed(good):
@@ -65,7 +85,10 @@ def test_work_and_memory_are_summed(good):
 def test_a_cache_that_is_not_used_shows():
     view = cache_filling(TOKENS, unused(4, 6), **SHAPE)
     assert stretches(view.data, 2, 0) == [(0, 5, "again"), (5, 6, "new")]
-    assert "6 tokens through the model at once; naive decoding pushes 6. 5 of these went through before: the cache is not used." in view.words(3)
+    assert (
+        "6 tokens through the model at once; naive decoding pushes 6. 5 of these went through before: the cache is not used."
+        in view.words(3)
+    )
     assert view.data["pushed_so_far"] == view.data["naive_so_far"]
 
 
@@ -94,7 +117,13 @@ def test_who_sees_no_more_than_this_step_brought_sees_that():
     assert stretches(view.data, 0, 0) == [(0, 4, "new")]
     assert stretches(view.data, 2, 1) == [(0, 5, "missing"), (5, 6, "new")]
     assert "Every layer holds 1 column, 6 are due." in view.words(3)
-    assert view.table(3)[0] == {"layer": 0, "columns held": 1, "columns due": 6, "written in this step": 1, "bytes": COLUMN}
+    assert view.table(3)[0] == {
+        "layer": 0,
+        "columns held": 1,
+        "columns due": 6,
+        "written in this step": 1,
+        "bytes": COLUMN,
+    }
 
 
 def test_data_stay_small(huge):
@@ -143,7 +172,12 @@ def test_a_selection_is_a_cell(good):
 
 def test_still_form(faulty):
     picture = faulty.snapshot(step=3)
-    assert picture.data[:4] == b"\x89PNG" and picture.width in (919, 920) and 400 < picture.height < 700 and len(picture.data) < 80_000
+    assert (
+        picture.data[:4] == b"\x89PNG"
+        and picture.width in (919, 920)
+        and 400 < picture.height < 700
+        and len(picture.data) < 80_000
+    )
     assert "step 3 of 5" in picture.alt and faulty.words(3) in picture.alt
     data, _ = faulty.bundle()
     assert {"text/html", "image/png"} <= set(data) and "columns due" in data["text/html"]
@@ -187,7 +221,14 @@ def test_figures_beside_it(faulty, open_view):
     page = open_view(faulty)
     page.evaluate("view.model.set('step', 3)")
     said = re.sub(r"\s+", " ", " ".join(page.locator(".cl-sums").all_inner_texts()))
-    for words in ("this step 1 of naive 6", "so far 6 of naive 15", "naive pushes 2.5 × as many", "held now 2,432 bytes", "due now 2,304 bytes", "one token 384 bytes"):
+    for words in (
+        "this step 1 of naive 6",
+        "so far 6 of naive 15",
+        "naive pushes 2.5 × as many",
+        "held now 2,432 bytes",
+        "due now 2,304 bytes",
+        "one token 384 bytes",
+    ):
         assert words in said
     assert {"due, not held", "held, never pushed"} <= set(page.locator(".cl-key li").all_inner_texts())
 

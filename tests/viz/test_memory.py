@@ -218,7 +218,10 @@ def test_an_allocator_that_hands_out_a_block_twice_is_shown():
         ([[0, "start", 4, 2], [0, "grow", 3]], "record 1 is .*grow.*none that a trace holds"),
         ([[0, "start", 4, 2], [0, "append", "a", 1]], "record 1 is"),
         ([[0, "start", 4, 2], [0, "allocate", [4]]], "record 1 names block 4, but there are blocks 0 to 3"),
-        ([[0, "start", 4, 2], [1, "allocate", [1]], [0, "free", [1]]], "record 2 belongs to step 0, the one before it to step 1"),
+        (
+            [[0, "start", 4, 2], [1, "allocate", [1]], [0, "free", [1]]],
+            "record 2 belongs to step 0, the one before it to step 1",
+        ),
         ([[0, "start", 4, 2], [0, "end", "a"]], "record 1 is about request 'a', which has no table"),
         ([[0, "start", 4, 2], [0, "start", 4, 2]], "starts a second memory"),
     ],
@@ -246,7 +249,12 @@ def test_selected_is_a_block(told):
 
 def test_still_form(told, big):
     picture = told.snapshot(step=4)
-    assert picture.data[:4] == b"\x89PNG" and picture.width in (919, 920) and 350 < picture.height < 750 and len(picture.data) < 80_000
+    assert (
+        picture.data[:4] == b"\x89PNG"
+        and picture.width in (919, 920)
+        and 350 < picture.height < 750
+        and len(picture.data) < 80_000
+    )
     assert told.words(4) in picture.alt
     assert big.snapshot(900).height < 760 and len(big.snapshot(900).data) < 110_000
     assert repr(told) == "<memory view: 12 blocks of 4 tokens, step 1 of 8>"
@@ -280,7 +288,9 @@ def test_a_logical_block_lights_its_physical_one(told, open_view):
     assert page.state.selected() == 4 and page.state.step() == 4
     assert page.inner_text(".cl-note") == "Block 4: reference count 1, held by R2 (block 2 of its table), 3 of 4 slots."
     page.keyboard.press("Home")
-    assert page.inner_text(".cl-note").startswith("Block 0: reference count 3, held by R0 (block 0 of its table) and R1 (block 0 of its table) and R2 (block 0 of its table), 4 of 4 slots, hashed. ‘<bos> In a quiet’")
+    assert page.inner_text(".cl-note").startswith(
+        "Block 0: reference count 3, held by R0 (block 0 of its table) and R1 (block 0 of its table) and R2 (block 0 of its table), 4 of 4 slots, hashed. ‘<bos> In a quiet’"
+    )
     page.get_by_role("grid", name="Physical memory").focus()
     page.keyboard.press("End")
     assert page.state.selected() == 11 and page.inner_text(".cl-note") == "Block 11 is free."
@@ -291,7 +301,9 @@ def test_a_logical_block_lights_its_physical_one(told, open_view):
 def test_a_click_chooses_on_either_side(told, open_view):
     page = open_view(told, width=1100)
     page.evaluate("view.model.set('step', 4)")
-    tables, blocks = (page.get_by_role("grid", name=name).bounding_box() for name in ("Block tables", "Physical memory"))
+    tables, blocks = (
+        page.get_by_role("grid", name=name).bounding_box() for name in ("Block tables", "Physical memory")
+    )
     page.mouse.click(tables["x"] + 44 + 18, tables["y"] + 7 + 20 + 10)  # the first entry
     assert page.state.selected() == 0
     page.mouse.click(blocks["x"] + blocks["width"] - 40, blocks["y"] + 30)

@@ -12,8 +12,17 @@ from course_lib.viz.programs.view import boxes
 
 def access(program, op, tensor, touched, masked=(), lanes=4, hidden=0, line="x = tl.load(x_ptr + at)"):
     nbytes = 4 * sum(end - start for start, end in touched)
-    return {"program": list(program), "op": op, "tensor": tensor, "touched": [list(r) for r in touched], "masked": [list(r) for r in masked],
-            "lanes": lanes, "masked_lanes": hidden, "bytes": nbytes, "line": line}
+    return {
+        "program": list(program),
+        "op": op,
+        "tensor": tensor,
+        "touched": [list(r) for r in touched],
+        "masked": [list(r) for r in masked],
+        "lanes": lanes,
+        "masked_lanes": hidden,
+        "bytes": nbytes,
+        "line": line,
+    }
 
 
 def by_rows():
@@ -23,18 +32,27 @@ def by_rows():
         accesses.append(access([row], "load", "x", [(5 * row, 5 * row + 5)], [(5 * row + 5, 5 * row + 8)], 8, 3))
         accesses.append(access([row], "store", "out", [(row, row + 1)], lanes=1, line="tl.store(out_ptr + row, s)"))
     accesses.append(access([3], "load", "n", [(0, 1)], lanes=1))
-    tensors = {"x": {"shape": [3, 5], "itemsize": 4}, "out": {"shape": [3], "itemsize": 4}, "n": {"shape": [], "itemsize": 4}, "spare": {"shape": [9], "itemsize": 4}}
+    tensors = {
+        "x": {"shape": [3, 5], "itemsize": 4},
+        "out": {"shape": [3], "itemsize": 4},
+        "n": {"shape": [], "itemsize": 4},
+        "spare": {"shape": [9], "itemsize": 4},
+    }
     return {"kernel": "row_sum", "grid": [4], "tensors": tensors, "accesses": accesses}
 
 
 def in_blocks(side=6, size=16):
     """A grid of programs, each a tile of `size` by `size` of a matrix, read a second time by its left neighbour."""
     cols = side * size
-    tile = lambda i, j: [((i * size + r) * cols + j * size, (i * size + r) * cols + (j + 1) * size) for r in range(size)]
+    tile = lambda i, j: [
+        ((i * size + r) * cols + j * size, (i * size + r) * cols + (j + 1) * size) for r in range(size)
+    ]
     accesses = []
     for i in range(side):
         for j in range(side):
-            accesses += [access([i, j], "load", "a", tile(i, j), lanes=size * size)] + [access([i, j], "load", "a", tile(i, j + 1), lanes=size * size)] * (j + 1 < side)
+            accesses += [access([i, j], "load", "a", tile(i, j), lanes=size * size)] + [
+                access([i, j], "load", "a", tile(i, j + 1), lanes=size * size)
+            ] * (j + 1 < side)
             accesses.append(access([i, j], "store", "b", tile(i, j), lanes=size * size))
     shape = {"shape": [cols, cols], "itemsize": 4}
     return {"kernel": "tiles", "grid": [side, side], "tensors": {"a": shape, "b": shape}, "accesses": accesses}
@@ -95,16 +113,28 @@ def test_masked_lanes_that_the_picture_cannot_show_are_told():
     record["accesses"][0]["masked"] = []  # a slice of a wider tensor: what is beside a row is no place of it
     record["accesses"][1] |= {"masked": [[1, 3], [7, 9]], "lanes": 5, "masked_lanes": 4}
     view = programs_view(record)
-    assert view.words(1) == "Program 0 loads 20 bytes of x and stores 4 bytes of out. 7 lanes are masked: 3 of x (outside of x, so not drawn), 4 of out (2 hatched)."
+    assert (
+        view.words(1)
+        == "Program 0 loads 20 bytes of x and stores 4 bytes of out. 7 lanes are masked: 3 of x (outside of x, so not drawn), 4 of out (2 hatched)."
+    )
     assert view.words(2).endswith("3 lanes are masked.")
     record["accesses"].insert(1, access([0], "load", "x", [(5, 8)], [(0, 3)], 8, 3))
-    assert programs_view(record, by="access").words(1).startswith("Program 0 loads 20 bytes of x, 3 of 8 lanes masked (outside of x, so not drawn).")
-    assert "6 of x (0 hatched), 4 of out" in programs_view(record).words(1)  # what the program touches elsewhere counts as touched
+    assert (
+        programs_view(record, by="access")
+        .words(1)
+        .startswith("Program 0 loads 20 bytes of x, 3 of 8 lanes masked (outside of x, so not drawn).")
+    )
+    assert "6 of x (0 hatched), 4 of out" in programs_view(record).words(
+        1
+    )  # what the program touches elsewhere counts as touched
 
 
 def test_by_access_every_access_is_a_step_with_its_line():
     view = programs_view(by_rows(), by="access", tensors=["x", "out"])
-    assert view.last == 6 and view.words(1) == "Program 0 loads 20 bytes of x, 3 of 8 lanes masked. x = tl.load(x_ptr + at)"
+    assert (
+        view.last == 6
+        and view.words(1) == "Program 0 loads 20 bytes of x, 3 of 8 lanes masked. x = tl.load(x_ptr + at)"
+    )
     assert view.words(2) == "Program 0 stores 4 bytes of out with 1 lane. tl.store(out_ptr + row, s)"
 
 
@@ -127,7 +157,11 @@ def test_long_tensors_of_one_dimension_are_broken_into_lines_and_four_dimensions
     record["tensors"] |= {"x": {"shape": [1000], "itemsize": 4}, "out": {"shape": [6, 16, 2, 8], "itemsize": 2}}
     x, out, n = programs_view(record).data["tensors"]
     assert (x["unit"], x["worth"], out["unit"], out["worth"]) == (1, 64, 16, 1)
-    assert (x["rows"], x["cols"]) == (16, 64) and (out["rows"], out["cols"]) == (96, 16) and (n["rows"], n["cols"]) == (1, 1)
+    assert (
+        (x["rows"], x["cols"]) == (16, 64)
+        and (out["rows"], out["cols"]) == (96, 16)
+        and (n["rows"], n["cols"]) == (1, 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +179,19 @@ def test_long_tensors_of_one_dimension_are_broken_into_lines_and_four_dimensions
         (lambda r: None, {"tensors": ["y"]}, "no tensor 'y'; it was given x, out"),
         (lambda r: None, {"tensors": ["spare"], "by": "access"}, "None of the tensors"),
     ],
-    ids=["no grid", "no accesses", "op", "tensor", "program", "outside", "bytes", "no line", "by", "unknown", "untouched"],
+    ids=[
+        "no grid",
+        "no accesses",
+        "op",
+        "tensor",
+        "program",
+        "outside",
+        "bytes",
+        "no line",
+        "by",
+        "unknown",
+        "untouched",
+    ],
 )
 def test_a_record_that_does_not_fit_together_is_refused(spoil, options, says):
     record = copy.deepcopy(by_rows())
@@ -162,7 +208,9 @@ def test_a_number_that_is_not_there_cannot_be_selected(rows, selected):
 
 def test_the_picture_and_the_saved_form(rows, blocks):
     data, metadata = rows.bundle()
-    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith("What each program loads and stores, step 2 of 4")
+    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith(
+        "What each program loads and stores, step 2 of 4"
+    )
     assert rows.snapshot(1).data != rows.snapshot(3).data and blocks.snapshot(9).width == 920
 
 
@@ -176,15 +224,18 @@ def test_a_real_record_draws_and_is_small(machine_records):
 def machine_records():
     """by_rows as the recorder writes it, where kernels are interpreted."""
     from course_lib.machine.device import inspect_machine
+
     if inspect_machine().triton != "interpreted":
         pytest.skip("only interpreted kernels are recorded")
     import sys
     from pathlib import Path
+
     sys.path.insert(0, str(Path(__file__).parents[1] / "attention"))
     import small_kernels
     import torch
 
     from course_lib.attention import record_accesses
+
     with record_accesses() as log:
         small_kernels.row_sum[(3,)](torch.ones(3, 5), torch.empty(3), 5, 5, WIDTH=8)
     return log
@@ -202,7 +253,12 @@ def test_steps_words_and_table_in_the_page(request, name, open_view):
     page.evaluate("view.model.set('step', view.model.get('data').last)")
     cells = page.state.table()
     assert cells == [[str(value) for value in row.values()] for row in view.table(view.last)]
-    assert page.inner_text(".cl-sums").split() == ["read", f"{view.table(view.last)[-1]['loaded so far']:,}", "written", f"{view.table(view.last)[-1]['stored so far']:,}"]
+    assert page.inner_text(".cl-sums").split() == [
+        "read",
+        f"{view.table(view.last)[-1]['loaded so far']:,}",
+        "written",
+        f"{view.table(view.last)[-1]['stored so far']:,}",
+    ]
 
 
 def test_programs_and_numbers_are_chosen_by_keys(blocks, open_view):
@@ -223,8 +279,14 @@ def test_programs_and_numbers_are_chosen_by_keys(blocks, open_view):
     assert page.inner_text(".cl-note") == "a[0, 16]: loaded 2 times by programs (0, 0), (0, 1)."
     page.evaluate("view.model.set('selected', ['a', 95])")
     page.keyboard.press("ArrowRight")  # over the edge into the next tensor
-    assert page.state.selected() == ["b", 0] and page.inner_text(".cl-note") == "b[0, 0]: stored once by program (0, 0)."
-    assert tensors.get_attribute("aria-activedescendant") and page.locator(f"[id='{tensors.get_attribute('aria-activedescendant')}']").text_content() == "b[0, 0]: stored once by program (0, 0)."
+    assert (
+        page.state.selected() == ["b", 0] and page.inner_text(".cl-note") == "b[0, 0]: stored once by program (0, 0)."
+    )
+    assert (
+        tensors.get_attribute("aria-activedescendant")
+        and page.locator(f"[id='{tensors.get_attribute('aria-activedescendant')}']").text_content()
+        == "b[0, 0]: stored once by program (0, 0)."
+    )
     page.keyboard.press("Escape")
     assert page.state.selected() is None
 
@@ -256,11 +318,20 @@ def test_the_ring_of_the_first_program_is_whole_and_what_was_before_stands_out(r
         pen.drawImage(canvas, 0, -y * devicePixelRatio); const d = pen.getImageData(0, 0, canvas.width, 1).data;
         return Array.from({ length: canvas.width }, (_, i) => [...d.slice(4 * i, 4 * i + 4)]); }"""
     line = page.evaluate(f"({row})(0, 37)")
-    ink = [int(part) for part in page.evaluate("getComputedStyle(document.querySelector('.cl')).color").strip("rgb()").split(", ")]
+    ink = [
+        int(part)
+        for part in page.evaluate("getComputedStyle(document.querySelector('.cl')).color").strip("rgb()").split(", ")
+    ]
     assert line[0] + line[1] == pytest.approx([*ink, 255] * 2, abs=3)  # both pixels of the ring's left side
     page.evaluate("view.model.set('step', 2)")
-    before, now, later = ([tuple(pixel[:3]) for pixel in page.evaluate(f"({row})(1, {22 + 13 + 26 * n})")[26:24 + 5 * 26 - 2]] for n in range(3))
-    assert max(contrast(a, b) for a in set(before) for b in set(later)) >= 3 and max(contrast(a, b) for a in set(before) for b in set(now)) >= 3
+    before, now, later = (
+        [tuple(pixel[:3]) for pixel in page.evaluate(f"({row})(1, {22 + 13 + 26 * n})")[26 : 24 + 5 * 26 - 2]]
+        for n in range(3)
+    )
+    assert (
+        max(contrast(a, b) for a in set(before) for b in set(later)) >= 3
+        and max(contrast(a, b) for a in set(before) for b in set(now)) >= 3
+    )
 
 
 def contrast(one, other):

@@ -10,26 +10,77 @@ from course_lib.viz import block_reads_view
 
 def decode(seq, head, part, *reads):
     lanes = [[block, head, 0, end] for block, end in reads]
-    return {"kind": "decode", "program": [head, part, seq], "seq": seq, "kv_head": head, "part": part, "reads": lanes, "bytes": 8 * sum(end for _, end in reads)}
+    return {
+        "kind": "decode",
+        "program": [head, part, seq],
+        "seq": seq,
+        "kv_head": head,
+        "part": part,
+        "reads": lanes,
+        "bytes": 8 * sum(end for _, end in reads),
+    }
 
 
 def two_sequences():
     """Blocks of 4: sequence 0 has 10 tokens in 5, 2, 7, sequence 1 has 6 in 5, 3; two KV heads, four query heads, two parts."""
     programs = []
     for head in range(2):
-        programs += [decode(0, head, 0, (5, 4), (2, 4)), decode(1, head, 0, (5, 4), (3, 2)), decode(0, head, 1, (7, 2)), decode(1, head, 1)]
+        programs += [
+            decode(0, head, 0, (5, 4), (2, 4)),
+            decode(1, head, 0, (5, 4), (3, 2)),
+            decode(0, head, 1, (7, 2)),
+            decode(1, head, 1),
+        ]
     for head in range(4):
         for seq, parts in ((0, [0, 1]), (1, [0])):
-            programs.append({"kind": "merge", "program": [head, seq], "seq": seq, "head": head, "parts": parts, "bytes": 20 * len(parts)})
-    return {"num_blocks": 12, "block_size": 4, "kv_heads": 2, "heads": 4, "parts": 2, "seq_lens": [10, 6], "tables": [[5, 2, 7], [5, 3]], "programs": programs}
+            programs.append(
+                {
+                    "kind": "merge",
+                    "program": [head, seq],
+                    "seq": seq,
+                    "head": head,
+                    "parts": parts,
+                    "bytes": 20 * len(parts),
+                }
+            )
+    return {
+        "num_blocks": 12,
+        "block_size": 4,
+        "kv_heads": 2,
+        "heads": 4,
+        "parts": 2,
+        "seq_lens": [10, 6],
+        "tables": [[5, 2, 7], [5, 3]],
+        "programs": programs,
+    }
 
 
 def many():
     """16 sequences of up to 20 blocks in 256, eight KV heads, without parts."""
     tables = [[(37 * seq + 11 * place) % 256 if place else 0 for place in range(4 + seq)] for seq in range(16)]
-    programs = [{"kind": "decode", "program": [head, seq], "seq": seq, "kv_head": head, "part": 0, "reads": [[block, head, 0, 16] for block in sorted(set(table))], "bytes": 4096}
-                for seq, table in enumerate(tables) for head in range(8)]
-    return {"num_blocks": 256, "block_size": 16, "kv_heads": 8, "heads": 32, "parts": 1, "seq_lens": [16 * len(table) for table in tables], "tables": tables, "programs": programs}
+    programs = [
+        {
+            "kind": "decode",
+            "program": [head, seq],
+            "seq": seq,
+            "kv_head": head,
+            "part": 0,
+            "reads": [[block, head, 0, 16] for block in sorted(set(table))],
+            "bytes": 4096,
+        }
+        for seq, table in enumerate(tables)
+        for head in range(8)
+    ]
+    return {
+        "num_blocks": 256,
+        "block_size": 16,
+        "kv_heads": 8,
+        "heads": 32,
+        "parts": 1,
+        "seq_lens": [16 * len(table) for table in tables],
+        "tables": tables,
+        "programs": programs,
+    }
 
 
 @pytest.fixture
@@ -43,12 +94,25 @@ def large():
 
 
 def test_a_step_says_what_its_program_reads_and_what_was_read_before(two):
-    assert two.words(1) == "Program (0, 0, 0) takes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
-    assert two.words(2) == ("Program (0, 0, 1) takes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
-                            "32 of them were read before, by another program.")
-    assert two.words(4) == "Program (0, 1, 1) takes part 1 of R1 for KV head 0, but no token is left for it: it reads nothing."
-    assert two.words(9) == "Program (0, 0) merges parts 0 and 1 of R0 into query head 0 of the output: 40 bytes of partial results."
-    assert two.words(10) == "Program (0, 1) merges part 0 alone of R1 into query head 0 of the output: 20 bytes of partial results."
+    assert (
+        two.words(1) == "Program (0, 0, 0) takes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
+    )
+    assert two.words(2) == (
+        "Program (0, 0, 1) takes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
+        "32 of them were read before, by another program."
+    )
+    assert (
+        two.words(4)
+        == "Program (0, 1, 1) takes part 1 of R1 for KV head 0, but no token is left for it: it reads nothing."
+    )
+    assert (
+        two.words(9)
+        == "Program (0, 0) merges parts 0 and 1 of R0 into query head 0 of the output: 40 bytes of partial results."
+    )
+    assert (
+        two.words(10)
+        == "Program (0, 1) merges part 0 alone of R1 into query head 0 of the output: 20 bytes of partial results."
+    )
 
 
 def test_another_head_of_the_same_block_is_not_read_again(two):
@@ -63,10 +127,15 @@ def test_the_table_counts_on(two):
 
 def test_a_program_a_query_head_reads_what_its_neighbour_has_read():
     record = two_sequences()
-    record["programs"] = [p | {"reads": [[5, p["kv_head"], 0, 4]], "bytes": 32} for p in record["programs"] if p["kind"] == "decode"]
+    record["programs"] = [
+        p | {"reads": [[5, p["kv_head"], 0, 4]], "bytes": 32} for p in record["programs"] if p["kind"] == "decode"
+    ]
     view = block_reads_view(**record, across="head")
     assert view.words(1) == "Program (0, 0, 0) takes query head 0 of R0 and reads block 5: 32 bytes of K and V."
-    assert view.words(7).startswith("Program (1, 1, 0) takes query head 3 of R0") and view.data["again"] == [0, 32, 32, 32] * 2
+    assert (
+        view.words(7).startswith("Program (1, 1, 0) takes query head 3 of R0")
+        and view.data["again"] == [0, 32, 32, 32] * 2
+    )
     assert [row["head"] for row in view.table(8)] == ["Q 0", "Q 0", "Q 1", "Q 1", "Q 2", "Q 2", "Q 3", "Q 3"]
 
 
@@ -97,7 +166,25 @@ def test_a_block_of_nobody_is_shown_where_a_kernel_reads_it():
         (lambda r: r.update(across="token"), "across is 'token'"),
         (lambda r: r.update(across="head", heads=6), "for each of the 3 query heads"),
     ],
-    ids=["missing", "no programs", "tables", "heads", "length", "block", "kind", "seq", "no reads", "slots", "no slot", "before", "part", "head", "parts", "across", "across heads"],
+    ids=[
+        "missing",
+        "no programs",
+        "tables",
+        "heads",
+        "length",
+        "block",
+        "kind",
+        "seq",
+        "no reads",
+        "slots",
+        "no slot",
+        "before",
+        "part",
+        "head",
+        "parts",
+        "across",
+        "across heads",
+    ],
 )
 def test_a_record_that_does_not_fit_together_is_refused(spoil, says):
     record = copy.deepcopy(two_sequences())
@@ -114,7 +201,9 @@ def test_a_block_that_is_not_there_cannot_be_selected(two, selected):
 
 def test_the_picture_and_the_saved_form(two, large):
     data, metadata = two.bundle()
-    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith("Which program reads which block, step 6 of 16")
+    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith(
+        "Which program reads which block, step 6 of 16"
+    )
     assert two.snapshot(2).data != two.snapshot(9).data and large.snapshot(30).width == 920
 
 
@@ -148,9 +237,15 @@ def test_programs_and_blocks_are_chosen_by_keys(two, open_view):
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     assert page.state.selected() == 5
-    told = ("Block 5 belongs to R0 (block 0 of its table) and R1 (block 0 of its table). "
-            "Read so far by 4 programs: (0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), for KV heads 0 and 1.")
-    assert page.inner_text(".cl-note") == told == page.locator(f"[id='{blocks.get_attribute('aria-activedescendant')}']").text_content()
+    told = (
+        "Block 5 belongs to R0 (block 0 of its table) and R1 (block 0 of its table). "
+        "Read so far by 4 programs: (0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), for KV heads 0 and 1."
+    )
+    assert (
+        page.inner_text(".cl-note")
+        == told
+        == page.locator(f"[id='{blocks.get_attribute('aria-activedescendant')}']").text_content()
+    )
     page.keyboard.press("Escape")
     assert page.state.selected() is None
 
@@ -165,7 +260,9 @@ def test_programs_and_blocks_are_chosen_by_mouse(two, open_view):
     assert page.state.step() == 9
     box = blocks.bounding_box()
     page.mouse.click(box["x"] + 20, box["y"] + 20)
-    assert page.state.selected() == 0 and page.inner_text(".cl-note") == "Block 0 is in no table, and no program reads it."
+    assert (
+        page.state.selected() == 0 and page.inner_text(".cl-note") == "Block 0 is in no table, and no program reads it."
+    )
     page.mouse.click(box["x"] + 20, box["y"] + 20)
     assert page.state.selected() is None
 

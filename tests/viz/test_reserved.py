@@ -6,7 +6,13 @@ import json
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_maximum, reserve_power_of_two, simulate
+from course_lib.kvcache.fragmentation import (
+    draw_requests,
+    reserve_exact,
+    reserve_maximum,
+    reserve_power_of_two,
+    simulate,
+)
 from course_lib.viz import reserved_against_used
 from course_lib.viz.reserved.view import layout, own_step, parts_at, segments_at, share
 
@@ -68,9 +74,14 @@ def test_nothing_is_lost_in_the_compact_data(make):
     for run, (policy, steps) in zip(view.data["runs"], runs.items(), strict=True):
         assert run["policy"] == policy
         for index, step in enumerate(steps):
-            want = [tuple(s[key] for key in ("request", "start", "reserved", "final", "used")) for s in sorted(step["segments"], key=lambda s: s["start"])]
+            want = [
+                tuple(s[key] for key in ("request", "start", "reserved", "final", "used"))
+                for s in sorted(step["segments"], key=lambda s: s["start"])
+            ]
             assert segments_at(run, index) == want
-            assert parts_at(view.data, run, index + 1) == [step[name] for name in ("used", "reserved", "internal", "external", "free")]
+            assert parts_at(view.data, run, index + 1) == [
+                step[name] for name in ("used", "reserved", "internal", "external", "free")
+            ]
             drawn = layout(view.data, run, index + 1)
             assert sum(size for _, _, size, _ in drawn) == capacity
             assert sum(size for kind, _, size, _ in drawn if kind == "external") == step["external"]
@@ -80,7 +91,18 @@ def test_uneven_growth_is_kept_too():
     steps = []
     for time, used in enumerate((1, 1, 4, 5)):
         segment = {"request": "a", "start": 2, "reserved": 6, "used": used, "final": 5}
-        steps.append({"time": time, "segments": [segment], "waiting": 0, "used": used, "reserved": 5 - used, "internal": 1, "external": 0, "free": 4})
+        steps.append(
+            {
+                "time": time,
+                "segments": [segment],
+                "waiting": 0,
+                "used": used,
+                "reserved": 5 - used,
+                "internal": 1,
+                "external": 0,
+                "free": 4,
+            }
+        )
     run = reserved_against_used({"p": steps}, 10).data["runs"][0]
     assert [segments_at(run, index)[0][4] for index in range(4)] == [1, 1, 4, 5]
 
@@ -93,7 +115,10 @@ def test_policies_are_put_side_by_side_by_time():
     assert [own_step(a, step) for step in (1, 2, 3)] == [0, 0, 1]
     assert [own_step(b, step) for step in (1, 2, 3)] == [-1, 0, 0]
     view.selected = {"policy": "b"}
-    assert view.words(1).replace("\xa0", " ") == "b, time 4: 0 requests run, 0 wait. 0 % of the memory is used; 100 % is free."
+    assert (
+        view.words(1).replace("\xa0", " ")
+        == "b, time 4: 0 requests run, 0 wait. 0 % of the memory is used; 100 % is free."
+    )
 
 
 def test_data_stay_small(long):
@@ -101,7 +126,9 @@ def test_data_stay_small(long):
     assert len(long.snapshot(300).data) < 80_000
 
 
-@pytest.mark.parametrize("slots, text", [(0, "0 %"), (1, "<0.1 %"), (15_699, ">99.9 %"), (15_700, "100 %"), (4_906, "31.2 %")])
+@pytest.mark.parametrize(
+    "slots, text", [(0, "0 %"), (1, "<0.1 %"), (15_699, ">99.9 %"), (15_700, "100 %"), (4_906, "31.2 %")]
+)
 def test_shares_never_round_something_to_nothing(slots, text):
     assert share(slots, 15_700) == text.replace(" ", "\xa0")
 
@@ -127,7 +154,10 @@ def moved(**change):
         ({"p": [but(used=6, free=7)]}, "used is 6 slots, but its segments come to 5"),
         ({"p": [but(internal=8, free=9)]}, "internal is 8 slots, but its segments come to 9"),
         ({"p": [but(waiting=-1)]}, "waiting is -1"),
-        ({"p": [moved(start=6)]}, "request 2 starts at slot 12, inside the slots 6 to 13 of request 1. Two requests cannot hold one slot"),
+        (
+            {"p": [moved(start=6)]},
+            "request 2 starts at slot 12, inside the slots 6 to 13 of request 1. Two requests cannot hold one slot",
+        ),
         ({"p": [moved(start=28)]}, r"segments\[1\]: reserved is 8; it has to be a whole number from 1 to 4"),
         ({"p": [moved(final=9)]}, r"segments\[1\]: final is 9; it has to be a whole number from 1 to 8"),
         ({"p": [moved(used=7)]}, r"segments\[1\]: used is 7; it has to be a whole number from 0 to 6"),
@@ -145,7 +175,11 @@ def test_a_choice_that_is_none_is_refused(three):
     assert three.policy == "exact" and three.selected == {"policy": "exact", "request": None}
     three.selected = {"request": 0}  # the policy stays
     assert three.selected == {"policy": "exact", "request": 0}
-    for nowhere, says in [({"policy": "best fit"}, "policy = 'best fit' is not among the runs. There are 'the maximum'"), ({"request": 999}, "never runs under 'exact'"), (3, "is no choice")]:
+    for nowhere, says in [
+        ({"policy": "best fit"}, "policy = 'best fit' is not among the runs. There are 'the maximum'"),
+        ({"request": 999}, "never runs under 'exact'"),
+        (3, "is no choice"),
+    ]:
         with pytest.raises(CourseError, match=says):
             three.selected = nowhere
     three.selected = None
@@ -154,12 +188,20 @@ def test_a_choice_that_is_none_is_refused(three):
 
 def test_still_form(three):
     first = three.snapshot(step=20)
-    assert first.data[:4] == b"\x89PNG" and first.width in (919, 920) and 300 < first.height < 700 and len(first.data) < 80_000
+    assert (
+        first.data[:4] == b"\x89PNG"
+        and first.width in (919, 920)
+        and 300 < first.height < 700
+        and len(first.data) < 80_000
+    )
     assert "step 20 of 40" in first.alt and three.words(20) in first.alt
     three.selected = {"policy": "exact"}
     assert three.snapshot(step=20).data != first.data and "exact, time" in three.snapshot(step=20).alt
     data, _ = three.bundle()
-    assert "never used" in data["text/html"] and repr(three) == "<reserved against used: exact, 4,000 slots, one token each, step 1 of 40>"
+    assert (
+        "never used" in data["text/html"]
+        and repr(three) == "<reserved against used: exact, 4,000 slots, one token each, step 1 of 40>"
+    )
 
 
 # in the browser
@@ -176,7 +218,9 @@ def test_a_policy_is_chosen_with_mouse_and_keys(three, open_view):
         page.get_by_role("radio", name=name).click()
         three.selected = page.state.selected()
         assert three.policy == name
-        assert three.words(25) == page.evaluate("[...document.querySelector('.cl-say').childNodes].slice(0, -2).map(node => node.textContent).join('')")
+        assert three.words(25) == page.evaluate(
+            "[...document.querySelector('.cl-say').childNodes].slice(0, -2).map(node => node.textContent).join('')"
+        )
     page.keyboard.press("ArrowLeft")  # round the corner, and the step stays
     assert page.state.selected()["policy"] == "exact" and page.state.step() == 25
     assert page.evaluate("document.activeElement.textContent").startswith("exact")
@@ -193,8 +237,10 @@ def test_the_table_and_words_in_the_page_are_those_in_python(request, open_view,
         page.evaluate("one => view.model.set('selected', one)", view.selected)
         for step in range(1, view.last + 1, max(1, view.last // 9)):
             page.evaluate("step => view.model.set('step', step)", step)
-            cells, words = page.evaluate("""() => [[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent)),
+            cells, words = (
+                page.evaluate("""() => [[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent)),
                 [...document.querySelector('.cl-say').childNodes].slice(0, -2).map(node => node.textContent).join('')]""")
+            )
             assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
             assert words == view.words(step)
 

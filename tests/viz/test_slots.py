@@ -15,7 +15,10 @@ REQUESTS = [(0, 8, 6), (0, 3, 2), (2, 5, 9), (3, 12, 4), (4, 6, 3), (9, 4, 7), (
 
 def drawn(number, seed=0):
     draw = random.Random(seed)
-    return [(int(draw.random() * 2 * number), int(8 * 32 ** draw.random()), int(2 * 24 ** draw.random())) for _ in range(number)]
+    return [
+        (int(draw.random() * 2 * number), int(8 * 32 ** draw.random()), int(2 * 24 ** draw.random()))
+        for _ in range(number)
+    ]
 
 
 @pytest.fixture
@@ -32,9 +35,18 @@ def long():
 
 
 def test_what_a_step_says(small):
-    assert small.words(1).rstrip() == "R0 and R1 come. Nothing runs: 2 requests wait for more to come, or for the time to be up."
-    assert small.words(3) == "R2 comes. A batch of 3 starts: R0, R1 and R2. Prompts are filled up to 8 tokens, 8 of 24 are padding. So far 66.7 % of 24 tokens pushed were of use."
-    assert small.words(5) == "R4 comes. 2 of 3 rows write a token. R1 is over and computed on. 2 requests wait. So far 70.0 % of 30 tokens pushed were of use."
+    assert (
+        small.words(1).rstrip()
+        == "R0 and R1 come. Nothing runs: 2 requests wait for more to come, or for the time to be up."
+    )
+    assert (
+        small.words(3)
+        == "R2 comes. A batch of 3 starts: R0, R1 and R2. Prompts are filled up to 8 tokens, 8 of 24 are padding. So far 66.7 % of 24 tokens pushed were of use."
+    )
+    assert (
+        small.words(5)
+        == "R4 comes. 2 of 3 rows write a token. R1 is over and computed on. 2 requests wait. So far 70.0 % of 30 tokens pushed were of use."
+    )
 
 
 def test_the_table_of_a_step(small):
@@ -57,7 +69,12 @@ def test_the_sums_are_those_of_the_cells_and_of_the_report(seed, timeout):
     for step in range(1, view.last + 1):
         for slot in range(5):
             kind, _, useful, wasted = cell(view.data, run_at(view.data, step), slot, step)
-            total = [a + b for a, b in zip(total, (useful, wasted * (kind == "prompt"), wasted * (kind == "over"), kind in ("empty", "none")))]
+            total = [
+                a + b
+                for a, b in zip(
+                    total, (useful, wasted * (kind == "prompt"), wasted * (kind == "over"), kind in ("empty", "none"))
+                )
+            ]
         assert view.data["sums"][step - 1] == total
     assert total[:3] == [report.num_useful_tokens, report.num_padding_tokens, report.num_idle_tokens]
     assert view.shares(view.last) == dict(zip(("useful", "padding", "idle", "empty"), total))
@@ -98,7 +115,20 @@ def test_batches_may_be_plain_tuples_and_requests_may_have_names():
         ([(4, 1, 3)], [(3, [0])], None, "comes after step 4"),
         ([(0, 1, 1), (0, 1, 1)], [(0, [0, 1])], 1, "num_slots is 1"),
     ],
-    ids=["none", "short", "prompt", "arrival", "unknown", "empty", "no batch", "one place", "twice", "overlap", "early", "slots"],
+    ids=[
+        "none",
+        "short",
+        "prompt",
+        "arrival",
+        "unknown",
+        "empty",
+        "no batch",
+        "one place",
+        "twice",
+        "overlap",
+        "early",
+        "slots",
+    ],
 )
 def test_what_does_not_fit_together_is_refused(requests, batches, slots, says):
     with pytest.raises(ParameterError, match=says):
@@ -113,7 +143,9 @@ def test_a_request_that_is_not_there_cannot_be_selected(small, selected):
 
 def test_the_picture_and_the_saved_form(small):
     data, metadata = small.bundle()
-    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith("Batch slots over time, step 18 of 25")
+    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith(
+        "Batch slots over time, step 18 of 25"
+    )
     assert small.snapshot(4).data != small.snapshot(12).data
 
 
@@ -135,13 +167,22 @@ def test_a_request_is_chosen_by_keys_and_by_mouse(small, open_view):
     grid = page.get_by_role("grid")
     grid.focus()
     chosen = []
-    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowUp", "End"):  # the first only begins, in the batch that runs
+    for key in (
+        "ArrowDown",
+        "ArrowDown",
+        "ArrowRight",
+        "ArrowUp",
+        "End",
+    ):  # the first only begins, in the batch that runs
         page.keyboard.press(key)
         chosen.append(page.state.selected())
     assert chosen == [0, 1, 4, 3, 6] and page.state.step() == 4
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
-    assert page.inner_text(".cl-note") == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens filled up to 8, 2 new. Computed on until step 11."
+    assert (
+        page.inner_text(".cl-note")
+        == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens filled up to 8, 2 new. Computed on until step 11."
+    )
     page.keyboard.press("Escape")
     assert page.state.selected() is None
     box, queue = grid.bounding_box(), page.locator(".cl-time").first.bounding_box()

@@ -5,7 +5,13 @@ import copy
 import pytest
 import torch
 
-from course_lib.attention import chunked_attention, flash_attention_v1, flash_attention_v2, record_tiles, standard_attention
+from course_lib.attention import (
+    chunked_attention,
+    flash_attention_v1,
+    flash_attention_v2,
+    record_tiles,
+    standard_attention,
+)
 from course_lib.errors import ParameterError
 from course_lib.viz import roofline, tiles_view
 from course_lib.viz.tiles.view import visits
@@ -14,7 +20,9 @@ from course_lib.viz.tiles.view import visits
 def recorded(attention, n=8, **options):
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(n, 1, 4, generator=generator) for _ in range(3))
-    return record_tiles(attention, q, k, v, watch=n // 2 + 1, **({} if attention is standard_attention else {"tile": (2, 2)} | options))
+    return record_tiles(
+        attention, q, k, v, watch=n // 2 + 1, **({} if attention is standard_attention else {"tile": (2, 2)} | options)
+    )
 
 
 @pytest.fixture
@@ -37,7 +45,10 @@ def test_the_second_goes_by_rows_and_writes_each_output_once(second):
     computed = [(i, j) for kind, i, _, j, _ in second.data["events"] if kind == "tile"]
     assert computed == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2), (3, 3)]
     assert second.data["begun"] == second.data["done"] == [5, 10, 15, 20]
-    assert second.words(2) == "Step 2: queries 0–1, keys 2–3: the mask hides every pair: nothing is loaded. So far 96 bytes read, 0 written."
+    assert (
+        second.words(2)
+        == "Step 2: queries 0–1, keys 2–3: the mask hides every pair: nothing is loaded. So far 96 bytes read, 0 written."
+    )
     assert second.data["fast"][1] == [True, False]  # the queries stay while tiles are skipped
 
 
@@ -50,7 +61,9 @@ def test_the_first_goes_by_columns_and_leaves_outputs_unfinished(first):
 def test_the_output_is_called_what_it_is(first, second):
     named = second.data["output"]
     assert named[10:14] == ["output, not yet divided"] * 4 and named[14] == "output, divided by the sum"
-    assert second.table(11)[-1]["output of row 5"].endswith(" (not yet divided)") and second.table(15)[-1]["output of row 5"].endswith(" (divided by the sum)")
+    assert second.table(11)[-1]["output of row 5"].endswith(" (not yet divided)") and second.table(15)[-1][
+        "output of row 5"
+    ].endswith(" (divided by the sum)")
     undivided, divided = second.data["row"][13], second.data["row"][14]
     assert [x / undivided[1] for x in undivided[2]] == pytest.approx(divided[2], abs=1e-5)
     assert first.data["output"][-1] == "output, divided by the sum so far"
@@ -102,7 +115,9 @@ def test_a_tile_that_is_not_there_cannot_be_selected(second, selected):
 
 def test_the_picture_and_the_saved_form(second):
     data, metadata = second.bundle()
-    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith("Attention in tiles, step 12 of 20")
+    assert {"image/png", "text/html", "text/plain"} <= set(data) and metadata["image/png"]["alt"].startswith(
+        "Attention in tiles, step 12 of 20"
+    )
     assert second.snapshot(1).data != second.snapshot(20).data
 
 
@@ -111,14 +126,22 @@ def test_the_picture_and_the_saved_form(second):
 
 def test_the_roofline_says_what_limits_each_point():
     picture = roofline([("low", 100, 100), ("high", 1000, 10, 1.0)], flops_per_s=1e4, bytes_per_s=1e3, machine="a toy")
-    assert picture.alt == ("Roofline of a toy: 10 kFLOP/s and 1 kB/s, which meet at 10 operations a byte. low: 1.0 operations a byte, at most 1 kFLOP/s; "
-                           "memory is the limit. high: 100.0 operations a byte, measured at 1 kFLOP/s; arithmetic is the limit.")
+    assert picture.alt == (
+        "Roofline of a toy: 10 kFLOP/s and 1 kB/s, which meet at 10 operations a byte. low: 1.0 operations a byte, at most 1 kFLOP/s; "
+        "memory is the limit. high: 100.0 operations a byte, measured at 1 kFLOP/s; arithmetic is the limit."
+    )
     assert picture.data.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     "points, peak, says",
-    [([], 1.0, "empty"), ([("a", 1)], 1.0, "a point is"), ([("a", 0, 1)], 1.0, "operations of 'a' is 0"), ([("a", 1, 1, -1.0)], 1.0, "seconds of 'a'"), ([("a", 1, 1)], 0, "flops_per_s is 0")],
+    [
+        ([], 1.0, "empty"),
+        ([("a", 1)], 1.0, "a point is"),
+        ([("a", 0, 1)], 1.0, "operations of 'a' is 0"),
+        ([("a", 1, 1, -1.0)], 1.0, "seconds of 'a'"),
+        ([("a", 1, 1)], 0, "flops_per_s is 0"),
+    ],
     ids=["none", "short", "zero", "negative", "peak"],
 )
 def test_the_roofline_refuses(points, peak, says):
@@ -135,7 +158,10 @@ def test_what_is_shown_of_the_row_and_the_bytes_has_its_names(second, open_view)
         page.evaluate(f"view.model.set('step', {step})")
         moved, row = page.locator(".cl-sums").all()
         assert row.locator("dt").all_inner_texts() == ["maximum", "sum", name]
-        assert moved.locator("dt").all_inner_texts() == ["read", "written", "still to move"] and moved.locator(".cl-swatch").count() == 3
+        assert (
+            moved.locator("dt").all_inner_texts() == ["read", "written", "still to move"]
+            and moved.locator(".cl-swatch").count() == 3
+        )
 
 
 def test_steps_words_and_table_in_the_page(second, open_view):

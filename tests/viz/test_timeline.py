@@ -40,7 +40,20 @@ def told():
 class Life:
     """The course's scheduler and ledger without a model: every token is a number at random. `steps` holds what was so in each."""
 
-    def __init__(self, seed=0, num_requests=12, num_steps=60, num_blocks=40, every=2, prompts=(2, 30), texts=(1, 20), n=1, clients="ab", aborts=0.0, **config):
+    def __init__(
+        self,
+        seed=0,
+        num_requests=12,
+        num_steps=60,
+        num_blocks=40,
+        every=2,
+        prompts=(2, 30),
+        texts=(1, 20),
+        n=1,
+        clients="ab",
+        aborts=0.0,
+        **config,
+    ):
         self.draw, self.trace, self.requests, self.steps = random.Random(seed), Trace(), [], []
         config = {"block_size": 4, "max_num_seqs": 5, "max_num_batched_tokens": 16, "watermark": 0.0} | config
         manager = KVCacheManager(BlockAllocator(num_blocks, config["block_size"], trace=self.trace))
@@ -57,13 +70,19 @@ class Life:
         ids = [self.draw.randrange(3) for _ in range(self.draw.randrange(*prompts))]
         params = SamplingParams(max_tokens=self.draw.randrange(*texts), ignore_eos=True, n=n, temperature=float(n > 1))
         at = len(self.requests)
-        self.requests.append(Request(str(at), ids, params, priority=at % 3, client=clients[at % len(clients)], arrival=at))
+        self.requests.append(
+            Request(str(at), ids, params, priority=at % 3, client=clients[at % len(clients)], arrival=at)
+        )
         self.scheduler.add(self.requests[-1])
 
     def step(self):
         step = self.scheduler.schedule()
         now = {request.request_id: (number, request.num_computed_tokens) for request, number in step.scheduled}
-        states = {request.request_id: (request.status, request.num_computed_tokens) for request in self.requests if request.finish_reason is None}
+        states = {
+            request.request_id: (request.status, request.num_computed_tokens)
+            for request in self.requests
+            if request.finish_reason is None
+        }
         self.scheduler.update(step)
         for request in [request for request, _ in step.scheduled if request.num_computed_tokens == request.num_tokens]:
             texts = [request]
@@ -75,7 +94,14 @@ class Life:
                 text.append(self.draw.randrange(3))
                 if text.finish_reason:
                     self.scheduler.finish(text, text.finish_reason)
-        self.steps.append((now, states, dict(getattr(self.scheduler.waiting, "counters", {})), self.scheduler.manager.allocator.num_free))
+        self.steps.append(
+            (
+                now,
+                states,
+                dict(getattr(self.scheduler.waiting, "counters", {})),
+                self.scheduler.manager.allocator.num_free,
+            )
+        )
         self.trace.next_step()
 
 
@@ -88,7 +114,19 @@ def short():
 @pytest.fixture(scope="module")
 def big():
     """300 requests in 1,000 steps, 64 at once."""
-    life = Life(1, 300, 1000, 1024, every=1, prompts=(20, 200), texts=(50, 300), clients="abc", block_size=16, max_num_seqs=64, max_num_batched_tokens=256)
+    life = Life(
+        1,
+        300,
+        1000,
+        1024,
+        every=1,
+        prompts=(20, 200),
+        texts=(50, 300),
+        clients="abc",
+        block_size=16,
+        max_num_seqs=64,
+        max_num_batched_tokens=256,
+    )
     return timeline_view(life.trace)
 
 
@@ -115,13 +153,44 @@ def test_the_words():
 
 def test_the_table_at_a_moment():
     assert timeline_view(told()).table(4) == [
-        {"request": "a", "client": "ann", "priority": 0, "state": "decode, then length", "tokens": 1, "computed": 12, "prompt": 10},
-        {"request": "b", "client": "bob", "priority": 0, "state": "computes again", "tokens": 4, "computed": 4, "prompt": 3},
-        {"request": "all", "client": "", "priority": "", "state": "2 run, 0 wait", "tokens": 5, "computed": "", "prompt": ""},
+        {
+            "request": "a",
+            "client": "ann",
+            "priority": 0,
+            "state": "decode, then length",
+            "tokens": 1,
+            "computed": 12,
+            "prompt": 10,
+        },
+        {
+            "request": "b",
+            "client": "bob",
+            "priority": 0,
+            "state": "computes again",
+            "tokens": 4,
+            "computed": 4,
+            "prompt": 3,
+        },
+        {
+            "request": "all",
+            "client": "",
+            "priority": "",
+            "state": "2 run, 0 wait",
+            "tokens": 5,
+            "computed": "",
+            "prompt": "",
+        },
     ]
 
 
-SETTINGS = [("fcfs", "recompute", 1), ("fcfs", "swap", 1), ("priority", "recompute", 2), ("priority", "swap", 1), ("fair", "recompute", 1), ("fair", "swap", 2)]
+SETTINGS = [
+    ("fcfs", "recompute", 1),
+    ("fcfs", "swap", 1),
+    ("priority", "recompute", 2),
+    ("priority", "swap", 1),
+    ("fair", "recompute", 1),
+    ("fair", "swap", 2),
+]
 
 
 @pytest.mark.parametrize("policy, preemption, n", SETTINGS)
@@ -140,7 +209,11 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
             wanted = {WAITING: ("waits", "preempted"), SWAPPED: ("swapped out",), RUNNING: ("runs",)}[status]
             assert row["state"].split(",")[0] in (("prefill", "decode", "computes again") if request in now else wanted)
         running = sum(status == RUNNING for status, _ in states.values())
-        assert view.data["sums"][step - 1] == [sum(number for number, _ in now.values()), running, len(states) - running]
+        assert view.data["sums"][step - 1] == [
+            sum(number for number, _ in now.values()),
+            running,
+            len(states) - running,
+        ]
         assert view.data["memory"]["sums"][step - 1][0] == 16 - num_free
         assert view.memory(step).in_use == 16 - num_free
 
@@ -160,8 +233,18 @@ def test_who_makes_room_again_before_all_is_back_still_computes_again():
 
 def test_what_was_thrown_away_is_computed_again():
     view = timeline_view(Life(5, num_blocks=22, preemption="recompute").trace)
-    again = [span for lane in view.data["lanes"] for before, span in zip(lane[5], lane[5][1:]) if span[0] == "again" and before[0] != "again"]
-    assert again and all(before[0] in ("preempted", "again") for lane in view.data["lanes"] for before, span in zip(lane[5], lane[5][1:]) if span[0] == "again")
+    again = [
+        span
+        for lane in view.data["lanes"]
+        for before, span in zip(lane[5], lane[5][1:])
+        if span[0] == "again" and before[0] != "again"
+    ]
+    assert again and all(
+        before[0] in ("preempted", "again")
+        for lane in view.data["lanes"]
+        for before, span in zip(lane[5], lane[5][1:])
+        if span[0] == "again"
+    )
 
 
 def test_service_is_what_the_policy_counted():
@@ -183,7 +266,10 @@ def test_a_step_that_broke_off_counts_nothing():
     trace.add("preempt", request="b", how="recompute", num_tokens=4)  # as Scheduler.undo writes it
     trace.add("schedule", requests=["b"], starts=[0], counts=[5])
     view = timeline_view(trace)
-    assert view.words(5) == "The model did not run to its end with b: none of these tokens count. b comes back: 4 tokens computed again."
+    assert (
+        view.words(5)
+        == "The model did not run to its end with b: none of these tokens count. b comes back: 4 tokens computed again."
+    )
     assert view.data["sums"][4] == [5, 1, 0] and view.table(5)[0]["tokens"] == 5
 
 
@@ -192,7 +278,11 @@ def test_limits_that_a_scheduler_broke_are_said():
     for request in "ab":
         trace.add("queue", request=request, client="x", priority=0, num_tokens=3)
     trace.add("schedule", requests=["a", "b"], starts=[0, 0], counts=[3, 3])
-    assert timeline_view(trace).words(1).endswith("6 tokens are 2 over the budget of 4. 2 requests run, and there are seats for 1.")
+    assert (
+        timeline_view(trace)
+        .words(1)
+        .endswith("6 tokens are 2 over the budget of 4. 2 requests run, and there are seats for 1.")
+    )
 
 
 def test_a_trace_may_end_anywhere():
@@ -208,7 +298,9 @@ def test_a_name_may_come_back_when_its_request_is_done():
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=2)
     view = timeline_view(trace)
     assert [lane[0] for lane in view.data["lanes"]] == ["a", "b", "c", "a"]
-    assert [row["request"] for row in view.table(6)[:-1]] == ["a", "b"] or [row["request"] for row in view.table(6)[:-1]] == ["b", "a"]
+    assert [row["request"] for row in view.table(6)[:-1]] == ["a", "b"] or [
+        row["request"] for row in view.table(6)[:-1]
+    ] == ["b", "a"]
 
 
 QUEUE = [[0, "queue", "a", "x", 0, 3]]
@@ -224,7 +316,10 @@ QUEUE = [[0, "queue", "a", "x", 0, 3]]
         ([*QUEUE, [0, "schedule", ["a"], [0], [0]]], "at least one token"),
         ([*QUEUE, [0, "schedule", ["a", "a"], [0, 1], [1, 1]]], "twice in one step"),
         ([*QUEUE, [0, "preempt", "a", "swap", 0]], "preempts request 'a', which does not run: it is waiting"),
-        ([*QUEUE, [0, "finish", "a", "stop"], [1, "schedule", ["a"], [0], [1]]], r"schedules request 'a', which is done since step 0 \(stop\)"),
+        (
+            [*QUEUE, [0, "finish", "a", "stop"], [1, "schedule", ["a"], [0], [1]]],
+            r"schedules request 'a', which is done since step 0 \(stop\)",
+        ),
         ([*QUEUE, *QUEUE], "queues request 'a', which is being served already"),
         ([[0, "queue", "a", "x", 0, None]], "num_tokens = None"),
         ([*QUEUE, [0, "append", "a", 3, [0]]], "A trace begins with the record `start`"),
@@ -240,7 +335,9 @@ def test_it_refuses(rows, says):
 def test_memory_and_clients_are_chosen(tmp_path, short):
     trace = Life(4, num_steps=20, num_blocks=20).trace
     trace.save(tmp_path / "trace.jsonl")
-    views = [timeline_view(given) for given in (trace, trace.records, trace.rows(), Trace.load(tmp_path / "trace.jsonl"))]
+    views = [
+        timeline_view(given) for given in (trace, trace.records, trace.rows(), Trace.load(tmp_path / "trace.jsonl"))
+    ]
     assert all(view.data == views[0].data for view in views)
     assert timeline_view(trace, memory=False).data["memory"] is None and views[0].data["clients"] is None
     assert views[0].memory(9).tables == memory_view(trace).memory(9).tables
@@ -249,7 +346,11 @@ def test_memory_and_clients_are_chosen(tmp_path, short):
     short.selected = "1"
     short.selected = ("block", 3)
     assert short.selected == ["block", 3]
-    for nowhere, says in (("z", "is no request of this trace"), (["block", 20], "there are blocks 0 to 19"), (True, "is no request")):
+    for nowhere, says in (
+        ("z", "is no request of this trace"),
+        (["block", 20], "there are blocks 0 to 19"),
+        (True, "is no request"),
+    ):
         with pytest.raises(CourseError, match=says):
             short.selected = nowhere
     short.selected = None
@@ -257,7 +358,12 @@ def test_memory_and_clients_are_chosen(tmp_path, short):
 
 def test_still_form(short, big):
     picture = short.snapshot(step=12)
-    assert picture.data[:4] == b"\x89PNG" and picture.width in (919, 920) and 400 < picture.height < 1000 and len(picture.data) < 110_000
+    assert (
+        picture.data[:4] == b"\x89PNG"
+        and picture.width in (919, 920)
+        and 400 < picture.height < 1000
+        and len(picture.data) < 110_000
+    )
     assert short.words(12) in picture.alt and "step 12 of 40" in picture.alt
     picture = big.snapshot(500)
     assert len(picture.data) < 130_000 and picture.height < 1300
@@ -323,7 +429,10 @@ def test_the_pointer_chooses_moves_and_lights(short, open_view):
     lanes = "document.querySelector('.cl-lanes canvas').toDataURL()"
     held = short.memory(12).tables[str(who)][0][0]
     columns = int((blocks["width"] - 20) // 66 // 4 * 4)
-    page.mouse.move(blocks["x"] + 10 + (held % columns + 0.5) * (blocks["width"] - 20) / columns, blocks["y"] + 10 + (held // columns + 0.5) * 60)
+    page.mouse.move(
+        blocks["x"] + 10 + (held % columns + 0.5) * (blocks["width"] - 20) / columns,
+        blocks["y"] + 10 + (held // columns + 0.5) * 60,
+    )
     assert page.evaluate(lanes) != before[0]  # a block lights those who hold it
     page.mouse.move(rows["x"] + 12, rows["y"] - 300)
     assert page.evaluate(lanes) == before[0]

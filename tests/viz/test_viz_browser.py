@@ -6,7 +6,9 @@ COUNT = ".cl-count"
 
 
 def press(page, label):
-    page.get_by_role("button", name=label, exact=True).click(force=True)  # at an end the button only says that it is disabled
+    page.get_by_role("button", name=label, exact=True).click(
+        force=True
+    )  # at an end the button only says that it is disabled
 
 
 @pytest.mark.parametrize("name, last", [("naive", 6), ("chances", 3)])

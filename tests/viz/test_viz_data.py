@@ -31,13 +31,18 @@ def test_naive_decoding_pushes_everything_again(naive):
         {"step": 2, "positions": "0–5", "tokens through the model": 6, "new": 1, "computed before": 5, "pushed so far": 11, "needed so far": 6},
         {"step": 3, "positions": "0–6", "tokens through the model": 7, "new": 1, "computed before": 6, "pushed so far": 18, "needed so far": 7},
     ]  # fmt: skip
-    assert naive.words(3) == "Step 3: 7 tokens through the model, 6 of them computed before. So far 18 pushed, 7 needed: 2.6 times the work."
+    assert (
+        naive.words(3)
+        == "Step 3: 7 tokens through the model, 6 of them computed before. So far 18 pushed, 7 needed: 2.6 times the work."
+    )
 
 
 def test_a_cache_pushes_every_token_once():
     view = recomputation_triangle(["a", "b", "c", "d"], [(0, 2), (2, 3), (3, 4)], prompt_tokens=2)
     assert [row["computed before"] for row in view.table(3)] == [0, 0, 0]
-    assert view.words(3) == "Step 3: 1 token through the model, none of them computed before. So far 4 pushed, 4 needed."
+    assert (
+        view.words(3) == "Step 3: 1 token through the model, none of them computed before. So far 4 pushed, 4 needed."
+    )
 
 
 def test_a_position_is_new_once_even_when_a_range_comes_back_late():
@@ -85,7 +90,10 @@ def test_candidates_are_sorted_and_what_is_left_goes_to_the_others():
 def test_others_that_keep_next_to_nothing_are_not_cut():
     candidates = [{"token": "b", "p": 0.999, "q": 0.99995}]
     step = {"position": 1, "candidates": candidates, "rest": 0.001, "rest_q": 0.00005, "chosen": "b"}
-    table = [next_token_probabilities(["a", "b"], [{**step, **change}]).table()[1]["after the cut"] for change in ({}, {"rest_q": 0.0})]
+    table = [
+        next_token_probabilities(["a", "b"], [{**step, **change}]).table()[1]["after the cut"]
+        for change in ({}, {"rest_q": 0.0})
+    ]
     assert table == ["<0.1 %", "cut"]
     with pytest.raises(CourseError, match="q and rest_q add up to 1.25"):
         next_token_probabilities(["a", "b"], [{**step, "rest_q": 0.25}])
@@ -130,7 +138,9 @@ def test_a_missing_key_is_named(make_step):
         next_token_probabilities(["a"], [step])
 
 
-@pytest.mark.parametrize("share, text", [(0, "0 %"), (0.0002, "<0.1 %"), (0.3125, "31.2 %"), (0.9999, ">99.9 %"), (1.0, "100 %")])
+@pytest.mark.parametrize(
+    "share, text", [(0, "0 %"), (0.0002, "<0.1 %"), (0.3125, "31.2 %"), (0.9999, ">99.9 %"), (1.0, "100 %")]
+)
 def test_percentages_never_round_something_to_nothing(share, text):
     assert percent(share) == text
 
@@ -208,7 +218,11 @@ def test_displaying_sends_the_raw_bundle(view, monkeypatch):
     monkeypatch.setattr(IPython_display, "display", lambda *things, **how: sent.append((things, how)))
     view._ipython_display_()
     ((things, how),) = sent
-    assert how["raw"] is True and "application/vnd.jupyter.widget-view+json" in things[0] and "image/png" in how["metadata"]
+    assert (
+        how["raw"] is True
+        and "application/vnd.jupyter.widget-view+json" in things[0]
+        and "image/png" in how["metadata"]
+    )
 
 
 def test_only_step_and_selected_come_back_from_the_browser(view):
@@ -222,7 +236,9 @@ def test_only_step_and_selected_come_back_from_the_browser(view):
 
 
 def run_python(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -233,8 +249,16 @@ def test_importing_the_package_brings_in_nothing_heavy():
 
 
 def test_a_view_never_needs_torch_or_the_engine():
-    code = "import sys; from course_lib.viz import *; recomputation_triangle(['a'], [(0, 1)], prompt_tokens=1).bundle();"
-    assert run_python(code + "print([n for n in sys.modules if n in ('torch', 'course_lib.engine', 'course_lib.kvcache', 'matplotlib.pyplot')])") == "[]"
+    code = (
+        "import sys; from course_lib.viz import *; recomputation_triangle(['a'], [(0, 1)], prompt_tokens=1).bundle();"
+    )
+    assert (
+        run_python(
+            code
+            + "print([n for n in sys.modules if n in ('torch', 'course_lib.engine', 'course_lib.kvcache', 'matplotlib.pyplot')])"
+        )
+        == "[]"
+    )
 
 
 def test_without_anywidget_the_still_form_is_there():
@@ -250,10 +274,15 @@ try:
 except CourseError:
     print(view, sorted(view.bundle()[0]))
 """
-    assert run_python(code) == "<recomputation triangle: 1 prompt token, 2 steps, step 2 of 2> ['image/png', 'text/html', 'text/plain']"
+    assert (
+        run_python(code)
+        == "<recomputation triangle: 1 prompt token, 2 steps, step 2 of 2> ['image/png', 'text/html', 'text/plain']"
+    )
 
 
-@pytest.mark.parametrize("name", ["triangle", "probabilities", "filling", "calculator", "reserved", "memory", "timeline"])
+@pytest.mark.parametrize(
+    "name", ["triangle", "probabilities", "filling", "calculator", "reserved", "memory", "timeline"]
+)
 def test_the_module_imports_and_fetches_nothing(name):
     text = esm(name)
     assert not re.search(r"^\s*import\b|\bimport\(|\bfetch\(|XMLHttpRequest", text, flags=re.MULTILINE)
@@ -297,7 +326,9 @@ def test_contrast(theme):
     colours = palette(theme)
     grounds = [colours["card"], colours["well"], "#ffffff" if theme == "light" else "#212121"]
     for ground in grounds:
-        assert {name: contrast(colours[name], ground) for name in ("ink", "soft") if contrast(colours[name], ground) < 4.5} == {}
+        assert {
+            name: contrast(colours[name], ground) for name in ("ink", "soft") if contrast(colours[name], ground) < 4.5
+        } == {}
         graphics = ["accent", "faint", "r0", "r1", "r2", "r3", "r4", "r5"]
         assert {name: contrast(colours[name], ground) for name in graphics if contrast(colours[name], ground) < 3} == {}
     assert contrast(colours["on-accent"], colours["accent"]) >= 4.5

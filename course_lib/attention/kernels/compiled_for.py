@@ -17,8 +17,15 @@ from pathlib import Path
 
 from course_lib.errors import ParameterError
 
-NAMES = {"sm_75": "T4", "sm_80": "A100", "sm_89": "L4, RTX 4090", "sm_90": "H100, H200", "sm_100": "B200", "sm_120": "RTX 5090",
-         "gfx942": "AMD MI300X"}
+NAMES = {
+    "sm_75": "T4",
+    "sm_80": "A100",
+    "sm_89": "L4, RTX 4090",
+    "sm_90": "H100, H200",
+    "sm_100": "B200",
+    "sm_120": "RTX 5090",
+    "gfx942": "AMD MI300X",
+}
 """The chips that are known here, with GPUs that have them."""
 MATRIX = re.compile(r"\b(mma\.sync\S*|wgmma\.mma_async\.sync\S*|tcgen05\.mma\S*|v_mfma_\w+)")
 
@@ -36,7 +43,9 @@ class Compiled:
     @property
     def limit(self):
         """Bytes of shared memory that a program may take on this chip."""
-        from course_lib.attention.tiles import SHARED_MEMORY  # not above: it imports torch, which the child does without
+        from course_lib.attention.tiles import (
+            SHARED_MEMORY,
+        )  # not above: it imports torch, which the child does without
 
         return SHARED_MEMORY[self.chip]
 
@@ -61,14 +70,23 @@ def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
     source = "import triton\nimport triton.language as tl\n\n\n" + inspect.getsource(function)
     order = list(inspect.signature(function).parameters)
     if missing := [name for name in order if name not in types and name not in constants]:
-        raise ParameterError(f"`{function.__name__}` has an argument {missing[0]!r} that is in neither `types` nor `constants`.")
-    job = {"source": source, "kernel": function.__name__, "chips": list(chips), "constants": constants,
-           "types": {name: types.get(name, "constexpr") for name in order},
-           "options": {"num_warps": num_warps, "num_stages": num_stages}}
+        raise ParameterError(
+            f"`{function.__name__}` has an argument {missing[0]!r} that is in neither `types` nor `constants`."
+        )
+    job = {
+        "source": source,
+        "kernel": function.__name__,
+        "chips": list(chips),
+        "constants": constants,
+        "types": {name: types.get(name, "constexpr") for name in order},
+        "options": {"num_warps": num_warps, "num_stages": num_stages},
+    }
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     with tempfile.TemporaryDirectory() as folder:  # Triton reads a kernel's source from its file
         Path(folder, "job.json").write_text(json.dumps(job), encoding="utf-8")
-        ran = subprocess.run([sys.executable, "-m", __spec__.name, folder], capture_output=True, text=True, env=environment)
+        ran = subprocess.run(
+            [sys.executable, "-m", __spec__.name, folder], capture_output=True, text=True, env=environment
+        )
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ParameterError(f"`{function.__name__}` does not compile: {last[:300]}")
@@ -88,14 +106,20 @@ def main(folder):
     spec = spec_from_file_location("kernel", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, (name, kind) in enumerate(job["types"].items())
-             if kind[0] == "*" or name.endswith("_stride")}
+    attrs = {
+        (i,): [["tt.divisibility", 16]]
+        for i, (name, kind) in enumerate(job["types"].items())
+        if kind[0] == "*" or name.endswith("_stride")
+    }
     for chip in job["chips"]:
         amd = chip.startswith("gfx")
         target = GPUTarget("hip", chip, 64) if amd else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
         asked = ASTSource(getattr(module, job["kernel"]), job["types"], job["constants"], attrs)
         made = compile(asked, target=target, options=job["options"])
-        print(json.dumps({"chip": chip, "code": made.asm["amdgcn" if amd else "ptx"], "shared": made.metadata.shared}), flush=True)
+        print(
+            json.dumps({"chip": chip, "code": made.asm["amdgcn" if amd else "ptx"], "shared": made.metadata.shared}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

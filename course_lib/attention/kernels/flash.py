@@ -8,20 +8,40 @@ are in attention/tiles.py.
 """
 
 import torch
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 import triton
 import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_packed
 from course_lib.attention.tiles import chip, flash_tile
 
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
+
 LOG2_E = 1.4426950408889634
 
 
 @triton.jit
-def _attend(q, high, total, acc, k_ptr, v_ptr, k_stride, v_stride, rows, begin, end, kv_len, window, to_base_2,
-            MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
-            PADDED_DIM: tl.constexpr, BLOCK_N: tl.constexpr):
+def _attend(
+    q,
+    high,
+    total,
+    acc,
+    k_ptr,
+    v_ptr,
+    k_stride,
+    v_stride,
+    rows,
+    begin,
+    end,
+    kv_len,
+    window,
+    to_base_2,
+    MASKED: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """The tiles of columns begin .. end. MASKED: some of them hold columns that some row may not see."""
     dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
     k_ptr += begin.to(tl.int64) * k_stride
@@ -48,10 +68,31 @@ def _attend(q, high, total, acc, k_ptr, v_ptr, k_stride, v_stride, rows, begin, 
 
 
 @triton.jit(do_not_specialize=["num_seqs", "window"])
-def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, cu_seqlens_ptr, num_seqs, window, to_base_2,
-                 q_stride, q_head_stride, k_stride, k_head_stride, v_stride, v_head_stride, out_stride, out_head_stride,
-                 GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
-                 PADDED_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+def flash_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    cu_seqlens_ptr,
+    num_seqs,
+    window,
+    to_base_2,
+    q_stride,
+    q_head_stride,
+    k_stride,
+    k_head_stride,
+    v_stride,
+    v_head_stride,
+    out_stride,
+    out_head_stride,
+    GROUP: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """Pointers are to [num_tokens, heads, head_dim]; `*_stride` steps to the next token, `*_head_stride` to the next head."""
     head = tl.program_id(0).to(tl.int64)
     tile = tl.num_programs(1) - 1 - tl.program_id(1)  # with causal, late tiles are long: start them first
@@ -75,12 +116,72 @@ def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, cu_seqlens_ptr, num_seqs, window,
     last = tl.minimum(first + BLOCK_M, seq_len) - 1
     begin, full_begin, full_end, end = tile_bounds(first, last, seq_len, window, CAUSAL, WINDOW, BLOCK_N)
     if WINDOW:
-        high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, k_stride, v_stride, rows, begin, full_begin, seq_len,
-                                   window, to_base_2, True, CAUSAL, WINDOW, HEAD_DIM, PADDED_DIM, BLOCK_N)
-    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, k_stride, v_stride, rows, full_begin, full_end, seq_len,
-                               window, to_base_2, False, CAUSAL, WINDOW, HEAD_DIM, PADDED_DIM, BLOCK_N)
-    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, k_stride, v_stride, rows, full_end, end, seq_len,
-                               window, to_base_2, True, CAUSAL, WINDOW, HEAD_DIM, PADDED_DIM, BLOCK_N)
+        high, total, acc = _attend(
+            q,
+            high,
+            total,
+            acc,
+            k_ptr,
+            v_ptr,
+            k_stride,
+            v_stride,
+            rows,
+            begin,
+            full_begin,
+            seq_len,
+            window,
+            to_base_2,
+            True,
+            CAUSAL,
+            WINDOW,
+            HEAD_DIM,
+            PADDED_DIM,
+            BLOCK_N,
+        )
+    high, total, acc = _attend(
+        q,
+        high,
+        total,
+        acc,
+        k_ptr,
+        v_ptr,
+        k_stride,
+        v_stride,
+        rows,
+        full_begin,
+        full_end,
+        seq_len,
+        window,
+        to_base_2,
+        False,
+        CAUSAL,
+        WINDOW,
+        HEAD_DIM,
+        PADDED_DIM,
+        BLOCK_N,
+    )
+    high, total, acc = _attend(
+        q,
+        high,
+        total,
+        acc,
+        k_ptr,
+        v_ptr,
+        k_stride,
+        v_stride,
+        rows,
+        full_end,
+        end,
+        seq_len,
+        window,
+        to_base_2,
+        True,
+        CAUSAL,
+        WINDOW,
+        HEAD_DIM,
+        PADDED_DIM,
+        BLOCK_N,
+    )
     out = (acc / tl.where(total > 0, total, 1.0)[:, None]).to(out_ptr.dtype.element_ty)  # 0 only in rows past the end
     tl.store(out_ptr + rows[:, None].to(tl.int64) * out_stride + dims[None, :], out, mask=inside)
 
@@ -104,9 +205,30 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
         return out
     tile = tile or flash_tile(chip(q.device), head_dim, q.element_size())
     flash_kernel[(num_heads, num_tokens // tile.block_m + num_seqs)](
-        q, k, v, out, cu_seqlens, num_seqs, window or 0, scale * LOG2_E,
-        q.stride(0), q.stride(1), k.stride(0), k.stride(1), v.stride(0), v.stride(1), out.stride(0), out.stride(1),
-        GROUP=num_heads // k.shape[1], CAUSAL=causal, WINDOW=window is not None, HEAD_DIM=head_dim,
-        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
-        num_warps=tile.num_warps, num_stages=tile.num_stages)
+        q,
+        k,
+        v,
+        out,
+        cu_seqlens,
+        num_seqs,
+        window or 0,
+        scale * LOG2_E,
+        q.stride(0),
+        q.stride(1),
+        k.stride(0),
+        k.stride(1),
+        v.stride(0),
+        v.stride(1),
+        out.stride(0),
+        out.stride(1),
+        GROUP=num_heads // k.shape[1],
+        CAUSAL=causal,
+        WINDOW=window is not None,
+        HEAD_DIM=head_dim,
+        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)),
+        BLOCK_M=tile.block_m,
+        BLOCK_N=tile.block_n,
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
     return out

@@ -16,7 +16,9 @@ import sys
 import torch
 
 if "triton" not in sys.modules and not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # must stand before Triton is imported; without a GPU nothing else runs
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # must stand before Triton is imported; without a GPU nothing else runs
 
 import triton
 import triton.language as tl
@@ -58,9 +60,9 @@ def visible(rows, columns, kv_len, window, CAUSAL: tl.constexpr, WINDOW: tl.cons
 def tile_bounds(first, last, kv_len, window, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
     """Where to walk for rows at positions first .. last: [begin, full_begin) masked, [full_begin, full_end) not, [.., end) masked.
 
-        begin        full_begin                full_end        end
-        | left edge of | every row sees every   | the diagonal, |      tiles outside hold nothing for any row
-        | the window   | column: no mask needed | and the tail  |      all but `end` are multiples of BLOCK_N
+    begin        full_begin                full_end        end
+    | left edge of | every row sees every   | the diagonal, |      tiles outside hold nothing for any row
+    | the window   | column: no mask needed | and the tail  |      all but `end` are multiples of BLOCK_N
     """
     begin, end = first * 0, kv_len  # first * 0: a tensor, where 0 would be a constant
     full_begin, full_end = begin, kv_len

@@ -12,27 +12,61 @@ Sources: PagedAttention (arXiv 2309.06180); split-KV, Flash-Decoding (crfm.stanf
 """
 
 import torch
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 import triton
 import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_paged, check_splits
+from course_lib.attention.tiles import (
+    Tile,
+    chip,
+    decode_splits,
+    decode_tile,
+    flash_tile,
+    has_matrix_instructions,
+    multiprocessors,
+)
+
 from .flash import LOG2_E
-from course_lib.attention.tiles import Tile, chip, decode_splits, decode_tile, flash_tile, has_matrix_instructions, multiprocessors
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 
 
 @triton.jit
-def _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, end, kv_len, window, to_base_2,
-            MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr,
-            PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_N: tl.constexpr):
+def _attend(
+    q,
+    high,
+    total,
+    acc,
+    k_ptr,
+    v_ptr,
+    table_ptr,
+    token_stride,
+    rows,
+    begin,
+    end,
+    kv_len,
+    window,
+    to_base_2,
+    MASKED: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr,
+    DOT: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """The tiles of columns begin .. end of one sequence and KV head. Only here is the block table read."""
     dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
-    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(tl.int32)
+    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(
+        tl.int32
+    )
     for start in range(begin, end, BLOCK_N):
         columns = start + offsets
         slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
         # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is computed.
-        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(tl.int32)
+        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(
+            tl.int32
+        )
         k_tile = k_ptr + slots[:, None] * token_stride + dims[None, :]
         v_tile = v_ptr + slots[:, None] * token_stride + dims[None, :]
         if MASKED:
@@ -60,10 +94,29 @@ def _part(seq_len, num_parts, BLOCK_N: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["table_stride"])
-def decode_kernel(q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, to_base_2,
-                  q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
-                  HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
-                  BLOCK_N: tl.constexpr):
+def decode_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    partial_ptr,
+    lse_ptr,
+    table_ptr,
+    seq_lens_ptr,
+    table_stride,
+    to_base_2,
+    q_stride,
+    q_head_stride,
+    token_stride,
+    GROUP: tl.constexpr,
+    SPLIT: tl.constexpr,
+    DOT: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
     kv_head, part, sequence = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     num_heads, num_parts = tl.num_programs(0) * GROUP, tl.num_programs(1)
@@ -77,14 +130,39 @@ def decode_kernel(q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr,
     rows, dims = tl.arange(0, BLOCK_M), tl.arange(0, PADDED_DIM)
     heads = kv_head * GROUP + rows
     inside = (rows < GROUP)[:, None] & (dims < HEAD_DIM)[None, :]
-    q = tl.load(q_ptr + sequence.to(tl.int64) * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
+    q = tl.load(
+        q_ptr + sequence.to(tl.int64) * q_stride + heads[:, None] * q_head_stride + dims[None, :],
+        mask=inside,
+        other=0.0,
+    )
 
     high = tl.full([BLOCK_M], LOWEST, tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
-    high, total, acc = _attend(q, high, total, acc, k_ptr + kv_head * HEAD_DIM, v_ptr + kv_head * HEAD_DIM,
-                               table_ptr + sequence.to(tl.int64) * table_stride, token_stride, rows, begin, end, seq_len, 0,
-                               to_base_2, True, False, False, DOT, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+    high, total, acc = _attend(
+        q,
+        high,
+        total,
+        acc,
+        k_ptr + kv_head * HEAD_DIM,
+        v_ptr + kv_head * HEAD_DIM,
+        table_ptr + sequence.to(tl.int64) * table_stride,
+        token_stride,
+        rows,
+        begin,
+        end,
+        seq_len,
+        0,
+        to_base_2,
+        True,
+        False,
+        False,
+        DOT,
+        HEAD_DIM,
+        PADDED_DIM,
+        BLOCK_SIZE,
+        BLOCK_N,
+    )
     out = acc / tl.where(total > 0, total, 1.0)[:, None]  # an empty sequence has a total of 0, and an output of 0
     line = sequence.to(tl.int64) * num_heads + heads
     if SPLIT:
@@ -96,8 +174,18 @@ def decode_kernel(q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr,
 
 
 @triton.jit(do_not_specialize=["num_parts"])
-def merge_kernel(partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr,
-                 PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr):
+def merge_kernel(
+    partial_ptr,
+    lse_ptr,
+    out_ptr,
+    seq_lens_ptr,
+    num_parts,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    PADDED_PARTS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does in torch."""
     head, sequence = tl.program_id(0), tl.program_id(1)
     line = sequence.to(tl.int64) * tl.num_programs(0) + head
@@ -112,17 +200,39 @@ def merge_kernel(partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, HEAD_DI
         some = start + tl.arange(0, CHUNK)
         weights = tl.exp2(tl.load(lse_ptr + line * num_parts + some, mask=some < used, other=float("-inf")) - high)
         here = (some < used)[:, None] & (dims < HEAD_DIM)[None, :]
-        partial = tl.load(partial_ptr + (line * num_parts + some)[:, None] * HEAD_DIM + dims[None, :], mask=here, other=0.0)
+        partial = tl.load(
+            partial_ptr + (line * num_parts + some)[:, None] * HEAD_DIM + dims[None, :], mask=here, other=0.0
+        )
         acc += tl.sum(weights[:, None] * partial, 0)
     out = acc / tl.where(total > 0, total, 1.0)
     tl.store(out_ptr + line * HEAD_DIM + dims, out.to(out_ptr.dtype.element_ty), mask=dims < HEAD_DIM)
 
 
 @triton.jit(do_not_specialize=["num_seqs", "table_stride", "window"])
-def paged_kernel(q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs, table_stride, window, to_base_2,
-                 q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
-                 HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
-                 BLOCK_N: tl.constexpr):
+def paged_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    table_ptr,
+    seq_lens_ptr,
+    cu_seqlens_ptr,
+    num_seqs,
+    table_stride,
+    window,
+    to_base_2,
+    q_stride,
+    q_head_stride,
+    token_stride,
+    GROUP: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """A row is a query of one head: BLOCK_M // GROUP tokens with all GROUP query heads of the KV head."""
     kv_head = tl.program_id(0)
     TOKENS: tl.constexpr = BLOCK_M // GROUP
@@ -137,7 +247,9 @@ def paged_kernel(q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqle
     tokens, heads = first + lines // GROUP, kv_head * GROUP + lines % GROUP
     inside = ((tokens < q_len) & (lines < TOKENS * GROUP))[:, None] & (dims < HEAD_DIM)[None, :]
     q_ptr += start * q_stride
-    q = tl.load(q_ptr + tokens[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0)
+    q = tl.load(
+        q_ptr + tokens[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0
+    )
 
     high = tl.full([BLOCK_M], LOWEST, tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
@@ -147,15 +259,82 @@ def paged_kernel(q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqle
     table_ptr += sequence.to(tl.int64) * table_stride
     past = seq_len - q_len  # the new tokens are the last ones
     rows = past + tokens
-    begin, full_begin, full_end, end = tile_bounds(past + first, past + tl.minimum(first + TOKENS, q_len) - 1, seq_len, window,
-                                                   CAUSAL, WINDOW, BLOCK_N)
+    begin, full_begin, full_end, end = tile_bounds(
+        past + first, past + tl.minimum(first + TOKENS, q_len) - 1, seq_len, window, CAUSAL, WINDOW, BLOCK_N
+    )
     if WINDOW:
-        high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, full_begin, seq_len,
-                                   window, to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
-    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_begin, full_end, seq_len,
-                               window, to_base_2, False, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
-    high, total, acc = _attend(q, high, total, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_end, end, seq_len,
-                               window, to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N)
+        high, total, acc = _attend(
+            q,
+            high,
+            total,
+            acc,
+            k_ptr,
+            v_ptr,
+            table_ptr,
+            token_stride,
+            rows,
+            begin,
+            full_begin,
+            seq_len,
+            window,
+            to_base_2,
+            True,
+            CAUSAL,
+            WINDOW,
+            True,
+            HEAD_DIM,
+            PADDED_DIM,
+            BLOCK_SIZE,
+            BLOCK_N,
+        )
+    high, total, acc = _attend(
+        q,
+        high,
+        total,
+        acc,
+        k_ptr,
+        v_ptr,
+        table_ptr,
+        token_stride,
+        rows,
+        full_begin,
+        full_end,
+        seq_len,
+        window,
+        to_base_2,
+        False,
+        CAUSAL,
+        WINDOW,
+        True,
+        HEAD_DIM,
+        PADDED_DIM,
+        BLOCK_SIZE,
+        BLOCK_N,
+    )
+    high, total, acc = _attend(
+        q,
+        high,
+        total,
+        acc,
+        k_ptr,
+        v_ptr,
+        table_ptr,
+        token_stride,
+        rows,
+        full_end,
+        end,
+        seq_len,
+        window,
+        to_base_2,
+        True,
+        CAUSAL,
+        WINDOW,
+        True,
+        HEAD_DIM,
+        PADDED_DIM,
+        BLOCK_SIZE,
+        BLOCK_N,
+    )
     out = (acc / tl.where(total > 0, total, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
     line = (start + tokens) * (tl.num_programs(0) * GROUP) + heads
     tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
@@ -188,19 +367,50 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
         lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
     padded_dim = max(16, triton.next_power_of_2(head_dim))
     decode_kernel[(num_kv_heads, splits, num_seqs)](
-        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), scale * LOG2_E,
-        q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
-        DOT=has_matrix_instructions(name) if dot is None else dot, HEAD_DIM=head_dim, PADDED_DIM=padded_dim, BLOCK_SIZE=block_size,
-        BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps, num_stages=tile.num_stages)
+        q,
+        k_cache,
+        v_cache,
+        out,
+        partial,
+        lse,
+        block_tables,
+        seq_lens,
+        block_tables.stride(0),
+        scale * LOG2_E,
+        q.stride(0),
+        q.stride(1),
+        k_cache.stride(1),
+        GROUP=num_heads // num_kv_heads,
+        SPLIT=splits > 1,
+        DOT=has_matrix_instructions(name) if dot is None else dot,
+        HEAD_DIM=head_dim,
+        PADDED_DIM=padded_dim,
+        BLOCK_SIZE=block_size,
+        BLOCK_M=tile.block_m,
+        BLOCK_N=tile.block_n,
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
-            partial, lse, out, seq_lens, splits, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
-            PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n, num_warps=4)
+            partial,
+            lse,
+            out,
+            seq_lens,
+            splits,
+            HEAD_DIM=head_dim,
+            PADDED_DIM=padded_dim,
+            PADDED_PARTS=triton.next_power_of_2(splits),
+            CHUNK=16,
+            BLOCK_N=tile.block_n,
+            num_warps=4,
+        )
     return out
 
 
-def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None,
-                    tile=None):
+def paged_attention(
+    q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None, tile=None
+):
     """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and both at once.
 
     q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and block_tables as in
@@ -218,10 +428,31 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
         return out
     tile = tile or _rows_for(flash_tile(chip(q.device), head_dim, q.element_size()), group, -(-num_tokens // num_seqs))
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
-        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
-        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not None, HEAD_DIM=head_dim,
-        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
-        num_warps=tile.num_warps, num_stages=tile.num_stages)
+        q,
+        k_cache,
+        v_cache,
+        out,
+        block_tables,
+        seq_lens,
+        cu_seqlens_q,
+        num_seqs,
+        block_tables.stride(0),
+        window or 0,
+        scale * LOG2_E,
+        q.stride(0),
+        q.stride(1),
+        k_cache.stride(1),
+        GROUP=group,
+        CAUSAL=causal,
+        WINDOW=window is not None,
+        HEAD_DIM=head_dim,
+        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)),
+        BLOCK_SIZE=block_size,
+        BLOCK_M=tile.block_m,
+        BLOCK_N=tile.block_n,
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
     return out
 
 

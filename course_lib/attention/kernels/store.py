@@ -1,15 +1,25 @@
 """Keys and values of new tokens into the slots of a paged cache, as a Triton kernel: lesson 08. Imports Triton."""
 
-from . import online  # noqa: F401  (before Triton: it decides how that runs here)
 import triton
 import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_store
 
+from . import online  # noqa: F401  (before Triton: it decides how that runs here)
+
 
 @triton.jit
-def store_kernel(k_ptr, v_ptr, k_cache_ptr, v_cache_ptr, slot_mapping_ptr, k_stride, v_stride, NUMBERS: tl.constexpr,
-                 PADDED: tl.constexpr):
+def store_kernel(
+    k_ptr,
+    v_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    slot_mapping_ptr,
+    k_stride,
+    v_stride,
+    NUMBERS: tl.constexpr,
+    PADDED: tl.constexpr,
+):
     """One program a token: its NUMBERS = num_kv_heads * head_dim lie side by side, here and in the cache."""
     token = tl.program_id(0).to(tl.int64)
     slot = tl.load(slot_mapping_ptr + token).to(tl.int64)
@@ -36,5 +46,15 @@ def store_kv(k, v, k_cache, v_cache, slot_mapping):
     if len(k) == 0:
         return
     numbers = k.shape[1] * k.shape[2]
-    store_kernel[(len(k),)](k, v, k_cache, v_cache, slot_mapping, k.stride(0), v.stride(0), NUMBERS=numbers,
-                            PADDED=triton.next_power_of_2(numbers), num_warps=4)
+    store_kernel[(len(k),)](
+        k,
+        v,
+        k_cache,
+        v_cache,
+        slot_mapping,
+        k.stride(0),
+        v.stride(0),
+        NUMBERS=numbers,
+        PADDED=triton.next_power_of_2(numbers),
+        num_warps=4,
+    )

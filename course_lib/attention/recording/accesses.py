@@ -12,6 +12,7 @@ from course_lib.errors import ParameterError
 OPS = {"load": "loads", "store": "stores", "atomic": "loads and stores"}
 """What an access is called, and what its program does, in words."""
 
+
 @dataclass(frozen=True)
 class Operand:
     """A tensor that a kernel was given."""
@@ -38,8 +39,10 @@ class Operand:
             place *= size
         if self.numel == 0 or all(size == 1 or a == b for size, a, b in zip(self.shape, self.strides, strides)):
             return None
-        places = sum(np.arange(size).reshape([-1] + [1] * after) * stride for after, (size, stride)
-                     in enumerate(zip(reversed(self.shape), reversed(self.strides)))).ravel()
+        places = sum(
+            np.arange(size).reshape([-1] + [1] * after) * stride
+            for after, (size, stride) in enumerate(zip(reversed(self.shape), reversed(self.strides)))
+        ).ravel()
         table = np.full(int(places[-1]) + 1, -1, np.int64)
         table[places[::-1]] = np.arange(self.numel)[::-1]  # backwards: the first one is written last
         return table
@@ -122,9 +125,17 @@ class Access:
 
     def record(self):
         """As plain data; see Accesses.record."""
-        return {"program": list(self.program), "op": self.op, "tensor": self.tensor.name, "touched": _runs(self.elements),
-                "masked": _runs(np.unique(self.tensor.lies_at(self.offsets[~self.mask]))), "lanes": int(self.mask.size),
-                "masked_lanes": int(self.mask.size - self.mask.sum()), "bytes": self.nbytes, "line": self.line}
+        return {
+            "program": list(self.program),
+            "op": self.op,
+            "tensor": self.tensor.name,
+            "touched": _runs(self.elements),
+            "masked": _runs(np.unique(self.tensor.lies_at(self.offsets[~self.mask]))),
+            "lanes": int(self.mask.size),
+            "masked_lanes": int(self.mask.size - self.mask.sum()),
+            "bytes": self.nbytes,
+            "line": self.line,
+        }
 
     def __repr__(self):
         lanes = f"{int(self.mask.sum())} of {self.mask.size} lanes"
@@ -162,8 +173,15 @@ class Accesses:
         program = (program,) if isinstance(program, int) else program
         self._known(tensor)
         wanted = [("kernel", kernel), ("program", program), ("op", op), ("launch", launch)]
-        return Accesses(self.launches, (a for a in self if (tensor is None or a.tensor.name == tensor)
-                                        and all(want is None or getattr(a, name) == want for name, want in wanted)))
+        return Accesses(
+            self.launches,
+            (
+                a
+                for a in self
+                if (tensor is None or a.tensor.name == tensor)
+                and all(want is None or getattr(a, name) == want for name, want in wanted)
+            ),
+        )
 
     @property
     def read(self):
@@ -196,7 +214,9 @@ class Accesses:
     def _known(self, tensor):
         names = dict.fromkeys(name for launch in self.launches for name in launch.tensors)
         if tensor is not None and tensor not in names:
-            raise ParameterError(f"No kernel that was recorded has a tensor {tensor!r}; there are {', '.join(names) or 'none'}.")
+            raise ParameterError(
+                f"No kernel that was recorded has a tensor {tensor!r}; there are {', '.join(names) or 'none'}."
+            )
 
     def elements(self, tensor):
         """The elements of the flattened `tensor` that were touched: sorted list of int."""
@@ -208,7 +228,9 @@ class Accesses:
         for access in self.only(tensor=tensor):
             shape = access.tensor.shape
             if not -len(shape) <= dim < len(shape):
-                raise ParameterError(f"{tensor} has shape {list(shape)}, so there is no dimension {dim}; they are counted from 0.")
+                raise ParameterError(
+                    f"{tensor} has shape {list(shape)}, so there is no dimension {dim}; they are counted from 0."
+                )
             found.update(np.unravel_index(access.elements, shape)[dim].tolist())
         return sorted(found)
 
@@ -220,12 +242,17 @@ class Accesses:
         for a launch that was not recorded.
         """
         if not 0 <= launch < len(self.launches):
-            raise ParameterError(f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a "
-                                 "kernel inside the `with` block.")
+            raise ParameterError(
+                f"There is no launch {launch!r}; {len(self.launches)} were recorded, counted from 0. Run a "
+                "kernel inside the `with` block."
+            )
         one = self.launches[launch]
-        return {"kernel": one.kernel, "grid": list(one.grid),
-                "tensors": {t.name: {"shape": list(t.shape), "itemsize": t.itemsize} for t in one.tensors.values()},
-                "accesses": [access.record() for access in self.only(launch=launch)]}
+        return {
+            "kernel": one.kernel,
+            "grid": list(one.grid),
+            "tensors": {t.name: {"shape": list(t.shape), "itemsize": t.itemsize} for t in one.tensors.values()},
+            "accesses": [access.record() for access in self.only(launch=launch)],
+        }
 
     def __str__(self):
         """A line for each kernel and tensor: bytes loaded and stored, and how much of it is distinct."""
@@ -234,6 +261,9 @@ class Accesses:
             mine = self.only(kernel=name)
             tensors = {t.name: t for launch in self.launches if launch.kernel == name for t in launch.tensors.values()}
             read, written = mine.read, mine.written
-            lines += [f"{name:<20}{t.name:<16}{read[t.name]:>14,}{written[t.name]:>14,}{t.numel * t.itemsize:>17,}"
-                      for t in tensors.values() if read[t.name] or written[t.name]]
+            lines += [
+                f"{name:<20}{t.name:<16}{read[t.name]:>14,}{written[t.name]:>14,}{t.numel * t.itemsize:>17,}"
+                for t in tensors.values()
+                if read[t.name] or written[t.name]
+            ]
         return "\n".join(lines)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from course_lib.errors import OutOfBounds, ParameterError
+
 from .accesses import OPS, Access, Accesses, Launch, Operand
 from .second_python import launches_go_there
 
@@ -48,7 +49,9 @@ def record_accesses(*, check=True):
     global _recording
     interpreter, compiles = _interpreter()
     if _recording is not None:
-        raise ParameterError("A recording is already running, and one is all there can be. Leave its `with` block first.")
+        raise ParameterError(
+            "A recording is already running, and one is all there can be. Leave its `with` block first."
+        )
     if compiles:
         log = _recording = Accesses()
         try:
@@ -78,11 +81,14 @@ def recording():
 def _interpreter():
     """(Triton's interpreter as a module, whether Triton compiles here), or a ParameterError that says why nothing is recorded."""
     try:
-        from course_lib.attention.kernels import online  # first: it decides whether Triton is interpreted
         from triton.runtime import interpreter
+
+        from course_lib.attention.kernels import online  # first: it decides whether Triton is interpreted
     except ImportError as error:
-        raise ParameterError(f"Triton is not here ({error}), so no kernel runs that could be recorded. It has packages for "
-                             "Linux; elsewhere use the torch twins: course_lib.attention.reference.twins.") from None
+        raise ParameterError(
+            f"Triton is not here ({error}), so no kernel runs that could be recorded. It has packages for "
+            "Linux; elsewhere use the torch twins: course_lib.attention.reference.twins."
+        ) from None
     return interpreter, not isinstance(online.fold, interpreter.InterpretedFunction)
 
 
@@ -101,14 +107,18 @@ class _Recorder:
     def __init__(self, interpreter, check):
         self.interpreter, self.check, self.log, self.error = interpreter, check, Accesses(), None
         self.places = []  # of this launch: (Operand, made-up address, real address); the top bits of an address say which
-        self.aside = tuple(os.path.dirname(sys.modules[name].__file__) + os.sep for name in ("triton", "numpy")) + (__file__,)
+        self.aside = tuple(os.path.dirname(sys.modules[name].__file__) + os.sep for name in ("triton", "numpy")) + (
+            __file__,
+        )
         executor, builder = interpreter.GridExecutor, interpreter.InterpreterBuilder
-        self.patches = [(executor, "__call__", self._calls(executor.__call__)),
-                        (executor, "_init_args_hst", self._moves(executor._init_args_hst)),
-                        (builder, "create_masked_load", self._loads(builder.create_masked_load)),
-                        (builder, "create_masked_store", self._stores(builder.create_masked_store)),
-                        (builder, "create_atomic_cas", self._swaps(builder.create_atomic_cas)),
-                        (builder, "create_atomic_rmw", self._modifies(builder.create_atomic_rmw))]
+        self.patches = [
+            (executor, "__call__", self._calls(executor.__call__)),
+            (executor, "_init_args_hst", self._moves(executor._init_args_hst)),
+            (builder, "create_masked_load", self._loads(builder.create_masked_load)),
+            (builder, "create_masked_store", self._stores(builder.create_masked_store)),
+            (builder, "create_atomic_cas", self._swaps(builder.create_atomic_cas)),
+            (builder, "create_atomic_rmw", self._modifies(builder.create_atomic_rmw)),
+        ]
 
     def _calls(recorder, original):
         def __call__(self, *args, **options):
@@ -120,13 +130,17 @@ class _Recorder:
             def grid(meta):
                 launch.grid = tuple(ask(meta))
                 return launch.grid
+
             self.grid = grid
             try:
                 return original(self, *args, **options)
             except recorder.interpreter.InterpreterError:
                 if recorder.error is None:
                     raise
-            raise recorder.error.with_traceback(None) from None  # the interpreter has wrapped it, once for each function
+            raise recorder.error.with_traceback(
+                None
+            ) from None  # the interpreter has wrapped it, once for each function
+
         return __call__
 
     def _moves(recorder, original):
@@ -134,6 +148,7 @@ class _Recorder:
             args, options = original(self, args, options)
             args = [recorder._move(name, value) for name, value in zip(self.arg_names, args)]
             return args, {name: recorder._move(name, value) for name, value in options.items()}
+
         return _init_args_hst
 
     def _move(self, name, value):
@@ -142,7 +157,9 @@ class _Recorder:
             moved = [self._move(f"{name.removesuffix('_ptr')}[{i}]", one) for i, one in enumerate(value)]
             return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
         if not isinstance(value, torch.Tensor):
-            if isinstance(getattr(value, "base", None), torch.Tensor):  # a TensorDescriptor, or a tensor read as another dtype
+            if isinstance(
+                getattr(value, "base", None), torch.Tensor
+            ):  # a TensorDescriptor, or a tensor read as another dtype
                 value.base = self._move(name, value.base)
             return value
         real, moved = value.data_ptr(), value.as_subclass(_Moved)
@@ -157,12 +174,14 @@ class _Recorder:
         def create_masked_load(self, ptrs, mask, other, *options, **named):
             size = recorder.interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
             return original(self, *recorder._real("load", ptrs, size, mask), other, *options, **named)
+
         return create_masked_load
 
     def _stores(recorder, original):
         def create_masked_store(self, ptrs, value, mask, *options, **named):
             ptrs, mask = recorder._real("store", ptrs, value.data.itemsize, mask)
             return original(self, ptrs, value, mask, *options, **named)
+
         return create_masked_store
 
     def _swaps(recorder, original):
@@ -172,12 +191,14 @@ class _Recorder:
             if not safe.data.all():  # it knows no mask, so that here nothing can be left out
                 recorder._refuse(recorder.log[-1])
             return original(self, real, expected, value, *options)
+
         return create_atomic_cas
 
     def _modifies(recorder, original):
         def create_atomic_rmw(self, operation, ptr, value, mask, *options):
             ptr, mask = recorder._real("atomic", ptr, value.data.itemsize, mask)
             return original(self, operation, ptr, value, mask, *options)
+
         return create_atomic_rmw
 
     def _handle(self, data, dtype):
@@ -190,21 +211,30 @@ class _Recorder:
         which = (made_up >> np.uint64(APART)).astype(np.int64) - 1
         real, safe = made_up.copy(), lanes.copy()
         launch = self.log.launches[-1]
-        program = self.interpreter.interpreter_builder.grid_idx[:len(launch.grid)]
-        met = np.unique(which[lanes]) if lanes.any() else which.flat[:1]  # with every lane masked, the first says which tensor
+        program = self.interpreter.interpreter_builder.grid_idx[: len(launch.grid)]
+        met = (
+            np.unique(which[lanes]) if lanes.any() else which.flat[:1]
+        )  # with every lane masked, the first says which tensor
         line = self._line()
         for number in met:
             here = which == number
             if not 0 <= number < len(self.places):
                 if not lanes.any():
                     continue  # nothing is touched, and there is no tensor to note it with
-                self.error = OutOfBounds(f"{launch.kernel}, program {_ids(program)}, {OPS[op]} at an address that is in none of its "
-                                         f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
-                                         "offsets to it.", launch.kernel, program, op)
+                self.error = OutOfBounds(
+                    f"{launch.kernel}, program {_ids(program)}, {OPS[op]} at an address that is in none of its "
+                    f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
+                    "offsets to it.",
+                    launch.kernel,
+                    program,
+                    op,
+                )
                 raise self.error
             operand, begin, address = self.places[number]
             offsets = np.where(here, (made_up - np.uint64(begin)).astype(np.int64) // operand.itemsize, 0)
-            access = Access(len(self.log.launches) - 1, launch.kernel, program, op, operand, offsets, lanes & here, size, line)
+            access = Access(
+                len(self.log.launches) - 1, launch.kernel, program, op, operand, offsets, lanes & here, size, line
+            )
             if self.check and len(access.outside):
                 self._refuse(access)
             self.log._accesses.append(access)
@@ -213,8 +243,9 @@ class _Recorder:
         return self._handle(real, ptrs.dtype), self._handle(safe, self.interpreter.tl.int1)
 
     def _refuse(self, access):
-        self.error = OutOfBounds(_told(access), access.kernel, access.program, access.op, access.tensor.name,
-                                 access.outside.tolist())
+        self.error = OutOfBounds(
+            _told(access), access.kernel, access.program, access.op, access.tensor.name, access.outside.tolist()
+        )
         raise self.error
 
     def _line(self):
@@ -237,13 +268,22 @@ def _told(access):
     """An access outside its tensor, in words."""
     tensor, outside = access.tensor, access.outside
     before, past = outside[0] < 0, outside[-1] >= tensor.span
-    where = ("outside it" if before and past else "before its start" if before else "past its end" if past
-             else "between its numbers")
+    where = (
+        "outside it"
+        if before and past
+        else "before its start"
+        if before
+        else "past its end"
+        if past
+        else "between its numbers"
+    )
     lanes = int(np.isin(access.offsets[access.mask], outside).sum())
     listed = ", ".join(f"{x:,}" for x in outside[:4]) + (f" … {outside[-1]:,}" if len(outside) > 4 else "")
     view = "" if tensor.dense else f" and strides {list(tensor.strides)}, with what is of others in between"
     room = f"0 to {tensor.span - 1:,}" if tensor.span else "none"
-    return (f"{access.kernel}, program {_ids(access.program)}, {OPS[access.op]} {tensor.name} {where}{_at(access.line)}: at "
-            f"offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape "
-            f"{list(tensor.shape)}{view}; its offsets are {room}. A GPU would not say so: it reads or overwrites what lies "
-            "there. Mask these lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets.")
+    return (
+        f"{access.kernel}, program {_ids(access.program)}, {OPS[access.op]} {tensor.name} {where}{_at(access.line)}: at "
+        f"offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape "
+        f"{list(tensor.shape)}{view}; its offsets are {room}. A GPU would not say so: it reads or overwrites what lies "
+        "there. Mask these lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets."
+    )

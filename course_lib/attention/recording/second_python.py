@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from course_lib.errors import OutOfBounds, ParameterError
-from course_lib.source.show import function_of
 from course_lib.source.extract import NotAlone, revive, with_needs
+from course_lib.source.show import function_of
 
 
 class KernelFailed(RuntimeError):
@@ -41,13 +41,16 @@ class KernelFailed(RuntimeError):
 def launches_go_there(log, check):
     """Meanwhile kernels that are launched run there and are recorded: `log`, an Accesses, fills. check: as of record_accesses."""
     from triton.runtime.jit import JITFunction
+
     original = JITFunction.run
 
     def run(kernel, /, *args, grid, warmup=False, **options):
         if warmup:
             return original(kernel, *args, grid=grid, warmup=warmup, **options)
         signature = inspect.signature(kernel.fn)
-        options = {name: value for name, value in options.items() if name in signature.parameters}  # without num_warps and the like
+        options = {
+            name: value for name, value in options.items() if name in signature.parameters
+        }  # without num_warps and the like
         given = signature.bind(*args, **options)
         given.apply_defaults()
         grid = tuple(grid(given.arguments) if callable(grid) else grid)
@@ -65,10 +68,16 @@ def _launch(function, grid, args, options, check, log):
     given = _without_memory([*args], memory), _without_memory(options, memory)
     try:
         if function.__closure__:
-            raise NotAlone("it is made inside another function, and uses what is there. Define it at the top of a cell.")
-        request = _packed((*with_needs(function, function.__name__), grid, *given, [copied for _, copied in memory.values()], check))
+            raise NotAlone(
+                "it is made inside another function, and uses what is there. Define it at the top of a cell."
+            )
+        request = _packed(
+            (*with_needs(function, function.__name__), grid, *given, [copied for _, copied in memory.values()], check)
+        )
     except (NotAlone, pickle.PicklingError, AttributeError, TypeError) as reason:  # the last three: what cannot be sent
-        raise ParameterError(f"{function.__name__} cannot be recorded here, where it has to run in a second Python: {reason}") from None
+        raise ParameterError(
+            f"{function.__name__} cannot be recorded here, where it has to run in a second Python: {reason}"
+        ) from None
     written, launches, accesses, printed, error = _other.ask(request)
     if printed:
         print(printed, end="")
@@ -94,7 +103,9 @@ class _View:
     strides: tuple
 
     def over(self, memories):
-        return torch.empty(0, dtype=self.dtype).set_(memories[self.memory].untyped_storage(), self.offset, self.shape, self.strides)
+        return torch.empty(0, dtype=self.dtype).set_(
+            memories[self.memory].untyped_storage(), self.offset, self.shape, self.strides
+        )
 
 
 def _each(value, of_tensor):
@@ -117,12 +128,21 @@ def _each(value, of_tensor):
 def _without_memory(value, memory):
     def view(tensor):
         if tensor.dtype == torch.bfloat16:
-            raise ParameterError("Interpreted Triton computes bfloat16 wrongly, without a word, so a kernel with bfloat16 tensors "
-                                 "is not recorded. Convert them to float32 first.")
+            raise ParameterError(
+                "Interpreted Triton computes bfloat16 wrongly, without a word, so a kernel with bfloat16 tensors "
+                "is not recorded. Convert them to float32 first."
+            )
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in memory:
             memory[storage.data_ptr()] = storage, torch.empty(0, dtype=torch.uint8).set_(storage.cpu())
-        return _View(list(memory).index(storage.data_ptr()), tensor.dtype, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        return _View(
+            list(memory).index(storage.data_ptr()),
+            tensor.dtype,
+            tensor.storage_offset(),
+            tuple(tensor.shape),
+            tensor.stride(),
+        )
+
     return _each(value, view)
 
 
@@ -135,18 +155,24 @@ class _OtherPython:
         if self.process is None:
             path = os.pathsep.join(str(place) for place in sys.path if place)
             env = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path}
-            self.process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+            )
         try:
             self.process.stdin.write(request)
             self.process.stdin.flush()
             while not select.select([self.process.stdout], [], [], 0.1)[0]:
                 pass  # in Python, so that whoever limits the time of a check gets through
             return _unpacked(self.process.stdout)
-        except BaseException as error:  # a Ctrl-C too: half of an answer may be on its way, so the next request takes a new one
+        except (
+            BaseException
+        ) as error:  # a Ctrl-C too: half of an answer may be on its way, so the next request takes a new one
             self.end()
             if isinstance(error, (EOFError, BrokenPipeError)):
-                raise KernelFailed("The second Python, in which kernels are recorded, has ended. Its message is above, or in the "
-                                   "terminal that JupyterLab was started from.") from None
+                raise KernelFailed(
+                    "The second Python, in which kernels are recorded, has ended. Its message is above, or in the "
+                    "terminal that JupyterLab was started from."
+                ) from None
             raise
 
     def end(self):
@@ -188,6 +214,7 @@ def _answer(request, kernels):
     import triton
 
     from .recorder import record_accesses
+
     name, source, grid, args, options, memories, check = request
     args, options = (_each(given, lambda view: view.over(memories)) for given in (args, options))
     printed, error = io.StringIO(), None
@@ -223,4 +250,5 @@ def _end_with(parent):
 
 if __name__ == "__main__":
     from .second_python import _serve  # under the name that what is sent knows it by
+
     _serve()

@@ -13,7 +13,9 @@ import torch
 from .forward import finite, flash_attention_v2, heads, masked, prepare, tiles, wide
 
 
-def flash_attention_backward(q, k, v, out, lse, grad_out, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None):
+def flash_attention_backward(
+    q, k, v, out, lse, grad_out, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None
+):
     """(dq, dk, dv), shaped as q, k and v. out, lse: of the forward pass; grad_out: [num_queries, num_heads, head_dim].
 
     A KV head gathers what all query heads of its group send back. Raises ParameterError as the forward pass does.

@@ -13,9 +13,10 @@ Keywords of all: `causal`, `window`, `cu_seqlens` (see masks.Mask), `scale` (def
 import torch
 
 from course_lib.attention.checks import check_scale
+from course_lib.errors import ParameterError
+
 from .masks import ALL, SOME, Mask
 from .meter import Meter
-from course_lib.errors import ParameterError
 
 INF = float("inf")
 
@@ -45,7 +46,9 @@ def standard_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
     return (out, lse) if return_lse else out
 
 
-def chunked_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False):
+def chunked_attention(
+    q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False
+):
     """The same three steps, one chunk of the matrix at a time: O(N) memory, and no fewer bytes moved.
 
     A chunk of keys gives a partial result with its log-sum-exp; those of one chunk of queries are merged (Rabe and
@@ -67,7 +70,9 @@ def chunked_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sca
                 part = wide(meter.load("weights", weights)) @ wide(meter.load("v", v[slice(*cols), kv_head]))
                 partials.append((meter.store("partials", part), meter.store("partials", part_lse)))
                 if len(partials) == 1:
-                    meter.take(2 * weights.nbytes)  # one chunk of scores and one of weights; the next goes to the same place
+                    meter.take(
+                        2 * weights.nbytes
+                    )  # one chunk of scores and one of weights; the next goes to the same place
                 meter.take(part.nbytes + part_lse.nbytes)
                 meter.matmul(*scores.shape, 2 * q.shape[2])
                 meter.event("chunk", rows, cols, lambda: (*top_and_sum(scores), part))
@@ -91,14 +96,18 @@ def merge_partials(out_a, lse_a, out_b, lse_b):
     and prefix caching rest on this (FlashInfer, arXiv 2501.01005, section 2.2).
     """
     if out_a.shape != out_b.shape or lse_a.shape != lse_b.shape or lse_a.shape != out_a.shape[:-1]:
-        raise ParameterError(f"Outputs of shapes {list(out_a.shape)} and {list(out_b.shape)} with log-sum-exps {list(lse_a.shape)} and "
-                             f"{list(lse_b.shape)} cannot be merged. Both sides need the same rows, and lse one number for each.")
+        raise ParameterError(
+            f"Outputs of shapes {list(out_a.shape)} and {list(out_b.shape)} with log-sum-exps {list(lse_a.shape)} and "
+            f"{list(lse_b.shape)} cannot be merged. Both sides need the same rows, and lse one number for each."
+        )
     lse = torch.logaddexp(lse_a, lse_b)
     weight_a, weight_b = torch.exp(lse_a - finite(lse)), torch.exp(lse_b - finite(lse))
     return out_a * weight_a[..., None] + out_b * weight_b[..., None], lse
 
 
-def flash_attention_v1(q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False):
+def flash_attention_v1(
+    q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False
+):
     """FlashAttention: each tile of K and V is read once, and meets all queries (arXiv 2205.14135, algorithm 1).
 
     The scores never leave fast memory. The running maximum, sum and finished output of every row do: they are read
@@ -117,7 +126,10 @@ def flash_attention_v1(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
                 if not meter.visit(rows, cols, reach):
                     continue
                 if k_j is None:
-                    k_j, v_j = wide(meter.load("k", k[slice(*cols), kv_head])), wide(meter.load("v", v[slice(*cols), kv_head]))
+                    k_j, v_j = (
+                        wide(meter.load("k", k[slice(*cols), kv_head])),
+                        wide(meter.load("v", v[slice(*cols), kv_head])),
+                    )
                 i = slice(*rows)
                 q_i, out_i = wide(meter.load("q", q[i, head])), wide(meter.load("out", out[i, head]))
                 top_i, total_i = meter.load("statistics", top[i]), meter.load("statistics", total[i])
@@ -139,7 +151,9 @@ def flash_attention_v1(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
     return (out, lse) if return_lse else out
 
 
-def flash_attention_v2(q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False):
+def flash_attention_v2(
+    q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False
+):
     """FlashAttention-2: a tile of queries stays in fast memory until it is done (arXiv 2307.08691, algorithm 1).
 
     Its maximum, sum and output stay there too, so the output is written once. The division by the sum comes once, at
@@ -156,7 +170,10 @@ def flash_attention_v2(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
                 reach = mask.tile(rows, cols)
                 if not meter.visit(rows, cols, reach):
                     continue
-                k_j, v_j = wide(meter.load("k", k[slice(*cols), kv_head])), wide(meter.load("v", v[slice(*cols), kv_head]))
+                k_j, v_j = (
+                    wide(meter.load("k", k[slice(*cols), kv_head])),
+                    wide(meter.load("v", v[slice(*cols), kv_head])),
+                )
 
                 scores = masked(q_i @ k_j.T * scale, mask, rows, cols, reach)
                 new_top = torch.maximum(top, top_of(scores))
@@ -183,17 +200,25 @@ def prepare(q, k, v, causal, window, cu_seqlens, scale, meter):
     """(mask, scale, meter, out, lse) of one call; out and lse are as for rows that see nothing."""
     shapes = f"q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)}"
     if q.ndim != 3 or k.ndim != 3 or k.shape != v.shape or q.shape[2] != k.shape[2]:
-        raise ParameterError(f"Shapes {shapes} do not fit. They are [tokens, heads, head_dim], with k and v alike and one head_dim for all.")
+        raise ParameterError(
+            f"Shapes {shapes} do not fit. They are [tokens, heads, head_dim], with k and v alike and one head_dim for all."
+        )
     if k.shape[1] == 0 or q.shape[1] % k.shape[1]:
-        raise ParameterError(f"{q.shape[1]} query heads cannot share {k.shape[1]} KV heads evenly ({shapes}). "
-                             "The number of query heads is a multiple of that of KV heads.")
+        raise ParameterError(
+            f"{q.shape[1]} query heads cannot share {k.shape[1]} KV heads evenly ({shapes}). "
+            "The number of query heads is a multiple of that of KV heads."
+        )
     if q.dtype != k.dtype or k.dtype != v.dtype or not q.is_floating_point():
-        raise ParameterError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}. Give all three in one floating-point dtype.")
+        raise ParameterError(
+            f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}. Give all three in one floating-point dtype."
+        )
     if cu_seqlens is not None:
         cu_seqlens = tuple(int(edge) for edge in cu_seqlens)
         if len(q) != len(k) or cu_seqlens[-1:] != (len(k),):
-            raise ParameterError(f"cu_seqlens = {list(cu_seqlens)} with {len(q)} queries and {len(k)} keys: packed documents attend to "
-                                 "themselves, so both numbers are the last of cu_seqlens.")
+            raise ParameterError(
+                f"cu_seqlens = {list(cu_seqlens)} with {len(q)} queries and {len(k)} keys: packed documents attend to "
+                "themselves, so both numbers are the last of cu_seqlens."
+            )
     mask = Mask(causal, window, cu_seqlens, len(k) - len(q))
     lse = torch.full(q.shape[:2], -INF, dtype=torch.promote_types(q.dtype, torch.float32), device=q.device)
     return mask, check_scale(scale, q.shape[2]), meter or Meter(), torch.zeros_like(q), lse
@@ -209,7 +234,9 @@ def heads(q, k, meter):
 def tiles(length, size):
     """[0, length) cut into half-open (start, end) of `size`; the last may be shorter."""
     if type(size) is not int or size < 1:
-        raise ParameterError(f"A tile has {size!r} rows or columns. Give whole numbers of 1 or more, such as tile=(64, 64).")
+        raise ParameterError(
+            f"A tile has {size!r} rows or columns. Give whole numbers of 1 or more, such as tile=(64, 64)."
+        )
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 

@@ -36,13 +36,19 @@ class Mask:
 
     def __post_init__(self):
         if type(self.causal) is not bool:
-            raise ParameterError(f"causal = {self.causal!r}. Give True, where a token sees itself and what is before it, or False.")
+            raise ParameterError(
+                f"causal = {self.causal!r}. Give True, where a token sees itself and what is before it, or False."
+            )
         if self.window is not None and (type(self.window) is not int or self.window < 1):
-            raise ParameterError(f"window = {self.window!r}, but a token sees at least itself. Give 1 or more, or None for no window.")
+            raise ParameterError(
+                f"window = {self.window!r}, but a token sees at least itself. Give 1 or more, or None for no window."
+            )
         edges = self.cu_seqlens
         if edges is not None and (len(edges) < 2 or edges[0] != 0 or any(a > b for a, b in zip(edges, edges[1:]))):
-            raise ParameterError(f"cu_seqlens = {list(edges)} does not cut a sequence into documents. It starts with 0, never falls, and "
-                                 "ends with the number of tokens, such as [0, 5, 12] for documents of 5 and 7.")
+            raise ParameterError(
+                f"cu_seqlens = {list(edges)} does not cut a sequence into documents. It starts with 0, never falls, and "
+                "ends with the number of tokens, such as [0, 5, 12] for documents of 5 and 7."
+            )
 
     @property
     def distances(self):
@@ -77,7 +83,9 @@ class Mask:
             return NONE
         whole = low <= smallest and largest <= high
         if self.cu_seqlens is not None:
-            (first_row, last_row), (first_col, last_col) = ([bisect_right(self.cu_seqlens, at) for at in (x[0], x[1] - 1)] for x in (rows, cols))
+            (first_row, last_row), (first_col, last_col) = (
+                [bisect_right(self.cu_seqlens, at) for at in (x[0], x[1] - 1)] for x in (rows, cols)
+            )
             if last_row < first_col or last_col < first_row:
                 return NONE
             whole &= first_row == last_row == first_col == last_col

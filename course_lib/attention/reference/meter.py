@@ -78,7 +78,16 @@ class Meter:
         if state is not None and rows[0] <= self.watch < rows[1]:
             top, total, out = (x[self.watch - rows[0]].tolist() for x in state())
             row = {"maximum": top, "sum": total, "output": out}
-        self.events.append({"kind": kind, "rows": list(rows), "cols": list(cols), "row": row, "read": self.bytes_read, "written": self.bytes_written})
+        self.events.append(
+            {
+                "kind": kind,
+                "rows": list(rows),
+                "cols": list(cols),
+                "row": row,
+                "read": self.bytes_read,
+                "written": self.bytes_written,
+            }
+        )
 
 
 def record_tiles(attention, q, k, v, *, watch=0, **options):
@@ -89,4 +98,10 @@ def record_tiles(attention, q, k, v, *, watch=0, **options):
     """
     meter = Meter(record=True, watch=watch)
     attention(q[:, :1], k[:, :1], v[:, :1], meter=meter, **options)
-    return {"algorithm": attention.__name__, "num_queries": len(q), "num_keys": len(k), "watch": watch, "events": meter.events}
+    return {
+        "algorithm": attention.__name__,
+        "num_queries": len(q),
+        "num_keys": len(k),
+        "watch": watch,
+        "events": meter.events,
+    }

@@ -15,7 +15,9 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
     scale = check_packed(q, k, v, cu_seqlens, causal, window, scale)
     out, ends = torch.empty_like(q), cu_seqlens.tolist()
     for start, end in zip(ends, ends[1:]):
-        out[start:end] = last_tokens(q[start:end], k[start:end], v[start:end], causal=causal, window=window, scale=scale)
+        out[start:end] = last_tokens(
+            q[start:end], k[start:end], v[start:end], causal=causal, window=window, scale=scale
+        )
     return out
 
 
@@ -68,7 +70,9 @@ def decode_gathered(q, k, v, seq_lens, *, scale=None):
     """
     seen = torch.arange(k.shape[1], device=q.device) < seq_lens[:, None]
     rows = q.unflatten(1, (k.shape[2], -1))
-    out = F.scaled_dot_product_attention(rows, k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen[:, None, None], scale=scale)
+    out = F.scaled_dot_product_attention(
+        rows, k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen[:, None, None], scale=scale
+    )
     return out.flatten(1, 2)
 
 
@@ -82,11 +86,14 @@ def last_tokens(q, k, v, *, causal=True, window=None, scale=None):
         return torch.empty_like(q)
     causal = causal and n > 1  # the last token alone sees everything before it anyway
     mask = None
-    if window is not None or (causal and n < total):  # torch's own causal mask counts from the first key: only for n == total
+    if window is not None or (
+        causal and n < total
+    ):  # torch's own causal mask counts from the first key: only for n == total
         distance = torch.arange(total - n, total, device=q.device)[:, None] - torch.arange(total, device=q.device)
         mask = distance < (total if window is None else window)
         mask &= distance >= 0 if causal or n == 1 else distance > -(total if window is None else window)
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal and mask is None, scale=scale,
-                                         enable_gqa=q.shape[1] != k.shape[1])
+    out = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal and mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
     return out[0].transpose(0, 1)

@@ -37,12 +37,18 @@ def make_tokenizer(num_tales=6000):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE, special_tokens=[BOS, EOS], show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        vocab_size=VOCAB_SIZE,
+        special_tokens=[BOS, EOS],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     tokenizer.train_from_iterator((make_tale(seed).text for seed in range(num_tales)), trainer)
-    tokenizer.post_processor = processors.Sequence([
-        processors.ByteLevel(trim_offsets=False),
-        processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, BOS_ID)])])
+    tokenizer.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=False),
+            processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, BOS_ID)]),
+        ]
+    )
     return tokenizer
 
 
@@ -114,18 +120,21 @@ def choices(tokenizer, ends, text, question):
     Which of the facts is asked for is a free choice, so the question that stands there says little. But the model must
     choose one that was told, and not ask twice; without this it now and then asks about somebody from another tale.
     """
-    before = text[question.start - 1:question.start]
+    before = text[question.start - 1 : question.start]
     spelt = [ids_of(tokenizer, before, other) for other in question.could_be]
-    asked = spelt[question.could_be.index(text[question.start:text.index("?", question.start) + 1])] if spelt else ()
+    asked = spelt[question.could_be.index(text[question.start : text.index("?", question.start) + 1])] if spelt else ()
     first = bisect_right(ends, question.start)
-    return [(first + place - 1, token) for place in range(1, len(asked))
-            for token in {ids[place] for ids in spelt if ids[:place] == asked[:place] and len(ids) > place}]
+    return [
+        (first + place - 1, token)
+        for place in range(1, len(asked))
+        for token in {ids[place] for ids in spelt if ids[:place] == asked[:place] and len(ids) > place}
+    ]
 
 
 @lru_cache(maxsize=100_000)
 def ids_of(tokenizer, before, question):
     """Token ids of a question that stands after a space or a line's end. The space belongs to its first word."""
-    return tuple(tokenizer.encode(before + question, add_special_tokens=False).ids[before == "\n":])
+    return tuple(tokenizer.encode(before + question, add_special_tokens=False).ids[before == "\n" :])
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ def make_sheet(index, most=10):
     for seed in range(SHEETS + 8 * index, SHEETS + 8 * index + 8):
         tale = make_tale(seed, chapters=8)
         for q in tale.questions:  # the same question of two tales stands once
-            by_kind.setdefault(q.kind, {})[tale.text[q.start:q.answer_start]] = tale.text, q
+            by_kind.setdefault(q.kind, {})[tale.text[q.start : q.answer_start]] = tale.text, q
     kinds = sorted(by_kind)
     dice.shuffle(kinds)
     kinds.sort(key=lambda kind: -len(by_kind[kind]) + 3 * dice.random())
@@ -157,7 +166,7 @@ def make_sheet(index, most=10):
     text, told = "", []
     for tale, q in chosen:
         told.append((len(text), len(text) + q.fact_end - q.fact_start))
-        text += tale[q.fact_start:q.fact_end] + " "
+        text += tale[q.fact_start : q.fact_end] + " "
     order = list(range(len(chosen)))
     dice.shuffle(order)
     questions = []
@@ -165,9 +174,17 @@ def make_sheet(index, most=10):
         tale, q = chosen[number]
         text = text.rstrip() + "\n\n"
         shift = len(text) - q.start
-        questions.append(Question(start=len(text), answer_start=q.answer_start + shift, answer_end=q.answer_end + shift,
-                                  fact_start=told[number][0], fact_end=told[number][1], kind=q.kind))
-        text += tale[q.start:tale.index(".", q.answer_end) + 1]
+        questions.append(
+            Question(
+                start=len(text),
+                answer_start=q.answer_start + shift,
+                answer_end=q.answer_end + shift,
+                fact_start=told[number][0],
+                fact_end=told[number][1],
+                kind=q.kind,
+            )
+        )
+        text += tale[q.start : tale.index(".", q.answer_end) + 1]
     return Sheet(text, tuple(questions))
 
 
@@ -205,14 +222,18 @@ def make_pool(tokenizer, index, *, chapters=None, sheets=False, tokens_a_batch=3
 
 
 def _batch(rows):
-    length = -(-(max(len(row.ids) for row in rows) - 1) // 64) * 64  # few different lengths: a GPU prepares for each anew
+    length = (
+        -(-(max(len(row.ids) for row in rows) - 1) // 64) * 64
+    )  # few different lengths: a GPU prepares for each anew
     inputs = torch.zeros(len(rows), length, dtype=torch.int64)
     targets, weights = inputs.clone(), torch.zeros(len(rows), length)
     for number, row in enumerate(rows):
         n = len(row.ids) - 1
         inputs[number, :n], targets[number, :n] = torch.tensor(row.ids[:-1]), torch.tensor(row.ids[1:])
         weights[number, :n] = torch.tensor(row.weights[1:])
-    return Batch(inputs, targets, weights, *(_pairs(rows, what) for what in ("to_key", "to_answer", "to_topic", "may_come")))
+    return Batch(
+        inputs, targets, weights, *(_pairs(rows, what) for what in ("to_key", "to_answer", "to_topic", "may_come"))
+    )
 
 
 def _pairs(rows, which):

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 import typer
 
 from course_lib.decoding import SamplingParams, sample
+
 from .data import BOS_ID, EOS_ID, HELD_OUT, TALES_A_POOL, answer_tokens, ends_of
 from .tales import check_tale, make_tale
 from .train import RECIPE, logits_of
@@ -66,8 +67,10 @@ def recall(model, tokenizer, tales=None):
                 if above < distance <= up_to:
                     asked[row] += 1
                     right[row] += all(top[i - 1] == encoding.ids[i] for i in tokens)
-    return {f"up to {up_to} tokens back": dict(right=r, asked=a, share=round(r / max(a, 1), 4))
-            for (_, up_to), r, a in zip(DISTANCES, right, asked)}
+    return {
+        f"up to {up_to} tokens back": dict(right=r, asked=a, share=round(r / max(a, 1), 4))
+        for (_, up_to), r, a in zip(DISTANCES, right, asked)
+    }
 
 
 def top_choices(model, ids):
@@ -99,8 +102,15 @@ def well_formed(model, tokenizer, count, temperature=0.8, seed=0):
         lengths.append(len(ids))
         if not verdict.ok:
             problems.append(verdict.problem)
-    return dict(temperature=temperature, told=count, well_formed_and_new=good, copies=copies,
-                share=round(good / count, 4), longest=max(lengths), first_problems=problems[:8])
+    return dict(
+        temperature=temperature,
+        told=count,
+        well_formed_and_new=good,
+        copies=copies,
+        share=round(good / count, 4),
+        longest=max(lengths),
+        first_problems=problems[:8],
+    )
 
 
 def fingerprint(text):
@@ -117,8 +127,10 @@ def fingerprints():
 
 def _fingerprints_of_pool(index):
     chapters = 1 if index < RECIPE["tale"]["short_pools"] else None
-    return {fingerprint(make_tale(seed, chapters=chapters).text)
-            for seed in range(index * TALES_A_POOL, (index + 1) * TALES_A_POOL)}
+    return {
+        fingerprint(make_tale(seed, chapters=chapters).text)
+        for seed in range(index * TALES_A_POOL, (index + 1) * TALES_A_POOL)
+    }
 
 
 def tell(model, count, temperature=0.8, seed=0, rows=100):
@@ -155,7 +167,7 @@ class InStep:
 
     def attend(self, layer, q, k, v):
         self.k[layer, :, :, self.position], self.v[layer, :, :, self.position] = k, v
-        keys, values = self.k[layer, :, :, :self.position + 1], self.v[layer, :, :, :self.position + 1]
+        keys, values = self.k[layer, :, :, : self.position + 1], self.v[layer, :, :, : self.position + 1]
         rows, heads, size = q.shape
         grouped = q.view(rows, keys.shape[1], -1, size)  # the query heads of a group stand as rows of one product
         return F.scaled_dot_product_attention(grouped, keys, values).reshape(rows, heads, size)
@@ -164,6 +176,7 @@ class InStep:
 def main(name: str = typer.Argument("tale"), stories: int = STORIES):
     """Prints the results of a bundled model, or of a model folder, as JSON."""
     from course_lib.models import load_model
+
     model, tokenizer = load_model(name)
     target = load_model("tale")[0] if name == "tale-draft" else None
     print(json.dumps(evaluate(model, tokenizer.backend, target, stories), indent=2))

@@ -17,35 +17,67 @@ def export(name, model, tokenizer, folder, run, recipe, results, device, remark=
     remark: what the card must say of this very run, where it was not just the command.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().to(torch.bfloat16).contiguous()
-               for key, value in model.state_dict().items() if key != "lm_head.weight"}  # tied: stored once
+    weights = {
+        key: value.detach().cpu().to(torch.bfloat16).contiguous()
+        for key, value in model.state_dict().items()
+        if key != "lm_head.weight"
+    }  # tied: stored once
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # readable in a wheel too, whatever the umask was
     c = model.config
-    _write_json(folder / "config.json", {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": c.vocab_size,
-        "hidden_size": c.hidden_size, "intermediate_size": c.intermediate_size, "num_hidden_layers": c.num_layers,
-        "num_attention_heads": c.num_heads, "num_key_value_heads": c.num_kv_heads, "head_dim": c.head_dim,
-        "max_position_embeddings": c.context, "rms_norm_eps": c.rms_norm_eps, "rope_theta": c.rope_theta,
-        "hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": True,
-        "bos_token_id": c.bos_token_id, "eos_token_id": c.eos_token_ids[0], "torch_dtype": "bfloat16"})
-    _write_json(folder / "generation_config.json",
-                {"bos_token_id": c.bos_token_id, "eos_token_id": c.eos_token_ids[0]})
+    _write_json(
+        folder / "config.json",
+        {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "vocab_size": c.vocab_size,
+            "hidden_size": c.hidden_size,
+            "intermediate_size": c.intermediate_size,
+            "num_hidden_layers": c.num_layers,
+            "num_attention_heads": c.num_heads,
+            "num_key_value_heads": c.num_kv_heads,
+            "head_dim": c.head_dim,
+            "max_position_embeddings": c.context,
+            "rms_norm_eps": c.rms_norm_eps,
+            "rope_theta": c.rope_theta,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            "tie_word_embeddings": True,
+            "bos_token_id": c.bos_token_id,
+            "eos_token_id": c.eos_token_ids[0],
+            "torch_dtype": "bfloat16",
+        },
+    )
+    _write_json(folder / "generation_config.json", {"bos_token_id": c.bos_token_id, "eos_token_id": c.eos_token_ids[0]})
     tokenizer.save(str(folder / "tokenizer.json"))
-    _write_json(folder / "tokenizer_config.json", {
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS,
-        "model_max_length": CONTEXT, "clean_up_tokenization_spaces": False})
-    _write_json(folder / "training.json", {"recipe": recipe, "device": device, "remark": remark, **run, "results": results})
+    _write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": BOS,
+            "eos_token": EOS,
+            "model_max_length": CONTEXT,
+            "clean_up_tokenization_spaces": False,
+        },
+    )
+    _write_json(
+        folder / "training.json", {"recipe": recipe, "device": device, "remark": remark, **run, "results": results}
+    )
     _plot(name, run["curve"], folder / "loss.png")
     (folder / "README.md").write_text(_card(name, c, run, recipe, results, device, remark), encoding="utf-8")
 
 
 def _teaching(recipe):
-    text = (f"Answers weigh {ANSWER_WEIGHT:.0f} times an ordinary token, names and things told before {TOPIC_WEIGHT:.0f} times, "
-            f"questions and the beginnings of paragraphs {TURN_WEIGHT:.0f} times. ")
+    text = (
+        f"Answers weigh {ANSWER_WEIGHT:.0f} times an ordinary token, names and things told before {TOPIC_WEIGHT:.0f} times, "
+        f"questions and the beginnings of paragraphs {TURN_WEIGHT:.0f} times. "
+    )
     if recipe["shown"]:
-        text += (f"Three attention heads are shown where to look (`training/lookups.py`). After the pools of one chapter, every "
-                 f"{recipe['sheets_every']}th is partly quiz sheets, facts and questions without a tale. ")
+        text += (
+            f"Three attention heads are shown where to look (`training/lookups.py`). After the pools of one chapter, every "
+            f"{recipe['sheets_every']}th is partly quiz sheets, facts and questions without a tale. "
+        )
     return text
 
 
@@ -59,6 +91,7 @@ def _write_json(path, value):
 
 def _plot(name, curve, path):
     from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 2.8), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.plot([tokens / 1e6 for tokens, _ in curve], [loss for _, loss in curve], color="#0072B2")
@@ -69,37 +102,53 @@ def _plot(name, curve, path):
 
 
 def _card(name, config, run, recipe, results, device, remark):
-    rows = [f"| Questions right, greedy, fact {where} | {r['right']} of {r['asked']} | {r['share']:.1%} |"
-            for where, r in results["recall"].items()]
+    rows = [
+        f"| Questions right, greedy, fact {where} | {r['right']} of {r['asked']} | {r['share']:.1%} |"
+        for where, r in results["recall"].items()
+    ]
     if "stories" in results:
         s = results["stories"]
-        rows.append(f"| Stories at temperature {s['temperature']} that follow the grammar and are no copy | "
-                    f"{s['well_formed_and_new']} of {s['told']} | {s['share']:.1%} |")
+        rows.append(
+            f"| Stories at temperature {s['temperature']} that follow the grammar and are no copy | "
+            f"{s['well_formed_and_new']} of {s['told']} | {s['share']:.1%} |"
+        )
     if "agreement" in results:
         a = results["agreement"]
-        rows.append(f"| Tokens of held-out tales with the same top choice as `tale` | {a['same']} of {a['tokens']} | "
-                    f"{a['share']:.1%} |")
+        rows.append(
+            f"| Tokens of held-out tales with the same top choice as `tale` | {a['same']} of {a['tokens']} | "
+            f"{a['share']:.1%} |"
+        )
     where = "the CPU" if device == "cpu" else f"one {device}"
     if "agreement" in results:
-        about = ("that tells short tales, quickly, and mostly chooses the token that its big sister `tale` would choose. It "
-                 "forgets most facts. It is the draft model of speculative decoding")
+        about = (
+            "that tells short tales, quickly, and mostly chooses the token that its big sister `tale` would choose. It "
+            "forgets most facts. It is the draft model of speculative decoding"
+        )
         how = "this one from tales and from what `tale` thinks of each token"
     else:
         about = "that tells short tales and remembers what it told"
         how = "this one from tales"
-    what = (f"A language model of {config.num_parameters / 1e6:.1f} million parameters {about}. It belongs to the course *LLM "
-            f"inference, page by page*, was trained by it from text that it writes itself, and serves to show how inference "
-            f"works. It knows nothing else, in English only, and should be used for nothing else.")
-    shape = (f"Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query heads "
-             f"over {config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward {config.intermediate_size}, tied "
-             f"embeddings, byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights are stored in bfloat16.")
-    made = (f"The command makes both bundled models, {how}. Tales come from `training/tales.py`, each from its own seed: "
-            f"{recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first "
-            f"{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from "
-            f"{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon "
-            f"(learning rate {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']}).")
-    this_run = (f"This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss "
-                f"{run['curve'][-1][1]:.4f} nats a token. {remark}")
+    what = (
+        f"A language model of {config.num_parameters / 1e6:.1f} million parameters {about}. It belongs to the course *LLM "
+        f"inference, page by page*, was trained by it from text that it writes itself, and serves to show how inference "
+        f"works. It knows nothing else, in English only, and should be used for nothing else."
+    )
+    shape = (
+        f"Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query heads "
+        f"over {config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward {config.intermediate_size}, tied "
+        f"embeddings, byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights are stored in bfloat16."
+    )
+    made = (
+        f"The command makes both bundled models, {how}. Tales come from `training/tales.py`, each from its own seed: "
+        f"{recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first "
+        f"{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from "
+        f"{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon "
+        f"(learning rate {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']})."
+    )
+    this_run = (
+        f"This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss "
+        f"{run['curve'][-1][1]:.4f} nats a token. {remark}"
+    )
     return f"""# {name}
 
 {_fill(what)}

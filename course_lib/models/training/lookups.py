@@ -25,8 +25,18 @@ _COMMON = frozenset("was did the of what for from about whom by to who how much 
 
 # Names, kinds and things: what a tale is about, drawn anew for each.
 TOPICS = frozenset(
-    word for phrases in (HERO_NAMES, FRIEND_NAMES, RIVAL_NAMES, WRITERS, KINDS, *(p.adjectives + p.nouns + p.beasts for p in PLOTS))
-    for phrase in phrases for word in phrase.split())
+    word
+    for phrases in (
+        HERO_NAMES,
+        FRIEND_NAMES,
+        RIVAL_NAMES,
+        WRITERS,
+        KINDS,
+        *(p.adjectives + p.nouns + p.beasts for p in PLOTS),
+    )
+    for phrase in phrases
+    for word in phrase.split()
+)
 _WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)*")
 
 
@@ -45,8 +55,11 @@ def key_of(fact, question):
     fact: the sentence that told it; question: the sentence up to the question mark. None if they share neither.
     """
     words = re.findall(r"[A-Za-z-]+", question)
-    things = [f"{a} {b}" for a, b in zip(words, words[1:])
-              if a.islower() and b.islower() and not {a, b} & _COMMON and f"{a} {b}" in fact]
+    things = [
+        f"{a} {b}"
+        for a, b in zip(words, words[1:])
+        if a.islower() and b.islower() and not {a, b} & _COMMON and f"{a} {b}" in fact
+    ]
     names = [word for word in words[1:] if word[0].isupper() and word in fact]
     return things[-1] if things else names[-1] if names else None
 
@@ -55,7 +68,11 @@ def look_ups(ends, text, questions):
     """(from, to) token pairs of the two steps: to_key, to_answer. Questions told backwards (answer, then key) give none."""
     to_key, to_answer = [], []
     for q in questions:
-        fact, asked, answer = text[q.fact_start:q.fact_end], text[q.start:q.answer_start], text[q.answer_start:q.answer_end]
+        fact, asked, answer = (
+            text[q.fact_start : q.fact_end],
+            text[q.start : q.answer_start],
+            text[q.answer_start : q.answer_end],
+        )
         key = key_of(fact, asked.split("?")[0])
         if key is None or answer not in fact or answer in key:
             continue

@@ -21,8 +21,9 @@ class Muon(torch.optim.Optimizer):
         by_shape = {}
         for param in params:
             by_shape.setdefault(param.shape, []).append(param)
-        super().__init__([dict(params=same) for same in by_shape.values()],
-                         dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
+        super().__init__(
+            [dict(params=same) for same in by_shape.values()], dict(lr=lr, weight_decay=weight_decay, momentum=momentum)
+        )
 
     @torch.no_grad()
     def step(self):

@@ -4,7 +4,18 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from .tale_grammar import MAX_QUESTIONS, MIN_QUESTIONS, SLOT, Fact, fill, heading, next_plots, opening_steps, plain, recall
+from .tale_grammar import (
+    MAX_QUESTIONS,
+    MIN_QUESTIONS,
+    SLOT,
+    Fact,
+    fill,
+    heading,
+    next_plots,
+    opening_steps,
+    plain,
+    recall,
+)
 from .tale_plots import Plot, Step
 from .tale_plots_two import PLOTS
 from .tale_voices import ENDS, VOICES
@@ -131,7 +142,7 @@ class _Reader:
                 self.steps(opening_steps(voice, 1)[1:])
                 self.take(voice.lengths)
                 return voice
-        self.fail("expected one of the openings, such as \"Once upon a time\"")
+        self.fail('expected one of the openings, such as "Once upon a time"')
 
     def episode(self, lead: str, previous: int | None, told: dict[str, str]) -> int:
         self.bound = dict(told)
@@ -167,8 +178,11 @@ class _Reader:
                 self.at = place + len(fact.question) + 1 + len(reply)
                 return True
             raise _Wrong
-        self.note(2 if "?" in re.split(r"[.!]|\n", self.text[place:])[0] else 1,
-                  "expected a question about something told in this tale", place)
+        self.note(
+            2 if "?" in re.split(r"[.!]|\n", self.text[place:])[0] else 1,
+            "expected a question about something told in this tale",
+            place,
+        )
         return False
 
     def tale(self) -> None:

@@ -84,10 +84,16 @@ class _Writer:
                 self.facts.append(recall(step.fact, start, len(self.text), self.bound))
 
     def episode(self, plot: Plot, chapter: int, lead: str) -> None:
-        self.bound |= {slot: self.pick(pool(slot, chapter)) for slot in
-                       ("friend", "rival", "spot", "food", "town", "number", "colour", "dread", "when")}
-        self.bound |= {"adj": self.pick(plot.adjectives), "noun": self.pick(plot.nouns),
-                       "trade": self.pick(plot.trades), "beast": self.pick(plot.beasts)}
+        self.bound |= {
+            slot: self.pick(pool(slot, chapter))
+            for slot in ("friend", "rival", "spot", "food", "town", "number", "colour", "dread", "when")
+        }
+        self.bound |= {
+            "adj": self.pick(plot.adjectives),
+            "noun": self.pick(plot.nouns),
+            "trade": self.pick(plot.trades),
+            "beast": self.pick(plot.beasts),
+        }
         first, *rest = plot.steps
         led = self.chance(0.6)
         if led:
@@ -114,8 +120,10 @@ def make_tale(seed: int, *, chapters: int | None = None) -> Tale:
     if not 1 <= chapters <= 8:
         raise ValueError(f"a tale has 1 to 8 chapters, not {chapters}: there are eight pools of names")
     voice = writer.pick(VOICES)
-    writer.bound = {slot: writer.pick(LEXICONS[slot]) for slot in
-                    ("hero", "kind", "trait", "place", "habit", "treat", "writer", "year")}
+    writer.bound = {
+        slot: writer.pick(LEXICONS[slot])
+        for slot in ("hero", "kind", "trait", "place", "habit", "treat", "writer", "year")
+    }
     writer.bound["count"] = ORDINALS[chapters - 1]
     writer.steps(opening_steps(voice, chapters))
     plot = None

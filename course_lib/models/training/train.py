@@ -23,22 +23,61 @@ import typer
 
 from course_lib.models.config import ModelConfig
 from course_lib.models.transformer import Transformer
+
 from .data import BOS_ID, CONTEXT, EOS_ID, VOCAB_SIZE, Batch, make_pool, make_tokenizer
 from .muon import Muon
 
-TALE = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=256, intermediate_size=640, num_layers=4, num_heads=4,
-                   num_kv_heads=2, head_dim=64, context=CONTEXT, tie_embeddings=True,
-                   bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
-DRAFT = ModelConfig(vocab_size=VOCAB_SIZE, hidden_size=128, intermediate_size=320, num_layers=2, num_heads=4,
-                    num_kv_heads=2, head_dim=32, context=CONTEXT, tie_embeddings=True,
-                    bos_token_id=BOS_ID, eos_token_ids=(EOS_ID,))
+TALE = ModelConfig(
+    vocab_size=VOCAB_SIZE,
+    hidden_size=256,
+    intermediate_size=640,
+    num_layers=4,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=64,
+    context=CONTEXT,
+    tie_embeddings=True,
+    bos_token_id=BOS_ID,
+    eos_token_ids=(EOS_ID,),
+)
+DRAFT = ModelConfig(
+    vocab_size=VOCAB_SIZE,
+    hidden_size=128,
+    intermediate_size=320,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=32,
+    context=CONTEXT,
+    tie_embeddings=True,
+    bos_token_id=BOS_ID,
+    eos_token_ids=(EOS_ID,),
+)
 # The first `short_pools` hold tales of one chapter only; after them every `sheets_every`-th is partly quiz sheets.
 # `decay`: the last share of the run, in which the learning rate falls to nothing.
 RECIPE = {
-    "tale": dict(pools=2600, short_pools=60, sheets_every=10, shown=True, tokens_a_batch=32_768, decay=0.7,
-                 muon_lr=0.015, adam_lr=0.003, seed=1),
-    "tale-draft": dict(pools=300, short_pools=20, sheets_every=0, shown=False, tokens_a_batch=32_768, decay=0.7,
-                       muon_lr=0.015, adam_lr=0.003, seed=2),
+    "tale": dict(
+        pools=2600,
+        short_pools=60,
+        sheets_every=10,
+        shown=True,
+        tokens_a_batch=32_768,
+        decay=0.7,
+        muon_lr=0.015,
+        adam_lr=0.003,
+        seed=1,
+    ),
+    "tale-draft": dict(
+        pools=300,
+        short_pools=20,
+        sheets_every=0,
+        shown=False,
+        tokens_a_batch=32_768,
+        decay=0.7,
+        muon_lr=0.015,
+        adam_lr=0.003,
+        seed=2,
+    ),
 }
 SHOWN_WEIGHT, CHOICE_WEIGHT = 0.3, 3.0
 SECONDS_A_CHECKPOINT = 20
@@ -143,8 +182,10 @@ class Optimiser:
     def __init__(self, model, muon_lr, adam_lr, decay):
         inside = [w for n, w in model.named_parameters() if w.ndim == 2 and "embed" not in n]
         others = [w for n, w in model.named_parameters() if w.ndim != 2 or "embed" in n]
-        self.parts = [Muon(inside, lr=muon_lr, weight_decay=0.01),
-                      torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0)]
+        self.parts = [
+            Muon(inside, lr=muon_lr, weight_decay=0.01),
+            torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
         self.peaks, self.decay = [muon_lr, adam_lr], decay
 
     def step(self, progress):
@@ -191,13 +232,23 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
         curve.append([tokens, float(losses) / len(batches)])
         seconds, last = time.time() - start, index + 1 == recipe["pools"]
         if (index + 1) % LOG_EVERY == 0 or last:
-            log(f"{name} pool {index + 1}/{recipe['pools']}  {tokens / 1e6:.2f}M tokens  loss {curve[-1][1]:.4f}  "
-                f"{tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
+            log(
+                f"{name} pool {index + 1}/{recipe['pools']}  {tokens / 1e6:.2f}M tokens  loss {curve[-1][1]:.4f}  "
+                f"{tokens / seconds:,.0f} tokens/s  {seconds:.0f} s"
+            )
         if last or time.time() - saved_at > SECONDS_A_CHECKPOINT:
             saved_at = time.time()
-            save_atomically(state_file, dict(
-                model=model.state_dict(), optimiser=[p.state_dict() for p in optimiser.parts],
-                done=index + 1, tokens=tokens, curve=curve, seconds=seconds))
+            save_atomically(
+                state_file,
+                dict(
+                    model=model.state_dict(),
+                    optimiser=[p.state_dict() for p in optimiser.parts],
+                    done=index + 1,
+                    tokens=tokens,
+                    curve=curve,
+                    seconds=seconds,
+                ),
+            )
     return model.eval().requires_grad_(False), dict(tokens=tokens, seconds=seconds, curve=curve)
 
 
@@ -208,8 +259,11 @@ def pools(tokenizer, done, recipe, workers):
         waiting = []
         for index in range(done, recipe["pools"]):
             after, every = index - recipe["short_pools"], recipe["sheets_every"]
-            what = dict(chapters=1 if after < 0 else None, tokens_a_batch=recipe["tokens_a_batch"],
-                        sheets=bool(every) and after >= 0 and after % every == 0)
+            what = dict(
+                chapters=1 if after < 0 else None,
+                tokens_a_batch=recipe["tokens_a_batch"],
+                sheets=bool(every) and after >= 0 and after % every == 0,
+            )
             waiting.append((index, executor.submit(_pool_in_worker, text, index, what)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.pop(0)
@@ -225,8 +279,11 @@ def _pool_in_worker(text, index, what):
     torch.set_num_threads(1)
     if text not in _TOKENIZERS:
         from tokenizers import Tokenizer
+
         _TOKENIZERS[text] = Tokenizer.from_str(text)
-    return [[tensor.numpy() for tensor in vars(batch).values()] for batch in make_pool(_TOKENIZERS[text], index, **what)]
+    return [
+        [tensor.numpy() for tensor in vars(batch).values()] for batch in make_pool(_TOKENIZERS[text], index, **what)
+    ]
 
 
 def _received(future):
@@ -240,10 +297,12 @@ def save_atomically(path, state):
     os.replace(part, path)
 
 
-def main(out: Path = typer.Option(Path(__file__).parents[1], help="Where the folders tale and tale_draft go."),
-         work: Path = typer.Option(Path("training-run"), help="Checkpoints and logs."),
-         fresh: bool = typer.Option(False, help="Forget the checkpoints and start over."),
-         workers: int = typer.Option(max(1, (os.cpu_count() or 2) - 1), help="Processes that write tales.")):
+def main(
+    out: Path = typer.Option(Path(__file__).parents[1], help="Where the folders tale and tale_draft go."),
+    work: Path = typer.Option(Path("training-run"), help="Checkpoints and logs."),
+    fresh: bool = typer.Option(False, help="Forget the checkpoints and start over."),
+    workers: int = typer.Option(max(1, (os.cpu_count() or 2) - 1), help="Processes that write tales."),
+):
     """Makes tokenizer, tale and tale-draft, measures them and writes them as model folders."""
     from .evaluate import evaluate
     from .export import export
@@ -258,13 +317,16 @@ def main(out: Path = typer.Option(Path(__file__).parents[1], help="Where the fol
     if not tokenizer_file.exists():
         make_tokenizer().save(str(tokenizer_file))
     from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     log = partial(print, flush=True)
     common = dict(tokenizer=tokenizer, folder=work, device=device, workers=workers, log=log)
     tale, tale_run = train("tale", TALE, recipe=RECIPE["tale"], **common)
     draft, draft_run = train("tale-draft", DRAFT, recipe=RECIPE["tale-draft"], teacher=tale, **common)
-    for name, folder, model, run, target in (("tale", "tale", tale, tale_run, None),
-                                             ("tale-draft", "tale_draft", draft, draft_run, tale)):
+    for name, folder, model, run, target in (
+        ("tale", "tale", tale, tale_run, None),
+        ("tale-draft", "tale_draft", draft, draft_run, tale),
+    ):
         model.to(torch.bfloat16).float()  # what the file will hold is what gets measured
         results = evaluate(model, tokenizer, target=target)
         log(name, json.dumps(results, indent=2))

@@ -26,7 +26,9 @@ def as_python(number):
 
 def shares_a_list(answer, found):
     """Whether a class holds a list, or the like, for all its objects. `found` is not looked at: is_made_by gives it."""
-    return any(isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__"))
+    return any(
+        isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__")
+    )
 
 
 def writes_into(trials):
@@ -37,17 +39,22 @@ def writes_into(trials):
 PRINTED = Mistake(
     "the result is printed, not returned.",
     "`print` shows text on the page and gives `None` to whoever called. `return` hands the result over.",
-    is_made_by=lambda answer, found: bool(found.printed.strip()) and gives_none(answer, found))
+    is_made_by=lambda answer, found: bool(found.printed.strip()) and gives_none(answer, found),
+)
 
 NOTHING_RETURNED = Mistake(
     "nothing is returned.",
     "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every way out.",
-    is_made_by=gives_none)
+    is_made_by=gives_none,
+)
 
 NO_DICT = Mistake(
     "the numbers come without their names.",
-    "The caller asks for each by its name, so a dict is returned: `{\"name\": number, …}`, with the names of the text above.",
-    is_made_by=lambda answer, found: isinstance(found.outcome, (tuple, list)) and not any(isinstance(one, dict) for one in found.outcome))
+    'The caller asks for each by its name, so a dict is returned: `{"name": number, …}`, with the names of the text above.',
+    is_made_by=lambda answer, found: (
+        isinstance(found.outcome, (tuple, list)) and not any(isinstance(one, dict) for one in found.outcome)
+    ),
+)
 """For exercises that ask for a dict of numbers; their trials hand on what is none."""
 
 RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]

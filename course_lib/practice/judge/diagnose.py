@@ -50,7 +50,9 @@ def _outcomes(exercise, runs, failed):
     trials = [failed, *exercise.trials]
     try:
         for trial in [*runs.done, *trials]:  # what is known already may settle it
-            exercise.expected(trial)  # first, and without a clock: it may load something, and half of that is worse than none
+            exercise.expected(
+                trial
+            )  # first, and without a clock: it may load something, and half of that is worse than none
             got, _ = runs.outcome(trial)
             if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
                 return None

@@ -17,7 +17,6 @@ from typing import Any
 from . import running
 from .running import OutOfTime, Raised
 
-
 _LONG = 2000
 """A learner's value with more items is shown by its first ones."""
 _TOO_LONG = object()
@@ -181,7 +180,10 @@ class Runs:
             start = time.monotonic()
             got, printed = trial.outcome(self.answer)
             self.spent_s += time.monotonic() - start
-            self.done[trial] = (_TOO_LONG if length(got) > 50 * _LONG else got), printed  # hundreds of them would fill the memory
+            self.done[trial] = (
+                (_TOO_LONG if length(got) > 50 * _LONG else got),
+                printed,
+            )  # hundreds of them would fill the memory
             return got, printed
         return self.done[trial]
 
@@ -215,8 +217,16 @@ def examine(exercise, prop, runs):
         trial = trial.smaller(lambda other: _failing(exercise, other, runs), got)
         expected, (got, printed) = exercise.expected(trial), runs.outcome(trial)
     remark = explained(trial, expected, got)
-    raise Counterexample(trial.story, *side_by_side(trial, expected, got), trial.note, remark=remark,
-                         failing=failing if complete else None, printed=printed, trial=trial, outcome=got)
+    raise Counterexample(
+        trial.story,
+        *side_by_side(trial, expected, got),
+        trial.note,
+        remark=remark,
+        failing=failing if complete else None,
+        printed=printed,
+        trial=trial,
+        outcome=got,
+    )
 
 
 def _failing(exercise, trial, runs):
@@ -231,15 +241,22 @@ def _failing(exercise, trial, runs):
 def too_slow(exercise, trial, runs):
     """The Counterexample for an answer that was right so far and has no time left for `trial`."""
     said = f"too slow: {len(runs.done)} of {len(exercise.trials)} {exercise.cases} in {runs.budget_s:g} s"
-    return Counterexample(trial.story, trial.show(exercise.expected(trial)), said, outcome=Raised(OutOfTime.__name__, said),
-                          remark="Those were right; this one and the rest were not run. Does it wait somewhere, or do more "
-                                 "than is asked?")
+    return Counterexample(
+        trial.story,
+        trial.show(exercise.expected(trial)),
+        said,
+        outcome=Raised(OutOfTime.__name__, said),
+        remark="Those were right; this one and the rest were not run. Does it wait somewhere, or do more "
+        "than is asked?",
+    )
 
 
 def side_by_side(trial, expected, got):
     """(expected, got) as text."""
     if trial.both is not None and type(got) is type(expected):
-        sides, _ = running.run(lambda: trial.both(expected, got), trial.both, 3.0)  # it may not know what a learner's value holds
+        sides, _ = running.run(
+            lambda: trial.both(expected, got), trial.both, 3.0
+        )  # it may not know what a learner's value holds
         if not isinstance(sides, Raised):
             return sides
     return trial.show(expected), written(trial, got)
@@ -261,7 +278,12 @@ def other_dtype(expected, got):
     """(dtype that came, dtype that is asked for) of the first tensor of the right shape and another dtype, or None."""
     if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
         return next(filter(None, map(other_dtype, expected, got)), None)
-    if is_tensor(expected) and type(got) is type(expected) and got.shape == expected.shape and got.dtype != expected.dtype:
+    if (
+        is_tensor(expected)
+        and type(got) is type(expected)
+        and got.shape == expected.shape
+        and got.dtype != expected.dtype
+    ):
         return got.dtype, expected.dtype
     return None
 

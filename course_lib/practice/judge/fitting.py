@@ -9,7 +9,7 @@ from .running import unwrapped
 
 def unfit(exercise, answer, given=True):
     """What is wrong with the kind of the answer, in words for the learner; "" when it can be checked."""
-    call = f"check(\"{exercise.id}\", {exercise.name})"
+    call = f'check("{exercise.id}", {exercise.name})'
     if not given:
         return f"There is nothing to check. Hand in what you wrote: `{call}`."
     if inspect.isclass(exercise.reference):
@@ -19,13 +19,17 @@ def unfit(exercise, answer, given=True):
             return f"The check makes its own objects, so it needs the class itself, not {made}: `{call}`."
         return ""
     if answer is None:
-        return (f"The check got None. Hand in the function itself, without calling it: `{call}`. "
-                f"(A function that ends without `return` gives None when it is called.)")
+        return (
+            f"The check got None. Hand in the function itself, without calling it: `{call}`. "
+            f"(A function that ends without `return` gives None when it is called.)"
+        )
     if inspect.isclass(answer):
         return f"The check got the class `{answer.__name__}`. This exercise asks for a function: `{call}`."
     if not callable(answer):
-        return (f"The check got {a_kind(answer)}, perhaps the result of a call. Hand in the function itself, "
-                f"without brackets behind it: `{call}`.")
+        return (
+            f"The check got {a_kind(answer)}, perhaps the result of a call. Hand in the function itself, "
+            f"without brackets behind it: `{call}`."
+        )
     if type(answer).__module__.startswith("triton."):
         return f"The check got a Triton kernel. Hand in the function that launches it: `{call}`."
     return made_otherwise(exercise, answer) or wrong_arguments(exercise, answer)
@@ -54,12 +58,18 @@ def wrong_arguments(exercise, answer):
         except TypeError:
             name = getattr(answer, "__name__", exercise.name)
             names = [f"`{n}`" for n in wanted.parameters]
-            by_name = [f"`{p.name}`" for p in theirs.parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-            said = (f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take {len(names)} "
-                    f"{'argument' if len(names) == 1 else 'arguments, in that order'}: {', '.join(names)}.")
+            by_name = [
+                f"`{p.name}`" for p in theirs.parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+            ]
+            said = (
+                f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take {len(names)} "
+                f"{'argument' if len(names) == 1 else 'arguments, in that order'}: {', '.join(names)}."
+            )
             if by_name:
-                said += (f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by its "
-                         f"place. Take the `*` away.")
+                said += (
+                    f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by its "
+                    f"place. Take the `*` away."
+                )
             return said
     return ""
 
@@ -70,5 +80,6 @@ def has_empty_body(answer):
     if code is None:
         return False
     steps = [s for s in dis.get_instructions(code) if s.opname not in ("RESUME", "NOP")]
-    return all(s.opname == "RETURN_VALUE" or (s.opname in ("LOAD_CONST", "RETURN_CONST") and s.argval is None)
-               for s in steps)
+    return all(
+        s.opname == "RETURN_VALUE" or (s.opname in ("LOAD_CONST", "RETURN_CONST") and s.argval is None) for s in steps
+    )

@@ -8,6 +8,7 @@ import textwrap
 from functools import cache
 
 from course_lib.machine.device import inspect_machine
+
 from . import running
 
 
@@ -26,6 +27,7 @@ def launches():
         return
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
+
     kind = InterpretedFunction if state == "interpreted" else JITFunction
     original = kind.run
 

@@ -95,10 +95,13 @@ class Program:
 
     def trial(self, note="", limit_s=3.0):
         """The Trial of this program, which knows how to make itself smaller."""
+
         def smaller(fails, got):
             return shrunk(self, trial, fails, got)
 
-        trial = Trial(self.story(), self.play, show=last_seen, size=self.size, note=note, limit_s=limit_s, smaller=smaller)
+        trial = Trial(
+            self.story(), self.play, show=last_seen, size=self.size, note=note, limit_s=limit_s, smaller=smaller
+        )
         return trial
 
     def without(self, begin, end):
@@ -119,7 +122,9 @@ class Program:
         """The program with its variables called a, b, c in the order in which they are made."""
         order = [makes for step in self.steps if (makes := made(self.game, step))]
         new = dict(zip(dict.fromkeys(order), NAMES))
-        return Program(self.game, self.setup, tuple((kind, *(new.get(arg, arg) for arg in args)) for kind, *args in self.steps))
+        return Program(
+            self.game, self.setup, tuple((kind, *(new.get(arg, arg) for arg in args)) for kind, *args in self.steps)
+        )
 
     def shorter(self):
         """Programs with steps left out, many at once first, then one by one; from the end."""
@@ -139,7 +144,11 @@ class Program:
         for at, step in enumerate(self.steps):
             for place, value in enumerate(step):
                 for less in below(value, self.game.least.get(step[0], 0)):
-                    yield Program(self.game, self.setup, (*self.steps[:at], (*step[:place], less, *step[place + 1 :]), *self.steps[at + 1 :]))
+                    yield Program(
+                        self.game,
+                        self.setup,
+                        (*self.steps[:at], (*step[:place], less, *step[place + 1 :]), *self.steps[at + 1 :]),
+                    )
 
 
 def shrunk(program, trial, fails, got):

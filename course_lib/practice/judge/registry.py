@@ -31,11 +31,13 @@ def find(exercise_id):
     if isinstance(exercise_id, str) and exercise_id in known:
         return known[exercise_id]
     if not isinstance(exercise_id, str):
-        raise CourseError(f"The first argument is the exercise's id, a text such as \"{next(iter(known))}\", "
-                          f"but it is {a_kind(exercise_id)}.")
+        raise CourseError(
+            f'The first argument is the exercise\'s id, a text such as "{next(iter(known))}", '
+            f"but it is {a_kind(exercise_id)}."
+        )
     near = nearest(exercise_id, known)
     tip = f"Did you mean {' or '.join(near)}?" if near else f"The ids are {', '.join(known)}."
-    raise CourseError(f"There is no exercise \"{exercise_id}\". {tip}")
+    raise CourseError(f'There is no exercise "{exercise_id}". {tip}')
 
 
 def nearest(word, known):
@@ -50,7 +52,7 @@ def nearest(word, known):
 
 
 def a_kind(value):
-    """"a list", "an int", "None": how a value's kind reads in a sentence."""
+    """ "a list", "an int", "None": how a value's kind reads in a sentence."""
     if value is None:
         return "None"
     kind = type(value).__name__

@@ -32,6 +32,7 @@ import torch
 
 from course_lib.attention.recording.second_python import own_error
 from course_lib.errors import CourseError
+
 from . import running
 from .exercise import BUDGET_S as ON_A_CPU_S
 from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
@@ -73,9 +74,11 @@ def trial(story, make, call, *, within=None, **options):
     Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
     within: how far a result may be off, where 1 part in 10,000 is too narrow; see Near. options: as of Trial (size, note, show).
     """
+
     def act(answer):
         inputs = here(*make())
         return near(ran(lambda: call(answer, *(inputs if isinstance(inputs, tuple) else (inputs,)))), within)
+
     return Trial(story, act, limit_s=LIMIT_S, **options)
 
 
@@ -86,15 +89,19 @@ def ran(act):
     """
     try:
         with poisoned(), watched(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
             warnings.filterwarnings("ignore", message=".*determinis")  # of what `poisoned` asks for
             return at_home(act())
     except Exception as error:
         error = own_error(error)
         if "illegal memory access" in str(error):
-            raise LostGPU("a kernel reached outside of all tensors, and this process can use the GPU no more. Restart the "
-                          "notebook's kernel. With os.environ[\"TRITON_INTERPRET\"] = \"1\" in its first cell, the check says "
-                          "which offsets are outside.") from None
+            raise LostGPU(
+                "a kernel reached outside of all tensors, and this process can use the GPU no more. Restart the "
+                'notebook\'s kernel. With os.environ["TRITON_INTERPRET"] = "1" in its first cell, the check says '
+                "which offsets are outside."
+            ) from None
         raise error from None
 
 
@@ -116,6 +123,7 @@ def watched():
     if "triton" not in sys.modules or machine().triton != "interpreted":
         return contextlib.nullcontext()
     from course_lib.attention.recording.recorder import record_accesses
+
     return record_accesses(check=True)
 
 
@@ -154,40 +162,58 @@ def near(value, within=None):
 
 def rungs(*trials):
     """The two Properties that end every such exercise: which rungs the answer was seen on. trials: cases that need a kernel."""
+
     def interpreted(answer):
         found = machine()
         if found.triton == "absent":
-            raise NotVerified(f"as Triton is absent: {found.triton_why}. All above was checked in plain torch, rung 1, which is "
-                              "complete in itself.")
+            raise NotVerified(
+                f"as Triton is absent: {found.triton_why}. All above was checked in plain torch, rung 1, which is "
+                "complete in itself."
+            )
         kernels = kernels_of(answer, trials)
         if not kernels:
-            raise NotVerified("as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
-                              "write the kernel, launch it from the same function, and check again.")
+            raise NotVerified(
+                "as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
+                "write the kernel, launch it from the same function, and check again."
+            )
         if found.triton == "interpreted":
             for kernel in kernels:
                 if word := refused(kernel):
-                    raise Counterexample([f"# {kernel.__name__}, compiled for a GPU"], "a kernel", f"unsupported: `{word}`",
-                                         remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
-                                                "bounds of a loop, an `if` or a mask say the same.")
+                    raise Counterexample(
+                        [f"# {kernel.__name__}, compiled for a GPU"],
+                        "a kernel",
+                        f"unsupported: `{word}`",
+                        remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
+                        "bounds of a loop, an `if` or a mask say the same.",
+                    )
             return f"all above ran in {told(kernels)}, and no access was outside of its tensor"
         for one in trials:
             outside = stopped(answer, one)
             if outside:
-                raise Counterexample(one.story, "no access outside of a tensor", str(outside), outcome=outside,
-                                     remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.")
+                raise Counterexample(
+                    one.story,
+                    "no access outside of a tensor",
+                    str(outside),
+                    outcome=outside,
+                    remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.",
+                )
         return f"{told(kernels)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
 
     def compiled(answer):
         found = machine()
         if found.triton != "compiled":
-            raise NotVerified("as there is no GPU." if found.gpu is None else f"as Triton is {found.triton}: {found.triton_why}.")
+            raise NotVerified(
+                "as there is no GPU." if found.gpu is None else f"as Triton is {found.triton}: {found.triton_why}."
+            )
         kernels = kernels_of(answer, trials)
         if not kernels:
             raise NotVerified("as your function launched no kernel of yours.")
         return f"all above ran in {told(kernels)} on {found.gpu}"
 
-    return [Property("Rung 2: a Triton kernel, interpreted", "", run=interpreted, slow=True),
-            Property("Rung 3: the kernel, compiled on a GPU", "", run=compiled, slow=True)]
+    return [
+        Property("Rung 2: a Triton kernel, interpreted", "", run=interpreted, slow=True),
+        Property("Rung 3: the kernel, compiled on a GPU", "", run=compiled, slow=True),
+    ]
 
 
 def told(kernels):
@@ -200,6 +226,7 @@ def stopped(answer, one):
     Raises NotVerified for a kernel that cannot run there.
     """
     from course_lib.attention.recording.recorder import record_accesses
+
     with record_accesses():
         outcome, _ = running.run(lambda: one.act(answer), answer, one.limit_s)
     if isinstance(outcome, running.Raised) and outcome.kind != "OutOfBounds":
@@ -217,14 +244,21 @@ def is_outside(answer, found):
 
 def rounded(reference, trials, wrong=None):
     """The Mistake of an answer that on a GPU is right to two or three digits and no more: where it fails, and in all of `trials`."""
+
     def is_made_by(answer, found):
         if machine().triton != "compiled" or found.trial is None:
             return False
         outcomes = ((trial.outcome(reference)[0], trial.outcome(answer)[0]) for trial in (found.trial, *trials))
         return all(_nearly(want, mine) for want, mine in outcomes)
-    return Mistake("products are rounded to TF32.", "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
-                   "input_precision=\"ieee\". And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: "
-                   "write v first, `v[None, :, :] * weights[:, :, None]`.", wrong, is_made_by)
+
+    return Mistake(
+        "products are rounded to TF32.",
+        "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
+        'input_precision="ieee". And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: '
+        "write v first, `v[None, :, :] * weights[:, :, None]`.",
+        wrong,
+        is_made_by,
+    )
 
 
 def _nearly(want, mine):
@@ -241,7 +275,8 @@ OUTSIDE = Mistake(
     "an access outside of its tensor.",
     "Each lane of a tile has an address. Is it a lane past the end? Then `tl.load` and `tl.store` want a mask that is false there, and "
     "the load an `other`. Is the lane one that should be read? Then its address is wrong: where it starts, a stride, or what is counted.",
-    is_made_by=is_outside)
+    is_made_by=is_outside,
+)
 
 
 class InTriton:
@@ -261,9 +296,18 @@ def in_triton(module, *names):
 
 def source(module, *names):
     """A function that gives the code of these definitions, as `solution` shows it; Triton need not be there."""
+
     def read():
-        text = files("course_lib.practice.lessons").joinpath(*f"{module}.py".replace(".", "/", 1).split("/")).read_text(encoding="utf-8")
+        text = (
+            files("course_lib.practice.lessons")
+            .joinpath(*f"{module}.py".replace(".", "/", 1).split("/"))
+            .read_text(encoding="utf-8")
+        )
         lines, nodes = text.split("\n"), {getattr(node, "name", None): node for node in ast.parse(text).body}
-        spans = ((min([n.lineno, *(d.lineno for d in n.decorator_list)]), n.end_lineno) for n in (nodes[name] for name in names))
+        spans = (
+            (min([n.lineno, *(d.lineno for d in n.decorator_list)]), n.end_lineno)
+            for n in (nodes[name] for name in names)
+        )
         return "\n\n\n".join("\n".join(lines[first - 1 : last]) for first, last in spans) + "\n"
+
     return read

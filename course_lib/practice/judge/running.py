@@ -106,8 +106,12 @@ def unwrapped(answer):
 
 
 def _is_library(filename):
-    return (filename.startswith(_OURS) or "site-packages" in filename or "dist-packages" in filename
-            or filename.startswith("<frozen"))
+    return (
+        filename.startswith(_OURS)
+        or "site-packages" in filename
+        or "dist-packages" in filename
+        or filename.startswith("<frozen")
+    )
 
 
 @contextlib.contextmanager

@@ -33,11 +33,12 @@ from course_lib.engine.request import Request
 from course_lib.engine.scheduler import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.practice.report.timeline_text import Timeline, both, difference
 from course_lib.trace.records import Trace
+
 from .exercise import Trial
 from .programs import below
 from .running import OutOfTime, Raised
-from course_lib.practice.report.timeline_text import Timeline, both, difference
 
 TRIES = 400
 """So many smaller scripts are tried at most."""
@@ -62,8 +63,14 @@ class Arrival:
     def request(self, number=0):
         """The engine's Request of it; its tokens are those of no other number."""
         ids = [1000 * (number + 1) + at for at in range(self.prompt)]
-        return Request(self.name, ids, SamplingParams(max_tokens=self.max_tokens, ignore_eos=True), priority=self.priority,
-                       client=self.client, arrival=float(self.step))
+        return Request(
+            self.name,
+            ids,
+            SamplingParams(max_tokens=self.max_tokens, ignore_eos=True),
+            priority=self.priority,
+            client=self.client,
+            arrival=float(self.step),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,20 @@ class Script:
     @property
     def most_steps(self):
         """A bound for any answer: steps in which each token of each request could be computed four times over, one by one."""
-        return 10 + max((a.step for a in self.arrivals), default=0) + 4 * sum(a.prompt + a.max_tokens for a in self.arrivals)
+        return (
+            10
+            + max((a.step for a in self.arrivals), default=0)
+            + 4 * sum(a.prompt + a.max_tokens for a in self.arrivals)
+        )
 
     @property
     def size(self):
         """How much there is to read: requests first, then numbers."""
         given = sum(a.step + a.prompt + a.max_tokens + abs(a.priority) + (a.abort or 0) for a in self.arrivals)
         others = sum(len(str(a)) for a in self.arrivals)
-        return 10_000 * len(self.arrivals) + 100 * given + others + sum(v for v in self.setup.values() if type(v) is int)
+        return (
+            10_000 * len(self.arrivals) + 100 * given + others + sum(v for v in self.setup.values() if type(v) is int)
+        )
 
     def lines(self, call, name):
         """The lines that a learner can type. call: "replay({answer}, {arrivals}, {setup})"; name: the answer's."""
@@ -111,7 +124,9 @@ class Script:
                 yield replace(self, setup={**self.setup, name: less})
 
     def _with(self, at, **changes):
-        return replace(self, arrivals=(*self.arrivals[:at], replace(self.arrivals[at], **changes), *self.arrivals[at + 1 :]))
+        return replace(
+            self, arrivals=(*self.arrivals[:at], replace(self.arrivals[at], **changes), *self.arrivals[at + 1 :])
+        )
 
 
 def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, aborts=0.0):
@@ -124,24 +139,47 @@ def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, abort
     return Script(tuple(sorted(arrivals, key=lambda arrival: (arrival.step, arrival.name))), dict(setup))
 
 
-def script_trial(play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference, more=None):
+def script_trial(
+    play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference, more=None
+):
     """The Trial of a script, which knows how to make itself smaller.
 
     play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its first line.
     least: {number of a script: the least that shrinking may lower it to}. more(script): a sentence on what the script asks for.
     """
+
     def smaller(fails, got):
         return shrunk(script, trial, made, fails, got, least or {})
 
     def made(other):
-        return script_trial(play, other, call, name, imports=imports, note=note, least=least, limit_s=limit_s, explain=explain, more=more)
+        return script_trial(
+            play,
+            other,
+            call,
+            name,
+            imports=imports,
+            note=note,
+            least=least,
+            limit_s=limit_s,
+            explain=explain,
+            more=more,
+        )
 
     def said(expected, got):
         return explain(expected, got) + (f" {more(script)}" if more else "")
 
     story = [*([imports] if imports else []), *script.lines(call, name)]
-    trial = Trial(story, lambda answer: play(answer, script), show=str, note=note, explain=said, both=both, size=script.size,
-                  limit_s=limit_s, smaller=smaller)
+    trial = Trial(
+        story,
+        lambda answer: play(answer, script),
+        show=str,
+        note=note,
+        explain=said,
+        both=both,
+        size=script.size,
+        limit_s=limit_s,
+        smaller=smaller,
+    )
     return trial
 
 
@@ -171,7 +209,9 @@ def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **co
     names = [arrival.name for arrival in arrivals]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ParameterError(f"two of these arrivals are called {twice[0]!r}. Give each a name of its own.")
-    config = EngineConfig(num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config})
+    config = EngineConfig(
+        num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config}
+    )
     trace = Trace()
     manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
     made = scheduler(config, manager, trace=trace)
@@ -198,12 +238,16 @@ def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **co
 def _one_step(scheduler, requests, manager, config, check):
     step = scheduler.schedule()
     if step.num_tokens > config.max_num_batched_tokens:
-        raise IntegrityError(f"schedule() chose {step.num_tokens} tokens, and the budget is {config.max_num_batched_tokens}.")
+        raise IntegrityError(
+            f"schedule() chose {step.num_tokens} tokens, and the budget is {config.max_num_batched_tokens}."
+        )
     for request, n in step.scheduled:
         held = manager.table(request).num_tokens if request in manager else 0
         if held != request.num_computed_tokens + n:
-            raise IntegrityError(f"schedule() gives {request.request_id} {n} tokens after {request.num_computed_tokens} computed "
-                                 f"ones, and it has slots for {held}: ask for them with manager.allocate_slots(request, n).")
+            raise IntegrityError(
+                f"schedule() gives {request.request_id} {n} tokens after {request.num_computed_tokens} computed "
+                f"ones, and it has slots for {held}: ask for them with manager.allocate_slots(request, n)."
+            )
     scheduler.update(step)
     for request, _ in step.scheduled:
         if request.num_computed_tokens == request.num_tokens:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from course_lib.checkout import find_root
 from course_lib.errors import CourseError
-from course_lib.practice.judge import registry, running
-from . import workbook
 from course_lib.practice.check import check
+from course_lib.practice.judge import registry, running
 
+from . import workbook
 
 _CELL_LIMIT_S = 120.0
 """A cell is stopped after so many seconds. Generous: a lesson may measure, or load a model."""
@@ -35,7 +35,11 @@ def expand(names):
 
 def begun():
     """The exercises whose saved cell is no longer the stub, in course order."""
-    return [exercise_id for exercise_id in registry.ids() if _is_begun(exercise_id, _notebook_of(exercise_id, must_exist=False))]
+    return [
+        exercise_id
+        for exercise_id in registry.ids()
+        if _is_begun(exercise_id, _notebook_of(exercise_id, must_exist=False))
+    ]
 
 
 def choose(names, file=None):
@@ -64,8 +68,10 @@ def _held_in(path):
     try:
         body = ast.parse(_read(path)).body
     except (SyntaxError, ValueError) as error:
-        raise CourseError(f"{path} is not Python ({type(error).__name__}: {error}), so nothing was checked. "
-                          f"Run it by itself to see where it fails.") from error
+        raise CourseError(
+            f"{path} is not Python ({type(error).__name__}: {error}), so nothing was checked. "
+            f"Run it by itself to see where it fails."
+        ) from error
     targets = [t for node in body if isinstance(node, ast.Assign) for t in node.targets]
     defined = {getattr(node, "name", "") for node in body} | {getattr(t, "id", "") for t in targets}
     return [i for i in registry.ids() if registry.find(i).name in defined]
@@ -92,7 +98,12 @@ def check_saved(exercise_id, file=None):
     failed = []
     for number, source in pieces:
         name = f"<{path.name}, cell {number}>"
-        linecache.cache[name] = (len(source), None, source.splitlines(True), name)  # so that the code can be shown and saved
+        linecache.cache[name] = (
+            len(source),
+            None,
+            source.splitlines(True),
+            name,
+        )  # so that the code can be shown and saved
         module.__file__ = name
         try:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -102,8 +113,10 @@ def check_saved(exercise_id, file=None):
         except BaseException as error:  # exit() too, or the whole check would end here without a word
             failed.append(f"{path.name}, cell {number}, ends in {type(error).__name__}: {running.message(error)}")
             if number == pieces[-1][0]:
-                raise CourseError(f"{failed[-1]}\nIt should define {exercise.name}, so nothing was checked. Run the notebook "
-                                  f"from the top to see where it fails.") from error
+                raise CourseError(
+                    f"{failed[-1]}\nIt should define {exercise.name}, so nothing was checked. Run the notebook "
+                    f"from the top to see where it fails."
+                ) from error
     if not hasattr(module, exercise.name):
         raise CourseError(f"{path} defines no {exercise.name}, which is what {exercise.id} asks for.")
     result = check(exercise.id, getattr(module, exercise.name))
@@ -144,7 +157,9 @@ def _notebook_of(exercise_id, *, must_exist=True):
     number = exercise_id.partition(".")[0]
     found = sorted(folder.glob(f"{number}_*.ipynb"))
     if not found and must_exist:
-        raise CourseError(f"There is no notebook {number}_….ipynb in {folder}. Name the file with your answer: --file PATH")
+        raise CourseError(
+            f"There is no notebook {number}_….ipynb in {folder}. Name the file with your answer: --file PATH"
+        )
     return found[0] if found else None
 
 
@@ -154,10 +169,15 @@ def _pieces(path, exercise_id):
     if path.suffix != ".ipynb":
         return [(1, text)]
     try:
-        cells = [(number, cell["metadata"], "".join(cell["source"]))
-                 for number, cell in enumerate(json.loads(text)["cells"], start=1) if cell["cell_type"] == "code"]
+        cells = [
+            (number, cell["metadata"], "".join(cell["source"]))
+            for number, cell in enumerate(json.loads(text)["cells"], start=1)
+            if cell["cell_type"] == "code"
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} is no notebook that can be read ({type(error).__name__}: {error}). Save it again in Jupyter.") from error
+        raise CourseError(
+            f"{path} is no notebook that can be read ({type(error).__name__}: {error}). Save it again in Jupyter."
+        ) from error
     pieces = []
     for number, about, source in cells:
         source = _without_magics(source)
@@ -175,8 +195,10 @@ def _read(path):
         why = error.strerror or error
     except UnicodeDecodeError:
         why = "it is no text in UTF-8"
-    raise CourseError(f"{path} cannot be read ({why}). Give a notebook or .py file that exists, --file PATH, or leave --file "
-                      f"out to check the lesson's own notebook.")
+    raise CourseError(
+        f"{path} cannot be read ({why}). Give a notebook or .py file that exists, --file PATH, or leave --file "
+        f"out to check the lesson's own notebook."
+    )
 
 
 def _without_magics(source):
@@ -190,8 +212,10 @@ def _only_asks(source):
         body = ast.parse(source).body
     except SyntaxError:
         return False
-    return bool(body) and all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-                              and getattr(node.value.func, "id", "") in _ASKS for node in body)
+    return bool(body) and all(
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") in _ASKS
+        for node in body
+    )
 
 
 def _is_begun(exercise_id, path):

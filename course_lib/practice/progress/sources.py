@@ -2,8 +2,8 @@
 
 import inspect
 
-from course_lib.source.extract import NotAlone, revive, with_needs
 from course_lib.practice.judge.running import unwrapped
+from course_lib.source.extract import NotAlone, revive, with_needs
 
 
 def take(answer, default_name):
@@ -15,8 +15,10 @@ def take(answer, default_name):
     if getattr(core, "__closure__", None):
         raise NotAlone("it is made inside another function. Define it at the top of a cell.")
     if not inspect.isclass(core) and not inspect.isroutine(core):
-        raise NotAlone(f"it is an object of class {type(core).__name__}, and its class is not saved with it. "
-                       f"Define a function: `def {default_name}(…):`.")
+        raise NotAlone(
+            f"it is an object of class {type(core).__name__}, and its class is not saved with it. "
+            f"Define a function: `def {default_name}(…):`."
+        )
     wanted = getattr(core, "__name__", default_name)
     name, source = with_needs(core, default_name if wanted == "<lambda>" else wanted)
     try:

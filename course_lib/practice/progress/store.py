@@ -44,8 +44,13 @@ class Store:
         try:
             state, notices = self._load(), []
         except Damaged as damage:
-            state, notices = empty(), [f"{damage}, so no earlier progress is shown. With the next check, hint or guess it "
-                                       f"is set aside, unchanged, and a new file is begun."]
+            state, notices = (
+                empty(),
+                [
+                    f"{damage}, so no earlier progress is shown. With the next check, hint or guess it "
+                    f"is set aside, unchanged, and a new file is begun."
+                ],
+            )
         except StoreError as problem:
             state, notices = empty(), [str(problem)]
         for change in list(self._pending):
@@ -81,7 +86,8 @@ class Store:
             notices.append(
                 f"Progress could not be written to {self.folder} ({error.strerror or error}), so it is kept only "
                 f"until this kernel stops. The check itself is not affected. Make room there, or set the "
-                f"environment variable COURSE_HOME to a folder that you can write to.")
+                f"environment variable COURSE_HOME to a folder that you can write to."
+            )
         return notices
 
     def problem(self):
@@ -109,15 +115,19 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return empty()
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be read ({error.strerror or error}), so earlier progress is not "
-                             f"shown and nothing is written. Check the permissions of that file.") from error
+            raise StoreError(
+                f"{self.path} cannot be read ({error.strerror or error}), so earlier progress is not "
+                f"shown and nothing is written. Check the permissions of that file."
+            ) from error
         try:
             state = json.loads(text.decode("utf-8"))
             schema = state["schema"]
             if type(schema) is int and schema > SCHEMA:
-                raise StoreError(f"{self.path} was written by a newer version of the course (layout {schema}, this "
-                                 f"version knows {SCHEMA}). It is left as it is, and progress is kept only until "
-                                 f"this kernel stops. Update the course, or set COURSE_HOME to another folder.")
+                raise StoreError(
+                    f"{self.path} was written by a newer version of the course (layout {schema}, this "
+                    f"version knows {SCHEMA}). It is left as it is, and progress is kept only until "
+                    f"this kernel stops. Update the course, or set COURSE_HOME to another folder."
+                )
             _check_shape(state)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Damaged(f"{self.path} is damaged ({type(error).__name__}: {error})") from error
@@ -204,8 +214,10 @@ def locked(path):
         end = time.monotonic() + _LOCK_WAIT_S
         while not _try_lock(file):
             if time.monotonic() > end:
-                raise StoreError(f"Another kernel has held {path} for {_LOCK_WAIT_S:g} s, so progress was not "
-                                 f"written now; it goes in with the next check. Stop the other kernel if it hangs.")
+                raise StoreError(
+                    f"Another kernel has held {path} for {_LOCK_WAIT_S:g} s, so progress was not "
+                    f"written now; it goes in with the next check. Stop the other kernel if it hangs."
+                )
             time.sleep(0.01)
         try:
             yield

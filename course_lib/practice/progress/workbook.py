@@ -10,6 +10,7 @@ from pathlib import Path
 
 from course_lib.errors import CourseError
 from course_lib.source.extract import revive
+
 from .store import Damaged, Store, StoreError
 
 _stores: dict[Path, Store] = {}
@@ -43,8 +44,9 @@ class Entry:
 def entries():
     """({exercise id: Entry}, notices)."""
     state, notices = store().read()
-    return {key: Entry(e.get("attempts", 0), e.get("hints", 0), e.get("passed"))
-            for key, e in state["exercises"].items()}, notices
+    return {
+        key: Entry(e.get("attempts", 0), e.get("hints", 0), e.get("passed")) for key, e in state["exercises"].items()
+    }, notices
 
 
 def notices():
@@ -116,11 +118,15 @@ def load(exercise_id):
     exercise = find(exercise_id)
     passed = entry(exercise.id).passed
     if not passed:
-        raise CourseError(f"{exercise.id} is not passed yet, so the workbook holds no code for it. "
-                          f"Pass check(\"{exercise.id}\", {exercise.name}) first.")
+        raise CourseError(
+            f"{exercise.id} is not passed yet, so the workbook holds no code for it. "
+            f'Pass check("{exercise.id}", {exercise.name}) first.'
+        )
     if not passed.get("source"):
-        raise CourseError(f"{exercise.id} was passed, but its code was not saved: {passed.get('why_not', '')} "
-                          f"Change that and run check(\"{exercise.id}\", {exercise.name}) again.")
+        raise CourseError(
+            f"{exercise.id} was passed, but its code was not saved: {passed.get('why_not', '')} "
+            f'Change that and run check("{exercise.id}", {exercise.name}) again.'
+        )
     return revive(passed["source"], passed["name"], f"workbook {exercise.id}")
 
 
@@ -143,8 +149,10 @@ def reset(*exercise_ids):
     try:
         copy = store().back_up()
     except OSError as error:
-        raise CourseError(f"No copy of the progress could be written to {home()} ({error.strerror or error}), so "
-                          f"nothing was reset. Make room there, or check its permissions.") from error
+        raise CourseError(
+            f"No copy of the progress could be written to {home()} ({error.strerror or error}), so "
+            f"nothing was reset. Make room there, or check its permissions."
+        ) from error
     if copy is None:
         return f"There was nothing to reset: {store().path} does not exist."
 

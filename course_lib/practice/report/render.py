@@ -7,19 +7,27 @@ from importlib.resources import files
 
 from . import words
 
-_TICK = ('<svg width="10" height="10" viewBox="0 0 10 10" fill="none" stroke="currentColor" stroke-width="2" '
-         'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M1.5 5.4 4 8l4.6-6"/></svg>')
-_CROSS = ('<svg width="9" height="9" viewBox="0 0 10 10" stroke="currentColor" stroke-width="2" '
-          'stroke-linecap="round" aria-hidden="true"><path d="M1.5 1.5l7 7m0-7-7 7"/></svg>')
-_DASH = ('<svg width="8" height="8" viewBox="0 0 10 10" stroke="currentColor" stroke-width="2" '
-         'stroke-linecap="round" aria-hidden="true"><path d="M2 5h6"/></svg>')
+_TICK = (
+    '<svg width="10" height="10" viewBox="0 0 10 10" fill="none" stroke="currentColor" stroke-width="2" '
+    'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M1.5 5.4 4 8l4.6-6"/></svg>'
+)
+_CROSS = (
+    '<svg width="9" height="9" viewBox="0 0 10 10" stroke="currentColor" stroke-width="2" '
+    'stroke-linecap="round" aria-hidden="true"><path d="M1.5 1.5l7 7m0-7-7 7"/></svg>'
+)
+_DASH = (
+    '<svg width="8" height="8" viewBox="0 0 10 10" stroke="currentColor" stroke-width="2" '
+    'stroke-linecap="round" aria-hidden="true"><path d="M2 5h6"/></svg>'
+)
 _MARKS = {"yes": _TICK, "no": _CROSS, "open": _DASH}
 _LOOKS = {"holds": "yes", "fails": "no", "passed": "yes", "failed": "no", "done": "yes"}
 
 
 def html(shown):
     """The HTML of a CheckResult, Hint, Solution or Progress."""
-    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](shown)
+    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
+        shown
+    )
 
 
 def text(shown):
@@ -57,8 +65,10 @@ def dot(look, said):
 
 def head(title, summary, look=None, said=""):
     mark = dot(look, said) if look else ""
-    return (f'<div class="cl-ck-head cl-ck-{look or "plain"}">{mark}<code>{escape(title)}</code> '
-            f'<span class="cl-ck-sum">{rich(summary)}</span></div>')
+    return (
+        f'<div class="cl-ck-head cl-ck-{look or "plain"}">{mark}<code>{escape(title)}</code> '
+        f'<span class="cl-ck-sum">{rich(summary)}</span></div>'
+    )
 
 
 def foot(*sentences):
@@ -100,33 +110,46 @@ def _counterexample(verdict):
     found = verdict.counterexample
     lines = "".join(f"<li><code>{escape(line, quote=False)}</code></li>" for line in found.story)
     note = f'<span class="cl-ck-note">  # {escape(found.note, quote=False)}</span>' if found.note else ""
-    pair = (f'<div class="cl-ck-pair"><div><span class="cl-ck-cap">expected</span>'
-            f"<pre>{escape(str(found.expected), quote=False)}{note}</pre></div>"
-            f'<div class="cl-ck-yours"><span class="cl-ck-cap">yours</span>'
-            f"<pre>{escape(str(found.got), quote=False)}</pre></div></div>")
+    pair = (
+        f'<div class="cl-ck-pair"><div><span class="cl-ck-cap">expected</span>'
+        f"<pre>{escape(str(found.expected), quote=False)}{note}</pre></div>"
+        f'<div class="cl-ck-yours"><span class="cl-ck-cap">yours</span>'
+        f"<pre>{escape(str(found.got), quote=False)}</pre></div></div>"
+    )
     said = []
     if found.printed:
-        said.append(f'<div class="cl-ck-pair"><div><span class="cl-ck-cap">printed meanwhile</span>'
-                    f"<pre>{escape(words.printed(found), quote=False)}</pre></div></div>")
-    said += [f'<p class="cl-ck-say">{"<b>" + rich(bold) + "</b> " if bold else ""}{rich(plain)}</p>'
-             for bold, plain in words.reasons(verdict)]
+        said.append(
+            f'<div class="cl-ck-pair"><div><span class="cl-ck-cap">printed meanwhile</span>'
+            f"<pre>{escape(words.printed(found), quote=False)}</pre></div></div>"
+        )
+    said += [
+        f'<p class="cl-ck-say">{"<b>" + rich(bold) + "</b> " if bold else ""}{rich(plain)}</p>'
+        for bold, plain in words.reasons(verdict)
+    ]
     return f'<ol class="cl-ck-story">{lines}</ol>{pair}{"".join(said)}'
 
 
 def _hint(hint):
     items = "".join(f"<li>{rich(h)}</li>" for h in hint.shown)
     start = 1 if hint.again else hint.number
-    return card(f"Hint for {hint.exercise.id}",
-                head(hint.exercise.id, words.hint_count(hint)),
-                f'<div class="cl-ck-body cl-ck-say"><ol class="cl-ck-steps" start="{start}">{items}</ol></div>'
-                if hint.again else f'<div class="cl-ck-body cl-ck-say"><p>{rich(hint.shown[0])}</p></div>',
-                notices(hint.notices), foot(rich(words.after_hint(hint))))
+    return card(
+        f"Hint for {hint.exercise.id}",
+        head(hint.exercise.id, words.hint_count(hint)),
+        f'<div class="cl-ck-body cl-ck-say"><ol class="cl-ck-steps" start="{start}">{items}</ol></div>'
+        if hint.again
+        else f'<div class="cl-ck-body cl-ck-say"><p>{rich(hint.shown[0])}</p></div>',
+        notices(hint.notices),
+        foot(rich(words.after_hint(hint))),
+    )
 
 
 def _solution(solution):
-    return card(f"Solution of {solution.exercise.id}", head(solution.exercise.id, "solution"),
-                f'<div class="cl-ck-body cl-ck-say"><pre class="cl-ck-code">{escape(solution.source, quote=False)}</pre>'
-                f"<p>{rich(solution.exercise.why)}</p></div>")
+    return card(
+        f"Solution of {solution.exercise.id}",
+        head(solution.exercise.id, "solution"),
+        f'<div class="cl-ck-body cl-ck-say"><pre class="cl-ck-code">{escape(solution.source, quote=False)}</pre>'
+        f"<p>{rich(solution.exercise.why)}</p></div>",
+    )
 
 
 def _progress(progress):
@@ -136,13 +159,22 @@ def _progress(progress):
         for exercise, entry in lesson:
             state = entry.state or "open"
             look = _LOOKS.get(state, "open")
-            rows.append(f'<tr><th scope="row"><code>{exercise.id}</code></th><td>{escape(exercise.title)}</td>'
-                        f'<td><span class="cl-ck-state cl-ck-{look}"><span class="cl-ck-dot" aria-hidden="true">{_MARKS[look]}</span>'
-                        f'{state}</span></td><td class="cl-ck-number">{entry.attempts}</td>'
-                        f'<td class="cl-ck-number">{entry.hints} of {len(exercise.hints)}</td></tr>')
-        body.append(f'<tbody>{"".join(rows)}</tbody>')
-    table = ('<table class="cl-ck-table"><thead><tr><th scope="col">exercise</th><th scope="col">title</th><th scope="col">state</th>'
-             '<th scope="col" class="cl-ck-number">checks</th><th scope="col" class="cl-ck-number">hints</th></tr></thead>'
-             f'{"".join(body)}</table>')
-    return card("Progress", head("progress", words.progress_count(progress)), table, notices(progress.notices),
-                foot(*map(rich, words.after_progress(progress))))
+            rows.append(
+                f'<tr><th scope="row"><code>{exercise.id}</code></th><td>{escape(exercise.title)}</td>'
+                f'<td><span class="cl-ck-state cl-ck-{look}"><span class="cl-ck-dot" aria-hidden="true">{_MARKS[look]}</span>'
+                f'{state}</span></td><td class="cl-ck-number">{entry.attempts}</td>'
+                f'<td class="cl-ck-number">{entry.hints} of {len(exercise.hints)}</td></tr>'
+            )
+        body.append(f"<tbody>{''.join(rows)}</tbody>")
+    table = (
+        '<table class="cl-ck-table"><thead><tr><th scope="col">exercise</th><th scope="col">title</th><th scope="col">state</th>'
+        '<th scope="col" class="cl-ck-number">checks</th><th scope="col" class="cl-ck-number">hints</th></tr></thead>'
+        f"{''.join(body)}</table>"
+    )
+    return card(
+        "Progress",
+        head("progress", words.progress_count(progress)),
+        table,
+        notices(progress.notices),
+        foot(*map(rich, words.after_progress(progress))),
+    )

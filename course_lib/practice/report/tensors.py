@@ -16,7 +16,7 @@ def numbers(tensor, digits=6):
     if not isinstance(value, float):
         return repr(value)
     if value in (float("inf"), float("-inf")):
-        return f"{'-' if value < 0 else ''}float(\"inf\")"
+        return f'{"-" if value < 0 else ""}float("inf")'
     text = f"{value:.{digits}g}"
     return f"{text}." if text.lstrip("-").isdigit() else text
 

@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass, field
 
-LETTERS = {"W": "waits", "P": "computes its prompt", "D": "decodes", "X": "makes room, and waits again", "S": "is swapped out",
-           "F": "has finished", "A": "was aborted", "-": "stands still"}
+LETTERS = {
+    "W": "waits",
+    "P": "computes its prompt",
+    "D": "decodes",
+    "X": "makes room, and waits again",
+    "S": "is swapped out",
+    "F": "has finished",
+    "A": "was aborted",
+    "-": "stands still",
+}
 """What a request does in a step. An empty cell: it is not there."""
 WIDEST = 40
 """Characters in a line: what is further to the left is left out, so that two timelines stand side by side."""
@@ -61,7 +69,9 @@ class Timeline:
         differ = self._differing(other, until)
         names = [(part, name, ("> " if name in differ else "  ") + str(name)) for part in (0, 1) for name in rows[part]]
         left = max([len("step"), *(len(label) for _, _, label in names)])
-        width = 1 + max(len(str(cell)) for cell in (*heads, *(v for column in both for part in column for v in part.values())))
+        width = 1 + max(
+            len(str(cell)) for cell in (*heads, *(v for column in both for part in column for v in part.values()))
+        )
         first = max(0, len(shown) - max(1, (WIDEST - left) // width))
         gap = " …" if first else ""
 
@@ -77,7 +87,7 @@ class Timeline:
     def _differing(self, other, step):
         if other is None or step is None:
             return set()
-        mine, theirs = ([dict(enumerate(line.columns)).get(step, ({}, {})) for line in (self, other)])
+        mine, theirs = [dict(enumerate(line.columns)).get(step, ({}, {})) for line in (self, other)]
         return {name for a, b in zip(mine, theirs) for name in {**a, **b} if a.get(name) != b.get(name)}
 
     def said(self, cell):
@@ -129,7 +139,9 @@ def difference(expected, got):
     if step is None:
         return ""
     if step >= len(got.columns):
-        return f"Step {step} is missing: yours ends before it, with somebody still to be served." + legend(expected, got, step)
+        return f"Step {step} is missing: yours ends before it, with somebody still to be served." + legend(
+            expected, got, step
+        )
     if step >= len(expected.columns):
         return f"Step {step} is one too many: by then everybody has been served." + legend(expected, got, step)
     said = []
@@ -149,5 +161,13 @@ def difference(expected, got):
 
 def legend(expected, got, step):
     """The letters that are to be seen, in words."""
-    used = {cell[0] for line in (expected, got) for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell}
-    return "  (" + ", ".join(f"{letter} {words.split(',')[0]}" for letter, words in LETTERS.items() if letter in used) + ")" if used else ""
+    used = {
+        cell[0] for line in (expected, got) for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell
+    }
+    return (
+        "  ("
+        + ", ".join(f"{letter} {words.split(',')[0]}" for letter, words in LETTERS.items() if letter in used)
+        + ")"
+        if used
+        else ""
+    )

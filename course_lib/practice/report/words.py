@@ -7,11 +7,13 @@ _MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "faile
 
 def text(shown):
     """The plain text of a CheckResult, Hint, Solution or Progress."""
-    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](shown)
+    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
+        shown
+    )
 
 
 def summary(result):
-    """"3 of 6 hold · 2 not reached", right of the title."""
+    """ "3 of 6 hold · 2 not reached", right of the title."""
     if result.state == "unwritten":
         return "not written yet"
     if result.state == "unfit":
@@ -26,11 +28,13 @@ def after(result):
     """The sentences at the foot of a check."""
     exercise = result.exercise
     if result:
-        said = exercise.after or (f"Your code is kept: `workbook.load(\"{exercise.id}\")` gives it back." if result.kept else "")
+        said = exercise.after or (
+            f'Your code is kept: `workbook.load("{exercise.id}")` gives it back.' if result.kept else ""
+        )
         return [f"Passed. {said}".rstrip()]
     if result.state == "unfit":
         return []
-    sentences = [f"Next: `hint(\"{exercise.id}\")`"]
+    sentences = [f'Next: `hint("{exercise.id}")`']
     if result.failure and (result.failure.counterexample.failing or 0) > 1:
         sentences.append(f"smallest of {result.failure.counterexample.failing} failing {exercise.cases}")
     return sentences
@@ -59,7 +63,7 @@ def hint_count(hint):
 
 
 def after_hint(hint):
-    show = f"`solution(\"{hint.exercise.id}\")` shows the answer"
+    show = f'`solution("{hint.exercise.id}")` shows the answer'
     if hint.again:
         return f"You have seen them all. {show[0].upper()}{show[1:]}."
     return f"That was the last one; {show}." if hint.last else "Call it again for one step more."
@@ -84,8 +88,11 @@ def _check(result):
     if result.message:
         lines += ["", result.message]
     for verdict in result.verdicts:
-        tail = f": not verified here, {verdict.remark}" if verdict.state == "not verified" else (
-            f": {verdict.remark}" if verdict.remark else "")
+        tail = (
+            f": not verified here, {verdict.remark}"
+            if verdict.state == "not verified"
+            else (f": {verdict.remark}" if verdict.remark else "")
+        )
         tail += " (not reached)" if verdict.state == "not reached" else ""
         lines.append(f"  {_MARKS.get(verdict.state, '–')} {verdict.prop.title}{tail}")
         if verdict.counterexample:
@@ -129,6 +136,8 @@ def _progress(progress):
         lines.append("")
         for exercise, entry in lesson:
             state = entry.state or "open"
-            lines.append(f"  {_MARKS.get(state, '–')} {exercise.id:<{width}}  {exercise.title:<{title}}  {state:<5}  "
-                         f"{entry.attempts} {'check' if entry.attempts == 1 else 'checks'}, {entry.hints} of {len(exercise.hints)} hints")
+            lines.append(
+                f"  {_MARKS.get(state, '–')} {exercise.id:<{width}}  {exercise.title:<{title}}  {state:<5}  "
+                f"{entry.attempts} {'check' if entry.attempts == 1 else 'checks'}, {entry.hints} of {len(exercise.hints)} hints"
+            )
     return "\n".join([*lines, "", *(f"Note. {n}" for n in progress.notices), " · ".join(after_progress(progress))])

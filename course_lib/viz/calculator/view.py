@@ -33,7 +33,13 @@ def kv_calculator(models, gpus, *, model=None, gpu=None, tokens=4096, dtype="bfl
                 "One choice holds for all models: give each the same dtypes."
             )
     model = models[0]["name"] if model is None else model
-    settings = {"model": model, "gpu": gpus[0]["name"] if gpu is None else gpu, "tokens": tokens, "usable": usable, "dtype": dtype}
+    settings = {
+        "model": model,
+        "gpu": gpus[0]["name"] if gpu is None else gpu,
+        "tokens": tokens,
+        "usable": usable,
+        "dtype": dtype,
+    }
     view = KVCalculator(
         {
             "title": "How many requests fit",
@@ -44,7 +50,14 @@ def kv_calculator(models, gpus, *, model=None, gpu=None, tokens=4096, dtype="bfl
             "gpus": gpus,
             "dtypes": dtypes,
             "settings": settings,
-            "columns": ["model", "attention", "bytes a token", "weights, bytes", "one request, bytes", "requests that fit"],
+            "columns": [
+                "model",
+                "attention",
+                "bytes a token",
+                "weights, bytes",
+                "one request, bytes",
+                "requests that fit",
+            ],
             "say": [[]],
         }
     )
@@ -72,13 +85,22 @@ class KVCalculator(View):
         if selected is None:
             return None
         if not isinstance(selected, dict) or not set(selected) <= set(SETTINGS):
-            raise ParameterError(f"selected = {selected!r} are no settings of the calculator. Give a dict with some of {', '.join(SETTINGS)}.")
+            raise ParameterError(
+                f"selected = {selected!r} are no settings of the calculator. Give a dict with some of {', '.join(SETTINGS)}."
+            )
         new = {**(getattr(self, "selected", None) or self.data["settings"]), **selected}
         model = _named("model", self.data["models"], new["model"])
         _named("gpu", self.data["gpus"], new["gpu"])
         if new["dtype"] not in self.data["dtypes"]:
-            raise ParameterError(f"dtype = {new['dtype']!r} is none that the models have. Give one of {', '.join(self.data['dtypes'])}.")
-        new["tokens"] = whole(f"tokens of a request to {model['name']}, whose context ends at {model['context']:,},", new["tokens"], 1, model["context"])
+            raise ParameterError(
+                f"dtype = {new['dtype']!r} is none that the models have. Give one of {', '.join(self.data['dtypes'])}."
+            )
+        new["tokens"] = whole(
+            f"tokens of a request to {model['name']}, whose context ends at {model['context']:,},",
+            new["tokens"],
+            1,
+            model["context"],
+        )
         new["usable"] = whole("usable, in per cent,", new["usable"], 1, 100)
         return new
 
@@ -88,7 +110,12 @@ class KVCalculator(View):
 
     def _rows(self, step):
         return [
-            [m["name"], m["attention"], *(f"{n:,}" for n in (m["kv_bytes_per_token"][self.settings["dtype"]], m["weight_bytes"])), *_row(self.data, self.settings, m)]
+            [
+                m["name"],
+                m["attention"],
+                *(f"{n:,}" for n in (m["kv_bytes_per_token"][self.settings["dtype"]], m["weight_bytes"])),
+                *_row(self.data, self.settings, m),
+            ]
             for m in self.data["models"]
         ]
 
@@ -140,7 +167,9 @@ def readable(number):
         for digits in (2, 1, 0):
             scaled = (2 * number * 10**digits + unit) // (2 * unit)
             if scaled < 1000:
-                return (f"{scaled // 10**digits}.{scaled % 10**digits:0{digits}d}" if digits else str(scaled)) + f" {name}"
+                return (
+                    f"{scaled // 10**digits}.{scaled % 10**digits:0{digits}d}" if digits else str(scaled)
+                ) + f" {name}"
     return f"{number:,} bytes"
 
 
@@ -169,7 +198,9 @@ def _named(what, things, name):
     for one in things:
         if one["name"] == name:
             return one
-    raise ParameterError(f"{what} = {name!r} is not in the table. There are {', '.join(one['name'] for one in things)}.")
+    raise ParameterError(
+        f"{what} = {name!r} is not in the table. There are {', '.join(one['name'] for one in things)}."
+    )
 
 
 def _model(index, given):
@@ -182,7 +213,8 @@ def _model(index, given):
         "attention": str(given["attention"]),
         "weight_bytes": whole(f"{where}: weight_bytes", given["weight_bytes"], 1),
         "kv_bytes_per_token": {
-            str(dtype): whole(f"{where}: kv_bytes_per_token[{dtype!r}]", size, 1) for dtype, size in given["kv_bytes_per_token"].items()
+            str(dtype): whole(f"{where}: kv_bytes_per_token[{dtype!r}]", size, 1)
+            for dtype, size in given["kv_bytes_per_token"].items()
         },
         "context": whole(f"{where}: context", given["context"], 1),
         "source": str(given["source"]),
@@ -192,7 +224,11 @@ def _model(index, given):
 def _gpu(index, given):
     where = f"gpus[{index}]"
     keys(where, given, ("name", "bytes", "source"))
-    return {"name": str(given["name"]), "bytes": whole(f"{where}: bytes", given["bytes"], 1), "source": str(given["source"])}
+    return {
+        "name": str(given["name"]),
+        "bytes": whole(f"{where}: bytes", given["bytes"], 1),
+        "source": str(given["source"]),
+    }
 
 
 def _paint(data, settings):
@@ -209,7 +245,13 @@ def _paint(data, settings):
         "over": static.hatched(colour["r1"]),
         "needed": {"facecolor": "none", "edgecolor": colour["r1"], "linestyle": "--", "linewidth": 1.1},
     }
-    names = {"weights": "weights", "one": "one request", "more": "further requests", "free": "free", "spare": "kept for computing"}
+    names = {
+        "weights": "weights",
+        "one": "one request",
+        "more": "further requests",
+        "free": "free",
+        "spare": "kept for computing",
+    }
     static.legend(axes, [(text, looks[kind]) for kind, text in names.items()])
     model = next(one for one in data["models"] if one["name"] == settings["model"])
     for index, (name, text) in enumerate([
@@ -226,7 +268,11 @@ def _paint(data, settings):
         ("usable memory", f"{readable(sizes['total'])} × {settings['usable']} %", readable(sizes["usable"])),
         ("weights", "", "− " + readable(sizes["weights"])),
         ("missing" if none else "room for the cache", "", readable(abs(sizes["room"]))),
-        ("one request", f"{settings['tokens']:,} × {count(sizes['one'] // settings['tokens'], 'byte')}", readable(sizes["one"])),
+        (
+            "one request",
+            f"{settings['tokens']:,} × {count(sizes['one'] // settings['tokens'], 'byte')}",
+            readable(sizes["one"]),
+        ),
     ]
     for index, (name, how, value) in enumerate(lines):
         y = 124 + 19 * index
@@ -242,7 +288,11 @@ def _paint(data, settings):
 def _bar(axes, sizes, settings, looks, top):
     colour, tall = static.palette(), 36
     fits = sizes["requests"] > 0
-    scale = max(sizes["total"], sizes["weights"], 0 if fits or sizes["room"] < 0 else min(sizes["weights"] + sizes["one"], 2 * sizes["total"]))
+    scale = max(
+        sizes["total"],
+        sizes["weights"],
+        0 if fits or sizes["room"] < 0 else min(sizes["weights"] + sizes["one"], 2 * sizes["total"]),
+    )
 
     def x(number):
         return 22 + 876 * min(1, number / scale)
@@ -259,7 +309,9 @@ def _bar(axes, sizes, settings, looks, top):
     axes.plot([x(sizes["usable"])] * 2, [top - 6, top + tall + 6], color=colour["ink"], linewidth=1.3)
     text = f"{settings['usable']} % of {readable(sizes['total'])} usable: {readable(sizes['usable'])}"
     drawn = static.write(axes, 22, top - 14, text, size=12, colour="soft")
-    drawn.set_x(max(22, min(898 - static.text_width(axes, drawn), x(sizes["usable"]) - static.text_width(axes, drawn) / 2)))
+    drawn.set_x(
+        max(22, min(898 - static.text_width(axes, drawn), x(sizes["usable"]) - static.text_width(axes, drawn) / 2))
+    )
     for kind, a, b in stretches(sizes):
         a = sizes["weights"] if kind == "more" else a
         text = {"weights": "weights", "more": count(sizes["requests"], "request"), "over": f"{readable(-sizes['room'])} too much",

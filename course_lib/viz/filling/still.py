@@ -1,6 +1,7 @@
 """The filling cache as a still picture, with matplotlib: the same as filling.js draws, in light colours."""
 
 from course_lib.viz.kit import still as static
+
 from .view import kept_by, stretches
 
 
@@ -31,7 +32,13 @@ class _Painter:
         self._through_the_model()
         self._rows()
         self._now()
-        self._bars(22, "TOKENS PUSHED, STEP BY STEP", [end - first for first, end in data["pushed"]], data["naive"], self._work())
+        self._bars(
+            22,
+            "TOKENS PUSHED, STEP BY STEP",
+            [end - first for first, end in data["pushed"]],
+            data["naive"],
+            self._work(),
+        )
         self._bars(476, "MEMORY OF THE CACHE, STEP BY STEP", data["held"], None, f"{data['held'][self.index]:,} bytes")
         static.say(self.axes, self.bottom + 124, "".join(text for _, text in data["say"][self.index]))
 
@@ -47,7 +54,12 @@ class _Painter:
             "new": {"facecolor": colour["r0"]},
             "kept": {"facecolor": colour["r0"] + "33", "edgecolor": colour["r0"], "linewidth": edge},
             "again": static.hatched(colour["r1"]) | {"linewidth": edge},
-            "surplus": {"facecolor": colour["r1"] + "1f", "edgecolor": colour["r1"], "hatch": "xxxxx", "linewidth": 0.8},
+            "surplus": {
+                "facecolor": colour["r1"] + "1f",
+                "edgecolor": colour["r1"],
+                "hatch": "xxxxx",
+                "linewidth": 0.8,
+            },
             "missing": {"facecolor": "none", "edgecolor": colour["r1"], "linestyle": "--", "linewidth": 0.9},
             "free": {"facecolor": colour["free"]},
         }[state]
@@ -57,14 +69,31 @@ class _Painter:
         end, gap = min(end, self.count), self.gap
         for a, b in [(p, p + 1) for p in range(start, end)] if gap else [(start, end)] if end > start else []:
             wide = max(1.6, (b - a) * self.cell - gap)
-            static.box(self.axes, self._x(a) + gap / 2, y + gap / 2, wide, height - gap, radius=gap and 2.5, **self._look(state))
+            static.box(
+                self.axes,
+                self._x(a) + gap / 2,
+                y + gap / 2,
+                wide,
+                height - gap,
+                radius=gap and 2.5,
+                **self._look(state),
+            )
 
     def _legend(self):
-        seen = {state for index in range(self.index + 1) for layer in range(self.data["layers"]) for _, _, state in stretches(self.data, index, layer)}
+        seen = {
+            state
+            for index in range(self.index + 1)
+            for layer in range(self.data["layers"])
+            for _, _, state in stretches(self.data, index, layer)
+        }
         kept = "kept: key above value" if self.row >= 14 and self.gap else "kept"
         entries = [("new", "new"), (kept, "kept"), ("pushed again", "again")]
         entries += [("still to come", "free")] if self.index + 1 < self.data["last"] else []
-        entries += [(text, state) for text, state in (("due, not held", "missing"), ("held, never pushed", "surplus")) if state in seen]
+        entries += [
+            (text, state)
+            for text, state in (("due, not held", "missing"), ("held, never pushed", "surplus"))
+            if state in seen
+        ]
         return [(text, self._look(state)) for text, state in entries]
 
     def _columns(self):
@@ -80,10 +109,23 @@ class _Painter:
             for position in range(0, count, every):
                 static.write(self.axes, self._x(position), y, str(position), size=10.5, colour="soft", va="bottom")
             return
-        look = {"ha": "center", "va": "bottom"} if self.wide else {"rotation": 50, "rotation_mode": "anchor", "va": "baseline"}
+        look = (
+            {"ha": "center", "va": "bottom"}
+            if self.wide
+            else {"rotation": 50, "rotation_mode": "anchor", "va": "baseline"}
+        )
         for position, text in enumerate(data["labels"]):
             colour = "soft" if position < split else "ink"
-            static.write(self.axes, self._x(position + 0.5), y, static.shortened(text, 11), size=11.5, colour=colour, family="monospace", **look)
+            static.write(
+                self.axes,
+                self._x(position + 0.5),
+                y,
+                static.shortened(text, 11),
+                size=11.5,
+                colour=colour,
+                family="monospace",
+                **look,
+            )
 
     def _through_the_model(self):
         (first, end), naive = self.data["pushed"][self.index], self.data["naive"][self.index]
@@ -110,24 +152,45 @@ class _Painter:
                 for a, b, state in [*stretches(data, self.index, layer), (max(kept, due), self.count, "free")]:
                     self._run(a, b, y, self.row, state)
                 if self.row >= 14 and self.gap:
-                    self.axes.plot([self._x(0), self._x(self.count)], [y + self.row / 2] * 2, color=colour["card"], linewidth=0.8)
+                    self.axes.plot(
+                        [self._x(0), self._x(self.count)], [y + self.row / 2] * 2, color=colour["card"], linewidth=0.8
+                    )
                 if self.row >= 12:
                     queries = f"Q {head}" if group == 1 else f"Q {head * group}–{head * group + group - 1}"
                     static.write(self.axes, 76, y + self.row / 2, queries, size=11, colour="soft", family="monospace")
-                    static.write(self.axes, self.left - 10, y + self.row / 2, f"KV {head}", size=11, ha="right", family="monospace")
+                    static.write(
+                        self.axes,
+                        self.left - 10,
+                        y + self.row / 2,
+                        f"KV {head}",
+                        size=11,
+                        ha="right",
+                        family="monospace",
+                    )
             middle = (self._y(layer, 0) + self._y(layer, data["kv_heads"])) / 2
             if layer % every == 0:
                 y = self._y(layer, 0.5) if self.row >= 12 else middle
                 static.write(self.axes, 22, y, f"layer {layer}", size=12, colour="soft")
             if layer % every == 0 or (kept != due and block >= 10):
                 text, weight = (f"{kept:,}", "normal") if kept == due else (f"{kept:,} ≠ {due:,}", "bold")
-                static.write(self.axes, self._x(self.count) + 10, middle, text, size=11.5, family="monospace", weight=weight)
+                static.write(
+                    self.axes, self._x(self.count) + 10, middle, text, size=11.5, family="monospace", weight=weight
+                )
 
     def _now(self):
         first, end = self.data["pushed"][self.index]
         out, y = 0.5 if self.gap else 2.5, self.model + 17
-        static.box(self.axes, self._x(first) - out, y, (end - first) * self.cell + 2 * out, self.bottom + 1 - y, radius=min(4, self.cell / 2),
-                   facecolor="none", edgecolor=self.colour["ink"], linewidth=1.2)
+        static.box(
+            self.axes,
+            self._x(first) - out,
+            y,
+            (end - first) * self.cell + 2 * out,
+            self.bottom + 1 - y,
+            radius=min(4, self.cell / 2),
+            facecolor="none",
+            edgecolor=self.colour["ink"],
+            linewidth=1.2,
+        )
 
     def _work(self):
         mine, naive = self.data["pushed_so_far"][self.index], self.data["naive_so_far"][self.index]
@@ -137,15 +200,34 @@ class _Painter:
         """One bar a step; what is still to come stands back, the step shown carries its sum so far."""
         base, width, colour = self.bottom + 106, 422, self.colour
         heading = static.write(self.axes, left, self.bottom + 30, title, size=10.5, colour="soft", weight="bold")
-        static.write(self.axes, left + static.text_width(self.axes, heading) + 14, self.bottom + 30, text, size=11.5, family="monospace")
+        static.write(
+            self.axes,
+            left + static.text_width(self.axes, heading) + 14,
+            self.bottom + 30,
+            text,
+            size=11.5,
+            family="monospace",
+        )
         most, step = max(max(front), max(back or [0])) or 1, width / len(front)
         gap, look = 2 if step > 5 else 0, static.hatched(colour["r1"])
         for index, value in enumerate(front):
-            alpha, x, tall = (1 if index <= self.index else 0.35), left + index * step, max(1.5 if value else 0, 58 * value / most)
+            alpha, x, tall = (
+                (1 if index <= self.index else 0.35),
+                left + index * step,
+                max(1.5 if value else 0, 58 * value / most),
+            )
             if back and back[index] > value:
-                faded = look if alpha == 1 else {**look, "facecolor": colour["r1"] + "0b", "edgecolor": colour["r1"] + "59"}
-                static.box(self.axes, x, base - 58 * back[index] / most, step - gap, 58 * (back[index] - value) / most,
-                           **(faded if gap else faded | {"linewidth": 0}))
+                faded = (
+                    look if alpha == 1 else {**look, "facecolor": colour["r1"] + "0b", "edgecolor": colour["r1"] + "59"}
+                )
+                static.box(
+                    self.axes,
+                    x,
+                    base - 58 * back[index] / most,
+                    step - gap,
+                    58 * (back[index] - value) / most,
+                    **(faded if gap else faded | {"linewidth": 0}),
+                )
             static.box(self.axes, x, base - tall, step - gap, tall, facecolor=colour["r0"], alpha=alpha)
         self.axes.plot([left, left + width], [base, base], color=colour["line"], linewidth=0.8)
         x = left + (self.index + 0.5) * step - gap / 2

@@ -34,7 +34,9 @@ def cache_filling(tokens, steps, *, num_layers, num_heads, num_kv_heads, head_di
             "Take num_heads and num_kv_heads from the model's configuration."
         )
     steps = [_step(index, step, len(tokens), num_layers) for index, step in enumerate(some("steps", steps))]
-    column = 2 * shape["kv_heads"] * shape["head_dim"] * shape["bytes"]  # a key and a value for each KV head, in one layer
+    column = (
+        2 * shape["kv_heads"] * shape["head_dim"] * shape["bytes"]
+    )  # a key and a value for each KV head, in one layer
     pushed = [step["count"] for step in steps]
     naive = [step["naive_tokens"] for step in steps]
     held = [sum(step["kept"]) * column for step in steps]
@@ -111,9 +113,16 @@ def _step(index, step, num_tokens, num_layers):
         )
     kept = step["kept"]
     if not isinstance(kept, (list, tuple)) or len(kept) != num_layers:
-        raise ParameterError(f"{where}: kept is {kept!r}; it has to list one number of columns for each of the {num_layers} layers.")
+        raise ParameterError(
+            f"{where}: kept is {kept!r}; it has to list one number of columns for each of the {num_layers} layers."
+        )
     kept = [whole(f"{where}: kept[{layer}]", number) for layer, number in enumerate(kept)]
-    return {"first": first, "count": pushed, "kept": kept, "naive_tokens": whole(f"{where}: naive_tokens", step["naive_tokens"], 1)}
+    return {
+        "first": first,
+        "count": pushed,
+        "kept": kept,
+        "naive_tokens": whole(f"{where}: naive_tokens", step["naive_tokens"], 1),
+    }
 
 
 def kept_by(data, index, layer):
@@ -156,7 +165,9 @@ def _words(data, index):
     pushed, known = end - first, data["due"][index - 1] if index else 0
     words = [["strong", f"Step {index + 1}{', prefill' if index == 0 else ''}:"]]
     if pushed == 1:
-        words.append(["", f" 1 token through the model, {quoted(data['tokens'][first])}; naive decoding pushes {naive:,}."])
+        words.append(
+            ["", f" 1 token through the model, {quoted(data['tokens'][first])}; naive decoding pushes {naive:,}."]
+        )
     else:
         words.append(["", f" {pushed:,} tokens through the model at once; naive decoding pushes {naive:,}."])
     again = max(0, min(end, known) - first)
@@ -175,8 +186,18 @@ def _words(data, index):
         if kept_by(data, index, layer) != due:
             wrong.setdefault(kept_by(data, index, layer), []).append(layer)
     for kept, layers in list(wrong.items())[:3]:
-        who = f"Layer {layers[0]} holds" if len(layers) == 1 else "Every layer holds" if len(layers) == data["layers"] else f"Layers {_listed(layers)} hold"
-        words += [["", " "], ["strong", f"{who} {count(kept, 'column')}"], ["", f", {due:,} {'is' if due == 1 else 'are'} due."]]
+        who = (
+            f"Layer {layers[0]} holds"
+            if len(layers) == 1
+            else "Every layer holds"
+            if len(layers) == data["layers"]
+            else f"Layers {_listed(layers)} hold"
+        )
+        words += [
+            ["", " "],
+            ["strong", f"{who} {count(kept, 'column')}"],
+            ["", f", {due:,} {'is' if due == 1 else 'are'} due."],
+        ]
     return words
 
 

@@ -3,6 +3,7 @@
 import base64
 
 from course_lib.errors import ParameterError
+
 from .page import esm, stylesheet
 from .still import Picture, static_html
 

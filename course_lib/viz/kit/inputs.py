@@ -5,7 +5,9 @@ from course_lib.errors import ParameterError
 
 def whole(where, value, low=0, high=None):
     """`value` as an int from `low` to `high`; `where` names it in the error."""
-    fits = not isinstance(value, bool) and hasattr(value, "__index__") and value >= low and (high is None or value <= high)
+    fits = (
+        not isinstance(value, bool) and hasattr(value, "__index__") and value >= low and (high is None or value <= high)
+    )
     if not fits:
         room = f"from {low:,} to {high:,}" if high is not None else f"of {low:,} or more"
         raise ParameterError(f"{where} is {value!r}; it has to be a whole number {room}.")

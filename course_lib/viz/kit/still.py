@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from course_lib.errors import CourseError
+
 from .page import stylesheet
 
 WIDTH = 9.2  # inches: 920 px at notebook width, drawn at twice that
@@ -40,11 +41,15 @@ class Picture:
         from PIL import Image  # comes with matplotlib
 
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a token may hold any character: it shows as a box
+            warnings.filterwarnings(
+                "ignore", message="Glyph .* missing"
+            )  # a token may hold any character: it shows as a box
             figure.canvas.draw()
         out = io.BytesIO()
         drawn = Image.frombuffer("RGBA", figure.canvas.get_width_height(), figure.canvas.buffer_rgba()).convert("RGB")
-        drawn.quantize(128, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)  # a third of the size: notebooks are committed
+        drawn.quantize(128, dither=Image.Dither.NONE).save(
+            out, format="PNG", optimize=True
+        )  # a third of the size: notebooks are committed
         data = out.getvalue()
         width, height = (side * SHOWN_DPI // DRAWN_DPI for side in struct.unpack(">II", data[16:24]))
         return cls(data, alt, width, height)

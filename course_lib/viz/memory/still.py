@@ -39,11 +39,21 @@ class _Painter:
         self.lines = self._table_lines()
         self.bottom = 104 + max(tall, self.lines[-1][2] + 8 if self.lines else 0)
         words = "" if owner else "".join(text for _, text in data["say"][step - 1])
-        self.figure, self.axes = place(self.bottom - 24 if owner else self.bottom + max(158, 122 + 20 * len(static.broken(words))))
+        self.figure, self.axes = place(
+            self.bottom - 24 if owner else self.bottom + max(158, 122 + 20 * len(static.broken(words)))
+        )
         if not owner:
             static.title(self.axes, data)
         look = {"facecolor": self.colour["r0"] + "1f", "edgecolor": self.colour["r0"], "linewidth": 1.1}
-        static.legend(self.axes, [("blocks in use" if owner else "in use", look), ("cached", self._cached()), ("free", self._free()), ("reference count", "×2")])
+        static.legend(
+            self.axes,
+            [
+                ("blocks in use" if owner else "in use", look),
+                ("cached", self._cached()),
+                ("free", self._free()),
+                ("reference count", "×2"),
+            ],
+        )
         for x, text in ((22, "BLOCK TABLES"), (SPLIT, "PHYSICAL MEMORY")):
             static.write(self.axes, x, 88, text, size=10.5, colour="soft", weight="bold")
         static.box(self.axes, SPLIT, 104, EDGE - SPLIT, tall, radius=8, facecolor=self.colour["well"])
@@ -67,7 +77,9 @@ class _Painter:
         self.per = (SPLIT - 22 - 66) // wide
         found, y = [], 0
         for request, (blocks, _) in self.memory.tables.items():
-            bottom = y + (0 if self.small else 20) + max(1, -(-len(blocks) // self.per)) * tall + (4 if self.small else 12)
+            bottom = (
+                y + (0 if self.small else 20) + max(1, -(-len(blocks) // self.per)) * tall + (4 if self.small else 12)
+            )
             if bottom > 470:
                 break
             found.append((request, y, bottom))
@@ -78,11 +90,29 @@ class _Painter:
         blocks, tokens = self.memory.tables[request]
         colour, y, size = self.owner[request], 104 + top, self.data["block_size"]
         static.box(self.axes, 22, y, 34, 12 if self.small else 20, radius=5, facecolor=colour)
-        static.write(self.axes, 39, y + (6.5 if self.small else 10.5), self.name(request)[:5], size=9 if self.small or len(self.name(request)) > 4 else 12, colour="card", ha="center", weight="bold", family="monospace")
+        static.write(
+            self.axes,
+            39,
+            y + (6.5 if self.small else 10.5),
+            self.name(request)[:5],
+            size=9 if self.small or len(self.name(request)) > 4 else 12,
+            colour="card",
+            ha="center",
+            weight="bold",
+            family="monospace",
+        )
         if not self.small:
             text = dict((one, words) for one, words in self.data["texts"]).get(request)
             said = "".join(text[:tokens]).replace("\n", "⏎") if text else f"{tokens:,} tokens"
-            static.write(self.axes, 66, y + 9, "…" + said[-38:] if len(said) > 39 else said, size=11.5, colour="soft", family="monospace")
+            static.write(
+                self.axes,
+                66,
+                y + 9,
+                "…" + said[-38:] if len(said) > 39 else said,
+                size=11.5,
+                colour="soft",
+                family="monospace",
+            )
         wide, tall = (9, 12) if self.small else (36, 25)
         for place, block in enumerate(blocks):
             x, line = 66 + place % self.per * wide, y + (0 if self.small else 19) + place // self.per * tall
@@ -90,8 +120,27 @@ class _Painter:
             if self.small:
                 static.box(self.axes, x, line, wide - 1.5, tall - 1.5, facecolor=colour, alpha=0.2 + 0.55 * filled)
                 continue
-            static.box(self.axes, x, line, wide - 4, tall - 3, radius=4, facecolor=colour + "21", edgecolor=colour, linewidth=1.1)
-            static.write(self.axes, x + (wide - 4) / 2, line + (10 if filled < 1 else 11.5), str(block), size=11.5, ha="center", weight="bold", family="monospace")
+            static.box(
+                self.axes,
+                x,
+                line,
+                wide - 4,
+                tall - 3,
+                radius=4,
+                facecolor=colour + "21",
+                edgecolor=colour,
+                linewidth=1.1,
+            )
+            static.write(
+                self.axes,
+                x + (wide - 4) / 2,
+                line + (10 if filled < 1 else 11.5),
+                str(block),
+                size=11.5,
+                ha="center",
+                weight="bold",
+                family="monospace",
+            )
             if filled < 1:
                 static.box(self.axes, x + 3, line + tall - 7, (wide - 10) * filled, 2.4, facecolor=colour)
 
@@ -108,7 +157,11 @@ class _Painter:
             held = self.holders.get(block)
             colour = self.owner[held[0][0]] if held else self.colour["soft"]
             size = memory.block_size
-            filled = max((max(0, min(size, memory.tables[r][1] - place * size)) for r, place in held), default=0) if held else 0
+            filled = (
+                max((max(0, min(size, memory.tables[r][1] - place * size)) for r, place in held), default=0)
+                if held
+                else 0
+            )
             if not self.large:
                 static.box(self.axes, x, y, w, h, facecolor=colour + "47")
                 static.box(self.axes, x, y + h * (1 - filled / size), w, h * filled / size, facecolor=colour)
@@ -121,12 +174,35 @@ class _Painter:
                 names = list(dict.fromkeys(self.name(request) for request, _ in held))
                 said = " ".join(names[:2]) + ("…" if len(names) > 2 else "")
                 cut = static.shortened(names[0], int((w - 18) / 7)).rstrip("…") + "…"
-                static.write(self.axes, x + w - 4, y + 10, said if len(said) * 7 < w - 18 else cut, size=10.5, ha="right", weight="bold", family="monospace")
+                static.write(
+                    self.axes,
+                    x + w - 4,
+                    y + 10,
+                    said if len(said) * 7 < w - 18 else cut,
+                    size=10.5,
+                    ha="right",
+                    weight="bold",
+                    family="monospace",
+                )
             if memory.ref[block] > 1:
                 static.box(self.axes, x + w - 27, y + 18, 23, 13, radius=6, facecolor=self.colour["ink"])
-                static.write(self.axes, x + w - 15.5, y + 24.5, f"×{memory.ref[block]}", size=9.5, colour="card", ha="center", weight="bold", family="monospace")
+                static.write(
+                    self.axes,
+                    x + w - 15.5,
+                    y + 24.5,
+                    f"×{memory.ref[block]}",
+                    size=9.5,
+                    colour="card",
+                    ha="center",
+                    weight="bold",
+                    family="monospace",
+                )
         if self.large:
-            patch = {"facecolor": self.colour["card"], "edgecolor": "none", "pad": 0.8} if memory.ref[block] <= 0 and block in memory.hashed else None
+            patch = (
+                {"facecolor": self.colour["card"], "edgecolor": "none", "pad": 0.8}
+                if memory.ref[block] <= 0 and block in memory.hashed
+                else None
+            )
             static.write(self.axes, x + 5, y + 9.5, str(block), size=9.5, colour="soft", family="monospace", bbox=patch)
 
     def _slots(self, x, y, w, h, filled, colour):
@@ -137,7 +213,14 @@ class _Painter:
             return
         step = (w - 10) / size
         for at in range(size):
-            static.box(self.axes, x + 5 + at * step, y + h - 11, step * 0.75, 6, facecolor=colour if at < filled else self.colour["line"])
+            static.box(
+                self.axes,
+                x + 5 + at * step,
+                y + h - 11,
+                step * 0.75,
+                6,
+                facecolor=colour if at < filled else self.colour["line"],
+            )
 
     def _chart(self, top):
         data, tall = self.data, 44
@@ -147,10 +230,18 @@ class _Painter:
         sums = data["sums"] if last > 1 else data["sums"] * 2
 
         def area(value, **look):
-            self.axes.fill_between(xs, [top + tall] * len(xs), [top + tall * (1 - value(one) / most) for one in sums], **look)
+            self.axes.fill_between(
+                xs, [top + tall] * len(xs), [top + tall * (1 - value(one) / most) for one in sums], **look
+            )
 
         size = data["block_size"]
-        area(lambda one: (one[0] + one[1]) * size, facecolor=self.colour["card"], edgecolor=self.colour["faint"], hatch="////", linewidth=0)
+        area(
+            lambda one: (one[0] + one[1]) * size,
+            facecolor=self.colour["card"],
+            edgecolor=self.colour["faint"],
+            hatch="////",
+            linewidth=0,
+        )
         area(lambda one: one[0] * size, facecolor="#c3dcec", edgecolor=self.colour["r0"], linewidth=0.8)
         area(lambda one: one[2], facecolor=self.colour["r1"], linewidth=0)
         now = xs[self.step - 1]
@@ -158,6 +249,12 @@ class _Painter:
         self.axes.plot([22, right], [top + tall] * 2, color=self.colour["line"], linewidth=0.8)
         used, cached, waste = data["sums"][self.step - 1]
         share = f"{100 * waste / (used * size):.1f}" if used else "0"
-        for line, (word, value) in enumerate([("in use", f"{used:,} / {data['num_blocks']:,} blocks"), ("cached", f"{cached:,} block{'s' * (cached != 1)}"), ("wasted", f"{waste:,} slot{'s' * (waste != 1)}, {share} %")]):
+        for line, (word, value) in enumerate(
+            [
+                ("in use", f"{used:,} / {data['num_blocks']:,} blocks"),
+                ("cached", f"{cached:,} block{'s' * (cached != 1)}"),
+                ("wasted", f"{waste:,} slot{'s' * (waste != 1)}, {share} %"),
+            ]
+        ):
             static.write(self.axes, 706, top + 6 + 17 * line, word, size=12, colour="soft")
             static.write(self.axes, EDGE, top + 6 + 17 * line, value, size=11.5, ha="right", family="monospace")

@@ -1,11 +1,11 @@
 """The memory view: block tables beside physical memory, replayed from a trace."""
 
 from course_lib.errors import ParameterError
+from course_lib.trace.memory import Memory, cuts_of, rows_of
 from course_lib.trace.records import MEMORY_FIELDS, packed, unpacked
 from course_lib.viz.kit import still as static
 from course_lib.viz.kit.base import View
 from course_lib.viz.kit.inputs import count
-from course_lib.trace.memory import Memory, cuts_of, rows_of
 from course_lib.viz.kit.still import quoted
 
 LISTED = 12  # block ids in a sentence; more are counted
@@ -81,7 +81,9 @@ class MemoryView(View):
         last = self.data["num_blocks"] - 1
         if selected is None or (type(selected) is int and 0 <= selected <= last):
             return selected
-        raise ParameterError(f"selected = {selected!r} is no block; there are blocks 0 to {last}. Give one of them, or None.")
+        raise ParameterError(
+            f"selected = {selected!r} is no block; there are blocks 0 to {last}. Give one of them, or None."
+        )
 
     def memory(self, step=None):
         """The Memory after this step."""
@@ -89,11 +91,16 @@ class MemoryView(View):
 
     def _rows(self, step):
         memory = self.memory(step)
-        rows = [[name(request), tokens, len(blocks), listed(blocks)] for request, (blocks, tokens) in memory.tables.items()]
+        rows = [
+            [name(request), tokens, len(blocks), listed(blocks)] for request, (blocks, tokens) in memory.tables.items()
+        ]
         cached = [block for block in sorted(memory.hashed) if memory.ref[block] <= 0]
         shared = [block for block, number in enumerate(memory.ref) if number > 1]
         free = [block for block, number in enumerate(memory.ref) if number <= 0 and block not in memory.hashed]
-        rows += [[who, "", len(blocks), listed(blocks)] for who, blocks in (("shared", shared), ("cached", cached), ("free", free))]
+        rows += [
+            [who, "", len(blocks), listed(blocks)]
+            for who, blocks in (("shared", shared), ("cached", cached), ("free", free))
+        ]
         return rows
 
     def _poster(self):
@@ -156,13 +163,27 @@ def _event(memory, row, texts, index):
     memory.apply(row, index)
     if event == "append":
         request, number, blocks = fields
-        new = f", with {these(blocks)} new in its table" if blocks and blocks_before else f" in {these(blocks)}" if blocks else ""
+        new = (
+            f", with {these(blocks)} new in its table"
+            if blocks and blocks_before
+            else f" in {these(blocks)}"
+            if blocks
+            else ""
+        )
         table = memory.tables[request][0]
         if number == 1 and table:
             text = texts.get(request, [])
             word = f" {quoted(text[tokens_before])}" if tokens_before < len(text) else ""
-            place = f"block {table[tokens_before // memory.block_size]}, slot {tokens_before % memory.block_size}" if tokens_before // memory.block_size < len(table) else "no block"
-            return ("append", request, [["strong", f"{who} writes one token"], ["", f"{word} into {place}{' (new)' if blocks else ''}."]])
+            place = (
+                f"block {table[tokens_before // memory.block_size]}, slot {tokens_before % memory.block_size}"
+                if tokens_before // memory.block_size < len(table)
+                else "no block"
+            )
+            return (
+                "append",
+                request,
+                [["strong", f"{who} writes one token"], ["", f"{word} into {place}{' (new)' if blocks else ''}."]],
+            )
         return ("append many", request, [["strong", f"{who} writes {count(number, 'token')}"], ["", f"{new}."]])
     if event == "hit":
         blocks = fields[1]
@@ -170,29 +191,75 @@ def _event(memory, row, texts, index):
         return (event, fields[0], [["strong", f"{who} finds its beginning computed:"], ["", f" {these(blocks)} {verb} in the cache, "
                                    f"{count(len(blocks) * memory.block_size, 'token')} need no computing."]])  # fmt: skip
     if event == "fork":
-        return (event, fields[0], [["strong", f"{who} is forked from {name(fields[1])}"], ["", f" and shares its {these(memory.tables[fields[0]][0])}."]])
+        return (
+            event,
+            fields[0],
+            [
+                ["strong", f"{who} is forked from {name(fields[1])}"],
+                ["", f" and shares its {these(memory.tables[fields[0]][0])}."],
+            ],
+        )
     if event == "copy":
         source, fresh = fields[1:]
         others = [name(one) for one, (blocks, _) in memory.tables.items() if source in blocks]
-        whose = f"Block {source} belongs to {' and '.join(others[:3])} too" if others else f"Block {source} is kept for others to find"
+        whose = (
+            f"Block {source} belongs to {' and '.join(others[:3])} too"
+            if others
+            else f"Block {source} is kept for others to find"
+        )
         return (event, fields[0], [["strong", f"{who} writes into a shared block."], ["", f" {whose}, so {who} gets a copy: "], ["code", f"block {fresh}"],
                                    ["", f". Reference count of {source}: {memory.ref[source] + 1} → {memory.ref[source]}."]])  # fmt: skip
     if event == "shrink":
         dropped = blocks_before[len(memory.tables[fields[0]][0]) :]
-        return (event, fields[0], [["strong", f"{who} shrinks to {count(fields[1], 'token')}"], ["", f" and gives up {these(dropped)}." if dropped else "."]])
+        return (
+            event,
+            fields[0],
+            [
+                ["strong", f"{who} shrinks to {count(fields[1], 'token')}"],
+                ["", f" and gives up {these(dropped)}." if dropped else "."],
+            ],
+        )
     if event == "end":
         return (event, fields[0], [["strong", f"{who} ends"], ["", f". {_fate(memory, blocks_before)}"]])
     if event == "cache":
         return (event, fields[0], [])
     if event == "evict":
-        return (event, None, [["strong", f"{these(fields[0]).capitalize()} {'is' if len(fields[0]) == 1 else 'are'} evicted"], ["", " from the cache, to make room."]])
+        return (
+            event,
+            None,
+            [
+                ["strong", f"{these(fields[0]).capitalize()} {'is' if len(fields[0]) == 1 else 'are'} evicted"],
+                ["", " from the cache, to make room."],
+            ],
+        )
     if event == "out_of_memory":
-        return (event, None, [["strong", "Out of memory."], ["", f" {count(fields[0], 'block')} {'is' if fields[0] == 1 else 'are'} wanted, {fields[1]:,} can be had. Nothing is taken."]])
+        return (
+            event,
+            None,
+            [
+                ["strong", "Out of memory."],
+                [
+                    "",
+                    f" {count(fields[0], 'block')} {'is' if fields[0] == 1 else 'are'} wanted, {fields[1]:,} can be had. Nothing is taken.",
+                ],
+            ],
+        )
     blocks = fields[0]
     if event == "allocate":
-        return ("block", None, [["strong", f"{these(blocks).capitalize()}"], ["", f" {'is' if len(blocks) == 1 else 'are'} allocated."]])
+        return (
+            "block",
+            None,
+            [["strong", f"{these(blocks).capitalize()}"], ["", f" {'is' if len(blocks) == 1 else 'are'} allocated."]],
+        )
     if event == "share":
-        return ("block", None, [["strong", f"{these(blocks).capitalize()}"], ["", f" {'gets' if len(blocks) == 1 else 'get'} one reference more."]])
+        return (
+            "block",
+            None,
+            [
+                ["strong", f"{these(blocks).capitalize()}"],
+                ["", f" {'gets' if len(blocks) == 1 else 'get'} one reference more."],
+            ],
+        )
     return ("block", None, [["", _fate(memory, blocks)]])
 
 
@@ -204,20 +271,41 @@ def _fate(memory, blocks):
     free = [block for block in blocks if memory.ref[block] <= 0 and block not in memory.hashed]
     parts = [f"{these(found).capitalize()} {(one if len(found) == 1 else many)}" for found, one, many in
              ((free, "is free", "are free"), (cached, "stays cached", "stay cached"), (kept, "has other holders", "have other holders")) if found]  # fmt: skip
-    return "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])]) + "." if parts else "It held nothing."
+    return (
+        "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])]) + "."
+        if parts
+        else "It held nothing."
+    )
 
 
 def _words(told, faults):
     """A step in words: tables before blocks, what several do alike in one sentence, and no more than four sentences."""
     found = {kind: [who for other, who, _ in told if other == kind] for kind, _, _ in told}
     tables = set(found) - {"block"}
-    rest = [words for kind, _, words in told if words and not (tables and kind == "block") and not (kind == "append" and len(found["append"]) > 1)]
+    rest = [
+        words
+        for kind, _, words in told
+        if words and not (tables and kind == "block") and not (kind == "append" and len(found["append"]) > 1)
+    ]
     if len(found.get("append", ())) > 1:
         who = found["append"]
-        rest.insert(0, [["", ", ".join(map(name, who[:6])) + (f" and {len(who) - 6} more" if len(who) > 6 else "") + " write one token each."]])
+        rest.insert(
+            0,
+            [
+                [
+                    "",
+                    ", ".join(map(name, who[:6]))
+                    + (f" and {len(who) - 6} more" if len(who) > 6 else "")
+                    + " write one token each.",
+                ]
+            ],
+        )
     if "cache" in found:
         blocks = found["cache"]
-        one, many = " is full and computed: it is hashed, so that others can find it.", " are full and computed: they are hashed, so that others can find them."
+        one, many = (
+            " is full and computed: it is hashed, so that others can find it.",
+            " are full and computed: they are hashed, so that others can find them.",
+        )
         rest.append([["", these(blocks).capitalize() + (one if len(blocks) == 1 else many)]])
     if not rest:
         rest = [[["", "Memory is empty."]]]

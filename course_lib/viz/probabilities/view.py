@@ -25,7 +25,9 @@ def next_token_probabilities(tokens, steps):
     tokens = list(tokens)
     if not tokens or not steps:
         missing = "tokens" if not tokens else "steps"
-        raise ParameterError(f"`{missing}` is empty, so there is nothing to draw. Give at least one token and one step.")
+        raise ParameterError(
+            f"`{missing}` is empty, so there is nothing to draw. Give at least one token and one step."
+        )
     steps = [_step(index, step, tokens) for index, step in enumerate(steps)]
     top = max(max(row["p"], row["q"]) for step in steps for row in step["rows"])
     plain = all(abs(row["p"] - row["q"]) < SLACK for step in steps for row in step["rows"])
@@ -63,7 +65,13 @@ class NextTokenProbabilities(View):
     def _rows(self, step):
         rows = self.data["steps"][step - 1]["rows"]
         return [
-            ["" if row["others"] else rank + 1, row["label"], row["p_text"], row["q_text"], "chosen" if row["chosen"] else ""]
+            [
+                "" if row["others"] else rank + 1,
+                row["label"],
+                row["p_text"],
+                row["q_text"],
+                "chosen" if row["chosen"] else "",
+            ]
             for rank, row in enumerate(rows)
         ]
 
@@ -166,9 +174,20 @@ def _words(step):
     words.append(["", f" The model gives it {percent(taken['p'])}"])
     if cut:
         named = len(cut) - cut[-1]["others"]
-        who = f"{named} of these and all others" if named and cut[-1]["others"] else "all others" if not named else f"{named} of these"
+        who = (
+            f"{named} of these and all others"
+            if named and cut[-1]["others"]
+            else "all others"
+            if not named
+            else f"{named} of these"
+        )
         together = percent(sum(row["p"] for row in cut))
-        words.append(["", f". {who.capitalize()} are cut ({together} together); after temperature and cut it has {percent(taken['q'])}."])
+        words.append(
+            [
+                "",
+                f". {who.capitalize()} are cut ({together} together); after temperature and cut it has {percent(taken['q'])}.",
+            ]
+        )
     elif abs(taken["p"] - taken["q"]) >= SLACK:
         words.append(["", f", temperature makes that {percent(taken['q'])}. Nothing is cut."])
     else:
@@ -229,7 +248,9 @@ class _Painter:
         y, scale = self.top - 14, self.data["scale"]
         for part in (0, 0.5, 1):
             align = {0: "left", 0.5: "center", 1: "right"}[part]
-            static.write(self.axes, 200 + 500 * part, y, f"{100 * scale * part:.0f} %", size=11, colour="soft", ha=align)
+            static.write(
+                self.axes, 200 + 500 * part, y, f"{100 * scale * part:.0f} %", size=11, colour="soft", ha=align
+            )
         static.write(self.axes, 790, y, "model", size=11.5, colour="soft", ha="right")
         if not self.data["plain"]:
             static.write(self.axes, 890, y, "after the cut", size=11.5, colour="ink", ha="right")
@@ -241,7 +262,17 @@ class _Painter:
         self.axes.plot([200, 200], [y - 2, y + 26], color=colour["faint"], linewidth=0.8)
         name = static.shortened(row["label"], 17)
         style = {"style": "italic"} if row["others"] else {"family": "monospace"}
-        static.write(self.axes, 190, y + 12, name, size=size, colour="soft" if row["cut"] else "ink", ha="right", weight=weight, **style)
+        static.write(
+            self.axes,
+            190,
+            y + 12,
+            name,
+            size=size,
+            colour="soft" if row["cut"] else "ink",
+            ha="right",
+            weight=weight,
+            **style,
+        )
         if row["chosen"]:
             static.write(self.axes, 22, y + 12, "▶", size=12, colour="r0")
         length = 500 / self.data["scale"]
@@ -252,4 +283,14 @@ class _Painter:
             static.box(self.axes, 200, y + 6, row["q"] * length, 12, facecolor=colour["r0"])
         static.write(self.axes, 790, y + 12, row["p_text"], size=size, colour="soft", ha="right", family="monospace")
         if not self.data["plain"]:
-            static.write(self.axes, 890, y + 12, row["q_text"], size=size, colour="soft" if row["cut"] else "ink", ha="right", family="monospace", weight=weight)
+            static.write(
+                self.axes,
+                890,
+                y + 12,
+                row["q_text"],
+                size=size,
+                colour="soft" if row["cut"] else "ink",
+                ha="right",
+                family="monospace",
+                weight=weight,
+            )

@@ -28,18 +28,25 @@ def programs_view(record, *, by="program", tensors=None):
     missing = [name for name in tensors or () if name not in known]
     if missing:
         raise ParameterError(f"`{record['kernel']}` has no tensor {missing[0]!r}; it was given {', '.join(known)}.")
-    accesses = [_checked(index, access, known, record["grid"]) for index, access in enumerate(some("accesses", record["accesses"]))]
+    accesses = [
+        _checked(index, access, known, record["grid"])
+        for index, access in enumerate(some("accesses", record["accesses"]))
+    ]
     touched = {access["tensor"] for access in accesses}
     drawn = [_tensor(name, known[name]) for name in tensors or known if tensors or name in touched]
     places = {tensor["name"]: place for place, tensor in enumerate(drawn)}
     programs = [list(ids) for ids in product(*map(range, record["grid"]))]
     order = {tuple(ids): number for number, ids in enumerate(programs)}
-    accesses = sorted((a for a in accesses if a["tensor"] in places), key=lambda a: order[tuple(a["program"])])  # as they ran
+    accesses = sorted(
+        (a for a in accesses if a["tensor"] in places), key=lambda a: order[tuple(a["program"])]
+    )  # as they ran
     lines = list(dict.fromkeys(access["line"] for access in accesses))
     packed = []
     for a in accesses:
         tensor = drawn[places[a["tensor"]]]
-        cols = tensor["cols"] if tensor["rows"] > 1 else ENDLESS  # what is masked in a single line lies behind its end, not below
+        cols = (
+            tensor["cols"] if tensor["rows"] > 1 else ENDLESS
+        )  # what is masked in a single line lies behind its end, not below
         packed.append([order[tuple(a["program"])], OPS.index(a["op"]), places[a["tensor"]], boxes(a["touched"], cols), boxes(a["masked"], cols),
                        a["lanes"], a["masked_lanes"], a["bytes"], lines.index(a["line"])])  # fmt: skip
     for place, tensor in enumerate(drawn):
@@ -47,9 +54,13 @@ def programs_view(record, *, by="program", tensors=None):
         tensor["over"] = max(0, min(beyond, max(1, tensor["rows"] // 5) if tensor["rows"] > 1 else 0))
         wide = max((box[3] for a in packed if a[2] == place for box in a[4] if box[0] == 0), default=0) - tensor["cols"]
         tensor["aside"] = max(0, min(wide, tensor["cols"])) if tensor["rows"] == 1 else 0
-    steps = [[a[0], at, at + 1] for at, a in enumerate(packed)] if by == "access" else _by_program(packed, len(programs))
+    steps = (
+        [[a[0], at, at + 1] for at, a in enumerate(packed)] if by == "access" else _by_program(packed, len(programs))
+    )
     if not steps:
-        raise ParameterError("None of the tensors that are to be drawn is touched by any program. Leave `tensors` out to see all.")
+        raise ParameterError(
+            "None of the tensors that are to be drawn is touched by any program. Leave `tensors` out to see all."
+        )
     data = {
         "title": "What each program loads and stores",
         "subtitle": f"{record['kernel']}, {count(len(programs), 'program')}",
@@ -57,7 +68,9 @@ def programs_view(record, *, by="program", tensors=None):
         "tensors": drawn, "accesses": packed, "lines": lines, "steps": steps,
         "columns": ["step", "program", "what", "bytes loaded", "bytes stored", "lanes masked", "loaded so far", "stored so far"],
     }  # fmt: skip
-    data["say"] = [_words(data, step, _hatched(drawn, accesses[begin:end])) for step, (_, begin, end) in enumerate(steps, 1)]
+    data["say"] = [
+        _words(data, step, _hatched(drawn, accesses[begin:end])) for step, (_, begin, end) in enumerate(steps, 1)
+    ]
     return ProgramsView(data)
 
 
@@ -71,17 +84,35 @@ class ProgramsView(View):
         if selected is None:
             return None
         sizes = {tensor["name"]: tensor["numel"] for tensor in self.data["tensors"]}
-        if isinstance(selected, (list, tuple)) and len(selected) == 2 and type(selected[1]) is int and 0 <= selected[1] < sizes.get(selected[0], 0):
+        if (
+            isinstance(selected, (list, tuple))
+            and len(selected) == 2
+            and type(selected[1]) is int
+            and 0 <= selected[1] < sizes.get(selected[0], 0)
+        ):
             return list(selected)
-        raise ParameterError(f"selected = {selected!r} is no number of a tensor; there are {', '.join(f'{name} with {n:,}' for name, n in sizes.items())}. "
-                             "Give (name, index in the flattened tensor), or None for no selection.")
+        raise ParameterError(
+            f"selected = {selected!r} is no number of a tensor; there are {', '.join(f'{name} with {n:,}' for name, n in sizes.items())}. "
+            "Give (name, index in the flattened tensor), or None for no selection."
+        )
 
     def _rows(self, step):
         rows, loaded, stored = [], 0, 0
         for number in range(1, step + 1):
             now = sums(self.data, number)
             loaded, stored = loaded + now["loaded"], stored + now["stored"]
-            rows.append([number, ids(self.data, number), now["what"], now["loaded"], now["stored"], now["masked"], loaded, stored])
+            rows.append(
+                [
+                    number,
+                    ids(self.data, number),
+                    now["what"],
+                    now["loaded"],
+                    now["stored"],
+                    now["masked"],
+                    loaded,
+                    stored,
+                ]
+            )
         return rows
 
     def _poster(self):
@@ -127,7 +158,13 @@ def sums(data, step):
                 into[name] = into.get(name, 0) + nbytes
         masked += hidden
     what = "; ".join(f"{verb} {', '.join(names)}" for verb, names in (("loads", loaded), ("stores", stored)) if names)
-    return {"loaded": sum(loaded.values()), "stored": sum(stored.values()), "masked": masked, "what": what or "nothing", "by_name": (loaded, stored)}
+    return {
+        "loaded": sum(loaded.values()),
+        "stored": sum(stored.values()),
+        "masked": masked,
+        "what": what or "nothing",
+        "by_name": (loaded, stored),
+    }
 
 
 def ids(data, step):
@@ -137,16 +174,26 @@ def ids(data, step):
 
 
 def _checked(index, access, tensors, grid):
-    keys(f"accesses[{index}]", access, ("program", "op", "tensor", "touched", "masked", "lanes", "masked_lanes", "bytes", "line"))
+    keys(
+        f"accesses[{index}]",
+        access,
+        ("program", "op", "tensor", "touched", "masked", "lanes", "masked_lanes", "bytes", "line"),
+    )
     if access["tensor"] not in tensors or access["op"] not in OPS:
-        raise ParameterError(f"accesses[{index}] is a {access['op']!r} of {access['tensor']!r}; it has to be one of {', '.join(OPS)} and of a tensor "
-                             f"that the kernel was given: {', '.join(tensors)}.")
+        raise ParameterError(
+            f"accesses[{index}] is a {access['op']!r} of {access['tensor']!r}; it has to be one of {', '.join(OPS)} and of a tensor "
+            f"that the kernel was given: {', '.join(tensors)}."
+        )
     if len(access["program"]) != len(grid) or not all(0 <= at < n for at, n in zip(access["program"], grid)):
-        raise ParameterError(f"accesses[{index}] is of program {access['program']}, which the grid {list(grid)} does not have.")
+        raise ParameterError(
+            f"accesses[{index}] is of program {access['program']}, which the grid {list(grid)} does not have."
+        )
     whole(f"accesses[{index}]['bytes']", access["bytes"])
     size = math.prod(tensors[access["tensor"]]["shape"])
     if any(not 0 <= start < end <= size for start, end in access["touched"]):
-        raise ParameterError(f"accesses[{index}] touches {access['touched'][:4]} of {access['tensor']}, which has the numbers 0 to {size - 1:,}.")
+        raise ParameterError(
+            f"accesses[{index}] touches {access['touched'][:4]} of {access['tensor']}, which has the numbers 0 to {size - 1:,}."
+        )
     return access
 
 
@@ -155,9 +202,18 @@ def _tensor(name, tensor):
     shape = [whole(f"shape of {name}", n) for n in tensor["shape"]]
     numel = math.prod(shape)
     kept = len(shape) - 2 if len(shape) > 3 else 1
-    cols = math.prod(shape[kept:]) if len(shape) > 1 else numel if numel <= LINE else 1 << math.ceil(math.log2(1.4 * math.sqrt(numel)))
+    cols = (
+        math.prod(shape[kept:])
+        if len(shape) > 1
+        else numel
+        if numel <= LINE
+        else 1 << math.ceil(math.log2(1.4 * math.sqrt(numel)))
+    )
     cols = max(1, cols)
-    unit, worth = (max(1, shape[1]) if kept > 1 else 1), (cols if len(shape) == 1 else 1)  # rows to one number in the margin, and what it counts by
+    unit, worth = (
+        (max(1, shape[1]) if kept > 1 else 1),
+        (cols if len(shape) == 1 else 1),
+    )  # rows to one number in the margin, and what it counts by
     return {"name": name, "shape": shape, "numel": numel, "rows": max(1, math.ceil(numel / cols)), "cols": cols, "bytes": numel * tensor["itemsize"],
             "unit": unit, "worth": worth}  # fmt: skip
 
@@ -177,30 +233,55 @@ def _hatched(drawn, accesses):
     """{tensor: (lanes that are masked, how many of their places are in the picture, how many of those are not touched either)}."""
     found = {}
     for name in dict.fromkeys(access["tensor"] for access in accesses if access["masked_lanes"]):
-        tensor, mine = next(t for t in drawn if t["name"] == name), [access for access in accesses if access["tensor"] == name]
+        tensor, mine = (
+            next(t for t in drawn if t["name"] == name),
+            [access for access in accesses if access["tensor"] == name],
+        )
         end = (tensor["rows"] + tensor["over"]) * tensor["cols"] + tensor["aside"]
-        places = {at for access in mine for first, last in access["masked"] for at in range(max(0, first), min(last, end))}
-        touched = {at for access in mine for first, last in access["touched"] for at in range(first, last)} if places else set()
+        places = {
+            at for access in mine for first, last in access["masked"] for at in range(max(0, first), min(last, end))
+        }
+        touched = (
+            {at for access in mine for first, last in access["touched"] for at in range(first, last)}
+            if places
+            else set()
+        )
         found[name] = sum(access["masked_lanes"] for access in mine), len(places), len(places - touched)
     return found
 
 
 def _unseen(name, lanes, places, hatched):
     """What of the masked lanes cannot be seen in the picture, in brackets; or nothing."""
-    return f" (outside of {name}, so not drawn)" if not places else f" ({hatched:,} hatched)" if hatched != lanes else ""
+    return (
+        f" (outside of {name}, so not drawn)" if not places else f" ({hatched:,} hatched)" if hatched != lanes else ""
+    )
 
 
 def _words(data, step, masked):
     now = sums(data, step)
     if data["by"] == "access":
         _, op, place, _, _, lanes, hidden, nbytes, line = data["accesses"][data["steps"][step - 1][1]]
-        verb, name = {"load": "loads", "store": "stores", "atomic": "loads and stores"}[OPS[op]], data["tensors"][place]["name"]
-        told = f", {hidden:,} of {count(lanes, 'lane')} masked{_unseen(name, *masked[name])}" if hidden else f" with {count(lanes, 'lane')}"
+        verb, name = (
+            {"load": "loads", "store": "stores", "atomic": "loads and stores"}[OPS[op]],
+            data["tensors"][place]["name"],
+        )
+        told = (
+            f", {hidden:,} of {count(lanes, 'lane')} masked{_unseen(name, *masked[name])}"
+            if hidden
+            else f" with {count(lanes, 'lane')}"
+        )
         words = [["strong", f"Program {ids(data, step)}"], ["", f" {verb} {count(nbytes, 'byte')} of {name}{told}."]]
         return words + ([["", " "], ["code", data["lines"][line]]] if data["lines"][line] else [])
-    told = [f"{verb} " + ", ".join(f"{nbytes:,} bytes of {name}" for name, nbytes in found.items()) for verb, found in zip(("loads", "stores"), now["by_name"]) if found]
+    told = [
+        f"{verb} " + ", ".join(f"{nbytes:,} bytes of {name}" for name, nbytes in found.items())
+        for verb, found in zip(("loads", "stores"), now["by_name"])
+        if found
+    ]
     told += ["stores nothing"] * (len(told) == 1 and not now["stored"])
     hidden = f" {count(now['masked'], 'lane')} {'is' if now['masked'] == 1 else 'are'} masked" if now["masked"] else ""
     of = [f"{found[0]:,} of {name}{_unseen(name, *found)}" for name, found in masked.items()]
     hidden += f": {', '.join(of)}." if len(of) > 1 or of and of[0].endswith(")") else "." if hidden else ""
-    return [["strong", f"Program {ids(data, step)}"], ["", f" {' and '.join(told) or 'touches none of these tensors'}.{hidden}"]]
+    return [
+        ["strong", f"Program {ids(data, step)}"],
+        ["", f" {' and '.join(told) or 'touches none of these tensors'}.{hidden}"],
+    ]

@@ -19,7 +19,9 @@ class _Painter:
     def __init__(self, data, step):
         self.data, self.step, self.colour, self.now = data, step, static.palette(), data["programs"][step - 1]
         self.done = data["programs"][:step]
-        self.decodes = {(p["seq"], p["kv_head"], p["part"]): at for at, p in enumerate(data["programs"], 1) if p["kind"] == "decode"}
+        self.decodes = {
+            (p["seq"], p["kv_head"], p["part"]): at for at, p in enumerate(data["programs"], 1) if p["kind"] == "decode"
+        }
         self.outs = {(p["seq"], p["head"]): at for at, p in enumerate(data["programs"], 1) if p["kind"] == "merge"}
         self.group = data["heads"] // data["kv_heads"]
         self.owners = {}
@@ -39,7 +41,14 @@ class _Painter:
         for at, top in enumerate(tops):
             self._sequence(at, *top)
         if len(tops) < len(data["tables"]):
-            static.write(self.axes, LEFT, bottom - 18, f"{len(data['tables']) - len(tops)} more sequences are not in this picture", size=11, colour="soft")
+            static.write(
+                self.axes,
+                LEFT,
+                bottom - 18,
+                f"{len(data['tables']) - len(tops)} more sequences are not in this picture",
+                size=11,
+                colour="soft",
+            )
         static.box(self.axes, SPLIT, TOP, EDGE - SPLIT, self.tall, radius=8, facecolor=self.colour["well"])
         for block in range(data["num_blocks"]):
             self._block(block)
@@ -51,9 +60,15 @@ class _Painter:
 
     def _legend(self):
         blue = self.colour["r0"]
-        looks = [("now", {"facecolor": blue}), ("before", {"facecolor": blue + "52"}), ("not yet", {"facecolor": self.colour["free"]})]
+        looks = [
+            ("now", {"facecolor": blue}),
+            ("before", {"facecolor": blue + "52"}),
+            ("not yet", {"facecolor": self.colour["free"]}),
+        ]
         if any(p["kind"] == "decode" and not p["reads"] for p in self.data["programs"]):
-            looks.append(("nothing to read", static.hatched(self.colour["faint"], self.colour["free"], 5) | {"linewidth": 0.5}))
+            looks.append(
+                ("nothing to read", static.hatched(self.colour["faint"], self.colour["free"], 5) | {"linewidth": 0.5})
+            )
         return [*looks, ("read by 2 programs" + ", each for its KV head" * (self.data["kv_heads"] > 1), "×2")]
 
     def _rows(self):
@@ -84,33 +99,73 @@ class _Painter:
     def _sequence(self, at, seq, top, table_top):
         data, cell, colour = self.data, self.cell, self._of(seq)
         if at == 0:
-            for x, text in ((self.first, f"{data['across']} →" if data["parts"] > 1 else ""), (self.out_x, "out"), (self.table_x, "block table" if table_top == top else "")):
+            for x, text in (
+                (self.first, f"{data['across']} →" if data["parts"] > 1 else ""),
+                (self.out_x, "out"),
+                (self.table_x, "block table" if table_top == top else ""),
+            ):
                 static.write(self.axes, x, TOP + 6, text, size=11, colour="soft", family="monospace")
         else:
             static.box(self.axes, LEFT, top - 9, SPLIT - LEFT - 24, 0.8, facecolor=self.colour["line"])
         static.box(self.axes, LEFT, top, 34, 20, radius=5, facecolor=colour)
-        static.write(self.axes, LEFT + 17, top + 10.5, f"R{seq}", size=12, colour="card", ha="center", weight="bold", family="monospace")
-        static.write(self.axes, LEFT + 1, top + 31, f"{data['seq_lens'][seq]:,} tok", size=11, colour="soft", family="monospace")
+        static.write(
+            self.axes,
+            LEFT + 17,
+            top + 10.5,
+            f"R{seq}",
+            size=12,
+            colour="card",
+            ha="center",
+            weight="bold",
+            family="monospace",
+        )
+        static.write(
+            self.axes, LEFT + 1, top + 31, f"{data['seq_lens'][seq]:,} tok", size=11, colour="soft", family="monospace"
+        )
         gap = 3 if cell > 8 else 1
         for head in range(data["kv_heads"]):
             y = top + head * cell
             if cell >= 13:
-                static.write(self.axes, self.first - 6, y + (cell - gap) / 2, f"KV{head}", size=11, colour="soft", ha="right", family="monospace")
+                static.write(
+                    self.axes,
+                    self.first - 6,
+                    y + (cell - gap) / 2,
+                    f"KV{head}",
+                    size=11,
+                    colour="soft",
+                    ha="right",
+                    family="monospace",
+                )
                 static.write(self.axes, self.out_x - 10, y + (cell - gap) / 2, "→", size=11, colour="soft", ha="center")
             for part in range(data["parts"]):
                 self._program(seq, head, part, self.first + part * cell, y, cell - gap)
             for g in range(self.group):
-                at = self.outs.get((seq, head * self.group + g)) if self.outs else self.decodes.get((seq, head, g if data["across"] == "head" else 0))
+                at = (
+                    self.outs.get((seq, head * self.group + g))
+                    if self.outs
+                    else self.decodes.get((seq, head, g if data["across"] == "head" else 0))
+                )
                 side = self.out - (2 if self.out > 6 else 1)
                 self._square(self.out_x + g * self.out, y + (cell - gap - side) / 2, side, at, colour, 0)
         self._table(seq, table_top)
 
     def _program(self, seq, head, part, x, y, side):
         at, now = self.decodes.get((seq, head, part)), self.now
-        merged = now["kind"] == "merge" and now["seq"] == seq and now["head"] // self.group == head and part in now["parts"]
+        merged = (
+            now["kind"] == "merge" and now["seq"] == seq and now["head"] // self.group == head and part in now["parts"]
+        )
         empty = at and at <= self.step and not self.data["programs"][at - 1]["reads"]
         if empty:
-            static.box(self.axes, x, y, side, side, radius=min(5, side / 4), **static.hatched(self.colour["faint"], self.colour["free"], 5) | {"linewidth": 0 if at != self.step else 1.4})
+            static.box(
+                self.axes,
+                x,
+                y,
+                side,
+                side,
+                radius=min(5, side / 4),
+                **static.hatched(self.colour["faint"], self.colour["free"], 5)
+                | {"linewidth": 0 if at != self.step else 1.4},
+            )
         else:
             self._square(x, y, side, self.step if merged else at, self._of(seq), min(5, side / 4))
 
@@ -119,7 +174,16 @@ class _Painter:
         static.box(self.axes, x, y, side, side, radius=radius, facecolor=self.colour["free"])
         if at and at <= self.step:
             ring = {"edgecolor": self.colour["ink"], "linewidth": 1.4} if at == self.step else {}
-            static.box(self.axes, x, y, side, side, radius=radius, facecolor=colour if at == self.step else colour + "57", **ring)
+            static.box(
+                self.axes,
+                x,
+                y,
+                side,
+                side,
+                radius=radius,
+                facecolor=colour if at == self.step else colour + "57",
+                **ring,
+            )
 
     def _table(self, seq, top):
         size, colour = self.data["block_size"], self._of(seq)
@@ -128,11 +192,26 @@ class _Painter:
         for place, block in enumerate(self.data["tables"][seq]):
             x, y = self.table_x + place % self.per * 32, top + place // self.per * 26
             part = min(size, self.data["seq_lens"][seq] - place * size) / size
-            look = {"facecolor": colour if block in hot else colour + "47" if block in before else self.colour["free"], "edgecolor": self.colour["ink"] if block in hot else colour}
+            look = {
+                "facecolor": colour if block in hot else colour + "47" if block in before else self.colour["free"],
+                "edgecolor": self.colour["ink"] if block in hot else colour,
+            }
             static.box(self.axes, x, y, 28, 21, radius=4, linewidth=1.4 if block in hot else 0.9, **look)
-            static.write(self.axes, x + 14, y + (9.5 if part < 1 else 11), str(block), size=11.5, colour="card" if block in hot else "ink", ha="center", weight="bold", family="monospace")
+            static.write(
+                self.axes,
+                x + 14,
+                y + (9.5 if part < 1 else 11),
+                str(block),
+                size=11.5,
+                colour="card" if block in hot else "ink",
+                ha="center",
+                weight="bold",
+                family="monospace",
+            )
             if part < 1:
-                static.box(self.axes, x + 3, y + 16, 22 * part, 2.2, facecolor=self.colour["card"] if block in hot else colour)
+                static.box(
+                    self.axes, x + 3, y + 16, 22 * part, 2.2, facecolor=self.colour["card"] if block in hot else colour
+                )
 
     def _places(self):
         """Sizes of the blocks, and what was read of each."""
@@ -150,15 +229,27 @@ class _Painter:
 
     def _block(self, block):
         gap = 6 if self.large else max(0.8, self.w / 9)
-        x, y, w, h = SPLIT + 10 + block % self.columns * self.w, TOP + 10 + block // self.columns * self.h, self.w - gap, self.h - gap
+        x, y, w, h = (
+            SPLIT + 10 + block % self.columns * self.w,
+            TOP + 10 + block // self.columns * self.h,
+            self.w - gap,
+            self.h - gap,
+        )
         who, read = self.owners.get(block, []), sorted(self.reads.get(block, []))
         hot, colour = any(one[0] for one in read), self._of(who[0]) if who else self.colour["faint"]
         if not self.large:
-            fill = self._of(self.now["seq"]) if hot else colour + ("73" if read else "24") if who else self.colour["free"]
+            fill = (
+                self._of(self.now["seq"]) if hot else colour + ("73" if read else "24") if who else self.colour["free"]
+            )
             static.box(self.axes, x, y, w, h, facecolor=fill)
             return
         used = who or read
-        look = {"facecolor": self.colour["card"] if used else "none", "edgecolor": self.colour["ink"] if hot else colour, "linewidth": 1.5 if hot else 1.0, "linestyle": "-" if used else "--"}
+        look = {
+            "facecolor": self.colour["card"] if used else "none",
+            "edgecolor": self.colour["ink"] if hot else colour,
+            "linewidth": 1.5 if hot else 1.0,
+            "linestyle": "-" if used else "--",
+        }
         static.box(self.axes, x, y, w, h, radius=5, **look)
         static.write(self.axes, x + 6, y + 10.5, str(block), size=9.5, colour="soft", family="monospace")
         if not used:
@@ -173,10 +264,24 @@ class _Painter:
             self._lane(x, y, w, head, start, end, self._of(seq) if fresh else colour + "6b")
         if self.times[block] > 1:
             static.box(self.axes, x + w - 28, y + h - 17, 23, 13, radius=6, facecolor=self.colour["ink"])
-            static.write(self.axes, x + w - 16.5, y + h - 10.5, f"×{self.times[block]}", size=9.5, colour="card", ha="center", weight="bold", family="monospace")
+            static.write(
+                self.axes,
+                x + w - 16.5,
+                y + h - 10.5,
+                f"×{self.times[block]}",
+                size=9.5,
+                colour="card",
+                ha="center",
+                weight="bold",
+                family="monospace",
+            )
 
     def _lane(self, x, y, w, head, start, end, colour):
-        step, top, tall = (w - 12) / self.data["block_size"], y + 21 + head * self.lane, self.lane - (2 if self.lane > 4 else 1)
+        step, top, tall = (
+            (w - 12) / self.data["block_size"],
+            y + 21 + head * self.lane,
+            self.lane - (2 if self.lane > 4 else 1),
+        )
         if step < 4:
             static.box(self.axes, x + 6 + start * step, top, (end - start) * step, tall, facecolor=colour)
             return
@@ -185,6 +290,11 @@ class _Painter:
 
     def _sums(self, y):
         read = sum(p["bytes"] for p in self.done if p["kind"] == "decode")
-        again, partial = sum(self.data["again"][: self.step]), sum(p["bytes"] for p in self.done if p["kind"] == "merge")
-        said = f"So far {read:,} bytes of K and V are read, {again:,} of them had been read before" + (f", and {partial:,} bytes of partial results." if self.outs else ".")
+        again, partial = (
+            sum(self.data["again"][: self.step]),
+            sum(p["bytes"] for p in self.done if p["kind"] == "merge"),
+        )
+        said = f"So far {read:,} bytes of K and V are read, {again:,} of them had been read before" + (
+            f", and {partial:,} bytes of partial results." if self.outs else "."
+        )
         static.write(self.axes, LEFT, y, said, size=12, colour="soft")

@@ -20,18 +20,29 @@ def block_reads_view(**reads):
     keys("reads", reads, KEYS)
     sizes = {name: whole(name, reads[name], 1) for name in ("num_blocks", "block_size", "kv_heads", "heads", "parts")}
     lens = [whole(f"seq_lens[{at}]", n) for at, n in enumerate(some("seq_lens", reads["seq_lens"]))]
-    tables = [[whole(f"tables[{at}]", block, 0, sizes["num_blocks"] - 1) for block in table] for at, table in enumerate(reads["tables"])]
+    tables = [
+        [whole(f"tables[{at}]", block, 0, sizes["num_blocks"] - 1) for block in table]
+        for at, table in enumerate(reads["tables"])
+    ]
     for at, (n, table) in enumerate(zip(lens, tables, strict=False)):
         if len(table) != -(-n // sizes["block_size"]):
-            raise ParameterError(f"Sequence {at} has {n} tokens in {len(table)} blocks of {sizes['block_size']}; give it {-(-n // sizes['block_size'])} blocks.")
+            raise ParameterError(
+                f"Sequence {at} has {n} tokens in {len(table)} blocks of {sizes['block_size']}; give it {-(-n // sizes['block_size'])} blocks."
+            )
     if len(tables) != len(lens) or sizes["heads"] % sizes["kv_heads"]:
-        raise ParameterError(f"There are {len(tables)} tables for {len(lens)} lengths, and {sizes['heads']} query heads for {sizes['kv_heads']} KV heads. Each "
-                             "sequence has one table, and the query heads are a multiple of the KV heads.")
+        raise ParameterError(
+            f"There are {len(tables)} tables for {len(lens)} lengths, and {sizes['heads']} query heads for {sizes['kv_heads']} KV heads. Each "
+            "sequence has one table, and the query heads are a multiple of the KV heads."
+        )
     across = reads.get("across", "part")
     if across not in ("part", "head") or across == "head" and sizes["parts"] * sizes["kv_heads"] != sizes["heads"]:
-        raise ParameterError(f"across is {across!r}, with {sizes['parts']} programs for a sequence and KV head; it has to be \"part\", or \"head\" with one "
-                             f"for each of the {sizes['heads'] // sizes['kv_heads']} query heads of a KV head.")
-    programs = [_checked(at, program, sizes, len(lens)) for at, program in enumerate(some("programs", reads["programs"]))]
+        raise ParameterError(
+            f'across is {across!r}, with {sizes["parts"]} programs for a sequence and KV head; it has to be "part", or "head" with one '
+            f"for each of the {sizes['heads'] // sizes['kv_heads']} query heads of a KV head."
+        )
+    programs = [
+        _checked(at, program, sizes, len(lens)) for at, program in enumerate(some("programs", reads["programs"]))
+    ]
     data = {
         "title": "Which program reads which block",
         "subtitle": _subtitle(sizes, lens, across),
@@ -53,21 +64,48 @@ class BlockReadsView(View):
         last = self.data["num_blocks"] - 1
         if selected is None or (type(selected) is int and 0 <= selected <= last):
             return selected
-        raise ParameterError(f"selected = {selected!r} is no block; there are blocks 0 to {last}. Give one of them, or None.")
+        raise ParameterError(
+            f"selected = {selected!r} is no block; there are blocks 0 to {last}. Give one of them, or None."
+        )
 
     def _rows(self, step):
         rows, so_far = [], 0
         for at, program in enumerate(self.data["programs"][:step]):
             so_far += program["bytes"]
             decode = program["kind"] == "decode"
-            head = f"Q {head_of(self.data, program)}" if not decode or self.data["across"] == "head" else f"KV {program['kv_head']}"
-            part = "merge " + ", ".join(map(str, program["parts"])) if not decode else str(program["part"]) if self.data["across"] == "part" else ""
-            rows.append([at + 1, ids(program), f"R{program['seq']}", head, part, listed(blocks_of(self.data, program)) if decode else "",
-                         program["bytes"], so_far, self.data["again"][at]])
+            head = (
+                f"Q {head_of(self.data, program)}"
+                if not decode or self.data["across"] == "head"
+                else f"KV {program['kv_head']}"
+            )
+            part = (
+                "merge " + ", ".join(map(str, program["parts"]))
+                if not decode
+                else str(program["part"])
+                if self.data["across"] == "part"
+                else ""
+            )
+            rows.append(
+                [
+                    at + 1,
+                    ids(program),
+                    f"R{program['seq']}",
+                    head,
+                    part,
+                    listed(blocks_of(self.data, program)) if decode else "",
+                    program["bytes"],
+                    so_far,
+                    self.data["again"][at],
+                ]
+            )
         return rows
 
     def _poster(self):
-        decodes = [at for at, program in enumerate(self.data["programs"], 1) if program["kind"] == "decode" and program["reads"]]
+        decodes = [
+            at
+            for at, program in enumerate(self.data["programs"], 1)
+            if program["kind"] == "decode" and program["reads"]
+        ]
         return decodes[round(0.7 * (len(decodes) - 1))] if decodes else 1
 
     def _paint(self, step):
@@ -78,7 +116,9 @@ class BlockReadsView(View):
 
 def ids(program):
     """The ids of a program as they are written: 3, or (0, 3)."""
-    return str(program["program"][0]) if len(program["program"]) == 1 else f"({', '.join(map(str, program['program']))})"
+    return (
+        str(program["program"][0]) if len(program["program"]) == 1 else f"({', '.join(map(str, program['program']))})"
+    )
 
 
 def head_of(data, program):
@@ -119,7 +159,13 @@ def _checked(at, program, sizes, num_seqs):
 
 
 def _subtitle(sizes, lens, across):
-    parts = f" with {count(sizes['parts'], 'query head')} each" if across == "head" else f", {count(sizes['parts'], 'part')} each" if sizes["parts"] > 1 else ""
+    parts = (
+        f" with {count(sizes['parts'], 'query head')} each"
+        if across == "head"
+        else f", {count(sizes['parts'], 'part')} each"
+        if sizes["parts"] > 1
+        else ""
+    )
     return f"{count(len(lens), 'sequence')}, {count(sizes['kv_heads'], 'KV head')}{parts}, blocks of {count(sizes['block_size'], 'token')}"
 
 
@@ -127,7 +173,9 @@ def _again(data):
     """Bytes of each step that an earlier program has read before."""
     seen, again = set(), []
     for program in data["programs"]:
-        lanes = {(block, head, slot) for block, head, start, end in program.get("reads", ()) for slot in range(start, end)}
+        lanes = {
+            (block, head, slot) for block, head, start, end in program.get("reads", ()) for slot in range(start, end)
+        }
         again.append(program["bytes"] * len(lanes & seen) // max(1, len(lanes)))
         seen |= lanes
     return again
@@ -138,8 +186,20 @@ def _words(data, step):
     who, nbytes = f"Program {ids(program)}", count(program["bytes"], "byte")
     if program["kind"] == "merge":
         parts = program["parts"]
-        said = f"part {parts[0]} alone" if len(parts) == 1 else f"parts {', '.join(map(str, parts[:-1]))} and {parts[-1]}" if parts else "nothing"
-        return [["strong", who], ["", f" merges {said} of R{program['seq']} into query head {program['head']} of the output: {nbytes} of partial results."]]
+        said = (
+            f"part {parts[0]} alone"
+            if len(parts) == 1
+            else f"parts {', '.join(map(str, parts[:-1]))} and {parts[-1]}"
+            if parts
+            else "nothing"
+        )
+        return [
+            ["strong", who],
+            [
+                "",
+                f" merges {said} of R{program['seq']} into query head {program['head']} of the output: {nbytes} of partial results.",
+            ],
+        ]
     if data["across"] == "head":
         task = f"query head {head_of(data, program)} of R{program['seq']}"
     else:

@@ -7,7 +7,13 @@ from course_lib.viz.kit.base import View
 from course_lib.viz.kit.inputs import count, keys, some, whole
 
 PARTS = ("used", "reserved", "internal", "external", "free")
-NAMES = {"used": "used", "reserved": "yet to come", "internal": "never used", "external": "hole, too small", "free": "free"}
+NAMES = {
+    "used": "used",
+    "reserved": "yet to come",
+    "internal": "never used",
+    "external": "hole, too small",
+    "free": "free",
+}
 SEGMENT = ("request", "start", "reserved", "used", "final")
 
 
@@ -25,7 +31,9 @@ def reserved_against_used(runs, capacity):
     """
     capacity = whole("capacity", capacity, 1)
     if not isinstance(runs, dict):
-        raise ParameterError(f"runs is {type(runs).__name__}; it has to be a dict, {{policy: steps}}, also for a single policy.")
+        raise ParameterError(
+            f"runs is {type(runs).__name__}; it has to be a dict, {{policy: steps}}, also for a single policy."
+        )
     some("runs", runs)
     runs = {str(policy): [_step(policy, index, step, capacity) for index, step in enumerate(some(f"runs[{policy!r}]", steps))]
             for policy, steps in runs.items()}  # fmt: skip
@@ -65,7 +73,9 @@ class ReservedAgainstUsed(View):
         if selected is None:
             return None
         if not isinstance(selected, dict) or not set(selected) <= {"policy", "request"}:
-            raise ParameterError(f"selected = {selected!r} is no choice. Give a dict with a policy, a request or both, or None.")
+            raise ParameterError(
+                f"selected = {selected!r} is no choice. Give a dict with a policy, a request or both, or None."
+            )
         policy = selected.get("policy") or self.policy
         run = next((run for run in self.data["runs"] if run["policy"] == policy), None)
         if run is None:
@@ -121,16 +131,24 @@ def _step(policy, index, step, capacity):
         start = whole(f"{place}: start", segment["start"], 0, capacity - 1)
         reserved = whole(f"{place}: reserved", segment["reserved"], 1, capacity - start)
         final = whole(f"{place}: final", segment["final"], 1, reserved)
-        segments.append((segment["request"], start, reserved, final, whole(f"{place}: used", segment["used"], 0, final)))
+        segments.append(
+            (segment["request"], start, reserved, final, whole(f"{place}: used", segment["used"], 0, final))
+        )
     segments.sort(key=lambda segment: segment[1])
     for one, other in zip(segments, segments[1:]):
         if one[1] + one[2] > other[1]:
             raise ParameterError(f"{where}: request {other[0]} starts at slot {other[1]}, inside the slots {one[1]} to {one[1] + one[2] - 1} "
                                  f"of request {one[0]}. Two requests cannot hold one slot.")  # fmt: skip
-    sums = {"used": sum(s[4] for s in segments), "reserved": sum(s[3] - s[4] for s in segments), "internal": sum(s[2] - s[3] for s in segments)}
+    sums = {
+        "used": sum(s[4] for s in segments),
+        "reserved": sum(s[3] - s[4] for s in segments),
+        "internal": sum(s[2] - s[3] for s in segments),
+    }
     for name, found in sums.items():
         if parts[name] != found:
-            raise ParameterError(f"{where}: {name} is {parts[name]} slots, but its segments come to {found}. Count both at the same moment.")
+            raise ParameterError(
+                f"{where}: {name} is {parts[name]} slots, but its segments come to {found}. Count both at the same moment."
+            )
     return {"time": whole(f"{where}: time", step["time"]), "waiting": whole(f"{where}: waiting", step["waiting"]),
             "parts": list(parts.values()), "segments": segments}  # fmt: skip
 
@@ -155,7 +173,15 @@ def _run(policy, steps, times):
         "at": None if own == times else at,
         "parts": [step["parts"] for step in steps],
         "waiting": [step["waiting"] for step in steps],
-        "pieces": [[*piece["key"], piece["first"], piece["first"] + len(piece["used"]) - 1, _growth(piece["used"], piece["key"][3])] for piece in pieces],
+        "pieces": [
+            [
+                *piece["key"],
+                piece["first"],
+                piece["first"] + len(piece["used"]) - 1,
+                _growth(piece["used"], piece["key"][3]),
+            ]
+            for piece in pieces
+        ],
     }
 
 
@@ -214,7 +240,13 @@ def share(slots, capacity):
     return "<0.1\xa0%" if tenths == 0 else ">99.9\xa0%" if tenths == 1000 else f"{tenths // 10}.{tenths % 10}\xa0%"
 
 
-SAID = ("", "is reserved for tokens yet to come", "is reserved and never used", "lies in holes too small for the next request", "is free")
+SAID = (
+    "",
+    "is reserved for tokens yet to come",
+    "is reserved and never used",
+    "lies in holes too small for the next request",
+    "is free",
+)
 
 
 def say(data, run, step):
@@ -224,7 +256,10 @@ def say(data, run, step):
     rest = ", ".join(f"{share(slots, capacity)} {words}" for slots, words in list(zip(parts, SAID))[1:] if slots)
     return [
         ["strong", f"{run['policy']}, time {data['times'][step - 1]:,}:"],
-        ["", f" {count(running, 'request')} {'runs' if running == 1 else 'run'}, {waiting:,} {'waits' if waiting == 1 else 'wait'}. "],
+        [
+            "",
+            f" {count(running, 'request')} {'runs' if running == 1 else 'run'}, {waiting:,} {'waits' if waiting == 1 else 'wait'}. ",
+        ],
         ["strong", f"{share(parts[0], capacity)} of the memory is used"],
         ["", f"; {rest}." if rest else "."],
     ]

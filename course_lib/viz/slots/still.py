@@ -1,8 +1,9 @@
 """Batch slots as a still picture, with matplotlib: the same as slots.js draws, in light colours."""
 
 from course_lib.viz.kit import still as static
-from .view import waiting
 from course_lib.viz.kit.still import percent
+
+from .view import waiting
 
 LEFT, RIGHT, TOP = 78, 898, 106
 
@@ -30,7 +31,11 @@ class _Painter:
         looks = self._looks(0)
         static.legend(self.axes, [("prompt", looks["prompt"]), ("padding", self._waste("/")), ("a token wanted", looks["token"]),
                                   ("over, computed on", self._waste("\\")), ("empty slot", self._empty())])  # fmt: skip
-        for y, text in ((TOP - 26, "SLOTS, ONE RUN OF THE MODEL A STEP"), (self.queue_top - 14, "QUEUE"), (self.chart_top - 14, "WHAT THE TOKENS PUSHED SO FAR WERE FOR")):
+        for y, text in (
+            (TOP - 26, "SLOTS, ONE RUN OF THE MODEL A STEP"),
+            (self.queue_top - 14, "QUEUE"),
+            (self.chart_top - 14, "WHAT THE TOKENS PUSHED SO FAR WERE FOR"),
+        ):
             static.write(self.axes, 22, y, text, size=10.5, colour="soft", weight="bold")
         self._slots()
         self._queue()
@@ -54,10 +59,30 @@ class _Painter:
         data, h, air = self.data, self.h, self.air
         static.box(self.axes, LEFT, TOP, self._x(data["last"]) - LEFT, data["slots"] * h, facecolor=self.colour["well"])
         for slot in range(0, data["slots"], next(n for n in (1, 2, 4, 8, 16, 32) if n * h >= 12 or n == 32)):
-            static.write(self.axes, LEFT - 8, TOP + (slot + 0.5) * h, f"slot {slot}", size=10.5, colour="soft", ha="right", family="monospace")
-        every = next((n for n in (1, 5, 10, 20, 50, 100, 200, 500) if n * self.w >= 8 * len(f"{data['last']:,}") + 10), 1000)
+            static.write(
+                self.axes,
+                LEFT - 8,
+                TOP + (slot + 0.5) * h,
+                f"slot {slot}",
+                size=10.5,
+                colour="soft",
+                ha="right",
+                family="monospace",
+            )
+        every = next(
+            (n for n in (1, 5, 10, 20, 50, 100, 200, 500) if n * self.w >= 8 * len(f"{data['last']:,}") + 10), 1000
+        )
         for at in range(every, data["last"] + 1, every):
-            static.write(self.axes, self._x(at - 0.5), TOP - 9, f"{at:,}", size=10.5, colour="soft", ha="center", family="monospace")
+            static.write(
+                self.axes,
+                self._x(at - 0.5),
+                TOP - 9,
+                f"{at:,}",
+                size=10.5,
+                colour="soft",
+                ha="center",
+                family="monospace",
+            )
         for start, end, places in data["runs"]:
             longest = max(data["requests"][i][1] for i in places)
             for slot in range(data["slots"]):
@@ -76,7 +101,17 @@ class _Painter:
                     patch = {"facecolor": self.colour["card"], "edgecolor": "none", "pad": 0.6} if new == 1 else None
                     static.write(self.axes, self._x(start + 1) + 5, y + (h - air) / 2, name, size=10.5, weight="bold", family="monospace", bbox=patch,
                                  alpha=0.45 if start >= self.step else 1)  # fmt: skip
-        static.box(self.axes, self._x(self.step - 1), TOP - 2, max(2.4, self.w), data["slots"] * h + 4, facecolor="none", edgecolor=self.colour["ink"], linewidth=1.4, zorder=6)
+        static.box(
+            self.axes,
+            self._x(self.step - 1),
+            TOP - 2,
+            max(2.4, self.w),
+            data["slots"] * h + 4,
+            facecolor="none",
+            edgecolor=self.colour["ink"],
+            linewidth=1.4,
+            zorder=6,
+        )
 
     def _piece(self, start, end, y, high, look, apart=False):
         """Steps start + 1 to end of a row; what is to come stands back."""
@@ -85,7 +120,15 @@ class _Painter:
         for a, b, alpha in ((start, min(end, self.step), 1), (max(start, self.step), end, 0.36)):
             edges = [(at, at + 1) for at in range(a, b)] if apart and self.w >= 6 else [(a, b)] if b > a else []
             for left, right in edges:
-                static.box(self.axes, self._x(left) + self.gap / 2, y, (right - left) * self.w - self.gap, high, alpha=alpha, **self._faded(look))
+                static.box(
+                    self.axes,
+                    self._x(left) + self.gap / 2,
+                    y,
+                    (right - left) * self.w - self.gap,
+                    high,
+                    alpha=alpha,
+                    **self._faded(look),
+                )
 
     def _faded(self, look):
         """The look without its own transparency, which matplotlib would lose beside another one."""
@@ -97,18 +140,37 @@ class _Painter:
         return look | {"facecolor": mixed}
 
     def _queue(self):
-        static.write(self.axes, LEFT - 8, self.queue_top + max(5, self.tall / 2), "next", size=10.5, colour="soft", ha="right", family="monospace")
+        static.write(
+            self.axes,
+            LEFT - 8,
+            self.queue_top + max(5, self.tall / 2),
+            "next",
+            size=10.5,
+            colour="soft",
+            ha="right",
+            family="monospace",
+        )
         for at, who in enumerate(self.queues):
             for place, i in enumerate(who) if self.tall > 3 else []:
                 static.box(self.axes, self._x(at) + self.gap / 2, self.queue_top + place * self.tall, self.w - self.gap, self.tall - (2 if self.tall > 4 else 0.4),
                            alpha=1 if at < self.step else 0.36, facecolor=self.colour[f"r{i % 6}"])  # fmt: skip
             if self.tall <= 3 and who:
-                static.box(self.axes, self._x(at), self.queue_top, self.w, len(who) * self.tall, facecolor=self.colour["faint"], alpha=1 if at < self.step else 0.36)
+                static.box(
+                    self.axes,
+                    self._x(at),
+                    self.queue_top,
+                    self.w,
+                    len(who) * self.tall,
+                    facecolor=self.colour["faint"],
+                    alpha=1 if at < self.step else 0.36,
+                )
 
     def _chart(self):
         data, top, tall = self.data, self.chart_top, 64
         edges, below = [self._x(at) for at in range(data["last"] + 1)], [0] * data["last"]
-        for part, look in enumerate(({"facecolor": self.colour["r0"], "alpha": 0.75, "linewidth": 0}, self._waste("/"), self._waste("\\"))):
+        for part, look in enumerate(
+            ({"facecolor": self.colour["r0"], "alpha": 0.75, "linewidth": 0}, self._waste("/"), self._waste("\\"))
+        ):
             above = [base + (one[part] / sum(one[:3]) if sum(one[:3]) else 0) for base, one in zip(below, data["sums"])]
             xs = [x for at in range(data["last"]) for x in (edges[at], edges[at + 1])]
             low, high = ([top + tall * (1 - value) for value in values for _ in (0, 1)] for values in (below, above))
@@ -117,7 +179,17 @@ class _Painter:
             below = above
         now = self._x(self.step)
         static.box(self.axes, now, top, edges[-1] - now, tall, facecolor=self.colour["card"] + "a3", zorder=3)
-        static.box(self.axes, LEFT, top, edges[-1] - LEFT, tall, facecolor="none", edgecolor=self.colour["faint"], linewidth=0.8, zorder=4)
+        static.box(
+            self.axes,
+            LEFT,
+            top,
+            edges[-1] - LEFT,
+            tall,
+            facecolor="none",
+            edgecolor=self.colour["faint"],
+            linewidth=0.8,
+            zorder=4,
+        )
         self.axes.plot([now, now], [top, top + tall], color=self.colour["ink"], linewidth=1.3, zorder=5)
         for text, y in (("100 %", 6), ("50 %", tall / 2), ("0 %", tall - 6)):
             static.write(self.axes, LEFT - 8, top + y, text, size=10.5, colour="soft", ha="right", family="monospace")
@@ -127,5 +199,9 @@ class _Painter:
         for name, value in (("of use", f"{useful:,}, {percent(useful / pushed)}"), ("padding", f"{padding:,}, {percent(padding / pushed)}"),
                             ("over, computed on", f"{idle:,}, {percent(idle / pushed)}"), ("slots empty", f"{percent(empty / (self.step * data['slots']))} of the time"),
                             ("waiting", str(len(self.queues[self.step - 1])))):  # fmt: skip
-            x += 7 + static.text_width(self.axes, static.write(self.axes, x, top + tall + 18, name, size=12, colour="soft"))
-            x += 16 + static.text_width(self.axes, static.write(self.axes, x, top + tall + 18, value, size=11.5, family="monospace"))
+            x += 7 + static.text_width(
+                self.axes, static.write(self.axes, x, top + tall + 18, name, size=12, colour="soft")
+            )
+            x += 16 + static.text_width(
+                self.axes, static.write(self.axes, x, top + tall + 18, value, size=11.5, family="monospace")
+            )

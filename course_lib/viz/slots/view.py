@@ -5,8 +5,8 @@ from itertools import accumulate
 from course_lib.errors import ParameterError
 from course_lib.viz.kit.base import View
 from course_lib.viz.kit.inputs import count, some, whole
-from course_lib.viz.memory.view import name
 from course_lib.viz.kit.still import percent
+from course_lib.viz.memory.view import name
 
 KINDS = ("prompt", "token", "over", "empty", "none")
 """What a slot does in a step: pushes a prompt, filled up to the longest of the batch; pushes one token that is wanted; pushes one
@@ -56,7 +56,9 @@ class BatchSlots(View):
         last = len(self.data["requests"]) - 1
         if selected is None or (type(selected) is int and 0 <= selected <= last):
             return selected
-        raise ParameterError(f"selected = {selected!r} is no request; there are 0 to {last}, in the order given. Give one of them, or None.")
+        raise ParameterError(
+            f"selected = {selected!r} is no request; there are 0 to {last}, in the order given. Give one of them, or None."
+        )
 
     def shares(self, step=None):
         """{"useful", "padding", "idle": tokens pushed up to this step, "empty": slots that held nobody, a slot and a step each}."""
@@ -66,7 +68,15 @@ class BatchSlots(View):
         data = self.data
         rows = [_row(data, slot, step) for slot in range(data["slots"])]
         queue = [data["names"][i] for i in waiting(data, step)]
-        return [*rows, ["queue", ", ".join(queue[:12]) + (f" and {len(queue) - 12} more" if len(queue) > 12 else "") or "nobody", "", ""]]
+        return [
+            *rows,
+            [
+                "queue",
+                ", ".join(queue[:12]) + (f" and {len(queue) - 12} more" if len(queue) > 12 else "") or "nobody",
+                "",
+                "",
+            ],
+        ]
 
     def _poster(self):
         return max(1, round(0.7 * self.last))
@@ -110,7 +120,9 @@ def _request(index, one):
     try:
         arrival, prompt, new = one
     except (TypeError, ValueError):
-        raise ParameterError(f"requests[{index}] is {one!r}; a request is (arrival, num_prompt_tokens, num_new_tokens).") from None
+        raise ParameterError(
+            f"requests[{index}] is {one!r}; a request is (arrival, num_prompt_tokens, num_new_tokens)."
+        ) from None
     return [whole(f"requests[{index}][0], the arrival,", arrival), whole(f"requests[{index}][1], the tokens of its prompt,", prompt, 1),
             whole(f"requests[{index}][2], its new tokens,", new, 1)]  # fmt: skip
 
@@ -124,7 +136,10 @@ def _runs(requests, batches):
             places = list(places)
         except (TypeError, ValueError):
             raise ParameterError(f"batches[{index}] is {batch!r}; a batch is (start, places in `requests`).") from None
-        start, places = whole(f"the start of batches[{index}]", start), [whole(f"a request of batches[{index}]", i, 0, len(requests) - 1) for i in places]
+        start, places = (
+            whole(f"the start of batches[{index}]", start),
+            [whole(f"a request of batches[{index}]", i, 0, len(requests) - 1) for i in places],
+        )
         if not places:
             raise ParameterError(f"batches[{index}] is empty. A batch has at least one request; leave it out.")
         if start < free:
@@ -132,7 +147,9 @@ def _runs(requests, batches):
                                  "A batch begins when the last one is over.")  # fmt: skip
         for i in places:
             if i in seen:
-                raise ParameterError(f"batches[{index}] has request {i}, which was served already. Each request belongs to one batch.")
+                raise ParameterError(
+                    f"batches[{index}] has request {i}, which was served already. Each request belongs to one batch."
+                )
             if requests[i][0] > start:
                 raise ParameterError(f"batches[{index}] starts after step {start} with request {i}, which comes after step {requests[i][0]}. "
                                      "Nobody can be served before coming.")  # fmt: skip
@@ -159,7 +176,13 @@ def _sums(data):
 
 def _row(data, slot, step):
     kind, request, useful, wasted = cell(data, run_at(data, step), slot, step)
-    does = {"prompt": "prompt", "token": "one token", "over": "is over, computed on", "empty": "nobody, while others run", "none": "nobody, nothing runs"}[kind]
+    does = {
+        "prompt": "prompt",
+        "token": "one token",
+        "over": "is over, computed on",
+        "empty": "nobody, while others run",
+        "none": "nobody, nothing runs",
+    }[kind]
     return [f"slot {slot}" + (f", {data['names'][request]}" if request is not None else ""), does, useful, wasted]
 
 
@@ -173,23 +196,40 @@ def _words(data, step):
     elif step == run[0] + 1:
         cells = [cell(data, run, slot, step) for slot in range(len(run[2]))]
         padding, longest = sum(wasted for *_, wasted in cells), cells[0][2] + cells[0][3]
-        words += [["strong", f"A batch of {len(run[2])} starts: {listed([names[i] for i in run[2]])}."],
-                  ["", f" Prompts are filled up to {count(longest, 'token')}" if padding else f" All prompts have {count(longest, 'token')}"],
-                  ["", f", {padding:,} of {longest * len(run[2]):,} are padding. " if padding else ". "]]
+        words += [
+            ["strong", f"A batch of {len(run[2])} starts: {listed([names[i] for i in run[2]])}."],
+            [
+                "",
+                f" Prompts are filled up to {count(longest, 'token')}"
+                if padding
+                else f" All prompts have {count(longest, 'token')}",
+            ],
+            ["", f", {padding:,} of {longest * len(run[2]):,} are padding. " if padding else ". "],
+        ]
     else:
         over = [names[i] for slot, i in enumerate(run[2]) if cell(data, run, slot, step)[0] == "over"]
         live = len(run[2]) - len(over)
-        words += [["strong", f"{live} of {count(len(run[2]), 'row')} {'writes' if live == 1 else 'write'} a token."],
-                  ["", f" {listed(over)} {'is' if len(over) == 1 else 'are'} over and computed on. " if over else " "]]
+        words += [
+            ["strong", f"{live} of {count(len(run[2]), 'row')} {'writes' if live == 1 else 'write'} a token."],
+            ["", f" {listed(over)} {'is' if len(over) == 1 else 'are'} over and computed on. " if over else " "],
+        ]
     if run is not None and queue:
         words.append(["", f"{count(len(queue), 'request')} {'waits' if len(queue) == 1 else 'wait'}. "])
     useful, padding, idle, _ = data["sums"][step - 1]
     pushed = useful + padding + idle
-    return [*words, ["", f"So far {percent(useful / pushed)} of {count(pushed, 'token')} pushed were of use."]] if pushed else words
+    return (
+        [*words, ["", f"So far {percent(useful / pushed)} of {count(pushed, 'token')} pushed were of use."]]
+        if pushed
+        else words
+    )
 
 
 def _wait(queue):
-    return "nobody is here" if not queue else f"{count(len(queue), 'request')} {'waits' if len(queue) == 1 else 'wait'} for more to come, or for the time to be up"
+    return (
+        "nobody is here"
+        if not queue
+        else f"{count(len(queue), 'request')} {'waits' if len(queue) == 1 else 'wait'} for more to come, or for the time to be up"
+    )
 
 
 def listed(names, most=6):

@@ -17,7 +17,12 @@ KINDS = {
 }
 """Kind of an event -> what happens in it."""
 # what the output of the watched row is after an event; a tile's is not yet divided where a "store" divides it
-OUTPUTS = {"tile": "output, divided by the sum so far", "store": "output, divided by the sum", "chunk": "output of one chunk", "product": "output"}
+OUTPUTS = {
+    "tile": "output, divided by the sum so far",
+    "store": "output, divided by the sum",
+    "chunk": "output of one chunk",
+    "product": "output",
+}
 UNDIVIDED = "output, not yet divided"
 FINISHES, VISITS = ("merge", "store", "product"), ("tile", "chunk", "skip", "product", "scores", "softmax")
 
@@ -34,25 +39,58 @@ def tiles_view(algorithm, num_queries, num_keys, watch, events):
     watch = whole("watch", watch, 0, num_queries - 1)
     for index, event in enumerate(events):
         _check(index, event, num_queries, num_keys, events[index - 1] if index else None)
-    rows, cols = (sorted({tuple(event[side]) for event in events if event["kind"] in VISITS}) for side in ("rows", "cols"))
+    rows, cols = (
+        sorted({tuple(event[side]) for event in events if event["kind"] in VISITS}) for side in ("rows", "cols")
+    )
     for name, cut, end in (("rows", rows, num_queries), ("cols", cols, num_keys)):
         if [a for a, _ in cut] != [0, *(b for _, b in cut[:-1])] or cut[-1][1] != end:
-            raise ParameterError(f"The {name} of the events, {cut[:4]}…, do not cut 0 to {end} into tiles. Record one head with one tile size.")
+            raise ParameterError(
+                f"The {name} of the events, {cut[:4]}…, do not cut 0 to {end} into tiles. Record one head with one tile size."
+            )
     kinds = {event["kind"] for event in events}
     finishes = bool(kinds & {*FINISHES})
-    places, fast, at, named, known, name, begun, done = [], [], [], [], None, "output", [None] * len(rows), [None] * len(rows)
+    places, fast, at, named, known, name, begun, done = (
+        [],
+        [],
+        [],
+        [],
+        None,
+        "output",
+        [None] * len(rows),
+        [None] * len(rows),
+    )
     for step, event in enumerate(events, 1):
         i = [n for n, row in enumerate(rows) if event["rows"][0] <= row[0] < event["rows"][1]]
         j = [n for n, col in enumerate(cols) if event["cols"][0] <= col[0] < event["cols"][1]]
         places.append([event["kind"], i[0], i[-1] + 1, j[0], j[-1] + 1])
         if event["kind"] in FINISHES or event["kind"] == "tile" and not finishes:
             for n in i:
-                begun[n], done[n] = begun[n] or step, step  # without an event that finishes, the last tile of a row does
-        fast.append(_fast(event["kind"], "store" in kinds, "chunk" in kinds, any(one[0] == "tile" and one[3] == j[0] for one in places)))
+                begun[n], done[n] = (
+                    begun[n] or step,
+                    step,
+                )  # without an event that finishes, the last tile of a row does
+        fast.append(
+            _fast(
+                event["kind"],
+                "store" in kinds,
+                "chunk" in kinds,
+                any(one[0] == "tile" and one[3] == j[0] for one in places),
+            )
+        )
         if event["row"]:
-            known, name = event["row"], UNDIVIDED if event["kind"] == "tile" and "store" in kinds else OUTPUTS.get(event["kind"], "output")
+            known, name = (
+                event["row"],
+                UNDIVIDED if event["kind"] == "tile" and "store" in kinds else OUTPUTS.get(event["kind"], "output"),
+            )
         named.append(name)
-        at.append(known and [None if known["maximum"] == float("-inf") else known["maximum"], known["sum"], [round(x, 6) for x in known["output"][:4]]])
+        at.append(
+            known
+            and [
+                None if known["maximum"] == float("-inf") else known["maximum"],
+                known["sum"],
+                [round(x, 6) for x in known["output"][:4]],
+            ]
+        )
     return TilesView({
         "title": "Attention in tiles",
         "subtitle": f"{algorithm}, {count(num_queries, 'query').replace('querys', 'queries')} by {count(num_keys, 'key')}",
@@ -75,16 +113,31 @@ class TilesView(View):
         sides = len(self.data["rows"]), len(self.data["cols"])
         if selected is None:
             return None
-        if isinstance(selected, (list, tuple)) and len(selected) == 2 and all(type(x) is int and 0 <= x < n for x, n in zip(selected, sides)):
+        if (
+            isinstance(selected, (list, tuple))
+            and len(selected) == 2
+            and all(type(x) is int and 0 <= x < n for x, n in zip(selected, sides))
+        ):
             return list(selected)
-        raise ParameterError(f"selected = {selected!r} is no tile; there are {sides[0]} rows and {sides[1]} columns of them. "
-                             "Give (row, column), counted from 0, or None for no selection.")
+        raise ParameterError(
+            f"selected = {selected!r} is no tile; there are {sides[0]} rows and {sides[1]} columns of them. "
+            "Give (row, column), counted from 0, or None for no selection."
+        )
 
     def _rows(self, step):
         data = self.data
-        return [[index + 1, kind, span(data["rows"], i, i_end), span(data["cols"], j, j_end), data["read"][index], data["written"][index],
-                 *([*map(number, data["row"][index][:2]), listed(data, index)] if data["row"][index] else ["", "", ""])]
-                for index, (kind, i, i_end, j, j_end) in enumerate(data["events"][:step])]
+        return [
+            [
+                index + 1,
+                kind,
+                span(data["rows"], i, i_end),
+                span(data["cols"], j, j_end),
+                data["read"][index],
+                data["written"][index],
+                *([*map(number, data["row"][index][:2]), listed(data, index)] if data["row"][index] else ["", "", ""]),
+            ]
+            for index, (kind, i, i_end, j, j_end) in enumerate(data["events"][:step])
+        ]
 
     def _poster(self):
         return max(1, round(0.62 * self.last))  # at rest, some tiles are done, some skipped, some to come
@@ -101,7 +154,10 @@ def span(cuts, first, end):
 
 def listed(data, index):
     """The watched row's output after a step as a cell of the table, with what it is where that is more than "output"."""
-    values, said = ", ".join(map(number, data["row"][index][2])), data["output"][index].removeprefix("output").removeprefix(",").strip()
+    values, said = (
+        ", ".join(map(number, data["row"][index][2])),
+        data["output"][index].removeprefix("output").removeprefix(",").strip(),
+    )
     return f"{values} ({said})" if said else values
 
 
@@ -118,7 +174,9 @@ def _check(index, event, num_queries, num_keys, before):
         raise ParameterError(f"events[{index}] is of kind {event['kind']!r}, which is none of {', '.join(KINDS)}.")
     for side, end in (("rows", num_queries), ("cols", num_keys)):
         if len(event[side]) != 2 or not 0 <= event[side][0] < event[side][1] <= end:
-            raise ParameterError(f"events[{index}] has {side} {event[side]!r}; they are a half-open range (start, end) inside 0 to {end}.")
+            raise ParameterError(
+                f"events[{index}] has {side} {event[side]!r}; they are a half-open range (start, end) inside 0 to {end}."
+            )
     for name in ("read", "written"):
         whole(f"events[{index}][{name!r}]", event[name], before[name] if before else 0)
 
@@ -148,31 +206,88 @@ class _Painter:
 
     def looks(self):
         colour = self.colour
-        return {"computed": {"facecolor": colour["r0"]}, "skipped": static.hatched(colour["faint"], colour["card"], 4), "to come": {"facecolor": colour["free"]},
-                "fast": {"facecolor": colour["r2"]}, "unfinished": static.hatched(colour["r1"]), "finished": {"facecolor": colour["r1"]}}
+        return {
+            "computed": {"facecolor": colour["r0"]},
+            "skipped": static.hatched(colour["faint"], colour["card"], 4),
+            "to come": {"facecolor": colour["free"]},
+            "fast": {"facecolor": colour["r2"]},
+            "unfinished": static.hatched(colour["r1"]),
+            "finished": {"facecolor": colour["r1"]},
+        }
 
     def _strips(self):
         """q at the left, k and v above, the output at the right: what is in fast memory, and what was written."""
         data, looks, colour = self.data, self.looks(), self.colour
         _, i, i_end, j, j_end = data["events"][self.step - 1]
         right = self.left + len(data["cols"]) * self.cell
-        for text, x, ha in (("k, v", self.left - 34, "right"), ("q", self.left - 19, "center"), ("out", right + 19, "center")):
+        for text, x, ha in (
+            ("k, v", self.left - 34, "right"),
+            ("q", self.left - 19, "center"),
+            ("out", right + 19, "center"),
+        ):
             static.write(self.axes, x, self.top - 18, text, size=12, colour="soft", ha=ha)
         for n in range(len(data["cols"])):
             fast = data["fast"][self.step - 1][1] and j <= n < j_end
-            static.box(self.axes, self.left + n * self.cell + 1, self.top - 25, self.cell - 2, 14, radius=3, **(looks["fast"] if fast else looks["to come"]))
+            static.box(
+                self.axes,
+                self.left + n * self.cell + 1,
+                self.top - 25,
+                self.cell - 2,
+                14,
+                radius=3,
+                **(looks["fast"] if fast else looks["to come"]),
+            )
             if self.cell >= 24:
-                static.write(self.axes, self.left + (n + 0.5) * self.cell, self.top - 36, str(data["cols"][n][0]), size=10.5, colour="soft", ha="center", family="monospace")
+                static.write(
+                    self.axes,
+                    self.left + (n + 0.5) * self.cell,
+                    self.top - 36,
+                    str(data["cols"][n][0]),
+                    size=10.5,
+                    colour="soft",
+                    ha="center",
+                    family="monospace",
+                )
         for n in range(len(data["rows"])):
             y = self.top + n * self.cell + 1
             fast = data["fast"][self.step - 1][0] and i <= n < i_end
-            static.box(self.axes, self.left - 26, y, 14, self.cell - 2, radius=3, **(looks["fast"] if fast else looks["to come"]))
+            static.box(
+                self.axes,
+                self.left - 26,
+                y,
+                14,
+                self.cell - 2,
+                radius=3,
+                **(looks["fast"] if fast else looks["to come"]),
+            )
             begun, done = data["begun"][n], data["done"][n]
-            state = "finished" if done and done <= self.step else "unfinished" if begun and begun <= self.step else "to come"
+            state = (
+                "finished"
+                if done and done <= self.step
+                else "unfinished"
+                if begun and begun <= self.step
+                else "to come"
+            )
             static.box(self.axes, right + 12, y, 14, self.cell - 2, radius=3, **looks[state])
             if self.cell >= 15:
-                static.write(self.axes, self.left - 34, y + self.cell / 2, str(data["rows"][n][0]), size=10.5, colour="soft", ha="right", family="monospace")
-        self.axes.plot([self.left - 8, right + 8], [self._row_y()] * 2, color=colour["ink"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=5)
+                static.write(
+                    self.axes,
+                    self.left - 34,
+                    y + self.cell / 2,
+                    str(data["rows"][n][0]),
+                    size=10.5,
+                    colour="soft",
+                    ha="right",
+                    family="monospace",
+                )
+        self.axes.plot(
+            [self.left - 8, right + 8],
+            [self._row_y()] * 2,
+            color=colour["ink"],
+            linewidth=0.8,
+            linestyle=(0, (2, 2)),
+            zorder=5,
+        )
 
     def _row_y(self):
         start, end = self.data["rows"][self.data["watched"]]
@@ -188,27 +303,86 @@ class _Painter:
                 look = looks["to come"] if kind is None else looks["skipped"] if kind == "skip" else looks["computed"]
                 static.box(self.axes, x + 1, y + 1, self.cell - 2, self.cell - 2, radius=min(4, self.cell / 5), **look)
                 if kind not in (None, "skip") and self.cell >= 18:
-                    static.write(self.axes, x + self.cell / 2, y + self.cell / 2, str(number), size=11, colour="card", ha="center", family="monospace", zorder=6)
+                    static.write(
+                        self.axes,
+                        x + self.cell / 2,
+                        y + self.cell / 2,
+                        str(number),
+                        size=11,
+                        colour="card",
+                        ha="center",
+                        family="monospace",
+                        zorder=6,
+                    )
         _, i, i_end, j, j_end = now
-        static.box(self.axes, self.left + j * self.cell - 1, self.top + i * self.cell - 1, (j_end - j) * self.cell + 2, (i_end - i) * self.cell + 2, radius=4,
-                   facecolor="none", edgecolor=self.colour["ink"], linewidth=1.4, zorder=7)
+        static.box(
+            self.axes,
+            self.left + j * self.cell - 1,
+            self.top + i * self.cell - 1,
+            (j_end - j) * self.cell + 2,
+            (i_end - i) * self.cell + 2,
+            radius=4,
+            facecolor="none",
+            edgecolor=self.colour["ink"],
+            linewidth=1.4,
+            zorder=7,
+        )
 
     def _panel(self, x):
         data, at, wide = self.data, self.step - 1, 898 - x
         static.write(self.axes, x, self.top - 18, "BYTES MOVED SO FAR", size=10.5, colour="soft", weight="bold")
         most = max(data["read"][-1], data["written"][-1], 1)
-        for n, (name, tone) in enumerate((("read", "faint"), ("written", "ink"))):  # as in the live view's chart: filled so far, outlined to come
+        for n, (name, tone) in enumerate(
+            (("read", "faint"), ("written", "ink"))
+        ):  # as in the live view's chart: filled so far, outlined to come
             y = self.top + 8 + 42 * n
             static.write(self.axes, x, y, name, size=12, colour="soft")
-            static.write(self.axes, x + wide, y, f"{data[name][at]:,} of {data[name][-1]:,}", size=12, ha="right", family="monospace")
-            static.box(self.axes, x, y + 10, max(2, wide * data[name][-1] / most), 10, facecolor=self.colour["free"], edgecolor=self.colour[tone], linewidth=0.7)
-            static.box(self.axes, x, y + 10, max(1, wide * data[name][at] / most) if data[name][at] else 0, 10, facecolor=self.colour[tone])
-        static.write(self.axes, x, self.top + 108, f"ROW {data['watch']} (DOTTED)", size=10.5, colour="soft", weight="bold")
+            static.write(
+                self.axes,
+                x + wide,
+                y,
+                f"{data[name][at]:,} of {data[name][-1]:,}",
+                size=12,
+                ha="right",
+                family="monospace",
+            )
+            static.box(
+                self.axes,
+                x,
+                y + 10,
+                max(2, wide * data[name][-1] / most),
+                10,
+                facecolor=self.colour["free"],
+                edgecolor=self.colour[tone],
+                linewidth=0.7,
+            )
+            static.box(
+                self.axes,
+                x,
+                y + 10,
+                max(1, wide * data[name][at] / most) if data[name][at] else 0,
+                10,
+                facecolor=self.colour[tone],
+            )
+        static.write(
+            self.axes, x, self.top + 108, f"ROW {data['watch']} (DOTTED)", size=10.5, colour="soft", weight="bold"
+        )
         row = data["row"][at]
-        lines = [("maximum", number(row[0])), ("sum", number(row[1])), (data["output"][at], ""), ("", ", ".join(map(number, row[2])))] if row else [("", "not met yet")]
+        lines = (
+            [
+                ("maximum", number(row[0])),
+                ("sum", number(row[1])),
+                (data["output"][at], ""),
+                ("", ", ".join(map(number, row[2]))),
+            ]
+            if row
+            else [("", "not met yet")]
+        )
         for n, (name, value) in enumerate(lines):
             static.write(self.axes, x, self.top + 130 + 20 * n, name, size=12, colour="soft")
-            static.write(self.axes, x + (76 if name else 0), self.top + 130 + 20 * n, value, size=12, family="monospace")
+            static.write(
+                self.axes, x + (76 if name else 0), self.top + 130 + 20 * n, value, size=12, family="monospace"
+            )
 
 
 def number(x):

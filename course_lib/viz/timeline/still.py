@@ -1,8 +1,8 @@
 """The engine's timeline as a still picture, with matplotlib: the same as timeline.js draws, in light colours."""
 
+from course_lib.trace.schedule import COMPUTED
 from course_lib.viz.kit import still as static
 from course_lib.viz.memory.view import name
-from course_lib.trace.schedule import COMPUTED
 
 RIGHT = 898  # where the steps end
 STEPS, ROWS = 64, 20  # so many are in the picture, around the step that is shown
@@ -40,7 +40,14 @@ class _Painter:
         static.title(self.axes, data)
         static.legend(self.axes, self._legend())
         self._budget()
-        static.box(self.axes, self.x(self.at) - 1, self.top, self.w + 1, len(self.lanes) * self.h, facecolor=self.colour["well"])
+        static.box(
+            self.axes,
+            self.x(self.at) - 1,
+            self.top,
+            self.w + 1,
+            len(self.lanes) * self.h,
+            facecolor=self.colour["well"],
+        )
         for index, lane in enumerate(self.lanes):
             self._lane(index, *lane)
         if data["memory"]:
@@ -48,8 +55,22 @@ class _Painter:
         if data["clients"]:
             self._clients()
         x = self.x(self.at)
-        for y, tall in ((82, 68), *([(self.strip - 2, 36)] if data["memory"] else []), *([(self.share - 2, 94)] if data["clients"] else [])):
-            static.box(self.axes, x - 1, y, self.w + 1, tall, radius=3, facecolor="none", edgecolor=self.colour["ink"], linewidth=1.3)
+        for y, tall in (
+            (82, 68),
+            *([(self.strip - 2, 36)] if data["memory"] else []),
+            *([(self.share - 2, 94)] if data["clients"] else []),
+        ):
+            static.box(
+                self.axes,
+                x - 1,
+                y,
+                self.w + 1,
+                tall,
+                radius=3,
+                facecolor="none",
+                edgecolor=self.colour["ink"],
+                linewidth=1.3,
+            )
         static.say(self.axes, bottom + 10, words)
 
     def _with_memory(self, view, step):
@@ -67,7 +88,14 @@ class _Painter:
             return self.figure, inside
 
         order = {lane[0]: self._colour(index, lane) for index, lane in enumerate(self.data["lanes"])}
-        Memory({**self.data["memory"], "last": self.data["last"]}, view.memory(step), self.data["memory"]["rows"], step, place=place, owner=order)
+        Memory(
+            {**self.data["memory"], "last": self.data["last"]},
+            view.memory(step),
+            self.data["memory"]["rows"],
+            step,
+            place=place,
+            owner=order,
+        )
 
     def x(self, at):
         return self.left + (at - self.begin) * self.w
@@ -82,7 +110,11 @@ class _Painter:
             if any(begin < self.end and end > self.begin for _, begin, end, _, _ in lane[5]):
                 found.append((lane, self._colour(index, lane)))
         if len(found) > ROWS:
-            now = [place for place, (lane, _) in enumerate(found) if any(one[0] in COMPUTED and one[1] <= self.at < one[2] for one in lane[5])]
+            now = [
+                place
+                for place, (lane, _) in enumerate(found)
+                if any(one[0] in COMPUTED and one[1] <= self.at < one[2] for one in lane[5])
+            ]
             first = max(0, min(len(found) - ROWS, (now[len(now) // 2] if now else 0) - ROWS // 2))
             found = found[first : first + ROWS]
         return found
@@ -101,7 +133,9 @@ class _Painter:
             return static.hatched(self.colour["soft"], self.colour["card"], 5) | {"linewidth": 0}
         if kind == "swapped":
             return {"facecolor": "none", "edgecolor": colour, "linestyle": ":", "linewidth": 1.2}
-        return static.hatched(colour, self.colour["card"], 4) if kind == "again" else {"facecolor": colour + ALPHA[kind]}
+        return (
+            static.hatched(colour, self.colour["card"], 4) if kind == "again" else {"facecolor": colour + ALPHA[kind]}
+        )
 
     def _cells(self, lane):
         """(step, kind, tokens) of a lane in the window."""
@@ -122,7 +156,9 @@ class _Painter:
                 if tokens:
                     y = heights.get(at, 0)
                     high, look = tokens * scale, self._look(kind, colour) | {"linewidth": 0}
-                    static.box(axes, self.x(at) + 0.7, base - y * scale - high, self.w - 1.4, high - 0.8 * (high > 3), **look)
+                    static.box(
+                        axes, self.x(at) + 0.7, base - y * scale - high, self.w - 1.4, high - 0.8 * (high > 3), **look
+                    )
                     heights[at] = y + tokens
         axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
         static.write(axes, 22, base + 13, "step", size=11, colour="soft")
@@ -130,12 +166,29 @@ class _Painter:
         for at in range(self.begin, self.end):
             if at == self.at or ((at + 1) % every == 0 and abs(at - self.at) * self.w >= 22):
                 look = {"colour": "ink", "weight": "bold"} if at == self.at else {"colour": "soft"}
-                static.write(axes, self.x(at) + self.w / 2, base + 13, str(at + 1), size=10, ha="center", family="monospace", **look)
+                static.write(
+                    axes,
+                    self.x(at) + self.w / 2,
+                    base + 13,
+                    str(at + 1),
+                    size=10,
+                    ha="center",
+                    family="monospace",
+                    **look,
+                )
         if budget is not None:
             y = base - (budget * scale if within else tall)
             if within:
                 axes.plot([self.left, RIGHT], [y] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
-            static.write(axes, RIGHT, y - 8, f"token budget {budget:,}{'' if within else ' ↑'}", size=11, colour="soft", ha="right")
+            static.write(
+                axes,
+                RIGHT,
+                y - 8,
+                f"token budget {budget:,}{'' if within else ' ↑'}",
+                size=11,
+                colour="soft",
+                ha="right",
+            )
 
     def _lane(self, index, lane, colour):
         axes, h = self.axes, self.h
@@ -144,7 +197,15 @@ class _Painter:
         static.box(axes, 22, y + 1.5, self.tag, tall, radius=4, facecolor=colour)
         mono = {"ha": "center", "weight": "bold", "family": "monospace"}
         most = int((self.tag - 8) / 7.2)
-        static.write(axes, 22 + self.tag / 2, middle, static.shortened(tag, most), size=11.5 if h > 16 else 10, colour="card", **mono)
+        static.write(
+            axes,
+            22 + self.tag / 2,
+            middle,
+            static.shortened(tag, most),
+            size=11.5 if h > 16 else 10,
+            colour="card",
+            **mono,
+        )
         if self.ranked:
             static.write(axes, 26 + self.tag, middle, f"p{lane[6]}"[:4], size=10, colour="soft", family="monospace")
         for kind, begin, end, _, _ in lane[5]:
@@ -153,7 +214,11 @@ class _Painter:
             if b <= a or kind in COMPUTED:
                 continue
             if kind in ("waiting", "idle"):
-                look = {"color": self.colour["faint"], "linestyle": (0, (2, 2.6))} if kind == "waiting" else {"color": colour}
+                look = (
+                    {"color": self.colour["faint"], "linestyle": (0, (2, 2.6))}
+                    if kind == "waiting"
+                    else {"color": colour}
+                )
                 axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **look)
             else:
                 static.box(axes, x + 0.8, middle - tall * 0.28, wide - 1.6, tall * 0.56, **self._look(kind, colour))
@@ -161,7 +226,15 @@ class _Painter:
             if kind in COMPUTED:
                 high = tall * 0.56 if kind == "decode" else tall
                 radius = min(2.5, self.w / 4)
-                static.box(axes, self.x(at) + 0.8, middle - high / 2, self.w - 1.6, high, radius=radius, **self._look(kind, colour))
+                static.box(
+                    axes,
+                    self.x(at) + 0.8,
+                    middle - high / 2,
+                    self.w - 1.6,
+                    high,
+                    radius=radius,
+                    **self._look(kind, colour),
+                )
                 if kind != "decode" and self.w >= 9 + 6 * len(str(tokens)):
                     ink = "card" if kind == "prefill" else "ink"
                     static.write(axes, self.x(at) + self.w / 2, middle, str(tokens), size=9.5, colour=ink, **mono)
@@ -181,13 +254,25 @@ class _Painter:
         static.write(self.axes, 22, base - 7, "blocks", size=11, colour="soft")
         used = [one[0] for one in sums]
         self._bars(used, base, tall, most, color=self.colour["accent"] + "73")
-        self._bars([one[1] for one in sums], base, tall, most, used, facecolor="none", edgecolor=self.colour["faint"], hatch="////")
+        self._bars(
+            [one[1] for one in sums],
+            base,
+            tall,
+            most,
+            used,
+            facecolor="none",
+            edgecolor=self.colour["faint"],
+            hatch="////",
+        )
         self.axes.plot([self.left, RIGHT], [base - tall] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
         self.axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
 
     def _clients(self):
         clients, base, tall = self.data["clients"], self.share + 28, 28
-        queue, peak = max(1, *(one[2] for one in self.data["sums"])), max(1, *(service[-1] for _, service, _ in clients))
+        queue, peak = (
+            max(1, *(one[2] for one in self.data["sums"])),
+            max(1, *(service[-1] for _, service, _ in clients)),
+        )
         below, under = base + 62, [0] * self.data["last"]
         at = self.left
         for index, service, waiting in clients:

@@ -1,12 +1,13 @@
 """The engine's timeline: what every request did in every step, the token budget as it is filled, and the memory beside it."""
 
 from course_lib.errors import ParameterError
+from course_lib.trace.memory import TABLE_EVENTS, rows_of
 from course_lib.trace.records import MEMORY_FIELDS
+from course_lib.trace.schedule import COMPUTED, Schedule
 from course_lib.viz.kit.base import View
 from course_lib.viz.kit.inputs import count
 from course_lib.viz.memory.view import drawn, memory_at, name, tell, texts_of, these
-from course_lib.trace.memory import TABLE_EVENTS, rows_of
-from course_lib.trace.schedule import COMPUTED, Schedule
+
 from .words import words_of
 
 POLICIES = {"FCFS": "first come, first served", "Priority": "by priority", "Fair": "fair share per client"}
@@ -47,7 +48,12 @@ def timeline_view(trace, *, memory=True, clients=None):
         schedule.take(records)
         says.append(words_of(schedule) + _faults(schedule))
         sums.append(schedule.counts())
-        service.append({client: WEIGHTS[0] * prompt + WEIGHTS[1] * written for client, (prompt, written) in schedule.service.items()})
+        service.append(
+            {
+                client: WEIGHTS[0] * prompt + WEIGHTS[1] * written
+                for client, (prompt, written) in schedule.service.items()
+            }
+        )
         waiting.append(_waiting(schedule))
     inside = _memory(rows, first, steps, says) if memory else None
     known = list(schedule.service)
@@ -87,7 +93,9 @@ class TimelineView(View):
         if isinstance(selected, (list, tuple)) and len(selected) == 2 and selected[0] == "block" and memory:
             if type(selected[1]) is int and 0 <= selected[1] < memory["num_blocks"]:
                 return list(selected)
-            raise ParameterError(f"selected = {selected!r} is no block; there are blocks 0 to {memory['num_blocks'] - 1}.")
+            raise ParameterError(
+                f"selected = {selected!r} is no block; there are blocks 0 to {memory['num_blocks'] - 1}."
+            )
         names = [lane[0] for lane in self.data["lanes"]]
         if isinstance(selected, (str, int)) and not isinstance(selected, bool) and selected in names:
             return selected
@@ -103,7 +111,11 @@ class TimelineView(View):
                 continue
             kind, start, end, number, counts = span
             here = 0 if kind not in COMPUTED else counts[at - start] if counts else 1
-            computed = number if kind not in COMPUTED else number + (sum(counts[: at - start + 1]) if counts else at - start + 1)
+            computed = (
+                number
+                if kind not in COMPUTED
+                else number + (sum(counts[: at - start + 1]) if counts else at - start + 1)
+            )
             state = STATES[kind] + (f", then {done[1]}" if done and done[0] == at else "")
             found.append([name(lane_name), self.data["asked"][client], priority, state, here, computed, prompt])
         tokens, running, waiting = self.data["sums"][step - 1]
@@ -155,7 +167,9 @@ def _clients(wanted, known):
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     for client in wanted:
         if client not in known:
-            raise ParameterError(f"clients names {client!r}; the requests of this trace came from {', '.join(map(repr, known))}.")
+            raise ParameterError(
+                f"clients names {client!r}; the requests of this trace came from {', '.join(map(repr, known))}."
+            )
     return wanted
 
 

@@ -20,7 +20,7 @@ def words_of(schedule):
 
 
 def said(lanes):
-    """"R0, R1 and R2" of lanes, or "R0, R1, R2, R3, R4 and 7 more"."""
+    """ "R0, R1 and R2" of lanes, or "R0, R1, R2, R3, R4 and 7 more"."""
     names = [name(lane.name) for lane in sorted(lanes, key=lambda lane: lane.number)]
     if len(names) > NAMED:
         names = names[: NAMED - 1] + [f"{len(names) - NAMED + 1:,} more"]
@@ -33,7 +33,7 @@ def does(lanes, verb):
 
 
 def tokens_of(lane, start, number):
-    """"prompt tokens 8–15 of 20", or "token 20" behind the prompt."""
+    """ "prompt tokens 8–15 of 20", or "token 20" behind the prompt."""
     last = start + number - 1
     which = f"token {start}" if number == 1 else f"tokens {start}–{last}"
     return f"prompt {which} of {lane.num_prompt}" if last < lane.num_prompt else which
@@ -42,7 +42,10 @@ def tokens_of(lane, start, number):
 def _broken_off(happened):
     lanes = list(happened.get("break", ()))
     if lanes:
-        yield [["strong", "The model did not run to its end"], ["", f" with {said(lanes)}: none of these tokens count."]]
+        yield [
+            ["strong", "The model did not run to its end"],
+            ["", f" with {said(lanes)}: none of these tokens count."],
+        ]
 
 
 def _came(happened, joined):
@@ -76,15 +79,25 @@ def _joined(schedule, joined):
 def _came_back(schedule, happened, joined):
     back = [lane for lane, (state, _, _) in joined.items() if state != "waiting"]
     for lane in back if len(back) <= TOLD else ():
-        yield [["strong", f"{does([lane], 'come')} back"], ["", _how(lane, *schedule.batch[lane], happened.get("swap in", {}).get(lane))]]
+        yield [
+            ["strong", f"{does([lane], 'come')} back"],
+            ["", _how(lane, *schedule.batch[lane], happened.get("swap in", {}).get(lane))],
+        ]
     if len(back) > TOLD:
-        yield [["strong", f"{does(back, 'come')} back"], ["", f" with {count(sum(schedule.batch[lane][1] for lane in back), 'token')}."]]
+        yield [
+            ["strong", f"{does(back, 'come')} back"],
+            ["", f" with {count(sum(schedule.batch[lane][1] for lane in back), 'token')}."],
+        ]
 
 
 def _how(lane, start, number, copied):
     """How one who had made room goes on. copied: tokens that came from CPU memory, None where nothing was swapped."""
     found = start - (copied or 0)
-    ways = [f"{count(tokens, 'token')} {how}" for tokens, how in ((copied, "copied in from CPU memory"), (found, "found in the cache")) if tokens]
+    ways = [
+        f"{count(tokens, 'token')} {how}"
+        for tokens, how in ((copied, "copied in from CPU memory"), (found, "found in the cache"))
+        if tokens
+    ]
     again = min(lane.lost, start + number) - start
     if copied is None and again > 0:
         ways.append(f"{count(again, 'token')} computed again")
@@ -94,9 +107,19 @@ def _how(lane, start, number, copied):
 def _chunks(schedule, going):
     chunks = [lane for lane in going if lane.spans[-1][0] != "decode"]
     for lane in chunks[:TOLD]:
-        yield [["", f"{does([lane], 'compute')} {tokens_of(lane, *schedule.batch[lane])}{' again' * (lane.spans[-1][0] == 'again')}."]]
+        yield [
+            [
+                "",
+                f"{does([lane], 'compute')} {tokens_of(lane, *schedule.batch[lane])}{' again' * (lane.spans[-1][0] == 'again')}.",
+            ]
+        ]
     if chunks[TOLD:]:
-        yield [["", f"{does(chunks[TOLD:], 'compute')} a piece of {'its' if len(chunks) == TOLD + 1 else 'their'} prompt too."]]
+        yield [
+            [
+                "",
+                f"{does(chunks[TOLD:], 'compute')} a piece of {'its' if len(chunks) == TOLD + 1 else 'their'} prompt too.",
+            ]
+        ]
 
 
 def _decoded(schedule, going):
@@ -117,4 +140,7 @@ def _ended(happened):
     for reason in dict.fromkeys(ended.values()):
         lanes = [lane for lane in ended if ended[lane] == reason]
         what = "aborted" if reason == "abort" else "done"
-        yield [["strong", f"{said(lanes)} {'is' if len(lanes) == 1 else 'are'} {what}"], ["", "." if reason == "abort" else f" ({reason})."]]
+        yield [
+            ["strong", f"{said(lanes)} {'is' if len(lanes) == 1 else 'are'} {what}"],
+            ["", "." if reason == "abort" else f" ({reason})."],
+        ]

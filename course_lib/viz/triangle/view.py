@@ -41,9 +41,18 @@ def recomputation_triangle(tokens, steps, *, prompt_tokens):
             "fresh": fresh,
             "pushed": list(accumulate(pushed)),
             "needed": list(accumulate(fresh)),
-            "columns": ["step", "positions", "tokens through the model", "new", "computed before", "pushed so far", "needed so far"],
+            "columns": [
+                "step",
+                "positions",
+                "tokens through the model",
+                "new",
+                "computed before",
+                "pushed so far",
+                "needed so far",
+            ],
             "say": [
-                _words(index + 1, *row) for index, row in enumerate(zip(pushed, fresh, accumulate(pushed), accumulate(fresh)))
+                _words(index + 1, *row)
+                for index, row in enumerate(zip(pushed, fresh, accumulate(pushed), accumulate(fresh)))
             ],
         }
     )
@@ -87,7 +96,10 @@ def _words(step, pushed, new, all_pushed, all_needed):
     again = "none of them computed before" if not before else f"{before} of them computed before"
     return [
         ["strong", f"Step {step}:"],
-        ["", f" {_count(pushed, 'token')} through the model, {again}. So far {all_pushed:,} pushed, {all_needed:,} needed"],
+        [
+            "",
+            f" {_count(pushed, 'token')} through the model, {again}. So far {all_pushed:,} pushed, {all_needed:,} needed",
+        ],
         ["", "." if all_pushed == all_needed else f": {all_pushed / all_needed:.1f} times the work."],
     ]
 
@@ -95,7 +107,9 @@ def _words(step, pushed, new, all_pushed, all_needed):
 def _check(tokens, steps, prompt_tokens):
     if not tokens or not steps:
         missing = "tokens" if not tokens else "steps"
-        raise ParameterError(f"`{missing}` is empty, so there is nothing to draw. Give at least one token and one step.")
+        raise ParameterError(
+            f"`{missing}` is empty, so there is nothing to draw. Give at least one token and one step."
+        )
     for position, token in enumerate(tokens):
         if not isinstance(token, str):
             raise ParameterError(
@@ -151,7 +165,15 @@ class _Painter:
         gap, y = self.gap, self.top + index * self.row
         edges = [(p, p + 1) for p in range(start, end)] if gap else [(start, end)] if end > start else []
         for a, b in edges:
-            static.box(self.axes, self._x(a) + gap / 2, y + gap / 2, (b - a) * self.cell - gap, self.row - gap, radius=gap, **look)
+            static.box(
+                self.axes,
+                self._x(a) + gap / 2,
+                y + gap / 2,
+                (b - a) * self.cell - gap,
+                self.row - gap,
+                radius=gap,
+                **look,
+            )
 
     def _line(self, index):
         data, colour = self.data, self.colour
@@ -163,7 +185,9 @@ class _Painter:
             if new:
                 self._run(position, stop, index, facecolor=colour["r0"])
             else:
-                self._run(position, stop, index, **{**static.hatched(colour["r1"]), "linewidth": 0.9 if self.gap else 0})
+                self._run(
+                    position, stop, index, **{**static.hatched(colour["r1"]), "linewidth": 0.9 if self.gap else 0}
+                )
         computed = [position for position in range(start) if (data["first_pass"][position] or 0) < index]
         if computed and self.row >= 4:
             y = self.top + (index + 0.5) * self.row
@@ -198,8 +222,17 @@ class _Painter:
         for position, text in enumerate(data["labels"]):
             look = {"ha": "center"} if self.wide else {"rotation": 50, "rotation_mode": "anchor"}
             colour = "soft" if position < split else "ink"
-            static.write(self.axes, self._x(position + 0.5), y, static.shortened(text, 11), size=11.5, colour=colour,
-                         va="bottom" if self.wide else "baseline", family="monospace", **look)
+            static.write(
+                self.axes,
+                self._x(position + 0.5),
+                y,
+                static.shortened(text, 11),
+                size=11.5,
+                colour=colour,
+                va="bottom" if self.wide else "baseline",
+                family="monospace",
+                **look,
+            )
 
     def _rulers(self):
         """Step numbers beside rows too thin for one each."""
@@ -213,8 +246,17 @@ class _Painter:
         start, end = self.data["steps"][self.step - 1]
         y = self.top + (self.step - 1) * self.row
         out = 0.5 if self.gap else 2
-        static.box(self.axes, self._x(start) - out, y - out, (end - start) * self.cell + 2 * out, self.row + 2 * out, radius=min(4, self.row / 2), facecolor="none",
-                   edgecolor=self.colour["ink"], linewidth=1.2)
+        static.box(
+            self.axes,
+            self._x(start) - out,
+            y - out,
+            (end - start) * self.cell + 2 * out,
+            self.row + 2 * out,
+            radius=min(4, self.row / 2),
+            facecolor="none",
+            edgecolor=self.colour["ink"],
+            linewidth=1.2,
+        )
         if self.row < 12:
             self._numbers(self.step - 1, weight="bold")
 
@@ -242,7 +284,9 @@ class _Painter:
             static.box(self.axes, self.left, y + offset, needed * scale, 13, facecolor=self.colour["r0"])
             if number > needed:
                 static.box(self.axes, self.left + needed * scale, y + offset, (pushed - needed) * scale, 13, **look)
-            static.write(self.axes, self.left + number * scale + 8, y + offset + 7, f"{number:,}", size=12, family="monospace")
+            static.write(
+                self.axes, self.left + number * scale + 8, y + offset + 7, f"{number:,}", size=12, family="monospace"
+            )
 
 
 def runs(first_pass, index, start, end):

@@ -59,7 +59,7 @@ def kinds(p, n):
 
 
 def listed(names):
-    """"2 values: int, int", or "1 value: int"."""
+    """ "2 values: int, int", or "1 value: int"."""
     names = names if isinstance(names, tuple) else (names,)
     return f"{len(names)} {'value' if len(names) == 1 else 'values'}: {', '.join(names)}"
 
@@ -67,7 +67,9 @@ def listed(names):
 def how_many(expected, got):
     if isinstance(got, tuple) and len(got) == len(expected):
         return ""
-    return "Two whole numbers are asked for: tokens pushed, and attention scores. `return tokens, scores` hands both over."
+    return (
+        "Two whole numbers are asked for: tokens pushed, and attention scores. `return tokens, scores` hands both over."
+    )
 
 
 def one_number(answer, found):
@@ -104,55 +106,109 @@ COUNT_WORK = Exercise(
     name="count_work",
     cases="bills",
     properties=[
-        Property("A pair of whole numbers comes back", "Work is counted, so it is exact; a float would round the large ones.",
-                 [kinds(p, n) for p, n in [(1, 1), (1, 2), (2, 1), (3, 4)]]),
-        Property("The first is the number of tokens pushed through the model",
-                 "Each step pushes all tokens there are so far.",
-                 [bill(p, n, 0) for p, n in SMALL]),
-        Property("The second is the number of attention scores in each head and layer",
-                 "Under the causal mask each token attends to itself and to all before it.",
-                 [bill(p, n, 1) for p, n in SMALL]),
-        Property("It stays exact for long texts", "The numbers grow with the square and the cube of the length.",
-                 [bill(p, n) for p, n in LARGE]),
+        Property(
+            "A pair of whole numbers comes back",
+            "Work is counted, so it is exact; a float would round the large ones.",
+            [kinds(p, n) for p, n in [(1, 1), (1, 2), (2, 1), (3, 4)]],
+        ),
+        Property(
+            "The first is the number of tokens pushed through the model",
+            "Each step pushes all tokens there are so far.",
+            [bill(p, n, 0) for p, n in SMALL],
+        ),
+        Property(
+            "The second is the number of attention scores in each head and layer",
+            "Under the causal mask each token attends to itself and to all before it.",
+            [bill(p, n, 1) for p, n in SMALL],
+        ),
+        Property(
+            "It stays exact for long texts",
+            "The numbers grow with the square and the cube of the length.",
+            [bill(p, n) for p, n in LARGE],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("only one of the two numbers is returned.", "`return tokens, scores` hands both over.",
-                (lambda p, n: count_work(p, n)[0], lambda p, n: count_work(p, n)[1]), one_number),
-        Mistake("the prompt is forgotten.",
-                "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i is 0.",
-                (lambda p, n: count_work(0, n), lambda p, n: count_work(1, n),
-                 lambda p, n: (count_work(0, n)[0], count_work(p, n)[1]), lambda p, n: (count_work(p, n)[0], count_work(0, n)[1]))),
-        Mistake("each token is counted once.",
-                "With nothing kept, every step pushes the prompt and all earlier new tokens again.",
-                (lambda p, n: (n, count_work(p, n)[1]), lambda p, n: (p + n, count_work(p, n)[1]),
-                 lambda p, n: (p + n - 1 if n else 0, count_work(p, n)[1]), lambda p, n: (n, n), lambda p, n: (n, n * (n + 1) // 2))),
-        Mistake("every step is taken to be one token longer than it is.",
-                "The first step pushes the prompt alone. The token that a step makes goes in with the next one.",
-                (wrong(lambda m, i: m + 1), wrong(lambda m, i: m + 1, lambda m, i: (m + 1) * (m + 2) // 2))),
-        Mistake("every step is taken to be as long as the prompt.",
-                "The sequence grows by one token a step, and all of it goes in again.",
-                (lambda p, n: (p * n, count_work(p, n)[1]), lambda p, n: (p * n, p * (p + 1) // 2 * n), lambda p, n: (p * n, p * p * n))),
-        Mistake("the whole square is counted, not the triangle.",
-                "Under the causal mask a token does not look at those after it: of n × n pairs, n(n+1)/2 are left.",
-                wrong(scores=lambda m, i: m * m)),
-        Mistake("half of the square is counted, and with it only half of the diagonal.",
-                "n × n / 2 cuts each token's score with itself in two. The triangle with its whole diagonal is n(n+1)/2.",
-                (wrong(scores=lambda m, i: m * m // 2), lambda p, n: (count_work(p, n)[0], sum(m * m for m in range(p, p + n)) // 2))),
-        Mistake("the diagonal is forgotten.",
-                "Each token attends to itself too: the first token has one score, not none.",
-                wrong(scores=lambda m, i: m * (m - 1) // 2)),
-        Mistake("only the newest token's row of scores is counted.",
-                "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it would be right.)",
-                wrong(scores=lambda m, i: m)),
+        Mistake(
+            "only one of the two numbers is returned.",
+            "`return tokens, scores` hands both over.",
+            (lambda p, n: count_work(p, n)[0], lambda p, n: count_work(p, n)[1]),
+            one_number,
+        ),
+        Mistake(
+            "the prompt is forgotten.",
+            "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i is 0.",
+            (
+                lambda p, n: count_work(0, n),
+                lambda p, n: count_work(1, n),
+                lambda p, n: (count_work(0, n)[0], count_work(p, n)[1]),
+                lambda p, n: (count_work(p, n)[0], count_work(0, n)[1]),
+            ),
+        ),
+        Mistake(
+            "each token is counted once.",
+            "With nothing kept, every step pushes the prompt and all earlier new tokens again.",
+            (
+                lambda p, n: (n, count_work(p, n)[1]),
+                lambda p, n: (p + n, count_work(p, n)[1]),
+                lambda p, n: (p + n - 1 if n else 0, count_work(p, n)[1]),
+                lambda p, n: (n, n),
+                lambda p, n: (n, n * (n + 1) // 2),
+            ),
+        ),
+        Mistake(
+            "every step is taken to be one token longer than it is.",
+            "The first step pushes the prompt alone. The token that a step makes goes in with the next one.",
+            (wrong(lambda m, i: m + 1), wrong(lambda m, i: m + 1, lambda m, i: (m + 1) * (m + 2) // 2)),
+        ),
+        Mistake(
+            "every step is taken to be as long as the prompt.",
+            "The sequence grows by one token a step, and all of it goes in again.",
+            (
+                lambda p, n: (p * n, count_work(p, n)[1]),
+                lambda p, n: (p * n, p * (p + 1) // 2 * n),
+                lambda p, n: (p * n, p * p * n),
+            ),
+        ),
+        Mistake(
+            "the whole square is counted, not the triangle.",
+            "Under the causal mask a token does not look at those after it: of n × n pairs, n(n+1)/2 are left.",
+            wrong(scores=lambda m, i: m * m),
+        ),
+        Mistake(
+            "half of the square is counted, and with it only half of the diagonal.",
+            "n × n / 2 cuts each token's score with itself in two. The triangle with its whole diagonal is n(n+1)/2.",
+            (
+                wrong(scores=lambda m, i: m * m // 2),
+                lambda p, n: (count_work(p, n)[0], sum(m * m for m in range(p, p + n)) // 2),
+            ),
+        ),
+        Mistake(
+            "the diagonal is forgotten.",
+            "Each token attends to itself too: the first token has one score, not none.",
+            wrong(scores=lambda m, i: m * (m - 1) // 2),
+        ),
+        Mistake(
+            "only the newest token's row of scores is counted.",
+            "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it would be right.)",
+            wrong(scores=lambda m, i: m),
+        ),
         Mistake("the two numbers are swapped.", "Tokens first, scores second.", swapped),
-        Mistake("one step too many is counted.",
-                "n new tokens take n steps: the last token that is made is never pushed.",
-                wrong(steps=lambda n: range(n + 1))),
-        Mistake("the numbers are floats.", "`/` divides into floats; `//` keeps whole numbers whole.",
-                (lambda p, n: tuple(map(float, count_work(p, n))),
-                 lambda p, n: (count_work(p, n)[0], float(count_work(p, n)[1])),
-                 lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1])), a_float),
+        Mistake(
+            "one step too many is counted.",
+            "n new tokens take n steps: the last token that is made is never pushed.",
+            wrong(steps=lambda n: range(n + 1)),
+        ),
+        Mistake(
+            "the numbers are floats.",
+            "`/` divides into floats; `//` keeps whole numbers whole.",
+            (
+                lambda p, n: tuple(map(float, count_work(p, n))),
+                lambda p, n: (count_work(p, n)[0], float(count_work(p, n)[1])),
+                lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1]),
+            ),
+            a_float,
+        ),
     ],
     hints=[
         "Write down three steps for a prompt of 2 tokens: how many tokens go in at the first, the second, the third?",
@@ -164,6 +220,6 @@ COUNT_WORK = Exercise(
     ],
     rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
     why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of n tokens "
-        "fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the square of the "
-        "text, scores with its cube.",
+    "fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the square of the "
+    "text, scores with its cube.",
 )

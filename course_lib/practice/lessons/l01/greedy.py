@@ -4,9 +4,9 @@ import itertools
 
 import torch
 
-from course_lib.practice.report import tensors
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.report import tensors
 
 
 def greedy(logits):
@@ -34,7 +34,9 @@ def choice(values, note=""):
     """The Trial that calls greedy on these logits."""
     story = [f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)"]
     if len(values) > 40:
-        story[0] = f"logits = torch.tensor([…])  # {len(values)} numbers, the largest is number {values.index(max(values))}"
+        story[0] = (
+            f"logits = torch.tensor([…])  # {len(values)} numbers, the largest is number {values.index(max(values))}"
+        )
     return Trial(story, lambda answer: answer(torch.tensor(values)), show=tensors.outcome, note=note, size=len(values))
 
 
@@ -48,8 +50,12 @@ def kind(values):
         got = answer(torch.tensor(values))
         return AN_INT if type(got) is int else got
 
-    return Trial([f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)"], act, size=len(values),
-                 show=lambda got: got if got is AN_INT else tensors.outcome(got))
+    return Trial(
+        [f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)"],
+        act,
+        size=len(values),
+        show=lambda got: got if got is AN_INT else tensors.outcome(got),
+    )
 
 
 def untouched(values):
@@ -60,8 +66,12 @@ def untouched(values):
         answer(logits)
         return logits
 
-    return Trial([f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)", "logits"], act,
-                 show=tensors.outcome, size=len(values))
+    return Trial(
+        [f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)", "logits"],
+        act,
+        show=tensors.outcome,
+        size=len(values),
+    )
 
 
 def a_pair(_, found):
@@ -104,8 +114,12 @@ def larger_ones():
 
 
 UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]
-TIES = [choice(list(v), "the lowest id among equals") for n in (2, 3, 4) for v in itertools.product((0.0, 1.0, -1.0), repeat=n)
-        if v.count(max(v)) > 1]
+TIES = [
+    choice(list(v), "the lowest id among equals")
+    for n in (2, 3, 4)
+    for v in itertools.product((0.0, 1.0, -1.0), repeat=n)
+    if v.count(max(v)) > 1
+]
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
 GREEDY = Exercise(
@@ -114,57 +128,106 @@ GREEDY = Exercise(
     name="greedy",
     cases="logits",
     properties=[
-        Property("A plain Python `int` comes back", "Ids go into lists, sets and comparisons, where anything but an `int` surprises later.",
-                 [kind(v) for v in ([2.0, 1.0], [1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 2.0, 4.0])]),
-        Property("It is the id of the largest logit", "Greedy decoding always takes the likeliest token.",
-                 [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones())),
-        Property("Among equals, the lowest id wins", "Two decoders that settle a tie differently write different texts.",
-                 TIES),
-        Property("A token that is forbidden, at -inf, is never chosen", "Masks cut tokens by setting their logits to -inf.",
-                 [choice(v) for v in ([float("-inf"), -5.0], [-5.0, float("-inf")], [float("-inf"), -1.0, -2.0],
-                                      [-3.0, float("-inf"), -1.0, float("-inf")])]),
-        Property("The caller's logits stay as they were", "Somebody else may still want to read them.",
-                 UNTOUCHED),
+        Property(
+            "A plain Python `int` comes back",
+            "Ids go into lists, sets and comparisons, where anything but an `int` surprises later.",
+            [kind(v) for v in ([2.0, 1.0], [1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 2.0, 4.0])],
+        ),
+        Property(
+            "It is the id of the largest logit",
+            "Greedy decoding always takes the likeliest token.",
+            [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones()),
+        ),
+        Property(
+            "Among equals, the lowest id wins",
+            "Two decoders that settle a tie differently write different texts.",
+            TIES,
+        ),
+        Property(
+            "A token that is forbidden, at -inf, is never chosen",
+            "Masks cut tokens by setting their logits to -inf.",
+            [
+                choice(v)
+                for v in (
+                    [float("-inf"), -5.0],
+                    [-5.0, float("-inf")],
+                    [float("-inf"), -1.0, -2.0],
+                    [-3.0, float("-inf"), -1.0, float("-inf")],
+                )
+            ],
+        ),
+        Property("The caller's logits stay as they were", "Somebody else may still want to read them.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the smallest logit is taken.", "A large logit means a likely token; the smallest is the least likely of all.",
-                lambda logits: int(logits.argmin())),
-        Mistake("the sign is lost before comparing.",
-                "A logit of -9 means a very unlikely token. Its size without the sign says nothing.",
-                lambda logits: int(logits.abs().argmax())),
-        Mistake("a tensor is returned, not an `int`.",
-                "`argmax` gives a tensor with one number in it. `int(…)` or `.item()` takes the number out.",
-                lambda logits: logits.argmax()),
-        Mistake("the id is not a plain `int`.",
-                "A float, a text or a number of numpy looks like an id and is none: `int(…)` makes one of it.",
-                (lambda logits: float(logits.argmax()), lambda logits: str(int(logits.argmax())),
-                 lambda logits: logits.numpy().argmax())),
-        Mistake("the last of the equals is taken.",
-                "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one may.",
-                lambda logits: len(logits) - 1 - int(logits.flip(0).argmax())),
-        Mistake("only the last logit is looked at.",
-                "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the largest "
-                "of one number is always 0.",
-                lambda logits: int(logits[-1].argmax())),
-        Mistake("the largest value and its place are returned together.",
-                "`torch.max(logits, dim=-1)` and `topk` give both. The place is the second of the two.",
-                (lambda logits: logits.max(-1), lambda logits: (logits.max().item(), int(logits.argmax()))), a_pair),
-        Mistake("the largest value is returned, not where it stands.",
-                "The value is the score. The token is its place in the row: its id.",
-                (lambda logits: logits.max().item(), lambda logits: logits.max(), lambda logits: int(logits.max()))),
-        Mistake("the ids are counted from 1.", "The first entry of the vocabulary has id 0.",
-                lambda logits: int(logits.argmax()) + 1),
-        Mistake("a token is drawn at random.",
-                "The same logits give different tokens. Greedy never draws: it takes the likeliest every time.",
-                is_made_by=is_random),
-        Mistake("the order of equals is left to `topk`, or to a sort that is not stable.",
-                "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the first.",
-                in_the_middle, settles_ties_otherwise),
-        Mistake("the caller's logits are changed.",
-                "Functions of torch that end in `_`, and assignments into a tensor, write into the caller's own tensor.",
-                (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax())),
-                writes_into(UNTOUCHED)),
+        Mistake(
+            "the smallest logit is taken.",
+            "A large logit means a likely token; the smallest is the least likely of all.",
+            lambda logits: int(logits.argmin()),
+        ),
+        Mistake(
+            "the sign is lost before comparing.",
+            "A logit of -9 means a very unlikely token. Its size without the sign says nothing.",
+            lambda logits: int(logits.abs().argmax()),
+        ),
+        Mistake(
+            "a tensor is returned, not an `int`.",
+            "`argmax` gives a tensor with one number in it. `int(…)` or `.item()` takes the number out.",
+            lambda logits: logits.argmax(),
+        ),
+        Mistake(
+            "the id is not a plain `int`.",
+            "A float, a text or a number of numpy looks like an id and is none: `int(…)` makes one of it.",
+            (
+                lambda logits: float(logits.argmax()),
+                lambda logits: str(int(logits.argmax())),
+                lambda logits: logits.numpy().argmax(),
+            ),
+        ),
+        Mistake(
+            "the last of the equals is taken.",
+            "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one may.",
+            lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()),
+        ),
+        Mistake(
+            "only the last logit is looked at.",
+            "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the largest "
+            "of one number is always 0.",
+            lambda logits: int(logits[-1].argmax()),
+        ),
+        Mistake(
+            "the largest value and its place are returned together.",
+            "`torch.max(logits, dim=-1)` and `topk` give both. The place is the second of the two.",
+            (lambda logits: logits.max(-1), lambda logits: (logits.max().item(), int(logits.argmax()))),
+            a_pair,
+        ),
+        Mistake(
+            "the largest value is returned, not where it stands.",
+            "The value is the score. The token is its place in the row: its id.",
+            (lambda logits: logits.max().item(), lambda logits: logits.max(), lambda logits: int(logits.max())),
+        ),
+        Mistake(
+            "the ids are counted from 1.",
+            "The first entry of the vocabulary has id 0.",
+            lambda logits: int(logits.argmax()) + 1,
+        ),
+        Mistake(
+            "a token is drawn at random.",
+            "The same logits give different tokens. Greedy never draws: it takes the likeliest every time.",
+            is_made_by=is_random,
+        ),
+        Mistake(
+            "the order of equals is left to `topk`, or to a sort that is not stable.",
+            "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the first.",
+            in_the_middle,
+            settles_ties_otherwise,
+        ),
+        Mistake(
+            "the caller's logits are changed.",
+            "Functions of torch that end in `_`, and assignments into a tensor, write into the caller's own tensor.",
+            (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax())),
+            writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "`logits[i]` is the score of token i. You want the place of the largest score, not the score.",
@@ -176,6 +239,6 @@ GREEDY = Exercise(
     ],
     rights=[greedy, greedy_argmax, greedy_loop, greedy_softmax],
     why="`logits == logits.max()` marks every token that shares the first place, `nonzero()` lists their ids in rising order, "
-        "and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. Softmax changes no "
-        "order, so there is no need for it here.",
+    "and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. Softmax changes no "
+    "order, so there is no need for it here.",
 )

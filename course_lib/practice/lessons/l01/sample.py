@@ -4,20 +4,43 @@ import itertools
 
 import torch
 
-from course_lib.practice.report import tensors
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from .sample_answers import crash_on_large_k, greedy_by_draw, k_cut, never_greedy, normal, p_at_temperature_one, p_cut, right_shape, draws_places, sample, sample_by_threshold, sample_one_by_one, sampler, softened, without_crossing, writes_into_logits, zeroed_logits
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.report import tensors
+
+from .sample_answers import (
+    crash_on_large_k,
+    draws_places,
+    greedy_by_draw,
+    k_cut,
+    never_greedy,
+    normal,
+    p_at_temperature_one,
+    p_cut,
+    right_shape,
+    sample,
+    sample_by_threshold,
+    sample_one_by_one,
+    sampler,
+    softened,
+    without_crossing,
+    writes_into_logits,
+    zeroed_logits,
+)
 
 
 def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", logits=None):
     """The Trial that samples from log(probs), with a die that always falls on `die`."""
     make = (lambda: torch.tensor(logits)) if logits is not None else (lambda: torch.log(torch.tensor(probs)))
     size = len(logits if logits is not None else probs)
-    first = (f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))" if logits is None
-             else f"logits = torch.tensor({tensors.numbers(torch.tensor(logits))})" if size <= 8
-             else f"logits = torch.tensor([…])  # {size} numbers")
+    first = (
+        f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"
+        if logits is None
+        else f"logits = torch.tensor({tensors.numbers(torch.tensor(logits))})"
+        if size <= 8
+        else f"logits = torch.tensor([…])  # {size} numbers"
+    )
 
     def act(answer):
         given = []
@@ -28,9 +51,18 @@ def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", logits
 
         return given, answer(make(), temperature, top_k, top_p, draw)
 
-    return Trial([first, f"draw = lambda probabilities: print(probabilities) or {die}",
-                  f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)"],
-                 act, show=what_happened, note=note, explain=explain, size=size)
+    return Trial(
+        [
+            first,
+            f"draw = lambda probabilities: print(probabilities) or {die}",
+            f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)",
+        ],
+        act,
+        show=what_happened,
+        note=note,
+        explain=explain,
+        size=size,
+    )
 
 
 def as_given(probabilities):
@@ -66,7 +98,9 @@ def explain(expected, got):
     if not isinstance(probs, torch.Tensor):
         return f"The die wants a tensor of probabilities, and got {type(probs).__name__}."
     if probs.shape != want[0].shape:
-        return f"The die wants one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
+        return (
+            f"The die wants one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
+        )
     if probs.isnan().any():
         return "`nan` is not a number: something was divided by zero, or infinity taken from infinity."
     if abs(probs.sum() - 1) > 1e-3:
@@ -91,9 +125,16 @@ def untouched(probs, **how):
         return logits.exp()
 
     arguments = ", ".join(f"{k}={how.get(k)}" for k in ("temperature", "top_k", "top_p"))
-    return Trial([f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))",
-                  f"sample(logits, {arguments}, draw=lambda probabilities: 0)", "logits.exp()"], act,
-                 show=lambda t: tensors.numbers(t, 3) if isinstance(t, torch.Tensor) else repr(t), size=len(probs))
+    return Trial(
+        [
+            f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))",
+            f"sample(logits, {arguments}, draw=lambda probabilities: 0)",
+            "logits.exp()",
+        ],
+        act,
+        show=lambda t: tensors.numbers(t, 3) if isinstance(t, torch.Tensor) else repr(t),
+        size=len(probs),
+    )
 
 
 def orders(*probs):
@@ -112,7 +153,14 @@ def on_edge(logits, t, k, p, width=1e-3):
 def large():
     """Samplers' settings as people use them, on 1000 tokens, away from any edge of top-p."""
     generator = torch.Generator().manual_seed(3)
-    for t, k, p in [(1.0, 50, 0.9), (0.7, 40, 0.95), (1.3, None, 0.8), (0.8, 20, None), (1.0, None, None), (0.5, 100, 0.5)]:
+    for t, k, p in [
+        (1.0, 50, 0.9),
+        (0.7, 40, 0.95),
+        (1.3, None, 0.8),
+        (0.8, 20, None),
+        (1.0, None, None),
+        (0.5, 100, 0.5),
+    ]:
         logits = torch.randn(1000, generator=generator) * 3
         while on_edge(logits, t, k, p, 1e-4):
             logits = torch.randn(1000, generator=generator) * 3
@@ -127,8 +175,11 @@ def draws_by_itself(answer, found):
 
 
 THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
-UNTOUCHED = [untouched(p, temperature=t, top_k=k, top_p=q) for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
-             for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))]
+UNTOUCHED = [
+    untouched(p, temperature=t, top_k=k, top_p=q)
+    for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
+    for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))
+]
 
 SAMPLE = Exercise(
     id="01.sample",
@@ -136,83 +187,168 @@ SAMPLE = Exercise(
     name="sample",
     cases="throws",
     properties=[
-        Property("The die is thrown once, with the softmax of the logits, and its answer is returned",
-                 "`draw` takes one probability for each token, in the order of the ids, and decides.",
-                 [throw(list(p), die=d) for p in ((0.75, 0.25), (0.25, 0.75), THREE, THREE[::-1], FOUR) for d in (0, 1)]),
-        Property("Temperature divides the logits", "Below 1 the likely get likelier, above 1 the differences shrink.",
-                 [throw(p, t) for p in ([0.75, 0.25], [0.2, 0.8], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]) for t in (0.5, 2.0, 0.25)]),
-        Property("Temperature 0 is greedy: the likeliest token, and no throw",
-                 "The limit of ever smaller temperatures is certainty; dividing by 0 does not get there.",
-                 [throw(p, 0, k, top_p) for p in ([0.25, 0.75], [0.75, 0.25], [0.2, 0.5, 0.3]) for k in (None, 2) for top_p in (None, 0.6)]
-                 + [throw([0.2, 0.8], 0.0)]),
-        Property("`top_k` keeps the k likeliest, and what is left sums to 1", "A cut token must have probability exactly 0.",
-                 [throw(p, 1.0, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2, 3)]),
-        Property("A `top_k` beyond the vocabulary cuts nothing", "A server gets such requests, and must not fall over.",
-                 [throw(p, 1.0, k) for p in ([0.75, 0.25], [0.3, 0.7], list(THREE)) for k in (4, 50)]),
-        Property("`top_p` keeps the fewest likeliest that reach it, the crossing one too",
-                 "The set must hold at least top_p, so the token that crosses the line belongs to it.",
-                 [throw(p, 1.0, None, top_p) for p in orders(*THREE) + [list(FOUR), list(FOUR[::-1])] for top_p in (0.25, 0.45, 0.6, 0.75, 0.95, 1.0)]),
-        Property("First temperature, then `top_k`, then `top_p` of what `top_k` left",
-                 "The order is vLLM's; another order keeps other tokens.",
-                 [throw(p, t, k, top_p) for p in [list(FOUR), [0.1, 0.3, 0.2, 0.4], list(THREE), [0.2, 0.5, 0.3]]
-                  for t in (1.0, 0.5, 2.0) for k in (2, 3, None) for top_p in (0.5, 0.65, 0.85)
-                  if not on_edge(torch.tensor(p).log(), t, k, top_p)]),
+        Property(
+            "The die is thrown once, with the softmax of the logits, and its answer is returned",
+            "`draw` takes one probability for each token, in the order of the ids, and decides.",
+            [throw(list(p), die=d) for p in ((0.75, 0.25), (0.25, 0.75), THREE, THREE[::-1], FOUR) for d in (0, 1)],
+        ),
+        Property(
+            "Temperature divides the logits",
+            "Below 1 the likely get likelier, above 1 the differences shrink.",
+            [
+                throw(p, t)
+                for p in ([0.75, 0.25], [0.2, 0.8], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
+                for t in (0.5, 2.0, 0.25)
+            ],
+        ),
+        Property(
+            "Temperature 0 is greedy: the likeliest token, and no throw",
+            "The limit of ever smaller temperatures is certainty; dividing by 0 does not get there.",
+            [
+                throw(p, 0, k, top_p)
+                for p in ([0.25, 0.75], [0.75, 0.25], [0.2, 0.5, 0.3])
+                for k in (None, 2)
+                for top_p in (None, 0.6)
+            ]
+            + [throw([0.2, 0.8], 0.0)],
+        ),
+        Property(
+            "`top_k` keeps the k likeliest, and what is left sums to 1",
+            "A cut token must have probability exactly 0.",
+            [throw(p, 1.0, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2, 3)],
+        ),
+        Property(
+            "A `top_k` beyond the vocabulary cuts nothing",
+            "A server gets such requests, and must not fall over.",
+            [throw(p, 1.0, k) for p in ([0.75, 0.25], [0.3, 0.7], list(THREE)) for k in (4, 50)],
+        ),
+        Property(
+            "`top_p` keeps the fewest likeliest that reach it, the crossing one too",
+            "The set must hold at least top_p, so the token that crosses the line belongs to it.",
+            [
+                throw(p, 1.0, None, top_p)
+                for p in orders(*THREE) + [list(FOUR), list(FOUR[::-1])]
+                for top_p in (0.25, 0.45, 0.6, 0.75, 0.95, 1.0)
+            ],
+        ),
+        Property(
+            "First temperature, then `top_k`, then `top_p` of what `top_k` left",
+            "The order is vLLM's; another order keeps other tokens.",
+            [
+                throw(p, t, k, top_p)
+                for p in [list(FOUR), [0.1, 0.3, 0.2, 0.4], list(THREE), [0.2, 0.5, 0.3]]
+                for t in (1.0, 0.5, 2.0)
+                for k in (2, 3, None)
+                for top_p in (0.5, 0.65, 0.85)
+                if not on_edge(torch.tensor(p).log(), t, k, top_p)
+            ],
+        ),
         Property("The same on a vocabulary of 1000", "This is the size at which it is used.", list(large())),
         Property("The caller's logits stay as they were", "Somebody else may still want to read them.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the token is drawn without `draw`.",
-                "`torch.multinomial` and the like throw a die of their own. Hand the probabilities to `draw`, and return its answer.",
-                is_made_by=draws_by_itself),
-        Mistake("the logits are multiplied by the temperature.",
-                "That turns it round: a low temperature then flattens, a high one sharpens. Divide.",
-                sampler(lambda x, t, k, p: right_shape(x, 1 / t, k, p))),
-        Mistake("temperature is applied to probabilities, not to logits.",
-                "Dividing probabilities by a number and making them sum to 1 again changes nothing. Divide before the softmax.",
-                (sampler(lambda x, t, k, p: right_shape(x, 1.0, k, p)), sampler(lambda x, t, k, p: x.softmax(-1) / t),
-                 sampler(lambda x, t, k, p: right_shape(x.softmax(-1), t, k, p)))),
-        Mistake("the logits are divided by a temperature of 0.",
-                "Temperature 0 means greedy and needs a case of its own: the likeliest id, without a throw.",
-                never_greedy, divides_by_zero),
-        Mistake("the die is thrown at temperature 0 too.", "Greedy is certain: return the id and leave the die alone.",
-                (greedy_by_draw, lambda x, t, k, p, draw: draw(right_shape(x, max(t, 1e-6), k, p)))),
-        Mistake("the die gets logits, not probabilities.", "It wants numbers from 0 to 1 that sum to 1: the softmax of the logits.",
-                sampler(lambda x, t, k, p: x / t)),
-        Mistake("the die gets the probabilities in sorted order.",
-                "`draw` takes one probability for each id and answers with an id. Put each probability back at its id before the throw.",
-                (sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values), draws_places)),
-        Mistake("`top_k` keeps one token too many.", "`>=` and `<` at the k-th value: k tokens stay, the next one goes.",
-                sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else k + 1, p))),
-        Mistake("`top_k` keeps one token too few.", "The k-th likeliest token itself stays.",
-                (sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else max(k - 1, 1), p)),
-                 sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else k - 1, p)))),
-        Mistake("`torch.topk` is asked for more tokens than there are.", "It raises then. Ask for `min(top_k, len(logits))`.",
-                crash_on_large_k),
-        Mistake("what is left after a cut does not sum to 1.",
-                "A cut takes probability away. Divide what is left by its sum, after each cut.",
-                (sampler(lambda x, t, k, p: p_cut(k_cut(softened(x, t), k), p)),
-                 sampler(lambda x, t, k, p: p_cut(normal(k_cut(softened(x, t), k)), p)),
-                 sampler(lambda x, t, k, p: k_cut(softened(x, t), k) if p is None else right_shape(x, t, k, p)))),
-        Mistake("cut tokens get a logit of 0, not -inf.",
-                "A logit of 0 is an ordinary score: softmax gives it probability. Only -inf becomes exactly 0.",
-                sampler(zeroed_logits)),
-        Mistake("`top_p` drops the token that crosses the line.",
-                "Without it the kept set holds less than top_p. It also leaves nothing at all when one token is enough.",
-                tuple(without_crossing())),
-        Mistake("`top_p` adds up from the unlikely end.",
-                "The likeliest tokens are to stay, so sort falling before adding up.",
-                sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, from_below=True)))),
-        Mistake("`top_p` is measured before the temperature.",
-                "Temperature changes how much probability the first tokens hold, so it comes first.",
-                (sampler(p_at_temperature_one),
-                 sampler(lambda x, t, k, p: normal(softened(x, t) * (p_cut(normal(k_cut(x.softmax(-1), k)), p) > 0))))),
-        Mistake("`top_p` is measured before what `top_k` left sums to 1 again.",
-                "Top-k comes first. Divided by their sum, the tokens that it left weigh more, and reach `top_p` sooner.",
-                sampler(lambda x, t, k, p: normal(k_cut(p_cut(softened(x, t), p), k)))),
-        Mistake("the caller's logits are changed.",
-                "`/=`, functions that end in `_` and assignments into `logits` write into the caller's own tensor. Work on a new one.",
-                writes_into_logits, writes_into(UNTOUCHED)),
+        Mistake(
+            "the token is drawn without `draw`.",
+            "`torch.multinomial` and the like throw a die of their own. Hand the probabilities to `draw`, and return its answer.",
+            is_made_by=draws_by_itself,
+        ),
+        Mistake(
+            "the logits are multiplied by the temperature.",
+            "That turns it round: a low temperature then flattens, a high one sharpens. Divide.",
+            sampler(lambda x, t, k, p: right_shape(x, 1 / t, k, p)),
+        ),
+        Mistake(
+            "temperature is applied to probabilities, not to logits.",
+            "Dividing probabilities by a number and making them sum to 1 again changes nothing. Divide before the softmax.",
+            (
+                sampler(lambda x, t, k, p: right_shape(x, 1.0, k, p)),
+                sampler(lambda x, t, k, p: x.softmax(-1) / t),
+                sampler(lambda x, t, k, p: right_shape(x.softmax(-1), t, k, p)),
+            ),
+        ),
+        Mistake(
+            "the logits are divided by a temperature of 0.",
+            "Temperature 0 means greedy and needs a case of its own: the likeliest id, without a throw.",
+            never_greedy,
+            divides_by_zero,
+        ),
+        Mistake(
+            "the die is thrown at temperature 0 too.",
+            "Greedy is certain: return the id and leave the die alone.",
+            (greedy_by_draw, lambda x, t, k, p, draw: draw(right_shape(x, max(t, 1e-6), k, p))),
+        ),
+        Mistake(
+            "the die gets logits, not probabilities.",
+            "It wants numbers from 0 to 1 that sum to 1: the softmax of the logits.",
+            sampler(lambda x, t, k, p: x / t),
+        ),
+        Mistake(
+            "the die gets the probabilities in sorted order.",
+            "`draw` takes one probability for each id and answers with an id. Put each probability back at its id before the throw.",
+            (sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values), draws_places),
+        ),
+        Mistake(
+            "`top_k` keeps one token too many.",
+            "`>=` and `<` at the k-th value: k tokens stay, the next one goes.",
+            sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else k + 1, p)),
+        ),
+        Mistake(
+            "`top_k` keeps one token too few.",
+            "The k-th likeliest token itself stays.",
+            (
+                sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else max(k - 1, 1), p)),
+                sampler(lambda x, t, k, p: right_shape(x, t, None if k is None else k - 1, p)),
+            ),
+        ),
+        Mistake(
+            "`torch.topk` is asked for more tokens than there are.",
+            "It raises then. Ask for `min(top_k, len(logits))`.",
+            crash_on_large_k,
+        ),
+        Mistake(
+            "what is left after a cut does not sum to 1.",
+            "A cut takes probability away. Divide what is left by its sum, after each cut.",
+            (
+                sampler(lambda x, t, k, p: p_cut(k_cut(softened(x, t), k), p)),
+                sampler(lambda x, t, k, p: p_cut(normal(k_cut(softened(x, t), k)), p)),
+                sampler(lambda x, t, k, p: k_cut(softened(x, t), k) if p is None else right_shape(x, t, k, p)),
+            ),
+        ),
+        Mistake(
+            "cut tokens get a logit of 0, not -inf.",
+            "A logit of 0 is an ordinary score: softmax gives it probability. Only -inf becomes exactly 0.",
+            sampler(zeroed_logits),
+        ),
+        Mistake(
+            "`top_p` drops the token that crosses the line.",
+            "Without it the kept set holds less than top_p. It also leaves nothing at all when one token is enough.",
+            tuple(without_crossing()),
+        ),
+        Mistake(
+            "`top_p` adds up from the unlikely end.",
+            "The likeliest tokens are to stay, so sort falling before adding up.",
+            sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, from_below=True))),
+        ),
+        Mistake(
+            "`top_p` is measured before the temperature.",
+            "Temperature changes how much probability the first tokens hold, so it comes first.",
+            (
+                sampler(p_at_temperature_one),
+                sampler(lambda x, t, k, p: normal(softened(x, t) * (p_cut(normal(k_cut(x.softmax(-1), k)), p) > 0))),
+            ),
+        ),
+        Mistake(
+            "`top_p` is measured before what `top_k` left sums to 1 again.",
+            "Top-k comes first. Divided by their sum, the tokens that it left weigh more, and reach `top_p` sooner.",
+            sampler(lambda x, t, k, p: normal(k_cut(p_cut(softened(x, t), p), k))),
+        ),
+        Mistake(
+            "the caller's logits are changed.",
+            "`/=`, functions that end in `_` and assignments into `logits` write into the caller's own tensor. Work on a new one.",
+            writes_into_logits,
+            writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "Do it in four separate steps, and print what each leaves: scale, cut to k, cut to p, throw. Start with "
@@ -226,6 +362,6 @@ SAMPLE = Exercise(
     ],
     rights=[sample, sample_one_by_one, sample_by_threshold],
     why="Sorting once serves both cuts. Cutting top-k in the logits with -inf lets the softmax do the sum to 1. `before` is the "
-        "probability of all likelier tokens, without the token's own, so the token that crosses the line stays and so does the "
-        "first. `result[order]` undoes the sorting. Handing the die in keeps chance outside: what is tested is exact.",
+    "probability of all likelier tokens, without the token's own, so the token that crosses the line stays and so does the "
+    "first. `result[order]` undoes the sorting. Handing the die in keeps chance outside: what is tested is exact.",
 )

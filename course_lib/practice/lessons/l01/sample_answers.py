@@ -81,7 +81,7 @@ def p_cut_without_crossing(probs, top_p, at_line, leave_one, skip_all):
 def k_cut(probs, top_k):
     if top_k is None or top_k >= len(probs):
         return probs
-    keep = probs.sort(descending=True, stable=True).indices[:max(top_k, 0)]
+    keep = probs.sort(descending=True, stable=True).indices[: max(top_k, 0)]
     return torch.zeros_like(probs).scatter(0, keep, probs[keep])
 
 
@@ -111,7 +111,9 @@ def right_shape(logits, t, k, p):
 def without_crossing():
     """All the ways to drop the token that crosses the line, as samplers."""
     for how in itertools.product((False, True), repeat=3):
-        yield sampler(lambda x, t, k, p, how=how: normal(p_cut_without_crossing(normal(k_cut(softened(x, t), k)), p, *how)))
+        yield sampler(
+            lambda x, t, k, p, how=how: normal(p_cut_without_crossing(normal(k_cut(softened(x, t), k)), p, *how))
+        )
 
 
 def p_at_temperature_one(logits, t, k, p):

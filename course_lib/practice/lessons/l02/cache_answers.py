@@ -11,8 +11,13 @@ class cache_of_lists:  # noqa: N801  (an answer, named like the others)
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens = config, max_tokens
-        self.kept = [(torch.empty(config.num_kv_heads, max_tokens, config.head_dim),
-                      torch.empty(config.num_kv_heads, max_tokens, config.head_dim)) for _ in range(config.num_layers)]
+        self.kept = [
+            (
+                torch.empty(config.num_kv_heads, max_tokens, config.head_dim),
+                torch.empty(config.num_kv_heads, max_tokens, config.head_dim),
+            )
+            for _ in range(config.num_layers)
+        ]
         self.reset()
 
     def reset(self):
@@ -90,7 +95,9 @@ class cache_by_kind_of_step:  # noqa: N801
             mask = {}
         else:
             mask = {"attn_mask": torch.tril(torch.ones(n, start + n), start).log()}
-        return F.scaled_dot_product_attention(q[None], keys[None], values[None], enable_gqa=True, **mask)[0].transpose(0, 1)
+        return F.scaled_dot_product_attention(q[None], keys[None], values[None], enable_gqa=True, **mask)[0].transpose(
+            0, 1
+        )
 
     def reset(self):
         self.__init__(self.config, self.max_tokens)
@@ -111,9 +118,16 @@ class cache_grown:  # noqa: N801
         if self.num_tokens + len(k) > self.max_tokens:
             raise CacheFull("full")
         start = self.num_tokens
-        self.k = [torch.cat([x, k]) if x is not None and i == layer else k if i == layer else x for i, x in enumerate(self.k)]
-        self.v = [torch.cat([x, v]) if x is not None and i == layer else v if i == layer else x for i, x in enumerate(self.v)]
-        self.k[layer], self.v[layer] = self.k[layer][-start - len(k) :], self.v[layer][-start - len(k) :]  # a failed step may have left some
+        self.k = [
+            torch.cat([x, k]) if x is not None and i == layer else k if i == layer else x for i, x in enumerate(self.k)
+        ]
+        self.v = [
+            torch.cat([x, v]) if x is not None and i == layer else v if i == layer else x for i, x in enumerate(self.v)
+        ]
+        self.k[layer], self.v[layer] = (
+            self.k[layer][-start - len(k) :],
+            self.v[layer][-start - len(k) :],
+        )  # a failed step may have left some
         if layer == self.config.num_layers - 1:
             self.num_tokens += len(k)
         seen = torch.ones(len(q), len(self.k[layer]), dtype=torch.bool).tril(start)
@@ -139,7 +153,11 @@ class WrongCache:
 
     @classmethod
     def variant(cls, **parts):
-        return type("ContiguousCache", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "ContiguousCache",
+            (cls,),
+            {name: staticmethod(part) if callable(part) else part for name, part in parts.items()},
+        )
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
@@ -162,7 +180,9 @@ class WrongCache:
         if self.room == "check" and end > self.max_tokens or self.room == "early" and end >= self.max_tokens:
             raise CacheFull("full")
         if self.room == "grow" and end > self.places:
-            self.k, self.v = (torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, n, -1, -1)], 1) for x in (self.k, self.v))
+            self.k, self.v = (
+                torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, n, -1, -1)], 1) for x in (self.k, self.v)
+            )
         if self.room == "drop":
             end = min(end, self.places)
             n = end - start

@@ -6,11 +6,11 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
+from course_lib.practice.fixtures.tiny_model import Counted
+from course_lib.practice.fixtures.tiny_text import Adding, Memory
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.lessons.l01.generate import explain, kinds
-from course_lib.practice.fixtures.tiny_model import Counted
-from course_lib.practice.fixtures.tiny_text import Adding, Memory
 
 
 def generate_cached(model, token_ids, max_tokens, cache):
@@ -34,9 +34,11 @@ def generate_two_parts(model, token_ids, max_tokens, cache):
     ids.append(int(logits[-1].argmax()))
     while len(ids) < len(token_ids) + max_tokens:
         position = len(ids) - 1
-        logits = model(torch.tensor([ids[-1]], device=model.device), torch.tensor([position], device=model.device), cache)
+        logits = model(
+            torch.tensor([ids[-1]], device=model.device), torch.tensor([position], device=model.device), cache
+        )
         ids.append(int(logits[-1].argmax()))
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def generate_by_what_is_kept(model, token_ids, max_tokens, cache):
@@ -47,7 +49,7 @@ def generate_by_what_is_kept(model, token_ids, max_tokens, cache):
         last = torch.tensor([len(ids) - kept - 1])
         row = model(torch.tensor(ids[kept:]), torch.arange(kept, len(ids)), cache, logits_for=last)[0]
         ids.append(row.argmax().item())
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def told(answer, prompt, n):
@@ -57,8 +59,10 @@ def told(answer, prompt, n):
 
 
 def story(prompt, n, then=None):
-    lines = ["from course_lib.practice.fixtures.tiny_text import Adding, Memory",
-             "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up"]
+    lines = [
+        "from course_lib.practice.fixtures.tiny_text import Adding, Memory",
+        "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+    ]
     call = f"generate_cached(model, {'prompt' if then == 'prompt' else list(prompt)}, {n}, cache)"
     return [*lines, *([f"prompt = {list(prompt)}"] if then == "prompt" else []), call, *([then] if then else [])]
 
@@ -68,13 +72,21 @@ def new_ids(prompt, n):
 
 
 def pushes(prompt, n):
-    return Trial(story(prompt, n, "model.pushed  # tokens in each call"), lambda answer: told(answer, prompt, n)[2].pushed,
-                 note="the prompt at once, then one token a step", size=len(prompt) + n)
+    return Trial(
+        story(prompt, n, "model.pushed  # tokens in each call"),
+        lambda answer: told(answer, prompt, n)[2].pushed,
+        note="the prompt at once, then one token a step",
+        size=len(prompt) + n,
+    )
 
 
 def holds(prompt, n):
-    return Trial(story(prompt, n, "len(cache.held)  # values that the cache was given"), lambda answer: len(told(answer, prompt, n)[3].held),
-                 note="every token but the last new one, which nobody asks about", size=len(prompt) + n)
+    return Trial(
+        story(prompt, n, "len(cache.held)  # values that the cache was given"),
+        lambda answer: len(told(answer, prompt, n)[3].held),
+        note="every token but the last new one, which nobody asks about",
+        size=len(prompt) + n,
+    )
 
 
 def callers_list(prompt, n):
@@ -101,21 +113,41 @@ def writes_the_same(answer):
             pushed.append(len(token_ids))
             return super().__call__(token_ids, *args, **kwargs)
 
-    lines = ['model, tokenizer = load_model("tale", device="cpu")', 'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, '
-             'there lived a patient otter named Juniper.")', "generate_cached(model, prompt, 24, ContiguousCache(model.config, 256))"]
+    lines = [
+        'model, tokenizer = load_model("tale", device="cpu")',
+        'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")',
+        "generate_cached(model, prompt, 24, ContiguousCache(model.config, 256))",
+    ]
     cache = ContiguousCache(model.config, 256, device="cpu", dtype=torch.float32)
-    watched = Watched(model, 60, "stopped: the model was called more than 60 times for 24 tokens. When does the loop end?")
+    watched = Watched(
+        model, 60, "stopped: the model was called more than 60 times for 24 tokens. When does the loop end?"
+    )
     trial = Trial(lines, lambda answer: answer(watched, list(prompt), 24, cache), limit_s=60.0)
     got, printed = trial.outcome(torch.inference_mode()(answer))
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
     if sum(pushed) != len(prompt) + 23:
-        raise Counterexample(trial.story, f"{len(prompt) + 23} tokens pushed", f"{sum(pushed)} tokens pushed", "each once")
-    return f"24 tokens alike, {sum(pushed)} pushed where naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
+        raise Counterexample(
+            trial.story, f"{len(prompt) + 23} tokens pushed", f"{sum(pushed)} tokens pushed", "each once"
+        )
+    return (
+        f"24 tokens alike, {sum(pushed)} pushed where naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
+    )
 
 
-def loop(*, prompt_ids=lambda ids: ids, step=lambda ids, n: ids[-1:], place=lambda ids, n: [len(ids) - 1], steps=lambda n: n, row=-1,
-         back=lambda ids, new: new, own=list, door=lambda cache, turn: cache, pick=lambda row: int(row.argmax()), first=0):
+def loop(
+    *,
+    prompt_ids=lambda ids: ids,
+    step=lambda ids, n: ids[-1:],
+    place=lambda ids, n: [len(ids) - 1],
+    steps=lambda n: n,
+    row=-1,
+    back=lambda ids, new: new,
+    own=list,
+    door=lambda cache, turn: cache,
+    pick=lambda row: int(row.argmax()),
+    first=0,
+):
     """A wrong answer: the right loop with one of its parts replaced. n: tokens of the prompt."""
 
     def answer(model, token_ids, max_tokens, cache):
@@ -158,7 +190,7 @@ def prefill_and_again(model, token_ids, max_tokens, cache):
     ids = list(token_ids)
     for _ in range(max_tokens):
         ids.append(int(model(torch.tensor(ids[-1:]), torch.tensor([len(ids) - 1]), cache)[-1].argmax()))
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def naive(model, token_ids, max_tokens, cache):
@@ -166,7 +198,7 @@ def naive(model, token_ids, max_tokens, cache):
     ids = list(token_ids)
     for _ in range(max_tokens):
         ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def naive_after_prefill(model, token_ids, max_tokens, cache):
@@ -182,7 +214,7 @@ def reset_and_all(model, token_ids, max_tokens, cache):
     for _ in range(max_tokens):
         cache.reset()
         ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), cache)[-1].argmax()))
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def emptied_behind(model, token_ids, max_tokens, cache):
@@ -193,14 +225,17 @@ def emptied_behind(model, token_ids, max_tokens, cache):
         pushed = len(ids)
         ids.append(int(logits[-1].argmax()))
         cache.reset()
-    return ids[len(token_ids):]
+    return ids[len(token_ids) :]
 
 
 def own_cache(model, token_ids, max_tokens, cache):
     return generate_cached(model, token_ids, max_tokens, Memory())
 
 
-PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [[3, 1, 4, 1, 2, 0, 4], [2, 0, 3, 3, 1, 4, 4, 2]]
+PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
+    [3, 1, 4, 1, 2, 0, 4],
+    [2, 0, 3, 3, 1, 4, 4, 2],
+]
 COUNTED = [(p, n) for p in ([1], [1, 2], [4, 1, 2], [3, 1, 4, 1]) for n in (1, 2, 3, 5)]
 
 GENERATE_CACHED = Exercise(
@@ -209,57 +244,151 @@ GENERATE_CACHED = Exercise(
     name="generate_cached",
     cases="calls",
     properties=[
-        Property("It returns a list of new ids, as many as asked for", "What comes back is what is new: the caller has the prompt already.",
-                 [Trial(story(p, n), lambda answer, p=p, n=n: kinds(told(answer, p, n)[0]), show=str, size=len(p) + n)
-                  for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]]),
-        Property("With `max_tokens=0` nothing is written", "No token is no step: the model need not run.",
-                 [new_ids(p, 0) for p in ([1], [2], [1, 2], [3, 1, 4])]),
-        Property("The tokens are those of naive decoding", "A cache changes what is computed, never what comes out. Here each token depends on all before it, and on where each stands.",
-                 [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)]),
-        Property("The prompt goes in at once, and then one token a step", "This is the work that is saved, counted: p tokens in the first call and 1 in each later one.",
-                 [pushes(p, n) for p, n in COUNTED]),
-        Property("The cache that was passed holds every token but the last", "What was pushed once is kept there. What the last token leads to, nobody asked.",
-                 [holds(p, n) for p, n in COUNTED]),
-        Property("The caller's list stays as it was", "The same prompt is often used twice.",
-                 [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]]),
-        Property("On the bundled model it tells the same tale as `generate_naive`, with each token pushed once", "The oracle of the course writes the same tokens.",
-                 run=writes_the_same, slow=True),
+        Property(
+            "It returns a list of new ids, as many as asked for",
+            "What comes back is what is new: the caller has the prompt already.",
+            [
+                Trial(story(p, n), lambda answer, p=p, n=n: kinds(told(answer, p, n)[0]), show=str, size=len(p) + n)
+                for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]
+            ],
+        ),
+        Property(
+            "With `max_tokens=0` nothing is written",
+            "No token is no step: the model need not run.",
+            [new_ids(p, 0) for p in ([1], [2], [1, 2], [3, 1, 4])],
+        ),
+        Property(
+            "The tokens are those of naive decoding",
+            "A cache changes what is computed, never what comes out. Here each token depends on all before it, and on where each stands.",
+            [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
+        ),
+        Property(
+            "The prompt goes in at once, and then one token a step",
+            "This is the work that is saved, counted: p tokens in the first call and 1 in each later one.",
+            [pushes(p, n) for p, n in COUNTED],
+        ),
+        Property(
+            "The cache that was passed holds every token but the last",
+            "What was pushed once is kept there. What the last token leads to, nobody asked.",
+            [holds(p, n) for p, n in COUNTED],
+        ),
+        Property(
+            "The caller's list stays as it was",
+            "The same prompt is often used twice.",
+            [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]],
+        ),
+        Property(
+            "On the bundled model it tells the same tale as `generate_naive`, with each token pushed once",
+            "The oracle of the course writes the same tokens.",
+            run=writes_the_same,
+            slow=True,
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the prompt is returned too.", "Return what is new: the caller has the prompt already.", loop(back=lambda ids, new: ids)),
-        Mistake("one token too many is written.", "The step that takes the prompt writes a token as well: max_tokens steps in all.", loop(steps=lambda n: n + 1)),
-        Mistake("one token too few is written.", "The step that takes the prompt is one of the max_tokens steps, and max_tokens - 1 single ones follow.",
-                loop(steps=lambda n: max(n - 1, 0))),
-        Mistake("the cache is there and never used.", "The right tokens come out, and every step computes the whole sequence again. Pass the cache to the model, and push what is new.",
-                (naive, naive_after_prefill, reset_and_all)),
-        Mistake("the whole sequence is pushed in every step.", "The cache keeps what it was given, so each earlier token is now in it again and again. Push the newest token alone.",
-                loop(step=lambda ids, n: ids, place=everywhere)),
-        Mistake("positions are one too far on.", "The prompt's p tokens stand at 0 to p - 1, so the first new one stands at p: `len(ids) - 1` once it is in the list.",
-                loop(place=lambda ids, n: [len(ids)])),
-        Mistake("positions are one too early.", "The first new token would stand where the last of the prompt stands. It stands at p, behind positions 0 to p - 1.",
-                loop(place=lambda ids, n: [len(ids) - 2])),
-        Mistake("every new token stands at position 0.", "A step of one token is not a text of one token: its position is the number of tokens before it.",
-                loop(place=lambda ids, n: [0])),
-        Mistake("positions are counted from the end of the prompt.", "The new tokens go on where the prompt ends: the first of them at p, not at 0.",
-                (loop(place=lambda ids, n: [len(ids) - 1 - n]), loop(place=lambda ids, n: [len(ids) - n]))),
-        Mistake("positions are counted from 1.", "The first token of a text stands at position 0.",
-                loop(first=1, place=lambda ids, n: [len(ids)])),
-        Mistake("the first token is dropped.", "The whole prompt goes in at prefill, `token_ids[0]` too.",
-                (loop(prompt_ids=lambda ids: ids[1:] or ids), loop(prompt_ids=lambda ids: ids[1:] or ids, first=1))),
-        Mistake("the newest token is not pushed.", "The cache has the text up to the token before; without the newest one the model does not know what it wrote.",
-                (loop(step=lambda ids, n: ids[-2:-1], place=lambda ids, n: [len(ids) - 2]), loop(step=lambda ids, n: ids[n - 1 : n]))),
-        Mistake("the last token of the prompt is pushed twice.", "The logits of prefill say already what comes after the prompt: read their last row for the first new token.",
-                (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1]))),
-        Mistake("the prompt goes in token by token.", "The tokens are right, but prefill takes all of the prompt in one call, and that is far quicker: the weights are read once.",
-                one_by_one),
-        Mistake("the first row of logits is read.", "Prefill gives a row for each token of the prompt. The token after the last is in the last row, -1.", loop(row=0)),
-        Mistake("the cache that was passed is not the one that is used.", "The caller may want to look at it, or to make it smaller. Hand `cache` to the model.", own_cache),
-        Mistake("the cache is emptied between the steps.", "Then the newest token sees nothing but itself. Reset it between two texts, not inside one.",
-                (loop(door=lambda cache, turn: cache.reset() or cache), emptied_behind)),
-        Mistake("the caller's list is changed.", "`ids = token_ids` is a second name for the same list. `list(token_ids)` is a copy.", loop(own=lambda ids: ids)),
-        Mistake("tensors are put into the list.", "`argmax` gives a tensor with one number in it. `int(…)` takes the number out.", loop(pick=lambda row: row.argmax())),
-        Mistake("the model is called once more than needed.", "The last token is made by step n. Nobody asks what comes after it.", one_call_too_many),
+        Mistake(
+            "the prompt is returned too.",
+            "Return what is new: the caller has the prompt already.",
+            loop(back=lambda ids, new: ids),
+        ),
+        Mistake(
+            "one token too many is written.",
+            "The step that takes the prompt writes a token as well: max_tokens steps in all.",
+            loop(steps=lambda n: n + 1),
+        ),
+        Mistake(
+            "one token too few is written.",
+            "The step that takes the prompt is one of the max_tokens steps, and max_tokens - 1 single ones follow.",
+            loop(steps=lambda n: max(n - 1, 0)),
+        ),
+        Mistake(
+            "the cache is there and never used.",
+            "The right tokens come out, and every step computes the whole sequence again. Pass the cache to the model, and push what is new.",
+            (naive, naive_after_prefill, reset_and_all),
+        ),
+        Mistake(
+            "the whole sequence is pushed in every step.",
+            "The cache keeps what it was given, so each earlier token is now in it again and again. Push the newest token alone.",
+            loop(step=lambda ids, n: ids, place=everywhere),
+        ),
+        Mistake(
+            "positions are one too far on.",
+            "The prompt's p tokens stand at 0 to p - 1, so the first new one stands at p: `len(ids) - 1` once it is in the list.",
+            loop(place=lambda ids, n: [len(ids)]),
+        ),
+        Mistake(
+            "positions are one too early.",
+            "The first new token would stand where the last of the prompt stands. It stands at p, behind positions 0 to p - 1.",
+            loop(place=lambda ids, n: [len(ids) - 2]),
+        ),
+        Mistake(
+            "every new token stands at position 0.",
+            "A step of one token is not a text of one token: its position is the number of tokens before it.",
+            loop(place=lambda ids, n: [0]),
+        ),
+        Mistake(
+            "positions are counted from the end of the prompt.",
+            "The new tokens go on where the prompt ends: the first of them at p, not at 0.",
+            (loop(place=lambda ids, n: [len(ids) - 1 - n]), loop(place=lambda ids, n: [len(ids) - n])),
+        ),
+        Mistake(
+            "positions are counted from 1.",
+            "The first token of a text stands at position 0.",
+            loop(first=1, place=lambda ids, n: [len(ids)]),
+        ),
+        Mistake(
+            "the first token is dropped.",
+            "The whole prompt goes in at prefill, `token_ids[0]` too.",
+            (loop(prompt_ids=lambda ids: ids[1:] or ids), loop(prompt_ids=lambda ids: ids[1:] or ids, first=1)),
+        ),
+        Mistake(
+            "the newest token is not pushed.",
+            "The cache has the text up to the token before; without the newest one the model does not know what it wrote.",
+            (
+                loop(step=lambda ids, n: ids[-2:-1], place=lambda ids, n: [len(ids) - 2]),
+                loop(step=lambda ids, n: ids[n - 1 : n]),
+            ),
+        ),
+        Mistake(
+            "the last token of the prompt is pushed twice.",
+            "The logits of prefill say already what comes after the prompt: read their last row for the first new token.",
+            (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1])),
+        ),
+        Mistake(
+            "the prompt goes in token by token.",
+            "The tokens are right, but prefill takes all of the prompt in one call, and that is far quicker: the weights are read once.",
+            one_by_one,
+        ),
+        Mistake(
+            "the first row of logits is read.",
+            "Prefill gives a row for each token of the prompt. The token after the last is in the last row, -1.",
+            loop(row=0),
+        ),
+        Mistake(
+            "the cache that was passed is not the one that is used.",
+            "The caller may want to look at it, or to make it smaller. Hand `cache` to the model.",
+            own_cache,
+        ),
+        Mistake(
+            "the cache is emptied between the steps.",
+            "Then the newest token sees nothing but itself. Reset it between two texts, not inside one.",
+            (loop(door=lambda cache, turn: cache.reset() or cache), emptied_behind),
+        ),
+        Mistake(
+            "the caller's list is changed.",
+            "`ids = token_ids` is a second name for the same list. `list(token_ids)` is a copy.",
+            loop(own=lambda ids: ids),
+        ),
+        Mistake(
+            "tensors are put into the list.",
+            "`argmax` gives a tensor with one number in it. `int(…)` takes the number out.",
+            loop(pick=lambda row: row.argmax()),
+        ),
+        Mistake(
+            "the model is called once more than needed.",
+            "The last token is made by step n. Nobody asks what comes after it.",
+            one_call_too_many,
+        ),
     ],
     hints=[
         "Two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits gives the first new token. Decode pushes the newest token alone.",
@@ -270,5 +399,5 @@ GENERATE_CACHED = Exercise(
     ],
     rights=[generate_cached, generate_two_parts, generate_by_what_is_kept],
     why="Prefill and decode are one loop with steps of different length. `start` counts the tokens that were pushed, which is also the position of the next one. "
-        "The token that is made last is never pushed, since nobody asks what follows it.",
+    "The token that is made last is never pushed, since nobody asks what follows it.",
 )

@@ -5,11 +5,12 @@ import copy
 import torch
 
 from course_lib.kvcache import Recompute
+from course_lib.practice.fixtures.tiny_text import Adding, Memory
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.lessons.l01.generate import explain
+
 from .generate_cached import generate_cached
-from course_lib.practice.fixtures.tiny_text import Adding, Memory
 
 
 def generate_in_turn(model, prompts, max_tokens, cache):
@@ -35,7 +36,7 @@ def in_turn_in_one_function(model, prompts, max_tokens, cache):
             logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
             pushed = len(ids)
             ids.append(logits[-1].argmax().item())
-        texts.append(ids[len(prompt):])
+        texts.append(ids[len(prompt) :])
         cache.reset()
     return texts
 
@@ -49,8 +50,10 @@ def told(answer, prompts, n, dirty=()):
 
 
 def story(prompts, n, dirty=(), then=None):
-    lines = ["from course_lib.practice.fixtures.tiny_text import Adding, Memory",
-             "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up"]
+    lines = [
+        "from course_lib.practice.fixtures.tiny_text import Adding, Memory",
+        "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+    ]
     lines += [f"cache.held = {list(dirty)}  # what somebody left in it"] * bool(dirty)
     call = f"generate_in_turn(model, {[list(p) for p in prompts]}, {n}, cache)"
     return [*lines, call, *([then] if then else [])]
@@ -61,21 +64,35 @@ def size(prompts, n, dirty=()):
 
 
 def texts(prompts, n, dirty=()):
-    return Trial(story(prompts, n, dirty), lambda answer: told(answer, prompts, n, dirty)[0], explain=explain, size=size(prompts, n, dirty),
-                 note="each as if it were alone")
+    return Trial(
+        story(prompts, n, dirty),
+        lambda answer: told(answer, prompts, n, dirty)[0],
+        explain=explain,
+        size=size(prompts, n, dirty),
+        note="each as if it were alone",
+    )
 
 
 def pushes(prompts, n):
-    return Trial(story(prompts, n, then="model.pushed  # tokens in each call"), lambda answer: told(answer, prompts, n)[1].pushed, size=size(prompts, n),
-                 note="for each prompt: all of it, then one token a step")
+    return Trial(
+        story(prompts, n, then="model.pushed  # tokens in each call"),
+        lambda answer: told(answer, prompts, n)[1].pushed,
+        size=size(prompts, n),
+        note="for each prompt: all of it, then one token a step",
+    )
 
 
 def one_cache(prompts, n):
     def act(answer):
         _, model, cache, _ = told(answer, prompts, n)
         return [known is cache for known in model.caches]
-    return Trial(story(prompts, n, then="[used is cache for used in model.caches]"), act, size=size(prompts, n),
-                 note="the only cache that the model ever saw is the one that was passed")
+
+    return Trial(
+        story(prompts, n, then="[used is cache for used in model.caches]"),
+        act,
+        size=size(prompts, n),
+        note="the only cache that the model ever saw is the one that was passed",
+    )
 
 
 def without_reset(model, prompts, max_tokens, cache):
@@ -105,7 +122,7 @@ def reset_inside(model, prompts, max_tokens, cache):
             logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
             pushed = len(ids)
             ids.append(int(logits[-1].argmax()))
-        made.append(ids[len(prompt):])
+        made.append(ids[len(prompt) :])
     return made
 
 
@@ -148,7 +165,7 @@ def naive(model, prompts, max_tokens, cache):
         ids = list(prompt)
         for _ in range(max_tokens):
             ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
-        made.append(ids[len(prompt):])
+        made.append(ids[len(prompt) :])
     return made
 
 
@@ -159,7 +176,7 @@ def reset_and_all(model, prompts, max_tokens, cache):
         for _ in range(max_tokens):
             cache.reset()
             ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), cache)[-1].argmax()))
-        made.append(ids[len(prompt):])
+        made.append(ids[len(prompt) :])
     return made
 
 
@@ -181,7 +198,12 @@ def with_prompts(model, prompts, max_tokens, cache):
 
 ALONE = [([p], n) for p in ([1], [2], [1, 2], [4, 1, 2]) for n in (1, 2, 4)]
 PAIRS = [([a, b], n) for a in ([1], [2, 1], [3, 1, 4]) for b in ([1], [2], [4, 2]) for n in (1, 2, 3)]
-MORE = [([[1], [2], [4]], 2), ([[3, 1], [1], [2, 2, 4]], 3), ([[1, 2], [1, 2], [1, 2]], 2), ([[4], [4, 4], [4, 4, 4], [1]], 3)]
+MORE = [
+    ([[1], [2], [4]], 2),
+    ([[3, 1], [1], [2, 2, 4]], 3),
+    ([[1, 2], [1, 2], [1, 2]], 2),
+    ([[4], [4, 4], [4, 4, 4], [1]], 3),
+]
 
 REUSE = Exercise(
     id="02.reuse",
@@ -189,28 +211,77 @@ REUSE = Exercise(
     name="generate_in_turn",
     cases="calls",
     properties=[
-        Property("It returns one list of new ids for each prompt, in order", "Whoever asked must get their own answer.",
-                 [texts([], 2)] + [texts(prompts, n) for prompts, n in ALONE]),
-        Property("A second prompt gets the tokens it would get alone", "Nothing of one text may be seen by the next: it would be wrong, and in a server it would be a leak between users.",
-                 [texts(prompts, n) for prompts, n in PAIRS + MORE]),
-        Property("It does not matter what the cache holds at the beginning", "Whoever had it before you may not have tidied up.",
-                 [texts(prompts, n, dirty) for prompts, n in ALONE + PAIRS[:9] for dirty in ([1.0], [2.0, 4.0])]),
-        Property("One cache serves all prompts", "Its memory was taken once. A new one for each prompt takes it again, and on a GPU there may be no room for two.",
-                 [one_cache(prompts, n) for prompts, n in ALONE[:4] + PAIRS[:9] + MORE]),
-        Property("Each token is pushed once", "For each prompt: all of it at once, then one token a step.", [pushes(prompts, n) for prompts, n in ALONE + PAIRS + MORE]),
+        Property(
+            "It returns one list of new ids for each prompt, in order",
+            "Whoever asked must get their own answer.",
+            [texts([], 2)] + [texts(prompts, n) for prompts, n in ALONE],
+        ),
+        Property(
+            "A second prompt gets the tokens it would get alone",
+            "Nothing of one text may be seen by the next: it would be wrong, and in a server it would be a leak between users.",
+            [texts(prompts, n) for prompts, n in PAIRS + MORE],
+        ),
+        Property(
+            "It does not matter what the cache holds at the beginning",
+            "Whoever had it before you may not have tidied up.",
+            [texts(prompts, n, dirty) for prompts, n in ALONE + PAIRS[:9] for dirty in ([1.0], [2.0, 4.0])],
+        ),
+        Property(
+            "One cache serves all prompts",
+            "Its memory was taken once. A new one for each prompt takes it again, and on a GPU there may be no room for two.",
+            [one_cache(prompts, n) for prompts, n in ALONE[:4] + PAIRS[:9] + MORE],
+        ),
+        Property(
+            "Each token is pushed once",
+            "For each prompt: all of it at once, then one token a step.",
+            [pushes(prompts, n) for prompts, n in ALONE + PAIRS + MORE],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the cache is never reset.", "The second text attends to the first one too. Call `cache.reset()` before each prompt.", without_reset),
-        Mistake("the cache is reset once, before the first prompt.", "The second text attends to the first one too. Put `cache.reset()` into the loop.", reset_once_before),
-        Mistake("the cache is reset behind each text, and not before it.", "The first prompt then meets what somebody else left in it. Reset before you begin.", reset_behind),
-        Mistake("the cache is reset inside a text.", "Then the newest token sees nothing but itself. Reset once for each prompt.", reset_inside),
-        Mistake("there is a new cache for each prompt.", "Its memory would be taken again each time. `reset()` makes the one you have as good as new.",
-                (new_caches, copied_caches, new_caches_after_the_first)),
-        Mistake("positions go on from the text before.", "A new text starts at position 0, with an empty cache.", positions_go_on),
-        Mistake("the cache is there and never used.", "The right tokens come out, but every step computes the whole sequence again.", (naive, reset_and_all)),
-        Mistake("all tokens are put into one list.", "Return a list of lists: `append` a text, do not `extend` by it.", flat),
-        Mistake("only one of the texts is returned.", "Collect them in a list, and return it below the loop, not inside.", (last_only, first_only)),
+        Mistake(
+            "the cache is never reset.",
+            "The second text attends to the first one too. Call `cache.reset()` before each prompt.",
+            without_reset,
+        ),
+        Mistake(
+            "the cache is reset once, before the first prompt.",
+            "The second text attends to the first one too. Put `cache.reset()` into the loop.",
+            reset_once_before,
+        ),
+        Mistake(
+            "the cache is reset behind each text, and not before it.",
+            "The first prompt then meets what somebody else left in it. Reset before you begin.",
+            reset_behind,
+        ),
+        Mistake(
+            "the cache is reset inside a text.",
+            "Then the newest token sees nothing but itself. Reset once for each prompt.",
+            reset_inside,
+        ),
+        Mistake(
+            "there is a new cache for each prompt.",
+            "Its memory would be taken again each time. `reset()` makes the one you have as good as new.",
+            (new_caches, copied_caches, new_caches_after_the_first),
+        ),
+        Mistake(
+            "positions go on from the text before.",
+            "A new text starts at position 0, with an empty cache.",
+            positions_go_on,
+        ),
+        Mistake(
+            "the cache is there and never used.",
+            "The right tokens come out, but every step computes the whole sequence again.",
+            (naive, reset_and_all),
+        ),
+        Mistake(
+            "all tokens are put into one list.", "Return a list of lists: `append` a text, do not `extend` by it.", flat
+        ),
+        Mistake(
+            "only one of the texts is returned.",
+            "Collect them in a list, and return it below the loop, not inside.",
+            (last_only, first_only),
+        ),
         Mistake("the prompts are returned too.", "What comes back is what is new.", with_prompts),
     ],
     hints=[

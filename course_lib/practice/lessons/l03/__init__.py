@@ -1,7 +1,7 @@
 """Cases of lesson 03: bytes of a token, requests that fit, where the slots went, and what to give up under a budget."""
 
-from .fit_a_budget import FIT_A_BUDGET
 from .bytes_per_token import BYTES_PER_TOKEN
+from .fit_a_budget import FIT_A_BUDGET
 from .fragmentation import FRAGMENTATION
 from .max_requests import MAX_REQUESTS
 

@@ -42,8 +42,11 @@ def story(sizes, latent, bits):
     """The lines that make a shape and ask for its bytes."""
     rank, rope = latent or (None, None)
     named = ", ".join(f"{name}={value}" for name, value in zip(SIZES, sizes))
-    return ["from types import SimpleNamespace as Shape",
-            f"shape = Shape({named}, kv_lora_rank={rank}, qk_rope_head_dim={rope})", f"bytes_per_token(shape, {bits})"]
+    return [
+        "from types import SimpleNamespace as Shape",
+        f"shape = Shape({named}, kv_lora_rank={rank}, qk_rope_head_dim={rope})",
+        f"bytes_per_token(shape, {bits})",
+    ]
 
 
 def made(sizes, latent):
@@ -53,18 +56,29 @@ def made(sizes, latent):
 
 def bill(sizes, bits=16, latent=None, note=""):
     """The Trial for a shape of (layers, query heads, KV heads, head size), with MLA where `latent` is (rank, rope)."""
-    return Trial(story(sizes, latent, bits), lambda answer: answer(made(sizes, latent), bits), note=note, show=with_commas,
-                 size=sum(sizes) + sum(latent or ()) + bits)
+    return Trial(
+        story(sizes, latent, bits),
+        lambda answer: answer(made(sizes, latent), bits),
+        note=note,
+        show=with_commas,
+        size=sum(sizes) + sum(latent or ()) + bits,
+    )
 
 
 def kind(sizes, bits):
     """The Trial that looks at the type alone."""
-    return Trial(story(sizes, None, bits), lambda answer: type(answer(made(sizes, None), bits)).__name__, size=sum(sizes))
+    return Trial(
+        story(sizes, None, bits), lambda answer: type(answer(made(sizes, None), bits)).__name__, size=sum(sizes)
+    )
 
 
 def real(name, bits):
-    return Trial(["from course_lib.kvcache.catalogue import MODELS", f'bytes_per_token(MODELS["{name}"], {bits})'],
-                 lambda answer: answer(MODELS[name], bits), show=with_commas, size=bits)
+    return Trial(
+        ["from course_lib.kvcache.catalogue import MODELS", f'bytes_per_token(MODELS["{name}"], {bits})'],
+        lambda answer: answer(MODELS[name], bits),
+        show=with_commas,
+        size=bits,
+    )
 
 
 def with_commas(number):
@@ -77,7 +91,13 @@ def plain(shape, bits, *, two=2, layers=True, heads="num_kv_heads"):
     return two * (shape.num_layers if layers else 1) * getattr(shape, heads) * shape.head_dim
 
 
-def wrong(bend=None, *, latent=lambda s: s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim), size=lambda n, bits: n * bits // 8, **factors):
+def wrong(
+    bend=None,
+    *,
+    latent=lambda s: s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim),
+    size=lambda n, bits: n * bits // 8,
+    **factors,
+):
     """A wrong answer: the right one with a factor, the MLA branch or the step to bytes replaced."""
 
     def answer(shape, bits):
@@ -96,8 +116,24 @@ def without_mla_nor_groups(shape, bits):
 
 ALIKE = [(1, 1, 1, 2), (1, 1, 1, 4), (1, 2, 2, 2), (2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4), (3, 4, 4, 8)]
 GROUPED = [(1, 2, 1, 2), (1, 4, 2, 2), (2, 4, 1, 4), (2, 4, 2, 4), (3, 6, 2, 8), (3, 6, 3, 8)]
-LATENT = [((1, 2, 2, 2), (4, 2)), ((2, 2, 2, 2), (4, 2)), ((2, 4, 4, 4), (6, 2)), ((3, 4, 4, 8), (10, 4)), ((3, 8, 8, 16), (16, 6))]
-REAL = ["Llama 2 7B", "Llama 2 70B", "Llama 3 8B", "Llama 3.1 405B", "Mistral 7B v0.3", "Qwen3 0.6B", "Qwen3 32B", "Falcon 7B", "DeepSeek-V3"]
+LATENT = [
+    ((1, 2, 2, 2), (4, 2)),
+    ((2, 2, 2, 2), (4, 2)),
+    ((2, 4, 4, 4), (6, 2)),
+    ((3, 4, 4, 8), (10, 4)),
+    ((3, 8, 8, 16), (16, 6)),
+]
+REAL = [
+    "Llama 2 7B",
+    "Llama 2 70B",
+    "Llama 3 8B",
+    "Llama 3.1 405B",
+    "Mistral 7B v0.3",
+    "Qwen3 0.6B",
+    "Qwen3 32B",
+    "Falcon 7B",
+    "DeepSeek-V3",
+]
 
 BYTES_PER_TOKEN = Exercise(
     id="03.bytes_per_token",
@@ -105,53 +141,105 @@ BYTES_PER_TOKEN = Exercise(
     name="bytes_per_token",
     cases="shapes",
     properties=[
-        Property("A whole number comes back", "Memory comes in whole bytes, and a plan that is wrong by rounding fails at the limit.",
-                 [kind(sizes, bits) for sizes in ALIKE[:4] for bits in (16, 32)]),
-        Property("Each layer keeps a key and a value for every head", "Attention in a later step reads both, in every layer.",
-                 [bill(sizes) for sizes in ALIKE]),
-        Property("Query heads that share a KV head add nothing", "Queries are used in their own step and never kept.",
-                 [bill(sizes) for sizes in GROUPED]),
-        Property("`bits` sets the size of a number, down to 4", "Caches are kept in 32, 16, 8 or 4 bits: two numbers of 4 bits share a byte.",
-                 [bill(sizes, bits) for sizes in (ALIKE[0], ALIKE[3], GROUPED[1], GROUPED[4]) for bits in (4, 8, 32)]),
-        Property("With MLA, a layer keeps one compressed vector and one key with the position",
-                 "Keys and values of all heads are made from that vector again when they are needed.",
-                 [bill(sizes, 16, latent) for sizes, latent in LATENT]),
-        Property("Real models come out as published", "These are the numbers that decide which GPU is bought.",
-                 [real(name, bits) for name in REAL for bits in (8, 16)]),
+        Property(
+            "A whole number comes back",
+            "Memory comes in whole bytes, and a plan that is wrong by rounding fails at the limit.",
+            [kind(sizes, bits) for sizes in ALIKE[:4] for bits in (16, 32)],
+        ),
+        Property(
+            "Each layer keeps a key and a value for every head",
+            "Attention in a later step reads both, in every layer.",
+            [bill(sizes) for sizes in ALIKE],
+        ),
+        Property(
+            "Query heads that share a KV head add nothing",
+            "Queries are used in their own step and never kept.",
+            [bill(sizes) for sizes in GROUPED],
+        ),
+        Property(
+            "`bits` sets the size of a number, down to 4",
+            "Caches are kept in 32, 16, 8 or 4 bits: two numbers of 4 bits share a byte.",
+            [bill(sizes, bits) for sizes in (ALIKE[0], ALIKE[3], GROUPED[1], GROUPED[4]) for bits in (4, 8, 32)],
+        ),
+        Property(
+            "With MLA, a layer keeps one compressed vector and one key with the position",
+            "Keys and values of all heads are made from that vector again when they are needed.",
+            [bill(sizes, 16, latent) for sizes, latent in LATENT],
+        ),
+        Property(
+            "Real models come out as published",
+            "These are the numbers that decide which GPU is bought.",
+            [real(name, bits) for name in REAL for bits in (8, 16)],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("only keys or only values are counted.", "Attention needs both: the keys to score, the values to add up. That is the 2.",
-                (wrong(two=1), wrong(two=1, heads="num_heads"))),
-        Mistake("query heads are counted.",
-                "The cache keeps keys and values only. With grouped queries there are fewer of those: `num_kv_heads`.",
-                (wrong(heads="num_heads"), without_mla_nor_groups)),
-        Mistake("one layer is counted.", "Every layer has keys and values of its own: times `num_layers`.",
-                (wrong(layers=False), wrong(layers=False, latent=lambda s: s.kv_lora_rank + s.qk_rope_head_dim))),
-        Mistake("bits are taken for bytes.", "8 bits are a byte: `numbers * bits // 8`.",
-                (wrong(size=lambda n, bits: n * bits), wrong(size=lambda n, bits: 2 * n * bits))),
-        Mistake("numbers are counted, not bytes.", "A number takes `bits // 8` bytes from 8 bits on, and half a byte with 4.",
-                wrong(size=lambda n, bits: n)),
-        Mistake("every number is taken to have 2 bytes.", "`bits` says how large a number is; 16 bits are only the usual choice.",
-                wrong(size=lambda n, bits: n * 2)),
-        Mistake("4 bits become 0 bytes.", "`bits // 8` is 0 for 4 bits. Multiply first, then divide: `numbers * bits // 8`.",
-                (wrong(size=lambda n, bits: n * (bits // 8)), wrong(size=lambda n, bits: n * max(1, bits // 8)))),
-        Mistake("the number is a float.", "`/` divides into floats; `//` keeps whole numbers whole.",
-                wrong(size=lambda n, bits: n * bits / 8)),
-        Mistake("MLA is treated like the others.",
-                "Where `kv_lora_rank` is not None, a layer keeps `kv_lora_rank + qk_rope_head_dim` numbers, whatever its heads.",
-                without_mla),
-        Mistake("the compressed vector is counted twice.",
-                "It stands for keys and values together: there is no 2 in front of it.",
-                (wrong(latent=lambda s: 2 * s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim)),
-                 wrong(latent=lambda s: s.num_layers * (2 * s.kv_lora_rank + s.qk_rope_head_dim)))),
-        Mistake("the compressed vector is counted for each head.",
-                "All heads make their keys and values from the same vector: it is kept once in a layer.",
-                (wrong(latent=lambda s: s.num_layers * s.num_kv_heads * (s.kv_lora_rank + s.qk_rope_head_dim)),
-                 wrong(latent=lambda s: s.num_layers * (s.kv_lora_rank + s.num_kv_heads * s.qk_rope_head_dim)))),
-        Mistake("the key with the position is forgotten.",
-                "RoPE cannot be applied to the compressed vector, so a small key that carries the position is kept beside it.",
-                wrong(latent=lambda s: s.num_layers * s.kv_lora_rank)),
+        Mistake(
+            "only keys or only values are counted.",
+            "Attention needs both: the keys to score, the values to add up. That is the 2.",
+            (wrong(two=1), wrong(two=1, heads="num_heads")),
+        ),
+        Mistake(
+            "query heads are counted.",
+            "The cache keeps keys and values only. With grouped queries there are fewer of those: `num_kv_heads`.",
+            (wrong(heads="num_heads"), without_mla_nor_groups),
+        ),
+        Mistake(
+            "one layer is counted.",
+            "Every layer has keys and values of its own: times `num_layers`.",
+            (wrong(layers=False), wrong(layers=False, latent=lambda s: s.kv_lora_rank + s.qk_rope_head_dim)),
+        ),
+        Mistake(
+            "bits are taken for bytes.",
+            "8 bits are a byte: `numbers * bits // 8`.",
+            (wrong(size=lambda n, bits: n * bits), wrong(size=lambda n, bits: 2 * n * bits)),
+        ),
+        Mistake(
+            "numbers are counted, not bytes.",
+            "A number takes `bits // 8` bytes from 8 bits on, and half a byte with 4.",
+            wrong(size=lambda n, bits: n),
+        ),
+        Mistake(
+            "every number is taken to have 2 bytes.",
+            "`bits` says how large a number is; 16 bits are only the usual choice.",
+            wrong(size=lambda n, bits: n * 2),
+        ),
+        Mistake(
+            "4 bits become 0 bytes.",
+            "`bits // 8` is 0 for 4 bits. Multiply first, then divide: `numbers * bits // 8`.",
+            (wrong(size=lambda n, bits: n * (bits // 8)), wrong(size=lambda n, bits: n * max(1, bits // 8))),
+        ),
+        Mistake(
+            "the number is a float.",
+            "`/` divides into floats; `//` keeps whole numbers whole.",
+            wrong(size=lambda n, bits: n * bits / 8),
+        ),
+        Mistake(
+            "MLA is treated like the others.",
+            "Where `kv_lora_rank` is not None, a layer keeps `kv_lora_rank + qk_rope_head_dim` numbers, whatever its heads.",
+            without_mla,
+        ),
+        Mistake(
+            "the compressed vector is counted twice.",
+            "It stands for keys and values together: there is no 2 in front of it.",
+            (
+                wrong(latent=lambda s: 2 * s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim)),
+                wrong(latent=lambda s: s.num_layers * (2 * s.kv_lora_rank + s.qk_rope_head_dim)),
+            ),
+        ),
+        Mistake(
+            "the compressed vector is counted for each head.",
+            "All heads make their keys and values from the same vector: it is kept once in a layer.",
+            (
+                wrong(latent=lambda s: s.num_layers * s.num_kv_heads * (s.kv_lora_rank + s.qk_rope_head_dim)),
+                wrong(latent=lambda s: s.num_layers * (s.kv_lora_rank + s.num_kv_heads * s.qk_rope_head_dim)),
+            ),
+        ),
+        Mistake(
+            "the key with the position is forgotten.",
+            "RoPE cannot be applied to the compressed vector, so a small key that carries the position is kept beside it.",
+            wrong(latent=lambda s: s.num_layers * s.kv_lora_rank),
+        ),
     ],
     hints=[
         "Take one layer and one KV head first: which two vectors does a token leave there, and how many numbers has each?",
@@ -161,5 +249,5 @@ BYTES_PER_TOKEN = Exercise(
     ],
     rights=[bytes_per_token, bytes_layer_by_layer, bytes_divided],
     why="The 2 stands for key and value, `num_kv_heads` and not `num_heads` because queries are not kept. MLA keeps neither keys nor "
-        "values, only what they are made from, so neither the 2 nor the heads appear. Dividing last keeps 4-bit numbers exact.",
+    "values, only what they are made from, so neither the 2 nor the heads appear. Dividing last keeps 4-bit numbers exact.",
 )

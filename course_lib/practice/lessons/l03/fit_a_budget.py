@@ -42,8 +42,12 @@ LLAMA = {"bfloat16": 131_072, "fp8": 65_536, "int4": 32_768}
 
 def plan(budget, sizes, users, tokens, note=""):
     """The Trial that calls with these; a list is as good as a tuple."""
-    return Trial([f"sizes = {sizes}", f"fit_a_budget({budget:_}, sizes, users={users}, tokens={tokens})"],
-                 lambda answer: as_tuple(answer(budget, dict(sizes), users, tokens)), note=note, size=budget + users * tokens)
+    return Trial(
+        [f"sizes = {sizes}", f"fit_a_budget({budget:_}, sizes, users={users}, tokens={tokens})"],
+        lambda answer: as_tuple(answer(budget, dict(sizes), users, tokens)),
+        note=note,
+        size=budget + users * tokens,
+    )
 
 
 def as_tuple(got):
@@ -57,8 +61,14 @@ def kind(budget, sizes, users, tokens):
         got = as_tuple(answer(budget, dict(sizes), users, tokens))
         return tuple(type(x).__name__ for x in got) if isinstance(got, tuple) else type(got).__name__
 
-    return Trial(base.story, act, size=base.size,
-                 explain=lambda expected, got: "" if isinstance(got, tuple) and len(got) == 3 else "Three things are asked for: dtype, users, tokens.")
+    return Trial(
+        base.story,
+        act,
+        size=base.size,
+        explain=lambda expected, got: (
+            "" if isinstance(got, tuple) and len(got) == 3 else "Three things are asked for: dtype, users, tokens."
+        ),
+    )
 
 
 def always_none(answer, found):
@@ -66,7 +76,14 @@ def always_none(answer, found):
     return answer(100, {"fp8": 1}, 1, 1) is None and answer(100, {"fp8": 1}, 2, 3) is None
 
 
-def wrong(fits=lambda total, budget: total <= budget, asks=lambda users, tokens: users * tokens, dtypes=list, fewer=None, shorter=None, none=None):
+def wrong(
+    fits=lambda total, budget: total <= budget,
+    asks=lambda users, tokens: users * tokens,
+    dtypes=list,
+    fewer=None,
+    shorter=None,
+    none=None,
+):
     """A wrong answer: the right one with one step replaced."""
 
     def answer(budget, sizes, users, tokens):
@@ -101,14 +118,54 @@ def length_first(budget, sizes, users, tokens):
     return (dtype, budget // size, 1) if size <= budget else None
 
 
-ALL_FIT = [(4, ONE | {"float32": 2}, 1, 2), (8, SIZES, 1, 2), (8, SIZES, 2, 1), (24, SIZES, 2, 3), (25, SIZES, 2, 3), (60, TWO, 2, 5), (120, TWO, 4, 5),
-           (13, SIZES, 1, 3)]
-SMALLER = [(7, SIZES, 1, 2), (4, SIZES, 1, 2), (3, SIZES, 1, 2), (12, SIZES, 2, 3), (23, SIZES, 2, 3), (6, SIZES, 2, 3), (11, SIZES, 2, 3), (59, TWO, 2, 5),
-           (30, TWO, 2, 5)]
-FEWER = [(5, SIZES, 2, 3), (3, SIZES, 2, 3), (9, SIZES, 4, 3), (11, SIZES, 4, 3), (29, TWO, 2, 5), (31, TWO, 3, 5), (20, ONE, 5, 2), (10, ONE, 2, 2), (16, SIZES, 8, 5)]
-SHORTER = [(2, SIZES, 1, 3), (2, SIZES, 2, 3), (1, SIZES, 3, 4), (10, TWO, 2, 5), (14, TWO, 3, 5), (19, ONE, 3, 6), (5, ONE, 2, 4)]
+ALL_FIT = [
+    (4, ONE | {"float32": 2}, 1, 2),
+    (8, SIZES, 1, 2),
+    (8, SIZES, 2, 1),
+    (24, SIZES, 2, 3),
+    (25, SIZES, 2, 3),
+    (60, TWO, 2, 5),
+    (120, TWO, 4, 5),
+    (13, SIZES, 1, 3),
+]
+SMALLER = [
+    (7, SIZES, 1, 2),
+    (4, SIZES, 1, 2),
+    (3, SIZES, 1, 2),
+    (12, SIZES, 2, 3),
+    (23, SIZES, 2, 3),
+    (6, SIZES, 2, 3),
+    (11, SIZES, 2, 3),
+    (59, TWO, 2, 5),
+    (30, TWO, 2, 5),
+]
+FEWER = [
+    (5, SIZES, 2, 3),
+    (3, SIZES, 2, 3),
+    (9, SIZES, 4, 3),
+    (11, SIZES, 4, 3),
+    (29, TWO, 2, 5),
+    (31, TWO, 3, 5),
+    (20, ONE, 5, 2),
+    (10, ONE, 2, 2),
+    (16, SIZES, 8, 5),
+]
+SHORTER = [
+    (2, SIZES, 1, 3),
+    (2, SIZES, 2, 3),
+    (1, SIZES, 3, 4),
+    (10, TWO, 2, 5),
+    (14, TWO, 3, 5),
+    (19, ONE, 3, 6),
+    (5, ONE, 2, 4),
+]
 NOTHING = [(0, SIZES, 1, 2), (2, TWO, 1, 2), (4, ONE, 2, 2), (1, TWO, 3, 4)]
-REAL = [(24 * 10**9, LLAMA, 20, 8192), (24 * 10**9, LLAMA, 40, 8192), (24 * 10**9, LLAMA, 200, 8192), (2 * 10**9, LLAMA, 4, 131_072)]
+REAL = [
+    (24 * 10**9, LLAMA, 20, 8192),
+    (24 * 10**9, LLAMA, 40, 8192),
+    (24 * 10**9, LLAMA, 200, 8192),
+    (2 * 10**9, LLAMA, 4, 131_072),
+]
 
 FIT_A_BUDGET = Exercise(
     id="03.fit_a_budget",
@@ -116,45 +173,113 @@ FIT_A_BUDGET = Exercise(
     name="fit_a_budget",
     cases="budgets",
     properties=[
-        Property("Three things come back: dtype, users, tokens", "A name and two whole numbers, ready to be put into a configuration.",
-                 [kind(*case) for case in ALL_FIT[1:5]]),
-        Property("Where everybody fits, the most exact dtype is taken, to the last byte", "Precision is not given up for nothing.",
-                 [plan(*case) for case in ALL_FIT]),
-        Property("Where not, the next dtype in which everybody fits", "Smaller numbers cost a little quality; turning users away costs more.",
-                 [plan(*case) for case in SMALLER]),
-        Property("Where none will do, as many users as fit at full length, in the last dtype", "A text that is cut short helps nobody.",
-                 [plan(*case) for case in FEWER]),
-        Property("Where not even one fits, one user with as many tokens as there is room for", "Something is better than nothing.",
-                 [plan(*case) for case in SHORTER]),
-        Property("Without room for a token it is `None`", "`None` means: does not fit. 0 users would look like a plan.",
-                 [plan(*case) for case in NOTHING]),
-        Property("It holds at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]),
+        Property(
+            "Three things come back: dtype, users, tokens",
+            "A name and two whole numbers, ready to be put into a configuration.",
+            [kind(*case) for case in ALL_FIT[1:5]],
+        ),
+        Property(
+            "Where everybody fits, the most exact dtype is taken, to the last byte",
+            "Precision is not given up for nothing.",
+            [plan(*case) for case in ALL_FIT],
+        ),
+        Property(
+            "Where not, the next dtype in which everybody fits",
+            "Smaller numbers cost a little quality; turning users away costs more.",
+            [plan(*case) for case in SMALLER],
+        ),
+        Property(
+            "Where none will do, as many users as fit at full length, in the last dtype",
+            "A text that is cut short helps nobody.",
+            [plan(*case) for case in FEWER],
+        ),
+        Property(
+            "Where not even one fits, one user with as many tokens as there is room for",
+            "Something is better than nothing.",
+            [plan(*case) for case in SHORTER],
+        ),
+        Property(
+            "Without room for a token it is `None`",
+            "`None` means: does not fit. 0 users would look like a plan.",
+            [plan(*case) for case in NOTHING],
+        ),
+        Property(
+            "It holds at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]
+        ),
     ],
     mistakes=[
         PRINTED,
-        Mistake("nothing is returned.", "A function that ends without `return` gives `None` to whoever called. Put `return` before each result.",
-                is_made_by=always_none),
-        Mistake("a budget that is met exactly is refused.", "The last byte may be used: `<=`, not `<`.", wrong(fits=lambda total, budget: total < budget)),
-        Mistake("the smallest dtype is taken at once.", "Go through the dtypes in their order, the most exact first, and stop at the first that fits.",
-                (wrong(dtypes=last_only), wrong(dtypes=lambda sizes: list(sizes)[::-1]))),
-        Mistake("only the first dtype is tried.", "Before anybody is turned away, try the smaller dtypes. A `return` on every way through the loop ends it in the first round.",
-                wrong(dtypes=first_only)),
-        Mistake("the room for one user is taken for that of all.", "All users are there at once: `users * tokens * size`.",
-                wrong(asks=lambda users, tokens: tokens)),
-        Mistake("the tokens of a user are forgotten.", "`size` is for one token; each user keeps `tokens` of them.", wrong(asks=lambda users, tokens: users)),
-        Mistake("texts are cut short before users are turned away.",
-                "First fewer users at full length. Only where not even one fits is the text cut.",
-                (length_first, wrong(fewer=lambda d, b, s, u, t: (d, u, b // (u * s))))),
-        Mistake("one user is served where more would fit.", "`budget // (tokens * size)` users fit at full length.", wrong(fewer=lambda d, b, s, u, t: (d, 1, t))),
-        Mistake("more users are served than fit.", "`//` rounds down, to users whose cache fits whole.",
-                (wrong(fewer=lambda d, b, s, u, t: (d, -(-b // (t * s)), t)), wrong(fewer=lambda d, b, s, u, t: (d, b // s, t)))),
-        Mistake("something is returned only where everybody fits.",
-                "After the loop come the cases in which something is given up: fewer users first, then a shorter text.",
-                wrong(fewer=lambda d, b, s, u, t: None, shorter=lambda d, b, s, u, t: None)),
-        Mistake("where not even one user fits, nobody is served.", "One more step is asked for: one user with `budget // size` tokens.",
-                (wrong(shorter=lambda d, b, s, u, t: None), wrong(shorter=lambda d, b, s, u, t: (d, 0, t)), wrong(shorter=lambda d, b, s, u, t: (d, 0, 0)))),
-        Mistake("no room is written as zero.", "`None` means that nothing fits. A plan for 0 users or 0 tokens would be carried out.",
-                (wrong(none=lambda d, t: (d, 1, 0)), wrong(none=lambda d, t: (d, 0, 0)), wrong(none=lambda d, t: (d, 0, t)))),
+        Mistake(
+            "nothing is returned.",
+            "A function that ends without `return` gives `None` to whoever called. Put `return` before each result.",
+            is_made_by=always_none,
+        ),
+        Mistake(
+            "a budget that is met exactly is refused.",
+            "The last byte may be used: `<=`, not `<`.",
+            wrong(fits=lambda total, budget: total < budget),
+        ),
+        Mistake(
+            "the smallest dtype is taken at once.",
+            "Go through the dtypes in their order, the most exact first, and stop at the first that fits.",
+            (wrong(dtypes=last_only), wrong(dtypes=lambda sizes: list(sizes)[::-1])),
+        ),
+        Mistake(
+            "only the first dtype is tried.",
+            "Before anybody is turned away, try the smaller dtypes. A `return` on every way through the loop ends it in the first round.",
+            wrong(dtypes=first_only),
+        ),
+        Mistake(
+            "the room for one user is taken for that of all.",
+            "All users are there at once: `users * tokens * size`.",
+            wrong(asks=lambda users, tokens: tokens),
+        ),
+        Mistake(
+            "the tokens of a user are forgotten.",
+            "`size` is for one token; each user keeps `tokens` of them.",
+            wrong(asks=lambda users, tokens: users),
+        ),
+        Mistake(
+            "texts are cut short before users are turned away.",
+            "First fewer users at full length. Only where not even one fits is the text cut.",
+            (length_first, wrong(fewer=lambda d, b, s, u, t: (d, u, b // (u * s)))),
+        ),
+        Mistake(
+            "one user is served where more would fit.",
+            "`budget // (tokens * size)` users fit at full length.",
+            wrong(fewer=lambda d, b, s, u, t: (d, 1, t)),
+        ),
+        Mistake(
+            "more users are served than fit.",
+            "`//` rounds down, to users whose cache fits whole.",
+            (
+                wrong(fewer=lambda d, b, s, u, t: (d, -(-b // (t * s)), t)),
+                wrong(fewer=lambda d, b, s, u, t: (d, b // s, t)),
+            ),
+        ),
+        Mistake(
+            "something is returned only where everybody fits.",
+            "After the loop come the cases in which something is given up: fewer users first, then a shorter text.",
+            wrong(fewer=lambda d, b, s, u, t: None, shorter=lambda d, b, s, u, t: None),
+        ),
+        Mistake(
+            "where not even one user fits, nobody is served.",
+            "One more step is asked for: one user with `budget // size` tokens.",
+            (
+                wrong(shorter=lambda d, b, s, u, t: None),
+                wrong(shorter=lambda d, b, s, u, t: (d, 0, t)),
+                wrong(shorter=lambda d, b, s, u, t: (d, 0, 0)),
+            ),
+        ),
+        Mistake(
+            "no room is written as zero.",
+            "`None` means that nothing fits. A plan for 0 users or 0 tokens would be carried out.",
+            (
+                wrong(none=lambda d, t: (d, 1, 0)),
+                wrong(none=lambda d, t: (d, 0, 0)),
+                wrong(none=lambda d, t: (d, 0, t)),
+            ),
+        ),
     ],
     hints=[
         "There are four cases, in this order: all fit; some fit at full length; one fits in part; nothing fits.",
@@ -165,5 +290,5 @@ FIT_A_BUDGET = Exercise(
     ],
     rights=[fit_a_budget, fit_by_counting, fit_by_trying],
     why="The order of the cases is the order of what hurts least: precision, then users, then length. Each `if` is reached only where all "
-        "before it failed, so none has to repeat their conditions. Servers are configured the same way: cache dtype, concurrency, longest text.",
+    "before it failed, so none has to repeat their conditions. Servers are configured the same way: cache dtype, concurrency, longest text.",
 )

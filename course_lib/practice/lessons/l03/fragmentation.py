@@ -43,8 +43,13 @@ def fragmentation_by_edges(capacity, segments, needed):
     ends = [0] + [s["start"] + s["reserved"] for s in segments]
     holes = [start - end for start, end in zip(starts, ends)]
     external = sum(hole for hole in holes if hole < needed)
-    return dict(used=sum(s["used"] for s in segments), reserved=sum(s["final"] - s["used"] for s in segments),
-                internal=sum(s["reserved"] - s["final"] for s in segments), external=external, free=sum(holes) - external)
+    return dict(
+        used=sum(s["used"] for s in segments),
+        reserved=sum(s["final"] - s["used"] for s in segments),
+        internal=sum(s["reserved"] - s["final"] for s in segments),
+        external=external,
+        free=sum(holes) - external,
+    )
 
 
 def segment(start, reserved, used, final):
@@ -56,10 +61,19 @@ def memory(capacity, rows, needed, part=None, note=""):
     written = ",\n            ".join(repr(segment(*row)) for row in rows)
     call = f"fragmentation({capacity}, segments, {needed})"
     parts = [part] if isinstance(part, str) else part
-    look = call if parts is None else f"[{call}[name] for name in {parts!r}]" if len(parts) > 1 else f'{call}["{parts[0]}"]'
-    return Trial([f"segments = [{written}]", look],
-                 lambda answer: looked(answer(capacity, [segment(*row) for row in rows], needed), parts), note=note,
-                 size=100 * len(rows) + capacity)
+    look = (
+        call
+        if parts is None
+        else f"[{call}[name] for name in {parts!r}]"
+        if len(parts) > 1
+        else f'{call}["{parts[0]}"]'
+    )
+    return Trial(
+        [f"segments = [{written}]", look],
+        lambda answer: looked(answer(capacity, [segment(*row) for row in rows], needed), parts),
+        note=note,
+        size=100 * len(rows) + capacity,
+    )
 
 
 def looked(got, parts):
@@ -78,8 +92,14 @@ def kind(capacity, rows, needed):
         return {name: type(got[name]).__name__ for name in sorted(got)} if isinstance(got, dict) else type(got).__name__
 
     base = memory(capacity, rows, needed)
-    return Trial(base.story, act, size=base.size, explain=lambda expected, got: "" if isinstance(got, dict) else
-                 f"A dict with five whole numbers is asked for: {', '.join(PARTS)}.")
+    return Trial(
+        base.story,
+        act,
+        size=base.size,
+        explain=lambda expected, got: (
+            "" if isinstance(got, dict) else f"A dict with five whole numbers is asked for: {', '.join(PARTS)}."
+        ),
+    )
 
 
 def untouched(capacity, rows, needed):
@@ -102,24 +122,42 @@ def simulated(seed, time, needed):
         requests = draw_requests(30, seed=seed, mean_prompt=8, mean_output=12, max_tokens=64)
         return answer(300, simulate(requests, policy, 300, time + 1)[time]["segments"], needed)
 
-    return Trial(["from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_power_of_two, simulate",
-                  f"requests = draw_requests(30, seed={seed}, mean_prompt=8, mean_output=12, max_tokens=64)",
-                  f'segments = simulate(requests, {policy.__name__}, 300, {time + 1})[{time}]["segments"]',
-                  f"fragmentation(300, segments, {needed})"], act, size=10_000 + time)
+    return Trial(
+        [
+            "from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_power_of_two, simulate",
+            f"requests = draw_requests(30, seed={seed}, mean_prompt=8, mean_output=12, max_tokens=64)",
+            f'segments = simulate(requests, {policy.__name__}, 300, {time + 1})[{time}]["segments"]',
+            f"fragmentation(300, segments, {needed})",
+        ],
+        act,
+        size=10_000 + time,
+    )
 
 
-def wrong(reserved=lambda s: s["final"] - s["used"], internal=lambda s: s["reserved"] - s["final"], used=lambda s: s["used"],
-          end=lambda s: s["start"] + s["reserved"], small=lambda hole, needed, holes: hole < needed, first=True, last=True):
+def wrong(
+    reserved=lambda s: s["final"] - s["used"],
+    internal=lambda s: s["reserved"] - s["final"],
+    used=lambda s: s["used"],
+    end=lambda s: s["start"] + s["reserved"],
+    small=lambda hole, needed, holes: hole < needed,
+    first=True,
+    last=True,
+):
     """A wrong answer: the right one with one part replaced."""
 
     def answer(capacity, segments, needed):
         starts = [s["start"] for s in segments] + [capacity]
         ends = [0] + [end(s) for s in segments]
         holes = [start - edge for start, edge in zip(starts, ends)]
-        holes = holes[0 if first else 1:len(holes) if last else -1]
+        holes = holes[0 if first else 1 : len(holes) if last else -1]
         external = sum(hole for hole in holes if small(hole, needed, holes))
-        return {"used": sum(map(used, segments)), "reserved": sum(map(reserved, segments)), "internal": sum(map(internal, segments)),
-                "external": external, "free": sum(holes) - external}
+        return {
+            "used": sum(map(used, segments)),
+            "reserved": sum(map(reserved, segments)),
+            "internal": sum(map(internal, segments)),
+            "external": external,
+            "free": sum(holes) - external,
+        }
 
     return answer
 
@@ -128,10 +166,25 @@ def shares(capacity, segments, needed):
     return {name: slots / capacity for name, slots in fragmentation(capacity, segments, needed).items()}
 
 
-ONE = [(4, [(0, 4, 1, 2)]), (5, [(0, 5, 2, 2)]), (6, [(0, 6, 1, 4)]), (8, [(0, 8, 3, 3)]), (8, [(0, 8, 2, 7)]), (7, [(0, 7, 1, 5)])]
+ONE = [
+    (4, [(0, 4, 1, 2)]),
+    (5, [(0, 5, 2, 2)]),
+    (6, [(0, 6, 1, 4)]),
+    (8, [(0, 8, 3, 3)]),
+    (8, [(0, 8, 2, 7)]),
+    (7, [(0, 7, 1, 5)]),
+]
 TWO = [(8, [(0, 4, 1, 3), (4, 4, 2, 2)]), (9, [(0, 5, 3, 4), (5, 4, 1, 2)]), (12, [(0, 6, 2, 5), (6, 6, 4, 4)])]
-HOLED = [(4, []), (6, [(0, 4, 1, 2)]), (6, [(2, 4, 1, 3)]), (8, [(2, 4, 1, 3)]), (10, [(0, 3, 1, 2), (6, 4, 2, 3)]), (12, [(2, 3, 1, 2), (8, 2, 1, 1)]),
-         (16, [(3, 4, 2, 3), (9, 4, 1, 4)]), (14, [(1, 3, 1, 2), (6, 3, 2, 2), (12, 1, 1, 1)])]
+HOLED = [
+    (4, []),
+    (6, [(0, 4, 1, 2)]),
+    (6, [(2, 4, 1, 3)]),
+    (8, [(2, 4, 1, 3)]),
+    (10, [(0, 3, 1, 2), (6, 4, 2, 3)]),
+    (12, [(2, 3, 1, 2), (8, 2, 1, 1)]),
+    (16, [(3, 4, 2, 3), (9, 4, 1, 4)]),
+    (14, [(1, 3, 1, 2), (6, 3, 2, 2), (12, 1, 1, 1)]),
+]
 PAIR = ["external", "free"]
 
 UNTOUCHED = [untouched(capacity, rows, 3) for capacity, rows in (HOLED[1], HOLED[4], TWO[0])]
@@ -142,64 +195,135 @@ FRAGMENTATION = Exercise(
     name="fragmentation",
     cases="memories",
     properties=[
-        Property("A dict of five whole numbers comes back", "`used`, `reserved`, `internal`, `external` and `free`, in slots.",
-                 [kind(capacity, rows, 2) for capacity, rows in (ONE[0], ONE[1], TWO[0], HOLED[1])]),
-        Property("`used` counts the tokens that are there", "Only these slots hold anything.",
-                 [memory(capacity, rows, 0, "used") for capacity, rows in ONE + TWO]),
-        Property("`reserved` counts the slots of tokens yet to come", "They will be used, but nobody else may have them until then.",
-                 [memory(capacity, rows, 0, "reserved") for capacity, rows in ONE + TWO]),
-        Property("`internal` counts the slots that will never be used", "This request ends before it comes to them: internal fragmentation.",
-                 [memory(capacity, rows, 0, "internal") for capacity, rows in ONE + TWO]),
-        Property("Where nobody waits, every hole is free", "`needed` is 0: there is nobody whom a hole could be too small for.",
-                 [memory(capacity, rows, 0, PAIR) for capacity, rows in HOLED]),
-        Property("A hole that is too small for who waits is external, one by one",
-                 "A request needs its slots in a row, so two small holes are no large one: external fragmentation.",
-                 [memory(capacity, rows, needed, PAIR) for capacity, rows in HOLED for needed in (1, 2, 3, 4, 6, 20)]),
-        Property("The five parts sum to the memory, in any state of the simulator", "Every slot is exactly one of the five.",
-                 [simulated(seed, time, needed) for seed, time in ((0, 0), (0, 25), (1, 12), (1, 40), (2, 60)) for needed in (0, 12, 40)]),
+        Property(
+            "A dict of five whole numbers comes back",
+            "`used`, `reserved`, `internal`, `external` and `free`, in slots.",
+            [kind(capacity, rows, 2) for capacity, rows in (ONE[0], ONE[1], TWO[0], HOLED[1])],
+        ),
+        Property(
+            "`used` counts the tokens that are there",
+            "Only these slots hold anything.",
+            [memory(capacity, rows, 0, "used") for capacity, rows in ONE + TWO],
+        ),
+        Property(
+            "`reserved` counts the slots of tokens yet to come",
+            "They will be used, but nobody else may have them until then.",
+            [memory(capacity, rows, 0, "reserved") for capacity, rows in ONE + TWO],
+        ),
+        Property(
+            "`internal` counts the slots that will never be used",
+            "This request ends before it comes to them: internal fragmentation.",
+            [memory(capacity, rows, 0, "internal") for capacity, rows in ONE + TWO],
+        ),
+        Property(
+            "Where nobody waits, every hole is free",
+            "`needed` is 0: there is nobody whom a hole could be too small for.",
+            [memory(capacity, rows, 0, PAIR) for capacity, rows in HOLED],
+        ),
+        Property(
+            "A hole that is too small for who waits is external, one by one",
+            "A request needs its slots in a row, so two small holes are no large one: external fragmentation.",
+            [memory(capacity, rows, needed, PAIR) for capacity, rows in HOLED for needed in (1, 2, 3, 4, 6, 20)],
+        ),
+        Property(
+            "The five parts sum to the memory, in any state of the simulator",
+            "Every slot is exactly one of the five.",
+            [
+                simulated(seed, time, needed)
+                for seed, time in ((0, 0), (0, 25), (1, 12), (1, 40), (2, 60))
+                for needed in (0, 12, 40)
+            ],
+        ),
         Property("The caller's segments stay as they were", "They describe memory that is in use.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("shares are returned, not slots.", "Whole slots can be added up and compared exactly. Divide when you print.", shares),
-        Mistake("all reserved slots are counted as used.", "`used` is how many tokens are there now: `s[\"used\"]`.",
-                (wrong(used=lambda s: s["reserved"]), wrong(used=lambda s: s["final"]))),
-        Mistake("slots that are never used are counted as reserved.",
-                "The request ends at `final` tokens. Up to there slots are reserved, beyond it they are internal waste.",
-                (wrong(reserved=lambda s: s["reserved"] - s["used"], internal=lambda s: 0), wrong(reserved=lambda s: s["reserved"] - s["used"]))),
-        Mistake("the whole reservation is counted as reserved.", "What is used already is counted under `used`: `final - used` are yet to come.",
-                (wrong(reserved=lambda s: s["reserved"]), wrong(reserved=lambda s: s["final"]))),
-        Mistake("slots of tokens yet to come are counted as internal.",
-                "They will be used. Only what lies beyond `final` never is: `reserved - final`.",
-                (wrong(internal=lambda s: s["reserved"] - s["used"]), wrong(reserved=lambda s: 0, internal=lambda s: s["reserved"] - s["used"]))),
-        Mistake("all holes are called external.", "A hole that is large enough for who waits serves somebody soon: it is free.",
-                (wrong(small=lambda hole, needed, holes: True), wrong(small=lambda hole, needed, holes: needed > 0))),
-        Mistake("the holes are taken together.",
-                "A request needs its slots in a row. Compare each hole with `needed` by itself, not their sum.",
-                (wrong(small=lambda hole, needed, holes: sum(holes) < needed),)),
-        Mistake("only the largest hole is looked at.", "Each hole is compared by itself: the small ones are external even beside a large one.",
-                wrong(small=lambda hole, needed, holes: max(holes) < needed)),
-        Mistake("a hole of exactly the size that is needed is called external.", "It fits: only `hole < needed` is too small.",
-                wrong(small=lambda hole, needed, holes: hole <= needed)),
-        Mistake("small and large are swapped.", "Holes smaller than `needed` are external, the others free.",
-                wrong(small=lambda hole, needed, holes: hole >= needed)),
-        Mistake("the hole behind the last segment is forgotten.", "It reaches from the end of the last segment to `capacity`.", wrong(last=False)),
-        Mistake("the hole in front of the first segment is forgotten.", "The memory begins at slot 0; start with `edge = 0`.", wrong(first=False)),
-        Mistake("a hole is measured from where the tokens end.",
-                "The reservation holds its slots whether tokens are in them or not: a segment ends at `start + reserved`.",
-                (wrong(end=lambda s: s["start"] + s["final"]), wrong(end=lambda s: s["start"] + s["used"]))),
-        Mistake("the caller's segments are changed.", "Read from `s[\"…\"]`; assignments and `pop` write into the caller's own data.",
-                is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "shares are returned, not slots.",
+            "Whole slots can be added up and compared exactly. Divide when you print.",
+            shares,
+        ),
+        Mistake(
+            "all reserved slots are counted as used.",
+            '`used` is how many tokens are there now: `s["used"]`.',
+            (wrong(used=lambda s: s["reserved"]), wrong(used=lambda s: s["final"])),
+        ),
+        Mistake(
+            "slots that are never used are counted as reserved.",
+            "The request ends at `final` tokens. Up to there slots are reserved, beyond it they are internal waste.",
+            (
+                wrong(reserved=lambda s: s["reserved"] - s["used"], internal=lambda s: 0),
+                wrong(reserved=lambda s: s["reserved"] - s["used"]),
+            ),
+        ),
+        Mistake(
+            "the whole reservation is counted as reserved.",
+            "What is used already is counted under `used`: `final - used` are yet to come.",
+            (wrong(reserved=lambda s: s["reserved"]), wrong(reserved=lambda s: s["final"])),
+        ),
+        Mistake(
+            "slots of tokens yet to come are counted as internal.",
+            "They will be used. Only what lies beyond `final` never is: `reserved - final`.",
+            (
+                wrong(internal=lambda s: s["reserved"] - s["used"]),
+                wrong(reserved=lambda s: 0, internal=lambda s: s["reserved"] - s["used"]),
+            ),
+        ),
+        Mistake(
+            "all holes are called external.",
+            "A hole that is large enough for who waits serves somebody soon: it is free.",
+            (wrong(small=lambda hole, needed, holes: True), wrong(small=lambda hole, needed, holes: needed > 0)),
+        ),
+        Mistake(
+            "the holes are taken together.",
+            "A request needs its slots in a row. Compare each hole with `needed` by itself, not their sum.",
+            (wrong(small=lambda hole, needed, holes: sum(holes) < needed),),
+        ),
+        Mistake(
+            "only the largest hole is looked at.",
+            "Each hole is compared by itself: the small ones are external even beside a large one.",
+            wrong(small=lambda hole, needed, holes: max(holes) < needed),
+        ),
+        Mistake(
+            "a hole of exactly the size that is needed is called external.",
+            "It fits: only `hole < needed` is too small.",
+            wrong(small=lambda hole, needed, holes: hole <= needed),
+        ),
+        Mistake(
+            "small and large are swapped.",
+            "Holes smaller than `needed` are external, the others free.",
+            wrong(small=lambda hole, needed, holes: hole >= needed),
+        ),
+        Mistake(
+            "the hole behind the last segment is forgotten.",
+            "It reaches from the end of the last segment to `capacity`.",
+            wrong(last=False),
+        ),
+        Mistake(
+            "the hole in front of the first segment is forgotten.",
+            "The memory begins at slot 0; start with `edge = 0`.",
+            wrong(first=False),
+        ),
+        Mistake(
+            "a hole is measured from where the tokens end.",
+            "The reservation holds its slots whether tokens are in them or not: a segment ends at `start + reserved`.",
+            (wrong(end=lambda s: s["start"] + s["final"]), wrong(end=lambda s: s["start"] + s["used"])),
+        ),
+        Mistake(
+            "the caller's segments are changed.",
+            'Read from `s["…"]`; assignments and `pop` write into the caller\'s own data.',
+            is_made_by=writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "Draw one segment as a bar from `start` to `start + reserved`. Mark where `used` ends and where `final` ends: three pieces.",
         "The pieces are `used`, `final - used` (reserved) and `reserved - final` (internal). Sum each over the segments.",
         "For the holes, keep `edge`, where the last segment ended, from 0. The hole before a segment is `start - edge`; after the loop "
         "there is one more, `capacity - edge`.",
-        "`parts[\"external\" if hole < needed else \"free\"] += hole`, for each hole by itself.",
+        '`parts["external" if hole < needed else "free"] += hole`, for each hole by itself.',
     ],
     rights=[fragmentation, fragmentation_by_slot, fragmentation_by_edges],
     why="Within a segment, `used` and `final` cut the reservation into three. Between segments, one walk with `edge` finds every hole, the "
-        "last one behind the loop. A hole is judged by itself, because a contiguous request cannot be spread over two. Paging, in the "
-        "next lesson, makes exactly this possible.",
+    "last one behind the loop. A hole is judged by itself, because a contiguous request cannot be spread over two. Paging, in the "
+    "next lesson, makes exactly this possible.",
 )

@@ -6,9 +6,10 @@ from collections import deque
 
 from course_lib.errors import IntegrityError
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial, written
+from course_lib.practice.judge.running import Raised
+
 from .allocator_answers import BlockAllocator, ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
 from .allocator_programs import by_hand, played
-from course_lib.practice.judge.running import Raised
 
 
 def damaged(allocator):
@@ -16,9 +17,13 @@ def damaged(allocator):
     for name, value in vars(allocator).items():
         if name in ("num_blocks", "block_size"):
             continue
-        for change in ({list: (_drop, _double, _raise), deque: (_drop, _double), set: (_drop,), dict: (_drop, _raise),
-                        int: (lambda x: x + 1,)}
-                       .get(next((k for k in (list, deque, set, dict, int) if isinstance(value, k)), None), ())):
+        for change in {
+            list: (_drop, _double, _raise),
+            deque: (_drop, _double),
+            set: (_drop,),
+            dict: (_drop, _raise),
+            int: (lambda x: x + 1,),
+        }.get(next((k for k in (list, deque, set, dict, int) if isinstance(value, k)), None), ()):
             other = copy.deepcopy(allocator)
             try:
                 changed = change(getattr(other, name))
@@ -37,7 +42,7 @@ def _double(held):
 
 
 def _raise(held):
-    for at in (range(len(held)) if isinstance(held, list) else list(held)):
+    for at in range(len(held)) if isinstance(held, list) else list(held):
         held[at] += 1
         return
 
@@ -55,15 +60,18 @@ def complains(allocator):
 
 def notices(num_blocks, taken):
     """Whether any of several changes to the books is noticed."""
+
     def act(answer):
         allocator = answer(num_blocks, 4)
         allocator.allocate(taken)
         return any(map(complains, damaged(allocator)))
 
-    lines = ["from course_lib.practice.lessons.l04.allocator import complains, damaged",
-             f"allocator = BlockAllocator({num_blocks}, 4)",
-             f"allocator.allocate({taken})",
-             "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, …"]
+    lines = [
+        "from course_lib.practice.lessons.l04.allocator import complains, damaged",
+        f"allocator = BlockAllocator({num_blocks}, 4)",
+        f"allocator.allocate({taken})",
+        "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, …",
+    ]
     return Trial(lines, act, size=num_blocks + taken, note="at least one of them breaks the books")
 
 
@@ -87,13 +95,17 @@ def cost(answer, num_blocks):
 
 def costs_alike(answer):
     """Raises Counterexample where a block costs much more in a large memory; twice, so that a busy machine is no fault."""
-    story = ["from course_lib.practice.lessons.l04.allocator import cost",
-             f"cost(BlockAllocator, {LARGE:_}) / cost(BlockAllocator, {SMALL:_})"]
+    story = [
+        "from course_lib.practice.lessons.l04.allocator import cost",
+        f"cost(BlockAllocator, {LARGE:_}) / cost(BlockAllocator, {SMALL:_})",
+    ]
     trial = Trial(story, lambda answer: min(cost(answer, LARGE) / cost(answer, SMALL) for _ in range(2)), limit_s=10.0)
     times, _ = trial.outcome(answer)
     if isinstance(times, Raised) or times > MOST:
         got = written(trial, times) if isinstance(times, Raised) else f"{times:.0f}"
-        raise Counterexample(story, f"about 1, and at most {MOST}", got, "100 blocks in and out, of so many", outcome=SLOW)
+        raise Counterexample(
+            story, f"about 1, and at most {MOST}", got, "100 blocks in and out, of so many", outcome=SLOW
+        )
     return f"{LARGE // SMALL} times the blocks, about the same cost"
 
 
@@ -106,115 +118,228 @@ ALLOCATOR = Exercise(
     name="BlockAllocator",
     cases="programs",
     properties=[
-        Property("It knows its two sizes, and all blocks are free at first",
-                 "The block table and the pool read `num_blocks` and `block_size`.",
-                 [by_hand(n, (look,), block_size=size) for n, size in ((1, 4), (2, 3), (3, 1), (5, 2)) for look in ("sizes", "num_free")]),
-        Property("`allocate(n)` gives a list of n different free blocks", "Two requests with one block write over each other.",
-                 [by_hand(n, ("allocate_few", "a", k)) for n in (2, 3, 5) for k in range(1, n)]
-                 + [by_hand(3, ("allocate", "a", 0))] + played(24, 1, "allocate_few", "allocate_few", "allocate_one", lengths=(1, 4))),
-        Property("Where too few are free it gives None, and takes nothing",
-                 "Out of memory is an answer: the request waits, and nothing is lost.",
-                 [by_hand(n, ("allocate", "a", n + k)) for n, k in FULL] + [by_hand(n, ("allocate", "a", n)) for n in (1, 2, 3)]
-                 + [by_hand(n, ("allocate", "a", n + k), ("num_free",)) for n, k in FULL]
-                 + [by_hand(n, ("allocate", "a", n + k), ("allocate", "b", n)) for n, k in FULL]
-                 + played(16, 2, "allocate", "allocate", "num_free", lengths=(2, 6))),
-        Property("What was freed can be had again, and nothing that is in use",
-                 "A block that never comes back is lost until the server restarts.",
-                 played(36, 3, "allocate", "allocate", "give_back", "give_some") + played(16, 4, "allocate", "give_back", "num_free")),
-        Property("A block is free only when all who hold it have freed it",
-                 "Two texts share a block; the first to end must not take it from the other.",
-                 played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts") + played(20, 6, "allocate", "allocate", "share", "give_back")
-                 + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)]),
-        Property("More than is held cannot be freed: `LedgerError`, and none of the list is",
-                 "Freed twice, a block stands in the free list twice and is handed to two.",
-                 played(30, 7, "allocate", "free", "free", "free_both", "num_free")
-                 + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)]),
-        Property("An id that does not exist is refused in the same way",
-                 "It may be a slot, or a block of another pool. In Python `counts[-1]` is the last block, not an error.",
-                 [by_hand(4, ("allocate", "a", 1), (kind, "a", block)) for block in (4, 9, -1) for kind in ("free_id", "fork_id")]
-                 + played(16, 8, "allocate", "free_id", "fork_id", "give_back", "num_free") + played(8, 12, "allocate", "free_id", "fork_id", "ref_counts")),
-        Property("What is free cannot be shared: `LedgerError`, and none of the list is",
-                 "Whoever gets it next would write into the sharer's text.",
-                 played(24, 9, "allocate", "give_back", "fork", "fork_both", "ref_counts") + played(12, 10, "allocate", "give_back", "fork", "num_free")),
-        Property("`check_integrity()` is silent while the books are right", "An alarm that always rings is switched off.",
-                 played(24, 11, "allocate", "share", "give_back", "give_some", "integrity") + [by_hand(2, ("integrity",)), by_hand(2, ("allocate", "a", 2), ("integrity",))]),
-        Property("`check_integrity()` raises `IntegrityError` when they are not", "A check that cannot fail checks nothing.",
-                 [notices(n, taken) for n, taken in ((2, 1), (4, 2), (5, 3))]),
-        Property("Blocks cost the same in a large memory",
-                 "An engine allocates in every step, from a million blocks as from a thousand.", run=costs_alike, slow=True),
+        Property(
+            "It knows its two sizes, and all blocks are free at first",
+            "The block table and the pool read `num_blocks` and `block_size`.",
+            [
+                by_hand(n, (look,), block_size=size)
+                for n, size in ((1, 4), (2, 3), (3, 1), (5, 2))
+                for look in ("sizes", "num_free")
+            ],
+        ),
+        Property(
+            "`allocate(n)` gives a list of n different free blocks",
+            "Two requests with one block write over each other.",
+            [by_hand(n, ("allocate_few", "a", k)) for n in (2, 3, 5) for k in range(1, n)]
+            + [by_hand(3, ("allocate", "a", 0))]
+            + played(24, 1, "allocate_few", "allocate_few", "allocate_one", lengths=(1, 4)),
+        ),
+        Property(
+            "Where too few are free it gives None, and takes nothing",
+            "Out of memory is an answer: the request waits, and nothing is lost.",
+            [by_hand(n, ("allocate", "a", n + k)) for n, k in FULL]
+            + [by_hand(n, ("allocate", "a", n)) for n in (1, 2, 3)]
+            + [by_hand(n, ("allocate", "a", n + k), ("num_free",)) for n, k in FULL]
+            + [by_hand(n, ("allocate", "a", n + k), ("allocate", "b", n)) for n, k in FULL]
+            + played(16, 2, "allocate", "allocate", "num_free", lengths=(2, 6)),
+        ),
+        Property(
+            "What was freed can be had again, and nothing that is in use",
+            "A block that never comes back is lost until the server restarts.",
+            played(36, 3, "allocate", "allocate", "give_back", "give_some")
+            + played(16, 4, "allocate", "give_back", "num_free"),
+        ),
+        Property(
+            "A block is free only when all who hold it have freed it",
+            "Two texts share a block; the first to end must not take it from the other.",
+            played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts")
+            + played(20, 6, "allocate", "allocate", "share", "give_back")
+            + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)],
+        ),
+        Property(
+            "More than is held cannot be freed: `LedgerError`, and none of the list is",
+            "Freed twice, a block stands in the free list twice and is handed to two.",
+            played(30, 7, "allocate", "free", "free", "free_both", "num_free")
+            + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)],
+        ),
+        Property(
+            "An id that does not exist is refused in the same way",
+            "It may be a slot, or a block of another pool. In Python `counts[-1]` is the last block, not an error.",
+            [
+                by_hand(4, ("allocate", "a", 1), (kind, "a", block))
+                for block in (4, 9, -1)
+                for kind in ("free_id", "fork_id")
+            ]
+            + played(16, 8, "allocate", "free_id", "fork_id", "give_back", "num_free")
+            + played(8, 12, "allocate", "free_id", "fork_id", "ref_counts"),
+        ),
+        Property(
+            "What is free cannot be shared: `LedgerError`, and none of the list is",
+            "Whoever gets it next would write into the sharer's text.",
+            played(24, 9, "allocate", "give_back", "fork", "fork_both", "ref_counts")
+            + played(12, 10, "allocate", "give_back", "fork", "num_free"),
+        ),
+        Property(
+            "`check_integrity()` is silent while the books are right",
+            "An alarm that always rings is switched off.",
+            played(24, 11, "allocate", "share", "give_back", "give_some", "integrity")
+            + [by_hand(2, ("integrity",)), by_hand(2, ("allocate", "a", 2), ("integrity",))],
+        ),
+        Property(
+            "`check_integrity()` raises `IntegrityError` when they are not",
+            "A check that cannot fail checks nothing.",
+            [notices(n, taken) for n, taken in ((2, 1), (4, 2), (5, 3))],
+        ),
+        Property(
+            "Blocks cost the same in a large memory",
+            "An engine allocates in every step, from a million blocks as from a thousand.",
+            run=costs_alike,
+            slow=True,
+        ),
     ],
     mistakes=[
-        Mistake("out of memory is raised, not answered.",
-                "None says that there is no room now. Nothing is wrong: the request waits and asks again. Look at how many "
-                "are free before you take any.",
-                is_made_by=lambda answer, found: str(found.expected).startswith("None") and "Error" in str(found.got)),
-        Mistake("`num_free` is a method.", "It is read like a number, `allocator.num_free`. Write `@property` above its `def`.",
-                is_made_by=lambda answer, found: "a method" in str(found.got)),
-        Mistake("a method is missing.",
-                "The block table, the manager and the view call `allocate`, `fork`, `free`, `num_free`, `ref_count` and "
-                "`check_integrity`.",
-                is_made_by=lambda answer, found: not all(callable(getattr(answer, name, None)) for name in ("allocate", "fork", "free", "ref_count", "check_integrity"))),
-        Mistake("a block costs more the more there are.",
-                "`list.pop(0)` moves all others up; `in`, `min` and `index` look at each. A `deque` gives and takes at both "
-                "ends at the "
-                "same cost, and so does a list at its end.", is_made_by=lambda answer, found: found.outcome is SLOW),
-        Mistake("num_blocks and block_size are confused.",
-                "`num_blocks` says how many blocks there are, `block_size` how many tokens fit into one. The order is "
-                "(num_blocks, block_size).",
-                wrong(swapped=True)),
-        Mistake("slots are counted, not blocks.",
-                "`num_free` and the ids count blocks. `block_size` only matters to whoever turns blocks into slots.",
-                wrong(unit="slots")),
-        Mistake("ids are counted from 1.", "The pool's tensors have rows 0 to num_blocks - 1: id num_blocks is outside.",
-                wrong(first=1)),
-        Mistake("one block is given several times.", "n blocks are n different ids: take one off the free list for each.",
-                wrong(repeats=True)),
-        Mistake("a block that is in use is handed out.",
-                "What is handed out must leave the free list: `popleft()` or `pop()`, not a look.", wrong(takes=False)),
-        Mistake("blocks come back in another kind of value.", "A list of ids is asked for, also for one block.",
-                (wrong(returns=lambda b: b[0] if len(b) == 1 else b), wrong(returns=tuple), wrong(returns=set),
-                 wrong(returns=iter))),
-        Mistake("what is there is given, where more was asked for.",
-                "The caller needs all n: with fewer, its last tokens have no place. All or nothing.",
-                (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True))),
-        Mistake("a request that fails keeps what it took.",
-                "It says None and the blocks are gone: nobody knows that it has them. Ask `n > num_free` before the first is "
-                "taken.",
-                wrong(short="lost")),
-        Mistake("an empty list says that there is no room.",
-                "`[]` is the right answer to `allocate(0)`. No room is None, so that the two can be told apart.",
-                wrong(short="empty")),
-        Mistake("the last block is never given.", "n blocks can be had when n are free: only `n > num_free` is too many.",
-                (wrong(short="early"), wrong(last=False))),
-        Mistake("freed blocks are never used again.", "A block without a holder goes back to the free list.", NeverAgain),
-        Mistake("a shared block is freed by its first holder.",
-                "Lower the count by one, and put the block back only when it reaches 0. The other holder still reads it.",
-                (wrong(shares=False, known="each"), wrong(shares=False), wrong(shares=False, newest=True))),
-        Mistake("`fork` counts nothing, or not all.", "Each block of the list gets one holder more: `counts[b] += 1`.",
-                (wrong(counts="none"), wrong(counts="first"), wrong(counts="set"))),
-        Mistake("a block can be freed twice.",
-                "If its count is 0, nobody holds it: raise `LedgerError`. Otherwise it stands in the free list twice, and two "
-                "requests get it.",
-                (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none"))),
-        Mistake("ids that do not exist are not refused.",
-                "Ask `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large ends in an "
-                "IndexError.",
-                (wrong(unknown="last"), wrong(unknown="raises"))),
-        Mistake("a list that names a block twice slips through.",
-                "Each of the two is held when you look, but together they are more than one holder. Count them: "
-                "`Counter(block_ids)`.",
-                (wrong(known="each"), wrong(known="each", newest=True))),
-        Mistake("half of a list is freed before it is refused.",
-                "Look through the whole list first and change things after that: all or nothing.",
-                (wrong(whole=False), wrong(whole=False, newest=True))),
-        Mistake("a free block can be shared.", "Nobody holds it, and the next `allocate` gives it away. Raise `LedgerError`.",
-                wrong(shareable="none")),
-        Mistake("half of a list is shared before it is refused.",
-                "Look through the whole list first and change things after that: all or nothing.", wrong(shareable="late")),
-        Mistake("`check_integrity` never complains.",
-                "Compare two things that are kept apart: the free list, and the blocks whose count is 0.", wrong(checks="never")),
-        Mistake("`check_integrity` complains of right books.", "It may only raise where the free list and the counts disagree.",
-                wrong(checks="always")),
+        Mistake(
+            "out of memory is raised, not answered.",
+            "None says that there is no room now. Nothing is wrong: the request waits and asks again. Look at how many "
+            "are free before you take any.",
+            is_made_by=lambda answer, found: str(found.expected).startswith("None") and "Error" in str(found.got),
+        ),
+        Mistake(
+            "`num_free` is a method.",
+            "It is read like a number, `allocator.num_free`. Write `@property` above its `def`.",
+            is_made_by=lambda answer, found: "a method" in str(found.got),
+        ),
+        Mistake(
+            "a method is missing.",
+            "The block table, the manager and the view call `allocate`, `fork`, `free`, `num_free`, `ref_count` and "
+            "`check_integrity`.",
+            is_made_by=lambda answer, found: (
+                not all(
+                    callable(getattr(answer, name, None))
+                    for name in ("allocate", "fork", "free", "ref_count", "check_integrity")
+                )
+            ),
+        ),
+        Mistake(
+            "a block costs more the more there are.",
+            "`list.pop(0)` moves all others up; `in`, `min` and `index` look at each. A `deque` gives and takes at both "
+            "ends at the "
+            "same cost, and so does a list at its end.",
+            is_made_by=lambda answer, found: found.outcome is SLOW,
+        ),
+        Mistake(
+            "num_blocks and block_size are confused.",
+            "`num_blocks` says how many blocks there are, `block_size` how many tokens fit into one. The order is "
+            "(num_blocks, block_size).",
+            wrong(swapped=True),
+        ),
+        Mistake(
+            "slots are counted, not blocks.",
+            "`num_free` and the ids count blocks. `block_size` only matters to whoever turns blocks into slots.",
+            wrong(unit="slots"),
+        ),
+        Mistake(
+            "ids are counted from 1.",
+            "The pool's tensors have rows 0 to num_blocks - 1: id num_blocks is outside.",
+            wrong(first=1),
+        ),
+        Mistake(
+            "one block is given several times.",
+            "n blocks are n different ids: take one off the free list for each.",
+            wrong(repeats=True),
+        ),
+        Mistake(
+            "a block that is in use is handed out.",
+            "What is handed out must leave the free list: `popleft()` or `pop()`, not a look.",
+            wrong(takes=False),
+        ),
+        Mistake(
+            "blocks come back in another kind of value.",
+            "A list of ids is asked for, also for one block.",
+            (
+                wrong(returns=lambda b: b[0] if len(b) == 1 else b),
+                wrong(returns=tuple),
+                wrong(returns=set),
+                wrong(returns=iter),
+            ),
+        ),
+        Mistake(
+            "what is there is given, where more was asked for.",
+            "The caller needs all n: with fewer, its last tokens have no place. All or nothing.",
+            (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True)),
+        ),
+        Mistake(
+            "a request that fails keeps what it took.",
+            "It says None and the blocks are gone: nobody knows that it has them. Ask `n > num_free` before the first is "
+            "taken.",
+            wrong(short="lost"),
+        ),
+        Mistake(
+            "an empty list says that there is no room.",
+            "`[]` is the right answer to `allocate(0)`. No room is None, so that the two can be told apart.",
+            wrong(short="empty"),
+        ),
+        Mistake(
+            "the last block is never given.",
+            "n blocks can be had when n are free: only `n > num_free` is too many.",
+            (wrong(short="early"), wrong(last=False)),
+        ),
+        Mistake(
+            "freed blocks are never used again.", "A block without a holder goes back to the free list.", NeverAgain
+        ),
+        Mistake(
+            "a shared block is freed by its first holder.",
+            "Lower the count by one, and put the block back only when it reaches 0. The other holder still reads it.",
+            (wrong(shares=False, known="each"), wrong(shares=False), wrong(shares=False, newest=True)),
+        ),
+        Mistake(
+            "`fork` counts nothing, or not all.",
+            "Each block of the list gets one holder more: `counts[b] += 1`.",
+            (wrong(counts="none"), wrong(counts="first"), wrong(counts="set")),
+        ),
+        Mistake(
+            "a block can be freed twice.",
+            "If its count is 0, nobody holds it: raise `LedgerError`. Otherwise it stands in the free list twice, and two "
+            "requests get it.",
+            (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none")),
+        ),
+        Mistake(
+            "ids that do not exist are not refused.",
+            "Ask `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large ends in an "
+            "IndexError.",
+            (wrong(unknown="last"), wrong(unknown="raises")),
+        ),
+        Mistake(
+            "a list that names a block twice slips through.",
+            "Each of the two is held when you look, but together they are more than one holder. Count them: "
+            "`Counter(block_ids)`.",
+            (wrong(known="each"), wrong(known="each", newest=True)),
+        ),
+        Mistake(
+            "half of a list is freed before it is refused.",
+            "Look through the whole list first and change things after that: all or nothing.",
+            (wrong(whole=False), wrong(whole=False, newest=True)),
+        ),
+        Mistake(
+            "a free block can be shared.",
+            "Nobody holds it, and the next `allocate` gives it away. Raise `LedgerError`.",
+            wrong(shareable="none"),
+        ),
+        Mistake(
+            "half of a list is shared before it is refused.",
+            "Look through the whole list first and change things after that: all or nothing.",
+            wrong(shareable="late"),
+        ),
+        Mistake(
+            "`check_integrity` never complains.",
+            "Compare two things that are kept apart: the free list, and the blocks whose count is 0.",
+            wrong(checks="never"),
+        ),
+        Mistake(
+            "`check_integrity` complains of right books.",
+            "It may only raise where the free list and the counts disagree.",
+            wrong(checks="always"),
+        ),
     ],
     hints=[
         "Two things to keep: a free list (which blocks nobody holds) and a count for each block. Every block is in the free "
@@ -232,8 +357,8 @@ ALLOCATOR = Exercise(
     ],
     rights=[BlockAllocator, StackOfBlocks, ChainOfBlocks, LowestFirst],
     why="The free list says what can be had, the counts say why the rest cannot. Whatever may be refused is looked at before "
-        "anything changes, so a refusal "
-        "leaves no trace. `check_integrity` compares the two books, which know the same fact and are kept apart. vLLM's block "
-        "pool is this, with a linked "
-        "list, so that a cached block can leave from the middle.",
+    "anything changes, so a refusal "
+    "leaves no trace. `check_integrity` compares the two books, which know the same fact and are kept apart. vLLM's block "
+    "pool is this, with a linked "
+    "list, so that a cached block can leave from the middle.",
 )

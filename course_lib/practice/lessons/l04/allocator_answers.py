@@ -201,28 +201,32 @@ class LowestFirst:
 class WrongAllocator:
     """The right allocator with one of its parts replaced; see `variant`."""
 
-    short = "none"       # "none": asks first · "partial", "some": gives what is there · "lost": takes, then says None · "empty" · "early"
-    first = 0            # the lowest id
-    last = True          # whether the last block counts as one
-    newest = False       # a freed block goes to the front
-    takes = True         # allocate takes blocks off the list
-    repeats = False      # one block for the whole answer
-    back = True          # whether freed blocks can be had again
-    shares = True        # whether free looks at the count
-    counts = "all"       # of fork: "all", "none", "first", "set"
-    known = "times"      # what free checks: "times" (how often, in all), "each" (one by one), "range", "none"
-    whole = True         # free checks before it changes anything
-    shareable = "all"    # what fork checks: "all", "none", "late"
+    short = "none"  # "none": asks first · "partial", "some": gives what is there · "lost": takes, then says None · "empty" · "early"
+    first = 0  # the lowest id
+    last = True  # whether the last block counts as one
+    newest = False  # a freed block goes to the front
+    takes = True  # allocate takes blocks off the list
+    repeats = False  # one block for the whole answer
+    back = True  # whether freed blocks can be had again
+    shares = True  # whether free looks at the count
+    counts = "all"  # of fork: "all", "none", "first", "set"
+    known = "times"  # what free checks: "times" (how often, in all), "each" (one by one), "range", "none"
+    whole = True  # free checks before it changes anything
+    shareable = "all"  # what fork checks: "all", "none", "late"
     unknown = "refused"  # ids that do not exist: "refused", "last" (as Python counts them), "raises"
-    unit = 1             # num_free counts this many for a block
-    checks = "right"     # check_integrity: "right", "never", "always"
+    unit = 1  # num_free counts this many for a block
+    checks = "right"  # check_integrity: "right", "never", "always"
     returns = staticmethod(lambda blocks: blocks)
-    swapped = False      # num_blocks and block_size
-    starts = 1           # the count of a fresh block
+    swapped = False  # num_blocks and block_size
+    starts = 1  # the count of a fresh block
 
     @classmethod
     def variant(cls, **parts):
-        return type("BlockAllocator", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "BlockAllocator",
+            (cls,),
+            {name: staticmethod(part) if callable(part) else part for name, part in parts.items()},
+        )
 
     def __init__(self, num_blocks, block_size):
         if self.swapped:
@@ -297,7 +301,11 @@ class WrongAllocator:
                 raise LedgerError("too often")
 
     def check_integrity(self):
-        if self.checks == "always" or self.checks == "right" and sorted(self.list) != [b for b in self.count if self.count[b] == 0]:
+        if (
+            self.checks == "always"
+            or self.checks == "right"
+            and sorted(self.list) != [b for b in self.count if self.count[b] == 0]
+        ):
             raise IntegrityError("wrong")
 
 

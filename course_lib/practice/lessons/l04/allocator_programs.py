@@ -3,9 +3,10 @@
 from collections import Counter
 
 from course_lib.errors import IntegrityError, LedgerError
-from .allocator_answers import BlockAllocator
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 from course_lib.practice.judge.registry import a_kind
+
+from .allocator_answers import BlockAllocator
 
 
 class Blocks(Game):
@@ -14,31 +15,42 @@ class Blocks(Game):
     least = {"num_blocks": 1, "block_size": 1, "give_some": 1}
     opening = ("allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",)
     lines = {
-        "allocate": "{0} = allocator.allocate({1})", "allocate_one": "{0} = allocator.allocate()",
+        "allocate": "{0} = allocator.allocate({1})",
+        "allocate_one": "{0} = allocator.allocate()",
         "allocate_few": "{0} = allocator.allocate({1})",
-        "free": "allocator.free({0})", "give_back": "allocator.free({0})", "give_some": "allocator.free({0}[:{1}])",
-        "free_both": "allocator.free({0} + {1})", "free_id": "allocator.free({0} + [{1}])",
-        "fork": "allocator.fork({0})", "share": "allocator.fork({0})",
-        "fork_both": "allocator.fork({0} + {1})", "fork_id": "allocator.fork({0} + [{1}])",
-        "num_free": "allocator.num_free", "ref_counts": "[allocator.ref_count(b) for b in {0}]",
-        "sizes": "(allocator.num_blocks, allocator.block_size)", "integrity": "allocator.check_integrity()",
+        "free": "allocator.free({0})",
+        "give_back": "allocator.free({0})",
+        "give_some": "allocator.free({0}[:{1}])",
+        "free_both": "allocator.free({0} + {1})",
+        "free_id": "allocator.free({0} + [{1}])",
+        "fork": "allocator.fork({0})",
+        "share": "allocator.fork({0})",
+        "fork_both": "allocator.fork({0} + {1})",
+        "fork_id": "allocator.fork({0} + [{1}])",
+        "num_free": "allocator.num_free",
+        "ref_counts": "[allocator.ref_count(b) for b in {0}]",
+        "sizes": "(allocator.num_blocks, allocator.block_size)",
+        "integrity": "allocator.check_integrity()",
     }
 
     def __init__(self, answer, num_blocks, block_size):
         self.allocator, self.num_blocks = answer(num_blocks, block_size), num_blocks
-        self.held = {}      # block -> how many hold it; those that nobody holds are not in it
-        self.known = {}     # variable -> what allocate gave
-        self.turns = {}     # variable -> {block: the how-manieth time it was handed out}
+        self.held = {}  # block -> how many hold it; those that nobody holds are not in it
+        self.known = {}  # variable -> what allocate gave
+        self.turns = {}  # variable -> {block: the how-manieth time it was handed out}
         self.times = Counter()  # block -> how often it was handed out
-        self.loose = {}     # (block, turn) that ended -> whether it may have been handed out since
+        self.loose = {}  # (block, turn) that ended -> whether it may have been handed out since
 
     def sizes(self):
         return Seen(str((self.allocator.num_blocks, self.allocator.block_size)))
 
     def num_free(self):
         value = self.allocator.num_free
-        return Seen("a method",
-                    "a method; it is read without brackets, so put @property above it") if callable(value) else Seen(repr(value))
+        return (
+            Seen("a method", "a method; it is read without brackets, so put @property above it")
+            if callable(value)
+            else Seen(repr(value))
+        )
 
     def ref_counts(self, name):
         return Seen(str([self.allocator.ref_count(b) for b in self._blocks(name)]))
@@ -159,8 +171,11 @@ class Blocks(Game):
         except LedgerError:
             return Seen("LedgerError", ends=not refused)
         if given != before:
-            return Seen("the caller's list was changed", f"the list that was given is {given!r} afterwards, before {before!r}",
-                        ends=True)
+            return Seen(
+                "the caller's list was changed",
+                f"the list that was given is {given!r} afterwards, before {before!r}",
+                ends=True,
+            )
         return Seen("no error", ends=refused)
 
 
@@ -170,6 +185,7 @@ def blocks(n):
 
 def draw(*kinds):
     """draw(random, names, setup) for random programs of these kinds of steps."""
+
     def one(chance, names, setup):
         kind, new = chance.choice(kinds), NAMES[len(names)]
         if kind == "allocate_one":
@@ -179,8 +195,13 @@ def draw(*kinds):
             return kind if kind.startswith("allocate") else "allocate", new, chance.choice([1, 1, 2, 2, 3, most])
         if kind in ("num_free", "integrity"):
             return (kind,)
-        more = {"give_some": chance.randint(1, 2), "free_both": chance.choice(names), "fork_both": chance.choice(names),
-                "free_id": setup["num_blocks"] + chance.randint(0, 2), "fork_id": setup["num_blocks"] + chance.randint(0, 2)}
+        more = {
+            "give_some": chance.randint(1, 2),
+            "free_both": chance.choice(names),
+            "fork_both": chance.choice(names),
+            "free_id": setup["num_blocks"] + chance.randint(0, 2),
+            "fork_id": setup["num_blocks"] + chance.randint(0, 2),
+        }
         return (kind, chance.choice(names), more[kind]) if kind in more else (kind, chance.choice(names))
 
     return one

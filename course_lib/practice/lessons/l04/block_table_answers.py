@@ -50,7 +50,7 @@ class TableOfSlots:
             if got is None:
                 return None
             self.block_ids.extend(got)
-        new = [b * size + i for b in self.block_ids for i in range(size)][len(self.slots):][:n]
+        new = [b * size + i for b in self.block_ids for i in range(size)][len(self.slots) :][:n]
         self.slots.extend(new)
         return new
 
@@ -78,8 +78,8 @@ class TableTokenByToken:
             if self.num_tokens % self.allocator.block_size == 0:
                 fresh = self.allocator.allocate()
                 if fresh is None:
-                    self.allocator.free(self.block_ids[before[1]:])
-                    self.num_tokens, self.block_ids = before[0], self.block_ids[:before[1]]
+                    self.allocator.free(self.block_ids[before[1] :])
+                    self.num_tokens, self.block_ids = before[0], self.block_ids[: before[1]]
                     return None
                 self.block_ids.append(fresh[0])
             self.num_tokens += 1
@@ -101,22 +101,24 @@ class TableTokenByToken:
 class WrongTable(BlockTable):
     """The right table with one of its parts replaced; see `variant`."""
 
-    need = staticmethod(lambda tokens, size: -(-tokens // size))            # blocks for so many tokens
+    need = staticmethod(lambda tokens, size: -(-tokens // size))  # blocks for so many tokens
     place = staticmethod(lambda block, position, size, blocks: block * size + position % size)
     joins = staticmethod(lambda old, new: old + new)
-    shift = 0            # of the first position of a step
-    moves = True         # num_tokens moves on
-    early = False        # num_tokens moves on before it is known whether there is room
-    keeps = False        # blocks are taken one by one, and kept when they run out
-    own = False          # every step begins a block
-    bounds = "both"      # of slot: "both", "upper", "none"
-    gives = "all"        # free: "all", "none", "but last", "first"
-    forgets = True       # free forgets blocks and tokens
-    answers = "slots"    # "slots", "blocks", "one"
+    shift = 0  # of the first position of a step
+    moves = True  # num_tokens moves on
+    early = False  # num_tokens moves on before it is known whether there is room
+    keeps = False  # blocks are taken one by one, and kept when they run out
+    own = False  # every step begins a block
+    bounds = "both"  # of slot: "both", "upper", "none"
+    gives = "all"  # free: "all", "none", "but last", "first"
+    forgets = True  # free forgets blocks and tokens
+    answers = "slots"  # "slots", "blocks", "one"
 
     @classmethod
     def variant(cls, **parts):
-        return type("BlockTable", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "BlockTable", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
+        )
 
     def append_slots(self, n):
         size, start = self.allocator.block_size, self.num_tokens
@@ -155,7 +157,11 @@ class WrongTable(BlockTable):
         return self._at(position)
 
     def free(self):
-        self.allocator.free({"all": self.block_ids, "none": [], "but last": self.block_ids[:-1], "first": self.block_ids[:1]}[self.gives])
+        self.allocator.free(
+            {"all": self.block_ids, "none": [], "but last": self.block_ids[:-1], "first": self.block_ids[:1]}[
+                self.gives
+            ]
+        )
         if self.forgets:
             self.block_ids, self.num_tokens = [], 0
 

@@ -40,15 +40,24 @@ def arguments(tables, seq_ids, positions):
 
 def mapped(tables, seq_ids, positions, block_size, note=""):
     """The Trial for these tables (rows padded with -1) and tokens."""
-    lines = [f"block_tables = torch.tensor({tables})", f"seq_ids, positions = torch.tensor({seq_ids}), torch.tensor({positions})",
-             f"slot_mapping(block_tables, seq_ids, positions, {block_size})"]
-    return Trial(lines, lambda answer: answer(*arguments(tables, seq_ids, positions), block_size), show=outcome, note=note,
-                 explain=explain,
-                 size=100 * len(positions) + sum(positions) + 10 * len(tables) + block_size)
+    lines = [
+        f"block_tables = torch.tensor({tables})",
+        f"seq_ids, positions = torch.tensor({seq_ids}), torch.tensor({positions})",
+        f"slot_mapping(block_tables, seq_ids, positions, {block_size})",
+    ]
+    return Trial(
+        lines,
+        lambda answer: answer(*arguments(tables, seq_ids, positions), block_size),
+        show=outcome,
+        note=note,
+        explain=explain,
+        size=100 * len(positions) + sum(positions) + 10 * len(tables) + block_size,
+    )
 
 
 def untouched(tables, seq_ids, positions, block_size):
     """The Trial that looks at the caller's tensors after the call."""
+
     def act(answer):
         given = arguments(tables, seq_ids, positions)
         answer(*given, block_size)
@@ -73,14 +82,25 @@ def longer(seq_ids, positions, block_size, width, seed):
     """Tables of `width` blocks for each sequence, none in two of them."""
     draw = torch.Generator().manual_seed(seed)
     count = max(seq_ids) + 1
-    return mapped(torch.randperm(2 * count * width, generator=draw)[: count * width].view(count, width).tolist(), seq_ids,
-                  positions, block_size)
+    return mapped(
+        torch.randperm(2 * count * width, generator=draw)[: count * width].view(count, width).tolist(),
+        seq_ids,
+        positions,
+        block_size,
+    )
 
 
-def answer_with(*, block=lambda p, size, blocks: p // size, offset=lambda p, size: p % size, scale=lambda size, tables: size,
-                row=lambda ids: ids,
-                done=lambda slots: slots, order=lambda tables: tables):
+def answer_with(
+    *,
+    block=lambda p, size, blocks: p // size,
+    offset=lambda p, size: p % size,
+    scale=lambda size, tables: size,
+    row=lambda ids: ids,
+    done=lambda slots: slots,
+    order=lambda tables: tables,
+):
     """A wrong answer: the right one with one of its parts replaced."""
+
     def wrong(block_tables, seq_ids, positions, block_size):
         tables = order(block_tables)
         at = block(positions, block_size, tables.shape[1]).clamp(max=tables.shape[1] - 1)
@@ -94,11 +114,28 @@ def writes_positions(block_tables, seq_ids, positions, block_size):
     return blocks.mul_(block_size).add_(positions.remainder_(block_size))
 
 
-PLAIN = [([[2]], [0], [0], 4), ([[3]], [0], [2], 4), ([[1]], [0, 0], [0, 1], 2), ([[5]], [0, 0, 0], [0, 1, 2], 3), ([[0]], [0], [1], 8)]
-EDGES = [([[2, 0]], [0], [4], 4), ([[2, 0]], [0, 0], [3, 4], 4), ([[3, 1]], [0, 0], [1, 2], 2), ([[4, 2, 7]], [0, 0, 0], [2, 3, 6], 3), ([[1, 0]], [0], [1], 1),
-         ([[5, 3, 0, 1]], [0, 0, 0, 0], [7, 8, 15, 16], 5)]
-MANY = [([[2, 0], [1, 3]], [0, 1], [0, 0], 2), ([[2, 0], [1, 3]], [1, 0], [3, 2], 2), ([[4], [1], [0]], [0, 1, 2, 2], [1, 0, 0, 1], 4),
-        ([[2, -1], [1, 3]], [0, 1, 1], [1, 1, 2], 2), ([[2, -1, -1], [1, 3, 0]], [1, 1, 0, 1], [4, 5, 0, 0], 2)]
+PLAIN = [
+    ([[2]], [0], [0], 4),
+    ([[3]], [0], [2], 4),
+    ([[1]], [0, 0], [0, 1], 2),
+    ([[5]], [0, 0, 0], [0, 1, 2], 3),
+    ([[0]], [0], [1], 8),
+]
+EDGES = [
+    ([[2, 0]], [0], [4], 4),
+    ([[2, 0]], [0, 0], [3, 4], 4),
+    ([[3, 1]], [0, 0], [1, 2], 2),
+    ([[4, 2, 7]], [0, 0, 0], [2, 3, 6], 3),
+    ([[1, 0]], [0], [1], 1),
+    ([[5, 3, 0, 1]], [0, 0, 0, 0], [7, 8, 15, 16], 5),
+]
+MANY = [
+    ([[2, 0], [1, 3]], [0, 1], [0, 0], 2),
+    ([[2, 0], [1, 3]], [1, 0], [3, 2], 2),
+    ([[4], [1], [0]], [0, 1, 2, 2], [1, 0, 0, 1], 4),
+    ([[2, -1], [1, 3]], [0, 1, 1], [1, 1, 2], 2),
+    ([[2, -1, -1], [1, 3, 0]], [1, 1, 0, 1], [4, 5, 0, 0], 2),
+]
 UNTOUCHED = [untouched(*case) for case in (PLAIN[2], EDGES[1], EDGES[3], MANY[1])]
 
 SLOT_MAPPING = Exercise(
@@ -107,61 +144,128 @@ SLOT_MAPPING = Exercise(
     name="slot_mapping",
     cases="batches",
     properties=[
-        Property("In the first block a token's slot is block_id * block_size + position",
-                 "The pool is one long row of slots; block b begins at b * block_size.",
-                 [mapped(*case) for case in PLAIN]),
-        Property("At position block_size the next block of the table begins",
-                 "Whole blocks before it, then the offset in its own: 16 tokens of block_size 16 are positions 0 to 15.",
-                 [mapped(*case) for case in EDGES] + [longer([0] * n, list(range(n)), size, -(-n // size), n) for n, size in ((5, 2), (9, 4), (12, 5))]),
-        Property("Each token looks into the table of its own sequence",
-                 "A step holds tokens of many requests in one flat row, in any mixture.",
-                 [mapped(*case) for case in MANY] + [longer(ids, pos, size, 3, seed) for seed, (ids, pos, size) in
-                                                     enumerate([([0, 1, 2], [5, 0, 3], 2), ([2, 0, 2, 1, 0], [8, 11, 9, 4, 0], 4), ([1, 1, 0, 1], [6, 7, 3, 8], 3)])]),
-        Property("Slots are whole numbers of type int64, one for each token", "They are used as indices.",
-                 [mapped([[1, 2]], [0], [5], 4), mapped([[1, 2], [0, 3]], [1, 0], [6, 7], 4), mapped([[70_000]], [0], [3], 65_536, note="large pools have more slots than 2 ** 31")]),
-        Property("The caller's tensors stay as they were", "The next layer and the next step use them again.", UNTOUCHED),
+        Property(
+            "In the first block a token's slot is block_id * block_size + position",
+            "The pool is one long row of slots; block b begins at b * block_size.",
+            [mapped(*case) for case in PLAIN],
+        ),
+        Property(
+            "At position block_size the next block of the table begins",
+            "Whole blocks before it, then the offset in its own: 16 tokens of block_size 16 are positions 0 to 15.",
+            [mapped(*case) for case in EDGES]
+            + [longer([0] * n, list(range(n)), size, -(-n // size), n) for n, size in ((5, 2), (9, 4), (12, 5))],
+        ),
+        Property(
+            "Each token looks into the table of its own sequence",
+            "A step holds tokens of many requests in one flat row, in any mixture.",
+            [mapped(*case) for case in MANY]
+            + [
+                longer(ids, pos, size, 3, seed)
+                for seed, (ids, pos, size) in enumerate(
+                    [([0, 1, 2], [5, 0, 3], 2), ([2, 0, 2, 1, 0], [8, 11, 9, 4, 0], 4), ([1, 1, 0, 1], [6, 7, 3, 8], 3)]
+                )
+            ],
+        ),
+        Property(
+            "Slots are whole numbers of type int64, one for each token",
+            "They are used as indices.",
+            [
+                mapped([[1, 2]], [0], [5], 4),
+                mapped([[1, 2], [0, 3]], [1, 0], [6, 7], 4),
+                mapped([[70_000]], [0], [3], 65_536, note="large pools have more slots than 2 ** 31"),
+            ],
+        ),
+        Property(
+            "The caller's tensors stay as they were", "The next layer and the next step use them again.", UNTOUCHED
+        ),
     ],
     mistakes=[
-        PRINTED, NOTHING_RETURNED,
-        Mistake("the caller's tensors are changed.",
-                "Functions with an underscore at the end, such as `mul_` and `remainder_`, write into the tensor itself.",
-                is_made_by=writes_into(UNTOUCHED)),
-        Mistake("the offset is forgotten.", "Tokens of one block stand side by side: add `positions % block_size`.",
-                answer_with(offset=lambda p, size: 0)),
-        Mistake("the position is added, not its offset in the block.",
-                "The blocks before are in the table already: add `positions % block_size`.", answer_with(offset=lambda p, size: p)),
-        Mistake("the position is taken for the slot.",
-                "That holds only where a sequence lies in one piece at the beginning. Look its block up: `block_tables[seq_ids, "
-                "positions // block_size]`.",
-                (lambda tables, ids, positions, size: positions.clone(), lambda tables, ids, positions, size: ids * tables.shape[1] * size + positions)),
-        Mistake("block ids are returned, not slots.", "A block holds `block_size` tokens. Multiply by it and add the offset.",
-                answer_with(offset=lambda p, size: 0, scale=lambda size, tables: 1)),
-        Mistake("block ids are not multiplied by block_size.", "Block b begins at slot b * block_size.",
-                answer_with(scale=lambda size, tables: 1)),
-        Mistake("block_size is confused with the number of blocks.",
-                "A block takes `block_size` slots; how many blocks a table has room for does not matter here.",
-                (answer_with(scale=lambda size, tables: tables.shape[1]), answer_with(block=lambda p, size, blocks: p // blocks))),
-        Mistake("division and remainder are swapped.",
-                "`positions // block_size` says which block of the table, `positions % block_size` where in it.",
-                answer_with(block=lambda p, size, blocks: p % size, offset=lambda p, size: p // size)),
-        Mistake("one off at the edge of a block.",
-                "Positions count from 0: position block_size is the first of the second block, and position block_size - 1 the "
-                "last of the first.",
-                (answer_with(block=lambda p, size, blocks: (p + 1) // size), answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
-                 answer_with(block=lambda p, size, blocks: (p + 1) // size, offset=lambda p, size: (p + 1) % size))),
-        Mistake("every token looks into the first table.", "`seq_ids` says whose it is: the first index into `block_tables`.",
-                answer_with(row=lambda ids: 0)),
-        Mistake("tokens are matched with tables in order.",
-                "Several tokens may be of one sequence, in any order. Use `seq_ids`, not the token's own number.",
-                lambda tables, ids, positions, size: answer_with()(tables, torch.arange(len(ids)).clamp(max=len(tables) - 1),
-                                                                   positions, size)),
-        Mistake("the order of the blocks is lost.", "The table is in the order of the text. Do not sort it.",
-                answer_with(order=lambda tables: tables.sort(1).values)),
-        Mistake("the slots are no int64 tensor.",
-                "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no index "
-                "for a whole batch.",
-                (answer_with(done=lambda slots: slots.float()), answer_with(done=lambda slots: slots.int()),
-                 answer_with(done=lambda slots: slots.tolist()))),
+        PRINTED,
+        NOTHING_RETURNED,
+        Mistake(
+            "the caller's tensors are changed.",
+            "Functions with an underscore at the end, such as `mul_` and `remainder_`, write into the tensor itself.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "the offset is forgotten.",
+            "Tokens of one block stand side by side: add `positions % block_size`.",
+            answer_with(offset=lambda p, size: 0),
+        ),
+        Mistake(
+            "the position is added, not its offset in the block.",
+            "The blocks before are in the table already: add `positions % block_size`.",
+            answer_with(offset=lambda p, size: p),
+        ),
+        Mistake(
+            "the position is taken for the slot.",
+            "That holds only where a sequence lies in one piece at the beginning. Look its block up: `block_tables[seq_ids, "
+            "positions // block_size]`.",
+            (
+                lambda tables, ids, positions, size: positions.clone(),
+                lambda tables, ids, positions, size: ids * tables.shape[1] * size + positions,
+            ),
+        ),
+        Mistake(
+            "block ids are returned, not slots.",
+            "A block holds `block_size` tokens. Multiply by it and add the offset.",
+            answer_with(offset=lambda p, size: 0, scale=lambda size, tables: 1),
+        ),
+        Mistake(
+            "block ids are not multiplied by block_size.",
+            "Block b begins at slot b * block_size.",
+            answer_with(scale=lambda size, tables: 1),
+        ),
+        Mistake(
+            "block_size is confused with the number of blocks.",
+            "A block takes `block_size` slots; how many blocks a table has room for does not matter here.",
+            (
+                answer_with(scale=lambda size, tables: tables.shape[1]),
+                answer_with(block=lambda p, size, blocks: p // blocks),
+            ),
+        ),
+        Mistake(
+            "division and remainder are swapped.",
+            "`positions // block_size` says which block of the table, `positions % block_size` where in it.",
+            answer_with(block=lambda p, size, blocks: p % size, offset=lambda p, size: p // size),
+        ),
+        Mistake(
+            "one off at the edge of a block.",
+            "Positions count from 0: position block_size is the first of the second block, and position block_size - 1 the "
+            "last of the first.",
+            (
+                answer_with(block=lambda p, size, blocks: (p + 1) // size),
+                answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
+                answer_with(block=lambda p, size, blocks: (p + 1) // size, offset=lambda p, size: (p + 1) % size),
+            ),
+        ),
+        Mistake(
+            "every token looks into the first table.",
+            "`seq_ids` says whose it is: the first index into `block_tables`.",
+            answer_with(row=lambda ids: 0),
+        ),
+        Mistake(
+            "tokens are matched with tables in order.",
+            "Several tokens may be of one sequence, in any order. Use `seq_ids`, not the token's own number.",
+            lambda tables, ids, positions, size: answer_with()(
+                tables, torch.arange(len(ids)).clamp(max=len(tables) - 1), positions, size
+            ),
+        ),
+        Mistake(
+            "the order of the blocks is lost.",
+            "The table is in the order of the text. Do not sort it.",
+            answer_with(order=lambda tables: tables.sort(1).values),
+        ),
+        Mistake(
+            "the slots are no int64 tensor.",
+            "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no index "
+            "for a whole batch.",
+            (
+                answer_with(done=lambda slots: slots.float()),
+                answer_with(done=lambda slots: slots.int()),
+                answer_with(done=lambda slots: slots.tolist()),
+            ),
+        ),
     ],
     hints=[
         "For one token: which block of its table (`position // block_size`), and where in it (`position % block_size`)?",
@@ -172,6 +276,6 @@ SLOT_MAPPING = Exercise(
     ],
     rights=[slot_mapping, slots_by_loop, slots_by_sequence, slots_flat],
     why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt brings "
-        "many, one that writes brings one. vLLM "
-        "computes its `slot_mapping` in the same way. Entries of -1 are padding: no position leads to them.",
+    "many, one that writes brings one. vLLM "
+    "computes its `slot_mapping` in the same way. Entries of -1 are padding: no position leads to them.",
 )

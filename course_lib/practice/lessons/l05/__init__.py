@@ -1,10 +1,10 @@
 """Cases of lesson 05: forks, copy-on-write, the chain of hashes, the search in it, and two ways to evict."""
 
 from .copy_on_write import COPY_ON_WRITE
+from .evict_lru import EVICT_LRU
+from .evict_priority import EVICT_PRIORITY
 from .fork import FORK
 from .hash_chain import HASH_CHAIN
-from .evict_lru import EVICT_LRU
 from .match_prefix import MATCH_PREFIX
-from .evict_priority import EVICT_PRIORITY
 
 EXERCISES = [FORK, COPY_ON_WRITE, HASH_CHAIN, MATCH_PREFIX, EVICT_LRU, EVICT_PRIORITY]

@@ -1,8 +1,9 @@
 """Cases of 05.copy_on_write: a block that others hold is copied before it is written."""
 
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from .tables import SETUPS, Forkable, Texts, played
 from course_lib.practice.judge.programs import told
+
+from .tables import SETUPS, Forkable, Texts, played
 
 
 class BlockTable(Forkable):
@@ -69,7 +70,9 @@ class CopyLast(Forkable):
             self.allocator.copies.append((self.block_ids[last], copy[0]))
             self.block_ids[last] = copy[0]
         self.block_ids = self.block_ids + more
-        slots = [block * size + i for block in self.block_ids for i in range(size)][self.num_tokens : self.num_tokens + n]
+        slots = [block * size + i for block in self.block_ids for i in range(size)][
+            self.num_tokens : self.num_tokens + n
+        ]
         self.num_tokens += n
         return slots
 
@@ -82,9 +85,14 @@ def is_shared(table):
     return bool(table.block_ids) and table.allocator.ref_count(table.block_ids[-1]) > 1
 
 
-def wrong(shared=lambda table, n: n > 0 and is_inside(table) and is_shared(table),
-          pair=lambda table, source, fresh: [(source, fresh)], releases=lambda table, source: [source],
-          replaces=lambda ids, fresh: ids[:-1] + [fresh], whole=True, moves=True):
+def wrong(
+    shared=lambda table, n: n > 0 and is_inside(table) and is_shared(table),
+    pair=lambda table, source, fresh: [(source, fresh)],
+    releases=lambda table, source: [source],
+    replaces=lambda ids, fresh: ids[:-1] + [fresh],
+    whole=True,
+    moves=True,
+):
     """A table whose append_slots is wrong in one thing; see the mistakes."""
 
     class Wrong(Forkable):
@@ -168,8 +176,10 @@ def tells_the_same_tales(answer):
         model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
     except (CourseError, ImportError, OSError) as error:
         raise NotVerified(f"the bundled model could not be loaded ({error})") from error
-    prompt, firsts = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named"), [" Juniper",
-        " Thistle", " Quill"]
+    prompt, firsts = (
+        tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named"),
+        [" Juniper", " Thistle", " Quill"],
+    )
     starts = [prompt + tokenizer.encode("a" + first)[2:] for first in firsts]
     expected = [generate_naive(model, ids, SamplingParams(max_tokens=8, ignore_eos=True)) for ids in starts]
 
@@ -181,7 +191,7 @@ def tells_the_same_tales(answer):
         first.append_slots(len(prompt))
         model(torch.tensor(prompt), cache.begin_step([first], [len(prompt)]), cache)
         tables, written = [first, first.fork(), first.fork()], [[], [], []]
-        steps = [ids[len(prompt):] for ids in starts]
+        steps = [ids[len(prompt) :] for ids in starts]
         for _ in range(8):
             for table, step in zip(tables, steps):
                 table.append_slots(len(step))
@@ -193,13 +203,22 @@ def tells_the_same_tales(answer):
             steps = [text[-1:] for text in written]
         return written
 
-    trial = Trial(["# three tales go on from one prompt, over your tables, in PagedCache:", f"# {', '.join(firsts)}"], act,
-                  show=lambda texts: "\n".join(map(tokenizer.decode, texts)), limit_s=60.0)
+    trial = Trial(
+        ["# three tales go on from one prompt, over your tables, in PagedCache:", f"# {', '.join(firsts)}"],
+        act,
+        show=lambda texts: "\n".join(map(tokenizer.decode, texts)),
+        limit_s=60.0,
+    )
     got, printed = trial.outcome(answer)
     if got != expected:
-        raise Counterexample(trial.story, trial.show(expected), trial.show(got) if isinstance(got, list) else str(got),
-            "the same as generate_naive", printed=printed,
-                             outcome=got)
+        raise Counterexample(
+            trial.story,
+            trial.show(expected),
+            trial.show(got) if isinstance(got, list) else str(got),
+            "the same as generate_naive",
+            printed=printed,
+            outcome=got,
+        )
     return f"{sum(map(len, expected))} tokens alike"
 
 
@@ -219,77 +238,149 @@ COPY_ON_WRITE = Exercise(
     name="BlockTable",
     cases="programs",
     properties=[
-        Property("A table that shares nothing appends as before", "New blocks come when the last one is full, and nothing is "
-                "copied.",
-                 [one(8, ("table", "a"), ("append", "a", first), *[("append", "a", n) for n in more], block_size=size)
-                  for first in (1, 4, 6) for more in ([], [1], [3, 2], [0]) for size in (4, 2)]),
-        Property("Before a token goes into a shared block, the table gets a copy of it", "The other table goes on reading what "
-                "it wrote.",
-                 [forked(tokens, ("append", who, n)) for tokens in (1, 2, 3, 5, 6) for who in "ab" for n in (1, 2, 6)]),
-        Property("A full block is never copied", "Nobody writes into it any more. The next token goes into a fresh block of its "
-                "own.",
-                 [forked(tokens, ("append", "b", n), block_size=size)
-                  for tokens, size in ((4, 4), (8, 4), (2, 2), (6, 3)) for n in (0, 1, 5)]
-                 + [forked(tokens, ("append", who, 0)) for tokens in (1, 3, 6) for who in "ab"]),
-        Property("Who holds the block alone writes where it is", "After the others have their copies, or are gone, nobody else "
-                "reads it.",
-                 [forked(tokens, ("append", "b", 1), ("append", "a", 1)) for tokens in (1, 2, 5)]
-                 + [forked(tokens, ("free", "a"), ("append", "b", n)) for tokens in (1, 3, 6) for n in (1, 4)]
-                 + [forked(tokens, ("fork", "c", "b"), ("append", "b", 1), ("append", "c", 1),
-                     ("append", "a", 1)) for tokens in (1, 3, 6)]),
-        Property("Where memory is short, `None` comes back and nothing has changed", "Whoever called can wait, or stop "
-                "somebody, and try again.",
-                 [forked(tokens, ("append", "b", n), num_blocks=4)
-                  for tokens, n in ((14, 1), (14, 2), (13, 3), (14, 3), (10, 7), (10, 3), (10, 2), (6, 11))]
-                 + played(Texts, BlockTable, 25, 11, "fork", "fork", "append", "free", setups=TIGHT)),
-        Property("Any program keeps the texts apart", "An engine makes these calls in every order.",
-                 played(Texts, BlockTable, 60, 6, "table", "fork", "fork", "append", "append", "free", setups=SETUPS)),
-        Property("Three samples of the bundled model write what each writes alone", "Your tables, in `PagedCache`, with the "
-                "copies made in the tensors.",
-                 run=tells_the_same_tales, slow=True),
+        Property(
+            "A table that shares nothing appends as before",
+            "New blocks come when the last one is full, and nothing is copied.",
+            [
+                one(8, ("table", "a"), ("append", "a", first), *[("append", "a", n) for n in more], block_size=size)
+                for first in (1, 4, 6)
+                for more in ([], [1], [3, 2], [0])
+                for size in (4, 2)
+            ],
+        ),
+        Property(
+            "Before a token goes into a shared block, the table gets a copy of it",
+            "The other table goes on reading what it wrote.",
+            [forked(tokens, ("append", who, n)) for tokens in (1, 2, 3, 5, 6) for who in "ab" for n in (1, 2, 6)],
+        ),
+        Property(
+            "A full block is never copied",
+            "Nobody writes into it any more. The next token goes into a fresh block of its own.",
+            [
+                forked(tokens, ("append", "b", n), block_size=size)
+                for tokens, size in ((4, 4), (8, 4), (2, 2), (6, 3))
+                for n in (0, 1, 5)
+            ]
+            + [forked(tokens, ("append", who, 0)) for tokens in (1, 3, 6) for who in "ab"],
+        ),
+        Property(
+            "Who holds the block alone writes where it is",
+            "After the others have their copies, or are gone, nobody else reads it.",
+            [forked(tokens, ("append", "b", 1), ("append", "a", 1)) for tokens in (1, 2, 5)]
+            + [forked(tokens, ("free", "a"), ("append", "b", n)) for tokens in (1, 3, 6) for n in (1, 4)]
+            + [
+                forked(tokens, ("fork", "c", "b"), ("append", "b", 1), ("append", "c", 1), ("append", "a", 1))
+                for tokens in (1, 3, 6)
+            ],
+        ),
+        Property(
+            "Where memory is short, `None` comes back and nothing has changed",
+            "Whoever called can wait, or stop somebody, and try again.",
+            [
+                forked(tokens, ("append", "b", n), num_blocks=4)
+                for tokens, n in ((14, 1), (14, 2), (13, 3), (14, 3), (10, 7), (10, 3), (10, 2), (6, 11))
+            ]
+            + played(Texts, BlockTable, 25, 11, "fork", "fork", "append", "free", setups=TIGHT),
+        ),
+        Property(
+            "Any program keeps the texts apart",
+            "An engine makes these calls in every order.",
+            played(Texts, BlockTable, 60, 6, "table", "fork", "fork", "append", "append", "free", setups=SETUPS),
+        ),
+        Property(
+            "Three samples of the bundled model write what each writes alone",
+            "Your tables, in `PagedCache`, with the copies made in the tensors.",
+            run=tells_the_same_tales,
+            slow=True,
+        ),
     ],
     mistakes=[
-        Mistake("a shared block is written.", "Two tables then write to the same slots, and each reads what the other wrote "
-                "last. When `ref_count` of the last block is above 1, take a "
-                "fresh block instead and report the copy.",
-                (wrong(shared=lambda table, n: False),
-                wrong(shared=lambda table, n: n > 0 and is_inside(table) and table.allocator.ref_count(table.block_ids[-1]) > 2))),
-        Mistake("a block is copied though nobody shares it.", "It costs a block and a copy for nothing. Only `ref_count` above "
-                "1 means that others read it.",
-                wrong(shared=lambda table, n: n > 0 and is_inside(table))),
-        Mistake("a full block is copied.", "Nobody writes into it again. The next token goes into a fresh block, and the full "
-                "one stays shared.",
-                (wrong(shared=lambda table, n: n > 0 and is_shared(table)),
-                wrong(shared=lambda table, n: is_shared(table)))),
-        Mistake("a copy is made for no token.", "`append_slots(0)` writes nothing, so nothing needs a copy.",
-                wrong(shared=lambda table, n: is_inside(table) and is_shared(table))),
-        Mistake("all shared blocks are copied.", "Only the last one is written. The others are full, and stay shared.",
-                CopiesEverything),
-        Mistake("the copy is not reported.", "Whoever owns the tensors copies what stands in `allocator.copies`. Without the "
-                "pair, the fresh block is empty.",
-                wrong(pair=lambda table, source, fresh: [])),
-        Mistake("the copy goes in the wrong direction.", "The pair is `(source, destination)`: from the shared block to the "
-                "fresh one. The other way round the empty block "
-                "overwrites the text of all.", wrong(pair=lambda table, source, fresh: [(fresh, source)])),
-        Mistake("the wrong block is copied.", "The block that is written is the last one of this table: `self.block_ids[-1]`, "
-                "before it is replaced.",
-                (wrong(pair=lambda table, source, fresh: [(table.block_ids[0], fresh)]),
+        Mistake(
+            "a shared block is written.",
+            "Two tables then write to the same slots, and each reads what the other wrote "
+            "last. When `ref_count` of the last block is above 1, take a "
+            "fresh block instead and report the copy.",
+            (
+                wrong(shared=lambda table, n: False),
+                wrong(
+                    shared=lambda table, n: (
+                        n > 0 and is_inside(table) and table.allocator.ref_count(table.block_ids[-1]) > 2
+                    )
+                ),
+            ),
+        ),
+        Mistake(
+            "a block is copied though nobody shares it.",
+            "It costs a block and a copy for nothing. Only `ref_count` above 1 means that others read it.",
+            wrong(shared=lambda table, n: n > 0 and is_inside(table)),
+        ),
+        Mistake(
+            "a full block is copied.",
+            "Nobody writes into it again. The next token goes into a fresh block, and the full one stays shared.",
+            (
+                wrong(shared=lambda table, n: n > 0 and is_shared(table)),
+                wrong(shared=lambda table, n: is_shared(table)),
+            ),
+        ),
+        Mistake(
+            "a copy is made for no token.",
+            "`append_slots(0)` writes nothing, so nothing needs a copy.",
+            wrong(shared=lambda table, n: is_inside(table) and is_shared(table)),
+        ),
+        Mistake(
+            "all shared blocks are copied.",
+            "Only the last one is written. The others are full, and stay shared.",
+            CopiesEverything,
+        ),
+        Mistake(
+            "the copy is not reported.",
+            "Whoever owns the tensors copies what stands in `allocator.copies`. Without the "
+            "pair, the fresh block is empty.",
+            wrong(pair=lambda table, source, fresh: []),
+        ),
+        Mistake(
+            "the copy goes in the wrong direction.",
+            "The pair is `(source, destination)`: from the shared block to the "
+            "fresh one. The other way round the empty block "
+            "overwrites the text of all.",
+            wrong(pair=lambda table, source, fresh: [(fresh, source)]),
+        ),
+        Mistake(
+            "the wrong block is copied.",
+            "The block that is written is the last one of this table: `self.block_ids[-1]`, before it is replaced.",
+            (
+                wrong(pair=lambda table, source, fresh: [(table.block_ids[0], fresh)]),
                 wrong(pair=lambda table, source, fresh: [(fresh, fresh)]),
-                 wrong(pair=lambda table, source, fresh: [([*table.block_ids[:-1], fresh][0], fresh)]),
-                 wrong(pair=lambda table, source, fresh: [(table.block_ids[max(-2, -len(table.block_ids))], fresh)]))),
-        Mistake("the table keeps the shared block.", "The fresh block takes the place of the shared one: `self.block_ids[-1] = "
-                "destination`.",
-                (wrong(replaces=lambda ids, fresh: ids), wrong(replaces=lambda ids, fresh: ids + [fresh]))),
-        Mistake("the shared block is not given up.",
-                "This table reads it no longer, so its reference must go: `allocator.free([source])`. Otherwise the block is "
-                "never free "
-                "again, and the last holder copies it in vain.", wrong(releases=lambda table, source: [])),
-        Mistake("the wrong block is given up.", "The reference that goes is the one on the shared block.",
-                wrong(releases=lambda table, source: [table.block_ids[-1]])),
-        Mistake("something is taken, and then there is no room.", "Count everything first, the copy and the new blocks, and ask "
-                "for them in one call: `allocate` gives all or nothing.",
-                (wrong(whole=False), NoRoom)),
-        Mistake("`num_tokens` does not move on.", "The next token would get the same slot again. Add n.", wrong(moves=False)),
+                wrong(pair=lambda table, source, fresh: [([*table.block_ids[:-1], fresh][0], fresh)]),
+                wrong(pair=lambda table, source, fresh: [(table.block_ids[max(-2, -len(table.block_ids))], fresh)]),
+            ),
+        ),
+        Mistake(
+            "the table keeps the shared block.",
+            "The fresh block takes the place of the shared one: `self.block_ids[-1] = destination`.",
+            (wrong(replaces=lambda ids, fresh: ids), wrong(replaces=lambda ids, fresh: ids + [fresh])),
+        ),
+        Mistake(
+            "the shared block is not given up.",
+            "This table reads it no longer, so its reference must go: `allocator.free([source])`. Otherwise the block is "
+            "never free "
+            "again, and the last holder copies it in vain.",
+            wrong(releases=lambda table, source: []),
+        ),
+        Mistake(
+            "the wrong block is given up.",
+            "The reference that goes is the one on the shared block.",
+            wrong(releases=lambda table, source: [table.block_ids[-1]]),
+        ),
+        Mistake(
+            "something is taken, and then there is no room.",
+            "Count everything first, the copy and the new blocks, and ask "
+            "for them in one call: `allocate` gives all or nothing.",
+            (wrong(whole=False), NoRoom),
+        ),
+        Mistake(
+            "`num_tokens` does not move on.", "The next token would get the same slot again. Add n.", wrong(moves=False)
+        ),
     ],
     hints=[
         "A token goes into the last block when `num_tokens` is no multiple of the block size. Only then can there be something "
@@ -307,7 +398,7 @@ COPY_ON_WRITE = Exercise(
     ],
     rights=[BlockTable, CopyTokenByToken, CopyLast],
     why="The question is asked at one place only: where a token is about to go into a block that is there already. Everything "
-        "is taken in one call before anything is changed, so that a "
-        "lack of memory leaves no trace. The ledger does not touch tensors: it notes the pair, and who owns the pool copies "
-        "before it writes.",
+    "is taken in one call before anything is changed, so that a "
+    "lack of memory leaves no trace. The ledger does not touch tensors: it notes the pair, and who owns the pool copies "
+    "before it writes.",
 )

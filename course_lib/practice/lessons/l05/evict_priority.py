@@ -4,8 +4,9 @@ import heapq
 from collections import OrderedDict
 
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from .evictions import EvictionsByPriority, FirstInFirstOut, Policy, Row, played
 from course_lib.practice.judge.programs import told
+
+from .evictions import EvictionsByPriority, FirstInFirstOut, Policy, Row, played
 
 
 class PriorityEviction:
@@ -13,7 +14,7 @@ class PriorityEviction:
 
     def __init__(self):
         self.holders, self.priority = {}, {}  # block -> how many texts hold it; the best priority among its users
-        self.idle = {}                        # blocks that nobody holds, the longest idle first
+        self.idle = {}  # blocks that nobody holds, the longest idle first
 
     def use(self, block_ids, priority):
         """A text of this priority begins that holds these cached blocks. Each keeps the best (lowest) that it was given."""
@@ -115,8 +116,11 @@ def one(*steps):
 
 def after(*texts, evict=1):
     """(blocks, priority) come and go one after the other, and then blocks are evicted one by one."""
-    steps = [step for name, (blocks, priority) in zip("abcd", texts) for step in (("begin", name, Row(blocks), priority),
-        ("release", name))]
+    steps = [
+        step
+        for name, (blocks, priority) in zip("abcd", texts)
+        for step in (("begin", name, Row(blocks), priority), ("release", name))
+    ]
     return one(*steps, *[("evict", 1)] * evict)
 
 
@@ -126,95 +130,247 @@ EVICT_PRIORITY = Exercise(
     name="PriorityEviction",
     cases="programs",
     properties=[
-        Property("The block with the highest number is evicted first", "A lower number is more important, as in vLLM's "
-                "scheduler.",
-                 [after(([0], one), ([6], two), evict=2) for one, two in ((0, 1), (1, 0), (2, 5), (5, 2), (-1, 0), (0, -1))]
-                 + [after(([0], 1), ([6], 3), ([9], 2), evict=3), after(([9], 0), ([0], 2), ([6], 1), evict=3)]),
-        Property("Among equals, the longest idle goes first, the end of a text before its beginning",
-                "With one priority for all, this is LRU.",
-                 [after(*[(text, 1) for text in texts], evict=n) for texts, n in (
-                     ([[0], [6]], 2), ([[6], [0]], 2), ([[9], [6], [0]], 3), ([[0, 1]], 2), ([[0, 1, 2]], 3), ([[0, 1], [6, 7]], 4),
-                     ([[0, 1], [0, 5]], 3))]
-                 + [one(("begin", "a", Row([0]), 1), ("release", "a"), ("begin", "b", Row([6]), 1), ("release", "b"),
-                     ("again", "a", 1), ("release", "a"), ("evict", 1), ("evict", 1)),
-                    one(("begin", "a", Row([6]), 0), ("release", "a"), ("begin", "b", Row([0]), 0), ("release", "b"),
-                    ("again", "a", 0), ("release", "a"), ("evict", 1))]),
-        Property("A block is as important as the most important text that used it", "One important user is enough, whoever came "
-                "before or after.",
-                 [one(("begin", "a", Row([0]), first), ("release", "a"), ("again", "a", second), ("release", "a"),
-                     ("begin", "b", Row([6]), 2), ("release", "b"), ("evict", 1))
-                  for first, second in ((1, 3), (3, 1), (0, 5), (5, 0))]
-                 + [one(("begin", "a", Row([0]), first), ("begin", "b", Row([0]), second), ("release", "a"), ("release", "b"),
-                     ("begin", "c", Row([6]), 2), ("release", "c"), ("evict", 1))
-                    for first, second in ((1, 3), (3, 1))]
-                 + [one(("begin", "a", Row([0, 1]), 3), ("release", "a"), ("begin", "b", Row([0, 5]), 1), ("release", "b"),
-                     ("begin", "c", Row([6]), 2), ("release", "c"), *[("evict", 1)] * 4)]),
-        Property("A block that somebody holds is not evicted", "Its keys and values are read in the very next step, however "
-                "unimportant the reader.",
-                 [one(("begin", "a", Row([0]), 9), ("evict", 1)),
-                     one(("begin", "a", Row([0]), 9), ("begin", "b", Row([6]), 0), ("release", "b"), ("evict", 1), ("evict", 1)),
-                  one(("begin", "a", Row([0]), 1), ("release", "a"), ("again", "a", 1), ("evict", 1)),
-                  one(("begin", "a", Row([0]), 1), ("again", "a", 1), ("release", "a"), ("evict", 1)),
-                  one(("begin", "a", Row([0, 1]), 1), ("begin", "b", Row([0, 5]), 2), ("release", "a"), ("evict", 1),
-                  ("evict", 1))]
-                 + [one(("begin", "a", Row([0]), 1), ("begin", "b", Row([0, 1]), 2), ("release", who),
-                     ("evict", 1)) for who in "ab"]
-                 + [one(("begin", "a", Row([6, 7]), 1), ("release", "a"), ("begin", "b", Row([6]), 3), ("evict", 1),
-                     ("evict", 1))]),
-        Property("Where fewer are idle than are needed, `None` comes back and nothing changes", "All or nothing: the caller "
-                "cannot use half of them.",
-                 [one(("begin", "a", Row(range(k)), 1), ("release", "a"), ("evict", k + more), ("evict", 1))
-                  for k in (1, 2, 3) for more in (1, 2)]),
-        Property("An evicted block is gone, and its priority with it", "When the block is cached again it holds another text, "
-                "and only that one counts.",
-                 [one(("begin", "a", Row([0]), 1), ("release", "a"), ("evict", 1), ("evict", 1)),
-                     one(("begin", "a", Row([0, 1]), 1), ("release", "a"), ("evict", 1), ("evict", 1), ("evict", 1))]
-                 + [one(("begin", "a", Row([0]), first), ("release", "a"), ("evict", 1), ("again", "a", second), ("release", "a"),
-                     ("begin", "b", Row([6]), between), ("release", "b"), ("evict", 1))
-                    for first, second, between in ((0, 5, 2), (0, 3, 1), (1, 4, 2), (-1, 2, 0))]),
-        Property("In any program the same blocks go", "Texts begin, end, come back and share, in every order.",
-                played(EvictionsByPriority, PriorityEviction, 80, 4, priorities=(0, 1, 2, 5))),
+        Property(
+            "The block with the highest number is evicted first",
+            "A lower number is more important, as in vLLM's scheduler.",
+            [after(([0], one), ([6], two), evict=2) for one, two in ((0, 1), (1, 0), (2, 5), (5, 2), (-1, 0), (0, -1))]
+            + [after(([0], 1), ([6], 3), ([9], 2), evict=3), after(([9], 0), ([0], 2), ([6], 1), evict=3)],
+        ),
+        Property(
+            "Among equals, the longest idle goes first, the end of a text before its beginning",
+            "With one priority for all, this is LRU.",
+            [
+                after(*[(text, 1) for text in texts], evict=n)
+                for texts, n in (
+                    ([[0], [6]], 2),
+                    ([[6], [0]], 2),
+                    ([[9], [6], [0]], 3),
+                    ([[0, 1]], 2),
+                    ([[0, 1, 2]], 3),
+                    ([[0, 1], [6, 7]], 4),
+                    ([[0, 1], [0, 5]], 3),
+                )
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([0]), 1),
+                    ("release", "a"),
+                    ("begin", "b", Row([6]), 1),
+                    ("release", "b"),
+                    ("again", "a", 1),
+                    ("release", "a"),
+                    ("evict", 1),
+                    ("evict", 1),
+                ),
+                one(
+                    ("begin", "a", Row([6]), 0),
+                    ("release", "a"),
+                    ("begin", "b", Row([0]), 0),
+                    ("release", "b"),
+                    ("again", "a", 0),
+                    ("release", "a"),
+                    ("evict", 1),
+                ),
+            ],
+        ),
+        Property(
+            "A block is as important as the most important text that used it",
+            "One important user is enough, whoever came before or after.",
+            [
+                one(
+                    ("begin", "a", Row([0]), first),
+                    ("release", "a"),
+                    ("again", "a", second),
+                    ("release", "a"),
+                    ("begin", "b", Row([6]), 2),
+                    ("release", "b"),
+                    ("evict", 1),
+                )
+                for first, second in ((1, 3), (3, 1), (0, 5), (5, 0))
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([0]), first),
+                    ("begin", "b", Row([0]), second),
+                    ("release", "a"),
+                    ("release", "b"),
+                    ("begin", "c", Row([6]), 2),
+                    ("release", "c"),
+                    ("evict", 1),
+                )
+                for first, second in ((1, 3), (3, 1))
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([0, 1]), 3),
+                    ("release", "a"),
+                    ("begin", "b", Row([0, 5]), 1),
+                    ("release", "b"),
+                    ("begin", "c", Row([6]), 2),
+                    ("release", "c"),
+                    *[("evict", 1)] * 4,
+                )
+            ],
+        ),
+        Property(
+            "A block that somebody holds is not evicted",
+            "Its keys and values are read in the very next step, however unimportant the reader.",
+            [
+                one(("begin", "a", Row([0]), 9), ("evict", 1)),
+                one(
+                    ("begin", "a", Row([0]), 9),
+                    ("begin", "b", Row([6]), 0),
+                    ("release", "b"),
+                    ("evict", 1),
+                    ("evict", 1),
+                ),
+                one(("begin", "a", Row([0]), 1), ("release", "a"), ("again", "a", 1), ("evict", 1)),
+                one(("begin", "a", Row([0]), 1), ("again", "a", 1), ("release", "a"), ("evict", 1)),
+                one(
+                    ("begin", "a", Row([0, 1]), 1),
+                    ("begin", "b", Row([0, 5]), 2),
+                    ("release", "a"),
+                    ("evict", 1),
+                    ("evict", 1),
+                ),
+            ]
+            + [
+                one(("begin", "a", Row([0]), 1), ("begin", "b", Row([0, 1]), 2), ("release", who), ("evict", 1))
+                for who in "ab"
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([6, 7]), 1),
+                    ("release", "a"),
+                    ("begin", "b", Row([6]), 3),
+                    ("evict", 1),
+                    ("evict", 1),
+                )
+            ],
+        ),
+        Property(
+            "Where fewer are idle than are needed, `None` comes back and nothing changes",
+            "All or nothing: the caller cannot use half of them.",
+            [
+                one(("begin", "a", Row(range(k)), 1), ("release", "a"), ("evict", k + more), ("evict", 1))
+                for k in (1, 2, 3)
+                for more in (1, 2)
+            ],
+        ),
+        Property(
+            "An evicted block is gone, and its priority with it",
+            "When the block is cached again it holds another text, and only that one counts.",
+            [
+                one(("begin", "a", Row([0]), 1), ("release", "a"), ("evict", 1), ("evict", 1)),
+                one(("begin", "a", Row([0, 1]), 1), ("release", "a"), ("evict", 1), ("evict", 1), ("evict", 1)),
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([0]), first),
+                    ("release", "a"),
+                    ("evict", 1),
+                    ("again", "a", second),
+                    ("release", "a"),
+                    ("begin", "b", Row([6]), between),
+                    ("release", "b"),
+                    ("evict", 1),
+                )
+                for first, second, between in ((0, 5, 2), (0, 3, 1), (1, 4, 2), (-1, 2, 0))
+            ],
+        ),
+        Property(
+            "In any program the same blocks go",
+            "Texts begin, end, come back and share, in every order.",
+            played(EvictionsByPriority, PriorityEviction, 80, 4, priorities=(0, 1, 2, 5)),
+        ),
     ],
     mistakes=[
-        Mistake("priority is turned round.", "A lower number is more important, so the highest number goes first.",
-                Policy.variant(rank=lambda policy, block: (policy.priority[block], policy.since[block]))),
-        Mistake("priority is not looked at.", "That is LRU. The least important block goes first, and only among equals the "
-                "longest idle.", Policy.variant(rank=lambda policy, block: policy.since[block])),
-        Mistake("ties are not broken by age.", "Among equals the longest idle goes first. A stable `sorted` keeps the order in "
-                "which they came; a sort by `(-priority, block)` does not.",
-                (Policy.variant(rank=lambda policy, block: (-policy.priority[block], block)),
-                Policy.variant(rank=lambda policy, block: (-policy.priority[block], -block)))),
-        Mistake("among equals the most recently used goes first.", "It is the one most likely to be asked for again. Take the "
-                "longest idle.",
-                Policy.variant(rank=lambda policy, block: (-policy.priority[block], -policy.since[block]))),
-        Mistake("among equals age is counted from the first use.", "A block that is used again is young again: its age begins "
-                "when it is released.", FirstInFirstOut),
-        Mistake("the last user decides.",
-                "One important user is enough. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
-                Policy.variant(better=lambda new, old: new)),
-        Mistake("the first user decides.",
-                "An important text may come later. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
-                Policy.variant(better=lambda new, old: new if old is None else old)),
-        Mistake("the least important user decides.", "One important user is enough: the lowest number, so `min` and not `max`.",
-                Policy.variant(better=lambda new, old: new if old is None else max(new, old))),
-        Mistake("only the last block of a text gets its priority.", "The end cannot be found without the beginning: all of its "
-                "blocks are as important.", OnlyTheLast),
-        Mistake("the priority outlives its block.", "An evicted block is cached again with another text, which may be less "
-                "important. Forget the priority with the block.",
-                Policy.variant(forgets_priority=False)),
-        Mistake("the parent is evicted before its child.", "Of one text, the end must go first, since nobody finds it without "
-                "the beginning. Release from behind: `reversed(block_ids)`.",
-                Policy.variant(order=lambda block_ids: list(block_ids))),
-        Mistake("a block that others still hold becomes idle.", "Count the holders: a block is idle when the last of them has "
-                "released it.", Policy.variant(counts=False)),
-        Mistake("a block stays idle while it is in use.", "When a text uses a cached block again, take it out of the idle ones.",
-                Policy.variant(leaves=False)),
-        Mistake("fewer blocks than needed are given.", "The caller needs n. Where there are fewer, return None and keep them.",
-                Policy.variant(short="some")),
-        Mistake("blocks are lost where there are too few.", "Look first whether there are n, and take them out after that.",
-                Policy.variant(short="lost")),
-        Mistake("an evicted block stays among the idle ones.", "It would be handed out twice. Take it out.",
-                Policy.variant(forgets=False)),
+        Mistake(
+            "priority is turned round.",
+            "A lower number is more important, so the highest number goes first.",
+            Policy.variant(rank=lambda policy, block: (policy.priority[block], policy.since[block])),
+        ),
+        Mistake(
+            "priority is not looked at.",
+            "That is LRU. The least important block goes first, and only among equals the longest idle.",
+            Policy.variant(rank=lambda policy, block: policy.since[block]),
+        ),
+        Mistake(
+            "ties are not broken by age.",
+            "Among equals the longest idle goes first. A stable `sorted` keeps the order in "
+            "which they came; a sort by `(-priority, block)` does not.",
+            (
+                Policy.variant(rank=lambda policy, block: (-policy.priority[block], block)),
+                Policy.variant(rank=lambda policy, block: (-policy.priority[block], -block)),
+            ),
+        ),
+        Mistake(
+            "among equals the most recently used goes first.",
+            "It is the one most likely to be asked for again. Take the longest idle.",
+            Policy.variant(rank=lambda policy, block: (-policy.priority[block], -policy.since[block])),
+        ),
+        Mistake(
+            "among equals age is counted from the first use.",
+            "A block that is used again is young again: its age begins when it is released.",
+            FirstInFirstOut,
+        ),
+        Mistake(
+            "the last user decides.",
+            "One important user is enough. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
+            Policy.variant(better=lambda new, old: new),
+        ),
+        Mistake(
+            "the first user decides.",
+            "An important text may come later. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
+            Policy.variant(better=lambda new, old: new if old is None else old),
+        ),
+        Mistake(
+            "the least important user decides.",
+            "One important user is enough: the lowest number, so `min` and not `max`.",
+            Policy.variant(better=lambda new, old: new if old is None else max(new, old)),
+        ),
+        Mistake(
+            "only the last block of a text gets its priority.",
+            "The end cannot be found without the beginning: all of its blocks are as important.",
+            OnlyTheLast,
+        ),
+        Mistake(
+            "the priority outlives its block.",
+            "An evicted block is cached again with another text, which may be less "
+            "important. Forget the priority with the block.",
+            Policy.variant(forgets_priority=False),
+        ),
+        Mistake(
+            "the parent is evicted before its child.",
+            "Of one text, the end must go first, since nobody finds it without "
+            "the beginning. Release from behind: `reversed(block_ids)`.",
+            Policy.variant(order=lambda block_ids: list(block_ids)),
+        ),
+        Mistake(
+            "a block that others still hold becomes idle.",
+            "Count the holders: a block is idle when the last of them has released it.",
+            Policy.variant(counts=False),
+        ),
+        Mistake(
+            "a block stays idle while it is in use.",
+            "When a text uses a cached block again, take it out of the idle ones.",
+            Policy.variant(leaves=False),
+        ),
+        Mistake(
+            "fewer blocks than needed are given.",
+            "The caller needs n. Where there are fewer, return None and keep them.",
+            Policy.variant(short="some"),
+        ),
+        Mistake(
+            "blocks are lost where there are too few.",
+            "Look first whether there are n, and take them out after that.",
+            Policy.variant(short="lost"),
+        ),
+        Mistake(
+            "an evicted block stays among the idle ones.",
+            "It would be handed out twice. Take it out.",
+            Policy.variant(forgets=False),
+        ),
     ],
     hints=[
         "Begin with your LRUEviction. Beside the count of holders, each block needs a priority.",
@@ -225,6 +381,6 @@ EVICT_PRIORITY = Exercise(
     ],
     rights=[PriorityEviction, PriorityByHeap, PriorityByLevel],
     why="A parent is used by everybody who uses its child, so it is at least as important, and it becomes idle no sooner: "
-        "children still go before their parents. Sorting costs more the more blocks are "
-        "idle; `course_lib` keeps a queue for each priority instead, so that one eviction costs the same in any memory.",
+    "children still go before their parents. Sorting costs more the more blocks are "
+    "idle; `course_lib` keeps a queue for each priority instead, so that one eviction costs the same in any memory.",
 )

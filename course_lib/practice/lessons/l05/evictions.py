@@ -17,13 +17,17 @@ class Evictions(Game):
     """Calls of an eviction policy. Texts branch like a tree: a block follows one and the same block in all of them."""
 
     opening = ("policy = LRUEviction()",)
-    lines = {"begin": "{0} = {1}; policy.use({0})", "again": "policy.use({0})", "release": "policy.release({0})",
-             "evict": "policy.evict({0})"}
+    lines = {
+        "begin": "{0} = {1}; policy.use({0})",
+        "again": "policy.use({0})",
+        "release": "policy.release({0})",
+        "evict": "policy.evict({0})",
+    }
 
     def __init__(self, answer):
         self.policy, self.texts, self.held = answer(), {}, []
-        self.parent, self.priority = {}, {}   # of the blocks that are cached
-        self.idle, self.clock = {}, count()   # block -> since when
+        self.parent, self.priority = {}, {}  # of the blocks that are cached
+        self.idle, self.clock = {}, count()  # block -> since when
 
     def begin(self, name, blocks, priority=None):
         if not self._fits(blocks):
@@ -89,8 +93,11 @@ TREE = ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [0, 5], [6], [6, 7], [6
 
 def draw(priorities=()):
     """draw(random, names, setup) for programs with these priorities, or without."""
+
     def one(chance, names, setup):
-        kind = chance.choice(("begin", "begin", "again", "release", "release", "release", "evict")) if names else "begin"
+        kind = (
+            chance.choice(("begin", "begin", "again", "release", "release", "release", "evict")) if names else "begin"
+        )
         more = [chance.choice(priorities)] if priorities else []
         if kind == "begin":
             return (kind, NAMES[len(names) % len(NAMES)], Row(chance.choice(TREE)), *more)
@@ -126,11 +133,11 @@ class Policy:
         """The block with the lowest rank goes first."""
         return -policy.priority[block], policy.since[block]
 
-    counts = True          # several texts may hold a block
-    leaves = True          # a block in use is not idle
-    stamps = "release"     # when a block's age begins
-    short = "none"         # where fewer are idle: "none" | "some" | "lost"
-    forgets = True         # an evicted block is gone
+    counts = True  # several texts may hold a block
+    leaves = True  # a block in use is not idle
+    stamps = "release"  # when a block's age begins
+    short = "none"  # where fewer are idle: "none" | "some" | "lost"
+    forgets = True  # an evicted block is gone
     forgets_priority = True
 
     def use(self, block_ids, priority=0):
@@ -164,7 +171,9 @@ class Policy:
 
     @classmethod
     def variant(cls, **parts):
-        return type("Wrong", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "Wrong", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
+        )
 
 
 class FirstInFirstOut(Policy):

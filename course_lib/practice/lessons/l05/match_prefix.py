@@ -81,9 +81,16 @@ def written(cached):
 def find(num_tokens, block_size, cached, note=""):
     """What is found for a text of so many tokens. cached: {number of the block in the text: block id}."""
     hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
-    lines = [f"hashes, block_of = {hashes}, {written(block_of)}", f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)"]
-    return Trial(lines, lambda answer: answer(list(hashes), num_tokens, block_size, dict(block_of)), note=note,
-        size=10 * num_tokens + len(cached))
+    lines = [
+        f"hashes, block_of = {hashes}, {written(block_of)}",
+        f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)",
+    ]
+    return Trial(
+        lines,
+        lambda answer: answer(list(hashes), num_tokens, block_size, dict(block_of)),
+        note=note,
+        size=10 * num_tokens + len(cached),
+    )
 
 
 def effort(num_tokens, block_size, cached, others):
@@ -97,9 +104,12 @@ def effort(num_tokens, block_size, cached, others):
         behind = [h for h in dict.fromkeys(cache.asked) if h in hashes and hashes.index(h) > first]
         return {"looked up behind it": behind, "walked through all": cache.walked}
 
-    lines = ["from course_lib.practice.lessons.l05.match_prefix import Cached  # a dict that notes what is asked of it",
-             f"block_of = Cached({written(block_of)})", f"match_prefix({hashes}, {num_tokens}, {block_size}, block_of)",
-                 "block_of.asked, block_of.walked"]
+    lines = [
+        "from course_lib.practice.lessons.l05.match_prefix import Cached  # a dict that notes what is asked of it",
+        f"block_of = Cached({written(block_of)})",
+        f"match_prefix({hashes}, {num_tokens}, {block_size}, block_of)",
+        "block_of.asked, block_of.walked",
+    ]
     note = f"h{first} is the first that is missing" if first < len(hashes) else ""
     return Trial(lines, act, size=10 * num_tokens + others, note=note)
 
@@ -112,14 +122,20 @@ def untouched(num_tokens, block_size, cached):
         answer(given, num_tokens, block_size, kept)
         return [given, kept]
 
-    lines = [f"hashes, block_of = {hashes}, {written(block_of)}", f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)",
-        "[hashes, block_of]"]
+    lines = [
+        f"hashes, block_of = {hashes}, {written(block_of)}",
+        f"match_prefix(hashes, {num_tokens}, {block_size}, block_of)",
+        "[hashes, block_of]",
+    ]
     return Trial(lines, act, size=num_tokens)
 
 
-def wrong(limit=lambda hashes, num_tokens, block_size: (num_tokens - 1) // block_size,
-          missing=lambda h, block_of: h not in block_of, stops=True,
-          gives=lambda blocks, used, num_tokens, block_size: blocks):
+def wrong(
+    limit=lambda hashes, num_tokens, block_size: (num_tokens - 1) // block_size,
+    missing=lambda h, block_of: h not in block_of,
+    stops=True,
+    gives=lambda blocks, used, num_tokens, block_size: blocks,
+):
     """A search that is wrong in one thing."""
 
     def answer(hashes, num_tokens, block_size, block_of):
@@ -174,13 +190,35 @@ def pops(hashes, num_tokens, block_size, block_of):
 
 
 UNTOUCHED = [untouched(n, 2, cached) for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}))]
-PLAIN = [(3, 2, {}), (3, 2, {0: 5}), (5, 2, {0: 5, 1: 9}), (5, 2, {0: 5}), (7, 2, {0: 4, 1: 2, 2: 6}), (9, 4, {0: 3, 1: 8}),
-    (6, 4, {0: 3}), (11, 5, {0: 1, 1: 2}), (1, 4, {})]
-GAPS = [(5, 2, {1: 9}), (7, 2, {0: 5, 2: 9}), (7, 2, {1: 5, 2: 9}), (9, 2, {0: 4, 1: 6, 3: 8}), (9, 2, {0: 4, 3: 8}),
-    (13, 4, {2: 7})]
+PLAIN = [
+    (3, 2, {}),
+    (3, 2, {0: 5}),
+    (5, 2, {0: 5, 1: 9}),
+    (5, 2, {0: 5}),
+    (7, 2, {0: 4, 1: 2, 2: 6}),
+    (9, 4, {0: 3, 1: 8}),
+    (6, 4, {0: 3}),
+    (11, 5, {0: 1, 1: 2}),
+    (1, 4, {}),
+]
+GAPS = [
+    (5, 2, {1: 9}),
+    (7, 2, {0: 5, 2: 9}),
+    (7, 2, {1: 5, 2: 9}),
+    (9, 2, {0: 4, 1: 6, 3: 8}),
+    (9, 2, {0: 4, 3: 8}),
+    (13, 4, {2: 7}),
+]
 ZERO = [(3, 2, {0: 0}), (5, 2, {0: 0, 1: 1}), (5, 2, {0: 3, 1: 0}), (7, 2, {0: 2, 1: 0, 2: 1})]
-ALL = [(2, 2, {0: 5}), (4, 2, {0: 5, 1: 9}), (4, 4, {0: 7}), (8, 4, {0: 7, 1: 3}), (1, 1, {0: 4}), (6, 2, {0: 1, 1: 2, 2: 3}),
-    (3, 1, {0: 1, 1: 2, 2: 3})]
+ALL = [
+    (2, 2, {0: 5}),
+    (4, 2, {0: 5, 1: 9}),
+    (4, 4, {0: 7}),
+    (8, 4, {0: 7, 1: 3}),
+    (1, 1, {0: 4}),
+    (6, 2, {0: 1, 1: 2, 2: 3}),
+    (3, 1, {0: 1, 1: 2, 2: 3}),
+]
 
 MATCH_PREFIX = Exercise(
     id="05.match_prefix",
@@ -188,58 +226,116 @@ MATCH_PREFIX = Exercise(
     name="match_prefix",
     cases="caches",
     properties=[
-        Property("The blocks of the beginning come back, in the order of the text", "They become the first blocks of the new "
-                "request's table.",
-                 [find(*case) for case in PLAIN]),
-        Property("The search stops at the first block that is missing", "A table cannot have a hole: what stands behind it "
-                "needs what stands before it.",
-                 [find(*case, note=f"h{next(i for i in range(9) if i not in case[2])} is missing") for case in GAPS]),
-        Property("Block 0 is a block like any other", "Ids begin at 0, and 0 counts as false in Python.",
-                [find(*case) for case in ZERO]),
-        Property("Never all tokens: the model has one to compute", "Its logits say what comes next, and they are not cached. So "
-                "where the whole text is cached, the last block is left out.",
-                 [find(*case, note="all of it is cached") for case in ALL]),
-        Property("It costs in proportion to the text, not to the cache", "A server has hundreds of thousands of cached blocks, "
-                "and asks this for every request.",
-                 [effort(n, 2, cached, others) for others in (3, 40)
-                  for n, cached in ((3, {}), (7, {}), (9, {0: 4}), (13, {0: 4, 2: 6}), (5, {0: 4, 1: 5}))]),
-        Property("Hashes and cache stay as they were", "Looking takes nothing: the request may have to wait.", UNTOUCHED),
+        Property(
+            "The blocks of the beginning come back, in the order of the text",
+            "They become the first blocks of the new request's table.",
+            [find(*case) for case in PLAIN],
+        ),
+        Property(
+            "The search stops at the first block that is missing",
+            "A table cannot have a hole: what stands behind it needs what stands before it.",
+            [find(*case, note=f"h{next(i for i in range(9) if i not in case[2])} is missing") for case in GAPS],
+        ),
+        Property(
+            "Block 0 is a block like any other",
+            "Ids begin at 0, and 0 counts as false in Python.",
+            [find(*case) for case in ZERO],
+        ),
+        Property(
+            "Never all tokens: the model has one to compute",
+            "Its logits say what comes next, and they are not cached. So "
+            "where the whole text is cached, the last block is left out.",
+            [find(*case, note="all of it is cached") for case in ALL],
+        ),
+        Property(
+            "It costs in proportion to the text, not to the cache",
+            "A server has hundreds of thousands of cached blocks, and asks this for every request.",
+            [
+                effort(n, 2, cached, others)
+                for others in (3, 40)
+                for n, cached in ((3, {}), (7, {}), (9, {0: 4}), (13, {0: 4, 2: 6}), (5, {0: 4, 1: 5}))
+            ],
+        ),
+        Property(
+            "Hashes and cache stay as they were", "Looking takes nothing: the request may have to wait.", UNTOUCHED
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("all tokens are taken from the cache.", "Then nothing is left to push through the model, and without logits "
-                "nobody knows what comes next. At most `(num_tokens - 1) // block_size` "
-                "blocks.", wrong(limit=lambda hashes, num_tokens, block_size: len(hashes))),
-        Mistake("the last full block is always left out.", "That is needed only where the text ends with it. With one token "
-                "more behind it, it can be used: `(num_tokens - 1) // block_size`.",
-                (wrong(limit=lambda hashes, num_tokens, block_size: len(hashes) - 1),
-                wrong(limit=lambda hashes, num_tokens, block_size: num_tokens // block_size - 1))),
-        Mistake("nothing is taken where all is cached.", "Only the last block has to be computed again. The others are good.",
-                nothing_if_all),
-        Mistake("the search goes on behind a gap.", "The table would have a hole, and every block behind it would stand in a "
-                "wrong place. Stop at the first one that is missing: `break`.",
-                (wrong(stops=False), longest_from_behind)),
-        Mistake("all or nothing.", "A beginning is worth having, however long the rest: take the blocks up to the first that is "
-                "missing.", all_or_nothing),
-        Mistake("block 0 is taken for missing.", "`if block_of.get(h):` is false for block 0. Ask `h in block_of`, or compare "
-                "with `None`.",
-                wrong(missing=lambda h, block_of: not block_of.get(h))),
-        Mistake("the number of tokens is returned.", "The caller needs the blocks, for the table. How many tokens they hold it "
-                "can work out.",
-                wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks) * block_size)),
-        Mistake("the number of blocks is returned.", "The caller needs their ids, for the table.",
-                wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks))),
-        Mistake("hashes are returned, not blocks.", "The hash is the name; `block_of[h]` is the block.",
-                wrong(gives=lambda blocks, used, num_tokens, block_size: used)),
-        Mistake("the order is turned round.", "A table lists its blocks from the beginning of the text on.",
-                wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[::-1])),
-        Mistake("only the last block comes back.", "The table needs all blocks of the beginning.",
-                wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[-1:])),
-        Mistake("the whole cache is walked through.", "A dictionary finds a hash at once: `h in block_of`. A loop over all of "
-                "it takes as long as the cache is large.", walks_through),
+        Mistake(
+            "all tokens are taken from the cache.",
+            "Then nothing is left to push through the model, and without logits "
+            "nobody knows what comes next. At most `(num_tokens - 1) // block_size` "
+            "blocks.",
+            wrong(limit=lambda hashes, num_tokens, block_size: len(hashes)),
+        ),
+        Mistake(
+            "the last full block is always left out.",
+            "That is needed only where the text ends with it. With one token "
+            "more behind it, it can be used: `(num_tokens - 1) // block_size`.",
+            (
+                wrong(limit=lambda hashes, num_tokens, block_size: len(hashes) - 1),
+                wrong(limit=lambda hashes, num_tokens, block_size: num_tokens // block_size - 1),
+            ),
+        ),
+        Mistake(
+            "nothing is taken where all is cached.",
+            "Only the last block has to be computed again. The others are good.",
+            nothing_if_all,
+        ),
+        Mistake(
+            "the search goes on behind a gap.",
+            "The table would have a hole, and every block behind it would stand in a "
+            "wrong place. Stop at the first one that is missing: `break`.",
+            (wrong(stops=False), longest_from_behind),
+        ),
+        Mistake(
+            "all or nothing.",
+            "A beginning is worth having, however long the rest: take the blocks up to the first that is missing.",
+            all_or_nothing,
+        ),
+        Mistake(
+            "block 0 is taken for missing.",
+            "`if block_of.get(h):` is false for block 0. Ask `h in block_of`, or compare with `None`.",
+            wrong(missing=lambda h, block_of: not block_of.get(h)),
+        ),
+        Mistake(
+            "the number of tokens is returned.",
+            "The caller needs the blocks, for the table. How many tokens they hold it can work out.",
+            wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks) * block_size),
+        ),
+        Mistake(
+            "the number of blocks is returned.",
+            "The caller needs their ids, for the table.",
+            wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks)),
+        ),
+        Mistake(
+            "hashes are returned, not blocks.",
+            "The hash is the name; `block_of[h]` is the block.",
+            wrong(gives=lambda blocks, used, num_tokens, block_size: used),
+        ),
+        Mistake(
+            "the order is turned round.",
+            "A table lists its blocks from the beginning of the text on.",
+            wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[::-1]),
+        ),
+        Mistake(
+            "only the last block comes back.",
+            "The table needs all blocks of the beginning.",
+            wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[-1:]),
+        ),
+        Mistake(
+            "the whole cache is walked through.",
+            "A dictionary finds a hash at once: `h in block_of`. A loop over all of "
+            "it takes as long as the cache is large.",
+            walks_through,
+        ),
         Mistake("hashes behind the first missing one are looked up.", "They cannot be used. Stop there.", looks_up_all),
-        Mistake("the caller's list is changed.", "The request's hashes are needed again. Read them, and take nothing out.",
-                is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "the caller's list is changed.",
+            "The request's hashes are needed again. Read them, and take nothing out.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "Go through the hashes from the first on. As long as each is in `block_of`, collect its block. At the first that is "
@@ -250,6 +346,6 @@ MATCH_PREFIX = Exercise(
     ],
     rights=[match_prefix, match_by_counting, match_with_take],
     why="One look for each block, and none behind the first that is missing: the cost is that of the prompt. `(num_tokens - 1) "
-        "// block_size` says in one expression that at least one token is "
-        "computed: a text that ends with its last full block leaves that block out, and all others lose nothing.",
+    "// block_size` says in one expression that at least one token is "
+    "computed: a text that ends with its last full block leaves that block out, and all others lose nothing.",
 )

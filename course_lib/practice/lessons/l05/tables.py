@@ -37,15 +37,27 @@ class Forkable:
 class Tables(Game):
     """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
 
-    opening = ("from course_lib.kvcache import BlockAllocator", "allocator = BlockAllocator({num_blocks}, {block_size})")
-    lines = {"table": "{0} = BlockTable(allocator)", "append": "{0}.append_slots({1})", "fork": "{0} = {1}.fork()",
-        "free": "{0}.free()"}
+    opening = (
+        "from course_lib.kvcache import BlockAllocator",
+        "allocator = BlockAllocator({num_blocks}, {block_size})",
+    )
+    lines = {
+        "table": "{0} = BlockTable(allocator)",
+        "append": "{0}.append_slots({1})",
+        "fork": "{0} = {1}.fork()",
+        "free": "{0}.free()",
+    }
 
     def __init__(self, answer, num_blocks, block_size):
         if num_blocks < 4 or block_size < 2:
             raise Senseless  # a smaller memory makes a shorter story, but not a clearer one
         self.answer, self.allocator = answer, BlockAllocator(num_blocks, block_size)
-        self.tables, self.right, self.new, self.ended = {}, {}, count(), set()  # right: name -> [tokens, blocks of the model]
+        self.tables, self.right, self.new, self.ended = (
+            {},
+            {},
+            count(),
+            set(),
+        )  # right: name -> [tokens, blocks of the model]
 
     def table(self, name):
         self.tables[name], self.right[name] = self.answer(self.allocator), [0, []]
@@ -117,7 +129,10 @@ class Texts(Tables):
     """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
 
     lines = {**Tables.lines, "append": "write({0}, {1})"}
-    opening = ("from course_lib.practice.lessons.l05.tables import memory, write", "allocator = memory({num_blocks}, {block_size})")
+    opening = (
+        "from course_lib.practice.lessons.l05.tables import memory, write",
+        "allocator = memory({num_blocks}, {block_size})",
+    )
 
     def __init__(self, answer, num_blocks, block_size):
         super().__init__(answer, num_blocks, block_size)
@@ -184,8 +199,10 @@ def carry_out(allocator, pool):
 def read(table, pool):
     """What a table reads: the letters in its slots, "·" where nothing was written."""
     size = table.allocator.block_size
-    return "".join(pool.get(table.block_ids[p // size] * size + p % size,
-        "·") if p // size < len(table.block_ids) else "·" for p in range(table.num_tokens))
+    return "".join(
+        pool.get(table.block_ids[p // size] * size + p % size, "·") if p // size < len(table.block_ids) else "·"
+        for p in range(table.num_tokens)
+    )
 
 
 def memory(num_blocks, block_size):
@@ -208,6 +225,7 @@ def write(table, n):
 
 def draw(*kinds, most=6):
     """draw(random, names, setup) for programs of these kinds of steps."""
+
     def one(chance, names, setup):
         kind = chance.choice(kinds) if names else "table"
         new = NAMES[len(names) % len(NAMES)]
@@ -217,7 +235,9 @@ def draw(*kinds, most=6):
             return kind, new
         if kind == "fork":
             return kind, new, chance.choice(names)
-        return (kind, chance.choice(names), chance.randint(1, most)) if kind == "append" else (kind, chance.choice(names))
+        return (
+            (kind, chance.choice(names), chance.randint(1, most)) if kind == "append" else (kind, chance.choice(names))
+        )
 
     return one
 

@@ -36,8 +36,12 @@ def io_by_running(algorithm, n, head_dim, tile, itemsize, causal):
     from course_lib.attention.reference.meter import Meter
 
     meter, zeros = Meter(), torch.zeros(n, 1, head_dim)
-    attention = {"standard": standard_attention, "flash 1": flash_attention_v1, "flash 2": flash_attention_v2}[algorithm]
-    attention(zeros, zeros, zeros, causal=causal, meter=meter, **({} if algorithm == "standard" else {"tile": tuple(tile)}))
+    attention = {"standard": standard_attention, "flash 1": flash_attention_v1, "flash 2": flash_attention_v2}[
+        algorithm
+    ]
+    attention(
+        zeros, zeros, zeros, causal=causal, meter=meter, **({} if algorithm == "standard" else {"tile": tuple(tile)})
+    )
     names = ("q", "k", "v", "out", "scores", "weights")
     read, written = (sum(moved[name] for name in names) for moved in (meter.read, meter.written))
     first = 4 * n * head_dim if algorithm == "flash 1" else 0  # zeros to begin with, which the exercise leaves out
@@ -47,16 +51,39 @@ def io_by_running(algorithm, n, head_dim, tile, itemsize, causal):
 def io_by_pairs(algorithm, n, head_dim, tile, itemsize, causal):
     rows = [min(tile[0], n - r) for r in range(0, n, tile[0])]
     columns = [min(tile[1], n - c) for c in range(0, n, tile[1])]
-    met = [(r, c) for i, r in enumerate(rows) for j, c in enumerate(columns) if not causal or j * tile[1] <= i * tile[0] + r - 1]
-    numbers = {"standard": (3 * n * head_dim + 2 * n * n, n * head_dim + 2 * n * n),
-               "flash 1": (2 * n * head_dim + 2 * head_dim * sum(r for r, _ in met), head_dim * sum(r for r, _ in met)),
-               "flash 2": (n * head_dim + 2 * head_dim * sum(c for _, c in met), n * head_dim)}[algorithm]
+    met = [
+        (r, c)
+        for i, r in enumerate(rows)
+        for j, c in enumerate(columns)
+        if not causal or j * tile[1] <= i * tile[0] + r - 1
+    ]
+    numbers = {
+        "standard": (3 * n * head_dim + 2 * n * n, n * head_dim + 2 * n * n),
+        "flash 1": (2 * n * head_dim + 2 * head_dim * sum(r for r, _ in met), head_dim * sum(r for r, _ in met)),
+        "flash 2": (n * head_dim + 2 * head_dim * sum(c for _, c in met), n * head_dim),
+    }[algorithm]
     return numbers[0] * itemsize, numbers[1] * itemsize
 
 
-def wrong(*, matrix=(2, 2), swap=False, kv_once=False, q_again=False, out_again=True, skips=True, seen=lambda c0, r0, r1: c0 < r1, zeros=False, whole_tiles=False, size=lambda s: s,
-          rewrites=True, tile_order=1, pairs=lambda r, w: (r, w), half_matrix=False):
+def wrong(
+    *,
+    matrix=(2, 2),
+    swap=False,
+    kv_once=False,
+    q_again=False,
+    out_again=True,
+    skips=True,
+    seen=lambda c0, r0, r1: c0 < r1,
+    zeros=False,
+    whole_tiles=False,
+    size=lambda s: s,
+    rewrites=True,
+    tile_order=1,
+    pairs=lambda r, w: (r, w),
+    half_matrix=False,
+):
     """A wrong answer: the right one with a piece replaced."""
+
     def answer(algorithm, n, head_dim, tile, itemsize, causal):
         if swap and algorithm != "standard":
             algorithm = {"flash 1": "flash 2", "flash 2": "flash 1"}[algorithm]
@@ -68,22 +95,35 @@ def wrong(*, matrix=(2, 2), swap=False, kv_once=False, q_again=False, out_again=
         else:
             rows = [(r, tile[0] if whole_tiles else min(tile[0], n - r)) for r in range(0, n, tile[0])]
             columns = [(c, tile[1] if whole_tiles else min(tile[1], n - c)) for c in range(0, n, tile[1])]
-            met = [(r, c) for r0, r in rows for c0, c in columns if not (causal and skips) or seen(c0, r0, min(n, r0 + r))]
+            met = [
+                (r, c) for r0, r in rows for c0, c in columns if not (causal and skips) or seen(c0, r0, min(n, r0 + r))
+            ]
             if algorithm == "flash 1":
                 passes = sum(r for r, _ in met) * head_dim
-                read, written = 2 * piece + (2 if out_again else 1) * passes, (passes if rewrites else piece) + zeros * piece
+                read, written = (
+                    2 * piece + (2 if out_again else 1) * passes,
+                    (passes if rewrites else piece) + zeros * piece,
+                )
             else:
                 passes = sum(c for _, c in met) * head_dim
-                read = (sum(r for r, _ in met) * head_dim if q_again else piece) + (2 * piece if kv_once else 2 * passes)
+                read = (sum(r for r, _ in met) * head_dim if q_again else piece) + (
+                    2 * piece if kv_once else 2 * passes
+                )
                 written = piece
         return pairs(read * size(itemsize), written * size(itemsize))
+
     return answer
 
 
 def asks(algorithm, n, head_dim=4, tile=(2, 2), itemsize=1, causal=False):
-    return Trial([f'count_io("{algorithm}", n={n}, head_dim={head_dim}, tile={tile}, itemsize={itemsize}, causal={causal})'],
-                 lambda answer: answer(algorithm, n, head_dim, tile, itemsize, causal), show=with_commas, note="(read, written)", explain=explain,
-                 size=n * head_dim + itemsize + sum(tile))
+    return Trial(
+        [f'count_io("{algorithm}", n={n}, head_dim={head_dim}, tile={tile}, itemsize={itemsize}, causal={causal})'],
+        lambda answer: answer(algorithm, n, head_dim, tile, itemsize, causal),
+        show=with_commas,
+        note="(read, written)",
+        explain=explain,
+        size=n * head_dim + itemsize + sum(tile),
+    )
 
 
 def with_commas(result):
@@ -100,7 +140,11 @@ def explain(expected, got):
     if got[::-1] == expected:
         return "The two are exchanged."
     same = [name for name, a, b in zip(("written", "read"), expected[::-1], got[::-1]) if a != b]
-    return f"What is {same[0]} is {'less' if got[same[0] == 'written'] < expected[same[0] == 'written'] else 'more'} than it should be." if len(same) == 1 else ""
+    return (
+        f"What is {same[0]} is {'less' if got[same[0] == 'written'] < expected[same[0] == 'written'] else 'more'} than it should be."
+        if len(same) == 1
+        else ""
+    )
 
 
 FLASH_SIZES = [(2, (2, 2)), (4, (2, 2)), (8, (4, 2)), (8, (2, 4)), (12, (4, 4))]
@@ -113,41 +157,139 @@ COUNT_IO = Exercise(
     name="count_io",
     cases="calls",
     properties=[
-        Property("Standard attention moves the matrix four times", "Scores are written, read for the softmax, and the weights written and read again, masked or not.",
-                 [asks("standard", n) for n in (1, 2, 4, 8)] + [asks("standard", n, causal=True) for n in (2, 4, 8)]),
-        Property("FlashAttention-2 reads q once, and k and v once for each tile of rows", "A tile of queries stays; keys and values pass by. The output is written once.",
-                 [asks("flash 2", n, tile=tile) for n, tile in FLASH_SIZES]),
-        Property("The first FlashAttention reads k and v once, and q and the output for each tile of columns",
-                 "A tile of keys stays; queries pass by, and bring their unfinished output with them.",
-                 [asks("flash 1", n, tile=tile) for n, tile in FLASH_SIZES]),
-        Property("Under the causal mask, tiles that hold nothing move nothing", "A tile above the diagonal is not loaded. One on the diagonal is.",
-                 [asks(algorithm, n, tile=tile, causal=True) for algorithm in ("flash 1", "flash 2") for n, tile in [*FLASH_SIZES, *ONE_PAIR]]),
-        Property("A shorter last tile moves no more than it has", "Rows and columns beyond the end are not there to be read.",
-                 [asks(algorithm, n, tile=tile, causal=causal) for algorithm in ("flash 1", "flash 2") for causal in (False, True) for n, tile in ((3, (2, 2)), (5, (2, 4)), (7, (4, 2)))]),
-        Property("Bytes are numbers times their size", "float32 takes 4 bytes a number, bfloat16 takes 2.",
-                 [asks(algorithm, 4, itemsize=size) for algorithm in ("standard", "flash 1", "flash 2") for size in (2, 4)]),
-        Property("At a real size the picture is the same", "One head of 128 numbers over 1,024 tokens in bfloat16, and others.",
-                 [asks(algorithm, n, d, (128, 64), 2, True) for algorithm in ("standard", "flash 1", "flash 2") for n, d in ((512, 64), (1024, 128), (1000, 80))]),
+        Property(
+            "Standard attention moves the matrix four times",
+            "Scores are written, read for the softmax, and the weights written and read again, masked or not.",
+            [asks("standard", n) for n in (1, 2, 4, 8)] + [asks("standard", n, causal=True) for n in (2, 4, 8)],
+        ),
+        Property(
+            "FlashAttention-2 reads q once, and k and v once for each tile of rows",
+            "A tile of queries stays; keys and values pass by. The output is written once.",
+            [asks("flash 2", n, tile=tile) for n, tile in FLASH_SIZES],
+        ),
+        Property(
+            "The first FlashAttention reads k and v once, and q and the output for each tile of columns",
+            "A tile of keys stays; queries pass by, and bring their unfinished output with them.",
+            [asks("flash 1", n, tile=tile) for n, tile in FLASH_SIZES],
+        ),
+        Property(
+            "Under the causal mask, tiles that hold nothing move nothing",
+            "A tile above the diagonal is not loaded. One on the diagonal is.",
+            [
+                asks(algorithm, n, tile=tile, causal=True)
+                for algorithm in ("flash 1", "flash 2")
+                for n, tile in [*FLASH_SIZES, *ONE_PAIR]
+            ],
+        ),
+        Property(
+            "A shorter last tile moves no more than it has",
+            "Rows and columns beyond the end are not there to be read.",
+            [
+                asks(algorithm, n, tile=tile, causal=causal)
+                for algorithm in ("flash 1", "flash 2")
+                for causal in (False, True)
+                for n, tile in ((3, (2, 2)), (5, (2, 4)), (7, (4, 2)))
+            ],
+        ),
+        Property(
+            "Bytes are numbers times their size",
+            "float32 takes 4 bytes a number, bfloat16 takes 2.",
+            [asks(algorithm, 4, itemsize=size) for algorithm in ("standard", "flash 1", "flash 2") for size in (2, 4)],
+        ),
+        Property(
+            "At a real size the picture is the same",
+            "One head of 128 numbers over 1,024 tokens in bfloat16, and others.",
+            [
+                asks(algorithm, n, d, (128, 64), 2, True)
+                for algorithm in ("standard", "flash 1", "flash 2")
+                for n, d in ((512, 64), (1024, 128), (1000, 80))
+            ],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("read and written are exchanged.", "First what comes from slow memory, then what goes there.", wrong(pairs=lambda r, w: (w, r))),
-        Mistake("read and written are added up.", "Two numbers are asked for: (read, written).", wrong(pairs=lambda r, w: r + w)),
-        Mistake("the matrix is moved too seldom.", "Scores: written and read. Weights: written and read. Four times in all.",
-                (wrong(matrix=(1, 1)), wrong(matrix=(2, 1)), wrong(matrix=(1, 2)), wrong(matrix=(0, 0)), wrong(matrix=(1, 0)), wrong(matrix=(0, 1)))),
-        Mistake("the masked half of the matrix is left out.", "Standard attention makes the whole matrix and masks it afterwards. All of it moves.", wrong(half_matrix=True)),
-        Mistake("the two algorithms are exchanged.", "The first has keys and values outside and queries inside; the second the other way round.", wrong(swap=True)),
-        Mistake("k and v are read only once in FlashAttention-2.", "Every tile of rows reads all keys and values that it may see.", wrong(kv_once=True)),
-        Mistake("q is read again for every tile of columns.", "In FlashAttention-2 a tile of queries stays in fast memory until it is done.", wrong(q_again=True)),
-        Mistake("the unfinished output is not read.", "In the first FlashAttention it comes back from slow memory with every tile of keys.", wrong(out_again=False)),
-        Mistake("the output is written only once in the first FlashAttention.", "It leaves fast memory after every tile of keys.", wrong(rewrites=False)),
-        Mistake("tiles above the diagonal are moved.", "With causal=True a tile whose first column is beyond its last row is skipped, and moves nothing.", wrong(skips=False)),
-        Mistake("tiles on the diagonal are skipped.", "They hold pairs that are seen: skip only where the first column is beyond the *last* row.",
-                (wrong(seen=lambda c0, r0, r1: c0 < r0), wrong(seen=lambda c0, r0, r1: c0 < r1 - 1))),
-        Mistake("a tile is skipped by its first row.", "The rows below it see further: skip where the first column is beyond the *last* row.", wrong(seen=lambda c0, r0, r1: c0 <= r0)),
-        Mistake("the zeros that the output begins with are counted.", "They are left out here: count each output when a tile of keys is done with it.", wrong(zeros=True)),
-        Mistake("a short last tile is counted whole.", "It has only the rows or columns that are left: min(tile, n - start).", wrong(whole_tiles=True)),
-        Mistake("rows and columns of the tile are exchanged.", "tile is (rows, columns): queries and keys.", wrong(tile_order=-1)),
+        Mistake(
+            "read and written are exchanged.",
+            "First what comes from slow memory, then what goes there.",
+            wrong(pairs=lambda r, w: (w, r)),
+        ),
+        Mistake(
+            "read and written are added up.",
+            "Two numbers are asked for: (read, written).",
+            wrong(pairs=lambda r, w: r + w),
+        ),
+        Mistake(
+            "the matrix is moved too seldom.",
+            "Scores: written and read. Weights: written and read. Four times in all.",
+            (
+                wrong(matrix=(1, 1)),
+                wrong(matrix=(2, 1)),
+                wrong(matrix=(1, 2)),
+                wrong(matrix=(0, 0)),
+                wrong(matrix=(1, 0)),
+                wrong(matrix=(0, 1)),
+            ),
+        ),
+        Mistake(
+            "the masked half of the matrix is left out.",
+            "Standard attention makes the whole matrix and masks it afterwards. All of it moves.",
+            wrong(half_matrix=True),
+        ),
+        Mistake(
+            "the two algorithms are exchanged.",
+            "The first has keys and values outside and queries inside; the second the other way round.",
+            wrong(swap=True),
+        ),
+        Mistake(
+            "k and v are read only once in FlashAttention-2.",
+            "Every tile of rows reads all keys and values that it may see.",
+            wrong(kv_once=True),
+        ),
+        Mistake(
+            "q is read again for every tile of columns.",
+            "In FlashAttention-2 a tile of queries stays in fast memory until it is done.",
+            wrong(q_again=True),
+        ),
+        Mistake(
+            "the unfinished output is not read.",
+            "In the first FlashAttention it comes back from slow memory with every tile of keys.",
+            wrong(out_again=False),
+        ),
+        Mistake(
+            "the output is written only once in the first FlashAttention.",
+            "It leaves fast memory after every tile of keys.",
+            wrong(rewrites=False),
+        ),
+        Mistake(
+            "tiles above the diagonal are moved.",
+            "With causal=True a tile whose first column is beyond its last row is skipped, and moves nothing.",
+            wrong(skips=False),
+        ),
+        Mistake(
+            "tiles on the diagonal are skipped.",
+            "They hold pairs that are seen: skip only where the first column is beyond the *last* row.",
+            (wrong(seen=lambda c0, r0, r1: c0 < r0), wrong(seen=lambda c0, r0, r1: c0 < r1 - 1)),
+        ),
+        Mistake(
+            "a tile is skipped by its first row.",
+            "The rows below it see further: skip where the first column is beyond the *last* row.",
+            wrong(seen=lambda c0, r0, r1: c0 <= r0),
+        ),
+        Mistake(
+            "the zeros that the output begins with are counted.",
+            "They are left out here: count each output when a tile of keys is done with it.",
+            wrong(zeros=True),
+        ),
+        Mistake(
+            "a short last tile is counted whole.",
+            "It has only the rows or columns that are left: min(tile, n - start).",
+            wrong(whole_tiles=True),
+        ),
+        Mistake(
+            "rows and columns of the tile are exchanged.",
+            "tile is (rows, columns): queries and keys.",
+            wrong(tile_order=-1),
+        ),
         Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes.", wrong(size=lambda s: 1)),
     ],
     hints=[

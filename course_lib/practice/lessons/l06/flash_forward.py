@@ -2,12 +2,13 @@
 
 import torch
 
+from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.running import Raised
+
 from .flash_forward_answers import Wrong, as_in_the_lesson, forward_by_columns, forward_by_merging, whole_matrix
 from .looking import FIRST_WATCH_S, Products, beside, in_float64, shown
-from course_lib.practice.judge.running import Raised
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 
 
 def flash_forward(q, k, v, tile, causal):
@@ -19,14 +20,14 @@ def flash_forward(q, k, v, tile, causal):
     for head in range(heads):
         kv_head = head // (heads // kv_heads)
         for r0 in range(0, n, tile[0]):
-            q_i = q[r0:r0 + tile[0], head]
+            q_i = q[r0 : r0 + tile[0], head]
             acc, total = torch.zeros_like(q_i), torch.zeros(len(q_i))
             top = torch.full((len(q_i),), -float("inf"))
             for c0 in range(0, m, tile[1]):
                 if causal and c0 > start + r0 + len(q_i) - 1:
                     break  # from here on, all keys come after all queries of the tile
-                k_j, v_j = k[c0:c0 + tile[1], kv_head], v[c0:c0 + tile[1], kv_head]
-                scores = q_i @ k_j.T / d ** 0.5
+                k_j, v_j = k[c0 : c0 + tile[1], kv_head], v[c0 : c0 + tile[1], kv_head]
+                scores = q_i @ k_j.T / d**0.5
                 if causal:
                     row = start + r0 + torch.arange(len(q_i))[:, None]
                     scores = scores.masked_fill(c0 + torch.arange(len(k_j)) > row, -float("inf"))
@@ -36,8 +37,8 @@ def flash_forward(q, k, v, tile, causal):
                 total = shrink * total + weights.sum(1)
                 acc = shrink[:, None] * acc + weights @ v_j
                 top = new_top
-            out[r0:r0 + tile[0], head] = acc / torch.where(total == 0, 1.0, total)[:, None]
-            lse[r0:r0 + tile[0], head] = top + total.log()
+            out[r0 : r0 + tile[0], head] = acc / torch.where(total == 0, 1.0, total)[:, None]
+            lse[r0 : r0 + tile[0], head] = top + total.log()
     return out, lse
 
 
@@ -45,7 +46,10 @@ def story(n, m, heads, kv_heads, d, times=1.0):
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     more += f", head_dim={d}" if d != 2 else ""
     more += f", times={times:g}" if times != 1 else ""
-    return ["from course_lib.practice.fixtures.tiny_attention import qkv", f"q, k, v = qkv({n}, {m}{more})  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}"]
+    return [
+        "from course_lib.practice.fixtures.tiny_attention import qkv",
+        f"q, k, v = qkv({n}, {m}{more})  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
+    ]
 
 
 def count(number, one, many):
@@ -53,21 +57,39 @@ def count(number, one, many):
 
 
 def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0):
-    return Trial([*story(n, m, heads, kv_heads, d, times), f"flash_forward(q, k, v, tile={tile}, causal={causal})"],
-                 lambda answer: answer(*qkv(n, m, heads, kv_heads, d, times), tile, causal), show=shown, note="(out, lse)", explain=explain, both=beside,
-                 size=(n + m) * heads * d + tile[0] + tile[1])
+    return Trial(
+        [*story(n, m, heads, kv_heads, d, times), f"flash_forward(q, k, v, tile={tile}, causal={causal})"],
+        lambda answer: answer(*qkv(n, m, heads, kv_heads, d, times), tile, causal),
+        show=shown,
+        note="(out, lse)",
+        explain=explain,
+        both=beside,
+        size=(n + m) * heads * d + tile[0] + tile[1],
+    )
 
 
 def small(n, tile, causal):
     """Whether no tensor is larger than the largest that has to be there."""
+
     def act(answer):
         with Watch() as watch:
             answer(*qkv(n, n), tile, causal)
         allowed = max(2 * n, 2 * tile[0] * tile[1])
         return "no tensor larger than q or a tile" if size(watch.largest) <= allowed else f"a tensor of {watch.largest}"
-    return Trial([*story(n, n, 1, 1, 2), "from course_lib.practice.fixtures.tiny_attention import Watch", "with Watch() as watch:",
-                  f"    flash_forward(q, k, v, tile={tile}, causal={causal})", "watch.largest  # the shape of the largest tensor made"], act, show=str, size=n + sum(tile),
-                 limit_s=FIRST_WATCH_S)
+
+    return Trial(
+        [
+            *story(n, n, 1, 1, 2),
+            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "with Watch() as watch:",
+            f"    flash_forward(q, k, v, tile={tile}, causal={causal})",
+            "watch.largest  # the shape of the largest tensor made",
+        ],
+        act,
+        show=str,
+        size=n + sum(tile),
+        limit_s=FIRST_WATCH_S,
+    )
 
 
 def steps(n, m, tile):
@@ -79,9 +101,21 @@ def steps(n, m, tile):
         with Products() as products:
             answer(*qkv(n, m), tile, False)
         return f"at most {allowed}" if products.number <= allowed else f"{products.number}"
-    return Trial([*story(n, m, 1, 1, 2), "from course_lib.practice.lessons.l06.looking import Products", "with Products() as products:",
-                  f"    flash_forward(q, k, v, tile={tile}, causal=False)", "products.number  # matrix products"], act, show=str, size=n + m + sum(tile), limit_s=FIRST_WATCH_S,
-                 note=f"two for each of {n} rows, in each of {columns} tiles of columns")
+
+    return Trial(
+        [
+            *story(n, m, 1, 1, 2),
+            "from course_lib.practice.lessons.l06.looking import Products",
+            "with Products() as products:",
+            f"    flash_forward(q, k, v, tile={tile}, causal=False)",
+            "products.number  # matrix products",
+        ],
+        act,
+        show=str,
+        size=n + m + sum(tile),
+        limit_s=FIRST_WATCH_S,
+        note=f"two for each of {n} rows, in each of {columns} tiles of columns",
+    )
 
 
 def skips(n, tile):
@@ -93,9 +127,21 @@ def skips(n, tile):
         with Watch() as watch:
             answer(*qkv(n, n), tile, True)
         return f"at most {needed} of {len(tiles)} tiles" if watch.products <= needed * tile[0] * tile[1] * 4 else "more"
-    return Trial([*story(n, n, 1, 1, 2), "from course_lib.practice.fixtures.tiny_attention import Watch", "with Watch() as watch:",
-                  f"    flash_forward(q, k, v, tile={tile}, causal=True)", f"watch.products / {tile[0] * tile[1] * 4}  # multiply-adds, in tiles"], act, show=str,
-                 size=n, limit_s=FIRST_WATCH_S, note="tiles computed")
+
+    return Trial(
+        [
+            *story(n, n, 1, 1, 2),
+            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "with Watch() as watch:",
+            f"    flash_forward(q, k, v, tile={tile}, causal=True)",
+            f"watch.products / {tile[0] * tile[1] * 4}  # multiply-adds, in tiles",
+        ],
+        act,
+        show=str,
+        size=n,
+        limit_s=FIRST_WATCH_S,
+        note="tiles computed",
+    )
 
 
 def untouched(n, m):
@@ -103,7 +149,15 @@ def untouched(n, m):
         given = qkv(n, m)
         answer(*given, (2, 2), True)
         return given
-    return Trial([*story(n, m, 1, 1, 2), "flash_forward(q, k, v, tile=(2, 2), causal=True)", "q, k, v"], act, show=shown, both=beside, size=n + m, note="as they were")
+
+    return Trial(
+        [*story(n, m, 1, 1, 2), "flash_forward(q, k, v, tile=(2, 2), causal=True)", "q, k, v"],
+        act,
+        show=shown,
+        both=beside,
+        size=n + m,
+        note="as they were",
+    )
 
 
 def averages_the_masked(answer, found):
@@ -122,24 +176,66 @@ def explain(expected, got):
         if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
             return f"The {name} has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
         if mine.isnan().any():
-            return "nan (\"not a number\") comes out where a row sees nothing: infinity is taken from infinity, or 0 divided by 0."
+            return 'nan ("not a number") comes out where a row sees nothing: infinity is taken from infinity, or 0 divided by 0.'
         wrong = ~torch.isclose(mine, want, rtol=1e-4, atol=1e-5)
         wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
         if wrong.any():
             row, head = wrong.nonzero()[0].tolist()
-            return f"First different: {name} of row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ."
+            return (
+                f"First different: {name} of row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ."
+            )
     return ""
 
 
-SIMPLE = [attends(1, 1), attends(1, 1, d=4), attends(2, 2, causal=False), attends(2, 2, causal=False, d=4), attends(3, 3, (3, 4), causal=False)]
-SEVERAL = [attends(1, 4, causal=False), attends(1, 6, causal=False), attends(4, 4, causal=False), attends(2, 4, causal=False), attends(4, 6, (2, 3), causal=False), attends(6, 8, (4, 2), causal=False, d=4)]
-CAUSAL = [attends(2, 2), attends(4, 4), attends(4, 4, (2, 4)), attends(6, 6, (2, 3)), attends(8, 8, (4, 2), d=4), attends(6, 6, (3, 2)), attends(4, 4, (4, 2))]
+SIMPLE = [
+    attends(1, 1),
+    attends(1, 1, d=4),
+    attends(2, 2, causal=False),
+    attends(2, 2, causal=False, d=4),
+    attends(3, 3, (3, 4), causal=False),
+]
+SEVERAL = [
+    attends(1, 4, causal=False),
+    attends(1, 6, causal=False),
+    attends(4, 4, causal=False),
+    attends(2, 4, causal=False),
+    attends(4, 6, (2, 3), causal=False),
+    attends(6, 8, (4, 2), causal=False, d=4),
+]
+CAUSAL = [
+    attends(2, 2),
+    attends(4, 4),
+    attends(4, 4, (2, 4)),
+    attends(6, 6, (2, 3)),
+    attends(8, 8, (4, 2), d=4),
+    attends(6, 6, (3, 2)),
+    attends(4, 4, (4, 2)),
+]
 BEHIND = [attends(2, 4), attends(2, 5), attends(3, 8, (2, 3)), attends(4, 9, (3, 2)), attends(2, 3, (1, 1))]
-TAILS = [attends(n, m, tile, causal) for n, m, tile in [(1, 3, (2, 2)), (3, 3, (2, 2)), (5, 5, (2, 3)), (5, 7, (4, 4)), (1, 1, (4, 4))] for causal in (False, True)]
-HEADS = [attends(2, 2, heads=2, kv_heads=2), attends(2, 2, heads=2, kv_heads=1), attends(3, 3, heads=4, kv_heads=2), attends(2, 4, heads=6, kv_heads=2, d=4),
-         attends(3, 3, heads=3, kv_heads=3, causal=False),
-         attends(1, 2, heads=4, kv_heads=2)]
-BLIND = [attends(2, 0), attends(1, 0, causal=False), attends(2, 1), attends(4, 2), attends(3, 2), attends(4, 2, (4, 2)), attends(5, 3, (1, 2)), attends(5, 2, (4, 2)), attends(0, 0)]
+TAILS = [
+    attends(n, m, tile, causal)
+    for n, m, tile in [(1, 3, (2, 2)), (3, 3, (2, 2)), (5, 5, (2, 3)), (5, 7, (4, 4)), (1, 1, (4, 4))]
+    for causal in (False, True)
+]
+HEADS = [
+    attends(2, 2, heads=2, kv_heads=2),
+    attends(2, 2, heads=2, kv_heads=1),
+    attends(3, 3, heads=4, kv_heads=2),
+    attends(2, 4, heads=6, kv_heads=2, d=4),
+    attends(3, 3, heads=3, kv_heads=3, causal=False),
+    attends(1, 2, heads=4, kv_heads=2),
+]
+BLIND = [
+    attends(2, 0),
+    attends(1, 0, causal=False),
+    attends(2, 1),
+    attends(4, 2),
+    attends(3, 2),
+    attends(4, 2, (4, 2)),
+    attends(5, 3, (1, 2)),
+    attends(5, 2, (4, 2)),
+    attends(0, 0),
+]
 SMALL = [small(12, (3, 2), False), small(16, (4, 4), True), small(16, (4, 2), False), small(16, (8, 2), True)]
 STEPS = [steps(2, 16, (2, 8)), steps(2, 24, (2, 12)), steps(3, 24, (3, 12)), steps(3, 36, (3, 12))]
 UNTOUCHED = [untouched(1, 1), untouched(2, 2), untouched(3, 5)]
@@ -150,61 +246,213 @@ FLASH_FORWARD = Exercise(
     name="flash_forward",
     cases="sizes",
     properties=[
-        Property("One tile of keys: ordinary attention, scaled by the root of head_dim", "softmax(q kᵀ / √d) v for every row, and the log of the sum of exponentials.", SIMPLE),
-        Property("Several tiles of keys make one row", "The online softmax of the exercise before, for all rows of a tile at once.", SEVERAL),
-        Property("Under the causal mask a row sees itself and what is before it", "Rows and columns of a tile are counted from where the tile begins.", CAUSAL),
-        Property("The queries are the last of the tokens", "With m keys and n queries, row i stands at position m - n + i: the keys of earlier steps are all seen.", BEHIND),
-        Property("A last tile may be shorter", "Nobody's text is a multiple of 64. What lies beyond it must not be counted.", TAILS),
-        Property("Query heads that share a KV head use that one", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", HEADS),
-        Property("A row that sees no key gives zeros, and -inf", "It happens at the edge of every mask; one nan spreads through the whole model.", BLIND),
-        Property("Scores of hundreds neither overflow nor vanish", "Each row's own running maximum keeps its exponents at 0 or below, and the largest at 0.",
-                 [attends(2, 2, times=20.0), attends(3, 4, times=20.0), attends(4, 4, causal=False, times=20.0), attends(4, 6, (2, 3), times=30.0)]),
-        Property("The matrix is never there", "Scores live for one tile. A strip of a tile's rows over all keys is too much as well: it grows with the text.",
-                 SMALL),
-        Property("A tile has as many rows and columns as asked for", "`tile` is (rows, columns): queries and keys. In smaller tiles k and v are read more often, and rescaled more often.", STEPS),
-        Property("Tiles above the diagonal are skipped", "Half of the work is in them, and none of it counts.", [skips(6, (2, 2)), skips(8, (4, 4)), skips(12, (4, 2)), skips(12, (2, 6))]),
-        Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
+        Property(
+            "One tile of keys: ordinary attention, scaled by the root of head_dim",
+            "softmax(q kᵀ / √d) v for every row, and the log of the sum of exponentials.",
+            SIMPLE,
+        ),
+        Property(
+            "Several tiles of keys make one row",
+            "The online softmax of the exercise before, for all rows of a tile at once.",
+            SEVERAL,
+        ),
+        Property(
+            "Under the causal mask a row sees itself and what is before it",
+            "Rows and columns of a tile are counted from where the tile begins.",
+            CAUSAL,
+        ),
+        Property(
+            "The queries are the last of the tokens",
+            "With m keys and n queries, row i stands at position m - n + i: the keys of earlier steps are all seen.",
+            BEHIND,
+        ),
+        Property(
+            "A last tile may be shorter",
+            "Nobody's text is a multiple of 64. What lies beyond it must not be counted.",
+            TAILS,
+        ),
+        Property(
+            "Query heads that share a KV head use that one",
+            "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.",
+            HEADS,
+        ),
+        Property(
+            "A row that sees no key gives zeros, and -inf",
+            "It happens at the edge of every mask; one nan spreads through the whole model.",
+            BLIND,
+        ),
+        Property(
+            "Scores of hundreds neither overflow nor vanish",
+            "Each row's own running maximum keeps its exponents at 0 or below, and the largest at 0.",
+            [
+                attends(2, 2, times=20.0),
+                attends(3, 4, times=20.0),
+                attends(4, 4, causal=False, times=20.0),
+                attends(4, 6, (2, 3), times=30.0),
+            ],
+        ),
+        Property(
+            "The matrix is never there",
+            "Scores live for one tile. A strip of a tile's rows over all keys is too much as well: it grows with the text.",
+            SMALL,
+        ),
+        Property(
+            "A tile has as many rows and columns as asked for",
+            "`tile` is (rows, columns): queries and keys. In smaller tiles k and v are read more often, and rescaled more often.",
+            STEPS,
+        ),
+        Property(
+            "Tiles above the diagonal are skipped",
+            "Half of the work is in them, and none of it counts.",
+            [skips(6, (2, 2)), skips(8, (4, 4)), skips(12, (4, 2)), skips(12, (2, 6))],
+        ),
+        Property(
+            "What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors, and here they are the cache.", Wrong(scales_q_in_place=True),
-                is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "the inputs are changed.",
+            "`*=` and the like write into the caller's tensors, and here they are the cache.",
+            Wrong(scales_q_in_place=True),
+            is_made_by=writes_into(UNTOUCHED),
+        ),
         in_float64(flash_forward, (0,), (1,), (0, 1)),
-        Mistake("the accumulator is not rescaled.", "`acc` was summed under the old maximum: multiply it by exp(old - new) first.", Wrong(acc_shrinks=False)),
-        Mistake("the sum is not rescaled.", "`total` shrinks by the same factor as the accumulator.", Wrong(total_shrinks=False)),
-        Mistake("nothing is rescaled when the maximum grows.", "Sums under different maxima cannot be added.", Wrong(acc_shrinks=False, total_shrinks=False)),
-        Mistake("the sum is never divided by.", "At the end: `acc / total`, each row by its own sum.", Wrong(divides=False)),
-        Mistake("the log-sum-exp is not what it says.", "lse = maximum + log(sum), for every row and head.",
-                (Wrong(lse=lambda top, total: total.log()), Wrong(lse=lambda top, total: total), Wrong(lse=lambda top, total: top), Wrong(lse=lambda top, total: total * torch.exp(top)))),
-        Mistake("rows that see nothing are nan.", "Where the maximum is -inf, subtract 0 instead, and divide by 1 where the sum is 0.",
-                (Wrong(guards=False), Wrong(guards_division=False), Wrong(guards=False, guards_division=False),
-                 Wrong(guards=False, guards_division=False, skips=False))),
-        Mistake("masked scores are a large negative number, not -inf.", "Where a row sees nothing, all its scores are then the same: exp(0) is 1, and what is masked is averaged. exp(-inf) is 0.",
-                (Wrong(hidden=-1e9), Wrong(hidden=torch.finfo(torch.float32).min)), is_made_by=averages_the_masked),
-        Mistake("one maximum is taken for the whole tile.", "A row that lies far below it has only weights of 0. `scores.amax(1)` gives each row its own.", Wrong(one_top=True)),
+        Mistake(
+            "the accumulator is not rescaled.",
+            "`acc` was summed under the old maximum: multiply it by exp(old - new) first.",
+            Wrong(acc_shrinks=False),
+        ),
+        Mistake(
+            "the sum is not rescaled.",
+            "`total` shrinks by the same factor as the accumulator.",
+            Wrong(total_shrinks=False),
+        ),
+        Mistake(
+            "nothing is rescaled when the maximum grows.",
+            "Sums under different maxima cannot be added.",
+            Wrong(acc_shrinks=False, total_shrinks=False),
+        ),
+        Mistake(
+            "the sum is never divided by.", "At the end: `acc / total`, each row by its own sum.", Wrong(divides=False)
+        ),
+        Mistake(
+            "the log-sum-exp is not what it says.",
+            "lse = maximum + log(sum), for every row and head.",
+            (
+                Wrong(lse=lambda top, total: total.log()),
+                Wrong(lse=lambda top, total: total),
+                Wrong(lse=lambda top, total: top),
+                Wrong(lse=lambda top, total: total * torch.exp(top)),
+            ),
+        ),
+        Mistake(
+            "rows that see nothing are nan.",
+            "Where the maximum is -inf, subtract 0 instead, and divide by 1 where the sum is 0.",
+            (
+                Wrong(guards=False),
+                Wrong(guards_division=False),
+                Wrong(guards=False, guards_division=False),
+                Wrong(guards=False, guards_division=False, skips=False),
+            ),
+        ),
+        Mistake(
+            "masked scores are a large negative number, not -inf.",
+            "Where a row sees nothing, all its scores are then the same: exp(0) is 1, and what is masked is averaged. exp(-inf) is 0.",
+            (Wrong(hidden=-1e9), Wrong(hidden=torch.finfo(torch.float32).min)),
+            is_made_by=averages_the_masked,
+        ),
+        Mistake(
+            "one maximum is taken for the whole tile.",
+            "A row that lies far below it has only weights of 0. `scores.amax(1)` gives each row its own.",
+            Wrong(one_top=True),
+        ),
         Mistake("the maximum is not subtracted.", "exp(89) does not fit in a float32.", Wrong(subtracts=False)),
-        Mistake("scores are scaled wrongly.", "A score is q · k divided by the square root of head_dim.", (Wrong(scale=lambda d: 1.0), Wrong(scale=lambda d: 1 / d))),
-        Mistake("there is no causal mask.", "With causal=True a row sees only keys at its own position and before.", Wrong(masks=False)),
-        Mistake("the causal mask is always there.", "With causal=False every row sees every key.", (Wrong(always_masks=True), Wrong(always_masks=True, start=lambda n, m: 0))),
-        Mistake("the mask is counted inside the tile.", "Row 0 of a tile is not position 0: add where the tile's rows and columns begin.", Wrong(local=True)),
-        Mistake("the mask is counted from the first key.", "The queries are the last of the tokens: row i stands at position m - n + i.",
-                (Wrong(start=lambda n, m: 0), as_in_the_lesson)),
-        Mistake("a token does not see itself.", "Distance 0 is allowed: mask where the column is greater than the row, not where they are equal.", Wrong(itself=False)),
-        Mistake("the tile on the diagonal is skipped.", "A tile can be skipped when its first column lies beyond its *last* row.", Wrong(skips_diagonal=True)),
-        Mistake("a tile is skipped by its first row.", "The rows below it see further. A tile can be skipped when its first column lies beyond its *last* row.", Wrong(skips_by_first_row=True)),
-        Mistake("the last, shorter tile is left out.", "`range(0, m, columns)` begins a tile there, and slicing ends it at m.",
-                (Wrong(drops_tail="keys"), Wrong(drops_tail="queries"), Wrong(drops_tail="both"))),
-        Mistake("the tail is filled up and not masked.", "A key of zeros has the score 0, and exp(0) is 1: it takes a share. Set scores beyond the last key to -inf.",
-                Wrong(pads=True)),
-        Mistake("keys and values of the wrong head.", "Heads in a group stand beside each other: head // (heads // kv_heads).",
-                (Wrong(kv_head=lambda head, group, kv_heads: head % kv_heads), Wrong(kv_head=lambda head, group, kv_heads: 0))),
-        Mistake("more scores are held at once than a tile has.", "The output is right, but a tensor is larger than q and larger than a tile. Loop over tiles of tile[1] keys, with a running maximum and sum.",
-                (whole_matrix, Wrong(strip=True), Wrong(tile=lambda rows, columns: (16, 16)), Wrong(tile=lambda rows, columns: (rows, rows))), is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised)),
-        Mistake("rows and columns of the tile are exchanged.", "tile is (rows, columns): tile[0] queries and tile[1] keys.", Wrong(tile=lambda rows, columns: (columns, rows))),
-        Mistake("the tile is not the one that is asked for.", "`tile` says how many rows and columns a tile has. The caller chooses it for the size of fast memory.",
-                (Wrong(tile=lambda rows, columns: (2, 2)), Wrong(tile=lambda rows, columns: (1, 1)))),
-        Mistake("tiles above the diagonal are computed.", "They are masked from corner to corner. `break` when the tile's first column lies beyond its last row.",
-                Wrong(skips=False)),
+        Mistake(
+            "scores are scaled wrongly.",
+            "A score is q · k divided by the square root of head_dim.",
+            (Wrong(scale=lambda d: 1.0), Wrong(scale=lambda d: 1 / d)),
+        ),
+        Mistake(
+            "there is no causal mask.",
+            "With causal=True a row sees only keys at its own position and before.",
+            Wrong(masks=False),
+        ),
+        Mistake(
+            "the causal mask is always there.",
+            "With causal=False every row sees every key.",
+            (Wrong(always_masks=True), Wrong(always_masks=True, start=lambda n, m: 0)),
+        ),
+        Mistake(
+            "the mask is counted inside the tile.",
+            "Row 0 of a tile is not position 0: add where the tile's rows and columns begin.",
+            Wrong(local=True),
+        ),
+        Mistake(
+            "the mask is counted from the first key.",
+            "The queries are the last of the tokens: row i stands at position m - n + i.",
+            (Wrong(start=lambda n, m: 0), as_in_the_lesson),
+        ),
+        Mistake(
+            "a token does not see itself.",
+            "Distance 0 is allowed: mask where the column is greater than the row, not where they are equal.",
+            Wrong(itself=False),
+        ),
+        Mistake(
+            "the tile on the diagonal is skipped.",
+            "A tile can be skipped when its first column lies beyond its *last* row.",
+            Wrong(skips_diagonal=True),
+        ),
+        Mistake(
+            "a tile is skipped by its first row.",
+            "The rows below it see further. A tile can be skipped when its first column lies beyond its *last* row.",
+            Wrong(skips_by_first_row=True),
+        ),
+        Mistake(
+            "the last, shorter tile is left out.",
+            "`range(0, m, columns)` begins a tile there, and slicing ends it at m.",
+            (Wrong(drops_tail="keys"), Wrong(drops_tail="queries"), Wrong(drops_tail="both")),
+        ),
+        Mistake(
+            "the tail is filled up and not masked.",
+            "A key of zeros has the score 0, and exp(0) is 1: it takes a share. Set scores beyond the last key to -inf.",
+            Wrong(pads=True),
+        ),
+        Mistake(
+            "keys and values of the wrong head.",
+            "Heads in a group stand beside each other: head // (heads // kv_heads).",
+            (
+                Wrong(kv_head=lambda head, group, kv_heads: head % kv_heads),
+                Wrong(kv_head=lambda head, group, kv_heads: 0),
+            ),
+        ),
+        Mistake(
+            "more scores are held at once than a tile has.",
+            "The output is right, but a tensor is larger than q and larger than a tile. Loop over tiles of tile[1] keys, with a running maximum and sum.",
+            (
+                whole_matrix,
+                Wrong(strip=True),
+                Wrong(tile=lambda rows, columns: (16, 16)),
+                Wrong(tile=lambda rows, columns: (rows, rows)),
+            ),
+            is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised),
+        ),
+        Mistake(
+            "rows and columns of the tile are exchanged.",
+            "tile is (rows, columns): tile[0] queries and tile[1] keys.",
+            Wrong(tile=lambda rows, columns: (columns, rows)),
+        ),
+        Mistake(
+            "the tile is not the one that is asked for.",
+            "`tile` says how many rows and columns a tile has. The caller chooses it for the size of fast memory.",
+            (Wrong(tile=lambda rows, columns: (2, 2)), Wrong(tile=lambda rows, columns: (1, 1))),
+        ),
+        Mistake(
+            "tiles above the diagonal are computed.",
+            "They are masked from corner to corner. `break` when the tile's first column lies beyond its last row.",
+            Wrong(skips=False),
+        ),
     ],
     hints=[
         "Three loops: heads, tiles of queries, tiles of keys. In the innermost, the online softmax of the exercise before, for all rows of the tile.",
@@ -215,5 +463,5 @@ FLASH_FORWARD = Exercise(
     ],
     rights=[flash_forward, forward_by_columns, forward_by_merging],
     why="A tile of queries stays put while keys and values pass by, so its maximum, sum and output never leave fast memory (FlashAttention-2, arXiv 2307.08691). "
-        "Nothing in it depends on how long the text is.",
+    "Nothing in it depends on how long the text is.",
 )

@@ -31,7 +31,11 @@ def shown(result):
     if isinstance(result, tuple):
         return "(" + ", ".join(map(shown, result)) + ")"
     if isinstance(result, torch.Tensor):
-        return numbers(result, 3) if result.numel() <= _MOST else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 3)}"
+        return (
+            numbers(result, 3)
+            if result.numel() <= _MOST
+            else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 3)}"
+        )
     return repr(result)
 
 
@@ -57,9 +61,17 @@ def beside(expected, got):
 
 def in_float64(right, *places):
     """The Mistake of a result in float64. right: a right answer; places: which of the tensors in its result, in each variant."""
+
     def variant(chosen):
         def answer(*given):
-            return tuple(x.double() if i in chosen and isinstance(x, torch.Tensor) else x for i, x in enumerate(right(*given)))
+            return tuple(
+                x.double() if i in chosen and isinstance(x, torch.Tensor) else x for i, x in enumerate(right(*given))
+            )
+
         return answer
-    return Mistake("the result is in float64.", "It is asked for in the dtype of what came in. A new tensor takes that from `torch.zeros_like(q)`, or from `.to(q.dtype)` at the end.",
-                   tuple(map(variant, places)))
+
+    return Mistake(
+        "the result is in float64.",
+        "It is asked for in the dtype of what came in. A new tensor takes that from `torch.zeros_like(q)`, or from `.to(q.dtype)` at the end.",
+        tuple(map(variant, places)),
+    )

@@ -2,13 +2,14 @@
 
 import torch
 
+from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from .recompute_backward_answers import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
+from course_lib.practice.judge.running import Raised
+
 from .flash_forward import count
 from .looking import FIRST_WATCH_S, beside, in_float64, shown
-from course_lib.practice.judge.running import Raised
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
+from .recompute_backward_answers import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
 
 INF = float("inf")
 
@@ -22,39 +23,52 @@ def recompute_backward(q, k, v, out, lse, grad_out, tile):
         j = slice(c0, min(c0 + tile, n))
         for r0 in range(c0, n, tile):  # the tiles of rows before c0 see nothing of these columns
             i = slice(r0, min(r0 + tile, n))
-            scores = q[i] @ k[j].T / d ** 0.5
+            scores = q[i] @ k[j].T / d**0.5
             hidden = torch.arange(j.start, j.stop) > torch.arange(i.start, i.stop)[:, None]
             weights = torch.exp(scores - lse[i, None]).masked_fill(hidden, 0.0)
             grad_weights = grad_out[i] @ v[j].T
             grad_scores = weights * (grad_weights - delta[i, None])
             dv[j] += weights.T @ grad_out[i]
-            dk[j] += grad_scores.T @ q[i] / d ** 0.5
-            dq[i] += grad_scores @ k[j] / d ** 0.5
+            dk[j] += grad_scores.T @ q[i] / d**0.5
+            dq[i] += grad_scores @ k[j] / d**0.5
     return dq, dk, dv
 
 
 def saved(n, d):
     """What the forward pass hands on: q, k, v, out, lse, and a gradient of the output."""
     q, k, v = (x[:, 0] for x in qkv(n, n, head_dim=d))
-    scores = (q @ k.T / d ** 0.5).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -INF)
+    scores = (q @ k.T / d**0.5).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -INF)
     grad_out = qkv(n + 1, n, head_dim=d)[0][1:, 0]
     return q, k, v, scores.softmax(1) @ v, scores.logsumexp(1), grad_out
 
 
 def story(n, tile, d):
-    return ["from course_lib.practice.lessons.l06.recompute_backward import saved", f"q, k, v, out, lse, grad_out = saved({n}, {d})  # {count(n, 'token', 'tokens')}, head_dim {d}",
-            f"recompute_backward(q, k, v, out, lse, grad_out, tile={tile})"]
+    return [
+        "from course_lib.practice.lessons.l06.recompute_backward import saved",
+        f"q, k, v, out, lse, grad_out = saved({n}, {d})  # {count(n, 'token', 'tokens')}, head_dim {d}",
+        f"recompute_backward(q, k, v, out, lse, grad_out, tile={tile})",
+    ]
 
 
 def gradient(n, tile, d=2, only=None):
     """All three gradients, or the one at place `only`."""
+
     def act(answer):
         result = answer(*saved(n, d), tile)
         return result if only is None or not isinstance(result, tuple) or len(result) != 3 else result[only]
+
     lines = story(n, tile, d)
     if only is not None:
         lines[-1] += f"[{only}]  # d{'qkv'[only]}"
-    return Trial(lines, act, show=shown, note="(dq, dk, dv)" if only is None else "", explain=explain, both=beside, size=n * d + tile)
+    return Trial(
+        lines,
+        act,
+        show=shown,
+        note="(dq, dk, dv)" if only is None else "",
+        explain=explain,
+        both=beside,
+        size=n * d + tile,
+    )
 
 
 def small(n, tile):
@@ -62,9 +76,25 @@ def small(n, tile):
         given = saved(n, 2)
         with Watch() as watch:
             answer(*given, tile)
-        return "no tensor larger than q or a tile" if size(watch.largest) <= max(2 * n, tile * tile) else f"a tensor of {watch.largest}"
-    return Trial([*story(n, tile, 2)[:2], "from course_lib.practice.fixtures.tiny_attention import Watch", "with Watch() as watch:", f"    {story(n, tile, 2)[2]}",
-                  "watch.largest  # the shape of the largest tensor made"], act, show=str, size=n + tile, limit_s=FIRST_WATCH_S)
+        return (
+            "no tensor larger than q or a tile"
+            if size(watch.largest) <= max(2 * n, tile * tile)
+            else f"a tensor of {watch.largest}"
+        )
+
+    return Trial(
+        [
+            *story(n, tile, 2)[:2],
+            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "with Watch() as watch:",
+            f"    {story(n, tile, 2)[2]}",
+            "watch.largest  # the shape of the largest tensor made",
+        ],
+        act,
+        show=str,
+        size=n + tile,
+        limit_s=FIRST_WATCH_S,
+    )
 
 
 def untouched(n, tile):
@@ -72,19 +102,35 @@ def untouched(n, tile):
         given = saved(n, 2)
         answer(*given, tile)
         return given
-    return Trial([*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, both=beside, size=n, note="as they were")
+
+    return Trial(
+        [*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, both=beside, size=n, note="as they were"
+    )
 
 
 def explain(expected, got):
     """Which gradient differs, and where."""
     if isinstance(expected, torch.Tensor):
-        return "" if isinstance(got, torch.Tensor) and got.shape == expected.shape else "The three gradients have the shapes of q, k and v."
+        return (
+            ""
+            if isinstance(got, torch.Tensor) and got.shape == expected.shape
+            else "The three gradients have the shapes of q, k and v."
+        )
     if not isinstance(got, tuple) or len(got) != 3:
         return "Three tensors are asked for, as a tuple: dq, dk, dv."
-    wrong = [f"d{name}" for name, want, mine in zip("qkv", expected, got) if not isinstance(mine, torch.Tensor) or mine.shape != want.shape
-             or not want.allclose(mine, rtol=1e-4, atol=1e-5)]
+    wrong = [
+        f"d{name}"
+        for name, want, mine in zip("qkv", expected, got)
+        if not isinstance(mine, torch.Tensor)
+        or mine.shape != want.shape
+        or not want.allclose(mine, rtol=1e-4, atol=1e-5)
+    ]
     right = [name for name in ("dq", "dk", "dv") if name not in wrong]
-    return f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right, {' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not." if right else ""
+    return (
+        f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right, {' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not."
+        if right
+        else ""
+    )
 
 
 SIZES = [(1, 2, 2), (2, 2, 2), (2, 2, 4), (3, 4, 2)]
@@ -100,47 +146,157 @@ RECOMPUTE_BACKWARD = Exercise(
     name="recompute_backward",
     cases="texts",
     properties=[
-        Property("dV: every key's value gathers the gradient of those who looked at it", "dV = Pᵀ dO, with the weights P = exp(S - lse) computed again.",
-                 [gradient(n, tile, d, only=2) for n, tile, d in SIZES]),
-        Property("dK: through the softmax back to the keys", "dS = P · (dO Vᵀ - delta), and dK = dSᵀ Q / √d.", [gradient(n, tile, d, only=1) for n, tile, d in SIZES + [(4, 4, 2)]]),
-        Property("dQ: through the softmax back to the queries", "dQ = dS K / √d.", [gradient(n, tile, d, only=0) for n, tile, d in SIZES + [(4, 4, 2)]]),
-        Property("All three come back, over several tiles", "Each tile of rows adds to dK and dV, each tile of columns adds to dQ.", [gradient(*s) for s in TILED]),
-        Property("A last tile may be shorter", "What lies beyond the end has no gradient, and what lies before it has.", [gradient(*s) for s in TAILS]),
-        Property("The matrix is never there", "Only a tile's scores at a time: that is why they are computed again and not kept.",
-                 SMALL),
-        Property("What is handed in stays as it is", "The layer before needs its q, k and v for its own gradient.", UNTOUCHED),
+        Property(
+            "dV: every key's value gathers the gradient of those who looked at it",
+            "dV = Pᵀ dO, with the weights P = exp(S - lse) computed again.",
+            [gradient(n, tile, d, only=2) for n, tile, d in SIZES],
+        ),
+        Property(
+            "dK: through the softmax back to the keys",
+            "dS = P · (dO Vᵀ - delta), and dK = dSᵀ Q / √d.",
+            [gradient(n, tile, d, only=1) for n, tile, d in SIZES + [(4, 4, 2)]],
+        ),
+        Property(
+            "dQ: through the softmax back to the queries",
+            "dQ = dS K / √d.",
+            [gradient(n, tile, d, only=0) for n, tile, d in SIZES + [(4, 4, 2)]],
+        ),
+        Property(
+            "All three come back, over several tiles",
+            "Each tile of rows adds to dK and dV, each tile of columns adds to dQ.",
+            [gradient(*s) for s in TILED],
+        ),
+        Property(
+            "A last tile may be shorter",
+            "What lies beyond the end has no gradient, and what lies before it has.",
+            [gradient(*s) for s in TAILS],
+        ),
+        Property(
+            "The matrix is never there",
+            "Only a tile's scores at a time: that is why they are computed again and not kept.",
+            SMALL,
+        ),
+        Property(
+            "What is handed in stays as it is", "The layer before needs its q, k and v for its own gradient.", UNTOUCHED
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors.", Wrong(in_place=True), is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "the inputs are changed.",
+            "`*=` and the like write into the caller's tensors.",
+            Wrong(in_place=True),
+            is_made_by=writes_into(UNTOUCHED),
+        ),
         in_float64(recompute_backward, (0, 1, 2), (0, 1), (1, 2), (0,), (1,), (2,)),
-        Mistake("delta is left out.", "The weights of a row sum to 1: when one grows the others shrink. That is what - delta stands for.", Wrong(delta=lambda g, o: torch.zeros(len(g)))),
-        Mistake("delta is not the row's own.", "delta[i] is the sum of grad_out[i] * out[i] over head_dim: one number for each row.",
-                (Wrong(delta=lambda g, o: (g * o).sum().expand(len(g))), Wrong(delta=lambda g, o: (g * o).mean(1)), Wrong(delta=lambda g, o: g.sum(1)))),
-        Mistake("delta is summed inside the tile only.", "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) is that sum, and needs no other tile.", Wrong(delta_of_tile=True)),
-        Mistake("the scale is forgotten on the way back.", "Scores were divided by √d: the gradients of q and of k are too.",
-                (Wrong(scale_q=NOT, scale_k=NOT), Wrong(scale_q=NOT), Wrong(scale_k=NOT))),
-        Mistake("the scale is applied twice on the way back.", "√d divides once. A q that was divided by it beforehand brings it along into dK, and dS that was divided brings it into both.",
-                (Wrong(scale_q=TWICE, scale_k=TWICE), Wrong(scale_q=TWICE), Wrong(scale_k=TWICE))),
-        Mistake("the weights are computed again without the scale.", "S is q kᵀ / √d here as in the forward pass: lse was made of those.", Wrong(scale_s=NOT)),
-        Mistake("the softmax is taken over the tile.", "A tile does not know the rest of its row. lse does: P = exp(S - lse).",
-                Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1)))),
-        Mistake("the log-sum-exp is not subtracted.", "exp(S) is not a weight yet: it is divided by the sum of its row, and exp(S - lse) does that.", Wrong(weights=lambda s, lse: torch.exp(s))),
-        Mistake("there is no causal mask.", "Weights above the diagonal are 0, in the backward pass too.", (Wrong(masks=False), Wrong(hides=False))),
-        Mistake("the mask is counted inside the tile.", "Compare positions: add where the tile's rows and columns begin.", Wrong(local=True)),
-        Mistake("a gradient is overwritten and not added to.", "Every tile contributes: `+=`.",
-                (Wrong(overwrites="v"), Wrong(overwrites="k"), Wrong(overwrites="q"), Wrong(overwrites="kv"), Wrong(overwrites="qkv"))),
-        Mistake("a matrix is not transposed, or one too many is.", "P and dS are [rows, columns]. dV and dK have a row for each column: Pᵀ dO and dSᵀ Q. dQ = dS K.",
-                tuple(Wrong(untransposed=names) for names in ("k", "v", "kv", "q", "kq"))),
-        Mistake("dS lacks the weights.", "The softmax passes on each difference times its weight: dS = P * (dP - delta).", Wrong(weighted=False)),
-        Mistake("dV is made from dS.", "The values were multiplied by the weights: dV = Pᵀ dO.", Wrong(dv_from="grad_scores")),
+        Mistake(
+            "delta is left out.",
+            "The weights of a row sum to 1: when one grows the others shrink. That is what - delta stands for.",
+            Wrong(delta=lambda g, o: torch.zeros(len(g))),
+        ),
+        Mistake(
+            "delta is not the row's own.",
+            "delta[i] is the sum of grad_out[i] * out[i] over head_dim: one number for each row.",
+            (
+                Wrong(delta=lambda g, o: (g * o).sum().expand(len(g))),
+                Wrong(delta=lambda g, o: (g * o).mean(1)),
+                Wrong(delta=lambda g, o: g.sum(1)),
+            ),
+        ),
+        Mistake(
+            "delta is summed inside the tile only.",
+            "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) is that sum, and needs no other tile.",
+            Wrong(delta_of_tile=True),
+        ),
+        Mistake(
+            "the scale is forgotten on the way back.",
+            "Scores were divided by √d: the gradients of q and of k are too.",
+            (Wrong(scale_q=NOT, scale_k=NOT), Wrong(scale_q=NOT), Wrong(scale_k=NOT)),
+        ),
+        Mistake(
+            "the scale is applied twice on the way back.",
+            "√d divides once. A q that was divided by it beforehand brings it along into dK, and dS that was divided brings it into both.",
+            (Wrong(scale_q=TWICE, scale_k=TWICE), Wrong(scale_q=TWICE), Wrong(scale_k=TWICE)),
+        ),
+        Mistake(
+            "the weights are computed again without the scale.",
+            "S is q kᵀ / √d here as in the forward pass: lse was made of those.",
+            Wrong(scale_s=NOT),
+        ),
+        Mistake(
+            "the softmax is taken over the tile.",
+            "A tile does not know the rest of its row. lse does: P = exp(S - lse).",
+            Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1))),
+        ),
+        Mistake(
+            "the log-sum-exp is not subtracted.",
+            "exp(S) is not a weight yet: it is divided by the sum of its row, and exp(S - lse) does that.",
+            Wrong(weights=lambda s, lse: torch.exp(s)),
+        ),
+        Mistake(
+            "there is no causal mask.",
+            "Weights above the diagonal are 0, in the backward pass too.",
+            (Wrong(masks=False), Wrong(hides=False)),
+        ),
+        Mistake(
+            "the mask is counted inside the tile.",
+            "Compare positions: add where the tile's rows and columns begin.",
+            Wrong(local=True),
+        ),
+        Mistake(
+            "a gradient is overwritten and not added to.",
+            "Every tile contributes: `+=`.",
+            (
+                Wrong(overwrites="v"),
+                Wrong(overwrites="k"),
+                Wrong(overwrites="q"),
+                Wrong(overwrites="kv"),
+                Wrong(overwrites="qkv"),
+            ),
+        ),
+        Mistake(
+            "a matrix is not transposed, or one too many is.",
+            "P and dS are [rows, columns]. dV and dK have a row for each column: Pᵀ dO and dSᵀ Q. dQ = dS K.",
+            tuple(Wrong(untransposed=names) for names in ("k", "v", "kv", "q", "kq")),
+        ),
+        Mistake(
+            "dS lacks the weights.",
+            "The softmax passes on each difference times its weight: dS = P * (dP - delta).",
+            Wrong(weighted=False),
+        ),
+        Mistake(
+            "dV is made from dS.",
+            "The values were multiplied by the weights: dV = Pᵀ dO.",
+            Wrong(dv_from="grad_scores"),
+        ),
         Mistake("q and k are exchanged.", "dQ = dS K, and dK = dSᵀ Q.", Wrong(crossed=True)),
-        Mistake("the three come back in another order.", "(dq, dk, dv).", (Wrong(order=(1, 0, 2)), Wrong(order=(2, 1, 0)), Wrong(order=(2, 0, 1)), Wrong(order=(1, 2, 0)), Wrong(order=(0, 2, 1)))),
-        Mistake("the last, shorter tile is left out.", "`range(0, n, tile)` begins a tile there; `min(start + tile, n)` ends it.", Wrong(drops_tail=True)),
-        Mistake("the tiles on the diagonal are skipped.", "Each token looks at itself: those tiles hold the largest weights.", Wrong(skips_diagonal=True)),
-        Mistake("more weights are held at once than a tile has.", "The gradient is right, but a tensor is larger than q and larger than a tile. Compute tile × tile weights at a time, from q, k and lse.",
-                (through_the_matrix, Wrong(wide=True)),
-                is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised)),
+        Mistake(
+            "the three come back in another order.",
+            "(dq, dk, dv).",
+            (
+                Wrong(order=(1, 0, 2)),
+                Wrong(order=(2, 1, 0)),
+                Wrong(order=(2, 0, 1)),
+                Wrong(order=(1, 2, 0)),
+                Wrong(order=(0, 2, 1)),
+            ),
+        ),
+        Mistake(
+            "the last, shorter tile is left out.",
+            "`range(0, n, tile)` begins a tile there; `min(start + tile, n)` ends it.",
+            Wrong(drops_tail=True),
+        ),
+        Mistake(
+            "the tiles on the diagonal are skipped.",
+            "Each token looks at itself: those tiles hold the largest weights.",
+            Wrong(skips_diagonal=True),
+        ),
+        Mistake(
+            "more weights are held at once than a tile has.",
+            "The gradient is right, but a tensor is larger than q and larger than a tile. Compute tile × tile weights at a time, from q, k and lse.",
+            (through_the_matrix, Wrong(wide=True)),
+            is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised),
+        ),
     ],
     hints=[
         "First delta = (grad_out * out).sum(1), one number a row. Then two loops over tiles; in each, compute the weights again: P = exp(q kᵀ / √d - lse), 0 above the diagonal.",

@@ -11,7 +11,7 @@ INF = float("inf")
 def backward_by_rows(q, k, v, out, lse, grad_out, tile):
     """Rows outside, and the scale taken into q and k first."""
     n, d = q.shape
-    scale = d ** -0.25
+    scale = d**-0.25
     qs, ks = q * scale, k * scale
     dqs, dks, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
     for i in torch.arange(n).split(tile):
@@ -61,9 +61,9 @@ def through_the_matrix(q, k, v, out, lse, grad_out, tile):
 class Wrong:
     """A wrong answer: the right one with a piece replaced."""
 
-    scale_q: Callable = lambda d: d ** -0.5
-    scale_k: Callable = lambda d: d ** -0.5
-    scale_s: Callable = lambda d: d ** -0.5
+    scale_q: Callable = lambda d: d**-0.5
+    scale_k: Callable = lambda d: d**-0.5
+    scale_s: Callable = lambda d: d**-0.5
     delta: Callable = lambda grad_out, out: (grad_out * out).sum(1)
     weights: Callable = lambda scores, lse: torch.exp(scores - lse)
     masks: bool = True
@@ -107,13 +107,17 @@ class Wrong:
                     scores = scores.masked_fill(hidden, -INF)
                 weights = self.weights(scores, lse[i, None])
                 grad_weights = grad_out[i] @ v[j].T
-                grad_scores = grad_weights - ((weights * grad_weights).sum(1, keepdim=True) if self.delta_of_tile else delta[i, None])
+                grad_scores = grad_weights - (
+                    (weights * grad_weights).sum(1, keepdim=True) if self.delta_of_tile else delta[i, None]
+                )
                 if self.weighted:
                     grad_scores = weights * grad_scores
                 elif self.masks:
                     grad_scores = grad_scores.masked_fill(hidden, 0.0)
                 to_v, to_k, to_q = (weights if self.dv_from == "weights" else grad_scores).T, grad_scores.T, grad_scores
-                to_v, to_k, to_q = (x.T if name in self.untransposed else x for name, x in (("v", to_v), ("k", to_k), ("q", to_q)))
+                to_v, to_k, to_q = (
+                    x.T if name in self.untransposed else x for name, x in (("v", to_v), ("k", to_k), ("q", to_q))
+                )
                 piece_v = to_v @ grad_out[i]
                 piece_k = to_k @ (k[i] if self.crossed else q[i]) * self.scale_k(d)
                 piece_q = to_q @ (q[j] if self.crossed else k[j]) * self.scale_q(d)

@@ -8,7 +8,7 @@ INF = float("inf")
 
 
 def tile_mask(rows, cols, causal, window, documents):
-    """"none", "some" or "all": the pairs of a tile that may be seen. rows, cols: half-open (start, end)."""
+    """ "none", "some" or "all": the pairs of a tile that may be seen. rows, cols: half-open (start, end)."""
     smallest, largest = rows[0] - (cols[1] - 1), (rows[1] - 1) - cols[0]  # distances top right and bottom left
     high = float("inf") if window is None else window - 1
     low = 0 if causal else -high
@@ -17,7 +17,8 @@ def tile_mask(rows, cols, causal, window, documents):
     whole = low <= smallest and largest <= high
     if documents is not None:
         first_row, last_row, first_col, last_col = (
-            sum(edge <= at for edge in documents) for at in (rows[0], rows[1] - 1, cols[0], cols[1] - 1))
+            sum(edge <= at for edge in documents) for at in (rows[0], rows[1] - 1, cols[0], cols[1] - 1)
+        )
         if last_row < first_col or last_col < first_row:
             return "none"
         whole = whole and first_row == last_row == first_col == last_col
@@ -26,6 +27,7 @@ def tile_mask(rows, cols, causal, window, documents):
 
 def tile_by_documents(rows, cols, causal, window, documents):
     """Each document's part of the tile by itself."""
+
     def corner(row, col):
         return (not causal or col <= row) and (window is None or abs(row - col) < window)
 
@@ -37,17 +39,35 @@ def tile_by_documents(rows, cols, causal, window, documents):
             continue
         if (r0, r1) == tuple(rows) and (c0, c1) == tuple(cols) and corner(r0, c1 - 1) and corner(r1 - 1, c0):
             return "all"
-        near = (r0, c1 - 1) if r0 > c1 - 1 else (r1 - 1, c0) if c0 > r1 - 1 else (0, 0)  # the pair nearest to the diagonal
+        near = (
+            (r0, c1 - 1) if r0 > c1 - 1 else (r1 - 1, c0) if c0 > r1 - 1 else (0, 0)
+        )  # the pair nearest to the diagonal
         found = found or corner(*near)
     return "some" if found else "none"
 
 
-def wrong(*, last=1, causal_counts=True, window_counts=True, off=1, both_sides=True, documents_count=True, first_only=False, ends_only=False, merge=lambda s: s,
-          swap=False, skipped_from=None, whole_from=None, before=lambda edge, at: edge <= at, drops=lambda causal, window, documents: (causal, window, documents)):
+def wrong(
+    *,
+    last=1,
+    causal_counts=True,
+    window_counts=True,
+    off=1,
+    both_sides=True,
+    documents_count=True,
+    first_only=False,
+    ends_only=False,
+    merge=lambda s: s,
+    swap=False,
+    skipped_from=None,
+    whole_from=None,
+    before=lambda edge, at: edge <= at,
+    drops=lambda causal, window, documents: (causal, window, documents),
+):
     """A wrong answer: the right one with a piece replaced.
 
     skipped_from, whole_from: the row and column, as places in `corners`, by which a causal tile is skipped or called whole.
     """
+
     def answer(rows, cols, causal, window, documents):
         if swap:
             rows, cols = cols, rows
@@ -69,6 +89,7 @@ def wrong(*, last=1, causal_counts=True, window_counts=True, off=1, both_sides=T
                 return merge("none")
             whole = whole and (numbers[:2] == numbers[2:] if ends_only else len(set(numbers)) == 1)
         return merge("all" if whole else "some")
+
     return answer
 
 
@@ -82,23 +103,35 @@ def all_edge(rows, cols, causal, window, documents):
 
 def pair_by_pair(rows, cols, causal, window, documents):
     pairs = [(r, c) for r in range(*rows) for c in range(*cols)]
-    seen = [(not causal or c <= r) and (window is None or abs(r - c) < window)
-            and (not documents or sum(e <= r for e in documents) == sum(e <= c for e in documents)) for r, c in pairs]
+    seen = [
+        (not causal or c <= r)
+        and (window is None or abs(r - c) < window)
+        and (not documents or sum(e <= r for e in documents) == sum(e <= c for e in documents))
+        for r, c in pairs
+    ]
     return "all" if all(seen) else "some" if any(seen) else "none"
 
 
 def asks(rows, cols, causal=True, window=None, documents=None):
     drawn = "" if rows[1] - rows[0] > 9 or cols[1] - cols[0] > 9 else picture(rows, cols, causal, window, documents)
-    return Trial([f"tile_mask(rows={rows}, cols={cols}, causal={causal}, window={window}, documents={documents})"],
-                 lambda answer: answer(tuple(rows), tuple(cols), causal, window, list(documents) if documents else None), note=drawn,
-                 size=rows[1] - rows[0] + cols[1] - cols[0] + 2 * (window is not None) + 2 * (documents is not None))
+    return Trial(
+        [f"tile_mask(rows={rows}, cols={cols}, causal={causal}, window={window}, documents={documents})"],
+        lambda answer: answer(tuple(rows), tuple(cols), causal, window, list(documents) if documents else None),
+        note=drawn,
+        size=rows[1] - rows[0] + cols[1] - cols[0] + 2 * (window is not None) + 2 * (documents is not None),
+    )
 
 
 def picture(rows, cols, causal, window, documents):
     """The pairs row by row: x is seen, a dot is not."""
     lines = []
     for r in range(*rows):
-        lines.append("".join("x" if pair_by_pair((r, r + 1), (c, c + 1), causal, window, documents) == "all" else "·" for c in range(*cols)))
+        lines.append(
+            "".join(
+                "x" if pair_by_pair((r, r + 1), (c, c + 1), causal, window, documents) == "all" else "·"
+                for c in range(*cols)
+            )
+        )
     return "row by row, x is seen: " + " ".join(lines)
 
 
@@ -106,7 +139,12 @@ def grid(size, n, **options):
     return [asks((r, r + size), (c, c + size), **options) for r in range(0, n, size) for c in range(0, n, size)]
 
 
-HUGE = [asks((10**7, 2 * 10**7), (0, 10**7)), asks((0, 10**7), (10**7, 2 * 10**7)), asks((0, 10**7), (0, 10**7)), asks((10**7, 2 * 10**7), (0, 10**7), True, 5)]
+HUGE = [
+    asks((10**7, 2 * 10**7), (0, 10**7)),
+    asks((0, 10**7), (10**7, 2 * 10**7)),
+    asks((0, 10**7), (0, 10**7)),
+    asks((10**7, 2 * 10**7), (0, 10**7), True, 5),
+]
 
 TILE_MASK = Exercise(
     id="06.tile_mask",
@@ -114,55 +152,196 @@ TILE_MASK = Exercise(
     name="tile_mask",
     cases="tiles",
     properties=[
-        Property("Bidirectional attention sees every tile", "Nothing is masked: `\"all\"`, wherever the tile is.",
-                 [asks(r, c, causal=False) for r, c in [((0, 1), (0, 1)), ((0, 2), (2, 4)), ((4, 6), (0, 3)), ((2, 3), (5, 9))]]),
-        Property("Causal: none above the diagonal, some on it, all below", "Row r sees column c where c ≤ r. In a tile the pair bottom left is the first to be seen, and the pair top right the last.",
-                 grid(1, 2) + grid(2, 6) + [asks((2, 4), (0, 3)), asks((1, 3), (0, 3)), asks((0, 3), (2, 4)), asks((3, 5), (2, 4)), asks((0, 4), (3, 6))]),
-        Property("A sliding window of w: a token sees itself and w - 1 before it", "Tiles that the window has left behind are skipped, as those above the diagonal are.",
-                 grid(2, 6, window=2) + grid(2, 8, window=3) + [asks((3, 4), (0, 1), window=3), asks((3, 4), (1, 2), window=3), asks((4, 6), (2, 4), window=5), asks((5, 6), (5, 6), window=1),
-                                                                asks((4, 8), (0, 2), window=4)]),
-        Property("Without the causal mask, the window reaches to both sides", "A pair is seen where the distance is less than w, whichever comes first.",
-                 grid(2, 6, causal=False, window=2) + [asks((0, 1), (3, 4), False, 3), asks((0, 1), (2, 3), False, 3), asks((0, 2), (2, 6), False, 2), asks((0, 3), (0, 3), False, 3)]),
-        Property("Packed documents do not see each other", "`documents` says where each begins, and the end: [0, 3, 8] is one of 3 and one of 5 tokens.",
-                 grid(2, 8, documents=[0, 4, 8]) + grid(2, 8, documents=[0, 3, 8]) + grid(2, 6, causal=False, documents=[0, 2, 6]) + [asks((0, 6), (0, 6), False, None, [0, 6]),
-                                                                                                                            asks((0, 4), (0, 4), False, None, [0, 2, 2, 4])]
-                 + [asks((2, 4), (2, 4), False, None, [0, 3, 8]), asks((0, 2), (0, 2), False, None, [0, 1, 4]), asks((1, 5), (1, 5), False, None, [0, 3, 8]), asks((1, 4), (2, 5), False, None, [0, 3, 6])]),
-        Property("Causal mask, window and documents hold together", "A tile is skipped when one of them leaves nothing, and whole when all of them leave everything.",
-                 [asks((2, 5), (3, 7), True, None, [0, 4, 8]), asks((2, 4), (3, 6), True, None, [0, 3, 8]), asks((1, 3), (2, 5), True, None, [0, 2, 8]),
-                  asks((2, 5), (0, 3), True, 2, [0, 3, 8]), asks((3, 6), (1, 4), True, 2, [0, 4, 8]), asks((3, 6), (0, 4), False, 1, [0, 4, 8]), asks((1, 4), (3, 6), True, None, [0, 2, 8]),
-                  asks((4, 8), (4, 8), True, 4, [0, 4, 8]), asks((3, 5), (0, 4), True, 2, [0, 4, 8]), asks((2, 4), (1, 3), True, 1, [0, 3, 6]),
-                  asks((2, 3), (0, 1), True, 2, [0, 4]), asks((10, 12), (0, 2), True, 3, [0, 20]), asks((4, 6), (1, 3), True, 3, [0, 8]), asks((0, 1), (3, 4), False, 3, [0, 5]),
-                  asks((3, 4), (2, 3), True, 2, [0, 3, 6]), asks((4, 6), (2, 4), True, 5, [0, 4, 8]), asks((2, 3), (3, 4), False, 2, [0, 3, 6]), asks((5, 7), (5, 7), False, 4, [0, 4, 8]),
-                  asks((0, 2), (4, 6), True, 9, [0, 8]), asks((2, 3), (3, 4), True, 2, [0, 8]), asks((2, 5), (2, 5), True, 3, [0, 8])]),
-        Property("A tile of ten million tokens takes no longer", "A kernel asks this for every tile, so it may cost a few comparisons: corners, not pairs.",
-                 HUGE),
+        Property(
+            "Bidirectional attention sees every tile",
+            'Nothing is masked: `"all"`, wherever the tile is.',
+            [
+                asks(r, c, causal=False)
+                for r, c in [((0, 1), (0, 1)), ((0, 2), (2, 4)), ((4, 6), (0, 3)), ((2, 3), (5, 9))]
+            ],
+        ),
+        Property(
+            "Causal: none above the diagonal, some on it, all below",
+            "Row r sees column c where c ≤ r. In a tile the pair bottom left is the first to be seen, and the pair top right the last.",
+            grid(1, 2)
+            + grid(2, 6)
+            + [
+                asks((2, 4), (0, 3)),
+                asks((1, 3), (0, 3)),
+                asks((0, 3), (2, 4)),
+                asks((3, 5), (2, 4)),
+                asks((0, 4), (3, 6)),
+            ],
+        ),
+        Property(
+            "A sliding window of w: a token sees itself and w - 1 before it",
+            "Tiles that the window has left behind are skipped, as those above the diagonal are.",
+            grid(2, 6, window=2)
+            + grid(2, 8, window=3)
+            + [
+                asks((3, 4), (0, 1), window=3),
+                asks((3, 4), (1, 2), window=3),
+                asks((4, 6), (2, 4), window=5),
+                asks((5, 6), (5, 6), window=1),
+                asks((4, 8), (0, 2), window=4),
+            ],
+        ),
+        Property(
+            "Without the causal mask, the window reaches to both sides",
+            "A pair is seen where the distance is less than w, whichever comes first.",
+            grid(2, 6, causal=False, window=2)
+            + [
+                asks((0, 1), (3, 4), False, 3),
+                asks((0, 1), (2, 3), False, 3),
+                asks((0, 2), (2, 6), False, 2),
+                asks((0, 3), (0, 3), False, 3),
+            ],
+        ),
+        Property(
+            "Packed documents do not see each other",
+            "`documents` says where each begins, and the end: [0, 3, 8] is one of 3 and one of 5 tokens.",
+            grid(2, 8, documents=[0, 4, 8])
+            + grid(2, 8, documents=[0, 3, 8])
+            + grid(2, 6, causal=False, documents=[0, 2, 6])
+            + [asks((0, 6), (0, 6), False, None, [0, 6]), asks((0, 4), (0, 4), False, None, [0, 2, 2, 4])]
+            + [
+                asks((2, 4), (2, 4), False, None, [0, 3, 8]),
+                asks((0, 2), (0, 2), False, None, [0, 1, 4]),
+                asks((1, 5), (1, 5), False, None, [0, 3, 8]),
+                asks((1, 4), (2, 5), False, None, [0, 3, 6]),
+            ],
+        ),
+        Property(
+            "Causal mask, window and documents hold together",
+            "A tile is skipped when one of them leaves nothing, and whole when all of them leave everything.",
+            [
+                asks((2, 5), (3, 7), True, None, [0, 4, 8]),
+                asks((2, 4), (3, 6), True, None, [0, 3, 8]),
+                asks((1, 3), (2, 5), True, None, [0, 2, 8]),
+                asks((2, 5), (0, 3), True, 2, [0, 3, 8]),
+                asks((3, 6), (1, 4), True, 2, [0, 4, 8]),
+                asks((3, 6), (0, 4), False, 1, [0, 4, 8]),
+                asks((1, 4), (3, 6), True, None, [0, 2, 8]),
+                asks((4, 8), (4, 8), True, 4, [0, 4, 8]),
+                asks((3, 5), (0, 4), True, 2, [0, 4, 8]),
+                asks((2, 4), (1, 3), True, 1, [0, 3, 6]),
+                asks((2, 3), (0, 1), True, 2, [0, 4]),
+                asks((10, 12), (0, 2), True, 3, [0, 20]),
+                asks((4, 6), (1, 3), True, 3, [0, 8]),
+                asks((0, 1), (3, 4), False, 3, [0, 5]),
+                asks((3, 4), (2, 3), True, 2, [0, 3, 6]),
+                asks((4, 6), (2, 4), True, 5, [0, 4, 8]),
+                asks((2, 3), (3, 4), False, 2, [0, 3, 6]),
+                asks((5, 7), (5, 7), False, 4, [0, 4, 8]),
+                asks((0, 2), (4, 6), True, 9, [0, 8]),
+                asks((2, 3), (3, 4), True, 2, [0, 8]),
+                asks((2, 5), (2, 5), True, 3, [0, 8]),
+            ],
+        ),
+        Property(
+            "A tile of ten million tokens takes no longer",
+            "A kernel asks this for every tile, so it may cost a few comparisons: corners, not pairs.",
+            HUGE,
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the end of a half-open range is taken for its last token.", "(0, 2) holds 0 and 1. The last row is rows[1] - 1, the last column cols[1] - 1.", wrong(last=0)),
-        Mistake("the causal mask is ignored.", "With causal=True a key after the query is not seen.", wrong(causal_counts=False)),
-        Mistake("the window is ignored.", "With window=w, a key w or more tokens away is not seen.", wrong(window_counts=False)),
-        Mistake("the window is one token too wide.", "The token itself is one of the w: the largest distance is w - 1.", wrong(off=0)),
-        Mistake("the window is one token too narrow.", "w - 1 tokens before the token itself: a distance of w - 1 is still seen.", wrong(off=2)),
-        Mistake("the window has only one side.", "Without the causal mask it reaches ahead as far as back: distances from -(w - 1) to w - 1.", wrong(both_sides=False)),
-        Mistake("documents are ignored.", "Packed documents share a tensor and nothing else.", wrong(documents_count=False)),
-        Mistake("only the tile's first tokens are asked for their document.", "An edge can run through the middle of a tile.", wrong(first_only=True)),
-        Mistake("documents are compared at the two ends only.", "An edge can run through rows and columns at the same place. All four corners have to be of one document.", wrong(ends_only=True)),
-        Mistake("the first token of a document is counted to the one before.", "An edge is where a document begins: the edges at or before a token count, as `bisect_right` has it.",
-                wrong(before=lambda edge, at: edge < at)),
-        Mistake("one condition is dropped where another is given.", "Causal mask, window and documents hold at once. Ask for each of them, whatever the others are.",
-                (wrong(drops=lambda c, w, d: (c, None if d else w, d)), wrong(drops=lambda c, w, d: (c, w, None if w else d)),
-                 wrong(drops=lambda c, w, d: (c and not d, w, d)), wrong(drops=lambda c, w, d: (c and not w, w, d)), wrong(drops=lambda c, w, d: (c, None if c else w, d)),
-                 wrong(drops=lambda c, w, d: (c, w, None if c else d)))),
-        Mistake("a causal tile is skipped by its first row.", "The rows below see further: nothing is seen only where the first column lies beyond the *last* row.", wrong(skipped_from=(0, 2))),
-        Mistake("a causal tile is called \"all\" although the diagonal runs through it.", "All is seen only where the first row sees the last column: the pair top right.",
-                (wrong(whole_from=(1, 3)), wrong(whole_from=(0, 2)), wrong(whole_from=(1, 2)))),
-        Mistake("only one corner is looked at.", "The nearest pair is top right, the farthest bottom left: a tile is whole only when both are seen.", all_edge),
-        Mistake("a tile that is seen as a whole is called \"some\".", "Then the kernel masks every tile, and the mask costs as much as the scores.", wrong(merge=lambda s: "some" if s == "all" else s)),
-        Mistake("a tile that holds nothing is called \"some\".", "Then it is loaded and computed for nothing.", wrong(merge=lambda s: "some" if s == "none" else s)),
-        Mistake("rows and columns are exchanged.", "Rows are queries, columns are keys: the causal mask hides columns greater than the row.", wrong(swap=True)),
-        Mistake("every pair is looked at.", "Right, and far too slow: a tile has thousands of pairs. The corners are enough.", pair_by_pair,
-                is_made_by=lambda answer, found: found.trial in HUGE and isinstance(found.outcome, Raised)),
+        Mistake(
+            "the end of a half-open range is taken for its last token.",
+            "(0, 2) holds 0 and 1. The last row is rows[1] - 1, the last column cols[1] - 1.",
+            wrong(last=0),
+        ),
+        Mistake(
+            "the causal mask is ignored.",
+            "With causal=True a key after the query is not seen.",
+            wrong(causal_counts=False),
+        ),
+        Mistake(
+            "the window is ignored.",
+            "With window=w, a key w or more tokens away is not seen.",
+            wrong(window_counts=False),
+        ),
+        Mistake(
+            "the window is one token too wide.",
+            "The token itself is one of the w: the largest distance is w - 1.",
+            wrong(off=0),
+        ),
+        Mistake(
+            "the window is one token too narrow.",
+            "w - 1 tokens before the token itself: a distance of w - 1 is still seen.",
+            wrong(off=2),
+        ),
+        Mistake(
+            "the window has only one side.",
+            "Without the causal mask it reaches ahead as far as back: distances from -(w - 1) to w - 1.",
+            wrong(both_sides=False),
+        ),
+        Mistake(
+            "documents are ignored.", "Packed documents share a tensor and nothing else.", wrong(documents_count=False)
+        ),
+        Mistake(
+            "only the tile's first tokens are asked for their document.",
+            "An edge can run through the middle of a tile.",
+            wrong(first_only=True),
+        ),
+        Mistake(
+            "documents are compared at the two ends only.",
+            "An edge can run through rows and columns at the same place. All four corners have to be of one document.",
+            wrong(ends_only=True),
+        ),
+        Mistake(
+            "the first token of a document is counted to the one before.",
+            "An edge is where a document begins: the edges at or before a token count, as `bisect_right` has it.",
+            wrong(before=lambda edge, at: edge < at),
+        ),
+        Mistake(
+            "one condition is dropped where another is given.",
+            "Causal mask, window and documents hold at once. Ask for each of them, whatever the others are.",
+            (
+                wrong(drops=lambda c, w, d: (c, None if d else w, d)),
+                wrong(drops=lambda c, w, d: (c, w, None if w else d)),
+                wrong(drops=lambda c, w, d: (c and not d, w, d)),
+                wrong(drops=lambda c, w, d: (c and not w, w, d)),
+                wrong(drops=lambda c, w, d: (c, None if c else w, d)),
+                wrong(drops=lambda c, w, d: (c, w, None if c else d)),
+            ),
+        ),
+        Mistake(
+            "a causal tile is skipped by its first row.",
+            "The rows below see further: nothing is seen only where the first column lies beyond the *last* row.",
+            wrong(skipped_from=(0, 2)),
+        ),
+        Mistake(
+            'a causal tile is called "all" although the diagonal runs through it.',
+            "All is seen only where the first row sees the last column: the pair top right.",
+            (wrong(whole_from=(1, 3)), wrong(whole_from=(0, 2)), wrong(whole_from=(1, 2))),
+        ),
+        Mistake(
+            "only one corner is looked at.",
+            "The nearest pair is top right, the farthest bottom left: a tile is whole only when both are seen.",
+            all_edge,
+        ),
+        Mistake(
+            'a tile that is seen as a whole is called "some".',
+            "Then the kernel masks every tile, and the mask costs as much as the scores.",
+            wrong(merge=lambda s: "some" if s == "all" else s),
+        ),
+        Mistake(
+            'a tile that holds nothing is called "some".',
+            "Then it is loaded and computed for nothing.",
+            wrong(merge=lambda s: "some" if s == "none" else s),
+        ),
+        Mistake(
+            "rows and columns are exchanged.",
+            "Rows are queries, columns are keys: the causal mask hides columns greater than the row.",
+            wrong(swap=True),
+        ),
+        Mistake(
+            "every pair is looked at.",
+            "Right, and far too slow: a tile has thousands of pairs. The corners are enough.",
+            pair_by_pair,
+            is_made_by=lambda answer, found: found.trial in HUGE and isinstance(found.outcome, Raised),
+        ),
     ],
     hints=[
         "Everything hangs on the distance: position of the query less position of the key. Causal allows 0 and more; a window of w at most w - 1.",
@@ -174,4 +353,3 @@ TILE_MASK = Exercise(
     rights=[tile_mask, tile_by_documents],
     why="Distances in a tile have no gaps, so two corners tell what is between them. The kernel of lesson 07 uses this to run most of its tiles without any mask.",
 )
-

@@ -63,16 +63,21 @@ class Program:
             for first in range(0, n, tile):
                 mine = self.of(q, head)[first : first + tile].float()
                 position = self.position(n, m, first) + torch.arange(len(mine), device=q.device)[:, None]
-                high, total = torch.full((len(mine), 1), -1e30 if self.guards else -INF, device=q.device), torch.zeros(len(mine), 1, device=q.device)
+                high, total = (
+                    torch.full((len(mine), 1), -1e30 if self.guards else -INF, device=q.device),
+                    torch.zeros(len(mine), 1, device=q.device),
+                )
                 acc = torch.zeros_like(mine)
                 for start in range(0, end_of(n, m, first, tile), tile):
-                    keys, values = (self.of(x, h)[start : min(start + tile, there)].float() for x, h in ((k, for_k), (v, for_v)))
+                    keys, values = (
+                        self.of(x, h)[start : min(start + tile, there)].float() for x, h in ((k, for_k), (v, for_v))
+                    )
                     real = len(keys)
                     if self.lanes:
                         keys, values = (torch.cat([x, x.new_zeros(tile - real, head_dim)]) for x in (keys, values))
                     if len(keys) == 0:
                         continue
-                    scores = mine @ keys.T * head_dim ** -0.5
+                    scores = mine @ keys.T * head_dim**-0.5
                     if self.causal:
                         lane = torch.arange(len(keys), device=q.device)
                         seen = self.sees(start + lane, position) & (lane < real)
@@ -81,7 +86,9 @@ class Program:
                     shrink, weights = torch.exp(high - new), torch.exp(scores - new)
                     total, acc = total * shrink + weights.sum(1, keepdim=True), acc * shrink + weights @ values
                     high = new if self.keeps_high else high
-                self.of(out, head, self.stores_right)[first : first + tile] = (acc / torch.where((total > 0) | (not self.guards), total, 1.0)).to(q.dtype)
+                self.of(out, head, self.stores_right)[first : first + tile] = (
+                    acc / torch.where((total > 0) | (not self.guards), total, 1.0)
+                ).to(q.dtype)
         return out
 
     def of(self, x, head, right=False):

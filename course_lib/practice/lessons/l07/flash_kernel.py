@@ -6,7 +6,20 @@ from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.lessons.l06.flash_forward_answers import whole_matrix
-from .attention import NEGATIVE, SLIM, attends, bent, common, fine, in_programs, on_contiguous, row_by_row, smalls, untouched
+
+from .attention import (
+    NEGATIVE,
+    SLIM,
+    attends,
+    bent,
+    common,
+    fine,
+    in_programs,
+    on_contiguous,
+    row_by_row,
+    smalls,
+    untouched,
+)
 
 
 def flash(q, k, v, tile):
@@ -45,38 +58,84 @@ FLASH_KERNEL = Exercise(
     cases="sizes",
     properties=[
         Property("One tile: softmax(q kᵀ / √d) v", "Ordinary attention, in one program.", ONE),
-        Property("Several tiles of keys make one row", "The online softmax, in registers: maximum, sum and output stay while keys and values pass by.", KEYS),
-        Property("Each program takes its own head and its own tile of queries", "Programs run in any order and do not see each other.", PROGRAMS),
-        Property("A last tile of queries may be shorter", "Rows past the end are loaded by nobody, and above all stored by nobody.", QUERY_TAILS),
-        Property("A last tile of keys may be shorter", "A key that is not there must have no weight: its score is -inf.", KEY_TAILS),
-        Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
-        Property("Other tiles and heads, same output", "The tile is for speed. It must not change what comes out.", SIZES),
-        Property("float16 comes in and goes out; the sums are float32", "Matrix units multiply 16 bits and add up in 32.", HALF),
+        Property(
+            "Several tiles of keys make one row",
+            "The online softmax, in registers: maximum, sum and output stay while keys and values pass by.",
+            KEYS,
+        ),
+        Property(
+            "Each program takes its own head and its own tile of queries",
+            "Programs run in any order and do not see each other.",
+            PROGRAMS,
+        ),
+        Property(
+            "A last tile of queries may be shorter",
+            "Rows past the end are loaded by nobody, and above all stored by nobody.",
+            QUERY_TAILS,
+        ),
+        Property(
+            "A last tile of keys may be shorter",
+            "A key that is not there must have no weight: its score is -inf.",
+            KEY_TAILS,
+        ),
+        Property(
+            "Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE
+        ),
+        Property(
+            "Other tiles and heads, same output", "The tile is for speed. It must not change what comes out.", SIZES
+        ),
+        Property(
+            "float16 comes in and goes out; the sums are float32",
+            "Matrix units multiply 16 bits and add up in 32.",
+            HALF,
+        ),
         Property(*SLIM, SMALL),
-        Property("What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED),
+        Property(
+            "What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED
+        ),
         *rungs.rungs(on(1, 1), on(17, 20)),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         rungs.OUTSIDE,
-        Mistake("the tail is filled up and not masked.", "A key of zeros has the score 0, and exp(0) is 1: it takes a share. Set the scores of columns >= m to -inf.",
-                bent(False, pads=True)),
-        Mistake("the last, shorter tile of keys is left out.", "`range(0, m, TILE)` begins a tile there; `m // TILE` tiles do not reach it.", bent(False, drops_tail="keys")),
-        Mistake("the last, shorter tile of queries is left out.", "The grid has `triton.cdiv(n, tile)` programs a head; `n // tile` do not reach the end.",
-                bent(False, writes=lambda out, tile: torch.cat([out[: len(out) // tile * tile], out[len(out) // tile * tile :] * torch.nan]))),
+        Mistake(
+            "the tail is filled up and not masked.",
+            "A key of zeros has the score 0, and exp(0) is 1: it takes a share. Set the scores of columns >= m to -inf.",
+            bent(False, pads=True),
+        ),
+        Mistake(
+            "the last, shorter tile of keys is left out.",
+            "`range(0, m, TILE)` begins a tile there; `m // TILE` tiles do not reach it.",
+            bent(False, drops_tail="keys"),
+        ),
+        Mistake(
+            "the last, shorter tile of queries is left out.",
+            "The grid has `triton.cdiv(n, tile)` programs a head; `n // tile` do not reach the end.",
+            bent(
+                False,
+                writes=lambda out, tile: torch.cat(
+                    [out[: len(out) // tile * tile], out[len(out) // tile * tile :] * torch.nan]
+                ),
+            ),
+        ),
         *on_contiguous(False),
         *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED, FINE),
     ],
     hints=[
         "Begin with your `flash_forward` of lesson 06. Its loops over heads and over tiles of queries become the grid, (heads, triton.cdiv(n, tile)); its inner loop stays.",
         "Token j of head h begins at (j * heads + h) * head_dim. For rows or columns [:, None] and dims [None, :] that gives a whole tile of addresses.",
-        "In front of the loop: high = tl.full([TILE], -float(\"inf\"), tl.float32), total = tl.zeros([TILE], tl.float32), acc = tl.zeros([TILE, HEAD_DIM], tl.float32).",
-        "In it: tl.dot(q, tl.trans(k), input_precision=\"ieee\") * scale, with tl.where -inf for columns >= m; then the online softmax, and acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v).",
+        'In front of the loop: high = tl.full([TILE], -float("inf"), tl.float32), total = tl.zeros([TILE], tl.float32), acc = tl.zeros([TILE, HEAD_DIM], tl.float32).',
+        'In it: tl.dot(q, tl.trans(k), input_precision="ieee") * scale, with tl.where -inf for columns >= m; then the online softmax, and acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v).',
         "Load with mask=(rows < n)[:, None] or (columns < m)[:, None] and other=0.0, store acc / total[:, None] with the mask of the rows.",
     ],
-    rights=[flash, flash_in_programs, *rungs.in_triton("l07.kernels", "flash"), *rungs.in_triton("l07.kernels_otherwise", "flash_by_merging")],
+    rights=[
+        flash,
+        flash_in_programs,
+        *rungs.in_triton("l07.kernels", "flash"),
+        *rungs.in_triton("l07.kernels_otherwise", "flash_by_merging"),
+    ],
     why="The loops over heads and queries have gone into the grid: their order does not matter, so a GPU runs them side by side. The loop over keys is the "
-        "online softmax, whose order does matter. (FlashAttention-2, arXiv 2307.08691.)",
+    "online softmax, whose order does matter. (FlashAttention-2, arXiv 2307.08691.)",
     solution=rungs.source("l07.kernels", "flash_kernel", "flash"),
     budget_s=rungs.BUDGET_S,
 )

@@ -11,7 +11,9 @@ def softmax_kernel(x_ptr, out_ptr, row_stride, column_stride, columns, BLOCK: tl
     inside = offsets < columns
     x = tl.load(x_ptr + row * row_stride + offsets * column_stride, mask=inside, other=-float("inf")).to(tl.float32)
     high = tl.max(x, 0)
-    weights = tl.exp(x - tl.where(high == -float("inf"), 0.0, high))  # of a row that is masked as a whole: exp(-inf) = 0
+    weights = tl.exp(
+        x - tl.where(high == -float("inf"), 0.0, high)
+    )  # of a row that is masked as a whole: exp(-inf) = 0
     total = tl.sum(weights, 0)
     out = weights / tl.where(total == 0, 1.0, total)
     tl.store(out_ptr + row * columns + offsets, out.to(out_ptr.dtype.element_ty), mask=inside)
@@ -32,14 +34,18 @@ def pieces_kernel(x_ptr, out_ptr, rows, columns, row_stride, column_stride, ROWS
     for start in range(0, columns, PIECE):
         column = start + tl.arange(0, PIECE)
         inside = (row < rows)[:, None] & (column < columns)[None, :]
-        x = tl.load(x_ptr + row[:, None] * row_stride + column[None, :] * column_stride, mask=inside, other=-float("inf"))
+        x = tl.load(
+            x_ptr + row[:, None] * row_stride + column[None, :] * column_stride, mask=inside, other=-float("inf")
+        )
         new_high = tl.maximum(high, tl.max(x.to(tl.float32), 1))
         total = total * tl.exp(high - new_high) + tl.sum(tl.exp(x.to(tl.float32) - new_high[:, None]), 1)
         high = new_high
     for start in range(0, columns, PIECE):
         column = start + tl.arange(0, PIECE)
         inside = (row < rows)[:, None] & (column < columns)[None, :]
-        x = tl.load(x_ptr + row[:, None] * row_stride + column[None, :] * column_stride, mask=inside, other=-float("inf"))
+        x = tl.load(
+            x_ptr + row[:, None] * row_stride + column[None, :] * column_stride, mask=inside, other=-float("inf")
+        )
         weight = tl.exp(x.to(tl.float32) - high[:, None]) / tl.where(total > 0, total, 1.0)[:, None]
         tl.store(out_ptr + row[:, None] * columns + column[None, :], weight.to(out_ptr.dtype.element_ty), mask=inside)
 
@@ -82,7 +88,7 @@ def flash(q, k, v, tile):
     n, heads, head_dim = q.shape
     out = torch.empty_like(q)
     grid = heads, triton.cdiv(n, tile)
-    flash_kernel[grid](q, k, v, out, n, len(k), heads * head_dim, head_dim ** -0.5, HEAD_DIM=head_dim, TILE=tile)
+    flash_kernel[grid](q, k, v, out, n, len(k), heads * head_dim, head_dim**-0.5, HEAD_DIM=head_dim, TILE=tile)
     return out
 
 
@@ -120,13 +126,31 @@ def flash_causal(q, k, v, tile):
     n, heads, head_dim = q.shape
     out = torch.empty_like(q)
     grid = heads, triton.cdiv(n, tile)
-    causal_kernel[grid](q, k, v, out, n, len(k), heads * head_dim, head_dim ** -0.5, HEAD_DIM=head_dim, TILE=tile)
+    causal_kernel[grid](q, k, v, out, n, len(k), heads * head_dim, head_dim**-0.5, HEAD_DIM=head_dim, TILE=tile)
     return out
 
 
 @triton.jit
-def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, k_stride, k_head, v_stride, v_head,
-                   out_stride, out_head, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, TILE: tl.constexpr):
+def grouped_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    n,
+    m,
+    scale,
+    q_stride,
+    q_head,
+    k_stride,
+    k_head,
+    v_stride,
+    v_head,
+    out_stride,
+    out_head,
+    GROUP: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    TILE: tl.constexpr,
+):
     head, first = tl.program_id(0), tl.program_id(1) * TILE
     rows, dims = first + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)[None, :]
     q_ptr += head * q_head
@@ -160,7 +184,24 @@ def flash_grouped(q, k, v, tile):
     n, heads, head_dim = q.shape
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     grid = heads, triton.cdiv(n, tile)
-    grouped_kernel[grid](q, k, v, out, n, len(k), head_dim ** -0.5, q.stride(0), q.stride(1), k.stride(0), k.stride(1),
-                         v.stride(0), v.stride(1), out.stride(0), out.stride(1),
-                         GROUP=heads // k.shape[1], HEAD_DIM=head_dim, TILE=tile)
+    grouped_kernel[grid](
+        q,
+        k,
+        v,
+        out,
+        n,
+        len(k),
+        head_dim**-0.5,
+        q.stride(0),
+        q.stride(1),
+        k.stride(0),
+        k.stride(1),
+        v.stride(0),
+        v.stride(1),
+        out.stride(0),
+        out.stride(1),
+        GROUP=heads // k.shape[1],
+        HEAD_DIM=head_dim,
+        TILE=tile,
+    )
     return out

@@ -8,8 +8,26 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
-def merging_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, q_stride, k_stride, v_stride, q_head, k_head, v_head, group, scale,
-                   CAUSAL: tl.constexpr, HEAD_DIM: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr):
+def merging_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    n,
+    m,
+    q_stride,
+    k_stride,
+    v_stride,
+    q_head,
+    k_head,
+    v_head,
+    group,
+    scale,
+    CAUSAL: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    ROWS: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """Heads last in the grid, sums of products for tl.dot, base 2, and tiles that are merged by their log-sum-exp."""
     rows, head, dims = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1), tl.arange(0, HEAD_DIM)
     inside = (rows < n)[:, None]
@@ -45,8 +63,25 @@ def by_merging(q, k, v, tile, causal):
     out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     rows = tile // 2 if causal else tile  # narrower than the keys' tiles, where the page asks for no number of them
     merging_kernel[(triton.cdiv(n, rows), heads)](
-        q, k, v, out, n, len(k), q.stride(0), k.stride(0), v.stride(0), q.stride(1), k.stride(1), v.stride(1),
-        heads // k.shape[1], head_dim ** -0.5, CAUSAL=causal, HEAD_DIM=head_dim, ROWS=rows, TILE=tile)
+        q,
+        k,
+        v,
+        out,
+        n,
+        len(k),
+        q.stride(0),
+        k.stride(0),
+        v.stride(0),
+        q.stride(1),
+        k.stride(1),
+        v.stride(1),
+        heads // k.shape[1],
+        head_dim**-0.5,
+        CAUSAL=causal,
+        HEAD_DIM=head_dim,
+        ROWS=rows,
+        TILE=tile,
+    )
     return out
 
 
@@ -59,8 +94,26 @@ def causal_by_merging(q, k, v, tile):
 
 
 @triton.jit
-def group_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, k_stride, k_head, v_stride, v_head,
-                 HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr):
+def group_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    n,
+    m,
+    scale,
+    q_stride,
+    q_head,
+    k_stride,
+    k_head,
+    v_stride,
+    v_head,
+    HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    ROWS: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """A program takes all query heads of one KV head: a row is a query of one of them, and k and v are loaded once for all."""
     kv_head, dims, lanes = tl.program_id(0), tl.arange(0, HEAD_DIM), tl.arange(0, ROWS)
     rows, heads = tl.program_id(1) * (ROWS // GROUP) + lanes // GROUP, kv_head * GROUP + lanes % GROUP
@@ -90,6 +143,23 @@ def grouped_by_group(q, k, v, tile):
     out, group = torch.empty(q.shape, dtype=q.dtype, device=q.device), heads // k.shape[1]
     rows = max(16, tile, triton.next_power_of_2(group))
     group_kernel[(k.shape[1], triton.cdiv(n, rows // group))](
-        q, k, v, out, n, len(k), head_dim ** -0.5, q.stride(0), q.stride(1), k.stride(0), k.stride(1), v.stride(0), v.stride(1),
-        HEADS=heads, GROUP=group, HEAD_DIM=head_dim, ROWS=rows, TILE=tile)
+        q,
+        k,
+        v,
+        out,
+        n,
+        len(k),
+        head_dim**-0.5,
+        q.stride(0),
+        q.stride(1),
+        k.stride(0),
+        k.stride(1),
+        v.stride(0),
+        v.stride(1),
+        HEADS=heads,
+        GROUP=group,
+        HEAD_DIM=head_dim,
+        ROWS=rows,
+        TILE=tile,
+    )
     return out

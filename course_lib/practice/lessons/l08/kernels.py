@@ -1,11 +1,10 @@
 """Right answers of lesson 08 as kernels: the solutions, and others written otherwise. Imports Triton."""
 
 import torch
-
-from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
-
 import triton  # noqa: E402
 import triton.language as tl  # noqa: E402
+
+from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
 
 
 @triton.jit
@@ -26,8 +25,21 @@ def store_kv(k, v, k_cache, v_cache, slot_mapping):
 
 
 @triton.jit
-def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_ptr, table_stride, scale, NUM_KV_HEADS: tl.constexpr,
-                  GROUP: tl.constexpr, ROWS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
+def decode_kernel(
+    q_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    out_ptr,
+    tables_ptr,
+    seq_lens_ptr,
+    table_stride,
+    scale,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    ROWS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
     sequence, kv_head = tl.program_id(0), tl.program_id(1)
     length = tl.load(seq_lens_ptr + sequence)
     rows, dims, offsets = tl.arange(0, ROWS), tl.arange(0, HEAD_DIM), tl.arange(0, BLOCK_SIZE)
@@ -59,14 +71,41 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
     _, block_size, num_kv_heads, _ = k_cache.shape
     out, group = torch.empty_like(q), num_heads // num_kv_heads
     decode_kernel[(num_seqs, num_kv_heads)](
-        q, k_cache, v_cache, out, block_tables, seq_lens, block_tables.stride(0), head_dim ** -0.5, NUM_KV_HEADS=num_kv_heads, GROUP=group,
-        ROWS=triton.next_power_of_2(group), HEAD_DIM=head_dim, BLOCK_SIZE=block_size)
+        q,
+        k_cache,
+        v_cache,
+        out,
+        block_tables,
+        seq_lens,
+        block_tables.stride(0),
+        head_dim**-0.5,
+        NUM_KV_HEADS=num_kv_heads,
+        GROUP=group,
+        ROWS=triton.next_power_of_2(group),
+        HEAD_DIM=head_dim,
+        BLOCK_SIZE=block_size,
+    )
     return out
 
 
 @triton.jit
-def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_ptr, seq_lens_ptr, table_stride, scale, NUM_SPLITS: tl.constexpr,
-                 NUM_KV_HEADS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
+def split_kernel(
+    q_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    partial_ptr,
+    lse_ptr,
+    tables_ptr,
+    seq_lens_ptr,
+    table_stride,
+    scale,
+    NUM_SPLITS: tl.constexpr,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    ROWS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
     sequence, kv_head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(seq_lens_ptr + sequence)
     tokens = tl.cdiv(tl.cdiv(length, NUM_SPLITS), BLOCK_SIZE) * BLOCK_SIZE  # of a part: whole blocks
@@ -103,8 +142,22 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     group, lse = num_heads // num_kv_heads, torch.empty(num_seqs, num_heads, num_splits, device=q.device)
     partial = torch.empty(num_seqs, num_heads, num_splits, head_dim, device=q.device)
     split_kernel[(num_seqs, num_kv_heads, num_splits)](
-        q, k_cache, v_cache, partial, lse, block_tables, seq_lens, block_tables.stride(0), head_dim ** -0.5, NUM_SPLITS=num_splits,
-        NUM_KV_HEADS=num_kv_heads, GROUP=group, ROWS=triton.next_power_of_2(group), HEAD_DIM=head_dim, BLOCK_SIZE=block_size)
+        q,
+        k_cache,
+        v_cache,
+        partial,
+        lse,
+        block_tables,
+        seq_lens,
+        block_tables.stride(0),
+        head_dim**-0.5,
+        NUM_SPLITS=num_splits,
+        NUM_KV_HEADS=num_kv_heads,
+        GROUP=group,
+        ROWS=triton.next_power_of_2(group),
+        HEAD_DIM=head_dim,
+        BLOCK_SIZE=block_size,
+    )
     top = lse.amax(-1, keepdim=True)
     sums = torch.exp(lse - torch.where(top == -float("inf"), 0.0, top))  # of each part, under one maximum
     shares = sums / sums.sum(-1, keepdim=True).clamp(min=1e-30)
@@ -112,8 +165,22 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
 
 
 @triton.jit
-def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_ptr, cu_seqlens_ptr, table_stride, scale,
-                   NUM_KV_HEADS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr):
+def prefill_kernel(
+    q_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    out_ptr,
+    tables_ptr,
+    seq_lens_ptr,
+    cu_seqlens_ptr,
+    table_stride,
+    scale,
+    NUM_KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    ROWS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
     sequence, kv_head, tile = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     start, length = tl.load(cu_seqlens_ptr + sequence), tl.load(seq_lens_ptr + sequence)
     new = tl.load(cu_seqlens_ptr + sequence + 1) - start
@@ -126,7 +193,9 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
     top = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
-    end = tl.minimum(length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1)  # behind the tile's last token nobody looks
+    end = tl.minimum(
+        length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1
+    )  # behind the tile's last token nobody looks
     for first in range(0, end, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
         filled = first + offsets < length
@@ -151,8 +220,21 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     most = int(cu_seqlens_q.diff().max())  # new tokens of one sequence
     if most > 0:
         prefill_kernel[(len(seq_lens), num_kv_heads, triton.cdiv(most * group, rows))](
-            q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, block_tables.stride(0), head_dim ** -0.5,
-            NUM_KV_HEADS=num_kv_heads, GROUP=group, ROWS=rows, HEAD_DIM=head_dim, BLOCK_SIZE=block_size)
+            q,
+            k_cache,
+            v_cache,
+            out,
+            block_tables,
+            seq_lens,
+            cu_seqlens_q,
+            block_tables.stride(0),
+            head_dim**-0.5,
+            NUM_KV_HEADS=num_kv_heads,
+            GROUP=group,
+            ROWS=rows,
+            HEAD_DIM=head_dim,
+            BLOCK_SIZE=block_size,
+        )
     return out
 
 
@@ -160,7 +242,9 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 
 
 @triton.jit
-def store_head_kernel(k_ptr, v_ptr, k_cache_ptr, v_cache_ptr, slot_mapping_ptr, NUM_TOKENS, BLOCK_SIZE, HEAD_DIM: tl.constexpr):
+def store_head_kernel(
+    k_ptr, v_ptr, k_cache_ptr, v_cache_ptr, slot_mapping_ptr, NUM_TOKENS, BLOCK_SIZE, HEAD_DIM: tl.constexpr
+):
     """A program a head; tokens in a loop; the slot taken apart again."""
     head, num_heads, dims = tl.program_id(0), tl.num_programs(0), tl.arange(0, HEAD_DIM)
     for token in range(NUM_TOKENS):
@@ -173,12 +257,25 @@ def store_head_kernel(k_ptr, v_ptr, k_cache_ptr, v_cache_ptr, slot_mapping_ptr, 
 
 
 def store_head_by_head(k, v, k_cache, v_cache, slot_mapping):
-    store_head_kernel[(k.shape[1],)](k, v, k_cache, v_cache, slot_mapping, len(k), k_cache.shape[1], HEAD_DIM=k.shape[2])
+    store_head_kernel[(k.shape[1],)](
+        k, v, k_cache, v_cache, slot_mapping, len(k), k_cache.shape[1], HEAD_DIM=k.shape[2]
+    )
 
 
 @triton.jit
-def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_ptr, table_stride, scale, NUM_KV_HEADS, HEAD_DIM: tl.constexpr,
-               BLOCK_SIZE: tl.constexpr):
+def row_kernel(
+    q_ptr,
+    k_cache_ptr,
+    v_cache_ptr,
+    out_ptr,
+    tables_ptr,
+    seq_lens_ptr,
+    table_stride,
+    scale,
+    NUM_KV_HEADS,
+    HEAD_DIM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+):
     """One sequence and one query head a program; a token a turn of the loop."""
     row, head, num_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     dims = tl.arange(0, HEAD_DIM)
@@ -194,11 +291,24 @@ def row_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_pt
         total = total * shrink + weight
         acc = acc * shrink + weight * tl.load(v_cache_ptr + where)
         top = new_top
-    tl.store(out_ptr + (row * num_heads + head) * HEAD_DIM + dims, tl.where(total > 0, acc / tl.maximum(total, 1e-30), 0.0))
+    tl.store(
+        out_ptr + (row * num_heads + head) * HEAD_DIM + dims, tl.where(total > 0, acc / tl.maximum(total, 1e-30), 0.0)
+    )
 
 
 def decode_by_rows(q, k_cache, v_cache, block_tables, seq_lens):
     out = torch.empty_like(q)
-    row_kernel[q.shape[:2]](q, k_cache, v_cache, out, block_tables, seq_lens, block_tables.stride(0), q.shape[2] ** -0.5, k_cache.shape[2], HEAD_DIM=q.shape[2],
-                            BLOCK_SIZE=k_cache.shape[1])
+    row_kernel[q.shape[:2]](
+        q,
+        k_cache,
+        v_cache,
+        out,
+        block_tables,
+        seq_lens,
+        block_tables.stride(0),
+        q.shape[2] ** -0.5,
+        k_cache.shape[2],
+        HEAD_DIM=q.shape[2],
+        BLOCK_SIZE=k_cache.shape[1],
+    )
     return out

@@ -19,10 +19,12 @@ def decode_column_by_column(q, k_cache, v_cache, block_tables, seq_lens):
         blocks = block_tables[:, column].clamp(min=0)
         k, v = (cache[blocks].repeat_interleave(group, 2) for cache in (k_cache, v_cache))
         filled = column * size + torch.arange(size, device=q.device) < seq_lens[:, None]
-        scores = torch.einsum("shd,sthd->sht", q, k).div(d ** 0.5).masked_fill(~filled[:, None], -INF)
+        scores = torch.einsum("shd,sthd->sht", q, k).div(d**0.5).masked_fill(~filled[:, None], -INF)
         both = torch.logaddexp(lse, scores.logsumexp(2))
         safe = both.nan_to_num(neginf=0.0)
-        out = torch.exp(lse - safe)[..., None] * out + torch.einsum("sht,sthd->shd", torch.exp(scores - safe[..., None]), v)
+        out = torch.exp(lse - safe)[..., None] * out + torch.einsum(
+            "sht,sthd->shd", torch.exp(scores - safe[..., None]), v
+        )
         lse = both
     return out
 
@@ -62,7 +64,11 @@ def prefill_token_by_token(q, k_cache, v_cache, block_tables, seq_lens, cu_seqle
 
 def split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     """Each part is a sequence of its own, with a piece of the table; the parts are merged by a softmax over their sums."""
-    size, partial, lse = k_cache.shape[1], q.new_zeros(*q.shape[:2], num_splits, q.shape[2]), q.new_full((*q.shape[:2], num_splits), -INF)
+    size, partial, lse = (
+        k_cache.shape[1],
+        q.new_zeros(*q.shape[:2], num_splits, q.shape[2]),
+        q.new_full((*q.shape[:2], num_splits), -INF),
+    )
     for s, length in enumerate(seq_lens.tolist()):
         blocks = -(-(-(-length // num_splits)) // size)
         for p in range(num_splits):
@@ -72,7 +78,10 @@ def split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
                     g = h * k_cache.shape[2] // q.shape[1]
                     scores = k_cache[b, :filled, g] @ q[s, h] * q.shape[2] ** -0.5
                     both = torch.logaddexp(lse[s, h, p], scores.logsumexp(0))
-                    partial[s, h, p] = torch.exp(lse[s, h, p] - both) * partial[s, h, p] + torch.exp(scores - both) @ v_cache[b, :filled, g]
+                    partial[s, h, p] = (
+                        torch.exp(lse[s, h, p] - both) * partial[s, h, p]
+                        + torch.exp(scores - both) @ v_cache[b, :filled, g]
+                    )
                     lse[s, h, p] = both
     weights = lse.softmax(2).nan_to_num()
     return torch.einsum("shp,shpd->shd", weights, partial), partial, lse
@@ -82,7 +91,7 @@ def split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
 class Wrong:
     """A wrong answer to 08.paged_decode, 08.split_kv or 08.paged_prefill, by its arguments: the right one with a piece replaced."""
 
-    scale: Callable = lambda d: d ** -0.5
+    scale: Callable = lambda d: d**-0.5
     kv_head: Callable = lambda head, group, kv_heads: head // group
     row: Callable = lambda tables, sequence: tables[sequence]
     slots: Callable = lambda block, size: block * size + torch.arange(size)
@@ -163,9 +172,15 @@ class Wrong:
                     see = min(length, at + self.itself) if self.causal else length
                     if self.later is not None:
                         begin, see = at + self.later, length
-                    top, total, acc = self.walk(q[row, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin, self.length(see))
+                    top, total, acc = self.walk(
+                        q[row, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin, self.length(see)
+                    )
                     behind = self.last_block_only == "of the sequence" and (see - 1) // size < (length - 1) // size
-                    out[to, h] = INF - INF if behind or self.nan_before and begin >= size else self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
+                    out[to, h] = (
+                        INF - INF
+                        if behind or self.nan_before and begin >= size
+                        else self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
+                    )
         return out
 
     def split(self, q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -176,8 +191,16 @@ class Wrong:
             for p in range(num_splits):
                 begin = self.begin(p, part)
                 for h in range(q.shape[1]):
-                    top, total, acc = self.walk(q[s, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin,
-                                                self.part_end(begin + part, self.length(length)))
+                    top, total, acc = self.walk(
+                        q[s, h],
+                        h,
+                        q.shape[1],
+                        k_cache,
+                        v_cache,
+                        self.table(block_tables, s),
+                        begin,
+                        self.part_end(begin + part, self.length(length)),
+                    )
                     partial[s, h, p] = self.done(total, acc, self.guards_part)
                     lse[s, h, p] = self.lse(top, total)
         return self.merge(partial, lse), partial, self.reported(lse)
@@ -205,7 +228,7 @@ class Wrong:
                 raise self.outside("no block")
             slots = self.slots(table[min(entry, len(table) - 1)], size) % (len(flat_k) // kv_heads)
             if self.tail != "read":
-                slots = slots[max(0, begin - first):end - first]
+                slots = slots[max(0, begin - first) : end - first]
             lines = self.line(slots, kv_heads, kv_head)
             scores = flat_k[lines] @ q * (1.0 if self.scales_q_in_place else self.scale(len(q)))
             v = (flat_v if self.values == "v" else flat_k)[lines]
@@ -216,7 +239,10 @@ class Wrong:
                 total = q.new_tensor(float(blocks))
                 continue
             new_top = torch.maximum(top, scores.max()) if self.subtracts else q.new_tensor(0.0)
-            weights, shrink = torch.exp(scores - new_top), torch.exp(top - new_top) if self.subtracts else q.new_tensor(1.0)
+            weights, shrink = (
+                torch.exp(scores - new_top),
+                torch.exp(top - new_top) if self.subtracts else q.new_tensor(1.0),
+            )
             total = (shrink if self.total_shrinks else 1.0) * total + weights.sum()
             acc = (shrink if self.acc_shrinks else 1.0) * acc + weights @ v
             top = new_top

@@ -2,14 +2,15 @@
 
 import torch
 
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from .paged_decode import ATTENDS, called, explain, shown, step, untouched, weight
-from .paged_answers import Wrong, prefill_token_by_token
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
-from course_lib.practice.judge.running import Raised
 from course_lib.practice.fixtures.tiny_attention import Watch, size
 from course_lib.practice.fixtures.tiny_pages import plain
+from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
+from course_lib.practice.judge.running import Raised
+
+from .paged_answers import Wrong, prefill_token_by_token
+from .paged_decode import ATTENDS, called, explain, shown, step, untouched, weight
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -21,8 +22,12 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         start, end, length = int(cu_seqlens_q[sequence]), int(cu_seqlens_q[sequence + 1]), int(seq_lens[sequence])
         position = torch.arange(length - (end - start), length, device=q.device)  # the new tokens are the last ones
         for head in range(num_heads):
-            rows = q[start:end, head] / head_dim ** 0.5
-            top, total, acc = rows.new_full((end - start,), -float("inf")), rows.new_zeros(end - start), torch.zeros_like(rows)
+            rows = q[start:end, head] / head_dim**0.5
+            top, total, acc = (
+                rows.new_full((end - start,), -float("inf")),
+                rows.new_zeros(end - start),
+                torch.zeros_like(rows),
+            )
             for first in range(0, length, block_size):
                 block, filled = block_tables[sequence, first // block_size], min(block_size, length - first)
                 k, v = k_cache[block, :filled, head // group], v_cache[block, :filled, head // group]
@@ -41,20 +46,30 @@ def gathers(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     """Right, but every sequence is made one piece first."""
     out, group, ends = torch.zeros_like(q), q.shape[1] // k_cache.shape[2], cu_seqlens_q.tolist()
     for s, length in enumerate(seq_lens.tolist()):
-        rows = q[ends[s]:ends[s + 1]]
-        k, v = (cache[block_tables[s].clamp(min=0)].flatten(0, 1)[:length].repeat_interleave(group, 1) for cache in (k_cache, v_cache))
+        rows = q[ends[s] : ends[s + 1]]
+        k, v = (
+            cache[block_tables[s].clamp(min=0)].flatten(0, 1)[:length].repeat_interleave(group, 1)
+            for cache in (k_cache, v_cache)
+        )
         positions = torch.arange(length, device=q.device)
-        later = positions > positions[length - len(rows):, None]
+        later = positions > positions[length - len(rows) :, None]
         scores = torch.einsum("nhd,thd->hnt", rows, k).div(q.shape[2] ** 0.5).masked_fill(later, -float("inf"))
-        out[ends[s]:ends[s + 1]] = torch.einsum("hnt,thd->nhd", scores.softmax(2), v)
+        out[ends[s] : ends[s + 1]] = torch.einsum("hnt,thd->nhd", scores.softmax(2), v)
     return out
 
 
 def chunks(seq_lens, new, note="", **options):
     """The Trial of one step: new[i] new tokens of sequence i."""
     lines, given = step("chunk_step", seq_lens, new, **options)
-    return trial([*lines, called("paged_prefill", 6)], given, lambda answer, *given: plain(answer(*given)), show=shown, note=note, explain=explain,
-                 size=weight(seq_lens, sum(new), **options))
+    return trial(
+        [*lines, called("paged_prefill", 6)],
+        given,
+        lambda answer, *given: plain(answer(*given)),
+        show=shown,
+        note=note,
+        explain=explain,
+        size=weight(seq_lens, sum(new), **options),
+    )
 
 
 def block_by_block(length, new, block_size, head_dim):
@@ -64,25 +79,86 @@ def block_by_block(length, new, block_size, head_dim):
     def call(answer, *given):
         with Watch(but=given) as watch:
             answer(*given)
-        return "nothing as large as the keys of the sequence" if size(watch.largest) < length * head_dim else f"a tensor of {watch.largest}"
-    return trial([*lines, "from course_lib.practice.fixtures.tiny_attention import Watch", "with Watch(but=(k_cache, v_cache)) as watch:", f"    {called('paged_prefill', 6)}",
-                  "watch.largest  # the shape of the largest tensor made"], given, call, show=str, size=length,
-                 note=f"{length} keys of {head_dim} numbers are {length * head_dim}")
+        return (
+            "nothing as large as the keys of the sequence"
+            if size(watch.largest) < length * head_dim
+            else f"a tensor of {watch.largest}"
+        )
+
+    return trial(
+        [
+            *lines,
+            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "with Watch(but=(k_cache, v_cache)) as watch:",
+            f"    {called('paged_prefill', 6)}",
+            "watch.largest  # the shape of the largest tensor made",
+        ],
+        given,
+        call,
+        show=str,
+        size=length,
+        note=f"{length} keys of {head_dim} numbers are {length * head_dim}",
+    )
 
 
-DECODE = [chunks([2], [1]), chunks([1], [1]), chunks([3], [1]), chunks([5], [1], head_dim=4), chunks([4], [1], block_size=4)]
-PROMPT = [chunks([2], [2]), chunks([3], [3]), chunks([4], [4]), chunks([5], [5], block_size=4), chunks([4], [4], head_dim=4), chunks([7], [7])]
-BEHIND = [chunks([4], [2]), chunks([3], [2]), chunks([5], [2]), chunks([6], [3]), chunks([9], [4], block_size=4), chunks([8], [2], block_size=4)]
-PACKED = [chunks([2, 2], [2, 2]), chunks([3, 2], [1, 2]), chunks([2, 5], [2, 1]), chunks([4, 3], [2, 3]), chunks([1, 6, 3], [1, 4, 1]), chunks([3, 5, 2], [2, 3, 2], block_size=4)]
+DECODE = [
+    chunks([2], [1]),
+    chunks([1], [1]),
+    chunks([3], [1]),
+    chunks([5], [1], head_dim=4),
+    chunks([4], [1], block_size=4),
+]
+PROMPT = [
+    chunks([2], [2]),
+    chunks([3], [3]),
+    chunks([4], [4]),
+    chunks([5], [5], block_size=4),
+    chunks([4], [4], head_dim=4),
+    chunks([7], [7]),
+]
+BEHIND = [
+    chunks([4], [2]),
+    chunks([3], [2]),
+    chunks([5], [2]),
+    chunks([6], [3]),
+    chunks([9], [4], block_size=4),
+    chunks([8], [2], block_size=4),
+]
+PACKED = [
+    chunks([2, 2], [2, 2]),
+    chunks([3, 2], [1, 2]),
+    chunks([2, 5], [2, 1]),
+    chunks([4, 3], [2, 3]),
+    chunks([1, 6, 3], [1, 4, 1]),
+    chunks([3, 5, 2], [2, 3, 2], block_size=4),
+]
 NONE_NEW = [chunks([2, 2], [0, 1]), chunks([3, 4], [2, 0]), chunks([2, 4, 3], [1, 0, 2])]
-MANY = [chunks([20], [17], block_size=16), chunks([40], [35], block_size=16), chunks([70], [66], block_size=16), chunks([24], [20], heads=2, block_size=8),
-        chunks([3, 40], [2, 35], block_size=16)]
-HEADS = [chunks([2], [2], heads=2), chunks([3], [2], heads=2, kv_heads=2), chunks([3], [3], heads=4, kv_heads=2), chunks([4, 2], [2, 1], heads=4, kv_heads=2),
-         chunks([3], [2], heads=3), chunks([4], [3], heads=6, kv_heads=2)]
-LARGE = [chunks([2], [2], times=20.0), chunks([4], [2], times=20.0), chunks([5], [3], times=30.0), chunks([6, 3], [2, 3], times=20.0)]
+MANY = [
+    chunks([20], [17], block_size=16),
+    chunks([40], [35], block_size=16),
+    chunks([70], [66], block_size=16),
+    chunks([24], [20], heads=2, block_size=8),
+    chunks([3, 40], [2, 35], block_size=16),
+]
+HEADS = [
+    chunks([2], [2], heads=2),
+    chunks([3], [2], heads=2, kv_heads=2),
+    chunks([3], [3], heads=4, kv_heads=2),
+    chunks([4, 2], [2, 1], heads=4, kv_heads=2),
+    chunks([3], [2], heads=3),
+    chunks([4], [3], heads=6, kv_heads=2),
+]
+LARGE = [
+    chunks([2], [2], times=20.0),
+    chunks([4], [2], times=20.0),
+    chunks([5], [3], times=30.0),
+    chunks([6, 3], [2, 3], times=20.0),
+]
 WHOLE = [block_by_block(16, 2, 2, 4), block_by_block(32, 4, 4, 8), block_by_block(24, 3, 2, 8)]
-UNTOUCHED = [untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens)) for lens, new, heads in
-             (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))]
+UNTOUCHED = [
+    untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens))
+    for lens, new, heads in (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))
+]
 UNWRITTEN = 0.0, float("nan")
 """What stands where nobody wrote: in `zeros_like`, in `empty_like`."""
 
@@ -93,7 +169,11 @@ def is_cut_short(answer, found):
     if found.trial not in [*PROMPT, *MANY] or not isinstance(mine, torch.Tensor):
         return False
     want = found.trial.outcome(paged_prefill)[0]
-    right = torch.isclose(mine, want, rtol=1e-4, atol=1e-5).flatten(1).all(1) if mine.shape == want.shape else torch.tensor([False])
+    right = (
+        torch.isclose(mine, want, rtol=1e-4, atol=1e-5).flatten(1).all(1)
+        if mine.shape == want.shape
+        else torch.tensor([False])
+    )
     left = mine[~right]
     return bool(right[0]) and bool((left.isnan() | (left == 0)).all())
 
@@ -104,55 +184,166 @@ PAGED_PREFILL = Exercise(
     name="paged_prefill",
     cases="steps",
     properties=[
-        Property("One new token a sequence: decode", "It is the last token, and sees all of them. A decode step is a chunk of one.", DECODE),
-        Property("A whole prompt: each token sees itself and what is before it", "Nothing is cached yet: row i stands at position i.", PROMPT),
-        Property("The new tokens are the last of the sequence", "With `new` tokens of `length`, row i stands at position length - new + i, and sees all that was cached "
-                 "before.", BEHIND),
-        Property("Rows of several sequences stand side by side", "Sequence i has the rows from cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1, and its own row of the table.",
-                 PACKED),
-        Property("A sequence may have no new tokens in this step", "Two equal numbers in cu_seqlens_q: no row is its own.", NONE_NEW),
-        Property("Query heads that share a KV head use that one", "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.", HEADS),
-        Property("A chunk may be longer than a tile", "A kernel takes some rows at a time: the grid has as many tiles as the longest chunk of the step needs.", MANY),
-        Property("Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE),
-        Property("The keys of a sequence are never gathered in one piece", "Read the blocks where they are, a block at a time.", WHOLE),
-        Property("What is handed in stays as it is", "The caches hold everybody's text, and the next layer reads the same table.", UNTOUCHED),
+        Property(
+            "One new token a sequence: decode",
+            "It is the last token, and sees all of them. A decode step is a chunk of one.",
+            DECODE,
+        ),
+        Property(
+            "A whole prompt: each token sees itself and what is before it",
+            "Nothing is cached yet: row i stands at position i.",
+            PROMPT,
+        ),
+        Property(
+            "The new tokens are the last of the sequence",
+            "With `new` tokens of `length`, row i stands at position length - new + i, and sees all that was cached "
+            "before.",
+            BEHIND,
+        ),
+        Property(
+            "Rows of several sequences stand side by side",
+            "Sequence i has the rows from cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1, and its own row of the table.",
+            PACKED,
+        ),
+        Property(
+            "A sequence may have no new tokens in this step",
+            "Two equal numbers in cu_seqlens_q: no row is its own.",
+            NONE_NEW,
+        ),
+        Property(
+            "Query heads that share a KV head use that one",
+            "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.",
+            HEADS,
+        ),
+        Property(
+            "A chunk may be longer than a tile",
+            "A kernel takes some rows at a time: the grid has as many tiles as the longest chunk of the step needs.",
+            MANY,
+        ),
+        Property(
+            "Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE
+        ),
+        Property(
+            "The keys of a sequence are never gathered in one piece",
+            "Read the blocks where they are, a block at a time.",
+            WHOLE,
+        ),
+        Property(
+            "What is handed in stays as it is",
+            "The caches hold everybody's text, and the next layer reads the same table.",
+            UNTOUCHED,
+        ),
         *rungs(chunks([3], [2]), chunks([4, 2], [2, 1], heads=2)),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the inputs are changed.", "`*=` and the like write into the caller's tensors. Make new ones.", Wrong(scales_q_in_place=True),
-                is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "the inputs are changed.",
+            "`*=` and the like write into the caller's tensors. Make new ones.",
+            Wrong(scales_q_in_place=True),
+            is_made_by=writes_into(UNTOUCHED),
+        ),
         OUTSIDE,
         rounded(paged_prefill, [*BEHIND, *PACKED, *HEADS]),
-        Mistake("there is no causal mask, or it hides nothing.", "A new token sees only tokens at its own position and before. `seq_lens` counts the new tokens too: row i stands at "
-                "length - new + i, not at length + i.", Wrong(causal=False)),
-        Mistake("a token sees the one after it.", "Mask where the key's position is greater than the row's.", Wrong(position=lambda i, past, start: past + i + 1)),
-        Mistake("positions are counted from the first key.", "The new tokens are the last ones: row i stands at position length - new + i.",
-                Wrong(position=lambda i, past, start: i)),
-        Mistake("positions are counted through the whole batch.", "Row i of a sequence is row cu_seqlens_q[sequence] + i of q; only the first of these is its position.",
-                (Wrong(position=lambda i, past, start: start + past + i), Wrong(position=lambda i, past, start: start + i))),
-        Mistake("positions are counted by line, not by token.", "A tile has a line for each new token and head of the group: the token is line // GROUP, and so is its position.",
-                Wrong(by_line=True)),
-        Mistake("only what was cached before is read.", "The keys and values of the new tokens are in the cache already, behind the older ones: row i sees all up to position length - new + i.",
-                (Wrong(position=lambda i, past, start: past - 1), Wrong(position=lambda i, past, start: past - 1, guards=False))),
-        Mistake("cu_seqlens_q is taken for lengths.", "It says where the rows of a sequence begin and end: sequence i has cu_seqlens_q[i + 1] - cu_seqlens_q[i] new tokens.",
-                (*[Wrong(new=lambda ends, s: ends[s + 1], no_row=error) for error in (IndexError, RuntimeError)],
-                 *[Wrong(new=lambda ends, s: ends[s], first_row=lambda ends, s: sum(ends[:s]), unwritten=fill) for fill in UNWRITTEN])),
-        Mistake("a token does not see itself.", "Its key is in the cache already, and distance 0 is allowed.", (Wrong(itself=False), Wrong(itself=False, guards=False))),
-        Mistake("what was cached before is not read.", "The loop over blocks begins at the sequence's first block, not at the chunk's.", (Wrong(only_new=True), Wrong(only_new="blocks"), Wrong(only_new=True, nan_before=True))),
-        Mistake("the mask is the wrong way round.", "A row sees what is *not* behind it: keys at positions up to its own.",
-                tuple(Wrong(later=later, nan_before=nan, guards=guards) for later in (0, 1) for nan, guards in ((True, False), (False, False), (False, True)))),
-        Mistake("only the last block counts.", "End each turn with `top = new_top`. With the -inf it began with, exp(top - new_top) is 0, and all before is lost.",
-                (Wrong(last_block_only=True), Wrong(last_block_only="of the sequence"))),
-        Mistake("only the last new token is computed.", "Every new token has a row: a tile of rows, or a program for each.", Wrong(only_last=True)),
-        Mistake("the rows of another sequence are taken.", "Sequence i has the rows from cu_seqlens_q[i] on.",
-                (Wrong(first_row=lambda ends, s: s), Wrong(first_row=lambda ends, s: ends[s + 1]), *[Wrong(first_row=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN],
-                 Wrong(first_row=lambda ends, s: 0, writes=lambda ends, s: ends[s]), *[Wrong(writes=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN])),
-        Mistake("only the first rows of a sequence are computed.", "With tiles of ROWS lines, a chunk of `new` tokens takes cdiv(new * group, ROWS) tiles: a third number in the grid, "
-                "from the longest chunk of the step.", is_made_by=is_cut_short),
+        Mistake(
+            "there is no causal mask, or it hides nothing.",
+            "A new token sees only tokens at its own position and before. `seq_lens` counts the new tokens too: row i stands at "
+            "length - new + i, not at length + i.",
+            Wrong(causal=False),
+        ),
+        Mistake(
+            "a token sees the one after it.",
+            "Mask where the key's position is greater than the row's.",
+            Wrong(position=lambda i, past, start: past + i + 1),
+        ),
+        Mistake(
+            "positions are counted from the first key.",
+            "The new tokens are the last ones: row i stands at position length - new + i.",
+            Wrong(position=lambda i, past, start: i),
+        ),
+        Mistake(
+            "positions are counted through the whole batch.",
+            "Row i of a sequence is row cu_seqlens_q[sequence] + i of q; only the first of these is its position.",
+            (Wrong(position=lambda i, past, start: start + past + i), Wrong(position=lambda i, past, start: start + i)),
+        ),
+        Mistake(
+            "positions are counted by line, not by token.",
+            "A tile has a line for each new token and head of the group: the token is line // GROUP, and so is its position.",
+            Wrong(by_line=True),
+        ),
+        Mistake(
+            "only what was cached before is read.",
+            "The keys and values of the new tokens are in the cache already, behind the older ones: row i sees all up to position length - new + i.",
+            (
+                Wrong(position=lambda i, past, start: past - 1),
+                Wrong(position=lambda i, past, start: past - 1, guards=False),
+            ),
+        ),
+        Mistake(
+            "cu_seqlens_q is taken for lengths.",
+            "It says where the rows of a sequence begin and end: sequence i has cu_seqlens_q[i + 1] - cu_seqlens_q[i] new tokens.",
+            (
+                *[Wrong(new=lambda ends, s: ends[s + 1], no_row=error) for error in (IndexError, RuntimeError)],
+                *[
+                    Wrong(new=lambda ends, s: ends[s], first_row=lambda ends, s: sum(ends[:s]), unwritten=fill)
+                    for fill in UNWRITTEN
+                ],
+            ),
+        ),
+        Mistake(
+            "a token does not see itself.",
+            "Its key is in the cache already, and distance 0 is allowed.",
+            (Wrong(itself=False), Wrong(itself=False, guards=False)),
+        ),
+        Mistake(
+            "what was cached before is not read.",
+            "The loop over blocks begins at the sequence's first block, not at the chunk's.",
+            (Wrong(only_new=True), Wrong(only_new="blocks"), Wrong(only_new=True, nan_before=True)),
+        ),
+        Mistake(
+            "the mask is the wrong way round.",
+            "A row sees what is *not* behind it: keys at positions up to its own.",
+            tuple(
+                Wrong(later=later, nan_before=nan, guards=guards)
+                for later in (0, 1)
+                for nan, guards in ((True, False), (False, False), (False, True))
+            ),
+        ),
+        Mistake(
+            "only the last block counts.",
+            "End each turn with `top = new_top`. With the -inf it began with, exp(top - new_top) is 0, and all before is lost.",
+            (Wrong(last_block_only=True), Wrong(last_block_only="of the sequence")),
+        ),
+        Mistake(
+            "only the last new token is computed.",
+            "Every new token has a row: a tile of rows, or a program for each.",
+            Wrong(only_last=True),
+        ),
+        Mistake(
+            "the rows of another sequence are taken.",
+            "Sequence i has the rows from cu_seqlens_q[i] on.",
+            (
+                Wrong(first_row=lambda ends, s: s),
+                Wrong(first_row=lambda ends, s: ends[s + 1]),
+                *[Wrong(first_row=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN],
+                Wrong(first_row=lambda ends, s: 0, writes=lambda ends, s: ends[s]),
+                *[Wrong(writes=lambda ends, s: 0, unwritten=fill) for fill in UNWRITTEN],
+            ),
+        ),
+        Mistake(
+            "only the first rows of a sequence are computed.",
+            "With tiles of ROWS lines, a chunk of `new` tokens takes cdiv(new * group, ROWS) tiles: a third number in the grid, "
+            "from the longest chunk of the step.",
+            is_made_by=is_cut_short,
+        ),
         *[mistake for mistake in ATTENDS if not mistake.name.startswith("the mask on the tail")],
-        Mistake("the sequence is gathered in one piece.", "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
-                "it is.", gathers, is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised)),
+        Mistake(
+            "the sequence is gathered in one piece.",
+            "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
+            "it is.",
+            gathers,
+            is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised),
+        ),
     ],
     hints=[
         "The loop of 08.paged_decode over the blocks, with several rows of q at once: the new tokens of a sequence. Each row has a maximum, a sum and an accumulator.",
@@ -166,5 +357,5 @@ PAGED_PREFILL = Exercise(
     solution=source("l08.kernels", "prefill_kernel", "paged_prefill"),
     budget_s=BUDGET_S,
     why="A decode step is a chunk of one, so this kernel alone could serve an engine: vLLM's Triton attention is one kernel for both. A tile has rows for several tokens and "
-        "all heads of a group, so each block is loaded once for all of them.",
+    "all heads of a group, so each block is loaded once for all of them.",
 )

@@ -41,13 +41,13 @@ class ListBatcher:
         self.times += [now]
 
     def ready_at(self):
-        full = self.times[self.n - 1:self.n]
+        full = self.times[self.n - 1 : self.n]
         return min([t + self.timeout for t in self.times[:1]] + full, default=None)
 
     def take(self, now):
         if self.ready_at() is None or self.ready_at() > now:
             return []
-        batch, self.names, self.times = self.names[:self.n], self.names[self.n:], self.times[self.n:]
+        batch, self.names, self.times = self.names[: self.n], self.names[self.n :], self.times[self.n :]
         return batch
 
 
@@ -82,7 +82,14 @@ class Wrong(DynamicBatcher):
 
     @classmethod
     def variant(cls, **changes):
-        return type("Wrong", (cls,), {name: staticmethod(value) if name in ("full", "due", "company", "gives") else value for name, value in changes.items()})
+        return type(
+            "Wrong",
+            (cls,),
+            {
+                name: staticmethod(value) if name in ("full", "due", "company", "gives") else value
+                for name, value in changes.items()
+            },
+        )
 
     def __init__(self, max_batch_size, timeout):
         super().__init__(max_batch_size, timeout)
@@ -90,7 +97,13 @@ class Wrong(DynamicBatcher):
 
     def ready_at(self):
         if self.says is None:
-            return super().ready_at() if self.since == "first" else self.waiting[-1][0] + self.timeout if self.waiting else None
+            return (
+                super().ready_at()
+                if self.since == "first"
+                else self.waiting[-1][0] + self.timeout
+                if self.waiting
+                else None
+            )
         return self.says()
 
     def _since(self, now):

@@ -10,7 +10,7 @@ def static_waste(prompts, new_tokens, batch_size):
     """{"steps", "useful", "padding", "idle"} of serving these requests in static batches, in order."""
     found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
     for start in range(0, len(prompts), batch_size):
-        lengths, texts = prompts[start:start + batch_size], new_tokens[start:start + batch_size]
+        lengths, texts = prompts[start : start + batch_size], new_tokens[start : start + batch_size]
         longest, last = max(lengths), max(texts)
         found["steps"] += last  # the first run takes the prompts and gives a token to each
         found["useful"] += sum(lengths)
@@ -49,8 +49,12 @@ def waste_by_library(prompts, new_tokens, batch_size):
 
     requests = [(0, p, n) for p, n in zip(prompts, new_tokens)]
     report = count_batches(requests, simulate_batches(requests, DynamicBatcher(batch_size, inf)))
-    return {"steps": report.num_steps, "useful": report.num_useful_tokens, "padding": report.num_padding_tokens,
-            "idle": report.num_idle_tokens}
+    return {
+        "steps": report.num_steps,
+        "useful": report.num_useful_tokens,
+        "padding": report.num_padding_tokens,
+        "idle": report.num_idle_tokens,
+    }
 
 
 def waste_in_tensors(prompts, new_tokens, batch_size):
@@ -59,7 +63,7 @@ def waste_in_tensors(prompts, new_tokens, batch_size):
 
     found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
     for start in range(0, len(prompts), batch_size):
-        lengths, texts = (torch.tensor(numbers[start:start + batch_size]) for numbers in (prompts, new_tokens))
+        lengths, texts = (torch.tensor(numbers[start : start + batch_size]) for numbers in (prompts, new_tokens))
         found["steps"] += texts.max()
         found["useful"] += (lengths + texts - 1).sum()
         found["padding"] += (lengths.max() - lengths).sum()
@@ -67,13 +71,27 @@ def waste_in_tensors(prompts, new_tokens, batch_size):
     return found
 
 
-def wrong(*, longest=lambda lengths, everyone: max(lengths), last=lambda texts, everyone: max(texts), rows=lambda batch, size: len(batch),
-          asked=lambda p: p, pushed=lambda n: n - 1, idle=lambda last, n: last - n, steps=lambda last, texts: last, order=lambda pairs: pairs,
-          kept=lambda batches, size: batches, padding_again=False, returns=lambda found: found):
+def wrong(
+    *,
+    longest=lambda lengths, everyone: max(lengths),
+    last=lambda texts, everyone: max(texts),
+    rows=lambda batch, size: len(batch),
+    asked=lambda p: p,
+    pushed=lambda n: n - 1,
+    idle=lambda last, n: last - n,
+    steps=lambda last, texts: last,
+    order=lambda pairs: pairs,
+    kept=lambda batches, size: batches,
+    padding_again=False,
+    returns=lambda found: found,
+):
     """A wrong answer: the right one with a piece replaced."""
+
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
-        for batch in kept([pairs[start:start + batch_size] for start in range(0, len(pairs), batch_size)], batch_size):
+        for batch in kept(
+            [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)], batch_size
+        ):
             lengths, texts = zip(*batch)
             most, end, count = longest(lengths, prompts), last(texts, new_tokens), rows(batch, batch_size)
             missing = count - len(batch)
@@ -84,6 +102,7 @@ def wrong(*, longest=lambda lengths, everyone: max(lengths), last=lambda texts, 
             if padding_again:
                 found["padding"] += sum(most - p for p in lengths) * (end - 1)
         return returns(found)
+
     return answer
 
 
@@ -105,7 +124,12 @@ def served(prompts, new_tokens, batch_size, part=None, note=""):
         got = answer(list(prompts), list(new_tokens), batch_size)
         return plain(got if part is None or not isinstance(got, dict) else got[part])
 
-    return Trial([call if part is None else f'{call}["{part}"]'], act, note=note, size=100 * len(prompts) + sum(prompts) + sum(new_tokens))
+    return Trial(
+        [call if part is None else f'{call}["{part}"]'],
+        act,
+        note=note,
+        size=100 * len(prompts) + sum(prompts) + sum(new_tokens),
+    )
 
 
 def plain(got):
@@ -122,15 +146,35 @@ def untouched(prompts, new_tokens):
         answer(*given, 2)
         return given == (list(prompts), list(new_tokens))
 
-    story = [f"prompts, new_tokens = {prompts}, {new_tokens}", "static_waste(prompts, new_tokens, 2)",
-             f"prompts == {prompts} and new_tokens == {new_tokens}"]
+    story = [
+        f"prompts, new_tokens = {prompts}, {new_tokens}",
+        "static_waste(prompts, new_tokens, 2)",
+        f"prompts == {prompts} and new_tokens == {new_tokens}",
+    ]
     return Trial(story, act, size=100 * len(prompts))
 
 
 ONE = [([1], [1], 1), ([3], [1], 1), ([2], [4], 1), ([5], [2], 4), ([2], [3], 2)]
-PAIR = [([1, 3], [2, 2], 2), ([2, 2], [1, 3], 2), ([4, 1], [1, 5], 2), ([3, 5, 2], [2, 2, 4], 3), ([1, 4, 4], [5, 1, 1], 3), ([2, 1], [1, 1], 2)]
-SEVERAL = [([1, 3, 2, 2], [2, 1, 4, 1], 2), ([5, 1, 1, 2], [1, 3, 1, 1], 2), ([2, 2, 7, 1, 3, 3], [1, 4, 2, 2, 6, 1], 3), ([1, 6, 2, 3], [3, 1, 1, 5], 1)]
-SHORT = [([1, 3, 2], [2, 1, 4], 2), ([4, 2, 1, 3], [1, 5, 2, 2], 3), ([2, 5], [3, 1], 4), ([3, 1, 2, 6, 2], [1, 2, 5, 1, 3], 3)]
+PAIR = [
+    ([1, 3], [2, 2], 2),
+    ([2, 2], [1, 3], 2),
+    ([4, 1], [1, 5], 2),
+    ([3, 5, 2], [2, 2, 4], 3),
+    ([1, 4, 4], [5, 1, 1], 3),
+    ([2, 1], [1, 1], 2),
+]
+SEVERAL = [
+    ([1, 3, 2, 2], [2, 1, 4, 1], 2),
+    ([5, 1, 1, 2], [1, 3, 1, 1], 2),
+    ([2, 2, 7, 1, 3, 3], [1, 4, 2, 2, 6, 1], 3),
+    ([1, 6, 2, 3], [3, 1, 1, 5], 1),
+]
+SHORT = [
+    ([1, 3, 2], [2, 1, 4], 2),
+    ([4, 2, 1, 3], [1, 5, 2, 2], 3),
+    ([2, 5], [3, 1], 4),
+    ([3, 1, 2, 6, 2], [1, 2, 5, 1, 3], 3),
+]
 LARGE = [([17, 3, 60, 8, 8, 31, 5, 44, 12], [40, 2, 9, 25, 70, 1, 16, 3, 8], size) for size in (1, 2, 4, 8, 16)]
 UNTOUCHED = [untouched([5, 1, 2], [1, 4, 2]), untouched([1, 2], [3, 1]), untouched([2, 7, 1, 1], [2, 1, 1, 4])]
 
@@ -145,79 +189,148 @@ STATIC_WASTE = Exercise(
     name="static_waste",
     cases="workloads",
     properties=[
-        Property("One request alone wastes nothing",
-                 "Its prompt is pushed in the first run, and every token it writes in the next, save the last one.",
-                 [served(*case) for case in ONE]),
-        Property("`padding` fills every prompt up to the longest of its batch",
-                 "A batch has one shape. What is filled in is computed like any other token.",
-                 counted("padding", PAIR, SEVERAL)),
-        Property("`steps`: a batch runs until its longest text is written",
-                 "The first run gives everybody a token, so a text of n tokens takes n runs.",
-                 counted("steps", PAIR, SEVERAL)),
-        Property("`idle` counts the runs of rows whose text is over",
-                 "They keep their place and are computed on, until the last one ends.", counted("idle", PAIR, SEVERAL)),
-        Property("`useful` is prompts and tokens that were wanted",
-                 "A token is pushed in the run after the one that wrote it. The last one of a text never is.",
-                 counted("useful", PAIR, SEVERAL)),
-        Property("The last batch may be smaller, and is no larger than it is",
-                 "Rows that hold nobody are not computed.", [served(*case) for case in SHORT]),
-        Property("With nobody to serve, everything is 0",
-                 "An empty queue is no error.", [served([], [], size) for size in (1, 4)]),
-        Property("The four belong together, for larger queues too",
-                 "useful + padding + idle is what the model is pushed.", [served(*case) for case in LARGE + SEVERAL]),
+        Property(
+            "One request alone wastes nothing",
+            "Its prompt is pushed in the first run, and every token it writes in the next, save the last one.",
+            [served(*case) for case in ONE],
+        ),
+        Property(
+            "`padding` fills every prompt up to the longest of its batch",
+            "A batch has one shape. What is filled in is computed like any other token.",
+            counted("padding", PAIR, SEVERAL),
+        ),
+        Property(
+            "`steps`: a batch runs until its longest text is written",
+            "The first run gives everybody a token, so a text of n tokens takes n runs.",
+            counted("steps", PAIR, SEVERAL),
+        ),
+        Property(
+            "`idle` counts the runs of rows whose text is over",
+            "They keep their place and are computed on, until the last one ends.",
+            counted("idle", PAIR, SEVERAL),
+        ),
+        Property(
+            "`useful` is prompts and tokens that were wanted",
+            "A token is pushed in the run after the one that wrote it. The last one of a text never is.",
+            counted("useful", PAIR, SEVERAL),
+        ),
+        Property(
+            "The last batch may be smaller, and is no larger than it is",
+            "Rows that hold nobody are not computed.",
+            [served(*case) for case in SHORT],
+        ),
+        Property(
+            "With nobody to serve, everything is 0",
+            "An empty queue is no error.",
+            [served([], [], size) for size in (1, 4)],
+        ),
+        Property(
+            "The four belong together, for larger queues too",
+            "useful + padding + idle is what the model is pushed.",
+            [served(*case) for case in LARGE + SEVERAL],
+        ),
         Property("The caller's lists stay as they were", "The queue is served for real afterwards.", UNTOUCHED),
     ],
     mistakes=[
-        *RETURNS_NOTHING, NO_DICT,
-        Mistake("prompts are filled up to the longest of all.",
-                "Only those of one batch share a shape. The next batch has its own longest.",
-                wrong(longest=lambda lengths, everyone: max(everyone))),
-        Mistake("every batch runs as long as the longest text of all.",
-                "A batch ends when its own longest text is written.", wrong(last=lambda texts, everyone: max(everyone))),
-        Mistake("the last token of each text is counted as pushed.",
-                "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
-                wrong(pushed=lambda n: n)),
-        Mistake("prompts are left out of `useful`.",
-                "The first run pushes every token of every prompt. Whoever asks wants them read.",
-                (wrong(asked=lambda p: 0), wrong(asked=lambda p: 0, pushed=lambda n: n))),
-        Mistake("new tokens are left out of `useful`.",
-                "Every new token but the last is pushed too, in the run that gives the one after it.", wrong(pushed=lambda n: 0)),
-        Mistake("every prompt is given a run of its own.",
-                "One run pushes all prompts of a batch. That is why they are filled up to one length.",
-                wrong(steps=lambda last, texts: last + len(texts) - 1)),
-        Mistake("idle runs are counted one off.",
-                "Of a batch's runs a text of n tokens is wanted in n: the run of the prompts gives the first. In all others its row is "
-                "idle.", (wrong(idle=lambda last, n: max(last - n - 1, 0)), wrong(idle=lambda last, n: last - n + (n < last)))),
-        Mistake("the run of the prompts is counted apart.",
-                "That run gives the first token already: a text of n tokens takes n runs, not n + 1.",
-                wrong(steps=lambda last, texts: last + 1)),
-        Mistake("the first token is thought to cost nothing.",
-                "The run of the prompts is a run too: a text of n tokens takes n runs, not n - 1.",
-                wrong(steps=lambda last, texts: last - 1)),
-        Mistake("runs are added up over the rows of a batch.",
-                "All rows of a batch are in one run. It takes as many as its longest text has tokens.",
-                wrong(steps=lambda last, texts: sum(texts))),
-        Mistake("rows leave when their text is over.",
-                "That is continuous batching, in lesson 10. Here a row stays, and is computed, until the batch ends.",
-                wrong(idle=lambda last, n: 0)),
-        Mistake("a smaller last batch is filled up.",
-                "Rows that hold nobody need not be there: the last batch has as many rows as requests.",
-                wrong(rows=lambda batch, size: size)),
-        Mistake("a smaller last batch is left out.", "Those requests are served too.",
-                wrong(kept=lambda batches, size: [batch for batch in batches if len(batch) == size])),
-        Mistake("only one batch is counted.", "Add to the four with every batch, `+=`, and return after the last.",
-                (wrong(kept=lambda batches, size: batches[-1:]), wrong(kept=lambda batches, size: batches[:1]))),
-        Mistake("requests are sorted first.",
-                "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
-                (wrong(order=sorted), wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
-                 wrong(order=lambda pairs: sorted(pairs, reverse=True)), wrong(order=prompts_sorted))),
-        Mistake("padding is counted in every run.",
-                "Padding is pushed with the prompts, once. Later runs push one token a row.", wrong(padding_again=True)),
+        *RETURNS_NOTHING,
+        NO_DICT,
+        Mistake(
+            "prompts are filled up to the longest of all.",
+            "Only those of one batch share a shape. The next batch has its own longest.",
+            wrong(longest=lambda lengths, everyone: max(everyone)),
+        ),
+        Mistake(
+            "every batch runs as long as the longest text of all.",
+            "A batch ends when its own longest text is written.",
+            wrong(last=lambda texts, everyone: max(everyone)),
+        ),
+        Mistake(
+            "the last token of each text is counted as pushed.",
+            "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
+            wrong(pushed=lambda n: n),
+        ),
+        Mistake(
+            "prompts are left out of `useful`.",
+            "The first run pushes every token of every prompt. Whoever asks wants them read.",
+            (wrong(asked=lambda p: 0), wrong(asked=lambda p: 0, pushed=lambda n: n)),
+        ),
+        Mistake(
+            "new tokens are left out of `useful`.",
+            "Every new token but the last is pushed too, in the run that gives the one after it.",
+            wrong(pushed=lambda n: 0),
+        ),
+        Mistake(
+            "every prompt is given a run of its own.",
+            "One run pushes all prompts of a batch. That is why they are filled up to one length.",
+            wrong(steps=lambda last, texts: last + len(texts) - 1),
+        ),
+        Mistake(
+            "idle runs are counted one off.",
+            "Of a batch's runs a text of n tokens is wanted in n: the run of the prompts gives the first. In all others its row is "
+            "idle.",
+            (wrong(idle=lambda last, n: max(last - n - 1, 0)), wrong(idle=lambda last, n: last - n + (n < last))),
+        ),
+        Mistake(
+            "the run of the prompts is counted apart.",
+            "That run gives the first token already: a text of n tokens takes n runs, not n + 1.",
+            wrong(steps=lambda last, texts: last + 1),
+        ),
+        Mistake(
+            "the first token is thought to cost nothing.",
+            "The run of the prompts is a run too: a text of n tokens takes n runs, not n - 1.",
+            wrong(steps=lambda last, texts: last - 1),
+        ),
+        Mistake(
+            "runs are added up over the rows of a batch.",
+            "All rows of a batch are in one run. It takes as many as its longest text has tokens.",
+            wrong(steps=lambda last, texts: sum(texts)),
+        ),
+        Mistake(
+            "rows leave when their text is over.",
+            "That is continuous batching, in lesson 10. Here a row stays, and is computed, until the batch ends.",
+            wrong(idle=lambda last, n: 0),
+        ),
+        Mistake(
+            "a smaller last batch is filled up.",
+            "Rows that hold nobody need not be there: the last batch has as many rows as requests.",
+            wrong(rows=lambda batch, size: size),
+        ),
+        Mistake(
+            "a smaller last batch is left out.",
+            "Those requests are served too.",
+            wrong(kept=lambda batches, size: [batch for batch in batches if len(batch) == size]),
+        ),
+        Mistake(
+            "only one batch is counted.",
+            "Add to the four with every batch, `+=`, and return after the last.",
+            (wrong(kept=lambda batches, size: batches[-1:]), wrong(kept=lambda batches, size: batches[:1])),
+        ),
+        Mistake(
+            "requests are sorted first.",
+            "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
+            (
+                wrong(order=sorted),
+                wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
+                wrong(order=lambda pairs: sorted(pairs, reverse=True)),
+                wrong(order=prompts_sorted),
+            ),
+        ),
+        Mistake(
+            "padding is counted in every run.",
+            "Padding is pushed with the prompts, once. Later runs push one token a row.",
+            wrong(padding_again=True),
+        ),
         Mistake("shares are returned, not tokens.", "Count tokens. Divide when you print.", wrong(returns=share)),
-        Mistake("numbers with a fraction are returned.", "Runs and tokens are counted, so they are whole: `int`, not `float`.",
-                wrong(returns=lambda found: {name: float(number) for name, number in found.items()})),
-        Mistake("the caller's lists are changed.",
-                "`pop` and `sort` write into the caller's own list; slices make new ones.", is_made_by=writes_into(UNTOUCHED)),
+        Mistake(
+            "numbers with a fraction are returned.",
+            "Runs and tokens are counted, so they are whole: `int`, not `float`.",
+            wrong(returns=lambda found: {name: float(number) for name, number in found.items()}),
+        ),
+        Mistake(
+            "the caller's lists are changed.",
+            "`pop` and `sort` write into the caller's own list; slices make new ones.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices of both lists. "
@@ -231,6 +344,6 @@ STATIC_WASTE = Exercise(
     ],
     rights=[static_waste, waste_step_by_step, waste_by_library, waste_in_tensors],
     why="Both kinds of waste come from one rule: a batch has one shape from its first run to its last. Padding is paid once, "
-        "with the prompts; idling in every run, so "
-        "one long text among short ones costs most.",
+    "with the prompts; idling in every run, so "
+    "one long text among short ones costs most.",
 )

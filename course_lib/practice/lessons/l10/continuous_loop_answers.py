@@ -3,6 +3,7 @@
 import torch
 
 from course_lib.kvcache import BlockTable
+
 from .pack import pack
 from .step import step
 from .stop_conditions import stop_conditions
@@ -85,7 +86,7 @@ class Everything:
             return []
         flat, ends, counts, tables = [], [], [], []
         for request, table in self.live.values():
-            new = request.token_ids[table.num_tokens:]
+            new = request.token_ids[table.num_tokens :]
             table.append_slots(len(new))
             flat.extend(new)
             ends.append(len(flat) - 1)
@@ -98,7 +99,9 @@ class Everything:
             request, table = self.live[name]
             request.token_ids.append(token)
             params = request.params
-            ends_it = token in params.stop_token_ids or (not params.ignore_eos and token in self.model.config.eos_token_ids)
+            ends_it = token in params.stop_token_ids or (
+                not params.ignore_eos and token in self.model.config.eos_token_ids
+            )
             reason = "stop" if ends_it else "length" if len(request.output_ids) == params.max_tokens else None
             if reason:
                 table.free()
@@ -112,7 +115,9 @@ class Parts(ContinuousLoop):
 
     def step(self):
         allocator = self.cache.allocator
-        scheduled = self.choose(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
+        scheduled = self.choose(
+            self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs
+        )
         if not scheduled:
             return []
         for request, n in scheduled:
@@ -138,7 +143,9 @@ class Parts(ContinuousLoop):
         tables = [self.tables[request.request_id] for request, _ in scheduled]
         positions = self.cache.begin_step(self.tables_of(tables), [n for _, n in scheduled])
         flat = torch.tensor(pack(scheduled)["token_ids"])
-        return self.model(flat, self.positions(positions, scheduled), self.cache)[self.rows(scheduled)].argmax(1).tolist()
+        return (
+            self.model(flat, self.positions(positions, scheduled), self.cache)[self.rows(scheduled)].argmax(1).tolist()
+        )
 
     def tables_of(self, tables):
         return tables
@@ -280,7 +287,11 @@ class NoEnd(Parts):
 
 class PromptCounts(Parts):
     def over(self, request):
-        return "length" if request.num_tokens >= request.params.max_tokens else stop_conditions(request, self.model.config.eos_token_ids, "")[0]
+        return (
+            "length"
+            if request.num_tokens >= request.params.max_tokens
+            else stop_conditions(request, self.model.config.eos_token_ids, "")[0]
+        )
 
 
 class OneMore(Parts):

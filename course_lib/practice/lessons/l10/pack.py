@@ -13,14 +13,19 @@ def pack(scheduled):
     token_ids, positions, cu_seqlens_q, seq_lens, logits_for = [], [], [0], [], []
     for request, n in scheduled:
         start = request.num_computed_tokens
-        token_ids += request.token_ids[start:start + n]
+        token_ids += request.token_ids[start : start + n]
         positions += range(start, start + n)
         cu_seqlens_q.append(len(token_ids))
         seq_lens.append(start + n)
         if start + n == len(request.token_ids):
             logits_for.append(len(token_ids) - 1)
-    return {"token_ids": token_ids, "positions": positions, "cu_seqlens_q": cu_seqlens_q, "seq_lens": seq_lens,
-            "logits_for": logits_for}
+    return {
+        "token_ids": token_ids,
+        "positions": positions,
+        "cu_seqlens_q": cu_seqlens_q,
+        "seq_lens": seq_lens,
+        "logits_for": logits_for,
+    }
 
 
 def pack_by_lists(scheduled):
@@ -28,9 +33,13 @@ def pack_by_lists(scheduled):
     starts = [request.num_computed_tokens for request, _ in scheduled]
     ends = [start + n for start, (_, n) in zip(starts, scheduled)]
     edges = [sum(n for _, n in scheduled[:i]) for i in range(len(scheduled) + 1)]
-    return dict(token_ids=[request.token_ids[p] for (request, _), a, b in zip(scheduled, starts, ends) for p in range(a, b)],
-                positions=[p for a, b in zip(starts, ends) for p in range(a, b)], cu_seqlens_q=edges, seq_lens=ends,
-                logits_for=[edges[i + 1] - 1 for i, (request, _) in enumerate(scheduled) if ends[i] == request.num_tokens])
+    return dict(
+        token_ids=[request.token_ids[p] for (request, _), a, b in zip(scheduled, starts, ends) for p in range(a, b)],
+        positions=[p for a, b in zip(starts, ends) for p in range(a, b)],
+        cu_seqlens_q=edges,
+        seq_lens=ends,
+        logits_for=[edges[i + 1] - 1 for i, (request, _) in enumerate(scheduled) if ends[i] == request.num_tokens],
+    )
 
 
 def pack_tensors(scheduled):
@@ -42,9 +51,14 @@ def pack_tensors(scheduled):
     ends = n.cumsum(0)
     positions = torch.arange(int(n.sum())) - (ends - n - start).repeat_interleave(n)
     done = start + n == torch.tensor([request.num_tokens for request, _ in scheduled])
-    flat = torch.cat([torch.tensor(request.token_ids)[a:a + m] for (request, m), a in zip(scheduled, start.tolist())])
-    return {"token_ids": flat, "positions": positions, "cu_seqlens_q": torch.cat([torch.zeros(1, dtype=torch.int64), ends]),
-            "seq_lens": start + n, "logits_for": ends[done] - 1}
+    flat = torch.cat([torch.tensor(request.token_ids)[a : a + m] for (request, m), a in zip(scheduled, start.tolist())])
+    return {
+        "token_ids": flat,
+        "positions": positions,
+        "cu_seqlens_q": torch.cat([torch.zeros(1, dtype=torch.int64), ends]),
+        "seq_lens": start + n,
+        "logits_for": ends[done] - 1,
+    }
 
 
 def scheduled_of(texts):
@@ -73,8 +87,13 @@ def story(texts, call):
     lines = []
     for name, ids, computed, _, *written in texts:
         read = len(ids) - sum(written)
-        lines.append("; ".join([f"{name} = Request({name!r}, {ids[:read]})"] + [f"{name}.token_ids += {ids[read:]}"] * (read < len(ids))
-                               + [f"{name}.num_computed_tokens = {computed}"] * (computed > 0)))
+        lines.append(
+            "; ".join(
+                [f"{name} = Request({name!r}, {ids[:read]})"]
+                + [f"{name}.token_ids += {ids[read:]}"] * (read < len(ids))
+                + [f"{name}.num_computed_tokens = {computed}"] * (computed > 0)
+            )
+        )
     return [*lines, call.format(", ".join(f"({name}, {n})" for name, _, _, n, *_ in texts))]
 
 
@@ -84,6 +103,7 @@ def size(texts):
 
 def packed(*texts, key=None, note=""):
     """The Trial of a step; key: only this list of the five, or all."""
+
     def act(answer):
         got = lists_of(answer(scheduled_of(texts)))
         return got if key is None else got[key]
@@ -99,6 +119,7 @@ def explain(expected, got):
 
 def untouched(*texts):
     """The Trial that looks at the requests after the call."""
+
     def act(answer):
         scheduled = scheduled_of(texts)
         answer(scheduled)
@@ -109,9 +130,18 @@ def untouched(*texts):
     return Trial(lines, act, show=lambda seen: repr([(ids, computed) for ids, computed, _ in seen]), size=size(texts))
 
 
-def wrong(*, tokens=lambda r, n, s: r.token_ids[s:s + n], positions=lambda r, n, s, at: range(s, s + n), edge=None, length=lambda r, n, s: s + n,
-          asked=lambda r, n, s: s + n == len(r.token_ids), row=lambda at, n, i: at + n - 1, order=lambda scheduled: scheduled):
+def wrong(
+    *,
+    tokens=lambda r, n, s: r.token_ids[s : s + n],
+    positions=lambda r, n, s, at: range(s, s + n),
+    edge=None,
+    length=lambda r, n, s: s + n,
+    asked=lambda r, n, s: s + n == len(r.token_ids),
+    row=lambda at, n, i: at + n - 1,
+    order=lambda scheduled: scheduled,
+):
     """A wrong answer: the right one with one of its parts replaced."""
+
     def answer(scheduled):
         made = {key: [] for key in KEYS}
         at = 0
@@ -140,18 +170,41 @@ def counts_them(scheduled):
     return made
 
 
-PROMPTS = [[("a", [5], 0, 1)], [("a", [5, 6], 0, 2)], [("a", [5, 6], 0, 2), ("b", [7], 0, 1)], [("a", [5, 6, 7], 0, 3), ("b", [8, 9], 0, 2)]]
+PROMPTS = [
+    [("a", [5], 0, 1)],
+    [("a", [5, 6], 0, 2)],
+    [("a", [5, 6], 0, 2), ("b", [7], 0, 1)],
+    [("a", [5, 6, 7], 0, 3), ("b", [8, 9], 0, 2)],
+]
 DECODES = [[("a", [5, 6], 1, 1)], [("a", [5, 6, 7], 2, 1)], [("a", [5, 6, 7], 2, 1), ("b", [8, 9], 1, 1)]]
-MIXED = [[("a", [5, 6, 7, 4], 3, 1), ("b", [8, 9], 0, 2)], [("a", [3, 4], 0, 2), ("b", [5, 6, 7], 2, 1), ("c", [8, 9, 1, 2], 3, 1)]]
-CHUNKS = [[("a", [5, 6, 7], 0, 2)], [("a", [5, 6, 7, 8], 1, 2)], [("a", [5, 6, 7, 8], 0, 3), ("b", [9, 3], 1, 1)],
-          [("a", [1, 2], 1, 1), ("b", [3, 4, 5, 6, 7], 1, 3), ("c", [8, 9], 0, 2)], [("a", [4, 3, 2, 1, 5], 2, 2), ("b", [6, 7, 8], 0, 1)]]
+MIXED = [
+    [("a", [5, 6, 7, 4], 3, 1), ("b", [8, 9], 0, 2)],
+    [("a", [3, 4], 0, 2), ("b", [5, 6, 7], 2, 1), ("c", [8, 9, 1, 2], 3, 1)],
+]
+CHUNKS = [
+    [("a", [5, 6, 7], 0, 2)],
+    [("a", [5, 6, 7, 8], 1, 2)],
+    [("a", [5, 6, 7, 8], 0, 3), ("b", [9, 3], 1, 1)],
+    [("a", [1, 2], 1, 1), ("b", [3, 4, 5, 6, 7], 1, 3), ("c", [8, 9], 0, 2)],
+    [("a", [4, 3, 2, 1, 5], 2, 2), ("b", [6, 7, 8], 0, 1)],
+]
 # Of these some tokens are written already: a text that goes on, and texts that are computed anew, whole or in pieces.
-WRITTEN = [[("a", [5, 6], 1, 1, 1)], [("a", [5, 6, 7, 4], 0, 3, 2)], [("a", [5, 6, 7], 0, 3, 1)], [("a", [5, 6, 7, 4, 3], 2, 2, 3), ("b", [8, 9, 1], 2, 1, 2)],
-           [("a", [5, 6, 7], 0, 2, 1), ("b", [8, 9], 0, 2)]]
+WRITTEN = [
+    [("a", [5, 6], 1, 1, 1)],
+    [("a", [5, 6, 7, 4], 0, 3, 2)],
+    [("a", [5, 6, 7], 0, 3, 1)],
+    [("a", [5, 6, 7, 4, 3], 2, 2, 3), ("b", [8, 9, 1], 2, 1, 2)],
+    [("a", [5, 6, 7], 0, 2, 1), ("b", [8, 9], 0, 2)],
+]
 ALL = PROMPTS + DECODES + MIXED + CHUNKS + WRITTEN
-LONG = [[(name, list(range(base, base + total)), computed, n) for name, base, total, computed, n in rows] for rows in (
-    [("a", 10, 9, 8, 1), ("b", 30, 7, 0, 7), ("c", 50, 6, 2, 3)], [("a", 10, 6, 0, 4), ("b", 30, 5, 4, 1), ("c", 50, 8, 7, 1), ("d", 70, 4, 1, 3)],
-    [("a", 10, 12, 5, 6), ("b", 30, 3, 2, 1), ("c", 50, 4, 0, 4), ("d", 70, 9, 3, 6)])]
+LONG = [
+    [(name, list(range(base, base + total)), computed, n) for name, base, total, computed, n in rows]
+    for rows in (
+        [("a", 10, 9, 8, 1), ("b", 30, 7, 0, 7), ("c", 50, 6, 2, 3)],
+        [("a", 10, 6, 0, 4), ("b", 30, 5, 4, 1), ("c", 50, 8, 7, 1), ("d", 70, 4, 1, 3)],
+        [("a", 10, 12, 5, 6), ("b", 30, 3, 2, 1), ("c", 50, 4, 0, 4), ("d", 70, 9, 3, 6)],
+    )
+]
 UNTOUCHED = [untouched(*texts) for texts in (PROMPTS[1], PROMPTS[2], DECODES[1], MIXED[0], CHUNKS[2])]
 
 
@@ -160,7 +213,9 @@ def changed(answer, found):
 
 
 def only_counted(answer, found):
-    return changed(answer, found) and [ids for ids, _, _ in found.outcome] == [ids for ids, _, _ in found.trial.outcome(pack)[0]]
+    return changed(answer, found) and [ids for ids, _, _ in found.outcome] == [
+        ids for ids, _, _ in found.trial.outcome(pack)[0]
+    ]
 
 
 def by(key, steps=ALL):
@@ -173,76 +228,178 @@ PACK = Exercise(
     name="pack",
     cases="steps",
     properties=[
-        Property("`token_ids` holds the next n tokens of each request, one request after the other",
-                 "The model gets one row of tokens: no padding, nothing computed twice.", by("token_ids")),
-        Property("`positions` says where each token stands in its own text",
-                 "RoPE turns each query and key by its position. A token in the wrong place is another token to the model.", by("positions")),
-        Property("`cu_seqlens_q` says where each request begins in the row, and where the row ends",
-                 "Attention cuts the row at these places: rows cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 are request i's.", by("cu_seqlens_q")),
-        Property("`seq_lens` counts the tokens of each text, up to the last one of this step",
-                 "So many keys and values each request has in the cache once the new ones are written.", by("seq_lens")),
-        Property("`logits_for` names the last row of each request whose tokens are then all computed",
-                 "Only that row says what comes next. Logits of the others would be computed for nothing.", by("logits_for")),
-        Property("The requests stay as they are", "Whether the step succeeds is not known yet; they are counted after it.", UNTOUCHED),
+        Property(
+            "`token_ids` holds the next n tokens of each request, one request after the other",
+            "The model gets one row of tokens: no padding, nothing computed twice.",
+            by("token_ids"),
+        ),
+        Property(
+            "`positions` says where each token stands in its own text",
+            "RoPE turns each query and key by its position. A token in the wrong place is another token to the model.",
+            by("positions"),
+        ),
+        Property(
+            "`cu_seqlens_q` says where each request begins in the row, and where the row ends",
+            "Attention cuts the row at these places: rows cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 are request i's.",
+            by("cu_seqlens_q"),
+        ),
+        Property(
+            "`seq_lens` counts the tokens of each text, up to the last one of this step",
+            "So many keys and values each request has in the cache once the new ones are written.",
+            by("seq_lens"),
+        ),
+        Property(
+            "`logits_for` names the last row of each request whose tokens are then all computed",
+            "Only that row says what comes next. Logits of the others would be computed for nothing.",
+            by("logits_for"),
+        ),
+        Property(
+            "The requests stay as they are",
+            "Whether the step succeeds is not known yet; they are counted after it.",
+            UNTOUCHED,
+        ),
         Property("All five fit each other", "They describe one row of tokens.", [packed(*texts) for texts in LONG]),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the requests are counted further.",
-                "`pack` only describes the step. `num_computed_tokens` grows when the model has run.", counts_them, is_made_by=only_counted),
-        Mistake("what came in is changed.",
-                "`token_ids` and `scheduled` are the engine's own lists: `+=` and `pop` change them for everybody. Begin with a list of your own.",
-                is_made_by=changed),
-        Mistake("there is a list for each request.", "The model gets one row: `+=` puts tokens behind each other, `append` puts a list into the list.",
-                (wrong(tokens=lambda r, n, s: [r.token_ids[s:s + n]]),
-                 wrong(tokens=lambda r, n, s: [r.token_ids[s:s + n]], positions=lambda r, n, s, at: [list(range(s, s + n))]))),
-        Mistake("the slice ends at n.", "`n` says how many, not up to where: `token_ids[start:start + n]`.", wrong(tokens=lambda r, n, s: r.token_ids[s:n])),
-        Mistake("the end of the prompt is taken for the end of the text.",
-                "Tokens that are written count too: a text that goes on, or is computed anew, is ready where all its `num_tokens` are computed.",
-                (wrong(asked=lambda r, n, s: s + n == r.num_prompt_tokens), wrong(asked=lambda r, n, s: s + n >= r.num_prompt_tokens))),
-        Mistake("logits are asked for single tokens alone.", "A prompt whose last token is computed in this step is followed by a token, too.",
-                (wrong(asked=lambda r, n, s: n == 1), wrong(asked=lambda r, n, s: n == 1 and s > 0))),
-        Mistake("the tokens are taken from the beginning.",
-                "The first `num_computed_tokens` of them are in the cache. What comes next begins there.",
-                wrong(tokens=lambda r, n, s: r.token_ids[:n])),
-        Mistake("the last n tokens are taken.",
-                "In a chunk in the middle of a prompt these are not the next ones: `token_ids[start:start + n]`.",
-                wrong(tokens=lambda r, n, s: r.token_ids[-n:])),
-        Mistake("all tokens that are left are taken, whatever n says.",
-                "A long prompt may get a part of the step only. Take n.", wrong(tokens=lambda r, n, s: r.token_ids[s:])),
-        Mistake("positions count through the whole row.",
-                "The second request does not go on where the first one ends: each counts in its own text.",
-                (wrong(positions=lambda r, n, s, at: range(at, at + n)), wrong(positions=lambda r, n, s, at: range(at + s, at + s + n)))),
-        Mistake("positions begin at 0 in each step.",
-                "A token that is written at place 7 has position 7, although it is alone in this step: begin at "
-                "`num_computed_tokens`.", wrong(positions=lambda r, n, s, at: range(n))),
-        Mistake("positions are one too high.", "The first token has position 0.", wrong(positions=lambda r, n, s, at: range(s + 1, s + n + 1))),
-        Mistake("`cu_seqlens_q` holds lengths, not places.", "Add them up: each entry is where a request begins.",
-                wrong(edge=lambda edges: [b - a for a, b in zip(edges, edges[1:])])),
-        Mistake("`cu_seqlens_q` does not begin with 0.", "The first request begins at row 0; with its end there is one entry more than requests.",
-                wrong(edge=lambda edges: edges[1:])),
-        Mistake("the end is missing in `cu_seqlens_q`.", "The last request has an end too: one entry more than there are requests.",
-                wrong(edge=lambda edges: edges[:-1])),
-        Mistake("`seq_lens` counts the new tokens alone.", "Attention reads all keys of the text, those in the cache too.",
-                wrong(length=lambda r, n, s: n)),
-        Mistake("`seq_lens` counts tokens that are not computed yet.",
-                "After a chunk of a prompt the cache holds `num_computed_tokens + n` tokens; behind them are no keys to be read.",
-                wrong(length=lambda r, n, s: len(r.token_ids))),
-        Mistake("`seq_lens` leaves out the new tokens.", "Their keys and values are written before anybody looks: a token sees itself.",
-                (wrong(length=lambda r, n, s: s), wrong(length=lambda r, n, s: s + n - 1))),
-        Mistake("logits are asked for where a prompt is not at its end.",
-                "In the middle of a prompt the next token is known already: it is in the prompt.", wrong(asked=lambda r, n, s: True)),
-        Mistake("logits are asked for at all rows.", "Only the last row of a text says what comes next.",
-                lambda scheduled: pack(scheduled) | {"logits_for": list(range(sum(n for _, n in scheduled)))}),
-        Mistake("`logits_for` is one row too far.", "`cu_seqlens_q[i + 1]` is where the next request begins; the last row is the one before.",
-                wrong(row=lambda at, n, i: at + n)),
-        Mistake("`logits_for` counts rows within each request.", "The logits are of the whole row of tokens: add where the request begins.",
-                wrong(row=lambda at, n, i: n - 1)),
-        Mistake("`logits_for` counts requests, not rows.", "A prompt brings several rows. Its last one is asked for.",
-                wrong(row=lambda at, n, i: i)),
-        Mistake("the requests come in another order.", "Logits and tables are matched with requests by their order. Keep it.",
-                (wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: pair[1])),
-                 wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: -pair[1])), wrong(order=lambda scheduled: scheduled[::-1]))),
+        Mistake(
+            "the requests are counted further.",
+            "`pack` only describes the step. `num_computed_tokens` grows when the model has run.",
+            counts_them,
+            is_made_by=only_counted,
+        ),
+        Mistake(
+            "what came in is changed.",
+            "`token_ids` and `scheduled` are the engine's own lists: `+=` and `pop` change them for everybody. Begin with a list of your own.",
+            is_made_by=changed,
+        ),
+        Mistake(
+            "there is a list for each request.",
+            "The model gets one row: `+=` puts tokens behind each other, `append` puts a list into the list.",
+            (
+                wrong(tokens=lambda r, n, s: [r.token_ids[s : s + n]]),
+                wrong(
+                    tokens=lambda r, n, s: [r.token_ids[s : s + n]],
+                    positions=lambda r, n, s, at: [list(range(s, s + n))],
+                ),
+            ),
+        ),
+        Mistake(
+            "the slice ends at n.",
+            "`n` says how many, not up to where: `token_ids[start:start + n]`.",
+            wrong(tokens=lambda r, n, s: r.token_ids[s:n]),
+        ),
+        Mistake(
+            "the end of the prompt is taken for the end of the text.",
+            "Tokens that are written count too: a text that goes on, or is computed anew, is ready where all its `num_tokens` are computed.",
+            (
+                wrong(asked=lambda r, n, s: s + n == r.num_prompt_tokens),
+                wrong(asked=lambda r, n, s: s + n >= r.num_prompt_tokens),
+            ),
+        ),
+        Mistake(
+            "logits are asked for single tokens alone.",
+            "A prompt whose last token is computed in this step is followed by a token, too.",
+            (wrong(asked=lambda r, n, s: n == 1), wrong(asked=lambda r, n, s: n == 1 and s > 0)),
+        ),
+        Mistake(
+            "the tokens are taken from the beginning.",
+            "The first `num_computed_tokens` of them are in the cache. What comes next begins there.",
+            wrong(tokens=lambda r, n, s: r.token_ids[:n]),
+        ),
+        Mistake(
+            "the last n tokens are taken.",
+            "In a chunk in the middle of a prompt these are not the next ones: `token_ids[start:start + n]`.",
+            wrong(tokens=lambda r, n, s: r.token_ids[-n:]),
+        ),
+        Mistake(
+            "all tokens that are left are taken, whatever n says.",
+            "A long prompt may get a part of the step only. Take n.",
+            wrong(tokens=lambda r, n, s: r.token_ids[s:]),
+        ),
+        Mistake(
+            "positions count through the whole row.",
+            "The second request does not go on where the first one ends: each counts in its own text.",
+            (
+                wrong(positions=lambda r, n, s, at: range(at, at + n)),
+                wrong(positions=lambda r, n, s, at: range(at + s, at + s + n)),
+            ),
+        ),
+        Mistake(
+            "positions begin at 0 in each step.",
+            "A token that is written at place 7 has position 7, although it is alone in this step: begin at "
+            "`num_computed_tokens`.",
+            wrong(positions=lambda r, n, s, at: range(n)),
+        ),
+        Mistake(
+            "positions are one too high.",
+            "The first token has position 0.",
+            wrong(positions=lambda r, n, s, at: range(s + 1, s + n + 1)),
+        ),
+        Mistake(
+            "`cu_seqlens_q` holds lengths, not places.",
+            "Add them up: each entry is where a request begins.",
+            wrong(edge=lambda edges: [b - a for a, b in zip(edges, edges[1:])]),
+        ),
+        Mistake(
+            "`cu_seqlens_q` does not begin with 0.",
+            "The first request begins at row 0; with its end there is one entry more than requests.",
+            wrong(edge=lambda edges: edges[1:]),
+        ),
+        Mistake(
+            "the end is missing in `cu_seqlens_q`.",
+            "The last request has an end too: one entry more than there are requests.",
+            wrong(edge=lambda edges: edges[:-1]),
+        ),
+        Mistake(
+            "`seq_lens` counts the new tokens alone.",
+            "Attention reads all keys of the text, those in the cache too.",
+            wrong(length=lambda r, n, s: n),
+        ),
+        Mistake(
+            "`seq_lens` counts tokens that are not computed yet.",
+            "After a chunk of a prompt the cache holds `num_computed_tokens + n` tokens; behind them are no keys to be read.",
+            wrong(length=lambda r, n, s: len(r.token_ids)),
+        ),
+        Mistake(
+            "`seq_lens` leaves out the new tokens.",
+            "Their keys and values are written before anybody looks: a token sees itself.",
+            (wrong(length=lambda r, n, s: s), wrong(length=lambda r, n, s: s + n - 1)),
+        ),
+        Mistake(
+            "logits are asked for where a prompt is not at its end.",
+            "In the middle of a prompt the next token is known already: it is in the prompt.",
+            wrong(asked=lambda r, n, s: True),
+        ),
+        Mistake(
+            "logits are asked for at all rows.",
+            "Only the last row of a text says what comes next.",
+            lambda scheduled: pack(scheduled) | {"logits_for": list(range(sum(n for _, n in scheduled)))},
+        ),
+        Mistake(
+            "`logits_for` is one row too far.",
+            "`cu_seqlens_q[i + 1]` is where the next request begins; the last row is the one before.",
+            wrong(row=lambda at, n, i: at + n),
+        ),
+        Mistake(
+            "`logits_for` counts rows within each request.",
+            "The logits are of the whole row of tokens: add where the request begins.",
+            wrong(row=lambda at, n, i: n - 1),
+        ),
+        Mistake(
+            "`logits_for` counts requests, not rows.",
+            "A prompt brings several rows. Its last one is asked for.",
+            wrong(row=lambda at, n, i: i),
+        ),
+        Mistake(
+            "the requests come in another order.",
+            "Logits and tables are matched with requests by their order. Keep it.",
+            (
+                wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: pair[1])),
+                wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: -pair[1])),
+                wrong(order=lambda scheduled: scheduled[::-1]),
+            ),
+        ),
     ],
     hints=[
         "Begin with one request. Its first `start = request.num_computed_tokens` tokens are in the cache; the next n are "
@@ -255,5 +412,5 @@ PACK = Exercise(
     ],
     rights=[pack, pack_by_lists, pack_tensors],
     why="A request that reads its prompt brings many tokens, one that writes brings one, and the code does not ask which it is: "
-        "both have tokens that are not computed yet. The names are vLLM's; its model runner builds the same arrays for every step.",
+    "both have tokens that are not computed yet. The names are vLLM's; its model runner builds the same arrays for every step.",
 )

@@ -17,6 +17,7 @@ def scheduler_of(step):
     step(waiting, running, num_blocks, block_size, max_num_seqs) -> [(request, n)], see 10.step. Set prefix_caching=False: a step
     that is not told of cached blocks computes every token.
     """
+
     class Stepping(Scheduler):
         def __init__(self, config, manager, **others):
             super().__init__(config, manager, **others)
@@ -37,7 +38,9 @@ def scheduler_of(step):
 
         def schedule(self):
             ledger, running = self.manager.allocator, list(self.running.values())
-            chosen = step(list(self.queue), list(running), ledger.num_blocks, ledger.block_size, self.config.max_num_seqs)
+            chosen = step(
+                list(self.queue), list(running), ledger.num_blocks, ledger.block_size, self.config.max_num_seqs
+            )
             made = Step(self.config.max_num_batched_tokens)
             for request, n in pairs(chosen, self.queue + running):
                 slots = self.manager.allocate_slots(request, n)
@@ -48,11 +51,17 @@ def scheduler_of(step):
                 if slots is not None:
                     made.add(request, n)
                 elif request.request_id not in self.running:
-                    raise IntegrityError(f"step() admits {request.request_id} with {n} tokens, which need more blocks than the "
-                                         f"{ledger.num_free} that are free. Admit it when there is room for it.")
+                    raise IntegrityError(
+                        f"step() admits {request.request_id} with {n} tokens, which need more blocks than the "
+                        f"{ledger.num_free} that are free. Admit it when there is room for it."
+                    )
             if self.trace is not None and made.scheduled:
-                self.trace.add("schedule", requests=[r.request_id for r, _ in made.scheduled],
-                               starts=[r.num_computed_tokens for r, _ in made.scheduled], counts=[n for _, n in made.scheduled])
+                self.trace.add(
+                    "schedule",
+                    requests=[r.request_id for r, _ in made.scheduled],
+                    starts=[r.num_computed_tokens for r, _ in made.scheduled],
+                    counts=[n for _, n in made.scheduled],
+                )
             return made
 
     return Stepping
@@ -60,22 +69,31 @@ def scheduler_of(step):
 
 def pairs(chosen, known):
     """What a step returned, as pairs. Raises IntegrityError for anything else."""
-    if not isinstance(chosen, (list, tuple)) or not all(isinstance(one, (list, tuple)) and len(one) == 2 for one in chosen):
+    if not isinstance(chosen, (list, tuple)) or not all(
+        isinstance(one, (list, tuple)) and len(one) == 2 for one in chosen
+    ):
         raise IntegrityError(f"step() returned {str(chosen)[:60]}, and {A_STEP} is asked for.")
     seen = []
     for request, n in chosen:
         if not any(request is one for one in known):
-            raise IntegrityError(f"step() names {request!r}, which neither waits nor runs. Return the requests that came in.")
+            raise IntegrityError(
+                f"step() names {request!r}, which neither waits nor runs. Return the requests that came in."
+            )
         if any(request is one for one in seen):
-            raise IntegrityError(f"step() names request {request.request_id} twice. Its tokens have one order; give it one share.")
+            raise IntegrityError(
+                f"step() names request {request.request_id} twice. Its tokens have one order; give it one share."
+            )
         if type(n) is not int or n < 1:
-            raise IntegrityError(f"step() gives request {request.request_id} {n!r} tokens. Each that is named gets at least 1.")
+            raise IntegrityError(
+                f"step() gives request {request.request_id} {n!r} tokens. Each that is named gets at least 1."
+            )
         seen.append(request)
     return chosen
 
 
 def step(waiting, running, num_blocks, block_size, max_num_seqs):
     """[(request, n)]: who computes in this step, and how many tokens each."""
+
     def reserved(request):
         return -(-(request.num_prompt_tokens + request.params.max_tokens - 1) // block_size)
 
@@ -91,12 +109,16 @@ def step(waiting, running, num_blocks, block_size, max_num_seqs):
 
 def step_by_index(waiting, running, num_blocks, block_size, max_num_seqs):
     """Finds first how many may join."""
+
     def blocks(requests):
         return sum((r.num_prompt_tokens + r.params.max_tokens - 2) // block_size + 1 for r in requests)
 
     joining = 0
-    while (joining < len(waiting) and len(running) + joining < max_num_seqs
-           and blocks(running) + blocks(waiting[: joining + 1]) <= num_blocks):
+    while (
+        joining < len(waiting)
+        and len(running) + joining < max_num_seqs
+        and blocks(running) + blocks(waiting[: joining + 1]) <= num_blocks
+    ):
         joining += 1
     return [[r, len(r.token_ids) - r.num_computed_tokens] for r in waiting[:joining] + running]
 
@@ -115,10 +137,27 @@ def step_in_passing(waiting, running, num_blocks, block_size, max_num_seqs):
     return plan
 
 
-def wrong(*, most=lambda r: r.num_prompt_tokens + r.params.max_tokens - 1, counts_running=True, holds=None, takes=True, up=True, in_tokens=False, seats=lambda joined, running: joined + running,
-          memory=True, overtakes=False, at_most=1000, joins=lambda running: True, n=lambda r: r.num_tokens - r.num_computed_tokens, pauses=False,
-          order=lambda waiting: waiting, spare=0, runs_on=True):
+def wrong(
+    *,
+    most=lambda r: r.num_prompt_tokens + r.params.max_tokens - 1,
+    counts_running=True,
+    holds=None,
+    takes=True,
+    up=True,
+    in_tokens=False,
+    seats=lambda joined, running: joined + running,
+    memory=True,
+    overtakes=False,
+    at_most=1000,
+    joins=lambda running: True,
+    n=lambda r: r.num_tokens - r.num_computed_tokens,
+    pauses=False,
+    order=lambda waiting: waiting,
+    spare=0,
+    runs_on=True,
+):
     """A wrong answer: the right one with one of its parts replaced."""
+
     def answer(waiting, running, num_blocks, block_size, max_num_seqs):
         def reserved(r):
             return blocks(most(r))
@@ -130,7 +169,11 @@ def wrong(*, most=lambda r: r.num_prompt_tokens + r.params.max_tokens - 1, count
         left = num_blocks * (block_size if in_tokens else 1) - spare - held
         joined = []
         for r in order(waiting):
-            fits = (not memory or reserved(r) <= left) and seats(len(joined), len(running)) < max_num_seqs and len(joined) < at_most
+            fits = (
+                (not memory or reserved(r) <= left)
+                and seats(len(joined), len(running)) < max_num_seqs
+                and len(joined) < at_most
+            )
             if fits and joins(running):
                 left -= reserved(r) if takes else 0
                 joined.append(r)
@@ -151,7 +194,10 @@ def moves_them(waiting, running, num_blocks, block_size, max_num_seqs):
     return chosen
 
 
-CALL, IMPORTS = "replay(scheduler_of({answer}), {arrivals}, {setup})", "from course_lib.practice.lessons.l10.step import Arrival, replay, scheduler_of"
+CALL, IMPORTS = (
+    "replay(scheduler_of({answer}), {arrivals}, {setup})",
+    "from course_lib.practice.lessons.l10.step import Arrival, replay, scheduler_of",
+)
 
 
 def play(answer, script):
@@ -177,8 +223,11 @@ def needs(script):
 
 def untouched(*arrivals, running=0):
     """The Trial that looks at the two lists after a call."""
+
     def made():
-        requests = [Arrival(name, 0, *one).request(number) for number, (name, one) in enumerate(zip("abcdefgh", arrivals))]
+        requests = [
+            Arrival(name, 0, *one).request(number) for number, (name, one) in enumerate(zip("abcdefgh", arrivals))
+        ]
         for request in requests[:running]:
             request.num_computed_tokens = request.num_prompt_tokens
             request.token_ids.append(500)
@@ -187,32 +236,87 @@ def untouched(*arrivals, running=0):
     def act(answer):
         waiting, runs = made()
         answer(waiting, runs, 16, 4, 4)
-        return ([r.request_id for r in waiting], [r.request_id for r in runs], [(r.num_tokens, r.num_computed_tokens) for r in [*waiting, *runs]])
+        return (
+            [r.request_id for r in waiting],
+            [r.request_id for r in runs],
+            [(r.num_tokens, r.num_computed_tokens) for r in [*waiting, *runs]],
+        )
 
-    names = "abcdefgh"[:len(arrivals)]
-    lines = [*(f"{name} = {Arrival(name, 0, *one)}.request()" for name, one in zip(names, arrivals)),
-             *(f"{name}.num_computed_tokens = {arrivals[i][0]}; {name}.token_ids.append(500)" for i, name in enumerate(names[:running])),
-             f"waiting, running = [{', '.join(names[running:])}], [{', '.join(names[:running])}]",
-             "step(waiting, running, num_blocks=16, block_size=4, max_num_seqs=4)", "waiting, running"]
+    names = "abcdefgh"[: len(arrivals)]
+    lines = [
+        *(f"{name} = {Arrival(name, 0, *one)}.request()" for name, one in zip(names, arrivals)),
+        *(
+            f"{name}.num_computed_tokens = {arrivals[i][0]}; {name}.token_ids.append(500)"
+            for i, name in enumerate(names[:running])
+        ),
+        f"waiting, running = [{', '.join(names[running:])}], [{', '.join(names[:running])}]",
+        "step(waiting, running, num_blocks=16, block_size=4, max_num_seqs=4)",
+        "waiting, running",
+    ]
     return Trial(lines, act, show=lambda seen: f"waiting: {seen[0]}, running: {seen[1]}", size=len(arrivals))
 
 
-ALONE = [plan((0, 1, 1)), plan((0, 1, 3)), plan((0, 3, 2)), plan((1, 5, 4)), plan((0, 9, 3)), plan((2, 2, 1)), plan((0, 4, 6))]
-JOIN = [plan((0, 2, 4), (1, 3, 2)), plan((0, 2, 6), (2, 5, 3)), plan((0, 3, 2), (0, 4, 3)), plan((0, 3, 5), (1, 1, 5), (2, 2, 5)), plan((0, 2, 8), (3, 7, 2), (3, 4, 4)),
-        plan((0, 4, 3), (0, 2, 2), (0, 6, 4))]
-SEATS = [plan((0, 2, 3), (0, 2, 2), max_num_seqs=1), plan((0, 2, 2), (1, 3, 2), max_num_seqs=1), plan((0, 2, 4), (0, 3, 2), (0, 2, 3), max_num_seqs=2),
-         plan((0, 2, 2), (0, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2), plan((0, 1, 5), (0, 2, 4), (0, 3, 3), (0, 4, 2), (0, 5, 1), max_num_seqs=3)]
-ROOM = [plan((0, 4, 5), (0, 4, 1), num_blocks=2), plan((0, 4, 1), (0, 4, 2), num_blocks=2), plan((0, 2, 7), (1, 2, 7), num_blocks=3), plan((0, 2, 2), (0, 2, 2), (0, 2, 2), num_blocks=2),
-        plan((0, 3, 6), (1, 3, 6), num_blocks=3), plan((0, 5, 4), (1, 5, 4), (2, 1, 4), num_blocks=5), plan((0, 1, 4), (0, 1, 4), num_blocks=1), plan((0, 3, 3), (1, 3, 1), (1, 2, 2), num_blocks=3, block_size=2),
-        plan((0, 5, 4), num_blocks=2, note="8 tokens are computed: the last one is not"), plan((0, 4, 9), num_blocks=3), plan((0, 1, 4), (0, 4, 1), num_blocks=2),
-        plan((0, 2, 2), (0, 2, 2), num_blocks=3, block_size=2), plan((0, 9, 2), (0, 2, 5), num_blocks=4), plan((0, 3, 1), (0, 3, 1), (0, 3, 1), num_blocks=2),
-        plan((0, 1, 3), (0, 2, 4), (1, 2, 4), num_blocks=2), plan((0, 1, 1), (0, 1, 9), (0, 2, 1), num_blocks=4), plan((0, 1, 8), (0, 1, 8), num_blocks=3),
-        plan((0, 2, 9), (0, 1, 1), num_blocks=3), plan((0, 1, 6), (2, 5, 1), num_blocks=3)]
-ORDER = [plan((0, 4, 5), (1, 8, 2), (1, 1, 1), num_blocks=4), plan((0, 4, 5), (0, 9, 2), (0, 2, 2), num_blocks=4), plan((0, 3, 6), (1, 8, 1), (2, 2, 3), (2, 1, 2), num_blocks=4),
-         plan((0, 2, 2), (0, 3, 2), (0, 4, 2), max_num_seqs=1), plan((0, 2, 3), (1, 2, 2), (1, 3, 3), (2, 1, 1), max_num_seqs=1)]
+ALONE = [
+    plan((0, 1, 1)),
+    plan((0, 1, 3)),
+    plan((0, 3, 2)),
+    plan((1, 5, 4)),
+    plan((0, 9, 3)),
+    plan((2, 2, 1)),
+    plan((0, 4, 6)),
+]
+JOIN = [
+    plan((0, 2, 4), (1, 3, 2)),
+    plan((0, 2, 6), (2, 5, 3)),
+    plan((0, 3, 2), (0, 4, 3)),
+    plan((0, 3, 5), (1, 1, 5), (2, 2, 5)),
+    plan((0, 2, 8), (3, 7, 2), (3, 4, 4)),
+    plan((0, 4, 3), (0, 2, 2), (0, 6, 4)),
+]
+SEATS = [
+    plan((0, 2, 3), (0, 2, 2), max_num_seqs=1),
+    plan((0, 2, 2), (1, 3, 2), max_num_seqs=1),
+    plan((0, 2, 4), (0, 3, 2), (0, 2, 3), max_num_seqs=2),
+    plan((0, 2, 2), (0, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2),
+    plan((0, 1, 5), (0, 2, 4), (0, 3, 3), (0, 4, 2), (0, 5, 1), max_num_seqs=3),
+]
+ROOM = [
+    plan((0, 4, 5), (0, 4, 1), num_blocks=2),
+    plan((0, 4, 1), (0, 4, 2), num_blocks=2),
+    plan((0, 2, 7), (1, 2, 7), num_blocks=3),
+    plan((0, 2, 2), (0, 2, 2), (0, 2, 2), num_blocks=2),
+    plan((0, 3, 6), (1, 3, 6), num_blocks=3),
+    plan((0, 5, 4), (1, 5, 4), (2, 1, 4), num_blocks=5),
+    plan((0, 1, 4), (0, 1, 4), num_blocks=1),
+    plan((0, 3, 3), (1, 3, 1), (1, 2, 2), num_blocks=3, block_size=2),
+    plan((0, 5, 4), num_blocks=2, note="8 tokens are computed: the last one is not"),
+    plan((0, 4, 9), num_blocks=3),
+    plan((0, 1, 4), (0, 4, 1), num_blocks=2),
+    plan((0, 2, 2), (0, 2, 2), num_blocks=3, block_size=2),
+    plan((0, 9, 2), (0, 2, 5), num_blocks=4),
+    plan((0, 3, 1), (0, 3, 1), (0, 3, 1), num_blocks=2),
+    plan((0, 1, 3), (0, 2, 4), (1, 2, 4), num_blocks=2),
+    plan((0, 1, 1), (0, 1, 9), (0, 2, 1), num_blocks=4),
+    plan((0, 1, 8), (0, 1, 8), num_blocks=3),
+    plan((0, 2, 9), (0, 1, 1), num_blocks=3),
+    plan((0, 1, 6), (2, 5, 1), num_blocks=3),
+]
+ORDER = [
+    plan((0, 4, 5), (1, 8, 2), (1, 1, 1), num_blocks=4),
+    plan((0, 4, 5), (0, 9, 2), (0, 2, 2), num_blocks=4),
+    plan((0, 3, 6), (1, 8, 1), (2, 2, 3), (2, 1, 2), num_blocks=4),
+    plan((0, 2, 2), (0, 3, 2), (0, 4, 2), max_num_seqs=1),
+    plan((0, 2, 3), (1, 2, 2), (1, 3, 3), (2, 1, 1), max_num_seqs=1),
+]
 _chance = random.Random(10)
-MIXED = [of(random_script(_chance, setup, aborts=0.2)) for setup in
-         [{"max_num_seqs": seats, "num_blocks": blocks, "block_size": size} for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2), (8, 16, 1), (2, 4, 8))] * 4]
+MIXED = [
+    of(random_script(_chance, setup, aborts=0.2))
+    for setup in [
+        {"max_num_seqs": seats, "num_blocks": blocks, "block_size": size}
+        for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2), (8, 16, 1), (2, 4, 8))
+    ]
+    * 4
+]
 UNTOUCHED = [untouched((2, 3)), untouched((2, 3), (3, 2), running=1), untouched((2, 3), (1, 2), (4, 2), running=2)]
 
 STEP = Exercise(
@@ -221,56 +325,152 @@ STEP = Exercise(
     name="step",
     cases="scripts",
     properties=[
-        Property("A new request computes its whole prompt, a running one its newest token",
-                 "Both have tokens that are not computed yet: num_tokens - num_computed_tokens of them.", ALONE),
-        Property("Who comes joins at once, beside those that run",
-                 "A batch is made anew for each step: nobody waits for others to end. That is the whole of continuous batching.", JOIN),
-        Property("At most `max_num_seqs` run, and whoever leaves is replaced in the next step",
-                 "A seat that stays empty for a step is a token that nobody got.", SEATS),
-        Property("A request is admitted only if all blocks that it may ever need are left",
-                 "Who runs must be able to go on. Blocks that running requests have not taken yet are promised to them.", ROOM),
+        Property(
+            "A new request computes its whole prompt, a running one its newest token",
+            "Both have tokens that are not computed yet: num_tokens - num_computed_tokens of them.",
+            ALONE,
+        ),
+        Property(
+            "Who comes joins at once, beside those that run",
+            "A batch is made anew for each step: nobody waits for others to end. That is the whole of continuous batching.",
+            JOIN,
+        ),
+        Property(
+            "At most `max_num_seqs` run, and whoever leaves is replaced in the next step",
+            "A seat that stays empty for a step is a token that nobody got.",
+            SEATS,
+        ),
+        Property(
+            "A request is admitted only if all blocks that it may ever need are left",
+            "Who runs must be able to go on. Blocks that running requests have not taken yet are promised to them.",
+            ROOM,
+        ),
         Property("Nobody is overtaken", "If smaller ones may always go first, a large one may wait for ever.", ORDER),
-        Property("The two lists stay as they are", "The engine moves requests; `step` only says what is to be done.", UNTOUCHED),
+        Property(
+            "The two lists stay as they are",
+            "The engine moves requests; `step` only says what is to be done.",
+            UNTOUCHED,
+        ),
         Property("Any mixture of these", "Requests come, wait, run and are given up at any time.", MIXED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the lists are changed.", "They are the engine's. Return who is to run, and leave the rest to it.", is_made_by=writes_into(UNTOUCHED)),
-        Mistake("it waits until the whole batch is done.",
-                "That is static batching: new requests stand outside while seats are empty. Admit in every step.", wrong(joins=lambda running: not running)),
-        Mistake("those who run stand still while a prompt is computed.",
-                "A prompt and single tokens fit in one flat batch; nobody has to pause for the others.", wrong(pauses=True)),
-        Mistake("a prompt is computed token by token.", "Its tokens are all known: they are computed in one step.", wrong(n=lambda r: 1)),
-        Mistake("the whole text is computed again in each step.", "What is in the cache is computed: only the rest is left.", wrong(n=lambda r: r.num_tokens)),
-        Mistake("those who run are left out.", "They compute in this step, too: name them first, then those who join.", wrong(runs_on=False)),
-        Mistake("nobody joins.", "Go through `waiting` as well: who finds a seat and room computes its prompt in this step.", wrong(at_most=0)),
-        Mistake("one seat stays empty.", "With max_num_seqs=2 two run. Stop when the seats are taken, not before.",
-                wrong(seats=lambda joined, running: joined + running + 1)),
+        Mistake(
+            "the lists are changed.",
+            "They are the engine's. Return who is to run, and leave the rest to it.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "it waits until the whole batch is done.",
+            "That is static batching: new requests stand outside while seats are empty. Admit in every step.",
+            wrong(joins=lambda running: not running),
+        ),
+        Mistake(
+            "those who run stand still while a prompt is computed.",
+            "A prompt and single tokens fit in one flat batch; nobody has to pause for the others.",
+            wrong(pauses=True),
+        ),
+        Mistake(
+            "a prompt is computed token by token.",
+            "Its tokens are all known: they are computed in one step.",
+            wrong(n=lambda r: 1),
+        ),
+        Mistake(
+            "the whole text is computed again in each step.",
+            "What is in the cache is computed: only the rest is left.",
+            wrong(n=lambda r: r.num_tokens),
+        ),
+        Mistake(
+            "those who run are left out.",
+            "They compute in this step, too: name them first, then those who join.",
+            wrong(runs_on=False),
+        ),
+        Mistake(
+            "nobody joins.",
+            "Go through `waiting` as well: who finds a seat and room computes its prompt in this step.",
+            wrong(at_most=0),
+        ),
+        Mistake(
+            "one seat stays empty.",
+            "With max_num_seqs=2 two run. Stop when the seats are taken, not before.",
+            wrong(seats=lambda joined, running: joined + running + 1),
+        ),
         Mistake("only one request joins in a step.", "Go on as long as seats and memory last.", wrong(at_most=1)),
-        Mistake("seats of running requests are not counted.", "`max_num_seqs` is about all that run in a step.", wrong(seats=lambda joined, running: joined)),
-        Mistake("one request too many runs.", "With max_num_seqs=1 one runs. Stop before the next is taken.", wrong(seats=lambda joined, running: joined + running - 1)),
-        Mistake("memory is not looked at.", "Each token needs a slot. Count the blocks before somebody joins.", wrong(memory=False)),
-        Mistake("no room is kept for the answer.",
-                "What is there now is not all: the answer needs slots as well. If they are taken when it comes to them, running requests stand still.",
-                (wrong(most=lambda r: r.num_prompt_tokens), wrong(most=lambda r: r.num_tokens))),
-        Mistake("what running requests were promised is given away.",
-                "They have not taken all of their blocks yet, but they will. Take off what is reserved for them, too.", 
-                (wrong(counts_running=False), wrong(holds=lambda r: r.num_computed_tokens), wrong(holds=lambda r: r.num_tokens))),
-        Mistake("who joins in this step takes no blocks.", "The next one finds less: take off what is reserved for each that joins.", wrong(takes=False)),
+        Mistake(
+            "seats of running requests are not counted.",
+            "`max_num_seqs` is about all that run in a step.",
+            wrong(seats=lambda joined, running: joined),
+        ),
+        Mistake(
+            "one request too many runs.",
+            "With max_num_seqs=1 one runs. Stop before the next is taken.",
+            wrong(seats=lambda joined, running: joined + running - 1),
+        ),
+        Mistake(
+            "memory is not looked at.",
+            "Each token needs a slot. Count the blocks before somebody joins.",
+            wrong(memory=False),
+        ),
+        Mistake(
+            "no room is kept for the answer.",
+            "What is there now is not all: the answer needs slots as well. If they are taken when it comes to them, running requests stand still.",
+            (wrong(most=lambda r: r.num_prompt_tokens), wrong(most=lambda r: r.num_tokens)),
+        ),
+        Mistake(
+            "what running requests were promised is given away.",
+            "They have not taken all of their blocks yet, but they will. Take off what is reserved for them, too.",
+            (
+                wrong(counts_running=False),
+                wrong(holds=lambda r: r.num_computed_tokens),
+                wrong(holds=lambda r: r.num_tokens),
+            ),
+        ),
+        Mistake(
+            "who joins in this step takes no blocks.",
+            "The next one finds less: take off what is reserved for each that joins.",
+            wrong(takes=False),
+        ),
         Mistake("the rest of a block is not counted.", "5 tokens need two blocks of 4: round up.", wrong(up=False)),
-        Mistake("the prompt needs no room.", "Its keys and values are in the cache as well.", wrong(most=lambda r: r.params.max_tokens - 1)),
-        Mistake("what is written counts twice.", "`num_tokens` has the written ones in it, and `max_tokens` as well. Begin with `num_prompt_tokens`.",
-                wrong(most=lambda r: r.num_tokens + r.params.max_tokens - 1)),
-        Mistake("tokens are counted, not blocks.",
-                "Two requests never share the rest of a block: round up to blocks for each of them.", wrong(in_tokens=True)),
-        Mistake("one slot too many is reserved.",
-                "The last token is handed out and never computed: prompt + max_tokens - 1.", wrong(most=lambda r: r.num_prompt_tokens + r.params.max_tokens)),
-        Mistake("one block too many stays free.", "What is reserved may be as much as there is: stop where it is more.", wrong(spare=1)),
-        Mistake("smaller requests overtake one that does not fit.",
-                "Where the first does not fit, stop. Otherwise it may wait for ever behind others.", wrong(overtakes=True)),
-        Mistake("the newest request goes first.", "Who came first is served first.", wrong(order=lambda waiting: waiting[::-1])),
-        Mistake("the shortest prompt goes first.", "Who came first is served first. A long prompt might wait for ever.",
-                wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens))),
+        Mistake(
+            "the prompt needs no room.",
+            "Its keys and values are in the cache as well.",
+            wrong(most=lambda r: r.params.max_tokens - 1),
+        ),
+        Mistake(
+            "what is written counts twice.",
+            "`num_tokens` has the written ones in it, and `max_tokens` as well. Begin with `num_prompt_tokens`.",
+            wrong(most=lambda r: r.num_tokens + r.params.max_tokens - 1),
+        ),
+        Mistake(
+            "tokens are counted, not blocks.",
+            "Two requests never share the rest of a block: round up to blocks for each of them.",
+            wrong(in_tokens=True),
+        ),
+        Mistake(
+            "one slot too many is reserved.",
+            "The last token is handed out and never computed: prompt + max_tokens - 1.",
+            wrong(most=lambda r: r.num_prompt_tokens + r.params.max_tokens),
+        ),
+        Mistake(
+            "one block too many stays free.",
+            "What is reserved may be as much as there is: stop where it is more.",
+            wrong(spare=1),
+        ),
+        Mistake(
+            "smaller requests overtake one that does not fit.",
+            "Where the first does not fit, stop. Otherwise it may wait for ever behind others.",
+            wrong(overtakes=True),
+        ),
+        Mistake(
+            "the newest request goes first.",
+            "Who came first is served first.",
+            wrong(order=lambda waiting: waiting[::-1]),
+        ),
+        Mistake(
+            "the shortest prompt goes first.",
+            "Who came first is served first. A long prompt might wait for ever.",
+            wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens)),
+        ),
     ],
     hints=[
         "Begin with those who run: each computes `request.num_tokens - request.num_computed_tokens` tokens. That is 1 where only "
@@ -282,6 +482,6 @@ STEP = Exercise(
     ],
     rights=[step, step_by_index, step_in_passing],
     why="Nobody is asked whether they read or write, and no batch is ever full or over: each step is put together anew. To "
-        "reserve the whole answer is what Orca does (OSDI '22, algorithm 1), and nobody ever runs out of memory. But most of what is "
-        "reserved is never used. vLLM reserves nothing, admits more, and throws somebody out when memory is short: lesson 11.",
+    "reserve the whole answer is what Orca does (OSDI '22, algorithm 1), and nobody ever runs out of memory. But most of what is "
+    "reserved is never used. vLLM reserves nothing, admits more, and throws somebody out when memory is short: lesson 11.",
 )

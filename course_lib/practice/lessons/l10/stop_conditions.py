@@ -12,7 +12,7 @@ def stop_conditions(request, eos_token_ids, text):
     params = request.params
     found = [text.find(stop) for stop in params.stop if stop in text]
     if found:
-        return "stop", text[:min(found)]
+        return "stop", text[: min(found)]
     newest = request.token_ids[-1]
     if newest in params.stop_token_ids or newest in eos_token_ids and not params.ignore_eos:
         return "stop", text
@@ -42,7 +42,7 @@ def stop_at_first(request, eos_token_ids, text):
     for at in range(len(text)):
         if any(text.startswith(stop, at) for stop in request.params.stop):
             return "stop", text[:at]
-    output = request.token_ids[request.num_prompt_tokens:]
+    output = request.token_ids[request.num_prompt_tokens :]
     ends = [*request.params.stop_token_ids, *([] if request.params.ignore_eos else eos_token_ids)]
     if output and output[-1] in ends:
         return "stop", text
@@ -51,7 +51,7 @@ def stop_at_first(request, eos_token_ids, text):
 
 def asked(prompt, output, eos=(), text=None, note="", **params):
     """The Trial of one question."""
-    text = "abcdefghijklmnop"[:3 * len(output)] if text is None else text  # a token is more than a character
+    text = "abcdefghijklmnop"[: 3 * len(output)] if text is None else text  # a token is more than a character
 
     def made():
         request = Request("a", prompt, SamplingParams(**params))
@@ -63,18 +63,34 @@ def asked(prompt, output, eos=(), text=None, note="", **params):
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             if found is None or isinstance(found, (str, bool)):
                 raise CourseError(f"stop_conditions returned {found!r}; a pair is asked for, (finish_reason, text).")
-            raise CourseError(f"stop_conditions returned {type(found).__name__}; a pair is asked for, (finish_reason, text).")
+            raise CourseError(
+                f"stop_conditions returned {type(found).__name__}; a pair is asked for, (finish_reason, text)."
+            )
         return tuple(found)
 
     given = ", ".join(f"{key}={value!r}" for key, value in params.items())
-    lines = [f"a = Request(\"a\", {prompt}, SamplingParams({given}))", f"a.token_ids += {output}",
-             f"stop_conditions(a, {tuple(eos)}, {text!r})"]
-    trial = Trial(lines, act, note=note, size=100 * len(output) + 10 * len(prompt) + 40 * len(params) + 10 * len(eos) + len(text) + sum(map(len, params.get("stop", ()))))
+    lines = [
+        f'a = Request("a", {prompt}, SamplingParams({given}))',
+        f"a.token_ids += {output}",
+        f"stop_conditions(a, {tuple(eos)}, {text!r})",
+    ]
+    trial = Trial(
+        lines,
+        act,
+        note=note,
+        size=100 * len(output)
+        + 10 * len(prompt)
+        + 40 * len(params)
+        + 10 * len(eos)
+        + len(text)
+        + sum(map(len, params.get("stop", ()))),
+    )
     return trial
 
 
 def untouched(prompt, output, **params):
     """The Trial that looks at the request after the call."""
+
     def act(answer):
         request = Request("a", prompt, SamplingParams(**params))
         request.token_ids += output
@@ -82,15 +98,32 @@ def untouched(prompt, output, **params):
         return request.token_ids, request.num_prompt_tokens, request.finish_reason
 
     given = ", ".join(f"{key}={value!r}" for key, value in params.items())
-    lines = [f"a = Request(\"a\", {prompt}, SamplingParams({given})); a.token_ids += {output}", "stop_conditions(a, (2,), 'ab')",
-             "a.token_ids, a.num_prompt_tokens, a.finish_reason"]
+    lines = [
+        f'a = Request("a", {prompt}, SamplingParams({given})); a.token_ids += {output}',
+        "stop_conditions(a, (2,), 'ab')",
+        "a.token_ids, a.num_prompt_tokens, a.finish_reason",
+    ]
     return Trial(lines, act, size=len(output))
 
 
-def wrong(*, count=lambda r: len(r.token_ids) - r.num_prompt_tokens, over=lambda n, most: n >= most, eos=True, eos_ignored=lambda p: p.ignore_eos, ids=True,
-          all_ignored=False, chars=False, looks=lambda r: r.token_ids[-1:], length_first=False, holds=lambda stop, text: stop in text,
-          cut=lambda text, stops: text[:min(text.find(s) for s in stops)], says=lambda reason: reason, reasons=("stop", "length")):
+def wrong(
+    *,
+    count=lambda r: len(r.token_ids) - r.num_prompt_tokens,
+    over=lambda n, most: n >= most,
+    eos=True,
+    eos_ignored=lambda p: p.ignore_eos,
+    ids=True,
+    all_ignored=False,
+    chars=False,
+    looks=lambda r: r.token_ids[-1:],
+    length_first=False,
+    holds=lambda stop, text: stop in text,
+    cut=lambda text, stops: text[: min(text.find(s) for s in stops)],
+    says=lambda reason: reason,
+    reasons=("stop", "length"),
+):
     """A wrong answer: the right one with one of its parts replaced."""
+
     def answer(request, eos_token_ids, text):
         params, reason, short = request.params, None, text
         stops = [stop for stop in params.stop if holds(stop, text)]
@@ -110,25 +143,65 @@ def wrong(*, count=lambda r: len(r.token_ids) - r.num_prompt_tokens, over=lambda
     return answer
 
 
-LENGTH = [asked([5], [6], max_tokens=1), asked([5], [6], max_tokens=2), asked([5, 6, 7], [8], max_tokens=3), asked([5, 6], [7, 8], max_tokens=2),
-          asked([5, 6], [7, 8, 9], max_tokens=4), asked([5], [7, 8, 9, 4], max_tokens=4), asked([5, 6, 7, 8], [9], max_tokens=2),
-          asked([5], [6, 7], max_tokens=4)]
-EOS = [asked([5], [2], (2,), max_tokens=9), asked([5], [6, 2], (2,), max_tokens=9), asked([5], [3], (2, 3), max_tokens=9), asked([5], [2], (2,), max_tokens=9, ignore_eos=True),
-       asked([5], [6, 3], (2, 3), max_tokens=9, ignore_eos=True), asked([5], [6, 2], (2,), max_tokens=2, ignore_eos=True),
-       asked([5, 2], [6], (2,), max_tokens=9, note="the prompt may hold the end token"), asked([2, 5, 2], [6, 7], (2,), max_tokens=9), asked([5], [6, 4], (2, 3, 4), max_tokens=9), asked([5, 6], [7, 8, 3], (2, 3), max_tokens=9)]
-IDS = [asked([5], [7], max_tokens=9, stop_token_ids=(7,)), asked([5], [6, 8], max_tokens=9, stop_token_ids=(7, 8)), asked([5, 7], [6], max_tokens=9, stop_token_ids=(7,)),
-       asked([5], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True), asked([5], [6, 8], (2,), max_tokens=9, stop_token_ids=(7, 8), ignore_eos=True),
-       asked([7, 7], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True), asked([5], [2], (2,), max_tokens=9, stop_token_ids=(7,))]
-TIES = [asked([5], [2], (2,), max_tokens=1), asked([5], [6, 2], (2,), max_tokens=2), asked([5], [7], max_tokens=1, stop_token_ids=(7,)),
-        asked([5], [7, 8], max_tokens=2, text="so.", stop=(".",))]
-TEXTS = [asked([5], [6], text="a.", max_tokens=9, stop=(".",)), asked([5], [6], text="ab", max_tokens=9, stop=(".",)), asked([5], [6, 7], text="a. b", max_tokens=9, stop=(".",)),
-         asked([5], [6, 7], text="one END tw", max_tokens=9, stop=("END",)), asked([5], [6, 7, 8], text="a, b. c", max_tokens=9, stop=(".", ",")),
-         asked([5], [6, 7, 8], text="a, b. c", max_tokens=9, stop=(",", ".")), asked([5], [6, 7], text="a\n\n\n", max_tokens=9, stop=("\n\n",)),
-         asked([5], [6], text=".", max_tokens=9, stop=(".",)), asked([5], [6, 7], text="EN", max_tokens=9, stop=("END",)),
-         asked([5], [6, 7, 8], text="a.b.c", max_tokens=9, stop=(".",)), asked([5], [6, 7], text="go on, on", max_tokens=9, stop=("on",)),
-         asked([5], [6, 7], text="x END. y", max_tokens=9, stop=(".", "END")), asked([5], [6, 7, 8], text="a; b, c.", max_tokens=9, stop=(".", ",", ";")),
-         asked([5], [6, 7], text="go! So", max_tokens=9, stop=(".", "!")), asked([5], [6, 7], text="go! So", max_tokens=9, stop=("!", "."))]
-UNTOUCHED = [untouched([5], [6, 2], max_tokens=9), untouched([5, 6], [7], max_tokens=1), untouched([5], [6], max_tokens=9)]
+LENGTH = [
+    asked([5], [6], max_tokens=1),
+    asked([5], [6], max_tokens=2),
+    asked([5, 6, 7], [8], max_tokens=3),
+    asked([5, 6], [7, 8], max_tokens=2),
+    asked([5, 6], [7, 8, 9], max_tokens=4),
+    asked([5], [7, 8, 9, 4], max_tokens=4),
+    asked([5, 6, 7, 8], [9], max_tokens=2),
+    asked([5], [6, 7], max_tokens=4),
+]
+EOS = [
+    asked([5], [2], (2,), max_tokens=9),
+    asked([5], [6, 2], (2,), max_tokens=9),
+    asked([5], [3], (2, 3), max_tokens=9),
+    asked([5], [2], (2,), max_tokens=9, ignore_eos=True),
+    asked([5], [6, 3], (2, 3), max_tokens=9, ignore_eos=True),
+    asked([5], [6, 2], (2,), max_tokens=2, ignore_eos=True),
+    asked([5, 2], [6], (2,), max_tokens=9, note="the prompt may hold the end token"),
+    asked([2, 5, 2], [6, 7], (2,), max_tokens=9),
+    asked([5], [6, 4], (2, 3, 4), max_tokens=9),
+    asked([5, 6], [7, 8, 3], (2, 3), max_tokens=9),
+]
+IDS = [
+    asked([5], [7], max_tokens=9, stop_token_ids=(7,)),
+    asked([5], [6, 8], max_tokens=9, stop_token_ids=(7, 8)),
+    asked([5, 7], [6], max_tokens=9, stop_token_ids=(7,)),
+    asked([5], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True),
+    asked([5], [6, 8], (2,), max_tokens=9, stop_token_ids=(7, 8), ignore_eos=True),
+    asked([7, 7], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True),
+    asked([5], [2], (2,), max_tokens=9, stop_token_ids=(7,)),
+]
+TIES = [
+    asked([5], [2], (2,), max_tokens=1),
+    asked([5], [6, 2], (2,), max_tokens=2),
+    asked([5], [7], max_tokens=1, stop_token_ids=(7,)),
+    asked([5], [7, 8], max_tokens=2, text="so.", stop=(".",)),
+]
+TEXTS = [
+    asked([5], [6], text="a.", max_tokens=9, stop=(".",)),
+    asked([5], [6], text="ab", max_tokens=9, stop=(".",)),
+    asked([5], [6, 7], text="a. b", max_tokens=9, stop=(".",)),
+    asked([5], [6, 7], text="one END tw", max_tokens=9, stop=("END",)),
+    asked([5], [6, 7, 8], text="a, b. c", max_tokens=9, stop=(".", ",")),
+    asked([5], [6, 7, 8], text="a, b. c", max_tokens=9, stop=(",", ".")),
+    asked([5], [6, 7], text="a\n\n\n", max_tokens=9, stop=("\n\n",)),
+    asked([5], [6], text=".", max_tokens=9, stop=(".",)),
+    asked([5], [6, 7], text="EN", max_tokens=9, stop=("END",)),
+    asked([5], [6, 7, 8], text="a.b.c", max_tokens=9, stop=(".",)),
+    asked([5], [6, 7], text="go on, on", max_tokens=9, stop=("on",)),
+    asked([5], [6, 7], text="x END. y", max_tokens=9, stop=(".", "END")),
+    asked([5], [6, 7, 8], text="a; b, c.", max_tokens=9, stop=(".", ",", ";")),
+    asked([5], [6, 7], text="go! So", max_tokens=9, stop=(".", "!")),
+    asked([5], [6, 7], text="go! So", max_tokens=9, stop=("!", ".")),
+]
+UNTOUCHED = [
+    untouched([5], [6, 2], max_tokens=9),
+    untouched([5, 6], [7], max_tokens=1),
+    untouched([5], [6], max_tokens=9),
+]
 
 STOP_CONDITIONS = Exercise(
     id="10.stop_conditions",
@@ -136,46 +209,132 @@ STOP_CONDITIONS = Exercise(
     name="stop_conditions",
     cases="questions",
     properties=[
-        Property("After `max_tokens` new tokens it is over: \"length\"", "The prompt is not written by the model and does not count.", LENGTH),
-        Property("The model's end token ends it: \"stop\", unless `ignore_eos`",
-                 "Only what the model writes counts: an end token in the prompt ends nothing.", EOS),
-        Property("So does any of `stop_token_ids`, also with `ignore_eos`", "These were asked for by the caller; `ignore_eos` is about the model's own.", IDS),
-        Property("A stop string in the text ends it, and the text is cut where the first one begins",
-                 "Stop strings are looked for in text, since one can be spread over several tokens, or end in the middle of one.", TEXTS),
-        Property("Where both would do, the reason is \"stop\"", "\"length\" tells the caller that the text was cut off. It was not: it was done.", TIES),
+        Property(
+            'After `max_tokens` new tokens it is over: "length"',
+            "The prompt is not written by the model and does not count.",
+            LENGTH,
+        ),
+        Property(
+            'The model\'s end token ends it: "stop", unless `ignore_eos`',
+            "Only what the model writes counts: an end token in the prompt ends nothing.",
+            EOS,
+        ),
+        Property(
+            "So does any of `stop_token_ids`, also with `ignore_eos`",
+            "These were asked for by the caller; `ignore_eos` is about the model's own.",
+            IDS,
+        ),
+        Property(
+            "A stop string in the text ends it, and the text is cut where the first one begins",
+            "Stop strings are looked for in text, since one can be spread over several tokens, or end in the middle of one.",
+            TEXTS,
+        ),
+        Property(
+            'Where both would do, the reason is "stop"',
+            '"length" tells the caller that the text was cut off. It was not: it was done.',
+            TIES,
+        ),
         Property("The request stays as it is", "The function answers a question.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake("the request is changed.", "Only look: whoever asked does what is to be done.", is_made_by=writes_into(UNTOUCHED)),
-        Mistake("the prompt counts towards `max_tokens`.", "A long prompt would leave no room for an answer. Count what comes after `num_prompt_tokens`.",
-                wrong(count=lambda r: len(r.token_ids))),
-        Mistake("it goes on after `max_tokens` tokens.", "With max_tokens=1 it is over after one token. Ask with `>=`, not with `>`.", wrong(over=lambda n, most: n > most)),
-        Mistake("strings alone are looked at.", "Most texts end at an end token, or at `max_tokens`. Ask for these, too.",
-                (wrong(over=lambda n, most: False, eos=False, ids=False), wrong(over=lambda n, most: False, eos=False))),
-        Mistake("characters are counted, not tokens.", "A token is a piece of text, often a word. Count what comes after `num_prompt_tokens`.", wrong(chars=True)),
-        Mistake("it ends one token too early.", "The newest token is in `token_ids` already.", wrong(over=lambda n, most: n + 1 >= most)),
-        Mistake("`ignore_eos` is not looked at.", "It says that the model's end tokens are tokens like others.", wrong(eos_ignored=lambda p: False)),
-        Mistake("`ignore_eos` switches the caller's own stop tokens off, too.", "It is about the model's end tokens alone.", wrong(all_ignored=True)),
-        Mistake("the model's end tokens are forgotten.", "`eos_token_ids` are the model's; they end a text unless `ignore_eos`.", wrong(eos=False)),
-        Mistake("`stop_token_ids` are forgotten.", "The caller may name more tokens that end the text.", wrong(ids=False)),
-        Mistake("only the first end token is known.", "A model may have several, and so may a caller: `newest in …`.",
-                lambda request, eos, text: stop_conditions(request, tuple(eos)[:1], text)),
-        Mistake("end tokens of the prompt end the text.",
-                "A prompt of several turns holds end tokens. Look at the newest token, or at what comes after `num_prompt_tokens`.",
-                wrong(looks=lambda r: r.token_ids)),
-        Mistake("\"length\" is said where the text was done.", "Ask for \"stop\" first.", wrong(length_first=True)),
-        Mistake("a stop string is seen only at the very end of the text.",
-                "The token that completes it may bring more: \". B\" holds \".\" and does not end with it.", wrong(holds=lambda stop, text: text.endswith(stop))),
-        Mistake("the text is not cut.", "A stop string is not handed out: cut the text where it begins.", wrong(cut=lambda text, stops: text)),
-        Mistake("the text is cut behind the stop string.", "Nobody wants to see it: cut where it begins.",
-                wrong(cut=lambda text, stops: text[:min(text.find(s) + len(s) for s in stops)])),
-        Mistake("the text is cut at the last stop string.", "What comes after the first one is not to be seen.",
-                (wrong(cut=lambda text, stops: text[:max(text.rfind(s) for s in stops)]), wrong(cut=lambda text, stops: text[:min(text.rfind(s) for s in stops)]))),
-        Mistake("the text is cut at the string that is named first, not at the one that comes first.",
-                "Of several stop strings the earliest in the text counts: the smallest place.", wrong(cut=lambda text, stops: text[:text.find(stops[0])])),
-        Mistake("a truth value is returned as the reason.", "The caller is told why: \"stop\" or \"length\", or None.", wrong(says=bool)),
-        Mistake("\"stop\" and \"length\" are exchanged.", "\"stop\": the text was done. \"length\": it was cut off.", wrong(reasons=("length", "stop"))),
+        Mistake(
+            "the request is changed.",
+            "Only look: whoever asked does what is to be done.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "the prompt counts towards `max_tokens`.",
+            "A long prompt would leave no room for an answer. Count what comes after `num_prompt_tokens`.",
+            wrong(count=lambda r: len(r.token_ids)),
+        ),
+        Mistake(
+            "it goes on after `max_tokens` tokens.",
+            "With max_tokens=1 it is over after one token. Ask with `>=`, not with `>`.",
+            wrong(over=lambda n, most: n > most),
+        ),
+        Mistake(
+            "strings alone are looked at.",
+            "Most texts end at an end token, or at `max_tokens`. Ask for these, too.",
+            (wrong(over=lambda n, most: False, eos=False, ids=False), wrong(over=lambda n, most: False, eos=False)),
+        ),
+        Mistake(
+            "characters are counted, not tokens.",
+            "A token is a piece of text, often a word. Count what comes after `num_prompt_tokens`.",
+            wrong(chars=True),
+        ),
+        Mistake(
+            "it ends one token too early.",
+            "The newest token is in `token_ids` already.",
+            wrong(over=lambda n, most: n + 1 >= most),
+        ),
+        Mistake(
+            "`ignore_eos` is not looked at.",
+            "It says that the model's end tokens are tokens like others.",
+            wrong(eos_ignored=lambda p: False),
+        ),
+        Mistake(
+            "`ignore_eos` switches the caller's own stop tokens off, too.",
+            "It is about the model's end tokens alone.",
+            wrong(all_ignored=True),
+        ),
+        Mistake(
+            "the model's end tokens are forgotten.",
+            "`eos_token_ids` are the model's; they end a text unless `ignore_eos`.",
+            wrong(eos=False),
+        ),
+        Mistake(
+            "`stop_token_ids` are forgotten.", "The caller may name more tokens that end the text.", wrong(ids=False)
+        ),
+        Mistake(
+            "only the first end token is known.",
+            "A model may have several, and so may a caller: `newest in …`.",
+            lambda request, eos, text: stop_conditions(request, tuple(eos)[:1], text),
+        ),
+        Mistake(
+            "end tokens of the prompt end the text.",
+            "A prompt of several turns holds end tokens. Look at the newest token, or at what comes after `num_prompt_tokens`.",
+            wrong(looks=lambda r: r.token_ids),
+        ),
+        Mistake('"length" is said where the text was done.', 'Ask for "stop" first.', wrong(length_first=True)),
+        Mistake(
+            "a stop string is seen only at the very end of the text.",
+            'The token that completes it may bring more: ". B" holds "." and does not end with it.',
+            wrong(holds=lambda stop, text: text.endswith(stop)),
+        ),
+        Mistake(
+            "the text is not cut.",
+            "A stop string is not handed out: cut the text where it begins.",
+            wrong(cut=lambda text, stops: text),
+        ),
+        Mistake(
+            "the text is cut behind the stop string.",
+            "Nobody wants to see it: cut where it begins.",
+            wrong(cut=lambda text, stops: text[: min(text.find(s) + len(s) for s in stops)]),
+        ),
+        Mistake(
+            "the text is cut at the last stop string.",
+            "What comes after the first one is not to be seen.",
+            (
+                wrong(cut=lambda text, stops: text[: max(text.rfind(s) for s in stops)]),
+                wrong(cut=lambda text, stops: text[: min(text.rfind(s) for s in stops)]),
+            ),
+        ),
+        Mistake(
+            "the text is cut at the string that is named first, not at the one that comes first.",
+            "Of several stop strings the earliest in the text counts: the smallest place.",
+            wrong(cut=lambda text, stops: text[: text.find(stops[0])]),
+        ),
+        Mistake(
+            "a truth value is returned as the reason.",
+            'The caller is told why: "stop" or "length", or None.',
+            wrong(says=bool),
+        ),
+        Mistake(
+            '"stop" and "length" are exchanged.',
+            '"stop": the text was done. "length": it was cut off.',
+            wrong(reasons=("length", "stop")),
+        ),
     ],
     hints=[
         "Three questions, each with an answer of its own: is there a stop string in the text? Is the newest token one that ends "
@@ -187,6 +346,6 @@ STOP_CONDITIONS = Exercise(
     ],
     rights=[stop_conditions, stop_by_sets, stop_at_first],
     why="It is asked after each token of each request, so it looks at the newest token and at counts. The engine's "
-        "`Request.append` asks the same; its `Text` looks for stop strings only in what the newest token added, and holds back "
-        "a character that is not whole yet. vLLM has it in `check_stop` for tokens and in its detokenizer for strings.",
+    "`Request.append` asks the same; its `Text` looks for stop strings only in what the newest token added, and holds back "
+    "a character that is not whole yet. vLLM has it in `check_stop` for tokens and in its detokenizer for strings.",
 )

@@ -37,12 +37,15 @@ def scheduler_of(choose):
     choose(running, waiting, token_budget, max_num_seqs) -> list of (request, n). A request of `waiting` that is chosen runs
     from then on. Raises IntegrityError for a request that is chosen twice or is none of these, and where memory ends.
     """
+
     class Chosen(Scheduler):
         def schedule(self):
             step = Step(self.config.max_num_batched_tokens)
             waiting = [self.waiting.pop() for _ in range(len(self.waiting))]
             left = {id(r): r for r in [*self.running.values(), *waiting]}
-            for chosen, n in pairs(choose(list(self.running.values()), waiting[:], step.token_budget, self.config.max_num_seqs)):
+            for chosen, n in pairs(
+                choose(list(self.running.values()), waiting[:], step.token_budget, self.config.max_num_seqs)
+            ):
                 if left.pop(id(chosen), None) is None:
                     raise IntegrityError(f"{chosen.request_id} is chosen twice, or neither runs nor waits.")
                 slots = self.manager.allocate_slots(chosen, n)
@@ -55,8 +58,12 @@ def scheduler_of(choose):
                 if other.request_id not in self.running:
                     self.waiting.push(other)
             if self.trace is not None and step.scheduled:
-                self.trace.add("schedule", requests=[r.request_id for r, _ in step.scheduled],
-                               starts=[r.num_computed_tokens for r, _ in step.scheduled], counts=[n for _, n in step.scheduled])
+                self.trace.add(
+                    "schedule",
+                    requests=[r.request_id for r, _ in step.scheduled],
+                    starts=[r.num_computed_tokens for r, _ in step.scheduled],
+                    counts=[n for _, n in step.scheduled],
+                )
             return step
 
     return Chosen
@@ -81,8 +88,11 @@ def serve(choose, arrivals, *, token_budget, max_num_seqs):
         for r in [r for r, _ in chosen if r in waiting]:
             waiting.remove(r)
             running.append(r)
-        if (sum(n for _, n in chosen) > token_budget or len(running) > max_num_seqs
-                or any(not 1 <= n <= r.num_tokens - r.num_computed_tokens for r, n in chosen)):
+        if (
+            sum(n for _, n in chosen) > token_budget
+            or len(running) > max_num_seqs
+            or any(not 1 <= n <= r.num_tokens - r.num_computed_tokens for r, n in chosen)
+        ):
             return line
         for r, n in chosen:
             r.num_computed_tokens += n
@@ -102,21 +112,40 @@ HERE = "from course_lib.practice.lessons.l11.choosing import "
 
 def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=False):
     """The Trial of one call. running, waiting: (name, num_tokens, num_computed_tokens) of each. keeps: looks at the lists after."""
+
     def act(answer):
         lists = [[request(*one) for one in some] for some in (running, waiting)]
         before = state(*lists)
         chosen = [(r.request_id, n) for r, n in pairs(answer(*lists, token_budget, max_num_seqs))]
         return state(*lists) if keeps and state(*lists) != before else "as they were" if keeps else chosen
 
-    written = [", ".join(f'request("{one[0]}", {", ".join(map(str, one[1:]))})' for one in some) for some in (running, waiting)]
-    story = [f"{HERE}request", f"running = [{written[0]}]", f"waiting = [{written[1]}]",
-             f"{name}(running, waiting, token_budget={token_budget}, max_num_seqs={max_num_seqs})"]
+    written = [
+        ", ".join(f'request("{one[0]}", {", ".join(map(str, one[1:]))})' for one in some) for some in (running, waiting)
+    ]
+    story = [
+        f"{HERE}request",
+        f"running = [{written[0]}]",
+        f"waiting = [{written[1]}]",
+        f"{name}(running, waiting, token_budget={token_budget}, max_num_seqs={max_num_seqs})",
+    ]
     if keeps:
         story += ["running, waiting  # what is in them now"]
-    size = 10 * (len(running) + len(waiting)) + sum(sum(one[1:]) for one in [*running, *waiting]) + token_budget + max_num_seqs
-    return Trial(story, act, show=shown, note=note, size=size,
-                 explain=lambda expected, got: "" if keeps else said(expected, got, [*running, *waiting], len(running), token_budget,
-                                                                     max_num_seqs))
+    size = (
+        10 * (len(running) + len(waiting))
+        + sum(sum(one[1:]) for one in [*running, *waiting])
+        + token_budget
+        + max_num_seqs
+    )
+    return Trial(
+        story,
+        act,
+        show=shown,
+        note=note,
+        size=size,
+        explain=lambda expected, got: (
+            "" if keeps else said(expected, got, [*running, *waiting], len(running), token_budget, max_num_seqs)
+        ),
+    )
 
 
 def state(running, waiting):
@@ -153,16 +182,26 @@ def said(expected, got, requests, num_running, token_budget, max_num_seqs):
 
 def day(name, arrivals, token_budget, max_num_seqs, least=None):
     """The Trial of a script: arrivals as (name, step, prompt, max_tokens)."""
-    script = Script(tuple(Arrival(*arrival) for arrival in arrivals), {"token_budget": token_budget, "max_num_seqs": max_num_seqs})
-    return script_trial(lambda answer, script: serve(answer, script.arrivals, **script.setup), script,
-                        "serve({answer}, {arrivals}, {setup})", name, imports=f"{HERE}Arrival, serve", least=least)
+    script = Script(
+        tuple(Arrival(*arrival) for arrival in arrivals), {"token_budget": token_budget, "max_num_seqs": max_num_seqs}
+    )
+    return script_trial(
+        lambda answer, script: serve(answer, script.arrivals, **script.setup),
+        script,
+        "serve({answer}, {arrivals}, {setup})",
+        name,
+        imports=f"{HERE}Arrival, serve",
+        least=least,
+    )
 
 
 def random_days(name, number, seed, *, longest, budgets, least=None):
     """Trials of random scripts. longest: tokens of a prompt at most; budgets: what token_budget is drawn from."""
     chance, days = random.Random(seed), []
     for _ in range(number):
-        arrivals = [(letter, chance.randint(0, 6), chance.randint(1, longest), chance.randint(1, 5))
-                    for letter in "abcdef"[: chance.randint(2, 6)]]
+        arrivals = [
+            (letter, chance.randint(0, 6), chance.randint(1, longest), chance.randint(1, 5))
+            for letter in "abcdef"[: chance.randint(2, 6)]
+        ]
         days.append(day(name, arrivals, chance.choice(budgets), chance.randint(1, 4), least=least))
     return days

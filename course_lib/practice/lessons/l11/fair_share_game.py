@@ -16,7 +16,7 @@ class WaitingList(Policy):
     """What 11.fair_share begins with: those who wait, in the order in which they came, and who left last."""
 
     def __init__(self):
-        self.waiting = []        # requests; who came first stands first
+        self.waiting = []  # requests; who came first stands first
         self.last_client = None  # whose request was the last to leave `waiting`
 
     def push(self, request, *, returning=False):
@@ -53,7 +53,9 @@ _arrivals = count()
 def request(client, prompt_tokens):
     """A request as an engine makes it, later than all before it."""
     number = next(_arrivals)
-    return Request(f"{client}{number}", [0] * prompt_tokens, SamplingParams(max_tokens=64), client=client, arrival=float(number))
+    return Request(
+        f"{client}{number}", [0] * prompt_tokens, SamplingParams(max_tokens=64), client=client, arrival=float(number)
+    )
 
 
 def admit(line):
@@ -69,15 +71,24 @@ class Line(Game):
     """Calls of a policy as an engine makes them. Beside it the counters are kept by the rule, in the plainest way."""
 
     opening = ("from course_lib.practice.lessons.l11.fair_share_game import admit, request", "line = FairShare()")
-    lines = {"come": "{0} = request('{1}', prompt_tokens={2}); line.push({0})", "admit": "admit(line)",
-             "write": "line.charge({0}, output_tokens={1})", "make_room": "line.push({0}, returning=True)",
-             "abort": "line.remove({0})", "peek": "line.peek()"}
+    lines = {
+        "come": "{0} = request('{1}', prompt_tokens={2}); line.push({0})",
+        "admit": "admit(line)",
+        "write": "line.charge({0}, output_tokens={1})",
+        "make_room": "line.push({0}, returning=True)",
+        "abort": "line.remove({0})",
+        "peek": "line.peek()",
+    }
     least = {"come": 1, "write": 1}
 
     def __init__(self, answer):
         self.line, self.requests = answer(), {}
-        self.waiting, self.running, self.charged = [], [], set()  # names; those who wait in the order in which they came
-        self.counters, self.last = {}, None                       # client -> weighted tokens; whose request left last
+        self.waiting, self.running, self.charged = (
+            [],
+            [],
+            set(),
+        )  # names; those who wait in the order in which they came
+        self.counters, self.last = {}, None  # client -> weighted tokens; whose request left last
 
     def come(self, name, client, prompt_tokens):
         self.requests[name] = request(client, prompt_tokens)
@@ -197,7 +208,11 @@ def serve_clients(policy, arrivals, **setup):
 
 def draw(chance, names, setup):
     """A step of a random program; see programs.random_trials."""
-    kind = chance.choice(("come", "come", "admit", "admit", "admit", "write", "write", "make_room", "abort")) if names else "come"
+    kind = (
+        chance.choice(("come", "come", "admit", "admit", "admit", "write", "write", "make_room", "abort"))
+        if names
+        else "come"
+    )
     if kind == "come" and len(names) < 10:
         return kind, NAMES[len(names)], chance.choice(CLIENTS), chance.randint(1, 6)
     if kind == "write":
@@ -266,7 +281,9 @@ class WrongShare(WaitingList):
 
     @classmethod
     def variant(cls, **parts):
-        return type("FairShare", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "FairShare", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
+        )
 
 
 class PerRequest(WrongShare):

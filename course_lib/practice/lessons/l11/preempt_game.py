@@ -37,6 +37,7 @@ def scheduler_with(make_room):
 
     Raises IntegrityError where make_room left something that an engine cannot go on from.
     """
+
     class MakesRoom(Scheduler):
         def __init__(self, config, manager, *, trace=None):
             super().__init__(config, manager, policy=FCFS(), trace=trace)
@@ -70,18 +71,24 @@ def scheduler_with(make_room):
         def _look_through(self, request, n, slots, gone, running, served):
             for one in gone:
                 if one in served:
-                    raise IntegrityError(f"{one.request_id} was thrown out in a step in which it had its slots already: the "
-                                         f"model would write into blocks of others. Let the last of `running` make room.")
+                    raise IntegrityError(
+                        f"{one.request_id} was thrown out in a step in which it had its slots already: the "
+                        f"model would write into blocks of others. Let the last of `running` make room."
+                    )
                 if one in self.manager or one.num_computed_tokens or one not in self.waiting.requests:
                     raise IntegrityError(f"{one.request_id} no longer runs, but it {self._left(one)}.")
             if slots is None and request not in gone:
                 raise IntegrityError(f"make_room gave None for {request.request_id}, which still runs.")
             if slots is not None and (request in gone or running[: len(served) + 1] != [*served, request]):
-                raise IntegrityError(f"make_room gave slots to {request.request_id}, which does not run at its place any more.")
+                raise IntegrityError(
+                    f"make_room gave slots to {request.request_id}, which does not run at its place any more."
+                )
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             if slots is not None and held != request.num_computed_tokens + n:
-                raise IntegrityError(f"{request.request_id} has {request.num_computed_tokens} computed tokens and slots for "
-                                     f"{held}, where {n} more were asked for.")
+                raise IntegrityError(
+                    f"{request.request_id} has {request.num_computed_tokens} computed tokens and slots for "
+                    f"{held}, where {n} more were asked for."
+                )
 
         def _left(self, request):
             if request in self.manager:
@@ -97,7 +104,10 @@ class Room:
     """A small memory with requests that run and wait, to play a failing program by hand. `print(room)` says how things stand."""
 
     def __init__(self, make_room, num_blocks, block_size):
-        self.make_room, self.manager = make_room, KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=False)
+        self.make_room, self.manager = (
+            make_room,
+            KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=False),
+        )
         self.running, self.waiting, self.requests, self.names = [], [], [], iter(NAMES)
 
     def run(self, prompt):
@@ -137,7 +147,9 @@ class Room:
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             count = f"{request.num_prompt_tokens}+{written}" if written else request.num_tokens
             facts = [f"{count} token{'s' * (count != 1)}"]
-            facts += [f"{request.num_computed_tokens} computed"] * (not runs or request.num_computed_tokens != request.num_tokens)
+            facts += [f"{request.num_computed_tokens} computed"] * (
+                not runs or request.num_computed_tokens != request.num_tokens
+            )
             facts += [f"slots for {held}"] * (held != (request.num_computed_tokens if runs else 0))
             return f"{request.request_id}: {', '.join(facts)}"
 
@@ -152,9 +164,16 @@ class Room:
 class Preempting(Game):
     """Programs on a Room. Beside it the two lists are kept by the rule, in numbers alone."""
 
-    opening = ("from course_lib.practice.lessons.l11.preempt_game import Room", "room = Room(make_room, num_blocks={num_blocks}, block_size={block_size})")
-    lines = {"run": "{0} = room.run(prompt={1})", "wait": "{0} = room.wait(prompt={1})", "write": "room.write({0}, {1})",
-             "finish": "room.finish({0})"}
+    opening = (
+        "from course_lib.practice.lessons.l11.preempt_game import Room",
+        "room = Room(make_room, num_blocks={num_blocks}, block_size={block_size})",
+    )
+    lines = {
+        "run": "{0} = room.run(prompt={1})",
+        "wait": "{0} = room.wait(prompt={1})",
+        "write": "room.write({0}, {1})",
+        "finish": "room.finish({0})",
+    }
     least = {"run": 1, "wait": 1, "write": 1, "num_blocks": 1, "block_size": 1}
     fewest = 0
     """A step in which memory is short makes no sense with fewer running: a shorter story would be one of another property."""

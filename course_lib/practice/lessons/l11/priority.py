@@ -55,7 +55,12 @@ class ByLevels(Policy):
         return sum(map(len, self.lines.values()))
 
     def order(self, running):
-        return [r for level in sorted({r.priority for r in running}) for r in sorted(running, key=lambda r: r.arrival) if r.priority == level]
+        return [
+            r
+            for level in sorted({r.priority for r in running})
+            for r in sorted(running, key=lambda r: r.arrival)
+            if r.priority == level
+        ]
 
     def outranks(self, waiting, running):
         return min(waiting.priority, running.priority) != running.priority
@@ -109,6 +114,7 @@ def latest_first(self, running):
 
 def play(answer, script):
     """The Timeline of a script. What `order` gives back is looked at, before the scheduler stumbles over it."""
+
     class Looked(answer):
         def order(self, running):
             before = list(running)
@@ -116,8 +122,10 @@ def play(answer, script):
             if not isinstance(served, list):
                 raise IntegrityError(f"`order` gave {a_kind(served)}; a list of the running requests is asked for.")
             if len(served) != len(before) or any(request not in served for request in before):
-                raise IntegrityError("`order` gave another list than the running requests in their order. Each of them belongs into "
-                                     "it, once.")
+                raise IntegrityError(
+                    "`order` gave another list than the running requests in their order. Each of them belongs into "
+                    "it, once."
+                )
             return served
 
     return replay(Scheduler, script.arrivals, policy=Looked, **script.setup)
@@ -134,19 +142,37 @@ LEAST = {"num_blocks": 8, "block_size": 4, "priority": 0}
 
 def script(*arrivals, max_num_seqs=1, max_num_batched_tokens=16, **setup):
     """The Trial of arrivals as (name, step, priority, prompt, max_tokens)."""
-    made = tuple(Arrival(name, step=step, priority=priority, prompt=prompt, max_tokens=most) for name, step, priority, prompt, most in arrivals)
+    made = tuple(
+        Arrival(name, step=step, priority=priority, prompt=prompt, max_tokens=most)
+        for name, step, priority, prompt, most in arrivals
+    )
     setup = {"max_num_seqs": max_num_seqs, "max_num_batched_tokens": max_num_batched_tokens, **setup}
-    return script_trial(play, Script(made, setup), "replay(Scheduler, {arrivals}, policy={answer}, {setup})", "ImportantFirst",
-                        imports=IMPORTS, least=LEAST)
+    return script_trial(
+        play,
+        Script(made, setup),
+        "replay(Scheduler, {arrivals}, policy={answer}, {setup})",
+        "ImportantFirst",
+        imports=IMPORTS,
+        least=LEAST,
+    )
 
 
 def drawn(number, seed):
     chance, trials = random.Random(seed), []
     for _ in range(number):
-        arrivals = [(name, chance.randint(0, 8), chance.choice((0, 0, 1, 2, 5)), chance.randint(1, 8), chance.randint(1, 8))
-                    for name in "abcdef"[: chance.randint(2, 6)]]
-        trials.append(script(*arrivals, max_num_seqs=chance.randint(1, 3), max_num_batched_tokens=chance.choice((3, 8, 16)),
-                             num_blocks=chance.choice((8, 10, 64)), block_size=2))
+        arrivals = [
+            (name, chance.randint(0, 8), chance.choice((0, 0, 1, 2, 5)), chance.randint(1, 8), chance.randint(1, 8))
+            for name in "abcdef"[: chance.randint(2, 6)]
+        ]
+        trials.append(
+            script(
+                *arrivals,
+                max_num_seqs=chance.randint(1, 3),
+                max_num_batched_tokens=chance.choice((3, 8, 16)),
+                num_blocks=chance.choice((8, 10, 64)),
+                block_size=2,
+            )
+        )
     return trials
 
 
@@ -156,63 +182,147 @@ PRIORITY = Exercise(
     name="ImportantFirst",
     cases="scripts",
     properties=[
-        Property("Of those who wait, the lowest `priority` value comes in first", "A lower value is more important, as in vLLM.",
-                 [script(("a", 0, 0, 2, 3), ("b", 0, 2, 2, 1), ("c", 0, 1, 2, 1)), script(("a", 0, 0, 2, 3), ("b", 1, 5, 2, 1), ("c", 1, 0, 2, 1)),
-                  script(("a", 0, 0, 2, 4), ("b", 0, 3, 2, 1), ("c", 1, 2, 2, 1), ("d", 2, 1, 2, 1)),
-                  script(("a", 0, 0, 2, 3), ("b", 0, 1, 2, 1), ("c", 0, 2, 2, 1)),
-                  script(("a", 0, 0, 2, 3), ("b", 0, 10, 2, 1), ("c", 0, 9, 2, 1)),
-                  script(("a", 0, 0, 2, 14), ("b", 0, 1, 2, 1), ("c", 12, 0, 2, 1))]),
-        Property("Among equals, who came first comes in first", "With one priority for all this is first come, first served.",
-                 [script(("a", 0, 1, 2, 3), ("b", 1, 1, 2, 1), ("c", 2, 1, 2, 1)), script(("a", 0, 1, 2, 4), ("b", 2, 1, 2, 1), ("c", 1, 1, 2, 1)),
-                  script(("a", 0, 1, 2, 5), ("b", 3, 1, 2, 1), ("c", 2, 1, 2, 1), ("d", 1, 1, 2, 1))]),
-        Property("A more important one does not wait behind a less important one that runs",
-                 "It takes its place at once. Otherwise one long text of no importance holds up all that matter: priority inversion.",
-                 [script(("a", 0, 1, 2, 6), ("b", 2, 0, 2, 2)), script(("a", 0, 5, 2, 4), ("b", 1, 1, 2, 2), ("c", 2, 0, 2, 1)),
-                  script(("a", 0, 0, 2, 6), ("b", 0, 3, 2, 6), ("c", 2, 1, 2, 2), max_num_seqs=2),
-                  script(("a", 0, 2, 2, 5), ("b", 0, 1, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2)]),
-        Property("An equally important one waits: nobody's place is taken by an equal", "Two equals would throw each other out in turn, and "
-                 "compute everything twice.",
-                 [script(("a", 0, 1, 2, 4), ("b", 1, 1, 2, 2)), script(("a", 0, 0, 2, 3), ("b", 0, 0, 2, 3)),
-                  script(("a", 1, 1, 2, 5), ("b", 0, 1, 2, 5), ("c", 2, 1, 2, 2), max_num_seqs=2),
-                  script(("a", 0, 0, 2, 4), ("b", 1, 1, 2, 2), ("c", 2, 2, 2, 2))]),
-        Property("The least important of those who run is thrown out, of equals the one who came last",
-                 "`order` puts it at the end, and the end is where places are taken.",
-                 [script(("a", 0, 1, 2, 5), ("b", 0, 2, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
-                  script(("a", 0, 2, 2, 5), ("b", 1, 1, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
-                  script(("a", 0, 1, 2, 6), ("b", 1, 1, 2, 6), ("c", 3, 0, 2, 2), max_num_seqs=2),
-                  script(("a", 0, 1, 2, 6), ("b", 1, 3, 2, 6), ("c", 1, 2, 2, 6), ("d", 3, 0, 2, 2), max_num_seqs=3)]),
-        Property("When memory or budget is short, the most important go on", "The same order says who is served first and who makes room.",
-                 [script(("a", 0, 1, 6, 8), ("b", 0, 0, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
-                  script(("a", 0, 1, 6, 8), ("b", 0, 1, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
-                  script(("a", 0, 2, 9, 2), ("b", 1, 0, 6, 2), max_num_seqs=2, max_num_batched_tokens=3),
-                  script(("a", 0, 2, 4, 6), ("b", 1, 1, 4, 6), ("c", 2, 0, 4, 6), max_num_seqs=3, num_blocks=8, block_size=2)]),
-        Property("In any script, every step is the same", "Requests of all kinds, few seats, little memory, and a small budget.", drawn(24, 5)),
+        Property(
+            "Of those who wait, the lowest `priority` value comes in first",
+            "A lower value is more important, as in vLLM.",
+            [
+                script(("a", 0, 0, 2, 3), ("b", 0, 2, 2, 1), ("c", 0, 1, 2, 1)),
+                script(("a", 0, 0, 2, 3), ("b", 1, 5, 2, 1), ("c", 1, 0, 2, 1)),
+                script(("a", 0, 0, 2, 4), ("b", 0, 3, 2, 1), ("c", 1, 2, 2, 1), ("d", 2, 1, 2, 1)),
+                script(("a", 0, 0, 2, 3), ("b", 0, 1, 2, 1), ("c", 0, 2, 2, 1)),
+                script(("a", 0, 0, 2, 3), ("b", 0, 10, 2, 1), ("c", 0, 9, 2, 1)),
+                script(("a", 0, 0, 2, 14), ("b", 0, 1, 2, 1), ("c", 12, 0, 2, 1)),
+            ],
+        ),
+        Property(
+            "Among equals, who came first comes in first",
+            "With one priority for all this is first come, first served.",
+            [
+                script(("a", 0, 1, 2, 3), ("b", 1, 1, 2, 1), ("c", 2, 1, 2, 1)),
+                script(("a", 0, 1, 2, 4), ("b", 2, 1, 2, 1), ("c", 1, 1, 2, 1)),
+                script(("a", 0, 1, 2, 5), ("b", 3, 1, 2, 1), ("c", 2, 1, 2, 1), ("d", 1, 1, 2, 1)),
+            ],
+        ),
+        Property(
+            "A more important one does not wait behind a less important one that runs",
+            "It takes its place at once. Otherwise one long text of no importance holds up all that matter: priority inversion.",
+            [
+                script(("a", 0, 1, 2, 6), ("b", 2, 0, 2, 2)),
+                script(("a", 0, 5, 2, 4), ("b", 1, 1, 2, 2), ("c", 2, 0, 2, 1)),
+                script(("a", 0, 0, 2, 6), ("b", 0, 3, 2, 6), ("c", 2, 1, 2, 2), max_num_seqs=2),
+                script(("a", 0, 2, 2, 5), ("b", 0, 1, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
+            ],
+        ),
+        Property(
+            "An equally important one waits: nobody's place is taken by an equal",
+            "Two equals would throw each other out in turn, and compute everything twice.",
+            [
+                script(("a", 0, 1, 2, 4), ("b", 1, 1, 2, 2)),
+                script(("a", 0, 0, 2, 3), ("b", 0, 0, 2, 3)),
+                script(("a", 1, 1, 2, 5), ("b", 0, 1, 2, 5), ("c", 2, 1, 2, 2), max_num_seqs=2),
+                script(("a", 0, 0, 2, 4), ("b", 1, 1, 2, 2), ("c", 2, 2, 2, 2)),
+            ],
+        ),
+        Property(
+            "The least important of those who run is thrown out, of equals the one who came last",
+            "`order` puts it at the end, and the end is where places are taken.",
+            [
+                script(("a", 0, 1, 2, 5), ("b", 0, 2, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
+                script(("a", 0, 2, 2, 5), ("b", 1, 1, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
+                script(("a", 0, 1, 2, 6), ("b", 1, 1, 2, 6), ("c", 3, 0, 2, 2), max_num_seqs=2),
+                script(("a", 0, 1, 2, 6), ("b", 1, 3, 2, 6), ("c", 1, 2, 2, 6), ("d", 3, 0, 2, 2), max_num_seqs=3),
+            ],
+        ),
+        Property(
+            "When memory or budget is short, the most important go on",
+            "The same order says who is served first and who makes room.",
+            [
+                script(("a", 0, 1, 6, 8), ("b", 0, 0, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
+                script(("a", 0, 1, 6, 8), ("b", 0, 1, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
+                script(("a", 0, 2, 9, 2), ("b", 1, 0, 6, 2), max_num_seqs=2, max_num_batched_tokens=3),
+                script(
+                    ("a", 0, 2, 4, 6), ("b", 1, 1, 4, 6), ("c", 2, 0, 4, 6), max_num_seqs=3, num_blocks=8, block_size=2
+                ),
+            ],
+        ),
+        Property(
+            "In any script, every step is the same",
+            "Requests of all kinds, few seats, little memory, and a small budget.",
+            drawn(24, 5),
+        ),
     ],
     mistakes=[
-        Mistake("priority is turned round.", "A lower value is more important: priority 0 goes before priority 5.",
-                (variant(key=lambda self, r: (-r.priority, r.arrival), outranks=lambda self, w, r: w.priority > r.priority),
-                 variant(key=lambda self, r: (-r.priority, r.arrival)))),
-        Mistake("those who wait come in as they came.", "`key` is what the line goes by: (priority, arrival), and not arrival alone.",
-                variant(key=lambda self, r: r.arrival, order=lambda self, running: sorted(running, key=lambda r: (r.priority, r.arrival)))),
-        Mistake("arrival comes before priority.", "A tuple is compared from the left: (priority, arrival), so that arrival only settles ties.",
-                variant(key=lambda self, r: (r.arrival, r.priority))),
-        Mistake("priority is not looked at.", "That is first come, first served. `key` begins with the priority, and `outranks` compares it.",
-                variant(key=lambda self, r: r.arrival, order=lambda self, running: running, outranks=lambda self, w, r: False)),
-        Mistake("among equals the last who came goes first.", "Who came first has waited longest: the smallest arrival goes first.", Stack),
-        Mistake("who runs is never thrown out.", "Then a long text of no importance holds up all that matter. `outranks` is True where "
-                "the waiting one is more important.", variant(outranks=lambda self, w, r: False)),
-        Mistake("equals throw each other out.", "`<`, not `<=`: a place is only taken by one who is more important.",
-                (variant(outranks=lambda self, w, r: w.priority <= r.priority), variant(outranks=lambda self, w, r: True))),
-        Mistake("`outranks` is turned round.", "It is asked whether the waiting one may take the place: waiting.priority < running.priority.",
-                variant(outranks=lambda self, w, r: r.priority < w.priority)),
-        Mistake("those who run stay in the order of their admission.", "The last of `order` is thrown out, so the least important belongs there.",
-                variant(order=lambda self, running: running)),
-        Mistake("the most important of those who run is thrown out.", "`order` begins with who is served first. The last of it makes room.",
-                variant(order=lambda self, running: sorted(running, key=self.key, reverse=True))),
-        Mistake("`order` gives nothing back.", "`running.sort()` sorts in place and returns None. `sorted(running, key=...)` returns a new list.",
-                is_made_by=gives_no_order),
-        Mistake("of equals that run, the first who came is thrown out.", "It has computed most, and has waited longest. Sort by (priority, arrival): "
-                "the last who came stands last.", variant(order=latest_first)),
+        Mistake(
+            "priority is turned round.",
+            "A lower value is more important: priority 0 goes before priority 5.",
+            (
+                variant(
+                    key=lambda self, r: (-r.priority, r.arrival), outranks=lambda self, w, r: w.priority > r.priority
+                ),
+                variant(key=lambda self, r: (-r.priority, r.arrival)),
+            ),
+        ),
+        Mistake(
+            "those who wait come in as they came.",
+            "`key` is what the line goes by: (priority, arrival), and not arrival alone.",
+            variant(
+                key=lambda self, r: r.arrival,
+                order=lambda self, running: sorted(running, key=lambda r: (r.priority, r.arrival)),
+            ),
+        ),
+        Mistake(
+            "arrival comes before priority.",
+            "A tuple is compared from the left: (priority, arrival), so that arrival only settles ties.",
+            variant(key=lambda self, r: (r.arrival, r.priority)),
+        ),
+        Mistake(
+            "priority is not looked at.",
+            "That is first come, first served. `key` begins with the priority, and `outranks` compares it.",
+            variant(
+                key=lambda self, r: r.arrival, order=lambda self, running: running, outranks=lambda self, w, r: False
+            ),
+        ),
+        Mistake(
+            "among equals the last who came goes first.",
+            "Who came first has waited longest: the smallest arrival goes first.",
+            Stack,
+        ),
+        Mistake(
+            "who runs is never thrown out.",
+            "Then a long text of no importance holds up all that matter. `outranks` is True where "
+            "the waiting one is more important.",
+            variant(outranks=lambda self, w, r: False),
+        ),
+        Mistake(
+            "equals throw each other out.",
+            "`<`, not `<=`: a place is only taken by one who is more important.",
+            (variant(outranks=lambda self, w, r: w.priority <= r.priority), variant(outranks=lambda self, w, r: True)),
+        ),
+        Mistake(
+            "`outranks` is turned round.",
+            "It is asked whether the waiting one may take the place: waiting.priority < running.priority.",
+            variant(outranks=lambda self, w, r: r.priority < w.priority),
+        ),
+        Mistake(
+            "those who run stay in the order of their admission.",
+            "The last of `order` is thrown out, so the least important belongs there.",
+            variant(order=lambda self, running: running),
+        ),
+        Mistake(
+            "the most important of those who run is thrown out.",
+            "`order` begins with who is served first. The last of it makes room.",
+            variant(order=lambda self, running: sorted(running, key=self.key, reverse=True)),
+        ),
+        Mistake(
+            "`order` gives nothing back.",
+            "`running.sort()` sorts in place and returns None. `sorted(running, key=...)` returns a new list.",
+            is_made_by=gives_no_order,
+        ),
+        Mistake(
+            "of equals that run, the first who came is thrown out.",
+            "It has computed most, and has waited longest. Sort by (priority, arrival): the last who came stands last.",
+            variant(order=latest_first),
+        ),
     ],
     hints=[
         "`key` may return a tuple. Tuples are compared from the left, so what counts more stands first.",
@@ -221,6 +331,6 @@ PRIORITY = Exercise(
     ],
     rights=[ImportantFirst, ByLevels, OneSortedList],
     why="Who waits, who is served and who makes room all follow from one order, so no two of them can contradict each other. vLLM's `priority` policy "
-        "is the same: the lowest value first, then the arrival, and the last of that order is preempted when memory is short. That a "
-        "waiting request takes a place before memory is short is this engine's own.",
+    "is the same: the lowest value first, then the arrival, and the last of that order is preempted when memory is short. That a "
+    "waiting request takes a place before memory is short is this engine's own.",
 )

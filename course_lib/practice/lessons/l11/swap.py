@@ -3,10 +3,23 @@
 import torch
 
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from .swap_game import Swapping, engine_with, played, serve_swapped
-from .swap_answers import BlockByBlock, EitherOr, SwapSpace, TokenByToken, Wrong, full_blocks, ids_as_slots, into_a_copy, joined, last_block, views
 from course_lib.practice.judge.programs import told
 from course_lib.practice.judge.timelines import Arrival, Script, script_trial
+
+from .swap_answers import (
+    BlockByBlock,
+    EitherOr,
+    SwapSpace,
+    TokenByToken,
+    Wrong,
+    full_blocks,
+    ids_as_slots,
+    into_a_copy,
+    joined,
+    last_block,
+    views,
+)
+from .swap_game import Swapping, engine_with, played, serve_swapped
 
 
 def tells_the_same_tales(answer):
@@ -21,8 +34,10 @@ def tells_the_same_tales(answer):
         model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
     except (CourseError, ImportError, OSError) as error:
         raise NotVerified(f"the bundled model could not be loaded ({error})") from error
-    prompts = [tokenizer.encode(f"Once upon a time, in a quiet harbour, there lived {who}") for who in (
-        "a patient otter", "an old owl", "two badgers", "a fox")]
+    prompts = [
+        tokenizer.encode(f"Once upon a time, in a quiet harbour, there lived {who}")
+        for who in ("a patient otter", "an old owl", "two badgers", "a fox")
+    ]
     params = SamplingParams(max_tokens=10, ignore_eos=True)
     expected = [generate_naive(model, ids, params) for ids in prompts]
     swaps = []
@@ -34,12 +49,22 @@ def tells_the_same_tales(answer):
         swaps.append(engine.metrics.num_swapped_tokens)
         return [output.token_ids for output in outputs]
 
-    trial = Trial(["# four tales at once in a memory of 14 blocks, where two fit; your SwapSpace in the engine:"], act,
-                  show=lambda texts: "\n".join(map(tokenizer.decode, texts)), limit_s=60.0)
+    trial = Trial(
+        ["# four tales at once in a memory of 14 blocks, where two fit; your SwapSpace in the engine:"],
+        act,
+        show=lambda texts: "\n".join(map(tokenizer.decode, texts)),
+        limit_s=60.0,
+    )
     got, printed = trial.outcome(answer)
     if got != expected:
-        raise Counterexample(trial.story, trial.show(expected), trial.show(got) if isinstance(got, list) else str(got),
-                             "the same as generate_naive", printed=printed, outcome=got)
+        raise Counterexample(
+            trial.story,
+            trial.show(expected),
+            trial.show(got) if isinstance(got, list) else str(got),
+            "the same as generate_naive",
+            printed=printed,
+            outcome=got,
+        )
     return f"{sum(map(len, expected))} tokens alike, {swaps[-1]} swapped out"
 
 
@@ -49,11 +74,20 @@ def one(*steps, num_blocks=4, block_size=2):
 
 def day(*arrivals, **setup):
     least = {"num_blocks": max(-(-(prompt + more) // setup["block_size"]) for _, _, prompt, more, *_ in arrivals)}
-    return script_trial(lambda answer, script: serve_swapped(answer, script.arrivals, **script.setup),
-                        Script(tuple(Arrival(name, step, prompt, max_tokens, priority=priority[0] if priority else 0)
-                                     for name, step, prompt, max_tokens, *priority in arrivals), setup),
-                        "serve_swapped({answer}, {arrivals}, {setup})", "SwapSpace",
-                        imports="from course_lib.practice.lessons.l11.swap_game import Arrival, serve_swapped", least=least)
+    return script_trial(
+        lambda answer, script: serve_swapped(answer, script.arrivals, **script.setup),
+        Script(
+            tuple(
+                Arrival(name, step, prompt, max_tokens, priority=priority[0] if priority else 0)
+                for name, step, prompt, max_tokens, *priority in arrivals
+            ),
+            setup,
+        ),
+        "serve_swapped({answer}, {arrivals}, {setup})",
+        "SwapSpace",
+        imports="from course_lib.practice.lessons.l11.swap_game import Arrival, serve_swapped",
+        least=least,
+    )
 
 
 def alike(number, prompt, max_tokens, apart=0):
@@ -69,89 +103,205 @@ SWAP = Exercise(
     name="SwapSpace",
     cases="programs",
     properties=[
-        Property("Where nothing is swapped, `run` calls `compute()` once and returns what it returns", "That is most steps, "
-                 "and the engine needs the tokens that the model chose.",
-                 [one(("write", "a", n)) for n in (1, 2, 3)] + [one(("write", "a", 2), ("more", "a", 3))]),
-        Property("What makes room is kept before anything is written, and is back before anything is read",
-                 "Its blocks belong to others from this step on: `compute()` writes into them.",
-                 [day(*alike(2, 3, 4), num_blocks=4, block_size=2), day(*alike(3, 2, 5), num_blocks=5, block_size=2),
-                  day(*alike(3, 2, 5, apart=1), num_blocks=4, block_size=2), day(*alike(4, 4, 6), num_blocks=6, block_size=3),
-                  day(*alike(2, 5, 6), num_blocks=12, block_size=1),
-                  day(("a", 0, 2, 8), ("b", 1, 5, 2), ("c", 2, 1, 9), num_blocks=6, block_size=2)]),
-        Property("All its computed tokens come back, keys and values, in every layer, to the slots that it has now",
-                 "Its new blocks are other ones, in another order.",
-                 [one(("write", "a", n), ("out", "a"), ("back", "a", 0)) for n in (1, 2, 3, 5, 7)]
-                 + [one(("write", "a", n), ("write", "b", 1), ("out", "a"), ("write", "c", 1), ("back", "a", 0)) for n in (2, 3, 4)]
-                 + [one(("write", "a", n), ("instead", "b", "a", 2), ("back", "a", 0), num_blocks=5) for n in (3, 4, 5)]
-                 + [one(("write", "a", 3), ("write", "b", 2), ("out", "a"), ("out", "b"), ("back", "b", 0), ("back", "a", 0))]
-                 + [one(("write", "a", 3), ("out", "a"), ("back", "a", 0), ("more", "a", 2), ("out", "a"), ("back", "a", 0))]
-                 + [one(("write", "a", n), ("write", "b", n), ("out", "a"), ("out", "b"), ("write", "c", n + 1), ("out", "c"),
-                        ("back", "c", 0), block_size=size) for n, size in ((2, 2), (1, 1), (3, 3), (2, 1))]),
-        Property("In a step in which one goes and another comes back, what goes is kept first", "The one that comes may get "
-                 "the very blocks that the other one leaves.",
-                 [one(("write", "a", n), ("instead", "b", "a", m), ("turn", "b", "a"), ("turn", "a", "b"), num_blocks=k, block_size=size)
-                  for n, m, k, size in ((2, 2, 1, 2), (3, 4, 2, 2), (4, 3, 3, 2), (3, 3, 1, 4))]
-                 + [one(("write", "a", 3), ("instead", "b", "a", 4), ("turn", "b", "a"), num_blocks=2)]
-                 + [day(("a", 0, 2, 9, 2), ("b", 1, 2, 3, 1), ("c", 3, 2, 2, 0), ("d", 6, 3, 3, 1), num_blocks=6, block_size=2,
-                        max_num_seqs=1, policy="priority")]),
-        Property("Where its first `start` tokens are in memory already, the rest of it goes to the slots",
-                 "The cache still had its first blocks. What was saved begins with token 0, the slots with token `start`.",
-                 [one(("write", "a", n), ("out", "a"), ("back", "a", found), num_blocks=6, block_size=size)
-                  for n, found, size in ((3, 1, 2), (4, 1, 2), (4, 2, 2), (5, 2, 2), (5, 3, 1), (7, 1, 4))]
-                 + [day(*alike(2, 4, 7), num_blocks=7, block_size=2, prefix_caching=True),
-                    day(*alike(3, 4, 5), num_blocks=8, block_size=2, prefix_caching=True)]),
-        Property("In any program all of this holds, and `saved` keeps exactly those who are away",
-                 "What nobody will ask for again stays in CPU memory for ever.", played(SwapSpace, 50, 3)),
-        Property("Four requests of the bundled model in a memory for two write what each writes alone", "Your SwapSpace, in "
-                "the engine.",
-                 run=tells_the_same_tales, slow=True),
+        Property(
+            "Where nothing is swapped, `run` calls `compute()` once and returns what it returns",
+            "That is most steps, and the engine needs the tokens that the model chose.",
+            [one(("write", "a", n)) for n in (1, 2, 3)] + [one(("write", "a", 2), ("more", "a", 3))],
+        ),
+        Property(
+            "What makes room is kept before anything is written, and is back before anything is read",
+            "Its blocks belong to others from this step on: `compute()` writes into them.",
+            [
+                day(*alike(2, 3, 4), num_blocks=4, block_size=2),
+                day(*alike(3, 2, 5), num_blocks=5, block_size=2),
+                day(*alike(3, 2, 5, apart=1), num_blocks=4, block_size=2),
+                day(*alike(4, 4, 6), num_blocks=6, block_size=3),
+                day(*alike(2, 5, 6), num_blocks=12, block_size=1),
+                day(("a", 0, 2, 8), ("b", 1, 5, 2), ("c", 2, 1, 9), num_blocks=6, block_size=2),
+            ],
+        ),
+        Property(
+            "All its computed tokens come back, keys and values, in every layer, to the slots that it has now",
+            "Its new blocks are other ones, in another order.",
+            [one(("write", "a", n), ("out", "a"), ("back", "a", 0)) for n in (1, 2, 3, 5, 7)]
+            + [
+                one(("write", "a", n), ("write", "b", 1), ("out", "a"), ("write", "c", 1), ("back", "a", 0))
+                for n in (2, 3, 4)
+            ]
+            + [one(("write", "a", n), ("instead", "b", "a", 2), ("back", "a", 0), num_blocks=5) for n in (3, 4, 5)]
+            + [
+                one(
+                    ("write", "a", 3), ("write", "b", 2), ("out", "a"), ("out", "b"), ("back", "b", 0), ("back", "a", 0)
+                )
+            ]
+            + [one(("write", "a", 3), ("out", "a"), ("back", "a", 0), ("more", "a", 2), ("out", "a"), ("back", "a", 0))]
+            + [
+                one(
+                    ("write", "a", n),
+                    ("write", "b", n),
+                    ("out", "a"),
+                    ("out", "b"),
+                    ("write", "c", n + 1),
+                    ("out", "c"),
+                    ("back", "c", 0),
+                    block_size=size,
+                )
+                for n, size in ((2, 2), (1, 1), (3, 3), (2, 1))
+            ],
+        ),
+        Property(
+            "In a step in which one goes and another comes back, what goes is kept first",
+            "The one that comes may get the very blocks that the other one leaves.",
+            [
+                one(
+                    ("write", "a", n),
+                    ("instead", "b", "a", m),
+                    ("turn", "b", "a"),
+                    ("turn", "a", "b"),
+                    num_blocks=k,
+                    block_size=size,
+                )
+                for n, m, k, size in ((2, 2, 1, 2), (3, 4, 2, 2), (4, 3, 3, 2), (3, 3, 1, 4))
+            ]
+            + [one(("write", "a", 3), ("instead", "b", "a", 4), ("turn", "b", "a"), num_blocks=2)]
+            + [
+                day(
+                    ("a", 0, 2, 9, 2),
+                    ("b", 1, 2, 3, 1),
+                    ("c", 3, 2, 2, 0),
+                    ("d", 6, 3, 3, 1),
+                    num_blocks=6,
+                    block_size=2,
+                    max_num_seqs=1,
+                    policy="priority",
+                )
+            ],
+        ),
+        Property(
+            "Where its first `start` tokens are in memory already, the rest of it goes to the slots",
+            "The cache still had its first blocks. What was saved begins with token 0, the slots with token `start`.",
+            [
+                one(("write", "a", n), ("out", "a"), ("back", "a", found), num_blocks=6, block_size=size)
+                for n, found, size in ((3, 1, 2), (4, 1, 2), (4, 2, 2), (5, 2, 2), (5, 3, 1), (7, 1, 4))
+            ]
+            + [
+                day(*alike(2, 4, 7), num_blocks=7, block_size=2, prefix_caching=True),
+                day(*alike(3, 4, 5), num_blocks=8, block_size=2, prefix_caching=True),
+            ],
+        ),
+        Property(
+            "In any program all of this holds, and `saved` keeps exactly those who are away",
+            "What nobody will ask for again stays in CPU memory for ever.",
+            played(SwapSpace, 50, 3),
+        ),
+        Property(
+            "Four requests of the bundled model in a memory for two write what each writes alone",
+            "Your SwapSpace, in the engine.",
+            run=tells_the_same_tales,
+            slow=True,
+        ),
     ],
     mistakes=[
-        Mistake("the step is computed before what makes room is kept.", "By then others have written into its blocks. "
-                "Keep it first.",
-                (wrong(order=("compute", "out", "in")), wrong(order=("in", "compute", "out")))),
-        Mistake("it comes back after the step was computed.", "The model read its blocks in this step, and they held others' "
-                "tokens. `compute()` comes last.", wrong(order=("out", "compute", "in"))),
-        Mistake("who comes back is written before who goes is kept.", "They may have the same blocks. First all who go, then "
-                "all who come.",
-                wrong(order=("in", "out", "compute"))),
-        Mistake("what is kept is still the engine's memory.", "`k[:, block]` is a view: others write into it as soon as they "
-                "have the block. `.clone()` makes a copy; so does a list of indices, `k[:, block_ids]`. (`.cpu()` copies "
-                "nothing that is on the CPU already.)",
-                wrong(read=views, rest=joined)),
-        Mistake("the keys only, or the values only.", "Attention needs both: the keys say where to look, and the values what "
-                "is there.",
-                (wrong(keys=("k",)), wrong(keys=("v",)))),
-        Mistake("one layer only.", "Each layer has keys and values of its own: `k[:, …]` is all of them.",
-                (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2)))),
-        Mistake("tokens in a block that is not full are lost.", "The last block is seldom full, and what is in it counts: "
-                "`num_computed_tokens` tokens, not blocks.",
-                wrong(read=full_blocks)),
-        Mistake("only the last block is kept.", "All its blocks are given to others, not only the one that was being written.",
-                wrong(read=last_block)),
-        Mistake("block ids are taken for slots.", "Block b begins at slot `b * block_size`. Index the dimension of the blocks, "
-                "and flatten after that.", wrong(read=ids_as_slots)),
-        Mistake("the blocks are put in order.", "`block_ids` is in the order of the text. Sorted, it is another text.",
-                wrong(read=lambda part, block_ids, n: part[:, sorted(block_ids)].flatten(1, 2)[:, :n].clone())),
-        Mistake("it comes back to its old blocks.", "They are others' now. The engine has found new slots: write there.",
-                wrong(target=lambda own, slots: own[len(own) - len(slots):])),
-        Mistake("`start` is not looked at.", "The slots are those of tokens `start`, `start + 1`, …: `saved[:, start:]`.",
-                wrong(rest=lambda saved, start, slots: saved[:, : len(slots)])),
-        Mistake("the slots are cut at `start` too.", "The first of them is that of token `start` already. Take all the slots, and what was "
-                "saved from `start` on.", wrong(target=lambda own, slots: slots[len(own) - len(slots) :])),
-        Mistake("nothing is written, or into a copy.", "The engine reads the tensors that were handed over. `k[:, blocks]` with a list of "
-                "ids is a copy, as `.clone()` is, and what is assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to "
-                "`[:, slots]` of that.", (wrong(written=into_a_copy), wrong(order=("out", "compute")))),
-        Mistake("one place for all.", "Several may be away at the same time. Keep each under its own `request_id`.",
-                wrong(saved_under=lambda request: "saved")),
-        Mistake("what came back is still kept.", "It fills CPU memory and is never asked for again: "
-                "`self.saved.pop(request.request_id)`.",
-                wrong(deletes=False)),
-        Mistake("what `compute()` returns is lost.", "These are the tokens that the model chose. `return compute()`.",
-                wrong(returns=lambda result: None)),
-        Mistake("`compute()` is not called.", "Moving tokens is not all that a step is for. At the end, whatever was moved: `return "
-                "compute()`.", (wrong(order=("out", "in")), EitherOr)),
-        Mistake("`compute()` is called twice.", "A step is computed once. Keep what it returned.", wrong(order=("out", "in", "compute", "compute"))),
+        Mistake(
+            "the step is computed before what makes room is kept.",
+            "By then others have written into its blocks. Keep it first.",
+            (wrong(order=("compute", "out", "in")), wrong(order=("in", "compute", "out"))),
+        ),
+        Mistake(
+            "it comes back after the step was computed.",
+            "The model read its blocks in this step, and they held others' tokens. `compute()` comes last.",
+            wrong(order=("out", "compute", "in")),
+        ),
+        Mistake(
+            "who comes back is written before who goes is kept.",
+            "They may have the same blocks. First all who go, then all who come.",
+            wrong(order=("in", "out", "compute")),
+        ),
+        Mistake(
+            "what is kept is still the engine's memory.",
+            "`k[:, block]` is a view: others write into it as soon as they "
+            "have the block. `.clone()` makes a copy; so does a list of indices, `k[:, block_ids]`. (`.cpu()` copies "
+            "nothing that is on the CPU already.)",
+            wrong(read=views, rest=joined),
+        ),
+        Mistake(
+            "the keys only, or the values only.",
+            "Attention needs both: the keys say where to look, and the values what is there.",
+            (wrong(keys=("k",)), wrong(keys=("v",))),
+        ),
+        Mistake(
+            "one layer only.",
+            "Each layer has keys and values of its own: `k[:, …]` is all of them.",
+            (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2))),
+        ),
+        Mistake(
+            "tokens in a block that is not full are lost.",
+            "The last block is seldom full, and what is in it counts: `num_computed_tokens` tokens, not blocks.",
+            wrong(read=full_blocks),
+        ),
+        Mistake(
+            "only the last block is kept.",
+            "All its blocks are given to others, not only the one that was being written.",
+            wrong(read=last_block),
+        ),
+        Mistake(
+            "block ids are taken for slots.",
+            "Block b begins at slot `b * block_size`. Index the dimension of the blocks, and flatten after that.",
+            wrong(read=ids_as_slots),
+        ),
+        Mistake(
+            "the blocks are put in order.",
+            "`block_ids` is in the order of the text. Sorted, it is another text.",
+            wrong(read=lambda part, block_ids, n: part[:, sorted(block_ids)].flatten(1, 2)[:, :n].clone()),
+        ),
+        Mistake(
+            "it comes back to its old blocks.",
+            "They are others' now. The engine has found new slots: write there.",
+            wrong(target=lambda own, slots: own[len(own) - len(slots) :]),
+        ),
+        Mistake(
+            "`start` is not looked at.",
+            "The slots are those of tokens `start`, `start + 1`, …: `saved[:, start:]`.",
+            wrong(rest=lambda saved, start, slots: saved[:, : len(slots)]),
+        ),
+        Mistake(
+            "the slots are cut at `start` too.",
+            "The first of them is that of token `start` already. Take all the slots, and what was "
+            "saved from `start` on.",
+            wrong(target=lambda own, slots: slots[len(own) - len(slots) :]),
+        ),
+        Mistake(
+            "nothing is written, or into a copy.",
+            "The engine reads the tensors that were handed over. `k[:, blocks]` with a list of "
+            "ids is a copy, as `.clone()` is, and what is assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to "
+            "`[:, slots]` of that.",
+            (wrong(written=into_a_copy), wrong(order=("out", "compute"))),
+        ),
+        Mistake(
+            "one place for all.",
+            "Several may be away at the same time. Keep each under its own `request_id`.",
+            wrong(saved_under=lambda request: "saved"),
+        ),
+        Mistake(
+            "what came back is still kept.",
+            "It fills CPU memory and is never asked for again: `self.saved.pop(request.request_id)`.",
+            wrong(deletes=False),
+        ),
+        Mistake(
+            "what `compute()` returns is lost.",
+            "These are the tokens that the model chose. `return compute()`.",
+            wrong(returns=lambda result: None),
+        ),
+        Mistake(
+            "`compute()` is not called.",
+            "Moving tokens is not all that a step is for. At the end, whatever was moved: `return compute()`.",
+            (wrong(order=("out", "in")), EitherOr),
+        ),
+        Mistake(
+            "`compute()` is called twice.",
+            "A step is computed once. Keep what it returned.",
+            wrong(order=("out", "in", "compute", "compute")),
+        ),
     ],
     hints=[
         "The order first. `compute()` reads what is computed and writes what is new. So all that goes is kept before it, and "
@@ -165,7 +315,7 @@ SWAP = Exercise(
     ],
     rights=[SwapSpace, TokenByToken, BlockByBlock],
     why="Copying is cheap where computing again is dear: a long text comes back in the time that its bytes take from memory to "
-        "memory. The price is an order that must never be broken: out, in, compute. vLLM's first version had both ways (arXiv "
-        "2309.06180, section 4.5), as `EngineConfig.preemption` has here; today's computes again what made room (its guide "
-        "\"Optimization and Tuning\").",
+    "memory. The price is an order that must never be broken: out, in, compute. vLLM's first version had both ways (arXiv "
+    "2309.06180, section 4.5), as `EngineConfig.preemption` has here; today's computes again what made room (its guide "
+    '"Optimization and Tuning").',
 )

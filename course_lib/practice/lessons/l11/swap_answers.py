@@ -56,7 +56,9 @@ class BlockByBlock:
 
     def run(self, step, compute):
         for request, blocks in step.swapped_out:
-            self.saved[request.request_id] = [torch.stack([t[:, b].to("cpu", copy=True) for b in blocks], 1) for t in self.both]
+            self.saved[request.request_id] = [
+                torch.stack([t[:, b].to("cpu", copy=True) for b in blocks], 1) for t in self.both
+            ]
         for request, start, slots in step.swapped_in:
             kept = self.saved.pop(request.request_id)
             where = torch.tensor(slots, dtype=torch.int64)
@@ -72,8 +74,8 @@ class Wrong:
     """SwapSpace made of parts; see `variant`. It is right as it stands."""
 
     order = ("out", "in", "compute")
-    keys = ("k", "v")                # what is kept
-    layers = slice(None)             # of which layers
+    keys = ("k", "v")  # what is kept
+    layers = slice(None)  # of which layers
     deletes = True
     saved_under = staticmethod(lambda request: request.request_id)
     returns = staticmethod(lambda result: result)
@@ -122,7 +124,9 @@ class Wrong:
 
     @classmethod
     def variant(cls, **parts):
-        return type("SwapSpace", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()})
+        return type(
+            "SwapSpace", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
+        )
 
 
 class EitherOr(Wrong):

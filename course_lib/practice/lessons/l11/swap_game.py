@@ -101,7 +101,11 @@ class Memory:
         return [table[p // self.size] * self.size + p % self.size for p in range(start, start + n)]
 
     def _put(self, slots, letters):
-        numbers = [NOISE] * len(slots) if letters == NOISE else [LETTERS.index(letter) + 1 for letter in letters[: len(slots)]]
+        numbers = (
+            [NOISE] * len(slots)
+            if letters == NOISE
+            else [LETTERS.index(letter) + 1 for letter in letters[: len(slots)]]
+        )
         for name, layer in PLACES:
             kept, sign = (self.k, 1) if name == "k" else (self.v, -1)
             for slot, number in zip(slots, numbers):
@@ -114,14 +118,20 @@ class Memory:
             texts.setdefault(self._read_in(*place, name, n), []).append(place)
         if len(texts) == 1:
             return repr(next(iter(texts)))
-        return ", ".join(f"{text!r} in the {'keys' if kind == 'k' else 'values'} of layer {layer}"
-                         for text, places in texts.items() for kind, layer in places)
+        return ", ".join(
+            f"{text!r} in the {'keys' if kind == 'k' else 'values'} of layer {layer}"
+            for text, places in texts.items()
+            for kind, layer in places
+        )
 
     def _read_in(self, kind, layer, name, n):
         kept, sign = (self.k, 1) if kind == "k" else (self.v, -1)
         numbers = kept[layer][self.tables[name]].flatten(0, 1)[:n, 0, 0] if n else torch.zeros(0)
-        return "".join(LETTERS[i - 1] if 1 <= i <= 26 else "·" if number == 0 else "#"
-                       for number in numbers.tolist() for i in [round(sign * number - 100 * layer)])
+        return "".join(
+            LETTERS[i - 1] if 1 <= i <= 26 else "·" if number == 0 else "#"
+            for number in numbers.tolist()
+            for i in [round(sign * number - 100 * layer)]
+        )
 
     def lines(self, *, right=False):
         """What is where. right: what should be."""
@@ -130,8 +140,10 @@ class Memory:
                 yield f"{name}: in CPU memory"
                 continue
             blocks = self.tables[name]
-            yield (f"{name}: {repr(text) if right else self.read(name, len(text))} in block{'s' * (len(blocks) != 1)} "
-                   f"{', '.join(map(str, blocks))}")
+            yield (
+                f"{name}: {repr(text) if right else self.read(name, len(text))} in block{'s' * (len(blocks) != 1)} "
+                f"{', '.join(map(str, blocks))}"
+            )
 
     def complaints(self):
         """What else is not as it should be."""
@@ -157,9 +169,18 @@ class Memory:
 class Swapping(Game):
     """Programs on a Memory. What each text should read is known from what was written."""
 
-    opening = ("from course_lib.practice.lessons.l11.swap_game import Memory", "memory = Memory(SwapSpace, num_blocks={num_blocks}, block_size={block_size})")
-    lines = {"write": "{0} = memory.write({1})", "more": "memory.more({0}, {1})", "out": "memory.out({0})",
-             "instead": "{0} = memory.instead({1}, {2})", "back": "memory.back({0}, found={1})", "turn": "memory.turn({0}, {1})"}
+    opening = (
+        "from course_lib.practice.lessons.l11.swap_game import Memory",
+        "memory = Memory(SwapSpace, num_blocks={num_blocks}, block_size={block_size})",
+    )
+    lines = {
+        "write": "{0} = memory.write({1})",
+        "more": "memory.more({0}, {1})",
+        "out": "memory.out({0})",
+        "instead": "{0} = memory.instead({1}, {2})",
+        "back": "memory.back({0}, found={1})",
+        "turn": "memory.turn({0}, {1})",
+    }
     least = {"write": 1, "more": 1, "instead": 1, "num_blocks": 1, "block_size": 1}
 
     def __init__(self, answer, num_blocks, block_size):
@@ -249,6 +270,7 @@ def scheduler_over(space, num_blocks, block_size, garbled):
 
     garbled: becomes {(step, request): (how many of its tokens are foreign, bool [keys or values, layer]: where)}.
     """
+
     class Carried(Scheduler):
         def __init__(self, config, manager, *, trace=None):
             super().__init__(config, manager, trace=trace)
@@ -305,7 +327,9 @@ class SwapRunner(Runner):
         super().__init__(engine.model, engine.cache, engine.manager)
         self.space = space(engine.pool.k, engine.pool.v)
 
-    saved = property(lambda self: self.space.saved, lambda self, value: None)  # the engine looks here, and drops what is aborted
+    saved = property(
+        lambda self: self.space.saved, lambda self, value: None
+    )  # the engine looks here, and drops what is aborted
 
     @torch.inference_mode()
     def run(self, step):
