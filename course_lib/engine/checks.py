@@ -29,7 +29,7 @@ def check_fits(num_prompt_tokens, params, config, num_blocks):
         )
 
 
-def check_words(priority, client, arrival, params, tokenizer):
+def check_request_fields(priority, client, arrival, params, tokenizer):
     """Raises ParameterError for what a request cannot be ordered by, and for stop strings without a tokenizer."""
     for name, value in (("priority", priority), ("arrival", arrival)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

@@ -16,7 +16,7 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
 
-from .checks import check_fits, check_step, check_words
+from .checks import check_fits, check_step, check_request_fields
 from .config import EngineConfig
 from .memory import make_memory
 from .metrics import EngineMetrics
@@ -90,7 +90,7 @@ class Engine:
         arrival = self._now() if arrival is None else arrival
         ids = check_prompt(self.model.config, token_ids, params, in_engine=True)
         check_fits(len(ids), params, self.config, self.allocator.num_blocks)
-        check_words(priority, client, arrival, params, self.tokenizer)
+        check_request_fields(priority, client, arrival, params, self.tokenizer)
         request_id = self._free_id(request_id, params.n)
         request = Request(request_id, ids, params, priority=priority, client=client, arrival=arrival)
         request.stop_ids |= frozenset(() if params.ignore_eos else self.model.config.eos_token_ids)

@@ -38,7 +38,7 @@ class Request:
         self.num_prompt_tokens = len(self.token_ids)
         self.num_computed_tokens = 0
         self.status, self.finish_reason = WAITING, None
-        self.num_seats = params.n  # how many texts it stands for: n until the prompt is computed, 1 after that
+        self.num_sequences = params.n  # how many texts it stands for: n until the prompt is computed, 1 after that
         self.was_admitted = False
         self.number = next(_numbers)  # settles who is first where the arrival is the same
         self.metrics = RequestMetrics(arrival, self.num_prompt_tokens)
@@ -77,7 +77,7 @@ class Request:
             arrival=self.arrival,
             index=index,
         )
-        other.group_id, other.stop_ids, other.num_seats = self.group_id, self.stop_ids, 1
+        other.group_id, other.stop_ids, other.num_sequences = self.group_id, self.stop_ids, 1
         other.was_admitted = True
         other.num_computed_tokens = self.num_computed_tokens
         other.metrics = self.metrics.fork()

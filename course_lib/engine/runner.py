@@ -80,7 +80,7 @@ def choose(logits, requests):
         part = logits if len(rows) == len(requests) else logits[rows]
         if key is None:
             for row, token in zip(rows, sample(part, GREEDY).tolist()):
-                chosen[row] = [token] * requests[row].num_seats
+                chosen[row] = [token] * requests[row].num_sequences
         else:
             sample(part, GREEDY)  # refuses rows that nothing can be chosen by
             for row, probs in zip(rows, distribution(part, requests[rows[0]].params)):

@@ -61,7 +61,7 @@ class Scheduler:
         self.config, self.manager, self.trace = config, manager, trace
         self.waiting = make_policy(config.policy) if policy is None else policy
         self.running = {}  # request_id -> request
-        self.num_seats = 0  # texts that the running requests stand for
+        self.num_sequences = 0  # texts that the running requests stand for
         self.block_size = manager.allocator.block_size
         self.watermark_blocks = int(config.watermark * manager.allocator.num_blocks)
         if trace is not None:
@@ -108,7 +108,7 @@ class Scheduler:
     def _make_way(self, step, order):
         head = self.waiting.peek()
         while head is not None and order and self.waiting.outranks(head, order[-1]):
-            if self._has_seats(head) and self._has_room(head, self.manager.match_prefix(head)):
+            if self._is_below_max_num_seqs(head) and self._has_room(head, self.manager.match_prefix(head)):
                 return
             self._preempt(order.pop(), step)
 
@@ -129,7 +129,7 @@ class Scheduler:
             at += 1
 
     def _admit(self, step):
-        while step.token_budget > 0 and (request := self.waiting.peek()) is not None and self._has_seats(request):
+        while step.token_budget > 0 and (request := self.waiting.peek()) is not None and self._is_below_max_num_seqs(request):
             hit = self.manager.match_prefix(request)
             known = max(hit, request.num_computed_tokens)  # computed tokens of one who waits are in CPU memory
             n = request.num_tokens - known
@@ -158,10 +158,10 @@ class Scheduler:
             request.was_admitted = True
             self.waiting.charge(request, prompt_tokens=request.num_prompt_tokens)
         self.running[request.request_id] = request
-        self.num_seats += request.num_seats
+        self.num_sequences += request.num_sequences
 
-    def _has_seats(self, request):
-        return self.num_seats + request.num_seats <= self.config.max_num_seqs
+    def _is_below_max_num_seqs(self, request):
+        return self.num_sequences + request.num_sequences <= self.config.max_num_seqs
 
     def _has_room(self, request, hit):
         """Whether all its tokens fit now, and leave the watermark free. With nobody running it need only fit at all.
@@ -194,7 +194,7 @@ class Scheduler:
 
     def _stop_running(self, request):
         del self.running[request.request_id]
-        self.num_seats -= request.num_seats
+        self.num_sequences -= request.num_sequences
         if request in self.manager:
             self.manager.free(request)
 
@@ -211,7 +211,7 @@ class Scheduler:
             self.manager.commit(request, request.num_computed_tokens)
             if request.num_computed_tokens == len(request.token_ids):
                 self.waiting.charge(
-                    request, output_tokens=request.num_seats
+                    request, output_tokens=request.num_sequences
                 )  # the next token of each of its texts is known
 
     def undo(self, step):
@@ -231,7 +231,7 @@ class Scheduler:
     def fork(self, request, other):
         """`other` runs from now on, over the blocks of `request`, on one of the seats that this one holds."""
         self.manager.fork(request, other)
-        request.num_seats -= 1
+        request.num_sequences -= 1
         other.status = RUNNING
         self.running[other.request_id] = other
 
@@ -256,10 +256,10 @@ class Scheduler:
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""
         self.manager.check_integrity()
-        seats = sum(request.num_seats for request in self.running.values())
-        if seats != self.num_seats or seats > self.config.max_num_seqs:
+        seats = sum(request.num_sequences for request in self.running.values())
+        if seats != self.num_sequences or seats > self.config.max_num_seqs:
             raise IntegrityError(
-                f"The running requests stand for {seats} texts, {self.num_seats} are counted, and "
+                f"The running requests stand for {seats} texts, {self.num_sequences} are counted, and "
                 f"{self.config.max_num_seqs} may run."
             )
         for request in self.running.values():

@@ -97,7 +97,7 @@ class BlockAllocator:
                 if not self.is_hashed(b):
                     self._free.append(b)
                 else:
-                    self.cache.keep(b)
+                    self.cache.on_released(b)
         if block_ids and self.trace is not None:
             self.trace.add("free", blocks=block_ids)
 
@@ -108,7 +108,7 @@ class BlockAllocator:
     def _share(self, block_ids):
         for b in block_ids:
             if self._ref_count[b] == 0:
-                self.cache.wake(b)
+                self.cache.on_reused(b)
             self._ref_count[b] += 1
         if block_ids and self.trace is not None:
             self.trace.add("share", blocks=block_ids)

@@ -24,7 +24,7 @@ from .prefix import PrefixCache, hash_chain
 
 
 @dataclass
-class Holding:
+class RequestBlocks:
     """What one request has."""
 
     request: object
@@ -43,7 +43,7 @@ class KVCacheManager:
     def __init__(self, allocator, *, prefix_caching=True, eviction="lru"):
         self.allocator = allocator
         self.cache = PrefixCache(allocator, eviction) if prefix_caching else None
-        self._held = {}  # request_id -> Holding
+        self._held = {}  # request_id -> RequestBlocks
 
     def __contains__(self, request):
         """Whether the request holds memory."""
@@ -85,9 +85,9 @@ class KVCacheManager:
             )
         slots = table.append_slots(n, cached=cached)
         if slots is not None and held is None:
-            self._held[request.request_id] = Holding(request, table, known)
+            self._held[request.request_id] = RequestBlocks(request, table, known)
             if cached:
-                self.cache.value(cached, priority(request))
+                self.cache.raise_priority(cached, priority(request))
         return slots
 
     def commit(self, request, num_computed_tokens):
@@ -136,7 +136,7 @@ class KVCacheManager:
                 f"{request.request_id} holds, so it would read another text's keys and values."
             )
         table = held.table.fork(name=new.request_id)
-        self._held[new.request_id] = Holding(new, table, held.num_computed_tokens, held.hashes[:])
+        self._held[new.request_id] = RequestBlocks(new, table, held.num_computed_tokens, held.hashes[:])
 
     def free(self, request):
         """Takes everything back: the request is done, aborted or preempted. Hashed blocks stay cached until evicted."""

@@ -102,17 +102,17 @@ class PrefixCache:
             self.allocator.trace.add("cache", block=block_id, parent=self._block_of.get(parent))
         return True
 
-    def value(self, block_ids, priority):
+    def raise_priority(self, block_ids, priority):
         """Says that a user of this priority holds these blocks, the first of a text on: each keeps the best it was given."""
         for b in block_ids:
             self._priority[b] = min(self._counted(priority), self._priority[b])
 
-    def keep(self, block_id):
+    def on_released(self, block_id):
         """The allocator's word that nobody holds this hashed block any more."""
         self._join_queue(block_id)
         self._touch_ancestors(block_id)
 
-    def wake(self, block_id):
+    def on_reused(self, block_id):
         """The allocator's word that somebody holds this block again."""
         self._leave_queue(block_id)
 

@@ -145,14 +145,14 @@ class Small(Scheduler):
             if n == 0 or self.manager.allocate_slots(request, n) is None:
                 break
             self.running[request.request_id], request.status = self.waiting.pop(), "running"
-            self.num_seats += 1
+            self.num_sequences += 1
             step.add(request, n)
         return step
 
     def throw_out(self, request, step):
         step.preempted.append((request, request.num_computed_tokens))
         del self.running[request.request_id]
-        self.num_seats -= 1
+        self.num_sequences -= 1
         self.manager.free(request)
         request.status, request.num_computed_tokens = "waiting", 0  # its token_ids stay: the prompt, and what it wrote
         self.waiting.push(request, returning=True)

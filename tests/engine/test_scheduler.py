@@ -169,7 +169,7 @@ def test_a_step_that_broke_off_leaves_no_trace_of_itself():
     step = d.s.schedule()
     d.s.undo(step)
     d.s.manager.check_integrity()
-    assert not d.s.running and len(d.s.waiting) == 3 and d.s.num_seats == 0 and d.s.manager.allocator.num_free == 6
+    assert not d.s.running and len(d.s.waiting) == 3 and d.s.num_sequences == 0 and d.s.manager.allocator.num_free == 6
     assert [r.token_ids for r in requests] == before and all(
         r.num_computed_tokens == 0 and r.status == "waiting" for r in requests
     )
@@ -215,7 +215,7 @@ def test_copies_of_a_step_that_broke_off_are_not_made_later():
     d.step()
     child = a.fork(1)
     child.append(7)
-    a.num_seats, d.s.num_seats = 2, 2
+    a.num_sequences, d.s.num_sequences = 2, 2
     d.s.fork(a, child)
     step = d.s.schedule()
     assert len(d.s.manager.allocator.copies) == 1
@@ -227,10 +227,10 @@ def test_integrity_names_what_does_not_hold():
     d = Desk()
     a = d.add("a", 6)
     d.step()
-    d.s.num_seats += 1
+    d.s.num_sequences += 1
     with pytest.raises(IntegrityError, match="stand for 1 texts, 2 are counted"):
         d.s.check_integrity()
-    d.s.num_seats -= 1
+    d.s.num_sequences -= 1
     a.num_computed_tokens -= 1
     with pytest.raises(IntegrityError, match="slots for 6 tokens"):
         d.s.check_integrity()

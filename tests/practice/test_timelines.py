@@ -161,7 +161,7 @@ def test_a_long_timeline_keeps_its_end_and_stays_narrow():
 
 def test_a_script_is_made_as_small_as_it_still_fails():
     class Crowded(Scheduler):
-        def _has_seats(self, request):
+        def _is_below_max_num_seqs(self, request):
             return True
 
     def play(answer, script):

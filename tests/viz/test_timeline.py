@@ -86,7 +86,7 @@ class Life:
         self.scheduler.update(step)
         for request in [request for request, _ in step.scheduled if request.num_computed_tokens == request.num_tokens]:
             texts = [request]
-            while request.num_seats > 1:
+            while request.num_sequences > 1:
                 texts.append(request.fork(len(texts)))
                 self.scheduler.fork(request, texts[-1])
                 self.requests.append(texts[-1])

@@ -64,7 +64,7 @@ def scheduler_with(make_room):
             request.status = WAITING
             step.preempted.append((request, lost))
             del self.running[request.request_id]
-            self.num_seats -= request.num_seats
+            self.num_sequences -= request.num_sequences
             if self.trace is not None:
                 self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=lost)
 
