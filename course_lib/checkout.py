@@ -1,4 +1,4 @@
-"""Where the checkout is, which notebooks it has, and what its repository is called."""
+"""Where the checkout is, which notebooks it has, and the address of its repository."""
 
 import tomllib
 from dataclasses import dataclass
@@ -21,14 +21,15 @@ class Lesson:
 
     @property
     def label(self):
-        """How messages call it: notebooks/01_naive_decoding."""
+        """Its name in messages: notebooks/01_naive_decoding."""
         return f"{self.target.parent.name}/{self.name}"
 
 
 def find_root(start=None):
-    """The checkout's folder: the first one above `start` (default: here, then the package) that has lesson sources.
+    """The checkout's folder: the first one at or above `start` that has notebooks and course_lib.
 
-    Raises CourseError in an installation without a checkout, such as a wheel.
+    start: default the current folder, then the package's. Raises CourseError where the course is installed without a
+    checkout, such as from a wheel.
     """
     starts = [Path(start)] if start else [Path.cwd(), Path(__file__).resolve().parent]
     for place in starts:
@@ -43,13 +44,13 @@ def find_root(start=None):
 
 
 def repository(root):
-    """The repository's address, kept in one place: pyproject.toml, [project.urls] Repository."""
+    """The repository's address. It stands in one place: pyproject.toml, [project.urls] Repository."""
     with open(root / "pyproject.toml", "rb") as file:
         return tomllib.load(file)["project"]["urls"]["Repository"]
 
 
 def repository_from_metadata():
-    """The same address as the installed package carries it, for use without a checkout."""
+    """The same address from the metadata of the installed package, for use without a checkout."""
     from importlib import metadata
 
     for entry in metadata.metadata("llm-inference-course").get_all("Project-URL") or []:

@@ -1,4 +1,4 @@
-"""The `course` command. Each command imports what it needs itself, so that `course --help` answers at once."""
+"""The `course` command. Each command imports what it needs when it runs, so that `course --help` answers at once."""
 
 import sys
 from typing import Annotated
@@ -37,7 +37,7 @@ def lab(
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="The same as JSON, for bug reports and scripts.")] = False,
 ):
-    """Say what this machine can do, what the course will use, and why."""
+    """Show what this machine can do, what the course will use, and why."""
     from .attention import explain
     from .machine.device import inspect_machine
 
@@ -52,7 +52,7 @@ def doctor(
 
 @app.command("next", rich_help_panel="Learn")
 def next_():
-    """Say which exercise comes next and where it is."""
+    """Show which exercise comes next and where it is."""
     from .practice.progress.answers import next_step
 
     print(next_step())
@@ -69,7 +69,7 @@ def check(
     file: Annotated[
         str | None,
         typer.Option(
-            help="A notebook or .py file with your answers, instead of the exercise notebooks; alone: all that it defines."
+            help="A notebook or .py file with your answers, instead of the exercise notebooks. Without IDs: all in it."
         ),
     ] = None,
 ):
@@ -101,7 +101,7 @@ def hint(exercise_id: ExerciseId):
 
 @app.command(rich_help_panel="Practise")
 def progress():
-    """Show what is passed, tried and still to come."""
+    """Show which exercises are passed, tried and still to do."""
     from .practice import progress
 
     print(progress())
@@ -155,7 +155,7 @@ def build(
 
 
 def main():
-    """Entry point: an error that the course foresees is one message on stderr and exit code 1."""
+    """Entry point. A CourseError becomes one message on stderr and exit code 1."""
     try:
         app()
     except CourseError as error:

@@ -1,4 +1,4 @@
-"""The errors a learner can meet. Each message names the fact, what it means, and the next step."""
+"""The errors that a learner can meet. Each message names the fact, what it means, and the next step."""
 
 
 class CourseError(Exception):
@@ -10,26 +10,26 @@ class ModelError(CourseError):
 
 
 class ParameterError(CourseError, ValueError):
-    """An argument with a value that makes no sense; says which values do."""
+    """An argument with a value that is not allowed; the message says which values are."""
 
 
 class CacheFull(CourseError):
-    """A step brings more tokens than a cache has room for; nothing of it was written."""
+    """A step brings more tokens than the cache has room for. Nothing of the step was written."""
 
 
 class LedgerError(CourseError):
-    """A call that the ledger of blocks refuses: a block freed twice, an id that does not exist, a table that is gone."""
+    """A call that the ledger of blocks refuses: a block freed twice, an unknown block id, a table already freed."""
 
 
 class IntegrityError(CourseError):
-    """The ledger contradicts itself: one of its invariants does not hold. A defect in whatever kept the books."""
+    """An invariant of the ledger does not hold: there is a bug in the code that keeps it."""
 
 
 class OutOfBounds(CourseError, IndexError):
-    """A program of a Triton kernel touches memory outside its tensor; found by record_accesses before it happens.
+    """A program of a Triton kernel accesses memory outside its tensor. record_accesses finds it before it happens.
 
-    kernel, program (its ids), op (load | store | atomic), tensor (its name, or None for an address of nobody), offsets (in
-    numbers from the tensor's first one, sorted).
+    kernel: its name. program: its ids. op: load | store | atomic. tensor: its name, or None for an address in no tensor
+    of the kernel. offsets: in elements from the first one of the tensor, sorted.
     """
 
     def __init__(self, message, kernel=None, program=None, op=None, tensor=None, offsets=()):

@@ -10,7 +10,7 @@ from .errors import CourseError
 
 
 def open_lab(lesson="00", *, browser=True):
-    """Becomes JupyterLab; where a process cannot be replaced (Windows), runs it to the end and returns its exit code.
+    """Replaces this process by JupyterLab; on Windows, where it cannot, runs JupyterLab and returns its exit code.
 
     Raises CourseError without a checkout, without that lesson, and without JupyterLab.
     """
@@ -36,10 +36,10 @@ def open_lab(lesson="00", *, browser=True):
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # in containers everybody is root, and JupyterLab would only refuse
+        command.append("--allow-root")  # the user of a container is often root, which JupyterLab refuses by default
     if os.name == "posix":
         os.execv(sys.executable, command)  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
     try:
         return subprocess.run(command).returncode
-    except KeyboardInterrupt:  # JupyterLab was asked to stop by the same key, and has said so
+    except KeyboardInterrupt:  # JupyterLab got the same Ctrl-C and has printed its own message
         return 0

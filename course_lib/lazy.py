@@ -1,11 +1,11 @@
-"""Packages whose names arrive on first use, so that importing them costs nothing and loads nothing."""
+"""Packages whose names are imported on first use, so that importing the package itself is quick."""
 
 import sys
 from importlib import import_module
 
 
 def lazily(package, homes):
-    """What such a package needs: its `__all__`, `__getattr__` and `__dir__`. homes: {module: "Name name ..."}."""
+    """The `__all__`, `__getattr__` and `__dir__` of such a package. homes: {module: "Name name ..."}."""
     home = {name: module for module, names in homes.items() for name in names.split()}
 
     def __getattr__(name):

@@ -1,4 +1,4 @@
-"""The locks: what they must pin, and what must never get into them."""
+"""The lock files: what they must pin, and what they must not contain."""
 
 import re
 import tomllib

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-ELSEWHERE = "192.0.2.1"  # an address set aside for documentation: nobody answers there
+ELSEWHERE = "192.0.2.1"  # an address reserved for documentation: no machine answers there
 
 
 def test_a_connection_to_another_machine_is_refused_at_once():

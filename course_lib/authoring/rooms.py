@@ -1,7 +1,7 @@
 """The rooms of course_lib in their order, and what the files import.
 
 An import may only go to a room of an earlier level in ORDER, which begins with what all may use. The imports are read
-from the source text with `ast`; nothing is imported. tests/test_architecture.py and the picture in docs/ use this module.
+from the source text with `ast`; nothing is imported. tests/test_architecture.py and the picture in docs/ use this.
 """
 
 import ast
@@ -64,7 +64,7 @@ def read_imports(root):
     """
     files = modules(root)
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    homes = {name: _lazy_table(name, tree) for name, tree in trees.items()}
+    homes = {name: lazy_table(name, tree) for name, tree in trees.items()}
     found = []
     for name, tree in trees.items():
         package = name if files[name].stem == "__init__" else name.rpartition(".")[0]
@@ -106,12 +106,13 @@ def _home(full, base, files, homes):
     return home if home == base else _home(f"{home}.{name}", home, files, homes)
 
 
-def _lazy_table(module, tree):
+def lazy_table(module, tree):
     """{name: module} of a package whose names arrive on first use; {} of any other file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazily":
+            package = node.args[0].value if isinstance(node.args[0], ast.Constant) else module  # mostly `__name__`
             table = ast.literal_eval(node.args[1])
-            return {name: f"{module}.{home}" for home, names in table.items() for name in names.split()}
+            return {name: f"{package}.{home}" for home, names in table.items() for name in names.split()}
     return {}
 
 

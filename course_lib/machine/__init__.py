@@ -1,1 +1,1 @@
-"""What this machine can do, and the repairs that Triton needs on some."""
+"""What this machine can do, and a repair that some versions of Triton need."""

@@ -1,4 +1,4 @@
-"""What this machine can do, found out by trying, and what the course will therefore use."""
+"""What this machine can do, and what the course will therefore use. Triton is tried, not asked for its version."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that decide how a lesson runs. Memory is in bytes; None means "does not apply"."""
+    """The facts that decide how a lesson runs. Memory is in bytes. None: does not apply, or is not known."""
 
     python: str
     system: str
@@ -22,7 +22,7 @@ class Machine:
     gpu: str | None
     capability: tuple[int, int] | None
     multiprocessors: int | None
-    shared_memory: int | None  # what one block of threads may have
+    shared_memory: int | None  # the most that one thread block can use
     dtype: str  # of weights and cache on `device`
     memory_total: int | None  # of the GPU if there is one, else of the machine
     memory_free: int | None
@@ -34,7 +34,7 @@ class Machine:
         return asdict(self)
 
     def decisions(self):
-        """What will be used and why: (what, chosen, reason) rows."""
+        """Rows of (what, what is used, why)."""
         on_gpu = self.device == "cuda"
         attention = {
             "compiled": "Triton kernels",
@@ -42,11 +42,7 @@ class Machine:
             "absent": "torch",
         }[self.triton]
         return [
-            (
-                "device",
-                self.device,
-                f"{self.gpu}" if on_gpu else "torch sees no GPU here; every lesson runs on the CPU",
-            ),
+            ("device", self.device, self.gpu if on_gpu else "torch sees no GPU here; every lesson runs on the CPU"),
             ("dtype", self.dtype, _why_dtype(self.device, self.capability)),
             ("attention", attention, self.triton_why),
         ]
@@ -64,9 +60,10 @@ class Machine:
                 ("GPU", self.gpu),
                 ("capability", f"{self.capability[0]}.{self.capability[1]}"),
                 ("multiprocessors", str(self.multiprocessors)),
-                ("shared memory", f"{self.shared_memory:,} bytes a block of threads"),
             ]
-        facts.append(("Triton", f"{self.triton}" + (f", {self.triton_version}" if self.triton_version else "")))
+            if self.shared_memory:
+                facts.append(("shared memory", f"{self.shared_memory:,} bytes per thread block"))
+        facts.append(("Triton", self.triton + (f", {self.triton_version}" if self.triton_version else "")))
         lines = [f"{name:<16}{value}" for name, value in facts]
         lines += ["", "What the course will use"]
         lines += [f"{what:<16}{chosen} ({why})" for what, chosen, why in self.decisions()]
@@ -79,7 +76,7 @@ class Machine:
 
 
 def setup(*, seed=0, quiet=False):
-    """First line of every lesson: seeds torch, looks at the machine, says in one line what will be used.
+    """The first call of every lesson: seeds torch, inspects the machine, prints in one line what will be used.
 
     Returns the Machine.
     """
@@ -92,7 +89,7 @@ def setup(*, seed=0, quiet=False):
 
 
 def inspect_machine():
-    """Looks at Python, torch, the GPU and Triton. Starts no lesson, downloads nothing."""
+    """The Machine: Python, torch, the GPU and Triton as they are here. Downloads nothing."""
     has_gpu = torch.cuda.is_available()
     gpu = torch.cuda.get_device_properties(0) if has_gpu else None
     free, total = torch.cuda.mem_get_info(0) if has_gpu else _machine_memory()
@@ -122,7 +119,7 @@ def default_device():
 
 
 def default_dtype(device):
-    """float32 on a CPU; on a GPU bfloat16 where the chip has it (capability 8.0), else float16."""
+    """float32 on a CPU; on a GPU bfloat16 from compute capability 8.0 on, else float16."""
     if torch.device(device).type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
@@ -130,14 +127,14 @@ def default_dtype(device):
 
 def _why_dtype(device, capability):
     if device == "cpu":
-        return "exact, and CPUs gain little from 16 bits; interpreted Triton is wrong in bfloat16"
+        return "16 bits gain little speed on a CPU, and interpreted Triton computes bfloat16 wrongly"
     if capability >= (8, 0):
         return f"capability {capability[0]}.{capability[1]} has bfloat16 in hardware"
     return f"capability {capability[0]}.{capability[1]} has no bfloat16 in hardware"
 
 
 def _triton_state(has_gpu):
-    """(compiled | interpreted | absent, why). A canary kernel decides: some machines return zeros silently."""
+    """(compiled | interpreted | absent, why). A test kernel decides, because some machines silently return zeros."""
     if find_spec("triton") is None:
         if sys.platform != "linux":
             return (
@@ -157,16 +154,15 @@ def _triton_state(has_gpu):
         from .triton_probe import canary
 
         right = canary("cpu" if interpret else "cuda")
-    except Exception as error:  # whatever a driver, compiler or mismatched numpy can raise means the same to a learner
+    except Exception as error:  # drivers, compilers and mismatched NumPy versions raise errors of many types
         first_line = (str(error).splitlines() or [""])[0]
         return "absent", f"a test kernel failed with {type(error).__name__}: {first_line[:120]}"
     if not right:
         return "absent", "a test kernel ran and returned wrong numbers, so no kernel here can be trusted"
     if interpret:
-        return "interpreted", "no GPU: a test kernel ran right, instruction by instruction" if not has_gpu else (
-            "TRITON_INTERPRET=1 is set: a test kernel ran right, instruction by instruction"
-        )
-    return "compiled", "a test kernel was compiled for this GPU and ran right"
+        why = "TRITON_INTERPRET=1 is set" if has_gpu else "no GPU"
+        return "interpreted", f"{why}: a test kernel gave the right result in the interpreter"
+    return "compiled", "a test kernel was compiled for this GPU and gave the right result"
 
 
 def _version(package):

@@ -1,14 +1,15 @@
-"""Mends Triton's interpreter where an older Triton meets a newer NumPy. Imports Triton, so what decides how that runs comes first.
+"""A repair of Triton's interpreter, for Triton before 3.7 together with NumPy 2.4 or newer.
 
-Before 3.7, Triton reads the bounds of `for i in range(0, n, BLOCK)` by int() of an array that holds one number, which NumPy
-refuses from 2.4 on. A number is read in a way that both know instead.
+That Triton reads the bounds of `for i in range(0, n, BLOCK)` with int() of an array of one number, which that NumPy
+refuses. The repair reads them with `.item()`, which all versions have. This module imports Triton, so TRITON_INTERPRET
+must be set before.
 """
 
 from triton.runtime import interpreter
 
 
 def mend():
-    """Once is enough, and more do no harm. Compiled kernels are not touched."""
+    """Applies the repair; a second call does nothing. Compiled kernels are not affected."""
     original = interpreter._patch_lang_tensor
     if getattr(original, "reads_bounds", False):
         return

@@ -17,7 +17,7 @@ def _add_masked(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
 
 
 def canary(device):
-    """Adds two vectors of an odd length in two programs and a loop; True if every number is right and none is written beside."""
+    """Adds two vectors of an odd length. True if every sum is right and nothing past the end was written."""
     mend()
     n, block = 21, 8
     x = torch.arange(n, dtype=torch.float32, device=device)

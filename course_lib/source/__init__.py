@@ -1,4 +1,4 @@
-"""Code as text: taken out of a notebook so that it runs elsewhere, and shown in a lesson.
+"""Source code as text: copied out of a notebook so that it runs elsewhere, and shown in a lesson.
 
 Names arrive on first use.
 """

@@ -1,7 +1,7 @@
-"""Takes code out of a notebook or a module with all that it needs from around it, so that it works somewhere else.
+"""Copies a function or class out of a notebook or module, with all that it uses, so that it runs somewhere else.
 
-The code of a function or class is found, together with what it uses: imports, helpers, plain constants. For the workbook, which
-keeps a learner's answer, and for the recorder, which runs a kernel in another Python.
+What it uses are imports, helper functions and classes, and plain constants. The workbook keeps a learner's answer this
+way, and the recorder runs a kernel in another Python process.
 """
 
 import ast
@@ -20,11 +20,11 @@ _READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 
 
 class NotAlone(Exception):
-    """Why the code cannot stand alone, in words for the learner."""
+    """The code cannot run outside its notebook; the message says why."""
 
 
 def revive(source, name, label):
-    """Runs `source` in a fresh module and returns what it calls `name`. Raises what the code raises."""
+    """Runs `source` in a new module and returns the object that it calls `name`. Raises what the code raises."""
     filename = f"<{label}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # for tracebacks
     module = types.ModuleType(label.replace(" ", "_").replace(".", "_"))
@@ -35,7 +35,11 @@ def revive(source, name, label):
 
 
 def with_needs(core, name):
-    """(name, source) of a function or class that goes by `name`, behind the imports, constants and helpers that it uses. Raises NotAlone."""
+    """(name, source) of a function or class, with the imports, constants and helpers that it uses before it.
+
+    core: the function or class. name: what the learner calls it. The name returned is that of its definition. Raises
+    NotAlone where the source cannot be found, or uses something that cannot be written as code.
+    """
     world = namespace_of(core)
     name, text = definition(core, name)
     parts, imports = {name: text}, {}
@@ -46,7 +50,7 @@ def with_needs(core, name):
 
 
 def namespace_of(core):
-    """The names that the code sees: its module's, or the notebook's."""
+    """The global names that the code sees: those of its module, or of the notebook."""
     found = getattr(core, "__globals__", None)
     if found is None:
         found = getattr(sys.modules.get(getattr(core, "__module__", "")), "__dict__", None)
@@ -57,13 +61,13 @@ def namespace_of(core):
 
 
 def running_shell():
-    """The IPython shell of this process, or None; IPython is not imported for it."""
+    """The IPython shell of this process, or None. Does not import IPython."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
 
 
 def definition(core, name):
-    """(name, text) of the definition of `core`: one def, class, or `name = lambda`. Raises NotAlone."""
+    """(name, text) of the definition of `core`: a def, a class, or `name = lambda`. Raises NotAlone."""
     try:
         text = textwrap.dedent(inspect.getsource(core))
     except (OSError, TypeError):  # a class in a notebook, before Python 3.13
@@ -76,11 +80,11 @@ def definition(core, name):
         nodes = []
     if len(nodes) == 1 and (defined := defines(nodes[0])):
         return defined, text
-    raise NotAlone("it is written in the middle of another expression. Give it a name with `def`, in a cell.")
+    raise NotAlone("it is part of a larger expression. Give it a name with `def`, in a cell.")
 
 
 def defines(node):
-    """The name that a definition makes, or None for any other statement."""
+    """The name that a statement defines, or None if it is no definition."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return node.name
     if (
@@ -94,40 +98,45 @@ def defines(node):
 
 
 def definition_around_methods(core, name):
-    """The text of a class from the cell of its methods, which know their file; or None. For kernels that keep no history."""
+    """The text of a class, found in the cell of one of its methods, which know their file; or None.
+
+    This is for kernels that keep no history of their cells.
+    """
     for method in vars(core).values() if inspect.isclass(core) else ():
         lines = linecache.getlines(getattr(getattr(method, "__code__", None), "co_filename", ""))
-        try:
-            nodes = ast.parse("".join(lines)).body
-        except SyntaxError:
-            continue
-        for node in reversed(nodes):
-            if defines(node) == name:
-                first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-                return "".join(lines[first - 1 : node.end_lineno])
+        if found := newest_definition("".join(lines), name):
+            return found
     return None
 
 
 def newest_cell_definition(name):
     """The newest definition of `name` in the notebook's history, or None."""
     shell = running_shell()
-    if shell is None:
-        return None
-    for cell in reversed(shell.user_ns.get("In", [])):
+    for cell in reversed(shell.user_ns.get("In", [])) if shell is not None else ():
         cell = "\n".join(line for line in cell.split("\n") if not line.lstrip().startswith(("%", "!")))
-        try:
-            nodes = ast.parse(cell).body
-        except SyntaxError:
-            continue
-        for node in reversed(nodes):
-            if defines(node) == name:
-                first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-                return "\n".join(cell.split("\n")[first - 1 : node.end_lineno])
+        if found := newest_definition(cell, name):
+            return found
+    return None
+
+
+def newest_definition(code, name):
+    """The text of the last definition of `name` in a piece of code, with its decorators; or None."""
+    try:
+        nodes = ast.parse(code).body
+    except SyntaxError:
+        return None
+    for node in reversed(nodes):
+        if defines(node) == name:
+            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+            return "\n".join(code.split("\n")[first - 1 : node.end_lineno])
     return None
 
 
 def gather(text, world, parts, imports):
-    """Adds to `parts` and `imports` all that `text` takes from `world`, and what that takes in turn."""
+    """Adds to `parts` and `imports` all that `text` uses from `world`, and what that uses in turn.
+
+    world, parts, imports: {name: value}, {name: source}, {name: import line}.
+    """
     for name in outside_names(text, world):
         if name in parts or name in imports:
             continue
@@ -140,7 +149,7 @@ def gather(text, world, parts, imports):
             own_name, helper = definition(value, name)
             parts[name] = helper if own_name == name else f"{helper.rstrip()}\n{name} = {own_name}"
             gather(helper, world, parts, imports)
-            parts[name] = parts.pop(name)  # what a helper needs stands above it
+            parts[name] = parts.pop(name)  # moved to the end: what a helper needs must stand above it
         elif (literal := as_literal(value)) is not None:
             parts[name] = f"{name} = {literal}"
         elif type(value).__name__ == "constexpr" and (literal := as_literal(value.value)) is not None:
@@ -151,13 +160,16 @@ def gather(text, world, parts, imports):
             imports["tl"] = "from triton import language as tl"
         else:
             raise NotAlone(
-                f"it uses `{name}` of your notebook, {type(value).__name__} data that cannot be "
-                f"written down as code. Hand it in as an argument, or make it inside."
+                f"it uses `{name}` of your notebook, an object of type {type(value).__name__} that cannot be "
+                "written as code. Pass it as an argument, or make it inside."
             )
 
 
-def outside_names(text, world={}):
-    """The names that `text` reads from around it, in a fixed order, without Python's own, if `world` does not hide them."""
+def outside_names(text, world=()):
+    """The global names that `text` reads, sorted. A builtin counts only where `world` has another object of its name.
+
+    world: {name: value}.
+    """
     module = compile(text, "<saved>", "exec")
     own = {step.argval for step in dis.get_instructions(module) if step.opname == "STORE_NAME"}
     used, codes = set(), [module]
@@ -165,20 +177,20 @@ def outside_names(text, world={}):
         code = codes.pop()
         codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
         steps = list(dis.get_instructions(code))
-        made_here = {step.argval for step in steps if step.opname == "STORE_NAME"}  # by a class body
-        used |= {step.argval for step in steps if step.opname in _READS} - made_here
+        of_class_body = {step.argval for step in steps if step.opname == "STORE_NAME"}
+        used |= {step.argval for step in steps if step.opname in _READS} - of_class_body
     return sorted(
         name for name in used - own if not name.startswith("__") and (not hasattr(builtins, name) or hides(name, world))
     )
 
 
 def hides(name, world):
-    """Whether `name`, which Python has too, is something of the notebook's own."""
+    """Whether `name`, that of a builtin, is an object of the notebook's own."""
     return name in world and import_line(name, function_of(world[name])) is None
 
 
 def import_line(name, value):
-    """The line that imports `value` as `name`, or None when it is not from a module."""
+    """The line that imports `value` as `name`, or None where no module has it."""
     if isinstance(value, types.ModuleType):
         if value.__name__ == "__main__":
             return None
@@ -193,7 +205,7 @@ def import_line(name, value):
         return None
     spec = getattr(sys.modules[module], "__spec__", None)
     if spec is None and module != "builtins":
-        return None  # made up on the way, not importable by its name
+        return None  # a module made while running: no import finds it
     for home in (module.split(".")[0], module):  # torch.Tensor rather than torch._tensor.Tensor
         for attribute in (name, getattr(value, "__name__", name)):
             if getattr(sys.modules.get(home), attribute, None) is value:
@@ -202,7 +214,7 @@ def import_line(name, value):
 
 
 def as_literal(value):
-    """A plain constant as text, or None."""
+    """A plain constant as Python code, or None for any other value."""
     if type(value) is float and not math.isfinite(value):
         return f"float('{value}')"
     try:

@@ -1,4 +1,4 @@
-"""Shows things to read in a lesson: a piece of the library straight from its file, and tales."""
+"""Shows source code of the library in a lesson, and wraps long texts."""
 
 import inspect
 import textwrap
@@ -8,7 +8,7 @@ from course_lib.errors import ParameterError
 
 
 def show(thing):
-    """The source of a class, function or module of the course, with its place; displays itself in a notebook."""
+    """The Source of a class, function or module, which a notebook displays. Raises ParameterError for other values."""
     try:
         bare = function_of(inspect.unwrap(thing) if callable(thing) else thing)  # without decorators' wrappers
         lines, first = inspect.getsourcelines(bare)
@@ -25,14 +25,14 @@ def show(thing):
 
 
 def function_of(value):
-    """The function under `@triton.jit` and the like; any other value as it is."""
+    """The function under `@triton.jit` and similar decorators; any other value unchanged."""
     while type(value).__module__.startswith("triton.runtime.") and hasattr(value, "fn"):
         value = value.fn
     return value
 
 
 class Source:
-    """Code with its place. In a notebook it is coloured; elsewhere it is plain text."""
+    """Code with its file and line. Highlighted in a notebook, plain text elsewhere."""
 
     def __init__(self, code, place):
         self.code, self.place = code.rstrip() + "\n", place
@@ -43,11 +43,11 @@ class Source:
     __repr__ = __str__
 
     def _repr_markdown_(self):
-        # JupyterLab breaks long lines, inside words too; a block as wide as its longest line scrolls sideways instead
+        # JupyterLab breaks long lines even inside words; a block as wide as its longest line scrolls sideways instead
         wide = '<div style="overflow-x: auto"><div style="width: max-content; min-width: 100%">'
         return f"`{self.place}`\n\n{wide}\n\n```python\n{self.code}```\n\n</div></div>"
 
 
 def wrapped(text, width=100):
-    """The text with lines of at most `width` characters, its paragraphs kept; notebooks cut lines anywhere."""
+    """The text in lines of at most `width` characters, paragraphs kept. Notebooks break longer lines inside words."""
     return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))

@@ -35,9 +35,10 @@ def test_without_a_gpu_triton_is_interpreted_and_says_that_it_was_tried():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, where Triton compiles")
     ran = python(
-        "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, '|', m.triton_why)"
+        "from course_lib.machine.device import inspect_machine\n"
+        "m = inspect_machine(); print(m.triton, '|', m.triton_why)"
     )
-    assert ran.stdout.startswith("interpreted | no GPU: a test kernel ran right"), ran.stdout + ran.stderr
+    assert ran.stdout.startswith("interpreted | no GPU: a test kernel gave the right result"), ran.stdout + ran.stderr
 
 
 def test_a_triton_imported_too_early_is_told_with_the_next_step():
@@ -53,7 +54,8 @@ def test_a_triton_imported_too_early_is_told_with_the_next_step():
 def test_a_triton_that_returns_wrong_numbers_is_not_used():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     ran = python(
-        "import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c; c.canary = lambda d: False\n"
+        "import os; os.environ['TRITON_INTERPRET'] = '1'; import course_lib.machine.triton_probe as c\n"
+        "c.canary = lambda device: False\n"
         "from course_lib.machine.device import inspect_machine; m = inspect_machine(); print(m.triton, m.triton_why)"
     )
     assert ran.stdout.startswith("absent") and "wrong numbers" in ran.stdout, ran.stdout + ran.stderr
@@ -95,7 +97,7 @@ def test_the_report_of_a_t4_reads_right():
         shared_memory=65536,
         dtype="float16",
         triton="compiled",
-        triton_why="a test kernel ran right",
+        triton_why="a test kernel gave the right result",
     )
     report = t4.report()
     for words in ("Tesla T4", "7.5", "65,536 bytes", "no bfloat16 in hardware", "Triton kernels"):

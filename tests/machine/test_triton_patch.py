@@ -1,4 +1,4 @@
-"""The mended interpreter: bounds of loops are read, whatever Triton and NumPy make of an array of one number."""
+"""The repair of Triton's interpreter: bounds of loops are read where NumPy refuses int() of an array of one number."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ class Refusing(np.ndarray):
         raise TypeError("only 0-dimensional arrays can be converted to Python scalars")  # NumPy 2.4
 
 
-def test_a_bound_is_read_where_int_of_an_array_is_refused_and_mending_twice_is_mending_once(monkeypatch):
+def test_a_bound_is_read_where_int_of_an_array_is_refused_and_a_second_call_changes_nothing(monkeypatch):
     class Bound:
         handle = SimpleNamespace(data=np.array([7]).view(Refusing))
 
