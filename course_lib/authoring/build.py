@@ -1,13 +1,14 @@
-"""`course build`: writes the notebooks, executing only those whose code has changed."""
+"""`course build`: writes the notebooks and the solution modules, executing only notebooks whose code has changed."""
 
-import os
 import time
 
 from course_lib.checkout import lessons
 from course_lib.errors import CourseError
 
 from .faults import faults
+from .files import write_if_changed
 from .run import execute
+from .solutions import write_solutions
 from .sources import read_source
 from .stubs import make_stub
 
@@ -21,15 +22,18 @@ def build(root, names=(), *, force=False, report=print):
     for lesson in lessons(root, names):
         started = time.perf_counter()
         notebook = read_source(lesson, root)
-        stub = make_stub(notebook) if lesson.stub else None
+        stub = None
+        if lesson.stub:
+            stub = make_stub(notebook)
+            write_solutions(notebook, lesson, root)  # before the notebook runs: its checks read them
         kept = not force and keep_outputs(notebook, read_notebook(lesson.target), root)
         if not kept:
             execute(notebook, lesson.target.parent, lesson.label)
             if found := faults(notebook, root):
                 raise CourseError(f"{lesson.label} was executed but not written: {'; '.join(found)}.")
-        changed = write_if_changed(notebook, lesson.target)
+        changed = write_if_changed(lesson.target, as_text(notebook))
         if stub:
-            write_if_changed(stub, lesson.stub)
+            write_if_changed(lesson.stub, as_text(stub))
         if kept:
             report(f"{lesson.label}: {'outputs kept, text updated' if changed else 'up to date'}")
         else:
@@ -63,15 +67,3 @@ def as_text(notebook):
     import nbformat
 
     return nbformat.writes(notebook) + "\n"
-
-
-def write_if_changed(notebook, path):
-    """Writes through a second file, so that a kill leaves the old or the new notebook; says whether it wrote."""
-    text = as_text(notebook)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    path.parent.mkdir(exist_ok=True)
-    half = path.with_name(f".{path.name}.part")
-    half.write_text(text, encoding="utf-8")
-    os.replace(half, path)
-    return True

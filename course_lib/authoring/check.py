@@ -1,9 +1,10 @@
-"""`course build --check`: says what in the committed notebooks is not what their sources make, and writes nothing."""
+"""`course build --check`: says what in the committed notebooks and solution modules is not what their sources make, and writes nothing."""
 
 from course_lib.checkout import lessons
 
 from .build import as_text, read_notebook
 from .faults import faults
+from .solutions import stale_solutions
 from .sources import read_source
 from .stubs import make_stub
 
@@ -17,6 +18,7 @@ def check(root, names=()):
     for lesson in lessons(root, names):
         wanted = read_source(lesson, root)
         if lesson.stub:
+            problems += stale_solutions(wanted, lesson, root)
             problems += _differences(make_stub(wanted), lesson.stub, root, lesson)
         actual = read_notebook(lesson.target)
         if actual is not None:

@@ -1,8 +1,6 @@
 """check, hint, solution and progress: what a learner calls."""
 
-import inspect
 import os
-import textwrap
 from dataclasses import dataclass, field
 
 from course_lib.source.extract import NotAlone, revive
@@ -207,9 +205,7 @@ class Solution(Shown):
 def solution(exercise_id):
     """Shows the answer of an exercise. Raises CourseError for an unknown id."""
     exercise = registry.find(exercise_id)
-    if exercise.solution is not None:
-        return Solution(exercise, exercise.solution())
-    return Solution(exercise, textwrap.dedent(inspect.getsource(exercise.reference)).rstrip() + "\n")
+    return Solution(exercise, registry.solution_of(exercise))
 
 
 @dataclass(frozen=True, repr=False)

@@ -28,7 +28,7 @@ try:
     import triton.language as tl
 except ImportError:  # macOS, Windows
     print("Triton is not here. Read on, with the outputs kept in this notebook; the exercises can be solved in plain torch.")
-    from course_lib.practice.fixtures.no_triton import tl, triton
+    from course_lib.practice.play import tl, triton
 
 model, tokenizer = load_model("tale", dtype=torch.float32)
 

@@ -31,7 +31,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # not on this system: the kernels can be read here, and not run
-    from course_lib.practice.fixtures.no_triton import tl, triton
+    from course_lib.practice.play import tl, triton
 
 # %% [markdown]
 # ## What a step brings

@@ -148,7 +148,7 @@ check("02.reuse", generate_in_turn)
 # `position` of the first difference.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC
+from course_lib.practice.play import CacheA, CacheB, CacheC
 
 model, tokenizer = load_model("tale", device="cpu")
 ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived")

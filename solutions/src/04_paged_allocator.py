@@ -259,7 +259,7 @@ for most_wasted in (0.01, 0.02, 0.05, 0.1):
 # until the third call of its operation.
 
 # %%
-from course_lib.practice.fixtures.seeded_ledgers import LedgerA, LedgerB, LedgerC, LedgerD
+from course_lib.practice.play import LedgerA, LedgerB, LedgerC, LedgerD
 
 for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
     allocator = kind(num_blocks=8, block_size=4)

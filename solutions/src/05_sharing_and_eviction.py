@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from course_lib import check, hint, progress, setup
 from course_lib.kvcache import BlockAllocator
-from course_lib.practice.lessons.l05.tables import Forkable
+from course_lib.practice.play import Forkable
 
 _ = setup(quiet=True)
 

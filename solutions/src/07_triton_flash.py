@@ -23,8 +23,7 @@
 import torch
 
 from course_lib import check, hint, load_model, progress, setup
-from course_lib.practice.judge.rungs import here
-from course_lib.practice.fixtures.tiny_attention import qkv
+from course_lib.practice.play import here, qkv
 
 machine = setup(quiet=True)  # before Triton: it says whether kernels are compiled or interpreted
 
@@ -32,7 +31,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # not on this system: kernels can be written down, and not run
-    from course_lib.practice.fixtures.no_triton import tl, triton
+    from course_lib.practice.play import tl, triton
 
 # %% [markdown]
 # ## 07.row_softmax · A row a program

@@ -35,7 +35,7 @@ try:
     import triton
     import triton.language as tl
 except ImportError:  # not on this system: kernels can be written down, and not run
-    from course_lib.practice.fixtures.no_triton import tl, triton
+    from course_lib.practice.play import tl, triton
 
 # %% [markdown]
 # ## 08.store_kv · Keys and values into their slots

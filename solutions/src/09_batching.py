@@ -54,7 +54,7 @@ check("09.intensity", intensity)
 # function for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s, 4.3 TB/s, as measured for lesson 06), 1,024 tokens a text:
 
 # %% tags=["raises-exception"]
-from course_lib.practice.lessons.l09.intensity import LLAMA
+from course_lib.practice.play import LLAMA
 
 for batch in (1, 8, 64, 256):
     step = intensity(LLAMA, [1024] * batch, 680e12, 4.3e12)

@@ -193,7 +193,7 @@ def step(waiting, running, num_blocks, block_size, max_num_seqs):
 check("10.step", step)
 
 # %% [markdown]
-# Your `step` in the real engine. `scheduler_of` wraps it into a `Scheduler`: the engine asks it in each step who runs, and all the
+# Your `step` in the real engine. `scheduler_of_step` wraps it into a `Scheduler`: the engine asks it in each step who runs, and all the
 # rest is the engine's own. If you have passed `04.allocator`, your allocator gives out the blocks, too. Everything you see in the
 # view is then your decision: who comes in when, and which blocks they get.
 
@@ -209,11 +209,11 @@ except CourseError:
     print("on the course's allocator; with 04.allocator solved it would be yours")
 
 # %% tags=["raises-exception"]
-from course_lib.practice.lessons.l10.step import scheduler_of
+from course_lib.practice.play import scheduler_of_step
 from course_lib.viz import timeline_view
 
 config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)
-engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of(step), allocator=allocator)
+engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of_step(step), allocator=allocator)
 openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog",
             "Far away in an old windmill", "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
 wanted = [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)]

@@ -14,10 +14,8 @@ from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_m
 from course_lib.engine import Policy
 from course_lib.errors import LedgerError
 from course_lib.kvcache.sizes import kv_bytes_per_token
-from course_lib.practice.lessons.l11.choosing import Arrival, request, scheduler_of
-from course_lib.practice.lessons.l11.fair_share_game import WaitingList
-from course_lib.practice.lessons.l11.swap_game import engine_with
-from course_lib.practice.lessons.l11.preempt_game import scheduler_with
+from course_lib.practice.play import (Arrival, WaitingList, engine_with_swap, request, scheduler_of_choice,
+                                       scheduler_with_preemption)
 from course_lib.viz import timeline_view
 
 _ = setup(quiet=True)
@@ -82,7 +80,7 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
 check("11.token_budget", fill_budget)
 
 # %% [markdown]
-# Your function schedules the real engine: `scheduler_of` makes a scheduler of it, which asks it in every step and finds blocks for
+# Your function schedules the real engine: `scheduler_of_choice` makes a scheduler of it, which asks it in every step and finds blocks for
 # what it says. Each row of the view is a request, each column a step; above them, how the budget is filled. When does d, which asks
 # for very little, have its first token?
 
@@ -90,7 +88,7 @@ check("11.token_budget", fill_budget)
 busy = [Arrival("a", prompt=6, max_tokens=8), Arrival("b", step=1, prompt=12, max_tokens=4), Arrival("c", step=2, prompt=14, max_tokens=3),
         Arrival("d", step=2, prompt=2, max_tokens=3)]
 config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=14, prefix_caching=False)
-engine = Engine(model, config, scheduler=scheduler_of(fill_budget), tokenizer=tokenizer)
+engine = Engine(model, config, scheduler=scheduler_of_choice(fill_budget), tokenizer=tokenizer)
 whole = run(engine, busy)
 timeline_view(engine.trace, memory=False)
 
@@ -136,7 +134,7 @@ check("11.chunked_prefill", chunked_prefill)
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=6, prefix_caching=False)
-engine = Engine(model, config, scheduler=scheduler_of(chunked_prefill), tokenizer=tokenizer)
+engine = Engine(model, config, scheduler=scheduler_of_choice(chunked_prefill), tokenizer=tokenizer)
 cut = run(engine, busy)
 print("the same tokens as with whole prompts:", cut == whole)
 timeline_view(engine.trace, memory=False)
@@ -335,7 +333,7 @@ def make_room(request, n, running, waiting, manager):
 check("11.preempt", make_room)
 
 # %% [markdown]
-# Your function in the real engine: four texts in a memory where two fit. `scheduler_with` makes a scheduler that calls it for
+# Your function in the real engine: four texts in a memory where two fit. `scheduler_with_preemption` makes a scheduler that calls it for
 # every running request. What is written must be what each writes alone. Step through the view to where a request makes room, and
 # see what happens to its blocks.
 
@@ -343,7 +341,7 @@ check("11.preempt", make_room)
 tight = [Arrival(name, step=i, prompt=4 + 2 * i, max_tokens=20) for i, name in enumerate("abcd")]
 alone = run(Engine(model, EngineConfig(max_num_seqs=1, prefix_caching=False)), tight)
 config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False)
-engine = Engine(model, config, scheduler=scheduler_with(make_room), tokenizer=tokenizer)
+engine = Engine(model, config, scheduler=scheduler_with_preemption(make_room), tokenizer=tokenizer)
 served = run(engine, tight)
 print("the same tokens as one after the other:", served == alone)
 print(engine.metrics.num_preemptions, "times somebody made room; computed again:", engine.metrics.num_recomputed_tokens, "tokens")
@@ -418,7 +416,7 @@ check("11.swap", SwapSpace)
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False, preemption="swap")
-engine = engine_with(SwapSpace, model, config, tokenizer=tokenizer)
+engine = engine_with_swap(SwapSpace, model, config, tokenizer=tokenizer)
 swapped = run(engine, tight)
 per_token = kv_bytes_per_token(model.config, model.dtype)
 moved = engine.metrics.num_swapped_tokens

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from course_lib.practice.check import judge
-from course_lib.practice.check import solution as shown
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.exercise import agree
 
@@ -90,19 +89,18 @@ def test_the_story_of_every_trial_is_code(exercise):
             ast.parse("\n".join(trial.story))
 
 
+def test_every_exercise_has_exactly_one_solution_cell():
+    heads = [head for path in sorted(SOURCES.glob("*.py")) for head in re.findall(r"^# %%.*$", path.read_text(), re.M)]
+    solved = [found[1] for head in heads if (found := re.search(r'"exercise": "([\w.]+)"', head))]
+    assert solved == list(EXERCISES)
+
+
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=label)
-def test_the_solution_shown_is_the_solution_of_the_notebook(exercise):
+def test_the_solution_is_shown_as_its_cell_has_it(exercise):
+    shown = registry.solution_of(exercise)
     [source] = SOURCES.glob(f"{exercise.lesson}_*.py")
-    cells = re.split(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
-    heads = re.findall(r"^# %%.*$", source.read_text(encoding="utf-8"), flags=re.M)
-    [cell] = [c for h, c in zip(heads, cells[1:], strict=True) if f'"exercise": "{exercise.id}"' in h]
-    assert stripped(cell) == stripped(shown(exercise.id).source)
-
-
-def stripped(code):
-    """The functions and classes as syntax trees, without docstrings and comments."""
-    defined = [n for n in ast.parse(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
-    for node in (inner for one in defined for inner in ast.walk(one)):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
-            node.body = node.body[1:]
-    return [ast.dump(one) for one in defined]
+    lines = [line for line in source.read_text(encoding="utf-8").split("\n") if "### " not in line]
+    assert shown.strip() in "\n".join(lines) and "SOLUTION" not in shown
+    tree = ast.parse(shown)
+    [defined] = [node for node in tree.body if getattr(node, "name", "") == exercise.name]
+    assert ast.get_docstring(defined)

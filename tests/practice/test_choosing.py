@@ -7,8 +7,8 @@ import pytest
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError
 from course_lib.practice.judge.timelines import replay
-from course_lib.practice.lessons.l11.choosing import Arrival, pairs, request, scheduler_of, serve
 from course_lib.practice.lessons.l11.chunked_prefill import chunked_prefill
+from course_lib.practice.lessons.l11.step_choice import Arrival, pairs, request, scheduler_of_choice, serve_choice
 from course_lib.practice.lessons.l11.token_budget import fill_budget
 
 THREE = [
@@ -21,7 +21,7 @@ THREE = [
 def columns(choose, budget, seats=3, arrivals=THREE):
     return [
         (cells, below["tokens"])
-        for cells, below in serve(choose, arrivals, token_budget=budget, max_num_seqs=seats).columns
+        for cells, below in serve_choice(choose, arrivals, token_budget=budget, max_num_seqs=seats).columns
     ]
 
 
@@ -77,9 +77,9 @@ def test_a_request_chosen_twice_or_from_elsewhere_is_refused():
         lambda *_: [(request("x", 2), 1)],
     ):
         with pytest.raises(IntegrityError, match="chosen twice, or neither runs nor waits"):
-            serve(choose, THREE, token_budget=4, max_num_seqs=3)
+            serve_choice(choose, THREE, token_budget=4, max_num_seqs=3)
         with pytest.raises(IntegrityError, match="chosen twice, or neither runs nor waits"):
-            replay(scheduler_of(choose), THREE, max_num_batched_tokens=4)
+            replay(scheduler_of_choice(choose), THREE, max_num_batched_tokens=4)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -88,4 +88,4 @@ def test_the_course_s_scheduler_chooses_the_same_steps_where_memory_is_no_matter
     arrivals = [Arrival(name, draw.randint(0, 5), draw.randint(1, 7), draw.randint(1, 5)) for name in "abcde"]
     for choose, chunked, budget in ((fill_budget, False, 11), (chunked_prefill, True, 5)):
         sizes = {"max_num_batched_tokens": budget, "max_num_seqs": 3, "num_blocks": 200, "chunked_prefill": chunked}
-        assert replay(scheduler_of(choose), arrivals, **sizes) == replay(Scheduler, arrivals, **sizes)
+        assert replay(scheduler_of_choice(choose), arrivals, **sizes) == replay(Scheduler, arrivals, **sizes)

@@ -5,7 +5,7 @@ from written_paged import Chapters, Plain
 
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.check import judge
-from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded
+from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded_ledger
 from course_lib.practice.judge import registry
 from course_lib.practice.lessons.l04.allocator import complains, damaged
 from course_lib.practice.lessons.l04.allocator_answers import ListFromTheFront
@@ -55,6 +55,6 @@ def test_damaged_books_differ_from_the_right_ones_and_these_stay_as_they_were():
 @pytest.mark.parametrize("late", [1, 2, 3])
 @pytest.mark.parametrize("fault", FAULTS, ids=" ".join)
 def test_each_seeded_fault_is_there_from_its_call_on(fault, late):
-    assert find_the_leak(seeded(fault, late)) == fault
-    assert tuple(find_by_chance(seeded(fault, late))) == fault
-    assert find_the_leak(seeded(fault, 99)) is None
+    assert find_the_leak(seeded_ledger(fault, late)) == fault
+    assert tuple(find_by_chance(seeded_ledger(fault, late))) == fault
+    assert find_the_leak(seeded_ledger(fault, 99)) is None

@@ -17,9 +17,9 @@ from course_lib.practice.judge.timelines import Arrival, Timeline
 from course_lib.practice.lessons.l11.fair_share import BOUNDS, FairByHalves, FairByQueues, FairShare
 from course_lib.practice.lessons.l11.fair_share_game import serve_clients
 from course_lib.practice.lessons.l11.preempt import make_room, make_room_again, make_room_in_turn
-from course_lib.practice.lessons.l11.preempt_game import scheduler_with
+from course_lib.practice.lessons.l11.preempt_game import scheduler_with_preemption
 from course_lib.practice.lessons.l11.swap_answers import BlockByBlock, SwapSpace, TokenByToken
-from course_lib.practice.lessons.l11.swap_game import engine_with, places
+from course_lib.practice.lessons.l11.swap_game import engine_with_swap, places
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -79,7 +79,9 @@ def served(engine, requests, gives_up):
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_make_room_of_ones_own_in_the_engine(name):
     preemptions = [
-        served(Engine(MODEL, config, scheduler=scheduler_with(ROOMS[name])), requests, gives_up).num_preemptions
+        served(
+            Engine(MODEL, config, scheduler=scheduler_with_preemption(ROOMS[name])), requests, gives_up
+        ).num_preemptions
         for config, requests, gives_up in days(1)
     ]
     assert sum(preemptions) > 3
@@ -89,7 +91,7 @@ def test_a_make_room_of_ones_own_in_the_engine(name):
 def test_a_swap_space_of_ones_own_in_the_engine(name):
     moved = [
         served(
-            engine_with(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up
+            engine_with_swap(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up
         ).num_swapped_tokens
         for config, requests, gives_up in days(2)
     ]
@@ -174,14 +176,14 @@ def test_a_wrong_make_room_is_stopped_with_words():
     ):
         with pytest.raises(IntegrityError, match=words):
             for config, requests, _ in days_at:
-                served(Engine(MODEL, config, scheduler=scheduler_with(wrong)), requests, False)
+                served(Engine(MODEL, config, scheduler=scheduler_with_preemption(wrong)), requests, False)
 
 
 def test_a_wrong_order_of_swapping_writes_other_tokens():
     with pytest.raises(AssertionError):
         for config, requests, _ in days(2):
             served(
-                engine_with(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)),
+                engine_with_swap(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)),
                 requests,
                 False,
             )

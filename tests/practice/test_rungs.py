@@ -161,11 +161,6 @@ def test_beside_a_guarded_tensor_lie_numbers_of_nobody():
         assert at == 4096 and (around.isnan() if tensor.is_floating_point() else around == beside).all()
 
 
-def test_the_source_of_a_kernel_has_its_decorators_and_comes_in_the_order_asked_for():
-    text = rungs.source("l08.kernels", "store_kv", "store_kernel")()
-    assert text.startswith("def store_kv(") and "\n\n\n@triton.jit\ndef store_kernel(" in text and "decode" not in text
-
-
 def test_a_kernel_that_only_some_of_the_cases_launch_is_no_rung():
     with_kernel = kernel()
 

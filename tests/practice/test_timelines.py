@@ -9,7 +9,7 @@ from course_lib.errors import IntegrityError, ParameterError
 from course_lib.practice.fixtures.tiny_server import alone
 from course_lib.practice.judge import timelines
 from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
-from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve
+from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve_loop
 from course_lib.practice.report.timeline_text import WIDEST, Timeline, both, difference
 
 TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]
@@ -192,7 +192,7 @@ def test_the_loop_that_answers_are_held_to_writes_what_generate_naive_writes():
             draw, {"max_num_seqs": draw.randint(1, 4), "num_blocks": draw.randint(5, 12), "block_size": 4}
         )
         written = {arrival.name: [] for arrival in script.arrivals}
-        for column in cells(serve(ContinuousLoop, script.arrivals, **script.setup)):
+        for column in cells(serve_loop(ContinuousLoop, script.arrivals, **script.setup)):
             for name, cell in column.items():
                 if cell[0] in "PD":
                     written[name].append(int(cell[1:]))

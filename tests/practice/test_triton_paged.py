@@ -7,6 +7,7 @@ import torch
 
 from course_lib.practice.check import check, judge
 from course_lib.practice.judge import rungs
+from course_lib.practice.judge.registry import solution_of
 from course_lib.practice.lessons.l07.row_softmax import ROW_SOFTMAX
 from course_lib.practice.lessons.l08 import EXERCISES
 from course_lib.practice.lessons.l08.paged_decode import PAGED_DECODE, paged_decode
@@ -135,7 +136,7 @@ def test_a_kernel_from_a_cell_is_kept_with_its_launcher(tmp_path):
     path = tmp_path / "cell.py"
     path.write_text(
         "import torch\nfrom course_lib.attention import online\nimport triton\nimport triton.language as tl\n\n\n"
-        + STORE_KV.solution()
+        + solution_of(STORE_KV)
     )
     scope = {"__name__": "cell"}
     exec(compile(path.read_text(), str(path), "exec"), scope)

@@ -5,7 +5,7 @@ from collections import defaultdict
 import torch
 
 from course_lib.errors import LedgerError
-from course_lib.practice.lessons.l11.fair_share_game import WaitingList
+from course_lib.practice.fixtures.waiting_list import WaitingList
 
 
 class Counting(WaitingList):

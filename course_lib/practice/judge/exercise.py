@@ -128,8 +128,6 @@ class Exercise:
     """What a trial is called here: "smallest of 212 failing cases"."""
     after: str = ""
     """Said on passing, instead of where the code is kept."""
-    solution: Callable[[], str] | None = None
-    """Gives the code that `solution` shows, where that is not the reference alone; see rungs.py."""
     budget_s: float = BUDGET_S
     """So many seconds of the learner's own code make a check of this exercise too slow to wait for."""
     _outcomes: dict = field(default_factory=dict, repr=False, compare=False)

@@ -3,6 +3,7 @@
 import difflib
 from functools import cache
 from importlib import import_module
+from importlib.resources import files
 
 from course_lib.errors import CourseError
 
@@ -38,6 +39,16 @@ def find(exercise_id):
     near = nearest(exercise_id, known)
     tip = f"Did you mean {' or '.join(near)}?" if near else f"The ids are {', '.join(known)}."
     raise CourseError(f'There is no exercise "{exercise_id}". {tip}')
+
+
+def solution_of(exercise):
+    """The code of the exercise's solution, as its cell in solutions/ has it: `course build` writes it into a module.
+
+    The module is read and not imported, as a kernel's would import Triton.
+    """
+    lesson, _, name = exercise.id.partition(".")
+    module = files("course_lib.practice.lessons") / LESSONS[lesson] / "solutions" / f"{name}.py"
+    return module.read_text(encoding="utf-8").partition(f"\n# %% {exercise.id}\n")[2]
 
 
 def nearest(word, known):

@@ -6,26 +6,23 @@ interpreted, by a second Python (attention/interpreting.py), as only there an ac
 could not verify is said in the result, and where Triton is absent rung 1 is complete in itself.
 
     def attends(n, m):
-        story = ["from course_lib.practice.judge.rungs import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
+        story = ["from course_lib.practice.play import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
         return trial(story, lambda: qkv(n, m), lambda answer, q, k, v: answer(q, k, v), size=n + m)
 
     Exercise(...,
         properties=[..., *rungs(attends(1, 1), attends(40, 40))],                    # the last two lines of every result
-        rights=[obviously_right, in_tiles, *in_triton("l07.kernels", "my_attention", "another_way")],
-        solution=source("l07.kernels", "attention_kernel", "my_attention"),     # the cell that `solution` shows
+        rights=[obviously_right, in_tiles, *in_triton("l07.solutions.attention", "my_attention")],
         budget_s=BUDGET_S)
 
 The reference (the first of `rights`) is plain torch, so that it says what is right where there is no Triton too. Known mistakes
 are plain torch as well: they are told by what comes out.
 """
 
-import ast
 import contextlib
 import sys
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.resources import files
 from importlib.util import find_spec
 
 import torch
@@ -292,22 +289,3 @@ class InTriton:
 def in_triton(module, *names):
     """The answers `names` of a module of this package, or none where Triton is not installed."""
     return [InTriton(module, name) for name in names] if find_spec("triton") else []
-
-
-def source(module, *names):
-    """A function that gives the code of these definitions, as `solution` shows it; Triton need not be there."""
-
-    def read():
-        text = (
-            files("course_lib.practice.lessons")
-            .joinpath(*f"{module}.py".replace(".", "/", 1).split("/"))
-            .read_text(encoding="utf-8")
-        )
-        lines, nodes = text.split("\n"), {getattr(node, "name", None): node for node in ast.parse(text).body}
-        spans = (
-            (min([n.lineno, *(d.lineno for d in n.decorator_list)]), n.end_lineno)
-            for n in (nodes[name] for name in names)
-        )
-        return "\n\n\n".join("\n".join(lines[first - 1 : last]) for first, last in spans) + "\n"
-
-    return read

@@ -17,7 +17,7 @@ differs. A script that fails is made smaller: fewer requests, lower numbers.
 
     CALL = "replay({answer}, {arrivals}, {setup})"
     script = Script((Arrival("a", prompt=4, max_tokens=2), Arrival("b", step=1)), {"max_num_seqs": 1})
-    trial = script_trial(play, script, CALL, "MyScheduler", imports="from course_lib.practice.judge.timelines import Arrival, replay")
+    trial = script_trial(play, script, CALL, "MyScheduler", imports="from course_lib.practice.play import Arrival, replay")
 
 A cell is a letter of LETTERS and a number or nothing, "P4": a prompt, of which 4 tokens are computed in this step. What a number
 means is the exercise's; `Timeline(numbers={"P": "writes token {n}"})` says it in words.

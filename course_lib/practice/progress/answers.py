@@ -15,6 +15,7 @@ from course_lib.practice.check import check
 from course_lib.practice.judge import registry, running
 
 from . import workbook
+from .moved import renewed
 
 _CELL_LIMIT_S = 120.0
 """A cell is stopped after so many seconds. Generous: a lesson may measure, or load a model."""
@@ -167,7 +168,7 @@ def _pieces(path, exercise_id):
     """[(cell number, code)] to run for an answer: a whole .py file, or a notebook's cells down to the answer."""
     text = _read(path)
     if path.suffix != ".ipynb":
-        return [(1, text)]
+        return [(1, renewed(text))]
     try:
         cells = [
             (number, cell["metadata"], "".join(cell["source"]))
@@ -180,7 +181,7 @@ def _pieces(path, exercise_id):
         ) from error
     pieces = []
     for number, about, source in cells:
-        source = _without_magics(source)
+        source = renewed(_without_magics(source))
         if not about.get("nbgrader", {}).get("grade") and not _only_asks(source):
             pieces.append((number, source))
         if about.get("course", {}).get("exercise") == exercise_id:

@@ -5,6 +5,8 @@ import inspect
 from course_lib.practice.judge.running import unwrapped
 from course_lib.source.extract import NotAlone, revive, with_needs
 
+from .moved import renewed
+
 
 def take(answer, default_name):
     """(name, source) of a learner's answer; `source` stands alone, which is tried in an empty module. Raises NotAlone with the reason.
@@ -21,6 +23,7 @@ def take(answer, default_name):
         )
     wanted = getattr(core, "__name__", default_name)
     name, source = with_needs(core, default_name if wanted == "<lambda>" else wanted)
+    source = renewed(source)
     try:
         revive(source, name, "saved source")
     except BaseException as error:  # anything at all: it is the learner's code at its top level

@@ -11,6 +11,7 @@ from pathlib import Path
 from course_lib.errors import CourseError
 from course_lib.source.extract import revive
 
+from .moved import renewed
 from .store import Damaged, Store, StoreError
 
 _stores: dict[Path, Store] = {}
@@ -127,7 +128,7 @@ def load(exercise_id):
             f"{exercise.id} was passed, but its code was not saved: {passed.get('why_not', '')} "
             f'Change that and run check("{exercise.id}", {exercise.name}) again.'
         )
-    return revive(passed["source"], passed["name"], f"workbook {exercise.id}")
+    return revive(renewed(passed["source"]), passed["name"], f"workbook {exercise.id}")
 
 
 def reset(*exercise_ids):

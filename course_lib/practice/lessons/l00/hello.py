@@ -3,12 +3,9 @@
 from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .solutions.hello import hello
+
 SENTENCE = "Once upon a time, in a quiet harbour, there lived a patient otter named"
-
-
-def hello(name):
-    """The opening sentence of a tale about an otter called `name`."""
-    return f"Once upon a time, in a quiet harbour, there lived a patient otter named {name}."
 
 
 def hello_joined(name):

@@ -3,11 +3,7 @@
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def count_work(prompt_tokens, new_tokens):
-    """(tokens pushed, attention scores for each head and layer)."""
-    lengths = range(prompt_tokens, prompt_tokens + new_tokens)
-    return sum(lengths), sum(n * (n + 1) // 2 for n in lengths)
+from .solutions.count_work import count_work
 
 
 def count_work_closed(prompt_tokens, new_tokens):

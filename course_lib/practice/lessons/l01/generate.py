@@ -10,16 +10,7 @@ from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
-
-def generate(model, token_ids, max_tokens, stop_token_ids=()):
-    """New token ids after `token_ids`, greedily, with nothing kept between steps."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute())
-        ids.append(int(logits[-1].argmax()))
-        if ids[-1] in stop_token_ids:
-            break
-    return ids[len(token_ids) :]
+from .solutions.generate import generate
 
 
 @torch.inference_mode()
@@ -77,7 +68,7 @@ def told(answer, prompt, n, stop):
 def story(prompt, n, stop=(), then=None):
     last = f"generate(model, {then and 'prompt' or list(prompt)}, max_tokens={n}{f', stop_token_ids={stop}' if stop else ''})"
     lines = [
-        "from course_lib.practice.fixtures.tiny_model import TinyModel",
+        "from course_lib.practice.play import TinyModel",
         "model = TinyModel()  # next: sum of id x (position + 1), modulo 5",
     ]
     return [*lines, *([f"prompt = {list(prompt)}"] if then else []), last, *([then] if then else [])]

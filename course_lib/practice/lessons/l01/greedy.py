@@ -8,10 +8,7 @@ from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report import tensors
 
-
-def greedy(logits):
-    """The id of the largest logit, the lowest id among equals."""
-    return int((logits == logits.max()).nonzero()[0])
+from .solutions.greedy import greedy
 
 
 def greedy_argmax(logits):

@@ -19,7 +19,6 @@ from .sample_answers import (
     p_at_temperature_one,
     p_cut,
     right_shape,
-    sample,
     sample_by_threshold,
     sample_one_by_one,
     sampler,
@@ -28,6 +27,7 @@ from .sample_answers import (
     writes_into_logits,
     zeroed_logits,
 )
+from .solutions.sample import sample
 
 
 def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", logits=None):

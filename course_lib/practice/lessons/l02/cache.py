@@ -1,7 +1,6 @@
 """Cases of 02.cache: one preallocated piece, one step, many steps, reset, and no room."""
 
 import torch
-import torch.nn.functional as F
 
 from course_lib.errors import CacheFull, CourseError
 from course_lib.practice.fixtures.tiny_text import Shape, push, tensor_bytes
@@ -10,37 +9,12 @@ from course_lib.practice.judge.running import Raised
 from course_lib.practice.report.tensors import numbers
 
 from .cache_answers import WrongCache, cache_by_hand, cache_by_kind_of_step, cache_grown, cache_of_lists
-
-
-class ContiguousCache:
-    """Keys and values of one sequence of at most `max_tokens` tokens, in memory that is taken once."""
-
-    def __init__(self, config, max_tokens):
-        shape = (config.num_layers, max_tokens, config.num_kv_heads, config.head_dim)
-        self.k, self.v = torch.zeros(shape), torch.zeros(shape)
-        self.num_layers, self.max_tokens, self.num_tokens = config.num_layers, max_tokens, 0
-
-    def attend(self, layer, q, k, v):
-        """Keeps k and v, and lets every new token attend to itself and to all before it."""
-        start, end = self.num_tokens, self.num_tokens + len(k)
-        if end > self.max_tokens:
-            raise CacheFull(f"{start} tokens are kept and {len(k)} more came, but max_tokens is {self.max_tokens}.")
-        self.k[layer, start:end], self.v[layer, start:end] = k, v
-        if layer == self.num_layers - 1:
-            self.num_tokens = end
-        seen = torch.ones(len(q), end, dtype=torch.bool).tril(start)  # row i stands at position start + i
-        heads_first = [x.transpose(0, 1)[None] for x in (q, self.k[layer, :end], self.v[layer, :end])]
-        out = F.scaled_dot_product_attention(*heads_first, attn_mask=seen, enable_gqa=True)
-        return out[0].transpose(0, 1)
-
-    def reset(self):
-        """Forgets the sequence."""
-        self.num_tokens = 0
+from .solutions.cache import ContiguousCache
 
 
 def begin(shape, room, more=""):
     return [
-        f"from course_lib.practice.fixtures.tiny_text import Shape, push{more}",
+        f"from course_lib.practice.play import Shape, push{more}",
         f"shape = {shape}  # layers, heads, key/value heads, numbers a head",
         f"cache = ContiguousCache(shape, {room})",
     ]

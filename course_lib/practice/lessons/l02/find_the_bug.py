@@ -7,19 +7,10 @@ from course_lib.decoding.generate import generate_cached
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
-from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC, seeded, tiny_transformer
+from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC, seeded_cache, tiny_transformer
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
-
-def find_the_bug(model, token_ids, make_cache):
-    """(name of the bug, layer) of the caches that `make_cache()` makes, or None."""
-    cache = make_cache()
-    found = first_divergence(model, token_ids, cache, Recompute())
-    if found:
-        return "off by one" if found.step == 0 else "ignored", found.layer
-    cache.reset()
-    again = first_divergence(model, token_ids, cache, Recompute())
-    return ("not reset", again.layer) if again else None
+from .solutions.find_the_bug import find_the_bug
 
 
 def find_with_twin(model, token_ids, make_cache):
@@ -57,13 +48,13 @@ def on(layers, bug, layer, ids):
     """The Trial of one bug in one layer of a model with so many layers."""
     model = tiny_transformer(layers)
     lines = [
-        "from course_lib.practice.fixtures.seeded import seeded, tiny_transformer",
+        "from course_lib.practice.play import seeded_cache, tiny_transformer",
         f"model = tiny_transformer({layers})  # {layers} layers, random weights",
-        f"find_the_bug(model, {ids}, lambda: seeded({bug!r}, layer={layer})(model.config, 16))",
+        f"find_the_bug(model, {ids}, lambda: seeded_cache({bug!r}, layer={layer})(model.config, 16))",
     ]
 
     def act(answer):
-        said = answer(model, list(ids), lambda: seeded(bug, layer)(model.config, 16))
+        said = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, 16))
         return tuple(said) if isinstance(said, list) else said
 
     return Trial(lines, act, size=layers + layer + len(ids))
@@ -89,7 +80,7 @@ def finds_the_three(answer):
     for name, kind in (("CacheA", CacheA), ("CacheB", CacheB), ("CacheC", CacheC)):
         trial = Trial(
             [
-                "from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC",
+                "from course_lib.practice.play import CacheA, CacheB, CacheC",
                 'model, tokenizer = load_model("tale", device="cpu")',
                 'ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived")',
                 f"find_the_bug(model, ids, lambda: {name}(model.config, 64))",

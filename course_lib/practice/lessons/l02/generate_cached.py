@@ -7,21 +7,12 @@ import torch
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted
-from course_lib.practice.fixtures.tiny_text import Adding, Memory
+from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.lessons.l01.generate import explain, kinds
 
-
-def generate_cached(model, token_ids, max_tokens, cache):
-    """New token ids after `token_ids`, greedily, with every token pushed once."""
-    new, step, start = [], list(token_ids), 0
-    while len(new) < max_tokens:
-        logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)
-        new.append(int(logits[-1].argmax()))
-        start += len(step)
-        step = new[-1:]
-    return new
+from .solutions.generate_cached import generate_cached
 
 
 @torch.inference_mode()
@@ -54,14 +45,14 @@ def generate_by_what_is_kept(model, token_ids, max_tokens, cache):
 
 def told(answer, prompt, n):
     """(what is returned, the caller's list afterwards, the model, the cache)."""
-    model, cache, ids = Adding(most_calls=n + len(prompt) + 6), Memory(), list(prompt)
+    model, cache, ids = AddingModel(most_calls=n + len(prompt) + 6), AddingCache(), list(prompt)
     return answer(model, ids, n, cache), ids, model, cache
 
 
 def story(prompt, n, then=None):
     lines = [
-        "from course_lib.practice.fixtures.tiny_text import Adding, Memory",
-        "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+        "from course_lib.practice.play import AddingModel, AddingCache",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
     ]
     call = f"generate_cached(model, {'prompt' if then == 'prompt' else list(prompt)}, {n}, cache)"
     return [*lines, *([f"prompt = {list(prompt)}"] if then == "prompt" else []), call, *([then] if then else [])]
@@ -229,7 +220,7 @@ def emptied_behind(model, token_ids, max_tokens, cache):
 
 
 def own_cache(model, token_ids, max_tokens, cache):
-    return generate_cached(model, token_ids, max_tokens, Memory())
+    return generate_cached(model, token_ids, max_tokens, AddingCache())
 
 
 PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [

@@ -5,21 +5,13 @@ import copy
 import torch
 
 from course_lib.kvcache import Recompute
-from course_lib.practice.fixtures.tiny_text import Adding, Memory
+from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.lessons.l01.generate import explain
 
-from .generate_cached import generate_cached
-
-
-def generate_in_turn(model, prompts, max_tokens, cache):
-    """The new tokens of each prompt, as if it were alone; one cache serves them all."""
-    texts = []
-    for prompt in prompts:
-        cache.reset()
-        texts.append(generate_cached(model, prompt, max_tokens, cache))
-    return texts
+from .solutions.generate_cached import generate_cached
+from .solutions.reuse import generate_in_turn
 
 
 def in_turn_listed(model, prompts, max_tokens, cache):
@@ -43,7 +35,7 @@ def in_turn_in_one_function(model, prompts, max_tokens, cache):
 
 def told(answer, prompts, n, dirty=()):
     """(what is returned, the model, the cache that was passed, the caller's prompts afterwards)."""
-    model, cache = Adding(most_calls=sum(map(len, prompts)) + n * len(prompts) + 6), Memory()
+    model, cache = AddingModel(most_calls=sum(map(len, prompts)) + n * len(prompts) + 6), AddingCache()
     cache.held = [float(x) for x in dirty]
     own = [list(p) for p in prompts]
     return answer(model, own, n, cache), model, cache, own
@@ -51,8 +43,8 @@ def told(answer, prompts, n, dirty=()):
 
 def story(prompts, n, dirty=(), then=None):
     lines = [
-        "from course_lib.practice.fixtures.tiny_text import Adding, Memory",
-        "model, cache = Adding(), Memory()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+        "from course_lib.practice.play import AddingModel, AddingCache",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
     ]
     lines += [f"cache.held = {list(dirty)}  # what somebody left in it"] * bool(dirty)
     call = f"generate_in_turn(model, {[list(p) for p in prompts]}, {n}, cache)"

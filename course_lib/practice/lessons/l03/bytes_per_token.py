@@ -6,14 +6,7 @@ from course_lib.kvcache.catalogue import MODELS
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def bytes_per_token(shape, bits):
-    """Bytes that one token takes in the cache, over all layers, with numbers of `bits` bits."""
-    if shape.kv_lora_rank is None:
-        numbers = 2 * shape.num_layers * shape.num_kv_heads * shape.head_dim
-    else:
-        numbers = shape.num_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim)
-    return numbers * bits // 8
+from .solutions.bytes_per_token import bytes_per_token
 
 
 def bytes_layer_by_layer(shape, bits):

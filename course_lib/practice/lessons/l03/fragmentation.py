@@ -4,21 +4,7 @@ from course_lib.kvcache.fragmentation import PARTS, draw_requests, reserve_exact
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def fragmentation(capacity, segments, needed):
-    """Slots by what they are: {"used", "reserved", "internal", "external", "free"}."""
-    parts = {"used": 0, "reserved": 0, "internal": 0, "external": 0, "free": 0}
-    edge = 0  # where the last segment ended
-    for s in segments:
-        parts["used"] += s["used"]
-        parts["reserved"] += s["final"] - s["used"]
-        parts["internal"] += s["reserved"] - s["final"]
-        hole = s["start"] - edge
-        parts["external" if hole < needed else "free"] += hole
-        edge = s["start"] + s["reserved"]
-    hole = capacity - edge
-    parts["external" if hole < needed else "free"] += hole
-    return parts
+from .solutions.fragmentation import fragmentation
 
 
 def fragmentation_by_slot(capacity, segments, needed):

@@ -6,12 +6,7 @@ from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .bytes_per_token import with_commas
-
-
-def max_requests(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):
-    """How many requests of `tokens` tokens fit on the GPU beside the weights."""
-    room = int(gpu_bytes * usable) - weight_bytes
-    return max(0, room // (kv_bytes_per_token * tokens))
+from .solutions.max_requests import max_requests
 
 
 def max_requests_floor(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):

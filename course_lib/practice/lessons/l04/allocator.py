@@ -8,8 +8,9 @@ from course_lib.errors import IntegrityError
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial, written
 from course_lib.practice.judge.running import Raised
 
-from .allocator_answers import BlockAllocator, ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
-from .allocator_programs import by_hand, played
+from .allocator_answers import ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
+from .allocator_game import by_hand, played
+from .solutions.allocator import BlockAllocator
 
 
 def damaged(allocator):
@@ -67,7 +68,7 @@ def notices(num_blocks, taken):
         return any(map(complains, damaged(allocator)))
 
     lines = [
-        "from course_lib.practice.lessons.l04.allocator import complains, damaged",
+        "from course_lib.practice.play import complains, damaged",
         f"allocator = BlockAllocator({num_blocks}, 4)",
         f"allocator.allocate({taken})",
         "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, …",
@@ -79,7 +80,7 @@ SLOW = object()
 SMALL, LARGE, MOST = 1_000, 256_000, 10
 
 
-def cost(answer, num_blocks):
+def allocation_cost(answer, num_blocks):
     """Seconds for 100 blocks in and out, one by one, where some are in use; the best of five."""
     allocator = answer(num_blocks, 16)
     allocator.allocate(num_blocks // 25)
@@ -96,10 +97,14 @@ def cost(answer, num_blocks):
 def costs_alike(answer):
     """Raises Counterexample where a block costs much more in a large memory; twice, so that a busy machine is no fault."""
     story = [
-        "from course_lib.practice.lessons.l04.allocator import cost",
-        f"cost(BlockAllocator, {LARGE:_}) / cost(BlockAllocator, {SMALL:_})",
+        "from course_lib.practice.play import allocation_cost",
+        f"allocation_cost(BlockAllocator, {LARGE:_}) / allocation_cost(BlockAllocator, {SMALL:_})",
     ]
-    trial = Trial(story, lambda answer: min(cost(answer, LARGE) / cost(answer, SMALL) for _ in range(2)), limit_s=10.0)
+    trial = Trial(
+        story,
+        lambda answer: min(allocation_cost(answer, LARGE) / allocation_cost(answer, SMALL) for _ in range(2)),
+        limit_s=10.0,
+    )
     times, _ = trial.outcome(answer)
     if isinstance(times, Raised) or times > MOST:
         got = written(trial, times) if isinstance(times, Raised) else f"{times:.0f}"

@@ -5,56 +5,7 @@ from collections import Counter, deque
 
 from course_lib.errors import IntegrityError, LedgerError
 
-
-class BlockAllocator:
-    """Hands out blocks 0 to num_blocks - 1 and takes them back; counts how many hold each."""
-
-    def __init__(self, num_blocks, block_size):
-        self.num_blocks, self.block_size = num_blocks, block_size
-        self.free_list = deque(range(num_blocks))
-        self.counts = [0] * num_blocks
-
-    @property
-    def num_free(self):
-        """How many blocks can be had."""
-        return len(self.free_list)
-
-    def ref_count(self, block_id):
-        """How many hold the block."""
-        return self.counts[block_id]
-
-    def allocate(self, n=1):
-        """n free blocks as a list of ids, each held once from now on; None where fewer are free, and then nothing is taken."""
-        if n > len(self.free_list):
-            return None
-        block_ids = [self.free_list.popleft() for _ in range(n)]
-        for b in block_ids:
-            self.counts[b] = 1
-        return block_ids
-
-    def fork(self, block_ids):
-        """One holder more for each block. LedgerError for one that is free or does not exist, and then none is counted."""
-        for b in block_ids:
-            if not 0 <= b < self.num_blocks or self.counts[b] == 0:
-                raise LedgerError(f"Block {b} is not in use, so nobody can share it.")
-        for b in block_ids:
-            self.counts[b] += 1
-
-    def free(self, block_ids):
-        """One holder less for each block; without a holder it is free. LedgerError for more than hold it, and then none is freed."""
-        for b, times in Counter(block_ids).items():
-            if not 0 <= b < self.num_blocks or times > self.counts[b]:
-                raise LedgerError(f"Block {b} is freed more often than it is held.")
-        for b in block_ids:
-            self.counts[b] -= 1
-            if self.counts[b] == 0:
-                self.free_list.append(b)
-
-    def check_integrity(self):
-        """Raises IntegrityError unless a block stands in the free list exactly where its count is 0, and once."""
-        expected = [b for b in range(self.num_blocks) if self.counts[b] == 0]
-        if sorted(self.free_list) != expected:
-            raise IntegrityError(f"The free list has {sorted(self.free_list)}, but nobody holds {expected}.")
+from .solutions.allocator import BlockAllocator
 
 
 class StackOfBlocks:

@@ -6,7 +6,8 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 from course_lib.practice.judge.registry import a_kind
 
-from .block_table_answers import BlockTable, TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
+from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
+from .solutions.block_table import BlockTable
 
 
 class Tables(Game):

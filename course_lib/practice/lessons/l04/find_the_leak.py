@@ -4,39 +4,10 @@ import importlib
 import random
 from collections import Counter
 
-from course_lib.practice.fixtures.seeded_ledgers import FAULTS, LedgerA, LedgerB, LedgerC, LedgerD, seeded
+from course_lib.practice.fixtures.seeded_ledgers import FAULTS, LedgerA, LedgerB, LedgerC, LedgerD, seeded_ledger
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
 
-
-def find_the_leak(make_allocator):
-    """(operation, fault) of the allocators that make_allocator(num_blocks, block_size) makes, or None."""
-    num_blocks, held = 8, Counter()
-    allocator = make_allocator(num_blocks, 4)
-
-    def fault():
-        nobody_holds = sum(held[b] == 0 for b in range(num_blocks))
-        if allocator.num_free != nobody_holds:
-            return "lost" if allocator.num_free < nobody_holds else "twice"
-        if any(allocator.ref_count(b) != held[b] for b in range(num_blocks)):
-            return "count"
-
-    for _ in range(3):
-        allocator.allocate(num_blocks + 1)  # too many: nothing may be taken
-        if fault():
-            return "allocate", fault()
-        text = allocator.allocate(3)
-        held.update(text)
-        if fault():
-            return "allocate", fault()
-        allocator.fork(text)
-        held.update(text)
-        if fault():
-            return "fork", fault()
-        for _ in range(2):
-            allocator.free(text)
-            held.subtract(text)
-            if fault():
-                return "free", fault()
+from .solutions.find_the_leak import find_the_leak
 
 
 def find_by_chance(make_allocator):
@@ -115,12 +86,12 @@ def find_one_by_one(make_allocator):
 def on(fault, late):
     """The Trial of one fault."""
     lines = [
-        "from course_lib.practice.fixtures.seeded_ledgers import seeded",
-        f"find_the_leak(seeded({fault!r}, late={late}))  # from the {['first', 'second', 'third'][late - 1]} {fault[0]} on",
+        "from course_lib.practice.play import seeded_ledger",
+        f"find_the_leak(seeded_ledger({fault!r}, late={late}))  # from the {['first', 'second', 'third'][late - 1]} {fault[0]} on",
     ]
 
     def act(answer):
-        said = answer(seeded(fault, late))
+        said = answer(seeded_ledger(fault, late))
         return tuple(said) if isinstance(said, list) else said
 
     return Trial(lines, act, size=late)
@@ -147,7 +118,7 @@ def finds_the_four(answer):
     """The four allocators of the exercise."""
     for name, kind in (("LedgerA", LedgerA), ("LedgerB", LedgerB), ("LedgerC", LedgerC), ("LedgerD", LedgerD)):
         trial = Trial(
-            [f"from course_lib.practice.fixtures.seeded_ledgers import {name}", f"find_the_leak({name})"],
+            [f"from course_lib.practice.play import {name}", f"find_the_leak({name})"],
             lambda answer, kind=kind: answer(kind),
         )
         got, printed = trial.outcome(answer)

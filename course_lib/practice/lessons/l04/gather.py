@@ -7,12 +7,7 @@ from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.report.tensors import numbers
 
-
-def gather(k_cache, v_cache, block_table, num_tokens):
-    """k and v of the sequence's tokens in order: [num_tokens, num_kv_heads, head_dim] each."""
-    needed = -(-num_tokens // k_cache.shape[1])
-    blocks = block_table[:needed]
-    return k_cache[blocks].flatten(0, 1)[:num_tokens], v_cache[blocks].flatten(0, 1)[:num_tokens]
+from .solutions.gather import gather
 
 
 def gather_by_slot(k_cache, v_cache, block_table, num_tokens):
@@ -42,7 +37,7 @@ def gather_by_index(k_cache, v_cache, block_table, num_tokens):
     ]
 
 
-def pool(num_blocks, block_size, heads, head_dim):
+def numbered_pool(num_blocks, block_size, heads, head_dim):
     """Two tensors [num_blocks, block_size, heads, head_dim], in which each number says where it stands; v is -k."""
     k = (
         torch.arange(num_blocks * block_size * heads * head_dim, dtype=torch.float32).view(
@@ -56,13 +51,13 @@ def pool(num_blocks, block_size, heads, head_dim):
 def gathered(shape, table, num_tokens, note=""):
     """The Trial of one sequence in a pool of this shape."""
     lines = [
-        "from course_lib.practice.lessons.l04.gather import pool",
-        f"k_cache, v_cache = pool{shape}  # blocks, slots of a block, heads, numbers a head: 1, 2, 3, … and -1, -2, -3, …",
+        "from course_lib.practice.play import numbered_pool",
+        f"k_cache, v_cache = numbered_pool{shape}  # blocks, slots of a block, heads, numbers a head: 1, 2, 3, … and -1, -2, -3, …",
         f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
     ]
 
     def act(answer):
-        got = answer(*pool(*shape), torch.tensor(table), num_tokens)
+        got = answer(*numbered_pool(*shape), torch.tensor(table), num_tokens)
         return list(got) if isinstance(got, (tuple, list)) else got
 
     return Trial(
@@ -79,7 +74,7 @@ def untouched(shape, table, num_tokens):
     """The Trial that looks at the pool and the table after the call."""
 
     def act(answer):
-        given = (*pool(*shape), torch.tensor(table))
+        given = (*numbered_pool(*shape), torch.tensor(table))
         before = [t.clone() for t in given]
         answer(*given, num_tokens)
         return all(map(torch.equal, before, given))

@@ -3,16 +3,7 @@
 from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def page_size(lengths, block_sizes, most_wasted):
-    """The largest block size that wastes at most the share `most_wasted` of its slots, with its costs; or None."""
-    best = None
-    for size in sorted(block_sizes):
-        blocks = sum(-(-length // size) for length in lengths)
-        wasted = blocks * size - sum(lengths)
-        if wasted / (blocks * size) <= most_wasted:
-            best = {"block_size": size, "blocks": blocks, "wasted": wasted}
-    return best
+from .solutions.page_size import page_size
 
 
 def page_size_by_request(lengths, block_sizes, most_wasted):

@@ -6,11 +6,7 @@ from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED, writes_i
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import outcome
 
-
-def slot_mapping(block_tables, seq_ids, positions, block_size):
-    """The slot of each token, int64 [num_tokens]."""
-    blocks = block_tables[seq_ids, positions // block_size]
-    return blocks * block_size + positions % block_size
+from .solutions.slot_mapping import slot_mapping
 
 
 def slots_by_loop(block_tables, seq_ids, positions, block_size):

@@ -1,30 +1,11 @@
 """Cases of 05.copy_on_write: a block that others hold is copied before it is written."""
 
+from course_lib.practice.fixtures.forkable import Forkable
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.judge.programs import told
 
-from .tables import SETUPS, Forkable, Texts, played
-
-
-class BlockTable(Forkable):
-    """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
-
-    def append_slots(self, n):
-        """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
-        size, start = self.allocator.block_size, self.num_tokens
-        missing = -(-(start + n) // size) - len(self.block_ids)
-        shared = n > 0 and start % size > 0 and self.allocator.ref_count(self.block_ids[-1]) > 1
-        fresh = self.allocator.allocate(missing + shared)
-        if fresh is None:
-            return None
-        if shared:
-            source, destination = self.block_ids[-1], fresh.pop(0)
-            self.allocator.copies.append((source, destination))
-            self.allocator.free([source])
-            self.block_ids[-1] = destination
-        self.block_ids += fresh
-        self.num_tokens += n
-        return [self.slot(position) for position in range(start, start + n)]
+from .solutions.copy_on_write import BlockTable
+from .table_game import SETUPS, Texts, played
 
 
 class CopyTokenByToken(Forkable):

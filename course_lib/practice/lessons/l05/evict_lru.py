@@ -1,38 +1,12 @@
 """Cases of 05.evict_lru: the block that has been idle for longest goes first, children before their parents."""
 
-from collections import OrderedDict, deque
+from collections import deque
 
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
 
-from .evictions import Evictions, FirstInFirstOut, LeastOften, Policy, Row, played
-
-
-class LRUEviction:
-    """Cached blocks: which are in use, and which of the others goes first."""
-
-    def __init__(self):
-        self.holders = {}  # block -> how many texts hold it
-        self.idle = OrderedDict()  # blocks that nobody holds, the longest idle first
-
-    def use(self, block_ids):
-        """A text begins that holds these cached blocks, in its order. Others may hold them too."""
-        for block in block_ids:
-            self.holders[block] = self.holders.get(block, 0) + 1
-            self.idle.pop(block, None)
-
-    def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
-        for block in reversed(block_ids):
-            self.holders[block] -= 1
-            if self.holders[block] == 0:
-                self.idle[block] = None
-
-    def evict(self, n):
-        """A list of n idle blocks to give up, the longest idle first; they are forgotten. None where fewer are idle."""
-        if n > len(self.idle):
-            return None
-        return [self.idle.popitem(last=False)[0] for _ in range(n)]
+from .eviction_game import Evictions, FirstInFirstOut, LeastOften, Policy, Row, played
+from .solutions.evict_lru import LRUEviction
 
 
 class LRUByClock:

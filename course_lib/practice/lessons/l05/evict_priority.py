@@ -6,38 +6,8 @@ from collections import OrderedDict
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
 
-from .evictions import EvictionsByPriority, FirstInFirstOut, Policy, Row, played
-
-
-class PriorityEviction:
-    """Cached blocks: which are in use, and which of the others goes first. A lower priority is more important."""
-
-    def __init__(self):
-        self.holders, self.priority = {}, {}  # block -> how many texts hold it; the best priority among its users
-        self.idle = {}  # blocks that nobody holds, the longest idle first
-
-    def use(self, block_ids, priority):
-        """A text of this priority begins that holds these cached blocks. Each keeps the best (lowest) that it was given."""
-        for block in block_ids:
-            self.holders[block] = self.holders.get(block, 0) + 1
-            self.priority[block] = min(priority, self.priority.get(block, priority))
-            self.idle.pop(block, None)
-
-    def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
-        for block in reversed(block_ids):
-            self.holders[block] -= 1
-            if self.holders[block] == 0:
-                self.idle[block] = None
-
-    def evict(self, n):
-        """A list of n idle blocks to give up: the highest number first, the longest idle among equals. None for too few."""
-        if n > len(self.idle):
-            return None
-        order = sorted(self.idle, key=lambda block: -self.priority[block])  # equals stay in their order
-        for block in order[:n]:
-            del self.idle[block], self.priority[block]
-        return order[:n]
+from .eviction_game import EvictionsByPriority, FirstInFirstOut, Policy, Row, played
+from .solutions.evict_priority import PriorityEviction
 
 
 class PriorityByHeap:

@@ -4,36 +4,8 @@ from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.programs import told
 
-from .tables import Tables, played
-
-
-class BlockTable:
-    """The blocks of one text. Several tables may hold the same block."""
-
-    def __init__(self, allocator):
-        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
-
-    def append_slots(self, n):
-        """Room for n more tokens, as in lesson 04: their slots, or None where memory is short."""
-        size, end = self.allocator.block_size, self.num_tokens + n
-        fresh = self.allocator.allocate(-(-end // size) - len(self.block_ids))
-        if fresh is None:
-            return None
-        self.block_ids += fresh
-        self.num_tokens = end
-        return [self.block_ids[p // size] * size + p % size for p in range(end - n, end)]
-
-    def fork(self):
-        """A second table with the same tokens in the same blocks. Nothing is copied."""
-        other = BlockTable(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-        return other
-
-    def free(self):
-        """Gives up this table's blocks, the last one first. Afterwards it holds no blocks and no tokens."""
-        self.allocator.free(self.block_ids[::-1])
-        self.block_ids, self.num_tokens = [], 0
+from .solutions.fork import BlockTable
+from .table_game import Tables, played
 
 
 class ForkOneByOne(BlockTable):
@@ -155,7 +127,7 @@ def order(tokens, forked):
         return allocator.came_back
 
     lines = [
-        "from course_lib.practice.lessons.l05.fork import Listening",
+        "from course_lib.practice.play import Listening",
         "allocator = Listening(8, 2)  # notes what comes back",
         "a = BlockTable(allocator)",
         f"a.append_slots({tokens})",

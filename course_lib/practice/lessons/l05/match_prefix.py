@@ -3,15 +3,7 @@
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def match_prefix(hashes, num_tokens, block_size, block_of):
-    """The cached blocks that hold the beginning of a text, in order."""
-    blocks = []
-    for block_hash in hashes[: (num_tokens - 1) // block_size]:
-        if block_hash not in block_of:
-            break
-        blocks.append(block_of[block_hash])
-    return blocks
+from .solutions.match_prefix import match_prefix
 
 
 def match_by_counting(hashes, num_tokens, block_size, block_of):
@@ -105,7 +97,7 @@ def effort(num_tokens, block_size, cached, others):
         return {"looked up behind it": behind, "walked through all": cache.walked}
 
     lines = [
-        "from course_lib.practice.lessons.l05.match_prefix import Cached  # a dict that notes what is asked of it",
+        "from course_lib.practice.play import Cached  # a dict that notes what is asked of it",
         f"block_of = Cached({written(block_of)})",
         f"match_prefix({hashes}, {num_tokens}, {block_size}, block_of)",
         "block_of.asked, block_of.walked",

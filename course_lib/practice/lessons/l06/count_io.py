@@ -5,29 +5,7 @@ import torch
 from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def count_io(algorithm, n, head_dim, tile, itemsize, causal):
-    """(bytes read, bytes written) by one head of "standard", "flash 1" or "flash 2". tile: (rows, columns)."""
-    piece = n * head_dim  # numbers of q, k, v or the output
-    if algorithm == "standard":
-        return (3 * piece + 2 * n * n) * itemsize, (2 * n * n + piece) * itemsize
-    read = written = 0
-    if algorithm == "flash 1":
-        read += 2 * piece  # each tile of k and v once
-        for c0 in range(0, n, tile[1]):
-            for r0 in range(0, n, tile[0]):
-                r1 = min(r0 + tile[0], n)
-                if not causal or c0 < r1:
-                    read += 2 * (r1 - r0) * head_dim  # q, and the output so far
-                    written += (r1 - r0) * head_dim
-    else:
-        read, written = piece, piece  # each tile of q and of the output once
-        for r0 in range(0, n, tile[0]):
-            for c0 in range(0, n, tile[1]):
-                c1 = min(c0 + tile[1], n)
-                if not causal or c0 < min(r0 + tile[0], n):
-                    read += 2 * (c1 - c0) * head_dim  # k and v
-    return read * itemsize, written * itemsize
+from .solutions.count_io import count_io
 
 
 def io_by_running(algorithm, n, head_dim, tile, itemsize, causal):

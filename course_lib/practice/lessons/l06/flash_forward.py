@@ -2,44 +2,14 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
+from course_lib.practice.fixtures.tiny_attention import Products, Watch, qkv, size
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 
 from .flash_forward_answers import Wrong, as_in_the_lesson, forward_by_columns, forward_by_merging, whole_matrix
-from .looking import FIRST_WATCH_S, Products, beside, in_float64, shown
-
-
-def flash_forward(q, k, v, tile, causal):
-    """(out, lse) of attention. q: [n, heads, d]; k, v: [m, kv_heads, d]; tile: (rows, columns). The queries are the last of the tokens."""
-    n, heads, d = q.shape
-    m, kv_heads, _ = k.shape
-    start = m - n  # row i stands at position start + i
-    out, lse = torch.zeros_like(q), torch.full((n, heads), -float("inf"))
-    for head in range(heads):
-        kv_head = head // (heads // kv_heads)
-        for r0 in range(0, n, tile[0]):
-            q_i = q[r0 : r0 + tile[0], head]
-            acc, total = torch.zeros_like(q_i), torch.zeros(len(q_i))
-            top = torch.full((len(q_i),), -float("inf"))
-            for c0 in range(0, m, tile[1]):
-                if causal and c0 > start + r0 + len(q_i) - 1:
-                    break  # from here on, all keys come after all queries of the tile
-                k_j, v_j = k[c0 : c0 + tile[1], kv_head], v[c0 : c0 + tile[1], kv_head]
-                scores = q_i @ k_j.T / d**0.5
-                if causal:
-                    row = start + r0 + torch.arange(len(q_i))[:, None]
-                    scores = scores.masked_fill(c0 + torch.arange(len(k_j)) > row, -float("inf"))
-                new_top = torch.maximum(top, scores.amax(1))
-                subtract = torch.where(new_top == -float("inf"), 0.0, new_top)
-                weights, shrink = torch.exp(scores - subtract[:, None]), torch.exp(top - subtract)
-                total = shrink * total + weights.sum(1)
-                acc = shrink[:, None] * acc + weights @ v_j
-                top = new_top
-            out[r0 : r0 + tile[0], head] = acc / torch.where(total == 0, 1.0, total)[:, None]
-            lse[r0 : r0 + tile[0], head] = top + total.log()
-    return out, lse
+from .solutions.flash_forward import flash_forward
+from .tensors_shown import FIRST_WATCH_S, beside, in_float64, shown
 
 
 def story(n, m, heads, kv_heads, d, times=1.0):
@@ -47,7 +17,7 @@ def story(n, m, heads, kv_heads, d, times=1.0):
     more += f", head_dim={d}" if d != 2 else ""
     more += f", times={times:g}" if times != 1 else ""
     return [
-        "from course_lib.practice.fixtures.tiny_attention import qkv",
+        "from course_lib.practice.play import qkv",
         f"q, k, v = qkv({n}, {m}{more})  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
     ]
 
@@ -80,7 +50,7 @@ def small(n, tile, causal):
     return Trial(
         [
             *story(n, n, 1, 1, 2),
-            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "from course_lib.practice.play import Watch",
             "with Watch() as watch:",
             f"    flash_forward(q, k, v, tile={tile}, causal={causal})",
             "watch.largest  # the shape of the largest tensor made",
@@ -105,7 +75,7 @@ def steps(n, m, tile):
     return Trial(
         [
             *story(n, m, 1, 1, 2),
-            "from course_lib.practice.lessons.l06.looking import Products",
+            "from course_lib.practice.play import Products",
             "with Products() as products:",
             f"    flash_forward(q, k, v, tile={tile}, causal=False)",
             "products.number  # matrix products",
@@ -131,7 +101,7 @@ def skips(n, tile):
     return Trial(
         [
             *story(n, n, 1, 1, 2),
-            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "from course_lib.practice.play import Watch",
             "with Watch() as watch:",
             f"    flash_forward(q, k, v, tile={tile}, causal=True)",
             f"watch.products / {tile[0] * tile[1] * 4}  # multiply-adds, in tiles",

@@ -6,22 +6,12 @@ from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import code
 
-from .looking import in_float64
 from .online_softmax import explain as explain_one
 from .online_softmax import shown
+from .solutions.merge_partials import merge_partials
+from .tensors_shown import in_float64
 
 INF = float("inf")
-
-
-def merge_partials(out_a, lse_a, out_b, lse_b):
-    """(out, lse) over the keys of both. out: [..., head_dim]; lse: [...], -inf where a side saw nothing."""
-    top = torch.maximum(lse_a, lse_b)
-    top = torch.where(top == -float("inf"), 0.0, top)
-    sum_a, sum_b = torch.exp(lse_a - top), torch.exp(lse_b - top)
-    total = sum_a + sum_b
-    divide = torch.where(total == 0, 1.0, total)
-    out = (out_a * sum_a[..., None] + out_b * sum_b[..., None]) / divide[..., None]
-    return out, top + total.log()
 
 
 def merge_by_share(out_a, lse_a, out_b, lse_b):

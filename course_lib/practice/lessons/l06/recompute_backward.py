@@ -8,33 +8,14 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Tria
 from course_lib.practice.judge.running import Raised
 
 from .flash_forward import count
-from .looking import FIRST_WATCH_S, beside, in_float64, shown
 from .recompute_backward_answers import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
+from .solutions.recompute_backward import recompute_backward
+from .tensors_shown import FIRST_WATCH_S, beside, in_float64, shown
 
 INF = float("inf")
 
 
-def recompute_backward(q, k, v, out, lse, grad_out, tile):
-    """(dq, dk, dv) of causal attention of one head. q, k, v, out, grad_out: [n, d]; lse: [n]; tile: rows and columns of a tile."""
-    n, d = q.shape
-    dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    delta = (grad_out * out).sum(1)
-    for c0 in range(0, n, tile):
-        j = slice(c0, min(c0 + tile, n))
-        for r0 in range(c0, n, tile):  # the tiles of rows before c0 see nothing of these columns
-            i = slice(r0, min(r0 + tile, n))
-            scores = q[i] @ k[j].T / d**0.5
-            hidden = torch.arange(j.start, j.stop) > torch.arange(i.start, i.stop)[:, None]
-            weights = torch.exp(scores - lse[i, None]).masked_fill(hidden, 0.0)
-            grad_weights = grad_out[i] @ v[j].T
-            grad_scores = weights * (grad_weights - delta[i, None])
-            dv[j] += weights.T @ grad_out[i]
-            dk[j] += grad_scores.T @ q[i] / d**0.5
-            dq[i] += grad_scores @ k[j] / d**0.5
-    return dq, dk, dv
-
-
-def saved(n, d):
+def saved_by_forward(n, d):
     """What the forward pass hands on: q, k, v, out, lse, and a gradient of the output."""
     q, k, v = (x[:, 0] for x in qkv(n, n, head_dim=d))
     scores = (q @ k.T / d**0.5).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -INF)
@@ -44,8 +25,8 @@ def saved(n, d):
 
 def story(n, tile, d):
     return [
-        "from course_lib.practice.lessons.l06.recompute_backward import saved",
-        f"q, k, v, out, lse, grad_out = saved({n}, {d})  # {count(n, 'token', 'tokens')}, head_dim {d}",
+        "from course_lib.practice.play import saved_by_forward",
+        f"q, k, v, out, lse, grad_out = saved_by_forward({n}, {d})  # {count(n, 'token', 'tokens')}, head_dim {d}",
         f"recompute_backward(q, k, v, out, lse, grad_out, tile={tile})",
     ]
 
@@ -54,7 +35,7 @@ def gradient(n, tile, d=2, only=None):
     """All three gradients, or the one at place `only`."""
 
     def act(answer):
-        result = answer(*saved(n, d), tile)
+        result = answer(*saved_by_forward(n, d), tile)
         return result if only is None or not isinstance(result, tuple) or len(result) != 3 else result[only]
 
     lines = story(n, tile, d)
@@ -73,7 +54,7 @@ def gradient(n, tile, d=2, only=None):
 
 def small(n, tile):
     def act(answer):
-        given = saved(n, 2)
+        given = saved_by_forward(n, 2)
         with Watch() as watch:
             answer(*given, tile)
         return (
@@ -85,7 +66,7 @@ def small(n, tile):
     return Trial(
         [
             *story(n, tile, 2)[:2],
-            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "from course_lib.practice.play import Watch",
             "with Watch() as watch:",
             f"    {story(n, tile, 2)[2]}",
             "watch.largest  # the shape of the largest tensor made",
@@ -99,7 +80,7 @@ def small(n, tile):
 
 def untouched(n, tile):
     def act(answer):
-        given = saved(n, 2)
+        given = saved_by_forward(n, 2)
         answer(*given, tile)
         return given
 

@@ -4,25 +4,9 @@ from course_lib.practice.judge.common import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 
+from .solutions.tile_mask import tile_mask
+
 INF = float("inf")
-
-
-def tile_mask(rows, cols, causal, window, documents):
-    """ "none", "some" or "all": the pairs of a tile that may be seen. rows, cols: half-open (start, end)."""
-    smallest, largest = rows[0] - (cols[1] - 1), (rows[1] - 1) - cols[0]  # distances top right and bottom left
-    high = float("inf") if window is None else window - 1
-    low = 0 if causal else -high
-    if smallest > high or largest < low:
-        return "none"
-    whole = low <= smallest and largest <= high
-    if documents is not None:
-        first_row, last_row, first_col, last_col = (
-            sum(edge <= at for edge in documents) for at in (rows[0], rows[1] - 1, cols[0], cols[1] - 1)
-        )
-        if last_row < first_col or last_col < first_row:
-            return "none"
-        whole = whole and first_row == last_row == first_col == last_col
-    return "all" if whole else "some"
 
 
 def tile_by_documents(rows, cols, causal, window, documents):

@@ -70,8 +70,7 @@ def attends(
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     more += f", times={times:g}" if times != 1 else ""
     lines = [
-        "from course_lib.practice.judge.rungs import here",
-        "from course_lib.practice.fixtures.tiny_attention import qkv",
+        "from course_lib.practice.play import here, qkv",
         f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={head_dim}))  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
     ]
     lines += (
@@ -131,8 +130,7 @@ def small(name, n, m, tile=16, heads=1, kv_heads=1):
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     return rungs.trial(
         [
-            "from course_lib.practice.judge.rungs import here",
-            "from course_lib.practice.fixtures.tiny_attention import Watch, qkv",
+            "from course_lib.practice.play import Watch, here, qkv",
             f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))",
             "with Watch() as watch:",
             f"    {name}(q, k, v, tile={tile})",
@@ -175,8 +173,7 @@ def untouched(name, n, m, heads=1, kv_heads=1):
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     return rungs.trial(
         [
-            "from course_lib.practice.judge.rungs import here",
-            "from course_lib.practice.fixtures.tiny_attention import qkv",
+            "from course_lib.practice.play import here, qkv",
             f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))",
             f"{name}(q, k, v, tile=16)",
             "q, k, v",

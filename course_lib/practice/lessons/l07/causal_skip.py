@@ -249,11 +249,10 @@ CAUSAL_SKIP = Exercise(
     rights=[
         flash_causal,
         causal_in_programs,
-        *rungs.in_triton("l07.kernels", "flash_causal"),
-        *rungs.in_triton("l07.kernels_otherwise", "causal_by_merging"),
+        *rungs.in_triton("l07.solutions.causal_skip", "flash_causal"),
+        *rungs.in_triton("l07.kernel_answers", "causal_by_merging"),
     ],
     why="Where the loop ends, half of the tiles are saved; what is left of the mask is one comparison. course_lib's kernel goes one step further: only the tiles "
     "on the diagonal are compared at all.",
-    solution=rungs.source("l07.kernels", "causal_kernel", "flash_causal"),
     budget_s=rungs.BUDGET_S,
 )

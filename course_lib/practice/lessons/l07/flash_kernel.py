@@ -131,11 +131,10 @@ FLASH_KERNEL = Exercise(
     rights=[
         flash,
         flash_in_programs,
-        *rungs.in_triton("l07.kernels", "flash"),
-        *rungs.in_triton("l07.kernels_otherwise", "flash_by_merging"),
+        *rungs.in_triton("l07.solutions.flash_kernel", "flash"),
+        *rungs.in_triton("l07.kernel_answers", "flash_by_merging"),
     ],
     why="The loops over heads and queries have gone into the grid: their order does not matter, so a GPU runs them side by side. The loop over keys is the "
     "online softmax, whose order does matter. (FlashAttention-2, arXiv 2307.08691.)",
-    solution=rungs.source("l07.kernels", "flash_kernel", "flash"),
     budget_s=rungs.BUDGET_S,
 )

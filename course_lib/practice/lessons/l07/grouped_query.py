@@ -86,8 +86,7 @@ def in_place(n, m, heads, kv_heads):
 
     return rungs.trial(
         [
-            "from course_lib.practice.judge.rungs import here",
-            "from course_lib.practice.fixtures.tiny_attention import Watch, qkv",
+            "from course_lib.practice.play import Watch, here, qkv",
             f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))",
             f"{TURNED}  # laid out by head",
             "with Watch(but=(q, k, v)) as watch:",
@@ -292,11 +291,10 @@ GROUPED_QUERY = Exercise(
     rights=[
         flash_grouped,
         grouped_in_programs,
-        *rungs.in_triton("l07.kernels", "flash_grouped"),
-        *rungs.in_triton("l07.kernels_otherwise", "grouped_by_group"),
+        *rungs.in_triton("l07.solutions.grouped_query", "flash_grouped"),
+        *rungs.in_triton("l07.kernel_answers", "grouped_by_group"),
     ],
     why="Sharing is a matter of addresses: nothing is copied. Programs of one group read the same tiles at about the same time, so that all but the first find "
     "them in the GPU's cache. A decode step goes further, with the whole group in one program: lesson 08.",
-    solution=rungs.source("l07.kernels", "grouped_kernel", "flash_grouped"),
     budget_s=rungs.BUDGET_S,
 )

@@ -89,7 +89,7 @@ def first_row(out, x):
 def story(x, made, half):
     return [
         "import torch",
-        "from course_lib.practice.judge.rungs import here",
+        "from course_lib.practice.play import here",
         f"x = here({code(x)}{'.half()' * half}{made})",
         "row_softmax(x)",
     ]
@@ -341,10 +341,10 @@ ROW_SOFTMAX = Exercise(
     rights=[
         row_softmax,
         softmax_program_by_program,
-        *rungs.in_triton("l07.kernels", "row_softmax", "softmax_in_pieces"),
+        *rungs.in_triton("l07.solutions.row_softmax", "row_softmax"),
+        *rungs.in_triton("l07.kernel_answers", "softmax_in_pieces"),
     ],
     why="Each number is read once and written once: between the two, a row lives in the registers of its program. Torch, asked for exp, sum and division "
     "one by one, would move it three times.",
-    solution=rungs.source("l07.kernels", "softmax_kernel", "row_softmax"),
     budget_s=rungs.BUDGET_S,
 )

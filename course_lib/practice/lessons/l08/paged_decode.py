@@ -7,7 +7,7 @@ from course_lib.practice.fixtures.tiny_attention import Watch, size
 from course_lib.practice.fixtures.tiny_pages import pages, plain
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.l07.attention import power_of_two
 from course_lib.practice.report.tensors import numbers
@@ -64,10 +64,7 @@ def step(name, *positional, **options):
     """(lines, given) of one case's step: name decode_step or chunk_step, with its arguments. given() makes the tensors, on the CPU."""
     count = 5 if name == "decode_step" else 6
     call = ", ".join([*map(str, positional), *(f"{key}={value}" for key, value in options.items())])
-    lines = [
-        f"from course_lib.practice.fixtures.tiny_pages import {name}",
-        f"{', '.join(NAMES[:count])} = {name}({call})",
-    ]
+    lines = [f"from course_lib.practice.play import {name}", f"{', '.join(NAMES[:count])} = {name}({call})"]
     new = [[1] * len(positional[0])] if count == 5 else []
     return lines, lambda: pages(*positional, *new, **options)[:count]
 
@@ -153,7 +150,7 @@ def block_by_block(length, block_size, head_dim):
     return trial(
         [
             *lines,
-            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "from course_lib.practice.play import Watch",
             "with Watch(but=(k_cache, v_cache)) as watch:",
             f"    {called('paged_decode', 5)}",
             "watch.largest  # the shape of the largest tensor made",
@@ -491,9 +488,9 @@ PAGED_DECODE = Exercise(
         paged_decode,
         decode_column_by_column,
         decode_token_by_token,
-        *in_triton("l08.kernels", "paged_decode", "decode_by_rows"),
+        *in_triton("l08.solutions.paged_decode", "paged_decode"),
+        *in_triton("l08.kernel_answers", "decode_by_rows"),
     ],
-    solution=source("l08.kernels", "decode_kernel", "paged_decode"),
     budget_s=BUDGET_S,
     why="A program of the kernel is one turn of the two outer loops. Because the query heads of a group are rows of one matrix, each key and value is loaded once for "
     "all of them; because the blocks are read where they are, nothing is copied. vLLM's and FlashInfer's decode kernels do the same.",

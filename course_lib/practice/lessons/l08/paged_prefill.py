@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.tiny_attention import Watch, size
 from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 from course_lib.practice.judge.running import Raised
 
 from .paged_answers import Wrong, prefill_token_by_token
@@ -88,7 +88,7 @@ def block_by_block(length, new, block_size, head_dim):
     return trial(
         [
             *lines,
-            "from course_lib.practice.fixtures.tiny_attention import Watch",
+            "from course_lib.practice.play import Watch",
             "with Watch(but=(k_cache, v_cache)) as watch:",
             f"    {called('paged_prefill', 6)}",
             "watch.largest  # the shape of the largest tensor made",
@@ -353,8 +353,7 @@ PAGED_PREFILL = Exercise(
         "In a kernel: grid (num_seqs, num_kv_heads, tiles); a tile of ROWS lines, line // group the token and line % group the head of the group. Tokens past the "
         "sequence's new ones are masked when q is loaded and out is stored.",
     ],
-    rights=[paged_prefill, prefill_token_by_token, *in_triton("l08.kernels", "paged_prefill")],
-    solution=source("l08.kernels", "prefill_kernel", "paged_prefill"),
+    rights=[paged_prefill, prefill_token_by_token, *in_triton("l08.solutions.paged_prefill", "paged_prefill")],
     budget_s=BUDGET_S,
     why="A decode step is a chunk of one, so this kernel alone could serve an engine: vLLM's Triton attention is one kernel for both. A tile has rows for several tokens and "
     "all heads of a group, so each block is loaded once for all of them.",

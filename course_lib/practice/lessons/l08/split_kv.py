@@ -6,7 +6,7 @@ from course_lib.errors import OutOfBounds
 from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, source, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 
 from .paged_answers import INF, Wrong, split_as_rows
 from .paged_decode import ATTENDS, called, step, untouched, weight
@@ -360,8 +360,7 @@ SPLIT_KV = Exercise(
         "softmax by hand: top = lse.amax(-1, keepdim=True), with 0 where that is -inf; sums = exp(lse - top); shares = sums / sums.sum(-1, keepdim=True), and "
         "`clamp(min=1e-30)` spares the division by 0.",
     ],
-    rights=[split_kv, split_as_rows, *in_triton("l08.kernels", "split_kv")],
-    solution=source("l08.kernels", "split_kernel", "split_kv"),
+    rights=[split_kv, split_as_rows, *in_triton("l08.solutions.split_kv", "split_kv")],
     budget_s=BUDGET_S,
     why="Without parts, one request on a large GPU keeps as many programs busy as the model has KV heads, and the rest wait. The parts do not know of each other, so "
     "they can run anywhere and finish when they like; what they hand over is one row and one number each. Flash-Decoding is the name of it.",

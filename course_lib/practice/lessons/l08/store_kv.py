@@ -5,7 +5,7 @@ import torch
 from course_lib.practice.fixtures.tiny_pages import tokens
 from course_lib.practice.judge.common import writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, is_outside, rungs, source, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, is_outside, rungs, trial
 from course_lib.practice.report.tensors import numbers
 
 
@@ -57,7 +57,7 @@ def stores(slot_mapping, note="", **options):
 def story(slot_mapping, **options):
     call = ", ".join([str(slot_mapping), *(f"{name}={value}" for name, value in options.items())])
     return [
-        "from course_lib.practice.fixtures.tiny_pages import new_tokens",
+        "from course_lib.practice.play import new_tokens",
         f"k, v, k_cache, v_cache, slot_mapping = new_tokens({call})",
     ], lambda: tokens(slot_mapping, **options)
 
@@ -407,8 +407,13 @@ STORE_KV = Exercise(
         "As a kernel: a program a token. It loads its slot, ends there if that is -1, and copies num_kv_heads * head_dim numbers.",
         "They begin at k_ptr + token * NUMBERS, and go to k_cache_ptr + slot * NUMBERS.",
     ],
-    rights=[store_kv, store_by_loop, store_by_copy, *in_triton("l08.kernels", "store_kv", "store_head_by_head")],
-    solution=source("l08.kernels", "store_kernel", "store_kv"),
+    rights=[
+        store_kv,
+        store_by_loop,
+        store_by_copy,
+        *in_triton("l08.solutions.store_kv", "store_kv"),
+        *in_triton("l08.kernel_answers", "store_head_by_head"),
+    ],
     budget_s=BUDGET_S,
     why="A token's numbers for all KV heads lie side by side, in k and in the cache, so a program copies one contiguous row. Nobody needs to know whose token it is: "
     "slot_mapping says all. vLLM's `reshape_and_cache_flash` does the same.",

@@ -8,10 +8,11 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Tria
 from course_lib.practice.judge.registry import a_kind
 from course_lib.practice.judge.timelines import Arrival, Script, Timeline, script_trial
 
-from .dynamic_batcher_answers import DeadlineBatcher, DynamicBatcher, ListBatcher, Wrong
+from .dynamic_batcher_answers import DeadlineBatcher, ListBatcher, Wrong
+from .solutions.dynamic_batcher import DynamicBatcher
 
 
-def serve(batcher, arrivals, asks=False):
+def serve_batcher(batcher, arrivals, asks=False):
     """The Timeline of a server that asks `batcher` in every step in which it is free.
 
     A batch takes as many steps as its longest text has tokens. asks: whether `ready_at()` is looked at in every step too; a time that is over already counts as "now".
@@ -60,20 +61,20 @@ def what_is_wrong(batch, waiting):
 
 
 def play(answer, script):
-    return serve(answer(**script.setup), script.arrivals)
+    return serve_batcher(answer(**script.setup), script.arrivals)
 
 
 def play_asking(answer, script):
-    return serve(answer(**script.setup), script.arrivals, asks=True)
+    return serve_batcher(answer(**script.setup), script.arrivals, asks=True)
 
 
-IMPORTS = "from course_lib.practice.lessons.l09.dynamic_batcher import Arrival, serve"
+IMPORTS = "from course_lib.practice.play import Arrival, serve_batcher"
 
 
 def script(size, timeout, *arrivals, asks=False):
     """The Trial of a script. arrivals: (step, max_tokens), called a, b, c, … in this order."""
     named = tuple(Arrival("abcdefgh"[i], step=step, max_tokens=tokens) for i, (step, tokens) in enumerate(arrivals))
-    call = "serve({answer}({setup}), {arrivals}" + (", asks=True)" if asks else ")")
+    call = "serve_batcher({answer}({setup}), {arrivals}" + (", asks=True)" if asks else ")")
     setup = {"max_batch_size": size, "timeout": timeout}
     return script_trial(
         play_asking if asks else play,

@@ -2,32 +2,7 @@
 
 from collections import deque
 
-
-class DynamicBatcher:
-    """Collects requests: a batch starts when it is full, or when its first request has waited `timeout`."""
-
-    def __init__(self, max_batch_size, timeout):
-        self.max_batch_size, self.timeout = max_batch_size, timeout
-        self.waiting = deque()  # (when it came, request), in order of arrival
-
-    def add(self, request, now):
-        """The request comes at `now`."""
-        self.waiting.append((now, request))
-
-    def ready_at(self):
-        """From when on `take` gives a batch; None with nobody waiting."""
-        if not self.waiting:
-            return None
-        if len(self.waiting) >= self.max_batch_size:
-            return self.waiting[self.max_batch_size - 1][0]
-        return self.waiting[0][0] + self.timeout
-
-    def take(self, now):
-        """The batch that starts now, in order of arrival; [] where it is better to wait."""
-        ready = self.ready_at()
-        if ready is None or now < ready:
-            return []
-        return [self.waiting.popleft()[1] for _ in range(min(self.max_batch_size, len(self.waiting)))]
+from .solutions.dynamic_batcher import DynamicBatcher
 
 
 class ListBatcher:

@@ -5,20 +5,7 @@ from numbers import Integral
 from course_lib.practice.judge.common import NO_DICT, RETURNS_NOTHING, as_python, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def static_waste(prompts, new_tokens, batch_size):
-    """{"steps", "useful", "padding", "idle"} of serving these requests in static batches, in order."""
-    found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
-    for start in range(0, len(prompts), batch_size):
-        lengths, texts = prompts[start : start + batch_size], new_tokens[start : start + batch_size]
-        longest, last = max(lengths), max(texts)
-        found["steps"] += last  # the first run takes the prompts and gives a token to each
-        found["useful"] += sum(lengths)
-        found["padding"] += longest * len(lengths) - sum(lengths)
-        for text in texts:
-            found["useful"] += text - 1  # its last token is written, and never pushed
-            found["idle"] += last - text
-    return found
+from .solutions.static_waste import static_waste
 
 
 def waste_step_by_step(prompts, new_tokens, batch_size):

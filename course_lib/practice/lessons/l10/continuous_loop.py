@@ -12,15 +12,17 @@ from course_lib.practice.judge.running import Raised
 from course_lib.practice.judge.timelines import Arrival, Script, Timeline, random_script, script_trial
 
 from . import continuous_loop_answers as loops
-from .continuous_loop_answers import ContinuousLoop
+from .solutions.continuous_loop import ContinuousLoop
 
 CALL, IMPORTS = (
-    "serve({answer}, {arrivals}, {setup})",
-    "from course_lib.practice.lessons.l10.continuous_loop import Arrival, serve",
+    "serve_loop({answer}, {arrivals}, {setup})",
+    "from course_lib.practice.play import Arrival, serve_loop",
 )
 
 
-def serve(loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, ignore_eos=False, show="tokens"):
+def serve_loop(
+    loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, ignore_eos=False, show="tokens"
+):
     """The Timeline of a loop on a script: what each request wrote in each step. The model is a SummingModel.
 
     eos: its end token, or None. ignore_eos: what all requests ask for. show: "tokens", or "calls": how often the model is called in each step; "free": and how many
@@ -93,7 +95,7 @@ def prompt_of(number, length):
 
 
 def play(answer, script):
-    return serve(answer, script.arrivals, **script.setup)
+    return serve_loop(answer, script.arrivals, **script.setup)
 
 
 def of(script, note=""):
@@ -168,7 +170,7 @@ FREE = [
     plan((0, 2, 3), (0, 6, 6, 2), show="free"),
     plan((0, 6, 6, 2), (2, 3, 3, 4), show="free"),
 ]
-TINY = ["from course_lib.practice.fixtures.tiny_server import SummingModel, paged_cache", "model = SummingModel()"]
+TINY = ["from course_lib.practice.play import SummingModel, paged_cache", "model = SummingModel()"]
 
 
 def idle(seats, times):

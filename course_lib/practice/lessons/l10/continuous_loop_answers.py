@@ -4,55 +4,10 @@ import torch
 
 from course_lib.kvcache import BlockTable
 
-from .pack import pack
-from .step import step
-from .stop_conditions import stop_conditions
-
-
-class ContinuousLoop:
-    """A server: requests join, write and leave at every step. cache: a PagedCache."""
-
-    def __init__(self, model, cache, max_num_seqs):
-        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
-        self.waiting, self.running, self.tables = [], [], {}
-
-    def add_request(self, request):
-        self.waiting.append(request)
-
-    def has_unfinished(self):
-        return bool(self.waiting or self.running)
-
-    def abort(self, request_id):
-        self.waiting = [request for request in self.waiting if request.request_id != request_id]
-        self.running = [request for request in self.running if request.request_id != request_id]
-        if request_id in self.tables:
-            self.tables.pop(request_id).free()
-
-    def step(self):
-        allocator = self.cache.allocator
-        scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
-        if not scheduled:
-            return []
-        for request, n in scheduled:
-            if request in self.waiting:
-                self.waiting.remove(request)
-                self.running.append(request)
-                self.tables[request.request_id] = BlockTable(allocator, name=request.request_id)
-            self.tables[request.request_id].append_slots(n)
-        batch = pack(scheduled)
-        tables = [self.tables[request.request_id] for request, _ in scheduled]
-        positions = self.cache.begin_step(tables, [n for _, n in scheduled])
-        token_ids, rows = torch.tensor(batch["token_ids"]), torch.tensor(batch["logits_for"])
-        logits = self.model(token_ids, positions, self.cache, logits_for=rows)
-        outputs = []
-        for (request, n), row in zip(scheduled, logits):
-            request.num_computed_tokens += n
-            request.token_ids.append(int(row.argmax()))
-            reason, _ = stop_conditions(request, self.model.config.eos_token_ids, "")
-            if reason:
-                self.abort(request.request_id)
-            outputs.append((request.request_id, request.token_ids[-1], reason))
-        return outputs
+from .solutions.continuous_loop import ContinuousLoop
+from .solutions.pack import pack
+from .solutions.step import step
+from .solutions.stop_conditions import stop_conditions
 
 
 class Everything:

@@ -5,27 +5,9 @@ from course_lib.errors import CourseError
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .solutions.pack import pack
+
 KEYS = ("token_ids", "positions", "cu_seqlens_q", "seq_lens", "logits_for")
-
-
-def pack(scheduled):
-    """The flat batch of a step. scheduled: (request, n), the next n tokens of each. Returns a dict of five lists of ints."""
-    token_ids, positions, cu_seqlens_q, seq_lens, logits_for = [], [], [0], [], []
-    for request, n in scheduled:
-        start = request.num_computed_tokens
-        token_ids += request.token_ids[start : start + n]
-        positions += range(start, start + n)
-        cu_seqlens_q.append(len(token_ids))
-        seq_lens.append(start + n)
-        if start + n == len(request.token_ids):
-            logits_for.append(len(token_ids) - 1)
-    return {
-        "token_ids": token_ids,
-        "positions": positions,
-        "cu_seqlens_q": cu_seqlens_q,
-        "seq_lens": seq_lens,
-        "logits_for": logits_for,
-    }
 
 
 def pack_by_lists(scheduled):

@@ -1,4 +1,4 @@
-"""Cases of 10.step: who joins, and who computes how many tokens. And `scheduler_of`, which lets a learner's step run an engine."""
+"""Cases of 10.step: who joins, and who computes how many tokens. And `scheduler_of_step`, which lets a learner's step run an engine."""
 
 import random
 
@@ -8,11 +8,13 @@ from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
 
+from .solutions.step import step
+
 A_STEP = "a list of pairs (request, n)"
 
 
-def scheduler_of(step):
-    """A Scheduler in which `step` says who runs, for Engine(model, config, scheduler=scheduler_of(step)) and for replay.
+def scheduler_of_step(step):
+    """A Scheduler in which `step` says who runs, for Engine(model, config, scheduler=scheduler_of_step(step)) and for replay.
 
     step(waiting, running, num_blocks, block_size, max_num_seqs) -> [(request, n)], see 10.step. Set prefix_caching=False: a step
     that is not told of cached blocks computes every token.
@@ -89,22 +91,6 @@ def pairs(chosen, known):
             )
         seen.append(request)
     return chosen
-
-
-def step(waiting, running, num_blocks, block_size, max_num_seqs):
-    """[(request, n)]: who computes in this step, and how many tokens each."""
-
-    def reserved(request):
-        return -(-(request.num_prompt_tokens + request.params.max_tokens - 1) // block_size)
-
-    scheduled = [(request, request.num_tokens - request.num_computed_tokens) for request in running]
-    left = num_blocks - sum(map(reserved, running))
-    for request in waiting:
-        if len(scheduled) == max_num_seqs or reserved(request) > left:
-            break
-        left -= reserved(request)
-        scheduled.append((request, request.num_tokens))
-    return scheduled
 
 
 def step_by_index(waiting, running, num_blocks, block_size, max_num_seqs):
@@ -195,13 +181,13 @@ def moves_them(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 CALL, IMPORTS = (
-    "replay(scheduler_of({answer}), {arrivals}, {setup})",
-    "from course_lib.practice.lessons.l10.step import Arrival, replay, scheduler_of",
+    "replay(scheduler_of_step({answer}), {arrivals}, {setup})",
+    "from course_lib.practice.play import Arrival, replay, scheduler_of_step",
 )
 
 
 def play(answer, script):
-    return replay(scheduler_of(answer), script.arrivals, **script.setup)
+    return replay(scheduler_of_step(answer), script.arrivals, **script.setup)
 
 
 def plan(*arrivals, max_num_seqs=4, num_blocks=16, block_size=4, note=""):

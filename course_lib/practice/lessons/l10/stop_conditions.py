@@ -6,19 +6,7 @@ from course_lib.errors import CourseError
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-
-def stop_conditions(request, eos_token_ids, text):
-    """(finish_reason, text) after a new token. finish_reason: "stop", "length", or None while it goes on."""
-    params = request.params
-    found = [text.find(stop) for stop in params.stop if stop in text]
-    if found:
-        return "stop", text[: min(found)]
-    newest = request.token_ids[-1]
-    if newest in params.stop_token_ids or newest in eos_token_ids and not params.ignore_eos:
-        return "stop", text
-    if len(request.token_ids) - request.num_prompt_tokens >= params.max_tokens:
-        return "length", text
-    return None, text
+from .solutions.stop_conditions import stop_conditions
 
 
 def stop_by_sets(request, eos_token_ids, text):

@@ -5,20 +5,9 @@ from itertools import accumulate
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
-from .choosing import called, day, random_days
-from .token_budget import fill_budget
-
-
-def chunked_prefill(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). The last one gets what is left of the budget."""
-    step, seats = [], max_num_seqs - len(running)
-    for request in [*running, *waiting[:seats]]:
-        n = min(request.num_tokens - request.num_computed_tokens, token_budget)
-        if n == 0:
-            break
-        step.append((request, n))
-        token_budget -= n
-    return step
+from .solutions.chunked_prefill import chunked_prefill
+from .solutions.token_budget import fill_budget
+from .step_choice import called, day, random_days
 
 
 def chunked_by_sums(running, waiting, token_budget, max_num_seqs):

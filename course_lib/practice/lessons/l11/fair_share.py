@@ -10,31 +10,7 @@ from course_lib.practice.judge.programs import Seen, told
 from course_lib.practice.judge.timelines import Arrival, Script, script_trial
 
 from .fair_share_game import Line, PerRequest, Sorts, TakesOff, WaitingList, WrongShare, played, serve_clients
-
-
-class FairShare(WaitingList):
-    """Equal service to every client, however much each of them asks for."""
-
-    def __init__(self):
-        super().__init__()
-        self.counters = {}  # client -> service so far, in weighted tokens
-
-    def push(self, request, *, returning=False):
-        """The request waits from now on. returning: it was running and had to make room."""
-        client = request.client
-        self.counters.setdefault(client, 0)
-        if not returning and all(other.client != client for other in self.waiting):
-            least = [self.counters[other.client] for other in self.waiting] or [self.counters.get(self.last_client, 0)]
-            self.counters[client] = max(self.counters[client], min(least))
-        super().push(request, returning=returning)
-
-    def peek(self):
-        """The request that is next, or None."""
-        return min(self.waiting, key=lambda request: self.counters[request.client], default=None)
-
-    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        """The request was given service: its prompt when it was first admitted, or tokens that it wrote."""
-        self.counters[request.client] += prompt_tokens + 2 * output_tokens
+from .solutions.fair_share import FairShare
 
 
 class FairByQueues(WaitingList):
@@ -140,7 +116,7 @@ def within_bound(policy, **setup):
 def bound_trial(**setup):
     told = ", ".join(f"{name}={value}" for name, value in setup.items())
     return Trial(
-        ["from course_lib.practice.lessons.l11.fair_share import spread", f"spread(FairShare, {told})"],
+        ["from course_lib.practice.play import spread", f"spread(FairShare, {told})"],
         lambda answer: within_bound(answer, **setup),
         limit_s=10.0,
     )
@@ -171,7 +147,7 @@ def day(*arrivals, **setup):
         Script(tuple(Arrival(**arrival) for arrival in arrivals), setup),
         "serve_clients({answer}, {arrivals}, {setup})",
         "FairShare",
-        imports="from course_lib.practice.lessons.l11.fair_share_game import Arrival, serve_clients",
+        imports="from course_lib.practice.play import Arrival, serve_clients",
     )
 
 

@@ -3,8 +3,9 @@
 from itertools import count
 
 from course_lib.decoding.sampling import SamplingParams
-from course_lib.engine import Policy, Scheduler
+from course_lib.engine import Scheduler
 from course_lib.engine.request import Request
+from course_lib.practice.fixtures.waiting_list import WaitingList
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 from course_lib.practice.judge.registry import a_kind
 from course_lib.practice.judge.timelines import Arrival, replay  # noqa: F401  a story imports Arrival from here
@@ -12,45 +13,10 @@ from course_lib.practice.judge.timelines import Arrival, replay  # noqa: F401  a
 CLIENTS = "ABC"
 
 
-class WaitingList(Policy):
-    """What 11.fair_share begins with: those who wait, in the order in which they came, and who left last."""
-
-    def __init__(self):
-        self.waiting = []  # requests; who came first stands first
-        self.last_client = None  # whose request was the last to leave `waiting`
-
-    def push(self, request, *, returning=False):
-        """The request waits from now on."""
-        self.waiting.append(request)
-        self.waiting.sort(key=lambda other: (other.arrival, other.number))
-
-    def pop(self):
-        """The one that `peek` says, taken off the list."""
-        request = self.peek()
-        self.remove(request)
-        return request
-
-    def remove(self, request):
-        """Takes any one off the list: it is admitted, or was aborted."""
-        self.waiting.remove(request)
-        self.last_client = request.client
-
-    def peek(self):
-        """The request that is next, or None."""
-        raise NotImplementedError(f"{type(self).__name__} has no peek(): say which of self.waiting is next.")
-
-    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        """The request was given service."""
-        raise NotImplementedError(f"{type(self).__name__} has no charge(): count what was given.")
-
-    def __len__(self):
-        return len(self.waiting)
-
-
 _arrivals = count()
 
 
-def request(client, prompt_tokens):
+def request_from(client, prompt_tokens):
     """A request as an engine makes it, later than all before it."""
     number = next(_arrivals)
     return Request(
@@ -70,9 +36,9 @@ def admit(line):
 class Line(Game):
     """Calls of a policy as an engine makes them. Beside it the counters are kept by the rule, in the plainest way."""
 
-    opening = ("from course_lib.practice.lessons.l11.fair_share_game import admit, request", "line = FairShare()")
+    opening = ("from course_lib.practice.play import admit, request_from", "line = FairShare()")
     lines = {
-        "come": "{0} = request('{1}', prompt_tokens={2}); line.push({0})",
+        "come": "{0} = request_from('{1}', prompt_tokens={2}); line.push({0})",
         "admit": "admit(line)",
         "write": "line.charge({0}, output_tokens={1})",
         "make_room": "line.push({0}, returning=True)",
@@ -91,7 +57,7 @@ class Line(Game):
         self.counters, self.last = {}, None  # client -> weighted tokens; whose request left last
 
     def come(self, name, client, prompt_tokens):
-        self.requests[name] = request(client, prompt_tokens)
+        self.requests[name] = request_from(client, prompt_tokens)
         if all(self.requests[other].client != client for other in self.waiting):
             others = [self.counters[self.requests[other].client] for other in self.waiting]
             floor = min(others) if others else self.counters.get(self.last, 0)

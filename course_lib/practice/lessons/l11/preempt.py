@@ -5,21 +5,8 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
 from course_lib.practice.judge.timelines import Arrival, Script, replay, script_trial
 
-from .preempt_game import Preempting, Roomy, WithOthers, played, scheduler_with
-
-
-def make_room(request, n, running, waiting, manager):
-    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` makes room."""
-    while (slots := manager.allocate_slots(request, n)) is None:
-        if len(running) == 1:
-            raise LedgerError(f"{request.request_id} runs alone and finds no room for {n} tokens.")
-        victim = running.pop()
-        manager.free(victim)
-        victim.num_computed_tokens = 0
-        waiting.insert(0, victim)
-        if victim is request:
-            return None
-    return slots
+from .preempt_game import Preempting, Roomy, WithOthers, played, scheduler_with_preemption
+from .solutions.preempt import make_room
 
 
 def make_room_again(request, n, running, waiting, manager):
@@ -154,11 +141,11 @@ def runs(*prompts):
 
 def day(*arrivals, **setup):
     return script_trial(
-        lambda answer, script: replay(scheduler_with(answer), script.arrivals, **script.setup),
+        lambda answer, script: replay(scheduler_with_preemption(answer), script.arrivals, **script.setup),
         Script(tuple(Arrival(name, step, prompt, max_tokens) for name, step, prompt, max_tokens in arrivals), setup),
-        "replay(scheduler_with({answer}), {arrivals}, {setup})",
+        "replay(scheduler_with_preemption({answer}), {arrivals}, {setup})",
         "make_room",
-        imports="from course_lib.practice.lessons.l11.preempt_game import Arrival, replay, scheduler_with",
+        imports="from course_lib.practice.play import Arrival, replay, scheduler_with_preemption",
         least={"num_blocks": max(-(-(prompt + more) // setup["block_size"]) for _, _, prompt, more in arrivals)},
     )
 

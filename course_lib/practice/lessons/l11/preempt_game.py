@@ -32,7 +32,7 @@ class FCFS(Policy):
         return len(self.requests)
 
 
-def scheduler_with(make_room):
+def scheduler_with_preemption(make_room):
     """A class of schedulers for Engine(model, scheduler=...) that call make_room where a running request needs slots.
 
     Raises IntegrityError where make_room left something that an engine cannot go on from.
@@ -165,7 +165,7 @@ class Preempting(Game):
     """Programs on a Room. Beside it the two lists are kept by the rule, in numbers alone."""
 
     opening = (
-        "from course_lib.practice.lessons.l11.preempt_game import Room",
+        "from course_lib.practice.play import Room",
         "room = Room(make_room, num_blocks={num_blocks}, block_size={block_size})",
     )
     lines = {

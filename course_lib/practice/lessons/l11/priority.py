@@ -11,21 +11,7 @@ from course_lib.practice.judge.registry import a_kind
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.judge.timelines import Arrival, Script, replay, script_trial
 
-
-class ImportantFirst(Policy):
-    """The lowest `priority` value first; among equals who came first."""
-
-    def key(self, request):
-        """The smallest goes first of those who wait."""
-        return request.priority, request.arrival
-
-    def order(self, running):
-        """The running requests as they are served; where memory is short the last one makes room."""
-        return sorted(running, key=self.key)
-
-    def outranks(self, waiting, running):
-        """Whether the waiting request may take the place of the running one."""
-        return waiting.priority < running.priority
+from .solutions.priority import ImportantFirst
 
 
 class ByLevels(Policy):
@@ -136,7 +122,7 @@ def gives_no_order(answer, found):
     return isinstance(found.outcome, Raised) and f"`order` gave {a_kind(None)};" in found.outcome.message
 
 
-IMPORTS = "from course_lib.practice.judge.timelines import Arrival, Scheduler, replay"
+IMPORTS = "from course_lib.engine import Scheduler\nfrom course_lib.practice.play import Arrival, replay"
 LEAST = {"num_blocks": 8, "block_size": 4, "priority": 0}
 
 

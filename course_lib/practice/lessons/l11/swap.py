@@ -6,10 +6,10 @@ from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake
 from course_lib.practice.judge.programs import told
 from course_lib.practice.judge.timelines import Arrival, Script, script_trial
 
+from .solutions.swap import SwapSpace
 from .swap_answers import (
     BlockByBlock,
     EitherOr,
-    SwapSpace,
     TokenByToken,
     Wrong,
     full_blocks,
@@ -19,7 +19,7 @@ from .swap_answers import (
     last_block,
     views,
 )
-from .swap_game import Swapping, engine_with, played, serve_swapped
+from .swap_game import Swapping, engine_with_swap, played, serve_swapped
 
 
 def tells_the_same_tales(answer):
@@ -44,7 +44,7 @@ def tells_the_same_tales(answer):
 
     def act(answer):
         config = EngineConfig(block_size=4, num_blocks=14, preemption="swap", prefix_caching=False, watermark=0.0)
-        engine = engine_with(answer, model, config)
+        engine = engine_with_swap(answer, model, config)
         outputs = engine.generate(prompts, params)
         swaps.append(engine.metrics.num_swapped_tokens)
         return [output.token_ids for output in outputs]
@@ -85,7 +85,7 @@ def day(*arrivals, **setup):
         ),
         "serve_swapped({answer}, {arrivals}, {setup})",
         "SwapSpace",
-        imports="from course_lib.practice.lessons.l11.swap_game import Arrival, serve_swapped",
+        imports="from course_lib.practice.play import Arrival, serve_swapped",
         least=least,
     )
 

@@ -2,32 +2,7 @@
 
 import torch
 
-
-class SwapSpace:
-    """Keeps the keys and values of requests that made room, in CPU memory."""
-
-    def __init__(self, k, v):
-        """k, v: all keys and values of the engine, [num_layers, num_blocks, block_size, num_kv_heads, head_dim]."""
-        self.k, self.v = k, v
-        self.saved = {}  # request_id -> what is kept of it
-
-    def swap_out(self, request, block_ids):
-        """Keeps a copy of its computed tokens; they are in these blocks, in this order."""
-        n = request.num_computed_tokens
-        self.saved[request.request_id] = [kept[:, block_ids].flatten(1, 2)[:, :n].cpu() for kept in (self.k, self.v)]
-
-    def swap_in(self, request, start, slots):
-        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it any longer."""
-        for kept, saved in zip((self.k, self.v), self.saved.pop(request.request_id)):
-            kept.flatten(1, 2)[:, slots] = saved[:, start : start + len(slots)].to(kept.device)
-
-    def run(self, step, compute):
-        """Carries a step out in the right order, and returns what compute() returns."""
-        for request, block_ids in step.swapped_out:
-            self.swap_out(request, block_ids)
-        for request, start, slots in step.swapped_in:
-            self.swap_in(request, start, slots)
-        return compute()
+from .solutions.swap import SwapSpace
 
 
 class TokenByToken(SwapSpace):

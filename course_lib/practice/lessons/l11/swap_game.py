@@ -10,7 +10,7 @@ from course_lib.engine.request import Request
 from course_lib.engine.runner import Runner
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import Arrival, Timeline, replay
+from course_lib.practice.judge.timelines import replay
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """Tokens are letters: the n-th token that a program writes, from the first on."""
@@ -20,7 +20,7 @@ PLACES = [(name, layer) for layer in range(2) for name in "kv"]
 """Where a token is kept: its keys and its values, in each of two layers."""
 
 
-class Memory:
+class SwapMemory:
     """A memory for letters behind a SwapSpace, to play a failing program by hand. `print(memory)` says what is in it.
 
     Each letter stands in the keys and in the values of two layers, as a number of its own in each.
@@ -167,11 +167,11 @@ class Memory:
 
 
 class Swapping(Game):
-    """Programs on a Memory. What each text should read is known from what was written."""
+    """Programs on a SwapMemory. What each text should read is known from what was written."""
 
     opening = (
-        "from course_lib.practice.lessons.l11.swap_game import Memory",
-        "memory = Memory(SwapSpace, num_blocks={num_blocks}, block_size={block_size})",
+        "from course_lib.practice.play import SwapMemory",
+        "memory = SwapMemory(SwapSpace, num_blocks={num_blocks}, block_size={block_size})",
     )
     lines = {
         "write": "{0} = memory.write({1})",
@@ -184,7 +184,7 @@ class Swapping(Game):
     least = {"write": 1, "more": 1, "instead": 1, "num_blocks": 1, "block_size": 1}
 
     def __init__(self, answer, num_blocks, block_size):
-        self.memory, self.by_name = Memory(answer, num_blocks, block_size), {}
+        self.memory, self.by_name = SwapMemory(answer, num_blocks, block_size), {}
 
     def _blocks(self, tokens):
         return -(-tokens // self.memory.size)
@@ -336,7 +336,7 @@ class SwapRunner(Runner):
         return self.space.run(step, lambda: Runner.run(self, replace(step, swapped_out=[], swapped_in=[])))
 
 
-def engine_with(space, model, config, **more):
+def engine_with_swap(space, model, config, **more):
     """Engine(model, config) in which a learner's SwapSpace keeps what is swapped out."""
     engine = Engine(model, config, **more)
     engine.runner = SwapRunner(space, engine)

@@ -5,25 +5,8 @@ from itertools import takewhile
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
-from .choosing import called, day, random_days
-
-
-def fill_budget(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). No prompt is cut."""
-    step, seats = [], max_num_seqs - len(running)
-    for request in running:
-        n = request.num_tokens - request.num_computed_tokens
-        if n > token_budget:
-            return step
-        step.append((request, n))
-        token_budget -= n
-    for request in waiting[:seats]:
-        n = request.num_tokens - request.num_computed_tokens
-        if n > token_budget:
-            return step  # nobody overtakes
-        step.append((request, n))
-        token_budget -= n
-    return step
+from .solutions.token_budget import fill_budget
+from .step_choice import called, day, random_days
 
 
 def fill_budget_in_one_line(running, waiting, token_budget, max_num_seqs):

@@ -6,7 +6,7 @@ from course_lib.errors import IntegrityError, LedgerError
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 from course_lib.practice.judge.registry import a_kind
 
-from .allocator_answers import BlockAllocator
+from .solutions.allocator import BlockAllocator
 
 
 class Blocks(Game):

@@ -10,30 +10,6 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """Tokens are letters: the n-th token that a program writes, from the first on."""
 
 
-class Forkable:
-    """What 05.copy_on_write begins with: a table that can be forked and freed, and cannot grow yet."""
-
-    def __init__(self, allocator):
-        self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
-
-    def slot(self, position):
-        """Where the token at `position` is kept: block_id * block_size + offset."""
-        place, offset = divmod(position, self.allocator.block_size)
-        return self.block_ids[place] * self.allocator.block_size + offset
-
-    def fork(self):
-        """A second table of the same class, with the same tokens in the same blocks."""
-        other = type(self)(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-        return other
-
-    def free(self):
-        """Gives up its blocks, the last one first, and holds nothing afterwards."""
-        self.allocator.free(self.block_ids[::-1])
-        self.block_ids, self.num_tokens = [], 0
-
-
 class Tables(Game):
     """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
 
@@ -128,10 +104,10 @@ class Tables(Game):
 class Texts(Tables):
     """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
 
-    lines = {**Tables.lines, "append": "write({0}, {1})"}
+    lines = {**Tables.lines, "append": "write_letters({0}, {1})"}
     opening = (
-        "from course_lib.practice.lessons.l05.tables import memory, write",
-        "allocator = memory({num_blocks}, {block_size})",
+        "from course_lib.practice.play import allocator_with_letters, write_letters",
+        "allocator = allocator_with_letters({num_blocks}, {block_size})",
     )
 
     def __init__(self, answer, num_blocks, block_size):
@@ -205,14 +181,14 @@ def read(table, pool):
     )
 
 
-def memory(num_blocks, block_size):
+def allocator_with_letters(num_blocks, block_size):
     """An allocator with a pool of letters behind it, to play a failing program by hand."""
     allocator = BlockAllocator(num_blocks, block_size)
     allocator.pool, allocator.letters = {}, count()
     return allocator
 
 
-def write(table, n):
+def write_letters(table, n):
     """Asks the table for n slots, makes the copies that are due, writes the next n letters; what the table reads then."""
     slots = table.append_slots(n)
     if slots is None:

@@ -1,7 +1,6 @@
 """How the checks of lesson 06 look at tensors: two side by side, their dtype, and the matrix products that made them."""
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.report.tensors import numbers
@@ -12,18 +11,6 @@ _MOST = 8
 
 FIRST_WATCH_S = 15.0
 """The first time that torch is watched, it imports for seconds. Stopped half-way, it would never work again."""
-
-
-class Products(TorchDispatchMode):
-    """Counts, while it is entered, the matrix products that torch is asked for."""
-
-    def __init__(self):
-        super().__init__()
-        self.number = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.number += func.overloadpacket.__name__ in ("mm", "bmm", "addmm", "baddbmm")
-        return func(*args, **(kwargs or {}))
 
 
 def shown(result):

@@ -31,7 +31,7 @@ def pairs(chosen):
     return [tuple(pair) for pair in chosen]
 
 
-def scheduler_of(choose):
+def scheduler_of_choice(choose):
     """A class of schedulers that leave the choice to a function; for an engine with room for everybody.
 
     choose(running, waiting, token_budget, max_num_seqs) -> list of (request, n). A request of `waiting` that is chosen runs
@@ -69,7 +69,7 @@ def scheduler_of(choose):
     return Chosen
 
 
-def serve(choose, arrivals, *, token_budget, max_num_seqs):
+def serve_choice(choose, arrivals, *, token_budget, max_num_seqs):
     """The Timeline of a script of Arrivals, each step chosen by the function; no model, and memory without end.
 
     A step against the rules is the last one: more tokens than the budget or than a request has, none, or more seats than there are.
@@ -107,7 +107,7 @@ def serve(choose, arrivals, *, token_budget, max_num_seqs):
 
 # --- trials ---
 
-HERE = "from course_lib.practice.lessons.l11.choosing import "
+IMPORT = "from course_lib.practice.play import "
 
 
 def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=False):
@@ -123,7 +123,7 @@ def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=Fa
         ", ".join(f'request("{one[0]}", {", ".join(map(str, one[1:]))})' for one in some) for some in (running, waiting)
     ]
     story = [
-        f"{HERE}request",
+        f"{IMPORT}request",
         f"running = [{written[0]}]",
         f"waiting = [{written[1]}]",
         f"{name}(running, waiting, token_budget={token_budget}, max_num_seqs={max_num_seqs})",
@@ -186,11 +186,11 @@ def day(name, arrivals, token_budget, max_num_seqs, least=None):
         tuple(Arrival(*arrival) for arrival in arrivals), {"token_budget": token_budget, "max_num_seqs": max_num_seqs}
     )
     return script_trial(
-        lambda answer, script: serve(answer, script.arrivals, **script.setup),
+        lambda answer, script: serve_choice(answer, script.arrivals, **script.setup),
         script,
-        "serve({answer}, {arrivals}, {setup})",
+        "serve_choice({answer}, {arrivals}, {setup})",
         name,
-        imports=f"{HERE}Arrival, serve",
+        imports=f"{IMPORT}Arrival, serve_choice",
         least=least,
     )
 

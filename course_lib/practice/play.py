@@ -1,0 +1,54 @@
+"""What the pages of exercises and the lines that a check prints import: small models and caches, scripts of requests, servers to play them.
+
+    from course_lib.practice.play import Arrival, replay
+
+Names arrive on first use. Nothing else of `course_lib.practice` is imported by a learner's code, so this list is all of it that
+must stay; workbooks written with earlier names are read through progress/moved.py.
+"""
+
+from course_lib.lazy import lazily
+
+_names, __getattr__, _ = lazily(
+    "course_lib.practice",
+    {
+        # kernels: Triton or a stand-in, and tensors where kernels run
+        "fixtures.kernel_language": "tl triton",
+        "judge.rungs": "here",
+        # models, caches and tensors small enough to work out by hand
+        "fixtures.tiny_model": "TinyModel",
+        "fixtures.tiny_text": "AddingCache AddingModel Shape push tensor_bytes",
+        "fixtures.tiny_attention": "Products Watch qkv",
+        "fixtures.tiny_pages": "chunk_step decode_step new_tokens",
+        "fixtures.tiny_server": "SummingModel paged_cache",
+        "lessons.l04.gather": "numbered_pool",
+        "lessons.l06.recompute_backward": "saved_by_forward",
+        "lessons.l09.intensity": "LLAMA",
+        # faults to find
+        "fixtures.seeded": "CacheA CacheB CacheC seeded_cache tiny_transformer",
+        "fixtures.seeded_ledgers": "LedgerA LedgerB LedgerC LedgerD seeded_ledger",
+        # what an exercise begins with
+        "fixtures.forkable": "Forkable",
+        "fixtures.waiting_list": "WaitingList",
+        # what watches an answer
+        "lessons.l04.allocator": "allocation_cost complains damaged",
+        "lessons.l05.fork": "Listening",
+        "lessons.l05.hash_chain": "numbered",
+        "lessons.l05.match_prefix": "Cached",
+        "lessons.l05.table_game": "allocator_with_letters write_letters",
+        "lessons.l11.fair_share": "spread",
+        "lessons.l11.fair_share_game": "admit request_from serve_clients",
+        "lessons.l11.preempt_game": "Room scheduler_with_preemption",
+        "lessons.l11.swap_game": "SwapMemory engine_with_swap serve_swapped",
+        # scripts of requests, and what serves them
+        "judge.timelines": "Arrival replay",
+        "lessons.l09.dynamic_batcher": "serve_batcher",
+        "lessons.l10.continuous_loop": "serve_loop",
+        "lessons.l10.step": "scheduler_of_step",
+        "lessons.l11.step_choice": "request scheduler_of_choice serve_choice",
+    },
+)
+__all__ = sorted(_names)
+
+
+def __dir__():
+    return __all__
