@@ -1,4 +1,4 @@
-"""Who goes first: the queue of those who wait, and its order. One small object an engine.
+"""Which request goes first: the waiting requests and their order. Each engine has one policy object.
 
 A policy of your own needs one method; the smallest key goes first:
 
@@ -8,44 +8,49 @@ A policy of your own needs one method; the smallest key goes first:
 
     Engine(model, EngineConfig(policy=ShortestFirst))
 
-A preempted request waits again under the same rules, so by first come, first served it stands before all who came later.
+A preempted request waits again under the same rules. So with first come, first served it is before all that came later.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 
+from course_lib.errors import ParameterError
+
+from .members import make_part
+from .protocols import check_policy
+
 
 class Queue:
-    """Requests by key, the smallest first, and among equals who was made first. Joining and leaving cost O(log n)."""
+    """Requests by key, the smallest first; equal keys in the order in which they were made. Each change is O(log n)."""
 
     def __init__(self):
-        self._heap, self._waiting = [], {}  # (key, number, request), some of them gone; request_id -> request
+        self._heap, self._waiting = [], {}  # (key, number, request), also of removed requests; request_id -> request
 
     def push(self, key, request):
         self._waiting[request.request_id] = request
         heappush(self._heap, (key, request.number, request))
 
     def peek(self):
-        """The first one, or None."""
-        while self._heap and self._is_gone(self._heap[0][2]):
+        """The first request, or None."""
+        while self._heap and self._is_removed(self._heap[0][2]):
             heappop(self._heap)
         return self._heap[0][2] if self._heap else None
 
     def pop(self):
-        """The first one, taken out."""
+        """The first request, taken out."""
         request = self.peek()
         heappop(self._heap)
         del self._waiting[request.request_id]
         return request
 
     def remove(self, request):
-        """Takes out any one. Its place in the heap stays until it comes first, or until most places are such."""
+        """Takes any request out. Its entry stays in the heap until it comes first, or until most entries are such."""
         del self._waiting[request.request_id]
         if len(self._heap) > 2 * len(self._waiting) + 16:
-            self._heap = [place for place in self._heap if not self._is_gone(place[2])]
+            self._heap = [entry for entry in self._heap if not self._is_removed(entry[2])]
             heapify(self._heap)
 
-    def _is_gone(self, request):
+    def _is_removed(self, request):
         return self._waiting.get(request.request_id) is not request
 
     def __len__(self):
@@ -53,47 +58,47 @@ class Queue:
 
 
 class Policy:
-    """The waiting requests, in the order of `key`, and who makes room for whom."""
+    """The waiting requests in the order of `key`, and which request may preempt which."""
 
     def __init__(self):
         self._queue = Queue()
 
     def key(self, request):
-        """What the order goes by: the smallest first."""
+        """A number or tuple; the request with the smallest one is next."""
         raise NotImplementedError(
-            f"{type(self).__name__} has no key(request): say by what number or tuple the order goes."
+            f"{type(self).__name__} has no key(request). Return the number or tuple that requests are ordered by."
         )
 
     def push(self, request, *, returning=False):
-        """The request waits. returning: it was running and had to make room."""
+        """The request waits. returning: it was running and was preempted."""
         self._queue.push(self.key(request), request)
 
     def peek(self):
-        """The one who is next, or None."""
+        """The request that is next, or None."""
         return self._queue.peek()
 
     def pop(self):
-        """The one who is next, taken off the queue."""
+        """The request that is next, taken out of the queue."""
         return self._queue.pop()
 
     def remove(self, request):
-        """This one waits no more: it was aborted."""
+        """Takes this request out of the queue: it was aborted."""
         self._queue.remove(request)
 
     def order(self, running):
-        """The running requests as they are served in a step; if memory is short, the last of them makes room.
+        """The running requests in the order in which a step serves them. If memory is short, the last is preempted.
 
-        running: a list in the order of admission, which this keeps. Then the first one always gets on, and sooner or later
-        everybody is the first: nobody is preempted for ever.
+        running: a list in the order of admission, which is kept here. So the first request always makes progress, and
+        each request becomes the first: none is preempted for ever.
         """
         return running
 
     def outranks(self, waiting, running):
-        """Whether the waiting request may take the place of the running one."""
+        """Whether the waiting request may preempt the running one."""
         return False
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        """Hears what a request was given: its prompt when it is first admitted, and each token it writes."""
+        """Counts the service to a request: its prompt when it is first admitted, and each token of its output."""
 
     def __len__(self):
         return len(self._queue)
@@ -103,17 +108,17 @@ class Policy:
 
 
 class FCFS(Policy):
-    """First come, first served: nobody overtakes, so nobody starves."""
+    """First come, first served: no request overtakes another, so none starves."""
 
     def key(self, request):
         return request.arrival
 
 
 class Priority(Policy):
-    """The lowest `priority` value first; among equals who came first.
+    """The lowest `priority` value first; among equals the first to arrive.
 
-    A more important request does not wait behind a less important one that runs: it takes its place. Otherwise one long
-    request of no importance could hold up all that matter (priority inversion).
+    A more important request preempts a less important one that runs. Otherwise one long unimportant request could hold
+    up all important ones (priority inversion).
     """
 
     def key(self, request):
@@ -127,23 +132,25 @@ class Priority(Policy):
 
 
 class Fair(Policy):
-    """Equal service to every client, however much each of them asks for.
+    """Equal service to every client, however many requests each of them sends.
 
-    Each client has a counter of the tokens it was given; the client with the lowest is next, and its own requests go first
-    come, first served. Who comes back after a pause starts no lower than those who wait, so that idling saves up nothing.
-    Between two clients who both have requests waiting all the time, the service never differs by more than 2 * U, with
-    U = prompt_weight * longest prompt + output_weight * max_num_seqs * longest answer: who has the lowest counter when it is
-    admitted cannot run further ahead. (The paper's U has the size of memory for the second part; it reserves whole answers.)
+    Each client has a counter of the tokens that it was given. The client with the lowest counter is next; its own
+    requests are served first come, first served. A client that returns after a pause starts no lower than the clients
+    that wait, so a pause earns no credit. Between two clients that both have requests waiting all the time, the service
+    never differs by more than 2 * U, with U = prompt_weight * longest prompt + output_weight * max_num_seqs * longest
+    output: a client that is admitted has the lowest counter, so it cannot run further ahead. (The paper's U has the
+    size of memory for the second part, since it reserves whole outputs.)
 
-    Source: Virtual Token Counter, Sheng et al., arXiv 2401.00588, with its weights: a written token counts as two of a prompt.
+    Source: Virtual Token Counter, Sheng et al., arXiv 2401.00588, with its weights: an output token counts as two of a
+    prompt.
     """
 
     prompt_weight, output_weight = 1, 2
 
     def __init__(self):
-        self.counters = {}  # client -> service given, in weighted tokens, and lifted as above
+        self.counters = {}  # client -> service given, in weighted tokens, and raised after a pause as above
         self._queues = {}  # client -> Queue of its waiting requests
-        self._clients = []  # heap of (counter as it was then, number, client), each client once
+        self._clients = []  # heap of (counter at that time, number, client), each client once
         self._numbers, self._num_waiting, self._last_to_leave = count(), 0, None
 
     def push(self, request, *, returning=False):
@@ -157,13 +164,13 @@ class Fair(Policy):
         self._num_waiting += 1
 
     def _lift(self, client):
-        """Who was away begins where the least served of those who wait is, or where the last one was who waited."""
+        """Lifts a client that was away to the lowest counter of the waiting clients, or of the last that waited."""
         least = self._next_client()
         floor = self._last_to_leave if least is None else least
         self.counters[client] = max(self.counters.get(client, 0), self.counters.get(floor, 0))
 
     def _next_client(self):
-        """The one with the lowest counter among those who wait, or None. Counters only rise: an old one is at worst too low."""
+        """The waiting client with the lowest counter, or None. Counters only rise: an old one is at worst too low."""
         while self._clients:
             known, number, client = self._clients[0]
             if not self._queues[client]:
@@ -204,5 +211,13 @@ POLICIES = {"fcfs": FCFS, "priority": Priority, "fair": Fair}
 
 
 def make_policy(policy):
-    """The object for `EngineConfig.policy`: a name, or a class of one's own."""
-    return POLICIES[policy]() if isinstance(policy, str) else policy()
+    """The object for `EngineConfig.policy`, a name or a class. Raises ParameterError for a class that does not fit."""
+    if isinstance(policy, str):
+        return POLICIES[policy]()
+    made = make_part("policy", policy, "", "lesson 11")
+    if getattr(type(made), "push", None) is Policy.push and type(made).key is Policy.key:
+        raise ParameterError(
+            f"The policy {type(made).__name__} has no key(request): the number or tuple by which waiting requests are "
+            f"ordered, smallest first. See lesson 11."
+        )
+    return check_policy(made)

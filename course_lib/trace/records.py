@@ -146,7 +146,7 @@ class Trace:
 
 
 class Watched:
-    """An allocator whose calls are recorded. What it hands out and refuses is its own affair, mistakes too."""
+    """An allocator whose calls are recorded, its mistakes too. trace: None to record nothing."""
 
     def __init__(self, allocator, trace):
         if allocator.num_free != allocator.num_blocks:
@@ -155,25 +155,29 @@ class Watched:
                 f"begin in the middle. Watch an allocator before its first allocate."
             )
         self._allocator, self.trace, self.copies = allocator, trace, []
-        trace.add("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
+        self._record("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
+
+    def _record(self, event, **fields):
+        if self.trace is not None:
+            self.trace.add(event, **fields)
 
     def allocate(self, n=1):
         blocks = self._allocator.allocate(n)
         if blocks is None:
-            self.trace.add("out_of_memory", wanted=n, free=self._allocator.num_free)
+            self._record("out_of_memory", wanted=n, free=self._allocator.num_free)
         elif blocks:
-            self.trace.add("allocate", blocks=list(blocks))
+            self._record("allocate", blocks=list(blocks))
         return blocks
 
     def fork(self, block_ids):
         block_ids = list(block_ids)
         self._allocator.fork(block_ids)
-        self.trace.add("share", blocks=block_ids)
+        self._record("share", blocks=block_ids)
 
     def free(self, block_ids):
         block_ids = list(block_ids)
         self._allocator.free(block_ids)
-        self.trace.add("free", blocks=block_ids)
+        self._record("free", blocks=block_ids)
 
     def __getattr__(self, name):
         """num_blocks, block_size, num_free, ref_count, check_integrity. What is hashed would not be recorded, so it is hidden."""
