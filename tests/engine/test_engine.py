@@ -458,7 +458,7 @@ class Lesson04:
     def free(self, block_ids):
         for b in block_ids:
             self.counts[b] -= 1
-            if self.counts[b] == 0 and not (self.leaks and b % 2):
+            if self.counts[b] == 0 and not (self.leaks and b % 2 == 0):
                 self.free_ids.append(b)
 
     def ref_count(self, block_id):
