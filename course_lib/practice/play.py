@@ -15,6 +15,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.kernel_language": "tl triton",
         "judge.rungs": "here",
         # models, caches and tensors small enough to work out by hand
+        "fixtures.random_logits": "random_logits",
         "fixtures.tiny_model": "TinyModel",
         "fixtures.tiny_text": "AddingCache AddingModel Shape push tensor_bytes",
         "fixtures.tiny_attention": "Products Watch qkv",

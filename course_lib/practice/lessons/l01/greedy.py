@@ -4,6 +4,7 @@ import itertools
 
 import torch
 
+from course_lib.practice.fixtures.random_logits import random_logits
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report import tensors
@@ -30,14 +31,21 @@ def greedy_softmax(logits):
 def choice(values, note=""):
     """The Trial that calls greedy on these logits."""
     story = [f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)"]
-    if len(values) > 40:
-        story[0] = (
-            f"logits = torch.tensor([…])  # {len(values)} numbers, the largest is number {values.index(max(values))}"
-        )
     return Trial(story, lambda answer: answer(torch.tensor(values)), show=tensors.outcome, note=note, size=len(values))
 
 
 AN_INT = "an int"
+
+
+def drawn(size, scale, shift):
+    """The Trial of logits too many to be written out."""
+    logits = random_logits(size, scale, shift)
+    story = [
+        "from course_lib.practice.play import random_logits",
+        f"logits = random_logits({size}, scale={scale}, shift={shift})  # the largest is number {int(logits.argmax())}",
+        "greedy(logits)",
+    ]
+    return Trial(story, lambda answer: answer(logits.clone()), show=tensors.outcome, size=size)
 
 
 def kind(values):
@@ -104,10 +112,13 @@ def in_the_middle(logits):
 
 def larger_ones():
     generator = torch.Generator().manual_seed(7)
-    for size in (5, 9, 33, 1000):
+    for size in (5, 9, 33):
         for scale in (0.5, 10.0):
             yield choice((torch.randn(size, generator=generator) * scale).tolist())
             yield choice((torch.randn(size, generator=generator) * scale - 30.0).tolist())
+    for scale in (0.5, 10.0):
+        yield drawn(1000, scale, 0.0)
+        yield drawn(1000, scale, -30.0)
 
 
 UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]

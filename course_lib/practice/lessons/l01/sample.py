@@ -4,6 +4,7 @@ import itertools
 
 import torch
 
+from course_lib.practice.fixtures.random_logits import random_logits
 from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
@@ -30,17 +31,21 @@ from .sample_answers import (
 from .solutions.sample import sample
 
 
-def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", logits=None):
-    """The Trial that samples from log(probs), with a die that always falls on `die`."""
-    make = (lambda: torch.tensor(logits)) if logits is not None else (lambda: torch.log(torch.tensor(probs)))
-    size = len(logits if logits is not None else probs)
-    first = (
-        f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"
-        if logits is None
-        else f"logits = torch.tensor({tensors.numbers(torch.tensor(logits))})"
-        if size <= 8
-        else f"logits = torch.tensor([…])  # {size} numbers"
-    )
+LARGE = 1000
+"""The size of a vocabulary as a model has it."""
+
+
+def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", seed=None):
+    """The Trial that samples from log(probs), or with a seed from random logits; its die always falls on `die`."""
+    if seed is None:
+        size, make = len(probs), lambda: torch.log(torch.tensor(probs))
+        first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"]
+    else:
+        size, make = LARGE, lambda: random_logits(LARGE, scale=3.0, seed=seed)
+        first = [
+            "from course_lib.practice.play import random_logits",
+            f"logits = random_logits({LARGE}, scale=3.0, seed={seed})",
+        ]
 
     def act(answer):
         given = []
@@ -53,7 +58,7 @@ def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", logits
 
     return Trial(
         [
-            first,
+            *first,
             f"draw = lambda probabilities: print(probabilities) or {die}",
             f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)",
         ],
@@ -152,7 +157,7 @@ def on_edge(logits, t, k, p, width=1e-3):
 
 def large():
     """Samplers' settings as people use them, on 1000 tokens, away from any edge of top-p."""
-    generator = torch.Generator().manual_seed(3)
+    seed = 0
     for t, k, p in [
         (1.0, 50, 0.9),
         (0.7, 40, 0.95),
@@ -161,10 +166,10 @@ def large():
         (1.0, None, None),
         (0.5, 100, 0.5),
     ]:
-        logits = torch.randn(1000, generator=generator) * 3
-        while on_edge(logits, t, k, p, 1e-4):
-            logits = torch.randn(1000, generator=generator) * 3
-        yield throw(None, t, k, p, die=17, logits=logits.tolist())
+        while on_edge(random_logits(LARGE, scale=3.0, seed=seed), t, k, p, 1e-4):
+            seed += 1
+        yield throw(None, t, k, p, die=17, seed=seed)
+        seed += 1
 
 
 def draws_by_itself(answer, found):

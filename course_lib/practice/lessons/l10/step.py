@@ -230,6 +230,7 @@ def untouched(*arrivals, running=0):
 
     names = "abcdefgh"[: len(arrivals)]
     lines = [
+        "from course_lib.practice.play import Arrival",
         *(f"{name} = {Arrival(name, 0, *one)}.request()" for name, one in zip(names, arrivals)),
         *(
             f"{name}.num_computed_tokens = {arrivals[i][0]}; {name}.token_ids.append(500)"
