@@ -1,6 +1,6 @@
-"""What the model's attention remembers: one class a lesson, all behind the same door.
+"""The KV cache: where the keys and values of past tokens are kept. Each lesson has another class with the same methods.
 
-Names arrive on first use, so that the ledger and the arithmetic, which are plain integers, do not wait for torch.
+Names are loaded on first use, so that the ledger and the sizes, which are plain integers, do not load torch.
 """
 
 from course_lib.lazy import lazily
@@ -16,7 +16,8 @@ __all__, __getattr__, __dir__ = lazily(
         "paged": "PagedCache",
         "prefix": "PrefixCache",
         "recompute": "Recompute",
-        "sizes": "calculator_data kv_bytes_per_token max_requests",
+        "catalogue": "calculator_data",
+        "sizes": "kv_bytes_per_token max_requests",
         "fragmentation": "simulate",
     },
 )

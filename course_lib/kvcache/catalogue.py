@@ -1,12 +1,12 @@
-"""Shapes of real models and sizes of real GPUs, each with the place where its numbers can be read."""
+"""Shapes of real models and memory sizes of real GPUs, each with the source of its numbers."""
 
-from .sizes import GPU, ModelShape
+from .sizes import GPU, ModelShape, attention_kind, kv_bytes_per_token, weight_bytes
 
 _HF = "https://huggingface.co/{}/blob/main/config.json"
 
 
 def _model(name, repository, layers, heads, kv_heads, head_dim, parameters, context, **more):
-    """A ModelShape from the config.json of its page; `parameters` is the count that follows from that shape."""
+    """A ModelShape from the model's config.json. `parameters` is the count that follows from this shape."""
     return ModelShape(name, layers, heads, kv_heads, head_dim, parameters, context, _HF.format(repository), **more)
 
 
@@ -49,14 +49,14 @@ MODELS = {
         ),
     )
 }
-"""{name: ModelShape}. Llama 3 and Llama 3.1 differ in context alone. DeepSeek-V3 is counted without the extra layer that
-predicts a second token, and without the scales of its fp8 weights."""
+"""{name: ModelShape}. Llama 3 and Llama 3.1 differ only in their context. DeepSeek-V3 is counted without the extra
+layer that predicts a second token, and without the scales of its fp8 weights."""
 
 _NVIDIA = "https://www.nvidia.com/en-us/{}/"
 
 
 def _gpu(name, gigabytes, page, kind):
-    """A GPU from the product page of its maker."""
+    """A GPU from the product page of its vendor."""
     return GPU(name, gigabytes * 10**9, f"{page} ({kind})")
 
 
@@ -77,5 +77,28 @@ GPUS = {
         _gpu("8 x H200", 1128, _NVIDIA.format("data-center/dgx-h200"), "1,128 GB on 8 GPUs"),
     )
 }
-"""{name: GPU}. "8 x" is one server whose GPUs share weights and cache evenly, which takes at least as many KV heads as GPUs,
-or whole requests placed on one GPU each."""
+"""{name: GPU}. "8 x" is one server whose GPUs hold equal parts of weights and cache. That needs at least as many KV
+heads as GPUs, or each request on one GPU."""
+
+
+def calculator_data(models=None, gpus=None, dtypes=("float32", "bfloat16", "fp8", "int4")):
+    """{"models": [dict], "gpus": [dict]}: these tables as plain data, for the view `kv_calculator`.
+
+    models, gpus: other ModelShape and GPU objects, instead of MODELS and GPUS.
+    """
+    return {
+        "models": [
+            {
+                "name": m.name,
+                "attention": attention_kind(m),
+                "weight_bytes": weight_bytes(m),
+                "kv_bytes_per_token": {dtype: kv_bytes_per_token(m, dtype) for dtype in dtypes},
+                "context": m.context,
+                "source": m.source,
+            }
+            for m in (MODELS.values() if models is None else models)
+        ],
+        "gpus": [
+            {"name": g.name, "bytes": g.bytes, "source": g.source} for g in (GPUS.values() if gpus is None else gpus)
+        ],
+    }

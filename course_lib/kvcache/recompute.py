@@ -1,22 +1,21 @@
-"""No cache at all: lesson 01, and the oracle of every lesson after it."""
+"""No cache at all: lesson 01, and the reference that the cache of every later lesson is compared with."""
 
 import torch.nn.functional as F
 
 
 class Recompute:
-    """Keeps nothing from one step to the next, so the whole sequence must come in every time.
+    """Keeps nothing from one step to the next, so every step gets the whole sequence.
 
-    It is slow and obviously right. Every cache that follows is held to its tokens.
+    It is slow and obviously right. Every other cache must give the same tokens.
     """
 
     def attend(self, layer, q, k, v):
-        """Causal attention of one whole sequence on itself.
+        """Causal attention of one whole sequence to itself.
 
-        q: [num_tokens, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim], all
-        tokens from position 0 on. Query heads share key/value heads in groups (arXiv 2305.13245).
-        Returns [num_tokens, num_heads, head_dim].
+        q: [num_tokens, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim], all tokens from position 0 on.
+        Query heads share key/value heads in groups (arXiv 2305.13245). Returns [num_tokens, num_heads, head_dim].
         """
-        # torch wants [batch, heads, tokens, head_dim]; without the batch it takes a path that is much slower.
+        # torch expects [batch, heads, tokens, head_dim]; without the batch dimension it uses a much slower path.
         q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
         return out[0].transpose(0, 1)

@@ -1,7 +1,7 @@
-"""How large a cache of keys and values is, and how many requests fit. Integers only, no torch.
+"""How large a KV cache is, and how many requests fit. Integers only, no torch.
 
-Units: a byte count is an int. 1 GB is 1,000,000,000 bytes (decimal), 1 GiB is 2**30 = 1,073,741,824 bytes
-(binary), 7.4 % more. Datasheets of GPUs write GB, operating systems often mean GiB and write GB too. `readable` gives both.
+Units: a byte count is an int. 1 GB is 1,000,000,000 bytes (decimal); 1 GiB is 2**30 = 1,073,741,824 bytes (binary), 7.4
+% more. Datasheets of GPUs use GB. Operating systems often write GB and mean GiB. `readable` gives both.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from course_lib.errors import ParameterError
 
 DTYPE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8": 8, "int8": 8, "int4": 4}
-"""Bits of one number. Quantised caches (fp8 and below) keep scales as well, which are not counted: they add a few per cent."""
+"""Bits of one number. Quantised caches (fp8 and below) also keep scales: a few per cent more, which is not counted."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What of a model decides its memory. Names are those of its config.json, with `num_kv_heads` as in vLLM."""
+    """The part of a model's config.json that decides its memory. Names as there, with `num_kv_heads` as in vLLM."""
 
     name: str
     num_layers: int
@@ -22,19 +22,19 @@ class ModelShape:
     num_kv_heads: int  # of keys, and of values
     head_dim: int
     num_parameters: int
-    context: int  # tokens that one text may have
+    context: int  # the most tokens that one sequence can have
     source: str  # where the numbers can be read
     weight_dtype: str = "bfloat16"  # as published
-    kv_lora_rank: int | None = None  # MLA: numbers of the compressed vector that stands for all keys and values
-    qk_rope_head_dim: int | None = None  # MLA: numbers of the one key that carries the position
+    kv_lora_rank: int | None = None  # MLA: size of the compressed vector for all keys and values
+    qk_rope_head_dim: int | None = None  # MLA: size of the one key that has the position
 
 
 @dataclass(frozen=True)
 class GPU:
     """bytes: the datasheet's GB, read as decimal.
 
-    What the driver reports lies some per cent off: where the maker means GiB, up to 7.4 % more (42.4 GB on an A100 40 GB);
-    where error correction takes its share of the same memory, less (15.8 GB on a T4).
+    The driver reports a few per cent more or less: up to 7.4 % more where the vendor means GiB (42.4 GB on an A100 40
+    GB), less where error correction uses a part of the same memory (15.8 GB on a T4).
     """
 
     name: str
@@ -43,7 +43,7 @@ class GPU:
 
 
 def attention_kind(shape):
-    """ "MHA" (a KV head for each query head), "GQA" (a KV head for a group of them), "MQA" (one for all), or "MLA".
+    """ "MHA" (one KV head for each query head), "GQA" (one for a group of query heads), "MQA" (one for all), or "MLA".
 
     shape: a ModelConfig or ModelShape. Sources: MQA arXiv 1911.02150, GQA arXiv 2305.13245, MLA arXiv 2405.04434.
     """
@@ -55,10 +55,10 @@ def attention_kind(shape):
 
 
 def kv_numbers_per_token(shape):
-    """How many numbers one token leaves in the cache, over all layers.
+    """How many numbers the cache keeps for one token, over all layers.
 
-    A key and a value for each KV head: 2 × layers × KV heads × head size. MLA keeps one compressed
-    vector for all heads and one key with the position instead: layers × (kv_lora_rank + qk_rope_head_dim).
+    A key and a value for each KV head: 2 × layers × KV heads × head size. MLA keeps one compressed vector for all heads
+    and one key with the position instead: layers × (kv_lora_rank + qk_rope_head_dim).
     """
     if attention_kind(shape) == "MLA":
         return shape.num_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim)
@@ -66,33 +66,32 @@ def kv_numbers_per_token(shape):
 
 
 def kv_bytes_per_token(shape, dtype="float16"):
-    """Bytes that one token takes in the cache, over all layers, keys and values together.
+    """Bytes of one token in the cache: keys and values, over all layers.
 
-    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype.
-    Raises ParameterError for a dtype that is neither.
+    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype. Raises ParameterError for a dtype
+    that is neither.
     """
     return kv_numbers_per_token(shape) * dtype_bits(dtype) // 8
 
 
 def kv_bytes(shape, num_tokens, dtype="float16"):
-    """Bytes of the cache of one request with `num_tokens` tokens. Raises ParameterError for less than none."""
+    """Bytes of the cache of one request with `num_tokens` tokens. Raises ParameterError for a negative number."""
     if type(num_tokens) is not int or num_tokens < 0:
-        raise ParameterError(f"num_tokens is {num_tokens!r}, but it counts tokens. Give a whole number from 0 on.")
+        raise ParameterError(f"num_tokens is {num_tokens!r}, but it counts tokens. Give a whole number of at least 0.")
     return num_tokens * kv_bytes_per_token(shape, dtype)
 
 
 def weight_bytes(shape, dtype=None):
-    """Bytes of the weights in `dtype`: by default as published, and bfloat16 for a ModelConfig, which does not say."""
+    """Bytes of the weights in `dtype`. Default: the dtype that was published, or bfloat16 for a ModelConfig."""
     return shape.num_parameters * dtype_bits(dtype or getattr(shape, "weight_dtype", "bfloat16")) // 8
 
 
 def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9):
-    """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0: not even one.
+    """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0 if none does.
 
-    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one.
-    usable: the share of the GPU for weights and cache, as vLLM's `gpu_memory_utilization`; the
-    rest is for what a step computes with.
-    Raises ParameterError for values that mean nothing.
+    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one. usable: the share of the
+    GPU's memory for weights and cache, as vLLM's `gpu_memory_utilization`; the rest is for the intermediate results of
+    a step. Raises ParameterError for values out of range.
     """
     if type(usable) not in (int, float) or not 0 < usable <= 1:
         raise ParameterError(
@@ -100,7 +99,7 @@ def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None,
         )
     if type(num_tokens) is not int or not 1 <= num_tokens <= shape.context:
         raise ParameterError(
-            f"num_tokens is {num_tokens!r}, but this model takes texts of 1 to "
+            f"num_tokens is {num_tokens!r}, but this model takes sequences of 1 to "
             f"{shape.context:,} tokens. Give a whole number in that range."
         )
     room = int(usable * getattr(gpu, "bytes", gpu)) - weight_bytes(shape, weight_dtype)
@@ -108,7 +107,7 @@ def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None,
 
 
 def dtype_bits(dtype):
-    """Bits of one number of this dtype, a name or a torch dtype. Raises ParameterError for one that is not in DTYPE_BITS."""
+    """Bits of one number of this dtype, a name or a torch dtype. Raises ParameterError if it is not in DTYPE_BITS."""
     name = str(dtype).removeprefix("torch.")
     name = "fp8" if name.startswith("float8_") else name
     if name not in DTYPE_BITS:
@@ -124,28 +123,3 @@ def readable(num_bytes):
         if num_bytes >= 1000**power:
             return f"{num_bytes / 1000**power:.2f} {letter}B ({num_bytes / 1024**power:.2f} {letter.upper()}iB)"
     return f"{num_bytes} bytes"
-
-
-def calculator_data(models=None, gpus=None, dtypes=("float32", "bfloat16", "fp8", "int4")):
-    """{"models": [dict], "gpus": [dict]}: the tables of `catalogue` as plain data, for the view `kv_calculator`.
-
-    models, gpus: other ModelShape and GPU objects instead.
-    """
-    from .catalogue import GPUS, MODELS
-
-    return {
-        "models": [
-            {
-                "name": m.name,
-                "attention": attention_kind(m),
-                "weight_bytes": weight_bytes(m),
-                "kv_bytes_per_token": {dtype: kv_bytes_per_token(m, dtype) for dtype in dtypes},
-                "context": m.context,
-                "source": m.source,
-            }
-            for m in (MODELS.values() if models is None else models)
-        ],
-        "gpus": [
-            {"name": g.name, "bytes": g.bytes, "source": g.source} for g in (GPUS.values() if gpus is None else gpus)
-        ],
-    }

@@ -7,7 +7,7 @@ SOURCES = [
 steps = [{"first": 0, "count": 3, "kept": [3, 3], "naive_tokens": 3}] + [{"first": n - 1, "count": 1, "kept": [n, n], "naive_tokens": n} for n in (4, 5, 6)]
 filling = cache_filling(list("abcdef"), steps, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, bytes_per_number=4)
 filling""",
-    """from course_lib.kvcache.sizes import calculator_data
+    """from course_lib.kvcache import calculator_data
 from course_lib.viz import kv_calculator
 calculator = kv_calculator(**calculator_data(), model="Llama 3 8B", gpu="A100 80 GB")
 calculator""",

@@ -8,12 +8,11 @@ import pytest
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import kv_bytes_per_token, max_requests
-from course_lib.kvcache.catalogue import GPUS, MODELS
+from course_lib.kvcache.catalogue import GPUS, MODELS, calculator_data
 from course_lib.kvcache.sizes import (
     DTYPE_BITS,
     ModelShape,
     attention_kind,
-    calculator_data,
     kv_bytes,
     kv_numbers_per_token,
     readable,
@@ -150,8 +149,8 @@ def test_weights_that_do_not_fit_leave_room_for_nobody():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"num_tokens": 0}, "texts of 1 to 8,192 tokens"),
-        ({"num_tokens": 8193}, "texts of 1 to 8,192 tokens"),
+        ({"num_tokens": 0}, "sequences of 1 to 8,192 tokens"),
+        ({"num_tokens": 8193}, "sequences of 1 to 8,192 tokens"),
         ({"num_tokens": 10.0}, "whole number"),
         ({"usable": 0}, "share"),
         ({"usable": 90}, "share"),
