@@ -1,4 +1,4 @@
-"""What is refused before anything is launched: shapes, dtypes, devices, and in debug mode block ids and slots. No Triton."""
+"""Checks before a kernel is launched: shapes, dtypes, devices, and in debug mode block ids and slots. No Triton."""
 
 import math
 
@@ -12,15 +12,16 @@ _debug = False
 
 
 def debug(on=True):
-    """Whether ids and lengths that live on a GPU are read back and checked at every call. Slow: the CPU waits each time.
+    """Switches debug mode: whether ids and lengths on a GPU are copied to the CPU and checked at every call.
 
-    On a CPU they always are. Without it, a kernel that follows a wrong block id reads whatever is there.
+    This is slow, since the CPU waits for the GPU each time. Without it, a kernel with a wrong block id reads other
+    data. Ids and lengths on a CPU are always checked.
     """
     global _debug
     _debug = bool(on)
 
 
-def _reads(tensor):
+def _contents_checked(tensor):
     return _debug or tensor.device.type == "cpu"
 
 
@@ -37,10 +38,10 @@ def check_scale(scale, head_dim):
 
 
 def check_heads(q, k, v, where="k"):
-    """q against one token's worth of k and v: [..., num_kv_heads, head_dim]."""
+    """That q fits k and v: [..., num_kv_heads, head_dim]. where: the name of k in the caller's arguments."""
     for name, x in (("q", q), (where, k), ("v of " + where, v)):
         if not isinstance(x, torch.Tensor) or x.ndim < 3:
-            raise ParameterError(f"{name} is {_told(x)}; it must be a tensor with heads of numbers for each token.")
+            raise ParameterError(f"{name} is {_kind(x)}; it must be a tensor [..., num_heads, head_dim].")
     if q.ndim != 3:
         raise ParameterError(
             f"q has shape {list(q.shape)}; it must be [num_tokens, num_heads, head_dim], all sequences one "
@@ -48,14 +49,14 @@ def check_heads(q, k, v, where="k"):
         )
     if k.shape != v.shape:
         raise ParameterError(
-            f"{where} has shape {list(k.shape)} and its v {list(v.shape)}; each key has one value, so both "
-            "must be the same."
+            f"{where} has shape {list(k.shape)} and its v {list(v.shape)}; each key has one value, so the shapes "
+            "must be equal."
         )
     heads, kv_heads = q.shape[1], k.shape[-2]
     if q.shape[2] != k.shape[-1] or q.shape[2] == 0:
         raise ParameterError(
-            f"q has heads of {q.shape[2]} numbers and {where} of {k.shape[-1]}; a score is their dot product, "
-            "so both must be the same head_dim."
+            f"q has head_dim {q.shape[2]} and {where} {k.shape[-1]}; a score is their dot product, so both must be "
+            "equal and above 0."
         )
     if kv_heads == 0 or heads % max(kv_heads, 1) != 0 or heads == 0:
         raise ParameterError(
@@ -73,13 +74,13 @@ def check_heads(q, k, v, where="k"):
 def check_integers(name, tensor, ndim, device):
     if not isinstance(tensor, torch.Tensor) or tensor.dtype not in (torch.int32, torch.int64) or tensor.ndim != ndim:
         raise ParameterError(
-            f"{name} is {_told(tensor)}; it must be an int32 or int64 tensor with {ndim} dimension{'s' * (ndim > 1)}."
+            f"{name} is {_kind(tensor)}; it must be an int32 or int64 tensor with {ndim} dimension{'s' * (ndim > 1)}."
         )
     if tensor.device != device:
         raise ParameterError(f"{name} is on {tensor.device} and q on {device}; move it there.")
 
 
-def _told(value):
+def _kind(value):
     if isinstance(value, torch.Tensor):
         return f"a {value.dtype} tensor of shape {list(value.shape)}"
     return f"a {type(value).__name__}"
@@ -88,13 +89,13 @@ def _told(value):
 def check_mask(causal, window):
     if type(causal) is not bool:
         raise ParameterError(
-            f"causal is {causal!r}; it is True, where a token sees itself and what is before it, or False, where "
+            f"causal is {causal!r}; give True, where a token sees itself and the tokens before it, or False, where "
             "it sees all of its sequence."
         )
     if window is not None and (type(window) is not int or window < 1):
         raise ParameterError(
-            f"window is {window!r}; it counts the tokens that one may look back on, itself included: 1 or "
-            "more, or None for all."
+            f"window is {window!r}; it is the number of tokens that a token sees, itself included: 1 or more, or "
+            "None for all."
         )
 
 
@@ -102,12 +103,12 @@ def check_cu_seqlens(name, cu_seqlens, num_tokens, device):
     check_integers(name, cu_seqlens, 1, device)
     if len(cu_seqlens) == 0:
         raise ParameterError(f"{name} is empty; it begins with 0 and has one more number for each sequence.")
-    if _reads(cu_seqlens):
+    if _contents_checked(cu_seqlens):
         ends = cu_seqlens.tolist()
         if ends[0] != 0 or ends[-1] != num_tokens or any(a > b for a, b in zip(ends, ends[1:])):
             raise ParameterError(
-                f"{name} is {ends[:8]}{' ...' if len(ends) > 8 else ''}; it must begin with 0, never fall, "
-                f"and end with the {num_tokens} tokens of q: the running sum of the lengths."
+                f"{name} is {ends[:8]}{' ...' if len(ends) > 8 else ''}; it is the running sum of the lengths, so it "
+                f"must begin with 0, never decrease, and end with the {num_tokens} tokens of q."
             )
 
 
@@ -146,7 +147,7 @@ def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q
                 f"{len(q)} queries came for {len(seq_lens)} sequences; paged_decode takes one each. For more "
                 "use paged_attention."
             )
-        new = [min(1, n) for n in seq_lens.tolist()] if _reads(seq_lens) else None
+        new = [min(1, n) for n in seq_lens.tolist()] if _contents_checked(seq_lens) else None
     else:
         check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, len(q), q.device)
         if len(cu_seqlens_q) != len(seq_lens) + 1:
@@ -154,7 +155,7 @@ def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q
                 f"cu_seqlens_q has {len(cu_seqlens_q)} numbers for {len(seq_lens)} sequences; it has one more "
                 "than there are sequences."
             )
-        new = cu_seqlens_q.diff().tolist() if _reads(seq_lens) else None
+        new = cu_seqlens_q.diff().tolist() if _contents_checked(seq_lens) else None
     check_mask(causal, window)
     if new is not None:
         _check_blocks(block_tables, seq_lens.tolist(), new, k_cache.shape[0], k_cache.shape[1])
@@ -162,7 +163,10 @@ def check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q
 
 
 def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
-    """That every block which a sequence of that length reads is there. What stands behind them in a row is never read."""
+    """That every block a sequence reads exists. Entries of its row after its length are never read.
+
+    new: the number of queries of each sequence.
+    """
     room = block_tables.shape[1] * block_size
     for row, (length, n) in enumerate(zip(seq_lens, new)):
         if length < 0:
@@ -187,22 +191,22 @@ def _check_blocks(block_tables, seq_lens, new, num_blocks, block_size):
         raise LedgerError(
             f"Sequence {row} reads block {int(block_tables[row, column])} for its tokens from {column * block_size} "
             f"on, but the cache has blocks 0 to {num_blocks - 1}. A negative id is padding within the length; a larger "
-            f"one is of another pool."
+            "one belongs to another pool."
         )
 
 
 def check_in_one_piece(k_cache, v_cache):
     if not (k_cache.is_contiguous() and v_cache.is_contiguous()):
         raise ParameterError(
-            "k_cache and v_cache must be contiguous: slots are counted through them. Pass one layer of a "
-            "KVPool as it is."
+            "k_cache and v_cache must be contiguous, because a slot number is an index into them. Pass one layer of a "
+            "KVPool unchanged."
         )
 
 
 def check_splits(splits):
     if splits is not None and (type(splits) is not int or splits < 1):
         raise ParameterError(
-            f"splits is {splits!r}; it counts the parts of each sequence: 1 or more, or None to have it chosen."
+            f"splits is {splits!r}; it is the number of parts of each sequence: 1 or more, or None to have it chosen."
         )
 
 
@@ -210,7 +214,7 @@ def check_store(k, v, k_cache, v_cache, slot_mapping):
     """The arguments of store_kv."""
     for name, x in (("k", k), ("v", v), ("k_cache", k_cache), ("v_cache", v_cache)):
         if not isinstance(x, torch.Tensor):
-            raise ParameterError(f"{name} is {_told(x)}; it must be a tensor.")
+            raise ParameterError(f"{name} is {_kind(x)}; it must be a tensor.")
     if k.ndim != 3 or k_cache.ndim != 4:
         raise ParameterError(
             f"k has shape {list(k.shape)} and k_cache {list(k_cache.shape)}; they must be [num_tokens, "
@@ -219,7 +223,7 @@ def check_store(k, v, k_cache, v_cache, slot_mapping):
     if k.shape != v.shape or k_cache.shape != v_cache.shape or k.shape[1:] != k_cache.shape[2:]:
         raise ParameterError(
             f"k, v, k_cache, v_cache have shapes {list(k.shape)}, {list(v.shape)}, {list(k_cache.shape)}, "
-            f"{list(v_cache.shape)}; keys and values must agree, and with the cache in heads and head_dim."
+            f"{list(v_cache.shape)}; k must equal v, k_cache equal v_cache, and both have the same heads and head_dim."
         )
     if not k.dtype == v.dtype == k_cache.dtype == v_cache.dtype:
         raise ParameterError(
@@ -236,24 +240,24 @@ def check_store(k, v, k_cache, v_cache, slot_mapping):
         raise ParameterError(
             f"{len(k)} tokens came with {len(slot_mapping)} slots; each token needs one, -1 for padding."
         )
-    if _reads(slot_mapping) and len(slot_mapping):
+    if _contents_checked(slot_mapping) and len(slot_mapping):
         slots = k_cache.shape[0] * k_cache.shape[1]
         low, high = int(slot_mapping.min()), int(slot_mapping.max())
         if low < -1 or high >= slots:
             raise LedgerError(
                 f"Slot {low if low < -1 else high} does not exist; the cache has 0 to {slots - 1}, and -1 stands "
-                f"for a token that is not stored."
+                "for a token that is not stored."
             )
         real = slot_mapping[slot_mapping >= 0]
         if len(real.unique()) < len(real):
             raise LedgerError(
-                "Two tokens go to one slot, and which of them stays is chance. Look for a block that two tables "
+                "Two tokens go to one slot, and either of them may be overwritten. Look for a block that two tables "
                 "write to."
             )
 
 
 def check_kernel_inputs(kernel, *tensors):
-    """What the Triton kernels cannot do and the torch twins can. kernel: a jitted function; tensors: q, k, v."""
+    """Raises ParameterError for what the kernels cannot do. kernel: a jitted function; tensors: q, k, v."""
     q = tensors[0]
     interpreted = type(kernel).__name__ == "InterpretedFunction"
     if q.dtype not in KERNEL_DTYPES:
@@ -263,26 +267,25 @@ def check_kernel_inputs(kernel, *tensors):
         )
     if q.shape[-1] > MAX_HEAD_DIM:
         raise ParameterError(
-            f"The kernels take heads of up to {MAX_HEAD_DIM} numbers, not {q.shape[-1]}: a row of the output "
-            "would not fit the registers. The torch twins take it: course_lib.attention.reference.twins."
+            f"The kernels take a head_dim of up to {MAX_HEAD_DIM}, not {q.shape[-1]}: a row of the output would not "
+            "fit the registers. The torch twins take it: course_lib.attention.reference.twins."
         )
     if interpreted and q.dtype == torch.bfloat16:
         raise ParameterError(
-            "Interpreted Triton computes bfloat16 wrongly, without a word. Use float32 here, or a GPU."
+            "Triton's interpreter computes bfloat16 wrongly and reports no error. Use float32 here, or a GPU."
         )
     if not interpreted and q.device.type != "cuda":
         raise ParameterError(
-            f"q is on {q.device}, and this Triton compiles for a GPU. Move the tensors to 'cuda', or begin "
-            "with TRITON_INTERPRET=1 set to interpret the kernels."
+            f"q is on {q.device}, and this Triton compiles for a GPU. Move the tensors to 'cuda', or set "
+            "TRITON_INTERPRET=1 before Python starts, to interpret the kernels."
         )
     if q.device.type == "cuda" and q.device.index != torch.cuda.current_device():
         raise ParameterError(
-            f"q is on {q.device}, but kernels are launched on "
-            f"cuda:{torch.cuda.current_device() if q.is_cuda else 0}, the current device. Call "
-            f"torch.cuda.set_device({q.device.index}) first."
+            f"q is on {q.device}, but kernels are launched on cuda:{torch.cuda.current_device()}, the current device. "
+            f"Call torch.cuda.set_device({q.device.index}) first."
         )
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         raise ParameterError(
-            "The kernels have no backward pass, and a gradient is asked for. Call under torch.no_grad(), or "
-            "use the torch twins: course_lib.attention.reference.twins."
+            "The kernels have no backward pass, and one of the tensors requires a gradient. Call under "
+            "torch.no_grad(), or use the torch twins: course_lib.attention.reference.twins."
         )

@@ -1,7 +1,7 @@
-"""How large a piece each kernel takes at a time, by chip. Plain data: no Triton needed to read it.
+"""The tile sizes of each kernel, by chip. Plain data, which needs no Triton.
 
-A tile must fit the shared memory of one block of threads (bytes, below) with `num_stages` tiles of K and V in flight, and its
-accumulator must fit the registers. Both are checked for every chip by tests/kernels_compile, without having the chip.
+The tiles must fit the shared memory of a thread block (bytes, below) with `num_stages` tiles of K and V in flight, and
+the accumulator must fit the registers. tests/kernels_compile checks both for every chip, without having the chip.
 """
 
 import math
@@ -23,7 +23,7 @@ SHARED_MEMORY = {
 
 @dataclass(frozen=True)
 class Tile:
-    """What one program takes at a time."""
+    """What one program processes at a time."""
 
     block_m: int
     """Rows: queries (in paged attention: queries times the query heads of one KV head)."""
@@ -31,10 +31,10 @@ class Tile:
     """Columns: keys and values."""
     num_warps: int = 4
     num_stages: int = 2
-    """Tiles of K and V on their way at once."""
+    """Tiles of K and V being loaded at the same time."""
 
 
-# (chip, bytes a number) -> the first row whose head_dim is large enough
+# (chip, bytes of an element) -> {largest head_dim: Tile}
 FLASH = {
     ("sm_90", 2): {64: Tile(128, 64, 8, 3), 128: Tile(128, 128, 8, 3), 256: Tile(128, 64, 8, 2)},
     ("sm_100", 2): {64: Tile(128, 128, 4, 3), 128: Tile(128, 128, 8, 2), 256: Tile(128, 64, 8, 2)},
@@ -44,22 +44,22 @@ FLASH = {
     ("sm_75", 2): {64: Tile(32, 32, 4, 1), 128: Tile(16, 32, 4, 1), 256: Tile(16, 16, 4, 1)},
     ("gfx942", 2): {64: Tile(128, 64, 4, 1), 128: Tile(128, 64, 4, 1), 256: Tile(64, 32, 4, 1)},
 }
-# float32 runs without matrix instructions ("ieee"), so small tiles do as well.
+# float32 runs without matrix instructions ("ieee"), so small tiles are as fast.
 FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
 
-# Decode: rows are the query heads of one KV head, so only the columns are free. bytes of one row of K -> columns
+# Decode: the rows are the query heads of one KV head, so only block_n is chosen here. {most bytes of a row of K: Tile}
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
-DECODE_PROGRAMS = 3  # programs of these tiles that one multiprocessor runs side by side, on Hopper
-DECODE_MIN_COLUMNS = 128  # fewer columns than this are not worth a split of their own
-MOST_SPLITS = 128  # more only make more to merge
-DECODE_WITHOUT_DOT = 8192  # numbers in the product rows x columns x head_dim that one program holds in registers
+DECODE_PROGRAMS = 3  # programs with these tiles that one multiprocessor of Hopper runs at the same time
+DECODE_MIN_COLUMNS = 128  # the smallest split that saves time
+MOST_SPLITS = 128  # more splits cost more to merge than they save
+DECODE_WITHOUT_DOT = 8192  # elements of the product rows x columns x head_dim that one program holds in registers
 
 INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles
 
 
 @lru_cache
 def chip(device):
-    """The table's name for a device: sm_90, gfx942, ..., or "interpreter" where there is no GPU."""
+    """The name of a device in the tables: sm_90, gfx942, ..., or "interpreter" for a CPU."""
     device = torch.device(device)
     if device.type != "cuda":
         return "interpreter"
@@ -70,7 +70,7 @@ def chip(device):
 
 
 def nearest(name):
-    """The chip of the tables that stands for `name`: itself, else one with as much shared memory or less."""
+    """The chip in the tables to use for `name`: itself, or one with at most as much shared memory."""
     if name in SHARED_MEMORY:
         return name
     if name.startswith("gfx"):
@@ -82,18 +82,18 @@ def nearest(name):
 
 @lru_cache
 def multiprocessors(device):
-    """How many blocks of threads can run side by side at least; 4 in the interpreter, so that splits happen there too."""
+    """The number of multiprocessors of a GPU; 4 for a CPU, so that the interpreter splits sequences too."""
     device = torch.device(device)
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
 def has_matrix_instructions(name):
-    """Whether Triton makes tl.dot a matrix instruction there. On sm_75 it does not (since Triton 3.4)."""
+    """Whether Triton compiles tl.dot to a matrix instruction for this chip. Not for sm_75 (since Triton 3.4)."""
     return name != "sm_75"
 
 
 def flash_tile(name, head_dim, itemsize):
-    """The Tile of flash_attention and of paged_attention. itemsize: bytes of one number."""
+    """The Tile of flash_attention and of paged_attention. itemsize: bytes of an element."""
     if name == "interpreter":
         return INTERPRETED
     table = FLASH_FLOAT32 if itemsize == 4 else FLASH[nearest(name), itemsize]
@@ -101,7 +101,7 @@ def flash_tile(name, head_dim, itemsize):
 
 
 def decode_tile(name, head_dim, itemsize, group):
-    """The Tile of paged_decode. group: query heads of one KV head."""
+    """The Tile of paged_decode. itemsize: bytes of an element. group: query heads of one KV head."""
     rows = 1 << max(0, group - 1).bit_length()
     if name == "interpreter":
         return Tile(max(16, rows), 32)
@@ -114,12 +114,13 @@ def decode_tile(name, head_dim, itemsize, group):
 
 @lru_cache(maxsize=1024)
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
-    """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
+    """The number of parts that each sequence is split into. It uses shapes alone, because the lengths are on the GPU.
 
-    most_tokens: what the block table has room for. Two programs for each multiprocessor keep the memory busy, and then parts only
-    make more to merge. With fewer sequences, sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that
-    is nearly empty takes as long as a full one. So: the fewest parts with which the waves are nearly as full as they can be.
-    As in FlashAttention's num_splits_heuristic.
+    most_tokens: the tokens that a row of the block table has room for. sms: multiprocessors of the GPU.
+    Two programs for each multiprocessor keep the memory busy, and parts would only have to be merged. With fewer,
+    sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that is nearly empty takes as long as a full
+    one. So the result is the fewest parts with which the waves are nearly as full as possible. As in FlashAttention's
+    num_splits_heuristic.
     """
     if num_seqs * num_kv_heads >= 2 * sms:
         return 1

@@ -29,7 +29,7 @@ def device(machine):
 
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch):
-    """Memory that nobody has written holds NaN instead of whatever was there."""
+    """Memory that was never written holds NaN instead of whatever was there."""
     empty = torch.empty
 
     def full_of_nan(*args, **options):

@@ -6,7 +6,10 @@ import torch
 
 
 def attend_exactly(q, k, v, *, causal=True, window=None, scale=None):
-    """The last len(q) tokens of one sequence over all of it, in float64. q: [n, heads, dim]; k, v: [total, kv_heads, dim]."""
+    """The last len(q) tokens of one sequence over all of it, in float64.
+
+    q: [n, heads, dim]; k, v: [total, kv_heads, dim].
+    """
     q, k, v = (x.detach().cpu().double() for x in (q, k, v))
     n, total, group = len(q), len(k), q.shape[1] // k.shape[1]
     out = torch.zeros_like(q)
@@ -25,7 +28,7 @@ def packed_exactly(q, k, v, lens, **options):
 
 
 def held_to(out, twin, exact, slack=3):
-    """Fails if `out` is further from the exact answer than `slack` times the torch twin in the same dtype, and a last bit."""
+    """Fails if `out` is further from exact than `slack` times the torch twin in the same dtype, plus a last bit."""
     assert out.shape == exact.shape and out.dtype == twin.dtype and torch.isfinite(out).all()
     error, allowed = ((x.cpu().double() - exact).abs().max().item() if exact.numel() else 0.0 for x in (out, twin))
     last_bit = torch.finfo(out.dtype).eps * max(1.0, exact.abs().max().item() if exact.numel() else 0.0)
@@ -35,7 +38,7 @@ def held_to(out, twin, exact, slack=3):
 
 
 class Paged:
-    """A cache whose every number is NaN but for the tokens of its sequences, in shuffled blocks, with tables padded by nonsense."""
+    """A cache of NaN except for the tokens of its sequences, in shuffled blocks; tables are padded with wrong ids."""
 
     def __init__(self, lens, *, kv_heads, head_dim, block_size, device, dtype, shared=0, seed=0):
         draw = torch.Generator().manual_seed(seed)

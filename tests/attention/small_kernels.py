@@ -1,4 +1,4 @@
-"""Kernels of a few lines for the recorder, right and wrong. Imported inside tests, once it is settled how Triton runs."""
+"""Short kernels for the recorder, right and wrong. Imported inside tests, after it is decided how Triton runs."""
 
 import triton
 import triton.language as tl

@@ -1,4 +1,4 @@
-"""flash_attention, kernel and torch twin, against float64: odd lengths, head sizes, groups, masks; no sequence sees another."""
+"""flash_attention, kernel and torch twin, against float64: odd lengths, head sizes, groups, masks."""
 
 import math
 

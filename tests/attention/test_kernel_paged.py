@@ -1,4 +1,4 @@
-"""paged_decode, paged_attention and store_kv against float64 and literal slots; what no table names is NaN, and stays unseen."""
+"""paged_decode, paged_attention and store_kv against float64 and literal slots; all other blocks are NaN."""
 
 import math
 

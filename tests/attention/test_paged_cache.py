@@ -1,4 +1,4 @@
-"""PagedCache the way of a GPU, with the torch twins and with the kernels themselves: the same tokens as the naive loop."""
+"""PagedCache as on a GPU, with the torch twins and with the kernels themselves: the same tokens as the naive loop."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from course_lib import attention
 from course_lib.decoding import SamplingParams, generate_cached, generate_naive
 from course_lib.kvcache import BlockTable, KVPool, PagedCache
-from course_lib.kvcache.paged import alike
+from course_lib.kvcache.batch import groups_of_similar_length
 from course_lib.models import ModelConfig, Transformer
 
 
@@ -78,6 +78,8 @@ def test_prefill_and_decode_in_one_step_write_what_each_writes_alone(device, whe
 
 
 def test_sequences_of_like_length_are_gathered_together():
-    assert alike([100, 10, 12, 900, 11], [1, 1, 1, 1, 1]) == [[1, 4, 2]]  # 100 and 900 would make the others wait
-    assert alike([30, 30, 30], [1, 2, 1]) == [[0, 2]]
-    assert alike([5, 8], [5, 8]) == [] and alike([7], [1]) == []
+    assert groups_of_similar_length([100, 10, 12, 900, 11], [1, 1, 1, 1, 1]) == [
+        [1, 4, 2]
+    ]  # 100 and 900 would make the others wait
+    assert groups_of_similar_length([30, 30, 30], [1, 2, 1]) == [[0, 2]]
+    assert groups_of_similar_length([5, 8], [5, 8]) == [] and groups_of_similar_length([7], [1]) == []

@@ -165,7 +165,7 @@ def test_shapes_that_do_not_fit_are_refused(shapes, says):
     [
         ({"window": 0}, "sees at least itself"),
         ({"cu_seqlens": [0, 3]}, "last of cu_seqlens"),
-        ({"cu_seqlens": [0, 5, 2, 4]}, "never falls"),
+        ({"cu_seqlens": [0, 5, 2, 4]}, "never decreases"),
         ({"tile": (0, 4)}, "1 or more"),
         ({"tile": (4, 2.5)}, "1 or more"),
         ({"causal": "no"}, "True, where a token sees itself"),

@@ -109,13 +109,13 @@ def packed(**change):
     [
         (dict(q=torch.zeros(1, 6, 4, 16)), "without a batch dimension"),
         (dict(k=torch.zeros(6, 3, 16), v=torch.zeros(6, 3, 16)), "4 query heads cannot share 3"),
-        (dict(k=torch.zeros(6, 2, 8), v=torch.zeros(6, 2, 8)), "same head_dim"),
+        (dict(k=torch.zeros(6, 2, 8), v=torch.zeros(6, 2, 8)), "must be equal and above 0"),
         (dict(v=torch.zeros(6, 2, 8)), "each key has one value"),
         (dict(k=torch.zeros(5, 2, 16), v=torch.zeros(5, 2, 16)), "every token has a query and a key"),
         (dict(q=torch.zeros(6, 4, 16).half()), "convert them to one dtype"),
         (dict(q=torch.zeros(6, 4, 16, device="meta")), "move them to one device"),
         (dict(cu_seqlens=torch.tensor([0, 2, 5])), "end with the 6 tokens"),
-        (dict(cu_seqlens=torch.tensor([0, 7, 6])), "never fall"),
+        (dict(cu_seqlens=torch.tensor([0, 7, 6])), "never decrease"),
         (dict(cu_seqlens=torch.tensor([0.0, 6.0])), "int32 or int64"),
         (dict(cu_seqlens=[0, 6]), "is a list"),
         (dict(cu_seqlens=torch.tensor([], dtype=torch.int32)), "is empty"),
@@ -124,7 +124,7 @@ def packed(**change):
         (dict(scale=-1.0), "above 0"),
         (dict(scale=float("nan")), "above 0"),
         (dict(scale=True), "above 0"),
-        (dict(causal="no"), "causal is 'no'; it is True"),
+        (dict(causal="no"), "causal is 'no'; give True"),
         (dict(causal=None), "causal is None"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -191,10 +191,10 @@ def test_what_paged_attention_refuses(change, says):
 
 
 @pytest.mark.parametrize("splits", [0, -1, 2.0, True])
-def test_parts_are_counted(machine, splits):
+def test_parts_are_a_number_of_1_or_more(machine, splits):
     from course_lib.attention.kernels import paged as kernels
 
-    with pytest.raises(ParameterError, match="counts the parts"):
+    with pytest.raises(ParameterError, match="number of parts"):
         kernels.paged_decode(**paged(), splits=splits)
 
 
@@ -217,13 +217,13 @@ def test_what_store_kv_refuses_and_then_writes_nothing(slots, error, says):
         select.store_kv(torch.ones(1, 2, 16), [1.0], cache, cache, torch.tensor([0]))
 
 
-def test_ids_on_a_gpu_are_read_back_in_debug_mode_only():
-    there = torch.zeros(3, device="meta")  # stands for a tensor that costs a wait to read
-    assert not checks._reads(there) and checks._reads(torch.zeros(3))
+def test_ids_on_a_gpu_are_checked_in_debug_mode_only():
+    there = torch.zeros(3, device="meta")  # stands for a tensor on a GPU
+    assert not checks._contents_checked(there) and checks._contents_checked(torch.zeros(3))
     checks.debug()
-    assert checks._reads(there)
+    assert checks._contents_checked(there)
     checks.debug(False)
-    assert not checks._reads(there)
+    assert not checks._contents_checked(there)
 
 
 def test_the_kernels_refuse_what_only_the_twins_can(machine):
@@ -237,7 +237,7 @@ def test_the_kernels_refuse_what_only_the_twins_can(machine):
 
     for change, says in (
         (dict(dtype=torch.float64), "not torch.float64"),
-        (dict(head_dim=257), "up to 256 numbers, not 257"),
+        (dict(head_dim=257), "up to 256, not 257"),
         (dict(requires_grad=True), "no backward pass"),
     ):
         with pytest.raises(ParameterError, match=says):

@@ -1,11 +1,13 @@
 """Wrong answers for lesson 08 as people write them in Triton, and a few in torch that walk as such kernels do. Imports Triton."""
 
 import torch
-import triton  # noqa: E402
-import triton.language as tl  # noqa: E402
-from written_triton_flash import slip  # noqa: E402
 
 from course_lib.attention.kernels import online  # noqa: F401  (first: it decides whether Triton is interpreted)
+
+# isort: split
+import triton
+import triton.language as tl
+from written_triton_flash import slip
 
 INF = float("inf")
 

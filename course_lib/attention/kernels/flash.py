@@ -8,13 +8,15 @@ are in attention/tiles.py.
 """
 
 import torch
+
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
+
+# isort: split
 import triton
 import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_packed
 from course_lib.attention.tiles import chip, flash_tile
-
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 
 LOG2_E = 1.4426950408889634
 

@@ -12,6 +12,10 @@ Sources: PagedAttention (arXiv 2309.06180); split-KV, Flash-Decoding (crfm.stanf
 """
 
 import torch
+
+from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
+
+# isort: split
 import triton
 import triton.language as tl
 
@@ -27,7 +31,6 @@ from course_lib.attention.tiles import (
 )
 
 from .flash import LOG2_E
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 
 
 @triton.jit

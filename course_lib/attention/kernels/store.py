@@ -1,11 +1,12 @@
 """Keys and values of new tokens into the slots of a paged cache, as a Triton kernel: lesson 08. Imports Triton."""
 
+from . import online  # noqa: F401  (before Triton: it decides how that runs here)
+
+# isort: split
 import triton
 import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_store
-
-from . import online  # noqa: F401  (before Triton: it decides how that runs here)
 
 
 @triton.jit

@@ -1,1 +1,1 @@
-"""What each program of a Triton kernel loads and stores, recorded while it is interpreted."""
+"""What each program of a Triton kernel loads and stores, recorded while the kernel is interpreted."""

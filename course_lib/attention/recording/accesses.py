@@ -1,4 +1,4 @@
-"""What a recording holds: launches, the tensors they were given, and each load and store of each program. No Triton."""
+"""What a recording holds: launches, their tensor arguments, and each load and store of each program. No Triton."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ import numpy as np
 from course_lib.errors import ParameterError
 
 OPS = {"load": "loads", "store": "stores", "atomic": "loads and stores"}
-"""What an access is called, and what its program does, in words."""
+"""The kinds of access, and the verb for each in a message."""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor that a kernel was given."""
+    """A tensor argument of a kernel."""
 
     name: str  # of the kernel's argument, without _ptr
     shape: tuple
-    strides: tuple  # in numbers
+    strides: tuple  # in elements
     dtype: str
-    itemsize: int  # bytes of a number
+    itemsize: int  # bytes of an element
 
     @cached_property
     def numel(self):
@@ -29,9 +29,9 @@ class Operand:
 
     @cached_property
     def _index_at(self):
-        """For each offset in memory, which element of the tensor lies there, or -1; None where the two are the same.
+        """For each offset in memory, the index of the element there, or -1; None where offset and index are the same.
 
-        Where several share a place, as in `x.expand`, it is the first of them.
+        Where several elements share a place, as after `x.expand`, it is the first of them.
         """
         place, strides = 1, []
         for size in reversed(self.shape):
@@ -49,16 +49,19 @@ class Operand:
 
     @property
     def dense(self):
-        """Whether its numbers lie side by side in order, as in a contiguous tensor."""
+        """Whether its elements lie side by side in order, as in a contiguous tensor."""
         return self._index_at is None
 
     @property
     def span(self):
-        """How many numbers lie from its first to its last one: more than numel in a view with gaps."""
+        """The number of places from its first to its last element: more than numel in a view with gaps."""
         return self.numel if self.dense else len(self._index_at)
 
     def lies_at(self, offsets):
-        """As `index`, but where the tensor's rows go on before its start and past its end they are counted on: -1, numel, ..."""
+        """As `index`, but places before the start and past the end, in further rows, are counted on: -1, numel, ...
+
+        Places that are of no row are left out.
+        """
         offsets = np.asarray(offsets, np.int64)
         if self.dense:
             return offsets
@@ -70,7 +73,7 @@ class Operand:
         return self.index(offsets)[self.index(offsets) >= 0]
 
     def index(self, offsets):
-        """Offsets in memory -> indices into the flattened tensor; -1 where it has no element."""
+        """Indices into the flattened tensor for offsets in memory; -1 where it has no element."""
         offsets = np.asarray(offsets, np.int64)
         within = (offsets >= 0) & (offsets < self.span)
         if self.dense:
@@ -101,26 +104,26 @@ class Access:
     program: tuple
     op: str  # load | store | atomic
     tensor: Operand
-    offsets: np.ndarray  # int64, a number a lane, shaped as the kernel's block: in numbers from the tensor's first one
-    mask: np.ndarray  # bool, the same shape: the lanes that touch memory
+    offsets: np.ndarray  # int64, one a lane, shaped as the kernel's block: in elements from the tensor's first one
+    mask: np.ndarray  # bool, the same shape: the lanes that access memory
     itemsize: int  # bytes a lane
-    line: str  # the kernel's line of source, where it can be found
+    line: str  # the kernel's line of source; "" where it cannot be found
 
     @cached_property
     def elements(self):
-        """Which elements of the flattened tensor are touched: int64, sorted, each once; what lies outside is left out."""
+        """The elements of the flattened tensor that are accessed: int64, sorted, each once; none from outside."""
         found = np.unique(self.tensor.index(self.offsets[self.mask]))
         return found[found >= 0]
 
     @cached_property
     def outside(self):
-        """The offsets that are touched and lie outside the tensor: int64, sorted, each once."""
+        """The offsets that are accessed and lie outside the tensor: int64, sorted, each once."""
         offsets = np.unique(self.offsets[self.mask])
         return offsets[self.tensor.index(offsets) < 0]
 
     @cached_property
     def nbytes(self):
-        """Bytes that have to move: a number that many lanes ask for counts once."""
+        """Bytes that have to move: an element that many lanes ask for counts once."""
         return len(np.unique(self.offsets[self.mask])) * self.itemsize
 
     def record(self):
@@ -139,7 +142,8 @@ class Access:
 
     def __repr__(self):
         lanes = f"{int(self.mask.sum())} of {self.mask.size} lanes"
-        return f"{self.kernel}{list(self.program)} {OPS[self.op]} {self.tensor.name}: {lanes}, {self.nbytes} bytes    {self.line}"
+        what = f"{self.kernel}{list(self.program)} {OPS[self.op]} {self.tensor.name}"
+        return f"{what}: {lanes}, {self.nbytes} bytes    {self.line}"
 
 
 def _runs(sorted_numbers):
@@ -149,9 +153,9 @@ def _runs(sorted_numbers):
 
 
 class Accesses:
-    """What was loaded and stored, in order. Iterate over it for every Access; `only` picks; the sums are those of Meter.
+    """All loads and stores of a recording, in order. Iterating gives each Access; `only` selects some of them.
 
-    launches: list of Launch. read, written: Counter {name of the tensor: bytes}; an atomic is both.
+    launches: list of Launch. read, written: Counter {name of the tensor: bytes}, as in Meter; an atomic counts as both.
     """
 
     def __init__(self, launches=(), accesses=()):
@@ -167,7 +171,7 @@ class Accesses:
         return self._accesses[index]
 
     def only(self, *, kernel=None, program=None, op=None, tensor=None, launch=None):
-        """The accesses of one kernel, program (a tuple, or a number for a grid of one dimension), op, tensor, launch."""
+        """The accesses of one kernel, program (a tuple, or an int for a grid of one dimension), op, tensor, launch."""
         if op not in (None, *OPS):
             raise ParameterError(f"op is {op!r}; it is one of {', '.join(OPS)}.")
         program = (program,) if isinstance(program, int) else program
@@ -208,7 +212,7 @@ class Accesses:
 
     @property
     def outside(self):
-        """The accesses that left their tensor: only after record_accesses(check=False) can there be any."""
+        """The accesses outside their tensor. There can only be some after record_accesses(check=False)."""
         return [access for access in self if len(access.outside)]
 
     def _known(self, tensor):
@@ -219,11 +223,11 @@ class Accesses:
             )
 
     def elements(self, tensor):
-        """The elements of the flattened `tensor` that were touched: sorted list of int."""
+        """The elements of the flattened `tensor` that were accessed: sorted list of int."""
         return sorted({int(i) for access in self.only(tensor=tensor) for i in access.elements})
 
     def rows(self, tensor, dim=0):
-        """Which indices along `dim` of `tensor` were touched: tokens of a q, blocks of a k_cache. Sorted list of int."""
+        """The indices along `dim` of `tensor` that were accessed: tokens of a q, blocks of a k_cache. Sorted list."""
         found = set()
         for access in self.only(tensor=tensor):
             shape = access.tensor.shape
@@ -235,11 +239,11 @@ class Accesses:
         return sorted(found)
 
     def record(self, launch=0):
-        """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and texts.
+        """One launch as plain data, which `course_lib.viz.programs_view` draws: a dict of lists, numbers and strings.
 
-        kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs [start, end)
-        of the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line. Raises ParameterError
-        for a launch that was not recorded.
+        kernel, grid; tensors: {name: shape, itemsize}; accesses: program, op, tensor, `touched` and `masked` (runs
+        [start, end) of the flattened tensor; a masked one can lie before or past it), lanes, masked_lanes, bytes, line.
+        Raises ParameterError for a launch that was not recorded.
         """
         if not 0 <= launch < len(self.launches):
             raise ParameterError(
@@ -255,7 +259,7 @@ class Accesses:
         }
 
     def __str__(self):
-        """A line for each kernel and tensor: bytes loaded and stored, and how much of it is distinct."""
+        """A line for each kernel and tensor: bytes loaded, bytes stored, and the size of the tensor."""
         lines = [f"{'kernel':<20}{'tensor':<16}{'bytes loaded':>14}{'bytes stored':>14}{'bytes of tensor':>17}"]
         for name in dict.fromkeys(launch.kernel for launch in self.launches):
             mine = self.only(kernel=name)

@@ -1,12 +1,12 @@
-"""What each program of a Triton kernel loads and stores, recorded while the kernel is interpreted: lessons 07 and 08.
+"""Records what each program of a Triton kernel loads and stores while the kernel is interpreted: lessons 07 and 08.
 
-Where Triton compiles for a GPU, the kernels inside a recording are interpreted by a second Python: see interpreting.py.
+Where Triton compiles for a GPU, a second Python interprets the kernels inside a recording: see second_python.py.
 
-Every tensor that a kernel is given gets an address of its own making, 2 ** 48 bytes away from the next, and the real one is
-put back in the moment memory is touched. So a pointer says by itself which argument it came from, however far it has gone
-astray, and an access outside its tensor is seen before it happens.
+Every tensor argument of a kernel gets a made-up address, 2 ** 48 bytes away from the next one. The real address is put
+back when memory is accessed. So every pointer tells which argument it was made from, however wrong its offset is, and
+an access outside its tensor is found before it happens.
 
-    k_ptr -> | 2**47 bytes of nothing | k | 2**47 bytes of nothing | v_ptr -> ...
+    k_ptr -> | 2**47 bytes unused | k | 2**47 bytes unused | v_ptr -> ...
 
 Triton is imported when a recording begins.
 """
@@ -30,27 +30,27 @@ _recording = None
 
 @contextmanager
 def record_accesses(*, check=True):
-    """Records every load and store of the Triton kernels that run inside, by a second Python where Triton compiles. Yields Accesses.
+    """Records every load and store of the Triton kernels that run inside the block. Yields Accesses.
 
         with record_accesses() as log:
             row_softmax[(len(x),)](x, out, x.stride(0), x.shape[1], BLOCK=8)
         log.launches[0].grid                                  # (3,)
         log.only(program=(1,), op="load").rows("x")           # [1]: program 1 loads row 1 of x and nothing else
         log.read["x"], log.written["out"], log.bytes_read     # bytes, over all programs
-        for access in log.only(tensor="x"):                   # in order: program, op, offsets, mask, nbytes, elements, line
+        for access in log.only(tensor="x"):                   # in order; see Access
             print(access)
 
-    A tensor is called as the kernel's argument, without `_ptr`. check: an access outside its tensor raises OutOfBounds, with
-    the kernel, program, tensor and offsets, before memory is touched. With False it is noted, a load gives the mask's `other`
-    (or 0) there and a store does nothing; see `outside`. Raises ParameterError without Triton, or inside another recording, and
-    beside a GPU for bfloat16 tensors and for kernels that cannot be taken out of their notebook. Outside the block nothing is
-    changed and nothing costs anything.
+    A tensor has the name of the kernel's argument, without `_ptr`. check: an access outside its tensor raises
+    OutOfBounds, with the kernel, program, tensor and offsets, before memory is accessed. With False it is recorded, a
+    load gives the mask's `other` (or 0) there and a store does nothing; see Accesses.outside.
+    Raises ParameterError without Triton and inside another recording. With a GPU it also raises it for bfloat16 tensors
+    and for kernels that cannot be copied out of their notebook. Outside the block Triton is unchanged.
     """
     global _recording
     interpreter, compiles = _interpreter()
     if _recording is not None:
         raise ParameterError(
-            "A recording is already running, and one is all there can be. Leave its `with` block first."
+            "A recording is already running, and there can be only one at a time. Leave its `with` block first."
         )
     if compiles:
         log = _recording = Accesses()
@@ -74,26 +74,26 @@ def record_accesses(*, check=True):
 
 
 def recording():
-    """The Accesses of the recording that runs now, which fills; None where there is none."""
+    """The Accesses of the recording that runs now; None where none runs."""
     return _recording
 
 
 def _interpreter():
-    """(Triton's interpreter as a module, whether Triton compiles here), or a ParameterError that says why nothing is recorded."""
+    """(Triton's interpreter module, whether Triton compiles here). Raises ParameterError without Triton."""
     try:
+        # This comes before Triton: it decides whether Triton interprets.
+        from course_lib.attention.kernels.online import fold  # noqa: I001
         from triton.runtime import interpreter
-
-        from course_lib.attention.kernels import online  # first: it decides whether Triton is interpreted
     except ImportError as error:
         raise ParameterError(
-            f"Triton is not here ({error}), so no kernel runs that could be recorded. It has packages for "
-            "Linux; elsewhere use the torch twins: course_lib.attention.reference.twins."
+            f"Triton is not installed ({error}), so there are no kernels to record. It has packages for Linux; "
+            "elsewhere use the torch twins: course_lib.attention.reference.twins."
         ) from None
-    return interpreter, not isinstance(online.fold, interpreter.InterpretedFunction)
+    return interpreter, not isinstance(fold, interpreter.InterpretedFunction)
 
 
 class _Moved(torch.Tensor):
-    """A tensor that gives its address as another one."""
+    """A tensor that reports a made-up address."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -102,14 +102,13 @@ class _Moved(torch.Tensor):
 
 
 class _Recorder:
-    """What stands in for a few methods of the interpreter while a recording runs."""
+    """Replacements for a few methods of the interpreter while a recording runs."""
 
     def __init__(self, interpreter, check):
         self.interpreter, self.check, self.log, self.error = interpreter, check, Accesses(), None
-        self.places = []  # of this launch: (Operand, made-up address, real address); the top bits of an address say which
-        self.aside = tuple(os.path.dirname(sys.modules[name].__file__) + os.sep for name in ("triton", "numpy")) + (
-            __file__,
-        )
+        self.places = []  # of this launch: (Operand, made-up address, real address); an address's top bits say which
+        folders = [os.path.dirname(sys.modules[name].__file__) + os.sep for name in ("triton", "numpy")]
+        self.not_of_kernel = (*folders, __file__)  # where the kernel's line is not looked for
         executor, builder = interpreter.GridExecutor, interpreter.InterpreterBuilder
         self.patches = [
             (executor, "__call__", self._calls(executor.__call__)),
@@ -137,9 +136,7 @@ class _Recorder:
             except recorder.interpreter.InterpreterError:
                 if recorder.error is None:
                     raise
-            raise recorder.error.with_traceback(
-                None
-            ) from None  # the interpreter has wrapped it, once for each function
+            raise recorder.error.with_traceback(None) from None  # without the interpreter's errors around it
 
         return __call__
 
@@ -152,20 +149,20 @@ class _Recorder:
         return _init_args_hst
 
     def _move(self, name, value):
-        """An argument as the kernel is to see it: tensors, also inside tuples and descriptors, at their made-up address."""
+        """The argument with tensors at made-up addresses, also those inside tuples and descriptors."""
         if isinstance(value, tuple):
             moved = [self._move(f"{name.removesuffix('_ptr')}[{i}]", one) for i, one in enumerate(value)]
             return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
         if not isinstance(value, torch.Tensor):
             if isinstance(
                 getattr(value, "base", None), torch.Tensor
-            ):  # a TensorDescriptor, or a tensor read as another dtype
+            ):  # a descriptor, or a tensor read as another dtype
                 value.base = self._move(name, value.base)
             return value
         real, moved = value.data_ptr(), value.as_subclass(_Moved)
         dtype = str(value.dtype).removeprefix("torch.")
         operand = Operand(name.removesuffix("_ptr"), tuple(value.shape), value.stride(), dtype, value.element_size())
-        moved.address = (len(self.places) + 1 << APART) + (1 << APART - 1) + real % 4096  # aligned as the real one
+        moved.address = (len(self.places) + 1 << APART) + (1 << APART - 1) + real % 4096  # as aligned as the real one
         self.places.append((operand, moved.address, real))
         self.log.launches[-1].tensors[operand.name] = operand
         return moved
@@ -188,7 +185,7 @@ class _Recorder:
         def create_atomic_cas(self, ptr, expected, value, *options):
             everywhere = recorder._handle(np.ones(ptr.data.shape, bool), recorder.interpreter.tl.int1)
             real, safe = recorder._real("atomic", ptr, value.data.itemsize, everywhere)
-            if not safe.data.all():  # it knows no mask, so that here nothing can be left out
+            if not safe.data.all():  # a compare-and-swap has no mask, so an access outside cannot be left out
                 recorder._refuse(recorder.log[-1])
             return original(self, real, expected, value, *options)
 
@@ -205,26 +202,24 @@ class _Recorder:
         return self.interpreter.TensorHandle(data, dtype)
 
     def _real(self, op, ptrs, size, mask):
-        """(pointers, mask) with the real addresses, after noting what is touched."""
+        """(pointers, mask) with the real addresses; records the access. The mask leaves out what is outside."""
         made_up = np.asarray(ptrs.data)
         lanes = np.broadcast_to(np.asarray(mask.data, bool), made_up.shape)
         which = (made_up >> np.uint64(APART)).astype(np.int64) - 1
         real, safe = made_up.copy(), lanes.copy()
         launch = self.log.launches[-1]
         program = self.interpreter.interpreter_builder.grid_idx[: len(launch.grid)]
-        met = (
-            np.unique(which[lanes]) if lanes.any() else which.flat[:1]
-        )  # with every lane masked, the first says which tensor
+        # Where every lane is masked, the first one tells which tensor it would have been.
+        numbers = np.unique(which[lanes]) if lanes.any() else which.flat[:1]
         line = self._line()
-        for number in met:
+        for number in numbers:
             here = which == number
             if not 0 <= number < len(self.places):
                 if not lanes.any():
-                    continue  # nothing is touched, and there is no tensor to note it with
+                    continue  # no memory is accessed, and there is no tensor to record it for
                 self.error = OutOfBounds(
                     f"{launch.kernel}, program {_ids(program)}, {OPS[op]} at an address that is in none of its "
-                    f"tensors{_at(line)}. Begin every pointer with one of the kernel's tensors, and add "
-                    "offsets to it.",
+                    f"tensors{_at(line)}. Make every pointer from a tensor argument of the kernel plus an offset.",
                     launch.kernel,
                     program,
                     op,
@@ -244,14 +239,14 @@ class _Recorder:
 
     def _refuse(self, access):
         self.error = OutOfBounds(
-            _told(access), access.kernel, access.program, access.op, access.tensor.name, access.outside.tolist()
+            _in_words(access), access.kernel, access.program, access.op, access.tensor.name, access.outside.tolist()
         )
         raise self.error
 
     def _line(self):
         """The line of the kernel that is running."""
         frame = sys._getframe(2)
-        while frame is not None and frame.f_code.co_filename.startswith(self.aside):
+        while frame is not None and frame.f_code.co_filename.startswith(self.not_of_kernel):
             frame = frame.f_back
         return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() if frame else ""
 
@@ -264,26 +259,26 @@ def _at(line):
     return f" in the line `{line}`" if line else ""
 
 
-def _told(access):
-    """An access outside its tensor, in words."""
+WHERE = {
+    (True, True): "before its start and past its end",
+    (True, False): "before its start",
+    (False, True): "past its end",
+    (False, False): "between its elements",
+}
+"""Where an access is, by (whether it is before the tensor's start, whether it is past its end)."""
+
+
+def _in_words(access):
+    """The message for an access outside its tensor."""
     tensor, outside = access.tensor, access.outside
-    before, past = outside[0] < 0, outside[-1] >= tensor.span
-    where = (
-        "outside it"
-        if before and past
-        else "before its start"
-        if before
-        else "past its end"
-        if past
-        else "between its numbers"
-    )
+    where = WHERE[bool(outside[0] < 0), bool(outside[-1] >= tensor.span)]
     lanes = int(np.isin(access.offsets[access.mask], outside).sum())
     listed = ", ".join(f"{x:,}" for x in outside[:4]) + (f" … {outside[-1]:,}" if len(outside) > 4 else "")
-    view = "" if tensor.dense else f" and strides {list(tensor.strides)}, with what is of others in between"
-    room = f"0 to {tensor.span - 1:,}" if tensor.span else "none"
+    gaps = "" if tensor.dense else f" and strides {list(tensor.strides)}, with other data between its elements"
+    offsets = f"0 to {tensor.span - 1:,}" if tensor.span else "none"
     return (
-        f"{access.kernel}, program {_ids(access.program)}, {OPS[access.op]} {tensor.name} {where}{_at(access.line)}: at "
-        f"offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has shape "
-        f"{list(tensor.shape)}{view}; its offsets are {room}. A GPU would not say so: it reads or overwrites what lies "
-        "there. Mask these lanes (`mask=`), or correct what the pointer is made of: start, strides, offsets."
+        f"{access.kernel}, program {_ids(access.program)}, {OPS[access.op]} {tensor.name} {where}{_at(access.line)}: "
+        f"at offset{'s' * (len(outside) > 1)} {listed}, in {lanes:,} of {access.mask.size:,} lanes. {tensor.name} has "
+        f"shape {list(tensor.shape)}{gaps}; its offsets are {offsets}. A GPU reports no error here: it reads or "
+        "overwrites other data. Mask these lanes (`mask=`), or correct the start, strides or offsets of the pointer."
     )

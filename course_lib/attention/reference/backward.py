@@ -1,11 +1,12 @@
-"""The backward pass without the matrix: weights are computed again from q, k and the saved log-sum-exp.
+"""The backward pass without the matrix: the weights are computed again from q, k and the saved log-sum-exp.
 
 With weights P = exp(S - lse) and S = scale q k^T, the chain rule gives, for a gradient dO of the output:
 
     dV = P^T dO        dP = dO V^T        dS = P * (dP - delta)        dQ = scale dS K        dK = scale dS^T Q
 
-delta is the row's sum of P * dP, and that is the row's sum of dO * O: known before the first tile (arXiv 2205.14135,
-appendix B; arXiv 2307.08691, algorithm 2). Kept from the forward pass: q, k, v, out and one number a row.
+delta is the sum of P * dP over a row, which equals the sum of dO * O over it, so it is known before the first tile
+(arXiv 2205.14135, appendix B; arXiv 2307.08691, algorithm 2). Kept from the forward pass: q, k, v, out and lse (one
+number for each row and head).
 """
 
 import torch
@@ -18,7 +19,7 @@ def flash_attention_backward(
 ):
     """(dq, dk, dv), shaped as q, k and v. out, lse: of the forward pass; grad_out: [num_queries, num_heads, head_dim].
 
-    A KV head gathers what all query heads of its group send back. Raises ParameterError as the forward pass does.
+    The gradients of a KV head are summed over the query heads that share it. Raises ParameterError as the forward pass.
     """
     mask, scale, meter, _, _ = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     dq, dk, dv = (torch.zeros_like(wide(x)) for x in (q, k, v))
@@ -64,5 +65,5 @@ class _Recomputed(torch.autograd.Function):
 
 
 def recomputed_attention(q, k, v, **options):
-    """flash_attention_v2 whose gradient keeps one number a row instead of the matrix. options: its keywords, without `return_lse`."""
+    """flash_attention_v2 with the backward pass above. options: its keywords, without `return_lse`."""
     return _Recomputed.apply(q, k, v, options)

@@ -1,13 +1,16 @@
-"""Attention four times, in plain torch: the same output, other memory, other bytes moved.
+"""Four algorithms for attention, in plain torch: the same output, with different memory use and different bytes moved.
 
-All take q: [num_queries, num_heads, head_dim] and k, v: [num_keys, num_kv_heads, head_dim]; query heads share KV heads
-in groups (arXiv 2305.13245). The queries are the last of the tokens: row i stands at position num_keys - num_queries + i.
-A row that sees no key gives zeros. Each head is done by itself, as a program on a GPU does it, and every piece that
-crosses between slow and fast memory goes through `meter.load` and `meter.store`; see meter.py.
+All take q: [num_queries, num_heads, head_dim] and k, v: [num_keys, num_kv_heads, head_dim]. Query heads share KV heads
+in groups (arXiv 2305.13245). The queries are the last tokens: row i is at position num_keys - num_queries + i.
+A row that sees no key gives zeros. Each head is computed by itself, as a program on a GPU does, and everything that
+moves between slow and fast memory goes through `meter.load` and `meter.store`; see meter.py.
 
 Keywords of all: `causal`, `window`, `cu_seqlens` (see masks.Mask), `scale` (default head_dim ** -0.5), `meter`, and
-`return_lse` for (out, lse), lse: [num_queries, num_heads] being the log of the sum of exponentials of a row's scores,
--inf where it sees nothing. Tiles are (rows, columns). Raises ParameterError for shapes that do not fit together.
+`return_lse` for (out, lse). lse: [num_queries, num_heads] is the log of the sum of exponentials of a row's scores, and
+-inf for a row that sees no key. `tile` is (rows, columns). Raises ParameterError for shapes that do not fit together.
+
+Names as in the papers, for each row: m_i the running maximum of its scores, l_i the running sum of exp(score - m_i),
+acc the running sum of exp(score - m_i) times the value.
 """
 
 import torch
@@ -41,7 +44,7 @@ def standard_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
         meter.store("out", out[:, head])
         meter.matmul(*scores.shape, 2 * q.shape[2])
         meter.visit(rows, cols, ALL if mask.tile(rows, cols) == ALL else SOME)
-        meter.event("product", rows, cols, lambda: (*top_and_sum(scores), out[:, head]))
+        meter.event("product", rows, cols, lambda: (*max_and_sum(scores), out[:, head]))
         meter.give_back()
     return (out, lse) if return_lse else out
 
@@ -49,10 +52,10 @@ def standard_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, sc
 def chunked_attention(
     q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False
 ):
-    """The same three steps, one chunk of the matrix at a time: O(N) memory, and no fewer bytes moved.
+    """The same three steps on one chunk of the matrix at a time: O(N) memory, and no fewer bytes moved.
 
-    A chunk of keys gives a partial result with its log-sum-exp; those of one chunk of queries are merged (Rabe and
-    Staats, "Self-attention does not need O(n^2) memory", arXiv 2112.05682).
+    Each chunk of keys gives a partial result with its log-sum-exp. The partial results of one chunk of queries are
+    merged (Rabe and Staats, "Self-attention does not need O(n^2) memory", arXiv 2112.05682).
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
@@ -70,30 +73,37 @@ def chunked_attention(
                 part = wide(meter.load("weights", weights)) @ wide(meter.load("v", v[slice(*cols), kv_head]))
                 partials.append((meter.store("partials", part), meter.store("partials", part_lse)))
                 if len(partials) == 1:
-                    meter.take(
-                        2 * weights.nbytes
-                    )  # one chunk of scores and one of weights; the next goes to the same place
+                    meter.take(2 * weights.nbytes)  # a chunk of scores and one of weights; later ones reuse the memory
                 meter.take(part.nbytes + part_lse.nbytes)
                 meter.matmul(*scores.shape, 2 * q.shape[2])
-                meter.event("chunk", rows, cols, lambda: (*top_and_sum(scores), part))
-            for number, (part, part_lse) in enumerate(partials):
-                part, part_lse = meter.load("partials", part), meter.load("partials", part_lse)
-                done = (part, part_lse) if number == 0 else merge_partials(*done, part, part_lse)
-                meter.scalings += 2 * part.numel() * (number > 0)
+                meter.event("chunk", rows, cols, lambda: (*max_and_sum(scores), part))
             if partials:
-                out[slice(*rows), head], lse[slice(*rows), head] = done
+                out[slice(*rows), head], lse[slice(*rows), head] = merge_all(partials, meter)
             meter.store("out", out[slice(*rows), head])
             meter.event("merge", rows, (0, len(k)))
             meter.give_back()
     return (out, lse) if return_lse else out
 
 
-def merge_partials(out_a, lse_a, out_b, lse_b):
-    """Two results over different keys, put together as if they had been one: (out, lse).
+def merge_all(partials, meter):
+    """(out, lse) of a list of partial results, loaded from slow memory and merged one after the other."""
+    out = lse = None
+    for part, part_lse in partials:
+        part, part_lse = meter.load("partials", part), meter.load("partials", part_lse)
+        if out is None:
+            out, lse = part, part_lse
+        else:
+            out, lse = merge_partials(out, lse, part, part_lse)
+            meter.scalings += 2 * part.numel()
+    return out, lse
 
-    out: [..., head_dim], each the softmax average of its own keys; lse: [...], the log of the sum of exponentials of
-    its scores, -inf where it saw no key. Each side weighs as much as its share of the whole sum. Split-KV decoding
-    and prefix caching rest on this (FlashInfer, arXiv 2501.01005, section 2.2).
+
+def merge_partials(out_a, lse_a, out_b, lse_b):
+    """Merges two results over different keys into the result over all of them: (out, lse).
+
+    out_a, out_b: [..., head_dim], the softmax average over their own keys. lse_a, lse_b: [...], the log of the sum of
+    exponentials of their scores, -inf where there was no key. The weight of each side is its share of the whole sum.
+    Split-KV decoding uses this (FlashInfer, arXiv 2501.01005, section 2.2). Raises ParameterError for unequal shapes.
     """
     if out_a.shape != out_b.shape or lse_a.shape != lse_b.shape or lse_a.shape != out_a.shape[:-1]:
         raise ParameterError(
@@ -108,17 +118,17 @@ def merge_partials(out_a, lse_a, out_b, lse_b):
 def flash_attention_v1(
     q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, tile=(64, 64), meter=None, return_lse=False
 ):
-    """FlashAttention: each tile of K and V is read once, and meets all queries (arXiv 2205.14135, algorithm 1).
+    """FlashAttention: each tile of K and V is read once and used for all queries (arXiv 2205.14135, algorithm 1).
 
-    The scores never leave fast memory. The running maximum, sum and finished output of every row do: they are read
-    and written again for every tile of K and V.
+    The scores stay in fast memory. The running maximum, sum and output of every row do not: they are read and written
+    again for every tile of K and V.
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
-        top = meter.store("statistics", torch.full_like(lse[:, head], -INF))  # in slow memory, as `out` is
-        total = meter.store("statistics", torch.zeros_like(top))
+        all_m = meter.store("statistics", torch.full_like(lse[:, head], -INF))  # in slow memory, as `out` is
+        all_l = meter.store("statistics", torch.zeros_like(all_m))
         meter.store("out", out[:, head])
-        meter.take(top.nbytes + total.nbytes)
+        meter.take(all_m.nbytes + all_l.nbytes)
         for cols in tiles(len(k), tile[1]):
             k_j = v_j = None
             for rows in tiles(len(q), tile[0]):
@@ -126,27 +136,28 @@ def flash_attention_v1(
                 if not meter.visit(rows, cols, reach):
                     continue
                 if k_j is None:
-                    k_j, v_j = (
-                        wide(meter.load("k", k[slice(*cols), kv_head])),
-                        wide(meter.load("v", v[slice(*cols), kv_head])),
-                    )
+                    k_j, v_j = load_kv(k, v, cols, kv_head, meter)
                 i = slice(*rows)
                 q_i, out_i = wide(meter.load("q", q[i, head])), wide(meter.load("out", out[i, head]))
-                top_i, total_i = meter.load("statistics", top[i]), meter.load("statistics", total[i])
+                m_i, l_i = meter.load("statistics", all_m[i]), meter.load("statistics", all_l[i])
 
                 scores = masked(q_i @ k_j.T * scale, mask, rows, cols, reach)
-                new_top = torch.maximum(top_i, top_of(scores))
-                weights = torch.exp(scores - finite(new_top)[:, None])
-                shrink = torch.exp(top_i - finite(new_top))  # what was summed under the old maximum
-                new_total = shrink * total_i + weights.sum(1)
-                new_out = ((shrink * total_i)[:, None] * out_i + weights @ v_j) / positive(new_total)[:, None]
+                m_new = torch.maximum(m_i, row_max(scores))
+                weights = torch.exp(scores - finite(m_new)[:, None])
+                shrink = torch.exp(m_i - finite(m_new))  # what was summed under the old maximum
+                l_new = shrink * l_i + weights.sum(1)
+                out_new = ((shrink * l_i)[:, None] * out_i + weights @ v_j) / positive(l_new)[:, None]
 
-                out[i, head], top[i], total[i] = new_out.to(q.dtype), new_top, new_total
-                meter.store("out", out[i, head]), meter.store("statistics", top[i]), meter.store("statistics", total[i])
+                out[i, head], all_m[i], all_l[i] = out_new.to(q.dtype), m_new, l_new
+                (
+                    meter.store("out", out[i, head]),
+                    meter.store("statistics", all_m[i]),
+                    meter.store("statistics", all_l[i]),
+                )
                 meter.matmul(*scores.shape, 2 * q.shape[2])
-                meter.scalings += 2 * new_out.numel()
-                meter.event("tile", rows, cols, lambda: (new_top, new_total, new_out))
-        lse[:, head] = top + total.log()
+                meter.scalings += 2 * out_new.numel()
+                meter.event("tile", rows, cols, lambda: (m_new, l_new, out_new))
+        lse[:, head] = all_m + all_l.log()
         meter.give_back()
     return (out, lse) if return_lse else out
 
@@ -156,8 +167,8 @@ def flash_attention_v2(
 ):
     """FlashAttention-2: a tile of queries stays in fast memory until it is done (arXiv 2307.08691, algorithm 1).
 
-    Its maximum, sum and output stay there too, so the output is written once. The division by the sum comes once, at
-    the end; what is left in the loop is one multiplication, where the maximum has grown.
+    Its m_i, l_i and acc stay there too, so the output is written once. It is divided by the sum once, after the loop;
+    inside the loop acc is only multiplied by `shrink`, which is below 1 where the maximum has grown.
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
@@ -165,43 +176,41 @@ def flash_attention_v2(
             i = slice(*rows)
             q_i = wide(meter.load("q", q[i, head]))
             acc = torch.zeros_like(q_i)
-            top, total = torch.full_like(lse[i, head], -INF), torch.zeros_like(lse[i, head])
+            m_i, l_i = torch.full_like(lse[i, head], -INF), torch.zeros_like(lse[i, head])
             for cols in tiles(len(k), tile[1]):
                 reach = mask.tile(rows, cols)
                 if not meter.visit(rows, cols, reach):
                     continue
-                k_j, v_j = (
-                    wide(meter.load("k", k[slice(*cols), kv_head])),
-                    wide(meter.load("v", v[slice(*cols), kv_head])),
-                )
+                k_j, v_j = load_kv(k, v, cols, kv_head, meter)
 
                 scores = masked(q_i @ k_j.T * scale, mask, rows, cols, reach)
-                new_top = torch.maximum(top, top_of(scores))
-                weights = torch.exp(scores - finite(new_top)[:, None])
-                shrink = torch.exp(top - finite(new_top))
-                total = shrink * total + weights.sum(1)
+                m_new = torch.maximum(m_i, row_max(scores))
+                weights = torch.exp(scores - finite(m_new)[:, None])
+                shrink = torch.exp(m_i - finite(m_new))
+                l_i = shrink * l_i + weights.sum(1)
                 acc = shrink[:, None] * acc + weights @ v_j
-                top = new_top
+                m_i = m_new
 
                 meter.matmul(*scores.shape, 2 * q.shape[2])
                 meter.scalings += acc.numel()
-                meter.event("tile", rows, cols, lambda: (top, total, acc))
-            out[i, head] = (acc / positive(total)[:, None]).to(q.dtype)
-            lse[i, head] = top + total.log()
+                meter.event("tile", rows, cols, lambda: (m_i, l_i, acc))
+            out[i, head] = (acc / positive(l_i)[:, None]).to(q.dtype)
+            lse[i, head] = m_i + l_i.log()
             meter.store("out", out[i, head]), meter.store("lse", lse[i, head])
             meter.scalings += acc.numel()
-            meter.event("store", rows, (0, len(k)), lambda: (top, total, out[i, head]))
+            meter.event("store", rows, (0, len(k)), lambda: (m_i, l_i, out[i, head]))
         meter.take(lse[:, head].nbytes)
         meter.give_back()
     return (out, lse) if return_lse else out
 
 
 def prepare(q, k, v, causal, window, cu_seqlens, scale, meter):
-    """(mask, scale, meter, out, lse) of one call; out and lse are as for rows that see nothing."""
+    """(mask, scale, meter, out, lse) for one call; out and lse begin as for rows that see no key."""
     shapes = f"q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)}"
     if q.ndim != 3 or k.ndim != 3 or k.shape != v.shape or q.shape[2] != k.shape[2]:
         raise ParameterError(
-            f"Shapes {shapes} do not fit. They are [tokens, heads, head_dim], with k and v alike and one head_dim for all."
+            f"Shapes {shapes} do not fit. They are [tokens, heads, head_dim]; k and v must have one shape, and all "
+            "three one head_dim."
         )
     if k.shape[1] == 0 or q.shape[1] % k.shape[1]:
         raise ParameterError(
@@ -225,14 +234,14 @@ def prepare(q, k, v, causal, window, cu_seqlens, scale, meter):
 
 
 def heads(q, k, meter):
-    """Each query head with the KV head of its group: 0, 0, 1, 1, … where two share one."""
+    """Yields each query head with its KV head: (0, 0), (1, 0), (2, 1), (3, 1), ... where two share one."""
     for head in range(q.shape[1]):
         meter.head = head
         yield head, head * k.shape[1] // q.shape[1]
 
 
 def tiles(length, size):
-    """[0, length) cut into half-open (start, end) of `size`; the last may be shorter."""
+    """[0, length) cut into half-open (start, end) ranges of `size`; the last may be shorter."""
     if type(size) is not int or size < 1:
         raise ParameterError(
             f"A tile has {size!r} rows or columns. Give whole numbers of 1 or more, such as tile=(64, 64)."
@@ -241,31 +250,36 @@ def tiles(length, size):
 
 
 def masked(scores, mask, rows, cols, reach):
-    """-inf where a pair may not be seen. A tile that is visible as a whole needs no mask."""
+    """The scores with -inf where the mask hides a pair. A tile without hidden pairs is returned as it is."""
     return scores if reach == ALL else scores.masked_fill(~mask.sees(rows, cols, scores.device), -INF)
 
 
 def wide(x):
-    """As it is computed on: float16 and bfloat16 in float32, the others as they are."""
+    """The tensor in the dtype of the computation: float16 and bfloat16 become float32, others stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def top_of(scores):
+def load_kv(k, v, cols, kv_head, meter):
+    """One tile of keys and values of a head, loaded from slow memory: each [columns, head_dim]."""
+    return wide(meter.load("k", k[slice(*cols), kv_head])), wide(meter.load("v", v[slice(*cols), kv_head]))
+
+
+def row_max(scores):
     """The largest score of each row; -inf where there is none."""
     return scores.amax(1) if scores.shape[1] else scores.new_full((len(scores),), -INF)
 
 
-def top_and_sum(scores):
-    """The largest score of each row, and the sum of exponentials under it."""
-    top = top_of(scores)
-    return top, torch.exp(scores - finite(top)[:, None]).sum(1)
+def max_and_sum(scores):
+    """(m_i, l_i) of each row: its largest score, and the sum of exp(score - largest)."""
+    m_i = row_max(scores)
+    return m_i, torch.exp(scores - finite(m_i)[:, None]).sum(1)
 
 
-def finite(top):
-    """A maximum to subtract: 0 for a row that has seen nothing, since -inf less -inf is nan."""
-    return top.masked_fill(top == -INF, 0.0)
+def finite(m_i):
+    """A maximum to subtract: 0 for a row that sees no key, since -inf minus -inf is NaN."""
+    return m_i.masked_fill(m_i == -INF, 0.0)
 
 
-def positive(total):
-    """A sum to divide by: 1 for a row that has seen nothing."""
-    return total.masked_fill(total == 0, 1.0)
+def positive(l_i):
+    """A sum to divide by: 1 for a row that sees no key."""
+    return l_i.masked_fill(l_i == 0, 1.0)

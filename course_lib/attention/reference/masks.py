@@ -1,4 +1,4 @@
-"""Who may see whom, for one pair of tokens and for a whole tile of pairs."""
+"""Which key a query may see, for one pair and for a whole tile of pairs."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from course_lib.errors import ParameterError
 
 NONE, SOME, ALL = "none", "some", "all"
-"""What a tile holds: no visible pair (it is skipped), some (it is masked), all (it needs no mask)."""
+"""How many pairs of a tile are visible: none (it is skipped), some (it is masked), all (it needs no mask)."""
 
 
 @dataclass(frozen=True)
 class Mask:
     """A query sees a key when both are in the same document and their distance is allowed.
 
-    Distance is the query's position less the key's: 0 is the token itself, 1 the token before it. Causal attention
-    allows distances of 0 and more. A sliding window of w tokens (Mistral, arXiv 2310.06825) allows 0 to w - 1 under a
-    causal mask: a token sees itself and w - 1 before it. Without one, it reaches w - 1 tokens to both sides.
+    Distance is the query's position minus the key's: 0 is the token itself, 1 the token before it. Causal attention
+    allows distances from 0 on. A sliding window of w tokens (Mistral, arXiv 2310.06825) allows 0 to w - 1 with a causal
+    mask: a token sees itself and w - 1 before it. Without a causal mask, it sees w - 1 tokens to both sides.
     Bidirectional attention allows every distance.
 
-    A tile of rows [r0, r1) and columns [c0, c1) holds every distance from r0 - (c1 - 1) to (r1 - 1) - c0. So what it
-    holds is told from its corners, and no matrix is made:
+    A tile of rows [r0, r1) and columns [c0, c1) holds every distance from r0 - (c1 - 1) to (r1 - 1) - c0. Its corners
+    tell whether the mask hides none, some or all of it, and no matrix is made:
 
         keys →   c0      c1
         r0        · · · ·      smallest distance: top right
@@ -32,12 +32,12 @@ class Mask:
     cu_seqlens: tuple[int, ...] | None = None
     """Where each document of a packed sequence begins, and the end: (0, 5, 12) is one of 5 and one of 7 tokens."""
     start: int = 0
-    """Position of row 0 among the keys: so many keys were there before the first query."""
+    """Position of row 0 among the keys: the number of keys before the first query."""
 
     def __post_init__(self):
         if type(self.causal) is not bool:
             raise ParameterError(
-                f"causal = {self.causal!r}. Give True, where a token sees itself and what is before it, or False."
+                f"causal = {self.causal!r}. Give True, where a token sees itself and those before it, or False."
             )
         if self.window is not None and (type(self.window) is not int or self.window < 1):
             raise ParameterError(
@@ -46,18 +46,21 @@ class Mask:
         edges = self.cu_seqlens
         if edges is not None and (len(edges) < 2 or edges[0] != 0 or any(a > b for a, b in zip(edges, edges[1:]))):
             raise ParameterError(
-                f"cu_seqlens = {list(edges)} does not cut a sequence into documents. It starts with 0, never falls, and "
-                "ends with the number of tokens, such as [0, 5, 12] for documents of 5 and 7."
+                f"cu_seqlens = {list(edges)} does not divide a sequence into documents. It begins with 0, never "
+                "decreases, and ends with the number of tokens, such as [0, 5, 12] for documents of 5 and 7."
             )
 
     @property
     def distances(self):
-        """(smallest, largest) distance that may be seen; infinite where nothing limits it."""
+        """(smallest, largest) allowed distance; infinite where there is no limit."""
         reach = float("inf") if self.window is None else self.window - 1
         return (0 if self.causal else -reach), reach
 
     def sees(self, rows, cols, device=None):
-        """The pairs of a tile, bool [rows, cols]. rows, cols: half-open (start, end); rows counted from the first query."""
+        """Which pairs of a tile are visible: bool [rows, cols].
+
+        rows, cols: half-open (start, end); rows are counted from the first query.
+        """
         import torch
 
         row = torch.arange(*rows, device=device)[:, None] + self.start
@@ -71,10 +74,10 @@ class Mask:
         return seen
 
     def tile(self, rows, cols):
-        """NONE, SOME or ALL of the tile's pairs may be seen. rows, cols: half-open (start, end).
+        """NONE, SOME or ALL: how many pairs of the tile are visible. rows, cols: half-open (start, end).
 
-        Distance and documents can be asked one by one: if a tile has pairs of one document at all, the one nearest to
-        the diagonal is among them, and of all pairs that one is the likeliest to be allowed.
+        Distance and documents are checked one after the other. This is exact: if a tile has pairs within one document,
+        the pair nearest to the diagonal is among them, and if any pair has an allowed distance, that one has.
         """
         rows = rows[0] + self.start, rows[1] + self.start
         low, high = self.distances

@@ -1,9 +1,9 @@
-"""Counts what attention moves, and keeps the order of its tiles for the view.
+"""Counts the bytes that attention moves, and records the order of its tiles for the view.
 
 A GPU has two memories: a slow, large one (HBM) and, on each multiprocessor, a fast one of some hundred kilobytes
-(shared memory and registers). Data lives in the slow one and is computed on in the fast one. The algorithms in
-reference.py say with `load` and `store` whenever a piece crosses between the two, so that every byte can be counted,
-on any machine.
+(shared memory and registers). Data is kept in the slow one and computed on in the fast one. The algorithms in
+forward.py and backward.py call `load` and `store` whenever data moves between the two, so every byte is counted, on any
+machine.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ class Meter:
     """Bytes moved, memory taken, operations done and tiles visited by one call or several.
 
     read, written: {name of the tensor: bytes}.
-    scratch: bytes of slow memory taken beside q, k, v and the output, at the fullest moment of one head.
-    flops: operations of the matrix products; a multiply and an add are two. The softmax is left out, as usual.
-    scalings: how often a number of the output is multiplied or divided by what the softmax needs.
-    tiles: {"none" | "some" | "all": how many tiles}, by what the mask leaves of them.
-    events: what happened in order, as plain dicts, where `record` is true.
-    watch: the row of head 0 whose running maximum, sum and output the events carry.
+    scratch: bytes of slow memory used besides q, k, v and the output: the largest amount at one time, for one head.
+    flops: operations of the matrix products; a multiply and an add are two. The softmax is left out, as is usual.
+    scalings: how often a number of the output is multiplied or divided by a factor of the softmax.
+    tiles: {"none" | "some" | "all": number of tiles}, by how many of their pairs the mask shows.
+    events: what happened, in order, as plain dicts; kept where `record` is true.
+    watch: the row of head 0 whose running maximum, sum and output are kept in the events.
     """
 
     def __init__(self, *, record=False, watch=0):
@@ -42,17 +42,17 @@ class Meter:
         return self.bytes_read + self.bytes_written
 
     def load(self, name, tensor):
-        """Counts `tensor` as read from slow memory, and hands it on."""
+        """Counts `tensor` as read from slow memory, and returns it."""
         self.read[name] += tensor.nbytes
         return tensor
 
     def store(self, name, tensor):
-        """Counts `tensor` as written to slow memory, and hands it on."""
+        """Counts `tensor` as written to slow memory, and returns it."""
         self.written[name] += tensor.nbytes
         return tensor
 
     def take(self, nbytes):
-        """Counts so many bytes of slow memory as in use until `give_back`."""
+        """Counts `nbytes` of slow memory as in use until `give_back`."""
         self._held += nbytes
         self.scratch = max(self.scratch, self._held)
 
@@ -60,7 +60,7 @@ class Meter:
         self._held = 0
 
     def visit(self, rows, cols, reach):
-        """Counts a tile and says whether it is to be computed. reach: what `Mask.tile` says of it."""
+        """Counts a tile and returns whether it must be computed. reach: what `Mask.tile` returns for it."""
         self.tiles[reach] += 1
         if reach == NONE:
             self.event("skip", rows, cols)
@@ -71,13 +71,13 @@ class Meter:
         self.flops += 2 * m * n * k
 
     def event(self, kind, rows, cols, state=None):
-        """Notes one step of head 0. state() -> (maximum, sum, output) of each of its rows; asked only where it is wanted."""
+        """Records one step of head 0. state() -> (maximum, sum, output) of each of its rows; called only if needed."""
         if not self.record or self.head != 0:
             return
         row = None
         if state is not None and rows[0] <= self.watch < rows[1]:
-            top, total, out = (x[self.watch - rows[0]].tolist() for x in state())
-            row = {"maximum": top, "sum": total, "output": out}
+            m_i, l_i, out = (x[self.watch - rows[0]].tolist() for x in state())
+            row = {"maximum": m_i, "sum": l_i, "output": out}
         self.events.append(
             {
                 "kind": kind,
@@ -91,9 +91,9 @@ class Meter:
 
 
 def record_tiles(attention, q, k, v, *, watch=0, **options):
-    """Runs one of the algorithms of reference.py and returns what `course_lib.viz.tiles_view` draws, as a dict.
+    """Runs one of the algorithms of forward.py and returns what `course_lib.viz.tiles_view` draws, as a dict.
 
-    attention: a function such as flash_attention_v2. q, k, v: as it takes them; head 0 is recorded.
+    attention: a function such as flash_attention_v2. q, k, v: its arguments; head 0 is recorded.
     watch: the row whose running maximum, sum and output are kept. options: `causal`, `window`, `cu_seqlens`, `tile`.
     """
     meter = Meter(record=True, watch=watch)

@@ -1,7 +1,7 @@
-"""The torch twin of each kernel: the same arguments, the same answer, on any machine and in any dtype that torch has.
+"""The torch twin of each kernel: the same arguments and the same result, on any machine and in any dtype of torch.
 
-Correct first: what the kernels are held to, and what runs where there is no Triton. On a GPU the attention itself is torch's
-scaled_dot_product_attention, so a chip without Triton's matrix instructions is still fast in prefill.
+The kernels are tested against these, and these run where there is no Triton. The attention itself is torch's
+scaled_dot_product_attention, so prefill is fast also on a chip for which Triton makes no matrix instructions.
 """
 
 import torch
@@ -11,7 +11,7 @@ from course_lib.attention.checks import check_packed, check_paged, check_store
 
 
 def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None):
-    """As attention.flash.flash_attention: one call for each sequence. Reads cu_seqlens on the CPU."""
+    """As kernels.flash.flash_attention, with one call for each sequence. Copies cu_seqlens to the CPU."""
     scale = check_packed(q, k, v, cu_seqlens, causal, window, scale)
     out, ends = torch.empty_like(q), cu_seqlens.tolist()
     for start, end in zip(ends, ends[1:]):
@@ -22,7 +22,10 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
 
 
 def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None):
-    """As attention.paged.paged_attention: gathers each sequence through its table, then attends. Reads the lengths on the CPU."""
+    """As kernels.paged.paged_attention: gathers each sequence through its block table, then attends.
+
+    Copies the lengths to the CPU.
+    """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
     out, ends, block_size = torch.empty_like(q), cu_seqlens_q.tolist(), k_cache.shape[1]
     for table, length, start, end in zip(block_tables, seq_lens.tolist(), ends, ends[1:]):
@@ -33,7 +36,10 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
 
 
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
-    """As attention.paged.paged_decode: gathers all sequences, padded to the longest, for one call. Reads lengths on the CPU."""
+    """As kernels.paged.paged_decode: gathers all sequences, padded to the longest, for one call.
+
+    Copies the largest length to the CPU.
+    """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
     if len(q) == 0 or int(seq_lens.max()) == 0:
         return torch.zeros_like(q)
@@ -43,7 +49,7 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
 
 
 def store_kv(k, v, k_cache, v_cache, slot_mapping):
-    """As attention.store.store_kv."""
+    """As kernels.store.store_kv."""
     check_store(k, v, k_cache, v_cache, slot_mapping)
     stored = slot_mapping >= 0
     slots = slot_mapping[stored].long()
@@ -52,9 +58,9 @@ def store_kv(k, v, k_cache, v_cache, slot_mapping):
 
 
 def slots_of(block_tables, seq_lens, block_size, longest):
-    """The slot of each token of each sequence, int64 [num_seqs, longest]; past its end, that of its first token again.
+    """The slot of each token of each sequence, int64 [num_seqs, longest]; past its end, the slot of its first token.
 
-    So what is gathered holds nobody else's numbers, and no stale ones, which could be NaN.
+    So nothing is gathered from other sequences or from slots with old contents, which could be NaN.
     """
     positions = torch.arange(longest, device=block_tables.device)
     positions = torch.where(positions < seq_lens[:, None], positions, 0)
@@ -65,8 +71,8 @@ def slots_of(block_tables, seq_lens, block_size, longest):
 def decode_gathered(q, k, v, seq_lens, *, scale=None):
     """One query a sequence. q: [num_seqs, num_heads, head_dim]; k, v: [num_seqs, longest, num_kv_heads, head_dim].
 
-    seq_lens: [num_seqs], all at least 1; what stands behind them is masked. The query heads that share a KV head go in as rows
-    of one small matrix, which spares torch from repeating K and V for each of them.
+    seq_lens: [num_seqs], all at least 1; positions from there on are masked. The query heads that share a KV head are
+    the rows of one small matrix, so that torch does not repeat K and V for each of them.
     """
     seen = torch.arange(k.shape[1], device=q.device) < seq_lens[:, None]
     rows = q.unflatten(1, (k.shape[2], -1))
@@ -84,11 +90,10 @@ def last_tokens(q, k, v, *, causal=True, window=None, scale=None):
     n, total = len(q), len(k)
     if n == 0:
         return torch.empty_like(q)
-    causal = causal and n > 1  # the last token alone sees everything before it anyway
+    causal = causal and n > 1  # one token, the last, sees all others with or without a causal mask
     mask = None
-    if window is not None or (
-        causal and n < total
-    ):  # torch's own causal mask counts from the first key: only for n == total
+    # torch's own causal mask is aligned with the first key, so it is right only for n == total
+    if window is not None or (causal and n < total):
         distance = torch.arange(total - n, total, device=q.device)[:, None] - torch.arange(total, device=q.device)
         mask = distance < (total if window is None else window)
         mask &= distance >= 0 if causal or n == 1 else distance > -(total if window is None else window)
