@@ -115,16 +115,70 @@ def looks_well():
     return looks_well
 
 
+WATCH_NODES = """() => { window.nodesMade = 0; window.nodesWatch = new MutationObserver(found => {
+    for (const one of found) window.nodesMade += one.type === 'childList' ? one.addedNodes.length : 1; });
+    window.nodesWatch.observe(document.body,
+        { childList: true, subtree: true, attributes: true, characterData: true }); }"""
+
+READ_NODES = """() => { for (const one of window.nodesWatch.takeRecords())
+    window.nodesMade += one.type === 'childList' ? one.addedNodes.length : 1;
+    const made = window.nodesMade; window.nodesMade = 0; return made; }"""
+
+
 @pytest.fixture
-def drawing_times():
-    """drawing_times(page) -> 60 times in ms, sorted, each a step drawn, laid out and painted: reading a pixel
-    back waits for the painting. Judge by [15], the lower quartile: the median also measures whoever else uses the cores."""
+def work_of():
+    """work_of(page, changes) -> what the page does for each change, as counts. They do not depend on time or load.
 
-    def drawing_times(page):
-        return page.evaluate("""() => { const { model } = view, last = model.get('data').last, times = [];
-            const one = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-            for (let i = 0; i < 60; i++) { const start = performance.now(); model.set('step', 1 + i * 37 % last); document.body.offsetHeight;
-                document.querySelectorAll('canvas').forEach(canvas => { one.drawImage(canvas, 0, 0, 1, 1, 0, 0, 1, 1); one.getImageData(0, 0, 1, 1); }); times.push(performance.now() - start); }
-            return times.sort((a, b) => a - b); }""")
+    changes: expressions in JavaScript, each of which makes the view draw. Each count has `blocks`, how often a block
+    of the page's JavaScript ran (a function, a turn of a loop, a branch), and `nodes`, how many nodes and attributes
+    of the document were made or changed.
+    """
 
-    return drawing_times
+    def work_of(page, changes):
+        profiler, counts = page.context.new_cdp_session(page), []
+        page.evaluate(WATCH_NODES)
+        profiler.send("Profiler.enable")
+        profiler.send("Profiler.startPreciseCoverage", {"callCount": True, "detailed": True})
+        for change in changes:
+            profiler.send("Profiler.takePreciseCoverage")  # sets the counts to 0
+            page.evaluate(f"{change}; document.body.offsetHeight")
+            found = profiler.send("Profiler.takePreciseCoverage")["result"]
+            counts.append({"blocks": sum(map(blocks_run, found)), "nodes": page.evaluate(READ_NODES)})
+        profiler.send("Profiler.stopPreciseCoverage")
+        profiler.detach()
+        return counts
+
+    return work_of
+
+
+def blocks_run(script):
+    """How often the blocks of one script ran, by Chromium's coverage. What a test itself evaluates has no address."""
+    return sum(part["count"] for function in script["functions"] for part in function["ranges"]) if script["url"] else 0
+
+
+@pytest.fixture
+def work_of_steps(work_of):
+    """work_of_steps(page, number=60) -> the counts of `number` steps that are far from each other."""
+
+    def work_of_steps(page, number=60):
+        last = page.evaluate("view.model.get('data').last")
+        return work_of(page, [f"view.model.set('step', {1 + i * 37 % last})" for i in range(number)])
+
+    return work_of_steps
+
+
+@pytest.fixture
+def little():
+    """little(work, typical=…, worst=…): the median and the largest count of blocks are at most that.
+
+    At most `nodes` nodes change. The bounds are about three times what the views took when they were written, and far below what a view takes that
+    draws everything in each step, or replays the trace from its beginning.
+    """
+
+    def little(work, *, typical, worst, nodes=100):
+        blocks = sorted(one["blocks"] for one in work)
+        found = {"typical": blocks[len(blocks) // 2], "worst": blocks[-1], "nodes": max(one["nodes"] for one in work)}
+        print(found)
+        assert 0 < found["typical"] <= typical and found["worst"] <= worst and found["nodes"] <= nodes, found
+
+    return little

@@ -202,6 +202,7 @@ def test_it_fits_and_follows_the_theme(request, open_view, looks_well, name, sch
     looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
 
 
-def test_a_step_of_a_long_run_is_drawn_as_quickly_as_one_of_a_short(long, small, open_view, drawing_times):
-    quick, slow = (drawing_times(open_view(view, width=1200))[15] for view in (small, long))
-    assert slow < 25 * quick
+def test_a_step_of_a_long_run_takes_no_more_work_than_one_of_a_short(long, small, open_view, work_of_steps, little):
+    few, many = (work_of_steps(open_view(view, width=1200)) for view in (small, long))
+    little(few, typical=400, worst=1_000)
+    little(many, typical=400, worst=1_000)
