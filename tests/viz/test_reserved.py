@@ -279,7 +279,7 @@ def test_the_player_and_the_keys(three, open_view):
     press(page, "last step")
     assert page.state.step() == 40 and page.inner_text(".cl-count") == "step 40 / 40"
     press(page, "play")
-    page.wait_for_function("view.model.get('step') > 2", timeout=10_000)
+    page.wait_for_function("view.model.get('step') > 2")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -50,20 +50,28 @@ def test_keys_move_the_view_and_go_no_further(naive, open_view):
     assert "b" in page.evaluate("heard")  # the host's own shortcuts are the host's
 
 
+def stop_clock(page):
+    """From now on the page's timers run only when the test says so: page.clock.run_for(milliseconds)."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+
+
 def test_play_runs_to_the_end_stops_and_starts_again(naive, open_view):
     page = open_view(naive)
+    stop_clock(page)
     press(page, "play")
     assert page.get_attribute(".cl-say", "aria-live") == "off"
-    page.wait_for_function("view.model.get('step') === 6", timeout=15_000)
-    page.get_by_role("button", name="play", exact=True).wait_for(timeout=2_000)
+    page.clock.run_for(15_000)
+    assert page.state.step() == 6
+    page.get_by_role("button", name="play", exact=True).wait_for()
     assert page.get_attribute(".cl-say", "aria-live") == "polite"
-    page.wait_for_timeout(1_000)
+    page.clock.run_for(1_000)
     assert page.state.step() == 6
     page.locator(".cl").focus()
     page.keyboard.press("Space")
     assert page.state.step() == 1
     page.keyboard.press("Space")
-    page.wait_for_timeout(1_000)
+    page.clock.run_for(1_000)
     assert page.state.step() == 1  # paused
 
 
@@ -136,11 +144,9 @@ def test_a_change_of_theme_repaints_the_canvas(naive, open_view):
     painted = "document.querySelector('.cl-sheet canvas').toDataURL()"
     before = page.evaluate(painted)
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-    page.wait_for_timeout(200)
-    assert page.evaluate(painted) != before
+    page.wait_for_function(f"before => {painted} !== before", arg=before)
     page.evaluate("document.body.dataset.jpThemeLight = 'true'")
-    page.wait_for_timeout(200)
-    assert page.evaluate(painted) == before
+    page.wait_for_function(f"before => {painted} === before", arg=before)
 
 
 @pytest.mark.parametrize("name", ["naive", "chances", "long"])
@@ -150,7 +156,8 @@ def test_drawing_a_step_takes_little_work(request, open_view, work_of_steps, lit
 
 def test_it_can_be_taken_away(naive, open_view):
     page = open_view(naive)
+    stop_clock(page)
     press(page, "play")
     page.evaluate("view.remove()")
-    page.wait_for_timeout(1_200)
+    page.clock.run_for(1_200)
     assert page.locator(".cl").count() == 0 and page.state.step() == 1
