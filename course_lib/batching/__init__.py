@@ -1,6 +1,6 @@
 """Batches that do not change while they run: static and dynamic batching, the loops of lesson 09.
 
-Names arrive on first use.
+Names are loaded on first use.
 """
 
 from course_lib.lazy import lazily

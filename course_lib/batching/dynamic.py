@@ -1,7 +1,8 @@
 """Dynamic batching: a batch starts when it is full, or when its first request has waited long enough.
 
-It shares the cost of weights among those who happen to come together, and bounds the wait for the others; but once a batch
-runs it is static, and who comes a moment later waits for its end. Source: the dynamic batcher of NVIDIA Triton Inference Server.
+Requests that arrive close together share the cost of reading the weights, and the timeout limits how long the others
+wait. But a batch that runs is static: a request that arrives a moment later waits until it ends. Source: the dynamic
+batcher of NVIDIA Triton Inference Server.
 """
 
 import math
@@ -15,7 +16,7 @@ from .static import BatchReport, as_requests, run_batch
 
 
 class DynamicBatcher:
-    """Collects requests. max_batch_size: start at once with so many. timeout: seconds after which fewer will do."""
+    """Collects requests. max_batch_size: so many start at once. timeout: seconds after which fewer start."""
 
     def __init__(self, max_batch_size, timeout):
         if type(max_batch_size) is not int or max_batch_size < 1:
@@ -23,14 +24,14 @@ class DynamicBatcher:
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
             raise ParameterError(f"timeout is {timeout!r}, but it is a time in seconds of at least 0. Try 0.05.")
         self.max_batch_size, self.timeout = max_batch_size, timeout
-        self._waiting = deque()  # (when it came, request)
+        self._waiting = deque()  # (time of arrival, request)
 
     def add(self, request, now):
-        """The request came at `now`."""
+        """The request arrives at `now`."""
         self._waiting.append((now, request))
 
     def ready_at(self):
-        """When the next batch may start: a time that is over if it is full already; None with nobody waiting."""
+        """When the next batch can start: a time in the past if it is full already; None if no request waits."""
         if not self._waiting:
             return None
         if len(self._waiting) >= self.max_batch_size:
@@ -38,7 +39,7 @@ class DynamicBatcher:
         return self._waiting[0][0] + self.timeout
 
     def take(self, now):
-        """The batch that starts now, in order of arrival; empty where it is better to wait."""
+        """The requests of the batch that starts now, in order of arrival; empty if none starts yet."""
         ready_at = self.ready_at()
         if ready_at is None or now < ready_at:
             return []
@@ -63,9 +64,10 @@ def run_dynamic(
     """Serves the prompts as they arrive.
 
     Returns (new token ids of each, seconds from arrival to end of each, BatchReport). arrivals: seconds after the
-    start, one for each prompt, ascending; default: all at once. batcher: one of your own, with `add`, `take` and
-    `ready_at` as DynamicBatcher has them; default: made of the size and the timeout. With an infinite timeout a last batch that
-    nobody fills starts when nobody else comes. Otherwise as `run_static`; CourseError for a batcher that loses requests.
+    start, one for each prompt, ascending; default: all at once. batcher: your own, with `add`, `take` and `ready_at` as
+    in DynamicBatcher; default: one with this size and timeout. With an infinite timeout the last batch starts after the
+    last arrival, even if it is not full. The rest is as in `run_static`. Raises CourseError for a batcher that loses
+    requests.
     """
     requests, report = as_requests(model, prompts, params), BatchReport()
     arrivals = [0.0] * len(requests) if arrivals is None else list(arrivals)
@@ -82,8 +84,8 @@ def run_dynamic(
             arrival, request = coming.popleft()
             request.arrival = arrival
             batcher.add(request, arrival)
-        for_ever = not coming and batcher.ready_at() == math.inf  # nobody else comes to fill it
-        batch = batcher.take(math.inf if for_ever else now)
+        is_last = not coming and batcher.ready_at() == math.inf  # no other request arrives to fill it
+        batch = batcher.take(math.inf if is_last else now)
         if batch:
             run_batch(model, batch, report)
             ended = clock() - began
@@ -92,9 +94,9 @@ def run_dynamic(
             times = [t for t in (batcher.ready_at(), coming[0][0] if coming else None) if t is not None]
             if not times or min(times) == math.inf:
                 raise CourseError(
-                    f"{len(requests) - len(latencies)} of {len(requests)} requests were added, and the batcher gives none of "
-                    f"them any more. Does it keep whom it did not take?"
+                    f"{len(requests) - len(latencies)} of {len(requests)} requests were added, and the batcher returns "
+                    f"none of them any more. Does it keep the requests that it does not return?"
                 )
             sleep(max(0.0, min(times) - now))
-    texts = [request.output_ids for request in requests]
-    return texts, [latencies[request.request_id] for request in requests], report
+    outputs = [request.output_ids for request in requests]
+    return outputs, [latencies[request.request_id] for request in requests], report

@@ -1,10 +1,10 @@
-"""Who holds which block: a free list and a reference count for each. Integers only.
+"""Which blocks are in use: a free list, and a reference count for each block. Integers only.
 
-    free list        oldest first: 5  2  7            ref count 0
-    in use           held by one or several tables    ref count 1, 2, ...
-    cached           hashed and held by nobody        ref count 0, kept by the PrefixCache until it must go
+    free list        oldest first: 5  2  7              ref count 0
+    in use           in one or several block tables     ref count 1, 2, ...
+    cached           hashed, and in no block table      ref count 0, kept by the PrefixCache until it is evicted
 
-Every operation happens whole or not at all: it checks first, and changes after that.
+Every operation is done completely or not at all: it checks first and changes things after that.
 """
 
 from collections import Counter, deque
@@ -13,13 +13,13 @@ from course_lib.errors import IntegrityError, LedgerError, ParameterError
 
 
 class BlockAllocator:
-    """Hands out `num_blocks` blocks of `block_size` slots each, by number, and takes them back.
+    """Allocates and frees `num_blocks` blocks of `block_size` slots each. A block id is an int from 0 on.
 
-    Allocating and freeing cost the same for each block however many there are. Blocks are used in the order in which they
-    became free, so the first ones are 0, 1, 2, ... trace: a Trace that is told of everything, or None.
+    Allocating and freeing are O(1) a block. Blocks are allocated in the order in which they became free, so the first
+    ones are 0, 1, 2, ... trace: a Trace that records every change, or None.
 
-    `copies` collects (source, destination) pairs of blocks. Whoever owns the tensors copies them, in order, and clears the
-    list before anything is written in a step. Source: PagedAttention (arXiv 2309.06180) and vLLM's BlockPool.
+    `copies` collects (source, destination) block ids. The owner of the tensors copies these blocks in order, and clears
+    the list, before anything is written in a step. Source: PagedAttention (arXiv 2309.06180) and vLLM's BlockPool.
     """
 
     def __init__(self, num_blocks, block_size, *, trace=None):
@@ -27,7 +27,7 @@ class BlockAllocator:
         whole("block_size", block_size, at_least=1)
         self.num_blocks, self.block_size = num_blocks, block_size
         self.copies = []
-        self.cache = None  # the PrefixCache that looks after hashed blocks, if there is one
+        self.cache = None  # the PrefixCache over this allocator, which sets it
         self.trace = trace
         self._free = deque(range(num_blocks))
         self._ref_count = [0] * num_blocks
@@ -36,19 +36,19 @@ class BlockAllocator:
 
     @property
     def num_free(self):
-        """How many blocks can be had: those on the free list, and cached ones that nobody holds."""
+        """How many blocks `allocate` can give: those on the free list, and cached ones that can be evicted."""
         return len(self._free) + (self.cache.num_evictable if self.cache is not None else 0)
 
     def ref_count(self, block_id):
-        """How many tables hold the block."""
+        """How many block tables hold the block."""
         self._check_known([block_id])
         return self._ref_count[block_id]
 
     def allocate(self, n=1, *, sharing=()):
-        """n fresh blocks with one reference each, as a list of ids; None where so many cannot be had, and nothing is taken.
+        """n new blocks with one reference each, as a list of ids. None if there are fewer; then nothing has changed.
 
-        sharing: cached blocks or blocks in use that get one more reference in the same go, both or neither, so that taking
-        the fresh ones cannot evict them. Free blocks go first; then cached ones are evicted.
+        Free blocks are used first; after that cached ones are evicted. sharing: cached blocks or blocks in use that get
+        one more reference in the same operation, so that the new blocks cannot evict them.
         """
         whole("n", n)
         sharing = list(sharing)
@@ -70,17 +70,17 @@ class BlockAllocator:
         return fresh
 
     def fork(self, block_ids):
-        """One more reference on each block. Raises LedgerError for a block that is free, and then counts none."""
+        """Adds one reference to each block. Raises LedgerError for a block that is free; then nothing has changed."""
         block_ids = list(block_ids)
         self._check_shareable(block_ids)
         self._share(block_ids)
 
     def free(self, block_ids):
-        """One reference less on each block; one that nobody holds any more goes to the end of the free list.
+        """Takes one reference off each block, in the order given. At 0 a block joins the end of the free list.
 
-        A hashed one stays cached instead. In the order given: pass a table's blocks from last to first, so that of a cached
-        text the end is evicted before the beginning. Raises LedgerError, and takes back none, for an id that does not exist
-        and for more releases than references.
+        A hashed block stays cached instead. Pass a table's blocks from last to first: then the end of a cached sequence
+        is evicted before its beginning. Raises LedgerError for an id that does not exist, or that comes more often than
+        it has references; then nothing has changed.
         """
         block_ids = list(block_ids)
         self._check_known(block_ids)
@@ -88,8 +88,8 @@ class BlockAllocator:
             if times > self._ref_count[b]:
                 raise LedgerError(
                     f"Block {b} is freed {plural(times, 'time')}, but {plural(self._ref_count[b], 'table')} "
-                    f"hold{'s' * (self._ref_count[b] == 1)} it. Somebody frees it twice, or frees what is not "
-                    f"theirs; nothing was taken back."
+                    f"hold{'s' * (self._ref_count[b] == 1)} it. It is freed twice, or by code that does not own it. "
+                    f"Nothing was freed."
                 )
         for b in block_ids:
             self._ref_count[b] -= 1
@@ -102,7 +102,7 @@ class BlockAllocator:
             self.trace.add("free", blocks=block_ids)
 
     def is_hashed(self, block_id):
-        """Whether others may find this block by its content, so that nobody may write it."""
+        """Whether the prefix cache can find this block by its content, so that it must not be written."""
         return self.cache is not None and block_id in self.cache
 
     def _share(self, block_ids):
@@ -126,8 +126,8 @@ class BlockAllocator:
         for b in block_ids:
             if self._ref_count[b] == 0 and not self.is_hashed(b):
                 raise LedgerError(
-                    f"Block {b} is free, so there is nothing in it to share. Share blocks of a living table, "
-                    f"before it is freed."
+                    f"Block {b} is free, so there is nothing in it to share. Share the blocks of a table before "
+                    f"that table is freed."
                 )
 
     def check_integrity(self):
@@ -138,20 +138,20 @@ class BlockAllocator:
         if twice:
             raise IntegrityError(
                 f"Block {twice[0]} stands {at_rest[twice[0]]} times among the free and cached blocks: "
-                f"it would be handed out twice."
+                f"it would be allocated to two tables."
             )
         in_use = [b for b, count in enumerate(self._ref_count) if count > 0]
         if len(at_rest) + len(in_use) != self.num_blocks:
             raise IntegrityError(
-                f"{len(at_rest)} blocks free or cached and {len(in_use)} in use are not {self.num_blocks} "
-                f"in all: a block was lost, or is counted on both sides."
+                f"{len(at_rest)} blocks are free or cached and {len(in_use)} are in use, but there are "
+                f"{self.num_blocks} in all: a block was lost, or is counted on both sides."
             )
         for b, count in enumerate(self._ref_count):
             if count < 0 or (count == 0) != (b in at_rest):
                 where = "free or cached" if b in at_rest else "neither free nor cached"
                 raise IntegrityError(
-                    f"Block {b} has the reference count {count} and is {where}; the count is 0 exactly "
-                    f"where a block can be had."
+                    f"Block {b} has the reference count {count} and is {where}; the count must be 0 for free and "
+                    f"cached blocks, and only for these."
                 )
         if self.cache is not None:
             self.cache.check_integrity()
@@ -161,10 +161,9 @@ class BlockAllocator:
 
 
 def whole(name, value, at_least=0):
+    """Raises ParameterError unless the value is an int of at least `at_least`."""
     if type(value) is not int or value < at_least:
-        raise ParameterError(
-            f"{name} is {value!r}, but it counts something and must be a whole number of at least {at_least}."
-        )
+        raise ParameterError(f"{name} is {value!r}, but it is a count: give a whole number of at least {at_least}.")
 
 
 def plural(count, noun):

@@ -1,11 +1,11 @@
-"""Keys and values in one preallocated piece: lesson 02, and a batch of such pieces for lesson 09.
+"""Keys and values in one preallocated tensor: lesson 02, and a batch of such tensors for lesson 09.
 
     k[layer], v[layer]: [num_kv_heads, max_tokens, head_dim]
 
         0                    num_tokens       + new          max_tokens
-        | kept by earlier steps | this step's   |  not used yet   |
+        | from earlier steps    | of this step  |  not used yet   |
 
-A head's tokens lie side by side, in the order in which attention reads them.
+The tokens of a head are next to each other in memory, in the order in which attention reads them.
 """
 
 import torch
@@ -14,18 +14,19 @@ import torch.nn.functional as F
 from course_lib.errors import CacheFull, ParameterError
 from course_lib.machine.device import default_device, default_dtype
 
+from .allocator import whole
+
 
 class ContiguousCache:
     """The keys and values of one sequence, for at most `max_tokens` tokens.
 
-    A step pushes the next tokens of the sequence through the model, many (the prompt: prefill) or
-    one (decode). `num_tokens` moves on once a step, after the last layer, so that every layer of a
-    step finds the same start; a step that fails halfway leaves it where it was.
+    A step computes the next tokens of the sequence, many (the prompt: prefill) or one (decode). `num_tokens` grows once
+    a step, after the last layer, so that every layer of a step starts at the same token. A step that fails halfway
+    leaves it as it was.
 
-    config: the ModelConfig of the model. device, dtype: where the model is and what it computes
-    in; default: what `load_model` takes on this machine. Raises ParameterError for a size that
-    holds nothing. Source: the cache of Transformer-XL and GPT-2's `past` (arXiv 1901.02860); one
-    preallocated piece as in gpt-fast.
+    config: the ModelConfig of the model. device, dtype: those of the model; default: what `load_model` uses on this
+    machine. Raises ParameterError for a max_tokens below 1. Source: the cache of Transformer-XL and GPT-2's `past`
+    (arXiv 1901.02860); preallocated as in gpt-fast.
     """
 
     def __init__(self, config, max_tokens, *, device=None, dtype=None):
@@ -33,11 +34,11 @@ class ContiguousCache:
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
 
     def attend(self, layer, q, k, v):
-        """Appends k and v, then lets each new token look at itself and at all tokens before it.
+        """Appends k and v, then computes the attention of each new token to itself and all tokens before it.
 
-        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], of the positions
-        from `num_tokens` on. Returns [num_new, num_heads, head_dim]. Raises CacheFull, with nothing
-        written, where they do not fit, and ParameterError where they are of another model.
+        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], of the positions from `num_tokens`
+        on. Returns [num_new, num_heads, head_dim]. Raises CacheFull if they do not fit, and ParameterError if they are
+        of another model; then nothing is written.
         """
         end = self.num_tokens + len(k)
         if layer == 0:
@@ -50,17 +51,17 @@ class ContiguousCache:
         return out
 
     def reset(self):
-        """Forgets the sequence; the memory stays and is written anew."""
+        """Forgets the sequence. The memory stays and is used for the next one."""
         self.num_tokens = 0
 
     @property
     def num_bytes(self):
-        """Bytes of the whole piece, whether tokens are in it or not."""
+        """Bytes of both tensors, used or not."""
         return self.k.nbytes + self.v.nbytes
 
     @property
     def num_bytes_used(self):
-        """Bytes of the tokens that are kept now."""
+        """Bytes of the tokens that are in the cache."""
         return self.num_bytes // self.max_tokens * self.num_tokens
 
     def __repr__(self):
@@ -68,45 +69,44 @@ class ContiguousCache:
 
 
 class ContiguousBatch:
-    """One preallocated piece for each of `max_seqs` sequences, which may be of unequal length.
+    """One preallocated tensor for `max_seqs` sequences, which can have different lengths.
 
-    The tokens of a step stand flat, one sequence after the other, as the model takes them:
+    The tokens of a step are one flat batch, one sequence after the other, as the model takes them:
 
         positions = batch.begin_step([0, 2], [5, 1])   # five tokens of sequence 0, then one of 2
         logits = model(token_ids, positions, batch)    # token_ids: [6]
 
-    Sequence ids are 0 to max_seqs - 1. `num_tokens[i]` is what is kept of sequence i.
+    Sequence ids are 0 to max_seqs - 1. `num_tokens[i]`: tokens of sequence i that are in the cache.
     k[layer], v[layer]: [max_seqs, num_kv_heads, max_tokens, head_dim].
     """
 
     def __init__(self, config, max_seqs, max_tokens, *, device=None, dtype=None):
-        counts("max_seqs", max_seqs)
+        whole("max_seqs", max_seqs, at_least=1)
         self.k, self.v = pieces((config.num_layers, max_seqs, config.num_kv_heads), max_tokens, config, device, dtype)
         self.config, self.max_seqs, self.max_tokens = config, max_seqs, max_tokens
         self.num_tokens = [0] * max_seqs
         self.seq_lens = []  # of the sequences of the step, their new tokens included
-        self._step = None  # (sequence, tokens kept before, new ones) of each
+        self._step = None  # (sequence, tokens before this step, new tokens) of each
 
     def begin_step(self, seq_ids, num_new_tokens):
-        """Says whose tokens come next: `num_new_tokens[i]` of sequence `seq_ids[i]`, in that order.
+        """Announces the next tokens: `num_new_tokens[i]` of sequence `seq_ids[i]`, in that order.
 
-        Returns their positions, int64 [sum(num_new_tokens)]. Raises ParameterError for an id that
-        does not exist or comes twice and for a count below 1, CacheFull where a sequence has no
-        room; then nothing has changed.
+        Returns their positions, int64 [sum(num_new_tokens)]. Raises ParameterError for an id that does not exist or
+        comes twice and for a count below 1, and CacheFull if a sequence has no room; then nothing has changed.
         """
         seq_ids, new = list(seq_ids), list(num_new_tokens)
         if not seq_ids or len(seq_ids) != len(new) or len(set(seq_ids)) != len(seq_ids):
             raise ParameterError(
-                f"seq_ids is {seq_ids} and num_new_tokens {new}; a step needs one count for each "
-                f"sequence, at least one sequence, and each once."
+                f"seq_ids is {seq_ids} and num_new_tokens is {new}; a step needs at least one sequence, one count for "
+                f"each sequence, and each once."
             )
         for i, n in zip(seq_ids, new):
             if i not in range(self.max_seqs):
                 raise ParameterError(
                     f"There is no sequence {i!r}; this batch has 0 to {self.max_seqs - 1}. "
-                    f"Raise max_seqs, or use the id of a sequence that is done after reset({i!r})."
+                    f"Raise max_seqs, or reset(i) a finished sequence i and use its id."
                 )
-            counts("num_new_tokens", n)
+            whole("num_new_tokens", n, at_least=1)
             if self.num_tokens[i] + n > self.max_tokens:
                 raise CacheFull(no_room(f"Sequence {i}", self.num_tokens[i], n, self.max_tokens))
         self._step = [(i, self.num_tokens[i], n) for i, n in zip(seq_ids, new)]
@@ -119,7 +119,7 @@ class ContiguousBatch:
         return torch.cat([torch.arange(start, start + n) for _, start, n in self._step]).to(self.k.device)
 
     def attend(self, layer, q, k, v):
-        """As ContiguousCache.attend, for each sequence of the step by itself.
+        """As ContiguousCache.attend, for each sequence of the step separately.
 
         q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of
         `begin_step`. Returns [num_new, num_heads, head_dim].
@@ -132,7 +132,7 @@ class ContiguousBatch:
                     f"{len(k)} tokens came, but begin_step announced {announced}. Call "
                     f"begin_step(seq_ids, num_new_tokens) before each run of the model."
                 )
-        attend = self._attend_together if self._neighbours else self._attend_each
+        attend = self._attend_grouped if self._neighbours else self._attend_each
         out = attend(self.k[layer], self.v[layer], q, k, v)
         if layer == self.config.num_layers - 1:
             for i, start, n in self._step:
@@ -149,8 +149,8 @@ class ContiguousBatch:
             at += n
         return out
 
-    def _attend_together(self, kept_k, kept_v, q, k, v):
-        """One token of each of several neighbouring sequences in one call; what a shorter one lacks is masked."""
+    def _attend_grouped(self, kept_k, kept_v, q, k, v):
+        """One token each of neighbouring sequences, in one call. Positions after the end of a sequence are masked."""
         first, last = self._step[0][0], self._step[-1][0]
         kept_k, kept_v = kept_k[first : last + 1], kept_v[first : last + 1]
         rows = torch.arange(len(q), device=q.device)
@@ -172,7 +172,7 @@ class ContiguousBatch:
 
     @property
     def num_bytes(self):
-        """Bytes of all pieces, whether tokens are in them or not."""
+        """Bytes of both tensors, used or not."""
         return self.k.nbytes + self.v.nbytes
 
     def __repr__(self):
@@ -180,7 +180,7 @@ class ContiguousBatch:
 
 
 def append_and_attend(kept_k, kept_v, start, q, k, v):
-    """Writes k and v behind the `start` tokens that are kept, and attends over all of them.
+    """Writes k and v after the `start` tokens that are in the cache, and attends over all of them.
 
     kept_k, kept_v: [num_kv_heads, max_tokens, head_dim], of one layer; q, k, v as in `attend`.
     """
@@ -189,11 +189,11 @@ def append_and_attend(kept_k, kept_v, start, q, k, v):
     kept_v[:, start:end] = v.transpose(0, 1)
     kept_k, kept_v = kept_k[None, :, :end], kept_v[None, :, :end]
     if len(q) == 1:
-        # It sees everything, so no mask; and the query heads that share a key/value head can go in as rows of one
-        # small matrix, which spares torch from repeating K and V for each of them.
+        # One token attends to everything, so there is no mask; and the query heads that share a key/value head are the
+        # rows of one small matrix, so that torch does not repeat K and V for each of them.
         rows = q.unflatten(1, (kept_k.shape[1], -1))
         return F.scaled_dot_product_attention(rows, kept_k, kept_v).flatten(1, 2)
-    # Row i stands at position start + i. torch's own causal mask counts from the first key, so it fits start 0 only.
+    # Row i is at position start + i. torch's own causal mask counts from the first key, so it fits only start 0.
     mask = None if start == 0 else torch.ones(end - start, end, dtype=torch.bool, device=q.device).tril(start)
     out = F.scaled_dot_product_attention(
         q.transpose(0, 1)[None],
@@ -208,23 +208,18 @@ def append_and_attend(kept_k, kept_v, start, q, k, v):
 
 def pieces(outer, max_tokens, config, device, dtype):
     """K and V, [*outer, max_tokens, head_dim], filled with zeros."""
-    counts("max_tokens", max_tokens)
+    whole("max_tokens", max_tokens, at_least=1)
     device = torch.device(device or default_device())
     shape = (*outer, max_tokens, config.head_dim)
     return tuple(torch.zeros(shape, device=device, dtype=dtype or default_dtype(device)) for _ in "kv")
 
 
-def counts(name, value):
-    if type(value) is not int or value < 1:
-        raise ParameterError(f"{name} is {value!r}, but it counts something and must be a whole number of at least 1.")
-
-
 def check_fit(kept, k):
-    """That k: [num_new, num_kv_heads, head_dim] is of the model that the piece was made for."""
+    """Raises ParameterError unless k, [num_new, num_kv_heads, head_dim], is of the model that the cache is for."""
     heads, head_dim = kept.shape[-3], kept.shape[-1]
     if k.shape[1:] != (heads, head_dim) or k.dtype != kept.dtype or k.device != kept.device:
         raise ParameterError(
-            f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a cache for "
+            f"The keys have {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device}, but the cache is for "
             f"{[heads, head_dim]} in {kept.dtype} on {kept.device}. Make it for this model: "
             f"ContiguousCache(model.config, max_tokens, device=model.device, dtype=model.dtype)."
         )
@@ -233,6 +228,6 @@ def check_fit(kept, k):
 def no_room(who, held, new, max_tokens):
     return (
         f"{who} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
-        f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or reset() it "
-        f"if what it holds is done with."
+        f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or call reset() "
+        f"if its tokens are not needed any more."
     )

@@ -161,7 +161,7 @@ def test_means_are_over_steps_and_shares_of_the_memory():
 @pytest.mark.parametrize(
     "reserve, words",
     [
-        (lambda r: r.final - 1, "write into its neighbour"),
+        (lambda r: r.final - 1, "write into the next request's slots"),
         (lambda r: None, "reserves None slots"),
         (lambda r: 12.0, "whole number"),
         (lambda r: 101, "wait for ever"),
