@@ -1,4 +1,4 @@
-"""The simulator of contiguous memory: every slot is accounted for, in any story, and small stories come out by hand."""
+"""The simulator of contiguous memory: every slot is counted once, in random and in small examples."""
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +26,7 @@ POLICIES = st.sampled_from([reserve_maximum(LIMIT), reserve_exact, reserve_power
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(LENGTHS, max_size=12), POLICIES, st.integers(40, 90))
-def test_every_slot_is_one_thing_and_no_two_requests_share_one(lengths, reserve, capacity):
+def test_every_slot_is_counted_once_and_belongs_to_one_request(lengths, reserve, capacity):
     requests = [Request(i, *length) for i, length in enumerate(lengths)]
     seen, ended = {}, {}
     for step in simulate(requests, reserve, capacity, 200):
@@ -36,7 +36,7 @@ def test_every_slot_is_one_thing_and_no_two_requests_share_one(lengths, reserve,
             assert edge <= s["start"] and s["used"] <= s["final"] <= s["reserved"] == reserve(requests[s["request"]])
             edge = s["start"] + s["reserved"]
             grown = seen.get(s["request"], (s["start"], s["used"] - 1))
-            assert grown == (s["start"], s["used"] - 1)  # it never moves and writes one token a step
+            assert grown == (s["start"], s["used"] - 1)  # it never moves, and gets one token a step
             seen[s["request"]] = s["start"], s["used"]
             if s["used"] == s["final"]:
                 ended[s["request"]] = step["time"]
@@ -44,12 +44,12 @@ def test_every_slot_is_one_thing_and_no_two_requests_share_one(lengths, reserve,
         assert step["external"] == 0 or step["waiting"] > 0
         if not step["waiting"]:
             assert step["free"] == capacity - sum(s["reserved"] for s in step["segments"])
-    assert len(ended) == len(requests)  # nobody waits for ever: each fits into the empty memory
+    assert len(ended) == len(requests)  # no request waits for ever: each fits into the empty memory
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LENGTHS, max_size=12), POLICIES)
-def test_they_begin_in_the_order_in_which_they_come(lengths, reserve):
+def test_requests_start_in_the_order_of_arrival(lengths, reserve):
     requests = [Request(i, *length) for i, length in enumerate(lengths)]
     begun = {}
     for step in simulate(requests, reserve, 50, 200):
@@ -60,8 +60,8 @@ def test_they_begin_in_the_order_in_which_they_come(lengths, reserve):
     assert all(begun[r.id] >= r.arrival for r in requests)
 
 
-def test_a_story_by_hand():
-    """Capacity 10. A (2 + 2) and B (1 + 1) come at once, C (3 + 2) at step 1: it needs 5 slots and waits for A's hole."""
+def test_an_example_by_hand():
+    """Capacity 10. A (2 + 2) and B (1 + 1) arrive at step 0. C (3 + 2) arrives at step 1 and waits for the end of A."""
     requests = [Request(0, 0, 2, 2), Request(1, 0, 1, 1), Request(2, 1, 3, 2)]
     first, second, third = simulate(requests, lambda r: r.final + 1, 10, 3)  # reserves 5, 3 and 6
     assert first == {
@@ -86,7 +86,7 @@ def test_a_story_by_hand():
         "external": 5,
         "free": 0,
         "segments": [{"request": 0, "start": 0, "reserved": 5, "used": 4, "final": 4}],
-    }  # B left; 5 slots in a row are free, C asks for 6
+    }  # B left; 5 slots in a row are free, and C needs 6
     assert third == {
         "time": 2,
         "waiting": 0,
@@ -99,7 +99,7 @@ def test_a_story_by_hand():
     }
 
 
-def test_holes_are_external_only_for_whom_they_are_too_small():
+def test_holes_are_external_only_if_the_waiting_request_does_not_fit():
     segments = [
         {"request": 0, "start": 2, "reserved": 3, "used": 1, "final": 2},
         {"request": 1, "start": 9, "reserved": 1, "used": 1, "final": 1},
@@ -109,7 +109,7 @@ def test_holes_are_external_only_for_whom_they_are_too_small():
     assert account([], 16, 16) == {"used": 0, "reserved": 0, "internal": 0, "external": 0, "free": 16}
 
 
-def test_the_policies_reserve_what_they_say():
+def test_the_policies_reserve_what_their_names_say():
     request = Request(0, 0, 100, 25)
     assert reserve_maximum(2048)(request) == 2048 and reserve_exact(request) == 125
     assert (
@@ -118,7 +118,7 @@ def test_the_policies_reserve_what_they_say():
     assert [reserve_power_of_two(Request(0, 0, 0, n)) for n in (1, 2, 3, 4, 5, 8, 9)] == [1, 2, 4, 4, 8, 8, 16]
 
 
-def test_lengths_are_drawn_from_the_seed_and_lie_within_the_limit():
+def test_lengths_depend_on_the_seed_and_keep_the_limit():
     requests = draw_requests(2000, seed=3)
     assert requests == draw_requests(2000, seed=3) != draw_requests(2000, seed=4)
     assert all(r.prompt >= 1 and r.output >= 1 and r.final <= 2048 and r.arrival == 0 for r in requests)
@@ -150,7 +150,7 @@ def test_keeping_every_tenth_step_changes_no_step():
 
 
 def test_means_are_over_steps_and_shares_of_the_memory():
-    steps = simulate([Request(0, 0, 3, 2)], reserve_exact, 10, 3)  # holds 4, then 5, then it has left
+    steps = simulate([Request(0, 0, 3, 2)], reserve_exact, 10, 3)  # 4 tokens, then 5, then the request has left
     shares = mean_shares(steps)
     assert shares["used"] == pytest.approx(9 / 30) and shares["free"] == pytest.approx(20 / 30)
     assert shares["requests"] == pytest.approx(2 / 3)
@@ -167,18 +167,18 @@ def test_means_are_over_steps_and_shares_of_the_memory():
         (lambda r: 101, "wait for ever"),
     ],
 )
-def test_a_policy_that_cannot_work_is_refused(reserve, words):
+def test_a_policy_that_reserves_a_wrong_number_of_slots_is_refused(reserve, words):
     with pytest.raises(ParameterError, match=words):
         simulate([Request(0, 0, 5, 5)], reserve, 100, 10)
 
 
 @pytest.mark.parametrize("change", [{"max_tokens": 1}, {"mean_prompt": 0}, {"mean_output": 0.5}])
-def test_lengths_that_mean_nothing_are_refused(change):
+def test_lengths_out_of_range_are_refused(change):
     with pytest.raises(ParameterError, match="at least one token"):
         draw_requests(3, **change)
 
 
 @pytest.mark.parametrize("change", [{"capacity": 0}, {"num_steps": 0}, {"every": 0}, {"capacity": 10.0}])
-def test_sizes_that_mean_nothing_are_refused(change):
+def test_sizes_out_of_range_are_refused(change):
     with pytest.raises(ParameterError, match="whole number of at least 1"):
         simulate([], reserve_exact, **{"capacity": 10, "num_steps": 5, **change})

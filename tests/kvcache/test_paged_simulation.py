@@ -1,4 +1,4 @@
-"""The same requests with pages: nothing reserved, and everybody is served to the end."""
+"""The same requests with pages: nothing is reserved, and every request is served to its end."""
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +10,8 @@ from course_lib.kvcache.fragmentation import PARTS, PUBLISHED, Request, draw_req
 from course_lib.trace.records import Trace
 
 
-def test_a_story_by_hand():
-    """3 blocks of 4. Request 1 finds no block for its fifth token, is thrown out, and comes back with the four it had and one more."""
+def test_an_example_by_hand():
+    """3 blocks of 4. Request 1 finds no block for its fifth token, is preempted, and starts again with its tokens."""
     steps = simulate_paged([Request(0, 0, 4, 5), Request(1, 0, 3, 4)], BlockAllocator(3, 4), 9)
     assert [[(s["request"], s["used"]) for s in step["segments"]] for step in steps] == [
         [(0, 5), (1, 4)],
@@ -35,7 +35,7 @@ def test_a_story_by_hand():
     st.integers(1, 6),
     st.integers(0, 10),
 )
-def test_every_slot_is_one_thing_and_everybody_ends(lengths, size, more):
+def test_every_slot_is_counted_once_and_every_request_ends(lengths, size, more):
     requests = [Request(i, *one) for i, one in enumerate(lengths)]
     allocator = BlockAllocator(-(-24 // size) + more, size)
     seen = {}
@@ -45,15 +45,14 @@ def test_every_slot_is_one_thing_and_everybody_ends(lengths, size, more):
             s["used"] for s in step["segments"]
         )
         for s in step["segments"]:
-            assert (
-                s["used"] == seen.get(s["request"], requests[s["request"]].prompt) + 1
-            )  # also for those that were thrown out
+            # one token more, also after a preemption
+            assert s["used"] == seen.get(s["request"], requests[s["request"]].prompt) + 1
             seen[s["request"]] = s["used"]
     assert seen == {r.id: r.final for r in requests} and allocator.num_free == allocator.num_blocks
     allocator.check_integrity()
 
 
-def test_the_trace_tells_a_step_for_each_step():
+def test_the_trace_has_one_step_for_each_step():
     trace = Trace()
     steps = simulate_paged(
         draw_requests(6, seed=2, mean_prompt=8, mean_output=8, max_tokens=30), BlockAllocator(30, 4, trace=trace), 40

@@ -1,4 +1,4 @@
-"""Bytes of a cache, against figures that others have published and against ModelConfig."""
+"""Bytes of a cache, compared with published figures and with ModelConfig."""
 
 import dataclasses
 import subprocess
@@ -19,7 +19,7 @@ from course_lib.kvcache.sizes import (
     weight_bytes,
 )
 
-PUBLISHED = [  # (model, dtype, bytes a token, where it is said)
+PUBLISHED = [  # (model, dtype, bytes a token, source)
     ("Llama 2 7B", "float16", 2**19, "0.5 MiB: 2 x 32 layers x 4096 numbers x 2 bytes"),
     ("OPT 13B", "float16", 800 * 2**10, "800 KB, with KB for 1,024 bytes: arXiv 2309.06180, section 3"),
     ("Llama 3.1 405B", "bfloat16", 516_096, "516.096 KB: arXiv 2505.09343, table 1"),
@@ -27,8 +27,8 @@ PUBLISHED = [  # (model, dtype, bytes a token, where it is said)
 ]
 
 
-@pytest.mark.parametrize("name, dtype, expected, said", PUBLISHED, ids=[p[0] for p in PUBLISHED])
-def test_bytes_a_token_are_those_published(name, dtype, expected, said):
+@pytest.mark.parametrize("name, dtype, expected, source", PUBLISHED, ids=[p[0] for p in PUBLISHED])
+def test_bytes_a_token_are_those_published(name, dtype, expected, source):
     assert kv_bytes_per_token(MODELS[name], dtype) == expected
 
 
@@ -55,7 +55,7 @@ def test_the_slots_of_opt_13b_in_12_gb_are_those_of_the_paper():
     assert 12 * 2**30 // kv_bytes_per_token(MODELS["OPT 13B"]) // 100 == 157
 
 
-CONFIGS = {  # hidden, intermediate, vocabulary, tied, and what else the family has
+CONFIGS = {  # hidden, intermediate, vocabulary, and other settings of the family
     "Llama 2 7B": (4096, 11008, 32000, {}),
     "Llama 2 13B": (5120, 13824, 32000, {}),
     "Llama 2 70B": (8192, 28672, 32000, {}),
@@ -76,7 +76,7 @@ CONFIGS = {  # hidden, intermediate, vocabulary, tied, and what else the family 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_models_parameters_and_cache_are_those_of_its_config(name):
-    """The published count of weights comes out only if layers, heads and head size are right as well."""
+    """The published count of weights is reached only if layers, heads and head size are right as well."""
     from course_lib.models import ModelConfig
 
     shape, (hidden, intermediate, vocabulary, more) = MODELS[name], CONFIGS[name]
@@ -89,7 +89,7 @@ def test_a_models_parameters_and_cache_are_those_of_its_config(name):
     assert attention_kind(config) == attention_kind(shape)
 
 
-def test_every_other_model_has_its_parameters_counted_here():
+def test_the_parameters_of_the_other_models_are_counted_here():
     hidden, layers = 7168, 61  # DeepSeek-V3, arXiv 2412.19437, section 4.2
     attention = (
         hidden * 1536 + 1536 + 1536 * 128 * 192 + hidden * (512 + 64) + 512 + 512 * 128 * 256 + 128 * 128 * hidden
@@ -141,7 +141,7 @@ def test_requests_that_fit_are_counted_to_the_last_byte():
     assert max_requests(shape, 500 + request, 100, usable=1, weight_dtype="fp8") == 1
 
 
-def test_weights_that_do_not_fit_leave_room_for_nobody():
+def test_weights_that_do_not_fit_leave_room_for_no_request():
     assert weight_bytes(MODELS["Llama 3 70B"]) > GPUS["H100"].bytes
     assert max_requests(MODELS["Llama 3 70B"], GPUS["H100"], 100) == 0
 
@@ -158,7 +158,7 @@ def test_weights_that_do_not_fit_leave_room_for_nobody():
         ({"dtype": "float12"}, "float12"),
     ],
 )
-def test_what_means_nothing_is_refused(change, words):
+def test_values_out_of_range_are_refused(change, words):
     given = {"num_tokens": 100, **change}
     with pytest.raises(ParameterError, match=words):
         max_requests(MODELS["Llama 3 8B"], GPUS["H100"], given.pop("num_tokens"), **given)
@@ -181,11 +181,11 @@ def test_a_negative_number_of_tokens_is_refused():
         (3 * 10**12, "3.00 TB (2.73 TiB)"),
     ],
 )
-def test_decimal_and_binary_units_are_both_named(num_bytes, words):
+def test_decimal_and_binary_units_are_both_given(num_bytes, words):
     assert readable(num_bytes) == words
 
 
-def test_the_data_of_the_calculator_is_plain_and_complete():
+def test_the_data_of_the_calculator_is_complete():
     data = calculator_data()
     assert [m["name"] for m in data["models"]] == list(MODELS) and [g["name"] for g in data["gpus"]] == list(GPUS)
     for entry, shape in zip(data["models"], MODELS.values()):
@@ -195,7 +195,7 @@ def test_the_data_of_the_calculator_is_plain_and_complete():
     assert len(one["models"]) == len(one["gpus"]) == 1 and one["models"][0]["kv_bytes_per_token"] == {"fp8": 409_600}
 
 
-def test_the_arithmetic_does_not_wait_for_torch():
+def test_the_arithmetic_does_not_load_torch():
     code = (
         "import sys; from course_lib.kvcache import kv_bytes_per_token, max_requests, calculator_data, simulate; "
         "calculator_data(); sys.exit('torch' in sys.modules)"
