@@ -53,7 +53,7 @@ def doctor(
 @app.command("next", rich_help_panel="Learn")
 def next_():
     """Show which exercise comes next and where it is."""
-    from .practice.progress.answers import next_step
+    from .practice.saved_answers import next_step
 
     print(next_step())
 
@@ -74,7 +74,7 @@ def check(
     ] = None,
 ):
     """Check the answers that are saved in your exercise notebooks."""
-    from .practice.progress.answers import check_saved, choose
+    from .practice.saved_answers import check_saved, choose
 
     wanted, missing = choose(ids, file)
     if not wanted:
@@ -117,7 +117,7 @@ def reset(
 ):
     """Forget the progress of exercises, or all of it. Your notebooks stay as they are, and a copy is kept."""
     from .practice.progress import workbook
-    from .practice.progress.answers import expand
+    from .practice.saved_answers import expand
 
     if bool(ids) == everything:
         raise typer.BadParameter("name exercises or a lesson, or say --all")

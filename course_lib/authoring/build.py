@@ -41,7 +41,7 @@ def build(root, names=(), *, force=False, report=print):
 
 
 def keep_outputs(notebook, old, root):
-    """Copies the outputs of `old` into `notebook` when they are sound and made by the same code; says whether it could."""
+    """Copies the outputs of `old` into `notebook` where they are sound and of the same code; says whether it did."""
     if old is None or old.metadata.get("course", {}).get("source_sha") != notebook.metadata.course.source_sha:
         return False
     new_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]

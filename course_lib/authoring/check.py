@@ -1,4 +1,4 @@
-"""`course build --check`: says what in the committed notebooks and solution modules is not what their sources make, and writes nothing."""
+"""`course build --check`: which notebooks and solution modules are not what their sources make. Writes nothing."""
 
 from course_lib.checkout import lessons
 

@@ -44,8 +44,8 @@ def solution_modules(notebook, lesson, root):
         code = "\n".join(line for line in cell.source.split("\n") if line.strip() not in MARKS)
         if missing := [name for name in outside_names(code) if name not in bound]:
             raise CourseError(
-                f"{where}: the solution of {exercise_id} uses {', '.join(missing)}, which no code cell before it imports. "
-                "Import it there, or define it in the solution's own cell."
+                f"{where}: the solution of {exercise_id} uses {', '.join(missing)}, which no code cell before it "
+                "imports. Import it there, or define it in the solution's own cell."
             )
         stem = exercise_id.partition(".")[2]
         imports = joined(bound[name] for name in outside_names(code))
@@ -74,7 +74,7 @@ def write_solutions(notebook, lesson, root):
 
 
 def stale_solutions(notebook, lesson, root):
-    """What is wrong with the solution modules of a lesson as they are on disk, a sentence each; [] when all are current."""
+    """What is wrong with the solution modules of a lesson on disk, a sentence each; [] when all are current."""
     modules = solution_modules(notebook, lesson, root)
     command = f"Run `course build {lesson.target.parent.name}/{lesson.name}`."
     problems = [f"{p.relative_to(root)} belongs to no exercise. {command}" for p in stray(modules, lesson, root)]
@@ -90,7 +90,7 @@ def stray(modules, lesson, root):
 
 
 def imports_of(code):
-    """{name: the line that imports it} of a cell. Of `try: import ... except ImportError: ...` the second holds everywhere."""
+    """{name: the line that imports it} of a cell. Of `try: ... except ImportError: ...` the second always works."""
     found = {}
     for node in ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in code.split("\n"))).body:
         inner = node.handlers[0].body if isinstance(node, ast.Try) and node.handlers else [node]

@@ -65,8 +65,8 @@ def read_source(lesson, root):
     markers = sum(cell.source.strip() == COLAB_MARKER for cell in raw.cells)
     if markers != 1:
         raise CourseError(
-            f"{lesson.source.relative_to(root)} has {markers} cells that hold just {COLAB_MARKER}; every source has one, "
-            "below its title: it becomes the link to Colab and the cell that installs the course there."
+            f"{lesson.source.relative_to(root)} has {markers} cells that hold just {COLAB_MARKER}; every source has "
+            "one, below its title: it becomes the link to Colab and the cell that installs the course there."
         )
     for cell, cell_id in zip(cells, _cell_ids(lesson.name, cells), strict=True):
         cell.id = cell_id

@@ -1,9 +1,9 @@
-"""What the pages of exercises and the lines that a check prints import: small models and caches, scripts of requests, servers to play them.
+"""What exercise pages and the lines that a check prints import: small models, caches, scripts of requests, servers.
 
     from course_lib.practice.play import Arrival, replay
 
-Names arrive on first use. Nothing else of `course_lib.practice` is imported by a learner's code, so this list is all of it that
-must stay; workbooks written with earlier names are read through progress/moved.py.
+Names arrive on first use. A learner's code imports nothing else from inside `course_lib.practice`, so only these
+names must stay. Workbooks written with earlier names are read through progress/moved.py.
 """
 
 from course_lib.lazy import lazily
@@ -13,7 +13,7 @@ _names, __getattr__, _ = lazily(
     {
         # kernels: Triton or a stand-in, and tensors where kernels run
         "fixtures.kernel_language": "tl triton",
-        "judge.rungs": "here",
+        "fixtures.placement": "here",
         # models, caches and tensors small enough to work out by hand
         "fixtures.random_logits": "random_logits",
         "fixtures.tiny_model": "TinyModel",

@@ -9,6 +9,7 @@ import torch
 from course_lib.attention.kernels.compiled_for import compile_for
 from course_lib.errors import ParameterError
 from course_lib.practice.check import judge, standing_alone
+from course_lib.practice.fixtures import placement
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.exercise import Exercise, Property, agree
 from course_lib.practice.judge.launched import kernels_of
@@ -154,7 +155,7 @@ def test_a_check_leaves_torch_and_triton_as_they_were(exercise):
 
 def test_beside_a_guarded_tensor_lie_numbers_of_nobody():
     for tensor, beside in ((torch.arange(12.0).reshape(3, 4)[:, 1:3], float("nan")), (torch.arange(1, 5), 0)):
-        placed = rungs._guarded(tensor, "cpu")
+        placed = placement.guarded(tensor, "cpu")
         assert placed.equal(tensor) and placed.stride() == tensor.stride() and placed.dtype == tensor.dtype
         memory, at = torch.empty(0, dtype=placed.dtype).set_(placed.untyped_storage()), placed.storage_offset()
         around = torch.cat([memory[:at], memory[-at:]])

@@ -27,7 +27,7 @@ CELLS = [
     "def count_work(prompt_tokens, new_tokens):\n    return Counter().total(prompt_tokens, new_tokens)",
     "fourth = check('01.count_work', count_work)",
     "calls = torch.zeros(1)\ndef generate(model, token_ids, max_tokens, stop_token_ids=()):\n    ids = list(token_ids)\n    for _ in range(max_tokens):\n        ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))\n        calls.add_(1)\n        if ids[-1] in stop_token_ids: break\n    return ids[len(token_ids):]",
-    "from course_lib.practice import registry; from course_lib.practice.check import judge, recorded; ex = registry.find('01.generate'); fifth = recorded(judge(ex, generate, slow=False), generate)",
+    "from course_lib.practice.judge import registry; from course_lib.practice.check import judge, recorded; ex = registry.find('01.generate'); fifth = recorded(judge(ex, generate, slow=False), generate)",
 ]
 SHELL = """
 import json, sys
@@ -61,7 +61,7 @@ def test_answers_from_a_notebook_work_in_a_fresh_process(home):
     for kept in ("first", "second", "fourth"):
         assert results[kept][1] == [], results[kept]
     assert "Give it a name with `def`" in results["third"][1][0]  # and the pass before it is not lost
-    assert "it uses `calls` of your notebook, Tensor data" in results["fifth"][1][0]
+    assert "it uses `calls` of your notebook, an object of type Tensor" in results["fifth"][1][0]
     assert python(FRESH) == "Once upon a time, in a quiet harbour, there lived a patient otter named Mia. 1 (5, 9)"
     source = workbook.entry("01.count_work").passed["source"]
     assert source.startswith("import math\n") and "The newest one counts." in source

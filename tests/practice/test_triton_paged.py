@@ -135,7 +135,7 @@ def test_a_kernel_from_a_cell_is_kept_with_its_launcher(tmp_path):
 
     path = tmp_path / "cell.py"
     path.write_text(
-        "import torch\nfrom course_lib.attention import online\nimport triton\nimport triton.language as tl\n\n\n"
+        "import torch\nfrom course_lib.attention.kernels import online\nimport triton\nimport triton.language as tl\n\n\n"
         + solution_of(STORE_KV)
     )
     scope = {"__name__": "cell"}

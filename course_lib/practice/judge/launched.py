@@ -5,17 +5,10 @@ import contextlib
 import inspect
 import sys
 import textwrap
-from functools import cache
 
-from course_lib.machine.device import inspect_machine
+from course_lib.practice.fixtures.placement import machine
 
 from . import running
-
-
-@cache
-def machine():
-    """The Machine, looked at once: course_lib.machine.device.Machine. Its `triton` is compiled, interpreted or absent."""
-    return inspect_machine()
 
 
 @contextlib.contextmanager

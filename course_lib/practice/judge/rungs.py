@@ -29,40 +29,21 @@ import torch
 
 from course_lib.attention.recording.second_python import own_error
 from course_lib.errors import CourseError
+from course_lib.practice.fixtures.placement import here, machine
 
 from . import running
 from .exercise import BUDGET_S as ON_A_CPU_S
 from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
-from .launched import kernels_of, machine, refused
+from .launched import kernels_of, refused
 
 BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
 """Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
 LIMIT_S = 60.0 if torch.cuda.is_available() else 10.0
 """Seconds for one case."""
-_MARGIN = 4096
-"""On a GPU: so many numbers that belong to nobody lie before and behind each tensor."""
 
 
 class LostGPU(CourseError):
     """A kernel reached outside of all memory. The process can use the GPU no more."""
-
-
-def here(*tensors):
-    """The tensors where kernels run on this machine: on the GPU where Triton compiles, else as they are. One alone comes bare.
-
-    On a GPU they lie between numbers that are nan (0 for integers), with their strides kept: who reads beside them sees it.
-    """
-    placed = tuple(map(_guarded, tensors)) if machine().triton == "compiled" else tensors
-    return placed[0] if len(placed) == 1 else placed
-
-
-def _guarded(tensor, device="cuda"):
-    span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride())) if tensor.numel() else 0
-    beside = float("nan") if tensor.is_floating_point() else 0
-    memory = torch.full((span + 2 * _MARGIN,), beside, dtype=tensor.dtype, device=device)
-    placed = memory.as_strided(tensor.shape, tensor.stride(), _MARGIN)
-    placed.copy_(tensor)
-    return placed
 
 
 def trial(story, make, call, *, within=None, **options):

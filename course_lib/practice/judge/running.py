@@ -11,14 +11,9 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_lib.practice.fixtures.endless import Endless
+
 _OURS = str(Path(__file__).resolve().parents[2])
-
-
-class Endless(BaseException):
-    """The code was stopped because it went on for too long.
-
-    Not an Exception, so that an `except Exception` in the learner's loop does not swallow it.
-    """
 
 
 class OutOfTime(Endless):

@@ -1,7 +1,8 @@
 """Where names of earlier versions are now, so that saved code goes on running.
 
-A workbook keeps a learner's code with its import lines. The files of the library have moved since, and names from inside
-`course_lib.practice` now come from its module `play`. `renewed` rewrites such lines when code is loaded, and before it is saved.
+A workbook keeps a learner's code with its import lines. The files of the library have moved since, and names from
+inside `course_lib.practice` now come from its module `play`. `renewed` rewrites such lines when code is loaded and when
+it is saved.
 """
 
 import ast
@@ -38,10 +39,10 @@ MODULES = {
 """Modules that have a new name."""
 
 NAMES = {
-    "course_lib.engine": {
-        name: "course_lib.batching"
-        for name in "BatchReport DynamicBatcher count_batches run_dynamic run_static simulate_batches waits".split()
-    },
+    "course_lib.engine": dict.fromkeys(
+        "BatchReport DynamicBatcher count_batches run_dynamic run_static simulate_batches waits".split(),
+        "course_lib.batching",
+    ),
     "course_lib.engine.request": {"RequestOutput": "course_lib.engine"},
     "course_lib.practice.timelines": {"Scheduler": "course_lib.engine"},
 }
@@ -71,7 +72,7 @@ IN_PLAY = {
 
 
 def renewed(source):
-    """The code with its import lines of earlier versions rewritten; other lines, and code that is no Python, stay as they are."""
+    """The code with import lines of earlier versions rewritten. Other lines stay, also those of no valid Python."""
     try:
         nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and not node.level]
     except (SyntaxError, ValueError):

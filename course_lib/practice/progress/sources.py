@@ -9,7 +9,9 @@ from .moved import renewed
 
 
 def take(answer, default_name):
-    """(name, source) of a learner's answer; `source` stands alone, which is tried in an empty module. Raises NotAlone with the reason.
+    """(name, source) of a learner's answer, where `source` runs alone: it is tried in an empty module.
+
+    Raises NotAlone with the reason.
 
     The source begins with the imports, constants and helpers that the answer uses.
     """

@@ -5,7 +5,7 @@ It lives in one file, `progress.json` under COURSE_HOME (default `~/.course`).
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from course_lib.errors import CourseError
@@ -106,7 +106,7 @@ def guesses():
 
 
 def now():
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def load(exercise_id):

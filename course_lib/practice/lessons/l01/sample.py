@@ -30,7 +30,6 @@ from .sample_answers import (
 )
 from .solutions.sample import sample
 
-
 LARGE = 1000
 """The size of a vocabulary as a model has it."""
 

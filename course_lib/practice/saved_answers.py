@@ -11,11 +11,11 @@ from pathlib import Path
 
 from course_lib.checkout import find_root
 from course_lib.errors import CourseError
-from course_lib.practice.check import check
-from course_lib.practice.judge import registry, running
 
-from . import workbook
-from .moved import renewed
+from .check import check
+from .judge import registry, running
+from .progress import workbook
+from .progress.moved import renewed
 
 _CELL_LIMIT_S = 120.0
 """A cell is stopped after so many seconds. Generous: a lesson may measure, or load a model."""
