@@ -44,8 +44,8 @@ SLOW_FILES = (
     "kernels_compile/",
     "engine/test_engine_fuzz.py",
     "engine/test_soak.py",
-    "kvcache/test_manager.py",
-    "kvcache/test_allocator.py",
+    "kvcache/test_manager_fuzz.py",
+    "kvcache/test_block_table_fuzz.py",
     "02_kv_cache.ipynb",
     "01_naive_decoding.ipynb",
 )

@@ -38,7 +38,7 @@ OPT_13B_SLOTS = 15_700
 
 @dataclass(frozen=True)
 class Request:
-    """One request: the step of its arrival, the tokens of its prompt, and those of its output, which no server knows."""
+    """One request: the step of its arrival, the tokens of its prompt, and of its output. No server knows the last."""
 
     id: int
     arrival: int

@@ -83,7 +83,7 @@ def test_attention_is_the_plain_sum_however_the_sequence_is_cut_into_steps(shape
 
 
 def test_an_example_by_hand():
-    """One head of two numbers. Queries of zero weigh all tokens equally: the output is the mean of the values so far."""
+    """One head of two numbers. Queries of zero weigh all tokens equally: the output is the mean value so far."""
     kept = cache(num_layers=1, num_heads=1, num_kv_heads=1, head_dim=2)
     zero = torch.zeros(1, 1, 2)
     outs = [kept.attend(0, zero, zero, torch.tensor([[[x, 2 * x]]]))[0, 0].tolist() for x in (2.0, 4.0, 9.0)]
