@@ -1,4 +1,4 @@
-"""From logits to text: choosing a token, the loops that choose many, and tools that look at them."""
+"""From logits to tokens: sampling one token, the decoding loops, and tools that inspect them."""
 
 from .choices import record_choices
 from .divergence import Divergence, first_divergence

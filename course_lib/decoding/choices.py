@@ -1,4 +1,4 @@
-"""What the model thought before each token it wrote, as plain data that a view can replay."""
+"""The model's probabilities before each token that it generated, as plain data for a view."""
 
 import torch
 
@@ -9,19 +9,18 @@ from .sampling import SamplingParams, distribution
 
 @torch.inference_mode()
 def record_choices(model, tokenizer, prompt, new_tokens, params=SamplingParams(), shown=8):
-    """(texts of all tokens, one step for each new token), as `viz.next_token_probabilities` takes them.
+    """(texts of all tokens, one step for each new token): the arguments of `viz.next_token_probabilities`.
 
-    prompt, new_tokens: lists of token ids. One run of the model over the whole text gives every
-    row of logits, since a token never sees the ones behind it. A step is a dictionary:
-    `position` of the token in the text; `chosen`, its text; `candidates`, the likeliest tokens and
-    the chosen one, with `p` (the model's probability) and `q` (what was left of it to draw from
-    after temperature, top-k and top-p); `rest` and `rest_q`, the same two of all others together.
+    prompt, new_tokens: lists of token ids. One forward pass over the whole sequence gives every row of logits, since
+    no token sees later ones. A step is a dictionary: `position` of the token in the sequence; `chosen`, its text;
+    `candidates`, the likeliest tokens and the chosen one, with `p` (the model's probability) and `q` (the probability
+    after temperature, top-k and top-p); `rest` and `rest_q`, the sums of `p` and `q` over all other tokens.
     """
     ids = [*prompt, *new_tokens]
     logits = model(torch.tensor(ids, device=model.device), torch.arange(len(ids), device=model.device), Recompute())
     steps = []
     for position in range(len(prompt), len(ids)):
-        row = logits[position - 1]  # the row of the token before says what comes here
+        row = logits[position - 1]  # the logits at a token are for the token after it
         p, q = row.softmax(-1), distribution(row, params)
         best = p.topk(shown).indices.tolist()
         if ids[position] not in best:
@@ -33,9 +32,7 @@ def record_choices(model, tokenizer, prompt, new_tokens, params=SamplingParams()
                 "chosen": tokenizer.token_text(ids[position]),
                 "candidates": [{"token": tokenizer.token_text(i), "p": float(p[i]), "q": float(q[i])} for i in best],
                 "rest": float(p.index_fill(0, named, 0.0).sum()),
-                "rest_q": float(
-                    q.index_fill(0, named, 0.0).sum()
-                ),  # added up, so that it is exactly 0 when all were cut
+                "rest_q": float(q.index_fill(0, named, 0.0).sum()),  # a sum: exactly 0 where all others are cut off
             }
         )
     return [tokenizer.token_text(i) for i in ids], steps

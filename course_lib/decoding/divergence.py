@@ -1,4 +1,4 @@
-"""Where two caches part company: the tool that finds a wrong one."""
+"""The first difference between two caches: the tool that finds a bug in one."""
 
 from dataclasses import dataclass
 
@@ -18,20 +18,20 @@ class Divergence:
     """The first output of attention in which two caches differ."""
 
     step: int
-    """0 is prefill; step i pushes the i-th single token after it."""
+    """0 is prefill; step i computes the i-th token after it."""
     layer: int
     position: int
-    """Of the first token in this step whose output differs; 0 is the first of the text."""
+    """Of the first token in this step whose output differs; 0 is the first token of the sequence."""
     difference: float
     """The largest difference of this token's output between the two caches."""
     scale: float
-    """The largest number in this layer's output in this step, to judge the difference by."""
+    """The largest absolute value in this layer's output in this step, for comparison."""
 
     def __repr__(self):
         kind = "prefill" if self.step == 0 else "decode"
         return (
-            f"first divergence: step {self.step} ({kind}), layer {self.layer}, position {self.position}: the outputs of "
-            f"attention differ by {self.difference:.3g}, where the largest number is {self.scale:.3g}"
+            f"first divergence: step {self.step} ({kind}), layer {self.layer}, position {self.position}: "
+            f"the outputs of attention differ by {self.difference:.3g}, where the largest number is {self.scale:.3g}"
         )
 
 
@@ -39,24 +39,23 @@ class Divergence:
 def first_divergence(model, token_ids, cache_a, cache_b, *, prefill=None, tolerance=None):
     """The Divergence with the lowest step, then layer, then position, or None where the two agree.
 
-    Both are fed the same text: its first `prefill` tokens in one step (default: half of them,
-    rounded up), then one token a step. What attention returns is compared in every layer.
+    Both get the same sequence: its first `prefill` tokens in one step (default: half of them, rounded up), then one
+    token a step. The output of attention is compared in every layer.
 
-    cache_a, cache_b: empty caches, two different objects. Recompute() will do as well: it stands
-    for what is right and is run once over the whole text, since an output does not depend on
-    later tokens. Each cache works on its own outputs, so everything behind the first divergence
-    may differ because of it; that is why only the first is told.
-    tolerance: how far outputs may differ, as a share of the largest; default 1e-3 in float32.
-    Raises ParameterError for a bad text or cache, and for an output of the wrong shape.
+    cache_a, cache_b: empty caches, two different objects. Either may be a Recompute(), which is correct by definition;
+    it runs once over the whole sequence, since an output does not depend on later tokens. Each cache continues with its
+    own outputs, so everything after the first divergence may differ because of it. So only the first is returned.
+    tolerance: the largest difference that counts as equal, as a share of the largest output; default 1e-3 in float32.
+    Raises ParameterError for a bad sequence or cache, and for an output of the wrong shape.
     """
     ids = check_prompt(model.config, token_ids, SamplingParams(max_tokens=0))
     prefill = (len(ids) + 1) // 2 if prefill is None else prefill
     if type(prefill) is not int or not 1 <= prefill <= len(ids):
         raise ParameterError(
-            f"prefill is {prefill!r}, but it counts the tokens of the first step: 1 to {len(ids)} here."
+            f"prefill is {prefill!r}, but it is the number of tokens in the first step: 1 to {len(ids)} here."
         )
     if cache_a is cache_b:
-        raise ParameterError("cache_a and cache_b are the same object, which would be fed every token twice. Make two.")
+        raise ParameterError("cache_a and cache_b are the same object, which would get every token twice. Make two.")
     for cache in (cache_a, cache_b):
         if not isinstance(cache, Recompute):
             check_empty(cache)
@@ -76,7 +75,7 @@ def first_divergence(model, token_ids, cache_a, cache_b, *, prefill=None, tolera
 
 
 def outputs(model, ids, ends, cache, name):
-    """For each step, what attention returned in each layer: float32 [tokens of the step, num_heads, head_dim]."""
+    """For each step, the output of attention in each layer: float32 [tokens of the step, num_heads, head_dim]."""
     starts = [0, *ends[:-1]]
     if isinstance(cache, Recompute):
         whole = run(model, ids, 0, Recompute(), name)
@@ -87,7 +86,7 @@ def outputs(model, ids, ends, cache, name):
 
 
 def run(model, ids, start, cache, name):
-    """One step of tokens from position `start` on; the outputs of attention, by layer."""
+    """Computes one step of tokens from position `start` on. Returns the outputs of attention, by layer."""
     watched = _Outputs(cache, name)
     positions = torch.arange(start, start + len(ids), device=model.device)
     model(
@@ -100,7 +99,7 @@ def run(model, ids, start, cache, name):
 
 
 class _Outputs:
-    """Stands in front of a cache and keeps what it returns."""
+    """Wraps a cache and keeps what it returns."""
 
     def __init__(self, cache, name):
         self.cache, self.name, self.seen = cache, name, []

@@ -1,4 +1,4 @@
-"""What a cache holds while a text is written, as plain data that a view can replay."""
+"""What a cache holds at each step of decoding, as plain data for a view."""
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,16 @@ from .sampling import SamplingParams
 
 
 def record_cache(model, tokenizer, prompt, params=SamplingParams(max_tokens=24), cache=None):
-    """Writes a text with a cache and notes every step. Returns the arguments of `viz.cache_filling`:
+    """Generates with a cache and records every step. Returns the arguments of `viz.cache_filling`:
 
         cache_filling(**record_cache(model, tokenizer, prompt, params, cache))
 
-    prompt: token ids. cache: as generate_cached takes it, a learner's own as well. A step is a
-    dictionary: `first` and `count` of the positions pushed; `kept`, for each layer the number of
-    tokens that the newest one could see, counted where attention is computed (see KeysSeen), so
-    that a cache which holds what it does not use, or uses what it should have forgotten, shows;
-    `naive_tokens`, what generate_naive would push. Besides: `tokens`, the texts of all tokens
-    pushed, and the shape of the model. Raises what generate_cached raises.
+    prompt: token ids. cache: as for generate_cached, also a learner's own. A step is a dictionary: `first` and `count`
+    of the positions that are computed; `kept`, for each layer the number of tokens that the newest one could see;
+    `naive_tokens`, the number that generate_naive would compute. `kept` is counted where attention is computed (see
+    KeysSeen), so it also shows a cache that holds tokens it does not use, or uses tokens that it should have dropped.
+    Besides the steps: `tokens`, the texts of all tokens computed, and the shape of the model. Raises what
+    generate_cached raises.
     """
     config, prompt = model.config, check_prompt(model.config, prompt, params)
     if cache is None:
@@ -51,7 +51,7 @@ def record_cache(model, tokenizer, prompt, params=SamplingParams(max_tokens=24),
 
 
 class _Kept:
-    """Stands in front of a cache and notes, for each step, its tokens and what each layer could see."""
+    """Wraps a cache and records, for each step, its number of tokens and the keys that each layer could see."""
 
     def __init__(self, cache):
         self.cache, self.steps = cache, []
@@ -71,8 +71,8 @@ class _Kept:
 class KeysSeen(TorchFunctionMode):
     """Inside the block: `keys`, the number of keys that the last query of attention could see.
 
-    It looks at the last call of scaled_dot_product_attention or softmax (a cache may go head by head),
-    and takes off what is masked. None where neither was called.
+    It is read from the last call of scaled_dot_product_attention or softmax (a cache may compute head by head), without
+    masked keys. None where neither was called.
     """
 
     def __init__(self):

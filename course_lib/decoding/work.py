@@ -1,4 +1,4 @@
-"""Work, counted: the same numbers on every machine."""
+"""Counts the work of a model: tokens, operations and bytes, the same numbers on every machine."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from course_lib.kvcache import Recompute
 
 @dataclass(frozen=True)
 class Run:
-    """What one pass through the model took."""
+    """The work of one forward pass."""
 
     tokens: int
-    """Tokens pushed through the model."""
+    """Tokens that the pass computed."""
     flops: int
-    """Floating-point operations of matrix products and attention; a product and a sum are two."""
+    """Floating-point operations of matrix products and attention; a multiply and an add are two."""
     weight_bytes: int
     """Bytes of weights read: each matrix once, and of the embedding the rows that are looked up."""
     cache_bytes: int
@@ -24,7 +24,7 @@ class Run:
 
 @dataclass
 class Work:
-    """The passes that were counted, in order, and their sums."""
+    """The forward passes that were counted, in order, and their sums."""
 
     runs: list[Run] = field(default_factory=list)
 
@@ -42,19 +42,18 @@ class Work:
 
 @contextmanager
 def count_work(model):
-    """Counts every pass of `model`, a Transformer, inside the block:
+    """Counts every forward pass of `model`, a Transformer, inside the block:
 
         with count_work(model) as work:
             generate_cached(model, prompt, params)
         work.tokens, work.flops, work.runs[0]
 
-    Operations are counted by torch's FlopCounterMode while they run. It counts a call of attention as
-    the whole rectangle, queries x keys x 4 x head_dim for each query head, whether or not a causal mask
-    lets the kernel skip half of it. Bytes are what has to be read once in a pass; what a processor
-    rereads, or finds in its own small caches, depends on the machine and is not counted. Recompute
-    holds nothing, so it reads no cache.
+    Operations are counted by torch's FlopCounterMode while they run. It counts a call of attention as the whole
+    rectangle, queries x keys x 4 x head_dim for each query head, even where a causal mask lets the kernel skip half of
+    it. Bytes are those that a pass has to read once; repeated reads, and hits in the processor's caches, depend on the
+    machine and are not counted. Recompute holds nothing, so it reads no cache.
     """
-    from torch.utils.flop_counter import FlopCounterMode  # late: it imports Triton where there is one
+    from torch.utils.flop_counter import FlopCounterMode  # imported here, because it imports Triton where there is one
 
     work, flops = Work(), FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS)
     before = 0
@@ -94,7 +93,7 @@ def _arguments(token_ids, positions, cache, logits_for=None):
 
 
 def _weight_bytes(model):
-    """All weights, each once, without an embedding that is only looked up (a tied one is the last matrix too)."""
+    """All weights, each once, without an embedding that is only looked up (a tied one is also the last matrix)."""
     table = 0 if model.config.tie_embeddings else model.model.embed_tokens.weight.nbytes
     return sum(weight.nbytes for weight in model.parameters()) - table
 
@@ -113,4 +112,4 @@ ATTENTION_FLOPS = dict.fromkeys(
     ),
     _attention_flops,
 )
-"""For FlopCounterMode(custom_mapping=...): torch counts a CPU's kernel as nothing, and before 2.13 refuses heads in groups on a GPU."""
+"""For FlopCounterMode(custom_mapping=...): torch counts its CPU kernel as 0, and before 2.13 refuses grouped heads."""

@@ -1,4 +1,4 @@
-"""The model: what it is made of, how its weights are read, how its text becomes tokens."""
+"""The model, its configuration and weights, and its tokenizer."""
 
 from .config import ModelConfig, RopeScaling
 from .tokenizer import Tokenizer, load_tokenizer

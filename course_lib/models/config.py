@@ -1,4 +1,4 @@
-"""The shape of a model, read from the `config.json` of a Hugging Face folder."""
+"""The configuration of a model, read from the `config.json` of a Hugging Face folder."""
 
 import math
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """Llama 3's stretch of the rotary frequencies to a longer context.
+    """Llama 3's scaling of the rotary frequencies to a longer context.
 
-    Wavelengths longer than `original_context / low_freq_factor` tokens are slowed by `factor`,
-    those shorter than `original_context / high_freq_factor` are left alone, and those between
-    are blended. Source: Llama 3.1 reference code, `apply_scaling`.
+    Frequencies with wavelengths longer than `original_context / low_freq_factor` tokens are divided by `factor`, those
+    shorter than `original_context / high_freq_factor` stay, and those between are interpolated. Source: Llama 3.1
+    reference code, `apply_scaling`.
     """
 
     factor: float
@@ -33,8 +33,8 @@ class RopeScaling:
 class ModelConfig:
     """Everything that `Transformer` needs to know about a model.
 
-    Sizes count elements; `context` counts tokens. `head_dim` stands on its own because
-    Qwen3 does not use `hidden_size / num_heads`.
+    Sizes are in elements, `context` in tokens. `head_dim` is a field of its own because it is not always
+    `hidden_size / num_heads` (Qwen3).
     """
 
     vocab_size: int
@@ -57,21 +57,13 @@ class ModelConfig:
     eos_token_ids: tuple[int, ...] = ()
 
     def __post_init__(self):
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_layers",
-            "num_heads",
-            "num_kv_heads",
-            "head_dim",
-            "context",
-        ):
+        sizes = "vocab_size hidden_size intermediate_size num_layers num_heads num_kv_heads head_dim context"
+        for name in sizes.split():
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ModelError(
-                    f"{name} is {value!r}, but it counts something and must be a whole "
-                    f"number of at least 1. Correct it in the model's config.json."
+                    f"{name} is {value!r}, but it must be a whole number of at least 1. Correct it in the "
+                    "model's config.json."
                 )
         if self.num_heads % self.num_kv_heads:
             raise ModelError(
@@ -79,7 +71,7 @@ class ModelConfig:
                 f"Choose num_kv_heads among the divisors of {self.num_heads}."
             )
         if self.head_dim % 2:
-            raise ModelError(f"head_dim is {self.head_dim}, but RoPE turns pairs of numbers, so it must be even.")
+            raise ModelError(f"head_dim is {self.head_dim}, but RoPE rotates pairs of elements, so it must be even.")
         for name in ("rms_norm_eps", "rope_theta"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value < math.inf:
@@ -90,7 +82,7 @@ class ModelConfig:
 
     @property
     def num_parameters(self):
-        """Weights of the model, counting a tied embedding once."""
+        """The number of weights; a tied embedding counts once."""
         q, kv = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         layer = 2 * self.hidden_size * (q + kv) + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
         layer += self.attention_bias * (q + 2 * kv) + self.output_bias * self.hidden_size
@@ -100,19 +92,19 @@ class ModelConfig:
 
     @classmethod
     def from_hf(cls, raw, source="config.json"):
-        """Reads the dictionary of a Hugging Face `config.json`; raises ModelError for what we cannot run."""
+        """The ModelConfig for the dictionary of a Hugging Face `config.json`; ModelError if it cannot run here."""
         names = raw.get("architectures") or []
         known = [n for n in names if n in FAMILIES]
         if not known:
             raise ModelError(
-                f"{source} asks for the architecture {', '.join(names) or '(none named)'}. This course runs "
+                f"{source} names the architecture {', '.join(names) or '(none)'}. This course runs "
                 f"{', '.join(FAMILIES)}. Choose a model of one of these families."
             )
         family, bias, qk_norm = FAMILIES[known[0]]
         try:
-            _refuse_what_we_would_ignore(raw, source)
+            _refuse_unknown_settings(raw, source)
             hidden, heads = raw["hidden_size"], raw["num_attention_heads"]
-            rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}  # transformers 5, or 4 and before
+            rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}  # transformers 5, or 4 and older
             own_bias = bool(raw.get("attention_bias", False)) and family in ("llama", "qwen3")
             return cls(
                 vocab_size=raw["vocab_size"],
@@ -136,8 +128,8 @@ class ModelConfig:
             )
         except KeyError as missing:
             raise ModelError(
-                f"{source} does not say {missing}; without it the model cannot be built. "
-                f"Fetch the folder again, or add the field."
+                f"{source} has no field {missing}; without it the model cannot be built. "
+                "Fetch the folder again, or add the field."
             ) from None
         except (TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
             raise ModelError(
@@ -147,37 +139,35 @@ class ModelConfig:
 
 
 def _context(raw, family):
-    """Tokens that a text may have, at most.
+    """The largest number of tokens in a sequence.
 
-    A model with a sliding window lets each token see the last `sliding_window` tokens only (Mistral
-    7B v0.1: 4096). Up to that length this is full causal attention to the last bit, and beyond it
-    full attention would give other tokens. So the window is the context here.
+    In a model with a sliding window each token sees only the last `sliding_window` tokens (Mistral 7B v0.1: 4096). Up
+    to that length this equals full causal attention; for longer sequences full attention would give other tokens. So
+    the window is the context here.
     """
     context = raw.get("max_position_embeddings", 2048)
     if family == "llama" or not raw.get("use_sliding_window", family == "mistral"):
-        return context  # Llama has no window; Qwen names one in its config and leaves it off
-    window = raw.get("sliding_window", 4096)  # transformers' default where the file says nothing
+        return context  # Llama has no window; Qwen has one in its config, switched off
+    window = raw.get("sliding_window", 4096)  # the default in transformers
     return context if window is None else min(context, window)
 
 
-def _refuse_what_we_would_ignore(raw, source):
-    """A setting that changes the result and that we do not implement must never be passed over."""
+def _refuse_unknown_settings(raw, source):
+    """Raises ModelError for settings that change the output and are not implemented here."""
     act = raw.get("hidden_act", "silu")
     if act not in ("silu", "swish"):
         raise ModelError(
-            f"{source} asks for the activation {act!r}; this course implements 'silu' only, "
-            f"so the model's output would be wrong. Choose another checkpoint."
+            f"{source} sets the activation {act!r}; this course implements only 'silu', "
+            "so the model's output would be wrong. Choose another checkpoint."
         )
     if raw.get("mlp_bias"):
-        raise ModelError(
-            f"{source} asks for mlp_bias, which this course does not implement. Choose another checkpoint."
-        )
+        raise ModelError(f"{source} sets mlp_bias, which this course does not implement. Choose another checkpoint.")
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    turned = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor") or 1.0)
-    if turned != 1.0:
+    share = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor") or 1.0)
+    if share != 1.0:
         raise ModelError(
-            f"{source} turns only a share of {turned} of every head (partial_rotary_factor); this course "
-            f"turns all of it, so the output would be wrong. Choose another checkpoint."
+            f"{source} sets partial_rotary_factor to {share}, so RoPE rotates only that share of every head; this "
+            "course rotates all of it, so the output would be wrong. Choose another checkpoint."
         )
     if any(isinstance(value, dict) for value in rope.values()):
         raise ModelError(
@@ -197,7 +187,7 @@ def _rope_scaling(rope, source):
         return None
     if kind != "llama3":
         raise ModelError(
-            f"{source} asks for RoPE scaling of type {kind!r}; this course implements 'llama3'. "
+            f"{source} sets RoPE scaling of type {kind!r}; this course implements 'llama3'. "
             f"Choose a checkpoint without scaling, or a Llama 3 one."
         )
     return RopeScaling(

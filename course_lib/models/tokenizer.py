@@ -1,29 +1,29 @@
-"""Text to token ids and back, by the `tokenizer.json` of a model folder."""
+"""Text to token ids and back, with the `tokenizer.json` of a model folder."""
 
 import tokenizers
 
 from course_lib.errors import ModelError, ParameterError
 
-from .source import find_folder, read_json
+from .folder import find_folder, read_json
 
 
 class Tokenizer:
-    """A `tokenizers.Tokenizer` (as `backend`), and what the model's other files say about special tokens.
+    """A `tokenizers.Tokenizer` (as `backend`) with the special tokens that the model's other files name.
 
     bos_token_id, eos_token_id: the tokens that start and end a text, or None where the model has none.
     special_ids: the ids of all tokens that stand for no text.
-    adds_bos: whether encode() puts the start token in front: where tokenizer.json says so.
+    adds_bos: whether encode() puts the start token first; tokenizer.json decides.
     """
 
     def __init__(self, backend, bos_token=None, eos_token=None):
-        # A tokenizer saved during training may still cut or fill every text to a length.
+        # A tokenizer saved during training may still truncate or pad every text to a length.
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
         self.bos_token_id = self._named(bos_token, "start")
         self.eos_token_id = self._named(eos_token, "end")
-        # The post-processor of tokenizer.json decides, as in transformers, which passes over
-        # "add_bos_token" too. What it makes of no text at all is the special tokens alone.
+        # The post-processor of tokenizer.json decides, as in transformers, which ignores "add_bos_token" too.
+        # From an empty text it makes the special tokens alone.
         self.adds_bos = self.bos_token_id in backend.encode("").ids
         added = backend.get_added_tokens_decoder()
         named = {self.bos_token_id, self.eos_token_id} - {None}
@@ -32,46 +32,45 @@ class Tokenizer:
 
     @property
     def vocab_size(self):
-        """Number of token ids. A model's own vocab_size may be larger: rows that no token uses."""
+        """The number of token ids. The vocab_size of a model can be larger: rows that no token uses."""
         return max(self._known) + 1
 
     def encode(self, text, *, add_bos=True):
-        """Token ids of a text, list[int], with the start token in front where the model wants one.
+        """The token ids of a text, list[int], with the start token first where the model has one.
 
-        add_bos=False leaves it out, for text that continues other text. No end token is added:
-        the model is to go on.
+        add_bos=False leaves it out, for text that continues other text. No end token is added, since the model goes on
+        from there.
         """
         if not isinstance(text, str):
             raise ParameterError(
-                f"encode() got {type(text).__name__} {text!r}, but only text becomes tokens. "
-                f"Pass one str; encode several one by one."
+                f"encode() got {type(text).__name__} {text!r}, but it takes only text. "
+                "Pass one str; encode several texts one by one."
             )
         try:
             ids = self.backend.encode(text, add_special_tokens=False).ids
         except (TypeError, UnicodeEncodeError):  # half a surrogate pair: no valid text
             raise ParameterError(
-                "The text holds half a character (a lone surrogate), which has no bytes to "
-                "encode. Read the text as UTF-8, or drop it with "
-                "text.encode(errors='ignore').decode()."
+                "The text holds half a character (a lone surrogate), which has no UTF-8 bytes. "
+                "Read the text as UTF-8, or remove it with text.encode(errors='ignore').decode()."
             ) from None
         return [self.bos_token_id, *ids] if add_bos and self.adds_bos else ids
 
     def decode(self, token_ids, *, skip_special=True):
         """The text of token ids. Special tokens are left out, or shown by name with skip_special=False.
 
-        Bytes that do not make a whole character yet come out as "\N{REPLACEMENT CHARACTER}".
-        Raises ParameterError for an id that no token has.
+        Bytes that are not a whole character become "\N{REPLACEMENT CHARACTER}". Raises ParameterError for an id of no
+        token.
         """
         ids = [self._checked(i) for i in token_ids]
         return self.backend.decode(ids, skip_special_tokens=skip_special)
 
     def token_text(self, token_id):
-        """One token as text that can be read: " Ada", "\\n", "<s>"; or "<0xE2>" for part of a character."""
+        """One token as readable text: " Ada", "\\n", "<s>"; or "<0xE2>" for part of a character."""
         token_id = self._checked(token_id)
         piece = self.backend.id_to_token(token_id)
         if token_id in self.special_ids:
             return piece
-        # Some decoders drop the space in front of a text, so another token goes first and is taken off.
+        # Some decoders drop a space at the start, so the token is decoded after another one, which is then removed.
         first = self.backend.encode("a", add_special_tokens=False).ids
         before, both = (self.backend.decode(x, skip_special_tokens=False) for x in (first, [*first, token_id]))
         text = both.removeprefix(before) if both.startswith(before) else self.backend.decode([token_id])
@@ -98,21 +97,21 @@ class Tokenizer:
         if token_id is None:
             raise ModelError(
                 f"The model's {what} token is {token!r}, but tokenizer.json has no such token. "
-                f"The files belong to different models: fetch the folder again."
+                "The files belong to different models: fetch the folder again."
             )
         return token_id
 
     def _checked(self, token_id):
         if isinstance(token_id, (str, float)) or int(token_id) not in self._known:
             raise ParameterError(
-                f"Token id {token_id!r} stands for no token: ids go from 0 to "
+                f"Token id {token_id!r} is not in the vocabulary, whose ids are 0 to "
                 f"{self.vocab_size - 1}. Does it come from a model with another tokenizer?"
             )
         return int(token_id)
 
 
 def load_tokenizer(name="tale"):
-    """The tokenizer of a bundled model, a folder in Hugging Face format, or a hub id; raises ModelError."""
+    """The Tokenizer of a bundled model, a folder in Hugging Face format, or a hub id. Raises ModelError."""
     folder = find_folder(name, weights=False)
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -123,30 +122,30 @@ def load_tokenizer(name="tale"):
             )
         raise ModelError(
             f"{folder} has no tokenizer.json, so text cannot become tokens. Copy it from the model "
-            f"that the weights come from."
+            "that the weights come from."
         )
-    read_json(path)  # a message that names the place, where the file is damaged
+    read_json(path)  # for its message, which names the place where a file is damaged
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as problem:  # the library raises nothing narrower
+    except Exception as problem:  # the library raises no narrower type
         raise ModelError(
             f"{path} is not a tokenizer that this version of `tokenizers` reads ({problem}). Fetch the "
             f"file again, or run `pip install -U tokenizers`."
         ) from None
     settings = {}
-    for file in ("special_tokens_map.json", "tokenizer_config.json"):  # the second, newer one has the last word
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):  # the second, newer one overrides the first
         if (folder / file).is_file():
             settings.update(read_json(folder / file))
     return Tokenizer(backend, _content(settings.get("bos_token")), _content(settings.get("eos_token")))
 
 
 def _content(token):
-    """A special token is written as its text, or as an object with the text under "content"."""
+    """The text of a special token, which is written as a string or as an object with "content"."""
     return token.get("content") if isinstance(token, dict) else token
 
 
 def _bytes_of(piece):
-    """The bytes of a byte-level piece such as "Ġâ", or of "<0xE2>"; empty where it is neither."""
+    """The bytes of a byte-level piece such as "Ġâ", or of "<0xE2>"; [] for any other piece."""
     if len(piece) == 6 and piece.startswith("<0x"):
         return [int(piece[3:5], 16)]
     try:
@@ -156,7 +155,7 @@ def _bytes_of(piece):
 
 
 def _byte_characters():
-    """GPT-2's table: each byte as one printable character; those that have none go to 256 and up."""
+    """GPT-2's table: one printable character for each byte; bytes without one use the characters from 256 on."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in printable]
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(rest)}

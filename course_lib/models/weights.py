@@ -11,12 +11,12 @@ from course_lib.errors import ModelError, ParameterError
 from course_lib.machine.device import default_device, default_dtype
 
 from .config import ModelConfig
-from .source import find_folder, read_json
+from .folder import find_folder, read_json
 from .tokenizer import load_tokenizer
 from .transformer import Transformer
 
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
-# Tables that older checkpoints carry and every implementation computes for itself.
+# Buffers that older checkpoints store and that are computed here.
 _HARMLESS = re.compile(r".*rotary_emb\.(inv_freq|cos_cached|sin_cached)|.*\.masked_bias|.*self_attn\.bias")
 _PICKLES = ("pytorch_model*.bin", "consolidated*.pt*", "*.pth")
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -38,11 +38,10 @@ def load_model(name="tale", *, device=None, dtype=None):
     name: "tale" or "tale-draft" (bundled), a folder in Hugging Face format, or a hub id "owner/name".
     device: default the GPU where there is one, else the CPU.
     dtype: of the weights; default float32 on a CPU, bfloat16 on a GPU that has it, else float16.
-    On a GPU, cuDNN's attention is switched off in torch: it plans each new length of a text for
-    about 50 ms, and a text that grows has a new one at every step. `torch.backends.cuda.
-    enable_cudnn_sdp(True)` has it back.
-    Raises ModelError for a model that cannot be found, read or run; ParameterError for a device or
-    dtype that makes no sense.
+    On a GPU, cuDNN's attention is switched off in torch: it needs about 50 ms to plan each new length of a sequence,
+    and in decoding every step has a new length. `torch.backends.cuda.enable_cudnn_sdp(True)` switches it on again.
+    Raises ModelError for a model that cannot be found, read or run, and ParameterError for a device or dtype that is
+    not available.
     """
     device = _device(device)
     dtype = _dtype(dtype, device)
@@ -57,39 +56,38 @@ def load_model(name="tale", *, device=None, dtype=None):
 
 
 def read_config(folder):
-    """The ModelConfig of a folder. The end tokens of generation_config.json count too: Llama 3 has several."""
+    """The ModelConfig of a folder, with the end tokens of generation_config.json added: Llama 3 has several."""
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(
             f"{folder} has no config.json, so the shape of its model is unknown. Pass the folder that "
-            f"holds config.json and the weights side by side."
+            "holds both config.json and the weights."
         )
     config = ModelConfig.from_hf(read_json(path), str(path))
     more = folder / "generation_config.json"
     ends = read_json(more).get("eos_token_id") if more.is_file() else None
     ends = ends if isinstance(ends, list) else [ends]
-    together = dict.fromkeys([*config.eos_token_ids, *(i for i in ends if i is not None)])
-    return dataclasses.replace(config, eos_token_ids=tuple(together))
+    all_ends = dict.fromkeys([*config.eos_token_ids, *(i for i in ends if i is not None)])  # in order, each once
+    return dataclasses.replace(config, eos_token_ids=tuple(all_ends))
 
 
 def load_transformer(folder, config, device, dtype):
     """The Transformer of a folder, in eval mode and without gradients.
 
-    Every name and shape is checked before the first number is read. The model is built without
-    memory (device "meta") and takes over one tensor after the other, so that no more than one
-    exists twice.
+    All names and shapes are checked before any weights are read. The model is built without memory (device "meta") and
+    takes over one tensor after the other, so that at most one of them is in memory twice.
     """
     stored = _stored_tensors(folder)
     with torch.device("meta"):
         model = Transformer(config)
-    expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied table appears once
+    expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied embedding appears once
     _check(stored, expected, config, folder)
     tensors = {}
     for file in sorted({stored[name].file for name in expected}):
         with safe_open(file, framework="pt") as opened:
             for name in expected:
                 if stored[name].file == file:
-                    # A copy of its own: a tensor still mapped to the file would change, or crash, with it.
+                    # A copy: a tensor still mapped to the file would change, or crash, when the file does.
                     tensors[name] = in_long_rows(opened.get_tensor(stored[name].name).to(device, dtype, copy=True))
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
@@ -98,10 +96,10 @@ def load_transformer(folder, config, device, dtype):
 
 
 def in_long_rows(tensor):
-    """The same matrix with its longer side contiguous in memory, where that makes a CPU faster: in float32.
+    """The same matrix with its longer side contiguous in memory, on a CPU in float32; other tensors unchanged.
 
-    To push a single token, all weights are read once and little else is done. The longer the pieces that are read
-    from one end to the other, the better a CPU fetches them ahead (benchmarks/cpu_decode.py).
+    A decode step reads all weights once and does little else. The longer the contiguous rows, the better a CPU
+    prefetches them (benchmarks/cpu_decode.py).
     """
     rows_are_short = tensor.ndim == 2 and tensor.shape[0] > tensor.shape[1]
     if rows_are_short and tensor.device.type == "cpu" and tensor.dtype == torch.float32:
@@ -110,7 +108,7 @@ def in_long_rows(tensor):
 
 
 def _stored_tensors(folder):
-    """Stored by tensor name, for all weights of a folder; a tied table goes by the embedding's name."""
+    """{tensor name: Stored} for all weights of a folder."""
     stored = {}
     for file in _weight_files(folder):
         try:
@@ -121,8 +119,8 @@ def _stored_tensors(folder):
         except (SafetensorError, OSError) as problem:
             if _starts_with(file, b"version https://git-lfs"):
                 raise ModelError(
-                    f"{file} is a Git LFS pointer: a line of text in the place of the weights. Run "
-                    f"`git lfs pull` in the folder."
+                    f"{file} is a Git LFS pointer: a text file instead of the weights. Run "
+                    "`git lfs pull` in the folder."
                 ) from None
             raise ModelError(f"{file} is damaged or was cut short ({problem}). Fetch or save the file again.") from None
     return stored
@@ -136,22 +134,22 @@ def _weight_files(folder):
     if index.is_file():
         shards = read_json(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
-            raise ModelError(f'{index} has no "weight_map", so it names no shards. Fetch the folder again.')
+            raise ModelError(f'{index} has no "weight_map", so its shards are unknown. Fetch the folder again.')
         files = [folder / str(name) for name in sorted(set(shards.values()))]
         missing = [f.name for f in files if not f.is_file()]
         if missing:
             raise ModelError(
                 f"{len(missing)} of the {len(files)} shards that {index.name} names are missing in "
-                f"{folder}: {_some(missing)}. Without them the model has holes: fetch them."
+                f"{folder}: {_some(missing)}. Fetch them: the model needs all of its weights."
             )
         return files
     pickles = sorted(f.name for pattern in _PICKLES for f in folder.glob(pattern))
     if pickles:
         raise ModelError(
-            f"{folder} holds its weights only as pickle ({_some(pickles)}), which is not opened here: reading a "
-            f"pickle runs whatever code is inside. If you trust where it comes from, convert it once: "
-            f"transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder), "
-            f"which writes model.safetensors."
+            f"{folder} holds its weights only as pickle ({_some(pickles)}), which is not opened here, because reading "
+            "a pickle runs the code inside it. If you trust its source, convert it once: "
+            "transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder), "
+            "which writes model.safetensors."
         )
     other = sorted(f.name for f in folder.glob("*.safetensors"))
     raise ModelError(
@@ -163,16 +161,17 @@ def _weight_files(folder):
 
 
 def _check(stored, expected, config, folder):
-    """Refuses tensors that are missing, unexpected, misshapen or no plain floats; settles a tied table.
+    """Raises ModelError for tensors that are missing, unexpected, of another shape or not plain floats.
 
-    A file may hold a tied table under either name, or under both: then both must be the same.
+    A file may hold a tied embedding under either name, or under both if they are equal. `stored` then has it under the
+    name of the embedding.
     """
     if config.tie_embeddings and OUTPUT in stored:
         if EMBEDDING in stored and not _same(stored[EMBEDDING], stored[OUTPUT]):
             raise ModelError(
                 f"config.json in {folder} says that {EMBEDDING} and {OUTPUT} are one table "
-                f"(tie_word_embeddings), but the file holds two different ones. Set "
-                f'"tie_word_embeddings" to false, or fetch the folder again.'
+                "(tie_word_embeddings), but the file holds two different ones. Set "
+                '"tie_word_embeddings" to false, or fetch the folder again.'
             )
         output = stored.pop(OUTPUT)
         stored.setdefault(EMBEDDING, output)
@@ -180,25 +179,25 @@ def _check(stored, expected, config, folder):
     if missing:
         raise ModelError(
             f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. "
-            f"The weights belong to another config.json, or a download stopped early: fetch both again."
+            "The weights belong to another config.json, or a download stopped early: fetch both again."
         )
     unexpected = [name for name in stored if name not in expected and not _HARMLESS.fullmatch(name)]
     if unexpected:
         raise ModelError(
-            f"{folder} holds {_count(unexpected, 'tensor')} that its config.json has no place for: "
-            f"{_some(unexpected)}. Leaving them out would change the output. Choose a checkpoint of a "
+            f"{folder} holds {_count(unexpected, 'tensor')} that a model with its config.json does not have: "
+            f"{_some(unexpected)}. Without them the output would change. Choose a checkpoint of a "
             f"plain {config.family} model."
         )
     for name, shape in expected.items():
         if stored[name].shape != shape:
             raise ModelError(
                 f"{name} in {folder} has shape {stored[name].shape}; its config.json asks for {shape}. "
-                f"The two files belong to different models: fetch both again."
+                "The two files belong to different models: fetch both again."
             )
         if stored[name].dtype not in _FLOATS:
             raise ModelError(
-                f"{name} in {folder} is stored as {stored[name].dtype}, a quantised form that needs "
-                f"more than the numbers to be read. Choose the unquantised checkpoint."
+                f"{name} in {folder} is stored as {stored[name].dtype}, a quantised format that this course does not "
+                "read. Choose the unquantised checkpoint."
             )
 
 
@@ -227,15 +226,15 @@ def _device(device):
         ) from None
     if device.type not in ("cpu", "cuda", "mps"):
         raise ParameterError(
-            f'device is {str(device)!r}; the course runs on "cpu", "cuda" and, as far as torch '
-            f'does, "mps". Pass one of these, or None to let the course choose.'
+            f'device is {str(device)!r}; the course runs on "cpu", "cuda" and, where torch can, "mps". '
+            "Pass one of these, or None to let the course choose."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ParameterError("device is 'mps', but this torch has no Apple GPU to run on. Pass \"cpu\".")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ParameterError(
-            f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave device away "
-            f"to run on the CPU, or see what `course doctor` says about the driver."
+            f"device is {str(device)!r}, but torch sees no GPU on this machine. Leave `device` out "
+            "to run on the CPU, or see what `course doctor` says about the driver."
         )
     return device
 
@@ -247,7 +246,7 @@ def _dtype(dtype, device):
     chosen = known.get(dtype, dtype) if isinstance(dtype, str) else dtype
     if chosen not in known.values():
         raise ParameterError(
-            f"dtype is {dtype!r}, but weights are plain floating-point numbers. Try one of "
+            f"dtype is {dtype!r}, but weights are floating-point numbers. Try one of "
             f"{', '.join('torch.' + n for n in known)}, or None to let the course choose."
         )
     return chosen

@@ -1,6 +1,6 @@
-"""Figures measured on a GPU and kept: what a lesson shows beside those of the learner's own machine.
+"""Results measured on a GPU, which a lesson shows beside those of the learner's own machine.
 
-`python benchmarks/lessons.py` measures them all and writes one file a lesson into this folder.
+`python benchmarks/lessons.py` measures all of them and writes one file a lesson into this folder.
 """
 
 import json
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Recorded:
-    """The tables of one lesson with where they come from; shows itself in a notebook and as plain text."""
+    """The tables of one lesson and how they were measured. Displays itself in a notebook and as plain text."""
 
     machine: str
     date: str
@@ -41,10 +41,14 @@ class Recorded:
         )
 
     def column(self, name, table=0):
-        """The values of one column, for a plot. table: which of these tables, from 0. Raises ParameterError for one that is not there."""
+        """The values of one column, for a plot. table: which of these tables, from 0.
+
+        Raises ParameterError for a table or column that does not exist.
+        """
         if table not in range(len(self.tables)):
             raise ParameterError(
-                f"There is no table {table!r}; this has {len(self.tables)} table{'s' * (len(self.tables) != 1)}, counted from 0."
+                f"There is no table {table!r}; this has {len(self.tables)} table{'s' * (len(self.tables) != 1)}, "
+                "counted from 0."
             )
         _, columns, rows = self.tables[table]
         if name not in columns:
@@ -53,16 +57,17 @@ class Recorded:
 
 
 def recorded(lesson, *numbers):
-    """The recorded run of a lesson, such as recorded("07"); numbers: which of its tables, from 0, default all.
+    """The recorded run of a lesson, such as recorded("07"). numbers: which of its tables, from 0; default all.
 
-    recorded("attention") is what benchmarks/attention.py measures. Raises ParameterError where there is no such run or table.
+    recorded("attention") is what benchmarks/attention.py measured. Raises ParameterError for a run or table that does
+    not exist.
     """
     path = FOLDER / f"{lesson}.json"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
         raise ParameterError(
             f"There is no recorded run of lesson {lesson!r}, only of {known}. "
-            f"python benchmarks/lessons.py makes them on a GPU."
+            "python benchmarks/lessons.py makes them on a GPU."
         )
     kept = json.loads(path.read_text(encoding="utf-8"))
     tables = tuple((table["title"], table["columns"], table["rows"]) for table in kept.pop("tables"))
@@ -74,7 +79,7 @@ def recorded(lesson, *numbers):
 
 
 def words(value):
-    """A value as a table shows it: thousands with commas, three digits that count, other text as it is."""
+    """A value as a table shows it: commas between thousands, three significant digits, other values as text."""
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"

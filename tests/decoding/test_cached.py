@@ -141,7 +141,7 @@ def test_a_cache_that_still_holds_a_text_is_refused(family):
     model = family("llama2")
     kept = ContiguousCache(model.config, 40, device="cpu", dtype=torch.float32)
     generate_cached(model, [5, 6], SamplingParams(max_tokens=3, ignore_eos=True), kept)
-    with pytest.raises(ParameterError, match="holds 4 tokens of another text.*Call cache.reset\\(\\) first"):
+    with pytest.raises(ParameterError, match="holds 4 tokens of another sequence.*Call cache.reset\\(\\) first"):
         generate_cached(model, [7, 8], SamplingParams(max_tokens=3), kept)
     assert kept.num_tokens == 4
 

@@ -1,4 +1,4 @@
-"""first_divergence: it names the step, the layer and the position where a fault was put, and nothing where there is none."""
+"""first_divergence: it names the step, the layer and the position of a fault, and nothing where there is none."""
 
 import math
 
@@ -121,7 +121,8 @@ def test_a_difference_within_rounding_is_none(model):
 def test_it_says_what_it_found(model):
     found = first_divergence(model, TEXT, Faulty(2, 7), good())
     assert repr(found).startswith(
-        "first divergence: step 3 (decode), layer 2, position 7: the outputs of attention differ by 0.5, where the largest"
+        "first divergence: step 3 (decode), layer 2, position 7: "
+        "the outputs of attention differ by 0.5, where the largest"
     )
 
 
@@ -135,7 +136,7 @@ def test_what_cannot_be_compared_is_refused(model):
 
     for caches, more, words in [
         ((one, one), {}, "same object"),
-        ((one, used), {}, "holds 2 tokens of another text"),
+        ((one, used), {}, "holds 2 tokens of another sequence"),
         ((one, good), {}, "has no attend"),
         (
             (good(), Flat(CONFIG, 32, device="cpu", dtype=torch.float32)),

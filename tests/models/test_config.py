@@ -102,14 +102,14 @@ def test_llama_3_scaling_is_read_from_either_version(key, kind):
     "changes, words",
     [
         (dict(architectures=["GPT2LMHeadModel"]), "architecture GPT2LMHeadModel"),
-        (dict(architectures=[]), r"\(none named\)"),
-        (dict(architectures=None), r"\(none named\)"),
+        (dict(architectures=[]), r"\(none\)"),
+        (dict(architectures=None), r"\(none\)"),
         (dict(hidden_act="gelu"), "activation 'gelu'"),
         (dict(mlp_bias=True), "mlp_bias"),
-        (dict(partial_rotary_factor=0.5), "share of 0.5"),
+        (dict(partial_rotary_factor=0.5), "partial_rotary_factor to 0.5"),
         (
             dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25}),
-            "share of 0.25",
+            "partial_rotary_factor to 0.25",
         ),
         (dict(rope_scaling={"rope_type": "yarn", "factor": 4.0}), "type 'yarn'"),
         (dict(rope_scaling={"type": "linear", "factor": 2.0}), "type 'linear'"),
@@ -139,7 +139,7 @@ def test_what_we_cannot_run_is_refused(changes, words):
 )
 def test_a_missing_size_is_named(field):
     raw = {k: v for k, v in LLAMA.items() if k != field}
-    with pytest.raises(ModelError, match=f"does not say '{field}'"):
+    with pytest.raises(ModelError, match=f"has no field '{field}'"):
         ModelConfig.from_hf(raw)
 
 

@@ -106,10 +106,13 @@ def test_no_list_shares_a_word_with_another_where_it_would_confuse():
 def test_two_hundred_tales_are_two_hundred_stories():
     tales = [make_tale(seed) for seed in range(200)]
     assert len({t.text for t in tales}) == 200
-    opening = lambda text: next(way for v in VOICES for way in v.openings if text.startswith(re.split(r"\{|,", way)[0]))
-    plots = lambda text: tuple(
-        p.name for p in PLOTS if any(has(text, f"{a} {n}") for a in p.adjectives for n in p.nouns)
-    )
+
+    def opening(text):
+        return next(way for v in VOICES for way in v.openings if text.startswith(re.split(r"\{|,", way)[0]))
+
+    def plots(text):
+        return tuple(p.name for p in PLOTS if any(has(text, f"{a} {n}") for a in p.adjectives for n in p.nouns))
+
     shapes = Counter((opening(t.text), plots(t.text)) for t in tales)
     assert len(shapes) > 150
     assert len({p for _, names in shapes for p in names}) == len(PLOTS) >= 16
@@ -148,7 +151,9 @@ def test_a_changed_name_is_rejected():
 
 
 def test_a_changed_kind_is_rejected():
-    kind = lambda t: next((k for k in KINDS if t.text.count(f"the {k} ") > 0), None)
+    def kind(t):
+        return next((k for k in KINDS if t.text.count(f"the {k} ") > 0), None)
+
     tale = tale_with(1, kind)
     other = next(k for k in KINDS if k not in tale.text)
     rejected(tale.text.replace(f"the {kind(tale)} ", f"the {other} ", 1), f'"{other}" should be "{kind(tale)}"')

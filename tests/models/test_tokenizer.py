@@ -117,7 +117,7 @@ def test_a_length_saved_in_training_neither_cuts_nor_fills(tmp_path):
 @pytest.mark.parametrize("bad", [262, -1, 10**12, "a", 1.5])
 def test_an_id_of_no_token_is_refused(bad):
     for read in (TOKENIZER.decode, lambda ids: TOKENIZER.token_text(ids[-1])):
-        with pytest.raises(ParameterError, match="stands for no token.* 0 to 261"):
+        with pytest.raises(ParameterError, match="not in the vocabulary.* 0 to 261"):
             read([1, bad])
 
 

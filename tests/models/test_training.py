@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib.models import load_model
-from course_lib.models.training import data, train
+from course_lib.models.training import data, losses, train
 from course_lib.models.training.data import (
     BOS_ID,
     EOS_ID,
@@ -22,10 +22,11 @@ from course_lib.models.training.evaluate import tell
 from course_lib.models.training.export import export
 from course_lib.models.training.lookups import key_of, look_ups, repeats
 from course_lib.models.training.muon import Muon
+from course_lib.models.training.recipe import TALE
 from course_lib.models.training.tales import make_tale
 
 TINY = dataclasses.replace(
-    train.TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=16
+    TALE, hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=16
 )
 RECIPE = dict(
     pools=3,
@@ -103,10 +104,10 @@ def test_a_draft_is_drawn_to_its_teacher(tokenizer, tmp_path):
     alone, _ = run(tokenizer, tmp_path / "alone")
     taught, _ = run(tokenizer, tmp_path / "taught", teacher=teacher)
     batch = make_pool(tokenizer, 99, chapters=1)[0]
-    wanted = train.logits_of(teacher, batch.inputs).softmax(-1)
+    wanted = losses.logits_of(teacher, batch.inputs).softmax(-1)
 
     def distance(model):
-        return float(torch.nn.functional.cross_entropy(train.logits_of(model, batch.inputs), wanted))
+        return float(torch.nn.functional.cross_entropy(losses.logits_of(model, batch.inputs), wanted))
 
     assert distance(taught) < distance(alone)
 
@@ -143,9 +144,9 @@ def test_probability_outside_of_what_may_come_is_what_costs(tokenizer):
     batch = make_pool(tokenizer, 0, chapters=1)[0]
     row, place, token = batch.may_come.unbind(1)
     logits = torch.zeros(batch.inputs.numel(), data.VOCAB_SIZE)
-    nothing_known = float(train.outside(logits, batch))
+    nothing_known = float(losses.outside(logits, batch))
     logits[row * batch.inputs.shape[1] + place, token] = 30.0
-    assert nothing_known > 5 and float(train.outside(logits, batch)) < 1e-6
+    assert nothing_known > 5 and float(losses.outside(logits, batch)) < 1e-6
 
 
 def test_what_must_be_looked_up_weighs_more(tokenizer):
@@ -238,8 +239,8 @@ def test_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
     assert len(batch.to_key) and len(batch.to_answer)
 
     def far(model):
-        cache = train.Shown(batch)
-        train.logits_of(model, batch.inputs, cache)
+        cache = losses.Shown(batch)
+        losses.logits_of(model, batch.inputs, cache)
         return [float(loss.detach()) for loss in cache.losses]
 
     torch.manual_seed(0)
@@ -248,7 +249,7 @@ def test_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
     optimiser = train.Optimiser(model, 0.02, 0.003, 0.5)
     before = far(model)
     for _ in range(25):
-        loss, _ = train.loss_of(model, batch, shown=True)
+        loss, _ = losses.loss_of(model, batch, shown=True)
         loss.backward()
         optimiser.step(0.2)
     after = far(model)

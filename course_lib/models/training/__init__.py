@@ -1,1 +1,1 @@
-"""Training of the course's own tiny models: the tales they learn from and how they learn."""
+"""Training of the two bundled models: the generator of tales, the losses, the run and its evaluation."""

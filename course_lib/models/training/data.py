@@ -1,8 +1,7 @@
 """Tales as batches of tokens, and the tokenizer made from them.
 
-Every tale is drawn from its own seed, so nothing is stored: the training text is the seeds from 0
-up, the held-out text the seeds from HELD_OUT up, and a run that was interrupted goes on with the
-seed it had reached.
+Every tale is generated from its own seed, so no text is stored: the training text is the seeds from 0 on, the held-out
+text the seeds from HELD_OUT on, and an interrupted run continues with the seed that it had reached.
 """
 
 import random
@@ -22,12 +21,12 @@ BOS, EOS = "<|begin|>", "<|end|>"
 BOS_ID, EOS_ID = 0, 1
 CONTEXT = 2048
 HELD_OUT = 1_000_000_000
-SHEETS = 500_000_000  # tales whose facts make quiz sheets have seeds of their own
+SHEETS = 500_000_000  # seeds from here on are for the tales whose facts make quiz sheets
 TALES_A_POOL = 256
 SHEETS_A_POOL, TALES_BESIDE_SHEETS = 80, 128
-# Most tokens of a tale follow from grammar and are learnt at once, or are free choices that cannot be
-# learnt at all. How a paragraph starts and what is asked depends on all that was told; names and
-# things told before, and answers, must be looked up further back. These weigh more.
+# Most tokens of a tale follow from the grammar and are learnt quickly, or are free choices that cannot be learnt. The
+# start of a paragraph and the choice of a question depend on the whole text before; repeated names and things, and
+# answers, must be looked up far back. These have a larger weight in the loss.
 TURN_WEIGHT, TOPIC_WEIGHT, ANSWER_WEIGHT = 4.0, 8.0, 16.0
 
 
@@ -54,11 +53,11 @@ def make_tokenizer(num_tales=6000):
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences of about one length. inputs, targets: int64 [rows, length]; weights: float32 [rows, length].
+    """Sequences of similar length. inputs, targets: int64 [rows, length]; weights: float32 [rows, length].
 
-    Padding has weight 0; it stands at the end, where a causal model cannot see it.
+    Padding is at the end, where a causal model does not see it, and has weight 0.
     to_key, to_answer, to_topic: int64 [n, 3], the look-ups as (row, from, to); see lookups.py.
-    may_come: int64 [n, 3], (row, place, token): the tokens that may come next there, for places inside a question.
+    may_come: int64 [n, 3], (row, place, token): the tokens that are allowed next, for places inside a question.
     """
 
     inputs: torch.Tensor
@@ -79,7 +78,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Row:
-    """One text as tokens: ids with start and end, the weight of each as a target, the look-ups in it, what may be asked."""
+    """One text as tokens: ids with start and end, the weight of each as a target, its look-ups, and allowed tokens."""
 
     ids: list
     weights: list
@@ -92,7 +91,8 @@ class Row:
 def tokenise(tokenizer, told):
     """The Row of a Tale or a Sheet.
 
-    A sheet starts with the end token, so that no tale ever starts like one, and little in it but the answers counts.
+    A sheet starts with the end token, so that no tale starts like one. In a sheet, tokens outside questions have a
+    weight of only 0.1.
     """
     encoding, is_sheet = tokenizer.encode(told.text), isinstance(told, Sheet)
     ends = ends_of(encoding)
@@ -115,10 +115,10 @@ def tokenise(tokenizer, told):
 
 
 def choices(tokenizer, ends, text, question):
-    """(place, token) for each token that may follow at a place inside the question, given how it began.
+    """(place, token) for each token that is allowed at a place inside the question, given its beginning.
 
-    Which of the facts is asked for is a free choice, so the question that stands there says little. But the model must
-    choose one that was told, and not ask twice; without this it now and then asks about somebody from another tale.
+    Any fact of the tale may be asked for, so the question in the text is only one example. But it must be a fact that
+    was told and not asked for yet; without this loss the model sometimes asks about a name from another tale.
     """
     before = text[question.start - 1 : question.start]
     spelt = [ids_of(tokenizer, before, other) for other in question.could_be]
@@ -133,29 +133,28 @@ def choices(tokenizer, ends, text, question):
 
 @lru_cache(maxsize=100_000)
 def ids_of(tokenizer, before, question):
-    """Token ids of a question that stands after a space or a line's end. The space belongs to its first word."""
+    """The token ids of a question after a space or a line break. A space belongs to the first word."""
     return tuple(tokenizer.encode(before + question, add_special_tokens=False).ids[before == "\n" :])
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A quiz without a tale; text and questions as in a Tale."""
+    """A quiz sheet: facts and questions without a tale. text and questions are as in a Tale."""
 
     text: str
     questions: tuple[Question, ...]
 
 
 def make_sheet(index, most=10):
-    """Facts of two kinds in one order, then all of them asked in another.
+    """Facts of two kinds in one order, then questions about all of them in another order.
 
-    In a tale few facts are of the same kind, so the kind alone often tells the answer. Here it does not:
-    only who or what is asked for does.
+    In a tale few facts are of the same kind, so the kind alone often determines the answer. In a sheet it does not.
     """
     dice = random.Random(index)
     by_kind = {}
     for seed in range(SHEETS + 8 * index, SHEETS + 8 * index + 8):
         tale = make_tale(seed, chapters=8)
-        for q in tale.questions:  # the same question of two tales stands once
+        for q in tale.questions:  # a question that two tales have is kept once
             by_kind.setdefault(q.kind, {})[tale.text[q.start : q.answer_start]] = tale.text, q
     kinds = sorted(by_kind)
     dice.shuffle(kinds)
@@ -189,19 +188,19 @@ def make_sheet(index, most=10):
 
 
 def ends_of(encoding):
-    """Where in the text each token ends. Asked for once: `encoding.offsets` makes its list anew each time."""
+    """Where in the text each token ends. Call it once: `encoding.offsets` makes a new list at each access."""
     return [end for _, end in encoding.offsets]
 
 
 def answer_tokens(ends, question):
-    """Indices of the tokens that spell the answer, and of the one after it, which must end it."""
+    """Indices of the tokens that spell the answer, and of the next one, which ends it."""
     return spelling(ends, question.answer_start, question.answer_end)
 
 
 def make_pool(tokenizer, index, *, chapters=None, sheets=False, tokens_a_batch=32_768):
-    """The batches of pool `index`: tales by length, cut into batches, shuffled by the index.
+    """The batches of pool `index`: tales sorted by length, divided into batches, shuffled with the index as the seed.
 
-    256 tales, or with sheets=True 64 of them beside 300 quiz sheets.
+    TALES_A_POOL tales, or with sheets=True TALES_BESIDE_SHEETS tales and SHEETS_A_POOL quiz sheets.
     """
     first = index * TALES_A_POOL
     count = TALES_BESIDE_SHEETS if sheets else TALES_A_POOL
@@ -222,9 +221,8 @@ def make_pool(tokenizer, index, *, chapters=None, sheets=False, tokens_a_batch=3
 
 
 def _batch(rows):
-    length = (
-        -(-(max(len(row.ids) for row in rows) - 1) // 64) * 64
-    )  # few different lengths: a GPU prepares for each anew
+    longest = max(len(row.ids) for row in rows) - 1
+    length = -(-longest // 64) * 64  # a multiple of 64: a GPU has to prepare for each new length
     inputs = torch.zeros(len(rows), length, dtype=torch.int64)
     targets, weights = inputs.clone(), torch.zeros(len(rows), length)
     for number, row in enumerate(rows):

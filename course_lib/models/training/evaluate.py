@@ -1,9 +1,9 @@
-"""What the bundled models can do, measured on tales they were not trained on.
+"""Measures what the bundled models can do, on tales that they were not trained on.
 
     python -m course_lib.models.training.evaluate [tale | tale-draft | a folder]
 
-Three questions: does the model still know a fact that was told so many tokens ago, does it write
-tales that its grammar accepts and that are not copies, and does the draft choose as the target does.
+Three measures: how often the model answers a question about a fact that is hundreds of tokens back, how often it writes
+a tale that follows the grammar and is no copy, and how often the draft's top choice is that of the target.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ import typer
 from course_lib.decoding import SamplingParams, sample
 
 from .data import BOS_ID, EOS_ID, HELD_OUT, TALES_A_POOL, answer_tokens, ends_of
+from .losses import logits_of
+from .recipe import RECIPE
 from .tales import check_tale, make_tale
-from .train import RECIPE, logits_of
 
 DISTANCES = ((0, 512), (512, 1536))  # tokens between the start of the fact and the answer
 HELD_OUT_TALES = 400
@@ -30,10 +31,10 @@ STORIES = 1000
 
 @torch.inference_mode()
 def evaluate(model, tokenizer, target=None, stories=STORIES):
-    """Results as a dictionary of counts and shares; see the module's text.
+    """The results as a dictionary of counts and shares; see the docstring of this module.
 
-    model: a Transformer in float32; tokenizer: a `tokenizers.Tokenizer`; target: the model whose
-    top choice the draft should share, or None.
+    model: a Transformer in float32. tokenizer: a `tokenizers.Tokenizer`. target: the model to compare a draft with, or
+    None.
     """
     results = {"recall": recall(model, tokenizer)}
     if target is None:
@@ -48,9 +49,9 @@ def held_out(count, chapters=None, first=HELD_OUT):
 
 
 def recall(model, tokenizer, tales=None):
-    """Share of questions whose every answer token, and the one that ends it, is the top choice.
+    """The share of questions for which all answer tokens, and the token that ends the answer, are the top choice.
 
-    The true answer stands before each of its tokens, so this is exactly what greedy decoding gives.
+    Each token is predicted after the true answer up to it, so a right answer here is what greedy decoding gives.
     """
     right, asked = [0] * len(DISTANCES), [0] * len(DISTANCES)
     if tales is None:
@@ -79,7 +80,7 @@ def top_choices(model, ids):
 
 
 def agreement(draft, target, tokenizer):
-    """Share of tokens of held-out tales at which both models have the same top choice."""
+    """The share of tokens of held-out tales at which both models have the same top choice."""
     same = total = 0
     for tale in held_out(200):
         ids = tokenizer.encode(tale.text).ids
@@ -90,7 +91,7 @@ def agreement(draft, target, tokenizer):
 
 
 def well_formed(model, tokenizer, count, temperature=0.8, seed=0):
-    """Stories drawn from nothing but the start token: how many follow the grammar, how many are copies."""
+    """Of stories that are generated from the start token alone: how many follow the grammar, how many are copies."""
     training = fingerprints()
     good, copies, problems, lengths = 0, 0, [], []
     for ids in tell(model, count, temperature, seed):
@@ -114,12 +115,12 @@ def well_formed(model, tokenizer, count, temperature=0.8, seed=0):
 
 
 def fingerprint(text):
-    """Equal for texts that differ in white space alone."""
+    """A hash that ignores differences in white space."""
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).digest()
 
 
 def fingerprints():
-    """Of every tale that `tale` was trained on; written again by all cores, a millisecond a tale on one."""
+    """The fingerprints of every tale that `tale` was trained on. All cores make the tales again, a millisecond each."""
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as executor:
         found = executor.map(_fingerprints_of_pool, range(RECIPE["tale"]["pools"]), chunksize=16)
         return set().union(*found)
@@ -134,7 +135,7 @@ def _fingerprints_of_pool(index):
 
 
 def tell(model, count, temperature=0.8, seed=0, rows=100):
-    """Token ids of `count` stories, many at a time: all start at position 0 and walk in step."""
+    """Yields the token ids of `count` stories. `rows` of them are generated at a time, all at the same position."""
     generator = torch.Generator(model.device).manual_seed(seed)
     params = SamplingParams(temperature=temperature)
     for first in range(0, count, rows):
@@ -157,7 +158,7 @@ def tell(model, count, temperature=0.8, seed=0, rows=100):
 
 
 class InStep:
-    """The cache of `tell`: every row has the same length. k, v: [layers, rows, kv_heads, context, head_dim]."""
+    """The cache of `tell`: all rows have the same length. k, v: [layers, rows, kv_heads, context, head_dim]."""
 
     def __init__(self, config, rows, model):
         shape = (config.num_layers, rows, config.num_kv_heads, config.context, config.head_dim)
@@ -169,7 +170,7 @@ class InStep:
         self.k[layer, :, :, self.position], self.v[layer, :, :, self.position] = k, v
         keys, values = self.k[layer, :, :, : self.position + 1], self.v[layer, :, :, : self.position + 1]
         rows, heads, size = q.shape
-        grouped = q.view(rows, keys.shape[1], -1, size)  # the query heads of a group stand as rows of one product
+        grouped = q.view(rows, keys.shape[1], -1, size)  # the query heads that share a KV head are rows of one product
         return F.scaled_dot_product_attention(grouped, keys, values).reshape(rows, heads, size)
 
 

@@ -1,4 +1,4 @@
-"""Writes a trained model as a folder that Hugging Face tools read, with a card that says how it was made."""
+"""Writes a trained model as a folder in Hugging Face format, with a model card that says how it was made."""
 
 import json
 import textwrap
@@ -12,18 +12,15 @@ COMMAND = "python -m course_lib.models.training.train"
 
 
 def export(name, model, tokenizer, folder, run, recipe, results, device, remark=""):
-    """Fills `folder`: weights in bfloat16, configuration, tokenizer, loss curve, model card.
+    """Writes to `folder`: weights in bfloat16, configuration, tokenizer, loss curve, model card.
 
-    remark: what the card must say of this very run, where it was not just the command.
+    remark: added to the card, for a run that was more than the command.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        key: value.detach().cpu().to(torch.bfloat16).contiguous()
-        for key, value in model.state_dict().items()
-        if key != "lm_head.weight"
-    }  # tied: stored once
+    tensors = {key: value for key, value in model.state_dict().items() if key != "lm_head.weight"}  # tied: stored once
+    weights = {key: value.detach().cpu().to(torch.bfloat16).contiguous() for key, value in tensors.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "model.safetensors").chmod(0o644)  # readable in a wheel too, whatever the umask was
+    (folder / "model.safetensors").chmod(0o644)  # so that it is readable in a wheel, with any umask
     c = model.config
     _write_json(
         folder / "config.json",
@@ -70,13 +67,13 @@ def export(name, model, tokenizer, folder, run, recipe, results, device, remark=
 
 def _teaching(recipe):
     text = (
-        f"Answers weigh {ANSWER_WEIGHT:.0f} times an ordinary token, names and things told before {TOPIC_WEIGHT:.0f} times, "
-        f"questions and the beginnings of paragraphs {TURN_WEIGHT:.0f} times. "
+        f"Answers weigh {ANSWER_WEIGHT:.0f} times an ordinary token, names and things told before "
+        f"{TOPIC_WEIGHT:.0f} times, questions and the beginnings of paragraphs {TURN_WEIGHT:.0f} times. "
     )
     if recipe["shown"]:
         text += (
-            f"Three attention heads are shown where to look (`training/lookups.py`). After the pools of one chapter, every "
-            f"{recipe['sheets_every']}th is partly quiz sheets, facts and questions without a tale. "
+            "Three attention heads are shown where to look (`training/lookups.py`). After the pools of one chapter, "
+            f"every {recipe['sheets_every']}th is partly quiz sheets, facts and questions without a tale. "
         )
     return text
 
@@ -129,25 +126,26 @@ def _card(name, config, run, recipe, results, device, remark):
         about = "that tells short tales and remembers what it told"
         how = "this one from tales"
     what = (
-        f"A language model of {config.num_parameters / 1e6:.1f} million parameters {about}. It belongs to the course *LLM "
-        f"inference, page by page*, was trained by it from text that it writes itself, and serves to show how inference "
-        f"works. It knows nothing else, in English only, and should be used for nothing else."
+        f"A language model of {config.num_parameters / 1e6:.1f} million parameters {about}. It belongs to the course "
+        "*LLM inference, page by page*, was trained by it from text that it writes itself, and serves to show how "
+        "inference works. It knows nothing else, in English only, and should be used for nothing else."
     )
     shape = (
-        f"Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query heads "
-        f"over {config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward {config.intermediate_size}, tied "
-        f"embeddings, byte-pair vocabulary of {config.vocab_size}, context {config.context}. Weights are stored in bfloat16."
+        f"Architecture: Llama. {config.num_layers} layers, hidden size {config.hidden_size}, {config.num_heads} query "
+        f"heads over {config.num_kv_heads} key/value heads of {config.head_dim}, feed-forward "
+        f"{config.intermediate_size}, tied embeddings, byte-pair vocabulary of {config.vocab_size}, context "
+        f"{config.context}. Weights are stored in bfloat16."
     )
     made = (
         f"The command makes both bundled models, {how}. Tales come from `training/tales.py`, each from its own seed: "
         f"{recipe['pools']} pools of {TALES_A_POOL} tales, seeds 0 to {recipe['pools'] * TALES_A_POOL - 1}, the first "
-        f"{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds from "
-        f"{HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with Muon "
-        f"(learning rate {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']})."
+        f"{recipe['short_pools']} pools of one chapter only, the others of one to eight. Held-out tales have the seeds "
+        f"from {HELD_OUT} on. {_teaching(recipe)}Weights start from seed {recipe['seed']}. Matrices are trained with "
+        f"Muon (learning rate {recipe['muon_lr']}), the rest with AdamW ({recipe['adam_lr']})."
     )
     this_run = (
-        f"This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final loss "
-        f"{run['curve'][-1][1]:.4f} nats a token. {remark}"
+        f"This run: {run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 60:.0f} minutes on {where}, final "
+        f"loss {run['curve'][-1][1]:.4f} nats a token. {remark}"
     )
     return f"""# {name}
 

@@ -1,17 +1,17 @@
-"""Where a model has to look in order to answer, so that three of its heads can be shown.
+"""Where a model must attend in order to answer a question, so that three of its heads can be trained to do it.
 
 To answer "What was Nigel afraid of? Nigel was afraid of ..." among many fears, a model needs two steps:
 
     fact      ... Nigel   was afraid of   long speeches . ...
-                    ^---------------------  1: each token of the answer gathers who or what it is about
+                    ^---------------------  1: each token of the answer attends to the word that it is about
     question  ... Nigel   was afraid of   ?
-                    ^---------------------  1: so does each place where a token of the answer is due
-                                          2: the place that is due finds the token that gathered the same
+                    ^---------------------  1: so does each place where a token of the answer must come next
+                                          2: that place attends to the token of the fact that attended to the same word
 
-Left to themselves, heads find the second step only after very many examples: until both are there,
-neither pays. So one head in layer 1 and one in layer 2 are shown where to look (train.Shown), from
-the text's own questions. A third head, in layer 3, is shown where a word that tells this tale from
-others, such as "Ada", "otter" or "whistle", was last used. At inference the model is an ordinary one.
+Without help, heads learn this only after very many examples, because neither step lowers the loss without the other.
+So one head in layer 1 and one in layer 2 are trained to attend to these places (losses.Shown), which are known from the
+questions of the text. A third head, in layer 3, is trained to attend to the last use of a word that distinguishes this
+tale from others, such as "Ada", "otter" or "whistle". At inference the model is an ordinary one.
 """
 
 import re
@@ -20,10 +20,10 @@ from bisect import bisect_left, bisect_right
 from .tale_plots_two import PLOTS
 from .tale_words import FRIEND_NAMES, HERO_NAMES, KINDS, RIVAL_NAMES, WRITERS
 
-# Words that stand in questions of many facts and tell none of them apart.
+# Words in the questions about many facts, which do not tell them apart.
 _COMMON = frozenset("was did the of what for from about whom by to who how much long where a an had been".split())
 
-# Names, kinds and things: what a tale is about, drawn anew for each.
+# Names, kinds and things: what a tale is about, different in each.
 TOPICS = frozenset(
     word
     for phrases in (
@@ -41,7 +41,7 @@ _WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)*")
 
 
 def spelling(ends, first, last):
-    """Indices of the tokens that spell text[first:last], and of the one after it, which must end it.
+    """Indices of the tokens that spell text[first:last], and of the next one.
 
     ends: where in the text each token ends, in order; the start token, which stands for no text, ends at 0.
     """
@@ -52,7 +52,7 @@ def spelling(ends, first, last):
 def key_of(fact, question):
     """The words that tell which fact is asked for: a thing such as "silver spoon", or a name.
 
-    fact: the sentence that told it; question: the sentence up to the question mark. None if they share neither.
+    fact: the sentence that tells it; question: the sentence up to the question mark. None if they share neither.
     """
     words = re.findall(r"[A-Za-z-]+", question)
     things = [
@@ -65,7 +65,7 @@ def key_of(fact, question):
 
 
 def look_ups(ends, text, questions):
-    """(from, to) token pairs of the two steps: to_key, to_answer. Questions told backwards (answer, then key) give none."""
+    """(from, to) token pairs of the two steps: to_key, to_answer. Facts with the answer before the key have none."""
     to_key, to_answer = [], []
     for q in questions:
         fact, asked, answer = (
@@ -89,7 +89,7 @@ def look_ups(ends, text, questions):
 
 
 def repeats(ends, text, words):
-    """(token, token at its last use) for every token that spells one of `words` which the text has told before."""
+    """(token, token at its last use) for every token of a word in `words` that the text has used before."""
     told, found = {}, []
     for match in _WORD.finditer(text):
         if match[0] not in words:

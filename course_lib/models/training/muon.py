@@ -1,6 +1,6 @@
-"""torch.optim.Muon for many small matrices: those of one shape take their step together.
+"""torch.optim.Muon for many small matrices: those of one shape are updated together.
 
-One by one, 28 matrices of tale cost a GPU more time in starting kernels than in running them.
+For the 28 matrices of `tale`, one by one, launching the kernels takes a GPU longer than running them.
 """
 
 import math
@@ -12,7 +12,7 @@ STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose singular values are all brought near 1 (Keller Jordan, kellerjordan.github.io/posts/muon).
+    """Momentum with all singular values brought near 1 (Keller Jordan, kellerjordan.github.io/posts/muon).
 
     params: matrices only. The arithmetic is that of torch.optim.Muon with its default settings.
     """
@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices):
-    """[n, rows, columns] with singular values brought near 1, in bfloat16: Newton and Schulz's iteration."""
+    """The matrices, [n, rows, columns], with singular values brought near 1 by Newton-Schulz iteration, in bfloat16."""
     a, b, c = NEWTON_SCHULZ
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]

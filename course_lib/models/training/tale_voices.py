@@ -79,8 +79,10 @@ VOICES = (
         "sailor",
         (
             "Pull up a barrel, shipmates. I once knew {a:trait} {kind} by the name of {hero}, who lived {place}.",
-            "I have sailed round the world and back, and I never met anyone like {hero}, {a:trait} {kind} who lived {place}.",
-            "Forty years I spent at sea, but my best yarn happened on land. There lived {place} {a:trait} {kind} called {hero}.",
+            "I have sailed round the world and back, and I never met anyone like {hero}, {a:trait} {kind} who "
+            "lived {place}.",
+            "Forty years I spent at sea, but my best yarn happened on land. "
+            "There lived {place} {a:trait} {kind} called {hero}.",
         ),
         ("My yarn has {count} chapters, and every one is nearly true.", "It comes in {count} chapters, like waves."),
         (
@@ -104,9 +106,12 @@ VOICES = (
     Voice(
         "letter",
         (
-            "Dear friend, this is {writer}, writing to you by candlelight. I must tell you about {hero}, {a:trait} {kind} who lives {place}.",
-            "Dear friend, thank you for the socks. In return {writer} sends you the story of {hero}, {a:trait} {kind} {place}.",
-            "Dear friend, it rains, and so {writer} has time to write to you. Did I ever mention {hero}? Imagine {a:trait} {kind} {place}.",
+            "Dear friend, this is {writer}, writing to you by candlelight. "
+            "I must tell you about {hero}, {a:trait} {kind} who lives {place}.",
+            "Dear friend, thank you for the socks. "
+            "In return {writer} sends you the story of {hero}, {a:trait} {kind} {place}.",
+            "Dear friend, it rains, and so {writer} has time to write to you. "
+            "Did I ever mention {hero}? Imagine {a:trait} {kind} {place}.",
         ),
         ("It will be a letter in {count} chapters, so make some tea.", "I shall write it down in {count} chapters."),
         (
@@ -131,7 +136,8 @@ VOICES = (
         "chronicle",
         (
             "In the year of the {year} there lived {place} {a:trait} {kind} named {hero}.",
-            "It is written in the town book that in the year of the {year} {a:trait} {kind} called {hero} lived {place}.",
+            "It is written in the town book that in the year of the {year} {a:trait} {kind} called {hero} lived "
+            "{place}.",
             "Let it be recorded that {hero}, {a:trait} {kind}, lived {place} in the year of the {year}.",
         ),
         ("This record has {count} chapters.", "The events are set down here in {count} chapters."),
@@ -156,9 +162,11 @@ VOICES = (
     Voice(
         "witness",
         (
-            "I met {hero} only once, {place}, and I have never forgotten that meeting. I saw {a:trait} {kind} with a story to tell.",
+            "I met {hero} only once, {place}, and I have never forgotten that meeting. "
+            "I saw {a:trait} {kind} with a story to tell.",
             "When I was small I had a neighbour called {hero}, {a:trait} {kind}. We lived {place}.",
-            "I keep the post office, and so I hear everything. The best news is always about {hero}, {a:trait} {kind} who lives {place}.",
+            "I keep the post office, and so I hear everything. "
+            "The best news is always about {hero}, {a:trait} {kind} who lives {place}.",
         ),
         ("I can tell it in {count} chapters.", "What I know fills {count} chapters."),
         (
@@ -185,8 +193,10 @@ VOICES = (
     Voice(
         "campfire",
         (
-            "Come closer to the fire, for the night is cold. Here is the story of {hero}, {a:trait} {kind} who lived {place}.",
-            "Listen, the birds have stopped calling. It is time for the story of {a:trait} {kind} called {hero}, who lived {place}.",
+            "Come closer to the fire, for the night is cold. "
+            "Here is the story of {hero}, {a:trait} {kind} who lived {place}.",
+            "Listen, the birds have stopped calling. "
+            "It is time for the story of {a:trait} {kind} called {hero}, who lived {place}.",
             "Put another log on the fire. My grandmother told me of {hero}, {a:trait} {kind} who lived {place}.",
         ),
         ("It is as long as {count} logs, and so it has {count} chapters.", "We have wood enough for {count} chapters."),

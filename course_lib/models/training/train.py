@@ -1,172 +1,37 @@
-"""Trains the two bundled models from tales that the course writes itself.
+"""Trains the two bundled models on tales that the course generates itself.
 
     python -m course_lib.models.training.train
 
-One run makes the tokenizer, trains `tale`, trains `tale-draft` to agree with it, measures both on
-held-out tales and writes two folders in Hugging Face format. It uses a GPU where there is one. A
-run that was stopped goes on from its last checkpoint when it is started again; --fresh starts over.
+One run makes the tokenizer, trains `tale`, trains `tale-draft` to agree with it, evaluates both on held-out tales and
+writes two folders in Hugging Face format. It uses a GPU where there is one. A run that was stopped continues from its
+last checkpoint; --fresh starts over.
 """
 
 import json
 import math
-import multiprocessing
 import os
 import shutil
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 import typer
 
-from course_lib.models.config import ModelConfig
 from course_lib.models.transformer import Transformer
 
-from .data import BOS_ID, CONTEXT, EOS_ID, VOCAB_SIZE, Batch, make_pool, make_tokenizer
+from .data import make_tokenizer
+from .losses import loss_of
 from .muon import Muon
+from .pools import pools
+from .recipe import DRAFT, RECIPE, TALE
 
-TALE = ModelConfig(
-    vocab_size=VOCAB_SIZE,
-    hidden_size=256,
-    intermediate_size=640,
-    num_layers=4,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=64,
-    context=CONTEXT,
-    tie_embeddings=True,
-    bos_token_id=BOS_ID,
-    eos_token_ids=(EOS_ID,),
-)
-DRAFT = ModelConfig(
-    vocab_size=VOCAB_SIZE,
-    hidden_size=128,
-    intermediate_size=320,
-    num_layers=2,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=32,
-    context=CONTEXT,
-    tie_embeddings=True,
-    bos_token_id=BOS_ID,
-    eos_token_ids=(EOS_ID,),
-)
-# The first `short_pools` hold tales of one chapter only; after them every `sheets_every`-th is partly quiz sheets.
-# `decay`: the last share of the run, in which the learning rate falls to nothing.
-RECIPE = {
-    "tale": dict(
-        pools=2600,
-        short_pools=60,
-        sheets_every=10,
-        shown=True,
-        tokens_a_batch=32_768,
-        decay=0.7,
-        muon_lr=0.015,
-        adam_lr=0.003,
-        seed=1,
-    ),
-    "tale-draft": dict(
-        pools=300,
-        short_pools=20,
-        sheets_every=0,
-        shown=False,
-        tokens_a_batch=32_768,
-        decay=0.7,
-        muon_lr=0.015,
-        adam_lr=0.003,
-        seed=2,
-    ),
-}
-SHOWN_WEIGHT, CHOICE_WEIGHT = 0.3, 3.0
 SECONDS_A_CHECKPOINT = 20
 LOG_EVERY = 20
 
 
-class EqualRows:
-    """The cache of a training step: rows of equal length, each attending to itself, nothing kept."""
-
-    def __init__(self, rows, length):
-        self.rows, self.length = rows, length
-
-    def attend(self, layer, q, k, v):
-        group = q.shape[1] // k.shape[1]
-        q, k, v = (x.view(self.rows, self.length, *x.shape[1:]).transpose(1, 2) for x in (q, k, v))
-        # Under autocast the rotation leaves q and k wider than v; attention then runs in v's bfloat16.
-        q, k, v = q.to(v.dtype), k.to(v.dtype).repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return out.transpose(1, 2).flatten(0, 1)
-
-
-class Shown(EqualRows):
-    """EqualRows that also says how far three heads are from looking where they should; see lookups.py.
-
-    losses: cross-entropy in nats of one head's attention in each of three layers, over the pairs of the batch.
-    """
-
-    def __init__(self, batch):
-        super().__init__(*batch.inputs.shape)
-        # layer -> (query head, pairs)
-        self.heads = {1: (0, batch.to_key), 2: (2, batch.to_answer), 3: (1, batch.to_topic)}
-        self.losses = []
-
-    def attend(self, layer, q, k, v):
-        if layer in self.heads:
-            head, pairs = self.heads[layer]
-            row, source, place = pairs.unbind(1)
-            queries = q.view(self.rows, self.length, *q.shape[1:])[:, :, head]
-            keys = k.view(self.rows, self.length, *k.shape[1:])[:, :, head * k.shape[1] // q.shape[1]]
-            scores = (queries @ keys.transpose(1, 2))[row, source].float() * q.shape[-1] ** -0.5
-            behind = torch.arange(self.length, device=q.device) > source[:, None]
-            loss = F.cross_entropy(scores.masked_fill(behind, -1e30), place, reduction="sum")
-            self.losses.append(loss / max(1, len(pairs)))
-        return super().attend(layer, q, k, v)
-
-
-def logits_of(model, inputs, cache=None):
-    """Logits of a batch: inputs int64 [rows, length] -> [rows * length, vocab_size]."""
-    rows, length = inputs.shape
-    positions = torch.arange(length, device=inputs.device).repeat(rows)
-    return model(inputs.flatten(), positions, cache or EqualRows(rows, length))
-
-
-def loss_of(model, batch, teacher=None, shown=False):
-    """The loss to descend, and the plain cross-entropy in nats a token.
-
-    With a teacher, the first includes the distance from its probabilities; shown, that of three heads from where
-    they should look, and what is asked that was not told.
-    """
-    cache = Shown(batch) if shown else EqualRows(*batch.inputs.shape)
-    with torch.autocast(batch.inputs.device.type, torch.bfloat16):
-        logits = logits_of(model, batch.inputs, cache)
-        wanted = logits_of(teacher, batch.inputs).softmax(-1).detach() if teacher else None
-    weights = batch.weights.flatten()
-    loss = F.cross_entropy(logits, batch.targets.flatten(), reduction="none")
-    counted = weights >= 1  # neither padding nor the text of quiz sheets
-    plain = (loss * counted).sum() / counted.sum()
-    if teacher:
-        loss = 0.3 * loss + F.cross_entropy(logits, wanted, reduction="none")
-    loss = (loss * weights).sum() / weights.sum()
-    if shown:
-        loss = loss + SHOWN_WEIGHT * sum(cache.losses) + CHOICE_WEIGHT * outside(logits, batch)
-    return loss, plain.detach()
-
-
-def outside(logits, batch):
-    """How much probability goes to tokens that may not come, inside questions: mean of -log of what is left, in nats.
-
-    logits: [rows * length, vocab_size]. See data.choices.
-    """
-    row, place, token = batch.may_come.unbind(1)
-    at = row * batch.inputs.shape[1] + place
-    chances = (logits[at, token].float() - logits.float().logsumexp(-1)[at]).exp()
-    allowed = chances.new_zeros(len(logits)).index_add(0, at, chances)
-    due = chances.new_zeros(len(logits)).index_add(0, at, torch.ones_like(chances)) > 0
-    return -(allowed.clamp_min(1e-9).log() * due).sum() / due.sum().clamp_min(1)
-
-
 def initialise(model, seed):
+    """Draws all matrices anew, with smaller values for those that write to the residual stream."""
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         if weight.ndim == 2:
@@ -177,7 +42,7 @@ def initialise(model, seed):
 
 
 class Optimiser:
-    """Muon for the matrices inside, AdamW for the embedding and the norms; one schedule for both."""
+    """Muon for the matrices of the layers, AdamW for the embedding and the norms, with one learning-rate schedule."""
 
     def __init__(self, model, muon_lr, adam_lr, decay):
         inside = [w for n, w in model.named_parameters() if w.ndim == 2 and "embed" not in n]
@@ -189,7 +54,7 @@ class Optimiser:
         self.peaks, self.decay = [muon_lr, adam_lr], decay
 
     def step(self, progress):
-        """progress: share of the run done, 0 to 1. Warm-up, flat, then down to nothing."""
+        """progress: share of the run done, 0 to 1. The learning rate rises, stays, then falls to almost 0."""
         scale = min(1.0, progress / 0.01 + 0.02, (1 - progress) / self.decay + 0.01)
         for part, peak in zip(self.parts, self.peaks):
             for group in part.param_groups:
@@ -199,10 +64,10 @@ class Optimiser:
 
 
 def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=None, log=print):
-    """Trains one model, or goes on with it from its last checkpoint in `folder`.
+    """Trains one model, or continues from its last checkpoint in `folder`.
 
-    Returns the model, and what the run was: tokens, seconds, and the curve [[tokens, loss], ...].
-    teacher: a trained model whose probabilities this one should also reproduce.
+    Returns the model and a report: tokens, seconds, and the curve [[tokens, loss], ...].
+    teacher: a trained model whose probabilities this one must also reproduce.
     """
     torch.manual_seed(recipe["seed"])
     model = Transformer(config)
@@ -227,7 +92,7 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step((index + number / len(batches)) / recipe["pools"])
-            losses = losses + plain  # stays on the device: reading it here would wait for the step
+            losses = losses + plain  # stays on the device, since reading it here would wait for the step
             tokens += batch.num_tokens
         curve.append([tokens, float(losses) / len(batches)])
         seconds, last = time.time() - start, index + 1 == recipe["pools"]
@@ -252,45 +117,6 @@ def train(name, config, tokenizer, folder, device, workers, *, recipe, teacher=N
     return model.eval().requires_grad_(False), dict(tokens=tokens, seconds=seconds, curve=curve)
 
 
-def pools(tokenizer, done, recipe, workers):
-    """(index, batches) of every pool still to do, made by other processes a little ahead."""
-    text = tokenizer.to_str()
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
-        waiting = []
-        for index in range(done, recipe["pools"]):
-            after, every = index - recipe["short_pools"], recipe["sheets_every"]
-            what = dict(
-                chapters=1 if after < 0 else None,
-                tokens_a_batch=recipe["tokens_a_batch"],
-                sheets=bool(every) and after >= 0 and after % every == 0,
-            )
-            waiting.append((index, executor.submit(_pool_in_worker, text, index, what)))
-            if len(waiting) > 2 * workers:
-                first, future = waiting.pop(0)
-                yield first, _received(future)
-        for index, future in waiting:
-            yield index, _received(future)
-
-
-_TOKENIZERS = {}
-
-
-def _pool_in_worker(text, index, what):
-    torch.set_num_threads(1)
-    if text not in _TOKENIZERS:
-        from tokenizers import Tokenizer
-
-        _TOKENIZERS[text] = Tokenizer.from_str(text)
-    return [
-        [tensor.numpy() for tensor in vars(batch).values()] for batch in make_pool(_TOKENIZERS[text], index, **what)
-    ]
-
-
-def _received(future):
-    """Batches that came as arrays: a tensor sent between processes would hold a file open until it is read."""
-    return [Batch(*map(torch.from_numpy, arrays)) for arrays in future.result()]
-
-
 def save_atomically(path, state):
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -303,7 +129,7 @@ def main(
     fresh: bool = typer.Option(False, help="Forget the checkpoints and start over."),
     workers: int = typer.Option(max(1, (os.cpu_count() or 2) - 1), help="Processes that write tales."),
 ):
-    """Makes tokenizer, tale and tale-draft, measures them and writes them as model folders."""
+    """Makes the tokenizer, tale and tale-draft, evaluates them and writes them as model folders."""
     from .evaluate import evaluate
     from .export import export
 
@@ -312,7 +138,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     where = torch.cuda.get_device_name() if device == "cuda" else device
-    torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new shape, which takes longer than the step
+    torch.backends.cuda.enable_cudnn_sdp(False)  # planning for each new shape takes it longer than the step
     tokenizer_file = work / "tokenizer.json"
     if not tokenizer_file.exists():
         make_tokenizer().save(str(tokenizer_file))
@@ -327,7 +153,7 @@ def main(
         ("tale", "tale", tale, tale_run, None),
         ("tale-draft", "tale_draft", draft, draft_run, tale),
     ):
-        model.to(torch.bfloat16).float()  # what the file will hold is what gets measured
+        model.to(torch.bfloat16).float()  # evaluated with the weights as the file will hold them
         results = evaluate(model, tokenizer, target=target)
         log(name, json.dumps(results, indent=2))
         export(name, model, tokenizer, out / folder, run, RECIPE[name], results, where)

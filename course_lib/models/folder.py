@@ -1,4 +1,4 @@
-"""Where a model's files are: bundled with the course, a folder, or the Hugging Face hub."""
+"""Finds the folder with a model's files: bundled with the course, on this machine, or on the Hugging Face hub."""
 
 import difflib
 import json
@@ -15,10 +15,10 @@ _TEXT_FILES = ["*.json", "tokenizer.model"]
 
 
 def find_folder(name, *, weights=True):
-    """The folder with the files of a model, downloaded first where that is needed.
+    """The folder with the files of a model, which is downloaded first for a hub id.
 
     name: a bundled name, a folder in Hugging Face format, or a hub id "owner/name".
-    weights: False leaves the weights of a hub id undownloaded (for the tokenizer alone).
+    weights: False does not download the weights of a hub id (for the tokenizer alone).
     Raises ModelError where there is no such name, folder or repository.
     """
     if isinstance(name, str) and name in BUNDLED:
@@ -32,7 +32,7 @@ def find_folder(name, *, weights=True):
         return path
     if path.is_file():
         raise ModelError(
-            f"{path} is a file, but a model is a folder: its shape and its tokenizer stand beside "
+            f"{path} is a file, but a model is a folder: its configuration and its tokenizer are beside "
             f"its weights. Pass the folder, {str(path.parent)!r}."
         )
     if isinstance(name, str) and _HUB_ID.fullmatch(name):
@@ -46,7 +46,7 @@ def find_folder(name, *, weights=True):
 
 
 def read_json(path):
-    """The object in a JSON file, as a dictionary; raises ModelError where there is none."""
+    """The object in a JSON file, as a dictionary. Raises ModelError where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:  # bad JSON, or bytes that are not UTF-8
@@ -55,8 +55,8 @@ def read_json(path):
         ) from None
     if not isinstance(value, dict):
         raise ModelError(
-            f"{path} holds a {type(value).__name__}, but its settings have names, so an object "
-            f"{{…}} was expected. Fetch the file again."
+            f"{path} holds a {type(value).__name__}, but an object {{...}} with named settings was expected. "
+            "Fetch the file again."
         )
     return value
 
@@ -77,37 +77,37 @@ def _bundled(name):
 
 
 def _download(name, weights):
-    # Imported here: only a hub id needs it, and it takes half a second.
+    # Imported here, because only a hub id needs it and it takes half a second.
     import huggingface_hub
     from huggingface_hub import errors
 
-    # Some repositories hold the same weights three times over; these are the ones that we read.
+    # Some repositories hold the same weights in three formats; these patterns choose the one that is read here.
     wanted = [*_TEXT_FILES, "model*.safetensors"] if weights else _TEXT_FILES
-    alone = f"There is no folder {name!r} here, so it was taken for a model on the Hugging Face hub"
+    tried = f"There is no folder {name!r} here, so a model of that name was looked for on the Hugging Face hub"
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
     except errors.GatedRepoError:
         raise ModelError(
-            f"{name!r} is gated: its owner gives it only to accounts that accepted its licence. "
-            f"Accept it on the model's page of the hub, then run `hf auth login`."
+            f"{name!r} is gated: only accounts that accepted its licence can download it. "
+            "Accept it on the model's page of the hub, then run `hf auth login`."
         ) from None
     except errors.RepositoryNotFoundError:
         raise ModelError(
-            f"{alone}; there is none of this name, or it is private. Check the spelling, or run "
+            f"{tried}; it does not exist, or it is private. Check the spelling, or run "
             f"`hf auth login`. {_bundled_names()} need no download."
         ) from None
     except errors.HFValidationError as problem:
-        raise ModelError(f"{alone}, but the hub allows no such name ({problem}). Check the spelling.") from None
+        raise ModelError(f"{tried}, but the name is not valid there ({problem}). Check the spelling.") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise ModelError(
-            f"{alone}; the hub cannot be reached, and no earlier download of it is on this machine. "
+            f"{tried}; the hub cannot be reached, and there is no earlier download of it on this machine. "
             f"Check the network (and that HF_HUB_OFFLINE is unset), or use {_bundled_names()}, which "
             f"need no download."
         ) from None
-    except Exception as problem:  # the client has changed its HTTP library, and their errors share no base
-        # Its own message can be a page long; the first line says what happened.
+    except Exception as problem:  # versions of the client use different HTTP libraries, whose errors share no base
+        # The message can be a page long; its first line says what happened.
         reason = ": ".join([type(problem).__name__, *str(problem).strip().splitlines()[:1]])
         raise ModelError(
-            f"{alone}, but the download failed ({reason}). Try again, free disk space if that is "
-            f"what it says, or use {_bundled_names()}, which need no download."
+            f"{tried}, but the download failed ({reason}). Try again, free some disk space if that is the "
+            f"reason, or use {_bundled_names()}, which need no download."
         ) from None
