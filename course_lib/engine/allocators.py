@@ -1,6 +1,7 @@
 """A learner's allocator in an engine: made, checked, tried, and given what the ledger needs besides."""
 
 import inspect
+import reprlib  # of a long list it shows only the beginning
 from copy import deepcopy
 
 from course_lib.errors import IntegrityError, LedgerError, ParameterError
@@ -20,23 +21,24 @@ def make_allocator(allocator, num_blocks, config, trace):
     if allocator is None:
         return BlockAllocator(num_blocks, config.block_size, trace=trace)
     made = allocator if is_object(allocator) else call_allocator(allocator, num_blocks, config.block_size)
-    is_watched, own_trace = isinstance(made, Watched), getattr(made, "trace", None)
-    has_trace = isinstance(own_trace, Trace)
-    if has_trace and trace is not None and own_trace is not trace:
-        raise ParameterError(
-            "The allocator records into another Trace than the engine. Pass the engine the same one, "
-            "trace=allocator.trace, or make the allocator without a trace."
-        )
+    own_trace, is_watched = getattr(made, "trace", None), isinstance(made, Watched)
     made = made._allocator if is_watched else made
     check_allocator(made, num_blocks, config.block_size, prefix_caching=config.prefix_caching)
     if type(made) is not BlockAllocator:
         try_allocator(made)
-    trace = own_trace if has_trace else trace
-    records_itself = type(made) is BlockAllocator or config.prefix_caching or (has_trace and not is_watched)
+    if isinstance(own_trace, Trace) and len(own_trace) == 1:  # a trace that was begun with this allocator
+        if trace is not None and trace is not own_trace:
+            raise ParameterError(
+                "The allocator records into another Trace than the engine. Pass the engine the same one, "
+                "trace=allocator.trace, or make the allocator without a trace."
+            )
+        trace = own_trace
+    has_start = trace is not None and trace is own_trace
+    records_itself = type(made) is BlockAllocator or config.prefix_caching or (has_start and not is_watched)
     if not records_itself:
-        return LearnersAllocator(made, trace, has_start=has_trace)
+        return LearnersAllocator(made, trace, has_start=has_start)
     made.trace = trace
-    if trace is not None and not has_trace:
+    if trace is not None and not has_start:
         trace.add("start", num_blocks=num_blocks, block_size=config.block_size)
     return made
 
@@ -80,8 +82,8 @@ class LearnersAllocator(Watched):
         blocks = super().allocate(n)
         if blocks is not None and len(blocks) != n:
             raise IntegrityError(
-                f"allocate({n}) of {name_of(self._allocator)} returned {len(blocks)} blocks, {blocks!r}. It must "
-                f"return {n}, or None if fewer are free."
+                f"allocate({n}) of {name_of(self._allocator)} returned {len(blocks)} blocks, {reprlib.repr(blocks)}. "
+                f"It must return {n}, or None if fewer are free."
             )
         return blocks
 
@@ -102,7 +104,7 @@ class LearnersAllocator(Watched):
         return check() if check is not None else None
 
     def __repr__(self):
-        return repr(self._allocator)
+        return f"{self._allocator!r}"
 
 
 def try_allocator(allocator):
@@ -128,7 +130,9 @@ class Trial:
         got = self.call("allocate", 1)
         if type(got) is not list or len(got) != 1 or type(got[0]) is not int or not 0 <= got[0] < self.num_blocks:
             self.wrong(
-                "allocate", f"returned {got!r}", f"a list of one block id, an int from 0 to {self.num_blocks - 1}"
+                "allocate",
+                f"returned {reprlib.repr(got)}",
+                f"a list of one block id, an int from 0 to {self.num_blocks - 1}",
             )
         block = got[0]
         self.check_counts(block, 1)
@@ -137,7 +141,7 @@ class Trial:
             self.check_counts(block, references)
         got = self.call("allocate", self.num_blocks + 1)
         if got is not None:
-            self.wrong("allocate", f"returned {got!r}", "None, because there are not so many blocks")
+            self.wrong("allocate", f"returned {reprlib.repr(got)}", "None, because there are not so many blocks")
         self.check_counts(block, 0)
 
     def check_counts(self, block, references):
@@ -145,9 +149,9 @@ class Trial:
         got = self.call("ref_count", block, quiet=True)
         if got != references:
             self.wrong("ref_count", f"of block {block} is {got!r}", references)
-        free = self.num_blocks - (references > 0)
-        if self.allocator.num_free != free:
-            self.wrong("num_free", f"is {self.allocator.num_free!r}", f"{free} of {self.num_blocks}")
+        num_free = self.num_blocks - (references > 0)
+        if self.allocator.num_free != num_free:
+            self.wrong("num_free", f"is {self.allocator.num_free!r}", num_free)
 
     def call(self, method, argument, *, quiet=False):
         """The answer of a method. quiet: the call changes nothing, so it is not named in later messages."""
@@ -165,9 +169,9 @@ class Trial:
 
     def wrong(self, member, found, expected):
         raise ParameterError(
-            f"A new {self.name} does not count right{self.after()}: {member} {found}, and it must be {expected}. "
+            f"A new {self.name} was tried{self.after()}: {member} {found}, and it must be {expected}. "
             f"{described(AllocatorProtocol, member)} See lesson 04."
         )
 
     def after(self):
-        return f" after {', '.join(self.calls)}" if self.calls else ""
+        return f" with {', '.join(self.calls)}" if self.calls else ""

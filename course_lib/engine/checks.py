@@ -1,72 +1,88 @@
-"""What an engine refuses, with the figures that say why."""
+"""Requests and steps that an engine refuses, each with the numbers that explain it."""
 
 import math
 
 from course_lib.errors import IntegrityError, ParameterError
 
 from .scheduler import Scheduler
+from .step import Step
 
 
 def check_fits(num_prompt_tokens, params, config, num_blocks):
     """Raises ParameterError for a request that could never be served, even alone."""
-    most = num_prompt_tokens + max(0, params.max_tokens - 1)  # nobody asks what follows the last token
+    most = num_prompt_tokens + max(0, params.max_tokens - 1)  # the last token is never computed
     blocks = -(-most // config.block_size)
     what = f"{num_prompt_tokens} prompt tokens and max_tokens={params.max_tokens}"
     if blocks > num_blocks:
         raise ParameterError(
             f"{what} need {blocks} blocks of {config.block_size} tokens, and there are {num_blocks} in all, so "
-            f"this could never be served. Raise num_blocks to {blocks}, shorten the prompt or lower max_tokens."
+            f"this request could never be served. Raise num_blocks to {blocks}, shorten the prompt or lower max_tokens."
         )
     if not config.chunked_prefill and most > config.max_num_batched_tokens:
         raise ParameterError(
-            f"{what} may have to be computed in one step of {most} tokens, and a step holds max_num_batched_tokens="
-            f"{config.max_num_batched_tokens}. Raise that, or set chunked_prefill=True."
+            f"{what} may have to be computed in one step of {most} tokens, and the budget is max_num_batched_tokens="
+            f"{config.max_num_batched_tokens}. Raise it, or set chunked_prefill=True."
         )
     if params.n > config.max_num_seqs:
         raise ParameterError(
-            f"n={params.n} texts run side by side, and max_num_seqs is {config.max_num_seqs}. Raise that, or "
+            f"n={params.n} sequences run at the same time, and max_num_seqs is {config.max_num_seqs}. Raise it, or "
             f"add the request several times."
         )
 
 
 def check_request_fields(priority, client, arrival, params, tokenizer):
-    """Raises ParameterError for what a request cannot be ordered by, and for stop strings without a tokenizer."""
+    """Raises ParameterError for values that cannot be compared, and for stop strings without a tokenizer."""
     for name, value in (("priority", priority), ("arrival", arrival)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ParameterError(f"{name} is {value!r}, but requests are ordered by it: a finite number. Try 0.")
+            raise ParameterError(
+                f"{name} is {value!r}, but requests are ordered by it. Give a finite number, such as 0."
+            )
     if not isinstance(client, (str, int)):
-        raise ParameterError(f'client is {client!r}, but it names who asks: a text or a whole number. Try "default".')
+        raise ParameterError(f'client is {client!r}, but it is a name: a string or an int. The default is "default".')
     if params.stop and tokenizer is None:
         raise ParameterError(
-            f"stop={params.stop} is looked for in the text, and this engine has no tokenizer to make text. Make "
-            f"it with Engine(model, tokenizer=tokenizer), or use stop_token_ids."
+            f"stop={params.stop} is searched for in the text, and this engine has no tokenizer to make text. Pass "
+            f"Engine(model, tokenizer=tokenizer), or use stop_token_ids."
         )
 
 
 def check_step(step, engine):
-    """Raises IntegrityError for a step against the rules: a learner's scheduler is held to all, the course's own by its tests."""
-    if not step.scheduled:
+    """Raises IntegrityError for a step that breaks the rules. Fills in the block ids of a learner's step.
+
+    A learner's scheduler is held to all rules; the course's own is held to them by its tests.
+    """
+    if not isinstance(step, Step):
         raise IntegrityError(
-            "schedule() gave nobody anything to do, and there are unfinished requests. Each step must bring at "
-            "least one token further, or it would go on like this for ever."
+            f"schedule() returned {step!r}, and it must return a Step: step = Step(config.max_num_batched_tokens), "
+            f"then step.add(request, n) for each request that runs. See lesson 10."
+        )
+    if not step.scheduled and not engine.has_steps_in_flight():
+        raise IntegrityError(
+            "schedule() scheduled no request, and there are unfinished requests. Each step must compute at "
+            "least one token, or the engine would never end."
         )
     if type(engine.scheduler) is Scheduler:
         return
-    budget = engine.config.max_num_batched_tokens
+    budget, manager = engine.config.max_num_batched_tokens, engine.manager
     if step.num_tokens > budget:
         raise IntegrityError(
-            f"schedule() chose {step.num_tokens} tokens; the budget is max_num_batched_tokens={budget}. Take "
-            f"each request's share off what is left."
+            f"schedule() chose {step.num_tokens} tokens; the budget is max_num_batched_tokens={budget}. Subtract "
+            f"the tokens of each request from the budget that is left."
         )
-    if len({request.request_id for request, _ in step.scheduled}) < len(step.scheduled):
+    if len({sequence.request_id for sequence in step.scheduled}) < len(step.scheduled):
         raise IntegrityError(
-            "schedule() chose a request twice in one step. Its tokens have one order; give it one share."
+            "schedule() chose a request twice in one step. Its tokens have one order; schedule it once."
         )
-    for request, n in step.scheduled:
-        slots = engine.manager.table(request).num_tokens if request in engine.manager else 0
-        if type(n) is not int or n < 1 or slots != request.num_computed_tokens + n:
+    manager.move_copies(step.copies)
+    for i, sequence in enumerate(step.scheduled):
+        request = engine.scheduler.running.get(sequence.request_id)
+        slots = manager.table(request).num_tokens if request is not None and request in manager else 0
+        if slots != sequence.start + sequence.num_tokens:
             raise IntegrityError(
-                f"schedule() gives request {request.request_id} {n!r} tokens after "
-                f"{request.num_computed_tokens} computed ones, and it has slots for {slots}. Each share is at "
-                f"least 1, and its slots are asked for with manager.allocate_slots(request, n)."
+                f"schedule() gives request {sequence.request_id} {sequence.num_tokens} tokens after "
+                f"{sequence.start} computed ones, and it has slots for {slots}. Allocate the slots of "
+                f"these tokens first: manager.allocate_slots(request, n)."
             )
+        if sequence.block_ids is None:
+            first_block, block_ids = manager.take_new_blocks(request)
+            step.scheduled[i] = sequence._replace(first_block=first_block, block_ids=block_ids)

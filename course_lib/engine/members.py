@@ -26,9 +26,9 @@ def problem_with(part, protocol):
         if isinstance(member, property) or not has(part, name):
             continue
         method = getattr(part, name)
-        problem = refusal(method, *arguments_of(member)) if callable(method) else f"it is {method!r}, no method"
+        problem = refusal(method, *arguments_of(member)) if callable(method) else f"it is {method!r}"
         if problem:
-            return f"has a {name} that cannot be called: {problem}. An engine calls {described(protocol, name)}"
+            return f"has {name}, but it cannot be called: {problem}. An engine calls {described(protocol, name)}"
     return None
 
 

@@ -70,18 +70,42 @@ class PrefixAllocatorProtocol(Protocol):
 
 
 class CacheProtocol(Protocol):
-    """Keys and values, and attention over them, made as attention(pool, allocator)."""
+    """Keys and values, and attention over them, made as attention(pool, allocator). `pool` is a PoolProtocol."""
 
     def begin_step(self, tables, num_new_tokens):
-        """prepares the last num_new_tokens[i] tokens of tables[i]; returns their positions, int64 [num_tokens]."""
+        """prepares the last num_new_tokens[i] tokens of tables[i]: its block_ids, num_tokens and slot(position)."""
 
     def attend(self, layer, q, k, v):
         """writes k and v to the slots of these tokens; returns the attention output, of the shape of q."""
 
+
+class PoolProtocol(Protocol):
+    """The tensors behind the blocks. An engine makes a KVPool; a cache keeps it, or its own, as `pool`."""
+
     @property
-    @optional
-    def pool(self):
-        """the KVPool with the blocks; preemption="swap" copies blocks out of it and back."""
+    def k(self):
+        """keys, [num_layers, num_blocks, block_size, num_kv_heads, head_dim]; it tells the device."""
+
+    @property
+    def v(self):
+        """values, of the shape of k."""
+
+    @property
+    def num_blocks(self):
+        """the number of blocks."""
+
+    @property
+    def block_size(self):
+        """the number of tokens in a block."""
+
+    def copy_blocks(self, copies):
+        """copies whole blocks in every layer, for copy-on-write; copies: (source, destination) block ids."""
+
+    def save(self, block_ids, num_tokens):
+        """copies the first num_tokens tokens of these blocks to CPU memory, for preemption="swap"."""
+
+    def restore(self, saved, start, slots):
+        """writes what `save` returned back, from token number `start` on, to these slots."""
 
 
 class SchedulerProtocol(Protocol):
@@ -96,17 +120,11 @@ class SchedulerProtocol(Protocol):
     def update(self, step, tokens):
         """the step was computed and these tokens were chosen; returns (request, new token ids) of each sequence."""
 
-    def fork(self, request, other):
-        """`other` runs from now on, over the blocks of `request`."""
-
     def undo(self, step):
         """the step was broken off, so its requests wait again and hold no memory."""
 
     def finish(self, request, reason):
         """takes the request out, whether it runs or waits, and frees its memory."""
-
-    def has_unfinished(self):
-        """whether any request waits or runs."""
 
     @property
     def running(self):
@@ -116,7 +134,6 @@ class SchedulerProtocol(Protocol):
     def waiting(self):
         """the waiting requests: a policy, or anything else that has a length."""
 
-    @optional
     def check_integrity(self):
         """raises IntegrityError if the scheduler's own records contradict each other."""
 
@@ -193,15 +210,16 @@ def check_allocator(allocator, num_blocks, block_size, *, prefix_caching=False):
     return allocator
 
 
-def check_cache(cache, *, swap=False):
-    """The cache, if it fits. swap: whether the engine copies blocks to CPU memory and back, through `cache.pool`."""
+def check_cache(cache):
+    """The cache, if it fits, and its pool."""
     check_members(cache, "cache", CacheProtocol, "lesson 04")
     pool = getattr(cache, "pool", None)
-    if swap and not (hasattr(pool, "k") and hasattr(pool, "v")):
+    if pool is None:
         raise ParameterError(
-            f'preemption="swap" copies blocks out of cache.pool and back, and {name_of(cache)}.pool is {pool!r}. '
-            f'Keep the KVPool that __init__ gets as self.pool, or set preemption="recompute".'
+            f"The cache {name_of(cache)} has no pool. An engine copies blocks there, for copy-on-write and for "
+            f'preemption="swap". Keep the KVPool that __init__ gets: self.pool = pool.'
         )
+    check_members(pool, "pool", PoolProtocol, "lesson 04")
     return cache
 
 

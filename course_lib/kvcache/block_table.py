@@ -1,7 +1,7 @@
-"""One sequence's view of memory: its tokens in order, wherever their blocks are.
+"""The memory of one sequence: its tokens in order, in blocks that can be anywhere.
 
 position        0 1 2 3 | 4 5 6 7 | 8 9          block_size 4
-block_ids       7       | 2       | 5            any blocks, in the order of the text
+block_ids       7       | 2       | 5            any blocks, in the order of the sequence
 slot            28 .. 31| 8 .. 11 | 20 21        block_id * block_size + position % block_size
 """
 
@@ -15,25 +15,26 @@ _names = count()
 
 
 class BlockTable:
-    """The blocks of one sequence. `block_ids` (to read, not to change) and `num_tokens` say what it holds.
+    """The blocks of one sequence. `block_ids` (read it, do not change it) and `num_tokens` say what it holds.
 
-    allocator: a BlockAllocator, or a learner's own with the same methods. name: what a trace calls this sequence.
+    allocator: a BlockAllocator, or a learner's own with the same methods. name: the sequence's name in a trace.
     """
 
     def __init__(self, allocator, *, name=None):
         if not hasattr(allocator, "copies"):
-            allocator.copies = []  # a learner's, from before they heard of copies
+            allocator.copies = []  # a learner's allocator of lesson 04, which comes before copies
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
         self.name = f"table {next(_names)}" if name is None else name
         self._trace = getattr(allocator, "trace", None)
         self._gone = False
+        self.num_unchanged = 0  # block ids at the beginning that have not changed since they were last read
 
     def append_slots(self, n, *, cached=()):
-        """Room for n more tokens: the list of their slots, or None where memory is short; then nothing has changed.
+        """Allocates blocks for n more tokens. Returns their slots, or None without a change if memory is short.
 
-        A last block that is not full and that others need too (another table holds it, or it is hashed) is replaced by a
-        fresh one, and (source, destination) joins `allocator.copies`: copy-on-write. cached: blocks found in the
-        PrefixCache, full ones, with which an empty table begins; they need no slots.
+        Copy-on-write: if the last block is not full, and another table holds it or it is hashed, a new block replaces
+        it, and (source, destination) is appended to `allocator.copies`. cached: full blocks from the PrefixCache that
+        an empty table begins with; their tokens get no slots.
         """
         self._check_alive()
         whole("n", n)
@@ -43,7 +44,7 @@ class BlockTable:
                 f"Cached blocks can only begin a table, and {self.name} holds {self.num_tokens} tokens already."
             )
         start = self.num_tokens + len(cached) * size
-        source = self._last_if_needed_by_others() if n else None
+        source = self._shared_last_block() if n else None
         missing = -(-(start + n) // size) - len(self.block_ids) - len(cached)
         wanted = missing + (source is not None)
         if source is not None:
@@ -65,19 +66,19 @@ class BlockTable:
             self._trace.add("append", request=self.name, count=n, blocks=joining)
         return [self._slot(position) for position in range(start, start + n)]
 
-    def _last_if_needed_by_others(self):
-        """The last block, if a token would be written into it and it is shared or hashed; otherwise None."""
+    def _shared_last_block(self):
+        """The last block, if the next token would be written into it and it is shared or hashed; otherwise None."""
         if self.num_tokens % self.allocator.block_size == 0:
             return None
         last, is_hashed = self.block_ids[-1], getattr(self.allocator, "is_hashed", None)
-        needed = self.allocator.ref_count(last) > 1 or (is_hashed is not None and is_hashed(last))
-        return last if needed else None
+        is_shared = self.allocator.ref_count(last) > 1 or (is_hashed is not None and is_hashed(last))
+        return last if is_shared else None
 
     def _allocate_instead_of(self, source, wanted):
-        """Fresh blocks, and one reference less on `source`: both or neither. None where memory is short."""
+        """New blocks, and one reference less on `source`: both or neither. None if memory is short."""
         if wanted > self.allocator.num_free:
-            return self.allocator.allocate(wanted)  # which says no
-        self.allocator.free([source])  # first, because this can be undone exactly, and an eviction cannot
+            return self.allocator.allocate(wanted)  # returns None: no room
+        self.allocator.free([source])  # before the allocation, because this can be undone and an eviction cannot
         fresh = None
         try:
             fresh = self.allocator.allocate(wanted)
@@ -89,11 +90,12 @@ class BlockTable:
     def _replace_last(self, source, destination):
         self.allocator.copies.append((source, destination))
         self.block_ids[-1] = destination
+        self.num_unchanged = min(self.num_unchanged, len(self.block_ids) - 1)
         if self._trace is not None:
             self._trace.add("copy", request=self.name, source=source, destination=destination)
 
     def fork(self, *, name=None):
-        """A second table over the same blocks, each with one more reference; nothing is copied until one of them writes."""
+        """A second table over the same blocks, each with one more reference. Blocks are copied only before a write."""
         self._check_alive()
         other = BlockTable(self.allocator, name=name)
         self.allocator.fork(self.block_ids)
@@ -103,7 +105,7 @@ class BlockTable:
         return other
 
     def shrink(self, num_tokens):
-        """Keeps the first `num_tokens` tokens and gives back the blocks that these do not need. The table lives on, at 0 too."""
+        """Keeps the first `num_tokens` tokens and frees the blocks after theirs. The table can grow again."""
         self._check_alive()
         whole("num_tokens", num_tokens)
         if num_tokens > self.num_tokens:
@@ -118,7 +120,7 @@ class BlockTable:
             self._trace.add("shrink", request=self.name, num_tokens=num_tokens)
 
     def free(self):
-        """Gives all blocks back, the last first. The table is done with: any further call raises LedgerError."""
+        """Frees all blocks, the last first. After that every call of this table raises LedgerError."""
         self._check_alive()
         self._give_back(0)
         self.num_tokens, self._gone = 0, True
@@ -126,14 +128,15 @@ class BlockTable:
             self._trace.add("end", request=self.name)
 
     def _give_back(self, kept):
-        """All blocks from number `kept` on, the last first: of a cached text the end goes before the beginning."""
+        """Frees all blocks from number `kept` on, the last first, so that a cached sequence is evicted from its end."""
         leaving = self.block_ids[kept:][::-1]
         if leaving:
             self.allocator.free(leaving)
         del self.block_ids[kept:]
+        self.num_unchanged = min(self.num_unchanged, kept)
 
     def slot(self, position):
-        """Where the token at `position` is kept: block_id * block_size + offset."""
+        """The slot of the token at `position`: block_id * block_size + offset."""
         self._check_alive()
         if type(position) is not int or not 0 <= position < self.num_tokens:
             raise ParameterError(
@@ -148,7 +151,7 @@ class BlockTable:
     def _check_alive(self):
         if self._gone:
             raise LedgerError(
-                f"{self.name} was freed already; its blocks may belong to somebody else by now. "
+                f"{self.name} was freed already, and its blocks may belong to another table by now. "
                 f"Free a table once, and make a new BlockTable for a new sequence."
             )
 

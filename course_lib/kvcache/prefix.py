@@ -1,12 +1,12 @@
-"""Finding computed blocks again by their content, and choosing which to give up.
+"""Finds computed blocks again by their content, and chooses which of them to evict.
 
-The hash of a block covers its own tokens and the hash of the block before it, so it stands for the whole text up to there:
+The hash of a block covers its own tokens and the hash of the block before it, so it stands for all tokens up to here:
 
     tokens      | Once upon a time | there was a fox |          block_size 4
     hash         h0 = H("", tokens)  h1 = H(h0, tokens)
 
-Two texts share a block only where everything before it is equal too, which is also what the keys and values depend on.
-Only full blocks are hashed: a block that still grows would change its name with every token.
+Two sequences share a block only if all tokens before it are equal too, because keys and values depend on those as well.
+Only full blocks are hashed: the hash of a block that still grows would change with every token.
 """
 
 from array import array
@@ -19,18 +19,18 @@ POLICIES = ("lru", "priority")
 
 
 def hash_block(parent, token_ids):
-    """32 bytes for one block of ints that follows the text with the hash `parent` (b"" at the start)."""
+    """The hash, 32 bytes, of a block of token ids that follows the block with the hash `parent` (b"" for the first)."""
     try:
         return blake2b(parent + array("q", token_ids).tobytes(), digest_size=32).digest()
     except (TypeError, OverflowError):
         raise ParameterError(
-            f"The tokens of a block are {list(token_ids)!r}, but a hash is made of token ids, which are "
-            f"whole numbers. Pass tokenizer.encode(text)."
+            f"The tokens of a block are {list(token_ids)!r}, but a hash is made of token ids, which are ints. "
+            f"Pass tokenizer.encode(text)."
         ) from None
 
 
 def hash_chain(token_ids, block_size, known=()):
-    """The hashes of all full blocks of a text, in order. known: those of its first blocks, if they are there already."""
+    """The hashes of all full blocks of a sequence, in order. known: those of its first blocks, if computed already."""
     hashes = list(known)
     for start in range(len(hashes) * block_size, len(token_ids) - block_size + 1, block_size):
         hashes.append(hash_block(hashes[-1] if hashes else b"", token_ids[start : start + block_size]))
@@ -38,12 +38,13 @@ def hash_chain(token_ids, block_size, known=()):
 
 
 class PrefixCache:
-    """The hashed blocks of an allocator: which text is in which block, and in which order they may be given up.
+    """The hashed blocks of an allocator: which tokens are in which block, and the order of eviction.
 
-    A hashed block that nobody holds is evictable. With "lru" the one goes first that has been idle for longest; with
-    "priority" the one whose most important user was least important (a higher number, as in the engine), and the longest
-    idle among those. A block goes before the ones it continues, since without them nobody can find it.
-    Source: vLLM's automatic prefix caching; SGLang's RadixAttention (arXiv 2312.07104).
+    A hashed block that no table holds is evictable. With "lru" the block that was not used for longest is evicted
+    first. With "priority" it is the block whose most important user was the least important (the highest number, as in
+    the engine), and among those the one not used for longest. A block is evicted before its ancestors, the blocks that
+    it continues, because it can only be found through them. Source: vLLM's automatic prefix caching; SGLang's
+    RadixAttention (arXiv 2312.07104).
     """
 
     def __init__(self, allocator, eviction="lru"):
@@ -52,46 +53,50 @@ class PrefixCache:
         if not hasattr(allocator, "cache"):
             raise ParameterError(
                 "This allocator has no place for cached blocks (`allocator.cache`), so no block would stay "
-                "after its last table. Take course_lib's BlockAllocator, or go without a prefix cache."
+                "after its last table is freed. Use course_lib's BlockAllocator, or no prefix cache."
             )
         if allocator.cache is not None:
-            raise LedgerError("This allocator has a prefix cache already, and a block can be found by one only.")
+            raise LedgerError("This allocator has a prefix cache already. Make a new allocator for a new prefix cache.")
         self.allocator, self.eviction = allocator, eviction
         self._block_of = {}  # hash -> block
         self._entry_of = {}  # block -> (hash, hash of the block before it)
-        self._priority = {}  # block -> the most important one among its users
-        self._idle = {}  # priority -> its evictable blocks, an OrderedDict, the next to go first
+        self._priority = {}  # block -> the priority of its most important user
+        self._idle = {}  # priority -> OrderedDict of its evictable blocks, the next to be evicted first
         self.num_evictable = 0
         allocator.cache = self
 
     def match(self, token_ids):
-        """The cached blocks that hold the beginning of this text, in order; changes nothing.
+        """The cached blocks that hold the beginning of this sequence, in order. Changes nothing.
 
-        At most len(token_ids) - 1 tokens: the model must compute one to say what comes next. Stops at the first block that
-        is not here, so it costs in proportion to the text, however much is cached.
+        They hold at most len(token_ids) - 1 tokens: the model must compute one token to predict the next. The cost
+        grows with the sequence, not with what is cached.
         """
-        size, blocks, parent = self.allocator.block_size, [], b""
-        for start in range(0, len(token_ids) - size, size):
-            parent = hash_block(parent, token_ids[start : start + size])
-            if parent not in self._block_of:
+        usable = (len(token_ids) - 1) // self.allocator.block_size * self.allocator.block_size
+        return self.match_hashes(hash_chain(token_ids[: max(0, usable)], self.allocator.block_size))
+
+    def match_hashes(self, hashes):
+        """As match, for the hashes of the sequence's blocks."""
+        blocks = []
+        for block_hash in hashes:
+            if block_hash not in self._block_of:
                 break
-            blocks.append(self._block_of[parent])
+            blocks.append(self._block_of[block_hash])
         return blocks
 
     def insert(self, block_id, block_hash, parent=b"", priority=0):
-        """Hashes a full, computed block in use: it can be found from now on. False where another block has this text.
+        """Makes a full, computed block in use findable by its hash. Returns False if another block has this hash.
 
-        parent: the hash of the block before it, b"" for the first. Raises LedgerError for a block that nobody holds or that
-        has another hash.
+        parent: the hash of the block before it, b"" for the first. Raises LedgerError for a block that no table holds,
+        or that has a different hash.
         """
         if self.allocator.ref_count(block_id) == 0:
             raise LedgerError(
-                f"Block {block_id} is held by nobody, so what is in it is not known. Hash it while its table lives."
+                f"Block {block_id} is held by no table, so its content is not known. Hash it before its table is freed."
             )
         if block_id in self._entry_of and self._entry_of[block_id][0] != block_hash:
             raise LedgerError(
-                f"Block {block_id} is hashed as another text. A hashed block is never written, so this is a "
-                f"block of a wrong table."
+                f"Block {block_id} is hashed with other tokens. A hashed block is never written, so this block "
+                f"belongs to another table."
             )
         if block_hash in self._block_of:
             return self._block_of[block_hash] == block_id
@@ -103,24 +108,24 @@ class PrefixCache:
         return True
 
     def raise_priority(self, block_ids, priority):
-        """Says that a user of this priority holds these blocks, the first of a text on: each keeps the best it was given."""
+        """A user of this priority holds these blocks, the first of its sequence. Each keeps the lowest value it got."""
         for b in block_ids:
             self._priority[b] = min(self._counted(priority), self._priority[b])
 
     def on_released(self, block_id):
-        """The allocator's word that nobody holds this hashed block any more."""
+        """The allocator calls this when no table holds a hashed block any more: it can be evicted from now on."""
         self._join_queue(block_id)
         self._touch_ancestors(block_id)
 
     def on_reused(self, block_id):
-        """The allocator's word that somebody holds this block again."""
+        """The allocator calls this when a table holds an evictable block again: it cannot be evicted from now on."""
         self._leave_queue(block_id)
 
     def evict(self, n):
-        """Gives up n blocks: their hashes are forgotten, their ids returned. Raises LedgerError where there are fewer."""
+        """Evicts n blocks: removes their hashes and returns their ids. Raises LedgerError if fewer are evictable."""
         if n > self.num_evictable:
             raise LedgerError(
-                f"{n} blocks should be evicted, but only {self.num_evictable} are cached and held by nobody."
+                f"{n} blocks should be evicted, but only {self.num_evictable} are cached and held by no table."
             )
         blocks = [self._evict_one() for _ in range(n)]
         if blocks and self.allocator.trace is not None:
@@ -135,9 +140,10 @@ class PrefixCache:
         return block_id
 
     def _touch_ancestors(self, block_id):
-        """What a block continues was used with it: it is at least as important, and goes after it.
+        """The ancestors of a block were used with it: they become at least as important, and are evicted after it.
 
-        Stops at the first one for which that is so already, mostly the very first: a table holds all of its blocks.
+        Stops at the first ancestor for which this holds already. That is mostly the very first, since a table holds all
+        of its blocks.
         """
         priority, ancestor = self._priority[block_id], self._parent(block_id)
         while ancestor is not None:
@@ -152,7 +158,7 @@ class PrefixCache:
             ancestor = self._parent(ancestor)
 
     def _parent(self, block_id):
-        """The hashed block that this one continues, or None: it is the first, or the one before it was evicted."""
+        """The hashed block before this one, or None if this is the first or that one was evicted."""
         return self._block_of.get(self._entry_of[block_id][1])
 
     def _counted(self, priority):
@@ -170,11 +176,11 @@ class PrefixCache:
             del self._idle[level]
 
     def hash_of(self, block_id):
-        """The hash by which this block can be found, or None."""
+        """The hash of this block, or None."""
         return self._entry_of.get(block_id, (None,))[0]
 
     def evictable(self):
-        """The blocks that may be given up, the next to go first."""
+        """The evictable blocks, the next to be evicted first."""
         return [b for level in sorted(self._idle, reverse=True) for b in self._idle[level]]
 
     def __contains__(self, block_id):
@@ -189,19 +195,17 @@ class PrefixCache:
             self._entry_of
         ):
             raise IntegrityError(
-                "The hashes of blocks and the blocks of hashes disagree: some text would be found in a "
-                "block that holds another."
+                "The hashes of blocks and the blocks of hashes disagree: a sequence would be found in a "
+                "block that holds other tokens."
             )
         place = {b: i for i, b in enumerate(self.evictable())}
         if len(place) != self.num_evictable:
-            raise IntegrityError(
-                f"{self.num_evictable} cached blocks are counted, but {len(place)} wait to be evicted."
-            )
+            raise IntegrityError(f"{self.num_evictable} cached blocks are counted, but {len(place)} are evictable.")
         for b in self._entry_of:
             if (b in place) != (self.allocator.ref_count(b) == 0):
                 raise IntegrityError(
                     f"Hashed block {b} is held by {self.allocator.ref_count(b)} tables and is "
-                    f"{'' if b in place else 'not '}up for eviction; it must be so exactly when nobody holds it."
+                    f"{'' if b in place else 'not '}evictable; it must be evictable exactly when no table holds it."
                 )
         for b in place:
             parent = self._parent(b)
@@ -212,4 +216,4 @@ class PrefixCache:
                 )
 
     def __repr__(self):
-        return f"PrefixCache({len(self)} hashed blocks, {self.num_evictable} of them held by nobody, {self.eviction})"
+        return f"PrefixCache({len(self)} hashed blocks, {self.num_evictable} of them evictable, {self.eviction})"
