@@ -1,37 +1,37 @@
-"""When things happened to a request, and what an engine did in all. Times are seconds since the engine began."""
+"""Times and counts of one request, and totals of an engine. Times are in seconds since the engine was made."""
 
 from dataclasses import dataclass, field, replace
 
 
 @dataclass
 class RequestMetrics:
-    """The life of one request in times and counts. None: has not happened."""
+    """Times and counts of one request. None: has not happened yet."""
 
     arrival: float
     num_prompt_tokens: int
     first_scheduled: float | None = None
     token_times: list = field(default_factory=list)
-    """When each written token was there."""
+    """When each output token was chosen."""
     finished: float | None = None
     num_cached_tokens: int = 0
-    """Tokens of the prompt that were found in the cache when it was first admitted."""
+    """Prompt tokens that were cached when the request was first admitted."""
     num_computed_tokens: int = 0
-    """Tokens pushed through the model, those computed again after a preemption too."""
+    """Tokens that the model computed, including those computed again after a preemption."""
     num_preemptions: int = 0
 
     @property
     def queue_time(self):
-        """Seconds from arrival to the first step it took part in."""
+        """Seconds from arrival to the first step with this request."""
         return since(self.first_scheduled, self.arrival)
 
     @property
     def ttft(self):
-        """Time to first token: seconds from arrival until it was there."""
+        """Time to first token: seconds from arrival to the first output token."""
         return since(self.token_times[0], self.arrival) if self.token_times else None
 
     @property
     def inter_token_latencies(self):
-        """Seconds between each written token and the one before it."""
+        """Seconds between each output token and the one before it."""
         return [b - a for a, b in zip(self.token_times, self.token_times[1:])]
 
     @property
@@ -42,40 +42,36 @@ class RequestMetrics:
 
     @property
     def e2e_latency(self):
-        """Seconds from arrival to the end."""
+        """Seconds from arrival to the end of the request."""
         return since(self.finished, self.arrival)
 
     def fork(self):
-        """The same past for a text that leaves here; what was computed was computed once, for the first of them."""
+        """The same times for a sequence that forks here. Computed tokens count only for the sequence it forks from."""
         return replace(self, token_times=self.token_times[:], num_computed_tokens=0)
 
 
 @dataclass
 class EngineMetrics:
-    """What an engine did since it was made, as plain counts: they do not grow with the number of requests."""
+    """Totals of an engine since it was made. Their memory does not grow with the number of requests."""
 
     num_steps: int = 0
     num_requests: int = 0
-    """Requests that were added; each of n texts counts from when it is written apart."""
+    """Requests that were added. A request counts once, also one with n sequences."""
     num_finished: int = 0
+    """Sequences that ended: a request with n sequences counts n times."""
     num_scheduled_tokens: int = 0
-    """Tokens pushed through the model."""
+    """Tokens that the model computed."""
     num_generated_tokens: int = 0
     num_cached_tokens: int = 0
-    """Tokens that need not be computed because their blocks were found, those of returning requests too."""
+    """Tokens that were not computed because their blocks were cached, also when a preempted request returns."""
     num_recomputed_tokens: int = 0
-    """Tokens thrown away by preemption: what the cache does not bring back is computed again."""
+    """Computed tokens whose blocks a preemption freed. Those that are not cached any more are computed again."""
     num_swapped_tokens: int = 0
     """Tokens that were moved to CPU memory."""
     num_preemptions: int = 0
     peak_running: int = 0
     peak_blocks: int = 0
     """Most blocks in use after a step."""
-
-    @property
-    def tokens_per_step(self):
-        """How full the steps were: tokens pushed through the model in one run of it, on average."""
-        return self.num_scheduled_tokens / self.num_steps if self.num_steps else 0.0
 
 
 def since(end, begin):
