@@ -1,42 +1,42 @@
-"""Static batching: a fixed number of prompts at once, and nobody leaves before the last one is done.
+"""Static batching: a fixed number of prompts at once, and none leaves before the last one has ended.
 
     step        1        2  3  4  5  6  7
     a           prompt   x  x  x  x  x  x
-    b           pro · ·  x  x  -  -  -  -       ·  padding: computed, and thrown away
-    c           prom · · x  x  x  x  -  -       -  b is done, and is computed on: the batch has one shape
+    b           pro · ·  x  x  -  -  -  -       ·  padding: computed and thrown away
+    c           prom · · x  x  x  x  -  -       -  ended, but still computed: the batch keeps its shape
     d           waits for the next batch
 
-What every server did before requests could join and leave at each step; `Engine` is the other way. It is here to be compared.
+Servers worked like this before requests could join and leave at each step, as in `Engine`. It is here for comparison.
 """
 
 from dataclasses import dataclass
 
 import torch
 
+from course_lib.decoding.choosing import ChoiceRows, choose, seed_of
 from course_lib.decoding.generate import check_prompt, stop_ids
-from course_lib.decoding.sampling import SamplingParams, seeded_generator
+from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
-from course_lib.engine.runner import choose
 from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousBatch
 
 
 @dataclass
 class BatchReport:
-    """What batches cost, in tokens pushed through the model."""
+    """What batches cost, in tokens that the model computed."""
 
     num_batches: int = 0
     num_steps: int = 0
     num_useful_tokens: int = 0
-    """Tokens of prompts and texts."""
+    """Tokens of prompts and outputs."""
     num_padding_tokens: int = 0
-    """Prompts filled up to the longest of their batch."""
+    """Tokens added to prompts to make them as long as the longest of their batch."""
     num_idle_tokens: int = 0
-    """Rows whose text was over, and that were computed until the last one ended."""
+    """Tokens computed for requests that had ended, until the last one of their batch ended."""
 
     @property
     def waste(self):
-        """Share of all tokens pushed through the model that nobody wanted."""
+        """Share of the computed tokens that are padding or idle."""
         wasted = self.num_padding_tokens + self.num_idle_tokens
         return wasted / (self.num_useful_tokens + wasted) if wasted else 0.0
 
@@ -44,8 +44,8 @@ class BatchReport:
 def run_static(model, prompts, params=SamplingParams(), *, batch_size=8):
     """Serves the prompts in batches of `batch_size`, in order. Returns (new token ids of each, BatchReport).
 
-    prompts: token id lists. params: one SamplingParams, or one for each prompt. The texts are those of generate_naive. Raises
-    ParameterError for what generate_naive refuses, before anything is computed.
+    prompts: token id lists. params: one SamplingParams, or one for each prompt. The tokens are those of generate_naive.
+    Raises ParameterError for what generate_naive refuses, before anything is computed.
     """
     if type(batch_size) is not int or batch_size < 1:
         raise ParameterError(
@@ -70,14 +70,14 @@ def as_requests(model, prompts, params):
     for number, (prompt, its_params) in enumerate(zip(prompts, all_params)):
         request = Request(str(number), check_prompt(model.config, prompt, its_params), its_params)
         request.stop_ids = frozenset(stop_ids(model.config, its_params))
-        request.generators = [seeded_generator(its_params, model.device)]
+        request.seed = seed_of(its_params)
         requests.append(request)
     return requests
 
 
 @torch.inference_mode()
 def run_batch(model, requests, report):
-    """One batch from its prompts to its last token. requests: fresh ones, which grow. Adds to the report."""
+    """Computes one batch from its prompts to its last token. requests: new ones, which grow. Adds to the report."""
     requests = [request for request in requests if request.params.max_tokens > 0]
     if not requests:
         return
@@ -101,7 +101,9 @@ def run_batch(model, requests, report):
     report.num_padding_tokens += longest * len(requests) - sum(lengths)
     while True:
         report.num_steps += 1
-        for request, [token_id] in zip(requests, choose(logits, requests)):
+        params, seeds, positions = zip(*[(r.params, r.seed, r.num_tokens) for r in requests])
+        chosen = choose(logits, ChoiceRows.of(params, seeds, positions, logits.device)).tolist()
+        for request, token_id in zip(requests, chosen):
             if request.finish_reason is None:
                 request.append(token_id)
         running = sum(request.finish_reason is None for request in requests)

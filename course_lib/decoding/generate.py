@@ -1,4 +1,4 @@
-"""Decoding loops for one sequence: the slow one, which is the oracle of the whole course, and the one with a cache."""
+"""Decoding loops for one sequence: the slow one, which is the oracle of all tests, and the one with a cache."""
 
 import operator
 import reprlib
@@ -8,26 +8,27 @@ import torch
 from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousCache, Recompute
 
-from .sampling import SamplingParams, sample, seeded_generator
+from .choosing import ChoiceRows, choose, seed_of
+from .sampling import SamplingParams
 
 
 @torch.inference_mode()
 def generate_naive(model, token_ids, params=SamplingParams()):
     """New token ids for one prompt, computing the whole sequence again for each of them.
 
-    token_ids: the prompt, a list of ints. Returns the list of new ids; the token that stopped
-    the text is the last of them, as in vLLM. Raises ParameterError for a prompt that is empty,
-    holds an id outside the vocabulary, or leaves no room for max_tokens in the context.
+    token_ids: the prompt, a list of ints. Returns the list of new ids; a token that ended the sequence is the last of
+    them, as in vLLM. Raises ParameterError for a prompt that is empty, holds an id outside the vocabulary, or leaves no
+    room for max_tokens in the context.
     """
     ids = check_prompt(model.config, token_ids, params)
     start, stop = len(ids), stop_ids(model.config, params)
-    generator = seeded_generator(params, model.device)
+    seed = seed_of(params)
     while len(ids) - start < params.max_tokens:
         tokens = torch.tensor(ids, device=model.device)
         positions = torch.arange(len(ids), device=model.device)
         last = torch.tensor([len(ids) - 1], device=model.device)
         logits = model(tokens, positions, Recompute(), logits_for=last)
-        ids.append(sample(logits[0], params, generator))
+        ids.append(next_token(logits, params, seed, len(ids)))
         if ids[-1] in stop:
             break
     return ids[start:]
@@ -35,81 +36,85 @@ def generate_naive(model, token_ids, params=SamplingParams()):
 
 @torch.inference_mode()
 def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
-    """The same new token ids as generate_naive, pushing each token through the model only once.
+    """The same new token ids as generate_naive, computing each token only once.
 
-    The first step takes the whole prompt (prefill), every later one the newest token alone
-    (decode). The last token is never pushed: nobody asks what comes after it.
+    The first step takes the whole prompt (prefill), every later one the newest token alone (decode). The last token is
+    not computed, since no token follows it.
 
-    cache: anything with `attend(layer, q, k, v)` that keeps what it is given; None makes a
-    ContiguousCache of just the right size. It must be empty, since this text starts at position 0:
-    one that still holds another text (`num_tokens` above 0) is refused with a ParameterError, so
-    call its `reset()` between two texts. Otherwise raises what generate_naive raises, and what the
-    cache does, such as CacheFull.
+    cache: any object with `attend(layer, q, k, v)` that keeps the keys and values; None makes a ContiguousCache of the
+    right size. It must be empty, since the sequence starts at position 0: call its `reset()` between two sequences.
+    Raises ParameterError for a cache that holds tokens (`num_tokens` above 0), what generate_naive raises, and what the
+    cache raises, such as CacheFull.
     """
     ids = check_prompt(model.config, token_ids, params)
     if cache is None:
         most = max(1, len(ids) + params.max_tokens - 1)
         cache = ContiguousCache(model.config, most, device=model.device, dtype=model.dtype)
     check_empty(cache)
-    stop, generator = stop_ids(model.config, params), seeded_generator(params, model.device)
+    stop, seed = stop_ids(model.config, params), seed_of(params)
     new, step, start = [], ids, 0  # the tokens of the next step, and where the first of them stands
     while len(new) < params.max_tokens:
         tokens = torch.tensor(step, device=model.device)
         positions = torch.arange(start, start + len(step), device=model.device)
         last = torch.tensor([len(step) - 1], device=model.device) if len(step) > 1 else None
         logits = model(tokens, positions, cache, logits_for=last)
-        new.append(sample(logits[0], params, generator))
+        new.append(next_token(logits, params, seed, start + len(step)))
         if new[-1] in stop:
             break
         step, start = new[-1:], start + len(step)
     return new
 
 
+def next_token(logits, params, seed, position):
+    """The token at `position`, chosen by the only row of logits [1, vocab_size]. Returns an int."""
+    return int(choose(logits, ChoiceRows.of([params], [seed], [position], logits.device)))
+
+
 def check_empty(cache):
-    """A ParameterError for what cannot keep a text, or keeps one already. What does not count its tokens is believed."""
-    if isinstance(cache, (type, Recompute)) or not callable(getattr(cache, "attend", None)):
-        why = (
-            "keeps nothing between steps"
-            if isinstance(cache, Recompute)
-            else (
-                "is a class, not an object made from it" if isinstance(cache, type) else "has no attend(layer, q, k, v)"
-            )
-        )
+    """Raises ParameterError for what is no cache, or holds tokens. A cache without `num_tokens` counts as empty."""
+    why = None
+    if isinstance(cache, Recompute):
+        why = "keeps nothing between steps"
+    elif isinstance(cache, type):
+        why = "is a class, not an object made from it"
+    elif not callable(getattr(cache, "attend", None)):
+        why = "has no attend(layer, q, k, v)"
+    if why:
         raise ParameterError(
             f"cache is {reprlib.repr(cache)}, which {why}. Pass an object such as "
-            f"ContiguousCache(model.config, max_tokens=256), or None."
+            "ContiguousCache(model.config, max_tokens=256), or None."
         )
     held = getattr(cache, "num_tokens", 0)
     if isinstance(held, int) and held > 0:
         raise ParameterError(
-            f"The cache holds {held} tokens of another text, and this text starts at position 0: it would "
-            f"attend to both. Call cache.reset() first."
+            f"The cache holds {held} tokens of another sequence, and this one starts at position 0: it would "
+            "attend to both. Call cache.reset() first."
         )
 
 
 def check_prompt(config, token_ids, params, *, in_engine=False):
-    """The prompt as a list of its own, or a ParameterError that says what is wrong with it.
+    """The prompt as a new list of ints. Raises ParameterError for a prompt or parameters that cannot be used.
 
-    in_engine: whether several texts for a prompt and stop strings are possible; in the loops above they are not.
+    in_engine: whether several sequences for a prompt and stop strings are possible; in the loops above they are not.
     """
     if not isinstance(params, SamplingParams):
         raise ParameterError(
-            f"params is {params!r}, but how to choose tokens is said by SamplingParams. "
-            f"Pass SamplingParams(temperature=0, max_tokens=64), for example."
+            f"params is {params!r}, but it must be a SamplingParams. "
+            "Pass SamplingParams(temperature=0, max_tokens=64), for example."
         )
     if not in_engine and (params.n != 1 or params.stop):
         what = f"n={params.n}" if params.n != 1 else f"stop={params.stop}"
         raise ParameterError(
-            f"The parameters say {what}, but these loops write one text of token ids and know no strings. "
-            f"Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params)."
+            f"The parameters have {what}, but these loops generate one sequence of token ids, without strings. "
+            "Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params)."
         )
     max_tokens = params.max_tokens
     try:
         ids = [operator.index(i) for i in token_ids]
     except TypeError:
         raise ParameterError(
-            f"The prompt is {reprlib.repr(token_ids)}, but the model reads a flat list of token ids. "
-            f"Pass tokenizer.encode(text)."
+            f"The prompt is {reprlib.repr(token_ids)}, but the model takes a flat list of token ids. "
+            "Pass tokenizer.encode(text)."
         ) from None
     if not ids:
         raise ParameterError(
@@ -120,18 +125,18 @@ def check_prompt(config, token_ids, params, *, in_engine=False):
     if outside:
         raise ParameterError(
             f"Token id {outside[0]} is outside the vocabulary of {config.vocab_size}. "
-            f"Was the text encoded with another model's tokenizer?"
+            "Was the text encoded with another model's tokenizer?"
         )
     if len(ids) + max_tokens > config.context:
         raise ParameterError(
             f"{len(ids)} prompt tokens and max_tokens={max_tokens} need {len(ids) + max_tokens} positions; the "
             f"model's context is {config.context}. Lower max_tokens to {max(0, config.context - len(ids))} or "
-            f"shorten the prompt."
+            "shorten the prompt."
         )
     return ids
 
 
 def stop_ids(config, params):
-    """The ids that end the text: the model's own, unless ignored, and the caller's."""
+    """The ids that end a sequence: the model's own, unless they are ignored, and those of the parameters."""
     own = () if params.ignore_eos else config.eos_token_ids
     return {*own, *params.stop_token_ids}

@@ -22,6 +22,8 @@ class SamplingParams:
     """Only the k likeliest tokens may be drawn. None: all."""
     top_p: float = 1.0
     """Only the fewest likeliest tokens that reach this probability together may be drawn. 1: all."""
+    min_p: float = 0.0
+    """Only tokens at least this many times as likely as the likeliest may be drawn. 0: all."""
     max_tokens: int = 128
     """Stop after so many new tokens."""
     stop_token_ids: tuple[int, ...] = ()
@@ -31,9 +33,9 @@ class SamplingParams:
     seed: int | None = None
     """The same seed, prompt and parameters give the same tokens. None: different every time."""
     n: int = 1
-    """So many texts for one prompt, which share its memory. The engine's affair; text i draws with seed + i."""
+    """So many sequences for one prompt, which share its memory. Only in an engine; sequence i draws with seed + i."""
     stop: tuple[str, ...] = ()
-    """Stop as soon as the text holds any of these, which is cut off. The engine's affair: it needs a tokenizer."""
+    """Stop as soon as the text holds any of these; it is cut where that begins. Only in an engine with a tokenizer."""
 
     def __post_init__(self):
         """Checks every field, and makes plain numbers of NumPy's."""
@@ -54,6 +56,11 @@ class SamplingParams:
         p = self._take("top_p", _number, "it is a share of probability", "1.0 for all tokens, or 0.9")
         if not 0 < p <= 1:
             _refuse("top_p", p, "it is a share of probability, above 0 and at most 1", "1.0 for all tokens, or 0.9")
+        low = self._take("min_p", _number, "it is a share of the largest probability", "0.0 for all tokens, or 0.05")
+        if not 0 <= low <= 1:
+            _refuse(
+                "min_p", low, "it is a share of the largest probability, from 0 to 1", "0.0 for all tokens, or 0.05"
+            )
         if self._take("max_tokens", _count, "it counts new tokens", "a whole number such as 128") < 0:
             _refuse("max_tokens", self.max_tokens, "it counts new tokens", "a whole number such as 128")
         if self.seed is not None:
@@ -103,7 +110,7 @@ def distribution(logits, params):
 
     logits: [vocab_size] or [rows, vocab_size], any float dtype. Returns float32 of the same shape;
     every row sums to 1, and a token that was cut has exactly 0. In this order, as in vLLM:
-    temperature, top-k, top-p. Equal logits at the edge of top-k go by the lower id, so that
+    temperature, min-p, top-k, top-p. Equal logits at the edge of top-k go by the lower id, so that
     exactly k stay. The token that crosses top_p stays. temperature 0 puts 1 on the likeliest
     token, the lowest id among equals.
     """
@@ -115,6 +122,8 @@ def distribution(logits, params):
     temperature = max(params.temperature, torch.finfo(torch.float32).tiny)
     scaled = (logits - logits.max(-1, keepdim=True).values) / temperature
     ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
+    if params.min_p > 0:
+        ordered = ordered.masked_fill(ordered < math.log(params.min_p), -math.inf)
     if params.top_k is not None:
         ordered[..., params.top_k :] = -math.inf
     probs = ordered.softmax(-1)
@@ -127,7 +136,9 @@ def distribution(logits, params):
 
 
 def sample(logits, params, generator=None):
-    """Draws the next token id, or one for each row.
+    """Draws the next token id, or one for each row, as lesson 01 builds it: one generator, one draw after the other.
+
+    The decoding loops and the engine draw by `choosing.choose` instead, whose numbers do not depend on who drew before.
 
     logits: [vocab_size] -> int, or [rows, vocab_size] -> int64 [rows].
     generator: the torch.Generator to draw from. Without one, a fresh one seeded by params.seed, so

@@ -11,7 +11,9 @@ __all__, __getattr__, __dir__ = lazily(
         "engine": "Engine",
         "config": "EngineConfig",
         "policies": "FCFS Fair Policy Priority",
-        "request": "Request RequestOutput",
-        "scheduler": "Scheduler Step",
+        "request": "Request",
+        "outputs": "RequestOutput",
+        "scheduler": "Scheduler",
+        "step": "Step ScheduledSequence",
     },
 )

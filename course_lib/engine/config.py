@@ -35,6 +35,13 @@ class EngineConfig:
     """Which cached block nobody holds goes first: "lru" the longest idle, "priority" the least important."""
     watermark: float = 0.01
     """Share of the blocks that stays free when a request is admitted, so that the running ones can grow."""
+    async_scheduling: bool | None = None
+    """Whether the next step is scheduled while this one runs. The outputs of a step then come one call of `step()` later, and
+    stop tokens are noticed one step late and cut. None: on a GPU, unless a trace is recorded. The tokens are the same."""
+    enforce_eager: bool = False
+    """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
+    gpu_memory_utilization: float = 0.9
+    """Share of the GPU's memory that the engine may use, weights included; it decides num_blocks where that is None."""
     seed: int = 0
     """Starts the random numbers of requests that name no seed of their own."""
 
@@ -56,12 +63,19 @@ class EngineConfig:
         for name, choices in (("preemption", PREEMPTIONS), ("eviction", EVICTIONS)):
             if getattr(self, name) not in choices:
                 raise ParameterError(f"{name} is {getattr(self, name)!r}; it can be {one_of(choices)}.")
-        for name in ("chunked_prefill", "prefix_caching"):
-            if not isinstance(getattr(self, name), bool):
+        for name in ("chunked_prefill", "prefix_caching", "enforce_eager", "async_scheduling"):
+            if not isinstance(getattr(self, name), bool) and not (
+                name == "async_scheduling" and self.async_scheduling is None
+            ):
                 raise ParameterError(f"{name} is {getattr(self, name)!r}, but it is a yes or a no. Pass True or False.")
         w = self.watermark
         if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:
             raise ParameterError(f"watermark is {w!r}, but it is a share of the blocks, from 0 to below 1. Try 0.01.")
+        share = self.gpu_memory_utilization
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise ParameterError(
+                f"gpu_memory_utilization is {share!r}, but it is a share of the GPU's memory, above 0 and at most 1. Try 0.9."
+            )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ParameterError(
                 f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32. Try 0."

@@ -1,28 +1,29 @@
-"""The engine: requests come in at any time, each step runs the model once for all that run, and texts come out as they grow.
+"""The engine: requests come in at any time, each step runs the model once for all that run, and their outputs grow.
 
-    schedule      who computes which tokens, and where their keys and values go         integers    scheduler.py
-    run           the model once, over one flat batch; the next token of each           tensors     runner.py
-    update        tokens count as computed, texts grow, and who is done leaves          integers
+    schedule      which tokens are computed, and where their keys and values go        integers    scheduler.py
+    run           the model once, over one flat batch; the next token of each          tensors     runner.py
+    update        tokens count as computed, sequences grow                             integers    scheduler.py
+    outputs       text, stop strings, and which requests have ended                    strings     outputs.py
 
-Requests join and leave at every step: continuous batching. Source: Orca (OSDI '22), vLLM (arXiv 2309.06180).
+Requests join and leave at every step: continuous batching. On a GPU the next step is scheduled while this one runs.
+Source: Orca (OSDI '22), vLLM (arXiv 2309.06180).
 """
 
 import time
+from collections import deque
 
-import torch
-
-from course_lib.decoding.generate import check_prompt
+from course_lib.decoding.generate import check_prompt, stop_ids
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
 
-from .checks import check_fits, check_step, check_request_fields
+from .checks import check_fits, check_request_fields, check_step
 from .config import EngineConfig
+from .gpu import make_runner
 from .memory import make_memory
 from .metrics import EngineMetrics
-from .outputs import Text
-from .request import SWAPPED, Request, RequestOutput
-from .runner import Runner
+from .outputs import Detokenizer, RequestOutput
+from .request import SWAPPED, Request, sequence_ids
 from .scheduler import Scheduler
 
 
@@ -68,13 +69,19 @@ class Engine:
         )
         self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)
         self.scheduler = (scheduler or Scheduler)(config, self.manager, trace=self.trace)
-        self.runner = Runner(model, self.cache, self.manager)
+        self.runner = make_runner(model, self.cache, config)
+        self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
         self.metrics = EngineMetrics()
         self._clock, self._began = clock, clock()
-        self._texts = {}  # request_id as the caller knows it -> its unfinished texts
-        self._names, self._next_id = set(), 0  # of all unfinished texts, in the ledger and the trace
-        self._outputs = []  # of requests that ended between two steps, and of others' steps inside generate()
+        self._requests = {}  # request_id -> the Requests of its unfinished sequences
+        self._sequences, self._next_id = {}, 0  # sequence id -> Request, or None while it is still part of another's
+        self._in_flight = deque()  # (step, its Tokens): at most two
+        self._outputs = []  # of requests that ended between two steps, and of other requests' steps inside generate()
         self._token_texts = {}
+
+    def _may_overlap(self):
+        """Whether steps overlap by default: on a GPU, with the course's own scheduler, and where no trace shows each step."""
+        return self.model.device.type == "cuda" and type(self.scheduler) is Scheduler and self.trace is None
 
     # --- requests come and go ---
 
@@ -92,48 +99,52 @@ class Engine:
         check_fits(len(ids), params, self.config, self.allocator.num_blocks)
         check_request_fields(priority, client, arrival, params, self.tokenizer)
         request_id = self._free_id(request_id, params.n)
-        request = Request(request_id, ids, params, priority=priority, client=client, arrival=arrival)
-        request.stop_ids |= frozenset(() if params.ignore_eos else self.model.config.eos_token_ids)
-        if params.temperature > 0:
-            request.generators = [self._generator(request, i) for i in range(params.n)]
-        if self.tokenizer is not None:
-            request.text = Text(self.tokenizer, ids, params.stop)
         self.metrics.num_requests += 1
+        own_seed = (self.config.seed << 31) + (self.metrics.num_requests << 8)
+        seed = own_seed % 2**62 if params.seed is None else params.seed
+        request = Request(request_id, ids, params, priority=priority, client=client, arrival=arrival, seed=seed)
+        request.stop_ids = frozenset(stop_ids(self.model.config, params))
+        if self.tokenizer is not None:
+            request.detokenizer = Detokenizer(self.tokenizer, ids, params.stop)
+        self._requests[request_id] = [request]
+        self._sequences.update(dict.fromkeys(sequence_ids(request_id, params.n)))
+        self._sequences[request_id] = request
         if params.max_tokens == 0:
+            request.finish_reason = "length"
             for index in range(params.n):
-                self._outputs.append(
-                    RequestOutput(
-                        request_id, [], [], None if request.text is None else "", True, "length", request.metrics, index
-                    )
-                )
-            self._names.difference_update(names_of(request_id, params.n))
-            return request_id
-        self._texts[request_id] = [request]
-        self.scheduler.add(request)
+                request.index = index
+                self._outputs.append(self._output(request, []))
+            self._drop(request)
+        else:
+            self.scheduler.add(request)
         return request_id
 
     def abort(self, request_id):
-        """Ends a request wherever it is, all its texts. Their last outputs come with the next step.
+        """Ends a request wherever it is, all its sequences. Their last outputs come with the next step.
 
         Returns whether there was anything to end: False for one that has finished. Raises ParameterError for an id that
         was never given out.
         """
-        if request_id not in self._texts:
+        if request_id not in self._requests:
             if isinstance(request_id, str):
                 return False
             raise ParameterError(f"request_id is {request_id!r}, but ids are text. Pass what add_request returned.")
-        for request in self._texts[request_id][:]:
+        for request in self._requests[request_id][:]:
             self._outputs.append(self._finish(request, "abort", [], self._now()))
         return True
 
     def has_unfinished(self):
         """Whether a step would bring anything."""
-        return bool(self._texts or self._outputs)
+        return bool(self._requests or self._outputs)
+
+    def has_steps_in_flight(self):
+        """Whether a step runs whose outputs are still to come."""
+        return bool(self._in_flight)
 
     def generate(self, prompts, params=SamplingParams()):
-        """Serves all prompts and returns their last outputs in the order given; with n texts a prompt, n after each other.
+        """Serves all prompts and returns their last outputs in the order given; with n sequences a prompt, n in a row.
 
-        prompts: token id lists, or texts where there is a tokenizer. params: one SamplingParams for all, or a list. Raises
+        prompts: token id lists, or strings where there is a tokenizer. params: one SamplingParams for all, or a list. Raises
         ParameterError for a prompt that can never be served, and then takes none.
         """
         prompts = list(prompts)
@@ -143,16 +154,12 @@ class Engine:
                 f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for "
                 f"all, or one for each prompt."
             )
-        ids = []
+        ids, found, others = [], {}, []
         try:
             for prompt, its_params in zip(prompts, all_params):
                 ids.append(self.add_request(self._encoded(prompt), its_params))
-        except BaseException:
-            self._forget(ids)
-            raise
-        found, mine, others = {}, set(ids), []
-        try:
-            while len(found) < sum(its_params.n for its_params in all_params):
+            mine, wanted = set(ids), sum(its_params.n for its_params in all_params)
+            while len(found) < wanted:
                 for output in self.step():
                     if output.request_id not in mine:
                         others.append(output)
@@ -168,130 +175,138 @@ class Engine:
     # --- one step ---
 
     def step(self):
-        """Runs the model once and returns a RequestOutput for every text that grew or ended, in the order of the batch.
+        """Runs the model once and returns a RequestOutput for every sequence that grew or ended, in the order of the batch.
 
-        A step that breaks off, by an interrupt for example, leaves the engine able to go on: whoever was part of it waits
-        again. Raises IntegrityError for a scheduler that breaks its rules.
+        Where steps overlap (see `EngineConfig.async_scheduling`), these are the outputs of the step before, and the first
+        call returns none. A step that breaks off, by an interrupt for example, leaves the engine able to go on: the
+        requests that were part of it wait again. Raises IntegrityError for a scheduler that breaks its rules.
         """
-        grown = self._step() if self._texts else []
+        grown = self._step() if self._requests else []
         outputs, self._outputs = self._outputs + grown, []
         return outputs
 
     def _step(self):
         step = self.scheduler.schedule()
         check_step(step, self)
-        began = self._now()
+        self._count(step)
         try:
-            chosen = self.runner.run(step)
+            if not step.is_empty:
+                self._in_flight.append((step, self.runner.start(step)))
+                if self.is_async and len(self._in_flight) == 1:
+                    return []  # the next step is scheduled while this one runs
+            step, tokens = self._in_flight.popleft()
+            chosen = tokens.wait()
         except BaseException:
-            self.scheduler.undo(step)
-            for request, _ in step.swapped_out + step.scheduled:
-                self.runner.forget(request)
+            self._undo(step)
             raise
-        now = self._now()
-        self._count(step, began)
-        self.scheduler.update(step)
-        outputs = [output for request, token_ids in chosen for output in self._advance(request, token_ids, now)]
+        grown, now = self.scheduler.update(step, chosen), self._now()
+        for request, _ in grown:
+            if self._sequences[request.request_id] is None:  # its prompt is computed, and it parts from the others
+                self._sequences[request.request_id] = request
+                self._requests[request.group_id].append(request)
+        outputs = [self._advance(request, token_ids, now) for request, token_ids in grown]
         self.metrics.peak_blocks = max(self.metrics.peak_blocks, self.allocator.num_blocks - self.allocator.num_free)
         if self.trace is not None:
             self.trace.next_step()
         return outputs
 
+    def _undo(self, step):
+        """The step broke off, and with it what else is in flight."""
+        steps = [step, *(other for other, _ in self._in_flight if other is not step)]
+        self._in_flight.clear()
+        for broken in sorted(steps, key=lambda one: one is step):
+            for sequence in broken.scheduled:
+                self.runner.forget(sequence.request_id)
+            for request_id, _, _ in broken.swapped_out:
+                self.runner.forget(request_id)
+        for broken in steps:
+            self.scheduler.undo(broken)
+
     def _advance(self, request, token_ids, now):
-        """Each text gets its token; where one request stood for several, they part here."""
-        texts = [request]
-        for index in range(1, len(token_ids)):
-            texts.append(request.fork(index))
-            self.scheduler.fork(request, texts[-1])
-            self._texts[request.group_id].append(texts[-1])
-        del request.generators[1:]
-        for text, token_id in zip(texts, token_ids):
-            text.append(token_id)
-            text.metrics.token_times.append(now)
-            self.metrics.num_generated_tokens += 1
-            if text.finish_reason:
-                yield self._finish(text, text.finish_reason, [token_id], now)
-            else:
-                yield self._output(text, [token_id])
+        """The output of a sequence that has grown; one that has ended leaves."""
+        request.metrics.token_times += [now] * len(token_ids)
+        self.metrics.num_generated_tokens += len(token_ids)
+        if request.finish_reason:
+            return self._finish(request, request.finish_reason, token_ids, now)
+        return self._output(request, token_ids)
 
     def _finish(self, request, reason, new_token_ids, now):
         if self.trace is not None and self.tokenizer is not None and request in self.manager:
             self.trace.text(request.request_id, map(self._token_text, request.token_ids))
         self.scheduler.finish(request, reason)
-        self.runner.forget(request)
+        self.runner.forget(request.request_id)
         request.metrics.finished = now
         self.metrics.num_finished += 1
-        texts = self._texts[request.group_id]
-        texts.remove(request)
-        if not texts:
-            del self._texts[request.group_id]
-            self._names.difference_update(names_of(request.group_id, request.params.n))
+        self._drop(request)
         return self._output(request, new_token_ids)
+
+    def _drop(self, request):
+        rest = self._requests[request.group_id]
+        rest.remove(request)
+        if not rest:
+            del self._requests[request.group_id]
+            for name in sequence_ids(request.group_id, request.params.n):
+                del self._sequences[name]
 
     def _output(self, request, new_token_ids):
         ended = request.finish_reason is not None
-        text = None if request.text is None else request.text.so_far(finished=ended)
+        text = None if request.detokenizer is None else request.detokenizer.so_far(finished=ended)
         return RequestOutput(
             request.group_id,
-            request.output_ids,
+            request.token_ids,
             new_token_ids,
             text,
             ended,
             request.finish_reason,
             request.metrics,
             request.index,
+            start=request.num_prompt_tokens,
         )
 
-    def _count(self, step, began):
-        m = self.metrics
-        m.num_steps += 1
-        m.num_scheduled_tokens += step.num_tokens
+    def _count(self, step):
+        m, began = self.metrics, self._now()
+        m.num_steps += bool(step.scheduled)
         m.num_preemptions += len(step.preempted)
         m.peak_running = max(m.peak_running, len(self.scheduler.running))
-        for request, n in step.scheduled:
-            request.metrics.num_computed_tokens += n
-        for request, num_cached in step.admitted:
+        for sequence in step.scheduled:
+            m.num_scheduled_tokens += sequence.num_tokens
+            self._sequences[sequence.request_id].metrics.num_computed_tokens += sequence.num_tokens
+        for request_id, num_cached in step.admitted:
             m.num_cached_tokens += num_cached
-            if request.metrics.first_scheduled is None:
-                request.metrics.first_scheduled, request.metrics.num_cached_tokens = began, num_cached
-        for request, lost in step.preempted:
-            request.metrics.num_preemptions += 1
+            its = self._sequences[request_id].metrics
+            if its.first_scheduled is None:
+                its.first_scheduled, its.num_cached_tokens = began, num_cached
+        for request_id, lost in step.preempted:
+            self._sequences[request_id].metrics.num_preemptions += 1
             m.num_recomputed_tokens += lost
-        m.num_swapped_tokens += sum(request.num_computed_tokens for request, _ in step.swapped_out)
+        m.num_swapped_tokens += sum(num_tokens for _, _, num_tokens in step.swapped_out)
 
     # --- small things ---
 
     def _free_id(self, wanted, n):
-        """An id that nobody unfinished has."""
+        """An id that no unfinished request has."""
         if wanted is not None and (not isinstance(wanted, str) or not wanted):
             raise ParameterError(
                 f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to get one."
             )
-        while (request_id := str(self._next_id) if wanted is None else wanted) in self._names:
+        while (request_id := str(self._next_id) if wanted is None else wanted) in self._sequences:
             if wanted is not None:
                 raise ParameterError(
                     f"A request {wanted!r} is being served already, and two of one name could not be told "
                     f"apart. Choose another request_id, or leave it out."
                 )
             self._next_id += 1
-        names = names_of(request_id, n)
-        if not self._names.isdisjoint(names):
+        names = sequence_ids(request_id, n)
+        if not self._sequences.keys().isdisjoint(names):
             raise ParameterError(
-                f"With n={n} the texts of request {request_id!r} are called {', '.join(names[1:])} in the "
+                f"With n={n} the sequences of request {request_id!r} are called {', '.join(names[1:])} in the "
                 f"trace, and one of these names is being served already. Choose another request_id."
             )
-        self._names.update(names)
         self._next_id += wanted is None
         return request_id
 
     def _now(self):
         return self._clock() - self._began
-
-    def _generator(self, request, index):
-        """Text `index` draws with seed + index; without a seed, from the engine's seed and the number of the request."""
-        seed = request.params.seed
-        seed = (self.config.seed << 31) + (self.metrics.num_requests << 8) + index if seed is None else seed + index
-        return torch.Generator(device=self.model.device).manual_seed(seed % 2**63)
 
     def _encoded(self, prompt):
         if not isinstance(prompt, str):
@@ -317,7 +332,7 @@ class Engine:
     def check_integrity(self):
         """Raises IntegrityError with the first invariant that does not hold."""
         self.scheduler.check_integrity()
-        kept = {r.request_id for texts in self._texts.values() for r in texts if r.status == SWAPPED}
+        kept = {r.request_id for requests in self._requests.values() for r in requests if r.status == SWAPPED}
         if set(self.runner.saved) != kept:
             raise IntegrityError(
                 f"CPU memory keeps the tokens of {sorted(self.runner.saved)}, and {sorted(kept)} are swapped out."
@@ -328,8 +343,3 @@ class Engine:
             f"Engine({len(self.scheduler.running)} running, {len(self.scheduler.waiting)} waiting, "
             f"{self.allocator.num_free} of {self.allocator.num_blocks} blocks free)"
         )
-
-
-def names_of(request_id, n):
-    """What the n texts of a request are called in the ledger and the trace."""
-    return [request_id, *(f"{request_id}.{index}" for index in range(1, n))]

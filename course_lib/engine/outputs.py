@@ -1,15 +1,17 @@
-"""Text that grows token by token, and ends at a stop string.
+"""What comes out of an engine: outputs, and text that grows token by token and ends at a stop string.
 
-A token may hold a part of a character only, and how it reads can depend on the one before. So each time a few tokens are
-decoded together, and what is new in that is taken once it is whole.
+A token may hold only a part of a character, and its text can depend on the token before it. So each time a few tokens are
+decoded together, and what is new is taken once it is a whole character.
 """
+
+from .metrics import RequestMetrics
 
 CONTEXT = 4  # tokens before the text that are decoded with it, since some tokenizers drop a space at the beginning
 PART = "\N{REPLACEMENT CHARACTER}"
 
 
-class Text:
-    """The text of a request as it is written. prompt: the token ids before it. stop: strings that end it."""
+class Detokenizer:
+    """The text of a sequence as it grows. prompt: the token ids before it. stop: strings that end it."""
 
     def __init__(self, tokenizer, prompt, stop=()):
         self._tokenizer, self._stop = tokenizer, stop
@@ -43,10 +45,68 @@ class Text:
 
     def fork(self):
         """The same beginning for another text."""
-        other = Text(self._tokenizer, (), self._stop)
+        other = Detokenizer(self._tokenizer, (), self._stop)
         other._tail, other._read, other._text = self._tail[:], self._read, self._text
         return other
 
     def _decode(self, token_ids):
         # The backend passes over ids that no token has; a model may have more rows than its tokenizer has tokens.
         return self._tokenizer.backend.decode(token_ids, skip_special_tokens=True)
+
+
+class RequestOutput:
+    """What a step brought for one sequence of a request.
+
+    request_id: what add_request returned. token_ids: the whole output so far; the token that ended it is the last.
+    new_token_ids: what this step added. text: `token_ids` as text, without what is not a whole character yet, cut where a stop
+    string begins; None without a tokenizer. finished, finish_reason: "stop" (an end token or a stop string), "length"
+    (max_tokens) or "abort"; None while it goes on. metrics: its RequestMetrics. index: which of the `SamplingParams.n` sequences.
+    """
+
+    __slots__ = (
+        "request_id",
+        "new_token_ids",
+        "text",
+        "finished",
+        "finish_reason",
+        "metrics",
+        "index",
+        "_ids",
+        "_span",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        token_ids: list,
+        new_token_ids: list,
+        text: str | None,
+        finished: bool,
+        finish_reason: str | None,
+        metrics: RequestMetrics,
+        index: int = 0,
+        *,
+        start: int = 0,
+    ):
+        self.request_id, self.new_token_ids, self.text, self.finished = request_id, new_token_ids, text, finished
+        self.finish_reason, self.metrics, self.index = finish_reason, metrics, index
+        self._ids, self._span = token_ids, (start, len(token_ids))  # the list of the request, which only grows
+
+    @property
+    def token_ids(self):
+        """The whole output so far."""
+        start, end = self._span
+        return self._ids[start:end]
+
+    def __eq__(self, other):
+        return isinstance(other, RequestOutput) and self._fields() == other._fields()
+
+    def _fields(self):
+        return self.request_id, self.index, self.token_ids, self.new_token_ids, self.text, self.finish_reason
+
+    def __repr__(self):
+        return (
+            f"RequestOutput(request_id={self.request_id!r}, token_ids={self.token_ids}, "
+            f"new_token_ids={self.new_token_ids}, text={self.text!r}, finished={self.finished}, "
+            f"finish_reason={self.finish_reason!r}, index={self.index})"
+        )

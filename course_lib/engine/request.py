@@ -1,13 +1,13 @@
-"""One text that is being written: what was asked for, how far it is, and what is handed out of it.
+"""One sequence that is being written: what was asked for, and how far it is.
 
-    token_ids       | prompt                 | written so far   |
-    is computed     | num_computed_tokens      | to do          |
+    token_ids       | prompt                 | output so far      | pending |
+    is computed     | num_computed_tokens    | in flight | to do           |
 
 There is no prefill and no decode: a request has tokens, some of them are computed, and each step computes some more. When all
-are computed, the next one can be chosen.
+are computed, the next one is chosen. Where a step is scheduled before the one before it has ended, tokens can be in flight
+(their step runs) and the newest can be pending (its step runs, and will choose it).
 """
 
-from dataclasses import dataclass, field
 from itertools import count
 
 from course_lib.decoding.sampling import SamplingParams
@@ -20,94 +20,95 @@ _numbers = count()
 
 
 class Request:
-    """One text on its way through the engine.
+    """One sequence on its way through the engine.
 
-    request_id: unique while it lives. token_ids: the prompt; what is written joins it. priority: a lower value is more
+    request_id: unique while it lives. token_ids: the prompt; the output is appended. priority: a lower value is more
     important. client: who asks, for fair shares. arrival: when it came, in seconds since the engine began. index: which of the
-    `params.n` texts of its prompt it is.
+    `params.n` sequences of its prompt it is. seed: of its random numbers, below 2**63.
     """
 
     def __init__(
-        self, request_id, token_ids, params=SamplingParams(), *, priority=0, client="default", arrival=0.0, index=0
+        self,
+        request_id,
+        token_ids,
+        params=SamplingParams(),
+        *,
+        priority=0,
+        client="default",
+        arrival=0.0,
+        index=0,
+        seed=0,
     ):
         self.request_id, self.token_ids, self.params = request_id, list(token_ids), params
-        self.priority, self.client, self.arrival, self.index = priority, client, arrival, index
-        self.group_id = (
-            request_id  # what its outputs are called; a fork has its own request_id and its parent's group_id
-        )
+        self.priority, self.client, self.arrival, self.index, self.seed = priority, client, arrival, index, seed
+        self.group_id = request_id  # the id of its outputs; a fork has its own request_id and its parent's group_id
         self.num_prompt_tokens = len(self.token_ids)
         self.num_computed_tokens = 0
+        self.num_in_flight_tokens = 0  # scheduled in steps whose update is still to come
+        self.num_in_flight_steps = 0
+        self.num_pending_tokens = 0  # being chosen by such steps
+        self.is_known_to_runner = False
         self.status, self.finish_reason = WAITING, None
-        self.num_sequences = params.n  # how many texts it stands for: n until the prompt is computed, 1 after that
+        self.num_sequences = (
+            params.n
+        )  # n until the prompt is computed, 1 after that: then each has a Request of its own
         self.was_admitted = False
-        self.number = next(_numbers)  # settles who is first where the arrival is the same
+        self.number = next(_numbers)  # decides between requests of equal arrival
         self.metrics = RequestMetrics(arrival, self.num_prompt_tokens)
-        self.generators = []  # where its random numbers come from, one for each text it stands for
-        self.text = None  # its Text, where there is a tokenizer
+        self.detokenizer = None  # its Detokenizer, where there is a tokenizer
         self.stop_ids = frozenset(params.stop_token_ids)
+        self.max_tokens = self.num_prompt_tokens + params.max_tokens
 
     @property
     def num_tokens(self):
-        """Tokens it has: prompt and written."""
+        """Tokens it has: prompt and output."""
         return len(self.token_ids)
 
     @property
     def output_ids(self):
-        """What was written so far."""
+        """The output so far."""
         return self.token_ids[self.num_prompt_tokens :]
 
     def append(self, token_id):
-        """One token more; `finish_reason` says "stop" or "length" if it was the last."""
+        """One token more; `finish_reason` is "stop" or "length" if it is the last."""
         self.token_ids.append(token_id)
-        at_stop_string = self.text is not None and self.text.append(token_id)
+        at_stop_string = self.detokenizer is not None and self.detokenizer.append(token_id)
         if token_id in self.stop_ids or at_stop_string:
             self.finish_reason = "stop"
-        elif len(self.token_ids) - self.num_prompt_tokens >= self.params.max_tokens:
+        elif len(self.token_ids) >= self.max_tokens:
             self.finish_reason = "length"
 
     def fork(self, index):
-        """Another text over the same prompt, which is as far as this one."""
+        """Another sequence over the same prompt, as far as this one."""
         prompt = self.token_ids[: self.num_prompt_tokens]
         other = Request(
-            f"{self.request_id}.{index}",
+            sequence_id(self.request_id, index),
             prompt,
             self.params,
             priority=self.priority,
             client=self.client,
             arrival=self.arrival,
             index=index,
+            seed=self.seed + index,
         )
         other.group_id, other.stop_ids, other.num_sequences = self.group_id, self.stop_ids, 1
-        other.was_admitted = True
-        other.num_computed_tokens = self.num_computed_tokens
+        other.was_admitted, other.num_computed_tokens = True, self.num_computed_tokens
         other.metrics = self.metrics.fork()
-        other.generators, other.text = (
-            self.generators[index : index + 1],
-            self.text.fork() if self.text is not None else None,
-        )
+        other.detokenizer = self.detokenizer.fork() if self.detokenizer is not None else None
         return other
 
     def __repr__(self):
         return (
             f"Request({self.request_id}, {self.status}, {self.num_prompt_tokens} prompt tokens, "
-            f"{self.num_tokens - self.num_prompt_tokens} written, {self.num_computed_tokens} computed)"
+            f"{self.num_tokens - self.num_prompt_tokens} of output, {self.num_computed_tokens} computed)"
         )
 
 
-@dataclass(frozen=True)
-class RequestOutput:
-    """What a step brought for one text."""
+def sequence_id(request_id, index):
+    """How sequence `index` of a request is called in the ledger, in steps and in the trace."""
+    return f"{request_id}.{index}" if index else request_id
 
-    request_id: str
-    token_ids: list
-    """All that was written so far; the token that ended the text is the last of them."""
-    new_token_ids: list
-    """What this step added."""
-    text: str | None
-    """`token_ids` as text, without what is not a whole character yet, cut where a stop string begins. None: no tokenizer."""
-    finished: bool
-    finish_reason: str | None
-    """"stop" (an end token or stop string), "length" (max_tokens) or "abort"; None while it goes on."""
-    metrics: RequestMetrics = field(repr=False)
-    index: int = 0
-    """Which of the `SamplingParams.n` texts of its prompt this is."""
+
+def sequence_ids(request_id, n):
+    """The ids of all n sequences of a request."""
+    return [sequence_id(request_id, index) for index in range(n)]

@@ -1,88 +1,141 @@
-"""Runs the model once for a whole step: tokens in, the next token of each request out. Tensors only, no decisions.
+"""Runs the model once for a whole step: tokens in, the next token of each sequence out. Tensors only, no decisions.
 
-token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
-logits_for                              ^   ^   ^   ^       a row for each request whose tokens are all computed now
+    token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
+    logits_rows                             ^   ^   ^   ^       a row for each sequence whose tokens are all computed now
+
+On a GPU a decode step is a CUDA graph (graphs.py), and `start` returns before the GPU has ended: the newest tokens stay there,
+and the next step finds them. Source: vLLM's GPUModelRunner.
 """
 
 import torch
 
-from course_lib.decoding.sampling import SamplingParams, distribution, sample
+from course_lib.decoding.choosing import ChoiceRows, choose
+from course_lib.kvcache import PagedCache
+from course_lib.kvcache.batch import Batch, plan_for_cpu
 
-GREEDY = SamplingParams()
+from .batch import SequenceRows
 
 
 class Runner:
     """The model, the cache that its attention sees, and what was swapped out of it.
 
-    cache: has begin_step(tables, num_new_tokens) -> positions and attend(layer, q, k, v), and its KVPool as `pool`.
+    model: a Transformer, or whatever is called like one. cache: a PagedCache, or a learner's own with
+    `begin_step(tables, num_new_tokens)` and `attend`; its KVPool is `pool`. config: the EngineConfig.
     """
 
-    def __init__(self, model, cache, manager):
-        self.model, self.cache, self.manager = model, cache, manager
-        self.saved = {}  # request_id -> k and v in CPU memory, [num_layers, num_tokens, num_kv_heads, head_dim]
+    def __init__(self, model, cache, config):
+        self.model, self.cache, self.pool = model, cache, cache.pool
+        width = min(-(-model.config.context // config.block_size), self.pool.num_blocks)
+        self.rows = SequenceRows(config.max_num_seqs, width, config.block_size)
+        self.newest = torch.zeros(
+            config.max_num_seqs, dtype=torch.int64, device=self.pool.k.device
+        )  # token of each row
+        self.saved = {}  # request_id -> what KVPool.save returned
+        self.makes_own_batch = getattr(type(cache), "begin_step", None) is not PagedCache.begin_step
+
+    def run(self, step):
+        """Computes a Step and waits for it. Returns {sequence id: its new token ids}, where a token was chosen."""
+        return self.start(step).wait()
 
     @torch.inference_mode()
-    def run(self, step):
-        """Computes a Step. Returns (request, token ids) for each request whose tokens are now all computed.
-
-        The token ids are what comes next: one, or one for each of the texts that the request stands for.
-        """
-        for request, block_ids in step.swapped_out:
-            self._save(request, block_ids)
-        tables = [self.manager.table(request) for request, _ in step.scheduled]
-        positions = self.cache.begin_step(tables, [n for _, n in step.scheduled])
-        for request, start, slots in step.swapped_in:
-            self._restore(request, start, slots)
-        flat, rows, ready = [], [], []
-        for request, n in step.scheduled:
-            start = request.num_computed_tokens
-            flat += request.token_ids[start : start + n] if n > 1 else (request.token_ids[start],)
-            if start + n == len(request.token_ids):
-                rows.append(len(flat) - 1)
-                ready.append(request)
-        flat, rows = (torch.tensor(ids, dtype=torch.int64, device=self.model.device) for ids in (flat, rows))
-        logits = self.model(flat, positions, self.cache, logits_for=rows)
-        return list(zip(ready, choose(logits, ready))) if ready else []
-
-    def _save(self, request, block_ids):
-        blocks = torch.tensor(block_ids, device=self.cache.pool.k.device)
-        self.saved[request.request_id] = [
-            kept[:, blocks].flatten(1, 2)[:, : request.num_computed_tokens].cpu()
-            for kept in (self.cache.pool.k, self.cache.pool.v)
-        ]
-
-    def _restore(self, request, start, slots):
-        """Writes the saved tokens from number `start` on to their new slots; those before were found in the cache."""
-        saved, pool = self.saved.pop(request.request_id), self.cache.pool
-        if slots:
-            at = torch.tensor(slots, device=pool.k.device)
-            for kept, back in zip((pool.k, pool.v), saved):
-                kept.flatten(1, 2)[:, at] = back[:, start : start + len(slots)].to(kept.device)
-
-    def forget(self, request):
-        """Drops what was saved of a request that will not come back for it."""
-        self.saved.pop(request.request_id, None)
-
-
-def choose(logits, requests):
-    """The next tokens: for each request as many as it stands for texts.
-
-    logits: float32 [num_requests, vocab_size]. Greedy rows are chosen in one call, and probabilities worked out in one call
-    for all rows of equal parameters; each text draws from a generator of its own, so the others do not change what it says.
-    """
-    chosen = [None] * len(requests)
-    alike = {}  # parameters -> rows
-    for row, request in enumerate(requests):
-        params = request.params
-        key = None if params.temperature == 0 else (params.temperature, params.top_k, params.top_p)
-        alike.setdefault(key, []).append(row)
-    for key, rows in alike.items():
-        part = logits if len(rows) == len(requests) else logits[rows]
-        if key is None:
-            for row, token in zip(rows, sample(part, GREEDY).tolist()):
-                chosen[row] = [token] * requests[row].num_sequences
+    def start(self, step):
+        """Computes a Step. Returns the Tokens that it chooses."""
+        arrays = self.prepare(step)
+        if arrays is None:
+            return Tokens([], None)
+        batch = self.batch_of(arrays)
+        if self.makes_own_batch:
+            self.cache.begin_step(
+                tables_of(arrays, self.cache), [int(n) for n in arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]]
+            )
         else:
-            sample(part, GREEDY)  # refuses rows that nothing can be chosen by
-            for row, probs in zip(rows, distribution(part, requests[rows[0]].params)):
-                chosen[row] = [int(torch.multinomial(probs, 1, generator=g)) for g in requests[row].generators]
-    return chosen
+            self.cache.begin_batch(batch)
+        logits = self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
+        if not arrays.names:
+            return Tokens([], None)
+        chosen = choose(logits, self.choice_rows(arrays))
+        self.newest[torch.from_numpy(arrays.choice_rows).to(chosen.device)] = chosen
+        return Tokens(arrays.names, chosen)
+
+    def prepare(self, step):
+        """Moves the blocks that the step moves, and takes over what it says of its sequences. Returns its StepArrays, or None."""
+        for request_id, block_ids, num_tokens in step.swapped_out:
+            self.saved[request_id] = self.pool.save(block_ids, num_tokens)
+        if step.copies:
+            self.pool.copy_blocks(step.copies)
+        for request_id, start, slots in step.swapped_in:
+            self.pool.restore(self.saved.pop(request_id), start, slots)
+        return self.rows.take(step)
+
+    def batch_of(self, arrays):
+        """The Batch of a step, in tensors on the device of the model."""
+        device = self.pool.k.device
+        ids, positions, slots, lens, ends, tables, logits_rows = (
+            torch.from_numpy(x).to(device, torch.int64)
+            for x in (
+                arrays.token_ids,
+                arrays.positions,
+                arrays.slots,
+                arrays.seq_lens,
+                arrays.cu_seqlens,
+                arrays.block_tables,
+                arrays.logits_rows,
+            )
+        )
+        if len(self.newest) < len(self.rows.tables):
+            self.newest = torch.cat([self.newest, torch.zeros_like(self.newest)])
+        if (arrays.token_ids < 0).any():  # chosen by the step before, and never on the CPU
+            ids = torch.where(ids < 0, self.newest[torch.from_numpy(arrays.token_rows).to(device)], ids)
+        batch = Batch(slots, tables, lens, ends, arrays.is_decode, positions, ids, logits_rows)
+        if batch.seq_lens.is_cuda:
+            return batch
+        num_new = (arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]).tolist()
+        return plan_for_cpu(batch, arrays.seq_lens.tolist(), num_new, self.rows.block_size)
+
+    def choice_rows(self, arrays):
+        """How each of the wanted tokens is chosen: ChoiceRows."""
+        device, at = self.pool.k.device, arrays.choice_rows
+        temperature, top_k, top_p, min_p, seed = (kept[at] for kept in self.rows.sampling.values())
+        is_filtered = bool(top_k.any() or (top_p < 1).any() or min_p.any())
+        columns = (temperature, top_k, top_p, min_p, seed + arrays.seed_offsets, arrays.choice_positions)
+        tensors = (torch.from_numpy(column).to(device) for column in columns)
+        return ChoiceRows(*tensors, is_greedy=not temperature.any(), is_filtered=is_filtered)
+
+    def forget(self, request_id):
+        """Drops what is kept of a request that has ended."""
+        self.saved.pop(request_id, None)
+        self.rows.forget(request_id)
+
+
+class Tokens:
+    """The tokens that a step chooses. names: sequence ids; token_ids: int64 [len(names)], perhaps still being computed."""
+
+    def __init__(self, names, token_ids, event=None):
+        self.names, self.token_ids, self.event = names, token_ids, event
+
+    def wait(self):
+        """{sequence id: [token id]}, once they are there."""
+        if not self.names:
+            return {}
+        if self.event is not None:
+            self.event.synchronize()
+        return {name: [token] for name, token in zip(self.names, self.token_ids.tolist())}
+
+
+class SequenceTable:
+    """What a cache of a learner's own is told about one sequence: as much of a BlockTable as `begin_step` reads."""
+
+    def __init__(self, allocator, block_ids, num_tokens, block_size):
+        self.allocator, self.block_ids, self.num_tokens, self.block_size = allocator, block_ids, num_tokens, block_size
+
+    def slot(self, position):
+        """The slot of the token at `position`."""
+        return self.block_ids[position // self.block_size] * self.block_size + position % self.block_size
+
+
+def tables_of(arrays, cache):
+    """A SequenceTable for each sequence of the step."""
+    size, made = cache.pool.block_size, []
+    for row, num_tokens in zip(arrays.block_tables.tolist(), arrays.seq_lens.tolist()):
+        made.append(SequenceTable(getattr(cache, "allocator", None), row[: -(-num_tokens // size)], num_tokens, size))
+    return made

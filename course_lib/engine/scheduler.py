@@ -1,69 +1,43 @@
-"""Who computes what in the next step. Integers only: it asks the ledger for room and touches no tensor.
+"""Chooses which tokens are computed in the next step. Integers only: it asks the ledger for room and touches no tensor.
 
 Each step, from the same two numbers of each request, its tokens and how many of them are computed:
 
     1. A more important request that waits takes the place of a running one    (only where the policy says so)
-    2. The running requests get their tokens, as far as the budget goes        short of memory: the last one makes room
-    3. Waiting requests are admitted while seats, budget and memory last       not in a step that was short of memory
+    2. The running requests get their tokens, as far as the budget goes        short of memory: the last one is preempted
+    3. Waiting requests are admitted while sequences, budget and memory last   not in a step that was short of memory
 
-A decoding request is one whose tokens are computed but for the last; a prompt is one that has many to go, and if the budget is
+A decoding request is one whose tokens are computed but for the last. A prompt is one that has many to go; if the budget is
 short it gets some of them now and more in the next step. Nothing else tells the two apart. Source: Orca (OSDI '22),
 Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
 """
 
-from dataclasses import dataclass, field
-
 from course_lib.errors import IntegrityError, LedgerError
 
-from .policies import make_policy
-from .request import FINISHED, RUNNING, SWAPPED, WAITING
-
-
-@dataclass
-class Step:
-    """What is to be done in one step, in this order: swap out, swap in, compute."""
-
-    token_budget: int
-    """Tokens that may still be added."""
-    scheduled: list = field(default_factory=list)
-    """(request, n): its next n tokens after num_computed_tokens are computed. n is at least 1."""
-    admitted: list = field(default_factory=list)
-    """(request, num_cached): who came in from the queue, and how many of its tokens the cache had."""
-    preempted: list = field(default_factory=list)
-    """(request, lost): who had to make room, and how many computed tokens were thrown away."""
-    swapped_out: list = field(default_factory=list)
-    """(request, block_ids): copy these blocks to CPU memory before anything is written; they are others' already."""
-    swapped_in: list = field(default_factory=list)
-    """(request, start, slots): its saved tokens from number `start` on go to these slots; what else was saved is dropped."""
-    is_short: bool = False
-    """Whether a running request found no room."""
-
-    def add(self, request, n):
-        self.scheduled.append((request, n))
-        self.token_budget -= n
-
-    @property
-    def num_tokens(self):
-        return sum(n for _, n in self.scheduled)
+from .policies import Policy, make_policy
+from .request import FINISHED, RUNNING, SWAPPED, WAITING, sequence_id
+from .step import Step
 
 
 class Scheduler:
-    """Chooses for each step who runs, under the token budget, the seats and the memory there is.
+    """Chooses each step under three limits: the token budget, `max_num_seqs`, and the memory there is.
 
     config: an EngineConfig. manager: the KVCacheManager that keeps the ledger. policy: a Policy; default: the config's.
     trace: a Trace that is told, or None. `waiting` is the policy with its queue, `running` a dict in the order of admission.
 
-    A learner's own scheduler needs add, schedule, update, fork, undo, finish, has_unfinished: made from this class, whichever
-    of them it keeps.
+    `schedule` may be called once more before the `update` of the step before: then the newest token of a sequence is pending.
+    A learner's own scheduler is made from this class and replaces what it likes.
     """
 
     def __init__(self, config, manager, *, policy=None, trace=None):
         self.config, self.manager, self.trace = config, manager, trace
         self.waiting = make_policy(config.policy) if policy is None else policy
         self.running = {}  # request_id -> request
-        self.num_sequences = 0  # texts that the running requests stand for
+        self.num_sequences = 0  # that the running requests stand for
         self.block_size = manager.allocator.block_size
         self.watermark_blocks = int(config.watermark * manager.allocator.num_blocks)
+        self._unsettled = {}  # request_id -> request that was preempted while a step with it was in flight
+        self._swapped = {}  # request_id -> waiting request whose tokens are in CPU memory
+        self._charges = getattr(type(self.waiting), "charge", None) is not Policy.charge
         if trace is not None:
             trace.add(
                 "engine",
@@ -88,24 +62,22 @@ class Scheduler:
         """Whether any request waits or runs."""
         return bool(self.running) or len(self.waiting) > 0
 
+    # --- before a step ---
+
     def schedule(self):
-        """The next Step; the ledger has its slots already."""
+        """The next Step. Its slots are allocated in the ledger already."""
         step = Step(self.config.max_num_batched_tokens)
         order = self.waiting.order(list(self.running.values()))
-        self._make_way(step, order)
+        self._preempt_for_more_important(step, order)
         self._continue_running(step, order)
         if not step.is_short:
             self._admit(step)
+        self.manager.move_copies(step.copies)
         if self.trace is not None and step.scheduled:
-            self.trace.add(
-                "schedule",
-                requests=[r.request_id for r, _ in step.scheduled],
-                starts=[r.num_computed_tokens for r, _ in step.scheduled],
-                counts=[n for _, n in step.scheduled],
-            )
+            self._record(step)
         return step
 
-    def _make_way(self, step, order):
+    def _preempt_for_more_important(self, step, order):
         head = self.waiting.peek()
         while head is not None and order and self.waiting.outranks(head, order[-1]):
             if self._is_below_max_num_seqs(head) and self._has_room(head, self.manager.match_prefix(head)):
@@ -113,25 +85,31 @@ class Scheduler:
             self._preempt(order.pop(), step)
 
     def _continue_running(self, step, order):
-        allocate, at = self.manager.allocate_slots, 0
+        manager, at = self.manager, 0
         while at < len(order) and step.token_budget > 0:
             request = order[at]
-            to_do = len(request.token_ids) - request.num_computed_tokens
-            n = to_do if to_do <= step.token_budget else step.token_budget
-            while allocate(request, n) is None:
+            at += 1
+            pending = request.num_pending_tokens
+            if pending and (request.num_sequences > 1 or len(request.token_ids) + pending >= request.max_tokens):
+                continue  # it parts into several sequences, or ends, when the step in flight is over
+            start = request.num_computed_tokens + request.num_in_flight_tokens
+            n = min(len(request.token_ids) + pending - start, step.token_budget)
+            while manager.allocate_slots(request, n, num_pending=pending) is None:
                 step.is_short = True
                 if len(order) == 1:
                     raise LedgerError(self._alone(request, n))
                 self._preempt(order.pop(), step)
-                if at == len(order):
-                    return  # it was the last one itself
-            step.add(request, n)
-            at += 1
+                if at > len(order):
+                    return  # the request itself was the last one
+            first_block, block_ids = manager.take_new_blocks(request)
+            step.add(request, n, first_block=first_block, block_ids=block_ids)
 
     def _admit(self, step):
-        while step.token_budget > 0 and (request := self.waiting.peek()) is not None and self._is_below_max_num_seqs(request):
+        while step.token_budget > 0 and (request := self.waiting.peek()) is not None:
+            if not self._is_below_max_num_seqs(request) or request.num_in_flight_steps:
+                return
             hit = self.manager.match_prefix(request)
-            known = max(hit, request.num_computed_tokens)  # computed tokens of one who waits are in CPU memory
+            known = max(hit, request.num_computed_tokens)  # the computed tokens of a waiting request are in CPU memory
             n = request.num_tokens - known
             if n > step.token_budget:
                 if not self.config.chunked_prefill:
@@ -145,15 +123,16 @@ class Scheduler:
                     raise LedgerError(self._alone(request, known - hit + n))
                 return
             self._start(self.waiting.pop(), hit, known, slots, step)
-            step.add(request, n)
+            first_block, block_ids = self.manager.take_new_blocks(request)
+            step.add(request, n, first_block=first_block, block_ids=block_ids)
 
     def _start(self, request, hit, known, slots, step):
-        if request.status == SWAPPED:
-            step.swapped_in.append((request, hit, slots[: known - hit]))
+        if self._swapped.pop(request.request_id, None) is not None:
+            step.swapped_in.append((request.request_id, hit, slots[: known - hit]))
             if self.trace is not None:
                 self.trace.add("swap", request=request.request_id, direction="in", num_tokens=known - hit)
         request.status, request.num_computed_tokens = RUNNING, known
-        step.admitted.append((request, hit))
+        step.admitted.append((request.request_id, hit))
         if not request.was_admitted:
             request.was_admitted = True
             self.waiting.charge(request, prompt_tokens=request.num_prompt_tokens)
@@ -164,37 +143,38 @@ class Scheduler:
         return self.num_sequences + request.num_sequences <= self.config.max_num_seqs
 
     def _has_room(self, request, hit):
-        """Whether all its tokens fit now, and leave the watermark free. With nobody running it need only fit at all.
+        """Whether all its tokens fit now, and leave the watermark free. Where no request runs it need only fit at all.
 
-        A running request whose prompt was cut has used up the budget, so nobody is admitted beside it: its rest comes first.
+        A running request whose prompt was cut has used up the budget, so none is admitted beside it: its rest comes first.
         """
         if not self.running:
             return True
-        wanted = self._blocks(request.num_tokens) - hit // self.block_size + self.watermark_blocks
+        wanted = -(-request.num_tokens // self.block_size) - hit // self.block_size + self.watermark_blocks
         return wanted <= self.manager.allocator.num_free
 
-    def _blocks(self, num_tokens):
-        return -(-num_tokens // self.block_size)
-
     def _preempt(self, request, step):
-        """The request gives its memory back and waits again; what it wrote stays written."""
-        swap = self.config.preemption == "swap" and request.num_computed_tokens > 0
-        lost = 0 if swap else request.num_computed_tokens
+        """The request gives its memory back and waits again; its output stays."""
+        computed = request.num_computed_tokens + request.num_in_flight_tokens
+        swap = self.config.preemption == "swap" and computed > 0
+        lost = 0 if swap else computed
         if self.trace is not None:
-            self.trace.add("preempt", request=request.request_id, how="swap" if swap else "recompute", num_tokens=lost)
+            how = "swap" if swap else "recompute"
+            self.trace.add("preempt", request=request.request_id, how=how, num_tokens=lost)
         if swap:
-            step.swapped_out.append((request, self.manager.table(request).block_ids[:]))
+            step.swapped_out.append((request.request_id, self.manager.table(request).block_ids[:], computed))
             if self.trace is not None:
-                self.trace.add(
-                    "swap", request=request.request_id, direction="out", num_tokens=request.num_computed_tokens
-                )
-        step.preempted.append((request, lost))
+                self.trace.add("swap", request=request.request_id, direction="out", num_tokens=computed)
+        step.preempted.append((request.request_id, lost))
         self._stop_running(request)
+        if request.num_in_flight_steps:
+            self._unsettled[request.request_id] = request
+        request.num_computed_tokens, request.num_in_flight_tokens = computed, 0
         self._wait_again(request, SWAPPED if swap else WAITING)
 
     def _stop_running(self, request):
         del self.running[request.request_id]
         self.num_sequences -= request.num_sequences
+        request.is_known_to_runner = False
         if request in self.manager:
             self.manager.free(request)
 
@@ -202,45 +182,104 @@ class Scheduler:
         request.status = status
         if status == WAITING:
             request.num_computed_tokens = 0
+        else:
+            self._swapped[request.request_id] = request
         self.waiting.push(request, returning=True)
 
-    def update(self, step):
-        """The step was computed: its tokens count, and full blocks can be found by others."""
-        for request, n in step.scheduled:
-            request.num_computed_tokens += n
-            self.manager.commit(request, request.num_computed_tokens)
-            if request.num_computed_tokens == len(request.token_ids):
-                self.waiting.charge(
-                    request, output_tokens=request.num_sequences
-                )  # the next token of each of its texts is known
+    def _record(self, step):
+        self.trace.add(
+            "schedule",
+            requests=[sequence.request_id for sequence in step.scheduled],
+            starts=[sequence.start for sequence in step.scheduled],
+            counts=[sequence.num_tokens for sequence in step.scheduled],
+        )
+
+    # --- after a step ---
+
+    def update(self, step, tokens=None):
+        """The step was computed: its tokens count, full blocks can be found by others, and the chosen tokens are appended.
+
+        tokens: {sequence id: its new token ids}, as the runner returns them. Returns (request, new token ids) of all sequences
+        that grew. Where a request stood for n sequences, each has a Request of its own from now on.
+        """
+        grown, running, commit, tokens = [], self.running, self.manager.commit, tokens or {}
+        for sequence in step.scheduled:
+            request = running.get(sequence.request_id)
+            if request is None:
+                request = self._unsettled.pop(sequence.request_id, None)
+                if request is None:
+                    continue  # it ended while the step was in flight: what the step computed of it is cut
+            request.num_in_flight_steps -= 1
+            if request.num_in_flight_tokens:  # 0: it was preempted since, and counted there
+                request.num_in_flight_tokens -= sequence.num_tokens
+                request.num_computed_tokens += sequence.num_tokens
+                commit(request, request.num_computed_tokens)
+            if sequence.num_choices:
+                request.num_pending_tokens -= 1
+                if self._charges:
+                    self.waiting.charge(request, output_tokens=request.num_sequences)
+                if sequence.num_choices == 1:
+                    chosen = tokens.get(sequence.request_id)
+                    if chosen:
+                        for token_id in chosen:
+                            request.append(token_id)
+                        grown.append((request, chosen))
+                elif tokens:
+                    self._part(request, tokens, grown)
+        return grown
+
+    def _part(self, request, tokens, grown):
+        """The prompt is computed: each of the n sequences goes on with its own token, in a Request of its own."""
+        sequences = [request, *(request.fork(index) for index in range(1, request.num_sequences))]
+        for other in sequences[1:]:
+            if request.request_id in self.running:
+                self.fork(request, other)
+            else:  # preempted since: each waits for itself
+                request.num_sequences -= 1
+                other.num_computed_tokens = 0
+                self.waiting.push(other, returning=True)
+        for other in sequences:
+            chosen = tokens[sequence_id(request.request_id, other.index)]
+            for token_id in chosen:
+                other.append(token_id)
+            grown.append((other, chosen))
 
     def undo(self, step):
-        """The step broke off: whoever was touched waits again and is computed from the beginning."""
+        """The step broke off: its requests wait again and are computed from the beginning."""
         self.manager.allocator.copies.clear()
-        for request, _ in step.swapped_out:
-            if request.status == SWAPPED:
+        for request_id, _, _ in step.swapped_out:
+            request = self._swapped.pop(request_id, None)
+            if request is not None:
                 request.status, request.num_computed_tokens = WAITING, 0
-        for request, _ in reversed(step.scheduled):
+        for request in self._unsettled.values():
+            request.num_in_flight_steps = request.num_pending_tokens = 0
+        self._unsettled.clear()
+        for sequence in reversed(step.scheduled):
+            request = self.running.get(sequence.request_id)
+            if request is None:
+                continue
             if self.trace is not None:
-                self.trace.add(
-                    "preempt", request=request.request_id, how="recompute", num_tokens=request.num_computed_tokens
-                )
+                computed = request.num_computed_tokens
+                self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=computed)
+            request.num_in_flight_tokens = request.num_in_flight_steps = request.num_pending_tokens = 0
             self._stop_running(request)
             self._wait_again(request, WAITING)
 
     def fork(self, request, other):
-        """`other` runs from now on, over the blocks of `request`, on one of the seats that this one holds."""
+        """`other` runs from now on, over the blocks of `request`, as one of the sequences that this one stood for."""
         self.manager.fork(request, other)
         request.num_sequences -= 1
         other.status = RUNNING
         self.running[other.request_id] = other
 
     def finish(self, request, reason):
-        """The request is done or aborted, wherever it is: its memory is free, or cached."""
+        """The request has ended or is aborted, wherever it is: its memory is free, or cached."""
         if request.request_id in self.running:
             self._stop_running(request)
         else:
             self.waiting.remove(request)
+            self._unsettled.pop(request.request_id, None)
+            self._swapped.pop(request.request_id, None)
         request.status, request.finish_reason = FINISHED, reason
         if self.trace is not None:
             self.trace.add("finish", request=request.request_id, reason=reason)
@@ -256,16 +295,17 @@ class Scheduler:
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""
         self.manager.check_integrity()
-        seats = sum(request.num_sequences for request in self.running.values())
-        if seats != self.num_sequences or seats > self.config.max_num_seqs:
+        sequences = sum(request.num_sequences for request in self.running.values())
+        if sequences != self.num_sequences or sequences > self.config.max_num_seqs:
             raise IntegrityError(
-                f"The running requests stand for {seats} texts, {self.num_sequences} are counted, and "
+                f"The running requests stand for {sequences} sequences, {self.num_sequences} are counted, and "
                 f"{self.config.max_num_seqs} may run."
             )
         for request in self.running.values():
             held = self.manager.table(request).num_tokens if request in self.manager else 0
-            if request.status != RUNNING or held != request.num_computed_tokens or held >= request.num_tokens:
+            computed = request.num_computed_tokens + request.num_in_flight_tokens
+            if request.status != RUNNING or held != computed or held >= request.num_tokens + request.num_pending_tokens:
                 raise IntegrityError(
                     f"{request} runs and has slots for {held} tokens: between two steps these are the computed "
-                    f"ones, and one token at least is still to be computed."
+                    f"ones and those in flight, and one token at least is still to be computed."
                 )

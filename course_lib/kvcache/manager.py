@@ -1,20 +1,22 @@
 """What an engine asks of memory: one ledger for all its requests. Integers only.
 
-A request is any object with `request_id` (unique), `token_ids` (its text so far: prompt and what was written) and, if it is
-to be evicted by importance, `priority` (0 if absent; a lower number is more important). One step of an engine:
+A request is any object with `request_id` (unique), `token_ids` (prompt and output so far) and, where blocks are evicted by
+importance, `priority` (0 if absent; a lower number is more important). One step of an engine:
 
-    hit = manager.match_prefix(request)              # how much of a new request is there already
-    slots = manager.allocate_slots(request, n)       # room for the next n tokens; None: wait, or preempt somebody
+    hit = manager.match_prefix(request)              # how many tokens of a new request are cached
+    slots = manager.allocate_slots(request, n)       # slots for the next n tokens; None: no room, wait or preempt a request
     ... copy the blocks of allocator.copies, run the model, which fills the slots ...
-    manager.commit(request, num_computed_tokens)     # full blocks can be found by others from now on
+    manager.commit(request, num_computed_tokens)     # full blocks can be found by other requests from now on
 
     the tokens of a request
-    | computed              | slots handed out  | not yet scheduled |
+    | computed              | slots allocated   | not yet scheduled |
     0          num_computed_tokens        num_tokens      len(token_ids)
+
+A sequence is hashed once: the hashes of its full blocks stay with the request, as `block_hashes`.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from course_lib.errors import IntegrityError, LedgerError
 
@@ -25,16 +27,15 @@ from .prefix import PrefixCache, hash_chain
 
 @dataclass
 class RequestBlocks:
-    """What one request has."""
+    """What one request holds."""
 
     request: object
     table: BlockTable
     num_computed_tokens: int
-    hashes: list = field(default_factory=list)  # of its first full blocks, as far as they were needed
 
 
 class KVCacheManager:
-    """Gives requests their blocks, lets them share what is equal, and keeps the books.
+    """Gives requests their blocks and lets them share blocks with equal content.
 
     allocator: a fresh BlockAllocator, or a learner's own with its methods and prefix_caching=False. eviction: "lru" or
     "priority", see PrefixCache. Every call happens whole or not at all. Source: vLLM's KVCacheManager.
@@ -65,19 +66,33 @@ class KVCacheManager:
         return len(self._match(request)) * self.allocator.block_size
 
     def _match(self, request):
-        return self.cache.match(request.token_ids) if self.cache is not None else []
+        if self.cache is None:
+            return []
+        usable = (len(request.token_ids) - 1) // self.allocator.block_size  # one token at least is computed
+        return self.cache.match_hashes(self._hashes(request, usable))
 
-    def allocate_slots(self, request, n):
+    def _hashes(self, request, count):
+        """The hashes of its first `count` blocks. Each is worked out once and kept with the request."""
+        known = getattr(request, "block_hashes", None)
+        if known is None:
+            known = request.block_hashes = []
+        if len(known) < count:
+            size = self.allocator.block_size
+            known[:] = hash_chain(request.token_ids[: count * size], size, known=known)
+        return known[:count]
+
+    def allocate_slots(self, request, n, *, num_pending=0):
         """Room for the next n tokens: their slots, or None where memory is short, and then nothing has changed.
 
-        The first call for a request also takes what `match_prefix` finds; n counts the tokens after that.
+        The first call for a request also takes what `match_prefix` finds; n counts the tokens after that. num_pending: tokens
+        that will follow token_ids and are being chosen.
         """
         whole("n", n)
         held = self._held.get(request.request_id)
         cached = self._match(request) if held is None else []
         table = held.table if held else BlockTable(self.allocator, name=request.request_id)
         known = table.num_tokens + len(cached) * self.allocator.block_size
-        if known + n > len(request.token_ids):
+        if known + n > len(request.token_ids) + num_pending:
             raise LedgerError(
                 f"Request {request.request_id} has {plural(len(request.token_ids), 'token')} and {known} of them "
                 f"have a place, so it needs at most {len(request.token_ids) - known} slots and not {n}. Take off "
@@ -107,11 +122,22 @@ class KVCacheManager:
         size = self.allocator.block_size
         before, after = held.num_computed_tokens // size, num_computed_tokens // size
         if self.cache is not None and after > before:
-            hashes = hash_chain(request.token_ids[: after * size], size, known=held.hashes)
+            hashes = self._hashes(request, after)
             for i in range(before, after):
                 self.cache.insert(held.table.block_ids[i], hashes[i], hashes[i - 1] if i else b"", priority(request))
-            held.hashes = hashes
         held.num_computed_tokens = num_computed_tokens
+
+    def take_new_blocks(self, request):
+        """(first, block_ids): its block ids from place `first` on, which are new or changed since the last call."""
+        table = self._held[request.request_id].table
+        first, table.num_unchanged = table.num_unchanged, len(table.block_ids)
+        return first, table.block_ids[first:] if first < table.num_unchanged else ()
+
+    def move_copies(self, copies):
+        """Moves the (source, destination) pairs that are to be copied from the allocator's list to the end of `copies`."""
+        if self.allocator.copies:
+            copies += self.allocator.copies
+            self.allocator.copies.clear()
 
     def fork(self, request, new):
         """Lets the request `new` go on from where `request` is, over the same blocks: parallel sampling, beams.
@@ -136,7 +162,9 @@ class KVCacheManager:
                 f"{request.request_id} holds, so it would read another text's keys and values."
             )
         table = held.table.fork(name=new.request_id)
-        self._held[new.request_id] = RequestBlocks(new, table, held.num_computed_tokens, held.hashes[:])
+        self._held[new.request_id] = RequestBlocks(new, table, held.num_computed_tokens)
+        if self.cache is not None:
+            new.block_hashes = self._hashes(request, held.num_computed_tokens // self.allocator.block_size)
 
     def free(self, request):
         """Takes everything back: the request is done, aborted or preempted. Hashed blocks stay cached until evicted."""

@@ -2,51 +2,26 @@
 
     tokens of a step    | sequence 0: 3 new | sequence 1: 1 new |        one flat batch, any number and lengths
     slot_mapping        | 14  15  40        | 3                 |        where the k and v of each are written
-    cu_seqlens_q        0                   3                   4        which tokens are whose
+    cu_seqlens_q        0                   3                   4        which tokens belong to which sequence
     block_tables        | 3  10             | 0  -1             |        where all k and v of each sequence are read
 
 On a GPU the kernels of lesson 08 read the blocks where they are. On a CPU a gather makes the pieces contiguous again, for
 this one layer and moment, and torch does the rest. Source: PagedAttention (arXiv 2309.06180).
 """
 
-from array import array
-from dataclasses import dataclass, replace
-
 import torch
 
-from course_lib import (
-    attention,
-)  # its names arrive on first use: Triton is loaded with the first step on a GPU, not before
-from course_lib.attention.reference.twins import decode_gathered, last_tokens, slots_of
+from course_lib import attention  # its names load on first use: Triton with the first step on a GPU, not before
+from course_lib.attention.reference.twins import decode_gathered, last_tokens
 from course_lib.errors import CacheFull, LedgerError, ParameterError
 
 from .allocator import BlockAllocator, whole
+from .batch import Batch, plan_for_cpu
 from .block_table import BlockTable
 
 
-@dataclass(frozen=True)
-class PagedStep:
-    """What attention needs to know in one step. Tensors are int64, on the device of the pool."""
-
-    slot_mapping: torch.Tensor
-    """[num_tokens]: the slot of each new token."""
-    block_tables: torch.Tensor
-    """[num_seqs, most blocks of a sequence], padded with -1."""
-    seq_lens: torch.Tensor
-    """[num_seqs]: tokens of each sequence, the new ones included."""
-    cu_seqlens_q: torch.Tensor
-    """[num_seqs + 1]: sequence i has the new tokens cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1; they are its last ones."""
-    one_each: bool
-    """Whether every sequence brings one new token."""
-    together: tuple = ()
-    """On a CPU, of each group of about equally long sequences that bring one token each: rows of those tokens, slots of all
-    their tokens padded to the longest, seq_lens."""
-    apart: tuple = ()
-    """On a CPU, of each other sequence: rows of its new tokens, its blocks, its length."""
-
-
 class PagedCache:
-    """Keys and values in the blocks of a pool; who owns which is the allocator's affair.
+    """Keys and values in the blocks of a pool. The allocator says which sequence owns which block.
 
     As one sequence, like ContiguousCache, for whatever expects that: `generate_cached(model, ids, cache=PagedCache(pool))`.
     As many, with tables of any owner over the same allocator:
@@ -66,10 +41,10 @@ class PagedCache:
                 f"the pool has {pool.num_blocks} of {pool.block_size}. Make both with the same two numbers."
             )
         self.pool, self.allocator = pool, allocator
-        self.step = None  # the PagedStep that is being computed
+        self.batch = None  # the Batch that is being computed
         self.num_tokens = 0  # of the one sequence of its own
         self.table = BlockTable(allocator, name="sequence")
-        self._is_own = False  # whether `step` is of that sequence
+        self._is_own = False  # whether `batch` is of that sequence
 
     def begin_step(self, tables, num_new_tokens):
         """Says whose tokens come next: the last `num_new_tokens[i]` of `tables[i]`, in that order.
@@ -114,51 +89,25 @@ class PagedCache:
             )
         self.pool.copy_blocks(self.allocator.copies)
         self.allocator.copies.clear()
-        positions, self.step = self._make_step(tables, new, [p for _, p in new_tokens], slots)
+        self.batch = self._make_batch(tables, new, [p for _, p in new_tokens], slots)
         self._is_own = False
-        return positions
+        return self.batch.positions
 
-    def _make_step(self, tables, new, positions, slots):
-        """(positions, PagedStep), with one copy to the device for all of it."""
-        ends, width = [0], max(len(table.block_ids) for table in tables)
+    def _make_batch(self, tables, new, positions, slots):
+        device, width, ends = self.pool.k.device, max(len(table.block_ids) for table in tables), [0]
         for n in new:
             ends.append(ends[-1] + n)
-        ids = array("q")
-        for table in tables:
-            ids.extend(table.block_ids)
-            ids.extend([-1] * (width - len(table.block_ids)))
-        parts, together = [positions, slots, [t.num_tokens for t in tables], ends, ids], array("q")
-        starts = []
-        for part in parts:
-            starts.append(len(together))
-            together.extend(part)
-            together.extend(
-                [0] * (len(part) % 2)
-            )  # each begins at a multiple of 16 bytes, for which the kernels are compiled
-        there = torch.frombuffer(together, dtype=torch.int64).to(self.pool.k.device)
-        positions, slots, lens, ends, ids = (there[start : start + len(part)] for start, part in zip(starts, parts))
-        ids = ids.view(len(tables), width)
-        step = PagedStep(slots, ids, lens, ends, one_each=max(new) == 1)
-        return positions, step if there.is_cuda else self._plan_for_cpu(step, parts[2], new)
+        seq_lens = [table.num_tokens for table in tables]
+        rows = [table.block_ids + [-1] * (width - len(table.block_ids)) for table in tables]
+        slots, rows, lens, ends, positions = (
+            torch.tensor(x, device=device) for x in (slots, rows, seq_lens, ends, positions)
+        )
+        batch = Batch(slots, rows, lens, ends, is_decode=max(new) == 1, positions=positions)
+        return batch if batch.seq_lens.is_cuda else plan_for_cpu(batch, seq_lens, new, self.pool.block_size)
 
-    def _plan_for_cpu(self, step, seq_lens, new):
-        """The step with what each layer would otherwise work out again: who is gathered together, and who alone."""
-        starts, groups, together = step.cu_seqlens_q.tolist(), alike(seq_lens, new), []
-        for group in groups:
-            at = torch.tensor(group)
-            slots = slots_of(step.block_tables[at], step.seq_lens[at], self.pool.block_size, seq_lens[group[-1]])
-            together.append((step.cu_seqlens_q[at], slots, step.seq_lens[at]))
-        grouped = {i for group in groups for i in group}
-        apart = [
-            (
-                slice(starts[i], starts[i + 1]),
-                step.block_tables[i, : -(-seq_lens[i] // self.pool.block_size)],
-                seq_lens[i],
-            )
-            for i in range(len(new))
-            if i not in grouped
-        ]
-        return replace(step, together=tuple(together), apart=tuple(apart))
+    def begin_batch(self, batch):
+        """As begin_step, with a Batch that is made already; an engine keeps the buffers of its own."""
+        self.batch, self._is_own = batch, False
 
     def attend(self, layer, q, k, v):
         """Writes k and v to their slots, then lets each new token look at its own sequence up to itself.
@@ -169,32 +118,36 @@ class PagedCache:
         """
         if layer == 0:
             self._check_fit(k)
-            if self.step is None or self._is_own:
+            if self.batch is None or self._is_own:
                 self._begin_own_step(len(k))
-            if len(self.step.slot_mapping) != len(k):
+            if len(self.batch.slot_mapping) != len(k):
                 raise ParameterError(
-                    f"{len(k)} tokens came, but begin_step announced {len(self.step.slot_mapping)}. Call "
+                    f"{len(k)} tokens came, but begin_step announced {len(self.batch.slot_mapping)}. Call "
                     f"begin_step(tables, num_new_tokens) before each run of the model."
                 )
         out = self._attend_on_gpu(layer, q, k, v) if q.is_cuda else self._attend_on_cpu(layer, q, k, v)
         if layer == len(self.pool.k) - 1:
             self.num_tokens = self.table.num_tokens if self._is_own else self.num_tokens
-            self.step, self._is_own = None, False
+            self.batch, self._is_own = None, False
         return out
 
     def _attend_on_gpu(self, layer, q, k, v):
-        step, k_cache, v_cache = self.step, self.pool.k[layer], self.pool.v[layer]
-        attention.store_kv(k, v, k_cache, v_cache, step.slot_mapping)
-        if step.one_each:
-            return attention.paged_decode(q, k_cache, v_cache, step.block_tables, step.seq_lens)
-        return attention.paged_attention(q, k_cache, v_cache, step.block_tables, step.seq_lens, step.cu_seqlens_q)
+        attention.store_kv(k, v, self.pool.k[layer], self.pool.v[layer], self.batch.slot_mapping)
+        return self.attend_stored(layer, q)
+
+    def attend_stored(self, layer, q):
+        """Attention on a GPU where the keys and values of the new tokens are in their slots already. Returns as q."""
+        batch, k_cache, v_cache = self.batch, self.pool.k[layer], self.pool.v[layer]
+        if batch.is_decode:
+            return attention.paged_decode(q, k_cache, v_cache, batch.block_tables, batch.seq_lens)
+        return attention.paged_attention(q, k_cache, v_cache, batch.block_tables, batch.seq_lens, batch.cu_seqlens_q)
 
     def _attend_on_cpu(self, layer, q, k, v):
-        step, out = self.step, torch.empty_like(q)
-        self.pool.write(layer, step.slot_mapping, k, v)
-        for rows, blocks, seq_len in step.apart:
+        batch, out = self.batch, torch.empty_like(q)
+        self.pool.write(layer, batch.slot_mapping, k, v)
+        for rows, blocks, seq_len in batch.singles:
             out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len))
-        for rows, slots, seq_lens in step.together:
+        for rows, slots, seq_lens in batch.grouped_decodes:
             k, v = (
                 kept[layer]
                 .flatten(0, 1)
@@ -208,7 +161,7 @@ class PagedCache:
     def _begin_own_step(self, n):
         self.table.shrink(self.num_tokens)  # a step that broke off left its slots behind
         if self.table.append_slots(n) is None:
-            self.step, self._is_own = None, False
+            self.batch, self._is_own = None, False
             raise CacheFull(
                 f"This cache holds {self.num_tokens} tokens and was asked to take {n} more, but of the pool's "
                 f"{self.allocator.num_blocks} blocks of {self.pool.block_size} tokens only {self.allocator.num_free} are "
@@ -220,7 +173,7 @@ class PagedCache:
     def reset(self):
         """Forgets the cache's own sequence and gives its blocks back. Other tables are not touched."""
         self.table.shrink(0)
-        self.num_tokens, self.step, self._is_own = 0, None, False
+        self.num_tokens, self.batch, self._is_own = 0, None, False
 
     def _check_fit(self, k):
         kept = self.pool.k
@@ -233,14 +186,3 @@ class PagedCache:
 
     def __repr__(self):
         return f"PagedCache({self.pool!r}, {self.allocator.num_free} blocks free)"
-
-
-def alike(seq_lens, new):
-    """Sequences with one new token, in groups of two or more, the shortest first, that padding makes longer by half at most."""
-    groups = []
-    for i in sorted((i for i, n in enumerate(new) if n == 1), key=seq_lens.__getitem__):
-        if groups and seq_lens[i] <= 1.5 * seq_lens[groups[-1][0]] + 16:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return [group for group in groups if len(group) > 1]

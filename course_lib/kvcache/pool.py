@@ -62,6 +62,24 @@ class KVPool:
                 kept[:, destinations] = kept[:, sources]
             copies = copies[together:]
 
+    def save(self, block_ids, num_tokens):
+        """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: (k, v), to be given to `restore`.
+
+        Each is [num_layers, num_tokens, num_kv_heads, head_dim]. On a GPU the memory is pinned and the copy runs on the
+        current stream: it is complete when that stream is.
+        """
+        blocks = torch.tensor(block_ids, device=self.k.device)
+        return tuple(to_cpu(kept[:, blocks].flatten(1, 2)[:, :num_tokens]) for kept in (self.k, self.v))
+
+    def restore(self, saved, start, slots):
+        """Writes saved tokens from number `start` on to these slots, one slot a token; the tokens before are not written."""
+        if not slots:
+            return
+        at = torch.tensor(slots, device=self.k.device)
+        for kept, back in zip((self.k, self.v), saved):
+            part = back[:, start : start + len(slots)]
+            kept.flatten(1, 2)[:, at] = part.to(kept.device, non_blocking=True)
+
     @property
     def num_bytes(self):
         """Bytes of all blocks, whether anything is in them or not."""
@@ -69,6 +87,14 @@ class KVPool:
 
     def __repr__(self):
         return f"KVPool({self.num_blocks} blocks of {self.block_size} tokens, {self.num_bytes:,} bytes)"
+
+
+def to_cpu(tensor):
+    """A copy in CPU memory; of a tensor on a GPU in pinned memory, which the GPU writes while the CPU goes on."""
+    if not tensor.is_cuda:
+        return tensor.clone()
+    out = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return out.copy_(tensor, non_blocking=True)
 
 
 def independent(copies):

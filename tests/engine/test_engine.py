@@ -525,6 +525,9 @@ def test_a_learners_scheduler_runs_and_is_held_to_the_rules():
     got = run(e)
     assert all(got[r, 0].token_ids == oracle(MODEL, [i] * 6, SamplingParams(max_tokens=5)) for i, r in enumerate(ids))
 
+    def change_first(step, n):
+        step.scheduled[0] = step.scheduled[0]._replace(num_tokens=n)
+
     def broken(change):
         class Broken(Scheduler):
             def schedule(self):
@@ -537,11 +540,11 @@ def test_a_learners_scheduler_runs_and_is_held_to_the_rules():
         return e
 
     for change, says in [
-        (lambda s: s.scheduled.clear(), "nobody anything to do"),
-        (lambda s: s.scheduled.append((s.scheduled[0][0], 80)), "85 tokens; the budget"),
+        (lambda s: s.scheduled.clear(), "scheduled no request"),
+        (lambda s: s.scheduled.append(s.scheduled[0]._replace(num_tokens=80)), "85 tokens; the budget"),
         (lambda s: s.scheduled.append(s.scheduled[0]), "a request twice"),
-        (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 2)), "2 tokens after 0 computed.*slots for 3"),
-        (lambda s: s.scheduled.__setitem__(0, (s.scheduled[0][0], 0)), "0 tokens after 0 computed"),
+        (lambda s: change_first(s, 2), "2 tokens after 0 computed.*slots for 3"),
+        (lambda s: change_first(s, 0), "0 tokens after 0 computed"),
     ]:
         with pytest.raises(IntegrityError, match=says):
             broken(change).step()

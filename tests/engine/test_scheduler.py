@@ -2,6 +2,8 @@
 
 import random
 
+import pickle
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,12 +44,14 @@ class Desk:
         manager = KVCacheManager(allocator, prefix_caching=self.config.prefix_caching, eviction=self.config.eviction)
         self.s = Scheduler(self.config, manager, policy=None if isinstance(policy, str) else policy)
         self.clock = self.written = 0
+        self.requests = {}
 
     def add(self, name, prompt, answer=4, **more):
         self.clock += 1
         tokens = [self.clock * 1000 + i for i in range(prompt)] if isinstance(prompt, int) else prompt
         request = Request(name, tokens, SamplingParams(max_tokens=answer), **{"arrival": float(self.clock), **more})
         self.s.add(request)
+        self.requests[name] = request
         return request
 
     def step(self):
@@ -58,12 +62,11 @@ class Desk:
             and step.num_tokens <= self.config.max_num_batched_tokens
             and len(self.s.running) <= self.config.max_num_seqs
         )
-        assert all(n >= 1 for _, n in step.scheduled) and len({r.request_id for r, _ in step.scheduled}) == len(
-            step.scheduled
-        )
-        self.s.manager.allocator.copies.clear()
+        assert all(s.num_tokens >= 1 for s in step.scheduled)
+        assert len(self.names(step)) == len(set(self.names(step)))
+        assert pickle.loads(pickle.dumps(step)) == step  # whole in itself: it names no Request and no manager
         self.s.update(step)
-        for request, _ in step.scheduled:
+        for request in map(self.requests.get, self.names(step)):
             if request.num_computed_tokens == request.num_tokens:
                 self.written += 1
                 request.append(self.written)
@@ -74,10 +77,10 @@ class Desk:
 
     def plan(self):
         """One step as {name: tokens}."""
-        return {r.request_id: n for r, n in self.step().scheduled}
+        return {s.request_id: s.num_tokens for s in self.step().scheduled}
 
-    def names(self, requests):
-        return [r.request_id for r in requests]
+    def names(self, step):
+        return [s.request_id for s in step.scheduled]
 
 
 # --- literal steps ---
@@ -121,9 +124,7 @@ def test_the_last_one_makes_room_and_is_the_first_to_come_back():
     assert d.plan() == {"a": 4, "b": 7}
     assert d.plan() == {"a": 1, "b": 1}
     step = d.step()  # b writes into a third block, and there is none
-    assert d.names(r for r, _ in step.scheduled) == ["a"] and [(r.request_id, lost) for r, lost in step.preempted] == [
-        ("b", 8)
-    ]
+    assert d.names(step) == ["a"] and step.preempted == [("b", 8)]
     assert b.num_computed_tokens == 0 and b.num_tokens == 9 and d.s.waiting.peek() is b and len(d.s.waiting) == 2
     while a.finish_reason is None:
         assert "b" not in d.plan()
@@ -132,22 +133,18 @@ def test_the_last_one_makes_room_and_is_the_first_to_come_back():
 
 def test_what_is_swapped_says_from_which_blocks_and_to_which_slots():
     d = Desk(num_blocks=4, preemption="swap", prefix_caching=False)
-    d.add("a", 4, answer=6), d.add("b", 7, answer=9)
+    b = (d.add("a", 4, answer=6), d.add("b", 7, answer=9))[1]
     d.step(), d.step()
     step = d.step()
-    [(b, blocks)] = step.swapped_out
-    assert (b.request_id, blocks, b.num_computed_tokens, b.status) == (
-        "b",
-        [1, 2],
-        8,
-        "swapped",
-    ) and step.preempted == [(b, 0)]
+    assert step.swapped_out == [("b", [1, 2], 8)] and step.preempted == [("b", 0)]
+    assert (b.num_computed_tokens, b.status) == (8, "swapped")
     for _ in range(3):
         step = d.step()
     assert step.swapped_in == []
     step = d.step()
-    [(b, start, slots)] = step.swapped_in
-    assert (b.request_id, start, len(slots)) == ("b", 0, 8) and dict(step.scheduled)[b] == 1
+    [(name, start, slots)] = step.swapped_in
+    assert (name, start, len(slots)) == ("b", 0, 8)
+    assert next(s for s in step.scheduled if s.request_id == "b").num_tokens == 1
     table = d.s.manager.table(b)
     assert slots == [table.slot(i) for i in range(8)]
 
@@ -183,7 +180,7 @@ def test_a_step_short_of_memory_admits_nobody():
     assert d.plan() == {"a": 8, "b": 12}
     d.add("c", 2, client="y")
     step = d.step()
-    assert [r.request_id for r, _ in step.preempted] == ["b"] and d.names(r for r, _ in step.scheduled) == ["a"]
+    assert [name for name, _ in step.preempted] == ["b"] and d.names(step) == ["a"]
     assert "c" in d.plan()
 
 
@@ -195,6 +192,7 @@ def test_a_swapped_request_finds_more_in_the_cache_than_it_had_computed():
     step = d.s.schedule()  # b goes on, but let it be swapped out instead
     d.s.undo(step)
     b.status, b.num_computed_tokens = "swapped", 6
+    d.s._swapped["b"] = b
     other = Request("other", text, SamplingParams(max_tokens=1))
     d.s.manager.allocate_slots(other, 12 - d.s.manager.match_prefix(other))
     d.s.manager.commit(other, 12)
@@ -203,8 +201,8 @@ def test_a_swapped_request_finds_more_in_the_cache_than_it_had_computed():
     step = d.s.schedule()
     assert (
         hit >= 8
-        and step.swapped_in == [(b, hit, [])]
-        and step.scheduled == [(b, 12 - hit)]
+        and step.swapped_in == [("b", hit, [])]
+        and [(s.request_id, s.num_tokens) for s in step.scheduled] == [("b", 12 - hit)]
         and b.num_computed_tokens == hit
     )
 
@@ -218,7 +216,7 @@ def test_copies_of_a_step_that_broke_off_are_not_made_later():
     a.num_sequences, d.s.num_sequences = 2, 2
     d.s.fork(a, child)
     step = d.s.schedule()
-    assert len(d.s.manager.allocator.copies) == 1
+    assert len(step.copies) == 1
     d.s.undo(step)
     assert d.s.manager.allocator.copies == [] and d.s.manager.allocator.num_free == 6
 
@@ -228,7 +226,7 @@ def test_integrity_names_what_does_not_hold():
     a = d.add("a", 6)
     d.step()
     d.s.num_sequences += 1
-    with pytest.raises(IntegrityError, match="stand for 1 texts, 2 are counted"):
+    with pytest.raises(IntegrityError, match="stand for 1 sequences, 2 are counted"):
         d.s.check_integrity()
     d.s.num_sequences -= 1
     a.num_computed_tokens -= 1
@@ -316,9 +314,9 @@ def test_first_come_first_served_admits_in_the_order_of_arrival(preemption, seed
         if d.s.has_unfinished():
             oldest = next(iter(d.s.running), None)
             step = d.step()
-            admitted += [r.request_id for r, _ in step.admitted if r.request_id not in admitted]
+            admitted += [name for name, _ in step.admitted if name not in admitted]
             assert oldest not in [
-                r.request_id for r, _ in step.preempted
+                name for name, _ in step.preempted
             ]  # so it gets on and ends, and then the next one is it
     assert not d.s.has_unfinished() and admitted == [r.request_id for r in requests]
 
@@ -439,7 +437,7 @@ def test_priority_takes_over_and_gives_back():
     high = d.add("high", 4, answer=2, priority=0)
     same = d.add("same", 4, answer=2, priority=5)
     step = d.step()
-    assert d.names(r for r, _ in step.preempted) == ["low1"] and "high" in d.names(r for r, _ in step.scheduled)
+    assert [name for name, _ in step.preempted] == ["low1"] and "high" in d.names(step)
     d.step()
     assert high.finish_reason and low[0].num_tokens > low[1].num_tokens
     assert "low1" in d.plan() and same.num_tokens == 4  # it comes back before an equal that came later

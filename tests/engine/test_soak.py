@@ -54,7 +54,7 @@ def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
                     prompt, params = alive[output.request_id]
                     assert output.token_ids == oracle(model, prompt, params, output.index)
                     checked += 1
-        alive = {request_id: what for request_id, what in alive.items() if request_id in e._texts}
+        alive = {request_id: what for request_id, what in alive.items() if request_id in e._requests}
         if e.metrics.num_steps % 50 == 0:
             e.check_integrity()
         if not sizes and added >= wanted // 5 or len(sizes) == 1 and added == wanted:
@@ -63,8 +63,8 @@ def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
     assert (
         e.allocator.num_free == 48
         and not e.runner.saved
-        and not e._texts
-        and not e._names
+        and not e._requests
+        and not e._sequences
         and not len(e.scheduler.waiting)
     )
     assert (

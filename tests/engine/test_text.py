@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from course_lib import load_model
 from course_lib.decoding import SamplingParams, generate_naive
 from course_lib.engine import Engine, EngineConfig
-from course_lib.engine.outputs import Text
+from course_lib.engine.outputs import Detokenizer
 from course_lib.models import load_tokenizer
 
 SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -17,7 +17,7 @@ TALE = load_tokenizer("tale")
 
 def stream(ids, stop=(), prompt=(5, 6, 7)):
     """(the text after each token up to the one that stops it, Text)."""
-    text, seen = Text(TALE, list(prompt), stop), []
+    text, seen = Detokenizer(TALE, list(prompt), stop), []
     for i in ids:
         ended = text.append(i)
         seen.append(text.so_far())

@@ -19,6 +19,9 @@ from triton.runtime.jit import JITFunction
 from course_lib.attention import checks
 from course_lib.attention.kernels import flash, paged, store
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
+from course_lib.decoding import choose_kernel
+from course_lib.decoding.choosing import ChoiceRows
+from course_lib.models.kernels import norm, products, rotary
 
 POINTERS = {
     torch.float32: "*fp32",
@@ -95,6 +98,28 @@ def cases(chip, everything):
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 
 
+def model_cases(chip):
+    """As cases, for what stands around attention: the kernels of models/kernels and of choosing tokens."""
+    dtypes = [torch.float16 if chip == "sm_75" else torch.bfloat16, torch.float32]
+    ints, floats = (lambda n: torch.empty(n, dtype=torch.int64)), (lambda n: torch.empty(n, dtype=torch.float32))
+    rows = ChoiceRows(floats(4), torch.empty(4, dtype=torch.int32), floats(4), floats(4), ints(4), ints(4))
+    for dtype in dtypes:
+        make = lambda *shape, dtype=dtype: torch.empty(shape, dtype=dtype)  # noqa: E731
+        yield f"norm {dtype}", lambda: norm.add_rms_norm(make(4, 1024), make(4, 1024), make(1024), 1e-6)
+        yield f"swiglu {dtype}", lambda: norm.swiglu(make(4, 6144))
+        yield f"product {dtype}", lambda: products.few_rows(make(1, 1024), make(4096, 1024), norm=make(1024), eps=1e-6)
+        yield f"gated {dtype}", lambda: products.few_rows(make(2, 1024), make(6144, 1024), gated=True)
+        yield f"added {dtype}", lambda: products.few_rows(make(4, 3072), make(1024, 3072), residual=make(4, 1024))
+        yield (
+            f"rotation {dtype}",
+            lambda: rotary.rotary_store(
+                make(4, 4096), ints(4), ints(4), floats(64 * 64).view(64, 64), floats(64 * 64).view(64, 64),
+                *(make(4, 16, 8, 128) for _ in "kv"), q_weight=make(128), k_weight=make(128), eps=1e-6,
+            ),
+        )  # fmt: skip
+        yield f"choose {dtype}", lambda: choose_kernel.choose(make(4, 32000), rows)
+
+
 def main(chips, everything):
     assert isinstance(flash.flash_kernel, JITFunction), "Triton is interpreted here, so nothing would be compiled"
     JITFunction.run = catch
@@ -109,7 +134,9 @@ def main(chips, everything):
         )
         flash.chip = paged.chip = lambda device: chip
         paged.multiprocessors = lambda device: 132
-        for name, call in cases(chip, everything):
+        has_pdl = chip in ("sm_90", "sm_100", "sm_120")
+        norm.pdl = products.pdl = rotary.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
+        for name, call in [*cases(chip, everything), *model_cases(chip)]:
             launches.clear()
             call()
             for kernel, args, options in launches:

@@ -259,7 +259,7 @@ def test_what_does_not_fit_a_step_is_refused():
         broken.block_ids[0] = wrong
         with pytest.raises(LedgerError, match="does not exist"):
             cache.begin_step([broken], [1])
-    assert cache.step is None
+    assert cache.batch is None
     cache.begin_step([t, u], [5, 2])
     with pytest.raises(ParameterError, match="6 tokens came, but begin_step announced 7"):
         m(torch.zeros(6, dtype=torch.int64), torch.arange(6), cache)

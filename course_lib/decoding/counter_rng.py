@@ -1,0 +1,43 @@
+"""Random numbers from a counter: number `token` of a draw is a function of (seed, position, token), and of nothing else.
+
+So a sequence draws the same numbers alone and in any company, on a CPU and on a GPU, and again after a preemption: there is no
+generator whose state could depend on who drew before. 32-bit integer mixing, as in counter-based generators.
+
+    key(seed, position) -> two 32-bit words a, b
+    bits(token)         =  mix(mix(token ^ a) + b)
+    noise(token)        =  -log(E), E = -log(1 - bits / 2**32)             standard Gumbel noise
+
+The largest of logit + noise is a draw from softmax(logits): the Gumbel-max trick. Sources: Salmon et al., "Parallel random
+numbers: as easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons (2018).
+"""
+
+import torch
+
+MASK = 0xFFFFFFFF
+FIRST, SECOND, THIRD = 0x7FEB352D, 0x846CA68B, 0x9E3779B9
+
+
+def mix(x):
+    """Scrambles 32-bit words, held in int64 tensors."""
+    x = (x ^ (x >> 16)) * FIRST & MASK
+    x = (x ^ (x >> 15)) * SECOND & MASK
+    return x ^ (x >> 16)
+
+
+def keys(seeds, positions):
+    """The two words of each draw. seeds, positions: int64 [rows]. Returns two int64 tensors [rows]."""
+    a = mix(mix(mix((seeds & MASK) ^ THIRD) ^ (seeds >> 32 & MASK)) ^ (positions & MASK))
+    return a, mix((a + THIRD) & MASK)
+
+
+def gumbel(seeds, positions, vocab_size):
+    """Noise for every token of every row: float32 [rows, vocab_size], on the device of `seeds`."""
+    a, b = keys(seeds, positions)
+    tokens = torch.arange(vocab_size, device=seeds.device)
+    bits = mix((mix(tokens ^ a[:, None]) + b[:, None]) & MASK)
+    share = (bits.float() + 0.5) * 2.0**-32
+    # For a small share, log(1 - share) would lose the digits that decide which token is the largest.
+    waited = torch.where(
+        share < 0.01, share * (1 + share * (0.5 + share / 3)), -torch.log1p(-share.clamp(max=1 - 2**-24))
+    )
+    return -torch.log(waited)

@@ -1,0 +1,78 @@
+"""The runner for a GPU: fused kernels, CUDA graphs for decode steps, and a CPU that does not wait for the GPU."""
+
+import time
+
+import torch
+
+from course_lib.attention import select
+from course_lib.kvcache import PagedCache
+from course_lib.models.fused import FusedTransformer, on_gpu
+from course_lib.models.transformer import Transformer
+
+from .graphs import RING, DecodeGraphs
+from .runner import Runner, Tokens
+
+FEW_ROWS = 4  # up to so many sequences the products for few rows are faster than torch's, on an H200
+
+
+def make_runner(model, cache, config):
+    """The Runner that fits the model's device, the cache and the configuration."""
+    if config.enforce_eager or type(cache) is not PagedCache or not isinstance(model, Transformer):
+        return Runner(model, cache, config)
+    if (
+        select.choose("paged_attention", device=model.device, dtype=model.dtype, head_dim=model.config.head_dim).runs
+        != "triton"
+    ):
+        return Runner(model, cache, config)
+    return GPURunner(model, cache, config)
+
+
+class GPURunner(Runner):
+    """As Runner, on a GPU. The first step captures the graphs, which takes some seconds; `capture_seconds` says how many."""
+
+    def __init__(self, model, cache, config):
+        from course_lib.decoding.choose_kernel import choose  # imports Triton
+
+        super().__init__(FusedTransformer(model, on_gpu(), few=FEW_ROWS), cache, config)
+        self.choose_tokens, most = choose, config.max_num_seqs
+        self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
+        self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])
+        self.copied = [torch.empty(most, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
+        self.turn, self.capture_seconds = 0, None
+
+    def capture(self):
+        """Captures the decode graphs, once."""
+        began = time.perf_counter()
+        self.graphs.capture()
+        self.capture_seconds = time.perf_counter() - began
+
+    @torch.inference_mode()
+    def start(self, step):
+        """As Runner.start, without waiting for the GPU."""
+        if self.capture_seconds is None:
+            self.capture()
+        arrays = self.prepare(step)
+        if arrays is None:
+            return Tokens([], None)
+        is_plain = arrays.is_decode and len(arrays.names) == len(arrays.seq_lens)
+        if is_plain and len(self.rows.tables) < len(self.newest):
+            return self._copy_back(arrays.names, self.graphs.run(arrays, self.rows.sampling))
+        batch = self.batch_of(arrays)
+        self.cache.begin_batch(batch)
+        logits = self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
+        if not arrays.names:
+            return Tokens([], None)
+        chosen = self.choose_tokens(logits, self.choice_rows(arrays))
+        self.newest.index_copy_(0, torch.from_numpy(arrays.choice_rows).to(chosen.device, non_blocking=True), chosen)
+        return self._copy_back(arrays.names, chosen)
+
+    def _copy_back(self, names, chosen):
+        """The one copy to the CPU of a step, into pinned memory; the Tokens wait for it."""
+        turn, self.turn = self.turn, (self.turn + 1) % RING
+        if len(chosen) > len(self.copied[turn]):
+            return Tokens(names, chosen)
+        copied = self.copied[turn][: len(chosen)]
+        copied.copy_(chosen, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        return Tokens(names, copied, event)

@@ -1,0 +1,146 @@
+"""The same model for a GPU: the weights of a Transformer merged into fewer products, and everything around them in few kernels.
+
+    a layer of Transformer                                a layer here                         kernels
+    norm; q, k, v products                                norm + one product                   1, or 2 for many tokens
+    norms of q and k, rotation, k and v into the cache    one kernel                           1
+    attention                                             attention                            1 or 2
+    product; + residual; norm                             product + residual                   1, or 2 for many tokens
+    gate, up products; silu; times                        norm + one product + silu * up       1, or 3 for many tokens
+    product; + residual                                   product + residual                   1
+
+Few tokens, as in a decode step of a few sequences, take as long as reading the weights: products.few_rows. Many tokens go through
+torch's products. The weights are not copied: those of the Transformer become views of the merged ones, so it works as before.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from course_lib.errors import ParameterError
+
+from .transformer import rotary_angles
+
+
+class FusedTransformer:
+    """Called like the Transformer it is made from, with a PagedCache whose Batch is set.
+
+    model: a Transformer. ops: where the kernels are, `kernels.twins` or `on_gpu()`. few: for how many tokens the products for few
+    rows are taken. Logits come in the model's dtype, not in float32.
+    """
+
+    def __init__(self, model, ops, few=4):
+        self.model, self.config, self.ops, self.few = model, model.config, ops, few
+        self.layers = [FusedLayer(layer, self.config) for layer in model.model.layers]
+        positions = torch.arange(self.config.context, device=model.device)
+        cos, sin = rotary_angles(positions, self.config)
+        half = self.config.head_dim // 2
+        self.cos, self.sin = cos[:, 0, :half].contiguous(), sin[:, 0, half:].contiguous()
+
+    @property
+    def device(self):
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def dtype(self):
+        """The dtype of the weights."""
+        return self.model.dtype
+
+    def __call__(self, token_ids, positions, cache, logits_for=None):
+        """As Transformer.forward. token_ids, positions, logits_for: int32 or int64."""
+        hidden = F.embedding(token_ids, self.model.model.embed_tokens.weight)
+        if len(hidden) <= self.few:
+            for index, layer in enumerate(self.layers):
+                self._few_tokens(index, layer, hidden, positions, cache)
+            delta = None
+        else:
+            delta = None
+            for index, layer in enumerate(self.layers):
+                delta = self._many_tokens(index, layer, hidden, delta, positions, cache)
+        if logits_for is not None:
+            hidden = hidden[logits_for]
+            delta = None if delta is None else delta[logits_for]
+        norm, head = self.model.model.norm, self.model.lm_head.weight
+        if len(hidden) <= self.few and delta is None:
+            return self.ops.few_rows(hidden.contiguous(), head, norm=norm.weight, eps=norm.eps)
+        return F.linear(self.ops.add_rms_norm(hidden.contiguous(), delta, norm.weight, norm.eps), head)
+
+    def _few_tokens(self, index, layer, hidden, positions, cache):
+        """One layer, in place on hidden: [few, hidden_size]."""
+        eps, few_rows = self.config.rms_norm_eps, self.ops.few_rows
+        qkv = few_rows(hidden, layer.qkv, bias=layer.qkv_bias, norm=layer.input_norm, eps=eps)
+        out = self._attend(index, layer, qkv, positions, cache)
+        few_rows(out, layer.o, bias=layer.o_bias, residual=hidden)
+        act = few_rows(hidden, layer.gate_up, norm=layer.mlp_norm, eps=eps, gated=True)
+        few_rows(act, layer.down, residual=hidden)
+
+    def _many_tokens(self, index, layer, hidden, delta, positions, cache):
+        """One layer. hidden + delta is the residual stream that comes in; what is returned is the delta that goes on."""
+        eps, ops = self.config.rms_norm_eps, self.ops
+        qkv = F.linear(ops.add_rms_norm(hidden, delta, layer.input_norm, eps), layer.qkv, layer.qkv_bias)
+        out = F.linear(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias)
+        normed = ops.add_rms_norm(hidden, out, layer.mlp_norm, eps)
+        return F.linear(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down)
+
+    def _attend(self, index, layer, qkv, positions, cache):
+        q = self.ops.rotary_store(
+            qkv,
+            positions,
+            cache.batch.slot_mapping,
+            self.cos,
+            self.sin,
+            cache.pool.k[index],
+            cache.pool.v[index],
+            q_weight=layer.q_norm,
+            k_weight=layer.k_norm,
+            eps=self.config.rms_norm_eps,
+        )
+        return cache.attend_stored(index, q).flatten(-2)
+
+
+class FusedLayer:
+    """The weights of one layer, merged. Those of the Transformer's layer become views of them."""
+
+    def __init__(self, layer, config):
+        attention, mlp = layer.self_attn, layer.mlp
+        projections = attention.q_proj, attention.k_proj, attention.v_proj
+        self.qkv = merged([one.weight for one in projections])
+        self.qkv_bias = merged([one.bias for one in projections]) if config.attention_bias else None
+        self.o, self.o_bias = rows_first(attention.o_proj.weight), attention.o_proj.bias
+        self.gate_up, self.down = merged([mlp.gate_proj.weight, mlp.up_proj.weight]), rows_first(mlp.down_proj.weight)
+        self.input_norm, self.mlp_norm = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+        self.q_norm = attention.q_norm.weight if config.qk_norm else None
+        self.k_norm = attention.k_norm.weight if config.qk_norm else None
+
+
+def merged(weights):
+    """One tensor with all rows of these parameters, which become views of it: no second copy stays."""
+    whole, start = torch.cat([weight.data for weight in weights]), 0
+    for weight in weights:
+        weight.data = whole[start : start + len(weight)]
+        start += len(weight)
+    return whole
+
+
+def rows_first(weight):
+    """The data of a parameter in one piece, a row after the other; the parameter becomes a view of it."""
+    weight.data = weight.data.contiguous()
+    return weight.data
+
+
+def on_gpu():
+    """The kernels, as FusedTransformer takes them. Imports Triton."""
+    from types import SimpleNamespace
+
+    from .kernels.norm import add_rms_norm, swiglu
+    from .kernels.products import few_rows
+    from .kernels.rotary import rotary_store
+
+    return SimpleNamespace(add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, rotary_store=rotary_store)
+
+
+def check_can_fuse(model):
+    """Raises ParameterError for a model that is no Transformer of this course."""
+    if not hasattr(model, "model") or not hasattr(model, "lm_head"):
+        raise ParameterError(
+            f"{type(model).__name__} is no Transformer, so its weights cannot be merged. Use it as it is."
+        )

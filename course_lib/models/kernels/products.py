@@ -1,0 +1,93 @@
+"""Products of a few rows with a weight matrix, as one Triton kernel: the time is that of reading the weights once. Imports Triton.
+
+A program takes BLOCK_N rows of the weight as a whole, in one piece, so that all of its loads are on their way at once, and
+multiplies them with each row of x. What stands around the product is in the same kernel:
+
+    before      RMSNorm of x                 each program works it out again: x is small
+    after       + bias, then either          silu(gate) * up            the weight holds the rows of gate, then those of up
+                                             or + residual              in place
+
+For more rows than MOST_ROWS the matrix units are needed, and torch's product is as fast.
+"""
+
+from .launch import let_next_start, pdl, wait_for_previous  # before Triton: it decides how that runs here
+import torch
+import triton
+import triton.language as tl
+
+MOST_ROWS = 16
+TILE_NUMBERS = 8192  # of the weight, in one program
+
+
+@triton.jit
+def _piece(w_ptr, rows, N, at, K: tl.constexpr):
+    mask = (rows < N)[:, None] & (at < K)[None, :]
+    return tl.load(w_ptr + rows.to(tl.int64)[:, None] * K + at[None, :], mask=mask, other=0.0)
+
+
+@triton.jit
+def few_rows_kernel(
+    x_ptr,
+    w_ptr,
+    bias_ptr,
+    norm_ptr,
+    residual_ptr,
+    out_ptr,
+    N,
+    eps,
+    M: tl.constexpr,
+    K: tl.constexpr,
+    PADDED_K: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    NORM: tl.constexpr,
+    BIAS: tl.constexpr,
+    GATED: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """out[m, n] = sum over k of x[m, k] * w[n, k]. x: [M, K]; w: [N, K], with GATED [2 * N, K]; out, residual: [M, N]."""
+    rows, at = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, PADDED_K)
+    w = _piece(w_ptr, rows, N, at, K)  # the weights, before the kernel before has ended
+    if GATED:
+        w_up = _piece(w_ptr + N.to(tl.int64) * K, rows, N, at, K)
+    if NORM:
+        norm = tl.load(norm_ptr + at, mask=at < K, other=0.0).to(tl.float32)
+    if BIAS:
+        bias = tl.load(bias_ptr + rows, mask=rows < N, other=0.0).to(tl.float32)
+    dtype: tl.constexpr = out_ptr.dtype.element_ty
+    wait_for_previous(PDL)
+    let_next_start(PDL)
+    for m in tl.static_range(M):
+        x = tl.load(x_ptr + m * K + at, mask=at < K, other=0.0).to(tl.float32)
+        if NORM:
+            x = (x * tl.rsqrt(tl.sum(x * x, 0) / K + eps) * norm).to(dtype).to(tl.float32)
+        out = tl.sum(w.to(tl.float32) * x[None, :], 1)
+        if BIAS:
+            out += bias
+        if GATED:
+            up = tl.sum(w_up.to(tl.float32) * x[None, :], 1).to(dtype).to(tl.float32)
+            out = out.to(dtype).to(tl.float32)
+            out = out / (1 + tl.exp(-out)) * up
+        place = m * N + rows
+        if RESIDUAL:
+            out = tl.load(residual_ptr + place, mask=rows < N, other=0.0).to(tl.float32) + out.to(dtype).to(tl.float32)
+        tl.store(out_ptr + place, out.to(dtype), mask=rows < N)
+
+
+def few_rows(x, weight, *, bias=None, norm=None, eps=0.0, gated=False, residual=None):
+    """x @ weight.T for at most MOST_ROWS rows, with what stands around it.
+
+    x: [rows, K], contiguous. weight: [N, K], contiguous; gated: [2 * N, K], and the result is silu(x @ gate.T) * (x @ up.T).
+    bias: [N] or None. norm: the weight [K] of an RMSNorm of x before the product, or None. residual: [rows, N] to which the
+    product is added in place, or None. Returns [rows, N]; residual where that is given.
+    """
+    (num_rows, k), n = x.shape, len(weight) // (2 if gated else 1)
+    out = torch.empty((num_rows, n), dtype=x.dtype, device=x.device) if residual is None else residual
+    padded = triton.next_power_of_2(k)
+    block = max(1, min(16, TILE_NUMBERS // padded // (2 if gated else 1)))
+    few_rows_kernel[(triton.cdiv(n, block),)](
+        x, weight, x if bias is None else bias, x if norm is None else norm, out, out, n, eps, M=num_rows, K=k,
+        PADDED_K=padded, BLOCK_N=block, NORM=norm is not None, BIAS=bias is not None, GATED=gated,
+        RESIDUAL=residual is not None, num_warps=4 if padded <= 2048 else 8, **pdl(x.device),
+    )  # fmt: skip
+    return out
