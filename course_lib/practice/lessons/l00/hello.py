@@ -1,6 +1,6 @@
 """Cases of lesson 00: the loop of fail, hint, pass."""
 
-from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED
+from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.hello import hello

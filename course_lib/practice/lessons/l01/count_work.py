@@ -1,6 +1,6 @@
 """Cases of 01.count_work."""
 
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.count_work import count_work

@@ -7,7 +7,8 @@ import torch
 from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .solutions.generate import generate
@@ -79,7 +80,7 @@ def new_ids(prompt, n, stop=(), note=""):
         story(prompt, n, stop),
         lambda answer: told(answer, prompt, n, stop)[0],
         note=note,
-        explain=explain,
+        explain=explain_tensors,
         size=len(prompt) + n,
     )
 
@@ -95,22 +96,6 @@ def pushes(prompt, n):
         size=len(prompt) + n,
         note="the whole sequence, once for each new token",
     )
-
-
-def explain(expected, got):
-    """What is odd about the list, where it can be missed."""
-    if isinstance(got, torch.Tensor):
-        return "This is a tensor; a list of ints is asked for."
-    if isinstance(got, list) and any(isinstance(x, torch.Tensor) for x in got):
-        return "There are tensors in the list; `int(…)` takes the number out of each."
-    return ""
-
-
-def kinds(returned):
-    """(kind, length, kinds inside) of what is returned, and of no list the kind alone."""
-    if not isinstance(returned, (list, tuple, torch.Tensor)):
-        return (type(returned).__name__,)
-    return type(returned).__name__, len(returned), " and ".join(sorted({type(x).__name__ for x in returned}))
 
 
 def listed(found):

@@ -5,7 +5,7 @@ import itertools
 import torch
 
 from course_lib.practice.fixtures.random_logits import random_logits
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report import tensors
 

@@ -4,6 +4,7 @@ import torch
 
 from course_lib.errors import CacheFull, CourseError
 from course_lib.practice.fixtures.tiny_text import Shape, push, tensor_bytes
+from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.report.tensors import numbers
@@ -195,7 +196,7 @@ def explain(expected, got):
             return f"The shape is {list(b.shape)}; that of q is {list(a.shape)}."
         if b.isnan().any():
             return 'nan ("not a number") comes out where a token sees nothing at all: the softmax of an empty row.'
-        wrong = (~torch.isclose(a, b, rtol=1e-4, atol=1e-5)).any(-1).nonzero()
+        wrong = differing(a, b).any(-1).nonzero()
         if len(wrong) and a.numel() > 1:
             row, head = wrong[0].tolist()
             return f"First different: layer {layer}, row {row} (of the new tokens), head {head}."

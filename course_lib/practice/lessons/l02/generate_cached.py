@@ -8,9 +8,9 @@ from course_lib.errors import CourseError
 from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from course_lib.practice.lessons.l01.generate import explain, kinds
 
 from .solutions.generate_cached import generate_cached
 
@@ -59,7 +59,9 @@ def story(prompt, n, then=None):
 
 
 def new_ids(prompt, n):
-    return Trial(story(prompt, n), lambda answer: told(answer, prompt, n)[0], explain=explain, size=len(prompt) + n)
+    return Trial(
+        story(prompt, n), lambda answer: told(answer, prompt, n)[0], explain=explain_tensors, size=len(prompt) + n
+    )
 
 
 def pushes(prompt, n):

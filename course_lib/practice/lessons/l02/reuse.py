@@ -6,9 +6,9 @@ import torch
 
 from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.fixtures.token_lists import explain_tensors
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.lessons.l01.generate import explain
 
 from .solutions.generate_cached import generate_cached
 from .solutions.reuse import generate_in_turn
@@ -59,7 +59,7 @@ def texts(prompts, n, dirty=()):
     return Trial(
         story(prompts, n, dirty),
         lambda answer: told(answer, prompts, n, dirty)[0],
-        explain=explain,
+        explain=explain_tensors,
         size=size(prompts, n, dirty),
         note="each as if it were alone",
     )

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from course_lib.kvcache.catalogue import MODELS
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.bytes_per_token import bytes_per_token

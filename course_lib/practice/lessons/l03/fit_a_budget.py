@@ -1,6 +1,6 @@
 """Cases of 03.fit_a_budget."""
 
-from course_lib.practice.judge.common import PRINTED
+from course_lib.practice.judge.common_mistakes import PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.fit_a_budget import fit_a_budget

@@ -1,7 +1,7 @@
 """Cases of 03.fragmentation."""
 
 from course_lib.kvcache.fragmentation import PARTS, draw_requests, reserve_exact, reserve_power_of_two, simulate
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.fragmentation import fragmentation

@@ -2,7 +2,7 @@
 
 import math
 
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .bytes_per_token import with_commas

@@ -5,7 +5,8 @@ import time
 from collections import deque
 
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial, written
+from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.outcome_text import written
 from course_lib.practice.judge.running import Raised
 
 from .allocator_answers import ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator

@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED
+from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.report.tensors import numbers
 

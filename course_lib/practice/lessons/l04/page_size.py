@@ -1,6 +1,6 @@
 """Cases of 04.page_size: what a block size costs on both sides, and which to take."""
 
-from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED, writes_into
+from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.page_size import page_size
@@ -95,11 +95,6 @@ def answer_with(
         return returns(choose(found, key=lambda one: one["block_size"])) if found else None
 
     return wrong
-
-
-def sorts_in_place(lengths, block_sizes, most_wasted):
-    block_sizes.sort()
-    return page_size(lengths, block_sizes, most_wasted)
 
 
 def mean_of_shares(wasted, blocks, size, lengths):

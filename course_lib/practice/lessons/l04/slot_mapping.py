@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.judge.common import NOTHING_RETURNED, PRINTED, writes_into
+from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import outcome
 
@@ -103,11 +103,6 @@ def answer_with(
         return done(tables[row(seq_ids), at] * scale(block_size, tables) + offset(positions, block_size))
 
     return wrong
-
-
-def writes_positions(block_tables, seq_ids, positions, block_size):
-    blocks = block_tables[seq_ids, positions // block_size]
-    return blocks.mul_(block_size).add_(positions.remainder_(block_size))
 
 
 PLAIN = [

@@ -3,7 +3,7 @@
 import os
 from hashlib import blake2b, md5, sha256
 
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.registry import a_kind
 

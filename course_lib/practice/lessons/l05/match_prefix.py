@@ -1,6 +1,6 @@
 """Cases of 05.match_prefix: the cached blocks that a new request can begin with."""
 
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.match_prefix import match_prefix
@@ -172,13 +172,6 @@ def walks_through(hashes, num_tokens, block_size, block_of):
 def looks_up_all(hashes, num_tokens, block_size, block_of):
     found = [h in block_of for h in hashes]
     return [block_of[h] for i, h in enumerate(hashes[: (num_tokens - 1) // block_size]) if all(found[: i + 1])]
-
-
-def pops(hashes, num_tokens, block_size, block_of):
-    blocks = []
-    while hashes and (len(blocks) + 1) * block_size < num_tokens and hashes[0] in block_of:
-        blocks.append(block_of[hashes.pop(0)])
-    return blocks
 
 
 UNTOUCHED = [untouched(n, 2, cached) for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}))]

@@ -2,12 +2,14 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_attention import Products, Watch, qkv, size
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.fixtures.attention_variants import Wrong, whole_matrix
+from course_lib.practice.fixtures.tiny_attention import Products, Watch, count, qkv, size
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 
-from .flash_forward_answers import Wrong, as_in_the_lesson, forward_by_columns, forward_by_merging, whole_matrix
+from .flash_forward_answers import as_in_the_lesson, forward_by_columns, forward_by_merging
 from .solutions.flash_forward import flash_forward
 from .tensors_shown import FIRST_WATCH_S, beside, in_float64, shown
 
@@ -20,10 +22,6 @@ def story(n, m, heads, kv_heads, d, times=1.0):
         "from course_lib.practice.play import qkv",
         f"q, k, v = qkv({n}, {m}{more})  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
     ]
-
-
-def count(number, one, many):
-    return f"{number} {one if number == 1 else many}"
 
 
 def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0):
@@ -147,7 +145,7 @@ def explain(expected, got):
             return f"The {name} has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
         if mine.isnan().any():
             return 'nan ("not a number") comes out where a row sees nothing: infinity is taken from infinity, or 0 divided by 0.'
-        wrong = ~torch.isclose(mine, want, rtol=1e-4, atol=1e-5)
+        wrong = differing(want, mine)
         wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
         if wrong.any():
             row, head = wrong.nonzero()[0].tolist()

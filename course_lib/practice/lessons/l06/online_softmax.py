@@ -4,8 +4,9 @@ import weakref
 
 import torch
 
-from course_lib.practice.judge.common import RETURNS_NOTHING
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial, agree
+from course_lib.practice.judge.agreement import agree, alike
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import code, numbers
 
 from .solutions.online_softmax import online_softmax
@@ -102,7 +103,7 @@ def is_an_average(answer, found):
     """Whether the output is everywhere the mean of the chunks' own, whatever the log-sum-exp is."""
 
     def everywhere(mean):
-        return all(agree(trial.outcome(mean)[0][0], trial.outcome(answer)[0][0]) for trial in [*FALLING, *GROWING])
+        return all(alike(trial.outcome(mean)[0][0], trial.outcome(answer)[0][0]) for trial in [*FALLING, *GROWING])
 
     return found.trial in FALLING and (everywhere(averages()) or everywhere(averages(len)))
 
@@ -196,10 +197,7 @@ def explain(expected, got):
         return "nan comes out where infinity is taken from infinity, or nothing divided by nothing."
     wrong = [
         name
-        for name, same in (
-            ("output", out.allclose(expected[0], rtol=1e-4, atol=1e-5)),
-            ("log-sum-exp", abs(lse - expected[1]) < 1e-4),
-        )
+        for name, same in (("output", agree(expected[0], out)), ("log-sum-exp", agree(expected[1], lse)))
         if not same
     ]
     return f"Only the {wrong[0]} is wrong." if len(wrong) == 1 and lse not in (INF, -INF) else ""

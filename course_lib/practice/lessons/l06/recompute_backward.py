@@ -2,12 +2,12 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.fixtures.tiny_attention import Watch, count, qkv, size
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 
-from .flash_forward import count
 from .recompute_backward_answers import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
 from .solutions.recompute_backward import recompute_backward
 from .tensors_shown import FIRST_WATCH_S, beside, in_float64, shown
@@ -102,9 +102,7 @@ def explain(expected, got):
     wrong = [
         f"d{name}"
         for name, want, mine in zip("qkv", expected, got)
-        if not isinstance(mine, torch.Tensor)
-        or mine.shape != want.shape
-        or not want.allclose(mine, rtol=1e-4, atol=1e-5)
+        if not isinstance(mine, torch.Tensor) or mine.shape != want.shape or differing(want, mine).any()
     ]
     right = [name for name in ("dq", "dk", "dv") if name not in wrong]
     return (

@@ -2,6 +2,7 @@
 
 import torch
 
+from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.report.tensors import numbers
 
@@ -32,7 +33,7 @@ def beside(expected, got):
         return tuple(f"({', '.join(side)})" for side in zip(*map(beside, expected, got)))
     if not all(isinstance(x, torch.Tensor) for x in (expected, got)) or expected.shape != got.shape:
         return shown(expected), shown(got)
-    differs = ~torch.isclose(got.to(expected.dtype), expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+    differs = differing(expected, got)
     if not differs.any():
         return shown(expected), shown(got)
     where, name = (), ""

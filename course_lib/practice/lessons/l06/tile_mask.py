@@ -1,6 +1,6 @@
 """Cases of 06.tile_mask: what a mask leaves of a tile, told from its corners."""
 
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 

@@ -5,11 +5,13 @@ import math
 import torch
 
 from course_lib.attention.recording.recorder import recording
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
+from course_lib.practice.fixtures.attention_variants import Wrong
+from course_lib.practice.fixtures.tiny_attention import Watch, count, qkv, size
 from course_lib.practice.judge import rungs
+from course_lib.practice.judge.agreement import Near, alike, differing
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.l06.flash_forward_answers import Wrong
+from course_lib.practice.lessons.kernel_mistakes import half_sums, power_of_two
 from course_lib.practice.report.tensors import numbers
 
 from .attention_answers import Program, shared
@@ -105,10 +107,6 @@ NEGATIVE = {"times": 4.0, "make": lambda q, k, v: (-q.abs(), k.abs(), v), "made"
 """Options of `attends`: all scores are far below 0."""
 
 
-def count(number, one, many):
-    return f"{number} {one if number == 1 else many}"
-
-
 def small(name, n, m, tile=16, heads=1, kv_heads=1):
     """Whether no tensor is larger than the largest that has to be there. With tile > head_dim, a tile of queries against all keys is larger.
 
@@ -187,7 +185,7 @@ def untouched(name, n, m, heads=1, kv_heads=1):
 
 
 def shown(result):
-    if isinstance(result, rungs.Near):
+    if isinstance(result, Near):
         half = result.tensor.dtype != torch.float32
         return shown(result.tensor) + f" in {str(result.tensor.dtype).removeprefix('torch.')}" * half
     if isinstance(result, (list, tuple)):
@@ -199,12 +197,12 @@ def shown(result):
 
 def explain(expected, got):
     """Which row and head differ first, how many, and by how much."""
-    want, mine = (x.tensor if isinstance(x, rungs.Near) else x for x in (expected, got))
+    want, mine = (x.tensor if isinstance(x, Near) else x for x in (expected, got))
     if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
         return f"A tensor of shape {list(want.shape)} is asked for."
     if mine.dtype != want.dtype:
         return f"The result is {mine.dtype}, and q is {want.dtype}."
-    wrong = (~torch.isclose(mine.float(), want.float(), rtol=1e-4, atol=1e-5, equal_nan=True)).any(-1)
+    wrong = differing(expected, got).any(-1)
     row, head = wrong.nonzero()[0].tolist()
     far = (mine - want).abs().max()
     by = (
@@ -219,27 +217,6 @@ def tf32(x):
     """float32 with the last 13 bits of its fraction rounded away, as matrix units take it."""
     bits = x.contiguous().view(torch.int32)
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
-
-
-def power_of_two(why):
-    """The Mistake of a block or tile with another number of lanes: Triton says so itself."""
-    return Mistake(
-        "a number of lanes is no power of two.",
-        why,
-        is_made_by=lambda answer, found: "power of 2" in getattr(found.outcome, "message", ""),
-    )
-
-
-def half_sums(trials, why):
-    """The Mistake of sums in half precision; trials: cases that are far off then."""
-
-    def is_made_by(answer, found):
-        mine = getattr(found.outcome, "tensor", None)
-        return (
-            found.trial in trials and mine is not None and mine.dtype == torch.float16 and bool(mine.isfinite().all())
-        )
-
-    return Mistake("the sums are in float16.", why, is_made_by=is_made_by)
 
 
 def first_tile(out, tile):
@@ -277,7 +254,7 @@ def writes_one_head(causal):
         return (
             mine.shape == want.shape
             and want.shape[1] > 1
-            and torch.allclose(mine[:, 0].float(), want[:, 0].float(), rtol=1e-3, atol=1e-4)
+            and alike(want[:, 0].float(), mine[:, 0].float())
             and bool((mine[:, 1:].isnan() | (mine[:, 1:] == 0)).all())
         )
 

@@ -2,10 +2,10 @@
 
 import torch
 
+from course_lib.practice.fixtures.attention_variants import whole_matrix
 from course_lib.practice.judge import rungs
-from course_lib.practice.judge.common import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.lessons.l06.flash_forward_answers import whole_matrix
 
 from .attention import (
     NEGATIVE,

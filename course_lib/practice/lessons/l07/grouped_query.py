@@ -2,12 +2,13 @@
 
 import torch
 
+from course_lib.practice.fixtures.attention_variants import whole_matrix
 from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge import rungs
-from course_lib.practice.judge.common import RETURNS_NOTHING
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, agree
+from course_lib.practice.judge.agreement import alike
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.l06.flash_forward_answers import whole_matrix
 
 from .attention import EARLY, SLIM, attends, bent, common, fine, in_programs, row_by_row, small, smalls, untouched
 
@@ -167,7 +168,7 @@ def of_a_wrong_head(answer, found):
     if found.trial in GROUPED and getattr(outcome, "kind", "") in ("OutOfBounds", "IndexError"):
         return "q" not in outcome.message.split(" past ")[0].split()
     return any(
-        all(agree(one.outcome(wrong_heads(of))[0], one.outcome(answer)[0]) for one in (found.trial, *ENOUGH))
+        all(alike(one.outcome(wrong_heads(of))[0], one.outcome(answer)[0]) for one in (found.trial, *ENOUGH))
         for of in (modulo_group, divided_by_kv_heads)
     )
 

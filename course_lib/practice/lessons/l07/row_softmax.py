@@ -5,11 +5,11 @@ import math
 import torch
 
 from course_lib.practice.judge import rungs
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import Near, differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
+from course_lib.practice.lessons.kernel_mistakes import half_sums, power_of_two
 from course_lib.practice.report.tensors import code, numbers
-
-from .attention import half_sums, power_of_two
 
 INF = math.inf
 MOST = 16
@@ -156,7 +156,7 @@ def untouched(n, m):
 
 
 def shown(result):
-    if isinstance(result, rungs.Near):
+    if isinstance(result, Near):
         half = result.tensor.dtype != torch.float32
         return shown(result.tensor) + f" in {str(result.tensor.dtype).removeprefix('torch.')}" * half
     if isinstance(result, torch.Tensor) and result.ndim == 2 and result.shape[1] > MOST:
@@ -169,7 +169,7 @@ def shown(result):
 
 
 def explain(expected, got):
-    want, mine = (x.tensor if isinstance(x, rungs.Near) else x for x in (expected, got))
+    want, mine = (x.tensor if isinstance(x, Near) else x for x in (expected, got))
     if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
         return f"A tensor of shape {list(want.shape)} is asked for."
     if mine.dtype != want.dtype:
@@ -181,9 +181,7 @@ def explain(expected, got):
             "nothing."
         )
     if want.shape[1] > MOST:
-        row, column = (
-            (~torch.isclose(mine.float(), want.float(), rtol=1e-3, atol=1e-5, equal_nan=True)).nonzero()[0].tolist()
-        )
+        row, column = differing(expected, got).nonzero()[0].tolist()
         return f"First different: row {row}, column {column}, {numbers(mine[row, column], 4)} instead of {numbers(want[row, column], 4)}."
     return ""
 

@@ -5,11 +5,12 @@ import torch
 from course_lib.errors import OutOfBounds
 from course_lib.practice.fixtures.tiny_attention import Watch, size
 from course_lib.practice.fixtures.tiny_pages import pages, plain
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.l07.attention import power_of_two
+from course_lib.practice.lessons.kernel_mistakes import power_of_two
 from course_lib.practice.report.tensors import numbers
 
 from .paged_answers import Wrong, decode_column_by_column, decode_token_by_token
@@ -181,7 +182,7 @@ def explain(expected, got):
         return f"One tensor is asked for, of the shape of q: {list(expected.shape)}."
     if got.shape != expected.shape:
         return f"The output has shape {list(got.shape)}; q has {list(expected.shape)}."
-    wrong = ~torch.isclose(got, expected, rtol=1e-4, atol=1e-5).all(-1)
+    wrong = differing(expected, got).any(-1)
     if not wrong.any():
         return ""
     row, head = wrong.nonzero()[0].tolist()

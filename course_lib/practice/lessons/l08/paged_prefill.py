@@ -4,7 +4,8 @@ import torch
 
 from course_lib.practice.fixtures.tiny_attention import Watch, size
 from course_lib.practice.fixtures.tiny_pages import plain
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 from course_lib.practice.judge.running import Raised
@@ -169,11 +170,7 @@ def is_cut_short(answer, found):
     if found.trial not in [*PROMPT, *MANY] or not isinstance(mine, torch.Tensor):
         return False
     want = found.trial.outcome(paged_prefill)[0]
-    right = (
-        torch.isclose(mine, want, rtol=1e-4, atol=1e-5).flatten(1).all(1)
-        if mine.shape == want.shape
-        else torch.tensor([False])
-    )
+    right = ~differing(want, mine).flatten(1).any(1) if mine.shape == want.shape else torch.tensor([False])
     left = mine[~right]
     return bool(right[0]) and bool((left.isnan() | (left == 0)).all())
 

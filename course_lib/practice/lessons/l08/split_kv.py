@@ -4,7 +4,8 @@ import torch
 
 from course_lib.errors import OutOfBounds
 from course_lib.practice.fixtures.tiny_pages import plain
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 
@@ -88,7 +89,7 @@ def explain(expected, got):
     for name, want, mine in zip(("partial", "lse", "out"), (*expected[1:], expected[0]), (*got[1:], got[0])):
         if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
             return f"`{name}` has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
-        wrong = ~torch.isclose(mine, want, rtol=1e-4, atol=1e-5)
+        wrong = differing(want, mine)
         wrong = wrong if name == "lse" else wrong.any(-1)
         if wrong.any():
             at = wrong.nonzero()[0].tolist()

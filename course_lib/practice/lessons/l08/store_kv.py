@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.practice.fixtures.tiny_pages import tokens
-from course_lib.practice.judge.common import writes_into
+from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, is_outside, rungs, trial
 from course_lib.practice.report.tensors import numbers

@@ -3,7 +3,7 @@
 import random
 from collections import deque
 
-from course_lib.practice.judge.common import shares_a_list
+from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.registry import a_kind
 from course_lib.practice.judge.timelines import Arrival, Script, Timeline, script_trial

@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from course_lib.practice.judge.common import NO_DICT, RETURNS_NOTHING, as_python, writes_into
+from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, as_python, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.intensity import intensity

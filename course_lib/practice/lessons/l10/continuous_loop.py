@@ -6,7 +6,7 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
 from course_lib.errors import CourseError
 from course_lib.practice.fixtures.tiny_server import SummingModel, alone, paged_cache
-from course_lib.practice.judge.common import shares_a_list
+from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.judge.timelines import Arrival, Script, Timeline, random_script, script_trial

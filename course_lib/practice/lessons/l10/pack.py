@@ -2,7 +2,7 @@
 
 from course_lib.engine.request import Request
 from course_lib.errors import CourseError
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.pack import pack

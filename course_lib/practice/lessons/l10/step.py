@@ -4,7 +4,7 @@ import random
 
 from course_lib.engine.scheduler import Scheduler, Step
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
 
@@ -168,16 +168,6 @@ def wrong(
         return [(r, n(r)) for r in ([] if pauses and joined or not runs_on else running)] + [(r, n(r)) for r in joined]
 
     return answer
-
-
-def moves_them(waiting, running, num_blocks, block_size, max_num_seqs):
-    """Moves requests from one list to the other itself."""
-    chosen = step(waiting, running, num_blocks, block_size, max_num_seqs)
-    for request, _ in chosen:
-        if request in waiting:
-            waiting.remove(request)
-            running.append(request)
-    return chosen
 
 
 CALL, IMPORTS = (

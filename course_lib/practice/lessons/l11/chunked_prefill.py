@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .solutions.chunked_prefill import chunked_prefill

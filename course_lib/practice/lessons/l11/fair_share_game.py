@@ -8,7 +8,7 @@ from course_lib.engine.request import Request
 from course_lib.practice.fixtures.waiting_list import WaitingList
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import Arrival, replay  # noqa: F401  a story imports Arrival from here
+from course_lib.practice.judge.timelines import replay
 
 CLIENTS = "ABC"
 

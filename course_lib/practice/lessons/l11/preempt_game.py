@@ -7,7 +7,6 @@ from course_lib.errors import IntegrityError, LedgerError
 from course_lib.kvcache import BlockAllocator, KVCacheManager
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import Arrival, replay  # noqa: F401  a story imports all from here
 
 
 class FCFS(Policy):

@@ -2,7 +2,7 @@
 
 from itertools import takewhile
 
-from course_lib.practice.judge.common import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .solutions.token_budget import fill_budget
