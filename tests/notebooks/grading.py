@@ -15,8 +15,8 @@ def grade(solution, submissions, folder, code_stub):
     The assignment is made from the notebook at `solution`, in a course directory in `folder`. A submission of
     None hands in the released stub as it is.
     """
-    from nbgrader.apps import NbGraderAPI
     from nbgrader.api import Gradebook
+    from nbgrader.apps import NbGraderAPI
 
     config = Config()
     config.CourseDirectory.root = str(folder)

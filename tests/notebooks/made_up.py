@@ -5,7 +5,7 @@ from pathlib import Path
 
 REPOSITORY = "https://github.com/someone/some-course"
 
-LESSON = '''\
+LESSON = """\
 # %% [markdown]
 # # A lesson
 
@@ -26,8 +26,9 @@ print(time.perf_counter_ns())
 
 # %%
 from IPython.display import HTML, display
-display({"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/html": "<b>still</b>", "text/plain": "View"}, raw=True)
-'''
+view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}}
+display(view | {"text/html": "<b>still</b>", "text/plain": "View"}, raw=True)
+"""
 
 EXERCISE = '''\
 # %% [markdown]

@@ -23,5 +23,7 @@ def leaked(solution, stub):
     everything = {line.strip() for cell in stub.cells for line in cell.source.splitlines()}
     for cell, cleared in zip(solution.cells, stub.cells, strict=True):
         here = {line.strip() for line in cleared.source.splitlines()}
-        found += [line for line in solution_lines(cell.source) if line in here or (len(line) > 30 and line in everything)]
+        found += [
+            line for line in solution_lines(cell.source) if line in here or (len(line) > 30 and line in everything)
+        ]
     return found

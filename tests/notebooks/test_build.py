@@ -39,7 +39,9 @@ def problem(checkout):
 def test_a_checkout_just_built_is_current(checkout):
     assert check(checkout) == []
     assert [path.relative_to(checkout).as_posix() for path in files(checkout)] == [
-        "exercises/01_trial.ipynb", "notebooks/01_trial.ipynb", "solutions/01_trial.ipynb",
+        "exercises/01_trial.ipynb",
+        "notebooks/01_trial.ipynb",
+        "solutions/01_trial.ipynb",
     ]
 
 
@@ -113,11 +115,11 @@ def test_a_solution_module_has_the_imports_that_its_cell_uses(checkout):
     )
     edit(checkout, '# %% nbgrader={"grade_id": "double", ', imports, "solutions")
     edit(checkout, "number + number", "math.floor(number) * len(deque(Bag('ab'))) + 0 * len([nothing])", "solutions")
-    second = '''
+    second = """
 # %% nbgrader={"grade_id": "four", "solution": true} course={"exercise": "01.four"}
 def four(number):
     return double(double(number))
-'''
+"""
     source = checkout / "solutions" / "src" / "01_trial.py"
     source.write_text(source.read_text() + second)
     build(checkout, report=lambda line: None)
@@ -230,12 +232,16 @@ def test_ids_are_unique_and_survive_a_new_cell_above(checkout):
 
 
 def test_an_exercise_shares_its_ids_with_the_solution(checkout):
-    assert [c.id for c in notebook(checkout, "exercises").cells] == [c.id for c in notebook(checkout, "solutions").cells]
+    assert [c.id for c in notebook(checkout, "exercises").cells] == [
+        c.id for c in notebook(checkout, "solutions").cells
+    ]
 
 
 def test_the_colab_cells_come_from_the_repository_address_and_do_nothing_here(checkout):
     link, install = notebook(checkout).cells[1:3]
-    assert "https://colab.research.google.com/github/someone/some-course/blob/main/notebooks/01_trial.ipynb" in link.source
+    assert (
+        "https://colab.research.google.com/github/someone/some-course/blob/main/notebooks/01_trial.ipynb" in link.source
+    )
     assert f"git+{REPOSITORY}" in install.source
     assert install.execution_count == 1 and install.outputs == []
     assert "/blob/main/exercises/01_trial.ipynb" in notebook(checkout, "exercises").cells[1].source
@@ -254,9 +260,12 @@ def test_a_failing_cell_stops_the_build_and_writes_nothing(checkout):
     ("lesson", "says"),
     [
         (LESSON.replace("{{colab}}", "Colab"), "has 0 cells that hold just {{colab}}"),
-        (LESSON.replace('"nbval-ignore-output"', '"nbval-ignore-outputs"'), r"cell 5 has the tags \['nbval-ignore-outputs'\]"),
+        (
+            LESSON.replace('"nbval-ignore-output"', '"nbval-ignore-outputs"'),
+            r"cell 5 has the tags \['nbval-ignore-outputs'\]",
+        ),
         (LESSON.replace("6 * 7", "6 * 7;").replace("\nprint(answer)", "\nanswer;"), "cell 3 ends in ';'"),
-        (LESSON.replace("# %%\nanswer", "# %% tag=[\"x\"]\nanswer"), r"cell 3 has the metadata \['tag'\]"),
+        (LESSON.replace("# %%\nanswer", '# %% tag=["x"]\nanswer'), r"cell 3 has the metadata \['tag'\]"),
     ],
 )
 def test_a_source_with_a_slip_is_refused(tmp_path, lesson, says):
@@ -267,10 +276,7 @@ def test_a_source_with_a_slip_is_refused(tmp_path, lesson, says):
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [
-        ('"grade_id": "double-check", ', "", "without a grade_id"),
-        (', "points": 2', "", "graded but has no points"),
-    ],
+    [('"grade_id": "double-check", ', "", "without a grade_id"), (', "points": 2', "", "graded but has no points")],
 )
 def test_an_exercise_with_a_slip_is_refused(tmp_path, old, new, says):
     root = make_checkout(tmp_path / "course", exercise=EXERCISE.replace(old, new))
@@ -286,6 +292,8 @@ def test_an_unknown_lesson_gets_the_known_ones(checkout):
 def test_an_output_that_cannot_be_kept_is_refused_at_once(checkout):
     before = files(checkout)
     edit(checkout, "answer = 6 * 7", "answer = object()")
-    with pytest.raises(CourseError, match="executed but not written: cell 4 prints what differs on every machine: 'at 0x"):
+    with pytest.raises(
+        CourseError, match="executed but not written: cell 4 prints what differs on every machine: 'at 0x"
+    ):
         build(checkout, report=lambda line: None)
     assert files(checkout) == before

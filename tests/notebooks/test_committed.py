@@ -23,8 +23,9 @@ def named(lesson):
 
 def test_the_first_lessons_and_their_exercises_are_there():
     labels = {lesson.label for lesson in LESSONS}
-    assert {f"{folder}/{name}" for folder in ("notebooks", "solutions")
-            for name in ("00_start_here", "01_naive_decoding")} <= labels
+    assert {
+        f"{folder}/{name}" for folder in ("notebooks", "solutions") for name in ("00_start_here", "01_naive_decoding")
+    } <= labels
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=named)
@@ -54,8 +55,11 @@ def test_every_exercise_is_passed_by_its_solution_and_failed_by_its_stub(lesson)
     from course_lib.practice.saved_answers import check_saved, expand
 
     ids = expand([lesson.name.partition("_")[0]])
-    in_notebook = [cell.metadata["course"]["exercise"] for cell in nbformat.read(lesson.stub, as_version=4).cells
-                   if "exercise" in cell.metadata.get("course", {})]
+    in_notebook = [
+        cell.metadata["course"]["exercise"]
+        for cell in nbformat.read(lesson.stub, as_version=4).cells
+        if "exercise" in cell.metadata.get("course", {})
+    ]
     assert in_notebook == ids
     for exercise_id in ids:
         solved, untouched = check_saved(exercise_id, lesson.target), check_saved(exercise_id, lesson.stub)

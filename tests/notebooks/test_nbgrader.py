@@ -13,7 +13,9 @@ def test_a_solution_gets_every_point_and_a_stub_none(checkout, tmp_path):
     submissions = {"solved": solution, "untouched": None, "our_stub": checkout / "exercises" / "01_trial.ipynb"}
     course = tmp_path / "nbgrader"
     assert grade(solution, submissions, course, CODE_STUB) == {
-        "solved": (2.0, 2.0), "untouched": (0.0, 2.0), "our_stub": (0.0, 2.0),
+        "solved": (2.0, 2.0),
+        "untouched": (0.0, 2.0),
+        "our_stub": (0.0, 2.0),
     }
 
 
@@ -26,4 +28,6 @@ def test_what_nbgrader_releases_is_what_course_build_writes(checkout, tmp_path):
     released = nbformat.read(tmp_path / "nbgrader" / "release" / "lesson" / "01_trial.ipynb", as_version=4)
     ours = nbformat.read(checkout / "exercises" / "01_trial.ipynb", as_version=4)
     assert [cell.source for cell in released.cells] == [cell.source for cell in ours.cells]
-    assert [cell.metadata.get("nbgrader") for cell in released.cells] == [cell.metadata.get("nbgrader") for cell in ours.cells]
+    assert [cell.metadata.get("nbgrader") for cell in released.cells] == [
+        cell.metadata.get("nbgrader") for cell in ours.cells
+    ]

@@ -30,7 +30,9 @@ def test_a_line_that_slips_into_the_stub_is_found(checkout):
 
 def test_the_stub_keeps_signature_and_docstring_and_has_no_outputs(checkout):
     stub = read(checkout, "exercises")
-    assert stub.cells[3].source.startswith('def double(number):\n    """Returns twice `number`."""\n    # YOUR CODE HERE')
+    assert stub.cells[3].source.startswith(
+        'def double(number):\n    """Returns twice `number`."""\n    # YOUR CODE HERE'
+    )
     assert [cell.execution_count for cell in stub.cells if cell.cell_type == "code"] == [None, None, None]
     assert all(cell.outputs == [] for cell in stub.cells if cell.cell_type == "code")
 
@@ -58,7 +60,9 @@ def test_a_solution_without_marks_is_cleared_whole(tmp_path):
     from course_lib.authoring.stubs import make_stub
     from course_lib.checkout import lessons
 
-    root = make_checkout(tmp_path / "course", exercise=EXERCISE.replace("### BEGIN", "# start of").replace("### END", "# end of"))
+    root = make_checkout(
+        tmp_path / "course", exercise=EXERCISE.replace("### BEGIN", "# start of").replace("### END", "# end of")
+    )
     [lesson] = lessons(root, ["solutions/01"])
     stub = make_stub(read_source(lesson, root))
     assert stub.cells[3].source == CODE_STUB

@@ -1,4 +1,4 @@
-"""Wrong answers for lesson 08 as people write them in Triton, and a few in torch that walk as such kernels do. Imports Triton."""
+"""Wrong answers for lesson 08 as people write them in Triton, and a few in torch with their loops. Imports Triton."""
 
 import torch
 

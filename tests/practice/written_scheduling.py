@@ -1,4 +1,4 @@
-"""Wrong answers to 11.token_budget, 11.chunked_prefill and 11.priority as people write them; see written_otherwise.py."""
+"""Wrong answers to 11.token_budget, 11.chunked_prefill and 11.priority; see written_otherwise.py."""
 
 from course_lib.engine import Policy
 

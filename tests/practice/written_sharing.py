@@ -1,4 +1,4 @@
-"""Wrong answers to 05.fork and 05.copy_on_write, written as people write them, with those to the rest of lesson 05 joined."""
+"""Wrong answers to 05.fork and 05.copy_on_write, joined with those to the rest of lesson 05."""
 
 from written_eviction import CASES as EVICTION
 from written_prefix import CASES as PREFIX
