@@ -1,10 +1,10 @@
-"""Tokens a second on this CPU: generate_cached beside transformers' `generate` with its cache.
+"""Tokens a second on this CPU: generate_cached, and transformers' `generate` with its cache.
 
     python benchmarks/cpu_decode.py [--repeats 9] [--threads 1] [--new-tokens 128]
 
 One run, one process, the same weights in the same dtype (float32), the same prompt, greedy, and a fixed number of new
-tokens. The two take turns, after one run each to warm up; the figure is the ratio of their medians. Both must write the
-same tokens, or there is nothing to compare.
+tokens. The two take turns, after one run each to warm up; the result is the ratio of their medians. Both must generate
+the same tokens, or the times cannot be compared.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def compare(name, ours, theirs, prompt_tokens, new_tokens, repeats):
         return out[0, prompt_tokens:].tolist()
 
     if run_ours() != run_theirs():
-        raise SystemExit(f"{name}: the two write different tokens, so their times cannot be compared.")
+        raise SystemExit(f"{name}: the two generate different tokens, so their times cannot be compared.")
     seconds = {run_ours: [], run_theirs: []}
     for turn in range(repeats):
         for run in (run_ours, run_theirs) if turn % 2 == 0 else (run_theirs, run_ours):

@@ -2,11 +2,11 @@
 
     python benchmarks/cpu_serving.py [--repeats 3] [--threads 2] [--requests 64]
 
-One run, one process, the same weights in float32, the same requests, greedy, a fixed number of new tokens for each. All are
-there at the beginning. The ways take turns, after a run on a few requests each to warm up; the figures are medians. All of
-ours must write the same tokens, or there is nothing to compare. transformers is asked for the same number of tokens.
+One run, one process, the same weights in float32, the same requests, greedy, a fixed number of new tokens for each. All
+requests arrive at the beginning. The ways take turns, after a run on two requests each to warm up; results are medians.
+All of ours must generate the same tokens, or the times cannot be compared; transformers, the same number of tokens.
 
-    naive            the whole text computed again for each token, one request after the other
+    naive            the whole sequence computed again for each token, one request after the other
     cached           a KV cache, one request after the other
     static           batches of fixed size, padded, run to their longest
     dynamic          the same batches, started when full or after a timeout
@@ -29,14 +29,20 @@ from course_lib.decoding import generate_cached, generate_naive
 
 
 def mixed_requests(count, vocab_size, seed=0):
-    """(prompts, params): most are short, some long, as in real traffic. Prompts of 8 to 256 tokens, answers of 4 to 192."""
+    """(prompts, params): most are short, some long, as in real traffic.
+
+    Prompts have 8 to 256 tokens, outputs 4 to 192.
+    """
     draw = random.Random(seed)
     prompts = [[draw.randrange(3, vocab_size) for _ in range(int(8 * 32 ** draw.random()))] for _ in range(count)]
     return prompts, [SamplingParams(max_tokens=int(4 * 48 ** draw.random()), ignore_eos=True) for _ in range(count)]
 
 
 def ways(model, batch_size):
-    """name -> function of (prompts, params) that returns the new tokens of each."""
+    """{name: function of (prompts, params) that returns the new token ids of each}."""
+
+    def dynamic(prompts, params):
+        return run_dynamic(model, prompts, params, max_batch_size=batch_size, timeout=0.05)[0]
 
     def continuous(prompts, params):
         engine = Engine(model, EngineConfig(max_num_seqs=batch_size, max_num_batched_tokens=512), trace=False)
@@ -46,15 +52,13 @@ def ways(model, batch_size):
         "naive": lambda prompts, params: [generate_naive(model, *one) for one in zip(prompts, params)],
         "cached": lambda prompts, params: [generate_cached(model, *one) for one in zip(prompts, params)],
         "static": lambda prompts, params: run_static(model, prompts, params, batch_size=batch_size)[0],
-        "dynamic": lambda prompts, params: run_dynamic(model, prompts, params, max_batch_size=batch_size, timeout=0.05)[
-            0
-        ],
+        "dynamic": dynamic,
         "continuous": continuous,
     }
 
 
 def transformers_batching(batch_size):
-    """The same for transformers, or a text that says why not."""
+    """The same for transformers, or a string that says why it does not run."""
     try:
         import transformers
         from transformers import GenerationConfig
@@ -67,7 +71,7 @@ def transformers_batching(batch_size):
         most = 192
 
         def served(prompts, params):
-            from transformers.generation.continuous_batching import ContinuousBatchingManager  # noqa: F401  (is it there?)
+            from transformers.generation.continuous_batching import ContinuousBatchingManager  # noqa: F401  (must exist)
 
             config = GenerationConfig(max_new_tokens=most, do_sample=False, eos_token_id=-1, pad_token_id=0)
             manager = theirs.init_continuous_batching(generation_config=config)
@@ -87,7 +91,7 @@ def transformers_batching(batch_size):
 
         served([[1, 2, 3]], [SamplingParams(max_tokens=2)])
         return served
-    except Exception as error:  # whatever version is installed, or none
+    except Exception as error:  # another version, or none
         return f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
 
 
@@ -96,10 +100,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument(
-        "--batch-size", type=int, default=16, help="rows of a batch, and requests that may run in the engine"
-    )
-    parser.add_argument("--only", nargs="*", help="of the ways, these")
+    parser.add_argument("--batch-size", type=int, default=16, help="rows of a batch, and max_num_seqs of the engine")
+    parser.add_argument("--only", nargs="*", help="only these ways")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = load_model("tale", device="cpu", dtype=torch.float32)[0]
@@ -107,7 +109,8 @@ def main():
     wanted = sum(p.max_tokens for p in params)
     print(
         f"torch {torch.__version__}, {args.threads} thread(s), float32, {len(prompts)} requests: "
-        f"{sum(map(len, prompts)):,} prompt tokens, {wanted:,} new tokens, {args.batch_size} at a time; {args.repeats} turns, medians"
+        f"{sum(map(len, prompts)):,} prompt tokens, {wanted:,} new tokens, {args.batch_size} at a time; "
+        f"{args.repeats} turns, medians"
     )
     chosen = ways(model, args.batch_size)
     theirs = transformers_batching(args.batch_size)
@@ -126,16 +129,14 @@ def main():
             seconds[name].append(time.perf_counter() - begin)
     ours = [texts[name] for name in chosen if name != "transformers"]
     if any(text != ours[0] for text in ours) or any(sum(map(len, text)) != wanted for text in texts.values()):
-        raise SystemExit("The ways write different tokens, so their times cannot be compared.")
+        raise SystemExit("The ways generate different tokens, so their times cannot be compared.")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
-        print(
-            f"{name:<14}{wanted / median:10.0f} tokens/s   {medians.get('continuous', median) / median:6.2f} of continuous",
-            flush=True,
-        )
+        ratio = medians.get("continuous", median) / median
+        print(f"{name:<14}{wanted / median:10.0f} tokens/s   {ratio:6.2f} of continuous", flush=True)
     slower = [name for name in medians if medians[name] < medians.get("continuous", 0)]
     if slower:
-        raise SystemExit(f"Continuous batching is behind {', '.join(slower)}.")
+        raise SystemExit(f"Continuous batching is slower than {', '.join(slower)}.")
 
 
 if __name__ == "__main__":

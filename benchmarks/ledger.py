@@ -1,12 +1,12 @@
-"""What the ledger costs as memory grows: it should be the same.
+"""The time of the ledger's operations, which must not grow with the number of blocks.
 
     python benchmarks/ledger.py [--repeats 15]
 
 One run, one process, no torch. Two ratios, each of medians of interleaved repeats:
 
 - allocate and free, a block, with a million blocks against a thousand (at most 1.5);
-- match_prefix of one prompt, with a cache that holds 500 times as many blocks (at most 1.5), and of a prompt 16 times as
-  long in the same cache, for each of its tokens (at most 1.5).
+- match_prefix of one prompt, with a cache that holds 500 times as many blocks (at most 1.5), and of a prompt 16 times
+  as long in the same cache, for each of its tokens (at most 1.5).
 """
 
 import argparse
@@ -22,9 +22,9 @@ BLOCK_SIZE = 16
 
 
 def churn(num_blocks):
-    """Seconds a block for taking and giving back, in scattered order. The work is the same for every size of memory."""
+    """A function for the seconds a block of allocate and free, in random order; the same work for every num_blocks."""
     allocator, draw = BlockAllocator(num_blocks, BLOCK_SIZE), random.Random(0)
-    allocator.allocate(num_blocks // 2)  # half of it is in use by somebody else all the while
+    allocator.allocate(num_blocks // 2)  # half of the blocks are in use throughout
     held = [allocator.allocate(4) for _ in range(100)]
 
     def once():
@@ -39,13 +39,13 @@ def churn(num_blocks):
 
 
 def matching(cached_blocks, prompt_tokens):
-    """Seconds a token for match_prefix of a prompt that is cached, in a cache that holds other texts beside it."""
+    """A function for the seconds a token of match_prefix, for a cached prompt in a cache with other sequences."""
     manager, draw = KVCacheManager(BlockAllocator(cached_blocks, BLOCK_SIZE)), random.Random(1)
 
-    def keep(text):
-        request = SimpleNamespace(request_id=0, token_ids=text)
-        manager.allocate_slots(request, len(text))
-        manager.commit(request, len(text))
+    def keep(token_ids):
+        request = SimpleNamespace(request_id=0, token_ids=token_ids)
+        manager.allocate_slots(request, len(token_ids))
+        manager.commit(request, len(token_ids))
         manager.free(request)
         return request
 
@@ -68,7 +68,7 @@ def matching(cached_blocks, prompt_tokens):
 def compare(what, one, other, repeats):
     """Prints the ratio of the medians, other to one; the two take turns."""
     seconds = {one: [], other: []}
-    for turn in range(repeats + 1):
+    for _ in range(repeats + 1):
         for measured in (one, other):
             seconds[measured].append(measured())
     small, large = (statistics.median(seconds[m][1:]) for m in (one, other))
@@ -90,7 +90,7 @@ def main():
         ("match a token, 2,000 blocks cached: prompt of 1,024, of 16,384", matching(2000, 1024), matching(2000, 16384)),
     ]
     gc.collect()
-    gc.freeze()  # a million objects that live on would be searched for garbage again and again
+    gc.freeze()  # otherwise each collection would examine a million objects that stay
     worst = max(compare(*pair, repeats) for pair in pairs)
     print(f"The largest ratio is {worst:.2f}; {'' if worst <= 1.5 else 'NOT '}within 1.5.")
     raise SystemExit(worst > 1.5)

@@ -1,4 +1,4 @@
-"""Lesson 01 on a GPU: one run over the whole text, for the next token."""
+"""Lesson 01 on a GPU: one forward pass over the whole sequence, for the next token."""
 
 import torch
 from timing import median_seconds

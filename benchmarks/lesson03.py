@@ -1,4 +1,4 @@
-"""Lesson 03 on a GPU: does the memory that a cache takes follow the formula, and how many texts fit?"""
+"""Lesson 03 on a GPU: the memory of a cache, by the formula and as allocated."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Lesson 04 on a GPU: the length of a block, for a kernel that follows the table and for gathering first."""
+"""Lesson 04 on a GPU: the block size, for a kernel that follows the block table and for gathering first."""
 
 import torch
 from timing import kernel_seconds
@@ -12,7 +12,8 @@ def tables(model, tokenizer, device, quick=False):
     rows = [one(device, batch, context, size) for size in ((8, 16) if quick else (1, 4, 8, 16, 32, 64, 128, 256))]
     return [
         {
-            "title": f"Attention of one step: {batch} texts of {context:,} tokens, 32 heads over 8 KV heads of 128, bfloat16",
+            "title": f"Attention of one step: {batch} texts of {context:,} tokens, "
+            "32 heads over 8 KV heads of 128, bfloat16",
             "columns": ["tokens a block", "following the table, GB/s", "gathering first, GB/s"],
             "rows": rows,
         }

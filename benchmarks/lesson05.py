@@ -1,4 +1,4 @@
-"""Lesson 05 on a GPU: a long prompt that all readers share, with and without a prefix cache."""
+"""Lesson 05 on a GPU: requests that share a long prompt, with and without a prefix cache."""
 
 import time
 
@@ -17,7 +17,8 @@ def tables(model, tokenizer, device, quick=False):
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return [
         {
-            "title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, {str(dtype)[6:]}",
+            "title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, "
+            f"{str(dtype)[6:]}",
             "columns": ["prefix cache", "first reader's first token, ms", "the others', ms", "tokens computed in all"],
             "rows": rows,
         }
@@ -25,7 +26,7 @@ def tables(model, tokenizer, device, quick=False):
 
 
 def one(model, shared, readers, caching):
-    """Milliseconds to the first token of the first reader, and of the others, in the mean."""
+    """A row: milliseconds to the first token of the first request, and of the others on average."""
     config = EngineConfig(num_blocks=shared // 16 * 2 + 64, prefix_caching=caching, max_num_batched_tokens=16_384)
     draw = torch.Generator().manual_seed(0)
     text = torch.randint(3, model.config.vocab_size, (shared,), generator=draw).tolist()

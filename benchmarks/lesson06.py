@@ -1,4 +1,4 @@
-"""Lesson 06 on a GPU: the four algorithms, torch's own attention and the course's kernel: memory and time against length."""
+"""Lesson 06 on a GPU: memory and time by length, for the four algorithms, torch's attention and the course's kernel."""
 
 from functools import cache, partial
 
@@ -52,7 +52,8 @@ def tables(model, tokenizer, device, quick=False):
         found = [one(way, q, k, v, device) for way in ways(device, tile).values()]
         times.append([n, *(1e3 * seconds for seconds, _ in found)])
         memory.append([n, *(extra / 1e6 for _, extra in found)])
-    what = f"causal, {HEADS} heads of {HEAD_DIM}, {str(dtype)[6:]}; chunked, flash 1 and flash 2 as loops in Python over tiles of {tile[0]}"
+    loops = f"chunked, flash 1 and flash 2 as loops in Python over tiles of {tile[0]}"
+    what = f"causal, {HEADS} heads of {HEAD_DIM}, {str(dtype)[6:]}; {loops}"
     found = [
         {
             "title": f"Milliseconds until it is done, launches included, {what}",
@@ -72,7 +73,7 @@ def tables(model, tokenizer, device, quick=False):
 
 
 def one(way, q, k, v, device):
-    """(median seconds, most bytes taken beyond the inputs)."""
+    """(median seconds, peak bytes beyond the inputs)."""
     if torch.device(device).type != "cuda":
         return median_seconds(lambda: way(q, k, v), device, 3), 0
     way(q, k, v)

@@ -1,10 +1,10 @@
-"""Tables that lesson 07 shows beside its own figures, recorded on a GPU.
+"""Tables that lesson 07 shows beside its own results, recorded on a GPU.
 
     python benchmarks/lessons.py 07 [--quick]
 
-`tables(model, tokenizer, device)` takes the kernel out of the lesson's own source, so that what was recorded is what is read there:
-its speed beside the library's kernel and torch's, and what each format costs in digits and gains in speed. Medians, kernels
-alone, without the time to launch them. quick: a few tokens, to try it on a CPU, where the kernel is interpreted.
+The kernel is read from the source of the lesson. The tables are its speed beside the library's kernel and torch's, and
+the error and speed of each format. Medians of kernels alone, without the time to launch them. quick: a few tokens, to
+try it on a CPU, where the kernel is interpreted.
 """
 
 import ast
@@ -25,13 +25,13 @@ HEAD_DIM = 128
 
 
 def tables(model, tokenizer, device, quick=False):
-    """[{"title", "columns", "rows"}] for the recorded run. The model is not needed: one head of 128 numbers is measured."""
+    """[{"title", "columns", "rows"}] for the recorded run. The model is not used: one head of 128 is measured."""
     lesson = lesson_code("my_flash_kernel", "my_flash")
     return [speed(lesson, device, quick), precision(lesson, device, quick)]
 
 
 def lesson_code(*names):
-    """A module with these functions of the lesson, read from its source."""
+    """A module with these functions of the lesson."""
     text = LESSON.read_text(encoding="utf-8")
     lines = text.split("\n")
     found = {
@@ -41,9 +41,7 @@ def lesson_code(*names):
     for node in (found[name] for name in names):
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         parts.append("\n".join(lines[first - 1 : node.end_lineno]))
-    path = Path(
-        tempfile.mkdtemp(prefix="lesson07-"), "lesson07_kernel.py"
-    )  # Triton reads a kernel's source from its file
+    path = Path(tempfile.mkdtemp(prefix="lesson07-"), "lesson07_kernel.py")  # Triton needs the source in a file
     path.write_text("\n\n\n".join(parts) + "\n", encoding="utf-8")
     spec = spec_from_file_location("lesson07_kernel", path)
     module = sys.modules["lesson07_kernel"] = module_from_spec(spec)
@@ -53,7 +51,7 @@ def lesson_code(*names):
 
 @torch.inference_mode()
 def speed(lesson, device, quick):
-    """TFLOP/s of one causal head, by the number of tokens; the masked half is not counted."""
+    """TFLOP/s of one causal head, by the number of tokens. The masked half is not counted."""
     dtype = half(device)
     ways = {
         "this lesson, tiles of 64": lambda q, k, v: lesson.my_flash(q, k, v, 64),
@@ -84,7 +82,7 @@ def speed(lesson, device, quick):
 
 @torch.inference_mode()
 def precision(lesson, device, quick):
-    """What each format costs in digits and gains in speed, in the lesson's kernel."""
+    """The error and the speed of each format, in the lesson's kernel."""
     n, draw = (60 if quick else 8192), torch.Generator().manual_seed(0)
     given = [torch.randn(n, HEAD_DIM, generator=draw).to(device) for _ in range(3)]
     rows = []
@@ -95,7 +93,7 @@ def precision(lesson, device, quick):
         ("bfloat16", torch.bfloat16, "ieee"),
     ):
         if dtype == torch.bfloat16 and torch.device(device).type == "cpu":
-            continue  # interpreted it is wrong
+            continue  # Triton's interpreter computes it wrongly
         q, k, v = (x.to(dtype) for x in given)
         out, exact = lesson.my_flash(q, k, v, 32, how), sdpa(*(x.double() for x in given), SDPBackend.MATH)
         took = seconds(lambda: lesson.my_flash(q, k, v, 32, how), device, quick)

@@ -1,11 +1,11 @@
-"""Tables that lesson 08 shows beside its own figures, recorded on a GPU.
+"""Tables that lesson 08 shows beside its own results, recorded on a GPU.
 
     python benchmarks/lessons.py 08 [--quick]
 
-`tables(model, tokenizer, device)` measures three things at the shape of a Llama 3 8B layer (32 query heads over 8 KV heads of 128
-numbers, blocks of 16): decode by gather and SDPA, by the kernel of the exercise and by course_lib's, in bytes of K and V a second;
-one long context by the number of parts; and a prompt by the size of its chunks. Medians, kernels alone, without the time to launch
-them. quick: tiny sizes, to try it on a CPU.
+Three measurements with the shape of a layer of Llama 3 8B (32 query heads over 8 KV heads of 128, blocks of 16): decode
+by gather and SDPA, by the kernel of the exercise and by that of course_lib, in bytes of K and V a second; one long
+context by the number of parts; and a prompt by the size of its chunks. Medians of kernels alone, without the time to
+launch them. quick: tiny sizes, to try it on a CPU.
 """
 
 import torch
@@ -26,7 +26,7 @@ CHUNKS, PROMPT = (8192, 2048, 512, 128, 32), 8192
 
 
 def tables(model, tokenizer, device, quick=False):
-    """[{"title", "columns", "rows"}] for the recorded run. model and tokenizer are not needed: these are single layers."""
+    """[{"title", "columns", "rows"}] for the recorded run. model and tokenizer are not used: this is one layer."""
     device = torch.device(device)
     return [decode(device, quick), parts(device, quick), chunks(device, quick)]
 
@@ -88,7 +88,8 @@ def parts(device, quick):
         rows.append([splits, splits * inputs[1].shape[2], 1e6 * took, num_bytes / took / 1e9])
     chosen = decode_splits(1, inputs[1].shape[2], tokens, multiprocessors(device))
     return {
-        "title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; course_lib takes {chosen} parts here",
+        "title": f"One request of {tokens:,} tokens in parts, {name(half)}, {words(quick)}; "
+        f"course_lib takes {chosen} parts here",
         "columns": ["parts", "programs", "microseconds", "GB/s"],
         "rows": rows,
     }
@@ -119,7 +120,7 @@ def chunks(device, quick):
 
 
 def without_launches(act, device):
-    """On a GPU: what replays the kernels of act() as one graph, so that many short ones do not wait for the CPU (lesson 13)."""
+    """A function that runs the kernels of act(); on a GPU as one CUDA graph, so that they do not wait for the CPU."""
     if device.type != "cuda":
         return act
     act()
@@ -131,10 +132,8 @@ def without_launches(act, device):
 
 
 def step(device, dtype, num_seqs, tokens, quick):
-    """(q, k_cache, v_cache, block_tables, seq_lens) of a decode step over blocks in a mixed order."""
-    kv_heads, head_dim, width = (
-        (2, 16, -(-tokens // BLOCK_SIZE)) if quick else (KV_HEADS, HEAD_DIM, -(-tokens // BLOCK_SIZE))
-    )
+    """(q, k_cache, v_cache, block_tables, seq_lens) of a decode step over blocks in random order."""
+    width, (kv_heads, head_dim) = -(-tokens // BLOCK_SIZE), (2, 16) if quick else (KV_HEADS, HEAD_DIM)
     k, v = (torch.randn(num_seqs * width, BLOCK_SIZE, kv_heads, head_dim, device=device, dtype=dtype) for _ in "kv")
     q = torch.randn(num_seqs, kv_heads * (HEADS // KV_HEADS), head_dim, device=device, dtype=dtype)
     order = torch.randperm(num_seqs * width, device=device).view(num_seqs, width)
@@ -147,7 +146,7 @@ def seconds(act, device, quick):
 
 
 def half_of(device):
-    return torch.bfloat16 if device.type == "cuda" else torch.float32  # interpreted kernels are wrong in bfloat16
+    return torch.bfloat16 if device.type == "cuda" else torch.float32  # Triton's interpreter is wrong in bfloat16
 
 
 def name(dtype):

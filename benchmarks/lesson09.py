@@ -1,11 +1,11 @@
-"""Tables that lesson 09 shows beside its own figures, recorded on a GPU.
+"""Tables that lesson 09 shows beside its own results, recorded on a GPU.
 
     python benchmarks/lessons.py 09 [--quick]
 
-`tables(model, tokenizer, device)` measures two things: what one decode step takes by the number of texts that share it, on a
-model of real size with random weights (Llama 3 8B in bfloat16), beside the least that its bytes and operations allow; and 64
-requests of mixed lengths on `tale`, served one by one, in static and dynamic batches, and by the engine. Medians, with the GPU
-waited for. quick: a tiny shape and few requests, to try it on a CPU.
+Two measurements: the time of one decode step by the number of sequences in it, on a model with the shape of Llama 3 8B
+and random weights in bfloat16, with its bytes and operations a second; and 64 requests of mixed lengths on `tale`,
+served one by one, in static and dynamic batches, and by the engine. Medians, measured until the GPU has finished.
+quick: a tiny shape and few requests, to try it on a CPU.
 """
 
 import statistics
@@ -28,7 +28,7 @@ def tables(model, tokenizer, device, quick=False):
 
 @torch.inference_mode()
 def decode_steps(device, quick):
-    """Milliseconds of one decode step of paged texts, by how many share it."""
+    """Milliseconds of one decode step over a paged cache, by the number of sequences."""
     config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     context, batches = (32, (1, 4)) if quick else (CONTEXT, BATCHES)
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
@@ -50,7 +50,7 @@ def decode_steps(device, quick):
 
 
 def step_seconds(model, batch, context, repeats):
-    """Seconds of each of several decode steps at the same length: begin_step and the model, as an engine does it."""
+    """The seconds of several decode steps at the same length: begin_step and the model, as in an engine."""
     block_size = 16
     blocks = -(-context // block_size)
     pool = KVPool(model.config, batch * blocks, block_size, model.device, model.dtype)
@@ -62,14 +62,14 @@ def step_seconds(model, batch, context, repeats):
     for _ in range(repeats + 3):
         wait_for(model.device)
         begin = time.perf_counter()
-        model(tokens, cache.begin_step(all_tables, [1] * batch), cache)  # the last token once more, always the same one
+        model(tokens, cache.begin_step(all_tables, [1] * batch), cache)  # computes the last token again in every turn
         wait_for(model.device)
         times.append(time.perf_counter() - begin)
     return times[3:]
 
 
 def serving(model, quick):
-    """Tokens a second of 64 requests on `tale`, in four ways; the tokens of all must be the same."""
+    """Tokens a second of 64 requests on `tale`, in four ways, which must generate the same tokens."""
     count, size, repeats = (6, 3, 1) if quick else (64, 16, 3)
     prompts, params = mixed_requests(count, model.config.vocab_size)
     chosen = {name: way for name, way in ways(model, size).items() if name != "naive"}
@@ -84,11 +84,12 @@ def serving(model, quick):
             wait_for(model.device)
             seconds[name].append(time.perf_counter() - begin)
     if model.dtype == torch.float32 and len({str(text) for text in texts.values()}) > 1:
-        raise RuntimeError("The ways write different tokens, so their times cannot be compared.")
+        raise RuntimeError("The ways generate different tokens, so their times cannot be compared.")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     rows = [[name, median, wanted / median, medians["cached"] / median] for name, median in medians.items()]
+    dtype = str(model.dtype)[6:]
     return {
-        "title": f"{count} requests of mixed lengths on tale, {str(model.dtype)[6:]}, {wanted:,} new tokens, {size} at a time",
+        "title": f"{count} requests of mixed lengths on tale, {dtype}, {wanted:,} new tokens, {size} at a time",
         "columns": ["way", "seconds", "new tokens a second", "times as fast as one by one"],
         "rows": rows,
     }

@@ -1,11 +1,11 @@
-"""Tables that lesson 10 shows beside its own figures, recorded on a GPU.
+"""Tables that lesson 10 shows beside its own results, recorded on a GPU.
 
     python benchmarks/lessons.py 10 [--quick]
 
-`tables(model, tokenizer, device)` measures two things: 64 requests of mixed lengths on `tale`, in static batches and by the engine,
-by the number of seats; and one step of a model of real size with random weights (Llama 3 8B in bfloat16) in which texts decode and
-a prompt is read: apart, and together in one row. The servers run once, after warming up; the steps are medians. The GPU is waited
-for. quick: tiny sizes, to try it on a CPU.
+Two measurements: 64 requests of mixed lengths on `tale`, in static batches and by the engine, by max_num_seqs; and one
+step of a model with the shape of Llama 3 8B and random weights in bfloat16, in which sequences decode and a prompt is
+computed: separately, and in one batch. Serving is timed once, after warming up; steps are medians. Times are measured
+until the GPU has finished. quick: tiny sizes, to try it on a CPU.
 """
 
 import time
@@ -19,7 +19,7 @@ from course_lib.batching import run_static
 from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig
 
-SEATS, TEXTS, CONTEXT, PROMPTS = (4, 16, 64), 32, 1024, (128, 512, 2048, 8192)
+MAX_NUM_SEQS, DECODING, CONTEXT, PROMPTS = (4, 16, 64), 32, 1024, (128, 512, 2048, 8192)
 
 
 def tables(model, tokenizer, device, quick=False):
@@ -28,26 +28,25 @@ def tables(model, tokenizer, device, quick=False):
 
 
 def serving(model, quick):
-    """The same requests by the number of seats. Both ways must write the same number of tokens."""
+    """The same requests by max_num_seqs. Both ways must generate the same number of tokens."""
     prompts, params = mixed_requests(4 if quick else 64, model.config.vocab_size)
     rows = []
-    for seats in (2,) if quick else SEATS:
+    for size in (2,) if quick else MAX_NUM_SEQS:
 
         def engine():
-            made = Engine(
-                model, EngineConfig(max_num_seqs=seats, max_num_batched_tokens=2048, prefix_caching=False), trace=False
-            )
+            config = EngineConfig(max_num_seqs=size, max_num_batched_tokens=2048, prefix_caching=False)
+            made = Engine(model, config, trace=False)
             return made, [output.token_ids for output in made.generate(prompts, params)]
 
-        engine(), run_static(model, prompts[:seats], params[:seats], batch_size=seats)  # to warm up
-        (texts, report), static = timed(lambda: run_static(model, prompts, params, batch_size=seats), model.device)
+        engine(), run_static(model, prompts[:size], params[:size], batch_size=size)  # to warm up
+        (texts, report), static = timed(lambda: run_static(model, prompts, params, batch_size=size), model.device)
         (made, ours), continuous = timed(engine, model.device)
         tokens = sum(map(len, ours))
         if tokens != sum(map(len, texts)):
-            raise RuntimeError("The two ways wrote different numbers of tokens, so their times cannot be compared.")
+            raise RuntimeError("The two generated different numbers of tokens, so their times cannot be compared.")
         rows.append(
             [
-                seats,
+                size,
                 report.num_steps,
                 made.metrics.num_steps,
                 report.waste,
@@ -57,8 +56,9 @@ def serving(model, quick):
                 tokens / continuous,
             ]
         )
+    dtype = str(model.dtype)[6:]
     return {
-        "title": f"{len(prompts)} requests of mixed lengths on tale, {str(model.dtype)[6:]}, all there at the beginning",
+        "title": f"{len(prompts)} requests of mixed lengths on tale, {dtype}, all there at the beginning",
         "columns": [
             "seats",
             "static: runs",
@@ -83,8 +83,8 @@ def timed(act, device):
 
 @torch.inference_mode()
 def one_row(device, quick):
-    """Milliseconds of a step: texts that decode, a prompt that is read, and both in one row."""
-    texts, context, lengths = (3, 24, (16,)) if quick else (TEXTS, CONTEXT, PROMPTS)
+    """Milliseconds of a step: sequences that decode, a prompt that is computed, and both in one batch."""
+    texts, context, lengths = (3, 24, (16,)) if quick else (DECODING, CONTEXT, PROMPTS)
     config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     big, size, rows = random_model(config, device, dtype), 16, []
@@ -109,7 +109,8 @@ def one_row(device, quick):
         rows.append([length, *(1000 * seconds for seconds in (decode, alone, decode + alone, both))])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {
-        "title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, and a prompt is read",
+        "title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, "
+        "and a prompt is read",
         "columns": [
             "prompt tokens",
             "the texts alone, ms",

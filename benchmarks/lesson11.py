@@ -1,8 +1,8 @@
-"""The tables of lesson 11, in time: what a step costs by its tokens, what a budget gives and takes, and two ways to come back.
+"""The tables of lesson 11: the time of a step by its tokens, latencies by token budget, and recompute against swap.
 
     python benchmarks/lessons.py 11 [--quick]        --quick: a tiny model, to try it on a CPU
 
-A model of Llama 3 8B's shape in bfloat16 with random weights (time does not ask what they say), one engine, eager kernels.
+A model with the shape of Llama 3 8B and random weights in bfloat16, one engine, eager kernels.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from course_lib.models import ModelConfig
 
 
 def tables(model, tokenizer, device, quick=False):
-    """[{"title", "columns", "rows"}]. model, tokenizer: not used: the bundled model is too small to keep a GPU busy."""
+    """[{"title", "columns", "rows"}]. model and tokenizer are not used: the bundled model is too small for a GPU."""
     config, dtype = (TINY, torch.float32) if quick else (LLAMA_3_8B, torch.bfloat16)
     large = random_model(ModelConfig(**config), device, dtype)
     shape = "A tiny model" if quick else "Llama 3 8B's shape in bfloat16"
@@ -77,7 +77,7 @@ def step_row(model, tokens):
 
 
 def budget_row(model, budget, prompt_tokens, writing):
-    """So many texts are written; after 10 steps the long prompt comes; until it has four tokens of its own."""
+    """A row: `writing` sequences decode; after 10 steps a long prompt arrives; the run ends with its fourth token."""
     for _ in range(2):  # the first one warms up
         engine = engine_for(model, budget, prompt_tokens + writing * 2048)
         for i in range(writing):
@@ -95,7 +95,7 @@ def budget_row(model, budget, prompt_tokens, writing):
 
 
 def return_row(model, tokens):
-    """Computed again: one prefill of so many tokens. Copied: what the engine's runner saves and restores."""
+    """A row: the time to compute `tokens` tokens again, and to save and restore their blocks as the runner does."""
     engine = engine_for(model, 16_384, 2 * tokens + 64)
     again = step_row(model, tokens)[1]
     engine.add_request(ids(model, tokens), SamplingParams(max_tokens=8, ignore_eos=True), request_id="a")

@@ -1,9 +1,9 @@
-"""Measures on a GPU what lessons show beside the learner's own figures, and writes course_lib/recorded/NN.json.
+"""Measures on a GPU the results that lessons show beside the learner's own, and writes course_lib/recorded/NN.json.
 
     python benchmarks/lessons.py [01 02 ...] [--out FOLDER] [--quick]
 
-Each lesson has a module here, lessonNN.py, with `tables(model, tokenizer, device, quick)`: a list of {"title", "columns", "rows"}.
-quick: tiny sizes, to try the script on a CPU; what it prints then is not worth keeping, and is not kept without --out.
+Each lesson has a module here, lessonNN.py, with `tables(model, tokenizer, device, quick)`, which returns a list of
+{"title", "columns", "rows"}. --quick: tiny sizes, to try the scripts on a CPU; the results are only written with --out.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def main():
     args = parser.parse_args()
     on_gpu = torch.cuda.is_available() and not args.quick
     if not on_gpu and not args.quick:
-        raise SystemExit("This records a GPU, and torch sees none here. Try the script with --quick.")
+        raise SystemExit("This measures a GPU, and torch sees none here. Try the script with --quick.")
     device = "cuda" if on_gpu else "cpu"
     if not on_gpu:
-        os.environ.setdefault("TRITON_INTERPRET", "1")  # must stand before Triton is imported
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # must be set before Triton is imported
     for lesson in args.lessons:
         begin = time.perf_counter()
         torch.manual_seed(0)
-        model, tokenizer = load_model("tale", device=device, dtype=torch.float32)  # as the lessons have it
+        model, tokenizer = load_model("tale", device=device, dtype=torch.float32)  # as in the lessons
         tables = importlib.import_module(f"lesson{lesson}").tables(model, tokenizer, device, quick=args.quick)
         kept = dict(
             machine=torch.cuda.get_device_name() if on_gpu else "CPU",

@@ -1,11 +1,11 @@
-"""Every lesson and every solution, run from top to bottom on this machine as it is, its GPU included.
+"""Runs every lesson and every solution from top to bottom on this machine, with its GPU.
 
     python benchmarks/notebooks.py [07 solutions/08 ...] [--jobs 1] [--out executed.tar.gz]
 
-`course build` hides the GPU, so that everybody who builds gets the same outputs; a learner on Colab has one. This runs the
-committed notebooks where a GPU is seen and says of each how long it took and in which cells, which cells ended in an error
-that is not tagged as wanted, what went to stderr, and of each exercise whether its solution passes and on which rungs. Ends with 1 where a
-cell broke or a solution failed. --out keeps the executed notebooks, to be looked at.
+`course build` hides the GPU, so that the outputs do not depend on the machine; a learner on Colab has a GPU. This
+script runs the committed notebooks with it. For each it prints the time, the slow cells, the cells with an error that
+is not tagged as expected, the output to stderr, and for each exercise whether its solution passes and on which rungs.
+The exit code is 1 where a cell failed or a solution does not pass. --out keeps the executed notebooks.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from course_lib.checkout import find_root, lessons
 
 CELL_SECONDS = 300
 SLOW = 10.0
-"""Seconds from which a cell is named."""
+"""A cell that takes longer, in seconds, is listed."""
 
 
 def run(lesson):
-    """(the executed notebook, seconds, what ended it before its end, or ""). Goes on after a cell that fails."""
+    """(the executed notebook, seconds, why it stopped before its end, or ""). Continues after a cell that fails."""
     notebook = nbformat.read(lesson.target, as_version=4)
     client = NotebookClient(
         notebook,
@@ -50,8 +50,8 @@ def run(lesson):
         return notebook, time.perf_counter() - begin, ended
 
 
-def told(notebook):
-    """(broken cells, slow cells and what went to stderr, results of checks), each a list of lines."""
+def summary(notebook):
+    """(failed cells, slow cells and output to stderr, results of checks), each a list of lines."""
     broken, noise, results = [], [], []
     for number, cell in enumerate(notebook.cells):
         if (seconds := _seconds(cell)) > SLOW:
@@ -86,16 +86,16 @@ def _result(output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NN")
-    parser.add_argument("--jobs", type=int, default=1, help="so many at once; seconds are worth telling with 1")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks that run at once; times mean something with 1")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     chosen, all_broken, archive = lessons(find_root(), args.names), 0, []
     with ThreadPoolExecutor(args.jobs) as pool:
         for lesson, (notebook, seconds, ended) in zip(chosen, pool.map(run, chosen)):
-            broken, noise, results = told(notebook)
+            broken, noise, results = summary(notebook)
             broken += [ended] if ended else []
             all_broken += len(broken) + sum(line.startswith("✗") for line in results)
-            print(f"{lesson.label}: {seconds:.0f} s, {len(broken)} cells broken", flush=True)
+            print(f"{lesson.label}: {seconds:.0f} s, {len(broken)} cells failed", flush=True)
             for line in [*broken, *noise, *results]:
                 print("  ", line, flush=True)
             archive.append((lesson.label, nbformat.writes(notebook).encode()))

@@ -1,29 +1,32 @@
-"""What one `schedule()` costs, and that it grows no faster than the number of running requests.
+"""The processor time of one `schedule()`, and how it grows with the number of running requests.
 
     python benchmarks/scheduler.py [--repeats 7] [--vllm] [--record]
 
-One run, one process, no model: requests that decode, one token each a step, as the engine would ask for it: schedule(), then
-update() and a token appended to each. Prompts differ from the first token on, so nothing is shared; their lengths differ too,
-so that in each step one request in 16 needs a block. Prefix caching is on, no trace is kept, and 32 more requests wait for a
-seat. Times are processor time of this process, medians over the steps of a turn, then over turns; other programs count only so
-far as they take its caches. All schedulers and sizes take turns; a ratio is the median of the turns' ratios. Growth is the cost
-for each running request at 4,096 of them against 256: at most 2, since more objects than a processor keeps at hand cost more to
-reach; growth with the square would make it 16.
+One run, one process, no model. The requests decode, one token each a step, as in the engine: schedule(), then update()
+and a token appended to each. Prompts differ from the first token on, so nothing is shared; their lengths differ too, so
+in each step one request in 16 needs a block. Prefix caching is on, no trace is kept, and 32 more requests wait because
+max_num_seqs are running. Times are processor time of this process: medians over the steps of a turn, then over turns;
+other programs matter only as far as they use the processor's caches. All schedulers and sizes take turns; a ratio is
+the median of the turns' ratios. Growth is the time for each running request with 4,096 of them over that with 256. It
+must be at most 2, since objects that do not fit the processor's caches take longer to reach; quadratic growth would
+make it 16.
 
---vllm measures the scheduler of vLLM 0.24 beside it: pure Python, as `vllm.v1.core.sched.scheduler.Scheduler`, without its
-statistics, with the same requests, blocks and seats. schedule() of both decides who runs and hands out blocks. vLLM's also makes
-the message to its workers and files full blocks in the prefix cache, whose hashes are made with the token in update; ours does
-both in update. Its update_from_output also makes an output object for each request, which here the engine makes. Hence three
-columns: schedule(), update, and the two together. vLLM is no dependency of the course. In a scratch environment (no GPU is
-needed; nothing of vLLM's that is compiled is used):
+--vllm measures the scheduler of vLLM 0.24 too, `vllm.v1.core.sched.scheduler.Scheduler`: pure Python, without its
+statistics, with the same requests, blocks and max_num_seqs. schedule() of both decides which requests run and allocates
+blocks. vLLM's also makes the message to its workers and puts full blocks into the prefix cache, with hashes made in
+update; ours does both in update. Its update_from_output also makes an output object for each request, which here the
+engine makes. So there are three columns: schedule(), update, and both together. The course does not depend on vLLM. A
+scratch environment for it (no GPU is needed, and no compiled part of vLLM is used):
 
     python -m venv scratch
-    scratch/bin/pip install torch==2.13.0 numpy transformers aiohttp apache-tvm-ffi cachetools cbor2 cloudpickle llguidance
-    scratch/bin/pip install msgspec openai openai-harmony pillow prometheus-client psutil py-cpuinfo pybase64 pyzmq requests
-    scratch/bin/pip install uvloop && scratch/bin/pip install --no-deps vllm==0.24.0 xgrammar
+    scratch/bin/pip install torch==2.13.0 numpy transformers aiohttp apache-tvm-ffi cachetools cbor2 cloudpickle
+    scratch/bin/pip install llguidance msgspec openai openai-harmony pillow prometheus-client psutil py-cpuinfo
+    scratch/bin/pip install pybase64 pyzmq requests uvloop
+    scratch/bin/pip install --no-deps vllm==0.24.0 xgrammar
     PYTHONPATH=. scratch/bin/python benchmarks/scheduler.py --vllm
 
-It says that Triton is missing; nothing here needs it. --record keeps the figures in benchmarks/results/scheduler_cpu.json.
+vLLM warns that Triton is missing; it is not needed. --record writes the results to
+benchmarks/results/scheduler_cpu.json.
 """
 
 import argparse
@@ -50,18 +53,21 @@ RESULTS = Path(__file__).parent / "results" / "scheduler_cpu.json"
 
 
 def prompts(num_running):
-    """Of those who run and those who wait: no two begin alike, and in each step one in 16 comes to the end of a block."""
+    """The prompts of all running and waiting requests.
+
+    No two begin with the same token, and in each step one request in 16 reaches the end of a block.
+    """
     for number in range(num_running + WAITING):
         yield [number] + [i * 7 % 997 for i in range(PROMPT - 1 + number % BLOCK_SIZE)]
 
 
 def limits(num_running):
-    """(blocks, tokens a step): room for all to the end, and for all prompts in the first step."""
+    """(blocks, tokens a step): enough for all sequences at full length, and for all prompts in the first step."""
     return num_running * LONGEST // BLOCK_SIZE + 1, num_running * (PROMPT + BLOCK_SIZE)
 
 
 def ours(num_running):
-    """A function that makes one step. It returns the seconds of schedule(), those of update, how many ran, blocks now cached."""
+    """A function that runs one step. Returns (seconds of schedule(), seconds of update, requests, cached blocks)."""
     num_blocks, budget = limits(num_running)
     config = EngineConfig(
         block_size=BLOCK_SIZE, num_blocks=num_blocks, max_num_seqs=num_running, max_num_batched_tokens=budget
@@ -87,7 +93,7 @@ def ours(num_running):
 
 
 def vllms(num_running):
-    """The same for vLLM's scheduler. Its set-up follows vLLM's own tests of it (tests/v1/core/utils.py)."""
+    """The same for vLLM's scheduler, set up as in vLLM's own tests of it (tests/v1/core/utils.py)."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     import torch
     from vllm.config import CacheConfig, DeviceConfig, ModelConfig, SchedulerConfig, VllmConfig
@@ -101,7 +107,7 @@ def vllms(num_running):
     from vllm.v1.request import Request as TheirRequest
     from vllm.v1.structured_output import StructuredOutputManager
 
-    enable_envs_cache()  # as vLLM's engine does: settings are read once
+    enable_envs_cache()  # as vLLM's engine does, so that settings are read only once
     num_blocks, budget = limits(num_running)
     cache = CacheConfig(block_size=BLOCK_SIZE, enable_prefix_caching=True)
     cache.num_gpu_blocks = num_blocks
@@ -146,10 +152,10 @@ def vllms(num_running):
 
 
 def measure(makers, repeats):
-    """{(whose, num_running): a turn's [schedule, update, both] in seconds, for each turn}"""
+    """{(scheduler, num_running): [(schedule, update, both) in seconds, for each turn]}."""
     steppers = {(whose, n): make(n) for n in SIZES for whose, make in makers.items()}
     gc.collect()
-    gc.freeze()  # the garbage collector looks at what a step makes, not at what was there before
+    gc.freeze()  # so the garbage collector examines only objects made by the steps
     turns = {key: [] for key in steppers}
     num_cached = {}  # (turn, num_running) -> full blocks in the prefix cache: the same for all
     for turn in range(repeats):
@@ -160,7 +166,7 @@ def measure(makers, repeats):
             if num_cached.setdefault((turn, n), cached) != cached:
                 raise SystemExit(
                     f"After turn {turn + 1} with {n} running, {whose} has {cached} blocks in its prefix cache and "
-                    f"the other {num_cached[turn, n]}. They did not do the same work, so nothing is compared."
+                    f"the other {num_cached[turn, n]}. They did not do the same work, so they are not compared."
                 )
             schedule, update = (statistics.median(step[part] for step in steps) for part in (0, 1))
             turns[whose, n].append((schedule, update, schedule + update))
@@ -180,12 +186,12 @@ def main():
     most = (LONGEST - PROMPT - BLOCK_SIZE) // STEPS - 1
     if not 1 <= args.repeats <= most:
         parser.error(
-            f"--repeats is {args.repeats}; from 1 to {most}, since after that the texts are as long as they may be."
+            f"--repeats is {args.repeats}; it must be 1 to {most}, since then the sequences have their full length."
         )
     if args.vllm and find_spec("vllm") is None:
-        parser.error("--vllm needs vLLM, which is not installed here. The head of this file says how to get it.")
+        parser.error("--vllm needs vLLM, which is not installed here. The top of this file says how to install it.")
     if args.record and not args.vllm:
-        parser.error("--record keeps both schedulers of one run. Add --vllm.")
+        parser.error("--record writes the results of both schedulers. Add --vllm.")
     makers = {"ours": ours} | ({"vLLM": vllms} if args.vllm else {})
     turns = measure(makers, args.repeats)
     rows, against = [], {}
@@ -202,16 +208,15 @@ def main():
     growth = {whose: {n: round(ratio(turns, (whose, n), (whose, 256)) * 256 / n, 3) for n in SIZES} for whose in makers}
     for whose, grown in growth.items():
         print(
-            f"schedule(), {whose}: a running request costs {grown[1024]:.2f} times as much among 1,024 as among 256, and "
-            f"{grown[4096]:.2f} times among 4,096."
+            f"schedule(), {whose}: the time for each running request is, with 1,024 of them, {grown[1024]:.2f} times "
+            f"that with 256; with 4,096, {grown[4096]:.2f} times."
         )
     failed = growth["ours"][4096] > 2
     print(f"Ours at 4,096 is {'NOT ' if failed else ''}within 2.")
     if args.vllm:
         above = against[256][0] > 1
-        print(
-            f"schedule() with 256 running costs {against[256][0]:.2f} of vLLM's: {'NOT ' if above else ''}at most as much."
-        )
+        verdict = "more" if above else "not more"
+        print(f"schedule() with 256 running takes {against[256][0]:.2f} of vLLM's time: {verdict}.")
         failed = failed or above
     if args.record:
         record(args, rows, growth, against)

@@ -1,4 +1,4 @@
-"""What the scripts share: clocks for steps that the CPU starts and for kernels alone, and models with random weights."""
+"""Timers, one with the launches from the CPU and one for kernels alone, and models with random weights."""
 
 import functools
 import statistics
@@ -19,7 +19,7 @@ LLAMA_3_8B = dict(
     context=16_384,
     rope_theta=500_000.0,
 )
-"""The shape of Llama 3 8B, as arguments of ModelConfig; the context is longer than the model's, which costs nothing here."""
+"""The shape of Llama 3 8B, as arguments of ModelConfig, with a longer context, which needs no further weights."""
 TINY = dict(
     vocab_size=256,
     hidden_size=32,
@@ -30,17 +30,17 @@ TINY = dict(
     head_dim=8,
     context=16_384,
 )
-"""Its stand-in for --quick."""
+"""Used instead of it for --quick."""
 
 
 def wait_for(device):
-    """Until the GPU has done all that it was given; time.perf_counter alone would tell when it was asked."""
+    """Waits until the GPU has finished, so that time.perf_counter measures the work and not only its launch."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
 
 
 def median_seconds(act, device, repeats=5):
-    """The median of the seconds that `act` takes, after two calls that do not count."""
+    """The median of the seconds that act() takes, after two calls to warm up."""
     seconds = []
     for _ in range(repeats + 2):
         wait_for(device)
@@ -52,10 +52,10 @@ def median_seconds(act, device, repeats=5):
 
 
 def kernel_seconds(calls, repeats, device):
-    """{name: median seconds of one call} of {name: call}, by CUDA events; all take turns.
+    """{name: median seconds of one call}, measured with CUDA events; the calls take turns. calls: {name: call}.
 
-    Before each call 1 GiB of other data is read through the L2 cache: so each call finds its own data in memory, and the GPU is busy
-    while the CPU launches. Launch time is therefore not measured, for nobody. On a CPU: the median by the clock.
+    Before each call 1 GiB of other data is read through the L2 cache. So each call has to read its data from memory,
+    and the GPU is busy while the CPU launches the call: launch time is not measured. On a CPU: the median by the clock.
     """
     if torch.device(device).type != "cuda":
         return {name: median_seconds(call, device, repeats) for name, call in calls.items()}
@@ -81,7 +81,7 @@ def _other_data(device):
 
 
 def random_model(config, device, dtype):
-    """A Transformer with weights of a sensible size, made where it runs."""
+    """A Transformer with torch's default initial weights, created directly on the device."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

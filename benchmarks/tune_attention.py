@@ -1,35 +1,23 @@
-"""Tries tile sizes on this GPU and prints the fastest of each shape: what the tables of course_lib/attention/tiles.py come from.
+"""Times tile sizes on this GPU and prints the fastest for each shape, for the tables of course_lib/attention/tiles.py.
 
     python benchmarks/tune_attention.py flash|decode|paged [--seconds 240] [--rows 0 3]
 
-Tiles that do not fit the shared memory, or do not compile, are passed over. Each tile is compiled once, so allow minutes.
+Tiles that do not fit the shared memory, or do not compile, are skipped. Each tile is compiled once, which takes
+minutes.
 """
 
 import argparse
 import itertools
-import statistics
 import time
 
 import torch
-from attention import BLOCK_SIZE, CHUNK, DECODE, DTYPE, PREFILL, draw, paged
+from attention_shapes import BLOCK_SIZE, CHUNK, DECODE, PREFILL, draw, paged
+from timing import kernel_seconds
 
 from course_lib.attention import tiles
 from course_lib.attention.kernels.flash import flash_attention
 from course_lib.attention.kernels.paged import paged_attention, paged_decode
 from course_lib.attention.tiles import Tile
-
-
-def microseconds(call, flush, repeats=10):
-    times = []
-    for _ in range(repeats):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        flush.sum()
-        begin.record()
-        call()
-        end.record()
-        times.append((begin, end))
-    torch.cuda.synchronize()
-    return statistics.median(b.elapsed_time(e) for b, e in times[2:]) * 1e3
 
 
 def flash_shapes():
@@ -67,8 +55,11 @@ def decode_shapes():
         )
 
 
-def search(call, tiles_to_try, splits_to_try, flush, stop):
-    """{(tile, splits): microseconds}: every tile with the splits of the rule, then the three best with every other split."""
+def search(call, tiles_to_try, splits_to_try, stop):
+    """{(tile, splits): microseconds}: every tile with the default splits, then the three best with all splits.
+
+    splits: None for the default. stop: the time.monotonic() after which nothing more is tried.
+    """
     found = {}
 
     def try_one(tile, splits):
@@ -77,7 +68,7 @@ def search(call, tiles_to_try, splits_to_try, flush, stop):
         try:
             with torch.inference_mode():
                 call(tile, splits)
-                found[tile, splits] = microseconds(lambda: call(tile, splits), flush)
+                found[tile, splits] = 1e6 * kernel_seconds({"": lambda: call(tile, splits)}, 8, "cuda")[""]
         except Exception as error:  # most often out of shared memory
             if "out of resource" not in str(error).lower():
                 print(f"  {tile}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
@@ -93,12 +84,12 @@ def search(call, tiles_to_try, splits_to_try, flush, stop):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("kernel", choices=["flash", "decode", "paged"])
-    parser.add_argument("--seconds", type=float, default=240, help="for all shapes together, in equal parts")
+    parser.add_argument("--seconds", type=float, default=240, help="for all shapes together, divided equally")
     parser.add_argument("--rows", type=int, nargs="*", help="which shapes of the table, from 0; default: all")
     parser.add_argument("--best", type=int, default=4, help="how many to print for each shape")
     args = parser.parse_args()
     torch.manual_seed(0)
-    flush, end = torch.ones(1 << 28, device="cuda"), time.monotonic() + args.seconds
+    end = time.monotonic() + args.seconds
     if args.kernel == "decode":
         shapes, splits = decode_shapes(), (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
         tiles_to_try = [Tile(16, n, w, s) for n, w, s in itertools.product((64, 128, 32), (4, 8), (3, 2, 4))]
@@ -112,7 +103,7 @@ def main():
         if row not in chosen:
             continue
         left = end - time.monotonic()
-        found = search(call, tiles_to_try, splits, flush, time.monotonic() + left / (len(chosen) - chosen.index(row)))
+        found = search(call, tiles_to_try, splits, time.monotonic() + left / (len(chosen) - chosen.index(row)))
         for (tile, parts), us in sorted(found.items(), key=lambda item: item[1])[: args.best]:
             numbers = f"{tile.block_m}, {tile.block_n}, {tile.num_warps}, {tile.num_stages}"
             parts = f", splits {parts or 'by rule'}" if args.kernel == "decode" else ""
