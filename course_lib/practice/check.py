@@ -7,9 +7,10 @@ from course_lib.source.extract import NotAlone, revive
 
 from .judge import registry
 from .judge.diagnose import diagnose
-from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Runs, examine
-from .judge.fitting import has_empty_body, unfit
-from .judge.running import Raised
+from .judge.examine import examine
+from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property
+from .judge.handed_in import has_empty_body, unfit
+from .judge.runs import Runs
 from .progress import workbook
 from .progress.sources import take
 
@@ -30,6 +31,9 @@ class Verdict:
     remark: str = ""
     counterexample: Counterexample | None = None
     mistake: Mistake | None = None
+    """The known mistake that the answer makes, if one was found."""
+    unfinished: tuple[str, ...] = ()
+    """What was not looked for because the time was up: sentences for the learner."""
 
 
 class Shown:
@@ -98,17 +102,19 @@ def check(exercise_id, answer=_MISSING):
     return result.raise_if_failed() if graded else result
 
 
-def judge(exercise, answer, *, given=True, slow=True, budget_s=None):
+def judge(exercise, answer, *, given=True, slow=True, budget_s=None, runs=None):
     """The CheckResult for an answer, with nothing recorded. `slow=False` leaves slow properties out.
 
-    budget_s: the answer may take so many seconds in all its trials together; default: the exercise's.
+    budget_s: seconds that the answer may work in all its trials together; default: the exercise's. runs: the Runs of
+    this answer, where some of its outcomes are known already.
     """
     message = unfit(exercise, answer, given)
     if message:
         return CheckResult(exercise, "unfit", message=message)
     if has_empty_body(answer):
         return CheckResult(exercise, "unwritten", message=unwritten(exercise))
-    verdicts, failed, runs = [], False, Runs(answer, exercise.budget_s if budget_s is None else budget_s)
+    runs = runs or Runs(answer, exercise.budget_s if budget_s is None else budget_s)
+    verdicts, failed = [], False
     for prop in exercise.properties:
         if failed:
             verdicts.append(Verdict(prop, "not reached"))
@@ -127,12 +133,14 @@ def examined(exercise, prop, runs):
     except NotVerified as reason:
         return Verdict(prop, "not verified", str(reason))
     except Counterexample as found:
-        return Verdict(prop, "fails", counterexample=found, mistake=diagnose(exercise, prop, found, runs))
+        diagnosis = diagnose(exercise, prop, found, runs)
+        unfinished = tuple(filter(None, (found.unfinished, diagnosis.stopped)))
+        return Verdict(prop, "fails", counterexample=found, mistake=diagnosis.mistake, unfinished=unfinished)
 
 
 def is_stub(verdict):
-    outcome = verdict.counterexample.outcome
-    return isinstance(outcome, Raised) and outcome.kind == "NotImplementedError"
+    found = verdict.counterexample
+    return found.raised and found.outcome.unwritten
 
 
 def unwritten(exercise):

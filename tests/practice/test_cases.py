@@ -11,7 +11,7 @@ import torch
 
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
-from course_lib.practice.judge.exercise import agree
+from course_lib.practice.judge.agreement import agree
 
 sys.path.insert(0, str(Path(__file__).parent))
 from written_otherwise import CASES  # noqa: E402

@@ -1,8 +1,8 @@
 """check, hint, solution and progress, as a learner meets them."""
 
+import ast
 import functools
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from course_lib.kvcache import Recompute
 from course_lib.practice import CheckFailed
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
-from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial, agree
+from course_lib.practice.judge.agreement import agree
+from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
 from course_lib.practice.lessons.l00.hello import hello
 from course_lib.practice.lessons.l01.greedy import greedy
 from course_lib.practice.lessons.l06.flash_forward import flash_forward
@@ -216,7 +217,8 @@ def test_the_solution_passes_and_comes_with_its_reason(tmp_path):
         assert exercise.why in text
         if key[:2] not in spaces:  # solutions of a lesson stand in one notebook, and may use those above
             (source,) = SOLUTIONS.glob(f"{key[:2]}_*.py")
-            imports = re.findall(r"^ *((?:import|from) .*)", source.read_text(encoding="utf-8"), re.M)
+            nodes = ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+            imports = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
             exec("\n".join(imports), spaces.setdefault(key[:2], {}))
         file = tmp_path / f"{key}.py"  # Triton reads the text of a kernel from its file
         file.write_text(solution(key).source, encoding="utf-8")

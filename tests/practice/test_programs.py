@@ -3,7 +3,8 @@
 import pytest
 
 from course_lib.practice.check import judge
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, agree
+from course_lib.practice.judge.agreement import agree
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 from course_lib.practice.judge.running import Raised
 

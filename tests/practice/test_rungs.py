@@ -11,8 +11,9 @@ from course_lib.errors import ParameterError
 from course_lib.practice.check import judge, standing_alone
 from course_lib.practice.fixtures import placement
 from course_lib.practice.judge import rungs
-from course_lib.practice.judge.exercise import Exercise, Property, agree
-from course_lib.practice.judge.launched import kernels_of
+from course_lib.practice.judge.agreement import agree, near
+from course_lib.practice.judge.exercise import Exercise, Property
+from course_lib.practice.judge.kernel_launches import kernels_of
 from course_lib.source.extract import revive
 
 DOUBLE = """
@@ -211,8 +212,8 @@ def test_the_workbook_keeps_the_kernel_its_helpers_and_constants(exercise):
 
 def test_sixteen_bits_agree_within_their_rounding_and_not_beyond():
     one = torch.tensor([1.0, 100.0], dtype=torch.float16)
-    assert agree(rungs.near(one), rungs.near(one * 1.002)) and not agree(rungs.near(one), rungs.near(one * 1.02))
-    assert not agree(rungs.near(one), one.float()) and not agree(rungs.near(one), rungs.near(one.bfloat16()))
+    assert agree(near(one), near(one * 1.002)) and not agree(near(one), near(one * 1.02))
+    assert not agree(near(one), one.float()) and not agree(near(one), near(one.bfloat16()))
 
 
 def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not():

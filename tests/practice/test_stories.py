@@ -15,7 +15,7 @@ from course_lib.authoring.solutions import imports_of
 from course_lib.errors import CourseError
 from course_lib.practice import play
 from course_lib.practice.judge import registry
-from course_lib.practice.judge.exercise import written
+from course_lib.practice.judge.outcome_text import written
 from course_lib.practice.judge.running import untouched_randomness
 
 EXERCISES = registry.exercises()

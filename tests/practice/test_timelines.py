@@ -120,7 +120,7 @@ def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
 
 
 def test_only_so_many_smaller_scripts_are_tried(monkeypatch):
-    monkeypatch.setattr(timelines, "TRIES", 3)
+    monkeypatch.setattr(timelines, "SMALLER_SCRIPTS", 3)
     tried = []
     script = Script(tuple(Arrival(name) for name in "abcdef"))
     trial = script_trial(

@@ -3,13 +3,13 @@
 import pytest
 
 from course_lib.practice.check import judge
-from course_lib.practice.judge import launched
+from course_lib.practice.judge import kernel_launches
 from course_lib.practice.judge.registry import find
 
 
 def test_a_kernel_without_tiles_fails_where_it_is_watched():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    if launched.machine().triton != "interpreted":
+    if kernel_launches.machine().triton != "interpreted":
         pytest.skip("what a compiled kernel loads is not recorded in every case; a GPU's own memory is not asked for")
     from kernels_triton_flash import flash
 

@@ -1,64 +1,95 @@
-"""Gives a wrong answer its name, by what it does and not by how it is written."""
+"""Gives a wrong answer its name, by what it does and not by how it is written.
+
+The search is bounded by counting: each known mistake is compared once in each trial. Where the clock ended it, the
+Diagnosis says so.
+"""
+
+from dataclasses import dataclass
 
 from . import running
-from .exercise import TooSlow, agree
-from .running import OutOfTime, Raised
+from .agreement import agree, alike
+from .examine import is_out_of_time, time_is_up
+from .exercise import Mistake
+from .limits import IS_MADE_BY_S
+from .runs import TooSlow
 
 _EVIDENCE = 3
-"""So many trials must speak for a mistake before it is named."""
+"""At least this many trials must speak for a mistake before it is named."""
 _SHARE = 0.8
-"""So large a share of the trials where the mistake shows must be as the mistake has them."""
+"""In at least this share of the trials where the mistake shows, the answer must do as the mistake does."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the search for a known mistake found."""
+
+    mistake: Mistake | None = None
+    stopped: str = ""
+    """Why it was not searched to its end: a sentence, or ""."""
 
 
 def diagnose(exercise, prop, counterexample, runs):
-    """The Mistake that the answer makes, or None when no known one fits.
+    """The Diagnosis of an answer that fails `prop` with `counterexample`.
 
-    A mistake fits when, on the counterexample and on every trial of the failed property where
-    it differs from the reference, the answer does exactly what the mistake does, and when the
-    other properties do not speak against it. Among several that fit, the one that explains most.
-    No name is better than a wrong name.
+    A mistake fits when the answer does what the mistake does, on the counterexample and on every trial of the failed
+    property where the mistake differs from the reference, and when the other properties do not speak against it. Among
+    several that fit, the one that explains most is taken. No name is better than a wrong name.
     """
+    if is_out_of_time(counterexample.outcome):
+        return Diagnosis()  # the counterexample itself says that it was stopped
     if runs.over:
-        return None
+        return Diagnosis(stopped=f"No known mistake was looked for: {time_is_up(runs)}.")
     for mistake in exercise.mistakes:
-        if mistake.is_made_by is not None and _made(mistake, runs.answer, counterexample):
-            return mistake
+        if mistake.is_made_by is None:
+            continue
+        made, stopped = _made(mistake, runs.answer, counterexample)
+        if made or stopped:
+            return Diagnosis(mistake if made else None, stopped)
     if counterexample.trial is None:
-        return None
-    answers = _outcomes(exercise, runs, counterexample.trial)
-    if answers is None:
-        return None
-    # The counterexample first, then its property: most mistakes are ruled out by the first trial.
-    order = list(dict.fromkeys([counterexample.trial, *prop.trials, *exercise.trials]))
-    best, best_score = None, -1.0
-    for mistake in exercise.mistakes:
-        for variant in mistake.variants:
-            score = _fit(exercise, order, len({counterexample.trial, *prop.trials}), answers, variant)
-            if score > best_score:
-                best, best_score = mistake, score
-    return best
+        return Diagnosis()
+    answers, stopped = _outcomes(exercise, runs, counterexample.trial)
+    if stopped:
+        return Diagnosis(stopped=stopped)
+    return Diagnosis(_best(exercise, prop, counterexample.trial, answers))
 
 
 def _made(mistake, answer, counterexample):
-    limit_s = max(2.0, getattr(counterexample.trial, "limit_s", 0.0))  # it may run trials again, in its own way
+    """(whether the mistake says that the answer makes it, why that was not found out)."""
+    limit_s = max(
+        IS_MADE_BY_S, getattr(counterexample.trial, "limit_s", 0.0)
+    )  # it may run trials again, in its own way
     found, _ = running.run(lambda: mistake.is_made_by(answer, counterexample), answer, limit_s)
-    return found is True  # an answer that raises when it is asked does not have this mistake
+    if is_out_of_time(found):
+        return False, f"Known mistakes were not looked for to the end: your code was stopped after {limit_s:g} s."
+    return found is True, ""  # an answer that raises when it is asked does not have this mistake
 
 
 def _outcomes(exercise, runs, failed):
-    """{trial: what the answer does there} of every trial and the failed one, or None where one never ended or the time was up."""
+    """({trial: what the answer does there} of every trial and the failed one, why there is none)."""
     trials = [failed, *exercise.trials]
     try:
-        for trial in [*runs.done, *trials]:  # what is known already may settle it
-            exercise.expected(
-                trial
-            )  # first, and without a clock: it may load something, and half of that is worse than none
+        for trial in sorted(trials, key=lambda trial: trial not in runs.done):  # what is known may settle it
+            exercise.expected(trial)  # first, and without a clock: it may load something that must not be interrupted
             got, _ = runs.outcome(trial)
-            if isinstance(got, Raised) and got.kind == OutOfTime.__name__:
-                return None
+            if is_out_of_time(got):
+                return {}, f"No known mistake was looked for: another case was stopped after {trial.limit_s:g} s."
     except TooSlow:
-        return None
-    return {trial: runs.done[trial][0] for trial in trials}
+        return {}, f"No known mistake was looked for: {time_is_up(runs)}."
+    return {trial: runs.done[trial][0] for trial in trials}, ""
+
+
+def _best(exercise, prop, failed, answers):
+    """The mistake that explains the answer best, or None."""
+    # The counterexample first, then its property: most mistakes are ruled out by the first trial.
+    order = list(dict.fromkeys([failed, *prop.trials, *exercise.trials]))
+    in_property = len({failed, *prop.trials})
+    best, best_score = None, -1.0
+    for mistake in exercise.mistakes:
+        for variant in mistake.variants:
+            score = _fit(exercise, order, in_property, answers, variant)
+            if score > best_score:
+                best, best_score = mistake, score
+    return best
 
 
 def _fit(exercise, order, in_property, answers, variant):
@@ -66,11 +97,11 @@ def _fit(exercise, order, in_property, answers, variant):
 
     order: the counterexample, the other trials of its property (`in_property` with it), the rest.
     """
-    shows = alike_where_it_shows = alike = 0
+    shows = alike_where_it_shows = same_in_all = 0
     for place, trial in enumerate(order):
         theirs = exercise.outcome(variant, trial)
-        same = agree(theirs, answers[trial])
-        alike += same
+        same = alike(theirs, answers[trial])
+        same_in_all += same
         if agree(theirs, exercise.expected(trial)):
             if place == 0:
                 return -1.0  # the mistake does not show where the answer failed
@@ -81,4 +112,4 @@ def _fit(exercise, order, in_property, answers, variant):
             return -1.0
     if alike_where_it_shows < _EVIDENCE or alike_where_it_shows < _SHARE * shows:
         return -1.0
-    return alike / len(order)
+    return same_in_all / len(order)

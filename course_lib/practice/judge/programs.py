@@ -27,15 +27,13 @@ begins with "{0} = ", and uses otherwise.
 
 import random
 from dataclasses import dataclass, field
-from itertools import count
 
 from .exercise import Trial
-from .running import OutOfTime, Raised
+from .limits import SMALLER_PROGRAMS, TRIAL_S
+from .shrinking import shrunk
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
 """Of variables, in the order in which a random program makes them; it makes no more than these."""
-TRIES = 600
-"""So many smaller programs are tried at most."""
 
 
 class Senseless(Exception):
@@ -93,11 +91,11 @@ class Program:
         """How much there is to read: lines first, then numbers."""
         return 1000 * len(self.steps) + numbers(self.setup.values()) + sum(numbers(args) for _, *args in self.steps)
 
-    def trial(self, note="", limit_s=3.0):
+    def trial(self, note="", limit_s=TRIAL_S):
         """The Trial of this program, which knows how to make itself smaller."""
 
         def smaller(fails, got):
-            return shrunk(self, trial, fails, got)
+            return smallest(self, trial, fails, got)
 
         trial = Trial(
             self.story(), self.play, show=last_seen, size=self.size, note=note, limit_s=limit_s, smaller=smaller
@@ -151,24 +149,26 @@ class Program:
                     )
 
 
-def shrunk(program, trial, fails, got):
+def smallest(program, trial, fails, got):
     """The Trial of the smallest failing program that leaving out steps and lowering numbers leads to; at first `trial`.
 
-    fails(trial) -> the answer's outcome where it fails, or None where it is right or the trial makes no sense. got: its
-    outcome in `trial`, which fails.
+    fails, got: see shrinking.shrunk.
     """
-    tries, better = count(), program
-    while better is not None and not (isinstance(got, Raised) and got.kind == OutOfTime.__name__):
-        program, better = better, None  # the last one that failed, until a smaller one does
-        ended = len(got) if isinstance(got, list) else len(program.steps)  # nothing was played behind it
-        for smaller in (program.without(ended, len(program.steps)), *program.shorter(), *program.lower()):
-            if smaller.size < program.size and next(tries) < TRIES:
-                candidate = smaller.trial(trial.note, trial.limit_s)
-                if (found := fails(candidate)) is not None:
-                    trial, better, got = candidate, smaller, found
-                    break
-    tidy = program.renamed().trial(trial.note, trial.limit_s)
-    return tidy if fails(tidy) is not None else trial
+
+    def candidates(program, got):
+        ended = len(got) if isinstance(got, list) else len(program.steps)  # nothing was played after it
+        yield program.without(ended, len(program.steps))
+        yield from program.shorter()
+        yield from program.lower()
+
+    def trial_of(other):
+        return other.trial(trial.note, trial.limit_s)
+
+    program, found = shrunk(
+        program, trial, got, candidates=candidates, trial_of=trial_of, fails=fails, most=SMALLER_PROGRAMS
+    )
+    tidy = trial_of(program.renamed())
+    return tidy if fails(tidy) is not None else found
 
 
 def told(game, setup, *steps, note=""):

@@ -21,7 +21,6 @@ are plain torch as well: they are told by what comes out.
 import contextlib
 import sys
 import warnings
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -31,15 +30,15 @@ from course_lib.attention.recording.second_python import own_error
 from course_lib.errors import CourseError
 from course_lib.practice.fixtures.placement import here, machine
 
-from . import running
-from .exercise import BUDGET_S as ON_A_CPU_S
+from . import limits, running
+from .agreement import near
 from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
-from .launched import kernels_of, refused
+from .kernel_launches import kernels_of, refused
 
-BUDGET_S = 180.0 if torch.cuda.is_available() else ON_A_CPU_S
-"""Seconds for all cases of a check: on a GPU each new shape of a kernel is compiled first."""
-LIMIT_S = 60.0 if torch.cuda.is_available() else 10.0
-"""Seconds for one case."""
+BUDGET_S = limits.COMPILED_CHECK_S if torch.cuda.is_available() else limits.KERNEL_CHECK_S
+"""Seconds of work for all cases of a check."""
+LIMIT_S = limits.COMPILED_TRIAL_S if torch.cuda.is_available() else limits.KERNEL_TRIAL_S
+"""Seconds of work for one case."""
 
 
 class LostGPU(CourseError):
@@ -50,7 +49,7 @@ def trial(story, make, call, *, within=None, **options):
     """A Trial for all rungs. make() -> fresh inputs, on the CPU; call(answer, *inputs) -> what is compared, on any device.
 
     Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
-    within: how far a result may be off, where 1 part in 10,000 is too narrow; see Near. options: as of Trial (size, note, show).
+    within: how far a result may be off, where 1 part in 10,000 is too narrow; see agreement.Near. options: as of Trial (size, note, show).
     """
 
     def act(answer):
@@ -112,30 +111,6 @@ def at_home(value):
     if type(value) in (tuple, list):
         return type(value)(map(at_home, value))
     return value
-
-
-@dataclass(frozen=True, eq=False)
-class Near:
-    """A tensor as an outcome that need not be as exact as others: 16-bit floats, or scores of hundreds in float32."""
-
-    tensor: torch.Tensor
-    within: float
-    """Two are the same where they differ by no more than this share of a number, or of the largest one."""
-
-    def __eq__(self, other):
-        a, b = self.tensor, other.tensor
-        if a.dtype != b.dtype or a.shape != b.shape:
-            return False
-        a, b = a.float(), b.float()
-        largest = float(torch.maximum(a.abs(), b.abs()).nan_to_num(0.0, 0.0).max()) if a.numel() else 0.0
-        return a.allclose(b, rtol=self.within, atol=self.within * largest, equal_nan=True)
-
-
-def near(value, within=None):
-    """The value, as a Near where it is a tensor and `within` is given, or where its floats have 16 bits: four steps of theirs."""
-    if not isinstance(value, torch.Tensor) or within is None and value.dtype not in (torch.float16, torch.bfloat16):
-        return value
-    return Near(value, within or 4 * torch.finfo(value.dtype).eps)
 
 
 def rungs(*trials):

@@ -1,23 +1,19 @@
 """Runs a learner's code so that nothing it does can hurt: it may raise, print, or never end."""
 
 import contextlib
-import ctypes
 import functools
 import io
 import linecache
 import random
-import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.practice.fixtures.endless import Endless
 
+from .limits import OutOfTime, limited
+
 _OURS = str(Path(__file__).resolve().parents[2])
-
-
-class OutOfTime(Endless):
-    """The code was stopped by the clock."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,18 @@ class Raised:
     line: str = ""
     number: int = 0
     function: str = ""
+    unwritten: bool = False
+    """Whether a NotImplementedError is behind it: what a stub raises."""
 
     @property
     def endless(self):
+        """Whether the code was stopped, by counting its calls or by the clock."""
         return self.kind in (Endless.__name__, OutOfTime.__name__)
+
+    @property
+    def out_of_time(self):
+        """Whether the code was stopped by the clock."""
+        return self.kind == OutOfTime.__name__
 
     def __str__(self):
         text = self.message if self.endless else f"{self.kind}: {self.message}" if self.message else self.kind
@@ -45,7 +49,7 @@ class Raised:
 def run(act, answer, limit_s):
     """(outcome, printed text) of `act()`. Random numbers are seeded, and the caller's kept.
 
-    limit_s: seconds until it is stopped; None: never, and cheaper.
+    limit_s: seconds of work until it is stopped; None: never, and cheaper.
     Only Ctrl-C goes through: everything else that `answer` raises comes back as Raised.
     """
     printed = io.StringIO()
@@ -61,7 +65,15 @@ def run(act, answer, limit_s):
 def raised(error, answer):
     """The Raised for an exception that came out of `answer`."""
     number, line, function = blame(error, answer)
-    return Raised(type(error).__name__, message(error), line, number, function)
+    unwritten = any(isinstance(one, NotImplementedError) for one in causes(error))
+    return Raised(type(error).__name__, message(error), line, number, function, unwritten)
+
+
+def causes(error):
+    """The exception, the one from which it was raised, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def message(error):
@@ -122,45 +134,3 @@ def untouched_randomness(seed=0):
             yield
         finally:
             random.setstate(before)
-
-
-_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-
-
-def limited(act, seconds):
-    """act(), with Endless raised inside it after `seconds`. Works in any thread, on any system.
-
-    It takes effect between two steps of Python, so a single long call into C is not cut.
-    """
-    me, lock, over, timer = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, None
-
-    def start(after):
-        nonlocal timer
-        timer = threading.Timer(after, stop)
-        timer.daemon = True
-        timer.start()
-
-    def stop():
-        with lock:
-            if not over:
-                _raise_in(me, ctypes.py_object(_out_of_time(seconds)))
-                start(0.2)  # again and again: a bare `except:` in a loop swallows the first
-
-    start(seconds)
-    try:
-        return act()
-    finally:
-        while not over:
-            try:
-                with lock:
-                    over = True
-                    timer.cancel()
-                    _raise_in(me, None)  # one that was sent and has not arrived yet
-            except Endless:  # it arrived here: the code had just ended by itself
-                over = False
-
-
-def _out_of_time(seconds):
-    """An OutOfTime that knows its message: another thread can only send a class."""
-    message = f"stopped: not done after {seconds:g} s. Does the loop end?"
-    return type(OutOfTime.__name__, (OutOfTime,), {"__init__": lambda self: BaseException.__init__(self, message)})

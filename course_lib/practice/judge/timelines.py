@@ -24,7 +24,6 @@ means is the exercise's; `Timeline(numbers={"P": "writes token {n}"})` says it i
 """
 
 from dataclasses import dataclass, field, fields, replace
-from itertools import count
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.checks import check_fits
@@ -37,11 +36,9 @@ from course_lib.practice.report.timeline_text import Timeline, both, difference
 from course_lib.trace.records import Trace
 
 from .exercise import Trial
+from .limits import SMALLER_SCRIPTS, TRIAL_S
 from .programs import below
-from .running import OutOfTime, Raised
-
-TRIES = 400
-"""So many smaller scripts are tried at most."""
+from .shrinking import shrunk
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, abort
 
 
 def script_trial(
-    play, script, call, name, *, imports="", note="", least=None, limit_s=3.0, explain=difference, more=None
+    play, script, call, name, *, imports="", note="", least=None, limit_s=TRIAL_S, explain=difference, more=None
 ):
     """The Trial of a script, which knows how to make itself smaller.
 
@@ -149,7 +146,17 @@ def script_trial(
     """
 
     def smaller(fails, got):
-        return shrunk(script, trial, made, fails, got, least or {})
+        """The Trial of the smallest failing script that leaving out requests and lowering numbers leads to."""
+        _, found = shrunk(
+            script,
+            trial,
+            got,
+            candidates=lambda other, got: other.smaller(least or {}),
+            trial_of=made,
+            fails=fails,
+            most=SMALLER_SCRIPTS,
+        )
+        return found
 
     def made(other):
         return script_trial(
@@ -180,20 +187,6 @@ def script_trial(
         limit_s=limit_s,
         smaller=smaller,
     )
-    return trial
-
-
-def shrunk(script, trial, made, fails, got, least):
-    """The Trial of the smallest failing script that leaving out requests and lowering numbers leads to; at first `trial`."""
-    tries, better = count(), script
-    while better is not None and not (isinstance(got, Raised) and got.kind == OutOfTime.__name__):
-        script, better = better, None
-        for smaller in script.smaller(least):
-            if smaller.size < script.size and next(tries) < TRIES:
-                candidate = made(smaller)
-                if (found := fails(candidate)) is not None:
-                    trial, better, got = candidate, smaller, found
-                    break
     return trial
 
 

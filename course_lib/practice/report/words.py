@@ -1,7 +1,5 @@
 """The words of every result, and its form as plain text."""
 
-from course_lib.practice.judge.running import Raised
-
 _MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "failed": "✗"}
 
 
@@ -41,14 +39,17 @@ def after(result):
 
 
 def reasons(verdict):
-    """[(bold, plain)]: what is odd about this case, and the mistake it looks like, or why the property matters."""
+    """[(bold, plain)], sentences: what is odd about this case; the mistake it looks like, or why the property matters.
+
+    Last comes what was not looked for, where the search ended early.
+    """
     found, mistake = verdict.counterexample, verdict.mistake
     said = [("", found.remark)] if found.remark else []
     if mistake:
-        return [*said, (f"Looks like: {mistake.name}", mistake.why)]
-    if isinstance(found.outcome, Raised):
-        return said  # the exception speaks for itself
-    return [*said, ("Why it matters.", verdict.prop.meaning)]
+        said.append((f"Looks like: {mistake.name}", mistake.why))
+    elif not found.raised:  # an exception speaks for itself
+        said.append(("Why it matters.", verdict.prop.meaning))
+    return said + [("", sentence) for sentence in verdict.unfinished]
 
 
 def printed(counterexample, most=6):
