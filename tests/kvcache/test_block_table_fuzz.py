@@ -89,7 +89,7 @@ def test_random_programs_read_what_they_wrote():
     run_state_machine_as_test(
         Tables,
         settings=settings(
-            max_examples=520,
+            max_examples=540,
             stateful_step_count=60,
             derandomize=True,
             deadline=None,

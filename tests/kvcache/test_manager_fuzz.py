@@ -213,7 +213,7 @@ def test_random_programs_agree_with_the_model_and_read_what_they_wrote():
     run_state_machine_as_test(
         Managers,
         settings=settings(
-            max_examples=700,
+            max_examples=730,
             stateful_step_count=60,
             derandomize=True,
             deadline=None,
