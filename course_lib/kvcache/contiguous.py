@@ -225,9 +225,9 @@ def check_fit(kept, k):
         )
 
 
-def no_room(who, held, new, max_tokens):
+def no_room(owner, held, new, max_tokens):
     return (
-        f"{who} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
+        f"{owner} holds {held} tokens and was asked to take {new} more, but it was made for {max_tokens}, so "
         f"{max_tokens - held} fit. Make it with max_tokens={held + new} or more, write fewer tokens, or call reset() "
         f"if its tokens are not needed any more."
     )

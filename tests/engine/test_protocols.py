@@ -64,7 +64,7 @@ def test_every_member_of_a_protocol_is_described():
 
 
 class Plain:
-    """A learner's cache that is not made from PagedCache; it hands the work to one."""
+    """A learner's cache that is not made from PagedCache; it uses one inside."""
 
     def __init__(self, pool, allocator):
         self.pool, self.allocator, self.inner = pool, allocator, PagedCache(pool, allocator)
