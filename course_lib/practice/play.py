@@ -31,7 +31,8 @@ _names, __getattr__, _ = lazily(
         "fixtures.forkable": "Forkable",
         "fixtures.waiting_list": "WaitingList",
         # what watches an answer
-        "lessons.l04.allocator": "allocation_cost complains damaged",
+        "lessons.l04.allocation_cost": "allocation_cost",
+        "lessons.l04.allocator": "complains damaged",
         "lessons.l05.fork": "Listening",
         "lessons.l05.hash_chain": "numbered",
         "lessons.l05.match_prefix": "Cached",

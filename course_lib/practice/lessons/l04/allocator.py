@@ -1,14 +1,12 @@
 """Cases of 04.allocator: programs of calls, damaged books, and what a block costs."""
 
 import copy
-import time
 from collections import deque
 
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.outcome_text import written
-from course_lib.practice.judge.running import Raised
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .allocation_cost import SLOW, costs_alike
 from .allocator_answers import ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
 from .allocator_game import by_hand, played
 from .solutions.allocator import BlockAllocator
@@ -75,44 +73,6 @@ def notices(num_blocks, taken):
         "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, …",
     ]
     return Trial(lines, act, size=num_blocks + taken, note="at least one of them breaks the books")
-
-
-SLOW = object()
-SMALL, LARGE, MOST = 1_000, 256_000, 10
-
-
-def allocation_cost(answer, num_blocks):
-    """Seconds for 100 blocks in and out, one by one, where some are in use; the best of five."""
-    allocator = answer(num_blocks, 16)
-    allocator.allocate(num_blocks // 25)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        taken = [allocator.allocate(1) for _ in range(100)]
-        for one in taken:
-            allocator.free(one)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def costs_alike(answer):
-    """Raises Counterexample where a block costs much more in a large memory; twice, so that a busy machine is no fault."""
-    story = [
-        "from course_lib.practice.play import allocation_cost",
-        f"allocation_cost(BlockAllocator, {LARGE:_}) / allocation_cost(BlockAllocator, {SMALL:_})",
-    ]
-    trial = Trial(
-        story,
-        lambda answer: min(allocation_cost(answer, LARGE) / allocation_cost(answer, SMALL) for _ in range(2)),
-        limit_s=10.0,
-    )
-    times, _ = trial.outcome(answer)
-    if isinstance(times, Raised) or times > MOST:
-        got = written(trial, times) if isinstance(times, Raised) else f"{times:.0f}"
-        raise Counterexample(
-            story, f"about 1, and at most {MOST}", got, "100 blocks in and out, of so many", outcome=SLOW
-        )
-    return f"{LARGE // SMALL} times the blocks, about the same cost"
 
 
 wrong = WrongAllocator.variant
