@@ -4,10 +4,10 @@ import ast
 import re
 from pathlib import Path
 
-from course_lib.authoring import rooms
+from course_lib.authoring import architecture, layers
 
 ROOT = Path(__file__).parents[1]
-IMPORTS = rooms.read_imports(ROOT)
+IMPORTS = layers.read_imports(ROOT)
 
 MOST_LINES = 300
 # A table of data is read by looking something up, and is not easier to read in two files.
@@ -29,17 +29,17 @@ def told(problems):
 
 
 def test_no_circle_of_files():
-    found = [" <-> ".join(circle) for circle in rooms.circles(IMPORTS)]
+    found = [" <-> ".join(circle) for circle in layers.circles(IMPORTS)]
     assert not found, told(found)
 
 
-def test_imports_only_go_to_rooms_below():
-    found = rooms.going_up(IMPORTS)
+def test_imports_only_go_to_earlier_layers():
+    found = layers.going_up(IMPORTS)
     assert not found, told(found)
 
 
 def test_the_views_and_the_ledger_load_without_torch():
-    found = [" -> ".join(way) for way in rooms.needing_torch(IMPORTS).values()]
+    found = [" -> ".join(way) for way in layers.needing_torch(IMPORTS).values()]
     assert not found, told(found)
 
 
@@ -71,7 +71,7 @@ def test_lessons_take_from_practice_what_play_hands_on():
 
 def test_printed_examples_take_from_practice_what_play_hands_on():
     found = []
-    for name, path in rooms.modules(ROOT).items():
+    for name, path in layers.modules(ROOT).items():
         if not name.startswith("course_lib.practice"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -91,3 +91,25 @@ def inner_imports(text):
         if module != ".play" and not (module == "" and taken <= PRACTICE_NAMES):
             found.append(line)
     return found
+
+
+def test_the_document_and_its_picture_are_up_to_date():
+    problems = architecture.check(ROOT)
+    assert not problems, told(problems)
+
+
+def test_every_file_and_name_in_the_document_exists():
+    text = (ROOT / architecture.DOCUMENT).read_text(encoding="utf-8")
+    found = re.findall(r"`([\w/]+\.(?:py|js|css))`(?:\s+`([\w.]+)`)?", text.partition("## Words")[0])
+    found += re.findall(r"`([\w/]+\.(?:py|js|css))`(?:\s+`([\w.]+)`)?", text.partition("## Where is")[2])
+    problems, names = [], 0
+    for file, name in found:
+        path = next((place for place in (ROOT / "course_lib" / file, ROOT / file) if place.exists()), None)
+        if path is None and "/" in file:
+            problems.append(f"There is no file {file}.")
+        elif path is not None and name:
+            names += 1
+            last = re.escape(name.rpartition(".")[2])
+            if not re.search(rf"^\s*(?:(?:async )?def|class) {last}\b|^{last}\b.* =", path.read_text(), re.M):
+                problems.append(f"{file} has no {name}.")
+    assert names > 30 and not problems, told(problems)

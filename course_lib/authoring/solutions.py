@@ -20,7 +20,7 @@ from course_lib.errors import CourseError
 from course_lib.source.extract import outside_names
 
 from .files import write_if_changed
-from .rooms import lazy_table
+from .layers import lazy_table
 
 MARKS = "### BEGIN SOLUTION", "### END SOLUTION"
 PLAY, PLAY_FILE = "course_lib.practice.play", Path(__file__).parents[1] / "practice" / "play.py"

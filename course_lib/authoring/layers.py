@@ -1,7 +1,7 @@
-"""The rooms of course_lib in their order, and what the files import.
+"""The packages of course_lib in layers, and what their files import.
 
-An import may only go to a room of an earlier level in ORDER, which begins with what all may use. The imports are read
-from the source text with `ast`; nothing is imported. tests/test_architecture.py and the picture in docs/ use this.
+An import may only go to a package of an earlier layer, and LAYERS begins with what all may use. The imports are read
+from the source text with `ast`; nothing is imported. tests/test_architecture.py and docs/architecture.md use this.
 """
 
 import ast
@@ -10,9 +10,9 @@ from pathlib import Path
 
 PACKAGE = "course_lib"
 
-# One level a line. A room may import the rooms of earlier levels, and no other room of its own level.
-# A name with a dot is a part of a package that has its own place: training a model needs the decoding loops.
-ORDER = (
+# A package may import the packages of earlier layers, and no other package of its own layer. A name with a dot is a
+# subpackage with a layer of its own: to train a model, the decoding loops are needed. Some names are single files.
+LAYERS = (
     ("errors", "lazy"),
     ("checkout", "machine", "source", "recorded"),
     ("trace",),
@@ -28,7 +28,7 @@ ORDER = (
     ("cli",),
 )
 
-# Stricter than the order: the views draw plain data, so they know traces and nothing that computes.
+# Stricter than the layers: the views draw plain data, so they know traces and nothing that computes.
 ONLY = {"viz": {"errors", "lazy", "trace"}}
 
 # What must load without torch: the views, and the ledger, which is integers.
@@ -37,7 +37,7 @@ WITHOUT_TORCH = ("viz", "trace", "kvcache.allocator", "kvcache.block_table", "kv
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the file that asks, the line, and the module that is asked for."""
+    """One import: the file that has it, the line, and the module that is imported."""
 
     source: str
     line: int
@@ -48,7 +48,7 @@ class Import:
 
 
 def modules(root):
-    """{module name: its file} of all Python files of the package. root: the checkout's folder."""
+    """{module name: its file} of all Python files of course_lib. root: the checkout's folder."""
     found = {}
     for path in sorted((Path(root) / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -57,10 +57,10 @@ def modules(root):
 
 
 def read_imports(root):
-    """Every import in the package, also those inside functions and those of other packages (such as torch).
+    """Every import in course_lib, also those inside functions and those of other libraries (such as torch).
 
     `from package import name` counts as an import of the module that `name` is, or that the package's table for
-    `lazily(...)` names as its home. The table itself is no import. Imports under `if TYPE_CHECKING:` are left out.
+    `lazily(...)` names for it. The table itself is no import. Imports under `if TYPE_CHECKING:` are left out.
     """
     files = modules(root)
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
@@ -68,7 +68,7 @@ def read_imports(root):
     found = []
     for name, tree in trees.items():
         package = name if files[name].stem == "__init__" else name.rpartition(".")[0]
-        for node in _statements(tree):
+        for node in _nodes(tree):
             if isinstance(node, ast.Import):
                 found += [Import(name, node.lineno, alias.name) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -78,7 +78,7 @@ def read_imports(root):
     return found
 
 
-def _statements(tree):
+def _nodes(tree):
     """All nodes of a file but those under `if TYPE_CHECKING:`."""
     waiting = [tree]
     while waiting:
@@ -91,7 +91,7 @@ def _statements(tree):
 
 
 def _absolute(node, package):
-    """The module that `from ... import` names, without leading dots."""
+    """The module of a `from ... import`, without leading dots."""
     if not node.level:
         return node.module
     parts = package.split(".")
@@ -99,6 +99,7 @@ def _absolute(node, package):
 
 
 def _home(full, base, files, homes):
+    """The module that `from base import name` imports. full: base and name, with a dot between."""
     if full in files:
         return full
     name = full.rpartition(".")[2]
@@ -107,42 +108,41 @@ def _home(full, base, files, homes):
 
 
 def lazy_table(module, tree):
-    """{name: module} of a package whose names arrive on first use; {} of any other file."""
+    """{name: module} of a package whose names are imported on first use; {} of any other file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazily":
-            package = node.args[0].value if isinstance(node.args[0], ast.Constant) else module  # mostly `__name__`
             table = ast.literal_eval(node.args[1])
-            return {name: f"{package}.{home}" for home, names in table.items() for name in names.split()}
+            return {name: f"{module}.{home}" for home, names in table.items() for name in names.split()}
     return {}
 
 
 def inside(imports):
-    """The imports of the package's own modules."""
+    """The imports of course_lib's own modules."""
     return [one for one in imports if one.target == PACKAGE or one.target.startswith(f"{PACKAGE}.")]
 
 
-def room_of(module):
-    """The room of a module: the longest name in ORDER that it begins with; None for the package itself."""
+def package_of(module):
+    """The package of a module: the longest name in LAYERS that it begins with; None for course_lib itself."""
     name = module.removeprefix(PACKAGE).removeprefix(".")
-    fitting = [room for level in ORDER for room in level if f"{name}.".startswith(f"{room}.")]
+    fitting = [package for layer in LAYERS for package in layer if f"{name}.".startswith(f"{package}.")]
     if not fitting and name:
-        raise LookupError(f"{module} belongs to no room. Give it a place in ORDER, in {__name__}.")
+        raise LookupError(f"{module} is in no layer. Give its package a place in LAYERS, in {__name__}.")
     return max(fitting, key=len, default=None)
 
 
-def level_of(room):
-    """The line of ORDER that holds the room, from 0; -1 for the package itself, which all may import."""
-    return next((number for number, level in enumerate(ORDER) if room in level), -1)
+def layer_of(package):
+    """The number of the layer that has the package, from 0."""
+    return next(number for number, layer in enumerate(LAYERS) if package in layer)
 
 
 def going_up(imports):
-    """The imports that break the order of rooms, or ONLY."""
+    """The imports that are not allowed by LAYERS or ONLY."""
     found = []
     for one in inside(imports):
-        source, target = room_of(one.source), room_of(one.target)
+        source, target = package_of(one.source), package_of(one.target)
         if source is None or target is None or source == target:
             continue
-        if level_of(target) >= level_of(source) or target not in ONLY.get(source, {target}):
+        if layer_of(target) >= layer_of(source) or target not in ONLY.get(source, {target}):
             found.append(one)
     return found
 
@@ -188,7 +188,7 @@ def circles(imports):
 
 
 def _reached(module, to):
-    """All that can be reached from the module in one step or more."""
+    """All modules that can be reached from this one in one import or more."""
     seen, waiting = set(), list(to.get(module, ()))
     while waiting:
         name = waiting.pop()
@@ -198,12 +198,12 @@ def _reached(module, to):
     return seen
 
 
-def room_imports(imports):
-    """{room: the rooms that it imports, in their order}, for every room that has files."""
-    found = {room_of(one.source): set() for one in imports if room_of(one.source)}
-    for one in inside(imports):
-        source, target = room_of(one.source), room_of(one.target)
+def package_imports(root):
+    """{package: the packages that it imports}, both in the order of LAYERS, for every package that has files."""
+    found = {package_of(name): set() for name in modules(root) if package_of(name)}
+    for one in inside(read_imports(root)):
+        source, target = package_of(one.source), package_of(one.target)
         if source and target and source != target:
             found[source].add(target)
-    in_order = [room for level in ORDER for room in level]
-    return {room: sorted(found[room], key=in_order.index) for room in in_order if room in found}
+    in_order = [package for layer in LAYERS for package in layer]
+    return {package: sorted(found[package], key=in_order.index) for package in in_order if package in found}
