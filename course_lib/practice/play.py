@@ -42,7 +42,8 @@ _names, __getattr__, _ = lazily(
         "lessons.l11.preempt_game": "Room scheduler_with_preemption",
         "lessons.l11.swap_game": "SwapMemory engine_with_swap serve_swapped",
         # scripts of requests, and what serves them
-        "judge.timelines": "Arrival replay",
+        "judge.replay": "replay",
+        "judge.scripts": "Arrival",
         "lessons.l09.dynamic_batcher": "serve_batcher",
         "lessons.l10.continuous_loop": "serve_loop",
         "lessons.l10.step": "scheduler_of_step",

@@ -6,7 +6,7 @@ import pytest
 
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.timelines import replay
+from course_lib.practice.judge.replay import replay
 from course_lib.practice.lessons.l11.chunked_prefill import chunked_prefill
 from course_lib.practice.lessons.l11.step_choice import Arrival, pairs, request, scheduler_of_choice, serve_choice
 from course_lib.practice.lessons.l11.token_budget import fill_budget

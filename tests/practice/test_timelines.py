@@ -7,8 +7,9 @@ import pytest
 from course_lib.engine import Scheduler
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.practice.fixtures.tiny_server import alone
-from course_lib.practice.judge import timelines
-from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
+from course_lib.practice.judge import scripts
+from course_lib.practice.judge.replay import replay
+from course_lib.practice.judge.scripts import Arrival, Script, random_script, script_trial
 from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve_loop
 from course_lib.practice.report.timeline_text import WIDEST, Timeline, both, difference
 
@@ -87,7 +88,7 @@ def test_tokens_without_slots_are_refused():
     class Hasty(Scheduler):
         def schedule(self):
             step = super().schedule()
-            step.scheduled[:] = [(request, n + 1) for request, n in step.scheduled]
+            step.scheduled[:] = [one._replace(num_tokens=one.num_tokens + 1) for one in step.scheduled]
             return step
 
     with pytest.raises(IntegrityError, match="gives a 4 tokens after 0 computed ones, and it has slots for 3"):
@@ -120,7 +121,7 @@ def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
 
 
 def test_only_so_many_smaller_scripts_are_tried(monkeypatch):
-    monkeypatch.setattr(timelines, "SMALLER_SCRIPTS", 3)
+    monkeypatch.setattr(scripts, "SMALLER_SCRIPTS", 3)
     tried = []
     script = Script(tuple(Arrival(name) for name in "abcdef"))
     trial = script_trial(

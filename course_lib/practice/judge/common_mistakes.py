@@ -1,4 +1,4 @@
-"""Mistakes that are made in every exercise, whatever it asks for."""
+"""Mistakes that can be made in every exercise, such as to print the result and not return it."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ from .running import Raised
 
 
 def gives_none(answer, found):
-    """Whether the answer, called as in the counterexample, hands None back."""
+    """Whether the answer returns None when it is called as in the counterexample."""
     returned = []
 
     def watched(*args, **kwargs):
@@ -25,14 +25,14 @@ def as_python(number):
 
 
 def shares_a_list(answer, found):
-    """Whether a class holds a list, or the like, for all its objects. `found` is not looked at: is_made_by gives it."""
+    """Whether a class holds a list, or the like, for all its objects. found: not used; is_made_by passes it."""
     return any(
         isinstance(value, (list, dict, set, deque)) for name, value in vars(answer).items() if not name.startswith("__")
     )
 
 
 def writes_into(trials):
-    """is_made_by for trials that look at the caller's data after the call: where such a trial fails, they were changed."""
+    """is_made_by for trials that compare the caller's data after the call: where one of them fails, it was changed."""
     return lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised)
 
 
@@ -44,18 +44,20 @@ PRINTED = Mistake(
 
 NOTHING_RETURNED = Mistake(
     "nothing is returned.",
-    "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every way out.",
+    "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every "
+    "way out.",
     is_made_by=gives_none,
 )
 
 NO_DICT = Mistake(
     "the numbers come without their names.",
-    'The caller asks for each by its name, so a dict is returned: `{"name": number, …}`, with the names of the text above.',
+    'The caller asks for each by its name, so a dict is returned: `{"name": number, …}`, with the names of the text '
+    "above.",
     is_made_by=lambda answer, found: (
         isinstance(found.outcome, (tuple, list)) and not any(isinstance(one, dict) for one in found.outcome)
     ),
 )
-"""For exercises that ask for a dict of numbers; their trials hand on what is none."""
+"""For exercises that ask for a dict of numbers; their trials return anything else as it is."""
 
 RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]
-"""In this order: what prints returns nothing as well."""
+"""In this order: an answer that prints returns nothing as well."""

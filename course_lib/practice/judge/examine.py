@@ -52,7 +52,7 @@ def examine(exercise, prop, runs):
 
 
 class Fails:
-    """Fails(exercise, runs)(trial) -> what the answer does in a trial that is not one of the exercise's, if that is wrong.
+    """Fails(exercise, runs)(trial) -> what the answer does in a trial that the exercise does not have, if it is wrong.
 
     None where it is right, where the trial makes no sense (the reference raises), and after the search was stopped.
     """

@@ -1,9 +1,9 @@
-"""Whether what was handed in can be checked at all, and if not, what it is instead."""
+"""Whether what the learner handed in can be checked, and if not, what it is instead."""
 
 import dis
 import inspect
 
-from .registry import a_kind
+from .outcome_text import a_kind
 from .running import unwrapped
 
 
@@ -39,7 +39,10 @@ def made_otherwise(exercise, answer):
     """What calling the answer gives instead of a result: a generator or a coroutine; or ""."""
     function = unwrapped(answer)
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return f"`{exercise.name}` is written with `async`, so a call gives no result yet. Write `def` alone, and `return`."
+        return (
+            f"`{exercise.name}` is written with `async`, so a call gives no result yet. Write `def` alone, and "
+            f"`return`."
+        )
     if inspect.isgeneratorfunction(function):
         return f"`{exercise.name}` uses `yield`, so a call gives a generator and not the result. Use `return` instead."
     return ""
@@ -67,8 +70,8 @@ def wrong_arguments(exercise, answer):
             )
             if by_name:
                 said += (
-                    f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by its "
-                    f"place. Take the `*` away."
+                    f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by "
+                    f"its place. Take the `*` away."
                 )
             return said
     return ""

@@ -9,11 +9,15 @@ import textwrap
 from course_lib.practice.fixtures.placement import machine
 
 from . import running
+from .exercise import NotVerified
 
 
 @contextlib.contextmanager
 def launches():
-    """A list that meanwhile fills with each kernel that is launched, as functions. Those of the library itself do not count."""
+    """A list that gets each kernel that is launched while this lasts, as a function.
+
+    Kernels of the library itself do not count.
+    """
     kernels, state = [], machine().triton
     if "triton" not in sys.modules or state == "absent":
         yield kernels
@@ -37,11 +41,16 @@ def launches():
 
 
 def kernels_of(answer, trials):
-    """The kernels that the answer launches, as functions, in order; [] where one of the trials ran without any."""
+    """The kernels that the answer launches, as functions, in order; [] where one of the trials ran without any.
+
+    Raises NotVerified where the answer was stopped by the clock.
+    """
     kernels = []
     for one in trials:
         with launches() as found:
-            running.run(lambda: one.act(answer), answer, one.limit_s)
+            outcome, _ = running.run(lambda one=one: one.act(answer), answer, one.limit_s)
+        if isinstance(outcome, running.Raised) and outcome.out_of_time:
+            raise NotVerified(f"as your function was stopped after {one.limit_s:g} s.")
         if not found:
             return []
         kernels += found
@@ -49,11 +58,11 @@ def kernels_of(answer, trials):
 
 
 REFUSED = {ast.Break: "break", ast.Continue: "continue", ast.Try: "try"}
-"""What the interpreter runs, being Python, and the compiler refuses."""
+"""What the interpreter runs, because it is Python, and the compiler refuses."""
 
 
 def refused(kernel):
-    """The word in a kernel, a function, that no compiler takes; "" where there is none, or where its text is not to be had."""
+    """The word in a kernel (a function) that no compiler takes; "" where there is none, or the text is not known."""
     try:
         nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(kernel))))
     except (OSError, TypeError, SyntaxError):

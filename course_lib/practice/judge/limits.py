@@ -27,10 +27,10 @@ SHOW_S = 3.0
 SMALLER_PROGRAMS = 600
 """At most this many smaller programs are tried when a failing one is made smaller; see programs.py."""
 SMALLER_SCRIPTS = 400
-"""The same for scripts of requests; see timelines.py."""
+"""The same for scripts of requests; see scripts.py."""
 
 WAITING = 5
-"""Code that waits (it sleeps, or other processes have the processor) may take this many times its limit on the clock."""
+"""Code that waits, because it sleeps or the machine is busy, may take this many times its limit on the clock."""
 
 
 class OutOfTime(Endless):

@@ -1,4 +1,4 @@
-"""An outcome as text, beside the one that is expected, and what is said on how they differ."""
+"""An outcome as text, beside the one that is expected, and the sentence on how they differ."""
 
 import reprlib
 
@@ -21,7 +21,7 @@ def side_by_side(trial, expected, got):
 
 
 def explained(trial, expected, got):
-    """The sentence on the difference: another dtype, or what the trial says about it. "" where there is nothing to say."""
+    """The sentence on the difference: another dtype, or what the trial says about it; "" where there is none."""
     if isinstance(got, Raised):
         return ""
     try:
@@ -63,3 +63,11 @@ def length(value):
 
 def shorten(text, most=600):
     return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
+def a_kind(value):
+    """ "a list", "an int", "None": how a value's kind reads in a sentence."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"an {kind}" if kind[0] in "aeiouAEIOU" else f"a {kind}"

@@ -1,11 +1,11 @@
-"""Random programs against a learner's class: the failing one is shrunk to its smallest and told line by line.
+"""Random programs that call a learner's class. One that fails is made as small as possible and shown line by line.
 
-A program is a row of calls, played on the learner's object. Beside it a `Game` keeps a plain model of what must be true,
-so that any right answer passes, whatever ids it hands out. The rules of a game are a class:
+A program is a row of calls, played on the learner's object. Beside it a `Game` keeps a plain model of what must be
+true, so that any right answer passes, whatever ids it gives. The rules of a game are a class:
 
     class Counting(Game):
-        opening = ("counter = Counter({start})",)                    # the first lines, filled in from the setup
-        lines = {"add": "counter.add({0})", "total": "counter.total"}   # one for each kind of step
+        opening = ("counter = Counter({start})",)  # the first lines, filled in from the setup
+        lines = {"add": "counter.add({0})", "total": "counter.total"}  # one for each kind of step
 
         def __init__(self, answer, start):
             self.counter, self.sum = answer(start), start
@@ -21,8 +21,8 @@ so that any right answer passes, whatever ids it hands out. The rules of a game 
     trials = random_trials(Counting, Counter, draw, 50, seed=0, setups=[{"start": 0}])
     fixed = told(Counting, {"start": 1}, ("add", 2), ("total",))
 
-A step is a tuple: its kind, and arguments. A text among them is the name of a variable, which the step makes if its line
-begins with "{0} = ", and uses otherwise.
+A step is a tuple: its kind, and arguments. A string among them is the name of a variable. The step makes this variable
+if its line begins with "{0} = ", and uses it otherwise.
 """
 
 import random
@@ -33,19 +33,19 @@ from .limits import SMALLER_PROGRAMS, TRIAL_S
 from .shrinking import shrunk
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
-"""Of variables, in the order in which a random program makes them; it makes no more than these."""
+"""The names of variables, in the order in which a random program makes them. It makes no more than these."""
 
 
 class Senseless(Exception):
-    """A game raises it, before it does anything, for a step that no program may hold here, such as to use a None."""
+    """A game raises it, before it does anything, for a step that no program may have there, such as to use a None."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one step showed. Two are alike when they say the same of `what`."""
+    """What one step showed. Two are equal when their `what` is."""
 
     what: str
-    """In words that do not depend on which ids were handed out."""
+    """What was seen, in words that do not depend on the ids that the learner's class gave."""
     detail: str = field(default="", compare=False)
     """The same with the learner's own values, for the reader."""
     ends: bool = field(default=False, compare=False)
@@ -61,7 +61,7 @@ class Game:
     opening = ()
     lines = {}
     least = {}
-    """{kind of step, or name in the setup: the least that shrinking may lower its numbers to}; 0 where it is not said."""
+    """{kind of step, or name in the setup: the least that shrinking may lower its numbers to}; 0 where none is given."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Program:
     steps: tuple
 
     def play(self, answer):
-        """The Seen of each step, up to the first that ends it. What the answer raises goes through, save what the game expects."""
+        """The Seen of each step, up to the first that ends it. An exception that the game does not expect goes through."""
         game, seen = self.game(answer, **self.setup), []
         for kind, *args in self.steps:
             seen.append(getattr(game, kind)(*args))
@@ -210,10 +210,10 @@ def numbers(values):
 
 
 def below(value, least):
-    """Smaller whole numbers to try, the smallest first."""
+    """Whole numbers below a value, but not below `least`, that are tried in its place; the smallest first."""
     return sorted({max(least, value // 2), value - 1}) if type(value) is int and value > least else []
 
 
 def last_seen(outcome):
-    """What the last step showed: the one on which a failing program and the right answer part."""
+    """What the last step showed: where a failing program and the right answer differ."""
     return str(outcome[-1]) if isinstance(outcome, list) and outcome else repr(outcome)

@@ -1,4 +1,4 @@
-"""Where the exercises are: one module of cases for each lesson."""
+"""All exercises by their id, from the packages of the lessons, and the text of their solutions."""
 
 import difflib
 from functools import cache
@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.resources import files
 
 from course_lib.errors import CourseError
+
+from .outcome_text import a_kind
 
 LESSONS = {f"{n:02d}": f"l{n:02d}" for n in range(12)}
 """Lesson number -> its package in `course_lib.practice.lessons`, in the order of the course."""
@@ -42,9 +44,9 @@ def find(exercise_id):
 
 
 def solution_of(exercise):
-    """The code of the exercise's solution, as its cell in solutions/ has it: `course build` writes it into a module.
+    """The code of the exercise's solution, as in its cell in solutions/. `course build` writes it into a module.
 
-    The module is read and not imported, as a kernel's would import Triton.
+    The module is read and not imported: one with a kernel would import Triton.
     """
     lesson, _, name = exercise.id.partition(".")
     module = files("course_lib.practice.lessons") / LESSONS[lesson] / "solutions" / f"{name}.py"
@@ -52,7 +54,7 @@ def solution_of(exercise):
 
 
 def nearest(word, known):
-    """Up to three ids like `word`: spelt like it, or with the same name or lesson."""
+    """Up to three ids that are spelled like `word`, or have the same name or lesson."""
     word = word.strip().lower()
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     by_name = {key.split(".", 1)[1]: key for key in known}
@@ -60,11 +62,3 @@ def nearest(word, known):
     if not close and word[:2] in LESSONS:
         close = [key for key in known if key.startswith(word[:2])]
     return list(dict.fromkeys(close))[:3]
-
-
-def a_kind(value):
-    """ "a list", "an int", "None": how a value's kind reads in a sentence."""
-    if value is None:
-        return "None"
-    kind = type(value).__name__
-    return f"an {kind}" if kind[0] in "aeiouAEIOU" else f"a {kind}"

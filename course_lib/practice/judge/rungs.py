@@ -1,21 +1,22 @@
 """Three rungs of one exercise, with one set of cases: plain torch, a Triton kernel interpreted, the kernel on a GPU.
 
-The learner hands in one function. What happens inside is theirs: torch alone is rung 1; a kernel that it launches is rung 2
-where Triton interprets, and rung 3 where it compiles. The cases are the same. Beside a GPU all run compiled, and some once more
-interpreted, by a second Python (attention/interpreting.py), as only there an access outside of a tensor is seen. What this machine
-could not verify is said in the result, and where Triton is absent rung 1 is complete in itself.
+The learner hands in one function. It may compute in any way: in torch alone (rung 1), or with a kernel that it launches
+(rung 2 where Triton interprets kernels, rung 3 where it compiles them). The cases are the same. On a machine with a GPU
+all cases run compiled. Some run once more in a second Python that interprets the kernel
+(attention/recording/second_python.py), because only the interpreter sees an access outside of a tensor. The result says
+what this machine could not verify. Where Triton is absent, rung 1 is complete in itself.
 
     def attends(n, m):
-        story = ["from course_lib.practice.play import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "my_attention(q, k, v)"]
+        story = ["from course_lib.practice.play import here", ..., f"q, k, v = here(*qkv({n}, {m}))", "mine(q, k, v)"]
         return trial(story, lambda: qkv(n, m), lambda answer, q, k, v: answer(q, k, v), size=n + m)
 
     Exercise(...,
-        properties=[..., *rungs(attends(1, 1), attends(40, 40))],                    # the last two lines of every result
-        rights=[obviously_right, in_tiles, *in_triton("l07.solutions.attention", "my_attention")],
+        properties=[..., *rungs(attends(1, 1), attends(40, 40))],  # the last two lines of every result
+        rights=[obviously_right, in_tiles, *in_triton("l07.solutions.attention", "mine")],
         budget_s=BUDGET_S)
 
-The reference (the first of `rights`) is plain torch, so that it says what is right where there is no Triton too. Known mistakes
-are plain torch as well: they are told by what comes out.
+The reference (the first of `rights`) is plain torch, so that there is one without Triton too. Known mistakes are plain
+torch as well: an answer has one when it gives the same result.
 """
 
 import contextlib
@@ -46,10 +47,11 @@ class LostGPU(CourseError):
 
 
 def trial(story, make, call, *, within=None, **options):
-    """A Trial for all rungs. make() -> fresh inputs, on the CPU; call(answer, *inputs) -> what is compared, on any device.
+    """A Trial for all rungs.
 
-    Memory that nobody wrote is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`.
-    within: how far a result may be off, where 1 part in 10,000 is too narrow; see agreement.Near. options: as of Trial (size, note, show).
+    make() -> fresh inputs, on the CPU. call(answer, *inputs) -> what is compared, on any device. Memory that was not
+    written is nan, and in the interpreter an access outside of its tensor ends the case: see `ran`. within: how far a
+    result may be off, where 1 part in 10,000 is too narrow; see agreement.Near. options: those of Trial, such as size.
     """
 
     def act(answer):
@@ -62,15 +64,14 @@ def trial(story, make, call, *, within=None, **options):
 def ran(act):
     """act(), its tensors brought to the CPU. What a kernel raises comes out as itself, not wrapped by the interpreter.
 
-    Raises what the recorder raises for an access outside of its tensor, with the offsets, and LostGPU where a GPU was the judge.
+    For an access outside of its tensor raises what the recorder raises, with the offsets; LostGPU where a GPU found it.
     """
     try:
         with poisoned(), watched(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # NumPy's, of nan and infinity: a wrong answer is told by its outcome
-            warnings.filterwarnings("ignore", message=".*determinis")  # of what `poisoned` asks for
-            return at_home(act())
+            # NumPy warns of nan and infinity; the outcome shows them anyway.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", message=".*determinis")  # torch warns of what `poisoned` asks for
+            return on_cpu(act())
     except Exception as error:
         error = own_error(error)
         if "illegal memory access" in str(error):
@@ -84,7 +85,7 @@ def ran(act):
 
 @contextlib.contextmanager
 def poisoned():
-    """Meanwhile, fresh memory (torch.empty and the like) holds nan, so that what nobody wrote is not right by chance."""
+    """While it lasts, new memory (torch.empty and the like) holds nan: what was not written is not right by chance."""
     mode, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = True
@@ -104,17 +105,20 @@ def watched():
     return record_accesses(check=True)
 
 
-def at_home(value):
+def on_cpu(value):
     """The same with every tensor on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.cpu()
     if type(value) in (tuple, list):
-        return type(value)(map(at_home, value))
+        return type(value)(map(on_cpu, value))
     return value
 
 
 def rungs(*trials):
-    """The two Properties that end every such exercise: which rungs the answer was seen on. trials: cases that need a kernel."""
+    """The two Properties that end every such exercise: on which rungs the answer was seen.
+
+    trials: cases that need a kernel.
+    """
 
     def interpreted(answer):
         found = machine()
@@ -150,7 +154,10 @@ def rungs(*trials):
                     outcome=outside,
                     remark="The GPU said nothing. A second Python interpreted the kernel, and stopped it there.",
                 )
-        return f"{told(kernels)} ran {len(trials)} of the cases above in a second Python, and no access was outside of its tensor"
+        return (
+            f"{told(kernels)} ran {len(trials)} of the cases above in a second Python, and no access was outside of "
+            "its tensor"
+        )
 
     def compiled(answer):
         found = machine()
@@ -174,29 +181,35 @@ def told(kernels):
 
 
 def stopped(answer, one):
-    """Beside a GPU: the Raised of an access outside of its tensor, in one trial that a second Python interprets, or None.
+    """On a machine with a GPU: the Raised of an access outside of its tensor in one trial, or None.
 
-    Raises NotVerified for a kernel that cannot run there.
+    A second Python interprets the kernel. Raises NotVerified for a kernel that cannot run there.
     """
     from course_lib.attention.recording.recorder import record_accesses
 
     with record_accesses():
         outcome, _ = running.run(lambda: one.act(answer), answer, one.limit_s)
     if isinstance(outcome, running.Raised) and outcome.kind != "OutOfBounds":
-        who = "" if outcome.kind == "ParameterError" else "the second Python, which interprets it here, stopped with "
-        raise NotVerified(f"as {who}{outcome.message}")
+        begin = "" if outcome.kind == "ParameterError" else "the second Python, which interprets it here, stopped with "
+        raise NotVerified(f"as {begin}{outcome.message}")
     return outcome if isinstance(outcome, running.Raised) else None
 
 
 def is_outside(answer, found):
-    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor, or would have where a GPU says nothing."""
+    """is_made_by for a Mistake: the interpreter stopped an access outside of its tensor.
+
+    A GPU may say nothing about such an access: there the trial is run once more, interpreted.
+    """
     if getattr(found.outcome, "kind", "") == "OutOfBounds":
         return True
     return machine().triton == "compiled" and found.trial is not None and stopped(answer, found.trial) is not None
 
 
 def rounded(reference, trials, wrong=None):
-    """The Mistake of an answer that on a GPU is right to two or three digits and no more: where it fails, and in all of `trials`."""
+    """The Mistake of an answer that on a GPU is right to two or three digits only.
+
+    It is so where the answer fails and in all of `trials`.
+    """
 
     def is_made_by(answer, found):
         if machine().triton != "compiled" or found.trial is None:
@@ -207,15 +220,18 @@ def rounded(reference, trials, wrong=None):
     return Mistake(
         "products are rounded to TF32.",
         "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
-        'input_precision="ieee". And `tl.sum(weights[:, :, None] * v[None, :, :], 1)` Triton takes for a `tl.dot` from 16 rows on: '
-        "write v first, `v[None, :, :] * weights[:, :, None]`.",
+        'input_precision="ieee". And from 16 rows on Triton takes `tl.sum(weights[:, :, None] * v[None, :, :], 1)` for '
+        "a `tl.dot`: write v first, `v[None, :, :] * weights[:, :, None]`.",
         wrong,
         is_made_by,
     )
 
 
 def _nearly(want, mine):
-    """Whether each row of numbers is within 4 parts in 1,000 of its length; of tuples, in each of the tensors. TF32 costs about one."""
+    """Whether each row of numbers is within 4 parts in 1,000 of its length, in each tensor of a tuple.
+
+    TF32 costs about 1 part in 1,000.
+    """
     if isinstance(want, tuple):
         return isinstance(mine, tuple) and len(want) == len(mine) and all(map(_nearly, want, mine))
     if not isinstance(mine, torch.Tensor) or (mine.shape, mine.dtype) != (want.shape, torch.float32):
@@ -226,14 +242,18 @@ def _nearly(want, mine):
 
 OUTSIDE = Mistake(
     "an access outside of its tensor.",
-    "Each lane of a tile has an address. Is it a lane past the end? Then `tl.load` and `tl.store` want a mask that is false there, and "
-    "the load an `other`. Is the lane one that should be read? Then its address is wrong: where it starts, a stride, or what is counted.",
+    "Each lane of a tile has an address. Is it a lane past the end? Then `tl.load` and `tl.store` want a mask that is "
+    "false there, and the load an `other`. Is the lane one that should be read? Then its address is wrong: where it "
+    "starts, a stride, or what is counted.",
     is_made_by=is_outside,
 )
 
 
 class InTriton:
-    """An answer of ours that launches kernels. Its module imports Triton, so it is imported when the answer is first called."""
+    """An answer of ours that launches kernels.
+
+    Its module imports Triton, so it is imported when the answer is first called.
+    """
 
     def __init__(self, module, name):
         self.module, self.__name__ = module, name
@@ -243,5 +263,5 @@ class InTriton:
 
 
 def in_triton(module, *names):
-    """The answers `names` of a module of this package, or none where Triton is not installed."""
+    """The answers `names` of a module in practice/lessons, or none where Triton is not installed."""
     return [InTriton(module, name) for name in names] if find_spec("triton") else []

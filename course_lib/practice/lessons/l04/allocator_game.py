@@ -3,8 +3,8 @@
 from collections import Counter
 
 from course_lib.errors import IntegrityError, LedgerError
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
-from course_lib.practice.judge.registry import a_kind
 
 from .solutions.allocator import BlockAllocator
 

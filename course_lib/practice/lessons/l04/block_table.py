@@ -3,8 +3,8 @@
 from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
-from course_lib.practice.judge.registry import a_kind
 
 from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
 from .solutions.block_table import BlockTable

@@ -2,8 +2,8 @@
 
 from itertools import count
 
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
-from course_lib.practice.judge.registry import a_kind
 
 
 class Row(tuple):

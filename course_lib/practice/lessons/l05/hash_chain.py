@@ -5,7 +5,7 @@ from hashlib import blake2b, md5, sha256
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.registry import a_kind
+from course_lib.practice.judge.outcome_text import a_kind
 
 from .solutions.hash_chain import hash_chain
 

@@ -3,8 +3,8 @@
 from itertools import count
 
 from course_lib.kvcache import BlockAllocator
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
-from course_lib.practice.judge.registry import a_kind
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """Tokens are letters: the n-th token that a program writes, from the first on."""

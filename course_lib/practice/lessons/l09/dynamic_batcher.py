@@ -5,8 +5,9 @@ from collections import deque
 
 from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import Arrival, Script, Timeline, script_trial
+from course_lib.practice.judge.outcome_text import a_kind
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
+from course_lib.practice.report.timeline_text import Timeline
 
 from .dynamic_batcher_answers import DeadlineBatcher, ListBatcher, Wrong
 from .solutions.dynamic_batcher import DynamicBatcher

@@ -9,7 +9,8 @@ from course_lib.practice.fixtures.tiny_server import SummingModel, alone, paged_
 from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.judge.timelines import Arrival, Script, Timeline, random_script, script_trial
+from course_lib.practice.judge.scripts import Arrival, Script, random_script, script_trial
+from course_lib.practice.report.timeline_text import Timeline
 
 from . import continuous_loop_answers as loops
 from .solutions.continuous_loop import ContinuousLoop

@@ -6,7 +6,8 @@ from course_lib.engine.scheduler import Scheduler, Step
 from course_lib.errors import IntegrityError
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.timelines import Arrival, Script, random_script, replay, script_trial
+from course_lib.practice.judge.replay import replay
+from course_lib.practice.judge.scripts import Arrival, Script, random_script, script_trial
 
 from .solutions.step import step
 

@@ -7,7 +7,7 @@ from course_lib.errors import IntegrityError
 from course_lib.kvcache import BlockAllocator, KVCacheManager
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.programs import Seen, told
-from course_lib.practice.judge.timelines import Arrival, Script, script_trial
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .fair_share_game import Line, PerRequest, Sorts, TakesOff, WaitingList, WrongShare, played, serve_clients
 from .solutions.fair_share import FairShare

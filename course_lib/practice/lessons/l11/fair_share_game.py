@@ -6,9 +6,9 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine import Scheduler
 from course_lib.engine.request import Request
 from course_lib.practice.fixtures.waiting_list import WaitingList
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
-from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import replay
+from course_lib.practice.judge.replay import replay
 
 CLIENTS = "ABC"
 

@@ -3,7 +3,8 @@
 from course_lib.errors import LedgerError
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
-from course_lib.practice.judge.timelines import Arrival, Script, replay, script_trial
+from course_lib.practice.judge.replay import replay
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .preempt_game import Preempting, Roomy, WithOthers, played, scheduler_with_preemption
 from .solutions.preempt import make_room

@@ -5,8 +5,8 @@ from course_lib.engine import Policy, Scheduler
 from course_lib.engine.request import WAITING, Request
 from course_lib.errors import IntegrityError, LedgerError
 from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
-from course_lib.practice.judge.registry import a_kind
 
 
 class FCFS(Policy):

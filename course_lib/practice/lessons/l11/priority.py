@@ -7,9 +7,10 @@ from collections import deque
 from course_lib.engine import Policy, Scheduler
 from course_lib.errors import IntegrityError
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.registry import a_kind
+from course_lib.practice.judge.outcome_text import a_kind
+from course_lib.practice.judge.replay import replay
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.judge.timelines import Arrival, Script, replay, script_trial
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .solutions.priority import ImportantFirst
 

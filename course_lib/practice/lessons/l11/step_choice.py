@@ -6,8 +6,9 @@ from course_lib.engine import Scheduler, Step
 from course_lib.engine.request import Request
 from course_lib.errors import IntegrityError
 from course_lib.practice.judge.exercise import Trial
-from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import Arrival, Script, Timeline, script_trial
+from course_lib.practice.judge.outcome_text import a_kind
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
+from course_lib.practice.report.timeline_text import Timeline
 
 
 def request(name, num_tokens, num_computed_tokens=0):

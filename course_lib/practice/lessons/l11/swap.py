@@ -4,7 +4,7 @@ import torch
 
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.judge.programs import told
-from course_lib.practice.judge.timelines import Arrival, Script, script_trial
+from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .solutions.swap import SwapSpace
 from .swap_answers import (

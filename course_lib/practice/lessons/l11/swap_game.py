@@ -8,9 +8,9 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine import Engine, Scheduler, Step
 from course_lib.engine.request import Request
 from course_lib.engine.runner import Runner
+from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
-from course_lib.practice.judge.registry import a_kind
-from course_lib.practice.judge.timelines import replay
+from course_lib.practice.judge.replay import replay
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """Tokens are letters: the n-th token that a program writes, from the first on."""

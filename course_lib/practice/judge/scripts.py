@@ -1,10 +1,10 @@
-"""Arrival scripts: requests come and go on a plan, and two timelines show the first step at which yours differs.
+"""Scripts of requests that arrive, and the first step at which two timelines of a script differ.
 
-A script says who comes when. `play(answer, script)` runs an answer on it and returns a Timeline, a column for each step and a
-cell for each request; a trial runs it with the learner's answer and with the reference, and shows both up to the first step that
-differs. A script that fails is made smaller: fewer requests, lower numbers.
+A Script says when each request arrives. `play(answer, script)` runs an answer on it and returns a Timeline: a column for
+each step, a cell for each request. A trial runs it with the learner's answer and with the reference, and shows both up
+to the first step that differs. A script that fails is made smaller: fewer requests, lower numbers.
 
-    def play(answer, script):                                            # of an exercise's own ...
+    def play(answer, script):  # of an exercise's own ...
         line = Timeline()
         for step in range(script.most_steps):
             waiting += [a for a in script.arrivals if a.step == step]
@@ -12,28 +12,22 @@ differs. A script that fails is made smaller: fewer requests, lower numbers.
             line.column({"a": "D", "b": "P4", "c": "W"}, {"budget": 3})  # cells, and rows below them
         return line
 
-    def play(answer, script):                                            # ... or ready, for what is made from a Scheduler
+    def play(answer, script):  # ... or the one for classes that are made like Scheduler, see replay.py
         return replay(answer, script.arrivals, **script.setup)
 
-    CALL = "replay({answer}, {arrivals}, {setup})"
+    CALL, IMPORTS = "replay({answer}, {arrivals}, {setup})", "from course_lib.practice.play import Arrival, replay"
     script = Script((Arrival("a", prompt=4, max_tokens=2), Arrival("b", step=1)), {"max_num_seqs": 1})
-    trial = script_trial(play, script, CALL, "MyScheduler", imports="from course_lib.practice.play import Arrival, replay")
+    trial = script_trial(play, script, CALL, "MyScheduler", imports=IMPORTS)
 
-A cell is a letter of LETTERS and a number or nothing, "P4": a prompt, of which 4 tokens are computed in this step. What a number
-means is the exercise's; `Timeline(numbers={"P": "writes token {n}"})` says it in words.
+A cell is a letter and a number or nothing: "P4" is a prompt of which 4 tokens are computed in this step. See
+report/timeline_text.py for the letters. What a number means is the exercise's: `Timeline(numbers={"P": "writes {n}"})`.
 """
 
 from dataclasses import dataclass, field, fields, replace
 
 from course_lib.decoding.sampling import SamplingParams
-from course_lib.engine.checks import check_fits
-from course_lib.engine.config import EngineConfig
 from course_lib.engine.request import Request
-from course_lib.engine.scheduler import Scheduler
-from course_lib.errors import IntegrityError, ParameterError
-from course_lib.kvcache import BlockAllocator, KVCacheManager
-from course_lib.practice.report.timeline_text import Timeline, both, difference
-from course_lib.trace.records import Trace
+from course_lib.practice.report.timeline_text import both, difference
 
 from .exercise import Trial
 from .limits import SMALLER_SCRIPTS, TRIAL_S
@@ -43,7 +37,10 @@ from .shrinking import shrunk
 
 @dataclass(frozen=True)
 class Arrival:
-    """One request of a script. prompt: how many tokens. step: when it comes. abort: the step before which it is given up, or None."""
+    """One request of a script.
+
+    step: before which it arrives. prompt: its number of tokens. abort: the step before which it is aborted, or None.
+    """
 
     name: str
     step: int = 0
@@ -58,7 +55,7 @@ class Arrival:
         return f"Arrival({', '.join([repr(self.name), *given])})"
 
     def request(self, number=0):
-        """The engine's Request of it; its tokens are those of no other number."""
+        """A Request for the engine. Requests of different numbers have no token in common."""
         ids = [1000 * (number + 1) + at for at in range(self.prompt)]
         return Request(
             self.name,
@@ -72,14 +69,14 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Script:
-    """Who comes when, and the numbers that go with it: {"max_num_seqs": 2}."""
+    """When each request arrives, and the numbers that go with it: {"max_num_seqs": 2}."""
 
     arrivals: tuple
     setup: dict = field(default_factory=dict)
 
     @property
     def most_steps(self):
-        """A bound for any answer: steps in which each token of each request could be computed four times over, one by one."""
+        """A bound for any answer: in so many steps each token could be computed four times, one token a step."""
         return (
             10
             + max((a.step for a in self.arrivals), default=0)
@@ -127,7 +124,7 @@ class Script:
 
 
 def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, aborts=0.0):
-    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share that is given up on the way."""
+    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share of requests that are aborted."""
     arrivals = []
     for name in "abcdefghijkl"[: chance.randint(1, most)]:
         step = chance.randint(0, steps)
@@ -141,8 +138,9 @@ def script_trial(
 ):
     """The Trial of a script, which knows how to make itself smaller.
 
-    play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its first line.
-    least: {number of a script: the least that shrinking may lower it to}. more(script): a sentence on what the script asks for.
+    play(answer, script) -> Timeline. call, name: how the last line of the story reads, see Script.lines; imports: its
+    first line. least: {number of a script: the least that shrinking may lower it to}. more(script): a sentence on what
+    the script asks for.
     """
 
     def smaller(fails, got):
@@ -188,64 +186,3 @@ def script_trial(
         smaller=smaller,
     )
     return trial
-
-
-def replay(scheduler, arrivals, *, num_blocks=64, block_size=4, check=True, **config):
-    """The Timeline of a scheduler on a script, without a model: each computed text gets one token after the other.
-
-    scheduler: a class made as scheduler(config, manager, trace=trace), see course_lib.engine.Scheduler. config: of EngineConfig;
-    prefix caching and the watermark are off where nothing else is said. check: after each step the ledger is looked through.
-    Raises IntegrityError for a step against the rules, ParameterError for a request that could never fit, or two of one name.
-    """
-    script = Script(tuple(arrivals))
-    arrivals = script.arrivals
-    names = [arrival.name for arrival in arrivals]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ParameterError(f"two of these arrivals are called {twice[0]!r}. Give each a name of its own.")
-    config = EngineConfig(
-        num_blocks=num_blocks, block_size=block_size, **{"prefix_caching": False, "watermark": 0.0, **config}
-    )
-    trace = Trace()
-    manager = KVCacheManager(BlockAllocator(num_blocks, block_size), prefix_caching=config.prefix_caching)
-    made = scheduler(config, manager, trace=trace)
-    coming = {number: arrival for number, arrival in enumerate(arrivals)}
-    for number, arrival in coming.items():
-        check_fits(arrival.prompt, arrival.request(number).params, config, num_blocks)
-    requests = {}
-    for now in range(script.most_steps):
-        for number, arrival in list(coming.items()):
-            if arrival.step <= now:
-                requests[arrival.name] = coming.pop(number).request(number)
-                made.add(requests[arrival.name])
-        for arrival in arrivals:
-            if arrival.abort == now and arrival.name in requests:
-                made.finish(requests.pop(arrival.name), "abort")
-        if requests:
-            _one_step(made, requests, manager, config, check)
-        elif not coming:
-            break
-        trace.next_step()
-    return Timeline.of_trace(trace)
-
-
-def _one_step(scheduler, requests, manager, config, check):
-    step = scheduler.schedule()
-    if step.num_tokens > config.max_num_batched_tokens:
-        raise IntegrityError(
-            f"schedule() chose {step.num_tokens} tokens, and the budget is {config.max_num_batched_tokens}."
-        )
-    for request, n in step.scheduled:
-        held = manager.table(request).num_tokens if request in manager else 0
-        if held != request.num_computed_tokens + n:
-            raise IntegrityError(
-                f"schedule() gives {request.request_id} {n} tokens after {request.num_computed_tokens} computed "
-                f"ones, and it has slots for {held}: ask for them with manager.allocate_slots(request, n)."
-            )
-    scheduler.update(step)
-    for request, _ in step.scheduled:
-        if request.num_computed_tokens == request.num_tokens:
-            request.append(500)
-            if request.finish_reason:
-                scheduler.finish(requests.pop(request.request_id), request.finish_reason)
-    if check and getattr(type(scheduler), "check_integrity", None) is Scheduler.check_integrity:
-        scheduler.check_integrity()
