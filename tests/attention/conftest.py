@@ -37,11 +37,3 @@ def poisoned(monkeypatch):
         return fresh.fill_(math.nan) if fresh.is_floating_point() and fresh.device.type != "meta" else fresh
 
     monkeypatch.setattr(torch, "empty", full_of_nan)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

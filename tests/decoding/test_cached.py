@@ -16,14 +16,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from checkpoints import FAMILIES, reference, save  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def family(tmp_path_factory):
     """A small random model of a family; each made once."""

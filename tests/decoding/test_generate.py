@@ -4,8 +4,8 @@ import pytest
 import torch
 import transformers
 
-from course_lib.decoding import SamplingParams, generate_naive, sample
-from course_lib.decoding.sampling import seeded_generator
+from course_lib.decoding import SamplingParams, generate_naive
+from course_lib.decoding.choosing import ChoiceRows, choose
 from course_lib.errors import ParameterError
 from course_lib.kvcache import Recompute
 from course_lib.models import ModelConfig
@@ -121,15 +121,6 @@ def test_the_context_is_a_limit_that_may_be_filled():
 # --- on a real model ----------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Several threads only get in each other's way on matrices of this size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """The same small random Llama twice: transformers' and ours."""
@@ -160,11 +151,11 @@ def prompts(count):
 
 @torch.inference_mode()
 def by_hand(model, prompt, params):
-    """The loop that anybody would write."""
-    ids, generator = list(prompt), seeded_generator(params, "cpu")
+    """The loop in its shortest form: the token at a position is drawn by the seed and that position."""
+    ids = list(prompt)
     for _ in range(params.max_tokens):
-        logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1]
-        ids.append(sample(logits, params, generator))
+        logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1:]
+        ids.append(int(choose(logits, ChoiceRows.of([params], [params.seed or 0], [len(ids)]))))
         if ids[-1] in (2, 3):
             break
     return ids[len(prompt) :]
