@@ -11,7 +11,6 @@ import torch
 from timing import LLAMA_3_8B, TINY, median_seconds, random_model
 
 from course_lib import Engine, EngineConfig, SamplingParams
-from course_lib.engine.runner import Runner
 from course_lib.kvcache import kv_bytes_per_token
 from course_lib.models import ModelConfig
 
@@ -55,6 +54,8 @@ def engine_for(model, budget, num_tokens):
         max_num_batched_tokens=budget,
         prefix_caching=False,
         watermark=0.0,
+        enforce_eager=True,
+        async_scheduling=False,
     )
     return Engine(model, config, trace=False)
 
@@ -95,22 +96,17 @@ def budget_row(model, budget, prompt_tokens, writing):
 
 
 def return_row(model, tokens):
-    """A row: the time to compute `tokens` tokens again, and to save and restore their blocks as the runner does."""
+    """A row: the time to compute `tokens` tokens again, and to save and restore their blocks."""
     engine = engine_for(model, 16_384, 2 * tokens + 64)
     again = step_row(model, tokens)[1]
     engine.add_request(ids(model, tokens), SamplingParams(max_tokens=8, ignore_eos=True), request_id="a")
     engine.step()
     [request] = engine.scheduler.running.values()
     blocks = engine.manager.table(request).block_ids[:]
-    slots = [block * 16 + offset for block in blocks for offset in range(16)][: request.num_computed_tokens]
-    runner = Runner(model, engine.cache, engine.manager)
-    out = median_seconds(lambda: runner._save(request, blocks), model.device)
-
-    def back():
-        saved = runner.saved[request.request_id]
-        runner._restore(request, 0, slots)
-        runner.saved[request.request_id] = saved
-
-    into = median_seconds(back, model.device)
+    num_tokens = request.num_computed_tokens
+    slots = [block * 16 + offset for block in blocks for offset in range(16)][:num_tokens]
+    saved = engine.pool.save(blocks, num_tokens)
+    out = median_seconds(lambda: engine.pool.save(blocks, num_tokens), model.device)
+    into = median_seconds(lambda: engine.pool.restore(saved, 0, slots), model.device)
     megabytes = tokens * kv_bytes_per_token(model.config, model.dtype) / 1e6
     return [tokens, again, round(1e3 * out, 2), round(1e3 * into, 2), round(megabytes, 1)]

@@ -2,14 +2,14 @@
 
     python benchmarks/scheduler.py [--repeats 7] [--vllm] [--record]
 
-One run, one process, no model. The requests decode, one token each a step, as in the engine: schedule(), then update()
-and a token appended to each. Prompts differ from the first token on, so nothing is shared; their lengths differ too, so
-in each step one request in 16 needs a block. Prefix caching is on, no trace is kept, and 32 more requests wait because
-max_num_seqs are running. Times are processor time of this process: medians over the steps of a turn, then over turns;
-other programs matter only as far as they use the processor's caches. All schedulers and sizes take turns; a ratio is
-the median of the turns' ratios. Growth is the time for each running request with 4,096 of them over that with 256. It
-must be at most 2, since objects that do not fit the processor's caches take longer to reach; quadratic growth would
-make it 16.
+One run, one process, no model. The requests decode, one token each a step, as in the engine: schedule(), then update(),
+which appends a token to each. Prompts differ from the first token on, so nothing is shared; their lengths differ too,
+so in each step one request in 16 needs a block. Prefix caching is on, no trace is kept, and 32 more requests wait
+because max_num_seqs are running. Times are processor time of this process: medians over the steps of a turn, then over
+turns; other programs matter only as far as they use the processor's caches. All schedulers and sizes take turns; a
+ratio is the median of the turns' ratios. Growth is the time for each running request with 4,096 of them over that with
+256. It must be at most 2, since objects that do not fit the processor's caches take longer to reach; quadratic growth
+would make it 16.
 
 --vllm measures the scheduler of vLLM 0.24 too, `vllm.v1.core.sched.scheduler.Scheduler`: pure Python, without its
 statistics, with the same requests, blocks and max_num_seqs. schedule() of both decides which requests run and allocates
@@ -77,9 +77,7 @@ def ours(num_running):
         scheduler.add(Request(str(number), prompt, SamplingParams(max_tokens=LONGEST - len(prompt)), arrival=number))
 
     def update(step):
-        scheduler.update(step)
-        for request, _ in step.scheduled:
-            request.append(5)
+        scheduler.update(step, {sequence.request_id: [5] for sequence in step.scheduled})
 
     def once():
         began = time.process_time()

@@ -4,7 +4,6 @@ The tiles must fit the shared memory of a thread block (bytes, below) with `num_
 the accumulator must fit the registers. tests/kernels_compile checks both for every chip, without having the chip.
 """
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -114,21 +113,14 @@ def decode_tile(name, head_dim, itemsize, group):
 
 @lru_cache(maxsize=1024)
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
-    """The number of parts that each sequence is split into. It uses shapes alone, because the lengths are on the GPU.
+    """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
 
-    most_tokens: the tokens that a row of the block table has room for. sms: multiprocessors of the GPU.
-    Two programs for each multiprocessor keep the memory busy, and parts would only have to be merged. With fewer,
-    sms * DECODE_PROGRAMS programs run at once, in waves, and a last wave that is nearly empty takes as long as a full
-    one. So the result is the fewest parts with which the waves are nearly as full as possible. As in FlashAttention's
-    num_splits_heuristic.
+    most_tokens: what the block table has room for. A multiprocessor runs DECODE_PROGRAMS programs side by side. With about twice
+    as many programs as that in all, the long sequences of a batch do not keep a few multiprocessors busy when the others have
+    ended; more parts only make more to merge. As in FlashAttention's num_splits_heuristic.
     """
-    if num_seqs * num_kv_heads >= 2 * sms:
+    programs, wanted = num_seqs * num_kv_heads, 2 * DECODE_PROGRAMS * sms
+    if programs >= 0.9 * wanted:
         return 1
-
-    def fullness(parts):
-        waves = num_seqs * num_kv_heads * parts / (sms * DECODE_PROGRAMS)
-        return waves / math.ceil(waves)
-
     most = max(1, min(-(-most_tokens // DECODE_MIN_COLUMNS), MOST_SPLITS))
-    best = max(fullness(parts) for parts in range(1, most + 1))
-    return next(parts for parts in range(1, most + 1) if fullness(parts) >= 0.85 * best)
+    return min(most, -(-wanted // programs))

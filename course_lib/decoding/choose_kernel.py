@@ -1,7 +1,7 @@
 """Choosing the next token of every row on a GPU, without sorting: `choosing.choose` as two Triton kernels. Imports Triton.
 
     scan_kernel     a program for each row and part of the vocabulary: the largest logit, the sum of exponentials, and the token
-                    with the largest logit / temperature + noise
+                    with the largest probability / waiting time
     pick_kernel     a program a row: puts the parts together. If the row has a filter, looks whether the token may be drawn; if
                     not, the next candidate is the best of the tokens that are likelier than this one, and so on
 
@@ -10,7 +10,7 @@ and the best of what is left gives the same token as sorting, in two or three re
 FlashInfer's sorting-free sampling (flashinfer.ai/2025/03/10/sampling.html), here with noise that stays the same.
 """
 
-from course_lib.attention.kernels import online  # noqa: F401  (before Triton: it decides how that runs here)
+from course_lib.machine import triton_start  # noqa: F401, I001  (before Triton)
 import torch
 import triton
 import triton.language as tl
@@ -20,7 +20,7 @@ from .counter_rng import FIRST, SECOND, THIRD
 PART = 8192  # tokens of one program of scan_kernel
 PIECE = 4096  # tokens at a time in pick_kernel
 A, B, C = tl.constexpr(FIRST), tl.constexpr(SECOND), tl.constexpr(THIRD)
-FAR = tl.constexpr(-3.0e38)
+FAR, TINY = tl.constexpr(-3.0e38), tl.constexpr(1.1754944e-38)
 
 
 @triton.jit
@@ -38,13 +38,13 @@ def _keys(seed, position):
 
 
 @triton.jit
-def _noise(tokens, a, b):
-    """As counter_rng.gumbel."""
+def _waiting(tokens, a, b):
+    """As counter_rng.exponential."""
     bits = _mix(_mix(tokens.to(tl.uint32) ^ a) + b)
     share = (bits.to(tl.float32) + 0.5) * 2.3283064365386963e-10
-    near = share * (1 + share * (0.5 + share / 3))
+    near = share * (1 + share * (0.5 + share * 0.3333333333333333))
     far = -tl.log(1 - tl.minimum(share, 0.99999994))
-    return -tl.log(tl.where(share < 0.01, near, far))
+    return tl.where(share < 0.01, near, far)
 
 
 @triton.jit
@@ -74,10 +74,10 @@ def scan_kernel(
     temperature = tl.load(temperature_ptr + row)
     largest = tl.max(x, 0)
     if temperature > 0:
-        scaled = (x - tl.maximum(largest, FAR)) / tl.maximum(temperature, 1.1754944e-38)
+        weight = tl.exp((x - tl.maximum(largest, FAR)) * (1 / tl.maximum(temperature, TINY)))
         a, b = _keys(tl.load(seed_ptr + row), tl.load(position_ptr + row))
-        score, token = _best(tl.where(x > float("-inf"), scaled + _noise(tokens, a, b), float("-inf")), tokens)
-        total = tl.sum(tl.exp(scaled), 0)
+        score, token = _best(tl.where(x > float("-inf"), weight / _waiting(tokens, a, b), -1.0), tokens)
+        total = tl.sum(weight, 0)
     else:
         score, token = _best(x, tokens)
         total = largest
@@ -89,22 +89,22 @@ def scan_kernel(
 
 
 @triton.jit
-def _scaled(logits_ptr, start, vocab_size, largest, temperature, PIECE: tl.constexpr):
+def _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE: tl.constexpr):
     """(tokens, their logits less the largest, divided by the temperature) of one piece of a row."""
     tokens = start + tl.arange(0, PIECE)
     x = tl.load(logits_ptr + tokens, mask=tokens < vocab_size, other=float("-inf")).to(tl.float32)
-    return tokens, (x - largest) / temperature
+    return tokens, (x - largest) * per_degree
 
 
 @triton.jit
-def _edge_of_top_k(logits_ptr, vocab_size, largest, temperature, k, lowest, PIECE: tl.constexpr):
+def _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, k, lowest, PIECE: tl.constexpr):
     """The k-th largest scaled logit of those at or above `lowest`, by halving: 32 steps over the bits of a float32 from 0 down."""
     low, high = k * 0, k * 0 + 2139095040  # scaled logits are at most 0: the bits of -x order them
     while low < high:
         middle = low + (high - low) // 2
         count = k * 0
         for start in range(0, vocab_size, PIECE):
-            tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, temperature, PIECE)
+            tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
             bits = tl.maximum(-scaled, 0.0).to(tl.int32, bitcast=True)
             count += tl.sum(((bits <= middle) & (scaled >= lowest)).to(tl.int32), 0)
         if count >= k:
@@ -142,26 +142,28 @@ def pick_kernel(
     token_of = tl.load(token_ptr + row * parts + at, mask=here, other=2147483647)
     temperature = tl.load(temperature_ptr + row)
     largest = tl.max(largest_of, 0)
+    per_degree = 1 / tl.maximum(temperature, TINY)
     if temperature > 0:
-        temperature = tl.maximum(temperature, 1.1754944e-38)
-        score_of += (tl.maximum(largest_of, FAR) - largest) / temperature
+        score_of *= tl.exp((tl.maximum(largest_of, FAR) - largest) * per_degree)
     _, candidate = _best(score_of, token_of)
-    top_k, top_p, min_p = tl.load(top_k_ptr + row), tl.load(top_p_ptr + row), tl.load(min_p_ptr + row)
+    top_k, top_p, min_p = tl.load(top_k_ptr + row).to(tl.int32), tl.load(top_p_ptr + row), tl.load(min_p_ptr + row)
     filtered = (top_k > 0) | (top_p < 1) | (min_p > 0)
     if (temperature > 0) & filtered:
         logits_ptr += row * row_stride
         a, b = _keys(tl.load(seed_ptr + row), tl.load(position_ptr + row))
         lowest = tl.where(min_p > 0, tl.log(min_p), FAR)
-        total = 0.0
+        total_of = tl.load(total_ptr + row * parts + at, mask=here, other=0.0)
+        total = tl.sum(total_of * tl.exp((tl.maximum(largest_of, FAR) - largest) * per_degree), 0)
         edge = lowest
-        if top_p < 1:
+        if (top_p < 1) & ((top_k > 0) | (min_p > 0)):
+            total = 0.0
             if top_k > 0:
                 edge = tl.maximum(
-                    lowest, _edge_of_top_k(logits_ptr, vocab_size, largest, temperature, top_k, lowest, PIECE)
+                    lowest, _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, top_k, lowest, PIECE)
                 )
             above, equal = 0, 0
             for start in range(0, vocab_size, PIECE):
-                tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, temperature, PIECE)
+                tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                 total += tl.sum(tl.where(scaled >= edge, tl.exp(scaled), 0.0), 0)
                 above += tl.sum((scaled > edge).to(tl.int32), 0)
                 equal += tl.sum((scaled == edge).to(tl.int32), 0)
@@ -169,14 +171,14 @@ def pick_kernel(
                 total -= tl.maximum(above + equal - tl.maximum(top_k, above), 0).to(tl.float32) * tl.exp(edge)
         searching = candidate >= 0
         while searching:
-            mine = (tl.load(logits_ptr + candidate).to(tl.float32) - largest) / temperature
-            before, mass, next_score, next_token = 0, 0.0, FAR, 2147483647
+            mine = (tl.load(logits_ptr + candidate).to(tl.float32) - largest) * per_degree
+            before, mass, next_score, next_token = 0, 0.0, -2.0, 2147483647
             for start in range(0, vocab_size, PIECE):
-                tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, temperature, PIECE)
+                tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                 likelier = (scaled > mine) | ((scaled == mine) & (tokens < candidate))
                 before += tl.sum(likelier.to(tl.int32), 0)
                 mass += tl.sum(tl.where(likelier, tl.exp(scaled), 0.0), 0)
-                score, token = _best(tl.where(likelier, scaled + _noise(tokens, a, b), FAR), tokens)
+                score, token = _best(tl.where(likelier, tl.exp(scaled) / _waiting(tokens, a, b), -1.0), tokens)
                 next_token = tl.where(score > next_score, token, next_token)
                 next_score = tl.maximum(score, next_score)
             allowed = (mine >= lowest) & ((top_k == 0) | (before < top_k)) & ((top_p >= 1) | (mass < top_p * total))

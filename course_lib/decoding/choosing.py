@@ -1,7 +1,7 @@
 """The next token of many rows in one call, each row by its own parameters, with random numbers from a counter.
 
-The rule is the same everywhere: of the tokens that may be drawn, take the one with the largest logit / temperature + noise,
-where the noise comes from (seed, position, token). See counter_rng.py. On a GPU a Triton kernel does it; here is its torch twin.
+The rule is the same everywhere: of the tokens that may be drawn, take the one with the largest probability / waiting time, where
+the waiting time comes from (seed, position, token). See counter_rng.py. On a GPU a Triton kernel does it; here is its torch twin.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from course_lib.errors import ParameterError
 
-from .counter_rng import gumbel
+from .counter_rng import exponential
 from .sampling import first_largest
 
 
@@ -24,7 +24,7 @@ class ChoiceRows:
     temperature: torch.Tensor
     """float32 [rows]; 0 is greedy."""
     top_k: torch.Tensor
-    """int32 [rows]; 0 is all."""
+    """int32 or int64 [rows]; 0 is all."""
     top_p: torch.Tensor
     """float32 [rows]; 1 is all."""
     min_p: torch.Tensor
@@ -64,10 +64,10 @@ def choose(logits, rows):
         return greedy
     logits = logits.float()
     tiny = torch.finfo(torch.float32).tiny
-    scaled = (logits - logits.max(-1, keepdim=True).values) / rows.temperature.clamp(min=tiny)[:, None]
-    scores = scaled + gumbel(rows.seed, rows.position, logits.shape[-1])
+    scaled = (logits - logits.max(-1, keepdim=True).values) * (1 / rows.temperature.clamp(min=tiny))[:, None]
+    scores = scaled.exp() / exponential(rows.seed, rows.position, logits.shape[-1])
     if rows.is_filtered:
-        scores = scores.masked_fill(~may_be_drawn(scaled, rows), -math.inf)
+        scores = scores.masked_fill(~may_be_drawn(scaled, rows), -1.0)
     return torch.where(rows.temperature > 0, first_largest(scores), greedy)
 
 

@@ -5,10 +5,11 @@ generator whose state could depend on who drew before. 32-bit integer mixing, as
 
     key(seed, position) -> two 32-bit words a, b
     bits(token)         =  mix(mix(token ^ a) + b)
-    noise(token)        =  -log(E), E = -log(1 - bits / 2**32)             standard Gumbel noise
+    waiting(token)      =  -log(1 - bits / 2**32)             standard exponential
 
-The largest of logit + noise is a draw from softmax(logits): the Gumbel-max trick. Sources: Salmon et al., "Parallel random
-numbers: as easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons (2018).
+The token with the largest probability / waiting is a draw from the probabilities: each token waits for a time that is shorter the
+likelier it is, and the first one wins. vLLM's sampler draws in the same way. Sources: Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons (2018).
 """
 
 import torch
@@ -30,14 +31,12 @@ def keys(seeds, positions):
     return a, mix((a + THIRD) & MASK)
 
 
-def gumbel(seeds, positions, vocab_size):
-    """Noise for every token of every row: float32 [rows, vocab_size], on the device of `seeds`."""
+def exponential(seeds, positions, vocab_size):
+    """A waiting time for every token of every row: float32 [rows, vocab_size], on the device of `seeds`."""
     a, b = keys(seeds, positions)
     tokens = torch.arange(vocab_size, device=seeds.device)
     bits = mix((mix(tokens ^ a[:, None]) + b[:, None]) & MASK)
     share = (bits.float() + 0.5) * 2.0**-32
-    # For a small share, log(1 - share) would lose the digits that decide which token is the largest.
-    waited = torch.where(
-        share < 0.01, share * (1 + share * (0.5 + share / 3)), -torch.log1p(-share.clamp(max=1 - 2**-24))
-    )
-    return -torch.log(waited)
+    # For a small share, log(1 - share) would lose the digits that decide which token is the first.
+    near = share * (1 + share * (0.5 + share * (1 / 3)))
+    return torch.where(share < 0.01, near, -torch.log1p(-share.clamp(max=1 - 2**-24)))

@@ -23,6 +23,7 @@ from .gpu import make_runner
 from .memory import make_memory
 from .metrics import EngineMetrics
 from .outputs import Detokenizer, RequestOutput
+from .protocols import make_scheduler
 from .request import SWAPPED, Request, sequence_ids
 from .scheduler import Scheduler
 
@@ -68,7 +69,7 @@ class Engine:
             model, config, allocator=allocator, attention=attention, trace=self.trace
         )
         self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)
-        self.scheduler = (scheduler or Scheduler)(config, self.manager, trace=self.trace)
+        self.scheduler = make_scheduler(scheduler or Scheduler, config, self.manager, self.trace)
         self.runner = make_runner(model, self.cache, config)
         self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
         self.metrics = EngineMetrics()
@@ -140,6 +141,10 @@ class Engine:
     def has_steps_in_flight(self):
         """Whether a step runs whose outputs are still to come."""
         return bool(self._in_flight)
+
+    def request(self, sequence_id):
+        """The Request of an unfinished sequence."""
+        return self._sequences[sequence_id]
 
     def generate(self, prompts, params=SamplingParams()):
         """Serves all prompts and returns their last outputs in the order given; with n sequences a prompt, n in a row.

@@ -1,5 +1,6 @@
 """The runner for a GPU: fused kernels, CUDA graphs for decode steps, and a CPU that does not wait for the GPU."""
 
+import gc
 import time
 
 import torch
@@ -44,6 +45,8 @@ class GPURunner(Runner):
         """Captures the decode graphs, once."""
         began = time.perf_counter()
         self.graphs.capture()
+        gc.collect()
+        gc.freeze()  # what is there now stays; walking through it again and again would stop every step for a moment
         self.capture_seconds = time.perf_counter() - began
 
     @torch.inference_mode()
@@ -56,7 +59,7 @@ class GPURunner(Runner):
             return Tokens([], None)
         is_plain = arrays.is_decode and len(arrays.names) == len(arrays.seq_lens)
         if is_plain and len(self.rows.tables) < len(self.newest):
-            return self._copy_back(arrays.names, self.graphs.run(arrays, self.rows.sampling))
+            return self._copy_back(*self.graphs.run(arrays, self.rows.sampling))
         batch = self.batch_of(arrays)
         self.cache.begin_batch(batch)
         logits = self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)

@@ -15,19 +15,8 @@ import torch
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache.batch import Batch
 
-COLUMNS = (
-    "token_ids",
-    "rows",
-    "positions",
-    "seq_lens",
-    "slots",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "seed",
-    "position",
-)
+INTS = ("token_ids", "rows", "positions", "seq_lens", "slots", "top_k", "seed", "choice_positions")
+FLOATS = ("temperature", "top_p", "min_p")
 RING = 3  # pinned buffers: a step may be prepared while the copies of the two before are still under way
 
 
@@ -46,17 +35,18 @@ class DecodeGraphs:
         self.forward, self.cache, self.newest, self.choose = forward, cache, newest, choose
         self.sizes, self.graphs, self.pool = batch_sizes(most), {}, None
         device = newest.device
-        self.columns = torch.zeros((len(COLUMNS), most), dtype=torch.int64, device=device)
+        self.ints = torch.zeros((len(INTS), most), dtype=torch.int64, device=device)
+        self.floats = torch.zeros((len(FLOATS), most), dtype=torch.float32, device=device)
         self.tables = torch.zeros((most, width), dtype=torch.int32, device=device)
         self.chosen = torch.zeros(most, dtype=torch.int64, device=device)
-        self.pinned = [torch.zeros(self.columns.shape, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
-        self.pinned_tables = [torch.zeros(self.tables.shape, dtype=torch.int32, pin_memory=True) for _ in range(RING)]
+        buffers = self.ints, self.floats, self.tables
+        self.pinned = [[torch.zeros(b.shape, dtype=b.dtype, pin_memory=True) for b in buffers] for _ in range(RING)]
         self.turn = 0
 
     @torch.inference_mode()
     def capture(self):
         """Records all sizes, the largest first, so that the smaller ones find their memory in its pool."""
-        self._fill_with_padding()
+        self.ints.copy_(self._padding(len(self.chosen)))
         for size in reversed(self.sizes):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
@@ -70,42 +60,51 @@ class DecodeGraphs:
             self.graphs[size] = graph
         torch.cuda.synchronize()
 
-    def _fill_with_padding(self):
-        nobody = len(self.newest) - 1
-        self.columns.copy_(torch.tensor([0, nobody, 0, 0, -1, 0, 0, 0, 0, 0, 0], device=self.columns.device)[:, None])
+    def _padding(self, count):
+        """What stands in `ints` for no sequence: the row that is nobody's, slot -1, length 0."""
+        column = [0, len(self.newest) - 1, 0, 0, -1, 0, 0, 0]
+        return torch.tensor(column)[:, None].expand(-1, count)
 
     def _step(self, size):
         """The whole step on the first `size` places of the buffers: embedding to chosen token."""
-        ids, rows, positions, seq_lens, slots, temperature, top_k, top_p, min_p, seed, position = self.columns[:, :size]
+        ids, rows, positions, seq_lens, slots, top_k, seed, choice_positions = self.ints[:, :size]
+        temperature, top_p, min_p = self.floats[:, :size]
         ids = torch.where(ids < 0, self.newest[rows], ids)
         self.cache.begin_batch(Batch(slots, self.tables[:size], seq_lens, None, True, positions))
         logits = self.forward(ids, positions, self.cache)
-        floats = (column.to(torch.int32).view(torch.float32) for column in (temperature, top_p, min_p))
-        temperature, top_p, min_p = floats
-        choice = ChoiceRows(temperature, top_k.to(torch.int32), top_p, min_p, seed, position)
+        choice = ChoiceRows(temperature, top_k, top_p, min_p, seed, choice_positions)
         self.choose(logits, choice, out=self.chosen[:size])
         self.newest.index_copy_(0, rows, self.chosen[:size])
 
     def run(self, arrays, sampling):
-        """Replays a decode step. arrays: its StepArrays. sampling: the runner's columns by row. The tokens are in `chosen`."""
+        """Replays a decode step. arrays: its StepArrays. sampling: the runner's columns by row.
+
+        Returns (names, int64 tensor): the tokens in another order than that of the step. The longest sequences come first, so
+        that no program of the attention kernel begins with a long one when the others are nearly done.
+        """
         count, (turn, self.turn) = len(arrays.names), (self.turn, (self.turn + 1) % RING)
         size = next(size for size in self.sizes if size >= count)
-        columns, tables = self.pinned[turn], self.pinned_tables[turn]
-        filled = columns.numpy()
-        at = arrays.choice_rows
-        filled[:, count:size] = np.array([0, len(self.newest) - 1, 0, 0, -1, 0, 0, 0, 0, 0, 0])[:, None]
-        for place, column in enumerate((arrays.token_ids, at, arrays.positions, arrays.seq_lens, arrays.slots)):
-            filled[place, :count] = column
-        filled[5, :count] = sampling["temperature"][at].view(np.int32)
-        filled[6, :count] = sampling["top_k"][at]
-        filled[7, :count] = sampling["top_p"][at].view(np.int32)
-        filled[8, :count] = sampling["min_p"][at].view(np.int32)
-        filled[9, :count] = sampling["seed"][at]
-        filled[10, :count] = arrays.choice_positions
+        ints, floats, tables = self.pinned[turn]
+        order = np.argsort(-arrays.seq_lens, kind="stable")
+        rows = arrays.choice_rows[order]
+        ints[:, count:size] = self._padding(size - count)
+        filled = ints.numpy()[:, :count]
+        for place, column in enumerate(
+            (arrays.token_ids, arrays.choice_rows, arrays.positions, arrays.seq_lens, arrays.slots)
+        ):
+            filled[place] = column[order]
+        filled[5], filled[6], filled[7] = (
+            sampling["top_k"][rows],
+            sampling["seed"][rows],
+            arrays.choice_positions[order],
+        )
+        for place, name in enumerate(FLOATS):
+            floats.numpy()[place, :count] = sampling[name][rows]
         width = arrays.block_tables.shape[1]
         flat = tables.view(-1)[: count * width].view(count, width)
-        flat.numpy()[:] = arrays.block_tables
-        self.columns[:, :size].copy_(columns[:, :size], non_blocking=True)
+        np.take(arrays.block_tables, order, axis=0, out=flat.numpy())
+        self.ints[:, :size].copy_(ints[:, :size], non_blocking=True)
+        self.floats[:, :size].copy_(floats[:, :size], non_blocking=True)
         self.tables[:count, :width].copy_(flat, non_blocking=True)
         self.graphs[size].replay()
-        return self.chosen[:count]
+        return [arrays.names[i] for i in order], self.chosen[:count]

@@ -164,7 +164,7 @@ class Scheduler:
             step.swapped_out.append((request.request_id, self.manager.table(request).block_ids[:], computed))
             if self.trace is not None:
                 self.trace.add("swap", request=request.request_id, direction="out", num_tokens=computed)
-        step.preempted.append((request.request_id, lost))
+        step.preempt(request, lost)
         self._stop_running(request)
         if request.num_in_flight_steps:
             self._unsettled[request.request_id] = request
@@ -174,7 +174,6 @@ class Scheduler:
     def _stop_running(self, request):
         del self.running[request.request_id]
         self.num_sequences -= request.num_sequences
-        request.is_known_to_runner = False
         if request in self.manager:
             self.manager.free(request)
 
@@ -262,6 +261,7 @@ class Scheduler:
                 computed = request.num_computed_tokens
                 self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=computed)
             request.num_in_flight_tokens = request.num_in_flight_steps = request.num_pending_tokens = 0
+            request.is_known_to_runner = False
             self._stop_running(request)
             self._wait_again(request, WAITING)
 

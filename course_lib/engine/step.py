@@ -84,6 +84,11 @@ class Step:
         )
         self.token_budget -= n
 
+    def preempt(self, request, num_lost):
+        """The request gives its memory back. num_lost: its computed tokens that are thrown away."""
+        self.preempted.append((request.request_id, num_lost))
+        request.is_known_to_runner = False
+
     @property
     def is_empty(self):
         """Whether the runner has nothing to do."""

@@ -150,7 +150,7 @@ class Small(Scheduler):
         return step
 
     def throw_out(self, request, step):
-        step.preempted.append((request, request.num_computed_tokens))
+        step.preempt(request, request.num_computed_tokens)
         del self.running[request.request_id]
         self.num_sequences -= 1
         self.manager.free(request)

@@ -1,5 +1,9 @@
 """The engine on a GPU, kernels compiled, in float32: the tokens that naive decoding gives on the CPU."""
 
+import random
+from dataclasses import replace
+from functools import lru_cache
+
 import pytest
 import torch
 
@@ -37,3 +41,61 @@ def test_requests_on_a_gpu_get_the_tokens_of_naive_decoding_on_a_cpu(settings):
     engine.check_integrity()
     for prompt, wanted, output in zip(prompts, params, outputs):
         assert output.token_ids == generate_naive(on_cpu, prompt, wanted)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+@pytest.mark.parametrize("preemption", ["recompute", "swap"])
+@pytest.mark.parametrize("async_scheduling", [True, False])
+def test_twenty_thousand_requests_of_all_kinds_get_the_tokens_that_they_get_alone(preemption, async_scheduling):
+    """In float32, with graphs and fused kernels, aborts, forks, filters and memory that is short; and no memory is lost."""
+    from test_transformer_fuzz import small
+
+    wanted, draw = 20_000, random.Random(async_scheduling)
+    model, alone = (small(num_heads=3, num_kv_heads=1, qk_norm=True).to(device) for device in ("cuda", "cpu"))
+    kinds = [
+        {},
+        dict(temperature=1.0),
+        dict(temperature=0.7, top_p=0.8),
+        dict(temperature=1.0, top_k=3),
+        dict(min_p=0.3, temperature=1.0),
+    ]
+    prompts = [[draw.randrange(31) for _ in range(draw.randrange(1, 9))] for _ in range(40)]
+    kept = [
+        (
+            draw.choice(prompts),
+            SamplingParams(max_tokens=draw.choice([1, 3, 14]), seed=draw.randrange(9), n=n, **draw.choice(kinds)),
+        )
+        for n in (1, 1, 1, 1, 2) * 100
+    ]
+
+    @lru_cache(maxsize=None)
+    def expected(number, index):
+        prompt, p = kept[number]
+        return generate_naive(alone, prompt, replace(p, n=1, seed=p.seed + index))
+
+    config = EngineConfig(
+        block_size=4, num_blocks=50, max_num_seqs=24, max_num_batched_tokens=96, watermark=0.0, preemption=preemption,
+        async_scheduling=async_scheduling,
+    )  # fmt: skip
+    engine = Engine(model, config, trace=False)
+    assert type(engine.runner).__name__ == "GPURunner"
+    alive, added, ended, memory = {}, 0, 0, []
+    while added < wanted or engine.has_unfinished():
+        while added < wanted and len(alive) < 40:
+            number = draw.randrange(len(kept))
+            alive[engine.add_request(*kept[number])] = number
+            added += 1
+        if draw.random() < 0.05:
+            engine.abort(draw.choice(list(alive)))
+        for output in engine.step():
+            if output.finished and output.finish_reason != "abort":
+                assert output.token_ids == expected(alive[output.request_id], output.index), output
+            ended += output.finished
+        alive = {i: number for i, number in alive.items() if i in engine._requests}
+        if engine.metrics.num_steps % 100 == 0:
+            engine.check_integrity()
+        if added in (wanted // 4, wanted) and len(memory) < 2 and (not memory or added == wanted):
+            memory.append(torch.cuda.memory_allocated())
+    assert engine.allocator.num_free == 50 and not engine.runner.saved and ended >= wanted
+    assert engine.metrics.num_preemptions > 200 and engine.metrics.num_cached_tokens > 1000
+    assert memory[-1] <= memory[0] + 2**16

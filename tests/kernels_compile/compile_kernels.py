@@ -102,7 +102,7 @@ def model_cases(chip):
     """As cases, for what stands around attention: the kernels of models/kernels and of choosing tokens."""
     dtypes = [torch.float16 if chip == "sm_75" else torch.bfloat16, torch.float32]
     ints, floats = (lambda n: torch.empty(n, dtype=torch.int64)), (lambda n: torch.empty(n, dtype=torch.float32))
-    rows = ChoiceRows(floats(4), torch.empty(4, dtype=torch.int32), floats(4), floats(4), ints(4), ints(4))
+    rows = ChoiceRows(floats(4), ints(4), floats(4), floats(4), ints(4), ints(4))
     for dtype in dtypes:
         make = lambda *shape, dtype=dtype: torch.empty(shape, dtype=dtype)  # noqa: E731
         yield f"norm {dtype}", lambda: norm.add_rms_norm(make(4, 1024), make(4, 1024), make(1024), 1e-6)
@@ -135,7 +135,7 @@ def main(chips, everything):
         flash.chip = paged.chip = lambda device: chip
         paged.multiprocessors = lambda device: 132
         has_pdl = chip in ("sm_90", "sm_100", "sm_120")
-        norm.pdl = products.pdl = rotary.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
+        norm.pdl = products.pdl = rotary.pdl = paged.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
         for name, call in [*cases(chip, everything), *model_cases(chip)]:
             launches.clear()
             call()

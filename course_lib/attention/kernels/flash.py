@@ -24,8 +24,8 @@ LOG2_E = 1.4426950408889634
 @triton.jit
 def _attend(
     q,
-    high,
-    total,
+    m_i,
+    l_i,
     acc,
     k_ptr,
     v_ptr,
@@ -63,10 +63,10 @@ def _attend(
         scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         if MASKED:
             scores = tl.where(visible(rows, columns, kv_len, window, CAUSAL, WINDOW), scores, float("-inf"))
-        high, total, acc = fold(scores, v, high, total, acc, to_base_2, DOT=True)
+        m_i, l_i, acc = fold(scores, v, m_i, l_i, acc, to_base_2, DOT=True)
         k_ptr += BLOCK_N * k_stride
         v_ptr += BLOCK_N * v_stride
-    return high, total, acc
+    return m_i, l_i, acc
 
 
 @triton.jit(do_not_specialize=["num_seqs", "window"])
@@ -112,16 +112,16 @@ def flash_kernel(
     out_ptr += start * out_stride + head * out_head_stride
     q = tl.load(q_ptr + rows[:, None].to(tl.int64) * q_stride + dims[None, :], mask=inside, other=0.0)
 
-    high = tl.full([BLOCK_M], LOWEST, tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
+    m_i = tl.full([BLOCK_M], LOWEST, tl.float32)
+    l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
     last = tl.minimum(first + BLOCK_M, seq_len) - 1
     begin, full_begin, full_end, end = tile_bounds(first, last, seq_len, window, CAUSAL, WINDOW, BLOCK_N)
     if WINDOW:
-        high, total, acc = _attend(
+        m_i, l_i, acc = _attend(
             q,
-            high,
-            total,
+            m_i,
+            l_i,
             acc,
             k_ptr,
             v_ptr,
@@ -140,10 +140,10 @@ def flash_kernel(
             PADDED_DIM,
             BLOCK_N,
         )
-    high, total, acc = _attend(
+    m_i, l_i, acc = _attend(
         q,
-        high,
-        total,
+        m_i,
+        l_i,
         acc,
         k_ptr,
         v_ptr,
@@ -162,10 +162,10 @@ def flash_kernel(
         PADDED_DIM,
         BLOCK_N,
     )
-    high, total, acc = _attend(
+    m_i, l_i, acc = _attend(
         q,
-        high,
-        total,
+        m_i,
+        l_i,
         acc,
         k_ptr,
         v_ptr,
@@ -184,7 +184,7 @@ def flash_kernel(
         PADDED_DIM,
         BLOCK_N,
     )
-    out = (acc / tl.where(total > 0, total, 1.0)[:, None]).to(out_ptr.dtype.element_ty)  # 0 only in rows past the end
+    out = (acc / tl.where(l_i > 0, l_i, 1.0)[:, None]).to(out_ptr.dtype.element_ty)  # 0 only in rows past the end
     tl.store(out_ptr + rows[:, None].to(tl.int64) * out_stride + dims[None, :], out, mask=inside)
 
 

@@ -2,46 +2,34 @@
 
 A program holds a tile of queries and walks over tiles of keys and values. For each row it keeps three things:
 
-    high     the largest score so far, in base 2         starts at LOWEST
-    total    the sum of 2 ** (score - high) so far       starts at 0
-    acc      the same sum, of weight times value         starts at 0; divided by `total` once, at the end
+    m_i      the largest score so far, in base 2         starts at LOWEST
+    l_i      the sum of 2 ** (score - m_i) so far        starts at 0
+    acc      the same sum, of weight times value         starts at 0; divided by `l_i` once, at the end
 
 Base 2 because the hardware has exp2 and no exp: scores are multiplied by scale * log2(e). Source: online softmax
 (arXiv 1805.02867), FlashAttention-2 (arXiv 2307.08691).
 """
 
-import os
-import sys
-
-import torch
-
-if "triton" not in sys.modules and not torch.cuda.is_available():
-    os.environ.setdefault(
-        "TRITON_INTERPRET", "1"
-    )  # must stand before Triton is imported; without a GPU nothing else runs
-
+from course_lib.machine import triton_start  # noqa: F401, I001  (before Triton)
 import triton
 import triton.language as tl
 
-from course_lib.machine.triton_patch import mend
-
-mend()
 LOWEST = tl.constexpr(-1e30)  # not -inf: for a row that has seen nothing yet, -inf - -inf would be NaN
 
 
 @triton.jit
-def fold(scores, v, high, total, acc, to_base_2, DOT: tl.constexpr):
-    """One tile more: scores [rows, columns], where -inf hides a column; v [columns, dims]. Returns high, total, acc."""
-    new_high = tl.maximum(high, tl.max(scores, 1) * to_base_2)
-    weights = tl.exp2(scores * to_base_2 - new_high[:, None])
-    shrink = tl.exp2(high - new_high)  # what was summed up under the old maximum counts less under the new one
-    total = total * shrink + tl.sum(weights, 1)
+def fold(scores, v, m_i, l_i, acc, to_base_2, DOT: tl.constexpr):
+    """One tile more: scores [rows, columns], where -inf hides a column; v [columns, dims]. Returns m_i, l_i, acc."""
+    m_new = tl.maximum(m_i, tl.max(scores, 1) * to_base_2)
+    weights = tl.exp2(scores * to_base_2 - m_new[:, None])
+    shrink = tl.exp2(m_i - m_new)  # what was summed up under the old maximum counts less under the new one
+    l_i = l_i * shrink + tl.sum(weights, 1)
     acc = acc * shrink[:, None]
     if DOT:
         acc = tl.dot(weights.to(v.dtype), v, acc, input_precision="ieee")
     else:  # v first: Triton takes weights * v, summed over this axis, for a product of matrices, and computes it in TF32
         acc += tl.sum(v[None, :, :].to(tl.float32) * weights[:, :, None], 1)
-    return new_high, total, acc
+    return m_new, l_i, acc
 
 
 @triton.jit

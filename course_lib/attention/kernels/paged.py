@@ -13,6 +13,8 @@ Sources: PagedAttention (arXiv 2309.06180); split-KV, Flash-Decoding (crfm.stanf
 
 import torch
 
+from course_lib.machine.dependent_launch import let_next_start, pdl, wait_for_previous
+
 from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
 
 # isort: split
@@ -36,8 +38,8 @@ from .flash import LOG2_E
 @triton.jit
 def _attend(
     q,
-    high,
-    total,
+    m_i,
+    l_i,
     acc,
     k_ptr,
     v_ptr,
@@ -86,8 +88,8 @@ def _attend(
             scores = tl.sum(q[:, None, :].to(tl.float32) * k[None, :, :].to(tl.float32), 2)
         if MASKED:
             scores = tl.where(visible(rows, columns, kv_len, window, CAUSAL, WINDOW), scores, float("-inf"))
-        high, total, acc = fold(scores, v, high, total, acc, to_base_2, DOT)
-    return high, total, acc
+        m_i, l_i, acc = fold(scores, v, m_i, l_i, acc, to_base_2, DOT)
+    return m_i, l_i, acc
 
 
 @triton.jit
@@ -119,8 +121,11 @@ def decode_kernel(
     BLOCK_SIZE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
+    PDL: tl.constexpr = False,
 ):
     """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
+    wait_for_previous(PDL)
+    let_next_start(PDL)
     kv_head, part, sequence = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     num_heads, num_parts = tl.num_programs(0) * GROUP, tl.num_programs(1)
     seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
@@ -139,13 +144,13 @@ def decode_kernel(
         other=0.0,
     )
 
-    high = tl.full([BLOCK_M], LOWEST, tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
+    m_i = tl.full([BLOCK_M], LOWEST, tl.float32)
+    l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
-    high, total, acc = _attend(
+    m_i, l_i, acc = _attend(
         q,
-        high,
-        total,
+        m_i,
+        l_i,
         acc,
         k_ptr + kv_head * HEAD_DIM,
         v_ptr + kv_head * HEAD_DIM,
@@ -166,11 +171,11 @@ def decode_kernel(
         BLOCK_SIZE,
         BLOCK_N,
     )
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # an empty sequence has a total of 0, and an output of 0
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # an empty sequence has a l_i of 0, and an output of 0
     line = sequence.to(tl.int64) * num_heads + heads
     if SPLIT:
         line = line * num_parts + part
-        tl.store(lse_ptr + line, high + tl.log2(total), mask=rows < GROUP)
+        tl.store(lse_ptr + line, m_i + tl.log2(l_i), mask=rows < GROUP)
         tl.store(partial_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
     else:
         tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out.to(out_ptr.dtype.element_ty), mask=inside)
@@ -188,26 +193,29 @@ def merge_kernel(
     PADDED_PARTS: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_N: tl.constexpr,
+    PDL: tl.constexpr = False,
 ):
     """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does in torch."""
+    wait_for_previous(PDL)
+    let_next_start(PDL)
     head, sequence = tl.program_id(0), tl.program_id(1)
     line = sequence.to(tl.int64) * tl.num_programs(0) + head
     seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
     used = tl.cdiv(seq_len, tl.maximum(_part(seq_len, num_parts, BLOCK_N), 1))
     parts, dims = tl.arange(0, PADDED_PARTS), tl.arange(0, PADDED_DIM)
     lse = tl.load(lse_ptr + line * num_parts + parts, mask=parts < used, other=LOWEST)
-    high = tl.max(lse, 0)
-    total = tl.sum(tl.where(parts < used, tl.exp2(lse - high), 0.0), 0)
+    m_i = tl.max(lse, 0)
+    l_i = tl.sum(tl.where(parts < used, tl.exp2(lse - m_i), 0.0), 0)
     acc = tl.zeros([PADDED_DIM], tl.float32)
     for start in range(0, used, CHUNK):
         some = start + tl.arange(0, CHUNK)
-        weights = tl.exp2(tl.load(lse_ptr + line * num_parts + some, mask=some < used, other=float("-inf")) - high)
+        weights = tl.exp2(tl.load(lse_ptr + line * num_parts + some, mask=some < used, other=float("-inf")) - m_i)
         here = (some < used)[:, None] & (dims < HEAD_DIM)[None, :]
         partial = tl.load(
             partial_ptr + (line * num_parts + some)[:, None] * HEAD_DIM + dims[None, :], mask=here, other=0.0
         )
         acc += tl.sum(weights[:, None] * partial, 0)
-    out = acc / tl.where(total > 0, total, 1.0)
+    out = acc / tl.where(l_i > 0, l_i, 1.0)
     tl.store(out_ptr + line * HEAD_DIM + dims, out.to(out_ptr.dtype.element_ty), mask=dims < HEAD_DIM)
 
 
@@ -254,8 +262,8 @@ def paged_kernel(
         q_ptr + tokens[:, None] * q_stride + heads[:, None] * q_head_stride + dims[None, :], mask=inside, other=0.0
     )
 
-    high = tl.full([BLOCK_M], LOWEST, tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
+    m_i = tl.full([BLOCK_M], LOWEST, tl.float32)
+    l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
     k_ptr += kv_head * HEAD_DIM
     v_ptr += kv_head * HEAD_DIM
@@ -266,10 +274,10 @@ def paged_kernel(
         past + first, past + tl.minimum(first + TOKENS, q_len) - 1, seq_len, window, CAUSAL, WINDOW, BLOCK_N
     )
     if WINDOW:
-        high, total, acc = _attend(
+        m_i, l_i, acc = _attend(
             q,
-            high,
-            total,
+            m_i,
+            l_i,
             acc,
             k_ptr,
             v_ptr,
@@ -290,10 +298,10 @@ def paged_kernel(
             BLOCK_SIZE,
             BLOCK_N,
         )
-    high, total, acc = _attend(
+    m_i, l_i, acc = _attend(
         q,
-        high,
-        total,
+        m_i,
+        l_i,
         acc,
         k_ptr,
         v_ptr,
@@ -314,10 +322,10 @@ def paged_kernel(
         BLOCK_SIZE,
         BLOCK_N,
     )
-    high, total, acc = _attend(
+    m_i, l_i, acc = _attend(
         q,
-        high,
-        total,
+        m_i,
+        l_i,
         acc,
         k_ptr,
         v_ptr,
@@ -338,7 +346,7 @@ def paged_kernel(
         BLOCK_SIZE,
         BLOCK_N,
     )
-    out = (acc / tl.where(total > 0, total, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
+    out = (acc / tl.where(l_i > 0, l_i, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
     line = (start + tokens) * (tl.num_programs(0) * GROUP) + heads
     tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
 
@@ -393,6 +401,7 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
         BLOCK_N=tile.block_n,
         num_warps=tile.num_warps,
         num_stages=tile.num_stages,
+        **pdl(q.device),
     )
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
@@ -406,7 +415,8 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
             PADDED_PARTS=triton.next_power_of_2(splits),
             CHUNK=16,
             BLOCK_N=tile.block_n,
-            num_warps=4,
+            num_warps=1,
+            **pdl(q.device),
         )
     return out
 

@@ -10,13 +10,19 @@ multiplies them with each row of x. What stands around the product is in the sam
 For more rows than MOST_ROWS the matrix units are needed, and torch's product is as fast.
 """
 
-from .launch import let_next_start, pdl, wait_for_previous  # before Triton: it decides how that runs here
 import torch
 import triton
 import triton.language as tl
 
+from course_lib.machine.dependent_launch import (  # before Triton: it decides how that runs here
+    let_next_start,
+    pdl,
+    wait_for_previous,
+)
+
 MOST_ROWS = 16
-TILE_NUMBERS = 8192  # of the weight, in one program
+TILE_NUMBERS = 4096  # of the weight, in one program
+WARPS = 2
 
 
 @triton.jit
@@ -88,6 +94,6 @@ def few_rows(x, weight, *, bias=None, norm=None, eps=0.0, gated=False, residual=
     few_rows_kernel[(triton.cdiv(n, block),)](
         x, weight, x if bias is None else bias, x if norm is None else norm, out, out, n, eps, M=num_rows, K=k,
         PADDED_K=padded, BLOCK_N=block, NORM=norm is not None, BIAS=bias is not None, GATED=gated,
-        RESIDUAL=residual is not None, num_warps=4 if padded <= 2048 else 8, **pdl(x.device),
+        RESIDUAL=residual is not None, num_warps=WARPS, **pdl(x.device),
     )  # fmt: skip
     return out

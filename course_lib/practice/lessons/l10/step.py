@@ -59,12 +59,7 @@ def scheduler_of_step(step):
                         f"{ledger.num_free} that are free. Admit it when there is room for it."
                     )
             if self.trace is not None and made.scheduled:
-                self.trace.add(
-                    "schedule",
-                    requests=[r.request_id for r, _ in made.scheduled],
-                    starts=[r.num_computed_tokens for r, _ in made.scheduled],
-                    counts=[n for _, n in made.scheduled],
-                )
+                self._record(made)
             return made
 
     return Stepping

@@ -94,10 +94,11 @@ def spread(policy, *, max_num_seqs, few, many, steps=150):
                     )
         step = scheduler.schedule()
         admitted += len(step.admitted)
-        for request, _ in step.admitted:
+        for request_id, _ in step.admitted:
+            request = scheduler.running[request_id]
             service[request.client] += request.num_prompt_tokens
         scheduler.update(step)
-        for request, _ in step.scheduled:
+        for request in [scheduler.running[sequence.request_id] for sequence in step.scheduled]:
             if request.num_computed_tokens == request.num_tokens:
                 service[request.client] += 2
                 request.append(0)

@@ -61,7 +61,7 @@ def scheduler_with_preemption(make_room):
         def _note(self, request, lost, step):
             """What the engine keeps beside the two lists."""
             request.status = WAITING
-            step.preempted.append((request, lost))
+            step.preempt(request, lost)
             del self.running[request.request_id]
             self.num_sequences -= request.num_sequences
             if self.trace is not None:

@@ -59,12 +59,7 @@ def scheduler_of_choice(choose):
                 if other.request_id not in self.running:
                     self.waiting.push(other)
             if self.trace is not None and step.scheduled:
-                self.trace.add(
-                    "schedule",
-                    requests=[r.request_id for r, _ in step.scheduled],
-                    starts=[r.num_computed_tokens for r, _ in step.scheduled],
-                    counts=[n for _, n in step.scheduled],
-                )
+                self._record(step)
             return step
 
     return Chosen

@@ -1,11 +1,11 @@
 """The game of 11.swap: texts in a small memory leave it and come back. And the engine that a learner's SwapSpace serves."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from course_lib.decoding.sampling import SamplingParams
-from course_lib.engine import Engine, Scheduler, Step
+from course_lib.engine import Engine, Scheduler
 from course_lib.engine.request import Request
 from course_lib.engine.runner import Runner
 from course_lib.practice.judge.outcome_text import a_kind
@@ -18,6 +18,22 @@ NOISE = 27
 """What others write into blocks that were left: no letter."""
 PLACES = [(name, layer) for layer in range(2) for name in "kv"]
 """Where a token is kept: its keys and its values, in each of two layers."""
+
+
+@dataclass
+class SwapStep:
+    """What a SwapSpace is told of a step: the same as in an engine's Step, with the requests themselves."""
+
+    swapped_out: list = field(default_factory=list)
+    """(request, block_ids)."""
+    swapped_in: list = field(default_factory=list)
+    """(request, start, slots)."""
+
+    @classmethod
+    def of(cls, step, request_of):
+        """request_of: finds a request by its id."""
+        out = [(request_of(request_id), block_ids) for request_id, block_ids, _ in step.swapped_out]
+        return cls(out, [(request_of(request_id), start, slots) for request_id, start, slots in step.swapped_in])
 
 
 class SwapMemory:
@@ -58,7 +74,7 @@ class SwapMemory:
         self._step(out=out, back=back)
 
     def _step(self, out=None, back=None, found=0, new=0, more=None):
-        step, left, slots = Step(64), [], []
+        step, left, slots = SwapStep(), [], []
         if out is not None:
             left = self.tables.pop(out.request_id)
             step.swapped_out.append((out, list(left)))
@@ -279,12 +295,13 @@ def scheduler_over(space, num_blocks, block_size, garbled):
 
         def schedule(self):
             step = super().schedule()
-            self.space.run(step, lambda: self._compute(step))
+            request_of = {**self._swapped, **self.running}.get
+            self.space.run(SwapStep.of(step, request_of), lambda: self._compute(step))
             return step
 
         def _compute(self, step):
-            for request, n in step.scheduled:
-                known = request.num_computed_tokens
+            for sequence in step.scheduled:
+                request, known, n = self.running[sequence.request_id], sequence.start, sequence.num_tokens
                 ids, blocks = request.token_ids[: known + n], self.manager.table(request).block_ids
                 at = torch.tensor([blocks[p // block_size] * block_size + p % block_size for p in range(known + n)])
                 keys = torch.tensor([64 * token + p + 1 for p, token in enumerate(ids)], dtype=torch.float32)
@@ -324,7 +341,8 @@ class SwapRunner(Runner):
     """The engine's Runner, with what is swapped left to a SwapSpace."""
 
     def __init__(self, space, engine):
-        super().__init__(engine.model, engine.cache, engine.manager)
+        super().__init__(engine.model, engine.cache, engine.config)
+        self.engine = engine
         self.space = space(engine.pool.k, engine.pool.v)
 
     saved = property(
@@ -332,8 +350,10 @@ class SwapRunner(Runner):
     )  # the engine looks here, and drops what is aborted
 
     @torch.inference_mode()
-    def run(self, step):
-        return self.space.run(step, lambda: Runner.run(self, replace(step, swapped_out=[], swapped_in=[])))
+    def start(self, step):
+        """As Runner.start."""
+        moved, rest = SwapStep.of(step, self.engine.request), replace(step, swapped_out=[], swapped_in=[])
+        return self.space.run(moved, lambda: Runner.start(self, rest))
 
 
 def engine_with_swap(space, model, config, **more):

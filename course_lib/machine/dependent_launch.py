@@ -1,4 +1,4 @@
-"""How the kernels of this folder are launched. Imports Triton.
+"""How a kernel starts while the one before it still runs. Imports Triton.
 
 Programmatic dependent launch (PDL, on Hopper and later): a kernel may start while the one before it still runs. It loads what no
 other kernel writes, its weights, and waits for the one before only then. In a decode step of one sequence, where each kernel
@@ -9,10 +9,10 @@ Source: CUDA C++ Programming Guide, "Programmatic Dependent Launch and Synchroni
 from functools import lru_cache
 
 import torch
-
-from course_lib.attention.kernels import online  # noqa: F401  (before Triton: it decides how that runs here)
 import triton
 import triton.language as tl
+
+from . import triton_start  # noqa: F401, I001  (before Triton)
 
 try:
     from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait

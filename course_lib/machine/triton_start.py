@@ -1,0 +1,16 @@
+"""Decides how Triton runs here, and mends it where that is needed. Import this before Triton. Imports Triton.
+
+Without a GPU kernels can only be interpreted, and TRITON_INTERPRET must be set before Triton is imported.
+"""
+
+import os
+import sys
+
+import torch
+
+if "triton" not in sys.modules and not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+from .triton_patch import mend
+
+mend()
