@@ -102,7 +102,7 @@ def ask(what, names, home, **environment):
 
 def test_a_hub_id_is_downloaded_once_and_then_found_without_a_network(hub, tmp_path):
     missing, gated, loaded = ask("model", ["owner/missing", "owner/gated", "owner/good"], tmp_path, HF_ENDPOINT=hub)
-    assert missing.startswith("REFUSED There is no folder 'owner/missing'") and "does not exist, or it is private" in missing
+    assert missing.startswith("REFUSED There is no folder 'owner/missing'") and "it does not exist" in missing
     assert gated.startswith("REFUSED 'owner/gated' is gated") and "hf auth login" in gated
     assert loaded.startswith("LOADED Transformer(llama")
     fetched = {path.rpartition("/")[2] for path in FakeHub.asked if "/resolve/" in path}
