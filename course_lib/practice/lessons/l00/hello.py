@@ -121,17 +121,19 @@ HELLO = Exercise(
         ),
         Mistake(
             "the name stands in quotes.",
-            "Quotes show where a text begins and ends in code. `{name}` puts in the text alone, `{name!r}` its quotes too.",
+            "Quotes show where a text begins and ends in code. `{name}` puts in the text alone, `{name!r}` its quotes "
+            "too.",
             (lambda name: hello(repr(name)), lambda name: hello(f"'{name}'"), lambda name: hello(f'"{name}"')),
         ),
     ],
     hints=[
         "The function must hand the sentence back. `return` does that; `print` only shows it.",
-        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence, letter by letter.",
+        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence, letter "
+        "by letter.",
         '`return f"Once upon a time, in a quiet harbour, there lived a patient otter named {name}."` '
         "(mind the full stop before the last quote).",
     ],
     rights=[hello, hello_joined, hello_formatted],
-    why="An f-string puts the value of `name` where the braces stand. Nothing is stripped, capitalised or quoted, so the "
-    "name arrives as it was given; the full stop ends the sentence, as in every tale that the model has read.",
+    why="An f-string puts the value of `name` where the braces stand. Nothing is stripped, capitalised or quoted, so "
+    "the name arrives as it was given; the full stop ends the sentence, as in every tale that the model has read.",
 )

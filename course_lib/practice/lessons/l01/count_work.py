@@ -133,7 +133,8 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "the prompt is forgotten.",
-            "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i is 0.",
+            "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i "
+            "is 0.",
             (
                 lambda p, n: count_work(0, n),
                 lambda p, n: count_work(1, n),
@@ -186,7 +187,8 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "only the newest token's row of scores is counted.",
-            "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it would be right.)",
+            "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it "
+            "would be right.)",
             wrong(scores=lambda m, i: m),
         ),
         Mistake("the two numbers are swapped.", "Tokens first, scores second.", swapped),
@@ -208,14 +210,15 @@ COUNT_WORK = Exercise(
     ],
     hints=[
         "Write down three steps for a prompt of 2 tokens: how many tokens go in at the first, the second, the third?",
-        "Step i (from 0) pushes `prompt_tokens + i` tokens. Add that up over `new_tokens` steps: that is the first number.",
-        "In a step with m tokens, token 0 looks at 1 token, token 1 at 2, … the last at m. Together that is "
-        "1 + 2 + … + m = m(m+1)/2.",
+        "Step i (from 0) pushes `prompt_tokens + i` tokens. Add that up over `new_tokens` steps: that is the first "
+        "number.",
+        "In a step with m tokens, token 0 looks at 1 token, token 1 at 2, … the last at m. Together that is 1 + 2 + … "
+        "+ m = m(m+1)/2.",
         "`lengths = range(prompt_tokens, prompt_tokens + new_tokens)`, then `sum(lengths)` and "
         "`sum(m * (m + 1) // 2 for m in lengths)`.",
     ],
     rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
-    why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of n tokens "
-    "fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the square of the "
-    "text, scores with its cube.",
+    why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of "
+    "n tokens fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the "
+    "square of the text, scores with its cube.",
 )

@@ -5,58 +5,24 @@ import itertools
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
 from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
+from .generate_answers import (
+    generate_as_taught,
+    generate_last_row,
+    generate_new_only,
+    generate_recursively,
+    loop,
+    one_call_too_many,
+    only_last,
+    prompt_then_last,
+    returns_at_once,
+    stops_on_prompt,
+)
 from .solutions.generate import generate
-
-
-@torch.inference_mode()
-def generate_as_taught(model, token_ids, max_tokens, stop_token_ids=()):
-    """The loop of lesson 01, with stop tokens."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        tokens = torch.tensor(ids, device=model.device)
-        positions = torch.arange(len(ids), device=model.device)
-        logits = model(tokens, positions, Recompute())
-        ids.append(int(logits[-1].argmax()))
-        if ids[-1] in stop_token_ids:
-            break
-    return ids[len(token_ids) :]
-
-
-def generate_last_row(model, token_ids, max_tokens, stop_token_ids=()):
-    """As generate_naive asks the model, for the last row alone."""
-    ids = list(token_ids)
-    while len(ids) - len(token_ids) < max_tokens:
-        last = torch.tensor([len(ids) - 1], device=model.device)
-        logits = model(torch.tensor(ids), torch.arange(len(ids)), Recompute(), logits_for=last)
-        ids.append(int(logits[0].argmax()))
-        if ids[-1] in stop_token_ids:
-            break
-    return ids[len(token_ids) :]
-
-
-def generate_new_only(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens and not (new and new[-1] in stop_token_ids):
-        tokens = torch.tensor([*token_ids, *new])
-        last = torch.tensor([len(tokens) - 1])
-        new.append(model(tokens, torch.arange(len(tokens)), Recompute(), logits_for=last)[0].argmax().item())
-    return new
-
-
-def generate_recursively(model, token_ids, max_tokens, stop_token_ids=()):
-    if max_tokens == 0:
-        return []
-    tokens = torch.tensor(token_ids)
-    token = int(model(tokens, torch.arange(len(token_ids)), Recompute())[-1].argmax())
-    if token in stop_token_ids:
-        return [token]
-    return [token] + generate_recursively(model, token_ids + [token], max_tokens - 1, stop_token_ids)
 
 
 def told(answer, prompt, n, stop):
@@ -140,8 +106,8 @@ def writes_the_same(answer):
     trial = Trial(
         [
             'model, tokenizer = load_model("tale", device="cpu")',
-            'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, '
-            'there lived a patient otter named Juniper.")',
+            'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named '
+            'Juniper.")',
             "generate(model, prompt, 24)",
         ],
         lambda answer: answer(counted, list(prompt), 24),
@@ -151,79 +117,6 @@ def writes_the_same(answer):
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
     return "24 tokens alike"
-
-
-def loop(
-    *,
-    feed=lambda ids: ids,
-    places=torch.arange,
-    row=-1,
-    steps=lambda n: n,
-    stop=lambda token, ids, stops: token in stops,
-    keep_stop=True,
-    back=lambda ids, new: new,
-    grow=True,
-    pick=lambda row: int(row.argmax()),
-    own=list,
-):
-    """A wrong answer: the right loop with one of its parts replaced."""
-
-    def answer(model, token_ids, max_tokens, stop_token_ids=()):
-        ids, new = own(token_ids), []
-        for _ in range(steps(max_tokens)):
-            fed = feed(ids)
-            logits = model(torch.tensor(fed), places(len(fed)), Recompute())
-            token = pick(logits[row])
-            over = stop(token, ids, stop_token_ids)
-            if over and not keep_stop:
-                break
-            new.append(token)
-            if grow:
-                ids.append(token)
-            if over:
-                break
-        return back(ids, new)
-
-    return answer
-
-
-def only_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Feeds the newest token alone, at its true position, as a decoder with a cache does."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        ids.append(int(model(torch.tensor(ids[-1:]), torch.tensor([len(ids) - 1]), Recompute())[-1].argmax()))
-        if ids[-1] in stop_token_ids:
-            break
-    return ids[len(token_ids) :]
-
-
-def prompt_then_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Feeds the prompt first, and from then on the newest token alone."""
-    ids = list(token_ids)
-    for step in range(max_tokens):
-        start = len(ids) - 1 if step else 0
-        ids.append(int(model(torch.tensor(ids[start:]), torch.arange(start, len(ids)), Recompute())[-1].argmax()))
-        if ids[-1] in stop_token_ids:
-            break
-    return ids[len(token_ids) :]
-
-
-def stops_on_prompt(model, token_ids, max_tokens, stop_token_ids=()):
-    ids = list(token_ids)
-    while len(ids) < len(token_ids) + max_tokens and ids[-1] not in stop_token_ids:
-        ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
-    return ids[len(token_ids) :]
-
-
-def returns_at_once(model, token_ids, max_tokens, stop_token_ids=()):
-    return generate(model, token_ids, min(max_tokens, 1))
-
-
-def one_call_too_many(model, token_ids, max_tokens, stop_token_ids=()):
-    new = generate(model, token_ids, max_tokens, stop_token_ids)
-    ids = [*token_ids, *new]
-    model(torch.tensor(ids), torch.arange(len(ids)), Recompute())
-    return new
 
 
 PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
@@ -311,7 +204,8 @@ GENERATE = Exercise(
         ),
         Mistake(
             "only the newest token is pushed.",
-            "Recompute keeps nothing, so the model sees a sequence of one token and has forgotten the tale. (With a cache it is right: lesson 02.)",
+            "Recompute keeps nothing, so the model sees a sequence of one token and has forgotten the tale. (With a "
+            "cache it is right: lesson 02.)",
             (only_last, prompt_then_last, loop(feed=lambda ids: ids[-1:])),
         ),
         Mistake(
@@ -321,8 +215,8 @@ GENERATE = Exercise(
         ),
         Mistake(
             "the token is not taken from the last row of logits.",
-            "Row i speaks about the token after position i, so the last row is wanted: `logits[-1].argmax()`. `logits[0]` is the "
-            "first, and `logits.argmax()` looks through all rows at once.",
+            "Row i speaks about the token after position i, so the last row is wanted: `logits[-1].argmax()`. "
+            "`logits[0]` is the first, and `logits.argmax()` looks through all rows at once.",
             (
                 loop(row=0),
                 loop(row=slice(None)),
@@ -371,15 +265,16 @@ GENERATE = Exercise(
         ),
     ],
     hints=[
-        "Keep one list of all ids, prompt and new ones. Each step: push the whole list, read the last row, append one id.",
-        "`tokens = torch.tensor(ids)`, `positions = torch.arange(len(ids))`, `logits = model(tokens, positions, Recompute())`. "
-        "The row that speaks about the next token is `logits[-1]`.",
-        "Start from a copy, `ids = list(token_ids)`, so that the caller's list stays. Append `int(logits[-1].argmax())`, and only then "
-        "ask `if ids[-1] in stop_token_ids: break`.",
+        "Keep one list of all ids, prompt and new ones. Each step: push the whole list, read the last row, append one "
+        "id.",
+        "`tokens = torch.tensor(ids)`, `positions = torch.arange(len(ids))`, `logits = model(tokens, positions, "
+        "Recompute())`. The row that speaks about the next token is `logits[-1]`.",
+        "Start from a copy, `ids = list(token_ids)`, so that the caller's list stays. Append "
+        "`int(logits[-1].argmax())`, and only then ask `if ids[-1] in stop_token_ids: break`.",
         "`for _ in range(max_tokens):` around those lines, and `return ids[len(token_ids):]` below the loop.",
     ],
     rights=[generate, generate_as_taught, generate_last_row, generate_new_only, generate_recursively],
-    why="The copy leaves the caller's list alone. Every step pushes everything, because `Recompute` keeps nothing; only the last of "
-    "the rows is read, and that waste is what lesson 02 removes. Appending before the question about stop tokens keeps the "
-    "token that stopped the text, and `range(max_tokens)` gives no step at all for 0.",
+    why="The copy leaves the caller's list alone. Every step pushes everything, because `Recompute` keeps nothing; "
+    "only the last of the rows is read, and that waste is what lesson 02 removes. Appending before the question about "
+    "stop tokens keeps the token that stopped the text, and `range(max_tokens)` gives no step at all for 0.",
 )

@@ -194,13 +194,14 @@ GREEDY = Exercise(
         ),
         Mistake(
             "the last of the equals is taken.",
-            "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one may.",
+            "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one "
+            "may.",
             lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()),
         ),
         Mistake(
             "only the last logit is looked at.",
-            "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the largest "
-            "of one number is always 0.",
+            "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the "
+            "largest of one number is always 0.",
             lambda logits: int(logits[-1].argmax()),
         ),
         Mistake(
@@ -226,7 +227,8 @@ GREEDY = Exercise(
         ),
         Mistake(
             "the order of equals is left to `topk`, or to a sort that is not stable.",
-            "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the first.",
+            "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the "
+            "first.",
             in_the_middle,
             settles_ties_otherwise,
         ),
@@ -242,11 +244,11 @@ GREEDY = Exercise(
         "torch has a function for the place of the largest: look at `argmax`. Which of several equals does its "
         "documentation promise? And what type does it return?",
         "`logits.argmax()` is a tensor with one number, the first of the largest. Take the number out with `int(…)`.",
-        "`return int(logits.argmax())`, or without trusting anybody on ties: "
-        "`return int((logits == logits.max()).nonzero()[0])`.",
+        "`return int(logits.argmax())`, or without trusting anybody on ties: `return int((logits == "
+        "logits.max()).nonzero()[0])`.",
     ],
     rights=[greedy, greedy_argmax, greedy_loop, greedy_softmax],
-    why="`logits == logits.max()` marks every token that shares the first place, `nonzero()` lists their ids in rising order, "
-    "and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. Softmax changes no "
-    "order, so there is no need for it here.",
+    why="`logits == logits.max()` marks every token that shares the first place, `nonzero()` lists their ids in "
+    "rising order, and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. "
+    "Softmax changes no order, so there is no need for it here.",
 )

@@ -1,14 +1,10 @@
 """Cases of 01.sample. The die is handed in, so that what it is given can be read off exactly."""
 
-import itertools
-
 import torch
 
-from course_lib.practice.fixtures.random_logits import random_logits
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.report import tensors
 
 from .sample_answers import (
     crash_on_large_k,
@@ -28,88 +24,8 @@ from .sample_answers import (
     writes_into_logits,
     zeroed_logits,
 )
+from .sample_trials import large, on_edge, orders, throw, untouched
 from .solutions.sample import sample
-
-LARGE = 1000
-"""The size of a vocabulary as a model has it."""
-
-
-def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", seed=None):
-    """The Trial that samples from log(probs), or with a seed from random logits; its die always falls on `die`."""
-    if seed is None:
-        size, make = len(probs), lambda: torch.log(torch.tensor(probs))
-        first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"]
-    else:
-        size, make = LARGE, lambda: random_logits(LARGE, scale=3.0, seed=seed)
-        first = [
-            "from course_lib.practice.play import random_logits",
-            f"logits = random_logits({LARGE}, scale=3.0, seed={seed})",
-        ]
-
-    def act(answer):
-        given = []
-
-        def draw(probabilities):
-            given.append(as_given(probabilities))
-            return die
-
-        return given, answer(make(), temperature, top_k, top_p, draw)
-
-    return Trial(
-        [
-            *first,
-            f"draw = lambda probabilities: print(probabilities) or {die}",
-            f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)",
-        ],
-        act,
-        show=what_happened,
-        note=note,
-        explain=explain,
-        size=size,
-    )
-
-
-def as_given(probabilities):
-    if isinstance(probabilities, torch.Tensor) and probabilities.is_floating_point():
-        return probabilities.detach().float().clone()
-    return probabilities
-
-
-def what_happened(outcome):
-    given, returned = outcome
-    thrown = [f"draw({short(p)})" for p in given] or ["no draw"]
-    return "\n".join([*thrown, f"returns {tensors.outcome(returned)}"])
-
-
-def short(value):
-    if isinstance(value, torch.Tensor):
-        if value.numel() > 12:
-            return f"{int((value > 0).sum())} of {value.numel()} tokens above 0, sum {value.sum():.4g}"
-        return tensors.numbers(value, digits=3)
-    return repr(value)
-
-
-def explain(expected, got):
-    """What is odd about what the die was given; "" when nothing simple is."""
-    (want, _), (given, _) = expected, got
-    if len(given) > len(want) == 0:
-        return "At temperature 0 there is nothing to draw."
-    if not given:
-        return "The die was never thrown: `draw` was not called."
-    if len(given) > 1:
-        return f"The die was thrown {len(given)} times; one token needs one throw."
-    probs = given[0]
-    if not isinstance(probs, torch.Tensor):
-        return f"The die wants a tensor of probabilities, and got {type(probs).__name__}."
-    if probs.shape != want[0].shape:
-        return (
-            f"The die wants one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
-        )
-    if probs.isnan().any():
-        return "`nan` is not a number: something was divided by zero, or infinity taken from infinity."
-    if abs(probs.sum() - 1) > 1e-3:
-        return f"These sum to {probs.sum():.3g}, not to 1."
-    return ""
 
 
 def divides_by_zero(answer, found):
@@ -120,55 +36,6 @@ def divides_by_zero(answer, found):
         return found.outcome.kind == "ZeroDivisionError"
     given, _ = found.outcome
     return any(isinstance(p, torch.Tensor) and bool(p.isnan().any()) for p in given)
-
-
-def untouched(probs, **how):
-    def act(answer):
-        logits = torch.log(torch.tensor(probs))
-        answer(logits, *[how.get(k) for k in ("temperature", "top_k", "top_p")], lambda p: 0)
-        return logits.exp()
-
-    arguments = ", ".join(f"{k}={how.get(k)}" for k in ("temperature", "top_k", "top_p"))
-    return Trial(
-        [
-            f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))",
-            f"sample(logits, {arguments}, draw=lambda probabilities: 0)",
-            "logits.exp()",
-        ],
-        act,
-        show=lambda t: tensors.numbers(t, 3) if isinstance(t, torch.Tensor) else repr(t),
-        size=len(probs),
-    )
-
-
-def orders(*probs):
-    """All orders of these probabilities, the falling one first."""
-    return [list(p) for p in itertools.permutations(probs)]
-
-
-def on_edge(logits, t, k, p, width=1e-3):
-    """Whether some set of tokens reaches top_p so nearly that rounding decides. Such cases are not asked."""
-    if p is None:
-        return False
-    reached = normal(k_cut(softened(logits, t), k)).sort(descending=True).values.cumsum(0)
-    return bool((reached - p).abs().min() < width)
-
-
-def large():
-    """Samplers' settings as people use them, on 1000 tokens, away from any edge of top-p."""
-    seed = 0
-    for t, k, p in [
-        (1.0, 50, 0.9),
-        (0.7, 40, 0.95),
-        (1.3, None, 0.8),
-        (0.8, 20, None),
-        (1.0, None, None),
-        (0.5, 100, 0.5),
-    ]:
-        while on_edge(random_logits(LARGE, scale=3.0, seed=seed), t, k, p, 1e-4):
-            seed += 1
-        yield throw(None, t, k, p, die=17, seed=seed)
-        seed += 1
 
 
 def draws_by_itself(answer, found):
@@ -254,7 +121,8 @@ SAMPLE = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "the token is drawn without `draw`.",
-            "`torch.multinomial` and the like throw a die of their own. Hand the probabilities to `draw`, and return its answer.",
+            "`torch.multinomial` and the like throw a die of their own. Hand the probabilities to `draw`, and return "
+            "its answer.",
             is_made_by=draws_by_itself,
         ),
         Mistake(
@@ -264,7 +132,8 @@ SAMPLE = Exercise(
         ),
         Mistake(
             "temperature is applied to probabilities, not to logits.",
-            "Dividing probabilities by a number and making them sum to 1 again changes nothing. Divide before the softmax.",
+            "Dividing probabilities by a number and making them sum to 1 again changes nothing. Divide before the "
+            "softmax.",
             (
                 sampler(lambda x, t, k, p: right_shape(x, 1.0, k, p)),
                 sampler(lambda x, t, k, p: x.softmax(-1) / t),
@@ -289,7 +158,8 @@ SAMPLE = Exercise(
         ),
         Mistake(
             "the die gets the probabilities in sorted order.",
-            "`draw` takes one probability for each id and answers with an id. Put each probability back at its id before the throw.",
+            "`draw` takes one probability for each id and answers with an id. Put each probability back at its id "
+            "before the throw.",
             (sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values), draws_places),
         ),
         Mistake(
@@ -349,7 +219,8 @@ SAMPLE = Exercise(
         ),
         Mistake(
             "the caller's logits are changed.",
-            "`/=`, functions that end in `_` and assignments into `logits` write into the caller's own tensor. Work on a new one.",
+            "`/=`, functions that end in `_` and assignments into `logits` write into the caller's own tensor. Work "
+            "on a new one.",
             writes_into_logits,
             writes_into(UNTOUCHED),
         ),
@@ -357,15 +228,18 @@ SAMPLE = Exercise(
     hints=[
         "Do it in four separate steps, and print what each leaves: scale, cut to k, cut to p, throw. Start with "
         "`draw(torch.softmax(logits / temperature, -1))` and the case of temperature 0.",
-        "Both cuts want the tokens from the likeliest down: `ordered, order = (logits / temperature).sort(descending=True)`. "
-        "`order` says which id stands where. Set to `-torch.inf` what top-k cuts, then take the softmax: it sums to 1 by itself.",
-        "For top-p: `before = probabilities.cumsum(-1) - probabilities` is what the likelier tokens hold together. A token is cut "
-        "when `before` has already reached `top_p`. So the first always stays, and the one that crosses too.",
+        "Both cuts want the tokens from the likeliest down: `ordered, order = (logits / "
+        "temperature).sort(descending=True)`. `order` says which id stands where. Set to `-torch.inf` what top-k "
+        "cuts, then take the softmax: it sums to 1 by itself.",
+        "For top-p: `before = probabilities.cumsum(-1) - probabilities` is what the likelier tokens hold together. A "
+        "token is cut when `before` has already reached `top_p`. So the first always stays, and the one that crosses "
+        "too.",
         "At the end put every probability back at its id: `result = torch.zeros_like(probabilities)`, "
         "`result[order] = probabilities / probabilities.sum()`, `return draw(result)`.",
     ],
     rights=[sample, sample_one_by_one, sample_by_threshold],
-    why="Sorting once serves both cuts. Cutting top-k in the logits with -inf lets the softmax do the sum to 1. `before` is the "
-    "probability of all likelier tokens, without the token's own, so the token that crosses the line stays and so does the "
-    "first. `result[order]` undoes the sorting. Handing the die in keeps chance outside: what is tested is exact.",
+    why="Sorting once serves both cuts. Cutting top-k in the logits with -inf lets the softmax do the sum to 1. "
+    "`before` is the probability of all likelier tokens, without the token's own, so the token that crosses the line "
+    "stays and so does the first. `result[order]` undoes the sorting. Handing the die in keeps chance outside: what "
+    "is tested is exact.",
 )

@@ -2,205 +2,14 @@
 
 import torch
 
-from course_lib.errors import CacheFull, CourseError
-from course_lib.practice.fixtures.tiny_text import Shape, push, tensor_bytes
-from course_lib.practice.judge.agreement import differing
+from course_lib.errors import CourseError
+from course_lib.practice.fixtures.tiny_text import Shape
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.report.tensors import numbers
 
 from .cache_answers import WrongCache, cache_by_hand, cache_by_kind_of_step, cache_grown, cache_of_lists
+from .cache_trials import attends, goes_on, growth, num_tokens, run, second_text, shapes, too_many
 from .solutions.cache import ContiguousCache
-
-
-def begin(shape, room, more=""):
-    return [
-        f"from course_lib.practice.play import Shape, push{more}",
-        f"shape = {shape}  # layers, heads, key/value heads, numbers a head",
-        f"cache = ContiguousCache(shape, {room})",
-    ]
-
-
-def steps_of(split, text=0):
-    starts = [sum(split[:i]) for i in range(len(split))]
-    return [f"push(cache, shape, {start}, {n}{f', text={text}' if text else ''})" for start, n in zip(starts, split)]
-
-
-def run(answer, shape, split, room):
-    cache, start, outs = answer(shape, room), 0, []
-    for n in split:
-        outs = push(cache, shape, start, n)
-        start += n
-    return cache, outs
-
-
-def weight(shape, split):
-    return sum(split) * shape.num_layers * shape.num_heads * shape.head_dim + len(split)
-
-
-def attends(shape, split, room=None):
-    """What the last step of a text returns, when it comes in steps of these sizes."""
-    room = room or sum(split) + 1
-    return Trial(
-        begin(shape, room) + steps_of(split),
-        lambda answer: run(answer, shape, split, room)[1],
-        show=layers_shown,
-        note="layer by layer" if shape.num_layers > 1 else "",
-        size=weight(shape, split),
-        explain=explain,
-    )
-
-
-def shapes(shape, split):
-    def act(answer):
-        return [
-            list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            for out in run(answer, shape, split, 9)[1]
-        ]
-
-    lines = begin(shape, 9) + steps_of(split)
-    return Trial(
-        [*lines[:-1], f"[out.shape for out in {lines[-1]}]"],
-        act,
-        size=weight(shape, split),
-        note="[new tokens, heads, numbers a head]",
-    )
-
-
-def num_tokens(shape, split):
-    return Trial(
-        [*begin(shape, 9), *steps_of(split), "cache.num_tokens"],
-        lambda answer: run(answer, shape, split, 9)[0].num_tokens,
-        size=weight(shape, split),
-    )
-
-
-def second_text(shape, one, two):
-    """The last step of a second text, after reset()."""
-
-    def act(answer):
-        cache, _ = run(answer, shape, one, 9)
-        cache.reset()
-        outs, start = [], 0
-        for n in two:
-            outs = push(cache, shape, start, n, text=1)
-            start += n
-        return outs
-
-    return Trial(
-        [*begin(shape, 9), *steps_of(one), "cache.reset()", *steps_of(two, text=1)],
-        act,
-        show=layers_shown,
-        explain=explain,
-        size=weight(shape, one) + weight(shape, two),
-    )
-
-
-def too_many(shape, split, over):
-    """(what is raised, how many tokens are kept afterwards) when `over` tokens come to a cache that is filled but for one less."""
-    room = sum(split) + over - 1
-
-    def act(answer):
-        cache, _ = run(answer, shape, split, room)
-        try:
-            push(cache, shape, sum(split), over)
-        except (NotImplementedError, CacheFull) as error:
-            if isinstance(error, NotImplementedError):
-                raise
-            return ["CacheFull", cache.num_tokens]
-        except Exception as error:
-            return [type(error).__name__, cache.num_tokens]
-        return ["no error", cache.num_tokens]
-
-    lines = [
-        *begin(shape, room),
-        *steps_of(split),
-        f"push(cache, shape, {sum(split)}, {over})  # has to raise CacheFull",
-        "cache.num_tokens",
-    ]
-    return Trial(lines, act, size=weight(shape, split) + over, note="what was raised, and the tokens kept after it")
-
-
-def goes_on(shape, split, over):
-    """What the cache does with a token that fits, after one step that did not."""
-    room = sum(split) + over - 1
-
-    def act(answer):
-        cache, _ = run(answer, shape, split, room)
-        try:
-            push(cache, shape, sum(split), over)
-        except (CacheFull, RuntimeError) as error:
-            if isinstance(error, NotImplementedError):
-                raise
-        return push(cache, shape, sum(split), 1)
-
-    lines = [
-        *begin(shape, room),
-        *steps_of(split),
-        "try:",
-        f"    push(cache, shape, {sum(split)}, {over})  # does not fit",
-        "except Exception:",
-        "    pass",
-        f"push(cache, shape, {sum(split)}, 1)",
-    ]
-    return Trial(lines, act, size=weight(shape, split) + over, show=layers_shown, explain=explain)
-
-
-def growth(shape, split):
-    """How many bytes of tensors the cache has gained since its first step."""
-
-    def act(answer):
-        cache, _ = run(answer, shape, split[:1], 9)
-        before, start = tensor_bytes(vars(cache)), split[0]
-        for n in split[1:]:
-            push(cache, shape, start, n)
-            start += n
-        return tensor_bytes(vars(cache)) - before
-
-    first, *later = steps_of(split)
-    return Trial(
-        [
-            *begin(shape, 9, ", tensor_bytes"),
-            first,
-            "before = tensor_bytes(vars(cache))",
-            *later,
-            "tensor_bytes(vars(cache)) - before",
-        ],
-        act,
-        size=weight(shape, split),
-        note="bytes of tensors more than after the first step",
-    )
-
-
-def layers_shown(outs):
-    """The outputs of a step, layer by layer, short enough to compare by eye."""
-    if isinstance(outs, list) and all(isinstance(out, torch.Tensor) for out in outs):
-        shown = [
-            numbers(out, 3)
-            if out.numel() <= 12
-            else f"a tensor {list(out.shape)}, first numbers {numbers(out.flatten()[:4], 3)}"
-            for out in outs
-        ]
-        return shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
-    return repr(outs)
-
-
-def explain(expected, got):
-    """Which layer, token and head differ first."""
-    if not isinstance(got, list) or len(got) != len(expected):
-        return ""
-    for layer, (a, b) in enumerate(zip(expected, got)):
-        if not isinstance(b, torch.Tensor):
-            return f"`attend` returned {type(b).__name__}; a tensor of the shape of q is asked for."
-        if a.shape != b.shape:
-            return f"The shape is {list(b.shape)}; that of q is {list(a.shape)}."
-        if b.isnan().any():
-            return 'nan ("not a number") comes out where a token sees nothing at all: the softmax of an empty row.'
-        wrong = differing(a, b).any(-1).nonzero()
-        if len(wrong) and a.numel() > 1:
-            row, head = wrong[0].tolist()
-            return f"First different: layer {layer}, row {row} (of the new tokens), head {head}."
-    return ""
 
 
 def wants_as_many_key_value_heads(answer, found):
@@ -236,7 +45,8 @@ def tells_the_same_tale(answer):
         [
             'model, tokenizer = load_model("tale", device="cpu")',
             'prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter")',
-            "generate_cached(model, prompt, SamplingParams(max_tokens=32, ignore_eos=True), ContiguousCache(model.config, 256))",
+            "generate_cached(model, prompt, SamplingParams(max_tokens=32, ignore_eos=True), "
+            "ContiguousCache(model.config, 256))",
         ],
         lambda answer: generate_cached(model, prompt, params, answer(model.config, 256)),
         limit_s=60.0,
@@ -268,12 +78,14 @@ CACHE = Exercise(
         ),
         Property(
             "In the first step, each token attends to itself and to those before it",
-            "This is prefill: the whole prompt at once, under the causal mask, scaled by the root of head_dim, as in lesson 01.",
+            "This is prefill: the whole prompt at once, under the causal mask, scaled by the root of head_dim, as in "
+            "lesson 01.",
             [attends(shape, split) for shape in PLAIN for split in PREFILLS],
         ),
         Property(
             "A token that comes alone attends to all that were kept, and to itself",
-            "This is decode. Keys and values of earlier steps are where they were put, and the newest ones are behind them.",
+            "This is decode. Keys and values of earlier steps are where they were put, and the newest ones are behind "
+            "them.",
             [attends(shape, split) for shape in PLAIN for split in STEPS],
         ),
         Property(
@@ -283,7 +95,8 @@ CACHE = Exercise(
         ),
         Property(
             "Every layer and every key/value head keeps its own",
-            "With 4 query heads over 2 key/value heads, query heads 0 and 1 use key/value head 0, and 2 and 3 use head 1.",
+            "With 4 query heads over 2 key/value heads, query heads 0 and 1 use key/value head 0, and 2 and 3 use "
+            "head 1.",
             [
                 attends(shape, split)
                 for shape in (LAYERS, GROUPS, DEEP, THREES)
@@ -336,7 +149,8 @@ CACHE = Exercise(
         ),
         Mistake(
             "the heads stand before the tokens in the output.",
-            "`scaled_dot_product_attention` wants heads first and gives heads first. Turn it back: `out.transpose(0, 1)`.",
+            "`scaled_dot_product_attention` wants heads first and gives heads first. Turn it back: "
+            "`out.transpose(0, 1)`.",
             WrongCache.variant(returns=lambda out: out.transpose(0, 1)),
         ),
         Mistake(
@@ -384,7 +198,8 @@ CACHE = Exercise(
         ),
         Mistake(
             "the causal mask is counted from the first key.",
-            "`is_causal=True` lets row i see keys 0 to i. With `start` tokens kept before, row i stands at position `start + i`: `tril(start)`.",
+            "`is_causal=True` lets row i see keys 0 to i. With `start` tokens kept before, row i stands at position "
+            "`start + i`: `tril(start)`.",
             (WrongCache.variant(diagonal=lambda start: 0), WrongCache.variant(diagonal=lambda start: 0, alone=True)),
         ),
         Mistake(
@@ -412,8 +227,8 @@ CACHE = Exercise(
         ),
         Mistake(
             "key/value heads are taken for as many as query heads.",
-            "There are `num_kv_heads` of them, often fewer. Make the pieces for "
-            "`config.num_kv_heads`, and let `enable_gqa=True` share them out among the query heads.",
+            "There are `num_kv_heads` of them, often fewer. Make the pieces for `config.num_kv_heads`, and let "
+            "`enable_gqa=True` share them out among the query heads.",
             is_made_by=wants_as_many_key_value_heads,
         ),
         Mistake(
@@ -423,7 +238,8 @@ CACHE = Exercise(
         ),
         Mistake(
             "`num_tokens` moves on in every layer.",
-            "The layers of one step all begin at the same token. Move on after the last layer only: `layer == num_layers - 1`.",
+            "The layers of one step all begin at the same token. Move on after the last layer only: "
+            "`layer == num_layers - 1`.",
             (
                 WrongCache.variant(counts=lambda now, n, layer, layers: now + n),
                 WrongCache.variant(counts=lambda now, n, layer, layers: now + n * (layer == 0)),
@@ -451,29 +267,34 @@ CACHE = Exercise(
         ),
         Mistake(
             "the cache grows with the text.",
-            "`torch.cat` makes a new, longer tensor and copies everything, in every layer of every step. "
-            "Take `max_tokens` places in `__init__`, and write into them.",
+            "`torch.cat` makes a new, longer tensor and copies everything, in every layer of every step. Take "
+            "`max_tokens` places in `__init__`, and write into them.",
             cache_grown,
         ),
         Mistake(
             "a method that the model calls is missing.",
-            "It calls `cache.attend(layer, q, k, v)`; between two texts, `cache.reset()` is called. They must bear these names.",
+            "It calls `cache.attend(layer, q, k, v)`; between two texts, `cache.reset()` is called. They must bear "
+            "these names.",
             is_made_by=lambda answer, found: (
                 not all(callable(getattr(answer, name, None)) for name in ("attend", "reset"))
             ),
         ),
     ],
     hints=[
-        "Two tensors are enough for keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, head_dim]`, made in `__init__`. A number, "
-        "`num_tokens`, says how much of them is in use.",
-        "In `attend`: `start, end = self.num_tokens, self.num_tokens + len(k)`. If `end` is above `max_tokens`, raise `CacheFull`. Else write k and v of this "
-        "layer to places `start:end`, and attend over places `:end`.",
-        "All layers of a step need the same `start`, so set `self.num_tokens = end` only when `layer == config.num_layers - 1`.",
-        "The mask: row i may see keys 0 to `start + i`. That is `torch.ones(len(q), end, dtype=torch.bool).tril(start)`.",
-        "`F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)` wants `[1, heads, tokens, head_dim]`: `x.transpose(0, 1)[None]` for each of "
-        "the three, and `out[0].transpose(0, 1)` for the result.",
+        "Two tensors are enough for keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, "
+        "head_dim]`, made in `__init__`. A number, `num_tokens`, says how much of them is in use.",
+        "In `attend`: `start, end = self.num_tokens, self.num_tokens + len(k)`. If `end` is above `max_tokens`, raise "
+        "`CacheFull`. Else write k and v of this layer to places `start:end`, and attend over places `:end`.",
+        "All layers of a step need the same `start`, so set `self.num_tokens = end` only when "
+        "`layer == config.num_layers - 1`.",
+        "The mask: row i may see keys 0 to `start + i`. That is `torch.ones(len(q), end, "
+        "dtype=torch.bool).tril(start)`.",
+        "`F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)` wants "
+        "`[1, heads, tokens, head_dim]`: `x.transpose(0, 1)[None]` for each of the three, and "
+        "`out[0].transpose(0, 1)` for the result.",
     ],
     rights=[ContiguousCache, cache_of_lists, cache_by_hand, cache_by_kind_of_step],
-    why="The piece is made once, so its room is certain. `num_tokens` moves on after the last layer, so every layer of a step starts at the same place, and a "
-    "step that fails changes nothing. `tril(start)` is the causal mask for rows that stand behind `start` others; for one new token it masks nothing.",
+    why="The piece is made once, so its room is certain. `num_tokens` moves on after the last layer, so every layer "
+    "of a step starts at the same place, and a step that fails changes nothing. `tril(start)` is the causal mask for "
+    "rows that stand behind `start` others; for one new token it masks nothing.",
 )

@@ -2,46 +2,12 @@
 
 import torch
 
-from course_lib.decoding import first_divergence
-from course_lib.decoding.generate import generate_cached
-from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import CourseError
-from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC, seeded_cache, tiny_transformer
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
+from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, tool
 from .solutions.find_the_bug import find_the_bug
-
-
-def find_with_twin(model, token_ids, make_cache):
-    """Asks three questions in turn: prefill alone, all of it, a second text."""
-    from course_lib.kvcache import ContiguousCache
-
-    def differs(cache, ids, prefill):
-        right = ContiguousCache(model.config, len(ids), device="cpu", dtype=torch.float32)
-        return first_divergence(model, ids, cache, right, prefill=prefill)
-
-    if found := differs(make_cache(), token_ids, len(token_ids)):
-        return "off by one", found.layer
-    if found := differs(make_cache(), token_ids, 1):
-        return "ignored", found.layer
-    used = make_cache()
-    generate_cached(model, token_ids, SamplingParams(max_tokens=2, ignore_eos=True), used)
-    used.reset()
-    found = differs(used, token_ids, len(token_ids))
-    return None if found is None else ("not reset", found.layer)
-
-
-def find_by_position(model, token_ids, make_cache):
-    """The place tells as much as the step: prefill differs from position 0 on, decode only behind the prompt."""
-    cache = make_cache()
-    for turn in range(2):
-        found = first_divergence(model, token_ids, cache, Recompute(), prefill=2)
-        if found is not None:
-            names = {(0, True): "off by one", (0, False): "ignored", (1, True): "not reset"}
-            return [names[turn, found.position < 2], found.layer]
-        cache.reset()
-    return None
 
 
 def on(layers, bug, layer, ids):
@@ -94,36 +60,6 @@ def finds_the_three(answer):
     return "all three are found"
 
 
-def tool(
-    *,
-    first=lambda f: ("off by one" if f.step == 0 else "ignored", f.layer),
-    second=lambda f: ("not reset", f.layer) if f else None,
-    between=lambda cache, make: cache.reset() or cache,
-    against=lambda make: Recompute(),
-    twice=True,
-):
-    """A wrong answer: the right tool with one of its parts replaced."""
-
-    def answer(model, token_ids, make_cache):
-        cache = make_cache()
-        found = first_divergence(model, token_ids, cache, against(make_cache))
-        if found:
-            return first(found)
-        if not twice:
-            return None
-        return second(first_divergence(model, token_ids, between(cache, make_cache), against(make_cache)))
-
-    return answer
-
-
-def empty_first(model, token_ids, make_cache):
-    """Resets a cache that holds nothing yet, and takes every fault for a missing reset."""
-    cache = make_cache()
-    cache.reset()
-    found = first_divergence(model, token_ids, cache, Recompute())
-    return ("not reset", found.layer) if found else None
-
-
 FIND_THE_BUG = Exercise(
     id="02.find_the_bug",
     title="What is wrong with this cache?",
@@ -156,24 +92,26 @@ FIND_THE_BUG = Exercise(
     mistakes=[
         Mistake(
             "every cache is said to be right.",
-            "Either nothing is returned, or the cache is compared with another from `make_cache()`, which has the same bug. "
-            "Compare it with what is surely right: `Recompute()`.",
+            "Either nothing is returned, or the cache is compared with another from `make_cache()`, which has the "
+            "same bug. Compare it with what is surely right: `Recompute()`.",
             tool(against=lambda make: make()),
         ),
         Mistake(
             "a cache that was used is never tried again.",
-            "A cache that is not reset is right for its first text, and a new cache has nothing to forget. "
-            "Call `reset()` on the one that was used, and let it read a second text.",
+            "A cache that is not reset is right for its first text, and a new cache has nothing to forget. Call "
+            "`reset()` on the one that was used, and let it read a second text.",
             (tool(twice=False), tool(between=lambda cache, make: make())),
         ),
         Mistake(
             "the second text comes without `reset()`.",
-            "A cache that still counts the first text is refused. The question is whether `reset()` forgets everything, so call it.",
+            "A cache that still counts the first text is refused. The question is whether `reset()` forgets "
+            "everything, so call it.",
             tool(between=lambda cache, make: cache),
         ),
         Mistake(
             "two bugs are mixed up.",
-            "If prefill (step 0) differs, keys are in the wrong place. If the first single token (step 1) differs, what was kept is not looked at.",
+            "If prefill (step 0) differs, keys are in the wrong place. If the first single token (step 1) differs, "
+            "what was kept is not looked at.",
             tool(first=lambda f: ("ignored" if f.step == 0 else "off by one", f.layer)),
         ),
         Mistake(
@@ -234,12 +172,17 @@ FIND_THE_BUG = Exercise(
         ),
     ],
     hints=[
-        "`found = first_divergence(model, token_ids, make_cache(), Recompute())` is None, or says where it differs: `found.step`, `found.layer`, `found.position`.",
-        "Try it on the three caches by hand. Which differ in prefill (step 0)? Which only from the first single token on (step 1)? Which not at all?",
-        "A cache that is not reset is right for its first text. Keep the cache in a variable, call its `reset()`, and compare a second time.",
-        'First text: step 0 means "off by one", a later step "ignored". Then `cache.reset()`, and once more: a difference now means "not reset". Otherwise None.',
+        "`found = first_divergence(model, token_ids, make_cache(), Recompute())` is None, or says where it differs: "
+        "`found.step`, `found.layer`, `found.position`.",
+        "Try it on the three caches by hand. Which differ in prefill (step 0)? Which only from the first single token "
+        "on (step 1)? Which not at all?",
+        "A cache that is not reset is right for its first text. Keep the cache in a variable, call its `reset()`, and "
+        "compare a second time.",
+        'First text: step 0 means "off by one", a later step "ignored". Then `cache.reset()`, and once more: a '
+        'difference now means "not reset". Otherwise None.',
     ],
     rights=[find_the_bug, find_with_twin, find_by_position],
-    why="Each bug has its own moment. A wrong place shows in prefill; a cache that is not read shows when the first token comes alone; a missing reset "
-    "shows in the second text. The layer is the first that differs: all behind it only pass the fault on.",
+    why="Each bug has its own moment. A wrong place shows in prefill; a cache that is not read shows when the first "
+    "token comes alone; a missing reset shows in the second text. The layer is the first that differs: all behind it "
+    "only pass the fault on.",
 )

@@ -5,42 +5,27 @@ import itertools
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
+from .generate_cached_answers import (
+    emptied_behind,
+    everywhere,
+    generate_by_what_is_kept,
+    generate_two_parts,
+    loop,
+    naive,
+    naive_after_prefill,
+    one_by_one,
+    one_call_too_many,
+    own_cache,
+    prefill_and_again,
+    reset_and_all,
+)
 from .solutions.generate_cached import generate_cached
-
-
-@torch.inference_mode()
-def generate_two_parts(model, token_ids, max_tokens, cache):
-    """Prefill above the loop, decode inside it."""
-    if max_tokens == 0:
-        return []
-    ids = list(token_ids)
-    logits = model(torch.tensor(ids, device=model.device), torch.arange(len(ids), device=model.device), cache)
-    ids.append(int(logits[-1].argmax()))
-    while len(ids) < len(token_ids) + max_tokens:
-        position = len(ids) - 1
-        logits = model(
-            torch.tensor([ids[-1]], device=model.device), torch.tensor([position], device=model.device), cache
-        )
-        ids.append(int(logits[-1].argmax()))
-    return ids[len(token_ids) :]
-
-
-def generate_by_what_is_kept(model, token_ids, max_tokens, cache):
-    """Asks the cache how far it is."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        kept = cache.num_tokens
-        last = torch.tensor([len(ids) - kept - 1])
-        row = model(torch.tensor(ids[kept:]), torch.arange(kept, len(ids)), cache, logits_for=last)[0]
-        ids.append(row.argmax().item())
-    return ids[len(token_ids) :]
 
 
 def told(answer, prompt, n):
@@ -52,7 +37,8 @@ def told(answer, prompt, n):
 def story(prompt, n, then=None):
     lines = [
         "from course_lib.practice.play import AddingModel, AddingCache",
-        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it "
+        "up",
     ]
     call = f"generate_cached(model, {'prompt' if then == 'prompt' else list(prompt)}, {n}, cache)"
     return [*lines, *([f"prompt = {list(prompt)}"] if then == "prompt" else []), call, *([then] if then else [])]
@@ -128,103 +114,6 @@ def writes_the_same(answer):
     )
 
 
-def loop(
-    *,
-    prompt_ids=lambda ids: ids,
-    step=lambda ids, n: ids[-1:],
-    place=lambda ids, n: [len(ids) - 1],
-    steps=lambda n: n,
-    row=-1,
-    back=lambda ids, new: new,
-    own=list,
-    door=lambda cache, turn: cache,
-    pick=lambda row: int(row.argmax()),
-    first=0,
-):
-    """A wrong answer: the right loop with one of its parts replaced. n: tokens of the prompt."""
-
-    def answer(model, token_ids, max_tokens, cache):
-        ids, new, n = own(token_ids), [], len(token_ids)
-        for turn in range(steps(max_tokens)):
-            fed = prompt_ids(ids) if turn == 0 else step(ids, n)
-            at = torch.arange(first, first + len(fed)) if turn == 0 else torch.tensor(place(ids, n))
-            token = pick(model(torch.tensor(fed), at, door(cache, turn))[row])
-            new.append(token)
-            ids.append(token)
-        return back(ids, new)
-
-    return answer
-
-
-def everywhere(ids, n):
-    return list(range(len(ids)))
-
-
-def one_by_one(model, token_ids, max_tokens, cache):
-    """Right tokens, but the prompt goes in token by token."""
-    ids, n = list(token_ids), len(token_ids)
-    for position in range(n + max_tokens - 1 if max_tokens else 0):
-        logits = model(torch.tensor(ids[position : position + 1]), torch.tensor([position]), cache)
-        if position >= n - 1:
-            ids.append(int(logits[-1].argmax()))
-    return ids[n:]
-
-
-def one_call_too_many(model, token_ids, max_tokens, cache):
-    new = generate_cached(model, token_ids, max_tokens, cache)
-    if new:
-        model(torch.tensor(new[-1:]), torch.tensor([len(token_ids) + max_tokens - 1]), cache)
-    return new
-
-
-def prefill_and_again(model, token_ids, max_tokens, cache):
-    """Prefill, whose logits are thrown away; then the loop begins with the last token of the prompt once more."""
-    model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        ids.append(int(model(torch.tensor(ids[-1:]), torch.tensor([len(ids) - 1]), cache)[-1].argmax()))
-    return ids[len(token_ids) :]
-
-
-def naive(model, token_ids, max_tokens, cache):
-    """Right tokens without any cache."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
-    return ids[len(token_ids) :]
-
-
-def naive_after_prefill(model, token_ids, max_tokens, cache):
-    """Fills the cache and then writes without it."""
-    if max_tokens:
-        model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
-    return naive(model, token_ids, max_tokens, cache)
-
-
-def reset_and_all(model, token_ids, max_tokens, cache):
-    """Forgets everything before each step, and pushes it all again."""
-    ids = list(token_ids)
-    for _ in range(max_tokens):
-        cache.reset()
-        ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), cache)[-1].argmax()))
-    return ids[len(token_ids) :]
-
-
-def emptied_behind(model, token_ids, max_tokens, cache):
-    """Right steps, and a reset behind each of them."""
-    ids, pushed = list(token_ids), 0
-    for _ in range(max_tokens):
-        logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-        pushed = len(ids)
-        ids.append(int(logits[-1].argmax()))
-        cache.reset()
-    return ids[len(token_ids) :]
-
-
-def own_cache(model, token_ids, max_tokens, cache):
-    return generate_cached(model, token_ids, max_tokens, AddingCache())
-
-
 PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
     [3, 1, 4, 1, 2, 0, 4],
     [2, 0, 3, 3, 1, 4, 4, 2],
@@ -252,7 +141,8 @@ GENERATE_CACHED = Exercise(
         ),
         Property(
             "The tokens are those of naive decoding",
-            "A cache changes what is computed, never what comes out. Here each token depends on all before it, and on where each stands.",
+            "A cache changes what is computed, never what comes out. Here each token depends on all before it, and on "
+            "where each stands.",
             [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
         ),
         Property(
@@ -296,22 +186,26 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "the cache is there and never used.",
-            "The right tokens come out, and every step computes the whole sequence again. Pass the cache to the model, and push what is new.",
+            "The right tokens come out, and every step computes the whole sequence again. Pass the cache to the "
+            "model, and push what is new.",
             (naive, naive_after_prefill, reset_and_all),
         ),
         Mistake(
             "the whole sequence is pushed in every step.",
-            "The cache keeps what it was given, so each earlier token is now in it again and again. Push the newest token alone.",
+            "The cache keeps what it was given, so each earlier token is now in it again and again. Push the newest "
+            "token alone.",
             loop(step=lambda ids, n: ids, place=everywhere),
         ),
         Mistake(
             "positions are one too far on.",
-            "The prompt's p tokens stand at 0 to p - 1, so the first new one stands at p: `len(ids) - 1` once it is in the list.",
+            "The prompt's p tokens stand at 0 to p - 1, so the first new one stands at p: `len(ids) - 1` once it is "
+            "in the list.",
             loop(place=lambda ids, n: [len(ids)]),
         ),
         Mistake(
             "positions are one too early.",
-            "The first new token would stand where the last of the prompt stands. It stands at p, behind positions 0 to p - 1.",
+            "The first new token would stand where the last of the prompt stands. It stands at p, behind positions 0 "
+            "to p - 1.",
             loop(place=lambda ids, n: [len(ids) - 2]),
         ),
         Mistake(
@@ -336,7 +230,8 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "the newest token is not pushed.",
-            "The cache has the text up to the token before; without the newest one the model does not know what it wrote.",
+            "The cache has the text up to the token before; without the newest one the model does not know what it "
+            "wrote.",
             (
                 loop(step=lambda ids, n: ids[-2:-1], place=lambda ids, n: [len(ids) - 2]),
                 loop(step=lambda ids, n: ids[n - 1 : n]),
@@ -344,12 +239,14 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "the last token of the prompt is pushed twice.",
-            "The logits of prefill say already what comes after the prompt: read their last row for the first new token.",
+            "The logits of prefill say already what comes after the prompt: read their last row for the first new "
+            "token.",
             (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1])),
         ),
         Mistake(
             "the prompt goes in token by token.",
-            "The tokens are right, but prefill takes all of the prompt in one call, and that is far quicker: the weights are read once.",
+            "The tokens are right, but prefill takes all of the prompt in one call, and that is far quicker: the "
+            "weights are read once.",
             one_by_one,
         ),
         Mistake(
@@ -384,13 +281,18 @@ GENERATE_CACHED = Exercise(
         ),
     ],
     hints=[
-        "Two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits gives the first new token. Decode pushes the newest token alone.",
-        "`logits = model(tokens, positions, cache)`: the same call for both, with more or fewer tokens. Only `cache` remembers what came before.",
-        "Keep three things: `new`, the tokens written; `step`, the tokens of the next call (first the prompt, then `new[-1:]`); `start`, the position of the first of them.",
-        "In the loop: `logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)`, append `int(logits[-1].argmax())`, then `start += len(step)` "
-        "and `step = new[-1:]`. Go on while `len(new) < max_tokens`.",
+        "Two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits gives the "
+        "first new token. Decode pushes the newest token alone.",
+        "`logits = model(tokens, positions, cache)`: the same call for both, with more or fewer tokens. Only `cache` "
+        "remembers what came before.",
+        "Keep three things: `new`, the tokens written; `step`, the tokens of the next call (first the prompt, then "
+        "`new[-1:]`); `start`, the position of the first of them.",
+        "In the loop: `logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)`, append "
+        "`int(logits[-1].argmax())`, then `start += len(step)` and `step = new[-1:]`. Go on while "
+        "`len(new) < max_tokens`.",
     ],
     rights=[generate_cached, generate_two_parts, generate_by_what_is_kept],
-    why="Prefill and decode are one loop with steps of different length. `start` counts the tokens that were pushed, which is also the position of the next one. "
-    "The token that is made last is never pushed, since nobody asks what follows it.",
+    why="Prefill and decode are one loop with steps of different length. `start` counts the tokens that were pushed, "
+    "which is also the position of the next one. The token that is made last is never pushed, since nobody asks what "
+    "follows it.",
 )

@@ -1,36 +1,29 @@
 """Cases of 02.reuse: many prompts in turn through one cache."""
 
-import copy
-
-import torch
-
-from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-from .solutions.generate_cached import generate_cached
+from .reuse_answers import (
+    copied_caches,
+    first_only,
+    flat,
+    in_turn_in_one_function,
+    in_turn_listed,
+    last_only,
+    naive,
+    new_caches,
+    new_caches_after_the_first,
+    positions_go_on,
+    reset_and_all,
+    reset_behind,
+    reset_inside,
+    reset_once_before,
+    with_prompts,
+    without_reset,
+)
 from .solutions.reuse import generate_in_turn
-
-
-def in_turn_listed(model, prompts, max_tokens, cache):
-    return [cache.reset() or generate_cached(model, prompt, max_tokens, cache) for prompt in prompts]
-
-
-def in_turn_in_one_function(model, prompts, max_tokens, cache):
-    """Tidies up before and behind each text."""
-    cache.reset()
-    texts = []
-    for prompt in prompts:
-        ids, pushed = list(prompt), 0
-        while len(ids) - len(prompt) < max_tokens:
-            logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-            pushed = len(ids)
-            ids.append(logits[-1].argmax().item())
-        texts.append(ids[len(prompt) :])
-        cache.reset()
-    return texts
 
 
 def told(answer, prompts, n, dirty=()):
@@ -44,7 +37,8 @@ def told(answer, prompts, n, dirty=()):
 def story(prompts, n, dirty=(), then=None):
     lines = [
         "from course_lib.practice.play import AddingModel, AddingCache",
-        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it up",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it "
+        "up",
     ]
     lines += [f"cache.held = {list(dirty)}  # what somebody left in it"] * bool(dirty)
     call = f"generate_in_turn(model, {[list(p) for p in prompts]}, {n}, cache)"
@@ -87,107 +81,6 @@ def one_cache(prompts, n):
     )
 
 
-def without_reset(model, prompts, max_tokens, cache):
-    return [generate_cached(model, prompt, max_tokens, cache) for prompt in prompts]
-
-
-def reset_once_before(model, prompts, max_tokens, cache):
-    cache.reset()
-    return without_reset(model, prompts, max_tokens, cache)
-
-
-def reset_behind(model, prompts, max_tokens, cache):
-    made = []
-    for prompt in prompts:
-        made.append(generate_cached(model, prompt, max_tokens, cache))
-        cache.reset()
-    return made
-
-
-def reset_inside(model, prompts, max_tokens, cache):
-    """Empties the cache before every call of the model."""
-    made = []
-    for prompt in prompts:
-        ids, pushed = list(prompt), 0
-        for _ in range(max_tokens):
-            cache.reset()
-            logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-            pushed = len(ids)
-            ids.append(int(logits[-1].argmax()))
-        made.append(ids[len(prompt) :])
-    return made
-
-
-def new_caches(model, prompts, max_tokens, cache):
-    return [generate_cached(model, prompt, max_tokens, type(cache)()) for prompt in prompts]
-
-
-def copied_caches(model, prompts, max_tokens, cache):
-    cache.reset()
-    return [generate_cached(model, prompt, max_tokens, copy.deepcopy(cache)) for prompt in prompts]
-
-
-def new_caches_after_the_first(model, prompts, max_tokens, cache):
-    made = []
-    for prompt in prompts:
-        cache.reset()
-        made.append(generate_cached(model, prompt, max_tokens, cache))
-        cache = type(cache)()
-    return made
-
-
-def positions_go_on(model, prompts, max_tokens, cache):
-    """Resets, but counts positions through all texts."""
-    made, start = [], 0
-    for prompt in prompts:
-        cache.reset()
-        new, step = [], list(prompt)
-        while len(new) < max_tokens:
-            logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)
-            new.append(int(logits[-1].argmax()))
-            start += len(step)
-            step = new[-1:]
-        made.append(new)
-    return made
-
-
-def naive(model, prompts, max_tokens, cache):
-    made = []
-    for prompt in prompts:
-        ids = list(prompt)
-        for _ in range(max_tokens):
-            ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
-        made.append(ids[len(prompt) :])
-    return made
-
-
-def reset_and_all(model, prompts, max_tokens, cache):
-    made = []
-    for prompt in prompts:
-        ids = list(prompt)
-        for _ in range(max_tokens):
-            cache.reset()
-            ids.append(int(model(torch.tensor(ids), torch.arange(len(ids)), cache)[-1].argmax()))
-        made.append(ids[len(prompt) :])
-    return made
-
-
-def flat(model, prompts, max_tokens, cache):
-    return [token for text in generate_in_turn(model, prompts, max_tokens, cache) for token in text]
-
-
-def last_only(model, prompts, max_tokens, cache):
-    return generate_in_turn(model, prompts, max_tokens, cache)[-1] if prompts else []
-
-
-def first_only(model, prompts, max_tokens, cache):
-    return generate_in_turn(model, prompts[:1], max_tokens, cache)
-
-
-def with_prompts(model, prompts, max_tokens, cache):
-    return [[*p, *new] for p, new in zip(prompts, generate_in_turn(model, prompts, max_tokens, cache))]
-
-
 ALONE = [([p], n) for p in ([1], [2], [1, 2], [4, 1, 2]) for n in (1, 2, 4)]
 PAIRS = [([a, b], n) for a in ([1], [2, 1], [3, 1, 4]) for b in ([1], [2], [4, 2]) for n in (1, 2, 3)]
 MORE = [
@@ -210,7 +103,8 @@ REUSE = Exercise(
         ),
         Property(
             "A second prompt gets the tokens it would get alone",
-            "Nothing of one text may be seen by the next: it would be wrong, and in a server it would be a leak between users.",
+            "Nothing of one text may be seen by the next: it would be wrong, and in a server it would be a leak "
+            "between users.",
             [texts(prompts, n) for prompts, n in PAIRS + MORE],
         ),
         Property(
@@ -220,7 +114,8 @@ REUSE = Exercise(
         ),
         Property(
             "One cache serves all prompts",
-            "Its memory was taken once. A new one for each prompt takes it again, and on a GPU there may be no room for two.",
+            "Its memory was taken once. A new one for each prompt takes it again, and on a GPU there may be no room "
+            "for two.",
             [one_cache(prompts, n) for prompts, n in ALONE[:4] + PAIRS[:9] + MORE],
         ),
         Property(
@@ -277,10 +172,13 @@ REUSE = Exercise(
         Mistake("the prompts are returned too.", "What comes back is what is new.", with_prompts),
     ],
     hints=[
-        "You have a loop that serves one prompt. Call it for each, and ask yourself what it meets in the cache the second time.",
-        "`cache.reset()` forgets the text and keeps the memory. It belongs before each prompt, also before the first: you do not know who had the cache before.",
+        "You have a loop that serves one prompt. Call it for each, and ask yourself what it meets in the cache the "
+        "second time.",
+        "`cache.reset()` forgets the text and keeps the memory. It belongs before each prompt, also before the first: "
+        "you do not know who had the cache before.",
         "`for prompt in prompts:` reset, then `texts.append(generate_cached(model, prompt, max_tokens, cache))`.",
     ],
     rights=[generate_in_turn, in_turn_listed, in_turn_in_one_function],
-    why="A reset before each prompt, not behind it: then it does not matter what was in the cache, or how the last text ended.",
+    why="A reset before each prompt, not behind it: then it does not matter what was in the cache, or how the last "
+    "text ended.",
 )

@@ -209,7 +209,8 @@ BYTES_PER_TOKEN = Exercise(
         ),
         Mistake(
             "MLA is treated like the others.",
-            "Where `kv_lora_rank` is not None, a layer keeps `kv_lora_rank + qk_rope_head_dim` numbers, whatever its heads.",
+            "Where `kv_lora_rank` is not None, a layer keeps `kv_lora_rank + qk_rope_head_dim` numbers, whatever its "
+            "heads.",
             without_mla,
         ),
         Mistake(
@@ -230,17 +231,21 @@ BYTES_PER_TOKEN = Exercise(
         ),
         Mistake(
             "the key with the position is forgotten.",
-            "RoPE cannot be applied to the compressed vector, so a small key that carries the position is kept beside it.",
+            "RoPE cannot be applied to the compressed vector, so a small key that carries the position is kept beside "
+            "it.",
             wrong(latent=lambda s: s.num_layers * s.kv_lora_rank),
         ),
     ],
     hints=[
-        "Take one layer and one KV head first: which two vectors does a token leave there, and how many numbers has each?",
+        "Take one layer and one KV head first: which two vectors does a token leave there, and how many numbers has "
+        "each?",
         "Without MLA: 2 × layers × KV heads × head size numbers. Query heads do not appear: queries are never kept.",
         "With MLA (`shape.kv_lora_rank is not None`): layers × (kv_lora_rank + qk_rope_head_dim). No 2 and no heads.",
-        "Count the numbers first and turn them into bytes last: `return numbers * bits // 8`. That is right for 4 bits too.",
+        "Count the numbers first and turn them into bytes last: `return numbers * bits // 8`. That is right for 4 "
+        "bits too.",
     ],
     rights=[bytes_per_token, bytes_layer_by_layer, bytes_divided],
-    why="The 2 stands for key and value, `num_kv_heads` and not `num_heads` because queries are not kept. MLA keeps neither keys nor "
-    "values, only what they are made from, so neither the 2 nor the heads appear. Dividing last keeps 4-bit numbers exact.",
+    why="The 2 stands for key and value, `num_kv_heads` and not `num_heads` because queries are not kept. MLA keeps "
+    "neither keys nor values, only what they are made from, so neither the 2 nor the heads appear. Dividing last "
+    "keeps 4-bit numbers exact.",
 )

@@ -216,7 +216,8 @@ FIT_A_BUDGET = Exercise(
         ),
         Mistake(
             "only the first dtype is tried.",
-            "Before anybody is turned away, try the smaller dtypes. A `return` on every way through the loop ends it in the first round.",
+            "Before anybody is turned away, try the smaller dtypes. A `return` on every way through the loop ends it "
+            "in the first round.",
             wrong(dtypes=first_only),
         ),
         Mistake(
@@ -273,12 +274,14 @@ FIT_A_BUDGET = Exercise(
     ],
     hints=[
         "There are four cases, in this order: all fit; some fit at full length; one fits in part; nothing fits.",
-        "`for dtype, size in kv_bytes_per_token.items():` gives the most exact first. All fit where `users * tokens * size <= budget`.",
-        "After the loop, `dtype` and `size` are those of the last one, the smallest. If `tokens * size <= budget`, then "
-        "`budget // (tokens * size)` users fit at full length.",
+        "`for dtype, size in kv_bytes_per_token.items():` gives the most exact first. All fit where "
+        "`users * tokens * size <= budget`.",
+        "After the loop, `dtype` and `size` are those of the last one, the smallest. If `tokens * size <= budget`, "
+        "then `budget // (tokens * size)` users fit at full length.",
         "Otherwise, if `size <= budget`: `return dtype, 1, budget // size`. Otherwise `None`.",
     ],
     rights=[fit_a_budget, fit_by_counting, fit_by_trying],
-    why="The order of the cases is the order of what hurts least: precision, then users, then length. Each `if` is reached only where all "
-    "before it failed, so none has to repeat their conditions. Servers are configured the same way: cache dtype, concurrency, longest text.",
+    why="The order of the cases is the order of what hurts least: precision, then users, then length. Each `if` is "
+    "reached only where all before it failed, so none has to repeat their conditions. Servers are configured the same "
+    "way: cache dtype, concurrency, longest text.",
 )

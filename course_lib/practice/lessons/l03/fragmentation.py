@@ -4,38 +4,8 @@ from course_lib.kvcache.fragmentation import PARTS, draw_requests, reserve_exact
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .fragmentation_answers import fragmentation_by_edges, fragmentation_by_slot, shares, wrong
 from .solutions.fragmentation import fragmentation
-
-
-def fragmentation_by_slot(capacity, segments, needed):
-    """Marks every slot."""
-    marks = [None] * capacity
-    for s in segments:
-        for i in range(s["reserved"]):
-            marks[s["start"] + i] = "used" if i < s["used"] else "reserved" if i < s["final"] else "internal"
-    start = 0
-    while start < capacity:
-        end = start
-        while end < capacity and marks[end] is None:
-            end += 1
-        for slot in range(start, end):
-            marks[slot] = "external" if end - start < needed else "free"
-        start = max(end, start + 1)
-    return {name: marks.count(name) for name in ("free", "external", "internal", "reserved", "used")}
-
-
-def fragmentation_by_edges(capacity, segments, needed):
-    starts = [s["start"] for s in segments] + [capacity]
-    ends = [0] + [s["start"] + s["reserved"] for s in segments]
-    holes = [start - end for start, end in zip(starts, ends)]
-    external = sum(hole for hole in holes if hole < needed)
-    return dict(
-        used=sum(s["used"] for s in segments),
-        reserved=sum(s["final"] - s["used"] for s in segments),
-        internal=sum(s["reserved"] - s["final"] for s in segments),
-        external=external,
-        free=sum(holes) - external,
-    )
 
 
 def segment(start, reserved, used, final):
@@ -118,38 +88,6 @@ def simulated(seed, time, needed):
         act,
         size=10_000 + time,
     )
-
-
-def wrong(
-    reserved=lambda s: s["final"] - s["used"],
-    internal=lambda s: s["reserved"] - s["final"],
-    used=lambda s: s["used"],
-    end=lambda s: s["start"] + s["reserved"],
-    small=lambda hole, needed, holes: hole < needed,
-    first=True,
-    last=True,
-):
-    """A wrong answer: the right one with one part replaced."""
-
-    def answer(capacity, segments, needed):
-        starts = [s["start"] for s in segments] + [capacity]
-        ends = [0] + [end(s) for s in segments]
-        holes = [start - edge for start, edge in zip(starts, ends)]
-        holes = holes[0 if first else 1 : len(holes) if last else -1]
-        external = sum(hole for hole in holes if small(hole, needed, holes))
-        return {
-            "used": sum(map(used, segments)),
-            "reserved": sum(map(reserved, segments)),
-            "internal": sum(map(internal, segments)),
-            "external": external,
-            "free": sum(holes) - external,
-        }
-
-    return answer
-
-
-def shares(capacity, segments, needed):
-    return {name: slots / capacity for name, slots in fragmentation(capacity, segments, needed).items()}
 
 
 ONE = [
@@ -302,14 +240,16 @@ FRAGMENTATION = Exercise(
         ),
     ],
     hints=[
-        "Draw one segment as a bar from `start` to `start + reserved`. Mark where `used` ends and where `final` ends: three pieces.",
-        "The pieces are `used`, `final - used` (reserved) and `reserved - final` (internal). Sum each over the segments.",
-        "For the holes, keep `edge`, where the last segment ended, from 0. The hole before a segment is `start - edge`; after the loop "
-        "there is one more, `capacity - edge`.",
+        "Draw one segment as a bar from `start` to `start + reserved`. Mark where `used` ends and where `final` ends: "
+        "three pieces.",
+        "The pieces are `used`, `final - used` (reserved) and `reserved - final` (internal). Sum each over the "
+        "segments.",
+        "For the holes, keep `edge`, where the last segment ended, from 0. The hole before a segment is "
+        "`start - edge`; after the loop there is one more, `capacity - edge`.",
         '`parts["external" if hole < needed else "free"] += hole`, for each hole by itself.',
     ],
     rights=[fragmentation, fragmentation_by_slot, fragmentation_by_edges],
-    why="Within a segment, `used` and `final` cut the reservation into three. Between segments, one walk with `edge` finds every hole, the "
-    "last one behind the loop. A hole is judged by itself, because a contiguous request cannot be spread over two. Paging, in the "
-    "next lesson, makes exactly this possible.",
+    why="Within a segment, `used` and `final` cut the reservation into three. Between segments, one walk with `edge` "
+    "finds every hole, the last one behind the loop. A hole is judged by itself, because a contiguous request cannot "
+    "be spread over two. Paging, in the next lesson, makes exactly this possible.",
 )

@@ -218,6 +218,7 @@ MAX_REQUESTS = Exercise(
         "`return max(0, room // (kv_bytes_per_token * tokens))`.",
     ],
     rights=[max_requests, max_requests_floor, max_requests_by_slots],
-    why="The share is one of the whole GPU, so it comes before the weights are subtracted. `//` rounds down, to requests that fit whole, "
-    "and `max` with 0 covers a model that is too large. vLLM plans in the same way, with blocks of tokens in place of whole requests.",
+    why="The share is one of the whole GPU, so it comes before the weights are subtracted. `//` rounds down, to "
+    "requests that fit whole, and `max` with 0 covers a model that is too large. vLLM plans in the same way, with "
+    "blocks of tokens in place of whole requests.",
 )

@@ -4,11 +4,12 @@ import copy
 from collections import deque
 
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Property, Trial
 
-from .allocation_cost import SLOW, costs_alike
-from .allocator_answers import ChainOfBlocks, LowestFirst, NeverAgain, StackOfBlocks, WrongAllocator
+from .allocation_cost import costs_alike
+from .allocator_answers import ChainOfBlocks, LowestFirst, StackOfBlocks
 from .allocator_game import by_hand, played
+from .allocator_mistakes import MISTAKES
 from .solutions.allocator import BlockAllocator
 
 
@@ -70,12 +71,12 @@ def notices(num_blocks, taken):
         "from course_lib.practice.play import complains, damaged",
         f"allocator = BlockAllocator({num_blocks}, 4)",
         f"allocator.allocate({taken})",
-        "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, …",
+        "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, "
+        "…",
     ]
     return Trial(lines, act, size=num_blocks + taken, note="at least one of them breaks the books")
 
 
-wrong = WrongAllocator.variant
 FULL = [(n, k) for n in (1, 2, 3) for k in (1, 2)]
 
 ALLOCATOR = Exercise(
@@ -163,168 +164,22 @@ ALLOCATOR = Exercise(
             slow=True,
         ),
     ],
-    mistakes=[
-        Mistake(
-            "out of memory is raised, not answered.",
-            "None says that there is no room now. Nothing is wrong: the request waits and asks again. Look at how many "
-            "are free before you take any.",
-            is_made_by=lambda answer, found: str(found.expected).startswith("None") and "Error" in str(found.got),
-        ),
-        Mistake(
-            "`num_free` is a method.",
-            "It is read like a number, `allocator.num_free`. Write `@property` above its `def`.",
-            is_made_by=lambda answer, found: "a method" in str(found.got),
-        ),
-        Mistake(
-            "a method is missing.",
-            "The block table, the manager and the view call `allocate`, `fork`, `free`, `num_free`, `ref_count` and "
-            "`check_integrity`.",
-            is_made_by=lambda answer, found: (
-                not all(
-                    callable(getattr(answer, name, None))
-                    for name in ("allocate", "fork", "free", "ref_count", "check_integrity")
-                )
-            ),
-        ),
-        Mistake(
-            "a block costs more the more there are.",
-            "`list.pop(0)` moves all others up; `in`, `min` and `index` look at each. A `deque` gives and takes at both "
-            "ends at the "
-            "same cost, and so does a list at its end.",
-            is_made_by=lambda answer, found: found.outcome is SLOW,
-        ),
-        Mistake(
-            "num_blocks and block_size are confused.",
-            "`num_blocks` says how many blocks there are, `block_size` how many tokens fit into one. The order is "
-            "(num_blocks, block_size).",
-            wrong(swapped=True),
-        ),
-        Mistake(
-            "slots are counted, not blocks.",
-            "`num_free` and the ids count blocks. `block_size` only matters to whoever turns blocks into slots.",
-            wrong(unit="slots"),
-        ),
-        Mistake(
-            "ids are counted from 1.",
-            "The pool's tensors have rows 0 to num_blocks - 1: id num_blocks is outside.",
-            wrong(first=1),
-        ),
-        Mistake(
-            "one block is given several times.",
-            "n blocks are n different ids: take one off the free list for each.",
-            wrong(repeats=True),
-        ),
-        Mistake(
-            "a block that is in use is handed out.",
-            "What is handed out must leave the free list: `popleft()` or `pop()`, not a look.",
-            wrong(takes=False),
-        ),
-        Mistake(
-            "blocks come back in another kind of value.",
-            "A list of ids is asked for, also for one block.",
-            (
-                wrong(returns=lambda b: b[0] if len(b) == 1 else b),
-                wrong(returns=tuple),
-                wrong(returns=set),
-                wrong(returns=iter),
-            ),
-        ),
-        Mistake(
-            "what is there is given, where more was asked for.",
-            "The caller needs all n: with fewer, its last tokens have no place. All or nothing.",
-            (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True)),
-        ),
-        Mistake(
-            "a request that fails keeps what it took.",
-            "It says None and the blocks are gone: nobody knows that it has them. Ask `n > num_free` before the first is "
-            "taken.",
-            wrong(short="lost"),
-        ),
-        Mistake(
-            "an empty list says that there is no room.",
-            "`[]` is the right answer to `allocate(0)`. No room is None, so that the two can be told apart.",
-            wrong(short="empty"),
-        ),
-        Mistake(
-            "the last block is never given.",
-            "n blocks can be had when n are free: only `n > num_free` is too many.",
-            (wrong(short="early"), wrong(last=False)),
-        ),
-        Mistake(
-            "freed blocks are never used again.", "A block without a holder goes back to the free list.", NeverAgain
-        ),
-        Mistake(
-            "a shared block is freed by its first holder.",
-            "Lower the count by one, and put the block back only when it reaches 0. The other holder still reads it.",
-            (wrong(shares=False, known="each"), wrong(shares=False), wrong(shares=False, newest=True)),
-        ),
-        Mistake(
-            "`fork` counts nothing, or not all.",
-            "Each block of the list gets one holder more: `counts[b] += 1`.",
-            (wrong(counts="none"), wrong(counts="first"), wrong(counts="set")),
-        ),
-        Mistake(
-            "a block can be freed twice.",
-            "If its count is 0, nobody holds it: raise `LedgerError`. Otherwise it stands in the free list twice, and two "
-            "requests get it.",
-            (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none")),
-        ),
-        Mistake(
-            "ids that do not exist are not refused.",
-            "Ask `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large ends in an "
-            "IndexError.",
-            (wrong(unknown="last"), wrong(unknown="raises")),
-        ),
-        Mistake(
-            "a list that names a block twice slips through.",
-            "Each of the two is held when you look, but together they are more than one holder. Count them: "
-            "`Counter(block_ids)`.",
-            (wrong(known="each"), wrong(known="each", newest=True)),
-        ),
-        Mistake(
-            "half of a list is freed before it is refused.",
-            "Look through the whole list first and change things after that: all or nothing.",
-            (wrong(whole=False), wrong(whole=False, newest=True)),
-        ),
-        Mistake(
-            "a free block can be shared.",
-            "Nobody holds it, and the next `allocate` gives it away. Raise `LedgerError`.",
-            wrong(shareable="none"),
-        ),
-        Mistake(
-            "half of a list is shared before it is refused.",
-            "Look through the whole list first and change things after that: all or nothing.",
-            wrong(shareable="late"),
-        ),
-        Mistake(
-            "`check_integrity` never complains.",
-            "Compare two things that are kept apart: the free list, and the blocks whose count is 0.",
-            wrong(checks="never"),
-        ),
-        Mistake(
-            "`check_integrity` complains of right books.",
-            "It may only raise where the free list and the counts disagree.",
-            wrong(checks="always"),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
-        "Two things to keep: a free list (which blocks nobody holds) and a count for each block. Every block is in the free "
-        "list exactly when its count is 0.",
-        "`allocate`: if n is more than the list holds, return None at once. Else take n ids off the list, set their counts to "
-        "1, and return them.",
-        "`free` and `fork` go through the list twice: once to look, and raise `LedgerError` if one of them cannot be; once to "
-        "change the counts. When "
-        "`free` brings a count to 0, the id goes back to the free list.",
+        "Two things to keep: a free list (which blocks nobody holds) and a count for each block. Every block is in "
+        "the free list exactly when its count is 0.",
+        "`allocate`: if n is more than the list holds, return None at once. Else take n ids off the list, set their "
+        "counts to 1, and return them.",
+        "`free` and `fork` go through the list twice: once to look, and raise `LedgerError` if one of them cannot be; "
+        "once to change the counts. When `free` brings a count to 0, the id goes back to the free list.",
         "`collections.deque` takes off and adds at both ends at the same cost: `popleft()` and `append(b)`. "
-        "`collections.Counter(block_ids)` says how "
-        "often each id is in the list.",
-        "`check_integrity`: `sorted(free_list)` must equal `[b for b in range(num_blocks) if counts[b] == 0]`. Otherwise raise "
-        "`IntegrityError`.",
+        "`collections.Counter(block_ids)` says how often each id is in the list.",
+        "`check_integrity`: `sorted(free_list)` must equal `[b for b in range(num_blocks) if counts[b] == 0]`. "
+        "Otherwise raise `IntegrityError`.",
     ],
     rights=[BlockAllocator, StackOfBlocks, ChainOfBlocks, LowestFirst],
-    why="The free list says what can be had, the counts say why the rest cannot. Whatever may be refused is looked at before "
-    "anything changes, so a refusal "
-    "leaves no trace. `check_integrity` compares the two books, which know the same fact and are kept apart. vLLM's block "
-    "pool is this, with a linked "
-    "list, so that a cached block can leave from the middle.",
+    why="The free list says what can be had, the counts say why the rest cannot. Whatever may be refused is looked at "
+    "before anything changes, so a refusal leaves no trace. `check_integrity` compares the two books, which know the "
+    "same fact and are kept apart. vLLM's block pool is this, with a linked list, so that a cached block can leave "
+    "from the middle.",
 )

@@ -1,184 +1,11 @@
 """Cases of 04.block_table: tables that grow side by side over one allocator."""
 
-from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.outcome_text import a_kind
-from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 
 from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
+from .block_table_game import behind, by_hand, played
 from .solutions.block_table import BlockTable
-
-
-class Tables(Game):
-    """Block tables over one allocator of the course. What counts is where a slot lies in its table, whatever ids it has."""
-
-    opening = (
-        "from course_lib.kvcache import BlockAllocator",
-        "allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",
-    )
-    lines = {
-        "new": "{0} = BlockTable(allocator)",
-        "append": "{0}.append_slots({1})",
-        "slot": "{0}.slot({1})",
-        "read": "{0}.slot({1})",
-        "free": "{0}.free()",
-        "fits": "{0}.append_slots({1})",
-        "num_tokens": "{0}.num_tokens",
-        "block_ids": "{0}.block_ids",
-        "num_free": "allocator.num_free",
-    }
-    least = {"num_blocks": 1, "block_size": 1, "append": 1, "fits": 1}
-
-    def __init__(self, answer, num_blocks, block_size):
-        self.allocator, self.answer, self.size, self.num_blocks = (
-            BlockAllocator(num_blocks, block_size),
-            answer,
-            block_size,
-            num_blocks,
-        )
-        self.tables, self.tokens, self.gone = {}, {}, set()
-        self.order = {}  # table -> its blocks, in the order in which their first slots were given
-
-    def new(self, name):
-        self.tables[name], self.tokens[name], self.order[name] = self.answer(self.allocator), 0, []
-        return Seen("done")
-
-    def fits(self, name, n):
-        if self._missing(name, n) > self._left():
-            raise Senseless
-        return self.append(name, n)
-
-    def append(self, name, n):
-        table, start = self._live(name), self.tokens[name]
-        room = self._missing(name, n) <= self._left()
-        got = table.append_slots(n)
-        if got is None:
-            return Seen("None", "None, and nothing has changed", ends=room)
-        places = " ".join(f"{p // self.size}:{p % self.size}" for p in range(start, start + n))
-        order = list(self.order[name])
-        said = self._placed(name, got, order)
-        right = said == places
-        if right and room:
-            self.order[name] = order
-            self.tokens[name] += n
-        return Seen(
-            said,
-            f"{got!r}" if not right or not room else f"{got!r}, with block_ids = {table.block_ids!r}",
-            ends=not right or not room,
-        )
-
-    def read(self, name, position):
-        if not 0 <= position < self.tokens[name]:
-            raise Senseless
-        return self.slot(name, position)
-
-    def slot(self, name, position):
-        table = self._live(name)
-        inside = 0 <= position < self.tokens[name]
-        try:
-            got = table.slot(position)
-        except ParameterError:
-            return Seen("ParameterError", ends=inside)
-        said = self._placed(name, [got], list(self.order[name]))
-        return Seen(said, f"{got!r}", ends=not inside)
-
-    def num_tokens(self, name):
-        return Seen(repr(self.tables[name].num_tokens))
-
-    def block_ids(self, name):
-        ids = self.tables[name].block_ids
-        if type(ids) is not list:
-            return Seen(a_kind(ids), repr(ids))
-        others = {b for other, table in self.tables.items() if other != name for b in table.block_ids}
-        if len(set(ids)) < len(ids) or others & set(ids):
-            return Seen("a block twice", f"{ids!r}: a block that stands in it twice or in two tables")
-        if ids[: len(self.order[name])] != self.order[name]:
-            return Seen("other blocks", f"{ids!r}, but the slots that were given out are in {self.order[name]!r}")
-        return Seen(f"{len(ids)} of its own", f"{ids!r}, {len(ids)} block{'s' * (len(ids) != 1)}")
-
-    def num_free(self):
-        return Seen(str(self.allocator.num_free))
-
-    def free(self, name):
-        table = self._live(name)
-        self.gone.add(name)
-        self.tokens[name], self.order[name] = 0, []
-        table.free()
-        return Seen("no error")
-
-    def _live(self, name):
-        if name in self.gone:
-            raise Senseless
-        return self.tables[name]
-
-    def _missing(self, name, n):
-        return -(-(self.tokens[self._called(name)] + n) // self.size) - -(-self.tokens[name] // self.size)
-
-    def _called(self, name):
-        self._live(name)
-        return name
-
-    def _left(self):
-        return self.num_blocks - sum(-(-tokens // self.size) for tokens in self.tokens.values())
-
-    def _placed(self, name, slots, order):
-        """Slots as place in the table and offset, "0:3 1:0", the same whatever the ids are. New blocks join `order`."""
-        if type(slots) is not list:
-            return a_kind(slots)
-        others = {b for other, held in self.order.items() if other != name for b in held}
-        said = []
-        for slot in slots:
-            if type(slot) is not int:
-                return f"{a_kind(slot)} in place of a slot"
-            b = slot // self.size
-            if b not in order and 0 <= b < self.num_blocks and b not in others:
-                order.append(b)
-            said.append(f"{order.index(b)}:{slot % self.size}" if b in order else "outside")
-        return " ".join(said)
-
-
-def draw(*kinds):
-    """draw(random, names, setup) for random programs of these kinds of steps."""
-
-    def one(chance, names, setup):
-        if not names or len(names) < 3 and chance.random() < 0.2:
-            return "new", NAMES[len(names)]
-        kind, name, size = chance.choice(kinds), chance.choice(names), setup["block_size"]
-        if kind == "num_free":
-            return (kind,)
-        if kind in ("append", "fits"):
-            return kind, name, chance.choice([1, 1, 1, 2, size, size + 1, 2 * size - 1])
-        return (kind, name, chance.randint(-2, 2 * size)) if kind in ("slot", "read") else (kind, name)
-
-    return one
-
-
-SETUPS = [{"num_blocks": n, "block_size": size} for n, size in ((3, 4), (4, 3), (6, 2), (8, 5), (5, 1))]
-
-
-def played(number, seed, *kinds, lengths=(3, 12)):
-    return random_trials(Tables, BlockTable, draw(*kinds), number, seed=seed, setups=SETUPS, lengths=lengths)
-
-
-def by_hand(num_blocks, block_size, *steps):
-    return told(Tables, {"num_blocks": num_blocks, "block_size": block_size}, ("new", "a"), *steps)
-
-
-def behind(num_blocks, size, *steps):
-    """`a` gets a block with a lower id behind one with a higher: what another table gave back."""
-    return told(
-        Tables,
-        {"num_blocks": num_blocks, "block_size": size},
-        ("new", "b"),
-        ("fits", "b", 1),
-        ("new", "a"),
-        ("fits", "a", (num_blocks - 1) * size),
-        ("free", "b"),
-        ("fits", "a", 1),
-        *steps,
-    )
-
 
 SIZES = [(3, 4), (4, 3), (5, 2)]
 wrong = WrongTable.variant
@@ -298,9 +125,8 @@ BLOCK_TABLE = Exercise(
         ),
         Mistake(
             "one block too many is taken at the edge of a block.",
-            "4 tokens fit into one block of 4: the number of blocks is tokens / block_size, rounded up. `tokens // size + "
-            "1` is one "
-            "too many when it goes without rest.",
+            "4 tokens fit into one block of 4: the number of blocks is tokens / block_size, rounded up. "
+            "`tokens // size + 1` is one too many when it goes without rest.",
             wrong(need=lambda tokens, size: tokens // size + 1),
         ),
         Mistake(
@@ -321,8 +147,8 @@ BLOCK_TABLE = Exercise(
         ),
         Mistake(
             "block_size and num_blocks are confused.",
-            "A block takes `block_size` slots, so block b begins at slot b * block_size. How many blocks there are does not "
-            "matter.",
+            "A block takes `block_size` slots, so block b begins at slot b * block_size. How many blocks there are "
+            "does not matter.",
             (
                 wrong(place=lambda block, p, size, blocks: block * blocks + p % size),
                 wrong(place=lambda block, p, size, blocks: (p % size) * blocks + block),
@@ -403,17 +229,14 @@ BLOCK_TABLE = Exercise(
         "Three things to keep: the allocator, the list `block_ids` in the order of the text, and `num_tokens`.",
         "Position p stands in block number `p // block_size` of the table, at offset `p % block_size`. So its slot is "
         "`block_ids[p // block_size] * block_size + p % block_size`.",
-        "`append_slots(n)`: for `num_tokens + n` tokens the table needs that many tokens / block_size blocks, rounded up: "
-        "`-(-tokens // size)`. Take off "
-        "those that it has, and ask the allocator for the rest in one call.",
-        "If `allocate` gives None, return None before you change anything. Else add the blocks at the end of `block_ids`, move "
-        "`num_tokens` on, and return "
-        "the slots of positions `start` to `start + n - 1`.",
+        "`append_slots(n)`: for `num_tokens + n` tokens the table needs that many tokens / block_size blocks, rounded "
+        "up: `-(-tokens // size)`. Take off those that it has, and ask the allocator for the rest in one call.",
+        "If `allocate` gives None, return None before you change anything. Else add the blocks at the end of "
+        "`block_ids`, move `num_tokens` on, and return the slots of positions `start` to `start + n - 1`.",
     ],
     rights=[BlockTable, TableOfSlots, TableTokenByToken],
-    why="All missing blocks are asked for in one call, and the allocator gives all or none, so there is nothing to undo. The "
-    "table is the only place where the "
-    "order of the text is kept: the ids say nothing about it.",
+    why="All missing blocks are asked for in one call, and the allocator gives all or none, so there is nothing to "
+    "undo. The table is the only place where the order of the text is kept: the ids say nothing about it.",
 )
 
 

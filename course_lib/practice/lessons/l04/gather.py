@@ -7,34 +7,15 @@ from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.report.tensors import numbers
 
+from .gather_answers import (
+    answer_with,
+    from_the_pool,
+    gather_by_index,
+    gather_by_loop,
+    gather_by_slot,
+    tokens_for_blocks,
+)
 from .solutions.gather import gather
-
-
-def gather_by_slot(k_cache, v_cache, block_table, num_tokens):
-    """Through the slots, token by token."""
-    size = k_cache.shape[1]
-    positions = torch.arange(num_tokens)
-    slots = block_table[positions // size] * size + positions % size
-    return k_cache.flatten(0, 1)[slots], v_cache.flatten(0, 1)[slots]
-
-
-def gather_by_loop(k_cache, v_cache, block_table, num_tokens):
-    """Block by block, the last one in part."""
-    k, v, left = [], [], num_tokens
-    for b in block_table.tolist():
-        if left <= 0:
-            break
-        k.append(k_cache[b, :left])
-        v.append(v_cache[b, :left])
-        left -= k_cache.shape[1]
-    return torch.cat(k), torch.cat(v)
-
-
-def gather_by_index(k_cache, v_cache, block_table, num_tokens):
-    used = block_table.clamp(min=0)
-    return [
-        torch.index_select(x, 0, used).reshape(-1, *x.shape[2:]).narrow(0, 0, num_tokens) for x in (k_cache, v_cache)
-    ]
 
 
 def numbered_pool(num_blocks, block_size, heads, head_dim):
@@ -154,33 +135,6 @@ def tells_the_same_tale(answer):
     return "24 tokens alike"
 
 
-def answer_with(
-    *,
-    table=lambda t, n, size: t[: -(-n // size)],
-    cut=lambda x, n, size: x[:n],
-    both=lambda k, v: (k, v),
-    join=lambda x: x.flatten(0, 1),
-):
-    """A wrong answer: the right one with one of its parts replaced."""
-
-    def wrong(k_cache, v_cache, block_table, num_tokens):
-        size = k_cache.shape[1]
-        k, v = (cut(join(x[table(block_table, num_tokens, size)]), num_tokens, size) for x in (k_cache, v_cache))
-        return both(k, v)
-
-    return wrong
-
-
-def from_the_pool(k_cache, v_cache, block_table, num_tokens):
-    """The sequence taken for one piece from its first block on."""
-    start = int(block_table[0]) * k_cache.shape[1]
-    return tuple(x.flatten(0, 1)[start : start + num_tokens] for x in (k_cache, v_cache))
-
-
-def tokens_for_blocks(k_cache, v_cache, block_table, num_tokens):
-    return tuple(x.flatten(0, 1)[block_table.clamp(min=0)][:num_tokens] for x in (k_cache, v_cache))
-
-
 ONE, FLAT, WIDE = (3, 2, 1, 1), (6, 4, 1, 1), (6, 3, 2, 4)
 CHUNK = [
     (ONE, [0], 2),
@@ -246,12 +200,14 @@ GATHER = Exercise(
         NOTHING_RETURNED,
         Mistake(
             "the pool or the table is changed.",
-            "Functions with an underscore at the end write into the tensor itself, and so does assigning to a part of it.",
+            "Functions with an underscore at the end write into the tensor itself, and so does assigning to a part of "
+            "it.",
             is_made_by=lambda answer, found: found.trial in UNTOUCHED and found.outcome is False,
         ),
         Mistake(
             "slots behind the last token come along.",
-            "The last block may be partly filled: cut at `[:num_tokens]`. What stands behind was written by somebody else.",
+            "The last block may be partly filled: cut at `[:num_tokens]`. What stands behind was written by somebody "
+            "else.",
             (
                 answer_with(cut=lambda x, n, size: x),
                 answer_with(table=lambda t, n, size: t[t >= 0], cut=lambda x, n, size: x),
@@ -259,8 +215,8 @@ GATHER = Exercise(
         ),
         Mistake(
             "padding is gathered.",
-            "-1 stands for no block, but as an index it is the last one of the pool. Only the first `ceil(num_tokens / "
-            "block_size)` entries count.",
+            "-1 stands for no block, but as an index it is the last one of the pool. Only the first "
+            "`ceil(num_tokens / block_size)` entries count.",
             answer_with(table=lambda t, n, size: t, cut=lambda x, n, size: x),
         ),
         Mistake(
@@ -273,7 +229,8 @@ GATHER = Exercise(
         ),
         Mistake(
             "the order of the blocks is lost.",
-            "`cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives that of the pool.",
+            "`cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives that of "
+            "the pool.",
             (
                 answer_with(table=lambda t, n, size: t[: -(-n // size)].sort().values),
                 answer_with(table=lambda t, n, size: t[: -(-n // size)].flip(0)),
@@ -307,8 +264,8 @@ GATHER = Exercise(
         ),
         Mistake(
             "slots come before blocks.",
-            "Tokens of one block stand side by side. `.flatten(0, 1)` on [blocks, slots, …] keeps that; a transpose before "
-            "it deals them out in turn.",
+            "Tokens of one block stand side by side. `.flatten(0, 1)` on [blocks, slots, …] keeps that; a transpose "
+            "before it deals them out in turn.",
             answer_with(join=lambda x: x.transpose(0, 1).flatten(0, 1)),
         ),
         Mistake(
@@ -318,13 +275,14 @@ GATHER = Exercise(
         ),
     ],
     hints=[
-        "`k_cache[blocks]`, with a tensor of block ids, gives these blocks in this order: [how many, block_size, heads, numbers].",
+        "`k_cache[blocks]`, with a tensor of block ids, gives these blocks in this order: [how many, block_size, "
+        "heads, numbers].",
         "Blocks and slots are to become one dimension, tokens: `.flatten(0, 1)`.",
-        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and of the last "
-        "one only part counts: `[:num_tokens]` at the end.",
+        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and of "
+        "the last one only part counts: `[:num_tokens]` at the end.",
     ],
     rights=[gather, gather_by_slot, gather_by_loop, gather_by_index],
-    why="One index brings the blocks into the order of the text, `flatten` makes a row of tokens, and the cut drops what the "
-    "last block does not hold yet. The copy is what this "
-    "costs: every step moves all keys and values once more. In lesson 08 a kernel reads the blocks where they are.",
+    why="One index brings the blocks into the order of the text, `flatten` makes a row of tokens, and the cut drops "
+    "what the last block does not hold yet. The copy is what this costs: every step moves all keys and values once "
+    "more. In lesson 08 a kernel reads the blocks where they are.",
 )

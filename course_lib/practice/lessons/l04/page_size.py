@@ -3,35 +3,8 @@
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .page_size_answers import answer_with, mean_of_shares, page_size_by_request, page_size_by_slots
 from .solutions.page_size import page_size
-
-
-def page_size_by_request(lengths, block_sizes, most_wasted):
-    """From the largest down, block by block."""
-    for size in sorted(block_sizes, reverse=True):
-        blocks = wasted = 0
-        for length in lengths:
-            full, rest = divmod(length, size)
-            blocks += full + (rest > 0)
-            wasted += (size - rest) % size
-        if wasted <= most_wasted * blocks * size:
-            return dict(block_size=size, wasted=wasted, blocks=blocks)
-    return None
-
-
-def page_size_by_slots(lengths, block_sizes, most_wasted):
-    """Hands out blocks until the tokens have room."""
-    found = []
-    for size in block_sizes:
-        count = 0
-        for length in lengths:
-            room = 0
-            while room < length:
-                room, count = room + size, count + 1
-        slots = count * size
-        if 1 - sum(lengths) / slots <= most_wasted + 1e-12:
-            found.append((size, count, slots - sum(lengths)))
-    return dict(zip(("block_size", "blocks", "wasted"), max(found))) if found else None
 
 
 def costs(lengths, block_sizes, most_wasted=1.0, part=None, note=""):
@@ -67,38 +40,6 @@ def untouched(lengths, block_sizes):
         act,
         size=100 * len(lengths),
     )
-
-
-def answer_with(
-    *,
-    need=lambda length, size: -(-length // size),
-    total=lambda lengths, size, need: sum(need(n, size) for n in lengths),
-    waste=lambda blocks, size, lengths: blocks * size - sum(lengths),
-    share=lambda wasted, blocks, size, lengths: wasted / (blocks * size or 1),
-    small=lambda share, most: share <= most,
-    choose=max,
-    returns=lambda found: found,
-    every=True,
-    order=sorted,
-):
-    """A wrong answer: the right one with one of its parts replaced."""
-
-    def wrong(lengths, block_sizes, most_wasted):
-        found = []
-        for size in order(block_sizes):
-            blocks = total(lengths, size, need)
-            wasted = waste(blocks, size, lengths)
-            if small(share(wasted, blocks, size, lengths), most_wasted):
-                found.append({"block_size": size, "blocks": blocks, "wasted": wasted})
-            elif not every:
-                break
-        return returns(choose(found, key=lambda one: one["block_size"])) if found else None
-
-    return wrong
-
-
-def mean_of_shares(wasted, blocks, size, lengths):
-    return sum((-n % size) / (-(-n // size) * size) for n in lengths) / len(lengths)
 
 
 def always_none(answer):
@@ -213,8 +154,8 @@ PAGE_SIZE = Exercise(
         ),
         Mistake(
             "one block too many is counted at the edge of a block.",
-            "16 tokens fit into one block of 16. Round up with `-(-length // size)`; `length // size + 1` is one too many "
-            "when it goes without rest.",
+            "16 tokens fit into one block of 16. Round up with `-(-length // size)`; `length // size + 1` is one too "
+            "many when it goes without rest.",
             answer_with(need=lambda n, size: n // size + 1),
         ),
         Mistake(
@@ -290,14 +231,14 @@ PAGE_SIZE = Exercise(
         ),
     ],
     hints=[
-        "For one length and one size: how many blocks, rounded up? How many slots are that, and how many of them are empty?",
+        "For one length and one size: how many blocks, rounded up? How many slots are that, and how many of them are "
+        "empty?",
         "`blocks = sum(-(-length // size) for length in lengths)`, and `wasted = blocks * size - sum(lengths)`.",
-        "The share is `wasted / (blocks * size)`. Go through all sizes, keep those with a share of at most `most_wasted`, and "
-        "take the largest. None is left? Return None.",
+        "The share is `wasted / (blocks * size)`. Go through all sizes, keep those with a share of at most "
+        "`most_wasted`, and take the largest. None is left? Return None.",
     ],
     rights=[page_size, page_size_by_request, page_size_by_slots],
-    why="Going up through the sorted sizes, the last one that is allowed is the largest. All sizes are looked at, since waste "
-    "does not always grow with the size. On average a "
-    "last block is half empty, so waste is about block_size / 2 for each request; what falls with the size is the length of "
-    "the tables.",
+    why="Going up through the sorted sizes, the last one that is allowed is the largest. All sizes are looked at, "
+    "since waste does not always grow with the size. On average a last block is half empty, so waste is about "
+    "block_size / 2 for each request; what falls with the size is the length of the tables.",
 )

@@ -6,28 +6,8 @@ from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED,
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import outcome
 
+from .slot_mapping_answers import answer_with, slots_by_loop, slots_by_sequence, slots_flat
 from .solutions.slot_mapping import slot_mapping
-
-
-def slots_by_loop(block_tables, seq_ids, positions, block_size):
-    """One token at a time."""
-    slots = torch.empty(len(positions), dtype=torch.int64)
-    for i in range(len(positions)):
-        place, offset = divmod(int(positions[i]), block_size)
-        slots[i] = block_tables[seq_ids[i]][place] * block_size + offset
-    return slots
-
-
-def slots_by_sequence(block_tables, seq_ids, positions, block_size):
-    """Writes down every slot of every sequence first, and picks the ones asked for."""
-    every = (block_tables[:, :, None] * block_size + torch.arange(block_size)).flatten(1)
-    return every[seq_ids, positions]
-
-
-def slots_flat(block_tables, seq_ids, positions, block_size):
-    """The tables as one row, as a kernel sees them."""
-    at = seq_ids * block_tables.shape[1] + torch.div(positions, block_size, rounding_mode="floor")
-    return torch.take(block_tables, at).mul(block_size).add(positions.remainder(block_size))
 
 
 def arguments(tables, seq_ids, positions):
@@ -84,25 +64,6 @@ def longer(seq_ids, positions, block_size, width, seed):
         positions,
         block_size,
     )
-
-
-def answer_with(
-    *,
-    block=lambda p, size, blocks: p // size,
-    offset=lambda p, size: p % size,
-    scale=lambda size, tables: size,
-    row=lambda ids: ids,
-    done=lambda slots: slots,
-    order=lambda tables: tables,
-):
-    """A wrong answer: the right one with one of its parts replaced."""
-
-    def wrong(block_tables, seq_ids, positions, block_size):
-        tables = order(block_tables)
-        at = block(positions, block_size, tables.shape[1]).clamp(max=tables.shape[1] - 1)
-        return done(tables[row(seq_ids), at] * scale(block_size, tables) + offset(positions, block_size))
-
-    return wrong
 
 
 PLAIN = [
@@ -190,8 +151,8 @@ SLOT_MAPPING = Exercise(
         ),
         Mistake(
             "the position is taken for the slot.",
-            "That holds only where a sequence lies in one piece at the beginning. Look its block up: `block_tables[seq_ids, "
-            "positions // block_size]`.",
+            "That holds only where a sequence lies in one piece at the beginning. Look its block up: "
+            "`block_tables[seq_ids, positions // block_size]`.",
             (
                 lambda tables, ids, positions, size: positions.clone(),
                 lambda tables, ids, positions, size: ids * tables.shape[1] * size + positions,
@@ -222,8 +183,8 @@ SLOT_MAPPING = Exercise(
         ),
         Mistake(
             "one off at the edge of a block.",
-            "Positions count from 0: position block_size is the first of the second block, and position block_size - 1 the "
-            "last of the first.",
+            "Positions count from 0: position block_size is the first of the second block, and position block_size - "
+            "1 the last of the first.",
             (
                 answer_with(block=lambda p, size, blocks: (p + 1) // size),
                 answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
@@ -249,8 +210,8 @@ SLOT_MAPPING = Exercise(
         ),
         Mistake(
             "the slots are no int64 tensor.",
-            "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no index "
-            "for a whole batch.",
+            "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no "
+            "index for a whole batch.",
             (
                 answer_with(done=lambda slots: slots.float()),
                 answer_with(done=lambda slots: slots.int()),
@@ -259,14 +220,15 @@ SLOT_MAPPING = Exercise(
         ),
     ],
     hints=[
-        "For one token: which block of its table (`position // block_size`), and where in it (`position % block_size`)?",
-        "`block_tables[seq_ids, columns]`, with two tensors of the same length, picks one entry for each pair: row seq_ids[i], "
-        "column columns[i]. No loop is needed.",
-        "The columns are `positions // block_size`. What comes out are block ids; `* block_size` makes them first slots, `+ "
-        "positions % block_size` the slots.",
+        "For one token: which block of its table (`position // block_size`), and where in it "
+        "(`position % block_size`)?",
+        "`block_tables[seq_ids, columns]`, with two tensors of the same length, picks one entry for each pair: row "
+        "seq_ids[i], column columns[i]. No loop is needed.",
+        "The columns are `positions // block_size`. What comes out are block ids; `* block_size` makes them first "
+        "slots, `+ positions % block_size` the slots.",
     ],
     rights=[slot_mapping, slots_by_loop, slots_by_sequence, slots_flat],
-    why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt brings "
-    "many, one that writes brings one. vLLM "
-    "computes its `slot_mapping` in the same way. Entries of -1 are padding: no position leads to them.",
+    why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt "
+    "brings many, one that writes brings one. vLLM computes its `slot_mapping` in the same way. Entries of -1 are "
+    "padding: no position leads to them.",
 )

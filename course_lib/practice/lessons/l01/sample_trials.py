@@ -1,0 +1,141 @@
+"""Trials of 01.sample: `draw` is passed in, so a trial sees exactly which probabilities it is given."""
+
+import itertools
+
+import torch
+
+from course_lib.practice.fixtures.random_logits import random_logits
+from course_lib.practice.judge.exercise import Trial
+from course_lib.practice.report import tensors
+
+from .sample_answers import k_cut, normal, softened
+
+LARGE = 1000
+"""The size of a vocabulary as a model has it."""
+
+
+def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", seed=None):
+    """The Trial that samples from log(probs), or with a seed from random logits; its die always falls on `die`."""
+    if seed is None:
+        size, make = len(probs), lambda: torch.log(torch.tensor(probs))
+        first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"]
+    else:
+        size, make = LARGE, lambda: random_logits(LARGE, scale=3.0, seed=seed)
+        first = [
+            "from course_lib.practice.play import random_logits",
+            f"logits = random_logits({LARGE}, scale=3.0, seed={seed})",
+        ]
+
+    def act(answer):
+        given = []
+
+        def draw(probabilities):
+            given.append(as_given(probabilities))
+            return die
+
+        return given, answer(make(), temperature, top_k, top_p, draw)
+
+    return Trial(
+        [
+            *first,
+            f"draw = lambda probabilities: print(probabilities) or {die}",
+            f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)",
+        ],
+        act,
+        show=what_happened,
+        note=note,
+        explain=explain,
+        size=size,
+    )
+
+
+def as_given(probabilities):
+    if isinstance(probabilities, torch.Tensor) and probabilities.is_floating_point():
+        return probabilities.detach().float().clone()
+    return probabilities
+
+
+def what_happened(outcome):
+    given, returned = outcome
+    thrown = [f"draw({short(p)})" for p in given] or ["no draw"]
+    return "\n".join([*thrown, f"returns {tensors.outcome(returned)}"])
+
+
+def short(value):
+    if isinstance(value, torch.Tensor):
+        if value.numel() > 12:
+            return f"{int((value > 0).sum())} of {value.numel()} tokens above 0, sum {value.sum():.4g}"
+        return tensors.numbers(value, digits=3)
+    return repr(value)
+
+
+def explain(expected, got):
+    """What is odd about what the die was given; "" when nothing simple is."""
+    (want, _), (given, _) = expected, got
+    if len(given) > len(want) == 0:
+        return "At temperature 0 there is nothing to draw."
+    if not given:
+        return "The die was never thrown: `draw` was not called."
+    if len(given) > 1:
+        return f"The die was thrown {len(given)} times; one token needs one throw."
+    probs = given[0]
+    if not isinstance(probs, torch.Tensor):
+        return f"The die wants a tensor of probabilities, and got {type(probs).__name__}."
+    if probs.shape != want[0].shape:
+        return (
+            f"The die wants one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
+        )
+    if probs.isnan().any():
+        return "`nan` is not a number: something was divided by zero, or infinity taken from infinity."
+    if abs(probs.sum() - 1) > 1e-3:
+        return f"These sum to {probs.sum():.3g}, not to 1."
+    return ""
+
+
+def untouched(probs, **how):
+    def act(answer):
+        logits = torch.log(torch.tensor(probs))
+        answer(logits, *[how.get(k) for k in ("temperature", "top_k", "top_p")], lambda p: 0)
+        return logits.exp()
+
+    arguments = ", ".join(f"{k}={how.get(k)}" for k in ("temperature", "top_k", "top_p"))
+    return Trial(
+        [
+            f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))",
+            f"sample(logits, {arguments}, draw=lambda probabilities: 0)",
+            "logits.exp()",
+        ],
+        act,
+        show=lambda t: tensors.numbers(t, 3) if isinstance(t, torch.Tensor) else repr(t),
+        size=len(probs),
+    )
+
+
+def orders(*probs):
+    """All orders of these probabilities, the falling one first."""
+    return [list(p) for p in itertools.permutations(probs)]
+
+
+def on_edge(logits, t, k, p, width=1e-3):
+    """Whether some set of tokens reaches top_p so nearly that rounding decides. Such cases are not asked."""
+    if p is None:
+        return False
+    reached = normal(k_cut(softened(logits, t), k)).sort(descending=True).values.cumsum(0)
+    return bool((reached - p).abs().min() < width)
+
+
+def large():
+    """Samplers' settings as people use them, on 1000 tokens, away from any edge of top-p."""
+    seed = 0
+    for t, k, p in [
+        (1.0, 50, 0.9),
+        (0.7, 40, 0.95),
+        (1.3, None, 0.8),
+        (0.8, 20, None),
+        (1.0, None, None),
+        (0.5, 100, 0.5),
+    ]:
+        while on_edge(random_logits(LARGE, scale=3.0, seed=seed), t, k, p, 1e-4):
+            seed += 1
+        yield throw(None, t, k, p, die=17, seed=seed)
+        seed += 1

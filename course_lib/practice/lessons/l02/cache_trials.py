@@ -1,0 +1,199 @@
+"""Trials of 02.cache: steps of given sizes, a second sequence after reset(), and steps that do not fit."""
+
+import torch
+
+from course_lib.errors import CacheFull
+from course_lib.practice.fixtures.tiny_text import push, tensor_bytes
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.exercise import Trial
+from course_lib.practice.report.tensors import numbers
+
+
+def begin(shape, room, more=""):
+    return [
+        f"from course_lib.practice.play import Shape, push{more}",
+        f"shape = {shape}  # layers, heads, key/value heads, numbers a head",
+        f"cache = ContiguousCache(shape, {room})",
+    ]
+
+
+def steps_of(split, text=0):
+    starts = [sum(split[:i]) for i in range(len(split))]
+    return [f"push(cache, shape, {start}, {n}{f', text={text}' if text else ''})" for start, n in zip(starts, split)]
+
+
+def run(answer, shape, split, room):
+    cache, start, outs = answer(shape, room), 0, []
+    for n in split:
+        outs = push(cache, shape, start, n)
+        start += n
+    return cache, outs
+
+
+def weight(shape, split):
+    return sum(split) * shape.num_layers * shape.num_heads * shape.head_dim + len(split)
+
+
+def attends(shape, split, room=None):
+    """What the last step of a text returns, when it comes in steps of these sizes."""
+    room = room or sum(split) + 1
+    return Trial(
+        begin(shape, room) + steps_of(split),
+        lambda answer: run(answer, shape, split, room)[1],
+        show=layers_shown,
+        note="layer by layer" if shape.num_layers > 1 else "",
+        size=weight(shape, split),
+        explain=explain,
+    )
+
+
+def shapes(shape, split):
+    def act(answer):
+        return [
+            list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+            for out in run(answer, shape, split, 9)[1]
+        ]
+
+    lines = begin(shape, 9) + steps_of(split)
+    return Trial(
+        [*lines[:-1], f"[out.shape for out in {lines[-1]}]"],
+        act,
+        size=weight(shape, split),
+        note="[new tokens, heads, numbers a head]",
+    )
+
+
+def num_tokens(shape, split):
+    return Trial(
+        [*begin(shape, 9), *steps_of(split), "cache.num_tokens"],
+        lambda answer: run(answer, shape, split, 9)[0].num_tokens,
+        size=weight(shape, split),
+    )
+
+
+def second_text(shape, one, two):
+    """The last step of a second text, after reset()."""
+
+    def act(answer):
+        cache, _ = run(answer, shape, one, 9)
+        cache.reset()
+        outs, start = [], 0
+        for n in two:
+            outs = push(cache, shape, start, n, text=1)
+            start += n
+        return outs
+
+    return Trial(
+        [*begin(shape, 9), *steps_of(one), "cache.reset()", *steps_of(two, text=1)],
+        act,
+        show=layers_shown,
+        explain=explain,
+        size=weight(shape, one) + weight(shape, two),
+    )
+
+
+def too_many(shape, split, over):
+    """(what is raised, how many tokens are kept afterwards) when `over` tokens come to a cache that is filled but for one less."""
+    room = sum(split) + over - 1
+
+    def act(answer):
+        cache, _ = run(answer, shape, split, room)
+        try:
+            push(cache, shape, sum(split), over)
+        except (NotImplementedError, CacheFull) as error:
+            if isinstance(error, NotImplementedError):
+                raise
+            return ["CacheFull", cache.num_tokens]
+        except Exception as error:
+            return [type(error).__name__, cache.num_tokens]
+        return ["no error", cache.num_tokens]
+
+    lines = [
+        *begin(shape, room),
+        *steps_of(split),
+        f"push(cache, shape, {sum(split)}, {over})  # has to raise CacheFull",
+        "cache.num_tokens",
+    ]
+    return Trial(lines, act, size=weight(shape, split) + over, note="what was raised, and the tokens kept after it")
+
+
+def goes_on(shape, split, over):
+    """What the cache does with a token that fits, after one step that did not."""
+    room = sum(split) + over - 1
+
+    def act(answer):
+        cache, _ = run(answer, shape, split, room)
+        try:
+            push(cache, shape, sum(split), over)
+        except (CacheFull, RuntimeError) as error:
+            if isinstance(error, NotImplementedError):
+                raise
+        return push(cache, shape, sum(split), 1)
+
+    lines = [
+        *begin(shape, room),
+        *steps_of(split),
+        "try:",
+        f"    push(cache, shape, {sum(split)}, {over})  # does not fit",
+        "except Exception:",
+        "    pass",
+        f"push(cache, shape, {sum(split)}, 1)",
+    ]
+    return Trial(lines, act, size=weight(shape, split) + over, show=layers_shown, explain=explain)
+
+
+def growth(shape, split):
+    """How many bytes of tensors the cache has gained since its first step."""
+
+    def act(answer):
+        cache, _ = run(answer, shape, split[:1], 9)
+        before, start = tensor_bytes(vars(cache)), split[0]
+        for n in split[1:]:
+            push(cache, shape, start, n)
+            start += n
+        return tensor_bytes(vars(cache)) - before
+
+    first, *later = steps_of(split)
+    return Trial(
+        [
+            *begin(shape, 9, ", tensor_bytes"),
+            first,
+            "before = tensor_bytes(vars(cache))",
+            *later,
+            "tensor_bytes(vars(cache)) - before",
+        ],
+        act,
+        size=weight(shape, split),
+        note="bytes of tensors more than after the first step",
+    )
+
+
+def layers_shown(outs):
+    """The outputs of a step, layer by layer, short enough to compare by eye."""
+    if isinstance(outs, list) and all(isinstance(out, torch.Tensor) for out in outs):
+        shown = [
+            numbers(out, 3)
+            if out.numel() <= 12
+            else f"a tensor {list(out.shape)}, first numbers {numbers(out.flatten()[:4], 3)}"
+            for out in outs
+        ]
+        return shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
+    return repr(outs)
+
+
+def explain(expected, got):
+    """Which layer, token and head differ first."""
+    if not isinstance(got, list) or len(got) != len(expected):
+        return ""
+    for layer, (a, b) in enumerate(zip(expected, got)):
+        if not isinstance(b, torch.Tensor):
+            return f"`attend` returned {type(b).__name__}; a tensor of the shape of q is asked for."
+        if a.shape != b.shape:
+            return f"The shape is {list(b.shape)}; that of q is {list(a.shape)}."
+        if b.isnan().any():
+            return 'nan ("not a number") comes out where a token sees nothing at all: the softmax of an empty row.'
+        wrong = differing(a, b).any(-1).nonzero()
+        if len(wrong) and a.numel() > 1:
+            row, head = wrong[0].tolist()
+            return f"First different: layer {layer}, row {row} (of the new tokens), head {head}."
+    return ""
