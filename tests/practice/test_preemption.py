@@ -14,12 +14,14 @@ from course_lib.errors import IntegrityError
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.scripts import Arrival
-from course_lib.practice.lessons.l11.fair_share import BOUNDS, FairByHalves, FairByQueues, FairShare
+from course_lib.practice.lessons.l11.fair_share import FairShare
+from course_lib.practice.lessons.l11.fair_share_answers import FairByHalves, FairByQueues
+from course_lib.practice.lessons.l11.fair_share_bound import BOUNDS
 from course_lib.practice.lessons.l11.fair_share_game import serve_clients
 from course_lib.practice.lessons.l11.preempt import make_room, make_room_again, make_room_in_turn
 from course_lib.practice.lessons.l11.preempt_game import scheduler_with_preemption
 from course_lib.practice.lessons.l11.swap_answers import BlockByBlock, SwapSpace, TokenByToken
-from course_lib.practice.lessons.l11.swap_game import engine_with_swap, places
+from course_lib.practice.lessons.l11.swap_engine import engine_with_swap, places
 from course_lib.practice.report.timeline_text import Timeline
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -10,7 +10,8 @@ from course_lib.practice.fixtures.tiny_server import alone
 from course_lib.practice.judge import scripts
 from course_lib.practice.judge.replay import replay
 from course_lib.practice.judge.scripts import Arrival, Script, random_script, script_trial
-from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop, prompt_of, serve_loop
+from course_lib.practice.lessons.l10.continuous_loop import ContinuousLoop
+from course_lib.practice.lessons.l10.continuous_loop_game import prompt_of, serve_loop
 from course_lib.practice.report.timeline_text import WIDEST, Timeline, both, difference
 
 TWO = [Arrival("a", prompt=4, max_tokens=3), Arrival("b", step=1, prompt=6, max_tokens=2)]

@@ -1,64 +1,14 @@
 """Cases of 09.dynamic_batcher: arrival scripts, and the first step at which another batch starts."""
 
 import random
-from collections import deque
 
-from course_lib.practice.judge.common_mistakes import shares_a_list
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.outcome_text import a_kind
+from course_lib.practice.judge.exercise import Exercise, Property, Trial
 from course_lib.practice.judge.scripts import Arrival, Script, script_trial
-from course_lib.practice.report.timeline_text import Timeline
 
-from .dynamic_batcher_answers import DeadlineBatcher, ListBatcher, Wrong
+from .dynamic_batcher_answers import DeadlineBatcher, ListBatcher
+from .dynamic_batcher_game import serve_batcher
+from .dynamic_batcher_mistakes import MISTAKES
 from .solutions.dynamic_batcher import DynamicBatcher
-
-
-def serve_batcher(batcher, arrivals, asks=False):
-    """The Timeline of a server that asks `batcher` in every step in which it is free.
-
-    A batch takes as many steps as its longest text has tokens. asks: whether `ready_at()` is looked at in every step too; a time that is over already counts as "now".
-    """
-    line, coming = (
-        Timeline(numbers={"P": "starts in slot {n} of a batch"}),
-        deque(sorted(arrivals, key=lambda a: a.step)),
-    )
-    running, waiting = {}, {}
-    began = now = 0
-    most = 40 + Script(tuple(arrivals)).most_steps  # a bound for batchers that never give anybody
-    while (coming or running or waiting) and now < most:
-        cells, below = {}, {}
-        while coming and coming[0].step <= now:
-            waiting[coming[0].name] = coming[0]
-            batcher.add(coming.popleft().name, now)
-        if asks:
-            ready = batcher.ready_at()
-            over = isinstance(ready, (int, float)) and ready <= now
-            below["ready_at"] = "now" if over else f"{ready:g}" if isinstance(ready, float) else str(ready)
-        if not running:
-            batch = batcher.take(now)
-            strange = what_is_wrong(batch, waiting)
-            if strange:
-                line.column({name: "W" for name in waiting}, {"take": strange})
-                return line
-            began, running = now, {name: waiting.pop(name) for name in batch}
-            cells |= {name: f"P{slot}" for slot, name in enumerate(running)}
-        else:
-            cells |= {name: "D" if now - began < one.max_tokens else "-" for name, one in running.items()}
-        line.column(cells | {name: "W" for name in waiting}, below)
-        now += 1
-        if running and now - began == max(one.max_tokens for one in running.values()):
-            running = {}
-    return line
-
-
-def what_is_wrong(batch, waiting):
-    """What `take` gave where that is no batch of those who wait, in a few words; "" where it is one."""
-    if not isinstance(batch, (list, tuple)):
-        return a_kind(batch)
-    strangers = [name for name in batch if not (isinstance(name, str) and name in waiting)]
-    if strangers:
-        return f"{strangers[0]!r}"[:24] + " again" if isinstance(strangers[0], str) else f"{a_kind(strangers[0])} in it"
-    return "one twice" if len(set(batch)) < len(batch) else ""
 
 
 def play(answer, script):
@@ -132,8 +82,6 @@ def drawn(number, seed, asks=False):
         trials.append(script(size, timeout, *((step, draw.randint(1, 5)) for step in steps), asks=asks))
     return trials
 
-
-variant = Wrong.variant
 
 DYNAMIC_BATCHER = Exercise(
     id="09.dynamic_batcher",
@@ -221,131 +169,7 @@ DYNAMIC_BATCHER = Exercise(
         ),
         Property("Whole mornings of arrivals go as they should", "Busy and quiet, batches of all sizes.", drawn(40, 1)),
     ],
-    mistakes=[
-        Mistake(
-            "a method is missing.",
-            "The server calls `add(request, now)`, `take(now)` and `ready_at()`.",
-            is_made_by=lambda answer, found: (
-                not all(callable(getattr(answer, name, None)) for name in ("add", "take", "ready_at"))
-            ),
-        ),
-        Mistake(
-            "None says that there is no batch.",
-            "`[]` is a batch of nobody: the caller may ask for its length.",
-            variant(nothing=lambda self: None),
-        ),
-        Mistake(
-            "the timer begins again with each arrival.",
-            "On a busy morning the next one always comes just in time, and the first waits for ever. Count from the first "
-            "of those who wait.",
-            (
-                variant(since="last"),
-                variant(
-                    says=lambda self: (
-                        DynamicBatcher.ready_at(self)
-                        if not 0 < len(self.waiting) < self.max_batch_size
-                        else self.waiting[-1][0] + self.timeout
-                    )
-                ),
-            ),
-        ),
-        Mistake(
-            "all batchers share one queue.",
-            "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = deque()`.",
-            is_made_by=shares_a_list,
-        ),
-        Mistake(
-            "it starts only when full.",
-            "That is static batching: a lone request at night waits until morning. Look at the timeout too.",
-            variant(due=lambda now, since, timeout: False),
-        ),
-        Mistake(
-            "it starts as soon as anybody is there.",
-            "Then most batches hold one request, and the weights are read for it alone.",
-            variant(due=lambda now, since, timeout: True),
-        ),
-        Mistake(
-            "a full batch waits for the timeout.",
-            "Nobody can join it any more: start at once.",
-            variant(full=lambda count, size: False),
-        ),
-        Mistake(
-            "a batch is full only with one too many.",
-            "`max_batch_size` requests are a full batch: ≥, not >.",
-            variant(full=lambda count, size: count > size),
-        ),
-        Mistake(
-            "a batch is full with one too few.",
-            "There is room for `max_batch_size`.",
-            variant(full=lambda count, size: count >= max(1, size - 1)),
-        ),
-        Mistake(
-            "the timeout is over one step too late.",
-            "Who came at 2 with a timeout of 3 is due at 5: ≥, not >.",
-            variant(due=lambda now, since, timeout: now > since + timeout),
-        ),
-        Mistake(
-            "those whose own time is not up stay behind.",
-            "When the batch starts there is room: whoever waits goes along, up to `max_batch_size`.",
-            (variant(company=lambda came, due: sum(map(due, came))), variant(company=lambda came, due: 1)),
-        ),
-        Mistake(
-            "who stays behind begins to wait anew.",
-            "Whoever found no place has waited all the same. Each keeps the time at which it came.",
-            variant(rest="restart"),
-        ),
-        Mistake(
-            "times come along with the requests.",
-            "`take` gives the requests as they were handed to `add`. When they came is the batcher's own affair.",
-            (variant(gives=lambda pair: pair), variant(gives=lambda pair: pair[::-1])),
-        ),
-        Mistake(
-            "all who wait go together.",
-            "`max_batch_size` is the most: memory for more is not there.",
-            variant(most=False),
-        ),
-        Mistake(
-            "the newest go first.",
-            "`pop()` takes the last one. First come, first served: `popleft()`, or a slice from the front.",
-            variant(newest=True),
-        ),
-        Mistake("who finds no place is forgotten.", "Only those who go may leave the queue.", variant(rest="drop")),
-        Mistake(
-            "those who go stay in the queue.", "They would be served again. Take them off it.", variant(removes=False)
-        ),
-        Mistake(
-            "the time is counted from the last batch.",
-            "A request has waited since it came, whatever was served before. Keep each request's own arrival.",
-            variant(clock="batch"),
-        ),
-        Mistake(
-            "the time is counted from when `take` first looks.",
-            "The server may be busy for long before it looks. `add` is told when the request came.",
-            variant(clock="look"),
-        ),
-        Mistake(
-            "`ready_at` ignores that the batch is full.",
-            "A full batch is ready as soon as the last of them came.",
-            variant(says=lambda self: self.waiting[0][0] + self.timeout if self.waiting else None),
-        ),
-        Mistake(
-            "`ready_at` gives a length of time, not a point.",
-            "It is a time on the same clock as `now`: the arrival of the first, plus the timeout.",
-            variant(
-                says=lambda self: (
-                    None if not self.waiting else self.timeout if len(self.waiting) < self.max_batch_size else 0
-                )
-            ),
-        ),
-        Mistake(
-            "`ready_at` says a time though nobody waits.",
-            "With nobody there, no time is right: None.",
-            (
-                variant(says=lambda self: DynamicBatcher.ready_at(self) or 0),
-                variant(says=lambda self: float("inf") if not self.waiting else DynamicBatcher.ready_at(self)),
-            ),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
         "Keep pairs (when it came, request) in a queue, in order of arrival. Everything that is asked can be read from it.",
         "`ready_at`: nobody waits: None. Full: the arrival of the one that filled it, `waiting[max_batch_size - 1]`. Else: the "

@@ -2,91 +2,14 @@
 
 import random
 
-from course_lib.engine.scheduler import Scheduler, Step
-from course_lib.errors import IntegrityError
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.replay import replay
 from course_lib.practice.judge.scripts import Arrival, Script, random_script, script_trial
 
 from .solutions.step import step
-
-A_STEP = "a list of pairs (request, n)"
-
-
-def scheduler_of_step(step):
-    """A Scheduler in which `step` says who runs, for Engine(model, config, scheduler=scheduler_of_step(step)) and for replay.
-
-    step(waiting, running, num_blocks, block_size, max_num_seqs) -> [(request, n)], see 10.step. Set prefix_caching=False: a step
-    that is not told of cached blocks computes every token.
-    """
-
-    class Stepping(Scheduler):
-        def __init__(self, config, manager, **others):
-            super().__init__(config, manager, **others)
-            self.queue = []  # who waits, in the order of arrival
-
-        def add(self, request):
-            super().add(request)
-            self.queue.append(request)
-
-        def _wait_again(self, request, status):
-            super()._wait_again(request, status)
-            self.queue.insert(0, request)
-
-        def finish(self, request, reason):
-            if request in self.queue:
-                self.queue.remove(request)
-            super().finish(request, reason)
-
-        def schedule(self):
-            ledger, running = self.manager.allocator, list(self.running.values())
-            chosen = step(
-                list(self.queue), list(running), ledger.num_blocks, ledger.block_size, self.config.max_num_seqs
-            )
-            made = Step(self.config.max_num_batched_tokens)
-            for request, n in pairs(chosen, self.queue + running):
-                slots = self.manager.allocate_slots(request, n)
-                if slots is not None and request.request_id not in self.running:
-                    self.queue.remove(request)
-                    self.waiting.remove(request)
-                    self._start(request, 0, 0, slots, made)
-                if slots is not None:
-                    made.add(request, n)
-                elif request.request_id not in self.running:
-                    raise IntegrityError(
-                        f"step() admits {request.request_id} with {n} tokens, which need more blocks than the "
-                        f"{ledger.num_free} that are free. Admit it when there is room for it."
-                    )
-            if self.trace is not None and made.scheduled:
-                self._record(made)
-            return made
-
-    return Stepping
-
-
-def pairs(chosen, known):
-    """What a step returned, as pairs. Raises IntegrityError for anything else."""
-    if not isinstance(chosen, (list, tuple)) or not all(
-        isinstance(one, (list, tuple)) and len(one) == 2 for one in chosen
-    ):
-        raise IntegrityError(f"step() returned {str(chosen)[:60]}, and {A_STEP} is asked for.")
-    seen = []
-    for request, n in chosen:
-        if not any(request is one for one in known):
-            raise IntegrityError(
-                f"step() names {request!r}, which neither waits nor runs. Return the requests that came in."
-            )
-        if any(request is one for one in seen):
-            raise IntegrityError(
-                f"step() names request {request.request_id} twice. Its tokens have one order; give it one share."
-            )
-        if type(n) is not int or n < 1:
-            raise IntegrityError(
-                f"step() gives request {request.request_id} {n!r} tokens. Each that is named gets at least 1."
-            )
-        seen.append(request)
-    return chosen
+from .step_game import scheduler_of_step
+from .step_mistakes import MISTAKES
 
 
 def step_by_index(waiting, running, num_blocks, block_size, max_num_seqs):
@@ -117,53 +40,6 @@ def step_in_passing(waiting, running, num_blocks, block_size, max_num_seqs):
             return plan
         plan.append((request, 1 if request.num_computed_tokens else request.num_prompt_tokens))
     return plan
-
-
-def wrong(
-    *,
-    most=lambda r: r.num_prompt_tokens + r.params.max_tokens - 1,
-    counts_running=True,
-    holds=None,
-    takes=True,
-    up=True,
-    in_tokens=False,
-    seats=lambda joined, running: joined + running,
-    memory=True,
-    overtakes=False,
-    at_most=1000,
-    joins=lambda running: True,
-    n=lambda r: r.num_tokens - r.num_computed_tokens,
-    pauses=False,
-    order=lambda waiting: waiting,
-    spare=0,
-    runs_on=True,
-):
-    """A wrong answer: the right one with one of its parts replaced."""
-
-    def answer(waiting, running, num_blocks, block_size, max_num_seqs):
-        def reserved(r):
-            return blocks(most(r))
-
-        def blocks(tokens):
-            return tokens if in_tokens else -(-tokens // block_size) if up else tokens // block_size
-
-        held = sum(blocks((holds or most)(r)) for r in running) if counts_running else 0
-        left = num_blocks * (block_size if in_tokens else 1) - spare - held
-        joined = []
-        for r in order(waiting):
-            fits = (
-                (not memory or reserved(r) <= left)
-                and seats(len(joined), len(running)) < max_num_seqs
-                and len(joined) < at_most
-            )
-            if fits and joins(running):
-                left -= reserved(r) if takes else 0
-                joined.append(r)
-            elif not overtakes:
-                break
-        return [(r, n(r)) for r in ([] if pauses and joined or not runs_on else running)] + [(r, n(r)) for r in joined]
-
-    return answer
 
 
 CALL, IMPORTS = (
@@ -333,117 +209,7 @@ STEP = Exercise(
             "They are the engine's. Return who is to run, and leave the rest to it.",
             is_made_by=writes_into(UNTOUCHED),
         ),
-        Mistake(
-            "it waits until the whole batch is done.",
-            "That is static batching: new requests stand outside while seats are empty. Admit in every step.",
-            wrong(joins=lambda running: not running),
-        ),
-        Mistake(
-            "those who run stand still while a prompt is computed.",
-            "A prompt and single tokens fit in one flat batch; nobody has to pause for the others.",
-            wrong(pauses=True),
-        ),
-        Mistake(
-            "a prompt is computed token by token.",
-            "Its tokens are all known: they are computed in one step.",
-            wrong(n=lambda r: 1),
-        ),
-        Mistake(
-            "the whole text is computed again in each step.",
-            "What is in the cache is computed: only the rest is left.",
-            wrong(n=lambda r: r.num_tokens),
-        ),
-        Mistake(
-            "those who run are left out.",
-            "They compute in this step, too: name them first, then those who join.",
-            wrong(runs_on=False),
-        ),
-        Mistake(
-            "nobody joins.",
-            "Go through `waiting` as well: who finds a seat and room computes its prompt in this step.",
-            wrong(at_most=0),
-        ),
-        Mistake(
-            "one seat stays empty.",
-            "With max_num_seqs=2 two run. Stop when the seats are taken, not before.",
-            wrong(seats=lambda joined, running: joined + running + 1),
-        ),
-        Mistake("only one request joins in a step.", "Go on as long as seats and memory last.", wrong(at_most=1)),
-        Mistake(
-            "seats of running requests are not counted.",
-            "`max_num_seqs` is about all that run in a step.",
-            wrong(seats=lambda joined, running: joined),
-        ),
-        Mistake(
-            "one request too many runs.",
-            "With max_num_seqs=1 one runs. Stop before the next is taken.",
-            wrong(seats=lambda joined, running: joined + running - 1),
-        ),
-        Mistake(
-            "memory is not looked at.",
-            "Each token needs a slot. Count the blocks before somebody joins.",
-            wrong(memory=False),
-        ),
-        Mistake(
-            "no room is kept for the answer.",
-            "What is there now is not all: the answer needs slots as well. If they are taken when it comes to them, running requests stand still.",
-            (wrong(most=lambda r: r.num_prompt_tokens), wrong(most=lambda r: r.num_tokens)),
-        ),
-        Mistake(
-            "what running requests were promised is given away.",
-            "They have not taken all of their blocks yet, but they will. Take off what is reserved for them, too.",
-            (
-                wrong(counts_running=False),
-                wrong(holds=lambda r: r.num_computed_tokens),
-                wrong(holds=lambda r: r.num_tokens),
-            ),
-        ),
-        Mistake(
-            "who joins in this step takes no blocks.",
-            "The next one finds less: take off what is reserved for each that joins.",
-            wrong(takes=False),
-        ),
-        Mistake("the rest of a block is not counted.", "5 tokens need two blocks of 4: round up.", wrong(up=False)),
-        Mistake(
-            "the prompt needs no room.",
-            "Its keys and values are in the cache as well.",
-            wrong(most=lambda r: r.params.max_tokens - 1),
-        ),
-        Mistake(
-            "what is written counts twice.",
-            "`num_tokens` has the written ones in it, and `max_tokens` as well. Begin with `num_prompt_tokens`.",
-            wrong(most=lambda r: r.num_tokens + r.params.max_tokens - 1),
-        ),
-        Mistake(
-            "tokens are counted, not blocks.",
-            "Two requests never share the rest of a block: round up to blocks for each of them.",
-            wrong(in_tokens=True),
-        ),
-        Mistake(
-            "one slot too many is reserved.",
-            "The last token is handed out and never computed: prompt + max_tokens - 1.",
-            wrong(most=lambda r: r.num_prompt_tokens + r.params.max_tokens),
-        ),
-        Mistake(
-            "one block too many stays free.",
-            "What is reserved may be as much as there is: stop where it is more.",
-            wrong(spare=1),
-        ),
-        Mistake(
-            "smaller requests overtake one that does not fit.",
-            "Where the first does not fit, stop. Otherwise it may wait for ever behind others.",
-            wrong(overtakes=True),
-        ),
-        Mistake(
-            "the newest request goes first.",
-            "Who came first is served first.",
-            wrong(order=lambda waiting: waiting[::-1]),
-        ),
-        Mistake(
-            "the shortest prompt goes first.",
-            "Who came first is served first. A long prompt might wait for ever.",
-            wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens)),
-        ),
+        *MISTAKES,
     ],
     hints=[
         "Begin with those who run: each computes `request.num_tokens - request.num_computed_tokens` tokens. That is 1 where only "

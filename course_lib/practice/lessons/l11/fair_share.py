@@ -1,132 +1,14 @@
 """Cases of 11.fair_share: a counter of tokens for each client, and the least served is next."""
 
-from collections import defaultdict, deque
-
-from course_lib.engine import EngineConfig, Scheduler
-from course_lib.errors import IntegrityError
-from course_lib.kvcache import BlockAllocator, KVCacheManager
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.programs import Seen, told
+from course_lib.practice.judge.exercise import Exercise, Property
+from course_lib.practice.judge.programs import told
 from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
-from .fair_share_game import Line, PerRequest, Sorts, TakesOff, WaitingList, WrongShare, played, serve_clients
+from .fair_share_answers import FairByHalves, FairByQueues
+from .fair_share_bound import BOUNDS
+from .fair_share_game import Line, played, serve_clients
+from .fair_share_mistakes import MISTAKES
 from .solutions.fair_share import FairShare
-
-
-class FairByQueues(WaitingList):
-    """A queue for each client beside the list, and the client is chosen first."""
-
-    def __init__(self):
-        super().__init__()
-        self.counters = defaultdict(int)
-
-    def push(self, request, *, returning=False):
-        waiting_clients = {r.client for r in self.waiting}
-        if request.client not in waiting_clients and not returning:
-            if waiting_clients:
-                lowest = min(self.counters[c] for c in waiting_clients)
-            else:
-                lowest = self.counters[self.last_client]
-            if lowest > self.counters[request.client]:
-                self.counters[request.client] = lowest
-        super().push(request)
-
-    def peek(self):
-        queues = {}
-        for request in self.waiting:
-            queues.setdefault(request.client, deque()).append(request)
-        best = None
-        for client, queue in queues.items():
-            if best is None or self.counters[client] < self.counters[best]:
-                best = client
-        return queues[best][0] if best is not None else None
-
-    def charge(self, request, prompt_tokens=0, output_tokens=0):
-        self.counters[request.client] += 1 * prompt_tokens
-        self.counters[request.client] += 2 * output_tokens
-
-
-class FairByHalves(WaitingList):
-    """Counts in written tokens, of which a prompt token is half of one; sorts everybody each time."""
-
-    def __init__(self):
-        super().__init__()
-        self.served = {None: 0.0}
-
-    def push(self, request, returning=False):
-        mine = self.served.setdefault(request.client, 0.0)
-        others = sorted(self.served[r.client] for r in self.waiting)
-        if request.client in [r.client for r in self.waiting] or returning:
-            pass
-        elif others:
-            self.served[request.client] = max(mine, others[0])
-        else:
-            self.served[request.client] = max(mine, self.served[self.last_client])
-        super().push(request, returning=returning)
-
-    def peek(self):
-        for request in sorted(self.waiting, key=lambda r: (self.served[r.client], r.arrival, r.number)):
-            return request
-
-    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        self.served[request.client] += output_tokens + prompt_tokens / 2
-
-
-def spread(policy, *, max_num_seqs, few, many, steps=150):
-    """(largest difference in service over any stretch of steps, what the bound allows) between two clients who always wait.
-
-    few, many: (prompt, answer) of the requests of A and of B, in tokens. B has about three times as many in the queue as A. Even
-    if all seats go to A in one step, one of its requests still waits: it is never away.
-    """
-    config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, policy=policy)
-    scheduler = Scheduler(config, KVCacheManager(BlockAllocator(4096, 4), prefix_caching=False))
-    kinds, sent, admitted = {"A": few, "B": many}, {"A": 0, "B": 0}, 0
-    service, differences = {"A": 0, "B": 0}, [0]
-    for now in range(steps):
-        for client, ahead in (("A", max_num_seqs + 1), ("B", 3 * max_num_seqs)):
-            while sum(request.client == client for request in scheduler.waiting.waiting) < ahead:
-                prompt, answer = kinds[client]
-                sent[client] += 1
-                scheduler.add(Arrival(f"{client}{sent[client]}", now, prompt, answer, client).request())
-                if len(scheduler.waiting.waiting) != sent["A"] + sent["B"] - admitted:
-                    raise IntegrityError(
-                        "After `push(request)` the request is not in `self.waiting`, so nobody will serve it."
-                    )
-        step = scheduler.schedule()
-        admitted += len(step.admitted)
-        for request_id, _ in step.admitted:
-            request = scheduler.running[request_id]
-            service[request.client] += request.num_prompt_tokens
-        scheduler.update(step)
-        for request in [scheduler.running[sequence.request_id] for sequence in step.scheduled]:
-            if request.num_computed_tokens == request.num_tokens:
-                service[request.client] += 2
-                request.append(0)
-                if request.finish_reason:
-                    scheduler.finish(request, request.finish_reason)
-        differences.append(service["A"] - service["B"])
-    longest_prompt, longest_answer = max(few[0], many[0]), max(few[1], many[1])
-    return max(differences) - min(differences), 2 * (longest_prompt + 2 * max_num_seqs * longest_answer)
-
-
-def within_bound(policy, **setup):
-    found, bound = spread(policy, **setup)
-    return Seen("within the bound" if found <= bound else "beyond the bound", f"({found}, {bound})")
-
-
-def bound_trial(**setup):
-    told = ", ".join(f"{name}={value}" for name, value in setup.items())
-    return Trial(
-        ["from course_lib.practice.play import spread", f"spread(FairShare, {told})"],
-        lambda answer: within_bound(answer, **setup),
-        limit_s=10.0,
-    )
-
-
-BOUNDS = [
-    bound_trial(max_num_seqs=n, few=few, many=many)
-    for n, few, many in ((1, (3, 2), (9, 5)), (2, (9, 2), (2, 2)), (4, (2, 8), (12, 1)))
-]
 
 
 def one(*steps):
@@ -159,8 +41,6 @@ def many(client, number, *, first=0, step=0, prompt=2, max_tokens=2):
         for n in range(first, first + number)
     ]
 
-
-wrong = WrongShare.variant
 
 FAIR_SHARE = Exercise(
     id="11.fair_share",
@@ -356,138 +236,7 @@ FAIR_SHARE = Exercise(
             BOUNDS,
         ),
     ],
-    mistakes=[
-        Mistake(
-            "first come, first served.",
-            "Who sends most is served most. Does the one counter of a client rise in `charge`, and "
-            "does `peek` take the lowest? Only among equals, who came first goes first.",
-            (wrong(rank=lambda line, request: 0), wrong(rank=lambda line, request: request.arrival)),
-        ),
-        Mistake(
-            "the client who was served most goes first.",
-            "The counter is what a client has had. The lowest goes first: `min`.",
-            wrong(rank=lambda line, request: -line.counters[request.client]),
-        ),
-        Mistake(
-            "equals go by something else than who came first.",
-            "`min` over a list gives the first of equals, and "
-            "`self.waiting` is in the order of arrival. Compare counters only, with `<` and not `<=`.",
-            (
-                wrong(rank=lambda line, request: (line.counters[request.client], request.client)),
-                wrong(rank=lambda line, request: (line.counters[request.client], -request.arrival)),
-                wrong(rank=lambda line, request: (line.counters[request.client], request.num_prompt_tokens)),
-            ),
-        ),
-        Mistake(
-            "of a client's requests the last goes first.",
-            "Within a client it is first come, first served, or its first request starves.",
-            wrong(
-                chosen=lambda line: next(
-                    (
-                        r
-                        for r in reversed(line.waiting)
-                        if r.client == min(line.waiting, key=lambda request: line.counters[request.client]).client
-                    ),
-                    None,
-                )
-            ),
-        ),
-        Mistake(
-            "`peek` takes the request off the list.",
-            "The engine looks more often than it takes. `pop` and `remove` do the taking.",
-            TakesOff,
-        ),
-        Mistake(
-            "`self.waiting` is brought into another order.",
-            "It stands in the order of arrival, by which equals go. To look for the "
-            "lowest, leave it as it is: `min(self.waiting, key=...)`.",
-            Sorts,
-        ),
-        Mistake(
-            "the request does not join the list.",
-            "Who is in no list is never served. `push` ends with `super().push(request, returning=returning)`.",
-            wrong(joins=False),
-        ),
-        Mistake(
-            "requests are counted, not tokens.",
-            "One request may be a thousand times as long as another. Count what it was given, in tokens.",
-            PerRequest,
-        ),
-        Mistake(
-            "written tokens are not counted.",
-            "A short prompt can ask for a long answer. Add 2 for each of `output_tokens`.",
-            wrong(output_weight=0),
-        ),
-        Mistake(
-            "a written token counts as much as a prompt token.",
-            "A prompt is computed at once; each written token reads all weights again. Here it counts 2.",
-            wrong(output_weight=1),
-        ),
-        Mistake(
-            "a prompt token counts more than a written one.",
-            "Turned round: 1 for a prompt token, 2 for a written one.",
-            wrong(prompt_weight=2, output_weight=1),
-        ),
-        Mistake(
-            "prompts are not counted.",
-            "Whoever sends long prompts and asks for one token each would be served for nothing.",
-            wrong(prompt_weight=0),
-        ),
-        Mistake(
-            "prompts are counted when they come.",
-            "Who waits was given nothing yet. `charge` says when it was.",
-            wrong(prompt_at_push=True),
-        ),
-        Mistake("the counter is set, not added to.", "It is all the service so far: `+=`.", wrong(adds=False)),
-        Mistake(
-            "whoever comes back is not lifted.",
-            "Its counter stood still while it was away, and now it goes before all "
-            "others until it has caught up. Lift it before the request joins `self.waiting`: behind that, its own counter "
-            "is among those that wait.",
-            wrong(lifted=lambda own, floor: own),
-        ),
-        Mistake(
-            "the lowest counter is added to its own.",
-            "What it was given before would count again. It is lifted to the lowest, no further: `max(own, lowest)`.",
-            wrong(lifted=lambda own, floor: own + floor),
-        ),
-        Mistake(
-            "a counter is lowered when its client comes back.",
-            "`max(own, lowest)`: who sent one request at a time would otherwise have its bill torn up each time.",
-            wrong(lifted=lambda own, floor: floor),
-        ),
-        Mistake(
-            "a newcomer is lifted to the highest.",
-            "It would wait until all others have caught up. Lift it to the lowest of those who wait: `min`.",
-            wrong(
-                floor=lambda line, client: max(
-                    [line.counters[r.client] for r in line.waiting] or [line.counters.get(line.last_client, 0)]
-                )
-            ),
-        ),
-        Mistake(
-            "it is lifted to the lowest of all counters, waiting or not.",
-            "Who is away has an old counter. Only those count who wait now, and where nobody waits, who left last.",
-            wrong(
-                floor=lambda line, client: min((c for name, c in line.counters.items() if name != client), default=0)
-            ),
-        ),
-        Mistake(
-            "nobody is lifted when nobody waits.",
-            "Those who run are being served meanwhile. Then the counter of `self.last_client` is the measure.",
-            wrong(floor=lambda line, client: min((line.counters[r.client] for r in line.waiting), default=0)),
-        ),
-        Mistake(
-            "who had to make room is lifted.",
-            "It was running, not away. Lift only where `returning` is false.",
-            wrong(lifts_returning=True),
-        ),
-        Mistake(
-            "only newcomers are lifted.",
-            "Who was here before and went away has an old counter too. Away is who has no request in `self.waiting`.",
-            wrong(is_away=lambda line, request: request.client not in line.counters),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
         "Three questions: what does a request cost its client (`charge`), who is next (`peek`), and where does a client start "
         "who was away (`push`)?",

@@ -5,7 +5,6 @@ from itertools import count
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine import Scheduler
 from course_lib.engine.request import Request
-from course_lib.practice.fixtures.waiting_list import WaitingList
 from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 from course_lib.practice.judge.replay import replay
@@ -188,90 +187,3 @@ def draw(chance, names, setup):
 
 def played(reference, number, seed, lengths=(4, 16)):
     return random_trials(Line, reference, draw, number, seed=seed, lengths=lengths)
-
-
-class WrongShare(WaitingList):
-    """A wrong answer, made of parts; see `variant`. It is right as it stands."""
-
-    prompt_weight, output_weight = 1, 2
-    lifts_returning = False
-    prompt_at_push = False
-    adds = True
-    joins = True
-
-    @staticmethod
-    def floor(line, client):
-        """What a client who was away is lifted to."""
-        waiting = [line.counters[other.client] for other in line.waiting]
-        return min(waiting) if waiting else line.counters.get(line.last_client, 0)
-
-    @staticmethod
-    def lifted(own, floor):
-        return max(own, floor)
-
-    @staticmethod
-    def is_away(line, request):
-        return all(other.client != request.client for other in line.waiting)
-
-    @staticmethod
-    def rank(line, request):
-        """The lowest goes first; among equals who stands first."""
-        return line.counters[request.client]
-
-    @staticmethod
-    def chosen(line):
-        return min(line.waiting, key=lambda request: line.rank(line, request), default=None)
-
-    def __init__(self):
-        super().__init__()
-        self.counters = {}
-
-    def push(self, request, *, returning=False):
-        client = request.client
-        is_away = self.is_away(self, request) and (self.lifts_returning or not returning)
-        self.counters.setdefault(client, 0)
-        if is_away:
-            self.counters[client] = self.lifted(self.counters[client], self.floor(self, client))
-        if self.prompt_at_push and not returning:
-            self.counters[client] += request.num_prompt_tokens
-        if self.joins:
-            super().push(request, returning=returning)
-
-    def peek(self):
-        return self.chosen(self)
-
-    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        prompt_tokens = 0 if self.prompt_at_push else prompt_tokens
-        more = self.prompt_weight * prompt_tokens + self.output_weight * output_tokens
-        self.counters[request.client] = more + (self.counters[request.client] if self.adds else 0)
-
-    @classmethod
-    def variant(cls, **parts):
-        return type(
-            "FairShare", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
-        )
-
-
-class PerRequest(WrongShare):
-    """Counts requests, however long they are."""
-
-    def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        self.counters[request.client] += prompt_tokens > 0
-
-
-class Sorts(WrongShare):
-    """Brings the list into another order to see who is first."""
-
-    def peek(self):
-        self.waiting.sort(key=lambda request: self.counters[request.client])
-        return self.waiting[0] if self.waiting else None
-
-
-class TakesOff(WrongShare):
-    """Looks by taking it off the list."""
-
-    def peek(self):
-        request = self.chosen(self)
-        if request is not None:
-            self.waiting.remove(request)
-        return request

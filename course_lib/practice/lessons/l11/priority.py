@@ -6,12 +6,12 @@ from collections import deque
 
 from course_lib.engine import Policy, Scheduler
 from course_lib.errors import IntegrityError
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property
+from course_lib.practice.judge.exercise import Exercise, Property
 from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.replay import replay
-from course_lib.practice.judge.running import Raised
 from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
+from .priority_mistakes import MISTAKES
 from .solutions.priority import ImportantFirst
 
 
@@ -83,22 +83,6 @@ class OneSortedList(Policy):
         return running.priority - waiting.priority > 0
 
 
-def variant(**parts):
-    """A wrong answer: the right one with a method replaced."""
-    return type("ImportantFirst", (ImportantFirst,), parts)
-
-
-class Stack(ImportantFirst):
-    """Among equals the latest goes first."""
-
-    def key(self, request):
-        return request.priority, -request.arrival
-
-
-def latest_first(self, running):
-    return sorted(running, key=lambda r: (r.priority, -r.arrival))
-
-
 def play(answer, script):
     """The Timeline of a script. What `order` gives back is looked at, before the scheduler stumbles over it."""
 
@@ -116,11 +100,6 @@ def play(answer, script):
             return served
 
     return replay(Scheduler, script.arrivals, policy=Looked, **script.setup)
-
-
-def gives_no_order(answer, found):
-    """Whether `order` gave None."""
-    return isinstance(found.outcome, Raised) and f"`order` gave {a_kind(None)};" in found.outcome.message
 
 
 IMPORTS = "from course_lib.engine import Scheduler\nfrom course_lib.practice.play import Arrival, replay"
@@ -238,79 +217,7 @@ PRIORITY = Exercise(
             drawn(24, 5),
         ),
     ],
-    mistakes=[
-        Mistake(
-            "priority is turned round.",
-            "A lower value is more important: priority 0 goes before priority 5.",
-            (
-                variant(
-                    key=lambda self, r: (-r.priority, r.arrival), outranks=lambda self, w, r: w.priority > r.priority
-                ),
-                variant(key=lambda self, r: (-r.priority, r.arrival)),
-            ),
-        ),
-        Mistake(
-            "those who wait come in as they came.",
-            "`key` is what the line goes by: (priority, arrival), and not arrival alone.",
-            variant(
-                key=lambda self, r: r.arrival,
-                order=lambda self, running: sorted(running, key=lambda r: (r.priority, r.arrival)),
-            ),
-        ),
-        Mistake(
-            "arrival comes before priority.",
-            "A tuple is compared from the left: (priority, arrival), so that arrival only settles ties.",
-            variant(key=lambda self, r: (r.arrival, r.priority)),
-        ),
-        Mistake(
-            "priority is not looked at.",
-            "That is first come, first served. `key` begins with the priority, and `outranks` compares it.",
-            variant(
-                key=lambda self, r: r.arrival, order=lambda self, running: running, outranks=lambda self, w, r: False
-            ),
-        ),
-        Mistake(
-            "among equals the last who came goes first.",
-            "Who came first has waited longest: the smallest arrival goes first.",
-            Stack,
-        ),
-        Mistake(
-            "who runs is never thrown out.",
-            "Then a long text of no importance holds up all that matter. `outranks` is True where "
-            "the waiting one is more important.",
-            variant(outranks=lambda self, w, r: False),
-        ),
-        Mistake(
-            "equals throw each other out.",
-            "`<`, not `<=`: a place is only taken by one who is more important.",
-            (variant(outranks=lambda self, w, r: w.priority <= r.priority), variant(outranks=lambda self, w, r: True)),
-        ),
-        Mistake(
-            "`outranks` is turned round.",
-            "It is asked whether the waiting one may take the place: waiting.priority < running.priority.",
-            variant(outranks=lambda self, w, r: r.priority < w.priority),
-        ),
-        Mistake(
-            "those who run stay in the order of their admission.",
-            "The last of `order` is thrown out, so the least important belongs there.",
-            variant(order=lambda self, running: running),
-        ),
-        Mistake(
-            "the most important of those who run is thrown out.",
-            "`order` begins with who is served first. The last of it makes room.",
-            variant(order=lambda self, running: sorted(running, key=self.key, reverse=True)),
-        ),
-        Mistake(
-            "`order` gives nothing back.",
-            "`running.sort()` sorts in place and returns None. `sorted(running, key=...)` returns a new list.",
-            is_made_by=gives_no_order,
-        ),
-        Mistake(
-            "of equals that run, the first who came is thrown out.",
-            "It has computed most, and has waited longest. Sort by (priority, arrival): the last who came stands last.",
-            variant(order=latest_first),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
         "`key` may return a tuple. Tuples are compared from the left, so what counts more stands first.",
         "`order` is the same order for those who run: the first is served first, the last makes room. `sorted(running, key=self.key)` leaves `running` as it is.",

@@ -2,24 +2,15 @@
 
 import torch
 
-from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
+from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
 from course_lib.practice.judge.programs import told
 from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .solutions.swap import SwapSpace
-from .swap_answers import (
-    BlockByBlock,
-    EitherOr,
-    TokenByToken,
-    Wrong,
-    full_blocks,
-    ids_as_slots,
-    into_a_copy,
-    joined,
-    last_block,
-    views,
-)
-from .swap_game import Swapping, engine_with_swap, played, serve_swapped
+from .swap_answers import BlockByBlock, TokenByToken
+from .swap_engine import engine_with_swap, serve_swapped
+from .swap_game import Swapping, played
+from .swap_mistakes import MISTAKES
 
 
 def tells_the_same_tales(answer):
@@ -94,8 +85,6 @@ def alike(number, prompt, max_tokens, apart=0):
     """(name, step, prompt, max_tokens) of requests that are alike."""
     return [(name, apart * at, prompt, max_tokens) for at, name in enumerate("abcdefgh"[:number])]
 
-
-wrong = Wrong.variant
 
 SWAP = Exercise(
     id="11.swap",
@@ -201,108 +190,7 @@ SWAP = Exercise(
             slow=True,
         ),
     ],
-    mistakes=[
-        Mistake(
-            "the step is computed before what makes room is kept.",
-            "By then others have written into its blocks. Keep it first.",
-            (wrong(order=("compute", "out", "in")), wrong(order=("in", "compute", "out"))),
-        ),
-        Mistake(
-            "it comes back after the step was computed.",
-            "The model read its blocks in this step, and they held others' tokens. `compute()` comes last.",
-            wrong(order=("out", "compute", "in")),
-        ),
-        Mistake(
-            "who comes back is written before who goes is kept.",
-            "They may have the same blocks. First all who go, then all who come.",
-            wrong(order=("in", "out", "compute")),
-        ),
-        Mistake(
-            "what is kept is still the engine's memory.",
-            "`k[:, block]` is a view: others write into it as soon as they "
-            "have the block. `.clone()` makes a copy; so does a list of indices, `k[:, block_ids]`. (`.cpu()` copies "
-            "nothing that is on the CPU already.)",
-            wrong(read=views, rest=joined),
-        ),
-        Mistake(
-            "the keys only, or the values only.",
-            "Attention needs both: the keys say where to look, and the values what is there.",
-            (wrong(keys=("k",)), wrong(keys=("v",))),
-        ),
-        Mistake(
-            "one layer only.",
-            "Each layer has keys and values of its own: `k[:, …]` is all of them.",
-            (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2))),
-        ),
-        Mistake(
-            "tokens in a block that is not full are lost.",
-            "The last block is seldom full, and what is in it counts: `num_computed_tokens` tokens, not blocks.",
-            wrong(read=full_blocks),
-        ),
-        Mistake(
-            "only the last block is kept.",
-            "All its blocks are given to others, not only the one that was being written.",
-            wrong(read=last_block),
-        ),
-        Mistake(
-            "block ids are taken for slots.",
-            "Block b begins at slot `b * block_size`. Index the dimension of the blocks, and flatten after that.",
-            wrong(read=ids_as_slots),
-        ),
-        Mistake(
-            "the blocks are put in order.",
-            "`block_ids` is in the order of the text. Sorted, it is another text.",
-            wrong(read=lambda part, block_ids, n: part[:, sorted(block_ids)].flatten(1, 2)[:, :n].clone()),
-        ),
-        Mistake(
-            "it comes back to its old blocks.",
-            "They are others' now. The engine has found new slots: write there.",
-            wrong(target=lambda own, slots: own[len(own) - len(slots) :]),
-        ),
-        Mistake(
-            "`start` is not looked at.",
-            "The slots are those of tokens `start`, `start + 1`, …: `saved[:, start:]`.",
-            wrong(rest=lambda saved, start, slots: saved[:, : len(slots)]),
-        ),
-        Mistake(
-            "the slots are cut at `start` too.",
-            "The first of them is that of token `start` already. Take all the slots, and what was "
-            "saved from `start` on.",
-            wrong(target=lambda own, slots: slots[len(own) - len(slots) :]),
-        ),
-        Mistake(
-            "nothing is written, or into a copy.",
-            "The engine reads the tensors that were handed over. `k[:, blocks]` with a list of "
-            "ids is a copy, as `.clone()` is, and what is assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to "
-            "`[:, slots]` of that.",
-            (wrong(written=into_a_copy), wrong(order=("out", "compute"))),
-        ),
-        Mistake(
-            "one place for all.",
-            "Several may be away at the same time. Keep each under its own `request_id`.",
-            wrong(saved_under=lambda request: "saved"),
-        ),
-        Mistake(
-            "what came back is still kept.",
-            "It fills CPU memory and is never asked for again: `self.saved.pop(request.request_id)`.",
-            wrong(deletes=False),
-        ),
-        Mistake(
-            "what `compute()` returns is lost.",
-            "These are the tokens that the model chose. `return compute()`.",
-            wrong(returns=lambda result: None),
-        ),
-        Mistake(
-            "`compute()` is not called.",
-            "Moving tokens is not all that a step is for. At the end, whatever was moved: `return compute()`.",
-            (wrong(order=("out", "in")), EitherOr),
-        ),
-        Mistake(
-            "`compute()` is called twice.",
-            "A step is computed once. Keep what it returned.",
-            wrong(order=("out", "in", "compute", "compute")),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
         "The order first. `compute()` reads what is computed and writes what is new. So all that goes is kept before it, and "
         "all that comes back is written before it; and since the one may get the blocks of the other, those who go are first.",

@@ -1,0 +1,82 @@
+"""A script of requests served by a learner's loop over a paged cache, and the timeline of it. For 10.continuous_loop."""
+
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.engine.request import Request
+from course_lib.errors import CourseError
+from course_lib.practice.fixtures.tiny_server import SummingModel, paged_cache
+from course_lib.practice.judge.scripts import Script
+from course_lib.practice.report.timeline_text import Timeline
+
+
+def serve_loop(
+    loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, ignore_eos=False, show="tokens"
+):
+    """The Timeline of a loop on a script: what each request wrote in each step. The model is a SummingModel.
+
+    eos: its end token, or None. ignore_eos: what all requests ask for. show: "tokens", or "calls": how often the model is called in each step; "free": and how many
+    blocks are free at the end.
+    """
+    arrivals = list(arrivals)
+    script = Script(tuple(arrivals))
+    model = SummingModel(() if eos is None else (eos,), most_calls=20 * script.most_steps)
+    cache = paged_cache(model, num_blocks, block_size)
+    made, line = (
+        loop(model, cache, max_num_seqs),
+        Timeline(numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"}),
+    )
+    state, new = {}, list(enumerate(arrivals))
+    for now in range(script.most_steps):
+        for number, arrival in [one for one in new if one[1].step <= now]:
+            new.remove((number, arrival))
+            request = Request(
+                arrival.name,
+                prompt_of(number, arrival.prompt),
+                SamplingParams(max_tokens=arrival.max_tokens, ignore_eos=ignore_eos),
+                arrival=float(now),
+            )
+            made.add_request(request)
+            state[arrival.name] = "W"
+        for arrival in arrivals:
+            if arrival.abort == now and state.get(arrival.name, "F")[0] not in "FA":
+                made.abort(arrival.name)
+                state[arrival.name] = "A"
+        cells = dict(state)
+        state = {name: letter for name, letter in state.items() if letter not in "FA"}
+        calls, unfinished = model.calls, made.has_unfinished()
+        if unfinished:
+            for name, token, reason in outputs_of(made.step(), state):
+                cells[name] = ("P" if state[name] == "W" else "D") + str(token)
+                state[name] = "F" if reason else "-"
+                if reason == "stop":
+                    cells[name] += "."
+        line.column(cells, {"calls": model.calls - calls} if show == "calls" and unfinished else {})
+        if not new and not (state and unfinished):
+            break
+    if show == "free":
+        line.column({}, {"free": cache.allocator.num_free})
+    return line
+
+
+def outputs_of(outputs, state):
+    """What a step returned, looked through."""
+    if not isinstance(outputs, (list, tuple)) or not all(
+        isinstance(one, (list, tuple)) and len(one) == 3 for one in outputs
+    ):
+        raise CourseError(
+            f"step() returned {str(outputs)[:60]}; a list of (request_id, token id, finish_reason or None) is asked for."
+        )
+    for name, token, reason in outputs:
+        if name not in state or state[name] == "F":
+            raise CourseError(
+                f"step() says that {name!r} wrote token {token}, and nobody of that name is being served."
+            )
+        if type(token) is not int or reason not in (None, "stop", "length"):
+            raise CourseError(
+                f'step() says ({name!r}, {token!r}, {reason!r}); the token is an int, and the reason "stop", "length" or None.'
+            )
+    return outputs
+
+
+def prompt_of(number, length):
+    """The prompt of the script's request of this number."""
+    return [(3 + 5 * number + 7 * at) % 31 for at in range(length)]

@@ -1,0 +1,183 @@
+"""A small memory of letters behind a SwapSpace, and the step that a SwapSpace is given. For 11.swap."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.engine.request import Request
+from course_lib.practice.judge.outcome_text import a_kind
+from course_lib.practice.judge.programs import NAMES
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""Tokens are letters: the n-th token that a program writes, from the first on."""
+
+
+NOISE = 27
+"""What others write into blocks that were left: no letter."""
+
+
+PLACES = [(name, layer) for layer in range(2) for name in "kv"]
+"""Where a token is kept: its keys and its values, in each of two layers."""
+
+
+@dataclass
+class SwapStep:
+    """What a SwapSpace is told of a step: the same as in an engine's Step, with the requests themselves."""
+
+    swapped_out: list = field(default_factory=list)
+    """(request, block_ids)."""
+    swapped_in: list = field(default_factory=list)
+    """(request, start, slots)."""
+
+    @classmethod
+    def of(cls, step, request_of):
+        """request_of: finds a request by its id."""
+        out = [(request_of(request_id), block_ids) for request_id, block_ids, _ in step.swapped_out]
+        return cls(out, [(request_of(request_id), start, slots) for request_id, start, slots in step.swapped_in])
+
+
+class SwapMemory:
+    """A memory for letters behind a SwapSpace, to play a failing program by hand. `print(memory)` says what is in it.
+
+    Each letter stands in the keys and in the values of two layers, as a number of its own in each.
+    """
+
+    def __init__(self, space, num_blocks, block_size):
+        self.k, self.v = (torch.zeros(2, num_blocks, block_size, 1, 2) for _ in "kv")
+        self.space, self.size, self.num_blocks = space(self.k, self.v), block_size, num_blocks
+        self.free = list(range(num_blocks))[::-1]  # what was freed last goes first
+        self.requests, self.texts, self.tables = {}, {}, {}  # by name; those without a table are in CPU memory
+        self.written, self.calls, self.read_in_time, self.returns = 0, 0, {}, True
+
+    def write(self, n):
+        """A step in which a new text comes with n letters."""
+        return self._step(new=n)
+
+    def more(self, request, n):
+        """A step in which a text gets n letters more."""
+        return self._step(more=(request, n))
+
+    def out(self, request):
+        """A step in which a text makes room; others write into its blocks."""
+        self._step(out=request)
+
+    def instead(self, request, n):
+        """A step in which a text makes room, and a new one with n letters comes in its place."""
+        return self._step(out=request, new=n)
+
+    def back(self, request, found=0):
+        """A step in which a text comes back. found: so many of its first blocks are in memory already."""
+        self._step(back=request, found=found)
+
+    def turn(self, out, back):
+        """A step in which one makes room and the other comes back in its place."""
+        self._step(out=out, back=back)
+
+    def _step(self, out=None, back=None, found=0, new=0, more=None):
+        step, left, slots = SwapStep(), [], []
+        if out is not None:
+            left = self.tables.pop(out.request_id)
+            step.swapped_out.append((out, list(left)))
+            self.free += left[::-1]
+        if back is not None:
+            slots = self._grow(back, back.num_computed_tokens)
+            self._put(slots[: found * self.size], self.texts[back.request_id])
+            step.swapped_in.append((back, found * self.size, slots[found * self.size :]))
+        writer, n = more or (None, new)
+        if new:
+            writer = Request(NAMES[len(self.requests)], [0], SamplingParams(max_tokens=99))
+            self.requests[writer.request_id], self.texts[writer.request_id] = writer, ""
+        letters = "".join(LETTERS[(self.written + i) % 26] for i in range(n))
+        fresh = self._grow(writer, n) if n else []
+        known = {name: self.texts[name] for name in self.tables}
+        self.calls, self.read_in_time, result = 0, {}, object()
+
+        def compute():
+            """The model reads what is computed, and writes what is new."""
+            self.calls += 1
+            self.read_in_time.update({name: (self.read(name, len(text)), repr(text)) for name, text in known.items()})
+            self._put([b * self.size + at for b in left if b in self.free for at in range(self.size)], NOISE)
+            self._put(fresh, letters)
+            return result
+
+        self.returns = self.space.run(step, compute) is result
+        if n:
+            self.written += n
+            self.texts[writer.request_id] += letters
+            writer.token_ids += [0] * n
+            writer.num_computed_tokens += n
+        return writer
+
+    def _grow(self, request, n):
+        """Slots for n tokens more."""
+        table, start = self.tables.setdefault(request.request_id, []), len(self.texts[request.request_id])
+        start = 0 if not table else start
+        while len(table) * self.size < start + n:
+            table.append(self.free.pop())
+        return [table[p // self.size] * self.size + p % self.size for p in range(start, start + n)]
+
+    def _put(self, slots, letters):
+        numbers = (
+            [NOISE] * len(slots)
+            if letters == NOISE
+            else [LETTERS.index(letter) + 1 for letter in letters[: len(slots)]]
+        )
+        for name, layer in PLACES:
+            kept, sign = (self.k, 1) if name == "k" else (self.v, -1)
+            for slot, number in zip(slots, numbers):
+                kept[layer, slot // self.size, slot % self.size] = sign * (100 * layer + number)
+
+    def read(self, name, n):
+        """The first n letters of a text, as they stand in its blocks; where the places differ, what each of them has."""
+        texts = {}
+        for place in PLACES:
+            texts.setdefault(self._read_in(*place, name, n), []).append(place)
+        if len(texts) == 1:
+            return repr(next(iter(texts)))
+        return ", ".join(
+            f"{text!r} in the {'keys' if kind == 'k' else 'values'} of layer {layer}"
+            for text, places in texts.items()
+            for kind, layer in places
+        )
+
+    def _read_in(self, kind, layer, name, n):
+        kept, sign = (self.k, 1) if kind == "k" else (self.v, -1)
+        numbers = kept[layer][self.tables[name]].flatten(0, 1)[:n, 0, 0] if n else torch.zeros(0)
+        return "".join(
+            LETTERS[i - 1] if 1 <= i <= 26 else "·" if number == 0 else "#"
+            for number in numbers.tolist()
+            for i in [round(sign * number - 100 * layer)]
+        )
+
+    def lines(self, *, right=False):
+        """What is where. right: what should be."""
+        for name, text in self.texts.items():
+            if name not in self.tables:
+                yield f"{name}: in CPU memory"
+                continue
+            blocks = self.tables[name]
+            yield (
+                f"{name}: {repr(text) if right else self.read(name, len(text))} in block{'s' * (len(blocks) != 1)} "
+                f"{', '.join(map(str, blocks))}"
+            )
+
+    def complaints(self):
+        """What else is not as it should be."""
+        if self.calls != 1:
+            yield f"compute() was called {self.calls} times"
+        for name, (read, right) in self.read_in_time.items():
+            if read != right:
+                yield f"but when the model computed, it read {read} of {name}"
+        if self.calls == 1 and not self.returns:
+            yield "run() did not return what compute() returned"
+        away, saved = sorted(set(self.texts) - set(self.tables)), getattr(self.space, "saved", None)
+        if not isinstance(saved, dict):
+            yield f"`saved` is {a_kind(saved)}" if hasattr(self.space, "saved") else "there is no `saved`"
+        elif sorted(map(str, saved)) != away:
+            yield f"`saved` holds {', '.join(sorted(map(str, saved))) or 'nothing'}, where {', '.join(away) or 'nobody'} is away"
+
+    def __str__(self):
+        return "\n".join([*self.lines(), *self.complaints()])
+
+    __repr__ = __str__
