@@ -1,29 +1,24 @@
 """Cases of 05.hash_chain: a name for each full block that stands for the whole text up to its end."""
 
 import os
-from hashlib import blake2b, md5, sha256
+from hashlib import sha256
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.outcome_text import a_kind
 
+from .hash_chain_answers import (
+    first_in_all,
+    hash_going_on,
+    hash_of_whole_beginnings,
+    mixed,
+    one_for_all,
+    only_neighbour,
+    plain,
+    two_bytes_each,
+    wrong,
+)
 from .solutions.hash_chain import hash_chain
-
-
-def hash_of_whole_beginnings(token_ids, block_size):
-    """The whole text up to the end of each block, hashed anew."""
-    ends = range(block_size, len(token_ids) + 1, block_size)
-    return [md5(",".join(map(str, token_ids[:end])).encode()).digest() for end in ends]
-
-
-def hash_going_on(token_ids, block_size):
-    """One hash object that is fed block by block."""
-    running, found = blake2b(digest_size=16), []
-    for i, token in enumerate(token_ids, 1):
-        running.update(int(token).to_bytes(8, "little", signed=True))
-        if i % block_size == 0:
-            found.append(running.digest())
-    return found
 
 
 def numbered(chains):
@@ -72,63 +67,6 @@ def untouched(text, block_size):
         return given
 
     return Trial([f"text = {text}", f"hash_chain(text, {block_size})", "text"], act, size=len(text))
-
-
-def wrong(
-    name=lambda parent, block, i: sha256(parent + repr(block).encode()).digest(),
-    ends=lambda n, size: range(size, n + 1, size),
-    step=None,
-):
-    """A chain that is wrong in one thing."""
-
-    def answer(token_ids, block_size):
-        hashes, parent = [], b""
-        for i, end in enumerate(ends(len(token_ids), block_size)):
-            parent = name(parent, token_ids[max(0, end - block_size) if step is None else i * block_size : end], i)
-            hashes.append(parent)
-        return hashes
-
-    return answer
-
-
-def only_neighbour(token_ids, block_size):
-    """Covers the block before, but not those before that."""
-    ends = range(block_size, len(token_ids) + 1, block_size)
-    return [
-        sha256(repr((end > block_size, token_ids[max(0, end - 2 * block_size) : end])).encode()).digest()
-        for end in ends
-    ]
-
-
-def one_for_all(token_ids, block_size):
-    full = len(token_ids) // block_size * block_size
-    return sha256(repr(token_ids[:full]).encode()).digest()
-
-
-def first_in_all(token_ids, block_size):
-    """The parent is never moved on: each block is hashed with the first one's."""
-    hashes = []
-    for start in range(0, len(token_ids) - block_size + 1, block_size):
-        parent = hashes[0] if hashes else b""
-        hashes.append(sha256(parent + repr(token_ids[start : start + block_size]).encode()).digest())
-    return hashes
-
-
-def mixed(token_ids, block_size):
-    """The hashes of the blocks are combined in a way that forgets their order."""
-    total, hashes = 0, []
-    for start in range(0, len(token_ids) - block_size + 1, block_size):
-        total ^= int.from_bytes(sha256(repr(token_ids[start : start + block_size]).encode()).digest(), "big")
-        hashes.append(total.to_bytes(32, "big"))
-    return hashes
-
-
-def two_bytes_each(block):
-    return b"".join((t % 65536).to_bytes(2, "big") for t in block)
-
-
-def plain(block):
-    return sha256(repr(block).encode()).digest()
 
 
 BEGINNINGS = [

@@ -3,23 +3,17 @@
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .match_prefix_answers import (
+    all_or_nothing,
+    longest_from_behind,
+    looks_up_all,
+    match_by_counting,
+    match_with_take,
+    nothing_if_all,
+    walks_through,
+    wrong,
+)
 from .solutions.match_prefix import match_prefix
-
-
-def match_by_counting(hashes, num_tokens, block_size, block_of):
-    n = 0
-    while n < len(hashes) and (n + 1) * block_size < num_tokens and hashes[n] in block_of:
-        n += 1
-    return [block_of[h] for h in hashes[:n]]
-
-
-def match_with_take(hashes, num_tokens, block_size, block_of):
-    from itertools import takewhile
-
-    found = [block_of[h] for h in takewhile(lambda h: h in block_of, hashes)]
-    while len(found) * block_size >= num_tokens and found:
-        found.pop()
-    return found
 
 
 class Cached(dict):
@@ -120,58 +114,6 @@ def untouched(num_tokens, block_size, cached):
         "[hashes, block_of]",
     ]
     return Trial(lines, act, size=num_tokens)
-
-
-def wrong(
-    limit=lambda hashes, num_tokens, block_size: (num_tokens - 1) // block_size,
-    missing=lambda h, block_of: h not in block_of,
-    stops=True,
-    gives=lambda blocks, used, num_tokens, block_size: blocks,
-):
-    """A search that is wrong in one thing."""
-
-    def answer(hashes, num_tokens, block_size, block_of):
-        blocks, used = [], []
-        for block_hash in hashes[: max(0, limit(hashes, num_tokens, block_size))]:
-            if missing(block_hash, block_of):
-                if stops:
-                    break
-                continue
-            blocks.append(block_of[block_hash])
-            used.append(block_hash)
-        return gives(blocks, used, num_tokens, block_size)
-
-    return answer
-
-
-def nothing_if_all(hashes, num_tokens, block_size, block_of):
-    found = match_with_take(hashes, 10**9, block_size, block_of)
-    return [] if len(found) * block_size >= num_tokens else found
-
-
-def all_or_nothing(hashes, num_tokens, block_size, block_of):
-    wanted = hashes[: (num_tokens - 1) // block_size]
-    return [block_of[h] for h in wanted] if all(h in block_of for h in wanted) else []
-
-
-def longest_from_behind(hashes, num_tokens, block_size, block_of):
-    """Looks for the last block that is cached and believes that everything before it is."""
-    wanted = hashes[: (num_tokens - 1) // block_size]
-    for n in range(len(wanted), 0, -1):
-        if wanted[n - 1] in block_of:
-            return [block_of.get(h) for h in wanted[:n]]
-    return []
-
-
-def walks_through(hashes, num_tokens, block_size, block_of):
-    wanted = hashes[: (num_tokens - 1) // block_size]
-    known = {h: b for h, b in block_of.items()}
-    return match_prefix(wanted, num_tokens, block_size, known)
-
-
-def looks_up_all(hashes, num_tokens, block_size, block_of):
-    found = [h in block_of for h in hashes]
-    return [block_of[h] for i, h in enumerate(hashes[: (num_tokens - 1) // block_size]) if all(found[: i + 1])]
 
 
 UNTOUCHED = [untouched(n, 2, cached) for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}))]

@@ -3,129 +3,27 @@
 import torch
 
 from course_lib.practice.fixtures.attention_variants import Wrong, whole_matrix
-from course_lib.practice.fixtures.tiny_attention import Products, Watch, count, qkv, size
-from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 
 from .flash_forward_answers import as_in_the_lesson, forward_by_columns, forward_by_merging
+from .flash_forward_trials import (
+    BEHIND,
+    BLIND,
+    CAUSAL,
+    HEADS,
+    SEVERAL,
+    SIMPLE,
+    SMALL,
+    STEPS,
+    TAILS,
+    UNTOUCHED,
+    attends,
+    skips,
+)
 from .solutions.flash_forward import flash_forward
-from .tensors_shown import FIRST_WATCH_S, beside, in_float64, shown
-
-
-def story(n, m, heads, kv_heads, d, times=1.0):
-    more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
-    more += f", head_dim={d}" if d != 2 else ""
-    more += f", times={times:g}" if times != 1 else ""
-    return [
-        "from course_lib.practice.play import qkv",
-        f"q, k, v = qkv({n}, {m}{more})  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
-    ]
-
-
-def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0):
-    return Trial(
-        [*story(n, m, heads, kv_heads, d, times), f"flash_forward(q, k, v, tile={tile}, causal={causal})"],
-        lambda answer: answer(*qkv(n, m, heads, kv_heads, d, times), tile, causal),
-        show=shown,
-        note="(out, lse)",
-        explain=explain,
-        both=beside,
-        size=(n + m) * heads * d + tile[0] + tile[1],
-    )
-
-
-def small(n, tile, causal):
-    """Whether no tensor is larger than the largest that has to be there."""
-
-    def act(answer):
-        with Watch() as watch:
-            answer(*qkv(n, n), tile, causal)
-        allowed = max(2 * n, 2 * tile[0] * tile[1])
-        return "no tensor larger than q or a tile" if size(watch.largest) <= allowed else f"a tensor of {watch.largest}"
-
-    return Trial(
-        [
-            *story(n, n, 1, 1, 2),
-            "from course_lib.practice.play import Watch",
-            "with Watch() as watch:",
-            f"    flash_forward(q, k, v, tile={tile}, causal={causal})",
-            "watch.largest  # the shape of the largest tensor made",
-        ],
-        act,
-        show=str,
-        size=n + sum(tile),
-        limit_s=FIRST_WATCH_S,
-    )
-
-
-def steps(n, m, tile):
-    """Whether the tiles are as wide as asked, by the number of matrix products: two a tile, and no more than two a row and tile of columns."""
-    columns = -(-m // tile[1])
-    allowed = 2 * n * columns
-
-    def act(answer):
-        with Products() as products:
-            answer(*qkv(n, m), tile, False)
-        return f"at most {allowed}" if products.number <= allowed else f"{products.number}"
-
-    return Trial(
-        [
-            *story(n, m, 1, 1, 2),
-            "from course_lib.practice.play import Products",
-            "with Products() as products:",
-            f"    flash_forward(q, k, v, tile={tile}, causal=False)",
-            "products.number  # matrix products",
-        ],
-        act,
-        show=str,
-        size=n + m + sum(tile),
-        limit_s=FIRST_WATCH_S,
-        note=f"two for each of {n} rows, in each of {columns} tiles of columns",
-    )
-
-
-def skips(n, tile):
-    """Whether the tiles above the diagonal are left out, by the multiply-adds of the matrix products."""
-    tiles = [(r, c) for r in range(0, n, tile[0]) for c in range(0, n, tile[1])]
-    needed = sum(c <= min(n, r + tile[0]) - 1 for r, c in tiles)
-
-    def act(answer):
-        with Watch() as watch:
-            answer(*qkv(n, n), tile, True)
-        return f"at most {needed} of {len(tiles)} tiles" if watch.products <= needed * tile[0] * tile[1] * 4 else "more"
-
-    return Trial(
-        [
-            *story(n, n, 1, 1, 2),
-            "from course_lib.practice.play import Watch",
-            "with Watch() as watch:",
-            f"    flash_forward(q, k, v, tile={tile}, causal=True)",
-            f"watch.products / {tile[0] * tile[1] * 4}  # multiply-adds, in tiles",
-        ],
-        act,
-        show=str,
-        size=n,
-        limit_s=FIRST_WATCH_S,
-        note="tiles computed",
-    )
-
-
-def untouched(n, m):
-    def act(answer):
-        given = qkv(n, m)
-        answer(*given, (2, 2), True)
-        return given
-
-    return Trial(
-        [*story(n, m, 1, 1, 2), "flash_forward(q, k, v, tile=(2, 2), causal=True)", "q, k, v"],
-        act,
-        show=shown,
-        both=beside,
-        size=n + m,
-        note="as they were",
-    )
+from .tensors_shown import in_float64
 
 
 def averages_the_masked(answer, found):
@@ -135,78 +33,6 @@ def averages_the_masked(answer, found):
     out, lse = found.outcome
     return bool(((lse < -1e3) & lse.isfinite() & (out != 0).any(-1)).any())
 
-
-def explain(expected, got):
-    """Which row and head differ first, and in what."""
-    if not isinstance(got, tuple) or len(got) != 2:
-        return "Two things are asked for: the output, and the log-sum-exp of every row and head."
-    for name, want, mine in zip(("output", "lse"), expected, got):
-        if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
-            return f"The {name} has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
-        if mine.isnan().any():
-            return 'nan ("not a number") comes out where a row sees nothing: infinity is taken from infinity, or 0 divided by 0.'
-        wrong = differing(want, mine)
-        wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
-        if wrong.any():
-            row, head = wrong.nonzero()[0].tolist()
-            return (
-                f"First different: {name} of row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ."
-            )
-    return ""
-
-
-SIMPLE = [
-    attends(1, 1),
-    attends(1, 1, d=4),
-    attends(2, 2, causal=False),
-    attends(2, 2, causal=False, d=4),
-    attends(3, 3, (3, 4), causal=False),
-]
-SEVERAL = [
-    attends(1, 4, causal=False),
-    attends(1, 6, causal=False),
-    attends(4, 4, causal=False),
-    attends(2, 4, causal=False),
-    attends(4, 6, (2, 3), causal=False),
-    attends(6, 8, (4, 2), causal=False, d=4),
-]
-CAUSAL = [
-    attends(2, 2),
-    attends(4, 4),
-    attends(4, 4, (2, 4)),
-    attends(6, 6, (2, 3)),
-    attends(8, 8, (4, 2), d=4),
-    attends(6, 6, (3, 2)),
-    attends(4, 4, (4, 2)),
-]
-BEHIND = [attends(2, 4), attends(2, 5), attends(3, 8, (2, 3)), attends(4, 9, (3, 2)), attends(2, 3, (1, 1))]
-TAILS = [
-    attends(n, m, tile, causal)
-    for n, m, tile in [(1, 3, (2, 2)), (3, 3, (2, 2)), (5, 5, (2, 3)), (5, 7, (4, 4)), (1, 1, (4, 4))]
-    for causal in (False, True)
-]
-HEADS = [
-    attends(2, 2, heads=2, kv_heads=2),
-    attends(2, 2, heads=2, kv_heads=1),
-    attends(3, 3, heads=4, kv_heads=2),
-    attends(2, 4, heads=6, kv_heads=2, d=4),
-    attends(3, 3, heads=3, kv_heads=3, causal=False),
-    attends(1, 2, heads=4, kv_heads=2),
-]
-BLIND = [
-    attends(2, 0),
-    attends(1, 0, causal=False),
-    attends(2, 1),
-    attends(4, 2),
-    attends(3, 2),
-    attends(4, 2, (4, 2)),
-    attends(5, 3, (1, 2)),
-    attends(5, 2, (4, 2)),
-    attends(0, 0),
-]
-SMALL = [small(12, (3, 2), False), small(16, (4, 4), True), small(16, (4, 2), False), small(16, (8, 2), True)]
-STEPS = [steps(2, 16, (2, 8)), steps(2, 24, (2, 12)), steps(3, 24, (3, 12)), steps(3, 36, (3, 12))]
-UNTOUCHED = [untouched(1, 1), untouched(2, 2), untouched(3, 5)]
 
 FLASH_FORWARD = Exercise(
     id="06.flash_forward",

@@ -8,21 +8,9 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 
-from .attention import (
-    EARLY,
-    NEGATIVE,
-    SLIM,
-    attends,
-    bent,
-    common,
-    fine,
-    in_programs,
-    on_contiguous,
-    row_by_row,
-    smalls,
-    untouched,
-)
+from .attention import NEGATIVE, SLIM, attends, fine, in_programs, row_by_row, smalls, untouched
 from .attention_answers import Program, last_seen
+from .attention_mistakes import EARLY, bent, common, on_contiguous
 
 
 def flash_causal(q, k, v, tile):

@@ -7,19 +7,8 @@ from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
-from .attention import (
-    NEGATIVE,
-    SLIM,
-    attends,
-    bent,
-    common,
-    fine,
-    in_programs,
-    on_contiguous,
-    row_by_row,
-    smalls,
-    untouched,
-)
+from .attention import NEGATIVE, SLIM, attends, fine, in_programs, row_by_row, smalls, untouched
+from .attention_mistakes import bent, common, on_contiguous
 
 
 def flash(q, k, v, tile):

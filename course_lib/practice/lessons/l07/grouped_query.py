@@ -10,7 +10,8 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 
-from .attention import EARLY, SLIM, attends, bent, common, fine, in_programs, row_by_row, small, smalls, untouched
+from .attention import SLIM, attends, fine, in_programs, row_by_row, small, smalls, untouched
+from .attention_mistakes import EARLY, bent, common
 
 
 def flash_grouped(q, k, v, tile):

@@ -2,18 +2,15 @@
 
 import torch
 
-from course_lib.errors import OutOfBounds
-from course_lib.practice.fixtures.tiny_attention import Watch, size
-from course_lib.practice.fixtures.tiny_pages import pages, plain
-from course_lib.practice.judge.agreement import differing
+from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.kernel_mistakes import power_of_two
-from course_lib.practice.report.tensors import numbers
 
 from .paged_answers import Wrong, decode_column_by_column, decode_token_by_token
+from .paged_mistakes import ATTENDS
+from .paged_trials import block_by_block, called, explain, shown, step, untouched, weight
 
 
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
@@ -58,23 +55,6 @@ def gathers(q, k_cache, v_cache, block_tables, seq_lens):
     return out
 
 
-NAMES = ["q", "k_cache", "v_cache", "block_tables", "seq_lens", "cu_seqlens_q"]
-
-
-def step(name, *positional, **options):
-    """(lines, given) of one case's step: name decode_step or chunk_step, with its arguments. given() makes the tensors, on the CPU."""
-    count = 5 if name == "decode_step" else 6
-    call = ", ".join([*map(str, positional), *(f"{key}={value}" for key, value in options.items())])
-    lines = [f"from course_lib.practice.play import {name}", f"{', '.join(NAMES[:count])} = {name}({call})"]
-    new = [[1] * len(positional[0])] if count == 5 else []
-    return lines, lambda: pages(*positional, *new, **options)[:count]
-
-
-def called(function, count, *more):
-    """`paged_decode(q, k_cache, …)`."""
-    return f"{function}({', '.join([*NAMES[:count], *map(str, more)])})"
-
-
 def decodes(seq_lens, note="", **options):
     """The Trial of one decode step."""
     lines, given = step("decode_step", seq_lens, **options)
@@ -107,92 +87,6 @@ def padded(seq_lens, tables):
         explain=explain,
         size=weight(seq_lens, len(seq_lens)),
     )
-
-
-def weight(seq_lens, rows, heads=1, head_dim=2, block_size=2, **options):
-    """How much there is to read: the numbers of the output before all, then tokens."""
-    return 20 * rows * heads * head_dim + 2 * sum(seq_lens) + block_size
-
-
-def untouched(function, lines, given, how_large, *more):
-    """The Trial that looks at the caller's tensors after a call; more: arguments that follow them."""
-
-    def call(answer, *given):
-        before = [x.clone() for x in given]
-        answer(*given, *more)
-        return [name for name, a, b in zip(NAMES, before, given) if not torch.equal(a, b)]
-
-    return trial(
-        ["# which of these tensors are changed by the call?", *lines, called(function, len(given()), *more)],
-        given,
-        call,
-        show=written,
-        size=how_large,
-    )
-
-
-def written(changed):
-    return " and ".join(changed) or "none" if isinstance(changed, list) else repr(changed)
-
-
-def block_by_block(length, block_size, head_dim):
-    """Whether no tensor is made that has room for the keys of the whole sequence."""
-    lines, given = step("decode_step", [length], head_dim=head_dim, block_size=block_size)
-
-    def call(answer, *given):
-        with Watch(but=given) as watch:
-            answer(*given)
-        return (
-            "nothing as large as the keys of the sequence"
-            if size(watch.largest) < length * head_dim
-            else f"a tensor of {watch.largest}"
-        )
-
-    return trial(
-        [
-            *lines,
-            "from course_lib.practice.play import Watch",
-            "with Watch(but=(k_cache, v_cache)) as watch:",
-            f"    {called('paged_decode', 5)}",
-            "watch.largest  # the shape of the largest tensor made",
-        ],
-        given,
-        call,
-        show=str,
-        size=length,
-        note=f"{length} keys of {head_dim} numbers are {length * head_dim}",
-    )
-
-
-def shown(result):
-    if isinstance(result, tuple):
-        return "(" + ", ".join(map(shown, result)) + ")"
-    if isinstance(result, torch.Tensor):
-        return (
-            numbers(result, 5)
-            if result.numel() <= 12
-            else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 5)}"
-        )
-    return repr(result)
-
-
-def explain(expected, got):
-    """Which sequence and head differ first."""
-    if not isinstance(got, torch.Tensor):
-        return f"One tensor is asked for, of the shape of q: {list(expected.shape)}."
-    if got.shape != expected.shape:
-        return f"The output has shape {list(got.shape)}; q has {list(expected.shape)}."
-    wrong = differing(expected, got).any(-1)
-    if not wrong.any():
-        return ""
-    row, head = wrong.nonzero()[0].tolist()
-    if got[row, head].isnan().any():
-        return f"Row {row}, head {head} is nan: never written, or 0 divided by 0, or infinity taken from infinity."
-    count = f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ"
-    if got.isnan().any():
-        row, head = got.isnan().any(-1).nonzero()[0].tolist()
-        return f"{count}. There is nan in it, first in row {row}, head {head}: never written, or 0 divided by 0, or infinity taken from infinity."
-    return f"{count}, by {(got - expected).abs().max():.2g} at most."
 
 
 SIMPLE = [
@@ -258,123 +152,11 @@ UNTOUCHED = [
     untouched("paged_decode", *step("decode_step", lens, heads=heads), sum(lens))
     for lens, heads in (([2], 1), ([3, 1], 1), ([3], 2))
 ]
-WHOLE = [block_by_block(16, 2, 4), block_by_block(32, 4, 4), block_by_block(24, 2, 8)]
-
-ATTENDS = [
-    power_of_two(
-        "`tl.arange` wants 1, 2, 4, 8, …, and a group of query heads may be 3. Take `ROWS = triton.next_power_of_2(group)` rows, and mask those from GROUP on when q is "
-        "loaded and when the result is stored."
-    ),
-    Mistake(
-        "the scale is missing.", "A score is q · k divided by the square root of head_dim.", Wrong(scale=lambda d: 1.0)
-    ),
-    Mistake(
-        "scores are divided by head_dim, not by its root.", "`head_dim ** 0.5`: the root.", Wrong(scale=lambda d: 1 / d)
-    ),
-    Mistake(
-        "scores are multiplied by the root, not divided.",
-        "`head_dim ** -0.5` as a factor, or divided by `head_dim ** 0.5`.",
-        Wrong(scale=lambda d: d**0.5),
-    ),
-    Mistake(
-        "the mask on the tail is missing.",
-        "The last block may be partly filled. What stands behind the last token is another text's: set its "
-        "scores to -inf, or do not load it.",
-        Wrong(tail="read"),
-    ),
-    Mistake(
-        "the mask on the tail is on the loads alone.",
-        "`other=0.0` makes keys of 0 there, and a score of 0 has a weight, exp(0 - maximum). Set these scores to -inf: "
-        '`tl.where(filled[None, :], scores, float("-inf"))`.',
-        Wrong(tail="zeros"),
-    ),
-    Mistake(
-        "the last block is left out where it is not full.",
-        "Round up: 5 tokens are in two blocks of 4.",
-        (Wrong(tail="dropped"), Wrong(tail="dropped", guards="length"), Wrong(tail="dropped", guards=False)),
-    ),
-    Mistake(
-        "the offset within the block is forgotten.",
-        "The tokens of a block stand side by side: slot = block_id * block_size + offset.",
-        (
-            Wrong(slots=lambda block, size: torch.full((size,), block * size)),
-            Wrong(slots=lambda block, size: torch.full((size,), block)),
-        ),
-    ),
-    Mistake(
-        "block ids are taken for slots.",
-        "Block b begins at slot b * block_size.",
-        Wrong(slots=lambda block, size: block + torch.arange(size)),
-    ),
-    Mistake(
-        "the table's row of another sequence is read.",
-        "Sequence i follows row i: with another row it sees another one's text.",
-        (
-            Wrong(row=lambda tables, s: tables[0]),
-            Wrong(row=lambda tables, s: tables[-1 - s]),
-            Wrong(row=lambda tables, s: tables[(s + 1) % len(tables)]),
-            Wrong(row=lambda tables, s: tables.flatten()[s:]),
-            Wrong(row=lambda tables, s: tables.flatten(), outside=OutOfBounds),
-            Wrong(row=lambda tables, s: tables.flatten()[s:], outside=OutOfBounds),
-        ),
-    ),
-    Mistake(
-        "the block table is not followed.",
-        "Block number j of sequence s is `block_tables[s, j]`, and that may be any block of the pool.",
-        (
-            Wrong(row=lambda tables, s: torch.arange(tables.shape[1])),
-            Wrong(row=lambda tables, s: torch.arange(tables.numel()).view_as(tables)[s]),
-        ),
-    ),
-    Mistake(
-        "the address forgets that a slot has several KV heads.",
-        "A slot is num_kv_heads * head_dim numbers: those of a head begin at (slot * num_kv_heads + kv_head) * "
-        "head_dim.",
-        (Wrong(line=lambda slots, heads, head: slots), Wrong(line=lambda slots, heads, head: slots + head)),
-    ),
-    Mistake(
-        "keys and values of the wrong head.",
-        "Heads of a group stand beside each other: query head h reads KV head h // (num_heads // num_kv_heads).",
-        (Wrong(kv_head=lambda head, group, kv_heads: head % kv_heads), Wrong(kv_head=lambda head, group, kv_heads: 0)),
-    ),
-    Mistake(
-        "the accumulator is not rescaled.",
-        "`acc` was summed under the old maximum: multiply it by exp(old - new) first.",
-        Wrong(acc_shrinks=False),
-    ),
-    Mistake(
-        "the sum is not rescaled.", "`total` shrinks by the same factor as the accumulator.", Wrong(total_shrinks=False)
-    ),
-    Mistake(
-        "nothing is rescaled when the maximum grows.",
-        "Sums under different maxima cannot be added.",
-        Wrong(acc_shrinks=False, total_shrinks=False),
-    ),
-    Mistake(
-        "blocks are averaged without weights.",
-        "Each block's average is over other scores. Let the sums of exponentials weigh them.",
-        Wrong(weighs=False),
-    ),
-    Mistake(
-        "the maximum is not subtracted.",
-        "exp(89) is the last that fits in a float32.",
-        (Wrong(subtracts=False), Wrong(subtracts=False, guards="length")),
-    ),
-    Mistake(
-        "the sum is never divided by.", "At the end: `acc / total`, each row by its own sum.", Wrong(divides=False)
-    ),
-    Mistake(
-        "the accumulator is divided in every turn.",
-        "`acc` belongs to `total` as it grows: divide once, after the last block.",
-        Wrong(divides="each"),
-    ),
-    Mistake(
-        "the values are taken from the keys.",
-        "Scores come from `k_cache`, what is averaged from `v_cache`, both at the same slots.",
-        Wrong(values="k"),
-    ),
+WHOLE = [
+    block_by_block("paged_decode", "decode_step", length, block_size=block_size, head_dim=head_dim)
+    for length, block_size, head_dim in ((16, 2, 4), (32, 4, 4), (24, 2, 8))
 ]
-"""What goes wrong in attention over blocks, in a decode step and in a chunk alike."""
+
 
 PAGED_DECODE = Exercise(
     id="08.paged_decode",

@@ -2,16 +2,15 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_attention import Watch, size
-from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
 
 from .paged_answers import Wrong, prefill_token_by_token
-from .paged_decode import ATTENDS, called, explain, shown, step, untouched, weight
+from .paged_mistakes import ATTENDS
+from .paged_prefill_trials import BEHIND, DECODE, HEADS, LARGE, MANY, NONE_NEW, PACKED, PROMPT, UNTOUCHED, WHOLE, chunks
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -59,107 +58,6 @@ def gathers(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     return out
 
 
-def chunks(seq_lens, new, note="", **options):
-    """The Trial of one step: new[i] new tokens of sequence i."""
-    lines, given = step("chunk_step", seq_lens, new, **options)
-    return trial(
-        [*lines, called("paged_prefill", 6)],
-        given,
-        lambda answer, *given: plain(answer(*given)),
-        show=shown,
-        note=note,
-        explain=explain,
-        size=weight(seq_lens, sum(new), **options),
-    )
-
-
-def block_by_block(length, new, block_size, head_dim):
-    """Whether no tensor is made that has room for the keys of the whole sequence."""
-    lines, given = step("chunk_step", [length], [new], head_dim=head_dim, block_size=block_size)
-
-    def call(answer, *given):
-        with Watch(but=given) as watch:
-            answer(*given)
-        return (
-            "nothing as large as the keys of the sequence"
-            if size(watch.largest) < length * head_dim
-            else f"a tensor of {watch.largest}"
-        )
-
-    return trial(
-        [
-            *lines,
-            "from course_lib.practice.play import Watch",
-            "with Watch(but=(k_cache, v_cache)) as watch:",
-            f"    {called('paged_prefill', 6)}",
-            "watch.largest  # the shape of the largest tensor made",
-        ],
-        given,
-        call,
-        show=str,
-        size=length,
-        note=f"{length} keys of {head_dim} numbers are {length * head_dim}",
-    )
-
-
-DECODE = [
-    chunks([2], [1]),
-    chunks([1], [1]),
-    chunks([3], [1]),
-    chunks([5], [1], head_dim=4),
-    chunks([4], [1], block_size=4),
-]
-PROMPT = [
-    chunks([2], [2]),
-    chunks([3], [3]),
-    chunks([4], [4]),
-    chunks([5], [5], block_size=4),
-    chunks([4], [4], head_dim=4),
-    chunks([7], [7]),
-]
-BEHIND = [
-    chunks([4], [2]),
-    chunks([3], [2]),
-    chunks([5], [2]),
-    chunks([6], [3]),
-    chunks([9], [4], block_size=4),
-    chunks([8], [2], block_size=4),
-]
-PACKED = [
-    chunks([2, 2], [2, 2]),
-    chunks([3, 2], [1, 2]),
-    chunks([2, 5], [2, 1]),
-    chunks([4, 3], [2, 3]),
-    chunks([1, 6, 3], [1, 4, 1]),
-    chunks([3, 5, 2], [2, 3, 2], block_size=4),
-]
-NONE_NEW = [chunks([2, 2], [0, 1]), chunks([3, 4], [2, 0]), chunks([2, 4, 3], [1, 0, 2])]
-MANY = [
-    chunks([20], [17], block_size=16),
-    chunks([40], [35], block_size=16),
-    chunks([70], [66], block_size=16),
-    chunks([24], [20], heads=2, block_size=8),
-    chunks([3, 40], [2, 35], block_size=16),
-]
-HEADS = [
-    chunks([2], [2], heads=2),
-    chunks([3], [2], heads=2, kv_heads=2),
-    chunks([3], [3], heads=4, kv_heads=2),
-    chunks([4, 2], [2, 1], heads=4, kv_heads=2),
-    chunks([3], [2], heads=3),
-    chunks([4], [3], heads=6, kv_heads=2),
-]
-LARGE = [
-    chunks([2], [2], times=20.0),
-    chunks([4], [2], times=20.0),
-    chunks([5], [3], times=30.0),
-    chunks([6, 3], [2, 3], times=20.0),
-]
-WHOLE = [block_by_block(16, 2, 2, 4), block_by_block(32, 4, 4, 8), block_by_block(24, 3, 2, 8)]
-UNTOUCHED = [
-    untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens))
-    for lens, new, heads in (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))
-]
 UNWRITTEN = 0.0, float("nan")
 """What stands where nobody wrote: in `zeros_like`, in `empty_like`."""
 

@@ -3,15 +3,25 @@
 import torch
 
 from course_lib.errors import OutOfBounds
-from course_lib.practice.fixtures.tiny_pages import plain
-from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
+from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 
-from .paged_answers import INF, Wrong, split_as_rows
-from .paged_decode import ATTENDS, called, step, untouched, weight
-from .paged_decode import shown as shown_alone
+from .paged_answers import Wrong, split_as_rows
+from .paged_mistakes import ATTENDS
+from .split_kv_answers import (
+    added,
+    by_length,
+    by_lse,
+    by_lse_unguarded,
+    mean,
+    mean_of_used,
+    overflows,
+    rounded_down,
+    undivided,
+    unguarded,
+)
+from .split_kv_trials import BATCH, EMPTY, HEADS, LARGE, ONE, SAME, SEVERAL, UNEVEN, UNTOUCHED, splits
 
 
 def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -44,145 +54,6 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     shares = sums / sums.sum(-1, keepdim=True).clamp(min=1e-30)
     return (shares[..., None] * partial).sum(-2), partial, lse
 
-
-def splits(seq_lens, num_splits, note="(out, partial, lse)", **options):
-    """The Trial of one step in parts."""
-    lines, given = step("decode_step", seq_lens, **options)
-    return trial(
-        [*lines, called("split_kv", 5, num_splits)],
-        given,
-        lambda answer, *given: plain(answer(*given, num_splits)),
-        show=shown,
-        note=note,
-        explain=explain,
-        size=weight(seq_lens, num_splits * len(seq_lens), **options),
-    )
-
-
-def at_any_count(seq_lens, **options):
-    """The output alone, in 1, 2, 3 and 5 parts."""
-    lines, given = step("decode_step", seq_lens, **options)
-
-    def call(answer, *given):
-        return tuple(plain(answer(*given, n)[0]) for n in (1, 2, 3, 5))
-
-    return trial(
-        [*lines, f"[{called('split_kv', 5, 'n')}[0] for n in (1, 2, 3, 5)]"],
-        given,
-        call,
-        show=shown,
-        size=10 * weight(seq_lens, len(seq_lens), **options),
-        note="the same four times",
-    )
-
-
-def shown(result):
-    if isinstance(result, tuple) and len(result) == 3:
-        return "\n".join(f"{name:<8}{shown_alone(one)}" for name, one in zip(("out", "partial", "lse"), result))
-    return shown_alone(result)
-
-
-def explain(expected, got):
-    """Which of the three differs, and where first."""
-    if not isinstance(got, tuple) or len(got) != 3:
-        return "Three things are asked for: the output, the partial outputs, and the log-sum-exp of each part."
-    for name, want, mine in zip(("partial", "lse", "out"), (*expected[1:], expected[0]), (*got[1:], got[0])):
-        if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
-            return f"`{name}` has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
-        wrong = differing(want, mine)
-        wrong = wrong if name == "lse" else wrong.any(-1)
-        if wrong.any():
-            at = wrong.nonzero()[0].tolist()
-            where = f"sequence {at[0]}, head {at[1]}" + (f", part {at[2]}" if name != "out" else "")
-            before = "; the parts themselves are right" if name == "out" else ""
-            return f"First different: `{name}` of {where}{before}."
-    return ""
-
-
-def mean(partial, lse):
-    return partial.mean(2)
-
-
-def mean_of_used(partial, lse):
-    used = (lse > -INF).float()[..., None]
-    return (partial * used).sum(2) / used.sum(2).clamp(min=1)
-
-
-def by_lse(partial, lse):
-    weights = lse.nan_to_num(neginf=0.0)
-    return (weights[..., None] * partial).sum(2) / weights.sum(2)[..., None]
-
-
-def by_lse_unguarded(partial, lse):
-    return ((lse / lse.sum(2, keepdim=True))[..., None] * partial).sum(2)
-
-
-def overflows(partial, lse):
-    sums = torch.exp(lse)
-    return (sums[..., None] * partial).sum(2) / sums.sum(2).clamp(min=1e-30)[..., None]
-
-
-def unguarded(partial, lse):
-    return (lse.softmax(2)[..., None] * partial).sum(2)
-
-
-def added(partial, lse):
-    return partial.sum(2)
-
-
-def undivided(partial, lse):
-    top = lse.amax(2, keepdim=True).nan_to_num(neginf=0.0)
-    return (torch.exp(lse - top)[..., None] * partial).sum(2)
-
-
-def by_length(length, num_splits, size):
-    """Parts that do not end where a block ends."""
-    return -(-length // num_splits)
-
-
-def rounded_down(length, num_splits, size):
-    return max(1, length // num_splits // size) * size
-
-
-ONE = [splits([2], 1), splits([3], 1), splits([1], 1, head_dim=4), splits([5], 1), splits([4], 1, block_size=4)]
-SEVERAL = [
-    splits([4], 2),
-    splits([6], 3),
-    splits([8], 2),
-    splits([8], 4),
-    splits([16], 2, block_size=4),
-    splits([12], 3, head_dim=4),
-]
-UNEVEN = [splits([3], 2), splits([6], 2), splits([7], 2), splits([5], 3), splits([10], 3), splits([9], 2, block_size=4)]
-EMPTY = [
-    splits([2], 2),
-    splits([1], 3),
-    splits([0], 1),
-    splits([4], 4),
-    splits([0], 2),
-    splits([6], 4),
-    splits([5], 4, block_size=4),
-]
-BATCH = [splits([4, 2], 2), splits([3, 8], 2), splits([1, 0, 6], 3), splits([5, 9], 2, block_size=4), splits([4, 4], 2)]
-HEADS = [
-    splits([4], 2, heads=2),
-    splits([4], 2, heads=2, kv_heads=2),
-    splits([5], 2, heads=4, kv_heads=2),
-    splits([3, 6], 2, heads=3),
-    splits([4], 2, heads=6, kv_heads=2),
-    splits([4, 2], 2, heads=4, kv_heads=2),
-]
-LARGE = [
-    splits([2], 1, times=20.0),
-    splits([4], 2, times=20.0),
-    splits([6], 3, times=20.0),
-    splits([5, 7], 2, times=30.0),
-]
-SAME = [at_any_count([7]), at_any_count([16, 3]), at_any_count([9, 12], heads=2)]
-UNTOUCHED = [
-    untouched("split_kv", *step("decode_step", lens, heads=heads), sum(lens), 2)
-    for lens, heads in (([3], 1), ([4, 1], 1), ([3], 2))
-]
 
 SPLIT_KV = Exercise(
     id="08.split_kv",

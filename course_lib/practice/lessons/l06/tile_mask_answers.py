@@ -1,0 +1,90 @@
+"""Answers for 06.tile_mask: two right ones written differently, and wrong ones."""
+
+INF = float("inf")
+
+
+def tile_by_documents(rows, cols, causal, window, documents):
+    """Each document's part of the tile by itself."""
+
+    def corner(row, col):
+        return (not causal or col <= row) and (window is None or abs(row - col) < window)
+
+    edges = documents or [min(rows[0], cols[0]), max(rows[1], cols[1])]
+    found = False
+    for begin, end in zip(edges, edges[1:]):
+        r0, r1, c0, c1 = max(rows[0], begin), min(rows[1], end), max(cols[0], begin), min(cols[1], end)
+        if r0 >= r1 or c0 >= c1:
+            continue
+        if (r0, r1) == tuple(rows) and (c0, c1) == tuple(cols) and corner(r0, c1 - 1) and corner(r1 - 1, c0):
+            return "all"
+        near = (
+            (r0, c1 - 1) if r0 > c1 - 1 else (r1 - 1, c0) if c0 > r1 - 1 else (0, 0)
+        )  # the pair nearest to the diagonal
+        found = found or corner(*near)
+    return "some" if found else "none"
+
+
+def wrong(
+    *,
+    last=1,
+    causal_counts=True,
+    window_counts=True,
+    off=1,
+    both_sides=True,
+    documents_count=True,
+    first_only=False,
+    ends_only=False,
+    merge=lambda s: s,
+    swap=False,
+    skipped_from=None,
+    whole_from=None,
+    before=lambda edge, at: edge <= at,
+    drops=lambda causal, window, documents: (causal, window, documents),
+):
+    """A wrong answer: the right one with a piece replaced.
+
+    skipped_from, whole_from: the row and column, as places in `corners`, by which a causal tile is skipped or called whole.
+    """
+
+    def answer(rows, cols, causal, window, documents):
+        if swap:
+            rows, cols = cols, rows
+        causal, window, documents = drops(causal, window, documents)
+        corners = rows[0], rows[1] - last, cols[0], cols[1] - last
+        smallest, largest = corners[0] - corners[3], corners[1] - corners[2]
+        high = INF if window is None or not window_counts else window - off
+        low = 0 if causal and causal_counts else -INF if causal or not both_sides else -high
+        farthest = corners[skipped_from[0]] - corners[skipped_from[1]] if causal and skipped_from else largest
+        nearest = corners[whole_from[0]] - corners[whole_from[1]] if causal and whole_from else smallest
+        if smallest > high or farthest < low:
+            return merge("none")
+        whole = low <= nearest and largest <= high
+        if documents is not None and documents_count:
+            numbers = [sum(before(edge, at) for edge in documents) for at in corners]
+            if first_only:
+                numbers = [numbers[0], numbers[0], numbers[2], numbers[2]]
+            if numbers[1] < numbers[2] or numbers[3] < numbers[0]:
+                return merge("none")
+            whole = whole and (numbers[:2] == numbers[2:] if ends_only else len(set(numbers)) == 1)
+        return merge("all" if whole else "some")
+
+    return answer
+
+
+def all_edge(rows, cols, causal, window, documents):
+    """Looks at one corner only: the first row and the first column."""
+    row, col = rows[0], cols[0]
+    seen = (not causal or col <= row) and (window is None or abs(row - col) < window)
+    same = not documents or sum(e <= row for e in documents) == sum(e <= col for e in documents)
+    return "all" if seen and same else "none"
+
+
+def pair_by_pair(rows, cols, causal, window, documents):
+    pairs = [(r, c) for r in range(*rows) for c in range(*cols)]
+    seen = [
+        (not causal or c <= r)
+        and (window is None or abs(r - c) < window)
+        and (not documents or sum(e <= r for e in documents) == sum(e <= c for e in documents))
+        for r, c in pairs
+    ]
+    return "all" if all(seen) else "some" if any(seen) else "none"

@@ -1,0 +1,111 @@
+"""What the trials of 08.paged_decode, 08.split_kv and 08.paged_prefill share."""
+
+import torch
+
+from course_lib.practice.fixtures.tiny_attention import Watch, size
+from course_lib.practice.fixtures.tiny_pages import pages
+from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.rungs import trial
+from course_lib.practice.report.tensors import numbers
+
+NAMES = ["q", "k_cache", "v_cache", "block_tables", "seq_lens", "cu_seqlens_q"]
+
+
+def step(name, *positional, **options):
+    """(lines, given) of one case's step: name decode_step or chunk_step, with its arguments. given() makes the tensors, on the CPU."""
+    count = 5 if name == "decode_step" else 6
+    call = ", ".join([*map(str, positional), *(f"{key}={value}" for key, value in options.items())])
+    lines = [f"from course_lib.practice.play import {name}", f"{', '.join(NAMES[:count])} = {name}({call})"]
+    new = [[1] * len(positional[0])] if count == 5 else []
+    return lines, lambda: pages(*positional, *new, **options)[:count]
+
+
+def called(function, count, *more):
+    """`paged_decode(q, k_cache, …)`."""
+    return f"{function}({', '.join([*NAMES[:count], *map(str, more)])})"
+
+
+def weight(seq_lens, rows, heads=1, head_dim=2, block_size=2, **options):
+    """How much there is to read: the numbers of the output before all, then tokens."""
+    return 20 * rows * heads * head_dim + 2 * sum(seq_lens) + block_size
+
+
+def untouched(function, lines, given, how_large, *more):
+    """The Trial that looks at the caller's tensors after a call; more: arguments that follow them."""
+
+    def call(answer, *given):
+        before = [x.clone() for x in given]
+        answer(*given, *more)
+        return [name for name, a, b in zip(NAMES, before, given) if not torch.equal(a, b)]
+
+    return trial(
+        ["# which of these tensors are changed by the call?", *lines, called(function, len(given()), *more)],
+        given,
+        call,
+        show=written,
+        size=how_large,
+    )
+
+
+def written(changed):
+    return " and ".join(changed) or "none" if isinstance(changed, list) else repr(changed)
+
+
+def block_by_block(function, name, length, *more, block_size, head_dim):
+    """Whether no tensor is made that has room for the keys of the whole sequence."""
+    lines, given = step(name, [length], *more, head_dim=head_dim, block_size=block_size)
+
+    def call(answer, *given):
+        with Watch(but=given) as watch:
+            answer(*given)
+        return (
+            "nothing as large as the keys of the sequence"
+            if size(watch.largest) < length * head_dim
+            else f"a tensor of {watch.largest}"
+        )
+
+    return trial(
+        [
+            *lines,
+            "from course_lib.practice.play import Watch",
+            "with Watch(but=(k_cache, v_cache)) as watch:",
+            f"    {called(function, len(given()))}",
+            "watch.largest  # the shape of the largest tensor made",
+        ],
+        given,
+        call,
+        show=str,
+        size=length,
+        note=f"{length} keys of {head_dim} numbers are {length * head_dim}",
+    )
+
+
+def shown(result):
+    if isinstance(result, tuple):
+        return "(" + ", ".join(map(shown, result)) + ")"
+    if isinstance(result, torch.Tensor):
+        return (
+            numbers(result, 5)
+            if result.numel() <= 12
+            else f"a tensor {list(result.shape)}, first numbers {numbers(result.flatten()[:4], 5)}"
+        )
+    return repr(result)
+
+
+def explain(expected, got):
+    """Which sequence and head differ first."""
+    if not isinstance(got, torch.Tensor):
+        return f"One tensor is asked for, of the shape of q: {list(expected.shape)}."
+    if got.shape != expected.shape:
+        return f"The output has shape {list(got.shape)}; q has {list(expected.shape)}."
+    wrong = differing(expected, got).any(-1)
+    if not wrong.any():
+        return ""
+    row, head = wrong.nonzero()[0].tolist()
+    if got[row, head].isnan().any():
+        return f"Row {row}, head {head} is nan: never written, or 0 divided by 0, or infinity taken from infinity."
+    count = f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ"
+    if got.isnan().any():
+        row, head = got.isnan().any(-1).nonzero()[0].tolist()
+        return f"{count}. There is nan in it, first in row {row}, head {head}: never written, or 0 divided by 0, or infinity taken from infinity."
+    return f"{count}, by {(got - expected).abs().max():.2g} at most."

@@ -1,0 +1,50 @@
+"""Parts of wrong answers to 08.split_kv: ways to merge, and sizes of a part."""
+
+import torch
+
+from .paged_answers import INF
+
+
+def mean(partial, lse):
+    return partial.mean(2)
+
+
+def mean_of_used(partial, lse):
+    used = (lse > -INF).float()[..., None]
+    return (partial * used).sum(2) / used.sum(2).clamp(min=1)
+
+
+def by_lse(partial, lse):
+    weights = lse.nan_to_num(neginf=0.0)
+    return (weights[..., None] * partial).sum(2) / weights.sum(2)[..., None]
+
+
+def by_lse_unguarded(partial, lse):
+    return ((lse / lse.sum(2, keepdim=True))[..., None] * partial).sum(2)
+
+
+def overflows(partial, lse):
+    sums = torch.exp(lse)
+    return (sums[..., None] * partial).sum(2) / sums.sum(2).clamp(min=1e-30)[..., None]
+
+
+def unguarded(partial, lse):
+    return (lse.softmax(2)[..., None] * partial).sum(2)
+
+
+def added(partial, lse):
+    return partial.sum(2)
+
+
+def undivided(partial, lse):
+    top = lse.amax(2, keepdim=True).nan_to_num(neginf=0.0)
+    return (torch.exp(lse - top)[..., None] * partial).sum(2)
+
+
+def by_length(length, num_splits, size):
+    """Parts that do not end where a block ends."""
+    return -(-length // num_splits)
+
+
+def rounded_down(length, num_splits, size):
+    return max(1, length // num_splits // size) * size
