@@ -9,7 +9,7 @@ from course_lib import check
 from course_lib.kvcache import Recompute
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
-from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.lessons.l01.greedy import greedy
 
 
@@ -95,30 +95,96 @@ def test_a_loop_that_goes_on_calling_the_model_is_stopped_by_counting():
     assert "the model was called 8 times. When does the loop end?" in got
 
 
-def test_a_slow_answer_is_stopped_after_the_time_for_a_whole_check_and_told_how_far_it_came():
+def test_a_slow_answer_is_stopped_after_the_time_for_a_whole_check_and_told_how_far_it_came(worked):
     def slow(logits):
-        time.sleep(0.05)
+        worked.seconds += 0.0625
         return greedy(logits)
 
-    result = judge(registry.find("01.greedy"), slow, budget_s=0.3)
+    result = judge(registry.find("01.greedy"), slow, budget_s=0.25)
     assert result.state == "failed"
     total = len(registry.find("01.greedy").trials)
-    assert f" of {total} logits in 0.3 s" in result.failure.counterexample.got and "too slow: " in str(result)
-    assert (
-        "Those were right" in str(result)
-        and result.failure.mistake is None
-        and result.failure.counterexample.failing is None
+    assert f"too slow: 4 of {total} logits in 0.25 s" in result.failure.counterexample.got
+    assert "Those were right" in str(result)
+    assert result.failure.mistake is None and result.failure.counterexample.failing is None
+    assert result.failure.unfinished == ()  # what was stopped is the failure itself
+
+
+def test_a_slow_wrong_answer_shows_what_is_wrong_and_that_nothing_else_was_looked_for(worked):
+    def slow(logits):
+        worked.seconds += 0.125
+        return int(logits.argmax()) + 1
+
+    result = judge(registry.find("01.greedy"), slow, budget_s=1)
+    assert "too slow" not in str(result) and result.failure.counterexample.got == "1"
+    assert result.failure.counterexample.failing is None and result.failure.mistake is None
+    assert result.failure.unfinished == (
+        "Not all logits were run: your code had worked for 1 s, the time of a check.",
+        "No known mistake was looked for: your code had worked for 1 s, the time of a check.",
+    )
+    for form in (str(result), result._repr_html_()):
+        assert all(sentence in form for sentence in result.failure.unfinished)
+
+
+def test_the_same_answer_with_more_time_gets_its_name(worked):
+    def slow(logits):
+        worked.seconds += 0.125
+        return int(logits.argmin())
+
+    short, long = (judge(registry.find("01.greedy"), slow, budget_s=budget) for budget in (1, 1000))
+    assert short.failure.mistake is None and short.failure.unfinished
+    assert long.failure.mistake.name == "the smallest logit is taken." and not long.failure.unfinished
+
+
+def first_is_wrong_and_last_never_ends():
+    trials = [
+        Trial([f"answer({size})"], lambda answer, size=size: answer(size), size=size, limit_s=0.3) for size in range(5)
+    ]
+    found, rest = Property("Right", "It must.", trials[:4]), Property("It ends.", "It must.", trials[4:])
+    mistake = Mistake("one too many.", "It adds one.", lambda x: x + 1)
+    return Exercise("99.loop", "Loop", "answer", [found, rest], [mistake], ["a", "b", "c"], [lambda x: x] * 2)
+
+
+def test_where_another_case_never_ends_the_result_says_that_no_mistake_was_looked_for():
+    def answer(x):
+        while x == 4:
+            pass
+        return x + 1
+
+    verdict = judge(first_is_wrong_and_last_never_ends(), answer).failure
+    assert verdict.mistake is None and verdict.counterexample.failing == 4
+    assert verdict.unfinished == ("No known mistake was looked for: another case was stopped after 0.3 s.",)
+    named = judge(first_is_wrong_and_last_never_ends(), lambda x: x + 1).failure
+    assert named.mistake.name == "one too many." and named.unfinished == ()
+
+
+def test_a_mistake_that_is_asked_for_too_long_is_said():
+    def takes_long(answer, found):
+        while True:
+            pass
+
+    trial = Trial(["answer(1)"], lambda answer: answer(1))
+    mistake = Mistake("slow to tell.", "It is.", is_made_by=takes_long)
+    exercise = Exercise(
+        "99.ask", "Ask", "answer", [Property("Right", "It must.", [trial])], [mistake], ["a"] * 3, [lambda x: x] * 2
+    )
+    object.__setattr__(trial, "limit_s", 0.1)
+    verdict = judge(exercise, lambda x: -x).failure
+    assert verdict.unfinished[0].startswith(
+        "Known mistakes were not looked for to the end: your code was stopped after"
     )
 
 
-def test_a_slow_wrong_answer_shows_what_is_wrong_without_a_name():
-    def slow(logits):
-        time.sleep(0.1)
-        return int(logits.argmax()) + 1
+def test_a_wrong_answer_of_ours_that_never_ends_is_never_run():
+    def never(x):
+        raise AssertionError("a mistake that never ends was run")
 
-    result = judge(registry.find("01.greedy"), slow, budget_s=0.7)
-    assert "too slow" not in str(result) and result.failure.counterexample.got == "1"
-    assert result.failure.counterexample.failing is None and result.failure.mistake is None
+    trials = [Trial([f"answer({x})"], lambda answer, x=x: answer(x), size=x) for x in range(5)]
+    mistakes = [Mistake("it never ends.", "It does not.", never, is_made_by=lambda answer, found: False, ends=False)]
+    exercise = Exercise(
+        "99.n", "N", "answer", [Property("Right", "It must.", trials)], mistakes, ["a"] * 3, [lambda x: x] * 2
+    )
+    assert judge(exercise, lambda x: x + 1).failure.mistake is None
+    assert never not in {answer for answer, _ in exercise._outcomes}
 
 
 def test_each_trial_runs_once_for_the_check_and_its_diagnosis():

@@ -3,10 +3,13 @@
 import pytest
 
 from course_lib.practice.check import judge
+from course_lib.practice.judge import programs
 from course_lib.practice.judge.agreement import agree
+from course_lib.practice.judge.examine import Fails
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials, told
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.judge.runs import Runs
 
 
 class Tickets:
@@ -149,13 +152,45 @@ def test_an_answer_that_never_ends_is_not_shrunk():
     assert "not done after 0.2 s" in judge(exercise, Ends).failure.counterexample.got
 
 
-def test_shrinking_ends_when_the_time_is_up():
+def test_shrinking_ends_when_the_time_is_up_and_says_so(worked):
     class Slow(Twice):
         def take(self):
-            import time
-
-            time.sleep(0.02)
+            worked.seconds += 0.125
             return super().take()
 
-    result = judge(EXERCISE, Slow, budget_s=0.3)
-    assert result.state == "failed" and result.failure.counterexample.story
+    for trial in TRIALS:
+        trial.outcome(Slow)
+    budget, worked.seconds = worked.seconds + 0.25, 0.0  # enough for the trials, and for two calls more
+    verdict = judge(EXERCISE, Slow, budget_s=budget).failure
+    up = f"your code had worked for {budget:g} s, the time of a check."
+    assert verdict.unfinished == (f"There may be a smaller case: {up}", f"No known mistake was looked for: {up}")
+    long = judge(EXERCISE, Slow, budget_s=1000).failure
+    assert long.mistake is BOTH and long.unfinished == () and long.counterexample.failing > 1
+    assert verdict.counterexample.failing is None and verdict.counterexample.trial.size > long.counterexample.trial.size
+
+
+def test_shrinking_is_bounded_by_counting(monkeypatch):
+    found, tried = [], []
+    for most in (0, 1, 5, 600):
+        monkeypatch.setattr(programs, "SMALLER_PROGRAMS", most)
+        asked = []
+        program = TRIALS[-1].act.__self__
+
+        def fails(trial, asked=asked):
+            asked.append(trial)
+            return [None] * len(trial.act.__self__.steps) if trial.act.__self__.steps else None
+
+        found.append(programs.smallest(program, TRIALS[-1], fails, [None] * len(program.steps)))
+        tried.append(len(asked) - 1)  # the last one only has its variables renamed
+    assert tried[:3] == [0, 1, 5] and tried[3] < 600
+    assert [len(one.story) for one in found] == sorted((len(one.story) for one in found), reverse=True)
+
+
+def test_a_smaller_program_that_runs_out_of_time_is_not_taken():
+    failing = [t for t in TRIALS if not agree(EXERCISE.expected(t), t.outcome(Twice)[0])]
+    outcomes = Runs(Twice)
+    fails, (one, smaller, other) = Fails(EXERCISE, outcomes), failing[:3]
+    assert fails(one) is not None and not fails.stopped
+    outcomes.done[smaller] = Raised("OutOfTime", "stopped"), ""
+    assert fails(smaller) is None and fails.stopped.startswith("There may be a smaller case: one that was tried was")
+    assert fails(other) is None  # after that none is tried any more

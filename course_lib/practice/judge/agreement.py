@@ -19,7 +19,7 @@ LEAST = 1e-5
 """How far two numbers in tensors may always be apart."""
 LEAST_ALONE = 1e-6
 """How far two Python floats, which have 53 bits, may always be apart."""
-WIDER = 10
+WIDER = 30
 """So many times as far may an answer be from a known mistake that it makes. See alike."""
 
 

@@ -35,17 +35,16 @@ def diagnose(exercise, prop, counterexample, runs):
     property where the mistake differs from the reference, and when the other properties do not speak against it. Among
     several that fit, the one that explains most is taken. No name is better than a wrong name.
     """
-    if is_out_of_time(counterexample.outcome):
-        return Diagnosis()  # the counterexample itself says that it was stopped
+    never_ends = is_out_of_time(counterexample.outcome)  # the learner sees that, so it is not said again
     if runs.over:
-        return Diagnosis(stopped=f"No known mistake was looked for: {time_is_up(runs)}.")
+        return Diagnosis(stopped="" if never_ends else f"No known mistake was looked for: {time_is_up(runs)}.")
     for mistake in exercise.mistakes:
         if mistake.is_made_by is None:
             continue
         made, stopped = _made(mistake, runs.answer, counterexample)
-        if made or stopped:
+        if made or stopped and not never_ends:
             return Diagnosis(mistake if made else None, stopped)
-    if counterexample.trial is None:
+    if counterexample.trial is None or never_ends:
         return Diagnosis()
     answers, stopped = _outcomes(exercise, runs, counterexample.trial)
     if stopped:
@@ -85,7 +84,7 @@ def _best(exercise, prop, failed, answers):
     in_property = len({failed, *prop.trials})
     best, best_score = None, -1.0
     for mistake in exercise.mistakes:
-        for variant in mistake.variants:
+        for variant in mistake.variants if mistake.ends else ():
             score = _fit(exercise, order, in_property, answers, variant)
             if score > best_score:
                 best, best_score = mistake, score

@@ -109,6 +109,8 @@ class Mistake:
     """The wrong answer itself, or a tuple of variants that do different things."""
     is_made_by: Callable[[Any, Counterexample], bool] | None = None
     """is_made_by(answer, counterexample), for mistakes with no fixed outcome, such as drawing at random."""
+    ends: bool = True
+    """Whether the wrong answer ends in all trials. One that does not is never run to compare: is_made_by tells it."""
 
     @property
     def variants(self):
@@ -159,7 +161,7 @@ class Exercise:
         """What one of our own answers, right or wrong, does in a trial; worked out once."""
         key = answer, trial
         if key not in self._outcomes:
-            self._outcomes[key] = trial.outcome(answer, timed=False)[0]  # ours do end
+            self._outcomes[key] = trial.outcome(answer, timed=False)[0]  # ours end, see Mistake.ends
         return self._outcomes[key]
 
     def expected(self, trial):

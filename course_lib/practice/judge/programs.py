@@ -61,7 +61,7 @@ class Game:
     opening = ()
     lines = {}
     least = {}
-    """{kind of step, or name in the setup: the least that shrinking may lower its numbers to}; 0 where none is given."""
+    """{kind of step, or name in the setup: the least that shrinking may lower its numbers to}. Else 0."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Program:
     steps: tuple
 
     def play(self, answer):
-        """The Seen of each step, up to the first that ends it. An exception that the game does not expect goes through."""
+        """The Seen of each step, up to the first that ends it. Exceptions that the game does not expect go through."""
         game, seen = self.game(answer, **self.setup), []
         for kind, *args in self.steps:
             seen.append(getattr(game, kind)(*args))

@@ -219,9 +219,9 @@ def rounded(reference, trials, wrong=None):
 
     return Mistake(
         "products are rounded to TF32.",
-        "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all of them with "
-        'input_precision="ieee". And from 16 rows on Triton takes `tl.sum(weights[:, :, None] * v[None, :, :], 1)` for '
-        "a `tl.dot`: write v first, `v[None, :, :] * weights[:, :, None]`.",
+        "Float32 goes into the matrix units of a GPU as TF32, with ten bits of fraction. `tl.dot` keeps all bits with "
+        'input_precision="ieee". And from 16 rows on Triton takes `tl.sum(weights[:, :, None] * v[None, :, :], 1)` '
+        "for a `tl.dot`: write v first, `v[None, :, :] * weights[:, :, None]`.",
         wrong,
         is_made_by,
     )

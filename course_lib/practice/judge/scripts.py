@@ -1,8 +1,8 @@
 """Scripts of requests that arrive, and the first step at which two timelines of a script differ.
 
-A Script says when each request arrives. `play(answer, script)` runs an answer on it and returns a Timeline: a column for
-each step, a cell for each request. A trial runs it with the learner's answer and with the reference, and shows both up
-to the first step that differs. A script that fails is made smaller: fewer requests, lower numbers.
+A Script says when each request arrives. `play(answer, script)` runs an answer on it and returns a Timeline: a column
+for each step, a cell for each request. A trial runs it with the learner's answer and with the reference, and shows both
+up to the first step that differs. A script that fails is made smaller: fewer requests, lower numbers.
 
     def play(answer, script):  # of an exercise's own ...
         line = Timeline()
@@ -100,7 +100,7 @@ class Script:
         return [*made, call.format(answer=name, arrivals=arrivals, setup=setup).replace(", )", ")")]
 
     def smaller(self, least):
-        """Scripts with a request less, or with one number lowered. least: {name: the least it may become}, 0 otherwise."""
+        """Scripts with a request less, or with one number lowered. least: {name: the least it may become}; else 0."""
         for at in reversed(range(len(self.arrivals))):
             if len(self.arrivals) > 1:
                 yield replace(self, arrivals=(*self.arrivals[:at], *self.arrivals[at + 1 :]))
@@ -124,7 +124,7 @@ class Script:
 
 
 def random_script(chance, setup, *, most=5, steps=6, prompts=9, answers=6, aborts=0.0):
-    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share of requests that are aborted."""
+    """A Script of 1 to `most` requests. chance: a random.Random. aborts: the share that is aborted."""
     arrivals = []
     for name in "abcdefghijkl"[: chance.randint(1, most)]:
         step = chance.randint(0, steps)

@@ -1,4 +1,4 @@
-"""How results look in a notebook: HTML that also reads without its style sheet, as on GitHub."""
+"""Results as HTML for a notebook. It can be read without its style sheet too, as on GitHub."""
 
 import re
 from functools import cache
@@ -37,7 +37,7 @@ def text(shown):
 
 @cache
 def style():
-    """The style element: tokens and ground of the views' theme, and our own sheet. One palette for both."""
+    """The style element: the colours of the views' theme, and our own sheet. Both have one palette."""
     theme = files("course_lib.viz.kit").joinpath("theme.css").read_text(encoding="utf-8")
     grounds = re.findall(r"^(?:\.cl|:is\([^{]*\) \.cl) \{[^}]*\}", theme, flags=re.M)
     own = files("course_lib.practice.report").joinpath("check.css").read_text(encoding="utf-8")
@@ -161,13 +161,15 @@ def _progress(progress):
             look = _LOOKS.get(state, "open")
             rows.append(
                 f'<tr><th scope="row"><code>{exercise.id}</code></th><td>{escape(exercise.title)}</td>'
-                f'<td><span class="cl-ck-state cl-ck-{look}"><span class="cl-ck-dot" aria-hidden="true">{_MARKS[look]}</span>'
+                f'<td><span class="cl-ck-state cl-ck-{look}">'
+                f'<span class="cl-ck-dot" aria-hidden="true">{_MARKS[look]}</span>'
                 f'{state}</span></td><td class="cl-ck-number">{entry.attempts}</td>'
                 f'<td class="cl-ck-number">{entry.hints} of {len(exercise.hints)}</td></tr>'
             )
         body.append(f"<tbody>{''.join(rows)}</tbody>")
     table = (
-        '<table class="cl-ck-table"><thead><tr><th scope="col">exercise</th><th scope="col">title</th><th scope="col">state</th>'
+        '<table class="cl-ck-table"><thead><tr><th scope="col">exercise</th><th scope="col">title</th>'
+        '<th scope="col">state</th>'
         '<th scope="col" class="cl-ck-number">checks</th><th scope="col" class="cl-ck-number">hints</th></tr></thead>'
         f"{''.join(body)}</table>"
     )

@@ -1,4 +1,4 @@
-"""Writes tensors down as a learner would type them."""
+"""Tensors as text, as a learner would type them."""
 
 import torch
 

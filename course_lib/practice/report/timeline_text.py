@@ -1,4 +1,4 @@
-"""What became of each request, step by step, as plain text: rows of requests, columns of steps. See timelines.py."""
+"""What happened to each request, step by step, as plain text: rows of requests, columns of steps."""
 
 from dataclasses import dataclass, field
 
@@ -6,33 +6,33 @@ LETTERS = {
     "W": "waits",
     "P": "computes its prompt",
     "D": "decodes",
-    "X": "makes room, and waits again",
+    "X": "is preempted, and waits again",
     "S": "is swapped out",
     "F": "has finished",
     "A": "was aborted",
-    "-": "stands still",
+    "-": "gets no tokens",
 }
-"""What a request does in a step. An empty cell: it is not there."""
+"""What a request does in a step. An empty cell: it has not arrived yet, or has left."""
 WIDEST = 40
-"""Characters in a line: what is further to the left is left out, so that two timelines stand side by side."""
+"""Characters in a line, so that two timelines fit side by side. Earlier steps are left out where there is no room."""
 
 
 @dataclass
 class Timeline:
-    """A column for each step, a cell for each request that is there, "P4": a letter of LETTERS, and a number or nothing."""
+    """A column for each step, and in it a cell for each request: "P4", a letter and maybe a number."""
 
     columns: list = field(default_factory=list)
     """(cells, rows below): {"a": "P4"} and {"free blocks": 3}, for each step."""
     numbers: dict = field(default_factory=dict, compare=False)
-    """{letter: words with {n}}, where the usual ones do not do."""
+    """{letter: words with {n}}, where an exercise counts something else than tokens."""
 
     def column(self, cells, below=()):
-        """One step more. cells: {request: "P4"}; those that are not there are left out. below: {what: value} of the whole step."""
+        """Adds a step. cells: {request: "P4"} of the requests that are there. below: {what: value} of the step."""
         self.columns.append((dict(cells), dict(below)))
 
     @classmethod
     def of_trace(cls, trace):
-        """Of what an engine or a scheduler told. A prompt's number is the tokens that it was given in the step."""
+        """The Timeline of what an engine or a scheduler recorded. "P4": 4 tokens of the prompt are in the step."""
         steps, prompts, state = {}, {}, {}
         for record in trace.records:
             steps.setdefault(record["step"], []).append(record)
@@ -57,8 +57,10 @@ class Timeline:
         return None
 
     def text(self, until=None, other=None):
-        """Rows of requests, columns of steps, as plain text. until: the last step to be shown, which is marked, with the rows
-        that differ there from `other`."""
+        """Rows of requests, columns of steps, as plain text.
+
+        until: the last step to be shown. It is marked, and so are the rows that differ there from `other`.
+        """
         if not self.columns:
             return "nothing happened"
         last = len(self.columns) - 1 if until is None else until
@@ -93,7 +95,7 @@ class Timeline:
     def said(self, cell):
         """A cell in words: "computes 4 prompt tokens"."""
         if not cell:
-            return "is not there"
+            return "is not in the step"
         letter, n = cell[0], cell[1:]
         if n:
             words = {"P": "computes {n} prompt tokens", "D": "decodes {n} tokens", **self.numbers}.get(letter)
@@ -109,7 +111,7 @@ class Timeline:
 
 
 def _cells_of(record, cells, state, prompts):
-    """What a record makes of the cells of its step, and of what a request is from then on until something happens to it."""
+    """Puts a record into the cells of its step, and into what each request does until its next record."""
     event, name = record["event"], record.get("request")
     if event == "queue":
         prompts[name] = record["num_tokens"]
@@ -139,11 +141,11 @@ def difference(expected, got):
     if step is None:
         return ""
     if step >= len(got.columns):
-        return f"Step {step} is missing: yours ends before it, with somebody still to be served." + legend(
+        return f"Step {step} is missing: yours ends before it, and a request is unfinished." + legend(
             expected, got, step
         )
     if step >= len(expected.columns):
-        return f"Step {step} is one too many: by then everybody has been served." + legend(expected, got, step)
+        return f"Step {step} is one too many: all requests have finished before it." + legend(expected, got, step)
     said = []
     for part in (0, 1):
         a, b = expected.columns[step][part], got.columns[step][part]
@@ -154,13 +156,13 @@ def difference(expected, got):
                 else:
                     said.append(f"{name}: {b.get(name, 'nothing')}; expected is {a.get(name, 'nothing')}")
     if not said:
-        return f"In step {step} the same is done in another order." + legend(expected, got, step)
+        return f"Step {step} does the same in another order." + legend(expected, got, step)
     more = f" {len(said) - 2} more differ." if len(said) > 2 else ""
     return f"Step {step} is the first that differs. In yours {'. '.join(said[:2])}.{more}" + legend(expected, got, step)
 
 
 def legend(expected, got, step):
-    """The letters that are to be seen, in words."""
+    """What the letters in the two timelines mean, up to a step."""
     used = {
         cell[0] for line in (expected, got) for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell
     }

@@ -1,4 +1,4 @@
-"""The words of every result, and its form as plain text."""
+"""The sentences of every result, and the result as plain text."""
 
 _MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "failed": "✗"}
 
@@ -139,6 +139,7 @@ def _progress(progress):
             state = entry.state or "open"
             lines.append(
                 f"  {_MARKS.get(state, '–')} {exercise.id:<{width}}  {exercise.title:<{title}}  {state:<5}  "
-                f"{entry.attempts} {'check' if entry.attempts == 1 else 'checks'}, {entry.hints} of {len(exercise.hints)} hints"
+                f"{entry.attempts} {'check' if entry.attempts == 1 else 'checks'}, "
+                f"{entry.hints} of {len(exercise.hints)} hints"
             )
     return "\n".join([*lines, "", *(f"Note. {n}" for n in progress.notices), " · ".join(after_progress(progress))])
