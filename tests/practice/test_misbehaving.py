@@ -130,7 +130,7 @@ def test_the_same_answer_with_more_time_gets_its_name(worked):
         worked.seconds += 0.125
         return int(logits.argmin())
 
-    short, long = (judge(registry.find("01.greedy"), slow, budget_s=budget) for budget in (1, 1000))
+    short, long = (judge(registry.find("01.greedy"), slow, budget_s=budget) for budget in (2, 1000))
     assert short.failure.mistake is None and short.failure.unfinished
     assert long.failure.mistake.name == "the smallest logit is taken." and not long.failure.unfinished
 
