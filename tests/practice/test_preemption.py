@@ -27,7 +27,9 @@ from course_lib.practice.report.timeline_text import Timeline
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from summing import VOCABULARY, Summing, oracle  # noqa: E402
-from written_preemption import ComputesFirst, NoCounters, PopsItself, room_oldest, room_still_computed  # noqa: E402
+from written_fair_share import NoCounters, PopsItself  # noqa: E402
+from written_preempt import room_oldest, room_still_computed  # noqa: E402
+from written_swap import ComputesFirst  # noqa: E402
 
 MODEL = Summing(context=96)
 ROOMS = {f.__name__: f for f in (make_room, make_room_again, make_room_in_turn)}

@@ -1,23 +1,32 @@
-"""Wrong answers as people write them, not as the cases do: the diagnosis goes by what they do.
+"""Wrong answers written differently from those in the lessons: the diagnosis compares what they do.
 
-CASES: {exercise id: [(words of the mistake's name, wrong answer)]}; a name of None means that
-no known mistake is made, and that none may be named.
+CASES: {exercise id: [(part of the mistake's name, wrong answer)]}. None in place of a name means that
+the answer makes no known mistake, and that the check must not name one.
 """
 
 import random
 
 import torch
-from written_batching import CASES as BATCHING
 from written_cache import CASES as CACHE
-from written_continuous import CASES as CONTINUOUS
+from written_chunked_prefill import CASES as CHUNKED_PREFILL
+from written_continuous_loop import CASES as CONTINUOUS_LOOP
+from written_dynamic_batcher import CASES as DYNAMIC_BATCHER
+from written_fair_share import CASES as FAIR_SHARE
 from written_first import CASES as FIRST
 from written_flash import CASES as FLASH
+from written_intensity import CASES as INTENSITY
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
+from written_pack import CASES as PACK
 from written_paged import CASES as PAGED
-from written_preemption import CASES as PREEMPTION
-from written_scheduling import CASES as SCHEDULING
+from written_preempt import CASES as PREEMPT
+from written_priority import CASES as PRIORITY
 from written_sharing import CASES as SHARING
+from written_static_waste import CASES as STATIC_WASTE
+from written_step import CASES as STEP
+from written_stop_conditions import CASES as STOP_CONDITIONS
+from written_swap import CASES as SWAP
+from written_token_budget import CASES as TOKEN_BUDGET
 from written_triton_flash import CASES as TRITON_FLASH
 from written_triton_paged import CASES as TRITON_PAGED
 
@@ -61,19 +70,19 @@ def hello_forgets(name):
     OPENING + name + "."
 
 
-def hello_other_text(name):
+def hello_other_sentence(name):
     return "Once there was a badger."
 
 
-def hello_no_text(name):
+def hello_short(name):
     return "Hello"
 
 
 class Text(str):
-    """A text of one's own kind."""
+    """A subclass of str."""
 
 
-def hello_own_kind(name):
+def hello_own_class(name):
     return Text(OPENING + "Mia.")
 
 
@@ -223,18 +232,18 @@ CASES = {
         ("before the quotes is missing", hello_without_f),
         ("capitals are changed", hello_tidies),
         ("white space", hello_line),
-        ("stands in quotes", hello_quotes),
+        ("is in quotes", hello_quotes),
         (None, hello_misspelt),
         ("nothing is returned", hello_forgets),
-        (None, hello_other_text),
-        (None, hello_no_text),
-        (None, hello_own_kind),
+        (None, hello_other_sentence),
+        (None, hello_short),
+        (None, hello_own_class),
     ],
     "01.greedy": [
         ("smallest logit", greedy_smallest),
         ("sign is lost", greedy_magnitude),
         ("a tensor is returned", greedy_tensor),
-        ("last of the equals", greedy_or_equal),
+        ("last id among equals", greedy_or_equal),
         ("largest value is returned", greedy_score),
         ("drawn at random", greedy_draws),
         ("drawn at random", greedy_draws_torch),
@@ -257,13 +266,22 @@ CASES = {
     **FLASH,
     **TRITON_FLASH,
     **TRITON_PAGED,
-    **BATCHING,
+    **INTENSITY,
+    **STATIC_WASTE,
+    **DYNAMIC_BATCHER,
     **SHARING,
-    **CONTINUOUS,
-    **SCHEDULING,
-    **PREEMPTION,
+    **PACK,
+    **STOP_CONDITIONS,
+    **STEP,
+    **CONTINUOUS_LOOP,
+    **TOKEN_BUDGET,
+    **CHUNKED_PREFILL,
+    **PRIORITY,
+    **FAIR_SHARE,
+    **PREEMPT,
+    **SWAP,
     "01.count_work": [
-        ("each token is counted once", work_once),
+        ("counted only once", work_once),
         ("one token longer", work_ahead),
         ("whole square", work_square),
         ("diagonal is forgotten", work_strict),

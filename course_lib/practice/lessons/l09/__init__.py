@@ -1,4 +1,4 @@
-"""Cases of lesson 09: operations for each byte, what static batches waste, and a batcher with a size and a timeout."""
+"""Exercises of lesson 09: operations per byte, what static batches waste, and a batcher with a size and a timeout."""
 
 from .dynamic_batcher import DYNAMIC_BATCHER
 from .intensity import INTENSITY

@@ -1,4 +1,4 @@
-"""Cases of 09.dynamic_batcher: arrival scripts, and the first step at which another batch starts."""
+"""The exercise 09.dynamic_batcher: scripts of arrivals, compared up to the first step in which batches differ."""
 
 import random
 
@@ -38,11 +38,11 @@ def script(size, timeout, *arrivals, asks=False):
 
 
 def alone(size, timeout, now):
-    """The Trial of asking with nobody there."""
+    """The Trial of a batcher that is asked while no request waits."""
     return Trial(
         [f"batcher = DynamicBatcher({size}, {timeout})", f"batcher.take({now}), batcher.ready_at()"],
         lambda answer: asked(answer(size, timeout), now),
-        note="nobody is there",
+        note="no request waits",
         size=size + timeout + now,
     )
 
@@ -53,7 +53,7 @@ def asked(batcher, now):
 
 
 def beside(size, timeout, now):
-    """The Trial of a batcher beside which another one holds a request."""
+    """The Trial of an empty batcher while another batcher holds a request."""
 
     def act(answer):
         other, batcher = answer(size, timeout), answer(size, timeout)
@@ -68,7 +68,7 @@ def beside(size, timeout, now):
             f"batcher.take({now + timeout}), batcher.ready_at()",
         ],
         act,
-        note="`a` is the other's",
+        note="`a` waits in the other batcher",
         size=size + timeout + now,
     )
 
@@ -90,13 +90,14 @@ DYNAMIC_BATCHER = Exercise(
     cases="scripts",
     properties=[
         Property(
-            "With nobody waiting, `take` gives [] and `ready_at()` gives None",
-            "The server asks in every step in which it is free.",
+            "While no request waits, `take` returns [] and `ready_at()` returns None",
+            "The server calls both in every step in which it is free.",
             [alone(size, timeout, now) for size, timeout, now in ((1, 0, 0), (2, 0, 5), (2, 3, 0), (4, 1, 9))],
         ),
         Property(
             "A full batch starts at once",
-            "There is nothing to wait for: the weights are read for as many as there may be.",
+            "No request can join it, so there is nothing to wait for: one reading of the weights serves the "
+            "largest batch.",
             [script(size, timeout, *((0, 1) for _ in range(size))) for size in (1, 2, 3) for timeout in (2, 5)]
             + [
                 script(2, 4, (0, 1), (1, 2)),
@@ -105,14 +106,14 @@ DYNAMIC_BATCHER = Exercise(
             ],
         ),
         Property(
-            "With fewer, it starts when the first has waited for the timeout",
-            "This bounds what a request pays for the hope of company.",
+            "A batch that is not full starts when its first request has waited for the timeout",
+            "The timeout bounds how long a request waits for others.",
             [script(size, timeout, (step, 1)) for size in (2, 3) for timeout in (0, 1, 3) for step in (0, 2)]
             + [script(3, 2, (0, 1), (6, 2)), script(4, 3, (0, 2), (0, 1))],
         ),
         Property(
-            "The wait is that of the first, since it came",
-            "Whoever comes later joins it, and does not make it wait longer.",
+            "The wait is counted from the arrival of the first request",
+            "A request that arrives later joins the batch and does not make it start later.",
             [
                 script(3, 3, (0, 1), (1, 1)),
                 script(3, 4, (0, 1), (2, 1)),
@@ -123,8 +124,8 @@ DYNAMIC_BATCHER = Exercise(
             ],
         ),
         Property(
-            "At most `max_batch_size` go together, in order of arrival",
-            "Memory was reserved for so many. First come, first served.",
+            "A batch holds at most `max_batch_size` requests, in order of arrival",
+            "Memory is reserved for that many. First come, first served.",
             [
                 script(size, 1, *((0, 1 + i % 2) for i in range(count)))
                 for size, count in ((1, 2), (2, 3), (2, 5), (3, 4), (3, 7))
@@ -132,8 +133,8 @@ DYNAMIC_BATCHER = Exercise(
             + [script(2, 3, (0, 3), (0, 1), (1, 1), (1, 1), (2, 1))],
         ),
         Property(
-            "Who stays behind keeps its place, and the time that it has waited",
-            "While a batch runs, the others wait on. Their clock does not begin again when it ends.",
+            "A request that is left in the queue keeps its place and its arrival time",
+            "While a batch runs, the other requests wait. Their waiting time does not start again when the batch ends.",
             [
                 script(2, 3, (0, 4), (0, 1), (1, 1)),
                 script(2, 2, (0, 3), (0, 1), (2, 1)),
@@ -150,8 +151,8 @@ DYNAMIC_BATCHER = Exercise(
             ],
         ),
         Property(
-            "`ready_at()` says from when on `take` gives a batch",
-            "The server sleeps until then, unless somebody comes first.",
+            "`ready_at()` returns the time from which `take` returns a batch",
+            "The server sleeps until then, unless a request arrives first.",
             [
                 script(2, 3, (0, 1), asks=True),
                 script(2, 3, (0, 1), (1, 1), asks=True),
@@ -164,22 +165,27 @@ DYNAMIC_BATCHER = Exercise(
         ),
         Property(
             "Each batcher has a queue of its own",
-            "A server has one for each of its models.",
+            "A server has one batcher for each of its models.",
             [beside(size, timeout, now) for size, timeout, now in ((2, 0, 0), (2, 3, 1), (1, 2, 0), (4, 1, 5))],
         ),
-        Property("Whole mornings of arrivals go as they should", "Busy and quiet, batches of all sizes.", drawn(40, 1)),
+        Property(
+            "Longer scripts of arrivals give the right batches",
+            "Many and few arrivals, batches of all sizes.",
+            drawn(40, 1),
+        ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "Keep pairs (when it came, request) in a queue, in order of arrival. Everything that is asked can be read from it.",
-        "`ready_at`: nobody waits: None. Full: the arrival of the one that filled it, `waiting[max_batch_size - 1]`. Else: the "
-        "arrival of the first, plus the timeout.",
-        "`take(now)`: `[]` if `ready_at()` is None or later than `now`. Otherwise take up to `max_batch_size` from the front.",
-        "`collections.deque` gives from the front: `self.waiting.popleft()`. Only what you take off is gone; the others keep "
-        "their own arrival.",
+        "Keep pairs (arrival time, request) in a queue, in order of arrival. Both methods can be answered from it.",
+        "`ready_at` has three cases. No request waits: None. The batch is full: the arrival time of the request "
+        "that filled it, `waiting[max_batch_size - 1]`. Otherwise: the arrival time of the first request, plus "
+        "the timeout.",
+        "`take(now)`: `[]` if `ready_at()` is None or later than `now`. Otherwise take up to `max_batch_size` "
+        "from the front.",
+        "`collections.deque` gives from the front: `self.waiting.popleft()`. The requests that stay in the queue "
+        "keep their own arrival times.",
     ],
     rights=[DynamicBatcher, ListBatcher, DeadlineBatcher],
-    why="One method decides when, `ready_at`, and the other obeys it; so the server can sleep exactly as long as it may. "
-    "Nothing has to be counted while requests wait: "
-    "each brought its own time.",
+    why="`ready_at` decides when a batch starts, and `take` follows it. So the server can sleep until exactly that "
+    "time. Nothing is counted while requests wait: each is stored with its own arrival time.",
 )

@@ -1,4 +1,4 @@
-"""Answers to 09.dynamic_batcher: right ones written differently, and a wrong one in which any part is replaced."""
+"""Right answers to 09.dynamic_batcher, written differently."""
 
 
 class ListBatcher:

@@ -10,7 +10,8 @@ from course_lib.practice.report.timeline_text import Timeline
 def serve_batcher(batcher, arrivals, asks=False):
     """The Timeline of a server that asks `batcher` in every step in which it is free.
 
-    A batch takes as many steps as its longest text has tokens. asks: whether `ready_at()` is looked at in every step too; a time that is over already counts as "now".
+    A batch takes as many steps as its longest output has tokens. asks: whether `ready_at()` is called in every step
+    too; a time that has passed already is shown as "now".
     """
     line, coming = (
         Timeline(numbers={"P": "starts in slot {n} of a batch"}),
@@ -18,7 +19,7 @@ def serve_batcher(batcher, arrivals, asks=False):
     )
     running, waiting = {}, {}
     began = now = 0
-    most = 40 + Script(tuple(arrivals)).most_steps  # a bound for batchers that never give anybody
+    most = 40 + Script(tuple(arrivals)).most_steps  # a bound for batchers that never return a batch
     while (coming or running or waiting) and now < most:
         cells, below = {}, {}
         while coming and coming[0].step <= now:
@@ -46,7 +47,7 @@ def serve_batcher(batcher, arrivals, asks=False):
 
 
 def what_is_wrong(batch, waiting):
-    """What `take` gave where that is no batch of those who wait, in a few words; "" where it is one."""
+    """What is wrong with the list that `take` returned, in a few words; "" where it is a batch of waiting requests."""
     if not isinstance(batch, (list, tuple)):
         return a_kind(batch)
     strangers = [name for name in batch if not (isinstance(name, str) and name in waiting)]

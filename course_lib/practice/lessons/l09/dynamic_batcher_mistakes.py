@@ -9,7 +9,7 @@ from .solutions.dynamic_batcher import DynamicBatcher
 
 
 class Wrong(DynamicBatcher):
-    """A batcher with one thing changed; see `variant`."""
+    """A batcher with one part replaced; see `variant`."""
 
     full = staticmethod(lambda count, size: count >= size)
     due = staticmethod(lambda now, since, timeout: now >= since + timeout)
@@ -83,14 +83,14 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "None says that there is no batch.",
-        "`[]` is a batch of nobody: the caller may ask for its length.",
+        "None is returned where no batch starts.",
+        "Return `[]`, an empty batch: the caller may use its length.",
         variant(nothing=lambda self: None),
     ),
     Mistake(
         "the timer begins again with each arrival.",
-        "On a busy morning the next one always comes just in time, and the first waits for ever. Count from the first "
-        "of those who wait.",
+        "While requests keep arriving within the timeout, the batch never starts and the first request waits for "
+        "ever. Count from the arrival of the first request in the queue.",
         (
             variant(since="last"),
             variant(
@@ -109,77 +109,87 @@ MISTAKES = [
     ),
     Mistake(
         "it starts only when full.",
-        "That is static batching: a lone request at night waits until morning. Look at the timeout too.",
+        "A request that arrives alone then waits until others come, which may take hours. Check the timeout too.",
         variant(due=lambda now, since, timeout: False),
     ),
     Mistake(
-        "it starts as soon as anybody is there.",
-        "Then most batches hold one request, and the weights are read for it alone.",
+        "it starts as soon as any request waits.",
+        "Then most batches hold one request, and all weights are read for this one request.",
         variant(due=lambda now, since, timeout: True),
     ),
     Mistake(
         "a full batch waits for the timeout.",
-        "Nobody can join it any more: start at once.",
+        "No request can join it any more: start at once.",
         variant(full=lambda count, size: False),
     ),
     Mistake(
-        "a batch is full only with one too many.",
+        "a batch counts as full only with one request more.",
         "`max_batch_size` requests are a full batch: ≥, not >.",
         variant(full=lambda count, size: count > size),
     ),
     Mistake(
-        "a batch is full with one too few.",
-        "There is room for `max_batch_size`.",
+        "a batch counts as full with one request less.",
+        "There is room for `max_batch_size` requests.",
         variant(full=lambda count, size: count >= max(1, size - 1)),
     ),
     Mistake(
-        "the timeout is over one step too late.",
-        "Who came at 2 with a timeout of 3 is due at 5: ≥, not >.",
+        "the timeout ends one step too late.",
+        "A request that came at 2 with a timeout of 3 is due at 5: ≥, not >.",
         variant(due=lambda now, since, timeout: now > since + timeout),
     ),
     Mistake(
-        "those whose own time is not up stay behind.",
-        "When the batch starts there is room: whoever waits goes along, up to `max_batch_size`.",
+        "requests that have not waited for the timeout are left in the queue.",
+        "When a batch starts, all waiting requests join it, up to `max_batch_size`.",
         (variant(company=lambda came, due: sum(map(due, came))), variant(company=lambda came, due: 1)),
     ),
     Mistake(
-        "who stays behind begins to wait anew.",
-        "Whoever found no place has waited all the same. Each keeps the time at which it came.",
+        "the waiting time of requests left in the queue starts again.",
+        "A request that found no place in a batch has waited all the same. Keep its arrival time.",
         variant(rest="restart"),
     ),
     Mistake(
-        "times come along with the requests.",
-        "`take` gives the requests as they were handed to `add`. When they came is the batcher's own affair.",
+        "arrival times are returned with the requests.",
+        "`take` returns the requests as they were passed to `add`. Only the batcher needs their arrival times.",
         (variant(gives=lambda pair: pair), variant(gives=lambda pair: pair[::-1])),
     ),
     Mistake(
-        "all who wait go together.", "`max_batch_size` is the most: memory for more is not there.", variant(most=False)
+        "all waiting requests form one batch.",
+        "A batch holds at most `max_batch_size` requests: there is no memory for more.",
+        variant(most=False),
     ),
     Mistake(
-        "the newest go first.",
-        "`pop()` takes the last one. First come, first served: `popleft()`, or a slice from the front.",
+        "the newest requests go first.",
+        "`pop()` takes the last of the queue. First come, first served: `popleft()`, or a slice from the front.",
         variant(newest=True),
     ),
-    Mistake("who finds no place is forgotten.", "Only those who go may leave the queue.", variant(rest="drop")),
-    Mistake("those who go stay in the queue.", "They would be served again. Take them off it.", variant(removes=False)),
     Mistake(
-        "the time is counted from the last batch.",
-        "A request has waited since it came, whatever was served before. Keep each request's own arrival.",
+        "requests that find no place in the batch are lost.",
+        "Only the requests of the batch leave the queue.",
+        variant(rest="drop"),
+    ),
+    Mistake(
+        "the requests of a batch stay in the queue.",
+        "They would be served again. Remove them from the queue.",
+        variant(removes=False),
+    ),
+    Mistake(
+        "the waiting time is counted from the last batch.",
+        "A request has waited since its arrival, whatever was served before. Keep each request's own arrival time.",
         variant(clock="batch"),
     ),
     Mistake(
-        "the time is counted from when `take` first looks.",
-        "The server may be busy for long before it looks. `add` is told when the request came.",
+        "the waiting time is counted from the first call of `take`.",
+        "The server may be busy for long before it calls `take`. `add` is given the arrival time.",
         variant(clock="look"),
     ),
     Mistake(
         "`ready_at` ignores that the batch is full.",
-        "A full batch is ready as soon as the last of them came.",
+        "A full batch is ready at the arrival of the request that filled it.",
         variant(says=lambda self: self.waiting[0][0] + self.timeout if self.waiting else None),
     ),
     Mistake(
-        "`ready_at` gives a length of time, not a point.",
-        "It is a time on the same clock as `now`: the arrival of the first, plus the timeout.",
+        "`ready_at` returns a duration, not a time.",
+        "Return a time on the same clock as `now`: the arrival time of the first request, plus the timeout.",
         variant(
             says=lambda self: (
                 None if not self.waiting else self.timeout if len(self.waiting) < self.max_batch_size else 0
@@ -187,8 +197,8 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "`ready_at` says a time though nobody waits.",
-        "With nobody there, no time is right: None.",
+        "`ready_at` returns a time although no request waits.",
+        "While no request waits, no time is right: return None.",
         (
             variant(says=lambda self: DynamicBatcher.ready_at(self) or 0),
             variant(says=lambda self: float("inf") if not self.waiting else DynamicBatcher.ready_at(self)),

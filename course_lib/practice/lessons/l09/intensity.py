@@ -1,4 +1,4 @@
-"""Cases of 09.intensity: operations, bytes and time of one decode step of a batch."""
+"""The exercise 09.intensity: operations, bytes and time of one decode step of a batch."""
 
 from numbers import Real
 
@@ -9,13 +9,13 @@ from .intensity_mistakes import MISTAKES
 from .solutions.intensity import intensity
 
 
-def intensity_text_by_text(model, seq_lens, flops_per_s, bytes_per_s):
-    """Adds up text by text, layer by layer."""
+def intensity_by_sequence(model, seq_lens, flops_per_s, bytes_per_s):
+    """Adds up sequence by sequence, layer by layer."""
     flops, moved = 0, model["num_weights"] * model["itemsize"]
     for length in seq_lens:
         flops += 2 * model["num_weights"]
         for _ in range(model["num_layers"]):
-            for head in range(model["num_heads"]):
+            for _ in range(model["num_heads"]):
                 flops += 2 * length * model["head_dim"] + 2 * length * model["head_dim"]
             moved += length * model["num_kv_heads"] * model["head_dim"] * model["itemsize"] * 2
     arithmetic, memory = flops / flops_per_s, moved / bytes_per_s
@@ -25,7 +25,7 @@ def intensity_text_by_text(model, seq_lens, flops_per_s, bytes_per_s):
 
 
 def intensity_by_ridge(model, seq_lens, flops_per_s, bytes_per_s):
-    """Asks on which side of the ridge the step is; floats throughout, some of them in tensors."""
+    """Finds on which side of the ridge the step is; floats throughout, some of them in tensors."""
     import torch
 
     w, size = float(model["num_weights"]), float(model["itemsize"])
@@ -49,12 +49,12 @@ LLAMA = {
     "head_dim": 128,
     "itemsize": 2,
 }
-"""Llama 3 8B in bfloat16, all matrices that a token meets: the embedding is only looked up."""
+"""Llama 3 8B in bfloat16: all matrices that a token is multiplied with. The embedding is only looked up."""
 NAMES = {"small": SMALL, "deep": DEEP, "llama": LLAMA}
 
 
 def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
-    """The Trial of one decode step, looking at everything or at one number."""
+    """The Trial of one decode step. part: the one number that is compared; None: all of them."""
     call = f"intensity({name}, {seq_lens}, {flops_per_s:g}, {bytes_per_s:g})"
 
     def act(answer):
@@ -71,7 +71,7 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
 
 
 def as_floats(got):
-    """Numbers of all kinds as floats, so that 4 and 4.0 are alike."""
+    """Numbers of all types as floats, so that 4 and 4.0 are equal."""
     if isinstance(got, dict):
         return {key: as_floats(value) for key, value in got.items()}
     got = as_python(got)
@@ -103,7 +103,7 @@ def untouched(seq_lens):
 
 ONE, MANY = [[1], [2], [3], [10]], [[1, 1], [1, 3], [2, 2, 5], [4, 1, 7, 7]]
 UNTOUCHED = [untouched([3, 1]), untouched([2, 9, 4]), untouched([5])]
-# On this machine the ridge is at 10 operations a byte (1000 / 100), or at 1; batches of both sides of it.
+# The ridge is at 10, 1, 0.125 or 2 operations per byte: steps on both sides of it.
 SIDES = [
     (name, lens, f, b)
     for name, lens in (("small", [1]), ("small", [1] * 4), ("deep", [2, 3]), ("deep", [1] * 6), ("small", [5] * 3))
@@ -117,50 +117,50 @@ INTENSITY = Exercise(
     cases="steps",
     properties=[
         Property(
-            "`flops` of one text: two for each weight, and attention over its tokens",
-            "Each weight is multiplied once and added once. Each query head takes 2 · head_dim operations for a score, and "
-            "as many for a weighted value.",
+            "`flops` of one sequence: two for each weight, and attention over its tokens",
+            "Each weight is multiplied once and added once. Each query head takes 2 · head_dim operations for a "
+            "score, and as many for a weighted value.",
             [step(name, lens, "flops") for name in ("small", "deep") for lens in ONE],
         ),
         Property(
-            "`bytes` of one text: every weight, and its keys and values",
-            "All layers, keys and values, each KV head, `itemsize` bytes a number.",
+            "`bytes` of one sequence: every weight, and its keys and values",
+            "All layers, keys and values, each KV head, `itemsize` bytes per number.",
             [step(name, lens, "bytes") for name in ("small", "deep") for lens in ONE],
         ),
         Property(
-            "In a batch every text computes with every weight",
-            "The work grows with the batch: nobody computes for another.",
+            "In a batch every sequence is multiplied with every weight",
+            "The number of operations grows with the batch: computation is not shared between sequences.",
             [step(name, lens, "flops") for name in ("small", "deep") for lens in MANY],
         ),
         Property(
-            "In a batch the weights are read once, and each text's cache for itself",
-            "This is what a batch is for: one reading serves everybody.",
+            "In a batch the weights are read once, and the cache of each sequence separately",
+            "This is what a batch is for: one reading of the weights serves all sequences.",
             [step(name, lens, "bytes") for name in ("small", "deep") for lens in MANY],
         ),
         Property(
-            "`intensity` is operations for each byte",
+            "`intensity` is operations per byte",
             "It says on which side of the roofline's ridge the step is.",
             [step(name, lens, "intensity") for name in ("small", "deep") for lens in (*ONE[:2], *MANY)],
         ),
         Property(
-            "`seconds` is the longer of arithmetic and reading",
-            "Both go on at the same time, so the slower one decides.",
+            "`seconds` is the longer of the two times, computing and reading",
+            "Both happen at the same time, so the slower one decides.",
             [step(name, lens, "seconds", f, b) for name, lens, f, b in SIDES],
         ),
         Property(
-            "A dict of the four comes back",
+            "A dict of the four numbers is returned",
             "`flops`, `bytes`, `intensity` and `seconds`.",
             [step("small", lens) for lens in ([1], [1, 2], [3, 3, 3])],
         ),
         Property(
-            "At the size of Llama 3 8B on one H200 the picture is the same",
+            "The same holds at the size of Llama 3 8B on one H200",
             "680 TFLOP/s and 4.3 TB/s, as measured for lesson 06.",
             [
                 step("llama", [length] * batch, None, 680e12, 4.3e12)
                 for batch, length in ((1, 1024), (8, 1), (64, 2048), (256, 100), (400, 10))
             ],
         ),
-        Property("The caller's data stay as they were", "They are used for the next step.", UNTOUCHED),
+        Property("The caller's data are not changed", "They are used for the next step.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -173,17 +173,16 @@ INTENSITY = Exercise(
         ),
     ],
     hints=[
-        "Count first, divide last. Operations: what one text needs, times the number of texts, plus attention over all tokens. "
-        "Bytes: the weights, once, and the cache of all tokens.",
-        "`batch, tokens = len(seq_lens), sum(seq_lens)`. Then `flops = 2 * num_weights * batch + 4 * num_layers * num_heads * "
-        "head_dim * tokens`.",
-        "`moved = (num_weights + 2 * num_layers * num_kv_heads * head_dim * tokens) * itemsize`: the batch is not in front of "
-        "the weights.",
+        "Count first, divide last. Operations: what one sequence needs, times the number of sequences, plus "
+        "attention over all tokens. Bytes: the weights, once, and the cache of all tokens.",
+        "`batch, tokens = len(seq_lens), sum(seq_lens)`. Then `flops = 2 * num_weights * batch + 4 * num_layers * "
+        "num_heads * head_dim * tokens`.",
+        "`moved = (num_weights + 2 * num_layers * num_kv_heads * head_dim * tokens) * itemsize`: the weights are "
+        "not multiplied by `batch`.",
         "`intensity = flops / moved`, and `seconds = max(flops / flops_per_s, moved / bytes_per_s)`.",
     ],
-    rights=[intensity, intensity_text_by_text, intensity_by_ridge],
-    why="`batch` stands in the operations and not beside the weights in the bytes: while the weights are most of what is read, "
-    "twice the batch is twice the tokens "
-    "in the same time. The cache has no such bargain. Each text reads its own, and in long texts that becomes the larger "
-    "part.",
+    rights=[intensity, intensity_by_sequence, intensity_by_ridge],
+    why="`batch` is a factor of the operations, and no factor of the weights' bytes. While the weights are most of "
+    "what is read, twice the batch gives twice the tokens in the same time. The cache has no such advantage: each "
+    "sequence reads its own, and for long sequences that becomes the larger part.",
 )

@@ -22,7 +22,7 @@ def wrong(
     layers=lambda model: model["num_layers"],
     each=lambda seconds, batch: seconds,
 ):
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def answer(model, seq_lens, flops_per_s, bytes_per_s):
         batch, wide, size = len(seq_lens), layers(model) * model["head_dim"], model["itemsize"]
@@ -55,43 +55,43 @@ def newest_twice(seq_lens):
 
 MISTAKES = [
     Mistake(
-        "the weights are read again for each text.",
-        "One reading of a weight serves the whole batch. That is the point of a batch.",
+        "the weights are read again for each sequence.",
+        "One reading of a weight serves the whole batch. This is what a batch is for.",
         wrong(weight_reads=lambda batch: batch),
     ),
     Mistake(
-        "the batch computes as much as one text.",
-        "Reading is shared, computing is not: every text is multiplied with every weight.",
+        "the batch computes as much as one sequence.",
+        "Reading is shared, computing is not: every sequence is multiplied with every weight.",
         wrong(weights_flops=lambda seq_lens: 1),
     ),
     Mistake(
         "a product and a sum are counted as one operation.",
-        "By convention they are two: 2 operations a weight, 4 · head_dim a token and head.",
+        "By convention they are two: 2 operations per weight, 4 · head_dim per token and head.",
         (wrong(ops=1), wrong(ops=1, attention=2), wrong(attention=2)),
     ),
     Mistake(
-        "query heads are counted where KV heads are kept.",
+        "query heads are counted for the cache, instead of KV heads.",
         "The cache holds keys and values of `num_kv_heads` heads; groups of query heads share them.",
         wrong(kv_heads="num_heads"),
     ),
     Mistake(
-        "KV heads are counted where query heads compute.",
-        "Each query head computes its own scores, though it shares its keys with others.",
+        "KV heads are counted for the operations, instead of query heads.",
+        "Each query head computes its own scores, although it shares its keys with other heads.",
         wrong(attention_heads="num_kv_heads"),
     ),
     Mistake(
         "query heads and KV heads are exchanged.",
-        "Query heads compute, each its own scores. KV heads are kept, and read.",
+        "Each query head computes its own scores. The cache holds KV heads, and these are read.",
         wrong(attention_heads="num_kv_heads", kv_heads="num_heads"),
     ),
     Mistake(
-        "a decode step is taken for a prefill.",
-        "With a cache, a step pushes one token of each text. The others are only attended to.",
+        "a decode step is counted like a prefill.",
+        "With a cache, a step computes one token of each sequence. The tokens before it are only attended to.",
         (wrong(weights_flops=sum), wrong(attended=squares), wrong(weights_flops=sum, attended=squares)),
     ),
     Mistake(
         "the newest token is left out.",
-        "`seq_lens` has it in it: its key and value are stored first, and it attends to itself.",
+        "`seq_lens` includes it: its key and value are stored first, and it attends to itself.",
         (
             wrong(attended=without_newest, cached=without_newest),
             wrong(cached=without_newest),
@@ -100,7 +100,7 @@ MISTAKES = [
     ),
     Mistake(
         "the newest token is counted twice.",
-        "`seq_lens` has it in it already.",
+        "`seq_lens` includes it already.",
         (wrong(attended=newest_twice, cached=newest_twice), wrong(cached=newest_twice), wrong(attended=newest_twice)),
     ),
     Mistake(
@@ -110,7 +110,8 @@ MISTAKES = [
     ),
     Mistake(
         "the cache is left out.",
-        "Attention reads all keys and values of the text. In long texts that is more than the weights.",
+        "Attention reads all keys and values of the sequence. For long sequences these are more bytes than the "
+        "weights.",
         wrong(kv=0),
     ),
     Mistake(
@@ -119,13 +120,13 @@ MISTAKES = [
         wrong(attention=0),
     ),
     Mistake(
-        "every text is taken for as long as the longest.",
-        "Decode steps need no padding: a text reads its own tokens. Add up `seq_lens`.",
+        "every sequence is counted as long as the longest.",
+        "Decode steps need no padding: a sequence reads its own tokens. Add up `seq_lens`.",
         (wrong(attended=padded, cached=padded), wrong(cached=padded), wrong(attended=padded)),
     ),
     Mistake(
-        "the cache is counted for one text only.",
-        "Each text reads its own keys and values. Nothing of the cache is shared here.",
+        "the cache is counted for one sequence only.",
+        "Each sequence reads its own keys and values. Nothing of the cache is shared here.",
         (
             wrong(cached=max),
             wrong(cached=lambda lens: lens[0]),
@@ -134,44 +135,44 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "layers are forgotten.",
-        "Every layer has a cache of its own, and attends: times `num_layers`. The weights are those of all layers "
-        "already.",
+        "the layers are left out.",
+        "Every layer has its own cache and its own attention: multiply by `num_layers`. `num_weights` is for all "
+        "layers already.",
         wrong(layers=lambda model: 1),
     ),
     Mistake(
-        "the weights are taken once for each layer.",
-        "`num_weights` are those of all layers already.",
+        "the weights are counted once for each layer.",
+        "`num_weights` is for all layers already.",
         wrong(weights=lambda model: model["num_weights"] * model["num_layers"]),
     ),
     Mistake(
         "numbers are counted, not bytes.",
-        "Each number takes `itemsize` bytes, a weight as well as a key or a value.",
+        "Each number takes `itemsize` bytes: a weight as well as a number of a key or a value.",
         (wrong(weight_bytes=False, cache_bytes=False), wrong(weight_bytes=False), wrong(cache_bytes=False)),
     ),
     Mistake(
         "the intensity is rounded.",
-        "`/`, and nothing after it. Round when you print.",
+        "Divide with `/` and return the result as it is. Round when you print.",
         (
             wrong(ratio=lambda f, b: f // b),
             *(wrong(ratio=lambda f, b, places=places: round(f / b, places)) for places in (0, 1, 2)),
         ),
     ),
-    Mistake("the ratio is turned round.", "Intensity is operations divided by bytes.", wrong(ratio=lambda f, b: b / f)),
+    Mistake("the ratio is inverted.", "Intensity is operations divided by bytes.", wrong(ratio=lambda f, b: b / f)),
     Mistake(
         "the two times are added.",
-        "A processor reads the next weights while it computes: the longer of the two counts, `max`.",
+        "A processor reads the next weights while it computes: the longer of the two times counts, `max`.",
         wrong(slower=lambda a, b: a + b),
     ),
-    Mistake("the shorter time is taken.", "Whoever is slower decides: `max`.", wrong(slower=min)),
+    Mistake("the shorter time is taken.", "The slower of the two decides: `max`.", wrong(slower=min)),
     Mistake(
-        "only one of the two times is looked at.",
-        "Small batches wait for memory, large ones for arithmetic. Take the longer.",
+        "only one of the two times is used.",
+        "Small batches wait for memory, large ones for arithmetic. Take the longer time.",
         (wrong(slower=lambda a, b: b), wrong(slower=lambda a, b: a)),
     ),
     Mistake(
-        "the time is divided among the texts.",
-        "All of them take the step together, and each waits for the whole of it.",
+        "the time is divided by the number of sequences.",
+        "All sequences take the step together, and each waits for the whole step.",
         wrong(each=lambda seconds, batch: seconds / batch),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Cases of 09.static_waste: what static batches push through the model for nothing, counted without a model."""
+"""The exercise 09.static_waste: tokens that static batches compute without need, counted without a model."""
 
 from numbers import Integral
 
@@ -10,7 +10,7 @@ from .static_waste_mistakes import MISTAKES
 
 
 def waste_step_by_step(prompts, new_tokens, batch_size):
-    """Runs the batches, one run of the model after the other."""
+    """Counts each run of the model, one after the other."""
     steps = useful = padding = idle = 0
     queue = list(zip(prompts, new_tokens))
     while queue:
@@ -30,7 +30,7 @@ def waste_step_by_step(prompts, new_tokens, batch_size):
 
 
 def waste_by_library(prompts, new_tokens, batch_size):
-    """The library's own count, of the batches that a batcher without a timeout makes."""
+    """The library's own count, for the batches of a batcher without a timeout."""
     from math import inf
 
     from course_lib.batching import DynamicBatcher, count_batches, simulate_batches
@@ -46,21 +46,21 @@ def waste_by_library(prompts, new_tokens, batch_size):
 
 
 def waste_in_tensors(prompts, new_tokens, batch_size):
-    """A tensor of each batch; the numbers stay in tensors."""
+    """A tensor for each batch; the numbers stay in tensors."""
     import torch
 
     found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
     for start in range(0, len(prompts), batch_size):
-        lengths, texts = (torch.tensor(numbers[start : start + batch_size]) for numbers in (prompts, new_tokens))
-        found["steps"] += texts.max()
-        found["useful"] += (lengths + texts - 1).sum()
+        lengths, outputs = (torch.tensor(numbers[start : start + batch_size]) for numbers in (prompts, new_tokens))
+        found["steps"] += outputs.max()
+        found["useful"] += (lengths + outputs - 1).sum()
         found["padding"] += (lengths.max() - lengths).sum()
-        found["idle"] += (texts.max() - texts).sum()
+        found["idle"] += (outputs.max() - outputs).sum()
     return found
 
 
 def served(prompts, new_tokens, batch_size, part=None, note=""):
-    """The Trial of these requests, looking at everything or at one number."""
+    """The Trial of these requests. part: the one number that is compared; None: all of them."""
     call = f"static_waste({prompts}, {new_tokens}, {batch_size})"
 
     def act(answer):
@@ -76,7 +76,7 @@ def served(prompts, new_tokens, batch_size, part=None, note=""):
 
 
 def plain(got):
-    """Whole numbers and dicts of all kinds as Python's own."""
+    """Integers of all types as `int`, also in a dict."""
     if isinstance(got, dict):
         return {key: plain(value) for key, value in got.items()}
     got = as_python(got)
@@ -134,45 +134,47 @@ STATIC_WASTE = Exercise(
     properties=[
         Property(
             "One request alone wastes nothing",
-            "Its prompt is pushed in the first run, and every token it writes in the next, save the last one.",
+            "The first run computes its prompt. Each later run computes the token that was written last. The last "
+            "token of all is never computed.",
             [served(*case) for case in ONE],
         ),
         Property(
-            "`padding` fills every prompt up to the longest of its batch",
-            "A batch has one shape. What is filled in is computed like any other token.",
+            "`padding` fills every prompt up to the length of the longest in its batch",
+            "A batch is one rectangle of tokens. Padding is computed like any other token.",
             counted("padding", PAIR, SEVERAL),
         ),
         Property(
-            "`steps`: a batch runs until its longest text is written",
-            "The first run gives everybody a token, so a text of n tokens takes n runs.",
+            "`steps`: a batch runs until its longest sequence is written",
+            "The first run gives each sequence a token, so a sequence of n new tokens takes n runs.",
             counted("steps", PAIR, SEVERAL),
         ),
         Property(
-            "`idle` counts the runs of rows whose text is over",
-            "They keep their place and are computed on, until the last one ends.",
+            "`idle` counts the tokens of rows whose sequence has ended",
+            "These rows stay in the batch and are computed until the longest sequence ends.",
             counted("idle", PAIR, SEVERAL),
         ),
         Property(
-            "`useful` is prompts and tokens that were wanted",
-            "A token is pushed in the run after the one that wrote it. The last one of a text never is.",
+            "`useful` counts the tokens of prompts and of outputs",
+            "A token is computed in the run after the one that wrote it. The last token of a sequence is never "
+            "computed.",
             counted("useful", PAIR, SEVERAL),
         ),
         Property(
-            "The last batch may be smaller, and is no larger than it is",
-            "Rows that hold nobody are not computed.",
+            "The last batch may be smaller, and has no more rows than requests",
+            "There are no rows without a request.",
             [served(*case) for case in SHORT],
         ),
         Property(
-            "With nobody to serve, everything is 0",
-            "An empty queue is no error.",
+            "Without requests, everything is 0",
+            "An empty queue is not an error.",
             [served([], [], size) for size in (1, 4)],
         ),
         Property(
-            "The four belong together, for larger queues too",
-            "useful + padding + idle is what the model is pushed.",
+            "All four numbers are right for larger queues too",
+            "useful + padding + idle is the number of all computed tokens.",
             [served(*case) for case in LARGE + SEVERAL],
         ),
-        Property("The caller's lists stay as they were", "The queue is served for real afterwards.", UNTOUCHED),
+        Property("The caller's lists are not changed", "The same queue is served afterwards.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -185,17 +187,17 @@ STATIC_WASTE = Exercise(
         ),
     ],
     hints=[
-        "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices of both lists. "
-        "Each batch adds to the four numbers.",
-        "Draw one batch: a row for each request, a column for each run. The first column pushes every prompt, filled up to "
-        "`max(lengths)`. Every later one pushes a token a row.",
-        "There are `max(texts)` columns. A text of n tokens is wanted in n of them: the first is its prompt, then n - 1 tokens. "
-        "In the other `max(texts) - n` it is idle.",
-        "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in texts)`, `idle "
-        "+= sum(max(texts) - n for n in texts)`.",
+        "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices "
+        "of both lists. Each batch adds to the four numbers.",
+        "Draw one batch: a row for each request, a column for each run. The first column computes every prompt, "
+        "filled up to `max(lengths)`. Each later column computes one token per row.",
+        "There are `max(texts)` columns. A sequence of n new tokens needs n of them: one for its prompt, then n - "
+        "1 with a token each. In the other `max(texts) - n` columns its row is idle.",
+        "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in "
+        "texts)`, `idle += sum(max(texts) - n for n in texts)`.",
     ],
     rights=[static_waste, waste_step_by_step, waste_by_library, waste_in_tensors],
-    why="Both kinds of waste come from one rule: a batch has one shape from its first run to its last. Padding is paid once, "
-    "with the prompts; idling in every run, so "
-    "one long text among short ones costs most.",
+    why="Both kinds of waste come from one rule: a batch keeps its number of rows and one length from its first run "
+    "to its last. Padding is paid once, with the prompts. Idle rows are paid in every run, so one long sequence "
+    "among short ones costs most.",
 )

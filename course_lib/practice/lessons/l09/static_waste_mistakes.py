@@ -6,31 +6,31 @@ from course_lib.practice.judge.exercise import Mistake
 def wrong(
     *,
     longest=lambda lengths, everyone: max(lengths),
-    last=lambda texts, everyone: max(texts),
+    last=lambda outputs, everyone: max(outputs),
     rows=lambda batch, size: len(batch),
     asked=lambda p: p,
-    pushed=lambda n: n - 1,
+    computed=lambda n: n - 1,
     idle=lambda last, n: last - n,
-    steps=lambda last, texts: last,
+    steps=lambda last, outputs: last,
     order=lambda pairs: pairs,
     kept=lambda batches, size: batches,
     padding_again=False,
     returns=lambda found: found,
 ):
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
         for batch in kept(
             [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)], batch_size
         ):
-            lengths, texts = zip(*batch)
-            most, end, count = longest(lengths, prompts), last(texts, new_tokens), rows(batch, batch_size)
+            lengths, outputs = zip(*batch)
+            most, end, count = longest(lengths, prompts), last(outputs, new_tokens), rows(batch, batch_size)
             missing = count - len(batch)
-            found["steps"] += steps(end, texts)
-            found["useful"] += sum(map(asked, lengths)) + sum(map(pushed, texts))
+            found["steps"] += steps(end, outputs)
+            found["useful"] += sum(map(asked, lengths)) + sum(map(computed, outputs))
             found["padding"] += most * count - sum(lengths)
-            found["idle"] += sum(idle(end, n) for n in texts) + missing * (end - 1)
+            found["idle"] += sum(idle(end, n) for n in outputs) + missing * (end - 1)
             if padding_again:
                 found["padding"] += sum(most - p for p in lengths) * (end - 1)
         return returns(found)
@@ -43,86 +43,87 @@ def prompts_sorted(pairs):
 
 
 def share(found):
-    """Waste as shares of all tokens pushed."""
-    pushed = found["useful"] + found["padding"] + found["idle"] or 1
-    return {"steps": found["steps"], **{name: found[name] / pushed for name in ("useful", "padding", "idle")}}
+    """Waste as shares of all computed tokens."""
+    computed = found["useful"] + found["padding"] + found["idle"] or 1
+    return {"steps": found["steps"], **{name: found[name] / computed for name in ("useful", "padding", "idle")}}
 
 
 MISTAKES = [
     Mistake(
-        "prompts are filled up to the longest of all.",
-        "Only those of one batch share a shape. The next batch has its own longest.",
+        "prompts are filled up to the longest of all batches.",
+        "Only the prompts of one batch have a common length. The next batch has its own longest prompt.",
         wrong(longest=lambda lengths, everyone: max(everyone)),
     ),
     Mistake(
-        "every batch runs as long as the longest text of all.",
-        "A batch ends when its own longest text is written.",
-        wrong(last=lambda texts, everyone: max(everyone)),
+        "every batch runs as long as the longest sequence of all batches.",
+        "A batch ends when its own longest sequence is written.",
+        wrong(last=lambda outputs, everyone: max(everyone)),
     ),
     Mistake(
-        "the last token of each text is counted as pushed.",
-        "It is written by the last run and goes to the reader. Nothing comes after it, so it is never pushed.",
-        wrong(pushed=lambda n: n),
+        "the last token of each sequence is counted as computed.",
+        "The last run writes it, and it is returned. No token comes after it, so it is never computed.",
+        wrong(computed=lambda n: n),
     ),
     Mistake(
         "prompts are left out of `useful`.",
-        "The first run pushes every token of every prompt. Whoever asks wants them read.",
-        (wrong(asked=lambda p: 0), wrong(asked=lambda p: 0, pushed=lambda n: n)),
+        "The first run computes every token of every prompt, and the answers need all of them.",
+        (wrong(asked=lambda p: 0), wrong(asked=lambda p: 0, computed=lambda n: n)),
     ),
     Mistake(
         "new tokens are left out of `useful`.",
-        "Every new token but the last is pushed too, in the run that gives the one after it.",
-        wrong(pushed=lambda n: 0),
+        "Every new token but the last is computed too, in the run that writes the token after it.",
+        wrong(computed=lambda n: 0),
     ),
     Mistake(
-        "every prompt is given a run of its own.",
-        "One run pushes all prompts of a batch. That is why they are filled up to one length.",
-        wrong(steps=lambda last, texts: last + len(texts) - 1),
+        "every prompt is counted as a run of its own.",
+        "One run computes all prompts of a batch. This is why they are filled up to one length.",
+        wrong(steps=lambda last, outputs: last + len(outputs) - 1),
     ),
     Mistake(
-        "idle runs are counted one off.",
-        "Of a batch's runs a text of n tokens is wanted in n: the run of the prompts gives the first. In all others its row is "
-        "idle.",
+        "the idle runs of a row are one too many or too few.",
+        "A sequence of n new tokens needs n runs of its batch: the run of the prompts gives the first token. In "
+        "all other runs its row is idle.",
         (wrong(idle=lambda last, n: max(last - n - 1, 0)), wrong(idle=lambda last, n: last - n + (n < last))),
     ),
     Mistake(
-        "the run of the prompts is counted apart.",
-        "That run gives the first token already: a text of n tokens takes n runs, not n + 1.",
-        wrong(steps=lambda last, texts: last + 1),
+        "the run of the prompts is counted as one run more.",
+        "That run writes the first token already: a sequence of n new tokens takes n runs, not n + 1.",
+        wrong(steps=lambda last, outputs: last + 1),
     ),
     Mistake(
-        "the first token is thought to cost nothing.",
-        "The run of the prompts is a run too: a text of n tokens takes n runs, not n - 1.",
-        wrong(steps=lambda last, texts: last - 1),
+        "the run of the prompts is not counted.",
+        "The run of the prompts is a run too: a sequence of n new tokens takes n runs, not n - 1.",
+        wrong(steps=lambda last, outputs: last - 1),
     ),
     Mistake(
         "runs are added up over the rows of a batch.",
-        "All rows of a batch are in one run. It takes as many as its longest text has tokens.",
-        wrong(steps=lambda last, texts: sum(texts)),
+        "One run computes all rows of a batch. A batch takes as many runs as its longest sequence has new tokens.",
+        wrong(steps=lambda last, outputs: sum(outputs)),
     ),
     Mistake(
-        "rows leave when their text is over.",
-        "That is continuous batching, in lesson 10. Here a row stays, and is computed, until the batch ends.",
+        "rows leave when their sequence has ended.",
+        "This is continuous batching, in lesson 10. Here a row stays and is computed until the batch ends.",
         wrong(idle=lambda last, n: 0),
     ),
     Mistake(
         "a smaller last batch is filled up.",
-        "Rows that hold nobody need not be there: the last batch has as many rows as requests.",
+        "No empty rows are needed: the last batch has as many rows as requests.",
         wrong(rows=lambda batch, size: size),
     ),
     Mistake(
         "a smaller last batch is left out.",
-        "Those requests are served too.",
+        "The requests of the last batch are served too.",
         wrong(kept=lambda batches, size: [batch for batch in batches if len(batch) == size]),
     ),
     Mistake(
         "only one batch is counted.",
-        "Add to the four with every batch, `+=`, and return after the last.",
+        "Add to the four numbers with every batch, `+=`, and return after the last batch.",
         (wrong(kept=lambda batches, size: batches[-1:]), wrong(kept=lambda batches, size: batches[:1])),
     ),
     Mistake(
         "requests are sorted first.",
-        "They are served in the order in which they come. (Sorting would help, and somebody would wait for ever.)",
+        "They are served in the order in which they arrive. (Sorting would reduce the waste, and a long request "
+        "might wait for ever.)",
         (
             wrong(order=sorted),
             wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
@@ -132,13 +133,15 @@ MISTAKES = [
     ),
     Mistake(
         "padding is counted in every run.",
-        "Padding is pushed with the prompts, once. Later runs push one token a row.",
+        "Padding is computed once, with the prompts. Later runs compute one token per row.",
         wrong(padding_again=True),
     ),
-    Mistake("shares are returned, not tokens.", "Count tokens. Divide when you print.", wrong(returns=share)),
+    Mistake(
+        "shares are returned, not numbers of tokens.", "Return counts. Divide when you print.", wrong(returns=share)
+    ),
     Mistake(
         "numbers with a fraction are returned.",
-        "Runs and tokens are counted, so they are whole: `int`, not `float`.",
+        "Runs and tokens are counted, so the numbers are whole: `int`, not `float`.",
         wrong(returns=lambda found: {name: float(number) for name, number in found.items()}),
     ),
 ]

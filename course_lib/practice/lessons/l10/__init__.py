@@ -1,4 +1,4 @@
-"""Cases of lesson 10: the flat batch, when a text is over, who runs in a step, and the whole loop."""
+"""Exercises of lesson 10: the flat batch, when a sequence ends, what runs in a step, and the whole loop."""
 
 from .continuous_loop import CONTINUOUS_LOOP
 from .pack import PACK

@@ -1,4 +1,4 @@
-"""Cases of 10.pack: the tokens of a step as one flat batch."""
+"""The exercise 10.pack: the tokens of a step as one flat batch."""
 
 from course_lib.engine.request import Request
 from course_lib.errors import CourseError
@@ -12,7 +12,7 @@ KEYS = ("token_ids", "positions", "cu_seqlens_q", "seq_lens", "logits_for")
 
 
 def pack_by_lists(scheduled):
-    """Each list by itself."""
+    """Makes one list after the other."""
     starts = [request.num_computed_tokens for request, _ in scheduled]
     ends = [start + n for start, (_, n) in zip(starts, scheduled)]
     edges = [sum(n for _, n in scheduled[:i]) for i in range(len(scheduled) + 1)]
@@ -44,10 +44,10 @@ def pack_tensors(scheduled):
     }
 
 
-def scheduled_of(texts):
-    """[(request, n)] of (name, token ids, computed tokens, n) or with how many of the tokens are written, not read."""
+def scheduled_of(sequences):
+    """[(request, n)] of (name, token ids, number of computed tokens, n[, number of output tokens])."""
     found = []
-    for name, ids, computed, n, *written in texts:
+    for name, ids, computed, n, *written in sequences:
         read = len(ids) - sum(written)
         request = Request(name, ids[:read])
         request.token_ids += ids[read:]
@@ -57,18 +57,18 @@ def scheduled_of(texts):
 
 
 def lists_of(packed):
-    """A learner's five, whatever holds them, as plain lists."""
+    """The five results as plain lists, also where they came as tensors or tuples."""
     if not isinstance(packed, dict):
-        raise CourseError(f"pack returned {type(packed).__name__}, and a dict with {', '.join(KEYS)} is asked for.")
+        raise CourseError(f"pack returned {type(packed).__name__}; it must return a dict with {', '.join(KEYS)}.")
     missing = [key for key in KEYS if key not in packed]
     if missing:
         raise CourseError(f"The dict has no {missing[0]!r}. It holds {', '.join(map(repr, packed)) or 'nothing'}.")
     return {key: packed[key].tolist() if hasattr(packed[key], "tolist") else list(packed[key]) for key in KEYS}
 
 
-def story(texts, call):
+def story(sequences, call):
     lines = []
-    for name, ids, computed, _, *written in texts:
+    for name, ids, computed, _, *written in sequences:
         read = len(ids) - sum(written)
         lines.append(
             "; ".join(
@@ -77,22 +77,22 @@ def story(texts, call):
                 + [f"{name}.num_computed_tokens = {computed}"] * (computed > 0)
             )
         )
-    return [*lines, call.format(", ".join(f"({name}, {n})" for name, _, _, n, *_ in texts))]
+    return [*lines, call.format(", ".join(f"({name}, {n})" for name, _, _, n, *_ in sequences))]
 
 
-def size(texts):
-    return sum(1000 + 20 * len(ids) + 5 * computed + 10 * n for _, ids, computed, n, *_ in texts)
+def size(sequences):
+    return sum(1000 + 20 * len(ids) + 5 * computed + 10 * n for _, ids, computed, n, *_ in sequences)
 
 
-def packed(*texts, key=None, note=""):
-    """The Trial of a step; key: only this list of the five, or all."""
+def packed(*sequences, key=None, note=""):
+    """The Trial of a step. key: the one list of the five that is compared; None: all of them."""
 
     def act(answer):
-        got = lists_of(answer(scheduled_of(texts)))
+        got = lists_of(answer(scheduled_of(sequences)))
         return got if key is None else got[key]
 
     call = "pack([{}])" + (f"[{key!r}]" if key else "")
-    return Trial(story(texts, call), act, note=note, explain=explain if key is None else None, size=size(texts))
+    return Trial(story(sequences, call), act, note=note, explain=explain if key is None else None, size=size(sequences))
 
 
 def explain(expected, got):
@@ -100,21 +100,23 @@ def explain(expected, got):
     return f"Different: {', '.join(f'`{key}`' for key in wrong)}."
 
 
-def untouched(*texts):
-    """The Trial that looks at the requests after the call."""
+def untouched(*sequences):
+    """The Trial that compares the requests after the call."""
 
     def act(answer):
-        scheduled = scheduled_of(texts)
+        scheduled = scheduled_of(sequences)
         answer(scheduled)
         return [(request.token_ids, request.num_computed_tokens, n) for request, n in scheduled]
 
-    names = ", ".join(name for name, *_ in texts)
-    lines = [*story(texts, "pack([{}])"), f"[(r.token_ids, r.num_computed_tokens) for r in [{names}]]"]
-    return Trial(lines, act, show=lambda seen: repr([(ids, computed) for ids, computed, _ in seen]), size=size(texts))
+    names = ", ".join(name for name, *_ in sequences)
+    lines = [*story(sequences, "pack([{}])"), f"[(r.token_ids, r.num_computed_tokens) for r in [{names}]]"]
+    return Trial(
+        lines, act, show=lambda seen: repr([(ids, computed) for ids, computed, _ in seen]), size=size(sequences)
+    )
 
 
 def counts_them(scheduled):
-    """Adds to num_computed_tokens at once."""
+    """Increases num_computed_tokens itself."""
     made = pack(scheduled)
     for request, n in scheduled:
         request.num_computed_tokens += n
@@ -139,7 +141,7 @@ CHUNKS = [
     [("a", [1, 2], 1, 1), ("b", [3, 4, 5, 6, 7], 1, 3), ("c", [8, 9], 0, 2)],
     [("a", [4, 3, 2, 1, 5], 2, 2), ("b", [6, 7, 8], 0, 1)],
 ]
-# Of these some tokens are written already: a text that goes on, and texts that are computed anew, whole or in pieces.
+# Here some tokens are output: a sequence that decodes, and sequences that are computed again, whole or in chunks.
 WRITTEN = [
     [("a", [5, 6], 1, 1, 1)],
     [("a", [5, 6, 7, 4], 0, 3, 2)],
@@ -156,7 +158,7 @@ LONG = [
         [("a", 10, 12, 5, 6), ("b", 30, 3, 2, 1), ("c", 50, 4, 0, 4), ("d", 70, 9, 3, 6)],
     )
 ]
-UNTOUCHED = [untouched(*texts) for texts in (PROMPTS[1], PROMPTS[2], DECODES[1], MIXED[0], CHUNKS[2])]
+UNTOUCHED = [untouched(*sequences) for sequences in (PROMPTS[1], PROMPTS[2], DECODES[1], MIXED[0], CHUNKS[2])]
 
 
 def changed(answer, found):
@@ -170,7 +172,7 @@ def only_counted(answer, found):
 
 
 def by(key, steps=ALL):
-    return [packed(*texts, key=key) for texts in steps]
+    return [packed(*sequences, key=key) for sequences in steps]
 
 
 PACK = Exercise(
@@ -181,61 +183,68 @@ PACK = Exercise(
     properties=[
         Property(
             "`token_ids` holds the next n tokens of each request, one request after the other",
-            "The model gets one row of tokens: no padding, nothing computed twice.",
+            "The model gets one row of tokens, without padding, and no token is computed twice.",
             by("token_ids"),
         ),
         Property(
-            "`positions` says where each token stands in its own text",
-            "RoPE turns each query and key by its position. A token in the wrong place is another token to the model.",
+            "`positions` holds the position of each token in its own sequence",
+            "RoPE rotates each query and key by its position. With a wrong position, attention computes other scores.",
             by("positions"),
         ),
         Property(
-            "`cu_seqlens_q` says where each request begins in the row, and where the row ends",
-            "Attention cuts the row at these places: rows cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 are request i's.",
+            "`cu_seqlens_q` holds where each request begins in the row, and where the row ends",
+            "Attention cuts the row at these places: rows cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 belong to "
+            "request i.",
             by("cu_seqlens_q"),
         ),
         Property(
-            "`seq_lens` counts the tokens of each text, up to the last one of this step",
-            "So many keys and values each request has in the cache once the new ones are written.",
+            "`seq_lens` counts the tokens of each sequence, up to its last one of this step",
+            "This is how many keys and values each request has in the cache after the new ones are written.",
             by("seq_lens"),
         ),
         Property(
-            "`logits_for` names the last row of each request whose tokens are then all computed",
-            "Only that row says what comes next. Logits of the others would be computed for nothing.",
+            "`logits_for` holds the last row of each request that has no token left to compute after this step",
+            "Only that row predicts the next token. Logits of the other rows would be computed without need.",
             by("logits_for"),
         ),
         Property(
-            "The requests stay as they are",
-            "Whether the step succeeds is not known yet; they are counted after it.",
+            "The requests are not changed",
+            "It is not known yet whether the step succeeds; `num_computed_tokens` grows after it.",
             UNTOUCHED,
         ),
-        Property("All five fit each other", "They describe one row of tokens.", [packed(*texts) for texts in LONG]),
+        Property(
+            "All five lists are right together",
+            "They describe the same row of tokens.",
+            [packed(*sequences) for sequences in LONG],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
-            "the requests are counted further.",
+            "`num_computed_tokens` is increased.",
             "`pack` only describes the step. `num_computed_tokens` grows when the model has run.",
             counts_them,
             is_made_by=only_counted,
         ),
         Mistake(
-            "what came in is changed.",
-            "`token_ids` and `scheduled` are the engine's own lists: `+=` and `pop` change them for everybody. Begin with a list of your own.",
+            "the arguments are changed.",
+            "`token_ids` and `scheduled` are the engine's own lists: `+=` and `pop` change them for the engine "
+            "too. Begin with a new list.",
             is_made_by=changed,
         ),
         *MISTAKES,
     ],
     hints=[
-        "Begin with one request. Its first `start = request.num_computed_tokens` tokens are in the cache; the next n are "
-        "`request.token_ids[start:start + n]`.",
-        "Go through the requests and let the row grow: `token_ids += …`. Where a request ends in the row is `len(token_ids)` then. "
-        "The positions of its tokens are `range(start, start + n)`.",
-        "After this step `start + n` tokens of the text are in the cache: that is its `seq_lens`. If that is all it has, the row "
-        "`len(token_ids) - 1` goes into `logits_for`.",
+        "Begin with one request. Its first `start = request.num_computed_tokens` tokens are in the cache; the "
+        "next n are `request.token_ids[start:start + n]`.",
+        "Go through the requests and extend the row: `token_ids += …`. After that, the request ends in the row at "
+        "`len(token_ids)`. The positions of its tokens are `range(start, start + n)`.",
+        "After this step `start + n` tokens of the sequence are in the cache: this is its `seq_lens`. If the "
+        "sequence has no more tokens, the row `len(token_ids) - 1` goes into `logits_for`.",
         "`cu_seqlens_q = [0]` before the loop, and `cu_seqlens_q.append(len(token_ids))` in it.",
     ],
     rights=[pack, pack_by_lists, pack_tensors],
-    why="A request that reads its prompt brings many tokens, one that writes brings one, and the code does not ask which it is: "
-    "both have tokens that are not computed yet. The names are vLLM's; its model runner builds the same arrays for every step.",
+    why="A request in prefill has many tokens in a step, and a request that decodes has one. The code does not "
+    "distinguish the two: both have tokens that are not computed yet. The names are vLLM's; its model runner "
+    "builds the same arrays for every step.",
 )

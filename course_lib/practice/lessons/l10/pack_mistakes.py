@@ -39,8 +39,8 @@ def wrong(
 
 MISTAKES = [
     Mistake(
-        "there is a list for each request.",
-        "The model gets one row: `+=` puts tokens behind each other, `append` puts a list into the list.",
+        "`token_ids` holds a list for each request.",
+        "The model gets one row of tokens. `+=` adds the tokens to the row, `append` adds a list as one entry.",
         (
             wrong(tokens=lambda r, n, s: [r.token_ids[s : s + n]]),
             wrong(
@@ -49,41 +49,43 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "the slice ends at n.",
-        "`n` says how many, not up to where: `token_ids[start:start + n]`.",
+        "the slice of tokens ends at n.",
+        "`n` is the number of tokens, not the end of the slice: `token_ids[start:start + n]`.",
         wrong(tokens=lambda r, n, s: r.token_ids[s:n]),
     ),
     Mistake(
-        "the end of the prompt is taken for the end of the text.",
-        "Tokens that are written count too: a text that goes on, or is computed anew, is ready where all its `num_tokens` are computed.",
+        "the end of the prompt is taken for the end of the sequence.",
+        "Output tokens count too. A sequence that decodes, or is computed again, needs logits when all its "
+        "`num_tokens` are computed.",
         (
             wrong(asked=lambda r, n, s: s + n == r.num_prompt_tokens),
             wrong(asked=lambda r, n, s: s + n >= r.num_prompt_tokens),
         ),
     ),
     Mistake(
-        "logits are asked for single tokens alone.",
-        "A prompt whose last token is computed in this step is followed by a token, too.",
+        "logits are requested only for requests with a single token.",
+        "A prompt whose last token is computed in this step also needs its next token.",
         (wrong(asked=lambda r, n, s: n == 1), wrong(asked=lambda r, n, s: n == 1 and s > 0)),
     ),
     Mistake(
         "the tokens are taken from the beginning.",
-        "The first `num_computed_tokens` of them are in the cache. What comes next begins there.",
+        "The first `num_computed_tokens` of them are in the cache. The next tokens begin after these.",
         wrong(tokens=lambda r, n, s: r.token_ids[:n]),
     ),
     Mistake(
         "the last n tokens are taken.",
-        "In a chunk in the middle of a prompt these are not the next ones: `token_ids[start:start + n]`.",
+        "For a chunk in the middle of a prompt these are not the next tokens: `token_ids[start:start + n]`.",
         wrong(tokens=lambda r, n, s: r.token_ids[-n:]),
     ),
     Mistake(
-        "all tokens that are left are taken, whatever n says.",
-        "A long prompt may get a part of the step only. Take n.",
+        "all tokens that are left are taken, not n.",
+        "A long prompt may be computed in chunks. Take the next n tokens.",
         wrong(tokens=lambda r, n, s: r.token_ids[s:]),
     ),
     Mistake(
         "positions count through the whole row.",
-        "The second request does not go on where the first one ends: each counts in its own text.",
+        "The positions of the second request do not continue those of the first: each request counts in its own "
+        "sequence.",
         (
             wrong(positions=lambda r, n, s, at: range(at, at + n)),
             wrong(positions=lambda r, n, s, at: range(at + s, at + s + n)),
@@ -91,8 +93,8 @@ MISTAKES = [
     ),
     Mistake(
         "positions begin at 0 in each step.",
-        "A token that is written at place 7 has position 7, although it is alone in this step: begin at "
-        "`num_computed_tokens`.",
+        "A token at position 7 of its sequence has position 7, although it is the only one of its request in this "
+        "step: begin at `num_computed_tokens`.",
         wrong(positions=lambda r, n, s, at: range(n)),
     ),
     Mistake(
@@ -101,63 +103,64 @@ MISTAKES = [
         wrong(positions=lambda r, n, s, at: range(s + 1, s + n + 1)),
     ),
     Mistake(
-        "`cu_seqlens_q` holds lengths, not places.",
-        "Add them up: each entry is where a request begins.",
+        "`cu_seqlens_q` holds lengths, not positions in the row.",
+        "Add the lengths up: each entry is where a request begins.",
         wrong(edge=lambda edges: [b - a for a, b in zip(edges, edges[1:])]),
     ),
     Mistake(
         "`cu_seqlens_q` does not begin with 0.",
-        "The first request begins at row 0; with its end there is one entry more than requests.",
+        "The first request begins at row 0. There is one entry more than there are requests.",
         wrong(edge=lambda edges: edges[1:]),
     ),
     Mistake(
-        "the end is missing in `cu_seqlens_q`.",
-        "The last request has an end too: one entry more than there are requests.",
+        "the last entry of `cu_seqlens_q` is missing.",
+        "The last request has an end too: there is one entry more than there are requests.",
         wrong(edge=lambda edges: edges[:-1]),
     ),
     Mistake(
-        "`seq_lens` counts the new tokens alone.",
-        "Attention reads all keys of the text, those in the cache too.",
+        "`seq_lens` counts only the new tokens.",
+        "Attention reads all keys of the sequence, including those in the cache.",
         wrong(length=lambda r, n, s: n),
     ),
     Mistake(
         "`seq_lens` counts tokens that are not computed yet.",
-        "After a chunk of a prompt the cache holds `num_computed_tokens + n` tokens; behind them are no keys to be read.",
+        "After a chunk of a prompt the cache holds `num_computed_tokens + n` tokens; at later positions there are "
+        "no keys yet.",
         wrong(length=lambda r, n, s: len(r.token_ids)),
     ),
     Mistake(
         "`seq_lens` leaves out the new tokens.",
-        "Their keys and values are written before anybody looks: a token sees itself.",
+        "Their keys and values are written before attention reads: a token attends to itself.",
         (wrong(length=lambda r, n, s: s), wrong(length=lambda r, n, s: s + n - 1)),
     ),
     Mistake(
-        "logits are asked for where a prompt is not at its end.",
-        "In the middle of a prompt the next token is known already: it is in the prompt.",
+        "logits are requested in the middle of a prompt.",
+        "There the next token is known already: it is in the prompt.",
         wrong(asked=lambda r, n, s: True),
     ),
     Mistake(
-        "logits are asked for at all rows.",
-        "Only the last row of a text says what comes next.",
+        "logits are requested for all rows.",
+        "Only the last row of a sequence predicts its next token.",
         lambda scheduled: pack(scheduled) | {"logits_for": list(range(sum(n for _, n in scheduled)))},
     ),
     Mistake(
-        "`logits_for` is one row too far.",
-        "`cu_seqlens_q[i + 1]` is where the next request begins; the last row is the one before.",
+        "`logits_for` is one row too high.",
+        "`cu_seqlens_q[i + 1]` is where the next request begins; the last row of request i is the row before it.",
         wrong(row=lambda at, n, i: at + n),
     ),
     Mistake(
         "`logits_for` counts rows within each request.",
-        "The logits are of the whole row of tokens: add where the request begins.",
+        "`logits_for` counts in the whole row of tokens: add the row at which the request begins.",
         wrong(row=lambda at, n, i: n - 1),
     ),
     Mistake(
         "`logits_for` counts requests, not rows.",
-        "A prompt brings several rows. Its last one is asked for.",
+        "A prompt has several rows. The last of them is needed.",
         wrong(row=lambda at, n, i: i),
     ),
     Mistake(
-        "the requests come in another order.",
-        "Logits and tables are matched with requests by their order. Keep it.",
+        "the order of the requests is changed.",
+        "Logits and block tables are matched with requests by their order. Keep it.",
         (
             wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: pair[1])),
             wrong(order=lambda scheduled: sorted(scheduled, key=lambda pair: -pair[1])),

@@ -1,4 +1,4 @@
-"""Cases of 10.stop_conditions: whether a text is over after its newest token, and what of it is handed out."""
+"""The exercise 10.stop_conditions: whether a sequence ends after its newest token, and which text is returned."""
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
@@ -11,7 +11,7 @@ from .stop_conditions_mistakes import MISTAKES
 
 
 def stop_by_sets(request, eos_token_ids, text):
-    """The ids that end it as a set; the cut by splitting."""
+    """The token ids that end a sequence as one set; the text is cut by splitting it."""
     params, reason = request.params, None
     ends = set(params.stop_token_ids) | (set() if params.ignore_eos else set(eos_token_ids))
     if len(request.output_ids) == params.max_tokens:
@@ -27,7 +27,7 @@ def stop_by_sets(request, eos_token_ids, text):
 
 
 def stop_at_first(request, eos_token_ids, text):
-    """Looks at every place of the text for a stop string."""
+    """Looks for a stop string at every position of the text."""
     for at in range(len(text)):
         if any(text.startswith(stop, at) for stop in request.params.stop):
             return "stop", text[:at]
@@ -39,8 +39,8 @@ def stop_at_first(request, eos_token_ids, text):
 
 
 def asked(prompt, output, eos=(), text=None, note="", **params):
-    """The Trial of one question."""
-    text = "abcdefghijklmnop"[: 3 * len(output)] if text is None else text  # a token is more than a character
+    """The Trial of one call. output: the tokens after the prompt; text: as a string, made up where it is not given."""
+    text = "abcdefghijklmnop"[: 3 * len(output)] if text is None else text  # three characters per token
 
     def made():
         request = Request("a", prompt, SamplingParams(**params))
@@ -51,9 +51,9 @@ def asked(prompt, output, eos=(), text=None, note="", **params):
         found = answer(made(), tuple(eos), text)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             if found is None or isinstance(found, (str, bool)):
-                raise CourseError(f"stop_conditions returned {found!r}; a pair is asked for, (finish_reason, text).")
+                raise CourseError(f"stop_conditions returned {found!r}; it must return a pair (finish_reason, text).")
             raise CourseError(
-                f"stop_conditions returned {type(found).__name__}; a pair is asked for, (finish_reason, text)."
+                f"stop_conditions returned {type(found).__name__}; it must return a pair (finish_reason, text)."
             )
         return tuple(found)
 
@@ -78,7 +78,7 @@ def asked(prompt, output, eos=(), text=None, note="", **params):
 
 
 def untouched(prompt, output, **params):
-    """The Trial that looks at the request after the call."""
+    """The Trial that compares the request after the call."""
 
     def act(answer):
         request = Request("a", prompt, SamplingParams(**params))
@@ -132,7 +132,7 @@ TIES = [
     asked([5], [7], max_tokens=1, stop_token_ids=(7,)),
     asked([5], [7, 8], max_tokens=2, text="so.", stop=(".",)),
 ]
-TEXTS = [
+STOP_STRINGS = [
     asked([5], [6], text="a.", max_tokens=9, stop=(".",)),
     asked([5], [6], text="ab", max_tokens=9, stop=(".",)),
     asked([5], [6, 7], text="a. b", max_tokens=9, stop=(".",)),
@@ -162,51 +162,54 @@ STOP_CONDITIONS = Exercise(
     cases="questions",
     properties=[
         Property(
-            'After `max_tokens` new tokens it is over: "length"',
-            "The prompt is not written by the model and does not count.",
+            'After `max_tokens` new tokens the reason is "length"',
+            "The tokens of the prompt do not count: the model did not write them.",
             LENGTH,
         ),
         Property(
-            'The model\'s end token ends it: "stop", unless `ignore_eos`',
-            "Only what the model writes counts: an end token in the prompt ends nothing.",
+            'After the model\'s end token the reason is "stop", unless `ignore_eos`',
+            "Only the new token counts: an end token in the prompt ends nothing.",
             EOS,
         ),
         Property(
-            "So does any of `stop_token_ids`, also with `ignore_eos`",
-            "These were asked for by the caller; `ignore_eos` is about the model's own.",
+            'After any of `stop_token_ids` the reason is "stop", also with `ignore_eos`',
+            "The caller asked for these; `ignore_eos` concerns only the end tokens of the model.",
             IDS,
         ),
         Property(
-            "A stop string in the text ends it, and the text is cut where the first one begins",
-            "Stop strings are looked for in text, since one can be spread over several tokens, or end in the middle of one.",
-            TEXTS,
+            'With a stop string in the text the reason is "stop", and the text is cut where the first one begins',
+            "Stop strings are searched in the text, since one can be spread over several tokens, or end in the "
+            "middle of one.",
+            STOP_STRINGS,
         ),
         Property(
-            'Where both would do, the reason is "stop"',
-            '"length" tells the caller that the text was cut off. It was not: it was done.',
+            'Where both reasons apply, it is "stop"',
+            '"length" tells the caller that the text was cut off. Here it was complete.',
             TIES,
         ),
-        Property("The request stays as it is", "The function answers a question.", UNTOUCHED),
+        Property("The request is not changed", "The function only answers a question.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the request is changed.",
-            "Only look: whoever asked does what is to be done.",
+            "The function only answers a question: its caller changes the request.",
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
     ],
     hints=[
-        "Three questions, each with an answer of its own: is there a stop string in the text? Is the newest token one that ends "
-        "it? Are there `max_tokens` of them?",
-        "The newest token is `request.token_ids[-1]`; what was written is everything after `request.num_prompt_tokens`. "
+        "There are three questions. Is there a stop string in the text? Is the newest token one that ends the "
+        "sequence? Are `max_tokens` tokens written?",
+        "The newest token is `request.token_ids[-1]`; the output is everything after `request.num_prompt_tokens`. "
         "The model's own end tokens count only without `params.ignore_eos`.",
-        "`text.find(stop)` says where a stop string begins, and -1 if it is not there. Cut at the smallest place that was found.",
-        "Ask for the stop strings first, then for the token, then for the length: the first that holds is the reason.",
+        "`text.find(stop)` returns where a stop string begins, and -1 if it is not there. Cut at the smallest "
+        "position that was found.",
+        "Check the stop strings first, then the token, then the length: the first that applies is the reason.",
     ],
     rights=[stop_conditions, stop_by_sets, stop_at_first],
-    why="It is asked after each token of each request, so it looks at the newest token and at counts. The engine's "
-    "`Request.append` asks the same; its `Text` looks for stop strings only in what the newest token added, and holds back "
-    "a character that is not whole yet. vLLM has it in `check_stop` for tokens and in its detokenizer for strings.",
+    why="The function is called after each token of each request, so it looks only at the newest token and at counts. "
+    "The engine's `Request.append` asks the same. Its `Text` looks for stop strings only in the part that the "
+    "newest token added, and holds back a character that is not complete yet. vLLM has the check for tokens in "
+    "`check_stop` and the check for strings in its detokenizer.",
 )

@@ -45,22 +45,22 @@ def wrong(
 MISTAKES = [
     Mistake(
         "the prompt counts towards `max_tokens`.",
-        "A long prompt would leave no room for an answer. Count what comes after `num_prompt_tokens`.",
+        "A long prompt would leave no tokens for the answer. Count the tokens after `num_prompt_tokens`.",
         wrong(count=lambda r: len(r.token_ids)),
     ),
     Mistake(
         "it goes on after `max_tokens` tokens.",
-        "With max_tokens=1 it is over after one token. Ask with `>=`, not with `>`.",
+        "With max_tokens=1 the sequence ends after one token: `>=`, not `>`.",
         wrong(over=lambda n, most: n > most),
     ),
     Mistake(
-        "strings alone are looked at.",
-        "Most texts end at an end token, or at `max_tokens`. Ask for these, too.",
+        "only stop strings are checked.",
+        "Most sequences end at an end token, or at `max_tokens`. Check these too.",
         (wrong(over=lambda n, most: False, eos=False, ids=False), wrong(over=lambda n, most: False, eos=False)),
     ),
     Mistake(
         "characters are counted, not tokens.",
-        "A token is a piece of text, often a word. Count what comes after `num_prompt_tokens`.",
+        "A token is a piece of text, often a word. Count the tokens after `num_prompt_tokens`.",
         wrong(chars=True),
     ),
     Mistake(
@@ -69,68 +69,70 @@ MISTAKES = [
         wrong(over=lambda n, most: n + 1 >= most),
     ),
     Mistake(
-        "`ignore_eos` is not looked at.",
-        "It says that the model's end tokens are tokens like others.",
+        "`ignore_eos` is not checked.",
+        "With it, the end tokens of the model are tokens like any others.",
         wrong(eos_ignored=lambda p: False),
     ),
     Mistake(
-        "`ignore_eos` switches the caller's own stop tokens off, too.",
-        "It is about the model's end tokens alone.",
+        "`ignore_eos` switches off the caller's stop tokens too.",
+        "It concerns only the end tokens of the model.",
         wrong(all_ignored=True),
     ),
     Mistake(
-        "the model's end tokens are forgotten.",
-        "`eos_token_ids` are the model's; they end a text unless `ignore_eos`.",
+        "the model's end tokens are not checked.",
+        "`eos_token_ids` are the end tokens of the model. They end a sequence unless `ignore_eos`.",
         wrong(eos=False),
     ),
-    Mistake("`stop_token_ids` are forgotten.", "The caller may name more tokens that end the text.", wrong(ids=False)),
     Mistake(
-        "only the first end token is known.",
-        "A model may have several, and so may a caller: `newest in …`.",
+        "`stop_token_ids` are not checked.", "The caller may name more tokens that end the sequence.", wrong(ids=False)
+    ),
+    Mistake(
+        "only the first end token is checked.",
+        "A model may have several end tokens, and a caller may name several: `newest in …`.",
         lambda request, eos, text: stop_conditions(request, tuple(eos)[:1], text),
     ),
     Mistake(
-        "end tokens of the prompt end the text.",
-        "A prompt of several turns holds end tokens. Look at the newest token, or at what comes after `num_prompt_tokens`.",
+        "end tokens of the prompt end the sequence.",
+        "A prompt of several turns holds end tokens. Check the newest token, or the tokens after `num_prompt_tokens`.",
         wrong(looks=lambda r: r.token_ids),
     ),
-    Mistake('"length" is said where the text was done.', 'Ask for "stop" first.', wrong(length_first=True)),
+    Mistake('"length" is returned where the text is complete.', 'Check for "stop" first.', wrong(length_first=True)),
     Mistake(
-        "a stop string is seen only at the very end of the text.",
-        'The token that completes it may bring more: ". B" holds "." and does not end with it.',
+        "a stop string is found only at the very end of the text.",
+        'The token that completes it may contain more text: ". B" contains "." and does not end with it.',
         wrong(holds=lambda stop, text: text.endswith(stop)),
     ),
     Mistake(
         "the text is not cut.",
-        "A stop string is not handed out: cut the text where it begins.",
+        "A stop string is not returned: cut the text where it begins.",
         wrong(cut=lambda text, stops: text),
     ),
     Mistake(
-        "the text is cut behind the stop string.",
-        "Nobody wants to see it: cut where it begins.",
+        "the text is cut after the stop string.",
+        "A stop string is not part of the answer: cut the text where it begins.",
         wrong(cut=lambda text, stops: text[: min(text.find(s) + len(s) for s in stops)]),
     ),
     Mistake(
         "the text is cut at the last stop string.",
-        "What comes after the first one is not to be seen.",
+        "The text after the first stop string is not returned.",
         (
             wrong(cut=lambda text, stops: text[: max(text.rfind(s) for s in stops)]),
             wrong(cut=lambda text, stops: text[: min(text.rfind(s) for s in stops)]),
         ),
     ),
     Mistake(
-        "the text is cut at the string that is named first, not at the one that comes first.",
-        "Of several stop strings the earliest in the text counts: the smallest place.",
+        "the text is cut at the first string of `stop`, not at the first one in the text.",
+        "Of several stop strings the earliest in the text counts: take the smallest position.",
         wrong(cut=lambda text, stops: text[: text.find(stops[0])]),
     ),
     Mistake(
-        "a truth value is returned as the reason.",
-        'The caller is told why: "stop" or "length", or None.',
+        "True or False is returned as the reason.",
+        'Return the reason itself: "stop" or "length", or None.',
         wrong(says=bool),
     ),
     Mistake(
         '"stop" and "length" are exchanged.',
-        '"stop": the text was done. "length": it was cut off.',
+        '"stop": the text is complete. "length": it was cut off.',
         wrong(reasons=("length", "stop")),
     ),
 ]

@@ -1,0 +1,165 @@
+"""Wrong answers to 10.continuous_loop as people write them; see written_otherwise.py."""
+
+import torch
+
+from course_lib.decoding import generate_naive
+from course_lib.kvcache import BlockTable
+from course_lib.practice.lessons.l10.continuous_loop_answers import ContinuousLoop
+from course_lib.practice.lessons.l10.step import step
+from course_lib.practice.lessons.l10.stop_conditions import stop_conditions
+
+
+class ServesInTurn:
+    """One request after the other, each to its end."""
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.queue = model, []
+
+    def add_request(self, request):
+        self.queue.append((request, generate_naive(self.model, request.token_ids, request.params)))
+
+    def has_unfinished(self):
+        return bool(self.queue)
+
+    def abort(self, request_id):
+        self.queue = [one for one in self.queue if one[0].request_id != request_id]
+
+    def step(self):
+        request, tokens = self.queue[0]
+        token = tokens.pop(0)
+        if not tokens:
+            self.queue.pop(0)
+        return [(request.request_id, token, None if tokens else "length")]
+
+
+class StaticServer(ContinuousLoop):
+    def step(self):
+        outside = []
+        if self.running:
+            outside, self.waiting = self.waiting, []
+        said = super().step()
+        self.waiting += outside
+        return said
+
+
+class Leaky(ContinuousLoop):
+    """Gives a fresh table to everybody and lets the old one go, with its blocks."""
+
+    def step(self):
+        held = {name: table for name, table in self.tables.items()}
+        said = super().step()
+        for name, _, reason in said:
+            if reason and name in held:
+                self.cache.allocator.allocate(len(range(0, 1)))
+        return said
+
+
+class ForgetsAborts(ContinuousLoop):
+    def abort(self, request_id):
+        self.running = [r for r in self.running if r.request_id != request_id]
+        self.waiting = [r for r in self.waiting if r.request_id != request_id]
+
+    def step(self):
+        said = super().step()
+        for name, _, reason in said:
+            if reason:
+                self.tables.pop(name).free()
+        return said
+
+
+class OwnCalls(ContinuousLoop):
+    """A call of the model for each request."""
+
+    def step(self):
+        plan = step(
+            self.waiting,
+            self.running,
+            self.cache.allocator.num_blocks,
+            self.cache.allocator.block_size,
+            self.max_num_seqs,
+        )
+        said = []
+        for r, n in plan:
+            if r in self.waiting:
+                self.waiting.remove(r)
+                self.running.append(r)
+                self.tables[r.request_id] = BlockTable(self.cache.allocator)
+            self.tables[r.request_id].append_slots(n)
+            positions = self.cache.begin_step([self.tables[r.request_id]], [n])
+            row = self.model(torch.tensor(r.token_ids[-n:]), positions, self.cache)[-1]
+            r.num_computed_tokens += n
+            r.token_ids.append(row.argmax().item())
+            reason = stop_conditions(r, self.model.config.eos_token_ids, "")[0]
+            if reason:
+                self.abort(r.request_id)
+            said.append((r.request_id, r.token_ids[-1], reason))
+        return said
+
+
+class NeverAsksEnd(ContinuousLoop):
+    def step(self):
+        held = self.model.config
+        self.model.config = type(held)(**{**held.__dict__, "eos_token_ids": ()})
+        said = super().step()
+        self.model.config = held
+        return said
+
+
+class Silent(ContinuousLoop):
+    def step(self):
+        super().step()
+
+
+class Impatient(ContinuousLoop):
+    def has_unfinished(self):
+        return len(self.running) > 0
+
+
+class ForAll(ContinuousLoop):
+    """The lists in the body of the class."""
+
+    waiting, running, tables = [], [], {}
+
+    def __init__(self, model, cache, max_num_seqs):
+        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
+
+    def abort(self, request_id):
+        for many in (self.waiting, self.running):
+            many[:] = [r for r in many if r.request_id != request_id]
+        if request_id in self.tables:
+            self.tables.pop(request_id).free()
+
+
+class EndsAnyway(ContinuousLoop):
+    def step(self):
+        said = super().step()
+        for at, (name, token, reason) in enumerate(said):
+            if not reason and token in self.model.config.eos_token_ids:
+                self.abort(name)
+            said[at] = name, token, "stop" if token in self.model.config.eos_token_ids else reason
+        return said
+
+
+class NeverIdle(ContinuousLoop):
+    """Looks for the longest share of a step, also where there is none."""
+
+    def step(self):
+        max(n for _, n in step(self.waiting, self.running, 99, 4, self.max_num_seqs))
+        return super().step()
+
+
+CASES = {
+    "10.continuous_loop": [
+        (None, ServesInTurn),
+        ("whole batch is done", StaticServer),
+        (None, Leaky),
+        ("aborted request are not freed", ForgetsAborts),
+        ("by itself", OwnCalls),
+        ("end token is not looked at", NeverAsksEnd),
+        ("returns nothing", Silent),
+        ("forgets those who wait", Impatient),
+        ("share one list", ForAll),
+        ("`ignore_eos`", EndsAnyway),
+        (None, NeverIdle),
+    ]
+}

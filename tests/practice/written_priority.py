@@ -1,0 +1,116 @@
+"""Wrong answers to 11.priority as people write them; see written_otherwise.py."""
+
+from course_lib.engine import Policy
+
+
+class HighestFirst(Policy):
+    def key(self, request):
+        return (-request.priority, request.arrival)
+
+    def order(self, running):
+        return sorted(running, key=self.key)
+
+    def outranks(self, waiting, running):
+        return waiting.priority > running.priority
+
+
+class ByArrival(Policy):
+    def key(self, request):
+        return request.arrival
+
+    def order(self, running):
+        return sorted(running, key=lambda r: (r.priority, r.arrival))
+
+    def outranks(self, waiting, running):
+        return waiting.priority < running.priority
+
+
+class Polite(Policy):
+    def key(self, request):
+        return (request.priority, request.arrival)
+
+    def order(self, running):
+        return sorted(running, key=self.key)
+
+    def outranks(self, waiting, running):
+        pass
+
+
+class Pushy(Policy):
+    def key(self, request):
+        return (request.priority, request.arrival)
+
+    def order(self, running):
+        return sorted(running, key=self.key)
+
+    def outranks(self, waiting, running):
+        return not waiting.priority > running.priority
+
+
+class LeastFirst(Policy):
+    def key(self, request):
+        return (request.priority, request.arrival)
+
+    def order(self, running):
+        return sorted(running, key=self.key)[::-1]
+
+    def outranks(self, waiting, running):
+        return waiting.priority < running.priority
+
+
+class InPlace(Policy):
+    def key(self, request):
+        return (request.priority, request.arrival)
+
+    def order(self, running):
+        return running.sort(key=self.key)
+
+    def outranks(self, waiting, running):
+        return waiting.priority < running.priority
+
+
+class ShortestFirst(Policy):
+    def key(self, request):
+        return (request.priority, request.num_prompt_tokens)
+
+    def order(self, running):
+        return sorted(running, key=self.key)
+
+    def outranks(self, waiting, running):
+        return waiting.priority < running.priority
+
+
+class Iterates(InPlace):
+    """Right but for what it returns, which is no list."""
+
+    def order(self, running):
+        return (r for r in sorted(running, key=self.key))
+
+
+class OnlyTheFirst(InPlace):
+    def order(self, running):
+        return [min(running, key=self.key)] if running else []
+
+
+class AsText(InPlace):
+    def key(self, request):
+        return f"{request.priority} {request.arrival}"
+
+    def order(self, running):
+        return sorted(running, key=lambda r: r.priority)
+
+
+CASES = {
+    "11.priority": [
+        ("turned round", HighestFirst),
+        ("come in as they came", ByArrival),
+        ("who runs is never thrown out", Polite),
+        ("equals throw each other", Pushy),
+        ("most important of those who run is thrown out", LeastFirst),
+        ("`order` gives nothing back", InPlace),
+        (None, ShortestFirst),
+        (None, Iterates),
+        (None, OnlyTheFirst),
+        (None, AsText),
+    ]
+}

@@ -1,0 +1,175 @@
+"""Wrong answers to 11.swap as people write them; see written_otherwise.py."""
+
+import torch
+
+
+class Space:
+    """Right as it stands, in the way of a first attempt."""
+
+    def __init__(self, k, v):
+        self.k, self.v, self.saved = k, v, {}
+
+    def swap_out(self, request, block_ids):
+        k = torch.cat([self.k[:, b] for b in block_ids], dim=1)[:, : request.num_computed_tokens]
+        v = torch.cat([self.v[:, b] for b in block_ids], dim=1)[:, : request.num_computed_tokens]
+        self.saved[request.request_id] = (k, v)
+
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        size = self.k.shape[2]
+        for i, slot in enumerate(slots):
+            self.k[:, slot // size, slot % size] = k[:, start + i]
+            self.v[:, slot // size, slot % size] = v[:, start + i]
+
+    def run(self, step, compute):
+        for pair in step.swapped_out:
+            self.swap_out(*pair)
+        for triple in step.swapped_in:
+            self.swap_in(*triple)
+        return compute()
+
+
+class ComputesFirst(Space):
+    def run(self, step, compute):
+        result = compute()
+        super().run(step, lambda: None)
+        return result
+
+
+class InFirst(Space):
+    def run(self, step, compute):
+        for request, start, slots in step.swapped_in:
+            self.swap_in(request, start, slots)
+        for request, block_ids in step.swapped_out:
+            self.swap_out(request, block_ids)
+        return compute()
+
+
+class BackLater(Space):
+    def run(self, step, compute):
+        for request, block_ids in step.swapped_out:
+            self.swap_out(request, block_ids)
+        result = compute()
+        for request, start, slots in step.swapped_in:
+            self.swap_in(request, start, slots)
+        return result
+
+
+class KeepsViews(Space):
+    def swap_out(self, request, block_ids):
+        size = self.k.shape[2]
+        at = [(block_ids[p // size], p % size) for p in range(request.num_computed_tokens)]
+        self.saved[request.request_id] = [self.k[:, b, o] for b, o in at], [self.v[:, b, o] for b, o in at]
+
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        self.saved[request.request_id] = torch.stack(k, 1), torch.stack(v, 1)
+        super().swap_in(request, start, slots)
+
+
+class KeysOnly(Space):
+    def swap_in(self, request, start, slots):
+        v = self.v.clone()
+        super().swap_in(request, start, slots)
+        self.v[:] = v
+
+
+class FirstLayer(Space):
+    def swap_in(self, request, start, slots):
+        k, v = self.k.clone(), self.v.clone()
+        super().swap_in(request, start, slots)
+        self.k[1:], self.v[1:] = k[1:], v[1:]
+
+
+class FromTheFirst(Space):
+    def swap_in(self, request, start, slots):
+        super().swap_in(request, 0, slots)
+
+
+class KeepsAll(Space):
+    def swap_in(self, request, start, slots):
+        kept = self.saved[request.request_id]
+        super().swap_in(request, start, slots)
+        self.saved[request.request_id] = kept
+
+
+class ForgetsTheTokens(Space):
+    def run(self, step, compute):
+        super().run(step, compute)
+
+
+class Sorts(Space):
+    def swap_out(self, request, block_ids):
+        block_ids.sort()
+        super().swap_out(request, block_ids)
+
+
+class OldPlaces(Space):
+    def swap_out(self, request, block_ids):
+        super().swap_out(request, block_ids)
+        size = self.k.shape[2]
+        self.places = {
+            **getattr(self, "places", {}),
+            request.request_id: [b * size + o for b in block_ids for o in range(size)],
+        }
+
+    def swap_in(self, request, start, slots):
+        super().swap_in(request, start, self.places[request.request_id][start : start + len(slots)])
+
+
+class WritesNothing(Space):
+    def swap_in(self, request, start, slots):
+        pass
+
+
+class HasCopies(Space):
+    def __init__(self, k, v):
+        super().__init__(k.clone(), v.clone())
+
+
+class CutsTheSlots(Space):
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        self.k.flatten(1, 2)[:, slots[start:]] = k[:, start:]
+        self.v.flatten(1, 2)[:, slots[start:]] = v[:, start:]
+
+
+class MovesOrComputes(Space):
+    def run(self, step, compute):
+        if not step.swapped_out and not step.swapped_in:
+            return compute()
+        super().run(step, lambda: None)
+
+
+class BlocksOnly(Space):
+    """Whole blocks go and come, and every block is thought to come back."""
+
+    def swap_out(self, request, block_ids):
+        self.saved[request.request_id] = self.k[:, block_ids], self.v[:, block_ids]
+
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        blocks = list(dict.fromkeys(slot // self.k.shape[2] for slot in slots))
+        self.k[:, blocks], self.v[:, blocks] = k, v
+
+
+CASES = {
+    "11.swap": [
+        ("computed before what makes room", ComputesFirst),
+        ("before who goes is kept", InFirst),
+        ("after the step was computed", BackLater),
+        ("still the engine's memory", KeepsViews),
+        ("keys only", KeysOnly),
+        ("one layer", FirstLayer),
+        ("`start` is not looked at", FromTheFirst),
+        ("still kept", KeepsAll),
+        ("returns is lost", ForgetsTheTokens),
+        ("put in order", Sorts),
+        ("old blocks", OldPlaces),
+        (None, BlocksOnly),
+        ("nothing is written", WritesNothing),
+        ("into a copy", HasCopies),
+        ("cut at `start` too", CutsTheSlots),
+        ("is not called", MovesOrComputes),
+    ]
+}
