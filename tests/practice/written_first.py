@@ -1,4 +1,4 @@
-"""Wrong answers of lessons 00 and 01 as a newcomer wrote them at the first try, for written_otherwise.py."""
+"""Wrong answers to lessons 00 and 01 as a beginner wrote them at the first try, for written_otherwise.py."""
 
 import torch
 
@@ -39,7 +39,7 @@ def work_half_a_square(prompt_tokens, new_tokens):
     return sum(lengths), sum(n**2 for n in lengths) // 2
 
 
-def sample_a_place(logits, temperature, top_k, top_p, draw):
+def sample_an_index(logits, temperature, top_k, top_p, draw):
     if temperature == 0:
         return int(logits.argmax())
     probs, ids = torch.softmax(logits / temperature, -1).sort(descending=True)
@@ -69,7 +69,7 @@ CASES = {
         ("only the last logit", greedy_of_the_last),
         ("order of equals", greedy_highest_or_lowest),
     ],
-    "01.sample": [("sorted order", sample_a_place)],
+    "01.sample": [("sorted order", sample_an_index)],
     "01.generate": [("last row of logits", generate_from_all_rows)],
     "01.count_work": [("floats", work_halved_by_slash), ("half of the square", work_half_a_square)],
 }

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py with the samplers and the loops."""
+"""The part of written_otherwise.py for 01.sample and 01.generate."""
 
 import torch
 
@@ -6,7 +6,7 @@ from course_lib.kvcache import Recompute
 
 
 def sample_usual(logits, temperature, top_k, top_p, draw):
-    """The cut that everybody writes first: everything after the sum passes top_p."""
+    """A common first attempt: cuts every token where the sum is above top_p."""
     if temperature == 0:
         return logits.argmax().item()
     probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
@@ -77,7 +77,7 @@ def sample_uniform(logits, temperature, top_k, top_p, draw):
 
 
 def sample_not_between(logits, temperature, top_k, top_p, draw):
-    """Top-k first, as it should be, and then top-p of what no longer sums to 1."""
+    """Top-k first, which is right, and then top-p of probabilities that do not sum to 1 any more."""
     if temperature == 0:
         return int(logits.argmax())
     probs, order = (logits / temperature).softmax(-1).sort(descending=True)
@@ -178,14 +178,14 @@ def generate_drops_stop(model, token_ids, max_tokens, stop_token_ids=()):
     return new
 
 
-def generate_deaf(model, token_ids, max_tokens, stop_token_ids=()):
+def generate_ignores_stop(model, token_ids, max_tokens, stop_token_ids=()):
     new = []
     for _ in range(max_tokens):
         new.append(_next(model, token_ids + new))
     return new
 
 
-def generate_short_sighted(model, token_ids, max_tokens, stop_token_ids=()):
+def generate_newest_only(model, token_ids, max_tokens, stop_token_ids=()):
     new, last = [], token_ids[-1]
     for _ in range(max_tokens):
         last = _next(model, [last], positions=torch.tensor([len(token_ids) + len(new) - 1]))
@@ -210,11 +210,11 @@ def generate_from_one(model, token_ids, max_tokens, stop_token_ids=()):
 
 
 def generate_backwards(model, token_ids, max_tokens, stop_token_ids=()):
-    return generate_deaf(model, token_ids[::-1], max_tokens)
+    return generate_ignores_stop(model, token_ids[::-1], max_tokens)
 
 
 def generate_shows(model, token_ids, max_tokens, stop_token_ids=()):
-    print(generate_deaf(model, token_ids, max_tokens))
+    print(generate_ignores_stop(model, token_ids, max_tokens))
 
 
 CASES = {
@@ -223,11 +223,11 @@ CASES = {
         ("multiplied by the temperature", sample_times),
         ("temperature of 0", sample_no_zero),
         ("one token too many", sample_k_and_one),
-        ("before what `top_k` left sums to 1", sample_p_first),
-        ("before what `top_k` left sums to 1", sample_not_between),
+        ("before the tokens that `top_k` kept sum to 1", sample_p_first),
+        ("before the tokens that `top_k` kept sum to 1", sample_not_between),
         ("sorted order", sample_sorted),
         ("more tokens than there are", sample_topk_plain),
-        ("does not sum to 1", sample_not_to_one),
+        ("do not sum to 1", sample_not_to_one),
         (None, sample_uniform),
         ("drawn without `draw`", sample_multinomial),
         ("drawn without `draw`", sample_multinomial_tensor),
@@ -239,9 +239,9 @@ CASES = {
         ("the prompt is returned too", generate_everything),
         ("caller's list is changed", generate_in_place),
         ("one token too many", generate_while),
-        ("stop token is dropped", generate_drops_stop),
-        ("stop tokens are not looked at", generate_deaf),
-        ("only the newest token", generate_short_sighted),
+        ("stop token is not returned", generate_drops_stop),
+        ("stop tokens are ignored", generate_ignores_stop),
+        ("only the newest token", generate_newest_only),
         ("last row of logits", generate_first_row),
         ("counted from 1", generate_from_one),
         ("printed, not returned", generate_shows),

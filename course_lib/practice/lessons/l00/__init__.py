@@ -1,4 +1,4 @@
-"""Cases of lesson 00: the loop of fail, hint, pass."""
+"""Exercise of lesson 00: how a check, a hint and a pass look."""
 
 from .hello import HELLO
 

@@ -1,4 +1,4 @@
-"""Cases of lesson 00: the loop of fail, hint, pass."""
+"""Exercise 00.hello: return a sentence with a name in it."""
 
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -13,7 +13,7 @@ def hello_joined(name):
 
 
 def hello_formatted(name):
-    return "{} {}.".format(SENTENCE, name)
+    return "{} {}.".format(SENTENCE, name)  # noqa: UP032  (a right answer, written differently)
 
 
 def greeting(name):
@@ -22,17 +22,17 @@ def greeting(name):
 
 
 def first_difference(expected, got):
-    """Where two texts part, in words; "" where `got` is no text."""
+    """Where two strings first differ, in words; "" where `got` is not a string."""
     if not isinstance(got, str):
         return ""
     at = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
     if at == len(expected):
-        return f"After the full stop, yours goes on with {got[at:]!r}."
+        return f"Your sentence has {got[at:]!r} after the full stop."
     if at == len(got):
-        return f"Yours ends too early: {expected[at:]!r} is missing at its end."
+        return f"Your sentence ends too early: {expected[at:]!r} is missing at the end."
     return (
-        f"They part at character {at + 1}, after {expected[max(0, at - 12) : at]!r}: "
-        f"{expected[at]!r} is expected, yours has {got[at]!r}."
+        f"The first difference is at character {at + 1}, after {expected[max(0, at - 12) : at]!r}: "
+        f"{expected[at]!r} is expected, your sentence has {got[at]!r}."
     )
 
 
@@ -41,11 +41,11 @@ def prints(name):
 
 
 def unaffected_by_the_name(answer, found):
-    """Whether it is the sentence, or its beginning, with something fixed in the name's place."""
+    """Whether the answer is the sentence, or its beginning, with the same string for every name."""
     if not str(found.outcome).startswith(SENTENCE[:16]):
-        return False  # another text altogether, or no text
-    told = [answer(name) for name in ("Mia", "Juniper", "O'Neil")]
-    return isinstance(told[0], str) and len(set(told)) == 1 and "{" not in told[0]
+        return False  # another sentence, or not a string
+    returned = [answer(name) for name in ("Mia", "Juniper", "O'Neil")]
+    return isinstance(returned[0], str) and len(set(returned)) == 1 and "{" not in returned[0]
 
 
 HELLO = Exercise(
@@ -55,8 +55,8 @@ HELLO = Exercise(
     cases="names",
     properties=[
         Property(
-            "`hello` hands a text back",
-            "The next cell goes on from what `hello` returns, so it must be a `str`.",
+            "`hello` returns a string",
+            "The next cell gives the returned value to the model, so it must be a `str`.",
             [
                 Trial(
                     [f"type(hello({name!r})).__name__"],
@@ -68,47 +68,47 @@ HELLO = Exercise(
             ],
         ),
         Property(
-            "The sentence is the one asked for, to the full stop",
-            "The model was taught on sentences of exactly this form, sign for sign.",
+            "The sentence is exactly the one in the exercise, with its full stop",
+            "The model was trained on sentences of exactly this form, character for character.",
             [greeting(name) for name in ("Al", "Mia", "Juniper")],
         ),
         Property(
-            "Any name stands in it just as it was given",
-            "Names have capitals, spaces and accents in odd places.",
+            "Every name is inserted unchanged",
+            "Names can have capitals, spaces and accents anywhere.",
             [greeting(name) for name in ("Zoë", "McKay", "O'Neil", "mia", "de la Cruz", "J.", "Anna Lee", "R2D2")],
         ),
     ],
     mistakes=[
         Mistake(
             "the sentence is printed, not returned.",
-            "`print` shows text on the page and gives `None` to whoever called. `return` hands the text over.",
+            "`print` shows the sentence on the page, and the function returns `None`. Use `return`.",
             prints,
             PRINTED.is_made_by,
         ),
         NOTHING_RETURNED,
         Mistake(
             "the full stop at the end is missing.",
-            "Without it the sentence is not over, and the model goes on from the middle of it.",
+            "Without it the sentence is not complete, and the model continues in the middle of it.",
             lambda name: hello(name)[:-1],
         ),
         Mistake(
-            "the name does not get in: the `f` before the quotes is missing.",
-            'Only an f-string, `f"… {name}."`, replaces the braces by the value.',
+            "the name is not inserted: the `f` before the quotes is missing.",
+            'Only an f-string, `f"… {name}."`, replaces the braces with the value.',
             lambda name: SENTENCE + " {name}.",
         ),
         Mistake(
             "there is no space before the name.",
-            "`+` puts two texts together with nothing between them. The space belongs at the end of the first.",
+            "`+` joins two strings with nothing between them. Put the space at the end of the first string.",
             lambda name: SENTENCE + name + ".",
         ),
         Mistake(
             "the name that is passed is not used.",
-            "The sentence is the same whatever `name` is. Put the argument in its place.",
+            "The sentence is the same for every `name`. Insert the argument `name`.",
             is_made_by=unaffected_by_the_name,
         ),
         Mistake(
             "the name's capitals are changed.",
-            "A name is handed in as its owner writes it: `mia` stays `mia`, `McKay` stays `McKay`.",
+            "The name must stay as it was passed: `mia` stays `mia`, `McKay` stays `McKay`.",
             tuple(
                 lambda name, change=change: hello(change(name))
                 for change in (str.title, str.capitalize, str.lower, str.upper)
@@ -116,24 +116,25 @@ HELLO = Exercise(
         ),
         Mistake(
             "there is white space after the full stop.",
-            "A space or a line break at the end is one more token for the model, and it reads it as one.",
+            "A space or a line break at the end is one more token, and the model reads it.",
             tuple(lambda name, end=end: hello(name) + end for end in ("\n", " ")),
         ),
         Mistake(
-            "the name stands in quotes.",
-            "Quotes show where a text begins and ends in code. `{name}` puts in the text alone, `{name!r}` its quotes "
-            "too.",
+            "the name is in quotes.",
+            "In code, quotes mark where a string begins and ends. `{name}` inserts the string alone, `{name!r}` "
+            "inserts the quotes too.",
             (lambda name: hello(repr(name)), lambda name: hello(f"'{name}'"), lambda name: hello(f'"{name}"')),
         ),
     ],
     hints=[
-        "The function must hand the sentence back. `return` does that; `print` only shows it.",
-        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence, letter "
-        "by letter.",
+        "The function must return the sentence: use `return`. `print` only shows it.",
+        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence, "
+        "character for character.",
         '`return f"Once upon a time, in a quiet harbour, there lived a patient otter named {name}."` '
-        "(mind the full stop before the last quote).",
+        "(with the full stop before the last quote).",
     ],
     rights=[hello, hello_joined, hello_formatted],
-    why="An f-string puts the value of `name` where the braces stand. Nothing is stripped, capitalised or quoted, so "
-    "the name arrives as it was given; the full stop ends the sentence, as in every tale that the model has read.",
+    why="An f-string puts the value of `name` where the braces are. Nothing is stripped, capitalised or quoted, so "
+    "the name stays as it was passed. The full stop ends the sentence, as in every tale that the model was trained "
+    "on.",
 )

@@ -1,4 +1,4 @@
-"""Cases of lesson 01: greedy choice, sampling, the naive loop, and what it costs."""
+"""Exercises of lesson 01: greedy choice, sampling, the naive loop, and what it costs."""
 
 from .count_work import COUNT_WORK
 from .generate import GENERATE

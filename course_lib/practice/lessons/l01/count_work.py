@@ -1,4 +1,4 @@
-"""Cases of 01.count_work."""
+"""Exercise 01.count_work: the tokens and the attention scores of decoding without a cache."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -7,7 +7,7 @@ from .solutions.count_work import count_work
 
 
 def count_work_closed(prompt_tokens, new_tokens):
-    """By formula: the sums of n and of n² from 1 to m, at both ends."""
+    """By closed formulas for the sums of n and of n(n+1)/2 from 1 to m, as differences of two sums."""
 
     def up_to(m):
         return m * (m + 1) // 2, m * (m + 1) * (m + 2) // 6
@@ -26,7 +26,7 @@ def count_work_counted(prompt_tokens, new_tokens):
 
 
 def bill(p, n, part=None, note=""):
-    """The Trial that calls count_work(p, n) and looks at all of it, or at part 0 or 1."""
+    """The Trial that calls count_work(p, n) and compares both numbers, or only number `part`: 0 or 1."""
     call = f"count_work(prompt_tokens={p}, new_tokens={n})"
     if part is None:
         return Trial([call], lambda answer: as_tuple(answer(p, n)), note=note, size=p + n)
@@ -40,12 +40,12 @@ def count_work_listed(prompt_tokens, new_tokens):
 
 
 def as_tuple(pair):
-    """A list of two numbers is as good as a tuple."""
+    """A list of two numbers as a tuple: both are accepted."""
     return tuple(pair) if isinstance(pair, list) else pair
 
 
 def kinds(p, n):
-    """The Trial that looks at the types alone: those inside a tuple or list, or that of anything else."""
+    """The Trial that compares types only: of the items of a tuple or list, or of any other value."""
 
     def act(answer):
         pair = as_tuple(answer(p, n))
@@ -64,22 +64,23 @@ def how_many(expected, got):
     if isinstance(got, tuple) and len(got) == len(expected):
         return ""
     return (
-        "Two whole numbers are asked for: tokens pushed, and attention scores. `return tokens, scores` hands both over."
+        "The exercise asks for two whole numbers: tokens pushed, and attention scores. `return tokens, scores` "
+        "returns both."
     )
 
 
 def one_number(answer, found):
-    """Whether a single number came back."""
+    """Whether the answer returned a single number."""
     return found.outcome in ("int", "float")
 
 
 def a_float(answer, found):
-    """Whether two numbers came back, and one is a float."""
+    """Whether the answer returned two numbers, and one is a float."""
     return isinstance(found.outcome, tuple) and len(found.outcome) == 2 and "float" in found.outcome
 
 
 def wrong(tokens=None, scores=None, steps=lambda n: range(n)):
-    """A wrong answer from the formula of one step with m = tokens so far, i = step number from 0."""
+    """A wrong answer from formulas for one step: tokens(m, i), scores(m, i), with m tokens in step i from 0."""
     tokens, scores = tokens or (lambda m, i: m), scores or (lambda m, i: m * (m + 1) // 2)
 
     def answer(prompt_tokens, new_tokens):
@@ -103,23 +104,23 @@ COUNT_WORK = Exercise(
     cases="bills",
     properties=[
         Property(
-            "A pair of whole numbers comes back",
-            "Work is counted, so it is exact; a float would round the large ones.",
+            "It returns a pair of whole numbers",
+            "Counted work is exact; a float would round large numbers.",
             [kinds(p, n) for p, n in [(1, 1), (1, 2), (2, 1), (3, 4)]],
         ),
         Property(
-            "The first is the number of tokens pushed through the model",
-            "Each step pushes all tokens there are so far.",
+            "The first number is how many tokens are pushed through the model",
+            "Each step pushes the prompt and all tokens generated so far.",
             [bill(p, n, 0) for p, n in SMALL],
         ),
         Property(
-            "The second is the number of attention scores in each head and layer",
-            "Under the causal mask each token attends to itself and to all before it.",
+            "The second number is how many attention scores each head of each layer computes",
+            "Under the causal mask each token attends to itself and to all tokens before it.",
             [bill(p, n, 1) for p, n in SMALL],
         ),
         Property(
-            "It stays exact for long texts",
-            "The numbers grow with the square and the cube of the length.",
+            "It stays exact for long sequences",
+            "The tokens grow with the square of the length, the scores with its cube.",
             [bill(p, n) for p, n in LARGE],
         ),
     ],
@@ -127,14 +128,14 @@ COUNT_WORK = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "only one of the two numbers is returned.",
-            "`return tokens, scores` hands both over.",
+            "`return tokens, scores` returns both.",
             (lambda p, n: count_work(p, n)[0], lambda p, n: count_work(p, n)[1]),
             one_number,
         ),
         Mistake(
             "the prompt is forgotten.",
-            "Step i pushes the prompt and i new tokens, `prompt_tokens + i` in all: also in the first step, where i "
-            "is 0.",
+            "Step i pushes the prompt and i new tokens, together `prompt_tokens + i`. This holds in the first step "
+            "too, where i is 0.",
             (
                 lambda p, n: count_work(0, n),
                 lambda p, n: count_work(1, n),
@@ -143,8 +144,8 @@ COUNT_WORK = Exercise(
             ),
         ),
         Mistake(
-            "each token is counted once.",
-            "With nothing kept, every step pushes the prompt and all earlier new tokens again.",
+            "each token is counted only once.",
+            "Without a cache, every step pushes the prompt and all earlier new tokens again.",
             (
                 lambda p, n: (n, count_work(p, n)[1]),
                 lambda p, n: (p + n, count_work(p, n)[1]),
@@ -154,13 +155,13 @@ COUNT_WORK = Exercise(
             ),
         ),
         Mistake(
-            "every step is taken to be one token longer than it is.",
-            "The first step pushes the prompt alone. The token that a step makes goes in with the next one.",
+            "every step is counted as one token longer than it is.",
+            "The first step pushes the prompt only. The token that a step produces is pushed in the next step.",
             (wrong(lambda m, i: m + 1), wrong(lambda m, i: m + 1, lambda m, i: (m + 1) * (m + 2) // 2)),
         ),
         Mistake(
-            "every step is taken to be as long as the prompt.",
-            "The sequence grows by one token a step, and all of it goes in again.",
+            "every step is counted as long as the prompt.",
+            "The sequence grows by one token a step, and every step pushes the whole sequence.",
             (
                 lambda p, n: (p * n, count_work(p, n)[1]),
                 lambda p, n: (p * n, p * (p + 1) // 2 * n),
@@ -169,12 +170,13 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "the whole square is counted, not the triangle.",
-            "Under the causal mask a token does not look at those after it: of n × n pairs, n(n+1)/2 are left.",
+            "Under the causal mask a token does not attend to tokens after it: of n × n pairs, n(n+1)/2 remain.",
             wrong(scores=lambda m, i: m * m),
         ),
         Mistake(
-            "half of the square is counted, and with it only half of the diagonal.",
-            "n × n / 2 cuts each token's score with itself in two. The triangle with its whole diagonal is n(n+1)/2.",
+            "half of the square is counted, which counts only half of the diagonal.",
+            "n × n / 2 counts each token's score with itself as one half. The triangle with its whole diagonal is "
+            "n(n+1)/2.",
             (
                 wrong(scores=lambda m, i: m * m // 2),
                 lambda p, n: (count_work(p, n)[0], sum(m * m for m in range(p, p + n)) // 2),
@@ -182,24 +184,24 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "the diagonal is forgotten.",
-            "Each token attends to itself too: the first token has one score, not none.",
+            "Each token attends to itself too: the first token has one score, not 0.",
             wrong(scores=lambda m, i: m * (m - 1) // 2),
         ),
         Mistake(
             "only the newest token's row of scores is counted.",
-            "With nothing kept, the rows of all earlier tokens are computed again in every step. (With a cache it "
+            "Without a cache, every step computes the rows of all earlier tokens again. (With a cache this count "
             "would be right.)",
             wrong(scores=lambda m, i: m),
         ),
         Mistake("the two numbers are swapped.", "Tokens first, scores second.", swapped),
         Mistake(
             "one step too many is counted.",
-            "n new tokens take n steps: the last token that is made is never pushed.",
+            "n new tokens take n steps: the last new token is never pushed.",
             wrong(steps=lambda n: range(n + 1)),
         ),
         Mistake(
             "the numbers are floats.",
-            "`/` divides into floats; `//` keeps whole numbers whole.",
+            "`/` gives a float; `//` gives a whole number.",
             (
                 lambda p, n: tuple(map(float, count_work(p, n))),
                 lambda p, n: (count_work(p, n)[0], float(count_work(p, n)[1])),
@@ -209,16 +211,17 @@ COUNT_WORK = Exercise(
         ),
     ],
     hints=[
-        "Write down three steps for a prompt of 2 tokens: how many tokens go in at the first, the second, the third?",
-        "Step i (from 0) pushes `prompt_tokens + i` tokens. Add that up over `new_tokens` steps: that is the first "
+        "Write down three steps for a prompt of 2 tokens: how many tokens are pushed in the first, in the second, in "
+        "the third?",
+        "Step i (counted from 0) pushes `prompt_tokens + i` tokens. The sum over `new_tokens` steps is the first "
         "number.",
-        "In a step with m tokens, token 0 looks at 1 token, token 1 at 2, … the last at m. Together that is 1 + 2 + … "
-        "+ m = m(m+1)/2.",
+        "In a step with m tokens, token 0 attends to 1 token, token 1 to 2, … the last token to m. Together that is 1 "
+        "+ 2 + … + m = m(m+1)/2.",
         "`lengths = range(prompt_tokens, prompt_tokens + new_tokens)`, then `sum(lengths)` and "
         "`sum(m * (m + 1) // 2 for m in lengths)`.",
     ],
     rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
-    why="`lengths` holds the number of tokens of each step: the prompt alone at first, one more each time. A step of "
-    "n tokens fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the "
-    "square of the text, scores with its cube.",
+    why="`lengths` holds the number of tokens of each step: the prompt first, then one more in each step. A step of n "
+    "tokens fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the "
+    "square of the sequence length, scores with its cube.",
 )

@@ -1,4 +1,4 @@
-"""Cases of 01.generate, on a model so small that the next token can be worked out by hand."""
+"""Exercise 01.generate: the naive loop, on a model so small that the next token can be computed by hand."""
 
 import itertools
 
@@ -25,15 +25,16 @@ from .generate_answers import (
 from .solutions.generate import generate
 
 
-def told(answer, prompt, n, stop):
-    """(what is returned, the caller's list afterwards, tokens pushed in each call)."""
+def run(answer, prompt, n, stop):
+    """(what the answer returns, the caller's list after the call, tokens pushed in each call)."""
     model, ids = TinyModel(most_calls=n + 6), list(prompt)
     returned = answer(model, ids, n, stop) if stop else answer(model, ids, n)
     return returned, ids, model.pushed
 
 
 def story(prompt, n, stop=(), then=None):
-    last = f"generate(model, {then and 'prompt' or list(prompt)}, max_tokens={n}{f', stop_token_ids={stop}' if stop else ''})"
+    stops = f", stop_token_ids={stop}" if stop else ""
+    last = f"generate(model, {then and 'prompt' or list(prompt)}, max_tokens={n}{stops})"
     lines = [
         "from course_lib.practice.play import TinyModel",
         "model = TinyModel()  # next: sum of id x (position + 1), modulo 5",
@@ -44,7 +45,7 @@ def story(prompt, n, stop=(), then=None):
 def new_ids(prompt, n, stop=(), note=""):
     return Trial(
         story(prompt, n, stop),
-        lambda answer: told(answer, prompt, n, stop)[0],
+        lambda answer: run(answer, prompt, n, stop)[0],
         note=note,
         explain=explain_tensors,
         size=len(prompt) + n,
@@ -52,13 +53,13 @@ def new_ids(prompt, n, stop=(), note=""):
 
 
 def callers_list(prompt, n):
-    return Trial(story(prompt, n, then="prompt"), lambda answer: told(answer, prompt, n, ())[1], size=len(prompt) + n)
+    return Trial(story(prompt, n, then="prompt"), lambda answer: run(answer, prompt, n, ())[1], size=len(prompt) + n)
 
 
 def pushes(prompt, n):
     return Trial(
         story(prompt, n, then="model.pushed  # tokens in each call"),
-        lambda answer: told(answer, prompt, n, ())[2],
+        lambda answer: run(answer, prompt, n, ())[2],
         size=len(prompt) + n,
         note="the whole sequence, once for each new token",
     )
@@ -69,26 +70,26 @@ def listed(found):
     return found[0] if len(found) == 1 else f"{found[0]} of {found[1]} {found[2] or 'items'}"
 
 
-def odd_about(prompt_tokens):
-    """explain(expected, got) for kinds of a call with a prompt of so many tokens: all that is odd, a sentence each."""
+def list_faults(prompt_tokens):
+    """explain(expected, got) of `kinds`, for a prompt of so many tokens: one sentence for each fault."""
 
     def explain(expected, got):
         if not isinstance(got, tuple) or len(got) == 1:
             return ""
-        said = []
+        faults = []
         if got[0] == "Tensor":
-            said.append("This is a tensor; `.tolist()` makes a list of it.")
+            faults.append("This is a tensor; `.tolist()` converts it to a list.")
         elif "Tensor" in got[2]:
-            said.append("There are tensors in the list; `int(…)` takes the number out of each.")
+            faults.append("There are tensors in the list; `int(…)` converts each to an `int`.")
         if got[1] == prompt_tokens + expected[1]:
-            said.append("It is as long as prompt and new tokens together; the prompt is not to be returned.")
-        return " ".join(said)
+            faults.append("It is as long as the prompt and the new tokens together; do not return the prompt.")
+        return " ".join(faults)
 
     return explain
 
 
-def writes_the_same(answer):
-    """Runs on the bundled model and compares with generate_naive. The remark says on how many tokens."""
+def equals_naive(answer):
+    """Compares the answer with generate_naive on the bundled model. Returns a remark with the number of tokens."""
     from course_lib import SamplingParams
     from course_lib.decoding import generate_naive
 
@@ -101,7 +102,7 @@ def writes_the_same(answer):
     prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
     expected = generate_naive(model, prompt, SamplingParams(max_tokens=24, ignore_eos=True))
     counted = Counted(
-        model, 40, "stopped: the model was called more than 40 times for 24 tokens. When does the loop end?"
+        model, 40, "stopped: the model was called more than 40 times for 24 tokens. Check when the loop ends."
     )
     trial = Trial(
         [
@@ -116,7 +117,7 @@ def writes_the_same(answer):
     got, printed = trial.outcome(torch.inference_mode()(answer))
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
-    return "24 tokens alike"
+    return "24 equal tokens"
 
 
 PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
@@ -135,48 +136,49 @@ GENERATE = Exercise(
     cases="calls",
     properties=[
         Property(
-            "It returns a list of new ids, as many as asked for",
-            "What comes back is what is new: the caller has the prompt already.",
+            "It returns a list of `max_tokens` new ids",
+            "Only new ids are returned: the caller already has the prompt.",
             [
                 Trial(
                     story(p, n),
-                    lambda answer, p=p, n=n: kinds(told(answer, p, n, ())[0]),
+                    lambda answer, p=p, n=n: kinds(run(answer, p, n, ())[0]),
                     show=listed,
                     size=len(p) + n,
-                    explain=odd_about(len(p)),
+                    explain=list_faults(len(p)),
                 )
                 for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]
             ],
         ),
         Property(
-            "With `max_tokens=0` nothing is written",
-            "No token is no step: the model need not run.",
+            "With `max_tokens=0` the list is empty",
+            "No token needs no step: the model is not called.",
             [new_ids(p, 0) for p in ([1], [2], [1, 2], [3, 1, 4])],
         ),
         Property(
             "Each token follows from the whole sequence before it",
-            "The model keeps nothing between calls, so every token has to go in again, at its own position, from 0 on.",
+            "The model keeps nothing between calls, so every step pushes every token again, at its own position, "
+            "counted from 0.",
             [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
         ),
         Property(
-            "A stop token ends it, and is the last one returned",
-            "The caller sees why it ended. vLLM's engine does the same.",
+            "The loop ends after a stop token, which is the last id returned",
+            "So the caller sees why it ended. vLLM's engine does the same.",
             [new_ids(p, n, s) for p, n, s in STOPPED],
         ),
         Property(
-            "The caller's list stays as it was",
+            "The caller's list is not changed",
             "The same prompt is often used twice.",
             [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]],
         ),
         Property(
             "n tokens take n calls, each with the whole sequence",
-            "What the last token leads to, nobody asked.",
+            "No step is needed after the last token.",
             [pushes(p, n) for p in PROMPTS[:6] for n in (0, 1, 2, 4)],
         ),
         Property(
-            "On the bundled model it tells the same tale as `generate_naive`",
-            "The oracle of the course writes the same tokens.",
-            run=writes_the_same,
+            "On the bundled model it generates the same tokens as `generate_naive`",
+            "`generate_naive` is the course's reference.",
+            run=equals_naive,
             slow=True,
         ),
     ],
@@ -184,39 +186,40 @@ GENERATE = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "the prompt is returned too.",
-            "Cut it off: `ids[len(token_ids):]` is what is new.",
+            "Leave it out: `ids[len(token_ids):]` are the new ids.",
             loop(back=lambda ids, new: ids),
         ),
         Mistake(
-            "one token too many is written.",
-            "`range(max_tokens)` counts 0 … max_tokens - 1: that is max_tokens steps already.",
+            "one token too many is generated.",
+            "`range(max_tokens)` counts 0 … max_tokens - 1, which is already max_tokens steps.",
             loop(steps=lambda n: n + 1),
         ),
         Mistake(
-            "one token too few is written.",
-            "The first new token counts as well: max_tokens steps in all.",
+            "one token too few is generated.",
+            "The first new token counts too: max_tokens steps in all.",
             (loop(steps=lambda n: n - 1), loop(steps=lambda n: max(n - 1, 0))),
         ),
         Mistake(
             "the loop ends after its first token.",
-            "Look where `return` or `break` stands: inside the loop it ends everything at once.",
+            "Check where `return` or `break` is: inside the loop it ends the loop at once.",
             returns_at_once,
         ),
         Mistake(
             "only the newest token is pushed.",
-            "Recompute keeps nothing, so the model sees a sequence of one token and has forgotten the tale. (With a "
-            "cache it is right: lesson 02.)",
+            "`Recompute` keeps nothing, so the model attends to one token only and not to the sequence before it. "
+            "(With a cache this is right: lesson 02.)",
             (only_last, prompt_then_last, loop(feed=lambda ids: ids[-1:])),
         ),
         Mistake(
             "the new tokens are never pushed.",
-            "Every step pushes the prompt alone and so gets the same token. Append before the next step.",
+            "Every step pushes only the prompt, so every step gets the same token. Append each new token before the "
+            "next step.",
             loop(grow=False),
         ),
         Mistake(
             "the token is not taken from the last row of logits.",
-            "Row i speaks about the token after position i, so the last row is wanted: `logits[-1].argmax()`. "
-            "`logits[0]` is the first, and `logits.argmax()` looks through all rows at once.",
+            "Row i predicts the token after position i, so use the last row: `logits[-1].argmax()`. `logits[0]` is "
+            "the first row, and `logits.argmax()` searches all rows together.",
             (
                 loop(row=0),
                 loop(row=slice(None)),
@@ -225,7 +228,7 @@ GENERATE = Exercise(
         ),
         Mistake(
             "positions are counted from 1.",
-            "The first token stands at position 0: `torch.arange(len(ids))`.",
+            "The first token is at position 0: `torch.arange(len(ids))`.",
             loop(places=lambda n: torch.arange(1, n + 1)),
         ),
         Mistake(
@@ -234,18 +237,18 @@ GENERATE = Exercise(
             loop(places=lambda n: torch.zeros(n, dtype=torch.int64)),
         ),
         Mistake(
-            "stop tokens are not looked at.",
+            "stop tokens are ignored.",
             "Break as soon as the newest token is in `stop_token_ids`.",
             loop(stop=lambda token, ids, stops: False),
         ),
         Mistake(
-            "the stop token is dropped.",
-            "Append first, then look whether to stop: the token that stopped the text belongs to it.",
+            "the stop token is not returned.",
+            "Append first, then check for a stop token: it belongs to the returned ids.",
             loop(keep_stop=False),
         ),
         Mistake(
-            "the stop tokens are looked for in the prompt as well.",
-            "Only a new token may stop the text; the prompt may hold any.",
+            "the prompt is searched for stop tokens as well.",
+            "Only a new token may end the loop; the prompt may contain stop tokens.",
             (stops_on_prompt, loop(stop=lambda token, ids, stops: token in stops or any(i in stops for i in ids))),
         ),
         Mistake(
@@ -255,26 +258,27 @@ GENERATE = Exercise(
         ),
         Mistake(
             "tensors are put into the list.",
-            "`argmax` gives a tensor with one number in it. `int(…)` takes the number out.",
+            "`argmax` returns a tensor with one number. `int(…)` converts it to an `int`.",
             loop(pick=lambda row: row.argmax()),
         ),
         Mistake(
             "the model is called once more than needed.",
-            "The last token is made by step n. Nobody asks what comes after it.",
+            "Step n produces the last token. No call is needed after it.",
             one_call_too_many,
         ),
     ],
     hints=[
-        "Keep one list of all ids, prompt and new ones. Each step: push the whole list, read the last row, append one "
-        "id.",
+        "Keep one list of all ids, of the prompt and new ones. In each step push the whole list, read the last row of "
+        "logits, append one id.",
         "`tokens = torch.tensor(ids)`, `positions = torch.arange(len(ids))`, `logits = model(tokens, positions, "
-        "Recompute())`. The row that speaks about the next token is `logits[-1]`.",
-        "Start from a copy, `ids = list(token_ids)`, so that the caller's list stays. Append "
-        "`int(logits[-1].argmax())`, and only then ask `if ids[-1] in stop_token_ids: break`.",
+        "Recompute())`. The row that predicts the next token is `logits[-1]`.",
+        "Start from a copy, `ids = list(token_ids)`, so that the caller's list is not changed. Append "
+        "`int(logits[-1].argmax())`, and only then check `if ids[-1] in stop_token_ids: break`.",
         "`for _ in range(max_tokens):` around those lines, and `return ids[len(token_ids):]` below the loop.",
     ],
     rights=[generate, generate_as_taught, generate_last_row, generate_new_only, generate_recursively],
-    why="The copy leaves the caller's list alone. Every step pushes everything, because `Recompute` keeps nothing; "
-    "only the last of the rows is read, and that waste is what lesson 02 removes. Appending before the question about "
-    "stop tokens keeps the token that stopped the text, and `range(max_tokens)` gives no step at all for 0.",
+    why="Because of the copy, the caller's list is not changed. Every step pushes the whole sequence, because "
+    "`Recompute` keeps nothing, and only the last row of logits is read; lesson 02 removes this waste. The token is "
+    "appended before the check for stop tokens, so the stop token is returned too. `range(max_tokens)` gives no step "
+    "at all for 0.",
 )

@@ -22,7 +22,7 @@ def generate_as_taught(model, token_ids, max_tokens, stop_token_ids=()):
 
 
 def generate_last_row(model, token_ids, max_tokens, stop_token_ids=()):
-    """As generate_naive asks the model, for the last row alone."""
+    """As generate_naive: it asks the model for the last row of logits only."""
     ids = list(token_ids)
     while len(ids) - len(token_ids) < max_tokens:
         last = torch.tensor([len(ids) - 1], device=model.device)
@@ -65,7 +65,7 @@ def loop(
     pick=lambda row: int(row.argmax()),
     own=list,
 ):
-    """A wrong answer: the right loop with one of its parts replaced."""
+    """A wrong answer: the right loop with one part replaced."""
 
     def answer(model, token_ids, max_tokens, stop_token_ids=()):
         ids, new = own(token_ids), []
@@ -87,7 +87,7 @@ def loop(
 
 
 def only_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Feeds the newest token alone, at its true position, as a decoder with a cache does."""
+    """Pushes only the newest token, at its true position, as a loop with a cache does."""
     ids = list(token_ids)
     for _ in range(max_tokens):
         ids.append(int(model(torch.tensor(ids[-1:]), torch.tensor([len(ids) - 1]), Recompute())[-1].argmax()))
@@ -97,7 +97,7 @@ def only_last(model, token_ids, max_tokens, stop_token_ids=()):
 
 
 def prompt_then_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Feeds the prompt first, and from then on the newest token alone."""
+    """Pushes the prompt first, and after it only the newest token."""
     ids = list(token_ids)
     for step in range(max_tokens):
         start = len(ids) - 1 if step else 0

@@ -1,4 +1,4 @@
-"""Cases of 01.greedy."""
+"""Exercise 01.greedy: the id of the largest logit."""
 
 import itertools
 
@@ -38,18 +38,18 @@ AN_INT = "an int"
 
 
 def drawn(size, scale, shift):
-    """The Trial of logits too many to be written out."""
+    """The Trial of random logits that are too many to be written out."""
     logits = random_logits(size, scale, shift)
     story = [
         "from course_lib.practice.play import random_logits",
-        f"logits = random_logits({size}, scale={scale}, shift={shift})  # the largest is number {int(logits.argmax())}",
+        f"logits = random_logits({size}, scale={scale}, shift={shift})  # the largest has id {int(logits.argmax())}",
         "greedy(logits)",
     ]
     return Trial(story, lambda answer: answer(logits.clone()), show=tensors.outcome, size=size)
 
 
 def kind(values):
-    """The Trial that looks at the type alone: any int will do, anything else is shown as it is."""
+    """The Trial that compares the type only: every int is right, any other value is shown as it is."""
 
     def act(answer):
         got = answer(torch.tensor(values))
@@ -64,7 +64,7 @@ def kind(values):
 
 
 def untouched(values):
-    """The Trial that looks at the caller's logits after the call."""
+    """The Trial that compares the caller's logits after the call."""
 
     def act(answer):
         logits = torch.tensor(values)
@@ -80,19 +80,19 @@ def untouched(values):
 
 
 def a_pair(_, found):
-    """Whether more than one thing came back."""
+    """Whether the answer returned two values."""
     return isinstance(found.outcome, tuple) and len(found.outcome) == 2
 
 
 def is_random(answer, _):
-    """Whether it answers differently from one time to the next."""
+    """Whether it returns different ids for the same logits."""
     logits = torch.zeros(6) + torch.arange(6) * 0.01
     with torch.random.fork_rng(devices=[]):
         return len({int(answer(logits.clone())) for _ in range(40)}) > 1
 
 
 def settles_ties_otherwise(answer, found):
-    """Whether it fails on ties alone, and takes neither always the lowest nor always the highest id among equals."""
+    """Whether it fails on ties only, and does not always take the lowest id among equals, nor always the highest."""
     if found.trial not in TIES:
         return False
     places = set()
@@ -105,7 +105,7 @@ def settles_ties_otherwise(answer, found):
 
 
 def in_the_middle(logits):
-    """The middle one of the equals, as `topk` may have it."""
+    """The middle id among equals, as `topk` may return it."""
     equals = (logits == logits.max()).nonzero().flatten()
     return int(equals[len(equals) // 2])
 
@@ -137,23 +137,23 @@ GREEDY = Exercise(
     cases="logits",
     properties=[
         Property(
-            "A plain Python `int` comes back",
-            "Ids go into lists, sets and comparisons, where anything but an `int` surprises later.",
+            "It returns a plain Python `int`",
+            "Ids are put into lists and sets and are compared. Another type causes errors there.",
             [kind(v) for v in ([2.0, 1.0], [1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 2.0, 4.0])],
         ),
         Property(
-            "It is the id of the largest logit",
-            "Greedy decoding always takes the likeliest token.",
+            "The id is that of the largest logit",
+            "Greedy decoding always takes the most likely token.",
             [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones()),
         ),
         Property(
-            "Among equals, the lowest id wins",
-            "Two decoders that settle a tie differently write different texts.",
+            "Among equal logits, the lowest id is returned",
+            "Two decoders that choose differently among equals write different sequences.",
             TIES,
         ),
         Property(
-            "A token that is forbidden, at -inf, is never chosen",
-            "Masks cut tokens by setting their logits to -inf.",
+            "A token with a logit of -inf is never chosen",
+            "A mask excludes a token by setting its logit to -inf.",
             [
                 choice(v)
                 for v in (
@@ -164,28 +164,28 @@ GREEDY = Exercise(
                 )
             ],
         ),
-        Property("The caller's logits stay as they were", "Somebody else may still want to read them.", UNTOUCHED),
+        Property("The caller's logits are not changed", "The caller may read them again.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the smallest logit is taken.",
-            "A large logit means a likely token; the smallest is the least likely of all.",
+            "A large logit means a likely token; the smallest logit belongs to the least likely token.",
             lambda logits: int(logits.argmin()),
         ),
         Mistake(
-            "the sign is lost before comparing.",
-            "A logit of -9 means a very unlikely token. Its size without the sign says nothing.",
+            "the sign is lost before the logits are compared.",
+            "A logit of -9 means a very unlikely token. Its absolute value says nothing.",
             lambda logits: int(logits.abs().argmax()),
         ),
         Mistake(
             "a tensor is returned, not an `int`.",
-            "`argmax` gives a tensor with one number in it. `int(…)` or `.item()` takes the number out.",
+            "`argmax` returns a tensor with one number. `int(…)` or `.item()` converts it to an `int`.",
             lambda logits: logits.argmax(),
         ),
         Mistake(
             "the id is not a plain `int`.",
-            "A float, a text or a number of numpy looks like an id and is none: `int(…)` makes one of it.",
+            "A float, a string or a NumPy number is not an `int`, even if it looks like one. `int(…)` converts it.",
             (
                 lambda logits: float(logits.argmax()),
                 lambda logits: str(int(logits.argmax())),
@@ -193,26 +193,26 @@ GREEDY = Exercise(
             ),
         ),
         Mistake(
-            "the last of the equals is taken.",
-            "With `>=` a later equal replaces an earlier one. The lowest id is to win, so only a strictly larger one "
-            "may.",
+            "the last id among equals is taken.",
+            "With `>=` a later equal logit replaces an earlier one. The lowest id is asked for, so only a strictly "
+            "larger logit may replace it.",
             lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()),
         ),
         Mistake(
-            "only the last logit is looked at.",
-            "`logits` is one row already, `[vocab_size]`. In it `logits[-1]` is a single number, and the place of the "
-            "largest of one number is always 0.",
+            "only the last logit is used.",
+            "`logits` is already one row, `[vocab_size]`. So `logits[-1]` is a single number, and the `argmax` of one "
+            "number is always 0.",
             lambda logits: int(logits[-1].argmax()),
         ),
         Mistake(
-            "the largest value and its place are returned together.",
-            "`torch.max(logits, dim=-1)` and `topk` give both. The place is the second of the two.",
+            "the largest value and its id are returned together.",
+            "`torch.max(logits, dim=-1)` and `topk` return both. The id is the second of the two.",
             (lambda logits: logits.max(-1), lambda logits: (logits.max().item(), int(logits.argmax()))),
             a_pair,
         ),
         Mistake(
-            "the largest value is returned, not where it stands.",
-            "The value is the score. The token is its place in the row: its id.",
+            "the largest value is returned, not its id.",
+            "The value is the score. The id of the token is the index of that score in the row.",
             (lambda logits: logits.max().item(), lambda logits: logits.max(), lambda logits: int(logits.max())),
         ),
         Mistake(
@@ -222,33 +222,34 @@ GREEDY = Exercise(
         ),
         Mistake(
             "a token is drawn at random.",
-            "The same logits give different tokens. Greedy never draws: it takes the likeliest every time.",
+            "The same logits give different tokens. Greedy decoding never draws: it always takes the most likely "
+            "token.",
             is_made_by=is_random,
         ),
         Mistake(
-            "the order of equals is left to `topk`, or to a sort that is not stable.",
-            "Neither promises an order among equals, so another size or machine gives another id. `argmax` does: the "
-            "first.",
+            "the order of equals depends on `topk`, or on a sort that is not stable.",
+            "Neither guarantees an order among equals, so the id can differ with the size or the machine. `argmax` "
+            "returns the first of them.",
             in_the_middle,
             settles_ties_otherwise,
         ),
         Mistake(
             "the caller's logits are changed.",
-            "Functions of torch that end in `_`, and assignments into a tensor, write into the caller's own tensor.",
+            "torch functions whose names end in `_`, and assignments into a tensor, write into the caller's tensor.",
             (lambda logits: int(logits.sub_(logits.max()).argmax()), lambda logits: int(logits.exp_().argmax())),
             writes_into(UNTOUCHED),
         ),
     ],
     hints=[
-        "`logits[i]` is the score of token i. You want the place of the largest score, not the score.",
-        "torch has a function for the place of the largest: look at `argmax`. Which of several equals does its "
-        "documentation promise? And what type does it return?",
-        "`logits.argmax()` is a tensor with one number, the first of the largest. Take the number out with `int(…)`.",
-        "`return int(logits.argmax())`, or without trusting anybody on ties: `return int((logits == "
-        "logits.max()).nonzero()[0])`.",
+        "`logits[i]` is the score of token i. Return the index of the largest score, not the score.",
+        "torch has a function for the index of the largest: `argmax`. Which of several equals does its documentation "
+        "promise? And which type does it return?",
+        "`logits.argmax()` is a tensor with one number, the first index of the largest logit. `int(…)` converts it.",
+        "`return int(logits.argmax())`, or, if you do not want to rely on `argmax` for ties: "
+        "`return int((logits == logits.max()).nonzero()[0])`.",
     ],
     rights=[greedy, greedy_argmax, greedy_loop, greedy_softmax],
-    why="`logits == logits.max()` marks every token that shares the first place, `nonzero()` lists their ids in "
-    "rising order, and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. "
-    "Softmax changes no order, so there is no need for it here.",
+    why="`logits == logits.max()` marks every token with the largest logit, `nonzero()` lists their ids in rising "
+    "order, and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. Softmax "
+    "does not change the order, so it is not needed here.",
 )

@@ -1,4 +1,4 @@
-"""Samplers for 01.sample: three right ones, and the parts that wrong ones are made of."""
+"""Answers to 01.sample: two right ones written differently, and the parts of the wrong ones."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from .solutions.sample import sample
 
 
 def sample_one_by_one(logits, temperature, top_k, top_p, draw):
-    """The same in plain Python: walk from the likeliest down, and stop when there is enough."""
+    """The same in plain Python: from the most likely token on, until top_p is reached."""
     if temperature == 0:
         return max(range(len(logits)), key=lambda token: (logits[token].item(), -token))
     weights = torch.exp((logits - logits.max()) / temperature).tolist()
@@ -24,7 +24,7 @@ def sample_one_by_one(logits, temperature, top_k, top_p, draw):
 
 
 def sample_by_threshold(logits, temperature, top_k, top_p, draw):
-    """As vLLM's torch version: masks by value, so that equals at the edge of top-k all stay."""
+    """As vLLM's torch version: masks by value, so that all tokens equal to the k-th stay."""
     if temperature == 0:
         return int(logits.argmax())
     scaled = logits / temperature
@@ -38,7 +38,7 @@ def sample_by_threshold(logits, temperature, top_k, top_p, draw):
     return draw(scaled.softmax(-1))
 
 
-# From here on: wrong answers, made of steps each of which can be done wrongly.
+# From here on: wrong answers, made of steps, each of which can be wrong.
 def p_cut(probs, top_p, from_below=False):
     """`probs` with the tokens outside top-p set to 0, not renormalised."""
     if top_p is None:
@@ -49,10 +49,10 @@ def p_cut(probs, top_p, from_below=False):
 
 
 def p_cut_without_crossing(probs, top_p, at_line, leave_one, skip_all):
-    """As p_cut, and the crossing token goes too.
+    """As p_cut, but the token that crosses the line is cut too.
 
-    at_line: a set that reaches top_p exactly counts as crossing. leave_one: the likeliest always
-    stays. skip_all: top_p=1 is taken to cut nothing.
+    at_line: a token with which the sum is exactly top_p crosses the line. leave_one: the most likely token
+    always stays. skip_all: top_p=1 cuts nothing.
     """
     if top_p is None or (skip_all and top_p >= 1):
         return probs
@@ -76,7 +76,7 @@ def normal(probs):
 
 
 def sampler(shape):
-    """A sampler around shape(logits, temperature, top_k, top_p) -> what is given to the die; greedy at 0."""
+    """A sampler that passes shape(logits, temperature, top_k, top_p) to draw(), and is greedy at temperature 0."""
 
     def answer(logits, temperature, top_k, top_p, draw):
         if temperature == 0:
@@ -95,7 +95,7 @@ def right_shape(logits, t, k, p):
 
 
 def without_crossing():
-    """All the ways to drop the token that crosses the line, as samplers."""
+    """Samplers for all the ways to drop the token that crosses the line."""
     for how in itertools.product((False, True), repeat=3):
         yield sampler(
             lambda x, t, k, p, how=how: normal(p_cut_without_crossing(normal(k_cut(softened(x, t), k)), p, *how))
@@ -107,8 +107,8 @@ def p_at_temperature_one(logits, t, k, p):
     return normal(k_cut(softened(logits, t) * kept, k))
 
 
-def draws_places(logits, temperature, top_k, top_p, draw):
-    """Throws for a place in the falling order, and looks up afterwards which token stands there."""
+def draws_index(logits, temperature, top_k, top_p, draw):
+    """Draws an index of the sorted tokens, and looks its id up afterwards."""
     if temperature == 0:
         return int(logits.argmax())
     ordered, order = right_shape(logits, temperature, top_k, top_p).sort(descending=True, stable=True)

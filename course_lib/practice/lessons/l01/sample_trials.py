@@ -1,4 +1,4 @@
-"""Trials of 01.sample: `draw` is passed in, so a trial sees exactly which probabilities it is given."""
+"""Trials of 01.sample: `draw` is passed in, so a trial sees exactly which probabilities it gets."""
 
 import itertools
 
@@ -11,11 +11,11 @@ from course_lib.practice.report import tensors
 from .sample_answers import k_cut, normal, softened
 
 LARGE = 1000
-"""The size of a vocabulary as a model has it."""
+"""The size of a larger vocabulary."""
 
 
-def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", seed=None):
-    """The Trial that samples from log(probs), or with a seed from random logits; its die always falls on `die`."""
+def drawn(probs, temperature=1.0, top_k=None, top_p=None, token=1, note="", seed=None):
+    """The Trial that samples from log(probs), or with a seed from random logits; its draw() always returns `token`."""
     if seed is None:
         size, make = len(probs), lambda: torch.log(torch.tensor(probs))
         first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"]
@@ -31,14 +31,14 @@ def throw(probs, temperature=1.0, top_k=None, top_p=None, die=1, note="", seed=N
 
         def draw(probabilities):
             given.append(as_given(probabilities))
-            return die
+            return token
 
         return given, answer(make(), temperature, top_k, top_p, draw)
 
     return Trial(
         [
             *first,
-            f"draw = lambda probabilities: print(probabilities) or {die}",
+            f"draw = lambda probabilities: print(probabilities) or {token}",
             f"sample(logits, temperature={temperature}, top_k={top_k}, top_p={top_p}, draw=draw)",
         ],
         act,
@@ -57,8 +57,8 @@ def as_given(probabilities):
 
 def what_happened(outcome):
     given, returned = outcome
-    thrown = [f"draw({short(p)})" for p in given] or ["no draw"]
-    return "\n".join([*thrown, f"returns {tensors.outcome(returned)}"])
+    calls = [f"draw({short(p)})" for p in given] or ["draw is not called"]
+    return "\n".join([*calls, f"returns {tensors.outcome(returned)}"])
 
 
 def short(value):
@@ -70,25 +70,23 @@ def short(value):
 
 
 def explain(expected, got):
-    """What is odd about what the die was given; "" when nothing simple is."""
+    """What is wrong with the probabilities that draw() got, in words; "" where no simple fault is found."""
     (want, _), (given, _) = expected, got
     if len(given) > len(want) == 0:
-        return "At temperature 0 there is nothing to draw."
+        return "At temperature 0, `draw` must not be called."
     if not given:
-        return "The die was never thrown: `draw` was not called."
+        return "`draw` was not called."
     if len(given) > 1:
-        return f"The die was thrown {len(given)} times; one token needs one throw."
+        return f"`draw` was called {len(given)} times; one token needs one call."
     probs = given[0]
     if not isinstance(probs, torch.Tensor):
-        return f"The die wants a tensor of probabilities, and got {type(probs).__name__}."
+        return f"`draw` takes a tensor of probabilities, and got {type(probs).__name__}."
     if probs.shape != want[0].shape:
-        return (
-            f"The die wants one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
-        )
+        return f"`draw` takes one probability for each token, shape {list(want[0].shape)}, and got {list(probs.shape)}."
     if probs.isnan().any():
-        return "`nan` is not a number: something was divided by zero, or infinity taken from infinity."
+        return "There is `nan` (not a number): a division by zero, or infinity minus infinity."
     if abs(probs.sum() - 1) > 1e-3:
-        return f"These sum to {probs.sum():.3g}, not to 1."
+        return f"The probabilities sum to {probs.sum():.3g}, not to 1."
     return ""
 
 
@@ -112,12 +110,12 @@ def untouched(probs, **how):
 
 
 def orders(*probs):
-    """All orders of these probabilities, the falling one first."""
+    """All orders of these probabilities, the descending one first."""
     return [list(p) for p in itertools.permutations(probs)]
 
 
 def on_edge(logits, t, k, p, width=1e-3):
-    """Whether some set of tokens reaches top_p so nearly that rounding decides. Such cases are not asked."""
+    """Whether a sum of probabilities is so close to top_p that rounding decides. Such cases are left out."""
     if p is None:
         return False
     reached = normal(k_cut(softened(logits, t), k)).sort(descending=True).values.cumsum(0)
@@ -125,7 +123,7 @@ def on_edge(logits, t, k, p, width=1e-3):
 
 
 def large():
-    """Samplers' settings as people use them, on 1000 tokens, away from any edge of top-p."""
+    """Trials with common settings on 1000 tokens, none of them on an edge of top-p."""
     seed = 0
     for t, k, p in [
         (1.0, 50, 0.9),
@@ -137,5 +135,5 @@ def large():
     ]:
         while on_edge(random_logits(LARGE, scale=3.0, seed=seed), t, k, p, 1e-4):
             seed += 1
-        yield throw(None, t, k, p, die=17, seed=seed)
+        yield drawn(None, t, k, p, token=17, seed=seed)
         seed += 1
