@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 
 
 class Ages:
-    """LRU by a queue of blocks; right as it stands."""
+    """LRU by a queue of blocks; right as it is."""
 
     backwards, counts, takes_out, newest = True, True, True, False
 
@@ -21,7 +21,7 @@ class Ages:
     def release(self, block_ids):
         self.held.remove(tuple(block_ids))
         for b in block_ids[::-1] if self.backwards else block_ids:
-            if not self.counts or not any(b in text for text in self.held):
+            if not self.counts or not any(b in held for held in self.held):
                 if b in self.queue:
                     self.queue.remove(b)
                 self.queue.append(b)
@@ -83,7 +83,7 @@ class AgesByNumber(Ages):
 
 
 class AgesSecond(Ages):
-    """A slip nobody else makes: the second oldest goes first."""
+    """An unknown mistake: the second oldest block is evicted first."""
 
     def order(self):
         oldest, *rest = [*self.queue, None] if self.queue else [None]
@@ -91,7 +91,7 @@ class AgesSecond(Ages):
 
 
 class Ranks(Ages):
-    """By priority; right as it stands."""
+    """Eviction by priority; right as it is."""
 
     def __init__(self):
         super().__init__()
@@ -161,7 +161,7 @@ class RanksInUse(Ranks):
 
 
 class RanksAdd(Ranks):
-    """A slip nobody else makes: priorities are added up."""
+    """An unknown mistake: priorities are added."""
 
     def better(self, new, old):
         return new + old
@@ -171,22 +171,22 @@ CASES = {
     "05.evict_lru": [
         ("most recently used", AgesNewest),
         ("parent is evicted before", AgesForwards),
-        ("others still hold", AgesUncounted),
+        ("another request still holds", AgesUncounted),
         ("while it is in use", AgesInUse),
         ("fewer blocks than needed", AgesSome),
-        ("blocks are lost", AgesLost),
+        ("idle blocks are lost", AgesLost),
         ("stays among the idle", AgesPeeks),
-        ("block ids decide", AgesByNumber),
+        ("order of eviction is that of the block ids", AgesByNumber),
         (None, AgesSecond),
     ],
     "05.evict_priority": [
-        ("turned round", RanksTurned),
-        ("last user decides", RanksLast),
-        ("first user decides", RanksFirst),
-        ("least important user decides", RanksWorst),
-        ("priority is not looked at", RanksIgnored),
-        ("ties are not broken by age", RanksByNumber),
-        ("outlives its block", RanksRemember),
+        ("priority is reversed", RanksTurned),
+        ("last user sets", RanksLast),
+        ("first user sets", RanksFirst),
+        ("least important user sets", RanksWorst),
+        ("priority is ignored", RanksIgnored),
+        ("equal priorities are not ordered by age", RanksByNumber),
+        ("stays after the block is evicted", RanksRemember),
         ("parent is evicted before", RanksForwards),
         ("while it is in use", RanksInUse),
         (None, RanksAdd),

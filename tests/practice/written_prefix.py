@@ -41,10 +41,10 @@ def chain_one(ids, size):
 
 
 def chain_glued(ids, size):
-    found, text = [], ""
+    found, written = [], ""
     for block in blocks_of(ids, size):
-        text += "".join(f"{t}" for t in block) + ";"
-        found.append(digest(text))
+        written += "".join(f"{t}" for t in block) + ";"
+        found.append(digest(written))
     return found
 
 
@@ -81,7 +81,7 @@ def chain_shows(ids, size):
 
 
 def chain_from_behind(ids, size):
-    """A slip nobody else makes: the hashes come last block first."""
+    """An unknown mistake: the hashes are in reverse order."""
     return [digest(ids[:end]) for end in range(size, len(ids) + 1, size)][::-1]
 
 
@@ -153,7 +153,7 @@ def match_shows(hashes, num_tokens, block_size, block_of):
 
 
 def match_twice(hashes, num_tokens, block_size, block_of):
-    """A slip nobody else makes: each block twice."""
+    """An unknown mistake: each block twice."""
     return [
         b for b in match_all(hashes[: (num_tokens - 1) // block_size], num_tokens, block_size, block_of) for _ in "12"
     ]
@@ -162,17 +162,17 @@ def match_twice(hashes, num_tokens, block_size, block_of):
 CASES = {
     "05.hash_chain": [
         ("its own block alone", chain_own),
-        ("its block and its place", chain_place),
+        ("its block and the block's index", chain_place),
         ("only the block just before", chain_neighbour),
         ("not full is hashed too", chain_with_rest),
         ("last full block is left out", chain_short),
         ("after every token", chain_each),
-        ("for the whole text", chain_one),
-        ("run into each other", chain_glued),
+        ("for the whole sequence", chain_one),
+        ("joined without a separator", chain_glued),
         ("order of the tokens is lost", chain_sorted),
         ("Python's own `hash`", chain_ints),
-        ("is text, not bytes", chain_hex),
-        ("cut short", chain_cut),
+        ("is a string, not bytes", chain_hex),
+        ("the hash is truncated", chain_cut),
         ("list is changed", chain_eats),
         ("printed, not returned", chain_shows),
         (None, chain_from_behind),
@@ -180,12 +180,12 @@ CASES = {
     "05.match_prefix": [
         ("all tokens are taken", match_all),
         ("always left out", match_minus_one),
-        ("behind a gap", match_gap),
-        ("block 0 is taken for missing", match_truthy),
+        ("after a gap", match_gap),
+        ("block 0 is treated as missing", match_truthy),
         ("number of tokens", match_counts),
         ("hashes are returned", match_names),
-        ("whole cache is walked through", match_walks),
-        ("nothing is taken where all", match_gives_up),
+        ("loop goes over the whole cache", match_walks),
+        ("nothing is taken when all", match_gives_up),
         ("printed, not returned", match_shows),
         (None, match_twice),
     ],

@@ -1,11 +1,11 @@
-"""Wrong answers to 05.fork and 05.copy_on_write, joined with those to the rest of lesson 05."""
+"""Wrong answers to 05.fork and 05.copy_on_write; CASES has those to the rest of lesson 05 too."""
 
 from written_eviction import CASES as EVICTION
 from written_prefix import CASES as PREFIX
 
 
 class ForkAll:
-    """A right table of someone's own, from which the wrong ones here are made."""
+    """A right table, from which the wrong ones here are made."""
 
     def __init__(self, allocator):
         self.allocator = allocator
@@ -67,7 +67,7 @@ class ForkForgetsTokens(ForkAll):
 
 
 class ForkDeep(ForkAll):
-    """A table of its own with room for as much."""
+    """Makes an empty table with as many slots."""
 
     def fork(self):
         child = type(self)(self.allocator)
@@ -114,7 +114,7 @@ class ForkNothing(ForkAll):
 
 
 class ForkDropsFirst(ForkAll):
-    """A slip nobody else makes: the fork has no first block."""
+    """An unknown mistake: the fork has no first block."""
 
     def fork(self):
         child = super().fork()
@@ -124,7 +124,7 @@ class ForkDropsFirst(ForkAll):
 
 
 class Copying(ForkAll):
-    """Copy-on-write in parts, token by token; right as it stands."""
+    """Copy-on-write in parts, token by token; right as it is."""
 
     def slot(self, position):
         size = self.allocator.block_size
@@ -164,7 +164,7 @@ class CopyNever(Copying):
 
 
 class CopyAlways(Copying):
-    """A fresh block for every step that begins inside one."""
+    """Takes a new block for each call that begins inside a block."""
 
     def append_slots(self, n):
         if n and self.num_tokens % self.allocator.block_size and self.allocator.num_free:
@@ -236,7 +236,7 @@ class CopyStands(Copying):
 
 
 class CopyOneSlotLate(Copying):
-    """A slip nobody else makes: every slot is one too far."""
+    """An unknown mistake: every slot is one too large."""
 
     def append_slots(self, n):
         slots = super().append_slots(n)
@@ -247,26 +247,26 @@ CASES = {
     "05.fork": [
         ("counts are not raised", ForkUncounted),
         ("share one list", ForkOneList),
-        ("how many tokens", ForkForgetsTokens),
-        ("fresh blocks", ForkDeep),
-        ("counted twice", ForkTwice),
-        ("gives nothing back", ForkLeaks),
+        ("of the fork is not set", ForkForgetsTokens),
+        ("takes new blocks", ForkDeep),
+        ("raised twice", ForkTwice),
+        ("releases no block", ForkLeaks),
         ("references of other tables", ForkTakesAll),
-        ("first block is given back first", ForkForwards),
-        ("still names its blocks", ForkKeepsNames),
+        ("first block is released first", ForkForwards),
+        ("still holds its block ids", ForkKeepsNames),
         ("returns nothing", ForkNothing),
         (None, ForkDropsFirst),
     ],
     "05.copy_on_write": [
         ("a shared block is written", CopyNever),
-        ("though nobody shares it", CopyAlways),
+        ("although no other table shares it", CopyAlways),
         ("wrong direction", CopyBackwards),
         ("not reported", CopySilent),
-        ("not given up", CopyLeaks),
+        ("shared block is not released", CopyLeaks),
         ("wrong block is copied", CopyFirstBlock),
-        ("then there is no room", CopyHalfway),
+        ("although not all of them fit", CopyHalfway),
         ("a full block is copied", CopyFullToo),
-        ("does not move on", CopyStands),
+        ("`num_tokens` is not raised", CopyStands),
         (None, CopyOneSlotLate),
     ],
     **PREFIX,

@@ -1,4 +1,4 @@
-"""Cases of lesson 05: forks, copy-on-write, the chain of hashes, the search in it, and two ways to evict."""
+"""The exercises of lesson 05: forks, copy-on-write, block hashes, prefix search, two eviction policies."""
 
 from .copy_on_write import COPY_ON_WRITE
 from .evict_lru import EVICT_LRU

@@ -1,4 +1,4 @@
-"""Cases of 05.copy_on_write: a block that others hold is copied before it is written."""
+"""05.copy_on_write: a shared block is copied before a table writes into it."""
 
 from course_lib.practice.fixtures.forkable import Forkable
 from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
@@ -6,11 +6,11 @@ from course_lib.practice.judge.programs import told
 
 from .copy_on_write_mistakes import MISTAKES
 from .solutions.copy_on_write import BlockTable
-from .table_game import SETUPS, Texts, played
+from .table_game import SETUPS, Sequences, played
 
 
 class CopyTokenByToken(Forkable):
-    """Asks how much is free first, then goes token by token."""
+    """Right: compares what is needed with what is free, then appends token by token."""
 
     def append_slots(self, n):
         a, size = self.allocator, self.allocator.block_size
@@ -35,7 +35,7 @@ class CopyTokenByToken(Forkable):
 
 
 class CopyLast(Forkable):
-    """New blocks first, the copy after them; taken back where that fails."""
+    """Right: allocates the new blocks, then the block of the copy; frees the first where the second fails."""
 
     def append_slots(self, n):
         size = self.allocator.block_size
@@ -59,8 +59,8 @@ class CopyLast(Forkable):
         return slots
 
 
-def tells_the_same_tales(answer):
-    """Three samples of the bundled model over one prompt write what each writes alone."""
+def writes_the_same_samples(answer):
+    """Raises Counterexample unless three samples of the bundled model over one prompt give what each gives alone."""
     import torch
 
     from course_lib.decoding import SamplingParams, generate_naive
@@ -95,15 +95,15 @@ def tells_the_same_tales(answer):
             positions = cache.begin_step(tables, list(map(len, steps)))
             ends = torch.tensor(list(map(len, steps))).cumsum(0) - 1
             logits = model(torch.tensor(sum(steps, [])), positions, cache, logits_for=ends)
-            for text, row in zip(written, logits):
-                text.append(int(row.argmax()))
-            steps = [text[-1:] for text in written]
+            for sample, row in zip(written, logits):
+                sample.append(int(row.argmax()))
+            steps = [sample[-1:] for sample in written]
         return written
 
     trial = Trial(
-        ["# three tales go on from one prompt, over your tables, in PagedCache:", f"# {', '.join(firsts)}"],
+        ["# three samples continue one prompt, over your tables, in PagedCache:", f"# {', '.join(firsts)}"],
         act,
-        show=lambda texts: "\n".join(map(tokenizer.decode, texts)),
+        show=lambda samples: "\n".join(map(tokenizer.decode, samples)),
         limit_s=60.0,
     )
     got, printed = trial.outcome(answer)
@@ -116,11 +116,11 @@ def tells_the_same_tales(answer):
             printed=printed,
             outcome=got,
         )
-    return f"{sum(map(len, expected))} tokens alike"
+    return f"{sum(map(len, expected))} tokens are equal"
 
 
 def one(num_blocks, *steps, block_size=4):
-    return told(Texts, {"num_blocks": num_blocks, "block_size": block_size}, *steps)
+    return told(Sequences, {"num_blocks": num_blocks, "block_size": block_size}, *steps)
 
 
 def forked(tokens, *more, num_blocks=8, block_size=4):
@@ -136,8 +136,8 @@ COPY_ON_WRITE = Exercise(
     cases="programs",
     properties=[
         Property(
-            "A table that shares nothing appends as before",
-            "New blocks come when the last one is full, and nothing is copied.",
+            "A table that shares no block appends as in lesson 04",
+            "It takes a new block when its last block is full. Nothing is copied.",
             [
                 one(8, ("table", "a"), ("append", "a", first), *[("append", "a", n) for n in more], block_size=size)
                 for first in (1, 4, 6)
@@ -146,13 +146,13 @@ COPY_ON_WRITE = Exercise(
             ],
         ),
         Property(
-            "Before a token goes into a shared block, the table gets a copy of it",
-            "The other table goes on reading what it wrote.",
+            "Before a table writes into a shared block, it gets a copy of that block",
+            "The other table must still read its own tokens.",
             [forked(tokens, ("append", who, n)) for tokens in (1, 2, 3, 5, 6) for who in "ab" for n in (1, 2, 6)],
         ),
         Property(
             "A full block is never copied",
-            "Nobody writes into it any more. The next token goes into a fresh block of its own.",
+            "No table writes into a full block again. The next token goes into a new block.",
             [
                 forked(tokens, ("append", "b", n), block_size=size)
                 for tokens, size in ((4, 4), (8, 4), (2, 2), (6, 3))
@@ -161,8 +161,8 @@ COPY_ON_WRITE = Exercise(
             + [forked(tokens, ("append", who, 0)) for tokens in (1, 3, 6) for who in "ab"],
         ),
         Property(
-            "Who holds the block alone writes where it is",
-            "After the others have their copies, or are gone, nobody else reads it.",
+            "A table that holds its last block alone writes into it without a copy",
+            "Once the other tables have their copies, or are freed, no other table reads the block.",
             [forked(tokens, ("append", "b", 1), ("append", "a", 1)) for tokens in (1, 2, 5)]
             + [forked(tokens, ("free", "a"), ("append", "b", n)) for tokens in (1, 3, 6) for n in (1, 4)]
             + [
@@ -171,44 +171,41 @@ COPY_ON_WRITE = Exercise(
             ],
         ),
         Property(
-            "Where memory is short, `None` comes back and nothing has changed",
-            "Whoever called can wait, or stop somebody, and try again.",
+            "When too few blocks are free, `append_slots` returns `None` and changes nothing",
+            "The caller can wait, or preempt another request, and try again.",
             [
                 forked(tokens, ("append", "b", n), num_blocks=4)
                 for tokens, n in ((14, 1), (14, 2), (13, 3), (14, 3), (10, 7), (10, 3), (10, 2), (6, 11))
             ]
-            + played(Texts, BlockTable, 25, 11, "fork", "fork", "append", "free", setups=TIGHT),
+            + played(Sequences, BlockTable, 25, 11, "fork", "fork", "append", "free", setups=TIGHT),
         ),
         Property(
-            "Any program keeps the texts apart",
-            "An engine makes these calls in every order.",
-            played(Texts, BlockTable, 60, 6, "table", "fork", "fork", "append", "append", "free", setups=SETUPS),
+            "In any order of calls, each table reads its own sequence",
+            "An engine makes these calls in any order.",
+            played(Sequences, BlockTable, 60, 6, "table", "fork", "fork", "append", "append", "free", setups=SETUPS),
         ),
         Property(
-            "Three samples of the bundled model write what each writes alone",
+            "Three samples of the bundled model give the tokens that each gives alone",
             "Your tables, in `PagedCache`, with the copies made in the tensors.",
-            run=tells_the_same_tales,
+            run=writes_the_same_samples,
             slow=True,
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "A token goes into the last block when `num_tokens` is no multiple of the block size. Only then can there be something "
-        "to copy, and only when `ref_count` of that block is "
-        "above 1.",
-        "Count what is needed before you take anything: the new blocks, `-(-(start + n) // size) - len(self.block_ids)`, and "
-        "one more for the copy. One call of `allocate` for all "
-        "of it: where it gives None, return None.",
-        "Of the fresh blocks, the first takes the place of the shared one. Append `(source, destination)` to `allocator.copies` "
-        "and give up your reference with "
-        "`allocator.free([source])`.",
+        "A token goes into the last block when `num_tokens` is not a multiple of the block size. A copy is needed "
+        "only then, and only when `ref_count` of that block is above 1.",
+        "Count what is needed before you take anything: the new blocks, `-(-(start + n) // size) - "
+        "len(self.block_ids)`, and one more for the copy. Make one call of `allocate` for all of them. If it returns "
+        "None, return None.",
+        "The first new block replaces the shared one. Append `(source, destination)` to `allocator.copies` and give "
+        "up your reference with `allocator.free([source])`.",
         "`shared = n > 0 and start % size > 0 and self.allocator.ref_count(self.block_ids[-1]) > 1`; then `fresh = "
-        "self.allocator.allocate(missing + shared)`; if shared: "
-        "`destination = fresh.pop(0)`, report, free, replace; then `self.block_ids += fresh`.",
+        "self.allocator.allocate(missing + shared)`; if shared: `destination = fresh.pop(0)`, report, free, replace; "
+        "then `self.block_ids += fresh`.",
     ],
     rights=[BlockTable, CopyTokenByToken, CopyLast],
-    why="The question is asked at one place only: where a token is about to go into a block that is there already. Everything "
-    "is taken in one call before anything is changed, so that a "
-    "lack of memory leaves no trace. The ledger does not touch tensors: it notes the pair, and who owns the pool copies "
-    "before it writes.",
+    why="Sharing is tested at one place only: before a token goes into a block that the table already holds. All "
+    "blocks are allocated in one call before anything changes, so that a failed call leaves no trace. The ledger "
+    "does not touch tensors. It records the pair, and the owner of the pool copies the block before it writes.",
 )

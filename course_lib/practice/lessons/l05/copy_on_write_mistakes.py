@@ -20,7 +20,7 @@ def wrong(
     whole=True,
     moves=True,
 ):
-    """A table whose append_slots is wrong in one thing; see the mistakes."""
+    """A table class whose append_slots differs from the right one in one part; see MISTAKES."""
 
     class Wrong(Forkable):
         def append_slots(self, n):
@@ -48,7 +48,7 @@ def wrong(
 
 
 class NoRoom(Forkable):
-    """Takes blocks one by one and gives up halfway."""
+    """Allocates block by block, and returns None after it has taken some."""
 
     def append_slots(self, n):
         slots = []
@@ -71,7 +71,7 @@ class NoRoom(Forkable):
 
 
 class CopiesEverything(Forkable):
-    """Copies all blocks that are shared, not only the last."""
+    """Copies all shared blocks, not only the last one."""
 
     def append_slots(self, n):
         size, start = self.allocator.block_size, self.num_tokens
@@ -92,9 +92,8 @@ class CopiesEverything(Forkable):
 MISTAKES = [
     Mistake(
         "a shared block is written.",
-        "Two tables then write to the same slots, and each reads what the other wrote "
-        "last. When `ref_count` of the last block is above 1, take a "
-        "fresh block instead and report the copy.",
+        "Two tables then write to the same slots, and each reads what the other wrote. When `ref_count` of the last "
+        "block is above 1, take a new block and report the copy.",
         (
             wrong(shared=lambda table, n: False),
             wrong(
@@ -105,41 +104,40 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "a block is copied though nobody shares it.",
-        "It costs a block and a copy for nothing. Only `ref_count` above 1 means that others read it.",
+        "a block is copied although no other table shares it.",
+        "The block and the copy are not needed. Other tables read the block only when `ref_count` is above 1.",
         wrong(shared=lambda table, n: n > 0 and is_inside(table)),
     ),
     Mistake(
         "a full block is copied.",
-        "Nobody writes into it again. The next token goes into a fresh block, and the full one stays shared.",
+        "No table writes into a full block again. The next token goes into a new block, and the full block stays "
+        "shared.",
         (wrong(shared=lambda table, n: n > 0 and is_shared(table)), wrong(shared=lambda table, n: is_shared(table))),
     ),
     Mistake(
-        "a copy is made for no token.",
-        "`append_slots(0)` writes nothing, so nothing needs a copy.",
+        "a copy is made when no token is appended.",
+        "`append_slots(0)` writes no token, so no block needs a copy.",
         wrong(shared=lambda table, n: is_inside(table) and is_shared(table)),
     ),
     Mistake(
         "all shared blocks are copied.",
-        "Only the last one is written. The others are full, and stay shared.",
+        "Tokens go only into the last block. The other blocks are full and stay shared.",
         CopiesEverything,
     ),
     Mistake(
         "the copy is not reported.",
-        "Whoever owns the tensors copies what stands in `allocator.copies`. Without the "
-        "pair, the fresh block is empty.",
+        "The owner of the pool copies the pairs in `allocator.copies`. Without the pair, the new block stays empty.",
         wrong(pair=lambda table, source, fresh: []),
     ),
     Mistake(
         "the copy goes in the wrong direction.",
-        "The pair is `(source, destination)`: from the shared block to the "
-        "fresh one. The other way round the empty block "
-        "overwrites the text of all.",
+        "The pair is `(source, destination)`: from the shared block to the new one. In the other direction the empty "
+        "block overwrites the tokens of all tables that share it.",
         wrong(pair=lambda table, source, fresh: [(fresh, source)]),
     ),
     Mistake(
         "the wrong block is copied.",
-        "The block that is written is the last one of this table: `self.block_ids[-1]`, before it is replaced.",
+        "The table writes into its last block. The source is `self.block_ids[-1]` before you replace it.",
         (
             wrong(pair=lambda table, source, fresh: [(table.block_ids[0], fresh)]),
             wrong(pair=lambda table, source, fresh: [(fresh, fresh)]),
@@ -149,28 +147,25 @@ MISTAKES = [
     ),
     Mistake(
         "the table keeps the shared block.",
-        "The fresh block takes the place of the shared one: `self.block_ids[-1] = destination`.",
+        "The new block replaces the shared one: `self.block_ids[-1] = destination`.",
         (wrong(replaces=lambda ids, fresh: ids), wrong(replaces=lambda ids, fresh: ids + [fresh])),
     ),
     Mistake(
-        "the shared block is not given up.",
-        "This table reads it no longer, so its reference must go: `allocator.free([source])`. Otherwise the block is "
-        "never free "
-        "again, and the last holder copies it in vain.",
+        "the reference to the shared block is not released.",
+        "This table no longer reads the block, so it must release its reference: `allocator.free([source])`. "
+        "Otherwise the block never becomes free, and its last holder makes a copy that is not needed.",
         wrong(releases=lambda table, source: []),
     ),
     Mistake(
-        "the wrong block is given up.",
-        "The reference that goes is the one on the shared block.",
+        "the reference to the wrong block is released.",
+        "Release the reference to the shared block.",
         wrong(releases=lambda table, source: [table.block_ids[-1]]),
     ),
     Mistake(
-        "something is taken, and then there is no room.",
-        "Count everything first, the copy and the new blocks, and ask "
-        "for them in one call: `allocate` gives all or nothing.",
+        "blocks are taken although not all of them fit.",
+        "Count the block of the copy and the new blocks first, and allocate them in one call: `allocate` gives all of "
+        "them or none.",
         (wrong(whole=False), NoRoom),
     ),
-    Mistake(
-        "`num_tokens` does not move on.", "The next token would get the same slot again. Add n.", wrong(moves=False)
-    ),
+    Mistake("`num_tokens` is not raised.", "The next token would get the same slot. Add n.", wrong(moves=False)),
 ]

@@ -1,4 +1,4 @@
-"""Cases of 05.evict_lru: the block that has been idle for longest goes first, children before their parents."""
+"""05.evict_lru: the block that has been idle for longest is evicted first, children before their parents."""
 
 from collections import deque
 
@@ -10,7 +10,7 @@ from .solutions.evict_lru import LRUEviction
 
 
 class LRUByClock:
-    """A number for each moment."""
+    """Right: the time at which each block became idle."""
 
     def __init__(self):
         self.count, self.time, self.idle_since = {}, 0, {}
@@ -38,18 +38,18 @@ class LRUByClock:
 
 
 class LRUByQueue:
-    """A queue in which what is in use again is passed over."""
+    """Right: a queue; a block that is used again is taken out."""
 
     def __init__(self):
-        self.texts, self.queue = [], deque()
+        self.sequences, self.queue = [], deque()
 
     def use(self, block_ids):
-        self.texts.append(set(block_ids))
+        self.sequences.append(set(block_ids))
         self.queue = deque(b for b in self.queue if b not in block_ids)
 
     def release(self, block_ids):
-        self.texts.remove(set(block_ids))
-        self.queue.extend(b for b in reversed(block_ids) if not any(b in text for text in self.texts))
+        self.sequences.remove(set(block_ids))
+        self.queue.extend(b for b in reversed(block_ids) if not any(b in held for held in self.sequences))
 
     def evict(self, n):
         return [self.queue.popleft() for _ in range(n)] if n <= len(self.queue) else None
@@ -65,10 +65,12 @@ def one(*steps):
     return told(Evictions, {}, *steps)
 
 
-def after(*texts, evict=1, again=()):
-    """Texts come and go one after the other, those of `again` once more, and then blocks are evicted one by one."""
-    names = "abcd"[: len(texts)]
-    steps = [step for name, text in zip(names, texts) for step in (("begin", name, Row(text)), ("release", name))]
+def after(*sequences, evict=1, again=()):
+    """Sequences are used and released in turn, those of `again` once more; then single blocks are evicted."""
+    names = "abcd"[: len(sequences)]
+    steps = [
+        step for name, blocks in zip(names, sequences) for step in (("begin", name, Row(blocks)), ("release", name))
+    ]
     steps += [step for name in again for step in (("again", name), ("release", name))]
     return one(*steps, *[("evict", 1)] * evict)
 
@@ -85,10 +87,10 @@ EVICT_LRU = Exercise(
     properties=[
         Property(
             "The block that has been idle for longest is evicted first",
-            "What was asked for lately is the best guess for what is asked for next.",
+            "Blocks that were used recently are the ones most likely to be used again.",
             [
-                after(*texts, evict=len(texts))
-                for texts in ([[0]], [[0], [6]], [[6], [0]], [[6], [0], [9]], [[9], [6], [0]])
+                after(*sequences, evict=len(sequences))
+                for sequences in ([[0]], [[0], [6]], [[6], [0]], [[6], [0], [9]], [[9], [6], [0]])
             ]
             + [
                 after([0], [6], again="a", evict=2),
@@ -110,11 +112,11 @@ EVICT_LRU = Exercise(
             ],
         ),
         Property(
-            "Of one text, the end goes before the beginning",
-            "A block is found through the one before it. Without the beginning, the rest is lost too.",
+            "The end of a sequence is evicted before its beginning",
+            "A block is found through the block before it. Without the beginning, the rest cannot be found.",
             [
-                after(*texts, evict=n)
-                for texts, n in (
+                after(*sequences, evict=n)
+                for sequences, n in (
                     ([[0, 1]], 2),
                     ([[0, 1, 2]], 2),
                     ([[0, 1], [6, 7]], 3),
@@ -125,8 +127,8 @@ EVICT_LRU = Exercise(
             ],
         ),
         Property(
-            "A block that somebody holds is not evicted",
-            "Its keys and values are read in the very next step.",
+            "A block that a request holds is not evicted",
+            "Its keys and values are read in the next step.",
             [
                 one(("begin", "a", Row([0])), ("evict", 1)),
                 one(("begin", "a", Row([0, 1])), ("evict", 1)),
@@ -146,8 +148,8 @@ EVICT_LRU = Exercise(
             + [together([6], [6], ("release", "a"), ("evict", 1), ("release", "b"), ("evict", 1))],
         ),
         Property(
-            "Where fewer are idle than are needed, `None` comes back and nothing changes",
-            "All or nothing: the caller cannot use half of them.",
+            "When fewer blocks are idle than are needed, `evict` returns `None` and changes nothing",
+            "All or none: the caller cannot use a part of them.",
             [
                 one(("begin", "a", Row(range(k))), ("release", "a"), ("evict", k + more), ("evict", 1))
                 for k in (1, 2, 3)
@@ -155,8 +157,8 @@ EVICT_LRU = Exercise(
             ],
         ),
         Property(
-            "An evicted block is gone",
-            "It belongs to somebody else now, and may be cached again with another text.",
+            "An evicted block is forgotten",
+            "It belongs to another request now, and may be cached again with other tokens.",
             [
                 one(("begin", "a", Row([0])), ("release", "a"), ("evict", 1), ("evict", 1)),
                 one(("begin", "a", Row([0, 1])), ("release", "a"), ("evict", 1), ("evict", 1), ("evict", 1)),
@@ -180,83 +182,81 @@ EVICT_LRU = Exercise(
             ],
         ),
         Property(
-            "In any program the same blocks go",
-            "Texts begin, end, come back and share, in every order.",
+            "In any order of calls, the right blocks are evicted",
+            "Requests begin, end, begin again and share blocks, in any order.",
             played(Evictions, LRUEviction, 80, 3),
         ),
     ],
     mistakes=[
         Mistake(
-            "the most recently used block goes first.",
-            "It is the one most likely to be asked for again. Take from the other end: the longest idle.",
+            "the most recently used block is evicted first.",
+            "That block is the most likely to be used again. Take the block that has been idle for longest.",
             (Policy.variant(rank=lambda policy, block: -policy.since[block]),),
         ),
         Mistake(
             "the parent is evicted before its child.",
-            "All blocks of a text become idle in one moment, and the end must go "
-            "first, since nobody finds it without the beginning. Go through the "
-            "list from behind: `reversed(block_ids)`.",
+            "All blocks of a sequence become idle at the same time. Its end must be evicted first, because it cannot "
+            "be found without the beginning. Go through the list from the end: `reversed(block_ids)`.",
             Policy.variant(order=lambda block_ids: list(block_ids)),
         ),
         Mistake(
             "age is counted from the first use.",
-            "That is first in, first out. A block that is used again is young again: "
-            "it goes to the end of the queue when it is released.",
+            "That is first in, first out. In LRU, a block that is used again goes to the end of the queue when it is "
+            "released.",
             FirstInFirstOut,
         ),
         Mistake(
-            "the block that was used least often goes first.",
-            "That is another policy (LFU). What was popular long ago would stay for ever.",
+            "the block that was used least often is evicted first.",
+            "That is another policy (LFU). Blocks that were used often long ago would stay forever.",
             LeastOften,
         ),
         Mistake(
-            "a block that others still hold becomes idle.",
-            "Count the holders: a block is idle when the last of them has released it.",
+            "a block that another request still holds becomes idle.",
+            "Count the holders of each block. It is idle when its last holder has released it.",
             Policy.variant(counts=False),
         ),
         Mistake(
             "a block stays idle while it is in use.",
-            "When a text uses a cached block again, take it out of the idle ones.",
+            "When a request uses a cached block again, remove it from the idle blocks.",
             Policy.variant(leaves=False),
         ),
         Mistake(
-            "block ids decide.",
-            "They say nothing about age. Keep an order of your own: who became idle first.",
+            "the order of eviction is that of the block ids.",
+            "An id says nothing about age. Keep the order in which the blocks became idle.",
             (Policy.variant(rank=lambda policy, block: block), Policy.variant(rank=lambda policy, block: -block)),
         ),
         Mistake(
-            "fewer blocks than needed are given.",
-            "The caller needs n. Where there are fewer, return None and keep them.",
+            "fewer blocks than needed are returned.",
+            "The caller needs n blocks. When fewer are idle, return None and keep them.",
             Policy.variant(short="some"),
         ),
         Mistake(
-            "blocks are lost where there are too few.",
-            "Look first whether there are n, and take them out after that.",
+            "idle blocks are lost when there are too few.",
+            "Test first whether n blocks are idle. Remove them after that.",
             Policy.variant(short="lost"),
         ),
         Mistake(
-            "an evicted block stays among the idle ones.",
-            "It would be handed out twice. Take it out.",
+            "an evicted block stays among the idle blocks.",
+            "It would be allocated twice. Remove it.",
             Policy.variant(forgets=False),
         ),
         Mistake(
-            "a single block comes back without a list.",
-            "A list of one, so that the caller can treat all alike.",
+            "a single block is returned without a list.",
+            "Return a list of one block, so that the caller can treat all results alike.",
             OneAlone,
         ),
     ],
     hints=[
-        "Two things must be known: how many texts hold each block, and in which order the idle ones became idle.",
-        "An `OrderedDict` keeps the order in which keys came in; `popitem(last=False)` takes the oldest, and `pop(block, None)` "
-        "takes a block out of the middle.",
-        "`use` counts one up and takes the block out of the idle ones. `release` goes through the text from behind, counts one "
-        "down, and puts the block at the end of the idle ones "
-        "when nobody is left.",
-        "`evict`: `if n > len(self.idle): return None`, and then `[self.idle.popitem(last=False)[0] for _ in range(n)]`.",
+        "You need two things: how many requests hold each block, and the order in which the idle blocks became idle.",
+        "An `OrderedDict` keeps the order in which keys were added. `popitem(last=False)` removes the oldest key, and "
+        "`pop(block, None)` removes any key.",
+        "`use` adds 1 to the count of each block and removes it from the idle blocks. `release` goes through the "
+        "sequence from its end, subtracts 1, and puts a block at the end of the idle blocks when its count is 0.",
+        "`evict`: `if n > len(self.idle): return None`, then `[self.idle.popitem(last=False)[0] for _ in range(n)]`.",
     ],
     rights=[LRUEviction, LRUByClock, LRUByQueue],
-    why="Whoever holds a block of a text holds all blocks before it, so a parent never becomes idle before its child, and among "
-    "those that become idle together the end goes first. So children "
-    "always go before their parents, and nobody had to look at the tree. An ordered dictionary does each of the three in "
-    "the same time however many blocks there are.",
+    why="A request that holds a block of a sequence holds all blocks before it, so a parent never becomes idle before "
+    "its child. Among blocks that become idle together, the last one of the sequence comes first. So children are "
+    "always evicted before their parents, and the policy does not need the tree. With an ordered dictionary, the "
+    "time for one block does not depend on how many blocks there are.",
 )

@@ -1,4 +1,4 @@
-"""Cases of 05.evict_priority: the least important block goes first, the longest idle among equals."""
+"""05.evict_priority: the least important block is evicted first; among equals, the one that is idle for longest."""
 
 import heapq
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from .solutions.evict_priority import PriorityEviction
 
 
 class PriorityByHeap:
-    """A heap whose entries are dropped when they are no longer true."""
+    """Right: a heap; entries that are out of date are skipped."""
 
     def __init__(self):
         self.count, self.best, self.since, self.heap, self.time = {}, {}, {}, [], 0
@@ -44,7 +44,7 @@ class PriorityByHeap:
 
 
 class PriorityByLevel:
-    """A queue for each priority."""
+    """Right: a queue for each priority."""
 
     def __init__(self):
         self.holders, self.level, self.queues = {}, {}, {}
@@ -76,11 +76,11 @@ def one(*steps):
     return told(EvictionsByPriority, {}, *steps)
 
 
-def after(*texts, evict=1):
-    """(blocks, priority) come and go one after the other, and then blocks are evicted one by one."""
+def after(*sequences, evict=1):
+    """Sequences, each (blocks, priority), are used and released in turn; then single blocks are evicted."""
     steps = [
         step
-        for name, (blocks, priority) in zip("abcd", texts)
+        for name, (blocks, priority) in zip("abcd", sequences)
         for step in (("begin", name, Row(blocks), priority), ("release", name))
     ]
     return one(*steps, *[("evict", 1)] * evict)
@@ -99,11 +99,12 @@ EVICT_PRIORITY = Exercise(
             + [after(([0], 1), ([6], 3), ([9], 2), evict=3), after(([9], 0), ([0], 2), ([6], 1), evict=3)],
         ),
         Property(
-            "Among equals, the longest idle goes first, the end of a text before its beginning",
+            "Among equal priorities, the block that is idle for longest is evicted first, the end of a sequence "
+            "before its beginning",
             "With one priority for all, this is LRU.",
             [
-                after(*[(text, 1) for text in texts], evict=n)
-                for texts, n in (
+                after(*[(blocks, 1) for blocks in sequences], evict=n)
+                for sequences, n in (
                     ([[0], [6]], 2),
                     ([[6], [0]], 2),
                     ([[9], [6], [0]], 3),
@@ -136,8 +137,8 @@ EVICT_PRIORITY = Exercise(
             ],
         ),
         Property(
-            "A block is as important as the most important text that used it",
-            "One important user is enough, whoever came before or after.",
+            "A block is as important as the most important request that used it",
+            "One important request is enough, whatever requests used the block before or after it.",
             [
                 one(
                     ("begin", "a", Row([0]), first),
@@ -175,8 +176,8 @@ EVICT_PRIORITY = Exercise(
             ],
         ),
         Property(
-            "A block that somebody holds is not evicted",
-            "Its keys and values are read in the very next step, however unimportant the reader.",
+            "A block that a request holds is not evicted",
+            "Its keys and values are read in the next step, whatever the priority of the request.",
             [
                 one(("begin", "a", Row([0]), 9), ("evict", 1)),
                 one(
@@ -211,8 +212,8 @@ EVICT_PRIORITY = Exercise(
             ],
         ),
         Property(
-            "Where fewer are idle than are needed, `None` comes back and nothing changes",
-            "All or nothing: the caller cannot use half of them.",
+            "When fewer blocks are idle than are needed, `evict` returns `None` and changes nothing",
+            "All or none: the caller cannot use a part of them.",
             [
                 one(("begin", "a", Row(range(k)), 1), ("release", "a"), ("evict", k + more), ("evict", 1))
                 for k in (1, 2, 3)
@@ -220,8 +221,8 @@ EVICT_PRIORITY = Exercise(
             ],
         ),
         Property(
-            "An evicted block is gone, and its priority with it",
-            "When the block is cached again it holds another text, and only that one counts.",
+            "An evicted block is forgotten, and so is its priority",
+            "When the block is cached again it holds other tokens, and only the priority of their requests counts.",
             [
                 one(("begin", "a", Row([0]), 1), ("release", "a"), ("evict", 1), ("evict", 1)),
                 one(("begin", "a", Row([0, 1]), 1), ("release", "a"), ("evict", 1), ("evict", 1), ("evict", 1)),
@@ -241,21 +242,23 @@ EVICT_PRIORITY = Exercise(
             ],
         ),
         Property(
-            "In any program the same blocks go",
-            "Texts begin, end, come back and share, in every order.",
+            "In any order of calls, the right blocks are evicted",
+            "Requests begin, end, begin again and share blocks, in any order.",
             played(EvictionsByPriority, PriorityEviction, 80, 4, priorities=(0, 1, 2, 5)),
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "Begin with your LRUEviction. Beside the count of holders, each block needs a priority.",
-        "`use` keeps the lowest number that a block was ever given. `evict` takes the highest first; `release` does not change.",
-        "A plain dict keeps the order in which keys came in, and `sorted` is stable: `sorted(self.idle, key=lambda block: "
-        "-self.priority[block])` leaves equals in the order of their age.",
-        "When a block is evicted, its priority goes too: `del self.idle[block], self.priority[block]`.",
+        "Begin with your LRUEviction. Besides the count of its holders, each block needs a priority.",
+        "`use` keeps the lowest number that a block was given since it was cached. `evict` takes the highest number "
+        "first. `release` does not change.",
+        "A plain dict keeps the order in which keys were added, and `sorted` is stable: `sorted(self.idle, key=lambda "
+        "block: -self.priority[block])` leaves equal priorities in the order of their age.",
+        "When a block is evicted, delete its priority too: `del self.idle[block], self.priority[block]`.",
     ],
     rights=[PriorityEviction, PriorityByHeap, PriorityByLevel],
-    why="A parent is used by everybody who uses its child, so it is at least as important, and it becomes idle no sooner: "
-    "children still go before their parents. Sorting costs more the more blocks are "
-    "idle; `course_lib` keeps a queue for each priority instead, so that one eviction costs the same in any memory.",
+    why="Every request that uses a child uses its parent too. So the parent is at least as important and does not "
+    "become idle earlier, and children are still evicted before their parents. The cost of sorting grows with the "
+    "number of idle blocks. `course_lib` keeps a queue for each priority instead, so that the cost of an eviction "
+    "does not depend on the number of blocks.",
 )

@@ -6,7 +6,7 @@ from .eviction_game import FirstInFirstOut, Policy
 
 
 class OnlyTheLast(Policy):
-    """Only the last block of a text gets its priority; the others keep theirs."""
+    """Only the last block of a sequence gets the priority of the request; the others keep theirs."""
 
     def use(self, block_ids, priority=0):
         before = {b: self.priority.get(b) for b in block_ids[:-1]}
@@ -16,89 +16,90 @@ class OnlyTheLast(Policy):
 
 MISTAKES = [
     Mistake(
-        "priority is turned round.",
-        "A lower number is more important, so the highest number goes first.",
+        "the priority is reversed.",
+        "A lower number is more important, so the block with the highest number is evicted first.",
         Policy.variant(rank=lambda policy, block: (policy.priority[block], policy.since[block])),
     ),
     Mistake(
-        "priority is not looked at.",
-        "That is LRU. The least important block goes first, and only among equals the longest idle.",
+        "the priority is ignored.",
+        "That is LRU. The least important block is evicted first. Age decides only among equal priorities.",
         Policy.variant(rank=lambda policy, block: policy.since[block]),
     ),
     Mistake(
-        "ties are not broken by age.",
-        "Among equals the longest idle goes first. A stable `sorted` keeps the order in "
-        "which they came; a sort by `(-priority, block)` does not.",
+        "equal priorities are not ordered by age.",
+        "Among equal priorities, the block that is idle for longest is evicted first. A stable `sorted` keeps the "
+        "order in which the blocks became idle; a sort by `(-priority, block)` does not.",
         (
             Policy.variant(rank=lambda policy, block: (-policy.priority[block], block)),
             Policy.variant(rank=lambda policy, block: (-policy.priority[block], -block)),
         ),
     ),
     Mistake(
-        "among equals the most recently used goes first.",
-        "It is the one most likely to be asked for again. Take the longest idle.",
+        "among equal priorities, the most recently used block is evicted first.",
+        "That block is the most likely to be used again. Take the block that has been idle for longest.",
         Policy.variant(rank=lambda policy, block: (-policy.priority[block], -policy.since[block])),
     ),
     Mistake(
-        "among equals age is counted from the first use.",
-        "A block that is used again is young again: its age begins when it is released.",
+        "among equal priorities, age is counted from the first use.",
+        "The age of a block begins when it is released, also when it was used before.",
         FirstInFirstOut,
     ),
     Mistake(
-        "the last user decides.",
-        "One important user is enough. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
+        "the last user sets the priority.",
+        "One important request is enough. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
         Policy.variant(better=lambda new, old: new),
     ),
     Mistake(
-        "the first user decides.",
-        "An important text may come later. Keep the lowest number: `min(priority, self.priority.get(block, priority))`.",
+        "the first user sets the priority.",
+        "An important request may use the block later. Keep the lowest number: `min(priority, "
+        "self.priority.get(block, priority))`.",
         Policy.variant(better=lambda new, old: new if old is None else old),
     ),
     Mistake(
-        "the least important user decides.",
-        "One important user is enough: the lowest number, so `min` and not `max`.",
+        "the least important user sets the priority.",
+        "One important request is enough. The lowest number counts: `min`, not `max`.",
         Policy.variant(better=lambda new, old: new if old is None else max(new, old)),
     ),
     Mistake(
-        "only the last block of a text gets its priority.",
-        "The end cannot be found without the beginning: all of its blocks are as important.",
+        "only the last block of a sequence gets the priority.",
+        "The end of a sequence cannot be found without its beginning, so all of its blocks are equally important.",
         OnlyTheLast,
     ),
     Mistake(
-        "the priority outlives its block.",
-        "An evicted block is cached again with another text, which may be less "
-        "important. Forget the priority with the block.",
+        "the priority stays after the block is evicted.",
+        "The block is cached again for another sequence, which may be less important. Delete the priority together "
+        "with the block.",
         Policy.variant(forgets_priority=False),
     ),
     Mistake(
         "the parent is evicted before its child.",
-        "Of one text, the end must go first, since nobody finds it without "
-        "the beginning. Release from behind: `reversed(block_ids)`.",
+        "The end of a sequence must be evicted first, because it cannot be found without the beginning. Release from "
+        "the end: `reversed(block_ids)`.",
         Policy.variant(order=lambda block_ids: list(block_ids)),
     ),
     Mistake(
-        "a block that others still hold becomes idle.",
-        "Count the holders: a block is idle when the last of them has released it.",
+        "a block that another request still holds becomes idle.",
+        "Count the holders of each block. It is idle when its last holder has released it.",
         Policy.variant(counts=False),
     ),
     Mistake(
         "a block stays idle while it is in use.",
-        "When a text uses a cached block again, take it out of the idle ones.",
+        "When a request uses a cached block again, remove it from the idle blocks.",
         Policy.variant(leaves=False),
     ),
     Mistake(
-        "fewer blocks than needed are given.",
-        "The caller needs n. Where there are fewer, return None and keep them.",
+        "fewer blocks than needed are returned.",
+        "The caller needs n blocks. When fewer are idle, return None and keep them.",
         Policy.variant(short="some"),
     ),
     Mistake(
-        "blocks are lost where there are too few.",
-        "Look first whether there are n, and take them out after that.",
+        "idle blocks are lost when there are too few.",
+        "Test first whether n blocks are idle. Remove them after that.",
         Policy.variant(short="lost"),
     ),
     Mistake(
-        "an evicted block stays among the idle ones.",
-        "It would be handed out twice. Take it out.",
+        "an evicted block stays among the idle blocks.",
+        "It would be allocated twice. Remove it.",
         Policy.variant(forgets=False),
     ),
 ]

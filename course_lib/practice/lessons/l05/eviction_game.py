@@ -1,4 +1,4 @@
-"""The game of 05.evict_lru and 05.evict_priority: texts come and go over cached blocks, and memory asks for some back."""
+"""The game of 05.evict_lru and 05.evict_priority: requests use and release cached blocks, some are evicted."""
 
 from itertools import count
 
@@ -14,7 +14,7 @@ class Row(tuple):
 
 
 class Evictions(Game):
-    """Calls of an eviction policy. Texts branch like a tree: a block follows one and the same block in all of them."""
+    """Calls of an eviction policy. Sequences form a tree: in all of them, a block has the same block before it."""
 
     opening = ("policy = LRUEviction()",)
     lines = {
@@ -25,27 +25,27 @@ class Evictions(Game):
     }
 
     def __init__(self, answer):
-        self.policy, self.texts, self.held = answer(), {}, []
+        self.policy, self.sequences, self.held = answer(), {}, []
         self.parent, self.priority = {}, {}  # of the blocks that are cached
-        self.idle, self.clock = {}, count()  # block -> since when
+        self.idle, self.clock = {}, count()  # block -> when it became idle
 
     def begin(self, name, blocks, priority=None):
         if not self._fits(blocks):
             raise Senseless
-        self.texts[name] = list(blocks)
+        self.sequences[name] = list(blocks)
         return self._use(name, priority)
 
     def again(self, name, priority=None):
-        if name not in self.texts or not self._fits(self.texts[name]):
+        if name not in self.sequences or not self._fits(self.sequences[name]):
             raise Senseless
         return self._use(name, priority)
 
     def _fits(self, blocks):
-        """Whether each block follows the block that it follows in the other texts of the moment."""
+        """Whether each block has the same block before it as in the other sequences that are cached now."""
         return all(self.parent.get(block, before) == before for before, block in zip([None, *blocks], blocks))
 
     def _use(self, name, priority):
-        blocks = self.texts[name]
+        blocks = self.sequences[name]
         for before, block in zip([None, *blocks], blocks):
             self.parent[block] = before
             self.priority[block] = min(priority or 0, self.priority.get(block, priority or 0))
@@ -59,13 +59,13 @@ class Evictions(Game):
         if name not in self.held:
             raise Senseless
         self.held.remove(name)
-        in_use = {b for other in self.held for b in self.texts[other]}
-        for block in reversed(self.texts[name]):
+        in_use = {b for other in self.held for b in self.sequences[other]}
+        for block in reversed(self.sequences[name]):
             if block not in in_use:
                 self.idle[block] = next(self.clock)
-        given = list(self.texts[name])
+        given = list(self.sequences[name])
         self.policy.release(given)
-        return self._given_back("release", given, self.texts[name])
+        return self._given_back("release", given, self.sequences[name])
 
     def _given_back(self, what, given, blocks):
         return Seen("done") if given == blocks else Seen(f"{what} changed the caller's list", ends=True)
@@ -81,14 +81,14 @@ class Evictions(Game):
 
 
 class EvictionsByPriority(Evictions):
-    """The same with a priority for each use."""
+    """Evictions with a priority for each use."""
 
     opening = ("policy = PriorityEviction()",)
     lines = {**Evictions.lines, "begin": "{0} = {1}; policy.use({0}, {2})", "again": "policy.use({0}, {1})"}
 
 
 TREE = ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [0, 5], [6], [6, 7], [6, 7, 8], [9], [9, 2])
-"""Texts of random programs; the last one is of another tree, to be used when the first is gone."""
+"""Sequences of random programs. The last one can begin only while block 2 is not cached after block 1."""
 
 
 def draw(priorities=()):
@@ -113,31 +113,31 @@ def played(game, reference, number, seed, priorities=(), lengths=(3, 16)):
 
 
 class Policy:
-    """A wrong answer, made of parts; see `variant`. It is right as it stands."""
+    """A right policy made of parts. `variant` replaces parts of it, which gives wrong answers."""
 
     def __init__(self):
         self.holders, self.since, self.priority, self.clock = {}, {}, {}, count()
 
     @staticmethod
     def order(block_ids):
-        """In which order the blocks of a text become idle."""
+        """The order in which the blocks of a sequence become idle."""
         return reversed(block_ids)
 
     @staticmethod
     def better(new, old):
-        """A block's priority after another use; old: None for a block that is new."""
+        """The priority of a block after a use; old: None for a new block."""
         return new if old is None else min(new, old)
 
     @staticmethod
     def rank(policy, block):
-        """The block with the lowest rank goes first."""
+        """The block with the lowest rank is evicted first."""
         return -policy.priority[block], policy.since[block]
 
-    counts = True  # several texts may hold a block
+    counts = True  # a block may have several holders
     leaves = True  # a block in use is not idle
     stamps = "release"  # when a block's age begins
-    short = "none"  # where fewer are idle: "none" | "some" | "lost"
-    forgets = True  # an evicted block is gone
+    short = "none"  # what is returned when fewer are idle: "none" | "some" | "lost"
+    forgets = True  # an evicted block is no longer idle
     forgets_priority = True
 
     def use(self, block_ids, priority=0):
@@ -177,7 +177,7 @@ class Policy:
 
 
 class FirstInFirstOut(Policy):
-    """A block's age begins when it is cached, and not again when it is used."""
+    """The age of a block begins when it is cached, not when it is released."""
 
     def __init__(self):
         super().__init__()
@@ -199,7 +199,7 @@ class FirstInFirstOut(Policy):
 
 
 class LeastOften(Policy):
-    """The block that was used least often goes first."""
+    """The block that was used least often is evicted first."""
 
     def __init__(self):
         super().__init__()

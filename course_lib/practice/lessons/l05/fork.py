@@ -1,4 +1,4 @@
-"""Cases of 05.fork: a second table over the same blocks."""
+"""05.fork: a second table over the same blocks."""
 
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -9,7 +9,7 @@ from .table_game import Tables, played
 
 
 class ForkOneByOne(BlockTable):
-    """Each block by itself."""
+    """Right: forks and frees each block by itself."""
 
     def fork(self):
         other = type(self)(self.allocator)
@@ -26,7 +26,7 @@ class ForkOneByOne(BlockTable):
 
 
 class ForkByCopying(BlockTable):
-    """The object copied, then its list."""
+    """Right: copies the object, then its list."""
 
     def fork(self):
         import copy
@@ -43,7 +43,7 @@ class ForkByCopying(BlockTable):
 
 
 def wrong_fork(counts=lambda ids: ids, holds=list, tokens=lambda table: table.num_tokens):
-    """A table whose fork is wrong in one thing."""
+    """A table class whose fork differs from the right one in one part."""
 
     class WrongFork(BlockTable):
         def fork(self):
@@ -56,7 +56,7 @@ def wrong_fork(counts=lambda ids: ids, holds=list, tokens=lambda table: table.nu
 
 
 def wrong_free(gives=lambda table: table.block_ids[::-1], empties=True):
-    """A table whose free is wrong in one thing."""
+    """A table class whose free differs from the right one in one part."""
 
     class WrongFree(BlockTable):
         def fork(self):
@@ -102,7 +102,7 @@ class NothingBack(BlockTable):
 
 
 class Listening(BlockAllocator):
-    """Notes the order in which blocks come back."""
+    """An allocator that records the order in which blocks are freed."""
 
     def __init__(self, num_blocks, block_size):
         super().__init__(num_blocks, block_size)
@@ -115,7 +115,7 @@ class Listening(BlockAllocator):
 
 
 def order(tokens, forked):
-    """In which order the blocks come back when a table of so many tokens is freed."""
+    """The Trial of the order in which the blocks of a table with this many tokens are freed."""
 
     def act(answer):
         allocator = Listening(8, 2)
@@ -128,7 +128,7 @@ def order(tokens, forked):
 
     lines = [
         "from course_lib.practice.play import Listening",
-        "allocator = Listening(8, 2)  # notes what comes back",
+        "allocator = Listening(8, 2)  # records the order of freed blocks",
         "a = BlockTable(allocator)",
         f"a.append_slots({tokens})",
         *(["a = a.fork()"] if forked else []),
@@ -155,75 +155,74 @@ FORK = Exercise(
     cases="programs",
     properties=[
         Property(
-            "A fork holds the same tokens in the same blocks, each with one reference more",
-            "A block whose reference is not counted is handed to somebody else while it is still read.",
+            "A fork holds the same tokens in the same blocks, and each block has one more reference",
+            "If a reference is not counted, the allocator gives the block to another request while it is still read.",
             [forked(tokens, block_size=size) for tokens in (1, 4, 6, 8) for size in (4, 2)]
             + [forked(tokens, ("fork", "c", "b"), ("fork", "d", "a")) for tokens in (1, 4, 6)],
         ),
         Property(
-            "After a fork, each table goes its own way",
-            "What one appends is not in the other.",
+            "After a fork, the two tables grow independently",
+            "Tokens appended to one table are not in the other.",
             [forked(tokens, ("append", who, n)) for tokens in (4, 8) for who in "ab" for n in (1, 4, 5)]
             + [forked(tokens, ("append", "a", 2), ("append", "b", 3)) for tokens in (4, 8)],
         ),
         Property(
-            "`free` takes one reference from each block and leaves the table empty",
-            "A block is free again when the last table gives it up, and not before.",
+            "`free` releases one reference of each block and leaves the table empty",
+            "A block becomes free when the last table that holds it releases it, and not before.",
             [one(8, ("table", "a"), ("append", "a", tokens), ("free", "a")) for tokens in (1, 4, 6)]
             + [forked(tokens, ("free", who)) for tokens in (1, 4, 6) for who in "ab"]
             + [forked(tokens, ("free", one), ("free", other)) for tokens in (1, 4, 6) for one, other in ("ab", "ba")],
         ),
         Property(
-            "`free` gives back the last block first",
-            "Later in this lesson blocks that come back first are evicted first, "
-            "and the end of a text must go "
-            "before its beginning.",
+            "`free` releases the last block first",
+            "Later in this lesson, blocks that are released first are evicted first, and the end of a sequence must "
+            "be evicted before its beginning.",
             ORDER,
         ),
         Property(
-            "Any program of tables, appends, forks and frees keeps the books",
-            "An engine makes these calls in every order.",
+            "In any order of appends, forks and frees, blocks and reference counts are right",
+            "An engine makes these calls in any order.",
             played(Tables, BlockTable, 60, 5, "table", "fork", "fork", "free"),
         ),
     ],
     mistakes=[
         Mistake(
             "the reference counts are not raised.",
-            "The allocator believes that one table holds the block. When that one "
-            "ends, the block goes to somebody else "
-            "while the other still reads it. `self.allocator.fork(self.block_ids)` counts the second holder.",
+            "The allocator counts one table for the block. When that table is freed, the block goes to another "
+            "request while the other table still reads it. `self.allocator.fork(self.block_ids)` counts the second "
+            "holder.",
             wrong_fork(counts=lambda ids: []),
         ),
         Mistake(
             "both tables share one list.",
-            "`other.block_ids = self.block_ids` gives one list two names, so a block that is "
-            "appended to one table appears in the "
-            "other. Make a list of its own: `list(self.block_ids)`.",
+            "`other.block_ids = self.block_ids` gives one list two names, so a block that is appended to one table "
+            "appears in the other. Make a list of its own: `list(self.block_ids)`.",
             wrong_fork(holds=lambda ids: ids),
         ),
         Mistake(
-            "the fork does not know how many tokens it holds.",
-            "`num_tokens` says where the next token goes. Take it over with the blocks.",
+            "`num_tokens` of the fork is not set.",
+            "`num_tokens` says where the next token goes. Copy it together with the blocks.",
             wrong_fork(tokens=lambda table: 0),
         ),
         Mistake(
             "`num_tokens` is rounded up to whole blocks.",
-            "The last block may be partly empty. Take over `self.num_tokens` as it is.",
+            "The last block may be partly empty. Copy `self.num_tokens` as it is.",
             wrong_fork(tokens=lambda table: len(table.block_ids) * table.allocator.block_size),
         ),
         Mistake(
-            "the fork takes fresh blocks.",
-            "Then nothing is shared, and nobody has put keys and values into them. The fork holds the same blocks.",
+            "the fork takes new blocks.",
+            "Then no block is shared, and the new blocks hold no keys and values. The fork must hold the same blocks.",
             CopiesAll,
         ),
         Mistake(
             "only full blocks are shared.",
-            "The tokens in the last block belong to the text as well. It is shared until somebody writes into it.",
+            "The tokens in the last block belong to the sequence too. The block is shared until one of the tables "
+            "writes into it.",
             (OnlyFull, wrong_fork(counts=lambda ids: ids[:-1], holds=lambda ids: ids[:-1])),
         ),
         Mistake(
-            "only some blocks are counted.",
-            "Every block of the table has one holder more.",
+            "the reference counts of some blocks are not raised.",
+            "Every block of the table has one more holder.",
             (
                 wrong_fork(counts=lambda ids: ids[-1:]),
                 wrong_fork(counts=lambda ids: ids[:-1]),
@@ -231,62 +230,60 @@ FORK = Exercise(
             ),
         ),
         Mistake(
-            "references are counted twice.",
-            "One fork is one holder more. With two, the block never becomes free.",
+            "the reference counts are raised twice.",
+            "One fork is one more holder. With two counted, the block never becomes free.",
             wrong_fork(counts=lambda ids: ids * 2),
         ),
         Mistake(
             "`fork` returns the table itself.",
-            "Two names for one table are no second table: what one writes, both have. Make a new BlockTable.",
+            "Then both names stand for one table, and a token appended to one is in both. Make a new BlockTable.",
             ItselfAgain,
         ),
         Mistake("`fork` returns nothing.", "Put `return other` at its end.", NothingBack),
         Mistake(
-            "`free` gives nothing back.",
-            "The blocks stay counted for a table that is gone: a leak. `self.allocator.free(...)` takes one reference from "
-            "each.",
+            "`free` releases no block.",
+            "The blocks stay counted for a table that no longer exists: a leak. `self.allocator.free(...)` releases "
+            "one reference of each block.",
             wrong_free(gives=lambda table: []),
         ),
         Mistake(
             "shared blocks are not released.",
-            "Every holder takes its own reference back, also where others remain. The "
-            "allocator keeps the block until the last one.",
+            "Every table releases its own reference, also when other tables hold the block. The allocator keeps the "
+            "block until the last reference is released.",
             wrong_free(gives=lambda table: [b for b in table.block_ids[::-1] if table.allocator.ref_count(b) == 1]),
         ),
         Mistake(
-            "`free` takes the references of other tables too.",
-            "One reference for each block is this table's. The others belong to whoever forked.",
+            "`free` releases the references of other tables too.",
+            "One reference of each block belongs to this table. The others belong to the other tables that hold it.",
             wrong_free(
                 gives=lambda table: [b for b in table.block_ids[::-1] for _ in range(table.allocator.ref_count(b))]
             ),
         ),
         Mistake(
-            "the table still names its blocks after `free`.",
-            "They may be somebody else's by now. Leave it empty: no blocks and no tokens.",
+            "the table still holds its block ids after `free`.",
+            "The blocks may belong to another request by then. Leave the table empty: no blocks and no tokens.",
             wrong_free(empties=False),
         ),
         Mistake(
-            "the first block is given back first.",
-            "Of a cached text the beginning would be evicted before the end, and "
-            "without its beginning nobody finds the end. "
-            "`self.block_ids[::-1]` turns the list round.",
+            "the first block is released first.",
+            "The beginning of a cached sequence would be evicted before its end, and the end cannot be found without "
+            "the beginning. `self.block_ids[::-1]` reverses the list.",
             wrong_free(gives=lambda table: table.block_ids),
         ),
     ],
     hints=[
-        "A table is a list of block ids and a number of tokens. A fork is another table with the same of both.",
-        "The allocator has to know that each block has one holder more: `self.allocator.fork(block_ids)`. And the two tables "
-        "need lists of their own, since they will differ "
-        "soon.",
-        "`free` is the other way round: `self.allocator.free(block_ids)` takes one reference from each, whoever else holds "
-        "them. Hand it the blocks from last to first, then "
-        "empty the table.",
-        "`other = BlockTable(self.allocator)`, `self.allocator.fork(self.block_ids)`, `other.block_ids, other.num_tokens = "
-        "list(self.block_ids), self.num_tokens`; and in `free`: "
+        "A table is a list of block ids and a number of tokens. A fork is another table with the same ids and the "
+        "same number.",
+        "The allocator must know that each block has one more holder: `self.allocator.fork(block_ids)`. Each table "
+        "needs its own list, because the lists will differ soon.",
+        "`free` is the opposite: `self.allocator.free(block_ids)` releases one reference of each block, whether other "
+        "tables hold it or not. Pass the blocks from last to first, then empty the table.",
+        "`other = BlockTable(self.allocator)`, `self.allocator.fork(self.block_ids)`, `other.block_ids, "
+        "other.num_tokens = list(self.block_ids), self.num_tokens`; and in `free`: "
         "`self.allocator.free(self.block_ids[::-1])`.",
     ],
     rights=[BlockTable, ForkOneByOne, ForkByCopying],
-    why="Forking costs as much as the list is long, however much is in the blocks. The table does not ask who else holds a "
-    "block, neither when it shares nor when it "
-    "gives up: the allocator counts, and that is all the coordination there is.",
+    why="The cost of a fork depends on the length of the list, not on what the blocks hold. A table never asks which "
+    "other tables hold a block, neither in `fork` nor in `free`: the reference count in the allocator is all the "
+    "coordination that is needed.",
 )

@@ -4,13 +4,13 @@ from hashlib import blake2b, md5, sha256
 
 
 def hash_of_whole_beginnings(token_ids, block_size):
-    """The whole text up to the end of each block, hashed anew."""
+    """Hashes the whole sequence up to the end of each block."""
     ends = range(block_size, len(token_ids) + 1, block_size)
     return [md5(",".join(map(str, token_ids[:end])).encode()).digest() for end in ends]
 
 
 def hash_going_on(token_ids, block_size):
-    """One hash object that is fed block by block."""
+    """One hash object that takes all tokens, one after the other."""
     running, found = blake2b(digest_size=16), []
     for i, token in enumerate(token_ids, 1):
         running.update(int(token).to_bytes(8, "little", signed=True))
@@ -24,7 +24,7 @@ def wrong(
     ends=lambda n, size: range(size, n + 1, size),
     step=None,
 ):
-    """A chain that is wrong in one thing."""
+    """A wrong answer: a chain with one part replaced."""
 
     def answer(token_ids, block_size):
         hashes, parent = [], b""
@@ -37,7 +37,7 @@ def wrong(
 
 
 def only_neighbour(token_ids, block_size):
-    """Covers the block before, but not those before that."""
+    """Covers the block before, but no earlier block."""
     ends = range(block_size, len(token_ids) + 1, block_size)
     return [
         sha256(repr((end > block_size, token_ids[max(0, end - 2 * block_size) : end])).encode()).digest()
@@ -51,7 +51,7 @@ def one_for_all(token_ids, block_size):
 
 
 def first_in_all(token_ids, block_size):
-    """The parent is never moved on: each block is hashed with the first one's."""
+    """The parent is never updated: each block is hashed with the hash of the first block."""
     hashes = []
     for start in range(0, len(token_ids) - block_size + 1, block_size):
         parent = hashes[0] if hashes else b""
@@ -60,7 +60,7 @@ def first_in_all(token_ids, block_size):
 
 
 def mixed(token_ids, block_size):
-    """The hashes of the blocks are combined in a way that forgets their order."""
+    """Combines the hashes of the blocks in a way that does not depend on their order."""
     total, hashes = 0, []
     for start in range(0, len(token_ids) - block_size + 1, block_size):
         total ^= int.from_bytes(sha256(repr(token_ids[start : start + block_size]).encode()).digest(), "big")

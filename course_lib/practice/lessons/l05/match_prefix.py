@@ -1,4 +1,4 @@
-"""Cases of 05.match_prefix: the cached blocks that a new request can begin with."""
+"""05.match_prefix: the cached blocks that hold the beginning of a new request."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -17,7 +17,7 @@ from .solutions.match_prefix import match_prefix
 
 
 class Cached(dict):
-    """A cache that notes what is asked of it."""
+    """A dict that records which keys are looked up, and whether all of it is walked through."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -65,7 +65,7 @@ def written(cached):
 
 
 def find(num_tokens, block_size, cached, note=""):
-    """What is found for a text of so many tokens. cached: {number of the block in the text: block id}."""
+    """The Trial of the blocks found for a sequence of this length. cached: {index in the sequence: block id}."""
     hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
     lines = [
         f"hashes, block_of = {hashes}, {written(block_of)}",
@@ -80,7 +80,7 @@ def find(num_tokens, block_size, cached, note=""):
 
 
 def effort(num_tokens, block_size, cached, others):
-    """Which hashes behind the first missing one are looked up, and whether the whole cache is walked through."""
+    """The Trial of which hashes after the first missing one are looked up, and of loops over the whole cache."""
     hashes, block_of = hashes_of(num_tokens, block_size), {f"h{i}": block for i, block in cached.items()}
     first = next((i for i, h in enumerate(hashes) if h not in block_of), len(hashes))
 
@@ -88,10 +88,10 @@ def effort(num_tokens, block_size, cached, others):
         cache = Cached({**block_of, **{f"other{i}": 100 + i for i in range(others)}})
         answer(list(hashes), num_tokens, block_size, cache)
         behind = [h for h in dict.fromkeys(cache.asked) if h in hashes and hashes.index(h) > first]
-        return {"looked up behind it": behind, "walked through all": cache.walked}
+        return {"looked up after it": behind, "loop over all": cache.walked}
 
     lines = [
-        "from course_lib.practice.play import Cached  # a dict that notes what is asked of it",
+        "from course_lib.practice.play import Cached  # a dict that records what is looked up",
         f"block_of = Cached({written(block_of)})",
         f"match_prefix({hashes}, {num_tokens}, {block_size}, block_of)",
         "block_of.asked, block_of.walked",
@@ -154,29 +154,29 @@ MATCH_PREFIX = Exercise(
     cases="caches",
     properties=[
         Property(
-            "The blocks of the beginning come back, in the order of the text",
-            "They become the first blocks of the new request's table.",
+            "The cached blocks of the beginning are returned, in the order of the sequence",
+            "They become the first blocks in the block table of the new request.",
             [find(*case) for case in PLAIN],
         ),
         Property(
             "The search stops at the first block that is missing",
-            "A table cannot have a hole: what stands behind it needs what stands before it.",
+            "A block table has no gaps: the keys and values of a block depend on all blocks before it.",
             [find(*case, note=f"h{next(i for i in range(9) if i not in case[2])} is missing") for case in GAPS],
         ),
         Property(
-            "Block 0 is a block like any other",
+            "Block 0 is a valid block",
             "Ids begin at 0, and 0 counts as false in Python.",
             [find(*case) for case in ZERO],
         ),
         Property(
-            "Never all tokens: the model has one to compute",
-            "Its logits say what comes next, and they are not cached. So "
-            "where the whole text is cached, the last block is left out.",
-            [find(*case, note="all of it is cached") for case in ALL],
+            "At least one token is left for the model to compute",
+            "The logits of the last token give the next token, and they are not cached. So when the whole sequence is "
+            "cached, its last block is left out.",
+            [find(*case, note="the whole sequence is cached") for case in ALL],
         ),
         Property(
-            "It costs in proportion to the text, not to the cache",
-            "A server has hundreds of thousands of cached blocks, and asks this for every request.",
+            "The cost grows with the sequence, not with the cache",
+            "A server has hundreds of thousands of cached blocks, and makes this search for every request.",
             [
                 effort(n, 2, cached, others)
                 for others in (3, 40)
@@ -184,95 +184,102 @@ MATCH_PREFIX = Exercise(
             ],
         ),
         Property(
-            "Hashes and cache stay as they were", "Looking takes nothing: the request may have to wait.", UNTOUCHED
+            "Hashes and cache stay as they were",
+            "A search must not take blocks: the request may have to wait.",
+            UNTOUCHED,
         ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "all tokens are taken from the cache.",
-            "Then nothing is left to push through the model, and without logits "
-            "nobody knows what comes next. At most `(num_tokens - 1) // block_size` "
-            "blocks.",
+            "Then no token is left for the model to compute, and without logits there is no next token. Take at most "
+            "`(num_tokens - 1) // block_size` blocks.",
             wrong(limit=lambda hashes, num_tokens, block_size: len(hashes)),
         ),
         Mistake(
             "the last full block is always left out.",
-            "That is needed only where the text ends with it. With one token "
-            "more behind it, it can be used: `(num_tokens - 1) // block_size`.",
+            "It must be left out only when the sequence ends with it. With one more token after it, it can be used: "
+            "`(num_tokens - 1) // block_size`.",
             (
                 wrong(limit=lambda hashes, num_tokens, block_size: len(hashes) - 1),
                 wrong(limit=lambda hashes, num_tokens, block_size: num_tokens // block_size - 1),
             ),
         ),
         Mistake(
-            "nothing is taken where all is cached.",
-            "Only the last block has to be computed again. The others are good.",
+            "nothing is taken when all blocks are cached.",
+            "Only the last block must be computed again. The others can be used.",
             nothing_if_all,
         ),
         Mistake(
-            "the search goes on behind a gap.",
-            "The table would have a hole, and every block behind it would stand in a "
-            "wrong place. Stop at the first one that is missing: `break`.",
+            "the search continues after a gap.",
+            "Every block after the gap would be at a wrong index of the block table. Stop at the first block that is "
+            "missing: `break`.",
             (wrong(stops=False), longest_from_behind),
         ),
         Mistake(
-            "all or nothing.",
-            "A beginning is worth having, however long the rest: take the blocks up to the first that is missing.",
+            "either all blocks are taken or none.",
+            "A cached beginning saves work, however long the rest is. Take the blocks up to the first one that is "
+            "missing.",
             all_or_nothing,
         ),
         Mistake(
-            "block 0 is taken for missing.",
-            "`if block_of.get(h):` is false for block 0. Ask `h in block_of`, or compare with `None`.",
+            "block 0 is treated as missing.",
+            "`if block_of.get(h):` is false for block 0. Test `h in block_of`, or compare with `None`.",
             wrong(missing=lambda h, block_of: not block_of.get(h)),
         ),
         Mistake(
             "the number of tokens is returned.",
-            "The caller needs the blocks, for the table. How many tokens they hold it can work out.",
+            "The caller needs the block ids for the block table. It can compute the number of tokens itself.",
             wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks) * block_size),
         ),
         Mistake(
             "the number of blocks is returned.",
-            "The caller needs their ids, for the table.",
+            "The caller needs the block ids for the block table.",
             wrong(gives=lambda blocks, used, num_tokens, block_size: len(blocks)),
         ),
         Mistake(
             "hashes are returned, not blocks.",
-            "The hash is the name; `block_of[h]` is the block.",
+            "The hash is the key; `block_of[h]` is the block id.",
             wrong(gives=lambda blocks, used, num_tokens, block_size: used),
         ),
         Mistake(
-            "the order is turned round.",
-            "A table lists its blocks from the beginning of the text on.",
+            "the order is reversed.",
+            "A block table lists its blocks from the beginning of the sequence.",
             wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[::-1]),
         ),
         Mistake(
-            "only the last block comes back.",
-            "The table needs all blocks of the beginning.",
+            "only the last block is returned.",
+            "The block table needs all blocks of the beginning.",
             wrong(gives=lambda blocks, used, num_tokens, block_size: blocks[-1:]),
         ),
         Mistake(
-            "the whole cache is walked through.",
-            "A dictionary finds a hash at once: `h in block_of`. A loop over all of "
-            "it takes as long as the cache is large.",
+            "a loop goes over the whole cache.",
+            "A dictionary finds a hash without a loop: `h in block_of`. The time of a loop grows with the size of the "
+            "cache.",
             walks_through,
         ),
-        Mistake("hashes behind the first missing one are looked up.", "They cannot be used. Stop there.", looks_up_all),
+        Mistake(
+            "hashes after the first missing one are looked up.",
+            "Their blocks cannot be used. Stop at the first missing hash.",
+            looks_up_all,
+        ),
         Mistake(
             "the caller's list is changed.",
-            "The request's hashes are needed again. Read them, and take nothing out.",
+            "The hashes of the request are needed again. Read them without removing any.",
             is_made_by=writes_into(UNTOUCHED),
         ),
     ],
     hints=[
-        "Go through the hashes from the first on. As long as each is in `block_of`, collect its block. At the first that is "
-        "not, stop.",
-        "One token must be left to compute. How many whole blocks fit into `num_tokens - 1` tokens?",
-        "`hashes[: (num_tokens - 1) // block_size]` are the ones to look at: all full blocks, but for the last where the text "
-        "ends with it.",
+        "Go through the hashes from the first one. As long as the hash is in `block_of`, collect its block. Stop at "
+        "the first hash that is not.",
+        "One token must be left to compute. How many full blocks fit into `num_tokens - 1` tokens?",
+        "`hashes[: (num_tokens - 1) // block_size]` are the hashes to look up: all full blocks, without the last one "
+        "when the sequence ends with it.",
     ],
     rights=[match_prefix, match_by_counting, match_with_take],
-    why="One look for each block, and none behind the first that is missing: the cost is that of the prompt. `(num_tokens - 1) "
-    "// block_size` says in one expression that at least one token is "
-    "computed: a text that ends with its last full block leaves that block out, and all others lose nothing.",
+    why="There is one look-up for each block, and none after the first missing one, so the cost grows with the prompt "
+    "only. `(num_tokens - 1) // block_size` ensures in one expression that at least one token is computed: a "
+    "sequence that ends with a full block leaves that block out, and every other sequence keeps all its full "
+    "blocks.",
 )

@@ -25,7 +25,7 @@ def wrong(
     stops=True,
     gives=lambda blocks, used, num_tokens, block_size: blocks,
 ):
-    """A search that is wrong in one thing."""
+    """A wrong answer: a search with one part replaced."""
 
     def answer(hashes, num_tokens, block_size, block_of):
         blocks, used = [], []
@@ -52,7 +52,7 @@ def all_or_nothing(hashes, num_tokens, block_size, block_of):
 
 
 def longest_from_behind(hashes, num_tokens, block_size, block_of):
-    """Looks for the last block that is cached and believes that everything before it is."""
+    """Finds the last block that is cached, and takes all blocks before it as cached."""
     wanted = hashes[: (num_tokens - 1) // block_size]
     for n in range(len(wanted), 0, -1):
         if wanted[n - 1] in block_of:
@@ -62,7 +62,9 @@ def longest_from_behind(hashes, num_tokens, block_size, block_of):
 
 def walks_through(hashes, num_tokens, block_size, block_of):
     wanted = hashes[: (num_tokens - 1) // block_size]
-    known = {h: b for h, b in block_of.items()}
+    known = {}
+    for block_hash, block in block_of.items():
+        known[block_hash] = block
     return match_prefix(wanted, num_tokens, block_size, known)
 
 

@@ -1,4 +1,4 @@
-"""The game of 05.fork and 05.copy_on_write: tables over one allocator, and beside them what each should hold and read."""
+"""The game of 05.fork and 05.copy_on_write: block tables over one allocator, and what each should hold and read."""
 
 from itertools import count
 
@@ -7,11 +7,11 @@ from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-"""Tokens are letters: the n-th token that a program writes, from the first on."""
+"""Tokens are letters: the n-th token that a program writes is the n-th letter."""
 
 
 class Tables(Game):
-    """Calls of block tables, without text: who holds which blocks. A table that shares its last block is not written."""
+    """Calls of block tables without tokens: which table holds which blocks. A shared last block is never written."""
 
     opening = (
         "from course_lib.kvcache import BlockAllocator",
@@ -26,14 +26,10 @@ class Tables(Game):
 
     def __init__(self, answer, num_blocks, block_size):
         if num_blocks < 4 or block_size < 2:
-            raise Senseless  # a smaller memory makes a shorter story, but not a clearer one
+            raise Senseless  # fewer blocks make a shorter story, but not a clearer one
         self.answer, self.allocator = answer, BlockAllocator(num_blocks, block_size)
-        self.tables, self.right, self.new, self.ended = (
-            {},
-            {},
-            count(),
-            set(),
-        )  # right: name -> [tokens, blocks of the model]
+        self.tables, self.new, self.ended = {}, count(), set()
+        self.right = {}  # name -> [number of tokens, blocks as the game numbers them]
 
     def table(self, name):
         self.tables[name], self.right[name] = self.answer(self.allocator), [0, []]
@@ -55,7 +51,7 @@ class Tables(Game):
         self.right[name] = [self.right[other][0], self.right[other][1][:]]
         self.tables[name] = self.tables[other].fork()
         if not hasattr(self.tables[name], "block_ids"):
-            return Seen(f"fork() gave {a_kind(self.tables[name])}", ends=True)
+            return Seen(f"fork() returned {a_kind(self.tables[name])}", ends=True)
         return self.seen()
 
     def free(self, name):
@@ -66,7 +62,7 @@ class Tables(Game):
         return self.seen()
 
     def seen(self, more="", right=True):
-        """Everything that can be looked at, in words; ends the program where it is not what it should be, or not right."""
+        """The state of all tables in words. The program ends where it is wrong, or where right is False."""
         real = {name: (table.num_tokens, table.block_ids) for name, table in self.tables.items()}
         count, free = self.allocator.ref_count, self.allocator.num_free
         words, more = self.words(real, count, free), f"\n{more}" if more else ""
@@ -74,7 +70,7 @@ class Tables(Game):
         return Seen(words + more, self.words(real, count, free, ids=True) + more, ends)
 
     def words(self, tables, ref_count, num_free, ids=False):
-        """What all tables hold. Blocks are numbered as they come, whichever were handed out; ids: they stay as they are."""
+        """What all tables hold. ids: blocks have their ids; else they are numbered in order of appearance."""
         order = list(dict.fromkeys(b for _, blocks in tables.values() for b in blocks))
         lines = []
         for name, (tokens, blocks) in tables.items():
@@ -84,7 +80,7 @@ class Tables(Game):
         return "\n".join([*lines, f"{num_free} of {self.allocator.num_blocks} blocks free"])
 
     def content(self, name, tokens, tables):
-        """What is in a table, in words."""
+        """The contents of a table, in words."""
         return f"{tokens} token{'s' * (tokens != 1)}"
 
     def _alive(self, name):
@@ -101,8 +97,8 @@ class Tables(Game):
         return self.allocator.num_blocks - len({b for _, blocks in self.right.values() for b in blocks})
 
 
-class Texts(Tables):
-    """The same with text: copies are made, tokens are written to the slots that append_slots gives, and all tables are read."""
+class Sequences(Tables):
+    """Tables with tokens: copies are made, tokens are written to the slots of append_slots, and all tables are read."""
 
     lines = {**Tables.lines, "append": "write_letters({0}, {1})"}
     opening = (
@@ -112,21 +108,21 @@ class Texts(Tables):
 
     def __init__(self, answer, num_blocks, block_size):
         super().__init__(answer, num_blocks, block_size)
-        self.pool, self.texts, self.written = {}, {}, 0  # slot -> letter; name -> what it should read
+        self.pool, self.sequences, self.written = {}, {}, 0  # slot -> letter; name -> what it should read
         self.copied = 0
 
     def table(self, name):
-        self.texts[name] = ""
+        self.sequences[name] = ""
         return super().table(name)
 
     def fork(self, name, other):
         self._alive(other)
-        self.texts[name] = self.texts[other]
+        self.sequences[name] = self.sequences[other]
         return super().fork(name, other)
 
     def free(self, name):
         self._alive(name)
-        self.texts[name] = ""
+        self.sequences[name] = ""
         return super().free(name)
 
     def append(self, name, n):
@@ -145,8 +141,8 @@ class Texts(Tables):
             return self._without_slots(slots, fits)
         if type(slots) is not list or len(slots) != n:
             said = a_kind(slots) if type(slots) is not list else f"{len(slots)} slots"
-            return Seen(f"append_slots({n}) gave {said}", ends=True)
-        self.texts[name] += letters
+            return Seen(f"append_slots({n}) returned {said}", ends=True)
+        self.sequences[name] += letters
         self.written += n
         made = carry_out(self.allocator, self.pool)
         self.pool.update(zip(slots, letters))
@@ -154,16 +150,16 @@ class Texts(Tables):
 
     def _without_slots(self, slots, fits):
         if slots is not None or fits:
-            return Seen("None" if slots is None else "slots, where there is no room", ends=True)
+            return Seen("None" if slots is None else "slots, although too few blocks are free", ends=True)
         due = bool(self.allocator.copies)
-        return self.seen("None: no room" + ", but a copy is due" * due, right=not due)
+        return self.seen("None: too few blocks are free" + ", but a copy is reported" * due, right=not due)
 
     def content(self, name, tokens, tables):
-        return repr(self.texts[name] if tables is self.right else read(self.tables[name], self.pool))
+        return repr(self.sequences[name] if tables is self.right else read(self.tables[name], self.pool))
 
 
 def carry_out(allocator, pool):
-    """Makes the copies that are due, as the owner of the tensors does, and says how many there were. pool: {slot: letter}."""
+    """Makes the reported copies, as the owner of the pool does, and returns their number. pool: {slot: letter}."""
     size, due = allocator.block_size, list(allocator.copies)
     for source, destination in due:
         for offset in range(size):
@@ -173,7 +169,7 @@ def carry_out(allocator, pool):
 
 
 def read(table, pool):
-    """What a table reads: the letters in its slots, "·" where nothing was written."""
+    """What a table reads: the letters in its slots, "·" for a slot that was never written."""
     size = table.allocator.block_size
     return "".join(
         pool.get(table.block_ids[p // size] * size + p % size, "·") if p // size < len(table.block_ids) else "·"
@@ -182,14 +178,14 @@ def read(table, pool):
 
 
 def allocator_with_letters(num_blocks, block_size):
-    """An allocator with a pool of letters behind it, to play a failing program by hand."""
+    """An allocator with a pool of letters, to run a failing program by hand."""
     allocator = BlockAllocator(num_blocks, block_size)
     allocator.pool, allocator.letters = {}, count()
     return allocator
 
 
 def write_letters(table, n):
-    """Asks the table for n slots, makes the copies that are due, writes the next n letters; what the table reads then."""
+    """Appends n slots, makes the reported copies, writes the next n letters. Returns what the table reads."""
     slots = table.append_slots(n)
     if slots is None:
         return None
