@@ -113,11 +113,12 @@ def decode_tile(name, head_dim, itemsize, group):
 
 @lru_cache(maxsize=1024)
 def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
-    """Into how many parts each sequence is split, from shapes alone: the lengths themselves are on the GPU.
+    """The number of parts that each sequence is split into. It uses shapes alone, because the lengths are on the GPU.
 
-    most_tokens: what the block table has room for. A multiprocessor runs DECODE_PROGRAMS programs side by side. With about twice
-    as many programs as that in all, the long sequences of a batch do not keep a few multiprocessors busy when the others have
-    ended; more parts only make more to merge. As in FlashAttention's num_splits_heuristic.
+    most_tokens: the tokens that a row of the block table has room for. sms: multiprocessors of the GPU, each of which
+    runs DECODE_PROGRAMS programs at the same time. With about twice as many programs in all, the long sequences of a
+    batch do not keep a few multiprocessors busy when the others have ended; more parts would cost more to merge. As in
+    FlashAttention's num_splits_heuristic.
     """
     programs, wanted = num_seqs * num_kv_heads, 2 * DECODE_PROGRAMS * sms
     if programs >= 0.9 * wanted:

@@ -1,6 +1,7 @@
-"""Decides how Triton runs here, and mends it where that is needed. Import this before Triton. Imports Triton.
+"""Decides whether Triton interprets or compiles here, and repairs it where needed. Import this module before Triton.
 
-Without a GPU kernels can only be interpreted, and TRITON_INTERPRET must be set before Triton is imported.
+Without a GPU kernels can only be interpreted, and TRITON_INTERPRET must be set before Triton is imported. This module
+imports Triton itself.
 """
 
 import os

@@ -16,11 +16,16 @@ def test_importing_the_package_and_its_reference_loads_no_triton():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["flash", "paged", "store", "online"])
+KERNELS = "attention.kernels.flash attention.kernels.paged attention.kernels.store attention.kernels.online".split()
+KERNELS += "models.kernels.norm models.kernels.products models.kernels.rotary".split()
+KERNELS += ["decoding.choose_kernel", "machine.dependent_launch"]
+
+
+@pytest.mark.parametrize("module", KERNELS)
 def test_a_module_of_kernels_can_be_the_first_import_also_without_a_gpu(module):
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     code = (
-        f"import course_lib.attention.kernels.{module}, torch, triton; from triton.runtime.jit import JITFunction; "
+        f"import course_lib.{module}, torch, triton; from triton.runtime.jit import JITFunction; "
         "from course_lib.attention.kernels.flash import flash_kernel; "
         "assert isinstance(flash_kernel, JITFunction) == torch.cuda.is_available()"
     )

@@ -91,8 +91,9 @@ def test_splits_come_from_shapes_alone():
     assert decode_splits(256, 8, 4096, 132) == 1
     assert decode_splits(1, 8, 65536, 132) > 16
     assert decode_splits(1, 8, 100, 132) == 1  # too short to be worth it
-    assert decode_splits(64, 8, 4096, 132) == 1  # 512 programs keep 132 multiprocessors busy
-    assert decode_splits(16, 8, 4096, 132) == 3  # 384 programs fill a wave of 396
+    assert decode_splits(90, 8, 4096, 132) == 1  # 720 programs: 0.9 of twice what 132 multiprocessors run at once
+    assert decode_splits(64, 8, 4096, 132) == 2  # 1,024 programs, at least 792
+    assert decode_splits(16, 8, 4096, 132) == 7  # 896 programs, at least 792
     assert decode_splits(1, 1, 10**7, 132) <= 128
 
 

@@ -1,14 +1,12 @@
 """RMSNorm of the residual stream, with the addition that comes before it, and SwiGLU, as Triton kernels. Imports Triton."""
 
 import torch
+
+from course_lib.machine.dependent_launch import let_next_start, pdl, wait_for_previous  # before Triton
+
+# isort: split
 import triton
 import triton.language as tl
-
-from course_lib.machine.dependent_launch import (  # before Triton: it decides how that runs here
-    let_next_start,
-    pdl,
-    wait_for_previous,
-)
 
 
 @triton.jit

@@ -4,14 +4,11 @@ a row of qkv    | query heads                  | key heads    | value heads  |
 afterwards      | normed and rotated, in place | in the cache | in the cache |
 """
 
+from course_lib.machine.dependent_launch import let_next_start, pdl, wait_for_previous  # before Triton
+
+# isort: split
 import triton
 import triton.language as tl
-
-from course_lib.machine.dependent_launch import (  # before Triton: it decides how that runs here
-    let_next_start,
-    pdl,
-    wait_for_previous,
-)
 
 
 @triton.jit
