@@ -1,7 +1,8 @@
 """The next token of many rows in one call, each row by its own parameters, with random numbers from a counter.
 
-The rule is the same everywhere: of the tokens that may be drawn, take the one with the largest probability / waiting time, where
-the waiting time comes from (seed, position, token). See counter_rng.py. On a GPU a Triton kernel does it; here is its torch twin.
+The rule is the same everywhere: of the tokens that may be drawn, take the one with the largest probability / waiting
+time, where the waiting time comes from (seed, position, token). See counter_rng.py. On a GPU a Triton kernel does it;
+here is its torch twin.
 """
 
 import math
@@ -52,7 +53,8 @@ class ChoiceRows:
 def choose(logits, rows):
     """The next token of each row. logits: [rows, vocab_size], any float dtype. rows: ChoiceRows. Returns int64 [rows].
 
-    On a CPU a row that holds NaN or infinity, or that allows nothing, raises ParameterError; a GPU would have to stop for it.
+    On a CPU a row that holds NaN or infinity, or that allows nothing, raises ParameterError; a GPU would have to stop
+    for it.
     """
     if not logits.is_cuda and not logits.max(-1).values.isfinite().all():
         raise ParameterError(
@@ -74,8 +76,8 @@ def choose(logits, rows):
 def may_be_drawn(scaled, rows):
     """Which tokens min_p, top_k and top_p leave, in this order, as in vLLM: bool [rows, vocab_size].
 
-    scaled: (logits - largest) / temperature. Equal tokens at the edge of top_k go by the lower id, so that exactly k stay. The
-    token that crosses top_p stays.
+    scaled: (logits - largest) / temperature. Equal tokens at the edge of top_k go by the lower id, so that exactly k
+    stay. The token that crosses top_p stays.
     """
     ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
     rank = torch.arange(scaled.shape[-1], device=scaled.device)

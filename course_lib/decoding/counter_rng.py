@@ -1,15 +1,16 @@
-"""Random numbers from a counter: number `token` of a draw is a function of (seed, position, token), and of nothing else.
+"""Random numbers from a counter: the number for a token is a function of (seed, position, token) and of nothing else.
 
-So a sequence draws the same numbers alone and in any company, on a CPU and on a GPU, and again after a preemption: there is no
-generator whose state could depend on who drew before. 32-bit integer mixing, as in counter-based generators.
+So a sequence draws the same numbers alone and in any batch, on a CPU and on a GPU, and again after a preemption: there
+is no generator with a state that depends on earlier draws. It mixes 32-bit integers, as counter-based generators do.
 
     key(seed, position) -> two 32-bit words a, b
     bits(token)         =  mix(mix(token ^ a) + b)
     waiting(token)      =  -log(1 - bits / 2**32)             standard exponential
 
-The token with the largest probability / waiting is a draw from the probabilities: each token waits for a time that is shorter the
-likelier it is, and the first one wins. vLLM's sampler draws in the same way. Sources: Salmon et al., "Parallel random numbers: as
-easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons (2018).
+The token with the largest probability / waiting is a draw from the probabilities: each token waits for a random time,
+which is shorter for a more likely token, and the first one is chosen. vLLM's sampler draws in the same way. Sources: Salmon et al.,
+"Parallel random numbers: as easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons
+(2018).
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Choosing tokens with random numbers from a counter: the same draws in any company and on any device, and the right shares."""
+"""Choosing tokens with random numbers from a counter: the same draws in any batch and on any device, right shares."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""The fused model against the plain one, on a CPU with the torch twins; the kernels against their twins, interpreted."""
+"""The fused model against the plain one, on a CPU with the torch twins; interpreted kernels against their twins."""
 
 from types import SimpleNamespace
 

@@ -1,1 +1,1 @@
-"""What a decoder layer does besides attention, as Triton kernels for a GPU, each with its torch twin. Imports nothing."""
+"""The parts of a decoder layer besides attention as Triton kernels, each with its torch twin. Imports nothing."""

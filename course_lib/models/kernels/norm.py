@@ -1,4 +1,4 @@
-"""RMSNorm of the residual stream, with the addition that comes before it, and SwiGLU, as Triton kernels. Imports Triton."""
+"""RMSNorm of the residual stream with the addition before it, and SwiGLU, as Triton kernels. Imports Triton."""
 
 import torch
 
@@ -41,8 +41,8 @@ def add_rms_norm_kernel(
 def add_rms_norm(hidden, delta, weight, eps):
     """hidden += delta, in place, and the RMSNorm of the sum.
 
-    hidden: [num_tokens, hidden_size], contiguous. delta: the same, or None. weight: [hidden_size]. Returns a new tensor.
-    Source: arXiv 1910.07467.
+    hidden: [num_tokens, hidden_size], contiguous. delta: the same, or None. weight: [hidden_size]. Returns a new
+    tensor. Source: arXiv 1910.07467.
     """
     out, size = torch.empty_like(hidden), hidden.shape[-1]
     padded = triton.next_power_of_2(size)
@@ -67,7 +67,10 @@ def swiglu_kernel(gate_up_ptr, out_ptr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
 
 
 def swiglu(gate_up):
-    """silu(gate) * up. gate_up: [num_tokens, 2 * size], gate first, contiguous. Returns [num_tokens, size]. arXiv 2002.05202."""
+    """silu(gate) * up (arXiv 2002.05202). gate_up: [num_tokens, 2 * size], gate first, contiguous.
+
+    Returns [num_tokens, size].
+    """
     size = gate_up.shape[-1] // 2
     out = gate_up.new_empty((len(gate_up), size))
     block = min(2048, triton.next_power_of_2(size))

@@ -1,4 +1,4 @@
-"""Between the projection and attention, in one kernel: norms of q and k, rotation, and k and v into their slots. Imports Triton.
+"""Norms of q and k, RoPE, and k and v into their slots, in one Triton kernel. Imports Triton.
 
 a row of qkv    | query heads                  | key heads    | value heads  |
 afterwards      | normed and rotated, in place | in the cache | in the cache |
@@ -77,10 +77,11 @@ def rotary_store_kernel(
 def rotary_store(qkv, positions, slot_mapping, cos, sin, k_cache, v_cache, *, q_weight=None, k_weight=None, eps=0.0):
     """Norms and rotates q and k, writes k and v to their slots, and returns q.
 
-    qkv: [num_tokens, (num_heads + 2 * num_kv_heads) * head_dim], contiguous; its queries are changed in place. positions,
-    slot_mapping: int32 or int64 [num_tokens]; slot -1 is padding. cos, sin: float32 [context, head_dim / 2]. k_cache, v_cache:
-    [num_blocks, block_size, num_kv_heads, head_dim], contiguous. q_weight, k_weight: [head_dim], or None: no norm. Returns
-    [num_tokens, num_heads, head_dim], a view of qkv. Sources: RoPE (arXiv 2104.09864), QK-norm as in Qwen3 (2505.09388).
+    qkv: [num_tokens, (num_heads + 2 * num_kv_heads) * head_dim], contiguous; its queries are changed in place.
+    positions, slot_mapping: int32 or int64 [num_tokens]; slot -1 is padding. cos, sin: float32 [context, head_dim / 2].
+    k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous. q_weight, k_weight: [head_dim], or
+    None: no norm. Returns [num_tokens, num_heads, head_dim], a view of qkv. Sources: RoPE (arXiv 2104.09864), QK-norm
+    as in Qwen3 (2505.09388).
     """
     kv_heads, dim = k_cache.shape[2:]
     group = qkv.shape[-1] // dim // kv_heads - 2
