@@ -12,8 +12,10 @@ from written_chunked_prefill import CASES as CHUNKED_PREFILL
 from written_continuous_loop import CASES as CONTINUOUS_LOOP
 from written_dynamic_batcher import CASES as DYNAMIC_BATCHER
 from written_fair_share import CASES as FAIR_SHARE
+from written_find_the_bug import CASES as FIND_THE_BUG
 from written_first import CASES as FIRST
 from written_flash import CASES as FLASH
+from written_generate_cached import CASES as GENERATE_CACHED
 from written_intensity import CASES as INTENSITY
 from written_kv_memory import CASES as KV_MEMORY
 from written_larger import CASES as LARGER
@@ -261,6 +263,8 @@ CASES = {
     ],
     **LARGER,
     **CACHE,
+    **GENERATE_CACHED,
+    **FIND_THE_BUG,
     **KV_MEMORY,
     **PAGED,
     **FLASH,

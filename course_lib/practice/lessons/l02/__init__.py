@@ -1,4 +1,4 @@
-"""Cases of lesson 02: the cache, the loop with it, one cache for many prompts, and three bugs."""
+"""Exercises of lesson 02: the cache, the loop with it, one cache for many prompts, and three bugs."""
 
 from .cache import CACHE
 from .find_the_bug import FIND_THE_BUG

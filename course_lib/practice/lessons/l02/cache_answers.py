@@ -7,7 +7,7 @@ from course_lib.errors import CacheFull
 
 
 class cache_of_lists:  # noqa: N801  (an answer, named like the others)
-    """A piece for each layer, heads first, and the softmax written out."""
+    """A pair of tensors for each layer, heads first, and the softmax written out."""
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens = config, max_tokens
@@ -72,7 +72,7 @@ class cache_by_hand:  # noqa: N801
 
 
 class cache_by_kind_of_step:  # noqa: N801
-    """Three kinds of step: the first, one token, several behind others."""
+    """Three kinds of step: the first, a step of one token, a later step of several."""
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
@@ -104,7 +104,7 @@ class cache_by_kind_of_step:  # noqa: N801
 
 
 class cache_grown:  # noqa: N801
-    """Wrong in one thing: torch.cat instead of a piece that is there."""
+    """Wrong in one point: torch.cat instead of writing into an allocated tensor."""
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens = config, max_tokens
@@ -136,16 +136,16 @@ class cache_grown:  # noqa: N801
 
 
 class WrongCache:
-    """The right cache with one of its parts replaced; see `variant`."""
+    """The right cache with one part replaced; see `variant`."""
 
-    write_at = staticmethod(lambda start: start)  # place of the step's first token
-    begin = staticmethod(lambda start: 0)  # first place that is looked at
-    upto = staticmethod(lambda start, end, room: end)  # and the one behind the last
-    diagonal = staticmethod(lambda start: start)  # row i sees keys 0 to diagonal + i
+    write_at = staticmethod(lambda start: start)  # position of the step's first token
+    begin = staticmethod(lambda start: 0)  # first position that is read
+    upto = staticmethod(lambda start, end, room: end)  # the end of the positions that are read
+    diagonal = staticmethod(lambda start: start)  # row i attends to keys 0 to diagonal + i
     alone = False  # a single token is not masked, whatever `diagonal` says
     scale = staticmethod(lambda head_dim: head_dim**-0.5)
     kv_head = staticmethod(lambda head, group, kv_heads: head // group)
-    place = staticmethod(lambda layer: layer)
+    stored_at = staticmethod(lambda layer: layer)
     counts = staticmethod(lambda now, n, layer, layers: now + n * (layer == layers - 1))
     forgets = ("num_tokens",)
     room = "check"
@@ -161,30 +161,30 @@ class WrongCache:
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
-        self.places = max_tokens + 1 if self.room == "check" else max_tokens
-        self._take()
+        self.positions = max_tokens + 1 if self.room == "check" else max_tokens
+        self._allocate()
 
-    def _take(self):
+    def _allocate(self):
         c = self.config
-        self.k, self.v = (torch.zeros(c.num_layers, self.places, c.num_kv_heads, c.head_dim) for _ in "kv")
+        self.k, self.v = (torch.zeros(c.num_layers, self.positions, c.num_kv_heads, c.head_dim) for _ in "kv")
 
     def reset(self):
         if "num_tokens" in self.forgets:
             self.num_tokens = 0
-        if "pieces" in self.forgets:
-            self._take()
+        if "tensors" in self.forgets:
+            self._allocate()
 
     def attend(self, layer, q, k, v):
         start, n = self.num_tokens, len(k)
-        end, at, here = start + n, self.write_at(start), self.place(layer)
+        end, at, here = start + n, self.write_at(start), self.stored_at(layer)
         if self.room == "check" and end > self.max_tokens or self.room == "early" and end >= self.max_tokens:
             raise CacheFull("full")
-        if self.room == "grow" and end > self.places:
+        if self.room == "grow" and end > self.positions:
             self.k, self.v = (
                 torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, n, -1, -1)], 1) for x in (self.k, self.v)
             )
         if self.room == "drop":
-            end = min(end, self.places)
+            end = min(end, self.positions)
             n = end - start
             k, v = k[:n], v[:n]
         self.k[here, at : at + n], self.v[here, at : at + n] = k, v

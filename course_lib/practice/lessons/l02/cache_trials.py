@@ -9,11 +9,11 @@ from course_lib.practice.judge.exercise import Trial
 from course_lib.practice.report.tensors import numbers
 
 
-def begin(shape, room, more=""):
+def begin(shape, max_tokens, more=""):
     return [
         f"from course_lib.practice.play import Shape, push{more}",
-        f"shape = {shape}  # layers, heads, key/value heads, numbers a head",
-        f"cache = ContiguousCache(shape, {room})",
+        f"shape = {shape}  # layers, heads, key/value heads, head_dim",
+        f"cache = ContiguousCache(shape, {max_tokens})",
     ]
 
 
@@ -22,27 +22,28 @@ def steps_of(split, text=0):
     return [f"push(cache, shape, {start}, {n}{f', text={text}' if text else ''})" for start, n in zip(starts, split)]
 
 
-def run(answer, shape, split, room):
-    cache, start, outs = answer(shape, room), 0, []
+def run(answer, shape, split, max_tokens):
+    """(the cache, what the last step returned) after steps of these sizes."""
+    cache, start, outs = answer(shape, max_tokens), 0, []
     for n in split:
         outs = push(cache, shape, start, n)
         start += n
     return cache, outs
 
 
-def weight(shape, split):
+def size_of(shape, split):
     return sum(split) * shape.num_layers * shape.num_heads * shape.head_dim + len(split)
 
 
-def attends(shape, split, room=None):
-    """What the last step of a text returns, when it comes in steps of these sizes."""
-    room = room or sum(split) + 1
+def attends(shape, split, max_tokens=None):
+    """The Trial of what the last step of a sequence returns, with steps of these sizes."""
+    max_tokens = max_tokens or sum(split) + 1
     return Trial(
-        begin(shape, room) + steps_of(split),
-        lambda answer: run(answer, shape, split, room)[1],
+        begin(shape, max_tokens) + steps_of(split),
+        lambda answer: run(answer, shape, split, max_tokens)[1],
         show=layers_shown,
         note="layer by layer" if shape.num_layers > 1 else "",
-        size=weight(shape, split),
+        size=size_of(shape, split),
         explain=explain,
     )
 
@@ -58,8 +59,8 @@ def shapes(shape, split):
     return Trial(
         [*lines[:-1], f"[out.shape for out in {lines[-1]}]"],
         act,
-        size=weight(shape, split),
-        note="[new tokens, heads, numbers a head]",
+        size=size_of(shape, split),
+        note="[num_new, num_heads, head_dim]",
     )
 
 
@@ -67,12 +68,12 @@ def num_tokens(shape, split):
     return Trial(
         [*begin(shape, 9), *steps_of(split), "cache.num_tokens"],
         lambda answer: run(answer, shape, split, 9)[0].num_tokens,
-        size=weight(shape, split),
+        size=size_of(shape, split),
     )
 
 
-def second_text(shape, one, two):
-    """The last step of a second text, after reset()."""
+def second_sequence(shape, one, two):
+    """The Trial of what the last step of a second sequence returns, after reset()."""
 
     def act(answer):
         cache, _ = run(answer, shape, one, 9)
@@ -88,16 +89,16 @@ def second_text(shape, one, two):
         act,
         show=layers_shown,
         explain=explain,
-        size=weight(shape, one) + weight(shape, two),
+        size=size_of(shape, one) + size_of(shape, two),
     )
 
 
 def too_many(shape, split, over):
-    """(what is raised, how many tokens are kept afterwards) when `over` tokens come to a cache that is filled but for one less."""
-    room = sum(split) + over - 1
+    """The Trial of a step of `over` tokens, one more than fit: the error, and num_tokens after it."""
+    max_tokens = sum(split) + over - 1
 
     def act(answer):
-        cache, _ = run(answer, shape, split, room)
+        cache, _ = run(answer, shape, split, max_tokens)
         try:
             push(cache, shape, sum(split), over)
         except (NotImplementedError, CacheFull) as error:
@@ -109,20 +110,22 @@ def too_many(shape, split, over):
         return ["no error", cache.num_tokens]
 
     lines = [
-        *begin(shape, room),
+        *begin(shape, max_tokens),
         *steps_of(split),
-        f"push(cache, shape, {sum(split)}, {over})  # has to raise CacheFull",
+        f"push(cache, shape, {sum(split)}, {over})  # must raise CacheFull",
         "cache.num_tokens",
     ]
-    return Trial(lines, act, size=weight(shape, split) + over, note="what was raised, and the tokens kept after it")
+    return Trial(
+        lines, act, size=size_of(shape, split) + over, note="the error, and the number of tokens in the cache after it"
+    )
 
 
 def goes_on(shape, split, over):
-    """What the cache does with a token that fits, after one step that did not."""
-    room = sum(split) + over - 1
+    """The Trial of a step of one token that fits, after a step that did not fit."""
+    max_tokens = sum(split) + over - 1
 
     def act(answer):
-        cache, _ = run(answer, shape, split, room)
+        cache, _ = run(answer, shape, split, max_tokens)
         try:
             push(cache, shape, sum(split), over)
         except (CacheFull, RuntimeError) as error:
@@ -131,7 +134,7 @@ def goes_on(shape, split, over):
         return push(cache, shape, sum(split), 1)
 
     lines = [
-        *begin(shape, room),
+        *begin(shape, max_tokens),
         *steps_of(split),
         "try:",
         f"    push(cache, shape, {sum(split)}, {over})  # does not fit",
@@ -139,11 +142,11 @@ def goes_on(shape, split, over):
         "    pass",
         f"push(cache, shape, {sum(split)}, 1)",
     ]
-    return Trial(lines, act, size=weight(shape, split) + over, show=layers_shown, explain=explain)
+    return Trial(lines, act, size=size_of(shape, split) + over, show=layers_shown, explain=explain)
 
 
 def growth(shape, split):
-    """How many bytes of tensors the cache has gained since its first step."""
+    """The Trial of how many bytes the cache's tensors have grown since the first step."""
 
     def act(answer):
         cache, _ = run(answer, shape, split[:1], 9)
@@ -163,13 +166,13 @@ def growth(shape, split):
             "tensor_bytes(vars(cache)) - before",
         ],
         act,
-        size=weight(shape, split),
-        note="bytes of tensors more than after the first step",
+        size=size_of(shape, split),
+        note="bytes more than after the first step",
     )
 
 
 def layers_shown(outs):
-    """The outputs of a step, layer by layer, short enough to compare by eye."""
+    """The outputs of a step, layer by layer, in a short form."""
     if isinstance(outs, list) and all(isinstance(out, torch.Tensor) for out in outs):
         shown = [
             numbers(out, 3)
@@ -182,18 +185,19 @@ def layers_shown(outs):
 
 
 def explain(expected, got):
-    """Which layer, token and head differ first."""
+    """The first layer, token and head that differ, in words."""
     if not isinstance(got, list) or len(got) != len(expected):
         return ""
     for layer, (a, b) in enumerate(zip(expected, got)):
         if not isinstance(b, torch.Tensor):
-            return f"`attend` returned {type(b).__name__}; a tensor of the shape of q is asked for."
+            return f"`attend` returned {type(b).__name__}; it must return a tensor with the shape of q."
         if a.shape != b.shape:
-            return f"The shape is {list(b.shape)}; that of q is {list(a.shape)}."
+            return f"The shape is {list(b.shape)}; the shape of q is {list(a.shape)}."
         if b.isnan().any():
-            return 'nan ("not a number") comes out where a token sees nothing at all: the softmax of an empty row.'
+            return 'The output has nan ("not a number"): a token attends to no key, and the softmax of an empty row '
+            "is nan."
         wrong = differing(a, b).any(-1).nonzero()
         if len(wrong) and a.numel() > 1:
             row, head = wrong[0].tolist()
-            return f"First different: layer {layer}, row {row} (of the new tokens), head {head}."
+            return f"The first difference: layer {layer}, row {row} of the new tokens, head {head}."
     return ""

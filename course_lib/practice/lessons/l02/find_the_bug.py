@@ -1,4 +1,4 @@
-"""Cases of 02.find_the_bug: a tool that names the bug of a cache, and its layer, from outside."""
+"""Exercise 02.find_the_bug: a tool that finds the bug of a cache, and its layer, without reading its code."""
 
 import torch
 
@@ -11,7 +11,7 @@ from .solutions.find_the_bug import find_the_bug
 
 
 def on(layers, bug, layer, ids):
-    """The Trial of one bug in one layer of a model with so many layers."""
+    """The Trial of one bug in layer `layer` of a model with `layers` layers."""
     model = tiny_transformer(layers)
     lines = [
         "from course_lib.practice.play import seeded_cache, tiny_transformer",
@@ -20,22 +20,22 @@ def on(layers, bug, layer, ids):
     ]
 
     def act(answer):
-        said = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, 16))
-        return tuple(said) if isinstance(said, list) else said
+        got = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, 16))
+        return tuple(got) if isinstance(got, list) else got
 
     return Trial(lines, act, size=layers + layer + len(ids))
 
 
-TEXTS = [[3, 1, 4, 1], [2, 7, 1, 8, 2], [1, 6, 1, 8, 0, 3]]
+SEQUENCES = [[3, 1, 4, 1], [2, 7, 1, 8, 2], [1, 6, 1, 8, 0, 3]]
 PLACES = [(1, 0), (2, 1), (3, 0), (3, 2)]
 
 
 def every(bug):
-    return [on(layers, bug, layer, ids) for layers, layer in PLACES for ids in TEXTS]
+    return [on(layers, bug, layer, ids) for layers, layer in PLACES for ids in SEQUENCES]
 
 
 def finds_the_three(answer):
-    """The three caches of the exercise, on the bundled model."""
+    """Runs the answer on the three caches of the exercise, with the bundled model."""
     try:
         from course_lib.models import load_model
 
@@ -57,7 +57,7 @@ def finds_the_three(answer):
         got, printed = trial.outcome(answer)
         if not isinstance(got, (tuple, list)) or tuple(got) != (kind.bug, kind.faulty):
             raise Counterexample(trial.story, (kind.bug, kind.faulty), got, printed=printed)
-    return "all three are found"
+    return "all three bugs are found"
 
 
 FIND_THE_BUG = Exercise(
@@ -67,21 +67,25 @@ FIND_THE_BUG = Exercise(
     cases="caches",
     properties=[
         Property(
-            "It finds a cache that writes one place off",
-            "Already the prompt finds other keys than it should: prefill differs.",
+            "It finds a cache that writes one position off",
+            "The prompt already reads wrong keys, so prefill differs.",
             every("off by one"),
         ),
         Property(
-            "It finds a cache that never looks at what it kept",
-            "Prefill is right, since it brings all it needs. The first single token is not.",
+            "It finds a cache that never reads its cached keys",
+            "Prefill is right, because it needs no earlier keys. The first step of one token is wrong.",
             every("ignored"),
         ),
         Property(
             "It finds a cache that is not reset",
-            "One text is no proof. The fault shows in the second, after `reset()`.",
+            "The first sequence is right. The fault shows in the second, after `reset()`.",
             every("not reset"),
         ),
-        Property("It says None of a cache without a bug", "A tool that cries wolf is soon ignored.", every(None)),
+        Property(
+            "It returns None for a cache without a bug",
+            "People soon ignore a tool that gives false alarms.",
+            every(None),
+        ),
         Property(
             "It finds the bugs of `CacheA`, `CacheB` and `CacheC`",
             "Your tool, on the bundled model.",
@@ -91,55 +95,55 @@ FIND_THE_BUG = Exercise(
     ],
     mistakes=[
         Mistake(
-            "every cache is said to be right.",
-            "Either nothing is returned, or the cache is compared with another from `make_cache()`, which has the "
-            "same bug. Compare it with what is surely right: `Recompute()`.",
+            "no bug is ever reported.",
+            "Either nothing is returned, or the cache is compared with another one from `make_cache()`, which has the "
+            "same bug. Compare it with `Recompute()`, which is right.",
             tool(against=lambda make: make()),
         ),
         Mistake(
-            "a cache that was used is never tried again.",
-            "A cache that is not reset is right for its first text, and a new cache has nothing to forget. Call "
-            "`reset()` on the one that was used, and let it read a second text.",
+            "no cache is used for a second sequence.",
+            "A cache that is not reset is right for its first sequence, and a new cache has nothing to forget. Call "
+            "`reset()` on the cache that was used, and give it a second sequence.",
             (tool(twice=False), tool(between=lambda cache, make: make())),
         ),
         Mistake(
-            "the second text comes without `reset()`.",
-            "A cache that still counts the first text is refused. The question is whether `reset()` forgets "
+            "the second sequence is pushed without `reset()`.",
+            "The cache still holds the first sequence, so it raises an error. The test is whether `reset()` forgets "
             "everything, so call it.",
             tool(between=lambda cache, make: cache),
         ),
         Mistake(
             "two bugs are mixed up.",
-            "If prefill (step 0) differs, keys are in the wrong place. If the first single token (step 1) differs, "
-            "what was kept is not looked at.",
+            "If prefill (step 0) differs, keys are at the wrong position. If the first step of one token (step 1) "
+            "differs, the cached keys are not read.",
             tool(first=lambda f: ("ignored" if f.step == 0 else "off by one", f.layer)),
         ),
         Mistake(
-            "every fault in the first text is taken for one off.",
-            "Look at `found.step`: 0 is prefill, above it single tokens.",
+            "every difference in the first sequence is reported as off by one.",
+            "Check `found.step`: 0 is prefill, later steps are single tokens.",
             tool(first=lambda f: ("off by one", f.layer)),
         ),
         Mistake(
-            "every fault in the first text is taken for a cache that is ignored.",
-            "Look at `found.step`: 0 is prefill, above it single tokens.",
+            "every difference in the first sequence is reported as an ignored cache.",
+            "Check `found.step`: 0 is prefill, later steps are single tokens.",
             tool(first=lambda f: ("ignored", f.layer)),
         ),
         Mistake(
-            "every fault is taken for a missing reset.",
-            "A cache that is used for the first time has nothing to forget: what differs then is another bug.",
+            "every difference is reported as a missing reset.",
+            "A cache that is used for the first time has nothing to forget: a difference there is another bug.",
             (empty_first, tool(first=lambda f: ("not reset", f.layer))),
         ),
         Mistake(
-            "the step is given where the layer is asked for.",
-            "`found.layer` says in which layer it first differs.",
+            "the step is returned in place of the layer.",
+            "`found.layer` is the first layer that differs.",
             tool(
                 first=lambda f: ("off by one" if f.step == 0 else "ignored", f.step),
                 second=lambda f: ("not reset", f.step) if f else None,
             ),
         ),
         Mistake(
-            "the position is given where the layer is asked for.",
-            "`found.layer` says in which layer it first differs.",
+            "the position is returned in place of the layer.",
+            "`found.layer` is the first layer that differs.",
             tool(
                 first=lambda f: ("off by one" if f.step == 0 else "ignored", f.position),
                 second=lambda f: ("not reset", f.position) if f else None,
@@ -154,35 +158,35 @@ FIND_THE_BUG = Exercise(
             ),
         ),
         Mistake(
-            "the name alone is returned.",
+            "only the name is returned.",
             "Return a pair: the name and the layer.",
             tool(
                 first=lambda f: "off by one" if f.step == 0 else "ignored", second=lambda f: "not reset" if f else None
             ),
         ),
         Mistake(
-            "what `first_divergence` found is returned as it is.",
-            "It says where; the name of the bug is for you to conclude.",
+            "the result of `first_divergence` is returned unchanged.",
+            "It says where the cache differs. Return the name of the bug and the layer.",
             tool(first=lambda f: f, second=lambda f: f),
         ),
         Mistake(
-            "a right cache is accused.",
+            "a bug is reported for a right cache.",
             "If nothing differs after `reset()` either, return None.",
             (tool(second=lambda f: ("not reset", f.layer)), tool(second=lambda f: ("not reset", f.layer if f else 0))),
         ),
     ],
     hints=[
-        "`found = first_divergence(model, token_ids, make_cache(), Recompute())` is None, or says where it differs: "
-        "`found.step`, `found.layer`, `found.position`.",
-        "Try it on the three caches by hand. Which differ in prefill (step 0)? Which only from the first single token "
-        "on (step 1)? Which not at all?",
-        "A cache that is not reset is right for its first text. Keep the cache in a variable, call its `reset()`, and "
-        "compare a second time.",
-        'First text: step 0 means "off by one", a later step "ignored". Then `cache.reset()`, and once more: a '
-        'difference now means "not reset". Otherwise None.',
+        "`found = first_divergence(model, token_ids, make_cache(), Recompute())` is None, or says where the cache "
+        "differs: `found.step`, `found.layer`, `found.position`.",
+        "Try it on the three caches by hand. Which differs in prefill (step 0)? Which only from the first step of one "
+        "token on (step 1)? Which not at all?",
+        "A cache that is not reset is right for its first sequence. Keep the cache in a variable, call its `reset()`, "
+        "and compare a second time.",
+        'First sequence: step 0 means "off by one", a later step "ignored". Then call `cache.reset()` and compare '
+        'again: a difference now means "not reset". Otherwise return None.',
     ],
     rights=[find_the_bug, find_with_twin, find_by_position],
-    why="Each bug has its own moment. A wrong place shows in prefill; a cache that is not read shows when the first "
-    "token comes alone; a missing reset shows in the second text. The layer is the first that differs: all behind it "
-    "only pass the fault on.",
+    why="Each bug shows at a different time. A wrong position shows in prefill, a cache that is not read in the first "
+    "step of one token, a missing reset in the second sequence. The layer with the bug is the first that differs: all "
+    "later layers differ because their input does.",
 )

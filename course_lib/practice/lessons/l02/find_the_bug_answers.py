@@ -9,7 +9,7 @@ from course_lib.kvcache import Recompute
 
 
 def find_with_twin(model, token_ids, make_cache):
-    """Asks three questions in turn: prefill alone, all of it, a second text."""
+    """Three comparisons in turn: prefill only, all steps, a second sequence."""
     from course_lib.kvcache import ContiguousCache
 
     def differs(cache, ids, prefill):
@@ -28,7 +28,7 @@ def find_with_twin(model, token_ids, make_cache):
 
 
 def find_by_position(model, token_ids, make_cache):
-    """The place tells as much as the step: prefill differs from position 0 on, decode only behind the prompt."""
+    """Decides by position, not by step: prefill differs from position 0 on, decode only after the prompt."""
     cache = make_cache()
     for turn in range(2):
         found = first_divergence(model, token_ids, cache, Recompute(), prefill=2)
@@ -47,7 +47,7 @@ def tool(
     against=lambda make: Recompute(),
     twice=True,
 ):
-    """A wrong answer: the right tool with one of its parts replaced."""
+    """A wrong answer: the right tool with one part replaced."""
 
     def answer(model, token_ids, make_cache):
         cache = make_cache()
@@ -62,7 +62,7 @@ def tool(
 
 
 def empty_first(model, token_ids, make_cache):
-    """Resets a cache that holds nothing yet, and takes every fault for a missing reset."""
+    """Resets an empty cache, and reports every difference as a missing reset."""
     cache = make_cache()
     cache.reset()
     found = first_divergence(model, token_ids, cache, Recompute())

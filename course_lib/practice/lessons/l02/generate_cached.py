@@ -1,4 +1,4 @@
-"""Cases of 02.generate_cached, on a model and a cache that can be worked out by hand."""
+"""Exercise 02.generate_cached: the loop with a cache, on a model and a cache that can be computed by hand."""
 
 import itertools
 
@@ -12,7 +12,6 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .generate_cached_answers import (
-    emptied_behind,
     everywhere,
     generate_by_what_is_kept,
     generate_two_parts,
@@ -23,13 +22,14 @@ from .generate_cached_answers import (
     one_call_too_many,
     own_cache,
     prefill_and_again,
+    reset_after_each_step,
     reset_and_all,
 )
 from .solutions.generate_cached import generate_cached
 
 
-def told(answer, prompt, n):
-    """(what is returned, the caller's list afterwards, the model, the cache)."""
+def run(answer, prompt, n):
+    """(what the answer returns, the caller's list after the call, the model, the cache)."""
     model, cache, ids = AddingModel(most_calls=n + len(prompt) + 6), AddingCache(), list(prompt)
     return answer(model, ids, n, cache), ids, model, cache
 
@@ -37,8 +37,8 @@ def told(answer, prompt, n):
 def story(prompt, n, then=None):
     lines = [
         "from course_lib.practice.play import AddingModel, AddingCache",
-        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it "
-        "up",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache takes "
+        "the sum",
     ]
     call = f"generate_cached(model, {'prompt' if then == 'prompt' else list(prompt)}, {n}, cache)"
     return [*lines, *([f"prompt = {list(prompt)}"] if then == "prompt" else []), call, *([then] if then else [])]
@@ -46,34 +46,34 @@ def story(prompt, n, then=None):
 
 def new_ids(prompt, n):
     return Trial(
-        story(prompt, n), lambda answer: told(answer, prompt, n)[0], explain=explain_tensors, size=len(prompt) + n
+        story(prompt, n), lambda answer: run(answer, prompt, n)[0], explain=explain_tensors, size=len(prompt) + n
     )
 
 
 def pushes(prompt, n):
     return Trial(
         story(prompt, n, "model.pushed  # tokens in each call"),
-        lambda answer: told(answer, prompt, n)[2].pushed,
-        note="the prompt at once, then one token a step",
+        lambda answer: run(answer, prompt, n)[2].pushed,
+        note="the whole prompt, then one token a step",
         size=len(prompt) + n,
     )
 
 
 def holds(prompt, n):
     return Trial(
-        story(prompt, n, "len(cache.held)  # values that the cache was given"),
-        lambda answer: len(told(answer, prompt, n)[3].held),
-        note="every token but the last new one, which nobody asks about",
+        story(prompt, n, "len(cache.held)  # values that the cache got"),
+        lambda answer: len(run(answer, prompt, n)[3].held),
+        note="every token except the last new one, which is never pushed",
         size=len(prompt) + n,
     )
 
 
 def callers_list(prompt, n):
-    return Trial(story(prompt, n, "prompt"), lambda answer: told(answer, prompt, n)[1], size=len(prompt) + n)
+    return Trial(story(prompt, n, "prompt"), lambda answer: run(answer, prompt, n)[1], size=len(prompt) + n)
 
 
-def writes_the_same(answer):
-    """On the bundled model: the tokens of generate_naive, and the work counted. The remark says how much."""
+def equals_naive(answer):
+    """Compares tokens with generate_naive on the bundled model, and counts the tokens pushed. Returns a remark."""
     from course_lib import SamplingParams
     from course_lib.decoding import generate_naive
     from course_lib.kvcache import ContiguousCache
@@ -99,7 +99,7 @@ def writes_the_same(answer):
     ]
     cache = ContiguousCache(model.config, 256, device="cpu", dtype=torch.float32)
     watched = Watched(
-        model, 60, "stopped: the model was called more than 60 times for 24 tokens. When does the loop end?"
+        model, 60, "stopped: the model was called more than 60 times for 24 tokens. Check when the loop ends."
     )
     trial = Trial(lines, lambda answer: answer(watched, list(prompt), 24, cache), limit_s=60.0)
     got, printed = trial.outcome(torch.inference_mode()(answer))
@@ -107,11 +107,9 @@ def writes_the_same(answer):
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
     if sum(pushed) != len(prompt) + 23:
         raise Counterexample(
-            trial.story, f"{len(prompt) + 23} tokens pushed", f"{sum(pushed)} tokens pushed", "each once"
+            trial.story, f"{len(prompt) + 23} tokens pushed", f"{sum(pushed)} tokens pushed", "each token once"
         )
-    return (
-        f"24 tokens alike, {sum(pushed)} pushed where naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
-    )
+    return f"24 equal tokens; {sum(pushed)} pushed, naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
 
 
 PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
@@ -127,43 +125,43 @@ GENERATE_CACHED = Exercise(
     cases="calls",
     properties=[
         Property(
-            "It returns a list of new ids, as many as asked for",
-            "What comes back is what is new: the caller has the prompt already.",
+            "It returns a list of `max_tokens` new ids",
+            "Only new ids are returned: the caller already has the prompt.",
             [
-                Trial(story(p, n), lambda answer, p=p, n=n: kinds(told(answer, p, n)[0]), show=str, size=len(p) + n)
+                Trial(story(p, n), lambda answer, p=p, n=n: kinds(run(answer, p, n)[0]), show=str, size=len(p) + n)
                 for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]
             ],
         ),
         Property(
-            "With `max_tokens=0` nothing is written",
-            "No token is no step: the model need not run.",
+            "With `max_tokens=0` the list is empty",
+            "No token needs no step: the model is not called.",
             [new_ids(p, 0) for p in ([1], [2], [1, 2], [3, 1, 4])],
         ),
         Property(
-            "The tokens are those of naive decoding",
-            "A cache changes what is computed, never what comes out. Here each token depends on all before it, and on "
-            "where each stands.",
+            "The tokens are the same as in naive decoding",
+            "A cache changes what is computed, never the result. In this model each token depends on all tokens "
+            "before it and on their positions.",
             [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
         ),
         Property(
-            "The prompt goes in at once, and then one token a step",
-            "This is the work that is saved, counted: p tokens in the first call and 1 in each later one.",
+            "The first call pushes the whole prompt, each later call one token",
+            "This is the work that the cache saves: p tokens in the first call and 1 in each later call.",
             [pushes(p, n) for p, n in COUNTED],
         ),
         Property(
-            "The cache that was passed holds every token but the last",
-            "What was pushed once is kept there. What the last token leads to, nobody asked.",
+            "The cache that was passed holds every token except the last new one",
+            "Every token that was pushed is in the cache. The last new token is never pushed.",
             [holds(p, n) for p, n in COUNTED],
         ),
         Property(
-            "The caller's list stays as it was",
+            "The caller's list is not changed",
             "The same prompt is often used twice.",
             [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]],
         ),
         Property(
-            "On the bundled model it tells the same tale as `generate_naive`, with each token pushed once",
-            "The oracle of the course writes the same tokens.",
-            run=writes_the_same,
+            "On the bundled model it generates the same tokens as `generate_naive`, and pushes each token once",
+            "`generate_naive` is the course's reference.",
+            run=equals_naive,
             slow=True,
         ),
     ],
@@ -171,7 +169,7 @@ GENERATE_CACHED = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "the prompt is returned too.",
-            "Return what is new: the caller has the prompt already.",
+            "Return only the new ids: the caller already has the prompt.",
             loop(back=lambda ids, new: ids),
         ),
         Mistake(
@@ -185,53 +183,53 @@ GENERATE_CACHED = Exercise(
             loop(steps=lambda n: max(n - 1, 0)),
         ),
         Mistake(
-            "the cache is there and never used.",
-            "The right tokens come out, and every step computes the whole sequence again. Pass the cache to the "
-            "model, and push what is new.",
+            "the cache is never used.",
+            "The tokens are right, but every step computes the whole sequence again. Pass the cache to the model, and "
+            "push only the new tokens.",
             (naive, naive_after_prefill, reset_and_all),
         ),
         Mistake(
             "the whole sequence is pushed in every step.",
-            "The cache keeps what it was given, so each earlier token is now in it again and again. Push the newest "
-            "token alone.",
+            "The cache keeps every token that was pushed, so each earlier token is in it several times. Push only the "
+            "newest token.",
             loop(step=lambda ids, n: ids, place=everywhere),
         ),
         Mistake(
-            "positions are one too far on.",
-            "The prompt's p tokens stand at 0 to p - 1, so the first new one stands at p: `len(ids) - 1` once it is "
-            "in the list.",
+            "positions are one too large.",
+            "The prompt's p tokens are at positions 0 to p - 1, so the first new token is at p: `len(ids) - 1` after "
+            "it was appended.",
             loop(place=lambda ids, n: [len(ids)]),
         ),
         Mistake(
-            "positions are one too early.",
-            "The first new token would stand where the last of the prompt stands. It stands at p, behind positions 0 "
+            "positions are one too small.",
+            "The first new token gets the position of the last token of the prompt. It must be p, after positions 0 "
             "to p - 1.",
             loop(place=lambda ids, n: [len(ids) - 2]),
         ),
         Mistake(
-            "every new token stands at position 0.",
-            "A step of one token is not a text of one token: its position is the number of tokens before it.",
+            "every new token is at position 0.",
+            "A step of one token is not a sequence of one token: its position is the number of tokens before it.",
             loop(place=lambda ids, n: [0]),
         ),
         Mistake(
             "positions are counted from the end of the prompt.",
-            "The new tokens go on where the prompt ends: the first of them at p, not at 0.",
+            "The positions continue after the prompt: the first new token is at p, not at 0.",
             (loop(place=lambda ids, n: [len(ids) - 1 - n]), loop(place=lambda ids, n: [len(ids) - n])),
         ),
         Mistake(
             "positions are counted from 1.",
-            "The first token of a text stands at position 0.",
+            "The first token of a sequence is at position 0.",
             loop(first=1, place=lambda ids, n: [len(ids)]),
         ),
         Mistake(
-            "the first token is dropped.",
-            "The whole prompt goes in at prefill, `token_ids[0]` too.",
+            "the first token is not pushed.",
+            "Prefill pushes the whole prompt, also `token_ids[0]`.",
             (loop(prompt_ids=lambda ids: ids[1:] or ids), loop(prompt_ids=lambda ids: ids[1:] or ids, first=1)),
         ),
         Mistake(
             "the newest token is not pushed.",
-            "The cache has the text up to the token before; without the newest one the model does not know what it "
-            "wrote.",
+            "The cache holds the sequence up to the token before. Without the newest token the model does not know "
+            "which token it generated.",
             (
                 loop(step=lambda ids, n: ids[-2:-1], place=lambda ids, n: [len(ids) - 2]),
                 loop(step=lambda ids, n: ids[n - 1 : n]),
@@ -239,30 +237,30 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "the last token of the prompt is pushed twice.",
-            "The logits of prefill say already what comes after the prompt: read their last row for the first new "
+            "The logits of prefill already predict the token after the prompt: read their last row for the first new "
             "token.",
             (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1])),
         ),
         Mistake(
-            "the prompt goes in token by token.",
-            "The tokens are right, but prefill takes all of the prompt in one call, and that is far quicker: the "
-            "weights are read once.",
+            "the prompt is pushed token by token.",
+            "The tokens are right, but one call for the whole prompt is much faster: it reads the weights once.",
             one_by_one,
         ),
         Mistake(
             "the first row of logits is read.",
-            "Prefill gives a row for each token of the prompt. The token after the last is in the last row, -1.",
+            "Prefill returns a row for each token of the prompt. The last row, -1, predicts the token after the "
+            "prompt.",
             loop(row=0),
         ),
         Mistake(
-            "the cache that was passed is not the one that is used.",
-            "The caller may want to look at it, or to make it smaller. Hand `cache` to the model.",
+            "the code uses another cache than the one that was passed.",
+            "The caller chose this cache and may read it later. Pass `cache` to the model.",
             own_cache,
         ),
         Mistake(
-            "the cache is emptied between the steps.",
-            "Then the newest token sees nothing but itself. Reset it between two texts, not inside one.",
-            (loop(door=lambda cache, turn: cache.reset() or cache), emptied_behind),
+            "the cache is reset between the steps.",
+            "Then the newest token attends only to itself. Reset the cache between two sequences, not inside one.",
+            (loop(cache_of=lambda cache, turn: cache.reset() or cache), reset_after_each_step),
         ),
         Mistake(
             "the caller's list is changed.",
@@ -271,28 +269,28 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "tensors are put into the list.",
-            "`argmax` gives a tensor with one number in it. `int(…)` takes the number out.",
+            "`argmax` returns a tensor with one number. `int(…)` converts it to an `int`.",
             loop(pick=lambda row: row.argmax()),
         ),
         Mistake(
             "the model is called once more than needed.",
-            "The last token is made by step n. Nobody asks what comes after it.",
+            "Step n produces the last token. No call is needed after it.",
             one_call_too_many,
         ),
     ],
     hints=[
-        "Two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits gives the "
-        "first new token. Decode pushes the newest token alone.",
-        "`logits = model(tokens, positions, cache)`: the same call for both, with more or fewer tokens. Only `cache` "
-        "remembers what came before.",
-        "Keep three things: `new`, the tokens written; `step`, the tokens of the next call (first the prompt, then "
-        "`new[-1:]`); `start`, the position of the first of them.",
+        "There are two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits "
+        "gives the first new token. Decode pushes only the newest token.",
+        "`logits = model(tokens, positions, cache)`: both kinds of step use this call, with more or fewer tokens. "
+        "Only `cache` keeps the earlier tokens.",
+        "Keep three variables: `new`, the new tokens; `step`, the tokens of the next call (first the prompt, then "
+        "`new[-1:]`); `start`, the position of the first token in `step`.",
         "In the loop: `logits = model(torch.tensor(step), torch.arange(start, start + len(step)), cache)`, append "
-        "`int(logits[-1].argmax())`, then `start += len(step)` and `step = new[-1:]`. Go on while "
+        "`int(logits[-1].argmax())`, then `start += len(step)` and `step = new[-1:]`. Repeat while "
         "`len(new) < max_tokens`.",
     ],
     rights=[generate_cached, generate_two_parts, generate_by_what_is_kept],
-    why="Prefill and decode are one loop with steps of different length. `start` counts the tokens that were pushed, "
-    "which is also the position of the next one. The token that is made last is never pushed, since nobody asks what "
-    "follows it.",
+    why="Prefill and decode are one loop with steps of different lengths. `start` counts the tokens that were pushed, "
+    "which is also the position of the next token. The last new token is never pushed, because no token is needed "
+    "after it.",
 )

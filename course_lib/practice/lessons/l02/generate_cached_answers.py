@@ -1,4 +1,4 @@
-"""Answers to 02.generate_cached: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 02.generate_cached: right ones written differently, and wrong ones with one part replaced."""
 
 import torch
 
@@ -26,7 +26,7 @@ def generate_two_parts(model, token_ids, max_tokens, cache):
 
 
 def generate_by_what_is_kept(model, token_ids, max_tokens, cache):
-    """Asks the cache how far it is."""
+    """Reads the position of the next token from the cache."""
     ids = list(token_ids)
     for _ in range(max_tokens):
         kept = cache.num_tokens
@@ -45,18 +45,18 @@ def loop(
     row=-1,
     back=lambda ids, new: new,
     own=list,
-    door=lambda cache, turn: cache,
+    cache_of=lambda cache, turn: cache,
     pick=lambda row: int(row.argmax()),
     first=0,
 ):
-    """A wrong answer: the right loop with one of its parts replaced. n: tokens of the prompt."""
+    """A wrong answer: the right loop with one part replaced. n: tokens of the prompt."""
 
     def answer(model, token_ids, max_tokens, cache):
         ids, new, n = own(token_ids), [], len(token_ids)
         for turn in range(steps(max_tokens)):
             fed = prompt_ids(ids) if turn == 0 else step(ids, n)
             at = torch.arange(first, first + len(fed)) if turn == 0 else torch.tensor(place(ids, n))
-            token = pick(model(torch.tensor(fed), at, door(cache, turn))[row])
+            token = pick(model(torch.tensor(fed), at, cache_of(cache, turn))[row])
             new.append(token)
             ids.append(token)
         return back(ids, new)
@@ -69,7 +69,7 @@ def everywhere(ids, n):
 
 
 def one_by_one(model, token_ids, max_tokens, cache):
-    """Right tokens, but the prompt goes in token by token."""
+    """Right tokens, but the prompt is pushed token by token."""
     ids, n = list(token_ids), len(token_ids)
     for position in range(n + max_tokens - 1 if max_tokens else 0):
         logits = model(torch.tensor(ids[position : position + 1]), torch.tensor([position]), cache)
@@ -86,7 +86,7 @@ def one_call_too_many(model, token_ids, max_tokens, cache):
 
 
 def prefill_and_again(model, token_ids, max_tokens, cache):
-    """Prefill, whose logits are thrown away; then the loop begins with the last token of the prompt once more."""
+    """Ignores the logits of prefill, and pushes the last token of the prompt once more."""
     model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
     ids = list(token_ids)
     for _ in range(max_tokens):
@@ -103,14 +103,14 @@ def naive(model, token_ids, max_tokens, cache):
 
 
 def naive_after_prefill(model, token_ids, max_tokens, cache):
-    """Fills the cache and then writes without it."""
+    """Fills the cache, and then generates without it."""
     if max_tokens:
         model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
     return naive(model, token_ids, max_tokens, cache)
 
 
 def reset_and_all(model, token_ids, max_tokens, cache):
-    """Forgets everything before each step, and pushes it all again."""
+    """Resets the cache before each step, and pushes the whole sequence again."""
     ids = list(token_ids)
     for _ in range(max_tokens):
         cache.reset()
@@ -118,8 +118,8 @@ def reset_and_all(model, token_ids, max_tokens, cache):
     return ids[len(token_ids) :]
 
 
-def emptied_behind(model, token_ids, max_tokens, cache):
-    """Right steps, and a reset behind each of them."""
+def reset_after_each_step(model, token_ids, max_tokens, cache):
+    """Right steps, with a reset after each of them."""
     ids, pushed = list(token_ids), 0
     for _ in range(max_tokens):
         logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)

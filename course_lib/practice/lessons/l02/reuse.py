@@ -1,4 +1,4 @@
-"""Cases of 02.reuse: many prompts in turn through one cache."""
+"""Exercise 02.reuse: many prompts one after the other through one cache."""
 
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
@@ -16,8 +16,8 @@ from .reuse_answers import (
     new_caches,
     new_caches_after_the_first,
     positions_go_on,
+    reset_after,
     reset_and_all,
-    reset_behind,
     reset_inside,
     reset_once_before,
     with_prompts,
@@ -26,8 +26,8 @@ from .reuse_answers import (
 from .solutions.reuse import generate_in_turn
 
 
-def told(answer, prompts, n, dirty=()):
-    """(what is returned, the model, the cache that was passed, the caller's prompts afterwards)."""
+def run(answer, prompts, n, dirty=()):
+    """(what the answer returns, the model, the cache that was passed, the caller's prompts after the call)."""
     model, cache = AddingModel(most_calls=sum(map(len, prompts)) + n * len(prompts) + 6), AddingCache()
     cache.held = [float(x) for x in dirty]
     own = [list(p) for p in prompts]
@@ -37,8 +37,8 @@ def told(answer, prompts, n, dirty=()):
 def story(prompts, n, dirty=(), then=None):
     lines = [
         "from course_lib.practice.play import AddingModel, AddingCache",
-        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache adds it "
-        "up",
+        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache takes "
+        "the sum",
     ]
     lines += [f"cache.held = {list(dirty)}  # what somebody left in it"] * bool(dirty)
     call = f"generate_in_turn(model, {[list(p) for p in prompts]}, {n}, cache)"
@@ -49,35 +49,35 @@ def size(prompts, n, dirty=()):
     return sum(map(len, prompts)) + n * len(prompts) + len(dirty)
 
 
-def texts(prompts, n, dirty=()):
+def sequences(prompts, n, dirty=()):
     return Trial(
         story(prompts, n, dirty),
-        lambda answer: told(answer, prompts, n, dirty)[0],
+        lambda answer: run(answer, prompts, n, dirty)[0],
         explain=explain_tensors,
         size=size(prompts, n, dirty),
-        note="each as if it were alone",
+        note="each the same as alone",
     )
 
 
 def pushes(prompts, n):
     return Trial(
         story(prompts, n, then="model.pushed  # tokens in each call"),
-        lambda answer: told(answer, prompts, n)[1].pushed,
+        lambda answer: run(answer, prompts, n)[1].pushed,
         size=size(prompts, n),
-        note="for each prompt: all of it, then one token a step",
+        note="for each prompt: the whole prompt, then one token a step",
     )
 
 
 def one_cache(prompts, n):
     def act(answer):
-        _, model, cache, _ = told(answer, prompts, n)
+        _, model, cache, _ = run(answer, prompts, n)
         return [known is cache for known in model.caches]
 
     return Trial(
         story(prompts, n, then="[used is cache for used in model.caches]"),
         act,
         size=size(prompts, n),
-        note="the only cache that the model ever saw is the one that was passed",
+        note="the model was called only with the cache that was passed",
     )
 
 
@@ -98,29 +98,29 @@ REUSE = Exercise(
     properties=[
         Property(
             "It returns one list of new ids for each prompt, in order",
-            "Whoever asked must get their own answer.",
-            [texts([], 2)] + [texts(prompts, n) for prompts, n in ALONE],
+            "Each caller must get the answer to their own prompt.",
+            [sequences([], 2)] + [sequences(prompts, n) for prompts, n in ALONE],
         ),
         Property(
-            "A second prompt gets the tokens it would get alone",
-            "Nothing of one text may be seen by the next: it would be wrong, and in a server it would be a leak "
-            "between users.",
-            [texts(prompts, n) for prompts, n in PAIRS + MORE],
+            "A second prompt gets the same tokens as alone",
+            "The next sequence must not attend to the one before: the result would be wrong, and in a server it would "
+            "leak data between users.",
+            [sequences(prompts, n) for prompts, n in PAIRS + MORE],
         ),
         Property(
-            "It does not matter what the cache holds at the beginning",
-            "Whoever had it before you may not have tidied up.",
-            [texts(prompts, n, dirty) for prompts, n in ALONE + PAIRS[:9] for dirty in ([1.0], [2.0, 4.0])],
+            "The result does not depend on what the cache holds at the start",
+            "An earlier user of the cache may not have reset it.",
+            [sequences(prompts, n, dirty) for prompts, n in ALONE + PAIRS[:9] for dirty in ([1.0], [2.0, 4.0])],
         ),
         Property(
             "One cache serves all prompts",
-            "Its memory was taken once. A new one for each prompt takes it again, and on a GPU there may be no room "
-            "for two.",
+            "Its memory was allocated once. A new cache for each prompt allocates it again, and a GPU may not have "
+            "memory for two.",
             [one_cache(prompts, n) for prompts, n in ALONE[:4] + PAIRS[:9] + MORE],
         ),
         Property(
             "Each token is pushed once",
-            "For each prompt: all of it at once, then one token a step.",
+            "For each prompt: the whole prompt in one step, then one token a step.",
             [pushes(prompts, n) for prompts, n in ALONE + PAIRS + MORE],
         ),
     ],
@@ -128,57 +128,60 @@ REUSE = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "the cache is never reset.",
-            "The second text attends to the first one too. Call `cache.reset()` before each prompt.",
+            "The second sequence attends to the first one too. Call `cache.reset()` before each prompt.",
             without_reset,
         ),
         Mistake(
             "the cache is reset once, before the first prompt.",
-            "The second text attends to the first one too. Put `cache.reset()` into the loop.",
+            "The second sequence attends to the first one too. Put `cache.reset()` into the loop.",
             reset_once_before,
         ),
         Mistake(
-            "the cache is reset behind each text, and not before it.",
-            "The first prompt then meets what somebody else left in it. Reset before you begin.",
-            reset_behind,
+            "the cache is reset after each sequence, and not before it.",
+            "Then the first prompt attends to what an earlier user left in the cache. Reset it before the first "
+            "prompt.",
+            reset_after,
         ),
         Mistake(
-            "the cache is reset inside a text.",
-            "Then the newest token sees nothing but itself. Reset once for each prompt.",
+            "the cache is reset inside a sequence.",
+            "Then the newest token attends only to itself. Reset the cache once for each prompt.",
             reset_inside,
         ),
         Mistake(
             "there is a new cache for each prompt.",
-            "Its memory would be taken again each time. `reset()` makes the one you have as good as new.",
+            "Its memory would be allocated again each time. After `reset()` the cache that you have is empty again.",
             (new_caches, copied_caches, new_caches_after_the_first),
         ),
         Mistake(
-            "positions go on from the text before.",
-            "A new text starts at position 0, with an empty cache.",
+            "positions continue from the sequence before.",
+            "A new sequence starts at position 0, with an empty cache.",
             positions_go_on,
         ),
         Mistake(
-            "the cache is there and never used.",
-            "The right tokens come out, but every step computes the whole sequence again.",
+            "the cache is never used.",
+            "The tokens are right, but every step computes the whole sequence again.",
             (naive, reset_and_all),
         ),
         Mistake(
-            "all tokens are put into one list.", "Return a list of lists: `append` a text, do not `extend` by it.", flat
+            "all tokens are put into one list.",
+            "Return a list of lists: use `append` for each sequence, not `extend`.",
+            flat,
         ),
         Mistake(
-            "only one of the texts is returned.",
-            "Collect them in a list, and return it below the loop, not inside.",
+            "only one of the sequences is returned.",
+            "Collect the sequences in a list, and return it after the loop, not inside.",
             (last_only, first_only),
         ),
-        Mistake("the prompts are returned too.", "What comes back is what is new.", with_prompts),
+        Mistake("the prompts are returned too.", "Return only the new ids.", with_prompts),
     ],
     hints=[
-        "You have a loop that serves one prompt. Call it for each, and ask yourself what it meets in the cache the "
-        "second time.",
-        "`cache.reset()` forgets the text and keeps the memory. It belongs before each prompt, also before the first: "
-        "you do not know who had the cache before.",
-        "`for prompt in prompts:` reset, then `texts.append(generate_cached(model, prompt, max_tokens, cache))`.",
+        "You have a loop that serves one prompt. Call it for each prompt. What does the cache hold when it is called "
+        "for the second time?",
+        "`cache.reset()` forgets the sequence and keeps the memory. Call it before each prompt, also before the "
+        "first: you do not know what the cache holds.",
+        "`for prompt in prompts:` reset, then `new.append(generate_cached(model, prompt, max_tokens, cache))`.",
     ],
     rights=[generate_in_turn, in_turn_listed, in_turn_in_one_function],
-    why="A reset before each prompt, not behind it: then it does not matter what was in the cache, or how the last "
-    "text ended.",
+    why="The cache is reset before each prompt, not after it. So the result does not depend on what was in the cache, "
+    "or on how the last sequence ended.",
 )

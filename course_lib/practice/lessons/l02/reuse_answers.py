@@ -15,18 +15,18 @@ def in_turn_listed(model, prompts, max_tokens, cache):
 
 
 def in_turn_in_one_function(model, prompts, max_tokens, cache):
-    """Tidies up before and behind each text."""
+    """Resets the cache before and after each sequence."""
     cache.reset()
-    texts = []
+    sequences = []
     for prompt in prompts:
         ids, pushed = list(prompt), 0
         while len(ids) - len(prompt) < max_tokens:
             logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
             pushed = len(ids)
             ids.append(logits[-1].argmax().item())
-        texts.append(ids[len(prompt) :])
+        sequences.append(ids[len(prompt) :])
         cache.reset()
-    return texts
+    return sequences
 
 
 def without_reset(model, prompts, max_tokens, cache):
@@ -38,7 +38,7 @@ def reset_once_before(model, prompts, max_tokens, cache):
     return without_reset(model, prompts, max_tokens, cache)
 
 
-def reset_behind(model, prompts, max_tokens, cache):
+def reset_after(model, prompts, max_tokens, cache):
     made = []
     for prompt in prompts:
         made.append(generate_cached(model, prompt, max_tokens, cache))
@@ -47,7 +47,7 @@ def reset_behind(model, prompts, max_tokens, cache):
 
 
 def reset_inside(model, prompts, max_tokens, cache):
-    """Empties the cache before every call of the model."""
+    """Resets the cache before every call of the model."""
     made = []
     for prompt in prompts:
         ids, pushed = list(prompt), 0
@@ -79,7 +79,7 @@ def new_caches_after_the_first(model, prompts, max_tokens, cache):
 
 
 def positions_go_on(model, prompts, max_tokens, cache):
-    """Resets, but counts positions through all texts."""
+    """Resets the cache, but does not start positions at 0 again."""
     made, start = [], 0
     for prompt in prompts:
         cache.reset()
@@ -115,7 +115,7 @@ def reset_and_all(model, prompts, max_tokens, cache):
 
 
 def flat(model, prompts, max_tokens, cache):
-    return [token for text in generate_in_turn(model, prompts, max_tokens, cache) for token in text]
+    return [token for sequence in generate_in_turn(model, prompts, max_tokens, cache) for token in sequence]
 
 
 def last_only(model, prompts, max_tokens, cache):
