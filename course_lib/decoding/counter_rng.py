@@ -8,9 +8,9 @@ is no generator with a state that depends on earlier draws. It mixes 32-bit inte
     waiting(token)      =  -log(1 - bits / 2**32)             standard exponential
 
 The token with the largest probability / waiting is a draw from the probabilities: each token waits for a random time,
-which is shorter for a more likely token, and the first one is chosen. vLLM's sampler draws in the same way. Sources: Salmon et al.,
-"Parallel random numbers: as easy as 1, 2, 3" (SC '11), for counters; the mixing constants of "lowbias32", Ch. Wellons
-(2018).
+which is shorter for a more likely token, and the first one is chosen. vLLM's sampler draws in the same way. Sources:
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC '11), for counters; the mixing constants of
+"lowbias32", Ch. Wellons (2018).
 """
 
 import torch
