@@ -1,1 +1,1 @@
-"""What this machine can do, and a repair that some versions of Triton need."""
+"""What this machine can do, and how Triton is started and repaired on it."""
