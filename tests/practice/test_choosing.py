@@ -58,8 +58,8 @@ def test_who_chooses_nobody_while_somebody_waits_is_not_waited_for():
 @pytest.mark.parametrize(
     "chosen, said",
     [
-        (None, "None came back"),
-        ({}, "a dict came back"),
+        (None, "None was returned"),
+        ({}, "a dict was returned"),
         ([1], "one of them is an int"),
         ([("a", 1)], "begins with a str"),
         ([(request("a", 3), 1.0)], "a is given 1.0"),

@@ -101,7 +101,7 @@ def chunk_moves(running, waiting, token_budget, max_num_seqs):
 
 
 def chunk_of_four(running, waiting, token_budget, max_num_seqs):
-    """No piece is longer than four tokens, however much is left."""
+    """No chunk is longer than four tokens, however much is left."""
     out = []
     for r in running + waiting[: max_num_seqs - len(running)]:
         n = min(left(r), token_budget, 4)
@@ -113,15 +113,15 @@ def chunk_of_four(running, waiting, token_budget, max_num_seqs):
 
 CASES = {
     "11.chunked_prefill": [
-        ("whole or not at all", chunk_all_or_nothing),
-        ("one token a step", chunk_decodes_one),
+        ("as a whole or not at all", chunk_all_or_nothing),
+        ("one token per step", chunk_decodes_one),
         ("begins again", chunk_from_the_start),
-        ("in the step with 0", chunk_zeros),
-        ("one newcomer a step", chunk_one_prompt),
+        ("in the step with 0 tokens", chunk_zeros),
+        ("only one request is admitted", chunk_one_prompt),
         ("lists or the requests are changed", chunk_moves),
         (None, chunk_of_four),
-        ("in the step with 0", chunk_of_nothing),
-        ("not counted down", chunk_of_the_whole_budget),
+        ("in the step with 0 tokens", chunk_of_nothing),
+        ("not reduced", chunk_of_the_whole_budget),
         ("only the prompt", chunk_of_prompts),
     ]
 }

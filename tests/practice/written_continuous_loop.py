@@ -43,7 +43,7 @@ class StaticServer(ContinuousLoop):
 
 
 class Leaky(ContinuousLoop):
-    """Gives a fresh table to everybody and lets the old one go, with its blocks."""
+    """Takes a block for each request that ends, and never frees it."""
 
     def step(self):
         held = {name: table for name, table in self.tables.items()}
@@ -141,7 +141,7 @@ class EndsAnyway(ContinuousLoop):
 
 
 class NeverIdle(ContinuousLoop):
-    """Looks for the longest share of a step, also where there is none."""
+    """Takes the maximum of a step's counts, also where there are none."""
 
     def step(self):
         max(n for _, n in step(self.waiting, self.running, 99, 4, self.max_num_seqs))
@@ -154,10 +154,10 @@ CASES = {
         ("whole batch is done", StaticServer),
         (None, Leaky),
         ("aborted request are not freed", ForgetsAborts),
-        ("by itself", OwnCalls),
-        ("end token is not looked at", NeverAsksEnd),
+        ("once for each request", OwnCalls),
+        ("end token is not checked", NeverAsksEnd),
         ("returns nothing", Silent),
-        ("forgets those who wait", Impatient),
+        ("does not count waiting requests", Impatient),
         ("share one list", ForAll),
         ("`ignore_eos`", EndsAnyway),
         (None, NeverIdle),

@@ -10,14 +10,14 @@ def step_batch_by_batch(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 def step_prompts_first(waiting, running, num_blocks, block_size, max_num_seqs):
-    """As some early servers: a step is prompts or single tokens."""
+    """As some early servers do: a step computes prompts or single tokens."""
     plan = step(waiting, running, num_blocks, block_size, max_num_seqs)
     prompts = [(r, n) for r, n in plan if r.num_computed_tokens == 0]
     return prompts if prompts else plan
 
 
 def step_free_now(waiting, running, num_blocks, block_size, max_num_seqs):
-    """Counts the blocks that are taken at this moment."""
+    """Counts only the blocks that are in use now, for the answer too."""
 
     def blocks(n):
         return (n + block_size - 1) // block_size
@@ -53,7 +53,7 @@ def step_skips(waiting, running, num_blocks, block_size, max_num_seqs):
     return plan
 
 
-def step_all_seats(waiting, running, num_blocks, block_size, max_num_seqs):
+def step_separate_limits(waiting, running, num_blocks, block_size, max_num_seqs):
     plan = [(r, r.num_tokens - r.num_computed_tokens) for r in running]
     joined = step(waiting, running, num_blocks, block_size, len(running) + max_num_seqs)
     return plan + [pair for pair in joined if pair[0] in waiting]
@@ -98,7 +98,7 @@ def step_only_old(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 def step_each_alone(waiting, running, num_blocks, block_size, max_num_seqs):
-    """Asks of each by itself whether it would fit beside those who run."""
+    """Checks for each request alone whether it fits beside the running ones."""
     left, plan = (
         num_blocks - sum(blocks_of(r, block_size) for r in running),
         [(r, r.num_tokens - r.num_computed_tokens) for r in running],
@@ -111,7 +111,7 @@ def step_each_alone(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 def step_in_use(waiting, running, num_blocks, block_size, max_num_seqs):
-    """What is in the cache now is what is taken."""
+    """Counts only the blocks that are in use now."""
     left, plan = (
         num_blocks - sum(-(-r.num_computed_tokens // block_size) for r in running),
         [(r, r.num_tokens - r.num_computed_tokens) for r in running],
@@ -128,27 +128,27 @@ def step_shortest(waiting, running, num_blocks, block_size, max_num_seqs):
     return step(sorted(waiting, key=lambda r: len(r.token_ids)), running, num_blocks, block_size, max_num_seqs)
 
 
-def step_fewer_seats(waiting, running, num_blocks, block_size, max_num_seqs):
+def step_one_fewer(waiting, running, num_blocks, block_size, max_num_seqs):
     return step(waiting, running, num_blocks, block_size, max(max_num_seqs - 1, len(running)))
 
 
 CASES = {
     "10.step": [
         ("whole batch is done", step_batch_by_batch),
-        ("stand still while a prompt", step_prompts_first),
-        ("no room is kept for the answer", step_free_now),
+        ("pause while a prompt", step_prompts_first),
+        ("reserved for the answer", step_free_now),
         ("one slot too many", step_one_more),
         ("overtake", step_skips),
-        ("seats of running requests", step_all_seats),
+        ("running requests do not count", step_separate_limits),
         ("lists are changed", step_moves),
         (None, step_names),
         ("nothing is returned", step_forgets),
-        ("rest of a block", step_floor),
-        ("who run are left out", step_only_new),
-        ("nobody joins", step_only_old),
-        ("takes no blocks", step_each_alone),
-        ("promised is given away", step_in_use),
+        ("a block that is not full", step_floor),
+        ("running requests are left out", step_only_new),
+        ("no waiting request is admitted", step_only_old),
+        ("take no blocks", step_each_alone),
+        ("reserved for running requests are given away", step_in_use),
         ("shortest prompt", step_shortest),
-        ("one seat", step_fewer_seats),
+        ("one request fewer", step_one_fewer),
     ]
 }

@@ -21,7 +21,7 @@ def budget_of_requests(running, waiting, token_budget, max_num_seqs):
     return [(r, left(r)) for r in together[:token_budget]]
 
 
-def budget_for_newcomers(running, waiting, token_budget, max_num_seqs):
+def budget_for_waiting(running, waiting, token_budget, max_num_seqs):
     out = []
     for r in running:
         if len(out) < token_budget:
@@ -36,7 +36,7 @@ def budget_for_newcomers(running, waiting, token_budget, max_num_seqs):
     return out
 
 
-def budget_seats(running, waiting, token_budget, max_num_seqs):
+def budget_limits_waiting(running, waiting, token_budget, max_num_seqs):
     out, i = [], 0
     for r in running:
         if token_budget:
@@ -85,7 +85,7 @@ def budget_gives_names(running, waiting, token_budget, max_num_seqs):
 
 
 def budget_prompt_tokens(running, waiting, token_budget, max_num_seqs):
-    """The prompt of who waits, whatever of it is computed."""
+    """The whole prompt of a waiting request, also the computed part."""
     out = [(r, 1) for r in running[:token_budget]]
     token_budget -= len(out)
     for w in waiting[: max_num_seqs - len(running)]:
@@ -96,7 +96,7 @@ def budget_prompt_tokens(running, waiting, token_budget, max_num_seqs):
     return out
 
 
-def budget_last_seat_empty(running, waiting, token_budget, max_num_seqs):
+def budget_one_fewer(running, waiting, token_budget, max_num_seqs):
     out = []
     for r in running:
         if token_budget >= left(r):
@@ -120,7 +120,7 @@ def budget_sorts(running, waiting, token_budget, max_num_seqs):
     return out
 
 
-def budget_who_runs(running, waiting, token_budget, max_num_seqs):
+def budget_running_only(running, waiting, token_budget, max_num_seqs):
     return [(r, left(r)) for r in running][:token_budget]
 
 
@@ -128,15 +128,15 @@ CASES = {
     "11.token_budget": [
         ("smaller prompts overtake", budget_continue),
         ("counts requests", budget_of_requests),
-        ("those who run cost nothing", budget_for_newcomers),
-        ("only counted among newcomers", budget_seats),
+        ("tokens of running requests are not counted", budget_for_waiting),
+        ("only admitted requests count", budget_limits_waiting),
         ("fits exactly waits", budget_strict),
         ("lists or the requests are changed", budget_pops),
         ("printed, not returned", budget_prints),
         (None, budget_gives_names),
-        ("of those who wait is not taken off", budget_prompt_tokens),
-        ("one seat stays empty", budget_last_seat_empty),
-        ("the shortest comes first", budget_sorts),
-        ("nobody comes in", budget_who_runs),
+        ("computed tokens of waiting requests are counted", budget_prompt_tokens),
+        ("one request fewer", budget_one_fewer),
+        ("shortest prompt comes first", budget_sorts),
+        ("no waiting request is admitted", budget_running_only),
     ]
 }

@@ -1,4 +1,4 @@
-"""Cases of 10.continuous_loop: a whole server. Requests join, write and leave at every step, over one paged cache."""
+"""The exercise 10.continuous_loop: a whole server over one cache. In any step requests are admitted, decode and end."""
 
 import random
 
@@ -30,7 +30,7 @@ def of(script, note=""):
 
 
 def plan(*arrivals, max_num_seqs=4, num_blocks=16, block_size=4, note="", **setup):
-    """The Trial of a script. arrivals: (step, prompt, max_tokens) or with the step of its abort, named a, b, c."""
+    """The Trial of a script. arrivals: (step, prompt, max_tokens[, step of the abort]), named a, b, c."""
     named = tuple(
         Arrival(name, *one[:3], abort=one[3] if len(one) > 3 else None) for name, one in zip("abcdefgh", arrivals)
     )
@@ -40,7 +40,7 @@ def plan(*arrivals, max_num_seqs=4, num_blocks=16, block_size=4, note="", **setu
 
 
 def ending(at, *arrivals, **setup):
-    """The Trial in which the model's end token is what the first request writes at place `at`, counted from 0."""
+    """The Trial in which the end token of the model is output token `at` of the first request, counted from 0."""
     return plan(*arrivals, eos=alone(tuple(prompt_of(0, arrivals[0][1])), 20)[at], **setup)
 
 
@@ -52,7 +52,7 @@ JOIN = [
     plan((0, 3, 5), (1, 1, 5), (3, 2, 4)),
     plan((0, 4, 3), (0, 2, 5), (2, 6, 4)),
 ]
-SEATS = [
+FULL = [
     plan((0, 2, 2), (0, 2, 2), max_num_seqs=1),
     plan((0, 2, 1), (0, 3, 4), (0, 2, 2), max_num_seqs=2),
     plan((0, 2, 2), (1, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2),
@@ -98,45 +98,46 @@ FREE = [
 TINY = ["from course_lib.practice.play import SummingModel, paged_cache", "model = SummingModel()"]
 
 
-def idle(seats, times):
-    """The Trial of a server that is asked for a step with nobody there."""
+def idle(max_num_seqs, times):
+    """The Trial of a server whose `step` is called without any request."""
 
     def act(answer):
         model = SummingModel()
-        server = answer(model, paged_cache(model, 4, 4), seats)
+        server = answer(model, paged_cache(model, 4, 4), max_num_seqs)
         return [list(server.step()) for _ in range(times)]
 
     return Trial(
         [
             *TINY,
-            f"server = ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={seats})",
+            f"server = ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={max_num_seqs})",
             f"[server.step() for _ in range({times})]",
         ],
         act,
-        note="nobody is there",
-        size=seats + times,
+        note="there is no request",
+        size=max_num_seqs + times,
     )
 
 
-def beside(seats):
-    """The Trial of a server beside which another one holds a request."""
+def beside(max_num_seqs):
+    """The Trial of an empty server while another server holds a request."""
 
     def act(answer):
         model = SummingModel()
-        busy, server = (answer(model, paged_cache(model, 4, 4), seats) for _ in range(2))
+        busy, server = (answer(model, paged_cache(model, 4, 4), max_num_seqs) for _ in range(2))
         busy.add_request(Request("a", [5, 6], SamplingParams(max_tokens=2)))
         return server.has_unfinished()
 
     return Trial(
         [
             *TINY,
-            f"busy, server = (ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={seats}) for _ in range(2))",
+            "busy, server = "
+            f"(ContinuousLoop(model, paged_cache(model, 4, 4), max_num_seqs={max_num_seqs}) for _ in range(2))",
             'busy.add_request(Request("a", [5, 6], SamplingParams(max_tokens=2)))',
             "server.has_unfinished()",
         ],
         act,
-        note="`a` is the other's",
-        size=seats,
+        note="`a` waits in the other server",
+        size=max_num_seqs,
     )
 
 
@@ -144,8 +145,8 @@ _chance = random.Random(3)
 MIXED = [
     of(random_script(_chance, setup, aborts=0.25))
     for setup in [
-        {"max_num_seqs": seats, "num_blocks": blocks, "block_size": size}
-        for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2))
+        {"max_num_seqs": most, "num_blocks": blocks, "block_size": size}
+        for most, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2))
     ]
     * 3
 ]
@@ -159,69 +160,75 @@ CONTINUOUS_LOOP = Exercise(
     properties=[
         Property(
             "One request alone gets the tokens of `generate_naive`",
-            "Whatever is done for speed, the text must be the same.",
+            "Whatever is done for speed, the tokens must be the same.",
             ALONE,
         ),
         Property(
-            "Requests join in any step, and each writes what it would write alone",
-            "Others in the batch are strangers: their tokens, tables and positions are their own.",
+            "Requests are admitted in any step, and each gets the tokens that it would get alone",
+            "Requests of a batch do not influence each other: tokens, block tables and positions are separate.",
             JOIN,
         ),
         Property(
-            "At most `max_num_seqs` run, and who is done makes room for the very next step",
-            "An empty seat computes nothing for anybody.",
-            SEATS,
+            "At most `max_num_seqs` run, and one that has ended is replaced in the next step",
+            "With fewer requests than allowed, a step gives fewer tokens for the same reading of the weights.",
+            FULL,
         ),
         Property(
-            "The model's end token ends a text, and so does `max_tokens`",
-            'And the reason is told: "stop" or "length".',
+            "The model's end token ends a sequence, and so does `max_tokens`",
+            'The reason is returned: "stop" or "length".',
             ENDS,
         ),
         Property(
-            "Who finds no room in memory waits, and takes the blocks of those who left",
-            "Blocks that are not freed are lost: after a while nobody fits any more.",
+            "A request whose blocks are not free waits, and gets the blocks of requests that have ended",
+            "Blocks that are not freed are lost: after a while no request fits any more.",
             ROOM,
         ),
         Property(
             "`abort` ends a request wherever it is",
-            "A client has closed the window. Its seat and its blocks are for others.",
+            "A client has closed the connection. Its place in the batch and its blocks are free for others.",
             ABORT,
         ),
         Property(
             "The model is called once in each step",
-            "All requests share one reading of the weights. That is what a batch is for.",
+            "All requests share one reading of the weights. This is what a batch is for.",
             CALLS,
         ),
         Property(
-            "In the end all blocks are free",
-            "Blocks that are lost show up an hour later, as a server that is full of nothing.",
+            "At the end all blocks are free",
+            "If blocks are lost, the server is full after some hours although no request runs.",
             FREE,
         ),
         Property(
-            "With nobody to serve, a step gives []",
-            "A server is asked again and again, at night too. There is nothing to push through the model.",
+            "Without requests, `step` returns []",
+            "A server calls `step` again and again, also without requests. The model has nothing to compute.",
             [idle(1, 1), idle(3, 2)],
         ),
         Property(
             "Each server has requests of its own",
-            "Tests make a new one each time, and so does whoever serves two models.",
+            "Each test makes a new server, and a program that serves two models makes two.",
             [beside(1), beside(4)],
         ),
-        Property("Any mixture of these", "Requests come, wait, run and are given up at any time.", MIXED),
+        Property("Any mixture of these", "Requests arrive, wait, run and are aborted at any time.", MIXED),
     ],
     mistakes=MISTAKES,
     hints=[
-        "Keep three things: a list of who waits, a list of who runs, and a BlockTable for each who runs. `add_request` adds to the first.",
-        "In `step`: let your `step` function say who runs. A new one gets a `BlockTable(self.cache.allocator)`; each gets slots for its n "
-        "tokens with `table.append_slots(n)`.",
-        "Then once for all: `positions = self.cache.begin_step(tables, counts)`, and the model with the flat row of tokens. Your `pack` "
-        "makes that row, and says which rows of the logits you need.",
-        "For each request: n tokens more are computed, the new token joins `token_ids`, and `stop_conditions` says whether it is "
-        "over. If so: out of `running`, and `table.free()`.",
-        "`abort` does the same as the end of a text, for a running request; one that waits holds no blocks, and only leaves the list.",
+        "Keep three things: a list of waiting requests, a list of running requests, and a BlockTable for each "
+        "running request. `add_request` adds to the first list.",
+        "In `step`: let your `step` function choose the requests. A new request gets a "
+        "`BlockTable(self.cache.allocator)`; each request gets slots for its n tokens with "
+        "`table.append_slots(n)`.",
+        "Then, once for all requests: `positions = self.cache.begin_step(tables, counts)`, and one call of the "
+        "model with the flat row of tokens. Your `pack` makes that row, and returns which rows of the logits you "
+        "need.",
+        "For each request: n more tokens are computed, the new token is appended to `token_ids`, and "
+        "`stop_conditions` returns whether the sequence ends. If so, remove it from `running` and call "
+        "`table.free()`.",
+        "For a running request, `abort` does the same as the end of a sequence. A waiting request holds no "
+        "blocks, and is only removed from the list.",
     ],
     rights=[ContinuousLoop, Everything],
-    why="Forty lines, and it serves any number of requests with one call of the model a step. The course's engine has the same "
-    "parts, each in a file of its own: `scheduler.py` chooses, `runner.py` packs and runs, `engine.py` ends texts. What "
-    "it adds: a token budget, pieces of prompts, shared prefixes, and preemption instead of reserving (lesson 11).",
+    why="These forty lines serve any number of requests with one call of the model per step. The course's engine has "
+    "the same parts, each in a file of its own: `scheduler.py` chooses, `runner.py` packs and runs, `engine.py` "
+    "ends sequences. The engine also has a token budget, chunked prefill, shared prefixes, and preemption in "
+    "place of reserving (lesson 11).",
 )

@@ -1,4 +1,4 @@
-"""Answers to 10.continuous_loop: right ones written differently, and wrong ones in which one part of the loop is replaced."""
+"""Answers to 10.continuous_loop: a right one written differently, and wrong ones with one part of the loop replaced."""
 
 import torch
 
@@ -11,10 +11,10 @@ from .solutions.stop_conditions import stop_conditions
 
 
 class Everything:
-    """Written in one piece, over a dict of what each request holds; the blocks are taken at once when it joins."""
+    """All in one method. A dict holds the request and the block table of each running request."""
 
     def __init__(self, model, cache, max_num_seqs):
-        self.model, self.cache, self.seats = model, cache, max_num_seqs
+        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
         self.queue, self.live = {}, {}
 
     def add_request(self, request):
@@ -33,8 +33,8 @@ class Everything:
         size, ledger = self.cache.allocator.block_size, self.cache.allocator
         for name, request in list(self.queue.items()):
             most = request.num_prompt_tokens + request.params.max_tokens - 1
-            promised = sum(-(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size) for r, _ in self.live.values())
-            if len(self.live) == self.seats or promised + -(-most // size) > ledger.num_blocks:
+            reserved = sum(-(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size) for r, _ in self.live.values())
+            if len(self.live) == self.max_num_seqs or reserved + -(-most // size) > ledger.num_blocks:
                 break
             self.live[name] = self.queue.pop(name), BlockTable(ledger)
         if not self.live:
@@ -66,7 +66,7 @@ class Everything:
 
 
 class Parts(ContinuousLoop):
-    """The right loop in parts, of which a wrong answer replaces one."""
+    """The right loop in parts. A wrong answer replaces one of them."""
 
     def step(self):
         allocator = self.cache.allocator
@@ -131,7 +131,7 @@ class Pauses(Parts):
 
 
 class LeavesTogether(Parts):
-    """Who is done keeps its seat until all are."""
+    """A request that has ended stays in the batch until all have ended."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -155,7 +155,7 @@ class LeavesTogether(Parts):
 
 
 class LeavesLate(Parts):
-    """Who is done is taken out at the beginning of the step after the next."""
+    """A request that has ended is removed at the beginning of the step after the next."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -223,7 +223,7 @@ class RowOfRequest(Parts):
 
 
 class OtherTables(Parts):
-    """Tables in the order of their names of the newest first; tokens in the order of the batch."""
+    """The chosen tokens in reverse order."""
 
     def push(self, scheduled):
         back = super().push(scheduled)
@@ -265,6 +265,6 @@ class OnlyRunning(Parts):
         return bool(self.running)
 
 
-class NoSeats(Parts):
+class NoLimit(Parts):
     def choose(self, waiting, running, num_blocks, block_size, max_num_seqs):
         return step(waiting, running, num_blocks, block_size, 10**6)

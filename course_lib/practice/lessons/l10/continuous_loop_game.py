@@ -1,4 +1,4 @@
-"""A script of requests served by a learner's loop over a paged cache, and the timeline of it. For 10.continuous_loop."""
+"""For 10.continuous_loop: a script of requests served by a learner's loop over a paged cache, as a timeline."""
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
@@ -11,10 +11,10 @@ from course_lib.practice.report.timeline_text import Timeline
 def serve_loop(
     loop, arrivals, *, max_num_seqs=4, num_blocks=16, block_size=4, eos=None, ignore_eos=False, show="tokens"
 ):
-    """The Timeline of a loop on a script: what each request wrote in each step. The model is a SummingModel.
+    """The Timeline of a loop on a script: the token that each request got in each step. The model is a SummingModel.
 
-    eos: its end token, or None. ignore_eos: what all requests ask for. show: "tokens", or "calls": how often the model is called in each step; "free": and how many
-    blocks are free at the end.
+    eos: the end token of the model, or None. ignore_eos: of the parameters of all requests. show: "tokens"; "calls"
+    also shows how often the model is called in each step; "free" also shows how many blocks are free at the end.
     """
     arrivals = list(arrivals)
     script = Script(tuple(arrivals))
@@ -58,21 +58,23 @@ def serve_loop(
 
 
 def outputs_of(outputs, state):
-    """What a step returned, looked through."""
+    """What `step()` returned, checked. Raises CourseError where it is no list of outputs."""
     if not isinstance(outputs, (list, tuple)) or not all(
         isinstance(one, (list, tuple)) and len(one) == 3 for one in outputs
     ):
         raise CourseError(
-            f"step() returned {str(outputs)[:60]}; a list of (request_id, token id, finish_reason or None) is asked for."
+            f"step() returned {str(outputs)[:60]}; it must return a list of "
+            "(request_id, token id, finish_reason or None)."
         )
     for name, token, reason in outputs:
         if name not in state or state[name] == "F":
             raise CourseError(
-                f"step() says that {name!r} wrote token {token}, and nobody of that name is being served."
+                f"step() returned token {token} for {name!r}, and no request of that name is being served."
             )
         if type(token) is not int or reason not in (None, "stop", "length"):
             raise CourseError(
-                f'step() says ({name!r}, {token!r}, {reason!r}); the token is an int, and the reason "stop", "length" or None.'
+                f"step() returned ({name!r}, {token!r}, {reason!r}); the token is an int, and the reason is "
+                '"stop", "length" or None.'
             )
     return outputs
 

@@ -8,14 +8,14 @@ from . import continuous_loop_answers as loops
 
 
 def returns_nothing(answer, found):
-    """Whether `step` handed None back."""
+    """Whether `step` returned None."""
     return isinstance(found.outcome, Raised) and found.outcome.message.startswith("step() returned None;")
 
 
 MISTAKES = [
     Mistake(
         "`step` returns nothing.",
-        "Hand a list of triples over with `return`, one for each request that wrote.",
+        "Return a list of triples, one for each request that got a token.",
         is_made_by=returns_nothing,
     ),
     Mistake(
@@ -24,95 +24,100 @@ MISTAKES = [
         is_made_by=shares_a_list,
     ),
     Mistake(
-        "`ignore_eos` is not looked at.",
-        "It says that the model's end tokens are tokens like others.",
+        "`ignore_eos` is not checked.",
+        "With it, the end tokens of the model are tokens like any others.",
         loops.NeverIgnores,
     ),
     Mistake(
         "it waits until the whole batch is done.",
-        "That is static batching: new requests stand outside while seats are empty. Let them join in every step.",
+        "This is static batching: new requests wait although fewer than `max_num_seqs` run. Admit requests in "
+        "every step.",
         loops.JoinsWhenEmpty,
     ),
     Mistake(
-        "who is done keeps its seat until all are done.",
-        "A text that is over leaves in that very step; its seat and blocks are the next one's.",
+        "requests that have ended stay in the batch until all have ended.",
+        "Remove a request in the step in which it ends; its place in the batch and its blocks are free for the "
+        "next request.",
         loops.LeavesTogether,
     ),
     Mistake(
-        "who is done leaves a step late.",
-        "Look whether it is over when the new token is known, and not at the beginning of the next step.",
+        "requests that have ended are removed one step late.",
+        "Check whether a sequence ends when its new token is known, not at the beginning of the next step.",
         loops.LeavesLate,
     ),
     Mistake(
-        "those who run stand still while a prompt is computed.",
+        "running requests pause while a prompt is computed.",
         "Put the prompt and the single tokens into one flat batch.",
         loops.Pauses,
     ),
     Mistake(
         "blocks of finished requests are not freed.",
-        "The table is gone and the allocator was never told: `table.free()` before you forget it.",
+        "The block table is dropped, but the allocator still counts its blocks: call `table.free()` first.",
         loops.NeverFrees,
     ),
     Mistake(
         "blocks of an aborted request are not freed.",
-        "A request that is given up holds blocks like any other: `table.free()`.",
+        "An aborted request holds blocks like any other: `table.free()`.",
         loops.KeepsAborted,
     ),
-    Mistake("a running request cannot be aborted.", "Look for it among those who run as well.", loops.AbortsWaiting),
+    Mistake("a running request cannot be aborted.", "Look for it among the running requests too.", loops.AbortsWaiting),
     Mistake(
         "a waiting request cannot be aborted.",
-        "Look for it among those who wait as well, or it is served although nobody is there.",
+        "Look for it among the waiting requests too. Otherwise it is served although its client has left.",
         loops.AbortsRunning,
     ),
     Mistake(
-        "the model is called for each request by itself.",
-        "The weights are read again for each call. Put the tokens of all into one row, and call the model once.",
+        "the model is called once for each request.",
+        "The weights are read again in each call. Put the tokens of all requests into one row, and call the model "
+        "once.",
         loops.OneByOne,
     ),
     Mistake(
         "positions count through the whole row.",
-        "Each request counts in its own text. `begin_step` returns the right ones.",
+        "Each request counts in its own sequence. `begin_step` returns the right positions.",
         loops.CountsThrough,
     ),
     Mistake(
         "positions begin at 0 in each step.",
-        "The newest token stands at the end of its text. `begin_step` returns the right ones.",
+        "The newest token is at the end of its sequence. `begin_step` returns the right positions.",
         loops.FromZero,
     ),
     Mistake(
         "the next token is read from the first row of a request.",
-        "The last row of a prompt has seen all of it: only that one says what comes next.",
+        "Only the last row of a prompt attends to all of it, so only that row predicts the next token.",
         loops.FirstRows,
     ),
     Mistake(
         "row i of the logits is taken for request i.",
-        "A prompt brings as many rows as tokens. Find the last row of each, `cu_seqlens_q[i + 1] - 1`.",
+        "A prompt has as many rows as tokens. Use the last row of each request, `cu_seqlens_q[i + 1] - 1`.",
         loops.RowOfRequest,
     ),
     Mistake(
         "tokens go to the wrong requests.",
-        "Rows come back in the order in which the tables and tokens went in. Keep one order.",
+        "The rows of the logits are in the order of the tables and tokens that were passed in. Keep one order.",
         loops.OtherTables,
     ),
     Mistake(
-        "the end token is not looked at.",
-        "Ask `model.config.eos_token_ids`: a text that is over goes on with nonsense.",
+        "the end token is not checked.",
+        "Check `model.config.eos_token_ids`: after its end token a sequence goes on with nonsense.",
         loops.NoEnd,
     ),
     Mistake(
         "the prompt counts towards `max_tokens`.",
-        "Count what was written: the tokens after `num_prompt_tokens`.",
+        "Count only the output: the tokens after `num_prompt_tokens`.",
         loops.PromptCounts,
     ),
-    Mistake("a text gets one token too many.", "With max_tokens=1 it is over after one token.", loops.OneMore),
+    Mistake("a sequence gets one token too many.", "With max_tokens=1 it ends after one token.", loops.OneMore),
     Mistake(
-        "memory is not looked at.",
-        "`append_slots` says None where no block is free, and the step cannot go on. Do not let a request join "
+        "memory is not checked.",
+        "`append_slots` returns None where no block is free, and the step cannot go on. Do not admit a request "
         "whose blocks are not left.",
         loops.Crowded,
     ),
-    Mistake("more than `max_num_seqs` run.", "Those who run and those who join count together.", loops.NoSeats),
+    Mistake("more than `max_num_seqs` run.", "Running requests and admitted requests count together.", loops.NoLimit),
     Mistake(
-        "`has_unfinished` forgets those who wait.", "While somebody waits there is something to do.", loops.OnlyRunning
+        "`has_unfinished` does not count waiting requests.",
+        "While a request waits, the server has work to do.",
+        loops.OnlyRunning,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Cases of 10.step: who joins, and who computes how many tokens. And `scheduler_of_step`, which lets a learner's step run an engine."""
+"""The exercise 10.step: which requests are admitted, and how many tokens each request computes."""
 
 import random
 
@@ -13,7 +13,7 @@ from .step_mistakes import MISTAKES
 
 
 def step_by_index(waiting, running, num_blocks, block_size, max_num_seqs):
-    """Finds first how many may join."""
+    """Finds first how many requests can be admitted."""
 
     def blocks(requests):
         return sum((r.num_prompt_tokens + r.params.max_tokens - 2) // block_size + 1 for r in requests)
@@ -29,7 +29,7 @@ def step_by_index(waiting, running, num_blocks, block_size, max_num_seqs):
 
 
 def step_in_passing(waiting, running, num_blocks, block_size, max_num_seqs):
-    """One walk over all, those who run first."""
+    """One loop over all requests, the running ones first."""
     import math
 
     plan, used = [], 0
@@ -63,14 +63,14 @@ def of(script, note=""):
 
 
 def needs(script):
-    """What each request may ever need, in words."""
+    """How many blocks each request may need, in words."""
     size, there = script.setup["block_size"], script.setup["num_blocks"]
     blocks = [f"`{a.name}` {-(-(a.prompt + a.max_tokens - 1) // size)}" for a in script.arrivals]
-    return f"Blocks of {size} tokens that each may need: {', '.join(blocks)}; there are {there}."
+    return f"Blocks of {size} tokens that each request may need: {', '.join(blocks)}; there are {there}."
 
 
 def untouched(*arrivals, running=0):
-    """The Trial that looks at the two lists after a call."""
+    """The Trial that compares the two lists after a call."""
 
     def made():
         requests = [
@@ -122,7 +122,7 @@ JOIN = [
     plan((0, 2, 8), (3, 7, 2), (3, 4, 4)),
     plan((0, 4, 3), (0, 2, 2), (0, 6, 4)),
 ]
-SEATS = [
+FULL = [
     plan((0, 2, 3), (0, 2, 2), max_num_seqs=1),
     plan((0, 2, 2), (1, 3, 2), max_num_seqs=1),
     plan((0, 2, 4), (0, 3, 2), (0, 2, 3), max_num_seqs=2),
@@ -138,7 +138,7 @@ ROOM = [
     plan((0, 5, 4), (1, 5, 4), (2, 1, 4), num_blocks=5),
     plan((0, 1, 4), (0, 1, 4), num_blocks=1),
     plan((0, 3, 3), (1, 3, 1), (1, 2, 2), num_blocks=3, block_size=2),
-    plan((0, 5, 4), num_blocks=2, note="8 tokens are computed: the last one is not"),
+    plan((0, 5, 4), num_blocks=2, note="8 tokens need slots: the last token is never computed"),
     plan((0, 4, 9), num_blocks=3),
     plan((0, 1, 4), (0, 4, 1), num_blocks=2),
     plan((0, 2, 2), (0, 2, 2), num_blocks=3, block_size=2),
@@ -161,8 +161,8 @@ _chance = random.Random(10)
 MIXED = [
     of(random_script(_chance, setup, aborts=0.2))
     for setup in [
-        {"max_num_seqs": seats, "num_blocks": blocks, "block_size": size}
-        for seats, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2), (8, 16, 1), (2, 4, 8))
+        {"max_num_seqs": most, "num_blocks": blocks, "block_size": size}
+        for most, blocks, size in ((2, 16, 4), (3, 5, 4), (4, 8, 2), (8, 16, 1), (2, 4, 8))
     ]
     * 4
 ]
@@ -175,52 +175,55 @@ STEP = Exercise(
     cases="scripts",
     properties=[
         Property(
-            "A new request computes its whole prompt, a running one its newest token",
+            "A new request computes its whole prompt, a running request its newest token",
             "Both have tokens that are not computed yet: num_tokens - num_computed_tokens of them.",
             ALONE,
         ),
         Property(
-            "Who comes joins at once, beside those that run",
-            "A batch is made anew for each step: nobody waits for others to end. That is the whole of continuous batching.",
+            "A request that arrives is admitted at once, beside the running requests",
+            "The batch is chosen again in each step, so no request waits for others to end. This is continuous "
+            "batching.",
             JOIN,
         ),
         Property(
-            "At most `max_num_seqs` run, and whoever leaves is replaced in the next step",
-            "A seat that stays empty for a step is a token that nobody got.",
-            SEATS,
+            "At most `max_num_seqs` requests run, and one that has ended is replaced in the next step",
+            "With fewer requests than allowed, a step gives fewer tokens for the same reading of the weights.",
+            FULL,
         ),
         Property(
-            "A request is admitted only if all blocks that it may ever need are left",
-            "Who runs must be able to go on. Blocks that running requests have not taken yet are promised to them.",
+            "A request is admitted only if all blocks that it may need are left",
+            "A running request must always be able to go on. Blocks that it has not taken yet are reserved for it.",
             ROOM,
         ),
-        Property("Nobody is overtaken", "If smaller ones may always go first, a large one may wait for ever.", ORDER),
         Property(
-            "The two lists stay as they are",
-            "The engine moves requests; `step` only says what is to be done.",
-            UNTOUCHED,
+            "No request is overtaken", "If smaller requests may always go first, a large one may wait for ever.", ORDER
         ),
-        Property("Any mixture of these", "Requests come, wait, run and are given up at any time.", MIXED),
+        Property("The two lists are not changed", "The engine moves requests; `step` only chooses.", UNTOUCHED),
+        Property("Any mixture of these", "Requests arrive, wait, run and are aborted at any time.", MIXED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the lists are changed.",
-            "They are the engine's. Return who is to run, and leave the rest to it.",
+            "The lists belong to the engine. Return which requests run; the engine does the rest.",
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
     ],
     hints=[
-        "Begin with those who run: each computes `request.num_tokens - request.num_computed_tokens` tokens. That is 1 where only "
-        "the newest token is left.",
-        "Then go through `waiting` from its beginning. There are two reasons to stop: all seats are taken (those who run, and "
-        "those who joined before), or its blocks are not left.",
-        "What one may ever need: `num_prompt_tokens + max_tokens - 1` tokens, rounded up to blocks: `-(-tokens // block_size)`.",
-        "`left = num_blocks - (what is reserved for all that run)`; for the next one, compare what it reserves with `left`, and take it off.",
+        "Begin with the running requests: each computes `request.num_tokens - request.num_computed_tokens` "
+        "tokens. That is 1 where only the newest token is not computed.",
+        "Then go through `waiting` from its beginning. There are two reasons to stop: `max_num_seqs` requests run "
+        "(those in `running`, and those admitted before in this step), or the blocks that the request may need "
+        "are not left.",
+        "A request may need slots for `num_prompt_tokens + max_tokens - 1` tokens, rounded up to blocks: "
+        "`-(-tokens // block_size)`.",
+        "`left = num_blocks - (blocks reserved for all running requests)`. For each waiting request, compare the "
+        "blocks that it reserves with `left`, and subtract them from `left`.",
     ],
     rights=[step, step_by_index, step_in_passing],
-    why="Nobody is asked whether they read or write, and no batch is ever full or over: each step is put together anew. To "
-    "reserve the whole answer is what Orca does (OSDI '22, algorithm 1), and nobody ever runs out of memory. But most of what is "
-    "reserved is never used. vLLM reserves nothing, admits more, and throws somebody out when memory is short: lesson 11.",
+    why="The code does not distinguish prefill and decode, and no batch is ever full or finished: each step is chosen "
+    "anew. Orca reserves the whole answer like this (OSDI '22, algorithm 1), and no request ever runs out of "
+    "memory. But most of what is reserved is never used. vLLM reserves nothing, admits more requests, and "
+    "preempts one when memory is short: lesson 11.",
 )

@@ -7,16 +7,16 @@ A_STEP = "a list of pairs (request, n)"
 
 
 def scheduler_of_step(step):
-    """A Scheduler in which `step` says who runs, for Engine(model, config, scheduler=scheduler_of_step(step)) and for replay.
+    """A Scheduler in which `step` chooses, for Engine(model, config, scheduler=scheduler_of_step(step)) and for replay.
 
-    step(waiting, running, num_blocks, block_size, max_num_seqs) -> [(request, n)], see 10.step. Set prefix_caching=False: a step
-    that is not told of cached blocks computes every token.
+    step(waiting, running, num_blocks, block_size, max_num_seqs) -> [(request, n)], see 10.step. Set
+    prefix_caching=False: `step` is not told of cached blocks and computes every token.
     """
 
     class Stepping(Scheduler):
         def __init__(self, config, manager, **others):
             super().__init__(config, manager, **others)
-            self.queue = []  # who waits, in the order of arrival
+            self.queue = []  # the waiting requests, in the order of arrival
 
         def add(self, request):
             super().add(request)
@@ -48,7 +48,7 @@ def scheduler_of_step(step):
                 elif request.request_id not in self.running:
                     raise IntegrityError(
                         f"step() admits {request.request_id} with {n} tokens, which need more blocks than the "
-                        f"{ledger.num_free} that are free. Admit it when there is room for it."
+                        f"{ledger.num_free} that are free. Admit it when its blocks are free."
                     )
             if self.trace is not None and made.scheduled:
                 self._record(made)
@@ -58,24 +58,24 @@ def scheduler_of_step(step):
 
 
 def pairs(chosen, known):
-    """What a step returned, as pairs. Raises IntegrityError for anything else."""
+    """What `step` returned, if it is a list of pairs. Raises IntegrityError for anything else."""
     if not isinstance(chosen, (list, tuple)) or not all(
         isinstance(one, (list, tuple)) and len(one) == 2 for one in chosen
     ):
-        raise IntegrityError(f"step() returned {str(chosen)[:60]}, and {A_STEP} is asked for.")
+        raise IntegrityError(f"step() returned {str(chosen)[:60]}; it must return {A_STEP}.")
     seen = []
     for request, n in chosen:
         if not any(request is one for one in known):
             raise IntegrityError(
-                f"step() names {request!r}, which neither waits nor runs. Return the requests that came in."
+                f"step() names {request!r}, which neither waits nor runs. Return requests of the two lists."
             )
         if any(request is one for one in seen):
             raise IntegrityError(
-                f"step() names request {request.request_id} twice. Its tokens have one order; give it one share."
+                f"step() names request {request.request_id} twice. Name each request once, with all its tokens."
             )
         if type(n) is not int or n < 1:
             raise IntegrityError(
-                f"step() gives request {request.request_id} {n!r} tokens. Each that is named gets at least 1."
+                f"step() gives request {request.request_id} {n!r} tokens. Each request in the list computes at least 1."
             )
         seen.append(request)
     return chosen

@@ -11,7 +11,7 @@ def wrong(
     takes=True,
     up=True,
     in_tokens=False,
-    seats=lambda joined, running: joined + running,
+    num_seqs=lambda joined, running: joined + running,
     memory=True,
     overtakes=False,
     at_most=1000,
@@ -37,7 +37,7 @@ def wrong(
         for r in order(waiting):
             fits = (
                 (not memory or reserved(r) <= left)
-                and seats(len(joined), len(running)) < max_num_seqs
+                and num_seqs(len(joined), len(running)) < max_num_seqs
                 and len(joined) < at_most
             )
             if fits and joins(running):
@@ -53,63 +53,67 @@ def wrong(
 MISTAKES = [
     Mistake(
         "it waits until the whole batch is done.",
-        "That is static batching: new requests stand outside while seats are empty. Admit in every step.",
+        "This is static batching: new requests wait although fewer than `max_num_seqs` run. Admit requests in "
+        "every step.",
         wrong(joins=lambda running: not running),
     ),
     Mistake(
-        "those who run stand still while a prompt is computed.",
-        "A prompt and single tokens fit in one flat batch; nobody has to pause for the others.",
+        "running requests pause while a prompt is computed.",
+        "A prompt and single tokens fit in one flat batch, so no request has to pause.",
         wrong(pauses=True),
     ),
     Mistake(
         "a prompt is computed token by token.",
-        "Its tokens are all known: they are computed in one step.",
+        "All tokens of a prompt are known: they are computed in one step.",
         wrong(n=lambda r: 1),
     ),
     Mistake(
-        "the whole text is computed again in each step.",
-        "What is in the cache is computed: only the rest is left.",
+        "the whole sequence is computed again in each step.",
+        "The tokens in the cache are computed already: only the rest is to be computed.",
         wrong(n=lambda r: r.num_tokens),
     ),
     Mistake(
-        "those who run are left out.",
-        "They compute in this step, too: name them first, then those who join.",
+        "the running requests are left out.",
+        "They compute in this step too: name them first, then the admitted requests.",
         wrong(runs_on=False),
     ),
     Mistake(
-        "nobody joins.",
-        "Go through `waiting` as well: who finds a seat and room computes its prompt in this step.",
+        "no waiting request is admitted.",
+        "Go through `waiting` too: a request that `max_num_seqs` and memory allow computes its prompt in this step.",
         wrong(at_most=0),
     ),
     Mistake(
-        "one seat stays empty.",
-        "With max_num_seqs=2 two run. Stop when the seats are taken, not before.",
-        wrong(seats=lambda joined, running: joined + running + 1),
-    ),
-    Mistake("only one request joins in a step.", "Go on as long as seats and memory last.", wrong(at_most=1)),
-    Mistake(
-        "seats of running requests are not counted.",
-        "`max_num_seqs` is about all that run in a step.",
-        wrong(seats=lambda joined, running: joined),
+        "one request fewer than `max_num_seqs` runs.",
+        "With max_num_seqs=2 two requests run. Stop when `max_num_seqs` run, not before.",
+        wrong(num_seqs=lambda joined, running: joined + running + 1),
     ),
     Mistake(
-        "one request too many runs.",
-        "With max_num_seqs=1 one runs. Stop before the next is taken.",
-        wrong(seats=lambda joined, running: joined + running - 1),
+        "only one request is admitted in a step.", "Go on as long as `max_num_seqs` and memory allow.", wrong(at_most=1)
     ),
     Mistake(
-        "memory is not looked at.",
-        "Each token needs a slot. Count the blocks before somebody joins.",
+        "running requests do not count towards `max_num_seqs`.",
+        "`max_num_seqs` limits all requests that run in a step.",
+        wrong(num_seqs=lambda joined, running: joined),
+    ),
+    Mistake(
+        "one request more than `max_num_seqs` runs.",
+        "With max_num_seqs=1 one request runs. Stop before the next one is admitted.",
+        wrong(num_seqs=lambda joined, running: joined + running - 1),
+    ),
+    Mistake(
+        "memory is not checked.",
+        "Each token needs a slot. Count the blocks before a request is admitted.",
         wrong(memory=False),
     ),
     Mistake(
-        "no room is kept for the answer.",
-        "What is there now is not all: the answer needs slots as well. If they are taken when it comes to them, running requests stand still.",
+        "no blocks are reserved for the answer.",
+        "The tokens of the answer need slots too. If these are given to others, running requests cannot go on.",
         (wrong(most=lambda r: r.num_prompt_tokens), wrong(most=lambda r: r.num_tokens)),
     ),
     Mistake(
-        "what running requests were promised is given away.",
-        "They have not taken all of their blocks yet, but they will. Take off what is reserved for them, too.",
+        "blocks reserved for running requests are given away.",
+        "Running requests have not taken all of their blocks yet, but they will need them. Subtract what is "
+        "reserved for them too.",
         (
             wrong(counts_running=False),
             wrong(holds=lambda r: r.num_computed_tokens),
@@ -117,47 +121,49 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "who joins in this step takes no blocks.",
-        "The next one finds less: take off what is reserved for each that joins.",
+        "requests admitted in this step take no blocks.",
+        "Fewer blocks are left for the next request: subtract what is reserved for each admitted one.",
         wrong(takes=False),
     ),
-    Mistake("the rest of a block is not counted.", "5 tokens need two blocks of 4: round up.", wrong(up=False)),
+    Mistake("a block that is not full is not counted.", "5 tokens need two blocks of 4: round up.", wrong(up=False)),
     Mistake(
-        "the prompt needs no room.",
-        "Its keys and values are in the cache as well.",
+        "no blocks are reserved for the prompt.",
+        "Its keys and values are in the cache too.",
         wrong(most=lambda r: r.params.max_tokens - 1),
     ),
     Mistake(
-        "what is written counts twice.",
-        "`num_tokens` has the written ones in it, and `max_tokens` as well. Begin with `num_prompt_tokens`.",
+        "output tokens are counted twice.",
+        "`num_tokens` includes them, and `max_tokens` too. Begin with `num_prompt_tokens`.",
         wrong(most=lambda r: r.num_tokens + r.params.max_tokens - 1),
     ),
     Mistake(
         "tokens are counted, not blocks.",
-        "Two requests never share the rest of a block: round up to blocks for each of them.",
+        "Two requests never share a block that is not full: round up to blocks for each request.",
         wrong(in_tokens=True),
     ),
     Mistake(
         "one slot too many is reserved.",
-        "The last token is handed out and never computed: prompt + max_tokens - 1.",
+        "The last token is returned and never computed: prompt + max_tokens - 1.",
         wrong(most=lambda r: r.num_prompt_tokens + r.params.max_tokens),
     ),
     Mistake(
         "one block too many stays free.",
-        "What is reserved may be as much as there is: stop where it is more.",
+        "All blocks may be reserved: stop only where a request needs more than are left.",
         wrong(spare=1),
     ),
     Mistake(
         "smaller requests overtake one that does not fit.",
-        "Where the first does not fit, stop. Otherwise it may wait for ever behind others.",
+        "Where the first waiting request does not fit, stop. Otherwise it may wait for ever.",
         wrong(overtakes=True),
     ),
     Mistake(
-        "the newest request goes first.", "Who came first is served first.", wrong(order=lambda waiting: waiting[::-1])
+        "the newest request goes first.",
+        "Requests are served in the order of arrival.",
+        wrong(order=lambda waiting: waiting[::-1]),
     ),
     Mistake(
         "the shortest prompt goes first.",
-        "Who came first is served first. A long prompt might wait for ever.",
+        "Requests are served in the order of arrival. A long prompt might wait for ever.",
         wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens)),
     ),
 ]

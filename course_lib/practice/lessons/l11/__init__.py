@@ -1,4 +1,4 @@
-"""Cases of lesson 11: the budget of a step, prompts in pieces, importance, fair shares, making room and coming back."""
+"""Exercises of lesson 11: the token budget, chunked prefill, priority, fair share, preemption, and swapping."""
 
 from .chunked_prefill import CHUNKED_PREFILL
 from .fair_share import FAIR_SHARE

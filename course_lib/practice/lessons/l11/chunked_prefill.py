@@ -1,4 +1,4 @@
-"""Cases of 11.chunked_prefill: who computes how many tokens in the next step, where a prompt may come in pieces."""
+"""The exercise 11.chunked_prefill: how many tokens each request computes in the next step, with prompts in chunks."""
 
 from itertools import accumulate
 
@@ -11,14 +11,14 @@ from .step_choice import called, day, random_days
 
 
 def chunked_by_sums(running, waiting, token_budget, max_num_seqs):
-    """Where each one's tokens would end if the line were one long text, cut at the budget."""
+    """Adds up the tokens of all requests, and cuts the sums at the budget."""
     line = list(running) + list(waiting)[: max_num_seqs - len(running)]
     ends = [0, *(min(end, token_budget) for end in accumulate(r.num_tokens - r.num_computed_tokens for r in line))]
     return [(r, b - a) for r, a, b in zip(line, ends, ends[1:]) if b > a]
 
 
 def chunked_token_by_token(running, waiting, token_budget, max_num_seqs):
-    """Hands out the budget a token at a time, to the first who still needs one."""
+    """Gives out the budget one token at a time, to the first request that still needs one."""
     line, given = list(running), {}
     for request in waiting:
         if len(line) < max_num_seqs:
@@ -37,8 +37,8 @@ def call(running, waiting, token_budget, max_num_seqs=4, note="", keeps=False):
     return called("chunked_prefill", running, waiting, token_budget, max_num_seqs, note, keeps)
 
 
-def script(*arrivals, budget, seats=4):
-    return day("chunked_prefill", arrivals, budget, seats)
+def script(*arrivals, budget, max_num_seqs=4):
+    return day("chunked_prefill", arrivals, budget, max_num_seqs)
 
 
 A, B = ("a", 5, 4), ("b", 3, 2)
@@ -55,8 +55,8 @@ CHUNKED_PREFILL = Exercise(
     cases="cases",
     properties=[
         Property(
-            "A prompt that is longer than the budget is cut to it",
-            "The step is no longer than the budget, and the rest comes in the next.",
+            "Of a prompt that is longer than the budget, the first tokens are computed, up to the budget",
+            "The step is no longer than the budget, and the rest is computed in the next steps.",
             [
                 call([], [("a", 9)], 4, note="4 of 9 tokens"),
                 call([], [("a", 2)], 1),
@@ -66,8 +66,9 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "Those who run go on first, and a prompt gets what is left",
-            "Whoever writes gets a token in every step, however long the prompts are that come in. That is what cutting is for.",
+            "Running requests come first, and a prompt gets what is left of the budget",
+            "A request that decodes gets a token in every step, however long the arriving prompts are. This is "
+            "what chunks are for.",
             [
                 call([A], [("b", 9)], 4, note="1 + 3 of 9"),
                 call([A], [], 4),
@@ -78,8 +79,9 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "What was cut goes on where it stopped",
-            "Its first tokens have their keys and values in the cache: n is what is left of the prompt, as far as the budget goes.",
+            "A prompt that is computed in part goes on where it stopped",
+            "Its first tokens have their keys and values in the cache: n is the rest of the prompt, at most the "
+            "budget.",
             [
                 call([("a", 9, 4)], [], 8, note="5 are left"),
                 call([("a", 9, 4)], [], 4, note="5 are left, 4 fit"),
@@ -92,8 +94,8 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "When the budget is used up the step ends: nobody comes in with nothing",
-            "A request that computes no token would hold a seat and memory for nothing.",
+            "When the budget is used up the step ends: no request is admitted with 0 tokens",
+            "A request that computes no token would count towards `max_num_seqs` and hold memory without need.",
             [
                 call([], [("a", 4), ("b", 2)], 4),
                 call([A], [("b", 3)], 1),
@@ -103,8 +105,8 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "Nobody overtakes: the next in line gets all that is left",
-            "Otherwise the long prompt is put off by every short one, step after step.",
+            "No request overtakes: the next one gets all that is left of the budget",
+            "Otherwise short prompts delay a long one step after step.",
             [
                 call([], [("a", 6), ("b", 3), ("c", 2)], 8, note="6 + 2 of 3, and c waits"),
                 call([A], [("b", 8), ("c", 1)], 8, note="1 + 7 of 8"),
@@ -112,8 +114,8 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "No more than `max_num_seqs` run at once",
-            "A prompt that is half computed has its seat, and half its memory, already.",
+            "At most `max_num_seqs` requests run at once",
+            "A request whose prompt is half computed runs already, and holds half of its memory.",
             [
                 call([], [("a", 1), ("b", 1)], 8, 1),
                 call([("a", 9, 4)], [("b", 2)], 8, 1),
@@ -123,18 +125,18 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
-            "The lists and the requests are left as they are",
-            "The scheduler moves requests and counts tokens when the step has been computed. Here it is only chosen.",
+            "The lists and the requests are not changed",
+            "The scheduler moves requests and counts tokens after the step was computed. Here the step is only chosen.",
             LEFT_ALONE,
         ),
         Property(
-            "A whole day: no step is longer than the budget, and those who write never stand still",
-            "Between two tokens of anybody lies one step, and a step has an upper bound.",
+            "In a script, no step is longer than the budget, and requests that decode never pause",
+            "Between two tokens of a request is one step, and the length of a step is bounded.",
             [
                 script(("a", 0, 5, 2), budget=2),
                 script(("a", 0, 2, 4), ("b", 1, 7, 2), budget=4),
-                script(("a", 0, 2, 6), ("b", 1, 9, 2), ("c", 2, 1, 2), ("d", 2, 3, 2), budget=4, seats=3),
-                script(("a", 0, 7, 2), ("b", 0, 6, 3), ("c", 3, 5, 1), budget=5, seats=2),
+                script(("a", 0, 2, 6), ("b", 1, 9, 2), ("c", 2, 1, 2), ("d", 2, 3, 2), budget=4, max_num_seqs=3),
+                script(("a", 0, 7, 2), ("b", 0, 6, 3), ("c", 3, 5, 1), budget=5, max_num_seqs=2),
                 *random_days("chunked_prefill", 30, 12, longest=14, budgets=(4, 5, 6)),
             ],
         ),
@@ -144,17 +146,21 @@ CHUNKED_PREFILL = Exercise(
         *MISTAKES,
         Mistake(
             "the lists or the requests are changed.",
-            "The scheduler still needs them. Read `waiting` from a copy, and leave "
-            "`num_computed_tokens` to whoever computes the step.",
+            "The scheduler still needs them. Copy `waiting` before you remove from it. `num_computed_tokens` is "
+            "counted after the step.",
             is_made_by=writes_into(LEFT_ALONE),
         ),
     ],
     hints=[
-        "You need no case for prompts and no case for writing. Everybody has tokens that are not computed; look at them in one line, those who run first.",
-        "Each gets n = min(what is not computed, what is left of the budget). Then n comes off the budget.",
-        "When nothing is left (n is 0), stop. The line is `[*running, *waiting[:seats]]` with `seats = max_num_seqs - len(running)`.",
+        "You need no separate cases for prefill and decode. Every request has tokens that are not computed. Go "
+        "through all requests in one loop, the running ones first.",
+        "Each request gets n = min(its tokens that are not computed, what is left of the budget). Then subtract n "
+        "from the budget.",
+        "When nothing is left (n is 0), stop. The loop goes over `[*running, *waiting[:seats]]` with `seats = "
+        "max_num_seqs - len(running)`.",
     ],
     rights=[chunked_prefill, chunked_by_sums, chunked_token_by_token],
-    why="It is shorter than the version that cuts nothing: `min` does the work of a case for prompts and a case for writing. That is how vLLM's scheduler "
-    "does it as well: each request has tokens, some are computed, and a step lets it catch up.",
+    why="It is shorter than the version without chunks: `min` replaces the two cases, prefill and decode. vLLM's "
+    "scheduler works in the same way: each request has tokens, of which some are computed, and a step computes "
+    "the next of them.",
 )

@@ -14,14 +14,14 @@ def bent(
     stops=True,
     most_newcomers=99,
     order="running",
-    seats=lambda most, running: most - running,
+    free=lambda most, running: most - running,
     limited=True,
 ):
-    """A wrong answer: the right one with a piece replaced. chunk(n, left): the tokens that one who needs n is given."""
+    """A wrong answer: the right one with one part replaced. chunk(n, left): the tokens for a request that needs n."""
 
     def answer(running, waiting, token_budget, max_num_seqs):
         step, left = [], token_budget
-        newcomers = waiting[: max(0, min(most_newcomers, seats(max_num_seqs, len(running))))]
+        newcomers = waiting[: max(0, min(most_newcomers, free(max_num_seqs, len(running))))]
         for request in [*running, *newcomers] if order == "running" else [*newcomers, *running]:
             runs = request in running
             n = (running_need or need)(request) if runs else need(request)
@@ -49,9 +49,9 @@ def equal_shares(running, waiting, token_budget, max_num_seqs):
 
 
 def whole_before_cut(running, waiting, token_budget, max_num_seqs):
-    """Everybody who fits as a whole comes first; what is left goes to one who does not."""
-    step, cut, seats = [], None, max_num_seqs - len(running)
-    for request in [*running, *waiting[:seats]]:
+    """Requests that fit as a whole come first; what is left goes to the first that does not."""
+    step, cut = [], None
+    for request in [*running, *waiting[: max_num_seqs - len(running)]]:
         n = request.num_tokens - request.num_computed_tokens
         if n <= token_budget:
             step.append((request, n))
@@ -62,7 +62,7 @@ def whole_before_cut(running, waiting, token_budget, max_num_seqs):
 
 
 def one_zero(running, waiting, token_budget, max_num_seqs):
-    """Sees that nothing is left when somebody has got nothing already."""
+    """Stops only after a request was given 0 tokens."""
     step = []
     for request in [*running, *waiting[: max_num_seqs - len(running)]]:
         n = request.num_tokens - request.num_computed_tokens
@@ -84,7 +84,7 @@ def prompts_only(running, waiting, token_budget, max_num_seqs):
 
 
 def not_counted_down(running, waiting, token_budget, max_num_seqs):
-    """Each by itself is cut to the budget."""
+    """Limits each request alone to the budget."""
     return [
         (r, min(r.num_tokens - r.num_computed_tokens, token_budget))
         for r in [*running, *waiting[: max_num_seqs - len(running)]]
@@ -92,7 +92,7 @@ def not_counted_down(running, waiting, token_budget, max_num_seqs):
 
 
 def restarts(running, waiting, token_budget, max_num_seqs):
-    """The rest of a prompt begins at its first token again."""
+    """The rest of a prompt begins again at its first token."""
     step = []
     for request in [*running, *waiting[: max_num_seqs - len(running)]]:
         rest = request.num_tokens - request.num_computed_tokens
@@ -106,83 +106,86 @@ def restarts(running, waiting, token_budget, max_num_seqs):
 
 MISTAKES = [
     Mistake(
-        "a prompt comes in whole or not at all.",
-        "That was the last exercise. Here the one that does not fit gets what is left: min(n, token_budget).",
+        "a prompt is computed as a whole or not at all.",
+        "That was the last exercise. Here the request that does not fit gets what is left: min(n, token_budget).",
         fill_budget,
     ),
     Mistake(
-        "a prompt that was cut begins again.",
-        "Its first num_computed_tokens are in the cache. n = num_tokens - num_computed_tokens, for those who run too.",
+        "a prompt that is computed in part begins again.",
+        "Its first num_computed_tokens are in the cache. n = num_tokens - num_computed_tokens, for running "
+        "requests too.",
         (restarts, bent(need=lambda r: r.num_tokens)),
     ),
     Mistake(
-        "what was cut gets one token a step.",
-        "A request that runs may still have much of its prompt to go. There is no "
-        "prefill and no decode: n is what is not computed, whoever it is.",
+        "the rest of a prompt gets one token per step.",
+        "A running request may still have many prompt tokens to compute. There is no prefill mode and no decode "
+        "mode: n is the number of tokens that are not computed, for each request.",
         bent(running_need=lambda r: 1),
     ),
     Mistake(
-        "the rest of a prompt is not held to the budget.",
-        "Whoever runs may need more than the budget too: min(n, token_budget) in both cases.",
+        "the budget does not limit the rest of a prompt.",
+        "A running request may need more than the budget too: min(n, token_budget) in both cases.",
         bent(limited=False),
     ),
     Mistake(
-        "those who run cost nothing.",
-        "Their tokens are computed in the same step, so they come off the budget first.",
+        "the tokens of running requests are not counted.",
+        "They are computed in the same step, so subtract them from the budget first.",
         bent(running_cost=False),
     ),
     Mistake(
-        "the budget is not counted down.", "All of them share it: take n off what is left each time.", not_counted_down
+        "the budget is not reduced.",
+        "All requests share the budget: subtract n from what is left each time.",
+        not_counted_down,
     ),
     Mistake(
         "only the prompt is looked at.",
-        "A request that writes has a token more than its prompt, and that one is not computed: "
-        "num_tokens, not num_prompt_tokens.",
+        "A request that decodes has one token more than its prompt, and that token is not computed: num_tokens, "
+        "not num_prompt_tokens.",
         (prompts_only, bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens)),
     ),
     Mistake(
-        "every piece is as long as the budget.",
-        "The last piece is shorter: no more than the request has, min(n, token_budget).",
+        "every chunk is as long as the budget.",
+        "The last chunk is shorter: no more tokens than the request has left, min(n, token_budget).",
         bent(chunk=lambda n, left: left if n > 1 else min(n, left)),
     ),
     Mistake(
-        "who waits comes first.",
-        "Then a long prompt takes the whole step, and everybody who writes stands still.",
+        "waiting requests come first.",
+        "Then a long prompt takes the whole step, and all requests that decode pause.",
         bent(order="waiting"),
     ),
     Mistake(
-        "who gets nothing stands in the step with 0.",
-        "When the budget is used up, stop. Who computes no token is left out.",
+        "a request is in the step with 0 tokens.",
+        "When the budget is used up, stop. Leave out a request that computes no token.",
         (bent(stops=False), one_zero),
     ),
     Mistake(
-        "the budget is shared out equally.",
-        "Then all long prompts take as long as the longest. The first in line gets what it needs.",
+        "the budget is divided equally.",
+        "Then all long prompts take as long as the longest. The first request gets what it needs.",
         equal_shares,
     ),
     Mistake(
-        "prompts that fit overtake one that is cut.",
-        "Whoever is next gets what is left, even if one behind it would fit.",
+        "prompts that fit overtake one that does not fit.",
+        "The next request gets what is left, even if one after it would fit as a whole.",
         whole_before_cut,
     ),
     Mistake(
-        "one seat stays empty.",
-        "With max_num_seqs = 4 and one who runs, three more come in: max_num_seqs - len(running).",
-        bent(seats=lambda most, running: most - running - 1),
+        "one request fewer than max_num_seqs runs.",
+        "With max_num_seqs = 4 and one running request, three more are admitted: max_num_seqs - len(running).",
+        bent(free=lambda most, running: most - running - 1),
     ),
     Mistake(
-        "one newcomer a step.",
-        "As many come in as the budget and the seats allow; only the last of them is cut.",
+        "only one request is admitted in a step.",
+        "Admit as many requests as the budget and max_num_seqs allow; only the last of them gets a chunk.",
         bent(most_newcomers=1),
     ),
     Mistake(
-        "the seats are only counted among newcomers.",
-        "Those who run sit already: max_num_seqs - len(running) seats are free.",
-        bent(seats=lambda most, running: most),
+        "only admitted requests count towards max_num_seqs.",
+        "Running requests count too: max_num_seqs - len(running) more may run.",
+        bent(free=lambda most, running: most),
     ),
     Mistake(
-        "the seats are not counted.",
-        "No more than max_num_seqs may run at once, however much budget is left.",
-        bent(seats=lambda most, running: 99),
+        "max_num_seqs is not checked.",
+        "At most max_num_seqs requests may run at once, however much budget is left.",
+        bent(free=lambda most, running: 99),
     ),
 ]

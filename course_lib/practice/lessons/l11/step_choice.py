@@ -1,4 +1,4 @@
-"""What 11.token_budget and 11.chunked_prefill have in common: a function that chooses one step, called once or all day long."""
+"""For 11.token_budget and 11.chunked_prefill: trials of a function that chooses one step, or each step of a script."""
 
 import random
 
@@ -12,31 +12,32 @@ from course_lib.practice.report.timeline_text import Timeline
 
 
 def request(name, num_tokens, num_computed_tokens=0):
-    """A Request as the engine makes them: so many tokens, the first of them computed."""
+    """A Request with this many tokens, of which the first num_computed_tokens are computed."""
     made = Request(name, [0] * num_tokens)
     made.num_computed_tokens = num_computed_tokens
     return made
 
 
 def pairs(chosen):
-    """What an answer chose as [(request, n)]. Raises IntegrityError for what is no such list."""
+    """What an answer chose, as [(request, n)]. Raises IntegrityError where it is no such list."""
     if not isinstance(chosen, (list, tuple)):
-        raise IntegrityError(f"A list of (request, n) is asked for, and {a_kind(chosen)} came back.")
+        raise IntegrityError(f"{a_kind(chosen)} was returned; return a list of pairs (request, n).")
     for pair in chosen:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise IntegrityError(f"Each entry is a pair (request, n), and one of them is {a_kind(pair)}.")
         if not isinstance(pair[0], Request):
-            raise IntegrityError(f"A pair begins with the request itself, and one begins with {a_kind(pair[0])}.")
+            raise IntegrityError(f"Each pair begins with a request, and one begins with {a_kind(pair[0])}.")
         if isinstance(pair[1], bool) or not isinstance(pair[1], int):
-            raise IntegrityError(f"{pair[0].request_id} is given {pair[1]!r}: the number of its tokens is asked for.")
+            raise IntegrityError(f"{pair[0].request_id} is given {pair[1]!r}; give it a number of tokens.")
     return [tuple(pair) for pair in chosen]
 
 
 def scheduler_of_choice(choose):
-    """A class of schedulers that leave the choice to a function; for an engine with room for everybody.
+    """A class of schedulers in which a function chooses; for an engine with enough blocks for all requests.
 
-    choose(running, waiting, token_budget, max_num_seqs) -> list of (request, n). A request of `waiting` that is chosen runs
-    from then on. Raises IntegrityError for a request that is chosen twice or is none of these, and where memory ends.
+    choose(running, waiting, token_budget, max_num_seqs) -> list of (request, n). A request of `waiting` that is chosen
+    runs from then on. Raises IntegrityError for a request that is chosen twice or is in neither list, and where memory
+    is short.
     """
 
     class Chosen(Scheduler):
@@ -51,7 +52,7 @@ def scheduler_of_choice(choose):
                     raise IntegrityError(f"{chosen.request_id} is chosen twice, or neither runs nor waits.")
                 slots = self.manager.allocate_slots(chosen, n)
                 if slots is None:
-                    raise IntegrityError(f"No room for {n} tokens of {chosen.request_id}: give the engine more blocks.")
+                    raise IntegrityError(f"No free blocks for {n} tokens of {chosen.request_id}; raise num_blocks.")
                 if chosen.request_id not in self.running:
                     self._start(chosen, 0, chosen.num_computed_tokens, slots, step)
                 step.add(chosen, n)
@@ -66,9 +67,10 @@ def scheduler_of_choice(choose):
 
 
 def serve_choice(choose, arrivals, *, token_budget, max_num_seqs):
-    """The Timeline of a script of Arrivals, each step chosen by the function; no model, and memory without end.
+    """The Timeline of a script of Arrivals, in which the function chooses each step; without a model and memory limits.
 
-    A step against the rules is the last one: more tokens than the budget or than a request has, none, or more seats than there are.
+    The timeline ends at the first step against the rules: more tokens than the budget or than a request has left, no
+    token for a request, or more than max_num_seqs requests.
     """
     line, waiting, running = Timeline(), [], []
     script = Script(tuple(arrivals))
@@ -107,7 +109,10 @@ IMPORT = "from course_lib.practice.play import "
 
 
 def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=False):
-    """The Trial of one call. running, waiting: (name, num_tokens, num_computed_tokens) of each. keeps: looks at the lists after."""
+    """The Trial of one call. running, waiting: (name, num_tokens, num_computed_tokens) of each.
+
+    keeps: whether the lists and requests are compared after the call, and not the choice.
+    """
 
     def act(answer):
         lists = [[request(*one) for one in some] for some in (running, waiting)]
@@ -155,23 +160,26 @@ def shown(chosen):
 
 
 def said(expected, got, requests, num_running, token_budget, max_num_seqs):
-    """The first rule that the choice breaks, or the first place where it differs, in a sentence."""
+    """A sentence on the first rule that the choice breaks, or on the first difference."""
     to_do = {name: tokens - (computed[0] if computed else 0) for name, tokens, *computed in requests}
     total, names = sum(n for _, n in got), [name for name, _ in got]
     if total > token_budget:
         return f"That is {total} tokens in one step, and the budget is {token_budget}."
     for name, n in got:
         if n < 1:
-            return f"`{name}` is given {n} tokens: who computes nothing is not in the step."
+            return f"`{name}` is given {n} tokens: a request that computes no token is left out of the step."
         if n > to_do.get(name, n):
-            return f"`{name}` is given {n} tokens, and has only {to_do[name]} that are not computed."
+            return f"`{name}` is given {n} tokens, and only {to_do[name]} of its tokens are not computed."
         if names.count(name) > 1:
-            return f"`{name}` stands in the step {names.count(name)} times."
+            return f"`{name}` is in the step {names.count(name)} times."
     newcomers = len({name for name, _ in got} - {name for name, *_ in requests[:num_running]})
     if num_running + newcomers > max_num_seqs:
-        return f"{num_running} run and {newcomers} come in, and there are {max_num_seqs} seats."
+        return f"{num_running} run and {newcomers} are admitted, and max_num_seqs is {max_num_seqs}."
     if sorted(expected) == sorted(got):
-        return "The choice is right, the order is not: those who run first, as they stand, then those who come in."
+        return (
+            "The right requests and tokens, in the wrong order: first the running requests in their order, then the "
+            "admitted ones."
+        )
     missing = [name for name, _ in expected if name not in names]
     return f"`{missing[0]}` is not in the step." if missing else ""
 

@@ -1,4 +1,4 @@
-"""Cases of 11.token_budget: who computes how many tokens in the next step, where no prompt is cut."""
+"""The exercise 11.token_budget: how many tokens each request computes in the next step, without chunked prefill."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
@@ -9,7 +9,7 @@ from .token_budget_mistakes import MISTAKES
 
 
 def fill_budget_in_one_line(running, waiting, token_budget, max_num_seqs):
-    """One line of people, and how far down it the budget reaches."""
+    """Makes one list of all requests, and finds how many of them the budget allows."""
     line = list(running) + list(waiting)[: max_num_seqs - len(running)]
     needs = [r.num_tokens - r.num_computed_tokens for r in line]
     reach = next((at for at in range(len(line)) if sum(needs[: at + 1]) > token_budget), len(line))
@@ -17,7 +17,7 @@ def fill_budget_in_one_line(running, waiting, token_budget, max_num_seqs):
 
 
 def fill_budget_with_queue(running, waiting, token_budget, max_num_seqs):
-    """Looks at the head of a copied queue again and again."""
+    """Takes requests from the front of a copied queue."""
     queue, chosen = list(waiting), [(r, r.num_tokens - r.num_computed_tokens) for r in running]
     while sum(n for _, n in chosen) > token_budget:
         chosen.pop()
@@ -36,8 +36,8 @@ def call(running, waiting, token_budget, max_num_seqs=4, note="", keeps=False):
     return called("fill_budget", running, waiting, token_budget, max_num_seqs, note, keeps)
 
 
-def script(*arrivals, budget, seats=4):
-    return day("fill_budget", arrivals, budget, seats, least=LEAST)
+def script(*arrivals, budget, max_num_seqs=4):
+    return day("fill_budget", arrivals, budget, max_num_seqs, least=LEAST)
 
 
 LEAST = {"token_budget": 6}  # no prompt is longer
@@ -55,8 +55,9 @@ TOKEN_BUDGET = Exercise(
     cases="cases",
     properties=[
         Property(
-            "Those who run go on, each with the tokens that are not computed yet",
-            "A request that writes has one such token: its newest. It runs already, so it comes before everybody who waits.",
+            "Running requests go on, each with all its tokens that are not computed yet",
+            "A request that decodes has one such token: its newest. It runs already, so it comes before all "
+            "waiting requests.",
             [
                 call([], [], 8),
                 call([A], [], 8),
@@ -66,8 +67,8 @@ TOKEN_BUDGET = Exercise(
             ],
         ),
         Property(
-            "Who waits comes in with the whole prompt, as long as the budget lasts",
-            "Tokens are what a step costs, so the budget counts tokens, and not requests.",
+            "Waiting requests are admitted with the whole prompt, as long as the budget lasts",
+            "The cost of a step is its number of tokens, so the budget counts tokens and not requests.",
             [
                 call([], [("a", 3)], 8, note="budget 8: 3"),
                 call([], [("a", 3), ("b", 2)], 8, note="budget 8: 3 + 2"),
@@ -83,8 +84,9 @@ TOKEN_BUDGET = Exercise(
             ],
         ),
         Property(
-            "Nobody overtakes: the first whose prompt does not fit ends the step",
-            "If smaller ones slip by, the long prompt waits as long as smaller ones keep coming. That is starvation.",
+            "No request overtakes: the first whose prompt does not fit ends the step",
+            "If smaller prompts may overtake, a long prompt waits as long as smaller ones keep arriving. This is "
+            "starvation.",
             [
                 call([], [("a", 6), ("b", 3), ("c", 2)], 8, note="b does not fit, and c is behind b"),
                 call([A], [("b", 8), ("c", 1)], 8, note="b does not fit, and c is behind b"),
@@ -93,8 +95,8 @@ TOKEN_BUDGET = Exercise(
             ],
         ),
         Property(
-            "No more than `max_num_seqs` run at once, those who run already among them",
-            "Every request that runs needs memory, and it keeps it until it is done.",
+            "At most `max_num_seqs` requests run at once, including those that run already",
+            "Every running request needs memory until it ends.",
             [
                 call([], [("a", 1), ("b", 1)], 8, 1),
                 call([A], [("b", 2)], 8, 1),
@@ -104,18 +106,19 @@ TOKEN_BUDGET = Exercise(
             ],
         ),
         Property(
-            "Tokens that are computed already cost nothing, of those who wait as well",
-            "A prefix that was found in the cache, or a request that comes back from CPU memory: only the rest is to be computed.",
+            "Tokens that are computed already cost nothing, for waiting requests too",
+            "Of a prefix that was found in the cache, or a request that is swapped in, only the rest must be computed.",
             [
-                call([], [("a", 9, 8)], 8, note="9 tokens, of which 8 are there"),
+                call([], [("a", 9, 8)], 8, note="9 tokens, of which 8 are computed"),
                 call([], [("a", 12, 8), ("b", 4)], 8),
                 call([A], [("b", 20, 16), ("d", 3)], 8),
                 call([], [("a", 6, 2), ("b", 16, 12)], 8),
             ],
         ),
         Property(
-            "Where the budget is short of those who run, the first of them go on, and nobody comes in",
-            "A step never holds more tokens than the budget. Who stands still this time goes on when one of those before it is done.",
+            "Where the budget is too small for all running requests, the first of them go on, and none is admitted",
+            "A step never has more tokens than the budget. A request that pauses in this step goes on when one "
+            "before it has ended.",
             [
                 call([A, B], [], 1),
                 call([A, B, C], [], 2),
@@ -124,18 +127,18 @@ TOKEN_BUDGET = Exercise(
             ],
         ),
         Property(
-            "The lists and the requests are left as they are",
-            "The scheduler moves requests and counts tokens when the step has been computed. Here it is only chosen.",
+            "The lists and the requests are not changed",
+            "The scheduler moves requests and counts tokens after the step was computed. Here the step is only chosen.",
             LEFT_ALONE,
         ),
         Property(
-            "A whole day: each step fills its budget in the order in which they came",
-            "The same choice, step after step, decides when each of them has its first token.",
+            "In a script, each step fills its budget in the order of arrival",
+            "The same choice in each step decides when each request has its first token.",
             [
                 script(("a", 0, 3, 3), budget=4),
                 script(("a", 0, 3, 4), ("b", 1, 4, 2), budget=4),
-                script(("a", 0, 2, 4), ("b", 0, 2, 2), ("c", 1, 3, 3), ("d", 1, 1, 2), budget=5, seats=3),
-                script(("a", 0, 2, 6), ("b", 1, 6, 2), ("c", 2, 1, 2), ("d", 2, 1, 2), budget=6, seats=3),
+                script(("a", 0, 2, 4), ("b", 0, 2, 2), ("c", 1, 3, 3), ("d", 1, 1, 2), budget=5, max_num_seqs=3),
+                script(("a", 0, 2, 6), ("b", 1, 6, 2), ("c", 2, 1, 2), ("d", 2, 1, 2), budget=6, max_num_seqs=3),
                 *random_days("fill_budget", 30, 11, longest=6, budgets=(6, 7, 9), least=LEAST),
             ],
         ),
@@ -145,17 +148,20 @@ TOKEN_BUDGET = Exercise(
         *MISTAKES,
         Mistake(
             "the lists or the requests are changed.",
-            "The scheduler still needs them. Read `waiting` from a copy, and leave "
-            "`num_computed_tokens` to whoever computes the step.",
+            "The scheduler still needs them. Copy `waiting` before you remove from it. `num_computed_tokens` is "
+            "counted after the step.",
             is_made_by=writes_into(LEFT_ALONE),
         ),
     ],
     hints=[
-        "Two loops: first over those who run, then over those who wait. In both, n is what is not computed yet.",
-        "Keep what is left of the budget. If n is more than that, stop: return what was chosen so far. Otherwise take n off.",
-        "Free seats: `max_num_seqs - len(running)`. The second loop goes over `waiting[:seats]` and ends at the first who does not fit.",
+        "Two loops: first over the running requests, then over the waiting ones. In both, n is the number of "
+        "tokens that are not computed yet.",
+        "Keep what is left of the budget. If n is more than that, stop and return what was chosen so far. "
+        "Otherwise subtract n.",
+        "`max_num_seqs - len(running)` more requests may run, in the solution `seats`. The second loop goes over "
+        "`waiting[:seats]` and ends at the first request that does not fit.",
     ],
     rights=[fill_budget, fill_budget_in_one_line, fill_budget_with_queue],
-    why="The longest step decides how long everybody who writes waits for the next token, and the budget is the longest that a step can be. "
-    "vLLM's name for it is `max_num_batched_tokens`.",
+    why="The longest step decides how long requests that decode wait for their next token, and the budget bounds the "
+    "length of a step. vLLM's name for it is `max_num_batched_tokens`.",
 )

@@ -16,12 +16,12 @@ def bent(
     skips=False,
     running_cost=True,
     running_limited=True,
-    seats=lambda most, running: most - running,
+    free=lambda most, running: most - running,
     order="running",
     most_newcomers=99,
     zeros=False,
 ):
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def answer(running, waiting, token_budget, max_num_seqs):
         step, left = [], token_budget
@@ -41,7 +41,7 @@ def bent(
                 left -= price if is_new or running_cost else 0
             return True
 
-        rounds = [(running, False), (waiting[: max(0, min(most_newcomers, seats(max_num_seqs, len(running))))], True)]
+        rounds = [(running, False), (waiting[: max(0, min(most_newcomers, free(max_num_seqs, len(running))))], True)]
         for requests, is_new in rounds if order == "running" else rounds[::-1]:
             if not take(requests, is_new) and order == "running" and not skips and not zeros:
                 break
@@ -60,8 +60,8 @@ def cuts(running, waiting, token_budget, max_num_seqs):
     return step
 
 
-def skips_until_seats_are_full(running, waiting, token_budget, max_num_seqs):
-    """Looks at the whole line for somebody who fits."""
+def skips_until_max_num_seqs_run(running, waiting, token_budget, max_num_seqs):
+    """Goes through the whole list for requests that fit."""
     step = fill_budget(running, [], token_budget, max_num_seqs)
     for request in waiting:
         n, used = request.num_tokens - request.num_computed_tokens, sum(n for _, n in step)
@@ -77,13 +77,13 @@ def shortest_first(running, waiting, token_budget, max_num_seqs):
 
 
 def not_counted_down(running, waiting, token_budget, max_num_seqs):
-    """Each by itself is held to the budget."""
+    """Compares each request alone with the budget."""
     needs = [(r, r.num_tokens - r.num_computed_tokens) for r in [*running, *waiting[: max_num_seqs - len(running)]]]
     return list(takewhile(lambda pair: pair[1] <= token_budget, needs))
 
 
 def two_budgets(running, waiting, token_budget, max_num_seqs):
-    """One budget for those who run, and as much again for those who come in."""
+    """One budget for running requests, and another of the same size for admitted ones."""
     step = fill_budget(running, [], token_budget, max_num_seqs)
     if len(step) < len(running) or len(step) >= token_budget:
         return step
@@ -93,91 +93,101 @@ def two_budgets(running, waiting, token_budget, max_num_seqs):
 MISTAKES = [
     Mistake(
         "the budget counts requests.",
-        "A prompt of 6 tokens costs 6, a request that writes costs 1. Take n off the budget, not 1.",
+        "A prompt of 6 tokens costs 6, a request that decodes costs 1. Subtract n from the budget, not 1.",
         bent(cost=1),
     ),
     Mistake(
-        "those who run cost nothing.",
-        "Their tokens are computed in the same step: take them off the budget before anybody comes in.",
+        "the tokens of running requests are not counted.",
+        "They are computed in the same step: subtract them from the budget before requests are admitted.",
         (bent(running_cost=False), two_budgets),
     ),
     Mistake(
-        "who waits comes first.",
-        "Then everybody who writes stands still when a prompt comes. Those who run go on first.",
+        "waiting requests come first.",
+        "Then all requests that decode pause when a prompt arrives. Running requests come first.",
         bent(order="waiting"),
     ),
     Mistake(
         "all tokens are computed again.",
-        "Those up to num_computed_tokens have their keys and values in the cache. n is what is left.",
+        "The first num_computed_tokens have their keys and values in the cache. n is the number of the other tokens.",
         bent(need=lambda r: r.num_tokens),
     ),
     Mistake(
         "only the prompt is looked at.",
-        "A request that writes has a token more than its prompt, and that one is not computed: "
-        "num_tokens, not num_prompt_tokens.",
+        "A request that decodes has one token more than its prompt, and that token is not computed: num_tokens, "
+        "not num_prompt_tokens.",
         bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens),
     ),
     Mistake(
-        "what is computed of those who wait is not taken off.",
-        "A prefix that was found in the cache needs no computing: "
-        "n = num_tokens - num_computed_tokens, for those who wait too.",
+        "computed tokens of waiting requests are counted.",
+        "A prefix that was found in the cache is not computed again: n = num_tokens - num_computed_tokens, for "
+        "waiting requests too.",
         bent(newcomers_need=lambda r: r.num_tokens),
     ),
     Mistake(
         "smaller prompts overtake.",
-        "Where one does not fit, stop: `break`, not `continue`. Otherwise a long prompt may wait for ever.",
-        (bent(skips=True), skips_until_seats_are_full),
+        "Stop at the first prompt that does not fit: `break`, not `continue`. Otherwise a long prompt may wait "
+        "for ever.",
+        (bent(skips=True), skips_until_max_num_seqs_run),
     ),
     Mistake(
         "a prompt that fits exactly waits.",
-        "A budget of 8 holds 8 tokens: it fits unless n > budget.",
+        "A budget of 8 allows 8 tokens: a prompt fits unless n > budget.",
         bent(fits=lambda n, left: n < left),
     ),
     Mistake(
-        "the budget is not counted down.", "All of them share it: take n off what is left each time.", not_counted_down
+        "the budget is not reduced.",
+        "All requests share the budget: subtract n from what is left each time.",
+        not_counted_down,
     ),
     Mistake(
         "a step may go over its budget.",
-        "Look before you take: a request comes in only if all of its n tokens fit into what is left.",
+        "Compare first: a request is admitted only if all of its n tokens fit into what is left.",
         (bent(fits=lambda n, left: left > 0), bent(fits=lambda n, left: n <= left + 1)),
     ),
     Mistake(
-        "those who run are not held to the budget.",
-        "With a budget of 2, two of three who write go on, and the third waits a step.",
+        "the budget does not limit running requests.",
+        "With a budget of 2, two of three requests that decode go on, and the third waits for one step.",
         bent(running_limited=False),
     ),
     Mistake(
-        "the seats are only counted among newcomers.",
-        "Those who run sit already: max_num_seqs - len(running) seats are free.",
-        bent(seats=lambda most, running: most),
+        "only admitted requests count towards max_num_seqs.",
+        "Running requests count too: max_num_seqs - len(running) more may run.",
+        bent(free=lambda most, running: most),
     ),
     Mistake(
-        "the seats are not counted.",
-        "No more than max_num_seqs may run at once, however much budget is left.",
-        bent(seats=lambda most, running: 99),
+        "max_num_seqs is not checked.",
+        "At most max_num_seqs requests may run at once, however much budget is left.",
+        bent(free=lambda most, running: 99),
     ),
     Mistake(
-        "one seat stays empty.",
-        "With max_num_seqs = 4 and one who runs, three more come in: max_num_seqs - len(running).",
-        bent(seats=lambda most, running: most - running - 1),
+        "one request fewer than max_num_seqs runs.",
+        "With max_num_seqs = 4 and one running request, three more are admitted: max_num_seqs - len(running).",
+        bent(free=lambda most, running: most - running - 1),
     ),
     Mistake(
-        "the shortest comes first.",
-        "Who came first is next, however long its prompt is. Otherwise a long one may wait for ever.",
+        "the shortest prompt comes first.",
+        "The request that arrived first is next, however long its prompt is. Otherwise a long prompt may wait for "
+        "ever.",
         shortest_first,
     ),
     Mistake(
-        "nobody comes in.",
-        "Behind those who run there is a second round: those who wait, as long as budget and seats last.",
+        "no waiting request is admitted.",
+        "After the running requests, go through the waiting ones, as long as the budget and max_num_seqs allow.",
         bent(most_newcomers=0),
     ),
-    Mistake("one newcomer a step.", "As many come in as the budget and the seats allow.", bent(most_newcomers=1)),
     Mistake(
-        "a prompt is cut.", "Not yet: here a prompt comes in whole, or waits. Cutting it is the next exercise.", cuts
+        "only one request is admitted in a step.",
+        "Admit as many requests as the budget and max_num_seqs allow.",
+        bent(most_newcomers=1),
     ),
     Mistake(
-        "who gets nothing stands in the step with 0.",
-        "A step is what is computed. Who computes no token is left out.",
+        "a prompt is computed in chunks.",
+        "Here a prompt is computed as a whole, or waits. Chunks are the next exercise.",
+        cuts,
+    ),
+    Mistake(
+        "a request is in the step with 0 tokens.",
+        "A step holds what is computed. Leave out a request that computes no token.",
         bent(zeros=True),
     ),
 ]
