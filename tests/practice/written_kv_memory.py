@@ -1,10 +1,10 @@
-"""The part of written_otherwise.py with lesson 03."""
+"""The part of written_otherwise.py for lesson 03."""
 
 import math
 
 
 def bytes_usual(shape, bits):
-    """As found in most blog posts."""
+    """As in many blog posts."""
     return int(2 * shape.num_layers * shape.num_heads * shape.head_dim * bits / 8)
 
 
@@ -92,7 +92,7 @@ def fit_half(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):
 
 
 def parts_with(holes):
-    """A learner's accounting whose holes come from `holes(capacity, segments)`."""
+    """An answer whose holes come from `holes(capacity, segments)`."""
 
     def answer(capacity, segments, needed):
         out = dict.fromkeys(("used", "reserved", "internal", "external", "free"), 0)
@@ -115,7 +115,7 @@ def parts_together(capacity, segments, needed):
 
 
 def parts_two_names(capacity, segments, needed):
-    """All that is reserved and not used is one thing to this learner."""
+    """Counts every reserved slot that is not used as `reserved`."""
     out = parts_with(lambda c, segs: [b - a for a, b in gaps(c, segs)])(capacity, segments, needed)
     return {**out, "reserved": out["reserved"] + out["internal"], "internal": 0}
 
@@ -180,7 +180,7 @@ def plan_returns_early(budget, kv_bytes_per_token, users, tokens):
         return None
 
 
-def plan_cuts_texts(budget, kv_bytes_per_token, users, tokens):
+def plan_cuts_sequences(budget, kv_bytes_per_token, users, tokens):
     for dtype, size in kv_bytes_per_token.items():
         if users * tokens * size <= budget:
             return dtype, users, tokens
@@ -194,7 +194,7 @@ def plan_all_or_none(budget, kv_bytes_per_token, users, tokens):
             return dtype, users, tokens
 
 
-def plan_nobody(budget, kv_bytes_per_token, users, tokens):
+def plan_no_user(budget, kv_bytes_per_token, users, tokens):
     for dtype, size in kv_bytes_per_token.items():
         if users * tokens * size <= budget:
             return dtype, users, tokens
@@ -203,7 +203,7 @@ def plan_nobody(budget, kv_bytes_per_token, users, tokens):
 
 
 def plan_thrifty(budget, kv_bytes_per_token, users, tokens):
-    """Keeps a tenth of the budget back."""
+    """Leaves a tenth of the budget unused."""
     for dtype, size in kv_bytes_per_token.items():
         if users * tokens * size <= budget * 0.9:
             return dtype, users, tokens
@@ -226,38 +226,38 @@ CASES = {
         ("only keys or only values", bytes_keys),
         ("bits are taken for bytes", bytes_in_bits),
         ("4 bits become 0", bytes_half),
-        ("MLA is treated like the others", bytes_as_gqa),
+        ("MLA is counted like other attention", bytes_as_gqa),
         ("counted twice", bytes_latent_both),
         ("key with the position", bytes_without_rope),
         (None, bytes_of_a_request),
         ("printed, not returned", bytes_shown),
     ],
     "03.max_requests": [
-        ("rounds up", fit_ceil),
-        ("of what the weights leave", fit_share_last),
+        ("rounded up", fit_ceil),
+        ("after the weights are subtracted", fit_share_last),
         ("`usable` is not used", fit_all_of_it),
         ("negative number", fit_negative),
-        ("weights are forgotten", fit_no_weights),
-        ("tokens of a request are forgotten", fit_tokens_only),
+        ("weights are not subtracted", fit_no_weights),
+        ("tokens of a request are not counted", fit_tokens_only),
         ("a float", fit_float),
         (None, fit_half),
     ],
     "03.fragmentation": [
-        ("taken together", parts_together),
+        ("added up before the comparison", parts_together),
         ("never used are counted as reserved", parts_two_names),
         (None, parts_between_only),
-        ("all holes are called external", parts_all_external),
-        ("exactly the size", parts_too_strict),
+        ("all holes are counted as external", parts_all_external),
+        ("exactly the needed size", parts_too_strict),
         ("shares are returned", parts_per_cent),
         ("segments are changed", parts_pops),
     ],
     "03.fit_a_budget": [
-        ("met exactly", plan_strict),
+        ("exactly the budget", plan_strict),
         ("smallest dtype", plan_smallest),
         ("only the first dtype", plan_returns_early),
-        ("cut short", plan_cuts_texts),
-        ("only where everybody fits", plan_all_or_none),
-        ("nobody is served", plan_nobody),
+        ("cut short", plan_cuts_sequences),
+        ("only if all users fit", plan_all_or_none),
+        ("no user is served", plan_no_user),
         (None, plan_thrifty),
         ("printed, not returned", plan_shows),
         ("nothing is returned", plan_forgets),

@@ -40,7 +40,7 @@ def story(prompts, n, dirty=(), then=None):
         "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache takes "
         "the sum",
     ]
-    lines += [f"cache.held = {list(dirty)}  # what somebody left in it"] * bool(dirty)
+    lines += [f"cache.held = {list(dirty)}  # left from an earlier use"] * bool(dirty)
     call = f"generate_in_turn(model, {[list(p) for p in prompts]}, {n}, cache)"
     return [*lines, call, *([then] if then else [])]
 

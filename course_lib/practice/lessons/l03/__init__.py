@@ -1,4 +1,4 @@
-"""Cases of lesson 03: bytes of a token, requests that fit, where the slots went, and what to give up under a budget."""
+"""Exercises of lesson 03: bytes of a token, requests that fit, what each slot is used for, and a plan for a budget."""
 
 from .bytes_per_token import BYTES_PER_TOKEN
 from .fit_a_budget import FIT_A_BUDGET

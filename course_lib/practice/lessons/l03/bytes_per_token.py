@@ -1,4 +1,4 @@
-"""Cases of 03.bytes_per_token."""
+"""Exercise 03.bytes_per_token: bytes of KV cache for one token."""
 
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ SIZES = ("num_layers", "num_heads", "num_kv_heads", "head_dim")
 
 
 def story(sizes, latent, bits):
-    """The lines that make a shape and ask for its bytes."""
+    """The lines that make a shape and call bytes_per_token on it."""
     rank, rope = latent or (None, None)
     named = ", ".join(f"{name}={value}" for name, value in zip(SIZES, sizes))
     return [
@@ -47,7 +47,7 @@ def made(sizes, latent):
     return SimpleNamespace(**dict(zip(SIZES, sizes)), kv_lora_rank=rank, qk_rope_head_dim=rope)
 
 
-def bill(sizes, bits=16, latent=None, note=""):
+def computed(sizes, bits=16, latent=None, note=""):
     """The Trial for a shape of (layers, query heads, KV heads, head size), with MLA where `latent` is (rank, rope)."""
     return Trial(
         story(sizes, latent, bits),
@@ -59,7 +59,7 @@ def bill(sizes, bits=16, latent=None, note=""):
 
 
 def kind(sizes, bits):
-    """The Trial that looks at the type alone."""
+    """The Trial that compares the type only."""
     return Trial(
         story(sizes, None, bits), lambda answer: type(answer(made(sizes, None), bits)).__name__, size=sum(sizes)
     )
@@ -79,32 +79,31 @@ def with_commas(number):
     return f"{number:,}" if type(number) in (int, float) else repr(number)
 
 
-def plain(shape, bits, *, two=2, layers=True, heads="num_kv_heads"):
-    """The formula of all but MLA with one of its factors replaced, in numbers."""
+def numbers_without_mla(shape, *, two=2, layers=True, heads="num_kv_heads"):
+    """The formula without MLA with one factor replaced: how many numbers a token takes."""
     return two * (shape.num_layers if layers else 1) * getattr(shape, heads) * shape.head_dim
 
 
 def wrong(
-    bend=None,
     *,
     latent=lambda s: s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim),
     size=lambda n, bits: n * bits // 8,
     **factors,
 ):
-    """A wrong answer: the right one with a factor, the MLA branch or the step to bytes replaced."""
+    """A wrong answer: the right one with a factor, the MLA branch or the conversion to bytes replaced."""
 
     def answer(shape, bits):
-        return size(plain(shape, bits, **factors) if shape.kv_lora_rank is None else latent(shape), bits)
+        return size(numbers_without_mla(shape, **factors) if shape.kv_lora_rank is None else latent(shape), bits)
 
     return answer
 
 
 def without_mla(shape, bits):
-    return plain(shape, bits) * bits // 8
+    return numbers_without_mla(shape) * bits // 8
 
 
 def without_mla_nor_groups(shape, bits):
-    return plain(shape, bits, heads="num_heads") * bits // 8
+    return numbers_without_mla(shape, heads="num_heads") * bits // 8
 
 
 ALIKE = [(1, 1, 1, 2), (1, 1, 1, 4), (1, 2, 2, 2), (2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4), (3, 4, 4, 8)]
@@ -135,33 +134,33 @@ BYTES_PER_TOKEN = Exercise(
     cases="shapes",
     properties=[
         Property(
-            "A whole number comes back",
-            "Memory comes in whole bytes, and a plan that is wrong by rounding fails at the limit.",
+            "It returns a whole number",
+            "Memory has whole bytes, and a plan with rounding errors fails at the limit.",
             [kind(sizes, bits) for sizes in ALIKE[:4] for bits in (16, 32)],
         ),
         Property(
-            "Each layer keeps a key and a value for every head",
-            "Attention in a later step reads both, in every layer.",
-            [bill(sizes) for sizes in ALIKE],
+            "Each layer caches a key and a value for every KV head",
+            "Attention in later steps reads both, in every layer.",
+            [computed(sizes) for sizes in ALIKE],
         ),
         Property(
-            "Query heads that share a KV head add nothing",
-            "Queries are used in their own step and never kept.",
-            [bill(sizes) for sizes in GROUPED],
+            "Query heads that share a KV head need no more memory",
+            "Queries are used in their own step and are not cached.",
+            [computed(sizes) for sizes in GROUPED],
         ),
         Property(
-            "`bits` sets the size of a number, down to 4",
-            "Caches are kept in 32, 16, 8 or 4 bits: two numbers of 4 bits share a byte.",
-            [bill(sizes, bits) for sizes in (ALIKE[0], ALIKE[3], GROUPED[1], GROUPED[4]) for bits in (4, 8, 32)],
+            "`bits` is the size of a number, down to 4 bits",
+            "A cache can use 32, 16, 8 or 4 bits for a number: two numbers of 4 bits share a byte.",
+            [computed(sizes, bits) for sizes in (ALIKE[0], ALIKE[3], GROUPED[1], GROUPED[4]) for bits in (4, 8, 32)],
         ),
         Property(
-            "With MLA, a layer keeps one compressed vector and one key with the position",
-            "Keys and values of all heads are made from that vector again when they are needed.",
-            [bill(sizes, 16, latent) for sizes, latent in LATENT],
+            "With MLA, a layer caches one compressed vector and one key with the position",
+            "Keys and values of all heads are computed from that vector when they are needed.",
+            [computed(sizes, 16, latent) for sizes, latent in LATENT],
         ),
         Property(
-            "Real models come out as published",
-            "These are the numbers that decide which GPU is bought.",
+            "The numbers for real models are the published ones",
+            "These numbers decide which GPU a model needs.",
             [real(name, bits) for name in REAL for bits in (8, 16)],
         ),
     ],
@@ -169,22 +168,23 @@ BYTES_PER_TOKEN = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "only keys or only values are counted.",
-            "Attention needs both: the keys to score, the values to add up. That is the 2.",
+            "Attention needs both: keys for the scores, values for the weighted sum. The factor 2 stands for them.",
             (wrong(two=1), wrong(two=1, heads="num_heads")),
         ),
         Mistake(
             "query heads are counted.",
-            "The cache keeps keys and values only. With grouped queries there are fewer of those: `num_kv_heads`.",
+            "The cache holds only keys and values. With grouped-query attention there are fewer heads of them: "
+            "`num_kv_heads`.",
             (wrong(heads="num_heads"), without_mla_nor_groups),
         ),
         Mistake(
-            "one layer is counted.",
-            "Every layer has keys and values of its own: times `num_layers`.",
+            "only one layer is counted.",
+            "Every layer has its own keys and values: multiply by `num_layers`.",
             (wrong(layers=False), wrong(layers=False, latent=lambda s: s.kv_lora_rank + s.qk_rope_head_dim)),
         ),
         Mistake(
             "bits are taken for bytes.",
-            "8 bits are a byte: `numbers * bits // 8`.",
+            "A byte has 8 bits: `numbers * bits // 8`.",
             (wrong(size=lambda n, bits: n * bits), wrong(size=lambda n, bits: 2 * n * bits)),
         ),
         Mistake(
@@ -193,8 +193,8 @@ BYTES_PER_TOKEN = Exercise(
             wrong(size=lambda n, bits: n),
         ),
         Mistake(
-            "every number is taken to have 2 bytes.",
-            "`bits` says how large a number is; 16 bits are only the usual choice.",
+            "2 bytes are counted for every number.",
+            "`bits` is the size of a number; 16 bits are only the usual choice.",
             wrong(size=lambda n, bits: n * 2),
         ),
         Mistake(
@@ -204,18 +204,18 @@ BYTES_PER_TOKEN = Exercise(
         ),
         Mistake(
             "the number is a float.",
-            "`/` divides into floats; `//` keeps whole numbers whole.",
+            "`/` gives a float; `//` gives a whole number.",
             wrong(size=lambda n, bits: n * bits / 8),
         ),
         Mistake(
-            "MLA is treated like the others.",
-            "Where `kv_lora_rank` is not None, a layer keeps `kv_lora_rank + qk_rope_head_dim` numbers, whatever its "
-            "heads.",
+            "MLA is counted like other attention.",
+            "Where `kv_lora_rank` is not None, a layer caches `kv_lora_rank + qk_rope_head_dim` numbers, for any "
+            "number of heads.",
             without_mla,
         ),
         Mistake(
             "the compressed vector is counted twice.",
-            "It stands for keys and values together: there is no 2 in front of it.",
+            "It holds keys and values together: it has no factor 2.",
             (
                 wrong(latent=lambda s: 2 * s.num_layers * (s.kv_lora_rank + s.qk_rope_head_dim)),
                 wrong(latent=lambda s: s.num_layers * (2 * s.kv_lora_rank + s.qk_rope_head_dim)),
@@ -223,7 +223,7 @@ BYTES_PER_TOKEN = Exercise(
         ),
         Mistake(
             "the compressed vector is counted for each head.",
-            "All heads make their keys and values from the same vector: it is kept once in a layer.",
+            "All heads compute their keys and values from the same vector: a layer caches it once.",
             (
                 wrong(latent=lambda s: s.num_layers * s.num_kv_heads * (s.kv_lora_rank + s.qk_rope_head_dim)),
                 wrong(latent=lambda s: s.num_layers * (s.kv_lora_rank + s.num_kv_heads * s.qk_rope_head_dim)),
@@ -231,21 +231,23 @@ BYTES_PER_TOKEN = Exercise(
         ),
         Mistake(
             "the key with the position is forgotten.",
-            "RoPE cannot be applied to the compressed vector, so a small key that carries the position is kept beside "
-            "it.",
+            "RoPE cannot be applied to the compressed vector, so a layer also caches a small key that carries the "
+            "position.",
             wrong(latent=lambda s: s.num_layers * s.kv_lora_rank),
         ),
     ],
     hints=[
-        "Take one layer and one KV head first: which two vectors does a token leave there, and how many numbers has "
+        "Start with one layer and one KV head: which two vectors does it cache for a token, and how many numbers has "
         "each?",
-        "Without MLA: 2 × layers × KV heads × head size numbers. Query heads do not appear: queries are never kept.",
-        "With MLA (`shape.kv_lora_rank is not None`): layers × (kv_lora_rank + qk_rope_head_dim). No 2 and no heads.",
-        "Count the numbers first and turn them into bytes last: `return numbers * bits // 8`. That is right for 4 "
+        "Without MLA: 2 × layers × KV heads × head size numbers. Query heads are not in the formula: queries are not "
+        "cached.",
+        "With MLA (`shape.kv_lora_rank is not None`): layers × (kv_lora_rank + qk_rope_head_dim), without the factor "
+        "2 and without heads.",
+        "Count the numbers first and convert them to bytes last: `return numbers * bits // 8`. That is right for 4 "
         "bits too.",
     ],
     rights=[bytes_per_token, bytes_layer_by_layer, bytes_divided],
-    why="The 2 stands for key and value, `num_kv_heads` and not `num_heads` because queries are not kept. MLA keeps "
-    "neither keys nor values, only what they are made from, so neither the 2 nor the heads appear. Dividing last "
-    "keeps 4-bit numbers exact.",
+    why="The 2 stands for key and value. The formula uses `num_kv_heads` and not `num_heads`, because queries are not "
+    "cached. MLA caches neither keys nor values, only the vector from which they are computed, so it has neither the "
+    "2 nor the heads. The division comes last, so 4-bit numbers are counted exactly.",
 )

@@ -1,4 +1,4 @@
-"""Cases of 03.fit_a_budget."""
+"""Exercise 03.fit_a_budget: dtype, users and tokens within a budget of bytes."""
 
 from course_lib.practice.judge.common_mistakes import PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -18,10 +18,10 @@ def fit_by_counting(budget, kv_bytes_per_token, users, tokens):
 
 
 def fit_by_trying(budget, kv_bytes_per_token, users, tokens):
-    wishes = [(dtype, users, tokens) for dtype in kv_bytes_per_token]
-    last = wishes[-1][0]
-    wishes += [(last, n, tokens) for n in range(users - 1, 0, -1)] + [(last, 1, t) for t in range(tokens - 1, 0, -1)]
-    return next(([d, n, t] for d, n, t in wishes if kv_bytes_per_token[d] * n * t <= budget), None)
+    plans = [(dtype, users, tokens) for dtype in kv_bytes_per_token]
+    last = plans[-1][0]
+    plans += [(last, n, tokens) for n in range(users - 1, 0, -1)] + [(last, 1, t) for t in range(tokens - 1, 0, -1)]
+    return next(([d, n, t] for d, n, t in plans if kv_bytes_per_token[d] * n * t <= budget), None)
 
 
 SIZES = {"bfloat16": 4, "fp8": 2, "int4": 1}
@@ -31,7 +31,7 @@ LLAMA = {"bfloat16": 131_072, "fp8": 65_536, "int4": 32_768}
 
 
 def plan(budget, sizes, users, tokens, note=""):
-    """The Trial that calls with these; a list is as good as a tuple."""
+    """The Trial that calls fit_a_budget with these; a list is accepted as a tuple."""
     return Trial(
         [f"sizes = {sizes}", f"fit_a_budget({budget:_}, sizes, users={users}, tokens={tokens})"],
         lambda answer: as_tuple(answer(budget, dict(sizes), users, tokens)),
@@ -56,13 +56,13 @@ def kind(budget, sizes, users, tokens):
         act,
         size=base.size,
         explain=lambda expected, got: (
-            "" if isinstance(got, tuple) and len(got) == 3 else "Three things are asked for: dtype, users, tokens."
+            "" if isinstance(got, tuple) and len(got) == 3 else "Return three values: dtype, users, tokens."
         ),
     )
 
 
 def always_none(answer, found):
-    """Whether even the easiest question gets None. (Where nothing fits, None is right.)"""
+    """Whether it returns None even where everything fits. (Where nothing fits, None is right.)"""
     return answer(100, {"fp8": 1}, 1, 1) is None and answer(100, {"fp8": 1}, 2, 3) is None
 
 
@@ -99,7 +99,7 @@ def last_only(sizes):
 
 
 def length_first(budget, sizes, users, tokens):
-    """Shortens everybody's text before it turns anybody away."""
+    """Shortens all sequences before it serves fewer users."""
     for dtype, size in sizes.items():
         if users * tokens * size <= budget:
             return dtype, users, tokens
@@ -164,98 +164,98 @@ FIT_A_BUDGET = Exercise(
     cases="budgets",
     properties=[
         Property(
-            "Three things come back: dtype, users, tokens",
-            "A name and two whole numbers, ready to be put into a configuration.",
+            "It returns three values: dtype, users, tokens",
+            "A name and two whole numbers, for a configuration.",
             [kind(*case) for case in ALL_FIT[1:5]],
         ),
         Property(
-            "Where everybody fits, the most exact dtype is taken, to the last byte",
-            "Precision is not given up for nothing.",
+            "If all users fit, the most exact dtype is used, up to the last byte",
+            "Precision is reduced only where this is needed.",
             [plan(*case) for case in ALL_FIT],
         ),
         Property(
-            "Where not, the next dtype in which everybody fits",
-            "Smaller numbers cost a little quality; turning users away costs more.",
+            "Otherwise the next dtype in which all users fit is used",
+            "A smaller dtype costs a little quality; serving fewer users costs more.",
             [plan(*case) for case in SMALLER],
         ),
         Property(
-            "Where none will do, as many users as fit at full length, in the last dtype",
-            "A text that is cut short helps nobody.",
+            "If no dtype is enough: as many users as fit at full length, in the last dtype",
+            "A sequence that is cut short is of little use.",
             [plan(*case) for case in FEWER],
         ),
         Property(
-            "Where not even one fits, one user with as many tokens as there is room for",
-            "Something is better than nothing.",
+            "If not even one user fits at full length: one user with as many tokens as fit",
+            "A shorter sequence is better than no service.",
             [plan(*case) for case in SHORTER],
         ),
         Property(
-            "Without room for a token it is `None`",
-            "`None` means: does not fit. 0 users would look like a plan.",
+            "If not even one token fits, it returns `None`",
+            "`None` means that nothing fits. 0 users would look like a plan.",
             [plan(*case) for case in NOTHING],
         ),
         Property(
-            "It holds at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]
+            "It is right at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]
         ),
     ],
     mistakes=[
         PRINTED,
         Mistake(
             "nothing is returned.",
-            "A function that ends without `return` gives `None` to whoever called. Put `return` before each result.",
+            "A function that ends without `return` returns `None`. Put `return` before each result.",
             is_made_by=always_none,
         ),
         Mistake(
-            "a budget that is met exactly is refused.",
-            "The last byte may be used: `<=`, not `<`.",
+            "a plan that needs exactly the budget is refused.",
+            "All bytes may be used: `<=`, not `<`.",
             wrong(fits=lambda total, budget: total < budget),
         ),
         Mistake(
-            "the smallest dtype is taken at once.",
-            "Go through the dtypes in their order, the most exact first, and stop at the first that fits.",
+            "the smallest dtype is used at once.",
+            "Try the dtypes in their order, the most exact first, and stop at the first that fits.",
             (wrong(dtypes=last_only), wrong(dtypes=lambda sizes: list(sizes)[::-1])),
         ),
         Mistake(
             "only the first dtype is tried.",
-            "Before anybody is turned away, try the smaller dtypes. A `return` on every way through the loop ends it "
-            "in the first round.",
+            "Try the smaller dtypes before you serve fewer users. If every branch in the loop has a `return`, the "
+            "loop ends in its first round.",
             wrong(dtypes=first_only),
         ),
         Mistake(
-            "the room for one user is taken for that of all.",
-            "All users are there at once: `users * tokens * size`.",
+            "the memory of one user is counted for all users.",
+            "All users need memory at once: `users * tokens * size`.",
             wrong(asks=lambda users, tokens: tokens),
         ),
         Mistake(
-            "the tokens of a user are forgotten.",
-            "`size` is for one token; each user keeps `tokens` of them.",
+            "the tokens of a user are not counted.",
+            "`size` is for one token; each user has `tokens` tokens.",
             wrong(asks=lambda users, tokens: users),
         ),
         Mistake(
-            "texts are cut short before users are turned away.",
-            "First fewer users at full length. Only where not even one fits is the text cut.",
+            "sequences are cut short before fewer users are served.",
+            "First reduce the users, at full length. Cut the sequence only if not even one user fits.",
             (length_first, wrong(fewer=lambda d, b, s, u, t: (d, u, b // (u * s)))),
         ),
         Mistake(
-            "one user is served where more would fit.",
+            "one user is served where more fit.",
             "`budget // (tokens * size)` users fit at full length.",
             wrong(fewer=lambda d, b, s, u, t: (d, 1, t)),
         ),
         Mistake(
             "more users are served than fit.",
-            "`//` rounds down, to users whose cache fits whole.",
+            "`//` rounds down: only users whose whole cache fits count.",
             (
                 wrong(fewer=lambda d, b, s, u, t: (d, -(-b // (t * s)), t)),
                 wrong(fewer=lambda d, b, s, u, t: (d, b // s, t)),
             ),
         ),
         Mistake(
-            "something is returned only where everybody fits.",
-            "After the loop come the cases in which something is given up: fewer users first, then a shorter text.",
+            "a plan is returned only if all users fit.",
+            "After the loop handle the cases in which not all fit: first fewer users, then a shorter sequence.",
             wrong(fewer=lambda d, b, s, u, t: None, shorter=lambda d, b, s, u, t: None),
         ),
         Mistake(
-            "where not even one user fits, nobody is served.",
-            "One more step is asked for: one user with `budget // size` tokens.",
+            "no user is served where not even one fits at full length.",
+            "One case is missing: one user with `budget // size` tokens.",
             (
                 wrong(shorter=lambda d, b, s, u, t: None),
                 wrong(shorter=lambda d, b, s, u, t: (d, 0, t)),
@@ -263,8 +263,8 @@ FIT_A_BUDGET = Exercise(
             ),
         ),
         Mistake(
-            "no room is written as zero.",
-            "`None` means that nothing fits. A plan for 0 users or 0 tokens would be carried out.",
+            "0 is returned where nothing fits.",
+            "Return `None` where nothing fits. The caller would use a plan for 0 users or 0 tokens.",
             (
                 wrong(none=lambda d, t: (d, 1, 0)),
                 wrong(none=lambda d, t: (d, 0, 0)),
@@ -273,15 +273,16 @@ FIT_A_BUDGET = Exercise(
         ),
     ],
     hints=[
-        "There are four cases, in this order: all fit; some fit at full length; one fits in part; nothing fits.",
-        "`for dtype, size in kv_bytes_per_token.items():` gives the most exact first. All fit where "
+        "There are four cases, in this order: all users fit; some fit at full length; one fits with fewer tokens; "
+        "nothing fits.",
+        "`for dtype, size in kv_bytes_per_token.items():` gives the most exact first. All users fit if "
         "`users * tokens * size <= budget`.",
-        "After the loop, `dtype` and `size` are those of the last one, the smallest. If `tokens * size <= budget`, "
+        "After the loop, `dtype` and `size` are those of the last dtype, the smallest. If `tokens * size <= budget`, "
         "then `budget // (tokens * size)` users fit at full length.",
         "Otherwise, if `size <= budget`: `return dtype, 1, budget // size`. Otherwise `None`.",
     ],
     rights=[fit_a_budget, fit_by_counting, fit_by_trying],
-    why="The order of the cases is the order of what hurts least: precision, then users, then length. Each `if` is "
-    "reached only where all before it failed, so none has to repeat their conditions. Servers are configured the same "
-    "way: cache dtype, concurrency, longest text.",
+    why="The order of the cases is the order of what costs least: precision, then users, then length. Each `if` is "
+    "reached only if all before it failed, so it does not repeat their conditions. Servers are configured in the same "
+    "order: cache dtype, number of concurrent sequences, maximum length.",
 )

@@ -1,4 +1,4 @@
-"""Cases of 03.fragmentation."""
+"""Exercise 03.fragmentation: what each slot of a contiguous KV cache is used for."""
 
 from course_lib.kvcache.fragmentation import PARTS, draw_requests, reserve_exact, reserve_power_of_two, simulate
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
@@ -13,11 +13,11 @@ def segment(start, reserved, used, final):
 
 
 def memory(capacity, rows, needed, part=None, note=""):
-    """The Trial for these segments (start, reserved, used, final), looking at everything or at some parts."""
+    """The Trial for these segments (start, reserved, used, final) that compares all parts or the named ones."""
     written = ",\n            ".join(repr(segment(*row)) for row in rows)
     call = f"fragmentation({capacity}, segments, {needed})"
     parts = [part] if isinstance(part, str) else part
-    look = (
+    expression = (
         call
         if parts is None
         else f"[{call}[name] for name in {parts!r}]"
@@ -25,15 +25,15 @@ def memory(capacity, rows, needed, part=None, note=""):
         else f'{call}["{parts[0]}"]'
     )
     return Trial(
-        [f"segments = [{written}]", look],
-        lambda answer: looked(answer(capacity, [segment(*row) for row in rows], needed), parts),
+        [f"segments = [{written}]", expression],
+        lambda answer: selected(answer(capacity, [segment(*row) for row in rows], needed), parts),
         note=note,
         size=100 * len(rows) + capacity,
     )
 
 
-def looked(got, parts):
-    """The parts asked for; one alone stands for itself."""
+def selected(got, parts):
+    """The values of these parts as a list; of one part, its value; of None, the whole dict."""
     if parts is None:
         return got
     found = [got[name] for name in parts]
@@ -41,7 +41,7 @@ def looked(got, parts):
 
 
 def kind(capacity, rows, needed):
-    """The Trial that looks at names and types alone."""
+    """The Trial that compares names and types only."""
 
     def act(answer):
         got = answer(capacity, [segment(*row) for row in rows], needed)
@@ -53,13 +53,13 @@ def kind(capacity, rows, needed):
         act,
         size=base.size,
         explain=lambda expected, got: (
-            "" if isinstance(got, dict) else f"A dict with five whole numbers is asked for: {', '.join(PARTS)}."
+            "" if isinstance(got, dict) else f"Return a dict with five whole numbers: {', '.join(PARTS)}."
         ),
     )
 
 
 def untouched(capacity, rows, needed):
-    """The Trial that looks at the caller's segments after the call."""
+    """The Trial that compares the caller's segments after the call."""
 
     def act(answer):
         segments = [segment(*row) for row in rows]
@@ -120,61 +120,62 @@ FRAGMENTATION = Exercise(
     cases="memories",
     properties=[
         Property(
-            "A dict of five whole numbers comes back",
+            "It returns a dict of five whole numbers",
             "`used`, `reserved`, `internal`, `external` and `free`, in slots.",
             [kind(capacity, rows, 2) for capacity, rows in (ONE[0], ONE[1], TWO[0], HOLED[1])],
         ),
         Property(
-            "`used` counts the tokens that are there",
-            "Only these slots hold anything.",
+            "`used` counts the tokens that are stored",
+            "Only these slots hold keys and values.",
             [memory(capacity, rows, 0, "used") for capacity, rows in ONE + TWO],
         ),
         Property(
-            "`reserved` counts the slots of tokens yet to come",
-            "They will be used, but nobody else may have them until then.",
+            "`reserved` counts the slots for tokens that the request will still generate",
+            "They will be used, but no other request can use them until then.",
             [memory(capacity, rows, 0, "reserved") for capacity, rows in ONE + TWO],
         ),
         Property(
             "`internal` counts the slots that will never be used",
-            "This request ends before it comes to them: internal fragmentation.",
+            "The request ends before it reaches them: internal fragmentation.",
             [memory(capacity, rows, 0, "internal") for capacity, rows in ONE + TWO],
         ),
         Property(
-            "Where nobody waits, every hole is free",
-            "`needed` is 0: there is nobody whom a hole could be too small for.",
+            "If no request waits, every hole is free",
+            "`needed` is 0, so no hole is too small.",
             [memory(capacity, rows, 0, PAIR) for capacity, rows in HOLED],
         ),
         Property(
-            "A hole that is too small for who waits is external, one by one",
-            "A request needs its slots in a row, so two small holes are no large one: external fragmentation.",
+            "Each hole that is too small for the waiting request is external",
+            "A request needs contiguous slots, so it cannot use two small holes: external fragmentation.",
             [memory(capacity, rows, needed, PAIR) for capacity, rows in HOLED for needed in (1, 2, 3, 4, 6, 20)],
         ),
         Property(
-            "The five parts sum to the memory, in any state of the simulator",
-            "Every slot is exactly one of the five.",
+            "The five parts sum to the capacity, in every state of the simulator",
+            "Every slot belongs to exactly one of the five parts.",
             [
                 simulated(seed, time, needed)
                 for seed, time in ((0, 0), (0, 25), (1, 12), (1, 40), (2, 60))
                 for needed in (0, 12, 40)
             ],
         ),
-        Property("The caller's segments stay as they were", "They describe memory that is in use.", UNTOUCHED),
+        Property("The caller's segments are not changed", "They describe memory that is in use.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "shares are returned, not slots.",
-            "Whole slots can be added up and compared exactly. Divide when you print.",
+            "Whole slots can be summed and compared exactly. Divide only when you print.",
             shares,
         ),
         Mistake(
             "all reserved slots are counted as used.",
-            '`used` is how many tokens are there now: `s["used"]`.',
+            '`used` is the number of tokens that are stored now: `s["used"]`.',
             (wrong(used=lambda s: s["reserved"]), wrong(used=lambda s: s["final"])),
         ),
         Mistake(
             "slots that are never used are counted as reserved.",
-            "The request ends at `final` tokens. Up to there slots are reserved, beyond it they are internal waste.",
+            "The request ends at `final` tokens. The slots up to `final` are reserved, the slots after it are "
+            "internal fragmentation.",
             (
                 wrong(reserved=lambda s: s["reserved"] - s["used"], internal=lambda s: 0),
                 wrong(reserved=lambda s: s["reserved"] - s["used"]),
@@ -182,74 +183,75 @@ FRAGMENTATION = Exercise(
         ),
         Mistake(
             "the whole reservation is counted as reserved.",
-            "What is used already is counted under `used`: `final - used` are yet to come.",
+            "Slots that are already used count as `used`: only `final - used` slots are reserved.",
             (wrong(reserved=lambda s: s["reserved"]), wrong(reserved=lambda s: s["final"])),
         ),
         Mistake(
-            "slots of tokens yet to come are counted as internal.",
-            "They will be used. Only what lies beyond `final` never is: `reserved - final`.",
+            "slots for later tokens are counted as internal.",
+            "They will be used. Only the slots after `final` are never used: `reserved - final`.",
             (
                 wrong(internal=lambda s: s["reserved"] - s["used"]),
                 wrong(reserved=lambda s: 0, internal=lambda s: s["reserved"] - s["used"]),
             ),
         ),
         Mistake(
-            "all holes are called external.",
-            "A hole that is large enough for who waits serves somebody soon: it is free.",
+            "all holes are counted as external.",
+            "A hole that is large enough for the waiting request is free.",
             (wrong(small=lambda hole, needed, holes: True), wrong(small=lambda hole, needed, holes: needed > 0)),
         ),
         Mistake(
-            "the holes are taken together.",
-            "A request needs its slots in a row. Compare each hole with `needed` by itself, not their sum.",
+            "the holes are added up before the comparison.",
+            "A request needs contiguous slots. Compare each hole with `needed`, not the sum of the holes.",
             (wrong(small=lambda hole, needed, holes: sum(holes) < needed),),
         ),
         Mistake(
-            "only the largest hole is looked at.",
-            "Each hole is compared by itself: the small ones are external even beside a large one.",
+            "only the largest hole is compared.",
+            "Compare each hole: the small holes are external even if there is a large one.",
             wrong(small=lambda hole, needed, holes: max(holes) < needed),
         ),
         Mistake(
-            "a hole of exactly the size that is needed is called external.",
-            "It fits: only `hole < needed` is too small.",
+            "a hole of exactly the needed size is counted as external.",
+            "The request fits into it: only `hole < needed` is too small.",
             wrong(small=lambda hole, needed, holes: hole <= needed),
         ),
         Mistake(
             "small and large are swapped.",
-            "Holes smaller than `needed` are external, the others free.",
+            "Holes smaller than `needed` are external, the other holes are free.",
             wrong(small=lambda hole, needed, holes: hole >= needed),
         ),
         Mistake(
-            "the hole behind the last segment is forgotten.",
+            "the hole after the last segment is not counted.",
             "It reaches from the end of the last segment to `capacity`.",
             wrong(last=False),
         ),
         Mistake(
-            "the hole in front of the first segment is forgotten.",
-            "The memory begins at slot 0; start with `edge = 0`.",
+            "the hole before the first segment is not counted.",
+            "The memory starts at slot 0; start with `edge = 0`.",
             wrong(first=False),
         ),
         Mistake(
-            "a hole is measured from where the tokens end.",
-            "The reservation holds its slots whether tokens are in them or not: a segment ends at `start + reserved`.",
+            "a hole starts where the tokens of a segment end.",
+            "Reserved slots belong to the request even if they hold no tokens: a segment ends at `start + reserved`.",
             (wrong(end=lambda s: s["start"] + s["final"]), wrong(end=lambda s: s["start"] + s["used"])),
         ),
         Mistake(
             "the caller's segments are changed.",
-            'Read from `s["…"]`; assignments and `pop` write into the caller\'s own data.',
+            'Read from `s["…"]`; assignments and `pop` change the caller\'s data.',
             is_made_by=writes_into(UNTOUCHED),
         ),
     ],
     hints=[
         "Draw one segment as a bar from `start` to `start + reserved`. Mark where `used` ends and where `final` ends: "
-        "three pieces.",
-        "The pieces are `used`, `final - used` (reserved) and `reserved - final` (internal). Sum each over the "
+        "the bar has three parts.",
+        "The parts are `used`, `final - used` (reserved) and `reserved - final` (internal). Sum each over the "
         "segments.",
-        "For the holes, keep `edge`, where the last segment ended, from 0. The hole before a segment is "
-        "`start - edge`; after the loop there is one more, `capacity - edge`.",
-        '`parts["external" if hole < needed else "free"] += hole`, for each hole by itself.',
+        "For the holes, keep `edge`, the end of the previous segment, starting with 0. The hole before a segment is "
+        "`start - edge`; after the loop there is one more hole, `capacity - edge`.",
+        '`parts["external" if hole < needed else "free"] += hole`, separately for each hole.',
     ],
     rights=[fragmentation, fragmentation_by_slot, fragmentation_by_edges],
-    why="Within a segment, `used` and `final` cut the reservation into three. Between segments, one walk with `edge` "
-    "finds every hole, the last one behind the loop. A hole is judged by itself, because a contiguous request cannot "
-    "be spread over two. Paging, in the next lesson, makes exactly this possible.",
+    why="Within a segment, `used` and `final` divide the reserved slots into three parts. Between segments, one loop "
+    "with `edge` finds every hole, except the hole after the last segment, which is counted after the loop. Each hole "
+    "is compared separately, because a request with contiguous slots cannot use two holes. Paging, in the next "
+    "lesson, makes exactly this possible.",
 )

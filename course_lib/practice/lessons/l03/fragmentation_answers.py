@@ -4,7 +4,7 @@ from .solutions.fragmentation import fragmentation
 
 
 def fragmentation_by_slot(capacity, segments, needed):
-    """Marks every slot."""
+    """Marks every slot with its use."""
     marks = [None] * capacity
     for s in segments:
         for i in range(s["reserved"]):

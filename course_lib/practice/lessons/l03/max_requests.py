@@ -1,4 +1,4 @@
-"""Cases of 03.max_requests."""
+"""Exercise 03.max_requests: how many requests fit on a GPU beside the weights."""
 
 import math
 
@@ -16,7 +16,7 @@ def max_requests_floor(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usab
 
 
 def max_requests_by_slots(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):
-    """As vLLM counts: slots for tokens first."""
+    """As vLLM counts: first the slots for tokens."""
     slots = int((gpu_bytes * usable - weight_bytes) // kv_bytes_per_token)
     return slots // tokens if slots > 0 else 0
 
@@ -24,18 +24,18 @@ def max_requests_by_slots(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, u
 NAMES = ("gpu_bytes", "weight_bytes", "kv_bytes_per_token", "tokens", "usable")
 
 
-def asked(*values, note="", look=lambda got: got):
-    """The Trial that calls with these values, in the order of NAMES; without the last, `usable` is left out."""
+def computed(*values, note="", view=lambda got: got):
+    """The Trial that calls max_requests with these values, in the order of NAMES; of four values, without `usable`."""
     call = ", ".join(
         f"{name}={value:_}" if name != "usable" else f"usable={value}" for name, value in zip(NAMES, values)
     )
     return Trial(
-        [f"max_requests({call})"], lambda answer: look(answer(*values)), note=note, show=with_commas, size=sum(values)
+        [f"max_requests({call})"], lambda answer: view(answer(*values)), note=note, show=with_commas, size=sum(values)
     )
 
 
 def kind(*values):
-    return asked(*values, look=lambda got: type(got).__name__)
+    return computed(*values, view=lambda got: type(got).__name__)
 
 
 def wrong(
@@ -106,46 +106,48 @@ MAX_REQUESTS = Exercise(
     cases="GPUs",
     properties=[
         Property(
-            "A whole number comes back",
-            "There is no half of a request.",
+            "It returns a whole number",
+            "Only whole requests count.",
             [kind(*case) for case in (BARE[0], BARE[1], WEIGHTS[0], SHARED[0])],
         ),
         Property(
-            "A request takes all its tokens, and only whole requests count",
+            "Each request needs memory for all its tokens, and only whole requests count",
             "A cache that is one token too small serves one request less.",
-            [asked(*case) for case in BARE],
+            [computed(*case) for case in BARE],
         ),
         Property(
-            "The weights are there first, once",
-            "All requests read the same weights.",
-            [asked(*case) for case in WEIGHTS],
+            "The weights are subtracted once",
+            "All requests use the same weights.",
+            [computed(*case) for case in WEIGHTS],
         ),
         Property(
-            "Only the share `usable` of the GPU is given out",
-            "Each step needs room to compute in. The share is one of the whole GPU, weights included, as in vLLM.",
-            [asked(*case) for case in SHARED],
+            "Only the share `usable` of the GPU memory is used",
+            "Each step needs memory for its computation. The share is of the whole GPU memory, weights included, as "
+            "in vLLM.",
+            [computed(*case) for case in SHARED],
         ),
         Property(
-            "Without `usable` it is 0.9",
+            "The default of `usable` is 0.9",
             "The default of vLLM's `gpu_memory_utilization`.",
-            [asked(*case) for case in USUAL],
+            [computed(*case) for case in USUAL],
         ),
         Property(
-            "Where the weights leave no room, it is 0",
+            "If the weights leave no memory, it returns 0",
             "A negative number of requests means nothing.",
-            [asked(*case) for case in TIGHT],
+            [computed(*case) for case in TIGHT],
         ),
         Property(
-            "It holds at real sizes",
+            "It is right at real sizes",
             "Llama 3 8B and Llama 2 7B on an H100, and others.",
-            [asked(*case) for case in REAL],
+            [computed(*case) for case in REAL],
         ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the number is a float.",
-            "`/`, and `//` with a float on one side, give floats. `int(…)` makes whole bytes of the share first.",
+            "`/` gives a float, and so does `//` with a float on one side. Convert the share to whole bytes first, "
+            "with `int(…)`.",
             (
                 wrong(count=lambda room, per: max(0, room / per)),
                 wrong(room=lambda g, w, u: g * u - w),
@@ -153,72 +155,71 @@ MAX_REQUESTS = Exercise(
             ),
         ),
         Mistake(
-            "it rounds up.",
-            "The last request would have only a part of its memory. `//` rounds down.",
+            "the result is rounded up.",
+            "Then the last request has only a part of its memory. `//` rounds down.",
             (
                 wrong(count=lambda room, per: max(0, -(-room // per))),
                 wrong(count=lambda room, per: max(0, room // per + 1)),
             ),
         ),
         Mistake(
-            "it rounds to the nearest.",
-            "`round` may go up, to a request that does not fit. `//` always goes down.",
+            "the result is rounded to the nearest number.",
+            "`round` may round up, to a request that does not fit. `//` always rounds down.",
             wrong(count=lambda room, per: max(0, round(room / per))),
         ),
         Mistake(
-            "the tokens of a request are forgotten.",
-            "`kv_bytes_per_token` is for one token; a request keeps `tokens` of them.",
+            "the tokens of a request are not counted.",
+            "`kv_bytes_per_token` is for one token; a request has `tokens` tokens.",
             wrong(per=lambda kv, t: kv),
         ),
         Mistake(
-            "the weights are forgotten.",
-            "They lie on the same GPU: subtract them before anything is given out.",
+            "the weights are not subtracted.",
+            "They are on the same GPU: subtract them first.",
             wrong(room=lambda g, w, u: int(g * u)),
         ),
         Mistake(
-            "the weights are counted for each request.",
-            "All requests are served by one copy of the weights.",
-            weights_for_each,
+            "the weights are counted for each request.", "All requests use one copy of the weights.", weights_for_each
         ),
         Mistake(
-            "the share is taken of what the weights leave.",
-            "`usable` is a share of the whole GPU: first the share, then minus the weights, which leaves less.",
+            "the share is taken after the weights are subtracted.",
+            "`usable` is a share of the whole GPU memory: multiply first, then subtract the weights. This leaves less.",
             (wrong(room=lambda g, w, u: int((g - w) * u)),),
         ),
         Mistake(
             "`usable` is not used.",
-            "The whole GPU cannot be given out: multiply its bytes by `usable` first.",
+            "The cache cannot use the whole GPU memory: multiply its bytes by `usable` first.",
             (wrong(room=lambda g, w, u: g - w),),
         ),
         Mistake(
-            "another default share than 0.9 is used.",
-            "In the first line: `usable=0.9`.",
+            "the default of `usable` is not 0.9.",
+            "Write `usable=0.9` in the first line.",
             (wrong(share=1.0), wrong(share=0.95), wrong(share=0.8)),
         ),
         Mistake(
-            "`usable` is taken to be 0.9 always.",
-            "0.9 is only what holds when nothing is said: multiply by `usable`.",
+            "0.9 is used in place of `usable`.",
+            "0.9 is only the default: multiply by `usable`.",
             wrong(room=lambda g, w, u: int(g * 0.9) - w),
         ),
         Mistake(
-            "a negative number comes out.",
-            "Where the weights are larger than the room, no request fits: `max(0, …)`.",
+            "a negative number is returned.",
+            "If the weights are larger than the usable memory, no request fits: `max(0, …)`.",
             wrong(count=lambda room, per: room // per),
         ),
         Mistake(
             "the sign is lost.",
-            "Where the weights are larger than the room, no request fits. `abs` makes room of a lack of it.",
+            "If the weights are larger than the usable memory, no request fits. `abs` makes the missing bytes look "
+            "like free ones.",
             wrong(count=lambda room, per: abs(room) // per),
         ),
     ],
     hints=[
-        "How many bytes may be given out at all? Take the share first, then what is on the GPU already.",
-        "`room = int(gpu_bytes * usable) - weight_bytes`. And one request takes `kv_bytes_per_token * tokens`.",
-        "`room // request` counts whole requests. What does it give when the weights are larger than the room?",
+        "How many bytes can the cache use? Multiply by the share first, then subtract the weights.",
+        "`room = int(gpu_bytes * usable) - weight_bytes`. One request takes `kv_bytes_per_token * tokens`.",
+        "`room // request` counts whole requests. What does it give if the weights are larger than the usable memory?",
         "`return max(0, room // (kv_bytes_per_token * tokens))`.",
     ],
     rights=[max_requests, max_requests_floor, max_requests_by_slots],
-    why="The share is one of the whole GPU, so it comes before the weights are subtracted. `//` rounds down, to "
-    "requests that fit whole, and `max` with 0 covers a model that is too large. vLLM plans in the same way, with "
-    "blocks of tokens in place of whole requests.",
+    why="The share is of the whole GPU memory, so the multiplication comes before the weights are subtracted. `//` "
+    "rounds down, so only whole requests count, and `max` with 0 covers a model that is too large. vLLM plans in the "
+    "same way, with blocks of tokens in place of whole requests.",
 )
