@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.waiting_list import WaitingList
 
 
 class Counting(WaitingList):
-    """What most begin with: right but for what is written below."""
+    """A first attempt, which is right. Subclasses change one thing."""
 
     def __init__(self):
         super().__init__()
@@ -150,19 +150,19 @@ CASES = {
     "11.fair_share": [
         ("first come, first served", NoCounters),
         ("served most goes first", MostFirst),
-        ("equals go by something else", LaterOfEquals),
+        ("order is not that of arrival", LaterOfEquals),
         ("takes the request off", Takes),
         ("as much as a prompt token", OneForEach),
         ("requests are counted", CountsCalls),
-        ("comes back is not lifted", LiftsTooLate),
-        ("when nobody waits", FromNothing),
-        ("lifted to the highest", ToTheTop),
+        ("was away is not raised", LiftsTooLate),
+        ("when no request waits", FromNothing),
+        ("raised to the highest", ToTheTop),
         ("counter is lowered", StartsOver),
-        ("make room is lifted", EveryPush),
+        ("raised after a preemption", EveryPush),
         (None, ToTheMean),
-        ("does not join", ForgetsTheList),
+        ("is not added to the list", ForgetsTheList),
         ("first come, first served", CountsNothing),
-        ("into another order", SortsTheList),
-        ("is added to its own", AddsTheLowest),
+        ("order of `self.waiting` is changed", SortsTheList),
+        ("is added to the client's own", AddsTheLowest),
     ]
 }

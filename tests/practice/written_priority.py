@@ -81,7 +81,7 @@ class ShortestFirst(Policy):
 
 
 class Iterates(InPlace):
-    """Right but for what it returns, which is no list."""
+    """Right, except that it returns no list."""
 
     def order(self, running):
         return (r for r in sorted(running, key=self.key))
@@ -102,12 +102,12 @@ class AsText(InPlace):
 
 CASES = {
     "11.priority": [
-        ("turned round", HighestFirst),
-        ("come in as they came", ByArrival),
-        ("who runs is never thrown out", Polite),
-        ("equals throw each other", Pushy),
-        ("most important of those who run is thrown out", LeastFirst),
-        ("`order` gives nothing back", InPlace),
+        ("priority is reversed", HighestFirst),
+        ("in the order of arrival", ByArrival),
+        ("a running request is never preempted", Polite),
+        ("equals preempt each other", Pushy),
+        ("most important running request is preempted", LeastFirst),
+        ("`order` returns nothing", InPlace),
         (None, ShortestFirst),
         (None, Iterates),
         (None, OnlyTheFirst),

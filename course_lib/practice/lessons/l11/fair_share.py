@@ -1,4 +1,4 @@
-"""Cases of 11.fair_share: a counter of tokens for each client, and the least served is next."""
+"""The exercise 11.fair_share: a counter of tokens for each client; the client that was served least is next."""
 
 from course_lib.practice.judge.exercise import Exercise, Property
 from course_lib.practice.judge.programs import told
@@ -16,7 +16,7 @@ def one(*steps):
 
 
 def come(*requests):
-    """("A", 3) comes as a, and so on."""
+    """The first request, such as ("A", 3), arrives as a, the second as b, and so on."""
     return [("come", name, client, prompt) for name, (client, prompt) in zip("abcdefgh", requests)]
 
 
@@ -49,8 +49,8 @@ FAIR_SHARE = Exercise(
     cases="programs",
     properties=[
         Property(
-            "Nobody waits: `peek()` is `None`. One client alone: first come, first served",
-            "The engine asks in every step, also when nobody waits.",
+            "While no request waits, `peek()` returns `None`. With one client: first come, first served",
+            "The engine calls `peek` in every step, also while no request waits.",
             [one(("peek",)), one(*come(("A", 1)), ("peek",)), one(*come(("A", 1)), *admits(1), ("peek",))]
             + [
                 one(*come(*[("A", n) for n in prompts]), *admits(len(prompts)))
@@ -58,17 +58,17 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "The client with the lowest counter is next; among equals, the request that came first",
-            "Whoever sends a hundred requests must not push aside the one who sends one.",
+            "The client with the lowest counter is next; among equals, the request that arrived first",
+            "A client that sends a hundred requests must not delay a client that sends one.",
             [
                 day(*many("A", n, prompt=prompt), *many("B", 1, prompt=1), max_num_seqs=1)
                 for n in (2, 3)
                 for prompt in (1, 2)
             ]
             + [
-                day(*many("B", 1), *many("A", n), *many("B", 2, first=1), max_num_seqs=seats)
+                day(*many("B", 1), *many("A", n), *many("B", 2, first=1), max_num_seqs=most)
                 for n in (1, 3)
-                for seats in (1, 2)
+                for most in (1, 2)
             ]
             + [
                 day(*many("A", 2, prompt=a), *many("B", 2, prompt=b), *many("C", 2, prompt=c), max_num_seqs=1)
@@ -76,8 +76,8 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "A prompt token counts 1, a written token counts 2",
-            "Written tokens cost more: each of them is a step of its own.",
+            "A prompt token counts 1, an output token counts 2",
+            "Output tokens cost more: each of them needs a step of its own.",
             [
                 one(*come(("A", 4), ("B", b), ("A", 1), ("B", 1)), *admits(2), ("write", "a", n), *admits(1))
                 for b, n in ((6, 2), (5, 1), (3, 1), (7, 1), (9, 2), (9, 3), (13, 4), (11, 4))
@@ -101,8 +101,9 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "Who comes back is lifted to the lowest counter of those who wait, and never lowered",
-            "Otherwise a client who was away all night has saved up a night of service, and all others stand still.",
+            "The counter of a client that was away is raised to the lowest counter of the waiting clients, and "
+            "never lowered",
+            "Otherwise a client that was away for hours would be served alone until its counter has caught up.",
             [
                 day(*many("A", 5, prompt=a), *many("B", 3, step=step), max_num_seqs=1)
                 for a, step in ((2, 3), (4, 3), (4, 5))
@@ -132,8 +133,8 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "Where nobody waits, it is lifted to the counter of the client whose request left last",
-            "A quiet minute must not give the next newcomer credit either.",
+            "Where no request waits, it is raised to the counter of the client whose request left the queue last",
+            "An empty queue must not give an advantage to the next client that arrives.",
             [
                 one(
                     *come(("A", a)),
@@ -174,26 +175,22 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "Who had to make room is not lifted: it was not away",
-            "It was running. Losing its place is enough; its client need not pay for it too.",
+            "After a preemption the counter is not raised: the client was not away",
+            "Its request was running. The preemption must not also raise the counter of its client.",
             [
                 one(
                     *come(("A", 1), ("B", b)),
                     *admits(2),
-                    ("make_room", "b"),
+                    ("preempt", "b"),
                     ("come", "c", "A", 1),
-                    ("make_room", "a"),
+                    ("preempt", "a"),
                     *admits(2),
                 )
                 for b in (3, 6)
             ]
             + [
                 one(
-                    *come(("A", 1), ("B", b), ("B", 1)),
-                    *admits(2),
-                    ("make_room", "a"),
-                    ("come", "d", "C", 1),
-                    *admits(n),
+                    *come(("A", 1), ("B", b), ("B", 1)), *admits(2), ("preempt", "a"), ("come", "d", "C", 1), *admits(n)
                 )
                 for b in (4, 8)
                 for n in (1, 2)
@@ -202,7 +199,7 @@ FAIR_SHARE = Exercise(
                 one(
                     *come(("A", 2), ("B", 5), ("B", 2), ("C", 9), ("C", 1)),
                     *admits(3),
-                    ("make_room", "a"),
+                    ("preempt", "a"),
                     ("come", "f", "A", 4),
                     *admits(n),
                 )
@@ -210,13 +207,13 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "In any program the right one is next",
-            "Clients come, write, pause, make room and give up in every order.",
+            "In random programs the right request is next",
+            "Requests arrive, decode, are preempted and are aborted in every order.",
             played(FairShare, 70, 11),
         ),
         Property(
-            "In the engine's scheduler, the right one is admitted at every step",
-            "There, all this happens at once.",
+            "In the engine's scheduler, the right request is admitted in every step",
+            "There, all these events happen together.",
             [
                 day(*many("A", 3), *many("B", 3, step=2), max_num_seqs=2),
                 day(*many("A", 2, max_tokens=6), *many("B", 5, prompt=1, max_tokens=1, step=3), max_num_seqs=1),
@@ -230,26 +227,26 @@ FAIR_SHARE = Exercise(
             ],
         ),
         Property(
-            "Two clients who wait all the time are never served more than 2U apart",
-            "U is the longest prompt + 2 x `max_num_seqs` x the longest answer: all that can be promised to whoever was "
-            "chosen while its counter was the lowest.",
+            "The service of two clients that always have waiting requests never differs by more than 2U",
+            "U is the longest prompt + 2 x `max_num_seqs` x the longest answer: the most service that a client "
+            "can still get for requests that were admitted while its counter was the lowest.",
             BOUNDS,
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "Three questions: what does a request cost its client (`charge`), who is next (`peek`), and where does a client start "
-        "who was away (`push`)?",
-        "`charge` adds `prompt_tokens + 2 * output_tokens` to the client's counter. `peek` takes the smallest counter over "
-        "`self.waiting`: `min(..., key=..., default=None)` keeps the order among equals.",
-        "`push`, before the request joins: is any other request of this client in `self.waiting`? If not, and if it is not "
-        "`returning`, look for the lowest counter among the clients that wait; if nobody waits, take that of "
-        "`self.last_client`.",
+        "Three questions: what does a request cost its client (`charge`), which request is next (`peek`), and "
+        "with which counter does a client start that was away (`push`)?",
+        "`charge` adds `prompt_tokens + 2 * output_tokens` to the client's counter. `peek` takes the smallest "
+        "counter over `self.waiting`: `min(..., key=..., default=None)` returns the first among equals.",
+        "In `push`, before the request is added: is any other request of this client in `self.waiting`? If not, "
+        "and if it is not `returning`, find the lowest counter among the waiting clients; if no request waits, "
+        "take the counter of `self.last_client`.",
         "The new counter is `max(own, lowest)`. Then `super().push(request, returning=returning)`.",
     ],
     rights=[FairShare, FairByQueues, FairByHalves],
-    why="Three rules. Count what was given, when it was given. Serve the lowest. And who was away starts where the least "
-    "served of those who wait is, so that idling saves up nothing and costs nothing. This is the Virtual Token Counter "
-    "(arXiv 2401.00588). `course_lib` keeps a heap of clients and a queue for each instead of one list, so that choosing "
-    "costs the same among thousands.",
+    why="There are three rules. Count service when it is given. Serve the client with the lowest counter. A client "
+    "that was away starts with the lowest counter of the waiting clients, so that being away is no advantage and "
+    "no disadvantage. This is the Virtual Token Counter (arXiv 2401.00588). `course_lib` keeps a heap of clients "
+    "and a queue for each instead of one list, so that choosing costs the same among thousands of requests.",
 )

@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.waiting_list import WaitingList
 
 
 class FairByQueues(WaitingList):
-    """A queue for each client beside the list, and the client is chosen first."""
+    """Makes a queue for each client, and chooses the client first."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ class FairByQueues(WaitingList):
         for request in self.waiting:
             queues.setdefault(request.client, deque()).append(request)
         best = None
-        for client, queue in queues.items():
+        for client in queues:
             if best is None or self.counters[client] < self.counters[best]:
                 best = client
         return queues[best][0] if best is not None else None
@@ -39,7 +39,7 @@ class FairByQueues(WaitingList):
 
 
 class FairByHalves(WaitingList):
-    """Counts in written tokens, of which a prompt token is half of one; sorts everybody each time."""
+    """Counts in output tokens: a prompt token is half of one. Sorts all requests each time."""
 
     def __init__(self):
         super().__init__()

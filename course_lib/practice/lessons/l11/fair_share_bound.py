@@ -1,4 +1,4 @@
-"""How far apart the service of two clients is at most, beside the bound of the paper (arXiv 2401.00588). For 11.fair_share."""
+"""For 11.fair_share: how much the service of two clients differs, and the bound of the paper (arXiv 2401.00588)."""
 
 from course_lib.engine import EngineConfig, Scheduler
 from course_lib.errors import IntegrityError
@@ -9,10 +9,11 @@ from course_lib.practice.judge.scripts import Arrival
 
 
 def spread(policy, *, max_num_seqs, few, many, steps=150):
-    """(largest difference in service over any stretch of steps, what the bound allows) between two clients who always wait.
+    """(largest difference in service over any range of steps, its bound), for two clients that always wait.
 
-    few, many: (prompt, answer) of the requests of A and of B, in tokens. B has about three times as many in the queue as A. Even
-    if all seats go to A in one step, one of its requests still waits: it is never away.
+    few, many: (prompt, answer) of the requests of A and of B, in tokens. B has about three times as many waiting
+    requests as A. A has max_num_seqs + 1: if so many are admitted in one step that all running ones are A's, one
+    request still waits, so A is never away.
     """
     config = EngineConfig(max_num_seqs=max_num_seqs, num_blocks=4096, block_size=4, prefix_caching=False, policy=policy)
     scheduler = Scheduler(config, KVCacheManager(BlockAllocator(4096, 4), prefix_caching=False))
@@ -26,7 +27,7 @@ def spread(policy, *, max_num_seqs, few, many, steps=150):
                 scheduler.add(Arrival(f"{client}{sent[client]}", now, prompt, answer, client).request())
                 if len(scheduler.waiting.waiting) != sent["A"] + sent["B"] - admitted:
                     raise IntegrityError(
-                        "After `push(request)` the request is not in `self.waiting`, so nobody will serve it."
+                        "After `push(request)` the request is not in `self.waiting`, so it is never served."
                     )
         step = scheduler.schedule()
         admitted += len(step.admitted)

@@ -1,4 +1,4 @@
-"""The game of 11.fair_share: requests of several clients come, are admitted, write, and make room."""
+"""The game of 11.fair_share: requests of several clients arrive, are admitted, decode, and are preempted."""
 
 from itertools import count
 
@@ -16,7 +16,7 @@ _arrivals = count()
 
 
 def request_from(client, prompt_tokens):
-    """A request as an engine makes it, later than all before it."""
+    """A request as an engine makes it, with a later arrival than all before it."""
     number = next(_arrivals)
     return Request(
         f"{client}{number}", [0] * prompt_tokens, SamplingParams(max_tokens=64), client=client, arrival=float(number)
@@ -24,7 +24,7 @@ def request_from(client, prompt_tokens):
 
 
 def admit(line):
-    """What an engine does with who is next: takes it off the list, and the first time charges its prompt."""
+    """What an engine does with the next request: it takes it off the list, and charges its prompt the first time."""
     chosen = line.pop()
     if not chosen.was_admitted:
         chosen.was_admitted = True
@@ -33,14 +33,14 @@ def admit(line):
 
 
 class Line(Game):
-    """Calls of a policy as an engine makes them. Beside it the counters are kept by the rule, in the plainest way."""
+    """Calls of a policy as an engine makes them. The game keeps the right counters itself."""
 
     opening = ("from course_lib.practice.play import admit, request_from", "line = FairShare()")
     lines = {
         "come": "{0} = request_from('{1}', prompt_tokens={2}); line.push({0})",
         "admit": "admit(line)",
         "write": "line.charge({0}, output_tokens={1})",
-        "make_room": "line.push({0}, returning=True)",
+        "preempt": "line.push({0}, returning=True)",
         "abort": "line.remove({0})",
         "peek": "line.peek()",
     }
@@ -48,12 +48,8 @@ class Line(Game):
 
     def __init__(self, answer):
         self.line, self.requests = answer(), {}
-        self.waiting, self.running, self.charged = (
-            [],
-            [],
-            set(),
-        )  # names; those who wait in the order in which they came
-        self.counters, self.last = {}, None  # client -> weighted tokens; whose request left last
+        self.waiting, self.running, self.charged = ([], [], set())  # names; the waiting ones in the order of arrival
+        self.counters, self.last = {}, None  # client -> weighted tokens; the client whose request left last
 
     def come(self, name, client, prompt_tokens):
         self.requests[name] = request_from(client, prompt_tokens)
@@ -73,7 +69,7 @@ class Line(Game):
         self.last = self.requests[name].client
 
     def _next(self):
-        """Of the client with the lowest counter who came first, or None."""
+        """The first request of the client with the lowest counter, or None."""
         return min(self.waiting, key=lambda name: self.counters[self.requests[name].client], default=None)
 
     def peek(self):
@@ -85,7 +81,7 @@ class Line(Game):
         right, first = self._next(), self.line.peek()
         seen = self._said(first, right)
         if not seen.ends and (taken := self.line.pop()) is not first:
-            return Seen(f"peek() says {right}, and pop() takes {self._name(taken)}", ends=True)
+            return Seen(f"peek() returns {right}, and pop() takes {self._name(taken)}", ends=True)
         if not seen.ends:
             self._leaves(right)
             self.running.append(right)
@@ -100,7 +96,7 @@ class Line(Game):
         return None if got is None else next((name for name, made in self.requests.items() if made is got), a_kind(got))
 
     def _said(self, got, right):
-        """What the answer chose, by name, with the counters as they should be."""
+        """What the answer chose, by name, with the right counters."""
         name = self._name(got)
         said = f"{name} of client {self.requests[name].client} is next" if name in self.requests else f"{name} is next"
         served = ", ".join(f"{client} {tokens}" for client, tokens in sorted(self.counters.items()))
@@ -113,7 +109,7 @@ class Line(Game):
         self.line.charge(self.requests[name], output_tokens=n)
         return Seen("done")
 
-    def make_room(self, name):
+    def preempt(self, name):
         if name not in self.running:
             raise Senseless
         self.running.remove(name)
@@ -130,7 +126,7 @@ class Line(Game):
 
 
 def serve_clients(policy, arrivals, **setup):
-    """The Timeline of a script in the engine's scheduler; below the requests each counter, as the rule has it, before the step."""
+    """The Timeline of a script in the engine's scheduler, with the right counter of each client before each step."""
     counters, waits, last, known = {}, [], [None], {}  # known: step -> the counters at its beginning
 
     def leaves(request):
@@ -174,7 +170,7 @@ def serve_clients(policy, arrivals, **setup):
 def draw(chance, names, setup):
     """A step of a random program; see programs.random_trials."""
     kind = (
-        chance.choice(("come", "come", "admit", "admit", "admit", "write", "write", "make_room", "abort"))
+        chance.choice(("come", "come", "admit", "admit", "admit", "write", "write", "preempt", "abort"))
         if names
         else "come"
     )
@@ -182,7 +178,7 @@ def draw(chance, names, setup):
         return kind, NAMES[len(names)], chance.choice(CLIENTS), chance.randint(1, 6)
     if kind == "write":
         return kind, chance.choice(names), chance.randint(1, 6)
-    return (kind, chance.choice(names)) if kind in ("make_room", "abort") else ("admit",)
+    return (kind, chance.choice(names)) if kind in ("preempt", "abort") else ("admit",)
 
 
 def played(reference, number, seed, lengths=(4, 16)):

@@ -5,22 +5,22 @@ from course_lib.practice.judge.exercise import Mistake
 
 
 class WrongShare(WaitingList):
-    """A wrong answer, made of parts; see `variant`. It is right as it stands."""
+    """FairShare made of parts, all of them right; `variant` replaces some."""
 
     prompt_weight, output_weight = 1, 2
-    lifts_returning = False
+    raises_returning = False
     prompt_at_push = False
     adds = True
     joins = True
 
     @staticmethod
     def floor(line, client):
-        """What a client who was away is lifted to."""
+        """The counter that a client is raised to after it was away."""
         waiting = [line.counters[other.client] for other in line.waiting]
         return min(waiting) if waiting else line.counters.get(line.last_client, 0)
 
     @staticmethod
-    def lifted(own, floor):
+    def raised(own, floor):
         return max(own, floor)
 
     @staticmethod
@@ -29,7 +29,7 @@ class WrongShare(WaitingList):
 
     @staticmethod
     def rank(line, request):
-        """The lowest goes first; among equals who stands first."""
+        """The lowest goes first; among equals the first of the list."""
         return line.counters[request.client]
 
     @staticmethod
@@ -42,10 +42,10 @@ class WrongShare(WaitingList):
 
     def push(self, request, *, returning=False):
         client = request.client
-        is_away = self.is_away(self, request) and (self.lifts_returning or not returning)
+        is_away = self.is_away(self, request) and (self.raises_returning or not returning)
         self.counters.setdefault(client, 0)
         if is_away:
-            self.counters[client] = self.lifted(self.counters[client], self.floor(self, client))
+            self.counters[client] = self.raised(self.counters[client], self.floor(self, client))
         if self.prompt_at_push and not returning:
             self.counters[client] += request.num_prompt_tokens
         if self.joins:
@@ -67,14 +67,14 @@ class WrongShare(WaitingList):
 
 
 class PerRequest(WrongShare):
-    """Counts requests, however long they are."""
+    """Counts requests, not their tokens."""
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
         self.counters[request.client] += prompt_tokens > 0
 
 
 class Sorts(WrongShare):
-    """Brings the list into another order to see who is first."""
+    """Sorts the list itself to find the next request."""
 
     def peek(self):
         self.waiting.sort(key=lambda request: self.counters[request.client])
@@ -82,7 +82,7 @@ class Sorts(WrongShare):
 
 
 class TakesOff(WrongShare):
-    """Looks by taking it off the list."""
+    """Removes the next request from the list."""
 
     def peek(self):
         request = self.chosen(self)
@@ -97,19 +97,19 @@ wrong = WrongShare.variant
 MISTAKES = [
     Mistake(
         "first come, first served.",
-        "Who sends most is served most. Does the one counter of a client rise in `charge`, and "
-        "does `peek` take the lowest? Only among equals, who came first goes first.",
+        "Then the client that sends most is served most. Increase the client's counter in `charge`, and take the "
+        "lowest counter in `peek`. Only among equals, the request that arrived first goes first.",
         (wrong(rank=lambda line, request: 0), wrong(rank=lambda line, request: request.arrival)),
     ),
     Mistake(
-        "the client who was served most goes first.",
-        "The counter is what a client has had. The lowest goes first: `min`.",
+        "the client that was served most goes first.",
+        "The counter is the service that a client has had. The lowest counter goes first: `min`.",
         wrong(rank=lambda line, request: -line.counters[request.client]),
     ),
     Mistake(
-        "equals go by something else than who came first.",
-        "`min` over a list gives the first of equals, and "
-        "`self.waiting` is in the order of arrival. Compare counters only, with `<` and not `<=`.",
+        "among equals the order is not that of arrival.",
+        "`min` over a list returns the first of equals, and `self.waiting` is in the order of arrival. Compare "
+        "counters only, with `<` and not `<=`.",
         (
             wrong(rank=lambda line, request: (line.counters[request.client], request.client)),
             wrong(rank=lambda line, request: (line.counters[request.client], -request.arrival)),
@@ -117,8 +117,8 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "of a client's requests the last goes first.",
-        "Within a client it is first come, first served, or its first request starves.",
+        "of one client's requests the last goes first.",
+        "The requests of one client are served in the order of arrival. Otherwise its first request may wait for ever.",
         wrong(
             chosen=lambda line: next(
                 (
@@ -132,71 +132,74 @@ MISTAKES = [
     ),
     Mistake(
         "`peek` takes the request off the list.",
-        "The engine looks more often than it takes. `pop` and `remove` do the taking.",
+        "The engine calls `peek` more often than it admits a request. Only `pop` and `remove` take requests off.",
         TakesOff,
     ),
     Mistake(
-        "`self.waiting` is brought into another order.",
-        "It stands in the order of arrival, by which equals go. To look for the "
-        "lowest, leave it as it is: `min(self.waiting, key=...)`.",
+        "the order of `self.waiting` is changed.",
+        "It is in the order of arrival, which decides among equals. Find the lowest counter without sorting it: "
+        "`min(self.waiting, key=...)`.",
         Sorts,
     ),
     Mistake(
-        "the request does not join the list.",
-        "Who is in no list is never served. `push` ends with `super().push(request, returning=returning)`.",
+        "the request is not added to the list.",
+        "A request that is not in the list is never served. `push` ends with `super().push(request, "
+        "returning=returning)`.",
         wrong(joins=False),
     ),
     Mistake(
         "requests are counted, not tokens.",
-        "One request may be a thousand times as long as another. Count what it was given, in tokens.",
+        "One request may be a thousand times as long as another. Count its service in tokens.",
         PerRequest,
     ),
     Mistake(
-        "written tokens are not counted.",
+        "output tokens are not counted.",
         "A short prompt can ask for a long answer. Add 2 for each of `output_tokens`.",
         wrong(output_weight=0),
     ),
     Mistake(
-        "a written token counts as much as a prompt token.",
-        "A prompt is computed at once; each written token reads all weights again. Here it counts 2.",
+        "an output token counts as much as a prompt token.",
+        "A prompt is computed at once; each output token reads all weights again. Here an output token counts 2.",
         wrong(output_weight=1),
     ),
     Mistake(
-        "a prompt token counts more than a written one.",
-        "Turned round: 1 for a prompt token, 2 for a written one.",
+        "a prompt token counts more than an output token.",
+        "It is the other way round: 1 for a prompt token, 2 for an output token.",
         wrong(prompt_weight=2, output_weight=1),
     ),
     Mistake(
         "prompts are not counted.",
-        "Whoever sends long prompts and asks for one token each would be served for nothing.",
+        "A client that sends long prompts and asks for one token each would be served almost for free.",
         wrong(prompt_weight=0),
     ),
     Mistake(
-        "prompts are counted when they come.",
-        "Who waits was given nothing yet. `charge` says when it was.",
+        "prompts are counted at their arrival.",
+        "A waiting request has had no service yet. Count it when `charge` is called.",
         wrong(prompt_at_push=True),
     ),
-    Mistake("the counter is set, not added to.", "It is all the service so far: `+=`.", wrong(adds=False)),
+    Mistake("the counter is set, not increased.", "The counter is all the service so far: `+=`.", wrong(adds=False)),
     Mistake(
-        "whoever comes back is not lifted.",
-        "Its counter stood still while it was away, and now it goes before all "
-        "others until it has caught up. Lift it before the request joins `self.waiting`: behind that, its own counter "
-        "is among those that wait.",
-        wrong(lifted=lambda own, floor: own),
+        "the counter of a client that was away is not raised.",
+        "Its counter did not change while it was away, so now it goes before all others until it has caught up. "
+        "Raise the counter before the request is added to `self.waiting`: after that, its own counter is among "
+        "those of the waiting clients.",
+        wrong(raised=lambda own, floor: own),
     ),
     Mistake(
-        "the lowest counter is added to its own.",
-        "What it was given before would count again. It is lifted to the lowest, no further: `max(own, lowest)`.",
-        wrong(lifted=lambda own, floor: own + floor),
+        "the lowest counter is added to the client's own.",
+        "Then its earlier service counts again. Raise the counter to the lowest, and no further: `max(own, lowest)`.",
+        wrong(raised=lambda own, floor: own + floor),
     ),
     Mistake(
-        "a counter is lowered when its client comes back.",
-        "`max(own, lowest)`: who sent one request at a time would otherwise have its bill torn up each time.",
-        wrong(lifted=lambda own, floor: floor),
+        "a counter is lowered when its client returns.",
+        "`max(own, lowest)`: otherwise a client that sends one request at a time would lose its earlier count "
+        "each time.",
+        wrong(raised=lambda own, floor: floor),
     ),
     Mistake(
-        "a newcomer is lifted to the highest.",
-        "It would wait until all others have caught up. Lift it to the lowest of those who wait: `min`.",
+        "the counter is raised to the highest.",
+        "Then the client waits until all others have caught up. Raise its counter to the lowest of the waiting "
+        "clients: `min`.",
         wrong(
             floor=lambda line, client: max(
                 [line.counters[r.client] for r in line.waiting] or [line.counters.get(line.last_client, 0)]
@@ -204,23 +207,25 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "it is lifted to the lowest of all counters, waiting or not.",
-        "Who is away has an old counter. Only those count who wait now, and where nobody waits, who left last.",
+        "the counter is raised to the lowest of all clients, waiting or not.",
+        "A client that is away has an old counter. Use only the clients that wait now, and where no request "
+        "waits, the client whose request left last.",
         wrong(floor=lambda line, client: min((c for name, c in line.counters.items() if name != client), default=0)),
     ),
     Mistake(
-        "nobody is lifted when nobody waits.",
-        "Those who run are being served meanwhile. Then the counter of `self.last_client` is the measure.",
+        "the counter is not raised when no request waits.",
+        "Running requests are being served meanwhile. Raise it to the counter of `self.last_client`.",
         wrong(floor=lambda line, client: min((line.counters[r.client] for r in line.waiting), default=0)),
     ),
     Mistake(
-        "who had to make room is lifted.",
-        "It was running, not away. Lift only where `returning` is false.",
-        wrong(lifts_returning=True),
+        "the counter is raised after a preemption.",
+        "The request was running, so its client was not away. Raise the counter only where `returning` is false.",
+        wrong(raises_returning=True),
     ),
     Mistake(
-        "only newcomers are lifted.",
-        "Who was here before and went away has an old counter too. Away is who has no request in `self.waiting`.",
+        "only counters of new clients are raised.",
+        "A client that was served before and went away has an old counter too. A client is away if it has no "
+        "request in `self.waiting`.",
         wrong(is_away=lambda line, request: request.client not in line.counters),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Cases of 11.preempt: the last one makes room, is computed again from the beginning, and nobody makes room for ever."""
+"""The exercise 11.preempt: the last running request is preempted and is computed again from the beginning."""
 
 from course_lib.errors import LedgerError
 from course_lib.practice.judge.exercise import Exercise, Property
@@ -12,12 +12,12 @@ from .solutions.preempt import make_room
 
 
 def make_room_again(request, n, running, waiting, manager):
-    """One makes room, and then the same question again."""
+    """Preempts one request, and then calls itself."""
     slots = manager.allocate_slots(request, n)
     if slots is not None:
         return slots
     if running == [request]:
-        raise LedgerError("nobody else runs")
+        raise LedgerError("no other request runs")
     last = running[-1]
     del running[-1]
     waiting[:0] = [last]
@@ -27,7 +27,7 @@ def make_room_again(request, n, running, waiting, manager):
 
 
 def make_room_in_turn(request, n, running, waiting, manager):
-    """Goes through the running ones from behind."""
+    """Goes through the running requests from the last to the first."""
     if len(running) < 2:
         slots = manager.allocate_slots(request, n)
         if slots is None:
@@ -55,7 +55,7 @@ def one(*steps, num_blocks=4, block_size=2, game=WithOthers):
 
 
 def runs(*prompts):
-    """a, b, c, … run, with prompts of so many tokens."""
+    """Requests a, b, c, … run, with prompts of this many tokens."""
     return [("run", name, prompt) for name, prompt in zip("abcdefgh", prompts)]
 
 
@@ -71,7 +71,7 @@ def day(*arrivals, **setup):
 
 
 def alike(number, prompt, max_tokens, apart=0):
-    """(name, step, prompt, max_tokens) of requests that are alike."""
+    """(name, step, prompt, max_tokens) of requests of the same kind."""
     return [(name, apart * at, prompt, max_tokens) for at, name in enumerate("abcdefgh"[:number])]
 
 
@@ -82,15 +82,16 @@ PREEMPT = Exercise(
     cases="programs",
     properties=[
         Property(
-            "Where there is room, the request gets its slots, and everything else stays as it is",
-            "Most steps are like this: nobody has to go.",
+            "Where there are enough blocks, the request gets its slots, and nothing else changes",
+            "Most steps are like this: no request is preempted.",
             [one(*runs(prompt), ("write", "a", n), game=Roomy) for prompt, n in ((1, 1), (2, 1), (2, 3), (3, 5))]
-            + [one(*runs(1, 3), ("wait", "c", 4), ("write", who, 1), game=Roomy) for who in "ab"]
+            + [one(*runs(1, 3), ("wait", "c", 4), ("write", name, 1), game=Roomy) for name in "ab"]
             + [one(*runs(2, 2, 2), ("write", "c", 2), game=Roomy)],
         ),
         Property(
-            "In a scheduler short of memory, the last of `running` makes room, and everybody is served in the end",
-            "Who came last has the least to compute again. And the first always gets on, so nobody makes room for ever.",
+            "In a scheduler short of memory, the last of `running` is preempted, and every request ends",
+            "The request that arrived last has the least to compute again. And the first request always goes on, "
+            "so no request is preempted for ever.",
             [
                 day(*alike(2, 3, 4), num_blocks=4, block_size=2),
                 day(*alike(3, 2, 5), num_blocks=5, block_size=2),
@@ -101,8 +102,8 @@ PREEMPT = Exercise(
             ],
         ),
         Property(
-            "Of the one that makes room, the blocks are free, and no token counts as computed",
-            "Its keys and values are gone. Only the text is left, and that is enough.",
+            "The blocks of a preempted request are free, and none of its tokens counts as computed",
+            "Its keys and values are lost. Its token ids are kept, and that is enough.",
             [
                 one(*runs(4, 4), ("write", "a", 1)),
                 one(*runs(2, 2, 4), ("write", "a", 1)),
@@ -116,8 +117,8 @@ PREEMPT = Exercise(
             ],
         ),
         Property(
-            "It stands at the front of those who wait, with all it has written",
-            "It came before all of them, and its text has been sent out already.",
+            "It waits at the front of the queue, and keeps its output tokens",
+            "It arrived before all other waiting requests, and its output has been sent to the client already.",
             [
                 one(*runs(2, 2), ("wait", "c", 3), *writes, ("write", "a", 3))
                 for writes in ([], [("write", "b", 1)], [("write", "b", 2)], [("write", "a", 1), ("write", "b", 1)])
@@ -125,15 +126,16 @@ PREEMPT = Exercise(
             + [one(*runs(4, 2, 1), ("wait", "d", 1), ("wait", "e", 2), ("write", "c", 1), ("write", "a", 1))],
         ),
         Property(
-            "As many make room as are needed, and none more; they wait in the order in which they ran",
-            "One block may not be enough. And each that goes too far back, or for nothing, is computed a second time.",
+            "Only as many requests as needed are preempted; they wait in the order in which they ran",
+            "One preemption may not free enough blocks. A request that is preempted without need is computed a "
+            "second time.",
             [one(*runs(2, 2, 2, 2), ("write", "a", n)) for n in (1, 2, 3, 4, 5, 6)]
             + [one(*runs(1, 3, 2, 1), ("wait", "e", 2), ("write", "a", n), num_blocks=6) for n in (3, 6, 8)]
             + [one(*runs(2, 1, 1, 1), ("write", "b", n), num_blocks=5, block_size=1) for n in (1, 2, 3)],
         ),
         Property(
-            "Where the turn comes to the request itself, it makes room too, and `None` comes back",
-            "All before it in `running` came earlier: they go on, and it waits.",
+            "Where the request itself is the last one, it is preempted too, and `None` is returned",
+            "All requests before it in `running` arrived earlier: they go on, and it waits.",
             [
                 one(*runs(4, 4), ("write", "b", 1)),
                 one(*runs(4, 2, 2), ("write", "b", 3)),
@@ -145,8 +147,8 @@ PREEMPT = Exercise(
             ],
         ),
         Property(
-            "Who runs alone is never thrown out: `LedgerError`, and nothing has changed",
-            "There is nobody whose blocks could help. It would wait, come in, and be thrown out again, for ever.",
+            "A request that runs alone is never preempted: `LedgerError`, and nothing has changed",
+            "There is no other request whose blocks could be freed. It would be preempted and admitted again for ever.",
             [
                 one(*runs(prompt), ("write", "a", n), num_blocks=blocks, game=Preempting)
                 for prompt, n, blocks in ((4, 1, 2), (2, 1, 1), (3, 2, 2), (6, 3, 4))
@@ -154,25 +156,26 @@ PREEMPT = Exercise(
             + [one(*runs(3), ("wait", "b", 1), ("write", "a", 2), num_blocks=2, game=Preempting)],
         ),
         Property(
-            "In any program all of this holds",
-            "Requests join, grow, make room and end in every order.",
+            "In random programs all of this holds",
+            "Requests are admitted, decode, are preempted and end in every order.",
             played(make_room, 60, 5),
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "`manager.allocate_slots(request, n)` gives the slots or None, and where it gives None nothing has changed. So: ask, "
-        "and as long as the answer is None, let one make room and ask again.",
-        "Who? The last of `running`. Four things happen to it: it leaves `running`, its blocks are freed, its "
-        "`num_computed_tokens` is 0, and it goes to the front of `waiting`. Its `token_ids` stay.",
-        "Two cases end the loop early. Where `running` has one request only, raise `LedgerError` before you take it off. Where "
-        "the one that made room was `request`, return None.",
-        "`while (slots := manager.allocate_slots(request, n)) is None:` with `victim = running.pop()` inside, and `return "
-        "slots` behind it.",
+        "`manager.allocate_slots(request, n)` returns the slots or None, and where it returns None nothing has "
+        "changed. So call it, and as long as the result is None, preempt one request and call it again.",
+        "The last of `running` is preempted. Four things happen to it: it is removed from `running`, its blocks "
+        "are freed, its `num_computed_tokens` becomes 0, and it goes to the front of `waiting`. Its `token_ids` "
+        "stay.",
+        "Two cases end the loop early. Where `running` has only one request, raise `LedgerError` before you "
+        "remove it. Where the preempted request was `request`, return None.",
+        "`while (slots := manager.allocate_slots(request, n)) is None:` with `victim = running.pop()` inside, and "
+        "`return slots` after the loop.",
     ],
     rights=[make_room, make_room_again, make_room_in_turn],
-    why="What is kept is the text; what is lost can be computed again, in one step and not one by one, since all the tokens "
-    "are known. The order is what keeps it fair: the last in goes first and comes back first, and the first of all is "
-    "never touched, so every step brings somebody nearer to the end. vLLM does this in `Scheduler.schedule`, course_lib in "
-    "`Scheduler._preempt`.",
+    why="The token ids are kept. The lost keys and values can be computed again, in one step and not one by one, "
+    "since all the tokens are known. The order keeps it fair: the last admitted request is preempted first and "
+    "admitted again first. The first request of all is never preempted, so in every step at least one request "
+    "makes progress. vLLM does this in `Scheduler.schedule`, course_lib in `Scheduler._preempt`.",
 )

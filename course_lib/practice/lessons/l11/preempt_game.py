@@ -10,7 +10,7 @@ from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, ran
 
 
 class FCFS(Policy):
-    """First come, first served, as a plain list in which the first is next; who made room goes to the front."""
+    """First come, first served, as a plain list with the next request first. A preempted request goes to the front."""
 
     def __init__(self):
         self.requests = []
@@ -32,9 +32,9 @@ class FCFS(Policy):
 
 
 def scheduler_with_preemption(make_room):
-    """A class of schedulers for Engine(model, scheduler=...) that call make_room where a running request needs slots.
+    """A class of schedulers for Engine(model, scheduler=...) that call make_room for each running request.
 
-    Raises IntegrityError where make_room left something that an engine cannot go on from.
+    Raises IntegrityError where make_room left a state in which an engine cannot go on.
     """
 
     class MakesRoom(Scheduler):
@@ -49,17 +49,17 @@ def scheduler_with_preemption(make_room):
                 before = [(one, one.num_computed_tokens) for one in running]
                 slots = make_room(request, n, running, self.waiting.requests, self.manager)
                 gone = [(one, computed) for one, computed in before if one not in running]
-                self._look_through(request, n, slots, [one for one, _ in gone], running, served)
+                self._check(request, n, slots, [one for one, _ in gone], running, served)
                 for one, computed in reversed(gone):
-                    self._note(one, computed, step)
+                    self._preempted(one, computed, step)
                 step.is_short |= bool(gone)
                 if slots is None:
                     return
                 served.append(request)
                 step.add(request, n)
 
-        def _note(self, request, lost, step):
-            """What the engine keeps beside the two lists."""
+        def _preempted(self, request, lost, step):
+            """Updates what the scheduler keeps beside the two lists."""
             request.status = WAITING
             step.preempt(request, lost)
             del self.running[request.request_id]
@@ -67,40 +67,40 @@ def scheduler_with_preemption(make_room):
             if self.trace is not None:
                 self.trace.add("preempt", request=request.request_id, how="recompute", num_tokens=lost)
 
-        def _look_through(self, request, n, slots, gone, running, served):
+        def _check(self, request, n, slots, gone, running, served):
             for one in gone:
                 if one in served:
                     raise IntegrityError(
-                        f"{one.request_id} was thrown out in a step in which it had its slots already: the "
-                        f"model would write into blocks of others. Let the last of `running` make room."
+                        f"{one.request_id} was preempted in a step in which it had its slots already: the model "
+                        "would write into blocks of others. Preempt the last of `running`."
                     )
                 if one in self.manager or one.num_computed_tokens or one not in self.waiting.requests:
                     raise IntegrityError(f"{one.request_id} no longer runs, but it {self._left(one)}.")
             if slots is None and request not in gone:
-                raise IntegrityError(f"make_room gave None for {request.request_id}, which still runs.")
+                raise IntegrityError(f"make_room returned None for {request.request_id}, which still runs.")
             if slots is not None and (request in gone or running[: len(served) + 1] != [*served, request]):
                 raise IntegrityError(
-                    f"make_room gave slots to {request.request_id}, which does not run at its place any more."
+                    f"make_room returned slots for {request.request_id}, which is no longer at its place in `running`."
                 )
             held = self.manager.table(request).num_tokens if request in self.manager else 0
             if slots is not None and held != request.num_computed_tokens + n:
                 raise IntegrityError(
                     f"{request.request_id} has {request.num_computed_tokens} computed tokens and slots for "
-                    f"{held}, where {n} more were asked for."
+                    f"{held}; it needs slots for {n} more."
                 )
 
         def _left(self, request):
             if request in self.manager:
-                return "still holds its blocks: manager.free(victim)"
+                return "still holds its blocks: call manager.free(victim)"
             if request.num_computed_tokens:
-                return f"counts {request.num_computed_tokens} computed tokens whose blocks are gone"
-            return "does not wait either: nobody will serve it again"
+                return f"counts {request.num_computed_tokens} computed tokens whose blocks are freed"
+            return "does not wait either: it will never be served again"
 
     return MakesRoom
 
 
 class Room:
-    """A small memory with requests that run and wait, to play a failing program by hand. `print(room)` says how things stand."""
+    """A small memory with running and waiting requests, to run a failing program by hand. `print(room)` shows it."""
 
     def __init__(self, make_room, num_blocks, block_size):
         self.make_room, self.manager = (
@@ -110,16 +110,16 @@ class Room:
         self.running, self.waiting, self.requests, self.names = [], [], [], iter(NAMES)
 
     def run(self, prompt):
-        """A request joins the running ones; its prompt is computed."""
+        """A new request runs; its prompt is computed."""
         request = self._new(prompt)
         if self.manager.allocate_slots(request, prompt) is None:
-            raise LedgerError(f"There is no room for a prompt of {prompt} tokens.")
+            raise LedgerError(f"There are not enough free blocks for a prompt of {prompt} tokens.")
         request.num_computed_tokens = prompt
         self.running.append(request)
         return request
 
     def wait(self, prompt):
-        """A request comes and waits behind all others."""
+        """A new request waits after all others."""
         self.waiting.append(self._new(prompt))
         return self.waiting[-1]
 
@@ -128,7 +128,7 @@ class Room:
         return self.requests[-1]
 
     def write(self, request, n):
-        """The text of a running request grows by n tokens, and make_room is to find slots for them."""
+        """A running request gets n more tokens, and make_room allocates slots for them."""
         request.token_ids += [0] * n
         slots = self.make_room(request, n, self.running, self.waiting, self.manager)
         if slots is not None:
@@ -136,7 +136,7 @@ class Room:
         return slots
 
     def finish(self, request):
-        """A running request is done."""
+        """A running request ends."""
         self.running.remove(request)
         self.manager.free(request)
 
@@ -153,15 +153,15 @@ class Room:
             return f"{request.request_id}: {', '.join(facts)}"
 
         allocator = self.manager.allocator
-        lines = [f"running {said(request, runs=True)}" for request in self.running] or ["running nobody"]
-        lines += [f"waiting {said(request, runs=False)}" for request in self.waiting] or ["waiting nobody"]
+        lines = [f"running {said(request, runs=True)}" for request in self.running] or ["no request runs"]
+        lines += [f"waiting {said(request, runs=False)}" for request in self.waiting] or ["no request waits"]
         return "\n".join([*lines, f"{allocator.num_free} of {allocator.num_blocks} blocks free"])
 
     __repr__ = __str__
 
 
 class Preempting(Game):
-    """Programs on a Room. Beside it the two lists are kept by the rule, in numbers alone."""
+    """Programs on a Room. A second Room follows the rule by counting blocks, and is compared with it."""
 
     opening = (
         "from course_lib.practice.play import Room",
@@ -175,7 +175,7 @@ class Preempting(Game):
     }
     least = {"run": 1, "wait": 1, "write": 1, "num_blocks": 1, "block_size": 1}
     fewest = 0
-    """A step in which memory is short makes no sense with fewer running: a shorter story would be one of another property."""
+    """With fewer running requests, a step that is short of memory is left out: it would test another property."""
 
     def __init__(self, answer, num_blocks, block_size):
         self.room, self.right = Room(answer, num_blocks, block_size), Room(by_the_rule, num_blocks, block_size)
@@ -198,7 +198,7 @@ class Preempting(Game):
             raise Senseless
         mine, right = self.by_name[name]
         if len(self.right.running) > 1 and -(-(right.num_tokens + n) // self.size) > self.num_blocks:
-            raise Senseless  # an engine refuses it when it comes
+            raise Senseless  # an engine refuses such a request
         if len(self.right.running) < self.fewest and self._blocks(right, n) > self.right.manager.allocator.num_free:
             raise Senseless
         expected = self._called(self.right, right, n)
@@ -206,7 +206,7 @@ class Preempting(Game):
         return self._seen(got, expected)
 
     def _blocks(self, request, n):
-        """How many blocks more n tokens more need."""
+        """How many new blocks n more tokens need."""
         table = self.right.manager.table(request)
         return -(-(table.num_tokens + n) // self.size) - len(table.block_ids)
 
@@ -219,20 +219,20 @@ class Preempting(Game):
         return self._seen("")
 
     def _called(self, room, request, n):
-        """What make_room gave, in words."""
+        """What make_room returned or raised, in words."""
         try:
             slots = room.write(request, n)
         except LedgerError as error:
             return "LedgerError", str(error)
         if slots is None:
-            return "gives None"
+            return "returns None"
         if type(slots) is not list:
-            return f"gives {a_kind(slots)}"
-        return f"gives {len(slots)} slot{'s' * (len(slots) != 1)}"
+            return f"returns {a_kind(slots)}"
+        return f"returns {len(slots)} slot{'s' * (len(slots) != 1)}"
 
     def _seen(self, got, expected=""):
-        """The lists, and what was given; ends the program where they are not as they should be."""
-        if isinstance(expected, tuple):  # nobody can make room: the engine stops here
+        """The lists, and what make_room returned. The program ends where one of them is wrong."""
+        if isinstance(expected, tuple):  # no other request can be preempted: the engine stops here
             if not isinstance(got, tuple):
                 return Seen(f"{got}\n{self.room}", ends=True)
             changed = "but something has changed" if str(self.room) != str(self.right) else "and nothing has changed"
@@ -244,7 +244,7 @@ class Preempting(Game):
 
 
 class WithOthers(Preempting):
-    """Memory is short only where somebody else runs too."""
+    """Memory is short only where another request runs too."""
 
     fewest = 2
 
@@ -256,11 +256,11 @@ class Roomy(Preempting):
 
 
 def by_the_rule(request, n, running, waiting, manager):
-    """What 11.preempt asks for, in block counts: how many of the last ones must go is known before the first goes."""
+    """What 11.preempt asks for, by counting blocks: it first finds how many requests must be preempted."""
     blocks, size = {one: len(manager.table(one).block_ids) for one in running}, manager.allocator.block_size
     missing = -(-(manager.table(request).num_tokens + n) // size) - blocks[request] - manager.allocator.num_free
     if missing > 0 and len(running) == 1:
-        raise LedgerError("nobody can make room")
+        raise LedgerError("no other request can be preempted")
     keep = len(running)
     while missing > 0 and keep > running.index(request):
         keep -= 1

@@ -1,4 +1,4 @@
-"""Cases of 11.priority: the most important first, also in the middle of somebody else's text."""
+"""The exercise 11.priority: a policy in which the most important request goes first, also before running requests."""
 
 import random
 from bisect import insort
@@ -16,7 +16,7 @@ from .solutions.priority import ImportantFirst
 
 
 class ByLevels(Policy):
-    """A line for each priority."""
+    """A queue for each priority."""
 
     def __init__(self):
         self.lines = {}
@@ -54,7 +54,7 @@ class ByLevels(Policy):
 
 
 class OneSortedList(Policy):
-    """Both lines are kept by one number pair, with a list that stays sorted."""
+    """A list that stays sorted."""
 
     def __init__(self):
         self.sorted = []
@@ -76,7 +76,7 @@ class OneSortedList(Policy):
 
     def order(self, running):
         running = list(running)
-        running.sort(key=lambda r: r.priority)  # stable: equals stay in the order in which they came
+        running.sort(key=lambda r: r.priority)  # stable: equals keep their order
         return running
 
     def outranks(self, waiting, running):
@@ -84,22 +84,24 @@ class OneSortedList(Policy):
 
 
 def play(answer, script):
-    """The Timeline of a script. What `order` gives back is looked at, before the scheduler stumbles over it."""
+    """The Timeline of a script. What `order` returns is checked first, so that the error names it."""
 
-    class Looked(answer):
+    class Checked(answer):
         def order(self, running):
             before = list(running)
             served = super().order(running)
             if not isinstance(served, list):
-                raise IntegrityError(f"`order` gave {a_kind(served)}; a list of the running requests is asked for.")
+                raise IntegrityError(
+                    f"`order` returned {a_kind(served)}; it must return a list of the running requests."
+                )
             if len(served) != len(before) or any(request not in served for request in before):
                 raise IntegrityError(
-                    "`order` gave another list than the running requests in their order. Each of them belongs into "
-                    "it, once."
+                    "`order` returned a list with other requests than the running ones. It must hold each running "
+                    "request once."
                 )
             return served
 
-    return replay(Scheduler, script.arrivals, policy=Looked, **script.setup)
+    return replay(Scheduler, script.arrivals, policy=Checked, **script.setup)
 
 
 IMPORTS = "from course_lib.engine import Scheduler\nfrom course_lib.practice.play import Arrival, replay"
@@ -149,7 +151,7 @@ PRIORITY = Exercise(
     cases="scripts",
     properties=[
         Property(
-            "Of those who wait, the lowest `priority` value comes in first",
+            "Of the waiting requests, the lowest `priority` value is admitted first",
             "A lower value is more important, as in vLLM.",
             [
                 script(("a", 0, 0, 2, 3), ("b", 0, 2, 2, 1), ("c", 0, 1, 2, 1)),
@@ -161,8 +163,8 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "Among equals, who came first comes in first",
-            "With one priority for all this is first come, first served.",
+            "Among equals, the request that arrived first is admitted first",
+            "If all have the same priority, this is first come, first served.",
             [
                 script(("a", 0, 1, 2, 3), ("b", 1, 1, 2, 1), ("c", 2, 1, 2, 1)),
                 script(("a", 0, 1, 2, 4), ("b", 2, 1, 2, 1), ("c", 1, 1, 2, 1)),
@@ -170,8 +172,9 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "A more important one does not wait behind a less important one that runs",
-            "It takes its place at once. Otherwise one long text of no importance holds up all that matter: priority inversion.",
+            "A waiting request preempts a running one that is less important",
+            "It takes its place at once. Otherwise one long unimportant request delays all important ones: "
+            "priority inversion.",
             [
                 script(("a", 0, 1, 2, 6), ("b", 2, 0, 2, 2)),
                 script(("a", 0, 5, 2, 4), ("b", 1, 1, 2, 2), ("c", 2, 0, 2, 1)),
@@ -180,8 +183,8 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "An equally important one waits: nobody's place is taken by an equal",
-            "Two equals would throw each other out in turn, and compute everything twice.",
+            "A waiting request does not preempt one of equal priority",
+            "Two equals would preempt each other in turn, and compute all their tokens again and again.",
             [
                 script(("a", 0, 1, 2, 4), ("b", 1, 1, 2, 2)),
                 script(("a", 0, 0, 2, 3), ("b", 0, 0, 2, 3)),
@@ -190,8 +193,8 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "The least important of those who run is thrown out, of equals the one who came last",
-            "`order` puts it at the end, and the end is where places are taken.",
+            "The least important running request is preempted; of equals, the one that arrived last",
+            "`order` puts it at the end, and the scheduler preempts from the end.",
             [
                 script(("a", 0, 1, 2, 5), ("b", 0, 2, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
                 script(("a", 0, 2, 2, 5), ("b", 1, 1, 2, 5), ("c", 2, 0, 2, 2), max_num_seqs=2),
@@ -200,8 +203,8 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "When memory or budget is short, the most important go on",
-            "The same order says who is served first and who makes room.",
+            "When memory or budget is short, the most important requests go on",
+            "The same order says which request is served first and which is preempted.",
             [
                 script(("a", 0, 1, 6, 8), ("b", 0, 0, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
                 script(("a", 0, 1, 6, 8), ("b", 0, 1, 6, 8), max_num_seqs=2, num_blocks=8, block_size=2),
@@ -212,19 +215,22 @@ PRIORITY = Exercise(
             ],
         ),
         Property(
-            "In any script, every step is the same",
-            "Requests of all kinds, few seats, little memory, and a small budget.",
+            "In random scripts, every step is the same",
+            "Requests of all kinds, a low `max_num_seqs`, little memory, and a small budget.",
             drawn(24, 5),
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "`key` may return a tuple. Tuples are compared from the left, so what counts more stands first.",
-        "`order` is the same order for those who run: the first is served first, the last makes room. `sorted(running, key=self.key)` leaves `running` as it is.",
-        "`outranks` is True only where the waiting request is truly more important: its priority value is smaller, not equal.",
+        "`key` may return a tuple. Tuples are compared from the left, so the more important value comes first.",
+        "`order` is the same order for the running requests: the first is served first, the last is preempted. "
+        "`sorted(running, key=self.key)` leaves `running` as it is.",
+        "`outranks` is True only where the waiting request is more important: its priority value is smaller, not "
+        "equal.",
     ],
     rights=[ImportantFirst, ByLevels, OneSortedList],
-    why="Who waits, who is served and who makes room all follow from one order, so no two of them can contradict each other. vLLM's `priority` policy "
-    "is the same: the lowest value first, then the arrival, and the last of that order is preempted when memory is short. That a "
-    "waiting request takes a place before memory is short is this engine's own.",
+    why="One order decides which request is admitted, served and preempted, so these decisions cannot contradict each "
+    "other. vLLM's `priority` policy is the same: the lowest value first, then the arrival, and the last of that "
+    "order is preempted when memory is short. That a waiting request preempts a running one before memory is "
+    "short exists only in this engine.",
 )

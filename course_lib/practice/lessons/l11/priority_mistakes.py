@@ -8,12 +8,12 @@ from .solutions.priority import ImportantFirst
 
 
 def variant(**parts):
-    """A wrong answer: the right one with a method replaced."""
+    """A wrong answer: the right one with methods replaced."""
     return type("ImportantFirst", (ImportantFirst,), parts)
 
 
 class Stack(ImportantFirst):
-    """Among equals the latest goes first."""
+    """Among equals the request that arrived last goes first."""
 
     def key(self, request):
         return request.priority, -request.arrival
@@ -24,13 +24,13 @@ def latest_first(self, running):
 
 
 def gives_no_order(answer, found):
-    """Whether `order` gave None."""
-    return isinstance(found.outcome, Raised) and f"`order` gave {a_kind(None)};" in found.outcome.message
+    """Whether `order` returned None."""
+    return isinstance(found.outcome, Raised) and f"`order` returned {a_kind(None)};" in found.outcome.message
 
 
 MISTAKES = [
     Mistake(
-        "priority is turned round.",
+        "priority is reversed.",
         "A lower value is more important: priority 0 goes before priority 5.",
         (
             variant(key=lambda self, r: (-r.priority, r.arrival), outranks=lambda self, w, r: w.priority > r.priority),
@@ -38,62 +38,62 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "those who wait come in as they came.",
-        "`key` is what the line goes by: (priority, arrival), and not arrival alone.",
+        "waiting requests are admitted in the order of arrival.",
+        "The queue is sorted by `key`: (priority, arrival), and not arrival alone.",
         variant(
             key=lambda self, r: r.arrival,
             order=lambda self, running: sorted(running, key=lambda r: (r.priority, r.arrival)),
         ),
     ),
     Mistake(
-        "arrival comes before priority.",
-        "A tuple is compared from the left: (priority, arrival), so that arrival only settles ties.",
+        "arrival counts more than priority.",
+        "A tuple is compared from the left: (priority, arrival), so that arrival decides only among equals.",
         variant(key=lambda self, r: (r.arrival, r.priority)),
     ),
     Mistake(
-        "priority is not looked at.",
-        "That is first come, first served. `key` begins with the priority, and `outranks` compares it.",
+        "priority is not used.",
+        "This is first come, first served. `key` begins with the priority, and `outranks` compares it.",
         variant(key=lambda self, r: r.arrival, order=lambda self, running: running, outranks=lambda self, w, r: False),
     ),
     Mistake(
-        "among equals the last who came goes first.",
-        "Who came first has waited longest: the smallest arrival goes first.",
+        "among equals the request that arrived last goes first.",
+        "The request that arrived first has waited longest: the smallest arrival goes first.",
         Stack,
     ),
     Mistake(
-        "who runs is never thrown out.",
-        "Then a long text of no importance holds up all that matter. `outranks` is True where "
-        "the waiting one is more important.",
+        "a running request is never preempted.",
+        "Then a long unimportant request delays all important ones. `outranks` is True where the waiting request "
+        "is more important.",
         variant(outranks=lambda self, w, r: False),
     ),
     Mistake(
-        "equals throw each other out.",
-        "`<`, not `<=`: a place is only taken by one who is more important.",
+        "equals preempt each other.",
+        "`<`, not `<=`: only a more important request may preempt.",
         (variant(outranks=lambda self, w, r: w.priority <= r.priority), variant(outranks=lambda self, w, r: True)),
     ),
     Mistake(
-        "`outranks` is turned round.",
-        "It is asked whether the waiting one may take the place: waiting.priority < running.priority.",
+        "`outranks` is reversed.",
+        "It says whether the waiting request may preempt the running one: waiting.priority < running.priority.",
         variant(outranks=lambda self, w, r: r.priority < w.priority),
     ),
     Mistake(
-        "those who run stay in the order of their admission.",
-        "The last of `order` is thrown out, so the least important belongs there.",
+        "running requests stay in the order of their admission.",
+        "The last of `order` is preempted, so the least important request belongs there.",
         variant(order=lambda self, running: running),
     ),
     Mistake(
-        "the most important of those who run is thrown out.",
-        "`order` begins with who is served first. The last of it makes room.",
+        "the most important running request is preempted.",
+        "`order` begins with the request that is served first. Its last request is preempted.",
         variant(order=lambda self, running: sorted(running, key=self.key, reverse=True)),
     ),
     Mistake(
-        "`order` gives nothing back.",
+        "`order` returns nothing.",
         "`running.sort()` sorts in place and returns None. `sorted(running, key=...)` returns a new list.",
         is_made_by=gives_no_order,
     ),
     Mistake(
-        "of equals that run, the first who came is thrown out.",
-        "It has computed most, and has waited longest. Sort by (priority, arrival): the last who came stands last.",
+        "of equal running requests, the one that arrived first is preempted.",
+        "It has computed most tokens. Sort by (priority, arrival): the request that arrived last comes last.",
         variant(order=latest_first),
     ),
 ]

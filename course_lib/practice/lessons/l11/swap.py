@@ -1,4 +1,4 @@
-"""Cases of 11.swap: keys and values leave for CPU memory before anything is written, and come back before anything is read."""
+"""The exercise 11.swap: keys and values are saved in CPU memory before a step writes, and restored before it reads."""
 
 import torch
 
@@ -13,8 +13,8 @@ from .swap_game import Swapping, played
 from .swap_mistakes import MISTAKES
 
 
-def tells_the_same_tales(answer):
-    """Four requests of the bundled model in a memory for less than two write what each writes alone."""
+def gives_the_same_tokens(answer):
+    """Four requests of the bundled model, in a memory for two, get the tokens that each would get alone."""
     from course_lib.decoding import SamplingParams, generate_naive
     from course_lib.engine import EngineConfig
     from course_lib.errors import CourseError
@@ -26,8 +26,8 @@ def tells_the_same_tales(answer):
     except (CourseError, ImportError, OSError) as error:
         raise NotVerified(f"the bundled model could not be loaded ({error})") from error
     prompts = [
-        tokenizer.encode(f"Once upon a time, in a quiet harbour, there lived {who}")
-        for who in ("a patient otter", "an old owl", "two badgers", "a fox")
+        tokenizer.encode(f"Once upon a time, in a quiet harbour, there lived {hero}")
+        for hero in ("a patient otter", "an old owl", "two badgers", "a fox")
     ]
     params = SamplingParams(max_tokens=10, ignore_eos=True)
     expected = [generate_naive(model, ids, params) for ids in prompts]
@@ -41,9 +41,9 @@ def tells_the_same_tales(answer):
         return [output.token_ids for output in outputs]
 
     trial = Trial(
-        ["# four tales at once in a memory of 14 blocks, where two fit; your SwapSpace in the engine:"],
+        ["# four requests at once in a memory of 14 blocks, where two fit; your SwapSpace in the engine:"],
         act,
-        show=lambda texts: "\n".join(map(tokenizer.decode, texts)),
+        show=lambda outputs: "\n".join(map(tokenizer.decode, outputs)),
         limit_s=60.0,
     )
     got, printed = trial.outcome(answer)
@@ -56,7 +56,7 @@ def tells_the_same_tales(answer):
             printed=printed,
             outcome=got,
         )
-    return f"{sum(map(len, expected))} tokens alike, {swaps[-1]} swapped out"
+    return f"{sum(map(len, expected))} equal tokens, {swaps[-1]} tokens swapped out"
 
 
 def one(*steps, num_blocks=4, block_size=2):
@@ -82,7 +82,7 @@ def day(*arrivals, **setup):
 
 
 def alike(number, prompt, max_tokens, apart=0):
-    """(name, step, prompt, max_tokens) of requests that are alike."""
+    """(name, step, prompt, max_tokens) of requests of the same kind."""
     return [(name, apart * at, prompt, max_tokens) for at, name in enumerate("abcdefgh"[:number])]
 
 
@@ -93,13 +93,13 @@ SWAP = Exercise(
     cases="programs",
     properties=[
         Property(
-            "Where nothing is swapped, `run` calls `compute()` once and returns what it returns",
-            "That is most steps, and the engine needs the tokens that the model chose.",
-            [one(("write", "a", n)) for n in (1, 2, 3)] + [one(("write", "a", 2), ("more", "a", 3))],
+            "Where nothing is swapped, `run` calls `compute()` once and returns its result",
+            "Most steps are like this, and the engine needs the tokens that the model chose.",
+            [one(("write", "a", n)) for n in (1, 2, 3)] + [one(("write", "a", 2), ("append", "a", 3))],
         ),
         Property(
-            "What makes room is kept before anything is written, and is back before anything is read",
-            "Its blocks belong to others from this step on: `compute()` writes into them.",
+            "Preempted tokens are saved before anything is written, and are back before anything is read",
+            "The blocks of a preempted request belong to others from this step on: `compute()` writes into them.",
             [
                 day(*alike(2, 3, 4), num_blocks=4, block_size=2),
                 day(*alike(3, 2, 5), num_blocks=5, block_size=2),
@@ -110,49 +110,63 @@ SWAP = Exercise(
             ],
         ),
         Property(
-            "All its computed tokens come back, keys and values, in every layer, to the slots that it has now",
-            "Its new blocks are other ones, in another order.",
-            [one(("write", "a", n), ("out", "a"), ("back", "a", 0)) for n in (1, 2, 3, 5, 7)]
+            "All computed tokens come back, keys and values, in every layer, to the new slots of the request",
+            "Its new blocks are other blocks, in another order.",
+            [one(("write", "a", n), ("swap_out", "a"), ("swap_in", "a", 0)) for n in (1, 2, 3, 5, 7)]
             + [
-                one(("write", "a", n), ("write", "b", 1), ("out", "a"), ("write", "c", 1), ("back", "a", 0))
+                one(("write", "a", n), ("write", "b", 1), ("swap_out", "a"), ("write", "c", 1), ("swap_in", "a", 0))
                 for n in (2, 3, 4)
             ]
-            + [one(("write", "a", n), ("instead", "b", "a", 2), ("back", "a", 0), num_blocks=5) for n in (3, 4, 5)]
+            + [one(("write", "a", n), ("replace", "b", "a", 2), ("swap_in", "a", 0), num_blocks=5) for n in (3, 4, 5)]
             + [
                 one(
-                    ("write", "a", 3), ("write", "b", 2), ("out", "a"), ("out", "b"), ("back", "b", 0), ("back", "a", 0)
+                    ("write", "a", 3),
+                    ("write", "b", 2),
+                    ("swap_out", "a"),
+                    ("swap_out", "b"),
+                    ("swap_in", "b", 0),
+                    ("swap_in", "a", 0),
                 )
             ]
-            + [one(("write", "a", 3), ("out", "a"), ("back", "a", 0), ("more", "a", 2), ("out", "a"), ("back", "a", 0))]
+            + [
+                one(
+                    ("write", "a", 3),
+                    ("swap_out", "a"),
+                    ("swap_in", "a", 0),
+                    ("append", "a", 2),
+                    ("swap_out", "a"),
+                    ("swap_in", "a", 0),
+                )
+            ]
             + [
                 one(
                     ("write", "a", n),
                     ("write", "b", n),
-                    ("out", "a"),
-                    ("out", "b"),
+                    ("swap_out", "a"),
+                    ("swap_out", "b"),
                     ("write", "c", n + 1),
-                    ("out", "c"),
-                    ("back", "c", 0),
+                    ("swap_out", "c"),
+                    ("swap_in", "c", 0),
                     block_size=size,
                 )
                 for n, size in ((2, 2), (1, 1), (3, 3), (2, 1))
             ],
         ),
         Property(
-            "In a step in which one goes and another comes back, what goes is kept first",
-            "The one that comes may get the very blocks that the other one leaves.",
+            "Where one request is swapped out and another swapped in, the first is saved first",
+            "The request that is swapped in may get the same blocks that the other one held.",
             [
                 one(
                     ("write", "a", n),
-                    ("instead", "b", "a", m),
-                    ("turn", "b", "a"),
-                    ("turn", "a", "b"),
+                    ("replace", "b", "a", m),
+                    ("exchange", "b", "a"),
+                    ("exchange", "a", "b"),
                     num_blocks=k,
                     block_size=size,
                 )
                 for n, m, k, size in ((2, 2, 1, 2), (3, 4, 2, 2), (4, 3, 3, 2), (3, 3, 1, 4))
             ]
-            + [one(("write", "a", 3), ("instead", "b", "a", 4), ("turn", "b", "a"), num_blocks=2)]
+            + [one(("write", "a", 3), ("replace", "b", "a", 4), ("exchange", "b", "a"), num_blocks=2)]
             + [
                 day(
                     ("a", 0, 2, 9, 2),
@@ -167,10 +181,10 @@ SWAP = Exercise(
             ],
         ),
         Property(
-            "Where its first `start` tokens are in memory already, the rest of it goes to the slots",
-            "The cache still had its first blocks. What was saved begins with token 0, the slots with token `start`.",
+            "Where the first `start` tokens are in memory already, only the rest goes to the slots",
+            "The cache still held the first blocks. The saved tokens begin with token 0, the slots with token `start`.",
             [
-                one(("write", "a", n), ("out", "a"), ("back", "a", found), num_blocks=6, block_size=size)
+                one(("write", "a", n), ("swap_out", "a"), ("swap_in", "a", found), num_blocks=6, block_size=size)
                 for n, found, size in ((3, 1, 2), (4, 1, 2), (4, 2, 2), (5, 2, 2), (5, 3, 1), (7, 1, 4))
             ]
             + [
@@ -179,31 +193,33 @@ SWAP = Exercise(
             ],
         ),
         Property(
-            "In any program all of this holds, and `saved` keeps exactly those who are away",
-            "What nobody will ask for again stays in CPU memory for ever.",
+            "In random programs all of this holds, and `saved` has exactly the requests that are swapped out",
+            "An entry that is never read again would stay in CPU memory for ever.",
             played(SwapSpace, 50, 3),
         ),
         Property(
-            "Four requests of the bundled model in a memory for two write what each writes alone",
+            "Four requests of the bundled model, in a memory for two, get the tokens that each would get alone",
             "Your SwapSpace, in the engine.",
-            run=tells_the_same_tales,
+            run=gives_the_same_tokens,
             slow=True,
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "The order first. `compute()` reads what is computed and writes what is new. So all that goes is kept before it, and "
-        "all that comes back is written before it; and since the one may get the blocks of the other, those who go are first.",
-        "`swap_out`: `k[:, block_ids]` has shape [num_layers, blocks, block_size, num_kv_heads, head_dim], and is a copy. "
-        "`.flatten(1, 2)` makes a row of tokens of blocks and offsets; the first `request.num_computed_tokens` of them count.",
-        "`swap_in`: `k.flatten(1, 2)[:, slots] = …` writes to slots, since flatten gives the same memory in another shape. "
-        "From what was saved, take `len(slots)` tokens from number `start` on. The same with v.",
-        "`run`: `for request, block_ids in step.swapped_out:`, then `for request, start, slots in step.swapped_in:`, then "
-        "`return compute()`. And `swap_in` takes the entry out of `self.saved` with `pop`.",
+        "First the order. `compute()` reads computed tokens and writes new ones. So all swapped-out tokens are "
+        "saved before it, and all swapped-in tokens are written before it. A request that is swapped in may get "
+        "the blocks of one that is swapped out, so swapping out comes first.",
+        "`swap_out`: `k[:, block_ids]` has the shape [num_layers, blocks, block_size, num_kv_heads, head_dim], "
+        "and is a copy. `.flatten(1, 2)` joins blocks and offsets into one dimension of tokens; the first "
+        "`request.num_computed_tokens` of them are needed.",
+        "`swap_in`: `k.flatten(1, 2)[:, slots] = …` writes to the slots, since flatten returns the same memory in "
+        "another shape. Of the saved tokens, take `len(slots)` from number `start` on. Do the same with v.",
+        "`run`: `for request, block_ids in step.swapped_out:`, then `for request, start, slots in "
+        "step.swapped_in:`, then `return compute()`. `swap_in` removes the entry from `self.saved` with `pop`.",
     ],
     rights=[SwapSpace, TokenByToken, BlockByBlock],
-    why="Copying is cheap where computing again is dear: a long text comes back in the time that its bytes take from memory to "
-    "memory. The price is an order that must never be broken: out, in, compute. vLLM's first version had both ways (arXiv "
-    "2309.06180, section 4.5), as `EngineConfig.preemption` has here; today's computes again what made room (its guide "
-    '"Optimization and Tuning").',
+    why="Copying is cheap where computing again is expensive: a long sequence comes back in the time that its bytes "
+    "take from memory to memory. The price is an order that must always be kept: swap out, swap in, compute. "
+    "vLLM's first version had both ways (arXiv 2309.06180, section 4.5), as `EngineConfig.preemption` has here; "
+    'today\'s version computes preempted requests again (its guide "Optimization and Tuning").',
 )

@@ -1,4 +1,4 @@
-"""Answers to 11.swap: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Right answers to 11.swap, written differently."""
 
 import torch
 
@@ -6,7 +6,7 @@ from .solutions.swap import SwapSpace
 
 
 class TokenByToken(SwapSpace):
-    """Each token by itself, wherever it is."""
+    """Copies token by token."""
 
     def swap_out(self, request, block_ids):
         size, tokens = self.k.shape[2], []
@@ -24,7 +24,7 @@ class TokenByToken(SwapSpace):
 
 
 class BlockByBlock:
-    """Whole blocks are kept, what is behind the last token too, in one list for keys and values."""
+    """Saves whole blocks, also their slots after the last token, in one list for keys and values."""
 
     def __init__(self, k, v):
         self.both, self.saved = (k, v), {}

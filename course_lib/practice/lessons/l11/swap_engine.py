@@ -1,4 +1,4 @@
-"""A scheduler without a model, and an engine, in which a learner's SwapSpace of 11.swap does the swapping."""
+"""For 11.swap: a scheduler without a model, and an engine, in which a learner's SwapSpace swaps requests out and in."""
 
 from dataclasses import replace
 
@@ -10,14 +10,13 @@ from course_lib.practice.judge.replay import replay
 
 from .swap_memory import SwapStep
 
-
 # --- in a scheduler, without a model ---
 
 
 def scheduler_over(space, num_blocks, block_size, garbled):
-    """A class of schedulers whose steps are carried out on tensors by a SwapSpace.
+    """A class of schedulers whose steps a SwapSpace carries out on tensors.
 
-    garbled: becomes {(step, request): (how many of its tokens are foreign, bool [keys or values, layer]: where)}.
+    garbled: is filled with {(step, request): (how many of its tokens are wrong, bool [keys or values, layer]: where)}.
     """
 
     class Carried(Scheduler):
@@ -50,13 +49,18 @@ def scheduler_over(space, num_blocks, block_size, garbled):
 
 
 def serve_swapped(space, arrivals, *, num_blocks, block_size, **config):
-    """The Timeline of a script in a scheduler with preemption by swap, without a model. !3: it reads foreign keys for 3 tokens."""
+    """The Timeline of a script in a scheduler that preempts by swapping, without a model.
+
+    A cell "!3" is a request that reads wrong keys or values for 3 of its tokens.
+    """
     garbled = {}
     made = scheduler_over(space, num_blocks, block_size, garbled)
     line = replay(made, arrivals, num_blocks=num_blocks, block_size=block_size, preemption="swap", **config)
     for (step, name), (n, where) in sorted(garbled.items(), reverse=True):
         line.columns[step][0][name] = f"!{n}"
-        line.numbers["!"] = f"reads foreign {places(where)} for {{n}} tokens"  # in the end, of the first step
+        line.numbers["!"] = (
+            f"reads wrong {places(where)} for {{n}} tokens"  # the last one set is that of the first step
+        )
     return line
 
 
@@ -71,7 +75,7 @@ def places(where):
 
 
 class SwapRunner(Runner):
-    """The engine's Runner, with what is swapped left to a SwapSpace."""
+    """The engine's Runner, in which a SwapSpace does the swapping."""
 
     def __init__(self, space, engine):
         super().__init__(engine.model, engine.cache, engine.config)
@@ -80,7 +84,7 @@ class SwapRunner(Runner):
 
     saved = property(
         lambda self: self.space.saved, lambda self, value: None
-    )  # the engine looks here, and drops what is aborted
+    )  # the engine removes aborted requests from it
 
     @torch.inference_mode()
     def start(self, step):
@@ -90,7 +94,7 @@ class SwapRunner(Runner):
 
 
 def engine_with_swap(space, model, config, **more):
-    """Engine(model, config) in which a learner's SwapSpace keeps what is swapped out."""
+    """Engine(model, config) in which a learner's SwapSpace swaps requests out and in."""
     engine = Engine(model, config, **more)
     engine.runner = SwapRunner(space, engine)
     return engine

@@ -1,4 +1,4 @@
-"""The game of 11.swap: texts in a small memory leave it and come back. And the engine that a learner's SwapSpace serves."""
+"""The game of 11.swap: requests in a small memory are swapped out and in."""
 
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 
@@ -6,7 +6,7 @@ from .swap_memory import SwapMemory
 
 
 class Swapping(Game):
-    """Programs on a SwapMemory. What each text should read is known from what was written."""
+    """Programs on a SwapMemory. What each sequence must hold is known from what was written."""
 
     opening = (
         "from course_lib.practice.play import SwapMemory",
@@ -14,13 +14,13 @@ class Swapping(Game):
     )
     lines = {
         "write": "{0} = memory.write({1})",
-        "more": "memory.more({0}, {1})",
-        "out": "memory.out({0})",
-        "instead": "{0} = memory.instead({1}, {2})",
-        "back": "memory.back({0}, found={1})",
-        "turn": "memory.turn({0}, {1})",
+        "append": "memory.append({0}, {1})",
+        "swap_out": "memory.swap_out({0})",
+        "replace": "{0} = memory.replace({1}, {2})",
+        "swap_in": "memory.swap_in({0}, found={1})",
+        "exchange": "memory.exchange({0}, {1})",
     }
-    least = {"write": 1, "more": 1, "instead": 1, "num_blocks": 1, "block_size": 1}
+    least = {"write": 1, "append": 1, "replace": 1, "num_blocks": 1, "block_size": 1}
 
     def __init__(self, answer, num_blocks, block_size):
         self.memory, self.by_name = SwapMemory(answer, num_blocks, block_size), {}
@@ -46,52 +46,56 @@ class Swapping(Game):
         self.by_name[name] = self.memory.write(n)
         return self._seen()
 
-    def more(self, name, n):
+    def append(self, name, n):
         length = self._length(name)
         self._sense(inside=[name], fits=self._blocks(length + n) - self._blocks(length) <= self._free())
-        self.memory.more(self.by_name[name], n)
+        self.memory.append(self.by_name[name], n)
         return self._seen()
 
-    def out(self, name):
+    def swap_out(self, name):
         self._sense(inside=[name])
-        self.memory.out(self.by_name[name])
+        self.memory.swap_out(self.by_name[name])
         return self._seen()
 
-    def instead(self, name, other, n):
+    def replace(self, name, other, n):
         fits = self._blocks(n) <= self._free() + self._blocks(self._length(other)) and name not in self.by_name
         self._sense(inside=[other], fits=fits)
-        self.by_name[name] = self.memory.instead(self.by_name[other], n)
+        self.by_name[name] = self.memory.replace(self.by_name[other], n)
         return self._seen()
 
-    def back(self, name, found):
+    def swap_in(self, name, found):
         length = self._length(name)
         self._sense(away=[name], fits=self._blocks(length) <= self._free() and found * self.memory.size <= length)
-        self.memory.back(self.by_name[name], found)
+        self.memory.swap_in(self.by_name[name], found)
         return self._seen()
 
-    def turn(self, out, back):
+    def exchange(self, out, back):
         fits = self._blocks(self._length(back)) <= self._free() + self._blocks(self._length(out))
         self._sense(inside=[out], away=[back], fits=fits)
-        self.memory.turn(self.by_name[out], self.by_name[back])
+        self.memory.exchange(self.by_name[out], self.by_name[back])
         return self._seen()
 
     def _seen(self):
-        """What is where, and what is wrong with it; ends the program where anything is."""
+        """What is where, and what is wrong. The program ends where anything is wrong."""
         text, right = str(self.memory), "\n".join(self.memory.lines(right=True))
         return Seen(text, ends=text != right)
 
 
 def draw(chance, names, setup):
     """A step of a random program; see programs.random_trials."""
-    kind = chance.choice(("write", "more", "out", "instead", "back", "back", "turn")) if names else "write"
+    kind = (
+        chance.choice(("write", "append", "swap_out", "replace", "swap_in", "swap_in", "exchange"))
+        if names
+        else "write"
+    )
     some = [chance.choice(names or "a") for _ in "ab"]
-    if kind in ("write", "instead") and len(names) < 6:
-        return (kind, NAMES[len(names)], *([some[0]] if kind == "instead" else []), chance.randint(1, 6))
-    if kind == "turn":
+    if kind in ("write", "replace") and len(names) < 6:
+        return (kind, NAMES[len(names)], *([some[0]] if kind == "replace" else []), chance.randint(1, 6))
+    if kind == "exchange":
         return kind, *some
-    if kind == "back":
+    if kind == "swap_in":
         return kind, some[0], chance.choice((0, 0, 1))
-    return (kind, some[0], chance.randint(1, 4)) if kind == "more" else ("out", some[0])
+    return (kind, some[0], chance.randint(1, 4)) if kind == "append" else ("swap_out", some[0])
 
 
 SETUPS = [{"num_blocks": n, "block_size": size} for n, size in ((3, 2), (4, 2), (2, 4), (5, 1), (4, 3))]

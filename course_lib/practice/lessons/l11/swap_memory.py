@@ -1,4 +1,4 @@
-"""A small memory of letters behind a SwapSpace, and the step that a SwapSpace is given. For 11.swap."""
+"""For 11.swap: the step that a SwapSpace is given, and a small memory of letters for a SwapSpace."""
 
 from dataclasses import dataclass, field
 
@@ -10,20 +10,20 @@ from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-"""Tokens are letters: the n-th token that a program writes, from the first on."""
+"""Tokens are letters: the n-th token that a program writes is the n-th letter."""
 
 
 NOISE = 27
-"""What others write into blocks that were left: no letter."""
+"""What other requests write into freed blocks: no letter."""
 
 
 PLACES = [(name, layer) for layer in range(2) for name in "kv"]
-"""Where a token is kept: its keys and its values, in each of two layers."""
+"""Where a token is stored: its keys and its values, in each of two layers."""
 
 
 @dataclass
 class SwapStep:
-    """What a SwapSpace is told of a step: the same as in an engine's Step, with the requests themselves."""
+    """What a SwapSpace is given of a step: as in the engine's Step, with the requests in place of their ids."""
 
     swapped_out: list = field(default_factory=list)
     """(request, block_ids)."""
@@ -32,49 +32,49 @@ class SwapStep:
 
     @classmethod
     def of(cls, step, request_of):
-        """request_of: finds a request by its id."""
+        """The SwapStep of an engine's Step. request_of(request_id) returns the request."""
         out = [(request_of(request_id), block_ids) for request_id, block_ids, _ in step.swapped_out]
         return cls(out, [(request_of(request_id), start, slots) for request_id, start, slots in step.swapped_in])
 
 
 class SwapMemory:
-    """A memory for letters behind a SwapSpace, to play a failing program by hand. `print(memory)` says what is in it.
+    """A memory of letters with a SwapSpace, to run a failing program by hand. `print(memory)` shows its contents.
 
-    Each letter stands in the keys and in the values of two layers, as a number of its own in each.
+    Each letter is stored in the keys and the values of two layers, as another number in each.
     """
 
     def __init__(self, space, num_blocks, block_size):
         self.k, self.v = (torch.zeros(2, num_blocks, block_size, 1, 2) for _ in "kv")
         self.space, self.size, self.num_blocks = space(self.k, self.v), block_size, num_blocks
-        self.free = list(range(num_blocks))[::-1]  # what was freed last goes first
-        self.requests, self.texts, self.tables = {}, {}, {}  # by name; those without a table are in CPU memory
+        self.free = list(range(num_blocks))[::-1]  # the block that was freed last is allocated first
+        self.requests, self.sequences, self.tables = {}, {}, {}  # by name; those without a table are swapped out
         self.written, self.calls, self.read_in_time, self.returns = 0, 0, {}, True
 
     def write(self, n):
-        """A step in which a new text comes with n letters."""
+        """A step in which a new request with n letters runs."""
         return self._step(new=n)
 
-    def more(self, request, n):
-        """A step in which a text gets n letters more."""
-        return self._step(more=(request, n))
+    def append(self, request, n):
+        """A step in which a request gets n more letters."""
+        return self._step(append=(request, n))
 
-    def out(self, request):
-        """A step in which a text makes room; others write into its blocks."""
+    def swap_out(self, request):
+        """A step in which a request is swapped out; others write into its blocks."""
         self._step(out=request)
 
-    def instead(self, request, n):
-        """A step in which a text makes room, and a new one with n letters comes in its place."""
+    def replace(self, request, n):
+        """A step in which a request is swapped out, and a new one with n letters runs in its place."""
         return self._step(out=request, new=n)
 
-    def back(self, request, found=0):
-        """A step in which a text comes back. found: so many of its first blocks are in memory already."""
+    def swap_in(self, request, found=0):
+        """A step in which a request is swapped in. found: how many of its first blocks are in memory already."""
         self._step(back=request, found=found)
 
-    def turn(self, out, back):
-        """A step in which one makes room and the other comes back in its place."""
+    def exchange(self, out, back):
+        """A step in which `out` is swapped out, and `back` is swapped in in its place."""
         self._step(out=out, back=back)
 
-    def _step(self, out=None, back=None, found=0, new=0, more=None):
+    def _step(self, out=None, back=None, found=0, new=0, append=None):
         step, left, slots = SwapStep(), [], []
         if out is not None:
             left = self.tables.pop(out.request_id)
@@ -82,19 +82,19 @@ class SwapMemory:
             self.free += left[::-1]
         if back is not None:
             slots = self._grow(back, back.num_computed_tokens)
-            self._put(slots[: found * self.size], self.texts[back.request_id])
+            self._put(slots[: found * self.size], self.sequences[back.request_id])
             step.swapped_in.append((back, found * self.size, slots[found * self.size :]))
-        writer, n = more or (None, new)
+        writer, n = append or (None, new)
         if new:
             writer = Request(NAMES[len(self.requests)], [0], SamplingParams(max_tokens=99))
-            self.requests[writer.request_id], self.texts[writer.request_id] = writer, ""
+            self.requests[writer.request_id], self.sequences[writer.request_id] = writer, ""
         letters = "".join(LETTERS[(self.written + i) % 26] for i in range(n))
         fresh = self._grow(writer, n) if n else []
-        known = {name: self.texts[name] for name in self.tables}
+        known = {name: self.sequences[name] for name in self.tables}
         self.calls, self.read_in_time, result = 0, {}, object()
 
         def compute():
-            """The model reads what is computed, and writes what is new."""
+            """The model reads computed tokens, and writes new ones."""
             self.calls += 1
             self.read_in_time.update({name: (self.read(name, len(text)), repr(text)) for name, text in known.items()})
             self._put([b * self.size + at for b in left if b in self.free for at in range(self.size)], NOISE)
@@ -104,14 +104,14 @@ class SwapMemory:
         self.returns = self.space.run(step, compute) is result
         if n:
             self.written += n
-            self.texts[writer.request_id] += letters
+            self.sequences[writer.request_id] += letters
             writer.token_ids += [0] * n
             writer.num_computed_tokens += n
         return writer
 
     def _grow(self, request, n):
-        """Slots for n tokens more."""
-        table, start = self.tables.setdefault(request.request_id, []), len(self.texts[request.request_id])
+        """Slots for n more tokens."""
+        table, start = self.tables.setdefault(request.request_id, []), len(self.sequences[request.request_id])
         start = 0 if not table else start
         while len(table) * self.size < start + n:
             table.append(self.free.pop())
@@ -129,7 +129,7 @@ class SwapMemory:
                 kept[layer, slot // self.size, slot % self.size] = sign * (100 * layer + number)
 
     def read(self, name, n):
-        """The first n letters of a text, as they stand in its blocks; where the places differ, what each of them has."""
+        """The first n letters of a sequence, as its blocks hold them. Where PLACES differ, the letters in each."""
         texts = {}
         for place in PLACES:
             texts.setdefault(self._read_in(*place, name, n), []).append(place)
@@ -151,10 +151,10 @@ class SwapMemory:
         )
 
     def lines(self, *, right=False):
-        """What is where. right: what should be."""
-        for name, text in self.texts.items():
+        """What is where. right: what should be where."""
+        for name, text in self.sequences.items():
             if name not in self.tables:
-                yield f"{name}: in CPU memory"
+                yield f"{name}: swapped out"
                 continue
             blocks = self.tables[name]
             yield (
@@ -163,19 +163,20 @@ class SwapMemory:
             )
 
     def complaints(self):
-        """What else is not as it should be."""
+        """Everything else that is wrong."""
         if self.calls != 1:
             yield f"compute() was called {self.calls} times"
         for name, (read, right) in self.read_in_time.items():
             if read != right:
-                yield f"but when the model computed, it read {read} of {name}"
+                yield f"but in compute(), the model read {read} of {name}"
         if self.calls == 1 and not self.returns:
             yield "run() did not return what compute() returned"
-        away, saved = sorted(set(self.texts) - set(self.tables)), getattr(self.space, "saved", None)
+        away, saved = sorted(set(self.sequences) - set(self.tables)), getattr(self.space, "saved", None)
         if not isinstance(saved, dict):
             yield f"`saved` is {a_kind(saved)}" if hasattr(self.space, "saved") else "there is no `saved`"
         elif sorted(map(str, saved)) != away:
-            yield f"`saved` holds {', '.join(sorted(map(str, saved))) or 'nothing'}, where {', '.join(away) or 'nobody'} is away"
+            held, right = ", ".join(sorted(map(str, saved))) or "nothing", ", ".join(away) or "no request"
+            yield f"`saved` holds {held}, and {right} is swapped out"
 
     def __str__(self):
         return "\n".join([*self.lines(), *self.complaints()])

@@ -6,10 +6,10 @@ from course_lib.practice.judge.exercise import Mistake
 
 
 class Wrong:
-    """SwapSpace made of parts; see `variant`. It is right as it stands."""
+    """SwapSpace made of parts, all of them right; `variant` replaces some."""
 
     order = ("out", "in", "compute")
-    keys = ("k", "v")  # what is kept
+    keys = ("k", "v")  # what is written back
     layers = slice(None)  # of which layers
     deletes = True
     saved_under = staticmethod(lambda request: request.request_id)
@@ -65,7 +65,7 @@ class Wrong:
 
 
 class EitherOr(Wrong):
-    """Moves tokens, or else computes."""
+    """Either moves tokens or computes."""
 
     def run(self, step, compute):
         self.order = ("out", "in") if step.swapped_out or step.swapped_in else ("compute",)
@@ -73,26 +73,26 @@ class EitherOr(Wrong):
 
 
 def views(part, block_ids, n):
-    """Pieces that are still the engine's own memory."""
+    """Views of the engine's own memory, one for each block."""
     return [part[:, b] for b in block_ids]
 
 
 def full_blocks(part, block_ids, n):
-    """Zeros where the last block is not full."""
+    """Zeros for the tokens of a last block that is not full."""
     tokens = part[:, block_ids].flatten(1, 2)[:, :n].clone()
     tokens[:, n // part.shape[2] * part.shape[2] :] = 0
     return tokens
 
 
 def last_block(part, block_ids, n):
-    """Zeros but in the last block."""
+    """Zeros for all tokens before the last block."""
     tokens = part[:, block_ids].flatten(1, 2)[:, :n].clone()
     tokens[:, : (n - 1) // part.shape[2] * part.shape[2]] = 0
     return tokens
 
 
 def ids_as_slots(part, block_ids, n):
-    """n tokens from the slot on that has the first block's number."""
+    """n tokens from the slot whose number is the first block's id."""
     return part.flatten(1, 2).roll(-block_ids[0], 1)[:, :n].clone()
 
 
@@ -109,102 +109,104 @@ wrong = Wrong.variant
 
 MISTAKES = [
     Mistake(
-        "the step is computed before what makes room is kept.",
-        "By then others have written into its blocks. Keep it first.",
+        "the step is computed before the swapped-out tokens are saved.",
+        "By then others have written into the blocks. Save the tokens first.",
         (wrong(order=("compute", "out", "in")), wrong(order=("in", "compute", "out"))),
     ),
     Mistake(
-        "it comes back after the step was computed.",
-        "The model read its blocks in this step, and they held others' tokens. `compute()` comes last.",
+        "tokens are swapped in after the step was computed.",
+        "The model reads these blocks in this step, and they still hold tokens of others. `compute()` comes last.",
         wrong(order=("out", "compute", "in")),
     ),
     Mistake(
-        "who comes back is written before who goes is kept.",
-        "They may have the same blocks. First all who go, then all who come.",
+        "tokens are swapped in before the others are swapped out.",
+        "Both may have the same blocks. First swap out all requests of `swapped_out`, then swap in those of "
+        "`swapped_in`.",
         wrong(order=("in", "out", "compute")),
     ),
     Mistake(
-        "what is kept is still the engine's memory.",
-        "`k[:, block]` is a view: others write into it as soon as they "
-        "have the block. `.clone()` makes a copy; so does a list of indices, `k[:, block_ids]`. (`.cpu()` copies "
-        "nothing that is on the CPU already.)",
+        "the saved tensors are still the engine's memory.",
+        "`k[:, block]` is a view: others write into it as soon as they have the block. `.clone()` makes a copy, "
+        "and indexing with a list does too: `k[:, block_ids]`. (`.cpu()` copies nothing where the tensor is on "
+        "the CPU already.)",
         wrong(read=views, rest=joined),
     ),
     Mistake(
-        "the keys only, or the values only.",
-        "Attention needs both: the keys say where to look, and the values what is there.",
+        "only the keys come back, or only the values.",
+        "Attention needs both: scores are computed from keys, and the output from values.",
         (wrong(keys=("k",)), wrong(keys=("v",))),
     ),
     Mistake(
-        "one layer only.",
-        "Each layer has keys and values of its own: `k[:, …]` is all of them.",
+        "only one layer comes back.",
+        "Each layer has its own keys and values: `k[:, …]` has all layers.",
         (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2))),
     ),
     Mistake(
         "tokens in a block that is not full are lost.",
-        "The last block is seldom full, and what is in it counts: `num_computed_tokens` tokens, not blocks.",
+        "The last block is rarely full, and its tokens are needed too: save `num_computed_tokens` tokens, not "
+        "full blocks.",
         wrong(read=full_blocks),
     ),
     Mistake(
-        "only the last block is kept.",
-        "All its blocks are given to others, not only the one that was being written.",
+        "only the last block is saved.",
+        "All blocks of the request are given to others, not only the last one.",
         wrong(read=last_block),
     ),
     Mistake(
-        "block ids are taken for slots.",
-        "Block b begins at slot `b * block_size`. Index the dimension of the blocks, and flatten after that.",
+        "block ids are used as slots.",
+        "Block b begins at slot `b * block_size`. First index the dimension of the blocks, then flatten.",
         wrong(read=ids_as_slots),
     ),
     Mistake(
-        "the blocks are put in order.",
-        "`block_ids` is in the order of the text. Sorted, it is another text.",
+        "the blocks are sorted.",
+        "`block_ids` is in the order of the sequence. Sorted, the tokens are in another order.",
         wrong(read=lambda part, block_ids, n: part[:, sorted(block_ids)].flatten(1, 2)[:, :n].clone()),
     ),
     Mistake(
-        "it comes back to its old blocks.",
-        "They are others' now. The engine has found new slots: write there.",
+        "tokens are written to the old blocks.",
+        "The old blocks belong to others now. Write to the slots that the engine has allocated.",
         wrong(target=lambda own, slots: own[len(own) - len(slots) :]),
     ),
     Mistake(
-        "`start` is not looked at.",
-        "The slots are those of tokens `start`, `start + 1`, …: `saved[:, start:]`.",
+        "`start` is not used.",
+        "The slots belong to the tokens `start`, `start + 1`, …: `saved[:, start:]`.",
         wrong(rest=lambda saved, start, slots: saved[:, : len(slots)]),
     ),
     Mistake(
-        "the slots are cut at `start` too.",
-        "The first of them is that of token `start` already. Take all the slots, and what was saved from `start` on.",
+        "the slots are sliced at `start` too.",
+        "The first slot belongs to token `start` already. Use all slots, and the saved tokens from `start` on.",
         wrong(target=lambda own, slots: slots[len(own) - len(slots) :]),
     ),
     Mistake(
-        "nothing is written, or into a copy.",
-        "The engine reads the tensors that were handed over. `k[:, blocks]` with a list of "
-        "ids is a copy, as `.clone()` is, and what is assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to "
-        "`[:, slots]` of that.",
+        "nothing is written, or only into a copy.",
+        "The engine reads the tensors that it passed in. `k[:, blocks]` with a list of ids is a copy, as "
+        "`.clone()` is, and a value assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to `[:, "
+        "slots]` of it.",
         (wrong(written=into_a_copy), wrong(order=("out", "compute"))),
     ),
     Mistake(
-        "one place for all.",
-        "Several may be away at the same time. Keep each under its own `request_id`.",
+        "all requests are saved under one key.",
+        "Several requests may be swapped out at the same time. Save each under its own `request_id`.",
         wrong(saved_under=lambda request: "saved"),
     ),
     Mistake(
-        "what came back is still kept.",
-        "It fills CPU memory and is never asked for again: `self.saved.pop(request.request_id)`.",
+        "entries of swapped-in requests are still in `saved`.",
+        "They fill CPU memory and are never read again: `self.saved.pop(request.request_id)`.",
         wrong(deletes=False),
     ),
     Mistake(
-        "what `compute()` returns is lost.",
-        "These are the tokens that the model chose. `return compute()`.",
+        "the result of `compute()` is lost.",
+        "It is the tokens that the model chose. `return compute()`.",
         wrong(returns=lambda result: None),
     ),
     Mistake(
         "`compute()` is not called.",
-        "Moving tokens is not all that a step is for. At the end, whatever was moved: `return compute()`.",
+        "A step moves tokens and then computes. End with `return compute()` in every case.",
         (wrong(order=("out", "in")), EitherOr),
     ),
     Mistake(
         "`compute()` is called twice.",
-        "A step is computed once. Keep what it returned.",
+        "A step is computed once. Keep its result.",
         wrong(order=("out", "in", "compute", "compute")),
     ),
 ]
