@@ -12,8 +12,10 @@ import torch
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.agreement import agree
+from course_lib.practice.judge.runs import Runs
 
 sys.path.insert(0, str(Path(__file__).parent))
+from other_order import FLOATS, holds_floats, moved  # noqa: E402
 from written_otherwise import CASES  # noqa: E402
 
 EXERCISES = registry.exercises()
@@ -27,47 +29,92 @@ def label(value):
     return getattr(value, "id", None) or getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
 
 
+@cache
+def judged(exercise_id, answer, slow=True):
+    """(the result, the Runs) of an answer: what several tests look at, worked out once."""
+    exercise = EXERCISES[exercise_id]
+    runs = Runs(answer, exercise.budget_s)
+    return judge(exercise, answer, slow=slow, runs=runs), runs
+
+
+def judged_elsewhere(exercise, answer, slow=True):
+    """The result on a processor that rounds otherwise: the same outcomes, with the last bits of all floats changed."""
+    _, runs = judged(exercise.id, answer, slow)
+    draw, elsewhere = torch.Generator().manual_seed(7), Runs(answer, exercise.budget_s)
+    elsewhere.done = {trial: (moved(outcome, draw), printed) for trial, (outcome, printed) in runs.done.items()}
+    return judge(exercise, answer, slow=False, runs=elsewhere)
+
+
+def with_floats(cases):
+    """The cases of exercises whose outcomes hold floats."""
+    return [case for case in cases if case[0].id in FLOATS]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=label)
+def test_exercises_whose_outcomes_hold_floats_are_listed(exercise):
+    assert any(holds_floats(exercise.expected(trial)) for trial in exercise.trials) == (exercise.id in FLOATS)
+
+
 @pytest.mark.parametrize("exercise, right", RIGHT, ids=label)
 def test_a_right_answer_passes(exercise, right):
-    result = judge(exercise, right, slow=right is exercise.reference)
+    result, _ = judged(exercise.id, right, slow=right is exercise.reference)
+    assert result, str(result)
+
+
+@pytest.mark.parametrize("exercise, right", with_floats(RIGHT), ids=label)
+def test_a_right_answer_passes_on_another_processor(exercise, right):
+    result = judged_elsewhere(exercise, right, slow=right is exercise.reference)
     assert result, str(result)
 
 
 @pytest.mark.parametrize("exercise, mistake, wrong", WRONG, ids=label)
 def test_a_known_mistake_fails_under_its_own_name(exercise, mistake, wrong):
-    result = judge(exercise, wrong)
+    result, _ = judged(exercise.id, wrong)
     assert result.state == "failed"
     assert result.failure.mistake is mistake, str(result)
 
 
-@cache
-def judged(exercise_id, wrong):
-    """What two tests look at, worked out once."""
-    return judge(EXERCISES[exercise_id], wrong)
+@pytest.mark.parametrize("exercise, mistake, wrong", with_floats(WRONG), ids=label)
+def test_a_known_mistake_has_its_name_on_another_processor(exercise, mistake, wrong):
+    result = judged_elsewhere(exercise, wrong)
+    assert result.state == "failed"
+    assert result.failure.mistake is mistake, str(result)
 
 
 def on_a_cpu(exercise):
+    """The wrong answers of lessons 07 and 08: on a GPU some make tensors elsewhere, or reach outside of all memory."""
     if exercise.lesson in ("07", "08") and torch.cuda.is_available():
-        pytest.skip(
-            "these wrong answers are written for a CPU: on a GPU some make tensors where the others are not, and some reach outside of all memory"
-        )
+        pytest.skip("the wrong answers of this lesson are written for a CPU")
+
+
+def has_the_name(result, name):
+    """Whether the mistake that was found has these words in its name; name None: whether none was found."""
+    found = result.failure.mistake
+    return found is None if name is None else found is not None and name in found.name
 
 
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_same_mistake_written_otherwise_gets_the_same_name_and_an_unknown_one_none(exercise, name, wrong):
     on_a_cpu(exercise)
-    result = judged(exercise.id, wrong)
+    result, _ = judged(exercise.id, wrong)
     assert result.state == "failed"
-    named = result.failure.mistake
-    assert (name is None) == (named is None), str(result)
-    assert name is None or name in named.name, str(result)
+    assert has_the_name(result, name), str(result)
+
+
+@pytest.mark.parametrize("exercise, name, wrong", with_floats(OTHERWISE), ids=label)
+def test_the_same_mistake_written_otherwise_gets_the_same_name_on_another_processor(exercise, name, wrong):
+    on_a_cpu(exercise)
+    result = judged_elsewhere(exercise, wrong)
+    assert result.state == "failed"
+    assert has_the_name(result, name), str(result)
 
 
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_counterexample_is_the_smallest_failing_one_and_all_are_counted(exercise, name, wrong):
     on_a_cpu(exercise)
-    verdict = judged(exercise.id, wrong).failure
-    failing = [t for t in verdict.prop.trials if not agree(exercise.expected(t), t.outcome(wrong)[0])]
+    result, runs = judged(exercise.id, wrong)
+    verdict = result.failure
+    failing = [t for t in verdict.prop.trials if not agree(exercise.expected(t), runs.outcome(t)[0])]
     found, smallest = verdict.counterexample.trial, min(t.size for t in failing)
     assert found.size <= smallest if found.smaller else found.size == smallest  # a program is made smaller still
     assert verdict.counterexample.failing == len(failing)
