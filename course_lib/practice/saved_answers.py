@@ -13,7 +13,7 @@ from course_lib.checkout import find_root
 from course_lib.errors import CourseError
 
 from .check import check
-from .judge import registry, running
+from .judge import limits, registry, running
 from .progress import workbook
 from .progress.moved import renewed
 
@@ -108,7 +108,7 @@ def check_saved(exercise_id, file=None):
         module.__file__ = name
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                running.limited(lambda: exec(compile(source, name, "exec"), module.__dict__), _CELL_LIMIT_S)
+                limits.limited(lambda: exec(compile(source, name, "exec"), module.__dict__), _CELL_LIMIT_S)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # exit() too, or the whole check would end here without a word
