@@ -1,4 +1,4 @@
-"""What is written in 11.fair_share, 11.preempt and 11.swap runs in the real engine, and writes what each request writes alone."""
+"""Answers to 11.fair_share, 11.preempt and 11.swap in the real engine: requests get the tokens they would get alone."""
 
 import random
 import sys
@@ -37,8 +37,8 @@ SPACES = {s.__name__: s for s in (SwapSpace, TokenByToken, BlockByBlock)}
 POLICIES = {p.__name__: p for p in (FairShare, FairByQueues, FairByHalves)}
 
 
-def days(seed, number=12):
-    """(EngineConfig, [(prompt, params, client)], whether the third is aborted) with little memory."""
+def workloads(seed, number=12):
+    """(EngineConfig, [(prompt, params, client)], whether the third request is aborted), with little memory."""
     chance = random.Random(seed)
     for _ in range(number):
         size = chance.choice([1, 2, 3, 4])
@@ -61,63 +61,63 @@ def days(seed, number=12):
         yield config, requests, chance.random() < 0.3
 
 
-def served(engine, requests, gives_up):
-    """Runs a day to its end, looking through the ledger after every step, and compares each text with the oracle."""
+def served(engine, requests, is_aborted):
+    """Serves all requests, checks the ledger after every step, and compares each sequence with the oracle."""
     ids = [engine.add_request(prompt, params, client=client) for prompt, params, client in requests]
-    written, steps = {}, 0
+    outputs, steps = {}, 0
     while engine.has_unfinished():
         for output in engine.step():
-            written[output.request_id, output.index] = output.token_ids
+            outputs[output.request_id, output.index] = output.token_ids
         engine.check_integrity()
         steps += 1
-        if steps == 3 and gives_up:
+        if steps == 3 and is_aborted:
             engine.abort(ids[2])
         assert steps < 2000
     for name, (prompt, params, _) in zip(ids, requests):
         for index in range(params.n):
-            if not (gives_up and name == ids[2]):
-                assert written[name, index] == oracle(MODEL, prompt, params, index)
+            if not (is_aborted and name == ids[2]):
+                assert outputs[name, index] == oracle(MODEL, prompt, params, index)
     assert engine.allocator.num_free == engine.allocator.num_blocks and not engine.runner.saved
     return engine.metrics
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_a_make_room_of_ones_own_in_the_engine(name):
+def test_a_learners_make_room_in_the_engine(name):
     preemptions = [
         served(
-            Engine(MODEL, config, scheduler=scheduler_with_preemption(ROOMS[name])), requests, gives_up
+            Engine(MODEL, config, scheduler=scheduler_with_preemption(ROOMS[name])), requests, is_aborted
         ).num_preemptions
-        for config, requests, gives_up in days(1)
+        for config, requests, is_aborted in workloads(1)
     ]
     assert sum(preemptions) > 3
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_swap_space_of_ones_own_in_the_engine(name):
+def test_a_learners_swap_space_in_the_engine(name):
     moved = [
         served(
-            engine_with_swap(SPACES[name], MODEL, replace(config, preemption="swap")), requests, gives_up
+            engine_with_swap(SPACES[name], MODEL, replace(config, preemption="swap")), requests, is_aborted
         ).num_swapped_tokens
-        for config, requests, gives_up in days(2)
+        for config, requests, is_aborted in workloads(2)
     ]
     assert sum(moved) > 20
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_fair_policy_of_ones_own_in_the_engine(name):
-    for config, requests, gives_up in days(3):
-        served(Engine(MODEL, replace(config, policy=POLICIES[name])), requests, gives_up)
+def test_a_learners_fair_policy_in_the_engine(name):
+    for config, requests, is_aborted in workloads(3):
+        served(Engine(MODEL, replace(config, policy=POLICIES[name])), requests, is_aborted)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_two_clients_who_wait_are_served_alike_within_the_bound_of_the_paper_and_not_without_counters(name):
+def test_two_waiting_clients_are_served_within_the_bound_of_the_paper_and_not_without_counters(name):
     for trial in BOUNDS:
         assert trial.outcome(POLICIES[name])[0].what == "within the bound"
         assert trial.outcome(NoCounters)[0].what == "beyond the bound"
 
 
 @pytest.mark.parametrize("name", ["11.fair_share", "11.preempt", "11.swap"])
-def test_the_model_answer_is_right_by_the_rules_of_the_game_and_not_only_like_itself(name):
+def test_the_reference_is_right_by_the_rules_of_the_game(name):
     exercise, kinds = registry.find(name), set()
     for trial in exercise.trials:
         expected = exercise.expected(trial)
@@ -131,7 +131,7 @@ def test_the_model_answer_is_right_by_the_rules_of_the_game_and_not_only_like_it
     assert {Timeline, list} <= kinds
 
 
-def test_a_policy_that_takes_off_the_list_by_itself_is_right_too():
+def test_a_policy_with_a_pop_of_its_own_is_right_too():
     assert judge(registry.find("11.fair_share"), PopsItself)
 
 
@@ -156,7 +156,7 @@ def test_the_counters_below_a_timeline_are_those_of_a_right_policy():
         )
     ]
     line = serve_clients(Kept, arrivals, max_num_seqs=3, num_blocks=9, block_size=1)
-    assert any("X" in cells.values() for cells, _ in line.columns)  # somebody makes room
+    assert any("X" in cells.values() for cells, _ in line.columns)  # a request is preempted
     assert line.columns[-1][1] == {f"counter {client}": value for client, value in made[-1].counters.items()}
 
 
@@ -169,24 +169,24 @@ def test_the_counters_below_a_timeline_are_those_of_a_right_policy():
         ([[0, 1], [0, 0]], "keys in layer 1"),
     ],
 )
-def test_what_is_foreign_is_said_in_words(where, words):
+def test_the_places_of_wrong_tokens_are_named(where, words):
     assert places(torch.tensor(where, dtype=torch.bool)) == words
 
 
-def test_a_wrong_make_room_is_stopped_with_words():
-    days_at = list(days(1))
+def test_a_wrong_make_room_is_stopped_with_an_error():
+    tight = list(workloads(1))
     for wrong, words in (
         (room_oldest, "in which it had its slots already"),
-        (room_still_computed, "computed tokens whose blocks are gone"),
+        (room_still_computed, "computed tokens whose blocks are freed"),
     ):
         with pytest.raises(IntegrityError, match=words):
-            for config, requests, _ in days_at:
+            for config, requests, _ in tight:
                 served(Engine(MODEL, config, scheduler=scheduler_with_preemption(wrong)), requests, False)
 
 
-def test_a_wrong_order_of_swapping_writes_other_tokens():
+def test_a_wrong_order_of_swapping_gives_other_tokens():
     with pytest.raises(AssertionError):
-        for config, requests, _ in days(2):
+        for config, requests, _ in workloads(2):
             served(
                 engine_with_swap(ComputesFirst, MODEL, replace(config, preemption="swap", prefix_caching=False)),
                 requests,

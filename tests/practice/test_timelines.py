@@ -1,4 +1,4 @@
-"""Arrival scripts and timelines: what a trace becomes, where two differ, and how a script is made smaller."""
+"""Scripts of arrivals and their timelines: how a trace is shown, where two differ, how a script is made smaller."""
 
 import random
 
@@ -21,7 +21,7 @@ def cells(line):
     return [column[0] for column in line.columns]
 
 
-def test_a_scheduler_on_a_script_waits_reads_writes_and_ends():
+def test_the_timeline_of_a_scheduler_on_a_script():
     assert cells(replay(Scheduler, TWO, max_num_seqs=1, num_blocks=8)) == [
         {"a": "P4"},
         {"a": "D", "b": "W"},
@@ -32,7 +32,7 @@ def test_a_scheduler_on_a_script_waits_reads_writes_and_ends():
     ]
 
 
-def test_a_prompt_in_pieces_says_how_many_tokens_of_it():
+def test_a_chunk_of_a_prompt_shows_its_number_of_tokens():
     assert cells(replay(Scheduler, TWO, max_num_batched_tokens=4, num_blocks=8))[:4] == [
         {"a": "P4"},
         {"a": "D", "b": "P3"},
@@ -42,18 +42,18 @@ def test_a_prompt_in_pieces_says_how_many_tokens_of_it():
 
 
 @pytest.mark.parametrize("how, seen", [("recompute", "P3 D X W W P5 D D F"), ("swap", "P3 D S S S D D D F")])
-def test_who_makes_room_is_to_be_seen(how, seen):
+def test_a_preempted_request_is_shown(how, seen):
     script = [Arrival("a", prompt=3, max_tokens=5), Arrival("b", prompt=3, max_tokens=5)]
     line = replay(Scheduler, script, num_blocks=5, block_size=2, preemption=how)
     assert " ".join(column["b"] for column in cells(line)) == seen
 
 
-def test_who_gives_up_is_to_be_seen_at_once():
+def test_an_aborted_request_is_shown_at_once():
     line = replay(Scheduler, [Arrival("a", max_tokens=9, abort=2), Arrival("b", max_tokens=4, abort=1)], max_num_seqs=1)
     assert cells(line) == [{"a": "P1", "b": "W"}, {"a": "D", "b": "A"}, {"a": "A"}]
 
 
-def test_arrivals_that_come_one_by_one_and_a_scheduler_of_another_family():
+def test_arrivals_may_be_an_iterator_and_a_scheduler_any_class():
     class Other:
         def __init__(self, *args, **options):
             self.inner = Scheduler(*args, **options)
@@ -96,15 +96,15 @@ def test_tokens_without_slots_are_refused():
         replay(Hasty, [Arrival("a", prompt=3)])
 
 
-def test_the_ledger_is_looked_through_after_each_step_save_where_it_is_not_wanted(monkeypatch):
-    looked = []
-    monkeypatch.setattr(Scheduler, "check_integrity", lambda self: looked.append(self))
-    assert len(replay(Scheduler, TWO, num_blocks=8, check=False).columns) == 4 and looked == []
+def test_the_ledger_is_checked_after_each_step_unless_check_is_false(monkeypatch):
+    checks = []
+    monkeypatch.setattr(Scheduler, "check_integrity", lambda self: checks.append(self))
+    assert len(replay(Scheduler, TWO, num_blocks=8, check=False).columns) == 4 and checks == []
     replay(Scheduler, TWO, num_blocks=8)
-    assert len(looked) == 3
+    assert len(checks) == 3
 
 
-def test_smaller_scripts_keep_a_token_each_and_give_up_after_coming():
+def test_smaller_scripts_keep_a_token_for_each_request_and_abort_after_arrival():
     script = Script((Arrival("a", 6, 4, 2, abort=9), Arrival("b")), {"max_num_seqs": 3})
     found = list(script.smaller({"max_num_seqs": 2}))
     arrivals = [arrival for other in found for arrival in other.arrivals]
@@ -131,7 +131,7 @@ def test_only_so_many_smaller_scripts_are_tried(monkeypatch):
     assert trial.smaller(lambda other: tried.append(other), None) is trial and len(tried) == 3
 
 
-def test_the_first_step_that_differs_is_marked_and_said():
+def test_the_first_step_that_differs_is_marked_and_described():
     mine, theirs = Timeline(), Timeline()
     for line, last in ((mine, "P3"), (theirs, "W")):
         line.column({"a": "P4", "b": "W"})
@@ -146,7 +146,7 @@ def test_the_first_step_that_differs_is_marked_and_said():
     assert mine.first_difference(mine) is None and difference(mine, mine) == ""
 
 
-def test_steps_that_are_missing_or_too_many_are_said():
+def test_missing_and_additional_steps_are_described():
     long, short = Timeline([({"a": "P4"}, {}), ({"a": "D"}, {})]), Timeline([({"a": "P4"}, {})])
     assert "Step 1 is missing: yours ends before it" in difference(long, short)
     assert "Step 1 is one too many" in difference(short, long)
@@ -161,8 +161,8 @@ def test_a_long_timeline_keeps_its_end_and_stays_narrow():
     )
 
 
-def test_a_script_is_made_as_small_as_it_still_fails():
-    class Crowded(Scheduler):
+def test_a_script_is_made_as_small_as_possible():
+    class NoLimit(Scheduler):
         def _is_below_max_num_seqs(self, request):
             return True
 
@@ -175,10 +175,10 @@ def test_a_script_is_made_as_small_as_it_still_fails():
     trial = script_trial(play, script, "replay({answer}, {arrivals}, {setup})", "Mine", least={"num_blocks": 20})
 
     def fails(other):
-        got = other.outcome(Crowded)[0]
+        got = other.outcome(NoLimit)[0]
         return None if got == other.outcome(Scheduler)[0] else got
 
-    small = trial.smaller(fails, trial.outcome(Crowded)[0])
+    small = trial.smaller(fails, trial.outcome(NoLimit)[0])
     assert small.story == [
         "a = Arrival('a')",
         "b = Arrival('b')",
@@ -187,7 +187,7 @@ def test_a_script_is_made_as_small_as_it_still_fails():
     assert small.size < trial.size
 
 
-def test_the_loop_that_answers_are_held_to_writes_what_generate_naive_writes():
+def test_the_reference_of_the_loop_gives_the_tokens_of_generate_naive():
     draw = random.Random(1)
     for _ in range(20):
         script = random_script(

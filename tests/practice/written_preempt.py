@@ -4,11 +4,11 @@ from course_lib.errors import LedgerError
 
 
 def room(request, n, running, waiting, manager, *, last=-1, front=True, computed=0, give_back=True):
-    """Right as it stands, in the way of a first attempt."""
+    """A first attempt, which is right. The arguments after `manager` change one thing."""
     slots = manager.allocate_slots(request, n)
     while slots is None:
         if len(running) == 1:
-            raise LedgerError("nobody else")
+            raise LedgerError("no other request")
         victim = running[last]
         running.remove(victim)
         if give_back:
@@ -25,7 +25,7 @@ def room_oldest(request, n, running, waiting, manager):
     return room(request, n, running, waiting, manager, last=0)
 
 
-def room_back_of_the_line(request, n, running, waiting, manager):
+def room_back_of_the_queue(request, n, running, waiting, manager):
     return room(request, n, running, waiting, manager, front=False)
 
 
@@ -123,7 +123,7 @@ def room_of_others(request, n, running, waiting, manager):
     return slots
 
 
-def room_for_nobody(request, n, running, waiting, manager):
+def room_never(request, n, running, waiting, manager):
     slots = manager.allocate_slots(request, n)
     if slots is None:
         raise LedgerError("memory is full")
@@ -184,21 +184,21 @@ def room_other_error(request, n, running, waiting, manager):
 
 CASES = {
     "11.preempt": [
-        ("first of the running", room_oldest),
-        ("end of the line", room_back_of_the_line),
+        ("first of the running requests", room_oldest),
+        ("end of the queue", room_back_of_the_queue),
         ("still count as computed", room_still_computed),
-        ("blocks are not given back", room_keeps_blocks),
-        ("only one makes room", room_if),
-        ("who needs room is the one", room_itself),
-        ("what it has written is thrown away", room_begins_again),
-        ("asked for twice", room_twice),
-        ("for a request that runs alone", room_quietly),
+        ("blocks are not freed", room_keeps_blocks),
+        ("only one request is preempted", room_if),
+        ("the request that needs slots is preempted", room_itself),
+        ("output tokens are dropped", room_begins_again),
+        ("allocated twice", room_twice),
+        ("returned for a request that runs alone", room_quietly),
         ("new lists", room_new_lists),
-        ("itself is passed over", room_of_others),
-        ("nobody makes room", room_for_nobody),
+        ("itself is never preempted", room_of_others),
+        ("no request is preempted", room_never),
         ("blocks are counted", room_counted),
-        ("thrown out already", room_sees_too_late),
-        ("itself is passed over", room_last_two),
+        ("after the only request was preempted", room_sees_too_late),
+        ("itself is never preempted", room_last_two),
         (None, room_other_error),
     ]
 }

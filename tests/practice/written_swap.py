@@ -4,7 +4,7 @@ import torch
 
 
 class Space:
-    """Right as it stands, in the way of a first attempt."""
+    """A first attempt, which is right. Subclasses change one thing."""
 
     def __init__(self, k, v):
         self.k, self.v, self.saved = k, v, {}
@@ -142,7 +142,7 @@ class MovesOrComputes(Space):
 
 
 class BlocksOnly(Space):
-    """Whole blocks go and come, and every block is thought to come back."""
+    """Whole blocks are saved and written back, as if every block came back."""
 
     def swap_out(self, request, block_ids):
         self.saved[request.request_id] = self.k[:, block_ids], self.v[:, block_ids]
@@ -155,21 +155,21 @@ class BlocksOnly(Space):
 
 CASES = {
     "11.swap": [
-        ("computed before what makes room", ComputesFirst),
-        ("before who goes is kept", InFirst),
+        ("computed before the swapped-out tokens are saved", ComputesFirst),
+        ("before the others are swapped out", InFirst),
         ("after the step was computed", BackLater),
         ("still the engine's memory", KeepsViews),
-        ("keys only", KeysOnly),
-        ("one layer", FirstLayer),
-        ("`start` is not looked at", FromTheFirst),
-        ("still kept", KeepsAll),
-        ("returns is lost", ForgetsTheTokens),
-        ("put in order", Sorts),
+        ("only the keys", KeysOnly),
+        ("only one layer", FirstLayer),
+        ("`start` is not used", FromTheFirst),
+        ("still in `saved`", KeepsAll),
+        ("result of `compute()` is lost", ForgetsTheTokens),
+        ("blocks are sorted", Sorts),
         ("old blocks", OldPlaces),
         (None, BlocksOnly),
         ("nothing is written", WritesNothing),
         ("into a copy", HasCopies),
-        ("cut at `start` too", CutsTheSlots),
+        ("sliced at `start` too", CutsTheSlots),
         ("is not called", MovesOrComputes),
     ]
 }
