@@ -28,7 +28,7 @@ SOLUTIONS = Path(__file__).parents[2] / "solutions" / "src"
 def test_passing_and_failing_say_so_in_every_form():
     passed, failed = check("01.greedy", greedy), check("01.greedy", lambda logits: int(logits.argmin()))
     assert passed and passed.state == "passed" and passed.raise_if_failed() is passed
-    assert not failed and failed.failure.prop.title == "It is the id of the largest logit"
+    assert not failed and failed.failure.prop.title == "The id is that of the largest logit"
     with pytest.raises(CheckFailed, match="the smallest logit is taken"):
         failed.raise_if_failed()
     assert issubclass(CheckFailed, AssertionError)
@@ -379,4 +379,4 @@ def test_the_loop_of_the_lesson_runs_on_the_small_model_and_the_bundled_one():
         registry.find("01.generate"), answer
     ).verdicts  # it knows no stop tokens, and all before them holds
     assert [v.state for v in verdicts[:4]] == ["holds", "holds", "holds", "fails"]
-    assert registry.find("01.generate").properties[-1].run(mine) == "24 tokens alike"
+    assert registry.find("01.generate").properties[-1].run(mine) == "24 equal tokens"

@@ -1,7 +1,8 @@
-"""Lesson 04: what its checks notice beside what the answers give back."""
+"""Lesson 04: what its checks notice besides returned values."""
 
 import pytest
-from written_paged import Chapters, Plain
+from written_allocator import Plain
+from written_block_table import Plain as PlainTable
 
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.check import judge
@@ -9,19 +10,19 @@ from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded_ledger
 from course_lib.practice.judge import registry
 from course_lib.practice.lessons.l04.allocator import complains, damaged
 from course_lib.practice.lessons.l04.allocator_answers import ListFromTheFront
-from course_lib.practice.lessons.l04.find_the_leak import find_by_chance, find_the_leak
+from course_lib.practice.lessons.l04.find_the_leak import find_at_random, find_the_leak
 
 
-def test_an_allocator_that_is_right_and_slow_is_told_why():
+def test_a_right_but_slow_allocator_gets_the_reason():
     failure = judge(registry.find("04.allocator"), ListFromTheFront).failure
-    assert failure.prop.title.startswith("Blocks cost the same") and failure.mistake.name.startswith(
+    assert failure.prop.title.startswith("A block costs the same") and failure.mistake.name.startswith(
         "a block costs more"
     )
 
 
 @pytest.mark.parametrize(
     "exercise, right",
-    [("04.allocator", Plain), ("04.allocator", BlockAllocator), ("04.block_table", Chapters)],
+    [("04.allocator", Plain), ("04.allocator", BlockAllocator), ("04.block_table", PlainTable)],
     ids=str,
 )
 def test_other_right_classes_pass(exercise, right):
@@ -29,7 +30,7 @@ def test_other_right_classes_pass(exercise, right):
     assert result, str(result)
 
 
-def test_a_double_free_is_told_in_three_calls():
+def test_a_double_free_is_shown_in_three_calls():
     class Careless(Plain):
         def free(self, block_ids):
             for b in block_ids:
@@ -44,7 +45,7 @@ def test_a_double_free_is_told_in_three_calls():
     assert (found.expected, found.got) == ("LedgerError", "no error")
 
 
-def test_damaged_books_differ_from_the_right_ones_and_these_stay_as_they_were():
+def test_damaged_copies_are_noticed_and_the_allocator_itself_is_not_changed():
     allocator = BlockAllocator(6, 4)
     allocator.allocate(2)
     copies = list(damaged(allocator))
@@ -56,5 +57,5 @@ def test_damaged_books_differ_from_the_right_ones_and_these_stay_as_they_were():
 @pytest.mark.parametrize("fault", FAULTS, ids=" ".join)
 def test_each_seeded_fault_is_there_from_its_call_on(fault, late):
     assert find_the_leak(seeded_ledger(fault, late)) == fault
-    assert tuple(find_by_chance(seeded_ledger(fault, late))) == fault
+    assert tuple(find_at_random(seeded_ledger(fault, late))) == fault
     assert find_the_leak(seeded_ledger(fault, 99)) is None

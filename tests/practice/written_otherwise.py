@@ -7,6 +7,8 @@ the answer makes no known mistake, and that the check must not name one.
 import random
 
 import torch
+from written_allocator import CASES as ALLOCATOR
+from written_block_table import CASES as BLOCK_TABLE
 from written_cache import CASES as CACHE
 from written_chunked_prefill import CASES as CHUNKED_PREFILL
 from written_continuous_loop import CASES as CONTINUOUS_LOOP
@@ -266,6 +268,8 @@ CASES = {
     **GENERATE_CACHED,
     **FIND_THE_BUG,
     **KV_MEMORY,
+    **ALLOCATOR,
+    **BLOCK_TABLE,
     **PAGED,
     **FLASH,
     **TRITON_FLASH,

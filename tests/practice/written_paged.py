@@ -1,292 +1,6 @@
-"""The part of written_otherwise.py with lesson 04."""
-
-from collections import Counter
+"""The part of written_otherwise.py for the other exercises of lesson 04."""
 
 import torch
-
-from course_lib.errors import IntegrityError, LedgerError, ParameterError
-
-
-class Plain:
-    """A right allocator, written as a beginner would: a list and a dict. Each class below spoils one thing in it."""
-
-    def __init__(self, num_blocks, block_size):
-        self.num_blocks, self.block_size = num_blocks, block_size
-        self.free_blocks = [i for i in range(num_blocks)]
-        self.refs = {i: 0 for i in range(num_blocks)}
-
-    @property
-    def num_free(self):
-        return len(self.free_blocks)
-
-    def ref_count(self, block_id):
-        return self.refs[block_id]
-
-    def allocate(self, n=1):
-        if n > self.num_free:
-            return None
-        out = []
-        for _ in range(n):
-            b = self.free_blocks.pop()
-            self.refs[b] = 1
-            out.append(b)
-        return out
-
-    def fork(self, block_ids):
-        for b in block_ids:
-            if self.refs.get(b, 0) == 0:
-                raise LedgerError("free")
-        for b in block_ids:
-            self.refs[b] += 1
-
-    def free(self, block_ids):
-        wanted = Counter(block_ids)
-        for b in wanted:
-            if self.refs.get(b, 0) < wanted[b]:
-                raise LedgerError("too often")
-        for b in block_ids:
-            self.refs[b] -= 1
-            if not self.refs[b]:
-                self.free_blocks.append(b)
-
-    def check_integrity(self):
-        if any((self.refs[b] == 0) != (self.free_blocks.count(b) == 1) for b in range(self.num_blocks)):
-            raise IntegrityError("books differ")
-
-
-class RunsDry(Plain):
-    def allocate(self, n=1):
-        out = []
-        while n and self.free_blocks:
-            b = self.free_blocks.pop(0)
-            self.refs[b] += 1
-            out.append(b)
-            n -= 1
-        return out if out or not n else None
-
-
-class TakesThenLooks(Plain):
-    def allocate(self, n=1):
-        try:
-            out = [self.free_blocks.pop() for _ in range(n)]
-        except IndexError:
-            return None
-        self.refs.update({b: 1 for b in out})
-        return out
-
-
-class Raises(Plain):
-    def allocate(self, n=1):
-        if n > self.num_free:
-            raise MemoryError("no blocks left")
-        return super().allocate(n)
-
-
-class Crashes(Plain):
-    def allocate(self, n=1):
-        out = [self.free_blocks.pop() for _ in range(n)]
-        for b in out:
-            self.refs[b] = 1
-        return out
-
-
-class FreesAgain(Plain):
-    def free(self, block_ids):
-        for b in block_ids:
-            self.refs[b] = max(0, self.refs[b] - 1)
-            if self.refs[b] == 0:
-                self.free_blocks.append(b)
-
-
-class FreesShared(Plain):
-    def free(self, block_ids):
-        if any(self.refs.get(b, 0) < times for b, times in Counter(block_ids).items()):
-            raise LedgerError("not held")
-        for b in block_ids:
-            self.refs[b] = 0
-            self.free_blocks.insert(0, b)
-
-
-class FreesHalf(Plain):
-    def free(self, block_ids):
-        for b in block_ids:
-            if self.refs.get(b, 0) == 0:
-                raise LedgerError(f"block {b} is not held")
-            self.refs[b] -= 1
-            if self.refs[b] == 0:
-                self.free_blocks.append(b)
-
-
-class FreesTwin(Plain):
-    def free(self, block_ids):
-        if not all(b in self.refs and self.refs[b] > 0 for b in block_ids):
-            raise LedgerError("not held")
-        for b in block_ids:
-            self.refs[b] -= 1
-            if self.refs[b] <= 0:
-                self.free_blocks.append(b)
-
-
-class Dreams(Plain):
-    def __init__(self, num_blocks, block_size):
-        super().__init__(num_blocks, block_size)
-        self.next = 0
-
-    def allocate(self, n=1):
-        if n > self.num_free:
-            return None
-        out = [(self.next + i) % self.num_blocks for i in range(n)]
-        self.next += n
-        self.free_blocks = [b for b in self.free_blocks if b not in out] if len(self.free_blocks) > n else []
-        for b in out:
-            self.refs[b] = 1
-        return out
-
-
-class NumFreeCalled(Plain):
-    def num_free(self):
-        return len(self.free_blocks)
-
-    def allocate(self, n=1):
-        return None if n > len(self.free_blocks) else [self.free_blocks.pop(0) for _ in range(n)]
-
-
-class TokensNotBlocks(Plain):
-    @property
-    def num_free(self):
-        return self.block_size * len(self.free_blocks)
-
-    def allocate(self, n=1):
-        if n > len(self.free_blocks):
-            return None
-        return super().allocate(n)
-
-
-class Trusts(Plain):
-    def check_integrity(self):
-        return True
-
-
-class ForksOnce(Plain):
-    def fork(self, block_ids):
-        if any(not self.refs.get(b) for b in block_ids):
-            raise LedgerError("free")
-        self.refs[block_ids[0]] += 1
-
-
-class Chapters:
-    """A right block table, block by block in a list of lists. Each class below spoils one thing in it."""
-
-    def __init__(self, allocator):
-        self.allocator = allocator
-        self.block_ids = []
-        self.num_tokens = 0
-
-    def blocks_for(self, tokens):
-        return (tokens + self.allocator.block_size - 1) // self.allocator.block_size
-
-    def append_slots(self, n):
-        more = self.blocks_for(self.num_tokens + n) - self.blocks_for(self.num_tokens)
-        got = self.allocator.allocate(more)
-        if got is None:
-            return None
-        for b in got:
-            self.block_ids.append(b)
-        slots = []
-        for _ in range(n):
-            self.num_tokens += 1
-            slots.append(self.slot(self.num_tokens - 1))
-        return slots
-
-    def slot(self, position):
-        if position < 0 or position >= self.num_tokens:
-            raise ParameterError("outside")
-        return (
-            self.allocator.block_size * self.block_ids[position // self.allocator.block_size]
-            + position % self.allocator.block_size
-        )
-
-    def free(self):
-        self.allocator.free(self.block_ids)
-        self.block_ids = []
-        self.num_tokens = 0
-
-
-class OneMore(Chapters):
-    def blocks_for(self, tokens):
-        return tokens // self.allocator.block_size + 1 if tokens else 0
-
-
-class FromTheBack(Chapters):
-    def slot(self, position):
-        size = self.allocator.block_size
-        return self.block_ids[position // size] * size + position % size
-
-
-class InFront(Chapters):
-    def append_slots(self, n):
-        more = self.blocks_for(self.num_tokens + n) - self.blocks_for(self.num_tokens)
-        got = self.allocator.allocate(more)
-        if got is None:
-            return None
-        for b in got:
-            self.block_ids.insert(0, b)
-        self.num_tokens += n
-        return [self.slot(self.num_tokens - n + i) for i in range(n)]
-
-
-class InARow(Chapters):
-    def slot(self, position):
-        if not 0 <= position < self.num_tokens:
-            raise ParameterError("outside")
-        return position
-
-
-class ByNumber(Chapters):
-    def slot(self, position):
-        if not 0 <= position < self.num_tokens:
-            raise ParameterError("outside")
-        return (
-            self.block_ids[position // self.allocator.block_size] * self.allocator.num_blocks
-            + position % self.allocator.block_size
-        )
-
-
-class Forgets(Chapters):
-    def free(self):
-        self.block_ids, self.num_tokens = [], 0
-
-
-class Insists(Chapters):
-    def append_slots(self, n):
-        slots = []
-        for _ in range(n):
-            if self.num_tokens == len(self.block_ids) * self.allocator.block_size:
-                got = self.allocator.allocate(1)
-                if not got:
-                    return None
-                self.block_ids.append(got[0])
-            self.num_tokens += 1
-            slots.append(self.slot(self.num_tokens - 1))
-        return slots
-
-
-class Complains(Chapters):
-    def append_slots(self, n):
-        more = self.blocks_for(self.num_tokens + n) - self.blocks_for(self.num_tokens)
-        if more > self.allocator.num_free:
-            raise RuntimeError("out of memory")
-        return super().append_slots(n)
-
-
-class Starts(Chapters):
-    """Wrong in a way of its own: in a block every slot is given backwards."""
-
-    def slot(self, position):
-        if not 0 <= position < self.num_tokens:
-            raise ParameterError("outside")
-        size = self.allocator.block_size
-        return self.block_ids[position // size] * size + size - 1 - position % size
 
 
 def slots_first_row(block_tables, seq_ids, positions, block_size):
@@ -411,7 +125,7 @@ def size_random(lengths, block_sizes, most_wasted):
 
 
 def leak_once(make_allocator):
-    """Everything once, each on one's own, and never again."""
+    """Tries each operation once."""
     allocator = make_allocator(4, 1)
     if allocator.allocate(9) is None and allocator.num_free != 4:
         return "allocate", "lost"
@@ -432,7 +146,7 @@ def leak_once(make_allocator):
 
 
 def leak_alone(make_allocator):
-    """Three rounds, and nobody shares anything."""
+    """Three rounds without a shared block."""
     allocator = make_allocator(8, 4)
     for _ in range(3):
         allocator.allocate(20)
@@ -448,7 +162,7 @@ def leak_alone(make_allocator):
 
 
 def leak_at_the_end(make_allocator):
-    """All calls first, one look after them."""
+    """Compares only after several calls."""
     allocator = make_allocator(8, 4)
     for _ in range(3):
         allocator.allocate(20)
@@ -471,60 +185,34 @@ def leak_guess(make_allocator):
 
 
 CASES = {
-    "04.allocator": [
-        ("what is there is given", RunsDry),
-        ("keeps what it took", TakesThenLooks),
-        ("out of memory is raised", Raises),
-        ("out of memory is raised", Crashes),
-        ("freed twice", FreesAgain),
-        ("freed by its first holder", FreesShared),
-        ("half of a list is freed", FreesHalf),
-        ("names a block twice", FreesTwin),
-        (None, Dreams),
-        ("is a method", NumFreeCalled),
-        ("slots are counted", TokensNotBlocks),
-        ("never complains", Trusts),
-        ("counts nothing, or not all", ForksOnce),
-    ],
-    "04.block_table": [
-        ("one block too many", OneMore),
-        ("counts from the end", FromTheBack),
-        ("order of the blocks is lost", InFront),
-        ("position is taken for the slot", InARow),
-        ("block_size and num_blocks", ByNumber),
-        ("gives nothing back", Forgets),
-        ("keeps what it took", Insists),
-        ("out of memory is raised", Complains),
-        (None, Starts),
-    ],
     "04.slot_mapping": [
-        ("first table", slots_first_row),
-        ("offset is forgotten", slots_no_offset),
-        ("no int64", slots_divided),
+        ("uses the first table", slots_first_row),
+        ("offset is not added", slots_no_offset),
+        ("not an int64", slots_divided),
         ("division and remainder", slots_mixed_up),
-        ("one off at the edge", slots_rounded),
+        ("one off at the end of a block", slots_rounded),
         (None, slots_backwards),
     ],
     "04.gather": [
-        ("behind the last token", gather_whole),
-        ("left out where it is not full", gather_floor),
+        ("after the last token", gather_whole),
+        ("left out if it is not full", gather_floor),
         ("order of the blocks", gather_masked),
         ("from the keys", gather_keys),
         ("last token is left out", gather_last),
         (None, gather_upside_down),
     ],
     "04.page_size": [
-        ("smallest size", size_smallest),
-        ("taken together", size_together),
+        ("smallest size is chosen", size_smallest),
+        ("added up before rounding", size_together),
         ("one block too many", size_plus_one),
-        ("share is taken of the tokens", size_of_tokens),
-        ("allowed is refused", size_strict),
+        ("relative to the tokens", size_of_tokens),
+        ("`most_wasted` is refused", size_strict),
         (None, size_random),
     ],
     "04.find_the_leak": [
-        ("tried once", leak_once),
+        ("tried only once", leak_once),
         ("ever shared", leak_alone),
-        ("only at the end", leak_at_the_end),
+        ("compare after every call", leak_at_the_end),
         (None, leak_guess),
     ],
 }

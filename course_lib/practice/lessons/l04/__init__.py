@@ -1,4 +1,4 @@
-"""Cases of lesson 04: the allocator, the block table, slots, the gather, the size of a page, and a leak."""
+"""Exercises of lesson 04: the allocator, the block table, slots, the gather, the block size, and a leak."""
 
 from .allocator import ALLOCATOR
 from .block_table import BLOCK_TABLE

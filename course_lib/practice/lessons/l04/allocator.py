@@ -1,4 +1,4 @@
-"""Cases of 04.allocator: programs of calls, damaged books, and what a block costs."""
+"""Exercise 04.allocator: the block allocator, a free list with reference counts."""
 
 import copy
 from collections import deque
@@ -14,15 +14,15 @@ from .solutions.allocator import BlockAllocator
 
 
 def damaged(allocator):
-    """Copies of the allocator's books, each with one thing changed: an id taken out, an id twice, or a number off by one."""
+    """Copies of the allocator with one change each: an id removed, an id twice, or a number off by one."""
     for name, value in vars(allocator).items():
         if name in ("num_blocks", "block_size"):
             continue
         for change in {
-            list: (_drop, _double, _raise),
-            deque: (_drop, _double),
-            set: (_drop,),
-            dict: (_drop, _raise),
+            list: (_remove, _repeat, _increase),
+            deque: (_remove, _repeat),
+            set: (_remove,),
+            dict: (_remove, _increase),
             int: (lambda x: x + 1,),
         }.get(next((k for k in (list, deque, set, dict, int) if isinstance(value, k)), None), ()):
             other = copy.deepcopy(allocator)
@@ -34,15 +34,15 @@ def damaged(allocator):
             yield other
 
 
-def _drop(held):
+def _remove(held):
     held.pop() if not isinstance(held, dict) else held.popitem()
 
 
-def _double(held):
+def _repeat(held):
     held.append(held[-1])
 
 
-def _raise(held):
+def _increase(held):
     for at in range(len(held)) if isinstance(held, list) else list(held):
         held[at] += 1
         return
@@ -60,7 +60,7 @@ def complains(allocator):
 
 
 def notices(num_blocks, taken):
-    """Whether any of several changes to the books is noticed."""
+    """The Trial of whether check_integrity() notices at least one damaged copy."""
 
     def act(answer):
         allocator = answer(num_blocks, 4)
@@ -71,10 +71,9 @@ def notices(num_blocks, taken):
         "from course_lib.practice.play import complains, damaged",
         f"allocator = BlockAllocator({num_blocks}, 4)",
         f"allocator.allocate({taken})",
-        "any(complains(copy) for copy in damaged(allocator))  # damaged: an id lost, an id twice, a count off by one, "
-        "…",
+        "any(complains(copy) for copy in damaged(allocator))  # an id missing, an id twice, a count off by one, …",
     ]
-    return Trial(lines, act, size=num_blocks + taken, note="at least one of them breaks the books")
+    return Trial(lines, act, size=num_blocks + taken, note="at least one of the copies is inconsistent")
 
 
 FULL = [(n, k) for n in (1, 2, 3) for k in (1, 2)]
@@ -86,8 +85,8 @@ ALLOCATOR = Exercise(
     cases="programs",
     properties=[
         Property(
-            "It knows its two sizes, and all blocks are free at first",
-            "The block table and the pool read `num_blocks` and `block_size`.",
+            "It has `num_blocks` and `block_size`, and all blocks are free at first",
+            "The block table and the pool read both.",
             [
                 by_hand(n, (look,), block_size=size)
                 for n, size in ((1, 4), (2, 3), (3, 1), (5, 2))
@@ -95,15 +94,15 @@ ALLOCATOR = Exercise(
             ],
         ),
         Property(
-            "`allocate(n)` gives a list of n different free blocks",
-            "Two requests with one block write over each other.",
+            "`allocate(n)` returns a list of n different free blocks",
+            "Two requests with the same block overwrite each other's tokens.",
             [by_hand(n, ("allocate_few", "a", k)) for n in (2, 3, 5) for k in range(1, n)]
             + [by_hand(3, ("allocate", "a", 0))]
             + played(24, 1, "allocate_few", "allocate_few", "allocate_one", lengths=(1, 4)),
         ),
         Property(
-            "Where too few are free it gives None, and takes nothing",
-            "Out of memory is an answer: the request waits, and nothing is lost.",
+            "If too few blocks are free, it returns None and allocates nothing",
+            "To be out of blocks is not an error: the request waits.",
             [by_hand(n, ("allocate", "a", n + k)) for n, k in FULL]
             + [by_hand(n, ("allocate", "a", n)) for n in (1, 2, 3)]
             + [by_hand(n, ("allocate", "a", n + k), ("num_free",)) for n, k in FULL]
@@ -111,27 +110,27 @@ ALLOCATOR = Exercise(
             + played(16, 2, "allocate", "allocate", "num_free", lengths=(2, 6)),
         ),
         Property(
-            "What was freed can be had again, and nothing that is in use",
-            "A block that never comes back is lost until the server restarts.",
+            "Freed blocks can be allocated again, and blocks in use cannot",
+            "A block that never becomes free again is lost until the server restarts.",
             played(36, 3, "allocate", "allocate", "give_back", "give_some")
             + played(16, 4, "allocate", "give_back", "num_free"),
         ),
         Property(
-            "A block is free only when all who hold it have freed it",
-            "Two texts share a block; the first to end must not take it from the other.",
+            "A block is free only after all its holders have freed it",
+            "Two sequences share a block. The sequence that ends first must not free it for the other.",
             played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts")
             + played(20, 6, "allocate", "allocate", "share", "give_back")
             + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)],
         ),
         Property(
-            "More than is held cannot be freed: `LedgerError`, and none of the list is",
-            "Freed twice, a block stands in the free list twice and is handed to two.",
+            "A block cannot be freed more often than it is held: `LedgerError`, and no block of the list is freed",
+            "A block that is freed twice is in the free list twice, and two requests get it.",
             played(30, 7, "allocate", "free", "free", "free_both", "num_free")
             + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)],
         ),
         Property(
-            "An id that does not exist is refused in the same way",
-            "It may be a slot, or a block of another pool. In Python `counts[-1]` is the last block, not an error.",
+            "An id that does not exist raises `LedgerError` in the same way",
+            "It may be a slot, or a block of another pool. In Python, `counts[-1]` is the last block, not an error.",
             [
                 by_hand(4, ("allocate", "a", 1), (kind, "a", block))
                 for block in (4, 9, -1)
@@ -141,45 +140,46 @@ ALLOCATOR = Exercise(
             + played(8, 12, "allocate", "free_id", "fork_id", "ref_counts"),
         ),
         Property(
-            "What is free cannot be shared: `LedgerError`, and none of the list is",
-            "Whoever gets it next would write into the sharer's text.",
+            "A free block cannot be shared: `LedgerError`, and no block of the list is shared",
+            "The next request that gets the block would overwrite the tokens in it.",
             played(24, 9, "allocate", "give_back", "fork", "fork_both", "ref_counts")
             + played(12, 10, "allocate", "give_back", "fork", "num_free"),
         ),
         Property(
-            "`check_integrity()` is silent while the books are right",
-            "An alarm that always rings is switched off.",
+            "`check_integrity()` raises nothing while the ledger is consistent",
+            "A check that always fails is of no use.",
             played(24, 11, "allocate", "share", "give_back", "give_some", "integrity")
             + [by_hand(2, ("integrity",)), by_hand(2, ("allocate", "a", 2), ("integrity",))],
         ),
         Property(
-            "`check_integrity()` raises `IntegrityError` when they are not",
+            "`check_integrity()` raises `IntegrityError` when the ledger is not consistent",
             "A check that cannot fail checks nothing.",
             [notices(n, taken) for n, taken in ((2, 1), (4, 2), (5, 3))],
         ),
         Property(
-            "Blocks cost the same in a large memory",
-            "An engine allocates in every step, from a million blocks as from a thousand.",
+            "A block costs the same with many blocks as with few",
+            "An engine allocates in every step, whether there are a thousand blocks or a million.",
             run=costs_alike,
             slow=True,
         ),
     ],
     mistakes=MISTAKES,
     hints=[
-        "Two things to keep: a free list (which blocks nobody holds) and a count for each block. Every block is in "
-        "the free list exactly when its count is 0.",
-        "`allocate`: if n is more than the list holds, return None at once. Else take n ids off the list, set their "
-        "counts to 1, and return them.",
-        "`free` and `fork` go through the list twice: once to look, and raise `LedgerError` if one of them cannot be; "
-        "once to change the counts. When `free` brings a count to 0, the id goes back to the free list.",
-        "`collections.deque` takes off and adds at both ends at the same cost: `popleft()` and `append(b)`. "
-        "`collections.Counter(block_ids)` says how often each id is in the list.",
+        "Keep two things: a free list (the blocks without a holder) and a reference count for each block. A block is "
+        "in the free list exactly when its count is 0.",
+        "`allocate`: if n is larger than the length of the list, return None at once. Otherwise take n ids from the "
+        "list, set their counts to 1, and return them.",
+        "`free` and `fork` go through the list twice: first to check, and to raise `LedgerError` if one block cannot "
+        "be freed or shared; then to change the counts. When `free` lowers a count to 0, the id goes back to the free "
+        "list.",
+        "`collections.deque` removes and adds at both ends in constant time: `popleft()` and `append(b)`. "
+        "`collections.Counter(block_ids)` counts how often each id is in the list.",
         "`check_integrity`: `sorted(free_list)` must equal `[b for b in range(num_blocks) if counts[b] == 0]`. "
         "Otherwise raise `IntegrityError`.",
     ],
     rights=[BlockAllocator, StackOfBlocks, ChainOfBlocks, LowestFirst],
-    why="The free list says what can be had, the counts say why the rest cannot. Whatever may be refused is looked at "
-    "before anything changes, so a refusal leaves no trace. `check_integrity` compares the two books, which know the "
-    "same fact and are kept apart. vLLM's block pool is this, with a linked list, so that a cached block can leave "
-    "from the middle.",
+    why="The free list holds the blocks that can be allocated; the counts say how many holders each block has. "
+    "Everything is checked before anything changes, so a call that raises an error changes nothing. `check_integrity` "
+    "compares the free list with the counts: both say which blocks are free, and they are updated separately. vLLM's "
+    "block pool works in this way, with a linked list, so that a cached block can be removed from the middle.",
 )

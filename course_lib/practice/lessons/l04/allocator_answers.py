@@ -1,4 +1,4 @@
-"""Answers to 04.allocator: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.allocator: right ones written differently, and wrong ones with one part replaced."""
 
 import heapq
 from collections import Counter, deque
@@ -9,7 +9,7 @@ from .solutions.allocator import BlockAllocator
 
 
 class StackOfBlocks:
-    """The block that was freed last goes first."""
+    """The block that was freed last is allocated first."""
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
@@ -40,7 +40,7 @@ class StackOfBlocks:
         left = {b: self.ref_count(b) for b in block_ids}
         for b in block_ids:
             if left[b] == 0:
-                raise LedgerError(f"nobody holds block {b}")
+                raise LedgerError(f"block {b} has no holder")
             left[b] -= 1
         for b in block_ids:
             self.holders[b] -= 1
@@ -56,7 +56,7 @@ class StackOfBlocks:
 
 
 class ChainOfBlocks:
-    """The free blocks as a chain: each knows the next. The lowest-level way, and O(1) without any container that grows."""
+    """The free blocks as a linked list: each stores the id of the next. O(1), without a container that grows."""
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
@@ -104,11 +104,11 @@ class ChainOfBlocks:
             free.add(b)
             b = self.next[b]
         if len(free) != self.num_free or free != {b for b in range(self.num_blocks) if self.count[b] == 0}:
-            raise IntegrityError("the chain and the counts disagree")
+            raise IntegrityError("the linked list and the counts disagree")
 
 
 class LowestFirst:
-    """A heap: the lowest free id always goes first. O(log n), which is next to nothing."""
+    """A heap: the lowest free id is always allocated first. O(log n), which is small."""
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
@@ -137,7 +137,7 @@ class LowestFirst:
     def free(self, block_ids):
         leaving = Counter(block_ids)
         if any(times > self.used[b] for b, times in leaving.items()):
-            raise LedgerError("more than there are")
+            raise LedgerError("freed too often")
         for b, times in leaving.items():
             self.used[b] -= times
             if self.used[b] == 0:
@@ -146,26 +146,28 @@ class LowestFirst:
 
     def check_integrity(self):
         if sorted([*self.heap, *self.used]) != list(range(self.num_blocks)):
-            raise IntegrityError("heap and holders do not make up all blocks")
+            raise IntegrityError("the heap and the held blocks are not all blocks")
 
 
 class WrongAllocator:
-    """The right allocator with one of its parts replaced; see `variant`."""
+    """The right allocator with one part replaced; see `variant`."""
 
-    short = "none"  # "none": asks first · "partial", "some": gives what is there · "lost": takes, then says None · "empty" · "early"
+    # where too few are free: "none": None · "partial", "some": those that are free · "lost": takes them, returns None ·
+    # "empty": [] · "early": None also where exactly n are free
+    short = "none"
     first = 0  # the lowest id
-    last = True  # whether the last block counts as one
-    newest = False  # a freed block goes to the front
-    takes = True  # allocate takes blocks off the list
-    repeats = False  # one block for the whole answer
-    back = True  # whether freed blocks can be had again
-    shares = True  # whether free looks at the count
+    last = True  # whether the last block can be allocated
+    newest = False  # a freed block goes to the front of the list
+    takes = True  # allocate removes blocks from the list
+    repeats = False  # the same block n times
+    back = True  # whether freed blocks can be allocated again
+    shares = True  # whether free uses the count
     counts = "all"  # of fork: "all", "none", "first", "set"
     known = "times"  # what free checks: "times" (how often, in all), "each" (one by one), "range", "none"
     whole = True  # free checks before it changes anything
     shareable = "all"  # what fork checks: "all", "none", "late"
     unknown = "refused"  # ids that do not exist: "refused", "last" (as Python counts them), "raises"
-    unit = 1  # num_free counts this many for a block
+    unit = 1  # what num_free counts for a block: 1, or "slots"
     checks = "right"  # check_integrity: "right", "never", "always"
     returns = staticmethod(lambda blocks: blocks)
     swapped = False  # num_blocks and block_size
@@ -184,7 +186,7 @@ class WrongAllocator:
             num_blocks, block_size = block_size, num_blocks
         self.num_blocks, self.block_size = num_blocks, block_size
         self.list = deque(range(self.first, self.first + num_blocks))
-        self.count = {b: 0 for b in range(self.first, self.first + num_blocks)}
+        self.count = dict.fromkeys(range(self.first, self.first + num_blocks), 0)
 
     @property
     def num_free(self):
@@ -261,13 +263,13 @@ class WrongAllocator:
 
 
 class NeverAgain(WrongAllocator):
-    """Counts upwards and never looks back."""
+    """Counts upwards; freed blocks are not allocated again."""
 
     back = False
 
 
 class ListFromTheFront(BlockAllocator):
-    """Right, and slower with each block: a list is moved up as a whole when its first goes."""
+    """Right, but slower with more blocks: pop(0) moves all other items of the list."""
 
     def __init__(self, num_blocks, block_size):
         super().__init__(num_blocks, block_size)

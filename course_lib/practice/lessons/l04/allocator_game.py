@@ -1,4 +1,4 @@
-"""Programs for 04.allocator: calls of an allocator, beside a plain count of who holds what."""
+"""Programs for 04.allocator: calls of an allocator, compared with a plain count of the holders of each block."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from .solutions.allocator import BlockAllocator
 
 
 class Blocks(Game):
-    """Calls of an allocator. A variable whose blocks were freed and may belong to others by now is not used any more."""
+    """Calls of an allocator. A variable is not used any more once its freed blocks may have been allocated again."""
 
     least = {"num_blocks": 1, "block_size": 1, "give_some": 1}
     opening = ("allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",)
@@ -35,11 +35,11 @@ class Blocks(Game):
 
     def __init__(self, answer, num_blocks, block_size):
         self.allocator, self.num_blocks = answer(num_blocks, block_size), num_blocks
-        self.held = {}  # block -> how many hold it; those that nobody holds are not in it
-        self.known = {}  # variable -> what allocate gave
-        self.turns = {}  # variable -> {block: the how-manieth time it was handed out}
-        self.times = Counter()  # block -> how often it was handed out
-        self.loose = {}  # (block, turn) that ended -> whether it may have been handed out since
+        self.held = {}  # block -> its number of holders; blocks without a holder are not in it
+        self.known = {}  # variable -> what allocate returned
+        self.turns = {}  # variable -> {block: which allocation of that block it was, counted from 1}
+        self.times = Counter()  # block -> how often it was allocated
+        self.loose = {}  # (block, turn) that was freed -> whether the block may have been allocated since
 
     def sizes(self):
         return Seen(str((self.allocator.num_blocks, self.allocator.block_size)))
@@ -60,7 +60,7 @@ class Blocks(Game):
             self.allocator.check_integrity()
         except IntegrityError as error:
             return Seen("IntegrityError", f"IntegrityError: {error}", ends=True)
-        return Seen("no complaint")
+        return Seen("no error")
 
     def allocate_one(self, name):
         return self.allocate(name, None)
@@ -76,21 +76,21 @@ class Blocks(Game):
         except LedgerError:
             return Seen("LedgerError", ends=True)
         n, left = 1 if n is None else n, self.num_blocks - len(self.held)
-        said = self._judged(got, n)
+        words = self._judged(got, n)
         if got is None and n > left:
             self.known[name] = None
-            return Seen("None", "None, and nothing is taken")
-        if said != blocks(n) or n > left:
-            return Seen(said, "None" if got is None else f"{got!r}: {said}", ends=True)
+            return Seen("None", "None, and nothing is allocated")
+        if words != blocks(n) or n > left:
+            return Seen(words, "None" if got is None else f"{got!r}: {words}", ends=True)
         self.held.update(dict.fromkeys(got, 1))
         self.times.update(got)
         self.known[name], self.turns[name] = got, {b: self.times[b] for b in got}
         if n:
-            self.loose = dict.fromkeys(self.loose, True)  # which of them it was is the answer's own affair
-        return Seen(said, f"{said}, such as {got!r}" if n else "[]")
+            self.loose = dict.fromkeys(self.loose, True)  # any free block may have been chosen
+        return Seen(words, f"{words}, such as {got!r}" if n else "[]")
 
     def _judged(self, got, n):
-        """What allocate(n) gave, in words: the same for all answers that do the same with other ids."""
+        """What allocate(n) returned, in words: the same words for answers that differ only in the ids."""
         if type(got) is not list:
             return a_kind(got)
         strange = [b for b in got if type(b) is not int or not 0 <= b < self.num_blocks]
@@ -136,7 +136,7 @@ class Blocks(Game):
         return self._share(self._blocks(name) + [block_id])
 
     def _blocks(self, name):
-        """The blocks of a variable: the very list that the answer gave."""
+        """The blocks of a variable: the same list object that the answer returned."""
         got = self.known.get(name)
         if got is None or any(self.loose.get(turn) for turn in self.turns[name].items()):
             raise Senseless
@@ -164,7 +164,7 @@ class Blocks(Game):
         return seen
 
     def _told(self, act, given, refused):
-        """Calls act(given) and says whether it was refused, as it should be or not."""
+        """Calls act(given) and says whether it raised LedgerError. refused: whether it must."""
         before = list(given)
         try:
             act(given)
@@ -173,7 +173,7 @@ class Blocks(Game):
         if given != before:
             return Seen(
                 "the caller's list was changed",
-                f"the list that was given is {given!r} afterwards, before {before!r}",
+                f"the list that was passed is {given!r} after the call, it was {before!r}",
                 ends=True,
             )
         return Seen("no error", ends=refused)

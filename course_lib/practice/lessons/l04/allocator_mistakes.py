@@ -9,14 +9,14 @@ wrong = WrongAllocator.variant
 
 MISTAKES = [
     Mistake(
-        "out of memory is raised, not answered.",
-        "None says that there is no room now. Nothing is wrong: the request waits and asks again. Look at how many "
-        "are free before you take any.",
+        "an exception is raised where None must be returned.",
+        "None means that too few blocks are free now. This is not an error: the request waits and tries again. Check "
+        "how many blocks are free before you take any.",
         is_made_by=lambda answer, found: str(found.expected).startswith("None") and "Error" in str(found.got),
     ),
     Mistake(
         "`num_free` is a method.",
-        "It is read like a number, `allocator.num_free`. Write `@property` above its `def`.",
+        "It is read without brackets: `allocator.num_free`. Write `@property` above its `def`.",
         is_made_by=lambda answer, found: "a method" in str(found.got),
     ),
     Mistake(
@@ -31,40 +31,40 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "a block costs more the more there are.",
-        "`list.pop(0)` moves all others up; `in`, `min` and `index` look at each. A `deque` gives and takes at both "
-        "ends at the same cost, and so does a list at its end.",
+        "a block costs more, the more blocks there are.",
+        "`list.pop(0)` moves all other items; `in`, `min` and `index` read each item. A `deque` adds and removes at "
+        "both ends in constant time, and a list does so at its end.",
         is_made_by=lambda answer, found: found.outcome is SLOW,
     ),
     Mistake(
         "num_blocks and block_size are confused.",
-        "`num_blocks` says how many blocks there are, `block_size` how many tokens fit into one. The order is "
+        "`num_blocks` is the number of blocks, `block_size` the number of tokens in a block. The order is "
         "(num_blocks, block_size).",
         wrong(swapped=True),
     ),
     Mistake(
         "slots are counted, not blocks.",
-        "`num_free` and the ids count blocks. `block_size` only matters to whoever turns blocks into slots.",
+        "`num_free` and the ids count blocks. `block_size` matters only where slots are computed from blocks.",
         wrong(unit="slots"),
     ),
     Mistake(
         "ids are counted from 1.",
-        "The pool's tensors have rows 0 to num_blocks - 1: id num_blocks is outside.",
+        "The pool's tensors have rows 0 to num_blocks - 1: there is no row num_blocks.",
         wrong(first=1),
     ),
     Mistake(
-        "one block is given several times.",
-        "n blocks are n different ids: take one off the free list for each.",
+        "the same block is returned several times.",
+        "n blocks have n different ids: remove an id from the free list for each.",
         wrong(repeats=True),
     ),
     Mistake(
-        "a block that is in use is handed out.",
-        "What is handed out must leave the free list: `popleft()` or `pop()`, not a look.",
+        "a block that is in use is allocated again.",
+        "An allocated block must be removed from the free list: use `popleft()` or `pop()`.",
         wrong(takes=False),
     ),
     Mistake(
-        "blocks come back in another kind of value.",
-        "A list of ids is asked for, also for one block.",
+        "the blocks are not returned as a list.",
+        "Return a list of ids, also for one block.",
         (
             wrong(returns=lambda b: b[0] if len(b) == 1 else b),
             wrong(returns=tuple),
@@ -73,78 +73,81 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "what is there is given, where more was asked for.",
-        "The caller needs all n: with fewer, its last tokens have no place. All or nothing.",
+        "fewer blocks are returned than were asked for.",
+        "The caller needs all n blocks: with fewer, its last tokens have no slot. Return all or None.",
         (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True)),
     ),
     Mistake(
-        "a request that fails keeps what it took.",
-        "It says None and the blocks are gone: nobody knows that it has them. Ask `n > num_free` before the first is "
-        "taken.",
+        "a call that returns None keeps the blocks that it took.",
+        "The blocks are lost: no table holds them, and they are not free. Check `n > num_free` before you take the "
+        "first block.",
         wrong(short="lost"),
     ),
     Mistake(
-        "an empty list says that there is no room.",
-        "`[]` is the right answer to `allocate(0)`. No room is None, so that the two can be told apart.",
+        "an empty list is returned where None must be returned.",
+        "`[]` is the right result of `allocate(0)`. Return None where too few blocks are free, so that the two differ.",
         wrong(short="empty"),
     ),
     Mistake(
-        "the last block is never given.",
-        "n blocks can be had when n are free: only `n > num_free` is too many.",
+        "the last block is never allocated.",
+        "n blocks can be allocated if n are free: only `n > num_free` is too many.",
         (wrong(short="early"), wrong(last=False)),
     ),
-    Mistake("freed blocks are never used again.", "A block without a holder goes back to the free list.", NeverAgain),
     Mistake(
-        "a shared block is freed by its first holder.",
-        "Lower the count by one, and put the block back only when it reaches 0. The other holder still reads it.",
+        "freed blocks are never used again.", "A block without a holder must go back to the free list.", NeverAgain
+    ),
+    Mistake(
+        "a shared block becomes free when its first holder frees it.",
+        "Decrease the count by one, and return the block to the free list only when the count is 0. The other holder "
+        "still reads it.",
         (wrong(shares=False, known="each"), wrong(shares=False), wrong(shares=False, newest=True)),
     ),
     Mistake(
-        "`fork` counts nothing, or not all.",
-        "Each block of the list gets one holder more: `counts[b] += 1`.",
+        "`fork` does not increase the count of every block.",
+        "Each block of the list gets one more holder: `counts[b] += 1`.",
         (wrong(counts="none"), wrong(counts="first"), wrong(counts="set")),
     ),
     Mistake(
         "a block can be freed twice.",
-        "If its count is 0, nobody holds it: raise `LedgerError`. Otherwise it stands in the free list twice, and two "
+        "If its count is 0, it has no holder: raise `LedgerError`. Otherwise it is in the free list twice, and two "
         "requests get it.",
         (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none")),
     ),
     Mistake(
-        "ids that do not exist are not refused.",
-        "Ask `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large ends in an "
+        "ids that do not exist are accepted.",
+        "Check `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large raises "
         "IndexError.",
         (wrong(unknown="last"), wrong(unknown="raises")),
     ),
     Mistake(
-        "a list that names a block twice slips through.",
-        "Each of the two is held when you look, but together they are more than one holder. Count them: "
+        "a list that names a block twice is accepted.",
+        "Each of the two passes the check, but together they are more than the holders of the block. Count them: "
         "`Counter(block_ids)`.",
         (wrong(known="each"), wrong(known="each", newest=True)),
     ),
     Mistake(
-        "half of a list is freed before it is refused.",
-        "Look through the whole list first and change things after that: all or nothing.",
+        "a part of the list is freed before the error is raised.",
+        "Check the whole list before you change anything.",
         (wrong(whole=False), wrong(whole=False, newest=True)),
     ),
     Mistake(
         "a free block can be shared.",
-        "Nobody holds it, and the next `allocate` gives it away. Raise `LedgerError`.",
+        "It has no holder, and the next `allocate` may return it. Raise `LedgerError`.",
         wrong(shareable="none"),
     ),
     Mistake(
-        "half of a list is shared before it is refused.",
-        "Look through the whole list first and change things after that: all or nothing.",
+        "a part of the list is shared before the error is raised.",
+        "Check the whole list before you change anything.",
         wrong(shareable="late"),
     ),
     Mistake(
-        "`check_integrity` never complains.",
-        "Compare two things that are kept apart: the free list, and the blocks whose count is 0.",
+        "`check_integrity` never raises an error.",
+        "Compare two things that are updated separately: the free list, and the blocks whose count is 0.",
         wrong(checks="never"),
     ),
     Mistake(
-        "`check_integrity` complains of right books.",
-        "It may only raise where the free list and the counts disagree.",
+        "`check_integrity` raises an error for a consistent ledger.",
+        "It must raise only if the free list and the counts disagree.",
         wrong(checks="always"),
     ),
 ]

@@ -1,10 +1,10 @@
-"""Cases of 04.block_table: tables that grow side by side over one allocator."""
+"""Exercise 04.block_table: the block table of one sequence."""
 
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
-from .block_table_game import behind, by_hand, played
+from .block_table_game import by_hand, lower_id_last, played
 from .solutions.block_table import BlockTable
 
 SIZES = [(3, 4), (4, 3), (5, 2)]
@@ -17,8 +17,8 @@ BLOCK_TABLE = Exercise(
     cases="programs",
     properties=[
         Property(
-            "A new table holds nothing, and takes nothing",
-            "A request that waits must not hold memory.",
+            "A new table has no tokens and no blocks",
+            "A request that waits must not hold blocks.",
             [
                 by_hand(n, size, look)
                 for n, size in SIZES
@@ -26,24 +26,24 @@ BLOCK_TABLE = Exercise(
             ],
         ),
         Property(
-            "The first tokens fill blocks from their first slot on",
+            "The first tokens fill each block from its first slot on",
             "slot = block_id * block_size + offset.",
             [by_hand(n, size, ("fits", "a", k)) for n, size in SIZES for k in (1, 2, size, size + 1, 2 * size)],
         ),
         Property(
-            "The next tokens go on in the last block, then in a new one",
-            "At most the last block of a text is partly empty: that is all the waste there is.",
+            "The next tokens go into the last block, then into a new one",
+            "Only the last block of a sequence can be partly empty, so at most block_size - 1 slots are wasted.",
             [
                 by_hand(n, size, *[("fits", "a", k) for k in split])
                 for n, size in SIZES
                 for split in ((1, 1), (2, 2), (1, size), (size, 1), (size - 1, 2))
             ]
-            + [behind(n, size) for n, size in SIZES]
+            + [lower_id_last(n, size) for n, size in SIZES]
             + played(24, 1, "fits", "fits", "fits", "free"),
         ),
         Property(
-            "A block is taken when the first token needs it, not before",
-            "A block held for later is reserved memory again.",
+            "A block is allocated when its first token needs it, not before",
+            "A block that is held for later tokens is reserved memory again.",
             [
                 by_hand(n, size, ("fits", "a", k), ("num_free",))
                 for n, size in SIZES
@@ -52,8 +52,8 @@ BLOCK_TABLE = Exercise(
             + played(24, 2, "fits", "num_free", "block_ids", "num_tokens"),
         ),
         Property(
-            "`slot(position)` says where an earlier token is",
-            "Attention asks for all of them, in the order of the text.",
+            "`slot(position)` returns the slot of an earlier token",
+            "Attention reads all of them, in the order of the sequence.",
             [
                 by_hand(n, size, ("fits", "a", 2 * size), ("read", "a", p))
                 for n, size in SIZES
@@ -64,12 +64,12 @@ BLOCK_TABLE = Exercise(
                 for n, size in SIZES
                 for p in (0, size)
             ]
-            + [behind(n, size, ("read", "a", p)) for n, size in SIZES for p in (0, size)]
+            + [lower_id_last(n, size, ("read", "a", p)) for n, size in SIZES for p in (0, size)]
             + played(20, 3, "fits", "read", "free", lengths=(4, 12)),
         ),
         Property(
             "`slot` raises `ParameterError` for a position without a token",
-            "A negative number would count from the end, and read another token.",
+            "A negative index would count from the end, and read another token.",
             [
                 by_hand(n, size, ("fits", "a", k), ("slot", "a", p))
                 for n, size in SIZES
@@ -78,8 +78,8 @@ BLOCK_TABLE = Exercise(
             ],
         ),
         Property(
-            "Where memory is short it gives None, and nothing has changed",
-            "The request waits and asks again, or another one gives its blocks.",
+            "If too few blocks are free, it returns None and changes nothing",
+            "The request waits and tries again, or another request is preempted.",
             [by_hand(n, size, ("append", "a", n * size + k)) for n, size in SIZES for k in (1, 3)]
             + [
                 by_hand(n, size, ("append", "a", n * size + 1), look)
@@ -90,8 +90,8 @@ BLOCK_TABLE = Exercise(
             + played(24, 4, "append", "append", "num_free", "num_tokens", "block_ids"),
         ),
         Property(
-            "`free()` gives every block back, and the table holds nothing",
-            "A block that is not given back is lost.",
+            "`free()` frees every block, and the table is empty",
+            "A block that is not freed is lost.",
             [
                 by_hand(n, size, ("fits", "a", k), ("free", "a"), look)
                 for n, size in SIZES
@@ -103,8 +103,9 @@ BLOCK_TABLE = Exercise(
     ],
     mistakes=[
         Mistake(
-            "out of memory is raised, not answered.",
-            "`allocate` says None, and so does `append_slots`. Look at what it gave before you use it.",
+            "an exception is raised where None must be returned.",
+            "If `allocate` returns None, `append_slots` returns None too. Check the result of `allocate` before you "
+            "use it.",
             is_made_by=lambda answer, found: (
                 str(found.expected).startswith("None") and "Error" in str(found.got) or "CacheFull" in str(found.got)
             ),
@@ -118,15 +119,15 @@ BLOCK_TABLE = Exercise(
         ),
         Mistake(
             "nothing is returned.",
-            "`append_slots` returns the list of the new slots, `slot` a number.",
+            "`append_slots` must return the list of the new slots, `slot` a number.",
             is_made_by=lambda answer, found: (
                 "None" in str(found.got) and not str(found.expected).startswith("None") and all_none(answer)
             ),
         ),
         Mistake(
-            "one block too many is taken at the edge of a block.",
+            "one block too many is allocated when the last block is full.",
             "4 tokens fit into one block of 4: the number of blocks is tokens / block_size, rounded up. "
-            "`tokens // size + 1` is one too many when it goes without rest.",
+            "`tokens // size + 1` is one too many if the remainder is 0.",
             wrong(need=lambda tokens, size: tokens // size + 1),
         ),
         Mistake(
@@ -136,53 +137,53 @@ BLOCK_TABLE = Exercise(
         ),
         Mistake(
             "every token gets a block.",
-            "A block holds `block_size` tokens. Take a new one only when the last is full.",
+            "A block holds `block_size` tokens. Allocate a new one only when the last is full.",
             wrong(need=lambda tokens, size: tokens),
         ),
         Mistake(
-            "the room that is left in the last block is not used.",
-            "The next token goes behind the last one, in the same block if it is not full. Count blocks for all "
-            "tokens, and take off those that are there.",
+            "the free slots of the last block are not used.",
+            "The next token goes into the last block if it is not full. Compute the blocks for all tokens, and "
+            "subtract those that the table has.",
             wrong(own=True),
         ),
         Mistake(
             "block_size and num_blocks are confused.",
-            "A block takes `block_size` slots, so block b begins at slot b * block_size. How many blocks there are "
-            "does not matter.",
+            "A block has `block_size` slots, so block b starts at slot b * block_size. The number of blocks does not "
+            "matter here.",
             (
-                wrong(place=lambda block, p, size, blocks: block * blocks + p % size),
-                wrong(place=lambda block, p, size, blocks: (p % size) * blocks + block),
+                wrong(slot_of=lambda block, p, size, blocks: block * blocks + p % size),
+                wrong(slot_of=lambda block, p, size, blocks: (p % size) * blocks + block),
             ),
         ),
         Mistake(
-            "the offset is forgotten.",
-            "Tokens of one block stand side by side: add `position % block_size`.",
-            wrong(place=lambda block, p, size, blocks: block * size),
+            "the offset is not added.",
+            "The tokens of one block are in consecutive slots: add `position % block_size`.",
+            wrong(slot_of=lambda block, p, size, blocks: block * size),
         ),
         Mistake(
             "the position is added, not its offset in the block.",
-            "The blocks before are counted in `block_id * block_size` already: add `position % block_size`.",
-            wrong(place=lambda block, p, size, blocks: block * size + p),
+            "`block_id * block_size` is the first slot of the block: add `position % block_size`.",
+            wrong(slot_of=lambda block, p, size, blocks: block * size + p),
         ),
         Mistake(
-            "the position is taken for the slot.",
-            "A sequence's blocks stand anywhere. Look the block up: `block_ids[position // block_size]`.",
-            wrong(place=lambda block, p, size, blocks: p),
+            "the position is returned as the slot.",
+            "A sequence's blocks can be anywhere. Look the block up: `block_ids[position // block_size]`.",
+            wrong(slot_of=lambda block, p, size, blocks: p),
         ),
         Mistake(
             "block ids are returned, not slots.",
-            "The pool writes token by token: it needs block_id * block_size + offset of each.",
-            wrong(answers="blocks"),
+            "The pool writes each token into its slot: it needs block_id * block_size + offset of each token.",
+            wrong(returns="blocks"),
         ),
-        Mistake("one slot comes back bare.", "A list is asked for, also for one token.", wrong(answers="one")),
+        Mistake("one slot is returned without a list.", "Return a list, also for one token.", wrong(returns="one")),
         Mistake(
             "positions are one off.",
-            "The first new token stands at position `num_tokens`, counted from 0.",
+            "The first new token is at position `num_tokens`, counted from 0.",
             (wrong(shift=-1), wrong(shift=1, need=lambda t, s: -(-(t + 1) // s))),
         ),
         Mistake(
             "the order of the blocks is lost.",
-            "The table is the order of the text: new blocks join at its end, whatever their ids.",
+            "The table is in the order of the sequence: add new blocks at its end, whatever their ids are.",
             (
                 wrong(joins=lambda old, new: new + old),
                 wrong(joins=lambda old, new: sorted(old + new)),
@@ -190,57 +191,58 @@ BLOCK_TABLE = Exercise(
             ),
         ),
         Mistake(
-            "`num_tokens` never moves on.",
-            "Each step then begins at 0 again and overwrites the text.",
-            wrong(moves=False),
+            "`num_tokens` never grows.",
+            "Then each step starts at position 0 again and overwrites the earlier tokens.",
+            wrong(grows=False),
         ),
         Mistake(
-            "tokens are counted that got no room.",
-            "Ask for the blocks first; change `num_tokens` and `block_ids` only when you have them.",
+            "`num_tokens` grows although there was no block.",
+            "Allocate the blocks first; change `num_tokens` and `block_ids` only after that.",
             wrong(early=True),
         ),
         Mistake(
-            "a request that fails keeps what it took.",
-            "Ask for all missing blocks in one call, which gives all or none; or give back those that came.",
+            "a call that returns None keeps the blocks that it took.",
+            "Allocate all missing blocks in one call, which returns all or None; or free those that you got.",
             (wrong(keeps=True), WithoutRollback),
         ),
         Mistake(
-            "`slot` counts from the end, or reads behind it.",
-            "Compare with 0 and with `num_tokens` first. In Python `block_ids[-1]` is the last block, not an error.",
+            "`slot` accepts negative positions, or positions after the end.",
+            "Compare the position with 0 and with `num_tokens` first. In Python, `block_ids[-1]` is the last block, "
+            "not an error.",
             (wrong(bounds="none"), wrong(bounds="upper")),
         ),
         Mistake(
-            "`free` gives nothing back.",
-            "Forgetting the ids is not enough: `allocator.free(self.block_ids)`, or they are lost.",
+            "`free` does not free the blocks.",
+            "To clear the ids is not enough. Call `allocator.free(self.block_ids)`, or the blocks are lost.",
             wrong(gives="none"),
         ),
         Mistake(
-            "`free` does not give all blocks back.",
-            "Also the last block, which may be partly filled, is this table's.",
+            "`free` does not free all blocks.",
+            "The last block, which may be partly filled, belongs to this table too.",
             (wrong(gives="but last"), wrong(gives="first")),
         ),
         Mistake(
-            "`free` does not forget.",
-            "The blocks may belong to others a moment later. Set `block_ids` to [] and `num_tokens` to 0.",
+            "`free` does not clear the table.",
+            "Another sequence may get the blocks next. Set `block_ids` to [] and `num_tokens` to 0.",
             wrong(forgets=False),
         ),
     ],
     hints=[
-        "Three things to keep: the allocator, the list `block_ids` in the order of the text, and `num_tokens`.",
-        "Position p stands in block number `p // block_size` of the table, at offset `p % block_size`. So its slot is "
+        "Keep three things: the allocator, the list `block_ids` in the order of the sequence, and `num_tokens`.",
+        "Position p is in entry `p // block_size` of the table, at offset `p % block_size`. So its slot is "
         "`block_ids[p // block_size] * block_size + p % block_size`.",
-        "`append_slots(n)`: for `num_tokens + n` tokens the table needs that many tokens / block_size blocks, rounded "
-        "up: `-(-tokens // size)`. Take off those that it has, and ask the allocator for the rest in one call.",
-        "If `allocate` gives None, return None before you change anything. Else add the blocks at the end of "
-        "`block_ids`, move `num_tokens` on, and return the slots of positions `start` to `start + n - 1`.",
+        "`append_slots(n)`: for `num_tokens + n` tokens the table needs tokens / block_size blocks, rounded up: "
+        "`-(-tokens // size)`. Subtract the blocks that it has, and allocate the rest in one call.",
+        "If `allocate` returns None, return None before you change anything. Otherwise add the blocks at the end of "
+        "`block_ids`, add n to `num_tokens`, and return the slots of positions `start` to `start + n - 1`.",
     ],
     rights=[BlockTable, TableOfSlots, TableTokenByToken],
-    why="All missing blocks are asked for in one call, and the allocator gives all or none, so there is nothing to "
-    "undo. The table is the only place where the order of the text is kept: the ids say nothing about it.",
+    why="All missing blocks are allocated in one call, which returns all or None, so there is nothing to undo. Only "
+    "the table holds the order of the sequence: the ids say nothing about it.",
 )
 
 
 def all_none(answer):
-    """Whether append_slots gives None where there is room."""
+    """Whether append_slots returns None although blocks are free."""
     table = answer(BlockAllocator(4, 4))
     return table.append_slots(1) is None

@@ -1,4 +1,4 @@
-"""Answers to 04.block_table: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.block_table: right ones written differently, and wrong ones with one part replaced."""
 
 from course_lib.errors import ParameterError
 
@@ -6,7 +6,7 @@ from .solutions.block_table import BlockTable
 
 
 class TableOfSlots:
-    """Writes every slot down when it is given out."""
+    """Keeps a list of every slot that it returned."""
 
     def __init__(self, allocator):
         self.allocator, self.slots, self.block_ids = allocator, [], []
@@ -38,7 +38,7 @@ class TableOfSlots:
 
 
 class TableTokenByToken:
-    """One token and at most one block at a time; what was taken goes back where the room ends."""
+    """One token and at most one block at a time; gives the new blocks back if there are not enough."""
 
     def __init__(self, allocator):
         self.allocator = allocator
@@ -71,20 +71,20 @@ class TableTokenByToken:
 
 
 class WrongTable(BlockTable):
-    """The right table with one of its parts replaced; see `variant`."""
+    """The right table with one part replaced; see `variant`."""
 
-    need = staticmethod(lambda tokens, size: -(-tokens // size))  # blocks for so many tokens
-    place = staticmethod(lambda block, position, size, blocks: block * size + position % size)
+    need = staticmethod(lambda tokens, size: -(-tokens // size))  # how many blocks so many tokens need
+    slot_of = staticmethod(lambda block, position, size, blocks: block * size + position % size)
     joins = staticmethod(lambda old, new: old + new)
-    shift = 0  # of the first position of a step
-    moves = True  # num_tokens moves on
-    early = False  # num_tokens moves on before it is known whether there is room
-    keeps = False  # blocks are taken one by one, and kept when they run out
-    own = False  # every step begins a block
-    bounds = "both"  # of slot: "both", "upper", "none"
-    gives = "all"  # free: "all", "none", "but last", "first"
-    forgets = True  # free forgets blocks and tokens
-    answers = "slots"  # "slots", "blocks", "one"
+    shift = 0  # added to the first position of a step
+    grows = True  # num_tokens grows
+    early = False  # num_tokens grows before allocate() is called
+    keeps = False  # blocks are taken one by one, and kept if there are not enough
+    own = False  # every step starts a new block
+    bounds = "both"  # what slot checks: "both", "upper", "none"
+    gives = "all"  # what free gives back: "all", "none", "but last", "first"
+    forgets = True  # free resets block_ids and num_tokens
+    returns = "slots"  # "slots", "blocks", "one": a bare slot for one token
 
     @classmethod
     def variant(cls, **parts):
@@ -111,17 +111,17 @@ class WrongTable(BlockTable):
             if fresh is None:
                 return None
             self.block_ids = self.joins(self.block_ids, fresh)
-        if self.moves and not self.early:
+        if self.grows and not self.early:
             self.num_tokens = start + n
         positions = range(start + self.shift, start + self.shift + n)
-        if self.answers == "blocks":
+        if self.returns == "blocks":
             return [self.block_ids[p // size] for p in positions]
         slots = [self._at(p) for p in positions]
-        return slots[0] if self.answers == "one" and n == 1 else slots
+        return slots[0] if self.returns == "one" and n == 1 else slots
 
     def _at(self, position):
         size = self.allocator.block_size
-        return self.place(self.block_ids[position // size], position, size, self.allocator.num_blocks)
+        return self.slot_of(self.block_ids[position // size], position, size, self.allocator.num_blocks)
 
     def slot(self, position):
         if self.bounds == "both" and position < 0 or self.bounds != "none" and position >= self.num_tokens:
@@ -139,7 +139,7 @@ class WrongTable(BlockTable):
 
 
 class WithoutRollback(TableTokenByToken):
-    """Wrong in one thing: what was given out before the room ended stays."""
+    """Wrong in one point: keeps the new blocks if there are not enough."""
 
     def append_slots(self, n):
         slots = []

@@ -1,4 +1,4 @@
-"""Programs for 04.block_table: calls of tables over one allocator, beside a plain count of their tokens."""
+"""Programs for 04.block_table: calls of tables over one allocator, compared with a plain count of their tokens."""
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import BlockAllocator
@@ -9,7 +9,7 @@ from .solutions.block_table import BlockTable
 
 
 class Tables(Game):
-    """Block tables over one allocator of the course. What counts is where a slot lies in its table, whatever ids it has."""
+    """Block tables over one allocator of the course. Slots are compared by index in the table, not by block id."""
 
     opening = (
         "from course_lib.kvcache import BlockAllocator",
@@ -35,8 +35,8 @@ class Tables(Game):
             block_size,
             num_blocks,
         )
-        self.tables, self.tokens, self.gone = {}, {}, set()
-        self.order = {}  # table -> its blocks, in the order in which their first slots were given
+        self.tables, self.tokens, self.freed = {}, {}, set()
+        self.order = {}  # table -> its blocks, in the order in which their first slots were returned
 
     def new(self, name):
         self.tables[name], self.tokens[name], self.order[name] = self.answer(self.allocator), 0, []
@@ -52,16 +52,16 @@ class Tables(Game):
         room = self._missing(name, n) <= self._left()
         got = table.append_slots(n)
         if got is None:
-            return Seen("None", "None, and nothing has changed", ends=room)
+            return Seen("None", "None, and nothing is changed", ends=room)
         places = " ".join(f"{p // self.size}:{p % self.size}" for p in range(start, start + n))
         order = list(self.order[name])
-        said = self._placed(name, got, order)
-        right = said == places
+        words = self._placed(name, got, order)
+        right = words == places
         if right and room:
             self.order[name] = order
             self.tokens[name] += n
         return Seen(
-            said,
+            words,
             f"{got!r}" if not right or not room else f"{got!r}, with block_ids = {table.block_ids!r}",
             ends=not right or not room,
         )
@@ -78,8 +78,8 @@ class Tables(Game):
             got = table.slot(position)
         except ParameterError:
             return Seen("ParameterError", ends=inside)
-        said = self._placed(name, [got], list(self.order[name]))
-        return Seen(said, f"{got!r}", ends=not inside)
+        words = self._placed(name, [got], list(self.order[name]))
+        return Seen(words, f"{got!r}", ends=not inside)
 
     def num_tokens(self, name):
         return Seen(repr(self.tables[name].num_tokens))
@@ -90,23 +90,23 @@ class Tables(Game):
             return Seen(a_kind(ids), repr(ids))
         others = {b for other, table in self.tables.items() if other != name for b in table.block_ids}
         if len(set(ids)) < len(ids) or others & set(ids):
-            return Seen("a block twice", f"{ids!r}: a block that stands in it twice or in two tables")
+            return Seen("a block twice", f"{ids!r}: a block is in it twice, or in two tables")
         if ids[: len(self.order[name])] != self.order[name]:
-            return Seen("other blocks", f"{ids!r}, but the slots that were given out are in {self.order[name]!r}")
-        return Seen(f"{len(ids)} of its own", f"{ids!r}, {len(ids)} block{'s' * (len(ids) != 1)}")
+            return Seen("other blocks", f"{ids!r}, but the slots that were returned are in {self.order[name]!r}")
+        return Seen(f"{len(ids)} own blocks", f"{ids!r}, {len(ids)} block{'s' * (len(ids) != 1)}")
 
     def num_free(self):
         return Seen(str(self.allocator.num_free))
 
     def free(self, name):
         table = self._live(name)
-        self.gone.add(name)
+        self.freed.add(name)
         self.tokens[name], self.order[name] = 0, []
         table.free()
         return Seen("no error")
 
     def _live(self, name):
-        if name in self.gone:
+        if name in self.freed:
             raise Senseless
         return self.tables[name]
 
@@ -121,19 +121,19 @@ class Tables(Game):
         return self.num_blocks - sum(-(-tokens // self.size) for tokens in self.tokens.values())
 
     def _placed(self, name, slots, order):
-        """Slots as place in the table and offset, "0:3 1:0", the same whatever the ids are. New blocks join `order`."""
+        """Slots as index in the table and offset, "0:3 1:0", the same for all ids. New blocks are added to `order`."""
         if type(slots) is not list:
             return a_kind(slots)
         others = {b for other, held in self.order.items() if other != name for b in held}
-        said = []
+        places = []
         for slot in slots:
             if type(slot) is not int:
                 return f"{a_kind(slot)} in place of a slot"
             b = slot // self.size
             if b not in order and 0 <= b < self.num_blocks and b not in others:
                 order.append(b)
-            said.append(f"{order.index(b)}:{slot % self.size}" if b in order else "outside")
-        return " ".join(said)
+            places.append(f"{order.index(b)}:{slot % self.size}" if b in order else "outside")
+        return " ".join(places)
 
 
 def draw(*kinds):
@@ -163,8 +163,8 @@ def by_hand(num_blocks, block_size, *steps):
     return told(Tables, {"num_blocks": num_blocks, "block_size": block_size}, ("new", "a"), *steps)
 
 
-def behind(num_blocks, size, *steps):
-    """`a` gets a block with a lower id behind one with a higher: what another table gave back."""
+def lower_id_last(num_blocks, size, *steps):
+    """`a` gets a block with a lower id after one with a higher id: the block that another table freed."""
     return told(
         Tables,
         {"num_blocks": num_blocks, "block_size": size},

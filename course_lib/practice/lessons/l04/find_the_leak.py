@@ -1,24 +1,24 @@
-"""Cases of 04.find_the_leak: a tool that finds the faulty operation of an allocator, and what it breaks, from outside."""
+"""Exercise 04.find_the_leak: a tool that finds the faulty operation of an allocator without reading its code."""
 
 import importlib
 
 from course_lib.practice.fixtures.seeded_ledgers import FAULTS, LedgerA, LedgerB, LedgerC, LedgerD, seeded_ledger
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
 
-from .find_the_leak_answers import find_by_chance, find_one_by_one, tool
+from .find_the_leak_answers import find_at_random, find_one_by_one, tool
 from .solutions.find_the_leak import find_the_leak
 
 
 def on(fault, late):
-    """The Trial of one fault."""
+    """The Trial of one fault, which shows from call `late` of its operation on."""
     lines = [
         "from course_lib.practice.play import seeded_ledger",
-        f"find_the_leak(seeded_ledger({fault!r}, late={late}))  # from the {['first', 'second', 'third'][late - 1]} {fault[0]} on",
+        f"find_the_leak(seeded_ledger({fault!r}, late={late}))  # from call {late} of {fault[0]} on",
     ]
 
     def act(answer):
-        said = answer(seeded_ledger(fault, late))
-        return tuple(said) if isinstance(said, list) else said
+        got = answer(seeded_ledger(fault, late))
+        return tuple(got) if isinstance(got, list) else got
 
     return Trial(lines, act, size=late)
 
@@ -27,8 +27,8 @@ def on_right(module, name):
     """The Trial of an allocator without a fault."""
 
     def act(answer):
-        said = answer(getattr(importlib.import_module(module), name))
-        return tuple(said) if isinstance(said, list) else said
+        got = answer(getattr(importlib.import_module(module), name))
+        return tuple(got) if isinstance(got, list) else got
 
     return Trial([f"from {module} import {name}", f"find_the_leak({name})"], act)
 
@@ -41,7 +41,7 @@ RIGHT = [
 
 
 def finds_the_four(answer):
-    """The four allocators of the exercise."""
+    """Runs the answer on the four allocators of the exercise."""
     for name, kind in (("LedgerA", LedgerA), ("LedgerB", LedgerB), ("LedgerC", LedgerC), ("LedgerD", LedgerD)):
         trial = Trial(
             [f"from course_lib.practice.play import {name}", f"find_the_leak({name})"],
@@ -50,22 +50,22 @@ def finds_the_four(answer):
         got, printed = trial.outcome(answer)
         if not isinstance(got, (tuple, list)) or tuple(got) != kind.fault:
             raise Counterexample(trial.story, kind.fault, got, printed=printed)
-    return "all four are found"
+    return "all four faults are found"
 
 
 SWAPPED = {"lost": "twice", "twice": "lost", "count": "count"}
-SAYS = {
-    ("allocate", "lost"): "It finds a request that keeps what it took, and says None",
-    ("allocate", "twice"): "It finds a block that is given and stays free",
-    ("fork", "count"): "It finds a fork that does not count every block",
-    ("free", "lost"): "It finds a block that does not come back",
-    ("free", "twice"): "It finds a shared block that is free too early",
-    ("free", "count"): "It finds a count that is not lowered",
+TITLES = {
+    ("allocate", "lost"): "It finds an `allocate` that returns None and keeps the blocks that it took",
+    ("allocate", "twice"): "It finds an `allocate` after which a block is held and still free",
+    ("fork", "count"): "It finds a `fork` that does not increase the count of every block",
+    ("free", "lost"): "It finds a `free` after which a block is not free",
+    ("free", "twice"): "It finds a `free` after which a shared block is free too early",
+    ("free", "count"): "It finds a `free` that does not lower a count",
 }
 WHY = {
-    "lost": "num_free is smaller than the number of blocks that nobody holds.",
-    "twice": "num_free is larger than the number of blocks that nobody holds.",
-    "count": "ref_count(b) is not the number of holders.",
+    "lost": "`num_free` is smaller than the number of blocks without a holder.",
+    "twice": "`num_free` is larger than the number of blocks without a holder.",
+    "count": "`ref_count(b)` is not the number of holders of the block.",
 }
 
 FIND_THE_LEAK = Exercise(
@@ -74,82 +74,92 @@ FIND_THE_LEAK = Exercise(
     name="find_the_leak",
     cases="allocators",
     properties=[
-        *(Property(SAYS[fault], WHY[fault[1]], [on(fault, late) for late in (1, 2, 3)]) for fault in FAULTS),
-        Property("It says None of an allocator without a fault", "A tool that cries wolf is soon ignored.", RIGHT),
+        *(Property(TITLES[fault], WHY[fault[1]], [on(fault, late) for late in (1, 2, 3)]) for fault in FAULTS),
+        Property(
+            "It returns None for an allocator without a fault",
+            "People soon ignore a tool that gives false alarms.",
+            RIGHT,
+        ),
         Property(
             "It finds the faults of `LedgerA` to `LedgerD`",
-            "Your tool, on the four of this exercise.",
+            "Your tool, on the four allocators of this exercise.",
             run=finds_the_four,
             slow=True,
         ),
     ],
     mistakes=[
         Mistake(
-            "every allocator is said to be right.",
-            "Count yourself who holds what, and compare `num_free` and `ref_count` with it after every call.",
-            tool(looks=()),
+            "no fault is ever reported.",
+            "Count the holders of each block yourself, and compare `num_free` and `ref_count` with your counts after "
+            "every call.",
+            tool(compares_after=()),
         ),
         Mistake(
-            "each operation is tried once.",
-            "A fault may wait for the second or the third call. Repeat the same few calls.",
+            "each operation is tried only once.",
+            "A fault may show only in the second or the third call. Repeat the same calls.",
             tool(rounds=1),
         ),
         Mistake(
-            "nobody asks for too much.",
-            "A request that does not fit says None, and must leave everything as it was. Ask for more blocks than "
-            "there are, and look.",
+            "`allocate` is never called for too many blocks.",
+            "If too few blocks are free, `allocate` returns None and must change nothing. Call it for more blocks "
+            "than there are, and compare.",
             tool(asks_too_much=False),
         ),
         Mistake(
             "no block is ever shared.",
-            "Whether counts are kept shows only where a block has two holders: fork, and then free.",
+            "Wrong counts show only if a block has two holders: call `fork`, and then `free`.",
             tool(forks=False),
         ),
         Mistake(
-            "nothing is ever freed.", "What does not come back shows only when something should.", tool(frees=False)
+            "no block is ever freed.",
+            "A block that is not returned to the free list shows only after a `free`.",
+            tool(frees=False),
         ),
         Mistake(
-            "it only works with single blocks.", "A loop may stop too early: use a list of several blocks.", tool(n=1)
+            "it uses lists of one block only.",
+            "A faulty loop may stop too early: use a list of several blocks.",
+            tool(n=1),
         ),
         Mistake(
-            "it looks only at the end.",
-            "By then the fault may have been anywhere. Look after every call: the first look that fails names the "
-            "operation.",
-            (tool(looks=("free",)), tool(looks=("fork", "free"))),
+            "it does not compare after every call.",
+            "Later, any of the calls before may have been the faulty one. Compare after every call: the first "
+            "comparison that fails tells the operation.",
+            (tool(compares_after=("free",)), tool(compares_after=("fork", "free"))),
         ),
         Mistake(
-            "`ref_count` is never looked at.",
-            "A count that is wrong loses a block later, or gives it away. Compare it with how many hold the block.",
+            "`ref_count` is never compared.",
+            "With a wrong count, a block is later lost or freed too early. Compare it with the number of holders.",
             tool(counts=False),
         ),
         Mistake(
             "lost and twice are swapped.",
-            "Fewer free than nobody holds: one is lost. More: one will be given to two.",
-            tool(names=lambda operation, what: (operation, SWAPPED[what])),
+            "Fewer free blocks than blocks without a holder: a block is lost. More: two requests will get the same "
+            "block.",
+            tool(returns=lambda operation, what: (operation, SWAPPED[what])),
         ),
         Mistake(
-            "the operation alone is returned.",
-            "Return a pair: the operation, and what it breaks.",
-            tool(names=lambda operation, what: operation),
+            "only the operation is returned.",
+            "Return a pair: the operation and the fault.",
+            tool(returns=lambda operation, what: operation),
         ),
         Mistake(
-            "what is broken alone is returned.",
-            "Return a pair: the operation, and what it breaks.",
-            tool(names=lambda operation, what: what),
+            "only the fault is returned.",
+            "Return a pair: the operation and the fault.",
+            tool(returns=lambda operation, what: what),
         ),
         Mistake(
-            "the two are returned in the other order.",
+            "the two are returned in the wrong order.",
             "The operation comes first.",
-            tool(names=lambda operation, what: (what, operation)),
+            tool(returns=lambda operation, what: (what, operation)),
         ),
         Mistake(
-            "every fault is called lost.",
-            "Compare in both directions, and the counts as well.",
-            tool(names=lambda operation, what: (operation, "lost")),
+            "every fault is reported as lost.",
+            "Check whether there are too few or too many free blocks, and compare the counts as well.",
+            tool(returns=lambda operation, what: (operation, "lost")),
         ),
         Mistake(
-            "a right allocator is accused.",
-            "Where no look fails, return None.",
+            "a fault is reported for a right allocator.",
+            "If no comparison fails, return None.",
             (
                 tool(nothing=("free", "lost")),
                 tool(nothing=("allocate", "lost")),
@@ -159,16 +169,17 @@ FIND_THE_LEAK = Exercise(
         ),
     ],
     hints=[
-        "Keep books of your own: `held = Counter()`. After `allocate` and `fork`, `held.update(blocks)`; after "
-        "`free`, `held.subtract(blocks)`.",
-        "A look compares: `allocator.num_free` with how many blocks nobody holds, then `allocator.ref_count(b)` with "
+        "Keep your own counts: `held = Counter()`. After `allocate` and `fork`, `held.update(blocks)`; after `free`, "
+        "`held.subtract(blocks)`.",
+        "Compare `allocator.num_free` with the number of blocks without a holder, then `allocator.ref_count(b)` with "
         "`held[b]` for each block.",
-        "Look after each single call. The first look that fails tells the operation; fewer free than nobody holds is "
-        '"lost", more is "twice", otherwise "count".',
-        "A round: ask for more than there are; allocate three; fork them; free them; free them again. Three rounds.",
+        "Compare after each single call. The first comparison that fails tells the operation. Fewer free blocks than "
+        'blocks without a holder is "lost", more is "twice", otherwise "count".',
+        "One round: allocate more blocks than there are; allocate three; fork them; free them; free them again. Run "
+        "three rounds.",
     ],
-    rights=[find_the_leak, find_by_chance, find_one_by_one],
-    why="The tool is a second, slower set of books, kept so simply that it is surely right, and a look after every "
-    "call. `KVCacheManager.check_integrity()` does the same with the tables of all requests, and the tests of this "
-    "course call it after each of 50,000 random operations.",
+    rights=[find_the_leak, find_at_random, find_one_by_one],
+    why="The tool keeps its own counts, which are slower but so simple that they are right, and compares after every "
+    "call. `KVCacheManager.check_integrity()` does the same with the block tables of all requests, and the tests of "
+    "this course call it after each of 50,000 random operations.",
 )

@@ -1,11 +1,11 @@
-"""Answers to 04.find_the_leak: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.find_the_leak: right ones written differently, and wrong ones with one part replaced."""
 
 import random
 from collections import Counter
 
 
-def find_by_chance(make_allocator):
-    """Random calls, each followed by a look."""
+def find_at_random(make_allocator):
+    """Random calls, with a comparison after each."""
     draw, allocator = random.Random(0), make_allocator(12, 1)
     tables, holders = [], [0] * 12
     for _ in range(300):
@@ -35,9 +35,9 @@ def find_by_chance(make_allocator):
 
 
 def find_one_by_one(make_allocator):
-    """An experiment for each operation, each on an allocator of its own."""
+    """Several calls of each operation in turn, with a comparison after each."""
 
-    def look(allocator, counts):
+    def compare(allocator, counts):
         free = 6 - len(counts)
         if allocator.num_free < free:
             return "lost"
@@ -53,14 +53,14 @@ def find_one_by_one(make_allocator):
     got = {}
     for _ in range(4):
         got[allocator.allocate(1)[0]] = 1
-        if what := look(allocator, got):
+        if what := compare(allocator, got):
             return "allocate", what
     pair = list(got)[:2]
     for _ in range(4):
         allocator.fork(pair)
         for b in pair:
             got[b] += 1
-        if what := look(allocator, got):
+        if what := compare(allocator, got):
             return "fork", what
     for _ in range(5):
         allocator.free(pair)
@@ -68,12 +68,12 @@ def find_one_by_one(make_allocator):
             got[b] -= 1
             if got[b] == 0:
                 del got[b]
-        if what := look(allocator, got):
+        if what := compare(allocator, got):
             return "free", what
     for b in list(got):
         allocator.free([b])
         del got[b]
-        if what := look(allocator, got):
+        if what := compare(allocator, got):
             return "free", what
 
 
@@ -83,46 +83,46 @@ def tool(
     asks_too_much=True,
     forks=True,
     n=3,
-    looks=("allocate", "fork", "free"),
-    names=lambda operation, what: (operation, what),
+    compares_after=("allocate", "fork", "free"),
+    returns=lambda operation, what: (operation, what),
     counts=True,
     frees=True,
     nothing=None,
 ):
-    """A wrong answer: the right tool with one of its parts replaced."""
+    """A wrong answer: the right tool with one part replaced."""
 
     def answer(make_allocator):
         allocator, held = make_allocator(8, 4), Counter()
 
         def fault():
-            nobody_holds = sum(held[b] == 0 for b in range(8))
-            if allocator.num_free != nobody_holds:
-                return "lost" if allocator.num_free < nobody_holds else "twice"
+            not_held = sum(held[b] == 0 for b in range(8))
+            if allocator.num_free != not_held:
+                return "lost" if allocator.num_free < not_held else "twice"
             if counts and any(allocator.ref_count(b) != held[b] for b in range(8)):
                 return "count"
 
         def found(operation):
-            return operation in looks and fault()
+            return operation in compares_after and fault()
 
         for _ in range(rounds):
             if asks_too_much:
                 allocator.allocate(9)
                 if found("allocate"):
-                    return names("allocate", fault())
-            text = allocator.allocate(n)
-            held.update(text)
+                    return returns("allocate", fault())
+            blocks = allocator.allocate(n)
+            held.update(blocks)
             if found("allocate"):
-                return names("allocate", fault())
+                return returns("allocate", fault())
             if forks:
-                allocator.fork(text)
-                held.update(text)
+                allocator.fork(blocks)
+                held.update(blocks)
                 if found("fork"):
-                    return names("fork", fault())
+                    return returns("fork", fault())
             for _ in range(2 if forks else 1) if frees else ():
-                allocator.free(text)
-                held.subtract(text)
+                allocator.free(blocks)
+                held.subtract(blocks)
                 if found("free"):
-                    return names("free", fault())
+                    return returns("free", fault())
             if not frees:
                 allocator, held = make_allocator(8, 4), Counter()
         return nothing

@@ -1,4 +1,4 @@
-"""Cases of 04.gather: a sequence in one piece again, from blocks that stand anywhere."""
+"""Exercise 04.gather: the keys and values of a sequence in order, from blocks anywhere in the pool."""
 
 import torch
 
@@ -9,17 +9,17 @@ from course_lib.practice.report.tensors import numbers
 
 from .gather_answers import (
     answer_with,
-    from_the_pool,
+    block_ids_as_slots,
+    contiguous_from_first_block,
     gather_by_index,
     gather_by_loop,
     gather_by_slot,
-    tokens_for_blocks,
 )
 from .solutions.gather import gather
 
 
 def numbered_pool(num_blocks, block_size, heads, head_dim):
-    """Two tensors [num_blocks, block_size, heads, head_dim], in which each number says where it stands; v is -k."""
+    """k and v, each [num_blocks, block_size, heads, head_dim]: k counts 1, 2, 3, … in memory order, v is -k."""
     k = (
         torch.arange(num_blocks * block_size * heads * head_dim, dtype=torch.float32).view(
             num_blocks, block_size, heads, head_dim
@@ -33,7 +33,8 @@ def gathered(shape, table, num_tokens, note=""):
     """The Trial of one sequence in a pool of this shape."""
     lines = [
         "from course_lib.practice.play import numbered_pool",
-        f"k_cache, v_cache = numbered_pool{shape}  # blocks, slots of a block, heads, numbers a head: 1, 2, 3, … and -1, -2, -3, …",
+        "# blocks, slots a block, heads, head_dim; k is 1, 2, 3, … and v is -1, -2, -3, …",
+        f"k_cache, v_cache = numbered_pool{shape}",
         f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
     ]
 
@@ -52,7 +53,7 @@ def gathered(shape, table, num_tokens, note=""):
 
 
 def untouched(shape, table, num_tokens):
-    """The Trial that looks at the pool and the table after the call."""
+    """The Trial of whether the pool and the table are the same after the call."""
 
     def act(answer):
         given = (*numbered_pool(*shape), torch.tensor(table))
@@ -62,40 +63,45 @@ def untouched(shape, table, num_tokens):
 
     base = gathered(shape, table, num_tokens)
     return Trial(
-        [f"# do the pool and the table stay as they were?  shape {shape}, table {table}", *base.story],
+        [f"# are the pool and the table the same after the call?  shape {shape}, table {table}", *base.story],
         act,
         size=base.size,
     )
 
 
+def firsts(x):
+    """The first number of each of the first 8 tokens, in a short form."""
+    return numbers(x.reshape(len(x), -1)[:8, 0]) if x.ndim and len(x) else []
+
+
 def shown(outcome):
+    """k and v written out, or their shapes and first numbers."""
     if isinstance(outcome, list) and len(outcome) == 2 and all(isinstance(x, torch.Tensor) for x in outcome):
         if max(x.numel() for x in outcome) <= 16:
             return "\n".join(f"{name} = {numbers(x)}" for name, x in zip("kv", outcome))
         return "\n".join(
-            f"{name}: {list(x.shape)}, first numbers of its tokens {numbers(x.reshape(len(x), -1)[:8, 0]) if x.ndim and len(x) else []}"
-            for name, x in zip("kv", outcome)
+            f"{name}: {list(x.shape)}, the first number of each token {firsts(x)}" for name, x in zip("kv", outcome)
         )
     return repr(outcome)
 
 
 def explain(expected, got):
-    """Shapes, or the first token that differs."""
+    """The shape that is wrong, or the first token that differs, in words."""
     if not isinstance(got, list) or len(got) != 2:
-        return "Two tensors are asked for: k and v."
+        return "Return two tensors: k and v."
     for name, a, b in zip("kv", expected, got):
         if not isinstance(b, torch.Tensor):
-            return f"`{name}` is {type(b).__name__}; a tensor is asked for."
+            return f"`{name}` is {type(b).__name__}; it must be a tensor."
         if a.shape != b.shape:
-            return f"`{name}` has the shape {list(b.shape)}; [num_tokens, heads, numbers a head] is {list(a.shape)}."
+            return f"`{name}` has the shape {list(b.shape)}; [num_tokens, num_kv_heads, head_dim] is {list(a.shape)}."
         if not a.equal(b):
             token = (a != b).reshape(len(a), -1).any(1).nonzero()[0].item()
-            return f"First different: token {token} of `{name}`."
+            return f"The first difference: token {token} of `{name}`."
     return ""
 
 
-def tells_the_same_tale(answer):
-    """Inside PagedCache on the bundled model, over blocks in an order that nobody would guess."""
+def equals_naive(answer):
+    """Runs the answer in PagedCache on the bundled model, with blocks in a mixed order."""
     from course_lib import SamplingParams
     from course_lib.decoding import generate_cached, generate_naive
     from course_lib.kvcache import BlockAllocator, KVPool, PagedCache
@@ -114,7 +120,7 @@ def tells_the_same_tale(answer):
     def act(answer):
         allocator = BlockAllocator(24, 4)
         blocks = allocator.allocate(24)
-        allocator.free([blocks[i * 7 % 24] for i in range(24)])  # the free list is well mixed now
+        allocator.free([blocks[i * 7 % 24] for i in range(24)])  # now the free list is in a mixed order
         return generate_cached(
             model, prompt, params, PagedCache(Pool(model.config, 24, 4, "cpu", torch.float32), allocator)
         )
@@ -124,7 +130,7 @@ def tells_the_same_tale(answer):
         SamplingParams(max_tokens=24, ignore_eos=True),
     )
     trial = Trial(
-        ["# KVPool.gather is yours, in generate_cached on the bundled model: 24 tokens, blocks of 4 in a mixed order"],
+        ["# generate_cached on the bundled model with your gather in KVPool: 24 tokens, blocks of 4 in a mixed order"],
         act,
         limit_s=60.0,
     )
@@ -132,7 +138,7 @@ def tells_the_same_tale(answer):
     expected = generate_naive(model, prompt, params)
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
-    return "24 tokens alike"
+    return "24 equal tokens"
 
 
 ONE, FLAT, WIDE = (3, 2, 1, 1), (6, 4, 1, 1), (6, 3, 2, 4)
@@ -168,30 +174,32 @@ GATHER = Exercise(
     cases="sequences",
     properties=[
         Property(
-            "Whole blocks come in the order of the table",
-            "The order of the text is in the table, not in the pool.",
+            "Whole blocks are returned in the order of the table",
+            "The table holds the order of the sequence, the pool does not.",
             [gathered(*case) for case in CHUNK],
         ),
         Property(
-            "Of the last block only what is filled comes",
-            "Behind the last token there is what another text left in the slot.",
+            "Of the last block, only the filled slots are returned",
+            "The slots after the last token hold old values of another sequence.",
             [gathered(*case) for case in PART],
         ),
         Property(
-            "Padding in the table is no block",
-            "Rows of a table are padded with -1 to one length; `cache[-1]` is somebody's block, not an error.",
+            "Padding in the table is not a block",
+            "Tables are padded with -1 to one length; `k_cache[-1]` is a block of another sequence, not an error.",
             [gathered(*case) for case in PADDED],
         ),
         Property(
-            "Heads and numbers stay as they are",
-            "Blocks and slots become one dimension, tokens; the others are not touched.",
+            "The dimensions of heads and head_dim are not changed",
+            "Blocks and slots become one dimension, tokens; the other dimensions stay.",
             [gathered(*case) for case in HEADS],
         ),
-        Property("Pool and table stay as they were", "Everybody's keys and values are in them.", UNTOUCHED),
         Property(
-            "Inside `PagedCache` the bundled model tells the same tale",
-            "The oracle, `generate_naive`, writes the same tokens.",
-            run=tells_the_same_tale,
+            "The pool and the table are not changed", "The pool holds the keys and values of all sequences.", UNTOUCHED
+        ),
+        Property(
+            "In `PagedCache`, the bundled model generates the same tokens as with `generate_naive`",
+            "`generate_naive` is the course's reference.",
+            run=equals_naive,
             slow=True,
         ),
     ],
@@ -200,14 +208,13 @@ GATHER = Exercise(
         NOTHING_RETURNED,
         Mistake(
             "the pool or the table is changed.",
-            "Functions with an underscore at the end write into the tensor itself, and so does assigning to a part of "
-            "it.",
+            "Functions whose names end in `_` write into the tensor itself, and so do assignments to a part of it.",
             is_made_by=lambda answer, found: found.trial in UNTOUCHED and found.outcome is False,
         ),
         Mistake(
-            "slots behind the last token come along.",
-            "The last block may be partly filled: cut at `[:num_tokens]`. What stands behind was written by somebody "
-            "else.",
+            "slots after the last token are returned too.",
+            "The last block may be partly filled: cut at `[:num_tokens]`. The slots after it hold values of another "
+            "sequence.",
             (
                 answer_with(cut=lambda x, n, size: x),
                 answer_with(table=lambda t, n, size: t[t >= 0], cut=lambda x, n, size: x),
@@ -215,13 +222,13 @@ GATHER = Exercise(
         ),
         Mistake(
             "padding is gathered.",
-            "-1 stands for no block, but as an index it is the last one of the pool. Only the first "
-            "`ceil(num_tokens / block_size)` entries count.",
+            "-1 means no block, but as an index it is the last block of the pool. Use only the first "
+            "`ceil(num_tokens / block_size)` entries.",
             answer_with(table=lambda t, n, size: t, cut=lambda x, n, size: x),
         ),
         Mistake(
-            "the last block is left out where it is not full.",
-            "Round up: 5 tokens are in two blocks of 4.",
+            "the last block is left out if it is not full.",
+            "Round up: 5 tokens need two blocks of 4.",
             (
                 answer_with(table=lambda t, n, size: t[: n // size]),
                 answer_with(table=lambda t, n, size: t[: max(1, n // size)]),
@@ -229,22 +236,23 @@ GATHER = Exercise(
         ),
         Mistake(
             "the order of the blocks is lost.",
-            "`cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives that of "
-            "the pool.",
+            "`k_cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives the "
+            "order of the pool.",
             (
                 answer_with(table=lambda t, n, size: t[: -(-n // size)].sort().values),
                 answer_with(table=lambda t, n, size: t[: -(-n // size)].flip(0)),
             ),
         ),
         Mistake(
-            "the sequence is taken for one piece.",
-            "Only its first block is where its first block is. Each of the others stands somewhere else.",
-            from_the_pool,
+            "the sequence is read as if it were contiguous.",
+            "The other blocks do not follow the first one in the pool. Look each block up in the table.",
+            contiguous_from_first_block,
         ),
         Mistake(
-            "block ids are taken for slots.",
-            "An entry of the table is a whole block: index the tensor of blocks, then make slots of blocks and slots.",
-            tokens_for_blocks,
+            "block ids are used as slots.",
+            "An entry of the table is a whole block: index the blocks first, then flatten blocks and slots into "
+            "tokens.",
+            block_ids_as_slots,
         ),
         Mistake(
             "v is taken from the keys.",
@@ -253,36 +261,36 @@ GATHER = Exercise(
         ),
         Mistake("k and v are swapped.", "Return k first.", answer_with(both=lambda k, v: (v, k))),
         Mistake(
-            "the two come as one tensor.",
+            "k and v are returned as one tensor.",
             "Return two tensors, k and v.",
             answer_with(both=lambda k, v: torch.stack([k, v])),
         ),
         Mistake(
-            "blocks and slots are not joined.",
-            "[blocks, slots, heads, numbers] becomes [tokens, heads, numbers]: `.flatten(0, 1)`.",
+            "blocks and slots are not flattened.",
+            "[blocks, slots, heads, head_dim] becomes [tokens, heads, head_dim]: `.flatten(0, 1)`.",
             answer_with(cut=lambda x, n, size: x, join=lambda x: x),
         ),
         Mistake(
             "slots come before blocks.",
-            "Tokens of one block stand side by side. `.flatten(0, 1)` on [blocks, slots, …] keeps that; a transpose "
-            "before it deals them out in turn.",
+            "The tokens of one block must stay together. `.flatten(0, 1)` on [blocks, slots, …] keeps them together; "
+            "a transpose before it mixes the blocks.",
             answer_with(join=lambda x: x.transpose(0, 1).flatten(0, 1)),
         ),
         Mistake(
             "the last token is left out.",
-            "`[:num_tokens]` keeps num_tokens of them; the position of the last is num_tokens - 1.",
+            "`[:num_tokens]` keeps num_tokens tokens; the position of the last token is num_tokens - 1.",
             answer_with(cut=lambda x, n, size: x[: n - 1]),
         ),
     ],
     hints=[
-        "`k_cache[blocks]`, with a tensor of block ids, gives these blocks in this order: [how many, block_size, "
-        "heads, numbers].",
-        "Blocks and slots are to become one dimension, tokens: `.flatten(0, 1)`.",
-        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and of "
-        "the last one only part counts: `[:num_tokens]` at the end.",
+        "`k_cache[blocks]`, with a tensor of block ids, returns these blocks in this order: [number of ids, "
+        "block_size, heads, head_dim].",
+        "Blocks and slots must become one dimension, tokens: `.flatten(0, 1)`.",
+        "The table may be longer than needed. `needed = -(-num_tokens // block_size)` blocks hold the tokens, and the "
+        "last block may be partly filled: `[:num_tokens]` at the end.",
     ],
     rights=[gather, gather_by_slot, gather_by_loop, gather_by_index],
-    why="One index brings the blocks into the order of the text, `flatten` makes a row of tokens, and the cut drops "
-    "what the last block does not hold yet. The copy is what this costs: every step moves all keys and values once "
-    "more. In lesson 08 a kernel reads the blocks where they are.",
+    why="The index puts the blocks into the order of the sequence, `flatten` makes a row of tokens, and the cut "
+    "removes the empty slots of the last block. The cost is a copy: every step copies all keys and values. In lesson "
+    "08 a kernel reads the blocks in place.",
 )

@@ -1,10 +1,10 @@
-"""Answers to 04.gather: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.gather: right ones written differently, and wrong ones with one part replaced."""
 
 import torch
 
 
 def gather_by_slot(k_cache, v_cache, block_table, num_tokens):
-    """Through the slots, token by token."""
+    """By the slot of each token."""
     size = k_cache.shape[1]
     positions = torch.arange(num_tokens)
     slots = block_table[positions // size] * size + positions % size
@@ -12,7 +12,7 @@ def gather_by_slot(k_cache, v_cache, block_table, num_tokens):
 
 
 def gather_by_loop(k_cache, v_cache, block_table, num_tokens):
-    """Block by block, the last one in part."""
+    """Block by block; of the last block only the filled part."""
     k, v, left = [], [], num_tokens
     for b in block_table.tolist():
         if left <= 0:
@@ -37,7 +37,7 @@ def answer_with(
     both=lambda k, v: (k, v),
     join=lambda x: x.flatten(0, 1),
 ):
-    """A wrong answer: the right one with one of its parts replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def wrong(k_cache, v_cache, block_table, num_tokens):
         size = k_cache.shape[1]
@@ -47,11 +47,11 @@ def answer_with(
     return wrong
 
 
-def from_the_pool(k_cache, v_cache, block_table, num_tokens):
-    """The sequence taken for one piece from its first block on."""
+def contiguous_from_first_block(k_cache, v_cache, block_table, num_tokens):
+    """Reads the sequence as if it were contiguous from its first block on."""
     start = int(block_table[0]) * k_cache.shape[1]
     return tuple(x.flatten(0, 1)[start : start + num_tokens] for x in (k_cache, v_cache))
 
 
-def tokens_for_blocks(k_cache, v_cache, block_table, num_tokens):
+def block_ids_as_slots(k_cache, v_cache, block_table, num_tokens):
     return tuple(x.flatten(0, 1)[block_table.clamp(min=0)][:num_tokens] for x in (k_cache, v_cache))

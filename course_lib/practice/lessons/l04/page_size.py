@@ -1,4 +1,4 @@
-"""Cases of 04.page_size: what a block size costs on both sides, and which to take."""
+"""Exercise 04.page_size: what a block size costs in wasted slots and in blocks, and which size to choose."""
 
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -8,7 +8,7 @@ from .solutions.page_size import page_size
 
 
 def costs(lengths, block_sizes, most_wasted=1.0, part=None, note=""):
-    """The Trial of one choice, looking at everything or at one number."""
+    """The Trial of one choice that compares the whole result or one number."""
     call = f"page_size({lengths}, {block_sizes}, {most_wasted})"
 
     def act(answer):
@@ -24,7 +24,7 @@ def costs(lengths, block_sizes, most_wasted=1.0, part=None, note=""):
 
 
 def untouched(lengths, block_sizes):
-    """The Trial that looks at the caller's lists after the call."""
+    """The Trial of whether the caller's lists are the same after the call."""
 
     def act(answer):
         given = list(lengths), list(block_sizes)
@@ -43,7 +43,7 @@ def untouched(lengths, block_sizes):
 
 
 def always_none(answer):
-    """Whether it gives None also where nothing at all is wasted."""
+    """Whether it returns None even where any waste is allowed."""
     return answer([4], [4], 1.0) is None and answer([3], [1], 1.0) is None
 
 
@@ -103,42 +103,43 @@ PAGE_SIZE = Exercise(
     cases="workloads",
     properties=[
         Property(
-            "`blocks` is what all requests take together, each rounded up for itself",
-            "A block belongs to one request: two halves of different requests are two blocks.",
+            "`blocks` is the sum over all requests, each rounded up",
+            "A block belongs to one request: two half-filled blocks of different requests are two blocks.",
             [costs(*case, part="blocks") for case in EDGE],
         ),
         Property(
-            "`wasted` is the empty slots in their last blocks",
+            "`wasted` is the number of empty slots in the last blocks",
             "All other blocks of a request are full.",
             [costs(*case, part="wasted") for case in EDGE],
         ),
         Property(
-            "The answer says the size and both costs",
+            "The result has the size and both costs",
             "Three whole numbers: `block_size`, `blocks`, `wasted`.",
             [costs(*case) for case in EDGE],
         ),
         Property(
-            "Of the sizes that waste little enough it is the largest",
-            "Larger blocks make shorter tables and fewer pieces to gather.",
+            "The largest size within the limit is chosen",
+            "Larger blocks need shorter tables and fewer reads to gather.",
             [costs(*case) for case in CHOICE],
         ),
         Property(
-            "Every size is looked at",
+            "Every size is tried",
             "A larger block can waste less: 6 tokens fit into one block of 6, but not into one of 4.",
             [costs(*case) for case in UNEVEN],
         ),
         Property(
-            "The share is of all slots that the requests take",
-            "Slots wasted, divided by slots taken, over all requests together: that is memory.",
+            "The share is relative to all slots that the requests take",
+            "It is the wasted slots divided by all slots, summed over all requests: the share of memory that is "
+            "wasted.",
             [costs(*case) for case in SHARES],
         ),
-        Property("Exactly the share that is allowed is allowed", "At most means ≤.", [costs(*case) for case in LIMIT]),
+        Property("A share of exactly `most_wasted` is allowed", "At most means ≤.", [costs(*case) for case in LIMIT]),
         Property(
-            "Where every size wastes too much it gives None",
-            "Then the answer is a smaller block, which nobody offered.",
+            "If every size wastes too much, it returns None",
+            "Then a smaller block is needed, which is not in the list.",
             [costs(*case) for case in NONE],
         ),
-        Property("The caller's lists stay as they were", "They are used again.", UNTOUCHED),
+        Property("The caller's lists are not changed", "They are used again.", UNTOUCHED),
     ],
     mistakes=[
         Mistake(
@@ -149,13 +150,13 @@ PAGE_SIZE = Exercise(
         Mistake(NOTHING_RETURNED.name, NOTHING_RETURNED.why, is_made_by=lambda answer, found: always_none(answer)),
         Mistake(
             "the caller's lists are changed.",
-            "`list.sort()` and `pop` write into the caller's own list; `sorted(…)` makes a new one.",
+            "`list.sort()` and `pop` change the caller's list; `sorted(…)` makes a new one.",
             is_made_by=writes_into(UNTOUCHED),
         ),
         Mistake(
-            "one block too many is counted at the edge of a block.",
+            "one block too many is counted when the last block is full.",
             "16 tokens fit into one block of 16. Round up with `-(-length // size)`; `length // size + 1` is one too "
-            "many when it goes without rest.",
+            "many if the remainder is 0.",
             answer_with(need=lambda n, size: n // size + 1),
         ),
         Mistake(
@@ -164,13 +165,13 @@ PAGE_SIZE = Exercise(
             answer_with(need=lambda n, size: n // size),
         ),
         Mistake(
-            "the requests are taken together before rounding.",
+            "the requests are added up before rounding.",
             "A block belongs to one request. Round up for each, then add.",
             answer_with(total=lambda lengths, size, need: need(sum(lengths), size)),
         ),
         Mistake(
             "waste is counted in blocks, or as a share.",
-            "`wasted` is a number of slots: slots taken minus tokens.",
+            "`wasted` is a number of slots: all slots minus the tokens.",
             (
                 answer_with(waste=lambda blocks, size, lengths: sum(n % size > 0 for n in lengths)),
                 answer_with(returns=lambda f: {**f, "wasted": f["wasted"] / (f["blocks"] * f["block_size"])}),
@@ -178,67 +179,67 @@ PAGE_SIZE = Exercise(
         ),
         Mistake(
             "the tokens in the last block are counted, not the empty slots.",
-            "`length % size` says how many tokens are in the last block. Empty are `-length % size`.",
+            "`length % size` is the number of tokens in the last block. `-length % size` is the number of empty slots.",
             answer_with(waste=lambda blocks, size, lengths: sum(n % size for n in lengths)),
         ),
         Mistake(
             "a last block that is full is counted as empty.",
-            "`size - length % size` is `size` where nothing is left over. `-length % size` is right there too.",
+            "`size - length % size` is `size` if the remainder is 0. `-length % size` is right in this case too.",
             answer_with(waste=lambda blocks, size, lengths: sum(size - n % size for n in lengths)),
         ),
         Mistake(
-            "the share is taken of the tokens.",
-            "The question is which part of the memory is wasted: divide by the slots that are taken, `blocks * size`.",
+            "the share is relative to the tokens.",
+            "The limit is for the share of memory that is wasted: divide by all slots, `blocks * size`.",
             answer_with(share=lambda wasted, blocks, size, lengths: wasted / sum(lengths)),
         ),
         Mistake(
             "the share is averaged over requests.",
-            "A short request wastes a large share of very little. Add up slots first, and divide once.",
+            "A short request wastes a large share, but few slots. Sum the slots first, and divide once.",
             answer_with(share=mean_of_shares),
         ),
         Mistake(
-            "the smallest size is taken.",
-            "It wastes least and costs most on the other side. Take the largest that is allowed.",
+            "the smallest size is chosen.",
+            "It wastes the fewest slots, but needs the most blocks. Choose the largest size within the limit.",
             answer_with(choose=min),
         ),
         Mistake(
             "the search stops at the first size that wastes too much.",
-            "A larger one can fit better. Look at all of them.",
+            "A larger size can waste less. Try all of them.",
             answer_with(every=False),
         ),
         Mistake(
-            "sizes are taken in the order in which they come.",
-            "`block_sizes` is not sorted: compare, or sort a copy.",
+            "the order of the sizes in the list decides.",
+            "`block_sizes` is not sorted: use `max`, or sort a copy.",
             (
                 answer_with(choose=lambda found, key: found[-1], order=list),
                 answer_with(choose=lambda found, key: found[0], order=list),
             ),
         ),
         Mistake(
-            "exactly the share that is allowed is refused.",
+            "a share of exactly `most_wasted` is refused.",
             "At most means ≤.",
             answer_with(small=lambda share, most: share < most),
         ),
         Mistake(
             "only the size is returned.",
-            "A dict with `block_size`, `blocks` and `wasted` is asked for.",
+            "Return a dict with `block_size`, `blocks` and `wasted`.",
             answer_with(returns=lambda f: f["block_size"]),
         ),
         Mistake(
-            "a size is returned though it wastes too much.",
-            "Where none is good enough, return None.",
+            "a size is returned although it wastes too much.",
+            "If no size is within the limit, return None.",
             lambda lengths, sizes, most: page_size(lengths, sizes, most) or page_size(lengths, [min(sizes)], 1.0),
         ),
     ],
     hints=[
-        "For one length and one size: how many blocks, rounded up? How many slots are that, and how many of them are "
+        "For one length and one size: how many blocks, rounded up? How many slots is that, and how many of them are "
         "empty?",
         "`blocks = sum(-(-length // size) for length in lengths)`, and `wasted = blocks * size - sum(lengths)`.",
-        "The share is `wasted / (blocks * size)`. Go through all sizes, keep those with a share of at most "
-        "`most_wasted`, and take the largest. None is left? Return None.",
+        "The share is `wasted / (blocks * size)`. Try all sizes, keep those with a share of at most `most_wasted`, "
+        "and choose the largest. If there is none, return None.",
     ],
     rights=[page_size, page_size_by_request, page_size_by_slots],
-    why="Going up through the sorted sizes, the last one that is allowed is the largest. All sizes are looked at, "
-    "since waste does not always grow with the size. On average a last block is half empty, so waste is about "
-    "block_size / 2 for each request; what falls with the size is the length of the tables.",
+    why="The loop goes through the sizes in rising order, so the last one within the limit is the largest. It tries "
+    "all sizes, because waste does not always grow with the size. On average a last block is half empty, so each "
+    "request wastes about block_size / 2 slots; a larger size makes the tables shorter.",
 )

@@ -1,8 +1,8 @@
-"""Answers to 04.page_size: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.page_size: right ones written differently, and wrong ones with one part replaced."""
 
 
 def page_size_by_request(lengths, block_sizes, most_wasted):
-    """From the largest down, block by block."""
+    """From the largest size down, request by request."""
     for size in sorted(block_sizes, reverse=True):
         blocks = wasted = 0
         for length in lengths:
@@ -15,7 +15,7 @@ def page_size_by_request(lengths, block_sizes, most_wasted):
 
 
 def page_size_by_slots(lengths, block_sizes, most_wasted):
-    """Hands out blocks until the tokens have room."""
+    """Adds blocks until the tokens fit."""
     found = []
     for size in block_sizes:
         count = 0
@@ -41,7 +41,7 @@ def answer_with(
     every=True,
     order=sorted,
 ):
-    """A wrong answer: the right one with one of its parts replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def wrong(lengths, block_sizes, most_wasted):
         found = []

@@ -1,4 +1,4 @@
-"""Cases of 04.slot_mapping: where each token of a flat batch is written."""
+"""Exercise 04.slot_mapping: the slot of each token of a flat batch."""
 
 import torch
 
@@ -32,7 +32,7 @@ def mapped(tables, seq_ids, positions, block_size, note=""):
 
 
 def untouched(tables, seq_ids, positions, block_size):
-    """The Trial that looks at the caller's tensors after the call."""
+    """The Trial that compares the caller's tensors after the call."""
 
     def act(answer):
         given = arguments(tables, seq_ids, positions)
@@ -44,18 +44,18 @@ def untouched(tables, seq_ids, positions, block_size):
 
 
 def explain(expected, got):
-    """What is odd about the tensor, or which token is in another block."""
+    """What is wrong with the tensor's type, dtype or shape, in words; "" where these are right."""
     if not isinstance(got, torch.Tensor):
-        return f"A tensor is asked for, not {type(got).__name__}."
+        return f"Return a tensor, not {type(got).__name__}."
     if got.dtype != expected.dtype:
-        return f"The dtype is {got.dtype}; slots are indices: torch.int64."
+        return f"The dtype is {got.dtype}; slots are indices, so it must be torch.int64."
     if got.shape != expected.shape:
-        return f"The shape is {list(got.shape)}; one slot for each token is asked for, {list(expected.shape)}."
+        return f"The shape is {list(got.shape)}; with one slot for each token it is {list(expected.shape)}."
     return ""
 
 
 def longer(seq_ids, positions, block_size, width, seed):
-    """Tables of `width` blocks for each sequence, none in two of them."""
+    """The Trial with a table of `width` blocks for each sequence; no block is in two tables."""
     draw = torch.Generator().manual_seed(seed)
     count = max(seq_ids) + 1
     return mapped(
@@ -97,19 +97,20 @@ SLOT_MAPPING = Exercise(
     cases="batches",
     properties=[
         Property(
-            "In the first block a token's slot is block_id * block_size + position",
-            "The pool is one long row of slots; block b begins at b * block_size.",
+            "In the first block, a token's slot is block_id * block_size + position",
+            "The pool is one long row of slots; block b starts at b * block_size.",
             [mapped(*case) for case in PLAIN],
         ),
         Property(
-            "At position block_size the next block of the table begins",
-            "Whole blocks before it, then the offset in its own: 16 tokens of block_size 16 are positions 0 to 15.",
+            "At position block_size, the next block of the table starts",
+            "With a block_size of 16, positions 0 to 15 are in the first block, and position 16 is at offset 0 of the "
+            "second.",
             [mapped(*case) for case in EDGES]
             + [longer([0] * n, list(range(n)), size, -(-n // size), n) for n, size in ((5, 2), (9, 4), (12, 5))],
         ),
         Property(
-            "Each token looks into the table of its own sequence",
-            "A step holds tokens of many requests in one flat row, in any mixture.",
+            "Each token uses the block table of its own sequence",
+            "A step holds the tokens of many requests in one flat row, in any order.",
             [mapped(*case) for case in MANY]
             + [
                 longer(ids, pos, size, 3, seed)
@@ -119,7 +120,7 @@ SLOT_MAPPING = Exercise(
             ],
         ),
         Property(
-            "Slots are whole numbers of type int64, one for each token",
+            "The slots are an int64 tensor with one slot for each token",
             "They are used as indices.",
             [
                 mapped([[1, 2]], [0], [5], 4),
@@ -127,31 +128,29 @@ SLOT_MAPPING = Exercise(
                 mapped([[70_000]], [0], [3], 65_536, note="large pools have more slots than 2 ** 31"),
             ],
         ),
-        Property(
-            "The caller's tensors stay as they were", "The next layer and the next step use them again.", UNTOUCHED
-        ),
+        Property("The caller's tensors are not changed", "The next layer and the next step use them again.", UNTOUCHED),
     ],
     mistakes=[
         PRINTED,
         NOTHING_RETURNED,
         Mistake(
             "the caller's tensors are changed.",
-            "Functions with an underscore at the end, such as `mul_` and `remainder_`, write into the tensor itself.",
+            "Functions whose names end in `_`, such as `mul_` and `remainder_`, write into the tensor itself.",
             is_made_by=writes_into(UNTOUCHED),
         ),
         Mistake(
-            "the offset is forgotten.",
-            "Tokens of one block stand side by side: add `positions % block_size`.",
+            "the offset is not added.",
+            "The tokens of one block are in consecutive slots: add `positions % block_size`.",
             answer_with(offset=lambda p, size: 0),
         ),
         Mistake(
             "the position is added, not its offset in the block.",
-            "The blocks before are in the table already: add `positions % block_size`.",
+            "The table already gives the block: add `positions % block_size`.",
             answer_with(offset=lambda p, size: p),
         ),
         Mistake(
-            "the position is taken for the slot.",
-            "That holds only where a sequence lies in one piece at the beginning. Look its block up: "
+            "the position is returned as the slot.",
+            "This is right only for a contiguous sequence at slot 0. Look the block up: "
             "`block_tables[seq_ids, positions // block_size]`.",
             (
                 lambda tables, ids, positions, size: positions.clone(),
@@ -165,12 +164,12 @@ SLOT_MAPPING = Exercise(
         ),
         Mistake(
             "block ids are not multiplied by block_size.",
-            "Block b begins at slot b * block_size.",
+            "Block b starts at slot b * block_size.",
             answer_with(scale=lambda size, tables: 1),
         ),
         Mistake(
             "block_size is confused with the number of blocks.",
-            "A block takes `block_size` slots; how many blocks a table has room for does not matter here.",
+            "A block has `block_size` slots; the number of entries in a table does not matter here.",
             (
                 answer_with(scale=lambda size, tables: tables.shape[1]),
                 answer_with(block=lambda p, size, blocks: p // blocks),
@@ -178,13 +177,13 @@ SLOT_MAPPING = Exercise(
         ),
         Mistake(
             "division and remainder are swapped.",
-            "`positions // block_size` says which block of the table, `positions % block_size` where in it.",
+            "`positions // block_size` is the entry of the table, `positions % block_size` the offset in the block.",
             answer_with(block=lambda p, size, blocks: p % size, offset=lambda p, size: p // size),
         ),
         Mistake(
-            "one off at the edge of a block.",
-            "Positions count from 0: position block_size is the first of the second block, and position block_size - "
-            "1 the last of the first.",
+            "positions are one off at the end of a block.",
+            "Positions count from 0: position block_size is the first in the second block, and position block_size - "
+            "1 the last in the first block.",
             (
                 answer_with(block=lambda p, size, blocks: (p + 1) // size),
                 answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
@@ -192,26 +191,27 @@ SLOT_MAPPING = Exercise(
             ),
         ),
         Mistake(
-            "every token looks into the first table.",
-            "`seq_ids` says whose it is: the first index into `block_tables`.",
+            "every token uses the first table.",
+            "`seq_ids` is the sequence of each token: the first index into `block_tables`.",
             answer_with(row=lambda ids: 0),
         ),
         Mistake(
-            "tokens are matched with tables in order.",
-            "Several tokens may be of one sequence, in any order. Use `seq_ids`, not the token's own number.",
+            "token i uses table i.",
+            "Several tokens may belong to one sequence, in any order. Use `seq_ids`, not the token's index in the "
+            "batch.",
             lambda tables, ids, positions, size: answer_with()(
                 tables, torch.arange(len(ids)).clamp(max=len(tables) - 1), positions, size
             ),
         ),
         Mistake(
             "the order of the blocks is lost.",
-            "The table is in the order of the text. Do not sort it.",
+            "The table is in the order of the sequence. Do not sort it.",
             answer_with(order=lambda tables: tables.sort(1).values),
         ),
         Mistake(
-            "the slots are no int64 tensor.",
-            "`//` keeps whole numbers, `/` makes fractions. 32 bits are too few for a large pool, and a list is no "
-            "index for a whole batch.",
+            "the slots are not an int64 tensor.",
+            "`//` gives whole numbers, `/` gives floats. 32 bits are too few for a large pool, and a list is not a "
+            "tensor of indices for the batch.",
             (
                 answer_with(done=lambda slots: slots.float()),
                 answer_with(done=lambda slots: slots.int()),
@@ -220,15 +220,15 @@ SLOT_MAPPING = Exercise(
         ),
     ],
     hints=[
-        "For one token: which block of its table (`position // block_size`), and where in it "
+        "For one token: which entry of its table (`position // block_size`), and which offset in the block "
         "(`position % block_size`)?",
-        "`block_tables[seq_ids, columns]`, with two tensors of the same length, picks one entry for each pair: row "
+        "`block_tables[seq_ids, columns]`, with two tensors of the same length, returns one entry for each pair: row "
         "seq_ids[i], column columns[i]. No loop is needed.",
-        "The columns are `positions // block_size`. What comes out are block ids; `* block_size` makes them first "
-        "slots, `+ positions % block_size` the slots.",
+        "The columns are `positions // block_size`, and the entries are block ids. `* block_size` gives the first "
+        "slot of each block, `+ positions % block_size` the slots.",
     ],
     rights=[slot_mapping, slots_by_loop, slots_by_sequence, slots_flat],
-    why="The table is looked up once for all tokens of the step, whosever they are: a request that reads its prompt "
-    "brings many, one that writes brings one. vLLM computes its `slot_mapping` in the same way. Entries of -1 are "
-    "padding: no position leads to them.",
+    why="One lookup serves all tokens of the step, of all sequences: a request in prefill has many tokens, a request "
+    "in decode has one. vLLM computes its `slot_mapping` in the same way. Entries of -1 are padding: no position "
+    "refers to them.",
 )

@@ -1,4 +1,4 @@
-"""Answers to 04.slot_mapping: right ones written differently, and wrong ones made of parts that can each be wrong."""
+"""Answers to 04.slot_mapping: right ones written differently, and wrong ones with one part replaced."""
 
 import torch
 
@@ -13,13 +13,13 @@ def slots_by_loop(block_tables, seq_ids, positions, block_size):
 
 
 def slots_by_sequence(block_tables, seq_ids, positions, block_size):
-    """Writes down every slot of every sequence first, and picks the ones asked for."""
+    """Computes every slot of every sequence first, and selects those of the tokens."""
     every = (block_tables[:, :, None] * block_size + torch.arange(block_size)).flatten(1)
     return every[seq_ids, positions]
 
 
 def slots_flat(block_tables, seq_ids, positions, block_size):
-    """The tables as one row, as a kernel sees them."""
+    """The tables as one flat row, as a kernel reads them."""
     at = seq_ids * block_tables.shape[1] + torch.div(positions, block_size, rounding_mode="floor")
     return torch.take(block_tables, at).mul(block_size).add(positions.remainder(block_size))
 
@@ -33,7 +33,7 @@ def answer_with(
     done=lambda slots: slots,
     order=lambda tables: tables,
 ):
-    """A wrong answer: the right one with one of its parts replaced."""
+    """A wrong answer: the right one with one part replaced."""
 
     def wrong(block_tables, seq_ids, positions, block_size):
         tables = order(block_tables)
