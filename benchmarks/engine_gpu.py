@@ -1,11 +1,12 @@
-"""The engine on one GPU with models of real shapes and random weights in bfloat16, beside vLLM on the same card where it is installed.
+"""The engine on one GPU with models of real shapes and random weights in bfloat16, beside vLLM on the same card
+where it is installed.
 
     python benchmarks/engine_gpu.py [qwen3-0.6b llama-1b] [--only mix256,alone,steps,products,vllm] [--out FILE.json]
 
-    mix256      256 requests, prompt and output lengths U(100, 1024), seed 0, at T = 0.6, T = 0.6 with top-p 0.95, and greedy
+    mix256      256 requests, prompt and output lengths U(100, 1024), at T = 0.6, with top-p 0.95, and greedy
     alone       one request, 512 tokens in, 512 out, greedy
-    steps       one decode step of 1, 8, 64 and 256 sequences: milliseconds, what the GPU does in them, and the limit, which is
-                reading the weights and the KV cache once
+    steps       one decode step of 1, 8, 64 and 256 sequences: milliseconds, what the GPU does in them, and the limit,
+                which is reading the weights and the KV cache once
     products    products of 1 to 16 rows with the weights: the kernel for few rows beside torch's
     vllm        mix256 at T = 0.6 and alone on vLLM, in a process of its own
 
@@ -29,12 +30,13 @@ from course_lib.models import ModelConfig, Transformer
 
 SHAPES = {
     "qwen3-0.6b": dict(
-        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_layers=28, num_heads=16, num_kv_heads=8, head_dim=128,
-        context=40960, rope_theta=1e6, rms_norm_eps=1e-6, tie_embeddings=True, qk_norm=True, family="qwen3",
+        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_layers=28, num_heads=16, num_kv_heads=8,
+        head_dim=128, context=40960, rope_theta=1e6, rms_norm_eps=1e-6, tie_embeddings=True, qk_norm=True,
+        family="qwen3",
     ),
     "llama-1b": dict(
-        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32, num_kv_heads=8, head_dim=64,
-        context=131072, rope_theta=5e5, rms_norm_eps=1e-5, tie_embeddings=True, family="llama",
+        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32, num_kv_heads=8,
+        head_dim=64, context=131072, rope_theta=5e5, rms_norm_eps=1e-5, tie_embeddings=True, family="llama",
     ),
 }  # fmt: skip
 SAMPLINGS = {"T = 0.6": dict(temperature=0.6), "T = 0.6, top-p 0.95": dict(temperature=0.6, top_p=0.95), "greedy": {}}
@@ -141,8 +143,12 @@ def products(model, name):
     from course_lib.models.fused import on_gpu
 
     few_rows, c = on_gpu().few_rows, model.config
-    shapes = {"qkv": ((c.num_heads + 2 * c.num_kv_heads) * c.head_dim, c.hidden_size), "o": (c.hidden_size, c.num_heads * c.head_dim),
-              "gate_up": (2 * c.intermediate_size, c.hidden_size), "down": (c.hidden_size, c.intermediate_size)}  # fmt: skip
+    shapes = {
+        "qkv": ((c.num_heads + 2 * c.num_kv_heads) * c.head_dim, c.hidden_size),
+        "o": (c.hidden_size, c.num_heads * c.head_dim),
+        "gate_up": (2 * c.intermediate_size, c.hidden_size),
+        "down": (c.hidden_size, c.intermediate_size),
+    }
     for what, (n, k) in shapes.items():
         copies = max(8, int(120e6 / (n * k * 2)))
         weights = [torch.randn(n, k, device="cuda", dtype=torch.bfloat16) for _ in range(copies)]
@@ -212,8 +218,8 @@ def main():
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     wanted, benches = args.only.split(","), dict(alone=alone, steps=steps, mix256=mix256, products=products)
-    say(card=torch.cuda.get_device_name(), torch=torch.__version__, triton=version("triton"), date=time.strftime("%Y-%m-%d"),
-        reads_gb_s=bandwidth() / 1e9, command=" ".join(sys.argv))  # fmt: skip
+    say(card=torch.cuda.get_device_name(), torch=torch.__version__, triton=version("triton"),
+        date=time.strftime("%Y-%m-%d"), reads_gb_s=bandwidth() / 1e9, command=" ".join(sys.argv))  # fmt: skip
     for name in args.models:
         if "vllm" in wanted:
             vllm(name)

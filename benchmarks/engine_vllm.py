@@ -4,7 +4,12 @@ Workload "mix256" is that of the nano-vllm benchmark (256 requests, prompt and o
 ignore_eos, temperature 0.6) at Qwen3-0.6B and Llama-3.2-1B shapes with random weights.
 """
 
-import json, os, random, sys, tempfile, time
+import json
+import os
+import random
+import sys
+import tempfile
+import time
 
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -89,7 +94,7 @@ def main():
         use_tqdm=False,
     )
     rows = []
-    for rep in range(2):
+    for _ in range(2):
         t = time.perf_counter()
         res = llm.generate([TokensPrompt(prompt_token_ids=p) for p in prompts], sp, use_tqdm=False)
         dt = time.perf_counter() - t
@@ -105,7 +110,7 @@ def main():
         )
     # batch one: 512 in, 512 out
     one = [TokensPrompt(prompt_token_ids=[random.Random(1).randint(3, 9999) for _ in range(512)])]
-    for rep in range(2):
+    for _ in range(2):
         t = time.perf_counter()
         llm.generate(
             one, SamplingParams(temperature=0, ignore_eos=True, max_tokens=512, detokenize=False), use_tqdm=False

@@ -8,7 +8,8 @@ from course_lib.lazy import lazily
 __all__, __getattr__, __dir__ = lazily(
     __name__,
     {
-        "reference.forward": "standard_attention chunked_attention flash_attention_v1 flash_attention_v2 merge_partials",
+        "reference.forward": "standard_attention chunked_attention flash_attention_v1 flash_attention_v2 "
+        "merge_partials",
         "reference.backward": "flash_attention_backward recomputed_attention",
         "reference.masks": "Mask",
         "reference.meter": "Meter record_tiles",

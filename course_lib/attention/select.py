@@ -1,4 +1,6 @@
-"""Which implementation runs for a device, dtype and shape, and why. Triton is imported when a kernel first runs, not before."""
+"""Which implementation runs for a device, dtype and shape, and why. Triton is imported when a kernel first runs, not
+before.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,7 +83,9 @@ def _choose(function, device, dtype, head_dim):
 
 
 def explain(*, device=None, dtype=None, head_dim=128):
-    """What runs for tensors on `device` in `dtype` with heads of `head_dim` numbers, a line for each function, as text."""
+    """What runs for tensors on `device` in `dtype` with heads of `head_dim` numbers, a line for each function, as
+    text.
+    """
     return "\n".join(str(choose(function, device=device, dtype=dtype, head_dim=head_dim)) for function in KERNELS)
 
 
@@ -107,10 +111,11 @@ def _run(function, q, *args, **options):
 def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None):
     """Attention of packed sequences, each over itself.
 
-    q: [num_tokens, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim]. cu_seqlens: int32 or int64 [num_seqs + 1],
-    the running sum of the lengths, from 0. causal: a token sees itself and what is before it. window: only tokens less than
-    `window` away, itself included. scale: of the scores, default head_dim ** -0.5. Returns as q. Raises ParameterError before
-    anything runs. Source: FlashAttention-2 (arXiv 2307.08691); `explain()` says what runs here.
+    q: [num_tokens, num_heads, head_dim]; k, v: [num_tokens, num_kv_heads, head_dim]. cu_seqlens: int32 or int64
+    [num_seqs + 1], the running sum of the lengths, from 0. causal: a token sees itself and what is before it.
+    window: only tokens less than `window` away, itself included. scale: of the scores, default head_dim ** -0.5.
+    Returns as q. Raises ParameterError before anything runs. Source: FlashAttention-2 (arXiv 2307.08691);
+    `explain()` says what runs here.
     """
     return _run("flash_attention", q, k, v, cu_seqlens, causal=causal, window=window, scale=scale)
 
@@ -118,11 +123,11 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
     """One new token of each sequence over all of its tokens, read through the block table.
 
-    q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], one layer of a KVPool.
-    block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read. seq_lens: int32 or
-    int64 [num_seqs], the new token counted; 0 gives an output of 0. Returns as q. Raises ParameterError, and LedgerError for block
-    ids that do not exist, where they are checked: on a CPU, and on a GPU after `checks.debug()`. Sources: PagedAttention
-    (arXiv 2309.06180), Flash-Decoding.
+    q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], one layer
+    of a KVPool. block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never
+    read. seq_lens: int32 or int64 [num_seqs], the new token counted; 0 gives an output of 0. Returns as q. Raises
+    ParameterError, and LedgerError for block ids that do not exist, where they are checked: on a CPU, and on a GPU
+    after `checks.debug()`. Sources: PagedAttention (arXiv 2309.06180), Flash-Decoding.
     """
     return _run("paged_decode", q, k_cache, v_cache, block_tables, seq_lens, scale=scale)
 
@@ -130,8 +135,8 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
 def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None):
     """The last tokens of each sequence, any number of them, over all of its tokens, read through the block table.
 
-    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The rest, and what is raised, as
-    in paged_decode and flash_attention. Returns as q.
+    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The rest, and what
+    is raised, as in paged_decode and flash_attention. Returns as q.
     """
     return _run(
         "paged_attention",
@@ -150,7 +155,8 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
 def store_kv(k, v, k_cache, v_cache, slot_mapping):
     """Writes the key and value of token i to slot `slot_mapping[i]` of the cache, in place; -1 stands for padding.
 
-    k, v: [num_tokens, num_kv_heads, head_dim]; slot_mapping: int32 or int64 [num_tokens], block_id * block_size + offset. Raises
-    ParameterError, and LedgerError for slots that do not exist or come twice, where ids are checked (see paged_decode).
+    k, v: [num_tokens, num_kv_heads, head_dim]; slot_mapping: int32 or int64 [num_tokens], block_id * block_size +
+    offset. Raises ParameterError, and LedgerError for slots that do not exist or come twice, where ids are checked
+    (see paged_decode).
     """
     return _run("store_kv", k, v, k_cache, v_cache, slot_mapping)

@@ -1,13 +1,15 @@
-"""Choosing the next token of every row on a GPU, without sorting: `choosing.choose` as two Triton kernels. Imports Triton.
+"""Choosing the next token of every row on a GPU, without sorting: `choosing.choose` as two Triton kernels. Imports
+Triton.
 
-    scan_kernel     a program for each row and part of the vocabulary: the largest logit, the sum of exponentials, and the token
-                    with the largest probability / waiting time
-    pick_kernel     a program a row: puts the parts together. If the row has a filter, looks whether the token may be drawn; if
-                    not, the next candidate is the best of the tokens that are likelier than this one, and so on
+    scan_kernel     a program for each row and part of the vocabulary: the largest logit, the sum of exponentials, and
+                    the token with the largest probability / waiting time
+    pick_kernel     a program a row: puts the parts together. If the row has a filter, looks whether the token may be
+                    drawn; if not, the next candidate is the best of the tokens that are likelier, and so on
 
-The filters keep the likeliest tokens, up to some edge. So when a candidate may not be drawn, neither may anything less likely,
-and the best of what is left gives the same token as sorting, in two or three readings of the row. Source of the idea:
-FlashInfer's sorting-free sampling (flashinfer.ai/2025/03/10/sampling.html), here with noise that stays the same.
+The filters keep the likeliest tokens, up to some edge. So when a candidate may not be drawn, neither may anything
+less likely, and the best of what is left gives the same token as sorting, in two or three readings of the row.
+Source of the idea: FlashInfer's sorting-free sampling (flashinfer.ai/2025/03/10/sampling.html), here with noise that
+stays the same.
 """
 
 from course_lib.machine import triton_start  # noqa: F401, I001  (before Triton)
@@ -56,18 +58,9 @@ def _best(values, tokens):
 
 @triton.jit
 def scan_kernel(
-    logits_ptr,
-    temperature_ptr,
-    seed_ptr,
-    position_ptr,
-    largest_ptr,
-    total_ptr,
-    score_ptr,
-    token_ptr,
-    vocab_size,
-    row_stride,
-    PART: tl.constexpr,
-):
+    logits_ptr, temperature_ptr, seed_ptr, position_ptr, largest_ptr, total_ptr, score_ptr, token_ptr, vocab_size,
+    row_stride, PART: tl.constexpr,
+):  # fmt: skip
     row, part, parts = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     tokens = part * PART + tl.arange(0, PART)
     x = tl.load(logits_ptr + row * row_stride + tokens, mask=tokens < vocab_size, other=float("-inf")).to(tl.float32)
@@ -98,7 +91,9 @@ def _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE: tl.conste
 
 @triton.jit
 def _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, k, lowest, PIECE: tl.constexpr):
-    """The k-th largest scaled logit of those at or above `lowest`, by halving: 32 steps over the bits of a float32 from 0 down."""
+    """The k-th largest scaled logit of those at or above `lowest`, by halving: 32 steps over the bits of a float32
+    from 0 down.
+    """
     low, high = k * 0, k * 0 + 2139095040  # scaled logits are at most 0: the bits of -x order them
     while low < high:
         middle = low + (high - low) // 2
@@ -116,24 +111,9 @@ def _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, k, lowest, PIECE
 
 @triton.jit
 def pick_kernel(
-    logits_ptr,
-    temperature_ptr,
-    top_k_ptr,
-    top_p_ptr,
-    min_p_ptr,
-    seed_ptr,
-    position_ptr,
-    largest_ptr,
-    total_ptr,
-    score_ptr,
-    token_ptr,
-    out_ptr,
-    vocab_size,
-    row_stride,
-    parts,
-    PADDED_PARTS: tl.constexpr,
-    PIECE: tl.constexpr,
-):
+    logits_ptr, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr, seed_ptr, position_ptr, largest_ptr, total_ptr,
+    score_ptr, token_ptr, out_ptr, vocab_size, row_stride, parts, PADDED_PARTS: tl.constexpr, PIECE: tl.constexpr,
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, PADDED_PARTS)
     here = at < parts
@@ -172,26 +152,33 @@ def pick_kernel(
         searching = candidate >= 0
         while searching:
             mine = (tl.load(logits_ptr + candidate).to(tl.float32) - largest) * per_degree
-            before, mass, next_score, next_token = 0, 0.0, -2.0, 2147483647
+            before_of, mass_of = tl.zeros([PIECE], tl.int32), tl.zeros([PIECE], tl.float32)
             for start in range(0, vocab_size, PIECE):
                 tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                 likelier = (scaled > mine) | ((scaled == mine) & (tokens < candidate))
-                before += tl.sum(likelier.to(tl.int32), 0)
-                mass += tl.sum(tl.where(likelier, tl.exp(scaled), 0.0), 0)
-                score, token = _best(tl.where(likelier, tl.exp(scaled) / _waiting(tokens, a, b), -1.0), tokens)
-                next_token = tl.where(score > next_score, token, next_token)
-                next_score = tl.maximum(score, next_score)
+                before_of += likelier.to(tl.int32)
+                mass_of += tl.where(likelier, tl.exp(scaled), 0.0)
+            before, mass = tl.sum(before_of, 0), tl.sum(mass_of, 0)
             allowed = (mine >= lowest) & ((top_k == 0) | (before < top_k)) & ((top_p >= 1) | (mass < top_p * total))
             searching = (not allowed) & (before > 0)
             if searching:
+                next_score, next_token = -2.0, 2147483647
+                for start in range(0, vocab_size, PIECE):
+                    tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
+                    likelier = (scaled > mine) | ((scaled == mine) & (tokens < candidate))
+                    score, token = _best(tl.where(likelier, tl.exp(scaled) / _waiting(tokens, a, b), -1.0), tokens)
+                    next_token = tl.where(score > next_score, token, next_token)
+                    next_score = tl.maximum(score, next_score)
                 candidate = next_token
     tl.store(out_ptr + row, candidate.to(tl.int64))
 
 
 def choose(logits, rows, out=None):
-    """As choosing.choose. logits: [rows, vocab_size], the last dimension contiguous. rows: ChoiceRows on the same device.
+    """As choosing.choose. logits: [rows, vocab_size], the last dimension contiguous. rows: ChoiceRows on the same
+    device.
 
-    out: int64 [rows] to write to, or None. Every row is chosen by its own parameters, whatever `is_greedy` and `is_filtered` say.
+    out: int64 [rows] to write to, or None. Every row is chosen by its own parameters, whatever `is_greedy` and
+    `is_filtered` say.
     """
     num_rows, vocab_size = logits.shape
     parts = triton.cdiv(vocab_size, PART)
@@ -199,17 +186,9 @@ def choose(logits, rows, out=None):
     tokens = torch.empty((num_rows, parts), dtype=torch.int32, device=device)
     out = torch.empty(num_rows, dtype=torch.int64, device=device) if out is None else out
     scan_kernel[(num_rows, parts)](
-        logits,
-        rows.temperature,
-        rows.seed,
-        rows.position,
-        *floats,
-        tokens,
-        vocab_size,
-        logits.stride(0),
-        PART=PART,
+        logits, rows.temperature, rows.seed, rows.position, *floats, tokens, vocab_size, logits.stride(0), PART=PART,
         num_warps=8,
-    )
+    )  # fmt: skip
     pick_kernel[(num_rows,)](
         logits, rows.temperature, rows.top_k, rows.top_p, rows.min_p, rows.seed, rows.position, *floats, tokens, out,
         vocab_size, logits.stride(0), parts, PADDED_PARTS=triton.next_power_of_2(parts), PIECE=PIECE, num_warps=8,

@@ -1,7 +1,8 @@
 """One step as arrays: what the runner knows about each sequence, and what the model and attention need of it now.
 
-Each sequence has a row in arrays that stay from step to step: its block table, and how its tokens are chosen. A step brings only
-what is new (see step.py), so a decode step costs a few operations on whole columns, however long the sequences are.
+Each sequence has a row in arrays that stay from step to step: its block table, and how its tokens are chosen. A step
+brings only what is new (see step.py), so a decode step costs a few operations on whole columns, however long the
+sequences are.
 
     step      ScheduledSequence(request_id="7", start=41, num_tokens=1, token_ids=[523], ...)
     rows      "7" -> row 3      tables[3] = 12 5 40 -1 -1 ...      temperature[3], top_p[3], seed[3], ...

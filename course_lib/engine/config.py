@@ -23,10 +23,13 @@ class EngineConfig:
     max_num_batched_tokens: int = 2048
     """Tokens that may be computed in one step, over all requests: the token budget."""
     policy: str | type = "fcfs"
-    """Who goes first: "fcfs" (first come, first served), "priority" (a lower value first, then who came first), "fair" (equal
+    """Who goes first: "fcfs" (first come, first served), "priority" (a lower value first, then who came first),
+    "fair" (equal
     service to every client), or a class of your own made from `course_lib.engine.Policy`."""
     preemption: str = "recompute"
-    """What happens to the cache of a request that must make room: "recompute" throws it away, "swap" keeps it in CPU memory."""
+    """What happens to the cache of a request that must make room: "recompute" throws it away, "swap" keeps it in CPU
+    memory.
+    """
     chunked_prefill: bool = True
     """Whether a prompt may be computed in pieces, as the budget allows. Without, it waits until it fits in one step."""
     prefix_caching: bool = True
@@ -36,8 +39,10 @@ class EngineConfig:
     watermark: float = 0.01
     """Share of the blocks that stays free when a request is admitted, so that the running ones can grow."""
     async_scheduling: bool | None = None
-    """Whether the next step is scheduled while this one runs. The outputs of a step then come one call of `step()` later, and
-    stop tokens are noticed one step late and cut. None: on a GPU, unless a trace is recorded. The tokens are the same."""
+    """Whether the next step is scheduled while this one runs. The outputs of a step then come one call of `step()`
+    later, and
+    stop tokens are noticed one step late and cut. None: on a GPU, unless a trace is recorded. The tokens are the
+    same."""
     enforce_eager: bool = False
     """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
     gpu_memory_utilization: float = 0.9
@@ -74,7 +79,7 @@ class EngineConfig:
         share = self.gpu_memory_utilization
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
             raise ParameterError(
-                f"gpu_memory_utilization is {share!r}, but it is a share of the GPU's memory, above 0 and at most 1. Try 0.9."
+                f"gpu_memory_utilization is {share!r}, a share of the GPU's memory: above 0, at most 1. Try 0.9."
             )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ParameterError(

@@ -20,11 +20,12 @@ from course_lib.trace.records import Trace
 from .checks import check_fits, check_request_fields, check_step
 from .config import EngineConfig
 from .gpu import make_runner
+from .live import LiveRequests
 from .memory import make_memory
 from .metrics import EngineMetrics
-from .outputs import Detokenizer, RequestOutput
+from .outputs import Detokenizer, RequestOutput, TokenTexts
 from .protocols import make_scheduler
-from .request import SWAPPED, Request, sequence_ids
+from .request import SWAPPED, Request
 from .scheduler import Scheduler
 
 
@@ -37,27 +38,20 @@ class Engine:
             for output in engine.step():
                 print(output.request_id, output.text)
 
-    model: a Transformer. config: an EngineConfig. allocator: a class made as allocator(num_blocks, block_size), or a fresh
-    object of one. scheduler: a class made as scheduler(config, manager, trace=trace). attention: a function with the arguments
-    of paged_attention, or a class made as attention(pool, allocator) with the methods of PagedCache. Each of the three may be a
-    learner's own. tokenizer: needed for text and stop strings. trace: True records into a new Trace, False nothing (a long life
-    makes a long trace); or a Trace.
+    model: a Transformer. config: an EngineConfig. allocator: a class made as allocator(num_blocks, block_size), or a
+    fresh object of one. scheduler: a class made as scheduler(config, manager, trace=trace). attention: a function
+    with the arguments of paged_attention, or a class made as attention(pool, allocator) with the methods of
+    PagedCache. Each of the three may be a learner's own. tokenizer: needed for text and stop strings. trace: True
+    records into a new Trace, False nothing (a long life makes a long trace); or a Trace.
 
-    `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit together.
+    `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit
+    together.
     """
 
     def __init__(
-        self,
-        model,
-        config=EngineConfig(),
-        *,
-        allocator=None,
-        scheduler=None,
-        attention=None,
-        tokenizer=None,
-        trace=True,
-        clock=time.perf_counter,
-    ):
+        self, model, config=EngineConfig(), *, allocator=None, scheduler=None, attention=None, tokenizer=None,
+        trace=True, clock=time.perf_counter,
+    ):  # fmt: skip
         if not isinstance(config, EngineConfig):
             raise ParameterError(
                 f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
@@ -74,14 +68,15 @@ class Engine:
         self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
         self.metrics = EngineMetrics()
         self._clock, self._began = clock, clock()
-        self._requests = {}  # request_id -> the Requests of its unfinished sequences
-        self._sequences, self._next_id = {}, 0  # sequence id -> Request, or None while it is still part of another's
+        self.live = LiveRequests()
         self._in_flight = deque()  # (step, its Tokens): at most two
         self._outputs = []  # of requests that ended between two steps, and of other requests' steps inside generate()
-        self._token_texts = {}
+        self._token_texts = TokenTexts(tokenizer)
 
     def _may_overlap(self):
-        """Whether steps overlap by default: on a GPU, with the course's own scheduler, and where no trace shows each step."""
+        """Whether steps overlap by default: on a GPU, with the course's own scheduler, and where no trace shows each
+        step.
+        """
         return self.model.device.type == "cuda" and type(self.scheduler) is Scheduler and self.trace is None
 
     # --- requests come and go ---
@@ -91,15 +86,15 @@ class Engine:
     ):
         """Takes a request and returns its id. It waits until a step admits it; nothing is computed here.
 
-        token_ids: the prompt, a list of ints. priority: a lower value is more important. client: who asks. arrival: when it
-        came, in seconds since the engine was made, for the order and for metrics; default: now. request_id: default: the
-        next number. Raises ParameterError, and takes nothing, for what can never be served.
+        token_ids: the prompt, a list of ints. priority: a lower value is more important. client: who asks. arrival:
+        when it came, in seconds since the engine was made, for the order and for metrics; default: now. request_id:
+        default: the next number. Raises ParameterError, and takes nothing, for what can never be served.
         """
         arrival = self._now() if arrival is None else arrival
         ids = check_prompt(self.model.config, token_ids, params, in_engine=True)
         check_fits(len(ids), params, self.config, self.allocator.num_blocks)
         check_request_fields(priority, client, arrival, params, self.tokenizer)
-        request_id = self._free_id(request_id, params.n)
+        request_id = self.live.free_id(request_id, params.n)
         self.metrics.num_requests += 1
         own_seed = (self.config.seed << 31) + (self.metrics.num_requests << 8)
         seed = own_seed % 2**62 if params.seed is None else params.seed
@@ -107,15 +102,13 @@ class Engine:
         request.stop_ids = frozenset(stop_ids(self.model.config, params))
         if self.tokenizer is not None:
             request.detokenizer = Detokenizer(self.tokenizer, ids, params.stop)
-        self._requests[request_id] = [request]
-        self._sequences.update(dict.fromkeys(sequence_ids(request_id, params.n)))
-        self._sequences[request_id] = request
+        self.live.add(request)
         if params.max_tokens == 0:
             request.finish_reason = "length"
             for index in range(params.n):
                 request.index = index
                 self._outputs.append(self._output(request, []))
-            self._drop(request)
+            self.live.drop(request)
         else:
             self.scheduler.add(request)
         return request_id
@@ -126,17 +119,17 @@ class Engine:
         Returns whether there was anything to end: False for one that has finished. Raises ParameterError for an id that
         was never given out.
         """
-        if request_id not in self._requests:
+        if request_id not in self.live.requests:
             if isinstance(request_id, str):
                 return False
             raise ParameterError(f"request_id is {request_id!r}, but ids are text. Pass what add_request returned.")
-        for request in self._requests[request_id][:]:
+        for request in self.live.requests[request_id][:]:
             self._outputs.append(self._finish(request, "abort", [], self._now()))
         return True
 
     def has_unfinished(self):
         """Whether a step would bring anything."""
-        return bool(self._requests or self._outputs)
+        return bool(self.live.requests or self._outputs)
 
     def has_steps_in_flight(self):
         """Whether a step runs whose outputs are still to come."""
@@ -144,13 +137,13 @@ class Engine:
 
     def request(self, sequence_id):
         """The Request of an unfinished sequence."""
-        return self._sequences[sequence_id]
+        return self.live.sequences[sequence_id]
 
     def generate(self, prompts, params=SamplingParams()):
         """Serves all prompts and returns their last outputs in the order given; with n sequences a prompt, n in a row.
 
-        prompts: token id lists, or strings where there is a tokenizer. params: one SamplingParams for all, or a list. Raises
-        ParameterError for a prompt that can never be served, and then takes none.
+        prompts: token id lists, or strings where there is a tokenizer. params: one SamplingParams for all, or a
+        list. Raises ParameterError for a prompt that can never be served, and then takes none.
         """
         prompts = list(prompts)
         all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
@@ -180,13 +173,14 @@ class Engine:
     # --- one step ---
 
     def step(self):
-        """Runs the model once and returns a RequestOutput for every sequence that grew or ended, in the order of the batch.
+        """Runs the model once and returns a RequestOutput for every sequence that grew or ended, in the order of the
+        batch.
 
-        Where steps overlap (see `EngineConfig.async_scheduling`), these are the outputs of the step before, and the first
-        call returns none. A step that breaks off, by an interrupt for example, leaves the engine able to go on: the
-        requests that were part of it wait again. Raises IntegrityError for a scheduler that breaks its rules.
+        Where steps overlap (see `EngineConfig.async_scheduling`), these are the outputs of the step before, and the
+        first call returns none. A step that breaks off, by an interrupt for example, leaves the engine able to go
+        on: the requests that were part of it wait again. Raises IntegrityError for a scheduler that breaks its rules.
         """
-        grown = self._step() if self._requests else []
+        grown = self._step() if self.live.requests else []
         outputs, self._outputs = self._outputs + grown, []
         return outputs
 
@@ -205,10 +199,11 @@ class Engine:
             self._undo(step)
             raise
         grown, now = self.scheduler.update(step, chosen), self._now()
-        for request, _ in grown:
-            if self._sequences[request.request_id] is None:  # its prompt is computed, and it parts from the others
-                self._sequences[request.request_id] = request
-                self._requests[request.group_id].append(request)
+        for request, token_ids in grown:
+            request.metrics.token_times += [now] * len(token_ids)
+            self.metrics.num_generated_tokens += len(token_ids)
+            if self.live.sequences[request.request_id] is None:
+                self.live.part(request)
         outputs = [self._advance(request, token_ids, now) for request, token_ids in grown]
         self.metrics.peak_blocks = max(self.metrics.peak_blocks, self.allocator.num_blocks - self.allocator.num_free)
         if self.trace is not None:
@@ -229,86 +224,45 @@ class Engine:
 
     def _advance(self, request, token_ids, now):
         """The output of a sequence that has grown; one that has ended leaves."""
-        request.metrics.token_times += [now] * len(token_ids)
-        self.metrics.num_generated_tokens += len(token_ids)
         if request.finish_reason:
             return self._finish(request, request.finish_reason, token_ids, now)
         return self._output(request, token_ids)
 
     def _finish(self, request, reason, new_token_ids, now):
         if self.trace is not None and self.tokenizer is not None and request in self.manager:
-            self.trace.text(request.request_id, map(self._token_text, request.token_ids))
+            self.trace.text(request.request_id, map(self._token_texts.of, request.token_ids))
         self.scheduler.finish(request, reason)
         self.runner.forget(request.request_id)
         request.metrics.finished = now
         self.metrics.num_finished += 1
-        self._drop(request)
+        self.live.drop(request)
         return self._output(request, new_token_ids)
-
-    def _drop(self, request):
-        rest = self._requests[request.group_id]
-        rest.remove(request)
-        if not rest:
-            del self._requests[request.group_id]
-            for name in sequence_ids(request.group_id, request.params.n):
-                del self._sequences[name]
 
     def _output(self, request, new_token_ids):
         ended = request.finish_reason is not None
         text = None if request.detokenizer is None else request.detokenizer.so_far(finished=ended)
         return RequestOutput(
-            request.group_id,
-            request.token_ids,
-            new_token_ids,
-            text,
-            ended,
-            request.finish_reason,
-            request.metrics,
-            request.index,
-            start=request.num_prompt_tokens,
-        )
+            request.group_id, request.token_ids, new_token_ids, text, ended, request.finish_reason, request.metrics,
+            request.index, start=request.num_prompt_tokens,
+        )  # fmt: skip
 
     def _count(self, step):
         m, began = self.metrics, self._now()
         m.num_steps += bool(step.scheduled)
         m.num_preemptions += len(step.preempted)
         m.peak_running = max(m.peak_running, len(self.scheduler.running))
-        for sequence in step.scheduled:
-            m.num_scheduled_tokens += sequence.num_tokens
-            self._sequences[sequence.request_id].metrics.num_computed_tokens += sequence.num_tokens
+        m.num_scheduled_tokens += step.num_tokens
         for request_id, num_cached in step.admitted:
             m.num_cached_tokens += num_cached
-            its = self._sequences[request_id].metrics
+            its = self.live.sequences[request_id].metrics
             if its.first_scheduled is None:
                 its.first_scheduled, its.num_cached_tokens = began, num_cached
         for request_id, lost in step.preempted:
-            self._sequences[request_id].metrics.num_preemptions += 1
+            self.live.sequences[request_id].metrics.num_preemptions += 1
             m.num_recomputed_tokens += lost
         m.num_swapped_tokens += sum(num_tokens for _, _, num_tokens in step.swapped_out)
 
     # --- small things ---
-
-    def _free_id(self, wanted, n):
-        """An id that no unfinished request has."""
-        if wanted is not None and (not isinstance(wanted, str) or not wanted):
-            raise ParameterError(
-                f"request_id is {wanted!r}, but it is a name: text of at least one character. Leave it out to get one."
-            )
-        while (request_id := str(self._next_id) if wanted is None else wanted) in self._sequences:
-            if wanted is not None:
-                raise ParameterError(
-                    f"A request {wanted!r} is being served already, and two of one name could not be told "
-                    f"apart. Choose another request_id, or leave it out."
-                )
-            self._next_id += 1
-        names = sequence_ids(request_id, n)
-        if not self._sequences.keys().isdisjoint(names):
-            raise ParameterError(
-                f"With n={n} the sequences of request {request_id!r} are called {', '.join(names[1:])} in the "
-                f"trace, and one of these names is being served already. Choose another request_id."
-            )
-        self._next_id += wanted is None
-        return request_id
 
     def _now(self):
         return self._clock() - self._began
@@ -328,16 +282,10 @@ class Engine:
             self.abort(i)
         self._outputs = [output for output in self._outputs if output.request_id not in ids]
 
-    def _token_text(self, token_id):
-        if token_id not in self._token_texts:
-            known = token_id < self.tokenizer.vocab_size
-            self._token_texts[token_id] = self.tokenizer.token_text(token_id) if known else f"<{token_id}>"
-        return self._token_texts[token_id]
-
     def check_integrity(self):
         """Raises IntegrityError with the first invariant that does not hold."""
         self.scheduler.check_integrity()
-        kept = {r.request_id for requests in self._requests.values() for r in requests if r.status == SWAPPED}
+        kept = {r.request_id for requests in self.live.requests.values() for r in requests if r.status == SWAPPED}
         if set(self.runner.saved) != kept:
             raise IntegrityError(
                 f"CPU memory keeps the tokens of {sorted(self.runner.saved)}, and {sorted(kept)} are swapped out."

@@ -6,7 +6,9 @@ import time
 import torch
 
 from course_lib.attention import select
+from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache import PagedCache
+from course_lib.kvcache.batch import Batch
 from course_lib.models.fused import FusedTransformer, on_gpu
 from course_lib.models.transformer import Transformer
 
@@ -29,7 +31,9 @@ def make_runner(model, cache, config):
 
 
 class GPURunner(Runner):
-    """As Runner, on a GPU. The first step captures the graphs, which takes some seconds; `capture_seconds` says how many."""
+    """As Runner, on a GPU. The first step captures the graphs, which takes some seconds; `capture_seconds` says how
+    many.
+    """
 
     def __init__(self, model, cache, config):
         from course_lib.decoding.choose_kernel import choose  # imports Triton
@@ -66,8 +70,35 @@ class GPURunner(Runner):
         if not arrays.names:
             return Tokens([], None)
         chosen = self.choose_tokens(logits, self.choice_rows(arrays))
-        self.newest.index_copy_(0, torch.from_numpy(arrays.choice_rows).to(chosen.device, non_blocking=True), chosen)
+        self.newest.index_copy_(0, self._upload(arrays.choice_rows), chosen)
         return self._copy_back(arrays.names, chosen)
+
+    def batch_of(self, arrays):
+        """As Runner.batch_of, in int32 and by way of pinned memory: a copy from other memory would wait for the GPU."""
+        ids, positions, slots, lens, ends, tables, logits_rows = (
+            self._upload(x)
+            for x in (
+                arrays.token_ids,
+                arrays.positions,
+                arrays.slots,
+                arrays.seq_lens,
+                arrays.cu_seqlens,
+                arrays.block_tables,
+                arrays.logits_rows,
+            )
+        )
+        if (arrays.token_ids < 0).any():
+            ids = torch.where(ids < 0, self.newest[self._upload(arrays.token_rows)], ids)
+        return Batch(slots, tables, lens, ends, arrays.is_decode, positions, ids, logits_rows)
+
+    def choice_rows(self, arrays):
+        """As Runner.choice_rows."""
+        columns = (self._upload(kept[arrays.choice_rows]) for kept in self.rows.sampling.values())
+        *filters, seed = columns
+        return ChoiceRows(*filters, seed + self._upload(arrays.seed_offsets), self._upload(arrays.choice_positions))
+
+    def _upload(self, array):
+        return torch.from_numpy(array).pin_memory().to(self.newest.device, non_blocking=True)
 
     def _copy_back(self, names, chosen):
         """The one copy to the CPU of a step, into pinned memory; the Tokens wait for it."""

@@ -4,8 +4,8 @@
     a step      | sequence 0 | sequence 1 | sequence 2 | padding |         the next size that is large enough
     padding     slot -1: writes nothing       length 0: reads nothing
 
-A graph reads and writes the same memory each time, so all inputs of a step lie in one buffer on the GPU, which is filled from
-pinned memory by one copy. The newest token of each sequence stays on the GPU, where the next step finds it.
+A graph reads and writes the same memory each time, so all inputs of a step lie in one buffer on the GPU, which is
+filled from pinned memory by one copy. The newest token of each sequence stays on the GPU, where the next step finds it.
 Source: CUDA graphs in vLLM (CUDAGraphWrapper) and nano-vllm.
 """
 
@@ -27,8 +27,10 @@ def batch_sizes(most):
 
 
 class DecodeGraphs:
-    """Captured decode steps. forward: a FusedTransformer. cache: its PagedCache. newest: int64, the token of each row; the last
-    row is nobody's. choose: decoding.choose_kernel.choose. most: sequences at a time. width: blocks of the longest sequence.
+    """Captured decode steps. forward: a FusedTransformer. cache: its PagedCache. newest: int64, the token of each
+    row; the last
+    row is nobody's. choose: decoding.choose_kernel.choose. most: sequences at a time. width: blocks of the longest
+    sequence.
     """
 
     def __init__(self, forward, cache, newest, choose, most, width):
@@ -79,8 +81,8 @@ class DecodeGraphs:
     def run(self, arrays, sampling):
         """Replays a decode step. arrays: its StepArrays. sampling: the runner's columns by row.
 
-        Returns (names, int64 tensor): the tokens in another order than that of the step. The longest sequences come first, so
-        that no program of the attention kernel begins with a long one when the others are nearly done.
+        Returns (names, int64 tensor): the tokens in another order than that of the step. The longest sequences come
+        first, so that no program of the attention kernel begins with a long one when the others are nearly done.
         """
         count, (turn, self.turn) = len(arrays.names), (self.turn, (self.turn + 1) % RING)
         size = next(size for size in self.sizes if size >= count)

@@ -1,7 +1,7 @@
 """What comes out of an engine: outputs, and text that grows token by token and ends at a stop string.
 
-A token may hold only a part of a character, and its text can depend on the token before it. So each time a few tokens are
-decoded together, and what is new is taken once it is a whole character.
+A token may hold only a part of a character, and its text can depend on the token before it. So each time a few
+tokens are decoded together, and what is new is taken once it is a whole character.
 """
 
 from .metrics import RequestMetrics
@@ -54,13 +54,28 @@ class Detokenizer:
         return self._tokenizer.backend.decode(token_ids, skip_special_tokens=True)
 
 
+class TokenTexts:
+    """Each token of a tokenizer as text, worked out once: for the trace."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer, self._known = tokenizer, {}
+
+    def of(self, token_id):
+        """The text of one token; <id> where the model has more rows than its tokenizer has tokens."""
+        if token_id not in self._known:
+            known = token_id < self._tokenizer.vocab_size
+            self._known[token_id] = self._tokenizer.token_text(token_id) if known else f"<{token_id}>"
+        return self._known[token_id]
+
+
 class RequestOutput:
     """What a step brought for one sequence of a request.
 
     request_id: what add_request returned. token_ids: the whole output so far; the token that ended it is the last.
-    new_token_ids: what this step added. text: `token_ids` as text, without what is not a whole character yet, cut where a stop
-    string begins; None without a tokenizer. finished, finish_reason: "stop" (an end token or a stop string), "length"
-    (max_tokens) or "abort"; None while it goes on. metrics: its RequestMetrics. index: which of the `SamplingParams.n` sequences.
+    new_token_ids: what this step added. text: `token_ids` as text, without what is not a whole character yet, cut
+    where a stop string begins; None without a tokenizer. finished, finish_reason: "stop" (an end token or a stop
+    string), "length" (max_tokens) or "abort"; None while it goes on. metrics: its RequestMetrics. index: which of
+    the `SamplingParams.n` sequences.
     """
 
     __slots__ = (

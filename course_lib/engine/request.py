@@ -3,9 +3,9 @@
     token_ids       | prompt                 | output so far      | pending |
     is computed     | num_computed_tokens    | in flight | to do           |
 
-There is no prefill and no decode: a request has tokens, some of them are computed, and each step computes some more. When all
-are computed, the next one is chosen. Where a step is scheduled before the one before it has ended, tokens can be in flight
-(their step runs) and the newest can be pending (its step runs, and will choose it).
+There is no prefill and no decode: a request has tokens, some of them are computed, and each step computes some more.
+When all are computed, the next one is chosen. Where a step is scheduled before the one before it has ended, tokens
+can be in flight (their step runs) and the newest can be pending (its step runs, and will choose it).
 """
 
 from itertools import count
@@ -23,8 +23,8 @@ class Request:
     """One sequence on its way through the engine.
 
     request_id: unique while it lives. token_ids: the prompt; the output is appended. priority: a lower value is more
-    important. client: who asks, for fair shares. arrival: when it came, in seconds since the engine began. index: which of the
-    `params.n` sequences of its prompt it is. seed: of its random numbers, below 2**63.
+    important. client: who asks, for fair shares. arrival: when it came, in seconds since the engine began. index:
+    which of the `params.n` sequences of its prompt it is. seed: of its random numbers, below 2**63.
     """
 
     def __init__(

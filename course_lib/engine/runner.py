@@ -1,10 +1,10 @@
 """Runs the model once for a whole step: tokens in, the next token of each sequence out. Tensors only, no decisions.
 
     token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
-    logits_rows                             ^   ^   ^   ^       a row for each sequence whose tokens are all computed now
+    logits_rows                             ^   ^   ^   ^       a row for each sequence that is computed to its end
 
-On a GPU a decode step is a CUDA graph (graphs.py), and `start` returns before the GPU has ended: the newest tokens stay there,
-and the next step finds them. Source: vLLM's GPUModelRunner.
+On a GPU a decode step is a CUDA graph (graphs.py), and `start` returns before the GPU has ended: the newest tokens
+stay there, and the next step finds them. Source: vLLM's GPUModelRunner.
 """
 
 import torch
@@ -58,7 +58,9 @@ class Runner:
         return Tokens(arrays.names, chosen)
 
     def prepare(self, step):
-        """Moves the blocks that the step moves, and takes over what it says of its sequences. Returns its StepArrays, or None."""
+        """Moves the blocks that the step moves, and takes over what it says of its sequences. Returns its
+        StepArrays, or None.
+        """
         for request_id, block_ids, num_tokens in step.swapped_out:
             self.saved[request_id] = self.pool.save(block_ids, num_tokens)
         if step.copies:
@@ -108,7 +110,9 @@ class Runner:
 
 
 class Tokens:
-    """The tokens that a step chooses. names: sequence ids; token_ids: int64 [len(names)], perhaps still being computed."""
+    """The tokens that a step chooses. names: sequence ids; token_ids: int64 [len(names)], perhaps still being
+    computed.
+    """
 
     def __init__(self, names, token_ids, event=None):
         self.names, self.token_ids, self.event = names, token_ids, event

@@ -2,16 +2,16 @@
 
 Each step, from the same two numbers of each request, its tokens and how many of them are computed:
 
-    1. A more important request that waits takes the place of a running one    (only where the policy says so)
-    2. The running requests get their tokens, as far as the budget goes        short of memory: the last one is preempted
-    3. Waiting requests are admitted while sequences, budget and memory last   not in a step that was short of memory
+    1. A more important request that waits takes the place of a running one   (only where the policy says so)
+    2. The running requests get their tokens, as far as the budget goes    short of memory: the last one is preempted
+    3. Waiting requests are admitted while sequences, budget and memory last  not in a step that was short of memory
 
-A decoding request is one whose tokens are computed but for the last. A prompt is one that has many to go; if the budget is
-short it gets some of them now and more in the next step. Nothing else tells the two apart. Source: Orca (OSDI '22),
-Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
+A decoding request is one whose tokens are computed but for the last. A prompt is one that has many to go; if the
+budget is short it gets some of them now and more in the next step. Nothing else tells the two apart. Source: Orca
+(OSDI '22), Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
 """
 
-from course_lib.errors import IntegrityError, LedgerError
+from course_lib.errors import IntegrityError
 
 from .policies import Policy, make_policy
 from .request import FINISHED, RUNNING, SWAPPED, WAITING, sequence_id
@@ -22,10 +22,11 @@ class Scheduler:
     """Chooses each step under three limits: the token budget, `max_num_seqs`, and the memory there is.
 
     config: an EngineConfig. manager: the KVCacheManager that keeps the ledger. policy: a Policy; default: the config's.
-    trace: a Trace that is told, or None. `waiting` is the policy with its queue, `running` a dict in the order of admission.
+    trace: a Trace that is told, or None. `waiting` is the policy with its queue, `running` a dict in the order of
+    admission.
 
-    `schedule` may be called once more before the `update` of the step before: then the newest token of a sequence is pending.
-    A learner's own scheduler is made from this class and replaces what it likes.
+    `schedule` may be called once more before the `update` of the step before: then the newest token of a sequence is
+    pending. A learner's own scheduler is made from this class and replaces what it likes.
     """
 
     def __init__(self, config, manager, *, policy=None, trace=None):
@@ -40,32 +41,25 @@ class Scheduler:
         self._charges = getattr(type(self.waiting), "charge", None) is not Policy.charge
         if trace is not None:
             trace.add(
-                "engine",
-                policy=type(self.waiting).__name__,
-                max_num_seqs=config.max_num_seqs,
+                "engine", policy=type(self.waiting).__name__, max_num_seqs=config.max_num_seqs,
                 max_num_batched_tokens=config.max_num_batched_tokens,
-            )
+            )  # fmt: skip
 
     def add(self, request):
         """The request waits from now on."""
         self.waiting.push(request)
         if self.trace is not None:
             self.trace.add(
-                "queue",
-                request=request.request_id,
-                client=request.client,
-                priority=request.priority,
+                "queue", request=request.request_id, client=request.client, priority=request.priority,
                 num_tokens=request.num_tokens,
-            )
+            )  # fmt: skip
 
     def has_unfinished(self):
         """Whether any request waits or runs."""
         return bool(self.running) or len(self.waiting) > 0
 
-    # --- before a step ---
-
     def schedule(self):
-        """The next Step. Its slots are allocated in the ledger already."""
+        """The next Step. The ledger has its slots already."""
         step = Step(self.config.max_num_batched_tokens)
         order = self.waiting.order(list(self.running.values()))
         self._preempt_for_more_important(step, order)
@@ -85,7 +79,7 @@ class Scheduler:
             self._preempt(order.pop(), step)
 
     def _continue_running(self, step, order):
-        manager, at = self.manager, 0
+        manager, size, copies, at = self.manager, self.block_size, self.manager.allocator.copies, 0
         while at < len(order) and step.token_budget > 0:
             request = order[at]
             at += 1
@@ -94,15 +88,17 @@ class Scheduler:
                 continue  # it parts into several sequences, or ends, when the step in flight is over
             start = request.num_computed_tokens + request.num_in_flight_tokens
             n = min(len(request.token_ids) + pending - start, step.token_budget)
-            while manager.allocate_slots(request, n, num_pending=pending) is None:
+            while (slots := manager.allocate_slots(request, n, num_pending=pending)) is None:
                 step.is_short = True
                 if len(order) == 1:
-                    raise LedgerError(self._alone(request, n))
+                    raise manager.lost_blocks(request, n)
                 self._preempt(order.pop(), step)
                 if at > len(order):
                     return  # the request itself was the last one
-            first_block, block_ids = manager.take_new_blocks(request)
-            step.add(request, n, first_block=first_block, block_ids=block_ids)
+            if n > 1 or slots[0] % size == 0 or copies:  # otherwise its blocks are those of the step before
+                step.add(request, n, *manager.take_new_blocks(request))
+            else:
+                step.add(request, n, 0, ())
 
     def _admit(self, step):
         while step.token_budget > 0 and (request := self.waiting.peek()) is not None:
@@ -120,11 +116,10 @@ class Scheduler:
             slots = self.manager.allocate_slots(request, known - hit + n)
             if slots is None:
                 if not self.running:
-                    raise LedgerError(self._alone(request, known - hit + n))
+                    raise self.manager.lost_blocks(request, known - hit + n)
                 return
             self._start(self.waiting.pop(), hit, known, slots, step)
-            first_block, block_ids = self.manager.take_new_blocks(request)
-            step.add(request, n, first_block=first_block, block_ids=block_ids)
+            step.add(request, n, *self.manager.take_new_blocks(request))
 
     def _start(self, request, hit, known, slots, step):
         if self._swapped.pop(request.request_id, None) is not None:
@@ -145,7 +140,8 @@ class Scheduler:
     def _has_room(self, request, hit):
         """Whether all its tokens fit now, and leave the watermark free. Where no request runs it need only fit at all.
 
-        A running request whose prompt was cut has used up the budget, so none is admitted beside it: its rest comes first.
+        A running request whose prompt was cut has used up the budget, so none is admitted beside it: its rest comes
+        first.
         """
         if not self.running:
             return True
@@ -187,19 +183,18 @@ class Scheduler:
 
     def _record(self, step):
         self.trace.add(
-            "schedule",
-            requests=[sequence.request_id for sequence in step.scheduled],
-            starts=[sequence.start for sequence in step.scheduled],
-            counts=[sequence.num_tokens for sequence in step.scheduled],
-        )
+            "schedule", requests=[sequence.request_id for sequence in step.scheduled], starts=[sequence.start for
+            sequence in step.scheduled], counts=[sequence.num_tokens for sequence in step.scheduled],
+        )  # fmt: skip
 
     # --- after a step ---
 
     def update(self, step, tokens=None):
-        """The step was computed: its tokens count, full blocks can be found by others, and the chosen tokens are appended.
+        """The step was computed: its tokens count, full blocks can be found by others, and the chosen tokens are
+        appended.
 
-        tokens: {sequence id: its new token ids}, as the runner returns them. Returns (request, new token ids) of all sequences
-        that grew. Where a request stood for n sequences, each has a Request of its own from now on.
+        tokens: {sequence id: its new token ids}, as the runner returns them. Returns (request, new token ids) of all
+        sequences that grew. Where a request stood for n sequences, each has a Request of its own from now on.
         """
         grown, running, commit, tokens = [], self.running, self.manager.commit, tokens or {}
         for sequence in step.scheduled:
@@ -209,6 +204,7 @@ class Scheduler:
                 if request is None:
                     continue  # it ended while the step was in flight: what the step computed of it is cut
             request.num_in_flight_steps -= 1
+            request.metrics.num_computed_tokens += sequence.num_tokens
             if request.num_in_flight_tokens:  # 0: it was preempted since, and counted there
                 request.num_in_flight_tokens -= sequence.num_tokens
                 request.num_computed_tokens += sequence.num_tokens
@@ -283,14 +279,6 @@ class Scheduler:
         request.status, request.finish_reason = FINISHED, reason
         if self.trace is not None:
             self.trace.add("finish", request=request.request_id, reason=reason)
-
-    def _alone(self, request, n):
-        allocator = self.manager.allocator
-        return (
-            f"Request {request.request_id} runs alone and asks for slots for {n} tokens, which would fit into "
-            f"{allocator.num_blocks} blocks of {self.block_size}; but the allocator has only {allocator.num_free} free. "
-            f"Blocks were lost: something is allocated and never freed, or freed and never handed out again."
-        )
 
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""

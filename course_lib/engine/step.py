@@ -2,8 +2,8 @@
 
     swap out, copy blocks, swap in, compute        in this order
 
-A sequence is named by its request_id. The runner keeps what it was told about a sequence before: its block ids and how its
-tokens are chosen. So a step holds only what is new. Source: vLLM's SchedulerOutput.
+A sequence is named by its request_id. The runner keeps what it was told about a sequence before: its block ids and
+how its tokens are chosen. So a step holds only what is new. Source: vLLM's SchedulerOutput.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,9 @@ class ScheduledSequence(NamedTuple):
     token_ids: list
     """These tokens. Empty: the one token is the newest, which the runner itself has just chosen."""
     num_choices: int = 0
-    """How many tokens are chosen after the last of them: 0 in the middle of a prompt, n where n sequences share a prompt."""
+    """How many tokens are chosen after the last of them: 0 in the middle of a prompt, n where n sequences share a
+    prompt.
+    """
     first_block: int = 0
     """Where `block_ids` begins in the sequence's block table. The ids before it are as in the last step."""
     block_ids: list | None = ()
@@ -44,7 +46,9 @@ class Step:
     preempted: list = field(default_factory=list)
     """(request_id, lost): requests that gave their memory back, and how many computed tokens were thrown away."""
     swapped_out: list = field(default_factory=list)
-    """(request_id, block_ids, num_tokens): saved in CPU memory before anything is written; the blocks are others' already."""
+    """(request_id, block_ids, num_tokens): saved in CPU memory before anything is written; the blocks are others'
+    already.
+    """
     copies: list = field(default_factory=list)
     """(source, destination): blocks that are copied before anything is computed, in this order."""
     swapped_in: list = field(default_factory=list)
@@ -52,7 +56,7 @@ class Step:
     is_short: bool = False
     """Whether a running request found no room."""
 
-    def add(self, request, n, *, first_block=0, block_ids=None):
+    def add(self, request, n, first_block=0, block_ids=None):
         """The next n tokens of a request are computed. Its slots must have been allocated.
 
         Without block_ids they are filled in from the ledger afterwards. The tokens are in flight from now on.
@@ -61,28 +65,18 @@ class Step:
             raise IntegrityError(
                 f"Request {request.request_id} is given {n!r} tokens; a step computes at least 1 of it."
             )
-        start, ids = request.num_computed_tokens + request.num_in_flight_tokens, request.token_ids
-        end = start + n
-        is_last = end >= len(ids) + request.num_pending_tokens
-        sampling = None
+        start, ids, sampling = request.num_computed_tokens + request.num_in_flight_tokens, request.token_ids, None
+        end, num_choices = start + n, 0
+        if end >= len(ids) + request.num_pending_tokens:
+            request.num_pending_tokens += 1
+            num_choices = request.num_sequences
         if not request.is_known_to_runner:
             request.is_known_to_runner, sampling = True, (request.params, request.seed)
         request.num_in_flight_steps += 1
         request.num_in_flight_tokens += n
-        request.num_pending_tokens += is_last
-        self.scheduled.append(
-            ScheduledSequence(
-                request.request_id,
-                start,
-                n,
-                ids[start:end],
-                request.num_sequences if is_last else 0,
-                first_block,
-                block_ids,
-                sampling,
-            )
-        )
         self.token_budget -= n
+        new = request.request_id, start, n, ids[start:end], num_choices, first_block, block_ids, sampling
+        self.scheduled.append(ScheduledSequence(*new))
 
     def preempt(self, request, num_lost):
         """The request gives its memory back. num_lost: its computed tokens that are thrown away."""

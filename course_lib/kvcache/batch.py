@@ -1,4 +1,5 @@
-"""One step as tensors: the tokens of all sequences in one flat batch, and where attention finds what it reads and writes.
+"""One step as tensors: the tokens of all sequences in one flat batch, and where attention finds what it reads and
+writes.
 
 tokens of a step    | sequence 0: 3 new | sequence 1: 1 new |        one flat batch, any number and lengths
 slot_mapping        | 14  15  40        | 3                 |        where the k and v of each are written
@@ -25,7 +26,9 @@ class Batch:
     seq_lens: torch.Tensor
     """[num_seqs]: tokens of each sequence, the new ones included; 0 is padding, for which nothing is read."""
     cu_seqlens_q: torch.Tensor
-    """[num_seqs + 1]: sequence i has the new tokens cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1; they are its last ones."""
+    """[num_seqs + 1]: sequence i has the new tokens cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1; they are its last
+    ones.
+    """
     is_decode: bool
     """Whether every sequence brings one new token."""
     positions: torch.Tensor | None = None
@@ -35,14 +38,16 @@ class Batch:
     logits_rows: torch.Tensor | None = None
     """[num_rows]: the tokens after which a token is chosen. None: after every token."""
     grouped_decodes: tuple = ()
-    """On a CPU, of each group of sequences of similar length that bring one token each: rows of those tokens, slots of all
+    """On a CPU, of each group of sequences of similar length that bring one token each: rows of those tokens, slots
+    of all
     their tokens padded to the longest, seq_lens."""
     singles: tuple = ()
     """On a CPU, of each other sequence: rows of its new tokens, its blocks, its length."""
 
 
 def plan_for_cpu(batch, seq_lens, num_new, block_size):
-    """The batch with what each layer would otherwise work out again: which sequences are gathered together, which alone.
+    """The batch with what each layer would otherwise work out again: which sequences are gathered together, which
+    alone.
 
     seq_lens, num_new: the lengths and numbers of new tokens as lists of ints.
     """
@@ -61,7 +66,9 @@ def plan_for_cpu(batch, seq_lens, num_new, block_size):
 
 
 def groups_of_similar_length(seq_lens, num_new):
-    """Sequences with one new token in groups of two or more, shortest first; padding makes none longer by more than half."""
+    """Sequences with one new token in groups of two or more, shortest first; padding makes none longer by more than
+    half.
+    """
     groups = []
     for i in sorted((i for i, n in enumerate(num_new) if n == 1), key=seq_lens.__getitem__):
         if groups and seq_lens[i] <= 1.5 * seq_lens[groups[-1][0]] + 16:

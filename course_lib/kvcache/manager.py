@@ -1,10 +1,11 @@
 """What an engine asks of memory: one ledger for all its requests. Integers only.
 
-A request is any object with `request_id` (unique), `token_ids` (prompt and output so far) and, where blocks are evicted by
-importance, `priority` (0 if absent; a lower number is more important). One step of an engine:
+A request is any object with `request_id` (unique), `token_ids` (prompt and output so far) and, where blocks are
+evicted by importance, `priority` (0 if absent; a lower number is more important). One step of an engine:
 
     hit = manager.match_prefix(request)              # how many tokens of a new request are cached
-    slots = manager.allocate_slots(request, n)       # slots for the next n tokens; None: no room, wait or preempt a request
+    # slots for the next n tokens; None: no room, wait or preempt a request
+    slots = manager.allocate_slots(request, n)
     ... copy the blocks of allocator.copies, run the model, which fills the slots ...
     manager.commit(request, num_computed_tokens)     # full blocks can be found by other requests from now on
 
@@ -84,11 +85,15 @@ class KVCacheManager:
     def allocate_slots(self, request, n, *, num_pending=0):
         """Room for the next n tokens: their slots, or None where memory is short, and then nothing has changed.
 
-        The first call for a request also takes what `match_prefix` finds; n counts the tokens after that. num_pending: tokens
-        that will follow token_ids and are being chosen.
+        The first call for a request also takes what `match_prefix` finds; n counts the tokens after that.
+        num_pending: tokens that will follow token_ids and are being chosen.
         """
-        whole("n", n)
         held = self._held.get(request.request_id)
+        if n == 1 and held is not None and held.table.num_tokens < len(request.token_ids) + num_pending:
+            slot = held.table.append_own_slot()
+            if slot is not None:
+                return [slot]
+        whole("n", n)
         cached = self._match(request) if held is None else []
         table = held.table if held else BlockTable(self.allocator, name=request.request_id)
         known = table.num_tokens + len(cached) * self.allocator.block_size
@@ -106,11 +111,17 @@ class KVCacheManager:
         return slots
 
     def commit(self, request, num_computed_tokens):
-        """Says that the keys and values of the first `num_computed_tokens` are written. Blocks that became full are hashed.
+        """Says that the keys and values of the first `num_computed_tokens` are written. Blocks that became full are
+        hashed.
 
-        Where two requests computed the same text at the same time, the first one's blocks are found from then on, and the
-        other's stay its own.
+        Where two requests computed the same sequence at the same time, the first one's blocks are found from then on,
+        and the other's stay its own.
         """
+        held, size = self._held.get(request.request_id), self.allocator.block_size
+        if held is not None and held.num_computed_tokens + 1 == num_computed_tokens <= held.table.num_tokens:
+            if num_computed_tokens % size:  # a decode step in the middle of a block
+                held.num_computed_tokens = num_computed_tokens
+                return
         whole("num_computed_tokens", num_computed_tokens)
         held = self._holding(request)
         if not held.num_computed_tokens <= num_computed_tokens <= held.table.num_tokens:
@@ -119,7 +130,6 @@ class KVCacheManager:
                 f"{held.num_computed_tokens} were computed before; {num_computed_tokens} computed cannot be. "
                 f"Count all tokens of the request, those from the cache too."
             )
-        size = self.allocator.block_size
         before, after = held.num_computed_tokens // size, num_computed_tokens // size
         if self.cache is not None and after > before:
             hashes = self._hashes(request, after)
@@ -134,7 +144,9 @@ class KVCacheManager:
         return first, table.block_ids[first:] if first < table.num_unchanged else ()
 
     def move_copies(self, copies):
-        """Moves the (source, destination) pairs that are to be copied from the allocator's list to the end of `copies`."""
+        """Moves the (source, destination) pairs that are to be copied from the allocator's list to the end of
+        `copies`.
+        """
         if self.allocator.copies:
             copies += self.allocator.copies
             self.allocator.copies.clear()
@@ -142,8 +154,8 @@ class KVCacheManager:
     def fork(self, request, new):
         """Lets the request `new` go on from where `request` is, over the same blocks: parallel sampling, beams.
 
-        new.token_ids must begin with what `request` holds, all of it computed. The first of the two to write into the last
-        block gets a copy of it.
+        new.token_ids must begin with what `request` holds, all of it computed. The first of the two to write into
+        the last block gets a copy of it.
         """
         held = self._holding(request)
         if new.request_id in self._held:
@@ -159,7 +171,7 @@ class KVCacheManager:
         if list(new.token_ids[:count]) != list(request.token_ids[:count]):
             raise LedgerError(
                 f"Request {new.request_id} does not begin with the {count} tokens that request "
-                f"{request.request_id} holds, so it would read another text's keys and values."
+                f"{request.request_id} holds, so it would read another sequence's keys and values."
             )
         table = held.table.fork(name=new.request_id)
         self._held[new.request_id] = RequestBlocks(new, table, held.num_computed_tokens)
@@ -178,6 +190,15 @@ class KVCacheManager:
                 f"Ask `request in manager` first."
             )
         return self._held[request.request_id]
+
+    def lost_blocks(self, request, n):
+        """The LedgerError for a request that runs alone and finds no room, although its tokens fit into all blocks."""
+        allocator = self.allocator
+        return LedgerError(
+            f"Request {request.request_id} runs alone and asks for slots for {n} tokens, which would fit into "
+            f"{allocator.num_blocks} blocks of {allocator.block_size}; but the allocator has only {allocator.num_free} "
+            f"free. Blocks were lost: something is allocated and never freed, or freed and never handed out again."
+        )
 
     def check_integrity(self):
         """Raises IntegrityError with the first invariant that does not hold, those of allocator and cache first."""
@@ -208,7 +229,7 @@ class KVCacheManager:
             if found_by is not None and i >= len(hashes):
                 raise IntegrityError(f"Block {b} of request {name} is hashed, but it is not full, or not computed yet.")
             if found_by is not None and found_by != hashes[i]:
-                raise IntegrityError(f"Block {b} of request {name} would be found by the hash of another text.")
+                raise IntegrityError(f"Block {b} of request {name} would be found by the hash of another sequence.")
             to_be_written = (
                 i + 1
             ) * size > held.num_computed_tokens and i * size < table.num_tokens > held.num_computed_tokens

@@ -5,8 +5,8 @@
     cu_seqlens_q        0                   3                   4        which tokens belong to which sequence
     block_tables        | 3  10             | 0  -1             |        where all k and v of each sequence are read
 
-On a GPU the kernels of lesson 08 read the blocks where they are. On a CPU a gather makes the pieces contiguous again, for
-this one layer and moment, and torch does the rest. Source: PagedAttention (arXiv 2309.06180).
+On a GPU the kernels of lesson 08 read the blocks where they are. On a CPU a gather makes the pieces contiguous
+again, for this one layer and moment, and torch does the rest. Source: PagedAttention (arXiv 2309.06180).
 """
 
 import torch
@@ -23,8 +23,8 @@ from .block_table import BlockTable
 class PagedCache:
     """Keys and values in the blocks of a pool. The allocator says which sequence owns which block.
 
-    As one sequence, like ContiguousCache, for whatever expects that: `generate_cached(model, ids, cache=PagedCache(pool))`.
-    As many, with tables of any owner over the same allocator:
+    As one sequence, like ContiguousCache, for whatever expects that: `generate_cached(model, ids,
+    cache=PagedCache(pool))`. As many, with tables of any owner over the same allocator:
 
         slots were given out for them by table.append_slots(n), or by KVCacheManager.allocate_slots(request, n)
         positions = cache.begin_step([table_a, table_b], [5, 1])     # makes the copies that the allocator asks for
@@ -51,7 +51,8 @@ class PagedCache:
 
         tables: BlockTables that hold slots for the new tokens already. Returns the positions of the new tokens, int64
         [sum(num_new_tokens)]. Copies the blocks of `allocator.copies` and clears that list. Raises ParameterError for
-        counts that do not fit the tables, LedgerError where two tokens would be written to one slot; then nothing is done.
+        counts that do not fit the tables, LedgerError where two tokens would be written to one slot; then nothing is
+        done.
         """
         tables, new = list(tables), list(num_new_tokens)
         if not tables or len(tables) != len(new):
@@ -112,9 +113,10 @@ class PagedCache:
     def attend(self, layer, q, k, v):
         """Writes k and v to their slots, then lets each new token look at its own sequence up to itself.
 
-        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of `begin_step`; without it
-        the next tokens of the cache's own sequence. Returns [num_new, num_heads, head_dim]. Raises CacheFull, with nothing
-        written, where no blocks are left for these, and ParameterError where they are of another model or number.
+        q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of `begin_step`;
+        without it the next tokens of the cache's own sequence. Returns [num_new, num_heads, head_dim]. Raises
+        CacheFull, with nothing written, where no blocks are left for these, and ParameterError where they are of
+        another model or number.
         """
         if layer == 0:
             self._check_fit(k)
@@ -164,7 +166,7 @@ class PagedCache:
             self.batch, self._is_own = None, False
             raise CacheFull(
                 f"This cache holds {self.num_tokens} tokens and was asked to take {n} more, but of the pool's "
-                f"{self.allocator.num_blocks} blocks of {self.pool.block_size} tokens only {self.allocator.num_free} are "
+                f"{self.allocator.num_blocks} blocks of {self.pool.block_size} only {self.allocator.num_free} are "
                 f"free. Make the pool with more blocks, write fewer tokens, or reset() what is done with."
             )
         self.begin_step([self.table], [n])

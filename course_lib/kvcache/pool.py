@@ -37,7 +37,8 @@ class KVPool:
         self.v[layer].flatten(0, 1)[slot_mapping] = v
 
     def gather(self, layer, block_table, num_tokens):
-        """The first `num_tokens` tokens of a sequence in one piece again: k and v, [num_tokens, num_kv_heads, head_dim].
+        """The first `num_tokens` tokens of a sequence in one piece again: k and v, [num_tokens, num_kv_heads,
+        head_dim].
 
         block_table: int64 [num_blocks of the sequence], in the order of its text.
         """
@@ -63,7 +64,8 @@ class KVPool:
             copies = copies[together:]
 
     def save(self, block_ids, num_tokens):
-        """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: (k, v), to be given to `restore`.
+        """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: (k, v), to be given to
+        `restore`.
 
         Each is [num_layers, num_tokens, num_kv_heads, head_dim]. On a GPU the memory is pinned and the copy runs on the
         current stream: it is complete when that stream is.
@@ -72,7 +74,9 @@ class KVPool:
         return tuple(to_cpu(kept[:, blocks].flatten(1, 2)[:, :num_tokens]) for kept in (self.k, self.v))
 
     def restore(self, saved, start, slots):
-        """Writes saved tokens from number `start` on to these slots, one slot a token; the tokens before are not written."""
+        """Writes saved tokens from number `start` on to these slots, one slot a token; the tokens before are not
+        written.
+        """
         if not slots:
             return
         at = torch.tensor(slots, device=self.k.device)
@@ -98,7 +102,9 @@ def to_cpu(tensor):
 
 
 def independent(copies):
-    """How many pairs from the first on can be copied at once: none of them touches a block that an earlier one wrote."""
+    """How many pairs from the first on can be copied at once: none of them touches a block that an earlier one
+    wrote.
+    """
     written = set()
     for i, (source, destination) in enumerate(copies):
         if source in written or destination in written:

@@ -1,4 +1,5 @@
-"""The same model for a GPU: the weights of a Transformer merged into fewer products, and everything around them in few kernels.
+"""The same model for a GPU: the weights of a Transformer merged into fewer products, and everything around them in
+few kernels.
 
     a layer of Transformer                                a layer here                         kernels
     norm; q, k, v products                                norm + one product                   1, or 2 for many tokens
@@ -8,14 +9,13 @@
     gate, up products; silu; times                        norm + one product + silu * up       1, or 3 for many tokens
     product; + residual                                   product + residual                   1
 
-Few tokens, as in a decode step of a few sequences, take as long as reading the weights: products.few_rows. Many tokens go through
-torch's products. The weights are not copied: those of the Transformer become views of the merged ones, so it works as before.
+Few tokens, as in a decode step of a few sequences, take as long as reading the weights: products.few_rows. Many
+tokens go through torch's products. The weights are not copied: those of the Transformer become views of the merged
+ones, so it works as before.
 """
 
 import torch
 import torch.nn.functional as F
-
-from course_lib.errors import ParameterError
 
 from .transformer import rotary_angles
 
@@ -23,8 +23,8 @@ from .transformer import rotary_angles
 class FusedTransformer:
     """Called like the Transformer it is made from, with a PagedCache whose Batch is set.
 
-    model: a Transformer. ops: where the kernels are, `kernels.twins` or `on_gpu()`. few: for how many tokens the products for few
-    rows are taken. Logits come in the model's dtype, not in float32.
+    model: a Transformer. ops: where the kernels are, `kernels.twins` or `on_gpu()`. few: for how many tokens the
+    products for few rows are taken. Logits come in the model's dtype, not in float32.
     """
 
     def __init__(self, model, ops, few=4):
@@ -57,8 +57,8 @@ class FusedTransformer:
             for index, layer in enumerate(self.layers):
                 delta = self._many_tokens(index, layer, hidden, delta, positions, cache)
         if logits_for is not None:
-            hidden = hidden[logits_for]
-            delta = None if delta is None else delta[logits_for]
+            hidden = hidden.index_select(0, logits_for)
+            delta = None if delta is None else delta.index_select(0, logits_for)
         norm, head = self.model.model.norm, self.model.lm_head.weight
         if len(hidden) <= self.few and delta is None:
             return self.ops.few_rows(hidden.contiguous(), head, norm=norm.weight, eps=norm.eps)
@@ -74,7 +74,9 @@ class FusedTransformer:
         few_rows(act, layer.down, residual=hidden)
 
     def _many_tokens(self, index, layer, hidden, delta, positions, cache):
-        """One layer. hidden + delta is the residual stream that comes in; what is returned is the delta that goes on."""
+        """One layer. hidden + delta is the residual stream that comes in; what is returned is the delta that goes
+        on.
+        """
         eps, ops = self.config.rms_norm_eps, self.ops
         qkv = F.linear(ops.add_rms_norm(hidden, delta, layer.input_norm, eps), layer.qkv, layer.qkv_bias)
         out = F.linear(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias)
@@ -136,11 +138,3 @@ def on_gpu():
     from .kernels.rotary import rotary_store
 
     return SimpleNamespace(add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, rotary_store=rotary_store)
-
-
-def check_can_fuse(model):
-    """Raises ParameterError for a model that is no Transformer of this course."""
-    if not hasattr(model, "model") or not hasattr(model, "lm_head"):
-        raise ParameterError(
-            f"{type(model).__name__} is no Transformer, so its weights cannot be merged. Use it as it is."
-        )

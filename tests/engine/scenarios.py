@@ -81,7 +81,9 @@ class Audited(PagedCache):
 
 
 def live(model, config, day, *, seen=None):
-    """Lives through a day; every request must end, and with the tokens that it writes alone. seen: a Counter of what happened."""
+    """Lives through a day; every request must end, and with the tokens that it writes alone. seen: a Counter of what
+    happened.
+    """
     e = Engine(model, config, attention=Audited if len(day) % 2 else None, trace=False)
     e.pool.k.fill_(POISON), e.pool.v.fill_(POISON)
     coming, ids, got = sorted(day, key=lambda a: a.at_step), {}, {}
@@ -104,7 +106,7 @@ def live(model, config, day, *, seen=None):
         audit(e)
         step += 1
         assert step < 2000, f"no end in sight: {e}"
-    assert e.allocator.num_free == config.num_blocks and not e.runner.saved and not e._sequences
+    assert e.allocator.num_free == config.num_blocks and not e.runner.saved and not e.live.sequences
     for request_id, (arrival, _) in ids.items():
         texts = {index for i, index in got if i == request_id}
         assert texts == set(range(arrival.params.n)) or arrival.abort_after is not None and texts

@@ -11,11 +11,12 @@ VOCABULARY = 31
 
 
 class Summing:
-    """After a text comes the sum of id * (a number for its position), modulo 31. One layer, one head, two numbers a head.
+    """After a text comes the sum of id * (a number for its position), modulo 31. One layer, one head, two numbers a
+    head.
 
-    The sum is read back out of attention: with q = 0 every token looks at all before it alike, so the output is the mean of v,
-    and the mean times the number of tokens is the sum. All numbers are whole and small, so float32 cannot round them away, and
-    neither batching nor the order of adding can change a token.
+    The sum is read back out of attention: with q = 0 every token looks at all before it alike, so the output is the
+    mean of v, and the mean times the number of tokens is the sum. All numbers are whole and small, so float32 cannot
+    round them away, and neither batching nor the order of adding can change a token.
     """
 
     device, dtype = torch.device("cpu"), torch.float32

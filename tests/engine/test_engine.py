@@ -305,7 +305,9 @@ def test_without_a_seed_the_engines_seed_decides():
 
 
 def test_priority_inversion_is_prevented():
-    """One unimportant request fills the only seat; an important one takes it over, and both write what they would alone."""
+    """One unimportant request fills the only seat; an important one takes it over, and both write what they would
+    alone.
+    """
 
     def order_of_ends(policy, preemption="recompute"):
         e = engine(max_num_seqs=1, policy=policy, preemption=preemption)

@@ -1,4 +1,6 @@
-"""Whatever arrives when, every request writes what it writes alone: 2,100 drawn days of an engine, audited after every step."""
+"""Whatever arrives when, every request writes what it writes alone: 2,100 drawn days of an engine, audited after
+every step.
+"""
 
 from collections import Counter
 

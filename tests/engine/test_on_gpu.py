@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -47,7 +47,9 @@ def test_requests_on_a_gpu_get_the_tokens_of_naive_decoding_on_a_cpu(settings):
 @pytest.mark.parametrize("preemption", ["recompute", "swap"])
 @pytest.mark.parametrize("async_scheduling", [True, False])
 def test_twenty_thousand_requests_of_all_kinds_get_the_tokens_that_they_get_alone(preemption, async_scheduling):
-    """In float32, with graphs and fused kernels, aborts, forks, filters and memory that is short; and no memory is lost."""
+    """In float32, with graphs and fused kernels, aborts, forks, filters and memory that is short; and no memory is
+    lost.
+    """
     from test_transformer_fuzz import small
 
     wanted, draw = 20_000, random.Random(async_scheduling)
@@ -68,7 +70,7 @@ def test_twenty_thousand_requests_of_all_kinds_get_the_tokens_that_they_get_alon
         for n in (1, 1, 1, 1, 2) * 100
     ]
 
-    @lru_cache(maxsize=None)
+    @cache
     def expected(number, index):
         prompt, p = kept[number]
         return generate_naive(alone, prompt, replace(p, n=1, seed=p.seed + index))
@@ -91,7 +93,7 @@ def test_twenty_thousand_requests_of_all_kinds_get_the_tokens_that_they_get_alon
             if output.finished and output.finish_reason != "abort":
                 assert output.token_ids == expected(alive[output.request_id], output.index), output
             ended += output.finished
-        alive = {i: number for i, number in alive.items() if i in engine._requests}
+        alive = {i: number for i, number in alive.items() if i in engine.live.requests}
         if engine.metrics.num_steps % 100 == 0:
             engine.check_integrity()
         if added in (wanted // 4, wanted) and len(memory) < 2 and (not memory or added == wanted):

@@ -1,8 +1,9 @@
-"""Scheduler and policies on the ledger alone, without a model: literal steps, order, fairness, and nobody left behind."""
-
-import random
+"""Scheduler and policies on the ledger alone, without a model: literal steps, order, fairness, and nobody left
+behind.
+"""
 
 import pickle
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -307,7 +308,7 @@ def test_first_come_first_served_admits_in_the_order_of_arrival(preemption, seed
         preemption=preemption,
         max_num_batched_tokens=draw.randrange(1, 20),
     )
-    admitted, requests, first = [], [], None
+    admitted, requests = [], []
     for number in range(400):
         if number < 60 and draw.random() < 0.6:
             requests.append(d.add(str(number), draw.randrange(1, 6), answer=draw.randrange(1, 7)))

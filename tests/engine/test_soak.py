@@ -1,4 +1,6 @@
-"""A long life: 10,000 requests through one engine, with aborts, forks and preemptions, and nothing left of them at the end."""
+"""A long life: 10,000 requests through one engine, with aborts, forks and preemptions, and nothing left of them at
+the end.
+"""
 
 import gc
 import random
@@ -13,7 +15,9 @@ from course_lib.engine import Engine, EngineConfig
 
 
 def bytes_in_containers():
-    """Of all lists, dictionaries, deques, ... that this process keeps: what grows where something is never forgotten."""
+    """Of all lists, dictionaries, deques, ... that this process keeps: what grows where something is never
+    forgotten.
+    """
     oracle.__globals__["_remembered"].cache_clear()
     gc.collect()
     return sum(map(sys.getsizeof, gc.get_objects()))
@@ -54,7 +58,7 @@ def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
                     prompt, params = alive[output.request_id]
                     assert output.token_ids == oracle(model, prompt, params, output.index)
                     checked += 1
-        alive = {request_id: what for request_id, what in alive.items() if request_id in e._requests}
+        alive = {request_id: what for request_id, what in alive.items() if request_id in e.live.requests}
         if e.metrics.num_steps % 50 == 0:
             e.check_integrity()
         if not sizes and added >= wanted // 5 or len(sizes) == 1 and added == wanted:
@@ -63,8 +67,8 @@ def test_thousands_of_requests_leave_nothing_behind(policy, preemption, wanted):
     assert (
         e.allocator.num_free == 48
         and not e.runner.saved
-        and not e._requests
-        and not e._sequences
+        and not e.live.requests
+        and not e.live.sequences
         and not len(e.scheduler.waiting)
     )
     assert (

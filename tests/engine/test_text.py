@@ -1,4 +1,6 @@
-"""Text that grows: what is streamed is what the whole decodes to, and a stop string ends it wherever its pieces fall."""
+"""Text that grows: what is streamed is what the whole decodes to, and a stop string ends it wherever its pieces
+fall.
+"""
 
 import pytest
 import torch

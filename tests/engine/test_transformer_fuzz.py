@@ -15,7 +15,9 @@ KINDS = [(policy, preemption) for policy in ("fcfs", "priority", "fair") for pre
 
 
 def small(num_heads=4, num_kv_heads=2, **more):
-    """Random weights, large enough that texts do not fall into a loop at once and two tokens are hardly ever about as likely."""
+    """Random weights, large enough that texts do not fall into a loop at once and two tokens are hardly ever about
+    as likely.
+    """
     torch.manual_seed(0)
     made = (
         Transformer(

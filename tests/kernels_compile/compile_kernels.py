@@ -1,9 +1,11 @@
-"""Compiles the attention kernels for chips that are not here, and prints what came out as JSON lines. A child of the test.
+"""Compiles the attention kernels for chips that are not here, and prints what came out as JSON lines. A child of the
+test.
 
-    python tests/kernels_compile/compile_kernels.py [--all] sm_75 sm_90 ...     --all: every dtype and head size, minutes
+    python tests/kernels_compile/compile_kernels.py [--all] sm_75 sm_90 ...   --all: every dtype and head size, minutes
 
-The launchers run as they are, on tensors without content; only the launch itself is caught, and its kernel compiled with the
-types, constants and divisibilities that these arguments have. So tile tables and launch code are what is compiled.
+The launchers run as they are, on tensors without content; only the launch itself is caught, and its kernel compiled
+with the types, constants and divisibilities that these arguments have. So tile tables and launch code are what is
+compiled.
 """
 
 import json
@@ -11,7 +13,7 @@ import re
 import sys
 
 import torch
-import triton  # before the course: without a GPU it would set TRITON_INTERPRET, and nothing would be compiled
+import triton  # noqa: F401  before the course: without a GPU it would set TRITON_INTERPRET, and nothing would be compiled
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from triton.runtime.jit import JITFunction
@@ -61,7 +63,9 @@ def compiled(kernel, args, options, target):
 
 
 def cases(chip, everything):
-    """(name, call) for one chip, as the tables choose tiles there. Without `everything` what can be compiled within a CI run."""
+    """(name, call) for one chip, as the tables choose tiles there. Without `everything` what can be compiled within
+    a CI run.
+    """
     half = [torch.float16] if chip == "sm_75" else [torch.bfloat16]
     half += [torch.float16] if everything or chip == "sm_90" else []
     shapes = [(half[0], head_dim, None, True) for head_dim in (64, 128, 256)] + [(torch.float32, 128, None, True)]

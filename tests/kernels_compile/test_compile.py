@@ -16,7 +16,9 @@ CHILD = Path(__file__).parent / "compile_kernels.py"
 
 @pytest.fixture(scope="module")
 def compiled():
-    """{chip: what the child printed for it}. A child, because Triton interprets in this process where there is no GPU."""
+    """{chip: what the child printed for it}. A child, because Triton interprets in this process where there is no
+    GPU.
+    """
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     ran = subprocess.run(
         [sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env, timeout=1200

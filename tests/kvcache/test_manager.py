@@ -196,7 +196,7 @@ def test_wrong_calls_are_refused_and_change_nothing():
         (lambda m, a, b: m.cache.insert(2, hash_block(b"", [9])), "Block 2 of request a is hashed, but it is not full"),
         (
             lambda m, a, b: a.token_ids.__setitem__(0, 9),
-            "Block 0 of request a would be found by the hash of another text",
+            "Block 0 of request a would be found by the hash of another sequence",
         ),
         (lambda m, a, b: m.table(a).block_ids.append(6), "Request a holds 4 blocks for 9 tokens"),
         (lambda m, a, b: setattr(m.cache, "num_evictable", 1), "free or cached and|cached blocks are counted"),

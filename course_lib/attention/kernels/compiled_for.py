@@ -1,7 +1,8 @@
-"""Compiles a Triton kernel for chips that are not here: the shared memory it takes and its matrix instructions. Lesson 07.
+"""Compiles a Triton kernel for chips that are not here: the shared memory it takes and its matrix instructions.
+Lesson 07.
 
-Triton brings its compilers along, for NVIDIA and AMD alike, so that no GPU is needed. Where kernels are interpreted nothing can
-be compiled in the same process; a child does it.
+Triton brings its compilers along, for NVIDIA and AMD alike, so that no GPU is needed. Where kernels are interpreted
+nothing can be compiled in the same process; a child does it.
 """
 
 import inspect
@@ -58,10 +59,10 @@ class Compiled:
 def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
     """[Compiled] of a kernel that uses nothing beside `triton` and `tl`, one for each chip.
 
-    kernel: a function under @triton.jit. chips: names from NAMES. types: {argument: "*fp16", "i32", "fp32", …}; pointers and
-    what is called `…_stride` are taken to be multiples of 16, as they are in a model. constants: {argument: value} of its
-    tl.constexpr. Takes about a second a chip the first time; Triton keeps what it has compiled. Raises ParameterError with the
-    compiler's words.
+    kernel: a function under @triton.jit. chips: names from NAMES. types: {argument: "*fp16", "i32", "fp32", …};
+    pointers and what is called `…_stride` are taken to be multiples of 16, as they are in a model. constants:
+    {argument: value} of its tl.constexpr. Takes about a second a chip the first time; Triton keeps what it has
+    compiled. Raises ParameterError with the compiler's words.
     """
     for chip in chips:
         if chip not in NAMES:

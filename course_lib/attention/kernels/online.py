@@ -1,4 +1,5 @@
-"""What the attention kernels share: one step of the online softmax, and which columns of a tile a row may see. Imports Triton.
+"""What the attention kernels share: one step of the online softmax, and which columns of a tile a row may see.
+Imports Triton.
 
 A program holds a tile of queries and walks over tiles of keys and values. For each row it keeps three things:
 
@@ -27,7 +28,7 @@ def fold(scores, v, m_i, l_i, acc, to_base_2, DOT: tl.constexpr):
     acc = acc * shrink[:, None]
     if DOT:
         acc = tl.dot(weights.to(v.dtype), v, acc, input_precision="ieee")
-    else:  # v first: Triton takes weights * v, summed over this axis, for a product of matrices, and computes it in TF32
+    else:  # v first: Triton takes a sum of weights * v for a product of matrices, and computes it in TF32
         acc += tl.sum(v[None, :, :].to(tl.float32) * weights[:, :, None], 1)
     return m_new, l_i, acc
 
@@ -46,7 +47,8 @@ def visible(rows, columns, kv_len, window, CAUSAL: tl.constexpr, WINDOW: tl.cons
 
 @triton.jit
 def tile_bounds(first, last, kv_len, window, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Where to walk for rows at positions first .. last: [begin, full_begin) masked, [full_begin, full_end) not, [.., end) masked.
+    """Where to walk for rows at positions first .. last: [begin, full_begin) masked, [full_begin, full_end) not,
+    [.., end) masked.
 
     begin        full_begin                full_end        end
     | left edge of | every row sees every   | the diagonal, |      tiles outside hold nothing for any row
@@ -70,10 +72,12 @@ def tile_bounds(first, last, kv_len, window, CAUSAL: tl.constexpr, WINDOW: tl.co
 
 @triton.jit
 def find_sequence(cu_seqlens_ptr, tile, num_seqs, ROWS: tl.constexpr):
-    """(sequence, tile within it) of one tile of a packed batch: binary search, so that nobody needs the lengths on the CPU.
+    """(sequence, tile within it) of one tile of a packed batch: binary search, so that nobody needs the lengths on
+    the CPU.
 
-    If every sequence may start a fresh tile, sequence i begins at tile cu_seqlens[i] // ROWS + i at the latest, so the grid
-    of total // ROWS + num_seqs tiles has room for all, and the few tiles too many find that they are past the end.
+    If every sequence may start a fresh tile, sequence i begins at tile cu_seqlens[i] // ROWS + i at the latest, so
+    the grid of total // ROWS + num_seqs tiles has room for all, and the few tiles too many find that they are past
+    the end.
     """
     low = tile * 0
     high = low + num_seqs

@@ -1,8 +1,9 @@
-"""Attention that follows the block table itself, as Triton kernels: lesson 08. Nothing is gathered first. Imports Triton.
+"""Attention that follows the block table itself, as Triton kernels: lesson 08. Nothing is gathered first. Imports
+Triton.
 
-    paged_decode      one new token a sequence. A program takes all query heads of one KV head over one part of the sequence;
+    paged_decode      one new token a sequence. A program takes all query heads of one KV head over one part of it;
                       a second kernel merges the parts.      grid (num_kv_heads, parts, num_seqs)
-    paged_attention   any number of new tokens a sequence.   grid (num_kv_heads, tiles of BLOCK_M rows over all sequences)
+    paged_attention   any number of new tokens a sequence.   grid (num_kv_heads, tiles of BLOCK_M rows of all sequences)
 
     position       0 .. 15 | 16 .. 31 | 32 .. 36             block_size 16
     block table    7       | 2        | 5       | -1 | -1    what stands behind the length is never read
@@ -30,36 +31,17 @@ from course_lib.attention.tiles import (
     flash_tile,
     has_matrix_instructions,
     multiprocessors,
-)
+)  # fmt: skip
 
 from .flash import LOG2_E
 
 
 @triton.jit
 def _attend(
-    q,
-    m_i,
-    l_i,
-    acc,
-    k_ptr,
-    v_ptr,
-    table_ptr,
-    token_stride,
-    rows,
-    begin,
-    end,
-    kv_len,
-    window,
-    to_base_2,
-    MASKED: tl.constexpr,
-    CAUSAL: tl.constexpr,
-    WINDOW: tl.constexpr,
-    DOT: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    PADDED_DIM: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
+    q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, end, kv_len, window, to_base_2, MASKED:
+    tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr, PADDED_DIM:
+    tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
     """The tiles of columns begin .. end of one sequence and KV head. Only here is the block table read."""
     dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
     block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(
@@ -68,7 +50,8 @@ def _attend(
     for start in range(begin, end, BLOCK_N):
         columns = start + offsets
         slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
-        # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is computed.
+        # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is
+        # computed.
         block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(
             tl.int32
         )
@@ -100,29 +83,11 @@ def _part(seq_len, num_parts, BLOCK_N: tl.constexpr):
 
 @triton.jit(do_not_specialize=["table_stride"])
 def decode_kernel(
-    q_ptr,
-    k_ptr,
-    v_ptr,
-    out_ptr,
-    partial_ptr,
-    lse_ptr,
-    table_ptr,
-    seq_lens_ptr,
-    table_stride,
-    to_base_2,
-    q_stride,
-    q_head_stride,
-    token_stride,
-    GROUP: tl.constexpr,
-    SPLIT: tl.constexpr,
-    DOT: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    PADDED_DIM: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PDL: tl.constexpr = False,
-):
+    q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, to_base_2, q_stride,
+    q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
+    tl.constexpr = False,
+):  # fmt: skip
     """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
     wait_for_previous(PDL)
     let_next_start(PDL)
@@ -148,29 +113,10 @@ def decode_kernel(
     l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
     m_i, l_i, acc = _attend(
-        q,
-        m_i,
-        l_i,
-        acc,
-        k_ptr + kv_head * HEAD_DIM,
-        v_ptr + kv_head * HEAD_DIM,
-        table_ptr + sequence.to(tl.int64) * table_stride,
-        token_stride,
-        rows,
-        begin,
-        end,
-        seq_len,
-        0,
-        to_base_2,
-        True,
-        False,
-        False,
-        DOT,
-        HEAD_DIM,
-        PADDED_DIM,
-        BLOCK_SIZE,
-        BLOCK_N,
-    )
+        q, m_i, l_i, acc, k_ptr + kv_head * HEAD_DIM, v_ptr + kv_head * HEAD_DIM, table_ptr + sequence.to(tl.int64) *
+        table_stride, token_stride, rows, begin, end, seq_len, 0, to_base_2, True, False, False, DOT, HEAD_DIM,
+        PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+    )  # fmt: skip
     out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # an empty sequence has a l_i of 0, and an output of 0
     line = sequence.to(tl.int64) * num_heads + heads
     if SPLIT:
@@ -183,19 +129,12 @@ def decode_kernel(
 
 @triton.jit(do_not_specialize=["num_parts"])
 def merge_kernel(
-    partial_ptr,
-    lse_ptr,
-    out_ptr,
-    seq_lens_ptr,
-    num_parts,
-    HEAD_DIM: tl.constexpr,
-    PADDED_DIM: tl.constexpr,
-    PADDED_PARTS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PDL: tl.constexpr = False,
-):
-    """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does in torch."""
+    partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr,
+    PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr, PDL: tl.constexpr = False,
+):  # fmt: skip
+    """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does
+    in torch.
+    """
     wait_for_previous(PDL)
     let_next_start(PDL)
     head, sequence = tl.program_id(0), tl.program_id(1)
@@ -221,29 +160,10 @@ def merge_kernel(
 
 @triton.jit(do_not_specialize=["num_seqs", "table_stride", "window"])
 def paged_kernel(
-    q_ptr,
-    k_ptr,
-    v_ptr,
-    out_ptr,
-    table_ptr,
-    seq_lens_ptr,
-    cu_seqlens_ptr,
-    num_seqs,
-    table_stride,
-    window,
-    to_base_2,
-    q_stride,
-    q_head_stride,
-    token_stride,
-    GROUP: tl.constexpr,
-    CAUSAL: tl.constexpr,
-    WINDOW: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    PADDED_DIM: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-):
+    q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs, table_stride, window, to_base_2,
+    q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM:
+    tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
     """A row is a query of one head: BLOCK_M // GROUP tokens with all GROUP query heads of the KV head."""
     kv_head = tl.program_id(0)
     TOKENS: tl.constexpr = BLOCK_M // GROUP
@@ -275,77 +195,17 @@ def paged_kernel(
     )
     if WINDOW:
         m_i, l_i, acc = _attend(
-            q,
-            m_i,
-            l_i,
-            acc,
-            k_ptr,
-            v_ptr,
-            table_ptr,
-            token_stride,
-            rows,
-            begin,
-            full_begin,
-            seq_len,
-            window,
-            to_base_2,
-            True,
-            CAUSAL,
-            WINDOW,
-            True,
-            HEAD_DIM,
-            PADDED_DIM,
-            BLOCK_SIZE,
-            BLOCK_N,
-        )
+            q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, full_begin, seq_len, window,
+            to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        )  # fmt: skip
     m_i, l_i, acc = _attend(
-        q,
-        m_i,
-        l_i,
-        acc,
-        k_ptr,
-        v_ptr,
-        table_ptr,
-        token_stride,
-        rows,
-        full_begin,
-        full_end,
-        seq_len,
-        window,
-        to_base_2,
-        False,
-        CAUSAL,
-        WINDOW,
-        True,
-        HEAD_DIM,
-        PADDED_DIM,
-        BLOCK_SIZE,
-        BLOCK_N,
-    )
+        q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_begin, full_end, seq_len, window,
+        to_base_2, False, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+    )  # fmt: skip
     m_i, l_i, acc = _attend(
-        q,
-        m_i,
-        l_i,
-        acc,
-        k_ptr,
-        v_ptr,
-        table_ptr,
-        token_stride,
-        rows,
-        full_end,
-        end,
-        seq_len,
-        window,
-        to_base_2,
-        True,
-        CAUSAL,
-        WINDOW,
-        True,
-        HEAD_DIM,
-        PADDED_DIM,
-        BLOCK_SIZE,
-        BLOCK_N,
-    )
+        q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_end, end, seq_len, window, to_base_2,
+        True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+    )  # fmt: skip
     out = (acc / tl.where(l_i > 0, l_i, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
     line = (start + tokens) * (tl.num_programs(0) * GROUP) + heads
     tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
@@ -355,10 +215,10 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
     """One new token of each sequence over all of its tokens, its own included.
 
     q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous.
-    block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read. seq_lens: int32 or
-    int64 [num_seqs]; 0 gives an output of 0. splits: parts of each sequence, default from shapes and multiprocessors; tile, dot: a
-    Tile, and whether with tl.dot, instead of the table's. Returns as q. Raises ParameterError and LedgerError before anything is
-    launched; the CPU waits for nothing on the GPU.
+    block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read.
+    seq_lens: int32 or int64 [num_seqs]; 0 gives an output of 0. splits: parts of each sequence, default from shapes
+    and multiprocessors; tile, dot: a Tile, and whether with tl.dot, instead of the table's. Returns as q. Raises
+    ParameterError and LedgerError before anything is launched; the CPU waits for nothing on the GPU.
     """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
     check_splits(splits)
@@ -378,58 +238,30 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
         lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
     padded_dim = max(16, triton.next_power_of_2(head_dim))
     decode_kernel[(num_kv_heads, splits, num_seqs)](
-        q,
-        k_cache,
-        v_cache,
-        out,
-        partial,
-        lse,
-        block_tables,
-        seq_lens,
-        block_tables.stride(0),
-        scale * LOG2_E,
-        q.stride(0),
-        q.stride(1),
-        k_cache.stride(1),
-        GROUP=num_heads // num_kv_heads,
-        SPLIT=splits > 1,
-        DOT=has_matrix_instructions(name) if dot is None else dot,
-        HEAD_DIM=head_dim,
-        PADDED_DIM=padded_dim,
-        BLOCK_SIZE=block_size,
-        BLOCK_M=tile.block_m,
-        BLOCK_N=tile.block_n,
-        num_warps=tile.num_warps,
-        num_stages=tile.num_stages,
-        **pdl(q.device),
-    )
+        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), scale * LOG2_E,
+        q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
+        DOT=has_matrix_instructions(name) if dot is None else dot, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
+        BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps,
+        num_stages=tile.num_stages, **pdl(q.device),
+    )  # fmt: skip
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
-            partial,
-            lse,
-            out,
-            seq_lens,
-            splits,
-            HEAD_DIM=head_dim,
-            PADDED_DIM=padded_dim,
-            PADDED_PARTS=triton.next_power_of_2(splits),
-            CHUNK=16,
-            BLOCK_N=tile.block_n,
-            num_warps=1,
-            **pdl(q.device),
-        )
+            partial, lse, out, seq_lens, splits, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
+            PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n, num_warps=1, **pdl(q.device),
+        )  # fmt: skip
     return out
 
 
 def paged_attention(
     q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None, tile=None
 ):
-    """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and both at once.
+    """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and
+    both at once.
 
-    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and block_tables as in
-    paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself and what is before it. window: only
-    tokens less than `window` away, itself included. tile: as in paged_decode. Returns as q. Raises ParameterError and LedgerError
-    before anything is launched.
+    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and
+    block_tables as in paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself and
+    what is before it. window: only tokens less than `window` away, itself included. tile: as in paged_decode.
+    Returns as q. Raises ParameterError and LedgerError before anything is launched.
     """
     scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
     q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
@@ -441,31 +273,11 @@ def paged_attention(
         return out
     tile = tile or _rows_for(flash_tile(chip(q.device), head_dim, q.element_size()), group, -(-num_tokens // num_seqs))
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
-        q,
-        k_cache,
-        v_cache,
-        out,
-        block_tables,
-        seq_lens,
-        cu_seqlens_q,
-        num_seqs,
-        block_tables.stride(0),
-        window or 0,
-        scale * LOG2_E,
-        q.stride(0),
-        q.stride(1),
-        k_cache.stride(1),
-        GROUP=group,
-        CAUSAL=causal,
-        WINDOW=window is not None,
-        HEAD_DIM=head_dim,
-        PADDED_DIM=max(16, triton.next_power_of_2(head_dim)),
-        BLOCK_SIZE=block_size,
-        BLOCK_M=tile.block_m,
-        BLOCK_N=tile.block_n,
-        num_warps=tile.num_warps,
-        num_stages=tile.num_stages,
-    )
+        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
+        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not
+        None, HEAD_DIM=head_dim, PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size,
+        BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps, num_stages=tile.num_stages,
+    )  # fmt: skip
     return out
 
 

@@ -37,9 +37,10 @@ def store_kernel(
 def store_kv(k, v, k_cache, v_cache, slot_mapping):
     """Writes token i to slot `slot_mapping[i]`, in place; -1 stands for padding, and nothing is written for it.
 
-    k, v: [num_tokens, num_kv_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous.
-    slot_mapping: int32 or int64 [num_tokens], slot = block_id * block_size + offset. Raises ParameterError for shapes, dtypes and
-    devices that do not fit, and where ids are checked LedgerError for slots that do not exist or come twice.
+    k, v: [num_tokens, num_kv_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim],
+    contiguous. slot_mapping: int32 or int64 [num_tokens], slot = block_id * block_size + offset. Raises
+    ParameterError for shapes, dtypes and devices that do not fit, and where ids are checked LedgerError for slots
+    that do not exist or come twice.
     """
     check_store(k, v, k_cache, v_cache, slot_mapping)
     check_kernel_inputs(store_kernel, k, v)

@@ -11,16 +11,9 @@ import triton.language as tl
 
 @triton.jit
 def add_rms_norm_kernel(
-    hidden_ptr,
-    delta_ptr,
-    weight_ptr,
-    out_ptr,
-    eps,
-    ADD: tl.constexpr,
-    SIZE: tl.constexpr,
-    PADDED: tl.constexpr,
-    PDL: tl.constexpr,
-):
+    hidden_ptr, delta_ptr, weight_ptr, out_ptr, eps, ADD: tl.constexpr, SIZE: tl.constexpr, PADDED: tl.constexpr, PDL:
+    tl.constexpr,
+):  # fmt: skip
     """One program a token: hidden += delta, in place; out = hidden / sqrt(mean(hidden ** 2) + eps) * weight."""
     token = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, PADDED)

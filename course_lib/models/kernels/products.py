@@ -1,28 +1,26 @@
-"""Products of a few rows with a weight matrix, as one Triton kernel: the time is that of reading the weights once. Imports Triton.
+"""Products of a few rows with a weight matrix, as one Triton kernel: the time is that of reading the weights once.
+Imports Triton.
 
-A program takes BLOCK_N rows of the weight as a whole, in one piece, so that all of its loads are on their way at once, and
-multiplies them with each row of x. What stands around the product is in the same kernel:
+A program takes BLOCK_N rows of the weight as a whole, in one piece, so that all of its loads are on their way at
+once, and multiplies them with each row of x. What stands around the product is in the same kernel:
 
     before      RMSNorm of x                 each program works it out again: x is small
-    after       + bias, then either          silu(gate) * up            the weight holds the rows of gate, then those of up
+    after       + bias, then either          silu(gate) * up            the weight holds gate's rows, then up's
                                              or + residual              in place
 
-For more rows than MOST_ROWS the matrix units are needed, and torch's product is as fast.
+For more than a few rows the matrix units are needed, and torch's product is as fast.
 """
 
 import torch
+
+from course_lib.machine.dependent_launch import let_next_start, pdl, wait_for_previous  # before Triton
+
+# isort: split
 import triton
 import triton.language as tl
 
-from course_lib.machine.dependent_launch import (  # before Triton: it decides how that runs here
-    let_next_start,
-    pdl,
-    wait_for_previous,
-)
-
-MOST_ROWS = 16
-TILE_NUMBERS = 4096  # of the weight, in one program
-WARPS = 2
+TILE_NUMBERS = 16384  # of the weight, in one program
+WARPS = 4
 
 
 @triton.jit
@@ -33,25 +31,13 @@ def _piece(w_ptr, rows, N, at, K: tl.constexpr):
 
 @triton.jit
 def few_rows_kernel(
-    x_ptr,
-    w_ptr,
-    bias_ptr,
-    norm_ptr,
-    residual_ptr,
-    out_ptr,
-    N,
-    eps,
-    M: tl.constexpr,
-    K: tl.constexpr,
-    PADDED_K: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    NORM: tl.constexpr,
-    BIAS: tl.constexpr,
-    GATED: tl.constexpr,
-    RESIDUAL: tl.constexpr,
-    PDL: tl.constexpr,
-):
-    """out[m, n] = sum over k of x[m, k] * w[n, k]. x: [M, K]; w: [N, K], with GATED [2 * N, K]; out, residual: [M, N]."""
+    x_ptr, w_ptr, bias_ptr, norm_ptr, residual_ptr, out_ptr, N, eps, M: tl.constexpr, K: tl.constexpr, PADDED_K:
+    tl.constexpr, BLOCK_N: tl.constexpr, NORM: tl.constexpr, BIAS: tl.constexpr, GATED: tl.constexpr, RESIDUAL:
+    tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """out[m, n] = sum over k of x[m, k] * w[n, k]. x: [M, K]; w: [N, K], with GATED [2 * N, K]; out, residual: [M,
+    N].
+    """
     rows, at = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, PADDED_K)
     w = _piece(w_ptr, rows, N, at, K)  # the weights, before the kernel before has ended
     if GATED:
@@ -81,11 +67,11 @@ def few_rows_kernel(
 
 
 def few_rows(x, weight, *, bias=None, norm=None, eps=0.0, gated=False, residual=None):
-    """x @ weight.T for at most MOST_ROWS rows, with what stands around it.
+    """x @ weight.T for a few rows, with what stands around it.
 
-    x: [rows, K], contiguous. weight: [N, K], contiguous; gated: [2 * N, K], and the result is silu(x @ gate.T) * (x @ up.T).
-    bias: [N] or None. norm: the weight [K] of an RMSNorm of x before the product, or None. residual: [rows, N] to which the
-    product is added in place, or None. Returns [rows, N]; residual where that is given.
+    x: [rows, K], contiguous. weight: [N, K], contiguous; gated: [2 * N, K], and the result is silu(x @ gate.T) * (x
+    @ up.T). bias: [N] or None. norm: the weight [K] of an RMSNorm of x before the product, or None. residual: [rows,
+    N] to which the product is added in place, or None. Returns [rows, N]; residual where that is given.
     """
     (num_rows, k), n = x.shape, len(weight) // (2 if gated else 1)
     out = torch.empty((num_rows, n), dtype=x.dtype, device=x.device) if residual is None else residual

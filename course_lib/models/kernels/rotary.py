@@ -13,23 +13,10 @@ import triton.language as tl
 
 @triton.jit
 def rotary_store_kernel(
-    qkv_ptr,
-    positions_ptr,
-    slots_ptr,
-    cos_ptr,
-    sin_ptr,
-    q_weight_ptr,
-    k_weight_ptr,
-    k_cache_ptr,
-    v_cache_ptr,
-    eps,
-    GROUP: tl.constexpr,
-    NORM: tl.constexpr,
-    HALF: tl.constexpr,
-    ROWS: tl.constexpr,
-    PADDED: tl.constexpr,
-    PDL: tl.constexpr,
-):
+    qkv_ptr, positions_ptr, slots_ptr, cos_ptr, sin_ptr, q_weight_ptr, k_weight_ptr, k_cache_ptr, v_cache_ptr, eps,
+    GROUP: tl.constexpr, NORM: tl.constexpr, HALF: tl.constexpr, ROWS: tl.constexpr, PADDED: tl.constexpr, PDL:
+    tl.constexpr,
+):  # fmt: skip
     """One program for a token and a KV head: the GROUP query heads that read it, its key, its value."""
     token, kv_head, kv_heads = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     head, at = tl.arange(0, ROWS), tl.arange(0, PADDED)  # row GROUP is the key
