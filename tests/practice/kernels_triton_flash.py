@@ -1,4 +1,4 @@
-"""A kernel that is right and has no tiles. Imported inside tests, once it is settled how Triton runs."""
+"""A right kernel without tiles. Tests import it after they have decided how Triton runs."""
 
 import torch
 import triton

@@ -15,7 +15,7 @@ def test_a_kernel_without_tiles_fails_where_it_is_watched():
 
     failure = judge(find("07.flash_kernel"), flash).failure
     assert (
-        failure.prop.title == "Only the scores of one tile are there at a time"
+        failure.prop.title == "Only the scores of one tile exist at a time"
         and "loads 1,024 numbers at once" in failure.counterexample.got
     )
-    assert failure.mistake.name == "scores of all keys are held at once."
+    assert failure.mistake.name == "the scores of all keys exist at once."

@@ -1,4 +1,4 @@
-"""Mistakes that several exercises with kernels know."""
+"""Mistakes that several exercises with kernels share."""
 
 import torch
 
@@ -6,16 +6,16 @@ from course_lib.practice.judge.exercise import Mistake
 
 
 def power_of_two(why):
-    """The Mistake of a block or tile with another number of lanes: Triton says so itself."""
+    """The Mistake of a block or tile whose number of lanes is not a power of two, as Triton's own error says."""
     return Mistake(
-        "a number of lanes is no power of two.",
+        "a number of lanes is not a power of two.",
         why,
         is_made_by=lambda answer, found: "power of 2" in getattr(found.outcome, "message", ""),
     )
 
 
 def half_sums(trials, why):
-    """The Mistake of sums in half precision; trials: cases that are far off then."""
+    """The Mistake of sums in half precision. trials: cases whose result is then far off."""
 
     def is_made_by(answer, found):
         mine = getattr(found.outcome, "tensor", None)

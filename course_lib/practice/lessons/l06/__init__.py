@@ -1,4 +1,4 @@
-"""Cases of lesson 06: the online softmax, the forward pass in tiles, merging, masks by tile, bytes moved, and the gradient."""
+"""The exercises of lesson 06: online softmax, flash forward, merging, masks of tiles, bytes moved, gradient."""
 
 from .count_io import COUNT_IO
 from .flash_forward import FLASH_FORWARD

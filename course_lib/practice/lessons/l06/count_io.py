@@ -1,4 +1,4 @@
-"""Cases of 06.count_io: bytes between slow and fast memory, counted without running anything."""
+"""06.count_io: bytes moved between slow and fast memory, counted without running the attention."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -26,22 +26,21 @@ def with_commas(result):
 
 def explain(expected, got):
     if not isinstance(got, tuple) or len(got) != 2:
-        return "Two numbers are asked for: bytes read and bytes written."
+        return "The exercise asks for two numbers: bytes read and bytes written."
     if any(type(x) is not int for x in got):
-        return "Bytes are whole numbers: `int`."
+        return "Bytes are integers: use `int`."
     if got[::-1] == expected:
-        return "The two are exchanged."
+        return "The two numbers are exchanged."
     same = [name for name, a, b in zip(("written", "read"), expected[::-1], got[::-1]) if a != b]
-    return (
-        f"What is {same[0]} is {'less' if got[same[0] == 'written'] < expected[same[0] == 'written'] else 'more'} than it should be."
-        if len(same) == 1
-        else ""
-    )
+    if len(same) != 1:
+        return ""
+    at = same[0] == "written"
+    return f"The bytes {same[0]} are {'fewer' if got[at] < expected[at] else 'more'} than they should be."
 
 
 FLASH_SIZES = [(2, (2, 2)), (4, (2, 2)), (8, (4, 2)), (8, (2, 4)), (12, (4, 4))]
 ONE_PAIR = [(2, (1, 1)), (2, (2, 1)), (6, (3, 2)), (12, (4, 3))]
-"""Causal tiles of which only the last row and the first column meet."""
+"""Causal tiles in which only the last row sees a key: the one of the first column."""
 
 COUNT_IO = Exercise(
     id="06.count_io",
@@ -50,23 +49,25 @@ COUNT_IO = Exercise(
     cases="calls",
     properties=[
         Property(
-            "Standard attention moves the matrix four times",
-            "Scores are written, read for the softmax, and the weights written and read again, masked or not.",
+            "Standard attention moves the score matrix four times",
+            "The scores are written and then read for the softmax. The weights are written and then read. A mask "
+            "changes nothing.",
             [asks("standard", n) for n in (1, 2, 4, 8)] + [asks("standard", n, causal=True) for n in (2, 4, 8)],
         ),
         Property(
             "FlashAttention-2 reads q once, and k and v once for each tile of rows",
-            "A tile of queries stays; keys and values pass by. The output is written once.",
+            "A tile of queries stays in fast memory while the tiles of keys and values are read. The output is "
+            "written once.",
             [asks("flash 2", n, tile=tile) for n, tile in FLASH_SIZES],
         ),
         Property(
             "The first FlashAttention reads k and v once, and q and the output for each tile of columns",
-            "A tile of keys stays; queries pass by, and bring their unfinished output with them.",
+            "A tile of keys stays in fast memory. Each tile of queries is read with its unfinished output.",
             [asks("flash 1", n, tile=tile) for n, tile in FLASH_SIZES],
         ),
         Property(
-            "Under the causal mask, tiles that hold nothing move nothing",
-            "A tile above the diagonal is not loaded. One on the diagonal is.",
+            "Under the causal mask, fully masked tiles are not moved",
+            "A tile above the diagonal is not loaded. A tile on the diagonal is.",
             [
                 asks(algorithm, n, tile=tile, causal=True)
                 for algorithm in ("flash 1", "flash 2")
@@ -74,8 +75,8 @@ COUNT_IO = Exercise(
             ],
         ),
         Property(
-            "A shorter last tile moves no more than it has",
-            "Rows and columns beyond the end are not there to be read.",
+            "A shorter last tile moves only its own rows and columns",
+            "There are no rows or columns after the end to read.",
             [
                 asks(algorithm, n, tile=tile, causal=causal)
                 for algorithm in ("flash 1", "flash 2")
@@ -84,12 +85,12 @@ COUNT_IO = Exercise(
             ],
         ),
         Property(
-            "Bytes are numbers times their size",
-            "float32 takes 4 bytes a number, bfloat16 takes 2.",
+            "The bytes are the count of numbers times the size of a number",
+            "A float32 takes 4 bytes, a bfloat16 takes 2.",
             [asks(algorithm, 4, itemsize=size) for algorithm in ("standard", "flash 1", "flash 2") for size in (2, 4)],
         ),
         Property(
-            "At a real size the picture is the same",
+            "The same holds at real sizes",
             "One head of 128 numbers over 1,024 tokens in bfloat16, and others.",
             [
                 asks(algorithm, n, d, (128, 64), 2, True)
@@ -102,17 +103,17 @@ COUNT_IO = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "read and written are exchanged.",
-            "First what comes from slow memory, then what goes there.",
+            "First the bytes read from slow memory, then the bytes written to it.",
             wrong(pairs=lambda r, w: (w, r)),
         ),
         Mistake(
-            "read and written are added up.",
-            "Two numbers are asked for: (read, written).",
+            "read and written are added.",
+            "The exercise asks for two numbers: (read, written).",
             wrong(pairs=lambda r, w: r + w),
         ),
         Mistake(
-            "the matrix is moved too seldom.",
-            "Scores: written and read. Weights: written and read. Four times in all.",
+            "the score matrix is moved too few times.",
+            "Scores are written and read, weights are written and read: four times in all.",
             (
                 wrong(matrix=(1, 1)),
                 wrong(matrix=(2, 1)),
@@ -124,73 +125,79 @@ COUNT_IO = Exercise(
         ),
         Mistake(
             "the masked half of the matrix is left out.",
-            "Standard attention makes the whole matrix and masks it afterwards. All of it moves.",
+            "Standard attention makes the whole matrix and masks it afterwards. All of it is moved.",
             wrong(half_matrix=True),
         ),
         Mistake(
             "the two algorithms are exchanged.",
-            "The first has keys and values outside and queries inside; the second the other way round.",
+            "The outer loop of the first FlashAttention is over keys and values, its inner loop over queries. In "
+            "FlashAttention-2 the outer loop is over queries.",
             wrong(swap=True),
         ),
         Mistake(
             "k and v are read only once in FlashAttention-2.",
-            "Every tile of rows reads all keys and values that it may see.",
+            "Every tile of rows reads all keys and values that its mask allows.",
             wrong(kv_once=True),
         ),
         Mistake(
             "q is read again for every tile of columns.",
-            "In FlashAttention-2 a tile of queries stays in fast memory until it is done.",
+            "In FlashAttention-2 a tile of queries stays in fast memory until its output is complete.",
             wrong(q_again=True),
         ),
         Mistake(
             "the unfinished output is not read.",
-            "In the first FlashAttention it comes back from slow memory with every tile of keys.",
+            "In the first FlashAttention it is read from slow memory again for every tile of keys.",
             wrong(out_again=False),
         ),
         Mistake(
             "the output is written only once in the first FlashAttention.",
-            "It leaves fast memory after every tile of keys.",
+            "There it is written to slow memory after every tile of keys.",
             wrong(rewrites=False),
         ),
         Mistake(
             "tiles above the diagonal are moved.",
-            "With causal=True a tile whose first column is beyond its last row is skipped, and moves nothing.",
+            "With causal=True a tile whose first column is after its last row is skipped and moves no bytes.",
             wrong(skips=False),
         ),
         Mistake(
             "tiles on the diagonal are skipped.",
-            "They hold pairs that are seen: skip only where the first column is beyond the *last* row.",
+            "They hold pairs that are not masked: skip a tile only when its first column is after its *last* row.",
             (wrong(seen=lambda c0, r0, r1: c0 < r0), wrong(seen=lambda c0, r0, r1: c0 < r1 - 1)),
         ),
         Mistake(
             "a tile is skipped by its first row.",
-            "The rows below it see further: skip where the first column is beyond the *last* row.",
+            "Later rows see more keys: skip a tile only when its first column is after its *last* row.",
             wrong(seen=lambda c0, r0, r1: c0 <= r0),
         ),
         Mistake(
-            "the zeros that the output begins with are counted.",
-            "They are left out here: count each output when a tile of keys is done with it.",
+            "the initial zeros of the output are counted.",
+            "They are not counted here: count the output once for each tile of keys that updates it.",
             wrong(zeros=True),
         ),
         Mistake(
-            "a short last tile is counted whole.",
-            "It has only the rows or columns that are left: min(tile, n - start).",
+            "a shorter last tile is counted as a full one.",
+            "It has only the remaining rows or columns: min(tile, n - start).",
             wrong(whole_tiles=True),
         ),
         Mistake(
             "rows and columns of the tile are exchanged.",
-            "tile is (rows, columns): queries and keys.",
+            "`tile` is (rows, columns): queries and keys.",
             wrong(tile_order=-1),
         ),
         Mistake("numbers are counted, not bytes.", "Each number takes `itemsize` bytes.", wrong(size=lambda s: 1)),
     ],
     hints=[
-        "Begin with numbers, and multiply by `itemsize` last. q, k, v and the output have n × head_dim each; the matrix has n × n.",
+        "Count numbers first, and multiply by `itemsize` at the end. q, k, v and the output have n × head_dim numbers "
+        "each; the matrix has n × n.",
         "standard: reads q, k, v, scores, weights; writes scores, weights, output.",
-        "flash 2: for each tile of rows, read its q once, then k and v of every tile of columns that is not skipped; write the output once.",
-        "flash 1: for each tile of columns, read its k and v once, then q and the output of every tile of rows that is not skipped, and write that output.",
-        "A tile is skipped when causal and its first column is at or beyond the end of its rows. The last tile has min(tile, n - start).",
+        "flash 2: for each tile of rows, read its q once, then k and v of every tile of columns that is not skipped; "
+        "write the output once.",
+        "flash 1: for each tile of columns, read its k and v once, then q and the output of every tile of rows that "
+        "is not skipped, and write that output.",
+        "A tile is skipped when causal and its first column is at or beyond the end of its rows. The last tile has "
+        "min(tile, n - start).",
     ],
     rights=[count_io, io_by_running, io_by_pairs],
-    why="What stays in fast memory is counted once, what passes by is counted once for each thing that stays. That is why the tile should be as large as fast memory allows.",
+    why="A tile that stays in fast memory is counted once. The tensors of the inner loop are counted once for each "
+    "tile that stays. That is why a tile should be as large as fast memory allows.",
 )

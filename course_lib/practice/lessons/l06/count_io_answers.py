@@ -17,7 +17,7 @@ def io_by_running(algorithm, n, head_dim, tile, itemsize, causal):
     )
     names = ("q", "k", "v", "out", "scores", "weights")
     read, written = (sum(moved[name] for name in names) for moved in (meter.read, meter.written))
-    first = 4 * n * head_dim if algorithm == "flash 1" else 0  # zeros to begin with, which the exercise leaves out
+    first = 4 * n * head_dim if algorithm == "flash 1" else 0  # the initial zeros, which the exercise does not count
     return read // 4 * itemsize, (written - first) // 4 * itemsize
 
 
@@ -55,7 +55,7 @@ def wrong(
     pairs=lambda r, w: (r, w),
     half_matrix=False,
 ):
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with a part replaced."""
 
     def answer(algorithm, n, head_dim, tile, itemsize, causal):
         if swap and algorithm != "standard":

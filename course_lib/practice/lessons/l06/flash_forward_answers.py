@@ -1,4 +1,4 @@
-"""Forward passes for 06.flash_forward: two right ones written otherwise, and the lesson's own."""
+"""Forward passes for 06.flash_forward: two right ones written differently, and that of the lesson."""
 
 import torch
 
@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.attention_variants import INF
 
 
 def forward_by_columns(q, k, v, tile, causal):
-    """Keys and values outside, as the first FlashAttention has it, all rows of a head's tile finished every time."""
+    """Right: the outer loop is over keys and values, as in the first FlashAttention."""
     (n, heads, d), m, kv_heads = q.shape, len(k), k.shape[1]
     out, lse = torch.zeros_like(q), torch.full((n, heads), -INF)
     for h in range(heads):
@@ -30,7 +30,7 @@ def forward_by_columns(q, k, v, tile, causal):
 
 
 def forward_by_merging(q, k, v, tile, causal):
-    """Every tile by itself, merged by its log-sum-exp; query heads of a group at once."""
+    """Right: each tile by itself, merged by log-sum-exp."""
     (n, heads, d), m, kv_heads = q.shape, len(k), k.shape[1]
     out, lse = torch.zeros_like(q), torch.full((n, heads), -INF)
     for i in range(0, n, tile[0]):
@@ -56,24 +56,24 @@ def forward_by_merging(q, k, v, tile, causal):
 
 
 def as_in_the_lesson(q, k, v, tile, causal):
-    """`my_flash` of the lesson for every head: as many queries as keys, and every row sees something."""
+    """`my_flash` of the lesson for every head. It is right when n = m, so that every row sees a key."""
     (n, heads, d), (rows, columns) = q.shape, tile
     out, lse = torch.empty_like(q), torch.empty(n, heads)
     for head in range(heads):
         kv_head = head // (heads // k.shape[1])
         for r in range(0, n, rows):
             q_i = q[r : r + rows, head] / d**0.5
-            top = torch.full((len(q_i), 1), -INF)
-            total, acc = torch.zeros_like(top), torch.zeros_like(q_i)
+            m_i = torch.full((len(q_i), 1), -INF)
+            l_i, acc = torch.zeros_like(m_i), torch.zeros_like(q_i)
             for c in range(0, r + rows if causal else len(k), columns):
                 scores = q_i @ k[c : c + columns, kv_head].T
                 if causal:
                     later = torch.arange(c, c + scores.shape[1]) > torch.arange(r, r + len(q_i))[:, None]
                     scores = scores.masked_fill(later, -INF)
-                new_top = torch.maximum(top, scores.amax(1, keepdim=True))
-                shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top)
-                total = shrink * total + weights.sum(1, keepdim=True)
-                acc = shrink * acc + weights @ v[c : c + columns, kv_head]
-                top = new_top
-            out[r : r + rows, head], lse[r : r + rows, head] = acc / total, (top + total.log())[:, 0]
+                new_m = torch.maximum(m_i, scores.amax(1, keepdim=True))
+                alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m)
+                l_i = alpha * l_i + weights.sum(1, keepdim=True)
+                acc = alpha * acc + weights @ v[c : c + columns, kv_head]
+                m_i = new_m
+            out[r : r + rows, head], lse[r : r + rows, head] = acc / l_i, (m_i + l_i.log())[:, 0]
     return out, lse

@@ -32,7 +32,7 @@ def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0)
 
 
 def small(n, tile, causal):
-    """Whether no tensor is larger than the largest that has to be there."""
+    """The Trial of whether no tensor is larger than q, or than a tile of scores."""
 
     def act(answer):
         with Watch() as watch:
@@ -56,7 +56,7 @@ def small(n, tile, causal):
 
 
 def steps(n, m, tile):
-    """Whether the tiles are as wide as asked, by the number of matrix products: two a tile, and no more than two a row and tile of columns."""
+    """The Trial of whether tiles have the columns asked for: at most two matrix products a row and tile of columns."""
     columns = -(-m // tile[1])
     allowed = 2 * n * columns
 
@@ -82,7 +82,7 @@ def steps(n, m, tile):
 
 
 def skips(n, tile):
-    """Whether the tiles above the diagonal are left out, by the multiply-adds of the matrix products."""
+    """The Trial of whether tiles above the diagonal are skipped, measured in multiply-adds of matrix products."""
     tiles = [(r, c) for r in range(0, n, tile[0]) for c in range(0, n, tile[1])]
     needed = sum(c <= min(n, r + tile[0]) - 1 for r, c in tiles)
 
@@ -119,19 +119,19 @@ def untouched(n, m):
         show=shown,
         both=beside,
         size=n + m,
-        note="as they were",
+        note="unchanged",
     )
 
 
 def explain(expected, got):
-    """Which row and head differ first, and in what."""
+    """The first row and head that differ, and the tensor in which they do."""
     if not isinstance(got, tuple) or len(got) != 2:
-        return "Two things are asked for: the output, and the log-sum-exp of every row and head."
+        return "The exercise asks for two tensors: the output, and the log-sum-exp of every row and head."
     for name, want, mine in zip(("output", "lse"), expected, got):
         if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
-            return f"The {name} has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
+            return f"The {name} has shape {list(getattr(mine, 'shape', []))}; it should be {list(want.shape)}."
         if mine.isnan().any():
-            return 'nan ("not a number") comes out where a row sees nothing: infinity is taken from infinity, or 0 divided by 0.'
+            return 'The result is nan ("not a number") for a row that sees no key: inf minus inf, or 0 divided by 0.'
         wrong = differing(want, mine)
         wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
         if wrong.any():
@@ -172,7 +172,7 @@ CAUSAL = [
 ]
 
 
-BEHIND = [attends(2, 4), attends(2, 5), attends(3, 8, (2, 3)), attends(4, 9, (3, 2)), attends(2, 3, (1, 1))]
+WITH_CACHED = [attends(2, 4), attends(2, 5), attends(3, 8, (2, 3)), attends(4, 9, (3, 2)), attends(2, 3, (1, 1))]
 
 
 TAILS = [
@@ -192,7 +192,7 @@ HEADS = [
 ]
 
 
-BLIND = [
+FULLY_MASKED = [
     attends(2, 0),
     attends(1, 0, causal=False),
     attends(2, 1),

@@ -1,4 +1,4 @@
-"""Cases of 06.merge_partials."""
+"""06.merge_partials: two partial results of attention become one."""
 
 import torch
 
@@ -8,7 +8,7 @@ from course_lib.practice.report.tensors import code
 
 from .merge_partials_answers import (
     INF,
-    bent,
+    altered,
     by_lse,
     halves,
     in_base_two,
@@ -32,7 +32,7 @@ from .tensors_shown import in_float64
 
 
 def sides(rows, lse_a, lse_b, heads=None, head_dim=2):
-    """Inputs of one case: outputs are small whole numbers."""
+    """The inputs of one case. Outputs are small integers."""
     shape = (rows, head_dim) if heads is None else (rows, heads, head_dim)
     count = torch.Size(shape).numel()
     out_a, out_b = torch.arange(float(count)).reshape(shape) + 1, 10.0 - 2 * torch.arange(float(count)).reshape(shape)
@@ -58,7 +58,7 @@ def merge(lse_a, lse_b, heads=None, head_dim=2, note="(out, lse)"):
 
 
 def three(lses, order):
-    """Three partials of one row merged two by two."""
+    """The Trial of three partial results of one row, merged two at a time."""
 
     def act(answer):
         parts = [(torch.tensor([[float(i), 2.0 - i]]), torch.tensor([lse])) for i, lse in enumerate(lses)]
@@ -67,14 +67,15 @@ def three(lses, order):
 
     return Trial(
         [
-            f"parts = [(torch.tensor([[float(i), 2. - i]]), torch.tensor([lse])) for i, lse in enumerate({list(lses)})]",
+            f"lses = {list(lses)}",
+            "parts = [(torch.tensor([[float(i), 2. - i]]), torch.tensor([lse])) for i, lse in enumerate(lses)]",
             f"a, b, c = (parts[i] for i in {list(order)})",
             "merge_partials(*merge_partials(*a, *b), *c)",
         ],
         act,
         show=shown,
         size=8 + len(lses),
-        note="the same in every order",
+        note="the same in any order",
     )
 
 
@@ -92,7 +93,7 @@ def untouched(lse_a, lse_b):
         act,
         show=shown,
         size=len(lse_a),
-        note="as they were",
+        note="unchanged",
     )
 
 
@@ -103,7 +104,7 @@ def explain(expected, got):
         and isinstance(got[1], torch.Tensor)
         and got[1].shape != expected[1].shape
     ):
-        return f"lse has shape {list(got[1].shape)}; those that came in have {list(expected[1].shape)}."
+        return f"lse has shape {list(got[1].shape)}; lse_a and lse_b have {list(expected[1].shape)}."
     if (
         isinstance(got, tuple)
         and len(got) == 2
@@ -112,11 +113,11 @@ def explain(expected, got):
     ):
         return explain_one((expected[0], float(expected[1])), (got[0], float(got[1])))
     if isinstance(got, tuple) and any(isinstance(x, torch.Tensor) and x.isnan().any() for x in got):
-        return "nan comes out where infinity is taken from infinity, or nothing divided by nothing."
+        return "The result is nan: infinity minus infinity, or 0 divided by 0."
     return (
         ""
         if isinstance(got, tuple) and len(got) == 2
-        else "Two things are asked for: the output, and the log-sum-exp over the keys of both."
+        else "The exercise asks for two tensors: the output, and the log-sum-exp over the keys of both sides."
     )
 
 
@@ -129,13 +130,13 @@ MERGE_PARTIALS = Exercise(
     cases="pairs",
     properties=[
         Property(
-            "Two sides with the same sum weigh the same",
-            "Equal log-sum-exps mean equal sums: half and half, and the sum doubles.",
+            "Two sides with the same sum have the same weight",
+            "Equal log-sum-exps mean equal sums: both weights are one half, and the sum doubles.",
             [merge([0.0], [0.0]), merge([1.0], [1.0]), merge([3.0], [3.0], head_dim=3), merge([-2.0], [-2.0])],
         ),
         Property(
-            "A side weighs as much as its share of the whole sum",
-            "exp(lse) is the sum of a side's exponentials: its share is that, over both.",
+            "The weight of a side is its share of the whole sum",
+            "exp(lse) is the sum of a side's exponentials. Its share is that sum divided by the sum of both.",
             [
                 merge([1.0], [0.0]),
                 merge([0.0], [2.0]),
@@ -145,8 +146,8 @@ MERGE_PARTIALS = Exercise(
             ],
         ),
         Property(
-            "Every row and every head has weights of its own",
-            "lse has one number for each row and head; it has to meet all numbers of that head.",
+            "Every row and every head has its own weights",
+            "lse has one number for each row and head. The weight applies to all numbers of that head.",
             [
                 merge([0.0, 1.0], [1.0, 1.0]),
                 merge([2.0, 0.0, 1.0], [0.0, 1.0, 1.0]),
@@ -156,8 +157,8 @@ MERGE_PARTIALS = Exercise(
             ],
         ),
         Property(
-            "A side that saw nothing changes nothing",
-            "Its lse is -inf and its sum 0. Where neither saw anything, the row stays zeros with -inf.",
+            "A side that saw no key changes nothing",
+            "Its lse is -inf and its sum is 0. When neither side saw a key, the row is zeros and its lse is -inf.",
             [
                 merge([1.0], [-INF]),
                 merge([-INF], [2.0]),
@@ -169,7 +170,7 @@ MERGE_PARTIALS = Exercise(
         ),
         Property(
             "Log-sum-exps of a thousand do not overflow",
-            "exp(1000) is infinite in any format. Only the difference of the two matters.",
+            "exp(1000) is infinite in float32. Only the difference of the two matters.",
             [
                 merge([1000.0], [999.0]),
                 merge([500.0], [502.0]),
@@ -179,8 +180,8 @@ MERGE_PARTIALS = Exercise(
             ],
         ),
         Property(
-            "A row may lie a thousand below its neighbours",
-            "Each row has a maximum of its own. Under a larger one all its exponentials are 0.",
+            "A row may be a thousand below the other rows",
+            "Each row has its own maximum. With a larger one subtracted, all its exponentials are 0.",
             [
                 merge([1000.0, 0.0], [1000.0, 0.0]),
                 merge([0.0, 1000.0], [1.0, 999.0]),
@@ -191,79 +192,93 @@ MERGE_PARTIALS = Exercise(
             ],
         ),
         Property(
-            "Three parts give the same in any order",
-            "That is what lets a long context be split, and the parts finish when they like.",
+            "Three parts give the same result in any order",
+            "So a long context can be split, and its parts can finish in any order.",
             [three((0.0, 1.0, 2.0), order) for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0))]
             + [three((3.0, 3.0, 3.0), (0, 1, 2))],
         ),
-        Property("What is handed in stays as it is", "The caller may merge the same part again.", UNTOUCHED),
+        Property("The inputs are not changed", "The caller may merge the same part again.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the inputs are changed.",
-            "`mul_`, `add_`, `*=` and the like write into the caller's tensors. Make new ones.",
+            "`mul_`, `add_`, `*=` and other in-place operations write into the caller's tensors. Make new tensors.",
             merges_in_place,
             is_made_by=writes_into(UNTOUCHED),
         ),
         in_float64(merge_partials, (0, 1), (0,), (1,)),
         Mistake(
-            "merged without weights.",
-            "Each side is an average already, over another number of keys or larger scores. Weigh it by its share of the sum.",
-            bent(halves),
+            "the sides are merged without weights.",
+            "Each side is an average already, over another number of keys or larger scores. Multiply it by its share "
+            "of the sum.",
+            altered(halves),
         ),
-        Mistake("the weights are swapped.", "The side with the larger log-sum-exp weighs more.", bent(swapped)),
         Mistake(
-            "the log-sum-exps themselves are the weights.", "lse is a logarithm; the sum is exp(lse).", bent(by_lse)
+            "the weights are swapped.", "The side with the larger log-sum-exp has the larger weight.", altered(swapped)
+        ),
+        Mistake(
+            "the log-sum-exps themselves are the weights.", "lse is a logarithm. The sum is exp(lse).", altered(by_lse)
         ),
         Mistake(
             "the exponentials overflow.",
-            "Subtract the larger of the two before exp. The shares stay the same.",
-            (bent(overflowing, log_of_sum), bent(overflowing)),
+            "Subtract the larger log-sum-exp before exp. The shares stay the same.",
+            (altered(overflowing, log_of_sum), altered(overflowing)),
         ),
         Mistake(
-            "one maximum is taken for all rows.",
-            "exp of a row that lies far below it is 0 on both sides. `torch.maximum(lse_a, lse_b)` gives every row and head its own.",
+            "one maximum is used for all rows.",
+            "In a row far below that maximum, exp is 0 on both sides. `torch.maximum(lse_a, lse_b)` gives every row "
+            "and head its own maximum.",
             under_one_maximum(lambda a, b: torch.maximum(a.max(), b.max())),
         ),
         Mistake(
-            "the same side is subtracted, whichever is larger.",
-            "exp(1000) is infinite, and -inf less -inf is nan. `torch.maximum(lse_a, lse_b)` takes the larger one of each row.",
+            "the log-sum-exp of the same side is always subtracted.",
+            "exp(1000) is infinite, and -inf minus -inf is nan. `torch.maximum(lse_a, lse_b)` gives the larger one of "
+            "each row.",
             (under_one_side(lambda a, b: a), under_one_side(lambda a, b: b)),
         ),
         Mistake(
-            "nothing merged with nothing is nan.",
-            "-inf less -inf is nan. Where both are -inf, subtract 0 and divide by 1.",
-            bent(unguarded),
+            "two sides that saw no key give nan.",
+            "-inf minus -inf is nan. When both are -inf, subtract 0 and divide by 1.",
+            altered(unguarded),
         ),
-        Mistake("the weights do not sum to 1.", "Divide by the sum of both exponentials.", bent(not_divided)),
-        Mistake("the larger side takes all.", "The smaller one has its share too, however small.", bent(larger_only)),
+        Mistake("the weights do not sum to 1.", "Divide by the sum of both exponentials.", altered(not_divided)),
+        Mistake(
+            "only the larger side counts.",
+            "The smaller side has a share too, however small it is.",
+            altered(larger_only),
+        ),
         Mistake(
             "the new log-sum-exp is wrong.",
-            "It is the log of the sum over the keys of both: log(exp(a) + exp(b)), with the larger taken out first.",
+            "It is the log of the sum over the keys of both sides: log(exp(a) + exp(b)), with the larger one "
+            "subtracted first.",
             (
-                bent(right_weights, torch.maximum),
-                bent(right_weights, lambda a, b: a + b),
-                bent(right_weights, lambda a, b: (a + b) / 2),
+                altered(right_weights, torch.maximum),
+                altered(right_weights, lambda a, b: a + b),
+                altered(right_weights, lambda a, b: (a + b) / 2),
             ),
         ),
         Mistake(
             "base 2 is mixed with base e.",
             "These log-sum-exps are natural logarithms: exp, not exp2.",
-            bent(in_base_two),
+            altered(in_base_two),
         ),
         Mistake(
-            "the weights meet the wrong numbers.",
-            "lse is [rows, heads] and out is [rows, heads, head_dim]: `lse[..., None]` gives every number of a head the same weight.",
-            (bent(right_weights, spread=lambda w: w), bent(right_weights, spread=lambda w: w[:, None])),
+            "the weights are applied along the wrong dimension.",
+            "lse is [rows, heads] and out is [rows, heads, head_dim]: `lse[..., None]` gives every number of a head "
+            "the same weight.",
+            (altered(right_weights, spread=lambda w: w), altered(right_weights, spread=lambda w: w[:, None])),
         ),
     ],
     hints=[
-        "exp(lse) is the sum of exponentials that a side divided by. Multiply each output by it, add, and divide by both sums together.",
-        "exp overflows: take the larger lse out first. a = exp(lse_a - top), b = exp(lse_b - top); the shares are a / (a + b) and b / (a + b).",
-        "The new lse is top + log(a + b). `[..., None]` lets one weight meet all numbers of a row.",
-        "Where top is -inf, both saw nothing: use 0 in its place, and divide by 1 where a + b is 0.",
+        "exp(lse) is the sum of exponentials by which a side was divided. Multiply each output by it, add the two, "
+        "and divide by the sum of both.",
+        "exp overflows: subtract the larger lse first. a = exp(lse_a - top), b = exp(lse_b - top); the shares are a / "
+        "(a + b) and b / (a + b).",
+        "The new lse is top + log(a + b). `[..., None]` applies one weight to all numbers of a row.",
+        "Where top is -inf, neither side saw a key: use 0 in its place, and divide by 1 where a + b is 0.",
     ],
     rights=[merge_partials, merge_by_share, merge_by_sigmoid],
-    why="Each partial result is exact for its own keys. Undo its division, add, divide once more: nothing is approximated, so any split gives the same output.",
+    why="Each partial result is exact for its own keys. Undo its division, add the results, and divide again. Nothing "
+    "is approximated, so any split gives the same output.",
 )

@@ -23,8 +23,8 @@ def merge_by_sigmoid(out_a, lse_a, out_b, lse_b):
     return out, lse
 
 
-def bent(weights, lse=torch.logaddexp, spread=lambda w: w[..., None]):
-    """A wrong answer: other weights, another log-sum-exp, or weights that meet the wrong numbers."""
+def altered(weights, lse=torch.logaddexp, spread=lambda w: w[..., None]):
+    """A wrong answer: other weights, another log-sum-exp, or weights applied along the wrong dimension."""
 
     def answer(out_a, lse_a, out_b, lse_b):
         a, b = weights(lse_a, lse_b)
@@ -76,7 +76,7 @@ def in_base_two(a, b):
 
 
 def under_one_maximum(largest):
-    """Right, as long as all rows are near each other: one maximum is taken out of all of them."""
+    """A wrong answer: one maximum is subtracted from all rows. It is right while the rows are close to each other."""
 
     def answer(out_a, lse_a, out_b, lse_b):
         top = largest(lse_a, lse_b)

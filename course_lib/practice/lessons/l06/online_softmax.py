@@ -1,4 +1,4 @@
-"""Cases of 06.online_softmax: one row of scores, seen a chunk at a time, once."""
+"""06.online_softmax: the softmax of one row of scores that arrives in chunks, each seen once."""
 
 import weakref
 
@@ -9,13 +9,13 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import code, numbers
 
-from .online_softmax_answers import INF, averages, bent, keeps_all, softmax_by_merging, softmax_one_score_at_a_time
+from .online_softmax_answers import INF, altered, averages, keeps_all, softmax_by_merging, softmax_one_score_at_a_time
 from .solutions.online_softmax import online_softmax
 from .tensors_shown import in_float64
 
 
 def is_an_average(answer, found):
-    """Whether the output is everywhere the mean of the chunks' own, whatever the log-sum-exp is."""
+    """Whether the output is in all trials the mean of the outputs of the chunks, whatever the log-sum-exp is."""
 
     def everywhere(mean):
         return all(alike(trial.outcome(mean)[0][0], trial.outcome(answer)[0][0]) for trial in [*FALLING, *GROWING])
@@ -27,7 +27,7 @@ VALUES = [[1.0, 0.0], [0.0, 1.0], [2.0, 3.0], [-1.0, 4.0], [5.0, 1.0], [0.0, -2.
 
 
 def row(*scores, note=""):
-    """The Trial on chunks with these scores; the values are VALUES, one after the other."""
+    """The Trial on chunks with these scores. The values are VALUES, in order."""
 
     def made():
         start = 0
@@ -47,7 +47,7 @@ def row(*scores, note=""):
 
 
 def let_go(*sizes):
-    """How many chunks are alive whenever the next one is asked for."""
+    """The Trial of whether at most two chunks exist whenever the next one is asked for."""
 
     def act(answer):
         alive, most = [], 0
@@ -66,8 +66,9 @@ def let_go(*sizes):
 
     return Trial(
         [
-            f"chunks = ((torch.linspace(0, 1, c), torch.ones(c, 2)) for c in {list(sizes)})  # each is made when it is asked for",
-            "online_softmax(chunks)  # True: no more than two are alive at any time",
+            "# each chunk is made when it is asked for",
+            f"chunks = ((torch.linspace(0, 1, c), torch.ones(c, 2)) for c in {list(sizes)})",
+            "online_softmax(chunks)  # True: at most two of them exist at any time",
         ],
         act,
         size=sum(sizes),
@@ -75,7 +76,7 @@ def let_go(*sizes):
 
 
 def tidy(result):
-    """A lse that is a Python number or a tensor of one counts the same."""
+    """The result, with a lse that is a tensor of one number as a float."""
     if isinstance(result, tuple) and len(result) == 2:
         return result[0], float(result[1]) if isinstance(result[1], (int, float)) or getattr(
             result[1], "ndim", 1
@@ -98,12 +99,12 @@ def shown(result):
 
 def explain(expected, got):
     if not isinstance(got, tuple) or len(got) != 2:
-        return "Two things are asked for: the output, and the log-sum-exp of the row."
+        return "The exercise asks for two things: the output, and the log-sum-exp of the row."
     out, lse = got
     if not isinstance(out, torch.Tensor) or out.shape != expected[0].shape:
-        return f"The output has to be a tensor of shape {list(expected[0].shape)}."
+        return f"The output must be a tensor of shape {list(expected[0].shape)}."
     if out.isnan().any() or lse != lse:
-        return "nan comes out where infinity is taken from infinity, or nothing divided by nothing."
+        return "The result is nan: infinity minus infinity, or 0 divided by 0."
     wrong = [
         name
         for name, same in (("output", agree(expected[0], out)), ("log-sum-exp", agree(expected[1], lse)))
@@ -147,38 +148,39 @@ ONLINE_SOFTMAX = Exercise(
     cases="rows",
     properties=[
         Property(
-            "One chunk is an ordinary softmax average",
-            "The output is softmax(scores) @ values; lse is the log of the sum of exp(scores).",
+            "One chunk: an ordinary softmax average",
+            "The output is softmax(scores) @ values. lse is the log of the sum of exp(scores).",
             [row([0.0]), row([2.0]), row([1.0, 0.0]), row([0.0, 1.0, 3.0])],
         ),
         Property(
-            "A later chunk with smaller scores joins in",
-            "Both chunks are one row: their weights have to sum to 1 together.",
+            "A later chunk with smaller scores is added",
+            "Both chunks belong to one row: all their weights together sum to 1.",
             FALLING,
         ),
         Property(
-            "When the maximum grows, what was summed before shrinks",
-            "Sums under an old maximum m are too large by exp(new - m).",
+            "When the maximum grows, the sums so far are rescaled",
+            "Sums relative to an old maximum m are too large by the factor exp(new - m).",
             GROWING,
         ),
         Property(
-            "A masked score counts nothing, and a masked chunk does no harm",
-            "Tiles at the edge of a mask hold rows that see nothing.",
+            "A masked score has weight 0, and a masked chunk changes nothing",
+            "Tiles at the edge of a mask have rows that see no key.",
             MASKED,
         ),
         Property(
-            "A row that sees nothing at all gives zeros and -inf",
-            "Nothing was summed: log 0 is minus infinity.",
+            "A row that sees no key gives zeros and -inf",
+            "The sum is 0, and log 0 is minus infinity.",
             [row([-INF]), row([-INF, -INF]), row([-INF], [-INF])],
         ),
         Property(
-            "Scores of a thousand neither overflow nor vanish",
-            "A float32 has no exp(89), and exp(-104) is 0. Less their maximum, scores are 0 and below, and the largest is 0.",
+            "Scores of a thousand neither overflow nor underflow",
+            "In float32, exp(89) is infinite and exp(-104) is 0. With their maximum subtracted, scores are 0 or "
+            "below, and the largest is 0.",
             LARGE,
         ),
         Property(
-            "A chunk is let go before the next but one",
-            "The point of it all: a row of any length in the same little memory.",
+            "No more than two chunks exist at a time",
+            "The memory must not grow with the row: that is the purpose of the online softmax.",
             [let_go(1, 1, 1, 1), let_go(2, 3, 2, 1, 2), let_go(4, 4, 4, 4, 4, 4)],
         ),
     ],
@@ -187,91 +189,100 @@ ONLINE_SOFTMAX = Exercise(
         in_float64(online_softmax, (0,), (0, 1)),
         Mistake(
             "the accumulator is not rescaled.",
-            "`out` was summed under the old maximum: multiply it by exp(old - new) before the new chunk is added.",
-            bent(out_shrinks=False),
+            "`out` was summed relative to the old maximum: multiply it by exp(old - new) before the new chunk is "
+            "added.",
+            altered(out_shrinks=False),
         ),
         Mistake(
             "the sum is not rescaled.",
-            "`total` was summed under the old maximum, as `out` was. Both shrink by the same factor.",
-            bent(total_shrinks=False),
+            "`total` was summed relative to the old maximum, as `out` was. Multiply both by the same factor.",
+            altered(sum_shrinks=False),
         ),
         Mistake(
             "nothing is rescaled when the maximum grows.",
-            "Sums under different maxima cannot be added. Multiply both by exp(old - new) first.",
-            bent(out_shrinks=False, total_shrinks=False),
+            "Sums relative to different maxima cannot be added. Multiply both by exp(old - new) first.",
+            altered(out_shrinks=False, sum_shrinks=False),
         ),
         Mistake(
-            "the factor is upside down.",
-            "The old sums are too large, so they shrink: exp(old - new), which is 1 or less.",
-            bent(flipped=True),
+            "the factor is inverted.",
+            "The old sums are too large, so the factor must be 1 or less: exp(old - new).",
+            altered(flipped=True),
         ),
         Mistake(
             "the maximum is not subtracted.",
-            "exp(1000) is infinite and exp(-1000) is 0. Less the maximum, the largest weight is exactly 1.",
-            bent(subtracts=False),
+            "exp(1000) is infinite and exp(-1000) is 0. With the maximum subtracted, the largest weight is exactly 1.",
+            altered(subtracts=False),
         ),
         Mistake(
-            "the maximum may fall again.",
-            "It is that of all chunks so far: `max(old, scores.max())`. Otherwise exp(old - new) overflows.",
-            bent(grows=False),
+            "the maximum can decrease.",
+            "It must be the maximum of all chunks so far: `max(old, scores.max())`. Otherwise exp(old - new) "
+            "overflows.",
+            altered(grows=False),
         ),
         Mistake(
-            "a masked chunk turns into nan.",
-            "As long as nothing was seen the maximum is -inf, and -inf less -inf is nan. Subtract 0 instead.",
-            bent(guards=False),
+            "a masked chunk gives nan.",
+            "While all scores so far are masked, the maximum is -inf, and -inf minus -inf is nan. Subtract 0 instead.",
+            altered(guards=False),
         ),
         Mistake(
-            "the sum is never divided by.",
-            "`out` is a sum of weighted values. Once, at the end, it is divided by the sum of the weights.",
-            bent(divides=False),
+            "the output is not divided by the sum.",
+            "`out` is a sum of weighted values. At the end, divide it by the sum of the weights.",
+            altered(divides=False),
         ),
         Mistake(
-            "the log-sum-exp is not what it says.",
-            "The weights were summed under the maximum: lse = maximum + log(sum).",
+            "the log-sum-exp is wrong.",
+            "The weights were summed relative to the maximum: lse = maximum + log(sum).",
             (
-                bent(lse=lambda top, total: total.log()),
-                bent(lse=lambda top, total: total),
-                bent(lse=lambda top, total: top),
-                bent(lse=lambda top, total: total * torch.exp(top)),
+                altered(lse=lambda m_i, l_i: l_i.log()),
+                altered(lse=lambda m_i, l_i: l_i),
+                altered(lse=lambda m_i, l_i: m_i),
+                altered(lse=lambda m_i, l_i: l_i * torch.exp(m_i)),
             ),
         ),
         Mistake(
-            "every chunk weighs the same.",
-            "A chunk's share is its sum of exp, not one part in so many.",
+            "every chunk has the same weight.",
+            "The share of a chunk is its sum of exponentials, not 1 divided by the number of chunks.",
             (averages(), averages(len)),
             is_made_by=is_an_average,
         ),
         Mistake(
-            "every chunk is summed under its own maximum.",
-            "exp(score - maximum) adds up only under one maximum for all: that of the chunks so far, and the old sums are brought to it.",
+            "every chunk is summed relative to its own maximum.",
+            "Sums of exp(score - maximum) can be added only when they have the same maximum: that of all chunks so "
+            "far. Rescale the old sums to it.",
             (
-                bent(own=True, out_shrinks=False, total_shrinks=False),
-                bent(own=True),
-                bent(grows=False, out_shrinks=False, total_shrinks=False),
+                altered(own=True, out_shrinks=False, sum_shrinks=False),
+                altered(own=True),
+                altered(grows=False, out_shrinks=False, sum_shrinks=False),
             ),
         ),
         Mistake(
             "the output is divided in every step.",
-            "Then it is an average when the next chunk is added to it, and no sum any more. Divide once, at the end.",
-            (bent(each=True), bent(each=True, divides=False)),
+            "Then it is an average and no longer a sum when the next chunk is added to it. Divide once, at the end.",
+            (altered(each=True), altered(each=True, divides=False)),
         ),
         Mistake(
             "the maximum starts at 0.",
-            "exp(-1000 - 0) is 0, and so is the sum of such a row. Start at -inf, which is below every score.",
-            bent(start=0.0),
+            "exp(-1000 - 0) is 0, so the sum of a row of such scores is 0. Start at -inf, which is below every score.",
+            altered(start=0.0),
         ),
         Mistake(
             "all chunks are kept to the end.",
-            "Then the memory grows with the row. Three things are enough: maximum, sum, and weighted sum of values.",
+            "Then the memory grows with the row. Three things are enough: the maximum, the sum, and the weighted sum "
+            "of values.",
             keeps_all,
         ),
     ],
     hints=[
-        "Keep three things between chunks: the largest score so far, the sum of exp(score - largest), and the same sum with each term times its value.",
-        "A chunk brings a new largest score `new`. What was summed under `old` is brought to it by one multiplication with exp(old - new).",
-        "total = exp(old - new) * total + exp(scores - new).sum(); out = exp(old - new) * out + exp(scores - new) @ values.",
-        "At the end: out / total, and lse = top + log(total). While everything was masked, `new` is -inf: subtract 0 then, and leave zeros as they are.",
+        "Keep three things between chunks: the largest score so far, the sum of exp(score - largest), and the same "
+        "sum with each term times its value.",
+        "A chunk gives a new largest score `new`. Sums relative to `old` become sums relative to `new` by one "
+        "multiplication with exp(old - new).",
+        "total = exp(old - new) * total + exp(scores - new).sum(); out = exp(old - new) * out + exp(scores - new) @ "
+        "values.",
+        "At the end: out / total, and lse = top + log(total). While all scores so far are masked, `new` is -inf: "
+        "subtract 0 then, and leave zeros as they are.",
     ],
     rights=[online_softmax, softmax_by_merging, softmax_one_score_at_a_time],
-    why="exp(s - new) = exp(s - old) * exp(old - new): a change of maximum is one multiplication for the whole sum. So the row never has to be there at once.",
+    why="exp(s - new) = exp(s - old) * exp(old - new): a change of the maximum is one multiplication for the whole "
+    "sum. So the whole row never has to be in memory at once.",
 )

@@ -6,7 +6,7 @@ INF = float("inf")
 
 
 def softmax_by_merging(chunks):
-    """Each chunk by itself, and then two results into one."""
+    """Right: a softmax of each chunk by itself, merged with the result so far."""
     out, lse = None, -INF
     for scores, values in chunks:
         new = torch.logsumexp(scores, 0)
@@ -21,24 +21,24 @@ def softmax_by_merging(chunks):
 
 
 def softmax_one_score_at_a_time(chunks):
-    top, total, out = -INF, 0.0, None
+    m_i, l_i, out = -INF, 0.0, None
     for scores, values in chunks:
         for score, value in zip(scores.tolist(), values):
             out = torch.zeros_like(value) if out is None else out
             if score == -INF:
                 continue
-            if score > top:
-                shrink = 0.0 if top == -INF else float(torch.tensor(top - score).exp())
-                top, total, out = score, total * shrink, out * shrink
-            weight = float(torch.tensor(score - top).exp())
-            total, out = total + weight, out + weight * value
-    return (out / total, top + float(torch.tensor(total).log())) if total else (out, -INF)
+            if score > m_i:
+                alpha = 0.0 if m_i == -INF else float(torch.tensor(m_i - score).exp())
+                m_i, l_i, out = score, l_i * alpha, out * alpha
+            weight = float(torch.tensor(score - m_i).exp())
+            l_i, out = l_i + weight, out + weight * value
+    return (out / l_i, m_i + float(torch.tensor(l_i).log())) if l_i else (out, -INF)
 
 
-def bent(
+def altered(
     *,
     out_shrinks=True,
-    total_shrinks=True,
+    sum_shrinks=True,
     subtracts=True,
     guards=True,
     grows=True,
@@ -47,36 +47,36 @@ def bent(
     start=-INF,
     own=False,
     each=False,
-    lse=lambda top, total: top + total.log(),
+    lse=lambda m_i, l_i: m_i + l_i.log(),
 ):
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with a part replaced."""
 
     def answer(chunks):
-        top, total, out = torch.tensor(start), torch.tensor(0.0), 0.0
+        m_i, l_i, out = torch.tensor(start), torch.tensor(0.0), 0.0
         for scores, values in chunks:
-            new_top = torch.maximum(top, scores.max()) if grows else scores.max()
+            new_m = torch.maximum(m_i, scores.max()) if grows else scores.max()
             if not subtracts:
-                new_top = torch.tensor(0.0)
-            used = scores.max() if own else new_top
+                new_m = torch.tensor(0.0)
+            used = scores.max() if own else new_m
             used = torch.tensor(0.0) if guards and used == -INF else used
-            weights, shrink = torch.exp(scores - used), torch.exp(top - used)
-            if flipped and top > -INF:
-                shrink = torch.exp(used - top)
+            weights, alpha = torch.exp(scores - used), torch.exp(m_i - used)
+            if flipped and m_i > -INF:
+                alpha = torch.exp(used - m_i)
             if not subtracts:
-                shrink = torch.tensor(1.0)
-            total = (shrink if total_shrinks else 1.0) * total + weights.sum()
-            out = (shrink if out_shrinks else 1.0) * out + weights @ values
-            out = out / total if each and total > 0 else out
-            top = new_top
-        if guards and total == 0:
+                alpha = torch.tensor(1.0)
+            l_i = (alpha if sum_shrinks else 1.0) * l_i + weights.sum()
+            out = (alpha if out_shrinks else 1.0) * out + weights @ values
+            out = out / l_i if each and l_i > 0 else out
+            m_i = new_m
+        if guards and l_i == 0:
             return out, torch.tensor(-INF)
-        return (out / total if divides else out), lse(top, total)
+        return (out / l_i if divides else out), lse(m_i, l_i)
 
     return answer
 
 
 def averages(weigh=lambda scores: 1.0):
-    """A wrong answer: the mean of the chunks' own outputs."""
+    """A wrong answer: the mean of the outputs of the chunks."""
 
     def answer(chunks):
         outs, lses, shares = [], [], []

@@ -1,4 +1,4 @@
-"""Cases of 06.recompute_backward: the gradient of one causal head, without the matrix."""
+"""06.recompute_backward: the gradient of causal attention of one head, without the score matrix in memory."""
 
 import torch
 
@@ -16,7 +16,7 @@ INF = float("inf")
 
 
 def saved_by_forward(n, d):
-    """What the forward pass hands on: q, k, v, out, lse, and a gradient of the output."""
+    """What the forward pass saves, q, k, v, out and lse, and a gradient of the output."""
     q, k, v = (x[:, 0] for x in qkv(n, n, head_dim=d))
     scores = (q @ k.T / d**0.5).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -INF)
     grad_out = qkv(n + 1, n, head_dim=d)[0][1:, 0]
@@ -32,7 +32,7 @@ def story(n, tile, d):
 
 
 def gradient(n, tile, d=2, only=None):
-    """All three gradients, or the one at place `only`."""
+    """The Trial of all three gradients, or of the one at index `only`."""
 
     def act(answer):
         result = answer(*saved_by_forward(n, d), tile)
@@ -85,12 +85,12 @@ def untouched(n, tile):
         return given
 
     return Trial(
-        [*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, both=beside, size=n, note="as they were"
+        [*story(n, tile, 2), "q, k, v, out, lse, grad_out"], act, show=shown, both=beside, size=n, note="unchanged"
     )
 
 
 def explain(expected, got):
-    """Which gradient differs, and where."""
+    """Which of the gradients are right, and which are not."""
     if isinstance(expected, torch.Tensor):
         return (
             ""
@@ -98,18 +98,17 @@ def explain(expected, got):
             else "The three gradients have the shapes of q, k and v."
         )
     if not isinstance(got, tuple) or len(got) != 3:
-        return "Three tensors are asked for, as a tuple: dq, dk, dv."
+        return "The exercise asks for a tuple of three tensors: dq, dk, dv."
     wrong = [
         f"d{name}"
         for name, want, mine in zip("qkv", expected, got)
         if not isinstance(mine, torch.Tensor) or mine.shape != want.shape or differing(want, mine).any()
     ]
     right = [name for name in ("dq", "dk", "dv") if name not in wrong]
-    return (
-        f"{' and '.join(right)} {'is' if len(right) == 1 else 'are'} right, {' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not."
-        if right
-        else ""
-    )
+    if not right:
+        return ""
+    are, are_not = ("is" if len(names) == 1 else "are" for names in (right, wrong))
+    return f"{' and '.join(right)} {are} right, {' and '.join(wrong)} {are_not} not."
 
 
 SIZES = [(1, 2, 2), (2, 2, 2), (2, 2, 4), (3, 4, 2)]
@@ -123,11 +122,11 @@ RECOMPUTE_BACKWARD = Exercise(
     id="06.recompute_backward",
     title="The gradient by recomputation",
     name="recompute_backward",
-    cases="texts",
+    cases="sizes",
     properties=[
         Property(
-            "dV: every key's value gathers the gradient of those who looked at it",
-            "dV = Pᵀ dO, with the weights P = exp(S - lse) computed again.",
+            "dV: the gradient of a value is the sum over all queries that saw its key",
+            "dV = Pᵀ dO, with the weights P = exp(S - lse) recomputed.",
             [gradient(n, tile, d, only=2) for n, tile, d in SIZES],
         ),
         Property(
@@ -141,40 +140,38 @@ RECOMPUTE_BACKWARD = Exercise(
             [gradient(n, tile, d, only=0) for n, tile, d in SIZES + [(4, 4, 2)]],
         ),
         Property(
-            "All three come back, over several tiles",
+            "All three gradients, over several tiles",
             "Each tile of rows adds to dK and dV, each tile of columns adds to dQ.",
             [gradient(*s) for s in TILED],
         ),
         Property(
             "A last tile may be shorter",
-            "What lies beyond the end has no gradient, and what lies before it has.",
+            "All tokens up to the end of the sequence have a gradient.",
             [gradient(*s) for s in TAILS],
         ),
         Property(
-            "The matrix is never there",
-            "Only a tile's scores at a time: that is why they are computed again and not kept.",
+            "The score matrix never exists as a whole",
+            "Only the scores of one tile exist at a time. That is why they are recomputed and not saved.",
             SMALL,
         ),
-        Property(
-            "What is handed in stays as it is", "The layer before needs its q, k and v for its own gradient.", UNTOUCHED
-        ),
+        Property("The inputs are not changed", "The gradients of earlier operations still need q, k and v.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
             "the inputs are changed.",
-            "`*=` and the like write into the caller's tensors.",
+            "`*=` and other in-place operations write into the caller's tensors.",
             Wrong(in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
         in_float64(recompute_backward, (0, 1, 2), (0, 1), (1, 2), (0,), (1,), (2,)),
         Mistake(
             "delta is left out.",
-            "The weights of a row sum to 1: when one grows the others shrink. That is what - delta stands for.",
+            "The weights of a row sum to 1, so when one grows the others shrink. Subtracting delta accounts for that.",
             Wrong(delta=lambda g, o: torch.zeros(len(g))),
         ),
         Mistake(
-            "delta is not the row's own.",
+            "delta is not computed for each row.",
             "delta[i] is the sum of grad_out[i] * out[i] over head_dim: one number for each row.",
             (
                 Wrong(delta=lambda g, o: (g * o).sum().expand(len(g))),
@@ -183,48 +180,50 @@ RECOMPUTE_BACKWARD = Exercise(
             ),
         ),
         Mistake(
-            "delta is summed inside the tile only.",
-            "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) is that sum, and needs no other tile.",
+            "delta is summed within the tile only.",
+            "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) equals that sum and needs no "
+            "other tile.",
             Wrong(delta_of_tile=True),
         ),
         Mistake(
-            "the scale is forgotten on the way back.",
-            "Scores were divided by √d: the gradients of q and of k are too.",
+            "the scale is missing in the backward pass.",
+            "The scores were divided by √d, so the gradients of q and k are divided by it too.",
             (Wrong(scale_q=NOT, scale_k=NOT), Wrong(scale_q=NOT), Wrong(scale_k=NOT)),
         ),
         Mistake(
-            "the scale is applied twice on the way back.",
-            "√d divides once. A q that was divided by it beforehand brings it along into dK, and dS that was divided brings it into both.",
+            "the scale is applied twice in the backward pass.",
+            "Divide by √d once. A q that is divided before has the factor already in dK, and a dS that is divided has "
+            "it in dQ and dK.",
             (Wrong(scale_q=TWICE, scale_k=TWICE), Wrong(scale_q=TWICE), Wrong(scale_k=TWICE)),
         ),
         Mistake(
-            "the weights are computed again without the scale.",
-            "S is q kᵀ / √d here as in the forward pass: lse was made of those.",
+            "the weights are recomputed without the scale.",
+            "S is q kᵀ / √d, as in the forward pass: lse was computed from those scores.",
             Wrong(scale_s=NOT),
         ),
         Mistake(
             "the softmax is taken over the tile.",
-            "A tile does not know the rest of its row. lse does: P = exp(S - lse).",
+            "A tile does not have the rest of its row. lse covers the whole row: P = exp(S - lse).",
             Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1))),
         ),
         Mistake(
             "the log-sum-exp is not subtracted.",
-            "exp(S) is not a weight yet: it is divided by the sum of its row, and exp(S - lse) does that.",
+            "exp(S) must be divided by the sum of its row to be a weight. exp(S - lse) does that.",
             Wrong(weights=lambda s, lse: torch.exp(s)),
         ),
         Mistake(
             "there is no causal mask.",
-            "Weights above the diagonal are 0, in the backward pass too.",
+            "Weights above the diagonal are 0 in the backward pass too.",
             (Wrong(masks=False), Wrong(hides=False)),
         ),
         Mistake(
-            "the mask is counted inside the tile.",
-            "Compare positions: add where the tile's rows and columns begin.",
+            "the mask compares indices within the tile.",
+            "Compare positions: add the start of the tile's rows and columns.",
             Wrong(local=True),
         ),
         Mistake(
-            "a gradient is overwritten and not added to.",
-            "Every tile contributes: `+=`.",
+            "a gradient is overwritten, not added to.",
+            "Every tile adds its part: `+=`.",
             (
                 Wrong(overwrites="v"),
                 Wrong(overwrites="k"),
@@ -234,24 +233,24 @@ RECOMPUTE_BACKWARD = Exercise(
             ),
         ),
         Mistake(
-            "a matrix is not transposed, or one too many is.",
+            "a matrix is not transposed, or is transposed without need.",
             "P and dS are [rows, columns]. dV and dK have a row for each column: Pᵀ dO and dSᵀ Q. dQ = dS K.",
             tuple(Wrong(untransposed=names) for names in ("k", "v", "kv", "q", "kq")),
         ),
         Mistake(
-            "dS lacks the weights.",
-            "The softmax passes on each difference times its weight: dS = P * (dP - delta).",
+            "dS is not multiplied by the weights.",
+            "The gradient of the softmax multiplies each difference by its weight: dS = P * (dP - delta).",
             Wrong(weighted=False),
         ),
         Mistake(
-            "dV is made from dS.",
+            "dV is computed from dS.",
             "The values were multiplied by the weights: dV = Pᵀ dO.",
             Wrong(dv_from="grad_scores"),
         ),
         Mistake("q and k are exchanged.", "dQ = dS K, and dK = dSᵀ Q.", Wrong(crossed=True)),
         Mistake(
-            "the three come back in another order.",
-            "(dq, dk, dv).",
+            "the three gradients are returned in another order.",
+            "The order is (dq, dk, dv).",
             (
                 Wrong(order=(1, 0, 2)),
                 Wrong(order=(2, 1, 0)),
@@ -267,22 +266,26 @@ RECOMPUTE_BACKWARD = Exercise(
         ),
         Mistake(
             "the tiles on the diagonal are skipped.",
-            "Each token looks at itself: those tiles hold the largest weights.",
+            "Every token sees itself, so these tiles hold pairs that are not masked.",
             Wrong(skips_diagonal=True),
         ),
         Mistake(
-            "more weights are held at once than a tile has.",
-            "The gradient is right, but a tensor is larger than q and larger than a tile. Compute tile × tile weights at a time, from q, k and lse.",
+            "more weights exist at once than a tile has.",
+            "The gradient is right, but one tensor is larger than q and than a tile. Compute tile × tile weights at a "
+            "time, from q, k and lse.",
             (through_the_matrix, Wrong(wide=True)),
             is_made_by=lambda answer, found: found.trial in SMALL and not isinstance(found.outcome, Raised),
         ),
     ],
     hints=[
-        "First delta = (grad_out * out).sum(1), one number a row. Then two loops over tiles; in each, compute the weights again: P = exp(q kᵀ / √d - lse), 0 above the diagonal.",
-        "With dP = dO Vᵀ of the tile: dS = P * (dP - delta). Use positions, not places within the tile, for the mask.",
+        "First compute delta = (grad_out * out).sum(1), one number a row. Then loop over tiles of columns and of "
+        "rows. For each tile, recompute the weights: P = exp(q kᵀ / √d - lse), and 0 above the diagonal.",
+        "With dP = dO Vᵀ of the tile: dS = P * (dP - delta). For the mask, use positions, not indices within the tile.",
         "dV[columns] += Pᵀ dO;  dQ[rows] += dS K / √d;  dK[columns] += dSᵀ Q / √d. All three are sums over tiles.",
-        "Tiles above the diagonal can be skipped: begin the rows at the columns' own tile. Slices like `slice(c0, min(c0 + tile, n))` take care of the end.",
+        "Tiles above the diagonal can be skipped: begin the loop over rows at c0. Slices such as `slice(c0, min(c0 + "
+        "tile, n))` handle the shorter last tile.",
     ],
     rights=[recompute_backward, backward_by_rows, backward_by_autograd],
-    why="One number a row, lse, is enough to make any weight again. That costs one more product of q and k, and saves reading and writing n × n weights: on a GPU it is faster, not slower.",
+    why="One number a row, lse, is enough to recompute any weight. That costs one more product of q and k, and saves "
+    "writing and reading n × n weights: on a GPU it is faster, not slower.",
 )

@@ -1,7 +1,7 @@
-"""Gradients for 06.recompute_backward: right ones written otherwise, one through the matrix, and a wrong one with many faces."""
+"""Gradients for 06.recompute_backward: two right ones, one that makes the whole matrix, and `Wrong`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 
@@ -9,7 +9,7 @@ INF = float("inf")
 
 
 def backward_by_rows(q, k, v, out, lse, grad_out, tile):
-    """Rows outside, and the scale taken into q and k first."""
+    """Right: the outer loop is over rows, and q and k are scaled first."""
     n, d = q.shape
     scale = d**-0.25
     qs, ks = q * scale, k * scale
@@ -29,7 +29,7 @@ def backward_by_rows(q, k, v, out, lse, grad_out, tile):
 
 
 def backward_by_autograd(q, k, v, out, lse, grad_out, tile):
-    """Lets autograd differentiate each tile: with lse and delta held fixed, weights are exp(scores - lse)."""
+    """Right: autograd differentiates each tile, with lse and delta as constants; weights are exp(scores - lse)."""
     grads = [torch.zeros_like(x) for x in (q, k, v)]
     delta = (grad_out * out).sum(1)
     for a in range(0, len(q), tile):
@@ -49,7 +49,7 @@ def backward_by_autograd(q, k, v, out, lse, grad_out, tile):
 
 
 def through_the_matrix(q, k, v, out, lse, grad_out, tile):
-    """Right, with all scores at once."""
+    """The gradient is right, but all scores are in memory at once."""
     with torch.enable_grad():
         inputs = [x.clone().requires_grad_() for x in (q, k, v)]
         scores = inputs[0] @ inputs[1].T / q.shape[1] ** 0.5
@@ -59,7 +59,7 @@ def through_the_matrix(q, k, v, out, lse, grad_out, tile):
 
 @dataclass(frozen=True, eq=False)
 class Wrong:
-    """A wrong answer: the right one with a piece replaced."""
+    """A wrong answer: the right one with a part replaced."""
 
     scale_q: Callable = lambda d: d**-0.5
     scale_k: Callable = lambda d: d**-0.5

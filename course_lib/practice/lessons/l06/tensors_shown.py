@@ -1,4 +1,4 @@
-"""How the checks of lesson 06 look at tensors: two side by side, their dtype, and the matrix products that made them."""
+"""How the checks of lesson 06 write tensors down, and the mistake of a result in float64."""
 
 import torch
 
@@ -7,15 +7,14 @@ from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.report.tensors import numbers
 
 _MOST = 8
-"""So many numbers are written down at once."""
-
+"""The most numbers of a tensor that are written down."""
 
 FIRST_WATCH_S = 15.0
-"""The first time that torch is watched, it imports for seconds. Stopped half-way, it would never work again."""
+"""When torch is watched for the first time, it imports for seconds. If that is interrupted, it never works again."""
 
 
 def shown(result):
-    """Tensors, alone or in a tuple, as text; of a large one the first numbers."""
+    """Tensors, alone or in a tuple, as a string. Of a large tensor, only the first numbers."""
     if isinstance(result, tuple):
         return "(" + ", ".join(map(shown, result)) + ")"
     if isinstance(result, torch.Tensor):
@@ -28,7 +27,7 @@ def shown(result):
 
 
 def beside(expected, got):
-    """Both as text; of two large tensors the first row that differs, with as many digits as show it."""
+    """Both as strings. Of two large tensors, the first row that differs, with enough digits to show how."""
     if isinstance(expected, tuple) and isinstance(got, tuple) and len(expected) == len(got) > 0:
         return tuple(f"({', '.join(side)})" for side in zip(*map(beside, expected, got)))
     if not all(isinstance(x, torch.Tensor) for x in (expected, got)) or expected.shape != got.shape:
@@ -41,14 +40,15 @@ def beside(expected, got):
         first = differs.nonzero()[0].tolist()
         depth = next(d for d in range(1, expected.ndim + 1) if expected[tuple(first[:d])].numel() <= _MOST)
         where = tuple(first[:depth])
-        name = f"a tensor {list(expected.shape)}, {', '.join(f'{axis} {at}' for axis, at in zip(('row', 'head', 'number'), where))}: "
+        place = ", ".join(f"{axis} {at}" for axis, at in zip(("row", "head", "number"), where))
+        name = f"a tensor {list(expected.shape)}, {place}: "
     mine, theirs = expected[where], got[where]
     digits = next((d for d in (3, 5, 7) if numbers(mine, d) != numbers(theirs, d)), 3)
     return name + numbers(mine, digits), name + numbers(theirs, digits)
 
 
 def in_float64(right, *places):
-    """The Mistake of a result in float64. right: a right answer; places: which of the tensors in its result, in each variant."""
+    """The Mistake of a result in float64. right: a right answer. places: the tensors in float64, by variant."""
 
     def variant(chosen):
         def answer(*given):
@@ -60,6 +60,7 @@ def in_float64(right, *places):
 
     return Mistake(
         "the result is in float64.",
-        "It is asked for in the dtype of what came in. A new tensor takes that from `torch.zeros_like(q)`, or from `.to(q.dtype)` at the end.",
+        "It must have the dtype of the inputs. A new tensor gets it from `torch.zeros_like(q)`, or from "
+        "`.to(q.dtype)` at the end.",
         tuple(map(variant, places)),
     )

@@ -1,4 +1,4 @@
-"""Cases of 06.tile_mask: what a mask leaves of a tile, told from its corners."""
+"""06.tile_mask: how much of a tile a mask leaves, from the corners of the tile."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -19,7 +19,7 @@ def asks(rows, cols, causal=True, window=None, documents=None):
 
 
 def picture(rows, cols, causal, window, documents):
-    """The pairs row by row: x is seen, a dot is not."""
+    """The pairs of a tile row by row: x for a pair that is seen, a dot for one that is masked."""
     lines = []
     for r in range(*rows):
         lines.append(
@@ -50,7 +50,7 @@ TILE_MASK = Exercise(
     properties=[
         Property(
             "Bidirectional attention sees every tile",
-            'Nothing is masked: `"all"`, wherever the tile is.',
+            'No pair is masked: the result is `"all"` for every tile.',
             [
                 asks(r, c, causal=False)
                 for r, c in [((0, 1), (0, 1)), ((0, 2), (2, 4)), ((4, 6), (0, 3)), ((2, 3), (5, 9))]
@@ -58,7 +58,8 @@ TILE_MASK = Exercise(
         ),
         Property(
             "Causal: none above the diagonal, some on it, all below",
-            "Row r sees column c where c ≤ r. In a tile the pair bottom left is the first to be seen, and the pair top right the last.",
+            "Row r sees column c if c ≤ r. Of the pairs in a tile, the bottom left one is the first to be seen, and "
+            "the top right one the last.",
             grid(1, 2)
             + grid(2, 6)
             + [
@@ -70,8 +71,8 @@ TILE_MASK = Exercise(
             ],
         ),
         Property(
-            "A sliding window of w: a token sees itself and w - 1 before it",
-            "Tiles that the window has left behind are skipped, as those above the diagonal are.",
+            "A sliding window of w: a token sees itself and the w - 1 tokens before it",
+            "Tiles before the window are skipped, like tiles above the diagonal.",
             grid(2, 6, window=2)
             + grid(2, 8, window=3)
             + [
@@ -83,8 +84,8 @@ TILE_MASK = Exercise(
             ],
         ),
         Property(
-            "Without the causal mask, the window reaches to both sides",
-            "A pair is seen where the distance is less than w, whichever comes first.",
+            "Without the causal mask, the window extends to both sides",
+            "A pair is seen if its distance is less than w, before or after the token.",
             grid(2, 6, causal=False, window=2)
             + [
                 asks((0, 1), (3, 4), False, 3),
@@ -95,7 +96,8 @@ TILE_MASK = Exercise(
         ),
         Property(
             "Packed documents do not see each other",
-            "`documents` says where each begins, and the end: [0, 3, 8] is one of 3 and one of 5 tokens.",
+            "`documents` has the start of each document, and the end of the last: [0, 3, 8] is one document of 3 "
+            "tokens and one of 5.",
             grid(2, 8, documents=[0, 4, 8])
             + grid(2, 8, documents=[0, 3, 8])
             + grid(2, 6, causal=False, documents=[0, 2, 6])
@@ -108,8 +110,8 @@ TILE_MASK = Exercise(
             ],
         ),
         Property(
-            "Causal mask, window and documents hold together",
-            "A tile is skipped when one of them leaves nothing, and whole when all of them leave everything.",
+            "Causal mask, window and documents apply together",
+            'A tile is `"none"` when one of them masks all its pairs, and `"all"` when none of them masks any pair.',
             [
                 asks((2, 5), (3, 7), True, None, [0, 4, 8]),
                 asks((2, 4), (3, 6), True, None, [0, 3, 8]),
@@ -135,16 +137,17 @@ TILE_MASK = Exercise(
             ],
         ),
         Property(
-            "A tile of ten million tokens takes no longer",
-            "A kernel asks this for every tile, so it may cost a few comparisons: corners, not pairs.",
+            "The time does not grow with the tile: ten million tokens take no longer",
+            "A kernel does this for every tile, so it may cost only a few comparisons: test the corners, not the "
+            "pairs.",
             HUGE,
         ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
-            "the end of a half-open range is taken for its last token.",
-            "(0, 2) holds 0 and 1. The last row is rows[1] - 1, the last column cols[1] - 1.",
+            "the end of a half-open range is taken as its last token.",
+            "(0, 2) holds 0 and 1. The last row is rows[1] - 1, the last column is cols[1] - 1.",
             wrong(last=0),
         ),
         Mistake(
@@ -159,40 +162,43 @@ TILE_MASK = Exercise(
         ),
         Mistake(
             "the window is one token too wide.",
-            "The token itself is one of the w: the largest distance is w - 1.",
+            "The window of w tokens includes the token itself: the largest distance is w - 1.",
             wrong(off=0),
         ),
         Mistake(
             "the window is one token too narrow.",
-            "w - 1 tokens before the token itself: a distance of w - 1 is still seen.",
+            "A token sees the w - 1 tokens before it: a distance of w - 1 is still seen.",
             wrong(off=2),
         ),
         Mistake(
             "the window has only one side.",
-            "Without the causal mask it reaches ahead as far as back: distances from -(w - 1) to w - 1.",
+            "Without the causal mask it includes later tokens too: distances from -(w - 1) to w - 1.",
             wrong(both_sides=False),
         ),
         Mistake(
-            "documents are ignored.", "Packed documents share a tensor and nothing else.", wrong(documents_count=False)
+            "documents are ignored.",
+            "Packed documents are in one tensor, but they do not see each other.",
+            wrong(documents_count=False),
         ),
         Mistake(
-            "only the tile's first tokens are asked for their document.",
-            "An edge can run through the middle of a tile.",
+            "only the document of the tile's first tokens is compared.",
+            "A document can end in the middle of a tile.",
             wrong(first_only=True),
         ),
         Mistake(
-            "documents are compared at the two ends only.",
-            "An edge can run through rows and columns at the same place. All four corners have to be of one document.",
+            "the documents of rows and columns are compared only at their starts and at their ends.",
+            "A document can end inside the rows and inside the columns at the same index. The first and last row and "
+            "the first and last column must all be in one document.",
             wrong(ends_only=True),
         ),
         Mistake(
-            "the first token of a document is counted to the one before.",
-            "An edge is where a document begins: the edges at or before a token count, as `bisect_right` has it.",
+            "the first token of a document is counted as part of the one before.",
+            "An edge is where a document begins: count the edges at or before a token, as `bisect_right` does.",
             wrong(before=lambda edge, at: edge < at),
         ),
         Mistake(
-            "one condition is dropped where another is given.",
-            "Causal mask, window and documents hold at once. Ask for each of them, whatever the others are.",
+            "one condition is ignored when another is given.",
+            "Causal mask, window and documents apply together. Test each of them, whatever the others are.",
             (
                 wrong(drops=lambda c, w, d: (c, None if d else w, d)),
                 wrong(drops=lambda c, w, d: (c, w, None if w else d)),
@@ -204,27 +210,28 @@ TILE_MASK = Exercise(
         ),
         Mistake(
             "a causal tile is skipped by its first row.",
-            "The rows below see further: nothing is seen only where the first column lies beyond the *last* row.",
+            "Later rows see more columns: a tile is fully masked only when its first column is after its *last* row.",
             wrong(skipped_from=(0, 2)),
         ),
         Mistake(
             'a causal tile is called "all" although the diagonal runs through it.',
-            "All is seen only where the first row sees the last column: the pair top right.",
+            "All pairs are seen only when the first row sees the last column: the top right pair.",
             (wrong(whole_from=(1, 3)), wrong(whole_from=(0, 2)), wrong(whole_from=(1, 2))),
         ),
         Mistake(
-            "only one corner is looked at.",
-            "The nearest pair is top right, the farthest bottom left: a tile is whole only when both are seen.",
+            "only one corner is tested.",
+            'The smallest distance is top right, the largest bottom left: a tile is `"all"` only when both pairs are '
+            "seen.",
             all_edge,
         ),
         Mistake(
-            'a tile that is seen as a whole is called "some".',
-            "Then the kernel masks every tile, and the mask costs as much as the scores.",
+            'a tile without masked pairs is called "some".',
+            "Then the kernel applies the mask to every tile, which costs as much as the scores.",
             wrong(merge=lambda s: "some" if s == "all" else s),
         ),
         Mistake(
-            'a tile that holds nothing is called "some".',
-            "Then it is loaded and computed for nothing.",
+            'a fully masked tile is called "some".',
+            "Then it is loaded and computed without need.",
             wrong(merge=lambda s: "some" if s == "none" else s),
         ),
         Mistake(
@@ -233,20 +240,25 @@ TILE_MASK = Exercise(
             wrong(swap=True),
         ),
         Mistake(
-            "every pair is looked at.",
-            "Right, and far too slow: a tile has thousands of pairs. The corners are enough.",
+            "every pair is tested.",
+            "The result is right, but it takes too long: a tile has thousands of pairs. The corners are enough.",
             pair_by_pair,
             is_made_by=lambda answer, found: found.trial in HUGE and isinstance(found.outcome, Raised),
             ends=False,
         ),
     ],
     hints=[
-        "Everything hangs on the distance: position of the query less position of the key. Causal allows 0 and more; a window of w at most w - 1.",
-        "In a tile of rows (r0, r1) and columns (c0, c1) distances run from r0 - (c1 - 1), top right, to (r1 - 1) - c0, bottom left, without a gap.",
-        "none: the largest is below what is allowed, or the smallest above it. all: both are allowed. some: anything else.",
-        "`sum(edge <= at for edge in documents)` numbers the document of a token. If the rows end in an earlier document than the columns begin, or the other way "
-        "round, there is nothing; the tile is whole only if first and last row, first and last column are of one document.",
+        "The result depends on the distance: position of the query minus position of the key. The causal mask allows "
+        "0 and more, a window of w allows at most w - 1.",
+        "In a tile of rows (r0, r1) and columns (c0, c1) the distances are all integers from r0 - (c1 - 1), top "
+        "right, to (r1 - 1) - c0, bottom left.",
+        '"none": the largest distance is below the allowed range, or the smallest is above it. "all": both are in the '
+        'range. "some": any other tile.',
+        "`sum(edge <= at for edge in documents)` numbers the document of a token. If the rows end in an earlier "
+        "document than the columns begin, or the columns end in an earlier one than the rows begin, the result is "
+        '"none". It is "all" only if the first and last row and the first and last column are in one document.',
     ],
     rights=[tile_mask, tile_by_documents],
-    why="Distances in a tile have no gaps, so two corners tell what is between them. The kernel of lesson 07 uses this to run most of its tiles without any mask.",
+    why="The distances in a tile have no gaps, so two corners determine all distances between them. The kernel of "
+    "lesson 07 uses this to run most of its tiles without a mask.",
 )

@@ -4,7 +4,7 @@ INF = float("inf")
 
 
 def tile_by_documents(rows, cols, causal, window, documents):
-    """Each document's part of the tile by itself."""
+    """Right: the part of the tile in each document by itself."""
 
     def corner(row, col):
         return (not causal or col <= row) and (window is None or abs(row - col) < window)
@@ -17,9 +17,8 @@ def tile_by_documents(rows, cols, causal, window, documents):
             continue
         if (r0, r1) == tuple(rows) and (c0, c1) == tuple(cols) and corner(r0, c1 - 1) and corner(r1 - 1, c0):
             return "all"
-        near = (
-            (r0, c1 - 1) if r0 > c1 - 1 else (r1 - 1, c0) if c0 > r1 - 1 else (0, 0)
-        )  # the pair nearest to the diagonal
+        # the pair nearest to the diagonal
+        near = (r0, c1 - 1) if r0 > c1 - 1 else (r1 - 1, c0) if c0 > r1 - 1 else (0, 0)
         found = found or corner(*near)
     return "some" if found else "none"
 
@@ -41,9 +40,10 @@ def wrong(
     before=lambda edge, at: edge <= at,
     drops=lambda causal, window, documents: (causal, window, documents),
 ):
-    """A wrong answer: the right one with a piece replaced.
+    """A wrong answer: the right one with a part replaced.
 
-    skipped_from, whole_from: the row and column, as places in `corners`, by which a causal tile is skipped or called whole.
+    skipped_from, whole_from: the row and the column, as indices into `corners`, by which a causal tile is taken as
+    fully masked, or as not masked at all.
     """
 
     def answer(rows, cols, causal, window, documents):
@@ -72,7 +72,7 @@ def wrong(
 
 
 def all_edge(rows, cols, causal, window, documents):
-    """Looks at one corner only: the first row and the first column."""
+    """Tests one corner only: the first row and the first column."""
     row, col = rows[0], cols[0]
     seen = (not causal or col <= row) and (window is None or abs(row - col) < window)
     same = not documents or sum(e <= row for e in documents) == sum(e <= col for e in documents)

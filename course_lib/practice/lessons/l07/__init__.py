@@ -1,4 +1,4 @@
-"""Cases of lesson 07: a softmax a row, attention as a kernel, the causal mask by tiles, grouped heads. Each has three rungs."""
+"""The exercises of lesson 07: row softmax, attention kernel, causal mask, grouped heads. All have three rungs."""
 
 from .causal_skip import CAUSAL_SKIP
 from .flash_kernel import FLASH_KERNEL

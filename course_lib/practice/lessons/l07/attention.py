@@ -1,4 +1,4 @@
-"""What the three attention exercises of lesson 07 share: the obviously right answer, their trials, and the mistakes that all of them invite."""
+"""What the three attention exercises of lesson 07 share: the simplest right answer, and their trials."""
 
 import math
 
@@ -14,7 +14,7 @@ from .attention_answers import Program, shared
 
 INF = math.inf
 D = 16
-"""Numbers of a head, where nothing else is said: the least that `tl.dot` takes on a GPU."""
+"""head_dim of most trials: the smallest that `tl.dot` takes on a GPU."""
 
 
 def row_by_row(q, k, v, causal):
@@ -31,7 +31,7 @@ def row_by_row(q, k, v, causal):
 
 
 def in_programs(q, k, v, tile, causal, kv_heads_of=shared):
-    """The kernel's loop in plain torch, one program after the other."""
+    """The loop of the kernel in plain torch, one program after the other."""
     return Program(causal, kv_heads_of=kv_heads_of)(q, k, v, tile)
 
 
@@ -50,13 +50,17 @@ def attends(
     rows=None,
     **options,
 ):
-    """The Trial of one call. make, made: what is done to q, k, v, in fact and as code; rows: so many of the result count."""
+    """The Trial of one call.
+
+    make, made: a function that changes q, k and v, and the same as code. rows: only so many rows of the result count.
+    """
     kv_heads = kv_heads or heads
     more = f", heads={heads}, kv_heads={kv_heads}" if heads > 1 else ""
     more += f", times={times:g}" if times != 1 else ""
+    sizes = f"{count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}"
     lines = [
         "from course_lib.practice.play import here, qkv",
-        f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={head_dim}))  # {count(n, 'query', 'queries')}, {count(m, 'key', 'keys')}",
+        f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={head_dim}))  # {sizes}",
     ]
     lines += (
         ["q, k, v = q.half(), k.half(), v.half()"] * half
@@ -87,13 +91,14 @@ def attends(
 
 
 NEGATIVE = {"times": 4.0, "make": lambda q, k, v: (-q.abs(), k.abs(), v), "made": "q, k = -q.abs(), k.abs()"}
-"""Options of `attends`: all scores are far below 0."""
+"""Options of `attends` that make all scores far below 0."""
 
 
 def small(name, n, m, tile=16, heads=1, kv_heads=1):
-    """Whether no tensor is larger than the largest that has to be there. With tile > head_dim, a tile of queries against all keys is larger.
+    """The Trial of whether no tensor is larger than q, k or a tile of scores.
 
-    And whether no kernel loads more than some tiles at once, where that is recorded.
+    With tile > head_dim, the scores of a tile of queries and all keys are larger. Where loads are recorded, no kernel
+    may load more than a few tiles at once.
     """
 
     def call(answer, q, k, v):
@@ -128,15 +133,15 @@ def smalls(name):
     return [small(name, 48, 48), small(name, 48, 160, tile=32), small(name, 100, 200, tile=64)]
 
 
-SLIM = (
-    "Only the scores of one tile are there at a time",
-    "A tile of queries against a tile of keys: these scores live in registers, and are never in slow memory.",
+ONE_TILE = (
+    "Only the scores of one tile exist at a time",
+    "The scores of a tile of queries and a tile of keys are kept in registers, never in slow memory.",
 )
-"""Title and meaning of the Property of `smalls`."""
+"""Title and meaning of the Property with the trials of `smalls`."""
 
 
-def fine(name):
-    """A half-precision case in which float16 sums lose most of the keys: one key weighs 1, each of the others 1 part in 40,000."""
+def many_small(name):
+    """The Trial in which float16 sums lose most keys: one key has weight 1, the others have 1 part in 40,000 each."""
 
     def make(q, k, v):
         for x, first, rest in ((q, 1, 1), (k, 2.65, 0), (v, 0, 1)):
@@ -163,7 +168,7 @@ def untouched(name, n, m, heads=1, kv_heads=1):
         call,
         show=shown,
         size=n + m,
-        note="as they were",
+        note="unchanged",
     )
 
 
@@ -179,17 +184,17 @@ def shown(result):
 
 
 def explain(expected, got):
-    """Which row and head differ first, how many, and by how much."""
+    """The first row and head that differ, how many rows do, and by how much."""
     want, mine = (x.tensor if isinstance(x, Near) else x for x in (expected, got))
     if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
-        return f"A tensor of shape {list(want.shape)} is asked for."
+        return f"The result must be a tensor of shape {list(want.shape)}."
     if mine.dtype != want.dtype:
         return f"The result is {mine.dtype}, and q is {want.dtype}."
     wrong = differing(expected, got).any(-1)
     row, head = wrong.nonzero()[0].tolist()
     far = (mine - want).abs().max()
     by = (
-        "There is nan in it: memory that nobody wrote, or infinity less infinity."
+        "It holds nan: memory that was never written, or infinity minus infinity."
         if mine.isnan().any()
         else f"The largest difference is {far:.2g}."
     )

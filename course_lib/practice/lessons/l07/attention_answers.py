@@ -1,8 +1,8 @@
-"""The loop of an attention kernel in plain torch, one program after the other: right, or with a piece replaced."""
+"""The loop of an attention kernel in plain torch, one program after the other: right, or with a part replaced."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 
@@ -10,12 +10,12 @@ INF = math.inf
 
 
 def shared(head, group, kv_heads):
-    """The KV heads of keys and of values for a query head."""
+    """The KV head of the keys and that of the values for a query head."""
     return head // group, head // group
 
 
 def last_seen(n, m, first, tile):
-    """Where the causal loop over keys ends."""
+    """The end of the causal loop over keys."""
     return min(m, m - n + first + tile)
 
 
@@ -25,29 +25,29 @@ def up_to_itself(column, position):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """An answer: Program(causal)(q, k, v, tile)."""
+    """An answer: Program(causal)(q, k, v, tile). Right as it is; each of the other fields replaces a part."""
 
     causal: bool = False
     kv_heads_of: Callable = shared
     end: Callable | None = None
-    """end(n, m, first, tile) of the loop over keys; None: m, or where the causal mask lets it end."""
+    """end(n, m, first, tile) of the loop over keys. None: m, or `last_seen` with the causal mask."""
     position: Callable = lambda n, m, first: m - n + first
     """position(n, m, first) of query `first`."""
     sees: Callable = up_to_itself
     hidden: float = -INF
-    """The score of a key that is not seen."""
+    """The score of a masked key."""
     lanes: bool = False
-    """Whether a tile of keys is filled up with lanes of zeros, whose scores are hidden as those of keys that are not seen."""
+    """Whether a tile of keys is padded with lanes of zeros, whose scores are masked like those of masked keys."""
     guards: bool = True
     one_tile: bool = False
-    """Whether one tile holds all, as torch's own softmax would."""
-    keeps_high: bool = True
+    """Whether one tile holds all queries and keys, as with a softmax of torch."""
+    keeps_maximum: bool = True
     keys: Callable = lambda n, m: m
-    """keys(n, m): so many keys there are taken to be."""
+    """keys(n, m): the number of keys that the loop assumes."""
     head_step: int | None = None
-    """Numbers from where one head begins to the next, where it is not head_dim."""
+    """The stride from one head to the next, if it is not head_dim."""
     stores_right: bool = False
-    """Whether only loads go by head_step."""
+    """Whether head_step is used by loads only, not by stores."""
 
     @property
     def __name__(self):
@@ -63,10 +63,8 @@ class Program:
             for first in range(0, n, tile):
                 mine = self.of(q, head)[first : first + tile].float()
                 position = self.position(n, m, first) + torch.arange(len(mine), device=q.device)[:, None]
-                high, total = (
-                    torch.full((len(mine), 1), -1e30 if self.guards else -INF, device=q.device),
-                    torch.zeros(len(mine), 1, device=q.device),
-                )
+                m_i = torch.full((len(mine), 1), -1e30 if self.guards else -INF, device=q.device)
+                l_i = torch.zeros(len(mine), 1, device=q.device)
                 acc = torch.zeros_like(mine)
                 for start in range(0, end_of(n, m, first, tile), tile):
                     keys, values = (
@@ -82,17 +80,17 @@ class Program:
                         lane = torch.arange(len(keys), device=q.device)
                         seen = self.sees(start + lane, position) & (lane < real)
                         scores = scores.masked_fill(~seen, self.hidden)
-                    new = torch.maximum(high, scores.amax(1, keepdim=True))
-                    shrink, weights = torch.exp(high - new), torch.exp(scores - new)
-                    total, acc = total * shrink + weights.sum(1, keepdim=True), acc * shrink + weights @ values
-                    high = new if self.keeps_high else high
+                    new_m = torch.maximum(m_i, scores.amax(1, keepdim=True))
+                    alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m)
+                    l_i, acc = l_i * alpha + weights.sum(1, keepdim=True), acc * alpha + weights @ values
+                    m_i = new_m if self.keeps_maximum else m_i
                 self.of(out, head, self.stores_right)[first : first + tile] = (
-                    acc / torch.where((total > 0) | (not self.guards), total, 1.0)
+                    acc / torch.where((l_i > 0) | (not self.guards), l_i, 1.0)
                 ).to(q.dtype)
         return out
 
     def of(self, x, head, right=False):
-        """[tokens, head_dim]: what is taken for one head of x."""
+        """[tokens, head_dim]: the numbers that are taken as those of one head of x."""
         if self.head_step is None or right:
             return x[:, head]
         return x.flatten(1)[:, head * self.head_step : head * self.head_step + x.shape[2]]

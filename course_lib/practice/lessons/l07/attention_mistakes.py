@@ -15,21 +15,21 @@ from .attention import INF, row_by_row
 from .attention_answers import Program
 
 
-def bent(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile: out, dtype=None, **faults):
-    """A wrong answer: 06.flash_forward with a piece replaced, or with other inputs or another output than it should have."""
+def altered(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile: out, dtype=None, **faults):
+    """A wrong answer: 06.flash_forward with a part replaced, or with its inputs or its output changed."""
     wrong = Wrong(**faults)
 
     def answer(q, k, v, tile):
         theirs = [x.cpu() if x.dtype == torch.float32 else x.cpu().float() for x in (q, k, v)]
         out, _ = wrong(*reads(*theirs), (tile, tile), causal)
-        q.copy_(theirs[0])  # what was done in place there; no kernel of ours writes into k and v
+        q.copy_(theirs[0])  # for scales_q_in_place; no wrong answer here writes into k or v
         return writes(out.to(dtype or q.dtype), tile)
 
     return answer
 
 
 def tf32(x):
-    """float32 with the last 13 bits of its fraction rounded away, as matrix units take it."""
+    """float32 with the last 13 bits of its fraction rounded off, as matrix units take it (TF32)."""
     bits = x.contiguous().view(torch.int32)
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
@@ -43,12 +43,12 @@ def first_head(out, tile):
 
 
 def same_tile(x, tile=16):
-    """What is read when the pointer never moves on: the first tile again and again."""
+    """What is read when the pointer does not move: the first tile again and again."""
     return x[torch.arange(len(x)) % tile]
 
 
 def over_heads(causal):
-    """A wrong answer: the heads of a token look at each other."""
+    """A wrong answer: attention between the heads of a token."""
 
     def answer(q, k, v, tile):
         scores = q.float() @ k.float().transpose(1, 2) / q.shape[2] ** 0.5
@@ -60,7 +60,7 @@ def over_heads(causal):
 
 
 def writes_one_head(causal):
-    """is_made_by of an answer that is right for head 0, and has written no other."""
+    """is_made_by of an answer that is right for head 0 and has written no other head."""
 
     def is_made_by(answer, found):
         mine = getattr(found.outcome, "tensor", found.outcome)
@@ -76,131 +76,134 @@ def writes_one_head(causal):
     return is_made_by
 
 
-EARLY = Mistake(
+ENDS_EARLY = Mistake(
     "the loop over keys ends too early.",
-    "Row i stands at position m - n + i, in the bound of the loop as in the mask: it ends at `tl.minimum(m, m - n + first + TILE)`.",
+    "Row i has position m - n + i, in the end of the loop as in the mask: the loop ends at `tl.minimum(m, m - n + "
+    "first + TILE)`.",
     Program(True, end=lambda n, m, first, tile: min(m, first + tile)),
 )
 
 
-def common(causal, whole, ordinary, small_trials, untouched_trials, fine_trials):
-    """The mistakes that attention invites in each of the three. whole: an answer that makes the whole matrix. Then four kinds of trials."""
+def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials):
+    """Mistakes of all three exercises. whole: an answer that makes the whole score matrix.
+
+    The other arguments are trials: of ordinary sizes, of `smalls`, of `untouched`, of `many_small`.
+    """
     return [
         Mistake(
             "the inputs are changed.",
-            "`*=` and the like write into the caller's tensors, and here they are the cache.",
-            bent(causal, scales_q_in_place=True),
+            "`*=` and other in-place operations write into the caller's tensors, and k and v are the KV cache.",
+            altered(causal, scales_q_in_place=True),
             is_made_by=lambda answer, found: found.trial in untouched_trials and not isinstance(found.outcome, Raised),
         ),
         Mistake(
             "the accumulator is not rescaled.",
-            "`acc` was summed under the old maximum: multiply it by exp(old - new) first.",
-            bent(causal, acc_shrinks=False),
+            "`acc` was summed relative to the old maximum: multiply it by exp(old - new) first.",
+            altered(causal, acc_shrinks=False),
         ),
         Mistake(
             "the sum is not rescaled.",
-            "`total` shrinks by the same factor as the accumulator.",
-            bent(causal, total_shrinks=False),
+            "Multiply `total` by the same factor as the accumulator.",
+            altered(causal, total_shrinks=False),
         ),
         Mistake(
             "nothing is rescaled when the maximum grows.",
-            "Sums under different maxima cannot be added.",
-            bent(causal, acc_shrinks=False, total_shrinks=False),
+            "Sums relative to different maxima cannot be added.",
+            altered(causal, acc_shrinks=False, total_shrinks=False),
         ),
         Mistake(
-            "the sum is never divided by.",
-            "At the end: `acc / total[:, None]`, each row by its own sum.",
-            bent(causal, divides=False),
+            "the output is not divided by the sum.",
+            "At the end, divide each row by its own sum: `acc / total[:, None]`.",
+            altered(causal, divides=False),
         ),
-        Mistake(
-            "the maximum is not subtracted.",
-            "exp(89) is the last that fits in a float32.",
-            bent(causal, subtracts=False),
-        ),
+        Mistake("the maximum is not subtracted.", "In float32, exp(89) is infinite.", altered(causal, subtracts=False)),
         Mistake(
             "scores are scaled wrongly.",
             "A score is q · k divided by the square root of head_dim.",
             (
-                bent(causal, scale=lambda d: 1.0),
-                bent(causal, scale=lambda d: 1 / d),
-                bent(causal, scale=lambda d: d**0.5),
+                altered(causal, scale=lambda d: 1.0),
+                altered(causal, scale=lambda d: 1 / d),
+                altered(causal, scale=lambda d: d**0.5),
             ),
         ),
         Mistake(
             "only the last tile of keys counts.",
-            "End each turn with `high = new_high`. With the -inf that it began with, exp(high - new_high) is 0, and all before is lost.",
-            Program(causal, keeps_high=False),
+            "End each iteration with `high = new_high`. If `high` stays at its initial -inf, exp(high - new_high) is "
+            "0, and the sums so far are lost.",
+            Program(causal, keeps_maximum=False),
         ),
         Mistake(
-            "exp2 stands for exp.",
+            "exp2 is used in place of exp.",
             "exp(x) is exp2(x * log2(e)): multiply the scale by 1.4427 when you use `tl.exp2`.",
-            bent(causal, scale=lambda d: math.log(2) * d**-0.5),
+            altered(causal, scale=lambda d: math.log(2) * d**-0.5),
         ),
         Mistake(
             "only the first tile of queries is written.",
-            "A program's rows begin at `tl.program_id(1) * TILE`, and the grid has a program for each tile.",
-            bent(causal, writes=first_tile),
+            "The rows of a program begin at `tl.program_id(1) * TILE`, and the grid needs a program for each tile.",
+            altered(causal, writes=first_tile),
         ),
         Mistake(
             "only the first head is written.",
-            "The grid has a program for each head and each tile. In a grid of (heads, tiles), `tl.program_id(0)` is the head and `tl.program_id(1)` the tile; in one of "
-            "(tiles, heads) it is the other way round.",
-            bent(causal, writes=first_head),
+            "The grid needs a program for each head and each tile. In a grid of (heads, tiles), `tl.program_id(0)` is "
+            "the head and `tl.program_id(1)` the tile. In a grid of (tiles, heads), they are exchanged.",
+            altered(causal, writes=first_head),
             is_made_by=writes_one_head(causal),
         ),
         Mistake(
-            "the same tile of keys comes again and again.",
-            "Columns are `start + tl.arange(0, TILE)`, and `start` moves on with the loop.",
+            "the same tile of keys is read again and again.",
+            "The columns are `start + tl.arange(0, TILE)`, where `start` grows with the loop.",
             (
-                bent(causal, reads=lambda q, k, v: (q, same_tile(k), same_tile(v))),
-                bent(causal, reads=lambda q, k, v: (q, same_tile(k), v)),
-                bent(causal, reads=lambda q, k, v: (q, k, same_tile(v))),
+                altered(causal, reads=lambda q, k, v: (q, same_tile(k), same_tile(v))),
+                altered(causal, reads=lambda q, k, v: (q, same_tile(k), v)),
+                altered(causal, reads=lambda q, k, v: (q, k, same_tile(v))),
             ),
         ),
         Mistake(
             "the result is in float32.",
-            "Sum in float32, and store as q has it: `.to(out_ptr.dtype.element_ty)`.",
-            bent(causal, dtype=torch.float32),
+            "Sum in float32, and store in the dtype of q: `.to(out_ptr.dtype.element_ty)`.",
+            altered(causal, dtype=torch.float32),
         ),
         rungs.rounded(
             lambda q, k, v, tile: row_by_row(q, k, v, causal),
             ordinary,
-            bent(causal, reads=lambda q, k, v: tuple(map(tf32, (q, k, v)))),
+            altered(causal, reads=lambda q, k, v: tuple(map(tf32, (q, k, v)))),
         ),
         Mistake(
-            "scores of all keys are held at once.",
-            "The output is right, but each query has its scores of all m keys at the same time, be it the whole matrix or a tile of queries against "
-            "all keys. Loop over tiles of keys, with a running maximum and sum.",
+            "the scores of all keys exist at once.",
+            "The output is right, but the scores of all m keys exist at the same time, for all queries or for a tile "
+            "of them. Loop over tiles of keys, with a running maximum and sum.",
             whole,
             is_made_by=lambda answer, found: found.trial in small_trials and not isinstance(found.outcome, Raised),
         ),
         power_of_two(
-            "`tl.arange` wants 16, 32, 64, …: take `tile` and `head_dim` for it, which are, and mask what is not there."
+            "`tl.arange` takes only powers of two: 16, 32, 64, … Use `tile` and `head_dim`, which are powers of two, "
+            "and mask the lanes after the end."
         ),
         half_sums(
-            fine_trials,
-            "A float16 has 11 bits: 1 + 1/4096 is 1 again. `total` and `acc` are tl.float32, or `.float()` in torch; only the result becomes float16.",
+            half_trials,
+            "A float16 has 11 bits: 1 + 1/4096 gives 1. Keep `total` and `acc` in tl.float32, or `.float()` in torch, "
+            "and convert only the result to float16.",
         ),
     ]
 
 
 def on_contiguous(causal):
-    """The mistakes where q, k and v are contiguous, and addresses are computed from that."""
+    """Mistakes of exercises in which q, k and v are contiguous, and addresses are computed from that."""
     return [
         Mistake(
-            "heads begin one number after the other.",
-            "Head h begins at h * HEAD_DIM of its token: `head * HEAD_DIM + tl.arange(0, HEAD_DIM)`.",
+            "the stride between heads is 1.",
+            "Head h of a token begins at h * HEAD_DIM: `head * HEAD_DIM + tl.arange(0, HEAD_DIM)`.",
             (Program(causal, head_step=1), Program(causal, head_step=1, stores_right=True)),
         ),
         Mistake(
-            "the number of queries is taken for that of keys.",
-            "q has n rows, k and v have m: the loop ends at m, and a column below m is a key.",
+            "the number of queries is used as the number of keys.",
+            "q has n rows, k and v have m: the loop ends at m, and the columns below m are keys.",
             (Program(causal, keys=lambda n, m: n), Program(causal, end=lambda n, m, first, tile: min(n, m))),
         ),
         Mistake(
             "attention runs over the heads of a token.",
-            "The products of `q @ k.transpose(1, 2)` compare the heads of one token with each other. Tokens are to look at tokens: take one head, "
-            "`q[:, h] @ k[:, h].T`, or put the heads first, with `transpose(0, 1)`.",
+            "`q @ k.transpose(1, 2)` multiplies the heads of one token with each other. Attention is between tokens: "
+            "take one head, `q[:, h] @ k[:, h].T`, or put the heads first with `transpose(0, 1)`.",
             over_heads(causal),
         ),
     ]

@@ -1,8 +1,7 @@
-"""Cases of 07.grouped_query: query heads that share keys and values, read where they lie."""
+"""07.grouped_query: query heads that share keys and values, which are read without a copy."""
 
 import torch
 
-from course_lib.practice.fixtures.attention_variants import whole_matrix
 from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.agreement import alike
@@ -10,38 +9,28 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 
-from .attention import SLIM, attends, fine, in_programs, row_by_row, small, smalls, untouched
-from .attention_mistakes import EARLY, bent, common
+from .attention import ONE_TILE, attends, many_small, small, smalls, untouched
+from .attention_mistakes import ENDS_EARLY, altered, common
+from .grouped_query_answers import (
+    copied,
+    divided_by_kv_heads,
+    flash_grouped,
+    grouped_in_programs,
+    made_contiguous,
+    modulo_group,
+    whole,
+    wrong_heads,
+)
 
-
-def flash_grouped(q, k, v, tile):
-    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided. Returns as q."""
-    return row_by_row(q, k, v, causal=True)
-
-
-def grouped_in_programs(q, k, v, tile):
-    return in_programs(q, k, v, tile, causal=True)
-
-
-def whole(q, k, v, tile):
-    return whole_matrix(q.cpu().float(), k.cpu().float(), v.cpu().float(), (tile, tile), True)[0].to(q.dtype)
-
-
-TURNED = "k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))"
+BY_HEAD = "k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))"
 
 
 def on(n, m, heads=1, kv_heads=1, **options):
     return attends("flash_grouped", n, m, heads=heads, kv_heads=kv_heads, **options)
 
 
-def copied(q, k, v, tile):
-    """Right, and k and v are written down once for each query head."""
-    group = q.shape[1] // k.shape[1]
-    return in_programs(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), tile, causal=True)
-
-
 def packed(n, heads, kv_heads):
-    """q, k and v are slices of one tensor, as a model's projection makes them."""
+    """The Trial with q, k and v as slices of one tensor, as the projection of a model makes them."""
 
     def make(q, k, v):
         return torch.cat([q, k, v], 1).split([heads, kv_heads, kv_heads], 1)
@@ -56,13 +45,13 @@ def packed(n, heads, kv_heads):
     )
 
 
-def apart(n, m, heads, kv_heads):
-    """k and v are laid out by head, [kv_heads, m, head_dim], and turned."""
-    return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, *by_head(k, v)), made=TURNED)
+def kv_by_head(n, m, heads, kv_heads):
+    """The Trial with k and v laid out by head: transposed views of [kv_heads, m, head_dim]."""
+    return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, *by_head(k, v)), made=BY_HEAD)
 
 
-def values_apart(n, m, heads, kv_heads):
-    """Only v is laid out by head."""
+def v_by_head(n, m, heads, kv_heads):
+    """The Trial with only v laid out by head."""
     return on(
         n,
         m,
@@ -74,12 +63,12 @@ def values_apart(n, m, heads, kv_heads):
 
 
 def by_head(k, v):
-    """The same numbers, laid out [kv_heads, m, head_dim], and turned."""
+    """k and v as transposed views of [kv_heads, m, head_dim]."""
     return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))
 
 
 def in_place(n, m, heads, kv_heads):
-    """Whether k and v, which do not lie in one piece here, are read without a copy of either."""
+    """The Trial of whether k and v, which are not contiguous here, are read without a copy of either."""
 
     def call(answer, q, k, v):
         with Watch(but=(q, k, v)) as watch:
@@ -90,10 +79,10 @@ def in_place(n, m, heads, kv_heads):
         [
             "from course_lib.practice.play import Watch, here, qkv",
             f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))",
-            f"{TURNED}  # laid out by head",
+            f"{BY_HEAD}  # laid out by head",
             "with Watch(but=(q, k, v)) as watch:",
             "    flash_grouped(q, k, v, tile=16)",
-            "watch.largest  # the shape of the largest tensor made, views of q, k and v left out",
+            "watch.largest  # the shape of the largest tensor made, without views of q, k and v",
         ],
         lambda: (lambda q, k, v: (q, *by_head(k, v)))(*qkv(n, m, heads, kv_heads, 16)),
         call,
@@ -101,21 +90,6 @@ def in_place(n, m, heads, kv_heads):
         size=10 * (n + m),
         note=f"k has {m * kv_heads * 16:,} numbers",
     )
-
-
-def in_one_piece(q, k, v, tile):
-    return in_programs(
-        q,
-        k.clone(memory_format=torch.contiguous_format),
-        v.clone(memory_format=torch.contiguous_format),
-        tile,
-        causal=True,
-    )
-
-
-def wrong_heads(kv_heads_of):
-    """Keys and values of KV heads that are chosen wrongly: kv_heads_of(head, group, kv_heads) -> (of k, of v)."""
-    return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
 
 
 EQUAL = [on(2, 2), on(3, 5), on(2, 2, 2, 2), on(3, 20), on(17, 17, 2, 2)]
@@ -128,23 +102,23 @@ GROUPED = [
     on(17, 17, 4, 2),
     on(5, 20, 6, 3),
     packed(4, 4, 2),
-    apart(5, 20, 2, 1),
+    kv_by_head(5, 20, 2, 1),
 ]
 VIEWS = [
     packed(2, 1, 1),
     packed(3, 2, 2),
-    apart(2, 3, 2, 2),
+    kv_by_head(2, 3, 2, 2),
     packed(17, 1, 1),
-    apart(3, 6, 4, 4),
-    values_apart(2, 3, 2, 2),
+    kv_by_head(3, 6, 4, 4),
+    v_by_head(2, 3, 2, 2),
 ]
 TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(20, 33, 2, 1)]
-ENOUGH = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
-"""Cases in which all heads that are reached by mistake are there."""
-BLIND = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
+WITH_ENOUGH_HEADS = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
+"""Cases that have all the KV heads that the mistakes below reach."""
+FULLY_MASKED = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
-FINE = [fine("flash_grouped")]
-HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *FINE]
+MANY_SMALL = [many_small("flash_grouped")]
+HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *MANY_SMALL]
 SMALL = smalls("flash_grouped")
 COPIES = [
     small("flash_grouped", 3, 40, heads=3),
@@ -155,21 +129,16 @@ IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2)]
 UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
 
 
-def modulo_group(head, group, kv_heads):
-    return head % group, head % group
-
-
-def divided_by_kv_heads(head, group, kv_heads):
-    return head // kv_heads, head // kv_heads
-
-
 def of_a_wrong_head(answer, found):
-    """Of faults that reach, in some of the cases, beyond the KV heads that are there: an IndexError in torch, an access outside or another tensor in a kernel."""
+    """is_made_by of wrong KV heads, some of which do not exist in some cases.
+
+    That is an IndexError in torch, and in a kernel an access outside of the tensor, or to other numbers.
+    """
     outcome = found.outcome
     if found.trial in GROUPED and getattr(outcome, "kind", "") in ("OutOfBounds", "IndexError"):
         return "q" not in outcome.message.split(" past ")[0].split()
     return any(
-        all(alike(one.outcome(wrong_heads(of))[0], one.outcome(answer)[0]) for one in (found.trial, *ENOUGH))
+        all(alike(one.outcome(wrong_heads(of))[0], one.outcome(answer)[0]) for one in (found.trial, *WITH_ENOUGH_HEADS))
         for of in (modulo_group, divided_by_kv_heads)
     )
 
@@ -182,12 +151,12 @@ GROUPED_QUERY = Exercise(
     properties=[
         Property(
             "With as many KV heads as query heads, nothing changes",
-            "The causal attention of the exercise before.",
+            "It is the causal attention of the exercise before.",
             EQUAL,
         ),
         Property(
-            "q, k, v and the result have strides of their own",
-            "A model cuts all three from one tensor, and a cache is laid out in its own way.",
+            "q, k, v and the result each have their own strides",
+            "A model slices q, k and v from one tensor, and a KV cache has another layout.",
             VIEWS,
         ),
         Property(
@@ -196,29 +165,32 @@ GROUPED_QUERY = Exercise(
             GROUPED,
         ),
         Property(
-            "Last tiles may be shorter", "A row past the end must not write, a key past the end must not count.", TAILS
+            "Last tiles may be shorter",
+            "Rows after the end must not be written, and keys after the end must have no weight.",
+            TAILS,
         ),
-        Property("A row that sees no key gives zeros", "Its maximum is -inf, and -inf less -inf is nan.", BLIND),
+        Property(
+            "A row that sees no key gives zeros", "Its maximum is -inf, and -inf minus -inf is nan.", FULLY_MASKED
+        ),
         Property(
             "Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE
         ),
         Property(
-            "float16 comes in and goes out; the sums are float32",
-            "Matrix units multiply 16 bits and add up in 32.",
+            "Inputs and result are float16, the sums are float32",
+            "Matrix units multiply 16-bit numbers and add in 32 bits.",
             HALF,
         ),
-        Property(*SLIM, SMALL),
+        Property(*ONE_TILE, SMALL),
         Property(
             "Keys and values are not copied for each query head",
-            "A model shares them so that the cache is smaller. Written down once for each head, it is as large as before.",
+            "A model shares them to make the KV cache smaller. A copy for each query head makes it as large as before.",
             COPIES,
         ),
+        Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
         Property(
-            "What is handed in stays as it is", "k and v are the cache: the next step reads them again.", UNTOUCHED
-        ),
-        Property(
-            "Keys and values are read where they lie",
-            "In a server they are the cache, and to copy it in every layer of every step costs more than the attention itself.",
+            "Keys and values are read without a copy",
+            "In a server they are the KV cache. A copy of it in every layer of every step costs more than the "
+            "attention itself.",
             IN_PLACE,
         ),
         *rungs.rungs(on(3, 3, 4, 2), packed(4, 4, 2)),
@@ -226,8 +198,8 @@ GROUPED_QUERY = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
-            "keys and values of the wrong head.",
-            "Heads of a group stand beside each other: the KV head is head // (heads // kv_heads).",
+            "keys and values of the wrong KV head are used.",
+            "The query heads of a group are adjacent: the KV head is head // (heads // kv_heads).",
             (
                 wrong_heads(lambda head, group, kv_heads: (head % kv_heads, head % kv_heads)),
                 wrong_heads(lambda head, group, kv_heads: (0, 0)),
@@ -238,8 +210,8 @@ GROUPED_QUERY = Exercise(
             is_made_by=of_a_wrong_head,
         ),
         Mistake(
-            "keys of one head, values of another.",
-            "Both pointers move by head // GROUP, each with its own stride.",
+            "keys of one KV head are used with values of another.",
+            "Both use KV head head // GROUP, each pointer with its own stride.",
             (
                 wrong_heads(lambda head, group, kv_heads: (head // group, head % kv_heads)),
                 wrong_heads(lambda head, group, kv_heads: (head // group, 0)),
@@ -249,7 +221,7 @@ GROUPED_QUERY = Exercise(
         ),
         Mistake(
             "one tensor is read with the strides of another.",
-            "Hand in q.stride(0), q.stride(1), k.stride(0), … of each, and those of the result.",
+            "Pass the strides of each tensor, q.stride(0), q.stride(1), k.stride(0), …, and those of the result.",
             is_made_by=lambda answer, found: (
                 found.trial in VIEWS and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"
             ),
@@ -257,38 +229,43 @@ GROUPED_QUERY = Exercise(
         rungs.OUTSIDE,
         Mistake(
             "keys and values are copied for each query head.",
-            "`repeat_interleave` writes them down again. Compute the address from head // GROUP instead.",
+            "`repeat_interleave` copies them. Compute the address from head // GROUP instead.",
             copied,
             is_made_by=lambda answer, found: found.trial in COPIES and not isinstance(found.outcome, Raised),
         ),
         Mistake(
-            "keys and values are copied into one piece.",
-            "`.contiguous()`, `.clone()`, `.reshape()` and `.float()` of a whole k or v write all of it down once more. Take one tile at a time, at the "
-            "strides that k and v have.",
-            in_one_piece,
+            "keys and values are copied into a contiguous tensor.",
+            "`.contiguous()`, `.clone()`, `.reshape()` and `.float()` on a whole k or v copy all of it. Read one tile "
+            "at a time, with the strides of k and v.",
+            made_contiguous,
             is_made_by=lambda answer, found: found.trial in IN_PLACE and not isinstance(found.outcome, Raised),
         ),
         Mistake(
-            "there is no causal mask.", "A row sees only keys at its own position and before.", bent(True, masks=False)
+            "there is no causal mask.",
+            "A row sees only keys at its own position and before it.",
+            altered(True, masks=False),
         ),
         Mistake(
-            "the mask is counted from the first key.",
-            "The queries are the last of the tokens: row i stands at position m - n + i.",
-            bent(True, start=lambda n, m: 0),
+            "the mask counts query positions from the first key.",
+            "The queries are the last of the tokens: row i has position m - n + i.",
+            altered(True, start=lambda n, m: 0),
         ),
-        EARLY,
+        ENDS_EARLY,
         Mistake(
-            "rows that see nothing are nan.",
-            "Begin the maximum at -1e30 and not at -inf, and divide by 1 where the sum is 0.",
-            (bent(True, guards=False), bent(True, guards_division=False)),
+            "rows that see no key are nan.",
+            "Begin the maximum at -1e30, not at -inf, and divide by 1 where the sum is 0.",
+            (altered(True, guards=False), altered(True, guards_division=False)),
         ),
-        *common(True, whole, GROUPED, SMALL, UNTOUCHED, FINE),
+        *common(True, whole, GROUPED, SMALL, UNTOUCHED, MANY_SMALL),
     ],
     hints=[
-        "Begin with your causal kernel. The grid stays: a program for each *query* head. Only the addresses of k and v change.",
+        "Begin with your causal kernel. The grid stays the same: a program for each *query* head. Only the addresses "
+        "of k and v change.",
         "GROUP = heads // kv_heads query heads share a KV head. Program `head` reads KV head `head // GROUP`.",
-        "Hand in two strides for each tensor: to the next token and to the next head. They differ, as k has fewer heads than q.",
-        "q_ptr += head * q_head, k_ptr += head // GROUP * k_head, v_ptr likewise; then a tile is k_ptr + columns[:, None] * k_stride + dims[None, :].",
+        "Pass two strides for each tensor: to the next token and to the next head. They differ, because k has fewer "
+        "heads than q.",
+        "q_ptr += head * q_head, k_ptr += head // GROUP * k_head, and v_ptr likewise. Then the addresses of a tile "
+        "are k_ptr + columns[:, None] * k_stride + dims[None, :].",
     ],
     rights=[
         flash_grouped,
@@ -296,7 +273,8 @@ GROUPED_QUERY = Exercise(
         *rungs.in_triton("l07.solutions.grouped_query", "flash_grouped"),
         *rungs.in_triton("l07.kernel_answers", "grouped_by_group"),
     ],
-    why="Sharing is a matter of addresses: nothing is copied. Programs of one group read the same tiles at about the same time, so that all but the first find "
-    "them in the GPU's cache. A decode step goes further, with the whole group in one program: lesson 08.",
+    why="Query heads share keys and values by computing the same addresses: nothing is copied. The programs of a "
+    "group read the same tiles at about the same time, so that all but the first find them in the cache of the "
+    "GPU. A decode kernel goes further and takes the whole group in one program: lesson 08.",
     budget_s=rungs.BUDGET_S,
 )

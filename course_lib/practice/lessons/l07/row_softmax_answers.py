@@ -16,51 +16,51 @@ def softmax_program_by_program(x):
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for program in range(len(x)):
         row = x[program].float()
-        high = row.max()
-        weights = torch.exp(row - high) if high > -INF else torch.zeros_like(row)
+        m_i = row.max()
+        weights = torch.exp(row - m_i) if m_i > -INF else torch.zeros_like(row)
         out[program] = weights / weights.sum().clamp(min=1e-30)
     return out
 
 
-def bent(
+def altered(
     *,
-    high=lambda x: x.amax(1, keepdim=True),
+    maximum=lambda x: x.amax(1, keepdim=True),
     guards=True,
-    tail=0,
+    tail=False,
     divides=True,
     dim=1,
     reads=lambda x: x,
     writes=lambda out, x: out,
     dtype=None,
 ):
-    """A wrong answer: the right one with a piece replaced. tail: what lanes past the end bring in: 0, or None for nothing at all."""
+    """A wrong answer: the right one with a part replaced. tail: whether lanes of 0 after the end take part."""
 
     def answer(x):
         rows = reads(x).float()
         if tail:
             block = 1 << (rows.shape[1] - 1).bit_length()
             rows = torch.cat([rows, rows.new_zeros(len(rows), block - rows.shape[1])], 1)
-        top = high(rows)
-        weights = torch.exp(rows - (torch.where(top == -INF, 0.0, top) if guards else top))
-        total = weights.sum(dim, keepdim=True)
-        out = weights / (torch.where(total == 0, 1.0, total) if guards else total) if divides else weights
+        m_i = maximum(rows)
+        weights = torch.exp(rows - (torch.where(m_i == -INF, 0.0, m_i) if guards else m_i))
+        l_i = weights.sum(dim, keepdim=True)
+        out = weights / (torch.where(l_i == 0, 1.0, l_i) if guards else l_i) if divides else weights
         return writes(out[:, : x.shape[1]].to(dtype or x.dtype), x)
 
     return answer
 
 
 def side_by_side(x):
-    """What a kernel reads that takes the number of columns for the stride."""
+    """What a kernel reads that uses the number of columns as the stride of a row."""
     return x.as_strided(x.shape, (x.shape[1], 1))
 
 
 def over_everything(x):
-    """One softmax over all rows together."""
+    """A wrong answer: one softmax over all rows together."""
     return torch.softmax(x.float().flatten(), 0).view(x.shape).to(x.dtype)
 
 
 def far_below(x):
-    """A row that is masked as a whole, by a large negative number in the place of -inf: all of it is equal, lanes past the end too."""
+    """A wrong answer: -1e9 in place of -inf. A fully masked row has equal weights, lanes after the end included."""
     lanes = 1 << (x.shape[1] - 1).bit_length()
     out = torch.softmax(x.float().clamp(min=-1e9), 1)
     out[(x == -INF).all(1)] = 1 / lanes
@@ -68,9 +68,9 @@ def far_below(x):
 
 
 def nan_in_full_blocks(x):
-    """Nothing is guarded, and lanes past the end hold -1e9: where there are any, a row that is masked as a whole is 0 by chance."""
+    """A wrong answer: no guard, and -1e9 in lanes after the end. With such lanes, a fully masked row is 0 by chance."""
     full = x.shape[1] & (x.shape[1] - 1) == 0
-    return bent(guards=not full)(x)
+    return altered(guards=not full)(x)
 
 
 def first_row(out, x):

@@ -1,0 +1,49 @@
+"""Answers for 07.grouped_query in plain torch: two right ones, and wrong ones."""
+
+import torch
+
+from course_lib.practice.fixtures.attention_variants import whole_matrix
+
+from .attention import in_programs, row_by_row
+
+
+def flash_grouped(q, k, v, tile):
+    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided."""
+    return row_by_row(q, k, v, causal=True)
+
+
+def grouped_in_programs(q, k, v, tile):
+    return in_programs(q, k, v, tile, causal=True)
+
+
+def whole(q, k, v, tile):
+    return whole_matrix(q.cpu().float(), k.cpu().float(), v.cpu().float(), (tile, tile), True)[0].to(q.dtype)
+
+
+def copied(q, k, v, tile):
+    """The output is right, but k and v are copied for each query head."""
+    group = q.shape[1] // k.shape[1]
+    return in_programs(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), tile, causal=True)
+
+
+def made_contiguous(q, k, v, tile):
+    return in_programs(
+        q,
+        k.clone(memory_format=torch.contiguous_format),
+        v.clone(memory_format=torch.contiguous_format),
+        tile,
+        causal=True,
+    )
+
+
+def wrong_heads(kv_heads_of):
+    """A wrong answer with the wrong KV heads: kv_heads_of(head, group, kv_heads) -> (that of k, that of v)."""
+    return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
+
+
+def modulo_group(head, group, kv_heads):
+    return head % group, head % group
+
+
+def divided_by_kv_heads(head, group, kv_heads):
+    return head // kv_heads, head // kv_heads
