@@ -1,4 +1,4 @@
-"""Where the functions of 11.token_budget and 11.chunked_prefill run: one step, a script, and the engine's scheduler."""
+"""What runs the functions of 11.token_budget and 11.chunked_prefill: a script, and the engine's scheduler."""
 
 import random
 
@@ -18,10 +18,10 @@ THREE = [
 ]
 
 
-def columns(choose, budget, seats=3, arrivals=THREE):
+def columns(choose, budget, max_num_seqs=3, arrivals=THREE):
     return [
         (cells, below["tokens"])
-        for cells, below in serve_choice(choose, arrivals, token_budget=budget, max_num_seqs=seats).columns
+        for cells, below in serve_choice(choose, arrivals, token_budget=budget, max_num_seqs=max_num_seqs).columns
     ]
 
 
@@ -47,11 +47,11 @@ def test_a_step_against_the_rules_is_the_last_one():
         return [(r, r.num_tokens - r.num_computed_tokens) for r in [*running, *waiting]]
 
     assert columns(greedy, 4) == [({"a": "P2"}, 2), ({"a": "D", "b": "P6", "c": "P1"}, 8)]
-    assert columns(greedy, 99, seats=2) == [({"a": "P2"}, 2), ({"a": "D", "b": "P6", "c": "P1"}, 8)]
+    assert columns(greedy, 99, max_num_seqs=2) == [({"a": "P2"}, 2), ({"a": "D", "b": "P6", "c": "P1"}, 8)]
     assert columns(lambda running, waiting, *_: [(r, 0) for r in waiting], 4) == [({"a": "P0"}, 0)]
 
 
-def test_who_chooses_nobody_while_somebody_waits_is_not_waited_for():
+def test_a_script_ends_where_no_request_is_chosen():
     assert columns(lambda *_: [], 4) == [({"a": "W"}, 0), ({"a": "W", "b": "W", "c": "W"}, 0)]
 
 
@@ -83,7 +83,7 @@ def test_a_request_chosen_twice_or_from_elsewhere_is_refused():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_course_s_scheduler_chooses_the_same_steps_where_memory_is_no_matter(seed):
+def test_the_scheduler_of_the_course_chooses_the_same_steps_with_enough_memory(seed):
     draw = random.Random(seed)
     arrivals = [Arrival(name, draw.randint(0, 5), draw.randint(1, 7), draw.randint(1, 5)) for name in "abcde"]
     for choose, chunked, budget in ((fill_budget, False, 11), (chunked_prefill, True, 5)):

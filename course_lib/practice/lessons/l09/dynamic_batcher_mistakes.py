@@ -108,12 +108,12 @@ MISTAKES = [
         is_made_by=shares_a_list,
     ),
     Mistake(
-        "it starts only when full.",
+        "a batch starts only when full.",
         "A request that arrives alone then waits until others come, which may take hours. Check the timeout too.",
         variant(due=lambda now, since, timeout: False),
     ),
     Mistake(
-        "it starts as soon as any request waits.",
+        "a batch starts as soon as any request waits.",
         "Then most batches hold one request, and all weights are read for this one request.",
         variant(due=lambda now, since, timeout: True),
     ),

@@ -168,7 +168,7 @@ INTENSITY = Exercise(
         *MISTAKES,
         Mistake(
             "the caller's data are changed.",
-            "Count in names of your own; `model` and `seq_lens` are used for the next step.",
+            "Use variables of your own; `model` and `seq_lens` are used for the next step.",
             is_made_by=writes_into(UNTOUCHED),
         ),
     ],

@@ -29,7 +29,7 @@ MISTAKES = [
         loops.NeverIgnores,
     ),
     Mistake(
-        "it waits until the whole batch is done.",
+        "new requests wait until the whole batch is done.",
         "This is static batching: new requests wait although fewer than `max_num_seqs` run. Admit requests in "
         "every step.",
         loops.JoinsWhenEmpty,

@@ -52,7 +52,7 @@ def wrong(
 
 MISTAKES = [
     Mistake(
-        "it waits until the whole batch is done.",
+        "new requests wait until the whole batch is done.",
         "This is static batching: new requests wait although fewer than `max_num_seqs` run. Admit requests in "
         "every step.",
         wrong(joins=lambda running: not running),

@@ -49,7 +49,7 @@ MISTAKES = [
         wrong(count=lambda r: len(r.token_ids)),
     ),
     Mistake(
-        "it goes on after `max_tokens` tokens.",
+        "the sequence goes on after `max_tokens` tokens.",
         "With max_tokens=1 the sequence ends after one token: `>=`, not `>`.",
         wrong(over=lambda n, most: n > most),
     ),
@@ -64,7 +64,7 @@ MISTAKES = [
         wrong(chars=True),
     ),
     Mistake(
-        "it ends one token too early.",
+        "the sequence ends one token too early.",
         "The newest token is in `token_ids` already.",
         wrong(over=lambda n, most: n + 1 >= most),
     ),

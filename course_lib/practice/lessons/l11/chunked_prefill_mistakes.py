@@ -138,7 +138,7 @@ MISTAKES = [
         not_counted_down,
     ),
     Mistake(
-        "only the prompt is looked at.",
+        "only the prompt tokens are counted.",
         "A request that decodes has one token more than its prompt, and that token is not computed: num_tokens, "
         "not num_prompt_tokens.",
         (prompts_only, bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens)),

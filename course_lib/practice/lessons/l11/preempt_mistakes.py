@@ -153,7 +153,7 @@ MISTAKES = [
         wrong(once=True),
     ),
     Mistake(
-        "it waits at the end of the queue.",
+        "the preempted request waits at the end of the queue.",
         "It arrived before all waiting requests. At the end, new requests overtake it again and again: "
         "`waiting.insert(0, victim)`.",
         wrong(place=lambda waiting, victim, before: waiting.append(victim)),
@@ -165,23 +165,23 @@ MISTAKES = [
         wrong(place=lambda waiting, victim, before: waiting.insert(len(waiting) - before, victim)),
     ),
     Mistake(
-        "it does not wait.",
+        "the preempted request is not added to `waiting`.",
         "A request that is in neither list is never served again, and its client waits for ever.",
         wrong(place=lambda waiting, victim, before: None),
     ),
     Mistake(
-        "its tokens still count as computed.",
+        "the tokens of the preempted request still count as computed.",
         "Their keys and values are lost with the blocks. If it goes on from there, it reads those of other "
         "requests: `num_computed_tokens = 0`.",
         wrong(computed=lambda victim: victim.num_computed_tokens),
     ),
     Mistake(
-        "only its output tokens are computed again.",
+        "only the output tokens of the preempted request are computed again.",
         "All its blocks are freed, those of its prompt too: `num_computed_tokens = 0`.",
         wrong(computed=lambda victim: min(victim.num_prompt_tokens, victim.num_computed_tokens)),
     ),
     Mistake(
-        "its output tokens are dropped.",
+        "the output tokens of the preempted request are dropped.",
         "They were sent to the client already. They stay in `token_ids`, and are computed again like a prompt, "
         "all at once.",
         wrong(kept=lambda victim: victim.token_ids[: victim.num_prompt_tokens]),
@@ -193,7 +193,7 @@ MISTAKES = [
         new_lists,
     ),
     Mistake(
-        "its blocks are not freed.",
+        "the blocks of the preempted request are not freed.",
         "Removing it from the list frees no block: `manager.free(victim)`.",
         wrong(frees=False),
     ),

@@ -130,7 +130,7 @@ def called(name, running, waiting, token_budget, max_num_seqs, note="", keeps=Fa
         f"{name}(running, waiting, token_budget={token_budget}, max_num_seqs={max_num_seqs})",
     ]
     if keeps:
-        story += ["running, waiting  # what is in them now"]
+        story += ["running, waiting  # their contents after the call"]
     size = (
         10 * (len(running) + len(waiting))
         + sum(sum(one[1:]) for one in [*running, *waiting])
@@ -177,8 +177,8 @@ def said(expected, got, requests, num_running, token_budget, max_num_seqs):
         return f"{num_running} run and {newcomers} are admitted, and max_num_seqs is {max_num_seqs}."
     if sorted(expected) == sorted(got):
         return (
-            "The right requests and tokens, in the wrong order: first the running requests in their order, then the "
-            "admitted ones."
+            "The right requests and tokens, in the wrong order: first the running requests in their order, then "
+            "the admitted ones."
         )
     missing = [name for name, _ in expected if name not in names]
     return f"`{missing[0]}` is not in the step." if missing else ""
