@@ -77,7 +77,7 @@ class StandIn:
 
     def __init__(self):
         self.config = ModelConfig(
-            vocab_size=1000, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=2,
+            vocab_size=10_000, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=2,
             context=LONGEST,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from dataclasses import replace
 
 import torch
 
@@ -89,7 +90,12 @@ class GPURunner(Runner):
         )
         if (arrays.token_ids < 0).any():
             ids = torch.where(ids < 0, self.newest[self._upload(arrays.token_rows)], ids)
-        return Batch(slots, tables, lens, ends, arrays.is_decode, positions, ids, logits_rows)
+        batch = Batch(slots, tables, lens, ends, arrays.is_decode, positions, ids, logits_rows)
+        num_new = arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]
+        num_decodes = int((num_new > 1).argmax())  # the running sequences come first
+        if arrays.is_decode or num_decodes == 0:
+            return batch
+        return replace(batch, num_decodes=num_decodes, cu_seqlens_rest=ends[num_decodes:] - num_decodes)
 
     def choice_rows(self, arrays):
         """As Runner.choice_rows."""

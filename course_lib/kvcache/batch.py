@@ -37,6 +37,11 @@ class Batch:
     """[num_tokens]. None where the caller passes them to the model itself."""
     logits_rows: torch.Tensor | None = None
     """[num_rows]: the tokens after which a token is chosen. None: after every token."""
+    num_decodes: int = 0
+    """On a GPU, in a batch that is no decode: so many sequences at its beginning bring one token each, and are computed
+    by the decode kernel."""
+    cu_seqlens_rest: torch.Tensor | None = None
+    """On a GPU: cu_seqlens_q of the sequences after those, counted from 0."""
     grouped_decodes: tuple = ()
     """On a CPU, of each group of sequences of similar length that bring one token each: rows of those tokens, slots
     of all

@@ -140,9 +140,14 @@ class PagedCache:
     def attend_stored(self, layer, q):
         """Attention on a GPU where the keys and values of the new tokens are in their slots already. Returns as q."""
         batch, k_cache, v_cache = self.batch, self.pool.k[layer], self.pool.v[layer]
+        tables, lens, n = batch.block_tables, batch.seq_lens, batch.num_decodes
         if batch.is_decode:
-            return attention.paged_decode(q, k_cache, v_cache, batch.block_tables, batch.seq_lens)
-        return attention.paged_attention(q, k_cache, v_cache, batch.block_tables, batch.seq_lens, batch.cu_seqlens_q)
+            return attention.paged_decode(q, k_cache, v_cache, tables, lens)
+        if n == 0:
+            return attention.paged_attention(q, k_cache, v_cache, tables, lens, batch.cu_seqlens_q)
+        decoded = attention.paged_decode(q[:n], k_cache, v_cache, tables[:n], lens[:n])
+        rest = attention.paged_attention(q[n:], k_cache, v_cache, tables[n:], lens[n:], batch.cu_seqlens_rest)
+        return torch.cat([decoded, rest])
 
     def _attend_on_cpu(self, layer, q, k, v):
         batch, out = self.batch, torch.empty_like(q)
