@@ -1,6 +1,6 @@
-"""What happened, as records, and what the records mean. Views read traces through this package only.
+"""What happened, as records (`records`), and what the records mean, step by step (`memory`, `schedule`).
 
-Names arrive on first use.
+Nothing else interprets records: views and `chrome` are built on these. Names arrive on first use.
 """
 
 from course_lib.lazy import lazily

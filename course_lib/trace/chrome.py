@@ -1,14 +1,17 @@
 """A trace of an engine in the Chrome trace format, for chrome://tracing and ui.perfetto.dev.
 
-One row a request: waiting, prefill, decode, recompute, preempted, swapped. Above them counters for each step: tokens computed,
-requests that run and that wait, blocks in use. Source: the Trace Event Format of the Chromium project.
+One row a request: waiting, prefill, decode, recompute, preempted, swapped. Above them counters for each step: tokens
+computed, requests that run and that wait, blocks in use. Source: the Trace Event Format of the Chromium project.
 """
 
 import json
-from itertools import groupby
 from pathlib import Path
 
 from course_lib.errors import ParameterError
+
+from .memory import cuts_at, memory_rows, replayed
+from .records import rows_of
+from .schedule import COMPUTED, Schedule, steps_of, tokens_in
 
 ENGINE, REQUESTS = 0, 1  # the two groups of rows
 
@@ -24,134 +27,58 @@ def chrome_trace(trace, *, step_starts=None):
     step_starts: seconds at which each step began, and the end of the last one; default: every step takes 1 ms. Raises
     ParameterError where these are too few, and for a trace that no engine wrote.
     """
-    if not any(record["event"] == "engine" for record in trace.records):
+    rows = rows_of(trace, memory=False)
+    if not any(row[1] == "engine" for row in rows):
         raise ParameterError(
             "This trace has no record of an engine, only of memory. Record one: Engine(model, config).trace."
         )
-    num_steps = trace.records[-1]["step"] + 1
-    starts = [step / 1000 for step in range(num_steps + 1)] if step_starts is None else list(step_starts)
-    if len(starts) <= num_steps:
+    first, num_steps = rows[0][0], rows[-1][0] + 1
+    seconds = [step / 1000 for step in range(num_steps + 1)] if step_starts is None else list(step_starts)
+    if len(seconds) <= num_steps:
         raise ParameterError(
-            f"{len(starts)} times came for {num_steps} steps. Give the beginning of each, and the last one's end."
+            f"{len(seconds)} times came for {num_steps} steps. Give the beginning of each, and the last one's end."
         )
-    rows = Rows([round(second * 1e6) for second in starts])
-    for step, records in groupby(trace.records, key=lambda record: record["step"]):
-        for record in records:
-            handle = getattr(rows, "on_" + record["event"], None)
-            if handle is not None:
-                handle(step, record)
-        rows.count(step)
-    return rows.events
+    starts = [round(second * 1e6) for second in seconds[first:]]  # microseconds
+    schedule, events = Schedule(), [_named("process_name", ENGINE, "engine")]
+    blocks = _blocks_in_use(rows, first)
+    for at, records in enumerate(steps_of(rows)):
+        schedule.take(records)
+        counts = zip(("tokens computed", "running", "waiting"), schedule.counts())
+        for name, value in [*counts, *([("blocks in use", blocks[at])] if blocks else [])]:
+            events.append({"name": name, "ph": "C", "ts": starts[at], "pid": ENGINE, "args": {name: value}})
+    events.append(_named("process_name", REQUESTS, "requests"))
+    for row, lane in enumerate(schedule.lanes, 1):
+        events.append(_named("thread_name", REQUESTS, str(lane.name), row))
+        events += _slices(lane, row, first, starts)
+        if lane.done:
+            step, reason, _ = lane.done
+            events.append({"name": reason, "ph": "i", "s": "t", "ts": starts[step + 1], "pid": REQUESTS, "tid": row})
+    return events
 
 
-class Rows:
-    """What each request is doing, from record to record. starts: microseconds at which the steps begin."""
-
-    def __init__(self, starts):
-        self.starts, self.events = (
-            starts,
-            [named("process_name", ENGINE, "engine"), named("process_name", REQUESTS, "requests")],
-        )
-        self.row, self.prompt, self.reached = (
-            {},
-            {},
-            {},
-        )  # request -> number of its row; prompt tokens; tokens ever computed
-        self.idle = {}  # request -> (why it does not run, since which step)
-        self.running, self.num_tokens = set(), 0
-        self.refs, self.num_blocks = {}, 0
-
-    def on_queue(self, step, record):
-        self._open(record["request"], record["num_tokens"])
-        self.idle[record["request"]] = "waiting", step
-
-    def on_fork(self, step, record):
-        self._open(record["request"], self.prompt[record["parent"]], self.reached[record["parent"]])
-        self.running.add(record["request"])
-
-    def on_schedule(self, step, record):
-        for request, start, count in zip(record["requests"], record["starts"], record["counts"]):
-            self._end_idling(request, step)
-            what = (
-                "recompute"
-                if start < self.reached[request]
-                else "decode"
-                if start >= self.prompt[request]
-                else "prefill"
-            )
-            self._slice(request, what, step, step + 1, {"start": start, "tokens": count})
-            self.reached[request] = max(self.reached[request], start + count)
-            self.running.add(request)
-            self.num_tokens += count
-
-    def on_preempt(self, step, record):
-        self.running.discard(record["request"])
-        self.idle[record["request"]] = "preempted" if record["how"] == "recompute" else "swapped", step
-
-    def on_finish(self, step, record):
-        self._end_idling(record["request"], step)
-        self.running.discard(record["request"])
-        self.events.append(
-            {
-                "name": record["reason"],
-                "ph": "i",
-                "s": "t",
-                "ts": self.starts[step + 1],
-                "pid": REQUESTS,
-                "tid": self.row[record["request"]],
-            }
-        )
-
-    def on_allocate(self, step, record):
-        self._refer(record["blocks"], 1)
-
-    def on_share(self, step, record):
-        self._refer(record["blocks"], 1)
-
-    def on_free(self, step, record):
-        self._refer(record["blocks"], -1)
-
-    def _refer(self, blocks, by):
-        for block in blocks:
-            before = self.refs.get(block, 0)
-            self.refs[block] = before + by
-            self.num_blocks += (before + by > 0) - (before > 0)
-
-    def count(self, step):
-        """The counters of a step, after all of its records."""
-        for name, value in (
-            ("tokens computed", self.num_tokens),
-            ("running", len(self.running)),
-            ("waiting", len(self.idle)),
-            ("blocks in use", self.num_blocks),
-        ):
-            self.events.append({"name": name, "ph": "C", "ts": self.starts[step], "pid": ENGINE, "args": {name: value}})
-        self.num_tokens = 0
-
-    def _open(self, request, num_prompt_tokens, reached=0):
-        self.prompt[request], self.reached[request] = num_prompt_tokens, reached
-        self.row[request] = len(self.row) + 1
-        self.events.append(named("thread_name", REQUESTS, str(request), self.row[request]))
-
-    def _end_idling(self, request, step):
-        if request in self.idle:
-            why, since = self.idle.pop(request)
-            self._slice(request, why, since, step, {})
-
-    def _slice(self, request, what, since, until, more):
-        if until > since:
-            self.events.append(
-                {
-                    "name": what,
-                    "ph": "X",
-                    "ts": self.starts[since],
-                    "dur": self.starts[until] - self.starts[since],
-                    "pid": REQUESTS,
-                    "tid": self.row[request],
-                    "args": {"step": since, **more},
-                }
-            )
+def _blocks_in_use(rows, first):
+    """After each step; [] for a trace without memory."""
+    own = memory_rows(rows)
+    if not own or own[0][1] != "start":
+        return []
+    return [memory.in_use for memory in replayed(own, cuts_at(own, range(first, rows[-1][0] + 1)))]
 
 
-def named(kind, group, name, row=0):
+def _slices(lane, row, first, starts):
+    """The events of a request: one for each of its steps that computed tokens, and one for each time that it waited."""
+    for span in lane.spans:
+        kind, begin, end, number, _ = span
+        if kind == "idle":
+            continue
+        edges = [(at, at + 1) for at in range(begin, end)] if kind in COMPUTED else [(begin, end)]
+        for since, until in edges:
+            about = {"step": first + since}
+            if kind in COMPUTED:
+                about |= {"start": number, "tokens": tokens_in(span, since)}
+                number += about["tokens"]
+            times = {"ts": starts[since], "dur": starts[until] - starts[since]}
+            yield {"name": kind, "ph": "X", **times, "pid": REQUESTS, "tid": row, "args": about}
+
+
+def _named(kind, group, name, row=0):
     return {"name": kind, "ph": "M", "pid": group, "tid": row, "args": {"name": name}}

@@ -1,104 +1,218 @@
-"""A trace of memory, replayed: what every block and every table is after each record. Plain lists and dicts, no torch.
+"""What the records of memory mean: every block and every block table after each step of a trace.
 
-The records are those of course_lib/trace/records.py, as rows: [step, event, field, ...]. memory.js replays them alike.
+Plain lists and dicts, no torch. `replayed` yields one Memory, which goes on from step to step: `memory.ref` and
+`memory.tables` are the state after the step, `memory.happened` what the step did.
 """
 
 from course_lib.errors import ParameterError
 
-from .records import FIELDS, row_of, unpacked
+from .records import MEMORY_FIELDS
 
 BLOCK_EVENTS = ("allocate", "share", "free", "evict")  # these come before the table event that they belong to
 TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
 
 
-def rows_of(trace, *, memory=True):
-    """The rows of a Trace, or of a list of records or rows, checked one by one. memory: `start` comes first."""
-    given = (
-        trace.rows()
-        if hasattr(trace, "rows")
-        else [row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
-    )
-    if memory and (not given or given[0][1:2] != ["start"]):
-        raise ParameterError("A trace begins with the record `start`, which says how many blocks there are. "
-                             "Record from the allocator's beginning: BlockAllocator(num_blocks, block_size, trace=trace).")  # fmt: skip
-    rows = []
-    for index, row in enumerate(given):
-        if len(row) == 3 and row[1] == "append":
-            row = [*row, 1, []]
-        if len(row) < 2 or row[1] not in FIELDS or len(row) != 2 + len(FIELDS[row[1]]) or type(row[0]) is not int:
-            raise ParameterError(f"record {index} is {str(row)[:80]}, which is none that a trace holds. "
-                                 "course_lib/trace/records.py says which there are; was it cut off?")  # fmt: skip
-        if rows and row[1] == "start":
-            raise ParameterError(f"record {index} starts a second memory. Give the trace of one memory at a time.")
-        if rows and row[0] < rows[-1][0]:
-            raise ParameterError(
-                f"record {index} belongs to step {row[0]}, the one before it to step {rows[-1][0]}. Give the records in order."
-            )
-        rows.append(row)
-    return rows
+def memory_rows(rows):
+    """Those of the rows that a Memory takes."""
+    return [row for row in rows if row[1] in MEMORY_FIELDS and row[1] != "text"]
+
+
+def texts_of(rows):
+    """{request: the text of each of its tokens}, as far as the trace tells."""
+    return {row[2]: row[3] for row in rows if row[1] == "text"}
 
 
 def cuts_of(rows, by):
-    """Where the steps of the view end: indices into rows, exclusive. by: "step" (as recorded) or "event"."""
+    """Where the steps of a view end: indices into rows, exclusive.
+
+    by: "step" (as recorded) or "event" (one thing that happened).
+    """
     cuts = []
-    grouped = any(row[1] in TABLE_EVENTS for row in rows)  # without tables each block event stands for itself
+    grouped = any(row[1] in TABLE_EVENTS for row in rows)  # without tables each block event is a step of its own
     for index, row in enumerate(rows):
         after = rows[index + 1] if index + 1 < len(rows) else None
         if by == "step":
             ends = after is None or after[0] != row[0]
         else:
             ends = after is None or after[0] != row[0] or not grouped or row[1] not in BLOCK_EVENTS
-        if ends and (row[1] != "start" or after is None):  # the empty memory is no step of its own
+        if ends and (row[1] != "start" or after is None):  # the empty memory is not a step
             cuts.append(index + 1)
     return cuts
 
 
+def cuts_at(rows, steps):
+    """Where each of the recorded `steps` (numbers, in order) ends: indices into rows, exclusive."""
+    cuts, at = [], 0
+    for step in steps:
+        while at < len(rows) and rows[at][0] <= step:
+            at += 1
+        cuts.append(at)
+    return cuts
+
+
+def replayed(rows, cuts):
+    """Yields the Memory after each step: one object, which goes on.
+
+    rows: `memory_rows`, `start` first; cuts: where the steps end.
+    """
+    memory, begin = Memory(*_sizes(rows[0])), 1  # row 0 is `start`
+    for end in cuts:
+        memory.take(list(enumerate(rows[begin:end], begin)))
+        begin = max(begin, end)
+        yield memory
+
+
+def memory_at(rows, cuts, step):
+    """The Memory after a step, counted from 1."""
+    *_, memory = replayed(rows, cuts[:step])
+    return memory
+
+
 class Memory:
-    """Blocks and tables. ref, held: [num_blocks], the reference counts that were recorded and how many tables hold each;
-    hashed: set of blocks; tables: {request: [blocks, number of tokens]}; touched, twice: blocks that changed, and that were handed out
-    though in use, since `begin`."""
+    """Blocks and block tables. What a wrong allocator did is not refused: `is_wrong` tells it.
+
+    After the records so far:
+        ref, held    [num_blocks], the reference count that was recorded for each block, and how many tables hold it
+        hashed       the blocks that can be found again
+        tables       {request: [blocks, number of tokens]}
+        in_use, cached    numbers of blocks
+
+    In the step that was taken last:
+        happened     what it did, a list of (event, request, facts), facts being a dict
+        touched      blocks whose reference count or holders changed; rehashed: blocks whose hash changed
+        fresh, evicted, twice    blocks that were allocated, evicted, and allocated though in use
+        copies       pairs of blocks (source, destination)
+        changed, begun    requests whose table changed, and whose table began
+        written      {request: [first, end]}, the positions of the tokens that were written
+    """
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
-        self.ref, self.hashed, self.tables = [0] * num_blocks, set(), {}
-        self.held, self.touched, self.twice = [0] * num_blocks, set(), set()
+        self.ref, self.held, self.hashed, self.tables = [0] * num_blocks, [0] * num_blocks, set(), {}
         self.in_use = self.cached = 0
+        self._begin()
 
-    def apply(self, row, index):
-        """One record more. Raises ParameterError for one that names what is not there; what a wrong allocator does is shown."""
-        _, event, *fields = row
-        if event in ("allocate", "share", "free"):
-            for block in self._blocks(fields[0], index):
-                if event == "allocate" and self.ref[block] > 0:
-                    self.twice.add(block)
-                self._count(block, -1 if event == "free" else 1)
-        elif event == "cache":
-            (block,) = self._blocks(fields[:1], index)
-            self._hash(block, True)
-        elif event == "evict":
-            for block in self._blocks(fields[0], index):
-                self._hash(block, False)
-        elif event in ("append", "hit"):
-            blocks = self._blocks(fields[-1], index)
-            table = self.tables.setdefault(fields[0], [[], 0])
-            table[0] += self._hold(blocks, 1)
-            table[1] += fields[1] if event == "append" else len(blocks) * self.block_size
-        elif event == "fork":
-            blocks, tokens = self._table(fields[1], index)
-            self.tables[fields[0]] = [self._hold(blocks[:], 1), tokens]
-        elif event == "copy":
-            table = self._table(fields[0], index)
-            self._hold(table[0][-1:], -1)
-            table[0][-1:] = self._hold(self._blocks(fields[2:], index), 1)
-        elif event == "shrink":
-            table = self._table(fields[0], index)
-            table[1] = fields[1]
-            keep = -(-fields[1] // self.block_size)
-            self._hold(table[0][keep:], -1)
-            del table[0][keep:]
-        elif event == "end":
-            self._hold(self._table(fields[0], index)[0], -1)
-            del self.tables[fields[0]]
+    def _begin(self):
+        self.happened, self.copies, self.written = [], [], {}
+        self.touched, self.rehashed, self.fresh, self.evicted, self.twice = set(), set(), set(), set(), set()
+        self.changed, self.begun = set(), set()
+
+    def take(self, rows):
+        """One step. rows: its records, as (index, row). Raises ParameterError where a block or a table is not there."""
+        self._begin()
+        for index, (_, event, *fields) in rows:
+            request, facts = getattr(self, "_on_" + event)(index, *fields)
+            self.happened.append((event, request, facts))
+
+    # blocks
+
+    def _on_allocate(self, index, blocks):
+        for block in self._known(blocks, index):
+            if self.ref[block] > 0:
+                self.twice.add(block)
+            self.fresh.add(block)
+            self._count(block, 1)
+        return None, {"blocks": blocks}
+
+    def _on_share(self, index, blocks):
+        for block in self._known(blocks, index):
+            self._count(block, 1)
+        return None, {"blocks": blocks}
+
+    def _on_free(self, index, blocks):
+        for block in self._known(blocks, index):
+            self._count(block, -1)
+        return None, {"fate": self._fate(blocks)}
+
+    def _on_cache(self, index, block, parent):
+        self._hash(*self._known([block], index), True)
+        return None, {"block": block}
+
+    def _on_evict(self, index, blocks):
+        for block in self._known(blocks, index):
+            self._hash(block, False)
+            self.evicted.add(block)
+        return None, {"blocks": blocks}
+
+    def _on_out_of_memory(self, index, wanted, free):
+        return None, {"wanted": wanted, "free": free}
+
+    # tables
+
+    def _on_append(self, index, request, count, blocks):
+        table = self._open(request)
+        extends, first = bool(table[0]), table[1]
+        table[0] += self._hold(self._known(blocks, index), 1)
+        table[1] += count
+        self.written[request] = [self.written.get(request, [first])[0], table[1]]
+        place = first // self.block_size
+        block = table[0][place] if place < len(table[0]) else None
+        return request, {"first": first, "count": count, "blocks": blocks, "block": block, "extends": extends}
+
+    def _on_hit(self, index, request, blocks):
+        table = self._open(request)
+        table[0] += self._hold(self._known(blocks, index), 1)
+        table[1] += len(blocks) * self.block_size
+        return request, {"blocks": blocks, "num_tokens": len(blocks) * self.block_size}
+
+    def _on_fork(self, index, request, parent):
+        blocks, num_tokens = self._table(parent, index)
+        self.tables.pop(request, None)
+        table = self._open(request)
+        table[0] += self._hold(blocks[:], 1)
+        table[1] = num_tokens
+        return request, {"parent": parent, "blocks": blocks[:]}
+
+    def _on_copy(self, index, request, source, destination):
+        table = self._table(request, index)
+        self._hold(table[0][-1:], -1)
+        table[0][-1:] = self._hold(self._known([destination], index), 1)
+        self.copies.append((source, destination))
+        holders = [other for other, (blocks, _) in self.tables.items() if source in blocks]
+        return request, {"source": source, "destination": destination, "holders": holders, "ref": self.ref[source]}
+
+    def _on_shrink(self, index, request, num_tokens):
+        table = self._table(request, index)
+        kept = -(-num_tokens // self.block_size)
+        dropped = self._hold(table[0][kept:], -1)
+        table[0][kept:], table[1] = [], num_tokens
+        if request in self.written:
+            self.written[request] = [min(position, num_tokens) for position in self.written[request]]
+        return request, {"num_tokens": num_tokens, "blocks": dropped}
+
+    def _on_end(self, index, request):
+        blocks = self._hold(self._table(request, index)[0], -1)
+        del self.tables[request]
+        self.begun.discard(request)
+        self.written.pop(request, None)
+        return request, {"fate": self._fate(blocks)}
+
+    # what the events have in common
+
+    def _known(self, blocks, index):
+        for block in blocks:
+            if type(block) is not int or not 0 <= block < self.num_blocks:
+                raise ParameterError(
+                    f"record {index} names block {block!r}, but there are blocks 0 to {self.num_blocks - 1}. "
+                    f"Look at what the allocator returned."
+                )
+        return list(blocks)
+
+    def _table(self, request, index):
+        if request not in self.tables:
+            raise ParameterError(
+                f"record {index} is about request {request!r}, which has no table at this point. "
+                f"Give the trace from its beginning."
+            )
+        self.changed.add(request)
+        return self.tables[request]
+
+    def _open(self, request):
+        if request not in self.tables:
+            self.tables[request] = [[], 0]
+            self.begun.add(request)
+        self.changed.add(request)
+        return self.tables[request]
 
     def _hold(self, blocks, by):
         for block in blocks:
@@ -114,23 +228,22 @@ class Memory:
         self.cached += block in self.hashed and (was + by <= 0) - (was <= 0)
 
     def _hash(self, block, on):
+        self.rehashed.add(block)
         self.cached += (self.ref[block] <= 0) * (on - (block in self.hashed))
         (self.hashed.add if on else self.hashed.discard)(block)
 
-    def _blocks(self, blocks, index):
-        for block in blocks:
-            if type(block) is not int or not 0 <= block < self.num_blocks:
-                raise ParameterError(
-                    f"record {index} names block {block!r}, but there are blocks 0 to {self.num_blocks - 1}. Look at what the allocator handed out."
-                )
-        return list(blocks)
+    def _fate(self, blocks):
+        """What blocks are once a table gave them up: {"free", "cached", "in use": blocks}."""
+        fate = {"free": [], "cached": [], "in use": []}
+        for block in dict.fromkeys(blocks):
+            fate[self.state(block)].append(block)
+        return fate
 
-    def _table(self, request, index):
-        if request not in self.tables:
-            raise ParameterError(
-                f"record {index} is about request {request!r}, which has no table at this point. Give the trace from its beginning."
-            )
-        return self.tables[request]
+    # what a view asks
+
+    def state(self, block):
+        """ "in use", "cached" or "free"."""
+        return "in use" if self.ref[block] > 0 else "cached" if block in self.hashed else "free"
 
     def holders(self):
         """{block: [(request, its place in the table)]}."""
@@ -143,28 +256,23 @@ class Memory:
     def wasted(self):
         """Slots in blocks of tables that hold no token: only the last blocks of a table have any."""
         empty = {}
-        for blocks, tokens in self.tables.values():
-            for place in range(tokens // self.block_size, len(blocks)):
-                left = self.block_size - max(0, min(self.block_size, tokens - place * self.block_size))
+        for blocks, num_tokens in self.tables.values():
+            for place in range(num_tokens // self.block_size, len(blocks)):
+                left = self.block_size - max(0, min(self.block_size, num_tokens - place * self.block_size))
                 empty[blocks[place]] = min(left, empty.get(blocks[place], left))
         return sum(empty.values())
 
-    def begin(self):
-        """A step begins: what changed before is forgotten."""
-        self.touched.clear()
-        self.twice.clear()
+    def is_wrong(self, block):
+        """Whether what was recorded of a block cannot be right. Without tables only what the counts alone tell."""
+        return block in self.twice or self.ref[block] < 0 or self.held[block] > self.ref[block]
 
-    def wrong(self):
-        """What cannot be among the blocks touched, in words, the first three. Without tables only what the counts alone tell."""
-        found = []
-        for block in sorted(self.touched):
-            number, held = self.ref[block], self.held[block]
-            if block in self.twice:
-                found.append(f"Block {block} was handed out while it was in use.")
-            elif number < 0:
-                found.append(f"Block {block} was freed once too often.")
-            elif self.tables and held > number:
-                found.append(
-                    f"Block {block} is in {held} table{'s' * (held != 1)}, but its reference count is {number}."
-                )
-        return found[:3]
+
+def _sizes(start):
+    """(num_blocks, block_size) of the record `start`."""
+    sizes = dict(zip(MEMORY_FIELDS["start"], start[2:]))
+    for name, size in sizes.items():
+        if type(size) is not int or size < 1:
+            raise ParameterError(
+                f"the record `start` says {name} = {size!r}; it has to be a whole number of 1 or more."
+            )
+    return sizes.values()

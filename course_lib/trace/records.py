@@ -1,55 +1,60 @@
-"""What happened, record by record: the ledger writes it, every view replays it.
+"""The records of a trace: what is written, by the ledger of blocks and by the scheduler.
 
-A trace is a list of flat records. Each is a dictionary with `step`, `event` and the fields of that event. A file has one
-line a record, a JSON list without the names: [step, event, field, field, ...], in the order that `FIELDS` says. The most
-frequent record by far, one token more in a block that is there, leaves its last two fields out, and those that follow each
-other in a step share a line.
+What the records mean, step by step, is said in one place each: `memory.py` (blocks and tables) and `schedule.py`
+(requests).
+
+A trace is a list of flat records. Each is a dictionary with `step`, `event` and the fields of that event. A file has
+one line a record, a JSON list without the names: [step, event, field, field, ...], in the order that `FIELDS` says. The
+most frequent record by far, one token more in a block that is there, leaves its last two fields out, and those that
+follow each other in a step share a line.
 
     {"step": 2, "event": "append", "request": "a", "count": 5, "blocks": [0, 1]}      in Python
     [2,"append","a",5,[0,1]]                                                          in a file, and for a view
     [3,"append","a"]                                                                  count 1, blocks []
     [4,"append",["a","b"]]                                                            the same for a, then for b
 
-The events of memory come in two groups that can be replayed apart. Blocks and their reference counts:
+The events of memory come in two groups, and each can be replayed without the other. Blocks and their reference counts:
 
     start          num_blocks, block_size   a fresh memory; always the first record. Every block is free
     allocate       blocks                   free blocks got their first reference
-    share          blocks                   one reference more on each (a cached one that nobody held: its first)
+    share          blocks                   one reference more on each; for a cached block it is the first one
     free           blocks                   one reference less on each, in this order. At 0 a block is free; if it is
                                             hashed it is cached: its content stays until it is evicted
-    cache          block, parent            the block is hashed from now on: full, computed and to be found again. parent:
-                                            the hashed block of the tokens before it, or null (first, or evicted)
-    evict          blocks                   these cached blocks lost their hash and content; `allocate` follows with them
-    out_of_memory  wanted, free             so many blocks were asked for, so many could be had; nothing was taken
+    cache          block, parent            the block is hashed from now on: it is full and computed, and can be found
+                                            again. parent: the hashed block of the tokens before it, or null (it is the
+                                            first one, or that block was evicted)
+    evict          blocks                   these cached blocks lost their hash and content; `allocate` of them follows
+    out_of_memory  wanted, free             `wanted` blocks were asked for, `free` could be had; nothing was taken
 
-and the tables, which say who holds what. A request is a name (text or number):
+and the block tables, which say which request holds which blocks. A request is a name (string or number):
 
     append         request, count, blocks   `count` tokens more, and `blocks` join the end of its table
-    hit            request, blocks          cached blocks begin its table; block_size tokens each need no computing
+    hit            request, blocks          cached blocks begin its table; their tokens, block_size each, are computed
     fork           request, parent          a new table, equal to the parent's
     copy           request, source, destination
-                                            a block that others need too stood last in the table; destination stands there
-                                            now, and its content is to be copied before anything is written
-    shrink         request, num_tokens      the table keeps so many tokens, and the blocks that these need
+                                            the last block of the table was shared: destination takes its place, and the
+                                            content is copied from source before anything is written
+    shrink         request, num_tokens      the table keeps `num_tokens` tokens, and the blocks that they need
     end            request                  the table is gone
     text           request, text            the text of each of its tokens, from the first on; anywhere in the trace
 
-An engine adds what it decided; a view of memory passes these over:
+An engine adds what its scheduler decided; a view of memory ignores these:
 
     engine         policy, max_num_seqs, max_num_batched_tokens
-                                            who goes first, and what a step may hold. After `start`
+                                            the policy, and the limits of a step. After `start`
     queue          request, client, priority, num_tokens
-                                            a request came with a prompt of so many tokens, and waits
-    schedule       requests, starts, counts the flat batch of this step, in the order of its tokens: of each request `count`
-                                            tokens from number `start` on. `fork` names requests that never waited
-    preempt        request, how, num_tokens a running request made room and waits again. how: "recompute" (so many tokens
-                                            were thrown away) or "swap" (none were)
+                                            a request came with a prompt of `num_tokens` tokens, and waits
+    schedule       requests, starts, counts the flat batch of this step, in the order of its tokens: of each request
+                                            `count` tokens from number `start` on. `fork` names requests that never
+                                            waited
+    preempt        request, how, num_tokens a running request was preempted and waits again. how: "recompute" (the K and
+                                            V of num_tokens tokens were thrown away) or "swap" (none were)
     swap           request, direction, num_tokens
-                                            so many tokens were copied "out" to CPU memory, or back "in"
+                                            K and V of num_tokens tokens were copied "out" to CPU memory, or back "in"
     finish         request, reason          "stop", "length" or "abort"
 
-What happens to blocks comes before the table event that it belongs to: `free` of a block that
-is copied, `share`, `evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
+What happens to blocks comes before the table event that it belongs to: `free` of a block that is copied, `share`,
+`evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
 """
 
 import json
@@ -91,8 +96,8 @@ class Trace:
         allocator = BlockAllocator(24, 4, trace=trace)        # or, for an allocator of your own:
         allocator = trace.watch(MyAllocator(24, 4))
 
-    `step` is the number that new records carry; `next_step()` raises it. An allocator without a trace records nothing and
-    pays for one comparison with None.
+    `step` is the number that new records carry; `next_step()` raises it. An allocator without a trace records nothing
+    and pays for one comparison with None.
     """
 
     def __init__(self, records=()):
@@ -112,11 +117,11 @@ class Trace:
         self.step += 1
 
     def text(self, request, text):
-        """Says what the tokens of a request are: text, a list of one str for each token, from the first on."""
+        """Records the text of a request's tokens: a list of one str for each token, from the first on."""
         self.add("text", request=request, text=list(text))
 
     def watch(self, allocator):
-        """The same allocator, with what it does recorded here. It needs the methods of BlockAllocator, and nothing else."""
+        """The same allocator, with what it does recorded here. It needs the methods of BlockAllocator, no others."""
         return Watched(allocator, self)
 
     def rows(self):
@@ -130,7 +135,7 @@ class Trace:
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote. Raises ParameterError with the line that is no record."""
+        """Reads what `save` wrote. Raises ParameterError with the first line that is not a record."""
         lines = Path(path).read_text(encoding="utf-8").split("\n")
         trace = cls(
             one for number, line in enumerate(lines, 1) if line for one in records_of(line, f"{path}, line {number}")
@@ -151,8 +156,8 @@ class Watched:
     def __init__(self, allocator, trace):
         if allocator.num_free != allocator.num_blocks:
             raise LedgerError(
-                f"{allocator.num_blocks - allocator.num_free} blocks are in use already, so the trace would "
-                f"begin in the middle. Watch an allocator before its first allocate."
+                f"{allocator.num_blocks - allocator.num_free} blocks are in use already, and their allocation would be "
+                f"missing in the trace. Watch an allocator before its first allocate."
             )
         self._allocator, self.trace, self.copies = allocator, trace, []
         self._record("start", num_blocks=allocator.num_blocks, block_size=allocator.block_size)
@@ -180,19 +185,20 @@ class Watched:
         self._record("free", blocks=block_ids)
 
     def __getattr__(self, name):
-        """num_blocks, block_size, num_free, ref_count, check_integrity. What is hashed would not be recorded, so it is hidden."""
+        """num_blocks, block_size, num_free, ref_count, check_integrity. Not its prefix cache, which is not recorded."""
         if name in ("cache", "is_hashed", "_allocator"):
             raise AttributeError(name)
         return getattr(self._allocator, name)
 
 
 def row_of(record):
+    """A record as a row: [step, event, field, ...]."""
     row = list(record.values())
     return row[:-2] if record["event"] == "append" and row[-2:] == [1, []] else row
 
 
 def packed(rows):
-    """The rows with one-token appends that follow each other in a step as one: [step, "append", [request, request, ...]]."""
+    """The rows; one-token appends that follow each other in a step become one, [step, "append", [request, ...]]."""
     short = []
     for row in rows:
         if len(row) == 3 and row[1] == "append" and short and short[-1][:2] == row[:2] and len(short[-1]) == 3:
@@ -205,13 +211,47 @@ def packed(rows):
 
 
 def unpacked(row):
-    """The rows that `packed` made one of."""
+    """The rows that `packed` put together in this one."""
     together = len(row) == 3 and row[1] == "append" and type(row[2]) is list
     return [[*row[:2], request] for request in row[2]] if together else [row]
 
 
+def rows_of(trace, *, memory=True):
+    """The rows of a Trace, or of a list of records or rows, each with all of its fields.
+
+    memory: `start` has to come first. Raises ParameterError for a row that is not a record, and for rows out of order.
+    """
+    if hasattr(trace, "rows"):
+        given = trace.rows()
+    else:
+        given = [row for one in trace for row in ([row_of(one)] if isinstance(one, dict) else unpacked(list(one)))]
+    if memory and (not given or given[0][1:2] != ["start"]):
+        raise ParameterError(
+            "A trace begins with the record `start`, which says how many blocks there are. Record from the allocator's "
+            "beginning: BlockAllocator(num_blocks, block_size, trace=trace)."
+        )
+    rows = []
+    for index, row in enumerate(given):
+        if len(row) == 3 and row[1] == "append":
+            row = [*row, 1, []]
+        if len(row) < 2 or row[1] not in FIELDS or len(row) != 2 + len(FIELDS[row[1]]) or type(row[0]) is not int:
+            raise ParameterError(
+                f"record {index} is {str(row)[:80]}, which is not a record of a trace. course_lib/trace/records.py "
+                f"lists them; was it cut off?"
+            )
+        if rows and row[1] == "start":
+            raise ParameterError(f"record {index} starts a second memory. Give the trace of one memory at a time.")
+        if rows and row[0] < rows[-1][0]:
+            raise ParameterError(
+                f"record {index} belongs to step {row[0]}, the one before it to step {rows[-1][0]}. "
+                f"Give the records in order."
+            )
+        rows.append(row)
+    return rows
+
+
 def records_of(line, where):
-    """The records of a line. Raises ParameterError, naming `where`, for a line that is none."""
+    """The records of a line. Raises ParameterError, naming `where`, for a line that is not a record."""
     try:
         found = []
         for step, event, *values in unpacked(json.loads(line)):
@@ -223,7 +263,7 @@ def records_of(line, where):
             found.append({"step": step, "event": event, **dict(zip(names, values))})
     except (ValueError, TypeError, KeyError):
         raise ParameterError(
-            f"{where} is {line[:80]!r}, which is no record. A record is a JSON list "
+            f"{where} is {line[:80]!r}, which is not a record. A record is a JSON list "
             f"[step, event, ...] as course_lib/trace/records.py describes; was the file cut off?"
         ) from None
     return found

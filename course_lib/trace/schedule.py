@@ -1,26 +1,63 @@
-"""What an engine decided, replayed: a lane for each request, with what it did in every step. Plain lists, no torch.
+"""What the records of a scheduler mean: a lane for each request, with what it did in every step. Plain lists, no torch.
 
-The records are those of course_lib/trace/records.py, as rows: [step, event, field, ...]. Steps are counted from 0 at the first record.
-A span is a stretch of steps in which a request did one thing, [kind, begin, end, start, counts], half-open:
+Steps are counted from 0 at the first record. A span is a stretch of steps in which a request did one thing,
+[kind, begin, end, start, counts], half-open:
 
     waiting       came, and was not admitted yet                           start 0, counts 0
     prefill       its prompt is computed, in chunks of `counts` tokens from number `start` on
     decode        the token that was chosen last is computed; counts 0: one in each step, else a list
-    again         tokens that had been computed once, and were thrown away
-    idle          it runs, but this step had no tokens for it              start: so many are computed
-    preempted     it made room; what was computed is thrown away           start 0
-    swapped       it made room; so many tokens are in CPU memory           start
+    recompute     tokens that had been computed once, and were thrown away
+    idle          it runs, but the step had no tokens for it               start: how many of its tokens are computed
+    preempted     preempted, its computed tokens thrown away               start 0
+    swapped       preempted, `start` of its tokens are in CPU memory
 """
 
 from course_lib.errors import ParameterError
 
-COMPUTED = ("prefill", "decode", "again")
+COMPUTED = ("prefill", "decode", "recompute")
+MOST_STEPS = 100_000
+
+
+def span_at(spans, step):
+    """The span that holds the step, or None."""
+    return next((span for span in spans if span[1] <= step < span[2]), None)
+
+
+def tokens_in(span, step):
+    """How many tokens are computed in a step of the span."""
+    kind, begin, _, _, counts = span
+    return 0 if kind not in COMPUTED else counts[step - begin] if counts else 1
+
+
+def computed_after(span, step):
+    """How many tokens of the request are computed after a step of the span."""
+    kind, begin, _, start, counts = span
+    if kind not in COMPUTED:
+        return start
+    return start + (sum(counts[: step - begin + 1]) if counts else step - begin + 1)
+
+
+def steps_of(rows):
+    """The rows step by step, from the first record's step to the last one's: a list of lists of (index, row)."""
+    first, last = rows[0][0], rows[-1][0]
+    if last - first >= MOST_STEPS:
+        raise ParameterError(
+            f"The records go from step {first:,} to step {last:,}, and a timeline has a column for each: at most "
+            f"{MOST_STEPS:,}. Count steps of the engine, not time; `trace.next_step()` does."
+        )
+    steps = [[] for _ in range(last - first + 1)]
+    for index, row in enumerate(rows):
+        steps[row[0] - first].append((index, row))
+    return steps
 
 
 class Lane:
-    """One request. client, priority, num_prompt: as `queue` said. known: tokens it has, as far as the trace tells; kept: those in
-    CPU memory; lost: those that were thrown away. done: [step in which it ended, reason, whether that step
-    still computed tokens of it], or None."""
+    """One request.
+
+    client, priority, num_prompt: as `queue` said. known: how many tokens it has, as far as the trace tells; kept: how
+    many of them are in CPU memory; lost: how many had been computed when it was preempted. done: [step in which it
+    ended, reason, whether that step still computed tokens of it], or None.
+    """
 
     def __init__(self, name, number, begin, client, priority, num_prompt):
         self.name, self.number, self.begin, self.client, self.priority = name, number, begin, client, priority
@@ -29,15 +66,10 @@ class Lane:
         self.state, self.spans, self.done, self.admitted, self.parent = "waiting", [], None, False, None
 
     def fork(self, name, number, begin):
-        """Another one that goes on from where this one is."""
+        """Another lane that goes on from where this one is."""
         other = Lane(name, number, begin, self.client, self.priority, self.num_prompt)
-        other.known, other.computed, other.state, other.admitted, other.parent = (
-            self.known,
-            self.computed,
-            "running",
-            True,
-            self,
-        )
+        other.known, other.computed = self.known, self.computed
+        other.state, other.admitted, other.parent = "running", True, self
         return other
 
     def extend(self, step, kind, start, number):
@@ -45,8 +77,7 @@ class Lane:
         counts = [number] if kind in COMPUTED and not (kind == "decode" and number == 1) else 0
         last = self.spans[-1] if self.spans else None
         if last and last[0] == kind and last[2] == step and bool(last[4]) == bool(counts):
-            reached = last[3] + (sum(last[4]) if last[4] else step - last[1])
-            if kind not in COMPUTED or reached == start:
+            if kind not in COMPUTED or computed_after(last, step - 1) == start:
                 last[2] += 1
                 last[4] = counts and last[4] + counts
                 return
@@ -54,21 +85,22 @@ class Lane:
 
 
 class Schedule:
-    """Lanes, step by step. lanes: all of them, in the order in which they came; service: {client: [prompt tokens, written tokens]}.
+    """Lanes, step by step.
 
-    engine: (policy, max_num_seqs, max_num_batched_tokens), None where the trace does not say. After `take(rows)` of a step,
-    `happened` holds what it did, a list of (event, lane, more), `batch` the lanes that it computed, {lane: (start, count)}, `idle`
-    those that run and got no tokens, and `waiting` those that wait.
+    lanes: all of them, in the order in which they came; service: {client: [prompt tokens, generated tokens]}; engine:
+    (policy, max_num_seqs, max_num_batched_tokens), None where the trace does not say.
+    After `take(rows)` of a step, `happened` holds what it did, a list of (event, lane, more), `batch` the lanes that it
+    computed, {lane: (start, count)}, `idle` those that run and got no tokens, and `waiting` those that wait.
     """
 
-    def __init__(self, first):
-        self.first, self.step = first, -1
+    def __init__(self):
+        self.step = -1
         self.lanes, self.live, self.by_name = [], {}, {}  # live: lanes by number; by_name: the newest of a name
         self.engine, self.service = None, {}
         self.batch, self.happened, self.idle, self.waiting = {}, [], [], []
 
     def take(self, rows):
-        """One step. rows: its records, as (index, row). Raises ParameterError for one that does not fit those before it."""
+        """One step. rows: its records, as (index, row). Raises ParameterError for one that contradicts those before."""
         self.step += 1
         self.batch, self.happened = {}, []
         for index, (_, event, *fields) in rows:
@@ -76,11 +108,11 @@ class Schedule:
             if handle:
                 handle(index, *fields)
         for lane, (start, number) in self.batch.items():
-            kind = "again" if start < lane.lost else "prefill" if start < lane.num_prompt else "decode"
+            kind = "recompute" if start < lane.lost else "prefill" if start < lane.num_prompt else "decode"
             lane.extend(self.step, kind, start, number)
             if lane.computed >= lane.known:
                 lane.known = lane.computed + 1
-                self._serve(lane, written=1)
+                self._serve(lane, generated=1)
         begun = [lane for lane in self.live.values() if lane.begin <= self.step]  # a fork runs from the next step on
         self.idle = [lane for lane in begun if lane.state == "running" and lane not in self.batch]
         self.waiting = [lane for lane in self.live.values() if lane.state != "running"]
@@ -88,15 +120,16 @@ class Schedule:
             lane.extend(self.step, "idle", lane.computed, 0)
         for lane in self.waiting:
             lane.extend(self.step, lane.state, lane.kept, 0)
-        for _, lane, _ in [one for one in self.happened if one[0] == "finish"]:
-            lane.done[2] = lane in self.batch
+        for event, lane, _ in self.happened:
+            if event == "finish":
+                lane.done[2] = lane in self.batch
 
     def counts(self):
         """[tokens in this step, requests that run in it, requests that wait]."""
         return [sum(number for _, number in self.batch.values()), len(self.batch) + len(self.idle), len(self.waiting)]
 
-    def _on_engine(self, index, policy, seats, budget):
-        self.engine = policy, seats, budget
+    def _on_engine(self, index, policy, max_num_seqs, max_num_batched_tokens):
+        self.engine = policy, max_num_seqs, max_num_batched_tokens
 
     def _on_queue(self, index, request, client, priority, num_tokens):
         if request in self.by_name and self.by_name[request].done is None:
@@ -120,11 +153,11 @@ class Schedule:
     def _on_fork(self, index, request, parent):
         other = self.by_name.get(parent)
         if other is None or other.done is not None:
-            return  # of tables only: nobody scheduled the parent
+            return  # a fork of block tables only: the parent was never scheduled
         lane = other.fork(request, len(self.lanes), self.step + 1)
         self._open(lane)
         if other in self.batch:
-            self._serve(lane, written=1)
+            self._serve(lane, generated=1)
 
     def _on_schedule(self, index, requests, starts, counts):
         if not len(requests) == len(starts) == len(counts):
@@ -151,23 +184,25 @@ class Schedule:
                 lane.admitted = True
                 self._serve(lane, prompt=lane.num_prompt)
 
-    def _serve(self, lane, prompt=0, written=0):
-        had = self.service.setdefault(lane.client, [0, 0])
-        had[0] += prompt
-        had[1] += written
+    def _serve(self, lane, prompt=0, generated=0):
+        served = self.service.setdefault(lane.client, [0, 0])
+        served[0] += prompt
+        served[1] += generated
 
     def _on_preempt(self, index, request, how, num_tokens):
         lane = self._lane(index, request, "preempts")
         if lane.state != "running":
             raise ParameterError(
-                f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only who "
-                f"runs can make room."
+                f"record {index} preempts request {request!r}, which does not run: it is {lane.state}. Only a "
+                f"running request can be preempted."
             )
-        broke_off = self.batch.pop(lane, None)  # the step, after it was scheduled: that counts as not computed
+        undone = self.batch.pop(
+            lane, None
+        )  # preempted after it was scheduled: the step was undone, nothing is computed
         lane.state = "swapped" if how == "swap" else "preempted"
         lane.kept = lane.computed if how == "swap" else 0
         lane.lost = max(lane.lost, num_tokens)
-        self.happened.append(("break" if broke_off else "preempt", lane, num_tokens))
+        self.happened.append(("undo" if undone else "preempt", lane, num_tokens))
 
     def _on_swap(self, index, request, direction, num_tokens):
         lane = self._lane(index, request, "swaps")

@@ -1,7 +1,8 @@
 """Views over plain data: step, step back, play and scrub in the browser, a picture and a table everywhere else.
 
-A view computes nothing and imports neither engine nor kvcache nor torch. Names arrive on first use, so that
-importing this package pulls in neither Jupyter nor matplotlib.
+A folder a view: `view.py` (the public function and the View), `model.py` (its data, prepared), `still.py` (its
+picture), `view.js` (the live view). `kit` has what they share. A view computes nothing and imports neither engine nor
+kvcache nor torch. Names arrive on first use, so that importing this package imports neither Jupyter nor matplotlib.
 """
 
 from course_lib.lazy import lazily

@@ -1,12 +1,11 @@
 """A trace says everything: played back by its own words alone, it gives the state of the memory that wrote it."""
 
 import json
-import random
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
+from random_life import random_life
 
 from course_lib.errors import LedgerError, ParameterError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager
@@ -76,43 +75,6 @@ class Replay:
 
     def text(self, request, text):
         self.texts[request] = text
-
-
-def random_life(steps, num_blocks, size, eviction="lru", seed=0, requests=6, ends=0.02, trace=None):
-    """A manager that lives for so many steps: admits, writes, forks, frees, runs out, evicts. Returns it and who is left."""
-    draw, names = random.Random(seed), iter(range(10**6))
-    manager = KVCacheManager(BlockAllocator(num_blocks, size, trace=trace), eviction=eviction)
-    running, copies = [], 0
-    shared = [draw.randrange(9) for _ in range(min(num_blocks * size // 8, 400))]
-    for _ in range(steps):
-        if trace is not None:
-            trace.next_step()
-        if len(running) < requests:
-            text = shared[: draw.randrange(len(shared))] + [
-                draw.randrange(9) for _ in range(1 + draw.randrange(max(3 * size, 300 if num_blocks > 1000 else 0)))
-            ]
-            r = SimpleNamespace(request_id=f"r{next(names)}", token_ids=text, priority=draw.randrange(3))
-            if manager.allocate_slots(r, len(text) - manager.match_prefix(r)) is not None:
-                manager.commit(r, len(text))
-                running.append(r)
-        if running and draw.random() < 5 * ends:
-            r = draw.choice(running)
-            child = SimpleNamespace(request_id=f"r{next(names)}", token_ids=r.token_ids[:], priority=0)
-            manager.fork(r, child)
-            running.append(child)
-        for r in running[:]:
-            r.token_ids.append(draw.randrange(9))
-            room = manager.allocate_slots(r, 1)
-            copies += len(manager.allocator.copies)
-            manager.allocator.copies.clear()
-            if room is None or draw.random() < ends:
-                if trace is not None:
-                    trace.text(r.request_id, [f" t{t}" for t in r.token_ids])
-                manager.free(r)
-                running.remove(r)
-            else:
-                manager.commit(r, len(r.token_ids))
-    return manager, running, copies
 
 
 @pytest.mark.parametrize("eviction", ["lru", "priority"])
@@ -268,7 +230,7 @@ def test_what_is_no_record_is_refused(tmp_path):
     path = tmp_path / "trace.jsonl"
     for line in ('[0,"start",4', "{}", '[0,"start",4]', '["0","end",1]', '[0,"nothing"]', "[0,[],1]", "7"):
         path.write_text('[0,"start",4,2]\n' + line + "\n")
-        with pytest.raises(ParameterError, match="line 2 is .*no record"):
+        with pytest.raises(ParameterError, match="line 2 is .*not a record"):
             Trace.load(path)
 
 

@@ -10,7 +10,7 @@ from course_lib.errors import CourseError
 from course_lib.kvcache.catalogue import GPUS, MODELS, calculator_data
 from course_lib.kvcache.sizes import max_requests
 from course_lib.viz import kv_calculator
-from course_lib.viz.calculator.view import fit, readable, stretches
+from course_lib.viz.calculator.model import fit, readable, stretches
 
 SMALL = {
     "models": [

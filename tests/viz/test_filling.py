@@ -6,7 +6,7 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.viz import cache_filling
-from course_lib.viz.filling.view import stretches
+from course_lib.viz.filling.model import stretches
 
 SHAPE = {"num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "head_dim": 8, "bytes_per_number": 4}
 COLUMN = 2 * 2 * 8 * 4  # key and value, two KV heads of 8 numbers, 4 bytes each: a token in one layer

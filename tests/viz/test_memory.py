@@ -1,16 +1,20 @@
-"""The memory view: its replay against the ledger that wrote the trace, its words, and the same in a real browser."""
+"""The memory view: its states against the ledger that wrote the trace, its words, and the same in a real browser."""
 
 import json
 import random
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_trace import random_life
 
 from course_lib.errors import CourseError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager
 from course_lib.trace.records import Trace
 from course_lib.viz import bare_page, memory_view
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
+from random_life import random_life  # noqa: E402
 
 WORDS = ["<bos>", " In", " a", " quiet", " harbour", "\n"]
 
@@ -43,7 +47,7 @@ def story():
     write(request(3, 36, 100), 36)  # 9 blocks, 8 are free
     trace.next_step()
     manager.free(two)
-    manager.free(three)  # nobody holds blocks 0 and 1 now, and both stay cached
+    manager.free(three)  # no table holds blocks 0 and 1 now, and both stay cached
     write(request(4, 44, 200), 44)  # 11 blocks: 10 are free, one is evicted
     trace.text(0, [WORDS[at % 6] for at in range(11)])
     return trace
@@ -64,13 +68,13 @@ def big():
 
 def test_the_story_in_words(told):
     assert [told.words(step) for step in range(1, told.last + 1)] == [
-        "R0 writes 10 tokens in blocks 0, 1, 2. Blocks 0, 1 are full and computed: they are hashed, so that others can find them.",
-        "R1 finds its beginning computed: blocks 0, 1 are in the cache, 8 tokens need no computing. R1 writes one token into block 3, slot 0 (new).",
+        "R0 writes 10 tokens in blocks 0, 1, 2. Blocks 0, 1 are full and computed: they are hashed, so that other requests can find them.",
+        "R1 hits the prefix cache: blocks 0, 1 are reused, 8 tokens need no computing. R1 writes one token into block 3, slot 0 (new).",
         "R2 is forked from R0 and shares its blocks 0, 1, 2.",
         "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count of 2: 2 → 1. R2 writes one token into block 4, slot 2.",
-        "R0 ends. Block 2 is free; blocks 0, 1 have other holders.",
+        "R0 ends. Block 2 is free; blocks 0, 1 are still in use.",
         "Out of memory. 9 blocks are wanted, 8 can be had. Nothing is taken.",
-        "R1 ends. Block 3 is free; blocks 0, 1 have other holders. R2 ends. Block 4 is free; blocks 0, 1 stay cached.",
+        "R1 ends. Block 3 is free; blocks 0, 1 are still in use. R2 ends. Block 4 is free; blocks 0, 1 stay cached.",
         told.words(8),
     ]
     assert told.words(8).startswith("Block 1 is evicted from the cache, to make room. R4 writes 44 tokens in blocks ")
@@ -78,12 +82,12 @@ def test_the_story_in_words(told):
 
 def test_the_table_at_a_moment(told):
     assert told.table(4) == [
-        {"who": "R0", "tokens": 10, "blocks": 3, "block table": "0, 1, 2"},
-        {"who": "R1", "tokens": 9, "blocks": 3, "block table": "0, 1, 3"},
-        {"who": "R2", "tokens": 11, "blocks": 3, "block table": "0, 1, 4"},
-        {"who": "shared", "tokens": "", "blocks": 2, "block table": "0, 1"},
-        {"who": "cached", "tokens": "", "blocks": 0, "block table": ""},
-        {"who": "free", "tokens": "", "blocks": 7, "block table": "5, 6, 7, 8, 9, 10, 11"},
+        {"request": "R0", "tokens": 10, "blocks": 3, "block table": "0, 1, 2"},
+        {"request": "R1", "tokens": 9, "blocks": 3, "block table": "0, 1, 3"},
+        {"request": "R2", "tokens": 11, "blocks": 3, "block table": "0, 1, 4"},
+        {"request": "shared", "tokens": "", "blocks": 2, "block table": "0, 1"},
+        {"request": "cached", "tokens": "", "blocks": 0, "block table": ""},
+        {"request": "free", "tokens": "", "blocks": 7, "block table": "5, 6, 7, 8, 9, 10, 11"},
     ]
     assert told.data["sums"][3] == [5, 0, 2 + 3 + 1]
 
@@ -140,14 +144,14 @@ def test_one_event_at_a_time():
     view = memory_view(story(), by="event")
     assert [view.words(step) for step in range(1, 10)] == [
         "R0 writes 10 tokens in blocks 0, 1, 2.",
-        "Block 0 is full and computed: it is hashed, so that others can find it.",
-        "Block 1 is full and computed: it is hashed, so that others can find it.",
-        "R1 finds its beginning computed: blocks 0, 1 are in the cache, 8 tokens need no computing.",
+        "Block 0 is full and computed: it is hashed, so that other requests can find it.",
+        "Block 1 is full and computed: it is hashed, so that other requests can find it.",
+        "R1 hits the prefix cache: blocks 0, 1 are reused, 8 tokens need no computing.",
         "R1 writes one token into block 3, slot 0 (new).",
         "R2 is forked from R0 and shares its blocks 0, 1, 2.",
         "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count of 2: 2 → 1.",
         "R2 writes one token into block 4, slot 2.",
-        "R0 ends. Block 2 is free; blocks 0, 1 have other holders.",
+        "R0 ends. Block 2 is free; blocks 0, 1 are still in use.",
     ]
 
 
@@ -190,12 +194,12 @@ def test_a_learners_allocator_without_tables():
     mine.allocate(9)
     view = memory_view(trace)
     assert [view.words(step) for step in range(1, view.last + 1)] == [
-        "Blocks 0, 1 are allocated.", "Block 0 gets one reference more.", "Block 1 is free; block 0 has other holders.",
+        "Blocks 0, 1 are allocated.", "Block 0 gets one reference more.", "Block 1 is free; block 0 is still in use.",
         "Out of memory. 9 blocks are wanted, 3 can be had. Nothing is taken."]  # fmt: skip
     assert view.snapshot(2).data
 
 
-def test_an_allocator_that_hands_out_a_block_twice_is_shown():
+def test_an_allocator_that_allocates_a_block_twice_is_shown():
     trace = Trace()
     mine = trace.watch(Plain(6, 4, again=True))
     first, second = BlockTable(mine, name="a"), BlockTable(mine, name="b")
@@ -203,8 +207,8 @@ def test_an_allocator_that_hands_out_a_block_twice_is_shown():
     second.append_slots(2)
     mine.free([0, 0, 0])
     view = memory_view(trace)
-    assert "Block 0 was handed out while it was in use." not in view.words(1)
-    assert "Block 0 was handed out while it was in use." in view.words(2)
+    assert "Block 0 was allocated while it was in use." not in view.words(1)
+    assert "Block 0 was allocated while it was in use." in view.words(2)
     assert view.words(3) == "Block 0 is free. Block 0 was freed once too often."
     assert view.memory(view.last).ref[0] == -1 and view.snapshot(view.last).data
 
@@ -215,7 +219,7 @@ def test_an_allocator_that_hands_out_a_block_twice_is_shown():
         ([], "A trace begins with the record `start`"),
         ([[0, "allocate", [1]]], "A trace begins with the record `start`"),
         ([[0, "start", 4, 0]], "block_size = 0"),
-        ([[0, "start", 4, 2], [0, "grow", 3]], "record 1 is .*grow.*none that a trace holds"),
+        ([[0, "start", 4, 2], [0, "grow", 3]], "record 1 is .*grow.*not a record of a trace"),
         ([[0, "start", 4, 2], [0, "append", "a", 1]], "record 1 is"),
         ([[0, "start", 4, 2], [0, "allocate", [4]]], "record 1 names block 4, but there are blocks 0 to 3"),
         (

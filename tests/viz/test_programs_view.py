@@ -7,7 +7,7 @@ import pytest
 
 from course_lib.errors import ParameterError
 from course_lib.viz import programs_view
-from course_lib.viz.programs.view import boxes
+from course_lib.viz.programs.model import boxes
 
 
 def access(program, op, tensor, touched, masked=(), lanes=4, hidden=0, line="x = tl.load(x_ptr + at)"):

@@ -95,15 +95,15 @@ def large():
 
 def test_a_step_says_what_its_program_reads_and_what_was_read_before(two):
     assert (
-        two.words(1) == "Program (0, 0, 0) takes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
+        two.words(1) == "Program (0, 0, 0) computes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
     )
     assert two.words(2) == (
-        "Program (0, 0, 1) takes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
+        "Program (0, 0, 1) computes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "
         "32 of them were read before, by another program."
     )
     assert (
         two.words(4)
-        == "Program (0, 1, 1) takes part 1 of R1 for KV head 0, but no token is left for it: it reads nothing."
+        == "Program (0, 1, 1) computes part 1 of R1 for KV head 0, but no token is left for it: it reads nothing."
     )
     assert (
         two.words(9)
@@ -131,9 +131,9 @@ def test_a_program_a_query_head_reads_what_its_neighbour_has_read():
         p | {"reads": [[5, p["kv_head"], 0, 4]], "bytes": 32} for p in record["programs"] if p["kind"] == "decode"
     ]
     view = block_reads_view(**record, across="head")
-    assert view.words(1) == "Program (0, 0, 0) takes query head 0 of R0 and reads block 5: 32 bytes of K and V."
+    assert view.words(1) == "Program (0, 0, 0) computes query head 0 of R0 and reads block 5: 32 bytes of K and V."
     assert (
-        view.words(7).startswith("Program (1, 1, 0) takes query head 3 of R0")
+        view.words(7).startswith("Program (1, 1, 0) computes query head 3 of R0")
         and view.data["again"] == [0, 32, 32, 32] * 2
     )
     assert [row["head"] for row in view.table(8)] == ["Q 0", "Q 0", "Q 1", "Q 1", "Q 2", "Q 2", "Q 3", "Q 3"]

@@ -14,7 +14,7 @@ from course_lib.kvcache.fragmentation import (
     simulate,
 )
 from course_lib.viz import reserved_against_used
-from course_lib.viz.reserved.view import layout, own_step, parts_at, segments_at, share
+from course_lib.viz.reserved.model import layout, own_step, parts_at, segments_at, share
 
 # 32 slots. Request 1 reserved 8 and will fill 6; request 2 reserved 12 and will fill 5; slots 12-15 are a hole for whoever needs 6.
 FIRST = {

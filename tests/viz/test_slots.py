@@ -8,7 +8,7 @@ import pytest
 from course_lib.batching import Batch, DynamicBatcher, count_batches, simulate_batches
 from course_lib.errors import ParameterError
 from course_lib.viz import batch_slots
-from course_lib.viz.slots.view import cell, run_at, waiting
+from course_lib.viz.slots.model import cell, run_at, waiting
 
 REQUESTS = [(0, 8, 6), (0, 3, 2), (2, 5, 9), (3, 12, 4), (4, 6, 3), (9, 4, 7), (10, 9, 5), (11, 3, 1), (20, 5, 5)]
 
@@ -37,25 +37,25 @@ def long():
 def test_what_a_step_says(small):
     assert (
         small.words(1).rstrip()
-        == "R0 and R1 come. Nothing runs: 2 requests wait for more to come, or for the time to be up."
+        == "R0 and R1 arrive. Nothing runs: 2 requests wait for more to arrive, or for the timeout."
     )
     assert (
         small.words(3)
-        == "R2 comes. A batch of 3 starts: R0, R1 and R2. Prompts are filled up to 8 tokens, 8 of 24 are padding. So far 66.7 % of 24 tokens pushed were of use."
+        == "R2 arrives. A batch of 3 starts: R0, R1 and R2. Prompts are padded to 8 tokens, 8 of 24 are padding. So far 66.7 % of 24 tokens computed were useful."
     )
     assert (
         small.words(5)
-        == "R4 comes. 2 of 3 rows write a token. R1 is over and computed on. 2 requests wait. So far 70.0 % of 30 tokens pushed were of use."
+        == "R4 arrives. 2 of 3 requests write a token. R1 is finished and still computed. 2 requests wait. So far 70.0 % of 30 tokens computed were useful."
     )
 
 
 def test_the_table_of_a_step(small):
     assert small.table(7) == [
-        {"who": "slot 0, R0", "does": "one token", "tokens of use": 1, "for nothing": 0},
-        {"who": "slot 1, R1", "does": "is over, computed on", "tokens of use": 0, "for nothing": 1},
-        {"who": "slot 2, R2", "does": "one token", "tokens of use": 1, "for nothing": 0},
-        {"who": "slot 3", "does": "nobody, while others run", "tokens of use": 0, "for nothing": 0},
-        {"who": "queue", "does": "R3, R4", "tokens of use": "", "for nothing": ""},
+        {"batch slot": "slot 0, R0", "does": "one token", "useful tokens": 1, "wasted tokens": 0},
+        {"batch slot": "slot 1, R1", "does": "finished, still computed", "useful tokens": 0, "wasted tokens": 1},
+        {"batch slot": "slot 2, R2", "does": "one token", "useful tokens": 1, "wasted tokens": 0},
+        {"batch slot": "slot 3", "does": "empty, others run", "useful tokens": 0, "wasted tokens": 0},
+        {"batch slot": "queue", "does": "R3, R4", "useful tokens": "", "wasted tokens": ""},
     ]
 
 
@@ -112,7 +112,7 @@ def test_batches_may_be_plain_tuples_and_requests_may_have_names():
         ([(0, 1, 1)], [(0, 0)], None, r"batches\[0\] is \(0, 0\); a batch is \(start"),
         ([(0, 1, 1)], [(0, [0]), (1, [0])], None, "served already"),
         ([(0, 1, 3), (0, 1, 1)], [(0, [0]), (2, [1])], None, "still runs: it ends after step 3"),
-        ([(4, 1, 3)], [(3, [0])], None, "comes after step 4"),
+        ([(4, 1, 3)], [(3, [0])], None, "arrives after step 4"),
         ([(0, 1, 1), (0, 1, 1)], [(0, [0, 1])], 1, "num_slots is 1"),
     ],
     ids=[
@@ -137,7 +137,7 @@ def test_what_does_not_fit_together_is_refused(requests, batches, slots, says):
 
 @pytest.mark.parametrize("selected", [9, -1, "R1", 1.0], ids=str)
 def test_a_request_that_is_not_there_cannot_be_selected(small, selected):
-    with pytest.raises(ParameterError, match="there are 0 to 8"):
+    with pytest.raises(ParameterError, match="there are requests 0 to 8"):
         small.selected = selected
 
 
@@ -181,7 +181,7 @@ def test_a_request_is_chosen_by_keys_and_by_mouse(small, open_view):
     page.keyboard.press("ArrowDown")
     assert (
         page.inner_text(".cl-note")
-        == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens filled up to 8, 2 new. Computed on until step 11."
+        == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens padded to 8, 2 new. Computed on until step 11."
     )
     page.keyboard.press("Escape")
     assert page.state.selected() is None

@@ -14,7 +14,7 @@ from course_lib.attention import (
 )
 from course_lib.errors import ParameterError
 from course_lib.viz import roofline, tiles_view
-from course_lib.viz.tiles.view import visits
+from course_lib.viz.tiles.model import visits
 
 
 def recorded(attention, n=8, **options):
@@ -93,7 +93,7 @@ def test_the_ways_with_a_matrix_are_shown_too(attention):
         (lambda r: r.update(events=[]), "`events` is empty"),
         (lambda r: r.update(watch=8), "watch is 8"),
         (lambda r: r["events"][0].update(kind="fold"), "kind 'fold'"),
-        (lambda r: r["events"][0].update(rows=[0, 9]), "inside 0 to 8"),
+        (lambda r: r["events"][0].update(rows=[0, 9]), "in 0 to 8"),
         (lambda r: r["events"][3].update(read=1), "read"),
         (lambda r: r["events"][3].pop("cols"), "has no 'cols'"),
         (lambda r: r["events"].__delitem__(slice(0, 5)), "do not cut 0 to 8 into tiles"),

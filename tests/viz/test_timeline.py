@@ -16,7 +16,7 @@ from course_lib.viz import bare_page, memory_view, timeline_view
 
 
 def told():
-    """A scheduler's records without memory: a prompt in two pieces, one who makes room and computes again, an abort."""
+    """A scheduler's records without memory: a prompt in two chunks, a preemption and a recompute, an abort."""
     trace = Trace()
     trace.add("engine", policy="FCFS", max_num_seqs=2, max_num_batched_tokens=8)
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=10)
@@ -77,14 +77,15 @@ class Life:
 
     def step(self):
         step = self.scheduler.schedule()
-        now = {request.request_id: (number, request.num_computed_tokens) for request, number in step.scheduled}
+        now = {sequence.request_id: (sequence.num_tokens, sequence.start) for sequence in step.scheduled}
+        running = dict(self.scheduler.running)
         states = {
             request.request_id: (request.status, request.num_computed_tokens)
             for request in self.requests
             if request.finish_reason is None
         }
         self.scheduler.update(step)
-        for request in [request for request, _ in step.scheduled if request.num_computed_tokens == request.num_tokens]:
+        for request in [running[sequence.request_id] for sequence in step.scheduled if sequence.num_choices]:
             texts = [request]
             while request.num_sequences > 1:
                 texts.append(request.fork(len(texts)))
@@ -131,10 +132,10 @@ def big():
 
 
 def test_the_lanes():
-    lanes = {lane[0]: lane[3:6] for lane in timeline_view(told()).data["lanes"]}
+    lanes = {lane["name"]: [lane["begin"], lane["done"], lane["spans"]] for lane in timeline_view(told()).data["lanes"]}
     assert lanes == {
         "a": [0, [3, "length", True], [["prefill", 0, 2, 0, [8, 2]], ["decode", 2, 4, 10, 0]]],
-        "b": [0, None, [["waiting", 0, 1, 0, 0], ["prefill", 1, 2, 0, [3]], ["preempted", 2, 3, 0, 0], ["again", 3, 4, 0, [4]], ["decode", 4, 5, 4, 0]]],
+        "b": [0, None, [["waiting", 0, 1, 0, 0], ["prefill", 1, 2, 0, [3]], ["preempted", 2, 3, 0, 0], ["recompute", 3, 4, 0, [4]], ["decode", 4, 5, 4, 0]]],
         "c": [2, [3, "abort", False], [["waiting", 2, 3, 0, 0]]],
     }  # fmt: skip
 
@@ -142,13 +143,13 @@ def test_the_lanes():
 def test_the_words():
     view = timeline_view(told())
     assert [view.words(step) for step in range(1, view.last + 1)] == [
-        "b comes and waits. a joins with prompt tokens 0–7 of 10.",
-        "b joins with prompt tokens 0–2 of 3. a computes prompt tokens 8–9 of 10.",
-        "c comes and waits. b makes room: 3 tokens thrown away. a decodes one token.",
-        "b comes back: 3 tokens computed again. a decodes one token. c is aborted. a is done (length).",
+        "b arrives and waits. a is admitted with prompt tokens 0–7 of 10.",
+        "b is admitted with prompt tokens 0–2 of 3. a computes prompt tokens 8–9 of 10.",
+        "c arrives and waits. b is preempted: 3 tokens thrown away. a decodes one token.",
+        "b resumes: 3 tokens recomputed. a decodes one token. c is aborted. a is finished (length).",
         "b decodes one token.",
     ]
-    assert view.data["subtitle"] == "first come, first served, at most 8 tokens in a step, 2 seats"
+    assert view.data["subtitle"] == "first come, first served, at most 8 tokens and 2 sequences a step"
 
 
 def test_the_table_at_a_moment():
@@ -162,15 +163,7 @@ def test_the_table_at_a_moment():
             "computed": 12,
             "prompt": 10,
         },
-        {
-            "request": "b",
-            "client": "bob",
-            "priority": 0,
-            "state": "computes again",
-            "tokens": 4,
-            "computed": 4,
-            "prompt": 3,
-        },
+        {"request": "b", "client": "bob", "priority": 0, "state": "recompute", "tokens": 4, "computed": 4, "prompt": 3},
         {
             "request": "all",
             "client": "",
@@ -198,7 +191,7 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
     """After every step and for every request: what it did, how many tokens of it are computed, and whether memory agrees."""
     life = Life(5, num_blocks=16, policy=policy, preemption=preemption, n=n, aborts=0.01)
     view = timeline_view(life.trace)
-    kinds = {span[0] for lane in view.data["lanes"] for span in lane[5]}
+    kinds = {span[0] for lane in view.data["lanes"] for span in lane["spans"]}
     assert {"waiting", "prefill", "decode", "swapped" if preemption == "swap" else "preempted"} <= kinds
     for step, (now, states, _, num_free) in enumerate(life.steps[: view.last], 1):
         rows = {row["request"][1:]: row for row in view.table(step)[:-1]}
@@ -207,7 +200,7 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
             row, (number, before) = rows[request], now.get(request, (0, computed))
             assert (row["tokens"], row["computed"]) == (number, before + number)
             wanted = {WAITING: ("waits", "preempted"), SWAPPED: ("swapped out",), RUNNING: ("runs",)}[status]
-            assert row["state"].split(",")[0] in (("prefill", "decode", "computes again") if request in now else wanted)
+            assert row["state"].split(",")[0] in (("prefill", "decode", "recompute") if request in now else wanted)
         running = sum(status == RUNNING for status, _ in states.values())
         assert view.data["sums"][step - 1] == [
             sum(number for number, _ in now.values()),
@@ -218,7 +211,7 @@ def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
         assert view.memory(step).in_use == 16 - num_free
 
 
-def test_who_makes_room_again_before_all_is_back_still_computes_again():
+def test_a_request_that_is_preempted_again_before_all_is_back_still_recomputes():
     trace = Trace()
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=6)
     for preempted, start, count in ((0, 0, 6), (0, 6, 1), (7, 0, 3), (3, 0, 4), (0, 4, 3), (0, 7, 1)):
@@ -227,49 +220,47 @@ def test_who_makes_room_again_before_all_is_back_still_computes_again():
             trace.next_step()
         trace.add("schedule", requests=["a"], starts=[start], counts=[count])
         trace.next_step()
-    spans = [span[0] for span in timeline_view(trace).data["lanes"][0][5]]
-    assert spans == ["prefill", "decode", "preempted", "again", "preempted", "again", "decode"]
+    spans = [span[0] for span in timeline_view(trace).data["lanes"][0]["spans"]]
+    assert spans == ["prefill", "decode", "preempted", "recompute", "preempted", "recompute", "decode"]
 
 
-def test_what_was_thrown_away_is_computed_again():
+def test_what_was_thrown_away_is_recomputed():
     view = timeline_view(Life(5, num_blocks=22, preemption="recompute").trace)
     again = [
         span
         for lane in view.data["lanes"]
-        for before, span in zip(lane[5], lane[5][1:])
-        if span[0] == "again" and before[0] != "again"
+        for before, span in zip(lane["spans"], lane["spans"][1:])
+        if span[0] == "recompute" and before[0] != "recompute"
     ]
     assert again and all(
-        before[0] in ("preempted", "again")
+        before[0] in ("preempted", "recompute")
         for lane in view.data["lanes"]
-        for before, span in zip(lane[5], lane[5][1:])
-        if span[0] == "again"
+        for before, span in zip(lane["spans"], lane["spans"][1:])
+        if span[0] == "recompute"
     )
 
 
 def test_service_is_what_the_policy_counted():
-    """All clients have requests from the beginning on, so that nobody's counter is lifted."""
+    """All clients have requests from the beginning on, so that no client's counter is lifted."""
     life = Life(2, num_steps=0, policy="fair")
     for _ in range(18):
         life.come((2, 30), (1, 20), 1, "abc")
     for _ in range(90):
         life.step()
     view = timeline_view(life.trace, clients=["c", "a"])
-    assert [view.data["asked"][index] for index, _, _ in view.data["clients"]] == ["c", "a"]
-    for index, service, _ in view.data["clients"]:
-        assert service[-1] == life.steps[view.last - 1][2][view.data["asked"][index]] > 0
+    names = view.data["client_names"]
+    assert [names[one["client"]] for one in view.data["clients"]] == ["c", "a"]
+    for client, service in ((names[one["client"]], one["service"]) for one in view.data["clients"]):
+        assert service[-1] == life.steps[view.last - 1][2][client] > 0
         assert service == sorted(service)
 
 
-def test_a_step_that_broke_off_counts_nothing():
+def test_a_step_that_was_undone_counts_nothing():
     trace = told()
     trace.add("preempt", request="b", how="recompute", num_tokens=4)  # as Scheduler.undo writes it
     trace.add("schedule", requests=["b"], starts=[0], counts=[5])
     view = timeline_view(trace)
-    assert (
-        view.words(5)
-        == "The model did not run to its end with b: none of these tokens count. b comes back: 4 tokens computed again."
-    )
+    assert view.words(5) == "The step was undone for b: none of these tokens count. b resumes: 4 tokens recomputed."
     assert view.data["sums"][4] == [5, 1, 0] and view.table(5)[0]["tokens"] == 5
 
 
@@ -281,7 +272,7 @@ def test_limits_that_a_scheduler_broke_are_said():
     assert (
         timeline_view(trace)
         .words(1)
-        .endswith("6 tokens are 2 over the budget of 4. 2 requests run, and there are seats for 1.")
+        .endswith("6 tokens are 2 over the token budget of 4. 2 sequences run, but max_num_seqs is 1.")
     )
 
 
@@ -297,7 +288,7 @@ def test_a_name_may_come_back_when_its_request_is_done():
     trace.next_step()
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=2)
     view = timeline_view(trace)
-    assert [lane[0] for lane in view.data["lanes"]] == ["a", "b", "c", "a"]
+    assert [lane["name"] for lane in view.data["lanes"]] == ["a", "b", "c", "a"]
     assert [row["request"] for row in view.table(6)[:-1]] == ["a", "b"] or [
         row["request"] for row in view.table(6)[:-1]
     ] == ["b", "a"]
@@ -367,7 +358,7 @@ def test_still_form(short, big):
     assert short.words(12) in picture.alt and "step 12 of 40" in picture.alt
     picture = big.snapshot(500)
     assert len(picture.data) < 130_000 and picture.height < 1300
-    assert repr(short) == "<timeline: by priority, at most 16 tokens in a step, 5 seats, step 1 of 40>"
+    assert repr(short) == "<timeline: by priority, at most 16 tokens and 5 sequences a step, step 1 of 40>"
 
 
 def test_a_thousand_steps_of_300_requests_stay_under_two_megabytes(big):
@@ -433,7 +424,7 @@ def test_the_pointer_chooses_moves_and_lights(short, open_view):
         blocks["x"] + 10 + (held % columns + 0.5) * (blocks["width"] - 20) / columns,
         blocks["y"] + 10 + (held // columns + 0.5) * 60,
     )
-    assert page.evaluate(lanes) != before[0]  # a block lights those who hold it
+    assert page.evaluate(lanes) != before[0]  # a block lights the requests that hold it
     page.mouse.move(rows["x"] + 12, rows["y"] - 300)
     assert page.evaluate(lanes) == before[0]
     page.mouse.click(rows["x"] + 12, middle)
@@ -494,4 +485,4 @@ def test_a_step_of_a_long_trace_takes_no_more_work_than_one_of_a_short(short, bi
 
 def test_the_page_holds_everything():
     page = bare_page(timeline_view(told()))
-    assert page.count("</script>") == 2 and "b comes and waits" in page
+    assert page.count("</script>") == 2 and "b arrives and waits" in page

@@ -1,0 +1,1 @@
+"""How many requests fit on a GPU beside the weights."""

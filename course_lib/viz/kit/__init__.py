@@ -1,1 +1,1 @@
-"""What all views share: base class, page, player, stills, input checks and style sheet."""
+"""What all views share: base class, page, player, stills, words, looks, input checks and style sheets."""

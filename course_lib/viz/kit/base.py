@@ -1,4 +1,4 @@
-"""What every view has: a step, a selection, a widget, a picture, a table, and a form that survives saving."""
+"""What every view has: a step, a selection, a widget, a picture, a table, and a form that a saved notebook keeps."""
 
 import base64
 
@@ -17,7 +17,7 @@ except ImportError:  # no Jupyter here: the static form still works
 if anywidget is None:
 
     class _State:
-        """The three traits without a widget behind them."""
+        """The same three traits without a widget."""
 
         def __init__(self, *, data, step, selected=None):
             self.data, self.step, self.selected = data, step, selected
@@ -45,22 +45,23 @@ else:
 
 
 class View(_State):
-    """A replay of something that happened step by step. Make one with a function such as `recomputation_triangle`.
+    """Something that happened step by step, to be replayed. Make one with a function such as `recomputation_triangle`.
 
     step: the step shown, `first` to `last`, counted as on the screen; set it from Python or move it in the browser.
-    selected: what is picked in the view, or None; each view says what it means.
-    data: what the browser draws from: title, subtitle, first, last, say (the words of each step, as
-        [kind, text] pieces), columns (of the table), and whatever the view itself needs.
+    selected: what is chosen in the view, or None; each view says what it means.
+    data: what the browser draws from: title, subtitle, first, last, say (the words of each step, as [kind, text]
+        pieces), columns (of the table), and what the view itself needs.
 
-    A view adds: `name` (of its .js), `_rows(step)`, `_paint(step)` and `_poster()` (the step of its picture when saved).
+    A view adds: `name` (of its folder), `_rows(step)`, `_paint(step)` and `_poster()` (the step of its picture when
+    saved).
     """
 
     name = ""
     noun = "view"
 
     def __init_subclass__(cls, **kwargs):
-        if "name" in cls.__dict__:  # not for the subclass that ipywidgets makes of every widget that gains a trait
-            cls._esm, cls._css = esm(cls.name), stylesheet()
+        if "name" in cls.__dict__:  # ipywidgets makes a subclass of every widget that gains a trait: not for that one
+            cls._esm, cls._css = esm(cls.name), stylesheet(cls.name)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, data, step=None):
@@ -84,17 +85,18 @@ class View(_State):
         return step.__index__()
 
     def check_selected(self, selected):
+        """The selection as it is kept; a view raises ParameterError for one that it does not have."""
         return selected
 
     def _at(self, step):
         return self.step if step is None else self.check_step(step)
 
     def words(self, step=None):
-        """What happens in this step, as one plain sentence or two."""
+        """What happens in this step, as a sentence or two."""
         return "".join(text for _, text in self.data["say"][self._at(step) - self.first])
 
     def table(self, step=None):
-        """The state at this step as rows, a dict each: what a screen reader reads instead of the picture."""
+        """The state after this step as rows, a dict each: what a screen reader reads instead of the picture."""
         return [dict(zip(self.data["columns"], row)) for row in self._rows(self._at(step))]
 
     def snapshot(self, step=None):
@@ -107,7 +109,7 @@ class View(_State):
         return self.step
 
     def bundle(self):
-        """(data, metadata) as Jupyter displays them: live view, HTML and PNG together, so that saving keeps something."""
+        """(data, metadata) as Jupyter displays them: the live view, and HTML and PNG that a saved notebook keeps."""
         step = self._poster()
         picture = self.snapshot(step)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(picture.data).decode()}
@@ -124,7 +126,7 @@ class View(_State):
         return self.bundle()
 
     def _ipython_display_(self, **kwargs):
-        # ipywidgets 7 defines this method, and then its _repr_mimebundle_ is never asked: the bundle is displayed raw.
+        # ipywidgets 7 defines this method and then never calls _repr_mimebundle_: the bundle is displayed raw
         from IPython.display import display
 
         data, metadata = self.bundle()

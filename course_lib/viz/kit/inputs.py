@@ -1,4 +1,4 @@
-"""What a view is handed, taken in: whole numbers, texts and keys, refused with the place where they stand."""
+"""What a view is given, checked: whole numbers, texts of tokens and keys. An error names the place."""
 
 from course_lib.errors import ParameterError
 
@@ -22,7 +22,7 @@ def some(where, things):
     return things
 
 
-def texts(where, tokens):
+def token_texts(where, tokens):
     """`tokens` as a list of str, not empty."""
     tokens = some(where, tokens)
     for position, token in enumerate(tokens):
@@ -43,6 +43,10 @@ def keys(where, given, wanted):
         raise ParameterError(f"{where} has no {', '.join(missing)}. It needs {', '.join(wanted)}.")
 
 
-def count(number, noun):
-    """3, "token" -> "3 tokens"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def index_or_none(selected, number, noun):
+    """A selection that is the number of one of `number` things, or None. noun: "block"."""
+    if selected is None or (type(selected) is int and 0 <= selected < number):
+        return selected
+    raise ParameterError(
+        f"selected = {selected!r} is no {noun}; there are {noun}s 0 to {number - 1}. Give one of them, or None."
+    )

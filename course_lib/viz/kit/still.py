@@ -12,7 +12,7 @@ from functools import cache
 
 from course_lib.errors import CourseError
 
-from .page import stylesheet
+from .page import theme_sheet
 
 WIDTH = 9.2  # inches: 920 px at notebook width, drawn at twice that
 SHOWN_DPI, DRAWN_DPI = 100, 200
@@ -21,7 +21,7 @@ SHOWN_DPI, DRAWN_DPI = 100, 200
 @cache
 def palette(theme="light"):
     """{name: "#rrggbb"} from theme.css, so that picture and view cannot drift apart. theme: "light" or "dark"."""
-    light, dark = re.findall(r"\.cl \{(.*?)\n\}", stylesheet(), flags=re.DOTALL)[:2]
+    light, dark = re.findall(r"\.cl \{(.*?)\n\}", theme_sheet(), flags=re.DOTALL)[:2]
     found = re.findall(r"--cl-([\w-]+):[^;]*?(#[0-9a-f]{6})\)*;", light if theme == "light" else dark)
     return dict(found)
 
@@ -41,15 +41,13 @@ class Picture:
         from PIL import Image  # comes with matplotlib
 
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Glyph .* missing"
-            )  # a token may hold any character: it shows as a box
+            # a token may hold any character; one that the font lacks is drawn as a box
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.canvas.draw()
         out = io.BytesIO()
         drawn = Image.frombuffer("RGBA", figure.canvas.get_width_height(), figure.canvas.buffer_rgba()).convert("RGB")
-        drawn.quantize(128, dither=Image.Dither.NONE).save(
-            out, format="PNG", optimize=True
-        )  # a third of the size: notebooks are committed
+        few = drawn.quantize(128, dither=Image.Dither.NONE)  # a third of the size: notebooks are committed
+        few.save(out, format="PNG", optimize=True)
         data = out.getvalue()
         width, height = (side * SHOWN_DPI // DRAWN_DPI for side in struct.unpack(">II", data[16:24]))
         return cls(data, alt, width, height)
@@ -113,7 +111,10 @@ def title(axes, data):
 
 
 def legend(axes, entries):
-    """What each mark means, on a line under the title. entries: [(text, look)], look being a dict for `box` or one character."""
+    """What each mark means, on a line under the title.
+
+    entries: [(text, look)], look being a dict for `box` or one character.
+    """
     x = 22
     for text, look in entries:
         if isinstance(look, str):
@@ -145,43 +146,16 @@ def text_width(axes, text):
     return text.get_window_extent(axes.figure.canvas.get_renderer()).width * SHOWN_DPI / axes.figure.dpi
 
 
-def visible(token):
-    """A token as it can be read in a picture: a leading space as ␣, a new line as ⏎."""
-    return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "∅"
-
-
-def label(token):
-    """A token where words stand apart anyway: without its leading space, unless it is nothing else."""
-    return visible(token[1:] if token.startswith(" ") and token.strip() else token)
-
-
-def quoted(token):
-    """A token inside a sentence."""
-    return f"‘{visible(token)}’"
-
-
-def shortened(text, length):
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def percent(share):
-    """0.3125 as "31.3 %"; what is there but too small to print says so."""
-    if share <= 0 or share >= 1 - 1e-9:
-        return "0 %" if share <= 0 else "100 %"
-    if share < 0.0005:
-        return "<0.1 %"
-    if share >= 0.9995:
-        return ">99.9 %"
-    return f"{100 * share:.1f} %"
-
-
 def static_html(picture, words, columns, rows):
-    """The form that a saved notebook shows without a kernel: picture, words, table. Style is in place: no sheet is loaded."""
+    """The form that a saved notebook shows without a kernel: picture, words, table. It needs no style sheet."""
     cells = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     source = base64.b64encode(picture.data).decode()
+    picture_style = "max-width:100%;height:auto"
     return (
-        f'<figure style="margin:0"><img alt="{html.escape(picture.alt)}" width="{picture.width}" style="max-width:100%;height:auto" '
-        f'src="data:image/png;base64,{source}"><figcaption>{html.escape(words)}</figcaption></figure>'
-        f"<details><summary>The same as a table</summary><table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table></details>"
+        f'<figure style="margin:0"><img alt="{html.escape(picture.alt)}" width="{picture.width}" '
+        f'style="{picture_style}" src="data:image/png;base64,{source}">'
+        f"<figcaption>{html.escape(words)}</figcaption></figure>"
+        f"<details><summary>The same as a table</summary>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table></details>"
     )

@@ -1,0 +1,1 @@
+"""Block tables beside physical memory. The timeline shows the same below its requests."""

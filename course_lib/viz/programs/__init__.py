@@ -1,0 +1,1 @@
+"""What each program of a kernel loads and stores."""

@@ -1,0 +1,1 @@
+"""Which program of paged decode reads which block."""

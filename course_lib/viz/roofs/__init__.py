@@ -1,0 +1,1 @@
+"""The roofline: a picture, without steps."""

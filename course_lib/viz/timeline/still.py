@@ -1,292 +1,266 @@
-"""The engine's timeline as a still picture, with matplotlib: the same as timeline.js draws, in light colours."""
+"""The engine's timeline as a still picture, with matplotlib: the same as the live view, in light colours."""
 
-from course_lib.trace.schedule import COMPUTED
-from course_lib.viz.kit import still as static
-from course_lib.viz.memory.view import name
+from course_lib.trace.schedule import COMPUTED, tokens_in
+from course_lib.viz.kit import looks, still
+from course_lib.viz.kit.format import request_name, shortened
+from course_lib.viz.memory.still import MemoryPainter
 
-RIGHT = 898  # where the steps end
+LEFT, RIGHT = 22, 898  # where tags begin, and where the steps end
+BUDGET, LANES = 148, 172  # the base of the tokens of each step, and where the lanes begin
 STEPS, ROWS = 64, 20  # so many are in the picture, around the step that is shown
-ALPHA = {"prefill": "", "decode": "61", "again": "33"}
+ALPHA = {"prefill": "", "decode": "61"}
+NUMBER = {"ha": "center", "weight": "bold", "family": "monospace"}
 
 
-def paint(view, step):
-    """A matplotlib figure of a TimelineView at a step, its memory below."""
-    return _Painter(view, step).figure
+def paint(data, memory, step):
+    """A matplotlib figure of a TimelineView's data at a step, its Memory below (None: without)."""
+    return _Painter(data, memory, step).figure
 
 
 class _Painter:
-    def __init__(self, view, step):
-        self.data, self.at, self.colour = view.data, step - 1, static.palette()
-        data = view.data
+    def __init__(self, data, memory, step):
+        self.data, self.at, self.colour = data, step - 1, still.palette()
+        self.colours = [self._own(number, lane) for number, lane in enumerate(data["lanes"])]
         self.count = min(data["last"], STEPS)
         self.begin = max(0, min(data["last"] - self.count, self.at - self.count // 3))
         self.end = self.begin + self.count
         self.lanes = self._in_sight()
-        self.ranked = len({lane[6] for lane in data["lanes"]}) > 1
-        self.tag = min(104, max(52, *(12 + 7.4 * len(name(lane[0])) for lane, _ in self.lanes), 0))
-        self.left = 22 + self.tag + (30 if self.ranked else 10)
+        self.ranked = len({lane["priority"] for lane in data["lanes"]}) > 1
+        self.tag = min(104, max(52, *(12 + 7.4 * len(request_name(lane["name"])) for lane, _ in self.lanes), 0))
+        self.left = LEFT + self.tag + (30 if self.ranked else 10)
         self.w = min(32, (RIGHT - self.left - 8) / self.count)
         self.h = 20 if len(self.lanes) <= 12 else 15
-        self.top = 172
-        self.strip = self.top + len(self.lanes) * self.h + 8
-        self.share = self.strip + (42 if data["memory"] else 0)
-        bottom = self.share + (122 if data["clients"] else 0)
+        strip = LANES + len(self.lanes) * self.h + 8
+        clients = strip + (42 if memory else 0)
+        bottom = clients + (122 if data["clients"] else 0)
         words = "".join(text for _, text in data["say"][self.at])
-        self.height = bottom + 26 + 20 * len(static.broken(words))
-        if data["memory"]:
-            self._with_memory(view, step)
+        height = bottom + 26 + 20 * len(still.broken(words))
+        if memory:
+            self._with_memory(memory, height)
         else:
-            self.figure, self.axes = static.figure(self.height)
-        static.title(self.axes, data)
-        static.legend(self.axes, self._legend())
-        self._budget()
-        static.box(
-            self.axes,
-            self.x(self.at) - 1,
-            self.top,
-            self.w + 1,
-            len(self.lanes) * self.h,
-            facecolor=self.colour["well"],
-        )
-        for index, lane in enumerate(self.lanes):
-            self._lane(index, *lane)
-        if data["memory"]:
-            self._strip()
+            self.figure, self.axes = still.figure(height)
+        still.title(self.axes, data)
+        still.legend(self.axes, self._legend())
+        self._tokens()
+        self._budget_line()
+        self._lanes()
+        self._mark(82, 68)
+        if memory:
+            self._blocks(strip + 32)
+            self._mark(strip - 2, 36)
         if data["clients"]:
-            self._clients()
-        x = self.x(self.at)
-        for y, tall in (
-            (82, 68),
-            *([(self.strip - 2, 36)] if data["memory"] else []),
-            *([(self.share - 2, 94)] if data["clients"] else []),
-        ):
-            static.box(
-                self.axes,
-                x - 1,
-                y,
-                self.w + 1,
-                tall,
-                radius=3,
-                facecolor="none",
-                edgecolor=self.colour["ink"],
-                linewidth=1.3,
-            )
-        static.say(self.axes, bottom + 10, words)
+            self._clients(clients + 28)
+            self._mark(clients - 2, 94)
+        still.say(self.axes, bottom + 10, words)
 
-    def _with_memory(self, view, step):
-        """One figure for both: the painter of the memory view draws into axes of its own, without title and words."""
-        from course_lib.viz.memory.still import _Painter as Memory
+    def _own(self, number, lane):
+        return looks.request_colour(lane["client"] if self.data["clients"] else number)
 
-        def place(below):
-            self.figure, self.axes = static.figure(self.height + below)
-            total = self.height + below
-            self.axes.set_position((0, below / total, 1, self.height / total))
-            self.axes.set(ylim=(self.height, 0))
-            inside = self.figure.add_axes((0, 0, 1, below / total))
-            inside.set(xlim=self.axes.get_xlim(), ylim=(below + 34, 34))
-            inside.axis("off")
-            return self.figure, inside
+    def _with_memory(self, memory, height):
+        """One figure for both: tables and blocks are drawn into axes of their own, below."""
+        data = {**self.data["memory"], "last": self.data["last"]}
+        names = {request: looks.request_colour(0) for request in data["requests"]}
+        names |= {lane["name"]: colour for lane, colour in zip(self.data["lanes"], self.colours)}
+        painter = MemoryPainter(data, memory, names)
+        below = painter.bottom - 24
+        total = height + below
+        self.figure, self.axes = still.figure(total)
+        self.axes.set_position((0, below / total, 1, height / total))
+        self.axes.set(ylim=(height, 0))
+        inside = self.figure.add_axes((0, 0, 1, below / total))
+        inside.set(xlim=self.axes.get_xlim(), ylim=(below + 34, 34))
+        inside.axis("off")
+        painter.paint(inside, "blocks in use")
 
-        order = {lane[0]: self._colour(index, lane) for index, lane in enumerate(self.data["lanes"])}
-        Memory(
-            {**self.data["memory"], "last": self.data["last"]},
-            view.memory(step),
-            self.data["memory"]["rows"],
-            step,
-            place=place,
-            owner=order,
-        )
-
-    def x(self, at):
+    def _x(self, at):
         return self.left + (at - self.begin) * self.w
 
-    def _colour(self, index, lane):
-        return self.colour[f"r{(lane[1] if self.data['clients'] else index) % 6}"]
+    def _mark(self, y, tall):
+        """The frame around the step that is shown."""
+        look = {"facecolor": "none", "edgecolor": self.colour["ink"], "linewidth": 1.3}
+        still.box(self.axes, self._x(self.at) - 1, y, self.w + 1, tall, radius=3, **look)
+
+    def _caption(self, y, text):
+        still.write(self.axes, LEFT, y, text, size=11, colour="soft")
+
+    def _line(self, y, tone="line", **look):
+        self.axes.plot([self.left, RIGHT], [y] * 2, color=self.colour[tone], linewidth=0.8, **look)
 
     def _in_sight(self):
-        """[(lane, colour)] of the window; where there are too many, those around who is computed."""
-        found = []
-        for index, lane in enumerate(self.data["lanes"]):
-            if any(begin < self.end and end > self.begin for _, begin, end, _, _ in lane[5]):
-                found.append((lane, self._colour(index, lane)))
+        """[(lane, colour)] of the window; where there are too many, those around the ones that are computed."""
+        found = [
+            (lane, colour)
+            for lane, colour in zip(self.data["lanes"], self.colours)
+            if any(begin < self.end and end > self.begin for _, begin, end, _, _ in lane["spans"])
+        ]
         if len(found) > ROWS:
-            now = [
-                place
-                for place, (lane, _) in enumerate(found)
-                if any(one[0] in COMPUTED and one[1] <= self.at < one[2] for one in lane[5])
-            ]
-            first = max(0, min(len(found) - ROWS, (now[len(now) // 2] if now else 0) - ROWS // 2))
+            computed = [place for place, (lane, _) in enumerate(found) if self._computed_now(lane)]
+            middle = computed[len(computed) // 2] if computed else 0
+            first = max(0, min(len(found) - ROWS, middle - ROWS // 2))
             found = found[first : first + ROWS]
         return found
 
+    def _computed_now(self, lane):
+        return any(kind in COMPUTED and begin <= self.at < end for kind, begin, end, _, _ in lane["spans"])
+
     def _legend(self):
-        colour, kinds = self.colour["r0"], {span[0] for lane in self.data["lanes"] for span in lane[5]}
-        looks = {"again": "computed again", "preempted": "preempted", "swapped": "swapped out"}
-        shown = [(text, self._look(kind, colour)) for kind, text in looks.items() if kind in kinds]
-        aborted = any(lane[4] and lane[4][1] == "abort" for lane in self.data["lanes"])
-        computed = [(kind, self._look(kind, colour)) for kind in ("prefill", "decode")]
-        return [*computed, *shown, ("waiting", "┄"), ("done", "○"), *([("aborted", "✕")] if aborted else [])]
+        colour, lanes = self.colour["r0"], self.data["lanes"]
+        kinds = {span[0] for lane in lanes for span in lane["spans"]}
+        named = {"recompute": "recompute", "preempted": "preempted", "swapped": "swapped out"}
+        shown = ["prefill", "decode", *(kind for kind in named if kind in kinds)]
+        entries = [(named.get(kind, kind), self._look(kind, colour)) for kind in shown]
+        aborted = any(lane["done"] and lane["done"][1] == "abort" for lane in lanes)
+        return [*entries, ("waiting", "┄"), ("finished", "○"), *([("aborted", "✕")] if aborted else [])]
 
     def _look(self, kind, colour):
         """How a span of a kind is filled; the same for its legend."""
         if kind == "preempted":
-            return static.hatched(self.colour["soft"], self.colour["card"], 5) | {"linewidth": 0}
+            return still.hatched(self.colour["soft"], self.colour["card"], 5) | {"linewidth": 0}
         if kind == "swapped":
             return {"facecolor": "none", "edgecolor": colour, "linestyle": ":", "linewidth": 1.2}
-        return (
-            static.hatched(colour, self.colour["card"], 4) if kind == "again" else {"facecolor": colour + ALPHA[kind]}
-        )
+        if kind == "recompute":
+            return still.hatched(colour, self.colour["card"], 4)
+        return {"facecolor": colour + ALPHA[kind]}
 
     def _cells(self, lane):
-        """(step, kind, tokens) of a lane in the window."""
-        for kind, begin, end, _, counts in lane[5]:
-            for at in range(max(begin, self.begin), min(end, self.end)):
-                yield at, kind, 0 if kind not in COMPUTED else counts[at - begin] if counts else 1
+        """(step, kind, tokens) of the steps in the window that computed tokens of a lane."""
+        for span in lane["spans"]:
+            kind, begin, end, _, _ = span
+            for at in range(max(begin, self.begin), min(end, self.end)) if kind in COMPUTED else ():
+                yield at, kind, tokens_in(span, at)
 
-    def _budget(self):
-        axes, base, tall = self.axes, 148, 62
-        budget, most = self.data["budget"], max(1, *(one[0] for one in self.data["sums"]))
+    # the tokens of each step
+
+    def _scale(self):
+        """(CSS pixels to a token, whether the budget fits into the picture)."""
+        budget, most = self.data["token_budget"], max(1, *(one[0] for one in self.data["sums"]))
         within = budget is not None and budget <= 4 * most
-        scale = tall / (max(budget, most) if within else most * 1.15)
-        static.write(axes, 22, base - 7, "tokens", size=11, colour="soft")
+        return 62 / (max(budget, most) if within else most * 1.15), within
+
+    def _tokens(self):
+        scale, _ = self._scale()
+        self._caption(BUDGET - 7, "tokens")
         heights = {}
-        for index, lane in enumerate(self.data["lanes"]):
-            colour = self._colour(index, lane)
+        for lane, colour in zip(self.data["lanes"], self.colours):
             for at, kind, tokens in self._cells(lane):
-                if tokens:
-                    y = heights.get(at, 0)
-                    high, look = tokens * scale, self._look(kind, colour) | {"linewidth": 0}
-                    static.box(
-                        axes, self.x(at) + 0.7, base - y * scale - high, self.w - 1.4, high - 0.8 * (high > 3), **look
-                    )
-                    heights[at] = y + tokens
-        axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
-        static.write(axes, 22, base + 13, "step", size=11, colour="soft")
+                high, look = tokens * scale, self._look(kind, colour) | {"linewidth": 0}
+                y = BUDGET - heights.get(at, 0) * scale - high
+                still.box(self.axes, self._x(at) + 0.7, y, self.w - 1.4, high - 0.8 * (high > 3), **look)
+                heights[at] = heights.get(at, 0) + tokens
+        self._line(BUDGET)
+        self._caption(BUDGET + 13, "step")
         every = next(number for number in (1, 2, 5, 10) if number * self.w >= 26)
         for at in range(self.begin, self.end):
             if at == self.at or ((at + 1) % every == 0 and abs(at - self.at) * self.w >= 22):
                 look = {"colour": "ink", "weight": "bold"} if at == self.at else {"colour": "soft"}
-                static.write(
-                    axes,
-                    self.x(at) + self.w / 2,
-                    base + 13,
-                    str(at + 1),
-                    size=10,
-                    ha="center",
-                    family="monospace",
-                    **look,
-                )
-        if budget is not None:
-            y = base - (budget * scale if within else tall)
-            if within:
-                axes.plot([self.left, RIGHT], [y] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
-            static.write(
-                axes,
-                RIGHT,
-                y - 8,
-                f"token budget {budget:,}{'' if within else ' ↑'}",
-                size=11,
-                colour="soft",
-                ha="right",
-            )
+                look |= {"size": 10, "ha": "center", "family": "monospace"}
+                still.write(self.axes, self._x(at) + self.w / 2, BUDGET + 13, str(at + 1), **look)
 
-    def _lane(self, index, lane, colour):
-        axes, h = self.axes, self.h
-        y, middle, tall = self.top + index * h, self.top + (index + 0.5) * h, h - 3
-        tag = name(lane[0])
-        static.box(axes, 22, y + 1.5, self.tag, tall, radius=4, facecolor=colour)
-        mono = {"ha": "center", "weight": "bold", "family": "monospace"}
-        most = int((self.tag - 8) / 7.2)
-        static.write(
-            axes,
-            22 + self.tag / 2,
-            middle,
-            static.shortened(tag, most),
-            size=11.5 if h > 16 else 10,
-            colour="card",
-            **mono,
-        )
+    def _budget_line(self):
+        budget, (scale, within) = self.data["token_budget"], self._scale()
+        if budget is None:
+            return
+        y = BUDGET - (budget * scale if within else 62)
+        if within:
+            self._line(y, "faint", linestyle="--")
+        text = f"token budget {budget:,}{'' if within else ' ↑'}"
+        still.write(self.axes, RIGHT, y - 8, text, size=11, colour="soft", ha="right")
+
+    # the lanes
+
+    def _lanes(self):
+        tall = len(self.lanes) * self.h
+        still.box(self.axes, self._x(self.at) - 1, LANES, self.w + 1, tall, facecolor=self.colour["well"])
+        for index, (lane, colour) in enumerate(self.lanes):
+            middle = LANES + (index + 0.5) * self.h
+            self._tag(lane, colour, middle)
+            self._waits(lane, colour, middle)
+            self._computes(lane, colour, middle)
+            self._ending(lane, colour, middle)
+
+    def _tag(self, lane, colour, middle):
+        tall, size = self.h - 3, 11.5 if self.h > 16 else 10
+        still.box(self.axes, LEFT, middle - tall / 2, self.tag, tall, radius=4, facecolor=colour)
+        name = shortened(request_name(lane["name"]), int((self.tag - 8) / 7.2))
+        still.write(self.axes, LEFT + self.tag / 2, middle, name, size=size, colour="card", **NUMBER)
         if self.ranked:
-            static.write(axes, 26 + self.tag, middle, f"p{lane[6]}"[:4], size=10, colour="soft", family="monospace")
-        for kind, begin, end, _, _ in lane[5]:
+            look = {"size": 10, "colour": "soft", "family": "monospace"}
+            still.write(self.axes, LEFT + 4 + self.tag, middle, f"p{lane['priority']}"[:4], **look)
+
+    def _waits(self, lane, colour, middle):
+        tall = (self.h - 3) * 0.56
+        for kind, begin, end, _, _ in lane["spans"]:
             a, b = max(begin, self.begin), min(end, self.end)
-            x, wide = self.x(a), (b - a) * self.w
+            x, wide = self._x(a), (b - a) * self.w
             if b <= a or kind in COMPUTED:
                 continue
-            if kind in ("waiting", "idle"):
-                look = (
-                    {"color": self.colour["faint"], "linestyle": (0, (2, 2.6))}
-                    if kind == "waiting"
-                    else {"color": colour}
-                )
-                axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **look)
-            else:
-                static.box(axes, x + 0.8, middle - tall * 0.28, wide - 1.6, tall * 0.56, **self._look(kind, colour))
+            if kind in ("preempted", "swapped"):
+                still.box(self.axes, x + 0.8, middle - tall / 2, wide - 1.6, tall, **self._look(kind, colour))
+                continue
+            dashed = {"color": self.colour["faint"], "linestyle": (0, (2, 2.6))}
+            look = dashed if kind == "waiting" else {"color": colour}
+            self.axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **look)
+
+    def _computes(self, lane, colour, middle):
+        radius = min(2.5, self.w / 4)
         for at, kind, tokens in self._cells(lane):
-            if kind in COMPUTED:
-                high = tall * 0.56 if kind == "decode" else tall
-                radius = min(2.5, self.w / 4)
-                static.box(
-                    axes,
-                    self.x(at) + 0.8,
-                    middle - high / 2,
-                    self.w - 1.6,
-                    high,
-                    radius=radius,
-                    **self._look(kind, colour),
-                )
-                if kind != "decode" and self.w >= 9 + 6 * len(str(tokens)):
-                    ink = "card" if kind == "prefill" else "ink"
-                    static.write(axes, self.x(at) + self.w / 2, middle, str(tokens), size=9.5, colour=ink, **mono)
-        if lane[4] and self.begin <= lane[4][0] + lane[4][2] <= self.end:
-            x = self.x(lane[4][0] + lane[4][2]) + 6
+            high = (self.h - 3) * (0.56 if kind == "decode" else 1)
+            place = self._x(at) + 0.8, middle - high / 2, self.w - 1.6, high
+            still.box(self.axes, *place, radius=radius, **self._look(kind, colour))
+            if kind != "decode" and self.w >= 9 + 6 * len(str(tokens)):
+                ink = "card" if kind == "prefill" else "ink"
+                still.write(self.axes, self._x(at) + self.w / 2, middle, str(tokens), size=9.5, colour=ink, **NUMBER)
+
+    def _ending(self, lane, colour, middle):
+        """After the step's tokens, if it had any."""
+        if not lane["done"]:
+            return
+        step, reason, computed = lane["done"]
+        if self.begin <= step + computed <= self.end:
             look = {"markersize": 5, "markeredgecolor": colour, "markerfacecolor": "none", "markeredgewidth": 1.3}
-            axes.plot([x], [middle], marker="x" if lane[4][1] == "abort" else "o", **look)
+            marker = "x" if reason == "abort" else "o"
+            self.axes.plot([self._x(step + computed) + 6], [middle], marker=marker, **look)
+
+    # blocks in use, clients
 
     def _bars(self, values, base, tall, most, under=None, **look):
         steps = range(self.begin, self.end)
         lower = [0] * self.count if under is None else [under[at] for at in steps]
-        self.axes.bar([self.x(at) + self.w / 2 for at in steps], [-tall * values[at] / most for at in steps], width=self.w - min(1.4, self.w / 5),
-                      bottom=[base - tall * low / most for low in lower], linewidth=0, **look)  # fmt: skip
+        self.axes.bar(
+            [self._x(at) + self.w / 2 for at in steps],
+            [-tall * values[at] / most for at in steps],
+            width=self.w - min(1.4, self.w / 5),
+            bottom=[base - tall * low / most for low in lower],
+            **{"linewidth": 0, **look},
+        )
 
-    def _strip(self):
-        base, tall, most, sums = self.strip + 32, 32, self.data["memory"]["num_blocks"], self.data["memory"]["sums"]
-        static.write(self.axes, 22, base - 7, "blocks", size=11, colour="soft")
-        used = [one[0] for one in sums]
+    def _blocks(self, base):
+        tall, most, sums = 32, self.data["memory"]["num_blocks"], self.data["memory"]["sums"]
+        self._caption(base - 7, "blocks")
+        used, cached, _ = zip(*sums)
         self._bars(used, base, tall, most, color=self.colour["accent"] + "73")
-        self._bars(
-            [one[1] for one in sums],
-            base,
-            tall,
-            most,
-            used,
-            facecolor="none",
-            edgecolor=self.colour["faint"],
-            hatch="////",
-        )
-        self.axes.plot([self.left, RIGHT], [base - tall] * 2, color=self.colour["faint"], linewidth=0.8, linestyle="--")
-        self.axes.plot([self.left, RIGHT], [base] * 2, color=self.colour["line"], linewidth=0.8)
+        self._bars(cached, base, tall, most, used, **looks.cached_area())
+        self._line(base - tall, "faint", linestyle="--")
+        self._line(base)
 
-    def _clients(self):
-        clients, base, tall = self.data["clients"], self.share + 28, 28
-        queue, peak = (
-            max(1, *(one[2] for one in self.data["sums"])),
-            max(1, *(service[-1] for _, service, _ in clients)),
-        )
-        below, under = base + 62, [0] * self.data["last"]
-        at = self.left
-        for index, service, waiting in clients:
-            client, colour = self.data["asked"][index], self.colour[f"r{index % 6}"]
-            self._bars(waiting, base, tall, queue, under, color=colour + "bf")
+    def _clients(self, base):
+        """How many requests of each client wait, stacked; below them the service that each got."""
+        clients, below, under = self.data["clients"], base + 62, [0] * self.data["last"]
+        queue = max(1, *(one[2] for one in self.data["sums"]))
+        peak = max(1, *(one["service"][-1] for one in clients))
+        steps, x = range(self.begin, self.end), self.left
+        for one in clients:
+            colour, service, waiting = looks.request_colour(one["client"]), one["service"], one["waiting"]
+            self._bars(waiting, base, 28, queue, under, color=colour + "bf")
             under = [a + b for a, b in zip(under, waiting)]
-            steps = range(self.begin, self.end)
-            line = [below - 54 * service[step] / peak for step in steps]
-            self.axes.plot([self.x(step) + self.w / 2 for step in steps], line, color=colour, linewidth=1.6)
-            if at < RIGHT - 150:
-                text = f"{client}: service {service[self.at]:,}, {waiting[self.at]:,} wait"
-                shown = static.write(self.axes, at, below + 16, text, size=11.5, weight="bold")
+            line = [below - 54 * service[at] / peak for at in steps]
+            self.axes.plot([self._x(at) + self.w / 2 for at in steps], line, color=colour, linewidth=1.6)
+            if x < RIGHT - 150:
+                name = self.data["client_names"][one["client"]]
+                text = f"{name}: service {service[self.at]:,}, {waiting[self.at]:,} wait"
+                shown = still.write(self.axes, x, below + 16, text, size=11.5, weight="bold")
                 shown.set_color(colour)
-                at += static.text_width(self.axes, shown) + 24
+                x += still.text_width(self.axes, shown) + 24
         for y, text in ((base, "waiting"), (below, "service")):
-            static.write(self.axes, 22, y - 7, text, size=11, colour="soft")
-            self.axes.plot([self.left, RIGHT], [y] * 2, color=self.colour["line"], linewidth=0.8)
+            self._caption(y - 7, text)
+            self._line(y)
