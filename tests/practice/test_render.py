@@ -87,7 +87,7 @@ def test_marks_have_their_meaning_as_text():
     text = Page(check("01.greedy", lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()))._repr_html_()).text
     assert text.startswith("failed: 01.greedy 2 of 5 hold · 2 not reached holds: It returns a plain Python int")
     assert "fails: Among equal logits, the lowest id is returned" in text and "not reached: The caller's logits" in text
-    assert "Looks like: the last of the equals is taken." in text
+    assert "Looks like: the last id among equals is taken." in text
 
 
 def test_the_same_result_gives_the_same_html():
