@@ -111,8 +111,9 @@ def lazy_table(module, tree):
     """{name: module} of a package whose names are imported on first use; {} of any other file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazily":
+            package = node.args[0].value if isinstance(node.args[0], ast.Constant) else module  # otherwise __name__
             table = ast.literal_eval(node.args[1])
-            return {name: f"{module}.{home}" for home, names in table.items() for name in names.split()}
+            return {name: f"{package}.{home}" for home, names in table.items() for name in names.split()}
     return {}
 
 
