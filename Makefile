@@ -22,7 +22,9 @@ help: ## this list
 lab: .venv/.lab ## open lesson 00 in JupyterLab (makes .venv first, a few minutes once)
 	@.venv/bin/course lab
 
-test: .venv/.dev ## every test: units, notebooks, the build, and the browser where Chromium is found
+test: .venv/.dev ## every test: style, units, notebooks, the build, and the browser where Chromium is found
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	.venv/bin/python $(PYTEST) solutions tests
 
 test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)

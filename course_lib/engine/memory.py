@@ -10,6 +10,7 @@ from course_lib.machine.device import _machine_memory
 from .allocators import is_object, make_allocator
 from .members import make_part, name_of, refusal
 from .protocols import check_cache
+from .step_memory import bytes_of_largest_step
 
 CPU_SHARE = 0.25  # of the memory that is free now, on a CPU and where num_blocks is not given
 ATTENTION_ARGUMENTS = ("q", "k_cache", "v_cache", "block_tables", "seq_lens", "cu_seqlens_q")
@@ -76,6 +77,7 @@ def default_num_blocks(model, config):
     if model.device.type == "cuda":
         free, total = torch.cuda.mem_get_info(model.device)
         usable = config.gpu_memory_utilization * total - (total - free)  # the weights are in use already
+        usable -= bytes_of_largest_step(model, config)
     else:
         usable = CPU_SHARE * (_machine_memory()[0] or 2**32)
     affordable = int(usable) // (config.block_size * kv_bytes_per_token(model.config, model.dtype))

@@ -22,5 +22,6 @@ def test_on_a_gpu_the_blocks_fill_the_share_of_its_memory_that_is_not_in_use(sha
     config = EngineConfig(block_size=16, max_num_seqs=1000, gpu_memory_utilization=share)
     block = 16 * kv_bytes_per_token(MODEL.config, torch.bfloat16)
     gpu = SimpleNamespace(config=MODEL.config, device=torch.device("cuda"), dtype=torch.bfloat16)
+    monkeypatch.setattr(memory, "bytes_of_largest_step", lambda model, config: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: ((1000 - used) * block, 1000 * block))
     assert memory.default_num_blocks(gpu, config) == pytest.approx(blocks, abs=1)

@@ -101,3 +101,15 @@ def test_twenty_thousand_requests_of_all_kinds_get_the_tokens_that_they_get_alon
     assert engine.allocator.num_free == 50 and not engine.runner.saved and ended >= wanted
     assert engine.metrics.num_preemptions > 200 and engine.metrics.num_cached_tokens > 1000
     assert memory[-1] <= memory[0] + 2**16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+def test_the_number_of_blocks_leaves_room_for_the_largest_step():
+    from course_lib.engine import memory
+
+    model, _ = load_model("tale", device="cuda", dtype=torch.float32)
+    config = EngineConfig(max_num_seqs=64, max_num_batched_tokens=8192, gpu_memory_utilization=0.1)
+    needed = memory.bytes_of_largest_step(model, config)
+    logits = 64 * model.config.vocab_size * 4
+    assert needed > 2 * logits and needed > 8192 * model.config.hidden_size * 4
+    assert memory.default_num_blocks(model, config) > 0

@@ -1,0 +1,31 @@
+"""How much memory a step needs beside the weights and the KV cache: found out by running the largest one."""
+
+import torch
+
+from course_lib.kvcache import KVPool, PagedCache
+from course_lib.kvcache.block_table import BlockTable
+
+
+@torch.inference_mode()
+def bytes_of_largest_step(model, config):
+    """Bytes at the peak of a step of `max_num_batched_tokens` tokens that chooses for `max_num_seqs` sequences, on a GPU.
+
+    It runs over a small pool of its own, which is gone afterwards. As vLLM's profile run.
+    """
+    device = model.device
+    num_tokens = min(config.max_num_batched_tokens, model.config.context)
+    pool = KVPool(model.config, -(-num_tokens // config.block_size), config.block_size, device, model.dtype)
+    cache, rows = PagedCache(pool), torch.arange(min(config.max_num_seqs, num_tokens), device=device)
+    table = BlockTable(cache.allocator)
+    table.append_slots(num_tokens)
+    positions = cache.begin_step([table], [num_tokens])
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    logits = model(torch.zeros_like(positions), positions, cache, logits_for=rows)
+    scaled = logits * 0.5  # what choosing a token needs, at the least
+    peak = torch.cuda.max_memory_allocated(device) - before
+    scale = config.max_num_batched_tokens / num_tokens  # a context that is shorter than the budget
+    del pool, cache, logits, scaled
+    torch.cuda.empty_cache()
+    return int(peak * scale)
