@@ -1,8 +1,19 @@
-"""The part of written_otherwise.py for 01.sample and 01.generate."""
+"""The part of written_otherwise.py for 01.sample."""
 
 import torch
 
-from course_lib.kvcache import Recompute
+
+def sample_an_index(logits, temperature, top_k, top_p, draw):
+    if temperature == 0:
+        return int(logits.argmax())
+    probs, ids = torch.softmax(logits / temperature, -1).sort(descending=True)
+    if top_k:
+        probs = probs[:top_k]
+        probs = probs / probs.sum()
+    if top_p:
+        probs = probs[: int((probs.cumsum(0) < top_p).sum()) + 1]
+        probs = probs / probs.sum()
+    return int(ids[draw(probs)])
 
 
 def sample_usual(logits, temperature, top_k, top_p, draw):
@@ -136,87 +147,6 @@ def _cut_and_draw(probs, top_k, top_p, draw):
     return draw(out)
 
 
-def _next(model, ids, row=-1, positions=None):
-    positions = torch.arange(len(ids)) if positions is None else positions
-    return int(model(torch.tensor(ids), positions, Recompute())[row].argmax())
-
-
-def generate_everything(model, token_ids, max_tokens, stop_token_ids=()):
-    ids = token_ids[:]
-    while len(ids) < len(token_ids) + max_tokens:
-        ids += [_next(model, ids)]
-        if any(ids[-1] == s for s in stop_token_ids):
-            return ids
-    return ids
-
-
-def generate_in_place(model, token_ids, max_tokens, stop_token_ids=()):
-    start = len(token_ids)
-    for _ in range(max_tokens):
-        token_ids.append(_next(model, token_ids))
-        if token_ids[-1] in stop_token_ids:
-            break
-    return token_ids[start:]
-
-
-def generate_while(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) <= max_tokens:
-        new.append(_next(model, token_ids + new))
-        if new[-1] in stop_token_ids:
-            break
-    return new
-
-
-def generate_drops_stop(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens:
-        token = _next(model, token_ids + new)
-        if token in stop_token_ids:
-            return new
-        new.append(token)
-    return new
-
-
-def generate_ignores_stop(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    for _ in range(max_tokens):
-        new.append(_next(model, token_ids + new))
-    return new
-
-
-def generate_newest_only(model, token_ids, max_tokens, stop_token_ids=()):
-    new, last = [], token_ids[-1]
-    for _ in range(max_tokens):
-        last = _next(model, [last], positions=torch.tensor([len(token_ids) + len(new) - 1]))
-        new.append(last)
-        if last in stop_token_ids:
-            break
-    return new
-
-
-def generate_first_row(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens and (not new or new[-1] not in stop_token_ids):
-        new.append(_next(model, token_ids + new, row=0))
-    return new
-
-
-def generate_from_one(model, token_ids, max_tokens, stop_token_ids=()):
-    new = []
-    while len(new) < max_tokens and (not new or new[-1] not in stop_token_ids):
-        new.append(_next(model, token_ids + new, positions=torch.arange(len(token_ids + new)) + 1))
-    return new
-
-
-def generate_backwards(model, token_ids, max_tokens, stop_token_ids=()):
-    return generate_ignores_stop(model, token_ids[::-1], max_tokens)
-
-
-def generate_shows(model, token_ids, max_tokens, stop_token_ids=()):
-    print(generate_ignores_stop(model, token_ids, max_tokens))
-
-
 CASES = {
     "01.sample": [
         ("drops the token that crosses", sample_usual),
@@ -234,17 +164,6 @@ CASES = {
         ("nothing is returned", sample_forgets),
         ("logits are changed", sample_divides_in_place),
         ("logits are changed", sample_masks_in_place),
-    ],
-    "01.generate": [
-        ("the prompt is returned too", generate_everything),
-        ("caller's list is changed", generate_in_place),
-        ("one token too many", generate_while),
-        ("stop token is not returned", generate_drops_stop),
-        ("stop tokens are ignored", generate_ignores_stop),
-        ("only the newest token", generate_newest_only),
-        ("last row of logits", generate_first_row),
-        ("counted from 1", generate_from_one),
-        ("printed, not returned", generate_shows),
-        (None, generate_backwards),
-    ],
+        ("sorted order", sample_an_index),
+    ]
 }
