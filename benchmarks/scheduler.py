@@ -77,8 +77,8 @@ class StandIn:
 
     def __init__(self):
         self.config = ModelConfig(
-            vocab_size=10_000, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=2,
-            context=LONGEST,
+            vocab_size=10_000, hidden_size=2, intermediate_size=2, num_layers=1, num_heads=1, num_kv_heads=1,
+            head_dim=2, context=LONGEST,
         )  # fmt: skip
 
 
@@ -97,11 +97,11 @@ def ours(num_running):
         scheduled.append(time.process_time() - began)
         return step
 
-    def start(step):  # all that the CPU does of a step; then every sequence gets a 5
+    def run(step):  # all that the CPU does of a step; then every sequence gets a 5
         arrays = prepare(step)
         return Tokens(arrays.names, torch.full((len(arrays.names),), 5))
 
-    engine.scheduler.schedule, engine.runner.start = timed_schedule, start
+    engine.scheduler.schedule, engine.runner.run = timed_schedule, run
     for number, prompt in enumerate(prompts(num_running)):
         params = SamplingParams(max_tokens=LONGEST - len(prompt), ignore_eos=True)
         engine.add_request(prompt, params, arrival=number)

@@ -190,7 +190,7 @@ class Engine:
         self._count(step)
         try:
             if not step.is_empty:
-                self._in_flight.append((step, self.runner.start(step)))
+                self._in_flight.append((step, self.runner.run(step)))
                 if self.is_async and len(self._in_flight) == 1:
                     return []  # the next step is scheduled while this one runs
             step, tokens = self._in_flight.popleft()

@@ -55,8 +55,8 @@ class GPURunner(Runner):
         self.capture_seconds = time.perf_counter() - began
 
     @torch.inference_mode()
-    def start(self, step):
-        """As Runner.start, without waiting for the GPU."""
+    def run(self, step):
+        """As Runner.run, without waiting for the GPU."""
         if self.capture_seconds is None:
             self.capture()
         arrays = self.prepare(step)
@@ -65,9 +65,10 @@ class GPURunner(Runner):
         is_plain = arrays.is_decode and len(arrays.names) == len(arrays.seq_lens)
         if is_plain and len(self.rows.tables) < len(self.newest):
             return self._copy_back(*self.graphs.run(arrays, self.rows.sampling))
-        batch = self.batch_of(arrays)
-        self.cache.begin_batch(batch)
-        logits = self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
+        return self.choose(arrays, self.forward(arrays))
+
+    def choose(self, arrays, logits):
+        """As Runner.choose."""
         if not arrays.names:
             return Tokens([], None)
         chosen = self.choose_tokens(logits, self.choice_rows(arrays))

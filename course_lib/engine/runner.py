@@ -3,7 +3,7 @@
     token_ids     | chunk of a's prompt      | b | c | d |      one flat batch; b, c and d bring their newest token
     logits_rows                             ^   ^   ^   ^       a row for each sequence that is computed to its end
 
-On a GPU a decode step is a CUDA graph (graphs.py), and `start` returns before the GPU has ended: the newest tokens
+On a GPU a decode step is a CUDA graph (graphs.py), and `run` returns before the GPU has ended: the newest tokens
 stay there, and the next step finds them. Source: vLLM's GPUModelRunner.
 """
 
@@ -33,29 +33,13 @@ class Runner:
         self.saved = {}  # request_id -> what KVPool.save returned
         self.makes_own_batch = getattr(type(cache), "begin_step", None) is not PagedCache.begin_step
 
-    def run(self, step):
-        """Computes a Step and waits for it. Returns {sequence id: its new token ids}, where a token was chosen."""
-        return self.start(step).wait()
-
     @torch.inference_mode()
-    def start(self, step):
-        """Computes a Step. Returns the Tokens that it chooses."""
+    def run(self, step):
+        """Computes a Step. Returns the Tokens that it chooses; on a GPU they may still be under way."""
         arrays = self.prepare(step)
         if arrays is None:
             return Tokens([], None)
-        batch = self.batch_of(arrays)
-        if self.makes_own_batch:
-            self.cache.begin_step(
-                tables_of(arrays, self.cache), [int(n) for n in arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]]
-            )
-        else:
-            self.cache.begin_batch(batch)
-        logits = self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
-        if not arrays.names:
-            return Tokens([], None)
-        chosen = choose(logits, self.choice_rows(arrays))
-        self.newest[torch.from_numpy(arrays.choice_rows).to(chosen.device)] = chosen
-        return Tokens(arrays.names, chosen)
+        return self.choose(arrays, self.forward(arrays))
 
     def prepare(self, step):
         """Moves the blocks that the step moves, and takes over what it says of its sequences. Returns its
@@ -68,6 +52,24 @@ class Runner:
         for request_id, start, slots in step.swapped_in:
             self.pool.restore(self.saved.pop(request_id), start, slots)
         return self.rows.take(step)
+
+    def forward(self, arrays):
+        """The model, once. Returns logits [num_choices, vocab_size]."""
+        batch = self.batch_of(arrays)
+        if self.makes_own_batch:
+            num_new = [int(n) for n in arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]]
+            self.cache.begin_step(tables_of(arrays, self.cache), num_new)
+        else:
+            self.cache.begin_batch(batch)
+        return self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
+
+    def choose(self, arrays, logits):
+        """A token for each row of logits, each by the parameters of its sequence. Returns the Tokens."""
+        if not arrays.names:
+            return Tokens([], None)
+        chosen = choose(logits, self.choice_rows(arrays))
+        self.newest[torch.from_numpy(arrays.choice_rows).to(chosen.device)] = chosen
+        return Tokens(arrays.names, chosen)
 
     def batch_of(self, arrays):
         """The Batch of a step, in tensors on the device of the model."""

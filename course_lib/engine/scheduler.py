@@ -95,9 +95,9 @@ class Scheduler:
                 self._preempt(order.pop(), step)
                 if at > len(order):
                     return  # the request itself was the last one
-            if n > 1 or slots[0] % size == 0 or copies:  # otherwise its blocks are those of the step before
+            if n > 1 or slots[0] % size == 0 or copies or not request.is_known_to_runner:
                 step.add(request, n, *manager.take_new_blocks(request))
-            else:
+            else:  # its blocks are those of the step before
                 step.add(request, n, 0, ())
 
     def _admit(self, step):

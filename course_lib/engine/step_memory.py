@@ -8,7 +8,7 @@ from course_lib.kvcache.block_table import BlockTable
 
 @torch.inference_mode()
 def bytes_of_largest_step(model, config):
-    """Bytes at the peak of a step of `max_num_batched_tokens` tokens that chooses for `max_num_seqs` sequences, on a GPU.
+    """Bytes at the peak of a step of `max_num_batched_tokens` tokens that chooses for `max_num_seqs` sequences.
 
     It runs over a small pool of its own, which is gone afterwards. As vLLM's profile run.
     """

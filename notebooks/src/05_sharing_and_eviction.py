@@ -14,8 +14,8 @@
 import torch
 
 from course_lib import SamplingParams, load_model, predict, setup, show
-from course_lib.decoding import generate_naive, sample
-from course_lib.decoding.sampling import seeded_generator
+from course_lib.decoding import generate_naive
+from course_lib.decoding.choosing import ChoiceRows, choose
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, KVPool, PagedCache
 
 # %% tags=["nbval-ignore-output"]
@@ -105,10 +105,11 @@ def push(cache, tables, new):
 def write_samples(cache, tables, logits, params):
     """A text for each table. All hold the same prompt, and logits [1, vocab_size] says what follows it."""
     logits, texts = logits.expand(len(tables), -1), [[] for _ in tables]
-    generators = [seeded_generator(p, model.device) for p in params]
     while True:
-        for text, row, p, generator in zip(texts, logits, params, generators):
-            text.append(sample(row, p, generator))
+        positions = [table.num_tokens for table in tables]  # of the tokens that are chosen now
+        rows = ChoiceRows.of(params, [p.seed for p in params], positions, model.device)
+        for text, token in zip(texts, choose(logits, rows).tolist()):
+            text.append(token)
         if len(texts[0]) == params[0].max_tokens:
             return texts
         for table in tables:

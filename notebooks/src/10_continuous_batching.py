@@ -169,8 +169,9 @@ for step, request in coming:
 #
 # ## The same in course_lib
 #
-# The engine is this loop in three rooms: who computes what (`scheduler.py`, integers), one run of the model (`runner.py`, tensors), and
-# what comes of it (`engine.py`).
+# The engine is this loop in three files: what is computed (`scheduler.py`, integers), one run of the model (`runner.py`, tensors), and
+# what comes out of it (`engine.py`). A step is scheduled, run, and the scheduler is updated; on a GPU the next step is scheduled
+# while this one runs.
 
 # %%
 show(Engine._step)
@@ -202,7 +203,7 @@ show(Scheduler._admit)
 # | `match_prefix` | the beginning of a prompt may be in the cache already (lesson 05) |
 # | `allocate_slots` may say None | memory ends before seats do; somebody makes room (lesson 11) |
 # | a policy in place of a deque | first come, first served is not the only fair order (lesson 11) |
-# | stop tokens, stop strings, `n`, seeds | what a caller may ask for; each request draws from its own generator, so company changes no dice either |
+# | stop tokens, stop strings, `n`, seeds | what a caller may ask for; each token is drawn by (seed, position), so company changes no draw either |
 # | `abort` | a client may hang up at any time |
 #
 # ## Come, stream, hang up

@@ -328,7 +328,7 @@ for policy in (FCFS, HeadOfTheLine, Priority):
 # one, at once. That is the part of `schedule` that we have not looked at:
 
 # %%
-show(Scheduler._make_way)
+show(Scheduler._preempt_for_more_important)
 
 # %% [markdown]
 # Who gets up for whom, in which steps, and in which order do they come back?

@@ -131,7 +131,7 @@ def stop_conditions(request, eos_token_ids, text):
 check("10.stop_conditions", stop_conditions)
 
 # %% [markdown]
-# In the engine, `Request.append` asks for tokens and length, and `Text` for strings, since it knows which characters are whole. Your
+# In the engine, `Request.append` asks for tokens and length, and its `Detokenizer` for strings, since it knows which characters are whole. Your
 # function beside these two, on one prompt with four ways to end:
 
 # %% tags=["raises-exception"]

@@ -198,7 +198,7 @@ timeline_view(engine.trace)
 
 # %% [markdown]
 # vLLM's `policy="priority"` keeps the line in the same order, and takes the last of that order when memory is short. It does
-# not take a seat for somebody who waits; `course_lib` does (`Scheduler._make_way`), since with few seats an important request would
+# not take a seat for somebody who waits; `course_lib` does (`Scheduler._preempt_for_more_important`), since with few seats an important request would
 # wait for whole texts.
 
 # %% [markdown]

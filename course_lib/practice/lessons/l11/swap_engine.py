@@ -87,10 +87,10 @@ class SwapRunner(Runner):
     )  # the engine removes aborted requests from it
 
     @torch.inference_mode()
-    def start(self, step):
-        """As Runner.start."""
+    def run(self, step):
+        """As Runner.run."""
         moved, rest = SwapStep.of(step, self.engine.request), replace(step, swapped_out=[], swapped_in=[])
-        return self.space.run(moved, lambda: Runner.start(self, rest))
+        return self.space.run(moved, lambda: Runner.run(self, rest))
 
 
 def engine_with_swap(space, model, config, **more):
