@@ -1,4 +1,4 @@
-"""Wrong answers for lesson 08 as people write them in Triton, and a few in torch with their loops. Imports Triton."""
+"""Wrong answers for lesson 08 as people write them in Triton, and a few loops in torch. Imports Triton."""
 
 import torch
 
@@ -7,7 +7,7 @@ from course_lib.attention.kernels import online  # noqa: F401  (first: it decide
 # isort: split
 import triton
 import triton.language as tl
-from written_triton_flash import slip
+from written_slips import slip
 
 INF = float("inf")
 
@@ -45,24 +45,24 @@ def decode_kernel(
     TAIL: tl.constexpr,
     ALL: tl.constexpr,
 ):
-    """TAIL: whether scores behind the length are masked. ALL: whether the whole row of the table is walked."""
+    """TAIL: whether scores after the end are masked. ALL: whether the loop covers the whole row of the block table."""
     s, h = tl.program_id(0), tl.program_id(1)
     heads, dims, offsets = tl.num_programs(1), tl.arange(0, D), tl.arange(0, SIZE)
     n = tl.load(lens_ptr + s)
     q = tl.load(q_ptr + (s * heads + h) * D + dims)
-    m, total, acc = -1e30, 0.0, tl.zeros([D], tl.float32)
+    m_i, l_i, acc = -1e30, 0.0, tl.zeros([D], tl.float32)
     for j in range(0, width if ALL else tl.cdiv(n, SIZE)):
         block = tl.load(tables_ptr + s * width + j)
         at = ((block * SIZE + offsets) * KV_HEADS + h * KV_HEADS // heads)[:, None] * D + dims[None, :]
         scores = tl.sum(tl.load(k_cache_ptr + at) * q[None, :], 1) * scale
         if TAIL:
             scores = tl.where(j * SIZE + offsets < n, scores, float("-inf"))
-        new = tl.maximum(m, tl.max(scores, 0))
-        weights = tl.exp(scores - new)
-        acc = acc * tl.exp(m - new) + tl.sum(tl.load(v_cache_ptr + at) * weights[:, None], 0)
-        total = total * tl.exp(m - new) + tl.sum(weights, 0)
-        m = new
-    tl.store(out_ptr + (s * heads + h) * D + dims, acc / tl.where(total > 0, total, 1.0))
+        new_m = tl.maximum(m_i, tl.max(scores, 0))
+        weights = tl.exp(scores - new_m)
+        acc = acc * tl.exp(m_i - new_m) + tl.sum(tl.load(v_cache_ptr + at) * weights[:, None], 0)
+        l_i = l_i * tl.exp(m_i - new_m) + tl.sum(weights, 0)
+        m_i = new_m
+    tl.store(out_ptr + (s * heads + h) * D + dims, acc / tl.where(l_i > 0, l_i, 1.0))
 
 
 def launched(tail, whole_row):
@@ -115,28 +115,28 @@ SEEN = "<= position[:, None])"
 
 
 def slipped(launcher, *cases):
-    """[(name, the solution with one slip)] of (name, (old, new), …)."""
+    """[(name, the solution with one mistake)] of cases (name, (old, new), …)."""
     return [(name, slip(KERNEL[launcher], launcher, *changes, lesson="08")) for name, *changes in cases]
 
 
 def decode_all_entries(q, k_cache, v_cache, block_tables, seq_lens):
-    """Walks through the whole row of the table, -1 and all, and masks the scores."""
+    """Loops over the whole row of the block table, entries of -1 included, and masks the scores."""
     out, size = torch.zeros_like(q), k_cache.shape[1]
     for s, h in ((s, h) for s in range(len(q)) for h in range(q.shape[1] if seq_lens[s] else 0)):
-        g, top, total, acc = h * k_cache.shape[2] // q.shape[1], torch.tensor(-INF), 0.0, 0.0
+        g, m_i, l_i, acc = h * k_cache.shape[2] // q.shape[1], torch.tensor(-INF), 0.0, 0.0
         for j, block in enumerate(block_tables[s].tolist()):
             scores = (k_cache[block, :, g] @ q[s, h] / q.shape[2] ** 0.5).masked_fill(
                 j * size + torch.arange(size) >= seq_lens[s], -INF
             )
-            new = torch.maximum(top, scores.max())
-            shrink, weights, top = (top - new).exp(), (scores - new).exp(), new
-            total, acc = total * shrink + weights.sum(), acc * shrink + weights @ v_cache[block, :, g]
-        out[s, h] = acc / total
+            new_m = torch.maximum(m_i, scores.max())
+            alpha, weights, m_i = (m_i - new_m).exp(), (scores - new_m).exp(), new_m
+            l_i, acc = l_i * alpha + weights.sum(), acc * alpha + weights @ v_cache[block, :, g]
+        out[s, h] = acc / l_i
     return out
 
 
 def split_uncut(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
-    """Token after token, to the end of the part and not of the sequence."""
+    """Reads each part to its end, not to the end of the sequence."""
     size, lse = k_cache.shape[1], q.new_full((*q.shape[:2], num_splits), -INF)
     partial = q.new_zeros(*lse.shape, q.shape[2])
     for s, h, p in ((s, h, p) for s in range(len(q)) for h in range(q.shape[1]) for p in range(num_splits)):
@@ -159,7 +159,7 @@ def prefill_looped(
     first=lambda n, new: 0,
     last=lambda n, new, i: n - new + i,
 ):
-    """Row after row, over the keys first .. last: torch.stack of what the table names."""
+    """Row after row, over the keys from first to last, each taken through the block table."""
 
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, ends, size = torch.zeros_like(q), cu_seqlens_q.tolist(), k_cache.shape[1]
@@ -193,28 +193,28 @@ CASES = {
         ("entry of -1 is read", decode_all_entries),
         *slipped(
             "paged_decode",
-            ("no power of two", ROWS),
-            ("another sequence", ("tables_ptr + sequence * table_stride", "tables_ptr")),
+            ("not a power of two", ROWS),
+            ("row of another sequence", ("tables_ptr + sequence * table_stride", "tables_ptr")),
             ("only the last block", UPDATE),
-            ("multiplied by the root", ("head_dim ** -0.5", "head_dim ** 0.5")),
+            ("multiplied by the square root", ("head_dim ** -0.5", "head_dim ** 0.5")),
         ),
     ],
     "08.split_kv": [
         ("does not end with the sequence", split_uncut),
         *slipped(
             "split_kv",
-            ("no power of two", ROWS),
+            ("not a power of two", ROWS),
             ("does not end with the sequence", ("tl.minimum((part + 1) * tokens, length)", "(part + 1) * tokens")),
             ("reads on to the end", ("tl.minimum((part + 1) * tokens, length)", "length")),
         ),
     ],
     "08.paged_prefill": [
-        ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s + 1])),
-        ("taken for lengths", prefill_looped(new=lambda ends, s: ends[s], start=lambda ends, s: sum(ends[:s]))),
+        ("used as lengths", prefill_looped(new=lambda ends, s: ends[s + 1])),
+        ("used as lengths", prefill_looped(new=lambda ends, s: ends[s], start=lambda ends, s: sum(ends[:s]))),
         ("rows of another sequence", prefill_looped(start=lambda ends, s: 0, to=lambda ends, s: ends[s])),
         ("rows of another sequence", prefill_looped(to=lambda ends, s: 0)),
         ("only what was cached", prefill_looped(last=lambda n, new, i: n - new - 1)),
-        ("cached before is not read", prefill_looped(first=lambda n, new: n - new)),
+        ("cached before are not read", prefill_looped(first=lambda n, new: n - new)),
         *slipped(
             "paged_prefill",
             ("by line", ("- new + token", "- new + lines")),
@@ -224,12 +224,12 @@ CASES = {
                 ("tl.load(cu_seqlens_ptr + sequence + 1) - start", "tl.load(cu_seqlens_ptr + sequence + 1)"),
             ),
             ("only what was cached", (SEEN, "< length - new)")),
-            ("cached before is not read", (SEEN, f"{SEEN} & (first + offsets[None, :] >= length - new)")),
-            ("cached before is not read", ("range(0, end", "range((length - new) // BLOCK_SIZE * BLOCK_SIZE, end")),
-            ("wrong way round", (SEEN, "> position[:, None])")),
+            ("cached before are not read", (SEEN, f"{SEEN} & (first + offsets[None, :] >= length - new)")),
+            ("cached before are not read", ("range(0, end", "range((length - new) // BLOCK_SIZE * BLOCK_SIZE, end")),
+            ("mask is inverted", (SEEN, "> position[:, None])")),
             ("only the last block", UPDATE),
             (
-                "no power of two",
+                "not a power of two",
                 ("num_heads // num_kv_heads, 16", "num_heads // num_kv_heads, num_heads // num_kv_heads"),
             ),
         ),

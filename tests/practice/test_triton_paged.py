@@ -1,4 +1,7 @@
-"""What the checks of lesson 08 say of the rungs, of accesses outside of a tensor, and of answers that misbehave or are unusual; and of lesson 07, how long rows are shown."""
+"""What the checks of lesson 08 say about rungs, accesses outside of a tensor, and unusual answers.
+
+And of lesson 07: how long rows are shown.
+"""
 
 import sys
 
@@ -50,7 +53,7 @@ def test_padding_that_a_kernel_writes_is_stopped_with_its_offsets():
 
 
 def test_nan_in_a_result_is_said_and_not_taken_for_a_number():
-    from course_lib.practice.lessons.l08.paged_decode import explain
+    from course_lib.practice.lessons.l08.paged_trials import explain
 
     want = torch.zeros(3, 1, 2)
     got = want.clone()
@@ -91,7 +94,7 @@ def test_a_long_row_is_shown_by_its_begin_and_its_end():
 )
 def test_faults_of_rows_are_shown_where_rows_are_asked_for(wrong):
     failure = judge(ROW_SOFTMAX, wrong).failure
-    assert failure.prop.title.startswith("Each program takes a row") and failure.counterexample.trial.size <= 4
+    assert failure.prop.title.startswith("Each program takes its own row") and failure.counterexample.trial.size <= 4
 
 
 def test_an_answer_in_double_precision_is_right():
@@ -134,10 +137,10 @@ def test_a_kernel_from_a_cell_is_kept_with_its_launcher(tmp_path):
     from course_lib.practice.progress import workbook
 
     path = tmp_path / "cell.py"
-    path.write_text(
-        "import torch\nfrom course_lib.attention.kernels import online\nimport triton\nimport triton.language as tl\n\n\n"
-        + solution_of(STORE_KV)
+    modules = (
+        "import torch\nfrom course_lib.attention.kernels import online\nimport triton\nimport triton.language as tl"
     )
+    path.write_text(modules + "\n\n\n" + solution_of(STORE_KV))
     scope = {"__name__": "cell"}
     exec(compile(path.read_text(), str(path), "exec"), scope)
     sys.modules["cell"] = type(sys)("cell")

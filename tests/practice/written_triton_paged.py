@@ -1,83 +1,19 @@
-"""Wrong answers for lesson 08 as people write them, in torch and as kernels; see written_otherwise.py."""
+"""Wrong answers to 08.paged_decode and 08.paged_prefill in torch; CASES has the rest of lesson 08 and kernels too."""
 
 from importlib.util import find_spec
 
 import torch
+from written_triton_split import CASES as SPLIT
+from written_triton_store import CASES as STORE
 
 from course_lib.practice.lessons.l08.paged_decode import paged_decode
 from course_lib.practice.lessons.l08.paged_prefill import paged_prefill
-from course_lib.practice.lessons.l08.split_kv import split_kv
-from course_lib.practice.lessons.l08.store_kv import store_kv
 
 INF = float("inf")
 
 
-def store_last_slot(k, v, k_cache, v_cache, slot_mapping):
-    k_cache.view(-1, *k.shape[1:])[slot_mapping] = k
-    v_cache.view(-1, *v.shape[1:])[slot_mapping] = v
-
-
-def store_into_a_copy(k, v, k_cache, v_cache, slot_mapping):
-    for i, slot in enumerate(slot_mapping):
-        if slot >= 0:
-            k_cache.clone()[slot // k_cache.shape[1]][slot % k_cache.shape[1]] = k[i]
-
-
-def store_without_offset(k, v, k_cache, v_cache, slot_mapping):
-    for i, slot in enumerate(slot_mapping.tolist()):
-        if slot >= 0:
-            k_cache[slot // k_cache.shape[1]][0], v_cache[slot // k_cache.shape[1]][0] = k[i], v[i]
-
-
-def store_first_rows(k, v, k_cache, v_cache, slot_mapping):
-    slots = slot_mapping[slot_mapping != -1]
-    k_cache.flatten(0, 1)[slots], v_cache.flatten(0, 1)[slots] = k[: len(slots)], v[: len(slots)]
-
-
-def store_keys_alone(k, v, k_cache, v_cache, slot_mapping):
-    store_kv(k, v, k_cache, v_cache.clone(), slot_mapping)
-
-
-def store_turned(k, v, k_cache, v_cache, slot_mapping):
-    store_kv(v, k, k_cache, v_cache, slot_mapping)
-
-
-def store_halves(k, v, k_cache, v_cache, slot_mapping):
-    store_kv(k / 2, v / 2, k_cache, v_cache, slot_mapping)
-
-
-def store_tidies(k, v, k_cache, v_cache, slot_mapping):
-    store_kv(k, v, k_cache, v_cache, slot_mapping)
-    slot_mapping[slot_mapping < 0] = 0
-
-
-def looped_store(skip=lambda slot: slot < 0, stop=False, size=lambda cache: cache.shape[1], cache_of_values=1):
-    def answer(k, v, *rest):
-        caches, slots = rest[:2], rest[2]
-        for i, slot in enumerate(slots.tolist()):
-            if skip(slot):
-                if stop:
-                    break
-                continue
-            for new, cache in ((k, caches[0]), (v, caches[cache_of_values])):
-                cache[slot // size(cache), slot % size(cache)] = new[i]
-
-    return answer
-
-
-def store_shorter_slots(k, v, k_cache, v_cache, slot_mapping):
-    """Flat addresses, in which the heads are forgotten."""
-    heads, d = k.shape[1:]
-    for i, slot in enumerate(slot_mapping.tolist()):
-        if slot >= 0:
-            k_cache.view(-1)[slot * d : slot * d + heads * d], v_cache.view(-1)[slot * d : slot * d + heads * d] = (
-                k[i].flatten(),
-                v[i].flatten(),
-            )
-
-
 def through_sdpa(q, k_cache, v_cache, block_tables, seq_lens, cut=True, scale=None, head=None):
-    """Each sequence gathered, then torch's own attention."""
+    """Gathers each sequence, then calls the attention of torch."""
     out = torch.zeros_like(q)
     for s, n in enumerate(seq_lens.tolist()):
         if n == 0:
@@ -109,7 +45,7 @@ def decode_first_row(q, k_cache, v_cache, block_tables, seq_lens):
 
 
 def decode_repeats(q, k_cache, v_cache, block_tables, seq_lens):
-    """Heads repeated in turn, 0 1 0 1, where the groups are 0 0 1 1."""
+    """Repeats KV heads as 0 1 0 1, while the groups are 0 0 1 1."""
     times = q.shape[1] // k_cache.shape[2]
     return paged_decode(q, k_cache.repeat(1, 1, times, 1), v_cache.repeat(1, 1, times, 1), block_tables, seq_lens)
 
@@ -140,21 +76,21 @@ def decode_in_place(q, k_cache, v_cache, block_tables, seq_lens):
 
 
 def decode_last_token(q, k_cache, v_cache, block_tables, seq_lens):
-    """Copies the value of the newest token."""
+    """Returns the value of the newest token."""
     at = (seq_lens - 1).clamp(min=0)
     return v_cache[block_tables[torch.arange(len(q)), at // v_cache.shape[1]], at % v_cache.shape[1]].repeat_interleave(
         q.shape[1] // v_cache.shape[2], 1
     )
 
 
-def online(keep_top=True, divide_each=False, zeros=False, size_of_slot=True, follows=True):
-    """The loop over blocks as most write it, with a piece missing."""
+def online(keep_maximum=True, divide_each=False, zeros=False, size_of_slot=True, follows=True):
+    """The loop over blocks as most people write it, with a part missing."""
 
     def answer(q, k_cache, v_cache, block_tables, seq_lens):
         (n, heads, d), (_, size, kv_heads, _) = q.shape, k_cache.shape
         out = torch.zeros_like(q)
         for s, h in ((s, h) for s in range(n) for h in range(heads)):
-            top, total, acc, length = torch.tensor(-INF), 0.0, torch.zeros(d), int(seq_lens[s])
+            m_i, l_i, acc, length = torch.tensor(-INF), 0.0, torch.zeros(d), int(seq_lens[s])
             for j in range((length + size - 1) // size):
                 slots = (int(block_tables[s, j]) if follows else j) * size + torch.arange(size)
                 at = slots * kv_heads + h * kv_heads // heads if size_of_slot else slots
@@ -162,19 +98,19 @@ def online(keep_top=True, divide_each=False, zeros=False, size_of_slot=True, fol
                 k, v = (x.reshape(-1, d)[at] * filled[:, None] for x in (k_cache, v_cache))
                 scores = k @ q[s, h] / d**0.5
                 scores = scores if zeros else scores.masked_fill(~filled, -INF)
-                new = torch.maximum(top, scores.max())
-                weights = (scores - new).exp()
-                total, acc = total * (top - new).exp() + weights.sum(), acc * (top - new).exp() + weights @ v
-                top = new if keep_top else top
-                acc = acc / total if divide_each else acc
-            out[s, h] = acc / (1.0 if divide_each else total) if length else acc
+                new_m = torch.maximum(m_i, scores.max())
+                alpha, weights = (m_i - new_m).exp(), (scores - new_m).exp()
+                l_i, acc = l_i * alpha + weights.sum(), acc * alpha + weights @ v
+                m_i = new_m if keep_maximum else m_i
+                acc = acc / l_i if divide_each else acc
+            out[s, h] = acc / (1.0 if divide_each else l_i) if length else acc
         return out
 
     return answer
 
 
 def decode_blocks_rounded_down(q, k_cache, v_cache, block_tables, seq_lens):
-    """Only whole blocks; where there is none, 0 / 0."""
+    """Uses only full blocks. Without a full block, 0 / 0."""
     size = k_cache.shape[1]
     whole = seq_lens // size * size
     return (
@@ -186,73 +122,13 @@ def decode_shows(*step):
     print(paged_decode(*step))
 
 
-def split_mean(*step):
-    _, partial, lse = split_kv(*step)
-    return partial.mean(-2), partial, lse
-
-
-def split_raw(*step):
-    _, partial, lse = split_kv(*step)
-    w = lse.exp()
-    return (partial * w[..., None]).sum(2) / w.sum(2).clamp(min=1e-30)[..., None], partial, lse
-
-
-def split_base_two(*step):
-    out, partial, lse = split_kv(*step)
-    return out, partial, lse * 1.4426950408889634
-
-
-def split_nan(*step):
-    _, partial, lse = split_kv(*step)
-    return torch.einsum("shp,shpd->shd", lse.softmax(-1), partial), partial, lse
-
-
-def split_tail(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
-    size = k_cache.shape[1]
-    return split_kv(q, k_cache, v_cache, block_tables, (seq_lens + size - 1) // size * size, num_splits)
-
-
-def split_sum(*step):
-    out, partial, lse = split_kv(*step)
-    return out, partial, lse.exp()
-
-
-def split_over(dim):
-    def answer(*step):
-        _, partial, lse = split_kv(*step)
-        return (lse.softmax(dim).nan_to_num()[..., None] * partial).sum(2), partial, lse
-
-    return answer
-
-
-def split_weighs_by_sums(*step):
-    _, partial, lse = split_kv(*step)
-    return (lse.exp()[..., None] * partial).sum(-2), partial, lse
-
-
-def split_zero_for_nothing(*step):
-    _, partial, lse = split_kv(*step)
-    lse = lse.clone()
-    lse[lse == -INF] = 0
-    return (lse.softmax(-1)[..., None] * partial).sum(-2), partial, lse
-
-
-def split_weighs_by_lse(*step):
-    _, partial, lse = split_kv(*step)
-    return (partial * (lse / lse.sum(-1, keepdim=True))[..., None]).sum(2), partial, lse
-
-
-def split_out_alone(*step):
-    return split_kv(*step)[0]
-
-
 def prefill_unmasked(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     rows = torch.repeat_interleave(torch.arange(len(seq_lens)), cu_seqlens_q.diff())
     return paged_decode(q, k_cache, v_cache, block_tables[rows], seq_lens[rows])
 
 
-def each_at(lengths):
-    """Every row a decode of its own; lengths(row in its sequence, new, tokens) says how far it sees."""
+def each_at(name, lengths):
+    """Every row is a decode of its own. lengths(row in its sequence, new, tokens): how many tokens it sees."""
 
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, ends = torch.zeros_like(q), cu_seqlens_q.tolist()
@@ -264,22 +140,18 @@ def each_at(lengths):
                 )[0]
         return out
 
+    answer.__name__ = name
     return answer
 
 
-prefill_from_zero, prefill_blind = each_at(lambda i, new, n: i + 1), each_at(lambda i, new, n: n - new + i)
-prefill_one_early = each_at(lambda i, new, n: max(1, n - new + i))
-prefill_one_late = each_at(lambda i, new, n: min(n, n - new + i + 2))
-prefill_one_late.__name__ = "prefill_one_late"
-prefill_from_zero.__name__, prefill_blind.__name__, prefill_one_early.__name__ = (
-    "prefill_from_zero",
-    "prefill_blind",
-    "prefill_one_early",
-)
+prefill_from_zero = each_at("prefill_from_zero", lambda i, new, n: i + 1)
+prefill_without_itself = each_at("prefill_without_itself", lambda i, new, n: n - new + i)
+prefill_one_early = each_at("prefill_one_early", lambda i, new, n: max(1, n - new + i))
+prefill_one_late = each_at("prefill_one_late", lambda i, new, n: min(n, n - new + i + 2))
 
 
 def prefill_first_rows(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
-    """Takes the rows of the first sequence for all."""
+    """Uses the first rows of q for every sequence."""
     out, new = torch.zeros_like(q), cu_seqlens_q.diff().tolist()
     for s, n in enumerate(new):
         part = paged_prefill(
@@ -294,7 +166,7 @@ def prefill_one_table(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q)
 
 
 def prefill_first_tile(rows):
-    """A kernel whose grid has one tile of rows a sequence."""
+    """As a kernel whose grid has one tile of rows a sequence."""
 
     def answer(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
         out, group, ends = torch.empty_like(q), q.shape[1] // k_cache.shape[2], cu_seqlens_q.tolist()
@@ -320,66 +192,39 @@ def prefill_gathers(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 
 
 CASES = {
-    "08.store_kv": [
-        ("padding is written", store_last_slot),
-        ("not written in place", store_into_a_copy),
-        ("offset within the block", store_without_offset),
-        ("numbers of others", store_first_rows),
-        ("only the keys", store_keys_alone),
-        ("exchanged", store_turned),
-        (None, store_halves),
-        ("inputs are changed", store_tidies),
-        ("slot 0 is taken for padding", looped_store(skip=lambda slot: slot <= 0)),
-        ("after a padding is left out", looped_store(stop=True)),
-        ("number of blocks", looped_store(size=len)),
-        ("both written into k_cache", looped_store(cache_of_values=0)),
-        ("head_dim numbers", store_shorter_slots),
-    ],
     "08.paged_decode": [
         ("tail is missing", decode_whole_blocks),
-        ("wrong head", decode_first_head),
+        ("wrong KV head", decode_first_head),
         ("scale is missing", decode_unscaled),
-        ("another sequence", decode_first_row),
-        ("wrong head", decode_repeats),
+        ("row of another sequence", decode_first_row),
+        ("wrong KV head", decode_repeats),
         ("maximum is not subtracted", decode_sums),
         ("new token is left out", decode_before_me),
         ("inputs are changed", decode_in_place),
-        ("one piece", through_sdpa),
+        ("into one tensor", through_sdpa),
         (None, decode_last_token),
         ("printed, not returned", decode_shows),
-        ("only the last block counts", online(keep_top=False)),
-        ("divided in every turn", online(divide_each=True)),
-        ("on the loads alone", online(zeros=True)),
-        ("several KV heads", online(size_of_slot=False)),
-        ("table is not followed", online(follows=False)),
-        ("left out where it is not full", decode_blocks_rounded_down),
-    ],
-    "08.split_kv": [
-        ("without weights", split_mean),
-        ("overflow", split_raw),
-        ("base 2", split_base_two),
-        ("output is nan", split_nan),
-        ("tail is missing", split_tail),
-        ("not what it says", split_sum),
-        (None, split_out_alone),
-        ("not taken over the parts", split_over(1)),
-        ("not taken over the parts", split_over(0)),
-        ("do not sum to 1", split_weighs_by_sums),
-        ("takes a share", split_zero_for_nothing),
-        ("themselves are the weights", split_weighs_by_lse),
+        ("only the last block counts", online(keep_maximum=False)),
+        ("divided in every iteration", online(divide_each=True)),
+        ("only to the loads", online(zeros=True)),
+        ("does not count the KV heads", online(size_of_slot=False)),
+        ("table is not used", online(follows=False)),
+        ("left out when it is not full", decode_blocks_rounded_down),
     ],
     "08.paged_prefill": [
         ("no causal mask", prefill_unmasked),
         ("counted from the first key", prefill_from_zero),
-        ("does not see itself", prefill_blind),
+        ("does not see itself", prefill_without_itself),
         (None, prefill_one_early),
         ("rows of another sequence", prefill_first_rows),
-        ("table's row of another", prefill_one_table),
-        ("one piece", prefill_gathers),
-        ("sees the one after it", prefill_one_late),
+        ("table row of another", prefill_one_table),
+        ("into one tensor", prefill_gathers),
+        ("sees the next token", prefill_one_late),
         ("first rows of a sequence", prefill_first_tile(16)),
         ("first rows of a sequence", prefill_first_tile(64)),
     ],
+    **STORE,
+    **SPLIT,
 }
 if find_spec("triton"):
     from kernels_triton_paged import CASES as KERNELS

@@ -159,7 +159,7 @@ HASH_CHAIN = Exercise(
             "bits, and gives the same for -1 and -2.",
             [kinds(token_ids, 2) for token_ids in ([1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6])],
         ),
-        Property("The caller's list stays as it was", "It holds the token ids of a request.", UNTOUCHED),
+        Property("The caller's list is not changed", "It holds the token ids of a request.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,

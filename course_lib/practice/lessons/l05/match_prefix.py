@@ -184,7 +184,7 @@ MATCH_PREFIX = Exercise(
             ],
         ),
         Property(
-            "Hashes and cache stay as they were",
+            "The hashes and the cache are not changed",
             "A search must not take blocks: the request may have to wait.",
             UNTOUCHED,
         ),

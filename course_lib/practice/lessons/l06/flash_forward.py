@@ -41,7 +41,7 @@ FLASH_FORWARD = Exercise(
     cases="sizes",
     properties=[
         Property(
-            "One tile of keys: ordinary attention, scaled by the root of head_dim",
+            "One tile of keys: ordinary attention, scaled by the square root of head_dim",
             "The output is softmax(q kᵀ / √d) v for every row, and lse is the log of the sum of exponentials.",
             SIMPLE,
         ),

@@ -1,4 +1,4 @@
-"""Cases of lesson 08: scatter by slot mapping, decode through the block table, split and merge, and chunks of a prompt."""
+"""The exercises of lesson 08: store by slot mapping, paged decode, split KV, paged prefill. All have three rungs."""
 
 from .paged_decode import PAGED_DECODE
 from .paged_prefill import PAGED_PREFILL

@@ -1,4 +1,4 @@
-"""Right kernels of lesson 08, written otherwise than the solutions. Imports Triton."""
+"""Right kernels of lesson 08, written differently from the solutions. Imports Triton."""
 
 import torch
 
@@ -9,7 +9,7 @@ from course_lib.practice.fixtures.kernel_language import tl, triton
 def store_head_kernel(
     k_ptr, v_ptr, k_cache_ptr, v_cache_ptr, slot_mapping_ptr, NUM_TOKENS, BLOCK_SIZE, HEAD_DIM: tl.constexpr
 ):
-    """A program a head; tokens in a loop; the slot taken apart again."""
+    """One program a head, with a loop over tokens; the slot is split into block and offset."""
     head, num_heads, dims = tl.program_id(0), tl.num_programs(0), tl.arange(0, HEAD_DIM)
     for token in range(NUM_TOKENS):
         slot = tl.load(slot_mapping_ptr + token)
@@ -40,24 +40,22 @@ def row_kernel(
     HEAD_DIM: tl.constexpr,
     BLOCK_SIZE: tl.constexpr,
 ):
-    """One sequence and one query head a program; a token a turn of the loop."""
+    """One program a sequence and query head, with a loop over tokens."""
     row, head, num_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     dims = tl.arange(0, HEAD_DIM)
     q = tl.load(q_ptr + (row * num_heads + head) * HEAD_DIM + dims)
     table_ptr = tables_ptr + row * table_stride
-    top, total, acc = -1e30, 0.0, tl.zeros([HEAD_DIM], tl.float32)
+    m_i, l_i, acc = -1e30, 0.0, tl.zeros([HEAD_DIM], tl.float32)
     for position in range(tl.load(seq_lens_ptr + row)):
         slot = tl.load(table_ptr + position // BLOCK_SIZE) * BLOCK_SIZE + position % BLOCK_SIZE
         where = (slot * NUM_KV_HEADS + head * NUM_KV_HEADS // num_heads) * HEAD_DIM + dims
         score = tl.sum(q * tl.load(k_cache_ptr + where), 0) * scale
-        new_top = tl.maximum(top, score)
-        shrink, weight = tl.exp(top - new_top), tl.exp(score - new_top)
-        total = total * shrink + weight
-        acc = acc * shrink + weight * tl.load(v_cache_ptr + where)
-        top = new_top
-    tl.store(
-        out_ptr + (row * num_heads + head) * HEAD_DIM + dims, tl.where(total > 0, acc / tl.maximum(total, 1e-30), 0.0)
-    )
+        new_m = tl.maximum(m_i, score)
+        alpha, weight = tl.exp(m_i - new_m), tl.exp(score - new_m)
+        l_i = l_i * alpha + weight
+        acc = acc * alpha + weight * tl.load(v_cache_ptr + where)
+        m_i = new_m
+    tl.store(out_ptr + (row * num_heads + head) * HEAD_DIM + dims, tl.where(l_i > 0, acc / tl.maximum(l_i, 1e-30), 0.0))
 
 
 def decode_by_rows(q, k_cache, v_cache, block_tables, seq_lens):

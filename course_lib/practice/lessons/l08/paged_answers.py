@@ -1,7 +1,7 @@
-"""Answers for lesson 08 in plain torch: right ones written otherwise, and wrong ones with many faces."""
+"""Answers for lesson 08 in plain torch: right ones written differently, and `Wrong`, with parts replaced."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 
@@ -11,7 +11,7 @@ INF = float("inf")
 
 
 def decode_column_by_column(q, k_cache, v_cache, block_tables, seq_lens):
-    """All sequences and heads at once, a column of the block table after the other."""
+    """Right: all sequences and heads at once, one column of the block table after the other."""
     (num_seqs, heads, d), size = q.shape, k_cache.shape[1]
     group = heads // k_cache.shape[2]
     out, lse = torch.zeros_like(q), torch.full((num_seqs, heads), -INF, device=q.device)
@@ -30,29 +30,29 @@ def decode_column_by_column(q, k_cache, v_cache, block_tables, seq_lens):
 
 
 def decode_token_by_token(q, k_cache, v_cache, block_tables, seq_lens):
-    """Slot after slot, as a thread might."""
+    """Right: one token after the other."""
     size, group = k_cache.shape[1], q.shape[1] // k_cache.shape[2]
     out = torch.zeros_like(q)
     for s, length in enumerate(seq_lens.tolist()):
         for h in range(q.shape[1]):
-            total = top = None
+            l_i = m_i = None
             for position in range(length):
                 block, offset = int(block_tables[s, position // size]), position % size
                 score = float(q[s, h] @ k_cache[block, offset, h // group]) / q.shape[2] ** 0.5
                 value = v_cache[block, offset, h // group]
-                if top is None:
-                    top, total, acc = score, 1.0, value.clone()
+                if m_i is None:
+                    m_i, l_i, acc = score, 1.0, value.clone()
                     continue
-                higher = max(top, score)
-                old, now = (torch.exp(torch.tensor(x - higher, dtype=torch.float64)).item() for x in (top, score))
-                top, total, acc = higher, old * total + now, old * acc + now * value
-            if total:
-                out[s, h] = acc / total
+                new_m = max(m_i, score)
+                old, now = (torch.exp(torch.tensor(x - new_m, dtype=torch.float64)).item() for x in (m_i, score))
+                m_i, l_i, acc = new_m, old * l_i + now, old * acc + now * value
+            if l_i:
+                out[s, h] = acc / l_i
     return out
 
 
 def prefill_token_by_token(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
-    """Every new token is a decode of its own, over what stands up to it."""
+    """Right: every new token is a decode of its own, over the tokens up to itself."""
     ends, rows, lengths = cu_seqlens_q.tolist(), [], []
     for s, (start, end) in enumerate(zip(ends, ends[1:])):
         rows += [s] * (end - start)
@@ -62,15 +62,21 @@ def prefill_token_by_token(q, k_cache, v_cache, block_tables, seq_lens, cu_seqle
     return decode_column_by_column(q, k_cache, v_cache, block_tables[rows], torch.tensor(lengths, device=q.device))
 
 
+def whole_blocks(length, num_splits, size):
+    """The blocks of a part: length / num_splits tokens, rounded up to whole blocks."""
+    tokens = -(-length // num_splits)
+    return -(-tokens // size)
+
+
 def split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
-    """Each part is a sequence of its own, with a piece of the table; the parts are merged by a softmax over their sums."""
+    """Right: one block after the other within each part; the parts are merged by a softmax of their log-sum-exps."""
     size, partial, lse = (
         k_cache.shape[1],
         q.new_zeros(*q.shape[:2], num_splits, q.shape[2]),
         q.new_full((*q.shape[:2], num_splits), -INF),
     )
     for s, length in enumerate(seq_lens.tolist()):
-        blocks = -(-(-(-length // num_splits)) // size)
+        blocks = whole_blocks(length, num_splits, size)
         for p in range(num_splits):
             for j in range(p * blocks, min((p + 1) * blocks, -(-length // size))):
                 b, filled = int(block_tables[s, j]), min(size, length - j * size)
@@ -89,60 +95,63 @@ def split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
 
 @dataclass(frozen=True, eq=False)
 class Wrong:
-    """A wrong answer to 08.paged_decode, 08.split_kv or 08.paged_prefill, by its arguments: the right one with a piece replaced."""
+    """A wrong answer to 08.paged_decode, 08.split_kv or 08.paged_prefill: the right one with a part replaced.
+
+    Which of the three it answers depends on the last argument of its call.
+    """
 
     scale: Callable = lambda d: d**-0.5
     kv_head: Callable = lambda head, group, kv_heads: head // group
     row: Callable = lambda tables, sequence: tables[sequence]
     slots: Callable = lambda block, size: block * size + torch.arange(size)
     outside: type | None = None
-    """What an entry of the table that is none leads to. None: another block | IndexError: as in torch, for an entry behind the row | OutOfBounds: as in a kernel,
-    for a block of -1 and for an entry behind the table"""
+    """What an entry that names no block gives. None: another block | IndexError: as in torch, after the end of
+    the row | OutOfBounds: as in a kernel, for a block of -1 and after the end of the table"""
     line: Callable = lambda slots, kv_heads, kv_head: slots * kv_heads + kv_head
-    """Of head_dim numbers, in the memory of a cache."""
+    """line(slots, kv_heads, kv_head): the rows of head_dim numbers in the memory of a cache."""
     length: Callable = lambda length: length
     tail: str = "masked"
-    """masked | read: the whole last block | zeros: they take part as keys and values of 0 | dropped: not read at all"""
+    """masked | read: the whole last block is used | zeros: as keys and values of 0 | dropped: that block is not read"""
     values: str = "v"
     acc_shrinks: bool = True
-    total_shrinks: bool = True
+    sum_shrinks: bool = True
     subtracts: bool = True
     divides: bool | str = True
-    """At the end; "each": in every turn as well."""
+    """True: at the end | "each": in every iteration too | False: never"""
     weighs: bool = True
-    """Whether blocks weigh by their sums; else each is an average of its own, and the blocks are averaged."""
+    """Whether blocks are weighted by their sums. If not, the averages of the blocks are averaged."""
     last_block_only: bool | str = False
-    """"of the sequence": and a row that sees nothing of that is nan."""
+    """"of the sequence": that of the sequence, not of the keys that a row sees; a row that sees none of it is nan."""
     guards: bool | str = True
-    """Against a sum of 0; "length": only where there are no tokens, so that a sum may still underflow."""
+    """Against division by a sum of 0. "length": only if there are no tokens, so that a sum can still underflow to 0."""
     scales_q_in_place: bool = False
-    # of prefill
+    # for paged_prefill
     causal: bool = True
     itself: bool = True
     position: Callable = lambda i, past, start: past + i
     first_row: Callable = lambda ends, sequence: ends[sequence]
     by_line: bool = False
-    """Whether positions are counted by line, of which a token has one for each head of a group."""
+    """Whether positions are counted by line. A token has one line for each head of a group."""
     new: Callable = lambda ends, sequence: ends[sequence + 1] - ends[sequence]
     writes: Callable | None = None
-    """writes(ends, sequence): the row of the output where a sequence begins; None: that of q."""
+    """writes(ends, sequence): the first row of a sequence in the output. None: as in q."""
     unwritten: float = 0.0
     no_row: type | None = None
-    """What a row that q has not leads to: None: nothing."""
+    """The error for a row that q does not have. None: the row is skipped."""
     only_new: bool | str = False
-    """"blocks": from the begin of the block on in which the first new token is."""
+    """Whether only new tokens are seen; "blocks": from the start of the block of the first new token."""
     later: int | None = None
-    """A row sees what comes after it, from so many tokens on, and nothing else."""
+    """A row sees only the tokens after it, from this distance on. None: not replaced."""
     nan_before: bool = False
-    """Whether a first block of which nothing is seen makes nan."""
+    """Whether a fully masked first block gives nan."""
     only_last: bool = False
-    # of splitting
-    part: Callable = lambda length, num_splits, size: -(-(-(-length // num_splits)) // size) * size
+    # for split_kv
+    part: Callable = lambda length, num_splits, size: whole_blocks(length, num_splits, size) * size
     begin: Callable = lambda p, part: p * part
     cuts: bool | str = True
-    """Whether a part ends with the sequence; "at the end": only there."""
+    """Whether a part ends with the sequence. "at the end": only there, not where the next part begins."""
     guards_part: bool = True
-    lse: Callable = lambda top, total: top + total.log()
+    lse: Callable = lambda m_i, l_i: m_i + l_i.log()
     merge: Callable = lambda partial, lse: torch.einsum("shp,shpd->shd", lse.softmax(2).nan_to_num(), partial)
     reported: Callable = lambda lse: lse
 
@@ -172,14 +181,14 @@ class Wrong:
                     see = min(length, at + self.itself) if self.causal else length
                     if self.later is not None:
                         begin, see = at + self.later, length
-                    top, total, acc = self.walk(
+                    _, l_i, acc = self.walk(
                         q[row, h], h, q.shape[1], k_cache, v_cache, self.table(block_tables, s), begin, self.length(see)
                     )
-                    behind = self.last_block_only == "of the sequence" and (see - 1) // size < (length - 1) // size
+                    before_last = self.last_block_only == "of the sequence" and (see - 1) // size < (length - 1) // size
                     out[to, h] = (
                         INF - INF
-                        if behind or self.nan_before and begin >= size
-                        else self.done(total, acc, see <= 0 if self.guards == "length" else self.guards)
+                        if before_last or self.nan_before and begin >= size
+                        else self.done(l_i, acc, see <= 0 if self.guards == "length" else self.guards)
                     )
         return out
 
@@ -191,7 +200,7 @@ class Wrong:
             for p in range(num_splits):
                 begin = self.begin(p, part)
                 for h in range(q.shape[1]):
-                    top, total, acc = self.walk(
+                    m_i, l_i, acc = self.walk(
                         q[s, h],
                         h,
                         q.shape[1],
@@ -201,8 +210,8 @@ class Wrong:
                         begin,
                         self.part_end(begin + part, self.length(length)),
                     )
-                    partial[s, h, p] = self.done(total, acc, self.guards_part)
-                    lse[s, h, p] = self.lse(top, total)
+                    partial[s, h, p] = self.done(l_i, acc, self.guards_part)
+                    lse[s, h, p] = self.lse(m_i, l_i)
         return self.merge(partial, lse), partial, self.reported(lse)
 
     def part_end(self, end, length):
@@ -212,11 +221,11 @@ class Wrong:
         return self.row(block_tables, sequence).tolist()
 
     def walk(self, q, head, heads, k_cache, v_cache, table, begin, end):
-        """(top, total, acc) of one query over the positions begin .. end."""
+        """(m_i, l_i, acc) of one query over the positions from begin up to, not including, end."""
         size, kv_heads = k_cache.shape[1:3]
         kv_head = self.kv_head(head, heads // kv_heads, kv_heads)
         flat_k, flat_v = (x.flatten(0, 2) for x in (k_cache, v_cache))
-        top, total, acc, blocks = q.new_tensor(-INF), q.new_tensor(0.0), torch.zeros_like(q), 0
+        m_i, l_i, acc, blocks = q.new_tensor(-INF), q.new_tensor(0.0), torch.zeros_like(q), 0
         if self.tail == "dropped":
             end -= end % size
         first_block = begin // size * size if begin < end else end
@@ -236,21 +245,20 @@ class Wrong:
                 scores, v = (torch.cat([x, x.new_zeros(size - len(slots), *x.shape[1:])]) for x in (scores, v))
             if not self.weighs:
                 blocks, acc = blocks + 1, acc + scores.softmax(0) @ v
-                total = q.new_tensor(float(blocks))
+                l_i = q.new_tensor(float(blocks))
                 continue
-            new_top = torch.maximum(top, scores.max()) if self.subtracts else q.new_tensor(0.0)
-            weights, shrink = (
-                torch.exp(scores - new_top),
-                torch.exp(top - new_top) if self.subtracts else q.new_tensor(1.0),
-            )
-            total = (shrink if self.total_shrinks else 1.0) * total + weights.sum()
-            acc = (shrink if self.acc_shrinks else 1.0) * acc + weights @ v
-            top = new_top
+            new_m = torch.maximum(m_i, scores.max()) if self.subtracts else q.new_tensor(0.0)
+            weights = torch.exp(scores - new_m)
+            alpha = torch.exp(m_i - new_m) if self.subtracts else q.new_tensor(1.0)
+            l_i = (alpha if self.sum_shrinks else 1.0) * l_i + weights.sum()
+            acc = (alpha if self.acc_shrinks else 1.0) * acc + weights @ v
+            m_i = new_m
             if self.divides == "each":
-                acc = acc / total
-        return top, total, acc
+                acc = acc / l_i
+        return m_i, l_i, acc
 
-    def done(self, total, acc, guards):
+    def done(self, l_i, acc, guards):
+        """The output of one query. guards: whether a sum of 0 is replaced by 1."""
         if self.divides is not True:
             return acc
-        return acc / (1.0 if guards and total == 0 else total)
+        return acc / (1.0 if guards and l_i == 0 else l_i)

@@ -1,4 +1,4 @@
-"""Cases of 08.paged_decode: one new token of each sequence, read through the block table."""
+"""08.paged_decode: attention of one new token of each sequence, read through the block table."""
 
 import torch
 
@@ -9,7 +9,7 @@ from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounde
 from course_lib.practice.judge.running import Raised
 
 from .paged_answers import Wrong, decode_column_by_column, decode_token_by_token
-from .paged_mistakes import ATTENDS
+from .paged_mistakes import MISTAKES
 from .paged_trials import block_by_block, called, explain, shown, step, untouched, weight
 
 
@@ -22,28 +22,27 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
     for sequence in range(num_seqs):
         length = int(seq_lens[sequence])
         for kv_head in range(num_kv_heads):
-            heads = slice(
-                kv_head * group, (kv_head + 1) * group
-            )  # they share this KV head: its keys are read once for all
+            # these query heads share the KV head: its keys are read once for all of them
+            heads = slice(kv_head * group, (kv_head + 1) * group)
             rows = q[sequence, heads] / head_dim**0.5
-            top, total, acc = rows.new_full((group,), -float("inf")), rows.new_zeros(group), torch.zeros_like(rows)
+            m_i, l_i, acc = rows.new_full((group,), -float("inf")), rows.new_zeros(group), torch.zeros_like(rows)
             for first in range(0, length, block_size):
                 block = block_tables[sequence, first // block_size]
-                filled = min(block_size, length - first)  # behind the last token stands another text
+                filled = min(block_size, length - first)  # later slots hold tokens of other sequences
                 k, v = k_cache[block, :filled, kv_head], v_cache[block, :filled, kv_head]
                 scores = rows @ k.T
-                new_top = torch.maximum(top, scores.amax(1))
-                shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top[:, None])
-                total = shrink * total + weights.sum(1)
-                acc = shrink[:, None] * acc + weights @ v
-                top = new_top
+                new_m = torch.maximum(m_i, scores.amax(1))
+                alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m[:, None])
+                l_i = alpha * l_i + weights.sum(1)
+                acc = alpha[:, None] * acc + weights @ v
+                m_i = new_m
             if length > 0:
-                out[sequence, heads] = acc / total[:, None]
+                out[sequence, heads] = acc / l_i[:, None]
     return out
 
 
 def gathers(q, k_cache, v_cache, block_tables, seq_lens):
-    """Right, but every sequence is made one piece first."""
+    """The output is right, but the keys and values of every sequence are gathered first."""
     out, group = torch.zeros_like(q), q.shape[1] // k_cache.shape[2]
     for s, length in enumerate(seq_lens.tolist()):
         k, v = (
@@ -70,18 +69,18 @@ def decodes(seq_lens, note="", **options):
 
 
 def padded(seq_lens, tables):
-    """The Trial of a step in which the last block of the caches is nobody's, and nan: an entry of -1 would lead there."""
+    """The Trial of a step whose last block is nan and in no block table. In torch, an entry of -1 reads that block."""
     lines, given = step("decode_step", seq_lens, tables=tables)
-    nobody = 'k_cache[-1] = v_cache[-1] = float("nan")  # in no table: nobody\'s'
+    last_block = 'k_cache[-1] = v_cache[-1] = float("nan")  # a block that is in no block table'
 
-    def spoiled():
+    def with_nan():
         q, k_cache, v_cache, *rest = given()
         k_cache[-1] = v_cache[-1] = torch.nan
         return q, k_cache, v_cache, *rest
 
     return trial(
-        [*lines, nobody, called("paged_decode", 5)],
-        spoiled,
+        [*lines, last_block, called("paged_decode", 5)],
+        with_nan,
         lambda answer, *given: plain(answer(*given)),
         show=shown,
         explain=explain,
@@ -165,52 +164,52 @@ PAGED_DECODE = Exercise(
     cases="steps",
     properties=[
         Property(
-            "One full block: ordinary attention of one query, scaled by the root of head_dim",
+            "One full block: ordinary attention of one query, scaled by the square root of head_dim",
             "softmax(q · k / √d) over the tokens of the block that the table names.",
             SIMPLE,
         ),
         Property(
             "Several blocks make one softmax",
-            "Walk through the row of the table with the online softmax: a maximum, a sum and an accumulator.",
+            "Go through the row of the block table with the online softmax: a maximum, a sum and an accumulator.",
             SEVERAL,
         ),
         Property(
-            "Of the last block only what is filled counts",
-            "Behind the last token stands what another text left.",
+            "Of the last block, only the filled slots count",
+            "The slots after the last token hold tokens of another sequence.",
             TAILS,
         ),
         Property(
-            "Each sequence follows its own row of the table",
-            "A step holds texts of many users; the row of another shows another's text.",
+            "Each sequence uses its own row of the block table",
+            "A step has sequences of many users. With another row, a user would get another user's tokens.",
             BATCH,
         ),
         Property(
-            "Query heads that share a KV head use that one",
+            "Query heads of a group use their KV head",
             "With 4 query heads over 2 KV heads, heads 0 and 1 use KV head 0, heads 2 and 3 use KV head 1.",
             HEADS,
         ),
         Property(
-            "An entry of -1 in the table names no block",
-            "A row is as long as the longest; behind a shorter sequence stands -1. In torch that is the last block, of another text, in a kernel "
-            "it is outside.",
+            "An entry of -1 in the block table is padding, not a block",
+            "All rows are as long as the longest, and shorter ones are padded with -1. In torch, index -1 is the last "
+            "block, of another sequence. In a kernel it is outside of the cache.",
             PADDED,
         ),
         Property(
             "A sequence of no tokens gives zeros",
-            "A captured graph is filled up with empty rows; a nan in one of them spreads.",
+            "A captured CUDA graph is padded with empty sequences. A nan in one of them spreads.",
             EMPTY,
         ),
         Property(
             "Scores of hundreds do not overflow", "The running maximum keeps every exponent at 0 or below.", LARGE
         ),
         Property(
-            "The keys of a sequence are never gathered in one piece",
-            "To gather copies everything once more in every layer of every step. Read the blocks where they are.",
+            "The keys of a sequence are never gathered into one tensor",
+            "Gathering copies all keys and values in every layer of every step. Read each block from the cache.",
             WHOLE,
         ),
         Property(
-            "What is handed in stays as it is",
-            "The caches hold everybody's text, and the next layer reads the same table.",
+            "The inputs are not changed",
+            "The caches hold the tokens of all requests, and the next layer reads the same block table.",
             UNTOUCHED,
         ),
         *rungs(decodes([1]), decodes([3, 2], heads=2)),
@@ -219,53 +218,58 @@ PAGED_DECODE = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "the inputs are changed.",
-            "`*=` and the like write into the caller's tensors. Make new ones.",
+            "`*=` and other in-place operations write into the caller's tensors. Make new tensors.",
             Wrong(scales_q_in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
         rounded(paged_decode, [*SEVERAL, *BATCH, *HEADS]),
-        *ATTENDS,
+        *MISTAKES,
         Mistake(
             "an empty sequence gives nan.",
-            "Its sum is 0. Divide by 1 there, or leave the row at zeros.",
+            "Its sum is 0. Divide by 1 instead, or leave the row at zeros.",
             Wrong(guards=False),
         ),
         Mistake(
             "the new token is left out.",
-            "`seq_lens` counts the new token too: its key and value are in the cache already, and it sees itself.",
+            "`seq_lens` includes the new token: its key and value are in the cache already, and it sees itself.",
             Wrong(length=lambda n: n - 1),
         ),
         Mistake(
             "only the last block counts.",
-            "All blocks of the row hold tokens of the sequence: loop over them, and end each turn with `top = new_top`. With the -inf it began "
-            "with, exp(top - new_top) is 0, and all before is lost.",
+            "All blocks of the row hold tokens of the sequence: loop over them, and end each iteration with `top = "
+            "new_top`. If `top` stays at its initial -inf, exp(top - new_top) is 0, and the sums so far are lost.",
             Wrong(last_block_only=True),
         ),
         Mistake(
             "the block of an entry of -1 is read.",
-            "Masked or not: 0 times nan is nan. End the loop with the sequence's own last block, (length + block_size - 1) // block_size, or take another "
-            "block there: `block_tables.clamp(min=0)`.",
+            "Masking its scores is not enough: 0 times nan is nan. End the loop after the last block of the sequence, "
+            "at (length + block_size - 1) // block_size, or read another block there: `block_tables.clamp(min=0)`.",
             is_made_by=lambda answer, found: (
                 found.trial in PADDED and isinstance(found.outcome, torch.Tensor) and bool(found.outcome.isnan().any())
             ),
         ),
         Mistake(
-            "the sequence is gathered in one piece.",
-            "The output is right, but all keys and values are copied first. Loop over the blocks, and read each where "
-            "it is.",
+            "the sequence is gathered into one tensor.",
+            "The output is right, but all keys and values are copied first. Loop over the blocks, and read each from "
+            "the cache.",
             gathers,
             is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised),
         ),
     ],
     hints=[
-        "Three loops, or a program for each turn of the first two: sequences, KV heads, blocks. In the innermost, the online softmax of lesson 06.",
-        "Block number j of sequence s is block_tables[s, j]; its keys for one KV head are k_cache[block, :, kv_head], [block_size, head_dim].",
-        "It holds min(block_size, length - j * block_size) tokens of the sequence. In a kernel: load all, with a mask, and set the other scores to -inf.",
-        "The query heads of KV head g are g * group to (g + 1) * group - 1, group = num_heads // num_kv_heads: take them as the rows of one small matrix, so "
-        "that a key is loaded once for all of them. In a kernel: ROWS = triton.next_power_of_2(group) rows, those from GROUP on masked.",
-        "In a kernel, the address of number d of a token: (slot * num_kv_heads + kv_head) * head_dim + d, with slot = block * block_size + offset. Products without a "
-        "matrix unit: scores = tl.sum(q[:, None, :] * k[None, :, :], 2), and tl.sum(v[None, :, :] * weights[:, :, None], 1), v first.",
+        "Three loops: sequences, KV heads, blocks. In a kernel, each iteration of the first two is a program. The "
+        "innermost loop is the online softmax of lesson 06.",
+        "Block number j of sequence s is block_tables[s, j]; its keys for one KV head are k_cache[block, :, kv_head], "
+        "of shape [block_size, head_dim].",
+        "It holds min(block_size, length - j * block_size) tokens of the sequence. In a kernel: load the whole block "
+        "with a mask, and set the scores of the other slots to -inf.",
+        "The query heads of KV head g are g * group to (g + 1) * group - 1, group = num_heads // num_kv_heads: take "
+        "them as the rows of one small matrix, so that a key is loaded once for all of them. In a kernel: ROWS = "
+        "triton.next_power_of_2(group) rows, with those from GROUP on masked.",
+        "In a kernel, the address of number d of a token: (slot * num_kv_heads + kv_head) * head_dim + d, with slot = "
+        "block * block_size + offset. Products without a matrix unit: scores = tl.sum(q[:, None, :] * k[None, :, :], "
+        "2), and tl.sum(v[None, :, :] * weights[:, :, None], 1), with v as the first factor.",
     ],
     rights=[
         paged_decode,
@@ -275,6 +279,7 @@ PAGED_DECODE = Exercise(
         *in_triton("l08.kernel_answers", "decode_by_rows"),
     ],
     budget_s=BUDGET_S,
-    why="A program of the kernel is one turn of the two outer loops. Because the query heads of a group are rows of one matrix, each key and value is loaded once for "
-    "all of them; because the blocks are read where they are, nothing is copied. vLLM's and FlashInfer's decode kernels do the same.",
+    why="A program of the kernel is one iteration of the two outer loops. The query heads of a group are rows of one "
+    "matrix, so each key and value is loaded once for all of them. The blocks are read from the cache, so nothing "
+    "is copied. The decode kernels of vLLM and FlashInfer do the same.",
 )

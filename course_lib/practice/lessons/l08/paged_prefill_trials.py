@@ -39,7 +39,7 @@ PROMPT = [
 ]
 
 
-BEHIND = [
+WITH_CACHED = [
     chunks([4], [2]),
     chunks([3], [2]),
     chunks([5], [2]),

@@ -8,11 +8,13 @@ from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.rungs import trial
 from course_lib.practice.report.tensors import numbers
 
+NAN = "never written, or 0 divided by 0, or infinity minus infinity"
+"""What makes nan, for `explain`."""
 NAMES = ["q", "k_cache", "v_cache", "block_tables", "seq_lens", "cu_seqlens_q"]
 
 
 def step(name, *positional, **options):
-    """(lines, given) of one case's step: name decode_step or chunk_step, with its arguments. given() makes the tensors, on the CPU."""
+    """(lines, given) of a step. name: decode_step or chunk_step, with its arguments. given(): its tensors, on CPU."""
     count = 5 if name == "decode_step" else 6
     call = ", ".join([*map(str, positional), *(f"{key}={value}" for key, value in options.items())])
     lines = [f"from course_lib.practice.play import {name}", f"{', '.join(NAMES[:count])} = {name}({call})"]
@@ -26,12 +28,12 @@ def called(function, count, *more):
 
 
 def weight(seq_lens, rows, heads=1, head_dim=2, block_size=2, **options):
-    """How much there is to read: the numbers of the output before all, then tokens."""
+    """How much there is to read in a trial: above all the numbers of the output, then the tokens."""
     return 20 * rows * heads * head_dim + 2 * sum(seq_lens) + block_size
 
 
 def untouched(function, lines, given, how_large, *more):
-    """The Trial that looks at the caller's tensors after a call; more: arguments that follow them."""
+    """The Trial of which of the caller's tensors a call changes. more: arguments that follow the tensors."""
 
     def call(answer, *given):
         before = [x.clone() for x in given]
@@ -52,14 +54,14 @@ def written(changed):
 
 
 def block_by_block(function, name, length, *more, block_size, head_dim):
-    """Whether no tensor is made that has room for the keys of the whole sequence."""
+    """The Trial of whether no tensor is as large as the keys of the whole sequence."""
     lines, given = step(name, [length], *more, head_dim=head_dim, block_size=block_size)
 
     def call(answer, *given):
         with Watch(but=given) as watch:
             answer(*given)
         return (
-            "nothing as large as the keys of the sequence"
+            "no tensor as large as the keys of the sequence"
             if size(watch.largest) < length * head_dim
             else f"a tensor of {watch.largest}"
         )
@@ -93,9 +95,9 @@ def shown(result):
 
 
 def explain(expected, got):
-    """Which sequence and head differ first."""
+    """The first row and head that differ, how many rows do, and by how much."""
     if not isinstance(got, torch.Tensor):
-        return f"One tensor is asked for, of the shape of q: {list(expected.shape)}."
+        return f"The result must be one tensor of the shape of q: {list(expected.shape)}."
     if got.shape != expected.shape:
         return f"The output has shape {list(got.shape)}; q has {list(expected.shape)}."
     wrong = differing(expected, got).any(-1)
@@ -103,9 +105,9 @@ def explain(expected, got):
         return ""
     row, head = wrong.nonzero()[0].tolist()
     if got[row, head].isnan().any():
-        return f"Row {row}, head {head} is nan: never written, or 0 divided by 0, or infinity taken from infinity."
+        return f"Row {row}, head {head} is nan: {NAN}."
     count = f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows of numbers differ"
     if got.isnan().any():
         row, head = got.isnan().any(-1).nonzero()[0].tolist()
-        return f"{count}. There is nan in it, first in row {row}, head {head}: never written, or 0 divided by 0, or infinity taken from infinity."
+        return f"{count}. There is nan in it, first in row {row}, head {head}: {NAN}."
     return f"{count}, by {(got - expected).abs().max():.2g} at most."

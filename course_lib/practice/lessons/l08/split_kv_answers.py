@@ -1,4 +1,4 @@
-"""Parts of wrong answers to 08.split_kv: ways to merge, and sizes of a part."""
+"""Functions of which wrong answers to 08.split_kv are made: merges, and sizes of a part."""
 
 import torch
 
@@ -37,12 +37,12 @@ def added(partial, lse):
 
 
 def undivided(partial, lse):
-    top = lse.amax(2, keepdim=True).nan_to_num(neginf=0.0)
-    return (torch.exp(lse - top)[..., None] * partial).sum(2)
+    largest = lse.amax(2, keepdim=True).nan_to_num(neginf=0.0)
+    return (torch.exp(lse - largest)[..., None] * partial).sum(2)
 
 
 def by_length(length, num_splits, size):
-    """Parts that do not end where a block ends."""
+    """Parts that do not end at the end of a block."""
     return -(-length // num_splits)
 
 

@@ -11,7 +11,7 @@ from .paged_trials import shown as shown_alone
 
 
 def splits(seq_lens, num_splits, note="(out, partial, lse)", **options):
-    """The Trial of one step in parts."""
+    """The Trial of one decode step in parts."""
     lines, given = step("decode_step", seq_lens, **options)
     return trial(
         [*lines, called("split_kv", 5, num_splits)],
@@ -25,7 +25,7 @@ def splits(seq_lens, num_splits, note="(out, partial, lse)", **options):
 
 
 def at_any_count(seq_lens, **options):
-    """The output alone, in 1, 2, 3 and 5 parts."""
+    """The Trial of the output alone, in 1, 2, 3 and 5 parts."""
     lines, given = step("decode_step", seq_lens, **options)
 
     def call(answer, *given):
@@ -37,7 +37,7 @@ def at_any_count(seq_lens, **options):
         call,
         show=shown,
         size=10 * weight(seq_lens, len(seq_lens), **options),
-        note="the same four times",
+        note="the same for each number of parts",
     )
 
 
@@ -48,18 +48,18 @@ def shown(result):
 
 
 def explain(expected, got):
-    """Which of the three differs, and where first."""
+    """Which of the three tensors differs, and where it does first."""
     if not isinstance(got, tuple) or len(got) != 3:
-        return "Three things are asked for: the output, the partial outputs, and the log-sum-exp of each part."
+        return "The exercise asks for three tensors: the output, the partial outputs, and the log-sum-exp of each part."
     for name, want, mine in zip(("partial", "lse", "out"), (*expected[1:], expected[0]), (*got[1:], got[0])):
         if not isinstance(mine, torch.Tensor) or mine.shape != want.shape:
-            return f"`{name}` has shape {list(getattr(mine, 'shape', []))}; {list(want.shape)} is asked for."
+            return f"`{name}` has shape {list(getattr(mine, 'shape', []))}; it should be {list(want.shape)}."
         wrong = differing(want, mine)
         wrong = wrong if name == "lse" else wrong.any(-1)
         if wrong.any():
             at = wrong.nonzero()[0].tolist()
             where = f"sequence {at[0]}, head {at[1]}" + (f", part {at[2]}" if name != "out" else "")
-            before = "; the parts themselves are right" if name == "out" else ""
+            before = "; the parts are right" if name == "out" else ""
             return f"First different: `{name}` of {where}{before}."
     return ""
 

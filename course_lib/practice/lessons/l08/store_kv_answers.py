@@ -30,7 +30,7 @@ def looped(
     to=lambda k, v: (k, v),
     write=None,
 ):
-    """A wrong answer: the loop over tokens with one of its parts replaced."""
+    """A wrong answer: the loop over tokens with a part replaced."""
 
     def wrong(k, v, k_cache, v_cache, slot_mapping):
         size, slots = k_cache.shape[1], slot_mapping.tolist()
@@ -85,7 +85,7 @@ def masks_in_place(k, v, k_cache, v_cache, slot_mapping):
 
 
 def first_head_long(k, v, k_cache, v_cache, slot_mapping):
-    """As if a token were head_dim numbers, here and in the caches."""
+    """A wrong answer: a token has head_dim numbers, in k and v and in the caches."""
     store_kv(
         k.reshape(-1, k.shape[2])[: len(k)],
         v.reshape(-1, v.shape[2])[: len(v)],
@@ -96,7 +96,7 @@ def first_head_long(k, v, k_cache, v_cache, slot_mapping):
 
 
 def slot_one_head_long(k, v, k_cache, v_cache, slot_mapping):
-    """As if a slot were head_dim numbers."""
+    """A wrong answer: a slot has head_dim numbers."""
     for token, slot in enumerate(slot_mapping.tolist()):
         if slot >= 0:
             for new, cache in ((k, k_cache), (v, v_cache)):
@@ -104,7 +104,7 @@ def slot_one_head_long(k, v, k_cache, v_cache, slot_mapping):
 
 
 def number_by_number(slot_step, token_step):
-    """As if a slot or a token were one number; the steps: True for one, False for as many as it has."""
+    """A wrong answer: a slot or a token has one number. slot_step, token_step: True for one, False for all."""
 
     def wrong(k, v, k_cache, v_cache, slot_mapping):
         count = k[0].numel() if len(k) else 0
@@ -133,5 +133,5 @@ def until_padding(k, v, k_cache, v_cache, slot_mapping):
 
 
 def stored_so_far(token, slots):
-    """The number of the token among those that are stored: the tokens are taken without the padding between them."""
+    """The index of the token among those that are stored, without the padding between them."""
     return sum(slot >= 0 for slot in slots[:token])
