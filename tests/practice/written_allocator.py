@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 04.allocator."""
+"""Wrong answers to 04.allocator."""
 
 from collections import Counter
 
@@ -174,7 +174,7 @@ class ForksOnce(Plain):
 
 CASES = {
     "04.allocator": [
-        ("fewer blocks are returned", ReturnsFewer),
+        ("fewer than n blocks are returned", ReturnsFewer),
         ("keeps the blocks that it took", TakesThenChecks),
         ("exception is raised where None", Raises),
         ("exception is raised where None", Crashes),

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 04.block_table."""
+"""Wrong answers to 04.block_table."""
 
 from course_lib.errors import ParameterError
 

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 02.cache."""
+"""Wrong answers to 02.cache."""
 
 import torch
 import torch.nn.functional as F

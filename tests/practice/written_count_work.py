@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 01.count_work."""
+"""Wrong answers to 01.count_work."""
 
 
 def work_once(prompt_tokens, new_tokens):
@@ -69,13 +69,13 @@ CASES = {
         ("counted only once", work_once),
         ("one token longer", work_ahead),
         ("whole square", work_square),
-        ("diagonal is forgotten", work_strict),
+        ("diagonal is not counted", work_strict),
         ("numbers are floats", work_divided),
         ("as long as the prompt", work_flat),
         (None, work_guess),
         ("printed, not returned", work_shows),
         ("only one of the two numbers", work_one_number),
-        ("prompt is forgotten", work_without_prompt),
+        ("prompt is not counted", work_without_prompt),
         ("floats", work_halved_by_slash),
         ("half of the square", work_half_a_square),
     ]

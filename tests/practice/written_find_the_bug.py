@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 02.find_the_bug."""
+"""Wrong answers to 02.find_the_bug."""
 
 import torch
 

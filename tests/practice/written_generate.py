@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 01.generate."""
+"""Wrong answers to 01.generate."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 02.generate_cached and 02.reuse: loops with a cache."""
+"""Wrong answers to 02.generate_cached and 02.reuse: loops with a cache."""
 
 import torch
 

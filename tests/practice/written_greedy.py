@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 01.greedy."""
+"""Wrong answers to 01.greedy."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for 00.hello."""
+"""Wrong answers to 00.hello."""
 
 OPENING = "Once upon a time, in a quiet harbour, there lived a patient otter named "
 

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for lesson 03."""
+"""Wrong answers to lesson 03."""
 
 import math
 
@@ -224,7 +224,7 @@ CASES = {
     "03.bytes_per_token": [
         ("query heads", bytes_usual),
         ("only keys or only values", bytes_keys),
-        ("bits are taken for bytes", bytes_in_bits),
+        ("bits are counted as bytes", bytes_in_bits),
         ("4 bits become 0", bytes_half),
         ("MLA is counted like other attention", bytes_as_gqa),
         ("counted twice", bytes_latent_both),

@@ -1,4 +1,4 @@
-"""The part of written_otherwise.py for the other exercises of lesson 04."""
+"""Wrong answers to 04.slot_mapping, 04.gather, 04.page_size and 04.find_the_leak."""
 
 import torch
 

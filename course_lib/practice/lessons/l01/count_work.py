@@ -133,7 +133,7 @@ COUNT_WORK = Exercise(
             one_number,
         ),
         Mistake(
-            "the prompt is forgotten.",
+            "the prompt is not counted.",
             "Step i pushes the prompt and i new tokens, together `prompt_tokens + i`. This holds in the first step "
             "too, where i is 0.",
             (
@@ -183,7 +183,7 @@ COUNT_WORK = Exercise(
             ),
         ),
         Mistake(
-            "the diagonal is forgotten.",
+            "the diagonal is not counted.",
             "Each token attends to itself too: the first token has one score, not 0.",
             wrong(scores=lambda m, i: m * (m - 1) // 2),
         ),

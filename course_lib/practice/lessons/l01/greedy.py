@@ -95,13 +95,13 @@ def settles_ties_otherwise(answer, found):
     """Whether it fails on ties only, and does not always take the lowest id among equals, nor always the highest."""
     if found.trial not in TIES:
         return False
-    places = set()
+    taken_ids = set()
     for equals in range(2, 9):
         taken = answer(torch.tensor([-1.0] + [0.0] * equals))
         if not 1 <= taken <= equals:
             return False
-        places.add("lowest" if taken == 1 else "highest" if taken == equals else "between")
-    return "between" in places or len(places) > 1
+        taken_ids.add("lowest" if taken == 1 else "highest" if taken == equals else "between")
+    return "between" in taken_ids or len(taken_ids) > 1
 
 
 def in_the_middle(logits):
@@ -194,8 +194,8 @@ GREEDY = Exercise(
         ),
         Mistake(
             "the last id among equals is taken.",
-            "With `>=` a later equal logit replaces an earlier one. The lowest id is asked for, so only a strictly "
-            "larger logit may replace it.",
+            "With `>=` a later equal logit replaces an earlier one. The lowest id must be returned, so only a "
+            "strictly larger logit may replace it.",
             lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()),
         ),
         Mistake(

@@ -39,7 +39,7 @@ def divides_by_zero(answer, found):
 
 
 def draws_by_itself(answer, found):
-    """Whether tokens come out at random although `draw` is never called."""
+    """Whether it returns random tokens without a call of `draw`."""
     calls = []
     tokens = {int(answer(torch.zeros(6), 1.0, None, None, lambda p: calls.append(p) or 0)) for _ in range(20)}
     return not calls and len(tokens) > 1

@@ -82,7 +82,7 @@ class cache_by_kind_of_step:  # noqa: N801
     def attend(self, layer, q, k, v):
         start, n = self.num_tokens, len(k)
         if start + n > self.max_tokens:
-            raise CacheFull("no room")
+            raise CacheFull("full")
         q, k, v = (x.transpose(0, 1) for x in (q, k, v))
         self.keys[layer, :, start : start + n] = k
         self.values[layer, :, start : start + n] = v

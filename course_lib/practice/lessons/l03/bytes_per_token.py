@@ -183,7 +183,7 @@ BYTES_PER_TOKEN = Exercise(
             (wrong(layers=False), wrong(layers=False, latent=lambda s: s.kv_lora_rank + s.qk_rope_head_dim)),
         ),
         Mistake(
-            "bits are taken for bytes.",
+            "bits are counted as bytes.",
             "A byte has 8 bits: `numbers * bits // 8`.",
             (wrong(size=lambda n, bits: n * bits), wrong(size=lambda n, bits: 2 * n * bits)),
         ),
@@ -230,7 +230,7 @@ BYTES_PER_TOKEN = Exercise(
             ),
         ),
         Mistake(
-            "the key with the position is forgotten.",
+            "the key with the position is not counted.",
             "RoPE cannot be applied to the compressed vector, so a layer also caches a small key that carries the "
             "position.",
             wrong(latent=lambda s: s.num_layers * s.kv_lora_rank),

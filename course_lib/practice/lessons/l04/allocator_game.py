@@ -146,7 +146,7 @@ class Blocks(Game):
         refused = any(given.count(b) > self.held.get(b, 0) for b in given)
         if refused and only_held:
             raise Senseless
-        seen = self._told(self.allocator.free, given, refused)
+        seen = self._call(self.allocator.free, given, refused)
         if not seen.ends and not refused:
             for b in given:
                 self.held[b] -= 1
@@ -157,13 +157,13 @@ class Blocks(Game):
 
     def _share(self, given):
         refused = any(b not in self.held for b in given)
-        seen = self._told(self.allocator.fork, given, refused)
+        seen = self._call(self.allocator.fork, given, refused)
         if not seen.ends and not refused:
             for b in given:
                 self.held[b] += 1
         return seen
 
-    def _told(self, act, given, refused):
+    def _call(self, act, given, refused):
         """Calls act(given) and says whether it raised LedgerError. refused: whether it must."""
         before = list(given)
         try:

@@ -73,7 +73,7 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "fewer blocks are returned than were asked for.",
+        "fewer than n blocks are returned.",
         "The caller needs all n blocks: with fewer, its last tokens have no slot. Return all or None.",
         (wrong(short="partial"), wrong(short="some"), wrong(short="partial", newest=True)),
     ),

@@ -93,7 +93,8 @@ class Tables(Game):
             return Seen("a block twice", f"{ids!r}: a block is in it twice, or in two tables")
         if ids[: len(self.order[name])] != self.order[name]:
             return Seen("other blocks", f"{ids!r}, but the slots that were returned are in {self.order[name]!r}")
-        return Seen(f"{len(ids)} own blocks", f"{ids!r}, {len(ids)} block{'s' * (len(ids) != 1)}")
+        plural = "s" * (len(ids) != 1)
+        return Seen(f"{len(ids)} own block{plural}", f"{ids!r}, {len(ids)} block{plural}")
 
     def num_free(self):
         return Seen(str(self.allocator.num_free))
