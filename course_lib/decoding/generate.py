@@ -9,7 +9,7 @@ from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousCache, Recompute
 
 from .choosing import ChoiceRows, choose, seed_of
-from .sampling import SamplingParams
+from .sampling import SamplingParams, sample
 
 
 @torch.inference_mode()
@@ -67,6 +67,8 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
 
 def next_token(logits, params, seed, position):
     """The token at `position`, chosen by the only row of logits [1, vocab_size]. Returns an int."""
+    if params.temperature == 0:
+        return sample(logits[0], params)
     return int(choose(logits, ChoiceRows.of([params], [seed], [position], logits.device)))
 
 
