@@ -53,7 +53,7 @@ def doctor(
 @app.command("next", rich_help_panel="Learn")
 def next_():
     """Show which exercise comes next and where it is."""
-    from .practice.saved_answers import next_step
+    from .practice.notebook_answers import next_step
 
     print(next_step())
 
@@ -74,7 +74,7 @@ def check(
     ] = None,
 ):
     """Check the answers that are saved in your exercise notebooks."""
-    from .practice.saved_answers import check_saved, choose
+    from .practice.notebook_answers import check_saved, choose
 
     wanted, missing = choose(ids, file)
     if not wanted:
@@ -116,8 +116,8 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
 ):
     """Forget the progress of exercises, or all of it. Your notebooks stay as they are, and a copy is kept."""
+    from .practice.notebook_answers import expand
     from .practice.progress import workbook
-    from .practice.saved_answers import expand
 
     if bool(ids) == everything:
         raise typer.BadParameter("name exercises or a lesson, or say --all")

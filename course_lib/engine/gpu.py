@@ -37,7 +37,7 @@ class GPURunner(Runner):
     """
 
     def __init__(self, model, cache, config):
-        from course_lib.decoding.choose_kernel import choose  # imports Triton
+        from course_lib.decoding.choosing_kernel import choose  # imports Triton
 
         super().__init__(FusedTransformer(model, on_gpu(), few=FEW_ROWS), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs

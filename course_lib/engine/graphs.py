@@ -29,7 +29,7 @@ def batch_sizes(most):
 class DecodeGraphs:
     """Captured decode steps. forward: a FusedTransformer. cache: its PagedCache. newest: int64, the token of each
     row; the last
-    row is nobody's. choose: decoding.choose_kernel.choose. most: sequences at a time. width: blocks of the longest
+    row is nobody's. choose: decoding.choosing_kernel.choose. most: sequences at a time. width: blocks of the longest
     sequence.
     """
 

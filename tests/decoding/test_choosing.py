@@ -87,11 +87,11 @@ triton = pytest.importorskip("triton", reason="Triton has packages for Linux onl
 
 @pytest.mark.parametrize("number", range(6))
 def test_the_kernel_chooses_what_its_twin_chooses(number, monkeypatch):
-    from course_lib.decoding import choose_kernel
+    from course_lib.decoding import choosing_kernel
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
-        monkeypatch.setattr(choose_kernel, "PART", 64)
-        monkeypatch.setattr(choose_kernel, "PIECE", 32)
+        monkeypatch.setattr(choosing_kernel, "PART", 64)
+        monkeypatch.setattr(choosing_kernel, "PIECE", 32)
     logits, rows = some_logits(number, len(PARAMS)).to(device), rows_for(PARAMS, number << 40, 7 + number, device)
-    assert torch.equal(choose_kernel.choose(logits, rows), choose(logits, rows))
+    assert torch.equal(choosing_kernel.choose(logits, rows), choose(logits, rows))

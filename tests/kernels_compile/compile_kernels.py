@@ -21,7 +21,7 @@ from triton.runtime.jit import JITFunction
 from course_lib.attention import checks
 from course_lib.attention.kernels import flash, paged, store
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
-from course_lib.decoding import choose_kernel
+from course_lib.decoding import choosing_kernel
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.models.kernels import norm, products, rotary
 
@@ -121,7 +121,7 @@ def model_cases(chip):
                 *(make(4, 16, 8, 128) for _ in "kv"), q_weight=make(128), k_weight=make(128), eps=1e-6,
             ),
         )  # fmt: skip
-        yield f"choose {dtype}", lambda: choose_kernel.choose(make(4, 32000), rows)
+        yield f"choose {dtype}", lambda: choosing_kernel.choose(make(4, 32000), rows)
 
 
 def main(chips, everything):

@@ -52,7 +52,7 @@ def test_no_stub_holds_a_line_of_its_solution(lesson):
 
 @pytest.mark.parametrize("lesson", SOLUTIONS, ids=named)
 def test_every_exercise_is_passed_by_its_solution_and_failed_by_its_stub(lesson):
-    from course_lib.practice.saved_answers import check_saved, expand
+    from course_lib.practice.notebook_answers import check_saved, expand
 
     ids = expand([lesson.name.partition("_")[0]])
     in_notebook = [

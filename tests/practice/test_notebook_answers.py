@@ -5,9 +5,9 @@ import json
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.practice import saved_answers as answers
+from course_lib.practice import notebook_answers as answers
+from course_lib.practice.notebook_answers import check_saved, choose, next_step
 from course_lib.practice.progress import workbook
-from course_lib.practice.saved_answers import check_saved, choose, next_step
 
 GREEDY = "def greedy(logits):\n    return int(logits.argmax())"
 
