@@ -13,8 +13,9 @@ from course_lib.machine.device import default_device, default_dtype, inspect_mac
 
 from .checks import KERNEL_DTYPES, MAX_HEAD_DIM
 from .reference import twins
-from .tiles import chip, decode_tile, flash_tile, has_matrix_instructions
+from .tiles import HOPPER_HEAD_DIMS, chip, decode_tile, flash_tile, has_matrix_instructions
 
+HALF_DTYPES = (torch.float16, torch.bfloat16)
 KERNELS = {"flash_attention": "flash", "paged_decode": "paged", "paged_attention": "paged", "store_kv": "store"}
 
 
@@ -23,26 +24,28 @@ class Choice:
     """What runs for one function, and the reason in words."""
 
     function: str
-    runs: str  # triton | torch
+    runs: str  # gluon | triton | torch
     why: str
 
     def __str__(self):
         return f"{self.function:<16}{self.runs:<8}{self.why}"
 
 
-def choose(function, *, device=None, dtype=None, head_dim=128):
+def choose(function, *, device=None, dtype=None, head_dim=128, causal=True, window=None):
     """The Choice for one of flash_attention, paged_decode, paged_attention, store_kv.
 
-    device, dtype: of the tensors; default: what a model takes on this machine. Raises ParameterError for another name.
+    device, dtype: of the tensors; default: what a model takes on this machine. causal, window: as in flash_attention.
+    Raises ParameterError for another name.
     """
     if function not in KERNELS:
         raise ParameterError(f"There is no {function!r} to choose for; there are {', '.join(KERNELS)}.")
     device = torch.device(device or default_device())
-    return _choose(function, device, dtype or default_dtype(device), head_dim)
+    return _choose(function, device, dtype or default_dtype(device), head_dim, _is_plain(causal, window))
 
 
 @lru_cache(maxsize=256)
-def _choose(function, device, dtype, head_dim):
+def _choose(function, device, dtype, head_dim, plain):
+    """plain: causal, and without a window."""
     torch_, triton_ = (lambda why: Choice(function, "torch", why)), (lambda why: Choice(function, "triton", why))
     if device.type != "cuda":
         return torch_(
@@ -79,7 +82,16 @@ def _choose(function, device, dtype, head_dim):
         if dtype == torch.float32
         else "on matrix instructions"
     )
-    return triton_(f"tiles of {tile.block_m} queries by {tile.block_n} keys on {name}, {numbers}")
+    told = f"tiles of {tile.block_m} queries by {tile.block_n} keys on {name}, {numbers}"
+    if function == "flash_attention" and name == "sm_90" and plain and dtype in HALF_DTYPES:
+        if head_dim in HOPPER_HEAD_DIMS:
+            why = _why_no_gluon()
+            if why is None:
+                return Choice(
+                    function, "gluon", f"the kernel for {name} alone: one warp loads while the others compute"
+                )
+            told += f"; not the kernel for {name} alone: {why}"
+    return triton_(told)
 
 
 def explain(*, device=None, dtype=None, head_dim=128):
@@ -95,6 +107,19 @@ def _triton():
     return machine.triton, machine.triton_why
 
 
+@lru_cache(maxsize=1)
+def _why_no_gluon():
+    """None where the kernel in Gluon can be imported, else the reason why not."""
+    try:
+        import_module(f"{__package__}.kernels.hopper")
+    except ImportError as error:
+        return str(error)
+
+
+def _is_plain(causal, window):
+    return causal is True and window is None
+
+
 def _short(dtype):
     return str(dtype).removeprefix("torch.")
 
@@ -103,7 +128,10 @@ def _run(function, q, *args, **options):
     """The chosen implementation checks the arguments; here only what decides is looked at."""
     chosen = "torch"
     if isinstance(q, torch.Tensor) and q.is_cuda and q.ndim:
-        chosen = _choose(function, q.device, q.dtype, q.shape[-1]).runs
+        plain = _is_plain(options.get("causal"), options.get("window"))
+        chosen = _choose(function, q.device, q.dtype, q.shape[-1], plain).runs
+    if chosen == "gluon":
+        return import_module(f"{__package__}.kernels.hopper").flash_attention(q, *args, scale=options["scale"])
     home = twins if chosen == "torch" else import_module(f"{__package__}.kernels.{KERNELS[function]}")
     return getattr(home, function)(q, *args, **options)
 

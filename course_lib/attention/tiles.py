@@ -46,6 +46,9 @@ FLASH = {
 # float32 runs without matrix instructions ("ieee"), so small tiles are as fast.
 FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
 
+HOPPER_HEAD_DIMS = {64: 3, 128: 2}
+"""{head_dim: tiles of K and V that are loaded at the same time} of the kernel for Hopper alone, kernels/hopper.py."""
+
 # Decode: the rows are the query heads of one KV head, so only block_n is chosen here. {most bytes of a row of K: Tile}
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
 DECODE_PROGRAMS = 3  # programs with these tiles that one multiprocessor of Hopper runs at the same time

@@ -1,5 +1,6 @@
 """Which implementation runs where, and why; and what is refused before anything runs."""
 
+import os
 import subprocess
 import sys
 
@@ -17,8 +18,9 @@ GPU = torch.device("cuda")
 def on(monkeypatch):
     """Pretends to be on a chip with a working Triton (or another state of it)."""
 
-    def pretend(chip, state="compiled", why="a test kernel ran right"):
+    def pretend(chip, state="compiled", why="a test kernel ran right", why_no_gluon="no Gluon in this test"):
         select._choose.cache_clear()
+        monkeypatch.setattr(select, "_why_no_gluon", lambda: why_no_gluon)
         monkeypatch.setattr(select, "chip", lambda device: chip)
         monkeypatch.setattr(select, "_triton", lambda: (state, why))
 
@@ -37,6 +39,34 @@ def test_a_hopper_runs_every_kernel(on):
             assert runs(function, dtype) == "triton"
     assert "tiles of 128 queries by 128 keys on sm_90" in select.explain(device=GPU, dtype=torch.bfloat16)
     assert "float32 is kept exact" in select.explain(device=GPU, dtype=torch.float32)
+
+
+def test_a_hopper_with_gluon_runs_its_own_kernel_where_that_fits(on):
+    on("sm_90", why_no_gluon=None)
+    for dtype in (torch.float16, torch.bfloat16):
+        assert [runs("flash_attention", dtype, head_dim) for head_dim in (64, 80, 128, 256)] == [
+            "gluon", "triton", "gluon", "triton"
+        ]  # fmt: skip
+    assert runs("flash_attention", torch.float32) == "triton"
+    assert [runs(f) for f in ("paged_decode", "paged_attention", "store_kv")] == ["triton"] * 3
+    for mask in (dict(window=5), dict(causal=False)):
+        assert select.choose("flash_attention", device=GPU, dtype=torch.float16, **mask).runs == "triton"
+    assert "flash_attention gluon" in select.explain(device=GPU, dtype=torch.float16)
+    on("sm_90", why_no_gluon="this is Triton 3.4")
+    choice = select.choose("flash_attention", device=GPU, dtype=torch.float16)
+    assert choice.runs == "triton" and choice.why.endswith("not the kernel for sm_90 alone: this is Triton 3.4")
+    on("sm_100", why_no_gluon=None)
+    assert runs("flash_attention") == "triton"
+
+
+def test_without_a_compiling_triton_the_kernel_in_gluon_says_why_it_cannot_be_imported():
+    pytest.importorskip("triton", reason="Triton has packages for Linux only")
+    code = (
+        "from course_lib.attention import select; why = select._why_no_gluon(); print(why); assert 'Triton' in why\n"
+        "try: import course_lib.attention.kernels.hopper\n"
+        "except ImportError as error: assert str(error) == why"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "TRITON_INTERPRET": "1"})
 
 
 def test_a_t4_prefills_through_torch_and_decodes_without_dot(on):

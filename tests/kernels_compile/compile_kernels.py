@@ -11,6 +11,7 @@ compiled.
 import json
 import re
 import sys
+from itertools import chain
 
 import torch
 import triton  # noqa: F401  before the course: without a GPU it would set TRITON_INTERPRET, and nothing would be compiled
@@ -24,6 +25,14 @@ from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
 from course_lib.decoding import choosing_kernel
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.models.kernels import norm, products, rotary
+
+try:
+    from triton.experimental.gluon._runtime import GluonASTSource
+    from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+    from course_lib.attention.kernels import hopper
+except ImportError:  # another Triton than the kernel in Gluon is written for
+    hopper = TensorDescriptor = None
 
 POINTERS = {
     torch.float32: "*fp32",
@@ -50,6 +59,9 @@ def compiled(kernel, args, options, target):
             signature[parameter.name], constants[parameter.name] = "constexpr", value
         elif isinstance(value, torch.Tensor):
             signature[parameter.name], attrs[place] = POINTERS[value.dtype], [["tt.divisibility", 16]]
+        elif TensorDescriptor and isinstance(value, TensorDescriptor):
+            kind = POINTERS[value.base.dtype].removeprefix("*")
+            signature[parameter.name] = f"tensordesc<{kind}{list(value.block_shape)},{value.layout!r}>"
         elif isinstance(value, float):
             signature[parameter.name] = "fp32"
         elif value == 1 and not parameter.do_not_specialize:
@@ -59,7 +71,8 @@ def compiled(kernel, args, options, target):
             if value % 16 == 0 and not parameter.do_not_specialize:
                 attrs[place] = [["tt.divisibility", 16]]
     launch = {k: v for k, v in options.items() if k in ("num_warps", "num_stages")}
-    return compile(ASTSource(kernel, signature, constants, attrs), target=target, options=launch)
+    source = GluonASTSource if hopper and kernel is hopper.hopper_kernel else ASTSource
+    return compile(source(kernel, signature, constants, attrs), target=target, options=launch)
 
 
 def cases(chip, everything):
@@ -102,6 +115,15 @@ def cases(chip, everything):
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 
 
+def hopper_cases(chip):
+    """As cases, for the kernel of attention that only Hopper runs."""
+    for dtype in (torch.bfloat16, torch.float16) if hopper and chip == "sm_90" else ():
+        for head_dim in (64, 128):
+            q, k = torch.empty(4096, 8, head_dim, dtype=dtype), torch.empty(4096, 2, head_dim, dtype=dtype)
+            cu = torch.empty(3, dtype=torch.int32)
+            yield f"hopper {dtype}, head_dim {head_dim}", lambda: hopper.flash_attention(q, k, k, cu)
+
+
 def model_cases(chip):
     """As cases, for what stands around attention: the kernels of models/kernels and of choosing tokens."""
     dtypes = [torch.float16 if chip == "sm_75" else torch.bfloat16, torch.float32]
@@ -127,9 +149,11 @@ def model_cases(chip):
 def main(chips, everything):
     assert isinstance(flash.flash_kernel, JITFunction), "Triton is interpreted here, so nothing would be compiled"
     JITFunction.run = catch
-    checks._reads = lambda tensor: False  # the tensors have no content
-    for module in (flash, paged, store):
-        module.check_kernel_inputs = lambda *_: None
+    checks._contents_checked = lambda tensor: False  # the tensors have no content
+    for module in (flash, paged, store, hopper):
+        if module:
+            module.check_kernel_inputs = lambda *_: None
+            module.multiprocessors = lambda device: 132
     for chip in chips:
         target = (
             GPUTarget("hip", chip, 64)
@@ -137,10 +161,9 @@ def main(chips, everything):
             else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
         )
         flash.chip = paged.chip = lambda device: chip
-        paged.multiprocessors = lambda device: 132
         has_pdl = chip in ("sm_90", "sm_100", "sm_120")
         norm.pdl = products.pdl = rotary.pdl = paged.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
-        for name, call in [*cases(chip, everything), *model_cases(chip)]:
+        for name, call in chain(cases(chip, everything), hopper_cases(chip), model_cases(chip)):  # each call at once
             launches.clear()
             call()
             for kernel, args, options in launches:
@@ -160,7 +183,8 @@ def main(chips, everything):
                     told |= {
                         "shared": made.metadata.shared,
                         "matrix": sorted(set(found)),
-                        "dots": made.asm["ttir"].count("tt.dot "),
+                        "dots": made.asm.get("ttir", "").count("tt.dot "),  # Gluon has no ttir
+                        "tma": code.count("cp.async.bulk.tensor"),
                     }
                 except Exception as error:
                     told["error"] = f"{type(error).__name__}: {str(error)[:300]}"
