@@ -29,7 +29,6 @@ import torch
 from .hopper_items import TILE, item_of, locate, num_items  # before Gluon: it decides whether Gluon can run
 
 # isort: split
-import triton
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia import hopper as nv
@@ -205,9 +204,9 @@ def _barriers(num_buffers: gl.constexpr, readers: gl.constexpr):
     return full, empty
 
 
-@gluon.jit(do_not_specialize=["num_seqs", "slots_per_seq", "num_heads", "group", "total"])
+@gluon.jit(do_not_specialize=["num_seqs", "num_slots", "num_heads", "group", "total"])
 def hopper_kernel(
-    q_desc, k_desc, v_desc, out_desc, out_ptr, cu_seqlens_ptr, num_seqs, slots_per_seq, num_heads, group, total,
+    q_desc, k_desc, v_desc, out_desc, out_ptr, cu_seqlens_ptr, num_seqs, num_slots, num_heads, group, total,
     to_base_2, STAGES: gl.constexpr,
 ):  # fmt: skip
     """`*_desc`: of [num_tokens, heads * head_dim], in tiles [HALF, head_dim] of q and out, [TILE, head_dim] of k, v."""
@@ -220,7 +219,7 @@ def hopper_kernel(
     v_full, v_empty = _barriers(STAGES, CONSUMERS)
     nv.fence_async_shared()
     bars = (q_full, q_empty, k_full, k_empty, v_full, v_empty)
-    where = (cu_seqlens_ptr, num_seqs, slots_per_seq, num_heads)
+    where = (cu_seqlens_ptr, num_seqs, num_slots, num_heads)
     gl.warp_specialize(
         [
             (_consumer, (out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, to_base_2, 0)),
@@ -263,11 +262,11 @@ def flash_attention(q, k, v, cu_seqlens, *, scale=None):
     num_seqs = len(cu_seqlens) - 1
     if num_tokens == 0 or num_seqs == 0:
         return out
-    slots_per_seq = triton.cdiv(num_tokens // TILE.value + num_seqs, num_seqs)
-    total = slots_per_seq * num_seqs * num_heads
+    num_slots = num_tokens // TILE.value + num_seqs
+    total = num_slots * num_heads
     hopper_kernel[(min(total, multiprocessors(q.device)),)](
         _descriptor(q, HALF.value), _descriptor(k, TILE.value), _descriptor(v, TILE.value),
-        _descriptor(out, HALF.value), out, cu_seqlens, num_seqs, slots_per_seq, num_heads, num_heads // k.shape[1],
+        _descriptor(out, HALF.value), out, cu_seqlens, num_seqs, num_slots, num_heads, num_heads // k.shape[1],
         total, scale * LOG2_E, STAGES=HOPPER_HEAD_DIMS[head_dim], num_warps=4,
     )  # fmt: skip
     return out

@@ -15,7 +15,7 @@ TILE = gl.constexpr(128)  # queries of a tile, and keys of a tile of K and V
 
 @gluon.jit
 def num_items(total):
-    """The number of items of this program. Round r gives one item to each program, in alternating direction."""
+    """The number of items of this program. Each round gives one item to each program."""
     rounds = total // gl.num_programs(0)
     left = total - rounds * gl.num_programs(0)
     return rounds + gl.where(item_of(rounds) - rounds * gl.num_programs(0) < left, 1, 0)
@@ -23,10 +23,15 @@ def num_items(total):
 
 @gluon.jit
 def item_of(r):
-    """The item of this program in round r. The direction alternates because items become shorter."""
+    """The item of this program in round r.
+
+    The direction alternates because items get shorter, and every two rounds all programs move on by 37: otherwise
+    sequences of one length can give the longest items to the same program again and again. By simulation, the busiest
+    of 132 programs then computes 1.02 to 1.15 times the mean for packs of long and of mixed lengths.
+    """
     pid = gl.program_id(0)
     programs = gl.num_programs(0)
-    return r * programs + gl.where(r % 2 == 1, programs - 1 - pid, pid)
+    return r * programs + (gl.where(r % 2 == 1, programs - 1 - pid, pid) + r // 2 * 37) % programs
 
 
 @gluon.jit
@@ -34,12 +39,11 @@ def locate(item, where):
     """(first row of the sequence, its length, query tile, head) of an item. There may be no such tile: then
     tile * TILE >= length.
 
-    An item is a head and a slot; a slot is a tile of find_sequence in online.py, which says how many there are. If all
-    sequences have one length, each has slots_per_seq slots, and the last tiles of all, which take longest, come first.
+    Slots are taken from the last to the first, each for all heads: so the long tiles of a sequence come before its
+    short ones, and the last round is short. The search is that of find_sequence in online.py.
     """
-    cu_seqlens_ptr, num_seqs, slots_per_seq, num_heads = where
-    turn = item // num_heads
-    slot = turn % num_seqs * slots_per_seq + (slots_per_seq - 1 - turn // num_seqs)
+    cu_seqlens_ptr, num_seqs, num_slots, num_heads = where
+    slot = num_slots - 1 - item // num_heads
     low = slot * 0
     high = low + num_seqs
     while low < high:
