@@ -173,7 +173,7 @@ def main(chips, everything):
                     "kernel": kernel.__name__,
                     "limit": SHARED_MEMORY[chip],
                     "expects_matrix": "float32" not in name
-                    and kernel.__name__ not in ("store_kernel", "merge_kernel")
+                    and kernel.__name__ in ("flash_kernel", "paged_kernel", "decode_kernel", "hopper_kernel")
                     and has_matrix_instructions(chip),
                 }
                 try:
