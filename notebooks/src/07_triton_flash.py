@@ -558,7 +558,7 @@ with torch.inference_mode():
 # ## The same in `course_lib`
 
 # %%
-from course_lib.attention import flash
+from course_lib.attention.kernels import flash
 
 show(flash.flash_kernel)
 

@@ -361,7 +361,7 @@ for num_parts in (1, 2, 4, 8, 16):
 # part has one or more. The last steps are the merge. Which programs have the least to do?
 
 # %%
-from course_lib.attention import paged
+from course_lib.attention.kernels import paged
 from course_lib.attention.tiles import Tile
 
 short, length = torch.tensor([[9, 4, 12, 1, 6, 3, 10]], device=model.device), torch.tensor([100], device=model.device)

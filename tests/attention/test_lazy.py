@@ -18,7 +18,7 @@ def test_importing_the_package_and_its_reference_loads_no_triton():
 
 KERNELS = "attention.kernels.flash attention.kernels.paged attention.kernels.store attention.kernels.online".split()
 KERNELS += "models.kernels.norm models.kernels.products models.kernels.rotary".split()
-KERNELS += ["decoding.choose_kernel", "machine.dependent_launch"]
+KERNELS += ["decoding.choosing_kernel", "machine.dependent_launch"]
 
 
 @pytest.mark.parametrize("module", KERNELS)
