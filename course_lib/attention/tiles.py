@@ -49,8 +49,8 @@ FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 
 HOPPER_HEAD_DIMS = {64: 3, 128: 2}
 """{head_dim: tiles of K and V that are loaded at the same time} of the kernel for Hopper alone, kernels/hopper.py."""
 HOPPER_IS_FASTER = (128,)
-"""Head sizes for which that kernel is taken. On an H200, in TFLOP/s: 128: 535, 668 and 660 against 379, 492 and 458 of the
-Triton kernel; 64: 406 and 356 against 414 and 435 (benchmarks/attention_shapes.py)."""
+"""Head sizes for which that kernel is taken. On an H200, in TFLOP/s, with heads of 128: 535, 668 and 660 against 379,
+492 and 458 of the Triton kernel; with heads of 64: 406 and 356 against 414 and 435."""
 
 # Decode: the rows are the query heads of one KV head, so only block_n is chosen here. {most bytes of a row of K: Tile}
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}

@@ -47,7 +47,7 @@ class Listening(PagedCache):
     """PagedCache, with an ear at the door of layer 2."""
 
     def attend(self, layer, q, k, v):
-        step = self.step
+        step = self.batch
         out = super().attend(layer, q, k, v)
         if layer == 2:
             self.heard = q, k, v, step, out

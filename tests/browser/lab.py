@@ -141,7 +141,8 @@ class Lab:
 
 
 def is_labs_own(error):
-    """Whether JupyterLab removed a cell's node that was gone already, as it does on a busy machine while a notebook scrolls.
+    """Whether JupyterLab removed a cell's node that was gone already, as it does on a busy machine while a notebook
+    scrolls.
 
     A view's module comes from a blob or from data, never from a file of JupyterLab.
     """

@@ -154,7 +154,9 @@ class View:
         return self.root.screenshot()
 
     def works(self):
-        """Moves by keys, buttons and scrubber, and raises AssertionError where the step is not the one that was asked for."""
+        """Moves by keys, buttons and scrubber, and raises AssertionError where the step is not the one that was
+        asked for.
+        """
         middle = (self.first + self.last) // 2
         for act, argument, wanted in [
             (self.press, "Home", self.first),

@@ -8,7 +8,8 @@ from notebook_page import contrast
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = [f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-# Solutions whose own allocator, kernel or scheduler moves a view. nbval runs all of them, and test_exercises checks each in the browser.
+# Solutions whose own allocator, kernel or scheduler moves a view. nbval runs all of them, and test_exercises checks
+# each in the browser.
 WITH_VIEWS = ["solutions/04_paged_allocator.ipynb", "solutions/10_continuous_batching.ipynb"]
 
 

@@ -1,11 +1,16 @@
-"""The views of the KV cache, of memory and of an engine in JupyterLab: they move there, and what is chosen in the page is what Python reads."""
+"""The views of the KV cache, of memory and of an engine in JupyterLab.
+
+They move there, and what is chosen in the page is what Python reads.
+"""
 
 import nbformat
 
 SOURCES = [
     """from course_lib.viz import cache_filling
-steps = [{"first": 0, "count": 3, "kept": [3, 3], "naive_tokens": 3}] + [{"first": n - 1, "count": 1, "kept": [n, n], "naive_tokens": n} for n in (4, 5, 6)]
-filling = cache_filling(list("abcdef"), steps, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=8, bytes_per_number=4)
+steps = [{"first": 0, "count": 3, "kept": [3, 3], "naive_tokens": 3}]
+steps += [{"first": n - 1, "count": 1, "kept": [n, n], "naive_tokens": n} for n in (4, 5, 6)]
+shape = {"num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "head_dim": 8, "bytes_per_number": 4}
+filling = cache_filling(list("abcdef"), steps, **shape)
 filling""",
     """from course_lib.kvcache import calculator_data
 from course_lib.viz import kv_calculator
@@ -14,7 +19,8 @@ calculator""",
     """from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_maximum, simulate
 from course_lib.viz import reserved_against_used
 requests = draw_requests(20, mean_prompt=10, mean_output=20, max_tokens=64)
-runs = {"the maximum": simulate(requests, reserve_maximum(64), 300, 30), "exact": simulate(requests, reserve_exact, 300, 30)}
+policies = {"the maximum": reserve_maximum(64), "exact": reserve_exact}
+runs = {name: simulate(requests, reserve, 300, 30) for name, reserve in policies.items()}
 reserved = reserved_against_used(runs, 300)
 reserved""",
     """from course_lib.kvcache import BlockAllocator, BlockTable
@@ -37,7 +43,8 @@ for start, count in ((0, 5), (5, 1), (6, 1)):
     happened.next_step()
 timeline = timeline_view(happened)
 timeline""",
-    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, reserved.policy, memory.selected, timeline.selected)",
+    "print(filling.selected, calculator.settings['gpu'], calculator.settings['usable'], calculator.requests, "
+    "reserved.policy, memory.selected, timeline.selected)",
 ]
 
 

@@ -1,4 +1,6 @@
-"""Rungs: kernels are watched, poisoned, told apart from torch, kept in the workbook, and stood in for where Triton is absent."""
+"""Rungs: kernels are watched, poisoned, told apart from torch, kept in the workbook, and stood in for where Triton
+is absent.
+"""
 
 import subprocess
 import sys

@@ -67,7 +67,8 @@ def test_answers_from_a_notebook_work_in_a_fresh_process(home):
     assert source.startswith("import math\n") and "The newest one counts." in source
 
 
-# The same where the kernel keeps no history: then a class is found through its methods, which know the cell they come from.
+# The same where the kernel keeps no history: then a class is found through its methods, which know the cell they
+# come from.
 CLASS_CELLS = [
     "import math\nfrom dataclasses import dataclass\nfrom course_lib import check",
     "class Counter:\n    def total(self, p, n):\n        return 0, 0",

@@ -1,4 +1,4 @@
-"""The Chrome trace of an engine: every step of every request on its row, nothing overlapping, and the counters add up."""
+"""The Chrome trace of an engine: every step of each request on its row, nothing overlaps, and the counters add up."""
 
 import json
 import sys

@@ -17,7 +17,7 @@ class Replay:
 
     def __init__(self, rows):
         self.tables, self.texts, self.copies = {}, {}, 0
-        for step, event, *values in rows:
+        for _, event, *values in rows:
             getattr(self, event)(**dict(zip(FIELDS[event], values)))
 
     def start(self, num_blocks, block_size):
@@ -244,6 +244,7 @@ def test_names_and_text_of_any_script_come_back(tmp_path):
 def test_the_ledger_does_not_wait_for_torch():
     code = (
         "import sys\nfrom course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, PrefixCache\n"
-        "from course_lib.trace.records import Trace\nprint([m for m in ('torch', 'numpy', 'IPython') if m in sys.modules])"
+        "from course_lib.trace.records import Trace\nprint([m for m in ('torch', 'numpy', 'IPython') if m in "
+        "sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -108,8 +108,10 @@ def looks_well():
         card = {"light": "rgb(255, 255, 255)", "dark": "rgb(24, 33, 42)"}[scheme]
         assert page.evaluate("getComputedStyle(document.querySelector('.cl')).backgroundColor") == card
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        outside = """[...document.querySelectorAll('.cl *')].filter(node => !node.closest('.cl-hidden, .cl-lines, .cl-scroll') && node.checkVisibility()
-            && node.getBoundingClientRect().right > document.querySelector('.cl').getBoundingClientRect().right + 1).map(node => node.className)"""
+        outside = """() => { const { right } = document.querySelector('.cl').getBoundingClientRect();
+            const sticksOut = node => !node.closest('.cl-hidden, .cl-lines, .cl-scroll') && node.checkVisibility()
+                && node.getBoundingClientRect().right > right + 1;
+            return [...document.querySelectorAll('.cl *')].filter(sticksOut).map(node => node.className); }"""
         assert page.evaluate(outside) == []
 
     return looks_well
@@ -171,8 +173,8 @@ def work_of_steps(work_of):
 def little():
     """little(work, typical=…, worst=…): the median and the largest count of blocks are at most that.
 
-    At most `nodes` nodes change. The bounds are about three times what the views took when they were written, and far below what a view takes that
-    draws everything in each step, or replays the trace from its beginning.
+    At most `nodes` nodes change. The bounds are about three times what the views took when they were written, and far
+    below what a view takes that draws everything in each step, or replays the trace from its beginning.
     """
 
     def little(work, *, typical, worst, nodes=100):

@@ -1,4 +1,4 @@
-"""The KV calculator: Python's arithmetic against plain division and course_lib.kvcache.sizes, the browser's against Python's."""
+"""The KV calculator: Python's sums against plain division and kvcache.sizes, the browser's against Python's."""
 
 import json
 import random
@@ -14,8 +14,10 @@ from course_lib.viz.calculator.model import fit, readable, stretches
 
 SMALL = {
     "models": [
-        {"name": "wide", "attention": "MHA", "weight_bytes": 4_000, "kv_bytes_per_token": {"bfloat16": 10, "fp8": 5}, "context": 400, "source": "a"},
-        {"name": "lean", "attention": "GQA", "weight_bytes": 9_001, "kv_bytes_per_token": {"bfloat16": 2, "fp8": 1}, "context": 100, "source": "b"},
+        {"name": "wide", "attention": "MHA", "weight_bytes": 4_000, "kv_bytes_per_token": {"bfloat16": 10, "fp8": 5},
+         "context": 400, "source": "a"},
+        {"name": "lean", "attention": "GQA", "weight_bytes": 9_001, "kv_bytes_per_token": {"bfloat16": 2, "fp8": 1},
+         "context": 100, "source": "b"},
     ],
     "gpus": [{"name": "tiny", "bytes": 10_000, "source": "c"}, {"name": "half", "bytes": 5_000, "source": "d"}],
 }  # fmt: skip
@@ -30,7 +32,8 @@ def some_settings(count):
         tokens = draw.choice([1, model["context"], draw.randint(1, model["context"]), 2 ** draw.randint(0, 11)])
         settings.append({
             "model": model["name"], "gpu": draw.choice(data["gpus"])["name"], "tokens": min(tokens, model["context"]),
-            "usable": draw.choice([1, 90, 95, 100, draw.randint(1, 100)]), "dtype": draw.choice(list(model["kv_bytes_per_token"])),
+            "usable": draw.choice([1, 90, 95, 100, draw.randint(1, 100)]),
+            "dtype": draw.choice(list(model["kv_bytes_per_token"])),
         })  # fmt: skip
     return settings
 
@@ -46,15 +49,8 @@ def real():
 
 
 def test_the_sum(small):
-    assert fit(small.data, small.settings) == {
-        "total": 10_000,
-        "usable": 9_000,
-        "weights": 4_000,
-        "room": 5_000,
-        "one": 1_000,
-        "requests": 5,
-        "free": 0,
-    }
+    sizes = {"total": 10_000, "usable": 9_000, "weights": 4_000, "room": 5_000, "one": 1_000}
+    assert fit(small.data, small.settings) == {**sizes, "requests": 5, "free": 0}
     assert small.requests == 5
     small.selected = {"usable": 99, "dtype": "fp8"}
     assert small.selected == {"model": "wide", "gpu": "tiny", "tokens": 100, "usable": 99, "dtype": "fp8"}
@@ -85,17 +81,20 @@ def test_the_bar_holds_all_of_the_memory(real):
 def test_what_does_not_fit_is_said_plainly(small):
     assert (
         small.words()
-        == "5 requests of 100 tokens fit on the tiny beside the weights of wide. The weights take 4.00 kB, each request 1.00 kB."
+        == "5 requests of 100 tokens fit on the tiny beside the weights of wide. The weights take 4.00 kB, "
+        "each request 1.00 kB."
     )
     small.selected = {"tokens": 400, "gpu": "half"}
     assert (
         small.words()
-        == "Not one request fits. The weights of wide leave 500 bytes of the half; one request of 400 tokens needs 4.00 kB. 50 tokens would fit."
+        == "Not one request fits. The weights of wide leave 500 bytes of the half; one request of 400 tokens "
+        "needs 4.00 kB. 50 tokens would fit."
     )
     small.selected = {"model": "lean", "tokens": 1}
     assert (
         small.words()
-        == "The weights do not fit. lean needs 9.00 kB for them, and 4.50 kB of the half are usable: 4.50 kB are missing, before any cache."
+        == "The weights do not fit. lean needs 9.00 kB for them, and 4.50 kB of the half are usable: 4.50 kB "
+        "are missing, before any cache."
     )
     assert [row["requests that fit"] for row in small.table()] == ["50", "weights do not fit"]
 
@@ -103,15 +102,17 @@ def test_what_does_not_fit_is_said_plainly(small):
 def test_the_table_sets_all_models_beside_each_other(small):
     small.selected = {"tokens": 300}
     assert small.table() == [
-        {"model": "wide", "attention": "MHA", "bytes a token": "10", "weights, bytes": "4,000", "one request, bytes": "3,000", "requests that fit": "1"},
-        {"model": "lean", "attention": "GQA", "bytes a token": "2", "weights, bytes": "9,001", "one request, bytes": "over its context", "requests that fit": "none"},
+        {"model": "wide", "attention": "MHA", "bytes a token": "10", "weights, bytes": "4,000",
+         "one request, bytes": "3,000", "requests that fit": "1"},
+        {"model": "lean", "attention": "GQA", "bytes a token": "2", "weights, bytes": "9,001",
+         "one request, bytes": "over its context", "requests that fit": "none"},
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "number, text",
-    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1_000, "1.00 kB"), (131_072, "131 kB"), (999_499, "999 kB"), (999_500, "1.00 MB"),
-     (1_255_000_000, "1.26 GB"), (16_060_522_496, "16.1 GB"), (1_128 * 10**9, "1.13 TB")],
+    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1_000, "1.00 kB"), (131_072, "131 kB"), (999_499, "999 kB"),
+     (999_500, "1.00 MB"), (1_255_000_000, "1.26 GB"), (16_060_522_496, "16.1 GB"), (1_128 * 10**9, "1.13 TB")],
 )  # fmt: skip
 def test_sizes_have_three_digits(number, text):
     assert readable(number) == text
@@ -177,9 +178,12 @@ def test_still_form(real):
 
 # in the browser
 
-SHOWN = """settings => settings.map(one => { view.model.set('selected', one);
-    const say = document.querySelector('.cl-say').cloneNode(true); say.querySelector('.cl-note').remove();
-    return [document.querySelector('.cl-big').textContent, say.textContent.trim(), [...document.querySelectorAll('.cl-sum dd')].map(dd => dd.textContent).join('|')]; })"""
+SHOWN = """settings => settings.map(one => {
+    view.model.set('selected', one);
+    const say = document.querySelector('.cl-say').cloneNode(true), terms = document.querySelectorAll('.cl-sum dd');
+    say.querySelector('.cl-note').remove();
+    const sums = [...terms].map(dd => dd.textContent).join('|');
+    return [document.querySelector('.cl-big').textContent, say.textContent.trim(), sums]; })"""
 
 
 def test_the_browser_comes_to_the_same_sums_and_words(real, open_view):
@@ -262,9 +266,8 @@ def test_keys_inside_stay_inside(real, open_view):
 
 def test_python_moves_the_page(real, open_view):
     page = open_view(real)
-    page.evaluate(
-        "view.model.set('selected', { model: 'DeepSeek-V3', gpu: '8 x H200', tokens: 5000, usable: 77, dtype: 'fp8' })"
-    )
+    settings = {"model": "DeepSeek-V3", "gpu": "8 x H200", "tokens": 5000, "usable": 77, "dtype": "fp8"}
+    page.evaluate(f"view.model.set('selected', {json.dumps(settings)})")
     values = [
         page.get_by_label(label).input_value()
         for label in (

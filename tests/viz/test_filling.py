@@ -17,9 +17,14 @@ def filled(prompt, count, layers=3):
     """The steps of a cache that does what it should: the prompt in one stroke, then a token a step."""
     ends = range(prompt, count + 1)
     return [
-        {"first": 0 if end == prompt else end - 1, "count": prompt if end == prompt else 1, "kept": [end] * layers, "naive_tokens": end}
+        {
+            "first": 0 if end == prompt else end - 1,
+            "count": prompt if end == prompt else 1,
+            "kept": [end] * layers,
+            "naive_tokens": end,
+        }
         for end in ends
-    ]  # fmt: skip
+    ]
 
 
 def unused(prompt, count, layers=3):
@@ -69,7 +74,8 @@ def test_prefill_in_one_stroke_then_a_column_a_step(good):
     }
     assert (
         good.words(1)
-        == "Step 1, prefill: 4 tokens through the model at once; naive decoding pushes 4. The cache grows by 1,536 bytes to 1,536."
+        == "Step 1, prefill: 4 tokens through the model at once; naive decoding pushes 4. The cache grows by "
+        "1,536 bytes to 1,536."
     )
     assert (
         good.words(3)
@@ -86,8 +92,8 @@ def test_a_cache_that_is_not_used_shows():
     view = cache_filling(TOKENS, unused(4, 6), **SHAPE)
     assert stretches(view.data, 2, 0) == [(0, 5, "again"), (5, 6, "new")]
     assert (
-        "6 tokens through the model at once; naive decoding pushes 6. 5 of these went through before: the cache is not used."
-        in view.words(3)
+        "6 tokens through the model at once; naive decoding pushes 6. 5 of these went through before: the "
+        "cache is not used." in view.words(3)
     )
     assert view.data["pushed_so_far"] == view.data["naive_so_far"]
 

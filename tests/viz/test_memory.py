@@ -1,56 +1,16 @@
-"""The memory view: its states against the ledger that wrote the trace, its words, and the same in a real browser."""
+"""The memory view: its states against the ledger that wrote the trace, its words, and what it refuses."""
 
 import json
 import random
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from traces import Plain, large_memory, request, story
 
 from course_lib.errors import CourseError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager
 from course_lib.trace.records import Trace
-from course_lib.viz import bare_page, memory_view
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
-from random_life import random_life  # noqa: E402
-
-WORDS = ["<bos>", " In", " a", " quiet", " harbour", "\n"]
-
-
-def request(name, count, base=0):
-    return SimpleNamespace(request_id=name, token_ids=[base + at for at in range(count)])
-
-
-def story():
-    """12 blocks of 4: prefill, prefix hit, fork, copy-on-write, end, eviction, out of memory."""
-    trace = Trace()
-    manager = KVCacheManager(BlockAllocator(12, 4, trace=trace))
-
-    def write(r, count):
-        trace.next_step()
-        slots = manager.allocate_slots(r, count)
-        if slots is not None:
-            manager.commit(r, manager.table(r).num_tokens)
-        return slots
-
-    one, two = request(0, 11), request(1, 9)
-    write(one, 10)  # blocks 0 1 2, the last with 2 tokens
-    write(two, 1)  # 8 of its tokens are in the cache
-    trace.next_step()
-    three = SimpleNamespace(request_id=2, token_ids=one.token_ids[:10] + [77])
-    manager.fork(one, three)
-    write(three, 1)  # copy-on-write of block 2
-    trace.next_step()
-    manager.free(one)
-    write(request(3, 36, 100), 36)  # 9 blocks, 8 are free
-    trace.next_step()
-    manager.free(two)
-    manager.free(three)  # no table holds blocks 0 and 1 now, and both stay cached
-    write(request(4, 44, 200), 44)  # 11 blocks: 10 are free, one is evicted
-    trace.text(0, [WORDS[at % 6] for at in range(11)])
-    return trace
+from course_lib.viz import memory_view
 
 
 @pytest.fixture
@@ -60,18 +20,18 @@ def told():
 
 @pytest.fixture(scope="module")
 def big():
-    """1,000 steps, 4,096 blocks, 36 requests at once."""
-    trace = Trace()
-    random_life(1000, num_blocks=4096, size=16, requests=36, ends=0.01, trace=trace)
-    return memory_view(trace)
+    return memory_view(large_memory())
 
 
 def test_the_story_in_words(told):
     assert [told.words(step) for step in range(1, told.last + 1)] == [
-        "R0 writes 10 tokens in blocks 0, 1, 2. Blocks 0, 1 are full and computed: they are hashed, so that other requests can find them.",
-        "R1 hits the prefix cache: blocks 0, 1 are reused, 8 tokens need no computing. R1 writes one token into block 3, slot 0 (new).",
+        "R0 writes 10 tokens in blocks 0, 1, 2. Blocks 0, 1 are full and computed: they are hashed, so that "
+        "other requests can find them.",
+        "R1 hits the prefix cache: blocks 0, 1 are reused, 8 tokens need no computing. R1 writes one token "
+        "into block 3, slot 0 (new).",
         "R2 is forked from R0 and shares its blocks 0, 1, 2.",
-        "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count of 2: 2 → 1. R2 writes one token into block 4, slot 2.",
+        "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count "
+        "of 2: 2 → 1. R2 writes one token into block 4, slot 2.",
         "R0 ends. Block 2 is free; blocks 0, 1 are still in use.",
         "Out of memory. 9 blocks are wanted, 8 can be had. Nothing is taken.",
         "R1 ends. Block 3 is free; blocks 0, 1 are still in use. R2 ends. Block 4 is free; blocks 0, 1 stay cached.",
@@ -118,8 +78,9 @@ def test_the_replay_is_where_the_ledger_was(seed):
             else:
                 manager.commit(r, manager.table(r).num_tokens)
         if len(trace) > before:
-            truth.append(([manager.allocator.ref_count(b) for b in range(20)], {name: manager.table(r).block_ids[:] for name, r in live.items()},
-                          manager.allocator.num_free))  # fmt: skip
+            counts = [manager.allocator.ref_count(block) for block in range(20)]
+            tables = {name: manager.table(r).block_ids[:] for name, r in live.items()}
+            truth.append((counts, tables, manager.allocator.num_free))
     view = memory_view(trace)
     assert view.last == len(truth)
     for step, (counts, tables, free) in enumerate(truth, 1):
@@ -128,8 +89,11 @@ def test_the_replay_is_where_the_ledger_was(seed):
         used, cached, wasted = view.data["sums"][step - 1]
         assert (used, 20 - used) == (sum(count > 0 for count in counts), free)
         assert cached == sum(counts[block] == 0 for block in memory.hashed)
-        assert wasted == sum(4 - max(min(4, tokens - 4 * place) for blocks, tokens in memory.tables.values() for place, block in enumerate(blocks) if block == one)
-                             for one in {block for blocks, _ in memory.tables.values() for block in blocks})  # fmt: skip
+        filled = {}
+        for blocks, tokens in memory.tables.values():
+            for place, block in enumerate(blocks):
+                filled[block] = max(filled.get(block, 0), min(4, tokens - 4 * place))
+        assert wasted == sum(4 - number for number in filled.values())
     assert not any("reference count is" in view.words(step) for step in range(1, view.last + 1))
 
 
@@ -149,40 +113,11 @@ def test_one_event_at_a_time():
         "R1 hits the prefix cache: blocks 0, 1 are reused, 8 tokens need no computing.",
         "R1 writes one token into block 3, slot 0 (new).",
         "R2 is forked from R0 and shares its blocks 0, 1, 2.",
-        "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count of 2: 2 → 1.",
+        "R2 writes into a shared block. Block 2 belongs to R0 too, so R2 gets a copy: block 4. Reference count "
+        "of 2: 2 → 1.",
         "R2 writes one token into block 4, slot 2.",
         "R0 ends. Block 2 is free; blocks 0, 1 are still in use.",
     ]
-
-
-class Plain:
-    """A learner's allocator: a list. `again` hands out what is in use already."""
-
-    def __init__(self, num_blocks, block_size, again=False):
-        self.num_blocks, self.block_size, self.again = num_blocks, block_size, again
-        self.free_ids, self.refs = list(range(num_blocks)), {}
-
-    num_free = property(lambda self: len(self.free_ids))
-
-    def allocate(self, n=1):
-        if n > len(self.free_ids):
-            return None
-        blocks = self.free_ids[:n] if self.again else [self.free_ids.pop(0) for _ in range(n)]
-        self.refs.update({block: 1 for block in blocks})
-        return blocks
-
-    def fork(self, block_ids):
-        for block in block_ids:
-            self.refs[block] += 1
-
-    def free(self, block_ids):
-        for block in block_ids:
-            self.refs[block] -= 1
-            if not self.refs[block]:
-                self.free_ids.append(block)
-
-    def ref_count(self, block):
-        return self.refs.get(block, 0)
 
 
 def test_a_learners_allocator_without_tables():
@@ -267,91 +202,3 @@ def test_still_form(told, big):
 def test_a_thousand_steps_of_4096_blocks_stay_under_two_megabytes(big):
     assert len(json.dumps(big.data, separators=(",", ":"), ensure_ascii=False).encode()) <= 2_000_000
     assert big.last == 1000
-
-
-# in the browser
-
-
-@pytest.mark.parametrize("name", ["told", "big"])
-def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
-    view = request.getfixturevalue(name)
-    page = open_view(view)
-    steps = range(1, 9) if name == "told" else [1000, 1, 33, 32, 64, 65, 500, 499, 731]  # to and fro, over what is kept
-    for step in steps:
-        page.evaluate("step => view.model.set('step', step)", step)
-        cells = page.state.table()
-        assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
-
-
-def test_a_logical_block_lights_its_physical_one(told, open_view):
-    page = open_view(told, width=1100)
-    page.evaluate("view.model.set('step', 4)")
-    page.get_by_role("grid", name="Block tables").focus()
-    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "End"):  # the first key starts at the first entry
-        page.keyboard.press(key)
-    assert page.state.selected() == 4 and page.state.step() == 4
-    assert page.inner_text(".cl-note") == "Block 4: reference count 1, held by R2 (block 2 of its table), 3 of 4 slots."
-    page.keyboard.press("Home")
-    assert page.inner_text(".cl-note").startswith(
-        "Block 0: reference count 3, held by R0 (block 0 of its table) and R1 (block 0 of its table) and R2 (block 0 of its table), 4 of 4 slots, hashed. ‘<bos> In a quiet’"
-    )
-    page.get_by_role("grid", name="Physical memory").focus()
-    page.keyboard.press("End")
-    assert page.state.selected() == 11 and page.inner_text(".cl-note") == "Block 11 is free."
-    page.keyboard.press("Escape")
-    assert page.state.selected() is None
-
-
-def test_a_click_chooses_on_either_side(told, open_view):
-    page = open_view(told, width=1100)
-    page.evaluate("view.model.set('step', 4)")
-    tables, blocks = (
-        page.get_by_role("grid", name=name).bounding_box() for name in ("Block tables", "Physical memory")
-    )
-    page.mouse.click(tables["x"] + 44 + 18, tables["y"] + 7 + 20 + 10)  # the first entry
-    assert page.state.selected() == 0
-    page.mouse.click(blocks["x"] + blocks["width"] - 40, blocks["y"] + 30)
-    chosen = page.state.selected()
-    assert chosen is not None and chosen > 4
-    page.mouse.click(blocks["x"] + blocks["width"] - 40, blocks["y"] + 30)
-    assert page.state.selected() is None
-
-
-def test_hovering_paints_both_sides(told, open_view):
-    page = open_view(told, width=1100)
-    page.evaluate("view.model.set('step', 4)")
-    painted = "[...document.querySelectorAll('.cl-two canvas')].map(canvas => canvas.toDataURL())"
-    before = page.evaluate(painted)
-    box = page.get_by_role("grid", name="Physical memory").bounding_box()
-    page.mouse.move(box["x"] + 30, box["y"] + 30)
-    during = page.evaluate(painted)
-    assert all(a != b for a, b in zip(before, during))
-    page.mouse.move(5, 5)
-    assert page.evaluate(painted) == before
-
-
-def test_what_is_below_stays_where_it_is(told, open_view):
-    page = open_view(told, width=1100)
-    places = set()
-    for step in range(1, 9):
-        page.evaluate("step => view.model.set('step', step)", step)
-        places.add(page.locator(".cl-play").bounding_box()["y"])
-    assert len(places) == 1
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 700, 1120, 1400])
-@pytest.mark.parametrize("name", ["told", "big"])
-def test_it_fits(request, open_view, looks_well, name, width, scheme):
-    looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
-
-
-@pytest.mark.parametrize("name", ["told", "big"])
-def test_drawing_a_step_takes_little_work(request, open_view, work_of_steps, little, name):
-    """At 1,000 steps and 4,096 blocks too: only what changed is drawn, and no step is replayed from the beginning."""
-    little(work_of_steps(open_view(request.getfixturevalue(name), width=1200)), typical=500, worst=20_000)
-
-
-def test_the_page_holds_everything(told):
-    page = bare_page(told)
-    assert page.count("</script>") == 2 and "R0 writes 10 tokens" in page

@@ -1,61 +1,14 @@
-"""What each program loads and stores: rectangles, words and sums of a record by hand, refusals, and the same in a real browser."""
+"""What each program loads and stores: rectangles, words and sums of a record by hand, and what is refused."""
 
 import copy
 import json
 
 import pytest
+from kernel_records import access, by_rows, in_blocks
 
 from course_lib.errors import ParameterError
 from course_lib.viz import programs_view
 from course_lib.viz.programs.model import boxes
-
-
-def access(program, op, tensor, touched, masked=(), lanes=4, hidden=0, line="x = tl.load(x_ptr + at)"):
-    nbytes = 4 * sum(end - start for start, end in touched)
-    return {
-        "program": list(program),
-        "op": op,
-        "tensor": tensor,
-        "touched": [list(r) for r in touched],
-        "masked": [list(r) for r in masked],
-        "lanes": lanes,
-        "masked_lanes": hidden,
-        "bytes": nbytes,
-        "line": line,
-    }
-
-
-def by_rows():
-    """Three programs, each the sum of a row of five with eight lanes; a fourth that only looks."""
-    accesses = []
-    for row in range(3):
-        accesses.append(access([row], "load", "x", [(5 * row, 5 * row + 5)], [(5 * row + 5, 5 * row + 8)], 8, 3))
-        accesses.append(access([row], "store", "out", [(row, row + 1)], lanes=1, line="tl.store(out_ptr + row, s)"))
-    accesses.append(access([3], "load", "n", [(0, 1)], lanes=1))
-    tensors = {
-        "x": {"shape": [3, 5], "itemsize": 4},
-        "out": {"shape": [3], "itemsize": 4},
-        "n": {"shape": [], "itemsize": 4},
-        "spare": {"shape": [9], "itemsize": 4},
-    }
-    return {"kernel": "row_sum", "grid": [4], "tensors": tensors, "accesses": accesses}
-
-
-def in_blocks(side=6, size=16):
-    """A grid of programs, each a tile of `size` by `size` of a matrix, read a second time by its left neighbour."""
-    cols = side * size
-    tile = lambda i, j: [
-        ((i * size + r) * cols + j * size, (i * size + r) * cols + (j + 1) * size) for r in range(size)
-    ]
-    accesses = []
-    for i in range(side):
-        for j in range(side):
-            accesses += [access([i, j], "load", "a", tile(i, j), lanes=size * size)] + [
-                access([i, j], "load", "a", tile(i, j + 1), lanes=size * size)
-            ] * (j + 1 < side)
-            accesses.append(access([i, j], "store", "b", tile(i, j), lanes=size * size))
-    shape = {"shape": [cols, cols], "itemsize": 4}
-    return {"kernel": "tiles", "grid": [side, side], "tensors": {"a": shape, "b": shape}, "accesses": accesses}
 
 
 @pytest.fixture
@@ -91,8 +44,8 @@ def long():
 )
 def test_runs_become_rectangles(runs, cols, expected):
     assert boxes(runs, cols) == expected
-    cells = lambda found: sorted((r, c) for r0, r1, c0, c1 in found for r in range(r0, r1) for c in range(c0, c1))
-    assert cells(boxes(runs, cols)) == sorted(divmod(i, cols) for start, end in runs for i in range(start, end))
+    cells = sorted((r, c) for r0, r1, c0, c1 in boxes(runs, cols) for r in range(r0, r1) for c in range(c0, c1))
+    assert cells == sorted(divmod(i, cols) for start, end in runs for i in range(start, end))
 
 
 def test_a_step_says_what_its_program_moves(rows):
@@ -115,7 +68,8 @@ def test_masked_lanes_that_the_picture_cannot_show_are_told():
     view = programs_view(record)
     assert (
         view.words(1)
-        == "Program 0 loads 20 bytes of x and stores 4 bytes of out. 7 lanes are masked: 3 of x (outside of x, so not drawn), 4 of out (2 hatched)."
+        == "Program 0 loads 20 bytes of x and stores 4 bytes of out. 7 lanes are masked: 3 of x (outside of x, "
+        "so not drawn), 4 of out (2 hatched)."
     )
     assert view.words(2).endswith("3 lanes are masked.")
     record["accesses"].insert(1, access([0], "load", "x", [(5, 8)], [(0, 3)], 8, 3))
@@ -239,102 +193,3 @@ def machine_records():
     with record_accesses() as log:
         small_kernels.row_sum[(3,)](torch.ones(3, 5), torch.empty(3), 5, 5, WIDTH=8)
     return log
-
-
-# in the browser
-
-
-@pytest.mark.parametrize("name", ["rows", "blocks"])
-def test_steps_words_and_table_in_the_page(request, name, open_view):
-    view = request.getfixturevalue(name)
-    page = open_view(view)
-    page.get_by_role("button", name="step", exact=True).click()
-    assert view.words(2) in page.inner_text(".cl-say").replace("\xa0", " ")
-    page.evaluate("view.model.set('step', view.model.get('data').last)")
-    cells = page.state.table()
-    assert cells == [[str(value) for value in row.values()] for row in view.table(view.last)]
-    assert page.inner_text(".cl-sums").split() == [
-        "read",
-        f"{view.table(view.last)[-1]['loaded so far']:,}",
-        "written",
-        f"{view.table(view.last)[-1]['stored so far']:,}",
-    ]
-
-
-def test_programs_and_numbers_are_chosen_by_keys(blocks, open_view):
-    page = open_view(blocks, width=1100)
-    programs, tensors = page.get_by_role("grid").all()
-    programs.focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
-        page.keyboard.press(key)
-    assert page.state.step() == 9 and "Program (1, 2)" in page.inner_text(".cl-say")
-    page.keyboard.press("End")
-    assert page.state.step() == 12
-    tensors.focus()
-    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):  # the first only begins
-        page.keyboard.press(key)
-    assert page.state.selected() == ["a", 6 * 16 + 1]
-    assert page.inner_text(".cl-note") == "a[1, 1]: loaded once by program (0, 0)."
-    page.evaluate("view.model.set('selected', ['a', 16])")
-    assert page.inner_text(".cl-note") == "a[0, 16]: loaded 2 times by programs (0, 0), (0, 1)."
-    page.evaluate("view.model.set('selected', ['a', 95])")
-    page.keyboard.press("ArrowRight")  # over the edge into the next tensor
-    assert (
-        page.state.selected() == ["b", 0] and page.inner_text(".cl-note") == "b[0, 0]: stored once by program (0, 0)."
-    )
-    assert (
-        tensors.get_attribute("aria-activedescendant")
-        and page.locator(f"[id='{tensors.get_attribute('aria-activedescendant')}']").text_content()
-        == "b[0, 0]: stored once by program (0, 0)."
-    )
-    page.keyboard.press("Escape")
-    assert page.state.selected() is None
-
-
-def test_programs_and_numbers_are_chosen_by_mouse(rows, open_view):
-    page = open_view(rows, width=1100)
-    programs, tensors = page.get_by_role("grid").all()
-    box = programs.bounding_box()
-    page.mouse.click(box["x"] + 2 + 2 * 26 + 8, box["y"] + 26 + 8)
-    assert page.state.step() == 3
-    box = tensors.bounding_box()
-    page.mouse.click(box["x"] + 24 + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
-    assert page.state.selected() == ["x", 11]
-    page.mouse.click(box["x"] + 24 + 1.5 * 26, box["y"] + 22 + 2.5 * 26)
-    assert page.state.selected() is None
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["rows", "long"])
-@pytest.mark.parametrize("width", [400, 1400])
-def test_it_fits_and_follows_the_theme(request, open_view, looks_well, name, scheme, width):
-    looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_ring_of_the_first_program_is_whole_and_what_was_before_stands_out(rows, open_view, scheme):
-    page = open_view(rows, width=1100, color_scheme=scheme)
-    row = """(at, y) => { const canvas = document.querySelectorAll('canvas')[at], pen = new OffscreenCanvas(canvas.width, 1).getContext('2d', { willReadFrequently: true });
-        pen.drawImage(canvas, 0, -y * devicePixelRatio); const d = pen.getImageData(0, 0, canvas.width, 1).data;
-        return Array.from({ length: canvas.width }, (_, i) => [...d.slice(4 * i, 4 * i + 4)]); }"""
-    line = page.evaluate(f"({row})(0, 37)")
-    ink = [
-        int(part)
-        for part in page.evaluate("getComputedStyle(document.querySelector('.cl')).color").strip("rgb()").split(", ")
-    ]
-    assert line[0] + line[1] == pytest.approx([*ink, 255] * 2, abs=3)  # both pixels of the ring's left side
-    page.evaluate("view.model.set('step', 2)")
-    before, now, later = (
-        [tuple(pixel[:3]) for pixel in page.evaluate(f"({row})(1, {22 + 13 + 26 * n})")[26 : 24 + 5 * 26 - 2]]
-        for n in range(3)
-    )
-    assert (
-        max(contrast(a, b) for a in set(before) for b in set(later)) >= 3
-        and max(contrast(a, b) for a in set(before) for b in set(now)) >= 3
-    )
-
-
-def contrast(one, other):
-    channel = lambda c: c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4
-    low, high = sorted(0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b) for r, g, b in (one, other))
-    return (high + 0.05) / (low + 0.05)

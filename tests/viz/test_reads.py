@@ -22,7 +22,10 @@ def decode(seq, head, part, *reads):
 
 
 def two_sequences():
-    """Blocks of 4: sequence 0 has 10 tokens in 5, 2, 7, sequence 1 has 6 in 5, 3; two KV heads, four query heads, two parts."""
+    """Blocks of 4: sequence 0 has 10 tokens in 5, 2, 7, sequence 1 has 6 in 5, 3.
+
+    Two KV heads, four query heads, two parts.
+    """
     programs = []
     for head in range(2):
         programs += [
@@ -95,7 +98,8 @@ def large():
 
 def test_a_step_says_what_its_program_reads_and_what_was_read_before(two):
     assert (
-        two.words(1) == "Program (0, 0, 0) computes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
+        two.words(1)
+        == "Program (0, 0, 0) computes part 0 of R0 for KV head 0 and reads blocks 5, 2: 64 bytes of K and V."
     )
     assert two.words(2) == (
         "Program (0, 0, 1) computes part 0 of R1 for KV head 0 and reads blocks 5, 3: 48 bytes of K and V. "

@@ -16,10 +16,12 @@ from course_lib.kvcache.fragmentation import (
 from course_lib.viz import reserved_against_used
 from course_lib.viz.reserved.model import layout, own_step, parts_at, segments_at, share
 
-# 32 slots. Request 1 reserved 8 and will fill 6; request 2 reserved 12 and will fill 5; slots 12-15 are a hole for whoever needs 6.
+# 32 slots. Request 1 reserved 8 and will fill 6; request 2 reserved 12 and will fill 5; slots 8-11 are a hole,
+# too small for the request that waits.
 FIRST = {
     "time": 4, "waiting": 1, "used": 5, "reserved": 6, "internal": 9, "external": 4, "free": 8,
-    "segments": [{"request": 2, "start": 12, "reserved": 12, "used": 2, "final": 5}, {"request": 1, "start": 0, "reserved": 8, "used": 3, "final": 6}],
+    "segments": [{"request": 2, "start": 12, "reserved": 12, "used": 2, "final": 5},
+                 {"request": 1, "start": 0, "reserved": 8, "used": 3, "final": 6}],
 }  # fmt: skip
 SECOND = {
     "time": 5, "waiting": 0, "used": 3, "reserved": 2, "internal": 7, "external": 0, "free": 20,
@@ -60,7 +62,8 @@ def test_the_memory_from_end_to_end(tiny):
         {"slots of": "free", "first slot": 24, "slots": 8, "used": "", "yet to come": "", "never used": ""},
     ]  # fmt: skip
     assert tiny.words(1).replace("\xa0", " ") == (
-        "by hand, time 4: 2 requests run, 1 waits. 15.6 % of the memory is used; 18.8 % is reserved for tokens yet to come, "
+        "by hand, time 4: 2 requests run, 1 waits. 15.6 % of the memory is used; 18.8 % is reserved for tokens "
+        "yet to come, "
         "28.1 % is reserved and never used, 12.5 % lies in holes too small for the next request, 25.0 % is free."
     )
     assert tiny.words(2).startswith("by hand, time 5: 1 request runs, 0 wait. ")
@@ -237,10 +240,9 @@ def test_the_table_and_words_in_the_page_are_those_in_python(request, open_view,
         page.evaluate("one => view.model.set('selected', one)", view.selected)
         for step in range(1, view.last + 1, max(1, view.last // 9)):
             page.evaluate("step => view.model.set('step', step)", step)
-            cells, words = (
-                page.evaluate("""() => [[...document.querySelectorAll('.cl-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent)),
-                [...document.querySelector('.cl-say').childNodes].slice(0, -2).map(node => node.textContent).join('')]""")
-            )
+            cells = page.state.table()
+            words = page.evaluate("""() => [...document.querySelector('.cl-say').childNodes].slice(0, -2)
+                .map(node => node.textContent).join('')""")
             assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
             assert words == view.words(step)
 

@@ -40,12 +40,13 @@ def test_what_a_step_says(small):
         == "R0 and R1 arrive. Nothing runs: 2 requests wait for more to arrive, or for the timeout."
     )
     assert (
-        small.words(3)
-        == "R2 arrives. A batch of 3 starts: R0, R1 and R2. Prompts are padded to 8 tokens, 8 of 24 are padding. So far 66.7 % of 24 tokens computed were useful."
+        small.words(3) == "R2 arrives. A batch of 3 starts: R0, R1 and R2. Prompts are padded to 8 tokens, 8 of 24 are "
+        "padding. So far 66.7 % of 24 tokens computed were useful."
     )
     assert (
         small.words(5)
-        == "R4 arrives. 2 of 3 requests write a token. R1 is finished and still computed. 2 requests wait. So far 70.0 % of 30 tokens computed were useful."
+        == "R4 arrives. 2 of 3 requests write a token. R1 is finished and still computed. 2 requests wait. So "
+        "far 70.0 % of 30 tokens computed were useful."
     )
 
 
@@ -81,7 +82,7 @@ def test_the_sums_are_those_of_the_cells_and_of_the_report(seed, timeout):
 
 
 def test_each_request_waits_from_its_arrival_to_its_batch(small):
-    waited = {i: 0 for i in range(len(REQUESTS))}
+    waited = dict.fromkeys(range(len(REQUESTS)), 0)
     for step in range(1, small.last + 1):
         for i in waiting(small.data, step):
             waited[i] += 1
@@ -181,7 +182,8 @@ def test_a_request_is_chosen_by_keys_and_by_mouse(small, open_view):
     page.keyboard.press("ArrowDown")
     assert (
         page.inner_text(".cl-note")
-        == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens padded to 8, 2 new. Computed on until step 11."
+        == "R1 was there at the beginning and waited 2 steps. Slot 1, steps 3 to 4: a prompt of 3 tokens "
+        "padded to 8, 2 new. Computed on until step 11."
     )
     page.keyboard.press("Escape")
     assert page.state.selected() is None

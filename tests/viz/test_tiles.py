@@ -47,7 +47,8 @@ def test_the_second_goes_by_rows_and_writes_each_output_once(second):
     assert second.data["begun"] == second.data["done"] == [5, 10, 15, 20]
     assert (
         second.words(2)
-        == "Step 2: queries 0–1, keys 2–3: the mask hides every pair: nothing is loaded. So far 96 bytes read, 0 written."
+        == "Step 2: queries 0–1, keys 2–3: the mask hides every pair: nothing is loaded. So far 96 bytes read, "
+        "0 written."
     )
     assert second.data["fast"][1] == [True, False]  # the queries stay while tiles are skipped
 
@@ -127,7 +128,8 @@ def test_the_picture_and_the_saved_form(second):
 def test_the_roofline_says_what_limits_each_point():
     picture = roofline([("low", 100, 100), ("high", 1000, 10, 1.0)], flops_per_s=1e4, bytes_per_s=1e3, machine="a toy")
     assert picture.alt == (
-        "Roofline of a toy: 10 kFLOP/s and 1 kB/s, which meet at 10 operations a byte. low: 1.0 operations a byte, at most 1 kFLOP/s; "
+        "Roofline of a toy: 10 kFLOP/s and 1 kB/s, which meet at 10 operations a byte. low: 1.0 operations a "
+        "byte, at most 1 kFLOP/s; "
         "memory is the limit. high: 100.0 operations a byte, measured at 1 kFLOP/s; arithmetic is the limit."
     )
     assert picture.data.startswith(b"\x89PNG")

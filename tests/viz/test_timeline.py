@@ -1,147 +1,40 @@
-"""The engine's timeline: its replay against the scheduler that wrote the trace, its words, and the same in a real browser."""
+"""The engine's timeline: its lanes against the scheduler that wrote the trace, its words, and what it refuses."""
 
 import json
-import random
 
 import pytest
+from traces import Life, long_life, scheduled, short_life
 
-from course_lib.decoding.sampling import SamplingParams
-from course_lib.engine import EngineConfig
-from course_lib.engine.request import RUNNING, SWAPPED, WAITING, Request
-from course_lib.engine.scheduler import Scheduler
+from course_lib.engine.request import RUNNING, SWAPPED, WAITING
 from course_lib.errors import CourseError
-from course_lib.kvcache import BlockAllocator, KVCacheManager
 from course_lib.trace.records import Trace
-from course_lib.viz import bare_page, memory_view, timeline_view
-
-
-def told():
-    """A scheduler's records without memory: a prompt in two chunks, a preemption and a recompute, an abort."""
-    trace = Trace()
-    trace.add("engine", policy="FCFS", max_num_seqs=2, max_num_batched_tokens=8)
-    trace.add("queue", request="a", client="ann", priority=0, num_tokens=10)
-    trace.add("queue", request="b", client="bob", priority=0, num_tokens=3)
-    trace.add("schedule", requests=["a"], starts=[0], counts=[8])
-    trace.next_step()
-    trace.add("schedule", requests=["a", "b"], starts=[8, 0], counts=[2, 3])
-    trace.next_step()
-    trace.add("queue", request="c", client="ann", priority=0, num_tokens=5)
-    trace.add("preempt", request="b", how="recompute", num_tokens=3)
-    trace.add("schedule", requests=["a"], starts=[10], counts=[1])
-    trace.next_step()
-    trace.add("finish", request="c", reason="abort")
-    trace.add("schedule", requests=["a", "b"], starts=[11, 0], counts=[1, 4])
-    trace.add("finish", request="a", reason="length")
-    trace.next_step()
-    trace.add("schedule", requests=["b"], starts=[4], counts=[1])
-    return trace
-
-
-class Life:
-    """The course's scheduler and ledger without a model: every token is a number at random. `steps` holds what was so in each."""
-
-    def __init__(
-        self,
-        seed=0,
-        num_requests=12,
-        num_steps=60,
-        num_blocks=40,
-        every=2,
-        prompts=(2, 30),
-        texts=(1, 20),
-        n=1,
-        clients="ab",
-        aborts=0.0,
-        **config,
-    ):
-        self.draw, self.trace, self.requests, self.steps = random.Random(seed), Trace(), [], []
-        config = {"block_size": 4, "max_num_seqs": 5, "max_num_batched_tokens": 16, "watermark": 0.0} | config
-        manager = KVCacheManager(BlockAllocator(num_blocks, config["block_size"], trace=self.trace))
-        self.scheduler = Scheduler(EngineConfig(num_blocks=num_blocks, **config), manager, trace=self.trace)
-        for step in range(num_steps):
-            while num_requests and len(self.requests) <= step // every:
-                num_requests -= 1
-                self.come(prompts, texts, n, clients)
-            for request in [one for one in self.requests if one.finish_reason is None and self.draw.random() < aborts]:
-                self.scheduler.finish(request, "abort")
-            self.step()
-
-    def come(self, prompts, texts, n, clients):
-        ids = [self.draw.randrange(3) for _ in range(self.draw.randrange(*prompts))]
-        params = SamplingParams(max_tokens=self.draw.randrange(*texts), ignore_eos=True, n=n, temperature=float(n > 1))
-        at = len(self.requests)
-        self.requests.append(
-            Request(str(at), ids, params, priority=at % 3, client=clients[at % len(clients)], arrival=at)
-        )
-        self.scheduler.add(self.requests[-1])
-
-    def step(self):
-        step = self.scheduler.schedule()
-        now = {sequence.request_id: (sequence.num_tokens, sequence.start) for sequence in step.scheduled}
-        running = dict(self.scheduler.running)
-        states = {
-            request.request_id: (request.status, request.num_computed_tokens)
-            for request in self.requests
-            if request.finish_reason is None
-        }
-        self.scheduler.update(step)
-        for request in [running[sequence.request_id] for sequence in step.scheduled if sequence.num_choices]:
-            texts = [request]
-            while request.num_sequences > 1:
-                texts.append(request.fork(len(texts)))
-                self.scheduler.fork(request, texts[-1])
-                self.requests.append(texts[-1])
-            for text in texts:
-                text.append(self.draw.randrange(3))
-                if text.finish_reason:
-                    self.scheduler.finish(text, text.finish_reason)
-        self.steps.append(
-            (
-                now,
-                states,
-                dict(getattr(self.scheduler.waiting, "counters", {})),
-                self.scheduler.manager.allocator.num_free,
-            )
-        )
-        self.trace.next_step()
+from course_lib.viz import memory_view, timeline_view
 
 
 @pytest.fixture(scope="module")
 def short():
-    """Preemption, swapping, three priorities, two clients, in 40 steps."""
-    return timeline_view(Life(3, num_steps=40, num_blocks=20, policy="priority", preemption="swap").trace, clients=True)
+    return timeline_view(short_life(), clients=True)
 
 
 @pytest.fixture(scope="module")
 def big():
-    """300 requests in 1,000 steps, 64 at once."""
-    life = Life(
-        1,
-        300,
-        1000,
-        1024,
-        every=1,
-        prompts=(20, 200),
-        texts=(50, 300),
-        clients="abc",
-        block_size=16,
-        max_num_seqs=64,
-        max_num_batched_tokens=256,
-    )
-    return timeline_view(life.trace)
+    return timeline_view(long_life())
 
 
 def test_the_lanes():
-    lanes = {lane["name"]: [lane["begin"], lane["done"], lane["spans"]] for lane in timeline_view(told()).data["lanes"]}
+    lanes = {
+        lane["name"]: [lane["begin"], lane["done"], lane["spans"]] for lane in timeline_view(scheduled()).data["lanes"]
+    }
     assert lanes == {
         "a": [0, [3, "length", True], [["prefill", 0, 2, 0, [8, 2]], ["decode", 2, 4, 10, 0]]],
-        "b": [0, None, [["waiting", 0, 1, 0, 0], ["prefill", 1, 2, 0, [3]], ["preempted", 2, 3, 0, 0], ["recompute", 3, 4, 0, [4]], ["decode", 4, 5, 4, 0]]],
+        "b": [0, None, [["waiting", 0, 1, 0, 0], ["prefill", 1, 2, 0, [3]], ["preempted", 2, 3, 0, 0],
+                        ["recompute", 3, 4, 0, [4]], ["decode", 4, 5, 4, 0]]],
         "c": [2, [3, "abort", False], [["waiting", 2, 3, 0, 0]]],
     }  # fmt: skip
 
 
 def test_the_words():
-    view = timeline_view(told())
+    view = timeline_view(scheduled())
     assert [view.words(step) for step in range(1, view.last + 1)] == [
         "b arrives and waits. a is admitted with prompt tokens 0–7 of 10.",
         "b is admitted with prompt tokens 0–2 of 3. a computes prompt tokens 8–9 of 10.",
@@ -153,7 +46,7 @@ def test_the_words():
 
 
 def test_the_table_at_a_moment():
-    assert timeline_view(told()).table(4) == [
+    assert timeline_view(scheduled()).table(4) == [
         {
             "request": "a",
             "client": "ann",
@@ -188,7 +81,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("policy, preemption, n", SETTINGS)
 def test_the_replay_is_where_the_scheduler_was(policy, preemption, n):
-    """After every step and for every request: what it did, how many tokens of it are computed, and whether memory agrees."""
+    """After every step, for every request: what it did, and how many of its tokens are computed. Memory agrees."""
     life = Life(5, num_blocks=16, policy=policy, preemption=preemption, n=n, aborts=0.01)
     view = timeline_view(life.trace)
     kinds = {span[0] for lane in view.data["lanes"] for span in lane["spans"]}
@@ -256,7 +149,7 @@ def test_service_is_what_the_policy_counted():
 
 
 def test_a_step_that_was_undone_counts_nothing():
-    trace = told()
+    trace = scheduled()
     trace.add("preempt", request="b", how="recompute", num_tokens=4)  # as Scheduler.undo writes it
     trace.add("schedule", requests=["b"], starts=[0], counts=[5])
     view = timeline_view(trace)
@@ -284,7 +177,7 @@ def test_a_trace_may_end_anywhere():
 
 
 def test_a_name_may_come_back_when_its_request_is_done():
-    trace = told()
+    trace = scheduled()
     trace.next_step()
     trace.add("queue", request="a", client="ann", priority=0, num_tokens=2)
     view = timeline_view(trace)
@@ -364,125 +257,3 @@ def test_still_form(short, big):
 def test_a_thousand_steps_of_300_requests_stay_under_two_megabytes(big):
     assert len(json.dumps(big.data, separators=(",", ":"), ensure_ascii=False).encode()) <= 2_000_000
     assert big.last == 1000 and len(big.data["lanes"]) == 300
-
-
-# in the browser
-
-
-@pytest.mark.parametrize("name", ["short", "big"])
-def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
-    view = request.getfixturevalue(name)
-    page = open_view(view)
-    for step in [1, 2, 12, 20, 33, 40] if name == "short" else [1000, 1, 333, 701]:
-        page.evaluate("step => view.model.set('step', step)", step)
-        cells = page.state.table()
-        assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
-
-
-PAINTED = "[...document.querySelectorAll('.cl-two canvas, .cl-lanes canvas')].map(canvas => canvas.toDataURL())"
-
-
-def test_a_request_lights_its_row_and_its_blocks(short, open_view):
-    page = open_view(short, width=1100)
-    page.evaluate("view.model.set('step', 12)")
-    before = page.evaluate(PAINTED)
-    lanes = page.get_by_role("grid", name="Requests")
-    lanes.focus()
-    page.keyboard.press("ArrowDown")  # the first key starts at one that is computed now
-    first = page.state.selected()
-    assert page.inner_text(".cl-note").startswith(f"R{first} (")
-    assert all(now != then for now, then in zip(page.evaluate(PAINTED), before))
-    page.keyboard.press("ArrowDown")
-    assert page.state.selected() == str(int(first) + 1)
-    page.keyboard.press("ArrowRight")
-    assert page.state.step() == 13
-    page.keyboard.press("Escape")
-    assert page.state.selected() is None
-    page.get_by_role("grid", name="Physical memory").focus()
-    for _ in range(2):  # here, too, the first key starts
-        page.keyboard.press("End")
-    assert page.state.selected() == ["block", 19] and page.inner_text(".cl-note").startswith("Block 19")
-
-
-def test_the_pointer_chooses_moves_and_lights(short, open_view):
-    page = open_view(short, width=1100)
-    page.evaluate("view.model.set('step', 12)")
-    before = page.evaluate(PAINTED)
-    rows = page.locator(".cl-lanes canvas").bounding_box()
-    who = next(int(row["request"][1:]) for row in short.table(12) if row["tokens"])
-    middle = rows["y"] + 22 * who + 11
-    page.mouse.move(rows["x"] + 12, middle)
-    assert all(now != then for now, then in zip(page.evaluate(PAINTED), before))
-    assert page.inner_text(".cl-read").startswith(f"step 12: R{who} (")
-    page.mouse.move(rows["x"] + 12, rows["y"] - 300)
-    assert page.evaluate(PAINTED) == before
-    blocks = page.get_by_role("grid", name="Physical memory").bounding_box()
-    lanes = "document.querySelector('.cl-lanes canvas').toDataURL()"
-    held = short.memory(12).tables[str(who)][0][0]
-    columns = int((blocks["width"] - 20) // 66 // 4 * 4)
-    page.mouse.move(
-        blocks["x"] + 10 + (held % columns + 0.5) * (blocks["width"] - 20) / columns,
-        blocks["y"] + 10 + (held // columns + 0.5) * 60,
-    )
-    assert page.evaluate(lanes) != before[0]  # a block lights the requests that hold it
-    page.mouse.move(rows["x"] + 12, rows["y"] - 300)
-    assert page.evaluate(lanes) == before[0]
-    page.mouse.click(rows["x"] + 12, middle)
-    assert (page.state.selected(), page.state.step()) == (str(who), 12)
-    page.mouse.click(rows["x"] + rows["width"] / 2, middle + 22)
-    assert page.state.selected() == str(who + 1) and page.state.step() != 12
-    page.mouse.click(rows["x"] + rows["width"] / 2, middle + 22)
-    assert page.state.selected() is None
-    budget = page.locator(".cl-timeline-body > canvas").first.bounding_box()
-    page.mouse.move(budget["x"] + budget["width"] / 2, budget["y"] + 30)
-    page.mouse.down()
-    page.mouse.move(budget["x"] + budget["width"] - 14, budget["y"] + 30)
-    page.mouse.up()
-    assert page.state.step() == 40
-
-
-def test_a_long_trace_turns_its_pages(big, open_view):
-    page = open_view(big, width=1100)
-    shown = "document.querySelector('.cl-lanes').scrollTop"
-    places = set()
-    for step in (1, 300, 600, 900):
-        page.evaluate("step => view.model.set('step', step)", step)
-        places.add(page.evaluate(shown))
-        lanes = [int(row["request"][1:]) for row in big.table(step)[:-1] if row["tokens"]]
-        top = page.evaluate(shown) / 14
-        assert 2 * sum(top <= lane and lane + 1 <= top + 24 for lane in lanes) >= min(24, len(lanes))
-    assert len(places) == 4
-    painted = "[...document.querySelectorAll('.cl-timeline-body canvas')].map(canvas => canvas.toDataURL())"
-    before = page.evaluate(painted)
-    for label in ("more steps at once", "fewer steps, wider"):
-        page.get_by_role("button", name=label).click()
-        before, then = page.evaluate(painted), before
-        assert before != then and page.state.step() == 900
-
-
-def test_what_is_below_stays_where_it_is(short, open_view):
-    page = open_view(short, width=1100)
-    places = set()
-    for step in range(1, 41):
-        page.evaluate("step => view.model.set('step', step)", step)
-        places.add(page.locator(".cl-play").bounding_box()["y"])
-    assert len(places) == 1
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1120])
-@pytest.mark.parametrize("name", ["short", "big"])
-def test_it_fits(request, open_view, looks_well, name, width, scheme):
-    looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
-
-
-def test_a_step_of_a_long_trace_takes_no_more_work_than_one_of_a_short(short, big, open_view, work_of_steps, little):
-    """With 300 requests in 1,000 steps only what is in sight is drawn. The worst step turns a page."""
-    few, many = (work_of_steps(open_view(view, width=1200)) for view in (short, big))
-    little(few, typical=1_500, worst=4_000)
-    little(many, typical=1_500, worst=20_000)
-
-
-def test_the_page_holds_everything():
-    page = bare_page(timeline_view(told()))
-    assert page.count("</script>") == 2 and "b arrives and waits" in page

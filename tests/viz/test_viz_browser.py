@@ -127,16 +127,11 @@ def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
     assert cells == [[str(value) for value in row.values()] for row in view.table(2)]
 
 
-@pytest.mark.parametrize("scheme, card", [("light", "rgb(255, 255, 255)"), ("dark", "rgb(24, 33, 42)")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["naive", "chances", "long"])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_it_fits_and_follows_the_theme(request, open_view, name, scheme, card, width):
-    page = open_view(request.getfixturevalue(name), width=width, color_scheme=scheme)
-    assert page.evaluate("getComputedStyle(document.querySelector('.cl')).backgroundColor") == card
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    outside = """[...document.querySelectorAll('.cl *')].filter(node => !node.closest('.cl-hidden, .cl-lines, .cl-scroll') && node.checkVisibility()
-        && node.getBoundingClientRect().right > document.querySelector('.cl').getBoundingClientRect().right + 1).map(node => node.className)"""
-    assert page.evaluate(outside) == []
+def test_it_fits_and_follows_the_theme(request, open_view, looks_well, name, scheme, width):
+    looks_well(open_view(request.getfixturevalue(name), width=width, color_scheme=scheme), scheme)
 
 
 def test_a_change_of_theme_repaints_the_canvas(naive, open_view):

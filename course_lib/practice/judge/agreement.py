@@ -19,31 +19,31 @@ LEAST = 1e-5
 """How far two numbers in tensors may always be apart."""
 LEAST_ALONE = 1e-6
 """How far two Python floats, which have 53 bits, may always be apart."""
-WIDER = 30
+WIDER = 10
 """So many times as far may an answer be from a known mistake that it makes. See alike."""
 
 
-def agree(a, b, times=1):
+def agree(a, b, times=1, whole=False):
     """Whether two outcomes are the same: same types, same values, floats within rounding.
 
     Two exceptions agree when they are of one type: their wording is the learner's own. times: how many times the usual
-    difference may be there.
+    difference may be there. whole: see differing.
     """
     if isinstance(a, Raised) or isinstance(b, Raised):
         return isinstance(a, Raised) and isinstance(b, Raised) and a.kind == b.kind
     if type(a) is not type(b):
         return False
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(agree(x, y, times) for x, y in zip(a, b))
+        return len(a) == len(b) and all(agree(x, y, times, whole) for x, y in zip(a, b))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(agree(a[k], b[k], times) for k in a)
+        return a.keys() == b.keys() and all(agree(a[k], b[k], times, whole) for k in a)
     if isinstance(a, float):
         near = math.isclose(a, b, rel_tol=times * SHARE, abs_tol=times * LEAST_ALONE)
         return near or (math.isnan(a) and math.isnan(b))
     if isinstance(a, Near):
         return a.agrees(b, times)
     if is_tensor(a):
-        return a.shape == b.shape and a.dtype == b.dtype and not differing(a, b, times=times).any()
+        return a.shape == b.shape and a.dtype == b.dtype and not differing(a, b, times=times, whole=whole).any()
     try:
         return bool(a == b)
     except Exception:  # arrays and the like compare elementwise
@@ -53,10 +53,11 @@ def agree(a, b, times=1):
 def alike(a, b):
     """Whether an answer and a known mistake do the same. Wider than agree: a mistake can make rounding larger.
 
-    Scores that are scaled wrongly are 16 times as large, and so is what is rounded away. Two mistakes differ by far
-    more than this, as a right and a wrong answer do.
+    Scores that are scaled wrongly are 16 times as large, and so is what is rounded away; and where large numbers
+    cancel, a whole row is small. So the size that counts is that of the whole tensor. Two mistakes differ by far
+    more than this.
     """
-    return agree(a, b, WIDER)
+    return agree(a, b, WIDER, whole=True)
 
 
 def differing(expected, got, *, within=None, times=1, whole=False):

@@ -165,7 +165,8 @@ function paintMarks(pen, layout, scene) {
   pen.lineWidth = 2;
   for (const block of evicted) {
     pen.beginPath();
-    cross(pen, layout.x(block) + w / 2, layout.y(block) + h / 2, { large: 7, middle: 5, small: 2 }[kind]);
+    const across = kind === "large" && state.ref[block] > 1 ? w / 3 : w / 2; // left of the reference count
+    cross(pen, layout.x(block) + across, layout.y(block) + h / 2, { large: 7, middle: 5, small: 2 }[kind]);
     pen.stroke();
   }
   for (const block of fresh) ring(pen, layout, colours.ink, block, kind === "small" ? 1 : 1.5, 0);
