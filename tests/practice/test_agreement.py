@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from course_lib.practice.judge.agreement import Near, agree, alike, differing, near
+from course_lib.practice.judge.agreement import Near, agree, alike, differ_in_floats_only, differing, near
 
 INF = math.inf
 
@@ -80,6 +80,24 @@ def test_a_known_mistake_may_be_further_away_than_a_right_answer():
     assert not alike(one, rows([1.02, 2.0]))
     assert alike({"a": [1.0, (2.0, one)]}, {"a": [1.001, (2.0, other)]})
     assert not alike({"a": [1.0, (2.0, one)]}, {"a": [1.02, (2.0, other)]})
+
+
+@pytest.mark.parametrize(
+    "one, other, only",
+    [
+        (rows([1.0, 2.0]), rows([-7.0, 2e9]), True),
+        ((1.0, [rows([1.0])], "a"), (0.0, [rows([0.0])], "a"), True),
+        (near(rows([1.0]), 0.1), near(rows([9.0]), 0.1), True),
+        (rows([1.0, 2.0]), rows([1.0, INF]), False),
+        (rows([1.0, 2.0]), rows([1.0, 2.0]).double(), False),
+        (rows([1.0, 2.0]), rows([1.0]), False),
+        ((1.0, "a"), (1.0, "b"), False),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), False),
+        (3, 4, False),
+    ],
+)
+def test_what_rounding_could_explain_is_told_from_what_it_cannot(one, other, only):
+    assert differ_in_floats_only(one, other) is only
 
 
 def test_a_case_can_ask_for_less_exactness():

@@ -7,7 +7,7 @@ Diagnosis says so.
 from dataclasses import dataclass
 
 from . import running
-from .agreement import agree, alike
+from .agreement import agree, alike, differ_in_floats_only
 from .examine import is_out_of_time, time_is_up
 from .exercise import Mistake
 from .limits import IS_MADE_BY_S
@@ -99,16 +99,16 @@ def _fit(exercise, order, in_property, answers, variant):
     shows = alike_where_it_shows = same_in_all = 0
     for place, trial in enumerate(order):
         theirs = exercise.outcome(variant, trial)
-        same = alike(theirs, answers[trial])
+        same, is_right = alike(theirs, answers[trial]), agree(theirs, exercise.expected(trial))
         same_in_all += same
-        if agree(theirs, exercise.expected(trial)):
-            if place == 0:
-                return -1.0  # the mistake does not show where the answer failed
-            continue
-        shows += 1
-        alike_where_it_shows += same
-        if not same and place < in_property:
-            return -1.0
+        # It does not show where the answer failed, or shows in the same property and does something else.
+        if place == 0 and is_right or not is_right and not same and place < in_property:
+            if not differ_in_floats_only(theirs, answers[trial]) or exercise.is_steady(variant, trial):
+                return -1.0
+            continue  # how its sums are rounded decides what it does here, so this trial says nothing
+        if not is_right:
+            shows += 1
+            alike_where_it_shows += same
     if alike_where_it_shows < _EVIDENCE or alike_where_it_shows < _SHARE * shows:
         return -1.0
     return same_in_all / len(order)

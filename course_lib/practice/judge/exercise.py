@@ -143,6 +143,7 @@ class Exercise:
     budget_s: float = CHECK_S
     """The answer may work for so many seconds in all trials together."""
     _outcomes: dict = field(default_factory=dict, repr=False, compare=False)
+    _steady: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def reference(self):
@@ -164,5 +165,15 @@ class Exercise:
             self._outcomes[key] = trial.outcome(answer, timed=False)[0]  # ours end, see Mistake.ends
         return self._outcomes[key]
 
+    def is_steady(self, answer, trial):
+        """Whether one of our own answers does the same in a trial however its sums are rounded; worked out once."""
+        from .rounding import is_steady  # it imports torch
+
+        key = answer, trial
+        if key not in self._steady:
+            self._steady[key] = is_steady(answer, trial, self.outcome(answer, trial))
+        return self._steady[key]
+
     def expected(self, trial):
+        """What the reference does in a trial."""
         return self.outcome(self.reference, trial)
