@@ -1,0 +1,68 @@
+"""Whether what an answer gives depends on how sums are rounded.
+
+The last bits of a sum depend on the order of its terms, and so on the processor and on how the sum is written. Mostly
+this changes the last bits of the result. But where a mistake makes large numbers cancel, or compares a sum of
+probabilities with 1, it can change the whole result: then two ways to write the same mistake do different things.
+"""
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .agreement import alike
+
+SUMS = {
+    *("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "einsum", "linear"),
+    *("sum", "mean", "cumsum", "softmax", "log_softmax", "logsumexp", "logaddexp", "norm", "var"),
+    *("exp", "exp2", "log", "log2", "sqrt", "rsqrt", "sigmoid", "silu", "scaled_dot_product_attention"),
+}
+"""Functions of torch whose last bits differ between processors, or between ways to write the same."""
+ROUNDINGS = 4
+"""A result is moved by up to so many times its rounding error."""
+
+
+class Rounded(TorchFunctionMode):
+    """While it lasts, results of SUMS are moved: up (1), down (-1), or each in its own direction (0).
+
+    Equal numbers stay equal, and whole numbers stay as they are: their sums are exact in any order.
+    """
+
+    def __init__(self, direction):
+        super().__init__()
+        self.direction = direction
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") not in SUMS or not isinstance(out, torch.Tensor):
+            return out
+        if not out.is_floating_point() or out.dtype == torch.float64 or (out == out.round()).all():
+            return out
+        exact = func(*map(wide, args), **{name: wide(one) for name, one in (kwargs or {}).items()})
+        error = (out.double() - exact).abs().maximum(out.double().abs() * torch.finfo(out.dtype).eps / 2)
+        step = self.direction or own_direction(out)
+        other = (out.double() + ROUNDINGS * step * error).to(out.dtype)
+        return other.where(out.isfinite() & other.isfinite(), out)
+
+
+def own_direction(x):
+    """Numbers between -1 and 1 that look like chance, and are the same for equal numbers."""
+    bits = x.float().contiguous().view(torch.int32).long()
+    return (bits * 2654435761 % 65536).double() / 32768 - 1
+
+
+def wide(value):
+    """The value in float64: a tensor, or tensors in a list; a dtype that is asked for too."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(wide, value))
+    if isinstance(value, torch.dtype):
+        return torch.float64 if value.is_floating_point else value
+    return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+def is_steady(answer, trial, outcome):
+    """Whether an answer of ours gives `outcome` in a trial however its sums are rounded."""
+    for direction in (1, -1, 0):
+        with Rounded(direction):
+            other, _ = trial.outcome(answer, timed=False)
+        if not alike(outcome, other):
+            return False
+    return True
