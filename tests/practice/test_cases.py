@@ -11,7 +11,6 @@ import torch
 
 from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
-from course_lib.practice.judge.agreement import agree
 from course_lib.practice.judge.runs import Runs
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -114,7 +113,7 @@ def test_the_counterexample_is_the_smallest_failing_one_and_all_are_counted(exer
     on_a_cpu(exercise)
     result, runs = judged(exercise.id, wrong)
     verdict = result.failure
-    failing = [t for t in verdict.prop.trials if not agree(exercise.expected(t), runs.outcome(t)[0])]
+    failing = [t for t in verdict.prop.trials if not t.agree(exercise.expected(t), runs.outcome(t)[0])]
     found, smallest = verdict.counterexample.trial, min(t.size for t in failing)
     assert found.size <= smallest if found.smaller else found.size == smallest  # a program is made smaller still
     assert verdict.counterexample.failing == len(failing)

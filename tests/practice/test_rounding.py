@@ -14,7 +14,7 @@ from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.agreement import agree, alike
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.judge.rounding import Rounded, is_steady
+from course_lib.practice.judge.rounding import SEEDS, Rounded, is_steady
 
 sys.path.insert(0, str(Path(__file__).parent))
 from other_order import FLOATS, OtherRounding, holds_floats, other_order  # noqa: E402
@@ -37,17 +37,21 @@ OTHERWISE = [
     for name, wrong in CASES[exercise.id]
     if name and any(word in name for word in DELICATE)
 ]
-TIMES, STEP = 4, 3
-"""Results change by so many times what was rounded away; every third trial is run."""
+TIMES = 4
+"""Results change by so many times what was rounded away."""
 
 
 def label(value):
     return getattr(value, "id", None) or getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
 
 
+def with_floats(exercise):
+    return [trial for trial in exercise.trials if holds_floats(exercise.expected(trial))]
+
+
 def some(trials):
-    """Every third trial whose outcome holds floats: the others are as the one before, a little larger."""
-    return trials[::STEP]
+    """Every third trial: the two after it are like it, a little larger."""
+    return trials[::3]
 
 
 def test_other_rounding_changes_the_last_bits_of_a_sum_and_nothing_that_is_exact():
@@ -63,19 +67,29 @@ def test_other_rounding_changes_the_last_bits_of_a_sum_and_nothing_that_is_exact
 
 @pytest.mark.parametrize("exercise, right", RIGHT, ids=label)
 def test_a_right_answer_is_right_with_other_rounding(exercise, right):
-    for trial in some([t for t in exercise.trials if holds_floats(exercise.expected(t))]):
+    for trial in some(with_floats(exercise)) + [t for t in exercise.trials if t.rounding > 1]:
         with other_order(TIMES):
             outcome, _ = trial.outcome(right)
-        assert agree(exercise.expected(trial), outcome), (trial.story, outcome)
+        assert trial.agree(exercise.expected(trial), outcome), (trial.story, outcome)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=label)
+def test_where_rounding_counts_for_more_it_may_go_in_any_direction(exercise):
+    for trial in [t for t in exercise.trials if t.rounding > 1]:
+        for right in exercise.rights:
+            for seed in SEEDS:
+                with Rounded(seed):
+                    outcome, _ = trial.outcome(right)
+                assert trial.agree(exercise.expected(trial), outcome), (trial.story, outcome)
 
 
 @pytest.mark.parametrize("exercise, mistake, wrong", WRONG, ids=label)
 def test_a_delicate_mistake_is_like_itself_with_other_rounding(exercise, mistake, wrong):
-    for trial in some([t for t in exercise.trials if holds_floats(exercise.expected(t))]):
+    for trial in some(with_floats(exercise)):
         with other_order(TIMES):
             outcome, _ = trial.outcome(wrong)
         plain = exercise.outcome(wrong, trial)
-        assert alike(plain, outcome) or not is_steady(wrong, trial, plain), (trial.story, outcome)
+        assert trial.alike(plain, outcome) or not is_steady(wrong, trial, plain), (trial.story, outcome)
 
 
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)

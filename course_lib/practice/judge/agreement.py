@@ -50,14 +50,14 @@ def agree(a, b, times=1, whole=False):
         return False
 
 
-def alike(a, b):
+def alike(a, b, times=1):
     """Whether an answer and a known mistake do the same. Wider than agree: a mistake can make rounding larger.
 
     Scores that are scaled wrongly are 16 times as large, and so is what is rounded away; and where large numbers
     cancel, a whole row is small. So the size that counts is that of the whole tensor. Two mistakes differ by far
     more than this.
     """
-    return agree(a, b, WIDER, whole=True)
+    return agree(a, b, times * WIDER, whole=True)
 
 
 def differ_in_floats_only(a, b):
@@ -80,6 +80,14 @@ def differing(expected, got, *, within=None, times=1, whole=False):
     size = b.abs() + largest(a, whole).minimum(largest(b, whole))
     near = a.isfinite() & b.isfinite() & ((a - b).abs() <= times * LEAST + share * size)
     return ~(near | (a == b) | (a.isnan() & b.isnan()))
+
+
+def rounding_of_exp(size):
+    """For Trial.rounding: how many times the usual difference may be there, where numbers up to `size` go into exp.
+
+    A float32 of 1000 is off by 0.00003, and exp of it by as large a share; a few roundings come together.
+    """
+    return max(1.0, size / 100)
 
 
 def share_of(dtype):

@@ -7,7 +7,7 @@ Diagnosis says so.
 from dataclasses import dataclass
 
 from . import running
-from .agreement import agree, alike, differ_in_floats_only
+from .agreement import differ_in_floats_only
 from .examine import is_out_of_time, time_is_up
 from .exercise import Mistake
 from .limits import IS_MADE_BY_S
@@ -54,9 +54,7 @@ def diagnose(exercise, prop, counterexample, runs):
 
 def _made(mistake, answer, counterexample):
     """(whether the mistake says that the answer makes it, why that was not found out)."""
-    limit_s = max(
-        IS_MADE_BY_S, getattr(counterexample.trial, "limit_s", 0.0)
-    )  # it may run trials again, in its own way
+    limit_s = max(IS_MADE_BY_S, getattr(counterexample.trial, "limit_s", 0.0))  # it may run trials again
     found, _ = running.run(lambda: mistake.is_made_by(answer, counterexample), answer, limit_s)
     if is_out_of_time(found):
         return False, f"Known mistakes were not looked for to the end: your code was stopped after {limit_s:g} s."
@@ -99,7 +97,7 @@ def _fit(exercise, order, in_property, answers, variant):
     shows = alike_where_it_shows = same_in_all = 0
     for place, trial in enumerate(order):
         theirs = exercise.outcome(variant, trial)
-        same, is_right = alike(theirs, answers[trial]), agree(theirs, exercise.expected(trial))
+        same, is_right = trial.alike(theirs, answers[trial]), trial.agree(theirs, exercise.expected(trial))
         same_in_all += same
         # It does not show where the answer failed, or shows in the same property and does something else.
         if place == 0 and is_right or not is_right and not same and place < in_property:

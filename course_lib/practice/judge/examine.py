@@ -1,6 +1,5 @@
 """Looks whether one property of an exercise holds for an answer, and finds the smallest trial where it does not."""
 
-from .agreement import agree
 from .exercise import Counterexample
 from .limits import OutOfTime
 from .outcome_text import explained, side_by_side
@@ -22,7 +21,7 @@ def examine(exercise, prop, runs):
                 raise too_slow(exercise, trial, runs) from None
             unfinished = f"Not all {exercise.cases} were run: {time_is_up(runs)}."
             break
-        if agree(expected, got):
+        if trial.agree(expected, got):
             continue
         failing += 1
         if first is None:
@@ -75,7 +74,7 @@ class Fails:
         if is_out_of_time(got):
             self.stopped = f"There may be a smaller case: one that was tried was stopped after {trial.limit_s:g} s."
             return None
-        return None if agree(expected, got) else got
+        return None if trial.agree(expected, got) else got
 
 
 def is_out_of_time(outcome):

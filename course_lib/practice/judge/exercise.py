@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from . import running
+from .agreement import agree, alike
 from .limits import CHECK_S, TRIAL_S
 from .running import Raised
 
@@ -74,12 +75,22 @@ class Trial:
     """How much there is to read: trials are run from the smallest."""
     limit_s: float = TRIAL_S
     """The answer is stopped after so many seconds of work."""
+    rounding: float = 1.0
+    """How many times the usual rounding counts as the same; see agreement.rounding_of_exp."""
     smaller: Callable[[Callable, Any], Any] | None = None
     """smaller(fails, outcome): the smallest failing trial made from this one; see programs.py."""
 
     def outcome(self, answer, *, timed=True):
         """What the answer does here: (outcome, printed text). An exception is an outcome too."""
         return running.run(lambda: self.act(answer), answer, self.limit_s if timed else None)
+
+    def agree(self, expected, got):
+        """Whether two outcomes are the same here; see agreement.agree."""
+        return agree(expected, got, self.rounding)
+
+    def alike(self, mistaken, got):
+        """Whether an answer does here what a known mistake does; see agreement.alike."""
+        return alike(mistaken, got, self.rounding)
 
 
 @dataclass(frozen=True)

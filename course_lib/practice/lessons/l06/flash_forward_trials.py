@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.practice.fixtures.tiny_attention import Products, Watch, count, qkv, size
-from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.agreement import differing, rounding_of_exp
 from course_lib.practice.judge.exercise import Trial
 
 from .tensors_shown import FIRST_WATCH_S, beside, shown
@@ -28,6 +28,7 @@ def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0)
         explain=explain,
         both=beside,
         size=(n + m) * heads * d + tile[0] + tile[1],
+        rounding=rounding_of_exp(10 * times**2),
     )
 
 

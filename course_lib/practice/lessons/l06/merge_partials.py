@@ -2,6 +2,7 @@
 
 import torch
 
+from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import code
@@ -54,6 +55,7 @@ def merge(lse_a, lse_b, heads=None, head_dim=2, note="(out, lse)"):
         note=note,
         explain=explain,
         size=len(lse_a) * head_dim + (heads or 0),
+        rounding=rounding_of_exp(max((abs(x) for x in (*lse_a, *lse_b) if abs(x) < INF), default=0.0)),
     )
 
 

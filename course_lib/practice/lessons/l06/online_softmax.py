@@ -4,7 +4,7 @@ import weakref
 
 import torch
 
-from course_lib.practice.judge.agreement import agree, alike
+from course_lib.practice.judge.agreement import agree, alike, rounding_of_exp
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import code, numbers
@@ -43,6 +43,7 @@ def row(*scores, note=""):
         note=note or "(out, lse)",
         explain=explain,
         size=sum(len(s) for s in scores) + len(scores),
+        rounding=rounding_of_exp(max((abs(x) for chunk in scores for x in chunk if abs(x) < INF), default=0.0)),
     )
 
 

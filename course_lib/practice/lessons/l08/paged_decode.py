@@ -3,6 +3,7 @@
 import torch
 
 from course_lib.practice.fixtures.tiny_pages import plain
+from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs, trial
@@ -65,6 +66,7 @@ def decodes(seq_lens, note="", **options):
         note=note,
         explain=explain,
         size=weight(seq_lens, len(seq_lens), **options),
+        rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )
 
 

@@ -1,6 +1,7 @@
 """Trials of 08.paged_prefill."""
 
 from course_lib.practice.fixtures.tiny_pages import plain
+from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
 from .paged_trials import block_by_block, called, explain, shown, step, untouched, weight
@@ -17,6 +18,7 @@ def chunks(seq_lens, new, note="", **options):
         note=note,
         explain=explain,
         size=weight(seq_lens, sum(new), **options),
+        rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.practice.fixtures.tiny_pages import plain
-from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.agreement import differing, rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
 from .paged_trials import called, step, untouched, weight
@@ -21,6 +21,7 @@ def splits(seq_lens, num_splits, note="(out, partial, lse)", **options):
         note=note,
         explain=explain,
         size=weight(seq_lens, num_splits * len(seq_lens), **options),
+        rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )
 
 
