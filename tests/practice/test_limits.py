@@ -14,6 +14,7 @@ def clocks(monkeypatch):
     now = {"passed": 100.0, "worked": 10.0}
     monkeypatch.setattr(limits.time, "monotonic", lambda: now["passed"])
     monkeypatch.setattr(limits.time, "process_time", lambda: now["worked"])
+    monkeypatch.setattr(limits, "patience", lambda: 5.0)
 
     def advance(passed, worked):
         now["passed"] += passed
@@ -58,3 +59,12 @@ def test_code_that_ends_in_time_gives_its_result_and_is_not_stopped_afterwards()
     until = time.monotonic() + 0.1
     while time.monotonic() < until:
         pass  # an exception that was sent too late would arrive here
+
+
+def test_a_busy_machine_gets_more_patience_and_never_without_end(monkeypatch):
+    monkeypatch.setattr(limits.os, "cpu_count", lambda: 2)
+    for load, times in ((0.0, 2.0), (9.0, 6.5), (100.0, 10.0)):
+        monkeypatch.setattr(limits.os, "getloadavg", lambda load=load: (load, load, load), raising=False)
+        assert limits.patience() == times
+    monkeypatch.delattr(limits.os, "getloadavg")
+    assert limits.patience() == 5.0

@@ -6,6 +6,7 @@ time as on an idle one.
 """
 
 import ctypes
+import os
 import threading
 import time
 
@@ -29,12 +30,21 @@ SMALLER_PROGRAMS = 600
 SMALLER_SCRIPTS = 400
 """The same for scripts of requests; see scripts.py."""
 
-WAITING = 5
-"""Code that waits, because it sleeps or the machine is busy, may take this many times its limit on the clock."""
-
 
 class OutOfTime(Endless):
     """The code was stopped by the clock."""
+
+
+def patience():
+    """How many times its limit code may take on the clock, where it waits: it sleeps, or the machine is busy.
+
+    At least 2, and more where more programs than there are processors want to run.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows
+        return 5.0
+    return min(10.0, 2 + load / (os.cpu_count() or 1))
 
 
 class Stopwatch:
@@ -44,12 +54,12 @@ class Stopwatch:
         self.began, self.worked = time.monotonic(), time.process_time()
 
     def seconds(self):
-        """Seconds that the process computed, and at least the WAITING-th part of those that went by.
+        """Seconds that the process computed, and at least a part of those that went by; see patience.
 
         Several threads do not count more than once.
         """
         passed = time.monotonic() - self.began
-        return max(min(passed, time.process_time() - self.worked), passed / WAITING)
+        return max(min(passed, time.process_time() - self.worked), passed / patience())
 
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
