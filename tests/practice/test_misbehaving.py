@@ -42,6 +42,24 @@ def test_stray_exit_and_endless_recursion_are_only_failures():
     assert "RecursionError" in check("01.greedy", falls).failure.counterexample.got
 
 
+def test_an_exception_that_is_its_own_cause_is_only_a_failure():
+    def circles(logits):
+        error = ValueError("round and round")
+        raise error from error
+
+    assert "ValueError: round and round" in check("01.greedy", circles).failure.counterexample.got
+
+
+def test_a_stub_is_recognised_behind_another_exception():
+    def stub(x):
+        try:
+            raise NotImplementedError
+        except NotImplementedError as error:
+            raise ValueError("the engine could not use it") from error
+
+    assert judge(one_trial(lambda answer: answer(1)), stub).state == "unwritten"
+
+
 def test_ctrl_c_goes_through():
     def interrupted(logits):
         raise KeyboardInterrupt

@@ -70,10 +70,12 @@ def raised(error, answer):
 
 
 def causes(error):
-    """The exception, the one from which it was raised, and so on."""
-    while error is not None:
-        yield error
+    """The exception, the one from which it was raised, and so on; each once."""
+    found = []
+    while error is not None and error not in found:
+        found.append(error)
         error = error.__cause__
+    return found
 
 
 def message(error):
