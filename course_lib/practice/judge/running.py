@@ -72,7 +72,7 @@ def raised(error, answer):
 def causes(error):
     """The exception, the one from which it was raised, and so on; each once."""
     found = []
-    while error is not None and error not in found:
+    while error is not None and not any(error is one for one in found):
         found.append(error)
         error = error.__cause__
     return found
