@@ -28,9 +28,13 @@ def label(value):
     return getattr(value, "id", None) or getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
 
 
-@cache
-def judged(exercise_id, answer, slow=True):
+def judged(exercise, answer, slow=True):
     """(the result, the Runs) of an answer: what several tests look at, worked out once."""
+    return _judged(exercise.id, answer, slow)
+
+
+@cache
+def _judged(exercise_id, answer, slow):
     exercise = EXERCISES[exercise_id]
     runs = Runs(answer, exercise.budget_s)
     return judge(exercise, answer, slow=slow, runs=runs), runs
@@ -38,7 +42,7 @@ def judged(exercise_id, answer, slow=True):
 
 def judged_elsewhere(exercise, answer, slow=True):
     """The result on a processor that rounds otherwise: the same outcomes, with the last bits of all floats changed."""
-    _, runs = judged(exercise.id, answer, slow)
+    _, runs = judged(exercise, answer, slow)
     draw, elsewhere = torch.Generator().manual_seed(7), Runs(answer, exercise.budget_s)
     elsewhere.done = {trial: (moved(outcome, draw), printed) for trial, (outcome, printed) in runs.done.items()}
     return judge(exercise, answer, slow=False, runs=elsewhere)
@@ -56,7 +60,7 @@ def test_exercises_whose_outcomes_hold_floats_are_listed(exercise):
 
 @pytest.mark.parametrize("exercise, right", RIGHT, ids=label)
 def test_a_right_answer_passes(exercise, right):
-    result, _ = judged(exercise.id, right, slow=right is exercise.reference)
+    result, _ = judged(exercise, right, slow=right is exercise.reference)
     assert result, str(result)
 
 
@@ -68,7 +72,7 @@ def test_a_right_answer_passes_on_another_processor(exercise, right):
 
 @pytest.mark.parametrize("exercise, mistake, wrong", WRONG, ids=label)
 def test_a_known_mistake_fails_under_its_own_name(exercise, mistake, wrong):
-    result, _ = judged(exercise.id, wrong)
+    result, _ = judged(exercise, wrong)
     assert result.state == "failed"
     assert result.failure.mistake is mistake, str(result)
 
@@ -95,7 +99,7 @@ def has_the_name(result, name):
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_same_mistake_written_otherwise_gets_the_same_name_and_an_unknown_one_none(exercise, name, wrong):
     on_a_cpu(exercise)
-    result, _ = judged(exercise.id, wrong)
+    result, _ = judged(exercise, wrong)
     assert result.state == "failed"
     assert has_the_name(result, name), str(result)
 
@@ -111,7 +115,7 @@ def test_the_same_mistake_written_otherwise_gets_the_same_name_on_another_proces
 @pytest.mark.parametrize("exercise, name, wrong", OTHERWISE, ids=label)
 def test_the_counterexample_is_the_smallest_failing_one_and_all_are_counted(exercise, name, wrong):
     on_a_cpu(exercise)
-    result, runs = judged(exercise.id, wrong)
+    result, runs = judged(exercise, wrong)
     verdict = result.failure
     failing = [t for t in verdict.prop.trials if not t.agree(exercise.expected(t), runs.outcome(t)[0])]
     found, smallest = verdict.counterexample.trial, min(t.size for t in failing)
