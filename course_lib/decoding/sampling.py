@@ -70,12 +70,12 @@ class SamplingParams:
         if not isinstance(self.ignore_eos, bool):
             _refuse("ignore_eos", self.ignore_eos, "it is a yes or a no", "True or False")
         self._take_stop_token_ids()
-        if self._take("n", _count, "it counts texts", "1, or another whole number") < 1:
-            _refuse("n", self.n, "it counts texts", "1, or another whole number")
+        if self._take("n", _count, "it counts sequences", "1, or another whole number") < 1:
+            _refuse("n", self.n, "it counts sequences", "1, or another whole number")
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop
-        are_texts = isinstance(stop, (tuple, list)) and all(isinstance(one, str) and one for one in stop)
-        if not are_texts:
-            _refuse("stop", self.stop, "it holds any number of texts of at least one character", '(".", "The end")')
+        are_strings = isinstance(stop, (tuple, list)) and all(isinstance(one, str) and one for one in stop)
+        if not are_strings:
+            _refuse("stop", self.stop, "it holds any number of strings of at least one character", '(".", "The end")')
         object.__setattr__(self, "stop", tuple(stop))
 
     def _take(self, name, convert, why, instead):

@@ -17,9 +17,9 @@ class EngineConfig:
     block_size: int = 16
     """Tokens a block. Smaller wastes less at the end of each request, and makes more blocks to look after."""
     num_blocks: int | None = None
-    """Blocks in memory. None: enough for `max_num_seqs` texts of full length, or what the machine has to spare."""
+    """Blocks in memory. None: enough for `max_num_seqs` sequences of full length, or what the machine has to spare."""
     max_num_seqs: int = 64
-    """Requests that may run at the same time; with `SamplingParams.n`, each of the n texts counts."""
+    """Requests that may run at the same time; with `SamplingParams.n`, each of the n sequences counts."""
     max_num_batched_tokens: int = 2048
     """Tokens that may be computed in one step, over all requests: the token budget."""
     policy: str | type = "fcfs"

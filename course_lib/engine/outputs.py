@@ -44,7 +44,7 @@ class Detokenizer:
         return self._text + self._decode(self._tail)[len(self._decode(self._tail[: self._read])) :]
 
     def fork(self):
-        """The same beginning for another text."""
+        """The same beginning for another sequence."""
         other = Detokenizer(self._tokenizer, (), self._stop)
         other._tail, other._read, other._text = self._tail[:], self._read, self._text
         return other

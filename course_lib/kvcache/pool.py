@@ -40,7 +40,7 @@ class KVPool:
         """The first `num_tokens` tokens of a sequence in one piece again: k and v, [num_tokens, num_kv_heads,
         head_dim].
 
-        block_table: int64 [num_blocks of the sequence], in the order of its text.
+        block_table: int64 [num_blocks of the sequence], in the order of its tokens.
         """
         return tuple(kept[layer][block_table].flatten(0, 1)[:num_tokens] for kept in (self.k, self.v))
 

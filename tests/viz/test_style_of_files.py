@@ -1,12 +1,12 @@
-"""Scripts and style sheets of the views, laid out as prettier does, in files that can be read: the limits."""
+"""Scripts and style sheets of views and checks, laid out as prettier does, in files that can be read: the limits."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-VIZ = Path(__file__).parents[2] / "course_lib" / "viz"
-FILES = sorted([*VIZ.glob("*/*.js"), *VIZ.glob("*/*.css")])
+LIBRARY = Path(__file__).parents[2] / "course_lib"
+FILES = sorted([*LIBRARY.rglob("*.js"), *LIBRARY.rglob("*.css")])
 WIDEST, LONGEST = 120, 300
 
 
@@ -22,7 +22,7 @@ def test_a_file_keeps_the_limits(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_a_file_is_laid_out_in_steps_of_two_spaces(file):
-    """One statement a line. npx prettier@3 --print-width 110 --write 'course_lib/viz/*/*.{js,css}' makes it so."""
+    """One statement a line. npx prettier@3 --print-width 110 --write 'course_lib/**/*.{js,css}' makes it so."""
     text = re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
     code = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("//")]
     assert [line for line in code if (len(line) - len(line.lstrip())) % 2] == []
