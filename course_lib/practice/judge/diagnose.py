@@ -35,6 +35,8 @@ def diagnose(exercise, prop, counterexample, runs):
     property where the mistake differs from the reference, and when the other properties do not speak against it. Among
     several that fit, the one that explains most is taken. No name is better than a wrong name.
     """
+    if counterexample.mistake is not None:
+        return Diagnosis(counterexample.mistake)
     never_ends = is_out_of_time(counterexample.outcome)  # the learner sees that, so it is not said again
     if runs.over:
         return Diagnosis(stopped="" if never_ends else f"No known mistake was looked for: {time_is_up(runs)}.")

@@ -2,9 +2,10 @@
 
 from .exercise import Counterexample
 from .limits import OutOfTime
-from .outcome_text import explained, side_by_side
+from .outcome_text import explained, other_kind, side_by_side, written_alike
 from .running import Raised
 from .runs import TooSlow
+from .spoilt import after_another
 
 
 def examine(exercise, prop, runs):
@@ -12,6 +13,7 @@ def examine(exercise, prop, runs):
     if prop.run is not None:
         return prop.run(runs.answer)
     first, failing, unfinished = None, 0, ""
+    before = list(runs.done)
     for trial in sorted(prop.trials, key=lambda t: t.size):
         expected = exercise.expected(trial)
         try:
@@ -22,7 +24,12 @@ def examine(exercise, prop, runs):
             unfinished = f"Not all {exercise.cases} were run: {time_is_up(runs)}."
             break
         if trial.agree(expected, got):
+            before.append(trial)
             continue
+        if first is None:
+            if spoilt := after_another(exercise, trial, runs, sorted(before, key=lambda t: t.size)):
+                raise spoilt
+            got, printed = runs.outcome(trial)
         failing += 1
         if first is None:
             first = trial, expected, got, printed
@@ -37,11 +44,13 @@ def examine(exercise, prop, runs):
         trial = trial.smaller(fails, got)
         expected, (got, printed) = exercise.expected(trial), runs.outcome(trial)
         unfinished = unfinished or fails.stopped
+    sides = side_by_side(trial, expected, got)
     raise Counterexample(
         trial.story,
-        *side_by_side(trial, expected, got),
+        *sides,
         trial.note,
-        remark=explained(trial, expected, got),
+        remark=explained(trial, expected, got) or (written_alike(expected, got) if sides[0] == sides[1] else ""),
+        only_kind=bool(other_kind(expected, got)),
         failing=None if unfinished else failing,
         printed=printed,
         trial=trial,

@@ -24,6 +24,8 @@ class Counterexample(Exception):
     words beside what is expected. remark: a sentence on how the two differ. failing: how many cases failed, or None
     where not all were run. printed: what the learner's code wrote meanwhile. trial, outcome: where it came from, and
     what the answer did there. unfinished: why the search for the smallest case ended early: a sentence, or "".
+    mistake: the Mistake, where the way in which it was found says which it is.
+    only_kind: whether the values are right and of another kind, such as 1.0 for 1; the remark says it.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Counterexample(Exception):
         trial=None,
         outcome=None,
         unfinished="",
+        mistake=None,
+        only_kind=False,
     ):
         super().__init__(f"expected {expected}, got {got}")
         self.story, self.expected, self.got, self.note, self.remark = list(story), expected, got, note, remark
         self.failing, self.printed, self.trial, self.outcome = failing, printed, trial, outcome
-        self.unfinished = unfinished
+        self.unfinished, self.mistake, self.only_kind = unfinished, mistake, only_kind
 
     @property
     def raised(self):

@@ -1,5 +1,6 @@
 """An outcome as text, beside the one that is expected, and the sentence on how they differ."""
 
+import ast
 import reprlib
 
 from . import running
@@ -28,8 +29,75 @@ def explained(trial, expected, got):
         said = trial.explain(expected, got) if trial.explain else ""
     except Exception:  # it cannot read the learner's outcome
         said = ""
+    if kind := other_kind(expected, got):
+        return kind
     came, asked = other_dtype(expected, got) or (None, None)
     return said if came is None or str(came) in said else f"A tensor comes as {came}; {asked} is asked for."
+
+
+def other_kind(expected, got):
+    """The sentence for values that are right and of another kind, such as 1.0 for 1; "" for other differences."""
+    expected, got = _value(expected), _value(got)
+    if not same_values(expected, got):
+        return ""
+    pair = _first_other(expected, got)
+    if pair is None:
+        return ""
+    asked, came = pair
+    inside = " in it" if pair != (expected, got) else ""
+    return f"The values are right, but {written_kind(came)}{inside} is {a_kind(came)}; {a_kind(asked)} is asked for."
+
+
+def written_alike(expected, got):
+    """The sentence for two outcomes that differ and are written with the same text."""
+    if is_tensor(expected) and is_tensor(got) and expected.shape == got.shape and expected.numel():
+        apart = (expected.double() - got.double()).abs().max().item()
+        return f"Written like this they look equal; they differ by up to {apart:.2g}."
+    if isinstance(expected, float) and isinstance(got, float):
+        return f"Written like this they look equal; yours is {got!r}, and {expected!r} is expected."
+    if type(expected) is not type(got):
+        return f"Yours is {a_kind(got)}; {a_kind(expected)} is asked for."
+    return "An earlier part of the outcome differs, which is not shown here."
+
+
+def written_kind(value):
+    """A short value as code, "this" for a long one."""
+    return "this" if length(value) or type(value).__repr__ is object.__repr__ else f"`{value!r}`"
+
+
+def same_values(a, b):
+    """Whether two values are equal, where an int and a float are alike, and a list and a tuple."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_values(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same_values, a, b))
+    if is_tensor(a) or is_tensor(b):
+        a, b = (x.item() if is_tensor(x) and x.ndim == 0 else x for x in (a, b))
+        return not (is_tensor(a) or is_tensor(b)) and a == b
+    try:
+        return bool(a == b)
+    except Exception:
+        return False
+
+
+def _first_other(a, b):
+    """The first pair of parts, at the same place in two values, of which the kinds differ; or None."""
+    if type(a) is not type(b):
+        return a, b
+    if isinstance(a, (dict, list, tuple)):
+        parts = [(a[key], b[key]) for key in a] if isinstance(a, dict) else zip(a, b)
+        return next(filter(None, (_first_other(*pair) for pair in parts)), None)
+    return None
+
+
+def _value(outcome):
+    """What the last step of a program showed, as a value where it is written as one; anything else as it is."""
+    if not (isinstance(outcome, list) and outcome and hasattr(outcome[-1], "what")):
+        return outcome
+    try:
+        return ast.literal_eval(outcome[-1].what)
+    except (ValueError, SyntaxError):
+        return outcome
 
 
 def other_dtype(expected, got):

@@ -96,7 +96,7 @@ def blame(error, answer):
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(f, n) for f, n in frames if code and f.f_code.co_filename == code.co_filename]
     if not theirs:
-        theirs = [(f, n) for f, n in frames if not _is_library(f.f_code.co_filename)]
+        theirs = [(f, n) for f, n in frames if not is_library(f.f_code.co_filename)]
     if not theirs:
         return 0, "", ""
     frame, number = theirs[-1]
@@ -114,7 +114,7 @@ def unwrapped(answer):
     return answer.func if isinstance(answer, functools.partial) else answer
 
 
-def _is_library(filename):
+def is_library(filename):
     return (
         filename.startswith(_OURS)
         or "site-packages" in filename

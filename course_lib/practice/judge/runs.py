@@ -1,5 +1,6 @@
 """What one answer does in each trial: run once, within the time of a check."""
 
+from .kept import Kept
 from .limits import CHECK_S, Stopwatch
 from .outcome_text import length
 
@@ -20,6 +21,10 @@ class Runs:
         self.answer, self.budget_s, self.spent_s = answer, budget_s, 0.0
         self.done = {}
         """{trial: (outcome, printed text)}"""
+        self.kept = Kept(answer)
+        """How the answer was handed in."""
+        self.alone = False
+        """Whether each trial runs the answer as it was handed in, whatever earlier ones have left behind."""
 
     @property
     def over(self):
@@ -30,10 +35,17 @@ class Runs:
         """(outcome, printed text). Raises TooSlow where there is no time left."""
         if trial in self.done:
             return self.done[trial]
+        if self.alone:
+            self.kept.restore()
+        got, printed = self.run(trial)
+        self.done[trial] = (_TOO_LONG if length(got) > _HUGE else got), printed
+        return got, printed
+
+    def run(self, trial):
+        """The same, run once more and not remembered."""
         if self.over:
             raise TooSlow
         watch = Stopwatch()
         got, printed = trial.outcome(self.answer)
         self.spent_s += watch.seconds()
-        self.done[trial] = (_TOO_LONG if length(got) > _HUGE else got), printed
         return got, printed

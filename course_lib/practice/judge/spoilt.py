@@ -1,0 +1,57 @@
+"""Finds the run of an answer that spoils a later one, so that both can be shown."""
+
+from .exercise import Counterexample
+from .outcome_text import side_by_side
+from .runs import TooSlow
+
+_MOST_TRIED = 300
+"""At most so many earlier runs are tried as the one that spoils a later one."""
+
+
+def after_another(exercise, trial, runs, before):
+    """The Counterexample of a trial that is right alone and wrong after others; None where it is wrong alone too.
+
+    before: the trials that were run earlier, the smallest first. Afterwards `runs` runs each trial as handed in.
+    """
+    expected, kept = exercise.expected(trial), runs.kept
+    changed = kept.changed()
+    if not changed:
+        return None
+    got, printed = runs.done.pop(trial)
+    runs.alone = True
+    if not trial.agree(expected, runs.outcome(trial)[0]):
+        return None
+    story, at_fault = ["# after the cases before this one, in the same notebook:", *trial.story], changed[0]
+    try:
+        for first in [trial, *before][:_MOST_TRIED]:
+            again = _second(runs, first, trial)
+            if not trial.agree(expected, again[0]):
+                story, (got, printed) = [*first.story, "# and after it:", *trial.story], again
+                at_fault = _at_fault(exercise, runs, first, trial, changed)
+                break
+    except TooSlow:
+        pass  # the story is longer then
+    return Counterexample(
+        story,
+        *side_by_side(trial, expected, got),
+        trial.note,
+        printed=printed,
+        trial=trial,
+        outcome=got,
+        mistake=kept.mistake(*at_fault),
+    )
+
+
+def _second(runs, first, trial, only=None):
+    """(outcome, printed text) of `trial` after `first`. only: what is brought back between the two."""
+    runs.kept.restore()
+    runs.run(first)
+    if only:
+        runs.kept.restore(only)
+    return runs.run(trial)
+
+
+def _at_fault(exercise, runs, first, trial, changed):
+    """The one of `changed` with which brought back the trial is right after `first`; the first one if there is none."""
+    expected = exercise.expected(trial)
+    return next((one for one in changed if trial.agree(expected, _second(runs, first, trial, one)[0])), changed[0])
