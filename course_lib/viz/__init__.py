@@ -22,6 +22,8 @@ __all__, __getattr__, __dir__ = lazily(
         "reads.view": "block_reads_view",
         "slots.view": "batch_slots",
         "roofs.view": "roofline",
+        "charts.view": "chart panel",
+        "strip.view": "step_strip",
         "kit.base": "View",
         "kit.page": "bare_page",
         "kit.still": "Picture",
