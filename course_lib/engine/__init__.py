@@ -10,10 +10,12 @@ __all__, __getattr__, __dir__ = lazily(
     {
         "engine": "Engine",
         "config": "EngineConfig",
+        "metrics": "EngineMetrics RequestMetrics",
         "policies": "FCFS Fair Policy Priority",
         "request": "Request",
         "outputs": "RequestOutput",
         "scheduler": "Scheduler",
         "step": "Step ScheduledSequence",
+        "summary": "Summary Targets Totals summarise",
     },
 )

@@ -66,7 +66,7 @@ class Engine:
         self.scheduler = make_scheduler(scheduler or Scheduler, config, self.manager, self.trace)
         self.runner = make_runner(model, self.cache, config)
         self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
-        self.metrics = EngineMetrics()
+        self.metrics = EngineMetrics(self.allocator.num_blocks, config.block_size)
         self._clock, self._began = clock, clock()
         self.live = LiveRequests()
         self._in_flight = deque()  # (step, its Tokens): at most two
@@ -187,7 +187,7 @@ class Engine:
     def _step(self):
         step = self.scheduler.schedule()
         check_step(step, self)
-        self._count(step)
+        self.metrics.count_step(step, self._now(), self.live.sequences, self.scheduler.running, self.allocator.num_free)
         try:
             if not step.is_empty:
                 self._in_flight.append((step, self.runner.run(step)))
@@ -233,7 +233,7 @@ class Engine:
             self.trace.text(request.request_id, map(self._token_texts.of, request.token_ids))
         self.scheduler.finish(request, reason)
         self.runner.forget(request.request_id)
-        request.metrics.finished = now
+        request.metrics.finished, request.metrics.finish_reason = now, reason
         self.metrics.num_finished += 1
         self.live.drop(request)
         return self._output(request, new_token_ids)
@@ -245,22 +245,6 @@ class Engine:
             request.group_id, request.token_ids, new_token_ids, text, ended, request.finish_reason, request.metrics,
             request.index, start=request.num_prompt_tokens,
         )  # fmt: skip
-
-    def _count(self, step):
-        m, began = self.metrics, self._now()
-        m.num_steps += bool(step.scheduled)
-        m.num_preemptions += len(step.preempted)
-        m.peak_running = max(m.peak_running, len(self.scheduler.running))
-        m.num_scheduled_tokens += step.num_tokens
-        for request_id, num_cached in step.admitted:
-            m.num_cached_tokens += num_cached
-            its = self.live.sequences[request_id].metrics
-            if its.first_scheduled is None:
-                its.first_scheduled, its.num_cached_tokens = began, num_cached
-        for request_id, lost in step.preempted:
-            self.live.sequences[request_id].metrics.num_preemptions += 1
-            m.num_recomputed_tokens += lost
-        m.num_swapped_tokens += sum(num_tokens for _, _, num_tokens in step.swapped_out)
 
     # --- small things ---
 

@@ -1,0 +1,99 @@
+"""The distribution of one measured quantity: all its values, or, where there are too many, counts of nearly equal ones.
+
+Both count, sum and rank the same way; `CountedSample` needs a memory that does not grow with the number of values.
+"""
+
+import math
+from array import array
+
+import numpy as np
+
+
+class Sample:
+    """All values, in order. Percentiles are exact: linear interpolation between the two nearest, as numpy's default."""
+
+    def __init__(self, values=()):
+        self._values = array("d", values)
+
+    def add(self, values):
+        """More values: a list or array of numbers."""
+        self._values.extend(values)
+
+    @property
+    def values(self):
+        """float64 [count]."""
+        return np.array(self._values)
+
+    @property
+    def count(self):
+        return len(self._values)
+
+    @property
+    def mean(self):
+        """None of no values, as std and percentile."""
+        return float(self.values.mean()) if self.count else None
+
+    @property
+    def std(self):
+        """Of these values (numpy's default, as in vLLM), not an estimate for all that they were drawn from."""
+        return float(self.values.std()) if self.count else None
+
+    def percentile(self, p):
+        """The value below which p per cent of the values lie; p from 0 to 100."""
+        return float(np.percentile(self.values, p)) if self.count else None
+
+
+class CountedSample:
+    """How many values lie in each of many narrow bins. Each bin is 1 % wide, so a percentile is off by 0.5 % at most.
+
+    count, mean and std are exact (but for rounding). Values are at least 0. Source: DDSketch (arXiv 1908.10693).
+    """
+
+    WIDTH = 1.01
+    """The end of a bin over its beginning."""
+    SMALLEST = 1e-9
+    """Values below count as 0."""
+
+    def __init__(self):
+        self._counts = {}  # number of the bin -> values in it; None: those that count as 0
+        self.count, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, values):
+        """More values: a list or array of numbers."""
+        values = np.asarray(values, dtype=float)
+        self.count += len(values)
+        self._sum += float(values.sum())
+        self._squares += float(values @ values)
+        large = values[values >= self.SMALLEST]
+        if len(large) < len(values):
+            self._counts[None] = self._counts.get(None, 0) + len(values) - len(large)
+        bins = np.floor(np.log(large) / math.log(self.WIDTH)).astype(np.int64).tolist()
+        for number in bins:
+            self._counts[number] = self._counts.get(number, 0) + 1
+
+    @property
+    def mean(self):
+        return self._sum / self.count if self.count else None
+
+    @property
+    def std(self):
+        return math.sqrt(max(0.0, self._squares / self.count - self.mean**2)) if self.count else None
+
+    def percentile(self, p):
+        """The middle of the bins where the two nearest values lie, interpolated between them as in Sample."""
+        if not self.count:
+            return None
+        at = (self.count - 1) * p / 100
+        low, high = self._value_at(math.floor(at)), self._value_at(math.ceil(at))
+        return low + (high - low) * (at - math.floor(at))
+
+    def _value_at(self, rank):
+        """The value of this rank, from 0."""
+        seen = self._counts.get(None, 0)
+        if rank < seen:
+            return 0.0
+        for number in sorted(number for number in self._counts if number is not None):
+            seen += self._counts[number]
+            if rank < seen:
+                return self.WIDTH ** (number + 0.5)
+        raise IndexError(f"There are {self.count} values, and none has the rank {rank}.")
