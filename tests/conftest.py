@@ -35,7 +35,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 sys.path.insert(0, str(OFFLINE))
 import sitecustomize  # noqa: E402,F401  (the offline guard, in this process too)
 
-sys.path.insert(0, str(Path(__file__).parent / "browser"))
+sys.path[:0] = [str(Path(__file__).parent / "browser"), str(Path(__file__).parent / "shared")]
 from lab import find_chromium  # noqa: E402
 
 # These take minutes, each file in one process. They go first, so that no process ends long after the others.

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from summing import VOCABULARY, Summing, oracle
@@ -14,14 +13,6 @@ from course_lib.engine import Request
 from course_lib.errors import CourseError, ParameterError
 
 MODEL = Summing()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_padding_and_idle_tokens_are_counted():

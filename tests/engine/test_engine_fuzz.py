@@ -5,7 +5,6 @@ every step.
 from collections import Counter
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, seed, settings
 from scenarios import days, live
 from summing import Summing
@@ -14,14 +13,6 @@ EACH = 350
 MODEL = Summing()
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 KINDS = [(policy, preemption) for policy in ("fcfs", "priority", "fair") for preemption in ("recompute", "swap")]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("policy, preemption", KINDS)

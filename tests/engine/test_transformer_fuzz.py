@@ -3,54 +3,19 @@
 from collections import Counter
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, seed, settings
+from random_models import model
 from scenarios import days, live
 from summing import VOCABULARY
-
-from course_lib.models import ModelConfig, Transformer
 
 EACH = 40
 KINDS = [(policy, preemption) for policy in ("fcfs", "priority", "fair") for preemption in ("recompute", "swap")]
 
 
-def small(num_heads=4, num_kv_heads=2, **more):
-    """Random weights, large enough that texts do not fall into a loop at once and two tokens are hardly ever about
-    as likely.
-    """
-    torch.manual_seed(0)
-    made = (
-        Transformer(
-            ModelConfig(
-                vocab_size=VOCABULARY,
-                hidden_size=24,
-                intermediate_size=32,
-                num_layers=2,
-                num_heads=num_heads,
-                num_kv_heads=num_kv_heads,
-                head_dim=6,
-                context=96,
-                **more,
-            )
-        )
-        .eval()
-        .requires_grad_(False)
-    )
-    for name, weight in made.named_parameters():
-        if "norm" not in name:
-            weight.normal_(std=1 if "embed" in name else (5 if "lm_head" in name else 1.5) / weight.shape[-1] ** 0.5)
-    return made
-
-
-MODELS = [small(), small(num_heads=3, num_kv_heads=1, qk_norm=True)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+MODELS = [
+    model(vocab_size=VOCABULARY, context=96),
+    model(num_heads=3, num_kv_heads=1, qk_norm=True, vocab_size=VOCABULARY, context=96),
+]
 
 
 @pytest.mark.parametrize("policy, preemption", KINDS)

@@ -4,7 +4,8 @@ import random
 
 import pytest
 import torch
-from tiny_models import SHAPES, model, paged
+from random_models import model
+from tiny_models import SHAPES, paged
 
 from course_lib.decoding import SamplingParams, first_divergence, generate_cached, generate_naive
 from course_lib.errors import CacheFull, LedgerError, ParameterError

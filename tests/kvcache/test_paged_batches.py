@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import SHAPES, model, paged
+from random_models import model
+from tiny_models import SHAPES, paged
 
 from course_lib.decoding import SamplingParams, generate_cached, generate_naive
 from course_lib.kvcache import BlockAllocator, ContiguousCache, KVCacheManager

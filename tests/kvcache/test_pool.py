@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import model
+from random_models import model
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import KVPool
