@@ -2,6 +2,7 @@
 is absent.
 """
 
+import inspect
 import subprocess
 import sys
 
@@ -193,6 +194,72 @@ def test_what_the_interpreter_takes_and_no_compiler_is_told_on_rung_2(exercise, 
         compile_for(
             revive(alone, "alone", f"alone with {word}"), ["sm_90"], {"x_ptr": "*i32", "n": "i32"}, {"BLOCK": 4}
         )
+
+
+REFUSED = [
+    ("PLAIN = 1.0", "times(", "PLAIN * times(", "`PLAIN` is a plain number outside"),
+    (
+        "",
+        "    offsets =",
+        "    for i in range(n):\n        if i > 99:\n            return\n    offsets =",
+        "`return` from",
+    ),
+    ("", "    offsets =", "    seen = []\n    seen.append(n)\n    offsets =", "no lists that grow"),
+    (
+        "",
+        "    offsets =",
+        "    t = 0\n    for i in range(n):\n        t = t + 0.5\n    offsets =",
+        "`t` is int32 before",
+    ),
+    (
+        "",
+        "    offsets =",
+        "    b = tl.zeros([BLOCK, BLOCK], tl.float32)\n    c = tl.dot(b, b)\n    offsets =",
+        "least 16",
+    ),
+]
+
+
+@pytest.mark.parametrize("above, old, new, said", REFUSED, ids=[said for *_, said in REFUSED])
+def test_what_only_the_compiler_refuses_is_told_with_the_learner_s_line(exercise, above, old, new, said):
+    answer = kernel(
+        ("FACTOR = ", f"{above}\nFACTOR = "),
+        (old + (" tl" if old[0] == " " else "tl"), new + (" tl" if old[0] == " " else "tl")),
+    )
+    if rungs.machine().triton != "interpreted":
+        pytest.skip("a GPU compiles the kernel itself")
+    failure = judge(exercise, answer).failure
+    assert failure.prop.title.startswith("Rung 2") and said in failure.counterexample.remark
+    assert failure.counterexample.got.removeprefix("refused: ") in inspect.getsource(sys.modules[answer.__module__])
+
+
+def test_programs_that_meet_at_one_place_are_told(exercise):
+    """The interpreter runs the neighbour later, so that the result is right there; its order is another on a GPU."""
+    wide = kernel(
+        ("tl.arange(0, BLOCK)", "tl.arange(0, 2 * BLOCK)"),
+        (
+            "times(tl.load(x_ptr + offsets, mask=offsets < n))",
+            "tl.where(tl.arange(0, 2 * BLOCK) < BLOCK, times(tl.load(x_ptr + offsets, mask=offsets < n)), 0)",
+        ),
+    )
+    failure = judge(exercise, wide).failure
+    assert "programs 1 and 0 both store out[4]" in failure.counterexample.got
+    same = kernel(("tl.arange(0, BLOCK)", "tl.arange(0, 2 * BLOCK)"))
+    assert judge(exercise, same)  # both store the same there
+
+
+def test_a_program_that_loads_what_another_one_stores_is_told(exercise):
+    once_more = kernel(
+        (
+            "    tl.store(",
+            "    before = tl.load(out_ptr + offsets - BLOCK, mask=(offsets >= BLOCK) & (offsets < n), other=0)\n    tl.store(",
+        ),
+        ("mask=offsets < n)), mask", "mask=offsets < n)) + 0 * before, mask"),
+    )
+    failure = judge(exercise, once_more).failure
+    assert (
+        "program 1 loads out[0]" in failure.counterexample.got and "program 0 stores it" in failure.counterexample.got
+    )
 
 
 def test_a_stub_of_a_kernel_counts_as_not_written(exercise):

@@ -31,6 +31,14 @@ NAMES = {
 MATRIX = re.compile(r"\b(mma\.sync\S*|wgmma\.mma_async\.sync\S*|tcgen05\.mma\S*|v_mfma_\w+)")
 
 
+class DoesNotCompile(ParameterError):
+    """A kernel that the compiler refuses. line: the line of its source, or ""; words: what the compiler says."""
+
+    def __init__(self, kernel, line, words):
+        super().__init__(f"`{kernel}` does not compile: {words[:300]}" + f" In the line `{line}`." * bool(line))
+        self.line, self.words = line, words
+
+
 @dataclass(frozen=True)
 class Compiled:
     """What became of a kernel for one chip."""
@@ -56,19 +64,20 @@ class Compiled:
         return Counter(MATRIX.findall(self.code))
 
 
-def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
-    """[Compiled] of a kernel that uses nothing beside `triton` and `tl`, one for each chip.
+def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2, source=None):
+    """[Compiled] of a kernel, one for each chip.
 
     kernel: a function under @triton.jit. chips: names from NAMES. types: {argument: "*fp16", "i32", "fp32", …};
     pointers and what is called `…_stride` are taken to be multiples of 16, as they are in a model. constants:
     {argument: value} of its tl.constexpr. Takes about a second a chip the first time; Triton keeps what it has
-    compiled. Raises ParameterError with the compiler's words.
+    compiled. source: the kernel with the imports, constants and helpers that it uses; None: it uses nothing beside
+    `triton` and `tl`. Raises DoesNotCompile, a ParameterError, with the compiler's words.
     """
     for chip in chips:
         if chip not in NAMES:
             raise ParameterError(f"There is no chip {chip!r} here; there are {', '.join(NAMES)}.")
     function = getattr(kernel, "fn", kernel)
-    source = "import triton\nimport triton.language as tl\n\n\n" + inspect.getsource(function)
+    source = source or "import triton\nimport triton.language as tl\n\n\n" + inspect.getsource(function)
     order = list(inspect.signature(function).parameters)
     if missing := [name for name in order if name not in types and name not in constants]:
         raise ParameterError(
@@ -91,7 +100,10 @@ def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2):
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ParameterError(f"`{function.__name__}` does not compile: {last[:300]}")
-    return [Compiled(**json.loads(line)) for line in ran.stdout.splitlines()]
+    answers = [json.loads(line) for line in ran.stdout.splitlines()]
+    if "words" in answers[-1]:
+        raise DoesNotCompile(function.__name__, **answers[-1])
+    return [Compiled(**one) for one in answers]
 
 
 def main(folder):
@@ -100,6 +112,7 @@ def main(folder):
 
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
+    from triton.compiler.errors import CompilationError
 
     job = json.loads(Path(folder, "job.json").read_text(encoding="utf-8"))
     path = Path(folder, "kernel.py")
@@ -116,11 +129,30 @@ def main(folder):
         amd = chip.startswith("gfx")
         target = GPUTarget("hip", chip, 64) if amd else GPUTarget("cuda", int(chip.removeprefix("sm_")), 32)
         asked = ASTSource(getattr(module, job["kernel"]), job["types"], job["constants"], attrs)
-        made = compile(asked, target=target, options=job["options"])
+        try:
+            made = compile(asked, target=target, options=job["options"])
+        except CompilationError as error:
+            print(json.dumps(refusal(error, job["source"])), flush=True)
+            return
         print(
             json.dumps({"chip": chip, "code": made.asm["amdgcn" if amd else "ptx"], "shared": made.metadata.shared}),
             flush=True,
         )
+
+
+def refusal(error, source):
+    """{line, words} of a CompilationError: what the compiler says, and the line of `source` at which it stopped."""
+    line, words = "", str(error)
+    while error is not None:
+        if hasattr(error, "node"):
+            at, lines = getattr(error.node, "lineno", 0), (error.src or "").splitlines()
+            text = lines[at - 1].strip() if 0 < at <= len(lines) else ""
+            line = text if text and text in source else line  # not a line of Triton's own functions
+            words = error.error_message or words
+        elif str(error):
+            words = str(error)
+        error = error.__cause__
+    return {"line": line, "words": words.strip()}
 
 
 if __name__ == "__main__":

@@ -25,11 +25,16 @@ from .accesses import OPS, Access, Accesses, Launch, Operand
 from .second_python import launches_go_there
 
 APART = 48
+ORDERS = {  # of the programs of a grid, given their number
+    "in order": range,
+    "reversed": lambda count: range(count)[::-1],
+    "shuffled": lambda count: np.random.default_rng(count).permutation(count),
+}
 _recording = None
 
 
 @contextmanager
-def record_accesses(*, check=True):
+def record_accesses(*, check=True, order="in order"):
     """Records every load and store of the Triton kernels that run inside the block. Yields Accesses.
 
         with record_accesses() as log:
@@ -42,7 +47,8 @@ def record_accesses(*, check=True):
 
     A tensor has the name of the kernel's argument, without `_ptr`. check: an access outside its tensor raises
     OutOfBounds, with the kernel, program, tensor and offsets, before memory is accessed. With False it is recorded, a
-    load gives the mask's `other` (or 0) there and a store does nothing; see Accesses.outside.
+    load gives the mask's `other` (or 0) there and a store does nothing; see Accesses.outside. order: of the programs,
+    which a GPU runs in any order: "in order", "reversed" or "shuffled".
     Raises ParameterError without Triton and inside another recording. With a GPU it also raises it for bfloat16 tensors
     and for kernels that cannot be copied out of their notebook. Outside the block Triton is unchanged.
     """
@@ -55,12 +61,12 @@ def record_accesses(*, check=True):
     if compiles:
         log = _recording = Accesses()
         try:
-            with launches_go_there(log, check):
+            with launches_go_there(log, check, order):
                 yield log
         finally:
             _recording = None
         return
-    recorder = _Recorder(interpreter, check)
+    recorder = _Recorder(interpreter, check, order)
     before = [(home, name, getattr(home, name)) for home, name, _ in recorder.patches]
     _recording = recorder.log
     try:
@@ -104,8 +110,9 @@ class _Moved(torch.Tensor):
 class _Recorder:
     """Replacements for a few methods of the interpreter while a recording runs."""
 
-    def __init__(self, interpreter, check):
+    def __init__(self, interpreter, check, order):
         self.interpreter, self.check, self.log, self.error = interpreter, check, Accesses(), None
+        self.order = ORDERS[order]
         self.places = []  # of this launch: (Operand, made-up address, real address); an address's top bits say which
         folders = [os.path.dirname(sys.modules[name].__file__) + os.sep for name in ("triton", "numpy")]
         self.not_of_kernel = (*folders, __file__)  # where the kernel's line is not looked for
@@ -113,6 +120,7 @@ class _Recorder:
         self.patches = [
             (executor, "__call__", self._calls(executor.__call__)),
             (executor, "_init_args_hst", self._moves(executor._init_args_hst)),
+            (builder, "set_grid_idx", self._orders(builder.set_grid_idx)),
             (builder, "create_masked_load", self._loads(builder.create_masked_load)),
             (builder, "create_masked_store", self._stores(builder.create_masked_store)),
             (builder, "create_atomic_cas", self._swaps(builder.create_atomic_cas)),
@@ -139,6 +147,13 @@ class _Recorder:
             raise recorder.error.with_traceback(None) from None  # without the interpreter's errors around it
 
         return __call__
+
+    def _orders(recorder, original):
+        def set_grid_idx(self, *program):
+            other = recorder.order(int(np.prod(self.grid_dim)))[np.ravel_multi_index(program, self.grid_dim)]
+            return original(self, *map(int, np.unravel_index(other, self.grid_dim)))
+
+        return set_grid_idx
 
     def _moves(recorder, original):
         def _init_args_hst(self, args, options):

@@ -33,10 +33,10 @@ class KernelFailed(RuntimeError):
 
 
 @contextlib.contextmanager
-def launches_go_there(log, check):
+def launches_go_there(log, check, order):
     """Inside the block, kernels that are launched run in the second Python and are recorded.
 
-    log: the Accesses that fills. check: as of record_accesses.
+    log: the Accesses that fills. check, order: as of record_accesses.
     """
     from triton.runtime.jit import JITFunction
 
@@ -51,7 +51,7 @@ def launches_go_there(log, check):
         given = signature.bind(*args, **options)
         given.apply_defaults()
         grid = tuple(grid(given.arguments) if callable(grid) else grid)
-        _launch(kernel.fn, grid, args, options, check, log)
+        _launch(kernel.fn, grid, args, options, (check, order), log)
 
     JITFunction.run = run
     try:
@@ -60,7 +60,7 @@ def launches_go_there(log, check):
         JITFunction.run = original
 
 
-def _launch(function, grid, args, options, check, log):
+def _launch(function, grid, args, options, how, log):
     memory = {}  # address -> (storage, a copy of its bytes on the CPU)
     given = without_memory([*args], memory), without_memory(options, memory)
     try:
@@ -69,7 +69,7 @@ def _launch(function, grid, args, options, check, log):
                 "it is made inside another function and uses variables of it. Define it at the top of a cell."
             )
         request = packed(
-            (*with_needs(function, function.__name__), grid, *given, [copied for _, copied in memory.values()], check)
+            (*with_needs(function, function.__name__), grid, *given, [copied for _, copied in memory.values()], how)
         )
     except (NotAlone, pickle.PicklingError, AttributeError, TypeError) as reason:  # the last three: cannot be pickled
         raise ParameterError(

@@ -24,10 +24,10 @@ def answer(request, kernels):
     """(memories, launches, accesses, printed text, error) of one request. kernels: {source: kernel} of earlier ones."""
     import triton
 
-    name, source, grid, args, options, memories, check = request
+    name, source, grid, args, options, memories, (check, order) = request
     args, options = with_memory(args, memories), with_memory(options, memories)
     printed, error = io.StringIO(), None
-    with contextlib.redirect_stdout(printed), record_accesses(check=check) as log:
+    with contextlib.redirect_stdout(printed), record_accesses(check=check, order=order) as log:
         try:
             if source not in kernels:
                 kernels[source] = triton.jit(function_of(revive(source, name, f"kernel {len(kernels)}")))

@@ -1,10 +1,12 @@
-"""Which kernels an answer launches, and whether a compiler would take them."""
+"""Which kernels an answer launches, and with what."""
 
-import ast
 import contextlib
 import inspect
 import sys
-import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from course_lib.practice.fixtures.placement import machine
 
@@ -12,9 +14,36 @@ from . import running
 from .exercise import NotVerified
 
 
+TYPES = {
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float64: "fp64",
+    torch.int64: "i64",
+    torch.int32: "i32",
+    torch.int16: "i16",
+    torch.int8: "i8",
+    torch.uint8: "u8",
+    torch.bool: "i1",
+}
+"""Triton's names of dtypes."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A kernel with the types of its arguments and its constants, as the compiler is given them."""
+
+    kernel: Any
+    """A function."""
+    types: tuple
+    """((argument, type), …): "*fp32" for a tensor, "i32", "fp32", …"""
+    constants: tuple
+    """((argument, value), …) of its tl.constexpr, and of what is None."""
+
+
 @contextlib.contextmanager
 def launches():
-    """A list that gets each kernel that is launched while this lasts, as a function.
+    """A list that gets a Launched for each kernel that is launched while this lasts.
 
     Kernels of the library itself do not count.
     """
@@ -30,7 +59,7 @@ def launches():
 
     def run(kernel, /, *args, **options):
         if not kernel.fn.__module__.startswith("course_lib.attention"):
-            kernels.append(kernel.fn)
+            kernels.append(launched(kernel.fn, args, options))
         return original(kernel, *args, **options)
 
     kind.run = run
@@ -38,6 +67,37 @@ def launches():
         yield kernels
     finally:
         kind.run = original
+
+
+def launched(kernel, args, options):
+    """The Launched of one call. An argument of another kind than number and tensor leaves `types` empty."""
+    signature = inspect.signature(kernel)
+    try:
+        given = signature.bind(*args, **{name: x for name, x in options.items() if name in signature.parameters})
+    except TypeError:
+        return Launched(kernel, (), ())  # the call fails, and says why
+    given.apply_defaults()
+    types, constants = {}, {}
+    for name, value in given.arguments.items():
+        if "constexpr" in str(signature.parameters[name].annotation) or value is None:
+            constants[name] = getattr(value, "value", value)
+        elif isinstance(value, torch.Tensor):
+            types[name] = "*" + TYPES.get(value.dtype, "")
+        elif isinstance(value, (bool, int, float)):
+            types[name] = "i1" if isinstance(value, bool) else "fp32" if isinstance(value, float) else "i32"
+    known = len(types) + len(constants) == len(signature.parameters) and "*" not in types.values()
+    return Launched(kernel, tuple(types.items()) if known else (), tuple(constants.items()))
+
+
+def launched_by(answer, trials):
+    """The Launched of all trials, each once: the first of each kernel, then those with other types or constants."""
+    found = []
+    for one in trials:
+        with launches() as more:
+            running.run(lambda one=one: one.act(answer), answer, one.limit_s)
+        found += [launch for launch in more if launch.types and launch not in found]
+    first = {launch.kernel: launch for launch in reversed(found)}
+    return [*reversed(first.values()), *(launch for launch in found if launch is not first[launch.kernel])]
 
 
 def kernels_of(answer, trials):
@@ -53,18 +113,5 @@ def kernels_of(answer, trials):
             raise NotVerified(f"as your function was stopped after {one.limit_s:g} s.")
         if not found:
             return []
-        kernels += found
+        kernels += [launch.kernel for launch in found]
     return list(dict.fromkeys(kernels))
-
-
-REFUSED = {ast.Break: "break", ast.Continue: "continue", ast.Try: "try"}
-"""What the interpreter runs, because it is Python, and the compiler refuses."""
-
-
-def refused(kernel):
-    """The word in a kernel (a function) that no compiler takes; "" where there is none, or the text is not known."""
-    try:
-        nodes = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(kernel))))
-    except (OSError, TypeError, SyntaxError):
-        return ""
-    return next((word for node in nodes for kind, word in REFUSED.items() if isinstance(node, kind)), "")

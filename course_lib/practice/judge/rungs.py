@@ -33,8 +33,10 @@ from course_lib.practice.fixtures.placement import here, machine
 
 from . import limits, running
 from .agreement import near
+from .compiles import raise_refusal, refused_word
 from .exercise import Counterexample, Mistake, NotVerified, Property, Trial
-from .kernel_launches import kernels_of, refused
+from .kernel_launches import kernels_of, launched_by
+from .program_order import in_other_orders
 
 BUDGET_S = limits.COMPILED_CHECK_S if torch.cuda.is_available() else limits.KERNEL_CHECK_S
 """Seconds of work for all cases of a check."""
@@ -97,12 +99,15 @@ def poisoned():
 
 
 def watched():
-    """The recorder that stops an access outside of its tensor; nothing where no kernel is interpreted."""
+    """The recorder that stops an access outside of its tensor; nothing where no kernel is interpreted.
+
+    A recording that runs already stops it as well.
+    """
     if "triton" not in sys.modules or machine().triton != "interpreted":
         return contextlib.nullcontext()
-    from course_lib.attention.recording.recorder import record_accesses
+    from course_lib.attention.recording.recorder import record_accesses, recording
 
-    return record_accesses(check=True)
+    return record_accesses() if recording() is None else contextlib.nullcontext()
 
 
 def on_cpu(value):
@@ -114,10 +119,10 @@ def on_cpu(value):
     return value
 
 
-def rungs(*trials):
+def rungs(*trials, orders=()):
     """The two Properties that end every such exercise: on which rungs the answer was seen.
 
-    trials: cases that need a kernel.
+    trials: cases that need a kernel. orders: further ones, in which programs run in other orders too.
     """
 
     def interpreted(answer):
@@ -133,17 +138,23 @@ def rungs(*trials):
                 "as your function launched no kernel of yours. All above was checked in plain torch, rung 1. Now "
                 "write the kernel, launch it from the same function, and check again."
             )
+        for kernel in kernels:
+            if word := refused_word(kernel):
+                raise Counterexample(
+                    [f"# {kernel.__name__}, compiled for a GPU"],
+                    "a kernel",
+                    f"unsupported: `{word}`",
+                    remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
+                    "bounds of a loop, an `if` or a mask say the same.",
+                )
+        for one in dict.fromkeys([*trials, *orders]):
+            in_other_orders(answer, one)
         if found.triton == "interpreted":
-            for kernel in kernels:
-                if word := refused(kernel):
-                    raise Counterexample(
-                        [f"# {kernel.__name__}, compiled for a GPU"],
-                        "a kernel",
-                        f"unsupported: `{word}`",
-                        remark=f"The interpreter is Python and takes `{word}`; Triton's compiler does not. Let the "
-                        "bounds of a loop, an `if` or a mask say the same.",
-                    )
-            return f"all above ran in {told(kernels)}, and no access was outside of its tensor"
+            raise_refusal(launched_by(answer, trials))
+            return (
+                f"all above ran in {told(kernels)}, some with their programs in other orders, and no access was "
+                "outside of its tensor. The compiler takes the kernel"
+            )
         for one in trials:
             outside = stopped(answer, one)
             if outside:
