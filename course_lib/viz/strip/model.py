@@ -59,7 +59,9 @@ def table_rows(data, step):
         upto = at + 1 if row is now else len(row["names"])
         for group, (launches, ns) in _sums(row, upto).items():
             words = GROUPS[group]
-            table.append([row["name"], words, "" if group == "idle" else f"{launches:,}", us(ns), share(ns, row)])
+            table.append(
+                [row["name"], words, "" if group == "idle" or not launches else f"{launches:,}", us(ns), share(ns, row)]
+            )
         if row is now:
             return table
 
@@ -96,6 +98,7 @@ def _row(at, row):
         "ordered": bool(ordered),
         "noun": row.get("noun", "kernel"),
         "note": row.get("note", ""),
+        "total": None if row.get("total") is None else whole(f"{where}['total']", row["total"]),
         "limit": None if row.get("limit") is None else _ns(f"{where}['limit']", row["limit"]),
         "took": None if row.get("took") is None else _ns(f"{where}['took']", row["took"]),
         **{name: [] for name in ("names", "groups", "starts", "lengths", "launches", "bytes")},
@@ -124,6 +127,8 @@ def _row(at, row):
         made["bytes"].append(None if nbytes is None else whole(f"the bytes of {here}", nbytes))
         end = max(end, start + length)
     made["length"] = max(end, 1)
+    if made["total"] is None:
+        made["total"] = sum(many for many, group in zip(made["launches"], made["groups"]) if group != "idle")
     return made
 
 
@@ -140,11 +145,10 @@ def _words(row, at):
     if group == "idle":
         return [["strong", "No kernel runs"], ["", f" for {us(ns)} µs of “{row['name']}”, {share(ns, row)} of it."]]
     if not row["ordered"]:
-        head = [
-            ["code", name],
-            ["", f" in “{row['name']}”: {count(row['launches'][at], 'launch', 'launches')} in one step"],
-        ]
-        return [*head, ["", f", {us(ns)} µs together, {share(ns, row)} of all kernels{_read(row, at)}."]]
+        launches = row["launches"][at]
+        many = f"{count(launches, 'launch', 'launches')} in one step, " if launches else ""
+        said = f"{many}{us(ns)} µs together, {share(ns, row)} of all kernels"
+        return [["code", name], ["", f" in “{row['name']}”: {said}{_read(row, at)}."]]
     before = max([start + length for start, length in zip(row["starts"][:at], row["lengths"][:at])], default=0)
     gap = row["starts"][at] - before
     waited = f" Before it nothing ran for {us(gap)} µs." if at and gap >= 50 else ""
@@ -164,6 +168,6 @@ def _told(group, rows):
     parts = []
     for row in rows:
         launches, ns = _sums(row, len(row["names"])).get(group, (0, 0))
-        how_many = "" if group == "idle" or not ns else f" in {count(launches, 'launch', 'launches')}"
+        how_many = "" if group == "idle" or not launches else f" in {count(launches, 'launch', 'launches')}"
         parts.append(f"“{row['name']}” {us(ns)} µs{how_many}, {share(ns, row)}")
     return f"{GROUPS[group][0].upper()}{GROUPS[group][1:]}: {'; '.join(parts)}."

@@ -1,7 +1,7 @@
 // The rows of the strip: bars of kernels, marks for limit and clock, an axis of time.
 
 import { dashedLine, hatch, roundBox, tint, write } from "../kit/canvas.js";
-import { clamp, number } from "../kit/format.js";
+import { clamp, count, number } from "../kit/format.js";
 import { BAR } from "./layout.js";
 import { share, timeWords, us } from "./sums.js";
 
@@ -36,9 +36,8 @@ function paintRow(pen, scene, row, { top, bar }) {
 }
 
 function captionOf(row) {
-  const kernels = row.launches.reduce((sum, one, at) => sum + (row.groups[at] === "idle" ? 0 : one), 0);
   const order = row.ordered ? "" : " · summed, not in order";
-  return `${number(kernels)} ${row.noun}${kernels === 1 ? "" : "s"} · ${timeWords(row.length)}${order}`;
+  return `${count(row.total, row.noun)} · ${timeWords(row.length)}${order}`;
 }
 
 function boxOf(layout, row, at, bar) {

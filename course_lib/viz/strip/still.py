@@ -58,9 +58,8 @@ def _x(data, ns):
 def _row(axes, data, row, top, done, selected, now):
     colour, bar = still.palette(), top + BELOW
     head = still.write(axes, LEFT, top + 8, row["name"], size=13, weight="bold")
-    kernels = sum(many for many, group in zip(row["launches"], row["groups"]) if group != "idle")
     order = "" if row["ordered"] else " · summed, not in order"
-    said = f"{count(kernels, row['noun'])} · {time_words(row['length'])}{order}"
+    said = f"{count(row['total'], row['noun'])} · {time_words(row['length'])}{order}"
     still.write(axes, LEFT + still.text_width(axes, head) + 12, top + 8, said, size=12.5, colour="soft")
     per = (RIGHT - LEFT) / data["scale"]
     still.box(axes, LEFT, bar, row["length"] * per, BAR, facecolor=colour["well"])

@@ -40,7 +40,7 @@ export function tableRows(data, step) {
     for (const [group, words] of Object.entries(data.groups)) {
       if (!sums[group]) continue;
       const { launches, ns } = sums[group];
-      const many = group === "idle" ? "" : number(launches);
+      const many = group === "idle" || !launches ? "" : number(launches);
       table.push([row.name, words, many, us(ns), share(ns, row)]);
     }
     if (row === now) return table;

@@ -12,7 +12,8 @@ def step_strip(rows, *, title="One step as a strip of kernels", subtitle=None):
     rows: list of dicts {"name", "kernels"} and, where they are known, "limit" (µs: the least time that the step could
         take), "took" (µs on the clock, where the kernels do not end with the step), "ordered" (default True; False:
         sums over all launches of a kernel, which are drawn one after the other, in no order), "noun" ("kernel", or
-        "operation" on a CPU) and "note" (a sentence about the row). kernels: tuples (name, group, start, µs) or
+        "operation" on a CPU), "note" (a sentence about the row) and "total" (kernels in all, where the
+        launches given are not all of them; 0 launches: not known). kernels: tuples (name, group, start, µs) or
         (name, group, start, µs, launches, bytes); group is a key of GROUPS; start is in µs, or None where the row is
         not ordered; bytes None: not known.
     title, subtitle: of the view. `selected` is a group of GROUPS, or None. Raises ParameterError for what does not fit
