@@ -1,0 +1,19 @@
+"""Requests as they come: when, how long, from whom; and a simulator that serves them on a cost model.
+
+Names arrive on first use.
+"""
+
+from course_lib.lazy import lazily
+
+__all__, __getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "arrivals": "AtOnce ClosedLoop Gamma Poisson Trace",
+        "conversations": "Conversations",
+        "feed": "Feed",
+        "length_sets": "LENGTH_SETS",
+        "lengths": "Fixed Lengths LogNormal RecordedLengths Uniform",
+        "prefixes": "SharedPrefixes",
+        "workload": "Arrival Workload",
+    },
+)
