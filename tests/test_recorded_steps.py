@@ -23,14 +23,17 @@ def test_the_rows_are_the_recorded_figures():
     ]
     assert now["took"] == pytest.approx(1e3 * step["ms"]) and now["limit"] == pytest.approx(1e3 * step["limit_ms"])
     assert now["kernels"][0][:2] == ("few_rows_kernel", "weights")
-    assert [len(kernel) for kernel in now["kernels"]] == [6] * len(step["top"])
+    assert [len(kernel) for kernel in now["kernels"]] == [6] * (len(step["top"]) + 1)  # the last: what is not listed
+    assert now["total"] == step["kernels"] and sum(kernel[3] for kernel in now["kernels"]) == pytest.approx(
+        1e3 * step["busy_ms"]
+    )
     assert not any(row.get("ordered", True) for row in (eager, graph, now))
 
 
 def test_every_row_can_be_drawn():
     assert step_strip(steps_of_one_sequence()).last > 10
     assert [row["name"] for row in steps_now()] == [
-        "now, 1 sequence", "now, 8 sequences", "now, 64 sequences", "now, 256 sequences",
+        "1 sequence", "8 sequences", "64 sequences", "256 sequences",
     ]  # fmt: skip
     assert step_strip(steps_now()).data["scale"] > 7_000_000  # ns
 

@@ -80,7 +80,7 @@ function paintMarks(pen, { layout, colours }, row, bar) {
     dashedLine(pen, x, bar - 6, x, bar + BAR + 8, colours.ink, dash, 2);
     const text = `${what} ${timeWords(ns)}`;
     const wide = pen.measureText(text).width;
-    const next = at + 1 < marks.length ? layout.x(marks[at + 1][0]) : Infinity;
+    const next = at + 1 < marks.length ? Math.min(layout.x(marks[at + 1][0]), layout.width - 90) : Infinity;
     const fitsLeft = x + 10 + wide > next && x - 5 - wide > free;
     const left = fitsLeft ? x - 5 - wide : Math.min(Math.max(x + 5, free), layout.width - wide);
     write(pen, text, left, bar + BAR + 15, { colour: colours.ink });

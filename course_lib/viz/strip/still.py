@@ -83,7 +83,7 @@ def _row(axes, data, row, top, done, selected, now):
         x = _x(data, ns)
         axes.plot([x, x], [bar - 6, bar + BAR + 8], color=colour["ink"], linewidth=1.5, linestyle=line)
         text = still.write(axes, max(x + 5, free), bar + BAR + 14, f"{what} {time_words(ns)}", size=12)
-        following = _x(data, places[number + 1][0]) if number + 1 < len(places) else None
+        following = min(_x(data, places[number + 1][0]), RIGHT - 70) if number + 1 < len(places) else None
         wide = still.text_width(axes, text)
         if following is not None and x + 10 + wide > following and x - 5 - wide > free:
             text.set_x(x - 5 - wide)
