@@ -55,7 +55,7 @@ def sample(logits, temperature, top_k, top_p, draw):
         ordered[top_k:] = -torch.inf
     probabilities = ordered.softmax(-1)
     if top_p is not None:
-        before = probabilities.cumsum(-1) - probabilities
+        before = torch.cat([torch.zeros(1), probabilities.cumsum(-1)[:-1]])  # of all likelier tokens
         probabilities[before >= top_p] = 0
     result = torch.zeros_like(probabilities)
     result[order] = probabilities / probabilities.sum()

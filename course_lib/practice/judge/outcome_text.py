@@ -4,7 +4,7 @@ import ast
 import reprlib
 
 from . import running
-from .agreement import is_tensor
+from .agreement import agree, differing, is_tensor
 from .limits import SHOW_S
 from .running import Raised
 
@@ -13,12 +13,33 @@ _LONG = 2000
 
 
 def side_by_side(trial, expected, got):
-    """(expected, got) as text."""
+    """(expected, got) as text, which is not the same text."""
+    sides = _sides(trial, expected, got)
+    pair = first_apart(expected, got, trial.rounding) if sides[0] == sides[1] else None
+    return sides if pair is None else tuple(f"{text}\nfirst difference: {one}" for text, one in zip(sides, pair))
+
+
+def _sides(trial, expected, got):
     if trial.both is not None and type(got) is type(expected):
         sides, _ = running.run(lambda: trial.both(expected, got), trial.both, SHOW_S)
         if not isinstance(sides, Raised):  # `both` may not know what a learner's value holds
             return sides
     return trial.show(expected), written(trial, got)
+
+
+def first_apart(expected, got, times=1):
+    """The first parts, at the same place in two outcomes, that are not the same, each as text with all its digits."""
+    if is_tensor(expected) and is_tensor(got) and expected.shape == got.shape and expected.dtype == got.dtype:
+        places = differing(expected, got, times=times).flatten().nonzero()
+        if len(places):
+            return tuple(f"{x.flatten()[places[0, 0]].item():.9g}" for x in (expected, got))
+    if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
+        parts = next((pair for pair in zip(expected, got) if not agree(*pair, times)), None)
+        return parts and first_apart(*parts, times)
+    if isinstance(expected, float) and isinstance(got, float):
+        return repr(expected), repr(got)
+    kinds = [str(x.dtype) if is_tensor(x) else a_kind(x) for x in (expected, got)]
+    return tuple(kinds) if kinds[0] != kinds[1] else None
 
 
 def explained(trial, expected, got):

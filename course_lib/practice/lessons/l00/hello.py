@@ -74,8 +74,23 @@ HELLO = Exercise(
         ),
         Property(
             "Every name is inserted unchanged",
-            "Names can have capitals, spaces and accents anywhere.",
-            [greeting(name) for name in ("Zoë", "McKay", "O'Neil", "mia", "de la Cruz", "J.", "Anna Lee", "R2D2")],
+            "Names can have capitals, spaces and accents anywhere, and nothing of them is taken away.",
+            [
+                greeting(name)
+                for name in (
+                    "Zoë",
+                    "McKay",
+                    "O'Neil",
+                    "mia",
+                    "de la Cruz",
+                    "J.",
+                    "Anna Lee",
+                    "R2D2",
+                    " Bo ",
+                    "Al ",
+                    " Mia",
+                )
+            ],
         ),
     ],
     mistakes=[
@@ -115,6 +130,11 @@ HELLO = Exercise(
             ),
         ),
         Mistake(
+            "spaces are taken from the ends of the name.",
+            "The name must stay as it was passed, with all its spaces: `strip` takes some of them away.",
+            lambda name: hello(name.strip()),
+        ),
+        Mistake(
             "there is white space after the full stop.",
             "A space or a line break at the end is one more token, and the model reads it.",
             tuple(lambda name, end=end: hello(name) + end for end in ("\n", " ")),
@@ -127,9 +147,10 @@ HELLO = Exercise(
         ),
     ],
     hints=[
-        "The function must return the sentence: use `return`. `print` only shows it.",
-        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence, "
-        "character for character.",
+        "The check shows the first character where your sentence differs from the one in the exercise. Every character "
+        "counts, the full stop at the end too. And the function has to `return` the sentence; `print` only shows it.",
+        "Put an `f` before the opening quote, and `{name}` where the name belongs. The rest is the sentence of the "
+        "exercise, copied.",
         '`return f"Once upon a time, in a quiet harbour, there lived a patient otter named {name}."` '
         "(with the full stop before the last quote).",
     ],

@@ -62,7 +62,7 @@ def listed(names):
 
 def how_many(expected, got):
     if isinstance(got, tuple) and len(got) == len(expected):
-        return ""
+        return "Both have to be Python's own `int`; `int(…)` converts other numbers."
     return (
         "The exercise asks for two whole numbers: tokens pushed, and attention scores. `return tokens, scores` "
         "returns both."

@@ -7,7 +7,7 @@ import torch
 from course_lib.errors import CourseError
 from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
 from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .generate_answers import (
@@ -128,6 +128,9 @@ STOPPED = [(p, n, (s,)) for p in PROMPTS[:9] for s in (0, 1, 3) for n in (1, 3, 
     ([1, 2, 3], 6, (0, 3)),
     ([3, 3], 6, (4, 2)),
 ]
+STOPPED_BY_ANY = [(p, 6, stops) for p in ([1], [2], [4], [1, 2]) for stops in ((0, 3), (1, 2, 3), (4, 1), (2, 0))]
+
+UNTOUCHED = [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]]
 
 GENERATE = Exercise(
     id="01.generate",
@@ -166,10 +169,11 @@ GENERATE = Exercise(
             [new_ids(p, n, s) for p, n, s in STOPPED],
         ),
         Property(
-            "The caller's list is not changed",
-            "The same prompt is often used twice.",
-            [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]],
+            "Each of the stop tokens ends the loop, wherever it stands in `stop_token_ids`",
+            "A model can have several end tokens: Llama 3 has one for the end of a text and one for the end of a turn.",
+            [new_ids(p, n, s) for p, n, s in STOPPED_BY_ANY],
         ),
+        Property("The caller's list is not changed", "The same prompt is often used twice.", UNTOUCHED),
         Property(
             "n tokens take n calls, each with the whole sequence",
             "No step is needed after the last token.",
@@ -242,6 +246,14 @@ GENERATE = Exercise(
             loop(stop=lambda token, ids, stops: False),
         ),
         Mistake(
+            "only one of the stop tokens is looked for.",
+            "`stop_token_ids` can hold several: `token in stop_token_ids` asks for all of them.",
+            tuple(
+                loop(stop=lambda token, ids, stops, place=place: bool(stops) and token == stops[place])
+                for place in (0, -1)
+            ),
+        ),
+        Mistake(
             "the stop token is not returned.",
             "Append first, then check for a stop token: it belongs to the returned ids.",
             loop(keep_stop=False),
@@ -255,6 +267,7 @@ GENERATE = Exercise(
             "the caller's list is changed.",
             "`ids = token_ids` is a second name for the same list. `list(token_ids)` is a copy.",
             loop(own=lambda ids: ids),
+            writes_into(UNTOUCHED),
         ),
         Mistake(
             "tensors are put into the list.",

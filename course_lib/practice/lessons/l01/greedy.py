@@ -9,28 +9,13 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report import tensors
 
+from .greedy_answers import greedy_argmax, greedy_loop, greedy_softmax, in_the_middle, within_a_thousandth
 from .solutions.greedy import greedy
 
 
-def greedy_argmax(logits):
-    return logits.argmax().item()
-
-
-def greedy_loop(logits):
-    best = 0
-    for token in range(len(logits)):
-        if logits[token] > logits[best]:
-            best = token
-    return best
-
-
-def greedy_softmax(logits):
-    return int(torch.softmax(logits, -1).argmax())
-
-
-def choice(values, note=""):
-    """The Trial that calls greedy on these logits."""
-    story = [f"logits = {tensors.code(torch.tensor(values))}", "greedy(logits)"]
+def choice(values, note="", digits=6):
+    """The Trial that calls greedy on these logits. digits: how many of each are written down."""
+    story = [f"logits = torch.tensor({tensors.numbers(torch.tensor(values), digits)})", "greedy(logits)"]
     return Trial(story, lambda answer: answer(torch.tensor(values)), show=tensors.outcome, note=note, size=len(values))
 
 
@@ -96,18 +81,12 @@ def settles_ties_otherwise(answer, found):
     if found.trial not in TIES:
         return False
     taken_ids = set()
-    for equals in range(2, 9):
+    for equals in (*range(2, 9), 20, 40):  # a sort of 17 and more is another one
         taken = answer(torch.tensor([-1.0] + [0.0] * equals))
         if not 1 <= taken <= equals:
             return False
         taken_ids.add("lowest" if taken == 1 else "highest" if taken == equals else "between")
     return "between" in taken_ids or len(taken_ids) > 1
-
-
-def in_the_middle(logits):
-    """The middle id among equals, as `topk` may return it."""
-    equals = (logits == logits.max()).nonzero().flatten()
-    return int(equals[len(equals) // 2])
 
 
 def larger_ones():
@@ -121,13 +100,36 @@ def larger_ones():
         yield drawn(1000, scale, -30.0)
 
 
+def equals(size, ids):
+    """The Trial of `size` logits of 0, but for equal ones at `ids`, which are the largest."""
+
+    def act(answer):
+        logits = torch.zeros(size)
+        logits[ids] = 1.0
+        return answer(logits)
+
+    story = [f"logits = torch.zeros({size})", f"logits[{ids}] = 1.0", "greedy(logits)"]
+    return Trial(story, act, show=tensors.outcome, note="the lowest id among equals", size=size)
+
+
 UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]
 TIES = [
     choice(list(v), "the lowest id among equals")
     for n in (2, 3, 4)
     for v in itertools.product((0.0, 1.0, -1.0), repeat=n)
     if v.count(max(v)) > 1
+] + [equals(20, [6, 9]), equals(40, [7, 23, 30]), equals(300, [12, 200, 250])]
+CLOSE = [
+    choice(values, "larger in the seventh digit", digits=8)
+    for values in (
+        [15.0, 15.00002],
+        [-15.00002, -15.0],
+        [15.0, 15.00002, 14.99998],
+        [20.0, -3.0, 20.00002, 20.00001],
+        [-30.00004, -30.00002, -40.0, -30.0],
+    )
 ]
+"""Logits that half precision, rounding to four digits or a tolerance of 1 in 100,000 makes equal."""
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
 GREEDY = Exercise(
@@ -150,6 +152,12 @@ GREEDY = Exercise(
             "Among equal logits, the lowest id is returned",
             "Two decoders that choose differently among equals write different sequences.",
             TIES,
+        ),
+        Property(
+            "Two logits that are close are not equal",
+            "The larger logit wins, however little larger it is. Lower precision, rounding and `isclose` make the two "
+            "equal.",
+            CLOSE,
         ),
         Property(
             "A token with a logit of -inf is never chosen",
@@ -219,6 +227,19 @@ GREEDY = Exercise(
             "the ids are counted from 1.",
             "The first entry of the vocabulary has id 0.",
             lambda logits: int(logits.argmax()) + 1,
+        ),
+        Mistake(
+            "logits are rounded, or compared with a tolerance.",
+            "Half precision, `round` and `isclose` make close logits equal, and the lowest id of them is taken. "
+            "Compare the logits as they come.",
+            (
+                lambda logits: int(logits.half().argmax()),
+                lambda logits: int(logits.bfloat16().argmax()),
+                lambda logits: int(logits.round(decimals=3).argmax()),
+                lambda logits: int(logits.round(decimals=2).argmax()),
+                lambda logits: int(torch.isclose(logits, logits.max()).nonzero()[0]),
+                within_a_thousandth,
+            ),
         ),
         Mistake(
             "a token is drawn at random.",

@@ -24,7 +24,7 @@ from .sample_answers import (
     writes_into_logits,
     zeroed_logits,
 )
-from .sample_trials import drawn, large, on_edge, orders, untouched
+from .sample_trials import drawn, kept, large, on_edge, orders, untouched
 from .solutions.sample import sample
 
 
@@ -102,6 +102,11 @@ SAMPLE = Exercise(
                 for p in orders(*THREE) + [list(FOUR), list(FOUR[::-1])]
                 for top_p in (0.25, 0.45, 0.6, 0.75, 0.95, 1.0)
             ],
+        ),
+        Property(
+            "`top_p` is reached where the sum is exactly `top_p`: no further token is kept",
+            "Two tokens of probability 0.5 and a `top_p` of 0.5: one is enough.",
+            [kept(2, 0.5), kept(4, 0.25), kept(4, 0.5), kept(4, 0.75), kept(8, 0.5), kept(4, 0.5, 2.0)],
         ),
         Property(
             "First temperature, then `top_k`, then `top_p` on the tokens that `top_k` kept",
@@ -202,6 +207,12 @@ SAMPLE = Exercise(
             tuple(without_crossing()),
         ),
         Mistake(
+            "`top_p` keeps one token more where the sum is exactly `top_p`.",
+            "Once the more likely tokens have reached `top_p`, no other is needed: cut where their sum is `>= top_p`, "
+            "not where it is above.",
+            sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, beyond=True))),
+        ),
+        Mistake(
             "`top_p` adds up from the least likely token.",
             "The most likely tokens must stay, so sort in descending order before the cumulative sum.",
             sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, from_below=True))),
@@ -234,15 +245,16 @@ SAMPLE = Exercise(
         "Both cuts need the tokens in descending order: `ordered, order = (logits / "
         "temperature).sort(descending=True)`. `order` holds the id at each position. Set the logits that top-k cuts "
         "to `-torch.inf`, then take the softmax: its result sums to 1.",
-        "For top-p: `before = probabilities.cumsum(-1) - probabilities` is the sum over all more likely tokens. A "
-        "token is cut where `before` has already reached `top_p`. So the first token always stays, and so does the "
-        "token that crosses the line.",
+        "For top-p, sum what stands before each token: `before = torch.cat([torch.zeros(1), "
+        "probabilities.cumsum(-1)[:-1]])`. A token is cut where `before` has already reached `top_p`. So the first "
+        "token always stays, and so does the token that crosses the line.",
         "At the end, put every probability back at its id: `result = torch.zeros_like(probabilities)`, "
         "`result[order] = probabilities / probabilities.sum()`, `return draw(result)`.",
     ],
     rights=[sample, sample_one_by_one, sample_by_threshold],
     why="One sort serves both cuts. Top-k sets logits to -inf, so the softmax already makes the rest sum to 1. "
     "`before` is the probability of all more likely tokens, without the token's own, so the token that crosses the "
-    "line stays, and so does the first. `result[order]` undoes the sort. `draw` is an argument, so that the function "
-    "itself is deterministic and can be tested exactly.",
+    "line stays, and so does the first. It is a shifted sum and not `cumsum - probabilities`, which rounds twice and "
+    "can end below a `top_p` that was reached. `result[order]` undoes the sort. `draw` is an argument, so that the "
+    "function itself is deterministic and can be tested exactly.",
 )

@@ -49,6 +49,34 @@ def drawn(probs, temperature=1.0, top_k=None, top_p=None, token=1, note="", seed
     )
 
 
+def kept(size, top_p, temperature=1.0):
+    """The Trial of `size` equal logits, of which so many are kept that their sum is exactly `top_p`.
+
+    Which of the equal tokens are kept is left open: the probabilities are compared from the largest on.
+    """
+
+    def act(answer):
+        given = []
+
+        def draw(probabilities):
+            given.append(as_given(probabilities))
+            return 0
+
+        answer(torch.zeros(size), temperature, None, top_p, draw)
+        return [p.sort(descending=True).values if isinstance(p, torch.Tensor) else p for p in given]
+
+    return Trial(
+        [
+            "draw = lambda probabilities: print(probabilities.sort(descending=True).values) or 0",
+            f"sample(torch.zeros({size}), temperature={temperature}, top_k=None, top_p={top_p}, draw=draw)",
+        ],
+        act,
+        show=lambda given: "\n".join(f"draw gets {short(p)}" for p in given) or "draw is not called",
+        note=f"{int(size * top_p)} of {size} are exactly {top_p}",
+        size=size,
+    )
+
+
 def as_given(probabilities):
     if isinstance(probabilities, torch.Tensor) and probabilities.is_floating_point():
         return probabilities.detach().float().clone()
@@ -74,8 +102,10 @@ def explain(expected, got):
     (want, _), (given, _) = expected, got
     if len(given) > len(want) == 0:
         return "At temperature 0, `draw` must not be called."
-    if not given:
+    if not given and want:
         return "`draw` was not called."
+    if not given:
+        return ""
     if len(given) > 1:
         return f"`draw` was called {len(given)} times; one token needs one call."
     probs = given[0]
