@@ -19,6 +19,7 @@ def decode_column_by_column(q, k_cache, v_cache, block_tables, seq_lens):
         blocks = block_tables[:, column].clamp(min=0)
         k, v = (cache[blocks].repeat_interleave(group, 2) for cache in (k_cache, v_cache))
         filled = column * size + torch.arange(size, device=q.device) < seq_lens[:, None]
+        v = v.masked_fill(~filled[..., None, None], 0.0)
         scores = torch.einsum("shd,sthd->sht", q, k).div(d**0.5).masked_fill(~filled[:, None], -INF)
         both = torch.logaddexp(lse, scores.logsumexp(2))
         safe = both.nan_to_num(neginf=0.0)
@@ -107,8 +108,8 @@ class Wrong:
     outside: type | None = None
     """What an entry that names no block gives. None: another block | IndexError: as in torch, after the end of
     the row | OutOfBounds: as in a kernel, for a block of -1 and after the end of the table"""
-    line: Callable = lambda slots, kv_heads, kv_head: slots * kv_heads + kv_head
-    """line(slots, kv_heads, kv_head): the rows of head_dim numbers in the memory of a cache."""
+    line: Callable = lambda slots, kv_heads, kv_head, size, blocks: slots * kv_heads + kv_head
+    """line(slots, kv_heads, kv_head, block_size, num_blocks): the rows of head_dim numbers in the memory of a cache."""
     length: Callable = lambda length: length
     tail: str = "masked"
     """masked | read: the whole last block is used | zeros: as keys and values of 0 | dropped: that block is not read"""
@@ -238,7 +239,7 @@ class Wrong:
             slots = self.slots(table[min(entry, len(table) - 1)], size) % (len(flat_k) // kv_heads)
             if self.tail != "read":
                 slots = slots[max(0, begin - first) : end - first]
-            lines = self.line(slots, kv_heads, kv_head)
+            lines = self.line(slots, kv_heads, kv_head, size, len(k_cache))
             scores = flat_k[lines] @ q * (1.0 if self.scales_q_in_place else self.scale(len(q)))
             v = (flat_v if self.values == "v" else flat_k)[lines]
             if self.tail == "zeros":

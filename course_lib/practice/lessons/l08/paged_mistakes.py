@@ -81,7 +81,17 @@ MISTAKES = [
         "the address does not count the KV heads of a slot.",
         "A slot has num_kv_heads * head_dim numbers. Those of a head begin at (slot * num_kv_heads + kv_head) * "
         "head_dim.",
-        (Wrong(line=lambda slots, heads, head: slots), Wrong(line=lambda slots, heads, head: slots + head)),
+        (Wrong(line=lambda slots, heads, head, *_: slots), Wrong(line=lambda slots, heads, head, *_: slots + head)),
+    ),
+    Mistake(
+        "the caches are read in another layout.",
+        "They are [num_blocks, block_size, num_kv_heads, head_dim]: the heads of a slot lie side by side. The numbers "
+        "of a head begin at ((block * block_size + offset) * num_kv_heads + kv_head) * head_dim. Other servers put "
+        "the heads before the slots of a block, or before the blocks.",
+        (
+            Wrong(line=lambda slots, heads, head, size, blocks: (slots // size * heads + head) * size + slots % size),
+            Wrong(line=lambda slots, heads, head, size, blocks: head * size * blocks + slots),
+        ),
     ),
     Mistake(
         "keys and values of the wrong KV head are used.",

@@ -18,11 +18,15 @@ from .paged_prefill_trials import (
     NONE_NEW,
     PACKED,
     PROMPT,
+    STALE,
+    STAYS,
     UNTOUCHED,
     WHOLE,
+    WIDE,
     WITH_CACHED,
     chunks,
 )
+from .paged_trials import STALE_MEANING, STALE_TITLE, STAYS_MEANING, STAYS_TITLE, kept_between_calls, reads_stale
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -111,6 +115,13 @@ PAGED_PREFILL = Exercise(
             PACKED,
         ),
         Property(
+            "A row of the block table may be wider than the longest sequence needs",
+            "A server makes it as wide as its longest possible sequence: the next row begins at "
+            "`block_tables.stride(0)`.",
+            WIDE,
+        ),
+        Property(STALE_TITLE, STALE_MEANING, STALE),
+        Property(
             "A sequence may have no new tokens in this step",
             "Two equal numbers in cu_seqlens_q mean that it has no rows.",
             NONE_NEW,
@@ -138,7 +149,12 @@ PAGED_PREFILL = Exercise(
             "The caches hold the tokens of all requests, and the next layer reads the same block table.",
             UNTOUCHED,
         ),
-        *rungs(chunks([3], [2]), chunks([4, 2], [2, 1], heads=2)),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
+        *rungs(
+            chunks([3], [2]),
+            chunks([4, 2], [2, 1], heads=2),
+            orders=[chunks([3, 4], [2, 3], heads=3), chunks([3, 40], [2, 35], block_size=16)],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -149,6 +165,8 @@ PAGED_PREFILL = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
+        kept_between_calls(STAYS),
+        reads_stale(STALE),
         rounded(paged_prefill, [*WITH_CACHED, *PACKED, *HEADS]),
         Mistake(
             "there is no causal mask, or it masks no key.",

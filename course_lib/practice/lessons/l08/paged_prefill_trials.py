@@ -4,7 +4,7 @@ from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
-from .paged_trials import block_by_block, called, explain, shown, step, untouched, weight
+from .paged_trials import block_by_block, called, explain, shown, stays, step, untouched, weight
 
 
 def chunks(seq_lens, new, note="", **options):
@@ -100,4 +100,19 @@ WHOLE = [
 UNTOUCHED = [
     untouched("paged_prefill", *step("chunk_step", lens, new, heads=heads), sum(lens))
     for lens, new, heads in (([2], [1], 1), ([3, 2], [2, 1], 1), ([4], [2], 2))
+]
+
+
+WIDE = [chunks([2, 1], [1, 1], spare=1), chunks([3, 5], [2, 1], spare=2), chunks([4, 1, 2], [3, 1, 2], spare=4)]
+
+
+STALE = [
+    chunks([1], [1], stale=True),
+    chunks([3, 2], [2, 1], stale=True),
+    chunks([5, 1], [5, 1], block_size=4, stale=True),
+]
+
+
+STAYS = [
+    stays("paged_prefill", *step("chunk_step", lens, new), sum(lens)) for lens, new in (([2], [1]), ([3, 2], [2, 1]))
 ]

@@ -3,9 +3,11 @@
 import torch
 
 from course_lib.practice.fixtures.tiny_attention import Watch, size
-from course_lib.practice.fixtures.tiny_pages import pages
+from course_lib.practice.fixtures.tiny_pages import pages, plain
 from course_lib.practice.judge.agreement import differing
+from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.rungs import trial
+from course_lib.practice.judge.running import Raised
 from course_lib.practice.report.tensors import numbers
 
 NAN = "never written, or 0 divided by 0, or infinity minus infinity"
@@ -47,6 +49,70 @@ def untouched(function, lines, given, how_large, *more):
         show=written,
         size=how_large,
     )
+
+
+def stays(function, lines, given, how_large, *more):
+    """The Trial of the first result, after a second call with other numbers. more: arguments after the tensors."""
+    count = len(NAMES[: len(given())])
+
+    def call(answer, *given):
+        first = answer(*given, *more)
+        answer(given[0] + 1, *given[1:], *more)
+        return plain(first)
+
+    return trial(
+        [
+            *lines,
+            f"first = {called(function, count, *more)}",
+            called(function, count, *more).replace("(q", "(q + 1"),
+            "first  # as it was before the second call",
+        ],
+        given,
+        call,
+        show=shown,
+        size=how_large,
+    )
+
+
+def kept_between_calls(trials):
+    """The Mistake of a result that the next call overwrites. trials: those made by `stays`."""
+    return Mistake(
+        "the result is overwritten by the next call.",
+        "A tensor that is made outside of the function, or kept from an earlier call, is the same one in every call. "
+        "Make a new one in each: `torch.empty_like(q)`.",
+        is_made_by=lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised),
+    )
+
+
+STALE_TITLE = "Slots that hold no token of the sequence may hold anything, also nan"
+STALE_MEANING = (
+    "Memory of a cache is used again and again, and at first it was never written. A weight of 0 is not enough: 0 "
+    "times nan is nan."
+)
+
+
+def reads_stale(trials):
+    """The Mistake of an answer that reads what lies after the last token. trials: steps with `stale`."""
+    return Mistake(
+        "what lies after the last token is read.",
+        "Its weight is 0, but 0 times nan is nan. Mask the loads of k and v too, with `other=0.0`; in torch, end the "
+        "slice with the sequence.",
+        is_made_by=lambda answer, found: (
+            found.trial in trials and not isinstance(found.outcome, Raised) and has_nan(found.outcome)
+        ),
+    )
+
+
+def has_nan(result):
+    if isinstance(result, tuple):
+        return any(map(has_nan, result))
+    return isinstance(result, torch.Tensor) and bool(result.isnan().any())
+
+
+STAYS_TITLE, STAYS_MEANING = (
+    "A result stays as it is when the function is called again",
+    "The engine calls the function in every layer. Each call returns a tensor of its own.",
+)
 
 
 def written(changed):

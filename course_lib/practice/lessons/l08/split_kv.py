@@ -9,6 +9,7 @@ from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounde
 
 from .paged_answers import Wrong, split_as_rows, whole_blocks
 from .paged_mistakes import MISTAKES
+from .paged_trials import STALE_MEANING, STALE_TITLE, STAYS_MEANING, STAYS_TITLE, kept_between_calls, reads_stale
 from .split_kv_answers import (
     added,
     by_length,
@@ -21,7 +22,21 @@ from .split_kv_answers import (
     undivided,
     unguarded,
 )
-from .split_kv_trials import BATCH, EMPTY, HEADS, LARGE, ONE, SAME, SEVERAL, UNEVEN, UNTOUCHED, splits
+from .split_kv_trials import (
+    BATCH,
+    EMPTY,
+    HEADS,
+    LARGE,
+    ONE,
+    SAME,
+    SEVERAL,
+    STALE,
+    STAYS,
+    UNEVEN,
+    UNTOUCHED,
+    WIDE,
+    splits,
+)
 
 
 def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -90,6 +105,13 @@ SPLIT_KV = Exercise(
             BATCH,
         ),
         Property(
+            "A row of the block table may be wider than the longest sequence needs",
+            "A server makes it as wide as its longest possible sequence: the next row begins at "
+            "`block_tables.stride(0)`.",
+            WIDE,
+        ),
+        Property(STALE_TITLE, STALE_MEANING, STALE),
+        Property(
             "Each head has its own weights", "Query heads of a group share keys and values, but not their sums.", HEADS
         ),
         Property(
@@ -107,7 +129,12 @@ SPLIT_KV = Exercise(
             "The caches hold the tokens of all requests, and the next layer reads the same block table.",
             UNTOUCHED,
         ),
-        *rungs(splits([4], 2), splits([3, 8], 2, heads=2)),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
+        *rungs(
+            splits([4], 2),
+            splits([3, 8], 2, heads=2),
+            orders=[splits([1, 5], 2, heads=3), splits([5, 2], 3, heads=6, kv_heads=2)],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -118,6 +145,8 @@ SPLIT_KV = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
+        kept_between_calls(STAYS),
+        reads_stale(STALE),
         rounded(split_kv, [*SEVERAL, *BATCH, *HEADS]),
         Mistake(
             "the parts are merged without weights.",

@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import differing, rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
-from .paged_trials import called, step, untouched, weight
+from .paged_trials import called, stays, step, untouched, weight
 from .paged_trials import shown as shown_alone
 
 
@@ -120,3 +120,12 @@ UNTOUCHED = [
     untouched("split_kv", *step("decode_step", lens, heads=heads), sum(lens), 2)
     for lens, heads in (([3], 1), ([4, 1], 1), ([3], 2))
 ]
+
+
+WIDE = [splits([2, 1], 2, spare=1), splits([3, 5], 2, spare=2), splits([4, 1, 2], 3, spare=4)]
+
+
+STALE = [splits([1], 1, stale=True), splits([3, 2], 2, stale=True), splits([5, 1], 2, block_size=4, stale=True)]
+
+
+STAYS = [stays("split_kv", *step("decode_step", lens), sum(lens), 2) for lens in ([2], [3, 1])]

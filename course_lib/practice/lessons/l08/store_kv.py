@@ -53,7 +53,11 @@ STORE_KV = Exercise(
             HEADS,
         ),
         Property("k, v and slot_mapping are not changed", "The next layer uses the same slots.", UNTOUCHED),
-        *rungs(stores([1]), stores([4, -1, 0], kv_heads=2)),
+        *rungs(
+            stores([1]),
+            stores([4, -1, 0], kv_heads=2),
+            orders=[stores([5, 2, 4]), stores([1, 4, -1, 0], kv_heads=2, head_dim=4)],
+        ),
     ],
     mistakes=[
         Mistake(
