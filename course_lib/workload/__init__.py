@@ -10,10 +10,12 @@ __all__, __getattr__, __dir__ = lazily(
     {
         "arrivals": "AtOnce ClosedLoop Gamma Poisson Trace",
         "conversations": "Conversations",
+        "cost": "CostModel roofline",
         "feed": "Feed",
         "length_sets": "LENGTH_SETS",
         "lengths": "Fixed Lengths LogNormal RecordedLengths Uniform",
         "prefixes": "SharedPrefixes",
+        "simulate": "Cluster SimulationResult Transfer simulate",
         "workload": "Arrival Workload",
     },
 )
