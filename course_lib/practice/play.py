@@ -17,7 +17,7 @@ _names, __getattr__, _ = lazily(
         # models, caches and tensors small enough to work out by hand
         "fixtures.random_logits": "random_logits",
         "fixtures.tiny_model": "TinyModel",
-        "fixtures.tiny_text": "AddingCache AddingModel Shape push tensor_bytes",
+        "fixtures.tiny_text": "AddingCache AddingModel NanInEmpty Shape push storages tensor_bytes tokens",
         "fixtures.tiny_attention": "Products Watch qkv",
         "fixtures.tiny_pages": "chunk_step decode_step new_tokens",
         "fixtures.tiny_server": "SummingModel paged_cache",
@@ -32,7 +32,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.waiting_list": "WaitingList",
         # what watches an answer
         "lessons.l04.allocation_cost": "allocation_cost",
-        "lessons.l04.allocator": "complains damaged",
+        "lessons.l04.allocator_damage": "complains damaged",
         "lessons.l05.fork": "Listening",
         "lessons.l05.hash_chain": "numbered",
         "lessons.l05.match_prefix": "Cached",
@@ -49,6 +49,10 @@ _names, __getattr__, _ = lazily(
         "lessons.l10.continuous_loop_game": "serve_loop",
         "lessons.l10.step_game": "scheduler_of_step",
         "lessons.l11.step_choice": "request scheduler_of_choice serve_choice",
+        # buffers of graphs, and inputs of a norm
+        "lessons.l13.fuse_norm": "norm_inputs",
+        "lessons.l13.graph_buckets": "Beside",
+        "lessons.l13.graph_game": "graph_outputs graph_steps made_step write_in_graphs",
     },
 )
 __all__ = sorted(_names)

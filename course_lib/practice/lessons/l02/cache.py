@@ -7,8 +7,9 @@ from course_lib.practice.fixtures.tiny_text import Shape
 from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
 
 from .cache_answers import cache_by_hand, cache_by_kind_of_step, cache_of_lists
-from .cache_mistakes import MISTAKES
-from .cache_trials import attends, goes_on, growth, num_tokens, second_sequence, shapes, too_many
+from .cache_memory_trials import growth, same_memory, two_caches, untouched
+from .cache_mistakes import mistakes
+from .cache_trials import after_reset, attends, goes_on, num_tokens, second_sequence, shapes, too_many
 from .solutions.cache import ContiguousCache
 
 
@@ -51,6 +52,13 @@ PLAIN = [ONE, WIDE, TWO]
 PREFILLS = [[1], [2], [3], [5]]
 STEPS = [[1, 1], [2, 1], [3, 1], [1, 1, 1], [2, 1, 1], [4, 1, 1, 1]]
 CHUNKS = [[1, 2], [2, 2], [2, 3], [1, 1, 2], [3, 2, 1, 2]]
+TWO_CACHES = [
+    two_caches(shape, first, other)
+    for shape in (ONE, LAYERS, GROUPS)
+    for first, other in [([1, 1], [1]), ([2, 1], [3]), ([2, 2], [1, 1])]
+]
+SAME_MEMORY = [same_memory(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [2, 1])]
+UNTOUCHED = [untouched(shape, count) for shape in (ONE, WIDE, LAYERS, GROUPS) for count in (1, 3)]
 
 CACHE = Exercise(
     id="02.cache",
@@ -105,21 +113,43 @@ CACHE = Exercise(
             ],
         ),
         Property(
+            "After `reset()`, `num_tokens` is 0",
+            "The course reads it to know how many tokens are in the cache.",
+            [after_reset(shape, split) for shape in (ONE, LAYERS) for split in ([1], [3], [2, 1])],
+        ),
+        Property(
+            "Two caches do not know of each other",
+            "A server has a cache for each sequence. What one keeps must not be in the way of another.",
+            TWO_CACHES,
+        ),
+        Property(
             "A step that does not fit raises `CacheFull` and changes nothing",
             "The caller can then stop, or continue with a step that fits. Half a step would corrupt the sequence.",
             [
                 too_many(shape, split, over)
                 for shape in (ONE, LAYERS)
-                for split, over in [([1], 1), ([2], 1), ([1], 3), ([2, 1], 2)]
+                for split, over in [([1], 1), ([2], 1), ([1], 3), ([2, 1], 2), ([], 2)]
             ]
             + [attends(shape, split, max_tokens=sum(split)) for shape in (ONE, LAYERS) for split in ([2], [1, 1])]
             + [goes_on(shape, split, over) for shape in (ONE, LAYERS) for split, over in [([1], 2), ([2, 1], 3)]],
         ),
         Property(
-            "The memory is allocated once",
-            "A tensor that grows is copied in every step, and nothing guarantees that the memory for it will be free.",
-            [growth(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1, 1], [2, 1, 1])],
+            "The memory is allocated once, in `__init__`",
+            "A tensor that grows is copied in every step. Memory that is not allocated at the start may be gone when "
+            "it is needed.",
+            [growth(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [1, 1], [2, 1, 1])],
         ),
+        Property(
+            "`reset()` keeps the memory",
+            "The next sequence uses it. To allocate it again takes time, and for a moment twice the memory.",
+            SAME_MEMORY,
+        ),
+        Property(
+            "Only positions that were written are read",
+            "`torch.empty` gives memory with anything in it, nan too, and 0 × nan is nan: a mask does not help.",
+            [attends(shape, split, nan=True) for shape in (ONE, WIDE, GROUPS) for split in ([1], [2], [2, 1], [1, 2])],
+        ),
+        Property("`q`, `k` and `v` are not changed", "They belong to the model.", UNTOUCHED),
         Property(
             "In `generate_cached`, the bundled model generates the same tokens as with `generate_naive`",
             "`generate_naive` is the course's reference.",
@@ -127,7 +157,7 @@ CACHE = Exercise(
             slow=True,
         ),
     ],
-    mistakes=MISTAKES,
+    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED),
     hints=[
         "Two tensors are enough for the keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, "
         "head_dim]`, made in `__init__`. `num_tokens` says how many positions are in use.",
@@ -143,7 +173,8 @@ CACHE = Exercise(
         "`out[0].transpose(0, 1)` for the result.",
     ],
     rights=[ContiguousCache, cache_of_lists, cache_by_hand, cache_by_kind_of_step],
-    why="The tensors are allocated once, so the memory is there from the start. `num_tokens` changes after the last "
-    "layer, so every layer of a step starts at the same position, and a step that fails changes nothing. "
-    "`tril(start)` is the causal mask for rows that follow `start` others; for one new token it masks nothing.",
+    why="The tensors are allocated once, in `__init__`, so the memory is there from the start. `num_tokens` changes "
+    "after the last layer, so every layer of a step starts at the same position, and a step that fails changes "
+    "nothing. `tril(start)` is the causal mask for rows that follow `start` others; for one new token it masks "
+    "nothing.",
 )

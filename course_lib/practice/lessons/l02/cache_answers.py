@@ -100,7 +100,7 @@ class cache_by_kind_of_step:  # noqa: N801
         )
 
     def reset(self):
-        self.__init__(self.config, self.max_tokens)
+        self.num_tokens = 0
 
 
 class cache_grown:  # noqa: N801
@@ -150,31 +150,41 @@ class WrongCache:
     forgets = ("num_tokens",)
     room = "check"
     returns = staticmethod(lambda out: out)
+    dtype = torch.float32  # of the memory
+    allocates = "once"  # or "late": in the first step; "again": in reset() too; "for all": once for all caches
 
     @classmethod
     def variant(cls, **parts):
         return type(
             "ContiguousCache",
             (cls,),
-            {name: staticmethod(part) if callable(part) else part for name, part in parts.items()},
+            {"shared": {}, **{name: staticmethod(part) if callable(part) else part for name, part in parts.items()}},
         )
 
     def __init__(self, config, max_tokens):
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
         self.positions = max_tokens + 1 if self.room == "check" else max_tokens
-        self._allocate()
+        self.k = None
+        if self.allocates != "late":
+            self._allocate()
 
     def _allocate(self):
         c = self.config
-        self.k, self.v = (torch.zeros(c.num_layers, self.positions, c.num_kv_heads, c.head_dim) for _ in "kv")
+        shape = c.num_layers, self.positions, c.num_kv_heads, c.head_dim
+        if self.allocates == "for all":
+            self.k, self.v = self.shared.setdefault(shape, (torch.zeros(shape), torch.zeros(shape)))
+        else:
+            self.k, self.v = torch.zeros(shape, dtype=self.dtype), torch.zeros(shape, dtype=self.dtype)
 
     def reset(self):
         if "num_tokens" in self.forgets:
             self.num_tokens = 0
-        if "tensors" in self.forgets:
+        if "tensors" in self.forgets or self.allocates == "again":
             self._allocate()
 
     def attend(self, layer, q, k, v):
+        if self.k is None:
+            self._allocate()
         start, n = self.num_tokens, len(k)
         end, at, here = start + n, self.write_at(start), self.stored_at(layer)
         if self.room == "check" and end > self.max_tokens or self.room == "early" and end >= self.max_tokens:
@@ -194,7 +204,7 @@ class WrongCache:
         if not (self.alone and len(q) == 1):
             seen = seen.tril(self.diagonal(start))
         heads = [self.kv_head(h, q.shape[1] // k.shape[1], k.shape[1]) for h in range(q.shape[1])]
-        keys, values = (x[here, first:last][:, heads].transpose(0, 1) for x in (self.k, self.v))
+        keys, values = (x[here, first:last][:, heads].transpose(0, 1).to(q.dtype) for x in (self.k, self.v))
         scores = q.transpose(0, 1) @ keys.mT * self.scale(q.shape[2])
         scores = scores.masked_fill(~seen[:, first:last], -torch.inf)
         return self.returns((scores.softmax(-1) @ values).transpose(0, 1))

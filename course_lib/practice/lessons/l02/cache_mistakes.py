@@ -1,6 +1,9 @@
 """Mistakes that people make in 02.cache."""
 
-from course_lib.practice.fixtures.tiny_text import Shape
+import torch
+
+from course_lib.practice.fixtures.tiny_text import Shape, push, tensor_bytes
+from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
 
@@ -21,7 +24,42 @@ def wants_as_many_key_value_heads(answer, found):
     return isinstance(found.outcome, Raised) and raises(2) and not raises(4)
 
 
-MISTAKES = [
+def allocates_late(answer, found):
+    """Whether it has more memory after the first step than after `__init__`, and no more after the second."""
+    shape, bytes_after = Shape(), []
+    cache = answer(shape, 9)
+    for position in range(-1, 2):
+        if position >= 0:
+            push(cache, shape, position, 1)
+        bytes_after.append(tensor_bytes(vars(cache)))
+    return bytes_after[0] < bytes_after[1] == bytes_after[2]
+
+
+def mistakes(two_caches, same_memory, untouched):
+    """The mistakes of 02.cache. The arguments are the trials of the properties that have these names."""
+    return KNOWN + [
+        Mistake(
+            "two caches share one memory.",
+            "What is made in the class body or kept in a global belongs to all caches. Make the tensors in "
+            "`__init__`, and keep them in `self`.",
+            WrongCache.variant(allocates="for all"),
+            writes_into(two_caches),
+        ),
+        Mistake(
+            "`reset()` allocates the memory again.",
+            "It is enough to set `num_tokens` to 0: the next sequence overwrites the first.",
+            WrongCache.variant(allocates="again"),
+            writes_into(same_memory),
+        ),
+        Mistake(
+            "`q`, `k` or `v` is changed.",
+            "`q /= …` and functions whose names end in `_` write into the model's tensor. Make a new one: `q = q / …`.",
+            is_made_by=writes_into(untouched),
+        ),
+    ]
+
+
+KNOWN = [
     Mistake(
         "`attend` returns nothing.",
         "The model continues with the returned tensor. Put `return` before the output.",
@@ -149,6 +187,17 @@ MISTAKES = [
         "`torch.cat` makes a new, longer tensor and copies everything, in every layer of every step. Allocate "
         "`max_tokens` positions in `__init__`, and write into them.",
         cache_grown,
+    ),
+    Mistake(
+        "the memory is not allocated in `__init__`.",
+        "In the first step the memory may be gone: others have taken it. Allocate it when the cache is made.",
+        WrongCache.variant(allocates="late"),
+        allocates_late,
+    ),
+    Mistake(
+        "the memory has fewer bits than `k` and `v`.",
+        "What is written there is rounded. `k` and `v` are float32: make tensors of that dtype.",
+        (WrongCache.variant(dtype=torch.float16), WrongCache.variant(dtype=torch.bfloat16)),
     ),
     Mistake(
         "a method that the model calls is missing.",

@@ -1,9 +1,11 @@
 """Trials of 02.cache: steps of given sizes, a second sequence after reset(), and steps that do not fit."""
 
+from contextlib import nullcontext
+
 import torch
 
 from course_lib.errors import CacheFull
-from course_lib.practice.fixtures.tiny_text import push, tensor_bytes
+from course_lib.practice.fixtures.tiny_text import NanInEmpty, push
 from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Trial
 from course_lib.practice.report.tensors import numbers
@@ -22,9 +24,9 @@ def steps_of(split, text=0):
     return [f"push(cache, shape, {start}, {n}{f', text={text}' if text else ''})" for start, n in zip(starts, split)]
 
 
-def run(answer, shape, split, max_tokens):
-    """(the cache, what the last step returned) after steps of these sizes."""
-    cache, start, outs = answer(shape, max_tokens), 0, []
+def run(answer, shape, split, max_tokens, cache=None):
+    """(the cache, what the last step returned) after steps of these sizes. cache: an empty one; default: a new one."""
+    cache, start, outs = cache or answer(shape, max_tokens), 0, []
     for n in split:
         outs = push(cache, shape, start, n)
         start += n
@@ -35,12 +37,27 @@ def size_of(shape, split):
     return sum(split) * shape.num_layers * shape.num_heads * shape.head_dim + len(split)
 
 
-def attends(shape, split, max_tokens=None):
-    """The Trial of what the last step of a sequence returns, with steps of these sizes."""
+def attends(shape, split, max_tokens=None, nan=False):
+    """The Trial of what the last step of a sequence returns, with steps of these sizes.
+
+    nan: memory from torch.empty is full of nan.
+    """
     max_tokens = max_tokens or sum(split) + 1
+    made = begin(shape, max_tokens, ", NanInEmpty" if nan else "")
+    if nan:
+        made[-1:] = [
+            "with NanInEmpty():  # torch.empty does not clear memory: anything can be in it",
+            f"    {made[-1]}",
+        ]
+
+    def act(answer):
+        with NanInEmpty() if nan else nullcontext():
+            cache = answer(shape, max_tokens)
+        return run(answer, shape, split, max_tokens, cache)[1]
+
     return Trial(
-        begin(shape, max_tokens) + steps_of(split),
-        lambda answer: run(answer, shape, split, max_tokens)[1],
+        made + steps_of(split),
+        act,
         show=layers_shown,
         note="layer by layer" if shape.num_layers > 1 else "",
         size=size_of(shape, split),
@@ -69,7 +86,24 @@ def num_tokens(shape, split):
         [*begin(shape, 9), *steps_of(split), "cache.num_tokens"],
         lambda answer: run(answer, shape, split, 9)[0].num_tokens,
         size=size_of(shape, split),
+        explain=is_method,
     )
+
+
+def is_method(expected, got):
+    return "`num_tokens` is a method here; the course reads it without brackets. Make it an attribute." * callable(got)
+
+
+def after_reset(shape, split):
+    """The Trial of num_tokens after reset()."""
+
+    def act(answer):
+        cache, _ = run(answer, shape, split, 9)
+        cache.reset()
+        return cache.num_tokens
+
+    lines = [*begin(shape, 9), *steps_of(split), "cache.reset()", "cache.num_tokens"]
+    return Trial(lines, act, size=size_of(shape, split), explain=is_method)
 
 
 def second_sequence(shape, one, two):
@@ -145,32 +179,6 @@ def goes_on(shape, split, over):
     return Trial(lines, act, size=size_of(shape, split) + over, show=layers_shown, explain=explain)
 
 
-def growth(shape, split):
-    """The Trial of how many bytes the cache's tensors have grown since the first step."""
-
-    def act(answer):
-        cache, _ = run(answer, shape, split[:1], 9)
-        before, start = tensor_bytes(vars(cache)), split[0]
-        for n in split[1:]:
-            push(cache, shape, start, n)
-            start += n
-        return tensor_bytes(vars(cache)) - before
-
-    first, *later = steps_of(split)
-    return Trial(
-        [
-            *begin(shape, 9, ", tensor_bytes"),
-            first,
-            "before = tensor_bytes(vars(cache))",
-            *later,
-            "tensor_bytes(vars(cache)) - before",
-        ],
-        act,
-        size=size_of(shape, split),
-        note="bytes more than after the first step",
-    )
-
-
 def layers_shown(outs):
     """The outputs of a step, layer by layer, in a short form."""
     if isinstance(outs, list) and all(isinstance(out, torch.Tensor) for out in outs):
@@ -194,8 +202,10 @@ def explain(expected, got):
         if a.shape != b.shape:
             return f"The shape is {list(b.shape)}; the shape of q is {list(a.shape)}."
         if b.isnan().any():
-            return 'The output has nan ("not a number"): a token attends to no key, and the softmax of an empty row '
-            "is nan."
+            return (
+                'The output has nan ("not a number"): a token attends to no key, or memory is read that was never '
+                "written."
+            )
         wrong = differing(a, b).any(-1).nonzero()
         if len(wrong) and a.numel() > 1:
             row, head = wrong[0].tolist()
