@@ -122,6 +122,10 @@ class View(_State):
             metadata |= about_view
         return data, metadata
 
+    def page_scripts(self):
+        """Scripts that a page without Jupyter has to hold for this view, as texts."""
+        return ()
+
     def _repr_mimebundle_(self, **kwargs):
         return self.bundle()
 

@@ -84,7 +84,7 @@ body > main {{ max-width: 1120px; margin: auto; }}
 </style></head>
 <body><main id="view"><noscript>{words}</noscript></main>
 <script type="application/json" id="state">{state}</script>
-<script type="module">
+{scripts}<script type="module">
 {esm}
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.body.classList.toggle("cl-dark", dark.matches);
@@ -104,6 +104,7 @@ def bare_page(view):
         title=html.escape(view.data["title"]),
         css=stylesheet(view.name),
         words=html.escape(view.words()),
+        scripts="".join(f"<script>{text}</script>\n" for text in view.page_scripts()),
         state=state.replace("<", "\\u003c"),  # a token may be "</script>"
         esm=esm(view.name) + _in_a_function(VIZ / "kit" / "model.js"),
         variable=_variable(scripts(view.name)[-1]),

@@ -7,7 +7,7 @@
 //   note(step, selected)  one sentence about what is selected, or ""
 //   say(step, selected)   the words, where they depend on what is selected; else they are data.say
 //   below                 a node that stands under the player and the words, if there is one
-// and player offers go(step), select(value), step(), selected(), first, last.
+// and player offers go(step), select(value), step(), selected(), first, last, and redraw() for what came later.
 // With `still: true` there are no steps: no player is shown, and keys belong to the view's own controls.
 //
 // `data` comes from Python once. Only `step` and `selected` are ever written back.
@@ -36,6 +36,7 @@ function render(view, model, el) {
 
   const player = playerOf(model, data);
   const clock = clockOf(player, frame);
+  player.redraw = () => draw();
   const parts = view.build(frame.body, data, player);
   if (parts.below) frame.say.after(parts.below);
 
