@@ -31,7 +31,8 @@ class SamplingParams:
     ignore_eos: bool = False
     """Go on past the model's end token (to measure a fixed length)."""
     seed: int | None = None
-    """The same seed, prompt and parameters give the same tokens. None: different every time."""
+    """The same seed, prompt and parameters give the same tokens. None: different every time, in every run of a program;
+    only an engine with `EngineConfig.seed` gives those requests seeds that repeat."""
     n: int = 1
     """So many sequences for one prompt, which share its memory. Only in an engine; sequence i draws with seed + i."""
     stop: tuple[str, ...] = ()
@@ -142,11 +143,11 @@ def sample(logits, params, generator=None):
 
     logits: [vocab_size] -> int, or [rows, vocab_size] -> int64 [rows].
     generator: the torch.Generator to draw from. Without one, a fresh one seeded by params.seed, so
-    that the same call draws the same; without a seed either, torch's own. Raises ParameterError
+    that the same call draws the same; without a seed either, it draws something else every time. Raises ParameterError
     for logits of another shape, and on a CPU for a row that holds NaN or infinity or allows nothing.
     """
     _check_logits(logits)
-    if generator is None and params.seed is not None:
+    if generator is None and params.temperature > 0:
         generator = seeded_generator(params, logits.device)
     if params.temperature == 0:
         ids = first_largest(logits)

@@ -46,6 +46,27 @@ def check_request_fields(priority, client, arrival, params, tokenizer):
         )
 
 
+def special_stop_ids(params, tokenizer):
+    """The ids of stop strings that are special tokens: these are not part of the text, so the token itself ends it.
+
+    Raises ParameterError for a stop string that holds a special token beside other text, which could never be found.
+    """
+    if tokenizer is None:
+        return []
+    ids = []
+    for stop in params.stop:
+        found = tokenizer.encode(stop, add_bos=False)
+        special = [i for i in found if i in tokenizer.skipped_ids]
+        if special and len(found) > 1:
+            name = tokenizer.token_text(special[0])
+            raise ParameterError(
+                f"stop={stop!r} holds the special token {name!r}, and special tokens are left out of the text, so this "
+                f"string would never be found. Stop at the token alone: stop={name!r}."
+            )
+        ids += special
+    return ids
+
+
 def check_step(step, engine):
     """Raises IntegrityError for a step that breaks the rules. Fills in the block ids of a learner's step.
 
@@ -56,7 +77,7 @@ def check_step(step, engine):
             f"schedule() returned {step!r}, and it must return a Step: step = Step(config.max_num_batched_tokens), "
             f"then step.add(request, n) for each request that runs. See lesson 10."
         )
-    if not step.scheduled and not engine.has_steps_in_flight():
+    if not step.scheduled and engine.live.requests and not engine.has_steps_in_flight():
         raise IntegrityError(
             "schedule() scheduled no request, and there are unfinished requests. Each step must compute at "
             "least one token, or the engine would never end."

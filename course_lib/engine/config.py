@@ -47,8 +47,9 @@ class EngineConfig:
     """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
     gpu_memory_utilization: float = 0.9
     """Share of the GPU's memory that the engine may use, weights included; it decides num_blocks where that is None."""
-    seed: int = 0
-    """Starts the random numbers of requests that name no seed of their own."""
+    seed: int | None = None
+    """Starts the random numbers of requests that name no seed of their own: the same seed and the same requests in the
+    same order give the same tokens. None: different every time, as everywhere without a seed."""
 
     def __post_init__(self):
         for name, what in (
@@ -81,9 +82,10 @@ class EngineConfig:
             raise ParameterError(
                 f"gpu_memory_utilization is {share!r}, a share of the GPU's memory: above 0, at most 1. Try 0.9."
             )
-        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+        if self.seed is not None and (type(self.seed) is not int or not 0 <= self.seed < 2**32):
             raise ParameterError(
-                f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32. Try 0."
+                f"seed is {self.seed!r}, but it starts random numbers: a whole number below 2**32, or None for other "
+                f"numbers every time. Try 0."
             )
 
     def _check_count(self, name, what):

@@ -9,6 +9,7 @@ Requests join and leave at every step: continuous batching. On a GPU the next st
 Source: Orca (OSDI '22), vLLM (arXiv 2309.06180).
 """
 
+import random
 import time
 from collections import deque
 
@@ -17,7 +18,7 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
 
-from .checks import check_fits, check_request_fields, check_step
+from .checks import check_fits, check_request_fields, check_step, special_stop_ids
 from .config import EngineConfig
 from .gpu import make_runner
 from .live import LiveRequests
@@ -68,6 +69,7 @@ class Engine:
         self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
         self.metrics = EngineMetrics(self.allocator.num_blocks, config.block_size)
         self._clock, self._began = clock, clock()
+        self._seed = random.getrandbits(32) if config.seed is None else config.seed
         self.live = LiveRequests()
         self._in_flight = deque()  # (step, its Tokens): at most two
         self._outputs = []  # of requests that ended between two steps, and of other requests' steps inside generate()
@@ -96,18 +98,16 @@ class Engine:
         check_request_fields(priority, client, arrival, params, self.tokenizer)
         request_id = self.live.free_id(request_id, params.n)
         self.metrics.num_requests += 1
-        own_seed = (self.config.seed << 31) + (self.metrics.num_requests << 8)
+        own_seed = (self._seed << 31) + (self.metrics.num_requests << 8)
         seed = own_seed % 2**62 if params.seed is None else params.seed
         request = Request(request_id, ids, params, priority=priority, client=client, arrival=arrival, seed=seed)
-        request.stop_ids = frozenset(stop_ids(self.model.config, params))
+        request.stop_ids = frozenset({*stop_ids(self.model.config, params), *special_stop_ids(params, self.tokenizer)})
         if self.tokenizer is not None:
             request.detokenizer = Detokenizer(self.tokenizer, ids, params.stop)
         self.live.add(request)
         if params.max_tokens == 0:
             request.finish_reason = "length"
-            for index in range(params.n):
-                request.index = index
-                self._outputs.append(self._output(request, []))
+            self._outputs += self._outputs_of_all(request)
             self.live.drop(request)
         else:
             self.scheduler.add(request)
@@ -124,7 +124,8 @@ class Engine:
                 return False
             raise ParameterError(f"request_id is {request_id!r}, but ids are text. Pass what add_request returned.")
         for request in self.live.requests[request_id][:]:
-            self._outputs.append(self._finish(request, "abort", [], self._now()))
+            self._end(request, "abort", self._now())
+            self._outputs += self._outputs_of_all(request)
         return True
 
     def has_unfinished(self):
@@ -142,8 +143,9 @@ class Engine:
     def generate(self, prompts, params=SamplingParams()):
         """Serves all prompts and returns their last outputs in the order given; with n sequences a prompt, n in a row.
 
-        prompts: token id lists, or strings where there is a tokenizer. params: one SamplingParams for all, or a
-        list. Raises ParameterError for a prompt that can never be served, and then takes none.
+        prompts: token id lists, or strings where there is a tokenizer; a string that begins with the start token gets
+        no second one. params: one SamplingParams for all, or a list. Raises ParameterError for a prompt that can never
+        be served, and then takes none.
         """
         prompts = list(prompts)
         all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
@@ -158,6 +160,11 @@ class Engine:
                 ids.append(self.add_request(self._encoded(prompt), its_params))
             mine, wanted = set(ids), sum(its_params.n for its_params in all_params)
             while len(found) < wanted:
+                if not self.has_unfinished():
+                    raise IntegrityError(
+                        f"Of {wanted} sequences {len(found)} have a last output, and nothing is left to compute. Was "
+                        f"step() called by something else while generate() ran, such as a scheduler?"
+                    )
                 for output in self.step():
                     if output.request_id not in mine:
                         others.append(output)
@@ -193,6 +200,8 @@ class Engine:
                 self._in_flight.append((step, self.runner.run(step)))
                 if self.is_async and len(self._in_flight) == 1:
                     return []  # the next step is scheduled while this one runs
+            elif not self._in_flight:
+                return []  # all requests were aborted while the step was scheduled
             step, tokens = self._in_flight.popleft()
             chosen = tokens.wait()
         except BaseException:
@@ -229,21 +238,28 @@ class Engine:
         return self._output(request, token_ids)
 
     def _finish(self, request, reason, new_token_ids, now):
+        self._end(request, reason, now)
+        return self._output(request, new_token_ids)
+
+    def _end(self, request, reason, now):
         if self.trace is not None and self.tokenizer is not None and request in self.manager:
             self.trace.text(request.request_id, map(self._token_texts.of, request.token_ids))
         self.scheduler.finish(request, reason)
         self.runner.forget(request.request_id)
         request.metrics.finished, request.metrics.finish_reason = now, reason
-        self.metrics.num_finished += 1
+        self.metrics.num_finished += request.num_sequences
         self.live.drop(request)
-        return self._output(request, new_token_ids)
 
-    def _output(self, request, new_token_ids):
+    def _outputs_of_all(self, request):
+        """The last outputs of a request that ended before its first token: of all sequences that it stands for."""
+        return [self._output(request, [], request.index + i) for i in range(request.num_sequences)]
+
+    def _output(self, request, new_token_ids, index=None):
         ended = request.finish_reason is not None
         text = None if request.detokenizer is None else request.detokenizer.so_far(finished=ended)
         return RequestOutput(
             request.group_id, request.token_ids, new_token_ids, text, ended, request.finish_reason, request.metrics,
-            request.index, start=request.num_prompt_tokens,
+            request.index if index is None else index, start=request.num_prompt_tokens,
         )  # fmt: skip
 
     # --- small things ---
@@ -259,7 +275,9 @@ class Engine:
                 f"A prompt is the text {prompt[:40]!r}, and this engine has no tokenizer to read it. Make it "
                 f"with Engine(model, tokenizer=tokenizer), or pass tokenizer.encode(text)."
             )
-        return self.tokenizer.encode(prompt)
+        # A text that a chat template made brings its own start token.
+        ids = self.tokenizer.encode(prompt, add_bos=False)
+        return ids if ids[:1] == [self.tokenizer.bos_token_id] else self.tokenizer.encode(prompt)
 
     def _forget(self, ids):
         for i in ids:

@@ -1,57 +1,66 @@
-"""What comes out of an engine: outputs, and text that grows token by token and ends at a stop string.
+"""What comes out of an engine: outputs, and their text, which ends at a stop string."""
 
-A token may hold only a part of a character, and its text can depend on the token before it. So each time a few
-tokens are decoded together, and what is new is taken once it is a whole character.
-"""
+from copy import copy
 
 from .metrics import RequestMetrics
-
-CONTEXT = 4  # tokens before the text that are decoded with it, since some tokenizers drop a space at the beginning
-PART = "\N{REPLACEMENT CHARACTER}"
+from .text import Text
 
 
 class Detokenizer:
-    """The text of a sequence as it grows. prompt: the token ids before it. stop: strings that end it."""
+    """The text of a sequence as it grows, up to the first stop string.
+
+    tokenizer: a Tokenizer. prompt: the token ids before the text. stop: strings that end it. What is handed out never
+    shrinks: an end of the text that may be the beginning of a stop string waits until that is decided.
+    """
 
     def __init__(self, tokenizer, prompt, stop=()):
-        self._tokenizer, self._stop = tokenizer, stop
-        self._tail = list(prompt[-CONTEXT:])  # decoded together; the first `_read` of them are in the text already
-        self._read = len(self._tail)
-        self._text, self._is_cut = "", False
+        self._text, self._stop = Text(tokenizer, prompt), tuple(stop)
+        self._longest = max(map(len, self._stop), default=0)
+        self._num_searched = 0  # characters in which no stop string is
+        self._num_waiting = 0  # characters at the end that may begin one
+        self._end = None  # where the text is cut
 
     def append(self, token_id):
         """One token more. Whether the text has reached a stop string; it is cut where that begins."""
-        self._tail.append(token_id)
-        before, both = self._decode(self._tail[: self._read]), self._decode(self._tail)
-        if both.endswith(PART):
+        added = self._text.append(token_id)
+        if not self._stop:
             return False
-        added = both[len(before) :]
-        self._text += added
-        self._tail, self._read = self._tail[self._read :], len(self._tail) - self._read
-        return self._cut(added)
-
-    def _cut(self, added):
-        found = [self._text.find(s, max(0, len(self._text) - len(added) - len(s) + 1)) for s in self._stop]
-        found = [at for at in found if at >= 0]
-        if found:
-            self._text, self._is_cut = self._text[: min(found)], True
-        return bool(found)
+        settled, held = self._text.settled, self._text.held
+        # Characters that were held and are settled now may have become others.
+        searched = min(self._num_searched, len(settled) - len(added))
+        start = max(0, searched - self._longest + 1)
+        recent = settled[start:] + held if start < len(settled) else held[start - len(settled) :]
+        if any(s in recent for s in self._stop):
+            whole = self._text.so_far(finished=bool(held))
+            found = [at for at in (whole.find(s, start) for s in self._stop) if at >= 0]
+            if found:
+                self._end = whole[: min(found)]
+                return True
+        self._num_searched = len(settled) + len(held)
+        if added:
+            self._num_waiting = max(begun(settled, s) for s in self._stop)
+        return False
 
     def so_far(self, *, finished=False):
-        """The text; finished: with what never became a whole character, too."""
-        if not finished or self._is_cut:
-            return self._text
-        return self._text + self._decode(self._tail)[len(self._decode(self._tail[: self._read])) :]
+        """The text that stays as it is; finished: all of it, because no token follows."""
+        if self._end is not None:
+            return self._end
+        text = self._text.so_far(finished=finished)
+        return text if finished or not self._num_waiting else text[: -self._num_waiting]
 
     def fork(self):
         """The same beginning for another sequence."""
-        other = Detokenizer(self._tokenizer, (), self._stop)
-        other._tail, other._read, other._text = self._tail[:], self._read, self._text
+        other = copy(self)
+        other._text = self._text.fork()
         return other
 
-    def _decode(self, token_ids):
-        # The backend passes over ids that no token has; a model may have more rows than its tokenizer has tokens.
-        return self._tokenizer.backend.decode(token_ids, skip_special_tokens=True)
+
+def begun(text, stop):
+    """How many characters at the end of the text are a beginning of the stop string, and not all of it."""
+    for count in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:count]):
+            return count
+    return 0
 
 
 class TokenTexts:

@@ -11,7 +11,8 @@ from course_lib.errors import ModelError
 BUNDLED = {"tale": "tale", "tale-draft": "tale_draft"}  # name -> folder beside this file
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_TEXT_FILES = ["*.json", "tokenizer.model"]
+_TEXT_FILES = ["*.json", "tokenizer.model", "*.jinja"]
+_FOLDERS = ["[!a]*/*", "a[!d]*/*"]  # all but additional_chat_templates: there are the weights in other formats
 
 
 def find_folder(name, *, weights=True):
@@ -85,7 +86,7 @@ def _download(name, weights):
     wanted = [*_TEXT_FILES, "model*.safetensors"] if weights else _TEXT_FILES
     tried = f"There is no folder {name!r} here, so a model of that name was looked for on the Hugging Face hub"
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=_FOLDERS))
     except errors.GatedRepoError:
         raise ModelError(
             f"{name!r} is gated: only accounts that accepted its licence can download it. "

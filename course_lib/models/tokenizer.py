@@ -1,9 +1,13 @@
 """Text to token ids and back, with the `tokenizer.json` of a model folder."""
 
+import json
+from functools import cached_property
+
 import tokenizers
 
 from course_lib.errors import ModelError, ParameterError
 
+from .chat import ChatTemplates, content, read_templates
 from .folder import find_folder, read_json
 
 
@@ -11,15 +15,15 @@ class Tokenizer:
     """A `tokenizers.Tokenizer` (as `backend`) with the special tokens that the model's other files name.
 
     bos_token_id, eos_token_id: the tokens that start and end a text, or None where the model has none.
-    special_ids: the ids of all tokens that stand for no text.
-    adds_bos: whether encode() puts the start token first; tokenizer.json decides.
+    special_ids: the ids of all tokens that stand for no text. skipped_ids: those of them that decode() leaves out.
+    adds_bos: whether encode() puts the start token first; tokenizer.json decides. chat_templates: its ChatTemplates.
     """
 
-    def __init__(self, backend, bos_token=None, eos_token=None):
+    def __init__(self, backend, bos_token=None, eos_token=None, chat_templates=None):
         # A tokenizer saved during training may still truncate or pad every text to a length.
         backend.no_truncation()
         backend.no_padding()
-        self.backend = backend
+        self.backend, self.chat_templates = backend, chat_templates or ChatTemplates()
         self.bos_token_id = self._named(bos_token, "start")
         self.eos_token_id = self._named(eos_token, "end")
         # The post-processor of tokenizer.json decides, as in transformers, which ignores "add_bos_token" too.
@@ -27,13 +31,22 @@ class Tokenizer:
         self.adds_bos = self.bos_token_id in backend.encode("").ids
         added = backend.get_added_tokens_decoder()
         named = {self.bos_token_id, self.eos_token_id} - {None}
-        self.special_ids = frozenset(named | {i for i, token in added.items() if token.special})
+        self.skipped_ids = frozenset(i for i, token in added.items() if token.special)
+        self.special_ids = self.skipped_ids | named
         self._known = frozenset(backend.get_vocab(with_added_tokens=True).values())
 
     @property
     def vocab_size(self):
         """The number of token ids. The vocab_size of a model can be larger: rows that no token uses."""
         return max(self._known) + 1
+
+    @cached_property
+    def decoder_parts(self):
+        """The steps from pieces to text, such as ("ByteLevel",), or ("Replace", "ByteFallback", "Fuse", "Strip")."""
+        if self.backend.decoder is None:
+            return ()
+        saved = json.loads(self.backend.decoder.__getstate__())
+        return tuple(part["type"] for part in saved.get("decoders", [saved]))
 
     def encode(self, text, *, add_bos=True):
         """The token ids of a text, list[int], with the start token first where the model has one.
@@ -54,6 +67,27 @@ class Tokenizer:
                 "Read the text as UTF-8, or remove it with text.encode(errors='ignore').decode()."
             ) from None
         return [self.bos_token_id, *ids] if add_bos and self.adds_bos else ids
+
+    def apply_chat_template(self, messages, *, add_generation_prompt=False, tokenize=True, tools=None,
+                            chat_template=None, continue_final_message=False, **variables):  # fmt: skip
+        """The prompt of a chat, as the model was trained to read it: token ids, or the text with tokenize=False.
+
+        messages: a list of {"role": "system", "user" or "assistant", "content": text}; or several such lists, for a
+        list of prompts. add_generation_prompt: end with the beginning of the assistant's answer, for it to go on.
+        continue_final_message: end within the last message instead. tools: JSON schemas. chat_template: the name of one
+        of the model's templates, or the source of another. variables: what else the template knows, such as
+        enable_thinking. The text brings its own start token where the template has one, so encode it with
+        add_bos=False; Engine.generate sees it. As in transformers, with ids instead of a dictionary. Raises
+        ParameterError where there is no template, or where it refuses the messages.
+        """
+        how = dict(add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message)
+        are_many = isinstance(messages, (list, tuple)) and messages and isinstance(messages[0], (list, tuple))
+        prompts = [
+            self.chat_templates.render(each, template=chat_template, tools=tools, **how, **variables)
+            for each in (messages if are_many else [messages])
+        ]
+        prompts = [self.encode(text, add_bos=False) for text in prompts] if tokenize else prompts
+        return prompts if are_many else prompts[0]
 
     def decode(self, token_ids, *, skip_special=True):
         """The text of token ids. Special tokens are left out, or shown by name with skip_special=False.
@@ -136,12 +170,8 @@ def load_tokenizer(name="tale"):
     for file in ("special_tokens_map.json", "tokenizer_config.json"):  # the second, newer one overrides the first
         if (folder / file).is_file():
             settings.update(read_json(folder / file))
-    return Tokenizer(backend, _content(settings.get("bos_token")), _content(settings.get("eos_token")))
-
-
-def _content(token):
-    """The text of a special token, which is written as a string or as an object with "content"."""
-    return token.get("content") if isinstance(token, dict) else token
+    ends = content(settings.get("bos_token")), content(settings.get("eos_token"))
+    return Tokenizer(backend, *ends, read_templates(folder, settings))
 
 
 def _bytes_of(piece):
@@ -149,7 +179,7 @@ def _bytes_of(piece):
     if len(piece) == 6 and piece.startswith("<0x"):
         return [int(piece[3:5], 16)]
     try:
-        return [_BYTE[c] for c in piece]
+        return [BYTE_OF[c] for c in piece]
     except KeyError:
         return []
 
@@ -161,4 +191,4 @@ def _byte_characters():
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(rest)}
 
 
-_BYTE = _byte_characters()
+BYTE_OF = _byte_characters()

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from checkpoints import reference, save
+from huggingface_hub.utils import filter_repo_objects
 
 from course_lib.errors import ModelError
 from course_lib.models import load_model
+from course_lib.models.folder import find_folder
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,22 @@ def test_a_hub_id_is_downloaded_once_and_then_found_without_a_network(hub, tmp_p
     here, elsewhere = ask("model", ["owner/good", "owner/elsewhere"], tmp_path, HF_HUB_OFFLINE="1")
     assert here == loaded
     assert "cannot be reached" in elsewhere and "HF_HUB_OFFLINE" in elsewhere and "'tale'" in elsewhere
+
+
+def test_templates_of_a_chat_are_fetched_and_weights_in_other_formats_are_not(monkeypatch, tmp_path):
+    offered = ["config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja", "a.py", "README.md"]
+    offered += ["onnx/config.json", "original/params.json", "assets/a.json", "model.safetensors", "a/b/c.jinja"]
+    taken = []
+
+    def download(name, allow_patterns, ignore_patterns):
+        taken[:] = filter_repo_objects(offered, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
+        return tmp_path
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    find_folder("owner/name")
+    assert taken == [*offered[:3], "model.safetensors"]
+    find_folder("owner/name", weights=False)
+    assert taken == offered[:3]
 
 
 def test_a_tokenizer_alone_does_not_fetch_the_weights(hub, tmp_path):
