@@ -90,10 +90,8 @@ def test_the_table_of_a_chart_is_the_table_in_python(open_view, work):
 
 def test_every_kind_is_drawn(open_view):
     bars = {"used": (["a", "b"], [3, 4]), "wasted": (["a", "b"], [2, 1])}
-    roof = {
-        "roof": {"x": [1, 100, 1000], "y": [3, 300, 300], "kind": "limit"},
-        "yours": {"x": [9], "y": [9], "mine": True},
-    }
+    roof = {"roof": {"x": [1, 100, 1000], "y": [3, 300, 300], "kind": "limit"}}
+    roof["yours"] = {"x": [9], "y": [9], "mine": True}
     ends = {"p50": {"x": [1, 2], "y": [10, 12], "low": [9, 11], "high": [11, 14]}}
     shown = chart(
         "Kinds",
