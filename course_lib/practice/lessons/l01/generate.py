@@ -1,12 +1,10 @@
 """Exercise 01.generate: the naive loop, on a model so small that the next token can be computed by hand."""
 
-import itertools
-
 import torch
 
 from course_lib.errors import CourseError
 from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
-from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
+from course_lib.practice.fixtures.token_lists import PROMPTS, explain_tensors, kinds, listed
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
@@ -65,11 +63,6 @@ def pushes(prompt, n):
     )
 
 
-def listed(found):
-    """ "list of 2 int"."""
-    return found[0] if len(found) == 1 else f"{found[0]} of {found[1]} {found[2] or 'items'}"
-
-
 def list_faults(prompt_tokens):
     """explain(expected, got) of `kinds`, for a prompt of so many tokens: one sentence for each fault."""
 
@@ -120,10 +113,6 @@ def equals_naive(answer):
     return "24 equal tokens"
 
 
-PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
-    [3, 1, 4, 1, 2, 0, 4],
-    [2, 0, 3, 3, 1, 4, 4, 2],
-]
 STOPPED = [(p, n, (s,)) for p in PROMPTS[:9] for s in (0, 1, 3) for n in (1, 3, 6)] + [
     ([1, 2, 3], 6, (0, 3)),
     ([3, 3], 6, (4, 2)),

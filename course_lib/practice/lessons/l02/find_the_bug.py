@@ -3,10 +3,11 @@
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.practice.fixtures.seeded import CacheA, CacheB, CacheC, seeded_cache, tiny_transformer
+from course_lib.practice.fixtures.seeded import BUGS, CacheA, CacheB, CacheC, seeded_cache, tiny_transformer
+from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
-from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, tool
+from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, last_layer, tool
 from .solutions.find_the_bug import find_the_bug
 
 
@@ -23,7 +24,29 @@ def on(layers, bug, layer, ids):
         got = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, 16))
         return tuple(got) if isinstance(got, list) else got
 
-    return Trial(lines, act, size=layers + layer + len(ids))
+    return Trial(lines, act, size=layers + layer + len(ids), explain=not_a_pair)
+
+
+def not_a_pair(expected, got):
+    """What is odd about the form of an answer, in words; "" for a pair of a name and a layer, and for None."""
+    if got is None or isinstance(got, tuple) and len(got) == 2 and got[0] in BUGS and isinstance(got[1], int):
+        return ""
+    names = ", ".join(f'"{name}"' for name in BUGS)
+    return f"Return a pair, the name and the layer, or None. The names are {names}."
+
+
+def untouched(bug, layer, ids):
+    """The Trial that compares the caller's token ids after the call."""
+    base = on(2, bug, layer, ids)
+    *first, call = base.story
+
+    def act(answer):
+        own, model = list(ids), tiny_transformer(2)
+        answer(model, own, lambda: seeded_cache(bug, layer)(model.config, 16))
+        return own
+
+    story = [*first, f"ids = {ids}", call.replace(str(ids), "ids"), "ids"]
+    return Trial(story, act, size=base.size)
 
 
 SEQUENCES = [[3, 1, 4, 1], [2, 7, 1, 8, 2], [1, 6, 1, 8, 0, 3]]
@@ -32,6 +55,9 @@ PLACES = [(1, 0), (2, 1), (3, 0), (3, 2)]
 
 def every(bug):
     return [on(layers, bug, layer, ids) for layers, layer in PLACES for ids in SEQUENCES]
+
+
+UNTOUCHED = [untouched(bug, layer, ids) for bug in (None, *BUGS) for layer in (0, 1) for ids in SEQUENCES[:1]]
 
 
 def finds_the_three(answer):
@@ -86,6 +112,7 @@ FIND_THE_BUG = Exercise(
             "People soon ignore a tool that gives false alarms.",
             every(None),
         ),
+        Property("The caller's token ids are not changed", "They may be used again.", UNTOUCHED),
         Property(
             "It finds the bugs of `CacheA`, `CacheB` and `CacheC`",
             "Your tool, on the bundled model.",
@@ -132,6 +159,16 @@ FIND_THE_BUG = Exercise(
             "every difference is reported as a missing reset.",
             "A cache that is used for the first time has nothing to forget: a difference there is another bug.",
             (empty_first, tool(first=lambda f: ("not reset", f.layer))),
+        ),
+        Mistake(
+            "the caller's token ids are changed.",
+            "`pop` and `append` change the caller's list. `list(token_ids)` is a copy.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "the last layer is returned.",
+            "All layers after the one with the bug differ too, because their input does. `found.layer` is the first.",
+            last_layer,
         ),
         Mistake(
             "the step is returned in place of the layer.",

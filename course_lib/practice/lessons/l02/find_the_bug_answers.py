@@ -67,3 +67,9 @@ def empty_first(model, token_ids, make_cache):
     cache.reset()
     found = first_divergence(model, token_ids, cache, Recompute())
     return ("not reset", found.layer) if found else None
+
+
+def last_layer(model, token_ids, make_cache):
+    """Names the bug, and returns the model's last layer, which differs too."""
+    found = tool()(model, token_ids, make_cache)
+    return found and (found[0], model.config.num_layers - 1)

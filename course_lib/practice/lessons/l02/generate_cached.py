@@ -1,14 +1,12 @@
 """Exercise 02.generate_cached: the loop with a cache, on a model and a cache that can be computed by hand."""
 
-import itertools
-
 import torch
 
 from course_lib.errors import CourseError
+from course_lib.kvcache import Recompute
 from course_lib.practice.fixtures.tiny_model import Counted
-from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
-from course_lib.practice.fixtures.token_lists import explain_tensors, kinds
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.fixtures.token_lists import PROMPTS, kinds, listed
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .generate_cached_answers import (
@@ -25,51 +23,14 @@ from .generate_cached_answers import (
     reset_after_each_step,
     reset_and_all,
 )
+from .generate_cached_trials import callers_list, holds, new_ids, pushes, run, story
 from .solutions.generate_cached import generate_cached
 
 
-def run(answer, prompt, n):
-    """(what the answer returns, the caller's list after the call, the model, the cache)."""
-    model, cache, ids = AddingModel(most_calls=n + len(prompt) + 6), AddingCache(), list(prompt)
-    return answer(model, ids, n, cache), ids, model, cache
-
-
-def story(prompt, n, then=None):
-    lines = [
-        "from course_lib.practice.play import AddingModel, AddingCache",
-        "model, cache = AddingModel(), AddingCache()  # next: sum of id x (position + 1), modulo 5; the cache takes "
-        "the sum",
-    ]
-    call = f"generate_cached(model, {'prompt' if then == 'prompt' else list(prompt)}, {n}, cache)"
-    return [*lines, *([f"prompt = {list(prompt)}"] if then == "prompt" else []), call, *([then] if then else [])]
-
-
-def new_ids(prompt, n):
-    return Trial(
-        story(prompt, n), lambda answer: run(answer, prompt, n)[0], explain=explain_tensors, size=len(prompt) + n
-    )
-
-
-def pushes(prompt, n):
-    return Trial(
-        story(prompt, n, "model.pushed  # tokens in each call"),
-        lambda answer: run(answer, prompt, n)[2].pushed,
-        note="the whole prompt, then one token a step",
-        size=len(prompt) + n,
-    )
-
-
-def holds(prompt, n):
-    return Trial(
-        story(prompt, n, "len(cache.held)  # values that the cache got"),
-        lambda answer: len(run(answer, prompt, n)[3].held),
-        note="every token except the last new one, which is never pushed",
-        size=len(prompt) + n,
-    )
-
-
-def callers_list(prompt, n):
-    return Trial(story(prompt, n, "prompt"), lambda answer: run(answer, prompt, n)[1], size=len(prompt) + n)
+def decodes_without_cache(answer, found):
+    """Whether its steps of one token are run with a `Recompute`."""
+    _, _, model, _ = run(answer, [1, 2], 3)
+    return model.pushed[1:] == [1, 1] and any(isinstance(cache, Recompute) for cache in model.caches)
 
 
 def equals_naive(answer):
@@ -112,11 +73,9 @@ def equals_naive(answer):
     return f"24 equal tokens; {sum(pushed)} pushed, naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
 
 
-PROMPTS = [list(p) for n in (1, 2, 3) for p in itertools.product((1, 2, 4), repeat=n)] + [
-    [3, 1, 4, 1, 2, 0, 4],
-    [2, 0, 3, 3, 1, 4, 4, 2],
-]
 COUNTED = [(p, n) for p in ([1], [1, 2], [4, 1, 2], [3, 1, 4, 1]) for n in (1, 2, 3, 5)]
+
+UNTOUCHED = [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]]
 
 GENERATE_CACHED = Exercise(
     id="02.generate_cached",
@@ -128,7 +87,7 @@ GENERATE_CACHED = Exercise(
             "It returns a list of `max_tokens` new ids",
             "Only new ids are returned: the caller already has the prompt.",
             [
-                Trial(story(p, n), lambda answer, p=p, n=n: kinds(run(answer, p, n)[0]), show=str, size=len(p) + n)
+                Trial(story(p, n), lambda answer, p=p, n=n: kinds(run(answer, p, n)[0]), show=listed, size=len(p) + n)
                 for p, n in [([1], 1), ([1, 2], 1), ([2], 2), ([1, 2, 3], 4), ([4, 1], 3)]
             ],
         ),
@@ -153,11 +112,7 @@ GENERATE_CACHED = Exercise(
             "Every token that was pushed is in the cache. The last new token is never pushed.",
             [holds(p, n) for p, n in COUNTED],
         ),
-        Property(
-            "The caller's list is not changed",
-            "The same prompt is often used twice.",
-            [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]],
-        ),
+        Property("The caller's list is not changed", "The same prompt is often used twice.", UNTOUCHED),
         Property(
             "On the bundled model it generates the same tokens as `generate_naive`, and pushes each token once",
             "`generate_naive` is the course's reference.",
@@ -189,6 +144,11 @@ GENERATE_CACHED = Exercise(
             (naive, naive_after_prefill, reset_and_all),
         ),
         Mistake(
+            "the steps of one token get no cache.",
+            "`Recompute()` keeps nothing, so the newest token attends only to itself. Pass `cache` in every call.",
+            is_made_by=decodes_without_cache,
+        ),
+        Mistake(
             "the whole sequence is pushed in every step.",
             "The cache keeps every token that was pushed, so each earlier token is in it several times. Push only the "
             "newest token.",
@@ -205,6 +165,11 @@ GENERATE_CACHED = Exercise(
             "The first new token gets the position of the last token of the prompt. It must be p, after positions 0 "
             "to p - 1.",
             loop(place=lambda ids, n: [len(ids) - 2]),
+        ),
+        Mistake(
+            "the position does not move on.",
+            "Each new token has a position of its own, the number of tokens before it: add 1 in each step.",
+            loop(place=lambda ids, n: [n]),
         ),
         Mistake(
             "every new token is at position 0.",
@@ -266,6 +231,7 @@ GENERATE_CACHED = Exercise(
             "the caller's list is changed.",
             "`ids = token_ids` is a second name for the same list. `list(token_ids)` is a copy.",
             loop(own=lambda ids: ids),
+            writes_into(UNTOUCHED),
         ),
         Mistake(
             "tensors are put into the list.",

@@ -1,8 +1,10 @@
 """Exercise 02.reuse: many prompts one after the other through one cache."""
 
+from dataclasses import replace
+
 from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .reuse_answers import (
@@ -81,6 +83,14 @@ def one_cache(prompts, n):
     )
 
 
+def untouched(prompts, n):
+    return Trial(
+        [*story([], 0)[:-1], f"prompts = {prompts}", f"generate_in_turn(model, prompts, {n}, cache)", "prompts"],
+        lambda answer: run(answer, prompts, n)[3],
+        size=size(prompts, n),
+    )
+
+
 ALONE = [([p], n) for p in ([1], [2], [1, 2], [4, 1, 2]) for n in (1, 2, 4)]
 PAIRS = [([a, b], n) for a in ([1], [2, 1], [3, 1, 4]) for b in ([1], [2], [4, 2]) for n in (1, 2, 3)]
 MORE = [
@@ -89,6 +99,8 @@ MORE = [
     ([[1, 2], [1, 2], [1, 2]], 2),
     ([[4], [4, 4], [4, 4, 4], [1]], 3),
 ]
+
+UNTOUCHED = [untouched(prompts, n) for prompts, n in ALONE[:3] + PAIRS[:3] + MORE[:2]]
 
 REUSE = Exercise(
     id="02.reuse",
@@ -99,7 +111,8 @@ REUSE = Exercise(
         Property(
             "It returns one list of new ids for each prompt, in order",
             "Each caller must get the answer to their own prompt.",
-            [sequences([], 2)] + [sequences(prompts, n) for prompts, n in ALONE],
+            [sequences(prompts, n) for prompts, n in ALONE + [([[1]], 0), ([[1], [2, 1]], 0)]]
+            + [replace(sequences([], 2), size=99)],  # it shows little, so it comes last
         ),
         Property(
             "A second prompt gets the same tokens as alone",
@@ -123,6 +136,7 @@ REUSE = Exercise(
             "For each prompt: the whole prompt in one step, then one token a step.",
             [pushes(prompts, n) for prompts, n in ALONE + PAIRS + MORE],
         ),
+        Property("The caller's prompts are not changed", "The same prompts are often used again.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -173,6 +187,11 @@ REUSE = Exercise(
             (last_only, first_only),
         ),
         Mistake("the prompts are returned too.", "Return only the new ids.", with_prompts),
+        Mistake(
+            "the caller's prompts are changed.",
+            "`pop`, `append` and `+=` change the caller's list. `list(prompt)` is a copy.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
     ],
     hints=[
         "You have a loop that serves one prompt. Call it for each prompt. What does the cache hold when it is called "

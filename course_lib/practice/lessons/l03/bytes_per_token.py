@@ -200,7 +200,31 @@ BYTES_PER_TOKEN = Exercise(
         Mistake(
             "4 bits become 0 bytes.",
             "`bits // 8` is 0 for 4 bits. Multiply first, then divide: `numbers * bits // 8`.",
-            (wrong(size=lambda n, bits: n * (bits // 8)), wrong(size=lambda n, bits: n * max(1, bits // 8))),
+            wrong(size=lambda n, bits: n * (bits // 8)),
+        ),
+        Mistake(
+            "4 bits are rounded up to a byte.",
+            "Two numbers of 4 bits share a byte. Multiply first, then divide: `numbers * bits // 8`.",
+            wrong(size=lambda n, bits: n * max(1, bits // 8)),
+        ),
+        Mistake(
+            "the queries are counted too.",
+            "A query is used in its own step only, so the cache holds keys and values: 2 for each KV head.",
+            lambda s, bits: (
+                (numbers_without_mla(s) + s.num_layers * s.num_heads * s.head_dim) * bits // 8
+                if s.kv_lora_rank is None
+                else bytes_per_token(s, bits)
+            ),
+        ),
+        Mistake(
+            "with MLA, the keys and values of the heads are counted as well.",
+            "They are not cached: where `kv_lora_rank` is not None, only the compressed vector and the key with the "
+            "position are.",
+            lambda s, bits: (
+                (numbers_without_mla(s) + s.num_layers * ((s.kv_lora_rank or 0) + (s.qk_rope_head_dim or 0)))
+                * bits
+                // 8
+            ),
         ),
         Mistake(
             "the number is a float.",

@@ -1,64 +1,19 @@
 """Exercise 03.fit_a_budget: dtype, users and tokens within a budget of bytes."""
 
-from course_lib.practice.judge.common_mistakes import PRINTED
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.common_mistakes import PRINTED, writes_into
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
+from .fit_a_budget_answers import (
+    first_only,
+    fit_by_counting,
+    fit_by_trying,
+    last_only,
+    length_first,
+    not_noticed,
+    wrong,
+)
+from .fit_a_budget_trials import ALL_FIT, FEWER, NEGATIVE, NOTHING, REAL, SHORTER, SMALLER, kind, plan, untouched
 from .solutions.fit_a_budget import fit_a_budget
-
-
-def fit_by_counting(budget, kv_bytes_per_token, users, tokens):
-    dtypes = list(kv_bytes_per_token)
-    fitting = [d for d in dtypes if budget // kv_bytes_per_token[d] >= users * tokens]
-    dtype = fitting[0] if fitting else dtypes[-1]
-    slots = budget // kv_bytes_per_token[dtype]
-    if slots == 0:
-        return None
-    length = min(tokens, slots)
-    return dtype, min(users, slots // length), length
-
-
-def fit_by_trying(budget, kv_bytes_per_token, users, tokens):
-    plans = [(dtype, users, tokens) for dtype in kv_bytes_per_token]
-    last = plans[-1][0]
-    plans += [(last, n, tokens) for n in range(users - 1, 0, -1)] + [(last, 1, t) for t in range(tokens - 1, 0, -1)]
-    return next(([d, n, t] for d, n, t in plans if kv_bytes_per_token[d] * n * t <= budget), None)
-
-
-SIZES = {"bfloat16": 4, "fp8": 2, "int4": 1}
-TWO = {"bfloat16": 6, "fp8": 3}
-ONE = {"float32": 5}
-LLAMA = {"bfloat16": 131_072, "fp8": 65_536, "int4": 32_768}
-
-
-def plan(budget, sizes, users, tokens, note=""):
-    """The Trial that calls fit_a_budget with these; a list is accepted as a tuple."""
-    return Trial(
-        [f"sizes = {sizes}", f"fit_a_budget({budget:_}, sizes, users={users}, tokens={tokens})"],
-        lambda answer: as_tuple(answer(budget, dict(sizes), users, tokens)),
-        note=note,
-        size=budget + users * tokens,
-    )
-
-
-def as_tuple(got):
-    return tuple(got) if isinstance(got, list) else got
-
-
-def kind(budget, sizes, users, tokens):
-    base = plan(budget, sizes, users, tokens)
-
-    def act(answer):
-        got = as_tuple(answer(budget, dict(sizes), users, tokens))
-        return tuple(type(x).__name__ for x in got) if isinstance(got, tuple) else type(got).__name__
-
-    return Trial(
-        base.story,
-        act,
-        size=base.size,
-        explain=lambda expected, got: (
-            "" if isinstance(got, tuple) and len(got) == 3 else "Return three values: dtype, users, tokens."
-        ),
-    )
 
 
 def always_none(answer, found):
@@ -66,96 +21,7 @@ def always_none(answer, found):
     return answer(100, {"fp8": 1}, 1, 1) is None and answer(100, {"fp8": 1}, 2, 3) is None
 
 
-def wrong(
-    fits=lambda total, budget: total <= budget,
-    asks=lambda users, tokens: users * tokens,
-    dtypes=list,
-    fewer=None,
-    shorter=None,
-    none=None,
-):
-    """A wrong answer: the right one with one step replaced."""
-
-    def answer(budget, sizes, users, tokens):
-        for dtype in dtypes(sizes):
-            if fits(asks(users, tokens) * sizes[dtype], budget):
-                return dtype, users, tokens
-        size = sizes[dtype]
-        if fits(tokens * size, budget):
-            return (fewer or (lambda d, b, s, u, t: (d, b // (t * s), t)))(dtype, budget, size, users, tokens)
-        if fits(size, budget):
-            return (shorter or (lambda d, b, s, u, t: (d, 1, b // s)))(dtype, budget, size, users, tokens)
-        return none(dtype, tokens) if none else None
-
-    return answer
-
-
-def first_only(sizes):
-    return list(sizes)[:1]
-
-
-def last_only(sizes):
-    return list(sizes)[-1:]
-
-
-def length_first(budget, sizes, users, tokens):
-    """Shortens all sequences before it serves fewer users."""
-    for dtype, size in sizes.items():
-        if users * tokens * size <= budget:
-            return dtype, users, tokens
-    if users * size <= budget:
-        return dtype, users, budget // (users * size)
-    return (dtype, budget // size, 1) if size <= budget else None
-
-
-ALL_FIT = [
-    (4, ONE | {"float32": 2}, 1, 2),
-    (8, SIZES, 1, 2),
-    (8, SIZES, 2, 1),
-    (24, SIZES, 2, 3),
-    (25, SIZES, 2, 3),
-    (60, TWO, 2, 5),
-    (120, TWO, 4, 5),
-    (13, SIZES, 1, 3),
-]
-SMALLER = [
-    (7, SIZES, 1, 2),
-    (4, SIZES, 1, 2),
-    (3, SIZES, 1, 2),
-    (12, SIZES, 2, 3),
-    (23, SIZES, 2, 3),
-    (6, SIZES, 2, 3),
-    (11, SIZES, 2, 3),
-    (59, TWO, 2, 5),
-    (30, TWO, 2, 5),
-]
-FEWER = [
-    (5, SIZES, 2, 3),
-    (3, SIZES, 2, 3),
-    (9, SIZES, 4, 3),
-    (11, SIZES, 4, 3),
-    (29, TWO, 2, 5),
-    (31, TWO, 3, 5),
-    (20, ONE, 5, 2),
-    (10, ONE, 2, 2),
-    (16, SIZES, 8, 5),
-]
-SHORTER = [
-    (2, SIZES, 1, 3),
-    (2, SIZES, 2, 3),
-    (1, SIZES, 3, 4),
-    (10, TWO, 2, 5),
-    (14, TWO, 3, 5),
-    (19, ONE, 3, 6),
-    (5, ONE, 2, 4),
-]
-NOTHING = [(0, SIZES, 1, 2), (2, TWO, 1, 2), (4, ONE, 2, 2), (1, TWO, 3, 4)]
-REAL = [
-    (24 * 10**9, LLAMA, 20, 8192),
-    (24 * 10**9, LLAMA, 40, 8192),
-    (24 * 10**9, LLAMA, 200, 8192),
-    (2 * 10**9, LLAMA, 4, 131_072),
-]
+UNTOUCHED = [untouched(*case) for case in (ALL_FIT[0], SMALLER[0], FEWER[0], SHORTER[0], NOTHING[0])]
 
 FIT_A_BUDGET = Exercise(
     id="03.fit_a_budget",
@@ -193,6 +59,12 @@ FIT_A_BUDGET = Exercise(
             "`None` means that nothing fits. 0 users would look like a plan.",
             [plan(*case) for case in NOTHING],
         ),
+        Property(
+            "With a negative budget it returns `None` too",
+            "The weights can take more than the share of the memory that may be used. Then less than nothing is left.",
+            [plan(*case) for case in NEGATIVE],
+        ),
+        Property("The caller's dict is not changed", "The caller asks again, for another number of users.", UNTOUCHED),
         Property(
             "It is right at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]
         ),
@@ -261,6 +133,21 @@ FIT_A_BUDGET = Exercise(
                 wrong(shorter=lambda d, b, s, u, t: (d, 0, t)),
                 wrong(shorter=lambda d, b, s, u, t: (d, 0, 0)),
             ),
+        ),
+        Mistake(
+            "a negative budget is not noticed.",
+            "`budget // size` is negative then, and every number but 0 counts as true. Compare: `if size <= budget`.",
+            not_noticed,
+        ),
+        Mistake(
+            "dtypes are tried in the order of their names.",
+            "A dict keeps the order in which it was written, and that is the order to try: no `sorted`.",
+            lambda budget, sizes, users, tokens: fit_a_budget(budget, dict(sorted(sizes.items())), users, tokens),
+        ),
+        Mistake(
+            "the caller's dict is changed.",
+            "`pop` and `del` change the caller's dict. A loop over `items()` leaves it as it is.",
+            is_made_by=writes_into(UNTOUCHED),
         ),
         Mistake(
             "0 is returned where nothing fits.",

@@ -48,14 +48,17 @@ def kind(capacity, rows, needed):
         return {name: type(got[name]).__name__ for name in sorted(got)} if isinstance(got, dict) else type(got).__name__
 
     base = memory(capacity, rows, needed)
-    return Trial(
-        base.story,
-        act,
-        size=base.size,
-        explain=lambda expected, got: (
-            "" if isinstance(got, dict) else f"Return a dict with five whole numbers: {', '.join(PARTS)}."
-        ),
-    )
+    return Trial(base.story, act, size=base.size, explain=names_and_kinds)
+
+
+def names_and_kinds(expected, got):
+    """What is wrong with {name: kind of its number}, or with anything else, in words."""
+    if not isinstance(got, dict):
+        return f"Return a dict with five whole numbers: {', '.join(PARTS)}."
+    missing, other = [name for name in PARTS if name not in got], [str(name) for name in got if name not in PARTS]
+    said = [f"Missing: {', '.join(missing)}. A number of 0 is returned too."] * bool(missing)
+    said += [f"Not asked for: {', '.join(other)}."] * bool(other)
+    return " ".join(said) or "Each number is an `int`."
 
 
 def untouched(capacity, rows, needed):

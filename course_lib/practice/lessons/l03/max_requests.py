@@ -206,6 +206,11 @@ MAX_REQUESTS = Exercise(
             wrong(count=lambda room, per: room // per),
         ),
         Mistake(
+            "at least one request is promised.",
+            "Where not even one whole request fits, the answer is 0.",
+            wrong(count=lambda room, per: max(1, room // per)),
+        ),
+        Mistake(
             "the sign is lost.",
             "If the weights are larger than the usable memory, no request fits. `abs` makes the missing bytes look "
             "like free ones.",
