@@ -20,7 +20,9 @@ _ = setup(quiet=True)
 #
 #     Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.
 #
-# Run the cell as it is first and see what the check says. Then write the line.
+# `name` is a string. It goes into the sentence unchanged, with its capitals, accents and spaces. Return a string.
+#
+# Run both cells as they are first, and see what the check says. Then write the line.
 
 # %% nbgrader={"grade_id": "hello", "solution": true} course={"exercise": "00.hello"}
 def hello(name):

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 01 · Naive decoding
 #
-# Four pieces: the greedy choice, the sampler, the loop, and the bill. Each check says which property fails, on
-# the smallest example. `hint("01.greedy")` goes one step further each time you call it.
+# Four exercises: the greedy choice, the sampler, the loop, and the work of the loop. Each check says which property
+# fails, on the smallest example. `hint("01.greedy")` goes one step further each time you call it.
 
 # %% [markdown]
 # {{colab}}
@@ -17,10 +17,16 @@ from course_lib.source import wrapped
 _ = setup(quiet=True)
 
 # %% [markdown]
-# ## 01.greedy · The likeliest token
+# ## 01.greedy · The most likely token
 #
-# `logits` is a float tensor `[vocab_size]`. Return the id of the largest as a plain Python `int`. If several
-# are equally large, return the lowest of their ids, so that two decoders never part company over a tie.
+# `logits` is a float32 tensor `[vocab_size]` on the CPU.
+#
+# - Return the id of the largest logit, as a plain Python `int`.
+# - If several logits are equal and the largest, return the lowest of their ids. Two decoders then choose the same
+#   token.
+# - Logits that are close are not equal: compare them as they come, without rounding.
+# - A logit can be `-inf`: that token is not allowed. At least one logit is a finite number.
+# - Do not change `logits`.
 
 # %% nbgrader={"grade_id": "greedy", "solution": true} course={"exercise": "01.greedy"}
 def greedy(logits):
@@ -35,14 +41,20 @@ check("01.greedy", greedy)
 # %% [markdown]
 # ## 01.sample · Temperature, top-k, top-p
 #
-# Shape the probabilities, then let the die fall. The die is handed in: `draw(probabilities)` takes a float
-# tensor `[vocab_size]` that sums to 1 and returns a token id. In this order:
+# Compute the probabilities from the logits, then draw one token. The draw is an argument: `draw(probabilities)` takes a
+# float tensor `[vocab_size]` that sums to 1, one probability for each id, and returns a token id. `logits` is a float32
+# tensor `[vocab_size]` on the CPU. In this order:
 #
-# 1. Temperature 0 means greedy: return the likeliest token and do not draw. Otherwise divide the logits by it.
-# 2. If `top_k` is not None, keep the `top_k` likeliest tokens.
-# 3. If `top_p` is not None, keep the fewest likeliest tokens whose probabilities (after step 2) reach `top_p`.
-#    The token that crosses the line stays.
-# 4. What was cut has probability 0, what is left sums to 1. Draw.
+# 1. Temperature 0 means greedy: return the id of the largest logit as an `int`, and do not call `draw`. Otherwise
+#    divide the logits by the temperature, a number above 0.
+# 2. If `top_k` is not None, keep the `top_k` most likely tokens. A `top_k` larger than the vocabulary cuts nothing.
+# 3. If `top_p` is not None, keep the fewest most likely tokens whose probabilities, after step 2, sum to at least
+#    `top_p`. `top_p` is above 0 and at most 1. The token with which the sum reaches `top_p` is kept. No token after it
+#    is kept, also where the sum is exactly `top_p`. Which of two equally likely tokens is cut is up to you.
+# 4. A token that was cut has probability 0, and the probabilities of the others sum to 1. Call `draw` once, with all of
+#    them, and return what it returns.
+#
+# Do not change `logits`.
 
 # %% nbgrader={"grade_id": "sample", "solution": true} course={"exercise": "01.sample"}
 def sample(logits, temperature, top_k, top_p, draw):
@@ -68,11 +80,15 @@ check("01.sample", sample)
 # %% [markdown]
 # ## 01.generate · The loop
 #
-# Greedy, naive: every step pushes the whole sequence, with positions from 0. Return the new token ids only. Stop
-# after `max_tokens`, or right after a token of `stop_token_ids`, which is then the last one you return. Leave the
-# caller's list as it was.
+# Decode greedily and without a cache: every step runs the model on the whole sequence, with positions from 0.
 #
-#     logits = model(tokens, positions, Recompute())   # tokens, positions: int64 [n]; logits: [n, vocab_size]
+# - Return a list with the new token ids only, as `int`s.
+# - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each new token.
+# - Stop right after a new token that is in `stop_token_ids`, a tuple of any number of ids. That token is the last one
+#   you return. Stop tokens in the prompt do not count.
+# - Do not change the caller's list `token_ids`.
+#
+#       logits = model(tokens, positions, Recompute())   # tokens, positions: int64 [n]; logits: [n, vocab_size]
 
 # %% nbgrader={"grade_id": "generate", "solution": true} course={"exercise": "01.generate"}
 def generate(model, token_ids, max_tokens, stop_token_ids=()):
@@ -99,11 +115,14 @@ prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a p
 print(wrapped(tokenizer.decode(generate(model, prompt, 60))))
 
 # %% [markdown]
-# ## 01.count_work · The bill
+# ## 01.count_work · The work of the loop
 #
-# A prompt of `prompt_tokens` and `new_tokens` to write, with nothing kept. Return a pair of whole numbers: how many
-# tokens are pushed through the model in all steps together, and how many attention scores are computed in each
-# head of each layer. Every token attends to itself and to all before it.
+# The loop above writes `new_tokens` tokens (0 or more) after a prompt of `prompt_tokens` tokens (1 or more). Return a
+# pair of `int`s, each summed over all steps:
+#
+# 1. how many tokens go through the model;
+# 2. how many attention scores are computed in one head of one layer. A score is one query · key: every token attends to
+#    itself and to all tokens before it.
 
 # %% nbgrader={"grade_id": "count_work", "solution": true} course={"exercise": "01.count_work"}
 def count_work(prompt_tokens, new_tokens):

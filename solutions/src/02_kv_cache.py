@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 02 · The KV cache
 #
-# Four pieces: the cache, the loop that uses it, one cache for many prompts, and a tool that finds what is wrong with
-# somebody else's. Each check says which property fails, on the smallest example. `hint("02.cache")` goes one step
+# Four exercises: the cache, the loop that uses it, one cache for many prompts, and a tool that finds the bug of another
+# cache. Each check says which property fails, on the smallest example. `hint("02.cache")` goes one step
 # further each time you call it.
 
 # %% [markdown]
@@ -21,18 +21,23 @@ from course_lib.source import wrapped
 _ = setup(quiet=True)
 
 # %% [markdown]
-# ## 02.cache · Keep what never changes
+# ## 02.cache · Keep the keys and values
 #
-# Write a cache for one sequence of at most `max_tokens` tokens. Its memory is taken once, in `__init__`.
+# Write a cache for one sequence of at most `max_tokens` tokens.
 #
-# - `attend(layer, q, k, v)` keeps the keys and values of the new tokens behind those it has, and returns what causal
-#   attention gives the new tokens, `[num_new, num_heads, head_dim]`. A step brings many tokens (the prompt) or one.
-# - `num_tokens` says how many tokens are kept. It moves on once a step: all layers of a step start at the same place.
-# - `reset()` forgets the sequence.
-# - A step that does not fit raises `CacheFull` with a message of yours, and leaves everything as it was.
+# - Its memory is allocated once, in `__init__`, as tensors that belong to this cache alone. It is float32, on the CPU.
+#   Memory that was not written yet must not count: `torch.empty` can hold nan.
+# - `attend(layer, q, k, v)` is called for layer 0, 1, … in each step. It writes the keys and values of the new tokens
+#   after those that are in the cache, and returns the causal attention of the new tokens, a float32 tensor `[num_new,
+#   num_heads, head_dim]`. Any step can have one token or several. It does not change `q`, `k` or `v`.
+# - `num_tokens`, an `int`, is the number of tokens in the cache. It grows once a step, after the last layer: all
+#   layers of a step start at the same position.
+# - `reset()` forgets the sequence: `num_tokens` is 0 again, and the memory stays for the next sequence.
+# - A step that does not fit raises `CacheFull("…")`, and leaves the cache as it was.
 #
 # `config` has `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
-# are `[num_new, num_kv_heads, head_dim]`.
+# are `[num_new, num_kv_heads, head_dim]`. Query heads that follow each other share a key/value head. Scores are
+# divided by the square root of `head_dim`.
 
 # %% nbgrader={"grade_id": "cache", "solution": true} course={"exercise": "02.cache"}
 class ContiguousCache:
@@ -91,14 +96,17 @@ cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens
 # %% [markdown]
 # ## 02.generate_cached · The loop
 #
-# Greedy, and every token is pushed once: the prompt in the first call, then the newest token alone, at its true
-# position. Return the new token ids only, `max_tokens` of them. Leave the caller's list as it was.
+# Decode greedily, and run the model on every token once: the whole prompt in the first call (prefill), then the newest
+# token alone, at its position in the sequence (decode). Hand `cache` to the model in every call.
+#
+# Return a list with the new token ids only, `max_tokens` of them, as `int`s; with 0, an empty list. The last new
+# token is not run. Do not change the caller's list.
 #
 #     logits = model(tokens, positions, cache)   # tokens, positions: int64 [n]; logits: [n, vocab_size]
 
 # %% nbgrader={"grade_id": "generate_cached", "solution": true} course={"exercise": "02.generate_cached"}
 def generate_cached(model, token_ids, max_tokens, cache):
-    """New token ids after `token_ids`, greedily, with every token pushed once.
+    """New token ids after `token_ids`, greedily, with the model run on every token once.
 
     token_ids: list of ints, the prompt. cache: an empty one; hand it to the model, which calls its `attend`.
     Returns a list of `max_tokens` ints.
@@ -119,21 +127,23 @@ check("02.generate_cached", generate_cached)
 # %% [markdown]
 # ## 02.reuse · Two prompts in turn
 #
-# One cache serves many prompts, one after the other. Return a list with the new token ids of each, the same as if it
-# were alone. You may call your `generate_cached`. What the cache holds when you get it, you do not know.
+# One cache serves many prompts, one after the other. Return a list with a list of `max_tokens` new token ids for each
+# prompt, in the same order. They are the tokens that the prompt gets with a new cache. Use the cache that you are
+# given, and no other, and run the model on each token once. The cache may hold tokens of an earlier use when you get
+# it. You may call your `generate_cached`. Do not change the caller's prompts.
 
 # %% nbgrader={"grade_id": "reuse", "solution": true} course={"exercise": "02.reuse"}
 def generate_in_turn(model, prompts, max_tokens, cache):
-    """The new tokens of each prompt, as if it were alone; one cache serves them all.
+    """The new tokens of each prompt, the same as with a new cache; one cache serves them all.
 
     prompts: list of lists of token ids. Returns a list of lists of `max_tokens` ids, in the same order.
     """
     ### BEGIN SOLUTION
-    texts = []
+    sequences = []
     for prompt in prompts:
         cache.reset()
-        texts.append(generate_cached(model, prompt, max_tokens, cache))
-    return texts
+        sequences.append(generate_cached(model, prompt, max_tokens, cache))
+    return sequences
     ### END SOLUTION
 
 # %% nbgrader={"grade_id": "reuse-check", "grade": true, "points": 1}
@@ -142,8 +152,8 @@ check("02.reuse", generate_in_turn)
 # %% [markdown]
 # ## 02.find_the_bug · Three caches
 #
-# `CacheA`, `CacheB` and `CacheC` have one bug each, in one layer only. One writes keys and values one place off, one
-# never looks at what it kept, one does not forget everything at `reset()`. Look at them with the tool from the lesson:
+# `CacheA`, `CacheB` and `CacheC` have one bug each, in one layer only. One writes keys and values one position off, one
+# never reads what it kept, one does not forget everything at `reset()`. Look at them with the function from the lesson:
 # `first_divergence(model, token_ids, cache, Recompute())` is None, or has the `step` (0 is prefill), `layer` and
 # `position` of the first difference.
 
@@ -156,14 +166,15 @@ for kind in (CacheA, CacheB, CacheC):
     print(first_divergence(model, ids, kind(model.config, 64), Recompute()))
 
 # %% [markdown]
-# Then write a tool that names the bug. `make_cache()` makes a new, empty cache. Return `("off by one", layer)`,
-# `("ignored", layer)` or `("not reset", layer)`, and None where nothing is wrong.
+# Then write a function that names the bug. `make_cache()` makes a new, empty cache; all that it makes have the same
+# bug. Return `("off by one", layer)`, `("ignored", layer)` or `("not reset", layer)`, and None where nothing is
+# wrong. `layer` is the layer with the bug, an `int`: the first that differs. Do not change the caller's list.
 
 # %% nbgrader={"grade_id": "find_the_bug", "solution": true} course={"exercise": "02.find_the_bug"}
 def find_the_bug(model, token_ids, make_cache):
     """(name of the bug, layer) of the caches that `make_cache()` makes, or None.
 
-    token_ids: list of ints, a text of at least four tokens. layer: int, the first that differs, counted from 0.
+    token_ids: list of at least four ints, a sequence. layer: int, the first that differs, counted from 0.
     """
     ### BEGIN SOLUTION
     cache = make_cache()

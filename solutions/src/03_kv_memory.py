@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 03 · KV memory
 #
-# Four pieces of a plan: what a token costs, how many requests fit, where the memory went, and what to give up when
-# it does not suffice. All of it is whole numbers; no model runs here.
+# Four functions of a memory plan: the bytes of a token, how many requests fit, what the memory is used for, and what to
+# give up when it is too small. All numbers are whole; no model runs here.
 
 # %% [markdown]
 # {{colab}}
@@ -16,11 +16,12 @@ from course_lib.kvcache.sizes import readable, weight_bytes
 _ = setup(quiet=True)
 
 # %% [markdown]
-# ## 03.bytes_per_token · What one token leaves behind
+# ## 03.bytes_per_token · The bytes of one token
 #
-# `shape` has `num_layers`, `num_heads` (of queries), `num_kv_heads`, `head_dim`, and for models with MLA
-# `kv_lora_rank` and `qk_rope_head_dim`, which are `None` for all others. Return the bytes that one token takes in the
-# cache, over all layers, when each number has `bits` bits: 16 for bfloat16, 8 for fp8, 4 for int4.
+# `shape` has `num_layers`, `num_heads` (of queries), `num_kv_heads` and `head_dim`. For models with MLA it also has
+# `kv_lora_rank` and `qk_rope_head_dim`; for all others these two are `None`. Return the bytes that one token takes in
+# the cache over all layers, as an `int`. Each number has `bits` bits: 32 for float32, 16 for bfloat16, 8 for fp8, 4
+# for int4. Two numbers of 4 bits share a byte.
 
 # %% nbgrader={"grade_id": "bytes_per_token", "solution": true} course={"exercise": "03.bytes_per_token"}
 def bytes_per_token(shape, bits):
@@ -46,9 +47,9 @@ for name in ("Llama 2 7B", "Llama 3 8B", "Qwen3 32B", "DeepSeek-V3"):
 # %% [markdown]
 # ## 03.max_requests · How many fit
 #
-# A GPU has `gpu_bytes`. The share `usable` of them may be given out; the weights take `weight_bytes` of that. Each
-# request keeps `tokens` tokens at `kv_bytes_per_token` each. Return how many whole requests fit, 0 if the weights
-# leave no room.
+# A GPU has `gpu_bytes` of memory. The share `usable` of all of it may be used; the weights take `weight_bytes` of
+# that, and the cache gets the rest. Each request has `tokens` tokens of `kv_bytes_per_token` bytes each. Return how
+# many whole requests fit, as an `int`; 0 if the weights leave no room. `usable` is 0.9 if it is not given.
 
 # %% nbgrader={"grade_id": "max_requests", "solution": true} course={"exercise": "03.max_requests"}
 def max_requests(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):
@@ -62,7 +63,7 @@ def max_requests(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9
 check("03.max_requests", max_requests)
 
 # %% [markdown]
-# Both together: Llama 3 8B with texts of 8,192 tokens on every GPU of the table.
+# Both together: Llama 3 8B with requests of 8,192 tokens, on every GPU of the table.
 
 # %% tags=["raises-exception"]
 llama = MODELS["Llama 3 8B"]
@@ -70,16 +71,20 @@ for gpu in GPUS.values():
     print(f"{gpu.name:<10} {max_requests(gpu.bytes, weight_bytes(llama), bytes_per_token(llama, 16), 8192):>5}")
 
 # %% [markdown]
-# ## 03.fragmentation · Where the slots went
+# ## 03.fragmentation · What the slots are used for
 #
-# A memory of `capacity` slots, one token each, and `segments` in it, in order of address: dicts with `start`,
-# `reserved` (slots), `used` (tokens there now) and `final` (tokens at the end). Return a dict of slots:
+# A memory has `capacity` slots, one for each token. `segments` are the slots of the running requests, sorted by
+# address: a list of dicts with `start` (the first slot), `reserved` (how many slots), `used` (tokens that are stored
+# now) and `final` (tokens at the end of the request). A hole is a row of slots between two segments, before the first
+# or after the last. Return a dict of five `int`s, also those that are 0:
 #
-# - `"used"`: tokens that are there;
-# - `"reserved"`: tokens yet to come;
-# - `"internal"`: reserved, and never used;
-# - `"external"`: in holes smaller than `needed`, the slots that the next waiting request asks for;
-# - `"free"`: in all other holes. With `needed` 0 nobody waits, and all holes are free.
+# - `"used"`: slots that hold a token;
+# - `"reserved"`: slots for tokens that are still to come;
+# - `"internal"`: slots that are reserved and will never be used;
+# - `"external"`: slots in holes smaller than `needed`, the slots that the next waiting request asks for;
+# - `"free"`: slots in all other holes. `needed` is 0 when no request waits; then all holes are free.
+#
+# Do not change the caller's list or its dicts.
 
 # %% nbgrader={"grade_id": "fragmentation", "solution": true} course={"exercise": "03.fragmentation"}
 def fragmentation(capacity, segments, needed):
@@ -103,7 +108,7 @@ def fragmentation(capacity, segments, needed):
 check("03.fragmentation", fragmentation)
 
 # %% [markdown]
-# Your accounting of the simulator of the lesson, at one moment: everybody reserves 2,048 slots, and somebody waits.
+# Your function on one step of the lesson's simulator: each request reserves 2,048 slots, and a request waits.
 
 # %% tags=["raises-exception"]
 moment = simulate(draw_requests(100), reserve_maximum(2048), OPT_13B_SLOTS, 501)[500]
@@ -114,13 +119,16 @@ for part, slots in parts.items():
 # %% [markdown]
 # ## 03.fit_a_budget · What to give up
 #
-# `budget` bytes for the cache; `users` requests at once, of `tokens` tokens each. `kv_bytes_per_token` maps names of
-# dtypes to bytes, the most exact first, the smallest last. Return `(dtype, users, tokens)`:
+# The cache has `budget` bytes. It should hold the requests of `users` users at the same time, of `tokens` tokens each.
+# `kv_bytes_per_token` is a dict from the name of a dtype to the bytes of a token in it, the most exact dtype first, the
+# smallest last. Return a tuple `(dtype, users, tokens)` of a name and two `int`s:
 #
-# 1. the first dtype in which all users fit, with all of them at full length;
-# 2. if there is none: the last dtype, with as many users as fit at full length;
-# 3. if not even one does: the last dtype, one user, and as many tokens as fit;
-# 4. if not even one token does: `None`.
+# 1. the first dtype in which all users fit, and all of them at full length;
+# 2. if there is none: the last dtype, and as many users as fit at full length;
+# 3. if not even one user fits at full length: the last dtype, 1 user, and as many tokens as fit;
+# 4. if not even one token fits, or `budget` is negative: `None`.
+#
+# A plan may use exactly `budget` bytes. Do not change the caller's dict.
 
 # %% nbgrader={"grade_id": "fit_a_budget", "solution": true} course={"exercise": "03.fit_a_budget"}
 def fit_a_budget(budget, kv_bytes_per_token, users, tokens):

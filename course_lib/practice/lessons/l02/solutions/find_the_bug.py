@@ -6,7 +6,7 @@ from course_lib.kvcache import Recompute
 def find_the_bug(model, token_ids, make_cache):
     """(name of the bug, layer) of the caches that `make_cache()` makes, or None.
 
-    token_ids: list of ints, a text of at least four tokens. layer: int, the first that differs, counted from 0.
+    token_ids: list of at least four ints, a sequence. layer: int, the first that differs, counted from 0.
     """
     cache = make_cache()
     found = first_divergence(model, token_ids, cache, Recompute())

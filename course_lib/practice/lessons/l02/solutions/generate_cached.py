@@ -3,7 +3,7 @@ import torch
 
 # %% 02.generate_cached
 def generate_cached(model, token_ids, max_tokens, cache):
-    """New token ids after `token_ids`, greedily, with every token pushed once.
+    """New token ids after `token_ids`, greedily, with the model run on every token once.
 
     token_ids: list of ints, the prompt. cache: an empty one; hand it to the model, which calls its `attend`.
     Returns a list of `max_tokens` ints.

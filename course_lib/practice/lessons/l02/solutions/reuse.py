@@ -3,12 +3,12 @@ from .generate_cached import generate_cached
 
 # %% 02.reuse
 def generate_in_turn(model, prompts, max_tokens, cache):
-    """The new tokens of each prompt, as if it were alone; one cache serves them all.
+    """The new tokens of each prompt, the same as with a new cache; one cache serves them all.
 
     prompts: list of lists of token ids. Returns a list of lists of `max_tokens` ids, in the same order.
     """
-    texts = []
+    sequences = []
     for prompt in prompts:
         cache.reset()
-        texts.append(generate_cached(model, prompt, max_tokens, cache))
-    return texts
+        sequences.append(generate_cached(model, prompt, max_tokens, cache))
+    return sequences
