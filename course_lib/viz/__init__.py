@@ -23,6 +23,7 @@ __all__, __getattr__, __dir__ = lazily(
         "slots.view": "batch_slots",
         "roofs.view": "roofline",
         "charts.view": "chart panel",
+        "latencies.view": "request_latencies",
         "strip.view": "step_strip",
         "kit.base": "View",
         "kit.page": "bare_page",
