@@ -18,6 +18,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.random_logits": "random_logits",
         "fixtures.tiny_model": "TinyModel",
         "fixtures.tiny_text": "AddingCache AddingModel NanInEmpty Shape push storages tensor_bytes tokens",
+        "fixtures.counting_list": "CountingList",
         "fixtures.tiny_attention": "Products Watch qkv",
         "fixtures.tiny_pages": "chunk_step decode_step new_tokens",
         "fixtures.tiny_server": "SummingModel paged_cache",
@@ -50,7 +51,7 @@ _names, __getattr__, _ = lazily(
         "lessons.l10.step_game": "scheduler_of_step",
         "lessons.l11.step_choice": "request scheduler_of_choice serve_choice",
         # buffers of graphs, and inputs of a norm
-        "lessons.l13.fuse_norm": "norm_inputs",
+        "lessons.l13.fuse_norm_trials": "norm_inputs",
         "lessons.l13.graph_buckets": "Beside",
         "lessons.l13.graph_game": "graph_outputs graph_steps made_step write_in_graphs",
     },

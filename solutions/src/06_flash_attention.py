@@ -8,6 +8,8 @@
 # {{colab}}
 
 # %%
+from bisect import bisect_right
+
 import torch
 
 from course_lib import check, hint, load_model, progress, setup
@@ -21,8 +23,9 @@ _ = setup(quiet=True)
 # One row of attention. `chunks` gives pairs `(scores, values)`, one after the other and only once: scores `[c]`, already
 # scaled, -inf where a key is masked; values `[c, d]`. There is at least one chunk, and each may have another length.
 #
-# Return `(out, lse)` for the whole row: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log of the sum of
-# exp(score). If everything is masked, that is zeros and -inf. Keep no chunk once you are done with it.
+# Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log
+# of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, they are zeros and -inf. Keep no chunk
+# after you have used it.
 
 # %% nbgrader={"grade_id": "online_softmax", "solution": true} course={"exercise": "06.online_softmax"}
 def online_softmax(chunks):
@@ -58,10 +61,11 @@ for name, row, total in (("yours", out, lse), ("torch", scores.softmax(0) @ valu
 #
 # `q` is `[n, heads, d]`, `k` and `v` are `[m, kv_heads, d]`, and `heads` is a multiple of `kv_heads`. The queries are the
 # last of the tokens: row i stands at position m - n + i. `tile` is (rows, columns). With `causal`, a row sees only keys at
-# its own position and before; without, all of them.
+# its own position and before it; without, it sees all keys.
 #
-# Return `(out, lse)`, `[n, heads, d]` and `[n, heads]`. A row that sees nothing gives zeros and -inf. Never hold more scores
-# than those of one tile, and skip the tiles that the causal mask hides as a whole.
+# Return a tuple `(out, lse)`, `[n, heads, d]` and `[n, heads]`, both float32 as the inputs. A row that sees no key gives zeros and
+# -inf; n and m may be 0. Never hold more scores than those of one tile of one head, and skip the tiles of which the causal mask
+# hides every pair. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "flash_forward", "solution": true} course={"exercise": "06.flash_forward"}
 def flash_forward(q, k, v, tile, causal):
@@ -122,7 +126,7 @@ print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1])
 #
 # Attention over some keys gave `out_a` and `lse_a`, over other keys `out_b` and `lse_b`. Return `(out, lse)` as if all keys had
 # been there at once. `out` is `[..., d]` with any shape in front, `lse` has one number for each row of it, -inf where that
-# side saw nothing. Leave what you are handed as it is.
+# side saw no key. Both results are float32. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "merge_partials", "solution": true} course={"exercise": "06.merge_partials"}
 def merge_partials(out_a, lse_a, out_b, lse_b):
@@ -159,9 +163,11 @@ print("the same:", torch.allclose(merged, standard_attention(q, k, v, causal=Fal
 # - `causal`: a query sees keys at its own position and before.
 # - `window`: None, or a number w of tokens. A causal query sees itself and the w - 1 before it; without `causal`, a pair is seen
 #   where the distance is less than w in either direction.
-# - `documents`: None, or where each packed document begins, and the end: `[0, 3, 8]`. Documents do not see each other.
+# - `documents`: None, or a list of where each packed document begins, and the end: `[0, 3, 8]`. Documents do not see each
+#   other. Two equal numbers are an empty document.
 #
-# A kernel asks this for every tile: a few comparisons have to do, whatever the size.
+# A kernel asks this for every tile, so a few comparisons must be enough, whatever the size of the tile and however many
+# documents there are. `bisect_right(documents, position)` finds a position in a sorted list by halving it.
 
 # %% nbgrader={"grade_id": "tile_mask", "solution": true} course={"exercise": "06.tile_mask"}
 def tile_mask(rows, cols, causal, window, documents):
@@ -173,9 +179,9 @@ def tile_mask(rows, cols, causal, window, documents):
     if smallest > high or largest < low:
         return "none"
     whole = low <= smallest and largest <= high
-    if documents is not None:
+    if documents is not None:  # the number of a token's document, by halving the list
         first_row, last_row, first_col, last_col = (
-            sum(edge <= at for edge in documents) for at in (rows[0], rows[1] - 1, cols[0], cols[1] - 1))
+            bisect_right(documents, at) for at in (rows[0], rows[1] - 1, cols[0], cols[1] - 1))
         if last_row < first_col or last_col < first_row:
             return "none"
         whole = whole and first_row == last_row == first_col == last_col
@@ -198,17 +204,19 @@ for name, options in (("causal", (True, None, None)), ("window of 4", (True, 4, 
 # %% [markdown]
 # ## 06.count_io · Bytes moved
 #
-# One head over `n` tokens, queries and keys alike. Return `(bytes read, bytes written)` between slow and fast memory, each
-# number having `itemsize` bytes. Count q, k, v, the output, and for `"standard"` the scores and the weights; leave out the
-# one or two numbers that are kept for each row, and the zeros that an output begins with.
+# One head over `n` tokens; queries and keys have the same number. Return a tuple of two `int`: the bytes read from slow memory
+# and the bytes written to it. A number has `itemsize` bytes. Count q, k, v and the output, and for `"standard"` the scores and
+# the weights. Do not count the one or two numbers that are kept for each row.
 #
-# - `"standard"`: scores are written; read, and the weights written; the weights read, and the output written. The mask spares
-#   nothing.
-# - `"flash 1"`: keys and values outside. Each tile of k and v is read once; for each tile of rows that it meets, q and the
-#   unfinished output are read and the output is written.
-# - `"flash 2"`: queries outside. Each tile of q is read once, and k and v of every tile that it meets; the output is written once.
+# - `"standard"`: q and k are read and the scores are written; the scores are read and the weights are written; the weights and v
+#   are read and the output is written. A mask changes nothing.
+# - `"flash 1"`: the outer loop is over keys and values. Each tile of k and v is read once. For each tile of rows with which it has
+#   a pair, q and the unfinished output are read and the output is written. The output begins as zeros: writing these zeros is not
+#   counted. Whether you count the first read of each row of the output, which gives zeros, is your choice: both are accepted.
+# - `"flash 2"`: the outer loop is over queries. Each tile of q is read once, with k and v of every tile with which it has a pair.
+#   The output is written once.
 #
-# With `causal`, tiles that hold nothing are not met. The last tile may be shorter.
+# With `causal`, a tile above the diagonal has no pair that is seen, and is skipped. The last tile may be shorter.
 
 # %% nbgrader={"grade_id": "count_io", "solution": true} course={"exercise": "06.count_io"}
 def count_io(algorithm, n, head_dim, tile, itemsize, causal):
@@ -252,8 +260,9 @@ for side in (16, 64, 128):
 # ## 06.recompute_backward · The gradient
 #
 # One head, causal, scores divided by √d. From the forward pass there are `q`, `k`, `v`, `out` `[n, d]` and `lse` `[n]`; from the layer
-# above comes `grad_out` `[n, d]`, the gradient of `out`. Return `(dq, dk, dv)`. Work in tiles of `tile` rows and columns, and compute
-# the weights of a tile again: exp(score - lse).
+# above comes `grad_out` `[n, d]`, the gradient of `out`. Return a tuple `(dq, dk, dv)` in float32. Work in tiles of `tile` rows and
+# columns, and compute the weights of a tile again: exp(score - lse). No tensor is larger than q and than a tile. The inputs stay
+# as they are.
 #
 #     dV = Pᵀ dO        dP = dO Vᵀ        dS = P * (dP - delta)        dQ = dS K / √d        dK = dSᵀ Q / √d
 #

@@ -6,18 +6,22 @@
 #
 # Each can be written on three **rungs**, and one set of cases checks them all:
 #
-# 1. **Plain torch**, inside the function. Right first; where Triton is absent (macOS, Windows) this is all, and complete in itself.
+# 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted, without a GPU. An access outside of a tensor is
-#    stopped, and the check says at which offsets.
+#    stopped, and the check says at which offsets. Some cases run with the programs in other orders: two programs must not store
+#    different numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU
+#    that need not be here, because the interpreter takes more than the compiler does.
 # 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not notice an
 #    access outside.
 #
 # The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
 # kernel above and launch it instead. The kernel's arguments are yours to choose.
 #
-# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two, as Triton's tiles want it; `num_heads` need
-# not be. Everything is float32 or int64, and contiguous. The caches are `[num_blocks, block_size, num_kv_heads,
-# head_dim]`: one layer of a pool.
+# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two from 1 on, because a tile needs it; `num_heads`
+# need not be. All numbers are float32 or int64, and all tensors are contiguous. The caches are `[num_blocks, block_size,
+# num_kv_heads, head_dim]`: one layer of a pool. Slots that hold no token of the step's sequences can hold anything, also
+# nan. Do not change the tensors that you are given, apart from the two caches in 08.store_kv. A result is a new tensor in
+# every call.
 
 # %% [markdown]
 # {{colab}}
@@ -93,12 +97,12 @@ print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flat
 # ## 08.paged_decode · Decode through the block table
 #
 # One new token of each sequence looks at all tokens of its sequence, itself included; its key and value are in the cache
-# already. `q` is `[num_seqs, num_heads, head_dim]`, `block_tables` `[num_seqs, max_blocks]`, padded with -1, and
-# `seq_lens` `[num_seqs]`. Scores are divided by the root of `head_dim`. `num_heads` is a multiple of `num_kv_heads`:
-# query heads `g * group` to `(g + 1) * group - 1` share KV head g.
+# already. `q` is `[num_seqs, num_heads, head_dim]`, and `seq_lens` is `[num_seqs]`. `block_tables` is `[num_seqs, max_blocks]`:
+# a row is padded with -1, and it may be wider than the longest sequence needs. Scores are divided by √head_dim. `num_heads`
+# is a multiple of `num_kv_heads`: query heads `g * group` to `(g + 1) * group - 1` share KV head g.
 #
-# Return the output, shaped as `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the other, with
-# the online softmax of lesson 06: no sequence may be gathered in one piece.
+# Return the output, with the shape of `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the other, with
+# the online softmax of lesson 06. The keys of a sequence must not be gathered into one tensor.
 #
 # In a kernel, with so few rows, multiply and sum: `tl.sum(q[:, None, :] * k[None, :, :], 2)` for the scores, and
 # `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product
@@ -187,9 +191,9 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 # %% [markdown]
 # ## 08.split_kv · A long context in parts
 #
-# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then up to whole
-# blocks, part p of a sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. Parts behind the
-# end are empty.
+# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then rounded up to whole
+# blocks, part p of a sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. A part that begins
+# at or after the end of the sequence is empty.
 #
 # Return `(out, partial, lse)`:
 #
@@ -276,10 +280,10 @@ for parts in (1, 2, 4, 8):
 #
 # ## 08.paged_prefill · A chunk of a prompt over a paged cache
 #
-# Any number of new tokens of each sequence, as `q` `[num_tokens, num_heads, head_dim]`: those of sequence i are the rows
+# `q` holds any number of new tokens of each sequence, `[num_tokens, num_heads, head_dim]`. Those of sequence i are the rows
 # `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1`. They are the **last** tokens of the sequence, and `seq_lens` counts
-# them. A token sees itself and what is before it. The rest as in 08.paged_decode; a sequence has at least one token, and
-# may have no new one.
+# them. A token sees itself and all tokens before it. A sequence has at least one token, and may have no new one; the step
+# has at least one new token. The rest is as in 08.paged_decode: also here no sequence is gathered into one tensor.
 #
 # With `seq_lens` `[6, 3]` and `cu_seqlens_q` `[0, 2, 3]`, rows 0 and 1 are the tokens at positions 4 and 5 of sequence 0,
 # and row 2 is the token at position 2 of sequence 1.

@@ -1,16 +1,24 @@
 """06.count_io: bytes moved between slow and fast memory, counted without running the attention."""
 
+from course_lib.practice.judge.agreement import agree
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-from .count_io_answers import io_by_pairs, io_by_running, wrong
+from .count_io_answers import io_by_pairs, io_by_running, io_without_first_reads, wrong
 from .solutions.count_io import count_io
 
 
 def asks(algorithm, n, head_dim=4, tile=(2, 2), itemsize=1, causal=False):
+
+    def one_reading(result):
+        """The result; where it leaves out the first read of the output, which gives zeros, the one that counts it."""
+        read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
+        zeros = n * head_dim * itemsize * (algorithm == "flash 1")
+        return (read, written) if zeros and agree(result, (read - zeros, written)) else result
+
     return Trial(
         [f'count_io("{algorithm}", n={n}, head_dim={head_dim}, tile={tile}, itemsize={itemsize}, causal={causal})'],
-        lambda answer: answer(algorithm, n, head_dim, tile, itemsize, causal),
+        lambda answer: one_reading(answer(algorithm, n, head_dim, tile, itemsize, causal)),
         show=with_commas,
         note="(read, written)",
         explain=explain,
@@ -171,7 +179,7 @@ COUNT_IO = Exercise(
         ),
         Mistake(
             "the initial zeros of the output are counted.",
-            "They are not counted here: count the output once for each tile of keys that updates it.",
+            "Writing them is not counted: count a write of the output for each tile of keys that updates it.",
             wrong(zeros=True),
         ),
         Mistake(
@@ -197,7 +205,7 @@ COUNT_IO = Exercise(
         "A tile is skipped when causal and its first column is at or beyond the end of its rows. The last tile has "
         "min(tile, n - start).",
     ],
-    rights=[count_io, io_by_running, io_by_pairs],
+    rights=[count_io, io_by_running, io_by_pairs, io_without_first_reads],
     why="A tile that stays in fast memory is counted once. The tensors of the inner loop are counted once for each "
     "tile that stays. That is why a tile should be as large as fast memory allows.",
 )

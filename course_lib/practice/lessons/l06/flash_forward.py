@@ -6,6 +6,7 @@ from course_lib.practice.fixtures.attention_variants import Wrong, whole_matrix
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
 
 from .flash_forward_answers import as_in_the_lesson, forward_by_columns, forward_by_merging
 from .flash_forward_trials import (
@@ -15,6 +16,7 @@ from .flash_forward_trials import (
     SEVERAL,
     SIMPLE,
     SMALL,
+    STAYS,
     STEPS,
     TAILS,
     UNTOUCHED,
@@ -103,6 +105,7 @@ FLASH_FORWARD = Exercise(
             "They are half of the work, and all their scores are masked.",
             [skips(6, (2, 2)), skips(8, (4, 4)), skips(12, (4, 2)), skips(12, (2, 6))],
         ),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
         Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
     ],
     mistakes=[
@@ -113,6 +116,7 @@ FLASH_FORWARD = Exercise(
             Wrong(scales_q_in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
+        overwritten(STAYS),
         in_float64(flash_forward, (0,), (1,), (0, 1)),
         Mistake(
             "the accumulator is not rescaled.",
@@ -228,8 +232,8 @@ FLASH_FORWARD = Exercise(
         ),
         Mistake(
             "more scores exist at once than a tile has.",
-            "The output is right, but one tensor is larger than q and than a tile. Loop over tiles of tile[1] keys, "
-            "with a running maximum and sum.",
+            "The output is right, but scores of more than one tile of one head exist at a time: in one tensor, or in "
+            "many that are kept. Loop over heads, and over tiles of tile[1] keys, with a running maximum and sum.",
             (
                 whole_matrix,
                 Wrong(strip=True),

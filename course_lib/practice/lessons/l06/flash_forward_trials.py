@@ -32,18 +32,18 @@ def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0)
     )
 
 
-def small(n, tile, causal):
+def small(n, tile, causal, heads=1):
     """The Trial of whether no tensor is larger than q, or than a tile of scores."""
 
     def act(answer):
         with Watch() as watch:
-            answer(*qkv(n, n), tile, causal)
-        allowed = max(2 * n, 2 * tile[0] * tile[1])
+            answer(*qkv(n, n, heads, heads), tile, causal)
+        allowed = max(2 * n * heads, 2 * tile[0] * tile[1])
         return "no tensor larger than q or a tile" if size(watch.largest) <= allowed else f"a tensor of {watch.largest}"
 
     return Trial(
         [
-            *story(n, n, 1, 1, 2),
+            *story(n, n, heads, heads, 2),
             "from course_lib.practice.play import Watch",
             "with Watch() as watch:",
             f"    flash_forward(q, k, v, tile={tile}, causal={causal})",
@@ -51,8 +51,59 @@ def small(n, tile, causal):
         ],
         act,
         show=str,
-        size=n + sum(tile),
+        size=n * heads + sum(tile),
         limit_s=FIRST_WATCH_S,
+    )
+
+
+def all_together(n, tile, heads):
+    """The Trial of how many numbers exist at one time. The scores of all tiles and heads would be too many."""
+    q = 2 * n * heads
+    allowed = 8 * q + 32 * tile[0] * tile[1]
+
+    def act(answer):
+        given = qkv(n, n, heads, heads)
+        with Watch(but=given) as watch:
+            answer(*given, tile, True)
+        return f"at most {allowed:,}" if watch.peak <= allowed else f"{watch.peak:,}"
+
+    return Trial(
+        [
+            *story(n, n, heads, heads, 2),
+            "from course_lib.practice.play import Watch",
+            "with Watch(but=(q, k, v)) as watch:",
+            f"    flash_forward(q, k, v, tile={tile}, causal=True)",
+            "watch.peak  # the most numbers that the tensors made held at one time",
+        ],
+        act,
+        show=str,
+        size=n * heads + sum(tile),
+        limit_s=FIRST_WATCH_S,
+        note=f"q has {q:,} numbers, a tile {tile[0] * tile[1]}, all scores {n * n * heads:,}",
+    )
+
+
+def stays(n, m):
+    """The Trial of the first result, after a second call with other numbers."""
+
+    def act(answer):
+        q, k, v = qkv(n, m)
+        first = answer(q, k, v, (2, 2), True)
+        answer(q + 1, k, v, (2, 2), True)
+        return first
+
+    return Trial(
+        [
+            *story(n, m, 1, 1, 2),
+            "first = flash_forward(q, k, v, tile=(2, 2), causal=True)",
+            "flash_forward(q + 1, k, v, tile=(2, 2), causal=True)",
+            "first  # as it was before the second call",
+        ],
+        act,
+        show=shown,
+        both=beside,
+        explain=explain,
+        size=n + m,
     )
 
 
@@ -206,7 +257,18 @@ FULLY_MASKED = [
 ]
 
 
-SMALL = [small(12, (3, 2), False), small(16, (4, 4), True), small(16, (4, 2), False), small(16, (8, 2), True)]
+SMALL = [
+    small(12, (3, 2), False),
+    small(16, (4, 4), True),
+    small(16, (4, 2), False),
+    small(16, (8, 2), True),
+    small(16, (8, 8), False, heads=8),
+    all_together(48, (4, 4), 4),
+    all_together(64, (4, 8), 4),
+]
+
+
+STAYS = [stays(1, 1), stays(3, 3), stays(2, 5)]
 
 
 STEPS = [steps(2, 16, (2, 8)), steps(2, 24, (2, 12)), steps(3, 24, (3, 12)), steps(3, 36, (3, 12))]

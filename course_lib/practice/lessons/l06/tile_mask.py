@@ -1,46 +1,12 @@
 """06.tile_mask: how much of a tile a mask leaves, from the corners of the tile."""
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 
 from .solutions.tile_mask import tile_mask
 from .tile_mask_answers import all_edge, pair_by_pair, tile_by_documents, wrong
-
-
-def asks(rows, cols, causal=True, window=None, documents=None):
-    drawn = "" if rows[1] - rows[0] > 9 or cols[1] - cols[0] > 9 else picture(rows, cols, causal, window, documents)
-    return Trial(
-        [f"tile_mask(rows={rows}, cols={cols}, causal={causal}, window={window}, documents={documents})"],
-        lambda answer: answer(tuple(rows), tuple(cols), causal, window, list(documents) if documents else None),
-        note=drawn,
-        size=rows[1] - rows[0] + cols[1] - cols[0] + 2 * (window is not None) + 2 * (documents is not None),
-    )
-
-
-def picture(rows, cols, causal, window, documents):
-    """The pairs of a tile row by row: x for a pair that is seen, a dot for one that is masked."""
-    lines = []
-    for r in range(*rows):
-        lines.append(
-            "".join(
-                "x" if pair_by_pair((r, r + 1), (c, c + 1), causal, window, documents) == "all" else "·"
-                for c in range(*cols)
-            )
-        )
-    return "row by row, x is seen: " + " ".join(lines)
-
-
-def grid(size, n, **options):
-    return [asks((r, r + size), (c, c + size), **options) for r in range(0, n, size) for c in range(0, n, size)]
-
-
-HUGE = [
-    asks((10**7, 2 * 10**7), (0, 10**7)),
-    asks((0, 10**7), (10**7, 2 * 10**7)),
-    asks((0, 10**7), (0, 10**7)),
-    asks((10**7, 2 * 10**7), (0, 10**7), True, 5),
-]
+from .tile_mask_trials import AMONG_MANY, HUGE, asks, grid
 
 TILE_MASK = Exercise(
     id="06.tile_mask",
@@ -142,6 +108,11 @@ TILE_MASK = Exercise(
             "pairs.",
             HUGE,
         ),
+        Property(
+            "With thousands of documents, only a few of their edges are looked at",
+            "A batch of packed documents can have thousands, and a kernel asks for every tile.",
+            AMONG_MANY,
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -240,6 +211,15 @@ TILE_MASK = Exercise(
             wrong(swap=True),
         ),
         Mistake(
+            "all documents are looked at.",
+            "The result is right, but a batch may have thousands of documents, and a kernel asks for every tile. The "
+            "list is sorted: `bisect_right(documents, position)` halves it.",
+            wrong(),
+            is_made_by=lambda answer, found: (
+                found.trial in AMONG_MANY and isinstance(found.outcome, tuple) and found.outcome[1] != "few"
+            ),
+        ),
+        Mistake(
             "every pair is tested.",
             "The result is right, but it takes too long: a tile has thousands of pairs. The corners are enough.",
             pair_by_pair,
@@ -254,7 +234,7 @@ TILE_MASK = Exercise(
         "right, to (r1 - 1) - c0, bottom left.",
         '"none": the largest distance is below the allowed range, or the smallest is above it. "all": both are in the '
         'range. "some": any other tile.',
-        "`sum(edge <= at for edge in documents)` numbers the document of a token. If the rows end in an earlier "
+        "`bisect_right(documents, position)` numbers the document of a token. If the rows end in an earlier "
         "document than the columns begin, or the columns end in an earlier one than the rows begin, the result is "
         '"none". It is "all" only if the first and last row and the first and last column are in one document.',
     ],

@@ -1,5 +1,7 @@
 """Answers for 06.tile_mask: two right ones written differently, and wrong ones."""
 
+from bisect import bisect_left, bisect_right
+
 INF = float("inf")
 
 
@@ -9,8 +11,10 @@ def tile_by_documents(rows, cols, causal, window, documents):
     def corner(row, col):
         return (not causal or col <= row) and (window is None or abs(row - col) < window)
 
-    edges = documents or [min(rows[0], cols[0]), max(rows[1], cols[1])]
-    found = False
+    first, last = min(rows[0], cols[0]), max(rows[1], cols[1])
+    edges, found = [first, last], False
+    if documents:
+        edges = documents[max(0, bisect_right(documents, first) - 1) : bisect_left(documents, last) + 1]
     for begin, end in zip(edges, edges[1:]):
         r0, r1, c0, c1 = max(rows[0], begin), min(rows[1], end), max(cols[0], begin), min(cols[1], end)
         if r0 >= r1 or c0 >= c1:

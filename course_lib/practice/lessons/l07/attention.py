@@ -173,6 +173,30 @@ def untouched(name, n, m, heads=1, kv_heads=1):
     )
 
 
+def stays(name, n, m):
+    """The Trial of the first result, after a second call with other numbers."""
+
+    def call(answer, q, k, v):
+        first = answer(q, k, v, 16)
+        answer(q + 1, k, v, 16)
+        return first
+
+    return rungs.trial(
+        [
+            "from course_lib.practice.play import here, qkv",
+            f"q, k, v = here(*qkv({n}, {m}, head_dim={D}))",
+            f"first = {name}(q, k, v, tile=16)",
+            f"{name}(q + 1, k, v, tile=16)",
+            "first  # as it was before the second call",
+        ],
+        lambda: qkv(n, m, head_dim=D),
+        call,
+        show=shown,
+        explain=explain,
+        size=n + m,
+    )
+
+
 def shown(result):
     if isinstance(result, Near):
         half = result.tensor.dtype != torch.float32

@@ -4,12 +4,15 @@ import math
 
 import torch
 
+from course_lib.attention.recording.clashes import clashes
+from course_lib.attention.recording.recorder import record_accesses
 from course_lib.practice.fixtures.attention_variants import Wrong
+from course_lib.practice.fixtures.placement import machine
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.agreement import alike
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.kernel_mistakes import half_sums, power_of_two
+from course_lib.practice.lessons.kernel_mistakes import half_sums, overwritten, power_of_two
 
 from .attention import INF, row_by_row
 from .attention_answers import Program
@@ -76,6 +79,18 @@ def writes_one_head(causal):
     return is_made_by
 
 
+def stores_in_one_head(answer, found):
+    """Whether several programs store in head 0 and none in another head."""
+    mine = getattr(found.outcome, "tensor", found.outcome)
+    if not isinstance(mine, torch.Tensor) or mine.ndim != 3 or mine.shape[1] < 2 or machine().triton == "absent":
+        return False
+    if not mine[:, 1:].isnan().all():
+        return False
+    with record_accesses() as log:
+        found.trial.act(answer)
+    return bool(clashes(log))
+
+
 ENDS_EARLY = Mistake(
     "the loop over keys ends too early.",
     "Row i has position m - n + i, in the end of the loop as in the mask: the loop ends at `tl.minimum(m, m - n + "
@@ -84,12 +99,13 @@ ENDS_EARLY = Mistake(
 )
 
 
-def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials):
+def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials, stays_trials):
     """Mistakes of all three exercises. whole: an answer that makes the whole score matrix.
 
-    The other arguments are trials: of ordinary sizes, of `smalls`, of `untouched`, of `many_small`.
+    The other arguments are trials: of ordinary sizes, of `smalls`, of `untouched`, of `many_small`, of `stays`.
     """
     return [
+        overwritten(stays_trials),
         Mistake(
             "the inputs are changed.",
             "`*=` and other in-place operations write into the caller's tensors, and k and v are the KV cache.",
@@ -190,6 +206,16 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials)
 def on_contiguous(causal):
     """Mistakes of exercises in which q, k and v are contiguous, and addresses are computed from that."""
     return [
+        Mistake(
+            "the head is missing in the addresses.",
+            "All programs of a tile read or write the numbers of head 0. Head h of a token begins at h * HEAD_DIM, in "
+            "q, k, v and the output: `head * HEAD_DIM + tl.arange(0, HEAD_DIM)`.",
+            (
+                altered(causal, reads=lambda q, k, v: tuple(x[:, :1].expand_as(x) for x in (q, k, v))),
+                altered(causal, reads=lambda q, k, v: (q, *(x[:, :1].expand_as(x) for x in (k, v)))),
+            ),
+            is_made_by=stores_in_one_head,
+        ),
         Mistake(
             "the stride between heads is 1.",
             "Head h of a token begins at h * HEAD_DIM: `head * HEAD_DIM + tl.arange(0, HEAD_DIM)`.",

@@ -7,8 +7,9 @@ from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, untouched
+from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, stays, untouched
 from .attention_answers import Program, last_seen
 from .attention_mistakes import ENDS_EARLY, altered, common, on_contiguous
 
@@ -94,6 +95,7 @@ SKIPS = [
     with_nan(64, 64, 32, 32, 32),
 ]
 SMALL = smalls("flash_causal")
+STAYS = [stays("flash_causal", 2, 2), stays("flash_causal", 17, 20)]
 UNTOUCHED = [untouched("flash_causal", 1, 1), untouched("flash_causal", 17, 20)]
 
 CAUSAL_SKIP = Exercise(
@@ -144,7 +146,8 @@ CAUSAL_SKIP = Exercise(
             SKIPS,
         ),
         Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
-        *rungs.rungs(on(3, 5), on(17, 17)),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
+        *rungs.rungs(on(3, 5), on(17, 17), on(5, 20, half=True, heads=2), orders=[on(20, 20, heads=2), on(33, 40)]),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -232,7 +235,7 @@ CAUSAL_SKIP = Exercise(
             is_made_by=lambda answer, found: found.trial in SKIPS and not isinstance(found.outcome, Raised),
         ),
         *on_contiguous(True),
-        *common(True, whole, [*SEVERAL, *WITH_CACHED], SMALL, UNTOUCHED, MANY_SMALL),
+        *common(True, whole, [*SEVERAL, *WITH_CACHED], SMALL, UNTOUCHED, MANY_SMALL, STAYS),
     ],
     hints=[
         "Begin with your kernel of the exercise before. Two things change: the end of the loop over keys, and the "

@@ -6,8 +6,9 @@ from course_lib.practice.fixtures.attention_variants import whole_matrix
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, untouched
+from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, stays, untouched
 from .attention_mistakes import altered, common, on_contiguous
 
 
@@ -38,6 +39,7 @@ SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim
 MANY_SMALL = [many_small("flash")]
 HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
 SMALL = smalls("flash")
+STAYS = [stays("flash", 2, 2), stays("flash", 17, 20)]
 UNTOUCHED = [untouched("flash", 1, 1), untouched("flash", 17, 20)]
 
 FLASH_KERNEL = Exercise(
@@ -83,7 +85,8 @@ FLASH_KERNEL = Exercise(
         ),
         Property(*ONE_TILE, SMALL),
         Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
-        *rungs.rungs(on(1, 1), on(17, 20)),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
+        *rungs.rungs(on(1, 1), on(17, 20), on(5, 20, half=True, heads=2), orders=[on(20, 16, heads=2), on(33, 20)]),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -108,8 +111,13 @@ FLASH_KERNEL = Exercise(
                 ),
             ),
         ),
+        Mistake(
+            "a causal mask is left in.",
+            "Here every query sees every key. Mask only the columns from m on: `(columns < m)[None, :]`.",
+            (altered(False, always_masks=True), altered(False, always_masks=True, start=lambda n, m: 0)),
+        ),
         *on_contiguous(False),
-        *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED, MANY_SMALL),
+        *common(False, whole, [*KEYS, *PROGRAMS], SMALL, UNTOUCHED, MANY_SMALL, STAYS),
     ],
     hints=[
         "Begin with your `flash_forward` of lesson 06. Its loops over heads and over tiles of queries become the "

@@ -8,8 +8,9 @@ from course_lib.practice.judge.agreement import alike
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import ONE_TILE, attends, many_small, small, smalls, untouched
+from .attention import ONE_TILE, attends, many_small, small, smalls, stays, untouched
 from .attention_mistakes import ENDS_EARLY, altered, common
 from .grouped_query_answers import (
     copied,
@@ -126,6 +127,7 @@ COPIES = [
     small("flash_grouped", 2, 48, heads=4, kv_heads=2),
 ]
 IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2)]
+STAYS = [stays("flash_grouped", 2, 2), stays("flash_grouped", 17, 20)]
 UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
 
 
@@ -193,7 +195,13 @@ GROUPED_QUERY = Exercise(
             "attention itself.",
             IN_PLACE,
         ),
-        *rungs.rungs(on(3, 3, 4, 2), packed(4, 4, 2)),
+        Property(STAYS_TITLE, STAYS_MEANING, STAYS),
+        *rungs.rungs(
+            on(3, 3, 4, 2),
+            packed(4, 4, 2),
+            on(5, 20, 4, 2, half=True),
+            orders=[on(20, 20, 3, 1), kv_by_head(5, 20, 6, 2)],
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
@@ -256,7 +264,7 @@ GROUPED_QUERY = Exercise(
             "Begin the maximum at -1e30, not at -inf, and divide by 1 where the sum is 0.",
             (altered(True, guards=False), altered(True, guards_division=False)),
         ),
-        *common(True, whole, GROUPED, SMALL, UNTOUCHED, MANY_SMALL),
+        *common(True, whole, GROUPED, SMALL, UNTOUCHED, MANY_SMALL, STAYS),
     ],
     hints=[
         "Begin with your causal kernel. The grid stays the same: a program for each *query* head. Only the addresses "

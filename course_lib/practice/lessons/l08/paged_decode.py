@@ -6,6 +6,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
 
 from .paged_answers import Wrong, decode_column_by_column, decode_token_by_token
 from .paged_decode_trials import (
@@ -25,7 +26,7 @@ from .paged_decode_trials import (
     decodes,
 )
 from .paged_mistakes import MISTAKES
-from .paged_trials import STALE_MEANING, STALE_TITLE, STAYS_MEANING, STAYS_TITLE, kept_between_calls, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
 
 
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
@@ -147,7 +148,7 @@ PAGED_DECODE = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
-        kept_between_calls(STAYS),
+        overwritten(STAYS),
         reads_stale(STALE),
         rounded(paged_decode, [*SEVERAL, *BATCH, *HEADS]),
         *MISTAKES,

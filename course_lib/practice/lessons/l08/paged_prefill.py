@@ -7,6 +7,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
 
 from .paged_answers import Wrong, prefill_token_by_token
 from .paged_mistakes import MISTAKES
@@ -26,7 +27,7 @@ from .paged_prefill_trials import (
     WITH_CACHED,
     chunks,
 )
-from .paged_trials import STALE_MEANING, STALE_TITLE, STAYS_MEANING, STAYS_TITLE, kept_between_calls, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -165,7 +166,7 @@ PAGED_PREFILL = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
-        kept_between_calls(STAYS),
+        overwritten(STAYS),
         reads_stale(STALE),
         rounded(paged_prefill, [*WITH_CACHED, *PACKED, *HEADS]),
         Mistake(

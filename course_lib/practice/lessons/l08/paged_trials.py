@@ -74,16 +74,6 @@ def stays(function, lines, given, how_large, *more):
     )
 
 
-def kept_between_calls(trials):
-    """The Mistake of a result that the next call overwrites. trials: those made by `stays`."""
-    return Mistake(
-        "the result is overwritten by the next call.",
-        "A tensor that is made outside of the function, or kept from an earlier call, is the same one in every call. "
-        "Make a new one in each: `torch.empty_like(q)`.",
-        is_made_by=lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised),
-    )
-
-
 STALE_TITLE = "Slots that hold no token of the sequence may hold anything, also nan"
 STALE_MEANING = (
     "Memory of a cache is used again and again, and at first it was never written. A weight of 0 is not enough: 0 "
@@ -107,12 +97,6 @@ def has_nan(result):
     if isinstance(result, tuple):
         return any(map(has_nan, result))
     return isinstance(result, torch.Tensor) and bool(result.isnan().any())
-
-
-STAYS_TITLE, STAYS_MEANING = (
-    "A result stays as it is when the function is called again",
-    "The engine calls the function in every layer. Each call returns a tensor of its own.",
-)
 
 
 def written(changed):

@@ -6,10 +6,11 @@ from course_lib.errors import OutOfBounds
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
 
 from .paged_answers import Wrong, split_as_rows, whole_blocks
 from .paged_mistakes import MISTAKES
-from .paged_trials import STALE_MEANING, STALE_TITLE, STAYS_MEANING, STAYS_TITLE, kept_between_calls, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
 from .split_kv_answers import (
     added,
     by_length,
@@ -145,7 +146,7 @@ SPLIT_KV = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         OUTSIDE,
-        kept_between_calls(STAYS),
+        overwritten(STAYS),
         reads_stale(STALE),
         rounded(split_kv, [*SEVERAL, *BATCH, *HEADS]),
         Mistake(
