@@ -1,0 +1,102 @@
+"""The exercise 13.counter_rng: a token for each row, with random numbers from the counter (seed, position, token)."""
+
+from course_lib.practice.judge.exercise import Exercise, Property
+
+from .counter_rng_answers import draw_by_gumbel, draw_by_library, draw_by_own_generators
+from .counter_rng_mistakes import MISTAKES
+from .counter_rng_trials import (
+    AGAIN,
+    ALONE,
+    BESIDE,
+    BY_POSITION,
+    BY_SEED,
+    EXTREME,
+    GENERATORS,
+    KINDS,
+    ORDER,
+    TOGETHER,
+    UNTOUCHED,
+    UPPER,
+)  # fmt: skip
+from .solutions.counter_rng import draw
+
+COUNTER_RNG = Exercise(
+    id="13.counter_rng",
+    title="Chance from a counter",
+    name="draw",
+    cases="cases",
+    properties=[
+        Property(
+            "A tensor with one token id for each row is returned",
+            "int64, of shape [rows]: it is the next step's input.",
+            KINDS,
+        ),
+        Property(
+            "A row draws the same token alone and beside others",
+            "A request must not get another text because a second request arrived.",
+            ALONE,
+        ),
+        Property(
+            "The order of the rows changes nothing, nor do rows that are missing or there twice",
+            "Which row of the batch a request has depends on the other requests.",
+            ORDER,
+        ),
+        Property(
+            "The same call gives the same tokens again, whatever was drawn before",
+            "After a preemption a step is computed again, and must come out as it did.",
+            AGAIN,
+        ),
+        Property(
+            "The generators of torch and Python are neither used nor seeded",
+            "They belong to the caller, and a captured graph has no such state.",
+            GENERATORS,
+        ),
+        Property(
+            "Over many positions, tokens are drawn as often as their probabilities say",
+            "One request draws at one position after the other.",
+            BY_POSITION,
+        ),
+        Property(
+            "Over many seeds, tokens are drawn as often as their probabilities say",
+            "Requests with other seeds must not all write the same.",
+            BY_SEED,
+        ),
+        Property(
+            "A logit of -inf is never drawn, and large logits are no trouble",
+            "top-k and top-p set logits to -inf. exp(1000) is infinite, so subtract the largest logit first, or use "
+            "torch.softmax, which does.",
+            EXTREME,
+        ),
+        Property(
+            "Draws with the next seed, or at the next position, have nothing to do with each other",
+            "Otherwise a text repeats itself, or two requests write the same.",
+            BESIDE,
+        ),
+        Property(
+            "Seed 4 at position 5 and seed 5 at position 4 are different draws",
+            "Where only a sum of both counts, one sequence repeats the draws of another, a few tokens later.",
+            TOGETHER,
+        ),
+        Property(
+            "All bits of a seed count",
+            "A seed is below 2^63, and `mix` takes 32 bits at a time. The engine's own seeds have 62.",
+            UPPER,
+        ),
+        Property("logits, seeds and positions are not changed", "The engine still needs them.", UNTOUCHED),
+    ],
+    mistakes=MISTAKES,
+    hints=[
+        "Two steps: a random number for every token of every row, and then a race. The token with the largest "
+        "probability / waiting time is drawn.",
+        "A key for each row: scramble the seed's lower 32 bits, mix the upper ones into that, then the position: "
+        "`key = mix(mix(mix(low) ^ high) ^ positions)`.",
+        "A number for each token: `bits = mix(key[:, None] ^ mix(tokens + 1))`, where `tokens = "
+        "torch.arange(vocab_size, device=logits.device)`. As a share strictly between 0 and 1: `(bits.double() + 0.5) "
+        "/ 2**32`.",
+        "The waiting times are `-share.log()`, and the result is `(logits.double().softmax(-1) / waiting).argmax(-1)`.",
+    ],
+    rights=[draw, draw_by_gumbel, draw_by_library, draw_by_own_generators],
+    why="Nothing is kept from one draw to the next, so a sequence draws alike alone, in any batch, after a preemption, "
+    "on a CPU and on a GPU, and a captured graph can do it. `course_lib/decoding/counter_rng.py` does the same in "
+    "float32; Triton's `tl.rand(seed, offset)` and JAX's random numbers come from counters too.",
+)

@@ -1,0 +1,165 @@
+"""The mistakes in 13.counter_rng."""
+
+import torch
+
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.exercise import Mistake
+
+from .counter_rng_answers import (
+    by_exponential,
+    by_global_seed,
+    by_multinomial,
+    by_one_generator,
+    by_row_number,
+    by_sum_of_batch,
+    keys,
+    linear,
+    mix,
+    overflows,
+    shared_maximum,
+    unscrambled,
+    wrong,
+)
+from .counter_rng_trials import GENERATORS, TOGETHER, UNTOUCHED, UPPER
+from .finding import Finding
+
+
+def repeats(outcome):
+    """Whether two rows of draws have many tokens in common, in a trial of `apart`."""
+    return isinstance(outcome, Finding) and outcome.shares[0] > 0.3
+
+
+MISTAKES = [
+    *RETURNS_NOTHING,
+    Mistake(
+        "the numbers come from a generator that goes on from call to call.",
+        "What it gives depends on all draws before. Compute each number from (seed, position, token).",
+        (by_multinomial, by_exponential),
+    ),
+    Mistake(
+        "torch's or Python's own generator is seeded.",
+        "It belongs to the caller, who then gets the same numbers over and over. Compute the numbers with `mix`.",
+        by_global_seed,
+        is_made_by=lambda answer, found: found.trial in GENERATORS and bool(found.outcome),
+    ),
+    Mistake(
+        "one generator serves the whole batch.",
+        "A row then draws the numbers that the rows before it left. Compute the numbers of each row from its own "
+        "seed and position.",
+        by_one_generator,
+    ),
+    Mistake(
+        "a row's place in the batch, or the other rows, are part of its numbers.",
+        "The key of a row is made of its own seed and its own position, and of nothing else.",
+        (
+            wrong(key=by_row_number),
+            wrong(key=by_sum_of_batch),
+            wrong(key=lambda seeds, positions: keys(seeds[:1], positions[:1]) ^ torch.arange(len(seeds))),
+        ),
+    ),
+    Mistake(
+        "the softmax is taken over the rows.",
+        "The probabilities of a row come from its own logits: `dim=-1`.",
+        wrong(first=shared_maximum),
+    ),
+    Mistake(
+        "the position is not part of the key.",
+        "A sequence would draw with the same numbers at every position.",
+        wrong(key=lambda seeds, positions: keys(seeds, 0 * positions)),
+    ),
+    Mistake(
+        "the seed is not part of the key.",
+        "All requests would draw with the same numbers.",
+        wrong(key=lambda seeds, positions: keys(0 * seeds, positions)),
+    ),
+    Mistake(
+        "seed and position are put together before they are scrambled.",
+        "Then different pairs give the same draw, as seed 4 at position 5 and seed 5 at position 4. Scramble the "
+        "seed first: `mix(mix(seed) ^ position)`.",
+        (
+            wrong(key=lambda seeds, positions: keys(seeds + positions, 0 * positions)),
+            wrong(key=lambda seeds, positions: keys(seeds ^ positions, 0 * positions)),
+            wrong(key=lambda seeds, positions: keys((seeds + 1) * (positions + 1), 0 * positions)),
+            wrong(key=lambda seeds, positions: mix(((seeds & 0xFFFFFFFF) ^ (seeds >> 32)) ^ positions)),
+        ),
+        is_made_by=lambda answer, found: found.trial in TOGETHER and repeats(found.outcome),
+    ),
+    Mistake(
+        "the upper bits of the seed are lost.",
+        "`mix` takes 32 bits, and a seed has up to 63: mix `seed & 0xFFFFFFFF` first, then `seed >> 32` into it.",
+        wrong(key=lambda seeds, positions: keys(seeds & 0xFFFFFFFF, positions)),
+        is_made_by=lambda answer, found: found.trial in UPPER and repeats(found.outcome),
+    ),
+    Mistake(
+        "all tokens of a row have the same number.",
+        "Then the most likely token always comes first, as without any chance. The token id is part of the counter "
+        "too.",
+        (
+            wrong(bits=lambda key, vocab: mix(key)[:, None].expand(-1, vocab)),
+            lambda logits, seeds, positions: logits.float().argmax(1),
+        ),
+    ),
+    Mistake(
+        "the counter is not scrambled.",
+        "Numbers that follow each other give draws that follow each other. Put the counter through `mix`.",
+        (
+            wrong(key=linear, bits=unscrambled),
+            wrong(bits=lambda key, vocab: (key[:, None] + torch.arange(vocab)) & 0xFFFFFFFF),
+            wrong(bits=unscrambled),
+        ),
+    ),
+    Mistake(
+        "the waiting times are uniform.",
+        "A race gives the right probabilities with exponential waiting times: `-log(u)`, u being uniform.",
+        wrong(waiting=lambda u: u),
+    ),
+    Mistake(
+        "the probability is multiplied by the random number.",
+        "Divide the probability by the waiting time: a likely token waits for a shorter time.",
+        (wrong(waiting=lambda u: 1 / u), wrong(waiting=lambda u: -1 / u.log())),
+    ),
+    Mistake(
+        "uniform numbers are added to the logits.",
+        "Added noise must be Gumbel noise: `-log(-log(u))`, u being uniform.",
+        wrong(waiting=lambda u: torch.exp(-u)),
+    ),
+    Mistake(
+        "the logits are taken for probabilities.",
+        "Take their softmax first.",
+        wrong(first=lambda logits, waiting: (logits.double() / waiting).argmax(1)),
+    ),
+    Mistake(
+        "the last of the race wins.",
+        "The token with the largest probability / waiting time is drawn: `argmax`.",
+        (
+            wrong(first=lambda logits, waiting: (torch.softmax(logits.double(), -1) / waiting).argmin(1)),
+            wrong(first=lambda logits, waiting: (waiting / torch.softmax(logits.double(), -1)).argmax(1)),
+        ),
+    ),
+    Mistake(
+        "the logits are ignored.",
+        "Every token is then as likely as any other.",
+        wrong(first=lambda logits, waiting: waiting.argmin(1)),
+    ),
+    Mistake(
+        "exp of a large logit is infinite.",
+        "Infinity divided by infinity is nan. `torch.softmax` subtracts the largest logit first.",
+        wrong(first=overflows),
+    ),
+    Mistake(
+        "the tokens have another shape or dtype.",
+        "Return int64 of shape [rows]: `argmax(dim=-1)` gives that.",
+        (
+            wrong(gives=lambda tokens: tokens[:, None]),
+            wrong(gives=lambda tokens: tokens.int()),
+            wrong(gives=lambda tokens: tokens.float()),
+            wrong(gives=lambda tokens: tokens.tolist()),
+        ),
+    ),
+    Mistake(
+        "the caller's tensors are changed.",
+        "Functions whose names end with an underscore, and assignments to a part of a tensor, write into the "
+        "tensor itself.",
+        is_made_by=writes_into(UNTOUCHED),
+    ),
+]

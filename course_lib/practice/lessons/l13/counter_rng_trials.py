@@ -1,0 +1,284 @@
+"""Trials of 13.counter_rng. What is random is compared by what it must fulfil, not token by token."""
+
+import math
+import random
+
+import torch
+
+from course_lib.practice.judge.exercise import Trial
+
+from .finding import Finding, compared, found, tokens_of
+
+INF = math.inf
+
+
+def drawn(answer, logits, seeds, positions):
+    """The tokens of one call, on fresh tensors: a list, or a text that says what is wrong."""
+    given = logits.clone(), torch.tensor(seeds, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64)
+    return tokens_of(answer(*given), *logits.shape)
+
+
+def kind(rows, vocab, dtype=torch.float32):
+    """The Trial of what comes back: its kind, not its tokens."""
+    logits = torch.zeros(rows, vocab, dtype=dtype)
+
+    def act(answer):
+        got = drawn(answer, logits, range(rows), [5] * rows)
+        return got if isinstance(got, str) else f"a tensor of int64 [{rows}]"
+
+    made = f"torch.zeros({rows}, {vocab}{', dtype=torch.float16' * (dtype == torch.float16)})"
+    call = f"draw({made}, torch.arange({rows}), torch.full(({rows},), 5))"
+    return Trial(["import torch", call], act, show=str, size=rows * vocab)
+
+
+def shares(logits, many=2000, *, by="position", seed=0, position=0, dtype=torch.float32):
+    """The Trial of many draws from the same logits, each at another position, or with another seed."""
+    row = torch.tensor(logits, dtype=dtype)
+    expected = row.double().softmax(0).tolist()
+
+    def act(answer):
+        seeds = range(seed, seed + many) if by == "seed" else [seed] * many
+        positions = range(position, position + many) if by == "position" else [position] * many
+        got = drawn(answer, row.repeat(many, 1), seeds, positions)
+        return got if isinstance(got, str) else compared([got.count(t) for t in range(len(row))], expected)
+
+    given = f"torch.tensor({[float(x) for x in logits]})".replace("inf", "float('inf')")
+    given += ".half()" if dtype == torch.float16 else ""
+    place = f"torch.arange({position}, {position + many})" if by == "position" else f"torch.full(({many},), {position})"
+    seeds = f"torch.arange({seed}, {seed + many})" if by == "seed" else f"torch.full(({many},), {seed})"
+    return Trial(
+        [
+            "import torch",
+            f"logits = {given}",
+            f"tokens = draw(logits.repeat({many}, 1), {seeds}, {place})",
+            f"tokens.bincount(minlength={len(logits)}) / {many}",
+        ],
+        act,
+        show=lambda got: (
+            found(got) + " (they should be near " + " ".join(f"{p:.2f}" for p in expected) + ")"
+            if isinstance(got, Finding)
+            else repr(got)
+        ),
+        size=many * len(logits),
+    )
+
+
+def apart(name, first, second, many=1000, vocab=8):
+    """The Trial of two rows of draws that must have nothing to do with each other.
+
+    first, second: (seed, position) of draw i, as functions of i, and as the same in code of torch.
+    """
+    logits = torch.zeros(many, vocab)
+
+    def act(answer):
+        pairs = []
+        for function, _ in (first, second):
+            got = drawn(answer, logits, *zip(*map(function, range(many))))
+            if isinstance(got, str):
+                return got
+            pairs.append(got)
+        steps = [(b - a) % vocab for a, b in zip(*pairs)]
+        return compared([steps.count(step) for step in range(vocab)], [1 / vocab] * vocab)
+
+    return Trial(
+        [
+            "import torch",
+            f"i, logits = torch.arange({many}), torch.zeros({many}, {vocab})",
+            f"first = draw(logits, {first[1]})",
+            f"second = draw(logits, {second[1]})",
+            f"((second - first) % {vocab}).bincount(minlength={vocab}) / {many}  # how far the two are apart",
+        ],
+        act,
+        show=lambda got: (
+            found(got) + f" (they should be near {1 / vocab:.3f}: independent)"
+            if isinstance(got, Finding)
+            else repr(got)
+        ),
+        note=name,
+        size=10 * many * vocab,
+    )
+
+
+def batch(rows, vocab, seed):
+    """(logits, seeds, positions) of a batch, the same every time."""
+    draw = torch.Generator().manual_seed(seed)
+    logits = (2 * torch.randn(rows, vocab, generator=draw)).round(decimals=1)
+    numbers = random.Random(seed)
+    return logits, [numbers.randrange(10**6) for _ in range(rows)], [numbers.randrange(2000) for _ in range(rows)]
+
+
+def told(logits, seeds, positions):
+    return [
+        "import torch",
+        f"logits = torch.tensor({[[round(x, 1) for x in row] for row in logits.tolist()]})",
+        f"seeds, positions = torch.tensor({list(seeds)}), torch.tensor({list(positions)})",
+    ]
+
+
+def company(rows, vocab, seed, order=None):
+    """The Trial of a batch: whether each row draws what it draws alone, or in another order."""
+    given = batch(rows, vocab, seed)
+    at = list(range(rows)) if order is None else order
+
+    def act(answer):
+        together = drawn(answer, *given)
+        if isinstance(together, str):
+            return together
+        logits, seeds, positions = given
+        if order is None:
+            other = [drawn(answer, logits[i : i + 1], [seeds[i]], [positions[i]]) for i in at]
+            if wrong := next((one for one in other if isinstance(one, str)), ""):
+                return wrong
+            other = [one[0] for one in other]
+        else:
+            other = drawn(answer, logits[at], [seeds[i] for i in at], [positions[i] for i in at])
+            if isinstance(other, str):
+                return other
+        changed = [(i, together[i], token) for i, token in zip(at, other) if token != together[i]]
+        if not changed:
+            return Finding(True, "every row draws the same token in both calls")
+        row, first, second = changed[0]
+        return Finding(False, f"row {row} draws token {first} in the first call, and token {second} in the second")
+
+    lines = [*told(*given), "draw(logits, seeds, positions)"]
+    if order is None:
+        lines.append("torch.cat([draw(logits[[i]], seeds[[i]], positions[[i]]) for i in range(len(logits))])")
+    else:
+        lines.append(f"at = torch.tensor({order}); draw(logits[at], seeds[at], positions[at])")
+    return Trial(lines, act, show=found, size=rows * vocab)
+
+
+def again(rows, vocab, seed, others=0):
+    """The Trial of the same call twice, with other draws between, and the generators of torch and Python moved on."""
+    given = batch(rows, vocab, seed)
+
+    def act(answer):
+        random.seed(1)
+        torch.manual_seed(1)
+        first = drawn(answer, *given)
+        for number in range(others):
+            drawn(answer, *batch(2, vocab, 50 + number))
+        random.seed(2)
+        torch.manual_seed(2)
+        second = drawn(answer, *given)
+        if isinstance(first, str):
+            return first
+        text = "the same tokens both times" if first == second else f"{first}, and then {second}"
+        return Finding(first == second, text)
+
+    between = [f"for _ in range({others}): draw(logits + 1, seeds + 9, positions)"] if others else []
+    return Trial(
+        [
+            *told(*given),
+            "torch.manual_seed(1)",
+            "draw(logits, seeds, positions)",
+            *between,
+            "torch.manual_seed(2)",
+            "draw(logits, seeds, positions)",
+        ],
+        act,
+        show=found,
+        size=rows * vocab + others,
+    )
+
+
+def generators(rows, vocab, seed):
+    """The Trial of whether a call uses up random numbers of torch or Python, or seeds them."""
+    given = batch(rows, vocab, seed)
+
+    def act(answer):
+        before = torch.get_rng_state(), random.getstate()
+        drawn(answer, *given)
+        changed = [not torch.equal(before[0], torch.get_rng_state()), before[1] != random.getstate()]
+        return [name for name, is_changed in zip(("torch", "random"), changed) if is_changed]
+
+    story = [
+        *told(*given),
+        "before = torch.get_rng_state()",
+        "draw(logits, seeds, positions)",
+        "torch.equal(before, torch.get_rng_state())  # and the same for Python's random",
+    ]
+
+    def show(names):
+        return f"the generator of {' and of '.join(names)} is changed" if names else "both are as before"
+
+    return Trial(story, act, show=show, size=rows * vocab)
+
+
+def untouched(rows, vocab, seed):
+    """The Trial that compares the caller's tensors after the call."""
+    logits, seeds, positions = batch(rows, vocab, seed)
+    names = ("logits", "seeds", "positions")
+
+    def act(answer):
+        kept = logits, torch.tensor(seeds), torch.tensor(positions)
+        given = [x.clone() for x in kept]
+        answer(*given)
+        return [name for name, a, b in zip(names, kept, given) if not torch.equal(a, b)]
+
+    story = ["# which of the tensors are changed by the call?", *told(logits, seeds, positions)]
+    story.append("draw(logits, seeds, positions)")
+    return Trial(
+        story, act, show=lambda got: " and ".join(got) or "none" if isinstance(got, list) else repr(got),
+        size=rows * vocab,
+    )  # fmt: skip
+
+
+HALVES, FOUR = [0.0, 0.0], [0.0, -0.7, -1.4, -1.4]
+KINDS = [kind(1, 2), kind(1, 1), kind(3, 4), kind(2, 5, torch.float16)]
+ALONE = [company(2, 3, 1), company(3, 2, 2), company(4, 6, 3), company(5, 4, 4), company(8, 10, 5), company(12, 6, 6)]
+ORDER = [
+    company(2, 4, 7, [1, 0]),
+    company(3, 5, 8, [2, 0, 1]),
+    company(4, 8, 9, [3, 2, 1, 0]),
+    company(6, 8, 10, [4, 4, 0, 5]),
+    company(6, 9, 11, [5, 1]),
+]
+AGAIN = [again(1, 6, 1), again(3, 8, 2), again(4, 6, 3, others=1), again(5, 9, 4, others=3)]
+GENERATORS = [generators(1, 3, 1), generators(2, 4, 2), generators(4, 6, 3)]
+BY_POSITION = [
+    shares([1.5, 0.0, 0.0, -1.0], seed=31),
+    shares([1.0, -1.0, 0.0], seed=8, position=70),
+    shares(HALVES),
+    shares(FOUR),
+    shares([0.0] * 8, seed=5),
+    shares([2.0, 0.0], seed=77, position=900),
+]
+BY_SEED = [
+    shares(HALVES, by="seed"),
+    shares(FOUR, by="seed", position=3),
+    shares([0.0] * 8, by="seed", seed=10**6, position=40),
+    shares([-1.0, 1.0, 0.0], by="seed", seed=2**40),
+]
+EXTREME = [
+    shares([0.0, -INF]),
+    shares([-INF, 0.0, 0.0]),
+    shares([0.0, -INF, -INF, 1.0], seed=9),
+    shares([1000.0, 1001.0], seed=1),
+    shares([-1000.0, -1000.0, -1002.0], seed=2),
+    shares([3000.0, 0.0, 3000.0], seed=3),
+    shares([500.0, 501.0, 499.0], seed=4, dtype=torch.float16),
+]
+BESIDE = [
+    apart("one position further", (lambda i: (7, i), "7 + 0 * i, i"), (lambda i: (7, i + 1), "7 + 0 * i, i + 1")),
+    apart("another seed", (lambda i: (i, 4), "i, 4 + 0 * i"), (lambda i: (i + 1, 4), "i + 1, 4 + 0 * i")),
+]
+TOGETHER = [
+    apart("seed + position is equal", (lambda i: (i, 6), "i, 6 + 0 * i"), (lambda i: (i + 1, 5), "i + 1, 5 + 0 * i")),
+    apart("exchanged", (lambda i: (i, 5000), "i, 5000 + 0 * i"), (lambda i: (5000, i), "5000 + 0 * i, i")),
+    apart(
+        "seed * position is equal",
+        (lambda i: (i + 1, 6), "i + 1, 6 + 0 * i"),
+        (lambda i: (2 * i + 2, 3), "2 * i + 2, 3 + 0 * i"),
+    ),
+]
+UPPER = [
+    apart("bit 32 of the seed", (lambda i: (i, 9), "i, 9 + 0 * i"), (lambda i: (i + 2**32, 9), "i + 2**32, 9 + 0 * i")),
+    apart("bit 62 of the seed", (lambda i: (i, 2), "i, 2 + 0 * i"), (lambda i: (i + 2**62, 2), "i + 2**62, 2 + 0 * i")),
+    apart(
+        "bits 40 and 42 of the seed",
+        (lambda i: (3, i), "3 + 0 * i, i"),
+        (lambda i: (3 + 5 * 2**40, i), "3 + 5 * 2**40 + 0 * i, i"),
+    ),
+]
+UNTOUCHED = [untouched(1, 3, 1), untouched(2, 4, 2), untouched(4, 6, 3)]
