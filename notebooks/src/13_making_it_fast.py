@@ -1,0 +1,952 @@
+# %% [markdown]
+# # 13 · Making it fast
+#
+# - **You will** find out where the time of a decode step goes, and take it away part by part: launches, small operations, products of
+#   few rows, the choice of tokens, the CPU's own work.
+# - **Why** the engine of lesson 11 took 30 ms for a step of one sequence on an H200. Reading the weights once takes 0.3 ms.
+# - **Time** 40 minutes, and an hour and a half for the exercises.
+# - **You need** lessons 07, 08 and 10.
+# - **After it** you can read the profile of a step, say what its limit is, and find each of these parts in vLLM and TensorRT-LLM.
+#
+# No GPU is needed. Counts are the same on every machine. Times of a GPU are recorded ones, and each says where it comes from.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import random
+from collections import Counter
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib.decoding.step_kernels import kernels_of, marked
+from course_lib.kvcache import BlockTable, KVPool, PagedCache, kv_bytes_per_token
+from course_lib.kvcache.batch import Batch
+from course_lib.models import ModelConfig, Transformer
+from course_lib.models.fused import FusedTransformer
+from course_lib.models.kernels import twins
+from course_lib.models.training.data import HELD_OUT
+from course_lib.models.training.tales import make_tale
+from course_lib.recorded import recorded
+from course_lib.recorded.steps import steps_now, steps_of_one_sequence
+from course_lib.viz import step_strip
+
+# %% tags=["nbval-ignore-output"]
+machine = setup()
+model, tokenizer = load_model("tale", dtype=torch.float32)  # in bfloat16 two logits can round to the same number
+config = model.config
+
+# %%
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # not on this system: the kernels can be read here, and not run
+    from course_lib.practice.play import tl, triton
+
+# %% [markdown]
+# ## The limit of a step
+#
+# A decode step reads every weight once, and all keys and values of its sequences once. It does little arithmetic with them (lesson
+# 09). So it cannot be faster than the memory delivers these bytes:
+#
+# **limit = (bytes of the weights + bytes of the KV cache that is read) / bandwidth**
+#
+# We take the shape of Qwen3-0.6B in bfloat16, which the recorded runs use. On the `meta` device a model has shapes and no content,
+# so it needs no memory here.
+
+# %%
+predict("13.limit", "Qwen3-0.6B's shape (0.6 billion weights, bfloat16), one sequence, on an H200 that reads 4.2 TB/s. What is the limit of one decode step?",
+        ["About 0.3 ms", "About 3 ms", "About 30 ms"], answer=0)
+
+# %%
+qwen = ModelConfig(vocab_size=151_936, hidden_size=1024, intermediate_size=3072, num_layers=28, num_heads=16, num_kv_heads=8,
+                   head_dim=128, context=40_960, tie_embeddings=True, qk_norm=True, family="qwen3")
+BANDWIDTH = 4.204e12  # bytes a second that torch's sum reads on the H200 of the recorded run
+
+
+def limit_ms(sequences, context, shape=qwen, bandwidth=BANDWIDTH):
+    """The least time of one decode step in bfloat16, in ms."""
+    weights, kv = 2 * shape.num_parameters, sequences * context * kv_bytes_per_token(shape, torch.bfloat16)
+    return (weights + kv) / bandwidth * 1e3
+
+
+for sequences in (1, 8, 64, 256):
+    kv = sequences * 843 * kv_bytes_per_token(qwen, torch.bfloat16)
+    print(f"{sequences:>3} sequences of 843 tokens: weights {2 * qwen.num_parameters / 1e9:.2f} GB, "
+          f"KV {kv / 1e9:>5.2f} GB, limit {limit_ms(sequences, 843):.2f} ms")
+
+# %% [markdown]
+# For one sequence the weights are nearly all of it; for 256 the KV cache is. How far was the engine of lessons 10 and 11 from that?
+
+# %%
+recorded("13", 0)
+
+# %% [markdown]
+# One sequence: 30 ms, a hundred times its limit. The columns behind it are the same kernels in one **CUDA graph**: the GPU is told
+# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So 27 of 30 ms were no work of the GPU at all.
+#
+# ## Where the time goes
+#
+# A **launch** is one request of the CPU to the GPU to run one kernel. Torch decides in Python and C++ which kernel it is, allocates
+# the output, and hands it over: some microseconds to some tens of microseconds each. If a kernel takes 3 µs and its launch 10 µs, the
+# GPU waits. This is what **eager** means: operation by operation.
+#
+# How many launches has a step? We count them. Torch has a hook through which every operation passes, `TorchDispatchMode`. A view
+# or an empty tensor launches nothing.
+
+# %%
+class Launches(TorchDispatchMode):
+    """Counts the operations that launch a kernel."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function._schema.name.removeprefix("aten::")
+        if not function.is_view and "empty" not in name:
+            self.count[name] += 1
+        return function(*args, **(kwargs or {}))
+
+
+class ThreeKernels:
+    """In place of a paged cache: what it launches in a layer on a GPU, without computing it."""
+
+    def attend(self, layer, q, k, v, *_):
+        for name in ("store_kernel", "decode_kernel", "merge_kernel"):
+            counter.count[name] += 1
+        return torch.empty_like(q)
+
+
+with torch.device("meta"):
+    large = Transformer(qwen).to(torch.bfloat16)
+token = torch.zeros(1, dtype=torch.int64, device="meta")
+
+# %%
+predict("13.launches", "Qwen3-0.6B has 28 layers. How many launches has one decode step of `Transformer`?",
+        ["About 30: one a layer", "About 200: one for each product with weights", "About 750"], answer=2)
+
+# %%
+with torch.inference_mode(), Launches() as counter:
+    large(token, token, ThreeKernels())
+plain = counter.count
+print(f"about {round(plain.total(), -1)} launches:", ", ".join(f"{count} {name}" for name, count in plain.most_common(9)), "…")
+print(f"{plain['linear'] / plain.total():.0%} of them are products with weights")
+
+# %% [markdown]
+# `linear` is a product with weights. All others touch only some kilobytes each: norms, rotation (`mul`, `roll`, `add`), gate,
+# additions. The recorded run had 776 kernels: torch's library computes some products in two kernels (the `splitKreduce` that you
+# will meet below).
+#
+# ### See it
+#
+# The three recorded steps for one sequence. The black line is the limit, the dashed one what a clock says. The order of the
+# kernels was not recorded in this run, so each bar is a sum over all launches of a kind.
+#
+# - What is the hatched part, and where is it in the second row?
+# - Which part of the second row is larger than the limit by itself?
+# - The third row is where this lesson ends. Its kernels add up to more than the clock says. How can that be?
+
+# %%
+before_and_now = step_strip(steps_of_one_sequence(), title="One sequence", subtitle="H200, Qwen3-0.6B's shape; recorded")
+before_and_now.step = 4
+before_and_now
+
+# %% [markdown]
+# - **Row 1.** At least 27.5 of 30 ms pass without any kernel. No faster kernel helps here.
+# - **Row 2.** The hatched part is gone. The products alone take 1.27 ms, four times the limit.
+# - **Row 3.** A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
+#   (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). The profiler counts the waiting as time
+#   of the kernel, so times overlap.
+#
+# And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
+# simply called. Still each has a price: find an addition, and compare its time with that of a product.
+
+# %%
+@torch.inference_mode()
+def served_prompts(lengths, blocks=64):
+    """A paged cache that holds tales of these lengths, their tables, and the token that comes next in each."""
+    cache = PagedCache(KVPool(config, blocks, 16, model.device, model.dtype))
+    tables = [BlockTable(cache.allocator, name=i) for i in range(len(lengths))]
+    prompts = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=4).text)[:n] for i, n in enumerate(lengths)]
+    for table, n in zip(tables, lengths):
+        table.append_slots(n)
+    positions = cache.begin_step(tables, lengths)
+    logits = model(torch.tensor(sum(prompts, []), device=model.device), positions, cache)
+    return cache, tables, logits[torch.tensor(lengths).cumsum(0) - 1].argmax(-1)
+
+
+@torch.inference_mode()
+def decode_step(run, cache, tables, tokens):
+    """The logits after one decode step."""
+    for table in tables:
+        table.append_slots(1)
+    positions = cache.begin_step(tables, [1] * len(tables))
+    return run(tokens, positions, cache)
+
+
+# %% tags=["nbval-ignore-output"]
+if machine.triton == "compiled":
+    from course_lib.models.fused import on_gpu
+
+    kernels = on_gpu()
+else:
+    kernels = twins
+names = ("add_rms_norm", "swiglu", "rotary_store", "few_rows")
+fused = FusedTransformer(model, SimpleNamespace(**{name: marked(name, getattr(kernels, name)) for name in names}))
+
+
+def own_row(name, run):
+    cache, tables, tokens = served_prompts([300])
+    cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
+    found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=10)
+    return {"name": name, "kernels": found, "noun": "operation"}
+
+
+own_step = step_strip([own_row("Transformer", model)], title="One step here", subtitle="tale, one sequence of 300 tokens; recorded live")
+own_step.step = 60
+own_step
+
+# %% [markdown]
+# ## One launch for all: a graph
+#
+# A **CUDA graph** records the launches of a step once: which kernel, with which arguments, at which addresses. A **replay** starts
+# all of them with one call, and Python is not run again. vLLM, TensorRT-LLM and the course's engine all do this for decode steps.
+#
+# ### Build it
+#
+# The idea needs no GPU. The same hook can write down each operation with its arguments and its result. To replay is to run the
+# list again, and to put each result where the first one was.
+
+# %%
+class Graph(TorchDispatchMode):
+    """Records operations with the memory that they read and write; replay() runs them again on the same memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if not function.is_view:  # a view of the same memory stays right
+            self.calls.append((function, args, kwargs or {}, out))
+        return out
+
+    def replay(self):
+        for function, args, kwargs, out in self.calls:
+            out.copy_(function(*args, **kwargs))
+
+
+mlp = model.model.layers[0].mlp
+with torch.inference_mode():
+    inside = torch.randn(4, config.hidden_size, device=model.device)  # the graph's input: this memory, for ever
+    with Graph() as graph:
+        outside = mlp(inside)
+    fresh = torch.randn(4, config.hidden_size, device=model.device)
+    inside.copy_(fresh)  # new numbers into the old memory
+    graph.replay()
+    print(f"{len(graph.calls)} operations in the graph; the same as eager: {torch.allclose(outside, mlp(fresh))}")
+
+# %% [markdown]
+# Three consequences, and each is a rule in a server:
+#
+# 1. **Inputs live at fixed addresses.** A step first copies its token ids, positions, slots, lengths and tables there.
+# 2. **Shapes are fixed.** A graph of 4 rows computes 4 rows. The lengths of the sequences may change, because the attention kernel
+#    reads them from a tensor (lesson 08). The *number* of sequences may not: it is the size of the grid.
+# 3. **Nothing is decided in Python.** An `if` that looks at a value was decided once, when the graph was recorded.
+
+# %%
+predict("13.stale", "Now `inside = fresh` in place of `inside.copy_(fresh)`, and a replay. What is in `outside`?",
+        ["The result for the new numbers", "The result for the old numbers", "An error"], answer=1)
+
+# %%
+with torch.inference_mode():
+    old, newer = inside.clone(), torch.randn_like(inside)
+    inside = newer  # a new name for other memory; the graph knows addresses, not names
+    graph.replay()
+    print(f"for the new numbers: {torch.allclose(outside, mlp(newer))}; for the old ones: {torch.allclose(outside, mlp(old))}")
+
+# %% [markdown]
+# ### Padded batch sizes
+#
+# So a server records a graph for each of several batch sizes, and a step takes the next size that is large enough. The rows in
+# between are **padding**. They must do no harm, and cost little:
+#
+# - slot −1: its key and value are **written nowhere** (lesson 08: "-1 is padding");
+# - length 0: its attention **reads nothing**;
+# - its token goes into a row of the token buffer that belongs to nobody.
+#
+# We test the first two, with four rows of which two are padding:
+
+# %%
+@torch.inference_mode()
+def padded_step(run, cache, tables, tokens, size, slot=-1):
+    """A decode step of `size` rows; all rows beyond the tables are padding. Returns the logits of the real ones."""
+    for table in tables:
+        table.append_slots(1)
+    cache.begin_step(tables, [1] * len(tables))
+    real, more = cache.batch, size - len(tables)
+    cache.begin_batch(Batch(F.pad(real.slot_mapping, (0, more), value=slot), F.pad(real.block_tables, (0, 0, 0, more), value=0),
+                            F.pad(real.seq_lens, (0, more)), None, True, F.pad(real.positions, (0, more))))
+    return run(F.pad(tokens, (0, more)), cache.batch.positions, cache)[: len(tables)]
+
+
+results = {}
+for size in (2, 4, 8):
+    cache, tables, tokens = served_prompts([20, 37])
+    untouched = cache.pool.k.clone()
+    results[size] = padded_step(fused, cache, tables, tokens, size)
+    written = int((cache.pool.k != untouched).flatten(3).any(-1).any(0).sum())
+    same = torch.allclose(results[size], results[2], atol=1e-3)
+    print(f"{size} rows, {size - 2} of them padding: {written} slots written, the same logits for the two sequences: {same}")
+
+# %% [markdown]
+# Which sizes? Few sizes mean few graphs, which are quickly captured, and much padding. How much, depends on the batches that
+# really come. So we take them from a real schedule: forty requests with lengths between 8 and 60 arrive over time, at most 24 run
+# at once. Each decode step tells how many sequences it had.
+
+# %%
+draw, engine = random.Random(3), Engine(model, EngineConfig(max_num_seqs=24, num_blocks=400, max_num_batched_tokens=64, prefix_caching=False))
+waiting = [(at := (0 if i == 0 else at + draw.choice([0, 1, 2, 4])), draw.randint(8, 60), draw.randint(8, 60)) for i in range(40)]
+step = 0
+while waiting or engine.has_unfinished():
+    while waiting and waiting[0][0] <= step:
+        _, prompt, count = waiting.pop(0)
+        ids = tokenizer.encode(make_tale(HELD_OUT + prompt, chapters=4).text)[:prompt]
+        engine.add_request(ids, SamplingParams(max_tokens=count, ignore_eos=True))
+    engine.step()
+    step += 1
+schedules = [record for record in engine.trace.records if record["event"] == "schedule"]
+batches = [len(record["counts"]) for record in schedules if set(record["counts"]) == {1}]
+print(f"{len(schedules)} steps, {len(batches)} of them pure decode, with {min(batches)} to {max(batches)} sequences, "
+      f"{sum(batches) / len(batches):.1f} on average")
+
+# %%
+predict("13.padding", "One graph for each power of two (1, 2, 4, 8, 16, 24), six graphs. What share of the computed rows is padding?",
+        ["About 5 %", "About 20 %", "About half"], answer=1)
+
+# %%
+from course_lib.engine.graphs import batch_sizes
+
+MOST = 24
+choices = {"only the largest": [MOST], "powers of two": [1, 2, 4, 8, 16, MOST], "course_lib": batch_sizes(MOST),
+           "every fourth": [1, 2, *range(4, MOST + 1, 4)], "every size": list(range(1, MOST + 1))}
+
+
+def rows_computed(sizes):
+    return sum(next(size for size in sizes if size >= count) for count in batches)
+
+
+waste = {name: 1 - sum(batches) / rows_computed(sizes) for name, sizes in choices.items()}
+for name, sizes in choices.items():
+    print(f"{name:>16}: {len(sizes):>2} graphs, {waste[name]:5.1%} of the rows are padding   {sizes if len(sizes) < 9 else ''}")
+
+# %% [markdown]
+# Padding costs less than its share of rows says: the weights are read once for all rows, real or not, and a padded row reads no KV.
+# What a graph costs is memory and time at the start. `course_lib` takes 1, 2, 4, then every eighth size up to 256, then every 32nd,
+# much as vLLM does (docs/design/cuda_graphs.md there):
+
+# %%
+sizes = batch_sizes(256)
+print(f"{len(sizes)} sizes up to 256: {sizes[:7]} … {sizes[-3:]}")
+recorded("13", 4)
+
+# %% [markdown]
+# That is the time for all sizes together; each is run once before, so that its kernels are compiled. Memory stays small, because all
+# graphs share one pool: the largest is captured first, and the smaller ones find their intermediate tensors inside its memory. Two
+# graphs never run at the same time, so this does no harm.
+#
+# ### The same in `course_lib`
+
+# %%
+from course_lib.engine.graphs import DecodeGraphs
+
+show(DecodeGraphs._step)
+
+# %% [markdown]
+# The whole step, from token ids to chosen tokens, on the first `size` places of buffers that stay. `self.newest` holds the newest
+# token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. Steps with prompts in them run
+# without a graph. They have many tokens, so launches are a small part of their time.
+#
+# ## Fusing
+#
+# In the graph the launches are gone, and 776 kernels remain. Each of them loads its numbers from memory and stores them again, and
+# between two kernels the GPU drains and fills up again. To **fuse** is to do in one kernel what neighbours do one after the other,
+# while the numbers are in registers.
+#
+# ### Build it
+#
+# Before each half of a layer stand two operations: the residual is added, and the sum is normed. As a kernel, one program a token:
+
+# %%
+@triton.jit
+def add_norm_kernel(hidden_ptr, delta_ptr, weight_ptr, out_ptr, eps, SIZE: tl.constexpr):
+    token, at = tl.program_id(0), tl.arange(0, SIZE)
+    x = tl.load(hidden_ptr + token * SIZE + at) + tl.load(delta_ptr + token * SIZE + at)
+    tl.store(hidden_ptr + token * SIZE + at, x)  # the residual goes on
+    x = x / tl.sqrt(tl.sum(x * x, 0) / SIZE + eps) * tl.load(weight_ptr + at)
+    tl.store(out_ptr + token * SIZE + at, x)
+
+
+def my_add_norm(hidden, delta, weight, eps):
+    """hidden += delta, in place; returns the RMSNorm of the sum."""
+    out = torch.empty_like(hidden)
+    add_norm_kernel[(len(hidden),)](hidden, delta, weight, out, eps, SIZE=hidden.shape[1])
+    return out
+
+
+hidden, delta = torch.randn(2, 3, 256, device=model.device)
+weight = model.model.norm.weight
+summed = hidden + delta
+expected = F.rms_norm(summed, weight.shape, weight, 1e-5)
+if machine.triton != "absent":
+    mine = my_add_norm(hidden, delta, weight, 1e-5)
+    print("norm:", torch.allclose(mine, expected, atol=1e-5), "· residual:", torch.equal(hidden, summed))
+
+# %%
+predict("13.fuse", "Bytes of slow memory for `hidden + delta` and the norm, apart and fused (the norm's weight left out). What does fusing save?",
+        ["One pass of five: the sum is not read again", "Half of them", "Nothing: all of it must be read and written"], answer=0)
+
+# %%
+passes = {"apart": {"add": ["read hidden", "read delta", "write sum"], "norm": ["read sum", "write out"]},
+          "fused": {"add and norm": ["read hidden", "read delta", "write sum", "write out"]}}
+size = 1024 * 2  # one token of Qwen3-0.6B in bfloat16
+for name, kernels_ in passes.items():
+    moved = sum(map(len, kernels_.values()))
+    print(f"{name}: {len(kernels_)} launches, {moved} passes, {moved * size:,} bytes a token and layer half, "
+          f"{moved * size / BANDWIDTH * 1e9:.1f} ns at full bandwidth")
+
+# %% [markdown]
+# For one token these bytes take nanoseconds, and a kernel takes 2 to 5 µs whatever it does: to start, to fetch the first number, to
+# end. So with few tokens fusing saves *kernels*; with thousands of tokens it saves bytes. `course_lib` fuses a layer into seven
+# kernels for up to 4 sequences:
+
+# %%
+show(FusedTransformer._few_tokens)
+
+# %% [markdown]
+# `few_rows` norms its input, multiplies, and adds the residual or gates, all in one kernel. `rotary_store`, inside of `_attend`, norms
+# q and k, rotates them, and writes k and v to their slots. q, k and v are one product, and so are gate and up: their weights are
+# *merged*, and those of the plain model become views of the merged ones, so no second copy stays in memory.
+#
+# The same logits, and how many launches? On `meta` again. This time the kernels are replaced by their shapes:
+
+# %%
+logits = [decode_step(run, *served_prompts([300])) for run in (model, fused)]
+print("the logits of the plain model:", torch.allclose(*logits, atol=1e-3))
+
+
+class Shapes:
+    """In place of the fused kernels: counts, and returns tensors of the right shape."""
+
+    def few_rows(self, x, weight, *, gated=False, residual=None, **_):
+        counter.count["few_rows_kernel"] += 1
+        return x.new_empty(len(x), len(weight) // (1 + gated)) if residual is None else residual
+
+    def rotary_store(self, qkv, *_, **__):
+        counter.count["rotary_store_kernel"] += 1
+        return qkv.new_empty(len(qkv), qwen.num_heads, qwen.head_dim)
+
+
+class TwoKernels:
+    """As ThreeKernels, where the keys and values are in their slots already."""
+
+    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[None] * 28, v=[None] * 28)
+
+    def attend_stored(self, layer, q, *_):
+        counter.count.update(["decode_kernel", "merge_kernel"])
+        return q
+
+
+large_fused = FusedTransformer(large, Shapes())
+with torch.inference_mode(), Launches() as counter:
+    large_fused(token, token, TwoKernels())
+print(f"{counter.count.total()} launches in place of about {round(plain.total(), -1)}:", dict(counter.count))
+
+# %% [markdown]
+# The recorded step has 210: these, the kernels that choose the token, and some copies. Here is your machine again, plain and fused.
+# On a CPU the fused pieces are their **twins**, the same thing in plain torch operations, so nothing gets faster here. What you can
+# see is the structure: how many pieces a layer has, and which.
+
+# %% tags=["nbval-ignore-output"]
+both = step_strip([own_row("Transformer", model), own_row("FusedTransformer", fused)], title="Plain and fused, here",
+                  subtitle="tale, one sequence of 300 tokens; recorded live")
+both.step, both.selected = both.last, "small"
+both
+
+# %% [markdown]
+# ## Products of few rows
+#
+# In row 2 of the first strip the products took 1.27 ms, though their 1.19 GB could be read in 0.28 ms. Why does torch's product
+# (cuBLAS) leave three quarters of the bandwidth unused?
+#
+# A kernel for products cuts the *output* into tiles, and gives each to one program. With 64 rows and more that is the right thing.
+# With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, and who else could read?
+
+# %%
+SMS = 132  # multiprocessors of an H100 or H200
+shapes = {"q, k, v": (4096, 1024), "o": (1024, 2048), "gate, up": (6144, 1024), "down": (1024, 3072)}
+print(f"{'product':>9} {'weight, MB':>11} {'limit, µs':>10} {'tiles of 64 columns':>20} {'few_rows programs':>18}")
+for name, (n, k) in shapes.items():
+    padded = 1 << (k - 1).bit_length()
+    rows = max(1, min(16, 16_384 // padded // (2 if name == "gate, up" else 1)))  # weight rows of a program, as in few_rows
+    programs = -(-(n // 2 if name == "gate, up" else n) // rows)
+    print(f"{name:>9} {2 * n * k / 1e6:>11.1f} {2 * n * k / BANDWIDTH * 1e6:>10.2f} {n // 64:>20} {programs:>18}")
+
+# %% [markdown]
+# With tiles of 64 columns, the o product is 16 programs: 116 of 132 multiprocessors read nothing. The library knows that and lets
+# several programs share a tile, each over a part of k; then another kernel adds their parts (**split-K**, the `splitKreduce` of the
+# profiles). Also its matrix units want at least 8 to 64 rows, and the loop over k has only a few loads under way at a time.
+#
+# `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once. All multiprocessors have loads under
+# way from the first moment. Then it multiplies and sums, without matrix units.
+#
+# ### Build it
+
+# %%
+@triton.jit
+def one_row_kernel(x_ptr, w_ptr, out_ptr, K: tl.constexpr, ROWS: tl.constexpr):
+    rows, at = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, K)
+    w = tl.load(w_ptr + rows[:, None] * K + at[None, :])  # whole rows of the weight: ROWS * K loads at once
+    x = tl.load(x_ptr + at)
+    tl.store(out_ptr + rows, tl.sum(w * x[None, :], 1))
+
+
+x, w = torch.randn(256, device=model.device), torch.randn(640, 256, device=model.device)
+out = torch.empty(640, device=model.device)
+if machine.triton != "absent":
+    one_row_kernel[(640 // 16,)](x, w, out, K=256, ROWS=16)
+    print("the same as torch:", torch.allclose(out, w @ x, atol=1e-4))
+
+# %% [markdown]
+# `few_rows_kernel` in `models/kernels/products.py` is this, with up to 4 rows of x, the norm before and what comes after. It loads its
+# weights *before* it waits for the kernel before it. From 5 rows on the engine takes torch's product: the weight is read once either
+# way, and the sums would take longer than the reading.
+#
+# How much of the bandwidth does a product use on this machine? First what a plain sum over 64 MB reads, then products with weights
+# of that size.
+
+# %%
+predict("13.rows", "On your machine: a product of 4 rows with a 64 MB weight, against a product of 1 row. How long does it take?",
+        ["About as long", "About 4 times as long"])
+
+# %% tags=["nbval-ignore-output"]
+import time
+
+
+def seconds(act, tries=12):
+    """The best of some tries: others at work on this machine make some of them slow."""
+    best = float("inf")
+    for _ in range(tries):
+        start = time.perf_counter()
+        act()
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+w = torch.randn(4096, 4096, device=model.device)
+read = w.nbytes / seconds(lambda: w.sum())
+print(f"reading: {read / 1e9:.1f} GB/s")
+for rows in (1, 4, 16, 64):
+    x = torch.randn(rows, 4096, device=model.device)
+    t = seconds(lambda: F.linear(x, w))
+    print(f"{rows:>3} rows: {t * 1e3:6.2f} ms, {w.nbytes / t / 1e9:5.1f} GB/s of weights, {w.nbytes / t / read:4.0%} of reading")
+
+# %% [markdown]
+# On a GPU up to some dozens of rows take about as long as one, because reading the weight is the limit (lesson 09). A CPU does so few
+# operations a second that more rows cost time soon.
+#
+# ## All four batch sizes
+#
+# The engine of this lesson's end, with 1, 8, 64 and 256 sequences. Select a colour by clicking on it.
+#
+# - Where do weights end to matter, and what takes their place?
+# - At which size is the step farthest from its limit, and which parts stand between?
+
+# %%
+now = step_strip(steps_now(), title="Decode steps now", subtitle="H200, Qwen3-0.6B's shape, 843 tokens a sequence; recorded")
+now.step = now.last
+now
+
+# %%
+recorded("13", 1)
+
+# %% [markdown]
+# - **1 sequence: 41 % of the limit.** 113 products, and 97 other kernels, each of a few µs.
+# - **8 sequences: 32 %.** Too many rows for `few_rows`, and too few for the matrix units. Attention is split and merged
+#   (lesson 08), because 8 sequences are too few programs.
+# - **256 sequences: 85 %.** Nearly all of it is attention, which reads 24.7 GB of keys and values and is at its limit already.
+#   Choosing tokens is 3 %, all products together 12 %.
+#
+# ## Choosing tokens
+#
+# At T = 0.6 the engine of lesson 11 chose row by row: softmax, filter, draw. For 256 rows these were 9,600 kernels a step, half of
+# what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. One question makes this possible:
+# where do the random numbers come from?
+#
+# A generator has a **state**. Each draw changes it, so a sequence's numbers depend on who else draws. Company would change your text.
+
+# %%
+predict("13.company", "Two sequences draw from one torch.Generator, seed 0, in turn. Does the first draw the same numbers as alone?",
+        ["Yes, the seed is the same", "No: every second number went to the other one"], answer=1)
+
+# %%
+generator = torch.Generator().manual_seed(0)
+alone = [round(torch.rand(1, generator=generator).item(), 3) for _ in range(4)]
+generator = torch.Generator().manual_seed(0)
+turns = [round(torch.rand(1, generator=generator).item(), 3) for _ in range(8)]
+print("alone:     ", alone)
+print("in company:", turns[::2])
+
+# %% [markdown]
+# ### Build it
+#
+# A **counter-based** generator has no state. The number is a function of what it is for: the sequence's seed, the position of the
+# token that is chosen, and the candidate token. The function mixes the bits so well that the outcome looks random.
+#
+# From these numbers a token is drawn like this. Each candidate gets a waiting time from an exponential distribution, which is shorter
+# for a likelier token: `waiting / probability`. The first one is chosen. The chance of each to be the first is exactly its
+# probability, and no running sum over the vocabulary is needed: only a largest value, which many rows can look for at once.
+
+# %%
+MASK = 0xFFFFFFFF
+
+
+def mix(x):
+    """Scrambles 32-bit words, held in int64."""
+    x = (x ^ (x >> 16)) * 0x7FEB352D & MASK
+    x = (x ^ (x >> 15)) * 0x846CA68B & MASK
+    return x ^ (x >> 16)
+
+
+def waiting_times(seed, position, vocab_size):
+    """One exponential number for each token; a function of (seed, position, token)."""
+    key = mix(mix(torch.tensor(seed)) ^ position)
+    bits = mix(mix(torch.arange(vocab_size) ^ key) + 0x9E3779B9 & MASK)
+    return -torch.log1p(-(bits.double() + 0.5) / 2**32)
+
+
+def draw_token(probabilities, seed, position):
+    return int((probabilities / waiting_times(seed, position, len(probabilities))).argmax())
+
+
+probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
+drawn = Counter(draw_token(probabilities, seed, position) for seed in range(40) for position in range(100))
+print("shares of 4,000 draws:", [round(drawn[token] / 4000, 3) for token in range(4)])
+
+# %% [markdown]
+# ### The same in `course_lib`
+
+# %%
+from course_lib.decoding import counter_rng
+
+show(counter_rng.exponential)
+
+# %% [markdown]
+# Added: two words of key, a seed of 64 bits, float32 numbers that come out alike on a CPU and in the Triton kernel
+# (`decoding/choosing_kernel.py`), and many rows at once. And the test of all of it: a request with a seed, alone and among others,
+# at T = 0.8.
+
+# %%
+def openings(count):
+    return [tokenizer.encode(make_tale(HELD_OUT + i, chapters=4).text)[:12] for i in range(count)]
+
+
+hot = [SamplingParams(temperature=0.8, top_p=0.95, max_tokens=24, seed=100 + i) for i in range(8)]
+small = dict(num_blocks=200, max_num_seqs=8, prefix_caching=False)
+alone = [Engine(model, EngineConfig(**small), trace=False).generate([ids], its)[0].token_ids for ids, its in zip(openings(8), hot)]
+together = [output.token_ids for output in Engine(model, EngineConfig(**small), trace=False).generate(openings(8), hot)]
+print("the same alone and in company:", alone == together)
+
+# %% [markdown]
+# ## While the GPU computes
+#
+# Before a step the CPU schedules, prepares and launches; after it, it takes the tokens and updates. If it does so in turn with the
+# GPU, each waits for the other. But what does the CPU need to know to schedule step k + 1? Which sequences run, and how long they
+# are: both are known *before* step k has ended. Only the token ids are missing, and those are needed on the GPU, where they already
+# are.
+#
+# ### Build it
+#
+# Two clocks, one for each. In turn, and overlapped:
+
+# %%
+def finished(cpu_ms, gpu_ms, steps, overlap):
+    """When the last of `steps` steps ends. A step is prepared on the CPU, then it runs on the GPU."""
+    cpu = gpu = 0.0
+    for _ in range(steps):
+        cpu = (cpu if overlap else max(cpu, gpu)) + cpu_ms  # in turn: only once the step before has ended
+        gpu = max(cpu, gpu) + gpu_ms
+        if overlap:
+            cpu = max(cpu, gpu - gpu_ms)  # one step ahead, and no further
+    return gpu
+
+
+for cpu_ms, gpu_ms in ((0.1, 0.7), (0.5, 0.7), (1.0, 0.7)):
+    in_turn, ahead = finished(cpu_ms, gpu_ms, 100, False) / 100, finished(cpu_ms, gpu_ms, 100, True) / 100
+    print(f"CPU {cpu_ms} ms, GPU {gpu_ms} ms: {in_turn:.2f} ms a step in turn, {ahead:.2f} ms overlapped")
+
+# %% [markdown]
+# Not the sum but the larger of the two. There is one price: a sequence that ends by a **stop token** is noticed one step late. One
+# token more is computed for it, and thrown away.
+
+# %%
+predict("13.async", "Overlapped against in turn: which of these can change for a request?",
+        ["Its tokens", "Only when its outputs arrive, and how many tokens are computed in all", "Nothing at all"], answer=1)
+
+# %%
+def served(**switches):
+    """All tokens, the tokens that were computed, and the calls of step()."""
+    engine, calls, outputs = Engine(model, EngineConfig(**small, **switches), trace=False), 0, {}
+    for ids, its in zip(openings(8), hot):
+        engine.add_request(ids, its)
+    while engine.has_unfinished():
+        outputs |= {output.request_id: output.token_ids for output in engine.step()}
+        calls += 1
+    return outputs, engine.metrics.num_scheduled_tokens, calls
+
+
+runs = {"in turn": served(async_scheduling=False), "overlapped": served(async_scheduling=True),
+        "eager, overlapped": served(async_scheduling=True, enforce_eager=True)}
+for name, (outputs, computed, calls) in runs.items():
+    print(f"{name:>18}: the same tokens: {outputs == runs['in turn'][0]}, {computed} tokens computed, {calls} calls of step()")
+
+# %% [markdown]
+# No request here ends by a stop token, so the same number is computed. The overlapped engine needs one call more, because the first
+# one returns nothing. (`enforce_eager=True`, the same name as in vLLM, turns graphs and fused kernels off. On a CPU it changes
+# nothing.) Now with a token that some of these texts contain as a stop token:
+
+# %%
+often = Counter(token for tokens in together for token in tokens[4:20]).most_common(1)[0][0]
+hot = [SamplingParams(temperature=0.8, top_p=0.95, max_tokens=24, seed=100 + i, stop_token_ids=(often,)) for i in range(8)]
+stopped = {name: served(async_scheduling=name == "overlapped") for name in ("in turn", "overlapped")}
+ended = sum(tokens[-1] == often for tokens in stopped["in turn"][0].values())
+print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn'][0] == stopped['overlapped'][0]}; "
+      f"computed: {stopped['in turn'][1]} in turn, {stopped['overlapped'][1]} overlapped")
+
+# %% [markdown]
+# ### The same in `course_lib`
+#
+# Lines 6 to 10 are the overlap. A step goes into `_in_flight`, and the outputs that are returned are those of the one before.
+
+# %%
+show(Engine._step)
+
+# %% [markdown]
+# ## Memory before blocks
+#
+# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache fails in the first large step.
+# So it finds out first what a step needs, and sizes the pool with what is left (`gpu_memory_utilization`). The course's engine runs the
+# largest possible step once and reads the peak, as vLLM's profile run does: `engine/step_memory.py`. The largest part can be counted:
+
+# %%
+GB, budget, most = 1e9, 16_384, 256  # max_num_batched_tokens, max_num_seqs
+activations = budget * 2 * (2 * qwen.intermediate_size + qwen.intermediate_size + 2 * qwen.hidden_size)  # gate, up, their product, residual
+logits = most * qwen.vocab_size * (2 + 4)  # in bfloat16, and scaled in float32
+kv_block = 16 * kv_bytes_per_token(qwen, torch.bfloat16)
+for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 GB", 80 * GB), ("H200, 141 GB", 141 * GB)):
+    left = 0.9 * total - 2 * qwen.num_parameters - activations - logits
+    print(f"{name:>13}: 90 % less weights {2 * qwen.num_parameters / GB:.2f}, activations {activations / GB:.2f}, logits {logits / GB:.2f} GB "
+          f"leaves {left / GB:5.1f} GB, {left / kv_block:>7,.0f} blocks of 16 tokens")
+
+# %% [markdown]
+# ## Prefill on Hopper
+#
+# A prompt has thousands of rows, and there arithmetic is the limit (lesson 06). On an H100 the matrix units are so fast that the
+# softmax between two products, and the address arithmetic of the loads, keep them waiting. The course's kernel for Hopper
+# (`attention/kernels/hopper.py`) is written in **Gluon**, the lower level of Triton, where one says which warps do what:
+#
+# - one warp loads tiles of K and V by the **TMA**, a unit that copies a whole tile by one instruction;
+# - two groups of four warps compute, each on 64 rows of queries; while one is in its softmax, the other can use the matrix units;
+# - the scores of the next tile are under way while the product with the last V still runs.
+#
+# It reaches 535, 668 and 660 TFLOP/s on three causal shapes with heads of 128, where the Triton kernel of lesson 07's kind reaches 379,
+# 492 and 458 (H200; `attention/tiles.py`). With heads of 64 it is slower than the other, so it is not taken there.
+#
+# ## Another chip, other tiles
+#
+# A tile that is right for one GPU does not fit another. Two numbers of a chip decide: how much **shared memory** a program may take,
+# and how many **multiprocessors** there are to keep busy.
+#
+# ### Build it
+#
+# A program of flash attention holds a tile of queries, and K and V tiles for each **stage** (the one in use, and those on their way).
+
+# %%
+from course_lib.attention.tiles import SHARED_MEMORY, decode_splits, flash_tile
+
+CHIPS = {"T4": ("sm_75", 40), "A100": ("sm_80", 108), "L4": ("sm_89", 58), "H100": ("sm_90", 132), "B200": ("sm_100", 148),
+         "MI300X": ("gfx942", 304)}  # target and multiprocessors (AMD: compute units), from the vendors' data sheets
+
+
+def shared_bytes(block_m, block_n, stages, head_dim, itemsize=2):
+    return (block_m + 2 * stages * block_n) * head_dim * itemsize
+
+
+def my_tile(limit, head_dim):
+    """The largest tile that fits: first many keys, then many queries."""
+    tiles = [(m, n, s) for m in (128, 64, 32, 16) for n in (128, 64, 32, 16) for s in (3, 2, 1)]
+    return max((tile for tile in tiles if shared_bytes(*tile, head_dim) <= limit), key=lambda tile: (tile[0] * tile[1], tile[2]))
+
+
+# %%
+predict("13.tiles", "A tile of 128 queries and 128 keys with 3 stages, heads of 128, bfloat16: on which of these does it fit?",
+        ["On all six", "On H100 and B200 only", "On none"], answer=1)
+
+# %%
+wish = shared_bytes(128, 128, 3, 128)
+print(f"the tile needs {wish:,} bytes\n")
+print(f"{'':>7} {'':>14} {'':>5}  {'queries × keys, stages':^34}  {'parts of a sequence':>20}")
+print(f"{'chip':>7} {'shared memory':>14} {'fits':>5}  {'largest that fits':>18}  {'course_lib':>14}  {'of 65,536 tokens':>20}")
+for name, (target, sms) in CHIPS.items():
+    limit, tile = SHARED_MEMORY[target], flash_tile(target, 128, 2)
+    found = "{} × {}, {}".format(*my_tile(limit, 128))
+    ours = f"{tile.block_m} × {tile.block_n}, {tile.num_stages}"
+    print(f"{name:>7} {limit:>14,} {'yes' if wish <= limit else 'no':>5}  {found:>18}  {ours:>14}  {decode_splits(1, 8, 65_536, sms):>20}")
+
+# %% [markdown]
+# Shared memory is an upper bound, not the whole answer. `course_lib`'s tiles are smaller where registers are the limit (the output of a
+# tile stays in them) or where measuring said so. On the T4 Triton makes no matrix instructions, so tiles are tiny, and prefill goes
+# through torch. On the MI300X, K and V wait in registers, so one stage is enough.
+#
+# The last column is the second number: a decode step of one sequence with 8 KV heads is 8 programs. It is split until every
+# multiprocessor has work (lesson 08), so a chip with more of them gets more parts.
+#
+# Do our two kernels compile for chips that are not here? Triton brings the compilers for NVIDIA and AMD along.
+
+# %% tags=["nbval-ignore-output"]
+from course_lib.attention.kernels.compiled_for import compile_for
+
+pointers = ("hidden", "delta", "weight", "out")
+targets = [target for target, _ in CHIPS.values()]
+names = {target: name for name, (target, _) in CHIPS.items()}
+if machine.triton != "absent":
+    norms = compile_for(add_norm_kernel, targets, {f"{p}_ptr": "*fp16" for p in pointers} | {"eps": "fp32"}, {"SIZE": 1024})
+    rows = compile_for(one_row_kernel, targets, {f"{p}_ptr": "*fp16" for p in ("x", "w", "out")}, {"K": 1024, "ROWS": 16})
+    for norm, row in zip(norms, rows):
+        wide = "buffer_load_dwordx4|global_load_dwordx4" if norm.chip.startswith("gfx") else "ld.global.v4"
+        loads = sum(row.code.count(kind) for kind in wide.split("|"))
+        print(f"{names[norm.chip]:>7} {norm.chip:>7}: add_norm {len(norm.code.splitlines()):>5} lines, {norm.shared:>5} of {norm.limit:,} bytes shared; "
+              f"one_row {len(row.code.splitlines()):>5} lines, {loads} loads of 16 bytes a thread")
+
+# %% [markdown]
+# The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and hold each to
+# its chip's shared memory (`tests/kernels_compile`). **What was run:** the kernels ran on H100 and H200. **What was not run:** on a T4,
+# A100, L4, B200 or any AMD GPU they were only compiled. That they compile and fit says nothing of their speed there.
+#
+# ### NVIDIA, AMD, Intel, ASICs: what changes
+#
+# | | what a program is | fast memory | matrix units | how one writes for it | the course |
+# |---|---|---|---|---|---|
+# | NVIDIA | a block of warps of 32 threads on a multiprocessor | shared memory, 64 to 227 KiB a block | `mma`, `wgmma`, `tcgen05` | CUDA, CUTLASS, Triton, Gluon | run on H100, H200; compiled for five more |
+# | AMD Instinct | a workgroup of wavefronts of 64 threads on a compute unit | LDS, 64 KiB; tiles of K and V rather in registers | `v_mfma` | HIP, Composable Kernel, AITER, Triton | compiled for MI300X, not run |
+# | Intel GPU | a work-group on an Xe core | SLM | XMX | SYCL, oneDNN; Triton by Intel's own backend | neither; torch's twins should do, not tried |
+# | TPU, Trainium, Gaudi | no threads: the compiler plans a whole graph of tiles | large scratch memory, filled by explicit copies | a systolic array | XLA and Pallas; NKI; Gaudi's graph compiler | out of reach of Triton; the ideas hold, kernels must be written anew |
+#
+# What stays the same everywhere: a step's limit in bytes, pages and tables, one flat batch, counters for random numbers. What changes:
+# tile sizes, and how launches are saved. AMD has HIP graphs behind the same torch call. On a TPU every shape is compiled beforehand, so
+# padded sizes are needed there for prompts as well.
+#
+# ## Who keeps what where
+#
+# Everything that you have built in this course exists in the servers of others. File or document, each was looked up in the public
+# repository. A dash says that we found no such part, or none of its own. FasterTransformer ended in 2023 and became TensorRT-LLM.
+#
+# | built here | vLLM | TensorRT-LLM | DeepSpeed (FastGen) | FasterTransformer |
+# |---|---|---|---|---|
+# | blocks and free list (04) | `vllm/v1/core/block_pool.py` | `cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp` | `deepspeed/inference/v2/ragged/blocked_allocator.py` | – (one piece a sequence) |
+# | sequences and tables (04) | `vllm/v1/core/kv_cache_manager.py` | `tensorrt_llm/_torch/pyexecutor/resource_manager.py` | `deepspeed/inference/v2/ragged/ragged_manager.py`, `kv_cache.py` | – |
+# | prefix cache, eviction (05) | `vllm/v1/core/kv_cache_utils.py` | `docs/source/advanced/kv-cache-reuse.md`, `batch_manager/evictionPolicy.cpp` | – | – |
+# | paged decode (08) | `vllm/v1/attention/ops/triton_unified_attention.py` | `cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention/` | `deepspeed/inference/v2/kernels/ragged_ops/blocked_flash/` | `src/fastertransformer/kernels/decoder_masked_multihead_attention/` (no pages) |
+# | store into slots (08) | `csrc/cache_kernels.cu` | with rotation: `kernels/unfusedAttentionKernels/unfusedAttentionKernels_2_template.h` | `ragged_ops/linear_blocked_kv_rotary/` | in the attention kernel |
+# | merge of parts (08) | `vllm/v1/attention/ops/merge_attn_states.py` | in `decoderMaskedMultiheadAttention/` | – | – |
+# | schedule, budget, chunks (10, 11) | `vllm/v1/core/sched/scheduler.py` | `batch_manager/capacityScheduler.cpp`, `microBatchScheduler.cpp` | `mii/batching/ragged_batching.py` (DeepSpeed-MII), `deepspeed/inference/v2/scheduling_utils.py` | – (whole batches) |
+# | graphs, padded sizes | `vllm/compilation/cuda_graph.py`, `docs/design/cuda_graphs.md` | `tensorrt_llm/_torch/pyexecutor/cuda_graph_runner.py` | `deepspeed/model_implementations/features/cuda_graph.py` (first engine) | – |
+# | norm with residual | `csrc/layernorm_kernels.cu` | `cpp/tensorrt_llm/kernels/rmsnormKernels.cu` | `deepspeed/inference/v2/kernels/core_ops/cuda_rms_norm/rms_norm_cuda.cu` | `src/fastertransformer/kernels/layernorm_kernels.cu` |
+# | QK-norm with rotation | `csrc/fused_qknorm_rope_kernel.cu` | `cpp/tensorrt_llm/kernels/fusedQKNormRopeKernel.cu` | – | – |
+# | products of few rows | `csrc/rocm/skinny_gemms.cu` (AMD) | `cpp/tensorrt_llm/kernels/weightOnlyBatchedGemv/cudaCoreGemm.cu` | – | `src/fastertransformer/utils/gemm_test/` (tries cuBLAS's algorithms) |
+# | choosing tokens | `vllm/v1/sample/ops/topk_topp_sampler.py` | `cpp/tensorrt_llm/kernels/samplingTopPKernels.cu` | `mii/batching/generation/samplers.py` (DeepSpeed-MII) | `src/fastertransformer/kernels/sampling_topp_kernels.cu` |
+# | overlap | `vllm/v1/core/sched/async_scheduler.py` | `docs/source/features/overlap-scheduler.md` | – | – |
+# | memory before blocks | `vllm/v1/worker/gpu_worker.py` | `tensorrt_llm/_torch/pyexecutor/_util.py` | `deepspeed/inference/v2/ragged/manager_configs.py` (reserves a fixed amount) | – |
+#
+# ## Measure: whole runs
+#
+# Counts, then your machine, then the H200. What do the switches give here? On a CPU: nothing, or nearly. That is as it should be:
+# the CPU has no launches to save, and no other processor to overlap with.
+
+# %% tags=["nbval-ignore-output"]
+greedy = SamplingParams(max_tokens=32, ignore_eos=True)
+switches = {"eager, in turn": dict(async_scheduling=False, enforce_eager=True), "as on a GPU": dict(async_scheduling=True)}
+engines = {name: Engine(model, EngineConfig(**small, **its), trace=False) for name, its in switches.items()}
+best = dict.fromkeys(engines, float("inf"))
+for _ in range(4):  # in turns, so that others at work on this machine disturb both alike; the first warms up
+    for name, engine in engines.items():
+        best[name] = min(best[name], seconds(lambda: engine.generate(openings(8), greedy), tries=1))
+for name, t in best.items():
+    print(f"{name:>15}: {8 * 32 / t:,.0f} tokens a second")
+
+# %% [markdown]
+# And on an H200, all together, beside vLLM 0.24 on the same card:
+
+# %%
+print(f"the limit for one sequence of 768 tokens: {1e3 / limit_ms(1, 768):,.0f} tokens a second")
+recorded("13", 3)
+
+# %% [markdown]
+# Many sequences: about as fast as vLLM, because both spend their time reading KV. (Only the course was measured with top-p too.) One
+# sequence: more than twice as fast, because there the launches and the small kernels decide. It is also where the limit is farthest.
+#
+# ## Break it
+#
+# A padded row with slot 0 in place of −1. Slot 0 is a real place: the first token of whoever holds block 0.
+
+# %%
+predict("13.slot", "Two sequences, two padded rows, slot 0 in place of −1. What happens?",
+        ["An error", "Nothing: length 0 means that nothing is read", "The sequence that holds block 0 gets another key for its first token"], answer=2)
+
+# %%
+for slot in (-1, 0):
+    cache, tables, tokens = served_prompts([20, 37])
+    texts = [[int(token)] for token in tokens]
+    for _ in range(9):
+        tokens = padded_step(fused, cache, tables, tokens, 4, slot).argmax(-1)
+        for text, token in zip(texts, tokens.tolist()):
+            text.append(token)
+    for table, text in zip(tables, texts):
+        print(f"slot {slot:>2}, blocks {str(table.block_ids):>9}: …{tokenizer.decode(text)!r}")
+
+# %% [markdown]
+# One wrong number, and the sequence that holds block 0 reads a stranger's key in every later step. No error is raised, the other
+# sequence is right, and with a batch size that needs no padding everything is right. So the engine is tested at sizes that lie *between* the captured
+# ones, and the tokens are compared with those of `generate_naive`.
+#
+# ## Three questions
+#
+# <details><summary><b>1. A step takes 3 ms, its limit is 0.6 ms, and the profile shows kernels that add up to 0.9 ms. What do you do first?</b></summary>
+#
+# 2.1 ms pass without a kernel, so launches or the CPU's work are what costs. A graph, or overlap. A faster kernel could save 0.3 ms at
+# the most.
+# </details>
+#
+# <details><summary><b>2. Why does a graph for 16 sequences serve sequences of any length?</b></summary>
+#
+# Lengths, tables and slots are contents of tensors at fixed addresses. The kernel reads them when it runs. The grid must not depend on
+# them: the number of parts of a sequence is chosen by the room in the table, not by its length (lesson 08).
+# </details>
+#
+# <details><summary><b>3. A request with a seed is preempted and computed again. Does it draw the same tokens?</b></summary>
+#
+# Yes. The random numbers are a function of seed, position and token. A generator with a state would have moved on.
+# </details>
+#
+# ## Next
+#
+# `exercises/13_making_it_fast.ipynb`: how much of the bandwidth a step uses, which sizes to capture, the fused norm, the counter-based
+# random numbers, and tiles for a chip.
