@@ -1,11 +1,13 @@
 # %% [markdown]
 # # 03 · KV memory
 #
-# - **You will** work out what a cache costs to the byte, for real models on real GPUs, and simulate where that memory goes when it is handed out the simple way.
-# - **Why** memory, not speed, decides how many people a GPU can serve at once. Most of it used to be wasted.
-# - **Time** 30 minutes, and as much again for the exercises.
+# - **You will** compute the size of a KV cache to the byte, for real models on real GPUs. Then you will simulate how
+#   much of that memory is wasted when each request gets one contiguous piece.
+# - **Why** the memory for KV caches limits how many requests a GPU can serve at the same time. Before paging, most of
+#   it was wasted.
+# - **Time** 45 minutes, and 45 for the exercises.
 # - **You need** lesson 02.
-# - **After it** you can say how many requests fit on a GPU before you rent it, and name the three ways in which the memory for them is lost.
+# - **After it** you can say how many requests fit on a GPU, and name the three kinds of waste.
 
 # %% [markdown]
 # {{colab}}
@@ -22,17 +24,17 @@ from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)
 
 # %% [markdown]
-# ## What one token leaves behind
+# ## The bytes of one token
 #
-# In every layer, attention makes a key and a value from each token, and the cache keeps both. They come in **KV
-# heads**: each holds one key and one value, of `head_dim` numbers each. So one token leaves
+# Each layer computes a key and a value from each token, and the cache keeps both. A layer has a number of **KV
+# heads**. Each KV head has one key and one value of `head_dim` numbers. So one token takes
 #
-# **2 × layers × KV heads × head size × bytes of a number**
+# **2 × layers × KV heads × head_dim × bytes of a number**
 #
-# in the cache. The 2 is for key and value. Nothing else is kept: queries are used in their own step and forgotten.
+# The 2 stands for key and value. Queries are not in the formula, because they are not cached.
 
 # %%
 def my_bytes_per_token(config, bytes_of_a_number):
@@ -41,20 +43,20 @@ def my_bytes_per_token(config, bytes_of_a_number):
 
 c = model.config
 print(f"tale: {c.num_layers} layers, {c.num_heads} query heads, {c.num_kv_heads} KV heads of {c.head_dim} numbers")
-print(f"in float32, 4 bytes each: {my_bytes_per_token(c, 4):,} bytes a token")
+print(f"in float32, 4 bytes a number: {my_bytes_per_token(c, 4):,} bytes a token")
 
 # %% [markdown]
-# A formula is a promise. The tensors of a cache tell whether it is kept: make caches for more and more tokens, and
-# add up what their memory really takes.
+# Does the cache of lesson 02 take this many bytes? The next cell makes caches for 1 to 2,048 tokens and adds up the
+# bytes of their tensors.
 
 # %%
 for tokens in (1, 2, 100, c.context):
     cache = ContiguousCache(c, tokens, dtype=torch.float32)
     real = sum(tensor.untyped_storage().nbytes() for tensor in (cache.k, cache.v))
-    print(f"{tokens:>5} tokens: predicted {tokens * my_bytes_per_token(c, 4):>10,} bytes, allocated {real:>10,}")
+    print(f"{tokens:>5} tokens: by the formula {tokens * my_bytes_per_token(c, 4):>10,} bytes, allocated {real:>10,}")
 
 # %% [markdown]
-# And while it writes? `num_tokens` counts what is kept.
+# While a request runs, only a part of this memory is in use. `num_tokens` counts the tokens in the cache.
 
 # %%
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
@@ -62,32 +64,32 @@ cache = ContiguousCache(c, 64, device=model.device, dtype=model.dtype)
 for new_tokens in (1, 2, 20, 40):
     cache.reset()
     generate_cached(model, prompt, SamplingParams(max_tokens=new_tokens, ignore_eos=True), cache)
-    print(f"{len(prompt)} + {new_tokens:>2} tokens: {cache.num_tokens:>2} kept, "
-          f"{cache.num_bytes_used:>8,} bytes in use, {cache.num_bytes:,} held")
+    print(f"{len(prompt)} + {new_tokens:>2} tokens: {cache.num_tokens:>2} in the cache, "
+          f"{cache.num_bytes_used:>8,} bytes in use, {cache.num_bytes:,} allocated")
 
 # %% [markdown]
-# One less is kept than was read and written: the last token has not gone through the model, and it never will. And
-# look at the last column. The cache holds all of its memory from the start, whether anything is in it or not. The
-# second half of this lesson is about that column.
+# The cache has one token less than the sequence: the last new token has not gone through the model. The last column
+# does not change. All memory is allocated from the start, whether it is used or not. The second half of this lesson
+# is about the part that is not used.
 #
-# ## 1.07 GB, or 1 GiB
+# ## GB and GiB
 #
-# A figure that is often quoted: 32 layers, 2,048 tokens, 4,096 numbers for a key, 2 bytes each. Let us see what it is
-# exactly.
+# A figure that is often quoted for a 7B model: 32 layers, 2,048 tokens, 4,096 numbers in the keys of a layer, and as
+# many in its values, 2 bytes each.
 
 # %%
 quoted = 2 * 32 * 2048 * 4096 * 2
-print(f"{quoted:,} bytes = {quoted / 10**9:.2f} GB = {quoted / 2**30:.2f} GiB")
+print(f"{quoted:,} bytes = {quoted / 10**9:.2f} GB = {quoted / 2**30:.2f} GiB; 1 GiB is {2**30 / 10**9 - 1:.1%} more than 1 GB")
 
 # %% [markdown]
-# Two things are easy to miss. **GB** is decimal, 1,000,000,000 bytes; **GiB** is binary, 2³⁰ bytes, and 7.4 % more.
-# Both get called "gigabyte". The figure is 1.07 of the one and exactly 1 of the other. This course says which.
+# **GB** is decimal, 1,000,000,000 bytes. **GiB** is binary, 2³⁰ bytes. Both are often called "gigabyte". This course
+# uses GB and GiB as defined here.
 #
-# And the 4,096 hide an assumption: 32 KV heads of 128 numbers, one for each of 32 query heads. That was Llama 2 7B.
-# Its successor has the same layers and the same head size.
+# The 4,096 numbers are 32 KV heads of 128 numbers, as in Llama 2 7B: one KV head for each of its 32 query heads.
 
 # %%
-predict("03.gqa", "Llama 3 8B has 32 layers and 32 query heads of 128 numbers too, but 8 KV heads. Its cache for 2,048 tokens takes…",
+predict("03.gqa", "Llama 3 8B also has 32 layers and 32 query heads of 128 numbers, but 8 KV heads. "
+        "Its cache for 2,048 tokens takes",
         ["as much", "half as much", "a quarter"], answer=2)
 
 # %%
@@ -97,52 +99,62 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
     print(f"{name}: {shape.num_heads} query heads, {shape.num_kv_heads:>2} KV heads: {size} for 2,048 tokens")
 
 # %% [markdown]
-# ## Four ways to keep keys and values
+# ## Four kinds of attention
 #
-# How many KV heads there are is a choice made before training:
+# The number of KV heads is chosen before a model is trained.
 #
-# - **MHA**, multi-head attention: a KV head for each query head.
-# - **GQA**, grouped-query attention: a KV head for a group of query heads. Most models in the table below.
-# - **MQA**, multi-query attention: one KV head for all of them.
-# - **MLA**, multi-head latent attention: neither keys nor values are kept, but one short vector for each token and layer, from
-#   which the keys and values of all heads are made when they are needed. Beside it stands one small key for all heads that carries the
-#   position. DeepSeek-V3 keeps 512 + 64 numbers in each layer, and the formula has no 2 and no heads in it.
+# - **MHA**, multi-head attention: one KV head for each query head.
+# - **GQA**, grouped-query attention: one KV head for a group of query heads.
+# - **MQA**, multi-query attention: one KV head for all query heads.
+# - **MLA**, multi-head latent attention: each layer keeps one compressed vector for a token, and no keys and values.
+#   The keys and values of all heads are computed from this vector when they are needed. A layer also keeps one small
+#   key that carries the position. In DeepSeek-V3 these are 512 + 64 numbers. The formula for MLA has no factor 2 and
+#   no heads.
 #
-# What does that come to for real models? Their shapes stand in `course_lib.kvcache.catalogue`, each with the address
-# of the file that it was read from.
+# The table gives the sizes for real models, in bfloat16 (2 bytes). `course_lib.kvcache.catalogue` has their shapes,
+# each with the address of the file that it was read from.
 
 # %%
 names = ["OPT 13B", "Llama 2 7B", "Llama 2 70B", "Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B",
          "Mistral 7B v0.3", "Qwen3 0.6B", "Qwen3 4B", "Qwen3 32B", "Falcon 7B", "DeepSeek-V3"]
-print(f"{'model':<16} {'':<4} {'layers':>6} {'heads: query':>13} {'KV':>4} {'size':>5} {'bytes a token':>14} {'4,096 tokens':>14}")
+print(f"{'model':<16} {'':<4} {'layers':>6} {'heads: query':>13} {'KV':>4} {'size':>5} {'bytes a token':>14} {'2,048 tokens':>14}")
 for name in names:
     m = MODELS[name]
     kept = "latent 512 + 64" if attention_kind(m) == "MLA" else f"{m.num_heads:>6} {m.num_kv_heads:>4} {m.head_dim:>5}"
-    size, tokens = kv_bytes_per_token(m, "bfloat16"), min(4096, m.context)
-    print(f"{name:<16} {attention_kind(m):<4} {m.num_layers:>6} {kept:>24} {size:>14,} {tokens * size / 10**9:>11.2f} GB"
-          + (f" ({tokens:,}: its context)" if tokens < 4096 else ""))
+    size = kv_bytes_per_token(m, "bfloat16")
+    print(f"{name:<16} {attention_kind(m):<4} {m.num_layers:>6} {kept:>24} {size:>14,} {2048 * size / 10**9:>11.2f} GB")
 
 # %% [markdown]
-# Does a larger model keep more for each token? Here are the same models from the smallest to the largest.
+# Does a larger model need more cache for each token? The chart has most of these models, from the smallest to the
+# largest.
 
 # %%
-import matplotlib.pyplot as plt
+from course_lib.viz import chart
 
-looks = {"MHA": ("#D55E00", ""), "GQA": ("#0072B2", "//"), "MQA": ("#CC79A7", "xx"), "MLA": ("#009E73", "..")}
-by_size = sorted((MODELS[name] for name in names), key=lambda m: m.num_parameters)
-figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
-for place, m in enumerate(by_size):
-    kilobytes, (colour, hatch) = kv_bytes_per_token(m, "bfloat16") / 1000, looks[attention_kind(m)]
-    axis.barh(place, kilobytes, color=colour, hatch=hatch, edgecolor="white")
-    axis.text(kilobytes + 6, place, f"{kilobytes:.0f}", va="center", fontsize=9)
-axis.set(yticks=range(len(by_size)), yticklabels=[f"{m.name}, {attention_kind(m)}" for m in by_size], xlim=(0, 880),
-         xlabel="kB of cache for each token, 16 bits", title="What a token costs in the cache, models in order of size")
-axis.invert_yaxis()
-plt.show()
+some = [name for name in names if name not in ("Llama 2 70B", "Mistral 7B v0.3", "Qwen3 4B")]  # like others here
+by_size = sorted((MODELS[name] for name in some), key=lambda m: m.num_parameters)
+places = [m.name for m in by_size]
+kilobytes = {kind: [kv_bytes_per_token(m, "bfloat16") / 1000 if attention_kind(m) == kind else None for m in by_size]
+             for kind in ("MHA", "GQA", "MQA", "MLA")}
+chart("Cache of one token in bfloat16, models in order of their size",
+      {kind: (places, values) for kind, values in kilobytes.items()},
+      x="model", y="cache of one token", y_unit="kB", kind="stacked")
+
+# %%
+def compare(small, large):
+    a, b = MODELS[small], MODELS[large]
+    print(f"{large} against {small}: {b.num_parameters / a.num_parameters:.1f} times the parameters, "
+          f"{kv_bytes_per_token(b) / kv_bytes_per_token(a):.2f} times the cache of a token")
+
+
+compare("Qwen3 0.6B", "Llama 3.1 405B")
+compare("Llama 2 7B", "Llama 3.1 405B")
+compare("Qwen3 0.6B", "DeepSeek-V3")
 
 # %% [markdown]
-# Hardly. The two with MHA keep more than Llama 3.1 405B, and DeepSeek-V3, the largest, keeps less than Qwen3 0.6B. What
-# counts is the kind of attention. This is what each saves against a KV head for each query head:
+# The cache of a token grows much more slowly than the model. The kind of attention changes it more: Llama 2 7B with
+# MHA keeps more for a token than Llama 3.1 405B with GQA. The next cell compares each model with MHA, one KV head for
+# each of its query heads.
 
 # %%
 from dataclasses import replace
@@ -151,28 +163,19 @@ for name in ("Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B", "Falcon 7B", "DeepSe
     m = MODELS[name]
     as_mha = replace(m, num_kv_heads=m.num_heads, kv_lora_rank=None, qk_rope_head_dim=None)
     times = kv_bytes_per_token(as_mha) / kv_bytes_per_token(m)
-    print(f"{name:<15} {attention_kind(m)}: {times:5.1f} times less than MHA of the same heads")
+    print(f"{name:<15} {attention_kind(m)}: {times:5.1f} times less than MHA with the same query heads")
 
 # %% [markdown]
-# In `course_lib` the formula is this. What was added: MLA, numbers smaller than a byte, and a refusal of dtypes it
-# does not know.
-
-# %%
-from course_lib.kvcache.sizes import kv_numbers_per_token
-
-show(kv_numbers_per_token)
-
-# %%
-show(kv_bytes_per_token)
-
-# %% [markdown]
+# Three other ways to make the cache smaller have lessons of their own. Numbers of 8 or 4 bits and *sliding windows*,
+# in which a layer keeps only the newest tokens, are in lesson 14. Lesson 17 shares the KV heads among several GPUs.
+#
 # ## One user and a laptop
 #
-# A common laptop has 16 or 32 GB of RAM. Llama 3.1 70B has 8 KV heads in 80 layers, and takes texts of up to 131,072 tokens:
-# a long report, or a day's conversation with an assistant that reads files.
+# Laptops often have 16 or 32 GB of RAM. Llama 3.1 70B has 8 KV heads in each of its 80 layers, and takes sequences of
+# up to 131,072 tokens.
 
 # %%
-predict("03.laptop", "One user of Llama 3.1 70B fills the context. Without the weights, in 16 bits, the cache takes about…",
+predict("03.laptop", "One user of Llama 3.1 70B fills the context. Without the weights, in 16 bits, the cache takes about",
         ["0.4 GB", "4 GB", "40 GB"], answer=2)
 
 # %%
@@ -184,20 +187,21 @@ for ram in (16, 32):
     print(f"a laptop with {ram} GB is full after {ram * 10**9 // kv_bytes_per_token(big, 'bfloat16'):,} tokens of cache alone")
 
 # %% [markdown]
-# The weights are paid for once, the cache for every user. That is the arithmetic of serving: weights, then as many
-# caches as fit.
+# A server needs the memory of the weights once, and the memory of a cache for each running request.
 #
-# ## How many fit
+# ## How many requests fit
 #
-# A server does not give out all of a GPU; each step needs some room to compute in. vLLM takes a share of 0.9 by default
-# (`gpu_memory_utilization`). What the weights leave of that is for caches:
+# A step also needs memory for its intermediate results, so weights and caches get only a share of the GPU's memory.
+# In vLLM this share is `gpu_memory_utilization`. This lesson takes 0.9. vLLM also runs one step of the largest size
+# when it starts, a *profiling run*, and measures how much memory that step needs. What is left of the share becomes
+# the KV cache.
+#
+# The calculation below leaves the profiling run out: the share of the GPU, minus the weights, divided by the bytes of
+# one request.
 
 # %%
 from course_lib.kvcache import max_requests
 
-show(max_requests)
-
-# %%
 llama = MODELS["Llama 3 8B"]
 gpus = ("T4", "L4", "A100 40 GB", "H100", "H200", "MI300X")
 print(f"Llama 3 8B: {readable(weight_bytes(llama))} of weights. Requests of 8,192 tokens that fit:")
@@ -206,11 +210,10 @@ for dtype in ("bfloat16", "fp8"):
     print(f"{dtype:<12}" + "".join(f"{max_requests(llama, GPUS[gpu], 8192, dtype=dtype):>12}" for gpu in gpus))
 
 # %% [markdown]
-# A datasheet's GB are taken as decimal here. What a driver reports lies some per cent off: where the maker means GiB it
-# is up to 7.4 % more, and where error correction takes its share of the same memory it is less.
+# You write `max_requests` in the exercises. It takes the GB of a datasheet as decimal. What the driver of a GPU
+# reports is a few per cent more or less.
 #
-# Now try it. Choose a model and a GPU, move the sliders, and watch where the bar runs out. What does it take to serve
-# Llama 3.1 70B? What happens to Qwen3 0.6B, whose weights are next to nothing?
+# Now try it. Choose a model and a GPU, and move the sliders. On which GPU does one request of Llama 3.1 70B fit?
 
 # %%
 from course_lib.kvcache import calculator_data
@@ -219,76 +222,73 @@ from course_lib.viz import kv_calculator
 calculator = kv_calculator(**calculator_data(), model="Llama 3.1 8B", gpu="H100", tokens=16_384)
 calculator
 
+# %% [markdown]
+# The number of requests falls as they grow longer. The chart has three models on one H100. Both axes are logarithmic.
+
 # %%
-calculator.snapshot()
+lengths = [2**power for power in range(9, 18)]
+fit = {}
+for name in ("Llama 3.1 8B", "Qwen3 0.6B", "Qwen3 14B"):
+    m = MODELS[name]
+    at = [n for n in lengths if n <= m.context and max_requests(m, GPUS["H100"], n)]
+    fit[name] = at, [max_requests(m, GPUS["H100"], n) for n in at]
+chart("Requests that fit on one H100, by their length, in bfloat16", fit,
+      x="tokens of each request", y="requests at the same time", log="xy")
 
 # %% [markdown]
+# A number that halves where the length doubles is a straight line on these axes. How much does a smaller model help?
+
+# %%
+for name in ("Llama 3.1 8B", "Qwen3 0.6B"):
+    m, h100 = MODELS[name], GPUS["H100"]
+    print(f"{name:<12} weights {weight_bytes(m) / h100.bytes:5.1%} of the GPU, {kv_bytes_per_token(m):>7,} bytes a token, "
+          f"{max_requests(m, h100, 8192)} requests of 8,192 tokens")
+
+# %% [markdown]
+# The weights of the small model are almost nothing, and it serves less than one and a half times as many requests.
+# The caches take most of the memory, and a token takes almost as many bytes in both models.
+#
 # ## Where the memory goes
 #
-# So far every request took exactly what it needs. A server cannot do that: when a request arrives, nobody knows how
-# long it will grow. And attention wants a request's keys and values in one contiguous piece, as `ContiguousCache`
-# holds them. So, before 2023, servers **reserved**: the piece for the longest text that the model takes, at the start.
+# So far each request took the memory of all its tokens, and no more. A server cannot do that, because it does not
+# know how long an answer will be. And an attention kernel like the one behind `ContiguousCache` reads the keys of a
+# request from one contiguous piece of memory. Before 2023 servers therefore **reserved** a piece when a request
+# started, often for the longest sequence that the model takes.
 #
-# Let the memory be a row of **slots**, room for one token each. Then at any moment each slot is one of these. (The words are
-# those of the paper that introduced paging, [arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 3.1.)
+# Let the memory be a row of **slots**, one for each token. The paper that introduced paging
+# ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 3.1) gives the slots these names:
 #
-# - **used**: a token is in it;
-# - **reserved**: a token of this request will come into it later;
-# - **internal fragmentation**: reserved, but the request ends before it gets there;
-# - **external fragmentation**: in a hole between the pieces that is too small for the request that waits;
-# - **free**: in any other hole.
+# - **used**: the slot holds a token;
+# - **reserved**: a token of this request will be stored there later;
+# - **internal fragmentation**: reserved, but the request ends before it uses the slot;
+# - **external fragmentation**: the slot is in a hole between two pieces, and the hole is too small for the next
+#   request.
 #
-# Only the first is of use right now. This is the whole of such a server, with no model in it:
-
-# %%
-def serve(requests, reserve, capacity, num_steps):
-    """Slots used after each step, when a request gets one piece of reserve(request) slots."""
-    waiting, pieces, used = list(requests), [], []  # a piece: [start, size, tokens so far, request]
-    for _ in range(num_steps):
-        pieces = [p for p in pieces if p[2] < p[3].final]  # who is done leaves
-        while waiting:
-            size, edge = reserve(waiting[0]), 0
-            for start, taken, *_ in sorted(pieces, key=lambda p: p[0]):  # the first hole that is large enough
-                if start - edge >= size:
-                    break
-                edge = start + taken
-            if edge + size > capacity:
-                break  # there is none: it waits, and so does everybody behind it
-            pieces.append([edge, size, waiting[0].prompt, waiting.pop(0)])
-        for piece in pieces:
-            piece[2] += 1  # everybody writes a token
-        used.append(sum(piece[2] for piece in pieces))
-    return used
-
-
-from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_maximum, reserve_power_of_two
-
-few = draw_requests(80, seed=0, mean_prompt=10, mean_output=14, max_tokens=64)
-used = serve(few, reserve_maximum(64), 280, 120)
-lengths = [r.final for r in few]
-print(f"{len(few)} requests of {min(lengths)} to {max(lengths)} tokens, mean {sum(lengths) / len(few):.0f}")
-print(f"280 slots, 64 reserved for each request: {sum(used) / len(used) / 280:.0%} used on average")
-
-# %% [markdown]
-# The same in `course_lib`. What was added: arrivals over time, the account of every slot, and a refusal of policies
-# that cannot work.
+# All other slots are **free**. Only a used slot holds something that the next step reads.
+#
+# `simulate` is such a server without a model. In each step, finished requests leave. Waiting requests start in order,
+# each in the first hole that is large enough. If the first one does not fit, all wait. Then each running request gets
+# one token.
 
 # %%
 from course_lib.kvcache import simulate
+from course_lib.kvcache.fragmentation import draw_requests, reserve_exact, reserve_maximum, reserve_power_of_two
 
-show(simulate)
-
-# %%
-print("the same slots used:", used == [step["used"] for step in simulate(few, reserve_maximum(64), 280, 120)])
+few = draw_requests(80, seed=0, mean_prompt=10, mean_output=14, max_tokens=64)
+lengths = [r.final for r in few]
+print(f"{len(few)} requests of {min(lengths)} to {max(lengths)} tokens, mean {sum(lengths) / len(few):.0f}")
+step = simulate(few, reserve_maximum(64), 280, 60)[-1]
+print(f"step 60, with 64 of 280 slots reserved for each request: {len(step['segments'])} run, {step['waiting']} wait")
+print({part: step[part] for part in ("used", "reserved", "internal", "external", "free")})
 
 # %% [markdown]
-# Three **policies**, that is, rules for how much to reserve:
+# A **policy** says how many slots to reserve. We compare three:
 #
-# - *maximum*: the longest text that the model takes, for everybody. Needs to know nothing.
-# - *power of two*: the prompt, and its output rounded up to a power of two. Needs a good guess of the output.
-# - *exact*: what the request will really hold. Needs to know the future.
+# - *maximum*: the longest sequence of the model, for each request. Nothing must be known.
+# - *power of two*: the prompt, and the length of the answer rounded up to a power of two. A good guess must be known.
+# - *exact*: the slots that the request will use. The future must be known.
 #
-# Step through a small memory under each. Look for the holes, and for what is never used.
+# Step through a small memory under each policy. Look for slots that are never used, and for holes.
 
 # %%
 from course_lib.viz import reserved_against_used
@@ -296,44 +296,68 @@ from course_lib.viz import reserved_against_used
 policies = {"maximum": reserve_maximum(64), "power of two": reserve_power_of_two, "exact": reserve_exact}
 runs = {name: simulate(few, reserve, 280, 120) for name, reserve in policies.items()}
 memory = reserved_against_used(runs, capacity=280)
+memory.step = 60
 memory
 
-# %%
-memory.snapshot(step=60)
-
 # %% [markdown]
-# At the same moment with exact reservations: more requests run, nothing is reserved in vain, and the holes have moved
-# between the pieces.
+# The same step with exact reservations, as a picture. There is no internal fragmentation. The holes lie between the
+# pieces.
 
 # %%
 reserved_against_used({"exact": runs["exact"]}, capacity=280).snapshot(step=60)
 
-# %% [markdown]
-# ## Measure: at the size of a real server
-#
-# First: does a GPU give what the formula says? One text of 8,192 tokens, its cache in one piece, recorded on an H200:
-
 # %%
-from course_lib.recorded import recorded
-
-recorded("03")
+print(f"step 60: {'running':>8}{'internal':>10}{'external':>10}{'used':>6}")
+for name, steps in runs.items():
+    step = steps[59]  # steps are counted from 1 on the screen
+    print(f"{name:<13}{len(step['segments']):>3}{step['internal']:>10}{step['external']:>10}{step['used']:>6}")
 
 # %% [markdown]
-# To the megabyte. So the arithmetic can be trusted, and the question is how well the memory is used.
-#
-#
-# The paper served OPT 13B on an A100 with 40 GB, which leaves 15,700 slots for the cache, and drew its requests from
-# ShareGPT, a collection of conversations: 161 tokens of prompt and 338 of answer on average, some very long. The
-# model takes 2,048 tokens. We draw lengths with the same means.
+# One step can mislead. Here is the used share over all 120 steps.
 
 # %%
-predict("03.used", "Everybody gets 2,048 slots. What share of the memory holds a token, on average, while requests queue outside?",
+chart("Share of the 280 slots that hold a token",
+      {name: ([step["time"] + 1 for step in steps], [100 * step["used"] / 280 for step in steps]) for name, steps in runs.items()},
+      x="step", y="slots used", y_unit="%", kind="steps")
+
+# %%
+for name, steps in runs.items():
+    print(f"{name:<13} {sum(step['used'] for step in steps) / len(steps) / 280:.0%} used on average")
+
+# %% [markdown]
+# ## Measure: the memory of a real server
+#
+# The paper served OPT 13B on an A100 with 40 GB. Its table 1 says that 15,700 slots were left for the cache. Does our
+# formula give this number?
+
+# %%
+from course_lib.kvcache.fragmentation import OPT_13B_SLOTS
+
+opt = MODELS["OPT 13B"]
+for name, size in (("40 GB ", 40 * 10**9), ("40 GiB", 40 * 2**30)):
+    print(f"{name}: (0.9 x memory - weights) / bytes a token = {(0.9 * size - weight_bytes(opt)) / kv_bytes_per_token(opt):,.0f} slots")
+print(f"the paper:  {OPT_13B_SLOTS:,} slots")
+
+# %% [markdown]
+# The paper's number is close to that of 40 GiB. We take the paper's 15,700.
+#
+# The paper drew its requests from ShareGPT, a collection of conversations: 161 tokens of prompt and 338 of answer on
+# average. The model takes at most 2,048 tokens. `draw_requests` draws lengths from a distribution with the same
+# means, and cuts them at 2,048. The cut lowers the mean.
+
+# %%
+many = draw_requests(1500, seed=1)
+prompts, outputs = sum(r.prompt for r in many) / len(many), sum(r.output for r in many) / len(many)
+print(f"{len(many)} requests, on average {prompts:.0f} + {outputs:.0f} = {prompts + outputs:.0f} tokens; "
+      f"{sum(r.final == 2048 for r in many)} were cut at 2,048")
+
+# %%
+predict("03.used", "2,048 slots are reserved for each request. What share of the memory holds a token, on average, while requests wait?",
         ["About 80 %", "About 50 %", "About 20 %"], answer=2)
 
 # %%
-from course_lib.kvcache.fragmentation import OPT_13B_SLOTS, PARTS, PUBLISHED, mean_shares
+from course_lib.kvcache.fragmentation import PARTS, PUBLISHED, mean_shares
 
-many = draw_requests(1500, seed=1)
 policies = {"maximum": reserve_maximum(2048), "power of two": reserve_power_of_two, "exact": reserve_exact}
 ours = {name: mean_shares(simulate(many, reserve, OPT_13B_SLOTS, 8000)[1000:]) for name, reserve in policies.items()}
 print(f"{'':<14}" + "".join(f"{part:>10}" for part in PARTS) + f"{'requests at once':>18}")
@@ -341,8 +365,8 @@ for name, shares in ours.items():
     print(f"{name:<14}" + "".join(f"{shares[part]:>10.1%}" for part in PARTS) + f"{shares['requests']:>18.1f}")
 
 # %% [markdown]
-# And the figures that the paper measured on a real engine, under names of its own: Orca is the server that
-# it compares with, rebuilt with the same three policies.
+# And the shares that the paper measured (figure 2). Orca is the server that the paper compares vLLM with. The authors
+# built it again with the same three policies. Their "external" is "external fragmentation and others".
 
 # %%
 print(f"{'':<14}" + "".join(f"{part:>10}" for part in PARTS))
@@ -350,62 +374,55 @@ for name, shares in PUBLISHED.items():
     print(f"{name:<14}" + "".join(f"{shares[part]:>10.1%}" if part in shares else f"{'':>10}" for part in PARTS))
 
 # %% [markdown]
-# With the maximum reserved we come out close, part by part: about a fifth of the memory is of use, and more than half
-# will never be. For the other two the paper found less use than we do, and more under "external and others". Its Orca
-# places pieces with a *buddy allocator*, which cuts the memory in halves, halves of halves, and so on, so that each piece
-# takes a power of two. We can try that. A policy is a function, so it takes one line. (What the rounding loses is
-# *internal* by our account, and among the "others" in the paper's.)
+# For *maximum* the two tables agree within 3 per cent of the memory in each column. For the other two policies the
+# paper found less in use, and more under "external and others". One difference is known: Orca places its pieces with
+# a **buddy allocator**, which gives out pieces whose size is a power of two. A policy is a function, so we can round
+# our pieces up in the same way, for both.
 
 # %%
 def power_of_two(n):
     return 1 << (n - 1).bit_length()
 
 
-ours["exact, as buddy"] = mean_shares(simulate(many, lambda r: power_of_two(r.final), OPT_13B_SLOTS, 8000)[1000:])
-print(f"exact lengths, in pieces of a power of two: {ours['exact, as buddy']['used']:.1%} used; "
-      f"published {PUBLISHED['Orca (Oracle)']['used']:.1%}")
-
-# %%
-colours = {"used": "#0072B2", "reserved": "#56B4E9", "internal": "#D55E00", "external": "#E69F00", "free": "#DDDDDD"}
-hatches = {"used": "", "reserved": "//", "internal": "xx", "external": "..", "free": ""}
-pairs = [("maximum, ours", ours["maximum"]), ("Orca (Max)", PUBLISHED["Orca (Max)"]), ("power of two, ours", ours["power of two"]),
-         ("Orca (Pow2)", PUBLISHED["Orca (Pow2)"]), ("exact, ours", ours["exact"]), ("exact as buddy, ours", ours["exact, as buddy"]),
-         ("Orca (Oracle)", PUBLISHED["Orca (Oracle)"])]
-places = [0, 1, 2.5, 3.5, 5, 6, 7]
-figure, axis = plt.subplots(figsize=(9, 4.2), layout="constrained")
-edge = [0] * len(pairs)
-for part in PARTS[:4]:
-    widths = [100 * shares[part] for _, shares in pairs]
-    axis.barh(places, widths, left=edge, color=colours[part], hatch=hatches[part], edgecolor="white", label=part)
-    edge = [a + b for a, b in zip(edge, widths)]
-for place, (_, shares) in zip(places, pairs):
-    axis.text(100 * shares["used"] - 1, place, f"{shares['used']:.1%}", color="white", ha="right", va="center", weight="bold")
-axis.set(yticks=places, yticklabels=[name for name, _ in pairs], xlim=(0, 100), xlabel="share of the cache's memory, %",
-         title="How much of the memory holds a token?")
-axis.invert_yaxis()
-axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, frameon=False)
-plt.show()
+buddy = {"power of two": lambda r: power_of_two(reserve_power_of_two(r)), "exact": lambda r: power_of_two(r.final)}
+rounded = {name: mean_shares(simulate(many, reserve, OPT_13B_SLOTS, 8000)[1000:]) for name, reserve in buddy.items()}
+for name, published in (("power of two", "Orca (Pow2)"), ("exact", "Orca (Oracle)")):
+    print(f"{name:<13} used: {ours[name]['used']:.1%} as asked for, {rounded[name]['used']:.1%} in pieces of a power of two, "
+          f"{PUBLISHED[published]['used']:.1%} published")
 
 # %% [markdown]
-# This is where the often quoted "20.4 % to 38.2 %" comes from: what the paper found in use, from the worst policy to the
-# best. Even the best, which no server can have, leaves about half of the memory idle or more, for two reasons. Slots are
-# held for tokens yet to come, and pieces of all sizes leave holes of all sizes.
+# With pieces of a power of two, both come closer to the published shares. The rest of the difference is not explained
+# here. In the chart below, what the rounding loses is *internal* in our bars. In the paper's it is among "external
+# and others".
+
+# %%
+rows = {"maximum": ours["maximum"], "Orca (Max)": PUBLISHED["Orca (Max)"],
+        "power of two, buddy": rounded["power of two"], "Orca (Pow2)": PUBLISHED["Orca (Pow2)"],
+        "exact, buddy": rounded["exact"], "Orca (Oracle)": PUBLISHED["Orca (Oracle)"]}
+chart("What the slots are used for: our simulation beside the paper's measurement",
+      {part: (list(rows), [100 * shares[part] for shares in rows.values()]) for part in PARTS[:4]},
+      x="policy", y="share of the slots", y_unit="%", kind="stacked")
+
+# %% [markdown]
+# The paper's own summary is often quoted: "20.4 % to 38.2 %" of the cache memory was used. These are the first and
+# the last of its three policies. The last one needs to know the future. It still leaves more than half of the memory
+# unused, for two reasons: slots are reserved for later tokens, and pieces of different sizes leave holes.
 #
 # ## Break it
 #
-# So reserve less. Why the longest text, when the average is so much shorter? Reserve the average and be done.
+# The average request is much shorter than 2,048 tokens. What if we reserve the average for each request?
 
 # %%
-predict("03.average", "Everybody gets as many slots as a request holds on average. How many requests outgrow their piece?",
-        ["Next to none", "About a third", "Nearly all"], answer=1)
+predict("03.average", "Each request gets as many slots as a request uses on average. How many requests need more?",
+        ["Almost none", "About a third", "Almost all"], answer=1)
 
 # %%
 average = round(sum(r.final for r in many) / len(many))
 outgrow = sum(r.final > average for r in many)
-print(f"average {average} tokens: {outgrow} of {len(many)} requests hold more, {outgrow / len(many):.0%}")
+print(f"average {average} tokens: {outgrow} of {len(many)} requests need more, {outgrow / len(many):.0%}")
 
 # %% [markdown]
-# And what happens to one that does? Here is a request of 60 tokens in a piece for 40:
+# This happens to a request of 60 tokens in a piece of 40 slots:
 
 # %%
 from course_lib.errors import CacheFull
@@ -417,35 +434,35 @@ except CacheFull as error:
     print(wrapped(str(error)))
 
 # %% [markdown]
-# The next slots belong to somebody else. A server could move the whole request to a larger hole, if there is one, or
-# give it up halfway. That is why everybody reserved too much: it was the only safe way as long as a piece had to be
-# contiguous.
+# The slots after the piece can belong to another request. The server can copy the request to a larger hole, if there
+# is one, or end it early. To reserve the maximum avoids both, as long as a piece has to be contiguous.
 #
-# Does it have to be? Suppose that memory came in small pages, and a request took a page only when its last one is full.
-# Nothing would be reserved for later than that, any page would do for anybody, and at most the last page of each request
-# would be partly empty. The paper measured that too: the line `vLLM` above.
+# Lesson 04 removes this condition. The memory is cut into small blocks, and a request takes another block only when
+# its last block is full. No slot is reserved for later, and any free block fits. Only the last block of each request
+# has empty slots. The line `vLLM` in the table of the paper is the share in use with such blocks.
 #
 # ## Three questions
 #
 # <details><summary><b>1. You store the weights in 4 bits instead of 16. How much smaller is the cache of a request?</b></summary>
 #
-# Not at all. Keys and values are computed, not stored with the model, and have a dtype of their own. But the weights
-# leave more room, so more requests fit.
+# It stays the same. Keys and values are computed in each step, and the cache has a dtype of its own. The weights take
+# less memory, so more requests fit.
 # </details>
 #
-# <details><summary><b>2. Two models have the same layers and KV heads, and one has twice the query heads. Whose cache is larger?</b></summary>
+# <details><summary><b>2. Two models have the same layers and KV heads, and one has twice the query heads. Which cache is larger?</b></summary>
 #
-# They are equal: queries are never kept. The one with more query heads does more work with the same cache.
+# Neither: queries are not cached. With more query heads a model computes more attention scores over a cache of the
+# same size.
 # </details>
 #
-# <details><summary><b>3. With exact reservations there is no internal fragmentation. Why is only about half of the memory used?</b></summary>
+# <details><summary><b>3. Exact reservations have no internal fragmentation. Why is only about half of the memory used?</b></summary>
 #
-# A request holds the slots of all its future tokens from its first step on, so on its way it uses only part of
-# them: <i>reserved</i>. And pieces of different sizes leave holes that do not fit who waits: <i>external</i>. The table
-# above says how much each of the two takes.
+# A request reserves the slots of all its tokens in its first step, and fills them one by one: the rest is
+# <i>reserved</i>. And pieces of different sizes leave holes that are too small for the next request: <i>external</i>.
+# The table of our policies has the share of each.
 # </details>
 #
 # ## Next
 #
 # `exercises/03_kv_memory.ipynb`: write `bytes_per_token`, `max_requests`, `fragmentation` and `fit_a_budget`
-# yourself. Then lesson 04 cuts the memory into pages.
+# yourself. Lesson 04 then cuts the memory into blocks.

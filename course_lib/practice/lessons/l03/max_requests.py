@@ -128,7 +128,7 @@ MAX_REQUESTS = Exercise(
         ),
         Property(
             "The default of `usable` is 0.9",
-            "The default of vLLM's `gpu_memory_utilization`.",
+            "A usual value of vLLM's `gpu_memory_utilization`.",
             [computed(*case) for case in USUAL],
         ),
         Property(
