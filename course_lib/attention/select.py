@@ -148,16 +148,17 @@ def flash_attention(q, k, v, cu_seqlens, *, causal=True, window=None, scale=None
     return _run("flash_attention", q, k, v, cu_seqlens, causal=causal, window=window, scale=scale)
 
 
-def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
+def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, window=None, scale=None):
     """One new token of each sequence over all of its tokens, read through the block table.
 
     q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], one layer
     of a KVPool. block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never
-    read. seq_lens: int32 or int64 [num_seqs], the new token counted; 0 gives an output of 0. Returns as q. Raises
-    ParameterError, and LedgerError for block ids that do not exist, where they are checked: on a CPU, and on a GPU
-    after `checks.debug()`. Sources: PagedAttention (arXiv 2309.06180), Flash-Decoding.
+    read. seq_lens: int32 or int64 [num_seqs], the new token counted; 0 gives an output of 0. window: only the last so
+    many tokens, the new one included. Returns as q. Raises ParameterError, and LedgerError for block ids that do not
+    exist, where they are checked: on a CPU, and on a GPU after `checks.debug()`. Sources: PagedAttention (arXiv
+    2309.06180), Flash-Decoding.
     """
-    return _run("paged_decode", q, k_cache, v_cache, block_tables, seq_lens, scale=scale)
+    return _run("paged_decode", q, k_cache, v_cache, block_tables, seq_lens, window=window, scale=scale)
 
 
 def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None):

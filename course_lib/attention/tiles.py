@@ -98,11 +98,22 @@ def has_matrix_instructions(name):
 
 
 def flash_tile(name, head_dim, itemsize):
-    """The Tile of flash_attention and of paged_attention. itemsize: bytes of an element."""
+    """The Tile of flash_attention. itemsize: bytes of an element."""
     if name == "interpreter":
         return INTERPRETED
     table = FLASH_FLOAT32 if itemsize == 4 else FLASH[nearest(name), itemsize]
     return next(tile for largest, tile in table.items() if head_dim <= largest)
+
+
+def paged_tile(name, head_dim, itemsize, group, tokens):
+    """The Tile of paged_attention: that of flash_attention, with fewer rows where sequences bring few tokens each.
+
+    group: query heads of one KV head, for which there are rows enough. tokens: that a sequence brings, on average.
+    """
+    tile, of_token = flash_tile(name, head_dim, itemsize), 1 << max(0, group - 1).bit_length()
+    rows = min(tile.block_m, 1 << (tokens * group - 1).bit_length())
+    rows = max(16, rows, of_token)
+    return Tile(rows, tile.block_n, tile.num_warps if rows > 64 else 4, tile.num_stages)
 
 
 def decode_tile(name, head_dim, itemsize, group):

@@ -104,9 +104,9 @@ class _Outputs:
     def __init__(self, cache, name):
         self.cache, self.name, self.seen = cache, name, []
 
-    def attend(self, layer, q, k, v):
+    def attend(self, layer, q, k, v, **window):
         wanted = list(q.shape)
-        out = self.cache.attend(layer, q, k, v)
+        out = self.cache.attend(layer, q, k, v, **window)
         if not isinstance(out, torch.Tensor) or list(out.shape) != wanted:
             got = f"a tensor {list(out.shape)}" if isinstance(out, torch.Tensor) else f"{type(out).__name__}"
             raise ParameterError(

@@ -59,11 +59,11 @@ class _Kept:
     def __getattr__(self, name):
         return getattr(self.cache, name)
 
-    def attend(self, layer, q, k, v):
+    def attend(self, layer, q, k, v, **window):
         if layer == 0:
             self.steps.append((len(q), []))
         with KeysSeen() as seen:
-            out = self.cache.attend(layer, q, k, v)
+            out = self.cache.attend(layer, q, k, v, **window)
         self.steps[-1][1].append(seen.keys)
         return out
 

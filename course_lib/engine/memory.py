@@ -54,11 +54,16 @@ class CacheWithFunction(PagedCache):
         super().__init__(pool, allocator)
         self.function = function
 
-    def _attend_on_cpu(self, layer, q, k, v):
-        batch = self.batch
+    def _attend_on_cpu(self, layer, q, k, v, window=None):
+        batch, how = self.batch, {} if window is None else {"window": window}
+        if how and (problem := refusal(self.function, ATTENTION_ARGUMENTS, how)):
+            raise ParameterError(
+                f"Layer {layer} of this model has a window of {window} tokens, and the attention function "
+                f"{name_of(self.function)} takes none: {problem}. Give it an argument window=None."
+            )
         self.pool.write(layer, batch.slot_mapping, k, v)
         out = self.function(
-            q, self.pool.k[layer], self.pool.v[layer], batch.block_tables, batch.seq_lens, batch.cu_seqlens_q
+            q, self.pool.k[layer], self.pool.v[layer], batch.block_tables, batch.seq_lens, batch.cu_seqlens_q, **how
         )
         if getattr(out, "shape", None) != q.shape:
             got = list(out.shape) if hasattr(out, "shape") else type(out).__name__

@@ -11,6 +11,7 @@ The tokens of a head are next to each other in memory, in the order in which att
 import torch
 import torch.nn.functional as F
 
+from course_lib.attention.reference.twins import last_tokens
 from course_lib.errors import CacheFull, ParameterError
 from course_lib.machine.device import default_device, default_dtype
 
@@ -33,19 +34,20 @@ class ContiguousCache:
         self.k, self.v = pieces((config.num_layers, config.num_kv_heads), max_tokens, config, device, dtype)
         self.config, self.max_tokens, self.num_tokens = config, max_tokens, 0
 
-    def attend(self, layer, q, k, v):
+    def attend(self, layer, q, k, v, window=None):
         """Appends k and v, then computes the attention of each new token to itself and all tokens before it.
 
         q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], of the positions from `num_tokens`
-        on. Returns [num_new, num_heads, head_dim]. Raises CacheFull if they do not fit, and ParameterError if they are
-        of another model; then nothing is written.
+        on. window: a token sees itself and the window - 1 before it; None: all before it. Returns [num_new, num_heads,
+        head_dim]. Raises CacheFull if they do not fit, and ParameterError if they are of another model; then nothing is
+        written.
         """
         end = self.num_tokens + len(k)
         if layer == 0:
             check_fit(self.k, k)
         if end > self.max_tokens:
             raise CacheFull(no_room("This cache", self.num_tokens, len(k), self.max_tokens))
-        out = append_and_attend(self.k[layer], self.v[layer], self.num_tokens, q, k, v)
+        out = append_and_attend(self.k[layer], self.v[layer], self.num_tokens, q, k, v, window)
         if layer == self.config.num_layers - 1:
             self.num_tokens = end
         return out
@@ -118,7 +120,7 @@ class ContiguousBatch:
             self._seen = (longest < self._lens[:, None])[:, None, None]  # [sequences, 1, 1, longest]
         return torch.cat([torch.arange(start, start + n) for _, start, n in self._step]).to(self.k.device)
 
-    def attend(self, layer, q, k, v):
+    def attend(self, layer, q, k, v, window=None):
         """As ContiguousCache.attend, for each sequence of the step separately.
 
         q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of
@@ -133,33 +135,34 @@ class ContiguousBatch:
                     f"begin_step(seq_ids, num_new_tokens) before each run of the model."
                 )
         attend = self._attend_grouped if self._neighbours else self._attend_each
-        out = attend(self.k[layer], self.v[layer], q, k, v)
+        out = attend(self.k[layer], self.v[layer], q, k, v, window)
         if layer == self.config.num_layers - 1:
             for i, start, n in self._step:
                 self.num_tokens[i] = start + n
             self._step = None
         return out
 
-    def _attend_each(self, kept_k, kept_v, q, k, v):
+    def _attend_each(self, kept_k, kept_v, q, k, v, window):
         """One sequence after the other. kept_k, kept_v: [max_seqs, num_kv_heads, max_tokens, head_dim]."""
         out, at = torch.empty_like(q), 0
         for i, start, n in self._step:
             rows = slice(at, at + n)
-            out[rows] = append_and_attend(kept_k[i], kept_v[i], start, q[rows], k[rows], v[rows])
+            out[rows] = append_and_attend(kept_k[i], kept_v[i], start, q[rows], k[rows], v[rows], window)
             at += n
         return out
 
-    def _attend_grouped(self, kept_k, kept_v, q, k, v):
+    def _attend_grouped(self, kept_k, kept_v, q, k, v, window):
         """One token each of neighbouring sequences, in one call. Positions after the end of a sequence are masked."""
         first, last = self._step[0][0], self._step[-1][0]
         kept_k, kept_v = kept_k[first : last + 1], kept_v[first : last + 1]
         rows = torch.arange(len(q), device=q.device)
         kept_k[rows, :, self._lens - 1], kept_v[rows, :, self._lens - 1] = k, v
-        longest = self._seen.shape[-1]
+        longest, seen = self._seen.shape[-1], self._seen
+        if window is not None:
+            positions = torch.arange(longest, device=q.device)
+            seen = seen & (positions >= self._lens[:, None] - window)[:, None, None]
         grouped = q.unflatten(1, (k.shape[1], -1))  # [sequences, num_kv_heads, queries that share it, head_dim]
-        out = F.scaled_dot_product_attention(
-            grouped, kept_k[:, :, :longest], kept_v[:, :, :longest], attn_mask=self._seen
-        )
+        out = F.scaled_dot_product_attention(grouped, kept_k[:, :, :longest], kept_v[:, :, :longest], attn_mask=seen)
         return out.flatten(1, 2)
 
     def reset(self, seq_id=None):
@@ -179,14 +182,18 @@ class ContiguousBatch:
         return f"ContiguousBatch({self.num_tokens} of {self.max_tokens} tokens each, {self.num_bytes:,} bytes)"
 
 
-def append_and_attend(kept_k, kept_v, start, q, k, v):
+def append_and_attend(kept_k, kept_v, start, q, k, v, window=None):
     """Writes k and v after the `start` tokens that are in the cache, and attends over all of them.
 
-    kept_k, kept_v: [num_kv_heads, max_tokens, head_dim], of one layer; q, k, v as in `attend`.
+    kept_k, kept_v: [num_kv_heads, max_tokens, head_dim], of one layer; q, k, v, window as in `attend`.
     """
     end = start + len(k)
     kept_k[:, start:end] = k.transpose(0, 1)
     kept_v[:, start:end] = v.transpose(0, 1)
+    if window is not None:
+        first = max(0, start + 1 - window)  # the first token that any of the new ones sees
+        k, v = (kept[:, first:end].transpose(0, 1) for kept in (kept_k, kept_v))
+        return last_tokens(q, k, v, window=window)
     kept_k, kept_v = kept_k[None, :, :end], kept_v[None, :, :end]
     if len(q) == 1:
         # One token attends to everything, so there is no mask; and the query heads that share a key/value head are the

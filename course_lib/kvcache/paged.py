@@ -110,13 +110,14 @@ class PagedCache:
         """As begin_step, with a Batch that is made already; an engine keeps the buffers of its own."""
         self.batch, self._is_own = batch, False
 
-    def attend(self, layer, q, k, v):
+    def attend(self, layer, q, k, v, window=None):
         """Writes k and v to their slots, then lets each new token look at its own sequence up to itself.
 
         q: [num_new, num_heads, head_dim]; k, v: [num_new, num_kv_heads, head_dim], in the order of `begin_step`;
-        without it the next tokens of the cache's own sequence. Returns [num_new, num_heads, head_dim]. Raises
-        CacheFull, with nothing written, where no blocks are left for these, and ParameterError where they are of
-        another model or number.
+        without it the next tokens of the cache's own sequence. window: a token sees itself and the window - 1 before
+        it; None: all before it. Blocks that no window reaches any more are kept all the same. Returns [num_new,
+        num_heads, head_dim]. Raises CacheFull, with nothing written, where no blocks are left for these, and
+        ParameterError where they are of another model or number.
         """
         if layer == 0:
             self._check_fit(k)
@@ -127,34 +128,42 @@ class PagedCache:
                     f"{len(k)} tokens came, but begin_step announced {len(self.batch.slot_mapping)}. Call "
                     f"begin_step(tables, num_new_tokens) before each run of the model."
                 )
-        out = self._attend_on_gpu(layer, q, k, v) if q.is_cuda else self._attend_on_cpu(layer, q, k, v)
+        attend = self._attend_on_gpu if q.is_cuda else self._attend_on_cpu
+        out = attend(layer, q, k, v) if window is None else attend(layer, q, k, v, window)
         if layer == len(self.pool.k) - 1:
             self.num_tokens = self.table.num_tokens if self._is_own else self.num_tokens
             self.batch, self._is_own = None, False
         return out
 
-    def _attend_on_gpu(self, layer, q, k, v):
+    def _attend_on_gpu(self, layer, q, k, v, window=None):
         attention.store_kv(k, v, self.pool.k[layer], self.pool.v[layer], self.batch.slot_mapping)
-        return self.attend_stored(layer, q)
+        return self.attend_stored(layer, q, window)
 
-    def attend_stored(self, layer, q):
+    def attend_stored(self, layer, q, window=None):
         """Attention on a GPU where the keys and values of the new tokens are in their slots already. Returns as q."""
         batch, k_cache, v_cache = self.batch, self.pool.k[layer], self.pool.v[layer]
         tables, lens, n = batch.block_tables, batch.seq_lens, batch.num_decodes
         if batch.is_decode:
-            return attention.paged_decode(q, k_cache, v_cache, tables, lens)
+            return attention.paged_decode(q, k_cache, v_cache, tables, lens, window=window)
         if n == 0:
-            return attention.paged_attention(q, k_cache, v_cache, tables, lens, batch.cu_seqlens_q)
-        decoded = attention.paged_decode(q[:n], k_cache, v_cache, tables[:n], lens[:n])
-        rest = attention.paged_attention(q[n:], k_cache, v_cache, tables[n:], lens[n:], batch.cu_seqlens_rest)
+            return attention.paged_attention(q, k_cache, v_cache, tables, lens, batch.cu_seqlens_q, window=window)
+        decoded = attention.paged_decode(q[:n], k_cache, v_cache, tables[:n], lens[:n], window=window)
+        ends = batch.cu_seqlens_rest
+        rest = attention.paged_attention(q[n:], k_cache, v_cache, tables[n:], lens[n:], ends, window=window)
         return torch.cat([decoded, rest])
 
-    def _attend_on_cpu(self, layer, q, k, v):
+    def _attend_on_cpu(self, layer, q, k, v, window=None):
         batch, out = self.batch, torch.empty_like(q)
         self.pool.write(layer, batch.slot_mapping, k, v)
         for rows, blocks, seq_len in batch.singles:
-            out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len))
+            if window is not None:  # blocks that none of the new tokens sees are not gathered
+                first = max(0, seq_len - len(q[rows]) + 1 - window) // self.pool.block_size
+                blocks, seq_len = blocks[first:], seq_len - first * self.pool.block_size
+            out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len), window=window)
         for rows, slots, seq_lens in batch.grouped_decodes:
+            if window is not None:  # the shortest comes first
+                first = max(0, int(seq_lens[0]) - window)
+                slots, seq_lens = slots[:, first:], seq_lens - first
             k, v = (
                 kept[layer]
                 .flatten(0, 1)
@@ -162,7 +171,7 @@ class PagedCache:
                 .unflatten(0, slots.shape)  # faster than [slots]
                 for kept in (self.pool.k, self.pool.v)
             )
-            out[rows] = decode_gathered(q[rows], k, v, seq_lens)
+            out[rows] = decode_gathered(q[rows], k, v, seq_lens, window=window)
         return out
 
     def _begin_own_step(self, n):

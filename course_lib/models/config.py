@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from course_lib.errors import ModelError
 
+from .rope import LinearScaling, RopeScaling, YarnScaling, read_scaling
+
 # What each family adds to the plain Llama block: (bias on q, k, v; norm on every q and k head).
 FAMILIES = {
     "LlamaForCausalLM": ("llama", False, False),
@@ -12,21 +14,6 @@ FAMILIES = {
     "Qwen2ForCausalLM": ("qwen2", True, False),
     "Qwen3ForCausalLM": ("qwen3", False, True),
 }
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """Llama 3's scaling of the rotary frequencies to a longer context.
-
-    Frequencies with wavelengths longer than `original_context / low_freq_factor` tokens are divided by `factor`, those
-    shorter than `original_context / high_freq_factor` stay, and those between are interpolated. Source: Llama 3.1
-    reference code, `apply_scaling`.
-    """
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_context: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,8 @@ class ModelConfig:
     context: int = 2048
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
-    rope_scaling: RopeScaling | None = None
+    rope_scaling: RopeScaling | LinearScaling | YarnScaling | None = None
+    windows: tuple[int | None, ...] = ()  # of each layer: the last tokens that a token sees, None: all; (): no windows
     tie_embeddings: bool = False
     attention_bias: bool = False  # Qwen2: a bias on the q, k and v projections
     output_bias: bool = False  # Llama with attention_bias: a bias on the output projection too
@@ -72,6 +60,12 @@ class ModelConfig:
             )
         if self.head_dim % 2:
             raise ModelError(f"head_dim is {self.head_dim}, but RoPE rotates pairs of elements, so it must be even.")
+        if self.windows and len(self.windows) != self.num_layers:
+            raise ModelError(
+                f"{len(self.windows)} windows came for {self.num_layers} layers. Give one for each, or ()."
+            )
+        if any(w is not None and (type(w) is not int or w < 1) for w in self.windows):
+            raise ModelError(f"windows is {self.windows}; each counts tokens, 1 or more, or is None for all of them.")
         for name in ("rms_norm_eps", "rope_theta"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 < value < math.inf:
@@ -93,14 +87,7 @@ class ModelConfig:
     @classmethod
     def from_hf(cls, raw, source="config.json"):
         """The ModelConfig for the dictionary of a Hugging Face `config.json`; ModelError if it cannot run here."""
-        names = raw.get("architectures") or []
-        known = [n for n in names if n in FAMILIES]
-        if not known:
-            raise ModelError(
-                f"{source} names the architecture {', '.join(names) or '(none)'}. This course runs "
-                f"{', '.join(FAMILIES)}. Choose a model of one of these families."
-            )
-        family, bias, qk_norm = FAMILIES[known[0]]
+        family, bias, qk_norm = _family(raw, source)
         try:
             _refuse_unknown_settings(raw, source)
             hidden, heads = raw["hidden_size"], raw["num_attention_heads"]
@@ -114,10 +101,11 @@ class ModelConfig:
                 num_heads=heads,
                 num_kv_heads=raw.get("num_key_value_heads") or heads,
                 head_dim=raw.get("head_dim") or (128 if family == "qwen3" else hidden // heads),
-                context=_context(raw, family),
+                context=raw.get("max_position_embeddings", 2048),
                 rms_norm_eps=raw.get("rms_norm_eps", 1e-6),
                 rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0),
-                rope_scaling=_rope_scaling(rope, source),
+                rope_scaling=read_scaling(rope, raw.get("max_position_embeddings", 2048), source),
+                windows=_windows(raw, family, source),
                 tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
                 attention_bias=bias or own_bias,
                 output_bias=own_bias,
@@ -138,18 +126,46 @@ class ModelConfig:
             ) from None
 
 
-def _context(raw, family):
-    """The largest number of tokens in a sequence.
+def _family(raw, source):
+    """The row of FAMILIES, by "architectures", or by "model_type" where that is missing or names the body alone."""
+    names, model_type = raw.get("architectures") or [], raw.get("model_type")
+    by_type = {row[0]: row for row in FAMILIES.values()}
+    for name in names:
+        if name in FAMILIES:
+            return FAMILIES[name]
+    if all(name.endswith("Model") for name in names) and model_type in by_type:
+        return by_type[model_type]
+    raise ModelError(
+        f"{source} names the architecture {', '.join(names) or '(none)'} and the model_type {model_type or '(none)'}. "
+        f"This course runs {', '.join(FAMILIES)} ({', '.join(by_type)}). Choose a model of one of these families."
+    )
 
-    In a model with a sliding window each token sees only the last `sliding_window` tokens (Mistral 7B v0.1: 4096). Up
-    to that length this equals full causal attention; for longer sequences full attention would give other tokens. So
-    the window is the context here.
+
+def _windows(raw, family, source):
+    """The sliding window of each layer, or () where none has one that its context can exceed.
+
+    Mistral: one for all layers. Qwen: switched on by use_sliding_window, for the layers from max_window_layers on or
+    for those that layer_types names. Defaults as in transformers.
     """
-    context = raw.get("max_position_embeddings", 2048)
     if family == "llama" or not raw.get("use_sliding_window", family == "mistral"):
-        return context  # Llama has no window; Qwen has one in its config, switched off
-    window = raw.get("sliding_window", 4096)  # the default in transformers
-    return context if window is None else min(context, window)
+        return ()
+    window, num_layers = raw.get("sliding_window", 4096), raw["num_hidden_layers"]
+    if window is None or window >= raw.get("max_position_embeddings", 2048):
+        return ()
+    if family == "mistral":
+        return (window,) * num_layers
+    kinds = raw.get("layer_types")
+    if kinds is None:
+        full = raw.get("max_window_layers", 28)
+        kinds = ["sliding_attention" if i >= full else "full_attention" for i in range(num_layers)]
+    other = sorted({str(kind) for kind in kinds} - {"sliding_attention", "full_attention"})
+    if other or len(kinds) != num_layers:
+        raise ModelError(
+            f"{source} gives layer_types of {len(kinds)} layers ({', '.join(other) or 'known'}) for {num_layers}; this "
+            f"course has 'full_attention' and 'sliding_attention', one for each layer. Choose another checkpoint."
+        )
+    windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return windows if any(windows) else ()
 
 
 def _refuse_unknown_settings(raw, source):
@@ -179,23 +195,6 @@ def _refuse_unknown_settings(raw, source):
             f"{source} describes quantised weights, which this course does not read. "
             f"Choose the unquantised checkpoint of the same model."
         )
-
-
-def _rope_scaling(rope, source):
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind == "default":
-        return None
-    if kind != "llama3":
-        raise ModelError(
-            f"{source} sets RoPE scaling of type {kind!r}; this course implements 'llama3'. "
-            f"Choose a checkpoint without scaling, or a Llama 3 one."
-        )
-    return RopeScaling(
-        float(rope["factor"]),
-        float(rope["low_freq_factor"]),
-        float(rope["high_freq_factor"]),
-        int(rope["original_max_position_embeddings"]),
-    )
 
 
 def _ids(value):

@@ -96,7 +96,7 @@ class FusedTransformer:
             k_weight=layer.k_norm,
             eps=self.config.rms_norm_eps,
         )
-        return cache.attend_stored(index, q).flatten(-2)
+        return cache.attend_stored(index, q, layer.window).flatten(-2)
 
 
 class FusedLayer:
@@ -105,6 +105,7 @@ class FusedLayer:
     def __init__(self, layer, config):
         attention, mlp = layer.self_attn, layer.mlp
         projections = attention.q_proj, attention.k_proj, attention.v_proj
+        self.window = attention.window
         self.qkv = merged([one.weight for one in projections])
         self.qkv_bias = merged([one.bias for one in projections]) if config.attention_bias else None
         self.o, self.o_bias = rows_first(attention.o_proj.weight), attention.o_proj.bias

@@ -13,7 +13,7 @@ Source: Llama (arXiv 2302.13971), Llama 3 (2407.21783), Mistral (2310.06825),
 Qwen2 (2407.10671), Qwen3 (2505.09388).
 """
 
-import math
+import inspect
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,8 @@ class Transformer(nn.Module):
         token_ids:  int64 [num_tokens], the tokens of all sequences, one after the other
         positions:  int64 [num_tokens], where each stands in its own sequence (0 is the first)
         cache:      has attend(layer, q, k, v) -> out; q, out: [num_tokens, num_heads, head_dim],
-                    k, v: [num_tokens, num_kv_heads, head_dim]
+                    k, v: [num_tokens, num_kv_heads, head_dim]; in a layer with a sliding window
+                    called with window=..., the tokens that a token sees, itself included
         logits_for: int64 [num_rows], the rows wanted (default: all). The last row of a prompt
                     is enough to go on, and the vocabulary makes the others expensive.
         returns     float32 [num_rows, vocab_size]
@@ -53,6 +54,8 @@ class Transformer(nn.Module):
                 f"token_ids has shape {list(token_ids.shape)} and positions {list(positions.shape)}; both must "
                 f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension."
             )
+        if config.windows:
+            cache = for_windows(cache, positions, config.windows)
         hidden = self.model.embed_tokens(token_ids)
         cos, sin = rotary_angles(positions, config)
         cos, sin = cos.to(hidden.dtype), sin.to(hidden.dtype)
@@ -85,17 +88,17 @@ class Body(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 class Layer(nn.Module):
     """Attention, then the feed-forward network, each on a normalised copy and added back."""
 
-    def __init__(self, config):
+    def __init__(self, config, index):
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, index)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = FeedForward(config)
 
@@ -107,10 +110,10 @@ class Layer(nn.Module):
 class Attention(nn.Module):
     """Projections and rotation; the attention itself is the cache's."""
 
-    def __init__(self, config):
+    def __init__(self, config, index):
         super().__init__()
         c, bias = config, config.attention_bias
-        self.head_dim = c.head_dim
+        self.head_dim, self.window = c.head_dim, c.windows[index] if c.windows else None
         self.q_proj = nn.Linear(c.hidden_size, c.num_heads * c.head_dim, bias=bias)
         self.k_proj = nn.Linear(c.hidden_size, c.num_kv_heads * c.head_dim, bias=bias)
         self.v_proj = nn.Linear(c.hidden_size, c.num_kv_heads * c.head_dim, bias=bias)
@@ -125,7 +128,8 @@ class Attention(nn.Module):
         v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim))
         if hasattr(self, "q_norm"):
             q, k = self.q_norm(q), self.k_norm(k)
-        out = cache.attend(index, rotate(q, cos, sin), rotate(k, cos, sin), v)
+        window = {} if self.window is None else {"window": self.window}
+        out = cache.attend(index, rotate(q, cos, sin), rotate(k, cos, sin), v, **window)
         return self.o_proj(out.flatten(-2))
 
 
@@ -165,18 +169,12 @@ def rotary_angles(positions, config):
     # across 100,000 tokens that bit can be a hundredth of a radian.
     turns = 1.0 / config.rope_theta ** (pairs / config.head_dim)
     if config.rope_scaling:
-        turns = slow_down(turns, config.rope_scaling)
+        turns = config.rope_scaling.slow_down(turns, config.rope_theta)
     angles = (positions.float()[:, None] * turns)[:, None]
     cos, sin = angles.cos(), angles.sin()
+    if config.rope_scaling and config.rope_scaling.attention_factor != 1:  # YaRN
+        cos, sin = cos * config.rope_scaling.attention_factor, sin * config.rope_scaling.attention_factor
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
-
-
-def slow_down(turns, scaling):
-    """Llama 3's rule for a longer context; see RopeScaling."""
-    wavelength = 2 * math.pi / turns
-    low, high = scaling.low_freq_factor, scaling.high_freq_factor
-    keep = ((scaling.original_context / wavelength - low) / (high - low)).clamp(0, 1)
-    return keep * turns + (1 - keep) * turns / scaling.factor
 
 
 def rotate(x, cos, sin):
@@ -185,3 +183,32 @@ def rotate(x, cos, sin):
     `roll` puts the other of its pair in the place of each number; the sign of the first half is in `sin`.
     """
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def for_windows(cache, positions, windows):
+    """The cache for a model with sliding windows. One that knows none serves while every token is within the smallest.
+
+    Raises ParameterError for such a cache beyond that: without the window its output would be that of another model.
+    """
+    takes = inspect.signature(cache.attend).parameters.values()
+    if any(one.name == "window" or one.kind is one.VAR_KEYWORD for one in takes):
+        return cache
+    smallest, last = min(filter(None, windows)), int(positions.max())
+    if last >= smallest:
+        raise ParameterError(
+            f"This model has layers in which a token sees only the last {smallest} tokens, a token came at position "
+            f"{last}, and {type(cache).__name__}.attend takes no window. Give it the signature attend(layer, q, k, v, "
+            f"window=None), with only the last `window` tokens visible, or keep to {smallest} tokens."
+        )
+    return WithoutWindow(cache)
+
+
+class WithoutWindow:
+    """A cache that knows no windows, for sequences that are shorter than every window."""
+
+    def __init__(self, cache):
+        self.cache = cache
+
+    def attend(self, layer, q, k, v, window=None):
+        """As the cache's, for which the window makes no difference."""
+        return self.cache.attend(layer, q, k, v)

@@ -12,6 +12,7 @@ from course_lib.machine.device import default_device, default_dtype
 
 from .config import ModelConfig
 from .folder import find_folder, read_json
+from .names import as_in_transformer
 from .tokenizer import load_tokenizer
 from .transformer import Transformer
 
@@ -77,7 +78,7 @@ def load_transformer(folder, config, device, dtype):
     All names and shapes are checked before any weights are read. The model is built without memory (device "meta") and
     takes over one tensor after the other, so that at most one of them is in memory twice.
     """
-    stored = _stored_tensors(folder)
+    stored = as_in_transformer(_stored_tensors(folder), folder)
     with torch.device("meta"):
         model = Transformer(config)
     expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied embedding appears once
@@ -178,8 +179,10 @@ def _check(stored, expected, config, folder):
     missing = [name for name in expected if name not in stored]
     if missing:
         raise ModelError(
-            f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. "
-            "The weights belong to another config.json, or a download stopped early: fetch both again."
+            f"{len(missing)} of {len(expected)} tensors are missing in {folder}: {_some(missing)}. The files hold "
+            f"{_count(stored, 'tensor')}: {_some([kept.name for kept in stored.values()]) or 'none'}. If these are the "
+            "same under other names, rename them; else the weights belong to another config.json, or a download "
+            "stopped early: fetch both again."
         )
     unexpected = [name for name in stored if name not in expected and not _HARMLESS.fullmatch(name)]
     if unexpected:

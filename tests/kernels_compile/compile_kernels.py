@@ -102,8 +102,11 @@ def cases(chip, everything):
                 f"paged {label}",
                 lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, causal=causal, window=window),
             )
-        if everything or common:
-            yield f"decode {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2)
+        if everything or common or (window and causal):
+            yield (
+                f"decode {label}",
+                lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2, window=window),
+            )
         if common and chip in ("sm_90", "gfx942"):
             yield f"decode in one part {label}", lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=1)
         if chip == "sm_90" and dtype == torch.float32:

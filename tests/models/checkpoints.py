@@ -25,6 +25,8 @@ LLAMA3_ROPE = dict(
     original_max_position_embeddings=64,
 )
 
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)
+
 # name -> (config class, what it has besides SHAPE)
 FAMILIES = {
     "llama2": ("LlamaConfig", dict(num_key_value_heads=6)),
@@ -38,6 +40,35 @@ FAMILIES = {
     "mistral": ("MistralConfig", dict(num_key_value_heads=3, sliding_window=None)),
     "mistral window": ("MistralConfig", dict(num_key_value_heads=2, sliding_window=37)),
     "qwen2": ("Qwen2Config", dict(num_key_value_heads=2)),
+    "qwen2 window": (
+        "Qwen2Config",
+        dict(num_key_value_heads=2, use_sliding_window=True, sliding_window=23, max_window_layers=1),
+    ),
+    "qwen3 window": (
+        "Qwen3Config",
+        dict(
+            num_key_value_heads=2,
+            head_dim=20,
+            use_sliding_window=True,
+            sliding_window=9,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        ),
+    ),
+    "llama linear": (
+        "LlamaConfig",
+        dict(num_key_value_heads=2, rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=2.5)),
+    ),
+    "qwen2 yarn": ("Qwen2Config", dict(num_key_value_heads=2, rope_parameters=YARN)),
+    "llama yarn": (
+        "LlamaConfig",
+        dict(
+            num_key_value_heads=2, rope_parameters={**YARN, "beta_fast": 8, "attention_factor": 1.3, "truncate": False}
+        ),
+    ),
+    "qwen3 yarn": (
+        "Qwen3Config",
+        dict(num_key_value_heads=3, head_dim=32, rope_parameters={**YARN, "mscale": 0.7, "mscale_all_dim": 1.0}),
+    ),
     "qwen2 tied": ("Qwen2Config", dict(num_key_value_heads=1, tie_word_embeddings=True)),
     "qwen3": ("Qwen3Config", dict(num_key_value_heads=2, head_dim=20)),
     "qwen3 tied": (

@@ -23,6 +23,8 @@ LLAMA = dict(
     torch_dtype="float16",
 )
 
+QWEN = dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024, use_sliding_window=True, max_window_layers=1)
+
 
 def read(**changes):
     return ModelConfig.from_hf({**LLAMA, **changes})
@@ -69,15 +71,21 @@ def test_a_llama_2_config_is_read():
         (dict(rope_scaling=None), "rope_scaling", None),
         (dict(rope_parameters={"rope_type": "default", "rope_theta": 1e6}), "rope_theta", 1e6),
         (dict(tie_word_embeddings=True), "tie_embeddings", True),
-        # The window is the context, where the family has one and it is on.
-        (dict(architectures=["MistralForCausalLM"], sliding_window=1024), "context", 1024),
-        (dict(architectures=["MistralForCausalLM"], sliding_window=8192), "context", 4096),
-        (dict(architectures=["MistralForCausalLM"], sliding_window=None), "context", 4096),
-        (dict(architectures=["MistralForCausalLM"], max_position_embeddings=32768), "context", 4096),
-        (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024), "context", 4096),
-        (dict(architectures=["Qwen2ForCausalLM"], sliding_window=1024, use_sliding_window=True), "context", 1024),
-        (dict(architectures=["Qwen3ForCausalLM"], sliding_window=1024, use_sliding_window=False), "context", 4096),
-        (dict(sliding_window=1024), "context", 4096),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=1024), "context", 4096),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=1024), "windows", (1024, 1024)),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=8192), "windows", ()),
+        (dict(architectures=["MistralForCausalLM"], sliding_window=None), "windows", ()),
+        (dict(architectures=["MistralForCausalLM"], max_position_embeddings=32768), "windows", (4096, 4096)),
+        (dict(QWEN, use_sliding_window=None), "windows", ()),
+        (dict(QWEN, use_sliding_window=False), "windows", ()),
+        (dict(QWEN), "windows", (None, 1024)),
+        (dict(QWEN, max_window_layers=0), "windows", (1024, 1024)),
+        (dict(QWEN, max_window_layers=28), "windows", ()),
+        (dict(QWEN, sliding_window=None), "windows", ()),
+        (dict(QWEN, layer_types=["sliding_attention", "full_attention"]), "windows", (1024, None)),
+        (dict(sliding_window=1024), "windows", ()),
+        (dict(architectures=None, model_type="qwen3"), "qk_norm", True),
+        (dict(architectures=["Qwen2Model"], model_type="qwen2"), "family", "qwen2"),
     ],
 )
 def test_a_field_means_what_transformers_means_by_it(changes, field, value):
@@ -104,6 +112,10 @@ def test_llama_3_scaling_is_read_from_either_version(key, kind):
         (dict(architectures=["GPT2LMHeadModel"]), "architecture GPT2LMHeadModel"),
         (dict(architectures=[]), r"\(none\)"),
         (dict(architectures=None), r"\(none\)"),
+        (dict(architectures=None, model_type="gemma"), "model_type gemma"),
+        (dict(architectures=["LlamaForSequenceClassification"], model_type="llama"), "SequenceClassification"),
+        (dict(QWEN, layer_types=["chunked_attention", "full_attention"]), "chunked_attention"),
+        (dict(QWEN, layer_types=["full_attention"]), "layer_types of 1 layers"),
         (dict(hidden_act="gelu"), "activation 'gelu'"),
         (dict(mlp_bias=True), "mlp_bias"),
         (dict(partial_rotary_factor=0.5), "partial_rotary_factor to 0.5"),
@@ -111,8 +123,11 @@ def test_llama_3_scaling_is_read_from_either_version(key, kind):
             dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25}),
             "partial_rotary_factor to 0.25",
         ),
-        (dict(rope_scaling={"rope_type": "yarn", "factor": 4.0}), "type 'yarn'"),
-        (dict(rope_scaling={"type": "linear", "factor": 2.0}), "type 'linear'"),
+        (dict(rope_scaling={"rope_type": "dynamic", "factor": 4.0}), "'dynamic'.*how long a sequence is"),
+        (dict(rope_scaling={"rope_type": "longrope", "factor": 4.0}), "'longrope'.*how long a sequence is"),
+        (dict(rope_scaling={"type": "mrope", "factor": 2.0}), "'mrope'.*'yarn'"),
+        (dict(rope_scaling={"type": "linear"}), "factor"),
+        (dict(rope_scaling={"type": "linear", "factor": 0}), "factor of 0.0"),
         (dict(rope_scaling={"rope_type": "llama3", "factor": 2.0}), "low_freq_factor"),
         (dict(rope_parameters={"full_attention": {"rope_theta": 1e4}}), "each kind of layer"),
         (dict(quantization_config={"quant_method": "gptq"}), "quantised"),

@@ -24,14 +24,13 @@ import triton.language as tl
 
 from course_lib.attention.checks import check_kernel_inputs, check_paged, check_splits
 from course_lib.attention.tiles import (
-    Tile,
     chip,
     decode_splits,
     decode_tile,
-    flash_tile,
     has_matrix_instructions,
     multiprocessors,
-)  # fmt: skip
+    paged_tile,
+)
 
 from .flash import LOG2_E
 
@@ -76,17 +75,23 @@ def _attend(
 
 
 @triton.jit
-def _part(seq_len, num_parts, BLOCK_N: tl.constexpr):
+def _part(num_columns, num_parts, BLOCK_N: tl.constexpr):
     """Columns of one part: whole tiles. Parts past the end of a short sequence stay empty."""
-    return tl.cdiv(tl.cdiv(seq_len, num_parts), BLOCK_N) * BLOCK_N
+    return tl.cdiv(tl.cdiv(num_columns, num_parts), BLOCK_N) * BLOCK_N
 
 
-@triton.jit(do_not_specialize=["table_stride"])
+@triton.jit
+def _first_tile(seq_len, window, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Where the tiles begin that the last token sees: 0 without a window."""
+    return tl.maximum(seq_len - window, 0) // BLOCK_N * BLOCK_N if WINDOW else seq_len * 0
+
+
+@triton.jit(do_not_specialize=["table_stride", "window"])
 def decode_kernel(
-    q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, to_base_2, q_stride,
-    q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr,
-    PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
-    tl.constexpr = False,
+    q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, window, to_base_2,
+    q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, WINDOW:
+    tl.constexpr, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, PDL: tl.constexpr = False,
 ):  # fmt: skip
     """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
     wait_for_previous(PDL)
@@ -94,8 +99,9 @@ def decode_kernel(
     kv_head, part, sequence = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     num_heads, num_parts = tl.num_programs(0) * GROUP, tl.num_programs(1)
     seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
-    columns = _part(seq_len, num_parts, BLOCK_N)
-    begin = part * columns
+    first = _first_tile(seq_len, window, WINDOW, BLOCK_N)
+    columns = _part(seq_len - first, num_parts, BLOCK_N)
+    begin = first + part * columns
     end = tl.minimum(begin + columns, seq_len)
     if SPLIT:
         if begin >= end:
@@ -114,8 +120,8 @@ def decode_kernel(
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
     m_i, l_i, acc = _attend(
         q, m_i, l_i, acc, k_ptr + kv_head * HEAD_DIM, v_ptr + kv_head * HEAD_DIM, table_ptr + sequence.to(tl.int64) *
-        table_stride, token_stride, rows, begin, end, seq_len, 0, to_base_2, True, False, False, DOT, HEAD_DIM,
-        PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        table_stride, token_stride, rows * 0 + seq_len - 1, begin, end, seq_len, window, to_base_2, True, False,
+        WINDOW, DOT, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # an empty sequence has a l_i of 0, and an output of 0
     line = sequence.to(tl.int64) * num_heads + heads
@@ -127,10 +133,11 @@ def decode_kernel(
         tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out.to(out_ptr.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["num_parts"])
+@triton.jit(do_not_specialize=["num_parts", "window"])
 def merge_kernel(
-    partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr,
-    PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr, PDL: tl.constexpr = False,
+    partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, window, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr, PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
+    tl.constexpr = False,
 ):  # fmt: skip
     """out = sum of 2 ** lse * partial / sum of 2 ** lse, over the parts that are not empty; as merge_partials does
     in torch.
@@ -140,7 +147,8 @@ def merge_kernel(
     head, sequence = tl.program_id(0), tl.program_id(1)
     line = sequence.to(tl.int64) * tl.num_programs(0) + head
     seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
-    used = tl.cdiv(seq_len, tl.maximum(_part(seq_len, num_parts, BLOCK_N), 1))
+    num_columns = seq_len - _first_tile(seq_len, window, WINDOW, BLOCK_N)
+    used = tl.cdiv(num_columns, tl.maximum(_part(num_columns, num_parts, BLOCK_N), 1))
     parts, dims = tl.arange(0, PADDED_PARTS), tl.arange(0, PADDED_DIM)
     lse = tl.load(lse_ptr + line * num_parts + parts, mask=parts < used, other=LOWEST)
     m_i = tl.max(lse, 0)
@@ -211,16 +219,19 @@ def paged_kernel(
     tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
 
 
-def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, splits=None, tile=None, dot=None):
+def paged_decode(
+    q, k_cache, v_cache, block_tables, seq_lens, *, window=None, scale=None, splits=None, tile=None, dot=None
+):
     """One new token of each sequence over all of its tokens, its own included.
 
     q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous.
     block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read.
-    seq_lens: int32 or int64 [num_seqs]; 0 gives an output of 0. splits: parts of each sequence, default from shapes
-    and multiprocessors; tile, dot: a Tile, and whether with tl.dot, instead of the table's. Returns as q. Raises
-    ParameterError and LedgerError before anything is launched; the CPU waits for nothing on the GPU.
+    seq_lens: int32 or int64 [num_seqs]; 0 gives an output of 0. window: only the last so many tokens, the new one
+    included. splits: parts of each sequence, default from shapes and multiprocessors; tile, dot: a Tile, and whether
+    with tl.dot, instead of the table's. Returns as q. Raises ParameterError and LedgerError before anything is
+    launched; the CPU waits for nothing on the GPU.
     """
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, window=window)
     check_splits(splits)
     q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
     num_seqs, num_heads, head_dim = q.shape
@@ -230,7 +241,7 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
         return out
     name = chip(q.device)
     tile = tile or decode_tile(name, head_dim, q.element_size(), num_heads // num_kv_heads)
-    most_tokens = block_tables.shape[1] * block_size
+    most_tokens = min(block_tables.shape[1] * block_size, window or 2**31)
     splits = splits or decode_splits(num_seqs, num_kv_heads, most_tokens, multiprocessors(q.device))
     partial = lse = out  # not touched without a split
     if splits > 1:
@@ -238,16 +249,17 @@ def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None, spl
         lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
     padded_dim = max(16, triton.next_power_of_2(head_dim))
     decode_kernel[(num_kv_heads, splits, num_seqs)](
-        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), scale * LOG2_E,
-        q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
-        DOT=has_matrix_instructions(name) if dot is None else dot, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
-        BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps,
-        num_stages=tile.num_stages, **pdl(q.device),
+        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), window or 0,
+        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
+        DOT=has_matrix_instructions(name) if dot is None else dot, WINDOW=window is not None, HEAD_DIM=head_dim,
+        PADDED_DIM=padded_dim, BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
+        num_warps=tile.num_warps, num_stages=tile.num_stages, **pdl(q.device),
     )  # fmt: skip
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
-            partial, lse, out, seq_lens, splits, HEAD_DIM=head_dim, PADDED_DIM=padded_dim,
-            PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n, num_warps=1, **pdl(q.device),
+            partial, lse, out, seq_lens, splits, window or 0, WINDOW=window is not None, HEAD_DIM=head_dim,
+            PADDED_DIM=padded_dim, PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n,
+            num_warps=1, **pdl(q.device),
         )  # fmt: skip
     return out
 
@@ -271,7 +283,7 @@ def paged_attention(
     num_seqs, group = len(seq_lens), num_heads // num_kv_heads
     if num_tokens == 0 or num_seqs == 0:
         return out
-    tile = tile or _rows_for(flash_tile(chip(q.device), head_dim, q.element_size()), group, -(-num_tokens // num_seqs))
+    tile = tile or paged_tile(chip(q.device), head_dim, q.element_size(), group, -(-num_tokens // num_seqs))
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
         q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
         scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not
@@ -284,10 +296,3 @@ def paged_attention(
 def _prepare(q, k_cache, v_cache, block_tables):
     check_kernel_inputs(decode_kernel, q, k_cache, v_cache)
     return tuple(x if x.stride(-1) == 1 else x.contiguous() for x in (q, block_tables))
-
-
-def _rows_for(tile, group, tokens):
-    """The tile with fewer rows where sequences bring few tokens each, and with enough for one token's query heads."""
-    rows = min(tile.block_m, triton.next_power_of_2(tokens * group))
-    rows = max(16, rows, triton.next_power_of_2(group))
-    return Tile(rows, tile.block_n, tile.num_warps if rows > 64 else 4, tile.num_stages)

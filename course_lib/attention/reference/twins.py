@@ -35,16 +35,17 @@ def paged_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *
     return out
 
 
-def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, scale=None):
+def paged_decode(q, k_cache, v_cache, block_tables, seq_lens, *, window=None, scale=None):
     """As kernels.paged.paged_decode: gathers all sequences, padded to the longest, for one call.
 
     Copies the largest length to the CPU.
     """
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale)
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, window=window)
     if len(q) == 0 or int(seq_lens.max()) == 0:
         return torch.zeros_like(q)
     slots = slots_of(block_tables, seq_lens, k_cache.shape[1], int(seq_lens.max()))
-    out = decode_gathered(q, k_cache.flatten(0, 1)[slots], v_cache.flatten(0, 1)[slots], seq_lens, scale=scale)
+    k, v = (kept.flatten(0, 1)[slots] for kept in (k_cache, v_cache))
+    out = decode_gathered(q, k, v, seq_lens, window=window, scale=scale)
     return torch.where(seq_lens[:, None, None] > 0, out, 0)
 
 
@@ -68,13 +69,17 @@ def slots_of(block_tables, seq_lens, block_size, longest):
     return torch.where(seq_lens[:, None] > 0, slots, 0)
 
 
-def decode_gathered(q, k, v, seq_lens, *, scale=None):
+def decode_gathered(q, k, v, seq_lens, *, window=None, scale=None):
     """One query a sequence. q: [num_seqs, num_heads, head_dim]; k, v: [num_seqs, longest, num_kv_heads, head_dim].
 
-    seq_lens: [num_seqs], all at least 1; positions from there on are masked. The query heads that share a KV head are
-    the rows of one small matrix, so that torch does not repeat K and V for each of them.
+    seq_lens: [num_seqs], all at least 1; positions from there on are masked, and with a window those before the last
+    `window`. The query heads that share a KV head are the rows of one small matrix, so that torch does not repeat K and
+    V for each of them.
     """
-    seen = torch.arange(k.shape[1], device=q.device) < seq_lens[:, None]
+    positions = torch.arange(k.shape[1], device=q.device)
+    seen = positions < seq_lens[:, None]
+    if window is not None:
+        seen &= positions >= seq_lens[:, None] - window
     rows = q.unflatten(1, (k.shape[2], -1))
     out = F.scaled_dot_product_attention(
         rows, k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen[:, None, None], scale=scale
