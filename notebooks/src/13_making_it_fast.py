@@ -15,6 +15,7 @@
 
 # %%
 import random
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -60,7 +61,7 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # so it needs no memory here.
 
 # %%
-predict("13.limit", "Qwen3-0.6B's shape (0.6 billion weights, bfloat16), one sequence, on an H200 that reads 4.2 TB/s. What is the limit of one decode step?",
+predict("13.limit", "0.6 billion weights in bfloat16, one sequence, an H200 that reads 4.2 TB/s. What is the limit of one decode step?",
         ["About 0.3 ms", "About 3 ms", "About 30 ms"], answer=0)
 
 # %%
@@ -204,7 +205,7 @@ fused = FusedTransformer(model, SimpleNamespace(**{name: marked(name, getattr(ke
 def own_row(name, run):
     cache, tables, tokens = served_prompts([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
-    found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=10)
+    found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=30)
     return {"name": name, "kernels": found, "noun": "operation"}
 
 
@@ -306,45 +307,58 @@ for size in (2, 4, 8):
     print(f"{size} rows, {size - 2} of them padding: {written} slots written, the same logits for the two sequences: {same}")
 
 # %% [markdown]
-# Which sizes? Few sizes mean few graphs, which are quickly captured, and much padding. How much, depends on the batches that
-# really come. So we take them from a real schedule: forty requests with lengths between 8 and 60 arrive over time, at most 24 run
-# at once. Each decode step tells how many sequences it had.
+# Which sizes? Few sizes mean few graphs, which are quickly captured, and much padding. How much depends on the batches that
+# really come. So we take them from a real schedule: ninety requests with prompts and answers of 8 to 60 tokens arrive over time, and
+# at most 40 run at once. Each decode step tells how many sequences it had.
 
 # %%
-draw, engine = random.Random(3), Engine(model, EngineConfig(max_num_seqs=24, num_blocks=400, max_num_batched_tokens=64, prefix_caching=False))
-waiting = [(at := (0 if i == 0 else at + draw.choice([0, 1, 2, 4])), draw.randint(8, 60), draw.randint(8, 60)) for i in range(40)]
-step = 0
-while waiting or engine.has_unfinished():
-    while waiting and waiting[0][0] <= step:
-        _, prompt, count = waiting.pop(0)
+draw, engine = random.Random(3), Engine(model, EngineConfig(max_num_seqs=40, num_blocks=800, max_num_batched_tokens=256, prefix_caching=False))
+to_come = [(draw.randint(8, 60), draw.randint(8, 60)) for _ in range(90)]  # tokens of the prompt, of the answer
+while to_come or engine.has_unfinished():
+    for _ in range(min(len(to_come), draw.choice([0, 0, 1, 3]))):  # so many arrive before this step
+        prompt, answer = to_come.pop()
         ids = tokenizer.encode(make_tale(HELD_OUT + prompt, chapters=4).text)[:prompt]
-        engine.add_request(ids, SamplingParams(max_tokens=count, ignore_eos=True))
+        engine.add_request(ids, SamplingParams(max_tokens=answer, ignore_eos=True))
     engine.step()
-    step += 1
 schedules = [record for record in engine.trace.records if record["event"] == "schedule"]
 batches = [len(record["counts"]) for record in schedules if set(record["counts"]) == {1}]
 print(f"{len(schedules)} steps, {len(batches)} of them pure decode, with {min(batches)} to {max(batches)} sequences, "
       f"{sum(batches) / len(batches):.1f} on average")
 
 # %%
-predict("13.padding", "One graph for each power of two (1, 2, 4, 8, 16, 24), six graphs. What share of the computed rows is padding?",
+predict("13.padding", "One graph for each power of two (1, 2, 4, 8, 16, 32), and one for 40. What share of the computed rows is padding?",
         ["About 5 %", "About 20 %", "About half"], answer=1)
 
 # %%
 from course_lib.engine.graphs import batch_sizes
 
-MOST = 24
-choices = {"only the largest": [MOST], "powers of two": [1, 2, 4, 8, 16, MOST], "course_lib": batch_sizes(MOST),
-           "every fourth": [1, 2, *range(4, MOST + 1, 4)], "every size": list(range(1, MOST + 1))}
+MOST = 40
+choices = {"only the largest": [MOST], "powers of two": [1, 2, 4, 8, 16, 32, MOST], "course_lib": batch_sizes(MOST),
+           "every size": list(range(1, MOST + 1))}
 
 
-def rows_computed(sizes):
-    return sum(next(size for size in sizes if size >= count) for count in batches)
+def size_for(count, sizes):
+    return next(size for size in sizes if size >= count)
 
 
-waste = {name: 1 - sum(batches) / rows_computed(sizes) for name, sizes in choices.items()}
 for name, sizes in choices.items():
-    print(f"{name:>16}: {len(sizes):>2} graphs, {waste[name]:5.1%} of the rows are padding   {sizes if len(sizes) < 9 else ''}")
+    computed = sum(size_for(count, sizes) for count in batches)
+    print(f"{name:>16}: {len(sizes):>2} graphs, {1 - sum(batches) / computed:5.1%} of the rows are padding   {sizes if len(sizes) < 9 else ''}")
+
+# %% [markdown]
+# Where is the padding? Each decode step in turn: the sequences that it has, and the rows that are computed for them.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.2), layout="constrained", sharey=True)
+for axis, name in zip(axes, ("powers of two", "course_lib")):
+    rows = [size_for(count, choices[name]) for count in batches]
+    axis.fill_between(range(len(batches)), rows, step="mid", color="#D55E00", alpha=0.35, lw=0, label="padding")
+    axis.fill_between(range(len(batches)), batches, step="mid", color="#0072B2", lw=0, label="sequences")
+    axis.set(title=name, xlabel="decode step", xlim=(0, len(batches) - 1))
+    axis.spines[["top", "right"]].set_visible(False)
+axes[0].set(ylabel="rows", ylim=(0, MOST + 2))
+axes[0].legend(frameon=False, loc="upper left")
+plt.show()
 
 # %% [markdown]
 # Padding costs less than its share of rows says: the weights are read once for all rows, real or not, and a padded row reads no KV.
@@ -409,7 +423,7 @@ if machine.triton != "absent":
     print("norm:", torch.allclose(mine, expected, atol=1e-5), "· residual:", torch.equal(hidden, summed))
 
 # %%
-predict("13.fuse", "Bytes of slow memory for `hidden + delta` and the norm, apart and fused (the norm's weight left out). What does fusing save?",
+predict("13.fuse", "Bytes of `hidden + delta` and the norm, apart and fused (without the norm's weight). What does fusing save?",
         ["One pass of five: the sum is not read again", "Half of them", "Nothing: all of it must be read and written"], answer=0)
 
 # %%
@@ -466,7 +480,8 @@ class TwoKernels:
 large_fused = FusedTransformer(large, Shapes())
 with torch.inference_mode(), Launches() as counter:
     large_fused(token, token, TwoKernels())
-print(f"{counter.count.total()} launches in place of about {round(plain.total(), -1)}:", dict(counter.count))
+print(f"{counter.count.total()} launches in place of about {round(plain.total(), -1)}:",
+      ", ".join(f"{count} {name}" for name, count in counter.count.most_common()))
 
 # %% [markdown]
 # The recorded step has 210: these, the kernels that choose the token, and some copies. Here is your machine again, plain and fused.
@@ -528,29 +543,32 @@ if machine.triton != "absent":
 # weights *before* it waits for the kernel before it. From 5 rows on the engine takes torch's product: the weight is read once either
 # way, and the sums would take longer than the reading.
 #
-# How much of the bandwidth does a product use on this machine? First what a plain sum over 64 MB reads, then products with weights
-# of that size.
+# How much of the bandwidth does a product use on this machine, with one thread of a CPU? First what a plain sum over 64 MB reads,
+# then products with weights of that size.
 
 # %%
 predict("13.rows", "On your machine: a product of 4 rows with a 64 MB weight, against a product of 1 row. How long does it take?",
         ["About as long", "About 4 times as long"])
 
 # %% tags=["nbval-ignore-output"]
-import time
+on_gpu_here = model.device.type == "cuda"
+clock = time.perf_counter if on_gpu_here else time.process_time  # on a CPU: the time of this process alone
 
 
 def seconds(act, tries=12):
     """The best of some tries: others at work on this machine make some of them slow."""
     best = float("inf")
     for _ in range(tries):
-        start = time.perf_counter()
+        start = clock()
         act()
-        if model.device.type == "cuda":
+        if on_gpu_here:
             torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return best
 
 
+threads = torch.get_num_threads()
+torch.set_num_threads(1)
 w = torch.randn(4096, 4096, device=model.device)
 read = w.nbytes / seconds(lambda: w.sum())
 print(f"reading: {read / 1e9:.1f} GB/s")
@@ -558,16 +576,17 @@ for rows in (1, 4, 16, 64):
     x = torch.randn(rows, 4096, device=model.device)
     t = seconds(lambda: F.linear(x, w))
     print(f"{rows:>3} rows: {t * 1e3:6.2f} ms, {w.nbytes / t / 1e9:5.1f} GB/s of weights, {w.nbytes / t / read:4.0%} of reading")
+torch.set_num_threads(threads)
 
 # %% [markdown]
-# On a GPU up to some dozens of rows take about as long as one, because reading the weight is the limit (lesson 09). A CPU does so few
-# operations a second that more rows cost time soon.
+# On a GPU up to some dozens of rows take about as long as one, because reading the weight is the limit (lesson 09). A CPU does far
+# fewer operations a second, so there more rows soon cost more time.
 #
 # ## All four batch sizes
 #
 # The engine of this lesson's end, with 1, 8, 64 and 256 sequences. Select a colour by clicking on it.
 #
-# - Where do weights end to matter, and what takes their place?
+# - At which size do the weights no longer matter, and what takes their place?
 # - At which size is the step farthest from its limit, and which parts stand between?
 
 # %%
@@ -591,7 +610,8 @@ recorded("13", 1)
 # what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. One question makes this possible:
 # where do the random numbers come from?
 #
-# A generator has a **state**. Each draw changes it, so a sequence's numbers depend on who else draws. Company would change your text.
+# A generator has a **state**. Each draw changes it, so a sequence's numbers depend on which other
+# sequences draw. Other people's requests would change your text.
 
 # %%
 predict("13.company", "Two sequences draw from one torch.Generator, seed 0, in turn. Does the first draw the same numbers as alone?",
@@ -734,7 +754,8 @@ print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn']
 # %% [markdown]
 # ### The same in `course_lib`
 #
-# Lines 6 to 10 are the overlap. A step goes into `_in_flight`, and the outputs that are returned are those of the one before.
+# The overlap is `_in_flight`: a step is put there once it is launched. With overlap, the first call returns at once, and each later
+# one waits for the step *before* the one that it has just launched.
 
 # %%
 show(Engine._step)
@@ -748,13 +769,14 @@ show(Engine._step)
 
 # %%
 GB, budget, most = 1e9, 16_384, 256  # max_num_batched_tokens, max_num_seqs
-activations = budget * 2 * (2 * qwen.intermediate_size + qwen.intermediate_size + 2 * qwen.hidden_size)  # gate, up, their product, residual
+weights = 2 * qwen.num_parameters
+activations = 2 * budget * (3 * qwen.intermediate_size + 2 * qwen.hidden_size)  # gate, up, their product; residual, what is added
 logits = most * qwen.vocab_size * (2 + 4)  # in bfloat16, and scaled in float32
-kv_block = 16 * kv_bytes_per_token(qwen, torch.bfloat16)
+print(f"weights {weights / GB:.2f} GB, activations {activations / GB:.2f} GB, logits {logits / GB:.2f} GB")
 for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 GB", 80 * GB), ("H200, 141 GB", 141 * GB)):
-    left = 0.9 * total - 2 * qwen.num_parameters - activations - logits
-    print(f"{name:>13}: 90 % less weights {2 * qwen.num_parameters / GB:.2f}, activations {activations / GB:.2f}, logits {logits / GB:.2f} GB "
-          f"leaves {left / GB:5.1f} GB, {left / kv_block:>7,.0f} blocks of 16 tokens")
+    left = 0.9 * total - weights - activations - logits
+    blocks = left / (16 * kv_bytes_per_token(qwen, torch.bfloat16))
+    print(f"{name:>13}: 90 % of it less these leaves {left / GB:5.1f} GB, {blocks:>7,.0f} blocks of 16 tokens")
 
 # %% [markdown]
 # ## Prefill on Hopper
@@ -831,10 +853,10 @@ if machine.triton != "absent":
     norms = compile_for(add_norm_kernel, targets, {f"{p}_ptr": "*fp16" for p in pointers} | {"eps": "fp32"}, {"SIZE": 1024})
     rows = compile_for(one_row_kernel, targets, {f"{p}_ptr": "*fp16" for p in ("x", "w", "out")}, {"K": 1024, "ROWS": 16})
     for norm, row in zip(norms, rows):
-        wide = "buffer_load_dwordx4|global_load_dwordx4" if norm.chip.startswith("gfx") else "ld.global.v4"
-        loads = sum(row.code.count(kind) for kind in wide.split("|"))
-        print(f"{names[norm.chip]:>7} {norm.chip:>7}: add_norm {len(norm.code.splitlines()):>5} lines, {norm.shared:>5} of {norm.limit:,} bytes shared; "
-              f"one_row {len(row.code.splitlines()):>5} lines, {loads} loads of 16 bytes a thread")
+        wide = ("buffer_load_dwordx4", "global_load_dwordx4") if norm.chip.startswith("gfx") else ("ld.global.v4",)
+        loads = sum(row.code.count(kind) for kind in wide)  # a thread loads 16 bytes with each
+        print(f"{names[norm.chip]:>7} {norm.chip:>7}: add_norm {len(norm.code.splitlines()):,} lines; one_row {len(row.code.splitlines()):,} lines "
+              f"with {loads} loads of 16 bytes, {row.shared:,} of {row.limit:,} bytes of shared memory")
 
 # %% [markdown]
 # The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and hold each to
@@ -856,25 +878,42 @@ if machine.triton != "absent":
 #
 # ## Who keeps what where
 #
-# Everything that you have built in this course exists in the servers of others. File or document, each was looked up in the public
-# repository. A dash says that we found no such part, or none of its own. FasterTransformer ended in 2023 and became TensorRT-LLM.
+# Everything that you have built in this course exists in other servers. Each path was looked up in the public repository, in November
+# 2026; a dash says that we found no such part. First the two that are developed today. vLLM: below `vllm/`, where not marked.
+# TensorRT-LLM: below `cpp/tensorrt_llm/`; `pyexecutor/` is below `tensorrt_llm/_torch/`, `docs/` below `docs/source/`.
 #
-# | built here | vLLM | TensorRT-LLM | DeepSpeed (FastGen) | FasterTransformer |
-# |---|---|---|---|---|
-# | blocks and free list (04) | `vllm/v1/core/block_pool.py` | `cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp` | `deepspeed/inference/v2/ragged/blocked_allocator.py` | – (one piece a sequence) |
-# | sequences and tables (04) | `vllm/v1/core/kv_cache_manager.py` | `tensorrt_llm/_torch/pyexecutor/resource_manager.py` | `deepspeed/inference/v2/ragged/ragged_manager.py`, `kv_cache.py` | – |
-# | prefix cache, eviction (05) | `vllm/v1/core/kv_cache_utils.py` | `docs/source/advanced/kv-cache-reuse.md`, `batch_manager/evictionPolicy.cpp` | – | – |
-# | paged decode (08) | `vllm/v1/attention/ops/triton_unified_attention.py` | `cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention/` | `deepspeed/inference/v2/kernels/ragged_ops/blocked_flash/` | `src/fastertransformer/kernels/decoder_masked_multihead_attention/` (no pages) |
-# | store into slots (08) | `csrc/cache_kernels.cu` | with rotation: `kernels/unfusedAttentionKernels/unfusedAttentionKernels_2_template.h` | `ragged_ops/linear_blocked_kv_rotary/` | in the attention kernel |
-# | merge of parts (08) | `vllm/v1/attention/ops/merge_attn_states.py` | in `decoderMaskedMultiheadAttention/` | – | – |
-# | schedule, budget, chunks (10, 11) | `vllm/v1/core/sched/scheduler.py` | `batch_manager/capacityScheduler.cpp`, `microBatchScheduler.cpp` | `mii/batching/ragged_batching.py` (DeepSpeed-MII), `deepspeed/inference/v2/scheduling_utils.py` | – (whole batches) |
-# | graphs, padded sizes | `vllm/compilation/cuda_graph.py`, `docs/design/cuda_graphs.md` | `tensorrt_llm/_torch/pyexecutor/cuda_graph_runner.py` | `deepspeed/model_implementations/features/cuda_graph.py` (first engine) | – |
-# | norm with residual | `csrc/layernorm_kernels.cu` | `cpp/tensorrt_llm/kernels/rmsnormKernels.cu` | `deepspeed/inference/v2/kernels/core_ops/cuda_rms_norm/rms_norm_cuda.cu` | `src/fastertransformer/kernels/layernorm_kernels.cu` |
-# | QK-norm with rotation | `csrc/fused_qknorm_rope_kernel.cu` | `cpp/tensorrt_llm/kernels/fusedQKNormRopeKernel.cu` | – | – |
-# | products of few rows | `csrc/rocm/skinny_gemms.cu` (AMD) | `cpp/tensorrt_llm/kernels/weightOnlyBatchedGemv/cudaCoreGemm.cu` | – | `src/fastertransformer/utils/gemm_test/` (tries cuBLAS's algorithms) |
-# | choosing tokens | `vllm/v1/sample/ops/topk_topp_sampler.py` | `cpp/tensorrt_llm/kernels/samplingTopPKernels.cu` | `mii/batching/generation/samplers.py` (DeepSpeed-MII) | `src/fastertransformer/kernels/sampling_topp_kernels.cu` |
-# | overlap | `vllm/v1/core/sched/async_scheduler.py` | `docs/source/features/overlap-scheduler.md` | – | – |
-# | memory before blocks | `vllm/v1/worker/gpu_worker.py` | `tensorrt_llm/_torch/pyexecutor/_util.py` | `deepspeed/inference/v2/ragged/manager_configs.py` (reserves a fixed amount) | – |
+# | built here | vLLM | TensorRT-LLM |
+# |---|---|---|
+# | blocks and free list (04) | `v1/core/block_pool.py` | `batch_manager/kvCacheManager.cpp` |
+# | sequences and tables (04) | `v1/core/kv_cache_manager.py` | `pyexecutor/resource_manager.py` |
+# | prefix cache, eviction (05) | `v1/core/kv_cache_utils.py` | `docs/advanced/kv-cache-reuse.md`, `batch_manager/evictionPolicy.cpp` |
+# | paged decode (08) | `v1/attention/ops/triton_unified_attention.py` | `kernels/decoderMaskedMultiheadAttention/` |
+# | store into slots (08) | `/csrc/cache_kernels.cu` | `kernels/unfusedAttentionKernels/unfusedAttentionKernels_2_template.h` |
+# | merge of parts (08) | `v1/attention/ops/merge_attn_states.py` | in the decode kernel |
+# | schedule, budget, chunks (10, 11) | `v1/core/sched/scheduler.py` | `batch_manager/capacityScheduler.cpp`, `microBatchScheduler.cpp` |
+# | graphs, padded sizes | `compilation/cuda_graph.py`, `/docs/design/cuda_graphs.md` | `pyexecutor/cuda_graph_runner.py` |
+# | norm with residual | `/csrc/layernorm_kernels.cu` | `kernels/rmsnormKernels.cu` |
+# | QK-norm with rotation | `/csrc/fused_qknorm_rope_kernel.cu` | `kernels/fusedQKNormRopeKernel.cu` |
+# | products of few rows | `/csrc/rocm/skinny_gemms.cu` (AMD) | `kernels/weightOnlyBatchedGemv/cudaCoreGemm.cu` |
+# | choosing tokens | `v1/sample/ops/topk_topp_sampler.py` | `kernels/samplingTopPKernels.cu` |
+# | overlap | `v1/core/sched/async_scheduler.py` | `docs/features/overlap-scheduler.md` |
+# | memory before blocks | `v1/worker/gpu_worker.py` | `pyexecutor/_util.py` |
+#
+# And two older ones. DeepSpeed: below `deepspeed/inference/v2/`; `mii/` is in the repository DeepSpeed-MII. FasterTransformer, which
+# became TensorRT-LLM: below `src/fastertransformer/`. It has no pages, and batches that stay together to the end.
+#
+# | built here | DeepSpeed (FastGen) | FasterTransformer |
+# |---|---|---|
+# | blocks and free list | `ragged/blocked_allocator.py` | – |
+# | sequences and tables | `ragged/ragged_manager.py`, `ragged/kv_cache.py` | – |
+# | decode attention | `kernels/ragged_ops/blocked_flash/` | `kernels/decoder_masked_multihead_attention/` |
+# | rotation and store | `kernels/ragged_ops/linear_blocked_kv_rotary/` | `kernels/unfused_attention_kernels.cu` |
+# | schedule | `scheduling_utils.py`, `mii/batching/ragged_batching.py` | – |
+# | graphs | `/deepspeed/model_implementations/features/cuda_graph.py` (first engine) | – |
+# | norm | `kernels/core_ops/cuda_rms_norm/rms_norm_cuda.cu` | `kernels/layernorm_kernels.cu` |
+# | products | `kernels/core_ops/cuda_linear/` (weights of 6 bits) | `utils/gemm_test/` (tries the algorithms of cuBLAS) |
+# | choosing tokens | `mii/batching/generation/samplers.py` | `kernels/sampling_topp_kernels.cu` |
+# | memory | `ragged/manager_configs.py` (a fixed amount is kept free) | – |
 #
 # ## Measure: whole runs
 #
@@ -886,11 +925,11 @@ greedy = SamplingParams(max_tokens=32, ignore_eos=True)
 switches = {"eager, in turn": dict(async_scheduling=False, enforce_eager=True), "as on a GPU": dict(async_scheduling=True)}
 engines = {name: Engine(model, EngineConfig(**small, **its), trace=False) for name, its in switches.items()}
 best = dict.fromkeys(engines, float("inf"))
-for _ in range(4):  # in turns, so that others at work on this machine disturb both alike; the first warms up
+for _ in range(4):  # the first one warms up
     for name, engine in engines.items():
         best[name] = min(best[name], seconds(lambda: engine.generate(openings(8), greedy), tries=1))
 for name, t in best.items():
-    print(f"{name:>15}: {8 * 32 / t:,.0f} tokens a second")
+    print(f"{name:>15}: {1e3 * t / 32:5.2f} ms a step of 8 sequences")
 
 # %% [markdown]
 # And on an H200, all together, beside vLLM 0.24 on the same card:
@@ -920,12 +959,12 @@ for slot in (-1, 0):
         for text, token in zip(texts, tokens.tolist()):
             text.append(token)
     for table, text in zip(tables, texts):
-        print(f"slot {slot:>2}, blocks {str(table.block_ids):>9}: …{tokenizer.decode(text)!r}")
+        print(f"slot {slot:>2}, blocks {str(table.block_ids):>9}: …{tokenizer.decode(text).strip()}")
 
 # %% [markdown]
 # One wrong number, and the sequence that holds block 0 reads a stranger's key in every later step. No error is raised, the other
-# sequence is right, and with a batch size that needs no padding everything is right. So the engine is tested at sizes that lie *between* the captured
-# ones, and the tokens are compared with those of `generate_naive`.
+# sequence is right, and with a batch size that needs no padding everything is right. So test an engine at sizes that lie *between* the captured ones,
+# and compare its tokens with those of `generate_naive`.
 #
 # ## Three questions
 #
