@@ -1,4 +1,4 @@
-"""Every lesson and every solution, from top to bottom in JupyterLab; and the views that they show."""
+"""Every lesson, from top to bottom in JupyterLab; and the views that it shows."""
 
 from pathlib import Path
 
@@ -8,9 +8,6 @@ from notebook_page import contrast
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = [f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-# Solutions whose own allocator, kernel or scheduler moves a view. nbval runs all of them, and test_exercises checks
-# each in the browser.
-WITH_VIEWS = ["solutions/04_paged_allocator.ipynb", "solutions/10_continuous_batching.ipynb"]
 
 
 def test_there_are_lessons():
@@ -35,11 +32,3 @@ def test_a_lesson_runs_and_its_views_move_and_read_in_both_themes(lab, lesson):
 
 def look(view):
     return view.background(), view.ink(), view.picture()
-
-
-@pytest.mark.parametrize("solution", WITH_VIEWS)
-def test_a_solution_runs_and_its_views_move(lab, solution):
-    with lab.open(solution) as page:
-        page.run_all()
-        for view in page.views():
-            view.works()
