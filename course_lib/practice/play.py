@@ -16,6 +16,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.placement": "here",
         # models, caches and tensors small enough to work out by hand
         "fixtures.random_logits": "random_logits",
+        "fixtures.captured_step": "captured_decode_step",
         "fixtures.tiny_model": "TinyModel",
         "fixtures.tiny_text": "AddingCache AddingModel NanInEmpty Shape push storages tensor_bytes tokens",
         "fixtures.counting_list": "CountingList",
@@ -25,7 +26,8 @@ _names, __getattr__, _ = lazily(
         "lessons.l04.gather": "numbered_pool",
         "lessons.l06.recompute_backward": "saved_by_forward",
         "lessons.l09.intensity": "LLAMA",
-        # faults to find
+        # faults to find, and to look at
+        "fixtures.padded_batch": "padded_batch",
         "fixtures.seeded": "CacheA CacheB CacheC seeded_cache tiny_transformer",
         "fixtures.seeded_ledgers": "LedgerA LedgerB LedgerC LedgerD seeded_ledger",
         # what an exercise begins with

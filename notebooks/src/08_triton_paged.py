@@ -2,8 +2,8 @@
 # # 08 · Attention that follows the block table
 #
 # - **You will** write the kernels that an engine runs in every layer of every step: keys and values into their slots, decode straight through the block table, a long context in parts, and a chunk of a prompt.
-# - **Why** to gather the blocks first copies every key and value once more, in each layer, for each token. A kernel that follows the table reads them once, where they are.
-# - **Time** 40 minutes, and two hours for the exercises.
+# - **Why** to gather the blocks first copies every key and value once more, in each layer, for each token. A kernel that follows the table reads them where they are.
+# - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 04, 06 and 07.
 # - **After it** you can read the attention backend of a server: `slot_mapping`, `block_tables`, `seq_lens` and `cu_seqlens_q` go in, and you know what each program does with them.
 
@@ -11,14 +11,13 @@
 # {{colab}}
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, attention, load_model, predict, setup, show
 from course_lib.attention.reference.meter import Meter
 from course_lib.decoding import generate_naive
 from course_lib.errors import OutOfBounds
-from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+from course_lib.practice.play import captured_decode_step
 from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
@@ -34,66 +33,32 @@ except ImportError:  # not on this system: the kernels can be read here, and not
     from course_lib.practice.play import tl, triton
 
 # %% [markdown]
-# ## What a step brings
+# ## What attention is given in a step
 #
-# (From here on a *block* is a page of the cache again. What a program holds at a time is a *tile*.)
+# (From here on a *block* is a block of the KV cache again. What a program holds at a time is a *tile*.)
 #
-# A server has just taken a step. It holds three texts in blocks of 16 tokens: R0, its sibling R1, which was told from the
-# same prompt and shares its blocks (lesson 05), and R2, a stranger. Each of them writes one token in this step.
-# `Listening` keeps what layer 2 was asked, and what it answered.
+# A server runs a decode step for three sequences, in blocks of 16 tokens. Sequences 0 and 1 began with the same prompt, and
+# share its blocks (lesson 05). Sequence 2 has another prompt. Each has one new token. `captured_decode_step` runs this step
+# on the bundled model, and keeps what layer 2 was given and what it returned.
 
 # %%
-class Listening(PagedCache):
-    """PagedCache, with an ear at the door of layer 2."""
-
-    def attend(self, layer, q, k, v):
-        step = self.batch
-        out = super().attend(layer, q, k, v)
-        if layer == 2:
-            self.heard = q, k, v, step, out
-        return out
-
-
-@torch.inference_mode()
-def push(cache, tables, tokens):
-    """A step: the new tokens of each table. Returns the logits of all of them."""
-    for table, new in zip(tables, tokens):
-        table.append_slots(len(new))
-    positions = cache.begin_step(tables, [len(new) for new in tokens])
-    return model(torch.tensor(sum(tokens, []), device=model.device), positions, cache)
-
-
-BLOCK_SIZE = 16
-mixed = BlockAllocator(16, BLOCK_SIZE)
-blocks = mixed.allocate(16)
-mixed.free([blocks[i * 7 % 16] for i in range(16)])  # a server that has run for a while: the free list is in no order
-cache = Listening(KVPool(config, 16, BLOCK_SIZE, model.device, torch.float32), mixed)
-
-prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. Juniper liked long "
-                          "breakfasts best. Every morning the otter looked at the water, and")
-stranger = tokenizer.encode("There was once a thoughtful frog by the name of Ember, who lived in a town of many stairs.")
-first, third = BlockTable(mixed, name=0), BlockTable(mixed, name=2)
-likely = push(cache, [first], [prompt])[-1].topk(2).indices.tolist()
-second = first.fork()
-likely.append(int(push(cache, [third], [stranger])[-1].argmax()))
-push(cache, [first, second, third], [[token] for token in likely])
-q, k, v, step, answer = cache.heard
-k_cache, v_cache = cache.pool.k[2], cache.pool.v[2]
+step = captured_decode_step(model, tokenizer)
+q, k, v, k_cache, v_cache, batch = step.q, step.k, step.v, step.k_cache, step.v_cache, step.batch
 
 print(f"q {list(q.shape)}, k and v {list(k.shape)}: a token each, {config.num_heads} query heads over {config.num_kv_heads} KV heads")
 print("k_cache", list(k_cache.shape), "  [num_blocks, block_size, num_kv_heads, head_dim]")
-print("seq_lens", step.seq_lens.tolist())
-print("slot_mapping", step.slot_mapping.tolist(), "  the new token of each")
+print("seq_lens", batch.seq_lens.tolist())
+print("slot_mapping", batch.slot_mapping.tolist(), "  the slot of each new token")
 print("block_tables")
-print(step.block_tables)
+print(batch.block_tables)
 
 # %% [markdown]
-# That is all that attention is told. R0 and R1 name the same blocks up to the last, and -1 fills the rows up.
+# The rows of sequences 0 and 1 name the same blocks, apart from the last one. -1 fills a row up.
 #
 # ## What a gather costs
 #
-# Lesson 04 gathered: copy a text's blocks into one piece, then attend. How much more does that move than to read the
-# blocks where they are?
+# Lesson 04 gathered: it copied the blocks of a sequence into one piece, and then computed attention. How many more bytes
+# does that move than to read the blocks where they are?
 
 # %%
 predict("08.gather", "Gather first, then attend: how many bytes of keys and values are moved, against reading them once?",
@@ -117,22 +82,22 @@ def gather_then_attend(q, k_cache, v_cache, block_tables, seq_lens, meter):
 
 
 meter = Meter()
-gathered = gather_then_attend(q, k_cache, v_cache, step.block_tables, step.seq_lens, meter)
-once = 2 * int(step.seq_lens.sum()) * config.num_kv_heads * config.head_dim * 4
-print("the same as the model's cache:", torch.allclose(gathered, answer, atol=1e-5))
+gathered = gather_then_attend(q, k_cache, v_cache, batch.block_tables, batch.seq_lens, meter)
+once = 2 * int(batch.seq_lens.sum()) * config.num_kv_heads * config.head_dim * 4
+print("the same as the model's cache:", torch.allclose(gathered, step.out, atol=1e-5))
 print(f"read {meter.bytes_read:,} bytes, written {meter.bytes_written:,}")
 print(f"{meter.bytes_moved / once:.2f} times the {once:,} bytes of these keys and values")
 
 # %% [markdown]
-# Read from the blocks, written as a piece, read again; a little more, as whole blocks are gathered. A decode step does
-# little arithmetic, so its time is the time of these bytes (lesson 06, the roofline). Three times the bytes is
-# about three times the time.
+# The keys and values are read from the blocks, written as a piece, and read again: three times. It is a little more than three,
+# because whole blocks are gathered. A decode step does little arithmetic for each byte: it lies on the left of the roofline of
+# lesson 06, where the bytes decide the time. The recorded run at the end of this lesson shows how much.
 #
 # ## Build it: store
 #
-# The smallest kernel first. Each new token has a slot. A token's numbers, all KV heads, lie side by side in `k` and in
-# the cache alike, so one program copies one row: from `token * NUMBERS` to `slot * NUMBERS`. A slot of **-1 is padding**.
-# It fills a step up to a fixed number of tokens (lesson 13 says why), and must be written nowhere.
+# The smallest kernel comes first. Each new token has a slot. The numbers of a token, of all KV heads, lie side by side in `k`,
+# and in the cache too. So one program copies one row: from `token * NUMBERS` to `slot * NUMBERS`. A slot of **-1 is padding**.
+# It fills a step up to a fixed number of tokens (lesson 13 says why), and nothing is written for it.
 
 # %%
 @triton.jit
@@ -150,15 +115,15 @@ def my_store(k, v, k_cache, v_cache, slot_mapping):
     store_kernel[(len(k),)](k, v, k_cache, v_cache, slot_mapping, NUMBERS=k.shape[1] * k.shape[2])
 
 
-mine, slots = torch.zeros_like(k_cache), step.slot_mapping
+mine, slots = torch.zeros_like(k_cache), batch.slot_mapping
 my_store(k, v, mine, torch.zeros_like(mine), slots)
 rows, theirs = mine.flatten(0, 1), k_cache.flatten(0, 1)  # [slots, num_kv_heads, head_dim]
 print("slot_mapping:", slots.tolist(), "· rows written:", rows.abs().sum((1, 2)).nonzero().flatten().tolist())
 print("the same keys as in the model's cache:", torch.equal(rows[slots], theirs[slots]))
 
 # %% [markdown]
-# See it at work on something small: five tokens, the third of which is padding, into 4 blocks of 4 slots. Step through
-# the programs. Which rows does program 3 touch, and what does program 2 do?
+# Here it stores five tokens, the third of which is padding, into 4 blocks of 4 slots. Step through the programs. Which rows
+# does program 3 load and store, and what does program 2 do?
 
 # %%
 from course_lib.attention import record_accesses
@@ -171,12 +136,9 @@ with record_accesses() as log:
 store_view = programs_view(log, tensors=["slot_mapping", "k", "k_cache"])
 store_view
 
-# %%
-store_view.snapshot(step=4)
-
 # %% [markdown]
-# And without the `if`? The address of slot -1 lies before the cache. The recorder of lesson 07 stops the kernel in the
-# moment before it writes; on a GPU nobody would, and another tensor would hold four wrong numbers.
+# And without the `if`? The address of slot -1 lies before the cache. The recorder of lesson 07 stops the kernel before it
+# writes there. On a GPU nothing stops it: four wrong numbers are written into whatever lies before the cache.
 
 # %%
 @triton.jit
@@ -195,15 +157,15 @@ except OutOfBounds as error:
 # %% [markdown]
 # ## Build it: decode
 #
-# Now the heart of it. A program takes one sequence and one KV head. It walks along the sequence's row of the block table.
-# For each block it loads the id, and from the id come the addresses of keys and values: `slot = block_id * BLOCK_SIZE +
-# offset`. The rest is the online softmax of lesson 06.
+# A program takes one sequence and one KV head. It goes through the sequence's row of the block table. For each block it loads
+# the id, and from the id follow the addresses of keys and values: `slot = block_id * BLOCK_SIZE + offset`. The rest is the
+# online softmax of lesson 06.
 #
-# A query of a decode step is one row. But the query heads that share a KV head want the same keys, so they are taken
-# together as the rows of one small matrix: `TOGETHER` of them in a program. Their keys and values are loaded once.
+# A decode step has one query for each head. The query heads of a group use the same KV head, so one program takes them
+# together, as the rows of a small matrix. `TOGETHER` is how many it takes. Their keys and values are loaded once.
 #
-# The last block may hold 1 to 16 tokens of this text. What stands behind them is another text's, or nobody's: `filled`
-# keeps it out.
+# The last block may hold 1 to 16 tokens of this sequence. Its other slots hold tokens of another sequence, or were never
+# written. The mask `filled` leaves them out.
 
 # %%
 @triton.jit
@@ -216,8 +178,8 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr,
     heads = sequence * NUM_KV_HEADS * GROUP + tl.program_id(1) * TOGETHER + tl.arange(0, TOGETHER)
     rows = heads[:, None] * HEAD_DIM + dims[None, :]
     q = tl.load(q_ptr + rows) * scale
-    top = tl.full([TOGETHER], float("-inf"), tl.float32)
-    total = tl.zeros([TOGETHER], tl.float32)
+    m_i = tl.full([TOGETHER], float("-inf"), tl.float32)
+    l_i = tl.zeros([TOGETHER], tl.float32)
     acc = tl.zeros([TOGETHER, HEAD_DIM], tl.float32)
     for start in range(0, length, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + start // BLOCK_SIZE)  # follow the table
@@ -226,13 +188,13 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, lse_ptr, tables_ptr,
         k = tl.load(k_cache_ptr + where, mask=filled[:, None], other=0.0)
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         scores = tl.where(filled[None, :], tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
-    tl.store(out_ptr + rows, acc / total[:, None])
-    tl.store(lse_ptr + heads, top + tl.log(total))
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
+    tl.store(out_ptr + rows, acc / l_i[:, None])
+    tl.store(lse_ptr + heads, m_i + tl.log(l_i))
 
 
 def my_decode(q, k_cache, v_cache, block_tables, seq_lens, together=None):
@@ -246,21 +208,21 @@ def my_decode(q, k_cache, v_cache, block_tables, seq_lens, together=None):
     return out, lse
 
 
-out, lse = my_decode(q, k_cache, v_cache, step.block_tables, step.seq_lens)
-print("the same as the model's cache:", torch.allclose(out, answer, atol=1e-5))
+out, lse = my_decode(q, k_cache, v_cache, batch.block_tables, batch.seq_lens)
+print("the same as the model's cache:", torch.allclose(out, step.out, atol=1e-5))
 
 # %% [markdown]
-# There is no `tl.dot` in it: with two rows, a matrix unit would be nearly empty, and a decode step waits for memory
-# anyway. Multiply and sum does as well. (On a GPU the order of the factors matters, of all things: from 16 rows on,
-# Triton takes `weights * v`, summed like this, for a product of matrices, and computes it in TF32. `v * weights` stays in
-# float32. Lesson 07 says what TF32 is.)
+# `decode_kernel` multiplies and sums instead of calling `tl.dot`, because it has two rows, and a matrix instruction works on at
+# least 16 (lesson 07): most of it would multiply padding. `course_lib`'s kernel has both ways: where Triton makes a matrix
+# instruction of `tl.dot`, it pads the rows to 16 and calls it; on other chips it multiplies and sums (`if DOT`, below). (On a GPU the order of the factors matters. From 16 rows on, Triton turns `tl.sum(weights[:, :, None] *
+# v[None, :, :], 1)` into a product of matrices, which rounds to TF32, as lesson 07 shows. With `v` as the first factor it does not.)
 #
 # How many bytes do the programs read, with a program for each KV head and with one for each query head? The recorder
 # counts every number that a program asks for.
 
 # %%
 predict("08.group", "4 query heads over 2 KV heads. A program for each KV head, instead of one for each query head, reads …",
-        ["the same keys and values: all are needed", "half of them", "a quarter of them"], answer=1)
+        ["as many: all are needed", "half of them", "a quarter of them"], answer=1)
 
 # %%
 def counted(launch):
@@ -270,7 +232,7 @@ def counted(launch):
     return log.read["k_cache"] + log.read["v_cache"]
 
 
-inputs = q, k_cache, v_cache, step.block_tables, step.seq_lens
+inputs = q, k_cache, v_cache, batch.block_tables, batch.seq_lens
 moved = {"gather, then attend": meter.bytes_moved,
          "kernel, a program a query head": counted(lambda: my_decode(*inputs, together=1)),
          "kernel, a program a KV head": counted(lambda: my_decode(*inputs))}
@@ -278,13 +240,12 @@ for name, count in moved.items():
     print(f"{name:<32}{count:>9,.0f} bytes, {count / once:.2f} times what there is")
 
 # %% [markdown]
-# Once is the least there can be where every text is another: each has to look at all its keys and values. Every byte beyond
-# these is time that a better kernel saves.
+# Where no two sequences share a block, 1.00 is the least there can be: each query needs all keys and values of its sequence.
 #
 # ## See it
 #
-# What each program reads, as the recorder saw it. Left, the programs with the tables that they follow; right, the pool.
-# Step through the programs, or touch a block.
+# The recorder saw what each program reads. On the left are the programs with their rows of the block table, on the right is the
+# pool. Step through the programs, or select a block.
 #
 # - Which blocks are read by two sequences, and why?
 # - How much of a last block is read?
@@ -296,16 +257,13 @@ from course_lib.viz import block_reads_view
 with record_accesses() as log:
     my_decode(*inputs)
 names = {"ids": ("seq", "kv_head"), "k": "k_cache", "v": "v_cache"}  # as our kernel calls them
-reads_view = block_reads_view(**block_reads(log, step.block_tables, step.seq_lens, **names))
+reads_view = block_reads_view(**block_reads(log, batch.block_tables, batch.seq_lens, **names))
 reads_view
 
-# %%
-reads_view.snapshot(step=3)
-
 # %% [markdown]
-# R0 and R1 share their prompt in memory, and still each of them reads it: their programs do not know of each other. (On a
-# GPU the second often finds it in the L2 cache, which all programs share. Kernels that take sequences with a common
-# prefix together exist; FlashInfer calls it cascade attention.)
+# Sequences 0 and 1 share the blocks of their prompt, and each of them reads these blocks: a program does not know of other
+# programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are kernels that compute
+# sequences with a common prefix together; FlashInfer calls it cascade attention.)
 #
 # ## A long context
 #
@@ -322,21 +280,25 @@ programs = num_seqs * num_kv_heads
 print(f"grid ({num_seqs}, {num_kv_heads}): {programs} programs; {multiprocessors - programs} of {multiprocessors} multiprocessors have none")
 
 # %% [markdown]
-# Eight programs walk, block after block, and all other multiprocessors wait. The cure is from lesson 06: attention over
-# some of the keys and attention over the others can be **merged**, if each part brings its log-sum-exp along. So cut the
-# context into parts, a program for each. That is **split-KV**, or Flash-Decoding
+# Eight programs go through the context block by block, and 124 multiprocessors have no program. Lesson 06 has what is needed:
+# attention over some keys and attention over others can be **merged** by their log-sum-exps. So the context is cut into parts,
+# and each part gets a program. This is **split-KV**, or Flash-Decoding
 # ([crfm.stanford.edu/2023/10/12/flashdecoding.html](https://crfm.stanford.edu/2023/10/12/flashdecoding.html)).
 #
-# We need no new kernel. A part of a sequence is a sequence: a piece of the row of the table, and a length.
+# We need no new kernel. A part of a sequence is a sequence itself: a piece of its row of the block table, and a length. A part that
+# begins after the last token is **empty**: its sum of exponentials is 0, its log-sum-exp is -inf, and its output is 0 / 0, which is
+# nan. Its share of the whole is 0, but 0 times nan is nan. So `in_parts` replaces nan by 0 before it merges.
 
 # %%
-def in_parts(q, k_cache, v_cache, table, length, num_parts):
+def in_parts(q, k_cache, v_cache, table, length, num_parts, guard=True):
     """A decode step of one sequence. q: [1, num_heads, head_dim]; table: [blocks], a multiple of num_parts of them."""
     block_size = k_cache.shape[1]
     pieces = table.view(num_parts, -1)
     begins = torch.arange(num_parts, device=table.device) * pieces.shape[1] * block_size
     lengths = (length - begins).clamp(min=0, max=pieces.shape[1] * block_size)
     outs, lses = my_decode(q.expand(num_parts, -1, -1).contiguous(), k_cache, v_cache, pieces, lengths)
+    if guard:
+        outs, lses = outs.nan_to_num(0.0), lses.nan_to_num(-torch.inf)  # of empty parts
     shares = lses.softmax(0)  # of each part, for each head: exp(lse) over the sum of all exp(lse)
     return (shares[:, :, None] * outs).sum(0, keepdim=True)
 
@@ -355,10 +317,26 @@ for num_parts in (1, 2, 4, 8, 16):
           f"more bytes, the same output: {torch.allclose(merged, whole, atol=1e-5)}")
 
 # %% [markdown]
-# The same output at any number, and a price that grows with it.
+# All 500 tokens are in 32 blocks, so none of these parts is empty. With 480 tokens the last two of 32 blocks hold no token, and with
+# 100 tokens 25 blocks hold none. Then some parts are empty. What does the merge give with the guard, and without it?
+
+# %%
+import warnings
+
+warnings.simplefilter("ignore", RuntimeWarning)  # NumPy warns of 0 / 0; a GPU does not
+for tokens_now, num_parts in ((480, 8), (480, 16), (100, 2), (100, 16)):
+    alone = attention.paged_decode(long_q, long_k, long_v, table[None], torch.tensor([tokens_now], device=model.device))
+    same = {guard: torch.allclose(in_parts(long_q, long_k, long_v, table, tokens_now, num_parts, guard), alone, atol=1e-5)
+            for guard in (True, False)}
+    empty = num_parts - -(-tokens_now // (512 // num_parts))
+    print(f"{tokens_now} tokens in {num_parts:>2} parts, {empty:>2} empty: the same output with the guard: {same[True]}, without: {same[False]}")
+
+# %% [markdown]
+# With the guard the output is the same in all of these cases, up to rounding. Each part costs bytes for its output and its
+# log-sum-exp, as the first table shows.
 #
-# What the parts look like in `course_lib`'s kernel: one text of 100 tokens in 4 parts, two KV heads, in tiles of 32 tokens, of which a
-# part has one or more. The last steps are the merge. Which programs have the least to do?
+# Here are the parts in `course_lib`'s kernel: one sequence of 100 tokens in 4 parts, two KV heads, in tiles of 32 tokens. The last
+# steps are the merge. Which programs read the least?
 
 # %%
 from course_lib.attention.kernels import paged
@@ -370,36 +348,30 @@ with record_accesses() as log:
 parts_view = block_reads_view(**block_reads(log, short, [100]))
 parts_view
 
-# %%
-parts_view.snapshot(step=6)
-
 # %% [markdown]
-# So how many parts? `course_lib` chooses from shapes alone: how many sequences and KV heads, how long a text may become,
-# how many multiprocessors. It must not look at `seq_lens`. A launch only puts a kernel into a queue, and the CPU runs ahead; to read
-# a number back from the GPU, it would have to wait until the queue is empty. How many programs are there, without parts and with them?
+# How many parts are best? `course_lib` chooses from shapes: the number of sequences and KV heads, the longest possible sequence,
+# and the number of multiprocessors. It does not look at `seq_lens`. A launch puts a kernel into a queue, and the CPU goes on at
+# once. To read a number from the GPU, the CPU would wait until the queue is empty. How many programs are there, without parts and
+# with them?
 
 # %%
-from course_lib.attention.tiles import decode_splits
+from course_lib.attention.tiles import DECODE_PROGRAMS, decode_splits
+from course_lib.viz import chart
 
 batches = [1, 2, 4, 8, 16, 32, 64, 128]
 without = [8 * n for n in batches]
 parts = [decode_splits(n, 8, 32_768, 132) for n in batches]
-figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-axis.plot(range(len(batches)), without, "o-", color="#D55E00", label="one program a sequence and KV head")
 chosen = [n * p for n, p in zip(without, parts)]
-axis.plot(range(len(batches)), chosen, "s--", color="#0072B2", label="in parts, as course_lib chooses")
-axis.axhline(132, color="#555555", lw=1, ls=":")
-axis.text(len(batches) - 1, 118, "132 multiprocessors", ha="right", va="top", fontsize=9)
-axis.set(yscale="log", xticks=range(len(batches)), xticklabels=batches, xlabel="requests in the step", ylabel="programs",
-         title="Decode of a Llama 3 8B, texts of up to 32,768 tokens, on an H200")
-axis.legend(frameon=False)
-axis.spines[["top", "right"]].set_visible(False)
-plt.show()
 print("parts:", dict(zip(batches, parts)))
+print(f"wanted: 2 x {DECODE_PROGRAMS} programs that a multiprocessor runs at a time x 132 = {2 * DECODE_PROGRAMS * 132}")
+requests = [str(n) for n in batches]
+chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 tokens, on an H200",
+      {"in parts, as course_lib chooses": (requests, chosen), "one program a sequence and KV head": (requests, without)},
+      x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# Few requests need parts; many fill the GPU by themselves, and there it takes one part each. And what do parts bring? One
-# layer's attention for one long text, recorded on an H200:
+# `decode_splits` takes the fewest parts that make the wanted number of programs, so the blue line stays near it. With
+# enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -407,17 +379,18 @@ from course_lib.recorded import recorded
 recorded("08", 1)
 
 # %% [markdown]
-# In one part the memory is nearly idle. Each doubling nearly halves the time, until every multiprocessor has about one
-# program. A few programs for each still help, as they wait for memory in turn; beyond that there is only more to merge.
+# In one part the memory is nearly idle. At first each doubling of the parts nearly halves the time. Then the multiprocessors have a
+# program each, and the gain becomes small; at the end there is only more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
-# A prompt brings many new tokens at once, and a long one comes in **chunks**: the first were computed in earlier steps
-# and stand in the cache, the next come now. In the same step others decode. Three things are new against `decode_kernel`:
+# A prompt brings many new tokens at once. A long prompt comes in **chunks**: the first ones were computed in earlier steps, and
+# their keys and values are in the cache. The next chunk comes in this step, together with the decode tokens of other requests.
+# Three things are new, compared with `decode_kernel`:
 #
-# - **Whose rows?** `cu_seqlens_q` holds the running sum of new tokens: those of sequence i are rows `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1` of `q`.
-# - **Where do they stand?** At the end. Row i of `new` rows in a text of `length` stands at position `length - new + i`.
-# - **What do they see?** Everything up to themselves: mask where the key's position is greater than the row's.
+# - **Which rows belong to a sequence?** `cu_seqlens_q` holds the running sum of new tokens: sequence i has rows `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1` of `q`.
+# - **Which positions do they have?** The last ones. Row i of `new` rows in a sequence of `length` tokens has position `length - new + i`.
+# - **Which keys do they see?** Those up to their own position: keys at later positions are masked.
 #
 # ```text
 # position       0 1 2 3 4 5 6 7 8 9 | 10 11 12 13      10 tokens cached, a chunk of 4
@@ -427,8 +400,8 @@ recorded("08", 1)
 # row 3, at 13   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■  ■
 # ```
 #
-# A line of the tile is a pair: a new token, and one of the group's query heads. With 16 lines there is enough for a
-# matrix unit, so this one uses `tl.dot`.
+# A row of the tile is a pair: a new token, and one of the group's query heads. A tile has 16 such rows, so this kernel can use
+# `tl.dot`. The code calls them `lines`, because `rows` are the rows of `q`.
 
 # %%
 @triton.jit
@@ -444,10 +417,10 @@ def chunk_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_
     position, inside = length - new + token, (token < new)[:, None]
     rows = ((begin + token) * NUM_KV_HEADS * GROUP + head)[:, None] * HEAD_DIM + dims[None, :]
     q = tl.load(q_ptr + rows, mask=inside, other=0.0) * scale
-    top = tl.full([LINES], float("-inf"), tl.float32)
-    total = tl.zeros([LINES], tl.float32)
+    m_i = tl.full([LINES], float("-inf"), tl.float32)
+    l_i = tl.zeros([LINES], tl.float32)
     acc = tl.zeros([LINES, HEAD_DIM], tl.float32)
-    last = length - new + (tl.program_id(2) * LINES + LINES - 1) // GROUP  # of the tile; behind it nobody looks
+    last = length - new + (tl.program_id(2) * LINES + LINES - 1) // GROUP  # the last position of the tile's tokens
     for start in range(0, tl.minimum(length, last + 1), BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + start // BLOCK_SIZE)
         filled = start + offsets < length
@@ -456,12 +429,12 @@ def chunk_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens_
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         seen = filled[None, :] & (start + offsets[None, :] <= position[:, None])
         scores = tl.where(seen, tl.dot(q, tl.trans(k), input_precision="ieee"), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = tl.dot(weights, v, acc * shrink[:, None], input_precision="ieee")
-        top = new_top
-    tl.store(out_ptr + rows, acc / total[:, None], mask=inside)
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = tl.dot(weights, v, acc * alpha[:, None], input_precision="ieee")
+        m_i = new_m
+    tl.store(out_ptr + rows, acc / l_i[:, None], mask=inside)
 
 
 def my_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -475,16 +448,16 @@ def my_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     return out
 
 
-as_chunks = my_attention(*inputs, step.cu_seqlens_q)
-print("cu_seqlens_q of the decode step:", step.cu_seqlens_q.tolist())
-print("the same as the model's cache:", torch.allclose(as_chunks, answer, atol=1e-5))
+as_chunks = my_attention(*inputs, batch.cu_seqlens_q)
+print("cu_seqlens_q of the decode step:", batch.cu_seqlens_q.tolist())
+print("the same as the model's cache:", torch.allclose(as_chunks, step.out, atol=1e-5))
 
 # %% [markdown]
-# A decode step is a chunk of one token each: the same function serves both. That is why an engine needs no difference
-# between prefill and decode: it only counts how many tokens of a request are computed (lesson 10).
+# A decode step is a chunk of one token each, so the same function computes both. An engine with such a kernel needs no
+# difference between prefill and decode: it counts how many tokens of a request are computed (lesson 10).
 #
-# Behind the engine's door it writes real texts. Three requests, at most 12 tokens a step, so that prompts come in pieces
-# while others decode:
+# `Engine(model, attention=…)` takes the function. Here are three requests, with at most 12 tokens a step, so that prompts come in
+# chunks while other requests decode:
 
 # %%
 openings = ["Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.",
@@ -499,8 +472,8 @@ alone = [generate_naive(model, ids, params) for ids in prompts]
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
 # %% [markdown]
-# What does it cost to cut a prompt into chunks? Each chunk looks at everything before it, so what was read for the chunk
-# before is read again.
+# What does it cost to cut a prompt into chunks? Each chunk reads all keys and values before it, also those that the chunk
+# before it has read.
 
 # %%
 predict("08.chunks", "A prompt of 96 tokens in 4 chunks instead of one. How many bytes of keys and values do the kernels read?",
@@ -522,22 +495,29 @@ for size in (96, 48, 24, 12):
     print(f"chunks of {size:>2} tokens: {count:>9,.0f} bytes, {count / there:.1f} times what there is")
 
 # %% [markdown]
-# It is the *tile* that reads everything before it, whether its neighbours come in the same step or in the next. A tile of
-# 16 lines is 8 tokens here, so a prompt of 96 has twelve of them anyway. Only where a chunk does not fill its tiles the
-# reads grow: 12 tokens are a tile and a half. (With 24 they even shrink a little: a chunk that ends in the middle of a block finds
-# the rest of it empty.) What does a chunk cost in time? `course_lib`'s kernel on an H200:
+# Each *tile* reads all keys and values before it, whether the next tile comes in the same step or in a later one. A tile of 16 rows
+# has 8 tokens here, so a prompt of 96 tokens has twelve tiles in each of the first three lines. Chunks of 12 tokens need a tile and
+# a half each, rounded up to two: sixteen tiles, and more reads. (With 24 it is a little less than with 48. A tile of the first chunk
+# ends in the middle of a block, and the rest of this block is not filled yet.) What does a chunk cost in time? `course_lib`'s kernel
+# on an H200:
 
 # %%
 recorded("08", 2)
 
 # %% [markdown]
-# Large chunks cost next to nothing. Small ones cost much, for a reason that you have met above: too few programs. 128
-# tokens with the 4 query heads of a group are 4 tiles of 128 lines, times 8 KV heads: 32 programs for 132
+# From 8,192 down to 512 tokens a chunk, the time grows by a tenth. With 128 tokens it is four times as much: there are too few
+# programs. 128 tokens with the 4 query heads of a group are 4 tiles of 128 rows; times 8 KV heads that is 32 programs for 132
 # multiprocessors. (And every step reads all weights: lesson 09.)
 #
 # ## The same in `course_lib`
 #
-# One function walks along the table, for decode and for chunks. Compare it with the loop above:
+# One function goes through the row of the block table, for decode and for chunks. Here it is, with `fold`, the step of the online
+# softmax that it calls. What is new against the loop above is in the first ten lines of `_attend`.
+
+# %%
+from course_lib.attention.kernels.online import fold
+
+show(fold)
 
 # %%
 show(paged._attend)
@@ -545,25 +525,16 @@ show(paged._attend)
 # %% [markdown]
 # What was added, and why:
 #
-# - A tile of keys is `BLOCK_N` tokens, whatever the block size: 128 keys from 8 blocks of 16, say. Each key's own block id is loaded.
-# - The ids of the *next* tile are loaded before this one is computed. The addresses of K and V hang on them, so otherwise every turn of the loop would wait twice.
-# - Offsets in 64 bits: a pool of more than 2³¹ numbers is nothing special.
-# - Head sizes that are no power of two, a sliding window, half precision, and scores in base 2, since the hardware has exp2.
-# - Tiles that every row sees as a whole need no mask (lesson 06), and get none.
-
-# %%
-show(paged.decode_kernel)
-
-# %% [markdown]
-# The parts are a dimension of the grid, and their merge is a kernel too, as in `in_parts`, with `2 ** lse` in place of exp.
-
-# %%
-show(paged.merge_kernel)
-
-# %% [markdown]
-# `paged_attention` finds out by binary search in `cu_seqlens_q` which sequence a program works for, so that the CPU never
-# has to read the lengths. (`my_attention` reads them: `int(…max())`. On a GPU that is a wait in each layer.) Which of
-# these runs here, and why?
+# - A tile of keys is `BLOCK_N` tokens, whatever the block size is: 128 keys from 8 blocks of 16, for example. Each key's own block id is loaded.
+# - The ids of the *next* tile are loaded before this tile is computed. The addresses of K and V depend on the ids. Otherwise each turn of the loop waits for memory twice, one after the other.
+# - Offsets have 64 bits, for pools of more than 2³¹ numbers.
+# - Head sizes that are no power of two, a sliding window, half precision, and scores in base 2, because the hardware has exp2.
+# - `MASKED`: tiles that every row sees as a whole are computed without a mask (lesson 06).
+# - The parts of a long context are a dimension of the grid. A second kernel, `paged.merge_kernel`, does what `in_parts` does after the kernel, with its guard for empty parts.
+#
+# `paged_attention` finds by binary search in `cu_seqlens_q` which sequence a program works for, so that the CPU does not
+# read the lengths. (`my_attention` reads them: `int(…max())`. On a GPU the CPU waits there, in each layer.) Which of the
+# library's functions run as kernels here, and why?
 
 # %% tags=["nbval-ignore-output"]
 print(attention.explain())
@@ -571,12 +542,12 @@ print(attention.explain())
 # %% [markdown]
 # ## Measure: time
 #
-# On a CPU the kernels are only interpreted, so their time says nothing. But what a gather costs can be seen anywhere:
-# attention over keys and values that lie in one piece, and the same with the gather before it. (With a GPU: these are so
-# small that you see what it takes to start the kernels, not what they take. The recorded run below is of a real size.)
+# On a CPU the kernels are interpreted, so their time says nothing about a GPU. But the cost of a gather can be measured here:
+# attention over keys and values that lie in one piece, and the same with the gather before it. (On a GPU these sizes are so
+# small that starting the kernels takes most of the time. The recorded run below has real sizes.)
 
 # %%
-predict("08.time", "16 texts of 1,024 tokens on this machine: how long does it take to gather and attend, against attending alone?",
+predict("08.time", "16 sequences of 1,024 tokens on this machine: how long does it take to gather and attend, against attending alone?",
         ["Up to twice as long", "Twice to ten times as long", "More than ten times as long"])
 
 # %% tags=["nbval-ignore-output"]
@@ -623,32 +594,42 @@ for name, t in times.items():
     print(f"{name:<32}{1e6 * t:8.0f} µs, {t / times['attend alone, all in one piece']:.1f} times")
 
 # %% [markdown]
-# On a CPU it is more than the bytes alone would say: it also has to find new memory for the pieces every time, and what
-# attention reads again and again stays in its caches. And on an H200? Three ways, in GB of keys and values a second,
-# counted once, whatever is moved besides:
+# The gather also allocates new memory for the pieces each time. And on an H200? The table has three ways, in GB of keys and values a
+# second: the keys and values are counted once, whatever else is moved. Look at the dtypes: the exercise's kernel computes in float32
+# and the other two in bfloat16, so for the same tokens it has to read twice the bytes. The column says how much of the memory's
+# speed each way uses, and not which is faster. The cell below it computes the time.
 
 # %%
 recorded("08", 0)
 
+# %%
+run = recorded("08", 0)
+requests, each = run.column("requests"), run.column("tokens of each")
+print(f"{'requests x tokens':>18} {'gather':>10} {'exercise':>10} {'course_lib':>11}   gather / course_lib")
+for i, (count, length_each) in enumerate(zip(requests, each)):
+    numbers = 2 * count * length_each * 8 * 128  # keys and values, 8 KV heads of 128
+    ways = run.tables[0][1][-3:]
+    gather, exercise, library = (numbers * size / run.column(way)[i] / 1e3 for way, size in zip(ways, (2, 4, 2)))
+    print(f"{count:>7,.0f} x {length_each:>8,.0f} {gather:>7.0f} µs {exercise:>7.0f} µs {library:>8.0f} µs   {gather / library:.1f}")
+
 # %% [markdown]
-# To gather first costs about what the count of bytes says, wherever there is enough to read. The exercise's kernel, which
-# is our `decode_kernel` without the log-sum-exp, follows the table and comes no further: for one request it has only
-# eight programs, and with many requests each program still waits for one block of 16 tokens before it asks for the next. What
-# lies between it and `course_lib`'s is the list above, most of all parts, larger tiles, and loads that are under way
-# while others are computed.
+# From 65,536 tokens on, in all, gathering first takes 2.8 to 4 times as long as `course_lib`'s kernel: the count of bytes said 3.
+# The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request it has eight programs. With many requests a
+# program waits for one block of 16 tokens before it asks for the next. What `course_lib` adds is the list above: parts, larger tiles,
+# and loads that are under way while the tile before is computed.
 #
 # ## Break it
 #
-# The mask on the tail. It is easy to forget, as nothing goes wrong where a text ends with a block. To forget it is to
-# take `seq_lens` rounded up to whole blocks, so that is how we break it: in decode steps only, and nothing else is
-# changed.
+# We leave out the mask on the tail. Nothing shows where a sequence ends with a block. Without the mask the kernel uses all slots of the
+# last block. That is what `decode_kernel` does when `seq_lens` is rounded up to whole blocks, so we break it in this way, in decode
+# steps only.
 #
-# The same request is served three times: by the sound function, by the careless one in a fresh pool, and by the careless
-# one after a guest has gone, whose numbers still stand in the block.
+# The same request is served three times: by the right function, by the careless one in a new pool, and by the careless one after
+# another request has finished, whose keys and values are still in the block.
 
 # %%
-predict("08.tail", "Which of the three tells the tale wrongly?",
-        ["Both careless ones", "Only the one after the guest", "None: what stands behind weighs next to nothing"], answer=1)
+predict("08.tail", "Which of the three outputs is wrong?",
+        ["Both careless ones", "Only the one after another request", "None: the weights of those slots are too small"], answer=1)
 
 # %%
 def careless(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -658,39 +639,39 @@ def careless(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
     return my_attention(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q)
 
 
-guest = tokenizer.encode(3 * "Rowan was a thoughtful frog who lived near a salt marsh. Rowan liked long breakfasts best. ")[:60]
+other = tokenizer.encode(3 * "Rowan was a thoughtful frog who lived near a salt marsh. Rowan liked long breakfasts best. ")[:60]
 asked = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
 
 
-def served(function, after_guest):
+def served(function, after_other):
     setting = EngineConfig(block_size=64, num_blocks=1, max_num_seqs=1, prefix_caching=False)
     engine = Engine(model, setting, attention=function)
-    if after_guest:
-        engine.generate([guest], SamplingParams(max_tokens=1, ignore_eos=True))
+    if after_other:
+        engine.generate([other], SamplingParams(max_tokens=1, ignore_eos=True))
     [output] = engine.generate([asked], SamplingParams(max_tokens=6, ignore_eos=True))
     return tokenizer.decode(output.token_ids).strip()
 
 
-print("sound, after a guest     …", served(my_attention, True))
-print("careless, fresh pool     …", served(careless, False))
-print("careless, after a guest  …", served(careless, True))
+print("right, after another request:   ", served(my_attention, True))
+print("careless, new pool:             ", served(careless, False))
+print("careless, after another request:", served(careless, True))
 
 # %% [markdown]
-# In a fresh pool the careless kernel writes the same words: behind the text stand zeros. They take a share of the weight
-# and bring nothing: every average is smaller, and the likeliest token here is the same. That is how such a bug passes
-# its tests. After the guest, Juniper's tale is another one: the guest's keys and values take
-# part in every average. One user's answer is made from another one's text, and no error is raised.
+# In a new pool the careless kernel writes the same tokens. The pool was filled with zeros, so the slots after the sequence hold zeros:
+# they take a share of the weights and add nothing, every average is too small, and here the most likely token is the same. A
+# test with a new pool passes. After another request the output is wrong: its keys and values are part of every average. One user's
+# answer is computed from another user's tokens, and no error is raised.
 #
 # ## Three questions
 #
-# <details><summary><b>1. A row of the block table is shuffled, the last entry apart. What changes in the output of a decode step?</b></summary>
+# <details><summary><b>1. A row of the block table is shuffled, except its last entry. What changes in the output of a decode step?</b></summary>
 #
-# Nothing but the rounding. A softmax average does not depend on the order of its terms, and where a token stands is in
+# Nothing but the rounding. A softmax average does not depend on the order of its terms, and the position of a token is in
 # its key already (RoPE, lesson 02). Order matters for the tail, which is in the last block, and for the causal mask of a
 # chunk.
 # </details>
 #
-# <details><summary><b>2. Why is the number of parts not chosen from the lengths of the texts?</b></summary>
+# <details><summary><b>2. Why is the number of parts not chosen from the lengths of the sequences?</b></summary>
 #
 # The lengths are on the GPU. To read them there, the CPU would have to wait for everything that was launched before, in
 # each layer of each step. And a captured graph (lesson 13) has one grid, whatever the lengths are later.
@@ -698,8 +679,8 @@ print("careless, after a guest  …", served(careless, True))
 #
 # <details><summary><b>3. All 64 requests of a server share a system prompt of 4,096 tokens. What does that save, in memory and in decode?</b></summary>
 #
-# In memory nearly everything: its blocks stand there once. In decode, with the kernel above, no read: each sequence has
-# programs of its own that read the shared blocks again, and only the GPU's cache can help.
+# In memory 63 of 64 copies: its blocks are there once. In decode, with the kernel above, nothing: each sequence has its own programs,
+# which read the shared blocks again, and only the GPU's cache can help.
 # </details>
 #
 # ## Next

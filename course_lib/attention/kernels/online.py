@@ -23,9 +23,9 @@ def fold(scores, v, m_i, l_i, acc, to_base_2, DOT: tl.constexpr):
     """One tile more: scores [rows, columns], where -inf hides a column; v [columns, dims]. Returns m_i, l_i, acc."""
     m_new = tl.maximum(m_i, tl.max(scores, 1) * to_base_2)
     weights = tl.exp2(scores * to_base_2 - m_new[:, None])
-    shrink = tl.exp2(m_i - m_new)  # what was summed up under the old maximum counts less under the new one
-    l_i = l_i * shrink + tl.sum(weights, 1)
-    acc = acc * shrink[:, None]
+    alpha = tl.exp2(m_i - m_new)  # what was summed up under the old maximum counts less under the new one
+    l_i = l_i * alpha + tl.sum(weights, 1)
+    acc = acc * alpha[:, None]
     if DOT:
         acc = tl.dot(weights.to(v.dtype), v, acc, input_precision="ieee")
     else:  # v first: Triton takes a sum of weights * v for a product of matrices, and computes it in TF32

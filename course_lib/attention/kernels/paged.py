@@ -49,7 +49,7 @@ def _attend(
     for start in range(begin, end, BLOCK_N):
         columns = start + offsets
         slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
-        # The ids of the next tile now: its K and V, whose addresses hang on them, can then come while this one is
+        # The ids of the next tile now: its K and V, whose addresses depend on them, can be loaded while this one is
         # computed.
         block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(
             tl.int32

@@ -144,9 +144,9 @@ def flash_attention_v1(
                 scores = masked(q_i @ k_j.T * scale, mask, rows, cols, reach)
                 m_new = torch.maximum(m_i, row_max(scores))
                 weights = torch.exp(scores - finite(m_new)[:, None])
-                shrink = torch.exp(m_i - finite(m_new))  # what was summed under the old maximum
-                l_new = shrink * l_i + weights.sum(1)
-                out_new = ((shrink * l_i)[:, None] * out_i + weights @ v_j) / positive(l_new)[:, None]
+                alpha = torch.exp(m_i - finite(m_new))  # what was summed under the old maximum
+                l_new = alpha * l_i + weights.sum(1)
+                out_new = ((alpha * l_i)[:, None] * out_i + weights @ v_j) / positive(l_new)[:, None]
 
                 out[i, head], all_m[i], all_l[i] = out_new.to(q.dtype), m_new, l_new
                 (
@@ -168,7 +168,7 @@ def flash_attention_v2(
     """FlashAttention-2: a tile of queries stays in fast memory until it is done (arXiv 2307.08691, algorithm 1).
 
     Its m_i, l_i and acc stay there too, so the output is written once. It is divided by the sum once, after the loop;
-    inside the loop acc is only multiplied by `shrink`, which is below 1 where the maximum has grown.
+    inside the loop acc is only multiplied by `alpha`, which is below 1 where the maximum has grown.
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
@@ -186,9 +186,9 @@ def flash_attention_v2(
                 scores = masked(q_i @ k_j.T * scale, mask, rows, cols, reach)
                 m_new = torch.maximum(m_i, row_max(scores))
                 weights = torch.exp(scores - finite(m_new)[:, None])
-                shrink = torch.exp(m_i - finite(m_new))
-                l_i = shrink * l_i + weights.sum(1)
-                acc = shrink[:, None] * acc + weights @ v_j
+                alpha = torch.exp(m_i - finite(m_new))
+                l_i = alpha * l_i + weights.sum(1)
+                acc = alpha[:, None] * acc + weights @ v_j
                 m_i = m_new
 
                 meter.matmul(*scores.shape, 2 * q.shape[2])

@@ -125,7 +125,7 @@ FLASH_FORWARD = Exercise(
         ),
         Mistake(
             "the sum is not rescaled.",
-            "Multiply `total` by the same factor as the accumulator.",
+            "Multiply `l_i` by the same factor as the accumulator.",
             Wrong(total_shrinks=False),
         ),
         Mistake(
@@ -135,7 +135,7 @@ FLASH_FORWARD = Exercise(
         ),
         Mistake(
             "the output is not divided by the sum.",
-            "At the end, divide each row by its own sum: `acc / total`.",
+            "At the end, divide each row by its own sum: `acc / l_i`.",
             Wrong(divides=False),
         ),
         Mistake(
@@ -261,13 +261,13 @@ FLASH_FORWARD = Exercise(
     hints=[
         "Three loops: heads, tiles of queries, tiles of keys. In the innermost, the online softmax of the exercise "
         "before, for all rows of the tile.",
-        "For a tile of queries keep `top` and `total`, [rows], and `acc`, [rows, d]. Begin with -inf, 0 and 0.",
+        "For a tile of queries keep `m_i` and `l_i`, [rows], and `acc`, [rows, d]. Begin with -inf, 0 and 0.",
         "Positions: row i of the tile that begins at r0 has position m - n + r0 + i; column j of the tile that begins "
         "at c0 is key c0 + j. Mask where key > position.",
         "Skip the tile when c0 > m - n + (last row of the tile). A slice ends where the tensor ends, so a shorter "
         "last tile needs no extra code.",
-        "After the last tile of keys: out = acc / total, lse = top + log(total). In exp(scores - top) and exp(old - "
-        "top), use 0 in place of top where top is -inf.",
+        "After the last tile of keys: out = acc / l_i, lse = m_i + log(l_i). In exp(scores - m_i) and exp(old - "
+        "m_i), use 0 in place of m_i where m_i is -inf.",
     ],
     rights=[flash_forward, forward_by_columns, forward_by_merging],
     why="A tile of queries stays in fast memory while the tiles of keys and values are read, so its maximum, sum and "

@@ -275,10 +275,10 @@ MERGE_PARTIALS = Exercise(
     hints=[
         "exp(lse) is the sum of exponentials by which a side was divided. Multiply each output by it, add the two, "
         "and divide by the sum of both.",
-        "exp overflows: subtract the larger lse first. a = exp(lse_a - top), b = exp(lse_b - top); the shares are a / "
+        "exp overflows: subtract the larger lse first. a = exp(lse_a - m_i), b = exp(lse_b - m_i); the shares are a / "
         "(a + b) and b / (a + b).",
-        "The new lse is top + log(a + b). `[..., None]` applies one weight to all numbers of a row.",
-        "Where top is -inf, neither side saw a key: use 0 in its place, and divide by 1 where a + b is 0.",
+        "The new lse is m_i + log(a + b). `[..., None]` applies one weight to all numbers of a row.",
+        "Where m_i is -inf, neither side saw a key: use 0 in its place, and divide by 1 where a + b is 0.",
     ],
     rights=[merge_partials, merge_by_share, merge_by_sigmoid],
     why="Each partial result is exact for its own keys. Undo its division, add the results, and divide again. Nothing "

@@ -196,7 +196,7 @@ ONLINE_SOFTMAX = Exercise(
         ),
         Mistake(
             "the sum is not rescaled.",
-            "`total` was summed relative to the old maximum, as `out` was. Multiply both by the same factor.",
+            "`l_i` was summed relative to the old maximum, as `out` was. Multiply both by the same factor.",
             altered(sum_shrinks=False),
         ),
         Mistake(
@@ -278,9 +278,9 @@ ONLINE_SOFTMAX = Exercise(
         "sum with each term times its value.",
         "A chunk gives a new largest score `new`. Sums relative to `old` become sums relative to `new` by one "
         "multiplication with exp(old - new).",
-        "total = exp(old - new) * total + exp(scores - new).sum(); out = exp(old - new) * out + exp(scores - new) @ "
+        "l_i = exp(old - new) * l_i + exp(scores - new).sum(); out = exp(old - new) * out + exp(scores - new) @ "
         "values.",
-        "At the end: out / total, and lse = top + log(total). While all scores so far are masked, `new` is -inf: "
+        "At the end: out / l_i, and lse = m_i + log(l_i). While all scores so far are masked, `new` is -inf: "
         "subtract 0 then, and leave zeros as they are.",
     ],
     rights=[online_softmax, softmax_by_merging, softmax_one_score_at_a_time],

@@ -119,7 +119,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
         ),
         Mistake(
             "the sum is not rescaled.",
-            "Multiply `total` by the same factor as the accumulator.",
+            "Multiply `l_i` by the same factor as the accumulator.",
             altered(causal, total_shrinks=False),
         ),
         Mistake(
@@ -129,7 +129,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
         ),
         Mistake(
             "the output is not divided by the sum.",
-            "At the end, divide each row by its own sum: `acc / total[:, None]`.",
+            "At the end, divide each row by its own sum: `acc / l_i[:, None]`.",
             altered(causal, divides=False),
         ),
         Mistake("the maximum is not subtracted.", "In float32, exp(89) is infinite.", altered(causal, subtracts=False)),
@@ -144,7 +144,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
         ),
         Mistake(
             "only the last tile of keys counts.",
-            "End each iteration with `high = new_high`. If `high` stays at its initial -inf, exp(high - new_high) is "
+            "End each iteration with `m_i = new_m`. If `m_i` stays at its initial -inf, exp(m_i - new_m) is "
             "0, and the sums so far are lost.",
             Program(causal, keeps_maximum=False),
         ),
@@ -197,7 +197,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
         ),
         half_sums(
             half_trials,
-            "A float16 has 11 bits: 1 + 1/4096 gives 1. Keep `total` and `acc` in tl.float32, or `.float()` in torch, "
+            "A float16 has 11 bits: 1 + 1/4096 gives 1. Keep `l_i` and `acc` in tl.float32, or `.float()` in torch, "
             "and convert only the result to float16.",
         ),
     ]

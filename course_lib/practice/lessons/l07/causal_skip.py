@@ -244,8 +244,8 @@ CAUSAL_SKIP = Exercise(
         "The tile's last row has position m - n + first + TILE - 1, so keys from m - n + first + TILE on are not "
         "seen. End the loop there or at m, whichever is less: `tl.minimum`.",
         'In a tile: scores = tl.where(columns[None, :] <= positions[:, None], scores, -float("inf")).',
-        "Begin `high` at -1e30: then exp(-inf - high) is 0, not nan, for a row that has seen no key. At the end "
-        "divide by tl.where(total > 0, total, 1.0).",
+        "Begin `m_i` at -1e30: then exp(-inf - m_i) is 0, not nan, for a row that has seen no key. At the end "
+        "divide by tl.where(l_i > 0, l_i, 1.0).",
     ],
     rights=[
         flash_causal,

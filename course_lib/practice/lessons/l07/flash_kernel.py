@@ -124,11 +124,11 @@ FLASH_KERNEL = Exercise(
         "grid, (heads, triton.cdiv(n, tile)). Its inner loop stays.",
         "Token j of head h begins at (j * heads + h) * head_dim. With rows or columns as [:, None] and dims as [None, "
         ":], that gives the addresses of a whole tile.",
-        'Before the loop: high = tl.full([TILE], -float("inf"), tl.float32), total = tl.zeros([TILE], tl.float32), '
+        'Before the loop: m_i = tl.full([TILE], -float("inf"), tl.float32), l_i = tl.zeros([TILE], tl.float32), '
         "acc = tl.zeros([TILE, HEAD_DIM], tl.float32).",
         'In it: tl.dot(q, tl.trans(k), input_precision="ieee") * scale, then -inf for columns >= m, by tl.where; then '
-        "the online softmax, and acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v).",
-        "Load with mask=(rows < n)[:, None] or (columns < m)[:, None] and other=0.0, store acc / total[:, None] with "
+        "the online softmax, and acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v).",
+        "Load with mask=(rows < n)[:, None] or (columns < m)[:, None] and other=0.0, store acc / l_i[:, None] with "
         "the mask of the rows.",
     ],
     rights=[

@@ -26,7 +26,7 @@ from .paged_decode_trials import (
     decodes,
 )
 from .paged_mistakes import MISTAKES
-from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale, takes_rows_for_short
 
 
 def paged_decode(q, k_cache, v_cache, block_tables, seq_lens):
@@ -147,6 +147,7 @@ PAGED_DECODE = Exercise(
             Wrong(scales_q_in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
+        takes_rows_for_short(WIDE),
         OUTSIDE,
         overwritten(STAYS),
         reads_stale(STALE),
@@ -164,8 +165,8 @@ PAGED_DECODE = Exercise(
         ),
         Mistake(
             "only the last block counts.",
-            "All blocks of the row hold tokens of the sequence: loop over them, and end each iteration with `top = "
-            "new_top`. If `top` stays at its initial -inf, exp(top - new_top) is 0, and the sums so far are lost.",
+            "All blocks of the row hold tokens of the sequence: loop over them, and end each iteration with `m_i = "
+            "new_m`. If `m_i` stays at its initial -inf, exp(m_i - new_m) is 0, and the sums so far are lost.",
             Wrong(last_block_only=True),
         ),
         Mistake(

@@ -104,7 +104,7 @@ MISTAKES = [
         Wrong(acc_shrinks=False),
     ),
     Mistake(
-        "the sum is not rescaled.", "Multiply `total` by the same factor as the accumulator.", Wrong(sum_shrinks=False)
+        "the sum is not rescaled.", "Multiply `l_i` by the same factor as the accumulator.", Wrong(sum_shrinks=False)
     ),
     Mistake(
         "nothing is rescaled when the maximum grows.",
@@ -123,12 +123,12 @@ MISTAKES = [
     ),
     Mistake(
         "the output is not divided by the sum.",
-        "At the end, divide each row by its own sum: `acc / total`.",
+        "At the end, divide each row by its own sum: `acc / l_i`.",
         Wrong(divides=False),
     ),
     Mistake(
         "the accumulator is divided in every iteration.",
-        "`acc` must stay a sum while `total` grows: divide once, after the last block.",
+        "`acc` must stay a sum while `l_i` grows: divide once, after the last block.",
         Wrong(divides="each"),
     ),
     Mistake(

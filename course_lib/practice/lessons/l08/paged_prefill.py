@@ -27,7 +27,7 @@ from .paged_prefill_trials import (
     WITH_CACHED,
     chunks,
 )
-from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale, takes_rows_for_short
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
@@ -165,6 +165,7 @@ PAGED_PREFILL = Exercise(
             Wrong(scales_q_in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
+        takes_rows_for_short(WIDE),
         OUTSIDE,
         overwritten(STAYS),
         reads_stale(STALE),
@@ -239,7 +240,7 @@ PAGED_PREFILL = Exercise(
         ),
         Mistake(
             "only the last block counts.",
-            "End each iteration with `top = new_top`. If `top` stays at its initial -inf, exp(top - new_top) is 0, "
+            "End each iteration with `m_i = new_m`. If `m_i` stays at its initial -inf, exp(m_i - new_m) is 0, "
             "and the sums so far are lost.",
             (Wrong(last_block_only=True), Wrong(last_block_only="of the sequence")),
         ),

@@ -93,6 +93,19 @@ def reads_stale(trials):
     )
 
 
+def takes_rows_for_short(trials):
+    """The Mistake of a wrong stride between the rows of the block table. trials: steps with `spare` columns.
+
+    Where the rows are as wide as the longest sequence needs, such an answer is right, so only these trials fail.
+    """
+    return Mistake(
+        "the rows of the block table are taken to be as long as the longest sequence needs.",
+        "They may be wider. The row of sequence i begins at `i * block_tables.stride(0)`; in torch, take "
+        "`block_tables[i]`. Only seq_lens says how many of its entries count.",
+        is_made_by=lambda answer, found: found.trial in trials,
+    )
+
+
 def has_nan(result):
     if isinstance(result, tuple):
         return any(map(has_nan, result))

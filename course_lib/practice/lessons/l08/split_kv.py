@@ -10,7 +10,7 @@ from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TIT
 
 from .paged_answers import Wrong, split_as_rows, whole_blocks
 from .paged_mistakes import MISTAKES
-from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale
+from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale, takes_rows_for_short
 from .split_kv_answers import (
     added,
     by_length,
@@ -145,6 +145,7 @@ SPLIT_KV = Exercise(
             Wrong(scales_q_in_place=True),
             is_made_by=writes_into(UNTOUCHED),
         ),
+        takes_rows_for_short(WIDE),
         OUTSIDE,
         overwritten(STAYS),
         reads_stale(STALE),
@@ -210,7 +211,7 @@ SPLIT_KV = Exercise(
         ),
         Mistake(
             "the parts are not divided by their sums.",
-            "A partial output is the attention over the keys of its part: acc / total.",
+            "A partial output is the attention over the keys of its part: acc / l_i.",
             Wrong(divides=False),
         ),
         Mistake(
@@ -266,10 +267,10 @@ SPLIT_KV = Exercise(
         "kernel, the part is the third dimension of the grid.",
         "tokens = -(-length // num_splits), rounded up to a multiple of block_size. Parts after the end of the "
         "sequence are empty.",
-        "The results of a part are acc / total and top + log(total). Where total is 0, they are zeros and -inf.",
+        "The results of a part are acc / l_i and m_i + log(l_i). Where l_i is 0, they are zeros and -inf.",
         "The merge, for each head: shares = softmax of lse over the parts, out = sum of share times partial. Where "
         "every lse is -inf, out is zeros.",
-        "softmax by hand: top = lse.amax(-1, keepdim=True), with 0 in place of -inf; sums = exp(lse - top); shares = "
+        "softmax by hand: m_i = lse.amax(-1, keepdim=True), with 0 in place of -inf; sums = exp(lse - m_i); shares = "
         "sums / sums.sum(-1, keepdim=True), with `clamp(min=1e-30)` to avoid a division by 0.",
     ],
     rights=[split_kv, split_as_rows, *in_triton("l08.solutions.split_kv", "split_kv")],

@@ -173,6 +173,11 @@ STORE_KV = Exercise(
             looped(write=heads_mixed),
         ),
         Mistake(
+            "the last token is not written.",
+            "The grid needs a program for each token: `(num_tokens,)`.",
+            lambda k, v, k_cache, v_cache, slots: store_kv(k[:-1], v[:-1], k_cache, v_cache, slots[:-1]),
+        ),
+        Mistake(
             "only the last token is written.",
             "A step has many tokens: use a program for each, or one index for all.",
             lambda k, v, k_cache, v_cache, slots: store_kv(k[-1:], v[-1:], k_cache, v_cache, slots[-1:]),

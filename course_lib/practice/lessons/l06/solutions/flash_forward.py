@@ -12,8 +12,8 @@ def flash_forward(q, k, v, tile, causal):
         kv_head = head // (heads // kv_heads)
         for r0 in range(0, n, tile[0]):
             q_i = q[r0:r0 + tile[0], head]
-            acc, total = torch.zeros_like(q_i), torch.zeros(len(q_i))
-            top = torch.full((len(q_i),), -float("inf"))
+            acc, l_i = torch.zeros_like(q_i), torch.zeros(len(q_i))
+            m_i = torch.full((len(q_i),), -float("inf"))
             for c0 in range(0, m, tile[1]):
                 if causal and c0 > start + r0 + len(q_i) - 1:
                     break  # from here on, all keys come after all queries of the tile
@@ -22,12 +22,12 @@ def flash_forward(q, k, v, tile, causal):
                 if causal:
                     row = start + r0 + torch.arange(len(q_i))[:, None]
                     scores = scores.masked_fill(c0 + torch.arange(len(k_j)) > row, -float("inf"))
-                new_top = torch.maximum(top, scores.amax(1))
-                subtract = torch.where(new_top == -float("inf"), 0.0, new_top)
-                weights, shrink = torch.exp(scores - subtract[:, None]), torch.exp(top - subtract)
-                total = shrink * total + weights.sum(1)
-                acc = shrink[:, None] * acc + weights @ v_j
-                top = new_top
-            out[r0:r0 + tile[0], head] = acc / torch.where(total == 0, 1.0, total)[:, None]
-            lse[r0:r0 + tile[0], head] = top + total.log()
+                new_m = torch.maximum(m_i, scores.amax(1))
+                subtract = torch.where(new_m == -float("inf"), 0.0, new_m)
+                weights, alpha = torch.exp(scores - subtract[:, None]), torch.exp(m_i - subtract)
+                l_i = alpha * l_i + weights.sum(1)
+                acc = alpha[:, None] * acc + weights @ v_j
+                m_i = new_m
+            out[r0:r0 + tile[0], head] = acc / torch.where(l_i == 0, 1.0, l_i)[:, None]
+            lse[r0:r0 + tile[0], head] = m_i + l_i.log()
     return out, lse

@@ -4,10 +4,10 @@ import torch
 # %% 06.merge_partials
 def merge_partials(out_a, lse_a, out_b, lse_b):
     """(out, lse) over the keys of both. out: [..., head_dim]; lse: [...], -inf where a side saw nothing."""
-    top = torch.maximum(lse_a, lse_b)
-    top = torch.where(top == -float("inf"), 0.0, top)
-    sum_a, sum_b = torch.exp(lse_a - top), torch.exp(lse_b - top)
-    total = sum_a + sum_b
-    divide = torch.where(total == 0, 1.0, total)
+    m_i = torch.maximum(lse_a, lse_b)
+    m_i = torch.where(m_i == -float("inf"), 0.0, m_i)
+    sum_a, sum_b = torch.exp(lse_a - m_i), torch.exp(lse_b - m_i)
+    l_i = sum_a + sum_b
+    divide = torch.where(l_i == 0, 1.0, l_i)
     out = (out_a * sum_a[..., None] + out_b * sum_b[..., None]) / divide[..., None]
-    return out, top + total.log()
+    return out, m_i + l_i.log()

@@ -4,13 +4,13 @@ import torch
 # %% 06.online_softmax
 def online_softmax(chunks):
     """(out, lse) of one row of attention. chunks: iterable of (scores [c], values [c, d]), seen once."""
-    top, total, out = torch.tensor(-float("inf")), torch.tensor(0.0), 0.0
+    m_i, l_i, out = torch.tensor(-float("inf")), torch.tensor(0.0), 0.0
     for scores, values in chunks:
-        new_top = torch.maximum(top, scores.max())
-        subtract = new_top if new_top > -float("inf") else torch.tensor(0.0)  # nothing seen yet
+        new_m = torch.maximum(m_i, scores.max())
+        subtract = new_m if new_m > -float("inf") else torch.tensor(0.0)  # nothing seen yet
         weights = torch.exp(scores - subtract)
-        shrink = torch.exp(top - subtract)  # what was summed under the old maximum
-        total = shrink * total + weights.sum()
-        out = shrink * out + weights @ values
-        top = new_top
-    return (out / total, top + total.log()) if total > 0 else (out, top)
+        alpha = torch.exp(m_i - subtract)  # what was summed under the old maximum
+        l_i = alpha * l_i + weights.sum()
+        out = alpha * out + weights @ values
+        m_i = new_m
+    return (out / l_i, m_i + l_i.log()) if l_i > 0 else (out, m_i)
