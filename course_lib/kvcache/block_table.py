@@ -66,7 +66,8 @@ class BlockTable:
             if cached:
                 self._trace.add("hit", request=self.name, blocks=cached)
             self._trace.add("append", request=self.name, count=n, blocks=joining)
-        return [self._slot(position) for position in range(start, start + n)]
+        ids = self.block_ids
+        return [ids[position // size] * size + position % size for position in range(start, start + n)]
 
     def append_own_slot(self):
         """The slot of one more token in a last block that only this table holds; None if append_slots is needed.

@@ -15,7 +15,7 @@ __all__, __getattr__, __dir__ = lazily(
         "length_sets": "LENGTH_SETS",
         "lengths": "Fixed Lengths LogNormal RecordedLengths Uniform",
         "prefixes": "SharedPrefixes",
-        "simulate": "Cluster SimulationResult Transfer simulate",
+        "simulate": "Cluster SimulationResult Transfer",
         "workload": "Arrival Workload",
     },
 )

@@ -87,8 +87,11 @@ def roofline(shape, *, bytes_per_s, flops_per_s, launch_s=0.0, weight_bytes=2, d
 
 
 def count_parameters(shape):
-    """Weights that every token is multiplied with: those of the layers and of the output head, not the embedding."""
-    if (known := getattr(shape, "num_parameters", None)) is not None:
-        return known
+    """Weights that every token is multiplied with: those of the layers and of the output head, not the embedding.
+
+    Of a ModelShape only the number of all parameters is known; that is taken.
+    """
+    if not hasattr(shape, "hidden_size"):
+        return shape.num_parameters
     width, heads = shape.hidden_size, (2 * shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
     return shape.num_layers * width * (heads + 3 * shape.intermediate_size) + shape.vocab_size * width
