@@ -35,7 +35,8 @@ class DoesNotCompile(ParameterError):
     """A kernel that the compiler refuses. line: the line of its source, or ""; words: what the compiler says."""
 
     def __init__(self, kernel, line, words):
-        super().__init__(f"`{kernel}` does not compile: {words[:300]}" + f" In the line `{line}`." * bool(line))
+        where = f", in the line `{line}`." if line else ""
+        super().__init__(f"`{kernel}` does not compile: {words[:300].rstrip('.')}{where}")
         self.line, self.words = line, words
 
 
