@@ -33,12 +33,15 @@ class Tokenizer:
         named = {self.bos_token_id, self.eos_token_id} - {None}
         self.skipped_ids = frozenset(i for i, token in added.items() if token.special)
         self.special_ids = self.skipped_ids | named
-        self._known = frozenset(backend.get_vocab(with_added_tokens=True).values())
 
     @property
     def vocab_size(self):
         """The number of token ids. The vocab_size of a model can be larger: rows that no token uses."""
         return max(self._known) + 1
+
+    @cached_property
+    def _known(self):
+        return frozenset(self.backend.get_vocab(with_added_tokens=True).values())
 
     @cached_property
     def decoder_parts(self):
@@ -158,10 +161,10 @@ def load_tokenizer(name="tale"):
             f"{folder} has no tokenizer.json, so text cannot become tokens. Copy it from the model "
             "that the weights come from."
         )
-    read_json(path)  # for its message, which names the place where a file is damaged
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as problem:  # the library raises no narrower type
+        read_json(path)  # for its message, which names the place where a file is damaged
         raise ModelError(
             f"{path} is not a tokenizer that this version of `tokenizers` reads ({problem}). Fetch the "
             f"file again, or run `pip install -U tokenizers`."

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 # Buffers that older checkpoints store and that are computed here.
 _HARMLESS = re.compile(r".*rotary_emb\.(inv_freq|cos_cached|sin_cached)|.*\.masked_bias|.*self_attn\.bias")
 _PICKLES = ("pytorch_model*.bin", "consolidated*.pt*", "*.pth")
+READERS = 2  # threads that copy tensors out of a file
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
@@ -76,7 +78,7 @@ def load_transformer(folder, config, device, dtype):
     """The Transformer of a folder, in eval mode and without gradients.
 
     All names and shapes are checked before any weights are read. The model is built without memory (device "meta") and
-    takes over one tensor after the other, so that at most one of them is in memory twice.
+    takes over a few tensors at a time, so that no more than these are in memory twice.
     """
     stored = as_in_transformer(_stored_tensors(folder), folder)
     with torch.device("meta"):
@@ -84,28 +86,31 @@ def load_transformer(folder, config, device, dtype):
     expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied embedding appears once
     _check(stored, expected, config, folder)
     tensors = {}
-    for file in sorted({stored[name].file for name in expected}):
-        with safe_open(file, framework="pt") as opened:
-            for name in expected:
-                if stored[name].file == file:
-                    # A copy: a tensor still mapped to the file would change, or crash, when the file does.
-                    tensors[name] = in_long_rows(opened.get_tensor(stored[name].name).to(device, dtype, copy=True))
+    with ThreadPoolExecutor(READERS) as pool:
+        for file in sorted({stored[name].file for name in expected}):
+            with safe_open(file, framework="pt") as opened:
+                names = [name for name in expected if stored[name].file == file]
+                taken = pool.map(lambda n: taken_over(opened.get_tensor(stored[n].name), device, dtype), names)
+                tensors.update(zip(names, taken))
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     return model.eval().requires_grad_(False)
 
 
-def in_long_rows(tensor):
-    """The same matrix with its longer side contiguous in memory, on a CPU in float32; other tensors unchanged.
+def taken_over(mapped, device, dtype):
+    """A copy of a tensor that is mapped to a file: without, it would change, or crash, when the file does.
 
-    A decode step reads all weights once and does little else. The longer the contiguous rows, the better a CPU
-    prefetches them (benchmarks/cpu_decode.py).
+    On a CPU in float32, the longer side of a matrix is contiguous in the copy. A decode step reads all weights once and
+    does little else, and the longer the contiguous rows, the better a CPU prefetches them (benchmarks/cpu_decode.py).
+    All this is one pass over the file.
     """
-    rows_are_short = tensor.ndim == 2 and tensor.shape[0] > tensor.shape[1]
-    if rows_are_short and tensor.device.type == "cpu" and tensor.dtype == torch.float32:
-        return tensor.t().contiguous().t()
-    return tensor
+    rows_are_short = mapped.ndim == 2 and mapped.shape[0] > mapped.shape[1]
+    if rows_are_short and device.type == "cpu" and dtype == torch.float32:
+        if mapped.dtype == dtype:
+            return mapped.t().contiguous().t()
+        return mapped.to(dtype).t().contiguous().t()  # torch transposes fast, and converts fast, but not both at once
+    return mapped.to(device, dtype, copy=True)
 
 
 def _stored_tensors(folder):
