@@ -5,11 +5,14 @@
 Two measurements: the time of one decode step by the number of sequences in it, on a model with the shape of Llama 3 8B
 and random weights in bfloat16, with its bytes and operations a second; and 64 requests of mixed lengths on `tale`,
 served one by one, in static and dynamic batches, and by the engine. Medians, measured until the GPU has finished.
-quick: a tiny shape and few requests, to try it on a CPU.
+The third table is taken from results/engine_h200.json, which engine_gpu.py measured: decode steps of the engine with
+CUDA graphs. quick: a tiny shape and few requests, to try it on a CPU.
 """
 
+import json
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from cpu_serving import mixed_requests, ways
@@ -23,7 +26,7 @@ CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
 
 def tables(model, tokenizer, device, quick=False):
     """[{"title", "columns", "rows"}] for the recorded run. model: `tale`, on `device`."""
-    return [decode_steps(device, quick), serving(model, quick)]
+    return [decode_steps(device, quick), serving(model, quick), engine_steps()]
 
 
 @torch.inference_mode()
@@ -43,8 +46,8 @@ def decode_steps(device, quick):
         rows.append([batch, 1000 * took, batch / took, flops / read, read / took / 1e9, flops / took / 1e12])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {
-        "title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a text",
-        "columns": ["texts", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"],
+        "title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a sequence",
+        "columns": ["sequences", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"],
         "rows": rows,
     }
 
@@ -66,6 +69,22 @@ def step_seconds(model, batch, context, repeats):
         wait_for(model.device)
         times.append(time.perf_counter() - begin)
     return times[3:]
+
+
+def engine_steps():
+    """Decode steps of the engine on a model with the shape of Llama 3.2 1B, by the number of sequences."""
+    kept = json.loads((Path(__file__).parent / "results" / "engine_h200.json").read_text(encoding="utf-8"))
+    rows = [
+        [row["batch"], row["ms"], row["limit_ms"], 1000 * row["batch"] / row["ms"]]
+        for row in kept["alone"]["rows"]
+        if row.get("bench") == "decode step" and row["model"] == "llama-1b"
+    ]
+    return {
+        "title": "One decode step of the engine as a CUDA graph, Llama 3.2 1B's shape, random weights, bfloat16, "
+        "843 tokens a sequence; by `python benchmarks/engine_gpu.py llama-1b --only steps`",
+        "columns": ["sequences", "ms a step", "ms at least, to read weights and cache", "tokens a second"],
+        "rows": rows,
+    }
 
 
 def serving(model, quick):

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exercises 04 · The paged allocator
 #
-# Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a page, and a tool that finds the
-# leak in somebody else's allocator. The checks play hundreds of small programs against what you write; where one fails,
-# it is cut down to the fewest calls that still fail. `hint("04.allocator")` goes one step further each time you call it.
+# Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a block, and a function that finds the
+# leak in an allocator of somebody else. The checks run hundreds of small programs on what you write. When one fails, the
+# check shortens it to the fewest calls that still fail. `hint("04.allocator")` goes one step further each time you call it.
 
 # %% [markdown]
 # {{colab}}
@@ -22,17 +22,22 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 04.allocator · A free list with counts
 #
-# Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`; a new one has them all free. Which free block goes first
-# is up to you.
+# Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`. In a new allocator all of them are free. Which free block
+# is allocated first is up to you.
 #
-# - `allocate(n=1)`: a list of n free blocks, each held once from now on. None where fewer are free, and then nothing is taken.
-# - `fork(block_ids)`: one holder more for each. A block that is free or does not exist: `LedgerError`, and none is counted.
-# - `free(block_ids)`: one holder less for each; without a holder it is free again. More than hold it, or a block that does not
-#   exist: `LedgerError`, and none is freed.
-# - `num_free` (read without brackets), `ref_count(block_id)`, and `num_blocks` and `block_size` as given.
-# - `check_integrity()` raises `IntegrityError` when its own books contradict each other.
+# - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0. If fewer than
+#   n blocks are free, it returns None and allocates nothing.
+# - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is free, or an id
+#   that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
+# - `free(block_ids)` takes one holder from each block. A block without a holder is free again. If the list names a block more
+#   often than it has holders, or an id that does not exist, it raises `LedgerError`, and no block is freed.
+# - `num_free` (an attribute or a property, read without brackets) is the number of free blocks. `ref_count(block_id)` is the
+#   number of holders of a block. `num_blocks` and `block_size` are attributes.
+# - `check_integrity()` raises `IntegrityError` if a block is in the free list twice, if a block is free and has holders, or if a
+#   block is neither free nor held. Otherwise it returns nothing.
 #
-# A block must cost the same in a large memory as in a small one.
+# The lists that you are given belong to the caller: do not change them. Each operation except `check_integrity` must cost the
+# same with a million blocks as with a thousand; the check counts the items that your containers touch.
 
 # %% nbgrader={"grade_id": "allocator", "solution": true} course={"exercise": "04.allocator"}
 class BlockAllocator:
@@ -47,19 +52,19 @@ class BlockAllocator:
 
     @property
     def num_free(self):
-        """How many blocks can be had."""
+        """The number of free blocks."""
         ### BEGIN SOLUTION
         return len(self.free_list)
         ### END SOLUTION
 
     def ref_count(self, block_id):
-        """How many hold the block."""
+        """The number of holders of the block."""
         ### BEGIN SOLUTION
         return self.counts[block_id]
         ### END SOLUTION
 
     def allocate(self, n=1):
-        """n free blocks as a list of ids, each held once from now on; None where fewer are free, and then nothing is taken."""
+        """A list of n free blocks, each with one holder from now on. None if fewer are free, and then nothing is allocated."""
         ### BEGIN SOLUTION
         if n > len(self.free_list):
             return None
@@ -70,7 +75,7 @@ class BlockAllocator:
         ### END SOLUTION
 
     def fork(self, block_ids):
-        """One holder more for each block. LedgerError for one that is free or does not exist, and then none is counted."""
+        """Adds one holder to each block. LedgerError for one that is free or does not exist, and then none is added."""
         ### BEGIN SOLUTION
         for b in block_ids:
             if not 0 <= b < self.num_blocks or self.counts[b] == 0:
@@ -80,7 +85,7 @@ class BlockAllocator:
         ### END SOLUTION
 
     def free(self, block_ids):
-        """One holder less for each block; without a holder it is free. LedgerError for more than hold it, and then none is freed."""
+        """Takes one holder from each block; without a holder it is free. LedgerError for more than it has; then none is freed."""
         ### BEGIN SOLUTION
         for b, times in Counter(block_ids).items():
             if not 0 <= b < self.num_blocks or times > self.counts[b]:
@@ -92,7 +97,7 @@ class BlockAllocator:
         ### END SOLUTION
 
     def check_integrity(self):
-        """Raises IntegrityError when the books contradict each other."""
+        """IntegrityError if a block is free twice, is free and held, or is neither."""
         ### BEGIN SOLUTION
         expected = [b for b in range(self.num_blocks) if self.counts[b] == 0]
         if sorted(self.free_list) != expected:
@@ -128,19 +133,21 @@ steps = simulate_paged(few, trace.watch(BlockAllocator(24, 4)), 60)
 memory_view(trace)
 
 # %% [markdown]
-# ## 04.block_table · One text
+# ## 04.block_table · The table of one sequence
 #
 # Write the block table of one sequence, over an allocator as above.
 #
-# - `append_slots(n)`: room for n more tokens. Returns the list of their slots, `block_id * block_size + offset`. Takes a
-#   block only when a token needs it. None where memory is short, and then nothing has changed.
-# - `slot(position)`: where the token at this position is. `ParameterError` where there is none.
-# - `free()`: gives all blocks back; after it the table holds nothing.
-# - `block_ids`, in the order of the text, and `num_tokens`.
+# - `append_slots(n)` takes slots for n more tokens and returns them as a list; a slot is `block_id * block_size + offset`. It
+#   allocates a block only when a token needs it. n may be 0: then it returns an empty list. If too few blocks are free, it
+#   returns None and changes nothing.
+# - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises `ParameterError`, also for
+#   a negative position.
+# - `free()` frees all blocks and leaves the table empty. On a table without blocks it does nothing.
+# - `block_ids` is the list of its blocks, in the order of the sequence. `num_tokens` is the number of its tokens, an int.
 
 # %% nbgrader={"grade_id": "block_table", "solution": true} course={"exercise": "04.block_table"}
 class BlockTable:
-    """One sequence: its tokens in order, in blocks that stand anywhere. allocator: with num_free, block_size, allocate, free."""
+    """The blocks of one sequence, in order. allocator: has num_free, block_size, allocate and free."""
 
     def __init__(self, allocator):
         ### BEGIN SOLUTION
@@ -148,7 +155,7 @@ class BlockTable:
         ### END SOLUTION
 
     def append_slots(self, n):
-        """Room for n more tokens: their slots, or None where memory is short, and then nothing has changed."""
+        """The slots of n more tokens. None if too few blocks are free, and then nothing is changed."""
         ### BEGIN SOLUTION
         size, start = self.allocator.block_size, self.num_tokens
         missing = -(-(start + n) // size) - len(self.block_ids)
@@ -161,7 +168,7 @@ class BlockTable:
         ### END SOLUTION
 
     def slot(self, position):
-        """Where the token at `position` is kept: block_id * block_size + offset. ParameterError where there is no such token."""
+        """The slot of the token at `position`: block_id * block_size + offset. ParameterError if there is no such token."""
         ### BEGIN SOLUTION
         if not 0 <= position < self.num_tokens:
             raise ParameterError(f"There is no position {position}; {self.num_tokens} tokens are held.")
@@ -170,7 +177,7 @@ class BlockTable:
         ### END SOLUTION
 
     def free(self):
-        """Gives all blocks back and holds nothing any more."""
+        """Frees all blocks. The table is empty afterwards."""
         ### BEGIN SOLUTION
         self.allocator.free(self.block_ids)
         self.block_ids, self.num_tokens = [], 0
@@ -182,11 +189,11 @@ check("04.block_table", BlockTable)
 # %% [markdown]
 # ## 04.slot_mapping · A step of many requests
 #
-# A step holds tokens of several sequences in one flat batch. Where is each of them written? Without a loop it is two lines.
+# A step holds tokens of several sequences in one flat batch. Compute the slot of each token. Without a loop it is two lines.
 #
 # - `block_tables`: int64 `[num_seqs, max_blocks]`, a row for each sequence, padded with -1;
-# - `seq_ids`, `positions`: int64 `[num_tokens]`, whose token it is and where it stands in its text;
-# - returns the slots, int64 `[num_tokens]`.
+# - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence;
+# - returns the slots, an int64 tensor `[num_tokens]`. The three tensors are not changed.
 
 # %% nbgrader={"grade_id": "slot_mapping", "solution": true} course={"exercise": "04.slot_mapping"}
 def slot_mapping(block_tables, seq_ids, positions, block_size):
@@ -202,11 +209,12 @@ check("04.slot_mapping", slot_mapping)
 # %% [markdown]
 # ## 04.gather · One piece again
 #
-# Attention wants a sequence's keys and values in the order of its text. Bring them together from the pool of one layer.
+# Attention reads the keys and values of a sequence in the order of its tokens. Gather them from the pool of one layer.
 #
 # - `k_cache`, `v_cache`: `[num_blocks, block_size, num_kv_heads, head_dim]`;
 # - `block_table`: int64 `[max_blocks]`, the blocks of the sequence in order, padded with -1;
-# - returns k and v of its first `num_tokens` tokens, `[num_tokens, num_kv_heads, head_dim]` each.
+# - returns a pair, k and v of its first `num_tokens` tokens (at least one): `[num_tokens, num_kv_heads, head_dim]` each, in the
+#   dtype of the pool. The pool and the table are not changed. Slots and blocks of other sequences may hold anything, nan too.
 
 # %% nbgrader={"grade_id": "gather", "solution": true} course={"exercise": "04.gather"}
 def gather(k_cache, v_cache, block_table, num_tokens):
@@ -223,10 +231,13 @@ check("04.gather", gather)
 # %% [markdown]
 # ## 04.page_size · How large is a block?
 #
-# Given the lengths of some requests, choose among `block_sizes` the largest of which at most the share `most_wasted` is
-# wasted: empty slots in last blocks, as a share of all slots that the requests take. Return
-# `{"block_size": …, "blocks": …, "wasted": …}`: the size, the blocks that all requests take together (the entries of
-# their tables), and the empty slots. None where every size wastes more.
+# `lengths` are the numbers of tokens of some requests, at least one. Choose the largest of `block_sizes` that wastes at most the
+# share `most_wasted`. What is wasted are the empty slots in the last blocks, as a share of all slots that the requests take
+# together. Exactly `most_wasted` is allowed.
+#
+# Return a dict of three ints: `{"block_size": …, "blocks": …, "wasted": …}`, the size, the number of blocks of all requests
+# together, and the number of empty slots. If every size wastes more, return None. Neither list is changed; `block_sizes` comes in
+# any order.
 
 # %% nbgrader={"grade_id": "page_size", "solution": true} course={"exercise": "04.page_size"}
 def page_size(lengths, block_sizes, most_wasted):
@@ -255,8 +266,8 @@ for most_wasted in (0.01, 0.02, 0.05, 0.1):
 # %% [markdown]
 # ## 04.find_the_leak · Somebody else's allocator
 #
-# `LedgerA` to `LedgerD` are allocators with one fault each, in one operation. Most of them seem to work. A fault may wait
-# until the third call of its operation.
+# `LedgerA` to `LedgerD` are allocators with one fault each, in one operation. A fault may show only from the third call of its
+# operation on, and only when a list of several blocks is given.
 
 # %%
 from course_lib.practice.play import LedgerA, LedgerB, LedgerC, LedgerD
@@ -268,15 +279,16 @@ for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
     print(block_ids, "were taken and given back;", allocator.num_free, "of 8 are free")
 
 # %% [markdown]
-# Write a tool that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it has
+# Write a function that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it has
 # `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair: the operation (`"allocate"`, `"fork"` or `"free"`),
 # and what it breaks:
 #
-# - `"lost"`: fewer blocks are free than nobody holds, so one is lost;
-# - `"twice"`: more blocks are free than nobody holds, so one will be given to two;
-# - `"count"`: as many are free, but some `ref_count(b)` is not the number of its holders.
+# - `"lost"`: `num_free` is smaller than the number of blocks without a holder, so a block is lost;
+# - `"twice"`: `num_free` is larger, so a block will be given to two requests;
+# - `"count"`: `num_free` is right, but `ref_count(b)` of some block is not the number of its holders.
 #
-# Return None where nothing is wrong. (An allocator that says None to a request for too many blocks is right to do so.)
+# If nothing is wrong, return None. (To return None from `allocate(n)` with fewer than n free blocks is right; to lose blocks
+# by it is not.)
 
 # %% nbgrader={"grade_id": "find_the_leak", "solution": true} course={"exercise": "04.find_the_leak"}
 def find_the_leak(make_allocator):
@@ -296,17 +308,17 @@ def find_the_leak(make_allocator):
         allocator.allocate(num_blocks + 1)  # too many: nothing may be taken
         if fault():
             return "allocate", fault()
-        text = allocator.allocate(3)
-        held.update(text)
+        blocks = allocator.allocate(3)
+        held.update(blocks)
         if fault():
             return "allocate", fault()
-        allocator.fork(text)
-        held.update(text)
+        allocator.fork(blocks)
+        held.update(blocks)
         if fault():
             return "fork", fault()
         for _ in range(2):
-            allocator.free(text)
-            held.subtract(text)
+            allocator.free(blocks)
+            held.subtract(blocks)
             if fault():
                 return "free", fault()
     ### END SOLUTION

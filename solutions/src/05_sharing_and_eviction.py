@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exercises 05 · Sharing and eviction
 #
-# Six pieces: a table that can be forked, the copy before a shared block is written, a name for every full block, the
-# search for a text's beginning, and two ways to decide what goes when memory is full. The checks play programs
-# against your code and show the shortest one that fails. `hint("05.fork")` goes one step further each time you call
+# Six pieces: a table that can be forked, the copy before a shared block is written, a hash for every full block, the search
+# for the cached beginning of a sequence, and two policies of eviction. The checks run programs on your code and show the
+# shortest one that fails. `hint("05.fork")` goes one step further each time you call
 # it.
 
 # %% [markdown]
@@ -24,23 +24,24 @@ _ = setup(quiet=True)
 #
 # A table knows its blocks and how many tokens it holds. Write two methods:
 #
-# - `fork()` returns a second table with the same tokens in the same blocks. Nothing is copied. From then on each goes
-#   its own way.
-# - `free()` gives up this table's blocks, the last one first, and leaves the table empty: no blocks, no tokens.
+# - `fork()` returns a second table with the same tokens in the same blocks, in the same order, over the same allocator. No block
+#   is copied. From then on, tokens that are appended to one table are not in the other. A table without blocks can be forked too.
+# - `free()` releases this table's blocks, the last one of the sequence first, and leaves the table empty: `block_ids` is an empty
+#   list, `num_tokens` is 0.
 #
-# The allocator counts. `allocator.fork(block_ids)` adds a reference to each block, `allocator.free(block_ids)` takes
-# one away, in the order of the list; a block is free again when nobody holds it. `append_slots` is there already. It
-# writes into shared blocks; that is the next exercise, and is not looked at here.
+# The allocator counts references. `allocator.fork(block_ids)` adds one to each block; `allocator.free(block_ids)` takes one from
+# each, in the order of the list. A block is free again when it has no reference. `append_slots` is given. It writes into shared
+# blocks; the next exercise mends that, and this check does not look at it.
 
 # %% nbgrader={"grade_id": "fork", "solution": true} course={"exercise": "05.fork"}
 class BlockTable:
-    """The blocks of one text. Several tables may hold the same block."""
+    """The blocks of one sequence. Several tables may hold the same block."""
 
     def __init__(self, allocator):
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def append_slots(self, n):
-        """Room for n more tokens, as in lesson 04: their slots, or None where memory is short."""
+        """The slots of n more tokens, as in lesson 04, or None if too few blocks are free."""
         size, end = self.allocator.block_size, self.num_tokens + n
         fresh = self.allocator.allocate(-(-end // size) - len(self.block_ids))
         if fresh is None:
@@ -59,7 +60,7 @@ class BlockTable:
         ### END SOLUTION
 
     def free(self):
-        """Gives up this table's blocks, the last one first. Afterwards it holds no blocks and no tokens."""
+        """Releases this table's blocks, the last one first. Afterwards it holds no blocks and no tokens."""
         ### BEGIN SOLUTION
         self.allocator.free(self.block_ids[::-1])
         self.block_ids, self.num_tokens = [], 0
@@ -84,32 +85,32 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # %% [markdown]
 # ## 05.copy_on_write · A copy before a shared block is written
 #
-# Now `append_slots(n)`. The class begins with what you wrote before: `Forkable` brings `fork()`, `free()` and
-# `slot(position)`, which says where a token is kept, and the attributes `allocator`, `block_ids` and `num_tokens`.
+# Now `append_slots(n)`. `Forkable` brings what you wrote before: `fork()`, `free()`, `slot(position)`, which returns the slot of a
+# token, and the attributes `allocator`, `block_ids` and `num_tokens`.
 #
-# `append_slots(n)` returns slots for n more tokens, a list of `block_id * block_size + offset`, and takes fresh
-# blocks when the last one is full. If the first of these tokens goes into a block that other tables hold too
-# (`allocator.ref_count(block_id)` above 1), then
+# `append_slots(n)` returns a list of slots for n more tokens, `block_id * block_size + offset` each. It allocates new blocks when
+# the last one is full. n may be 0: then it returns an empty list, and nothing is copied. If the first of the new tokens goes into a
+# block that other tables hold too (`allocator.ref_count(block_id)` is above 1), then
 #
-# - a fresh block takes its place in this table,
-# - the pair `(source, destination)` joins the list `allocator.copies`; whoever owns the tensors makes the copy before
-#   anything is written,
-# - this table's reference on the shared block is given back: `allocator.free([source])`.
+# - a new block takes the place of the shared block in this table;
+# - the pair of ids `(source, destination)` is appended to the list `allocator.copies`. Pairs of other tables may be in it
+#   already. The owner of the tensors makes all copies in it before anything is written, and empties it;
+# - this table's reference to the shared block is released: `allocator.free([source])`.
 #
-# Where memory is short, return None, and nothing has changed. `allocator.allocate(n)` gives n fresh block ids, or
-# None where there are not so many, and then takes nothing; `allocator.num_free` and `allocator.block_size` can be
-# read. n may be 0.
+# If too few blocks are free, return None and change nothing. `allocator.allocate(n)` returns n block ids, or None if fewer are
+# free, and then it allocates nothing. `allocator.num_free` and `allocator.block_size` can be read. Allocate no more blocks than are
+# needed.
 #
-# The check plays with letters instead of tokens: `write(a, 3)` asks table `a` for three slots, makes the copies that
-# are due, and writes the next three letters of the alphabet there. Then every table must read its own text. `0 ×2` is
-# block 0 with two references.
+# The check writes letters instead of tokens. `write_letters(a, 3)` asks table `a` for three slots, makes the pending copies, and
+# writes the next three letters of the alphabet. `write_letters(a, 1, b, 2)` asks both tables for slots first. Then every table must
+# read its own sequence. `0 ×2` is block 0 with two references.
 
 # %% nbgrader={"grade_id": "copy_on_write", "solution": true} course={"exercise": "05.copy_on_write"}
 class BlockTable(Forkable):
-    """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
+    """The blocks of one sequence. Several tables may hold the same block; none of them writes into it."""
 
     def append_slots(self, n):
-        """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
+        """The slots of n more tokens. None if too few blocks are free, and then nothing is changed."""
         ### BEGIN SOLUTION
         size, start = self.allocator.block_size, self.num_tokens
         missing = -(-(start + n) // size) - len(self.block_ids)
@@ -157,25 +158,26 @@ def push(tables, new):
 first = BlockTable(allocator)
 push([first], [prompt])
 tables = [first, first.fork(), first.fork()]
-texts = [tokenizer.encode(f"a {name}")[2:] for name in ("Juniper", "Thistle", "Quill")]
-rows = push(tables, texts)
+samples = [tokenizer.encode(f"a {name}")[2:] for name in ("Juniper", "Thistle", "Quill")]
+rows = push(tables, samples)
 for _ in range(12):
-    for text, row in zip(texts, rows):
-        text.append(int(row.argmax()))
-    rows = push(tables, [text[-1:] for text in texts])
-for table, text in zip(tables, texts):
-    print(table.block_ids, tokenizer.decode(text))
+    for sample, row in zip(samples, rows):
+        sample.append(int(row.argmax()))
+    rows = push(tables, [sample[-1:] for sample in samples])
+for table, sample in zip(tables, samples):
+    print(table.block_ids, tokenizer.decode(sample))
 
 # %% [markdown]
-# ## 05.hash_chain · A name for each full block
+# ## 05.hash_chain · A hash for each full block
 #
-# Return a list with one hash for each full block of `token_ids`, in order: `bytes`, 16 or more. Two blocks have the
-# same hash exactly when the two texts are equal from the beginning up to the end of that block. What is left over at
-# the end, less than a block, has none. `sha256(some_bytes).digest()` gives 32 bytes.
+# `token_ids` is a list of ints, 0 or larger. Return a list with one hash for each full block, in order. A hash is of type `bytes`,
+# at least 16 of them, all made by a hash function (Python's own `hash` has only 8). Two blocks have the same hash exactly when the
+# two sequences are equal from the beginning to the end of that block, today and in every later call. A last block that is not full
+# has no hash. `token_ids` is not changed. `sha256(some_bytes).digest()` returns 32 bytes.
 
 # %% nbgrader={"grade_id": "hash_chain", "solution": true} course={"exercise": "05.hash_chain"}
 def hash_chain(token_ids, block_size):
-    """The hashes of all full blocks of a text, in order."""
+    """The hashes of all full blocks of a sequence, in order."""
     ### BEGIN SOLUTION
     hashes, parent = [], b""
     for start in range(0, len(token_ids) - block_size + 1, block_size):
@@ -191,14 +193,17 @@ check("05.hash_chain", hash_chain)
 # %% [markdown]
 # ## 05.match_prefix · What is cached already
 #
-# A new request has a text of `num_tokens` tokens. `hashes` are those of all its full blocks, as your `hash_chain`
-# gives them; `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of cached blocks
-# with which the request can begin: in the order of the text, up to the first that is missing, and never all tokens,
-# since the model needs at least one to say what comes next. Change neither of the two.
+# A new request has `num_tokens` tokens. `hashes` is the list of the hashes of all its full blocks, as your `hash_chain` returns it.
+# `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of the ids of the cached blocks with which
+# the request can begin: in order, up to the first hash that is missing. At least one token must be left for the model to compute,
+# because its logits give the next token.
+#
+# Look up no hash after the first missing one, and do not loop over the cache: it holds hundreds of thousands of blocks. Change
+# neither `hashes` nor `block_of`.
 
 # %% nbgrader={"grade_id": "match_prefix", "solution": true} course={"exercise": "05.match_prefix"}
 def match_prefix(hashes, num_tokens, block_size, block_of):
-    """The cached blocks that hold the beginning of a text, in order."""
+    """The ids of the cached blocks that hold the beginning of a sequence, in order."""
     ### BEGIN SOLUTION
     blocks = []
     for block_hash in hashes[: (num_tokens - 1) // block_size]:
@@ -212,7 +217,7 @@ def match_prefix(hashes, num_tokens, block_size, block_of):
 check("05.match_prefix", match_prefix)
 
 # %% [markdown]
-# Both together: what does the second of two questions about one text find?
+# Both together: how many tokens does the second of two questions about one tale find in the cache?
 
 # %% tags=["raises-exception"]
 story = "Once upon a time, in a misty glen, there lived an inventive owl named Thistle. Thistle liked soft rain best. "
@@ -224,14 +229,16 @@ print(f"{len(two)} tokens, of which {4 * len(found)} need no computing: {tokeniz
 # %% [markdown]
 # ## 05.evict_lru · The longest idle goes first
 #
-# Write a policy that says which cached blocks may be given up. It is told what happens:
+# Write a policy that chooses which cached blocks are evicted. These calls tell it what happens:
 #
-# - `use(block_ids)`: a text begins that holds these blocks, in its order. Some may be new, some may have been idle,
-#   some may be held by other texts at the same time.
-# - `release(block_ids)`: a text with these blocks ends. A block that no text holds any more is **idle** from this
-#   moment on; of one text, the last block comes before the others.
-# - `evict(n)`: return n idle blocks as a list, the longest idle first, and forget them. Where fewer are idle, return
-#   None and change nothing.
+# - `use(block_ids)`: a request begins that holds these blocks, in the order of its sequence. Some may be new, some may have been
+#   idle, some may be held by other requests at the same time.
+# - `release(block_ids)`: a request that holds these blocks ends. A block that no request holds any more is **idle** from now on.
+#   Of the blocks of one `release`, the last one of the list counts as idle for longest.
+# - `evict(n)` returns a list of n idle blocks, the longest idle first, and forgets them: if such an id comes again, it is a new
+#   block. n may be 0. If fewer than n blocks are idle, it returns None and changes nothing.
+#
+# The lists that you are given are not changed.
 
 # %% nbgrader={"grade_id": "evict_lru", "solution": true} course={"exercise": "05.evict_lru"}
 class LRUEviction:
@@ -239,12 +246,12 @@ class LRUEviction:
 
     def __init__(self):
         ### BEGIN SOLUTION
-        self.holders = {}          # block -> how many texts hold it
-        self.idle = OrderedDict()  # blocks that nobody holds, the longest idle first
+        self.holders = {}          # block -> how many requests hold it
+        self.idle = OrderedDict()  # blocks without a holder, the longest idle first
         ### END SOLUTION
 
     def use(self, block_ids):
-        """A text begins that holds these cached blocks, in its order. Others may hold them too."""
+        """A request begins that holds these cached blocks, in order. Other requests may hold them too."""
         ### BEGIN SOLUTION
         for block in block_ids:
             self.holders[block] = self.holders.get(block, 0) + 1
@@ -252,7 +259,7 @@ class LRUEviction:
         ### END SOLUTION
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
+        """A request that holds these blocks ends. Those that no request holds any more are idle now, the last one first."""
         ### BEGIN SOLUTION
         for block in reversed(block_ids):
             self.holders[block] -= 1
@@ -261,7 +268,7 @@ class LRUEviction:
         ### END SOLUTION
 
     def evict(self, n):
-        """A list of n idle blocks to give up, the longest idle first; they are forgotten. None where fewer are idle."""
+        """A list of n idle blocks, the longest idle first; they are forgotten. None if fewer are idle."""
         ### BEGIN SOLUTION
         if n > len(self.idle):
             return None
@@ -274,10 +281,10 @@ check("05.evict_lru", LRUEviction)
 # %% [markdown]
 # ## 05.evict_priority · The least important goes first
 #
-# The same with importance: `use(block_ids, priority)`. A lower number is more important, as in vLLM. A block is as
-# important as the most important text that used it since it was cached. `evict(n)` takes the least important idle
-# block first, and the longest idle among equals. An evicted block is forgotten, and its priority with it: when its id
-# comes again, it is a new block.
+# The same with a priority: `use(block_ids, priority)`. `priority` is an int; a lower number is more important, as in vLLM, and it may
+# be negative. The priority of a block is the lowest number of all requests that used it since it was cached, also while it was idle.
+# `evict(n)` takes the idle block with the highest number first, and among equals the one that is idle for longest. An evicted block is
+# forgotten together with its priority. `release(block_ids)` is as before.
 
 # %% nbgrader={"grade_id": "evict_priority", "solution": true} course={"exercise": "05.evict_priority"}
 class PriorityEviction:
@@ -285,12 +292,12 @@ class PriorityEviction:
 
     def __init__(self):
         ### BEGIN SOLUTION
-        self.holders, self.priority = {}, {}  # block -> how many texts hold it; the best priority among its users
-        self.idle = {}                        # blocks that nobody holds, the longest idle first
+        self.holders, self.priority = {}, {}  # block -> its number of holders; its best priority
+        self.idle = {}                        # blocks without a holder, the longest idle first
         ### END SOLUTION
 
     def use(self, block_ids, priority):
-        """A text of this priority begins that holds these cached blocks. Each keeps the best (lowest) that it was given."""
+        """A request of this priority begins that holds these cached blocks. Each keeps the lowest number that it was given."""
         ### BEGIN SOLUTION
         for block in block_ids:
             self.holders[block] = self.holders.get(block, 0) + 1
@@ -299,7 +306,7 @@ class PriorityEviction:
         ### END SOLUTION
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
+        """A request that holds these blocks ends. Those that no request holds any more are idle now, the last one first."""
         ### BEGIN SOLUTION
         for block in reversed(block_ids):
             self.holders[block] -= 1
@@ -308,7 +315,7 @@ class PriorityEviction:
         ### END SOLUTION
 
     def evict(self, n):
-        """A list of n idle blocks to give up: the highest number first, the longest idle among equals. None for too few."""
+        """A list of n idle blocks: the highest number first, among equals the longest idle. None if fewer are idle."""
         ### BEGIN SOLUTION
         if n > len(self.idle):
             return None
@@ -322,8 +329,8 @@ class PriorityEviction:
 check("05.evict_priority", PriorityEviction)
 
 # %% [markdown]
-# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back every sixth time,
-# documents of 16 blocks pass in between, and memory has 64 blocks.
+# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back with every sixth request. Documents
+# of 16 blocks come in between, and memory has 64 blocks.
 
 # %% tags=["raises-exception"]
 def instructions_found(policy, with_priority):

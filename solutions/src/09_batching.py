@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 09 · Batching
 #
-# Three pieces: what a decode step costs and what bounds it, what static batches compute for nothing, and the batcher that
-# weighs waiting against company. No tensors: everything here is counting.
+# Three pieces: what a decode step costs and what bounds it, what static batches compute without need, and a batcher that decides
+# when a batch starts. There are no tensors: everything here is counting.
 
 # %% [markdown]
 # {{colab}}
@@ -18,30 +18,32 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 09.intensity · Operations for each byte
 #
-# One decode step of a batch: each text pushes one token. `seq_lens` says how many tokens each attends to, its newest
-# included. `model` is a dict of whole numbers: `num_weights` (in matrices that every token is multiplied with), `num_layers`,
-# `num_heads`, `num_kv_heads`, `head_dim`, and `itemsize`, the bytes of a number. The machine does at most `flops_per_s`
-# operations and reads at most `bytes_per_s` bytes a second, both at once.
+# One decode step of a batch computes one token of each sequence. `seq_lens` is a list, at least one entry long: how many tokens each
+# sequence attends to, its newest included. `model` is a dict of ints: `num_weights` (in matrices that every token is multiplied with,
+# of all layers together), `num_layers`, `num_heads`, `num_kv_heads`, `head_dim`, and `itemsize`, the bytes of a number. The machine
+# does at most `flops_per_s` operations a second and reads at most `bytes_per_s` bytes a second, both at the same time.
 #
-# Return a dict:
+# Return a dict of four numbers, ints or floats, not rounded:
 #
-# - `flops`: operations, a product and a sum being two. Each weight for each text; in attention each query head takes
-#   2 · head_dim for the score of a token, and as many for its weighted value.
-# - `bytes`: what is read. Each weight once, and the keys and values of each text. (The few bytes written are left out.)
-# - `intensity`: operations for each byte.
-# - `seconds`: the least that the step can take.
+# - `"flops"`: the operations; a multiplication and an addition are two. Each weight takes two for each sequence. In attention, in each
+#   layer, each query head takes 2 · head_dim operations for the score of a token, and 2 · head_dim for its weighted value.
+# - `"bytes"`: the bytes that are read: each weight once, and the keys and values of each sequence in each layer. (What is written is
+#   left out.)
+# - `"intensity"`: operations per byte.
+# - `"seconds"`: the least time that the step can take.
 #
-# With 100 weights of 2 bytes and a cache of nothing, two texts are 400 operations and 200 bytes: an intensity of 2.
+# `model` and `seq_lens` are not changed. With 100 weights of 2 bytes and no layers, two sequences take 400 operations and 200 bytes:
+# an intensity of 2.
 
 # %% nbgrader={"grade_id": "intensity", "solution": true} course={"exercise": "09.intensity"}
 def intensity(model, seq_lens, flops_per_s, bytes_per_s):
-    """{"flops", "bytes", "intensity", "seconds"} of one decode step. seq_lens: tokens that each text attends to."""
+    """{"flops", "bytes", "intensity", "seconds"} of one decode step. seq_lens: tokens that each sequence attends to."""
     ### BEGIN SOLUTION
     batch, tokens = len(seq_lens), sum(seq_lens)
-    flops = 2 * model["num_weights"] * batch  # each weight, for each text: a product and a sum
+    flops = 2 * model["num_weights"] * batch  # each weight, for each sequence: two operations
     flops += 4 * model["num_layers"] * model["num_heads"] * model["head_dim"] * tokens  # scores, and the weighted sum
     cache = 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * tokens  # keys and values
-    moved = (model["num_weights"] + cache) * model["itemsize"]  # the weights once, for everybody
+    moved = (model["num_weights"] + cache) * model["itemsize"]  # the weights once, for all sequences
     return {"flops": flops, "bytes": moved, "intensity": flops / moved,
             "seconds": max(flops / flops_per_s, moved / bytes_per_s)}
     ### END SOLUTION
@@ -50,31 +52,34 @@ def intensity(model, seq_lens, flops_per_s, bytes_per_s):
 check("09.intensity", intensity)
 
 # %% [markdown]
-# With such a count a server is planned: how many texts may run at once (vLLM's `max_num_seqs`), and which GPU is worth its money. Your
-# function for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s, 4.3 TB/s, as measured for lesson 06), 1,024 tokens a text:
+# With such a count one plans a server: how many sequences may run at once (vLLM's `max_num_seqs`), and which GPU to buy. Your function
+# for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s and 4.3 TB/s, as measured for lesson 06), 1,024 tokens a sequence:
 
 # %% tags=["raises-exception"]
 from course_lib.practice.play import LLAMA
 
 for batch in (1, 8, 64, 256):
     step = intensity(LLAMA, [1024] * batch, 680e12, 4.3e12)
-    print(f"{batch:>4} texts: {step['intensity']:6.1f} operations a byte, {1000 * step['seconds']:5.2f} ms a step, "
+    print(f"{batch:>4} sequences: {step['intensity']:6.1f} operations a byte, {1000 * step['seconds']:5.2f} ms a step, "
           f"{batch / step['seconds']:>7,.0f} tokens a second at most")
 
 # %% [markdown]
-# ## 09.static_waste · What a static batch computes for nothing
+# ## 09.static_waste · What a static batch computes without need
 #
-# `prompts` and `new_tokens` give, for each request in order of arrival, the tokens of its prompt and how many it will write, at
-# least one each. They are served in batches of `batch_size`, one after the other; the last one may be smaller.
+# `prompts` and `new_tokens` are two lists, with an entry for each request in order of arrival: the number of tokens of its prompt, and
+# how many new tokens it generates, at least one each. The requests are served in that order, in batches of `batch_size`, one batch
+# after the other. The last batch may be smaller. Both lists may be empty; then all four numbers are 0.
 #
-# A batch's first run of the model pushes all its prompts, filled up to the longest of them, and gives each text its first
-# token. Every later run pushes one token a row, until the longest text is written. A row whose text is over is computed on.
+# The first run of a batch computes all its prompts, each padded to the longest of them, and gives each request its first new token.
+# Every later run computes one token for each row: the newest one of its request. The batch ends when the request with the most new
+# tokens has all of them. Until then a row whose request has finished is computed too.
 #
-# Return a dict of whole numbers: `steps`, how often the model runs; and of the tokens pushed through it: `useful` (of prompts and
-# texts), `padding` (filled in), and `idle` (of rows whose text was over).
+# Return a dict of ints: `"steps"`, the number of runs; and, of the tokens that these runs compute, `"useful"` (tokens of prompts, and
+# new tokens of unfinished requests), `"padding"`, and `"idle"` (tokens of rows whose request has finished). The last new token of a
+# request is never computed: no token follows it. The two lists are not changed.
 #
-# Prompts of 1 and 3 tokens, texts of 2 and 4, together: the first run pushes 2 × 3, of which 2 are padding; three more runs push 2
-# each, of which 2 are idle. So 4 steps, 8 useful, 2 padding, 2 idle.
+# Prompts of 1 and 3 tokens, with 2 and 4 new tokens, in one batch: the first run computes 2 × 3 tokens, of which 2 are padding. Three
+# more runs compute 2 tokens each, of which 2 are idle. So there are 4 steps, 8 useful tokens, 2 of padding, 2 idle.
 
 # %% nbgrader={"grade_id": "static_waste", "solution": true} course={"exercise": "09.static_waste"}
 def static_waste(prompts, new_tokens, batch_size):
@@ -82,14 +87,14 @@ def static_waste(prompts, new_tokens, batch_size):
     ### BEGIN SOLUTION
     found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
     for start in range(0, len(prompts), batch_size):
-        lengths, texts = prompts[start:start + batch_size], new_tokens[start:start + batch_size]
-        longest, last = max(lengths), max(texts)
+        lengths, counts = prompts[start:start + batch_size], new_tokens[start:start + batch_size]
+        longest, last = max(lengths), max(counts)
         found["steps"] += last  # the first run takes the prompts and gives a token to each
         found["useful"] += sum(lengths)
         found["padding"] += longest * len(lengths) - sum(lengths)
-        for text in texts:
-            found["useful"] += text - 1  # its last token is written, and never pushed
-            found["idle"] += last - text
+        for count in counts:
+            found["useful"] += count - 1  # its last token is never computed
+            found["idle"] += last - count
     return found
     ### END SOLUTION
 
@@ -97,8 +102,9 @@ def static_waste(prompts, new_tokens, batch_size):
 check("09.static_waste", static_waste)
 
 # %% [markdown]
-# vLLM has nothing to count here: it lays the tokens of a step one after the other, without padding, and lets rows go (lesson 10). Your
-# count beside a server that does pad: `run_static` serves six prompts on the bundled model and reports steps, useful, padding, idle.
+# vLLM has none of this waste: it puts the tokens of a step one after the other without padding, and a request that has finished leaves
+# at once (lesson 10). Here is your count beside a server that does pad. `run_static` serves six prompts on the bundled model and
+# reports steps, useful, padding and idle tokens.
 
 # %% tags=["raises-exception"]
 from course_lib.batching import run_static
@@ -115,20 +121,20 @@ print("yours:     ", *static_waste([len(ids) for ids in prompts], new_tokens, 3)
 # %% [markdown]
 # ## 09.dynamic_batcher · A size and a timeout
 #
-# Write the class that decides when a batch starts. Times are whatever numbers the server uses, steps or seconds; they never go back.
+# Write the class that decides when a batch starts. Times are numbers, steps or seconds with a fraction, and never go back.
 #
-# - `DynamicBatcher(max_batch_size, timeout)`.
-# - `add(request, now)`: a request comes at `now`.
-# - `take(now)`: the server is free and asks. A list of the requests that start now: as soon as `max_batch_size` wait, or as soon as
-#   the first of them has waited for `timeout` (exactly so long is enough). At most `max_batch_size`, in order of arrival; they leave
-#   the queue. `[]` where it is better to wait. While a batch runs, nobody asks.
-# - `ready_at()`: the time from which `take` gives a batch, as things stand; a time that is over already where it may start now. None
-#   where nobody waits. The server sleeps until then, or until somebody comes.
+# - `DynamicBatcher(max_batch_size, timeout)` makes one.
+# - `add(request, now)`: a request arrives at time `now`. A request can be anything, a list too, and two can be equal.
+# - `take(now)`: the server is free and asks which requests start now. If `max_batch_size` requests wait, or the first one has waited
+#   for `timeout` or longer, it returns a list of the first requests in order of arrival, at most `max_batch_size`, and removes them
+#   from the queue. Otherwise it returns `[]`. The server does not ask while a batch runs.
+# - `ready_at()` returns the time from which `take` returns a batch if no other request arrives. If it would return one now, that is any
+#   time that is over already. If no request waits, it returns None. The server sleeps until that time, or until a request arrives.
 #
-# A size of 2 and a timeout of 3: `a` comes at 0, so `take(2)` gives `[]` and `ready_at()` 3. If `b` comes at 2, `take(2)` gives
-# `["a", "b"]`.
+# A size of 2 and a timeout of 3: `a` arrives at 0, so `take(2)` returns `[]` and `ready_at()` returns 3. If `b` arrives at 2, `take(2)`
+# returns `["a", "b"]`.
 #
-# The check replays arrivals. Where yours differs, it shows two timelines up to the first step that does.
+# The check replays arrivals. If your batches differ, it shows two timelines up to the first step that differs.
 
 # %% nbgrader={"grade_id": "dynamic_batcher", "solution": true} course={"exercise": "09.dynamic_batcher"}
 from collections import deque
@@ -140,17 +146,17 @@ class DynamicBatcher:
     def __init__(self, max_batch_size, timeout):
         ### BEGIN SOLUTION
         self.max_batch_size, self.timeout = max_batch_size, timeout
-        self.waiting = deque()  # (when it came, request), in order of arrival
+        self.waiting = deque()  # (arrival time, request), in order of arrival
         ### END SOLUTION
 
     def add(self, request, now):
-        """The request comes at `now`."""
+        """The request arrives at `now`."""
         ### BEGIN SOLUTION
         self.waiting.append((now, request))
         ### END SOLUTION
 
     def ready_at(self):
-        """From when on `take` gives a batch; None with nobody waiting."""
+        """The time from which `take` returns a batch; None if no request waits."""
         ### BEGIN SOLUTION
         if not self.waiting:
             return None
@@ -160,7 +166,7 @@ class DynamicBatcher:
         ### END SOLUTION
 
     def take(self, now):
-        """The batch that starts now, in order of arrival; [] where it is better to wait."""
+        """The batch that starts now, in order of arrival; [] if none starts."""
         ### BEGIN SOLUTION
         ready = self.ready_at()
         if ready is None or now < ready:
@@ -195,13 +201,13 @@ def sleep(time):
 
 hook = model.register_forward_hook(counted)
 arrivals = [0, 1, 1, 3, 20, 21]
-texts, waited, report = run_dynamic(model, prompts, params, arrivals=arrivals, batcher=DynamicBatcher(3, 4),
+outputs, waited, report = run_dynamic(model, prompts, params, arrivals=arrivals, batcher=DynamicBatcher(3, 4),
                                     clock=lambda: runs, sleep=sleep)
 hook.remove()
 print(f"{report.num_batches} batches; from arrival to answer, in runs of the model: {waited}")
 
 # %% [markdown]
-# And the same arrivals in their slots. Change the size and the timeout, and look who waits.
+# And the same arrivals in their batch slots. Change the size and the timeout, and look which request waits.
 
 # %% tags=["raises-exception"]
 from course_lib.batching import simulate_batches

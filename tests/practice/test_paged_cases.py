@@ -8,16 +8,26 @@ from course_lib.kvcache import BlockAllocator
 from course_lib.practice.check import judge
 from course_lib.practice.fixtures.seeded_ledgers import FAULTS, seeded_ledger
 from course_lib.practice.judge import registry
-from course_lib.practice.lessons.l04.allocator import complains, damaged
-from course_lib.practice.lessons.l04.allocator_answers import ListFromTheFront
+from course_lib.practice.lessons.l04.allocation_cost import LARGE, OPERATIONS, SMALL, allocation_cost
+from course_lib.practice.lessons.l04.allocator_answers import (
+    ChainOfBlocks,
+    ListFromTheFront,
+    LowestFirst,
+    StackOfBlocks,
+)
+from course_lib.practice.lessons.l04.allocator_damage import KINDS, complains, damaged
 from course_lib.practice.lessons.l04.find_the_leak import find_at_random, find_the_leak
 
 
-def test_a_right_but_slow_allocator_gets_the_reason():
-    failure = judge(registry.find("04.allocator"), ListFromTheFront).failure
-    assert failure.prop.title.startswith("A block costs the same") and failure.mistake.name.startswith(
-        "a block costs more"
-    )
+class CountsTheFree(Plain):
+    num_free = property(lambda self: sum(count == 0 for count in self.refs.values()))
+
+
+@pytest.mark.parametrize("slow", [ListFromTheFront, CountsTheFree])
+def test_a_right_but_slow_allocator_gets_the_reason(slow):
+    failure = judge(registry.find("04.allocator"), slow).failure
+    assert failure.prop.title.startswith("Each operation costs the same")
+    assert failure.mistake.name.startswith("a call costs more")
 
 
 @pytest.mark.parametrize(
@@ -45,12 +55,21 @@ def test_a_double_free_is_shown_in_three_calls():
     assert (found.expected, found.got) == ("LedgerError", "no error")
 
 
-def test_damaged_copies_are_noticed_and_the_allocator_itself_is_not_changed():
-    allocator = BlockAllocator(6, 4)
-    allocator.allocate(2)
-    copies = list(damaged(allocator))
-    assert len(copies) >= 4 and sum(map(complains, copies)) >= 3
-    assert not complains(allocator) and allocator.num_free == 4
+@pytest.mark.parametrize("kind", [BlockAllocator, Plain, StackOfBlocks, ChainOfBlocks, LowestFirst], ids=str)
+def test_every_damaged_copy_is_noticed_and_the_allocator_itself_is_not_changed(kind):
+    allocator = kind(6, 4)
+    allocator.free(allocator.allocate(3)[:1])
+    for what in KINDS:
+        copies = list(damaged(allocator, what))
+        assert copies or kind is ChainOfBlocks and what == KINDS[0]
+        assert {complains(other) for _, other in copies} <= {"IntegrityError"}
+    assert complains(allocator) == "no error" and allocator.num_free == 4
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", [BlockAllocator, Plain, StackOfBlocks, ChainOfBlocks, LowestFirst], ids=str)
+def test_operations_of_right_allocators_take_as_many_steps_in_a_large_memory(kind, operation):
+    assert allocation_cost(kind, LARGE, operation) < 2 * allocation_cost(kind, SMALL, operation)
 
 
 @pytest.mark.parametrize("late", [1, 2, 3])

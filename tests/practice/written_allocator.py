@@ -172,8 +172,74 @@ class ForksOnce(Plain):
         self.refs[block_ids[0]] += 1
 
 
+class NegativeIds(Plain):
+    """Only ids that are too large are refused; -1 is the last block of the list."""
+
+    def __init__(self, num_blocks, block_size):
+        super().__init__(num_blocks, block_size)
+        self.refs = [0] * num_blocks
+
+    def fork(self, block_ids):
+        if any(b >= self.num_blocks or self.refs[b] == 0 for b in block_ids):
+            raise LedgerError("free")
+        for b in block_ids:
+            self.refs[b] += 1
+
+    def free(self, block_ids):
+        if any(b >= self.num_blocks or times > self.refs[b] for b, times in Counter(block_ids).items()):
+            raise LedgerError("too often")
+        for b in block_ids:
+            self.refs[b] -= 1
+            if not self.refs[b]:
+                self.free_blocks.append(b)
+
+
+class ComparesNumbers(Plain):
+    def check_integrity(self):
+        if len(self.free_blocks) + sum(count > 0 for count in self.refs.values()) != self.num_blocks:
+            raise IntegrityError("")
+
+
+class ComparesSets(Plain):
+    def check_integrity(self):
+        if set(self.free_blocks) != {b for b, count in self.refs.items() if not count}:
+            raise IntegrityError("")
+
+
+class LooksAtListed(Plain):
+    def check_integrity(self):
+        if len(set(self.free_blocks)) < len(self.free_blocks) or any(self.refs[b] for b in self.free_blocks):
+            raise IntegrityError("")
+
+
+class Asserts(Plain):
+    def check_integrity(self):
+        assert sorted(self.free_blocks) == [b for b, count in self.refs.items() if not count]
+
+
+class KeepsTheList(Plain):
+    """Hands out the same list again and again."""
+
+    def __init__(self, num_blocks, block_size):
+        super().__init__(num_blocks, block_size)
+        self.out = []
+
+    def allocate(self, n=1):
+        got = super().allocate(n)
+        if got is None:
+            return None
+        self.out[:] = got
+        return self.out
+
+
 CASES = {
     "04.allocator": [
+        ("ids that do not exist", NegativeIds),
+        ("only compares numbers", ComparesNumbers),
+        ("in the free list twice", ComparesSets),
+        ("a block that is lost", LooksAtListed),
+        ("does not raise `IntegrityError`", Asserts),
+        ("is changed later", KeepsTheList),
         ("fewer than n blocks are returned", ReturnsFewer),
         ("keeps the blocks that it took", TakesThenChecks),
         ("exception is raised where None", Raises),

@@ -118,8 +118,22 @@ class Reversed(Plain):
         return self.block_ids[position // size] * size + size - 1 - position % size
 
 
+class NoneForNothing(Plain):
+    def append_slots(self, n):
+        return super().append_slots(n) if n else None
+
+
+class RaisesWhenEmpty(Plain):
+    def free(self):
+        if not self.block_ids:
+            raise ParameterError("there is nothing to free")
+        super().free()
+
+
 CASES = {
     "04.block_table": [
+        ("no slots are taken for no room", NoneForNothing),
+        ("without blocks raises an error", RaisesWhenEmpty),
         ("one block too many", OneMore),
         ("accepts negative positions", WithoutBounds),
         ("order of the blocks is lost", InFront),

@@ -182,8 +182,35 @@ class NoMethods:
         self.waiting.put(request)
 
 
+class ByName(Simple):
+    """A dict from requests to times: equal requests are one, and lists are no keys."""
+
+    def __init__(self, max_batch_size, timeout):
+        self.n, self.wait, self.times = max_batch_size, timeout, {}
+
+    queue = property(lambda self: [(time, request) for request, time in self.times.items()])
+
+    def add(self, request, now):
+        self.times[request] = now
+
+    def take(self, now):
+        ready = self.ready_at()
+        batch = list(self.times)[: self.n] if ready is not None and ready <= now else []
+        for request in batch:
+            del self.times[request]
+        return batch
+
+
+class WholeSteps(Simple):
+    def ready_at(self):
+        ready = super().ready_at()
+        return None if ready is None else int(ready)
+
+
 CASES = {
     "09.dynamic_batcher": [
+        ("as keys", ByName),
+        ("times are rounded", WholeSteps),
         ("begins again with each arrival", Debounced),
         ("only when full", OnlyFull),
         ("as soon as any request", Eager),

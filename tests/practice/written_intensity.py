@@ -159,7 +159,7 @@ CASES = {
         ("one operation", cost_macs),
         ("two times are added", cost_in_turn),
         ("as long as the longest", cost_padded),
-        (None, cost_milliseconds),
+        ("not in seconds", cost_milliseconds),
         ("printed, not returned", cost_shows),
         ("newest token is left out", cost_before),
         ("newest token is counted twice", cost_after),
@@ -171,6 +171,6 @@ CASES = {
         ("rounded", cost_whole),
         ("without their names", cost_tuple),
         ("data are changed", cost_writes),
-        (None, cost_misspelt),
+        ("has another name", cost_misspelt),
     ]
 }

@@ -184,8 +184,19 @@ def leak_guess(make_allocator):
     return "free", "lost"
 
 
+def slots_first_if_alone(tables, ids, positions, size):
+    """Takes the first table where all tokens are of one sequence."""
+    row = ids if len(set(ids.tolist())) > 1 else 0
+    return tables[row, positions // size] * size + positions % size
+
+
+def gather_in_float32(k_cache, v_cache, block_table, num_tokens):
+    return tuple(x[block_table].flatten(0, 1)[:num_tokens].float() for x in (k_cache, v_cache))
+
+
 CASES = {
     "04.slot_mapping": [
+        (None, slots_first_if_alone),
         ("uses the first table", slots_first_row),
         ("offset is not added", slots_no_offset),
         ("not an int64", slots_divided),
@@ -194,6 +205,7 @@ CASES = {
         (None, slots_backwards),
     ],
     "04.gather": [
+        ("another dtype", gather_in_float32),
         ("after the last token", gather_whole),
         ("left out if it is not full", gather_floor),
         ("order of the blocks", gather_masked),

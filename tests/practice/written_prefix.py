@@ -159,8 +159,18 @@ def match_twice(hashes, num_tokens, block_size, block_of):
     ]
 
 
+def chain_of_numbers(ids, size):
+    hashes, parent = [], b""
+    for block in blocks_of(ids, size):
+        number = sum(token * 31**j for j, token in enumerate(block))
+        parent = hashlib.sha256(parent + str(number).encode()).digest()
+        hashes.append(parent)
+    return hashes
+
+
 CASES = {
     "05.hash_chain": [
+        ("made into one number", chain_of_numbers),
         ("its own block alone", chain_own),
         ("its block and the block's index", chain_place),
         ("only the block just before", chain_neighbour),

@@ -185,6 +185,15 @@ class CopySilent(Copying):
         self.allocator.free([old])
 
 
+class CopyReplaces(Copying):
+    """Drops the copies of other tables that are pending."""
+
+    def copy(self, fresh):
+        self.allocator.copies = [(self.block_ids[-1], fresh)]
+        self.allocator.free([self.block_ids[-1]])
+        self.block_ids[-1] = fresh
+
+
 class CopyLeaks(Copying):
     def copy(self, fresh):
         self.allocator.copies.append((self.block_ids[-1], fresh))
@@ -243,8 +252,16 @@ class CopyOneSlotLate(Copying):
         return slots and [slot + 1 for slot in slots]
 
 
+class ForkSorted(ForkAll):
+    def fork(self):
+        child = super().fork()
+        child.block_ids.sort()
+        return child
+
+
 CASES = {
     "05.fork": [
+        ("order of the blocks is lost", ForkSorted),
         ("counts are not raised", ForkUncounted),
         ("share one list", ForkOneList),
         ("of the fork is not set", ForkForgetsTokens),
@@ -258,6 +275,7 @@ CASES = {
         (None, ForkDropsFirst),
     ],
     "05.copy_on_write": [
+        ("pending copies of other tables are lost", CopyReplaces),
         ("a shared block is written", CopyNever),
         ("although no other table shares it", CopyAlways),
         ("wrong direction", CopyBackwards),

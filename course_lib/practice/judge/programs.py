@@ -98,7 +98,14 @@ class Program:
             return smallest(self, trial, fails, got)
 
         trial = Trial(
-            self.story(), self.play, show=last_seen, size=self.size, note=note, limit_s=limit_s, smaller=smaller
+            self.story(),
+            self.play,
+            show=last_seen,
+            both=where_they_part,
+            size=self.size,
+            note=note,
+            limit_s=limit_s,
+            smaller=smaller,
         )
         return trial
 
@@ -217,3 +224,11 @@ def below(value, least):
 def last_seen(outcome):
     """What the last step showed: where a failing program and the right answer differ."""
     return str(outcome[-1]) if isinstance(outcome, list) and outcome else repr(outcome)
+
+
+def where_they_part(expected, got):
+    """What the first step showed in which two plays of a program differ."""
+    for a, b in zip(expected, got):
+        if a != b:
+            return str(a), str(b)
+    return last_seen(expected), last_seen(got)

@@ -2,6 +2,7 @@
 
 from .exercise import Counterexample
 from .outcome_text import side_by_side
+from .running import Raised
 from .runs import TooSlow
 
 _MOST_TRIED = 300
@@ -26,8 +27,10 @@ def after_another(exercise, trial, runs, before):
         for first in [trial, *before][:_MOST_TRIED]:
             again = _second(runs, first, trial)
             if not trial.agree(expected, again[0]):
-                story, (got, printed) = [*first.story, "# and after it:", *trial.story], again
                 at_fault = _at_fault(exercise, runs, first, trial, changed)
+                trial = _smaller(exercise, runs, first, trial, again[0])
+                expected, (got, printed) = exercise.expected(trial), _second(runs, first, trial)
+                story = [*first.story, "# and after it:", *trial.story]
                 break
     except TooSlow:
         pass  # the story is longer then
@@ -40,6 +43,19 @@ def after_another(exercise, trial, runs, before):
         outcome=got,
         mistake=kept.mistake(*at_fault),
     )
+
+
+def _smaller(exercise, runs, first, trial, got):
+    """The smallest trial made from this one that is wrong after `first`."""
+
+    def fails(other):
+        expected = other.outcome(exercise.reference, timed=False)[0]
+        if isinstance(expected, Raised):
+            return None
+        outcome, _ = _second(runs, first, other)
+        return None if other.agree(expected, outcome) else outcome
+
+    return trial.smaller(fails, got) if trial.smaller else trial
 
 
 def _second(runs, first, trial, only=None):

@@ -1,80 +1,13 @@
 """Exercise 04.allocator: the block allocator, a free list with reference counts."""
 
-import copy
-from collections import deque
-
-from course_lib.errors import IntegrityError
-from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Property
 
 from .allocation_cost import costs_alike
 from .allocator_answers import ChainOfBlocks, LowestFirst, StackOfBlocks
+from .allocator_damage import KINDS, notices
 from .allocator_game import by_hand, played
 from .allocator_mistakes import MISTAKES
 from .solutions.allocator import BlockAllocator
-
-
-def damaged(allocator):
-    """Copies of the allocator with one change each: an id removed, an id twice, or a number off by one."""
-    for name, value in vars(allocator).items():
-        if name in ("num_blocks", "block_size"):
-            continue
-        for change in {
-            list: (_remove, _repeat, _increase),
-            deque: (_remove, _repeat),
-            set: (_remove,),
-            dict: (_remove, _increase),
-            int: (lambda x: x + 1,),
-        }.get(next((k for k in (list, deque, set, dict, int) if isinstance(value, k)), None), ()):
-            other = copy.deepcopy(allocator)
-            try:
-                changed = change(getattr(other, name))
-                setattr(other, name, getattr(other, name) if changed is None else changed)
-            except Exception:
-                continue
-            yield other
-
-
-def _remove(held):
-    held.pop() if not isinstance(held, dict) else held.popitem()
-
-
-def _repeat(held):
-    held.append(held[-1])
-
-
-def _increase(held):
-    for at in range(len(held)) if isinstance(held, list) else list(held):
-        held[at] += 1
-        return
-
-
-def complains(allocator):
-    """Whether check_integrity() raises IntegrityError."""
-    try:
-        allocator.check_integrity()
-    except IntegrityError:
-        return True
-    except Exception:
-        return False
-    return False
-
-
-def notices(num_blocks, taken):
-    """The Trial of whether check_integrity() notices at least one damaged copy."""
-
-    def act(answer):
-        allocator = answer(num_blocks, 4)
-        allocator.allocate(taken)
-        return any(map(complains, damaged(allocator)))
-
-    lines = [
-        "from course_lib.practice.play import complains, damaged",
-        f"allocator = BlockAllocator({num_blocks}, 4)",
-        f"allocator.allocate({taken})",
-        "any(complains(copy) for copy in damaged(allocator))  # an id missing, an id twice, a count off by one, …",
-    ]
-    return Trial(lines, act, size=num_blocks + taken, note="at least one of the copies is inconsistent")
-
 
 FULL = [(n, k) for n in (1, 2, 3) for k in (1, 2)]
 
@@ -118,7 +51,12 @@ ALLOCATOR = Exercise(
         Property(
             "A block is free only after all its holders have freed it",
             "Two sequences share a block. The sequence that ends first must not free it for the other.",
-            played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts")
+            [
+                by_hand(n, ("allocate", "a", n), ("share_twice", "a", "a"), look)
+                for n in (1, 2, 3)
+                for look in (("ref_counts", "a"), ("num_free",))
+            ]
+            + played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts")
             + played(20, 6, "allocate", "allocate", "share", "give_back")
             + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)],
         ),
@@ -126,15 +64,28 @@ ALLOCATOR = Exercise(
             "A block cannot be freed more often than it is held: `LedgerError`, and no block of the list is freed",
             "A block that is freed twice is in the free list twice, and two requests get it.",
             played(30, 7, "allocate", "free", "free", "free_both", "num_free")
-            + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)],
+            + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)]
+            + [
+                by_hand(
+                    n, ("allocate", "a", n), ("share_twice", "a", "a"), ("ref_counts", "a"), ("free_both", "a", "a")
+                )
+                for n in (1, 2, 3)
+            ],
         ),
         Property(
             "An id that does not exist raises `LedgerError` in the same way",
             "It may be a slot, or a block of another pool. In Python, `counts[-1]` is the last block, not an error.",
             [
                 by_hand(4, ("allocate", "a", 1), (kind, "a", block))
-                for block in (4, 9, -1)
+                for block in (4, 9, -1, -4, 10**9, -(10**9))
                 for kind in ("free_id", "fork_id")
+            ]
+            + [
+                by_hand(n, ("allocate", "a", n), (kind, "a", block), *look)
+                for n in (1, 2, 4)
+                for block in (-1, -n, n)
+                for kind in ("free_id", "fork_id")
+                for look in ([], [("ref_counts", "a")], [("num_free",)])
             ]
             + played(16, 8, "allocate", "free_id", "fork_id", "give_back", "num_free")
             + played(8, 12, "allocate", "free_id", "fork_id", "ref_counts"),
@@ -153,12 +104,12 @@ ALLOCATOR = Exercise(
         ),
         Property(
             "`check_integrity()` raises `IntegrityError` when the ledger is not consistent",
-            "A check that cannot fail checks nothing.",
-            [notices(n, taken) for n, taken in ((2, 1), (4, 2), (5, 3))],
+            "A block that is free twice is given to two requests. A block that is neither free nor held is lost.",
+            [notices(n, taken, what) for n, taken in ((4, 2), (6, 4), (9, 4)) for what in KINDS],
         ),
         Property(
-            "A block costs the same with many blocks as with few",
-            "An engine allocates in every step, whether there are a thousand blocks or a million.",
+            "Each operation costs the same with many blocks as with few",
+            "An engine allocates and asks `num_free` in every step, whether there are a thousand blocks or a million.",
             run=costs_alike,
             slow=True,
         ),

@@ -162,13 +162,14 @@ class WrongAllocator:
     repeats = False  # the same block n times
     back = True  # whether freed blocks can be allocated again
     shares = True  # whether free uses the count
-    counts = "all"  # of fork: "all", "none", "first", "set"
+    counts = "all"  # of fork: "all", "none", "first", "set", "distinct"
     known = "times"  # what free checks: "times" (how often, in all), "each" (one by one), "range", "none"
     whole = True  # free checks before it changes anything
     shareable = "all"  # what fork checks: "all", "none", "late"
-    unknown = "refused"  # ids that do not exist: "refused", "last" (as Python counts them), "raises"
+    # ids that do not exist: "refused" · "last", as Python counts them · "negative": those of them alone · "raises"
+    unknown = "refused"
     unit = 1  # what num_free counts for a block: 1, or "slots"
-    checks = "right"  # check_integrity: "right", "never", "always"
+    checks = "right"  # check_integrity: "right", "never", "always", "lengths", "sets", "listed"
     returns = staticmethod(lambda blocks: blocks)
     swapped = False  # num_blocks and block_size
     starts = 1  # the count of a fresh block
@@ -223,7 +224,9 @@ class WrongAllocator:
             for b in block_ids:
                 if self.count.get(b, 0) == 0:
                     raise LedgerError("free")
-        for b in {"all": block_ids, "none": [], "first": block_ids[:1], "set": block_ids}[self.counts]:
+        for b in {"all": block_ids, "none": [], "first": block_ids[:1], "set": block_ids, "distinct": set(block_ids)}[
+            self.counts
+        ]:
             if self.shareable == "late" and self.count.get(b, 0) == 0:
                 raise LedgerError("free")
             self.count[b] = 2 if self.counts == "set" else self.count.get(b, 0) + 1
@@ -232,6 +235,8 @@ class WrongAllocator:
         if self.unknown == "refused" or all(b in self.count for b in block_ids):
             return block_ids
         ids = list(range(self.num_blocks))
+        if self.unknown == "negative":
+            return [ids[b] if -self.num_blocks <= b < 0 else b for b in block_ids]
         return [ids[b] if self.unknown == "last" else self.count[b] and b for b in block_ids]
 
     def free(self, block_ids):
@@ -254,11 +259,16 @@ class WrongAllocator:
                 raise LedgerError("too often")
 
     def check_integrity(self):
-        if (
-            self.checks == "always"
-            or self.checks == "right"
-            and sorted(self.list) != [b for b in self.count if self.count[b] == 0]
-        ):
+        unheld = [b for b in self.count if self.count[b] == 0]
+        wrong = {
+            "right": sorted(self.list) != unheld,
+            "never": False,
+            "always": True,
+            "lengths": len(self.list) != len(unheld),
+            "sets": set(self.list) != set(unheld),
+            "listed": len(set(self.list)) < len(self.list) or any(self.count[b] for b in self.list),
+        }
+        if wrong[self.checks]:
             raise IntegrityError("wrong")
 
 

@@ -9,10 +9,14 @@ from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, ran
 from .solutions.allocator import BlockAllocator
 
 
+class Changed(Exception):
+    """A list that allocate returned is not the same any more: the answer keeps it and writes into it."""
+
+
 class Blocks(Game):
     """Calls of an allocator. A variable is not used any more once its freed blocks may have been allocated again."""
 
-    least = {"num_blocks": 1, "block_size": 1, "give_some": 1}
+    least = {"num_blocks": 1, "block_size": 1, "give_some": 1, "allocate": 1}
     opening = ("allocator = BlockAllocator(num_blocks={num_blocks}, block_size={block_size})",)
     lines = {
         "allocate": "{0} = allocator.allocate({1})",
@@ -26,6 +30,7 @@ class Blocks(Game):
         "fork": "allocator.fork({0})",
         "share": "allocator.fork({0})",
         "fork_both": "allocator.fork({0} + {1})",
+        "share_twice": "allocator.fork({0} + {1})",
         "fork_id": "allocator.fork({0} + [{1}])",
         "num_free": "allocator.num_free",
         "ref_counts": "[allocator.ref_count(b) for b in {0}]",
@@ -37,6 +42,7 @@ class Blocks(Game):
         self.allocator, self.num_blocks = answer(num_blocks, block_size), num_blocks
         self.held = {}  # block -> its number of holders; blocks without a holder are not in it
         self.known = {}  # variable -> what allocate returned
+        self.given = {}  # variable -> the ids that were in it then
         self.turns = {}  # variable -> {block: which allocation of that block it was, counted from 1}
         self.times = Counter()  # block -> how often it was allocated
         self.loose = {}  # (block, turn) that was freed -> whether the block may have been allocated since
@@ -84,7 +90,7 @@ class Blocks(Game):
             return Seen(words, "None" if got is None else f"{got!r}: {words}", ends=True)
         self.held.update(dict.fromkeys(got, 1))
         self.times.update(got)
-        self.known[name], self.turns[name] = got, {b: self.times[b] for b in got}
+        self.known[name], self.given[name], self.turns[name] = got, list(got), {b: self.times[b] for b in got}
         if n:
             self.loose = dict.fromkeys(self.loose, True)  # any free block may have been chosen
         return Seen(words, f"{words}, such as {got!r}" if n else "[]")
@@ -130,6 +136,11 @@ class Blocks(Game):
     def fork_both(self, one, other):
         return self._share(self._blocks(one) + self._blocks(other))
 
+    def share_twice(self, one, other):
+        if any(b not in self.held for b in self._blocks(one) + self._blocks(other)):
+            raise Senseless
+        return self._share(self._blocks(one) + self._blocks(other))
+
     def fork_id(self, name, block_id):
         if 0 <= block_id < self.num_blocks:
             raise Senseless
@@ -138,6 +149,8 @@ class Blocks(Game):
     def _blocks(self, name):
         """The blocks of a variable: the same list object that the answer returned."""
         got = self.known.get(name)
+        if got is not None and got != self.given[name]:
+            raise Changed(f"{name} is {got!r} by now; allocate returned {self.given[name]!r}")
         if got is None or any(self.loose.get(turn) for turn in self.turns[name].items()):
             raise Senseless
         return got
@@ -199,8 +212,8 @@ def draw(*kinds):
             "give_some": chance.randint(1, 2),
             "free_both": chance.choice(names),
             "fork_both": chance.choice(names),
-            "free_id": setup["num_blocks"] + chance.randint(0, 2),
-            "fork_id": setup["num_blocks"] + chance.randint(0, 2),
+            "free_id": chance.choice([setup["num_blocks"], setup["num_blocks"] + 2, -1, -setup["num_blocks"]]),
+            "fork_id": chance.choice([setup["num_blocks"], setup["num_blocks"] + 2, -1, -setup["num_blocks"]]),
         }
         return (kind, chance.choice(names), more[kind]) if kind in more else (kind, chance.choice(names))
 

@@ -1,11 +1,39 @@
 """Mistakes that people make in 04.allocator."""
 
+from course_lib.errors import LedgerError
 from course_lib.practice.judge.exercise import Mistake
 
 from .allocation_cost import SLOW
 from .allocator_answers import NeverAgain, WrongAllocator
+from .allocator_damage import KINDS, complains, damaged
+from .allocator_game import Changed
 
 wrong = WrongAllocator.variant
+
+
+def takes_negative_ids(answer, found):
+    """Whether the last line has a negative id, and the answer refuses free blocks and ids that are too large."""
+
+    def refuses(block):
+        allocator = answer(4, 4)
+        held = allocator.allocate(1)
+        refused = 0
+        for act in (allocator.fork, allocator.free):
+            try:
+                act([next(b for b in range(4) if b not in held) if block is None else block])
+            except LedgerError:
+                refused += 1
+        return refused == 2
+
+    return found.got == "no error" and "-" in found.story[-1] and refuses(None) and refuses(9)
+
+
+def never_complains(answer):
+    """Whether check_integrity() says nothing, whatever contradicts what."""
+    allocator = answer(6, 4)
+    allocator.free(allocator.allocate(4)[:1])
+    return all(complains(other) == "no error" for _, other in damaged(allocator))
+
 
 MISTAKES = [
     Mistake(
@@ -31,9 +59,20 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "a block costs more, the more blocks there are.",
-        "`list.pop(0)` moves all other items; `in`, `min` and `index` read each item. A `deque` adds and removes at "
-        "both ends in constant time, and a list does so at its end.",
+        "the caller's list is changed.",
+        "The list belongs to the table that passed it. Read it, and change only lists of your own.",
+        is_made_by=lambda answer, found: "the list that was passed" in str(found.got),
+    ),
+    Mistake(
+        "a list that was returned is changed later.",
+        "The caller keeps the list that `allocate` returned. Return a new list each time, and do not keep it.",
+        is_made_by=lambda answer, found: getattr(found.outcome, "kind", "") == Changed.__name__,
+    ),
+    Mistake(
+        "a call costs more, the more blocks there are.",
+        "`list.pop(0)` moves all other items; `in`, `min`, `sum` and `index` read each item. A `deque` adds and "
+        "removes at both ends in constant time, and a list does so at its end. `num_free` is the length of the free "
+        "list, or a number that you keep.",
         is_made_by=lambda answer, found: found.outcome is SLOW,
     ),
     Mistake(
@@ -108,16 +147,25 @@ MISTAKES = [
         (wrong(counts="none"), wrong(counts="first"), wrong(counts="set")),
     ),
     Mistake(
+        "`fork` counts a block once that the list names twice.",
+        "Each time that the list names a block is one holder more. Do not make a set of the list.",
+        wrong(counts="distinct"),
+    ),
+    Mistake(
         "a block can be freed twice.",
         "If its count is 0, it has no holder: raise `LedgerError`. Otherwise it is in the free list twice, and two "
         "requests get it.",
         (wrong(known="range"), wrong(known="range", newest=True), wrong(known="none")),
     ),
     Mistake(
-        "ids that do not exist are accepted.",
+        "ids that do not exist are accepted, or raise another error.",
         "Check `0 <= b < num_blocks` first. A negative index counts from the end, and one that is too large raises "
         "IndexError.",
-        (wrong(unknown="last"), wrong(unknown="raises")),
+        (wrong(unknown="last"), wrong(unknown="raises"), wrong(unknown="negative")),
+        is_made_by=lambda answer, found: (
+            str(found.expected) == "LedgerError"
+            and (str(found.got).startswith(("IndexError", "KeyError")) or takes_negative_ids(answer, found))
+        ),
     ),
     Mistake(
         "a list that names a block twice is accepted.",
@@ -144,6 +192,31 @@ MISTAKES = [
         "`check_integrity` never raises an error.",
         "Compare two things that are updated separately: the free list, and the blocks whose count is 0.",
         wrong(checks="never"),
+        is_made_by=lambda answer, found: getattr(found.trial, "note", "") in KINDS and never_complains(answer),
+    ),
+    Mistake(
+        "`check_integrity` only compares numbers of blocks.",
+        "With one block free that is held, and another one lost, the numbers are right. Compare the ids: each block "
+        "without a holder is in the free list, and no other block is.",
+        wrong(checks="lengths"),
+    ),
+    Mistake(
+        "`check_integrity` does not notice a block that is in the free list twice.",
+        "A set drops what comes twice. Compare `sorted(free_list)`, or the lengths as well.",
+        wrong(checks="sets"),
+    ),
+    Mistake(
+        "`check_integrity` does not notice a block that is lost.",
+        "It looks only at blocks in the free list. A block without a holder that is not in it can never be allocated.",
+        wrong(checks="listed"),
+    ),
+    Mistake(
+        "`check_integrity` does not raise `IntegrityError`.",
+        "It must raise `IntegrityError`, which is imported above. `assert` raises AssertionError, and a value that is "
+        "returned is not looked at.",
+        is_made_by=lambda answer, found: (
+            getattr(found.trial, "note", "") in KINDS and not str(found.got).startswith("no error")
+        ),
     ),
     Mistake(
         "`check_integrity` raises an error for a consistent ledger.",

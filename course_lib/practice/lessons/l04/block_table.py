@@ -28,7 +28,12 @@ BLOCK_TABLE = Exercise(
         Property(
             "The first tokens fill each block from its first slot on",
             "slot = block_id * block_size + offset.",
-            [by_hand(n, size, ("fits", "a", k)) for n, size in SIZES for k in (1, 2, size, size + 1, 2 * size)],
+            [
+                by_hand(n, size, *before, ("append_none", "a", 0))
+                for n, size in SIZES
+                for before in ([], [("fits", "a", 1)], [("fits", "a", size)])
+            ]
+            + [by_hand(n, size, ("fits", "a", k)) for n, size in SIZES for k in (1, 2, size, size + 1, 2 * size)],
         ),
         Property(
             "The next tokens go into the last block, then into a new one",
@@ -74,7 +79,7 @@ BLOCK_TABLE = Exercise(
                 by_hand(n, size, ("fits", "a", k), ("slot", "a", p))
                 for n, size in SIZES
                 for k in (1, size)
-                for p in (k, -1, k + 2 * size)
+                for p in (k, k + size - 1, -1, -k, k + 2 * size, 10**9, -(10**9))
             ],
         ),
         Property(
@@ -92,7 +97,8 @@ BLOCK_TABLE = Exercise(
         Property(
             "`free()` frees every block, and the table is empty",
             "A block that is not freed is lost.",
-            [
+            [by_hand(n, size, ("free_empty", "a"), *more) for n, size in SIZES for more in ([], [("fits", "a", 1)])]
+            + [
                 by_hand(n, size, ("fits", "a", k), ("free", "a"), look)
                 for n, size in SIZES
                 for k in (1, size + 1)
@@ -102,6 +108,19 @@ BLOCK_TABLE = Exercise(
         ),
     ],
     mistakes=[
+        Mistake(
+            "`free()` of a table without blocks raises an error.",
+            "A request can be aborted while it still waits. Its table has no blocks, and `free()` has nothing to do.",
+            is_made_by=lambda answer, found: (
+                found.raised and found.story[-1].endswith(".free()") and len(found.story) == 4
+            ),
+        ),
+        Mistake(
+            "no slots are taken for no room.",
+            "`append_slots(0)` needs no block: `allocate(0)` returns the empty list, which is false in Python as None "
+            "is. Ask `if fresh is None`, and return the empty list for n = 0.",
+            (wrong(empty="fresh"), wrong(empty="n")),
+        ),
         Mistake(
             "an exception is raised where None must be returned.",
             "If `allocate` returns None, `append_slots` returns None too. Check the result of `allocate` before you "
@@ -209,7 +228,7 @@ BLOCK_TABLE = Exercise(
             "`slot` accepts negative positions, or positions after the end.",
             "Compare the position with 0 and with `num_tokens` first. In Python, `block_ids[-1]` is the last block, "
             "not an error.",
-            (wrong(bounds="none"), wrong(bounds="upper")),
+            (wrong(bounds="none"), wrong(bounds="upper"), wrong(bounds="blocks")),
         ),
         Mistake(
             "`free` does not free the blocks.",
@@ -224,7 +243,7 @@ BLOCK_TABLE = Exercise(
         Mistake(
             "`free` does not clear the table.",
             "Another sequence may get the blocks next. Set `block_ids` to [] and `num_tokens` to 0.",
-            wrong(forgets=False),
+            (wrong(forgets=False), wrong(forgets="blocks"), wrong(forgets="tokens")),
         ),
     ],
     hints=[

@@ -81,9 +81,10 @@ class WrongTable(BlockTable):
     early = False  # num_tokens grows before allocate() is called
     keeps = False  # blocks are taken one by one, and kept if there are not enough
     own = False  # every step starts a new block
-    bounds = "both"  # what slot checks: "both", "upper", "none"
+    bounds = "both"  # what slot checks: "both", "upper", "none", "blocks": the end of the last block
+    empty = ""  # what is taken for no room, though n is 0: "fresh", an empty list of blocks, or "n" itself
     gives = "all"  # what free gives back: "all", "none", "but last", "first"
-    forgets = True  # free resets block_ids and num_tokens
+    forgets = True  # free resets block_ids and num_tokens: True, False, or "blocks", "tokens" alone
     returns = "slots"  # "slots", "blocks", "one": a bare slot for one token
 
     @classmethod
@@ -108,7 +109,7 @@ class WrongTable(BlockTable):
                 self.block_ids += fresh
         else:
             fresh = self.allocator.allocate(max(missing, 0))
-            if fresh is None:
+            if fresh is None or self.empty == "fresh" and not fresh or self.empty == "n" and not n:
                 return None
             self.block_ids = self.joins(self.block_ids, fresh)
         if self.grows and not self.early:
@@ -124,7 +125,8 @@ class WrongTable(BlockTable):
         return self.slot_of(self.block_ids[position // size], position, size, self.allocator.num_blocks)
 
     def slot(self, position):
-        if self.bounds == "both" and position < 0 or self.bounds != "none" and position >= self.num_tokens:
+        end = {"none": position + 1, "blocks": len(self.block_ids) * self.allocator.block_size}
+        if self.bounds in ("both", "blocks") and position < 0 or position >= end.get(self.bounds, self.num_tokens):
             raise ParameterError("no")
         return self._at(position)
 
@@ -134,8 +136,10 @@ class WrongTable(BlockTable):
                 self.gives
             ]
         )
-        if self.forgets:
-            self.block_ids, self.num_tokens = [], 0
+        if self.forgets in (True, "blocks"):
+            self.block_ids = []
+        if self.forgets in (True, "tokens"):
+            self.num_tokens = 0
 
 
 class WithoutRollback(TableTokenByToken):

@@ -22,6 +22,8 @@ class Tables(Game):
         "read": "{0}.slot({1})",
         "free": "{0}.free()",
         "fits": "{0}.append_slots({1})",
+        "append_none": "{0}.append_slots({1})",
+        "free_empty": "{0}.free()",
         "num_tokens": "{0}.num_tokens",
         "block_ids": "{0}.block_ids",
         "num_free": "allocator.num_free",
@@ -47,6 +49,11 @@ class Tables(Game):
             raise Senseless
         return self.append(name, n)
 
+    def append_none(self, name, n):
+        if n:
+            raise Senseless
+        return self.append(name, n)
+
     def append(self, name, n):
         table, start = self._live(name), self.tokens[name]
         room = self._missing(name, n) <= self._left()
@@ -60,6 +67,8 @@ class Tables(Game):
         if right and room:
             self.order[name] = order
             self.tokens[name] += n
+        if type(got) is not list:
+            return Seen(words, f"{got!r}: {words}, and a list is asked for", ends=True)
         return Seen(
             words,
             f"{got!r}" if not right or not room else f"{got!r}, with block_ids = {table.block_ids!r}",
@@ -86,9 +95,9 @@ class Tables(Game):
 
     def block_ids(self, name):
         ids = self.tables[name].block_ids
-        if type(ids) is not list:
-            return Seen(a_kind(ids), repr(ids))
-        others = {b for other, table in self.tables.items() if other != name for b in table.block_ids}
+        if not isinstance(ids, (list, tuple)):
+            return Seen(a_kind(ids), f"{ids!r}: {a_kind(ids)}, and a list is asked for")
+        ids, others = list(ids), {b for other, table in self.tables.items() if other != name for b in table.block_ids}
         if len(set(ids)) < len(ids) or others & set(ids):
             return Seen("a block twice", f"{ids!r}: a block is in it twice, or in two tables")
         if ids[: len(self.order[name])] != self.order[name]:
@@ -99,8 +108,17 @@ class Tables(Game):
     def num_free(self):
         return Seen(str(self.allocator.num_free))
 
+    def free_empty(self, name):
+        table = self._live(name)
+        if self.tokens[name]:
+            raise Senseless
+        table.free()
+        return Seen("no error")
+
     def free(self, name):
         table = self._live(name)
+        if not self.tokens[name]:
+            raise Senseless  # there is a step of its own for it
         self.freed.add(name)
         self.tokens[name], self.order[name] = 0, []
         table.free()

@@ -7,14 +7,8 @@ from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 from course_lib.practice.report.tensors import numbers
 
-from .gather_answers import (
-    answer_with,
-    block_ids_as_slots,
-    contiguous_from_first_block,
-    gather_by_index,
-    gather_by_loop,
-    gather_by_slot,
-)
+from .gather_answers import gather_by_index, gather_by_loop, gather_by_slot
+from .gather_mistakes import MISTAKES
 from .solutions.gather import gather
 
 
@@ -27,6 +21,27 @@ def numbered_pool(num_blocks, block_size, heads, head_dim):
         + 1
     )
     return k, -k
+
+
+def kept_in(dtype, table, num_tokens):
+    """The Trial of one sequence in a pool of this dtype, in which all that is not its own is nan."""
+
+    def act(answer):
+        pools = [x.to(dtype) for x in numbered_pool(6, 2, 1, 2)]
+        for x in pools:
+            x[[b for b in range(6) if b not in table]] = float("nan")
+        got = answer(*pools, torch.tensor(table), num_tokens)
+        return [(list(x.shape), str(x.dtype), x.double().flatten().tolist()) for x in got]
+
+    lines = [
+        "from course_lib.practice.play import numbered_pool",
+        f"k_cache, v_cache = (x.to({dtype}) for x in numbered_pool(6, 2, 1, 2))",
+        f"others = {[b for b in range(6) if b not in table]}",
+        'k_cache[others] = v_cache[others] = float("nan")',
+        f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
+        "[(list(x.shape), x.dtype, x.tolist()) for x in (k, v)]",
+    ]
+    return Trial(lines, act, size=100 * num_tokens)
 
 
 def gathered(shape, table, num_tokens, note=""):
@@ -194,6 +209,15 @@ GATHER = Exercise(
             [gathered(*case) for case in HEADS],
         ),
         Property(
+            "k and v have the pool's dtype, and nothing of other blocks goes into them",
+            "A pool in half precision takes half the memory. Blocks that were never written may hold nan.",
+            [
+                kept_in(dtype, *case)
+                for dtype in (torch.float16, torch.bfloat16, torch.float64)
+                for case in (([2, 0], 3), ([4], 2), ([5, 1, -1], 4))
+            ],
+        ),
+        Property(
             "The pool and the table are not changed", "The pool holds the keys and values of all sequences.", UNTOUCHED
         ),
         Property(
@@ -211,76 +235,7 @@ GATHER = Exercise(
             "Functions whose names end in `_` write into the tensor itself, and so do assignments to a part of it.",
             is_made_by=lambda answer, found: found.trial in UNTOUCHED and found.outcome is False,
         ),
-        Mistake(
-            "slots after the last token are returned too.",
-            "The last block may be partly filled: cut at `[:num_tokens]`. The slots after it hold values of another "
-            "sequence.",
-            (
-                answer_with(cut=lambda x, n, size: x),
-                answer_with(table=lambda t, n, size: t[t >= 0], cut=lambda x, n, size: x),
-            ),
-        ),
-        Mistake(
-            "padding is gathered.",
-            "-1 means no block, but as an index it is the last block of the pool. Use only the first "
-            "`ceil(num_tokens / block_size)` entries.",
-            answer_with(table=lambda t, n, size: t, cut=lambda x, n, size: x),
-        ),
-        Mistake(
-            "the last block is left out if it is not full.",
-            "Round up: 5 tokens need two blocks of 4.",
-            (
-                answer_with(table=lambda t, n, size: t[: n // size]),
-                answer_with(table=lambda t, n, size: t[: max(1, n // size)]),
-            ),
-        ),
-        Mistake(
-            "the order of the blocks is lost.",
-            "`k_cache[block_table]` keeps the table's order. A sorted table, or a mask over the blocks, gives the "
-            "order of the pool.",
-            (
-                answer_with(table=lambda t, n, size: t[: -(-n // size)].sort().values),
-                answer_with(table=lambda t, n, size: t[: -(-n // size)].flip(0)),
-            ),
-        ),
-        Mistake(
-            "the sequence is read as if it were contiguous.",
-            "The other blocks do not follow the first one in the pool. Look each block up in the table.",
-            contiguous_from_first_block,
-        ),
-        Mistake(
-            "block ids are used as slots.",
-            "An entry of the table is a whole block: index the blocks first, then flatten blocks and slots into "
-            "tokens.",
-            block_ids_as_slots,
-        ),
-        Mistake(
-            "v is taken from the keys.",
-            "k comes from `k_cache`, v from `v_cache`, through the same table.",
-            answer_with(both=lambda k, v: (k, k)),
-        ),
-        Mistake("k and v are swapped.", "Return k first.", answer_with(both=lambda k, v: (v, k))),
-        Mistake(
-            "k and v are returned as one tensor.",
-            "Return two tensors, k and v.",
-            answer_with(both=lambda k, v: torch.stack([k, v])),
-        ),
-        Mistake(
-            "blocks and slots are not flattened.",
-            "[blocks, slots, heads, head_dim] becomes [tokens, heads, head_dim]: `.flatten(0, 1)`.",
-            answer_with(cut=lambda x, n, size: x, join=lambda x: x),
-        ),
-        Mistake(
-            "slots come before blocks.",
-            "The tokens of one block must stay together. `.flatten(0, 1)` on [blocks, slots, …] keeps them together; "
-            "a transpose before it mixes the blocks.",
-            answer_with(join=lambda x: x.transpose(0, 1).flatten(0, 1)),
-        ),
-        Mistake(
-            "the last token is left out.",
-            "`[:num_tokens]` keeps num_tokens tokens; the position of the last token is num_tokens - 1.",
-            answer_with(cut=lambda x, n, size: x[: n - 1]),
-        ),
+        *MISTAKES,
     ],
     hints=[
         "`k_cache[blocks]`, with a tensor of block ids, returns these blocks in this order: [number of ids, "

@@ -1,6 +1,6 @@
 """Exercise 04.page_size: what a block size costs in wasted slots and in blocks, and which size to choose."""
 
-from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED, writes_into
+from course_lib.practice.judge.common_mistakes import NO_DICT, NOTHING_RETURNED, PRINTED, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .page_size_answers import answer_with, mean_of_shares, page_size_by_request, page_size_by_slots
@@ -13,7 +13,7 @@ def costs(lengths, block_sizes, most_wasted=1.0, part=None, note=""):
 
     def act(answer):
         got = answer(list(lengths), list(block_sizes), most_wasted)
-        return got if part is None or got is None else got[part]
+        return got if part is None or not isinstance(got, dict) else got.get(part, f"there is no {part!r} in it")
 
     return Trial(
         [call if part is None else f'{call}["{part}"]'],
@@ -148,6 +148,7 @@ PAGE_SIZE = Exercise(
             is_made_by=lambda answer, found: bool(found.printed.strip()) and always_none(answer),
         ),
         Mistake(NOTHING_RETURNED.name, NOTHING_RETURNED.why, is_made_by=lambda answer, found: always_none(answer)),
+        NO_DICT,
         Mistake(
             "the caller's lists are changed.",
             "`list.sort()` and `pop` change the caller's list; `sorted(…)` makes a new one.",

@@ -88,7 +88,13 @@ MANY = [
     ([[2, -1], [1, 3]], [0, 1, 1], [1, 1, 2], 2),
     ([[2, -1, -1], [1, 3, 0]], [1, 1, 0, 1], [4, 5, 0, 0], 2),
 ]
-UNTOUCHED = [untouched(*case) for case in (PLAIN[2], EDGES[1], EDGES[3], MANY[1])]
+MANY += [
+    ([[4, 1], [3, 0]], [1, 1], [0, 2], 2),
+    ([[4], [3], [2]], [2], [1], 2),
+    ([[1, -1], [2, 3]], [1, 1, 1], [2, 0, 3], 2),
+]
+PADDED = [([[4, -1], [3, 0]], [0, 1], [1, 3], 2), ([[1, -1, -1]], [0, 0], [0, 1], 2), ([[2, -1]], [0], [0], 4)]
+UNTOUCHED = [untouched(*case) for case in (PLAIN[2], EDGES[1], EDGES[3], MANY[1], *PADDED)]
 
 SLOT_MAPPING = Exercise(
     id="04.slot_mapping",

@@ -171,6 +171,18 @@ COPY_ON_WRITE = Exercise(
             ],
         ),
         Property(
+            "Copies of several tables can be pending at once",
+            "In a step of an engine all tables ask for slots first. Then the owner of the tensors makes all copies in "
+            "`allocator.copies`.",
+            [
+                forked(tokens, *more, ("together", "a", n, "b", m), num_blocks=12)
+                for tokens in (1, 2, 6)
+                for more in ([("fork", "c", "a")], [("fork", "c", "b"), ("append", "c", 1)])
+                for n, m in ((1, 1), (2, 5))
+            ]
+            + played(Sequences, BlockTable, 25, 13, "fork", "fork", "together", "together", "append", setups=SETUPS),
+        ),
+        Property(
             "When too few blocks are free, `append_slots` returns `None` and changes nothing",
             "The caller can wait, or preempt another request, and try again.",
             [

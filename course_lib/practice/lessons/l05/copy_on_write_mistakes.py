@@ -19,6 +19,8 @@ def wrong(
     replaces=lambda ids, fresh: ids[:-1] + [fresh],
     whole=True,
     moves=True,
+    joins=lambda copies, pairs: copies + pairs,
+    spare=0,
 ):
     """A table class whose append_slots differs from the right one in one part; see MISTAKES."""
 
@@ -27,14 +29,14 @@ def wrong(
             size, start = self.allocator.block_size, self.num_tokens
             missing = -(-(start + n) // size) - len(self.block_ids)
             copy = bool(shared(self, n))
-            if whole and missing + copy > self.allocator.num_free:
+            if whole and missing + copy + spare > self.allocator.num_free:
                 return None
             if copy:
                 fresh = self.allocator.allocate(1)
                 if fresh is None:
                     return None
                 source = self.block_ids[-1]
-                self.allocator.copies += pair(self, source, fresh[0])
+                self.allocator.copies = joins(self.allocator.copies, pair(self, source, fresh[0]))
                 self.block_ids = replaces(self.block_ids, fresh[0])
                 self.allocator.free(releases(self, source))
             more = self.allocator.allocate(missing)
@@ -68,6 +70,46 @@ class NoRoom(Forkable):
             self.num_tokens += 1
             slots.append(self.slot(self.num_tokens - 1))
         return slots
+
+
+class SlotsBeforeTheCopy(Forkable):
+    """Computes the slots first, so that the first ones are in the shared block."""
+
+    def append_slots(self, n):
+        size, start = self.allocator.block_size, self.num_tokens
+        shared = n > 0 and is_inside(self) and is_shared(self)
+        fresh = self.allocator.allocate(-(-(start + n) // size) - len(self.block_ids) + shared)
+        if fresh is None:
+            return None
+        at, copy = len(self.block_ids) - 1, fresh.pop() if shared else None
+        self.block_ids += fresh
+        self.num_tokens += n
+        slots = [self.slot(position) for position in range(start, start + n)]
+        if shared:
+            self.allocator.copies.append((self.block_ids[at], copy))
+            self.allocator.free([self.block_ids[at]])
+            self.block_ids[at] = copy
+        return slots
+
+
+class FreesFirst(Forkable):
+    """Gives its reference back before it knows that there is room."""
+
+    def append_slots(self, n):
+        size, start = self.allocator.block_size, self.num_tokens
+        missing = -(-(start + n) // size) - len(self.block_ids)
+        shared = n > 0 and is_inside(self) and is_shared(self)
+        if shared:
+            source = self.block_ids.pop()
+            self.allocator.free([source])
+        fresh = self.allocator.allocate(missing + shared)
+        if fresh is None:
+            return None
+        if shared:
+            self.allocator.copies.append((source, fresh[0]))
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(position) for position in range(start, start + n)]
 
 
 class CopiesEverything(Forkable):
@@ -166,6 +208,44 @@ MISTAKES = [
         "Count the block of the copy and the new blocks first, and allocate them in one call: `allocate` gives all of "
         "them or none.",
         (wrong(whole=False), NoRoom),
+    ),
+    Mistake(
+        "pending copies of other tables are lost.",
+        "`allocator.copies` belongs to all tables. Append to it; a new list, or `clear()`, drops the pairs of others "
+        "that nobody has copied yet.",
+        wrong(joins=lambda copies, pairs: pairs),
+    ),
+    Mistake(
+        "what is reported is no pair.",
+        "Append one tuple of two block ids: `allocator.copies.append((source, destination))`.",
+        is_made_by=lambda answer, found: "which is no pair" in str(found.got),
+    ),
+    Mistake(
+        "the slots are computed before the copy.",
+        "They lie in the shared block then. Put the new block into `block_ids` first, then compute the slots.",
+        SlotsBeforeTheCopy,
+    ),
+    Mistake(
+        "the reference is given up before it is known that there is room.",
+        "When `allocate` returns None, nothing may have changed. Allocate first, then free the shared block.",
+        FreesFirst,
+    ),
+    Mistake(
+        "only two holders are noticed.",
+        "Three tables can share a block. Test `ref_count > 1`.",
+        wrong(
+            shared=lambda table, n: n > 0 and is_inside(table) and table.allocator.ref_count(table.block_ids[-1]) == 2
+        ),
+    ),
+    Mistake(
+        "another block than the last one is asked for its references.",
+        "The tokens go into the last block: `self.block_ids[-1]`.",
+        wrong(shared=lambda table, n: n > 0 and is_inside(table) and table.allocator.ref_count(table.block_ids[0]) > 1),
+    ),
+    Mistake(
+        "one block more is asked for than is needed.",
+        "The block of the copy is needed only where there is a copy. The last free block can be used too.",
+        wrong(spare=1),
     ),
     Mistake("`num_tokens` is not raised.", "The next token would get the same slot. Add n.", wrong(moves=False)),
 ]

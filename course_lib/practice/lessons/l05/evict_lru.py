@@ -154,6 +154,11 @@ EVICT_LRU = Exercise(
                 one(("begin", "a", Row(range(k))), ("release", "a"), ("evict", k + more), ("evict", 1))
                 for k in (1, 2, 3)
                 for more in (1, 2)
+            ]
+            + [
+                one(("evict_none", 0)),
+                one(("begin", "a", Row([0])), ("evict_none", 0)),
+                one(("begin", "a", Row([0])), ("release", "a"), ("evict_none", 0), ("evict", 1)),
             ],
         ),
         Property(
@@ -239,6 +244,16 @@ EVICT_LRU = Exercise(
             "an evicted block stays among the idle blocks.",
             "It would be allocated twice. Remove it.",
             Policy.variant(forgets=False),
+        ),
+        Mistake(
+            "an empty list is returned where None must be returned.",
+            "`[]` is the right result of `evict(0)`. Return None where fewer blocks are idle than are needed.",
+            Policy.variant(short="empty"),
+        ),
+        Mistake(
+            "the caller's list is changed.",
+            "The list belongs to the request. `reverse()` and `pop()` write into it; `reversed(block_ids)` does not.",
+            is_made_by=lambda answer, found: "changed the caller's list" in str(found.got),
         ),
         Mistake(
             "a single block is returned without a list.",

@@ -149,7 +149,7 @@ EVICT_PRIORITY = Exercise(
                     ("release", "b"),
                     ("evict", 1),
                 )
-                for first, second in ((1, 3), (3, 1), (0, 5), (5, 0))
+                for first, second in ((1, 3), (3, 1), (0, 5), (5, 0), (0, 3), (-1, 4))
             ]
             + [
                 one(
@@ -161,7 +161,7 @@ EVICT_PRIORITY = Exercise(
                     ("release", "c"),
                     ("evict", 1),
                 )
-                for first, second in ((1, 3), (3, 1))
+                for first, second in ((1, 3), (3, 1), (0, 3), (0, 4))
             ]
             + [
                 one(
@@ -218,6 +218,11 @@ EVICT_PRIORITY = Exercise(
                 one(("begin", "a", Row(range(k)), 1), ("release", "a"), ("evict", k + more), ("evict", 1))
                 for k in (1, 2, 3)
                 for more in (1, 2)
+            ]
+            + [
+                one(("evict_none", 0)),
+                one(("begin", "a", Row([0]), 1), ("evict_none", 0)),
+                one(("begin", "a", Row([0]), 1), ("release", "a"), ("evict_none", 0), ("evict", 1)),
             ],
         ),
         Property(

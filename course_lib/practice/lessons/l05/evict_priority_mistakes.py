@@ -14,6 +14,16 @@ class OnlyTheLast(Policy):
         self.priority.update({b: 9 if old is None else old for b, old in before.items()})
 
 
+class ForgetsWhenIdle(Policy):
+    """The first use of an idle block sets its priority anew."""
+
+    def use(self, block_ids, priority=0):
+        for block in block_ids:
+            if not self.holders.get(block):
+                self.priority.pop(block, None)
+        super().use(block_ids, priority)
+
+
 MISTAKES = [
     Mistake(
         "the priority is reversed.",
@@ -101,5 +111,32 @@ MISTAKES = [
         "an evicted block stays among the idle blocks.",
         "It would be allocated twice. Remove it.",
         Policy.variant(forgets=False),
+    ),
+    Mistake(
+        "an empty list is returned where None must be returned.",
+        "`[]` is the right result of `evict(0)`. Return None where fewer blocks are idle than are needed.",
+        Policy.variant(short="empty"),
+    ),
+    Mistake(
+        "the caller's list is changed.",
+        "The list belongs to the request. `reverse()` and `pop()` write into it; `reversed(block_ids)` does not.",
+        is_made_by=lambda answer, found: "changed the caller's list" in str(found.got),
+    ),
+    Mistake(
+        "priority 0 is treated as no priority.",
+        "0 is the most important priority, and counts as false in Python. `self.priority.get(block) or priority` drops "
+        "it: use `self.priority.get(block, priority)`.",
+        Policy.variant(better=lambda new, old: min(new, old or new)),
+    ),
+    Mistake(
+        "a new block begins with priority 0.",
+        "Then it stays the most important one. A new block has the priority of its first request: "
+        "`self.priority.get(block, priority)`.",
+        Policy.variant(better=lambda new, old: min(new, old or 0)),
+    ),
+    Mistake(
+        "the priority is forgotten when a block becomes idle.",
+        "It is kept as long as the block is cached, and forgotten when it is evicted.",
+        ForgetsWhenIdle,
     ),
 ]

@@ -22,7 +22,9 @@ class Evictions(Game):
         "again": "policy.use({0})",
         "release": "policy.release({0})",
         "evict": "policy.evict({0})",
+        "evict_none": "policy.evict({0})",
     }
+    least = {"evict": 1}
 
     def __init__(self, answer):
         self.policy, self.sequences, self.held = answer(), {}, []
@@ -70,14 +72,20 @@ class Evictions(Game):
     def _given_back(self, what, given, blocks):
         return Seen("done") if given == blocks else Seen(f"{what} changed the caller's list", ends=True)
 
+    def evict_none(self, n):
+        if n:
+            raise Senseless
+        return self.evict(n)
+
     def evict(self, n):
         order = sorted(self.idle, key=lambda b: (-self.priority[b], self.idle[b]))
         right = order[:n] if n <= len(order) else None
         for block in right or ():
             del self.idle[block], self.parent[block], self.priority[block]
         got = self.policy.evict(n)
-        said = repr(got) if got is None or type(got) is list else f"{a_kind(got)}, {got!r}"
-        return Seen(said, ends=said != repr(right))
+        return Seen(
+            repr(got), "" if got is None or type(got) is list else f"{got!r}, {a_kind(got)}", repr(got) != repr(right)
+        )
 
 
 class EvictionsByPriority(Evictions):
@@ -136,7 +144,7 @@ class Policy:
     counts = True  # a block may have several holders
     leaves = True  # a block in use is not idle
     stamps = "release"  # when a block's age begins
-    short = "none"  # what is returned when fewer are idle: "none" | "some" | "lost"
+    short = "none"  # what is returned when fewer are idle: "none" | "some" | "lost" | "empty"
     forgets = True  # an evicted block is no longer idle
     forgets_priority = True
 
@@ -159,7 +167,7 @@ class Policy:
         if n > len(order) and self.short != "some":
             if self.short == "lost":
                 self._forget(order)
-            return None
+            return [] if self.short == "empty" else None
         self._forget(order[:n])
         return order[:n]
 

@@ -1,9 +1,10 @@
 """05.fork: a second table over the same blocks."""
 
 from course_lib.kvcache import BlockAllocator
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Property, Trial
 from course_lib.practice.judge.programs import told
 
+from .fork_mistakes import MISTAKES
 from .solutions.fork import BlockTable
 from .table_game import Tables, played
 
@@ -42,65 +43,6 @@ class ForkByCopying(BlockTable):
         self.allocator.free(reversed(given))
 
 
-def wrong_fork(counts=lambda ids: ids, holds=list, tokens=lambda table: table.num_tokens):
-    """A table class whose fork differs from the right one in one part."""
-
-    class WrongFork(BlockTable):
-        def fork(self):
-            other = type(self)(self.allocator)
-            self.allocator.fork(counts(self.block_ids))
-            other.block_ids, other.num_tokens = holds(self.block_ids), tokens(self)
-            return other
-
-    return WrongFork
-
-
-def wrong_free(gives=lambda table: table.block_ids[::-1], empties=True):
-    """A table class whose free differs from the right one in one part."""
-
-    class WrongFree(BlockTable):
-        def fork(self):
-            other = type(self)(self.allocator)
-            self.allocator.fork(self.block_ids)
-            other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-            return other
-
-        def free(self):
-            self.allocator.free(gives(self))
-            if empties:
-                self.block_ids, self.num_tokens = [], 0
-
-    return WrongFree
-
-
-class CopiesAll(BlockTable):
-    def fork(self):
-        other = type(self)(self.allocator)
-        other.block_ids, other.num_tokens = self.allocator.allocate(len(self.block_ids)), self.num_tokens
-        return other
-
-
-class OnlyFull(BlockTable):
-    def fork(self):
-        other, full = type(self)(self.allocator), self.num_tokens // self.allocator.block_size
-        other.block_ids, other.num_tokens = self.block_ids[:full], full * self.allocator.block_size
-        self.allocator.fork(other.block_ids)
-        return other
-
-
-class ItselfAgain(BlockTable):
-    def fork(self):
-        self.allocator.fork(self.block_ids)
-        return self
-
-
-class NothingBack(BlockTable):
-    def fork(self):
-        other = type(self)(self.allocator)
-        self.allocator.fork(self.block_ids)
-        other.block_ids, other.num_tokens = list(self.block_ids), self.num_tokens
-
-
 class Listening(BlockAllocator):
     """An allocator that records the order in which blocks are freed."""
 
@@ -114,11 +56,18 @@ class Listening(BlockAllocator):
         self.came_back += block_ids
 
 
-def order(tokens, forked):
-    """The Trial of the order in which the blocks of a table with this many tokens are freed."""
+def order(tokens, forked, taken=False):
+    """The Trial of the order in which the blocks of a table with this many tokens are freed.
+
+    taken: whether all blocks were allocated and freed before, so that ids fall from block to block.
+    """
 
     def act(answer):
         allocator = Listening(8, 2)
+        if taken:
+            blocks = allocator.allocate(8)
+            allocator.free(blocks[::-1])
+            allocator.came_back.clear()
         table = answer(allocator)
         table.append_slots(tokens)
         if forked:
@@ -129,6 +78,8 @@ def order(tokens, forked):
     lines = [
         "from course_lib.practice.play import Listening",
         "allocator = Listening(8, 2)  # records the order of freed blocks",
+        *(["allocator.free(allocator.allocate(8)[::-1])  # the highest id is allocated first now"] if taken else []),
+        *(["allocator.came_back.clear()"] if taken else []),
         "a = BlockTable(allocator)",
         f"a.append_slots({tokens})",
         *(["a = a.fork()"] if forked else []),
@@ -146,7 +97,14 @@ def forked(tokens, *more, block_size=4):
     return one(8, ("table", "a"), ("append", "a", tokens), ("fork", "b", "a"), *more, block_size=block_size)
 
 
+def not_in_order(*more):
+    """`b` holds blocks whose ids do not rise: another table was freed before it took its last one."""
+    begin = ("table", "a"), ("append", "a", 20), ("table", "b"), ("append", "b", 4), ("free", "a"), ("append", "b", 4)
+    return one(6, *begin, *more)
+
+
 ORDER = [order(tokens, forked) for tokens in (3, 4, 6, 8) for forked in (False, True)]
+ORDER += [order(tokens, forked, taken=True) for tokens in (4, 6, 15) for forked in (False, True)]
 
 FORK = Exercise(
     id="05.fork",
@@ -158,7 +116,9 @@ FORK = Exercise(
             "A fork holds the same tokens in the same blocks, and each block has one more reference",
             "If a reference is not counted, the allocator gives the block to another request while it is still read.",
             [forked(tokens, block_size=size) for tokens in (1, 4, 6, 8) for size in (4, 2)]
-            + [forked(tokens, ("fork", "c", "b"), ("fork", "d", "a")) for tokens in (1, 4, 6)],
+            + [forked(tokens, ("fork", "c", "b"), ("fork", "d", "a")) for tokens in (1, 4, 6)]
+            + [not_in_order(("fork", "c", "b"), *more) for more in ([], [("fork", "d", "c")])]
+            + [one(4, ("table", "a"), ("fork", "b", "a"))],
         ),
         Property(
             "After a fork, the two tables grow independently",
@@ -185,92 +145,7 @@ FORK = Exercise(
             played(Tables, BlockTable, 60, 5, "table", "fork", "fork", "free"),
         ),
     ],
-    mistakes=[
-        Mistake(
-            "the reference counts are not raised.",
-            "The allocator counts one table for the block. When that table is freed, the block goes to another "
-            "request while the other table still reads it. `self.allocator.fork(self.block_ids)` counts the second "
-            "holder.",
-            wrong_fork(counts=lambda ids: []),
-        ),
-        Mistake(
-            "both tables share one list.",
-            "`other.block_ids = self.block_ids` gives one list two names, so a block that is appended to one table "
-            "appears in the other. Make a list of its own: `list(self.block_ids)`.",
-            wrong_fork(holds=lambda ids: ids),
-        ),
-        Mistake(
-            "`num_tokens` of the fork is not set.",
-            "`num_tokens` says where the next token goes. Copy it together with the blocks.",
-            wrong_fork(tokens=lambda table: 0),
-        ),
-        Mistake(
-            "`num_tokens` is rounded up to whole blocks.",
-            "The last block may be partly empty. Copy `self.num_tokens` as it is.",
-            wrong_fork(tokens=lambda table: len(table.block_ids) * table.allocator.block_size),
-        ),
-        Mistake(
-            "the fork takes new blocks.",
-            "Then no block is shared, and the new blocks hold no keys and values. The fork must hold the same blocks.",
-            CopiesAll,
-        ),
-        Mistake(
-            "only full blocks are shared.",
-            "The tokens in the last block belong to the sequence too. The block is shared until one of the tables "
-            "writes into it.",
-            (OnlyFull, wrong_fork(counts=lambda ids: ids[:-1], holds=lambda ids: ids[:-1])),
-        ),
-        Mistake(
-            "the reference counts of some blocks are not raised.",
-            "Every block of the table has one more holder.",
-            (
-                wrong_fork(counts=lambda ids: ids[-1:]),
-                wrong_fork(counts=lambda ids: ids[:-1]),
-                wrong_fork(counts=lambda ids: ids[:1]),
-            ),
-        ),
-        Mistake(
-            "the reference counts are raised twice.",
-            "One fork is one more holder. With two counted, the block never becomes free.",
-            wrong_fork(counts=lambda ids: ids * 2),
-        ),
-        Mistake(
-            "`fork` returns the table itself.",
-            "Then both names stand for one table, and a token appended to one is in both. Make a new BlockTable.",
-            ItselfAgain,
-        ),
-        Mistake("`fork` returns nothing.", "Put `return other` at its end.", NothingBack),
-        Mistake(
-            "`free` releases no block.",
-            "The blocks stay counted for a table that no longer exists: a leak. `self.allocator.free(...)` releases "
-            "one reference of each block.",
-            wrong_free(gives=lambda table: []),
-        ),
-        Mistake(
-            "shared blocks are not released.",
-            "Every table releases its own reference, also when other tables hold the block. The allocator keeps the "
-            "block until the last reference is released.",
-            wrong_free(gives=lambda table: [b for b in table.block_ids[::-1] if table.allocator.ref_count(b) == 1]),
-        ),
-        Mistake(
-            "`free` releases the references of other tables too.",
-            "One reference of each block belongs to this table. The others belong to the other tables that hold it.",
-            wrong_free(
-                gives=lambda table: [b for b in table.block_ids[::-1] for _ in range(table.allocator.ref_count(b))]
-            ),
-        ),
-        Mistake(
-            "the table still holds its block ids after `free`.",
-            "The blocks may belong to another request by then. Leave the table empty: no blocks and no tokens.",
-            wrong_free(empties=False),
-        ),
-        Mistake(
-            "the first block is released first.",
-            "The beginning of a cached sequence would be evicted before its end, and the end cannot be found without "
-            "the beginning. `self.block_ids[::-1]` reverses the list.",
-            wrong_free(gives=lambda table: table.block_ids),
-        ),
-    ],
+    mistakes=MISTAKES,
     hints=[
         "A table is a list of block ids and a number of tokens. A fork is another table with the same ids and the "
         "same number.",

@@ -1,23 +1,11 @@
 """05.hash_chain: a hash for each full block that covers the sequence up to the end of that block."""
 
-import os
-from hashlib import sha256
-
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.outcome_text import a_kind
 
-from .hash_chain_answers import (
-    first_in_all,
-    hash_going_on,
-    hash_of_whole_beginnings,
-    mixed,
-    one_for_all,
-    only_neighbour,
-    plain,
-    two_bytes_each,
-    wrong,
-)
+from .hash_chain_answers import hash_going_on, hash_of_whole_beginnings
+from .hash_chain_mistakes import MISTAKES
 from .solutions.hash_chain import hash_chain
 
 
@@ -59,7 +47,11 @@ def kinds(token_ids, block_size):
     def kind(one):
         if type(one) is not bytes:
             return a_kind(one)
-        return "bytes, 16 or more" if len(one) >= 16 else f"bytes, {len(one)} of them"
+        if len(one) < 16:
+            return f"bytes, {len(one)} of them"
+        if one == (one[:8] * len(one))[: len(one)] or len(set(one[8:])) == 1:
+            return f"bytes, {len(one)} of them, but only 8 are different from block to block"
+        return "bytes, 16 or more"
 
     lines = [f"[(type(one), len(one)) for one in hash_chain({token_ids}, {block_size})]"]
     return Trial(
@@ -124,6 +116,11 @@ TOKENS = [
     ([[65_536, 1], [0, 1]], 2),
     ([[70_000, 2], [4_464, 2]], 2),
     ([[131_073, 5], [65_537, 5]], 2),
+    *(
+        ([[base, 0], [0, 1]], 2)
+        for base in (10, 31, 37, 100, 101, 131, 257, 1_000, 1_024, 4_096, 10_007, 50_257, 65_537)
+    ),
+    *(([[0, base], [1, 0]], 2) for base in (10, 31, 256, 1_000, 65_536, 100_000, 128_256, 151_936)),
 ]
 UNTOUCHED = [untouched(token_ids, 2) for token_ids in ([1, 2, 3], [4, 5, 6, 7], [1, 2])]
 
@@ -163,106 +160,7 @@ HASH_CHAIN = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake(
-            "a hash covers its own block alone.",
-            "After another beginning the same tokens have other keys and values. Hash the parent, the hash of the "
-            "block before, together with the tokens.",
-            wrong(name=lambda parent, block, i: plain(block)),
-        ),
-        Mistake(
-            "a hash covers its block and the block's index, but not the tokens before.",
-            "Two sequences can hold the same tokens at the same index after different beginnings. Hash the parent "
-            "together with the tokens, not the index.",
-            (wrong(name=lambda parent, block, i: plain((i, block))),),
-        ),
-        Mistake(
-            "a hash covers only the block just before.",
-            "An earlier difference is missed. The parent must be a hash, not tokens: a hash covers all tokens before "
-            "it.",
-            only_neighbour,
-        ),
-        Mistake(
-            "the parent is always the first block.",
-            "Set `parent` to the new hash after every block, so that the next hash covers it.",
-            first_in_all,
-        ),
-        Mistake(
-            "the order of the blocks is lost.",
-            "A sum or an exclusive-or does not depend on the order of the blocks. Hash the parent followed by the "
-            "tokens.",
-            mixed,
-        ),
-        Mistake(
-            "a block that is not full is hashed too.",
-            "Its hash would change with every token. Stop at the last full block: `range(0, len(token_ids) - "
-            "block_size + 1, block_size)`.",
-            wrong(ends=lambda n, size: [min(start + size, n) for start in range(0, n, size)], step=1),
-        ),
-        Mistake(
-            "the last full block is left out.",
-            "A sequence of exactly two blocks has two hashes. The last block starts at `len(token_ids) - block_size`, "
-            "and `range` leaves its end out, so add 1.",
-            wrong(ends=lambda n, size: range(size, n, size)),
-        ),
-        Mistake(
-            "a hash is made after every token.",
-            "One hash for each block is asked for: move on by `block_size`.",
-            wrong(ends=lambda n, size: range(size, n + 1)),
-        ),
-        Mistake(
-            "one hash is made for the whole sequence.",
-            "A sequence that shares only its beginning must find the blocks of that beginning, so each block needs a "
-            "hash.",
-            one_for_all,
-        ),
-        Mistake(
-            "the tokens are joined without a separator.",
-            "Then 12 and 3 give the same string as 1 and 23. `repr` of the list separates them.",
-            wrong(name=lambda parent, block, i: sha256(parent + b"|" + "".join(map(str, block)).encode()).digest()),
-        ),
-        Mistake(
-            "token ids are truncated.",
-            "One byte holds 256 ids, two bytes hold 65,536, and a vocabulary may have more. `repr` of the list, or 8 "
-            "bytes for each id, keeps them in full.",
-            (
-                wrong(name=lambda parent, block, i: sha256(parent + bytes(t % 256 for t in block)).digest()),
-                wrong(name=lambda parent, block, i: sha256(parent + two_bytes_each(block)).digest()),
-            ),
-        ),
-        Mistake(
-            "the order of the tokens is lost.",
-            "The same tokens in another order are another sequence. Hash them in their order: no sorting, no sum, no "
-            "set.",
-            (
-                wrong(name=lambda parent, block, i: sha256(parent + repr(sorted(block)).encode()).digest()),
-                wrong(name=lambda parent, block, i: sha256(parent + repr(sum(block)).encode()).digest()),
-                wrong(name=lambda parent, block, i: sha256(parent + repr(set(block)).encode()).digest()),
-            ),
-        ),
-        Mistake(
-            "the hash differs from call to call.",
-            "A block that was cached earlier must be found later: the hash must not depend on random numbers, the "
-            "time or `id`.",
-            wrong(name=lambda parent, block, i: sha256(parent + os.urandom(8) + repr(block).encode()).digest()),
-        ),
-        Mistake(
-            "Python's own `hash` is used.",
-            "It has 64 bits, and gives the same for -1 and -2. Use `sha256(…).digest()`.",
-            wrong(name=lambda parent, block, i: hash((parent, tuple(block)))),
-        ),
-        Mistake(
-            "the hash is truncated.",
-            "With fewer bits, two sequences are more likely to have the same hash. Keep at least 16 bytes.",
-            (
-                wrong(name=lambda parent, block, i: sha256(parent + repr(block).encode()).digest()[:8]),
-                wrong(name=lambda parent, block, i: sha256(parent + repr(block).encode()).digest()[:4]),
-            ),
-        ),
-        Mistake(
-            "the hash is a string, not bytes.",
-            "`hexdigest()` gives a string, twice as long. `digest()` gives the bytes.",
-            wrong(name=lambda parent, block, i: sha256(str(parent).encode() + repr(block).encode()).hexdigest()),
-        ),
+        *MISTAKES,
         Mistake(
             "the caller's list is changed.",
             "`pop` and `del` remove token ids of the request. Read slices of the list.",

@@ -1,5 +1,7 @@
 """05.match_prefix: the cached blocks that hold the beginning of a new request."""
 
+from collections.abc import ItemsView, KeysView, ValuesView
+
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
@@ -16,8 +18,20 @@ from .match_prefix_answers import (
 from .solutions.match_prefix import match_prefix
 
 
+class Values(ValuesView):
+    def __iter__(self):
+        self._mapping.walked = True
+        return iter(dict.values(self._mapping))
+
+
+class Items(ItemsView):
+    def __iter__(self):
+        self._mapping.walked = True
+        return iter(dict.items(self._mapping))
+
+
 class Cached(dict):
-    """A dict that records which keys are looked up, and whether all of it is walked through."""
+    """A dict that records which keys are looked up, in itself or in keys(), and whether all of it is walked through."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -35,24 +49,18 @@ class Cached(dict):
         self.asked.append(key)
         return super().get(key, default)
 
-    def walks(self):
-        self.walked = True
-
     def __iter__(self):
-        self.walks()
+        self.walked = True
         return super().__iter__()
 
     def keys(self):
-        self.walks()
-        return super().keys()
+        return KeysView(self)
 
     def values(self):
-        self.walks()
-        return super().values()
+        return Values(self)
 
     def items(self):
-        self.walks()
-        return super().items()
+        return Items(self)
 
 
 def hashes_of(num_tokens, block_size):
@@ -265,8 +273,9 @@ MATCH_PREFIX = Exercise(
             looks_up_all,
         ),
         Mistake(
-            "the caller's list is changed.",
-            "The hashes of the request are needed again. Read them without removing any.",
+            "the hashes or the cache are changed.",
+            "The hashes of the request are needed again, and cached blocks stay in the cache. `pop` removes what it "
+            "reads.",
             is_made_by=writes_into(UNTOUCHED),
         ),
     ],

@@ -52,6 +52,8 @@ class Tables(Game):
         self.tables[name] = self.tables[other].fork()
         if not hasattr(self.tables[name], "block_ids"):
             return Seen(f"fork() returned {a_kind(self.tables[name])}", ends=True)
+        if getattr(self.tables[name], "allocator", self.allocator) is not self.allocator:
+            return Seen("the fork has an allocator of its own", ends=True)
         return self.seen()
 
     def free(self, name):
@@ -63,7 +65,10 @@ class Tables(Game):
 
     def seen(self, more="", right=True):
         """The state of all tables in words. The program ends where it is wrong, or where right is False."""
-        real = {name: (table.num_tokens, table.block_ids) for name, table in self.tables.items()}
+        for name, table in self.tables.items():
+            if not isinstance(table.block_ids, (list, tuple)):
+                return Seen(f"{name}.block_ids is {a_kind(table.block_ids)}; a list is asked for", ends=True)
+        real = {name: (table.num_tokens, list(table.block_ids)) for name, table in self.tables.items()}
         count, free = self.allocator.ref_count, self.allocator.num_free
         words, more = self.words(real, count, free), f"\n{more}" if more else ""
         ends = words != self.words(self.right, self._references, self._free()) or not right
@@ -100,7 +105,8 @@ class Tables(Game):
 class Sequences(Tables):
     """Tables with tokens: copies are made, tokens are written to the slots of append_slots, and all tables are read."""
 
-    lines = {**Tables.lines, "append": "write_letters({0}, {1})"}
+    lines = {**Tables.lines, "append": "write_letters({0}, {1})", "together": "write_letters({0}, {1}, {2}, {3})"}
+    least = {"together": 1}
     opening = (
         "from course_lib.practice.play import allocator_with_letters, write_letters",
         "allocator = allocator_with_letters({num_blocks}, {block_size})",
@@ -127,26 +133,55 @@ class Sequences(Tables):
 
     def append(self, name, n):
         self._alive(name)
+        asked = self._ask(name, n)
+        return asked if isinstance(asked, Seen) else self._written([asked])
+
+    def together(self, name, n, other, m):
+        """Two tables ask for slots in one step; both copies are made after that, and then both write."""
+        self._alive(name), self._alive(other)
+        if name == other or self._needs(name, n) + self._needs(other, m) > self._free():
+            raise Senseless
+        asked = []
+        for table, wanted in ((name, n), (other, m)):
+            asked.append(self._ask(table, wanted))
+            if isinstance(asked[-1], Seen):
+                return asked[-1]
+        return self._written(asked)
+
+    def _needs(self, name, n):
+        """How many blocks the table takes for n more tokens, a copy included."""
         tokens, blocks = self.right[name]
         size = self.allocator.block_size
-        missing = -(-(tokens + n) // size) - len(blocks)
-        copies = bool(tokens % size and n and self._shares_last(name))
-        fits = missing + copies <= self._free()
+        return -(-(tokens + n) // size) - len(blocks) + bool(tokens % size and n and self._shares_last(name))
+
+    def _ask(self, name, n):
+        """(slots, letters, whether a copy is due); or the Seen that ends the program, or of too few blocks."""
+        tokens, blocks = self.right[name]
+        copies = bool(tokens % self.allocator.block_size and n and self._shares_last(name))
+        needs = self._needs(name, n)
+        fits = needs <= self._free()
         if fits:
             kept = blocks[:-1] + [next(self.new)] if copies else blocks[:]
-            self.right[name] = [tokens + n, kept + [next(self.new) for _ in range(missing)]]
+            self.right[name] = [tokens + n, kept + [next(self.new) for _ in range(needs - copies)]]
         letters = "".join(LETTERS[(self.written + i) % 26] for i in range(n))
         slots = self.tables[name].append_slots(n)
         if slots is None or not fits:
             return self._without_slots(slots, fits)
         if type(slots) is not list or len(slots) != n:
             said = a_kind(slots) if type(slots) is not list else f"{len(slots)} slots"
-            return Seen(f"append_slots({n}) returned {said}", ends=True)
+            return Seen(f"append_slots({n}) returned {said}; a list of {n} slots is asked for", ends=True)
         self.sequences[name] += letters
         self.written += n
-        made = carry_out(self.allocator, self.pool)
-        self.pool.update(zip(slots, letters))
-        return self.seen(f"{f'{made} block' + 's' * (made != 1) if made else 'nothing'} copied", right=made == copies)
+        return slots, letters, copies
+
+    def _written(self, asked):
+        """Makes the copies that are due, writes the letters of all who asked, and looks."""
+        if strange := [pair for pair in self.allocator.copies if not _is_pair(pair)]:
+            return Seen(f"allocator.copies holds {strange[0]!r}, which is no pair of blocks", ends=True)
+        made, due = carry_out(self.allocator, self.pool), sum(copies for _, _, copies in asked)
+        for slots, letters, _ in asked:
+            self.pool.update(zip(slots, letters))
+        return self.seen(f"{f'{made} block' + 's' * (made != 1) if made else 'nothing'} copied", right=made == due)
 
     def _without_slots(self, slots, fits):
         if slots is not None or fits:
@@ -156,6 +191,10 @@ class Sequences(Tables):
 
     def content(self, name, tokens, tables):
         return repr(self.sequences[name] if tables is self.right else read(self.tables[name], self.pool))
+
+
+def _is_pair(pair):
+    return isinstance(pair, (tuple, list)) and len(pair) == 2 and all(type(block) is int for block in pair)
 
 
 def carry_out(allocator, pool):
@@ -184,15 +223,22 @@ def allocator_with_letters(num_blocks, block_size):
     return allocator
 
 
-def write_letters(table, n):
-    """Appends n slots, makes the reported copies, writes the next n letters. Returns what the table reads."""
-    slots = table.append_slots(n)
-    if slots is None:
+def write_letters(table, n, *others):
+    """Appends n slots, makes the reported copies, writes the next n letters. Returns what the table reads.
+
+    others: another table, and the number of its letters. Both ask for their slots first, as in a step of an engine;
+    then the copies are made, and both write.
+    """
+    pairs = [(table, n), *zip(others[::2], others[1::2])]
+    asked = [(one, one.append_slots(wanted)) for one, wanted in pairs]
+    if any(slots is None for _, slots in asked):
         return None
     allocator = table.allocator
     carry_out(allocator, allocator.pool)
-    allocator.pool.update((slot, LETTERS[next(allocator.letters) % 26]) for slot in slots)
-    return read(table, allocator.pool)
+    for _, slots in asked:
+        allocator.pool.update((slot, LETTERS[next(allocator.letters) % 26]) for slot in slots)
+    texts = [read(one, allocator.pool) for one, _ in pairs]
+    return texts if others else texts[0]
 
 
 def draw(*kinds, most=6):
@@ -207,6 +253,8 @@ def draw(*kinds, most=6):
             return kind, new
         if kind == "fork":
             return kind, new, chance.choice(names)
+        if kind == "together":
+            return kind, chance.choice(names), chance.randint(1, most), chance.choice(names), chance.randint(1, most)
         return (
             (kind, chance.choice(names), chance.randint(1, most)) if kind == "append" else (kind, chance.choice(names))
         )

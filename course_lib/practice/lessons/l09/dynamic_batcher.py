@@ -52,6 +52,49 @@ def asked(batcher, now):
     return list(got) if isinstance(got, tuple) else got, batcher.ready_at()
 
 
+def of_any_kind(size, timeout, requests, now, after):
+    """The Trial of requests that are no names, or equal: they come back as they were given, in order of arrival."""
+
+    def act(answer):
+        batcher = answer(size, timeout)
+        for at, request in zip(now, requests):
+            batcher.add(request, at)
+        got = batcher.take(after)
+        return [list(got) if isinstance(got, tuple) else got, batcher.ready_at()]
+
+    return Trial(
+        [
+            f"batcher = DynamicBatcher({size}, {timeout})",
+            *(f"batcher.add({request!r}, {at})" for at, request in zip(now, requests)),
+            f"[batcher.take({after}), batcher.ready_at()]",
+        ],
+        act,
+        size=10 * len(requests) + size,
+    )
+
+
+def in_seconds(timeout, now, later):
+    """The Trial of times with a fraction."""
+
+    def act(answer):
+        batcher = answer(2, timeout)
+        batcher.add("a", now)
+        early, ready = batcher.take(later), batcher.ready_at()
+        ready = f"{ready:g}" if isinstance(ready, (int, float)) else repr(ready)
+        return f"[{list(early)}, {ready}, {list(batcher.take(now + timeout))}]"
+
+    return Trial(
+        [
+            f"batcher = DynamicBatcher(2, {timeout})",
+            f'batcher.add("a", {now})',
+            f"[batcher.take({later}), batcher.ready_at(), batcher.take({now + timeout})]",
+        ],
+        act,
+        show=str,
+        size=1,
+    )
+
+
 def beside(size, timeout, now):
     """The Trial of an empty batcher while another batcher holds a request."""
 
@@ -162,6 +205,25 @@ DYNAMIC_BATCHER = Exercise(
                 script(2, 4, (0, 2), (0, 1), (1, 1), (3, 1), asks=True),
             ]
             + drawn(12, 2, asks=True),
+        ),
+        Property(
+            "A request can be anything, and comes back as it was given",
+            "A server's requests are objects, and two users can ask for the same. The order is that of arrival alone.",
+            [
+                of_any_kind(2, 3, requests, now, 3)
+                for requests, now in (
+                    (("b", "a"), (0, 1)),
+                    (([5, 6], [5, 6]), (0, 0)),
+                    (([2], [1]), (1, 1)),
+                    (({"prompt": [1]}, {"prompt": [1]}), (0, 2)),
+                )
+            ]
+            + [of_any_kind(2, 9, ("c", "a", "b"), (0, 1, 1), 1), of_any_kind(3, 4, ("a", "a"), (0, 0), 4)],
+        ),
+        Property(
+            "Times may have a fraction",
+            "A clock counts seconds: 0.25 is a time like any other.",
+            [in_seconds(*case) for case in ((0.5, 0, 0.25), (0.5, 0.25, 0.5), (0.25, 1.5, 1.625))],
         ),
         Property(
             "Each batcher has a queue of its own",

@@ -74,6 +74,21 @@ class Wrong(DynamicBatcher):
 variant = Wrong.variant
 
 
+def loses_equal_requests(answer):
+    """Whether a batcher that serves two names in their order does not do so with two equal lists, or other names."""
+
+    def batch(first, second):
+        batcher = answer(2, 0)
+        try:
+            batcher.add(first, 0)
+            batcher.add(second, 0)
+            return batcher.take(0)
+        except TypeError:  # a list is no key
+            return None
+
+    return batch("a", "b") == ["a", "b"] and (batch([1], [1]) != [[1], [1]] or batch("b", "a") != ["b", "a"])
+
+
 MISTAKES = [
     Mistake(
         "a method is missing.",
@@ -106,6 +121,20 @@ MISTAKES = [
         "all batchers share one queue.",
         "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = deque()`.",
         is_made_by=shares_a_list,
+    ),
+    Mistake(
+        "requests are used as keys, or are sorted.",
+        "A request can be a list, which is no key of a dict, and two can be equal. Keep (time, request) pairs in a "
+        "list or a deque, in the order in which they came.",
+        is_made_by=lambda answer, found: found.trial is not None and loses_equal_requests(answer),
+    ),
+    Mistake(
+        "times are rounded.",
+        "Keep them as they come: `int` drops the fraction of a second.",
+        (
+            variant(says=lambda self: None if not self.waiting else int(DynamicBatcher.ready_at(self))),
+            variant(says=lambda self: None if not self.waiting else round(DynamicBatcher.ready_at(self))),
+        ),
     ),
     Mistake(
         "a batch starts only when full.",

@@ -59,7 +59,9 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
 
     def act(answer):
         got = answer(dict(NAMES[name]), list(seq_lens), flops_per_s, bytes_per_s)
-        return as_floats(got if part is None or not isinstance(got, dict) else got[part])
+        if part is not None and isinstance(got, dict):
+            got = got.get(part, f"there is no {part!r} in it, only {', '.join(map(repr, got))}")
+        return as_floats(got)
 
     return Trial(
         [f"{name} = {NAMES[name]}", call if part is None else f'{call}["{part}"]'],
@@ -165,6 +167,11 @@ INTENSITY = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         NO_DICT,
+        Mistake(
+            "a number has another name.",
+            "The caller asks for `flops`, `bytes`, `intensity` and `seconds`.",
+            is_made_by=lambda answer, found: str(found.outcome).startswith("there is no "),
+        ),
         *MISTAKES,
         Mistake(
             "the caller's data are changed.",

@@ -20,13 +20,15 @@ def wrong(
     ratio=lambda f, b: f / b,
     slower=max,
     layers=lambda model: model["num_layers"],
+    layers_of_flops=None,
     each=lambda seconds, batch: seconds,
 ):
     """A wrong answer: the right one with one part replaced."""
 
     def answer(model, seq_lens, flops_per_s, bytes_per_s):
         batch, wide, size = len(seq_lens), layers(model) * model["head_dim"], model["itemsize"]
-        flops = ops * weights(model) * weights_flops(seq_lens) + attention * wide * model[attention_heads] * attended(
+        deep = wide if layers_of_flops is None else layers_of_flops * model["head_dim"]
+        flops = ops * weights(model) * weights_flops(seq_lens) + attention * deep * model[attention_heads] * attended(
             seq_lens
         )
         moved = weights(model) * weight_reads(batch) * (size if weight_bytes else 1)
@@ -138,7 +140,7 @@ MISTAKES = [
         "the layers are left out.",
         "Every layer has its own cache and its own attention: multiply by `num_layers`. `num_weights` is for all "
         "layers already.",
-        wrong(layers=lambda model: 1),
+        (wrong(layers=lambda model: 1), wrong(layers_of_flops=1)),
     ),
     Mistake(
         "the weights are counted once for each layer.",
@@ -157,6 +159,11 @@ MISTAKES = [
             wrong(ratio=lambda f, b: f // b),
             *(wrong(ratio=lambda f, b, places=places: round(f / b, places)) for places in (0, 1, 2)),
         ),
+    ),
+    Mistake(
+        "the time is not in seconds.",
+        "`flops_per_s` and `bytes_per_s` are per second, so the quotients are seconds. Convert when you print.",
+        (wrong(each=lambda seconds, batch: 1e3 * seconds), wrong(each=lambda seconds, batch: 1e6 * seconds)),
     ),
     Mistake("the ratio is inverted.", "Intensity is operations divided by bytes.", wrong(ratio=lambda f, b: b / f)),
     Mistake(

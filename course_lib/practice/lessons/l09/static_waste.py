@@ -65,7 +65,9 @@ def served(prompts, new_tokens, batch_size, part=None, note=""):
 
     def act(answer):
         got = answer(list(prompts), list(new_tokens), batch_size)
-        return plain(got if part is None or not isinstance(got, dict) else got[part])
+        if part is not None and isinstance(got, dict):
+            got = got.get(part, f"there is no {part!r} in it, only {', '.join(map(repr, got))}")
+        return plain(got)
 
     return Trial(
         [call if part is None else f'{call}["{part}"]'],
@@ -179,6 +181,15 @@ STATIC_WASTE = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         NO_DICT,
+        Mistake(
+            "a number has another name.",
+            "The caller asks for `steps`, `useful`, `padding` and `idle`.",
+            is_made_by=lambda answer, found: (
+                str(found.outcome).startswith("there is no ")
+                or isinstance(found.outcome, dict)
+                and found.outcome.keys() != {"steps", "useful", "padding", "idle"}
+            ),
+        ),
         *MISTAKES,
         Mistake(
             "the caller's lists are changed.",

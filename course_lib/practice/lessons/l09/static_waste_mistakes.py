@@ -42,6 +42,10 @@ def prompts_sorted(pairs):
     return list(zip(sorted(p for p, _ in pairs), [n for _, n in pairs]))
 
 
+def both_sorted(pairs):
+    return list(zip(sorted(p for p, _ in pairs), sorted(n for _, n in pairs)))
+
+
 def share(found):
     """Waste as shares of all computed tokens."""
     computed = found["useful"] + found["padding"] + found["idle"] or 1
@@ -129,6 +133,7 @@ MISTAKES = [
             wrong(order=lambda pairs: sorted(pairs, key=lambda pair: pair[1])),
             wrong(order=lambda pairs: sorted(pairs, reverse=True)),
             wrong(order=prompts_sorted),
+            wrong(order=both_sorted),
         ),
     ),
     Mistake(

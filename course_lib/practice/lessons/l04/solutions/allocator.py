@@ -13,15 +13,15 @@ class BlockAllocator:
 
     @property
     def num_free(self):
-        """How many blocks can be had."""
+        """The number of free blocks."""
         return len(self.free_list)
 
     def ref_count(self, block_id):
-        """How many hold the block."""
+        """The number of holders of the block."""
         return self.counts[block_id]
 
     def allocate(self, n=1):
-        """n free blocks as a list of ids, each held once from now on; None where fewer are free, and then nothing is taken."""
+        """A list of n free blocks, each with one holder from now on. None if fewer are free, and then nothing is allocated."""
         if n > len(self.free_list):
             return None
         block_ids = [self.free_list.popleft() for _ in range(n)]
@@ -30,7 +30,7 @@ class BlockAllocator:
         return block_ids
 
     def fork(self, block_ids):
-        """One holder more for each block. LedgerError for one that is free or does not exist, and then none is counted."""
+        """Adds one holder to each block. LedgerError for one that is free or does not exist, and then none is added."""
         for b in block_ids:
             if not 0 <= b < self.num_blocks or self.counts[b] == 0:
                 raise LedgerError(f"Block {b} is not in use, so nobody can share it.")
@@ -38,7 +38,7 @@ class BlockAllocator:
             self.counts[b] += 1
 
     def free(self, block_ids):
-        """One holder less for each block; without a holder it is free. LedgerError for more than hold it, and then none is freed."""
+        """Takes one holder from each block; without a holder it is free. LedgerError for more than it has; then none is freed."""
         for b, times in Counter(block_ids).items():
             if not 0 <= b < self.num_blocks or times > self.counts[b]:
                 raise LedgerError(f"Block {b} is freed more often than it is held.")
@@ -48,7 +48,7 @@ class BlockAllocator:
                 self.free_list.append(b)
 
     def check_integrity(self):
-        """Raises IntegrityError when the books contradict each other."""
+        """IntegrityError if a block is free twice, is free and held, or is neither."""
         expected = [b for b in range(self.num_blocks) if self.counts[b] == 0]
         if sorted(self.free_list) != expected:
             raise IntegrityError(f"The free list has {sorted(self.free_list)}, but nobody holds {expected}.")

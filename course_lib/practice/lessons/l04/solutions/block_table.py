@@ -3,13 +3,13 @@ from course_lib.errors import ParameterError
 
 # %% 04.block_table
 class BlockTable:
-    """One sequence: its tokens in order, in blocks that stand anywhere. allocator: with num_free, block_size, allocate, free."""
+    """The blocks of one sequence, in order. allocator: has num_free, block_size, allocate and free."""
 
     def __init__(self, allocator):
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def append_slots(self, n):
-        """Room for n more tokens: their slots, or None where memory is short, and then nothing has changed."""
+        """The slots of n more tokens. None if too few blocks are free, and then nothing is changed."""
         size, start = self.allocator.block_size, self.num_tokens
         missing = -(-(start + n) // size) - len(self.block_ids)
         fresh = self.allocator.allocate(missing)
@@ -20,13 +20,13 @@ class BlockTable:
         return [self.slot(position) for position in range(start, start + n)]
 
     def slot(self, position):
-        """Where the token at `position` is kept: block_id * block_size + offset. ParameterError where there is no such token."""
+        """The slot of the token at `position`: block_id * block_size + offset. ParameterError if there is no such token."""
         if not 0 <= position < self.num_tokens:
             raise ParameterError(f"There is no position {position}; {self.num_tokens} tokens are held.")
         size = self.allocator.block_size
         return self.block_ids[position // size] * size + position % size
 
     def free(self):
-        """Gives all blocks back and holds nothing any more."""
+        """Frees all blocks. The table is empty afterwards."""
         self.allocator.free(self.block_ids)
         self.block_ids, self.num_tokens = [], 0

@@ -18,16 +18,16 @@ def find_the_leak(make_allocator):
         allocator.allocate(num_blocks + 1)  # too many: nothing may be taken
         if fault():
             return "allocate", fault()
-        text = allocator.allocate(3)
-        held.update(text)
+        blocks = allocator.allocate(3)
+        held.update(blocks)
         if fault():
             return "allocate", fault()
-        allocator.fork(text)
-        held.update(text)
+        allocator.fork(blocks)
+        held.update(blocks)
         if fault():
             return "fork", fault()
         for _ in range(2):
-            allocator.free(text)
-            held.subtract(text)
+            allocator.free(blocks)
+            held.subtract(blocks)
             if fault():
                 return "free", fault()

@@ -3,10 +3,10 @@ from course_lib.practice.fixtures.forkable import Forkable
 
 # %% 05.copy_on_write
 class BlockTable(Forkable):
-    """The blocks of one text. Several tables may hold the same block; none of them writes into it."""
+    """The blocks of one sequence. Several tables may hold the same block; none of them writes into it."""
 
     def append_slots(self, n):
-        """Slots for n more tokens, or None where memory is short, and then nothing has changed."""
+        """The slots of n more tokens. None if too few blocks are free, and then nothing is changed."""
         size, start = self.allocator.block_size, self.num_tokens
         missing = -(-(start + n) // size) - len(self.block_ids)
         shared = n > 0 and start % size > 0 and self.allocator.ref_count(self.block_ids[-1]) > 1

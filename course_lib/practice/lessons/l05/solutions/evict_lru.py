@@ -6,24 +6,24 @@ class LRUEviction:
     """Cached blocks: which are in use, and which of the others goes first."""
 
     def __init__(self):
-        self.holders = {}          # block -> how many texts hold it
-        self.idle = OrderedDict()  # blocks that nobody holds, the longest idle first
+        self.holders = {}          # block -> how many requests hold it
+        self.idle = OrderedDict()  # blocks without a holder, the longest idle first
 
     def use(self, block_ids):
-        """A text begins that holds these cached blocks, in its order. Others may hold them too."""
+        """A request begins that holds these cached blocks, in order. Other requests may hold them too."""
         for block in block_ids:
             self.holders[block] = self.holders.get(block, 0) + 1
             self.idle.pop(block, None)
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
+        """A request that holds these blocks ends. Those that no request holds any more are idle now, the last one first."""
         for block in reversed(block_ids):
             self.holders[block] -= 1
             if self.holders[block] == 0:
                 self.idle[block] = None
 
     def evict(self, n):
-        """A list of n idle blocks to give up, the longest idle first; they are forgotten. None where fewer are idle."""
+        """A list of n idle blocks, the longest idle first; they are forgotten. None if fewer are idle."""
         if n > len(self.idle):
             return None
         return [self.idle.popitem(last=False)[0] for _ in range(n)]

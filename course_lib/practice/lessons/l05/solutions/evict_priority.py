@@ -5,25 +5,25 @@ class PriorityEviction:
     """Cached blocks: which are in use, and which of the others goes first. A lower priority is more important."""
 
     def __init__(self):
-        self.holders, self.priority = {}, {}  # block -> how many texts hold it; the best priority among its users
-        self.idle = {}                        # blocks that nobody holds, the longest idle first
+        self.holders, self.priority = {}, {}  # block -> its number of holders; its best priority
+        self.idle = {}                        # blocks without a holder, the longest idle first
 
     def use(self, block_ids, priority):
-        """A text of this priority begins that holds these cached blocks. Each keeps the best (lowest) that it was given."""
+        """A request of this priority begins that holds these cached blocks. Each keeps the lowest number that it was given."""
         for block in block_ids:
             self.holders[block] = self.holders.get(block, 0) + 1
             self.priority[block] = min(priority, self.priority.get(block, priority))
             self.idle.pop(block, None)
 
     def release(self, block_ids):
-        """A text that holds these blocks ends. Those that nobody holds any more are idle now, the last of the text first."""
+        """A request that holds these blocks ends. Those that no request holds any more are idle now, the last one first."""
         for block in reversed(block_ids):
             self.holders[block] -= 1
             if self.holders[block] == 0:
                 self.idle[block] = None
 
     def evict(self, n):
-        """A list of n idle blocks to give up: the highest number first, the longest idle among equals. None for too few."""
+        """A list of n idle blocks: the highest number first, among equals the longest idle. None if fewer are idle."""
         if n > len(self.idle):
             return None
         order = sorted(self.idle, key=lambda block: -self.priority[block])  # equals stay in their order

@@ -2,13 +2,13 @@
 
 # %% 05.fork
 class BlockTable:
-    """The blocks of one text. Several tables may hold the same block."""
+    """The blocks of one sequence. Several tables may hold the same block."""
 
     def __init__(self, allocator):
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
 
     def append_slots(self, n):
-        """Room for n more tokens, as in lesson 04: their slots, or None where memory is short."""
+        """The slots of n more tokens, as in lesson 04, or None if too few blocks are free."""
         size, end = self.allocator.block_size, self.num_tokens + n
         fresh = self.allocator.allocate(-(-end // size) - len(self.block_ids))
         if fresh is None:
@@ -25,6 +25,6 @@ class BlockTable:
         return other
 
     def free(self):
-        """Gives up this table's blocks, the last one first. Afterwards it holds no blocks and no tokens."""
+        """Releases this table's blocks, the last one first. Afterwards it holds no blocks and no tokens."""
         self.allocator.free(self.block_ids[::-1])
         self.block_ids, self.num_tokens = [], 0

@@ -3,7 +3,7 @@ from hashlib import sha256
 
 # %% 05.hash_chain
 def hash_chain(token_ids, block_size):
-    """The hashes of all full blocks of a text, in order."""
+    """The hashes of all full blocks of a sequence, in order."""
     hashes, parent = [], b""
     for start in range(0, len(token_ids) - block_size + 1, block_size):
         block = token_ids[start : start + block_size]

@@ -2,7 +2,7 @@
 
 # %% 05.match_prefix
 def match_prefix(hashes, num_tokens, block_size, block_of):
-    """The cached blocks that hold the beginning of a text, in order."""
+    """The ids of the cached blocks that hold the beginning of a sequence, in order."""
     blocks = []
     for block_hash in hashes[: (num_tokens - 1) // block_size]:
         if block_hash not in block_of:

@@ -9,14 +9,14 @@ class DynamicBatcher:
 
     def __init__(self, max_batch_size, timeout):
         self.max_batch_size, self.timeout = max_batch_size, timeout
-        self.waiting = deque()  # (when it came, request), in order of arrival
+        self.waiting = deque()  # (arrival time, request), in order of arrival
 
     def add(self, request, now):
-        """The request comes at `now`."""
+        """The request arrives at `now`."""
         self.waiting.append((now, request))
 
     def ready_at(self):
-        """From when on `take` gives a batch; None with nobody waiting."""
+        """The time from which `take` returns a batch; None if no request waits."""
         if not self.waiting:
             return None
         if len(self.waiting) >= self.max_batch_size:
@@ -24,7 +24,7 @@ class DynamicBatcher:
         return self.waiting[0][0] + self.timeout
 
     def take(self, now):
-        """The batch that starts now, in order of arrival; [] where it is better to wait."""
+        """The batch that starts now, in order of arrival; [] if none starts."""
         ready = self.ready_at()
         if ready is None or now < ready:
             return []

@@ -2,11 +2,11 @@
 
 # %% 09.intensity
 def intensity(model, seq_lens, flops_per_s, bytes_per_s):
-    """{"flops", "bytes", "intensity", "seconds"} of one decode step. seq_lens: tokens that each text attends to."""
+    """{"flops", "bytes", "intensity", "seconds"} of one decode step. seq_lens: tokens that each sequence attends to."""
     batch, tokens = len(seq_lens), sum(seq_lens)
-    flops = 2 * model["num_weights"] * batch  # each weight, for each text: a product and a sum
+    flops = 2 * model["num_weights"] * batch  # each weight, for each sequence: two operations
     flops += 4 * model["num_layers"] * model["num_heads"] * model["head_dim"] * tokens  # scores, and the weighted sum
     cache = 2 * model["num_layers"] * model["num_kv_heads"] * model["head_dim"] * tokens  # keys and values
-    moved = (model["num_weights"] + cache) * model["itemsize"]  # the weights once, for everybody
+    moved = (model["num_weights"] + cache) * model["itemsize"]  # the weights once, for all sequences
     return {"flops": flops, "bytes": moved, "intensity": flops / moved,
             "seconds": max(flops / flops_per_s, moved / bytes_per_s)}

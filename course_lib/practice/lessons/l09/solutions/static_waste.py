@@ -5,12 +5,12 @@ def static_waste(prompts, new_tokens, batch_size):
     """{"steps", "useful", "padding", "idle"} of serving these requests in static batches, in order."""
     found = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}
     for start in range(0, len(prompts), batch_size):
-        lengths, texts = prompts[start:start + batch_size], new_tokens[start:start + batch_size]
-        longest, last = max(lengths), max(texts)
+        lengths, counts = prompts[start:start + batch_size], new_tokens[start:start + batch_size]
+        longest, last = max(lengths), max(counts)
         found["steps"] += last  # the first run takes the prompts and gives a token to each
         found["useful"] += sum(lengths)
         found["padding"] += longest * len(lengths) - sum(lengths)
-        for text in texts:
-            found["useful"] += text - 1  # its last token is written, and never pushed
-            found["idle"] += last - text
+        for count in counts:
+            found["useful"] += count - 1  # its last token is never computed
+            found["idle"] += last - count
     return found
