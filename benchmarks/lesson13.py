@@ -64,11 +64,11 @@ def tables_of(steps, beside):
         },
         {
             "title": f"{LABEL}: one decode step now, contexts of 843 tokens",
-            "columns": ["sequences", "limit, ms", "ms", "of the limit", "kernels", "kernel times, ms", "CPU, ms"],
+            "columns": ["sequences", "limit, ms", "ms", "of the limit", "kernels", "kernel times, ms"],
             "rows": [
                 [
                     row["batch"], row["limit_ms"], row["ms"], f"{row['limit_ms'] / row['ms']:.0%}",
-                    int(row["kernels"]), row["busy_ms"], row["cpu_ms"],
+                    int(row["kernels"]), row["busy_ms"],
                 ]
                 for row in decode
             ],

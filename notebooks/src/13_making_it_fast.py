@@ -3,7 +3,7 @@
 #
 # - **You will** find out where the time of a decode step goes, and take it away part by part: launches, small operations, products of
 #   few rows, the choice of tokens, the CPU's own work.
-# - **Why** the engine of lesson 11 took 30 ms for a step of one sequence on an H200. Reading the weights once takes 0.3 ms.
+# - **Why** a decode step of one sequence took the engine of lesson 11 30 ms on an H200, and reading the weights once takes 0.3 ms.
 # - **Time** 40 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 07, 08 and 10.
 # - **After it** you can read the profile of a step, say what its limit is, and find each of these parts in vLLM and TensorRT-LLM.
@@ -82,20 +82,22 @@ for sequences in (1, 8, 64, 256):
           f"KV {kv / 1e9:>5.2f} GB, limit {limit_ms(sequences, 843):.2f} ms")
 
 # %% [markdown]
-# For one sequence the weights are nearly all of it; for 256 the KV cache is. How far was the engine of lessons 10 and 11 from that?
+# For one sequence nearly all bytes are weights; for 256 sequences nearly all are KV cache. How far from these limits was the engine of
+# lessons 10 and 11?
 
 # %%
 recorded("13", 0)
 
 # %% [markdown]
-# One sequence: 30 ms, a hundred times its limit. The columns behind it are the same kernels in one **CUDA graph**: the GPU is told
-# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So 27 of 30 ms were no work of the GPU at all.
+# One sequence takes 30 ms, a hundred times its limit. The next column is the same kernels in one **CUDA graph**: the CPU asks the GPU
+# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for more than 27 of the 30 ms the GPU had nothing to do.
+# (With 64 and 256 sequences the eager steps also chose tokens at T = 0.6, row by row. The last two columns are parts of the graph.)
 #
 # ## Where the time goes
 #
-# A **launch** is one request of the CPU to the GPU to run one kernel. Torch decides in Python and C++ which kernel it is, allocates
-# the output, and hands it over: some microseconds to some tens of microseconds each. If a kernel takes 3 µs and its launch 10 µs, the
-# GPU waits. This is what **eager** means: operation by operation.
+# To run a kernel, the CPU **launches** it: torch decides in Python and C++ which kernel it is, allocates the output, and hands both to
+# the GPU. In the step above that took 30 ms / 776 = 39 µs a kernel. Most of its kernels take a few µs, so most of the time the GPU waits for
+# the next launch. To run a model like this, one operation after the other, is called **eager**.
 #
 # How many launches has a step? We count them. Torch has a hook through which every operation passes, `TorchDispatchMode`. A view
 # or an empty tensor launches nothing.
@@ -146,7 +148,7 @@ print(f"{plain['linear'] / plain.total():.0%} of them are products with weights"
 #
 # ### See it
 #
-# The three recorded steps for one sequence. The black line is the limit, the dashed one what a clock says. The order of the
+# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. The order of the
 # kernels was not recorded in this run, so each bar is a sum over all launches of a kind.
 #
 # - What is the hatched part, and where is it in the second row?
@@ -159,14 +161,15 @@ before_and_now.step = 4
 before_and_now
 
 # %% [markdown]
-# - **Row 1.** At least 27.5 of 30 ms pass without any kernel. No faster kernel helps here.
+# - **Row 1.** About 27.5 of 30 ms pass without any kernel. A faster kernel would not help here.
 # - **Row 2.** The hatched part is gone. The products alone take 1.27 ms, four times the limit.
 # - **Row 3.** A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
 #   (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). The profiler counts the waiting as time
 #   of the kernel, so times overlap.
 #
 # And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
-# simply called. Still each has a price: find an addition, and compare its time with that of a product.
+# simply called. Still each has a price: find an addition, and compare its time with that of a product. The limit here is the bytes of
+# the weights over what one thread reads in a second. (A CPU's caches may keep part of so small a model, so it is no hard limit.)
 
 # %%
 @torch.inference_mode()
@@ -192,6 +195,30 @@ def decode_step(run, cache, tables, tokens):
 
 
 # %% tags=["nbval-ignore-output"]
+on_gpu_here = model.device.type == "cuda"
+clock = time.perf_counter if on_gpu_here else time.process_time  # on a CPU: the time of this process alone
+
+
+def seconds(act, tries=12):
+    """The best of some tries: others at work on this machine make some of them slow."""
+    best = float("inf")
+    for _ in range(tries):
+        start = clock()
+        act()
+        if on_gpu_here:
+            torch.cuda.synchronize()
+        best = min(best, clock() - start)
+    return best
+
+
+threads = torch.get_num_threads()
+torch.set_num_threads(1)
+large_weight = torch.randn(4096, 4096, device=model.device)
+read = large_weight.nbytes / seconds(lambda: large_weight.sum())  # bytes a second
+torch.set_num_threads(threads)
+print(f"one thread reads {read / 1e9:.1f} GB/s")
+
+# %% tags=["nbval-ignore-output"]
 if machine.triton == "compiled":
     from course_lib.models.fused import on_gpu
 
@@ -206,7 +233,7 @@ def own_row(name, run):
     cache, tables, tokens = served_prompts([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
     found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=30)
-    return {"name": name, "kernels": found, "noun": "operation"}
+    return {"name": name, "kernels": found, "noun": "operation", "limit": 4e6 * config.num_parameters / read}
 
 
 own_step = step_strip([own_row("Transformer", model)], title="One step here", subtitle="tale, one sequence of 300 tokens; recorded live")
@@ -389,9 +416,9 @@ show(DecodeGraphs._step)
 #
 # ## Fusing
 #
-# In the graph the launches are gone, and 776 kernels remain. Each of them loads its numbers from memory and stores them again, and
-# between two kernels the GPU drains and fills up again. To **fuse** is to do in one kernel what neighbours do one after the other,
-# while the numbers are in registers.
+# In the graph the launches are gone, and 776 kernels remain. Each of them loads its numbers from memory and stores its result there.
+# Before a kernel starts, the one before has to end, and meanwhile most of the GPU is idle. To **fuse** kernels is to write one kernel
+# that does the work of several, while the numbers stay in registers.
 #
 # ### Build it
 #
@@ -436,8 +463,8 @@ for name, kernels_ in passes.items():
           f"{moved * size / BANDWIDTH * 1e9:.1f} ns at full bandwidth")
 
 # %% [markdown]
-# For one token these bytes take nanoseconds, and a kernel takes 2 to 5 µs whatever it does: to start, to fetch the first number, to
-# end. So with few tokens fusing saves *kernels*; with thousands of tokens it saves bytes. `course_lib` fuses a layer into seven
+# For one token these bytes take nanoseconds, and a small kernel takes 2 to 5 µs (measured for `machine/dependent_launch.py`): it has to start,
+# wait for its first number, and end. So with few tokens fusing saves *kernels*; with thousands of tokens it saves bytes. `course_lib` fuses a layer into seven
 # kernels for up to 4 sequences:
 
 # %%
@@ -500,8 +527,8 @@ both
 # In row 2 of the first strip the products took 1.27 ms, though their 1.19 GB could be read in 0.28 ms. Why does torch's product
 # (cuBLAS) leave three quarters of the bandwidth unused?
 #
-# A kernel for products cuts the *output* into tiles, and gives each to one program. With 64 rows and more that is the right thing.
-# With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, and who else could read?
+# A kernel for products cuts the *output* into tiles, and gives each tile to one program. With 64 rows and more there are enough tiles.
+# With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, for 132 multiprocessors?
 
 # %%
 SMS = 132  # multiprocessors of an H100 or H200
@@ -514,9 +541,10 @@ for name, (n, k) in shapes.items():
     print(f"{name:>9} {2 * n * k / 1e6:>11.1f} {2 * n * k / BANDWIDTH * 1e6:>10.2f} {n // 64:>20} {programs:>18}")
 
 # %% [markdown]
-# With tiles of 64 columns, the o product is 16 programs: 116 of 132 multiprocessors read nothing. The library knows that and lets
-# several programs share a tile, each over a part of k; then another kernel adds their parts (**split-K**, the `splitKreduce` of the
-# profiles). Also its matrix units want at least 8 to 64 rows, and the loop over k has only a few loads under way at a time.
+# With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. So the library lets
+# several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**, the `splitKreduce` of the
+# profiles). Two more things cost bandwidth: the matrix units work on 8 to 64 rows at a time, of which one is used, and the loop over k
+# has only a few loads under way at a time.
 #
 # `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once. All multiprocessors have loads under
 # way from the first moment. Then it multiplies and sums, without matrix units.
@@ -544,34 +572,15 @@ if machine.triton != "absent":
 # way, and the sums would take longer than the reading.
 #
 # How much of the bandwidth does a product use on this machine, with one thread of a CPU? First what a plain sum over 64 MB reads,
-# then products with weights of that size.
+# as above, then products with weights of that size.
 
 # %%
 predict("13.rows", "On your machine: a product of 4 rows with a 64 MB weight, against a product of 1 row. How long does it take?",
         ["About as long", "About 4 times as long"])
 
 # %% tags=["nbval-ignore-output"]
-on_gpu_here = model.device.type == "cuda"
-clock = time.perf_counter if on_gpu_here else time.process_time  # on a CPU: the time of this process alone
-
-
-def seconds(act, tries=12):
-    """The best of some tries: others at work on this machine make some of them slow."""
-    best = float("inf")
-    for _ in range(tries):
-        start = clock()
-        act()
-        if on_gpu_here:
-            torch.cuda.synchronize()
-        best = min(best, clock() - start)
-    return best
-
-
-threads = torch.get_num_threads()
 torch.set_num_threads(1)
-w = torch.randn(4096, 4096, device=model.device)
-read = w.nbytes / seconds(lambda: w.sum())
-print(f"reading: {read / 1e9:.1f} GB/s")
+w = large_weight
 for rows in (1, 4, 16, 64):
     x = torch.randn(rows, 4096, device=model.device)
     t = seconds(lambda: F.linear(x, w))
@@ -607,8 +616,8 @@ recorded("13", 1)
 # ## Choosing tokens
 #
 # At T = 0.6 the engine of lesson 11 chose row by row: softmax, filter, draw. For 256 rows these were 9,600 kernels a step, half of
-# what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. One question makes this possible:
-# where do the random numbers come from?
+# what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. They need random
+# numbers that do not depend on the order in which rows are computed.
 #
 # A generator has a **state**. Each draw changes it, so a sequence's numbers depend on which other
 # sequences draw. Other people's requests would change your text.
@@ -688,10 +697,9 @@ print("the same alone and in company:", alone == together)
 # %% [markdown]
 # ## While the GPU computes
 #
-# Before a step the CPU schedules, prepares and launches; after it, it takes the tokens and updates. If it does so in turn with the
-# GPU, each waits for the other. But what does the CPU need to know to schedule step k + 1? Which sequences run, and how long they
-# are: both are known *before* step k has ended. Only the token ids are missing, and those are needed on the GPU, where they already
-# are.
+# Before a step the CPU schedules, prepares and launches; after the step it takes the tokens and updates its counts. If CPU and GPU work
+# in turn, each waits for the other. But what does the CPU need to know to schedule step k + 1? It needs to know which sequences run and
+# how long they are, and both are known *before* step k has ended. Only the token ids are missing, and the GPU already has them.
 #
 # ### Build it
 #
@@ -714,7 +722,7 @@ for cpu_ms, gpu_ms in ((0.1, 0.7), (0.5, 0.7), (1.0, 0.7)):
     print(f"CPU {cpu_ms} ms, GPU {gpu_ms} ms: {in_turn:.2f} ms a step in turn, {ahead:.2f} ms overlapped")
 
 # %% [markdown]
-# Not the sum but the larger of the two. There is one price: a sequence that ends by a **stop token** is noticed one step late. One
+# Overlapped, a step takes the larger of the two times, not their sum. There is one price: a sequence that ends by a **stop token** is noticed one step late. One
 # token more is computed for it, and thrown away.
 
 # %%
@@ -763,8 +771,8 @@ show(Engine._step)
 # %% [markdown]
 # ## Memory before blocks
 #
-# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache fails in the first large step.
-# So it finds out first what a step needs, and sizes the pool with what is left (`gpu_memory_utilization`). The course's engine runs the
+# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache fails in its first large step.
+# So it first finds out what a step needs, and makes the pool from what is left (`gpu_memory_utilization`). The course's engine runs the
 # largest possible step once and reads the peak, as vLLM's profile run does: `engine/step_memory.py`. The largest part can be counted:
 
 # %%
@@ -879,8 +887,9 @@ if machine.triton != "absent":
 # ## Who keeps what where
 #
 # Everything that you have built in this course exists in other servers. Each path was looked up in the public repository, in November
-# 2026; a dash says that we found no such part. First the two that are developed today. vLLM: below `vllm/`, where not marked.
-# TensorRT-LLM: below `cpp/tensorrt_llm/`; `pyexecutor/` is below `tensorrt_llm/_torch/`, `docs/` below `docs/source/`.
+# 2026; a dash says that we found no such part. First the two that are developed today. A path that begins with `/` is
+# below the repository itself. The others of vLLM are below `vllm/`.
+# Those of TensorRT-LLM are below `cpp/tensorrt_llm/`; there `pyexecutor/` is below `tensorrt_llm/_torch/`, and `docs/` is `docs/source/`.
 #
 # | built here | vLLM | TensorRT-LLM |
 # |---|---|---|
