@@ -114,7 +114,7 @@ def fit(steps, *, known=None):
 
 
 def _columns(steps, at_least):
-    """(work float64 [num_steps, 5], seconds float64 [num_steps]), a column for each of COSTS."""
+    """(work float64 [num_steps, 6], seconds float64 [num_steps]), a column for each of COSTS."""
     seconds = np.array([measured for _, measured in steps], dtype=float)
     if len(seconds) < at_least or not (seconds > 0).all():
         raise ParameterError(
@@ -123,7 +123,8 @@ def _columns(steps, at_least):
         )
     work = np.array([StepWork(*work) for work, _ in steps], dtype=float)
     num_tokens, num_sequences, kv_tokens, num_pairs = work.T
-    return np.stack([np.ones(len(work)), num_sequences, num_tokens, kv_tokens, num_pairs], axis=1), seconds
+    columns = [np.ones(len(work)), num_tokens > 1, num_sequences, num_tokens, kv_tokens, num_pairs]
+    return np.stack(columns, axis=1), seconds
 
 
 def _check_rank(matrix, names):

@@ -1,6 +1,7 @@
 """How long one step of an engine takes, from what it computes and reads: the cost model of the simulator.
 
     seconds = per_step                      launching the kernels, and reading the weights once
+            + per_batch                     with more than one token: products with a matrix, not with a vector
             + per_sequence * sequences      what is done for each sequence: its choice of a token, its row of arrays
             + per_token    * tokens         products of each token with the weights
             + per_kv_token * KV tokens      reading the keys and values of each sequence, as long as it is
@@ -50,6 +51,8 @@ class CostModel:
     """Seconds of each part of a step. All are at least 0."""
 
     per_step: float = 0.0
+    per_batch: float = 0.0
+    """Only in steps with more than one token, which take other kernels than a single one."""
     per_sequence: float = 0.0
     per_token: float = 0.0
     per_kv_token: float = 0.0
@@ -63,7 +66,8 @@ class CostModel:
 
     def seconds(self, num_tokens, num_sequences, kv_tokens, num_pairs):
         """Seconds of a step. kv_tokens may be an array: then that of each of many steps that are else alike."""
-        same = self.per_step + self.per_sequence * num_sequences + self.per_token * num_tokens
+        same = self.per_step + (self.per_batch if num_tokens > 1 else 0.0)
+        same += self.per_sequence * num_sequences + self.per_token * num_tokens
         return same + self.per_pair * num_pairs + self.per_kv_token * kv_tokens
 
 

@@ -27,7 +27,7 @@ from course_lib.workload.cost import CostModel
 from course_lib.workload.jump import empty_slots
 from course_lib.workload.simulate import Cluster, Transfer, simulate
 
-COST = CostModel(per_step=1e-2, per_sequence=1e-4, per_token=1e-3, per_kv_token=1e-5, per_pair=1e-6)
+COST = CostModel(per_step=1e-2, per_batch=2e-3, per_sequence=1e-4, per_token=1e-3, per_kv_token=1e-5, per_pair=1e-6)
 SHORT = Lengths(Uniform(1, 30), Uniform(1, 40))
 
 
