@@ -2,23 +2,24 @@
 # # 07 · Triton
 #
 # - **You will** write GPU kernels, from adding two vectors up to FlashAttention, and run them here without a GPU.
-# - **Why** every fast server is a handful of kernels. This is how they are written, read, tested and trusted.
-# - **Time** 40 minutes, and three hours for the exercises.
+# - **Why** most of a server's time on a GPU is spent in a few kernels. This is how they are written, read and tested.
+# - **Time** 60 minutes, and four and a half hours for the exercises.
 # - **You need** lesson 06.
-# - **After it** you can read the kernels of vLLM, and say what a wrong one does: crash, lie, or be slow.
+# - **After it** you can read the kernels of vLLM, and say how a wrong one shows: by an error, by wrong numbers, or by its time.
 
 # %% [markdown]
 # {{colab}}
 
 # %%
-import matplotlib.pyplot as plt
+from textwrap import fill
+
 import torch
 
 from course_lib import load_model, predict, setup, show
 from course_lib.attention import Meter, explain, flash_attention_v2, standard_attention
 from course_lib.attention import record_accesses
 from course_lib.kvcache import Recompute
-from course_lib.viz import programs_view
+from course_lib.viz import chart, programs_view
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()  # before Triton: it says whether kernels are compiled or interpreted
@@ -35,22 +36,24 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## A program, many times
 #
-# A GPU runs thousands of threads. Triton spares you the threads: you write one **program**, and a **launch** runs it
-# many times, in any order, many at once. The programs of a launch are its **grid**. Each asks for its number,
-# `tl.program_id`, and takes its own part of the work. What runs on the GPU is called a **kernel**.
+# A GPU runs thousands of threads. In Triton you do not write threads. You write one **program**, and a **launch** runs it many times,
+# in any order, many at once. The programs of a launch are its **grid**. Each program asks for its number, `tl.program_id(0)`, and
+# takes its own part of the work. What runs on the GPU is called a **kernel**.
 #
-# A program works on **blocks**: it names 8 numbers, or 64 × 64, and adds them in one line. A tensor reaches it as a
-# **pointer**, the address of its first number. Pointer plus offsets is a block of addresses; `tl.load` fetches what
-# is there.
+# A program works on **blocks** of numbers: 8 of them, or 64 × 64. One line of the program adds two blocks. A **lane** is one place in a
+# block. A tensor reaches the kernel as a **pointer**, the address of its first number. A pointer plus a block of offsets is a block of
+# addresses, and `tl.load` reads the numbers there.
 #
-# Two vectors of 21 numbers are to be added, 8 at a time. Sizes of blocks are powers of two, fixed when the kernel is
-# compiled (`tl.constexpr`). Vectors are of any length.
+# The size of a block is a power of two and is fixed when the kernel is compiled (`tl.constexpr`). Vectors have any length. So in the
+# last program some lanes may lie past the end. A **mask** says which lanes are real: where it is false, a lane reads and writes
+# nothing.
 #
-# A launch is `kernel[grid](x, ...)`. In brackets stands the grid, always a tuple: `(3,)` is three programs. In
-# parentheses stand the arguments; a tensor arrives as its pointer.
+# A launch is written `kernel[grid](x, ...)`. The grid is a tuple: `(3,)` is three programs. The arguments follow in parentheses.
+#
+# Two vectors of 21 numbers are to be added, 8 at a time.
 
 # %%
-predict("07.programs", "21 numbers, in blocks of 8. How many programs, and how many of their lanes have nothing to do?",
+predict("07.programs", "21 numbers, in blocks of 8. How many programs are needed, and how many of their lanes lie past the end?",
         ["2 programs, none", "3 programs, 3 lanes", "3 programs, 8 lanes"], answer=1)
 
 # %%
@@ -74,17 +77,15 @@ x = torch.arange(21.0, device=model.device)
 print(add(x, 10 * x).tolist())
 
 # %% [markdown]
-# A **lane** is one place in a block. In the last program three lanes lie past the end. The **mask** is false there,
-# and a masked lane touches no memory.
-#
 # ## Without a GPU
 #
-# No GPU was needed: here Triton **interprets**. Each program runs after the other, each line as a step of NumPy.
-# (`setup()` has asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.)
-# It is slow, and it is the same kernel: what is right here is right there, but for a few traps that this lesson
-# names. And an interpreter can be watched. `print("x", x)` inside a kernel shows the block of each program. Here is
-# what each program loads and stores; step through them. Hatched lanes are masked. (If you have a GPU, your kernels are
-# compiled, and only those inside `record_accesses` are interpreted, by a second Python.)
+# No GPU was needed: here Triton **interprets** the kernel. The programs run one after the other, and each line is a step of NumPy.
+# (`setup()` asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.) It is slow, and it runs the same
+# source. This lesson names the cases in which a GPU gives something else. `print("x", x)` inside a kernel shows the block of each
+# program.
+#
+# An interpreter can also record what a program does. Here is what each program loads and stores; step through them. Hatched lanes are
+# masked. (If you have a GPU, your kernels are compiled, and only those inside `record_accesses` are interpreted, by a second Python.)
 
 # %%
 def watch(act):
@@ -100,11 +101,11 @@ programs_view(log, by="access")
 # %% [markdown]
 # ## A row a program
 #
-# A matrix is a line of numbers too. Its **strides** say how many numbers lie between one row and the next, and
+# In memory a matrix is one line of numbers. Its **strides** say how many numbers lie between one row and the next, and
 # between one column and the next. A view, such as every second row, has other strides and the same memory.
 #
-# This kernel is a part of the bundled model, its RMSNorm: each token's vector is divided by the root of its mean
-# square. One program takes one row, and computes in float32 whatever comes in.
+# This kernel is a part of the bundled model, its RMSNorm: the vector of each token is divided by the root of its mean
+# square. One program takes one row, and computes in float32 whatever the dtype of the input is.
 
 # %%
 @triton.jit
@@ -134,21 +135,23 @@ with torch.inference_mode():
     print("every second row, by its stride:", torch.allclose(half, theirs(hidden)[::2], atol=1e-5))
 
 # %% [markdown]
-# Two new things. `other=0.0` says what a masked lane holds: here it must add nothing to the sum. And `tl.sum(…, 0)`
-# reduces a block, with no loop and no threads to wait for. A row is read once and written once, with all arithmetic
-# between the two in registers; torch, asked for square, mean, root, division and product, would move it several
-# times. That is what **fusing** means.
+# Two things are new. `other=0.0` says what a masked lane holds: here it must add nothing to the sum. And `tl.sum(…, 0)` sums a block.
+# A row is read once and written once, and between the two it is in registers. With separate calls for square, mean, root, division
+# and product, torch reads and writes it in each of them. To do several operations in one kernel is called **fusing**.
 #
-# ## A tile of scores
+# ## Blocks and grids of two dimensions
 #
-# Attention needs blocks of two dimensions. Rows `[:, None]` times their stride, plus columns `[None, :]`, is a matrix
-# of addresses. `tl.dot` multiplies two such blocks, and becomes a **matrix instruction** on chips that have one.
+# Attention needs blocks of two dimensions. `rows[:, None]` times the stride of a row, plus `columns[None, :]`, is a matrix of addresses.
 #
-# Take real queries, keys and values: layer 2 of the model, for a tale of 100 tokens.
+# A grid can have two or three dimensions too. With the grid `(4, 3)`, `tl.program_id(0)` is 0 to 3 and `tl.program_id(1)` is 0 to 2:
+# twelve programs, for example one for each of 4 heads and each of 3 tiles of tokens.
+#
+# Here are real queries, keys and values: layer 2 of the model, for a sequence of 100 tokens. The kernel below doubles the queries, with
+# one program for each head and each tile of 32 tokens.
 
 # %%
 class Listening(Recompute):
-    """Recompute, with an ear at the door: keeps the queries, keys and values of each layer."""
+    """Recompute that keeps the queries, keys and values of each layer."""
 
     def __init__(self):
         self.heard = []
@@ -158,18 +161,64 @@ class Listening(Recompute):
         return super().attend(layer, q, k, v)
 
 
-text = (ids + tokenizer.encode(" The otter looked at the water and waited for the morning.")[1:] * 20)[:100]
+sequence = (ids + tokenizer.encode(" The otter looked at the water and waited for the morning.")[1:] * 20)[:100]
 listening = Listening()
 with torch.inference_mode():
-    model(torch.tensor(text, device=model.device), torch.arange(len(text), device=model.device), listening)
+    model(torch.tensor(sequence, device=model.device), torch.arange(len(sequence), device=model.device), listening)
 q, k, v = listening.heard[2]
 print(f"q: {list(q.shape)} with strides {q.stride()}; k and v: {list(k.shape)} with strides {k.stride()}")
+
+# %%
+@triton.jit
+def double_kernel(x_ptr, out_ptr, n, token_stride, head_stride, HEAD_DIM: tl.constexpr, TILE: tl.constexpr):
+    head, first = tl.program_id(0), tl.program_id(1) * TILE
+    rows, dims = first + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)
+    where = head * head_stride + rows[:, None] * token_stride + dims[None, :]  # [TILE, HEAD_DIM] offsets
+    x = tl.load(x_ptr + where, mask=(rows < n)[:, None], other=0.0)
+    tl.store(out_ptr + where, 2 * x, mask=(rows < n)[:, None])
+
+
+def double(x):
+    (n, heads, head_dim), out = x.shape, torch.empty_like(x)
+    double_kernel[(heads, triton.cdiv(n, 32))](x, out, n, x.stride(0), x.stride(1), HEAD_DIM=head_dim, TILE=32)
+    return out
+
+
+log = watch(lambda: double(q))
+print("doubled:", torch.equal(double(q), 2 * q), "· grid", log.launches[0].grid)
+for program in ((0, 0), (0, 3), (2, 0)):
+    [load] = log.only(program=program, op="load")
+    print(f"program {program} loads {int(load.mask.sum()):>5,} numbers, the first at offset {load.elements[0]:>6,}")
+
+# %% [markdown]
+# `tl.dot` multiplies two blocks, and becomes a **matrix instruction** on chips that have one. These instructions have a least size: the
+# dimension that is summed must have 16 numbers or more. The interpreter multiplies blocks of any size; the compiler refuses smaller
+# ones. `compile_for` asks the compiler, without a GPU:
+
+# %%
+from course_lib.attention.kernels.compiled_for import NAMES, compile_for
+from course_lib.errors import ParameterError
+
+
+@triton.jit
+def square_kernel(x_ptr, TILE: tl.constexpr):
+    where = tl.arange(0, TILE)[:, None] * TILE + tl.arange(0, TILE)[None, :]
+    x = tl.load(x_ptr + where)
+    tl.store(x_ptr + where, tl.dot(x, x))
+
+
+for tile in (8, 16):
+    try:
+        compile_for(square_kernel, ["sm_90"], {"x_ptr": "*fp16"}, {"TILE": tile})
+        print(f"TILE={tile} compiles for an H100")
+    except ParameterError as error:
+        print(fill(f"TILE={tile}: {error}", 110))
 
 # %% [markdown]
 # ## Build it: FlashAttention
 #
-# Now lesson 06 once more, `my_flash`, line by line. The loop over tiles of queries is gone: it is the grid, as no
-# tile needs another. The loop over tiles of keys stays, since the online softmax goes from one to the next.
+# Now `my_flash` of lesson 06, line by line. The loop over tiles of queries becomes the grid, because no tile of queries needs another.
+# The loop over tiles of keys stays in the program, because the online softmax goes from one tile to the next.
 #
 # | lesson 06, on a CPU | here, in a program |
 # |---|---|
@@ -187,22 +236,22 @@ def my_flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, q_stride, k_stride, v_stride, 
     rows, dims = first + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)[None, :]
     mine = (rows < n)[:, None]
     q_i = tl.load(q_ptr + rows[:, None] * q_stride + dims, mask=mine, other=0.0)
-    top = tl.full([TILE], float("-inf"), tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], float("-inf"), tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
-    for c in range(0, first + TILE, TILE):  # keys behind the last query of the tile are never loaded
+    for c in range(0, first + TILE, TILE):  # keys at positions after the last query are not loaded
         columns = c + tl.arange(0, TILE)
         there = (columns < n)[:, None]
         k_j = tl.load(k_ptr + columns[:, None] * k_stride + dims, mask=there, other=0.0)
         v_j = tl.load(v_ptr + columns[:, None] * v_stride + dims, mask=there, other=0.0)
         scores = tl.dot(q_i, tl.trans(k_j), input_precision=PRECISION) * scale
         scores = tl.where(columns[None, :] <= rows[:, None], scores, float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = shrink * total + tl.sum(weights, 1)
-        acc = shrink[:, None] * acc + tl.dot(weights.to(v_j.dtype), v_j, input_precision=PRECISION)
-        top = new_top
-    out = (acc / total[:, None]).to(out_ptr.dtype.element_ty)
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = alpha * l_i + tl.sum(weights, 1)
+        acc = alpha[:, None] * acc + tl.dot(weights.to(v_j.dtype), v_j, input_precision=PRECISION)
+        m_i = new_m
+    out = (acc / l_i[:, None]).to(out_ptr.dtype.element_ty)
     tl.store(out_ptr + rows[:, None] * out_stride + dims, out, mask=mine)
 
 
@@ -229,11 +278,11 @@ with torch.inference_mode():
         print(f"head {head} (KV head {kv_head}): the same as with the matrix: {same}")
 
 # %% [markdown]
-# `top`, `total`, `acc` and the scores are in **registers** and shared memory, the fast memory of lesson 06, from the
-# first tile to the last. The kernel says nowhere that they are: whatever is not loaded and stored stays inside.
+# `m_i`, `l_i`, `acc` and the scores are in **registers** and shared memory, the fast memory of lesson 06, from the
+# first tile to the last. The kernel does not say so: what is not stored stays inside the program.
 #
-# One thing is luck: no mask hides the columns past the end. They are later than every row that is there, so the
-# causal mask hides them too. Without it, they need their own; *Break it* shows what happens.
+# This kernel has no mask for the columns past the end. They come after every row, so the causal mask hides them. Without a causal
+# mask they need a mask of their own; *Break it* shows what happens.
 #
 # ## See it
 #
@@ -242,15 +291,11 @@ with torch.inference_mode():
 # %%
 short = [x[:64, 0] for x in (q, k, v)]
 log = watch(lambda: my_flash(*short, tile=16))
-view = programs_view(log)
-view
-
-# %%
-view.snapshot(step=3)
+programs_view(log)
 
 # %% [markdown]
-# The later a program's rows, the more it loads. How unequal are the programs of one launch? And is it what lesson 06
-# said, whose `Meter` counts the same algorithm in plain torch?
+# Later rows see more keys, so later programs load more. How unequal are the programs of one launch? And does the `Meter` of lesson 06
+# count the same bytes, for the same algorithm in plain torch?
 
 # %%
 meter = Meter()
@@ -259,25 +304,18 @@ print(f"the kernel loads {log.bytes_read:,} bytes and stores {log.bytes_written:
 print(f"lesson 06 counts {meter.bytes_read:,} bytes read and {meter.written['out']:,} of output written")
 programs = [(i,) for i in range(4)]
 loads = {name: [log.only(program=p, tensor=name).bytes_read for p in programs] for name in ("q", "k", "v")}
-figure, axis = plt.subplots(figsize=(7, 2.6), layout="constrained")
-left = [0] * 4
-for (name, bytes_), colour, hatch in zip(loads.items(), ("#0072B2", "#009E73", "#D55E00"), ("", "//", "..")):
-    axis.barh(range(4), bytes_, left=left, color=colour, hatch=hatch, edgecolor="white", label=name)
-    left = [a + b for a, b in zip(left, bytes_)]
-axis.set(title="Bytes loaded by each program", xlabel="bytes", ylabel="program", yticks=range(4))
-axis.invert_yaxis()
-axis.legend()
-plt.show()
+chart("Bytes loaded by each program of 64 tokens in tiles of 16",
+      {name: ([str(i) for i in range(4)], loads[name]) for name in loads},
+      x="program", y="bytes loaded", kind="stacked")
 
 # %% [markdown]
-# The same to the byte. And the last program loads four times the keys of the first. On a GPU with fewer
-# multiprocessors than programs it matters who starts when: `course_lib`'s kernel begins with the longest, so that the
-# short ones fill the gaps at the end.
+# Both counts are the same. The last program loads four times as many keys as the first. On a GPU with fewer multiprocessors than
+# programs it matters which program starts when: `course_lib`'s kernel starts the longest first, so that short ones run at the end.
 #
 # ## What a number holds
 #
-# A kernel that gives *nearly* the right numbers: is it wrong, or is that rounding? You cannot say without knowing
-# what the format loses. A float has an exponent, for its size, and a fraction, for its digits.
+# A kernel gives *nearly* the right numbers: is it wrong, or is that rounding? To decide it, one must know what the format loses. A
+# float has an exponent, for its size, and a fraction, for its digits.
 
 # %%
 formats = {"float32": (8, 23), "TF32": (8, 10), "float16": (5, 10), "bfloat16": (8, 7)}
@@ -287,23 +325,33 @@ for name, (exponent, fraction) in formats.items():
     print(f"{name:>9} {1 + exponent + fraction:>5} {exponent:>9} {fraction:>9} {1 + 2.0 ** -fraction:>22.8f} {largest:>9.1e}")
 
 # %% [markdown]
-# **float16** has more digits, **bfloat16** more room: a sum of large numbers soon passes 66 thousand, which bfloat16
-# does not mind. **TF32** is no format to store but what matrix units of NVIDIA make of a float32 on its way in: they
-# round away 13 bits of its fraction, and multiply eight times as fast (A100: 156 TFLOP/s against 19.5, by its data
-# sheet). Triton does this unless you say `input_precision="ieee"`. `tl.dot` adds up in float32, whatever comes in.
+# **float16** has more digits than **bfloat16**, and a smaller range: its largest number is 65,504.
 #
-# How much of the output does each of them cost? The exact answer is attention in float64.
+# **TF32** is no format to store. It is what NVIDIA's matrix units make of a float32 before they multiply: they round its fraction from 23
+# bits to 10. They are then eight times as fast (A100: 156 TFLOP/s against 19.5, by its data sheet). Triton's `tl.dot` does this with
+# float32 blocks, unless it gets `input_precision="ieee"`. The products are added in float32. Here is the rounding by itself:
+
+# %%
+def to_tf32(x):
+    """float32 with its fraction rounded to 10 bits, as matrix units do before they multiply."""
+    return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+for number in (1 + 2.0 ** -10, 1 + 2.0 ** -12, 3.14159265):
+    print(f"{number:.8f} becomes {to_tf32(torch.tensor([number])).item():.8f}")
+a, b = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)), torch.rand(64, 64, generator=torch.Generator().manual_seed(1))
+exact = a.double() @ b.double()
+for name, product in (("float32", a @ b), ("TF32", to_tf32(a) @ to_tf32(b))):
+    print(f"{name:>8}: a product of two 64 x 64 matrices is off by up to {float((product - exact).abs().max() / exact.max()):.1e} of its largest number")
+
+# %% [markdown]
+# What does each format cost in attention? The exact answer is attention in float64.
 
 # %%
 predict("07.formats", "Attention over 100 tokens, with q, k and v rounded to each format. Which is furthest from float64?",
         ["TF32", "float16", "bfloat16"], answer=2)
 
 # %% tags=["nbval-ignore-output"]
-def to_tf32(x):
-    """float32 whose fraction has ten bits, rounded, in the way of matrix units."""
-    return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
-
-
 rounded = {"float32": lambda x: x, "TF32": to_tf32, "float16": lambda x: x.half().float(), "bfloat16": lambda x: x.bfloat16().float()}
 with torch.inference_mode():
     exact = standard_attention(q.double(), k.double(), v.double())
@@ -314,10 +362,10 @@ with torch.inference_mode():
         print(f"{name:>9}: off by up to {error[name]:.1e} of the largest number")
 
 # %% [markdown]
-# So **no single tolerance is right**. 1e-3 would let a float32 kernel pass that has a bug, and fail a bfloat16 kernel
+# So **no single tolerance fits all formats**. 1e-3 lets a float32 kernel pass that has a bug, and fails a bfloat16 kernel
 # that has none. The course asks instead: is the kernel further from float64 than plain torch in the same format is?
-# Three times as far, and a last bit, is allowed, since other orders of addition round differently. A bug is rarely so
-# small. (`tests/attention/kernel_oracle.py`.)
+# Three times as far and one last bit are allowed, because other orders of addition round differently.
+# (`tests/attention/kernel_oracle.py`.)
 
 # %% tags=["nbval-ignore-output"]
 def distance(out, exact):
@@ -335,32 +383,30 @@ with torch.inference_mode():
               f"{distance(kernel, one):.1e}, and with keys 1 % too large by {distance(wrong, one):.1e}")
 
 # %% [markdown]
-# In float32 the bug stands out by three powers of ten, in float16 by far less. That is why a kernel is tested in
-# float32 first, with `ieee`, and only then in the formats it is made for.
+# Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 much less. So a kernel is
+# tested in float32 first, with `ieee`, and then in the formats it is made for.
 #
-# Three traps of the interpreter belong here. It ignores `input_precision`, so that TF32 shows on a GPU alone. It runs what
-# no compiler takes: a `break` out of a loop, say. And NumPy has no bfloat16:
+# The interpreter differs from a GPU in three things that matter here. It ignores `input_precision`, so TF32 shows only on a GPU. It
+# runs Python that no compiler takes: a `break`, a list, a global number (the exercises ask the compiler too). And NumPy has no bfloat16:
 
 # %% tags=["nbval-ignore-output"]
 ones = torch.ones(8, dtype=torch.bfloat16, device=model.device)
 print("1 + 1 =", add(ones, ones)[0].item(), "in bfloat16,", "interpreted" if machine.triton == "interpreted" else "compiled")
 
 # %% [markdown]
-# The bits are added as if they were an integer. Nothing warns of it, so `course_lib` refuses bfloat16 where kernels
+# Interpreted, the bits are added as if they were an integer, and no error is raised. So `course_lib` refuses bfloat16 where kernels
 # are interpreted.
 #
 # ## Compiled, for chips that are not here
 #
-# Triton brings its compilers along, so that the kernel can be *compiled* for any chip, here and now, only not run.
-# For tiles of 64 in float16: how much shared memory does it take, and is `tl.dot` a matrix instruction there?
+# Triton has its compilers in the package, so a kernel can be *compiled* for a chip that is not here. It cannot be run.
+# For tiles of 64 in float16: how much shared memory does a program take, and is `tl.dot` a matrix instruction?
 
 # %%
 predict("07.t4", "The T4, of 2018, has matrix units for float16. Does today's Triton use them for tl.dot?",
         ["Yes, on every chip that has them", "No, not on the T4"], answer=1)
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.attention.kernels.compiled_for import NAMES, compile_for
-
 half = {f"{name}_ptr": "*fp16" for name in ("q", "k", "v", "out")}
 rest = {f"{name}_stride": "i32" for name in ("q", "k", "v", "out")} | {"n": "i32", "scale": "fp32"}
 sizes = {"HEAD_DIM": 64, "TILE": 64}
@@ -371,10 +417,9 @@ for one in made:
     print(f"{one.chip:>7} {NAMES[one.chip]:>14} {one.shared:>14,} {len(one.code.splitlines()):>6,}  {found}")
 
 # %% [markdown]
-# One source, seven machines: `mma` takes its blocks from registers, `wgmma` (Hopper) and `tcgen05` (Blackwell) can
-# take them straight from shared memory, and `v_mfma` is AMD's. On the T4 (sm_75) there is none, since Triton 3.4:
-# thousands of lines of single multiplications. So `course_lib` leaves prefill to torch there
-# (`course_lib.attention.explain()` says so). One such line, for an H100:
+# `mma` takes its blocks from registers; `wgmma` (Hopper) and `tcgen05` (Blackwell) can take them from shared memory; `v_mfma` is
+# AMD's. On the T4 (sm_75) there is none, since Triton 3.4: only single multiplications. So `course_lib` leaves prefill to torch there
+# (`course_lib.attention.explain()` says so). One such instruction, for an H100:
 
 # %% tags=["nbval-ignore-output"]
 hopper = next(one for one in made if one.chip == "sm_90")
@@ -392,9 +437,67 @@ for precision in ("tf32", "ieee"):
     print(f"{precision}: {', '.join(one.matrix) or 'no matrix instruction, so plain multiply-adds'}")
 
 # %% [markdown]
-# The compiler finds what the interpreter cannot: a tile too large for a chip's shared memory, or a `tl.dot` that no
-# instruction fits. The course's tests compile every kernel of the library for all seven, on a machine like this one.
-# What only a GPU can tell is the rest: speed, and what a race or a wrong address does there.
+# The compiler finds what the interpreter cannot: a tile too large for a chip's shared memory, or a `tl.dot` that is too small. The
+# course's tests compile every kernel of the library for all seven chips.
+#
+# ## Four things that only a GPU shows
+#
+# **Coalescing.** A GPU reads memory in pieces of 32 bytes. Lanes that read neighbouring numbers share a piece; lanes that read numbers
+# far from each other need a piece each, and most of its bytes are thrown away. How many pieces do 32 lanes of float32 need?
+
+# %%
+@triton.jit
+def strided_kernel(x_ptr, out_ptr, stride, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    tl.store(out_ptr + lanes, tl.load(x_ptr + lanes * stride))
+
+
+numbers = torch.zeros(32 * 64, device=model.device)
+for stride in (1, 2, 8, 64):
+    log = watch(lambda: strided_kernel[(1,)](numbers, torch.empty(32, device=model.device), stride, BLOCK=32))
+    [load] = log.only(op="load")
+    pieces = len({int(offset) // 8 for offset in load.offsets})  # 8 numbers of 4 bytes
+    print(f"stride {stride:>2}: {pieces:>2} pieces, {32 * pieces:>5,} bytes for 128 that are used")
+
+# %% [markdown]
+# So the dimension whose numbers lie side by side belongs into the lanes: `dims[None, :]` in the kernels above.
+#
+# **Two programs that write one place.** The interpreter runs the programs in order, so the last one wins, always the same. On a GPU the
+# order is not fixed. The recorder can run them in other orders, and it sees every store:
+
+# %%
+from course_lib.attention.recording.clashes import clashes
+
+
+@triton.jit
+def last_kernel(out_ptr):
+    tl.store(out_ptr, tl.program_id(0))
+
+
+for order in ("in order", "reversed", "shuffled"):
+    out = torch.zeros(1, dtype=torch.int32, device=model.device)
+    with record_accesses(order=order) as log:
+        last_kernel[(4,)](out)
+    print(f"{order:>9}: {out.item()}")
+print(clashes(log)[0])
+
+# %% [markdown]
+# A sum over programs that loads, adds and stores has the same fault, though every order gives the right sum here: on a GPU two programs
+# can load the same old number at the same time. `tl.atomic_add` adds without that. Better, each program writes a place of its own.
+#
+# **Pipelining.** While a program computes a tile, the next tiles can already be on their way from slow memory. `num_stages` says how many
+# tiles are held at a time: with more stages the program waits less and takes more shared memory. `kernel[grid](…, num_stages=3)`:
+
+# %% tags=["nbval-ignore-output"]
+for stages in (1, 2, 3, 4):
+    [one] = compile_for(my_flash_kernel, ["sm_90"], half | rest, sizes | {"PRECISION": "ieee"}, num_stages=stages)
+    print(f"num_stages={stages}: {one.shared:>7,} of {one.limit:,} bytes of shared memory")
+
+# %% [markdown]
+# **Autotuning.** The best tile, `num_warps` (a warp is 32 threads) and `num_stages` depend on the chip and on the sizes.
+# `@triton.autotune(configs=[triton.Config({"TILE": 64}, num_warps=4, num_stages=3), …], key=["n"])` above a kernel measures each
+# configuration on the GPU when the kernel is first called with a new `n`, and keeps the fastest. `course_lib` has tables instead, measured
+# once (`course_lib/attention/tiles.py`), so that no request has to wait for a measurement.
 #
 # ## Measure: time on this machine
 #
@@ -432,12 +535,12 @@ for name, ms in took.items():
     print(f"{name:<28} {ms:8.3f} ms, {ms / own:6,.1f} times as long as torch's own")
 
 # %% [markdown]
-# The interpreter is for right and wrong, never for speed: each line of a program costs some steps of Python. (With a GPU
-# your kernel was compiled, and 100 tokens are so few that all three only show what it takes to start them.)
+# The interpreter tells right from wrong; its time says nothing about a GPU, because each line of a program costs some steps of Python.
+# (With a GPU your kernel was compiled, and 100 tokens are so few that starting the kernels takes most of the time.)
 #
 # ## Measure: the same kernel on an H200
 #
-# The recorded run took `my_flash_kernel` out of this very notebook and compiled it. Beside it: `course_lib`'s kernel,
+# The recorded run took `my_flash_kernel` from this notebook and compiled it. Beside it: `course_lib`'s kernel,
 # and the two that torch brings along, written in CUDA by others.
 
 # %%
@@ -450,43 +553,36 @@ from course_lib.recorded import recorded
 recorded("07", 0)
 
 # %% [markdown]
-# How far does so short a kernel come, and from how many tokens on?
+# How fast is this short kernel, and from how many tokens on?
 
 # %%
 run = recorded("07", 0)
 tokens, ways = run.column("tokens"), run.tables[0][1][1:]
-looks = [("#0072B2", "-", "o"), ("#56B4E9", "--", "s"), ("#009E73", "-", "D"), ("#D55E00", ":", "^"), ("#B87C00", "-.", "v")]
-figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-for way, (colour, line, mark) in zip(ways, looks):
-    axis.plot(tokens, run.column(way), color=colour, linestyle=line, marker=mark, label=way)
-axis.set_xscale("log", base=2)
-axis.set_xticks(tokens, [f"{n:,}" for n in tokens])
-axis.set(title="One causal head on one H200, bfloat16", xlabel="tokens", ylabel="TFLOP/s")
-axis.legend()
-plt.show()
+chart("One causal head on one H200, bfloat16",
+      {way: {"x": tokens, "y": run.column(way), "mine": way == ways[0]} for way in ways},
+      x="tokens", y="speed", y_unit="TFLOP/s", log="x")
 
 # %% [markdown]
-# Two things to see. With few tokens nobody is fast: one head of 8,192 tokens is 128 tiles of 64, one for each of the
-# chip's 132 multiprocessors at best, and the longest of them has 128 times the work of the shortest. `course_lib`,
-# with tiles of 128, has half as many programs. A server has many heads and many requests.
+# With few tokens all of them are slow: one head of 8,192 tokens is 128 tiles of 64 rows, at best one for each of the chip's 132
+# multiprocessors, and the last of these programs has 128 tiles of keys where the first has one. `course_lib`, with tiles of 128 rows, has half as
+# many programs. A server has many heads and many requests.
 #
-# And the tile decides. 128 × 128 is worse than 64 × 64 here, though it loads less: Triton gives a program 4 warps,
-# which are 128 threads, if nobody asks for more. Two blocks of 128 × 128 floats, scores and output, are then 256
-# numbers for each thread, and it has 255 registers; the rest spills into slow memory. `course_lib` takes the same
-# tile with 8 warps. Such tables are lesson 13.
+# The tile of 128 × 128 is slower here than 64 × 64, though it loads fewer bytes. A program has 4 warps, which are 128 threads, unless one
+# asks for more. Two blocks of 128 × 128 floats, scores and output, are 256 numbers for each thread, and a thread has 255 registers. The
+# rest is kept in slow memory ("spilled"). `course_lib` takes the same tile with 8 warps. Such tables are in lesson 13.
 #
-# What the formats cost and bring, in the same kernel:
+# The formats in the same kernel:
 
 # %%
 recorded("07", 1)
 
 # %% [markdown]
-# TF32 is off by about as much as the rounding above foretold, and about six times as fast as float32 itself. The 16-bit
-# formats are faster still, and halve the bytes. This is why a server computes in bfloat16, and tests in float32.
+# TF32 is off by nearly 1 part in 1,000, the size of the rounding above, and it is about six times as fast as float32 with `ieee`. The
+# 16-bit formats are faster still, and have half the bytes.
 #
 # ## Break it
 #
-# First, forget a mask. In the last program of `add`, three lanes lie past the end.
+# First, a mask is left out. In the last program of `add`, three lanes lie past the end.
 
 # %%
 @triton.jit
@@ -495,8 +591,6 @@ def careless_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     tl.store(out_ptr + offsets, tl.load(x_ptr + offsets) + tl.load(y_ptr + offsets))
 
 # %%
-from textwrap import fill
-
 from course_lib.errors import OutOfBounds
 
 try:
@@ -505,12 +599,12 @@ except OutOfBounds as error:
     print(fill(f"OutOfBounds: {error}", 110))
 
 # %% [markdown]
-# The recorder knows which tensor each pointer came from. A GPU does not: it reads what lies behind, often the next
-# tensor, writes over it, and mostly nothing happens at all. Until, one day, something does: *illegal memory access*,
-# at some later line. So the exercises run your kernels under the recorder.
+# The recorder knows which tensor each pointer came from. A GPU does not: it reads and overwrites whatever lies after the tensor, often
+# another tensor, and reports nothing. If the address belongs to no memory at all, it reports *illegal memory access*, at some later
+# line. So the exercises run your kernels under the recorder.
 #
 # Second, a mask in the wrong place. This is `my_flash_kernel` without the causal line, for attention in both
-# directions. Every load and store is masked, and nothing leaves its tensor.
+# directions. Every load and store is masked, and no access is outside of its tensor.
 
 # %%
 @triton.jit
@@ -519,8 +613,8 @@ def both_ways_kernel(q_ptr, k_ptr, v_ptr, out_ptr, q_stride, k_stride, v_stride,
     rows, dims = tl.program_id(0) * TILE + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)[None, :]
     mine = (rows < n)[:, None]
     q_i = tl.load(q_ptr + rows[:, None] * q_stride + dims, mask=mine, other=0.0)
-    top = tl.full([TILE], float("-inf"), tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], float("-inf"), tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     for c in range(0, n, TILE):
         columns = c + tl.arange(0, TILE)
@@ -528,12 +622,12 @@ def both_ways_kernel(q_ptr, k_ptr, v_ptr, out_ptr, q_stride, k_stride, v_stride,
         k_j = tl.load(k_ptr + columns[:, None] * k_stride + dims, mask=there, other=0.0)
         v_j = tl.load(v_ptr + columns[:, None] * v_stride + dims, mask=there, other=0.0)
         scores = tl.dot(q_i, tl.trans(k_j), input_precision="ieee") * scale
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = shrink * total + tl.sum(weights, 1)
-        acc = shrink[:, None] * acc + tl.dot(weights, v_j, input_precision="ieee")
-        top = new_top
-    tl.store(out_ptr + rows[:, None] * out_stride + dims, acc / total[:, None], mask=mine)
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = alpha * l_i + tl.sum(weights, 1)
+        acc = alpha[:, None] * acc + tl.dot(weights, v_j, input_precision="ieee")
+        m_i = new_m
+    tl.store(out_ptr + rows[:, None] * out_stride + dims, acc / l_i[:, None], mask=mine)
 
 
 def off_by(n, tile=32):
@@ -550,29 +644,32 @@ with torch.inference_mode():
         print(f"{n} tokens: off by {off_by(n):.1%} of the largest number")
 
 # %% [markdown]
-# A key past the end is loaded as zeros. Its score is 0, exp(0 − maximum) is a weight like any other, and the sum is
-# too large. No error, no nan, right for every multiple of 32: whoever tests with 1,024 tokens ships it. Masking a
-# load keeps the program inside its tensors. Masking a **score** keeps what is not there out of the answer. They are
-# two masks.
+# A key past the end is loaded as zeros. Its score is 0, exp(0 − maximum) is a weight, and the sum is too large. There is no error and no
+# nan, and the output is right for every multiple of 32: a test with 1,024 tokens passes. A mask on a **load** keeps the program inside
+# its tensors. A mask on a **score** keeps keys that do not exist out of the output. Both are needed.
 #
 # ## The same in `course_lib`
+#
+# `fold` is the step of the online softmax, and `_attend` is the loop over tiles of keys that calls it. What is new against
+# `my_flash_kernel` is listed below.
 
 # %%
 from course_lib.attention.kernels import flash
+from course_lib.attention.kernels.online import fold
 
-show(flash.flash_kernel)
+show(fold)
 
 # %%
 show(flash._attend)
 
 # %% [markdown]
-# The loop is yours. Added, and why:
+# Added, and why:
 #
-# - **Packed sequences**: one launch for many requests of any length. A program finds its sequence by a search (`find_sequence`), so that nobody
-#   waits for the lengths to come to the CPU.
-# - **Two walks instead of one**: only the tiles at the edge of a mask compare positions; most tiles skip that work (`tile_bounds`).
-# - **Base 2**: chips have exp2 and no exp, so log₂(e) goes into the scale, once.
-# - **−1e30, not −∞**, as the first maximum: a row that has seen nothing must not take −∞ from −∞.
+# - **Packed sequences**: one launch for many requests of any length. A program finds its sequence by a search (`find_sequence`), so that the
+#   CPU does not wait for the lengths.
+# - **The loop runs twice**, with `MASKED` and without: only the tiles at the edge of a mask compare positions (`tile_bounds` says which).
+# - **Base 2**: chips have exp2 and no exp, so the scale is multiplied by log₂(e) (`to_base_2`).
+# - **−1e30, not −∞**, as the first maximum: for a row that has seen no key, −∞ − (−∞) would be nan.
 # - **Every head at once**: a second dimension of the grid, and `head // GROUP` for grouped queries.
 # - **Heads of any size** up to 256, padded to a power of two, and 64-bit addresses, for caches with more than 2³¹ numbers.
 # - **Tiles by chip** (`course_lib/attention/tiles.py`), and clear errors before the launch.
@@ -595,8 +692,8 @@ for line in explain().splitlines()[:2]:
 #
 # <details><summary><b>2. The kernel is right in the interpreter. What can still be wrong on a GPU?</b></summary>
 #
-# Its precision (TF32), too much shared memory for the chip, two programs that write to the same place, the order of
-# which is fixed here and not there, and its speed.
+# Its precision (TF32), what the compiler refuses, too much shared memory for the chip, two programs that write to the same place, and
+# its speed.
 # </details>
 #
 # <details><summary><b>3. A test asks that the output differs from torch's by less than 1e-2. What is wrong with that?</b></summary>
@@ -607,6 +704,5 @@ for line in explain().splitlines()[:2]:
 #
 # ## Next
 #
-# `exercises/07_triton_flash.ipynb`: a softmax a row, attention without the causal mask and with any length, the tiles
-# that it skips, and grouped heads. Each in plain torch, interpreted, and on a GPU if you have one. Then lesson 08:
-# the kernel follows the block table.
+# `exercises/07_triton_flash.ipynb`: a softmax a row, attention without the causal mask and with any length, causal attention that skips
+# tiles, and grouped heads. Each in plain torch, interpreted, and on a GPU if you have one. In lesson 08 the kernel follows the block table.
