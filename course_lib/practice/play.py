@@ -28,6 +28,8 @@ _names, __getattr__, _ = lazily(
         "lessons.l09.intensity": "LLAMA",
         # faults to find, and to look at
         "fixtures.padded_batch": "padded_batch",
+        "fixtures.paged_server": "double_free serve_paged",
+        "fixtures.cached_server": "serve_together",
         "fixtures.seeded": "CacheA CacheB CacheC seeded_cache tiny_transformer",
         "fixtures.seeded_ledgers": "LedgerA LedgerB LedgerC LedgerD seeded_ledger",
         # what an exercise begins with

@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 05 · Sharing and eviction
 #
-# - **You will** let several texts hold the same block, copy it only when one of them writes, find computed blocks again by their content, and decide which to give up when memory is full.
-# - **Why** people ask for several answers to one prompt, and thousands of prompts begin with the same instructions. What is equal should be kept once and computed once.
-# - **Time** 40 minutes, and an hour and a half for the exercises.
+# - **You will** let several sequences hold the same block, copy it only before one of them writes, find computed blocks again by their
+#   content, and decide which to evict when memory is full.
+# - **Why** people ask for several answers to one prompt, and thousands of prompts begin with the same instructions. What is equal should
+#   be kept once and computed once.
+# - **Time** an hour, and two and a quarter hours for the exercises.
 # - **You need** lesson 04.
-# - **After it** you can count what sharing saves, in blocks and in tokens, and say why a server hashes only full blocks, chains the hashes, and always computes at least one token.
+# - **After it** you can count what sharing saves, in blocks and in tokens, and say why a server hashes only full blocks, chains the
+#   hashes, and always computes at least one token.
 
 # %% [markdown]
 # {{colab}}
@@ -20,34 +23,38 @@ from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, KVPoo
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)
 
 # %% [markdown]
 # ## One prompt, several samples
 #
-# A chat window offers three answers to choose from. A programming assistant draws ten programs and keeps those that
-# pass the tests. This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
+# A chat window offers three answers to choose from. A programming assistant generates ten programs and keeps those that pass the tests.
+# This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
 #
-# Until a sample writes its first token, they are all the same text. So let them hold the same blocks. The allocator of
-# lesson 04 already counts who holds what: `fork(block_ids)` adds a reference to each block, `free(block_ids)` takes
-# one away, and a block is free again when its **reference count** is 0.
+# Until each sample has its first token, all have the same sequence. So they can hold the same blocks. The allocator of lesson 04 counts
+# references: `fork(block_ids)` adds a reference to each block, `free(block_ids)` takes one away, and a block is free when its
+# **reference count** is 0.
 #
 # There is one difficulty. A prompt seldom ends where a block ends:
 #
 #     prompt      | Once upon a time | there lived a ... |      block_size 4: one slot is left in the last block
-#     sample A    |                  |               fox |      A wants to write "fox" there,
-#     sample B    |                  |               hen |      and B wants to write "hen" there
+#     sample A    |                  |               fox |      A must write "fox" into it,
+#     sample B    |                  |               hen |      and B must write "hen" into it
 #
-# Full blocks are never written again, so they can be shared for ever. The last block cannot. Whoever writes into it
-# while others hold it needs a copy first: **copy-on-write**, as in an operating system after `fork()`.
+# Full blocks are never written again, so they can stay shared. The last block is written. Before a sample writes into a block that others
+# hold too, it gets a copy: **copy-on-write**, as in an operating system after `fork()`.
+#
+# (vLLM's first engine did this. Its present core has no fork of block tables any more: a request with n samples becomes n requests with one
+# prompt, which find each other's full blocks in the prefix cache of the second half of this lesson. Copy-on-write is still the plainest way to
+# see what it takes to share a block.)
 #
 # ## Build it
 #
-# Here is a block table that can be forked. All that is new against lesson 04 is `fork` and `copy_last`.
+# Here is a block table that can be forked. Compared to lesson 04, `fork` and `copy_last` are new.
 
 # %%
 class Table:
-    """The blocks of one text. It can be forked, and then shares them."""
+    """The blocks of one sequence. A fork holds the same blocks."""
 
     def __init__(self, allocator):
         self.allocator, self.block_ids, self.num_tokens = allocator, [], 0
@@ -82,9 +89,9 @@ class Table:
 
 
 # %% [markdown]
-# The ledger only notes that a copy is due, as a pair `(source, destination)` in `allocator.copies`. `PagedCache` makes
-# the copies, in the tensors, before it writes anything. Two helpers for the rest of the lesson: a memory, and one step
-# of the model for any number of texts at once.
+# The ledger only records that a copy is needed, as a pair `(source, destination)` in `allocator.copies`. `PagedCache` makes the copies in the
+# tensors before it writes anything. Three helpers for this lesson: a memory, one step of the model for any number of sequences, and
+# samples of one prompt.
 
 # %%
 def memory(num_blocks, block_size, **how):
@@ -95,7 +102,7 @@ def memory(num_blocks, block_size, **how):
 
 @torch.inference_mode()
 def push(cache, tables, new):
-    """The new tokens of each table, which has slots for them, go through the model together. A row of logits for each."""
+    """Computes the new tokens of all tables, which have slots for them, in one step. A row of logits for each."""
     positions = cache.begin_step(tables, [len(tokens) for tokens in new])
     ids = torch.tensor([token for tokens in new for token in tokens], device=model.device)
     ends = torch.tensor([len(tokens) for tokens in new], device=model.device).cumsum(0)
@@ -103,18 +110,18 @@ def push(cache, tables, new):
 
 
 def write_samples(cache, tables, logits, params):
-    """A text for each table. All hold the same prompt, and logits [1, vocab_size] says what follows it."""
-    logits, texts = logits.expand(len(tables), -1), [[] for _ in tables]
+    """New tokens for each table. All hold the same prompt; logits: [1, vocab_size], those of its last token."""
+    logits, samples = logits.expand(len(tables), -1), [[] for _ in tables]
     while True:
         positions = [table.num_tokens for table in tables]  # of the tokens that are chosen now
         rows = ChoiceRows.of(params, [p.seed for p in params], positions, model.device)
-        for text, token in zip(texts, choose(logits, rows).tolist()):
-            text.append(token)
-        if len(texts[0]) == params[0].max_tokens:
-            return texts
+        for sample, token in zip(samples, choose(logits, rows).tolist()):
+            sample.append(token)
+        if len(samples[0]) == params[0].max_tokens:
+            return samples
         for table in tables:
             table.append_slots(1)
-        logits = push(cache, tables, [text[-1:] for text in texts])
+        logits = push(cache, tables, [sample[-1:] for sample in samples])
 
 
 # %%
@@ -134,26 +141,20 @@ first = Table(allocator)
 first.append_slots(len(prompt))
 logits = push(cache, [first], [prompt])  # the prompt goes through the model once
 tables = [first, first.fork(), first.fork()]
-texts = write_samples(cache, tables, logits, params)
-for table, text in zip(tables, texts):
-    print(table.block_ids, tokenizer.decode(text))
+samples = write_samples(cache, tables, logits, params)
+for table, sample in zip(tables, samples):
+    print(table.block_ids, tokenizer.decode(sample))
 print("copies made:", made)
-print("the same as each sample alone:", texts == [generate_naive(model, prompt, p) for p in params])
+print("the same as each sample alone:", samples == [generate_naive(model, prompt, p) for p in params])
 
 # %% [markdown]
-# Two copies for three samples. The first two to write find that others hold the block, and get copies. The last one
-# holds it alone by then and writes where it is.
-#
-# The five full blocks of the prompt stand in all three tables, once in memory. And each sample writes what it would
-# write alone, to the token.
+# Three samples make two copies. The first two that write find that other tables hold the block, so they get a copy. By then the third holds
+# it alone and writes into it. The five full blocks of the prompt are in all three tables and once in memory.
 #
 # ## The same in `course_lib`
 #
-# What was added: room for many tokens at once, all or nothing when memory is short, blocks that are hashed (they come
-# later in this lesson), and a trace.
-
-# %%
-show(BlockTable.fork)
+# `BlockTable.append_slots` does what your `append_slot` and `copy_last` do, for many tokens at once. It counts the blocks of the copy and the
+# new ones first, so that a call for which memory is too small changes nothing:
 
 # %%
 show(BlockTable.append_slots)
@@ -161,8 +162,8 @@ show(BlockTable.append_slots)
 # %% [markdown]
 # ## See it
 #
-# The same three samples with the library's table, recorded. Step through it. `×3` is a reference count. Watch the
-# last block of the prompt: two samples leave it for a copy, one stays.
+# The same three samples with the library's table, recorded. Step through it. `×3` is a reference count. Watch the last block of the prompt:
+# two samples leave it for a copy, one stays.
 
 # %%
 from course_lib.trace import Trace
@@ -174,9 +175,9 @@ first = BlockTable(allocator, name="A")
 first.append_slots(len(prompt))
 logits = push(cache, [first], [prompt])
 again = write_samples(cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
-for name, text in zip("ABC", again):
-    trace.text(name, [tokenizer.token_text(token) for token in prompt + text])
-print("the same samples:", again == texts)
+for name, sample in zip("ABC", again):
+    trace.text(name, [tokenizer.token_text(token) for token in prompt + sample])
+print("the same samples:", again == samples)
 samples_view = memory_view(trace)
 samples_view
 
@@ -186,12 +187,12 @@ samples_view.snapshot(step=6)
 # %% [markdown]
 # ## Measure: memory saved by samples
 #
-# What does one sample more cost? The ledger can answer without a model: a prompt of 230 tokens, 64 new ones, blocks of
-# 16, and 1 to 16 samples.
+# What does one more sample cost? The ledger can say it without a model: a prompt of 230 tokens, 64 new tokens, blocks of 16, and 1 to 16
+# samples.
 
 # %%
 def blocks_for_samples(num_samples, prompt_tokens, new_tokens, block_size=16, shared=True):
-    """Blocks in use when all samples have written all their tokens."""
+    """Blocks in use when all samples have all their tokens."""
     allocator = BlockAllocator(1_000, block_size)
     first = BlockTable(allocator)
     first.append_slots(prompt_tokens)
@@ -211,13 +212,12 @@ for n in (1, 2, 4, 6, 16):
     print(f"{n:>7} {alone:>7} {shared:>7} {1 - shared / alone:>6.0%}")
 
 # %% [markdown]
-# The first sample pays for the prompt, every other one for its own tokens, and for a copy of the one block that is not
-# full.
+# The first sample takes the blocks of the prompt. Each further one takes blocks for its own tokens and for a copy of the block that is not
+# full: 5 blocks here, instead of 19.
 #
-# How much that is of the whole depends on the lengths. The PagedAttention paper measured 16.2 % to 30.5 % on
-# conversations from ShareGPT, for 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3).
-# We draw lengths with the same means, as in lesson 03, and count the blocks when each sample is halfway through its
-# answer, and at its end.
+# The share that is saved depends on the lengths. The PagedAttention paper measured 16.2 % to 30.5 % on conversations from ShareGPT, for
+# 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3). We draw lengths with the same means, as in lesson 03,
+# and count the blocks when each sample has half of its new tokens, and when it has all of them.
 
 # %%
 from course_lib.kvcache.fragmentation import draw_requests
@@ -232,12 +232,12 @@ for n in (2, 4, 6):
     print(f"{n} samples: {saved[0]:.1%} of the blocks saved halfway, {saved[1]:.1%} at the end")
 
 # %% [markdown]
-# The shorter the answers are so far, the larger is the part that is shared. The paper's figures lie near ours at the end
-# of the answers.
+# At the end of the outputs our share is close to the paper's: 16.3 % to 27.1 % for 2 to 6 samples. Halfway it is larger, because the shared
+# prompt is then a larger part of each sequence.
 #
 # ## Break it: leave the copy out
 #
-# Two readers have heard the same tale, and each asks a question about it. `tale` has learnt to answer such questions.
+# Two requests hold the same tale, and each asks a question about it. `tale` has learnt to answer such questions.
 
 # %%
 told = """Once upon a time, in a misty glen, there lived an inventive owl named Thistle. Thistle liked soft rain best.
@@ -265,14 +265,14 @@ print(f"{len(tale_ids)} tokens: {full} full blocks of 16, and {rest} tokens in o
 
 # %%
 class Careless(Table):
-    """Writes into the last block, whoever else holds it."""
+    """Writes into the last block, also when other tables hold it."""
 
     def copy_last(self):
         pass
 
 
 def two_readers(kind):
-    """A token each in turn: first those of their questions, then those of the answers."""
+    """One token each in turn: first those of the question, then those of the answer."""
     allocator, cache = memory(24, 16)
     table = kind(allocator)
     table.append_slots(len(tale_ids))
@@ -297,19 +297,18 @@ for kind in (Table, Careless):
         print(f"   {question:<28} {answer}")
 
 # %% [markdown]
-# Nothing crashes. Both readers type into the same slots, and the second one always comes last: what the first one asked
-# is no longer there, so the model answers the other's question. In a server these two would be strangers.
+# No error is raised. Both requests write into the same slots, and the second one writes last. The first question is no longer in memory, so
+# the model answers the other one. On a server these two would be strangers.
 #
 # ## The same beginning, at another time
 #
-# A fork shares what it was told to share. Most equal beginnings meet by chance: everybody who uses an assistant sends
-# the same instructions first, the **system prompt**; every turn of a conversation repeats the conversation; many
-# readers ask about one document. Can a new request find the blocks that somebody else computed before it?
+# A fork knows what it shares. Most equal beginnings come without a fork: all users of an assistant send the same instructions first, the
+# **system prompt**; every turn of a conversation repeats the conversation; many users ask about one document. Can a new request find the
+# blocks that an earlier one computed?
 #
-# Keys and values of a token depend on the tokens up to it, and on nothing else (lesson 02). So a block may be used by
-# anybody whose text is the same *from the very beginning to the end of the block*. To look that up quickly, give every
-# full block a name made from all of it. That name is a **hash**: a short row of bytes that is, for all that matters,
-# different for different texts.
+# Keys and values of a token depend on the tokens up to it, and on no other (lesson 02). So a request can use a block if its sequence is the
+# same *from the beginning to the end of that block*. To look that up fast, every full block gets a **hash** of all these tokens: a short
+# row of bytes that differs, for all practical purposes, for different sequences.
 #
 #     tokens      | Once upon a time | there lived a fox |           block_size 4
 #     hash         h0 = H("", tokens)  h1 = H(h0, tokens)            each covers the one before it
@@ -319,7 +318,7 @@ from hashlib import sha256
 
 
 def my_hashes(ids, block_size):
-    """The hash of each full block; each goes on from the one before it."""
+    """The hash of each full block; each covers the one before it."""
     hashes, parent = [], b""
     for start in range(0, len(ids) - block_size + 1, block_size):
         parent = sha256(parent + repr(ids[start : start + block_size]).encode()).digest()
@@ -334,15 +333,15 @@ for name, hashes in (("first question", one), ("second question", two), ("anothe
     print(f"{name:<16} {' '.join(h.hex()[:4] for h in hashes)}")
 
 # %% [markdown]
-# Two questions about one tale: the blocks of the tale have the same hashes, and the first block with another word in it
-# has another one. Change one word in the first line, and from there on nothing is the same.
+# With two questions about one tale, the blocks of the tale have the same hashes, and only the last hash differs: the question is in that block.
+# With another word in the first line, all hashes differ.
 #
-# A dictionary from hash to block is then all that a cache of prefixes needs. It holds one reference to every block that
-# it knows, so that the block stays when its text is done.
+# A prefix cache needs a dictionary from hashes to blocks. It holds one reference to every block in it, so that the block stays when its
+# request has ended.
 
 # %%
 class MyPrefixCache:
-    """Full, computed blocks, found by the text up to their end."""
+    """Full, computed blocks, found by the sequence up to their end."""
 
     def __init__(self, allocator):
         self.allocator, self.block_of = allocator, {}  # hash -> block
@@ -351,7 +350,7 @@ class MyPrefixCache:
         return my_hashes(ids, self.allocator.block_size)
 
     def begin(self, ids):
-        """A table that begins with the cached blocks of this text, up to the first that is missing."""
+        """A table that begins with the cached blocks of this sequence, up to the first that is missing."""
         table = Table(self.allocator)
         for block_hash in self.hashes(ids[:-1]):  # the last token is always left to compute
             if block_hash not in self.block_of:
@@ -362,7 +361,7 @@ class MyPrefixCache:
         return table
 
     def keep(self, table, ids):
-        """Remembers the full blocks of a text that was computed."""
+        """Enters the full blocks of a sequence that was computed."""
         for block, block_hash in zip(table.block_ids, self.hashes(ids)):
             if block_hash not in self.block_of:
                 self.block_of[block_hash] = block
@@ -385,8 +384,8 @@ def ask(prefixes, cache, text, new_tokens=10):
 
 
 # %%
-predict("05.hit", "The second reader asks another question about the same tale of 230 tokens. "
-        "How many tokens of its prompt of 236 go through the model?",
+predict("05.hit", "A second request asks another question about the same tale of 230 tokens. "
+        "How many tokens of its prompt of 236 are computed?",
         ["6: the question", "12: the question, and what is in the block that is not full", "236: nobody asked this before"], answer=1)
 
 # %%
@@ -401,8 +400,8 @@ for question in questions[:4]:
 # %% [markdown]
 # ## Why only full blocks
 #
-# The last 6 tokens of the tale were computed again by everybody. Could the block that is not full have a hash too? Here
-# is what its hash would be while the first reader's question comes in:
+# Every request computed the last 6 tokens of the tale again. Could a block that is not full have a hash too? Here is what it would be while the
+# first question is appended:
 
 # %%
 ids = tokenizer.encode(told + questions[0])
@@ -412,19 +411,18 @@ for end in range(len(ids) - 3, len(ids) + 1):
     print(f"{len(part):>2} tokens in the block: {name[:8]}   the last one is {tokenizer.token_text(part[-1])!r}")
 
 # %% [markdown]
-# Another name after every token. It would have to be taken back and given anew in every step of every request, and
-# whoever had found the block by an old name would see it written on. A full block never changes, so its name is good
-# for as long as it lives. The price is what you saw: on average half a block is computed again by each request, in
-# blocks of 16 about 8 tokens.
+# The hash changes with every token. The dictionary would have to be changed in every step of every request, and a request that had found the
+# block by an earlier hash would see it written on. A full block does not change, so its hash stays right. The cost: each request computes
+# again the tokens of the last block that are shared and not full, at most 15 with blocks of 16.
 #
 # ## Why the hash is chained
 #
-# Would the tokens of the block alone not do? Somebody tells the same tale, but the pigeon is called Toby. Most blocks
-# hold the same tokens in both.
+# Would the tokens of the block alone not do? Suppose that another user tells the same tale, and the pigeon is called Toby. Most blocks hold
+# the same tokens in both.
 
 # %%
 class Unchained(MyPrefixCache):
-    """Names a block by its own tokens, whatever stands before them."""
+    """Hashes the tokens of the block alone."""
 
     def hashes(self, ids):
         size = self.allocator.block_size
@@ -435,33 +433,35 @@ toby = told.replace("Dexter", "Toby")
 for kind in (MyPrefixCache, Unchained):
     allocator, cache = memory(64, 16)
     prefixes = kind(allocator)
-    ask(prefixes, cache, told + questions[0])  # somebody hears of Dexter,
-    ask(prefixes, cache, toby + questions[0])  # and somebody else of Toby
+    ask(prefixes, cache, told + questions[0])  # a request with Dexter,
+    ask(prefixes, cache, toby + questions[0])  # and one with Toby
     print(kind.__name__)
     for question in ("What did Toby ask for?", "What did Dexter ask for?"):
-        answer, computed = ask(prefixes, cache, toby + question)  # who heard of Toby asks again
+        answer, computed = ask(prefixes, cache, toby + question)  # Toby's tale again
         print(f"   {computed} tokens computed   {question:<24} {tokenizer.decode(answer).strip().splitlines()[0]}")
 
 # %% [markdown]
-# The unchained cache found every block of Toby's tale, but the three behind the last *Toby* had been computed behind
-# the last *Dexter*. What a token becomes in the upper layers depends on all tokens before it, so the keys of "asked
-# for blackberry jam" say that Dexter did. Asked about Toby, the model finds nothing and takes something else. And it
-# knows at once what Dexter asked for, though in this tale there is no Dexter. That is somebody else's text, served to
-# a stranger. (The right cache can only stammer when it is asked about him.)
+# The unchained cache found all blocks of Toby's tale. But those after the last *Toby* had been computed after the last *Dexter*. In the upper
+# layers, keys and values depend on all tokens before them, so these blocks say that Dexter asked for blackberry jam. Asked about Toby, the
+# model answers wrongly. And it knows what Dexter asked for, although this tale has no Dexter: that is content of another user's prompt.
+# (With the right cache the model has no answer about Dexter, and makes one up.)
 #
-# So the hash of a block covers the hash of the block before it, and with it the whole text.
+# So the hash of a block covers the hash of the block before it, and with it the whole sequence.
 #
-# Two more points, and you know what servers do. The hash must be long: the library takes 256 bits, so that two texts
-# with one hash will never be met. And some servers put into it what else the keys depend on, or who may share them:
-# an adapter, an image, a tenant ([vLLM, Automatic Prefix
+# Two more points. The hash must be long: the library takes 256 bits, so that two sequences with one hash do not occur in practice. And some
+# servers put into it what else the keys depend on, or who may share them: an adapter, an image, a tenant ([vLLM, Automatic Prefix
 # Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
+#
+# SGLang keeps the cached prefixes in another structure: a radix tree, in which each edge is a run of tokens and requests with a common
+# beginning share a path. A tree finds prefixes of any length, not only of whole blocks; the hashes need no tree and look up each block in
+# constant time ([arXiv 2312.07104](https://arxiv.org/abs/2312.07104)).
 
 # %% [markdown]
 # ## Why at least one token is computed
 
 # %%
 predict("05.all", "A prompt of exactly 48 tokens, three full blocks of 16, comes a second time. "
-        "How many of its tokens go through the model?", ["0", "1", "16"], answer=2)
+        "How many of its tokens are computed?", ["0", "1", "16"], answer=2)
 
 # %%
 allocator, cache = memory(64, 16)
@@ -473,35 +473,36 @@ for _ in range(2):
     print(f"{computed} tokens computed: {tokenizer.decode(answer)!r}")
 
 # %% [markdown]
-# Keys and values do not say what comes next. That is said by the logits of the last token, and those are not kept: to
-# get them, the last token has to go through the model again. It would write its own key and value while it does, and
-# a hashed block is never written. So the whole last block is left out of the hit, and `begin` looks at `ids[:-1]`.
+# Keys and values do not say what comes next. The logits of the last token do, and they are not kept. So the last token must be computed again.
+# That would write its key and value, and a hashed block is never written. So the last block is not taken from the cache: `begin` looks at
+# `ids[:-1]`.
 #
 # ## The same in `course_lib`
 #
-# `PrefixCache` is the dictionary with an order of eviction. What was added: blocks that only the cache knows count as
-# free, since they can be had at any moment; a hash is made for each block only once.
+# In `course_lib` the dictionary is `PrefixCache`. It adds an order of eviction, and counts the blocks that only the cache holds as free,
+# because they can be evicted at any time. `KVCacheManager` is what an engine calls: for each step of a request it finds the cached beginning,
+# allocates slots for the rest, and after the step enters the blocks that became full. These are its two methods that do it:
 
 # %%
-from course_lib.kvcache import PrefixCache
+show(KVCacheManager.allocate_slots)
 
-show(PrefixCache.match)
+# %%
+show(KVCacheManager.commit)
 
 # %% [markdown]
-# `KVCacheManager` puts all of it together. It is what an engine asks: `match_prefix(request)`,
-# `allocate_slots(request, n)`, `commit(request, num_computed_tokens)` when a step has been computed, `fork`, `free`.
+# `_match` is your `begin`, with the hashes kept at the request so that each is computed once. `append_own_slot` is a short way for a decode step
+# in a block of its own. `num_pending` counts tokens that the GPU is still choosing (lesson 13).
 #
 # ## Measure: work and memory saved
 #
-# Seven readers, seven questions, one tale. The first comes a step earlier; the others come all at once. With and
-# without a prefix cache:
+# Seven requests, seven questions, one tale. The first arrives a step earlier than the others. With and without a prefix cache:
 
 # %%
 from types import SimpleNamespace
 
 
 def step_of(manager, cache, requests):
-    """Computes what is new of each request, and adds a token to each. Returns how many tokens went through the model."""
+    """Computes what is new of each request, and appends a token to each. Returns the number of tokens computed."""
     new = []
     for r in requests:
         done = manager.num_computed_tokens(r) if r in manager else manager.match_prefix(r)
@@ -516,7 +517,7 @@ def step_of(manager, cache, requests):
 
 
 def readers(**how):
-    """All seven answers, tokens computed in all, and the most blocks in use."""
+    """All seven answers, the tokens computed in all, and the blocks in use at the end."""
     allocator, cache = memory(128, 16)
     manager = KVCacheManager(allocator, **how)
     requests = [SimpleNamespace(request_id=f"R{i}", token_ids=tokenizer.encode(told + q)) for i, q in enumerate(questions)]
@@ -537,17 +538,17 @@ print(f"tokens computed: {without[1]:,} without, {with_cache[1]:,} with: {withou
 print(f"blocks in use:   {without[2]:,} without, {with_cache[2]:,} with: {without[2] / with_cache[2]:.1f} times less memory")
 
 # %% [markdown]
-# What does one reader more cost, in memory and in work? Counted by the ledger, no model:
+# What does one more request with this tale cost, in memory and in work? The ledger can count it without a model:
 
 # %%
-import matplotlib.pyplot as plt
+from course_lib.viz import chart, panel
 
 
-def cost_of_readers(num_readers, shared):
-    """Blocks in use, and tokens computed."""
+def cost_of_requests(number, shared):
+    """(blocks in use, tokens computed) of so many requests with one tale, each with 15 tokens of its own."""
     manager, computed = KVCacheManager(BlockAllocator(1_000, 16), prefix_caching=shared), 0
-    for i in range(num_readers):
-        r = SimpleNamespace(request_id=i, token_ids=tale_ids + [i] * 15)  # its own question and answer, 15 tokens
+    for i in range(number):
+        r = SimpleNamespace(request_id=i, token_ids=tale_ids + [i] * 15)
         n = len(r.token_ids) - manager.match_prefix(r)
         manager.allocate_slots(r, n)
         manager.commit(r, len(r.token_ids))
@@ -555,22 +556,18 @@ def cost_of_readers(num_readers, shared):
     return manager.allocator.num_blocks - manager.allocator.num_free, computed
 
 
-counts = range(1, 33)
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-for shared, name, colour, style in ((False, "each for itself", "#D55E00", "--"), (True, "shared", "#0072B2", "-")):
-    costs = [cost_of_readers(n, shared) for n in counts]
-    for axis, values in zip(axes, zip(*costs)):
-        axis.plot(counts, values, label=name, color=colour, linestyle=style)
-    print(f"{name:<16} one reader more: {costs[-1][0] - costs[-2][0]:>2} blocks, {costs[-1][1] - costs[-2][1]:>3} tokens; "
-          f"32 readers: {costs[-1][0]:>3} blocks, {costs[-1][1]:,} tokens")
-axes[0].set(xlabel="readers of one tale", ylabel="blocks of 16", title="Memory: blocks in use")
-axes[1].set(xlabel="readers of one tale", ylabel="tokens", title="Work: tokens through the model")
-axes[0].legend()
-plt.show()
+counts = list(range(1, 33))
+costs = {name: [cost_of_requests(n, name == "shared") for n in counts] for name in ("shared", "not shared")}
+for name, ((*_, before, last)) in costs.items():
+    print(f"{name:<11} one request more: {last[0] - before[0]:>2} blocks, {last[1] - before[1]:>3} tokens; "
+          f"32 requests: {last[0]:>3} blocks, {last[1]:,} tokens")
+chart("Requests with one tale of 230 tokens, shared and not shared",
+      panel({name: (counts, [c[0] for c in cost]) for name, cost in costs.items()}, x="requests", y="blocks of 16 in use", title="Memory"),
+      panel({name: (counts, [c[1] for c in cost]) for name, cost in costs.items()}, x="requests", y="tokens computed", title="Work"))
 
 # %% [markdown]
-# And in seconds on this machine: how long a reader waits for the first token, when the tale is new and when it is
-# known.
+# In seconds on this machine: the **time to first token** (TTFT), which is the time from the arrival of a request to its first token, when the
+# tale is new and when it is cached.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -588,38 +585,46 @@ def seconds_to_first_token(known):
 
 
 new, known = (sorted(seconds_to_first_token(k) for _ in range(7))[3] for k in (False, True))
-print(f"first token after {new * 1e3:.0f} ms when the tale is new, {known * 1e3:.0f} ms when it is known: "
-      f"{new / known:.1f} times as soon")
+print(f"TTFT {new * 1e3:.0f} ms when the tale is new, {known * 1e3:.0f} ms when it is cached")
 
 # %% [markdown]
-# And recorded on an H200, with a model of real size and a text of 8,192 tokens that everybody asks about:
+# Recorded on an H200, with a model of real size and a document of 8,192 tokens that all requests ask about:
 
 # %%
 from course_lib.recorded import recorded
 
 recorded("05")
 
+# %%
+tokens = 131_392 / 16, (8_512 - 131_392 / 16) / 15
+print(f"tokens computed by each later request: {tokens[0]:,.0f} without the cache, {tokens[1]:.0f} with it")
+print(f"a decode step of one sequence of this model, recorded for lesson 09: {recorded('09', 0).column('ms a step')[0]:.1f} ms")
+
 # %% [markdown]
+# With the cache each later request computes 410 times fewer tokens, and its first token comes 11 times as soon, after 21 ms instead of 246. It
+# cannot be much sooner: a step of 20 tokens reads all weights and starts all kernels, as a step of one token does, and that alone took 18.5 ms in
+# this recorded run (it was bound by the start of kernels; lesson 09 says how that is seen).
+#
 # ## When memory is full: eviction
 #
-# A cached block that nobody holds costs nothing as long as there are free ones. When there are none left, somebody must
-# go: a block is **evicted**, its hash is forgotten, and whoever asks for its text must compute it again.
+# A cached block without a holder costs nothing as long as other blocks are free. When none is free, a cached block must be **evicted**: its hash is
+# forgotten, and the next request with its tokens computes them again.
 #
-# Which one? Nobody knows what will be asked for next. The usual guess: what was asked for lately. So the block goes
-# that has been idle for longest, **least recently used**, LRU for short. All it takes is an ordered dictionary:
+# Which block? The server does not know what will be asked for next. The usual guess is: what was used lately. So the block is evicted that has
+# been idle for longest. That is **least recently used**, LRU for short. It takes an ordered dictionary:
 
 # %%
 from collections import OrderedDict
 
 
 class MyIdleBlocks:
-    """Cached blocks that nobody holds, the longest idle first."""
+    """Cached blocks without a holder, the longest idle first."""
 
     def __init__(self):
         self.idle = OrderedDict()
 
     def release(self, block_ids):
-        for block in reversed(block_ids):  # the end of the text first
+        for block in reversed(block_ids):  # the end of the sequence first
             self.idle[block] = None
 
     def use(self, block_ids):
@@ -631,15 +636,15 @@ class MyIdleBlocks:
 
 
 idle = MyIdleBlocks()
-idle.release([0, 1, 2])  # a text in blocks 0, 1, 2 is done
-idle.release([3, 4])     # then another
-idle.use([0, 1, 2])      # somebody asks for the first one again
-idle.release([0, 1, 2])  # and is done
+idle.release([0, 1, 2])  # a request in blocks 0, 1, 2 ends
+idle.release([3, 4])     # then another one
+idle.use([0, 1, 2])      # a request uses the first blocks again
+idle.release([0, 1, 2])  # and ends
 print("evicted:", [idle.evict() for _ in range(5)])
 
 # %% [markdown]
-# Why `reversed`? All blocks of a text become idle in the same moment, and one must go first. Suppose that memory needs
-# one of the 14 blocks of the tale:
+# Why `reversed`? All blocks of a sequence become idle at the same moment, and one of them is the first to be evicted. Suppose that one of the 14
+# blocks of the tale is evicted:
 
 # %%
 for name, lost in (("the last block is evicted", full - 1), ("the first block is evicted", 0)):
@@ -648,23 +653,24 @@ for name, lost in (("the last block is evicted", full - 1), ("the first block is
     ask(prefixes, cache, told + questions[0])
     del prefixes.block_of[my_hashes(tale_ids, 16)[lost]]
     _, computed = ask(prefixes, cache, told + questions[1])
-    print(f"{name}: the next reader computes {computed} tokens")
+    print(f"{name}: the next request computes {computed} tokens")
 
 # %% [markdown]
-# A block can be found only through the one before it, its **parent**. Without the first block the other 13 still fill
-# memory, and nobody can find them. So **children go before parents**.
+# A block is found only through the one before it, its **parent**. Without the first block the other 13 still fill memory, and no request can
+# find them. So **children are evicted before their parents**.
 #
 # ## See it: a memory too small for two tales
 #
-# 24 blocks of 16. Ada asks about the tale of the owl, then Ben and Cleo together. Then Dora brings a tale of her own,
-# which does not fit beside it. At last Ed asks about the owl again. In the view they are A to E. Hatched blocks are
-# cached: nobody holds them.
+# The memory has 24 blocks of 16. Request A asks about the tale of the owl. Then B and C ask about it together. Then D brings another tale, and
+# there is no room for both. At last E asks about the owl again. Hatched blocks are cached and have no holder.
 
 # %%
-predict("05.ed", "Of the owl's tale, 14 full blocks were cached before Dora came. What does Ed find?",
-        ["All 14: Ada computed them", "The beginning", "The end", "Nothing: a tale is cached as a whole"], answer=1)
+predict("05.ed", "14 full blocks of the owl's tale were cached before D arrived. What does E find?",
+        ["All 14: A computed them", "The beginning", "The end", "Nothing: a tale is cached as a whole"], answer=1)
 
 # %%
+from course_lib.practice.play import serve_together
+
 hers = """Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. Juniper liked long breakfasts best.
 
 The story begins on an ordinary day. One day in October, Juniper heard a tune and had to stop sweeping. It seemed to come \
@@ -684,22 +690,12 @@ manager = KVCacheManager(allocator)
 
 
 def serve(*asked):
-    """Answers (name, prompt) together, a step at a time, until each has written its full stop."""
-    requests = [SimpleNamespace(request_id=name, token_ids=tokenizer.encode(text)) for name, text in asked]
-    starts, computed = [len(r.token_ids) for r in requests], []
-    running = list(requests)
-    while running:
-        trace.next_step()
-        computed.append(step_of(manager, cache, running))
-        for r in [r for r in running if tokenizer.token_text(r.token_ids[-1]) == "."]:
-            manager.free(r)
-            running.remove(r)
-    for r, start in zip(requests, starts):
-        trace.text(r.request_id, [tokenizer.token_text(token) for token in r.token_ids])
-        prompt, answer = r.token_ids[:start], r.token_ids[start:]
+    """Answers (name, prompt) together, until each answer has its full stop."""
+    answers, computed = serve_together(step_of, manager, cache, tokenizer, trace, asked)
+    for name, (prompt, answer) in answers.items():
         naive = generate_naive(model, prompt, SamplingParams(max_tokens=len(answer), ignore_eos=True))
-        print(f"{r.request_id}: {tokenizer.decode(answer).strip()}   (the same as naive: {answer == naive})")
-    print(f"   {computed[0]} of {sum(starts)} tokens of the prompts computed")
+        print(f"{name}: {tokenizer.decode(answer).strip()}   (the same as naive: {answer == naive})")
+    print(f"   {computed} of {sum(len(prompt) for prompt, _ in answers.values())} tokens of the prompts computed")
 
 # %%
 serve(("A", told + questions[0]))
@@ -710,40 +706,35 @@ eviction_view = memory_view(trace)
 eviction_view
 
 # %% [markdown]
-# Ben and Cleo share the tale that Ada has left behind:
+# B and C share the blocks that A has left:
 
 # %%
 eviction_view.snapshot(step=8)
 
 # %% [markdown]
-# Then Dora comes:
+# Then D arrives:
 
 # %%
 eviction_view.snapshot(step=14)
 
 # %% [markdown]
-# Dora's tale takes what is free, and then evicts: first what stood behind the end of the owl's tale, then the tale's
-# own last blocks. Its beginning survives, so Ed finds 11 of the 14 blocks. Had the beginning gone first, he would
-# find none.
+# D takes the free blocks. Then it evicts: first the blocks with the ends of the earlier requests, then the last two blocks of the owl's tale, 13 and
+# 12. In a later step its answer needs one more block, and that evicts block 11. The beginning is left, so E finds 11 of the 14 blocks: it computes
+# 60 tokens of 236. If the beginning had been evicted first, E would find none.
 #
 # ## LRU or priority?
 #
-# LRU knows nothing but the past. Whoever runs a server may know more: these are the instructions of our assistant, and
-# they will be asked for again; that is a document somebody pasted, and it will not. With eviction by **priority**, the
-# least important block goes first (the one with the highest number, as in vLLM's scheduler), and the longest idle among
-# equals. A block is as important as the most important request that used it. `course_lib` keeps a queue like
-# `MyIdleBlocks` for each priority; with LRU there is just one.
-
-# %%
-show(PrefixCache._evict_one)
-
-# %% [markdown]
-# Is that better? Two workloads, served one request after the other by the real `KVCacheManager`:
+# LRU only knows the past. An operator can know more: these are the instructions of our assistant, and they will be used again; that is a document
+# that will not. With eviction by **priority** the block with the highest number is evicted first (a low number is important, as in vLLM's
+# scheduler), and among equals the one that is idle for longest. A block is as important as the most important request that used it. `course_lib`
+# keeps a queue like `MyIdleBlocks` for each priority; for LRU there is one queue.
 #
-# - **An assistant.** Every sixth request begins with the assistant's 512 instructions, and is important. The others are
-#   documents of 256 tokens that come once.
-# - **Conversations.** Six are open at any time. Each turn sends the whole conversation and 64 tokens more. Half of the people
-#   pay, and are important. After some turns a conversation is over and never comes back.
+# Is that better? Two workloads, served one request after the other by `KVCacheManager`:
+#
+# - **An assistant.** Every sixth request begins with the 512 tokens of the assistant's instructions, and is important. The others are documents of
+#   256 tokens that come once.
+# - **Conversations.** Six are open at any time. Each turn sends the whole conversation and 64 tokens more. Half of the users are important. After
+#   some turns a conversation ends and does not come back.
 
 # %%
 import random
@@ -774,7 +765,7 @@ def conversations(count=240):
 
 
 def share_found(workload, num_blocks, eviction):
-    """The share of all prompt tokens that need no computing."""
+    """The share of all prompt tokens that is found in the cache."""
     manager, found, total = KVCacheManager(BlockAllocator(num_blocks, 16), eviction=eviction), 0, 0
     for r in workload():
         hit = manager.match_prefix(r)
@@ -798,55 +789,48 @@ for (workload, eviction), shares in found.items():
     print(f"{workload.__name__:<14}{eviction:<10}" + "".join(f"{share:>6.0%}" for share in shares))
 
 # %% [markdown]
-# For which memories does it matter?
+# The same as curves:
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", sharey=True)
-for axis, workload in zip(axes, (assistant, conversations)):
-    for eviction, colour, style, marker in (("lru", "#0072B2", "-", "o"), ("priority", "#D55E00", "--", "s")):
-        shares = [100 * share for share in found[workload, eviction]]
-        axis.plot(sizes, shares, label=eviction, color=colour, linestyle=style, marker=marker, markersize=4)
-    axis.set(xlabel="blocks of 16 in memory", title=f"{workload.__name__.capitalize()}: prompt tokens found")
-axes[0].set(ylabel="%", ylim=(0, 80))
-axes[0].legend()
-plt.show()
+words = {"x": "blocks of 16 in memory", "y": "prompt tokens found", "y_unit": "%"}
+chart("Prompt tokens found in the cache, by policy and size of the memory",
+      *(panel({policy: (sizes, [100 * share for share in found[workload, policy]]) for policy in ("lru", "priority")},
+              title=workload.__name__.capitalize(), **words) for workload in (assistant, conversations)))
 
 # %% [markdown]
-# **The assistant.** Between two uses of the instructions, five documents pass through the memory. Up to 80 blocks,
-# LRU has evicted the instructions each time before they are needed again, and finds nothing at all. Priority keeps
-# them in any memory that has room for them. From 112 blocks on there is room for everything in between, and the
-# policies do the same.
+# **The assistant.** Between two uses of the instructions five documents pass through the memory. With up to 80 blocks LRU has evicted the
+# instructions before they are used again, and finds nothing. With 48 blocks or more, priority keeps all of them. With 112 blocks or more there is
+# room for everything in between, and both policies find 28 %.
 #
-# **The conversations.** Priority keeps what important people said, also when their conversations are long over, and
-# evicts those that go on. More memory helps it little: it fills with the past. LRU forgets the dead ones by itself.
+# **The conversations.** Priority keeps the blocks of important users after their conversations have ended, and evicts those of conversations that
+# go on. In every memory it finds less than LRU. LRU evicts the ended conversations by itself.
 #
-# So importance is worth something only together with a reason to come back. vLLM evicts by LRU, the end of a text
-# first. In TensorRT-LLM LRU is the default, and a priority can be given to ranges of tokens, with a duration after
-# which it lapses ([NVIDIA,
-# 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)): the
-# answer to what went wrong here on the right.
+# So a priority helps if important blocks are used again. vLLM evicts by LRU, the end of a sequence first. In TensorRT-LLM LRU is the default, and a
+# priority can be given to ranges of tokens, with a duration after which it ends ([NVIDIA,
+# 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)). A duration would help with the
+# conversations here.
 #
 # ## Three questions
 #
 # <details><summary><b>1. A prompt of 64 tokens, blocks of 16, five samples. How many blocks are copied?</b></summary>
 #
-# None. 64 is a multiple of 16, so the last block is full, and nobody writes into it. Each sample begins with a fresh block.
+# None. 64 is a multiple of 16, so the last block is full and is not written any more. Each sample takes a new block for its first token.
 # </details>
 #
 # <details><summary><b>2. You add the date and the time to the first line of your system prompt. What happens to the prefix cache?</b></summary>
 #
-# It finds nothing any more, from one minute to the next: every block's hash covers the first line. Put what changes at
-# the end.
+# Whenever the minute changes, no block is found: every hash covers the first line. Put what changes at the end.
 # </details>
 #
-# <details><summary><b>3. Two requests with the same prompt of 40 tokens arrive in the same step, and nothing is cached. How often is the prompt computed?</b></summary>
+# <details><summary><b>3. Two requests with the same prompt of 40 tokens arrive in the same step, and nothing is cached. How often is the prompt
+# computed?</b></summary>
 #
-# Twice. A block is hashed once it is computed, and in this step it is not yet. The second one's blocks hold the same, but only the
-# first one's are found from then on. A scheduler could let the second wait for a step.
+# Here twice: `commit` enters a block after it has been computed, and in this step it is not yet. vLLM enters full blocks when it allocates
+# them, so the second request finds the two full blocks of the first in the same step. That is safe because within a step the keys and values of all
+# tokens are written before attention reads them.
 # </details>
 #
 # ## Next
 #
-# `exercises/05_sharing_and_eviction.ipynb`: write `fork` and copy-on-write, the chain of hashes and the search in it,
-# and both evictions yourself. Your table then serves samples of the bundled model. Lesson 06 turns from where keys
-# and values are kept to how attention reads them.
+# `exercises/05_sharing_and_eviction.ipynb`: write `fork`, copy-on-write, the chain of hashes, the search for the cached beginning, and both
+# evictions. Your table then serves samples of the bundled model. Lesson 06 is about how attention reads keys and values.
