@@ -12,7 +12,7 @@
 # %%
 import torch
 
-from course_lib import check, hint, load_model, progress, setup
+from course_lib import SamplingParams, check, hint, load_model, progress, setup
 from course_lib.decoding.counter_rng import mix
 from course_lib.models import ModelConfig
 from course_lib.practice.play import here, norm_inputs, write_in_graphs
@@ -166,7 +166,7 @@ prompts = [tokenizer.encode(text) for text in ("Once upon a time,", "In a windy 
                                                "There was once a thoughtful frog named Bramble, who")]
 max_tokens = [12, 5, 16, 9, 7]
 written, sizes = write_in_graphs(model, prompts, max_tokens, GraphBuffers(most=6, width=16))
-alone = [generate_cached(model, ids, n) for ids, n in zip(prompts, max_tokens)]
+alone = [generate_cached(model, ids, SamplingParams(max_tokens=n, ignore_eos=True)) for ids, n in zip(prompts, max_tokens)]
 print("the same tokens as alone:", written == alone)
 print("steps at each size:", dict(sorted(sizes.items())))
 

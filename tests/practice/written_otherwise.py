@@ -5,23 +5,28 @@ the answer makes no known mistake, and that the check must not name one.
 """
 
 from written_allocator import CASES as ALLOCATOR
+from written_bandwidth_use import CASES as BANDWIDTH_USE
 from written_block_table import CASES as BLOCK_TABLE
 from written_cache import CASES as CACHE
 from written_chunked_prefill import CASES as CHUNKED_PREFILL
 from written_continuous_loop import CASES as CONTINUOUS_LOOP
 from written_count_work import CASES as COUNT_WORK
+from written_counter_rng import CASES as COUNTER_RNG
 from written_dynamic_batcher import CASES as DYNAMIC_BATCHER
 from written_fair_share import CASES as FAIR_SHARE
 from written_find_the_bug import CASES as FIND_THE_BUG
 from written_flash import CASES as FLASH
+from written_fuse_norm import CASES as FUSE_NORM
 from written_generate import CASES as GENERATE
 from written_generate_cached import CASES as GENERATE_CACHED
+from written_graph_buckets import CASES as GRAPH_BUCKETS
 from written_greedy import CASES as GREEDY
 from written_hello import CASES as HELLO
 from written_intensity import CASES as INTENSITY
 from written_kv_memory import CASES as KV_MEMORY
 from written_pack import CASES as PACK
 from written_paged import CASES as PAGED
+from written_pick_tiles import CASES as PICK_TILES
 from written_preempt import CASES as PREEMPT
 from written_priority import CASES as PRIORITY
 from written_sample import CASES as SAMPLE
@@ -64,4 +69,9 @@ CASES = {
     **FAIR_SHARE,
     **PREEMPT,
     **SWAP,
+    **BANDWIDTH_USE,
+    **GRAPH_BUCKETS,
+    **FUSE_NORM,
+    **COUNTER_RNG,
+    **PICK_TILES,
 }

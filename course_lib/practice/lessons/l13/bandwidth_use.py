@@ -196,13 +196,13 @@ BANDWIDTH_USE = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        NO_DICT,
-        *MISTAKES,
         Mistake(
             "the caller's list is changed.",
             "`seq_lens` belongs to the caller. Use variables of your own.",
             is_made_by=writes_into(UNTOUCHED),
         ),
+        NO_DICT,
+        *MISTAKES,
     ],
     hints=[
         "Three parts: all matrices but the embedding, the rows of the embedding, and the cache. Count numbers first, "

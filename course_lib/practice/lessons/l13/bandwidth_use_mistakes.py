@@ -45,7 +45,13 @@ MISTAKES = [
     Mistake(
         "the weights are read again for each sequence.",
         "One reading of a matrix serves all sequences of the step. Only rows of the embedding are read for each.",
-        wrong(times=lambda batch: batch),
+        (
+            wrong(times=lambda batch: batch),
+            wrong(
+                tied=lambda c, batch: batch * c.num_parameters,
+                untied=lambda c, batch: batch * (c.num_parameters - table(c) + c.hidden_size),
+            ),
+        ),
     ),
     Mistake(
         "the whole table of the embedding is read.",

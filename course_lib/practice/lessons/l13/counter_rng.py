@@ -3,8 +3,7 @@
 from course_lib.practice.judge.exercise import Exercise, Property
 
 from .counter_rng_answers import draw_by_gumbel, draw_by_library, draw_by_own_generators
-from .counter_rng_mistakes import MISTAKES
-from .counter_rng_trials import (
+from .counter_rng_cases import (
     AGAIN,
     ALONE,
     BESIDE,
@@ -18,6 +17,7 @@ from .counter_rng_trials import (
     UNTOUCHED,
     UPPER,
 )  # fmt: skip
+from .counter_rng_mistakes import MISTAKES
 from .solutions.counter_rng import draw
 
 COUNTER_RNG = Exercise(
@@ -32,16 +32,6 @@ COUNTER_RNG = Exercise(
             KINDS,
         ),
         Property(
-            "A row draws the same token alone and beside others",
-            "A request must not get another text because a second request arrived.",
-            ALONE,
-        ),
-        Property(
-            "The order of the rows changes nothing, nor do rows that are missing or there twice",
-            "Which row of the batch a request has depends on the other requests.",
-            ORDER,
-        ),
-        Property(
             "The same call gives the same tokens again, whatever was drawn before",
             "After a preemption a step is computed again, and must come out as it did.",
             AGAIN,
@@ -50,6 +40,16 @@ COUNTER_RNG = Exercise(
             "The generators of torch and Python are neither used nor seeded",
             "They belong to the caller, and a captured graph has no such state.",
             GENERATORS,
+        ),
+        Property(
+            "A row draws the same token alone and beside others",
+            "A request must not get another text because a second request arrived.",
+            ALONE,
+        ),
+        Property(
+            "The order of the rows changes nothing, nor do rows that are missing or there twice",
+            "Which row of the batch a request has depends on the other requests.",
+            ORDER,
         ),
         Property(
             "Over many positions, tokens are drawn as often as their probabilities say",

@@ -20,7 +20,7 @@ from .counter_rng_answers import (
     unscrambled,
     wrong,
 )
-from .counter_rng_trials import GENERATORS, TOGETHER, UNTOUCHED, UPPER
+from .counter_rng_cases import AGAIN, ALONE, BY_POSITION, BY_SEED, GENERATORS, TOGETHER, UNTOUCHED, UPPER
 from .finding import Finding
 
 
@@ -29,12 +29,25 @@ def repeats(outcome):
     return isinstance(outcome, Finding) and outcome.shares[0] > 0.3
 
 
+def is_one_token(outcome):
+    """Whether all draws of a trial of `shares` gave the same token."""
+    return isinstance(outcome, Finding) and 1.0 in outcome.shares
+
+
+def ignores_position(answer):
+    """Whether all positions draw the same token, and draws with different seeds are different."""
+    same = all(is_one_token(trial.outcome(answer)[0]) for trial in BY_POSITION)
+    return same and not is_one_token(BY_SEED[0].outcome(answer)[0])
+
+
 MISTAKES = [
     *RETURNS_NOTHING,
     Mistake(
-        "the numbers come from a generator that goes on from call to call.",
-        "What it gives depends on all draws before. Compute each number from (seed, position, token).",
+        "the numbers depend on the calls before.",
+        "A generator goes on from call to call, and so does a counter of one's own. Compute each number from (seed, "
+        "position, token).",
         (by_multinomial, by_exponential),
+        is_made_by=lambda answer, found: found.trial in AGAIN and isinstance(found.outcome, Finding),
     ),
     Mistake(
         "torch's or Python's own generator is seeded.",
@@ -43,34 +56,29 @@ MISTAKES = [
         is_made_by=lambda answer, found: found.trial in GENERATORS and bool(found.outcome),
     ),
     Mistake(
-        "one generator serves the whole batch.",
-        "A row then draws the numbers that the rows before it left. Compute the numbers of each row from its own "
-        "seed and position.",
-        by_one_generator,
-    ),
-    Mistake(
-        "a row's place in the batch, or the other rows, are part of its numbers.",
-        "The key of a row is made of its own seed and its own position, and of nothing else.",
+        "a row's token depends on its batch: on its place there, or on the other rows.",
+        "Its numbers come from its own seed and position, its probabilities from its own logits, `dim=-1`. One "
+        "generator for the batch gives a row what the rows before it left.",
         (
+            by_one_generator,
             wrong(key=by_row_number),
             wrong(key=by_sum_of_batch),
             wrong(key=lambda seeds, positions: keys(seeds[:1], positions[:1]) ^ torch.arange(len(seeds))),
+            wrong(first=shared_maximum),
         ),
-    ),
-    Mistake(
-        "the softmax is taken over the rows.",
-        "The probabilities of a row come from its own logits: `dim=-1`.",
-        wrong(first=shared_maximum),
+        is_made_by=lambda answer, found: found.trial in ALONE and isinstance(found.outcome, Finding),
     ),
     Mistake(
         "the position is not part of the key.",
         "A sequence would draw with the same numbers at every position.",
         wrong(key=lambda seeds, positions: keys(seeds, 0 * positions)),
+        is_made_by=lambda answer, found: found.trial in BY_POSITION and ignores_position(answer),
     ),
     Mistake(
         "the seed is not part of the key.",
         "All requests would draw with the same numbers.",
         wrong(key=lambda seeds, positions: keys(0 * seeds, positions)),
+        is_made_by=lambda answer, found: found.trial in BY_SEED and is_one_token(found.outcome),
     ),
     Mistake(
         "seed and position are put together before they are scrambled.",

@@ -63,6 +63,36 @@ def shares(logits, many=2000, *, by="position", seed=0, position=0, dtype=torch.
     )
 
 
+def far_apart(vocab, two, many=100):
+    """The Trial of draws from a large vocabulary in which two tokens are possible."""
+    row = torch.full((vocab,), -INF)
+    row[list(two)] = 0.0
+
+    def act(answer):
+        got = drawn(answer, row.repeat(many, 1), [3] * many, range(many))
+        if isinstance(got, str):
+            return got
+        counts = [got.count(token) for token in two]
+        return compared([*counts, many - sum(counts)], [0.5, 0.5, 0.0])
+
+    story = [
+        "import torch",
+        f"logits = torch.full(({many}, {vocab}), -float('inf'))",
+        f"logits[:, {list(two)}] = 0.0",
+        f"draw(logits, torch.full(({many},), 3), torch.arange({many})).bincount()[{list(two)}] / {many}",
+    ]
+    return Trial(
+        story,
+        act,
+        show=lambda got: (
+            found(got) + " (they should be near 0.50 0.50, and 0 of all others)"
+            if isinstance(got, Finding)
+            else repr(got)
+        ),
+        size=10**5,
+    )
+
+
 def apart(name, first, second, many=1000, vocab=8):
     """The Trial of two rows of draws that must have nothing to do with each other.
 
@@ -108,9 +138,10 @@ def batch(rows, vocab, seed):
 
 
 def told(logits, seeds, positions):
+    values = str([[round(x, 1) for x in row] for row in logits.tolist()]).replace("inf", "float('inf')")
     return [
         "import torch",
-        f"logits = torch.tensor({[[round(x, 1) for x in row] for row in logits.tolist()]})",
+        f"logits = torch.tensor({values})",
         f"seeds, positions = torch.tensor({list(seeds)}), torch.tensor({list(positions)})",
     ]
 
@@ -208,6 +239,7 @@ def generators(rows, vocab, seed):
 def untouched(rows, vocab, seed):
     """The Trial that compares the caller's tensors after the call."""
     logits, seeds, positions = batch(rows, vocab, seed)
+    logits[0, 0] = -INF
     names = ("logits", "seeds", "positions")
 
     def act(answer):
@@ -222,63 +254,3 @@ def untouched(rows, vocab, seed):
         story, act, show=lambda got: " and ".join(got) or "none" if isinstance(got, list) else repr(got),
         size=rows * vocab,
     )  # fmt: skip
-
-
-HALVES, FOUR = [0.0, 0.0], [0.0, -0.7, -1.4, -1.4]
-KINDS = [kind(1, 2), kind(1, 1), kind(3, 4), kind(2, 5, torch.float16)]
-ALONE = [company(2, 3, 1), company(3, 2, 2), company(4, 6, 3), company(5, 4, 4), company(8, 10, 5), company(12, 6, 6)]
-ORDER = [
-    company(2, 4, 7, [1, 0]),
-    company(3, 5, 8, [2, 0, 1]),
-    company(4, 8, 9, [3, 2, 1, 0]),
-    company(6, 8, 10, [4, 4, 0, 5]),
-    company(6, 9, 11, [5, 1]),
-]
-AGAIN = [again(1, 6, 1), again(3, 8, 2), again(4, 6, 3, others=1), again(5, 9, 4, others=3)]
-GENERATORS = [generators(1, 3, 1), generators(2, 4, 2), generators(4, 6, 3)]
-BY_POSITION = [
-    shares([1.5, 0.0, 0.0, -1.0], seed=31),
-    shares([1.0, -1.0, 0.0], seed=8, position=70),
-    shares(HALVES),
-    shares(FOUR),
-    shares([0.0] * 8, seed=5),
-    shares([2.0, 0.0], seed=77, position=900),
-]
-BY_SEED = [
-    shares(HALVES, by="seed"),
-    shares(FOUR, by="seed", position=3),
-    shares([0.0] * 8, by="seed", seed=10**6, position=40),
-    shares([-1.0, 1.0, 0.0], by="seed", seed=2**40),
-]
-EXTREME = [
-    shares([0.0, -INF]),
-    shares([-INF, 0.0, 0.0]),
-    shares([0.0, -INF, -INF, 1.0], seed=9),
-    shares([1000.0, 1001.0], seed=1),
-    shares([-1000.0, -1000.0, -1002.0], seed=2),
-    shares([3000.0, 0.0, 3000.0], seed=3),
-    shares([500.0, 501.0, 499.0], seed=4, dtype=torch.float16),
-]
-BESIDE = [
-    apart("one position further", (lambda i: (7, i), "7 + 0 * i, i"), (lambda i: (7, i + 1), "7 + 0 * i, i + 1")),
-    apart("another seed", (lambda i: (i, 4), "i, 4 + 0 * i"), (lambda i: (i + 1, 4), "i + 1, 4 + 0 * i")),
-]
-TOGETHER = [
-    apart("seed + position is equal", (lambda i: (i, 6), "i, 6 + 0 * i"), (lambda i: (i + 1, 5), "i + 1, 5 + 0 * i")),
-    apart("exchanged", (lambda i: (i, 5000), "i, 5000 + 0 * i"), (lambda i: (5000, i), "5000 + 0 * i, i")),
-    apart(
-        "seed * position is equal",
-        (lambda i: (i + 1, 6), "i + 1, 6 + 0 * i"),
-        (lambda i: (2 * i + 2, 3), "2 * i + 2, 3 + 0 * i"),
-    ),
-]
-UPPER = [
-    apart("bit 32 of the seed", (lambda i: (i, 9), "i, 9 + 0 * i"), (lambda i: (i + 2**32, 9), "i + 2**32, 9 + 0 * i")),
-    apart("bit 62 of the seed", (lambda i: (i, 2), "i, 2 + 0 * i"), (lambda i: (i + 2**62, 2), "i + 2**62, 2 + 0 * i")),
-    apart(
-        "bits 40 and 42 of the seed",
-        (lambda i: (3, i), "3 + 0 * i, i"),
-        (lambda i: (3 + 5 * 2**40, i), "3 + 5 * 2**40 + 0 * i, i"),
-    ),
-]
-UNTOUCHED = [untouched(1, 3, 1), untouched(2, 4, 2), untouched(4, 6, 3)]

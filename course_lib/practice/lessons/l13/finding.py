@@ -6,7 +6,7 @@ import torch
 
 LIMIT = 3.0
 """Chi-square may be so many times its usual value and 40 more. A right answer is beyond that once in 10**9 trials."""
-NEAR = 0.07
+NEAR = 0.05
 """Two wrong answers do the same where no share differs by more."""
 
 

@@ -62,6 +62,17 @@ def over_block(x):
     return (x * x).sum(1, keepdim=True) / (1 << (x.shape[1] - 1).bit_length())
 
 
+def after_the_end(value):
+    """The mean of the squares where every lane after the end of the row holds `value`."""
+
+    def mean(x):
+        size = x.shape[1]
+        lanes = (1 << (size - 1).bit_length()) - size
+        return ((x * x).sum(1, keepdim=True) + lanes * value**2) / size
+
+    return mean
+
+
 def side_by_side(x):
     """What a kernel reads that takes the number of columns for the stride of a row."""
     return x.as_strided(x.shape, (x.shape[1], 1))

@@ -8,6 +8,7 @@ from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.lessons.kernel_mistakes import power_of_two
 
 from .fuse_norm_answers import (
+    after_the_end,
     altered,
     first_row,
     fuse_norm,
@@ -36,6 +37,12 @@ def norms_of_float32(answer):
     )
 
 
+def is_outside(found, trials):
+    """Whether the interpreter stopped a load in one of these trials. The first of STRIDED has two equal strides."""
+    stopped = getattr(found.outcome, "kind", "") == "OutOfBounds"
+    return stopped and found.trial in trials and ", loads " in found.outcome.message
+
+
 MISTAKES = [
     *RETURNS_NOTHING,
     Mistake(
@@ -53,12 +60,13 @@ MISTAKES = [
             altered(reads=side_by_side),
             altered(reads_residual=lambda x, r: side_by_side(r)),
         ),
+        is_made_by=lambda answer, found: is_outside(found, STRIDED[:1]),
     ),
     Mistake(
         "the stride of x is used for residual.",
         "They may be slices of different tensors: each has its own row stride.",
         altered(reads_residual=with_stride_of),
-        is_made_by=lambda answer, found: found.trial in STRIDED and getattr(found.outcome, "kind", "") == "OutOfBounds",
+        is_made_by=lambda answer, found: is_outside(found, STRIDED[1:]),
     ),
     rungs.OUTSIDE,
     power_of_two(
@@ -122,6 +130,11 @@ MISTAKES = [
         "the mean is taken over the block.",
         "The block has lanes after the end of the row. Divide the sum by `size`, not by BLOCK.",
         altered(mean=over_block),
+    ),
+    Mistake(
+        "lanes after the end of the row count.",
+        "They must add 0 to the sum of the squares: load them with `other=0.0`.",
+        (altered(mean=after_the_end(1.0)), altered(mean=after_the_end(2.0))),
     ),
     Mistake(
         "the sum of the squares is not divided by their number.",

@@ -4,9 +4,17 @@ import torch
 
 from course_lib.practice.judge.exercise import Mistake
 
-from .graph_game import FIELDS
+from .graph_game import FIELDS, made_step
 
 COLUMNS = FIELDS[:4]
+
+
+def has_other_tensors(answer, found):
+    """Whether a step leaves other tensors in the object than `__init__` made. found: not used."""
+    buffers = answer(4, 2)
+    before = [getattr(buffers, name) for name in FIELDS]
+    buffers.fill(**made_step([(11, [5], 1), (33, [2], 2), (55, [4], 1)]))
+    return any(getattr(buffers, name) is not one for name, one in zip(FIELDS, before))
 
 
 def holds_tensors(answer, found):
@@ -27,7 +35,7 @@ class Wrong:
     beyond = staticmethod(lambda sizes: None)
     pads = {"token_ids": 0, "positions": 0, "slots": -1, "seq_lens": 0}.items()  # of each column in rows of padding
     once = False  # whether padding is written in __init__ only
-    replaces = False
+    replaces = ""
     last_again = False
     skipped = ()
     of_columns = "step"
@@ -51,7 +59,7 @@ class Wrong:
         if n > size:
             columns, n = {name: column[:size] for name, column in columns.items()}, size
             block_tables = block_tables[:size]
-        if self.replaces:
+        if self.replaces == "before":
             for name in COLUMNS:
                 setattr(self, name, getattr(self, name).clone())
             self.block_tables = self.block_tables.clone()
@@ -67,6 +75,8 @@ class Wrong:
             getattr(self, name)[n:size] = getattr(self, name)[n - 1] if self.last_again else value
         if self.last_again:
             self.block_tables[n:size] = self.block_tables[n - 1]
+        if self.replaces == "after":
+            self.slots, self.seq_lens = self.slots.clone(), self.seq_lens.clone()
         return size
 
 
@@ -102,6 +112,7 @@ MISTAKES = [
         (
             variant(all_sizes=lambda most: [1, 2, 4, *range(8, most, 8), most]),
             variant(all_sizes=lambda most: [1, 2, 4, *range(8, most + 8, 8)]),
+            variant(all_sizes=lambda most: sorted({1, 2, 4, most, *range(8, most + 1, 8)})),
         ),
     ),
     Mistake(
@@ -148,7 +159,8 @@ MISTAKES = [
     Mistake(
         "the buffers are replaced by new tensors.",
         "A graph keeps the addresses that it was captured with. Write into the tensor: `self.slots[:n] = slots`.",
-        variant(replaces=True),
+        (variant(replaces="before"), variant(replaces="after")),
+        is_made_by=has_other_tensors,
     ),
     Mistake(
         "rows of padding are not written.",
@@ -164,12 +176,12 @@ MISTAKES = [
     Mistake(
         "the slot of padding is left as it is.",
         "The row writes into the slot of an earlier step, which belongs to somebody else: -1.",
-        pads(slots=None),
+        (pads(slots=None), pads(slots=None, token_ids=None, positions=None)),
     ),
     Mistake(
         "the length of padding is left as it is.",
         "The row reads the blocks of an earlier step, which may be free: 0.",
-        pads(seq_lens=None),
+        (pads(seq_lens=None), pads(seq_lens=None, token_ids=None, positions=None)),
     ),
     Mistake(
         "padding writes to slot 0.",

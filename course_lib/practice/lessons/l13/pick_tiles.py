@@ -78,7 +78,11 @@ FITS = [
     tiles(64, 2, 18_432, 1, [128], 1),
     tiles(128, 2, 18_432, 1, [128], 1),
     tiles(32, 2, 1_000_000, 1, [128], 1, note="no side is above 128"),
-    tiles(16, 2, 2_000, 1, [128], 1, note="the smallest tiles take 2,560 bytes"),
+    tiles(16, 2, 2_559, 1, [128], 1, note="the smallest tiles take 2,560 bytes"),
+    tiles(16, 2, 2_560, 1, [128], 1, note="(16 + 2 · 2 · 16) · 16 · 2 = 2,560 bytes fit exactly"),
+    tiles(32, 2, 5_120, 1, [128], 1),
+    tiles(16, 2, 5_000, 1, [128], 1),
+    tiles(32, 2, 20_480, 1, [128], 1),
 ]
 SIZES = [
     tiles(64, 4, 20_480, 1, [128], 1, note="(16 + 2 · 2 · 16) · 64 · 4 bytes"),

@@ -109,6 +109,22 @@ MISTAKES = [
         wrong(enough=lambda programs, sms: programs > sms),
     ),
     Mistake(
+        "more than one program for each multiprocessor is asked for.",
+        "One program each is enough here: at least as many programs as multiprocessors.",
+        (
+            wrong(enough=lambda programs, sms: programs >= 2 * sms),
+            wrong(enough=lambda programs, sms: programs >= 4 * sms),
+        ),
+    ),
+    Mistake(
+        "half of the multiprocessors, or one of them, may be idle.",
+        "Every multiprocessor needs a program of its own: at least as many programs as multiprocessors.",
+        (
+            wrong(enough=lambda programs, sms: 2 * programs >= sms),
+            wrong(enough=lambda programs, sms: programs >= sms - 1),
+        ),
+    ),
+    Mistake(
         "the multiprocessors are not looked at.",
         "Large tiles make few programs, and multiprocessors without one do nothing. Take smaller ones then.",
         wrong(enough=lambda programs, sms: True),
