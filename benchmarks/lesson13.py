@@ -55,7 +55,7 @@ def tables_of(steps, beside):
     captured = [row for row in steps if row.get("bench") == "capture"]
     return [
         {
-            "title": f"{LABEL}: one decode step before this lesson's changes (commit 9741498, 29 November 2026)",
+            "title": f"{LABEL}: one decode step before this lesson's changes (H200, commit 9741498, 29 November 2026)",
             "columns": [
                 "sequences", "context", "limit, ms", "eager, ms", "in one graph, ms", "kernels", "attention, ms",
                 "products, ms",

@@ -118,11 +118,11 @@ class Launches(TorchDispatchMode):
 
 
 class ThreeKernels:
-    """In place of a paged cache: what it launches in a layer on a GPU, without computing it."""
+    """In place of a paged cache: counts what it launches in a layer on a GPU, and computes nothing."""
 
     def attend(self, layer, q, k, v, *_):
         for name in ("store_kernel", "decode_kernel", "merge_kernel"):
-            counter.count[name] += 1
+            counter.count[name] += 1  # counter: the Launches of the cell below
         return torch.empty_like(q)
 
 
@@ -156,7 +156,8 @@ print(f"{plain['linear'] / plain.total():.0%} of them are products with weights"
 # - The third row is where this lesson ends. Its kernels add up to more than the clock says. How can that be?
 
 # %%
-before_and_now = step_strip(steps_of_one_sequence(), title="One sequence", subtitle="H200, Qwen3-0.6B's shape; recorded")
+card = recorded("13").machine
+before_and_now = step_strip(steps_of_one_sequence(), title="One sequence", subtitle=f"{card}, Qwen3-0.6B's shape; recorded")
 before_and_now.step = 4
 before_and_now
 
@@ -167,6 +168,12 @@ before_and_now
 #   (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). The profiler counts the waiting as time
 #   of the kernel, so times overlap.
 #
+# The largest part of row 3, in full colour:
+
+# %%
+before_and_now.snapshot(step=8)
+
+# %% [markdown]
 # And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
 # simply called. Still each has a price: find an addition, and compare its time with that of a product. The limit here is the bytes of
 # the weights over what one thread reads in a second. (A CPU's caches may keep part of so small a model, so it is no hard limit.)
@@ -497,7 +504,7 @@ class Shapes:
 class TwoKernels:
     """As ThreeKernels, where the keys and values are in their slots already."""
 
-    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[None] * 28, v=[None] * 28)
+    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[None] * 28, v=[None] * 28)  # for rotary_store
 
     def attend_stored(self, layer, q, *_):
         counter.count.update(["decode_kernel", "merge_kernel"])
@@ -599,7 +606,7 @@ torch.set_num_threads(threads)
 # - At which size is the step farthest from its limit, and which parts stand between?
 
 # %%
-now = step_strip(steps_now(), title="Decode steps now", subtitle="H200, Qwen3-0.6B's shape, 843 tokens a sequence; recorded")
+now = step_strip(steps_now(), title="Decode steps now", subtitle=f"{card}, Qwen3-0.6B's shape, 843 tokens a sequence; recorded")
 now.step = now.last
 now
 
