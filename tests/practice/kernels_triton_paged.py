@@ -109,9 +109,15 @@ KERNEL = {
     "split_kv": "split_kernel",
     "paged_prefill": "prefill_kernel",
 }
-UPDATE = "        top = new_top\n", ""
+UPDATE = "        m_i = new_m\n", ""
 ROWS = "ROWS=triton.next_power_of_2(group)", "ROWS=group"
 SEEN = "<= position[:, None])"
+HEADS_FIRST = (
+    "((block * BLOCK_SIZE + offsets) * NUM_KV_HEADS + kv_head)",
+    "((block * NUM_KV_HEADS + kv_head) * BLOCK_SIZE + offsets)",
+)
+UNMASKED = "where, mask=filled[:, None], other=0.0)", "where)"
+TIGHT = "block_tables.stride(0)", "-(-int(seq_lens.max()) // block_size)"
 
 
 def slipped(launcher, *cases):
@@ -194,6 +200,9 @@ CASES = {
         *slipped(
             "paged_decode",
             ("not a power of two", ROWS),
+            ("in another layout", HEADS_FIRST),
+            ("after the last token is read", UNMASKED),
+            ("as long as the longest", TIGHT),
             ("row of another sequence", ("tables_ptr + sequence * table_stride", "tables_ptr")),
             ("only the last block", UPDATE),
             ("multiplied by the square root", ("head_dim ** -0.5", "head_dim ** 0.5")),
@@ -205,6 +214,8 @@ CASES = {
             "split_kv",
             ("not a power of two", ROWS),
             ("does not end with the sequence", ("tl.minimum((part + 1) * tokens, length)", "(part + 1) * tokens")),
+            ("after the last token is read", UNMASKED),
+            ("as long as the longest", TIGHT),
             ("reads on to the end", ("tl.minimum((part + 1) * tokens, length)", "length")),
         ),
     ],
@@ -217,6 +228,7 @@ CASES = {
         ("cached before are not read", prefill_looped(first=lambda n, new: n - new)),
         *slipped(
             "paged_prefill",
+            ("as long as the longest", TIGHT),
             ("by line", ("- new + token", "- new + lines")),
             ("rows of another sequence", ("(start + token)", "token")),
             (

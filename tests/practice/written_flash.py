@@ -123,6 +123,10 @@ def tile_open_ends(rows, cols, causal, window, documents):
     return tile_mask((rows[0], rows[1] + 1), (cols[0], cols[1] + 1), causal, window, documents)
 
 
+def tile_by_counting(rows, cols, causal, window, documents):
+    return tile_mask(rows, cols, causal, window, documents and [edge for edge in documents])
+
+
 def tile_packed(rows, cols, causal, window, documents):
     return tile_mask(rows, cols, causal, window, None)
 
@@ -188,6 +192,7 @@ CASES = {
     "06.tile_mask": [
         ("window is ignored", tile_without_window),
         ("too wide", tile_wide),
+        ("all documents are looked at", tile_by_counting),
         ("half-open", tile_open_ends),
         ("documents are ignored", tile_packed),
         ("exchanged", tile_turned),

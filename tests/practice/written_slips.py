@@ -39,7 +39,7 @@ KERNELS = {
         ("takes the first row", slip("softmax_kernel", "row_softmax", ("tl.program_id(0)", "tl.program_id(1)"))),
     ],
     "07.flash_kernel": [
-        ("accumulator is not rescaled", slip("flash_kernel", "flash", ("acc * shrink[:, None] +", "acc +"))),
+        ("accumulator is not rescaled", slip("flash_kernel", "flash", ("acc * alpha[:, None] +", "acc +"))),
         (
             "padded and not masked",
             slip("flash_kernel", "flash", ('scores = tl.where((columns < m)[None, :], scores, -float("inf"))', "pass")),
@@ -49,13 +49,18 @@ KERNELS = {
             slip(
                 "flash_kernel",
                 "flash",
-                ('high = tl.full([TILE], -float("inf"), tl.float32)', "high = tl.zeros([TILE], tl.float32)"),
+                ('m_i = tl.full([TILE], -float("inf"), tl.float32)', "m_i = tl.zeros([TILE], tl.float32)"),
             ),
+        ),
+        ("head is missing", slip("flash_kernel", "flash", ("head * HEAD_DIM + tl", "tl"))),
+        (
+            "causal mask is left in",
+            slip("flash_kernel", "flash", ("(columns < m)[None, :],", "(columns[None, :] <= rows[:, None]),")),
         ),
         ("stride between heads is 1", slip("flash_kernel", "flash", ("head * HEAD_DIM + tl", "head + tl"))),
         ("used as the number of keys", slip("flash_kernel", "flash", ("range(0, m, TILE)", "range(0, n, TILE)"))),
         ("used as the number of keys", slip("flash_kernel", "flash", ("(columns < m)", "(columns < n)"))),
-        ("last tile of keys counts", slip("flash_kernel", "flash", ("        high = new_high\n", ""))),
+        ("last tile of keys counts", slip("flash_kernel", "flash", ("        m_i = new_m\n", ""))),
         ("scaled wrongly", slip("flash_kernel", "flash", ('"ieee") * scale', '"ieee") / scale'))),
         (
             "first head is written",

@@ -2,10 +2,8 @@
 
 import torch
 
-from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.report.tensors import code
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .merge_partials_answers import (
     INF,
@@ -26,104 +24,9 @@ from .merge_partials_answers import (
     under_one_side,
     unguarded,
 )
-from .online_softmax import explain as explain_one
-from .online_softmax import shown
+from .merge_partials_trials import UNTOUCHED, merge, nearly_cancels, three
 from .solutions.merge_partials import merge_partials
 from .tensors_shown import in_float64
-
-
-def sides(rows, lse_a, lse_b, heads=None, head_dim=2):
-    """The inputs of one case. Outputs are small integers."""
-    shape = (rows, head_dim) if heads is None else (rows, heads, head_dim)
-    count = torch.Size(shape).numel()
-    out_a, out_b = torch.arange(float(count)).reshape(shape) + 1, 10.0 - 2 * torch.arange(float(count)).reshape(shape)
-    lse_a, lse_b = (torch.tensor(x).reshape(shape[:-1]) for x in (lse_a, lse_b))
-    for out, lse in ((out_a, lse_a), (out_b, lse_b)):
-        out[lse == -INF] = 0.0
-    return out_a, lse_a, out_b, lse_b
-
-
-def merge(lse_a, lse_b, heads=None, head_dim=2, note="(out, lse)"):
-    def made():
-        return sides(len(lse_a) // (heads or 1), lse_a, lse_b, heads, head_dim)
-
-    lines = [f"{name} = {code(x)}" for name, x in zip(("out_a", "lse_a", "out_b", "lse_b"), made())]
-    return Trial(
-        [*lines, "merge_partials(out_a, lse_a, out_b, lse_b)"],
-        lambda answer: answer(*made()),
-        show=shown,
-        note=note,
-        explain=explain,
-        size=len(lse_a) * head_dim + (heads or 0),
-        rounding=rounding_of_exp(max((abs(x) for x in (*lse_a, *lse_b) if abs(x) < INF), default=0.0)),
-    )
-
-
-def three(lses, order):
-    """The Trial of three partial results of one row, merged two at a time."""
-
-    def act(answer):
-        parts = [(torch.tensor([[float(i), 2.0 - i]]), torch.tensor([lse])) for i, lse in enumerate(lses)]
-        a, b, c = (parts[i] for i in order)
-        return answer(*answer(*a, *b), *c)
-
-    return Trial(
-        [
-            f"lses = {list(lses)}",
-            "parts = [(torch.tensor([[float(i), 2. - i]]), torch.tensor([lse])) for i, lse in enumerate(lses)]",
-            f"a, b, c = (parts[i] for i in {list(order)})",
-            "merge_partials(*merge_partials(*a, *b), *c)",
-        ],
-        act,
-        show=shown,
-        size=8 + len(lses),
-        note="the same in any order",
-    )
-
-
-def untouched(lse_a, lse_b):
-    def act(answer):
-        given = sides(len(lse_a), lse_a, lse_b)
-        answer(*given)
-        return given
-
-    lines = [
-        f"{name} = {code(x)}" for name, x in zip(("out_a", "lse_a", "out_b", "lse_b"), sides(len(lse_a), lse_a, lse_b))
-    ]
-    return Trial(
-        [*lines, "merge_partials(out_a, lse_a, out_b, lse_b)", "out_a, lse_a, out_b, lse_b"],
-        act,
-        show=shown,
-        size=len(lse_a),
-        note="unchanged",
-    )
-
-
-def explain(expected, got):
-    if (
-        isinstance(got, tuple)
-        and len(got) == 2
-        and isinstance(got[1], torch.Tensor)
-        and got[1].shape != expected[1].shape
-    ):
-        return f"lse has shape {list(got[1].shape)}; lse_a and lse_b have {list(expected[1].shape)}."
-    if (
-        isinstance(got, tuple)
-        and len(got) == 2
-        and all(isinstance(x, torch.Tensor) for x in got)
-        and got[1].numel() == 1
-    ):
-        return explain_one((expected[0], float(expected[1])), (got[0], float(got[1])))
-    if isinstance(got, tuple) and any(isinstance(x, torch.Tensor) and x.isnan().any() for x in got):
-        return "The result is nan: infinity minus infinity, or 0 divided by 0."
-    return (
-        ""
-        if isinstance(got, tuple) and len(got) == 2
-        else "The exercise asks for two tensors: the output, and the log-sum-exp over the keys of both sides."
-    )
-
-
-UNTOUCHED = [untouched([0.0], [1.0]), untouched([2.0, 1.0], [0.0, 1.0]), untouched([3.0], [3.0])]
 
 MERGE_PARTIALS = Exercise(
     id="06.merge_partials",
@@ -145,6 +48,7 @@ MERGE_PARTIALS = Exercise(
                 merge([3.0], [1.0]),
                 merge([-1.0], [1.0], head_dim=3),
                 merge([0.5], [-2.0]),
+                nearly_cancels(),
             ],
         ),
         Property(

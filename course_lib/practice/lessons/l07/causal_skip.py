@@ -81,7 +81,7 @@ def with_nan(n, m, first, rows, tile=16, heads=1):
 
 ONE = [on(2, 2), on(3, 3), on(16, 16, heads=2)]
 SEVERAL = [on(32, 32), on(48, 48), on(17, 17, heads=2), on(64, 64, 32)]
-WITH_CACHED = [on(1, 2), on(1, 20), on(3, 5), on(16, 32), on(32, 40), on(3, 20, heads=2)]
+WITH_CACHED = [on(1, 2), on(1, 20), on(3, 5), on(16, 32), on(32, 40), on(3, 20, heads=2), on(16, 17), on(20, 21)]
 TAILS = [on(1, 1), on(17, 17), on(20, 20), on(33, 40, 32)]
 FULLY_MASKED = [on(2, 1), on(3, 1), on(16, 4), on(5, 3, heads=2), on(20, 2)]
 LARGE = [on(16, 16, times=4.0), on(20, 20, times=4.0), on(5, 48, times=4.0), on(5, 20, **NEGATIVE)]

@@ -70,6 +70,9 @@ MANY = [
     chunks([70], [66], block_size=16),
     chunks([24], [20], heads=2, block_size=8),
     chunks([3, 40], [2, 35], block_size=16),
+    chunks([19], [18], block_size=1),  # from here on, the last token of a tile is the first of a block
+    chunks([34], [33], block_size=16),
+    chunks([25], [24], heads=2, block_size=8),
 ]
 
 
