@@ -6,7 +6,7 @@ import math
 from course_lib.errors import CourseError
 from course_lib.viz.kit.still import palette
 
-from .looks import look, with_marks
+from .looks import is_crowded, look, with_marks
 from .model import BARS, colour_numbers, number_text
 
 ROW = 330  # CSS pixels of a row of panels
@@ -47,11 +47,11 @@ def _trace(panel, series, form):
     base |= {"type": "scatter", "mode": "+".join(modes)}
     base["line"] = {"color": form["colour"], "dash": form["dash"][0], "width": 2}
     base["line"] |= {"shape": "hv"} if series.kind == "steps" else {}
-    edge = {"color": palette()["ink" if series.mine else "card"], "width": 1}
+    edge = {"color": palette()["ink" if series.mine else "card"], "width": 0 if is_crowded(series) else 1}
     base["marker"] = {
         "color": form["colour"],
         "symbol": form["mark"][0],
-        "size": 14 if series.mine else 9,
+        "size": 14 if series.mine else 5 if is_crowded(series) else 9,
         "line": edge,
     }
     return base | ({"error_y": _bars(series, form["colour"])} if series.kind == "points" or series.mine else {})

@@ -8,6 +8,7 @@ DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"), ("dashdot", "-."))
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("x", "X"), ("pentagon", "p"))
 PATTERNS = (("", ""), ("/", "//"), (".", ".."), ("x", "xx"), ("\\", "\\\\"), ("-", "--"))
 MINE = ("star", "*")
+CROWDED = 60  # points
 
 
 def look(number, series):
@@ -20,6 +21,11 @@ def look(number, series):
         "mark": MINE if series.mine else MARKS[number % 6],
         "pattern": PATTERNS[number % 6],
     }
+
+
+def is_crowded(series):
+    """Whether marks are so many that they are small and without an edge."""
+    return len(series.x) > CROWDED and not series.mine
 
 
 def with_marks(series):

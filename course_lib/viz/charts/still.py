@@ -5,7 +5,7 @@ import math
 from course_lib.viz.kit import still
 
 from .figure import same_axis
-from .looks import look, with_marks
+from .looks import is_crowded, look, with_marks
 from .model import BARS, colour_numbers, names, number_text, rounded
 
 ROW, HEAD, GUTTER = 300, 84, 74  # CSS pixels: a row of panels, what stands above it, the words left of a panel
@@ -129,7 +129,9 @@ def _line(plot, panel, series, form):
         style["linestyle"] = "none"
     if with_marks(series):
         edge = still.palette()["ink" if series.mine else "card"]
-        style |= {"marker": form["mark"][1], "markersize": 12 if series.mine else 6.5, "markeredgecolor": edge}
+        size = 12 if series.mine else 3.5 if is_crowded(series) else 6.5
+        style |= {"marker": form["mark"][1], "markersize": size, "markeredgecolor": edge}
+        style["markeredgewidth"] = 0 if is_crowded(series) else 1
         style["zorder"] = 5 if series.mine else 3
     if series.kind == "steps":
         style["drawstyle"] = "steps-post"
@@ -158,7 +160,8 @@ def _label(plot, x, y, text):
 def _reference(plot, panel, name, axis, at):
     colour = still.palette()["soft"]
     (plot.axhline if axis == "y" else plot.axvline)(at, color=colour, linewidth=1, linestyle="--")
-    look = {"fontsize": 8, "color": colour, "textcoords": "offset points", "parse_math": False}
+    ground = {"facecolor": still.palette()["card"], "linewidth": 0, "pad": 0.8, "alpha": 0.85}
+    look = {"fontsize": 8, "color": colour, "textcoords": "offset points", "parse_math": False, "bbox": ground}
     if axis == "y":
         plot.annotate(name, (1, at), (-2, 3), xycoords=("axes fraction", "data"), ha="right", va="bottom", **look)
     else:

@@ -54,8 +54,10 @@ def _row(axes, one, number, place, now):
             if right > left:
                 still.box(axes, x(left), middle - height / 2, x(right) - x(left), height, alpha=alpha, **look)
 
-    begin = one["begin"] if one["begin"] is not None else one["arrival"]
-    axes.plot([x(one["arrival"]), x(begin)], [middle] * 2, color=still.palette()["faint"], linewidth=1.3, linestyle=":")
+    begin = one["begin"] if one["begin"] is not None else max(one["arrival"], now)
+    dots = {"color": still.palette()["faint"], "linewidth": 1.3, "linestyle": ":"}
+    alpha = 1 if one["arrival"] <= now else LATER
+    axes.plot([x(one["arrival"]), x(begin)], [middle] * 2, alpha=alpha, **dots)
     if not one["tokens"]:
         return
     tokens = one["tokens"]
@@ -67,7 +69,10 @@ def _row(axes, one, number, place, now):
         alpha = 1 if time <= now + 0.01 else LATER
         axes.plot([x(time)] * 2, [middle - tall / 2, middle + tall / 2], color=shade, linewidth=1.3, alpha=alpha)
     if one["finished"] is not None:
-        axes.plot([x(one["finished"]) + 7], [middle], marker="o", markersize=5, color=shade, markerfacecolor="none")
+        later = {"alpha": 1 if one["finished"] <= now + 0.01 else LATER}
+        axes.plot(
+            [x(one["finished"]) + 7], [middle], marker="o", markersize=5, color=shade, markerfacecolor="none", **later
+        )
 
 
 def mixed(colour, share=0.25):
