@@ -174,8 +174,28 @@ class cache_upside_down(Looping):  # noqa: N801
         return -super().attend(layer, q, k, v)
 
 
+class LoopingInSharedMemory(Looping):
+    """All caches of one shape write into the same tensor."""
+
+    memory = {}
+
+    def __init__(self, config, max_tokens):
+        super().__init__(config, max_tokens)
+        self.kept = self.memory.setdefault(self.kept.shape, self.kept)
+
+
+class LoopingInNewMemory(Looping):
+    """reset() makes its tensor again."""
+
+    def reset(self):
+        super().reset()
+        self.kept = torch.zeros_like(self.kept)
+
+
 CASES = {
     "02.cache": [
+        ("two caches share one memory", LoopingInSharedMemory),
+        ("allocates the memory again", LoopingInNewMemory),
         ("does not attend to itself", LoopingPastItself),
         ("first token is left out", LoopingWithoutTheFirst),
         ("mask starts at the first key", LoopingFromTheFirstKey),

@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.decoding import first_divergence, generate_cached
-from course_lib.kvcache import ContiguousCache
+from course_lib.kvcache import ContiguousCache, Recompute
 
 
 def differs(model, ids, cache):
@@ -80,8 +80,20 @@ def finds_the_last_layer(model, token_ids, make_cache):
     return found and (found[0], found[1] - model.config.num_layers)
 
 
+def finds_and_pops(model, token_ids, make_cache):
+    cache = make_cache()
+    found = first_divergence(model, token_ids, cache, Recompute())
+    if found:
+        return "off by one" if found.step == 0 else "ignored", found.layer
+    cache.reset()
+    token_ids.pop()
+    found = first_divergence(model, token_ids, cache, Recompute())
+    return ("not reset", found.layer) if found else None
+
+
 CASES = {
     "02.find_the_bug": [
+        ("token ids are changed", finds_and_pops),
         ("no cache is used for a second", finds_in_first_sequence),
         ("no cache is used for a second", finds_with_new_cache),
         ("two bugs are mixed up", finds_after_generating),

@@ -96,8 +96,19 @@ def generate_shows(model, token_ids, max_tokens, stop_token_ids=()):
     print(generate_ignores_stop(model, token_ids, max_tokens))
 
 
+def generate_until_the_first_stop(model, token_ids, max_tokens, stop_token_ids=()):
+    new = []
+    while len(new) < max_tokens:
+        ids = [*token_ids, *new]
+        new.append(int(model(torch.tensor(ids), torch.arange(len(ids)), Recompute())[-1].argmax()))
+        if stop_token_ids and new[-1] == stop_token_ids[0]:
+            break
+    return new
+
+
 CASES = {
     "01.generate": [
+        ("only one of the stop tokens", generate_until_the_first_stop),
         ("the prompt is returned too", generate_everything),
         ("caller's list is changed", generate_in_place),
         ("one token too many", generate_while),

@@ -170,8 +170,27 @@ def turns_backwards(model, prompts, max_tokens, cache):
     return sequences
 
 
+def loop_with_cache_in_prefill(model, token_ids, max_tokens, cache):
+    new, step, at = [], list(token_ids), 0
+    for turn in range(max_tokens):
+        new.append(
+            int(logits_of(model, step, [*range(at, at + len(step))], Recompute() if turn else cache)[-1].argmax())
+        )
+        step, at = new[-1:], len(token_ids) + turn
+    return new
+
+
+def turns_that_empty_the_prompts(model, prompts, max_tokens, cache):
+    made = []
+    while prompts:
+        cache.reset()
+        made.append(loop_right(model, prompts.pop(0), max_tokens, cache))
+    return made
+
+
 CASES = {
     "02.generate_cached": [
+        ("get no cache", loop_with_cache_in_prefill),
         ("whole sequence is pushed in every step", loop_over_all),
         ("positions are one too large", loop_ahead),
         ("is at position 0", loop_always_zero),
@@ -185,6 +204,7 @@ CASES = {
         (None, loop_other_ids),
     ],
     "02.reuse": [
+        ("prompts are changed", turns_that_empty_the_prompts),
         ("never reset", turns_without_reset),
         ("once, before the first prompt", turns_reset_once),
         ("after each sequence", turns_reset_after),

@@ -110,8 +110,29 @@ def greedy_highest_or_lowest(logits):
     return equals[0] if len(equals) % 2 else equals[-1]
 
 
+def greedy_in_half(logits):
+    return int(torch.argmax(logits.to(torch.float16)))
+
+
+def greedy_rounded(logits):
+    values = [round(value, 3) for value in logits.tolist()]
+    return values.index(max(values))
+
+
+def greedy_close_to_the_largest(logits):
+    return int(torch.nonzero(torch.isclose(logits, logits.max()))[0])
+
+
+def greedy_unstable_sort(logits):
+    return int(logits.sort(descending=True).indices[0])
+
+
 CASES = {
     "01.greedy": [
+        ("rounded", greedy_in_half),
+        ("rounded", greedy_rounded),
+        ("rounded", greedy_close_to_the_largest),
+        ("sort that is not stable", greedy_unstable_sort),
         ("smallest logit", greedy_smallest),
         ("sign is lost", greedy_magnitude),
         ("a tensor is returned", greedy_tensor),

@@ -60,8 +60,13 @@ def hello_plus(name):
     return "Once upon a time, in a quiet harbour, there lived a patient otter named" + name + "."
 
 
+def hello_without_spaces_around(name):
+    return f"{OPENING}{name.strip()}."
+
+
 CASES = {
     "00.hello": [
+        ("spaces are taken", hello_without_spaces_around),
         ("printed, not returned", hello_shows),
         ("full stop", hello_without_stop),
         ("name that is passed is not used", hello_always_mia),

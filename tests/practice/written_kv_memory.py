@@ -220,8 +220,35 @@ def plan_forgets(budget, kv_bytes_per_token, users, tokens):
             (dtype, users, tokens)
 
 
+def bytes_whole_each(shape, bits):
+    width = 2 * shape.num_kv_heads * shape.head_dim
+    if shape.kv_lora_rank:
+        width = shape.kv_lora_rank + shape.qk_rope_head_dim
+    return shape.num_layers * width * math.ceil(bits / 8)
+
+
+def plan_truth(budget, kv_bytes_per_token, users, tokens):
+    for dtype, size in kv_bytes_per_token.items():
+        if users * tokens * size <= budget:
+            return dtype, users, tokens
+    if budget >= tokens * size:
+        return dtype, budget // (tokens * size), tokens
+    most = budget // size
+    return None if most == 0 else (dtype, 1, most)
+
+
+def plan_pops(budget, kv_bytes_per_token, users, tokens):
+    while len(kv_bytes_per_token) > 1 and users * tokens * next(iter(kv_bytes_per_token.values())) > budget:
+        del kv_bytes_per_token[next(iter(kv_bytes_per_token))]
+    [dtype, size] = next(iter(kv_bytes_per_token.items()))
+    if size > budget:
+        return None
+    return dtype, min(users, max(1, budget // (tokens * size))), min(tokens, budget // size)
+
+
 CASES = {
     "03.bytes_per_token": [
+        ("rounded up to a byte", bytes_whole_each),
         ("query heads", bytes_usual),
         ("only keys or only values", bytes_keys),
         ("bits are counted as bytes", bytes_in_bits),
@@ -252,6 +279,8 @@ CASES = {
         ("segments are changed", parts_pops),
     ],
     "03.fit_a_budget": [
+        ("negative budget", plan_truth),
+        ("dict is changed", plan_pops),
         ("exactly the budget", plan_strict),
         ("smallest dtype", plan_smallest),
         ("only the first dtype", plan_returns_early),

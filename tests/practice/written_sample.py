@@ -147,8 +147,23 @@ def _cut_and_draw(probs, top_k, top_p, draw):
     return draw(out)
 
 
+def sample_counts_up_to_p(logits, temperature, top_k, top_p, draw):
+    """Keeps every token up to the first with which the sum is above top_p."""
+    if temperature == 0:
+        return int(logits.argmax())
+    probs, order = (logits / temperature).softmax(-1).sort(descending=True, stable=True)
+    if top_k is not None:
+        probs = probs.where(torch.arange(len(probs)) < top_k, 0.0)
+        probs = probs / probs.sum()
+    if top_p is not None:
+        kept = int((probs.cumsum(-1) <= top_p).sum()) + 1
+        probs = probs.where(torch.arange(len(probs)) < kept, 0.0)
+    return draw(torch.zeros_like(probs).scatter(0, order, probs / probs.sum()))
+
+
 CASES = {
     "01.sample": [
+        ("the sum is exactly `top_p`", sample_counts_up_to_p),
         ("drops the token that crosses", sample_usual),
         ("multiplied by the temperature", sample_times),
         ("temperature of 0", sample_no_zero),
