@@ -1,5 +1,6 @@
 """The `course` command. Each command imports what it needs when it runs, so that `course --help` answers at once."""
 
+import codecs
 import sys
 from typing import Annotated
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# What stands for a character where the encoding of the output does not have it.
+PLAIN = {"✓": "+", "✗": "x", "→": "->", "…": "...", "−": "-", "×": "x", "≤": "<=", "≥": ">=", "–": "-", "·": "."}
 
 ExerciseId = Annotated[str, typer.Argument(metavar="ID", help="An exercise, such as 01.greedy.")]
 
@@ -154,8 +158,17 @@ def build(
     print("Every notebook is what its source makes.")
 
 
+def in_plain_characters(problem):
+    """Characters that the encoding of the output does not have, by some that every encoding has."""
+    return "".join(PLAIN.get(c, "?") for c in problem.object[problem.start : problem.end]), problem.end
+
+
 def main():
     """Entry point. A CourseError becomes one message on stderr and exit code 1."""
+    codecs.register_error("course", in_plain_characters)
+    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows is in cp1252, which has no check mark
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="course")
     try:
         app()
     except CourseError as error:

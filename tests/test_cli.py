@@ -1,6 +1,7 @@
 """The `course` command: words, exit codes, and what it must not load."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,8 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def course(*arguments, cwd=ROOT, home=None, timeout=120):
     """Runs the command as a learner does; returns the finished process with its texts."""
-    import os
-
     environment = os.environ | ({"COURSE_HOME": str(home)} if home else {}) | {"COLUMNS": "100", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "course_lib.cli", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
@@ -111,6 +110,18 @@ def test_the_loop_on_the_command_line(tmp_path):
     assert "00.hello" in course("progress", home=home).stdout
     assert course("reset", "00.hello", home=home).returncode == 0
     assert "00.hello" in course("next", home=home).stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437"])
+def test_what_the_encoding_of_a_pipe_does_not_have_is_printed_in_other_characters(tmp_path, encoding, monkeypatch):
+    """Windows writes to a pipe in the code page of the country."""
+    passed = {"attempts": 1, "passed": "2026-01-01T00:00:00"}
+    (tmp_path / "progress.json").write_text(json.dumps({"schema": 1, "exercises": {"00.hello": passed}, "guesses": {}}))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding), monkeypatch.setenv("PYTHONUTF8", "0")
+    command = [sys.executable, "-m", "course_lib.cli", "progress"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COURSE_HOME": str(tmp_path)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "00.hello" in done.stdout.decode(encoding) and "?" not in done.stdout.decode(encoding).split("\n")[2]
 
 
 def test_resetting_everything_asks_first(tmp_path):

@@ -120,8 +120,8 @@ def check_prompt(config, token_ids, params, *, in_engine=False):
         ) from None
     if not ids:
         raise ParameterError(
-            "The prompt is empty, so there is nothing to continue. Pass at least one token id; "
-            'tokenizer.encode("") gives the start token alone.'
+            "The prompt is empty, so there is nothing to continue. Pass at least one token id: those of some text, or "
+            "the model's start token alone, if it has one (tokenizer.bos_token_id is not None)."
         )
     outside = [i for i in ids if not 0 <= i < config.vocab_size]
     if outside:

@@ -17,7 +17,9 @@ class EngineConfig:
     block_size: int = 16
     """Tokens a block. Smaller wastes less at the end of each request, and makes more blocks to look after."""
     num_blocks: int | None = None
-    """Blocks in memory. None: enough for `max_num_seqs` sequences of full length, or what the machine has to spare."""
+    """Blocks in memory, all taken when the engine is made. None: enough for `max_num_seqs` sequences of full length.
+    On a GPU that is at most what `gpu_memory_utilization` allows; on a CPU at most as many bytes as the weights have
+    (512 MiB where they have fewer), and at most a quarter of the free memory. `engine.pool.num_bytes` says how many."""
     max_num_seqs: int = 64
     """Requests that may run at the same time; with `SamplingParams.n`, each of the n sequences counts."""
     max_num_batched_tokens: int = 2048

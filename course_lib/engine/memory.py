@@ -4,7 +4,7 @@ import torch
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache import KVCacheManager, KVPool, PagedCache
-from course_lib.kvcache.sizes import kv_bytes_per_token
+from course_lib.kvcache.sizes import kv_bytes_per_token, weight_bytes
 from course_lib.machine.device import _machine_memory
 
 from .allocators import is_object, make_allocator
@@ -12,7 +12,8 @@ from .members import make_part, name_of, refusal
 from .protocols import check_cache
 from .step_memory import bytes_of_largest_step
 
-CPU_SHARE = 0.25  # of the memory that is free now, on a CPU and where num_blocks is not given
+CPU_SHARE = 0.25  # of the memory that is free now: the most that the cache takes on a CPU where num_blocks is None
+CPU_ENOUGH = 2**29  # bytes of cache; more is taken only beside weights that are larger themselves
 ATTENTION_ARGUMENTS = ("q", "k_cache", "v_cache", "block_tables", "seq_lens", "cu_seqlens_q")
 
 
@@ -77,13 +78,18 @@ class CacheWithFunction(PagedCache):
 
 
 def default_num_blocks(model, config):
-    """Enough for `max_num_seqs` sequences of full length, or fewer if the memory that may be used is smaller."""
+    """Enough for `max_num_seqs` sequences of full length, or fewer if the memory that may be used is smaller.
+
+    That is `gpu_memory_utilization` of a GPU, less the weights and the largest step; on a CPU, which the engine shares
+    with everything else, as much as the weights take or CPU_ENOUGH, and at most CPU_SHARE of what is free.
+    """
     per_sequence = -(-model.config.context // config.block_size)
     if model.device.type == "cuda":
         free, total = torch.cuda.mem_get_info(model.device)
         usable = config.gpu_memory_utilization * total - (total - free)  # the weights are in use already
         usable -= bytes_of_largest_step(model, config)
     else:
-        usable = CPU_SHARE * (_machine_memory()[0] or 2**32)
+        enough = max(CPU_ENOUGH, weight_bytes(model.config, model.dtype))
+        usable = min(enough, CPU_SHARE * (_machine_memory()[0] or 2**32))
     affordable = int(usable) // (config.block_size * kv_bytes_per_token(model.config, model.dtype))
     return max(1, min(config.max_num_seqs * per_sequence, affordable))
