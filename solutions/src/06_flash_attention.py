@@ -31,16 +31,16 @@ _ = setup(quiet=True)
 def online_softmax(chunks):
     """(out, lse) of one row of attention. chunks: iterable of (scores [c], values [c, d]), seen once."""
     ### BEGIN SOLUTION
-    top, total, out = torch.tensor(-float("inf")), torch.tensor(0.0), 0.0
+    m_i, l_i, out = torch.tensor(-float("inf")), torch.tensor(0.0), 0.0
     for scores, values in chunks:
-        new_top = torch.maximum(top, scores.max())
-        subtract = new_top if new_top > -float("inf") else torch.tensor(0.0)  # nothing seen yet
+        new_m = torch.maximum(m_i, scores.max())
+        subtract = new_m if new_m > -float("inf") else torch.tensor(0.0)  # nothing seen yet
         weights = torch.exp(scores - subtract)
-        shrink = torch.exp(top - subtract)  # what was summed under the old maximum
-        total = shrink * total + weights.sum()
-        out = shrink * out + weights @ values
-        top = new_top
-    return (out / total, top + total.log()) if total > 0 else (out, top)
+        alpha = torch.exp(m_i - subtract)  # what was summed under the old maximum
+        l_i = alpha * l_i + weights.sum()
+        out = alpha * out + weights @ values
+        m_i = new_m
+    return (out / l_i, m_i + l_i.log()) if l_i > 0 else (out, m_i)
     ### END SOLUTION
 
 # %% nbgrader={"grade_id": "online_softmax-check", "grade": true, "points": 2}
@@ -60,7 +60,7 @@ for name, row, total in (("yours", out, lse), ("torch", scores.softmax(0) @ valu
 # ## 06.flash_forward · Attention in tiles
 #
 # `q` is `[n, heads, d]`, `k` and `v` are `[m, kv_heads, d]`, and `heads` is a multiple of `kv_heads`. The queries are the
-# last of the tokens: row i stands at position m - n + i. `tile` is (rows, columns). With `causal`, a row sees only keys at
+# last of the tokens: row i has position m - n + i. `tile` is (rows, columns). With `causal`, a row sees only keys at
 # its own position and before it; without, it sees all keys.
 #
 # Return a tuple `(out, lse)`, `[n, heads, d]` and `[n, heads]`, both float32 as the inputs. A row that sees no key gives zeros and
@@ -73,14 +73,14 @@ def flash_forward(q, k, v, tile, causal):
     ### BEGIN SOLUTION
     n, heads, d = q.shape
     m, kv_heads, _ = k.shape
-    start = m - n  # row i stands at position start + i
+    start = m - n  # row i has position start + i
     out, lse = torch.zeros_like(q), torch.full((n, heads), -float("inf"))
     for head in range(heads):
         kv_head = head // (heads // kv_heads)
         for r0 in range(0, n, tile[0]):
             q_i = q[r0:r0 + tile[0], head]
-            acc, total = torch.zeros_like(q_i), torch.zeros(len(q_i))
-            top = torch.full((len(q_i),), -float("inf"))
+            acc, l_i = torch.zeros_like(q_i), torch.zeros(len(q_i))
+            m_i = torch.full((len(q_i),), -float("inf"))
             for c0 in range(0, m, tile[1]):
                 if causal and c0 > start + r0 + len(q_i) - 1:
                     break  # from here on, all keys come after all queries of the tile
@@ -89,14 +89,14 @@ def flash_forward(q, k, v, tile, causal):
                 if causal:
                     row = start + r0 + torch.arange(len(q_i))[:, None]
                     scores = scores.masked_fill(c0 + torch.arange(len(k_j)) > row, -float("inf"))
-                new_top = torch.maximum(top, scores.amax(1))
-                subtract = torch.where(new_top == -float("inf"), 0.0, new_top)
-                weights, shrink = torch.exp(scores - subtract[:, None]), torch.exp(top - subtract)
-                total = shrink * total + weights.sum(1)
-                acc = shrink[:, None] * acc + weights @ v_j
-                top = new_top
-            out[r0:r0 + tile[0], head] = acc / torch.where(total == 0, 1.0, total)[:, None]
-            lse[r0:r0 + tile[0], head] = top + total.log()
+                new_m = torch.maximum(m_i, scores.amax(1))
+                subtract = torch.where(new_m == -float("inf"), 0.0, new_m)
+                weights, alpha = torch.exp(scores - subtract[:, None]), torch.exp(m_i - subtract)
+                l_i = alpha * l_i + weights.sum(1)
+                acc = alpha[:, None] * acc + weights @ v_j
+                m_i = new_m
+            out[r0:r0 + tile[0], head] = acc / torch.where(l_i == 0, 1.0, l_i)[:, None]
+            lse[r0:r0 + tile[0], head] = m_i + l_i.log()
     return out, lse
     ### END SOLUTION
 
@@ -104,7 +104,7 @@ def flash_forward(q, k, v, tile, causal):
 check("06.flash_forward", flash_forward)
 
 # %% [markdown]
-# Your attention inside the bundled model, behind the door where `Recompute` stood:
+# Your attention in the bundled model, in the place of `Recompute`:
 
 # %% tags=["raises-exception"]
 from course_lib.kvcache import Recompute
@@ -117,7 +117,7 @@ class Tiled(Recompute):
 
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
 ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
-logits = [model(torch.tensor(ids), torch.arange(len(ids)), door)[-1] for door in (Tiled(), Recompute())]
+logits = [model(torch.tensor(ids), torch.arange(len(ids)), cache)[-1] for cache in (Tiled(), Recompute())]
 print("the same next token:", int(logits[0].argmax()) == int(logits[1].argmax()))
 print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1]).abs().max() < 1e-3))
 
@@ -132,13 +132,13 @@ print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1])
 def merge_partials(out_a, lse_a, out_b, lse_b):
     """(out, lse) over the keys of both. out: [..., head_dim]; lse: [...], -inf where a side saw nothing."""
     ### BEGIN SOLUTION
-    top = torch.maximum(lse_a, lse_b)
-    top = torch.where(top == -float("inf"), 0.0, top)
-    sum_a, sum_b = torch.exp(lse_a - top), torch.exp(lse_b - top)
-    total = sum_a + sum_b
-    divide = torch.where(total == 0, 1.0, total)
+    m_i = torch.maximum(lse_a, lse_b)
+    m_i = torch.where(m_i == -float("inf"), 0.0, m_i)
+    sum_a, sum_b = torch.exp(lse_a - m_i), torch.exp(lse_b - m_i)
+    l_i = sum_a + sum_b
+    divide = torch.where(l_i == 0, 1.0, l_i)
     out = (out_a * sum_a[..., None] + out_b * sum_b[..., None]) / divide[..., None]
-    return out, top + total.log()
+    return out, m_i + l_i.log()
     ### END SOLUTION
 
 # %% nbgrader={"grade_id": "merge_partials-check", "grade": true, "points": 2}

@@ -7,14 +7,19 @@
 # Each can be written on three **rungs**, and one set of cases checks them all:
 #
 # 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
-# 2. **A Triton kernel**, launched from the same function and interpreted: no GPU needed. An access outside of its tensor is stopped, and
-#    the check says at which offsets.
+# 2. **A Triton kernel**, launched from the same function and interpreted: no GPU is needed. An access outside of its tensor is stopped,
+#    and the check says at which offsets. Some cases run with the programs in other orders: two programs must not store different
+#    numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU that need not be
+#    here, because the interpreter takes more than the compiler does.
 # 3. **The same kernel, compiled**, where there is a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not
 #    notice an access outside.
 #
 # The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first.
 # Then write the kernel above the function, and launch it instead. The kernel's arguments are a proposal; change them
-# as you like. To look inside, put `print("x", x)` into a kernel: interpreted, it shows the block of each program.
+# as you like. `print("x", x)` inside a kernel shows the block of each program when it is interpreted.
+#
+# In all four, leave the tensors that you are given as they are, and return a new tensor in every call, with the shape and dtype of the
+# input (of `q`). Compute in float32, also where the input is float16: maxima, sums and outputs are kept in float32 until the end.
 
 # %% [markdown]
 # {{colab}}
@@ -37,8 +42,8 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # ## 07.row_softmax · A row a program
 #
 # `x` is `[rows, columns]`, of float32 or float16, and may be a view with any strides. Return a new tensor of the same
-# shape and dtype: the softmax of each row, computed in float32. A score of -inf weighs nothing, and a row that is
-# -inf throughout gives zeros.
+# shape and dtype: the softmax of each row, computed in float32. A score of -inf has weight 0, and a row in which all scores
+# are -inf gives zeros.
 #
 #     row_softmax(torch.tensor([[0., 0.], [1., -inf]]))  ->  [[0.5, 0.5], [1., 0.]]
 #
@@ -52,10 +57,10 @@ def softmax_kernel(x_ptr, out_ptr, row_stride, column_stride, columns, BLOCK: tl
     row, offsets = tl.program_id(0), tl.arange(0, BLOCK)
     inside = offsets < columns
     x = tl.load(x_ptr + row * row_stride + offsets * column_stride, mask=inside, other=-float("inf")).to(tl.float32)
-    high = tl.max(x, 0)
-    weights = tl.exp(x - tl.where(high == -float("inf"), 0.0, high))  # of a row that is masked as a whole: exp(-inf) = 0
-    total = tl.sum(weights, 0)
-    out = weights / tl.where(total == 0, 1.0, total)
+    m_i = tl.max(x, 0)
+    weights = tl.exp(x - tl.where(m_i == -float("inf"), 0.0, m_i))  # of a row that is masked as a whole: exp(-inf) = 0
+    l_i = tl.sum(weights, 0)
+    out = weights / tl.where(l_i == 0, 1.0, l_i)
     tl.store(out_ptr + row * columns + offsets, out.to(out_ptr.dtype.element_ty), mask=inside)
     ### END SOLUTION
 
@@ -73,7 +78,7 @@ def row_softmax(x):
 check("07.row_softmax", row_softmax)
 
 # %% [markdown]
-# What your programs load and store, for a slice of a wider tensor. Step through them: hatched lanes are masked.
+# Here is what your programs load and store, for a slice of a wider tensor. Step through them: hatched lanes are masked.
 
 # %% tags=["raises-exception"]
 from course_lib.attention import record_accesses
@@ -98,22 +103,23 @@ log = watch(lambda: row_softmax(here(wide[:, 2:13])))
 programs_view(log) if log else None
 
 # %% [markdown]
-# The masked lanes of a store would lie in the next row, which another program writes. In vLLM, a kernel of this kind,
+# Without the mask, a store would write into the next row, which is another program's. In vLLM a kernel of this kind,
 # softmax and top-k in one, chooses the experts of a mixture model (`csrc/moe/topk_softmax_kernels.cu`). Attention
-# kernels hold many rows in a program, and never a whole row at once: that is next.
+# kernels hold many rows in a program, and only a part of each row at a time: that is next.
 #
 # ## 07.flash_kernel · Attention in tiles
 #
-# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`, m being 1 or more; all of them contiguous, in
-# float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output, as `q`.
-# `tile` says how many queries, and how many keys, a program takes at a time. `tile` and `head_dim` are powers of two
-# from 16 on; n and m are anything.
+# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`; n and m are any numbers from 1 on. All are contiguous, in
+# float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output, with the shape and dtype of
+# `q`. `tile` says how many queries, and how many keys, a program takes at a time. `tile` and `head_dim` are powers of two from 16 on,
+# the least that `tl.dot` takes.
 #
 #     q, k, v = qkv(20, 33, heads=2, kv_heads=2, head_dim=16)
 #     flash(q, k, v, tile=16).shape  ->  [20, 2, 16], from a grid of (2, 2) programs
 #
-# Never hold the n × m scores of a head: those of one tile at a time. That is 06.flash_forward, whose outer loops
-# become the grid.
+# A program never holds the scores of all m keys, only those of one tile. The grid has two dimensions: `tl.program_id(0)` is the head,
+# and `tl.program_id(1)` is the tile of queries. They are the two outer loops of 06.flash_forward. Token j of head h begins at
+# `(j * heads + h) * head_dim`.
 
 # %% nbgrader={"grade_id": "flash_kernel", "solution": true} course={"exercise": "07.flash_kernel"}
 @triton.jit
@@ -124,8 +130,8 @@ def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_D
     rows, dims = first + tl.arange(0, TILE), head * HEAD_DIM + tl.arange(0, HEAD_DIM)
     mine = rows[:, None] * token_stride + dims[None, :]
     q = tl.load(q_ptr + mine, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -float("inf"), tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -float("inf"), tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     for start in range(0, m, TILE):
         columns = start + tl.arange(0, TILE)
@@ -134,13 +140,13 @@ def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_D
         v = tl.load(v_ptr + theirs, mask=(columns < m)[:, None], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         scores = tl.where((columns < m)[None, :], scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)  # what was summed under the old maximum
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / total[:, None]
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)  # what was summed under the old maximum
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / l_i[:, None]
     tl.store(out_ptr + mine, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
     ### END SOLUTION
 
@@ -169,17 +175,17 @@ for tile in (16, 32, 64):
         print(f"tiles of {tile}, grid of {programs}: {log.bytes_read:>7,} bytes loaded, {log.bytes_written:,} stored")
 
 # %% [markdown]
-# Twice the tile, half as many programs that each load all of k and v: the rule of lesson 06, counted in a kernel of
-# yours. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`). vLLM keeps
+# With twice the tile there are half as many programs, and each loads all of k and v: the rule of lesson 06, counted in your
+# kernel. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`). vLLM has
 # such tables too, for its kernels for experts (`fused_moe/configs`).
 #
 # ## 07.causal_skip · Half of the tiles
 #
-# As before, but causal. The queries are the last of the m tokens: row i stands at position m - n + i, and sees keys
+# As before, but causal. The queries are the last of the m tokens: row i has position m - n + i, and sees keys
 # up to its own position. So n = m is a prompt, and n = 1 a decode step. A row that sees no key (n > m) gives zeros.
 #
-# A tile in which no row sees any key must not be loaded at all. The check puts nan there: 0 times nan is nan, so
-# masking is not enough.
+# A tile of keys that no row of the program sees must not be loaded. The check puts nan there: 0 times nan is nan, so
+# a mask on the scores is not enough.
 
 # %% nbgrader={"grade_id": "causal_skip", "solution": true} course={"exercise": "07.causal_skip"}
 @triton.jit
@@ -191,8 +197,8 @@ def causal_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_
     positions = m - n + rows
     mine = rows[:, None] * token_stride + dims[None, :]
     q = tl.load(q_ptr + mine, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -1e30, tl.float32)  # not -inf: a row that has seen nothing yet would take -inf from -inf
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -1e30, tl.float32)  # not -inf: a row that has seen nothing yet would take -inf from -inf
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     end = tl.minimum(m, m - n + first + TILE)  # from here on, all keys come after all queries of the tile
     for start in range(0, end, TILE):
@@ -203,13 +209,13 @@ def causal_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         seen = (columns[None, :] <= positions[:, None]) & (columns < m)[None, :]
         scores = tl.where(seen, scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # 0 for a row that sees no key
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # 0 for a row that sees no key
     tl.store(out_ptr + mine, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
     ### END SOLUTION
 
@@ -238,17 +244,17 @@ for attention in (flash, flash_causal):
 programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 
 # %% [markdown]
-# Later programs have more to do. The library's kernel starts those first, so that no multiprocessor is left with a
-# long one at the end.
+# Later programs load more. The library's kernel starts those first, so that no multiprocessor has
+# a long one left at the end.
 #
 # ## 07.grouped_query · Query heads that share
 #
 # As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads
-# over 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The last dimension of q, k and v lies
-# side by side; the strides of the others are anything, and of each tensor its own. Read `k` and `v` where they lie: they are
-# copied neither for each query head nor into one piece.
+# over 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The numbers of the last dimension of q, k and v lie
+# side by side (stride 1). The other strides can be anything, and each tensor has its own. Read `k` and `v` where they are: do not
+# copy them, neither for each query head nor into a contiguous tensor.
 #
-# This is what every model of the last years needs, the bundled one too.
+# The bundled model has grouped heads too, as Llama 3 and Qwen 3 have.
 
 # %% nbgrader={"grade_id": "grouped_query", "solution": true} course={"exercise": "07.grouped_query"}
 @triton.jit
@@ -259,11 +265,11 @@ def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, 
     head, first = tl.program_id(0), tl.program_id(1) * TILE
     rows, dims = first + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)[None, :]
     q_ptr += head * q_head
-    k_ptr += head // GROUP * k_head  # query heads of one group stand beside each other
+    k_ptr += head // GROUP * k_head  # query heads of one group are neighbours
     v_ptr += head // GROUP * v_head
     q = tl.load(q_ptr + rows[:, None] * q_stride + dims, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -1e30, tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -1e30, tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     for start in range(0, tl.minimum(m, m - n + first + TILE), TILE):
         columns = start + tl.arange(0, TILE)
@@ -273,13 +279,13 @@ def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, 
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         seen = (columns[None, :] <= (m - n + rows)[:, None]) & (columns < m)[None, :]
         scores = tl.where(seen, scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]
     place = out_ptr + head * out_head + rows[:, None] * out_stride + dims
     tl.store(place, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
     ### END SOLUTION
@@ -301,7 +307,7 @@ def flash_grouped(q, k, v, tile):
 check("07.grouped_query", flash_grouped)
 
 # %% [markdown]
-# Your attention inside the bundled model, behind the door where `Recompute` stood. All of its layers now run on it:
+# Your attention in the bundled model, in the place of `Recompute`. All of its layers now use it:
 
 # %% tags=["raises-exception"]
 from course_lib.kvcache import Recompute
@@ -316,13 +322,12 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
 arguments = torch.tensor(ids, device=model.device), torch.arange(len(ids), device=model.device)
 with torch.inference_mode():
-    mine, theirs = (model(*arguments, door)[-1] for door in (Mine(), Recompute()))
+    mine, theirs = (model(*arguments, cache)[-1] for cache in (Mine(), Recompute()))
 print("the same next token:", int(mine.argmax()) == int(theirs.argmax()))
 print("largest difference of a logit below 0.001:", bool((mine - theirs).abs().max() < 1e-3))
 
 # %% [markdown]
-# In a server, keys and values do not lie side by side: a block table says where they are. Lesson 08 lets the kernel
-# follow it.
+# In a server, the keys and values of a sequence are in blocks, and a block table says in which. In lesson 08 the kernel follows it.
 #
 # What you have passed so far:
 

@@ -96,7 +96,7 @@ print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flat
 #
 # ## 08.paged_decode · Decode through the block table
 #
-# One new token of each sequence looks at all tokens of its sequence, itself included; its key and value are in the cache
+# One new token of each sequence sees all tokens of its sequence, itself included; its key and value are in the cache
 # already. `q` is `[num_seqs, num_heads, head_dim]`, and `seq_lens` is `[num_seqs]`. `block_tables` is `[num_seqs, max_blocks]`:
 # a row is padded with -1, and it may be wider than the longest sequence needs. Scores are divided by √head_dim. `num_heads`
 # is a multiple of `num_kv_heads`: query heads `g * group` to `(g + 1) * group - 1` share KV head g.
@@ -126,8 +126,8 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
     head = sequence * NUM_KV_HEADS * GROUP + kv_head * GROUP + rows  # the query heads that share this KV head
     inside = (rows < GROUP)[:, None]
     q = tl.load(q_ptr + head[:, None] * HEAD_DIM + dims[None, :], mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
     for first in range(0, length, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
@@ -136,12 +136,12 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
         k = tl.load(k_cache_ptr + where, mask=filled[:, None], other=0.0)
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         scores = tl.where(filled[None, :], tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # zeros for an empty sequence
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # zeros for an empty sequence
     tl.store(out_ptr + head[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
     ### END SOLUTION
 
@@ -199,7 +199,7 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 #
 # - `partial` `[num_seqs, num_heads, num_splits, head_dim]`: attention over the tokens of each part alone; zeros for an empty part;
 # - `lse` `[num_seqs, num_heads, num_splits]`: the log of the part's sum of exp(score); -inf for an empty part;
-# - `out` `[num_seqs, num_heads, head_dim]`: the parts merged, each weighing as much as its share of the sum. That part may stay in torch.
+# - `out` `[num_seqs, num_heads, head_dim]`: the parts merged: each is multiplied by its share of the sum. The merge may stay in torch.
 #
 # 9 tokens in blocks of 2, in 2 parts: 9 / 2 is 5, rounded up, and 6 in whole blocks. Part 0 has tokens 0 to 5, part 1
 # tokens 6 to 8.
@@ -218,8 +218,8 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
     head = sequence * NUM_KV_HEADS * GROUP + kv_head * GROUP + rows
     inside = (rows < GROUP)[:, None]
     q = tl.load(q_ptr + head[:, None] * HEAD_DIM + dims[None, :], mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
     for first in range(part * tokens, end, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
@@ -228,15 +228,15 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
         k = tl.load(k_cache_ptr + where, mask=filled[:, None], other=0.0)
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         scores = tl.where(filled[None, :], tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
     line = head * NUM_SPLITS + part
-    some = tl.where(total > 0, total, 1.0)  # an empty part: zeros, and top is -inf, so its lse is too
+    some = tl.where(l_i > 0, l_i, 1.0)  # an empty part: zeros, and m_i is -inf, so its lse is too
     tl.store(partial_ptr + line[:, None] * HEAD_DIM + dims[None, :], acc / some[:, None], mask=inside)
-    tl.store(lse_ptr + line, top + tl.log(some), mask=rows < GROUP)
+    tl.store(lse_ptr + line, m_i + tl.log(some), mask=rows < GROUP)
     ### END SOLUTION
 
 
@@ -250,8 +250,8 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     split_kernel[(num_seqs, num_kv_heads, num_splits)](
         q, k_cache, v_cache, partial, lse, block_tables, seq_lens, block_tables.stride(0), head_dim ** -0.5, NUM_SPLITS=num_splits,
         NUM_KV_HEADS=num_kv_heads, GROUP=group, ROWS=triton.next_power_of_2(group), HEAD_DIM=head_dim, BLOCK_SIZE=block_size)
-    top = lse.amax(-1, keepdim=True)
-    sums = torch.exp(lse - torch.where(top == -float("inf"), 0.0, top))  # of each part, under one maximum
+    m_i = lse.amax(-1, keepdim=True)
+    sums = torch.exp(lse - torch.where(m_i == -float("inf"), 0.0, m_i))  # of each part, under one maximum
     shares = sums / sums.sum(-1, keepdim=True).clamp(min=1e-30)
     return (shares[..., None] * partial).sum(-2), partial, lse
     ### END SOLUTION
@@ -261,7 +261,7 @@ check("08.split_kv", split_kv)
 
 # %% [markdown]
 # Why it matters: one request over a long context. Without parts it has as many programs as the model has KV heads. How
-# many tokens does one program walk through, one block after the other?
+# many tokens does one program go through, block after block?
 
 # %% tags=["raises-exception"]
 length, draw = 480, torch.Generator().manual_seed(3)
@@ -275,8 +275,8 @@ for parts in (1, 2, 4, 8):
     print(f"{parts} parts: {2 * parts:>2} programs of at most {longest:>3} tokens; the same output: {torch.allclose(out, whole, atol=1e-5)}")
 
 # %% [markdown]
-# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU waits
-# for nothing. The method is called Flash-Decoding; FlashInfer and vLLM do the same.
+# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU does not
+# wait for the GPU. The method is called Flash-Decoding; FlashInfer and vLLM do the same.
 #
 # ## 08.paged_prefill · A chunk of a prompt over a paged cache
 #
@@ -303,10 +303,10 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
     inside = (token < new)[:, None]
     rows = ((start + token) * NUM_KV_HEADS * GROUP + head)[:, None] * HEAD_DIM + dims[None, :]
     q = tl.load(q_ptr + rows, mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
-    end = tl.minimum(length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1)  # behind the tile's last token nobody looks
+    end = tl.minimum(length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1)  # keys after the tile's last token are not seen
     for first in range(0, end, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
         filled = first + offsets < length
@@ -315,12 +315,12 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         seen = filled[None, :] & (first + offsets[None, :] <= position[:, None])
         scores = tl.where(seen, tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
-    tl.store(out_ptr + rows, acc / total[:, None], mask=inside)
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
+    tl.store(out_ptr + rows, acc / l_i[:, None], mask=inside)
     ### END SOLUTION
 
 
@@ -342,7 +342,7 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 check("08.paged_prefill", paged_prefill)
 
 # %% [markdown]
-# With it an engine needs nothing else: prompts in chunks of 8 tokens at most, decode, and both in one step, all through
+# With it an engine needs no other attention: prompts in chunks of at most 8 tokens, decode, and both in one step all use
 # your function.
 
 # %% tags=["raises-exception"]
@@ -351,8 +351,8 @@ outputs = engine.generate(prompts, params)
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
 # %% [markdown]
-# That is how vLLM's Triton backend works: one kernel, and no difference between prefill and decode. Others have a kernel
-# for each, since a decode step is all memory and a prefill all arithmetic.
+# vLLM's Triton backend works in this way: one kernel, and no difference between prefill and decode. Other backends have a kernel
+# for each, because memory limits a decode step, and arithmetic limits a prefill.
 #
 # What you have passed so far:
 

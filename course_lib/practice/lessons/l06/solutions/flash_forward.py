@@ -6,7 +6,7 @@ def flash_forward(q, k, v, tile, causal):
     """(out, lse) of attention. q: [n, heads, d]; k, v: [m, kv_heads, d]; tile: (rows, columns). The queries are the last of the tokens."""
     n, heads, d = q.shape
     m, kv_heads, _ = k.shape
-    start = m - n  # row i stands at position start + i
+    start = m - n  # row i has position start + i
     out, lse = torch.zeros_like(q), torch.full((n, heads), -float("inf"))
     for head in range(heads):
         kv_head = head // (heads // kv_heads)

@@ -11,8 +11,8 @@ def causal_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_
     positions = m - n + rows
     mine = rows[:, None] * token_stride + dims[None, :]
     q = tl.load(q_ptr + mine, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -1e30, tl.float32)  # not -inf: a row that has seen nothing yet would take -inf from -inf
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -1e30, tl.float32)  # not -inf: a row that has seen nothing yet would take -inf from -inf
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     end = tl.minimum(m, m - n + first + TILE)  # from here on, all keys come after all queries of the tile
     for start in range(0, end, TILE):
@@ -23,13 +23,13 @@ def causal_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         seen = (columns[None, :] <= positions[:, None]) & (columns < m)[None, :]
         scores = tl.where(seen, scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # 0 for a row that sees no key
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # 0 for a row that sees no key
     tl.store(out_ptr + mine, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
 
 

@@ -10,8 +10,8 @@ def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_D
     rows, dims = first + tl.arange(0, TILE), head * HEAD_DIM + tl.arange(0, HEAD_DIM)
     mine = rows[:, None] * token_stride + dims[None, :]
     q = tl.load(q_ptr + mine, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -float("inf"), tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -float("inf"), tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     for start in range(0, m, TILE):
         columns = start + tl.arange(0, TILE)
@@ -20,13 +20,13 @@ def flash_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, token_stride, scale, HEAD_D
         v = tl.load(v_ptr + theirs, mask=(columns < m)[:, None], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         scores = tl.where((columns < m)[None, :], scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)  # what was summed under the old maximum
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / total[:, None]
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)  # what was summed under the old maximum
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / l_i[:, None]
     tl.store(out_ptr + mine, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
 
 

@@ -10,11 +10,11 @@ def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, 
     head, first = tl.program_id(0), tl.program_id(1) * TILE
     rows, dims = first + tl.arange(0, TILE), tl.arange(0, HEAD_DIM)[None, :]
     q_ptr += head * q_head
-    k_ptr += head // GROUP * k_head  # query heads of one group stand beside each other
+    k_ptr += head // GROUP * k_head  # query heads of one group are neighbours
     v_ptr += head // GROUP * v_head
     q = tl.load(q_ptr + rows[:, None] * q_stride + dims, mask=(rows < n)[:, None], other=0.0)
-    high = tl.full([TILE], -1e30, tl.float32)
-    total = tl.zeros([TILE], tl.float32)
+    m_i = tl.full([TILE], -1e30, tl.float32)
+    l_i = tl.zeros([TILE], tl.float32)
     acc = tl.zeros([TILE, HEAD_DIM], tl.float32)
     for start in range(0, tl.minimum(m, m - n + first + TILE), TILE):
         columns = start + tl.arange(0, TILE)
@@ -24,13 +24,13 @@ def grouped_kernel(q_ptr, k_ptr, v_ptr, out_ptr, n, m, scale, q_stride, q_head, 
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         seen = (columns[None, :] <= (m - n + rows)[:, None]) & (columns < m)[None, :]
         scores = tl.where(seen, scores, -float("inf"))
-        new_high = tl.maximum(high, tl.max(scores, 1))
-        weights = tl.exp(scores - new_high[:, None])
-        shrink = tl.exp(high - new_high)
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        high = new_high
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        weights = tl.exp(scores - new_m[:, None])
+        alpha = tl.exp(m_i - new_m)
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]
     place = out_ptr + head * out_head + rows[:, None] * out_stride + dims
     tl.store(place, out.to(out_ptr.dtype.element_ty), mask=(rows < n)[:, None])
 

@@ -9,10 +9,10 @@ def softmax_kernel(x_ptr, out_ptr, row_stride, column_stride, columns, BLOCK: tl
     row, offsets = tl.program_id(0), tl.arange(0, BLOCK)
     inside = offsets < columns
     x = tl.load(x_ptr + row * row_stride + offsets * column_stride, mask=inside, other=-float("inf")).to(tl.float32)
-    high = tl.max(x, 0)
-    weights = tl.exp(x - tl.where(high == -float("inf"), 0.0, high))  # of a row that is masked as a whole: exp(-inf) = 0
-    total = tl.sum(weights, 0)
-    out = weights / tl.where(total == 0, 1.0, total)
+    m_i = tl.max(x, 0)
+    weights = tl.exp(x - tl.where(m_i == -float("inf"), 0.0, m_i))  # of a row that is masked as a whole: exp(-inf) = 0
+    l_i = tl.sum(weights, 0)
+    out = weights / tl.where(l_i == 0, 1.0, l_i)
     tl.store(out_ptr + row * columns + offsets, out.to(out_ptr.dtype.element_ty), mask=inside)
 
 

@@ -13,8 +13,8 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
     head = sequence * NUM_KV_HEADS * GROUP + kv_head * GROUP + rows  # the query heads that share this KV head
     inside = (rows < GROUP)[:, None]
     q = tl.load(q_ptr + head[:, None] * HEAD_DIM + dims[None, :], mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
     for first in range(0, length, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
@@ -23,12 +23,12 @@ def decode_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_lens
         k = tl.load(k_cache_ptr + where, mask=filled[:, None], other=0.0)
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         scores = tl.where(filled[None, :], tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
-    out = acc / tl.where(total > 0, total, 1.0)[:, None]  # zeros for an empty sequence
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
+    out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # zeros for an empty sequence
     tl.store(out_ptr + head[:, None] * HEAD_DIM + dims[None, :], out, mask=inside)
 
 

@@ -16,10 +16,10 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
     inside = (token < new)[:, None]
     rows = ((start + token) * NUM_KV_HEADS * GROUP + head)[:, None] * HEAD_DIM + dims[None, :]
     q = tl.load(q_ptr + rows, mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
-    end = tl.minimum(length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1)  # behind the tile's last token nobody looks
+    end = tl.minimum(length, length - new + (tile * ROWS + ROWS - 1) // GROUP + 1)  # keys after the tile's last token are not seen
     for first in range(0, end, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
         filled = first + offsets < length
@@ -28,12 +28,12 @@ def prefill_kernel(q_ptr, k_cache_ptr, v_cache_ptr, out_ptr, tables_ptr, seq_len
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         seen = filled[None, :] & (first + offsets[None, :] <= position[:, None])
         scores = tl.where(seen, tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
-    tl.store(out_ptr + rows, acc / total[:, None], mask=inside)
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
+    tl.store(out_ptr + rows, acc / l_i[:, None], mask=inside)
 
 
 def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):

@@ -15,8 +15,8 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
     head = sequence * NUM_KV_HEADS * GROUP + kv_head * GROUP + rows
     inside = (rows < GROUP)[:, None]
     q = tl.load(q_ptr + head[:, None] * HEAD_DIM + dims[None, :], mask=inside, other=0.0) * scale
-    top = tl.full([ROWS], float("-inf"), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
+    m_i = tl.full([ROWS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, HEAD_DIM], tl.float32)
     for first in range(part * tokens, end, BLOCK_SIZE):
         block = tl.load(tables_ptr + sequence * table_stride + first // BLOCK_SIZE)
@@ -25,15 +25,15 @@ def split_kernel(q_ptr, k_cache_ptr, v_cache_ptr, partial_ptr, lse_ptr, tables_p
         k = tl.load(k_cache_ptr + where, mask=filled[:, None], other=0.0)
         v = tl.load(v_cache_ptr + where, mask=filled[:, None], other=0.0)
         scores = tl.where(filled[None, :], tl.sum(q[:, None, :] * k[None, :, :], 2), float("-inf"))
-        new_top = tl.maximum(top, tl.max(scores, 1))
-        shrink, weights = tl.exp(top - new_top), tl.exp(scores - new_top[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        acc = acc * shrink[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
-        top = new_top
+        new_m = tl.maximum(m_i, tl.max(scores, 1))
+        alpha, weights = tl.exp(m_i - new_m), tl.exp(scores - new_m[:, None])
+        l_i = l_i * alpha + tl.sum(weights, 1)
+        acc = acc * alpha[:, None] + tl.sum(v[None, :, :] * weights[:, :, None], 1)
+        m_i = new_m
     line = head * NUM_SPLITS + part
-    some = tl.where(total > 0, total, 1.0)  # an empty part: zeros, and top is -inf, so its lse is too
+    some = tl.where(l_i > 0, l_i, 1.0)  # an empty part: zeros, and m_i is -inf, so its lse is too
     tl.store(partial_ptr + line[:, None] * HEAD_DIM + dims[None, :], acc / some[:, None], mask=inside)
-    tl.store(lse_ptr + line, top + tl.log(some), mask=rows < GROUP)
+    tl.store(lse_ptr + line, m_i + tl.log(some), mask=rows < GROUP)
 
 
 def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
@@ -45,7 +45,7 @@ def split_kv(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
     split_kernel[(num_seqs, num_kv_heads, num_splits)](
         q, k_cache, v_cache, partial, lse, block_tables, seq_lens, block_tables.stride(0), head_dim ** -0.5, NUM_SPLITS=num_splits,
         NUM_KV_HEADS=num_kv_heads, GROUP=group, ROWS=triton.next_power_of_2(group), HEAD_DIM=head_dim, BLOCK_SIZE=block_size)
-    top = lse.amax(-1, keepdim=True)
-    sums = torch.exp(lse - torch.where(top == -float("inf"), 0.0, top))  # of each part, under one maximum
+    m_i = lse.amax(-1, keepdim=True)
+    sums = torch.exp(lse - torch.where(m_i == -float("inf"), 0.0, m_i))  # of each part, under one maximum
     shares = sums / sums.sum(-1, keepdim=True).clamp(min=1e-30)
     return (shares[..., None] * partial).sum(-2), partial, lse
