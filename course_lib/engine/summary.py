@@ -15,6 +15,7 @@ import numpy as np
 
 from course_lib.errors import ParameterError
 
+from .per_second import PerSecond
 from .sample import CountedSample, Sample
 
 PERCENTILES = (50, 90, 95, 99)
@@ -127,7 +128,7 @@ class Totals:
     """Counts requests as they end, and forgets them. `summary()` says what the run was like so far.
 
     targets: Targets for goodput, or None. exact: False counts latencies in bins of 1 %, so that memory stays the same
-    however many requests there are; only two counts a second of the run are kept. start: the time from which whole
+    however many requests there are; 16 bytes for each second of the run are kept. start: the time from which whole
     seconds are counted, for `max_output_tokens_per_s` and `max_concurrent_requests`.
     """
 
@@ -137,7 +138,7 @@ class Totals:
         self.completed = self.failed = self.num_good = self.num_cached = self.num_preemptions = 0
         self.num_input = self.num_output = 0
         self.first_arrival, self.last_finish = None, None
-        self._tokens, self._changes = {}, {}  # second -> output tokens; second -> requests that came less those gone
+        self._tokens, self._changes = PerSecond(), PerSecond()  # output tokens; requests that came less those gone
 
     def add(self, request):
         """One RequestMetrics that has ended."""
@@ -169,10 +170,9 @@ class Totals:
         self.last_finish = finished if self.last_finish is None else max(finished, self.last_finish)
         seconds, counts = np.unique(np.floor(times - self.start).astype(np.int64), return_counts=True)
         for second, count in zip(seconds.tolist(), counts.tolist()):
-            self._tokens[second] = self._tokens.get(second, 0) + count
-        begin, end = math.floor(arrival - self.start), math.floor(finished - self.start) + 1
-        self._changes[begin] = self._changes.get(begin, 0) + 1
-        self._changes[end] = self._changes.get(end, 0) - 1
+            self._tokens.add(second, count)
+        self._changes.add(math.floor(arrival - self.start), 1)
+        self._changes.add(math.floor(finished - self.start) + 1, -1)
 
     def summary(self, duration=None, *, percentiles=PERCENTILES):
         """The Summary so far. duration: seconds of the run; default: from the first arrival to the last end."""
@@ -185,11 +185,10 @@ class Totals:
             name: Latency(s.count, s.mean, s.std, {p: s.percentile(p) for p in wanted})
             for name, s in self.samples.items()
         }
-        concurrent = np.cumsum([self._changes[second] for second in sorted(self._changes)] or [0])
         return Summary(
             self.completed, self.failed, duration, self.num_input, self.num_output, self.num_cached,
             self.num_preemptions, None if self.targets is None else self.num_good,
-            max(self._tokens.values(), default=0), int(concurrent.max()), **latencies,
+            self._tokens.highest(), self._changes.highest_sum(), **latencies,
         )  # fmt: skip
 
 

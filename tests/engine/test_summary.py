@@ -5,6 +5,7 @@ import pytest
 
 from course_lib.engine.intervals import bootstrap_interval, latency_intervals, throughput_interval, tokens_per_second
 from course_lib.engine.metrics import RequestMetrics
+from course_lib.engine.per_second import PerSecond
 from course_lib.engine.sample import CountedSample, Sample
 from course_lib.engine.summary import Targets, Totals, summarise
 from course_lib.errors import ParameterError
@@ -95,6 +96,18 @@ def test_intervals_of_a_run_hold_its_own_statistics():
         for what, value in (("mean", latency.mean), (50, latency.median), (90, latency.percentiles[90])):
             low, high = found[name][what]
             assert low <= value <= high and low < high
+
+
+def test_counts_by_second_take_8_bytes_a_second():
+    counts, plain = PerSecond(), {}
+    draw = np.random.default_rng(0)
+    for second, count in zip(draw.integers(-9000, 90_000, 3000).tolist(), draw.integers(-5, 9, 3000).tolist()):
+        counts.add(second, count)
+        plain[second] = plain.get(second, 0) + count
+    sums = np.cumsum([plain[second] for second in sorted(plain)])
+    assert counts.highest() == max(plain.values()) and counts.highest_sum() == sums.max()
+    assert sum(len(page) for page in counts._pages.values()) < 99_000 + 2 * 4096
+    assert PerSecond().highest() == PerSecond().highest_sum() == 0
 
 
 def test_tokens_a_second_are_counted_in_whole_windows():
