@@ -17,9 +17,9 @@ def tables(model, tokenizer, device, quick=False):
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return [
         {
-            "title": f"{readers} readers, one after another, of one text of {shared:,} tokens: {shape}, "
+            "title": f"{readers} requests, one after another, with one document of {shared:,} tokens: {shape}, "
             f"{str(dtype)[6:]}",
-            "columns": ["prefix cache", "first reader's first token, ms", "the others', ms", "tokens computed in all"],
+            "columns": ["prefix cache", "TTFT of the first, ms", "TTFT of the others, ms", "tokens computed in all"],
             "rows": rows,
         }
     ]
