@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from small_engine import MODEL, engine
+from summing import oracle
 from vocabularies import VOCABULARIES
 
 from course_lib.decoding import SamplingParams, generate_cached, generate_naive, sample
@@ -98,3 +99,19 @@ def test_a_prompt_that_brings_its_start_token_gets_no_second_one(monkeypatch):
         with pytest.raises(IntegrityError, match="nothing is left to compute"):
             e.generate([text])
     assert seen == [[start, *tokenizer.encode("Once", add_bos=False)]] * 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_fork_whose_sibling_left_the_shared_block_reads_its_own_table(is_async):
+    """The sibling ends with its first token, so the block that both share is the fork's alone: nothing is copied, no
+    block is new, and still the runner must be told the table of a sequence that it sees for the first time.
+    """
+    prompt, how = [4, 5, 6, 7, 8], dict(max_tokens=9, temperature=0.5, n=2)  # the prompt ends within a block of 4
+    for seed in range(20):
+        params = SamplingParams(seed=seed, **how)
+        first, other = (oracle(MODEL, prompt, params, index) for index in range(2))
+        if first[0] not in other:
+            break
+    params = replace(params, stop_token_ids=(first[0],))
+    outputs = engine(async_scheduling=is_async).generate([prompt], params)
+    assert [o.token_ids for o in outputs] == [first[:1], other]
