@@ -1,18 +1,17 @@
 # %% [markdown]
 # # 06 · FlashAttention
 #
-# - **You will** compute exact attention without ever holding its matrix, in one page of code, and count every byte that it moves.
-# - **Why** the matrix of scores grows with the square of the text. This is how every server computes attention, and the next
-#   two lessons turn it into kernels.
-# - **Time** 40 minutes, and two hours for the exercises.
+# - **You will** compute exact attention without ever holding its matrix, in one page of code, and count the bytes that it moves.
+# - **Why** the matrix of scores grows with the square of the sequence. vLLM, SGLang and TensorRT-LLM compute attention in this way,
+#   and the next two lessons turn it into kernels.
+# - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 01 and 02. Lesson 04 helps.
-# - **After it** you can say what fits where on a GPU, why the order of two loops matters, and what a mask costs.
+# - **After it** you can say what is kept in which memory of a GPU, why the order of two loops matters, and what a mask costs.
 
 # %% [markdown]
 # {{colab}}
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 from course_lib import SamplingParams, load_model, predict, setup, show
@@ -22,6 +21,7 @@ from course_lib.attention import (
 from course_lib.decoding import generate_naive
 from course_lib.kvcache import Recompute
 from course_lib.kvcache.sizes import readable
+from course_lib.viz import chart, panel
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -31,14 +31,15 @@ config = model.config
 # %% [markdown]
 # ## The matrix
 #
-# In attention, each query is compared with each key. For a text of N tokens that is a matrix of N × N scores, in every
-# head of every layer. The softmax turns each row into weights, and the weights average the values.
+# In attention, each query is multiplied with each key. For a sequence of N tokens that is a matrix of N × N scores, in every
+# head of every layer. The softmax turns each row of scores into weights, and the output is the average of the values by these
+# weights.
 #
 # Here are real queries, keys and values: those of layer 2 of the bundled model, for a tale of 256 tokens.
 
 # %%
 class Listening(Recompute):
-    """Recompute, with an ear at the door: keeps the queries, keys and values of each layer."""
+    """Recompute that keeps the queries, keys and values of each layer."""
 
     def __init__(self):
         self.heard = []
@@ -60,8 +61,8 @@ for tokens in (256, 8192, 131_072):
     print(f"{tokens:>7,} tokens: {tokens * tokens:>14,} scores a head, {readable(tokens * tokens * 2):>9} in bfloat16")
 
 # %% [markdown]
-# The text itself is short; its matrix is not. `standard_attention` makes it, in three steps. All four algorithms of this
-# lesson take the same arguments and return the same output.
+# `standard_attention` makes this matrix. All four algorithms of this lesson take the same arguments, and return the same output
+# up to rounding.
 
 # %%
 with torch.inference_mode():
@@ -72,29 +73,34 @@ print("the same as the model's own attention:", torch.allclose(reference, theirs
 # %% [markdown]
 # ## A softmax that sees its row once
 #
-# The softmax of a row divides by a sum over the whole row. And so that nothing overflows, the largest score is
-# subtracted first, which is also known only at the end.
+# The softmax of a row divides by a sum over the whole row. The largest score of the row is subtracted first, so that exp does
+# not overflow. Both the sum and the largest score are known only at the end of the row.
 
 # %%
-predict("06.once", "You are handed a row of scores in pieces, and may not keep a piece. Can you compute its exact softmax average?",
+predict("06.once", "A row of scores and values comes in pieces, and no piece may be kept. Can the exact softmax average be computed?",
         ["No: the first weight needs the last score", "Only approximately", "Yes, exactly"], answer=2)
 
 # %% [markdown]
-# Keep three things: the largest score so far, the sum of exponentials under it, and the sum of weighted values. When a
-# larger score comes, what was summed before is too large by one factor. Shrink it, and go on. This is the **online
-# softmax** (Milakov and Gimelshein, arXiv 1805.02867).
+# Keep three things. They have the names of the papers:
+#
+# - `m_i`: the largest score so far;
+# - `l_i`: the sum of exp(score − `m_i`) so far;
+# - `acc`: the same sum, with each term times its value.
+#
+# When a larger score `new_m` comes, `l_i` and `acc` are too large by one factor. Multiply both by `alpha` = exp(`m_i` − `new_m`), and
+# add the new piece. This is the **online softmax** (Milakov and Gimelshein, arXiv 1805.02867).
 
 # %%
 def online_average(chunks):
-    top, total, acc = -torch.inf, 0.0, 0.0
+    m_i, l_i, acc = -torch.inf, 0.0, 0.0
     for scores, values in chunks:
-        new_top = max(top, float(scores.max()))
-        shrink = torch.exp(torch.tensor(top - new_top))  # 1 where the maximum has not grown
-        weights = torch.exp(scores - new_top)
-        total = shrink * total + weights.sum()
-        acc = shrink * acc + weights @ values
-        top = new_top
-    return acc / total
+        new_m = max(m_i, float(scores.max()))
+        alpha = torch.exp(torch.tensor(m_i - new_m))  # 1 where the maximum has not grown
+        weights = torch.exp(scores - new_m)
+        l_i = alpha * l_i + weights.sum()
+        acc = alpha * acc + weights @ values
+        m_i = new_m
+    return acc / l_i
 
 
 draw = torch.Generator().manual_seed(0)
@@ -103,13 +109,13 @@ piecewise = online_average(zip(scores.split(64), values.split(64)))
 print("the same as softmax(scores) @ values:", torch.allclose(piecewise, scores.softmax(0) @ values, atol=1e-5))
 
 # %% [markdown]
-# Exactly, up to rounding. Nothing was left out: exp(s − new) is exp(s − old) times exp(old − new), for every term.
+# It is exact up to rounding, because exp(s − new) is exp(s − old) times exp(old − new), for every term of the sum.
 #
 # ## Build it
 #
-# Now for many rows at once, and with the mask. A **tile** is a piece of the matrix: some queries by some keys. We take a
-# tile of queries, and let the keys and values come by, a tile at a time. `top`, `total` and `acc` now have a row for
-# each query.
+# Now for many rows at once, and with the causal mask. A **tile** is a piece of the matrix: some queries by some keys. The outer
+# loop takes a tile of queries. The inner loop goes through the keys and values, a tile at a time. `m_i`, `l_i` and `acc` now have
+# a row for each query.
 
 # %%
 def my_flash(q, k, v, rows=32, columns=32):
@@ -118,19 +124,19 @@ def my_flash(q, k, v, rows=32, columns=32):
     out = torch.empty_like(q)
     for r in range(0, n, rows):
         q_i = q[r:r + rows] / d ** 0.5
-        top = torch.full((len(q_i), 1), -torch.inf, device=q.device)
-        total, acc = torch.zeros_like(top), torch.zeros_like(q_i)
-        for c in range(0, r + rows, columns):  # keys behind the last query of the tile are never loaded
+        m_i = torch.full((len(q_i), 1), -torch.inf, device=q.device)
+        l_i, acc = torch.zeros_like(m_i), torch.zeros_like(q_i)
+        for c in range(0, min(n, r + rows), columns):  # keys at positions after the last query of the tile are not loaded
             k_j, v_j = k[c:c + columns], v[c:c + columns]
             scores = q_i @ k_j.T
             later = torch.arange(c, c + len(k_j)) > torch.arange(r, r + len(q_i))[:, None]
             scores = scores.masked_fill(later.to(q.device), -torch.inf)
-            new_top = torch.maximum(top, scores.amax(1, keepdim=True))
-            shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top)
-            total = shrink * total + weights.sum(1, keepdim=True)
-            acc = shrink * acc + weights @ v_j
-            top = new_top
-        out[r:r + rows] = acc / total
+            new_m = torch.maximum(m_i, scores.amax(1, keepdim=True))
+            alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m)
+            l_i = alpha * l_i + weights.sum(1, keepdim=True)
+            acc = alpha * acc + weights @ v_j
+            m_i = new_m
+        out[r:r + rows] = acc / l_i
     return out
 
 
@@ -141,8 +147,8 @@ with torch.inference_mode():
         print(f"head {head} (KV head {kv_head}): the same as with the matrix: {same}")
 
 # %% [markdown]
-# The largest thing in it is a tile of 32 × 32 scores, whatever the length of the text. And it *is* the same attention:
-# behind the model's door it writes the same tokens.
+# The largest block of scores in it is a tile of 32 × 32, whatever the length of the sequence is. In the model, attention in tiles
+# gives the same tokens here:
 
 # %%
 class Tiled(Recompute):
@@ -155,12 +161,12 @@ tokens = generate_naive(model, prompt, params)
 
 
 @torch.inference_mode()
-def greedy(door):
-    text = list(prompt)
+def greedy(cache):
+    sequence = list(prompt)
     for _ in range(12):
-        positions = torch.arange(len(text), device=model.device)
-        text.append(int(model(torch.tensor(text, device=model.device), positions, door)[-1].argmax()))
-    return text[len(prompt):]
+        positions = torch.arange(len(sequence), device=model.device)
+        sequence.append(int(model(torch.tensor(sequence, device=model.device), positions, cache)[-1].argmax()))
+    return sequence[len(prompt):]
 
 
 print("the same 12 tokens:", greedy(Tiled()) == tokens)
@@ -168,8 +174,8 @@ print("the same 12 tokens:", greedy(Tiled()) == tokens)
 # %% [markdown]
 # ## The same in `course_lib`
 #
-# Added there: every kind of mask, grouped heads, half precision, rows that see nothing, and a `Meter` that counts. What
-# the loop does is unchanged.
+# The loop does the same. Added there: other masks, grouped heads, half precision, rows that see no key, and a `Meter` that
+# counts bytes.
 
 # %%
 show(flash_attention_v2)
@@ -177,21 +183,21 @@ show(flash_attention_v2)
 # %% [markdown]
 # ## Two memories
 #
-# Why is it faster, if it computes the same? A GPU has two memories. The large one (HBM) holds everything and is slow to
-# reach. Each multiprocessor has a small one (shared memory and registers, a few hundred kilobytes), and computes only on
-# what is there. So the question is what crosses from one to the other, and how often.
+# How can it be faster, if it computes the same? For this lesson a GPU has two memories. The large one (HBM) holds all tensors and is
+# slow. Each multiprocessor has a small and fast one (shared memory and registers, a few hundred kilobytes), and computes only on
+# what is there. So we count the bytes that are read from slow memory and written to it.
 #
 # Four ways to compute the same output:
 #
-# | | the scores | what crosses |
+# | | the scores | what is read and written |
 # |---|---|---|
 # | **standard** | whole matrix in slow memory | the matrix four times: written, read, written as weights, read |
 # | **chunked** (arXiv 2112.05682) | a chunk of the matrix in slow memory | every chunk four times, q, k and v for each chunk, and partial results |
 # | **FlashAttention** (arXiv 2205.14135) | a tile in fast memory | k and v once; q and the unfinished output for every tile of keys |
 # | **FlashAttention-2** (arXiv 2307.08691) | a tile in fast memory | q and the output once; k and v for every tile of queries |
 #
-# All three below the first compute a row's softmax in pieces. FlashAttention put the online softmax into one kernel, so that no score
-# leaves fast memory. What the second one changed is the order of the loops, and that it divides only once, at the end.
+# The last three compute the softmax of a row in pieces. FlashAttention does it in one kernel, so that no score is written to slow
+# memory. FlashAttention-2 changed the order of the loops, and it divides by the sum only once, at the end.
 
 # %%
 predict("06.chunked", "Chunked attention never holds the whole matrix. Does it move fewer bytes than standard attention?",
@@ -222,37 +228,29 @@ for name in algorithms:
     print(f"{name:>21} {extra:>13} {read:>10} {written:>10} {meter.scalings:>10,}")
 
 # %% [markdown]
-# *Scalings* counts how often a number of the output is multiplied or divided by what the softmax needs: work that the
-# matrix units of a GPU cannot do. Deferring the division nearly halves it.
+# *Scalings* counts how often a number of the output is multiplied by `alpha` or divided by `l_i`: work that the matrix units of a
+# GPU cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of FlashAttention.
 #
-# How does each of them grow with the text? Memory first, then bytes moved.
+# How do memory and bytes moved grow with the length of the sequence?
 
 # %%
 lengths = [128, 256, 512, 1024, 2048]
-looks = {"standard": ("#D55E00", "--", "o"), "chunked": ("#B87C00", "-.", "s"),
-         "FlashAttention": ("#009E73", ":", "^"), "FlashAttention-2": ("#0072B2", "-", "D")}
-meters = {name: [metered(name, n) for n in lengths] for name in algorithms}
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-for name, (colour, line, mark) in looks.items():
-    look = {"color": colour, "linestyle": line, "marker": mark, "label": name}
-    axes[0].loglog(lengths, [m.scratch / 1e6 for m in meters[name]], **look)
-    axes[1].loglog(lengths, [m.bytes_moved / 1e6 for m in meters[name]], **look)
-axes[0].set(title="Memory beside q, k, v and the output", xlabel="tokens", ylabel="megabytes")
-axes[1].set(title="Bytes moved", xlabel="tokens", ylabel="megabytes")
-for axis in axes:
-    axis.set_xticks(lengths, [f"{n:,}" for n in lengths], minor=False)
-    axis.minorticks_off()
-axes[1].legend()
-plt.show()
-for name in algorithms:
+order = ["FlashAttention-2", "FlashAttention", "chunked", "standard"]
+meters = {name: [metered(name, n) for n in lengths] for name in order}
+for name in order:
     a, b = meters[name][-2:]
     memory, moved = b.scratch / a.scratch, b.bytes_moved / a.bytes_moved
     print(f"{name:>16}: from 1,024 to 2,048 tokens, memory x {memory:.1f}, bytes moved x {moved:.1f}")
+chart("Memory and bytes moved against the length of the sequence",
+      panel({name: (lengths, [m.scratch / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="memory", y_unit="MB",
+            log="xy", title="Memory beside q, k, v and the output"),
+      panel({name: (lengths, [m.bytes_moved / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="bytes moved",
+            y_unit="MB", log="xy", title="Bytes moved"))
 
 # %% [markdown]
-# Only standard attention takes memory that grows with the square of the text. But the *bytes moved* grow nearly fourfold for
-# all of them: each tile of queries must still meet each tile of keys. What FlashAttention gains there is a
-# factor, and the factor is the tile. So it depends on how much fast memory there is:
+# Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold for all of
+# them: each tile of queries still needs each tile of keys. There FlashAttention gains a factor, and the factor depends on the size
+# of the tile, so on how much fast memory there is:
 
 # %%
 standard = metered("standard", 1024).bytes_moved
@@ -261,41 +259,34 @@ for side in (8, 16, 32, 64, 128, 256):
     print(f"tiles of {side:>3} x {side:<3} {moved / 1e6:6.2f} MB; standard moves {standard / moved:.2f} times as much")
 
 # %% [markdown]
-# With tiles of 32 × 32 it moves as much as with the matrix, with smaller ones more. The paper proves it in general: FlashAttention
-# moves about N²d²/M numbers and standard attention Nd + N², so tiles pay once M, the numbers that fast memory holds, is well
-# above d² (arXiv 2205.14135, theorem 2).
+# With tiles of 32 × 32 it moves about as many bytes as with the matrix, with smaller tiles more. The paper shows it in general:
+# FlashAttention moves about N²d²/M numbers, and standard attention Nd + N². So tiles move fewer bytes if M, the count of numbers in
+# fast memory, is well above d² (arXiv 2205.14135, theorem 2).
 #
 # ## See it
 #
-# Under the causal mask there is more to save: whole tiles lie above the diagonal.
+# The causal mask saves more: all pairs of a tile above the diagonal are hidden.
 
 # %%
 predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 64 tiles need not be loaded at all?",
         ["28", "32", "36"], answer=0)
 
 # %% [markdown]
-# The order of the first FlashAttention: a tile of keys stays, and the queries come by. Watch the column *out*: an
-# output is written again for every tile of keys, and stays unfinished (hatched) until the last one.
+# First the order of FlashAttention: the outer loop takes a tile of keys, the inner loop goes through the queries. Watch the column
+# *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last one.
 
 # %%
-from course_lib.viz import roofline, tiles_view
+from course_lib.viz import tiles_view
 
 short = [x[:64] for x in (q, k, v)]
 tiles_view(**record_tiles(flash_attention_v1, *short, tile=(8, 8), watch=37))
 
 # %% [markdown]
-# And FlashAttention-2: a tile of queries stays until it is done, and its output is written once. Step through row 37: its
-# maximum never falls, and its output is divided and stored in the last step of its tile.
+# And FlashAttention-2: the outer loop takes a tile of queries, and its output is written once. Step through row 37: its maximum
+# never becomes smaller. In step 41 its tile of queries has met its last keys; then the output is divided by the sum and stored.
 
 # %%
-second = tiles_view(**record_tiles(flash_attention_v2, *short, tile=(8, 8), watch=37))
-second
-
-# %% [markdown]
-# In step 41 row 37 has met its last keys. What is left is to divide by the sum, and to store.
-
-# %%
-second.snapshot(step=41)
+tiles_view(**record_tiles(flash_attention_v2, *short, tile=(8, 8), watch=37))
 
 # %%
 for name in ("FlashAttention", "FlashAttention-2"):
@@ -306,11 +297,12 @@ for name in ("FlashAttention", "FlashAttention-2"):
 # %% [markdown]
 # ## Masks are questions about tiles
 #
-# Nobody stores a mask of N × N. A mask is a rule about two positions, and most of the time the whole tile has the same
-# answer: **none** of its pairs is seen (skip it), **all** are (no mask needed), or **some** (mask these). For a causal mask
-# and a window only the distance counts, row less column. In a tile it is smallest top right and largest bottom left, and
-# takes every value between, so two corners decide. For packed documents it counts which documents the tile's ends lie in;
-# `cu_seqlens=(0, 20, 48)` says where each document begins, and where the last one ends.
+# These kernels store no mask of N × N. A mask is a rule about two positions, and most tiles have one answer for all of their pairs:
+# **none** is seen (skip the tile), **all** are seen (no mask is needed), or **some** (mask these). For a causal mask and a window
+# only the distance counts: the row's position minus the column's. In a tile the distance is smallest at the top right and largest at
+# the bottom left, and it takes every value between the two. So these two corners decide. For packed documents, compare the documents
+# of the tile's first and last row and of its first and last column. `cu_seqlens=(0, 20, 48)` says where each document begins, and where
+# the last one ends.
 
 # %%
 masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
@@ -325,9 +317,9 @@ loaded = [sum(tile != "none" for row in grid for tile in row) for grid in grids.
 print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
 
 # %% [markdown]
-# The **sliding window** (Mistral 7B, arXiv 2310.06825) makes attention linear in the text: no row of tiles loads
-# more than three here, however long the text. **Packed documents** are what a server has in every step: many requests in one tensor, which must not see each
-# other. Check one against the rule for single pairs:
+# With the **sliding window** (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work grows
+# linearly with the length of the sequence. **Packed documents** are what a server has in every step: many sequences in one tensor,
+# which must not see each other. We check one of the masks against the rule for single pairs:
 
 # %%
 packed = Mask(cu_seqlens=(0, 20, 48))
@@ -336,14 +328,15 @@ for rows, row in zip(edges, grids["packed documents"]):
     for cols, tile in zip(edges, row):
         seen = packed.sees(rows, cols)
         right += tile == ("all" if seen.all() else "some" if seen.any() else "none")
-print(right, "of 64 tiles are what their pairs are")
+print(right, "of 64 tiles have the answer that their pairs give")
 
 # %% [markdown]
 # ## Merging
 #
-# Each row can leave with one number more: its **log-sum-exp**, the log of the sum that it divided by. With it, attention
-# over some keys and attention over others can be put together afterwards, each weighing as much as its share of the sum.
-# Nothing is approximated, so the keys may be split anywhere, and the parts computed in any order.
+# A kernel can return one more number for each row: its **log-sum-exp** (lse), the log of the sum of all exp(score). With it, attention
+# over some keys and attention over others can be merged afterwards. Each part gets its share of the whole sum as its weight:
+# exp(its lse) divided by the sum of both exp(lse). Nothing is approximated, so the keys may be split anywhere, and the parts may be
+# computed in any order.
 
 # %%
 with torch.inference_mode():
@@ -357,13 +350,50 @@ print("merged by log-sum-exp, the same:", torch.allclose(merged, whole, atol=1e-
 print("averaged without weights, the same:", torch.allclose(plain, whole, atol=1e-5))
 
 # %% [markdown]
-# Lesson 08 uses this to let many programs of a GPU share one long context.
+# Lesson 08 uses this to let many programs of a GPU share one long sequence.
 #
 # ## Backward
 #
-# Training needs the gradient, and autograd keeps what it needs for it: here, the matrix. FlashAttention keeps q, k, v, the
-# output and one log-sum-exp a row, and computes every weight **again** in the backward pass: exp(score − lse). So
-# recomputation belongs to the backward pass; the forward pass computes nothing twice.
+# Training needs the gradient. Autograd saves what it needs for it: in standard attention, the matrix of weights. FlashAttention saves
+# q, k, v, the output and one lse a row. In the backward pass it computes every weight **again**, as exp(score − lse).
+#
+# Here is the gradient in five steps, for one query q: scores $s_j = q \cdot k_j / \sqrt d$, weights $p_j = e^{s_j - lse}$, output
+# $o = \sum_j p_j v_j$. The layer above gives $do$, the gradient of the loss by $o$.
+#
+# 1. **Values.** $v_j$ enters $o$ times $p_j$, so $dv_j = p_j \, do$. Over all queries, this is summed: `dV = Pᵀ dO`.
+# 2. **Weights.** $p_j$ enters $o$ times $v_j$, so $dp_j = do \cdot v_j$: `dP = dO Vᵀ`.
+# 3. **Scores.** If $s_j$ grows, $p_j$ grows, and the other weights become smaller, because they sum to 1. The derivative of $p_i$ by
+#    $s_j$ is $p_i - p_i p_j$ for $i = j$, and $-p_i p_j$ otherwise. So $ds_j = p_j \, (dp_j - \sum_i p_i \, dp_i)$.
+# 4. **The sum needs no other tile.** $\sum_i p_i \, dp_i = \sum_i p_i \, (do \cdot v_i) = do \cdot o$. It is one number a row, `delta`.
+#    So `dS = P * (dP - delta)`.
+# 5. **Queries and keys.** $s_j = q \cdot k_j / \sqrt d$, so $dq = \sum_j ds_j \, k_j / \sqrt d$ and $dk_j = ds_j \, q / \sqrt d$, summed over
+#    all queries: `dQ = dS K / √d` and `dK = dSᵀ Q / √d`.
+#
+# The same five lines in torch, beside autograd. No mask here, and all in one tile:
+
+# %%
+def by_hand(q, k, v, out, lse, grad_out):
+    """(dq, dk, dv) of attention without a mask. q, k, v, out, grad_out: [n, d]; lse: [n]."""
+    weights = torch.exp(q @ k.T / q.shape[1] ** 0.5 - lse[:, None])  # computed again
+    dv = weights.T @ grad_out
+    grad_weights = grad_out @ v.T
+    delta = (grad_out * out).sum(1, keepdim=True)
+    grad_scores = weights * (grad_weights - delta)
+    return grad_scores @ k / q.shape[1] ** 0.5, grad_scores.T @ q / q.shape[1] ** 0.5, dv
+
+
+few = [x[:24, :1].detach().clone().requires_grad_() for x in (q, k, v)]
+out, lse = standard_attention(*few, causal=False, return_lse=True)
+grad_out = torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).to(out.device)
+theirs = torch.autograd.grad(out, few, grad_out)
+with torch.no_grad():
+    mine = by_hand(*(x[:, 0] for x in few), out[:, 0], lse[:, 0], grad_out[:, 0])
+for name, a, b in zip(("dq", "dk", "dv"), mine, theirs):
+    print(name, "the same as autograd's:", torch.allclose(a, b[:, 0], rtol=1e-3, atol=1e-4))
+
+# %% [markdown]
+# `recomputed_attention` does this tile by tile, so that neither pass holds the matrix. How much does each way keep for the backward
+# pass?
 
 # %%
 def gradients(attention, n):
@@ -391,13 +421,13 @@ backward = meter.flops - forward
 print(f"forward {forward / 1e6:.1f} MFLOP, backward {backward / 1e6:.1f} MFLOP: {backward / forward:.1f} times")
 
 # %% [markdown]
-# Five matrix products instead of two, one of them computed a second time. All the same it is faster on a GPU than reading the
-# matrix back (arXiv 2205.14135, section 3.1): more arithmetic, fewer bytes.
+# The backward pass has five matrix products, the forward pass two. One of the five computes the scores a second time. On a GPU this is
+# still faster than to read the matrix back (arXiv 2205.14135, section 3.1): more arithmetic, fewer bytes.
 #
 # ## Measure: time
 #
-# Every tile of ours is a few steps of Python, and there is no fast memory that we could manage: a CPU has caches, and
-# decides by itself what is in them.
+# Every tile of our loops is a few calls from Python. And a CPU has no fast memory that a program manages: it has caches, and the
+# processor decides what is in them.
 
 # %%
 predict("06.time", "4,096 tokens, one head, on this machine: standard attention against FlashAttention-2 as a loop in Python?",
@@ -434,32 +464,29 @@ with torch.inference_mode():
         inputs = [torch.randn(n, 1, 64, device=model.device) for _ in range(3)]
         for name, (attention, options) in runners.items():
             times[name].append(seconds(attention, *inputs, **options))
-figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
-for name, (colour, line, mark) in {**looks, "torch's own (SDPA)": ("#555555", "-", "v")}.items():
-    axis.loglog(lengths, [1000 * t for t in times[name]], color=colour, linestyle=line, marker=mark, label=name)
-axis.set(title="Causal attention of one head, tiles of 128", xlabel="tokens", ylabel="milliseconds")
-axis.set_xticks(lengths, [f"{n:,}" for n in lengths])
-axis.minorticks_off()
-axis.legend()
-plt.show()
 for name, found in times.items():
     faster = times["standard"][-1] / found[-1]
     compared = f"{faster:5.1f} times as fast as standard" if faster >= 1 else f"{1 / faster:5.1f} times as slow"
     print(f"{name:>18}: {1000 * found[-1]:7.1f} ms for {lengths[-1]:,} tokens, {compared}")
+chart("Causal attention of one head, tiles of 128, on this machine",
+      {name: (lengths, [1000 * t for t in times[name]]) for name in [*order, "torch's own (SDPA)"]},
+      x="tokens", y="time", y_unit="ms", log="xy")
 
 # %% [markdown]
-# On a CPU that has nothing else to do the tiles win: they skip nearly half of the matrix, and what they work on is small enough for
-# a cache. Where other programs want the same cores and caches, less is left of it. Torch's own is compiled, and tiled as well.
+# On an idle CPU the tiles are usually faster: they skip nearly half of the matrix, and a tile is small enough for a cache. How much is
+# left of that depends on the machine and on what else runs on it: read your own numbers above. Torch's own attention is compiled,
+# and works in tiles too.
 #
-# On a GPU the loops lose. Each step of each tile is a kernel of its own there: to start it takes longer than its few numbers do, and
-# between two kernels everything goes through slow memory. What we counted is true of one kernel that does the whole walk. That
-# is lesson 07.
+# On a GPU these loops are slow. Each operation on each tile is a kernel of its own: to start it takes longer than its few numbers need,
+# and between two kernels everything goes through slow memory. Our counts hold for one kernel that runs the whole loop. That is
+# lesson 07.
 #
 # ## On a GPU: the roofline
 #
-# A machine can be short of arithmetic or short of memory. Which of them, an algorithm's **arithmetic intensity** tells:
-# how many operations it does for each byte that it moves. Below the ridge of the roof memory is the limit, above it
-# arithmetic. This roof is one H200's as we measured it. Which side of the ridge is each algorithm on?
+# What limits an algorithm on a machine: the arithmetic, or the memory? That depends on its **arithmetic intensity**: the operations
+# that it does for each byte that it moves. The roof is the most that the machine can do at an intensity. On its left, sloping part the
+# memory is the limit; on its right, flat part the arithmetic. The point between the two is the ridge. This roof is one H200's as we
+# measured it. On which side of the ridge is each algorithm?
 
 # %%
 from course_lib.recorded import recorded
@@ -484,67 +511,76 @@ def moved(name, **options):
 decode = Meter()
 keys = torch.zeros(n, 1, head_dim, dtype=torch.bfloat16)
 standard_attention(keys[:1], keys, keys, meter=decode)
-roofline([("standard", useful, moved("standard")),
-          ("FlashAttention, tiles of 64 x 64", useful, moved("FlashAttention", tile=(64, 64))),
-          ("FlashAttention-2, tiles of 64 x 64", useful, moved("FlashAttention-2", tile=(64, 64))),
-          ("FlashAttention-2, tiles of 128 x 128", useful, moved("FlashAttention-2", tile=(128, 128))),
-          ("a decode step: one query, 2,048 keys", decode.flops, decode.bytes_moved)],
-         flops_per_s=PEAK, bytes_per_s=BANDWIDTH,
-         machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
+counts = {"FlashAttention-2, 128 x 128": (useful, moved("FlashAttention-2", tile=(128, 128))),
+          "FlashAttention, 64 x 64": (useful, moved("FlashAttention", tile=(64, 64))),
+          "FlashAttention-2, 64 x 64": (useful, moved("FlashAttention-2", tile=(64, 64))),
+          "standard": (useful, moved("standard")),
+          "decode: one query, 2,048 keys": (decode.flops, decode.bytes_moved)}
+ridge = PEAK / BANDWIDTH
+print(f"the ridge is at {ridge:.0f} operations a byte")
+points, roof = {}, [0.5, ridge, 1000.0]
+for name, (flops, nbytes) in counts.items():
+    bound = min(PEAK, flops / nbytes * BANDWIDTH) / 1e12
+    points[name] = {"x": [flops / nbytes], "y": [bound], "kind": "points"}
+    print(f"{name:>30}: {flops / nbytes:6.1f} operations a byte, at most {bound:6.1f} TFLOP/s")
+chart("Roofline of one H200, bfloat16: one causal head of 128 over 2,048 tokens",
+      points | {"the roof": {"x": roof, "y": [min(PEAK, x * BANDWIDTH) / 1e12 for x in roof], "kind": "limit"}},
+      x="operations a byte", y="bound by our counts", y_unit="TFLOP/s", log="xy")
 
 # %% [markdown]
-# The marks are bounds from our counts, not measurements. Only pairs that are seen count as operations: to multiply pairs that the
-# mask hides earns nothing. By these counts all five stay left of the ridge, where memory is the limit: the standard way most of the
-# four, as its matrix crosses four times. Larger tiles move FlashAttention-2 up the roof. Real kernels get further, as keys and values that several programs read at about the same
-# time come from the GPU's cache, which this count leaves out. And a **decode step** has a single query: there is no
-# matrix to avoid, and every key is read for that one query. No order of loops helps there; lesson 08 says what does.
+# The points are bounds from our counts, not measurements. Only the pairs that the mask leaves count as operations. By these counts all
+# five are left of the ridge, where memory is the limit. Of the four ways over 2,048 queries, standard attention has the lowest bound,
+# because its matrix is moved four times. Larger tiles move FlashAttention-2 to the right. A **decode step** has one query: there is
+# no matrix to avoid, and every key is read for that one query. The order of the loops changes nothing there; lesson 08 says what
+# helps.
 #
-# And what was measured on that H200? First the four algorithms as they stand above, each a loop in Python, beside torch's own attention
-# and `course_lib`'s kernel, which grew out of lesson 07's: time, and the memory that each takes on the way.
+# What was measured on that H200? First the four algorithms of this lesson, each a loop in Python, beside torch's own attention and
+# `course_lib`'s kernel, which grew out of lesson 07's: the time, and the memory that each takes on the way.
 
 # %%
 recorded("06")
 
 # %% [markdown]
-# The memory grows as the counts said: with the square of the length for the standard way, and for no other. (It is more than was
-# counted: torch keeps scores, mask and weights of all steps for a while.) Up to some thousand tokens all that is measured is what it
-# takes to start things. The time of the loops is that of Python, which tells the GPU one small thing after another. In a
-# **kernel**, a program that runs on the GPU itself, the same loop is fast. And how fast? Kernels that a user can pick,
-# FlashAttention-2 and cuDNN's, beside the one of this course, each alone, with many more heads:
+# The memory grows as the counts said: at each doubling about fourfold for the standard way, and less than twofold for the other loops.
+# (It is more than we counted: torch keeps scores, mask and weights for a while.) The times of the loops are those of Python, which
+# starts one small kernel after the other. (At 512 tokens the standard way takes longer than at 1,024: such small sizes measure how
+# kernels are started, and not bytes.) In one **kernel**, a program that runs on the GPU itself, the same loop is fast. How fast? Here are kernels that a user
+# can choose, FlashAttention-2 and cuDNN's, beside the one of this course, with 16 or 32 heads:
 
 # %%
 recorded("attention", 1)
 
 # %% [markdown]
-# One algorithm, and up to a factor of two between its implementations: the rest is how well a kernel keeps busy the circuits that
-# only multiply matrices. Keys that many heads share, and the GPU's cache, carry all of them past the bounds above. Lesson 07 writes
+# It is one algorithm, and there is up to a factor of two between its implementations: in how well a kernel keeps the matrix units busy.
+# Some of the numbers are above the bound of our count for tiles of 128 × 128, cuDNN's above all. Our count lets every program read its
+# keys from slow memory. On the GPU several programs read the same keys, and the cache gives them to the later ones. Lesson 07 writes
 # such a kernel.
 #
 # ## Break it
 #
-# Take the code above, `my_flash`, and pack two documents into one tensor. In a tile where the two meet, some rows see
-# nothing. Their maximum is −∞, and −∞ less −∞ is not a number.
+# Take `my_flash` and pack two documents into one tensor. In a tile that has tokens of both, some rows see no key. Their maximum is −∞,
+# and −∞ − (−∞) is nan.
 
 # %%
 def unguarded(q, k, v, mask, side=8):
-    """my_flash with another mask, and nothing said about rows that see nothing."""
+    """my_flash with another mask, and with no rule for rows that see no key."""
     out = torch.empty_like(q)
     for r in range(0, len(q), side):
         rows = (r, min(r + side, len(q)))
         q_i = q[r:r + side] / q.shape[1] ** 0.5
-        top = torch.full((len(q_i), 1), -torch.inf, device=q.device)
-        total, acc = torch.zeros_like(top), torch.zeros_like(q_i)
+        m_i = torch.full((len(q_i), 1), -torch.inf, device=q.device)
+        l_i, acc = torch.zeros_like(m_i), torch.zeros_like(q_i)
         for c in range(0, len(k), side):
             cols = (c, min(c + side, len(k)))
             if mask.tile(rows, cols) == "none":
                 continue
             scores = (q_i @ k[c:c + side].T).masked_fill(~mask.sees(rows, cols, q.device), -torch.inf)
-            new_top = torch.maximum(top, scores.amax(1, keepdim=True))
-            shrink, weights = torch.exp(top - new_top), torch.exp(scores - new_top)
-            total = shrink * total + weights.sum(1, keepdim=True)
-            acc = shrink * acc + weights @ v[c:c + side]
-            top = new_top
-        out[r:r + side] = acc / total
+            new_m = torch.maximum(m_i, scores.amax(1, keepdim=True))
+            alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m)
+            l_i = alpha * l_i + weights.sum(1, keepdim=True)
+            acc = alpha * acc + weights @ v[c:c + side]
+            m_i = new_m
+        out[r:r + side] = acc / l_i
     return out
 
 
@@ -559,8 +595,8 @@ for name, cu_seqlens in packings.items():
     print(f"{name:<24} {broken(unguarded(*one, mask)):>3} of 64 rows are nan")
 
 # %% [markdown]
-# It worked for one document, and for two whose edge falls on the edge of a tile. That is how such a bug passes its tests.
-# And it does not stay where it is. In the next layer these rows are keys and values, and a weight of 0 times nan is nan:
+# It is right for one document, and for two whose edge is at the edge of a tile. Tests with such lengths do not find the bug.
+# And nan spreads. In the next layer these rows are keys and values, and a weight of 0 times nan is nan:
 
 # %%
 spoiled = unguarded(*one, Mask(cu_seqlens=(0, 36, 64)))
@@ -579,15 +615,15 @@ print(f"with what course_lib adds: {broken(guarded)} of 64 rows")
 # up to rounding.
 # </details>
 #
-# <details><summary><b>2. Why has FlashAttention-2 the queries outside?</b></summary>
+# <details><summary><b>2. Why is FlashAttention-2's outer loop over queries?</b></summary>
 #
 # Then a tile's maximum, sum and output stay in fast memory until they are finished, and the output is written once. Also, tiles of
-# queries do not depend on each other: each can be given to another multiprocessor, so that even one long text fills a GPU.
+# queries do not depend on each other: each can be given to another multiprocessor, so that even one long sequence gives many programs.
 # </details>
 #
-# <details><summary><b>3. A text of N tokens becomes twice as long. What happens to the work, the memory and the bytes moved?</b></summary>
+# <details><summary><b>3. A sequence of N tokens becomes twice as long. What happens to the work, the memory and the bytes moved?</b></summary>
 #
-# The work is four times as much, in every one of the four. The memory beside q, k, v and the output is four times as much with
+# The work is four times as much, in each of the four. The memory beside q, k, v and the output is four times as much with
 # the matrix, and at most twice without. The bytes moved are about four times as many, from a level that the tile decides.
 # </details>
 #
