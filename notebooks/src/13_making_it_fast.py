@@ -470,7 +470,7 @@ for name, kernels_ in passes.items():
           f"{moved * size / BANDWIDTH * 1e9:.1f} ns at full bandwidth")
 
 # %% [markdown]
-# For one token these bytes take nanoseconds, and a small kernel takes 2 to 5 µs (measured for `machine/dependent_launch.py`): it has to start,
+# For one token these bytes take nanoseconds, and a small kernel takes 2 to 5 µs (says `machine/dependent_launch.py`): it has to start,
 # wait for its first number, and end. So with few tokens fusing saves *kernels*; with thousands of tokens it saves bytes. `course_lib` fuses a layer into seven
 # kernels for up to 4 sequences:
 
@@ -875,7 +875,8 @@ if machine.triton != "absent":
 
 # %% [markdown]
 # The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and hold each to
-# its chip's shared memory (`tests/kernels_compile`). **What was run:** the kernels ran on H100 and H200. **What was not run:** on a T4,
+# its chip's shared memory (`tests/kernels_compile`). **What was run:** the attention kernels ran
+# on H100 and H200, the fused kernels and the graphs on H200. **What was not run:** on a T4,
 # A100, L4, B200 or any AMD GPU they were only compiled. That they compile and fit says nothing of their speed there.
 #
 # ### NVIDIA, AMD, Intel, ASICs: what changes
@@ -915,8 +916,8 @@ if machine.triton != "absent":
 # | overlap | `v1/core/sched/async_scheduler.py` | `docs/features/overlap-scheduler.md` |
 # | memory before blocks | `v1/worker/gpu_worker.py` | `pyexecutor/_util.py` |
 #
-# And two older ones. DeepSpeed: below `deepspeed/inference/v2/`; `mii/` is in the repository DeepSpeed-MII. FasterTransformer, which
-# became TensorRT-LLM: below `src/fastertransformer/`. It has no pages, and batches that stay together to the end.
+# And two older ones. Paths of DeepSpeed are below `deepspeed/inference/v2/`; `mii/` is in the repository DeepSpeed-MII. Those of
+# FasterTransformer, which became TensorRT-LLM, are below `src/fastertransformer/`. It has no pages, and a batch stays together to its end.
 #
 # | built here | DeepSpeed (FastGen) | FasterTransformer |
 # |---|---|---|
@@ -933,8 +934,8 @@ if machine.triton != "absent":
 #
 # ## Measure: whole runs
 #
-# Counts, then your machine, then the H200. What do the switches give here? On a CPU: nothing, or nearly. That is as it should be:
-# the CPU has no launches to save, and no other processor to overlap with.
+# The counts are above: about 740 launches became 198, and with a graph one. Now the time, first on your machine. On a CPU the switches
+# change little or nothing, because it has no launches to save and no second processor to overlap with.
 
 # %% tags=["nbval-ignore-output"]
 greedy = SamplingParams(max_tokens=32, ignore_eos=True)
@@ -955,12 +956,13 @@ print(f"the limit for one sequence of 768 tokens: {1e3 / limit_ms(1, 768):,.0f} 
 recorded("13", 3)
 
 # %% [markdown]
-# Many sequences: about as fast as vLLM, because both spend their time reading KV. (Only the course was measured with top-p too.) One
-# sequence: more than twice as fast, because there the launches and the small kernels decide. It is also where the limit is farthest.
+# With many sequences the course is about as fast as vLLM, because both spend their time reading KV. (Only the course was measured with
+# top-p too.) With one sequence it is more than twice as fast, because there launches and small kernels decide. With few sequences the
+# limit is still far away: one sequence reaches 41 % of it, eight reach 32 %.
 #
 # ## Break it
 #
-# A padded row with slot 0 in place of −1. Slot 0 is a real place: the first token of whoever holds block 0.
+# A padded row with slot 0 in place of −1. Slot 0 is a real place: the first token of the sequence that holds block 0.
 
 # %%
 predict("13.slot", "Two sequences, two padded rows, slot 0 in place of −1. What happens?",
