@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 from summing import VOCABULARY, oracle
+from ties import past_ties
 
 from course_lib.decoding import SamplingParams
 from course_lib.engine import Engine, EngineConfig
@@ -117,7 +118,8 @@ def live(model, config, day, *, seen=None):
 
 def check_output(model, output, arrival, got):
     key = output.request_id, output.index
-    expected = oracle(model, arrival.prompt, arrival.params, output.index)
+    alone = oracle(model, arrival.prompt, arrival.params, output.index)
+    expected = past_ties(model, arrival.prompt, arrival.params, output.index, output.token_ids, alone)
     before = got[key].token_ids if key in got else []
     assert output.token_ids == before + output.new_token_ids == expected[: len(output.token_ids)]
     assert key not in got or not got[key].finished
