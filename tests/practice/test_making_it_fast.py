@@ -5,6 +5,7 @@ import torch
 from written_bandwidth_use import RIGHT as BANDWIDTH_USE
 from written_counter_rng import RIGHT as COUNTER_RNG
 from written_fuse_norm import RIGHT as FUSE_NORM
+from written_fuse_norm import slipped
 from written_graph_buckets import RIGHT as GRAPH_BUCKETS
 from written_graph_buckets import Buffers
 from written_pick_tiles import RIGHT as PICK_TILES
@@ -15,7 +16,7 @@ from course_lib.engine.graphs import batch_sizes
 from course_lib.errors import CourseError
 from course_lib.models import ModelConfig, Transformer
 from course_lib.practice.check import judge
-from course_lib.practice.judge import registry
+from course_lib.practice.judge import registry, rungs
 from course_lib.practice.lessons.l13.bandwidth_use import QWEN3, bandwidth_use
 from course_lib.practice.lessons.l13.counter_rng_trials import shares
 from course_lib.practice.lessons.l13.finding import compared
@@ -58,6 +59,16 @@ def test_a_row_of_padding_that_reads_makes_nan_in_a_pool_that_holds_nan():
     assert out[:3].isfinite().all() and out[3].isnan().all() and written == [4 + 1, 7, 10]
     [(out, written)] = graph_outputs(GraphBuffers(4, 2), steps)
     assert out.isfinite().all() and written == [5, 7, 10]
+
+
+def test_two_programs_that_store_one_number_are_told():
+    pytest.importorskip("triton", reason="Triton has packages for Linux only")
+    if rungs.machine().triton != "interpreted":
+        pytest.skip("a compiled kernel's stores are not recorded in every case")
+    stored = "summed_ptr + row * size + at, total.to(summed_ptr.dtype.element_ty), mask="
+    answer = slipped((f"{stored}inside", f"{stored}row * size + at < tl.num_programs(0) * size"))
+    failure = judge(registry.find("13.fuse_norm"), answer).failure
+    assert failure.prop.title.startswith("Rung 2") and "both store summed" in failure.counterexample.got
 
 
 def test_a_token_that_does_not_exist_is_told():

@@ -31,7 +31,7 @@ BY_SEED = [
     shares([0.0] * 8, by="seed", seed=10**6, position=40),
 ]
 EXTREME = [
-    far_apart(20_000, (3, 19_998)),
+    far_apart(3000, (3, 2998)),
     shares([0.0, -INF]),
     shares([-INF, 0.0, 0.0]),
     shares([0.0, -INF, -INF, 1.0], seed=9),
