@@ -1,11 +1,13 @@
 # %% [markdown]
 # # 01 · Naive decoding
 #
-# - **You will** build the loop that turns a model into text: logits, one token, and again. It is slow, and you will know exactly why.
-# - **Why** this loop is the **oracle** of the course: the answer known to be right. Every faster method must give the same tokens.
-# - **Time** 35 minutes, and as much again for the exercises.
+# - **You will** build the loop that turns a model into text: run the model, choose one token, append it, and again.
+# - **Why** this loop is slow and right. Every faster method of the course must give the same tokens as this loop, in
+#   float32.
+# - **Time** 50 minutes, and 60 for the exercises.
 # - **You need** lesson 00.
-# - **After it** you can say which part of the work grows with the square of the length, which with the cube, and where both come from.
+# - **After it** you can say which part of the work grows with the square of the length, which part with the cube, and
+#   why.
 
 # %% [markdown]
 # {{colab}}
@@ -13,25 +15,26 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, load_model, predict, setup
 from course_lib.decoding import distribution, generate_naive
 from course_lib.kvcache import Recompute
 from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)
 
 # %% [markdown]
 # ## From tokens to logits
 #
-# A model is a stack of **layers**. In each, **attention** lets every token look at itself and the tokens before it: the
-# token's *query* is compared with the *key* of each of them, which gives a score, and the scores decide how much of each
-# one's *value* the token takes in. This happens several times side by side, in *heads*. After that a *feed-forward
-# network*, two or three plain matrix products, works on each token by itself.
+# A model is a stack of **layers**. In each layer, **attention** computes a *query*, a *key* and a *value* from each
+# token. The query of a token is compared with the keys of this token and of all tokens before it. Each comparison,
+# query · key, gives an **attention score**. The scores decide how much of each value the token takes in. This happens
+# several times side by side, in *heads*. After attention, a *feed-forward network* (two or three matrix products)
+# works on each token by itself.
 #
-# The model takes two lists of equal length: the tokens, and the **position** of each in its text. Attention by
-# itself sees a set of tokens, and a set has no order; the positions give it one.
+# The model takes two lists of equal length: the tokens, and the **position** of each in its sequence. Without the
+# positions, attention could not tell in which order the tokens stand.
 
 # %%
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
@@ -39,22 +42,24 @@ tokens = torch.tensor(prompt, device=model.device)
 positions = torch.arange(len(prompt), device=model.device)
 
 # %% [markdown]
-# The third argument is the door behind which all of this course happens. The model computes queries, keys and
-# values, then hands them over: `cache.attend(layer, q, k, v)`. `Recompute` is the simplest thing that can stand
-# behind that door. It attends over what it was given and keeps nothing.
+# The third argument is an object that computes attention. In each layer the model computes queries, keys and values,
+# and calls `cache.attend(layer, q, k, v)`. Each later lesson puts another object in this place. `Recompute` is the
+# simplest: it computes attention over the tokens of this run, and keeps nothing.
 
 # %%
-predict("01.rows", f"The prompt has {len(prompt)} tokens. How many rows of scores does one run of the model give?",
+predict("01.rows", f"The prompt has {len(prompt)} tokens. How many rows of numbers does one run of the model give?",
         ["One: for the token that comes next", f"{len(prompt)}: one for each token"], answer=1)
 
 # %%
 logits = model(tokens, positions, Recompute())
-print(list(logits.shape), "= tokens in the text x entries in the vocabulary")
+print(list(logits.shape), "= tokens in the sequence x entries in the vocabulary")
 
 # %% [markdown]
-# These scores are the **logits**. Row *i* scores what comes after token *i*, and it was computed from tokens
-# 0 to *i* alone: a token never sees the ones behind it. That is the **causal mask**. In training, all rows are
-# used at once. To go on writing we need the last one only.
+# These numbers are the **logits**. Row *i* has one logit for each entry of the vocabulary: the larger it is, the more
+# likely this entry comes after token *i*. Row *i* depends on the tokens 0 to *i*, and on no later token. This is the
+# **causal mask**. Training uses all rows. To go on writing, we need the last row.
+#
+# `softmax` turns logits into probabilities: it takes `exp` of each, and divides by the sum.
 
 # %%
 last = logits[-1]
@@ -63,76 +68,73 @@ for p, token in zip(*probabilities.topk(5)):
     print(f"{p:6.1%}  {tokenizer.token_text(int(token))!r}")
 
 # %% [markdown]
-# `softmax` makes probabilities of logits: each becomes positive (`exp`), and all are divided by their sum.
-#
 # ## From logits to one token
 #
-# **Greedy** decoding takes the largest logit. It is the right choice for comparing methods, since nothing is
-# left to chance, and it is what the exercise `01.greedy` asks for.
+# **Greedy** decoding takes the token with the largest logit. Nothing is left to chance, so it is used to compare
+# methods.
 
 # %%
 print(repr(tokenizer.token_text(int(last.argmax()))))
 
 # %% [markdown]
-# **Sampling** draws from the probabilities instead. Three knobs reshape them first:
+# **Sampling** draws a token from the probabilities. Three parameters change the probabilities before the draw:
 #
-# - **temperature** divides the logits. Below 1 the likely tokens gain, above 1 the unlikely ones do.
-# - **top-k** keeps the *k* likeliest tokens and cuts the rest.
-# - **top-p** keeps the fewest likeliest tokens whose probabilities together reach *p*.
+# - **temperature** divides the logits. Below 1, likely tokens become more likely. Above 1, unlikely tokens do.
+# - **top-k** keeps the *k* most likely tokens.
+# - **top-p** keeps the fewest most likely tokens whose probabilities sum to at least *p*.
 #
-# How does temperature change what may be drawn? Here is the row above at three temperatures.
+# Engines have more of these. vLLM and this course also have *min-p*: it keeps the tokens that are at least this many
+# times as likely as the most likely one. Penalties for repeated tokens are not part of this course.
+#
+# How does the temperature change the row above? The chart has the twelve most likely tokens.
 
 # %%
-import matplotlib.pyplot as plt
+from course_lib.viz import chart
 
 order = last.argsort(descending=True)[:12]
 labels = [tokenizer.token_text(int(token)).strip(" ").replace("\n", "(new line)") for token in order]
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True, sharey=True, layout="constrained")
-for axis, temperature in zip(axes, (0.5, 1.0, 2.0)):
-    axis.barh(range(len(order)), (last / temperature).softmax(-1)[order].cpu(), color="#0072B2")
-    axis.set(title=f"temperature {temperature}", xlabel="probability", xlim=(0, 1))
-axes[0].set_yticks(range(len(order)), labels)
-axes[0].invert_yaxis()
-plt.show()
+chart("Probabilities of the next token at three temperatures",
+      {f"temperature {t}": (labels, (last / t).softmax(-1)[order].tolist()) for t in (0.5, 1.0, 2.0)},
+      x="token", y="probability", kind="bars")
 
 # %% [markdown]
-# The order of the tokens never changes, only how far apart they are. Cutting is the other way to be careful.
-# Both cuts fit in a few lines.
+# The temperature does not change the order of the tokens. Top-k and top-p cut the unlikely ones. Each of the two cuts
+# needs a few lines.
 
 # %%
 def keep_top_k(probabilities, k):
-    """The k likeliest tokens, made to sum to 1 again."""
+    """The k most likely tokens, divided by their sum. A k larger than the vocabulary keeps all."""
     kept = torch.zeros_like(probabilities)
-    best = probabilities.topk(k).indices
+    best = probabilities.topk(min(k, len(probabilities))).indices
     kept[best] = probabilities[best]
     return kept / kept.sum()
 
 
 def keep_top_p(probabilities, p):
-    """The fewest likeliest tokens that reach p together; the one that crosses the line stays."""
-    ordered, order = probabilities.sort(descending=True)
-    before = ordered.cumsum(0) - ordered  # what the likelier ones reach without this one
-    ordered[before >= p] = 0
+    """The fewest most likely tokens whose sum reaches p. The token with which the sum reaches p is kept."""
+    ordered, order = probabilities.sort(descending=True, stable=True)
+    before = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)[:-1]])  # the sum of all more likely tokens
     kept = torch.zeros_like(probabilities)
-    kept[order] = ordered
+    kept[order] = torch.where(before < p, ordered, 0.0)
     return kept / kept.sum()
 
 
 for name, kept in (("all", probabilities), ("top-k 5", keep_top_k(probabilities, 5)),
                    ("top-p 0.9", keep_top_p(probabilities, 0.9))):
-    print(f"{name:<10} {int((kept > 0).sum()):>5} tokens can be drawn, the likeliest with {kept.max():.1%}")
+    print(f"{name:<10} {int((kept > 0).sum()):>5} tokens can be drawn, the most likely with {kept.max():.1%}")
 
 # %% [markdown]
-# In `course_lib` the three steps stand in one function, in the order that vLLM uses. What was added: rows for
-# many sequences at once, ties that always go the same way, and temperature 0 for greedy.
+# `distribution` of `course_lib` does all of this in vLLM's order: temperature, then top-k, then top-p. It gives the
+# same probabilities.
 
 # %%
-show(distribution)
+both = keep_top_p(keep_top_k((last / 0.8).softmax(-1), 50), 0.9)
+theirs = distribution(last, SamplingParams(temperature=0.8, top_k=50, top_p=0.9))
+print("largest difference:", f"{(both - theirs).abs().max():.1e}", "- the same tokens are cut:", bool(((both > 0) == (theirs > 0)).all()))
 
 # %% [markdown]
-# Step through what the model thought while it wrote a sentence, and what top-p left of it. Hatched bars were cut:
-# the model gave them some probability, and the knobs took it away. Often one token is left; in step 19, the picture
-# below the view, it is two.
+# The view shows the probabilities in each step of a sentence, and what top-p left of them. Hatched bars were cut. The
+# view is at step 7; step through the others.
 
 # %%
 from course_lib.decoding import record_choices
@@ -141,15 +143,25 @@ from course_lib.viz import next_token_probabilities
 careful = SamplingParams(temperature=0.8, top_p=0.9, max_tokens=24, seed=2)
 new = generate_naive(model, prompt, careful)
 thoughts = next_token_probabilities(*record_choices(model, tokenizer, prompt, new, careful))
+thoughts.step = 7
 thoughts
 
 # %%
-thoughts.snapshot(step=19)
+def left_by_top_p(step):
+    """How many tokens can be drawn in this step, counted from 1."""
+    ids = torch.tensor([*prompt, *new[: step - 1]], device=model.device)
+    row = model(ids, torch.arange(len(ids), device=model.device), Recompute())[-1]
+    return int((distribution(row, careful) > 0).sum())
+
+
+left = [left_by_top_p(step) for step in range(1, len(new) + 1)]
+print("tokens that top-p left in each step:", left)
+print(f"step 7: {left[6]}; one token only in {left.count(1)} of {len(left)} steps")
 
 # %% [markdown]
 # ## The loop
 #
-# Now put it together. This is all of it: run, take the last row, choose, append, again.
+# Now all of it together: run the model, take the last row, choose a token, append it, and again.
 
 # %%
 @torch.inference_mode()
@@ -167,196 +179,233 @@ mine = my_generate(model, prompt, 40)
 print(wrapped(tokenizer.decode(mine)))
 
 # %% [markdown]
-# The same in `course_lib`. What was added: sampling, a token that ends the text, checks on the prompt, and
-# `logits_for`, which asks for the last row alone (every other row would be multiplied by the whole vocabulary
-# for nothing).
-
-# %%
-show(generate_naive)
+# `generate_naive` of `course_lib` is this loop with sampling, stop tokens, and checks of the prompt. It also asks the
+# model for the last row of logits alone, `logits_for`, because the other rows are not used.
 
 # %%
 theirs = generate_naive(model, prompt, SamplingParams(max_tokens=40))
 print("the same tokens:", mine == theirs)
 
 # %% [markdown]
-# ## What it computes, and how often
+# ## What "the same tokens" means
 #
-# A **trace** is a record of what happened, which a view can play back. This one notes, for each run of the
-# model, the first position that went through it and the one after the last. To record it we put a thin object in front of
-# the cache; the model does not notice, because it only knows the door.
+# The whole course compares faster methods with this loop, and asks for the same tokens. Two methods can add the same
+# numbers in another order, and rounding then changes the last digits of the logits. When the two largest logits are
+# very close, this changes the token.
+#
+# The fewer bits a number has, the more often it happens. Servers run in **bfloat16** or **float16**. Here are the two
+# largest logits of one step in float32, and the same two numbers rounded to bfloat16.
 
 # %%
-class Watched:
-    """A cache that counts what passes through the door of the first layer, and hands everything on."""
+close = tokenizer.encode("Put your head on the pillow and listen. Far away, by a")
+ids = torch.tensor(close, device=model.device)
+row = model(ids, torch.arange(len(close), device=model.device), Recompute())[-1]
+two = row.topk(2).indices.tolist()
+for dtype in (torch.float32, torch.bfloat16):
+    rounded = row.to(dtype)
+    shown = ", ".join(f"{tokenizer.token_text(i)!r} (id {i}) {rounded[i].item():.6f}" for i in two)
+    largest = int((rounded == rounded.max()).nonzero()[0])
+    print(f"{str(dtype):<15} {shown}: greedy takes {tokenizer.token_text(largest)!r}")
+for dtype in (torch.bfloat16, torch.float32):
+    print(f"from 16 to 32, the step from one {dtype} number to the next is {16 * torch.finfo(dtype).eps:.3g}")
 
-    def __init__(self, cache, runs):
-        self.cache, self.runs = cache, runs
+# %% [markdown]
+# In float32 the first token is larger by 0.05. In bfloat16 both logits become the same number, and the lower id is
+# taken: another token, and from there on another story. A server in half precision rounds in every layer, not only at
+# the end. The cell below runs the whole model in bfloat16 on ten tales, and counts the places where the most likely
+# token is another one.
 
-    def attend(self, layer, q, k, v):
-        if layer == 0:
-            self.runs.append((0, q.shape[0]))
-        return self.cache.attend(layer, q, k, v)
+# %% tags=["nbval-ignore-output"]
+from course_lib.models.training.data import HELD_OUT
+from course_lib.models.training.tales import make_tale
 
+half, _ = load_model("tale", device=model.device, dtype=torch.bfloat16)
+places = changed = 0
+with torch.inference_mode():
+    for seed in range(HELD_OUT + 200, HELD_OUT + 210):
+        ids = torch.tensor(tokenizer.encode(make_tale(seed, chapters=1).text)[:120], device=model.device)
+        at = torch.arange(len(ids), device=model.device)
+        places += len(ids)
+        changed += int((model(ids, at, Recompute()).argmax(-1) != half(ids, at, Recompute()).argmax(-1)).sum())
+print(f"{changed} of {places} places have another most likely token in bfloat16")
 
-def generate_watched(token_ids, max_tokens):
-    ids, runs = list(token_ids), []
-    for _ in range(max_tokens):
-        cache = Watched(Recompute(), runs)
-        logits = model(torch.tensor(ids, device=model.device), torch.arange(len(ids), device=model.device), cache)
-        ids.append(int(logits[-1].argmax()))
-    return ids, runs
+# %% [markdown]
+# So a server in half precision can give another token when the order of its sums changes. This happens when other
+# requests are in the batch, because kernels choose the order of their sums by the number of rows. Servers accept it,
+# or use *batch-invariant* kernels whose order does not change.
+#
+# The rule of this course is therefore: **in float32, greedy decoding gives the same tokens**. Lessons that compare
+# tokens run in float32. Even in float32 two logits can be only one or two steps apart. This is rare. A comparison
+# that meets such a case has to look at the two logits.
+#
+# ## What it computes, and how often
+#
+# A function that runs before each run of the model notes how many tokens go in. The view draws each run as a row.
 
-
-ids, runs = generate_watched(prompt, 24)
+# %%
+runs = []
+hook = model.register_forward_pre_hook(lambda module, inputs: runs.append((0, len(inputs[0]))))
+new = my_generate(model, prompt, 24)
+hook.remove()
+print("tokens in each run:", [end for _, end in runs])
 
 # %%
 from course_lib.viz import recomputation_triangle
 
-triangle = recomputation_triangle([tokenizer.token_text(token) for token in ids[:-1]], runs, prompt_tokens=len(prompt))
+pieces = [tokenizer.token_text(token) for token in [*prompt, *new][:-1]]
+triangle = recomputation_triangle(pieces, runs, prompt_tokens=len(prompt))
+triangle.step = triangle.last
 triangle
 
-# %%
-triangle.snapshot(step=triangle.last)
-
 # %% [markdown]
-# Every step computes again what the last one knew. The causal mask makes this waste complete: since a token
-# never sees the ones behind it, nothing about the earlier tokens *can* have changed.
+# Solid places are tokens that the model computes for the first time. Hatched places were computed in an earlier run.
+# Because of the causal mask, the earlier tokens give the same keys and values again: all hatched work is repeated.
 #
 # ## Measure: counts first
 #
-# Counts are the same on every machine, so they come before any time. Let *p* be the tokens of the prompt and *n*
-# the new ones, with steps counted from 0. Step *i* pushes *m = p + i* tokens through the model. In each attention head
-# every token looks at itself and all before it, so that step computes 1 + 2 + … + *m* attention scores, which is
-# *m*(*m* + 1)/2.
+# Counts are the same on every machine, so they come before times. Let *p* be the number of tokens in the prompt and
+# *n* the number of new tokens. Step *i*, counted from 0, runs the model on *m = p + i* tokens. In one head, each
+# token is compared with itself and all tokens before it. So the step computes 1 + 2 + … + *m* = *m*(*m* + 1)/2
+# attention scores in each head of each layer.
 
 # %%
-predict("01.double", "You ask for twice as many new tokens, many more than the prompt has. How much more work is attention?",
+predict("01.double", "You ask for twice as many new tokens, many more than the prompt has. How many times as much work is attention?",
         ["About twice as much", "About four times", "About eight times"], answer=2)
 
 # %%
 def work(p, n):
-    """(tokens pushed, attention scores for each head and layer) of n new tokens after p."""
+    """(tokens run, attention scores for each head and layer) of n new tokens after p."""
     tokens = sum(p + i for i in range(n))
     scores = sum((p + i) * (p + i + 1) // 2 for i in range(n))
     return tokens, scores
 
 
-counted = sum(end - start for start, end in runs)
-print("pushed, counted at the door:", counted)
-print("pushed, by the formula:     ", work(len(prompt), 24)[0])
+print("tokens run, counted above:", sum(end for _, end in runs))
+print("by the formula:           ", work(len(prompt), 24)[0])
 print()
-print(f"{'new tokens':>10} {'pushed':>12} {'x':>6} {'attention scores':>18} {'x':>6}")
+print(f"{'new tokens':>10} {'tokens run':>12} {'x':>6} {'attention scores':>18} {'x':>6}")
 before = None
 for n in (64, 128, 256, 512, 1024):
-    pushed, scores = work(len(prompt), n)
-    growth = [f"{now / then:.1f}" for now, then in zip((pushed, scores), before)] if before else ["", ""]
-    print(f"{n:>10} {pushed:>12,} {growth[0]:>6} {scores:>18,} {growth[1]:>6}")
-    before = pushed, scores
+    tokens_run, scores = work(len(prompt), n)
+    growth = [f"{now / then:.1f}" for now, then in zip((tokens_run, scores), before)] if before else ["", ""]
+    print(f"{n:>10} {tokens_run:>12,} {growth[0]:>6} {scores:>18,} {growth[1]:>6}")
+    before = tokens_run, scores
 
 # %% [markdown]
-# Each time *n* doubles, the tokens pushed grow towards four times as many: a **quadratic** term, from the matrix
-# products that make queries, keys and values and from the feed-forward network, which work token by token. The attention
-# scores grow towards eight times as many: a **cubic** term, since each run is already quadratic in its length, and there
-# are *n* runs.
+# Each time *n* doubles, the number of tokens run grows towards four times as many: it is **quadratic** in *n*. The
+# matrix products for queries, keys and values and the feed-forward network work on each token once, so their work
+# grows in the same way. The number of attention scores grows towards eight times as many: it is **cubic**. One run is
+# quadratic in its length, and there are *n* runs.
 #
-# The cache of lesson 02 will turn these into a linear and a quadratic one. Remember which is which: "from O(n²) to O(n)"
-# is true of some quantity each time you read it, and it is worth asking of which.
+# The cache of lesson 02 makes the first linear and the second quadratic. When you read "from O(n²) to O(n)", ask
+# which quantity is meant.
 #
-# Which of the two matters? That depends on the length. Let us count the floating-point operations of one run, in
-# units of a thousand million (GFLOP): the work on each token by itself on one side, attention on the other.
+# Which of the two is more work depends on the length. The next cell counts the floating-point operations of one run,
+# in GFLOP (10⁹ operations). A multiplication and an addition count as two.
 
 # %%
 def flops(n):
-    """Floating-point operations of one run over n tokens: (token by token, attention), a product and a sum each."""
+    """Floating-point operations of one run over n tokens: (work on each token by itself, attention)."""
     c = model.config
-    heads = c.num_heads * c.head_dim
-    per_token = 2 * (c.num_parameters - c.vocab_size * c.hidden_size)  # every weight once; the embedding is a look-up
+    norms = (2 * c.num_layers + 1) * c.hidden_size  # weights that only scale; all others are in matrix products
+    per_token = 2 * (c.num_parameters - c.vocab_size * c.hidden_size - norms)  # the embedding is a look-up
     vocabulary = 2 * c.vocab_size * c.hidden_size  # for the last row alone
     scores = n * (n + 1) // 2
-    return n * per_token + vocabulary, c.num_layers * scores * 4 * heads
+    return n * per_token + vocabulary, c.num_layers * scores * 4 * c.num_heads * c.head_dim
 
 
 lengths = list(range(32, 2049, 32))
 linear, attention = zip(*(flops(n) for n in lengths))
-figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-axis.stackplot(lengths, [x / 1e9 for x in linear], [x / 1e9 for x in attention],
-               labels=["layers and vocabulary: grows with n", "attention: grows with n²"], colors=["#56B4E9", "#D55E00"])
-axis.set(xlabel="tokens in the text", ylabel="GFLOP of one run", title="What one more token costs without a cache")
-axis.margins(x=0)
-axis.legend(loc="upper left")
-plt.show()
+chart("Operations of one run without a cache, by the length of the sequence",
+      {"layers and vocabulary": (lengths, [x / 1e9 for x in linear]), "attention": (lengths, [x / 1e9 for x in attention])},
+      x="tokens in the sequence", y="operations", y_unit="GFLOP")
+
+# %%
 for n in (128, 512, 2048):
-    print(f"{n:>5} tokens in the text: attention is {flops(n)[1] / sum(flops(n)):4.0%} of the run")
+    print(f"{n:>5} tokens in the sequence: attention is {flops(n)[1] / sum(flops(n)):4.0%} of the run")
 
 # %% [markdown]
-# In short texts the work on single tokens is nearly everything; attention catches up as the text grows.
+# In short sequences most of the work is on single tokens. The share of attention grows with the length.
 #
-# That was a formula, written by hand. PyTorch has a counter that watches the matrix products that really run. Leaving
-# attention aside, which one call does as a whole, both must agree. One correction: the formula took every weight for
-# part of a matrix, and the model also has a few that only scale. They stand in its *norms*, small steps that keep the
-# numbers between the layers at one size.
+# The formula was written by hand. PyTorch can count the operations while they run. In attention, PyTorch counts the
+# whole square of *n* × *n* scores, because the operation is called for all of it. The formula counts the triangle
+# that the causal mask leaves.
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.decoding.work import ATTENTION_FLOPS  # for torch's call of attention, which its counter does not know everywhere
+from course_lib.decoding.work import ATTENTION_FLOPS  # torch does not count its attention on every machine
 
-n = 256
+n, c = 256, model.config
 with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
     model(torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device), Recompute(),
           logits_for=torch.tensor([n - 1], device=model.device))
-by_operation = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
-products = sum(count for op, count in by_operation.items() if op in ("aten.mm", "aten.addmm"))
-norms = 2 * n * (2 * model.config.num_layers + 1) * model.config.hidden_size  # two norms a layer, one at the end
-print(f"matrix products, counted {products / 1e9:.3f} GFLOP, by the formula {(flops(n)[0] - norms) / 1e9:.3f} GFLOP")
+counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
+products = sum(count for op, count in counts.items() if op in ("aten.mm", "aten.addmm"))
+square = sum(counts.values()) - products
+print(f"matrix products: counted {products / 1e9:.3f} GFLOP, by the formula {flops(n)[0] / 1e9:.3f}")
+print(f"attention:       counted {square / 1e9:.3f} GFLOP for the square; the triangle by the formula is {flops(n)[1] / 1e9:.3f}, "
+      f"{flops(n)[1] / square:.1%} of it")
+print(f"                 (n + 1) / 2n = {(n + 1) / (2 * n):.1%}")
 
 # %% [markdown]
+# Both parts of the formula agree with the counter.
+#
 # ## Measure: time
 #
-# And in seconds, on this machine. Does the time follow the counts? If it does, the last column stays about the same.
+# Does the time follow the counts? If it does, the last column stays about the same.
 
 # %% tags=["nbval-ignore-output"]
 import time
 
-seconds = []
-for n in (64, 128, 256, 512, 1024):
-    tokens = torch.zeros(n, dtype=torch.int64, device=model.device)
-    positions = torch.arange(n, device=model.device)
-    row = torch.tensor([n - 1], device=model.device)
+
+def seconds(n):
+    """Seconds of one run over n tokens: the shortest of five, after one to warm up."""
+    tokens, positions = torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device)
+    row, times = torch.tensor([n - 1], device=model.device), []
     with torch.inference_mode():
-        model(tokens, positions, Recompute(), logits_for=row).cpu()
-        times = []
-        for _ in range(5):
+        for _ in range(6):
             start = time.perf_counter()
             model(tokens, positions, Recompute(), logits_for=row).cpu()
             times.append(time.perf_counter() - start)
-    seconds.append(sorted(times)[2])
-    print(f"{n:>5} tokens in the text: {1000 * seconds[-1]:6.1f} ms for the next one, "
-          f"{sum(flops(n)) / 1e9 / seconds[-1]:6.1f} GFLOP a second")
+    return min(times[1:])
+
+
+sizes = (64, 128, 256, 512, 1024)
+taken = {n: seconds(n) for n in sizes}
+for n in sizes:
+    print(f"{n:>5} tokens in the sequence: {1000 * taken[n]:6.1f} ms for the next token, "
+          f"{sum(flops(n)) / 1e9 / taken[n]:6.1f} GFLOP a second")
 
 # %% [markdown]
-# Median of five runs, after one to warm up. Short texts reach fewer GFLOP a second, since each run also has work that
-# does not depend on the length, such as starting every operation.
+# Each operation also has to be started, which takes the same time at any length. Where the sequence is short, this
+# can be a larger part of the time, and there are fewer GFLOP a second.
 #
-# On a large GPU that is nearly all there is. The same model, recorded on an H200:
+# On a large GPU it is almost all of the time. Here is the same model on an H200, and this machine beside it:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from course_lib.recorded import recorded
 
-recorded("01")
+run = recorded("01")
+on_h200 = run.column("tokens in the text")
+display(chart("Time for the next token without a cache",
+              {"this machine": (list(sizes), [1000 * taken[n] for n in sizes]),
+               "H200, recorded": (on_h200, run.column("ms"))},
+              x="tokens in the sequence", y="time", y_unit="ms", log="xy"))
+print(run.source)
 
 # %% [markdown]
-# The work grows with the text, and the time stays where it is: this GPU needs longer to be told what to do than to do it.
-# Our model is far too small for it. Lesson 02 shows a model that is not, and lesson 09 returns to the idle GPU.
+# On the H200, 16 times as many tokens take about the same time, from 64 to 1,024. The GPU waits for the next
+# operation to be started for most of the time: these runs are **launch-bound**. This model is far too small for such
+# a GPU. Lesson 02 shows a larger model, and lesson 13 removes the cost of the launches.
 #
 # ## Break it
 #
-# The cost comes from pushing the whole text. So why not push less? The most tempting shortcut is to show the
-# model only the last few tokens.
+# The work comes from running the whole sequence in each step. What happens if the model gets only the last few tokens?
 
 # %%
-predict("01.window", "A loop that shows the model only the last 24 tokens: what happens to the story?",
-        ["Nothing much: the last words matter most", "It forgets who and what, and in the end how to write",
+predict("01.window", "A loop that gives the model only the last 24 tokens: what happens to the story?",
+        ["Almost nothing: the last words matter most", "It forgets who and what, and in the end how to write",
          "It stops after a sentence"], answer=1)
 
 # %%
@@ -373,14 +422,10 @@ def generate_forgetful(model, token_ids, max_tokens, window=24):
 print(wrapped(tokenizer.decode(generate_forgetful(model, prompt, 120))))
 
 # %% [markdown]
-# Watch the names and the things from sentence to sentence: the loop has no idea what the tale was about. Then the
-# sentences themselves come apart, since the model has never seen a text that starts in the middle. Questions about
-# held-out tales, as in lesson 00, put a number on it.
+# The names and things change from sentence to sentence, because the model does not see the earlier ones. Then the
+# sentences break, too. Questions about held-out tales, as in lesson 00, give a number.
 
 # %%
-from course_lib.models.training.data import HELD_OUT
-from course_lib.models.training.tales import make_tale
-
 asked, right, right_forgetful = 0, 0, 0
 for seed in range(HELD_OUT + 50, HELD_OUT + 62):
     tale = make_tale(seed, chapters=1)
@@ -390,33 +435,34 @@ for seed in range(HELD_OUT + 50, HELD_OUT + 62):
         asked += 1
         right += tokenizer.decode(my_generate(model, ids, 8)).strip().startswith(wanted)
         right_forgetful += tokenizer.decode(generate_forgetful(model, ids, 8)).strip().startswith(wanted)
-print(f"{asked} questions: {right} right with the whole text, {right_forgetful} right with the last 24 tokens")
+print(f"{asked} questions: {right} right with the whole sequence, {right_forgetful} right with the last 24 tokens")
 
 # %% [markdown]
-# So the whole text must have its say in every step. But must it be *computed* in every step? That is the next
-# lesson.
+# So each step has to use the whole sequence. It does not have to compute the whole sequence again: that is lesson 02.
+# (There are models that are trained to attend to a window of the newest tokens. Lesson 14 has them.)
 #
 # ## Three questions
 #
-# <details><summary><b>1. Why is the last row of logits enough to write on, although the model gives a row for each token?</b></summary>
+# <details><summary><b>1. Why is the last row of logits enough to go on, although the model gives a row for each token?</b></summary>
 #
-# The other rows say what follows earlier tokens, and we already know what followed them. Training needs them
-# all; decoding throws them away, which is why <code>logits_for</code> exists.
+# The other rows say what comes after earlier tokens, and these are known already. Training uses all rows. Decoding
+# uses the last one, which is why <code>logits_for</code> exists.
 # </details>
 #
-# <details><summary><b>2. The prompt has 1,000 tokens and you write 10. Is the triangle's waste large or small?</b></summary>
+# <details><summary><b>2. The prompt has 1,000 tokens and you write 10. How much of the work is repeated?</b></summary>
 #
-# Large: 10 runs of about 1,000 tokens, where 1,009 different ones would do. Long prompts with short answers are
-# common in practice, so the waste is not only a matter of long outputs.
+# Almost nine tenths: 10 runs of 1,000 to 1,009 tokens are 10,045 tokens, and 1,009 are different ones. Long prompts
+# with short answers are common, so the waste does not need a long answer.
 # </details>
 #
 # <details><summary><b>3. Top-k of 1 and temperature 0: do they always choose the same token?</b></summary>
 #
-# Yes: the likeliest token is the only one left, whatever the temperature is. Here ties go to the lowest id in
-# both; another library may settle ties differently, and then two greedy decoders can part company.
+# In this course, yes: only the most likely token is left, and in both cases the lowest id is taken among equal
+# logits. Another library may choose otherwise among equal logits, and then two greedy decoders can give different
+# tokens.
 # </details>
 #
 # ## Next
 #
-# `exercises/01_naive_decoding.ipynb`: write `greedy`, `sample`, `generate` and `count_work` yourself. Then
-# lesson 02 keeps what the triangle throws away.
+# `exercises/01_naive_decoding.ipynb`: write `greedy`, `sample`, `generate` and `count_work` yourself. Lesson 02 then
+# keeps the keys and values that the triangle computes again and again.

@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 02 · The KV cache
 #
-# - **You will** build a cache for keys and values, and the loop that uses it. Then you will look for three bugs in one.
-# - **Why** it turns the triangle of lesson 01 into a single line: each token goes through the model once. Every server does this, and most of the course is about where to put what it keeps.
-# - **Time** 35 minutes, and an hour for the exercises.
+# - **You will** build a cache for keys and values, and the loop that uses it. Then you will look for the bugs of
+#   three wrong caches.
+# - **Why** with the cache each token goes through the model once. Every server works like this, and most of the
+#   course is about where the cache is kept.
+# - **Time** 50 minutes, and 90 for the exercises.
 # - **You need** lesson 01.
-# - **After it** you can say what a cache saves, what it costs, and in which step a wrong one gives itself away.
+# - **After it** you can say what a KV cache saves and what it costs, what TTFT and TPOT are, and in which step each
+#   kind of wrong cache shows.
 
 # %% [markdown]
 # {{colab}}
@@ -21,23 +24,24 @@ from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)  # the rule "the same tokens" holds in float32: lesson 01
 config = model.config
 
 # %% [markdown]
-# ## What can never change
+# ## What does not change
 #
-# In attention, a token's **query** asks, and the **keys** and **values** of the tokens before it answer. The causal
-# mask lets nobody look ahead. So what a token computes depends on the tokens before it, and on nothing that comes later.
+# In attention, the **query** of a token is compared with the **keys** of this token and of all tokens before it. The
+# weights that come out of this say how much of each **value** the token gets. Because of the causal mask, the result
+# for a token depends on the tokens before it, and not on those after it.
 
 # %%
-predict("02.change", "You push 23 tokens through the model, and then the same 23 with one more behind them. "
+predict("02.change", "You run the model on 23 tokens, and then on the same 23 tokens and one more after them. "
         "What happens to the keys and values of the first 23?",
         ["They change a little in the upper layers", "They stay the same in every layer", "Only those of the first layer stay"], answer=1)
 
 # %%
 class Listening(Recompute):
-    """Recompute, with an ear at the door: notes the keys and values of each layer."""
+    """Recompute that also notes the keys and values of each layer."""
 
     def __init__(self):
         self.heard = []
@@ -60,15 +64,15 @@ for layer, ((k1, v1), (k2, v2)) in enumerate(zip(short, long)):
     print(f"layer {layer}: keys and values of the first {len(k1)} tokens the same: {bool(same)}")
 
 # %% [markdown]
-# All layers, all the same (up to rounding: torch may add in another order when there are more rows). So why compute
-# them again? Keep them. That is the **KV cache**.
+# They are the same in all layers, up to rounding. (With more rows, torch may add in another order.) So they can be
+# kept instead of computed again. What keeps them is the **KV cache**.
 #
-# Queries need not be kept: a query is asked once, by its own token, and never again.
+# Queries are not kept. The query of a token is used in the step of this token, and never again.
 #
 # ## Build it
 #
-# The cache stands behind the door, where `Recompute` stood. It puts the new keys and values behind the old ones and
-# lets the new queries look at all of them. This first one simply grows.
+# The cache takes the place of `Recompute`. It appends the new keys and values to the earlier ones, and computes the
+# attention of the new queries over all of them. This first cache grows in each step.
 
 # %%
 class GrowingCache:
@@ -79,26 +83,26 @@ class GrowingCache:
         if self.k[layer] is not None:
             k, v = torch.cat([self.k[layer], k]), torch.cat([self.v[layer], v])
         self.k[layer], self.v[layer] = k, v
-        start = len(k) - len(q)  # tokens kept before this step
+        start = len(k) - len(q)  # tokens in the cache before this step
         seen = torch.ones(len(q), len(k), dtype=torch.bool, device=q.device).tril(start)
         q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
 
 
 # %% [markdown]
-# `seen` is the causal mask. Row *i* of this step stands at position *start + i*, so it may see the keys 0 to
-# *start + i*. For the whole prompt that is the triangle of lesson 01; for a single new token it is one full row.
+# `seen` is the causal mask. Row *i* of this step is at position *start + i*, so it attends to the keys 0 to *start +
+# i*. For the whole prompt this is the triangle of lesson 01. For a single new token it is one row without a masked
+# key.
 #
-# `enable_gqa` stands for **grouped-query attention**: several query heads share one key/value head, so there is
-# less to keep.
+# `enable_gqa` stands for **grouped-query attention**: several query heads share one key/value head.
 
 # %%
 print(f"{config.num_heads} query heads share {config.num_kv_heads} key/value heads of {config.head_dim} numbers, "
       f"in {config.num_layers} layers")
 
 # %% [markdown]
-# The loop now has two kinds of step. **Prefill** pushes the whole prompt at once; its last row of logits gives the
-# first new token. **Decode** pushes that one token, and so on.
+# The loop now has two kinds of step. **Prefill** runs the model on the whole prompt. Its last row of logits gives the
+# first new token. Each **decode** step runs the model on one token, the newest.
 
 # %%
 @torch.inference_mode()
@@ -115,7 +119,7 @@ def my_generate(token_ids, max_tokens, cache):
 
 # %%
 predict("02.same", "Naive and cached decoding, greedy, 60 tokens: do they write the same?",
-        ["The same tokens", "Nearly: the cache is an approximation", "The same meaning in other words"], answer=0)
+        ["The same tokens", "Almost: the cache is an approximation", "The same meaning in other words"], answer=0)
 
 # %%
 mine = my_generate(prompt, 60, GrowingCache(config.num_layers))
@@ -125,19 +129,19 @@ print()
 print("the same tokens:", mine == naive)
 
 # %% [markdown]
-# A cache is not an approximation. It leaves out only what would be computed a second time.
+# A KV cache is not an approximation. It leaves out only what would be computed a second time.
 #
-# ## The same in `course_lib`
+# ## The cache of `course_lib`
 #
-# `torch.cat` copies everything that is kept, in every layer of every step. `ContiguousCache` takes its memory once,
-# for a stated number of tokens, and writes into it: *contiguous*, in one piece. `num_tokens` says how much is in use.
-# Also added: an error that says what fits when a step does not, and a short cut for single tokens, which need no mask.
+# In each layer of each step, `torch.cat` copies everything that is in the cache. `ContiguousCache` allocates its
+# memory once, for a given number of tokens, and writes into it. *Contiguous* means in one piece. This is how it
+# writes and attends. New against `GrowingCache` are the writing into memory that is there already, and a shorter way
+# for steps of one token.
 
 # %%
-show(ContiguousCache.attend)
+from course_lib.kvcache.contiguous import append_and_attend
 
-# %%
-show(generate_cached)
+show(append_and_attend)
 
 # %%
 cache = ContiguousCache(config, 128, device=model.device, dtype=model.dtype)
@@ -146,12 +150,13 @@ print("the same tokens:", theirs == naive)
 print(cache)
 
 # %% [markdown]
-# 23 tokens of the prompt and 59 of the 60 new ones: the last was never pushed, since nobody asks what follows it.
+# These are the 23 tokens of the prompt and 59 of the 60 new ones. The model does not run on the last new token,
+# because no token after it is asked for.
 #
 # ## See it
 #
-# Prefill comes in one stroke, and then one column a step. The bars below compare the tokens pushed with what naive
-# decoding would push.
+# Prefill fills the columns of the whole prompt in one step. Each decode step adds one column. The bars below compare the
+# tokens that go through the model with those of naive decoding. Step through it from step 0.
 
 # %%
 from course_lib.viz import cache_filling
@@ -159,15 +164,12 @@ from course_lib.viz import cache_filling
 filling = cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=16)))
 filling
 
-# %%
-filling.snapshot(step=6)
-
 # %% [markdown]
 # ## Positions
 #
-# Why does it matter that a new token is pushed with its true position? The model knows order from **RoPE** alone
-# (rotary position embedding): before a query meets a key, each is turned by an angle that grows with its position.
-# What the two then see of each other is the *difference* of their angles, so the score depends on how far apart they are.
+# The loop passes the position of each token. The model uses it for **RoPE** (rotary position embedding): before a
+# query is compared with a key, each of the two is rotated by an angle that is proportional to its position. The score
+# of the two, query · key, then depends on the difference of the angles, and so on how far apart the two tokens are.
 
 # %%
 from course_lib.models.transformer import rotary_angles, rotate
@@ -184,13 +186,13 @@ for at in ((7, 4), (107, 104), (8, 4)):
     print(f"query at {at[0]:>3}, key at {at[1]:>3}, {at[0] - at[1]} apart: score {score(*at):.3f}")
 
 # %% [markdown]
-# The same distance gives the same score. The keys in the cache are turned already, each by the position it had when
-# it was pushed, and so they can stay as they are. But a query at a wrong position sees all of them at a wrong distance.
+# The same distance gives the same score. The keys in the cache are rotated already, each by its own position, and
+# stay valid when the sequence grows. A query with a wrong position has a wrong distance to all of them.
 #
 # ## Measure: counts first
 #
-# `count_work` counts what a pass through the model takes: tokens pushed, floating-point operations, and bytes that
-# have to be read. Here are the naive loop and the cached one, on the same 128 tokens.
+# `count_work` counts what goes on in the model: tokens, floating-point operations, and bytes that have to be read. Here
+# are the naive loop and the cached loop, for the same 128 new tokens.
 
 # %%
 params = SamplingParams(max_tokens=128, ignore_eos=True)
@@ -198,49 +200,50 @@ with count_work(model) as naive_work:
     generate_naive(model, prompt, params)
 with count_work(model) as cached_work:
     generate_cached(model, prompt, params)
-print(f"{'':>10} {'tokens pushed':>14} {'GFLOP':>8}")
+print(f"{'':>10} {'tokens run':>14} {'GFLOP':>8}")
 for name, work in (("naive", naive_work), ("cached", cached_work)):
     print(f"{name:>10} {work.tokens:>14,} {work.flops / 1e9:>8.2f}")
 print(f"{'ratio':>10} {naive_work.tokens / cached_work.tokens:>14.1f} {naive_work.flops / cached_work.flops:>8.1f}")
 
 # %% [markdown]
-# And step by step: does the work of the next token still grow with the text?
+# Does the work of the next token still grow with the sequence? Here it is step by step.
 
 # %%
-import matplotlib.pyplot as plt
+from course_lib.viz import chart, panel
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-for work, name, colour in ((naive_work, "naive", "#D55E00"), (cached_work, "cached", "#0072B2")):
-    line = {"label": name, "color": colour, "linestyle": "-" if name == "cached" else "--"}
-    axes[0].plot([run.tokens for run in work.runs], **line)
-    axes[1].plot([run.flops / 1e9 for run in work.runs], **line)
-axes[0].set(xlabel="step", ylabel="tokens pushed", title="Tokens through the model")
-axes[1].set(xlabel="step", ylabel="GFLOP", title="Operations")
-axes[0].legend()
-plt.show()
+steps = list(range(128))
+loops = {"cached": cached_work, "naive": naive_work}
+tokens = {name: (steps, [run.tokens for run in work.runs]) for name, work in loops.items()}
+operations = {name: (steps, [run.flops / 1e9 for run in work.runs]) for name, work in loops.items()}
+work_by_step = chart("Work by step: naive against cached",
+                     panel(tokens, x="step", y="tokens run", title="Tokens through the model"),
+                     panel(operations, x="step", y="operations", y_unit="GFLOP", title="Operations"))
+work_by_step
+
+# %%
 last, first = cached_work.runs[-1], cached_work.runs[1]
-print(f"a decode step pushes {first.tokens} token; "
+print(f"a decode step runs the model on {first.tokens} token; "
       f"from the first to the last its operations grow by {last.flops / first.flops - 1:.1%}")
 
 # %% [markdown]
-# One token a step, however long the text. The little that still grows is attention: the new token compares itself with
-# every key that is kept. Which quantity went from what to what, then?
+# A decode step runs the model on one token at any length. Its operations still grow a little: the new query is
+# compared with every key in the cache. The table says how each quantity grows, for *n* new tokens.
 #
 # | to write *n* tokens | naive | cached |
 # |---|---|---|
-# | tokens pushed in one step | O(n) | O(1) |
+# | tokens run in one step | O(n) | O(1) |
 # | attention scores in one step | O(n²) | O(n) |
-# | tokens pushed in all | O(n²) | O(n) |
+# | tokens run in all | O(n²) | O(n) |
 # | attention scores in all | O(n³) | O(n²) |
 # | memory kept between steps | O(1) | O(n) |
 #
-# The last row is the price. **The trade is memory for work**: the cache keeps two vectors for every token, head
-# and layer, and reads them all in every step.
+# The last row is the price: **the cache trades memory for work**. It keeps two vectors for each token, KV head and
+# layer, and each step reads all of them.
 #
 # ## Measure: memory
 #
-# A token costs a key and a value (2), in each layer, for each key/value head, of `head_dim` numbers. Let us see whether
-# the memory of the growing cache really grows by that, to the byte.
+# A token takes a key and a value (2), in each layer, for each key/value head, of `head_dim` numbers. Does the memory
+# of the growing cache grow by this, to the byte?
 
 # %%
 def bytes_held(cache):
@@ -260,138 +263,160 @@ with torch.inference_mode():
         print(f"{position + 1} tokens: {now:>7,} bytes, {now - before:,} more")
         before = now
 print("exactly the formula:", bytes_held(growing) == 6 * formula)
-print(f"ContiguousCache takes all at once: {cache.num_bytes:,} bytes for {cache.max_tokens} tokens "
+print(f"ContiguousCache allocates all at once: {cache.num_bytes:,} bytes for {cache.max_tokens} tokens "
       f"= {cache.num_bytes // cache.max_tokens:,} a token")
 
 # %% [markdown]
-# Lesson 03 is about this number: for large models it decides how many people can be served at once.
+# Lesson 03 is about this number.
 #
-# What a decode step *reads* says where its time goes. All weights must be read to push a single token, and the cache
-# of all tokens before it:
+# ## Measure: time, TTFT and TPOT
+#
+# How long does it take on this machine to write 256 tokens?
 
 # %%
-print(f"last step: {last.weight_bytes / 1e6:.1f} MB of weights, {last.cache_bytes / 1e6:.2f} MB of cache, "
-      f"for {last.tokens} token")
-
-# %% [markdown]
-# ## Measure: time
-#
-# And in seconds, on this machine: 512 new tokens, naive against cached.
-
-# %%
-predict("02.faster", "How much faster are 512 tokens with the cache, on this machine?",
+predict("02.faster", "How much faster are 256 tokens with the cache, on this machine?",
         ["Not at all: the model is so small", "Two to three times", "More than four times"])
 
 # %% tags=["nbval-ignore-output"]
 import time
 
 
-@torch.inference_mode()
-def timed(new_tokens, cached):
-    """Seconds since the start, after each new token."""
-    ids, seconds = list(prompt), []
-    cache = ContiguousCache(config, len(prompt) + new_tokens, device=model.device, dtype=model.dtype)
-    start, pushed = time.perf_counter(), 0
-    for _ in range(new_tokens):
-        step = ids[pushed:]
-        positions = torch.arange(pushed, len(ids), device=model.device)
-        last_row = torch.tensor([len(step) - 1], device=model.device)
-        tokens, behind_the_door = torch.tensor(step, device=model.device), cache if cached else Recompute()
-        logits = model(tokens, positions, behind_the_door, logits_for=last_row)
-        pushed = len(ids) if cached else 0
-        ids.append(int(logits[0].argmax()))
-        seconds.append(time.perf_counter() - start)
-    return ids, seconds
+def seconds_of(write):
+    """Runs write(), and returns the seconds from the start to the end of each run of the model in it."""
+    ends, start = [], time.perf_counter()
+    hook = model.register_forward_hook(lambda *_: ends.append(time.perf_counter() - start))
+    write()
+    hook.remove()
+    return ends
 
 
-timed(8, cached=True)  # to warm up
-cached_ids, cached_seconds = timed(512, cached=True)
-naive_ids, naive_seconds = timed(512, cached=False)
-figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-axis.plot(naive_seconds, color="#D55E00", linestyle="--", label="naive")
-axis.plot(cached_seconds, color="#0072B2", label="cached")
-axis.set(xlabel="new tokens", ylabel="seconds since the start", title="Time to write 512 tokens")
-axis.legend()
-plt.show()
-print(f"naive {naive_seconds[-1]:.1f} s, cached {cached_seconds[-1]:.1f} s: "
-      f"{naive_seconds[-1] / cached_seconds[-1]:.1f} times as fast")
-naive_end, cached_end = (seconds[-1] - seconds[-101] for seconds in (naive_seconds, cached_seconds))
-print(f"the last 100 tokens alone: {naive_end / cached_end:.1f} times")
+params = SamplingParams(max_tokens=256, ignore_eos=True)
+generate_cached(model, prompt, SamplingParams(max_tokens=8))  # to warm up
+cached_seconds = seconds_of(lambda: generate_cached(model, prompt, params))
+naive_seconds = seconds_of(lambda: generate_naive(model, prompt, params))
+every_fourth = list(range(3, 256, 4))
+chart("Time to write 256 tokens",
+      {name: ([at + 1 for at in every_fourth], [taken[at] for at in every_fourth])
+       for name, taken in (("cached", cached_seconds), ("naive", naive_seconds))},
+      x="new tokens", y="time since the start", y_unit="s")
 
 # %% [markdown]
-# The naive curve bends upwards, since each token costs more than the one before. The cached one is nearly straight.
-# The ratio in seconds is smaller than the one in counts: a step of one token does not keep a processor busy, and there
-# is a fixed cost for each of the model's many small operations. Lessons 09 and 13 come back to both.
-# (With a GPU the curves lie close together. There the fixed cost is nearly all, as lesson 01 found: this model is too small for it.)
+# The naive curve bends upwards: each token costs more than the one before. The cached curve is almost straight.
 #
-# And a model of real size on a GPU? One step of Llama 3 8B's shape, by the tokens that are pushed, recorded on an H200 (the table is
-# lesson 11's). For each new token the naive loop pays the row of the whole text, the cached loop the first one:
+# Servers report two times for such a curve. They have names that you meet in every benchmark:
+#
+# - **TTFT**, time to first token: from the arrival of the request to its first new token. For a request that does not
+#   wait, this is the time of prefill.
+# - **TPOT**, time per output token: the time from the first token to the last, divided by the number of tokens after
+#   the first. For a request that runs alone, this is the mean time of a decode step. The time between two tokens that
+#   follow each other is the **ITL**, inter-token latency.
+
+# %% tags=["nbval-ignore-output"]
+one = SamplingParams(max_tokens=1, ignore_eos=True)
+for name, loop, ends in (("naive", generate_naive, naive_seconds), ("cached", generate_cached, cached_seconds)):
+    ttft = min(seconds_of(lambda: loop(model, prompt, one))[0] for _ in range(30))  # the shortest of thirty
+    tpot, late = (ends[-1] - ends[0]) / (len(ends) - 1), (ends[-1] - ends[-51]) / 50
+    print(f"{name:<7} {len(ends)} tokens in {ends[-1]:5.1f} s: TTFT {1000 * ttft:5.1f} ms, TPOT {1000 * tpot:5.1f} ms, "
+          f"of the last 50 tokens {1000 * late:5.1f} ms")
+print(f"128 tokens: {naive_seconds[127] / cached_seconds[127]:.1f} times as fast with the cache; "
+      f"by the count of operations {naive_work.flops / cached_work.flops:.1f} times")
+
+# %% [markdown]
+# Prefill is the same work in both loops, so TTFT is about the same. TPOT is what the cache changes. The ratio of the
+# times is smaller than the ratio of the operations: a step of one token does not keep a processor busy, and each of
+# the model's many small operations has a fixed cost.
+#
+# ### A large model on a GPU
+#
+# How long must a step take at least? The GPU has to read all weights, and it has to compute. Each of the two takes a
+# time that can be worked out from the data sheet, and the step takes at least the longer one. This is the
+# **roofline** of lesson 09, written as a time. The table has one step with the shape of Llama 3 8B, recorded on an
+# H200 (4.8 TB/s, 989 TFLOP/s in bfloat16), by the number of tokens in the step.
 
 # %%
+from course_lib.kvcache.catalogue import MODELS
+from course_lib.kvcache.sizes import weight_bytes
 from course_lib.recorded import recorded
 
-recorded("11", 0)
+llama, run = MODELS["Llama 3 8B"], recorded("11", 0)
+read_ms = 1000 * weight_bytes(llama) / 4.8e12
+print(f"{'tokens':>7} {'recorded':>10} {'read weights':>13} {'compute':>9}   in ms")
+for tokens, ms in zip(run.column("tokens"), run.column("ms a step")):
+    print(f"{tokens:>7,} {ms:>10.1f} {read_ms:>13.1f} {1000 * tokens * 2 * llama.num_parameters / 989e12:>9.1f}")
+print(f"8,192 tokens take {run.column('ms a step')[-1] / run.column('ms a step')[0]:.0f} times as long as 1 token")
+print(run.source)
 
 # %% [markdown]
-# As far as the time hardly moves, the GPU is busy with other things than our tokens: it reads all weights, and waits to be told
-# what to do next. Beyond that the time follows the tokens, and the cache saves what it promised.
+# For each new token, the naive loop pays the row of the whole sequence, and the cached loop the first row.
+#
+# - Up to 512 tokens the recorded time hardly changes. In this range the cache saves almost no time for one request.
+#   The step takes several times as long as the reading of the weights: it was recorded with an engine that starts
+#   each operation from Python, and most of the time the GPU waits for the next operation. Such a step is
+#   **launch-bound**. Lesson 13 removes this cost.
+# - From 1,024 tokens on the time grows with the tokens, and the cache saves time. The last line compares the largest
+#   step with the smallest.
+# - Even without any cost for launches, a step of one token could not be faster than the reading of the weights. That
+#   is why a server runs many requests in one step: they share this reading. Lesson 09 is about that.
 #
 # ## Break it
 #
-# A wrong cache does not crash. The text goes on, a little worse or much worse, and you must find out why. Three
-# bugs that people really write:
+# A wrong cache does not crash. The model goes on writing, and the text is a little worse, much worse, or no worse at
+# all. Here are three caches with one bug each.
 
 # %%
-class OffByOne(GrowingCache):
-    """Keeps each token one place too far on: place 0 stays empty, and the newest token is out of sight."""
+class OffByOne(ContiguousCache):
+    """Writes each key and value one position too late. Position 0 stays empty, and is read."""
 
     def attend(self, layer, q, k, v):
-        if self.k[layer] is None:
-            self.k[layer], self.v[layer] = torch.zeros_like(k[:1]), torch.zeros_like(v[:1])
-        k, v = torch.cat([self.k[layer], k]), torch.cat([self.v[layer], v])
-        self.k[layer], self.v[layer] = k, v
-        end = len(k) - 1  # the number of tokens, and so the place of the newest
-        seen = torch.ones(len(q), end, dtype=torch.bool, device=q.device).tril(end - len(q))
-        q, k, v = (x.transpose(0, 1)[None] for x in (q, k[:end], v[:end]))
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)
+        out = append_and_attend(self.k[layer], self.v[layer], self.num_tokens + 1, q, k, v)
+        if layer == config.num_layers - 1:
+            self.num_tokens += len(k)
+        return out
 
 
 class NotReset(GrowingCache):
-    """Forgets every layer but the last."""
+    """reset() forgets every layer but the last."""
 
     def reset(self):
         self.k[:-1], self.v[:-1] = [None] * (len(self.k) - 1), [None] * (len(self.v) - 1)
 
 
 class Ignored(GrowingCache):
-    """Keeps everything and looks at the new tokens alone."""
+    """Keeps all keys and values, and attends to those of the step alone."""
 
     def attend(self, layer, q, k, v):
         super().attend(layer, q, k, v)
         return Recompute().attend(layer, q, k, v)
 
 
+# %%
+def off_by_one():
+    return OffByOne(config, 128, device=model.device, dtype=model.dtype)
+
+
 used = NotReset(config.num_layers)
 other = tokenizer.encode("Once upon a time, on a windy hill, there lived a clever badger named Olive.")
 my_generate(other, 30, used)
 used.reset()
-off_by_one, ignored = OffByOne(config.num_layers), Ignored(config.num_layers)
-for name, broken in (("off by one", off_by_one), ("not reset", used), ("ignored", ignored)):
-    text = my_generate(prompt, 40, broken)
-    alike = next((i for i, (a, b) in enumerate(zip(text, naive)) if a != b), 40)
+for name, broken in (("off by one", off_by_one()), ("not reset", used), ("ignored", Ignored(config.num_layers))):
+    new = my_generate(prompt, 40, broken)
+    alike = next((i for i, (a, b) in enumerate(zip(new, naive)) if a != b), 40)
     print(f"{name}: {alike} of 40 tokens before the first wrong one")
-    print(wrapped(tokenizer.decode(text)))
+    print(wrapped(tokenizer.decode(new)))
     print()
 
 # %% [markdown]
-# Only the second text tells what is wrong with it, by speaking of Olive: she was in the prompt before. For the others you
-# could not say from the text what to mend. `first_divergence` feeds the same text to two caches,
-# half of it as prefill and then a token at a time, and compares what attention returns, layer by layer. It names the first
-# place where they differ; everything behind it may differ only because of that.
+# The first cache writes the right 40 tokens, although each of its layers computes wrong numbers. The right tokens for
+# one prompt prove little. The text of the second one speaks of Olive, who is in the other prompt. From the text of
+# the third one nobody could tell what is wrong.
+#
+# `first_divergence` runs the same tokens through two caches, the first half as prefill and then one token at a time.
+# It compares what attention returns, layer by layer, and names the first place where the two differ. Everything after
+# that place may differ only because of it.
 
 # %%
-predict("02.moment", "In which step does the cache that is ignored first differ from a right one?",
-        ["In prefill, step 0", "In the first decode step, step 1", "Only in a second text"], answer=1)
+predict("02.moment", "In which step does the ignored cache first differ from a right one?",
+        ["In prefill, step 0", "In the first decode step, step 1", "Only in a second sequence"], answer=1)
 
 # %%
 def where(broken):
@@ -402,48 +427,40 @@ def where(broken):
 
 
 used = NotReset(config.num_layers)
-print("off by one:             ", where(OffByOne(config.num_layers)))
-print("ignored:                ", where(Ignored(config.num_layers)))
-print("not reset, first text:  ", where(used))
+print("off by one:                 ", where(off_by_one()))
+print("ignored:                    ", where(Ignored(config.num_layers)))
+print("not reset, first sequence:  ", where(used))
 used.reset()
-print("not reset, second text: ", where(used))
-print("ContiguousCache:        ", where(ContiguousCache(config, 64, device=model.device, dtype=model.dtype)))
+print("not reset, second sequence: ", where(used))
+print("ContiguousCache:            ", where(ContiguousCache(config, 64, device=model.device, dtype=model.dtype)))
 
 # %% [markdown]
-# Each bug has its own moment. Keys in the wrong place show in prefill. A cache that is not read shows when the
-# first token comes alone, because prefill brings everything it needs. A missing reset shows in the second text only,
-# and here only in the last layer. In a server, that one would show a user words from somebody else's text.
+# Each bug shows in another step. Keys at a wrong position show in prefill. A cache that is not read shows in the
+# first decode step, because prefill brings all its keys and values along. A missing reset shows in the second
+# sequence, here in the last layer. In a server, it would put words of one user into the answer of another.
 #
-# The view tells the same story. What it draws as held is what attention could see in that step, counted while it ran:
-# this cache keeps 26 tokens in every layer, and its newest token sees one, itself.
-
-# %%
-steps = record_cache(model, tokenizer, prompt, SamplingParams(max_tokens=8), Ignored(config.num_layers))
-broken = cache_filling(**steps)
-broken.snapshot(step=4)
-
-# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Why are queries not kept?</b></summary>
 #
-# A query belongs to the token that asks, and that token asks once in each layer. Later tokens look at its key and
-# value, never at its query.
+# The query of a token is used in the step of this token, once in each layer. Later tokens use its key and its value,
+# and never its query.
 # </details>
 #
 # <details><summary><b>2. A prompt of 1,000 tokens and one new token: what does the cache save?</b></summary>
 #
-# Nothing. The first new token comes out of prefill, which computes the prompt once in any case. The saving begins with
-# the second.
+# Nothing. The first new token comes from prefill, and prefill computes the prompt once with and without a cache. TTFT
+# stays the same. The saving begins with the second new token.
 # </details>
 #
 # <details><summary><b>3. You change one word in the middle of the prompt. Which keys and values can you still use?</b></summary>
 #
-# Those of the tokens before the word. All behind it may have looked at it, so they must be computed again. Lesson 05
-# builds on exactly this: texts that begin alike can share the beginning.
+# Those of the tokens before the word. The tokens after it attend to it, so their keys and values must be computed
+# again. Lesson 05 uses this: prompts that begin with the same tokens share the keys and values of this beginning.
 # </details>
 #
 # ## Next
 #
-# `exercises/02_kv_cache.ipynb`: write `ContiguousCache`, `generate_cached`, serve prompts in turn, and build a tool
-# that finds the bug. Your own cache then runs in the loop and in the view above. Lesson 03 counts what it costs.
+# `exercises/02_kv_cache.ipynb`: write `ContiguousCache`, `generate_cached`, serve several prompts with one cache, and
+# build a function that finds the bug of a cache. Your own cache then runs in the loop and in the view above. Lesson
+# 03 counts its memory.

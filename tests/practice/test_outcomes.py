@@ -9,6 +9,7 @@ from course_lib.practice.check import judge
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.agreement import agree
 from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.judge.outcome_text import side_by_side
 from course_lib.practice.lessons.l06.flash_forward import flash_forward
 from course_lib.practice.lessons.l06.tensors_shown import beside
 
@@ -101,3 +102,18 @@ def test_numbers_that_differ_late_are_written_with_as_many_digits_as_show_it():
     assert beside((torch.zeros(2, 5, 2), 1), (torch.zeros(2, 5, 2), 2)) == tuple(
         f"(a tensor [2, 5, 2], first numbers [0., 0., 0., 0.], {number})" for number in (1, 2)
     )
+
+
+@pytest.mark.parametrize(
+    "expected, got, ends",
+    [
+        (HALVES, HALVES + 0.01, ("0.5", "0.50999999")),
+        ([1, HALVES], [1, HALVES * 1.01], ("0.5", "0.504999995")),
+        ([0.5], [0.51], ("0.5", "0.51")),
+        (HALVES, HALVES.half(), ("torch.float32", "torch.float16")),
+        ([1], (1,), ("a list", "a tuple")),
+    ],
+)
+def test_two_outcomes_that_are_written_alike_end_with_their_first_difference(expected, got, ends):
+    sides = side_by_side(Trial(["answer()"], lambda answer: answer(), show=lambda outcome: "[…]"), expected, got)
+    assert sides == tuple(f"[…]\nfirst difference: {end}" for end in ends)
