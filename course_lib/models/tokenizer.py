@@ -54,8 +54,8 @@ class Tokenizer:
     def encode(self, text, *, add_bos=True):
         """The token ids of a text, list[int], with the start token first where the model has one.
 
-        add_bos=False leaves it out, for text that continues other text. No end token is added, since the model goes on
-        from there.
+        add_bos=False leaves it out, for text that continues other text or that brings its own: it would be there twice,
+        as in transformers. No end token is added, since the model goes on from there.
         """
         if not isinstance(text, str):
             raise ParameterError(
