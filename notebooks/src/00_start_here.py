@@ -1,23 +1,23 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# - **You will** run a language model, ask it about what it told, watch an engine serve twelve requests at once, and
-#   meet the loop of this course: predict, build, see, measure, break.
-# - **Why** everything that follows makes this one thing, writing the next token, fast without changing a single word.
-# - **Time** 25 minutes. A cell takes your machine some seconds at most.
+# - **You will** run a language model, ask it about a tale, and watch an engine serve twelve requests at the same
+#   time. You will meet the five parts of each lesson: predict, build, see, measure, break.
+# - **Why** the whole course is about one thing: to write the next token fast, and to write the same token.
+# - **Time** 40 minutes, and 10 for the exercise.
 # - **You need** Python and a little PyTorch. No GPU, and after the installation no network.
-# - **After it** you know what a token is, why one text needs one run of the model for each, and how to pass an exercise.
+# - **After it** you know what a token is, why the model runs once for each new token, and how to pass an exercise.
 
 # %% [markdown]
 # {{colab}}
 
 # %% [markdown]
-# ## A model that is small enough to know
+# ## A small model of our own
 #
-# The course brings its own model, `tale`. It was trained by code in this repository on tales that the same
-# repository writes, so it knows nothing of the world. It can do two things well: tell a short tale, and
-# remember what it told. The second is what makes it useful here. When a later lesson drops, moves or squeezes
-# the model's memory, you will be able to *ask* whether anything was lost.
+# The course brings its own model, `tale`. It was trained by code in this repository, on tales that code in this
+# repository writes. It can tell a short tale, and it can answer questions about the tale. The second is useful here:
+# when a later lesson moves, shares or drops parts of the model's memory, you can *ask* the model whether something
+# was lost.
 
 # %%
 import torch
@@ -28,21 +28,28 @@ from course_lib.source import wrapped
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)
 model
 
 # %% [markdown]
-# The first line says what your machine has. (Triton is a language for programs on a GPU, and comes in lesson 07; until
-# then it does not matter what stands there.) The second describes the whole model. Its parameters, also called
-# **weights**, are the numbers that training found. Llama 3.2 1B has hundreds of times as many, Llama 3.1 405B a hundred
-# thousand times; the parts are the same, and the `Transformer` of this course loads those, Mistral and Qwen as well. What
-# layers and heads are, lesson 01 says.
+# The first line says what your machine has. (Triton is a language for programs on a GPU. It is needed from lesson 07
+# on.) The second line describes the model. Its parameters, also called **weights**, are the numbers that training
+# found. Large models have many more of them, and the same parts:
+
+# %%
+from course_lib.kvcache.catalogue import MODELS
+
+for name in ("Qwen3 0.6B", "Llama 3.1 405B"):
+    print(f"{name}: {MODELS[name].num_parameters / model.config.num_parameters:,.0f} times the parameters of tale")
+
+# %% [markdown]
+# The `Transformer` class of this course also loads Llama, Mistral and Qwen. Lesson 01 says what layers and heads are.
 #
 # ## It tells a story
 #
-# A model reads and writes **tokens**: pieces of text from a fixed list, its *vocabulary*. Each has a number.
-# The **tokenizer** turns text into those numbers and back. Below, `|` stands between two tokens; a space belongs to the
-# token after it.
+# A model reads and writes **tokens**: pieces of text from a fixed list, its *vocabulary*. Each token has a number,
+# its id. The **tokenizer** turns text into a sequence of ids and back. Below, `|` stands between two tokens. A space
+# belongs to the token after it.
 
 # %%
 opening = "Once upon a time, in a quiet harbour, there lived a patient otter named Juniper."
@@ -51,10 +58,10 @@ print(len(prompt), "tokens:", prompt)
 print("|".join(tokenizer.token_text(token) for token in prompt))
 
 # %% [markdown]
-# Many words are one token, others are put together from pieces. The first token is a mark that says "a text begins". The
-# text that the model is to go on from is called the **prompt**.
+# Many words are one token, others are several. The first token marks the beginning of a text. The sequence that the
+# model continues is called the **prompt**.
 #
-# Before you run the next cell, guess. A guess costs one click, and it makes you remember the answer.
+# Before you run the next cell, guess. It costs one click, and helps you to remember the answer.
 
 # %%
 predict("00.runs", "The model is about to write 120 new tokens. How often does it have to run?",
@@ -72,39 +79,36 @@ print()
 print(f"{len(new_tokens)} new tokens, {len(runs)} runs of the model")
 
 # %% [markdown]
-# It stops in the middle of a sentence because it was allowed 120 tokens. `temperature=0.8` lets it choose a little freely,
-# and `seed` makes it choose the same way each time. Change the seed for another story, or the opening for another hero.
+# It stops in the middle of a sentence because `max_tokens` is 120. `temperature=0.8` lets it choose among several
+# likely tokens, and with the same `seed` it chooses the same tokens again. Change the seed for another story, or the
+# opening for another hero.
 #
 # ## It chooses one token at a time
 #
-# A model does not write text. Given the tokens so far, it says for *every* entry of its vocabulary how likely
-# it is to come next. Something else then picks one, puts it at the end, and asks again. Step through the view:
-# the pale bars are what the model thinks of the next place, the blue ones what the temperature makes of that, and the
-# marked one is what was picked.
+# A run of the model gives the probability of *every* entry of its vocabulary to be the next token. One entry is then
+# chosen and appended, and the model runs again. The view shows these probabilities for each step: the pale bars are
+# those of the model, the blue bars those after the temperature, and the marked bar is the chosen token. The view is
+# at step 9; step through the others.
 
 # %%
 from course_lib.decoding import record_choices
 from course_lib.viz import next_token_probabilities
 
 thoughts = next_token_probabilities(*record_choices(model, tokenizer, prompt, new_tokens[:24], params))
+thoughts.step = 9
 thoughts
 
 # %% [markdown]
-# Look for two kinds of places. Where grammar or an earlier word decides, one bar is nearly full: the name of
-# the hero has to be *this* name. Where the story is free, many bars are small, and another seed goes another way.
-#
-# In print and on GitHub the view cannot move. This is step 10 as a picture, a free place: the model knows that somebody
-# likes something, and not yet what.
-
-# %%
-thoughts.snapshot(step=10)
+# Look for two kinds of steps. Where grammar or an earlier word decides, one bar is almost full. Where the story can
+# go on in many ways, there are many small bars, and another seed chooses another token. (On GitHub and in print you
+# see one step.)
 
 # %% [markdown]
-# ## It remembers
+# ## It answers questions about the tale
 #
-# `make_tale` writes tales like those the model was trained on, each from a number of its own, its seed. Seeds from
-# `HELD_OUT` on were kept out of training, so the model has never seen this one. A tale tells a few facts once, and
-# later somebody asks for them; `questions` says where. Here is one, up to the place where the answer belongs.
+# `make_tale(seed)` writes a tale like those that the model was trained on. Seeds from `HELD_OUT` on were not used in
+# training, so the model has not seen this tale. A tale tells some facts, and later asks for them. `questions` holds the
+# places of both. Here is a tale, up to the place of the answer.
 
 # %%
 from course_lib.models.training.data import HELD_OUT
@@ -137,8 +141,8 @@ print("The model:    ", answer(before))
 # %% [markdown]
 # ## Break it
 #
-# Where does the answer come from? Not from the weights: the model had never met this tale. It can only come
-# from the tokens in front. Take the one sentence away that told the fact, leave everything else, and ask again.
+# Where does the answer come from? The model was not trained on this tale, so the fact is not in its weights. It is in
+# the tokens before the question. Remove the sentence with the fact, leave everything else, and ask again.
 
 # %%
 without = before.replace(tale.text[question.fact_start : question.fact_end], "")
@@ -146,10 +150,10 @@ print("With the sentence:   ", answer(before))
 print("Without the sentence:", answer(without))
 
 # %% [markdown]
-# Without the fact the model still answers, and nothing in the text warns you that it made the answer up. This is
-# what lost memory looks like in a language model, and why every fast method of this course is held to one rule: **the
-# same tokens as the slow way**. One question proves little, so here are many, each with the
-# fact and without it. Questions whose answer also stands elsewhere in the tale are left out.
+# Without the fact the model still answers, and nothing in the answer shows that it is made up. This is how lost
+# memory looks in a language model. Therefore each fast method of this course has to give **the same tokens as the
+# slow method**. (Lesson 01 says exactly what "the same" means.) One question proves little. Here are many, each with
+# and without its fact. Questions whose answer is also somewhere else in the tale are left out.
 
 # %%
 with_fact, without_fact, asked = 0, 0, 0
@@ -169,10 +173,10 @@ print(f"{asked} questions: {with_fact} right with the fact in the text, {without
 # %% [markdown]
 # ## What it costs
 #
-# To pick one token, `generate_naive` pushes the whole text through the model, from the first token on. For the
-# next token it does so again, with a text that is one token longer. Here are the first runs of the tale about Juniper,
-# as they were noted above. Each row is one run. Solid places are tokens that the model saw for the first time; hatched
-# ones it had already computed in an earlier run.
+# To choose one token, `generate_naive` runs the model on the whole sequence, from the first token on. For the next
+# token it does so again, with a sequence that is one token longer. Here are the first runs of the tale about Juniper,
+# as they were noted above. Each row is one run. Solid places are tokens that the model computes for the first time.
+# Hatched places were computed in an earlier run.
 
 # %%
 from course_lib.viz import recomputation_triangle
@@ -181,19 +185,17 @@ count = 18
 pieces = [tokenizer.token_text(token) for token in [*prompt, *new_tokens[:count]]]
 steps = [(0, tokens) for tokens in runs[:count]]
 triangle = recomputation_triangle(pieces[: len(prompt) + count - 1], steps, prompt_tokens=len(prompt))
+triangle.step = triangle.last
 triangle
-
-# %%
-triangle.snapshot(step=triangle.last)
 
 # %%
 pushed = sum(end - start for start, end in steps)
 needed = len(prompt) + count - 1
-print(f"{pushed} tokens went through the model to write {count}; {needed} different ones would have been enough.")
+print(f"{pushed} tokens went through the model to write {count} tokens. {needed} of them are different; "
+      f"{1 - needed / pushed:.0%} of the work is repeated.")
 
 # %% [markdown]
-# Nearly everything in this picture is repeated work. The first measurement of the course, on your machine. Write the
-# number down; it will look slow soon.
+# How fast is this on your machine? Write the number down, to compare later lessons with it.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -201,18 +203,18 @@ import time
 start = time.perf_counter()
 told = generate_naive(model, prompt, SamplingParams(max_tokens=100, ignore_eos=True))
 seconds = time.perf_counter() - start
-print(f"{len(told) / seconds:.0f} tokens a second, one request, nothing kept, on {machine.gpu or 'this CPU'}")
+print(f"{len(told) / seconds:.0f} tokens a second for one request without a cache, on {machine.gpu or 'this CPU'}")
 
 # %% [markdown]
 # ## Where this leads
 #
-# The **KV cache** of lesson 02 removes the repeated work, by keeping what was computed for each token: its keys and
-# values. But what is kept needs memory, and the rest of the course follows from that: how much (03), how to hand memory
-# out in small blocks (04, 05), how to read it fast (06 to 08), and how to serve many people at once (09 to 12).
+# The **KV cache** of lesson 02 keeps what was computed for each token, its keys and values, and removes the repeated
+# work. It needs memory. Lesson 03 says how much, lessons 04 and 05 hand this memory out in small blocks, lessons 06
+# to 08 read it fast, and lessons 09 to 12 serve many requests at the same time.
 #
-# At the end of that road stands an **engine**. It is in `course_lib` already, so look at it once before you build its
-# parts. Twelve people ask for a tale at the same time, the first for a short one, the last for a long one. Six may be
-# served at once, the others wait.
+# All of this together is an **engine**. `course_lib` has one already. Look at it once before you build its parts.
+# Twelve requests arrive at the same time: the first asks for few tokens, the last for many. At most six run at the
+# same time, and the others wait.
 
 # %%
 from course_lib import Engine, EngineConfig
@@ -220,12 +222,12 @@ from course_lib import Engine, EngineConfig
 requests = {}
 for i, name in enumerate("abcdefghijkl"):
     first_sentence = make_tale(HELD_OUT + i, chapters=1).text.split(".")[0] + "."
-    requests[name] = tokenizer.encode(first_sentence), SamplingParams(max_tokens=12 + 3 * i, ignore_eos=True)
+    requests[name] = tokenizer.encode(first_sentence), SamplingParams(max_tokens=8 + 2 * i, ignore_eos=True)
 wanted = sum(params.max_tokens for _, params in requests.values())
 
 # %%
-predict("00.engine", f"Together they want {wanted} tokens. How often will the model run?",
-        [f"{wanted} times: once for each token", "Far less often: a run serves everybody who is there",
+predict("00.engine", f"Together they ask for {wanted} tokens. How often will the model run?",
+        [f"{wanted} times: once for each token", "Much less often: one run serves all running requests",
          "12 times: once for each request"], answer=1)
 
 # %%
@@ -241,28 +243,27 @@ same = sum(generate_naive(model, *requests[name]) == served[name] for name in re
 print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
 
 # %% [markdown]
-# This is what happened. Above, each row is a request and each column a run of the model: dashes wait, filled cells are
-# computed, a ring is the end. Below is its memory, cut into blocks of 8 tokens and coloured by who holds them. Drag the slider:
-# blocks fill as the texts grow, a request that is done gives its blocks back, and somebody who waited takes them.
+# The view shows what happened. In the upper part each row is a request and each column is a run of the model: a
+# request waits (dashes), runs (filled cells) and ends (ring). The lower part is the memory, in blocks of 8 tokens, in
+# the colour of the request that has the block. Drag the slider: blocks fill as the sequences grow, a finished request
+# frees its blocks, and a waiting request takes them.
 
 # %%
 from course_lib.viz import timeline_view
 
 served_all = timeline_view(engine.trace)
+served_all.step = 18
 served_all
 
-# %%
-served_all.snapshot(step=18)
-
 # %% [markdown]
-# You need not understand more of it now. By lesson 11 you will have built each part of it, and your own parts will run
-# in its place.
+# You need not understand more of it now. By lesson 11 you will have built the parts of this engine, and it will run
+# with yours.
 #
 # ## How you work
 #
-# Every lesson has a notebook of exercises of the same number in `exercises/`. You write a few lines and
-# `check` tells you which property holds and which does not, with the smallest example that fails. Here it
-# answers a wrong try at the first exercise, one that forgot something.
+# Each lesson has a notebook of exercises with the same number in `exercises/`. You write a few lines, and `check` tells
+# you which properties hold, with the smallest example that fails. Here is the check of a wrong answer to the first
+# exercise: something is missing.
 
 # %%
 from course_lib import check, hint
@@ -275,8 +276,8 @@ def hello(name):
 check("00.hello", hello)
 
 # %% [markdown]
-# When you are stuck, `hint("00.hello")` helps one step further each time, and `solution("00.hello")` shows the
-# answer with its reasons. `progress()` lists what you have passed. All of it stays on your machine.
+# `hint("00.hello")` gives one more hint each time. `solution("00.hello")` shows the answer with its reasons.
+# `progress()` lists what you have passed. All of this stays on your machine.
 
 # %%
 hint("00.hello")
@@ -284,25 +285,24 @@ hint("00.hello")
 # %% [markdown]
 # ## Three questions
 #
-# <details><summary><b>1. The model has never seen the tale, and yet it answers right. Where is that knowledge while it answers?</b></summary>
+# <details><summary><b>1. The model was not trained on the tale, and yet it answers right. Where is the fact while it answers?</b></summary>
 #
-# In the tokens in front of it, and in what the model computes from them on every run. The weights hold only
-# how to look such things up. That computed part is what lesson 02 will keep: the keys and values.
+# In the tokens of the sequence, and in the keys and values that the model computes from them in each run. Lesson 02
+# keeps these keys and values.
 # </details>
 #
-# <details><summary><b>2. Why can the model not write the second new token before the first has been picked?</b></summary>
+# <details><summary><b>2. Why can the model not compute the second new token before the first one is chosen?</b></summary>
 #
-# Because the first is part of its input. What comes next depends on which token was picked, and that may be
-# chance. This chain is why writing is slow, however fast the machine multiplies.
+# Because the first new token is part of the input of the next run. So the runs for one request come one after the
+# other, also on a machine that could compute many at the same time.
 # </details>
 #
 # <details><summary><b>3. With <code>temperature=0</code>, would another seed tell another story?</b></summary>
 #
-# No. Temperature 0 takes the likeliest token each time, and nothing is drawn. That is why the course compares
-# methods at temperature 0: the tokens must be equal, one by one.
+# No. Temperature 0 takes the most likely token each time, and nothing is drawn. Therefore the course compares methods
+# at temperature 0: their tokens have to be the same, one by one.
 # </details>
 #
 # ## Next
 #
-# Open `exercises/00_start_here.ipynb`, fail once, and pass. Then go on to lesson 01, where you build
-# `generate_naive` yourself.
+# Open `exercises/00_start_here.ipynb` and pass its exercise. In lesson 01 you build `generate_naive` yourself.
