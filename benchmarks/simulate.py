@@ -4,7 +4,8 @@
 
     cpu    The cost model is calibrated on `tale` by a short run, and other workloads are served both ways. The clock
            is the processor time of this process, with one thread; waits are skipped. So other programs on the machine
-           matter only as far as they use the processor's caches. Real figures are medians over the repeats.
+           matter only as far as they use the processor's caches. Calibration and workloads take turns; real figures
+           are medians over the turns.
     gpu    The recorded decode steps of benchmarks/results/engine_h200.json (batches of 1, 8, 64 and 256 sequences of
            843 tokens) give the cost of a step and of a sequence. Reading KV and the products come from the roofline:
            memory at the bandwidth that was measured in the same call, arithmetic at the matrix product that was
@@ -95,21 +96,23 @@ def cpu(repeats):
     model, _ = load_model("tale", dtype=torch.float32)
     config = EngineConfig(num_blocks=1024, max_num_seqs=32, max_num_batched_tokens=512)
     clock = ProcessorClock()
-    steps = [step for seed in range(2) for step in calibrate(engine_on(model, config, clock), clock, seed=seed)[1]]
+    workloads, steps = unseen_workloads(), []
+    runs, timed = {label: [] for label in workloads}, {label: [] for label in workloads}
+    for turn in range(repeats):  # in turns, so that a machine that becomes slower does so for all of them
+        steps += calibrate(engine_on(model, config, clock), clock, seed=turn)[1]
+        for label, workload in workloads.items():
+            engine = engine_on(model, config, clock)
+            timer = StepTimer(engine, clock)
+            runs[label].append(summarise(drive(engine, Feed(workload), clock, step=timer.step)))
+            timed[label] += timer.steps
     cost = fit(steps)
     yield dict(bench="calibration", model="tale", steps=len(steps), measured_s=sum(s for _, s in steps),
                error_of_a_step=prediction_error(cost, steps), **vars(cost))  # fmt: skip
-    for label, workload in unseen_workloads().items():
-        runs, errors = [], []
-        for _ in range(repeats):
-            engine = engine_on(model, config, clock)
-            timer = StepTimer(engine, clock)
-            runs.append(summarise(drive(engine, Feed(workload), clock, step=timer.step)))
-            errors.append(prediction_error(cost, timer.steps))
+    for label, workload in workloads.items():
         simulated = simulate(workload, config, cost).summary
         row = dict(bench="cpu", workload=label, requests=simulated.completed, repeats=repeats,
-                   error_of_a_step=statistics.median(errors))  # fmt: skip
-        yield row | compared(figures(runs), figures([simulated]))
+                   error_of_a_step=prediction_error(cost, timed[label]))  # fmt: skip
+        yield row | compared(figures(runs[label]), figures([simulated]))
 
 
 def unseen_workloads():

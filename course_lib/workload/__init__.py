@@ -1,6 +1,12 @@
 """Requests as they come: when, how long, from whom; and a simulator that serves them on a cost model.
 
-Names arrive on first use.
+    Workload, Feed          what is asked, by one client or several, in the order of arrival    workload.py, feed.py
+    drive                   serves a Feed on the real engine                                    drive.py
+    calibrate, fit          the CostModel of a machine, from a short run                        calibrate.py, cost.py
+    simulate, Cluster       serves it on the real scheduler and ledger and a cost model         simulate.py, replica.py
+
+Each way brings RequestMetrics; `course_lib.engine.summary` and `intervals` say what a run was like. Names are loaded on
+first use; `simulate`, `drive` and `calibrate` are imported from their modules, which have the same names.
 """
 
 from course_lib.lazy import lazily

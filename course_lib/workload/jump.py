@@ -48,15 +48,14 @@ def _must_wait(replica, order):
     head = scheduler.waiting.peek()
     if scheduler.waiting.outranks(head, order[-1]):
         return False
-    if scheduler.num_sequences + head.num_sequences > config.max_num_seqs:
+    if not scheduler._is_below_max_num_seqs(head):
         return True
     budget = config.max_num_batched_tokens - len(order)
     hit = replica.manager.match_prefix(head)
     to_compute = head.num_tokens - max(hit, head.num_computed_tokens)
     if budget == 0 or to_compute > budget and not config.chunked_prefill:
         return True
-    wanted = -(-head.num_tokens // config.block_size) - hit // config.block_size + scheduler.watermark_blocks
-    return wanted > replica.allocator.num_free
+    return not scheduler._has_room(head, hit)
 
 
 def _steps_with_room(replica, order, steps):
