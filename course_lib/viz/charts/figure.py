@@ -37,6 +37,7 @@ def _trace(panel, series, form):
     base |= {"customdata": [list(ends) for ends in zip(series.low, series.high)]} if series.low else {}
     if series.kind in BARS and not series.mine:
         pattern = {"shape": form["pattern"][0], "fgcolor": palette()["card"], "size": 6, "solidity": 0.3}
+        pattern["fillmode"] = "overlay"  # otherwise the ground between the strokes is empty
         base |= {"type": "bar", "marker": {"color": form["colour"], "pattern": pattern}}
         base["error_y"] = _bars(series, palette()["ink"])
         return base | ({"hovertext": list(series.labels)} if series.labels else {})
