@@ -110,7 +110,7 @@ def live(model, config, day, *, seen=None):
     assert e.allocator.num_free == config.num_blocks and not e.runner.saved and not e.live.sequences
     for request_id, (arrival, _) in ids.items():
         texts = {index for i, index in got if i == request_id}
-        assert texts == set(range(arrival.params.n)) or arrival.abort_after is not None and texts
+        assert texts == set(range(arrival.params.n))
         assert all(got[request_id, index].finished for index in texts)
     if seen is not None:
         seen.update(count_events(e, got))
