@@ -12,7 +12,7 @@ def tables(model, tokenizer, device, quick=False):
     rows = [one(device, batch, context, size) for size in ((8, 16) if quick else (1, 4, 8, 16, 32, 64, 128, 256))]
     return [
         {
-            "title": f"Attention of one step: {batch} texts of {context:,} tokens, "
+            "title": f"Attention of one step: {batch} sequences of {context:,} tokens, "
             "32 heads over 8 KV heads of 128, bfloat16",
             "columns": ["tokens a block", "following the table, GB/s", "gathering first, GB/s"],
             "rows": rows,
