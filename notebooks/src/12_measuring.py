@@ -389,8 +389,9 @@ print(f"in course_lib, with 1,000 draws: {low:.0f} to {high:.0f}")
 # The interval of 100 requests does not contain the result of 1,600. A bootstrap knows only what its run contained, and 100 requests contain few of the slow
 # ones. So an interval from few requests is too narrow for P99; measure more requests.
 #
-# And the requests at the beginning are not like the others. They find an empty server. On a real machine the first steps are slower as well: memory is taken,
-# kernels are compiled, caches are filled. So a measurement has a **warm-up** whose results are thrown away.
+# And the requests at the beginning and at the end are not like the others. The first find an empty server, the last one that becomes empty. On a real machine
+# the first steps are slower as well: memory is allocated, kernels are compiled, caches are filled. So a measurement has a **warm-up**, whose results are
+# thrown away.
 
 # %%
 for part in range(4):  # of the run of 1,600 requests above

@@ -1,6 +1,10 @@
 """Charts in a real headless Chromium, from a bare page: hover, switches, zoom and themes."""
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from course_lib.viz import chart, panel
 
@@ -105,6 +109,16 @@ def test_every_kind_is_drawn(open_view):
     assert page.evaluate(count, ".barlayer .point") == 4
     assert page.evaluate(count, ".scatterlayer .trace") == 4  # the roof, yours, the intervals and their line
     assert page.evaluate(count, ".shapelayer path") == 1
+
+
+@pytest.mark.parametrize("scheme, colour", [("light", (213, 94, 0)), ("dark", (240, 138, 75))])
+def test_bars_with_a_pattern_are_filled(open_view, scheme, colour):
+    """Most of a hatched bar has the colour of its series: read from the pixels, since a fill may point to nothing."""
+    bars = {"used": (["a", "b"], [3, 4]), "wasted": (["a", "b"], [2, 3])}
+    page = drawn(open_view, chart("Bars", bars, x="policy", y="slots", kind="bars"), color_scheme=scheme)
+    shot = page.locator(".cl-plot .barlayer .trace").nth(1).locator("path").first.screenshot()
+    pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))  # uint8 [height, width, 3]
+    assert (np.abs(pixels.astype(int) - colour).max(axis=-1) <= 8).mean() > 0.25  # 0 where there are strokes alone
 
 
 def test_a_chart_without_plotly_shows_its_picture(open_view, work, monkeypatch):
