@@ -12,6 +12,8 @@
 # {{colab}}
 
 # %%
+from functools import cache
+
 import torch
 
 from course_lib import SamplingParams, load_model, predict, setup, show
@@ -209,6 +211,7 @@ algorithms = {"standard": (standard_attention, {}), "chunked": (chunked_attentio
               "FlashAttention": (flash_attention_v1, tiled), "FlashAttention-2": (flash_attention_v2, tiled)}
 
 
+@cache
 def metered(name, n, head_dim=64, **options):
     """The Meter of one head over n tokens in float32, bidirectional unless it is said otherwise."""
     attention, tile = algorithms[name]
@@ -234,18 +237,19 @@ for name in algorithms:
 # How do memory and bytes moved grow with the length of the sequence?
 
 # %%
-lengths = [128, 256, 512, 1024, 2048]
+lengths = [64, 128, 256, 512, 1024]
 order = ["FlashAttention-2", "FlashAttention", "chunked", "standard"]
 meters = {name: [metered(name, n) for n in lengths] for name in order}
 for name in order:
     a, b = meters[name][-2:]
     memory, moved = b.scratch / a.scratch, b.bytes_moved / a.bytes_moved
-    print(f"{name:>16}: from 1,024 to 2,048 tokens, memory x {memory:.1f}, bytes moved x {moved:.1f}")
+    print(f"{name:>16}: from 512 to 1,024 tokens, memory x {memory:.1f}, bytes moved x {moved:.1f}")
+tokens = [f"{n:,}" for n in lengths]
 chart("Memory and bytes moved against the length of the sequence",
-      panel({name: (lengths, [m.scratch / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="memory", y_unit="MB",
-            log="xy", title="Memory beside q, k, v and the output"),
-      panel({name: (lengths, [m.bytes_moved / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="bytes moved",
-            y_unit="MB", log="xy", title="Bytes moved"))
+      panel({name: (tokens, [m.scratch / 1e3 for m in meters[name]]) for name in order}, x="tokens", y="memory", y_unit="kB",
+            log="y", title="Memory beside q, k, v and the output"),
+      panel({name: (tokens, [m.bytes_moved / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="bytes moved",
+            y_unit="MB", log="y", title="Bytes moved"))
 
 # %% [markdown]
 # Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold for all of
@@ -254,7 +258,7 @@ chart("Memory and bytes moved against the length of the sequence",
 
 # %%
 standard = metered("standard", 1024).bytes_moved
-for side in (8, 16, 32, 64, 128, 256):
+for side in (16, 32, 64, 128, 256):
     moved = metered("FlashAttention-2", 1024, tile=(side, side)).bytes_moved
     print(f"tiles of {side:>3} x {side:<3} {moved / 1e6:6.2f} MB; standard moves {standard / moved:.2f} times as much")
 
@@ -469,8 +473,8 @@ for name, found in times.items():
     compared = f"{faster:5.1f} times as fast as standard" if faster >= 1 else f"{1 / faster:5.1f} times as slow"
     print(f"{name:>18}: {1000 * found[-1]:7.1f} ms for {lengths[-1]:,} tokens, {compared}")
 chart("Causal attention of one head, tiles of 128, on this machine",
-      {name: (lengths, [1000 * t for t in times[name]]) for name in [*order, "torch's own (SDPA)"]},
-      x="tokens", y="time", y_unit="ms", log="xy")
+      {name: ([f"{n:,}" for n in lengths], [1000 * t for t in times[name]]) for name in [*order, "torch's own (SDPA)"]},
+      x="tokens", y="time", y_unit="ms", log="y")
 
 # %% [markdown]
 # On an idle CPU the tiles are usually faster: they skip nearly half of the matrix, and a tile is small enough for a cache. How much is

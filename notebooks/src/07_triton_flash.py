@@ -559,8 +559,8 @@ recorded("07", 0)
 run = recorded("07", 0)
 tokens, ways = run.column("tokens"), run.tables[0][1][1:]
 chart("One causal head on one H200, bfloat16",
-      {way: {"x": tokens, "y": run.column(way), "mine": way == ways[0]} for way in ways},
-      x="tokens", y="speed", y_unit="TFLOP/s", log="x")
+      {way: {"x": [f"{n:,.0f}" for n in tokens], "y": run.column(way), "mine": way == ways[0]} for way in ways},
+      x="tokens", y="speed", y_unit="TFLOP/s")
 
 # %% [markdown]
 # With few tokens all of them are slow: one head of 8,192 tokens is 128 tiles of 64 rows, at best one for each of the chip's 132

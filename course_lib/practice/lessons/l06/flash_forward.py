@@ -146,6 +146,8 @@ FLASH_FORWARD = Exercise(
                 Wrong(lse=lambda m_i, l_i: l_i),
                 Wrong(lse=lambda m_i, l_i: m_i),
                 Wrong(lse=lambda m_i, l_i: l_i * torch.exp(m_i)),
+                Wrong(lse=lambda m_i, l_i: m_i + l_i.log2()),
+                Wrong(lse=lambda m_i, l_i: m_i + l_i),
             ),
         ),
         Mistake(

@@ -238,6 +238,7 @@ ONLINE_SOFTMAX = Exercise(
                 altered(lse=lambda m_i, l_i: l_i),
                 altered(lse=lambda m_i, l_i: m_i),
                 altered(lse=lambda m_i, l_i: l_i * torch.exp(m_i)),
+                altered(lse=lambda m_i, l_i: m_i + l_i.log2()),
             ),
         ),
         Mistake(

@@ -1,5 +1,7 @@
 """06.tile_mask: how much of a tile a mask leaves, from the corners of the tile."""
 
+from bisect import bisect_left
+
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
@@ -127,6 +129,11 @@ TILE_MASK = Exercise(
             wrong(causal_counts=False),
         ),
         Mistake(
+            "a token does not see itself.",
+            "Row r sees column c if c ≤ r: the distance 0 is allowed.",
+            wrong(itself=False),
+        ),
+        Mistake(
             "the window is ignored.",
             "With window=w, a key w or more tokens away is not seen.",
             wrong(window_counts=False),
@@ -165,7 +172,7 @@ TILE_MASK = Exercise(
         Mistake(
             "the first token of a document is counted as part of the one before.",
             "An edge is where a document begins: count the edges at or before a token, as `bisect_right` does.",
-            wrong(before=lambda edge, at: edge < at),
+            wrong(number=bisect_left),
         ),
         Mistake(
             "one condition is ignored when another is given.",
@@ -214,7 +221,7 @@ TILE_MASK = Exercise(
             "all documents are looked at.",
             "The result is right, but a batch may have thousands of documents, and a kernel asks for every tile. The "
             "list is sorted: `bisect_right(documents, position)` halves it.",
-            wrong(),
+            wrong(number=lambda documents, at: sum(edge <= at for edge in documents)),
             is_made_by=lambda answer, found: (
                 found.trial in AMONG_MANY and isinstance(found.outcome, tuple) and found.outcome[1] != "few"
             ),

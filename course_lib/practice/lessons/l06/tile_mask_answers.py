@@ -41,11 +41,13 @@ def wrong(
     swap=False,
     skipped_from=None,
     whole_from=None,
-    before=lambda edge, at: edge <= at,
+    number=bisect_right,
+    itself=True,
     drops=lambda causal, window, documents: (causal, window, documents),
 ):
     """A wrong answer: the right one with a part replaced.
 
+    number(documents, position): that of the document. itself: whether a token sees itself.
     skipped_from, whole_from: the row and the column, as indices into `corners`, by which a causal tile is taken as
     fully masked, or as not masked at all.
     """
@@ -57,14 +59,14 @@ def wrong(
         corners = rows[0], rows[1] - last, cols[0], cols[1] - last
         smallest, largest = corners[0] - corners[3], corners[1] - corners[2]
         high = INF if window is None or not window_counts else window - off
-        low = 0 if causal and causal_counts else -INF if causal or not both_sides else -high
+        low = 1 - itself if causal and causal_counts else -INF if causal or not both_sides else -high
         farthest = corners[skipped_from[0]] - corners[skipped_from[1]] if causal and skipped_from else largest
         nearest = corners[whole_from[0]] - corners[whole_from[1]] if causal and whole_from else smallest
         if smallest > high or farthest < low:
             return merge("none")
         whole = low <= nearest and largest <= high
         if documents is not None and documents_count:
-            numbers = [sum(before(edge, at) for edge in documents) for at in corners]
+            numbers = [number(documents, at) for at in corners]
             if first_only:
                 numbers = [numbers[0], numbers[0], numbers[2], numbers[2]]
             if numbers[1] < numbers[2] or numbers[3] < numbers[0]:
@@ -79,7 +81,7 @@ def all_edge(rows, cols, causal, window, documents):
     """Tests one corner only: the first row and the first column."""
     row, col = rows[0], cols[0]
     seen = (not causal or col <= row) and (window is None or abs(row - col) < window)
-    same = not documents or sum(e <= row for e in documents) == sum(e <= col for e in documents)
+    same = not documents or bisect_right(documents, row) == bisect_right(documents, col)
     return "all" if seen and same else "none"
 
 

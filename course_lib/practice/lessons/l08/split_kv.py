@@ -222,6 +222,7 @@ SPLIT_KV = Exercise(
                 Wrong(lse=lambda m_i, l_i: l_i),
                 Wrong(lse=lambda m_i, l_i: m_i),
                 Wrong(lse=lambda m_i, l_i: l_i * torch.exp(m_i)),
+                Wrong(lse=lambda m_i, l_i: m_i + l_i),
                 Wrong(reported=torch.exp),
             ),
         ),
