@@ -15,7 +15,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, load_model, predict, setup
 from course_lib.decoding import generate_cached
 from course_lib.kvcache import ContiguousCache, kv_bytes_per_token
 from course_lib.kvcache.catalogue import GPUS, MODELS
