@@ -495,15 +495,13 @@ for twice in (False, True):
 # No error is raised. Rowan's story overwrites Nettle's, and the model answers from what it finds: asked about the toad, it says what the
 # frog likes. On a server that is worse than a crash. One user's answer is made from another user's text, and neither of them notices.
 #
-# The view compares what the allocator did with what the tables hold. R0 is the guest, R1 is Nettle's story, R2 is Rowan's. Stop at step 3,
-# when R2 arrives. Which blocks are in both tables?
+# The view compares what the allocator did with what the tables hold. R0 is the guest, R1 is Nettle's story, R2 is Rowan's. It opens at
+# step 3, when R2 arrives. Which blocks are in both tables?
 
 # %%
 broken = memory_view(trace)
+broken.step = 3
 broken
-
-# %%
-broken.snapshot(step=3)
 
 # %% [markdown]
 # Which invariant fails first? The fourth: after the second free, Nettle's live table holds free blocks.

@@ -162,8 +162,8 @@ show(BlockTable.append_slots)
 # %% [markdown]
 # ## See it
 #
-# The same three samples with the library's table, recorded. Step through it. `×3` is a reference count. Watch the last block of the prompt:
-# two samples leave it for a copy, one stays.
+# The same three samples with the library's table, recorded. `×3` is a reference count. The view opens at step 6,
+# where B leaves the last block of the prompt for a copy. A has its copy already. C holds the block alone from then on, and stays.
 
 # %%
 from course_lib.trace import Trace
@@ -179,10 +179,8 @@ for name, sample in zip("ABC", again):
     trace.text(name, [tokenizer.token_text(token) for token in prompt + sample])
 print("the same samples:", again == samples)
 samples_view = memory_view(trace)
+samples_view.step = 6
 samples_view
-
-# %%
-samples_view.snapshot(step=6)
 
 # %% [markdown]
 # ## Measure: memory saved by samples
