@@ -60,7 +60,7 @@ def serving(model, quick):
     return {
         "title": f"{len(prompts)} requests of mixed lengths on tale, {dtype}, all there at the beginning",
         "columns": [
-            "seats",
+            "max_num_seqs",
             "static: runs",
             "continuous: runs",
             "static: wasted",
@@ -84,13 +84,13 @@ def timed(act, device):
 @torch.inference_mode()
 def one_row(device, quick):
     """Milliseconds of a step: sequences that decode, a prompt that is computed, and both in one batch."""
-    texts, context, lengths = (3, 24, (16,)) if quick else (DECODING, CONTEXT, PROMPTS)
+    num_decodes, context, lengths = (3, 24, (16,)) if quick else (DECODING, CONTEXT, PROMPTS)
     config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     big, size, rows = random_model(config, device, dtype), 16, []
-    allocator = BlockAllocator(texts * -(-context // size) + -(-max(lengths) // size), size)
+    allocator = BlockAllocator(num_decodes * -(-context // size) + -(-max(lengths) // size), size)
     cache = PagedCache(KVPool(config, allocator.num_blocks, size, torch.device(device), dtype), allocator)
-    running = [BlockTable(allocator) for _ in range(texts)]
+    running = [BlockTable(allocator) for _ in range(num_decodes)]
     for table in running:
         table.append_slots(context)
 
@@ -99,21 +99,21 @@ def one_row(device, quick):
         ends = torch.tensor(counts, device=device).cumsum(0) - 1
         big(torch.full((sum(counts),), 5, device=device), positions, cache, logits_for=ends)
 
-    decode = median_seconds(lambda: push(running, [1] * texts), device)
+    decode = median_seconds(lambda: push(running, [1] * num_decodes), device)
     for length in lengths:
         prompt = BlockTable(allocator)
         prompt.append_slots(length)
         alone = median_seconds(lambda: push([prompt], [length]), device)
-        both = median_seconds(lambda: push([prompt, *running], [length] + [1] * texts), device)
+        both = median_seconds(lambda: push([prompt, *running], [length] + [1] * num_decodes), device)
         prompt.free()
         rows.append([length, *(1000 * seconds for seconds in (decode, alone, decode + alone, both))])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {
-        "title": f"One step, {shape}, {str(dtype)[6:]}: {texts} texts of {context:,} tokens write one token each, "
-        "and a prompt is read",
+        "title": f"One step, {shape}, {str(dtype)[6:]}: {num_decodes} sequences of {context:,} tokens decode, "
+        "and a prompt is computed",
         "columns": [
             "prompt tokens",
-            "the texts alone, ms",
+            "the decodes alone, ms",
             "the prompt alone, ms",
             "one after the other, ms",
             "in one row, ms",

@@ -28,7 +28,7 @@ def tables(model, tokenizer, device, quick=False):
             "rows": [step_row(large, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)],
         },
         {
-            "title": f"{shape}: {writing} texts are being written when a prompt of {8192 // scale:,} tokens comes",
+            "title": f"{shape}: {writing} sequences decode when a prompt of {8192 // scale:,} tokens arrives",
             "columns": [
                 "token budget",
                 "longest gap between two tokens, ms",
@@ -40,7 +40,7 @@ def tables(model, tokenizer, device, quick=False):
             ],
         },
         {
-            "title": f"{shape}: a preempted text comes back",
+            "title": f"{shape}: a preempted request resumes",
             "columns": ["tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"],
             "rows": [return_row(large, n // scale) for n in (512, 2048, 8192)],
         },

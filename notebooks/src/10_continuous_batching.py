@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 10 · Continuous batching
 #
-# - **You will** write a serving loop of under 30 lines in which requests join and leave at every step, read the engine that grew from it, and watch it work, request by request.
-# - **Why** a batch that is made once waits to begin, and computes on for texts that are over. A batch that is made anew for each step does neither: below, it serves the same crowd in half the runs of the model.
-# - **Time** 35 minutes, and an hour and a half for the exercises.
+# - **You will** write a serving loop of under 30 lines in which requests join and leave at every step, read the engine that has the same
+#   parts, and replay a run of it, request by request.
+# - **Why** a static batch waits until it is full, and goes on computing rows of requests that have finished. A batch that is chosen anew
+#   for each step does neither. Below, it serves the same 24 requests in half the runs of the model.
+# - **Time** 50 minutes, and two hours and a quarter for the exercises.
 # - **You need** lessons 04 and 09.
-# - **After it** you can read the step of any modern server: who is in it, what is in its one row of tokens, and why nobody's text depends on the others.
+# - **After it** you can read the step of a server such as vLLM: which requests are in it, what its flat row of tokens contains, and why no
+#   request's tokens depend on the other requests.
 
 # %% [markdown]
 # {{colab}}
@@ -16,7 +19,6 @@ import random
 import time
 from collections import deque
 
-import matplotlib.pyplot as plt
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
@@ -24,41 +26,44 @@ from course_lib.decoding import generate_naive
 from course_lib.batching import DynamicBatcher, count_batches, run_static, simulate_batches
 from course_lib.engine import Request
 from course_lib.kvcache import BlockTable, KVPool, PagedCache
+from course_lib.viz import chart, panel
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)  # lesson 01 shows how bfloat16 can change a token
 
 # %% [markdown]
-# ## The bus and the escalator
+# ## A batch for each step
 #
-# A static batch is a bus. It leaves when it is full, nobody gets on while it drives, and everybody rides to the last stop. Lesson 09
-# counted what that costs: waiting, padding, and seats whose texts have long been over.
+# A static batch is fixed from its start to its end. It starts when it is full, no request joins while it runs, and it ends with its longest
+# output. Lesson 09 counted what that costs: waiting, padding, and rows of requests that have finished.
 #
-# But a text does not need a whole ride. It needs one run of the model for each of its tokens, and between two runs nothing holds the
-# batch together. So decide anew before **each** run who is in it. Who has come joins; who is done leaves; like people on an
-# escalator. That is **iteration-level scheduling** ([Orca, OSDI '22](https://www.usenix.org/conference/osdi22/presentation/yu)), today called
-# **continuous batching**. One run of the model for all who are there is a **step**.
+# A request does not need a whole batch. It needs one run of the model for each of its tokens, and between two runs nothing holds the batch
+# together. So the server can choose before **each** run which requests are in it. Requests that have arrived join, and requests that have
+# finished leave. This is **iteration-level scheduling** ([Orca, OSDI '22](https://www.usenix.org/conference/osdi22/presentation/yu)), today
+# called **continuous batching**. One run of the model for all requests that are in the batch then is a **step**.
+#
+# A running request that decodes gets one token in each step. So the time of a step is its **inter-token latency** (time per output token,
+# lesson 09). Its **time to first token** (TTFT) is the time that it waits, plus the steps of its prefill.
 #
 # ## One row of tokens
 #
-# One thing stands in the way. In a step some have just come, and all tokens of their prompts are to be computed: their **prefill**.
-# Others are in the middle of their texts and bring one token each: **decode**. A rectangle of requests × tokens would be mostly padding.
-# But the model of this course has never wanted a rectangle. It takes one flat row, and attention finds in the block tables who belongs
-# to whom:
+# The requests of a step differ. Some have just joined, and all tokens of their prompts are to be computed: **prefill**. The others have
+# one new token each: **decode**. A rectangle of requests × tokens would be mostly padding. The model of this course takes one flat row
+# instead, and attention finds the keys and values of each request in its block table:
 #
-#     token_ids      | the 5 tokens of a's prompt | b  | c |     a has just come; b and c bring their newest token
-#     positions      | 0    1    2    3    4      | 9  | 6 |     each in its own text
+#     token_ids      | the 5 tokens of a's prompt | b  | c |     a has just joined; b and c have one new token each
+#     positions      | 0    1    2    3    4      | 9  | 6 |     each in its own sequence
 #     cu_seqlens_q   0                            5    6   7     where each request begins in the row, and the end
-#     seq_lens         5                            10   7       tokens of each text that are in the cache then
-#     logits_for                           4        5    6       the last row of each: it says what comes next
+#     seq_lens         5                            10   7       tokens of each sequence that are in the cache after the step
+#     logits_for                           4        5    6       the last row of each request: it gives the next token
 #
-# Everything in the model but attention works on each token by itself: norms, matrices, activations. So rows can stand side
-# by side that have nothing to do with each other, and no token is there for show.
+# All parts of the model except attention work on each token by itself: norms, matrix products, activations. So the tokens of different
+# requests can stand side by side in the row, and no token of it is padding.
 
 # %%
-predict("10.company", "Three strangers share a step. Can a text come out differently because of who else is in the row?",
-        ["Yes: attention mixes the rows", "No: each attends through its own block table",
+predict("10.company", "Three requests share a step, in float32. Can the tokens of one depend on which other requests are in the row?",
+        ["Yes: attention mixes the rows", "No: each token attends through the block table of its own request",
          "Only if one of them has a long prompt"], answer=1)
 
 # %%
@@ -70,39 +75,43 @@ cache = PagedCache(KVPool(model.config, 32, 4, model.device, model.dtype))
 tables = [BlockTable(cache.allocator, name=name) for name in "abc"]
 
 
-def push(who, new):
-    """One row of tokens through the model: their positions, and the logits of each one's last row. who: numbers of tables."""
+def compute(which, new):
+    """One row of tokens through the model: their positions, and the logits of each request's last row. which: numbers of tables."""
     counts = [len(ids) for ids in new]
-    for i, n in zip(who, counts):
+    for i, n in zip(which, counts):
         tables[i].append_slots(n)
-    positions = cache.begin_step([tables[i] for i in who], counts)
+    positions = cache.begin_step([tables[i] for i in which], counts)
     ends = torch.tensor(counts, device=model.device).cumsum(0) - 1
     return positions, model(torch.tensor(sum(new, []), device=model.device), positions, cache, logits_for=ends)
 
 
-push([1, 2], [b[:-1], c[:-1]])  # b and c came earlier: all but their newest token is computed
-positions, together = push([0, 1, 2], [a, b[-1:], c[-1:]])
+compute([1, 2], [b[:-1], c[:-1]])  # b and c joined earlier: all their tokens but the newest are computed
+positions, together = compute([0, 1, 2], [a, b[-1:], c[-1:]])
 print("tokens in the row:", len(positions), "· positions:", positions.tolist())
 for name, ids, row in zip("abc", (a, b, c), together):
     [alone] = generate_naive(model, ids, SamplingParams(max_tokens=1, ignore_eos=True))
-    print(f"{name}: {tokenizer.decode([int(row.argmax())])!r} in company, {tokenizer.decode([alone])!r} alone")
+    print(f"{name}: {tokenizer.decode([int(row.argmax())])!r} in the shared step, {tokenizer.decode([alone])!r} alone")
 
 # %% [markdown]
+# In float32 the shared step gives the same tokens as each request alone. In half precision the number of rows can change the order of the
+# sums, and a rounding can then change a token. Lesson 01, "What the same tokens means", shows two logits that become one number in
+# bfloat16.
+#
 # ## Build it
 #
-# Now the loop. A `Request` knows its `token_ids`, prompt first, and how many of them are computed. It does not know whether it
-# reads or writes: it has tokens that are not computed yet, many or one, and each step computes them. When all are computed, the next
-# one can be chosen, and it is one more to be computed.
+# Now the loop. A `Request` has its `token_ids`, prompt first, and the number of them that are computed. It has no flag for prefill or decode.
+# It has tokens that are not computed yet, many or one, and each step computes them. When all are computed, the model's last row gives the
+# next token. That token is appended, and it is the one token to compute in the next step.
 
 # %%
 def serve(coming, cache, max_num_seqs):
-    """Serves requests as they come: [(step, Request)], in order. Returns who was in each step: [{name: tokens}]."""
+    """Serves requests as they arrive: [(step, Request)], in order. Returns the tokens of each step: [{name: tokens}]."""
     coming, waiting, running, tables, steps = deque(coming), deque(), [], {}, []
     while coming or waiting or running:
         while coming and coming[0][0] <= len(steps):
-            waiting.append(coming.popleft()[1])                          # they come
+            waiting.append(coming.popleft()[1])                          # they arrive
         while waiting and len(running) < max_num_seqs:
-            running.append(waiting.popleft())                            # they join
+            running.append(waiting.popleft())                            # they join the batch
             tables[running[-1]] = BlockTable(cache.allocator, name=running[-1].request_id)
         new = [request.token_ids[request.num_computed_tokens:] for request in running]
         counts = [len(ids) for ids in new]
@@ -116,15 +125,15 @@ def serve(coming, cache, max_num_seqs):
         logits = model(torch.tensor(sum(new, []), device=model.device), positions, cache, logits_for=ends)
         for request, n, token in zip(running[:], counts, logits.argmax(1).tolist()):
             request.num_computed_tokens += n
-            request.append(token)                                        # and says whether it was the last
+            request.append(token)                                        # sets finish_reason if this was the last token
             if request.finish_reason:
-                running.remove(request)                                  # they leave
+                running.remove(request)                                  # they leave the batch
                 tables.pop(request).free()
     return steps
 
 # %% [markdown]
-# Six requests, three seats. They come at steps 0, 0, 1, 2, 5 and 9. A column is a step: W waits, P reads its prompt of so many
-# tokens, D writes one.
+# Six requests, and `max_num_seqs` is 3: at most three run at once. They arrive at steps 0, 0, 1, 2, 5 and 9. A column is a step: W is
+# waiting, P16 is a prefill of 16 tokens, D is a decode of one token.
 
 # %%
 def requests_for(comes_at, lengths):
@@ -136,11 +145,11 @@ def rows(coming, steps):
     """One line for each request, and the number of tokens in each step."""
     print("  ", "".join(f"{at:>4}" for at in range(len(steps))), "  step")
     for step, request in coming:
-        there = [at for at, who in enumerate(steps) if request.request_id in who]
+        there = [at for at, counts in enumerate(steps) if request.request_id in counts]
         cells = ["" if at < step or at > there[-1] else "W" if at < there[0] else "D" if at > there[0]
                  else f"P{steps[at][request.request_id]}" for at in range(len(steps))]
         print(request.request_id, "".join(f"{cell:>4}" for cell in cells))
-    print("  ", "".join(f"{sum(who.values()):>4}" for who in steps), "  tokens in the row")
+    print("  ", "".join(f"{sum(counts.values()):>4}" for counts in steps), "  tokens in the row")
 
 
 pool = KVPool(model.config, 64, 4, model.device, model.dtype)
@@ -150,66 +159,56 @@ rows(coming, serve(coming, cache, max_num_seqs=3))
 print("free blocks:", cache.allocator.num_free, "of", cache.allocator.num_blocks)
 
 # %% [markdown]
-# Read it by columns. R3 comes at step 2 and finds no seat. In that step R1 writes its last token, and in the very next one R3 reads
-# its prompt in its place, while R0 and R2 go on writing. Nobody waits for a batch to end: there is none that could end.
+# R3 arrives at step 2, when three requests run, and waits. In step 2 R1 gets its last token and leaves. In step 3 R3 takes its place and
+# computes its prompt of 10 tokens, while R0 and R2 decode. R3 waited one step. It did not wait until R0 and R2 had finished.
 #
 # ## The same tokens
 #
-# Six texts, each computed in the company of others that came and went. `generate_naive` computes each alone, without any cache:
+# Each of the six outputs was computed in steps with other requests, which joined and left meanwhile. `generate_naive` computes each request
+# alone, without a cache:
 
 # %%
 for step, request in coming:
     alone = generate_naive(model, request.token_ids[:request.num_prompt_tokens], request.params)
-    print(f"{request.request_id}: {tokenizer.decode(request.output_ids)!r:<36} the same alone: {request.output_ids == alone}")
+    print(f"{request.request_id}: {tokenizer.decode(request.output_ids)!r:<36} the same tokens alone: {request.output_ids == alone}")
 
 # %% [markdown]
-# It is not nearly the same, it is the same, token for token. In float32, that is; in half precision, sums of another order may round
-# a close race the other way. This is what every change of an engine is held to in this course: the scheduler may do as it likes, nobody's text
-# may show it.
+# All six have the same tokens, in float32. This is the test for every change of the engine in this course: a scheduler may choose any order
+# and any batch, and the tokens of each request must stay the same.
 #
 # ## The same in course_lib
 #
-# The engine is this loop in three files: what is computed (`scheduler.py`, integers), one run of the model (`runner.py`, tensors), and
-# what comes out of it (`engine.py`). A step is scheduled, run, and the scheduler is updated; on a GPU the next step is scheduled
-# while this one runs.
+# The engine is this loop in three files. `scheduler.py` chooses what is computed and works with integers only. `runner.py` is one run of
+# the model and works with tensors. `engine.py` joins the two and makes the outputs. `Engine._step` calls all three parts:
 
 # %%
 show(Engine._step)
 
-# %%
-from course_lib.engine.runner import Runner
-
-show(Runner.run)
-
 # %% [markdown]
-# You know most of that. Where the loop above takes all that is left of a request, the runner takes n tokens from
-# `num_computed_tokens` on. So a long prompt may come in pieces, and then there is no next token until its last piece. The scheduler
-# says how many:
-
-# %%
-from course_lib.engine import Scheduler
-
-show(Scheduler.schedule)
-
-# %%
-show(Scheduler._admit)
-
-# %% [markdown]
-# What was added, and why:
+# The parts of `serve` are here. `schedule` chooses the requests and their token counts. `runner.run` computes the flat row and chooses the
+# next tokens. `update` appends them, and `_advance` makes the outputs and frees the blocks of finished requests. The queue `_in_flight` lets
+# the CPU schedule the next step while the GPU computes this one (overlapped scheduling, lesson 13).
+#
+# Where `serve` computes all remaining tokens of a request, the scheduler chooses how many, from `num_computed_tokens` on. So a long prompt
+# can be computed in pieces, and only its last piece gives a token. Lesson 11 shows `Scheduler.schedule` and its parts.
+#
+# Added to the loop, and why:
 #
 # | | |
 # |---|---|
-# | a **token budget** for each step | one prompt of thousands of tokens would hold up everybody's next token (lesson 11) |
+# | a **token budget** for each step | one prompt of thousands of tokens would delay the next token of all running requests (lesson 11) |
 # | `match_prefix` | the beginning of a prompt may be in the cache already (lesson 05) |
-# | `allocate_slots` may say None | memory ends before seats do; somebody makes room (lesson 11) |
-# | a policy in place of a deque | first come, first served is not the only fair order (lesson 11) |
-# | stop tokens, stop strings, `n`, seeds | what a caller may ask for; each token is drawn by (seed, position), so company changes no draw either |
-# | `abort` | a client may hang up at any time |
+# | `allocate_slots` may return None | the blocks can be used up before `max_num_seqs` requests run; then a request is preempted (lesson 11) |
+# | a policy in place of a deque | first come, first served is one order of several (lesson 11) |
+# | stop tokens, stop strings, `n`, seeds | what a client may ask for; each token is drawn by (seed, position), so the draw does not depend on other requests |
+# | `abort` | a client may disconnect at any time |
 #
-# ## Come, stream, hang up
+# The waiting queue has no limit here. A public server refuses requests when too many wait.
 #
-# `add_request` and `abort` may be called between any two steps; `step` returns what each request got. Here one client hangs up
-# after three tokens:
+# ## Add, stream, abort
+#
+# `add_request` and `abort` may be called between any two steps. `step` returns the new output of each request. Here the client of R1
+# disconnects after three tokens:
 
 # %%
 engine = Engine(model, EngineConfig(block_size=4, num_blocks=64), tokenizer=tokenizer)
@@ -217,7 +216,7 @@ for i in (0, 1):
     engine.add_request(tokenizer.encode(openings[i]), SamplingParams(max_tokens=8, ignore_eos=True), request_id=f"R{i}")
 while engine.has_unfinished():
     if engine.metrics.num_steps == 3:
-        print("R1 hangs up. Blocks in use before:", 64 - engine.allocator.num_free, end="")
+        print("R1 is aborted. Blocks in use before:", 64 - engine.allocator.num_free, end="")
         engine.abort("R1")
         print(", and after:", 64 - engine.allocator.num_free)
     for output in engine.step():
@@ -226,12 +225,12 @@ while engine.has_unfinished():
 # %% [markdown]
 # ## See it
 #
-# Twelve requests of a small rush, on an engine with five seats. Above: the tokens of each step. A row is a request, a column a step. Below, the
-# memory, moved by the same player: touch a request to see its blocks.
+# Twelve requests on an engine with `max_num_seqs` 5. The bars on top are the scheduled tokens of each step. A row is a request, a column is
+# a step. Below is the memory, moved by the same player. Touch a request to see its blocks.
 #
-# - R6 comes at step 10 and waits. For what, and who makes room for it?
-# - One request ends in the middle of its text. Which one, and what becomes of its blocks?
-# - Step 21 is the fullest. With what, and why just there?
+# - R6 arrives at step 10 and waits. What does it wait for, and which request makes room?
+# - One request ends before its output is complete. Which one, and what happens to its blocks?
+# - Step 21 schedules the most tokens. What are they, and why in this step?
 
 # %%
 from course_lib.models.training.tales import make_tale
@@ -252,25 +251,21 @@ while rush or engine.has_unfinished():
         engine.abort("6")
     engine.step()
 view = timeline_view(engine.trace)
+view.step = 21
 view
 
-# %%
-view.snapshot(step=21)
-
 # %% [markdown]
-# The moments to stop at:
+# - **Step 8.** R5 joins in the place of R0, which has finished, and five requests run. R6 arrives two steps later. There are free blocks for
+#   it, but `max_num_seqs` is reached.
+# - **Step 15.** R1 got its last token in the step before. R6 computes its 22 prompt tokens in one step, while four others decode.
+# - **Step 21.** R4 and R5 have finished and R6 was aborted, so three places are free. R7, R8 and R9 compute their prompts in one row, beside
+#   the decodes of R2 and R3. The blocks of the three that left are free for other requests.
 #
-# - **Step 8.** R5 joins on the seat that R0 left, and all five are taken. R6 comes two steps later and waits for one: there is
-#   memory for it, but no seat.
-# - **Step 15.** R1 wrote its last token in the step before. R6 reads its 22 prompt tokens in one go, while four others write one each.
-# - **Step 21.** R4 and R5 are over, and R6 has hung up: three seats at once. R7, R8 and R9 read their prompts in one row, beside the
-#   single tokens of R2 and R3. The blocks of those who left are free for others now.
+# ## Measure: three servers, the same requests
 #
-# ## Measure: three servers, one crowd
-#
-# 24 requests with prompts of 4 to 64 tokens and answers of 4 to 48 come one after the other. Three servers with 8 seats: a static one that
-# waits for a full batch, a dynamic one that starts after 4 runs of waiting at the latest (lesson 09), and the engine. First in
-# counts, which are the same on every machine. Time is counted in runs of the model.
+# 24 requests arrive one after the other, with prompts of 4 to 64 tokens and outputs of 4 to 48. Three servers run at most 8 of them at
+# once: a static one that waits for a full batch, a dynamic one with a timeout of 4 runs (lesson 09), and the engine. First in counts, which
+# are the same on every machine. A run of the model is one unit here.
 
 # %%
 draw, tale, crowd, now = random.Random(10), tokenizer.encode(make_tale(5, chapters=3).text), [], 0
@@ -280,86 +275,91 @@ for i in range(24):
     now += draw.choice([0, 0, 1, 2, 4])
 shapes = [(at, len(prompt), n) for at, prompt, n in crowd]
 lengths = [n for _, _, n in shapes]
-print(f"{len(crowd)} requests, the last one after {crowd[-1][0]} runs; answers of {min(lengths)} to {max(lengths)} tokens, "
+print(f"{len(crowd)} requests, the last one arrives after {crowd[-1][0]} runs; outputs of {min(lengths)} to {max(lengths)} tokens, "
       f"{sum(lengths)} in all")
 
 # %%
 def batched(batcher):
-    """(report, first and last token of each in runs after its arrival, [(texts, idle rows) of each run])."""
+    """A server with batches: report, first and last token of each request in runs after its arrival, rows of each run.
+
+    rows: [(rows whose request gets a token, rows whose request has finished)].
+    """
     batches = simulate_batches(shapes, batcher)
-    first, last, seats = {}, {}, {}
+    first, last, rows = {}, {}, {}
     for batch in batches:
         longest = max(shapes[i][2] for i in batch.requests)
         for run in range(longest):
             alive = sum(shapes[i][2] > run for i in batch.requests)
-            seats[batch.start + run] = alive, len(batch.requests) - alive
+            rows[batch.start + run] = alive, len(batch.requests) - alive
         for i in batch.requests:
             first[i], last[i] = batch.start + 1 - shapes[i][0], batch.start + longest - shapes[i][0]
-    return count_batches(shapes, batches), first, last, [seats.get(run, (0, 0)) for run in range(max(seats) + 1)]
+    return count_batches(shapes, batches), first, last, [rows.get(run, (0, 0)) for run in range(max(rows) + 1)]
 
 
 served = {"static": batched(DynamicBatcher(8, math.inf)), "dynamic": batched(DynamicBatcher(8, 4))}
 
 # %%
 static_runs = served["static"][0].num_steps
-predict("10.runs", f"The static server runs the model {static_runs} times for them. The continuous one, with as many seats?",
-        ["Nearly as often: the same tokens are written", "About half as often", "About a tenth as often"], answer=1)
+predict("10.runs", f"The static server runs the model {static_runs} times for these requests. How often does the continuous one, also with at most 8 at once?",
+        ["Nearly as often: the number of output tokens is the same", "About half as often", "About a tenth as often"], answer=1)
 
 # %%
 def continuous(max_num_seqs=8):
-    """The same of the engine."""
+    """The same for the engine."""
     engine = Engine(model, EngineConfig(block_size=8, num_blocks=128, max_num_seqs=max_num_seqs, prefix_caching=False))
-    coming, first, last, seats = deque(enumerate(crowd)), {}, {}, []
+    coming, first, last, rows = deque(enumerate(crowd)), {}, {}, []
     while coming or engine.has_unfinished():
-        while coming and coming[0][1][0] <= len(seats):
+        while coming and coming[0][1][0] <= len(rows):
             i, (_, prompt, n) = coming.popleft()
             engine.add_request(prompt, SamplingParams(max_tokens=n, ignore_eos=True), request_id=str(i))
         outputs = engine.step()
-        seats.append((len(outputs), 0))
+        rows.append((len(outputs), 0))
         for output in outputs:
             i = int(output.request_id)
-            first.setdefault(i, len(seats) - crowd[i][0])
-            last[i] = len(seats) - crowd[i][0]
-    return engine.metrics, first, last, seats
+            first.setdefault(i, len(rows) - crowd[i][0])
+            last[i] = len(rows) - crowd[i][0]
+    return engine.metrics, first, last, rows
 
 
 served["continuous"] = continuous()
-print(f"{'':<12}{'runs of the':>12}{'tokens':>9}{'of them':>9}{'all done':>10}{'first token':>13}{'answer':>9}")
-print(f"{'':<12}{'model':>12}{'pushed':>9}{'wasted':>9}{'after run':>10}{'after':>13}{'after':>9}")
-for name, (report, first, last, seats) in served.items():
+print(f"{'':<12}{'runs of the':>12}{'tokens':>10}{'of them':>9}{'all done':>10}{'first token':>13}{'TTFT':>7}{'complete':>10}")
+print(f"{'':<12}{'model':>12}{'computed':>10}{'wasted':>9}{'after run':>10}{'computed':>13}{'':>7}{'':>10}")
+for name, (report, first, last, rows) in served.items():
     if name == "continuous":
-        runs, pushed, wasted = report.num_steps, report.num_scheduled_tokens, 0
+        runs, computed, wasted = report.num_steps, report.num_scheduled_tokens, 0
+        received = first  # the engine streams: a token reaches the client in the step that computes it
     else:
         wasted = report.num_padding_tokens + report.num_idle_tokens
-        runs, pushed = report.num_steps, report.num_useful_tokens + wasted
-    print(f"{name:<12}{runs:>12}{pushed:>9,}{wasted / pushed:>9.0%}{len(seats):>10}{sum(first.values()) / len(first):>13.1f}"
-          f"{sum(last.values()) / len(last):>9.1f}")
+        runs, computed = report.num_steps, report.num_useful_tokens + wasted
+        received = last  # a batch returns all its outputs when it ends
+    means = [sum(times.values()) / len(times) for times in (first, received, last)]
+    print(f"{name:<12}{runs:>12}{computed:>10,}{wasted / computed:>9.0%}{len(rows):>10}{means[0]:>13.1f}{means[1]:>7.1f}{means[2]:>10.1f}")
 
 # %% [markdown]
-# The last two columns are means over the requests, in runs from their arrival; a batch hands out its answers when it ends. The
-# dynamic server gains nothing in this crowd: it starts with fewer, and those who come a moment later find it busy. The continuous
-# one wins two things at once, and neither at the cost of the other. Nothing is pushed for nothing: no padding, no finished texts.
-# And nobody stands outside while seats are empty.
+# The last three columns are means over the requests, in runs of the model from the arrival. The batch servers of lesson 09 return all
+# outputs when the batch ends. So the client sees the first token only then: its TTFT is the time of the complete output. A batch server that
+# streams would have the TTFT of the column before. The engine streams, so its client sees the first token in the step that computes it.
 #
-# Where were the empty seats? A bar is a run of the model:
+# The dynamic server needs more runs than the static one for these requests. Its first batch starts with 7 requests after the timeout, so one
+# request is left for a fourth batch. The continuous server needs half the runs, and it is ahead in every column. It computes no
+# padding and no row of a finished request, and a request joins in the next step if fewer than 8 run.
+#
+# The rows of each run of the model:
 
 # %%
-figure, axes = plt.subplots(3, 1, figsize=(9, 5), sharex=True, sharey=True, layout="constrained")
-for axis, (name, (_, _, _, seats)) in zip(axes, served.items()):
-    alive, idle = zip(*seats)
-    axis.bar(range(len(seats)), alive, width=1, color="#0072B2", label="writes a token")
-    axis.bar(range(len(seats)), idle, width=1, bottom=alive, color="#E69F00", hatch="////", edgecolor="white", linewidth=0,
-             label="over, and computed on")
-    axis.set(ylim=(0, 8.4), yticks=[0, 4, 8], ylabel="seats")
-    axis.set_title(name, loc="left", fontsize=10)
-    axis.spines[["top", "right"]].set_visible(False)
-axes[2].legend(frameon=False, loc="upper right", fontsize=9)
-axes[2].set(xlabel="run of the model", xlim=(-1, None))
-plt.show()
+def column(which):
+    """{server: (runs, rows)}. which: 0 for rows that get a token, 1 for rows whose request has finished."""
+    return {name: (list(range(len(rows))), [row[which] for row in rows]) for name, (_, _, _, rows) in served.items()}
+
+
+words = {"x": "run of the model", "y": "rows", "kind": "steps"}
+chart("Rows of each run of the model, at most 8, for the same 24 requests",
+      panel(column(0), title="Rows that get a token", **words),
+      panel(column(1), title="Rows whose request has finished", **words), down=True)
 
 # %% [markdown]
-# A run of a full batch takes longer than one with two texts, so runs are not seconds. In time, then. All 24 requests are there at once,
-# so that nobody's clock stands still for want of work:
+# A run with eight rows takes longer than a run with two, so a count of runs is no time. Now the time on this machine. All 24 requests
+# are there at the start, so no server waits for arrivals:
 
 # %% tags=["nbval-ignore-output"]
 prompts, params = [prompt for _, prompt, _ in crowd], [SamplingParams(max_tokens=n, ignore_eos=True) for _, _, n in crowd]
@@ -381,11 +381,11 @@ for name, taken in times.items():
     print(f"{name:<12}{sorted(taken)[1]:>7.2f} s, {sum(map(len, texts)) / sorted(taken)[1]:>6,.0f} tokens a second")
 
 # %% [markdown]
-# A dynamic batcher has nothing to decide when all are there at once: it is the static server. How much is won depends on how
-# much the lengths differ. Were all prompts and all answers equally long, a static batch would waste nothing, and the two would be
-# alike, but for those who come a moment late.
+# A dynamic batcher makes the same batches as the static one if all requests are there at the start. The gain depends on how
+# much the lengths differ. With equal prompts and equal outputs a static batch has no padding and no finished rows.
 #
-# And on an H200? `tale`, by the number of seats; and one step of a model of real size, in which 32 texts are written and a prompt is read:
+# On an H200: `tale` with three values of `max_num_seqs` (for the static server: the batch size), and one step of a model of real size, in
+# which 32 sequences decode and a prompt is computed:
 
 # %%
 from course_lib.recorded import recorded
@@ -393,19 +393,22 @@ from course_lib.recorded import recorded
 recorded("10")
 
 # %% [markdown]
-# Where requests wait for seats, half and more of what the static server computes is wasted, and the engine needs about half of its runs. With
-# a seat for everybody both run as often as the longest text is long. In the second table compare the last two columns: up to 2,048
-# tokens the prompt costs less in one row with the others than after them, for the kernels are started and the weights are read once for
-# both. A prompt of 8,192 tokens saves next to nothing, and everybody notices it; lesson 11 cuts it into pieces.
+# - **Table 1.** With at most 4 or 16 at once the engine needs about half the runs of the static server, which wastes 51 % and 70 % of what it
+#   computes. With 64 at once all requests join in the first step, and both servers run as often as the longest output has tokens.
+# - **Table 2.** Compare the last two columns. Up to 2,048 prompt tokens, one shared step is 12 to 17 ms shorter than two steps.
+#   These steps of plain PyTorch are launch-bound: 32 decodes take about as long as a prompt of 128 tokens (lesson 09). So most of the saved
+#   time is the launches of a second step. An engine without this cost (lesson 13) still saves one reading of the weights.
+# - A prompt of 8,192 tokens makes a step of 227 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
+#   such a prompt into pieces.
 #
 # ## Break it
 #
-# The row of tokens is one, and so it is tempting to number its tokens through: position 0, 1, 2, … A server with that error
-# passes its first test:
+# The row is one, so one might number its tokens from its beginning to its end: position 0, 1, 2, …, from the first request's position on. A
+# server with that error passes a test with one request:
 
 # %%
 class NumbersThrough(PagedCache):
-    """A cache whose positions count through the row, not in each text."""
+    """A cache whose positions count through the row: the first token's is right, and each next token has one more."""
 
     def begin_step(self, tables, num_new_tokens):
         right = super().begin_step(tables, num_new_tokens)
@@ -416,7 +419,7 @@ class NumbersThrough(PagedCache):
 
 
 def compare(comes_at):
-    """Each text beside the right one, and by how much its positions were off, step by step."""
+    """Each output beside the right one, and by how much its positions were off in its steps."""
     shifts.clear()
     coming = requests_for(comes_at, [24] * len(comes_at))
     serve(coming, NumbersThrough(KVPool(model.config, 64, 4, model.device, model.dtype)), max_num_seqs=3)
@@ -424,54 +427,55 @@ def compare(comes_at):
         alone = generate_naive(model, request.token_ids[:request.num_prompt_tokens], request.params)
         same = next((at for at, pair in enumerate(zip(request.output_ids, alone)) if pair[0] != pair[1]), len(alone))
         off = ", ".join(map(str, dict.fromkeys(shifts[request.request_id])))
-        written = tokenizer.decode(request.output_ids)
-        print(f"{request.request_id}: {same:>2} of {len(alone)} tokens right; off by {off:<9} {written[:56]!r}")
+        output = tokenizer.decode(request.output_ids)
+        print(f"{request.request_id}: the first {same:>2} of {len(alone)} tokens are right; positions off by {off:<9} {output[:50]!r}")
 
 
 shifts = {}
 compare(comes_at=[0])
 
 # %% [markdown]
-# Alone, the first token of the row is the text's own next token, and the numbering is right. Now let six requests come, to three seats.
+# With one request the row has the tokens of that request only, so the numbering is right. Now six requests arrive, and three may run at
+# once.
 
 # %%
-predict("10.broken", "Whose tokens stand at wrong positions?",
-        ["Nobody's: the block tables say where each one stands", "Everybody's, but for whoever is first in the row",
-         "Only those of prompts"], answer=1)
+predict("10.broken", "Which requests get wrong positions?",
+        ["None: the block tables give the positions", "All except the one that is first in the row",
+         "Only those in prefill"], answer=1)
 
 # %%
 compare(comes_at=[0, 0, 1, 2, 5, 9])
 
 # %% [markdown]
-# Nothing crashes, and what comes out are sentences, of a sort. First tokens are right: the model sees only distances between
-# tokens (lesson 02), and a prompt that is shifted as a whole is the same prompt. But then its neighbours in the row come and go,
-# and the shift changes in the middle of the text. How long a text bears that is chance, and who reads it will not know.
+# No error is raised, and the outputs look like sentences. The first token of each request is right: the model sees only distances between
+# tokens (lesson 02), and in a prompt of which all positions are shifted by the same number the distances are right. Later other requests
+# join and leave, so the shift changes, and distances to earlier tokens become wrong. R1 has 8 right tokens and R2 has one.
 #
-# So a test with one request proves nothing about a batch. Every check of this lesson's exercises lets strangers come and go, and asks
-# for the tokens that each would get alone.
+# So a test with one request says nothing about a batch. Requests must join and leave in it. Of this lesson's exercises, `10.step` and
+# `10.continuous_loop` are checked with such scripts, and `10.continuous_loop` compares each request's tokens with those that it gets alone.
 #
 # ## Three questions
 #
-# <details><summary><b>1. Why does padding vanish in the flat row, when prompts are still of different lengths?</b></summary>
+# <details><summary><b>1. Why does the flat row have no padding, although prompts have different lengths?</b></summary>
 #
-# Padding fills a rectangle up. The row is none: `cu_seqlens_q` says where each request begins, attention cuts there, and all the rest
-# of the model works on each token by itself.
+# Padding fills a rectangle. The row has no rectangle: `cu_seqlens_q` says where each request begins, attention keeps the requests apart
+# there, and the rest of the model works on each token by itself.
 # </details>
 #
-# <details><summary><b>2. A request is over in step 7, and somebody waits. When does the one who waits get its first token?</b></summary>
+# <details><summary><b>2. A request gets its last token in step 7, and one request waits. When does the waiting request get its first token?</b></summary>
 #
-# In step 8. The seat and the blocks are free when step 7 is done, step 8 computes the whole prompt beside the others' single
-# tokens, and its last row says what comes first.
+# In step 8, if its prompt fits into the step. The place and the blocks are free when step 7 is done. Step 8 computes the whole prompt beside
+# the decodes of the others, and the last row of the prompt gives the first token.
 # </details>
 #
-# <details><summary><b>3. A prompt of 10,000 tokens joins. What do the others notice?</b></summary>
+# <details><summary><b>3. A prompt of 10,000 tokens joins. What do the other requests notice?</b></summary>
 #
-# Their text stays the same, but their next token comes late: this one step computes 10,000 tokens more. That is what the token budget
-# is for. It cuts the prompt into pieces, and each step takes one: lesson 11.
+# Their tokens stay the same, but one inter-token latency is long: this step computes 10,000 tokens more. The token budget prevents that. It
+# cuts the prompt into pieces, one for each step: lesson 11.
 # </details>
 #
 # ## Next
 #
-# `exercises/10_continuous_batching.ipynb`: write `pack`, `stop_conditions`, `step` and a `ContinuousLoop` of your own; your `step` then runs
-# in the real engine. Lesson 11 asks what happens when there is not room for all: who waits, who is thrown out, and why the text is
-# still the same.
+# `exercises/10_continuous_batching.ipynb`: write `pack`, `stop_conditions`, `step` and a `ContinuousLoop` of your own. Your `step` then runs
+# in the real engine. Lesson 11 is about too little room for all requests: which ones wait, which one is preempted, and why the tokens stay
+# the same.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exercises 10 · Continuous batching
 #
-# Four pieces, and together they are a server: the flat batch of a step, the question whether a text is over, who runs in
-# the next step, and the loop around them. The checks replay **arrival scripts**: who comes when, with how long a prompt. Where
-# yours differs, you see two timelines, yours and the expected one, up to the first step in which they part.
+# Four pieces that make a server: the flat batch of a step, the test whether a request has finished, the choice of the requests of a step, and
+# the loop around them. The checks of `10.step` and `10.continuous_loop` replay **arrival scripts**: when each request arrives, and with how
+# long a prompt. If yours differs, you see two timelines, yours and the expected one, up to the first step that differs.
 
 # %% [markdown]
 # {{colab}}
@@ -24,24 +24,24 @@ _ = setup(quiet=True)
 # | | |
 # |---|---|
 # | `request_id` | its name |
-# | `token_ids` | all its tokens: the prompt, and what was written so far |
-# | `num_prompt_tokens` | how many of them are the prompt |
+# | `token_ids` | all its tokens: the prompt, and the output so far |
+# | `num_prompt_tokens` | how many of them are prompt tokens |
 # | `num_tokens` | how many there are |
-# | `num_computed_tokens` | of how many the keys and values are in the cache |
+# | `num_computed_tokens` | how many of them have keys and values in the cache |
 # | `params` | its `SamplingParams`: `max_tokens`, `stop_token_ids`, `ignore_eos`, `stop` |
 #
 # ## 10.pack · One flat batch
 #
-# All that a server computes goes through one row of tokens, whoever they belong to. Here you build it.
+# All tokens that a server computes in a step, of all its requests, are one row. Here you build it.
 #
-# `scheduled` is a list of pairs `(request, n)`: in this step the next n tokens of the request are computed, those that follow
-# the computed ones. Return a dict of five lists of ints (or int64 tensors):
+# `scheduled` is a list of pairs `(request, n)`: in this step the next n tokens of the request are computed, after the
+# tokens that are computed already. Return a dict of five lists of ints (or int64 tensors):
 #
 # - `"token_ids"`: the tokens of all requests in one row, in the order of `scheduled`;
-# - `"positions"`: where each of them stands in its own text, from 0;
+# - `"positions"`: the position of each of them in its own sequence, from 0;
 # - `"cu_seqlens_q"`: where each request begins in the row; it starts with 0 and ends with the length of the row;
-# - `"seq_lens"`: for each request, how many tokens of its text have keys and values once this step is computed;
-# - `"logits_for"`: the rows whose logits are needed: the last row of each request that has no token left to compute.
+# - `"seq_lens"`: for each request, how many of its tokens have keys and values after this step;
+# - `"logits_for"`: the rows whose logits are needed: the last row of each request that has no token left to compute after this step.
 #
 # An example: `a` has the tokens 5, 6, 7, of which 2 are computed, and `b` the tokens 8, 9 and none. For `[(a, 1), (b, 2)]`:
 #
@@ -70,9 +70,9 @@ def pack(scheduled):
 check("10.pack", pack)
 
 # %% [markdown]
-# In the engine, `Runner.run` makes `token_ids` and `logits_for`, and `PagedCache.begin_step` the other three; vLLM's model runner builds
-# the same arrays before each step. Now three requests of the bundled model in your flat batch: one writes, one reads the whole of
-# its prompt, one a piece of it. What does the model say comes next, for the two that are ready?
+# In the engine, the runner makes `token_ids` and `logits_for`, and `PagedCache.begin_step` the other three. vLLM's model runner builds the
+# same arrays before each step. Now three requests of the bundled model in your flat batch: one decodes, one computes its whole prompt, and
+# one computes a piece of its prompt. Two of them get a next token:
 
 # %% tags=["raises-exception"]
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
@@ -97,19 +97,19 @@ for request, row in zip((a, b), compute([(a, 1), (b, b.num_tokens), (c, 5)])):
     print(tokenizer.decode(request.token_ids), "→", tokenizer.decode([int(row.argmax())]))
 
 # %% [markdown]
-# ## 10.stop_conditions · When a text is over
+# ## 10.stop_conditions · When a request has finished
 #
-# A text that goes on too long costs everybody a seat; one that ends too early is cut off in front of its reader.
+# A request that goes on too long takes a place among the running requests from the others. One that ends too early is cut.
 #
-# The question is asked after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is what was
-# written so far, as text. Return a pair `(finish_reason, text)`:
+# The function is called after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is the
+# output so far as a string. Return a pair `(finish_reason, text)`:
 #
-# - `"stop"` if the text holds one of the strings in `params.stop`. Then the text is cut where the first of them begins.
+# - `"stop"` if the text contains one of the strings in `params.stop`. Then the text is cut where the first of them begins.
 # - `"stop"` if the new token is one of `params.stop_token_ids`; or of `eos_token_ids`, unless `params.ignore_eos`.
-# - `"length"` if `params.max_tokens` tokens are written, and none of the above holds.
-# - None while it goes on. The text comes back as it is, wherever it is not cut.
+# - `"length"` if the output has `params.max_tokens` tokens, and none of the above holds.
+# - None if the request goes on. The text is returned unchanged unless it is cut.
 #
-# For example, with `stop=(".",)` and the text `"Yes. N"`, the answer is `("stop", "Yes")`.
+# For example, with `stop=(".",)` and the text `"Yes. N"`, the result is `("stop", "Yes")`.
 
 # %% nbgrader={"grade_id": "stop_conditions", "solution": true} course={"exercise": "10.stop_conditions"}
 def stop_conditions(request, eos_token_ids, text):
@@ -131,8 +131,8 @@ def stop_conditions(request, eos_token_ids, text):
 check("10.stop_conditions", stop_conditions)
 
 # %% [markdown]
-# In the engine, `Request.append` asks for tokens and length, and its `Detokenizer` for strings, since it knows which characters are whole. Your
-# function beside these two, on one prompt with four ways to end:
+# In the engine, `Request.append` tests tokens and length. Its `Detokenizer` tests strings, because it knows which characters are complete.
+# Your function beside the engine, for one prompt that ends in four ways:
 
 # %% tags=["raises-exception"]
 prompt = tokenizer.encode("There was once a thoughtful frog")
@@ -149,24 +149,23 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
           f"the same text: {text == output.text}")
 
 # %% [markdown]
-# ## 10.step · Who runs in this step
+# ## 10.step · The requests of a step
 #
-# This is asked before each run of the model, and the answer is what makes batching continuous.
+# The engine asks this before each run of the model. It makes the batching continuous.
 #
-# You are given everybody who waits (`waiting`, in the order of arrival) and everybody who runs (`running`). Return a list of
-# pairs `(request, n)`: who computes in this step, and how many tokens. Who waits and is in your list has joined. Change neither
-# of the two lists.
+# `waiting` are the requests that wait, in the order of arrival, and `running` are those that run. Return a list of pairs `(request, n)`: the
+# requests of this step, and how many tokens each computes. A waiting request in your list joins the running ones. Change neither list.
 #
 # - Each running request computes all its tokens that are not computed yet.
-# - Then those who wait join, in their order, each with its whole prompt, until the first one that cannot: because
-#   `max_num_seqs` run already, those who joined counted; or because its blocks are not left. Nobody overtakes it.
-# - A request may need slots for its prompt and for all tokens it writes but the last, which is never computed:
-#   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. All of these must be left of
-#   `num_blocks`, after what all who run may need, and who joined before in this step. So nobody ever finds memory full in the
-#   middle of a text. (Orca reserves like this; vLLM lets more in and throws somebody out when it must: lesson 11.)
+# - Then waiting requests join, in their order, each with its whole prompt. The first that cannot join ends the step, and no request
+#   overtakes it. A request cannot join if `max_num_seqs` run already, counting those that joined in this step, or if its blocks are not left.
+# - A request may need slots for its prompt and for all its output tokens except the last, which is never computed:
+#   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. These blocks must be left of `num_blocks`, after the
+#   blocks that all running requests may need and those of the requests that joined before it in this step. So no running request finds
+#   memory full. (Orca reserves like this. vLLM admits more requests and preempts one if it must: lesson 11.)
 #
-# An example: `a` and `b` come at once, with prompts of 3 and 2 tokens and `max_tokens` 3 and 2, and there is one seat. A letter is
-# what a request does in a step, W waits, P its prompt, D decodes, F finished; a number says how many prompt tokens.
+# An example: `a` and `b` arrive together, with prompts of 3 and 2 tokens and `max_tokens` 3 and 2, and `max_num_seqs` is 1. W is waiting, P3 is a
+# prefill of 3 tokens, D is a decode, F is finished.
 #
 #     step   0   1   2   3   4   5
 #       a   P3   D   D   F
@@ -174,7 +173,7 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
 
 # %% nbgrader={"grade_id": "step", "solution": true} course={"exercise": "10.step"}
 def step(waiting, running, num_blocks, block_size, max_num_seqs):
-    """[(request, n)]: who computes in this step, and how many tokens each."""
+    """[(request, n)]: the requests of this step, and how many tokens each computes."""
     ### BEGIN SOLUTION
     def reserved(request):
         return -(-(request.num_prompt_tokens + request.params.max_tokens - 1) // block_size)
@@ -193,9 +192,9 @@ def step(waiting, running, num_blocks, block_size, max_num_seqs):
 check("10.step", step)
 
 # %% [markdown]
-# Your `step` in the real engine. `scheduler_of_step` wraps it into a `Scheduler`: the engine asks it in each step who runs, and all the
-# rest is the engine's own. If you have passed `04.allocator`, your allocator gives out the blocks, too. Everything you see in the
-# view is then your decision: who comes in when, and which blocks they get.
+# Your `step` in the real engine. `scheduler_of_step` makes a `Scheduler` that calls it in each step; the rest is the engine's own. If you have
+# passed `04.allocator`, your allocator gives the blocks too. Then the view shows your decisions: when each request joins, and which blocks it
+# gets.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.errors import CourseError
@@ -226,24 +225,24 @@ timeline_view(engine.trace)
 # %% [markdown]
 # ## 10.continuous_loop · The server
 #
-# Now without the engine. A class around one model and one `PagedCache`, whose blocks `cache.allocator` gives out. Your three functions
-# from above do most of the work; what you have not solved yet, `solution("10.step")` shows.
+# Now without the engine: a class around one model and one `PagedCache`, whose blocks `cache.allocator` gives out. Your three functions
+# from above do most of the work. If you have not solved one, `solution("10.step")` shows it.
 #
-# - `add_request(request)`: it waits from now on.
-# - `has_unfinished()`: whether anybody waits or runs.
-# - `abort(request_id)`: the request ends wherever it is, and what it held is free. It is not heard of again.
-# - `step()`: one step. Those whom your `step` function names get slots (`BlockTable.append_slots`), the model is called **once** for
-#   all of them, and each gets the likeliest next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
-#   request that wrote; the reason is None while it goes on. Whoever is done leaves in that very step, and its blocks are free.
-#   There are no stop strings here. With nobody to serve, the list is empty, and the model is not called.
+# - `add_request(request)`: the request waits from now on.
+# - `has_unfinished()`: whether any request waits or runs.
+# - `abort(request_id)`: the request ends, whether it waits or runs, and its blocks are free. No later step returns it.
+# - `step()`: one step. The requests that your `step` function returns get slots (`BlockTable.append_slots`), the model is called **once** for
+#   all of them, and each gets its most likely next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
+#   request that got a token. The reason is None if the request goes on. A request that has finished leaves in the same step, and its blocks
+#   are free. There are no stop strings here. If no request waits or runs, the list is empty and the model is not called.
 #
-# The order inside a step: `positions = cache.begin_step(tables, counts)` announces whose tokens come, in which order; then
-# `model(token_ids, positions, cache, logits_for=rows)`, tensors of int64, returns `[rows, vocab_size]`. Keep `num_computed_tokens`
-# and `token_ids` of each request up to date: all the others go by them.
+# The order inside a step: `positions = cache.begin_step(tables, counts)` says which tables get how many tokens, in which order. Then
+# `model(token_ids, positions, cache, logits_for=rows)`, with int64 tensors, returns `[rows, vocab_size]`. Keep `num_computed_tokens`
+# and `token_ids` of each request up to date: the three functions read them.
 
 # %% nbgrader={"grade_id": "continuous_loop", "solution": true} course={"exercise": "10.continuous_loop"}
 class ContinuousLoop:
-    """A server: requests join, write and leave at every step. cache: a PagedCache."""
+    """A server: requests join, get tokens and leave at every step. cache: a PagedCache."""
 
     def __init__(self, model, cache, max_num_seqs):
         ### BEGIN SOLUTION
@@ -258,13 +257,13 @@ class ContinuousLoop:
         ### END SOLUTION
 
     def has_unfinished(self):
-        """Whether anybody waits or runs."""
+        """Whether any request waits or runs."""
         ### BEGIN SOLUTION
         return bool(self.waiting or self.running)
         ### END SOLUTION
 
     def abort(self, request_id):
-        """The request ends, wherever it is."""
+        """The request ends, whether it waits or runs."""
         ### BEGIN SOLUTION
         self.waiting = [request for request in self.waiting if request.request_id != request_id]
         self.running = [request for request in self.running if request.request_id != request_id]
@@ -273,7 +272,7 @@ class ContinuousLoop:
         ### END SOLUTION
 
     def step(self):
-        """[(request_id, token id, finish_reason or None)] of all that wrote in this step."""
+        """[(request_id, token id, finish_reason or None)] of all requests that got a token in this step."""
         ### BEGIN SOLUTION
         allocator = self.cache.allocator
         scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
@@ -305,9 +304,9 @@ class ContinuousLoop:
 check("10.continuous_loop", ContinuousLoop)
 
 # %% [markdown]
-# The course's engine has the same parts, each in a file of its own: `scheduler.py` is your `step`, `runner.py` your `pack` with the
-# model behind it, `engine.py` the rest. Now your server on the bundled model. Six people come at different times, one of them gives up, and you read along as the answers
-# stream out of it, a line a step:
+# The course's engine has the same parts, each in a file of its own: `scheduler.py` is your `step`, `runner.py` your `pack` with the model
+# behind it, `engine.py` the rest. Now your server with the bundled model. Six requests arrive at different times and one of them is
+# aborted. Each line is a step with the tokens that it returned:
 
 # %% tags=["raises-exception"]
 cache = PagedCache(KVPool(model.config, 40, 4, "cpu", torch.float32))
