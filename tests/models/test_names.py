@@ -61,7 +61,9 @@ def test_where_the_names_do_not_fit_both_sides_are_shown(good, tmp_path, rename,
 def test_a_tensor_under_two_prefixes_is_refused(good, tmp_path):
     folder = renamed(good, tmp_path, "{}".format)
     weights = load_file(folder / "model.safetensors")
-    save_file({**weights, "_orig_mod.model.norm.weight": weights["model.norm.weight"].clone()}, folder / "model.safetensors")
+    save_file(
+        {**weights, "_orig_mod.model.norm.weight": weights["model.norm.weight"].clone()}, folder / "model.safetensors"
+    )
     with pytest.raises(ModelError, match=r"model\.norm\.weight twice"):
         load_model(folder, device="cpu")
 
