@@ -375,10 +375,10 @@ times = {name: [] for name in ways}
 for _ in range(3):
     for name, way in ways.items():
         start = time.perf_counter()
-        texts = way()
+        outputs = way()
         times[name].append(time.perf_counter() - start)
 for name, taken in times.items():
-    print(f"{name:<12}{sorted(taken)[1]:>7.2f} s, {sum(map(len, texts)) / sorted(taken)[1]:>6,.0f} tokens a second")
+    print(f"{name:<12}{sorted(taken)[1]:>7.2f} s, {sum(map(len, outputs)) / sorted(taken)[1]:>6,.0f} tokens a second")
 
 # %% [markdown]
 # A dynamic batcher makes the same batches as the static one if all requests are there at the start. The gain depends on how

@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 11 · Scheduling
 #
-# - **You will** write the scheduler of an engine: a budget for each step, prompts in pieces, and an answer to the question who makes room when memory is full.
-# - **Why** a server is always short of something. Who waits is decided here, and so is whether a user sees a smooth text or one that stutters.
-# - **Time** 40 minutes, and two hours for the exercises.
+# - **You will** write the scheduler of an engine: a token budget for each step, prompts in pieces, and the choice of the request that is
+#   preempted when memory is full.
+# - **Why** a server is short of tokens per step, of running requests, or of blocks. The scheduler decides which requests wait, and so it
+#   decides TTFT and inter-token latency.
+# - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 04 and 10.
-# - **After it** you can read vLLM's scheduler, and say of any request why it waited, why it was thrown out, and why its text is the same all the same.
+# - **After it** you can read vLLM's scheduler, and say of a request why it waited, why it was preempted, and why its tokens stay the same.
 
 # %% [markdown]
 # {{colab}}
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
@@ -21,24 +22,24 @@ from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
 from course_lib.source import wrapped
 from course_lib.recorded import recorded
-from course_lib.viz import timeline_view
+from course_lib.viz import chart, panel, timeline_view
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
-model, tokenizer = load_model("tale", dtype=torch.float32)  # half precision on a GPU could round a token away
+model, tokenizer = load_model("tale", dtype=torch.float32)  # lesson 01 shows how bfloat16 can change a token
 
 # %% [markdown]
-# ## Three things run short
+# ## Three limits
 #
-# In lesson 10 requests joined and left the batch at every step. Who joins, and when? Each step, the **scheduler** decides. Three
-# things can run short:
+# In lesson 10 requests joined and left the batch at every step. In each step the **scheduler** decides which requests are admitted and how
+# many tokens each running request computes. Three things are limited:
 #
 # - **Tokens.** A step takes longer the more tokens it computes. So there is a **token budget**: `max_num_batched_tokens`.
-# - **Seats.** No more than `max_num_seqs` requests run at once.
-# - **Blocks.** Every token of a running request has its keys and values in memory.
+# - **Running requests.** At most `max_num_seqs` run at once.
+# - **Blocks.** The keys and values of every computed token of a running request are in memory.
 #
-# We need requests that come at certain steps, and an engine whose clock counts steps instead of seconds. Then all that follows
-# is the same on every machine.
+# We need requests that arrive at certain steps, and an engine whose clock counts steps instead of seconds. Then all counts below are the same
+# on every machine.
 
 # %%
 def opening(number, count):
@@ -46,8 +47,11 @@ def opening(number, count):
     return tokenizer.encode(make_tale(HELD_OUT + number, chapters=4).text)[:count]
 
 
-def serve(script, config, **parts):
-    """Serves {name: (step at which it comes, prompt, new tokens, options)}. Returns the engine, and the last output of each."""
+def serve(script, config, each_step=None, **parts):
+    """Serves {name: (step of arrival, prompt, new tokens, options)}. Returns the engine, and the last output of each request.
+
+    each_step: called with the engine after each step.
+    """
     step, outputs = 0, {}
     engine = Engine(model, config, tokenizer=tokenizer, clock=lambda: step, **parts)
     while engine.has_unfinished() or step < max(comes_at for comes_at, *_ in script.values()):
@@ -56,11 +60,13 @@ def serve(script, config, **parts):
             if comes_at == step:
                 engine.add_request(ids, SamplingParams(max_tokens=count, ignore_eos=True), request_id=name, **options)
         outputs |= {output.request_id: output for output in engine.step()}
+        if each_step:
+            each_step(engine)
     return engine, outputs
 
 
 def as_alone(script, outputs):
-    """How many got the tokens that generate_naive writes for them, alone and without any cache."""
+    """How many requests got the tokens that generate_naive gives them, alone and without a cache."""
     alike = 0
     for name, (_, ids, count, _) in script.items():
         alike += outputs[name].token_ids == generate_naive(model, ids, SamplingParams(max_tokens=count, ignore_eos=True))
@@ -69,16 +75,15 @@ def as_alone(script, outputs):
 # %% [markdown]
 # ## The budget of a step
 #
-# Four people are reading along while their texts are written: four tokens a step, one for each. Then somebody sends a prompt of
-# 300 tokens.
+# Four requests decode: a step has four tokens, one for each. Then a request with a prompt of 300 tokens arrives.
 
 # %%
-predict("11.budget", "The budget is 512 tokens a step. What do the four readers notice when the long prompt comes?",
-        ["Nothing: they go on in every step", "One step computes 304 tokens instead of 4, and they all wait for it",
-         "They are put on hold until the prompt is done"], answer=1)
+predict("11.budget", "The budget is 512 tokens a step. What happens to the four requests that decode when the long prompt arrives?",
+        ["Nothing: their steps stay as short as before", "One step computes 304 tokens instead of 4, and their next tokens come at its end",
+         "They get no tokens until the prompt is computed"], answer=1)
 
 # %%
-readers = {name: (1, opening(i, 12), 60, {}) for i, name in enumerate("abcd")}
+decoding = {name: (1, opening(i, 12), 60, {}) for i, name in enumerate("abcd")}
 long_one = {"long": (9, opening(9, 300), 4, {})}
 roomy = {"block_size": 8, "num_blocks": 200, "prefix_caching": False}
 
@@ -87,60 +92,60 @@ def tokens_of_steps(engine):
     return [sum(record["counts"]) for record in engine.trace.records if record["event"] == "schedule"]
 
 
-budgets, longest, first_after = [8, 16, 32, 64, 128, 256, 512], [], []
+budgets, longest, ttft = [8, 16, 32, 64, 128, 256, 512], [], []
 for budget in budgets:
-    engine, outputs = serve(readers | long_one, EngineConfig(max_num_batched_tokens=budget, **roomy))
-    longest.append(max(tokens_of_steps(engine)[8:]))  # from the step on in which the long prompt came
-    first_after.append(int(outputs["long"].metrics.ttft) + 1)
-    print(f"budget {budget:>3}: no step has more than {longest[-1]:>3} tokens; "
-          f"first token of the long prompt: {first_after[-1]:>2} {'step' if first_after[-1] == 1 else 'steps'} after it came")
+    engine, outputs = serve(decoding | long_one, EngineConfig(max_num_batched_tokens=budget, **roomy))
+    steps = tokens_of_steps(engine)[8:]  # from the step on in which the long prompt arrived
+    longest.append(max(steps))
+    ttft.append(int(outputs["long"].metrics.ttft) + 1)
+    print(f"budget {budget:>3}: the longest step has {longest[-1]:>3} tokens; first token of the long prompt "
+          f"after {ttft[-1]:>2} step{'s' if ttft[-1] > 1 else ''}, with {sum(steps[: ttft[-1]]):>3} tokens in all")
 
 # %% [markdown]
-# The readers get a token in every step either way. But how long is a step? With 512 everybody waits for the whole prompt once: the
-# stream stops, and then goes on. With a smaller budget the prompt is cut, and computed piece by piece beside the others: **chunked
-# prefill** (Sarathi-Serve, [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)). The budget is the longest that a step can be.
+# The four requests get a token in every step, whatever the budget is. But a step is no unit of time: it takes longer the more tokens it has.
+# With 512 one step has 304 tokens, and the inter-token latency of all four is that long once. With a smaller budget the prompt is cut, and
+# computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve, [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)).
+# No step has more tokens than the budget.
 #
-# What do the readers gain, and what does the newcomer pay?
+# The two sides, by budget:
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
-left.plot(range(len(budgets)), longest, "o-", color="#D55E00")
-left.set(title="What a reader waits for: the longest step", ylabel="tokens")
-right.plot(range(len(budgets)), first_after, "s-", color="#0072B2")
-right.set(title="What the newcomer waits for", ylabel="steps to the first token")
-for axis in (left, right):
-    axis.set(xticks=range(len(budgets)), xticklabels=budgets, xlabel="token budget", ylim=(0, None))
-    axis.spines[["top", "right"]].set_visible(False)
-plt.show()
+names = [str(budget) for budget in budgets]
+chart("What the token budget limits, and what it costs",
+      panel({"longest step": (names, longest)}, x="token budget", y="tokens", title="Longest step: inter-token latency"),
+      panel({"long prompt": (names, ttft)}, x="token budget", y="steps", title="Steps to the first token: TTFT"))
 
 # %% [markdown]
-# There is no best budget, only a choice between the two. vLLM's manual says the same of `max_num_batched_tokens`: smaller values
-# such as 2,048 for an even stream, higher ones for an early first token, and above 8,192 for the most tokens a second of a small
-# model on a large GPU (docs/configuration/optimization.md). Lesson 12 measures both.
+# A smaller budget makes the longest step shorter, and the new request needs more steps to its first token. These steps are shorter too: 66
+# steps with 523 tokens in all against one step with 304. "In time" below has the times of both.
+#
+# vLLM's manual says the same of `max_num_batched_tokens`: smaller values such as 2,048 for a better inter-token latency, higher ones for a
+# better TTFT, and above 8,192 for the throughput of a small model on a large GPU (docs/configuration/optimization.md).
 #
 # ## Build it
 #
-# A scheduler that does all of this, and knows what to do when memory ends. There is no case for prompts and none for writing: each
-# request has tokens, some of them are computed, and a step lets it catch up.
+# A scheduler that keeps the three limits and knows what to do when no block is free. It has no case for prefill and none for decode: each
+# request has tokens, some of them are computed, and a step computes more of them.
 #
-# 1. **Those who run** get their tokens, as far as the budget goes. Whoever needs a block and finds none takes it from the one who
-#    came last. That one is **preempted**: its blocks are free, and it waits again.
-# 2. **Those who wait** come in, as long as budget, seats and blocks last. The last of them gets what is left: a piece of its prompt.
+# 1. **Running requests** get their tokens, as far as the budget goes. If a request needs a block and none is free, the request that was
+#    admitted last is **preempted**: its blocks become free, and it waits again.
+# 2. **Waiting requests** are admitted while budget, `max_num_seqs` and blocks allow it. The last one gets the rest of the budget: a piece of
+#    its prompt.
 
 # %%
 class Small(Scheduler):
-    """First come, first served. The queue, and what happens after a step, are the course's."""
+    """First come, first served. The queue, and what happens after a step, are those of course_lib."""
 
     def schedule(self):
         step, running = Step(self.config.max_num_batched_tokens), list(self.running.values())
         for request in running[:]:
             n = min(request.num_tokens - request.num_computed_tokens, step.token_budget)
             while n and request in running and self.manager.allocate_slots(request, n) is None:
-                self.throw_out(running.pop(), step)  # who came last, and in the end the request itself
+                self.preempt(running.pop(), step)  # the last one; that may be the request itself
             if n and request in running:
                 step.add(request, n)
         while not step.preempted and step.token_budget and len(self.running) < self.config.max_num_seqs:
-            request = self.waiting.peek()  # who is next, or None
+            request = self.waiting.peek()  # the next request, or None
             n = min(request.num_tokens, step.token_budget) if request else 0
             if n == 0 or self.manager.allocate_slots(request, n) is None:
                 break
@@ -149,20 +154,20 @@ class Small(Scheduler):
             step.add(request, n)
         return step
 
-    def throw_out(self, request, step):
+    def preempt(self, request, step):
         step.preempt(request, request.num_computed_tokens)
         del self.running[request.request_id]
         self.num_sequences -= 1
         self.manager.free(request)
-        request.status, request.num_computed_tokens = "waiting", 0  # its token_ids stay: the prompt, and what it wrote
+        request.status, request.num_computed_tokens = "waiting", 0  # its token_ids stay: prompt and output
         self.waiting.push(request, returning=True)
 
 # %%
-predict("11.same", "A request is thrown out in the middle of its text. Its keys and values are gone. What text will it end up with?",
+predict("11.same", "A request is preempted in the middle of its output. Its keys and values are lost. Which output will it have in the end?",
         ["Another one: it has to begin again", "The same as if nothing had happened", "The same beginning, and then it may differ"], answer=1)
 
 # %% [markdown]
-# Six requests and 24 blocks of 4 tokens: too few for all of them.
+# Six requests and 24 blocks of 4 tokens. All six together need more blocks:
 
 # %%
 comes_at, prompts, counts = [1, 1, 3, 6, 9, 11], [14, 9, 22, 12, 30, 8], [24, 20, 16, 18, 10, 14]
@@ -170,39 +175,53 @@ six = {name: (comes_at[i], opening(i, prompts[i]), counts[i], {}) for i, name in
 tight = {"block_size": 4, "num_blocks": 24, "max_num_batched_tokens": 24, "prefix_caching": False}
 engine, outputs = serve(six, EngineConfig(**tight), scheduler=Small)
 m = engine.metrics
-print(f"{m.num_steps} steps, {m.num_preemptions} preemptions, {m.num_recomputed_tokens} tokens thrown away and computed again")
+needed = sum(-(-(prompt + count - 1) // 4) for prompt, count in zip(prompts, counts))
+print(f"{needed} blocks for all six to their ends, {tight['num_blocks']} are there")
+print(f"{m.num_steps} steps, {m.num_preemptions} preemptions, {m.num_recomputed_tokens} tokens computed twice")
 print(f"the same tokens as alone: {as_alone(six, outputs)}")
 
 # %% [markdown]
-# Why the same? Keys and values are a function of the tokens before them, and of nothing else. The tokens are kept: the prompt, and
-# what was written so far. So when the request comes back, all of that is one prompt, it is computed in one go, and the next token
-# is the one that would have come anyway. What preemption costs is work and time, never the text.
+# Keys and values depend only on the tokens up to their position. The tokens of a preempted request are kept: its prompt and its output so
+# far. When it is admitted again, all of them are computed like a prompt, and the next token is the one that would have come without
+# preemption. Preemption costs work and time. It does not change tokens (in float32, as in lesson 10: prefill and decode add in
+# another order).
 #
 # ## The same in `course_lib`
 #
-# The same two parts, and one before them: a more important request may take somebody's place. We come to that below.
+# `Scheduler.schedule` has the two parts of `Small`, and one before them: a more important request may preempt a running one. That part comes
+# below, with priorities.
 
 # %%
 show(Scheduler.schedule)
 
+# %% [markdown]
+# First the running requests. New against `Small`: with overlapped scheduling (lesson 13) the next step is scheduled before the newest token
+# of a request is known. `pending` counts such tokens. The loop over `allocate_slots` is the same, and `order` is the policy's order.
+
 # %%
 show(Scheduler._continue_running)
+
+# %% [markdown]
+# Then the waiting requests:
 
 # %%
 show(Scheduler._admit)
 
 # %% [markdown]
-# Added: who goes first is asked of a **policy** (`self.waiting`); cached prefixes cost no budget; requests that were swapped out
-# come back with their tokens; several texts of one prompt hold several seats. And it is more careful at the door: `_has_room`
-# wants blocks for the *whole* prompt, and a few more that stay free, before it lets anybody in.
+# New here:
+#
+# - A **policy** (`self.waiting`) says which request is next.
+# - Cached prefixes (`match_prefix`) and swapped-out tokens are `known`: they cost no budget.
+# - A request with several sequences (`n` > 1) counts as several towards `max_num_seqs`.
+# - `_has_room` admits a request only if there are blocks for **all** its tokens, and a reserve stays free. `Small` admits it if its first piece fits.
 #
 # ## See it
 #
-# The same six requests, one row each. Above them the budget as each step fills it, below the memory; one player moves both.
+# The same six requests, a row for each. Above them is the budget of each step, below them the memory. One player moves both.
 #
-# - Who is thrown out first, and what does the memory look like one step before?
-# - e and f come in steps 9 and 11. Why is nobody let in for so long, even f, which asks for little?
-# - Who has its place in line before e, although it came back to the line later?
+# - Which request is preempted first, and what does the memory look like one step before?
+# - e and f arrive in steps 9 and 11. Why are they not admitted for so long, even f with its short prompt?
+# - Which requests are before e in the waiting queue, although they were preempted after e had arrived?
 
 # %%
 engine, outputs = serve(six, EngineConfig(**tight))
@@ -211,25 +230,23 @@ view = timeline_view(engine.trace)
 view
 
 # %% [markdown]
-# The moments to stop at:
-#
-# - **Step 12.** a needs a block for its next token, and none is free. d came last, so d makes room: 17 tokens are thrown away.
-# - **Step 18.** The same again, and now c is the last one. Only a and b still run, and both will finish: who came first always
-#   gets on, and sooner or later everybody is the first. So nobody is preempted for ever.
-# - **Step 21.** b is done, and c comes back: the 22 tokens of its prompt and the 15 that it had written are computed as one, in two
-#   pieces. Then d, and only then e: the line goes by arrival, and both came before it.
-# - **Step 25.** f comes in at last. Its 8 tokens would have fitted before, but nobody overtakes. That wastes room for a moment,
-#   and it means that no stream of small requests can keep a large one out.
+# - **Step 12.** a needs a block for its next token, and none is free. d was admitted last, so d is preempted: 17 computed tokens are lost.
+# - **Step 18.** The same again, and now c was admitted last: 36 tokens. Only a and b run. The request that was admitted first is never
+#   preempted for another, so it finishes, and then another request is the first. So no request is preempted for ever.
+# - **Step 21.** b has finished, and c is admitted again. The 22 tokens of its prompt and its 15 output tokens are computed like one prompt,
+#   in two pieces. Then d, and then e: the queue is in the order of arrival, and c and d arrived before e.
+# - **Step 25.** f is admitted. Its 8 tokens need two blocks, and four were free after step 12. But no request overtakes another. That
+#   leaves blocks unused for some steps, and it means that a stream of small requests cannot keep a large one waiting.
 
 # %%
 view.snapshot(step=21)
 
 # %% [markdown]
-# ## Two ways to make room
+# ## Two ways to preempt
 #
-# A request that makes room can do so in two ways. **Recompute**: throw the keys and values away, and compute them again later.
-# **Swap**: copy the blocks to the memory of the CPU before anybody writes into them, and copy them back later, to whichever blocks
-# are free then. The text is the same; what does each cost?
+# There are two ways to preempt a request. **Recompute**: drop its keys and values, and compute them again later. **Swap**: copy its blocks to
+# the memory of the CPU before another request writes into them, and copy them back later, to any blocks that are free then. The tokens are
+# the same. The costs:
 
 # %%
 from course_lib.kvcache import kv_bytes_per_token
@@ -241,26 +258,25 @@ for how in ("recompute", "swap"):
     m = engine.metrics
     print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, {m.num_recomputed_tokens} of them twice; "
           f"{m.num_swapped_tokens} tokens to CPU memory")
-    print(f"{'':>9}  {readable(m.num_swapped_tokens * per_token)} there and as many back; f waits {int(outputs['f'].metrics.queue_time)} steps; "
+    print(f"{'':>9}  {readable(m.num_swapped_tokens * per_token)} out and as many back; f waits {int(outputs['f'].metrics.queue_time)} steps; the same tokens "
           f"as alone: {as_alone(six, outputs)}")
 
 # %% [markdown]
-# Swap computes nothing twice. (Who comes back takes nothing of the budget, so here f comes in sooner, memory runs short once more,
-# and that is one preemption more.) But the bytes have to travel, there and back, and the CPU's memory must hold them. Recompute needs
-# nothing but the model, and takes many tokens in one step, which a GPU does well. In the vLLM paper, swapping in small blocks is much
-# slower, since many small copies do not fill the bus; with blocks of 16 to 64 tokens the two are about equal
+# Swap computes no token twice. (Tokens that are copied back take nothing of the budget, so the schedule differs: f is admitted two steps
+# earlier, and there is one more preemption.) But the bytes have to be copied out and back, and the memory of the CPU must hold them. Recompute needs only the
+# model, and computes many tokens in one step, which a GPU does efficiently. In the vLLM paper swapping in small blocks is much slower, since many
+# small copies do not fill the bus; with blocks of 16 to 64 tokens the two are about equal
 # ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 7.3). Today's vLLM recomputes, because that has "lower overhead" in it
 # (docs/configuration/optimization.md).
 #
-# ## At the door
+# ## Admission
 #
-# The best preemption is the one that does not happen. So look at memory before somebody is let in. `_has_room` wants free blocks for
-# all tokens that the newcomer has. And those who are in already will grow; for them a share of the blocks is kept free at the
-# door, the **watermark**.
+# A preemption costs work. So look at the free blocks before a request is admitted. `_has_room` wants free blocks for all tokens of the waiting request. The
+# running requests will need more blocks as they decode. For them a share of all blocks stays free at each admission, the **watermark**.
 
 # %%
-predict("11.watermark", "Memory is small and many wait. With a fifth of the blocks kept free at the door, how do work and time change?",
-        ["Less is computed twice, and all are done sooner", "Less is computed twice, but all are done a little later", "More is computed twice"], answer=1)
+predict("11.watermark", "Memory is small and many requests wait. With a watermark of a fifth of the blocks, how do work and the number of steps change?",
+        ["Fewer tokens are computed twice, and all are done in fewer steps", "Fewer tokens are computed twice, but all are done in more steps", "More tokens are computed twice"], answer=1)
 
 # %%
 import random
@@ -280,80 +296,74 @@ for name, parts, mark in [("Small", {"scheduler": Small}, 0.0)] + [("course_lib"
           f"{m.num_steps} steps")
 
 # %% [markdown]
-# `Small` lets a request in as soon as its first piece fits, and throws out the most. What does each further block at the door
-# buy, and when does it begin to cost?
+# `Small` admits a request as soon as its first piece fits, and it preempts most often. The same figures of `course_lib`, by watermark:
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.2), layout="constrained")
-left.plot(range(len(marks)), [twice for twice, _ in swept[1:]], "o-", color="#D55E00")
-left.set(title="Computed twice", ylabel="tokens")
-right.plot(range(len(marks)), [steps for _, steps in swept[1:]], "s-", color="#0072B2")
-right.set(title="Until all are done", ylabel="steps")
-for axis in (left, right):
-    axis.set(xticks=range(len(marks)), xticklabels=[f"{mark:.0%}" for mark in marks], xlabel="blocks kept free at the door")
-    axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
-    axis.spines[["top", "right"]].set_visible(False)
-plt.show()
+names = [f"{mark:.0%}" for mark in marks]
+chart("40 requests in 100 blocks, by watermark",
+      panel({"computed twice": (names, [twice for twice, _ in swept[1:]])}, x="watermark", y="tokens", title="Tokens computed twice"),
+      panel({"steps": (names, [steps for _, steps in swept[1:]])}, x="watermark", y="steps", title="Steps until all are done"))
 
 # %% [markdown]
-# The first blocks are nearly free of charge: work falls, and the steps hardly rise. After that memory stands empty that somebody
-# could have used. This memory is tiny, and its texts are long for it. The default of `EngineConfig` is a hundredth: of some
-# thousands of blocks, that is some dozens.
+# Up to 10 % the tokens that are computed twice fall from 763 to 367, and the steps stay nearly the same: 286 against 285. With 20 % it is 158
+# tokens and 306 steps. With 40 % no request is preempted, and all are done after 373 steps instead of 285: blocks stay free that
+# waiting requests could have used. (Steps are not time here either: a step that computes tokens again is longer.) This memory is tiny, and
+# each request needs a large share of it. The default of `EngineConfig` is 1 %: of some thousand blocks, some dozens.
 #
-# ## Who goes first
+# ## Priority
 #
-# First come, first served is fair in one sense, and blind. A novel and a saga, which nobody waits for, have taken both seats when a
-# short request comes that matters. It waits until one of them is done: **priority inversion**, the unimportant holds up the
-# important. Lower `priority` values are more important, as in vLLM. Is it enough to put the important one at the head of the line?
+# First come, first served ignores how important a request is. Here two long unimportant requests, *novel* and *saga*, run, and `max_num_seqs`
+# is 2. A short important request arrives and waits until one of them finishes. This is **priority inversion**: an unimportant request holds
+# up an important one. Lower `priority` values are more important, as in vLLM. Is it enough to put the important request at the head of the
+# queue?
 
 # %%
-class HeadOfTheLine(Priority):
-    """The most important waits in front, but nobody has to get up for it."""
+class HeadOfQueue(Priority):
+    """The most important request is first in the queue, and no running request is preempted for it."""
 
     def outranks(self, waiting, running):
         return False
 
 
-two_seats = {**roomy, "max_num_seqs": 2, "max_num_batched_tokens": 32}
+two_at_once = {**roomy, "max_num_seqs": 2, "max_num_batched_tokens": 32}
 mixed = {"novel": (1, opening(0, 12), 40, {"priority": 5}), "saga": (1, opening(1, 10), 40, {"priority": 5}),
          "minor": (3, opening(3, 8), 6, {"priority": 3}), "urgent": (5, opening(2, 8), 6, {"priority": 0})}
-for policy in (FCFS, HeadOfTheLine, Priority):
-    engine, outputs = serve(mixed, EngineConfig(policy=policy, **two_seats))
+for policy in (FCFS, HeadOfQueue, Priority):
+    engine, outputs = serve(mixed, EngineConfig(policy=policy, **two_at_once))
     waits = {name: int(outputs[name].metrics.queue_time) for name in mixed}
-    print(f"{policy.__name__:>13}: steps waited {waits}, {engine.metrics.num_preemptions} preemptions, "
-          f"as alone: {as_alone(mixed, outputs)}")
+    print(f"{policy.__name__:>11}: steps waited {waits}, {engine.metrics.num_preemptions} preemptions, "
+          f"the same tokens as alone: {as_alone(mixed, outputs)}")
 
 # %% [markdown]
-# It is not enough: at the head of the line it waits as long as the two run. `Priority` takes a place from the least important
-# one, at once. That is the part of `schedule` that we have not looked at:
+# It is not enough: *urgent* waits 36 steps under both, because the two running requests go on. `Priority` preempts the least important
+# running request at once. This is the part of `schedule` that was left out above:
 
 # %%
 show(Scheduler._preempt_for_more_important)
 
 # %% [markdown]
-# Who gets up for whom, in which steps, and in which order do they come back?
+# Which request is preempted for which, in which steps, and in which order are they admitted again?
 
 # %%
 inversion = timeline_view(engine.trace, memory=False)
+inversion.step = 7
 inversion
 
-# %%
-inversion.snapshot(step=7)
-
 # %% [markdown]
-# *saga* gets up for *minor* in step 3: of the two least important it stands last. In step 5 *novel* gets up for *urgent*, and *minor*
-# keeps its seat, since it matters more than a novel. They come back in the order of the line: *novel* in step 9, *saga* in step 11.
+# *saga* is preempted for *minor* in step 3: of the two least important requests it is the last in the order. In step 5 *novel* is preempted for
+# *urgent*. *minor* goes on, since it is more important than *novel*. They are admitted again in the order of the queue: *novel* in step 9,
+# *saga* in step 11.
 #
-# The other side of it: what becomes of an unimportant request if important ones keep coming? Here one comes every third step and takes
-# six steps, so that they fill both seats, exactly. How long does the unimportant one take, which came in step 2?
+# Now the other side. What happens to an unimportant request if important ones keep arriving? Here one arrives every third step and runs for
+# six steps, so that two run at any time. The unimportant request arrives in step 2. When is it done?
 
 # %%
-predict("11.starve", "If twice as many important requests come, how much later is the unimportant one done under Priority?",
-        ["Not later: it came before most of them", "A few steps later", "About twice as late: it waits for the last of them"], answer=2)
+predict("11.starve", "If twice as many important requests arrive, how much later is the unimportant one done under Priority?",
+        ["Not later: it arrived before most of them", "A few steps later", "About twice as late: it waits for the last of them"], answer=2)
 
 # %%
 class Patient(Priority):
-    """Importance is worth so many steps of waiting, and no more."""
+    """One level of priority counts as much as `patience` steps of waiting."""
 
     patience = 12
 
@@ -372,20 +382,24 @@ for number in (10, 20, 40):
     crowd["minor"] = (2, opening(0, 8), 8, {"priority": 2})
     print(f"{number} important ones: minor is done in step", end=" ")
     for policy in (FCFS, Priority, Patient):
-        engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_seats), trace=False)
+        engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_at_once), trace=False)
         print(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})", end="\n" if policy is Patient else ", ")
 
 # %% [markdown]
-# Under `Priority` it is done when the last important one is: on a server that is always busy, never. That is **starvation**. `Patient` lets
-# waiting count: two levels of priority are worth 24 steps here. Whoever comes more than 24 steps after *minor* stands behind it.
-# Operating systems call this **aging**.
+# Under `Priority` *minor* is done three steps after the last important request, however many there are. On a server that always has important
+# requests it is never done. That is **starvation**. `Patient` counts waiting: two levels of priority are worth 24 steps here. A request that
+# arrives more than 24 steps after *minor* is behind it, so 10, 20 or 40 important requests make no difference. Operating systems
+# call this **aging**.
+#
+# Another order looks at the cache: SGLang can take the waiting request with the longest cached prefix first (`--schedule-policy lpm`), so that
+# the prefix is used before it is evicted. The course does not build it.
 #
 # ## A fair share for each client
 #
-# First come, first served has another weakness: who asks for most gets most. Client A sends nine requests at once. Client B sends
-# one in step 5, one in step 9 and one in step 13, and stands behind all of A's. The **virtual token counter** (VTC,
-# [arXiv 2401.00588](https://arxiv.org/abs/2401.00588)) counts the service that each client was given: a token of a prompt counts
-# once, a written one twice. The client with the lowest counter is next.
+# First come, first served gives most service to the client that sends most requests. Client A sends nine requests at once. Client B sends
+# one in step 5, one in step 9 and one in step 13, behind all of A's. The **virtual token counter** (VTC,
+# [arXiv 2401.00588](https://arxiv.org/abs/2401.00588)) counts the service that each client was given: a prompt token counts 1, an output
+# token 2. The next request is one of the client with the lowest counter.
 
 # %%
 show(Fair.charge)
@@ -394,90 +408,98 @@ show(Fair.charge)
 show(Fair._lift)
 
 # %% [markdown]
-# The second one is the trick. Somebody who was away for an hour has a low counter. If it came back with that, it would be served
-# alone until it had caught up. So its counter is lifted to the lowest of those who wait: idling saves up nothing.
+# `_lift` is needed for clients that were away. A client without requests for an hour has a low counter. Without the lift it would be served
+# alone until its counter had caught up. So its counter is lifted to the lowest counter of the clients that wait: a pause earns no credit.
 
 # %%
-three_seats = {**roomy, "max_num_seqs": 3, "max_num_batched_tokens": 32}
+three_at_once = {**roomy, "max_num_seqs": 3, "max_num_batched_tokens": 32}
 clients = {f"a{i}": (1, opening(i, 12), 14, {"client": "A"}) for i in range(9)}
 clients |= {f"b{i}": (5 + 4 * i, opening(20 + i, 8), 8, {"client": "B"}) for i in range(3)}
+counters = []  # of the fair policy, after each step: {client: counter}
 for policy in ("fcfs", "fair"):
-    engine, outputs = serve(clients, EngineConfig(policy=policy, **three_seats))
+    note = (lambda engine: counters.append(dict(engine.scheduler.waiting.counters))) if policy == "fair" else None
+    engine, outputs = serve(clients, EngineConfig(policy=policy, **three_at_once), each_step=note)
     waits = [int(outputs[f"b{i}"].metrics.queue_time) for i in range(3)]
     print(f"{policy}: B's three wait {waits} steps, A's last one is done in step {int(outputs['a8'].metrics.finished)}, "
-          f"as alone: {as_alone(clients, outputs)}")
+          f"the same tokens as alone: {as_alone(clients, outputs)}")
 
 # %% [markdown]
-# Below the rows: how many of each client wait, and the service of each. In steps 15 and 16 three seats become free. Six of A's
-# requests have waited since step 1. Who gets the seats, and why all three?
+# The view shows the run with `fair`. Below the rows are the number of waiting requests and the service of each client. In steps 15 and 16 three
+# places become free. Six of A's requests have waited since step 1. All three places go to B. Why?
 
 # %%
 shares = timeline_view(engine.trace, memory=False, clients=True)
+shares.step = 16
 shares
-
-# %%
-shares.snapshot(step=16)
-
-# %% [markdown]
-# B gets all three. When b0 came, B's counter was lifted to A's, and there it stood while A's three wrote on. When the third seat
-# became free, b0 and b1 had been added to it, and it was still the lower one.
-#
-# How far apart do two clients get, who both have something waiting all the time? A asks for long texts, B for short ones.
 
 # %%
 from itertools import accumulate
 
-always = {f"a{i}": (1, opening(i, 10 + i * 7 % 9), 10 + i * 5 % 9, {"client": "A"}) for i in range(12)}
-always |= {f"b{i}": (1, opening(40 + i, 6), 5, {"client": "B"}) for i in range(28)}
 
-
-def service(outputs, client, steps):
-    """What the client was given up to each step, in weighted tokens."""
+def service(script, outputs, client, steps):
+    """The service that the client was given up to each step, in weighted tokens."""
     given = [0] * (steps + 1)
     for name, output in outputs.items():
-        if always[name][3]["client"] == client:
+        if script[name][3]["client"] == client:
             given[int(output.metrics.first_scheduled)] += Fair.prompt_weight * output.metrics.num_prompt_tokens
             for step in output.metrics.token_times:
                 given[int(step)] += Fair.output_weight
     return list(accumulate(given))
 
 
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
-for axis, policy in zip(axes, ("fcfs", "fair")):
-    engine, outputs = serve(always, EngineConfig(policy=policy, **three_seats), trace=False)
-    steps = engine.metrics.num_steps
-    a, b = service(outputs, "A", steps), service(outputs, "B", steps)
-    both_wait = int(min(max(o.metrics.first_scheduled for name, o in outputs.items() if name[0] == client) for client in "ab"))
-    axis.plot(a, "-", color="#0072B2", label="client A")
-    axis.plot(b, "--", color="#D55E00", label="client B")
-    axis.axvspan(0, both_wait, color="#999999", alpha=0.15, lw=0)
-    axis.set(title=policy, xlabel="step")
-    axis.spines[["top", "right"]].set_visible(False)
-    apart = max(abs(x - y) for x, y in zip(a[: both_wait + 1], b[: both_wait + 1]))
-    print(f"{policy}: while both have requests waiting (grey), they are never more than {apart} weighted tokens apart")
-axes[0].set(ylabel="service, weighted tokens")
-axes[0].legend(frameon=False)
-plt.show()
-longest_prompt = max(len(ids) for _, ids, _, _ in always.values())
-longest_answer = max(count for _, _, count, _ in always.values())
-seats = three_seats["max_num_seqs"]
-print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {seats} * {longest_answer}) = {2 * (longest_prompt + 2 * seats * longest_answer)}")
+after = list(range(1, len(counters) + 1))
+lines = {f"counter of {client}": (after, [each.get(client) for each in counters]) for client in "AB"}
+lines["service of B"] = after, service(clients, outputs, "B", len(counters))[1:]
+print("A's counter is its service in every step:", lines["counter of A"][1] == service(clients, outputs, "A", len(counters))[1:])
+for step in (4, 5, 14, 15, 16):
+    print(f"after step {step:>2}: {counters[step - 1]}")
+chart("The counters of the fair policy after each step", lines, x="step", y="weighted tokens",
+      reference={"b0 arrives": ("x", 5), "places become free": ("x", 15)})
 
 # %% [markdown]
-# Under `fair` the lines stay together as long as both wait. The paper proves such a bound; here U is the longest prompt, and
-# twice the longest answer on every seat. Whoever is lowest when it is admitted can get ahead by what it then has on its seats, and
-# no further, however long this goes on.
+# The counter decides, and B's counter is not its service. b0 arrives in step 5. B's counter is lifted from 0 to 58, which A's counter is then.
+# It stays there while A's three requests decode and A's counter rises to 118. In step 15 two requests of A have finished, and the lower counter
+# is B's: b0 is admitted, which adds 8 for its prompt, and then b1. Before step 16 A has 120 and B has 78, so the third place goes to b2.
+# Without the lift B would have had 0. The choice would be the same here, but B could be given 118 before A is next.
+#
+# How far apart can two clients get that both have requests waiting all the time? A asks for long outputs, B for short ones. All requests
+# arrive in step 1, so no counter is lifted, and counter and service are the same. From the vertical
+# line on, one of them has no request waiting any more.
+
+# %%
+always = {f"a{i}": (1, opening(i, 10 + i * 7 % 9), 10 + i * 5 % 9, {"client": "A"}) for i in range(12)}
+always |= {f"b{i}": (1, opening(40 + i, 6), 5, {"client": "B"}) for i in range(28)}
+panels = []
+for policy in ("fcfs", "fair"):
+    engine, outputs = serve(always, EngineConfig(policy=policy, **three_at_once), trace=False)
+    steps = engine.metrics.num_steps
+    a, b = (service(always, outputs, client, steps) for client in "AB")
+    both_wait = int(min(max(o.metrics.first_scheduled for name, o in outputs.items() if name[0] == client) for client in "ab"))
+    panels.append(panel({"client A": (list(range(steps + 1)), a), "client B": (list(range(steps + 1)), b)}, x="step", y="service",
+                        y_unit="weighted tokens", title=policy, reference={"one queue is empty": ("x", both_wait)}))
+    apart = max(abs(x - y) for x, y in zip(a[: both_wait + 1], b[: both_wait + 1]))
+    print(f"{policy}: while both have requests waiting, they are never more than {apart} weighted tokens apart")
+longest_prompt = max(len(ids) for _, ids, _, _ in always.values())
+longest_output = max(count for _, _, count, _ in always.values())
+most = three_at_once["max_num_seqs"]
+print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {most} * {longest_output}) = {2 * (longest_prompt + 2 * most * longest_output)}")
+chart("Service of two clients that send all requests at once", *panels, down=True)
+
+# %% [markdown]
+# Under `fair` the two stay close as long as both have requests waiting. The paper proves such a bound. Here U is the longest prompt, plus twice
+# the longest output for each of the `max_num_seqs` running requests. A client whose request is admitted has the lowest counter. It can get
+# ahead by what its running requests are still given, and no further, however long the server runs.
 #
 # ## In time
 #
-# A step with more tokens takes longer; by how much? This is what the budget is made of.
+# How much longer does a step with more tokens take? On this machine:
 
 # %% tags=["nbval-ignore-output"]
 import time
 
 
 def seconds_of_step(tokens):
-    """One prompt of so many tokens in one step of an engine: the best of five."""
+    """A step that computes a prompt of so many tokens: the best of five."""
     best = float("inf")
     for _ in range(5):
         engine = Engine(model, EngineConfig(max_num_batched_tokens=2048, **roomy), trace=False)
@@ -493,37 +515,68 @@ for tokens in (1, 8, 64, 256, 1024):
     print(f"a step of {tokens:>5,} tokens: {seconds * 1e3:7.2f} ms, {seconds / tokens * 1e6:8.1f} µs a token")
 
 # %% [markdown]
-# A step has a price of its own, whatever is in it, so a very small budget wastes it. With many tokens time grows with
-# the tokens, and a large budget saves nothing more. Between the two lies the budget. On a GPU, with a model of useful size:
+# A step has a fixed cost, with few tokens or many. A very small budget pays it for few tokens. With many tokens the time grows with the tokens.
+# On an H200, with the shape of Llama 3 8B, beside the least time: reading the weights once, or multiplying with them (lesson 09):
 
 # %%
-recorded("11", 0, 1)
+from course_lib.kvcache.catalogue import MODELS
+
+PEAK, BANDWIDTH = 680e12, 4.3e12  # one H200, bfloat16: a large matrix product, and reading; measured for lesson 06
+weights = MODELS["Llama 3 8B"].num_parameters - 128_256 * 4096  # without the embedding, which is only looked up
+steps = recorded("11", 0)
+print(steps.source)
+print(f"{'tokens':>6} {'ms a step':>10} {'ms at least':>12}")
+for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
+    print(f"{tokens:>6,} {ms:>10.1f} {1000 * max(2 * weights / BANDWIDTH, 2 * weights * tokens / PEAK):>12.1f}")
+print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# There a step takes about the same time with 1 token and with 512: to start the kernels and to read the weights takes its time in
-# any case, and these tokens are computed meanwhile (lessons 09 and 13). So pieces of a prompt up to that size come nearly free of
-# charge beside the tokens of those who write. With a budget of 512 the longest gap is less than half as long again as the usual one.
-# With 8,192 the prompt is there sooner, and everybody else stops once, for about as long as it takes to compute the whole prompt.
+# Up to 512 tokens these steps take 16 to 18 ms, whatever is in them. They are **launch-bound**: the run was made with plain PyTorch, and the
+# CPU started every kernel. So here a piece of a prompt of up to 512 tokens costs nearly nothing beside the decodes. That is a fact of this
+# engine and not of the GPU. By the bound, pieces cost nothing only up to 158 tokens in a step, and a step of 512 tokens takes three times as
+# long as a step of one. Lesson 13 removes the launches and shows its steps; their figures are in `benchmarks/results/engine_h200.json`.
 #
-# And the two ways to make room, for a text that is thrown out and comes back:
+# The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a sequence:
 
 # %%
-recorded("11", 2)
+recorded("11", 1)
 
 # %% [markdown]
-# Here computing again is the faster way. This engine copies in the plainest manner, into ordinary memory of the CPU, and waits for it.
-# Servers that swap keep *pinned* memory, which the GPU can reach by itself, and copy while they compute.
+# With a budget of 512 the longest gap is 23.4 ms, and the usual one 16.5 ms. With 8,192 the TTFT of the prompt is shorter, 255 ms instead of 363
+# ms, and all 32 sequences wait 237 ms once for a token. The usual gap is the launch-bound step again. In an engine without launches
+# the usual gap is shorter, so the same piece of a prompt makes a step longer by a larger factor, and the good budget is smaller than this table
+# suggests.
+#
+# And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
+
+# %%
+back = recorded("11", 2)
+print(back.source)
+print(f"{'tokens':>6} {'computed again':>15} {'copied out':>16} {'copied back':>16} {'needed for a tie':>17}")
+for tokens, again, out, home, size in zip(*(back.column(name) for name in (
+        "tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"))):
+    print(f"{tokens:>6,} {again:>12.1f} ms {out:>6.1f} ms {size / out:.1f} GB/s {home:>5.1f} ms {size / home:.1f} GB/s {2 * size / again:>12.1f} GB/s")
+
+# %% [markdown]
+# In this run recompute is faster. But the copies out reached 1.4 to 1.6 GB/s, because they went through ordinary (**pageable**) memory of the CPU, and
+# the engine waited for each. From 10 GB/s on in both directions swap would have been faster for all three lengths. `KVPool.save` now
+# copies into **pinned** memory, which the GPU writes by itself. That has not been measured here, so this table does not decide between the two.
 #
 # ## Break it
 #
-# When a request is thrown out, one line looks like mere bookkeeping: its `num_computed_tokens` goes back to 0. Leave that out of the
-# course's scheduler. When the request comes back, the scheduler believes that its tokens are computed, gives them blocks, and
-# goes on with the next token.
+# When a request is preempted, `_wait_again` sets its `num_computed_tokens` to 0, unless it was swapped out:
 
 # %%
-predict("11.forget", "What happens to a request that comes back like this?",
-        ["Its blocks are filled again, and nothing is wrong", "The ledger sees it and stops",
-         "It reads what others left in its blocks, and writes from that"], answer=2)
+show(Scheduler._wait_again)
+
+# %% [markdown]
+# We leave that line out. When the request is admitted again, the scheduler takes its tokens for computed, gives them blocks, and goes on with
+# the next token.
+
+# %%
+predict("11.forget", "What happens to a request that is admitted again like this?",
+        ["Its blocks are filled again, and nothing is wrong", "The allocator's ledger finds the error and raises",
+         "It attends to keys and values that other requests left in its blocks"], answer=2)
 
 # %%
 class Forgetful(Scheduler):
@@ -535,42 +588,40 @@ class Forgetful(Scheduler):
 right = serve(six, EngineConfig(**tight))[1]
 engine, outputs = serve(six, EngineConfig(**tight), scheduler=Forgetful)
 engine.check_integrity()
-print(f"every invariant holds; the same tokens as alone: {as_alone(six, outputs)}")
+print(f"every invariant of the ledger holds; the same tokens as alone: {as_alone(six, outputs)}")
 for name in dict.fromkeys(record["request"] for record in engine.trace.records if record["event"] == "preempt"):
-    print(f"\n{name}, which was thrown out: {tokenizer.decode(six[name][1]).strip()} …")
+    print(f"\n{name}, which was preempted: {tokenizer.decode(six[name][1]).strip()} …")
     print(wrapped(f"  as it should be: …{right[name].text}"))
-    print(wrapped(f"  what it writes:  …{outputs[name].text}"))
-print("\nb, which was not:", wrapped(f"{tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
+    print(wrapped(f"  what it gets:    …{outputs[name].text}"))
+print("\nb, which was not preempted:", wrapped(f"{tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
 
 # %% [markdown]
-# Nothing crashed, and every block is accounted for: the ledger knows who holds a block, not whether its keys and values were
-# ever written. Compare d with b: it goes on in somebody else's tale. c came back for its last token only, and was lucky. Whoever
-# was not thrown out got the right text, so a test with enough memory sees nothing. Only one thing finds it: memory so small that
-# somebody is always thrown out, and the tokens compared with those of `generate_naive`, one by one. That is how this engine is
-# tested.
+# No error is raised, and every block is accounted for: the ledger knows which request holds a block, and not whether its keys and values were
+# written. d and f go on in another tale. c was admitted again for its last token only, and that token is right by chance. The requests that
+# were not preempted got the right tokens, so a test with enough memory finds nothing. What finds the error is a memory so small that requests are
+# preempted, and a comparison of every token with `generate_naive`. This engine is tested like that.
 #
 # ## Three questions
 #
-# <details><summary><b>1. Why is it the one who came last that makes room?</b></summary>
+# <details><summary><b>1. Why is the request that was admitted last preempted?</b></summary>
 #
-# It has the least to lose, as a rule: it has computed least, and waited least. And it is what keeps everybody safe: the first one
-# always gets on, so it ends some day, and then another one is the first. If the first made room, two could throw each
-# other out again and again.
+# It has usually computed least and waited least, so least is lost. And it guarantees progress: the first request always goes on, so it
+# finishes, and then another one is the first. If the first were preempted, two requests could preempt each other again and again.
 # </details>
 #
-# <details><summary><b>2. The budget is 2,048, and 64 requests are writing. How many tokens of a prompt of 10,000 are computed in a step, and how many steps does it take?</b></summary>
+# <details><summary><b>2. The budget is 2,048, and 64 requests decode. How many tokens of a prompt of 10,000 are computed in a step, and how many steps does it take?</b></summary>
 #
-# Those who write come first: 64 tokens. So 1,984 of the prompt a step, and six steps, the last one a short one. In each of them all
-# 64 get their token.
+# The decodes come first: 64 tokens. So 1,984 tokens of the prompt are left for a step, and it takes six steps, the last one shorter. All 64
+# get a token in each of them.
 # </details>
 #
-# <details><summary><b>3. B comes back after an hour in which A alone was served. Why is B not served alone for the next hour?</b></summary>
+# <details><summary><b>3. Client B returns after an hour in which only A was served. Why is B not served alone for the next hour?</b></summary>
 #
-# Its counter is lifted to the lowest of those who wait, so to A's. From then on both are served alike. A share that was not used is
-# gone; nobody was kept from anything while B was away.
+# Its counter is lifted to the lowest counter of the clients that wait, so to A's. From then on both are served alike. A share that was not
+# used is gone. B's pause took nothing from B's requests, because it had none.
 # </details>
 #
 # ## Next
 #
-# `exercises/11_scheduling.ipynb`: choose a step under a budget, cut prompts, put the most important first, give each client its share,
-# make room, and come back. Then lesson 12 measures what all of this is good for.
+# `exercises/11_scheduling.ipynb`: fill a step under a budget, cut prompts, serve by priority, give each client its share, preempt, and swap.
+# Lesson 12 measures what these choices do to TTFT, inter-token latency and throughput.

@@ -1,10 +1,9 @@
 # %% [markdown]
 # # Exercises 11 · Scheduling
 #
-# Six pieces of a scheduler: who fits into the next step, a prompt in pieces, the most important first, a fair share for
-# each client, making room, and coming back. The checks replay scripts of arrivals, and where a step differs they show two
-# timelines, yours and the expected one. What you write then runs in the real engine. `hint("11.token_budget")` goes one
-# step further each time you call it.
+# Six pieces of a scheduler: the requests that fit into the next step, a prompt in pieces, priority, a fair share for each client, preemption, and
+# swap. The checks replay scripts of arrivals. If a step differs, they show two timelines, yours and the expected one. What you write then
+# runs in the real engine. Each call of `hint("11.token_budget")` shows the next hint.
 
 # %% [markdown]
 # {{colab}}
@@ -25,7 +24,7 @@ words = tokenizer.encode(4 * opening)
 
 
 def run(engine, arrivals):
-    """Serves a script in a real engine: each Arrival gets as many tokens of a text as it says. Returns {name: tokens}."""
+    """Serves a script in a real engine; a prompt is the first tokens of one text. Returns {name: its output tokens}."""
     written, step = {}, 0
     while step < 500 and (engine.has_unfinished() or any(arrival.step >= step for arrival in arrivals)):
         for a in arrivals:
@@ -38,18 +37,18 @@ def run(engine, arrivals):
     return written
 
 # %% [markdown]
-# ## 11.token_budget · Who fits into the next step
+# ## 11.token_budget · The requests that fit into the next step
 #
-# A step costs as much as the tokens it computes, so the scheduler has a **token budget**. Choose one step. `running` are the
-# requests that run, in the order of their admission; `waiting` are those that wait, who came first in front. Of each, you need
-# two numbers: `request.num_tokens`, and `request.num_computed_tokens`, how many of these have their keys and values already.
+# The more tokens a step computes, the longer it takes, so the scheduler has a **token budget**. Choose one step. `running` are the
+# requests that run, in the order of their admission; `waiting` are those that wait, in the order of arrival. Of each request you need
+# two numbers: `request.num_tokens`, and `request.num_computed_tokens`, the number of them that have keys and values already.
 #
 # Return a list of pairs `(request, n)`: this request computes its next n tokens in this step.
 #
-# - Those who run come first, each with all tokens that are not computed. (Of one who writes this is one: its newest.)
-# - Then those who wait, in their order, each with its whole prompt, as far as it is not computed. A prompt is never cut.
-# - All n together are at most `token_budget`. The first who does not fit ends the step: nobody overtakes.
-# - At most `max_num_seqs` run at once. Those in `running` have their seats already.
+# - Running requests come first, each with all its tokens that are not computed. (For one that decodes this is one token, its newest.)
+# - Then waiting requests, in their order, each with all its tokens that are not computed. A prompt is never cut.
+# - All n together are at most `token_budget`. The first request that does not fit ends the step: no request overtakes it.
+# - At most `max_num_seqs` requests run at once. Those in `running` count already.
 #
 # Change neither the lists nor the requests. An example, with `request(name, num_tokens, num_computed_tokens)`:
 #
@@ -58,7 +57,7 @@ def run(engine, arrivals):
 
 # %% nbgrader={"grade_id": "token_budget", "solution": true} course={"exercise": "11.token_budget"}
 def fill_budget(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). No prompt is cut."""
+    """The requests of the next step and the tokens of each: a list of (request, n). No prompt is cut."""
     ### BEGIN SOLUTION
     step, seats = [], max_num_seqs - len(running)
     for request in running:
@@ -70,7 +69,7 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
     for request in waiting[:seats]:
         n = request.num_tokens - request.num_computed_tokens
         if n > token_budget:
-            return step  # nobody overtakes
+            return step  # no request overtakes
         step.append((request, n))
         token_budget -= n
     return step
@@ -80,9 +79,9 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
 check("11.token_budget", fill_budget)
 
 # %% [markdown]
-# Your function schedules the real engine: `scheduler_of_choice` makes a scheduler of it, which asks it in every step and finds blocks for
-# what it says. Each row of the view is a request, each column a step; above them, how the budget is filled. When does d, which asks
-# for very little, have its first token?
+# Your function schedules the real engine: `scheduler_of_choice` makes a scheduler that calls it in each step and allocates blocks for
+# its result. Each row of the view is a request, each column a step; above them is the budget of each step. When does d, which has a
+# prompt of two tokens, get its first token?
 
 # %% tags=["raises-exception"]
 busy = [Arrival("a", prompt=6, max_tokens=8), Arrival("b", step=1, prompt=12, max_tokens=4), Arrival("c", step=2, prompt=14, max_tokens=3),
@@ -93,18 +92,18 @@ whole = run(engine, busy)
 timeline_view(engine.trace, memory=False)
 
 # %% [markdown]
-# It stands behind c, which needs a whole step for itself, and so waits until nobody writes any more. The next exercise lets c in
-# at once, a piece at a time. (vLLM counts its `token_budget` down in the same way, in `Scheduler.schedule`.)
+# d is behind c in the queue. c needs a whole step for its prompt, so it waits until no request decodes, and d waits with it. The next
+# exercise admits c at once, a piece at a time. (vLLM counts its `token_budget` down in the same way, in `Scheduler.schedule`.)
 
 # %% [markdown]
 # ## 11.chunked_prefill · A prompt in pieces
 #
-# With whole prompts the budget can be no smaller than the longest prompt, and one long prompt makes one long step. So cut
-# it. The arguments and the result are the same as before, and so are the rules, but for two:
+# With whole prompts the budget cannot be smaller than the longest prompt, and a long prompt makes a long step. So cut it. Arguments,
+# result and rules are the same as before, with two changes:
 #
-# - Whoever does not fit gets what is left of the budget. It is among those who run from then on, and goes on in the next
-#   step where it stopped.
-# - When nothing is left, the step ends. Nobody stands in it with 0 tokens.
+# - A request that does not fit gets the rest of the budget. From then on it is one of the running requests, and in the next step it goes
+#   on where it stopped.
+# - When the budget is used up, the step ends. No request is in it with 0 tokens.
 #
 # An example:
 #
@@ -113,7 +112,7 @@ timeline_view(engine.trace, memory=False)
 
 # %% nbgrader={"grade_id": "chunked_prefill", "solution": true} course={"exercise": "11.chunked_prefill"}
 def chunked_prefill(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). The last one gets what is left of the budget."""
+    """The requests of the next step and the tokens of each: a list of (request, n). The last one gets the rest of the budget."""
     ### BEGIN SOLUTION
     step, seats = [], max_num_seqs - len(running)
     for request in [*running, *waiting[:seats]]:
@@ -129,8 +128,8 @@ def chunked_prefill(running, waiting, token_budget, max_num_seqs):
 check("11.chunked_prefill", chunked_prefill)
 
 # %% [markdown]
-# Your function in the real engine: the same four requests, with a budget of 6 tokens a step, less than half of the longest prompt. Look at
-# the bars above the rows: no step is longer, and a writes a token in each.
+# Your function in the real engine: the same four requests, with a budget of 6 tokens a step, less than half of the longest prompt. The bars
+# above the rows show that no step has more tokens, and a gets a token in each of its steps.
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=6, prefix_caching=False)
@@ -142,17 +141,18 @@ timeline_view(engine.trace, memory=False)
 # %% [markdown]
 # ## 11.priority · The most important first
 #
-# A **policy** says who goes first. The engine's scheduler asks three things of it; write them. Each request has a `priority`
-# (a lower value is more important, as in vLLM) and an `arrival` (the time at which it came).
+# A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request has a `priority`
+# (a lower value is more important, as in vLLM) and an `arrival` (the time at which it arrived).
 #
-# - `key(request)`: what those who wait are sorted by; the smallest comes in first. The most important first, among equals who
-#   came first.
-# - `order(running)`: a list of the running requests in the order in which they are served. When memory is short, the last of
-#   them makes room. The same order as that of the key.
-# - `outranks(waiting, running)`: whether this waiting request may take the place of this running one. Only if it is more
-#   important. Among equals nobody is thrown out.
+# - `key(request)`: waiting requests are sorted by it, and the smallest is admitted first. The most important first, and among equals the
+#   first to arrive.
+# - `order(running)`: a list of the running requests in the order in which they are served. If memory is short, the last of
+#   them is preempted. The same order as that of the key.
+# - `outranks(waiting, running)`: whether this waiting request may preempt this running one. Only if it is more important. A request never
+#   preempts one of equal priority.
 #
-# A request that was thrown out waits again; the queue itself is there already, in `Policy`. With one seat:
+# A preempted request waits again; the queue is in `Policy` already. With `max_num_seqs` 1 (P2: a prefill of 2 tokens, D: a decode, X: preempted,
+# W: waiting):
 #
 #     step     0   1   2   3   4   5
 #     a       P2   D   X   W  P4   D                  a has priority 1, prompt 2
@@ -160,22 +160,22 @@ timeline_view(engine.trace, memory=False)
 
 # %% nbgrader={"grade_id": "priority", "solution": true} course={"exercise": "11.priority"}
 class ImportantFirst(Policy):
-    """The lowest `priority` value first; among equals who came first."""
+    """The lowest `priority` value first; among equals the first to arrive."""
 
     def key(self, request):
-        """The smallest goes first of those who wait."""
+        """The waiting request with the smallest key goes first."""
         ### BEGIN SOLUTION
         return request.priority, request.arrival
         ### END SOLUTION
 
     def order(self, running):
-        """The running requests as they are served; where memory is short the last one makes room."""
+        """The running requests in the order in which they are served; if memory is short, the last one is preempted."""
         ### BEGIN SOLUTION
         return sorted(running, key=self.key)
         ### END SOLUTION
 
     def outranks(self, waiting, running):
-        """Whether the waiting request may take the place of the running one."""
+        """Whether the waiting request may preempt the running one."""
         ### BEGIN SOLUTION
         return waiting.priority < running.priority
         ### END SOLUTION
@@ -184,8 +184,8 @@ class ImportantFirst(Policy):
 check("11.priority", ImportantFirst)
 
 # %% [markdown]
-# Your policy in the real engine: two long texts of no importance have both seats, and then somebody comes who matters. Select
-# *vip* in the view. Who had to make room for it, and when does that one go on?
+# Your policy in the real engine: two long unimportant requests run, `max_num_seqs` is 2, and then an important one arrives. Select
+# *vip* in the view. Which request is preempted for it, and when is that one admitted again?
 
 # %% tags=["raises-exception"]
 mixed = [Arrival("a", prompt=12, max_tokens=16, priority=5), Arrival("b", prompt=10, max_tokens=20, priority=5),
@@ -193,54 +193,54 @@ mixed = [Arrival("a", prompt=12, max_tokens=16, priority=5), Arrival("b", prompt
 config = EngineConfig(block_size=4, num_blocks=32, max_num_seqs=2, max_num_batched_tokens=16, prefix_caching=False, policy=ImportantFirst)
 engine = Engine(model, config, tokenizer=tokenizer)
 served = run(engine, mixed)
-print("the same tokens as with room for everybody:", served == run(Engine(model, EngineConfig(prefix_caching=False)), mixed))
+print("the same tokens as with room for all:", served == run(Engine(model, EngineConfig(prefix_caching=False)), mixed))
 timeline_view(engine.trace)
 
 # %% [markdown]
-# vLLM's `policy="priority"` keeps the line in the same order, and takes the last of that order when memory is short. It does
-# not take a seat for somebody who waits; `course_lib` does (`Scheduler._preempt_for_more_important`), since with few seats an important request would
-# wait for whole texts.
+# vLLM's `policy="priority"` keeps the queue in the same order, and preempts the last of that order when memory is short. It does
+# not preempt a running request because a waiting one is more important. `course_lib` does (`Scheduler._preempt_for_more_important`), since with
+# a small `max_num_seqs` an important request would wait until a running one finishes.
 
 # %% [markdown]
 # ## 11.fair_share · A counter for each client
 #
-# First come, first served is fair to requests. To clients it is not: whoever sends a hundred requests gets a hundred
-# shares. The **Virtual Token Counter** (arXiv 2401.00588) counts for each client what it was given, and serves whoever was
-# given least. `WaitingList` brings the list; write three methods.
+# First come, first served treats requests alike, and not clients: a client that sends a hundred requests gets a hundred shares. The
+# **Virtual Token Counter** (arXiv 2401.00588) counts the service that each client was given, and serves the client with the lowest counter.
+# `WaitingList` brings the list; write three methods.
 #
 # - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to the
-#   counter of its `request.client`, each written token 2. The scheduler calls it when a request is first admitted, and for each
-#   token that is written.
-# - `peek()`: the request that is next, or None where nobody waits. It is the first request of the client with the lowest
-#   counter; among equal counters, the request that came first. Nothing is taken off the list: the engine looks more often than
+#   counter of its `request.client`, each output token 2. The scheduler calls it when a request is first admitted, and for each
+#   output token.
+# - `peek()`: the request that is next, or None if no request waits. It is the first request of the client with the lowest
+#   counter; among equal counters, the request that arrived first. Nothing is taken off the list: the engine looks more often than
 #   it takes.
 # - `push(request, *, returning=False)`: the request waits from now on. Its client may have been **away**: no other request of
-#   it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait; where nobody waits,
-#   to the counter of the client whose request left the list last. `returning` is true for a request that ran and had to make
-#   room: its client was not away.
+#   it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait; if none waits,
+#   to the counter of the client whose request left the list last. `returning` is true for a request that ran and was
+#   preempted: its client was not away.
 #
-# There are `self.waiting`, the requests that wait, who came first in front; `self.last_client`, whose request left last (None
-# at first); and `super().push(request, returning=returning)`, which puts a request into the list. A client that was never seen
-# has counted 0. An example, with one seat and requests of 2 prompt tokens that write 1 each (P2: 2 tokens of a prompt, W: waits):
+# There are `self.waiting`, the requests that wait, in the order of arrival; `self.last_client`, whose request left last (None
+# at first); and `super().push(request, returning=returning)`, which puts a request into the list. The counter of a new client is 0. An
+# example, with `max_num_seqs` 1 and requests of 2 prompt tokens and 1 output token (P2: a prefill of 2 tokens, W: waiting):
 #
 #     step     0   1   2   3
-#     a0      P2                  A and B wait with 0, and a0 came first. After it A has 2 + 2 * 1 = 4
-#     a1       W   W  P2          A and C have 4, and a1 came first
+#     a0      P2                  A and B wait with 0, and a0 arrived first. After it A has 2 + 2 * 1 = 4
+#     a1       W   W  P2          A and C have 4, and a1 arrived first
 #     b0       W  P2              B has 0, and A has 4
-#     c0               W  P2      C comes in step 2 and is lifted to A's 4: it has not saved up anything
+#     c0               W  P2      C arrives in step 2 and is lifted to A's 4: its pause earned nothing
 #
 # Where a check shows timelines, the rows below the requests are the counters as they should be.
 
 # %% nbgrader={"grade_id": "fair_share", "solution": true} course={"exercise": "11.fair_share"}
 class FairShare(WaitingList):
-    """Equal service to every client, however much each of them asks for."""
+    """Equal service to every client, however many requests it sends."""
 
     def __init__(self):
         super().__init__()
         self.counters = {}  # client -> service so far, in weighted tokens
 
     def push(self, request, *, returning=False):
-        """The request waits from now on. returning: it was running and had to make room."""
+        """The request waits from now on. returning: it was running and was preempted."""
         ### BEGIN SOLUTION
         client = request.client
         self.counters.setdefault(client, 0)
@@ -257,7 +257,7 @@ class FairShare(WaitingList):
         ### END SOLUTION
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        """The request was given service: its prompt when it was first admitted, or tokens that it wrote."""
+        """The request was given service: its prompt when it was first admitted, or output tokens."""
         ### BEGIN SOLUTION
         self.counters[request.client] += prompt_tokens + 2 * output_tokens
         ### END SOLUTION
@@ -266,9 +266,9 @@ class FairShare(WaitingList):
 check("11.fair_share", FairShare)
 
 # %% [markdown]
-# Your policy in the real engine, which has two seats. *bulk* sends ten requests at once, and *mia* three, one now and then. In
-# which step is each of hers done, first come, first served, and by your counters? The view shows your run, and below the rows
-# how much service each client got.
+# Your policy in the real engine, with `max_num_seqs` 2. *bulk* sends ten requests at once, and *mia* three, one after the other. In
+# which step is each of hers done, first come, first served, and with your counters? The view shows your run, and below the rows
+# the service of each client.
 
 # %% tags=["raises-exception"]
 crowd = [Arrival(f"bulk{i}", prompt=8, max_tokens=6, client="bulk") for i in range(10)]
@@ -284,28 +284,28 @@ for policy in ("fcfs", FairShare):
 timeline_view(engine.trace, memory=False, clients=True)
 
 # %% [markdown]
-# `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so that choosing costs the same among
-# thousands. The last property of your check is the promise of the paper: two clients who both have requests waiting all the
-# time are never served more than 2U apart, however unlike their requests are. U is what can be promised to a client in the
-# moment in which its counter is the lowest: the longest prompt, and for each seat twice the tokens of the longest answer.
+# `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so the choice does not go through all waiting
+# requests. The last property of your check is the bound of the paper: two clients that both have requests waiting all the
+# time are never served more than 2U apart, whatever their requests are. U is what a client with the lowest counter can still be given: its
+# longest prompt, and for each of `max_num_seqs` requests twice the tokens of the longest output.
 
 # %% [markdown]
-# ## 11.preempt · The last one makes room
+# ## 11.preempt · The last request is preempted
 #
-# A running request needs slots for its next tokens, and no block is free. Somebody must make room. **Recompute** is the simple
-# way: the blocks are given back, and the text stays. When there is room again, the text is computed from the beginning, all at
-# once, like a prompt. Nothing that was written is lost, so nobody outside notices anything but a pause.
+# A running request needs slots for its next tokens, and no block is free. A request must be preempted. **Recompute** is the simple
+# way: its blocks are given back, and its tokens stay. When it is admitted again, all its tokens are computed from the beginning, like a
+# prompt. No token is lost, so the client sees only a pause.
 #
 # Write `make_room(request, n, running, waiting, manager)`: it finds slots for the next `n` tokens of `request`.
 #
-# - `running` is the list of those who run, in the order of their admission, `request` among them. `waiting` is the list of those
-#   who wait; the first is next.
-# - `manager.allocate_slots(request, n)` gives the slots, or None where memory is short, and then nothing has changed.
+# - `running` is the list of running requests, in the order of their admission, `request` among them. `waiting` is the list of waiting
+#   requests; the first is next.
+# - `manager.allocate_slots(request, n)` gives the slots, or None if memory is short, and then nothing has changed.
 #   `manager.free(victim)` gives the blocks of a request back.
-# - As long as memory is short, the **last** of `running` makes room, and not one more than needed. It leaves `running`, its
-#   blocks are given back, its `num_computed_tokens` is 0, and it stands at the front of `waiting`. Its `token_ids` stay.
-# - Return the slots. If the turn came to `request` itself, it makes room like the others: return None.
-# - If `request` is the only one that runs and memory is short, nobody can make room for it: raise `LedgerError`, before
+# - As long as memory is short, the **last** of `running` is preempted, and not one more than needed. It leaves `running`, its
+#   blocks are given back, its `num_computed_tokens` is 0, and it becomes the first of `waiting`. Its `token_ids` stay.
+# - Return the slots. If the last one is `request` itself, it is preempted like the others: return None.
+# - If `request` is the only running one and memory is short, no request can be preempted for it: raise `LedgerError`, before
 #   anything has changed.
 #
 # An example, in a memory of 4 blocks of 2 tokens. a and b have 4 tokens each, so it is full, and c waits:
@@ -315,7 +315,7 @@ timeline_view(engine.trace, memory=False, clients=True)
 
 # %% nbgrader={"grade_id": "preempt", "solution": true} course={"exercise": "11.preempt"}
 def make_room(request, n, running, waiting, manager):
-    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` makes room."""
+    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` is preempted."""
     ### BEGIN SOLUTION
     while (slots := manager.allocate_slots(request, n)) is None:
         if len(running) == 1:
@@ -333,9 +333,9 @@ def make_room(request, n, running, waiting, manager):
 check("11.preempt", make_room)
 
 # %% [markdown]
-# Your function in the real engine: four texts in a memory where two fit. `scheduler_with_preemption` makes a scheduler that calls it for
-# every running request. What is written must be what each writes alone. Step through the view to where a request makes room, and
-# see what happens to its blocks.
+# Your function in the real engine: four requests in a memory that is too small for all. `scheduler_with_preemption` makes a scheduler that calls
+# it for every running request. The output of each must be the one that it has alone. Step through the view to a preemption, and
+# see what happens to the blocks.
 
 # %% tags=["raises-exception"]
 tight = [Arrival(name, step=i, prompt=4 + 2 * i, max_tokens=20) for i, name in enumerate("abcd")]
@@ -344,39 +344,40 @@ config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, pr
 engine = Engine(model, config, scheduler=scheduler_with_preemption(make_room), tokenizer=tokenizer)
 served = run(engine, tight)
 print("the same tokens as one after the other:", served == alone)
-print(engine.metrics.num_preemptions, "times somebody made room; computed again:", engine.metrics.num_recomputed_tokens, "tokens")
+print(engine.metrics.num_preemptions, "preemptions; computed again:", engine.metrics.num_recomputed_tokens, "tokens")
 timeline_view(engine.trace)
 
 # %% [markdown]
-# vLLM does the same in `Scheduler.schedule`: it takes the last of `self.running`, or with its priority policy the least
+# vLLM does the same in `Scheduler.schedule`: it preempts the last of `self.running`, or with its priority policy the least
 # important. `course_lib` does it in `Scheduler._continue_running` and `_preempt`.
 
 # %% [markdown]
-# ## 11.swap · Away to CPU memory, and back
+# ## 11.swap · To CPU memory and back
 #
-# The other way: the keys and values of who makes room are copied to CPU memory, and copied back when there is room. Nothing is
-# computed twice, but bytes travel. Write the class that carries this out. The scheduler has decided everything; it hands over a
+# The other way: the keys and values of a preempted request are copied to CPU memory, and copied back when it is admitted again. No token is
+# computed twice, but bytes are moved. Write the class that does the copies. The scheduler has decided everything; it hands over a
 # `step` with two lists:
 #
 # - `step.swapped_out`: pairs `(request, block_ids)`. The computed tokens of the request, `request.num_computed_tokens` of them,
-#   are in these blocks, in this order. The blocks **belong to others already**: whoever computes in this step writes into them.
+#   are in these blocks, in this order. The blocks **belong to other requests already**: the requests that are computed in this step write
+#   into them.
 # - `step.swapped_in`: triples `(request, start, slots)`. The saved tokens from number `start` on go to these slots, one each.
-#   (`start` is above 0 where the cache still had the request's first blocks.) After that, nothing is kept of it.
+#   (`start` is above 0 if the request's first blocks were still cached.) After that, nothing of the request is kept.
 #
-# `run(step, compute)` carries the step out. It calls `compute()` once, which runs the model (it reads what is computed, and
-# writes what is new), and returns what that returned. `swap_out` and `swap_in` are for you to call from it. `self.saved` holds
-# an entry for exactly those requests that are away, by `request_id`; what an entry is, is up to you.
+# `run(step, compute)` carries out the step. It calls `compute()` once, which runs the model (it reads the computed tokens, and
+# writes the new ones), and returns its result. `run` calls `swap_out` and `swap_in`. `self.saved` has
+# an entry for exactly those requests that are swapped out, by `request_id`; what an entry contains is up to you.
 #
 # `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id * block_size +
 # offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a GPU, `.cpu()` and
-# `.to(k.device)` are the two journeys; on a CPU they copy nothing.
+# `.to(k.device)` are the two copies; on a CPU they copy nothing.
 #
 # An example, with block_size 2: `(a, [3, 0])` of `swapped_out`, with 3 computed tokens, says that they are in slots 6, 7 and 0.
 # Later, `(a, 0, [2, 3, 8])` of `swapped_in` says where they go.
 
 # %% nbgrader={"grade_id": "swap", "solution": true} course={"exercise": "11.swap"}
 class SwapSpace:
-    """Keeps the keys and values of requests that made room, in CPU memory."""
+    """Keeps the keys and values of preempted requests, in CPU memory."""
 
     def __init__(self, k, v):
         """k, v: all keys and values of the engine, [num_layers, num_blocks, block_size, num_kv_heads, head_dim]."""
@@ -391,7 +392,7 @@ class SwapSpace:
         ### END SOLUTION
 
     def swap_in(self, request, start, slots):
-        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it any longer."""
+        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it."""
         ### BEGIN SOLUTION
         for kept, saved in zip((self.k, self.v), self.saved.pop(request.request_id)):
             kept.flatten(1, 2)[:, slots] = saved[:, start : start + len(slots)].to(kept.device)
@@ -411,8 +412,8 @@ class SwapSpace:
 check("11.swap", SwapSpace)
 
 # %% [markdown]
-# Your class in the real engine, on the same four requests. Recompute paid in tokens computed again, swap pays in bytes moved:
-# count both.
+# Your class in the real engine, with the same four requests. Recompute costs tokens that are computed again, swap costs bytes that are moved. The
+# cell counts both:
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False, preemption="swap")
@@ -421,7 +422,7 @@ swapped = run(engine, tight)
 per_token = kv_bytes_per_token(model.config, model.dtype)
 moved = engine.metrics.num_swapped_tokens
 print("the same tokens as one after the other:", swapped == alone)
-print(f"{moved} tokens left, and as many came back: {2 * moved * per_token:,} bytes moved;",
+print(f"{moved} tokens swapped out, and as many back: {2 * moved * per_token:,} bytes moved;",
       "computed again:", engine.metrics.num_recomputed_tokens, "tokens")
 timeline_view(engine.trace)
 
