@@ -7,7 +7,7 @@ from .stop_conditions import stop_conditions
 
 # %% 10.continuous_loop
 class ContinuousLoop:
-    """A server: requests join, write and leave at every step. cache: a PagedCache."""
+    """A server: requests join, get tokens and leave at every step. cache: a PagedCache."""
 
     def __init__(self, model, cache, max_num_seqs):
         self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
@@ -18,18 +18,18 @@ class ContinuousLoop:
         self.waiting.append(request)
 
     def has_unfinished(self):
-        """Whether anybody waits or runs."""
+        """Whether any request waits or runs."""
         return bool(self.waiting or self.running)
 
     def abort(self, request_id):
-        """The request ends, wherever it is."""
+        """The request ends, whether it waits or runs."""
         self.waiting = [request for request in self.waiting if request.request_id != request_id]
         self.running = [request for request in self.running if request.request_id != request_id]
         if request_id in self.tables:
             self.tables.pop(request_id).free()
 
     def step(self):
-        """[(request_id, token id, finish_reason or None)] of all that wrote in this step."""
+        """[(request_id, token id, finish_reason or None)] of all requests that got a token in this step."""
         allocator = self.cache.allocator
         scheduled = step(self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs)
         if not scheduled:

@@ -2,7 +2,7 @@
 
 # %% 10.step
 def step(waiting, running, num_blocks, block_size, max_num_seqs):
-    """[(request, n)]: who computes in this step, and how many tokens each."""
+    """[(request, n)]: the requests of this step, and how many tokens each computes."""
     def reserved(request):
         return -(-(request.num_prompt_tokens + request.params.max_tokens - 1) // block_size)
 

@@ -2,7 +2,7 @@
 
 # %% 11.chunked_prefill
 def chunked_prefill(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). The last one gets what is left of the budget."""
+    """The requests of the next step and the tokens of each: a list of (request, n). The last one gets the rest of the budget."""
     step, seats = [], max_num_seqs - len(running)
     for request in [*running, *waiting[:seats]]:
         n = min(request.num_tokens - request.num_computed_tokens, token_budget)

@@ -3,14 +3,14 @@ from course_lib.practice.fixtures.waiting_list import WaitingList
 
 # %% 11.fair_share
 class FairShare(WaitingList):
-    """Equal service to every client, however much each of them asks for."""
+    """Equal service to every client, however many requests it sends."""
 
     def __init__(self):
         super().__init__()
         self.counters = {}  # client -> service so far, in weighted tokens
 
     def push(self, request, *, returning=False):
-        """The request waits from now on. returning: it was running and had to make room."""
+        """The request waits from now on. returning: it was running and was preempted."""
         client = request.client
         self.counters.setdefault(client, 0)
         if not returning and all(other.client != client for other in self.waiting):
@@ -23,5 +23,5 @@ class FairShare(WaitingList):
         return min(self.waiting, key=lambda request: self.counters[request.client], default=None)
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
-        """The request was given service: its prompt when it was first admitted, or tokens that it wrote."""
+        """The request was given service: its prompt when it was first admitted, or output tokens."""
         self.counters[request.client] += prompt_tokens + 2 * output_tokens

@@ -3,7 +3,7 @@ from course_lib.errors import LedgerError
 
 # %% 11.preempt
 def make_room(request, n, running, waiting, manager):
-    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` makes room."""
+    """Slots for the next n tokens of a running request. As long as memory is short, the last of `running` is preempted."""
     while (slots := manager.allocate_slots(request, n)) is None:
         if len(running) == 1:
             raise LedgerError(f"{request.request_id} runs alone and finds no room for {n} tokens.")

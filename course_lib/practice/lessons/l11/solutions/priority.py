@@ -3,16 +3,16 @@ from course_lib.engine import Policy
 
 # %% 11.priority
 class ImportantFirst(Policy):
-    """The lowest `priority` value first; among equals who came first."""
+    """The lowest `priority` value first; among equals the first to arrive."""
 
     def key(self, request):
-        """The smallest goes first of those who wait."""
+        """The waiting request with the smallest key goes first."""
         return request.priority, request.arrival
 
     def order(self, running):
-        """The running requests as they are served; where memory is short the last one makes room."""
+        """The running requests in the order in which they are served; if memory is short, the last one is preempted."""
         return sorted(running, key=self.key)
 
     def outranks(self, waiting, running):
-        """Whether the waiting request may take the place of the running one."""
+        """Whether the waiting request may preempt the running one."""
         return waiting.priority < running.priority

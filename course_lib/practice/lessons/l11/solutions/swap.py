@@ -2,7 +2,7 @@
 
 # %% 11.swap
 class SwapSpace:
-    """Keeps the keys and values of requests that made room, in CPU memory."""
+    """Keeps the keys and values of preempted requests, in CPU memory."""
 
     def __init__(self, k, v):
         """k, v: all keys and values of the engine, [num_layers, num_blocks, block_size, num_kv_heads, head_dim]."""
@@ -15,7 +15,7 @@ class SwapSpace:
         self.saved[request.request_id] = [kept[:, block_ids].flatten(1, 2)[:, :n].cpu() for kept in (self.k, self.v)]
 
     def swap_in(self, request, start, slots):
-        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it any longer."""
+        """Writes its tokens from number `start` on to these slots, one each, and keeps nothing of it."""
         for kept, saved in zip((self.k, self.v), self.saved.pop(request.request_id)):
             kept.flatten(1, 2)[:, slots] = saved[:, start : start + len(slots)].to(kept.device)
 

@@ -2,7 +2,7 @@
 
 # %% 11.token_budget
 def fill_budget(running, waiting, token_budget, max_num_seqs):
-    """Who computes how many tokens in the next step: a list of (request, n). No prompt is cut."""
+    """The requests of the next step and the tokens of each: a list of (request, n). No prompt is cut."""
     step, seats = [], max_num_seqs - len(running)
     for request in running:
         n = request.num_tokens - request.num_computed_tokens
@@ -13,7 +13,7 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
     for request in waiting[:seats]:
         n = request.num_tokens - request.num_computed_tokens
         if n > token_budget:
-            return step  # nobody overtakes
+            return step  # no request overtakes
         step.append((request, n))
         token_budget -= n
     return step
