@@ -13,7 +13,6 @@ from course_lib.practice.fixtures.placement import machine
 from . import running
 from .exercise import NotVerified
 
-
 TYPES = {
     torch.float32: "fp32",
     torch.float16: "fp16",

@@ -97,7 +97,7 @@ MISTAKES = [
         "the tokens of a block are made into one number.",
         "With a base such as 31, the tokens 31 and 0 give the same number as 0 and 1. `repr` of the list keeps the "
         "tokens apart.",
-    is_made_by=lambda answer, found: is_one_number(answer),
+        is_made_by=lambda answer, found: is_one_number(answer),
     ),
     Mistake(
         "the hash differs from call to call.",
