@@ -28,7 +28,7 @@ RIGHT = BANDWIDTH_USE | GRAPH_BUCKETS | FUSE_NORM | COUNTER_RNG | PICK_TILES
 CASES = [(key, answer) for key, answers in RIGHT.items() for answer in answers]
 
 
-@pytest.mark.parametrize("key, answer", CASES, ids=str)
+@pytest.mark.parametrize("key, answer", CASES)
 def test_a_right_answer_that_is_written_otherwise_passes(key, answer):
     result = judge(registry.find(key), answer, slow=False)
     assert result, str(result)
