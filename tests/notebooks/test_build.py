@@ -196,7 +196,7 @@ def test_widget_state_fails(checkout):
     assert any("metadata.widgets" in found for found in check(checkout))
 
 
-@pytest.mark.parametrize("trace", ["<object at 0x7f3a5c2b1d90>", "{checkout}/course_lib/x.py"])
+@pytest.mark.parametrize("trace", ["<object at 0x7f3a5c2b1d90>", "{checkout}/course_lib/x.py"], ids=["address", "path"])
 def test_output_that_differs_on_every_machine_fails(checkout, trace):
     nb = notebook(checkout)
     nb.cells[3].outputs[0].text = trace.format(checkout=checkout)
