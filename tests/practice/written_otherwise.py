@@ -19,11 +19,13 @@ from written_flash import CASES as FLASH
 from written_fuse_norm import CASES as FUSE_NORM
 from written_generate import CASES as GENERATE
 from written_generate_cached import CASES as GENERATE_CACHED
+from written_goodput import CASES as GOODPUT
 from written_graph_buckets import CASES as GRAPH_BUCKETS
 from written_greedy import CASES as GREEDY
 from written_hello import CASES as HELLO
 from written_intensity import CASES as INTENSITY
 from written_kv_memory import CASES as KV_MEMORY
+from written_metrics import CASES as METRICS
 from written_pack import CASES as PACK
 from written_paged import CASES as PAGED
 from written_pick_tiles import CASES as PICK_TILES
@@ -69,6 +71,8 @@ CASES = {
     **FAIR_SHARE,
     **PREEMPT,
     **SWAP,
+    **METRICS,
+    **GOODPUT,
     **BANDWIDTH_USE,
     **GRAPH_BUCKETS,
     **FUSE_NORM,

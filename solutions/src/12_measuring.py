@@ -1,0 +1,163 @@
+# %% [markdown]
+# # Exercises 12 · Measuring
+#
+# Five pieces of a benchmark: the latencies of a run, the arrivals of an open loop, the requests in time, the highest load that
+# keeps a target, and seven reports with a flaw each. Everything is plain Python, and times are in seconds.
+# `hint("12.metrics")` goes one step further each time you call it.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import math
+import random
+
+from course_lib import EngineConfig, check, hint, progress, setup
+from course_lib.engine import RequestMetrics, Targets, summarise
+from course_lib.kvcache.catalogue import MODELS
+from course_lib.viz import chart
+from course_lib.workload import LENGTH_SETS, Poisson, Workload, roofline
+from course_lib.workload.simulate import simulate
+
+_ = setup(quiet=True)
+
+# %% [markdown]
+# The server of the lesson, simulated: Llama 3 8B in bfloat16 on an H200, with 256 sequences at most. Below, your functions measure it.
+
+# %%
+cost = roofline(MODELS["Llama 3 8B"], bytes_per_s=4.3e12, flops_per_s=680e12, launch_s=1e-3)
+server = EngineConfig(num_blocks=53_000, max_num_seqs=256, max_num_batched_tokens=2048)
+
+
+def serve(rate, num_requests=400):
+    """Serves chat requests that arrive `rate` times a second. Returns the RequestMetrics of each."""
+    found = []
+    load = Workload(Poisson(rate), LENGTH_SETS["chat"], num_requests=num_requests, context=8192, seed=0)
+    simulate(load, server, cost, on_finish=lambda arrival, metrics: found.append(metrics))
+    return found
+
+
+served = serve(30)
+print(f"{len(served)} requests, {sum(one.num_output_tokens for one in served):,} output tokens")
+
+# %% [markdown]
+# ## 12.metrics · The numbers of a run
+#
+# `requests` is a list with one pair `(arrival, token_times)` for each request, in any order, and it has at least one. `arrival` is the
+# second in which the request arrived. `token_times` is a list of the seconds in which its tokens came, at least one, and no time is before
+# the one in front of it. `p` is a percentile, a number from 0 to 100.
+#
+# Return a dict of six numbers. Four are the p-th percentile of a latency, in seconds:
+#
+# - `ttft`: from the arrival to the first token, a value for each request.
+# - `tpot`: the mean of the gaps between the tokens of one request, a value for each request that has two tokens or more. The wait for
+#   the first token is not in it.
+# - `itl`: the gaps between the tokens themselves, all gaps of all requests together. A request with n tokens has n - 1 of them.
+# - `e2el`: from the arrival to the last token, a value for each request.
+#
+# If no request has two tokens, `tpot` and `itl` are None. Two are throughputs over the whole run, which lasts from the first arrival to
+# the last token and is longer than 0 seconds:
+#
+# - `request_throughput`: requests a second.
+# - `output_throughput`: output tokens a second, first tokens included.
+#
+# The percentile is linear, as NumPy's. Of n values in ascending order, numbered from 0, it stands at place (n - 1) · p / 100. Between two
+# places it lies on the line from one value to the other: P50 of 1, 2 and 6 is 2, P75 is 4. Nothing is rounded, and `requests` is not
+# changed. You may use NumPy.
+
+# %% nbgrader={"grade_id": "metrics", "solution": true} course={"exercise": "12.metrics"}
+def metrics(requests, p):
+    """{"ttft", "tpot", "itl", "e2el"}: percentile p in seconds; {"request_throughput", "output_throughput"}: a second."""
+    ### BEGIN SOLUTION
+    def percentile(values):
+        if not values:
+            return None
+        ordered, place = sorted(values), (len(values) - 1) * p / 100
+        low = int(place)
+        high = min(low + 1, len(values) - 1)
+        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+    gaps = [[b - a for a, b in zip(times, times[1:])] for _, times in requests]
+    seconds = max(times[-1] for _, times in requests) - min(arrival for arrival, _ in requests)
+    return {
+        "ttft": percentile([times[0] - arrival for arrival, times in requests]),
+        "tpot": percentile([sum(its) / len(its) for its in gaps if its]),
+        "itl": percentile([gap for its in gaps for gap in its]),
+        "e2el": percentile([times[-1] - arrival for arrival, times in requests]),
+        "request_throughput": len(requests) / seconds,
+        "output_throughput": sum(len(times) for _, times in requests) / seconds,
+    }
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "metrics-check", "grade": true, "points": 2}
+check("12.metrics", metrics)
+
+# %% [markdown]
+# Your numbers for the simulated server, beside those of `course_lib`:
+
+# %% tags=["raises-exception"]
+mine = metrics([(one.arrival, one.token_times) for one in served], 99)
+theirs = summarise(served)
+for name in ("ttft", "tpot", "itl", "e2el"):
+    print(f"P99 of {name:>4}: yours {mine[name] * 1e3:>8,.1f} ms, course_lib {getattr(theirs, name).percentiles[99] * 1e3:>8,.1f} ms")
+for name in ("request_throughput", "output_throughput"):
+    print(f"{name}: yours {mine[name]:,.1f}, course_lib {getattr(theirs, name):,.1f}")
+
+# %% [markdown]
+# ## 12.goodput · Requests in time
+#
+# `requests` is a list of dicts, one for each request, and it may be empty. Each has
+#
+# - `reason`: why it ended. `"stop"` and `"length"` are complete; any other text, such as `"abort"` or `"error"`, is not.
+# - `ttft`, `tpot` and `e2el`: its latencies in seconds. `tpot` is None for an output of one token, which has no gap. Of a request that is
+#   not complete, any of them may be None.
+#
+# `seconds` is how long the run lasted, above 0. `targets` is a dict of limits in seconds: none, one or more of `ttft`, `tpot` and `e2el`.
+# A latency without a limit may be anything. A latency that is exactly at its limit keeps it, and a `tpot` of None keeps every limit.
+#
+# Return a dict of three:
+#
+# - `good`: how many complete requests keep **all** limits, a whole number.
+# - `goodput`: `good` for each second of the run.
+# - `missed`: a dict with one whole number for each name in `targets`: how many complete requests are above that limit. A request
+#   that is above two limits counts in both.
+#
+# `requests` and `targets` are not changed. An example: with a limit of 0.5 s for `ttft`, and complete requests of 0.2, 0.5 and 0.9 s
+# in 4 seconds, `good` is 2, `goodput` is 0.5 and `missed` is `{"ttft": 1}`.
+
+# %% nbgrader={"grade_id": "goodput", "solution": true} course={"exercise": "12.goodput"}
+def goodput(requests, seconds, targets):
+    """{"good": requests in time, "goodput": of them a second, "missed": {name: requests above this limit}}."""
+    ### BEGIN SOLUTION
+    good, missed = 0, dict.fromkeys(targets, 0)
+    for request in requests:
+        if request["reason"] not in ("stop", "length"):
+            continue
+        above = [name for name, limit in targets.items() if request[name] is not None and request[name] > limit]
+        good += not above
+        for name in above:
+            missed[name] += 1
+    return {"good": good, "goodput": good / seconds, "missed": missed}
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "goodput-check", "grade": true, "points": 2}
+check("12.goodput", goodput)
+
+# %% [markdown]
+# The simulated server at three loads. Which of the two limits breaks first?
+
+# %% tags=["raises-exception"]
+for rate in (20, 40, 50):
+    run = serve(rate)
+    as_dicts = [{"reason": one.finish_reason, "ttft": one.ttft, "tpot": one.tpot, "e2el": one.e2e_latency} for one in run]
+    lasted = max(one.finished for one in run) - min(one.arrival for one in run)
+    found = goodput(as_dicts, lasted, {"ttft": 0.5, "tpot": 0.015})
+    theirs = summarise(run, targets=Targets(ttft=0.5, tpot=0.015))
+    print(f"{rate} requests a second: {found['good']} of {len(run)} in time, missed {found['missed']}, "
+          f"goodput {found['goodput']:.1f}, course_lib {theirs.request_goodput:.1f}")
+
+# %% [markdown]
+# What you have passed so far:
+
+# %% tags=["nbval-ignore-output"]
+progress()

@@ -1,0 +1,46 @@
+"""Lesson 12: right answers that are written otherwise pass, and the definitions are those of course_lib."""
+
+import pytest
+from written_goodput import RIGHT as GOODPUT
+from written_metrics import RIGHT as METRICS
+
+from course_lib.engine import RequestMetrics, Targets, summarise
+from course_lib.practice.check import judge
+from course_lib.practice.judge import registry
+from course_lib.practice.lessons.l12.goodput import drawn as drawn_latencies
+from course_lib.practice.lessons.l12.metrics import drawn
+from course_lib.practice.lessons.l12.solutions.goodput import goodput
+from course_lib.practice.lessons.l12.solutions.metrics import metrics
+
+CASES = [(key, answer) for key, answers in (METRICS | GOODPUT).items() for answer in answers]
+
+
+@pytest.mark.parametrize("key, answer", CASES)
+def test_a_right_answer_that_is_written_otherwise_passes(key, answer):
+    result = judge(registry.find(key), answer)
+    assert result, str(result)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("p", (50, 90, 99))
+def test_metrics_are_those_of_a_summary(seed, p):
+    run = drawn(seed, 20)
+    theirs = summarise([RequestMetrics(at, 1, None, times, times[-1], finish_reason="stop") for at, times in run])
+    mine = metrics(run, p)
+    for name in ("ttft", "tpot", "itl", "e2el"):
+        assert mine[name] == pytest.approx(getattr(theirs, name).percentiles[p])
+    assert mine["request_throughput"] == pytest.approx(theirs.request_throughput)
+    assert mine["output_throughput"] == pytest.approx(theirs.output_throughput)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_goodput_is_that_of_a_summary(seed):
+    """Requests with these latencies: the first token at ttft, one more after tpot, the end at e2el."""
+    run, requests = [one | {"e2el": 4.0} for one in drawn_latencies(seed, 40)], []
+    for one in run:
+        times = [one["ttft"]] if one["tpot"] is None else [one["ttft"], one["ttft"] + one["tpot"]]
+        requests.append(RequestMetrics(0.0, 1, 0.0, times, 4.0, finish_reason=one["reason"]))
+    limits = {"ttft": 0.5, "tpot": 0.125, "e2el": 4.0}
+    theirs = summarise(requests, duration=8.0, targets=Targets(**limits))
+    mine = goodput(run, 8.0, limits)
+    assert (mine["good"], mine["goodput"]) == (theirs.num_good, theirs.request_goodput) and 0 < mine["good"] < 40
