@@ -13,7 +13,7 @@ import math
 import random
 
 from course_lib import EngineConfig, check, hint, progress, setup
-from course_lib.engine import RequestMetrics, Targets, summarise
+from course_lib.engine import Targets, summarise
 from course_lib.kvcache.catalogue import MODELS
 from course_lib.viz import chart
 from course_lib.workload import LENGTH_SETS, Poisson, Workload, roofline
@@ -104,6 +104,51 @@ for name in ("request_throughput", "output_throughput"):
     print(f"{name}: yours {mine[name]:,.1f}, course_lib {getattr(theirs, name):,.1f}")
 
 # %% [markdown]
+# ## 12.poisson · Arrivals of an open loop
+#
+# In an open loop requests arrive by themselves. Write `arrival_times(rate, seconds, seed, burstiness=1.0)`: the times at which they arrive, a
+# list of floats in ascending order. `rate` is how many arrive in a second on average, `seconds` how long the run lasts, `seed` an int.
+# `rate`, `seconds` and `burstiness` are above 0.
+#
+# - The first request arrives one gap after the start, and each other one a gap after the request before it.
+# - The gaps are drawn in this order from one generator, `random.Random(seed)`, by its method `gammavariate(shape, scale)`. The shape is
+#   `burstiness`. The mean of such a draw is shape · scale, and the mean gap has to be 1 / `rate`. With a burstiness of 1 this is the
+#   exponential distribution, and so a **Poisson process**: `gammavariate(1, 1 / rate)` draws the same as `expovariate(rate)`.
+# - A burstiness of `math.inf` draws nothing: request k arrives at k / `rate`, counted from 1.
+# - The run ends before `seconds`: a time at `seconds` or after it is not in the list, and neither is any time after that. How many requests arrive
+#   is therefore random. The list may be empty.
+#
+# The same arguments always give the same times. The global generator (`random.seed`, `random.random`, …) is neither used nor changed, since the rest of the
+# program draws from it. With a `rate` of 2, 2 `seconds` and a burstiness of `math.inf` the times are `[0.5, 1.0, 1.5]`.
+
+# %% nbgrader={"grade_id": "poisson", "solution": true} course={"exercise": "12.poisson"}
+def arrival_times(rate, seconds, seed, burstiness=1.0):
+    """Times of arrival below `seconds`, `rate` a second on average. burstiness: shape of the gaps; 1 is Poisson."""
+    ### BEGIN SOLUTION
+    draw, times, now = random.Random(seed), [], 0.0
+    while True:
+        if burstiness == math.inf:
+            now = (len(times) + 1) / rate
+        else:
+            now += draw.gammavariate(burstiness, 1 / (rate * burstiness))
+        if now >= seconds:
+            return times
+        times.append(now)
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "poisson-check", "grade": true, "points": 2}
+check("12.poisson", arrival_times)
+
+# %% [markdown]
+# Requests in each second, at the same rate. Which of the three needs the longest queue?
+
+# %% tags=["raises-exception"]
+for burstiness in (0.25, 1.0, math.inf):
+    times = arrival_times(8, 30, 3, burstiness)
+    counts = [sum(int(time) == second for time in times) for second in range(30)]
+    print(f"burstiness {burstiness:>4}: {len(times):>3} requests, at most {max(counts):>2} in a second  {' '.join(map(str, counts))}")
+
+# %% [markdown]
 # ## 12.goodput · Requests in time
 #
 # `requests` is a list of dicts, one for each request, and it may be empty. Each has
@@ -155,6 +200,54 @@ for rate in (20, 40, 50):
     theirs = summarise(run, targets=Targets(ttft=0.5, tpot=0.015))
     print(f"{rate} requests a second: {found['good']} of {len(run)} in time, missed {found['missed']}, "
           f"goodput {found['goodput']:.1f}, course_lib {theirs.request_goodput:.1f}")
+
+# %% [markdown]
+# ## 12.knee · The highest load that keeps the goal
+#
+# A run of a benchmark takes minutes, so a sweep over many loads is slow. Write `find_knee(run, rates, goal)`, which needs few runs.
+#
+# - `rates` is a list of loads in requests a second, ascending, each once, at least one.
+# - `run(rate)` serves a load at one of these rates, and returns the share of requests that were in time, from 0 to 1. Only rates of the list can
+#   be run. The share never grows with the rate.
+# - `goal` is the share that is asked for, above 0. A share that is exactly `goal` keeps it.
+#
+# Return the highest rate of the list that keeps the goal; None, if even the lowest misses it. With n rates, `run` is called at most
+# `n.bit_length()` times: 3 times for 4 to 7 rates, 4 times for 8 to 15. No rate is run twice. `rates` is not changed.
+
+# %% nbgrader={"grade_id": "knee", "solution": true} course={"exercise": "12.knee"}
+def find_knee(run, rates, goal):
+    """The highest of `rates` at which run(rate) is at least `goal`, or None; run is called len(rates).bit_length() times."""
+    ### BEGIN SOLUTION
+    low, high = 0, len(rates)  # how many rates keep the goal: at least low, at most high
+    while low < high:
+        middle = (low + high) // 2
+        if run(rates[middle]) >= goal:
+            low = middle + 1
+        else:
+            high = middle
+    return rates[low - 1] if low else None
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "knee-check", "grade": true, "points": 2}
+check("12.knee", find_knee)
+
+# %% [markdown]
+# Your search on the simulated server: TTFT at most 500 ms and TPOT at most 15 ms, for 90 % of the requests. The chart shows the runs that it needed.
+
+# %% tags=["raises-exception"]
+runs = {}
+
+
+def in_time(rate):
+    done = summarise(serve(rate), targets=Targets(ttft=0.5, tpot=0.015))
+    runs[rate] = done.num_good / done.completed
+    return runs[rate]
+
+
+found = find_knee(in_time, list(range(5, 61)), 0.9)
+print(f"{found} requests a second, found in {len(runs)} runs instead of 56")
+chart("Requests in time, at the loads that were run", {"your runs": (sorted(runs), [100 * runs[rate] for rate in sorted(runs)])},
+      x="load", x_unit="requests/s", y="requests in time", y_unit="%", kind="points")
 
 # %% [markdown]
 # What you have passed so far:

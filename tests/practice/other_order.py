@@ -110,7 +110,7 @@ FLOATS = {
     *("07.row_softmax", "07.flash_kernel", "07.causal_skip", "07.grouped_query"),
     *("08.store_kv", "08.paged_decode", "08.split_kv", "08.paged_prefill"),
     *("13.bandwidth_use", "13.graph_buckets", "13.fuse_norm"),
-    *("12.metrics", "12.goodput"),
+    *("12.metrics", "12.poisson", "12.goodput", "12.knee"),
 }
 """The exercises whose outcomes hold floats. A test finds the same by looking."""
 

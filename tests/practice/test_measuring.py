@@ -1,8 +1,13 @@
 """Lesson 12: right answers that are written otherwise pass, and the definitions are those of course_lib."""
 
+import math
+
+import numpy as np
 import pytest
 from written_goodput import RIGHT as GOODPUT
+from written_knee import RIGHT as KNEE
 from written_metrics import RIGHT as METRICS
+from written_poisson import RIGHT as POISSON
 
 from course_lib.engine import RequestMetrics, Targets, summarise
 from course_lib.practice.check import judge
@@ -11,8 +16,10 @@ from course_lib.practice.lessons.l12.goodput import drawn as drawn_latencies
 from course_lib.practice.lessons.l12.metrics import drawn
 from course_lib.practice.lessons.l12.solutions.goodput import goodput
 from course_lib.practice.lessons.l12.solutions.metrics import metrics
+from course_lib.practice.lessons.l12.solutions.poisson import arrival_times
+from course_lib.workload.arrivals import Gamma
 
-CASES = [(key, answer) for key, answers in (METRICS | GOODPUT).items() for answer in answers]
+CASES = [(key, answer) for key, answers in (METRICS | POISSON | GOODPUT | KNEE).items() for answer in answers]
 
 
 @pytest.mark.parametrize("key, answer", CASES)
@@ -44,3 +51,13 @@ def test_goodput_is_that_of_a_summary(seed):
     theirs = summarise(requests, duration=8.0, targets=Targets(**limits))
     mine = goodput(run, 8.0, limits)
     assert (mine["good"], mine["goodput"]) == (theirs.num_good, theirs.request_goodput) and 0 < mine["good"] < 40
+
+
+@pytest.mark.parametrize("burstiness", (0.25, 1.0, 4.0))
+def test_gaps_have_the_mean_and_the_spread_of_the_library(burstiness):
+    gaps = np.diff(arrival_times(2.0, 5000, 1, burstiness), prepend=0.0)
+    theirs = Gamma(2.0, burstiness).times(np.random.default_rng(1))
+    others = np.diff([next(theirs) for _ in range(10_000)], prepend=0.0)
+    assert gaps.mean() == pytest.approx(0.5, rel=0.05) and others.mean() == pytest.approx(0.5, rel=0.05)
+    assert gaps.std() / gaps.mean() == pytest.approx(1 / math.sqrt(burstiness), rel=0.1)
+    assert gaps.std() == pytest.approx(others.std(), rel=0.1)

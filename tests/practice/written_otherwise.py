@@ -24,11 +24,13 @@ from written_graph_buckets import CASES as GRAPH_BUCKETS
 from written_greedy import CASES as GREEDY
 from written_hello import CASES as HELLO
 from written_intensity import CASES as INTENSITY
+from written_knee import CASES as KNEE
 from written_kv_memory import CASES as KV_MEMORY
 from written_metrics import CASES as METRICS
 from written_pack import CASES as PACK
 from written_paged import CASES as PAGED
 from written_pick_tiles import CASES as PICK_TILES
+from written_poisson import CASES as POISSON
 from written_preempt import CASES as PREEMPT
 from written_priority import CASES as PRIORITY
 from written_sample import CASES as SAMPLE
@@ -72,7 +74,9 @@ CASES = {
     **PREEMPT,
     **SWAP,
     **METRICS,
+    **POISSON,
     **GOODPUT,
+    **KNEE,
     **BANDWIDTH_USE,
     **GRAPH_BUCKETS,
     **FUSE_NORM,

@@ -1,6 +1,8 @@
-"""Exercises of lesson 12: the numbers of a run, and requests in time."""
+"""Exercises of lesson 12: the numbers of a run, arrivals, requests in time, and the knee."""
 
 from .goodput import GOODPUT
+from .knee import KNEE
 from .metrics import METRICS
+from .poisson import POISSON
 
-EXERCISES = [METRICS, GOODPUT]
+EXERCISES = [METRICS, POISSON, GOODPUT, KNEE]
