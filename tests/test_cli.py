@@ -22,7 +22,7 @@ def course(*arguments, cwd=ROOT, home=None, timeout=120):
 def test_help_names_every_command_and_exits_with_0():
     done = course("--help")
     assert done.returncode == 0
-    for command in ("lab", "doctor", "next", "check", "hint", "progress", "reset", "build"):
+    for command in ("lab", "doctor", "next", "check", "hint", "progress", "reset", "bench", "build"):
         assert f" {command} " in done.stdout
 
 

@@ -2,6 +2,7 @@
 
 from course_lib.errors import ParameterError
 
+from .drift import are_apart
 from .record import read_record
 from .table import number, rows
 
@@ -77,5 +78,5 @@ def _intervals(a, b, name):
     left, right = a["intervals"].get(name), b["intervals"].get(name)
     if left is None or right is None:
         return ""
-    word = "apart" if left[1] < right[0] or right[1] < left[0] else "meet"
+    word = "apart" if are_apart(left, right) else "meet"
     return f"{word}: {number(left[0])} to {number(left[1])}, {number(right[0])} to {number(right[1])}"

@@ -17,14 +17,17 @@ FEWEST = 100
 """Requests in a third, below which an interval says too little."""
 WINDOWS = 10
 """Windows in a third."""
+SMALLEST = 0.01
+"""Share by which a mean must change to count as drift, however sure the change is."""
 LATENCIES = {"ttft": "ttft", "tpot": "tpot", "e2el": "e2e_latency"}
 
 
 def drift(requests):
     """{"mean_ttft_ms": {"first": x, "first_interval": (low, high), "last": ..., "apart": bool}, ...} of a run.
 
-    requests: RequestMetrics; only complete ones count. apart: whether the two 95 % intervals have nothing in common.
-    Also of output_throughput. None where a third has fewer than FEWEST requests, or all came at once.
+    requests: RequestMetrics; only complete ones count. apart: whether the two 95 % intervals have nothing in common,
+    and the means differ by more than 1 %. Also of output_throughput. None where a third has fewer than FEWEST requests,
+    or all came at once.
     """
     complete = [request for request in requests if request.is_complete]
     begin, end = (at(request.arrival for request in complete) if complete else 0.0 for at in (min, max))
@@ -59,5 +62,10 @@ def _beside(first, last):
     for name, values in (("first", first), ("last", last)):
         found[name] = float(np.concatenate([np.atleast_1d(value) for value in values]).mean())
         found[f"{name}_interval"] = bootstrap_interval(values)
-    a, b = found["first_interval"], found["last_interval"]
-    return found | {"apart": a[1] < b[0] or b[1] < a[0]}
+    changed = abs(found["last"] - found["first"]) > SMALLEST * found["first"]
+    return found | {"apart": changed and are_apart(found["first_interval"], found["last_interval"])}
+
+
+def are_apart(a, b):
+    """Whether two intervals (low, high) have nothing in common."""
+    return a[1] < b[0] or b[1] < a[0]

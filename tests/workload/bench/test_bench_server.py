@@ -1,0 +1,157 @@
+"""`course bench --url` against a small server of ours: what it sends, what it counts, and what fails."""
+
+import json
+import os
+import random
+import signal
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.workload.bench import BenchOptions, run_bench
+from course_lib.workload.bench.watch import Watch
+
+
+class Completions(BaseHTTPRequestHandler):
+    """A server of tokens "x", which are sent in pieces that are cut anywhere. `fate` says what happens to a request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words):
+        pass
+
+    def do_GET(self):
+        self._answer(200, json.dumps({"data": [{"id": "small"}]}).encode())
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            number, fate = len(self.server.bodies), self.server.fate(len(self.server.bodies))
+            self.server.bodies.append(body)
+            self.server.keys.add(self.headers.get("Authorization"))
+        if isinstance(fate, int):
+            return self._answer(fate, b'{"error": "no\nroom"}')
+        n, usage = body["max_tokens"], {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
+        events = [{"choices": [{"text": "x\u2028é", "finish_reason": None}]} for _ in range(n - 1)]
+        events += [{"choices": [{"text": "x", "finish_reason": "length"}]}, {"choices": [], "usage": usage}]
+        sent = "".join(f"data: {json.dumps(one, ensure_ascii=False)}\n\n" for one in events) + "data: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._send_in_pieces(sent.encode(), random.Random(number), breaks=fate == "breaks")
+
+    def _send_in_pieces(self, sent, draw, breaks):
+        while sent:
+            cut = draw.randint(1, 200)
+            piece, sent = sent[:cut], sent[cut:]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.flush()
+            if breaks:
+                self.close_connection = True
+                self.connection.shutdown(2)
+                return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server():
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Completions)
+    running.daemon_threads, running.lock = True, threading.Lock()
+    running.bodies, running.keys, running.fate = [], set(), lambda number: "well"
+    running.url = f"http://127.0.0.1:{running.server_port}"
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def bench(server, path, **options):
+    """(exit code, record) of a run against the server."""
+    wanted = {"lengths": "12:5", "rate": float("inf"), "num_requests": 8} | options
+    code = run_bench(BenchOptions(url=server.url, **wanted), path)
+    return code, json.loads(path.read_text())
+
+
+def test_all_is_counted_and_the_requests_are_those_of_the_workload(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a-secret-key")
+    code, record = bench(server, tmp_path / "a.json", seed=3)
+    results = record["results"]
+    assert code == 0 and (results["completed"], results["failed"]) == (8, 0)
+    assert (results["total_input_tokens"], results["total_output_tokens"]) == (8 * 12, 8 * 5)
+    first, *bodies = server.bodies  # the first one tries the server, and is not measured
+    assert first["max_tokens"] == 2 and len(bodies) == 8
+    assert all(body["model"] == "small" and body["stream"] and body["ignore_eos"] for body in bodies)
+    assert len({tuple(body["prompt"]) for body in bodies}) == 8 and {len(body["prompt"]) for body in bodies} == {12}
+    assert 0 < results["median_ttft_ms"] <= results["median_e2el_ms"] <= results["duration"] * 1e3
+    assert results["mean_queue_time_ms"] is None and "Successful requests:" in capsys.readouterr().out
+    assert server.keys == {"Bearer a-secret-key"} and "a-secret-key" not in (tmp_path / "a.json").read_text()
+
+
+def test_users_wait_for_their_answer(server, tmp_path):
+    code, record = bench(server, tmp_path / "a.json", rate=None, users=2)
+    assert code == 0 and record["results"]["completed"] == 8
+    assert record["results"]["max_concurrent_requests"] <= 8 and len(server.bodies) == 9
+
+
+def test_failures_are_counted_and_told(server, tmp_path, capsys):
+    fates = {2: 500, 3: 429, 4: "breaks", 5: 429}
+    server.fate = lambda number: fates.get(number, "well")
+    code, record = bench(server, tmp_path / "a.json")
+    assert code == 0 and (record["results"]["completed"], record["results"]["failed"]) == (4, 4)
+    assert record["results"]["total_output_tokens"] == 4 * 5
+    kinds = Counter()
+    for problem, n in record["problems"].items():
+        kinds[problem[:8]] += n
+    assert kinds["HTTP 500"] == 1 and kinds["HTTP 429"] == 2 and sum(kinds.values()) == 4
+    assert all("\n" not in problem for problem in record["problems"])
+    said = capsys.readouterr().out
+    assert "HTTP 429" in said and "Failed, 2 times" in said and len(server.bodies) == 9  # nothing is sent again
+
+
+def test_a_run_in_which_all_fails_is_saved_and_is_no_success(server, tmp_path):
+    server.fate = lambda number: 500 if number else "well"
+    code, record = bench(server, tmp_path / "a.json")
+    assert code == 1 and (record["results"]["completed"], record["results"]["failed"]) == (0, 8)
+
+
+def test_a_server_that_refuses_the_first_request_is_not_measured(server, tmp_path):
+    server.fate = lambda number: 404
+    with pytest.raises(CourseError, match="HTTP 404"):
+        bench(server, tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_said(server, tmp_path):
+    url = server.url.rpartition(":")[0] + ":1"
+    for options in (BenchOptions(url=url), BenchOptions(url=url, model="small")):
+        with pytest.raises(CourseError, match="127.0.0.1:1/v1"):
+            run_bench(options, tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_keeps_what_has_ended(server, tmp_path, monkeypatch):
+    """Requests that are open then are given up, and count nowhere."""
+    ended = Watch.ended
+
+    def third_presses(self, *arguments):
+        ended(self, *arguments)
+        if self.num_ended == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Watch, "ended", third_presses)
+    before = signal.getsignal(signal.SIGINT)
+    code, record = bench(server, tmp_path / "a.json", rate=None, users=2, num_requests=1000)
+    assert code == 130 and record["interrupted"] and signal.getsignal(signal.SIGINT) is before
+    assert 3 <= record["results"]["completed"] <= 5 and record["results"]["failed"] == 0
+    assert 0 <= record["unfinished"] <= 2
