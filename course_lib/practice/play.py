@@ -54,6 +54,8 @@ _names, __getattr__, _ = lazily(
         "lessons.l10.continuous_loop_game": "serve_loop",
         "lessons.l10.step_game": "scheduler_of_step",
         "lessons.l11.step_choice": "request scheduler_of_choice serve_choice",
+        # benchmark reports
+        "lessons.l12.reports": "FLAWS bench_report",
         # buffers of graphs, and inputs of a norm
         "lessons.l13.fuse_norm_trials": "norm_inputs",
         "lessons.l13.graph_buckets": "Beside",

@@ -15,6 +15,7 @@ import random
 from course_lib import EngineConfig, check, hint, progress, setup
 from course_lib.engine import Targets, summarise
 from course_lib.kvcache.catalogue import MODELS
+from course_lib.practice.play import bench_report
 from course_lib.viz import chart
 from course_lib.workload import LENGTH_SETS, Poisson, Workload, roofline
 from course_lib.workload.simulate import simulate
@@ -248,6 +249,51 @@ found = find_knee(in_time, list(range(5, 61)), 0.9)
 print(f"{found} requests a second, found in {len(runs)} runs instead of 56")
 chart("Requests in time, at the loads that were run", {"your runs": (sorted(runs), [100 * runs[rate] for rate in sorted(runs)])},
       x="load", x_unit="requests/s", y="requests in time", y_unit="%", kind="points")
+
+# %% [markdown]
+# ## 12.spot_the_flaw · Seven reports
+#
+# Seven benchmark reports, A to G. Each was made by real runs of the simulator on the server above, and its numbers are what the runs gave. Each claim
+# is wrong, or does not follow, because of **one** flaw. No two reports have the same flaw:
+#
+# | name | flaw |
+# |---|---|
+# | `busy_machine` | Another program ran on the machine. |
+# | `closed_loop` | The users wait for their answers, and the claim is about users who do not. |
+# | `few_requests` | A percentile comes from too few requests, and the difference is chance. |
+# | `no_warm_up` | The first, slower steps are in the numbers. |
+# | `one_batch_size` | One batch size was measured, and the claim is about another. |
+# | `other_prompts` | The two sides were given different work. |
+# | `short_run` | The run ended while the queue was still growing. |
+# | `tpot_definition` | Two numbers with one name were computed in two ways. |
+# | `unlike_users` | The lengths are not those of the users whom the claim is about. |
+#
+# Two of the nine names belong to no report. Take what a report says about its own setting as true. TTFT, TPOT and E2EL are defined as in the lesson.
+
+# %% tags=["raises-exception"]
+for letter in "ABCDEFG":
+    print(bench_report(letter), end="\n\n\n")
+
+# %% [markdown]
+# `find_flaws()` takes nothing and returns a dict with seven entries: the letter of each report, a text such as `"A"`, and the name of its flaw, one of the nine above.
+
+# %% nbgrader={"grade_id": "spot_the_flaw", "solution": true} course={"exercise": "12.spot_the_flaw"}
+def find_flaws():
+    """{letter of a report: name of its flaw}, for the reports A to G."""
+    ### BEGIN SOLUTION
+    return {
+        "A": "closed_loop",  # visitors do not wait for each other: their queue grows without end
+        "B": "short_run",  # the second half waits many times as long as the first
+        "C": "few_requests",  # P99 of 60 requests is nearly the slowest one
+        "D": "unlike_users",  # no prompt is longer than 256 tokens, and the long ones make others wait
+        "E": "one_batch_size",  # one sequence: the launches are most of the step, in a full batch they are not
+        "F": "tpot_definition",  # X divides E2EL by 48, Y leaves the first token out
+        "G": "other_prompts",  # 1.1 got prompts whose beginning was cached
+    }
+    ### END SOLUTION
+
+# %% nbgrader={"grade_id": "spot_the_flaw-check", "grade": true, "points": 3}
+check("12.spot_the_flaw", find_flaws)
 
 # %% [markdown]
 # What you have passed so far:

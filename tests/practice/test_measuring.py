@@ -8,6 +8,7 @@ from written_goodput import RIGHT as GOODPUT
 from written_knee import RIGHT as KNEE
 from written_metrics import RIGHT as METRICS
 from written_poisson import RIGHT as POISSON
+from written_spot_the_flaw import RIGHT as SPOT_THE_FLAW
 
 from course_lib.engine import RequestMetrics, Targets, summarise
 from course_lib.practice.check import judge
@@ -19,7 +20,8 @@ from course_lib.practice.lessons.l12.solutions.metrics import metrics
 from course_lib.practice.lessons.l12.solutions.poisson import arrival_times
 from course_lib.workload.arrivals import Gamma
 
-CASES = [(key, answer) for key, answers in (METRICS | POISSON | GOODPUT | KNEE).items() for answer in answers]
+RIGHT = METRICS | POISSON | GOODPUT | KNEE | SPOT_THE_FLAW
+CASES = [(key, answer) for key, answers in RIGHT.items() for answer in answers]
 
 
 @pytest.mark.parametrize("key, answer", CASES)

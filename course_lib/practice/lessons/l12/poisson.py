@@ -167,6 +167,6 @@ POISSON = Exercise(
         "`math.inf` first: `if burstiness == math.inf`, the k-th time is `k / rate`, and nothing is drawn.",
     ],
     rights=[arrival_times, arrival_times_by_running_sum, arrival_times_by_logarithms],
-    why="`burstiness` is that of `vllm bench serve`. There NumPy draws the gaps; in "
-    "`course_lib/workload/arrivals.py` too, 1,024 at a time. A long run at k / rate adds no rounding errors, which adding 1 / rate again and again does.",
+    why="`burstiness` is that of `vllm bench serve`. There NumPy draws the gaps; in `course_lib/workload/arrivals.py` "
+    "too, 1,024 at a time. With math.inf, k / rate adds no rounding errors; adding 1 / rate again and again does.",
 )

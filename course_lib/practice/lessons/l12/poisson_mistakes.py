@@ -19,15 +19,14 @@ def wrong(
     first=lambda: [],
     gives=lambda times, last: times,
     make=random.Random,
-    advance=lambda now, gap: now + gap,
 ):
     """A wrong answer: the right one with one part replaced."""
 
     def answer(rate, seconds, seed, burstiness=1.0):
         draw, times, now, number = make(seed), first(), 0.0, 0
-        while number < 100_000:
+        while number < 5_000:  # some never reach the end
             number += 1
-            now = even(number, rate) if is_even(burstiness) else advance(now, gap(draw, rate, burstiness))
+            now = even(number, rate) if is_even(burstiness) else now + gap(draw, rate, burstiness)
             if is_over(now, seconds):
                 break
             times.append(now)
@@ -177,10 +176,5 @@ MISTAKES = [
         "the times are in milliseconds.",
         "Return seconds.",
         wrong(gives=lambda times, last: [1000 * time for time in times]),
-    ),
-    Mistake(
-        "each time is a gap from the start.",
-        "A request arrives one gap after the request before it: add the gap to the time so far.",
-        wrong(advance=lambda now, gap: gap),
     ),
 ]
