@@ -5,8 +5,8 @@ the end of a run, when nothing arrives any more, is in none of them.
 
 Requests that arrive close together share their steps and their queue, so they are alike. The bootstrap therefore draws
 whole windows, ten in a third. To draw single requests sees a latency drift where none does: in 11 of 40 simulated runs
-of 400 requests at a steady rate, and in none of them with windows. Close to the highest rate that a server keeps up with, a
-queue grows and shrinks by itself for minutes, and windows see drift in 11 of 40 runs too.
+of 400 requests at a steady rate, and in none of them with windows. Close to the highest rate that a server
+keeps up with, a queue grows and shrinks by itself for minutes, and windows see drift in 11 of 40 runs too.
 """
 
 import numpy as np
