@@ -85,7 +85,7 @@ def test_what_learners_write_is_shown_and_never_run():
 
 def test_marks_have_their_meaning_as_text():
     text = Page(check("01.greedy", lambda logits: len(logits) - 1 - int(logits.flip(0).argmax()))._repr_html_()).text
-    assert text.startswith("failed: 01.greedy 2 of 5 hold · 2 not reached holds: It returns a plain Python int")
+    assert text.startswith("failed: 01.greedy 2 of 6 hold · 3 not reached holds: It returns a plain Python int")
     assert "fails: Among equal logits, the lowest id is returned" in text and "not reached: The caller's logits" in text
     assert "Looks like: the last id among equals is taken." in text
 

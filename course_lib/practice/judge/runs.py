@@ -41,6 +41,10 @@ class Runs:
         self.done[trial] = (_TOO_LONG if length(got) > _HUGE else got), printed
         return got, printed
 
+    def is_too_long(self, trial):
+        """Whether the outcome of a trial was too long to be kept."""
+        return self.done.get(trial, (None,))[0] is _TOO_LONG
+
     def run(self, trial):
         """The same, run once more and not remembered."""
         if self.over:

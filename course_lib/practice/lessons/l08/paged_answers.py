@@ -131,8 +131,9 @@ class Wrong:
     itself: bool = True
     position: Callable = lambda i, past, start: past + i
     first_row: Callable = lambda ends, sequence: ends[sequence]
-    by_line: bool = False
-    """Whether positions are counted by line. A token has one line for each head of a group."""
+    by_line: bool | str = False
+    """Whether positions are counted by line. A token has one line for each head of a group. "in tiles": a tile of 16
+    lines reads the blocks up to its last token, and no further."""
     new: Callable = lambda ends, sequence: ends[sequence + 1] - ends[sequence]
     writes: Callable | None = None
     """writes(ends, sequence): the first row of a sequence in the output. None: as in q."""
@@ -180,6 +181,9 @@ class Wrong:
                 for h in range(q.shape[1]):
                     at = self.position(i * group + h % group if self.by_line else i, length - new, ends[s])
                     see = min(length, at + self.itself) if self.causal else length
+                    if self.by_line == "in tiles":
+                        after = length - new + ((i * group + h % group) // 16 * 16 + 15) // group + 1
+                        see = min(see, -(-after // size) * size)
                     if self.later is not None:
                         begin, see = at + self.later, length
                     _, l_i, acc = self.walk(

@@ -196,7 +196,7 @@ PAGED_PREFILL = Exercise(
             "positions are counted by line, not by token.",
             "A tile has a line for each new token and head of the group. The token is line // GROUP, and its position "
             "follows from that.",
-            Wrong(by_line=True),
+            (Wrong(by_line=True), Wrong(by_line="in tiles")),
         ),
         Mistake(
             "only what was cached before is read.",
