@@ -8,6 +8,7 @@ an answer 429 or 500, and a connection that breaks, is a failed request.
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -20,6 +21,16 @@ LONGEST_WAIT_S = 0.1
 CONNECT_S, READ_S = 10.0, 600.0
 
 
+def run(coroutine):
+    """Runs it to its end and returns its result, also where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, coroutine).result()
+
+
 class ServerTarget:
     """A server, and the model that it is asked for: by default the first one that it lists.
 
@@ -30,8 +41,8 @@ class ServerTarget:
 
     def __init__(self, options):
         self.url = options.base_url()
-        self.model = options.model or asyncio.run(self._first_model())
-        problem = asyncio.run(self._try())
+        self.model = options.model or run(self._first_model())
+        problem = run(self._try())
         if problem is not None:
             raise CourseError(
                 f"A first request to {self.url} for the model {self.model!r} failed: {problem}. Nothing was measured; "
@@ -64,7 +75,7 @@ class ServerTarget:
 
     def serve(self, feed, watch):
         """Sends the Feed to its end, each request when it arrives. Raises Interrupted."""
-        asyncio.run(self._serve(feed, watch))
+        run(self._serve(feed, watch))
 
     async def _serve(self, feed, watch):
         start, open_ = time.perf_counter(), set()
