@@ -48,6 +48,7 @@ from course_lib.workload import (
     Uniform,
     Workload,
 )
+from course_lib.workload.bench.setting import processor
 from course_lib.workload.calibrate import StepTimer, calibrate, fit, prediction_error
 from course_lib.workload.cost import StepWork, roofline
 from course_lib.workload.drive import ProcessorClock, drive
@@ -208,15 +209,6 @@ def about():
         cpu=processor(), cores=os.cpu_count(), python=platform.python_version(), torch=torch.__version__,
         date=date.today().isoformat(), command=" ".join(["benchmarks/simulate.py", *sys.argv[1:]]),
     )  # fmt: skip
-
-
-def processor():
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def rounded(value):

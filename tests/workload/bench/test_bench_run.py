@@ -108,15 +108,7 @@ def test_many_simulated_requests_are_only_counted(tmp_path, costs, monkeypatch):
     assert few["intervals"] and not many["intervals"] and many["results"]["completed"] == 21
 
 
-def test_ctrl_c_ends_with_what_there_is(tmp_path, costs, monkeypatch, capsys):
-    ended = Watch.ended
-
-    def third_presses(self, *arguments):
-        ended(self, *arguments)
-        if self.num_ended == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Watch, "ended", third_presses)
+def test_ctrl_c_ends_with_what_there_is(tmp_path, costs, ctrl_c_after_3, capsys):
     before = signal.getsignal(signal.SIGINT)
     runs = [BenchOptions(simulate=True, cost=costs, users=2, num_requests=500), BenchOptions(**SMALL)]
     for number, options in enumerate(runs):

@@ -1,7 +1,6 @@
 """`course bench --url` against a small server of ours: what it sends, what it counts, and what fails."""
 
 import json
-import os
 import random
 import signal
 import threading
@@ -12,7 +11,6 @@ import pytest
 
 from course_lib.errors import CourseError
 from course_lib.workload.bench import BenchOptions, run_bench
-from course_lib.workload.bench.watch import Watch
 
 
 class Completions(BaseHTTPRequestHandler):
@@ -140,18 +138,10 @@ def test_a_server_that_is_not_there_is_said(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_keeps_what_has_ended(server, tmp_path, monkeypatch):
+def test_ctrl_c_keeps_what_has_ended(server, tmp_path, ctrl_c_after_3):
     """Requests that are open then are given up, and count nowhere."""
-    ended = Watch.ended
-
-    def third_presses(self, *arguments):
-        ended(self, *arguments)
-        if self.num_ended == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Watch, "ended", third_presses)
     before = signal.getsignal(signal.SIGINT)
     code, record = bench(server, tmp_path / "a.json", rate=None, users=2, num_requests=1000)
     assert code == 130 and record["interrupted"] and signal.getsignal(signal.SIGINT) is before
-    assert 3 <= record["results"]["completed"] < 1000 and record["results"]["failed"] == 0
+    assert 3 <= record["results"]["completed"] <= 5 and record["results"]["failed"] == 0
     assert 0 <= record["unfinished"] <= 2
