@@ -10,7 +10,7 @@ def tables(model, tokenizer, device, quick=False):
     lengths = (64, 128) if quick else (64, 128, 256, 512, 1024, 2048)
     return [
         {
-            "title": "The next token of a text by pushing all of it: tale, float32",
+            "title": "The next token of a text by computing all of it: tale, float32",
             "columns": ["tokens in the text", "ms", "GFLOP a second"],
             "rows": [one(model, n) for n in lengths],
         }

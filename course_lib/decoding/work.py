@@ -35,7 +35,7 @@ class Work:
 
     def __repr__(self):
         return (
-            f"{len(self.runs):,} runs, {self.tokens:,} tokens pushed, {self.flops / 1e9:,.2f} GFLOP, "
+            f"{len(self.runs):,} runs, {self.tokens:,} tokens computed, {self.flops / 1e9:,.2f} GFLOP, "
             f"{self.weight_bytes / 1e6:,.1f} MB of weights read, {self.cache_bytes / 1e6:,.1f} MB of cache read"
         )
 

@@ -189,10 +189,10 @@ triangle.step = triangle.last
 triangle
 
 # %%
-pushed = sum(end - start for start, end in steps)
+computed = sum(end - start for start, end in steps)
 needed = len(prompt) + count - 1
-print(f"{pushed} tokens went through the model to write {count} tokens. {needed} of them are different; "
-      f"{1 - needed / pushed:.0%} of the work is repeated.")
+print(f"{computed} tokens went through the model to write {count} tokens. {needed} of them are different; "
+      f"{1 - needed / computed:.0%} of the work is repeated.")
 
 # %% [markdown]
 # How fast is this on your machine? Write the number down, to compare later lessons with it.

@@ -126,7 +126,7 @@ print(wrapped(tokenizer.decode(generate(model, prompt, 60))))
 
 # %% nbgrader={"grade_id": "count_work", "solution": true} course={"exercise": "01.count_work"}
 def count_work(prompt_tokens, new_tokens):
-    """(tokens pushed, attention scores for each head and layer)."""
+    """(tokens computed, attention scores for each head and layer)."""
     ### BEGIN SOLUTION
     lengths = range(prompt_tokens, prompt_tokens + new_tokens)
     return sum(lengths), sum(n * (n + 1) // 2 for n in lengths)

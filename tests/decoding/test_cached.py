@@ -1,4 +1,4 @@
-"""generate_cached: token for token what generate_naive writes, with every token pushed once."""
+"""generate_cached: token for token what generate_naive writes, with every token computed once."""
 
 import sys
 from pathlib import Path
@@ -89,23 +89,23 @@ def test_a_batch_writes_what_each_would_write_alone(family):
     assert new == [r[:w] for r, w in zip(right, wanted)]
 
 
-class Pushes:
+class CountsTokens:
     """Stands before a cache and notes the tokens of each step; has attend alone, as a learner's cache may."""
 
     def __init__(self, cache):
-        self.cache, self.pushed = cache, []
+        self.cache, self.computed = cache, []
 
     def attend(self, layer, q, k, v):
         if layer == 0:
-            self.pushed.append(len(q))
+            self.computed.append(len(q))
         return self.cache.attend(layer, q, k, v)
 
 
 def test_the_prompt_goes_in_once_then_one_token_a_step_and_the_last_never(family):
     model = family("qwen3")
-    door = Pushes(ContiguousCache(model.config, 7 + 5 - 1, device="cpu", dtype=torch.float32))
+    door = CountsTokens(ContiguousCache(model.config, 7 + 5 - 1, device="cpu", dtype=torch.float32))
     generate_cached(model, [3, 1, 4, 1, 5, 9, 2], SamplingParams(max_tokens=5, ignore_eos=True), door)
-    assert door.pushed == [7, 1, 1, 1, 1]
+    assert door.computed == [7, 1, 1, 1, 1]
 
 
 class Growing:

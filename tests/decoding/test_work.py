@@ -34,15 +34,15 @@ def make_model(config, dtype=torch.float32):
     return Transformer(config).eval().requires_grad_(False).to(dtype)
 
 
-def flops(c, pushed, held):
+def flops(c, computed, held):
     """Two for each weight of each matrix and token, with the vocabulary for one row; four for each query, key and
     element of a head."""
     attention = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
     feed_forward = 3 * c.hidden_size * c.intermediate_size
     return (
-        2 * pushed * c.num_layers * (attention + feed_forward)
+        2 * computed * c.num_layers * (attention + feed_forward)
         + 2 * c.vocab_size * c.hidden_size
-        + 4 * pushed * held * c.num_layers * c.num_heads * c.head_dim
+        + 4 * computed * held * c.num_layers * c.num_heads * c.head_dim
     )
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_left_behind_and_nothing_outside_is_counted():
     before = work.flops, len(work.runs)
     generate_cached(model, PROMPT, SIX)
     assert (work.flops, len(work.runs)) == before and not model._forward_hooks and not model._forward_pre_hooks
-    assert repr(work).startswith("6 runs, 12 tokens pushed, ")
+    assert repr(work).startswith("6 runs, 12 tokens computed, ")
 
 
 # --- what a cache holds -------------------------------------------------------------------------

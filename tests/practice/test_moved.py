@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from course_lib.machine.device import setup
 from course_lib.practice import play, workbook
@@ -105,6 +106,20 @@ def uses_play(n):
 
 
 play_qkv = play.qkv
+
+
+def test_a_page_with_names_of_before_runs():
+    """In notebooks nothing is rewritten: earlier names of what a check prints are still there."""
+    from course_lib.kvcache import ContiguousCache
+
+    shape = play.Shape(2, 1, 1, 4)
+    old, new = (ContiguousCache(shape, 8, device="cpu", dtype=torch.float32) for _ in range(2))
+    outs = play.push(old, shape, 0, 3, text=1)
+    assert len(outs) == 2
+    assert all(map(torch.equal, outs, play.run_layers(new, shape, 0, 3, sequence=1)))
+    model = play.TinyModel()
+    model(torch.tensor([1, 2]), torch.arange(2), play.AddingCache())
+    assert model.pushed == model.computed == [2]
 
 
 def test_every_place_in_the_table_exists():

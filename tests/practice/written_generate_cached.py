@@ -191,7 +191,7 @@ def turns_that_empty_the_prompts(model, prompts, max_tokens, cache):
 CASES = {
     "02.generate_cached": [
         ("get no cache", loop_with_cache_in_prefill),
-        ("whole sequence is pushed in every step", loop_over_all),
+        ("whole sequence is computed in every step", loop_over_all),
         ("positions are one too large", loop_ahead),
         ("is at position 0", loop_always_zero),
         ("counted from the end of the prompt", loop_of_the_new),

@@ -29,7 +29,7 @@ def words(count):
 
 @pytest.fixture
 def naive():
-    """Prompt of 5, six steps: 5, 6, 7, 8, 9, 10 tokens pushed; the last token chosen is never pushed."""
+    """Prompt of 5, six steps: 5, 6, 7, 8, 9, 10 tokens computed; the last token chosen is never computed."""
     return recomputation_triangle(words(11), [(0, 5 + i) for i in range(6)], prompt_tokens=5)
 
 

@@ -74,17 +74,17 @@ def test_prefill_in_one_stroke_then_a_column_a_step(good):
     }
     assert (
         good.words(1)
-        == "Step 1, prefill: 4 tokens through the model at once; naive decoding pushes 4. The cache grows by "
+        == "Step 1, prefill: 4 tokens through the model at once; naive decoding computes 4. The cache grows by "
         "1,536 bytes to 1,536."
     )
     assert (
         good.words(3)
-        == "Step 3: 1 token through the model, ‘.’; naive decoding pushes 6. The cache grows by 384 bytes to 2,304."
+        == "Step 3: 1 token through the model, ‘.’; naive decoding computes 6. The cache grows by 384 bytes to 2,304."
     )
 
 
 def test_work_and_memory_are_summed(good):
-    assert good.data["pushed_so_far"] == [4, 5, 6, 7, 8] and good.data["naive_so_far"] == [4, 9, 15, 22, 30]
+    assert good.data["computed_so_far"] == [4, 5, 6, 7, 8] and good.data["naive_so_far"] == [4, 9, 15, 22, 30]
     assert good.data["held"] == [3 * COLUMN * end for end in (4, 5, 6, 7, 8)]
 
 
@@ -92,10 +92,10 @@ def test_a_cache_that_is_not_used_shows():
     view = cache_filling(TOKENS, unused(4, 6), **SHAPE)
     assert stretches(view.data, 2, 0) == [(0, 5, "again"), (5, 6, "new")]
     assert (
-        "6 tokens through the model at once; naive decoding pushes 6. 5 of these went through before: the "
+        "6 tokens through the model at once; naive decoding computes 6. 5 of these went through before: the "
         "cache is not used." in view.words(3)
     )
-    assert view.data["pushed_so_far"] == view.data["naive_so_far"]
+    assert view.data["computed_so_far"] == view.data["naive_so_far"]
 
 
 def test_too_few_and_too_many_columns_show(faulty):
@@ -150,7 +150,7 @@ STEP = {"first": 0, "count": 4, "kept": [4, 4, 4], "naive_tokens": 4}
         ({"steps": []}, "`steps` is empty"),
         ({"steps": [7]}, r"steps\[0\] is 7; it has to be a dict with first, count, kept, naive_tokens"),
         ({"steps": [{"first": 0, "count": 4}]}, r"steps\[0\] has no 'kept', 'naive_tokens'"),
-        ({"steps": [{**STEP, "first": 5}]}, r"pushes positions 5 to 8, but there are 8 tokens, 0 to 7"),
+        ({"steps": [{**STEP, "first": 5}]}, r"computes positions 5 to 8, but there are 8 tokens, 0 to 7"),
         ({"steps": [{**STEP, "count": 0}]}, r"count is 0; it has to be a whole number of 1 or more"),
         ({"steps": [{**STEP, "kept": 4}]}, "kept is 4; it has to list one number of columns for each of the 3 layers"),
         ({"steps": [{**STEP, "kept": [4, 4]}]}, "for each of the 3 layers"),
@@ -230,13 +230,13 @@ def test_figures_beside_it(faulty, open_view):
     for words in (
         "this step 1 of naive 6",
         "so far 6 of naive 15",
-        "naive pushes 2.5 × as many",
+        "naive computes 2.5 × as many",
         "held now 2,432 bytes",
         "due now 2,304 bytes",
         "one token 384 bytes",
     ):
         assert words in said
-    assert {"due, not held", "held, never pushed"} <= set(page.locator(".cl-key li").all_inner_texts())
+    assert {"due, not held", "held, never computed"} <= set(page.locator(".cl-key li").all_inner_texts())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -25,27 +25,27 @@ def view(request):
 # the triangle
 
 
-def test_naive_decoding_pushes_everything_again(naive):
+def test_naive_decoding_computes_everything_again(naive):
     assert naive.table(3) == [
         {"step": 1, "positions": "0–4", "tokens through the model": 5, "new": 5, "computed before": 0,
-         "pushed so far": 5, "needed so far": 5},
+         "computed so far": 5, "needed so far": 5},
         {"step": 2, "positions": "0–5", "tokens through the model": 6, "new": 1, "computed before": 5,
-         "pushed so far": 11, "needed so far": 6},
+         "computed so far": 11, "needed so far": 6},
         {"step": 3, "positions": "0–6", "tokens through the model": 7, "new": 1, "computed before": 6,
-         "pushed so far": 18, "needed so far": 7},
+         "computed so far": 18, "needed so far": 7},
     ]  # fmt: skip
     assert (
         naive.words(3)
-        == "Step 3: 7 tokens through the model, 6 of them computed before. So far 18 pushed, 7 needed: 2.6 "
+        == "Step 3: 7 tokens through the model, 6 of them computed before. So far 18 computed, 7 needed: 2.6 "
         "times the work."
     )
 
 
-def test_a_cache_pushes_every_token_once():
+def test_a_cache_computes_every_token_once():
     view = recomputation_triangle(["a", "b", "c", "d"], [(0, 2), (2, 3), (3, 4)], prompt_tokens=2)
     assert [row["computed before"] for row in view.table(3)] == [0, 0, 0]
     assert (
-        view.words(3) == "Step 3: 1 token through the model, none of them computed before. So far 4 pushed, 4 needed."
+        view.words(3) == "Step 3: 1 token through the model, none of them computed before. So far 4 computed, 4 needed."
     )
 
 

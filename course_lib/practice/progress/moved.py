@@ -67,6 +67,7 @@ IN_PLAY = {
     "seeded_ledgers.seeded": "seeded_ledger",
     "tiny_text.Adding": "AddingModel",
     "tiny_text.Memory": "AddingCache",
+    "tiny_text.push": "run_layers",
 }
 """What `course_lib.practice.MODULE.NAME` is called in play, where it is not its old name."""
 

@@ -7,7 +7,7 @@
           x="new tokens", y="time since the start", y_unit="s")
 
     chart("Work by step",                                  # two pairs of axes: panels, side by side
-          panel({"naive": (steps, pushed), ...}, x="step", y="tokens pushed"),
+          panel({"naive": (steps, computed), ...}, x="step", y="tokens computed"),
           panel({"naive": (steps, flops), ...}, x="step", y="operations", y_unit="GFLOP"))
 
 The same data makes the live chart (plotly), the picture (PNG with alternative text) and the table. All three are in

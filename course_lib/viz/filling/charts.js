@@ -9,21 +9,21 @@ const HEIGHT = 66;
 // {node, draw(step, colours)}
 export function workCharts(data) {
   const [work, memory] = [
-    panelOf("Tokens pushed, step by step"),
+    panelOf("Tokens computed, step by step"),
     panelOf("Memory of the cache, step by step"),
   ];
   const node = make("div", { class: "cl-panels" }, work.node, memory.node);
-  const pushed = data.pushed.map(([first, end]) => end - first);
+  const computed = data.computed.map(([first, end]) => end - first);
   const due = data.due.map((due) => due * data.layers * data.column_bytes);
   const faulty = data.held.some((held, index) => held !== due[index]);
   function draw(step, colours) {
     const index = step - 1;
-    const [mine, naive] = [data.pushed_so_far[index], data.naive_so_far[index]];
-    const last = `after the last step ${data.pushed_so_far.at(-1)} and ${data.naive_so_far.at(-1)}.`;
-    work.show(`So far ${mine} tokens pushed, naive decoding ${naive}; ${last}`, [
-      ["this step", `${number(pushed[index])} of naive ${number(data.naive[index])}`],
+    const [mine, naive] = [data.computed_so_far[index], data.naive_so_far[index]];
+    const last = `after the last step ${data.computed_so_far.at(-1)} and ${data.naive_so_far.at(-1)}.`;
+    work.show(`So far ${mine} tokens computed, naive decoding ${naive}; ${last}`, [
+      ["this step", `${number(computed[index])} of naive ${number(data.naive[index])}`],
       ["so far", `${number(mine)} of naive ${number(naive)}`],
-      ["naive pushes", `${(naive / mine).toFixed(1)} × as many`],
+      ["naive computes", `${(naive / mine).toFixed(1)} × as many`],
     ]);
     const held = number(data.held[index]);
     const final = number(data.held.at(-1));
@@ -33,8 +33,8 @@ export function workCharts(data) {
       ["one token", `${number(data.layers * data.column_bytes)} bytes`],
       ["one cell", `2 × ${data.head_dim} × ${data.bytes} bytes`],
     ]);
-    const most = Math.max(...data.naive, ...pushed);
-    paintBars(work, colours, step, { most, front: pushed, back: data.naive });
+    const most = Math.max(...data.naive, ...computed);
+    paintBars(work, colours, step, { most, front: computed, back: data.naive });
     const bytes = Math.max(...data.held, ...due);
     paintBars(memory, colours, step, { most: bytes, front: data.held, wanted: faulty ? due : null });
   }

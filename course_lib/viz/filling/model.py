@@ -26,7 +26,7 @@ def filling_data(tokens, steps, num_layers, num_heads, num_kv_heads, head_dim, b
         )
     steps = [_step(index, step, len(tokens), num_layers) for index, step in enumerate(some("steps", steps))]
     column = 2 * shape["kv_heads"] * shape["head_dim"] * shape["bytes"]  # K and V of each KV head, in one layer
-    pushed = [step["count"] for step in steps]
+    computed = [step["count"] for step in steps]
     naive = [step["naive_tokens"] for step in steps]
     held = [sum(step["kept"]) * column for step in steps]
     due = list(accumulate((step["first"] + step["count"] for step in steps), max))
@@ -41,12 +41,12 @@ def filling_data(tokens, steps, num_layers, num_heads, num_kv_heads, head_dim, b
         "prompt_tokens": min(naive[0], len(tokens)),
         **shape,
         "column_bytes": column,
-        "pushed": [[step["first"], step["first"] + step["count"]] for step in steps],
+        "computed": [[step["first"], step["first"] + step["count"]] for step in steps],
         # one number where all layers hold the same, which is nearly always
         "kept": [step["kept"][0] if len(set(step["kept"])) == 1 else step["kept"] for step in steps],
-        "due": due,  # how many tokens have been pushed so far: what every layer has to hold
+        "due": due,  # how many tokens have been computed so far: what every layer has to hold
         "naive": naive,
-        "pushed_so_far": list(accumulate(pushed)),
+        "computed_so_far": list(accumulate(computed)),
         "naive_so_far": list(accumulate(naive)),
         "held": held,
         "columns": ["layer", "columns held", "columns due", "written in this step", "bytes"],
@@ -66,11 +66,11 @@ def kept_by(data, index, layer):
 def stretches(data, index, layer):
     """What the columns of a layer are after step `index`: [(start, end, state)], in order.
 
-    new: written in this step · again: written in this step, though pushed before · kept: written earlier ·
-    missing: due, but not held · surplus: held, though no such token has been pushed. Fewer columns than are due are the
-    first ones; but a layer that holds no more than this step brought holds that.
+    new: written in this step · again: written in this step, though computed before · kept: written earlier ·
+    missing: due, but not held · surplus: held, though no such token has been computed. Fewer columns than are due are
+    the first ones; but a layer that holds no more than this step brought holds that.
     """
-    (first, end), due, known = data["pushed"][index], data["due"][index], data["due"][index - 1] if index else 0
+    (first, end), due, known = data["computed"][index], data["due"][index], data["due"][index - 1] if index else 0
     kept = kept_by(data, index, layer)
     begin = end - kept if known and kept <= end - first and kept < due else 0
     edges = sorted({0, first, end, due, known, begin, begin + kept})
@@ -94,10 +94,10 @@ def _step(index, step, num_tokens, num_layers):
     where = f"steps[{index}]"
     keys(where, step, KEYS)
     first = whole(f"{where}: first", step["first"])
-    pushed = whole(f"{where}: count", step["count"], 1)
-    if first + pushed > num_tokens:
+    computed = whole(f"{where}: count", step["count"], 1)
+    if first + computed > num_tokens:
         raise ParameterError(
-            f"{where} pushes positions {first} to {first + pushed - 1}, but there are {num_tokens} tokens, "
+            f"{where} computes positions {first} to {first + computed - 1}, but there are {num_tokens} tokens, "
             f"0 to {num_tokens - 1}. Pass the text of every token that went through the model, and count from 0."
         )
     kept = step["kept"]
@@ -108,20 +108,20 @@ def _step(index, step, num_tokens, num_layers):
     kept = [whole(f"{where}: kept[{layer}]", number) for layer, number in enumerate(kept)]
     return {
         "first": first,
-        "count": pushed,
+        "count": computed,
         "kept": kept,
         "naive_tokens": whole(f"{where}: naive_tokens", step["naive_tokens"], 1),
     }
 
 
 def _words(data, index):
-    (first, end), due, naive = data["pushed"][index], data["due"][index], data["naive"][index]
-    pushed, known = end - first, data["due"][index - 1] if index else 0
+    (first, end), due, naive = data["computed"][index], data["due"][index], data["naive"][index]
+    computed, known = end - first, data["due"][index - 1] if index else 0
     head = f"Step {index + 1}{', prefill' if index == 0 else ''}:"
     what = f"1 token through the model, {quoted(data['tokens'][first])}"
-    if pushed > 1:
-        what = f"{pushed:,} tokens through the model at once"
-    said = [[["strong", head], ["", f" {what}; naive decoding pushes {naive:,}."]]]
+    if computed > 1:
+        what = f"{computed:,} tokens through the model at once"
+    said = [[["strong", head], ["", f" {what}; naive decoding computes {naive:,}."]]]
     again = max(0, min(end, known) - first)
     if again:
         said.append([["", f"{again:,} of these went through before: "], ["strong", "the cache is not used."]])

@@ -60,10 +60,10 @@ function paintPaths(pen, colours, paths, edges) {
   tint(pen, paths.new, colours.r0);
 }
 
-// Naive decoding and this cache: what each pushes through the model.
+// Naive decoding and this cache: what each computes.
 function paintModelRows(pen, data, grid, colours, index) {
   const paths = freshPaths();
-  const [first, end] = data.pushed[index];
+  const [first, end] = data.computed[index];
   const known = index ? data.due[index - 1] : 0;
   const naive = Math.min(data.naive[index], grid.columns);
   const cut = Math.min(end, Math.max(first, known));
@@ -136,7 +136,7 @@ function paintHeads(pen, data, grid, colours, layer) {
 
 // This step, from the model down through every layer.
 function paintNow(pen, data, grid, colours, index) {
-  const [first, end] = data.pushed[index];
+  const [first, end] = data.computed[index];
   const out = grid.gap ? 0.5 : 2.5;
   const y = grid.model + MODEL_ROW + 0.5;
   const size = [(end - first) * grid.cell + 2 * out, grid.bottom - y + 2];

@@ -36,8 +36,8 @@ class _Painter:
         self._through_the_model()
         self._rows()
         self._now()
-        pushed, work = [end - first for first, end in data["pushed"]], self._work()
-        self._bars(22, "TOKENS PUSHED, STEP BY STEP", pushed, data["naive"], work)
+        computed, work = [end - first for first, end in data["computed"]], self._work()
+        self._bars(22, "TOKENS COMPUTED, STEP BY STEP", computed, data["naive"], work)
         held = f"{data['held'][self.index]:,} bytes"
         self._bars(476, "MEMORY OF THE CACHE, STEP BY STEP", data["held"], None, held)
         still.say(self.axes, self.bottom + 124, "".join(text for _, text in data["say"][self.index]))
@@ -73,14 +73,14 @@ class _Painter:
         steps = range(self.index + 1)
         seen = {state for index in steps for layer in layers for _, _, state in stretches(self.data, index, layer)}
         kept = "kept: key above value" if self.row >= 14 and self.gap else "kept"
-        entries = [("new", "new"), (kept, "kept"), ("pushed again", "again")]
+        entries = [("new", "new"), (kept, "kept"), ("computed again", "again")]
         entries += [("still to come", "free")] if self.index + 1 < self.data["last"] else []
-        faulty = [("due, not held", "missing"), ("held, never pushed", "surplus")]
+        faulty = [("due, not held", "missing"), ("held, never computed", "surplus")]
         entries += [(text, state) for text, state in faulty if state in seen]
         return [(text, self._look(state)) for text, state in entries]
 
     def _through_the_model(self):
-        (first, end), naive = self.data["pushed"][self.index], self.data["naive"][self.index]
+        (first, end), naive = self.data["computed"][self.index], self.data["naive"][self.index]
         known = self.data["due"][self.index - 1] if self.index else 0
         own = "with the cache" if self.left > 150 else "cache"
         for offset, name, a, b, colour in ((0, "naive", 0, naive, "soft"), (18, own, first, end, "ink")):
@@ -128,14 +128,14 @@ class _Painter:
             still.write(self.axes, self._x(self.count) + 10, middle, text, weight=weight, **MONO)
 
     def _now(self):
-        first, end = self.data["pushed"][self.index]
+        first, end = self.data["computed"][self.index]
         out, y = 0.5 if self.gap else 2.5, self.model + 17
         size = (end - first) * self.cell + 2 * out, self.bottom + 1 - y
         look = {"facecolor": "none", "edgecolor": self.colour["ink"], "linewidth": 1.2}
         still.box(self.axes, self._x(first) - out, y, *size, radius=min(4, self.cell / 2), **look)
 
     def _work(self):
-        mine, naive = self.data["pushed_so_far"][self.index], self.data["naive_so_far"][self.index]
+        mine, naive = self.data["computed_so_far"][self.index], self.data["naive_so_far"][self.index]
         return f"{mine:,} of naive {naive:,}"
 
     def _bars(self, left, title, front, back, text):

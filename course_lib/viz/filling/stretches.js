@@ -9,7 +9,7 @@ export function keptBy(data, index, layer) {
 
 // [[start, end, state], ...] in order. States: new, again, kept, missing, surplus.
 export function stretches(data, index, layer) {
-  const [first, end] = data.pushed[index];
+  const [first, end] = data.computed[index];
   const due = data.due[index];
   const known = index ? data.due[index - 1] : 0;
   const kept = keptBy(data, index, layer);

@@ -9,23 +9,23 @@ import { keptBy, stretches } from "./stretches.js";
 
 const STATES = {
   new: "written in this step",
-  again: "pushed again and written again",
+  again: "computed and written again",
   kept: "kept from an earlier step",
   missing: "due, but not held",
-  surplus: "held, though no such token was pushed",
+  surplus: "held, though no such token was computed",
 };
 
 function legendOf(data) {
   const layers = [...Array(data.layers).keys()];
-  const found = data.pushed.flatMap((_, index) => layers.flatMap((layer) => stretches(data, index, layer)));
+  const found = data.computed.flatMap((_, index) => layers.flatMap((layer) => stretches(data, index, layer)));
   const seen = new Set(found.map(([, , state]) => state));
   return [
     ["cl-new", "new"],
     ["cl-held", data.layers * data.kv_heads < 22 ? "kept: key above value" : "kept"],
-    ["cl-hatch cl-again", "pushed again"],
+    ["cl-hatch cl-again", "computed again"],
     ["cl-coming", "still to come"],
     ...(seen.has("missing") ? [["cl-missing", "due, not held"]] : []),
-    ...(seen.has("surplus") ? [["cl-surplus", "held, never pushed"]] : []),
+    ...(seen.has("surplus") ? [["cl-surplus", "held, never computed"]] : []),
   ];
 }
 
@@ -53,7 +53,7 @@ function build(body, data, player) {
     if (selected) paintRing(pen, data, grid, colours, selected, true);
     if (over && String(over) !== String(selected)) paintRing(pen, data, grid, colours, over, false);
     charts.draw(step, colours);
-    const now = selected ?? [0, 0, data.pushed[step - 1][0]];
+    const now = selected ?? [0, 0, data.computed[step - 1][0]];
     const [layer, head, position] = now;
     row.setAttribute("aria-rowindex", layer * data.kv_heads + head + 1);
     cell.setAttribute("aria-colindex", position + 1);
@@ -77,7 +77,7 @@ function build(body, data, player) {
   // the first key chooses the newest column
   const move = (rows, toColumn) => () => {
     const selected = player.selected();
-    const [layer, head, position] = selected ?? [0, 0, data.pushed[player.step() - 1][0]];
+    const [layer, head, position] = selected ?? [0, 0, data.computed[player.step() - 1][0]];
     const at = clamp(layer * data.kv_heads + head + (selected ? rows : 0), 0, numRows - 1);
     const column = clamp(selected ? toColumn(position) : position, 0, data.tokens.length - 1);
     player.select([Math.floor(at / data.kv_heads), at % data.kv_heads, column]);

@@ -1,4 +1,4 @@
-"""The cache, filling: prefill in one stroke, then a column a step; beside it what naive decoding would push."""
+"""The cache, filling: prefill in one stroke, then a column a step; beside it what naive decoding would compute."""
 
 from course_lib.errors import ParameterError
 from course_lib.viz.kit.base import View
@@ -10,9 +10,9 @@ def cache_filling(tokens, steps, *, num_layers, num_heads, num_kv_heads, head_di
     """A row for each layer and KV head, a column a token: what the cache holds after each step, and what the step cost.
 
     tokens: list[str], the text of every position, prompt first.
-    steps: list of dicts, one a pass through the model: "first" and "count" (the positions pushed, first to
+    steps: list of dicts, one a pass through the model: "first" and "count" (the positions computed, first to
         first + count - 1), "kept" (per layer, how many columns the cache holds after the step) and "naive_tokens" (how
-        many tokens decoding without a cache would push in this step). Record them from any cache; a faulty one shows.
+        many tokens decoding without a cache would compute in this step). Record them from any cache, also a faulty one.
     num_layers, num_heads, num_kv_heads, head_dim: the model's shape. bytes_per_number: 4 for float32, 2 for bfloat16.
     `selected` is [layer, KV head, position] or None. Raises ParameterError for anything that does not fit together.
     """

@@ -19,7 +19,7 @@ def triangle_data(tokens, steps, prompt_tokens):
             first_pass[position] = index
         fresh.append(len(new))
     each = [end - start for start, end in steps]
-    pushed, needed = list(accumulate(each)), list(accumulate(fresh))
+    computed, needed = list(accumulate(each)), list(accumulate(fresh))
     return {
         "title": "Tokens through the model",
         "subtitle": f"{count(prompt_tokens, 'prompt token')}, {count(len(steps), 'step')}",
@@ -31,7 +31,7 @@ def triangle_data(tokens, steps, prompt_tokens):
         "prompt_tokens": prompt_tokens,
         "first_pass": first_pass,
         "fresh": fresh,
-        "pushed": pushed,
+        "computed": computed,
         "needed": needed,
         "columns": [
             "step",
@@ -39,10 +39,10 @@ def triangle_data(tokens, steps, prompt_tokens):
             "tokens through the model",
             "new",
             "computed before",
-            "pushed so far",
+            "computed so far",
             "needed so far",
         ],
-        "say": [_words(*row) for row in zip(range(1, len(steps) + 1), each, fresh, pushed, needed)],
+        "say": [_words(*row) for row in zip(range(1, len(steps) + 1), each, fresh, computed, needed)],
     }
 
 
@@ -55,12 +55,15 @@ def runs(first_pass, index, start, end):
             cut = position
 
 
-def _words(step, pushed, new, all_pushed, all_needed):
-    before = pushed - new
+def _words(step, computed, new, all_computed, all_needed):
+    before = computed - new
     again = "none of them computed before" if not before else f"{before} of them computed before"
-    work = "." if all_pushed == all_needed else f": {all_pushed / all_needed:.1f} times the work."
-    tokens = f" {count(pushed, 'token')} through the model, {again}."
-    return [["strong", f"Step {step}:"], ["", f"{tokens} So far {all_pushed:,} pushed, {all_needed:,} needed{work}"]]
+    work = "." if all_computed == all_needed else f": {all_computed / all_needed:.1f} times the work."
+    tokens = f" {count(computed, 'token')} through the model, {again}."
+    return [
+        ["strong", f"Step {step}:"],
+        ["", f"{tokens} So far {all_computed:,} computed, {all_needed:,} needed{work}"],
+    ]
 
 
 def _check(tokens, steps, prompt_tokens):

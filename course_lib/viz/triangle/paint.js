@@ -81,7 +81,7 @@ function addThin(path, grid, index, start, end) {
   path.rect(grid.x(end) - wide, grid.y(index), wide, Math.max(2, grid.row));
 }
 
-// A line through the positions that were computed before and are not pushed now.
+// A line through the positions that were computed in an earlier step and are kept.
 function addKept(path, data, grid, index, start) {
   for (let at = 0; at < start; at++) {
     if (data.first_pass[at] === null || data.first_pass[at] >= index) continue;

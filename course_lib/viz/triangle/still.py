@@ -97,10 +97,10 @@ class _Painter:
     def _legend(self):
         data, colour = self.data, self.colour
         entries = [("new", {"facecolor": colour["r0"]})]
-        if data["pushed"][-1] > data["needed"][-1]:
+        if data["computed"][-1] > data["needed"][-1]:
             entries.append(("computed before", self._again()))
         if any(start > 0 for start, _ in data["steps"]):
-            entries.append(("kept, not pushed", "—"))
+            entries.append(("kept, not computed again", "—"))
         if self.step < data["last"]:
             entries.append(("still to come", {"facecolor": colour["free"]}))
         if any(end < len(data["tokens"]) for _, end in data["steps"]):
@@ -108,13 +108,13 @@ class _Painter:
         still.legend(self.axes, entries)
 
     def _totals(self):
-        """Two bars on one scale: what was pushed, and what was needed."""
+        """Two bars on one scale: what was computed, and what was needed."""
         data, top = self.data, self.bottom + 62
-        pushed, needed = data["pushed"][self.step - 1], data["needed"][self.step - 1]
-        scale = 640 / data["pushed"][-1]
-        for text, number, y in (("pushed", pushed, top), ("needed", needed, top + 18)):
+        computed, needed = data["computed"][self.step - 1], data["needed"][self.step - 1]
+        scale = 640 / data["computed"][-1]
+        for text, number, y in (("computed", computed, top), ("needed", needed, top + 18)):
             still.write(self.axes, 92, y + 7, text, size=12, colour="soft", ha="right")
             still.box(self.axes, LEFT, y, needed * scale, 13, facecolor=self.colour["r0"])
             if number > needed:
-                still.box(self.axes, LEFT + needed * scale, y, (pushed - needed) * scale, 13, **self._again())
+                still.box(self.axes, LEFT + needed * scale, y, (computed - needed) * scale, 13, **self._again())
             still.write(self.axes, LEFT + number * scale + 8, y + 7, f"{number:,}", size=12, family="monospace")

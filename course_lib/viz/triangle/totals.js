@@ -1,4 +1,4 @@
-// What was pushed and what was needed, added up over the steps: a chart, and the figures of the step.
+// What was computed and what was needed, added up over the steps: a chart, and the figures of the step.
 
 import { fadedAfter, hatch, sheet, tint } from "../kit/canvas.js";
 import { caption, fillFigures, make } from "../kit/dom.js";
@@ -15,13 +15,13 @@ export function totalsChart(data) {
   function draw(step, colours) {
     const [start, end] = data.steps[step - 1];
     const fresh = data.fresh[step - 1];
-    const [pushed, needed] = [data.pushed[step - 1], data.needed[step - 1]];
-    const last = `${data.pushed.at(-1)} and ${data.needed.at(-1)}`;
-    const said = `Pushed so far ${pushed}, needed so far ${needed}; after the last step ${last}.`;
+    const [computed, needed] = [data.computed[step - 1], data.needed[step - 1]];
+    const last = `${data.computed.at(-1)} and ${data.needed.at(-1)}`;
+    const said = `Computed so far ${computed}, needed so far ${needed}; after the last step ${last}.`;
     canvas.setAttribute("aria-label", said);
     fillFigures(figures, [
       ["this step", `${end - start} = ${fresh} new + ${end - start - fresh} again`],
-      ["pushed so far", number(pushed)],
+      ["computed so far", number(computed)],
       ["needed so far", number(needed)],
     ]);
     paint(canvas, data, step, colours, Math.max(60, holder.clientWidth));
@@ -31,9 +31,9 @@ export function totalsChart(data) {
 
 function paint(canvas, data, step, colours, width) {
   const pen = sheet(canvas, width, HEIGHT);
-  const count = data.pushed.length;
+  const count = data.computed.length;
   const x = (index) => (count === 1 ? width : 1 + (index * (width - 2)) / (count - 1));
-  const y = (value) => HEIGHT - 1 - ((HEIGHT - 6) * value) / data.pushed.at(-1);
+  const y = (value) => HEIGHT - 1 - ((HEIGHT - 6) * value) / data.computed.at(-1);
   // between two lines; a single step is drawn as wide as the chart
   const area = (values, base) => {
     const path = new Path2D();
@@ -46,8 +46,8 @@ function paint(canvas, data, step, colours, width) {
     path.closePath();
     return path;
   };
-  const zero = data.pushed.map(() => 0);
-  const again = area(data.pushed, data.needed);
+  const zero = data.computed.map(() => 0);
+  const again = area(data.computed, data.needed);
   const needed = area(data.needed, zero);
   const now = x(step - 1);
   fadedAfter(pen, now, width, HEIGHT, 0.3, () => {

@@ -6,14 +6,14 @@ import { placeAt, triangleLayout } from "./layout.js";
 import { paintColumn, paintTriangle } from "./paint.js";
 import { totalsChart } from "./totals.js";
 
-function legendOf({ pushed, needed, steps, tokens }) {
-  const recomputes = pushed.at(-1) > needed.at(-1);
+function legendOf({ computed, needed, steps, tokens }) {
+  const recomputes = computed.at(-1) > needed.at(-1);
   const keeps = steps.some(([start]) => start > 0);
   const chooses = steps.some(([, end]) => end < tokens.length);
   return [
     ["cl-new", "new"],
     ...(recomputes ? [["cl-hatch cl-again", "computed before"]] : []),
-    ...(keeps ? [["cl-kept", "kept, not pushed"]] : []),
+    ...(keeps ? [["cl-kept", "kept, not computed again"]] : []),
     ["cl-coming", "still to come"],
     ...(chooses ? [["cl-arrow", "token chosen", "→"]] : []),
   ];
@@ -34,7 +34,7 @@ function build(body, data, player) {
     const [start, end] = data.steps[step - 1];
     const seen = data.first_pass[position];
     if (position >= start && position < end) return seen === step - 1 ? "new" : "computed before";
-    return seen !== null && seen < step ? "kept, not pushed" : "not yet computed";
+    return seen !== null && seen < step ? "kept, not computed again" : "not yet computed";
   }
   function draw(step, selected) {
     const colours = palette(body);
@@ -80,7 +80,7 @@ function build(body, data, player) {
       data.steps.slice(0, step).map(([start, end], index) => {
         const fresh = data.fresh[index];
         const own = [index + 1, `${start}–${end - 1}`, end - start, fresh, end - start - fresh];
-        return [...own, data.pushed[index], data.needed[index]];
+        return [...own, data.computed[index], data.needed[index]];
       }),
     note(step, selected) {
       if (selected === null) return "";

@@ -10,7 +10,7 @@ def recomputation_triangle(tokens, steps, *, prompt_tokens):
     """A row a step, a column a token: solid where a token goes through the model first, hatched where it goes again.
 
     tokens: list[str], the text of every position, prompt first.
-    steps: list of half-open ranges (start, end) of positions pushed through the model, one a step. Without a cache they
+    steps: list of half-open ranges (start, end) of positions computed, one a step. Without a cache they
         are (0, p), (0, p + 1), …; with one, (0, p), (p, p + 1), ….
     prompt_tokens: how many of `tokens` are the prompt.
     `selected` is a position (int) or None. Raises ParameterError for anything that does not fit together.
@@ -32,10 +32,10 @@ class RecomputationTriangle(View):
 
     def _rows(self, step):
         data = self.data
-        ranges = zip(data["steps"], data["fresh"], data["pushed"], data["needed"])
+        ranges = zip(data["steps"], data["fresh"], data["computed"], data["needed"])
         return [
-            [index + 1, f"{start}–{end - 1}", end - start, new, end - start - new, pushed, needed]
-            for index, ((start, end), new, pushed, needed) in enumerate(ranges)
+            [index + 1, f"{start}–{end - 1}", end - start, new, end - start - new, computed, needed]
+            for index, ((start, end), new, computed, needed) in enumerate(ranges)
         ][:step]
 
     def _paint(self, step):

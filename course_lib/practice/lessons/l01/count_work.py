@@ -64,7 +64,7 @@ def how_many(expected, got):
     if isinstance(got, tuple) and len(got) == len(expected):
         return "Both have to be Python's own `int`; `int(…)` converts other numbers."
     return (
-        "The exercise asks for two whole numbers: tokens pushed, and attention scores. `return tokens, scores` "
+        "The exercise asks for two whole numbers: tokens computed, and attention scores. `return tokens, scores` "
         "returns both."
     )
 
@@ -109,8 +109,8 @@ COUNT_WORK = Exercise(
             [kinds(p, n) for p, n in [(1, 1), (1, 2), (2, 1), (3, 4)]],
         ),
         Property(
-            "The first number is how many tokens are pushed through the model",
-            "Each step pushes the prompt and all tokens generated so far.",
+            "The first number is how many tokens the model computes",
+            "Each step computes the prompt and all tokens generated so far.",
             [bill(p, n, 0) for p, n in SMALL],
         ),
         Property(
@@ -134,7 +134,7 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "the prompt is not counted.",
-            "Step i pushes the prompt and i new tokens, together `prompt_tokens + i`. This holds in the first step "
+            "Step i computes the prompt and i new tokens, together `prompt_tokens + i`. This holds in the first step "
             "too, where i is 0.",
             (
                 lambda p, n: count_work(0, n),
@@ -145,7 +145,7 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "each token is counted only once.",
-            "Without a cache, every step pushes the prompt and all earlier new tokens again.",
+            "Without a cache, every step computes the prompt and all earlier new tokens again.",
             (
                 lambda p, n: (n, count_work(p, n)[1]),
                 lambda p, n: (p + n, count_work(p, n)[1]),
@@ -156,12 +156,12 @@ COUNT_WORK = Exercise(
         ),
         Mistake(
             "every step is counted as one token longer than it is.",
-            "The first step pushes the prompt only. The token that a step produces is pushed in the next step.",
+            "The first step computes the prompt only. The token that a step produces is computed in the next step.",
             (wrong(lambda m, i: m + 1), wrong(lambda m, i: m + 1, lambda m, i: (m + 1) * (m + 2) // 2)),
         ),
         Mistake(
             "every step is counted as long as the prompt.",
-            "The sequence grows by one token a step, and every step pushes the whole sequence.",
+            "The sequence grows by one token a step, and every step computes the whole sequence.",
             (
                 lambda p, n: (p * n, count_work(p, n)[1]),
                 lambda p, n: (p * n, p * (p + 1) // 2 * n),
@@ -196,7 +196,7 @@ COUNT_WORK = Exercise(
         Mistake("the two numbers are swapped.", "Tokens first, scores second.", swapped),
         Mistake(
             "one step too many is counted.",
-            "n new tokens take n steps: the last new token is never pushed.",
+            "n new tokens take n steps: the last new token is never computed.",
             wrong(steps=lambda n: range(n + 1)),
         ),
         Mistake(
@@ -211,9 +211,9 @@ COUNT_WORK = Exercise(
         ),
     ],
     hints=[
-        "Write down three steps for a prompt of 2 tokens: how many tokens are pushed in the first, in the second, in "
+        "Write down three steps for a prompt of 2 tokens: how many tokens are computed in the first, in the second, in "
         "the third?",
-        "Step i (counted from 0) pushes `prompt_tokens + i` tokens. The sum over `new_tokens` steps is the first "
+        "Step i (counted from 0) computes `prompt_tokens + i` tokens. The sum over `new_tokens` steps is the first "
         "number.",
         "In a step with m tokens, token 0 attends to 1 token, token 1 to 2, … the last token to m. Together that is 1 "
         "+ 2 + … + m = m(m+1)/2.",

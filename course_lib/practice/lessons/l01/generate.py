@@ -24,10 +24,10 @@ from .solutions.generate import generate
 
 
 def run(answer, prompt, n, stop):
-    """(what the answer returns, the caller's list after the call, tokens pushed in each call)."""
+    """(what the answer returns, the caller's list after the call, tokens computed in each call)."""
     model, ids = TinyModel(most_calls=n + 6), list(prompt)
     returned = answer(model, ids, n, stop) if stop else answer(model, ids, n)
-    return returned, ids, model.pushed
+    return returned, ids, model.computed
 
 
 def story(prompt, n, stop=(), then=None):
@@ -54,9 +54,9 @@ def callers_list(prompt, n):
     return Trial(story(prompt, n, then="prompt"), lambda answer: run(answer, prompt, n, ())[1], size=len(prompt) + n)
 
 
-def pushes(prompt, n):
+def tokens_of_each_call(prompt, n):
     return Trial(
-        story(prompt, n, then="model.pushed  # tokens in each call"),
+        story(prompt, n, then="model.computed  # tokens in each call"),
         lambda answer: run(answer, prompt, n, ())[2],
         size=len(prompt) + n,
         note="the whole sequence, once for each new token",
@@ -148,7 +148,7 @@ GENERATE = Exercise(
         ),
         Property(
             "Each token follows from the whole sequence before it",
-            "The model keeps nothing between calls, so every step pushes every token again, at its own position, "
+            "The model keeps nothing between calls, so every step computes every token again, at its own position, "
             "counted from 0.",
             [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
         ),
@@ -166,7 +166,7 @@ GENERATE = Exercise(
         Property(
             "n tokens take n calls, each with the whole sequence",
             "No step is needed after the last token.",
-            [pushes(p, n) for p in PROMPTS[:6] for n in (0, 1, 2, 4)],
+            [tokens_of_each_call(p, n) for p in PROMPTS[:6] for n in (0, 1, 2, 4)],
         ),
         Property(
             "On the bundled model it generates the same tokens as `generate_naive`",
@@ -198,14 +198,14 @@ GENERATE = Exercise(
             returns_at_once,
         ),
         Mistake(
-            "only the newest token is pushed.",
+            "only the newest token is computed.",
             "`Recompute` keeps nothing, so the model attends to one token only and not to the sequence before it. "
             "(With a cache this is right: lesson 02.)",
             (only_last, prompt_then_last, loop(feed=lambda ids: ids[-1:])),
         ),
         Mistake(
-            "the new tokens are never pushed.",
-            "Every step pushes only the prompt, so every step gets the same token. Append each new token before the "
+            "the new tokens are never computed.",
+            "Every step computes only the prompt, so every step gets the same token. Append each new token before the "
             "next step.",
             loop(grow=False),
         ),
@@ -270,8 +270,8 @@ GENERATE = Exercise(
         ),
     ],
     hints=[
-        "Keep one list of all ids, of the prompt and new ones. In each step push the whole list, read the last row of "
-        "logits, append one id.",
+        "Keep one list of all ids, of the prompt and new ones. In each step give the model the whole list, read the "
+        "last row of logits, append one id.",
         "`tokens = torch.tensor(ids)`, `positions = torch.arange(len(ids))`, `logits = model(tokens, positions, "
         "Recompute())`. The row that predicts the next token is `logits[-1]`.",
         "Start from a copy, `ids = list(token_ids)`, so that the caller's list is not changed. Append "
@@ -279,7 +279,7 @@ GENERATE = Exercise(
         "`for _ in range(max_tokens):` around those lines, and `return ids[len(token_ids):]` below the loop.",
     ],
     rights=[generate, generate_as_taught, generate_last_row, generate_new_only, generate_recursively],
-    why="Because of the copy, the caller's list is not changed. Every step pushes the whole sequence, because "
+    why="Because of the copy, the caller's list is not changed. Every step computes the whole sequence, because "
     "`Recompute` keeps nothing, and only the last row of logits is read; lesson 02 removes this waste. The token is "
     "appended before the check for stop tokens, so the stop token is returned too. `range(max_tokens)` gives no step "
     "at all for 0.",

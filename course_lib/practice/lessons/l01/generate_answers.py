@@ -87,7 +87,7 @@ def loop(
 
 
 def only_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Pushes only the newest token, at its true position, as a loop with a cache does."""
+    """Computes only the newest token, at its true position, as a loop with a cache does."""
     ids = list(token_ids)
     for _ in range(max_tokens):
         ids.append(int(model(torch.tensor(ids[-1:]), torch.tensor([len(ids) - 1]), Recompute())[-1].argmax()))
@@ -97,7 +97,7 @@ def only_last(model, token_ids, max_tokens, stop_token_ids=()):
 
 
 def prompt_then_last(model, token_ids, max_tokens, stop_token_ids=()):
-    """Pushes the prompt first, and after it only the newest token."""
+    """Computes the prompt first, and after it only the newest token."""
     ids = list(token_ids)
     for step in range(max_tokens):
         start = len(ids) - 1 if step else 0

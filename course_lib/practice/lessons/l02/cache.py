@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.practice.fixtures.tiny_text import Shape
+from course_lib.practice.fixtures.tiny_sequence import Shape
 from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
 
 from .cache_answers import cache_by_hand, cache_by_kind_of_step, cache_of_lists
@@ -68,7 +68,7 @@ CACHE = Exercise(
     properties=[
         Property(
             "`attend` returns one row for each new token, shaped as `q`",
-            "The model continues with the returned tensor: one row for each token that it pushed.",
+            "The model continues with the returned tensor: one row for each token of this step.",
             [shapes(shape, split) for shape in (ONE, TWO, GROUPS, DEEP) for split in ([1], [3], [2, 1])],
         ),
         Property(

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_text import push, storages, tensor_bytes, tokens
+from course_lib.practice.fixtures.tiny_sequence import run_layers, storages, tensor_bytes, tokens
 from course_lib.practice.judge.exercise import Trial
 
 from .cache_trials import begin, explain, layers_shown, run, size_of, steps_of
@@ -37,7 +37,7 @@ def same_memory(shape, split):
         cache, _ = run(answer, shape, split, 9)
         before = storages(vars(cache))
         cache.reset()
-        push(cache, shape, 0, 1)
+        run_layers(cache, shape, 0, 1)
         return set(before) <= set(storages(vars(cache)))
 
     return Trial(
@@ -46,7 +46,7 @@ def same_memory(shape, split):
             *steps_of(split),
             "before = storages(vars(cache))  # {address: memory}",
             "cache.reset()",
-            "push(cache, shape, 0, 1)",
+            "run_layers(cache, shape, 0, 1)",
             "set(before) <= set(storages(vars(cache)))",
         ],
         act,
@@ -63,9 +63,9 @@ def two_caches(shape, first, other):
         run(answer, shape, first[:-1], 9, one)
         start = 0
         for n in other:
-            push(two, shape, start, n, text=1)
+            run_layers(two, shape, start, n, sequence=1)
             start += n
-        return push(one, shape, sum(first[:-1]), first[-1])
+        return run_layers(one, shape, sum(first[:-1]), first[-1])
 
     *early, last = steps_of(first)
     return Trial(
@@ -73,7 +73,7 @@ def two_caches(shape, first, other):
             *begin(shape, 9),
             "other = ContiguousCache(shape, 9)",
             *early,
-            *(line.replace("push(cache", "push(other") for line in steps_of(other, text=1)),
+            *(line.replace("run_layers(cache", "run_layers(other") for line in steps_of(other, sequence=1)),
             last,
         ],
         act,

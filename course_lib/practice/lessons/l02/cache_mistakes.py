@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_text import Shape, push, tensor_bytes
+from course_lib.practice.fixtures.tiny_sequence import Shape, run_layers, tensor_bytes
 from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
@@ -30,7 +30,7 @@ def allocates_late(answer, found):
     cache = answer(shape, 9)
     for position in range(-1, 2):
         if position >= 0:
-            push(cache, shape, position, 1)
+            run_layers(cache, shape, position, 1)
         bytes_after.append(tensor_bytes(vars(cache)))
     return bytes_after[0] < bytes_after[1] == bytes_after[2]
 

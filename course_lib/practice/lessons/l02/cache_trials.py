@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import torch
 
 from course_lib.errors import CacheFull
-from course_lib.practice.fixtures.tiny_text import NanInEmpty, push
+from course_lib.practice.fixtures.tiny_sequence import NanInEmpty, run_layers
 from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Trial
 from course_lib.practice.report.tensors import numbers
@@ -13,22 +13,23 @@ from course_lib.practice.report.tensors import numbers
 
 def begin(shape, max_tokens, more=""):
     return [
-        f"from course_lib.practice.play import Shape, push{more}",
+        f"from course_lib.practice.play import Shape, run_layers{more}",
         f"shape = {shape}  # layers, heads, key/value heads, head_dim",
         f"cache = ContiguousCache(shape, {max_tokens})",
     ]
 
 
-def steps_of(split, text=0):
+def steps_of(split, sequence=0):
     starts = [sum(split[:i]) for i in range(len(split))]
-    return [f"push(cache, shape, {start}, {n}{f', text={text}' if text else ''})" for start, n in zip(starts, split)]
+    which = f", sequence={sequence}" if sequence else ""
+    return [f"run_layers(cache, shape, {start}, {n}{which})" for start, n in zip(starts, split)]
 
 
 def run(answer, shape, split, max_tokens, cache=None):
     """(the cache, what the last step returned) after steps of these sizes. cache: an empty one; default: a new one."""
     cache, start, outs = cache or answer(shape, max_tokens), 0, []
     for n in split:
-        outs = push(cache, shape, start, n)
+        outs = run_layers(cache, shape, start, n)
         start += n
     return cache, outs
 
@@ -114,12 +115,12 @@ def second_sequence(shape, one, two):
         cache.reset()
         outs, start = [], 0
         for n in two:
-            outs = push(cache, shape, start, n, text=1)
+            outs = run_layers(cache, shape, start, n, sequence=1)
             start += n
         return outs
 
     return Trial(
-        [*begin(shape, 9), *steps_of(one), "cache.reset()", *steps_of(two, text=1)],
+        [*begin(shape, 9), *steps_of(one), "cache.reset()", *steps_of(two, sequence=1)],
         act,
         show=layers_shown,
         explain=explain,
@@ -134,7 +135,7 @@ def too_many(shape, split, over):
     def act(answer):
         cache, _ = run(answer, shape, split, max_tokens)
         try:
-            push(cache, shape, sum(split), over)
+            run_layers(cache, shape, sum(split), over)
         except (NotImplementedError, CacheFull) as error:
             if isinstance(error, NotImplementedError):
                 raise
@@ -146,7 +147,7 @@ def too_many(shape, split, over):
     lines = [
         *begin(shape, max_tokens),
         *steps_of(split),
-        f"push(cache, shape, {sum(split)}, {over})  # must raise CacheFull",
+        f"run_layers(cache, shape, {sum(split)}, {over})  # must raise CacheFull",
         "cache.num_tokens",
     ]
     return Trial(
@@ -161,20 +162,20 @@ def goes_on(shape, split, over):
     def act(answer):
         cache, _ = run(answer, shape, split, max_tokens)
         try:
-            push(cache, shape, sum(split), over)
+            run_layers(cache, shape, sum(split), over)
         except (CacheFull, RuntimeError) as error:
             if isinstance(error, NotImplementedError):
                 raise
-        return push(cache, shape, sum(split), 1)
+        return run_layers(cache, shape, sum(split), 1)
 
     lines = [
         *begin(shape, max_tokens),
         *steps_of(split),
         "try:",
-        f"    push(cache, shape, {sum(split)}, {over})  # does not fit",
+        f"    run_layers(cache, shape, {sum(split)}, {over})  # does not fit",
         "except Exception:",
         "    pass",
-        f"push(cache, shape, {sum(split)}, 1)",
+        f"run_layers(cache, shape, {sum(split)}, 1)",
     ]
     return Trial(lines, act, size=size_of(shape, split) + over, show=layers_shown, explain=explain)
 

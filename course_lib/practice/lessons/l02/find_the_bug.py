@@ -134,7 +134,7 @@ FIND_THE_BUG = Exercise(
             (tool(twice=False), tool(between=lambda cache, make: make())),
         ),
         Mistake(
-            "the second sequence is pushed without `reset()`.",
+            "the second sequence is computed without `reset()`.",
             "The cache still holds the first sequence, so it raises an error. The test is whether `reset()` forgets "
             "everything, so call it.",
             tool(between=lambda cache, make: cache),

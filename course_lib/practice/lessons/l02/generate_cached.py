@@ -23,18 +23,18 @@ from .generate_cached_answers import (
     reset_after_each_step,
     reset_and_all,
 )
-from .generate_cached_trials import callers_list, holds, new_ids, pushes, run, story
+from .generate_cached_trials import callers_list, holds, new_ids, run, story, tokens_of_each_call
 from .solutions.generate_cached import generate_cached
 
 
 def decodes_without_cache(answer, found):
     """Whether its steps of one token are run with a `Recompute`."""
     _, _, model, _ = run(answer, [1, 2], 3)
-    return model.pushed[1:] == [1, 1] and any(isinstance(cache, Recompute) for cache in model.caches)
+    return model.computed[1:] == [1, 1] and any(isinstance(cache, Recompute) for cache in model.caches)
 
 
 def equals_naive(answer):
-    """Compares tokens with generate_naive on the bundled model, and counts the tokens pushed. Returns a remark."""
+    """Compares tokens with generate_naive on the bundled model, and counts the tokens computed. Returns a remark."""
     from course_lib import SamplingParams
     from course_lib.decoding import generate_naive
     from course_lib.kvcache import ContiguousCache
@@ -46,11 +46,11 @@ def equals_naive(answer):
     except (CourseError, ImportError, OSError) as error:
         raise NotVerified(f"the bundled model could not be loaded ({error})") from error
     prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
-    expected, pushed = generate_naive(model, prompt, SamplingParams(max_tokens=24, ignore_eos=True)), []
+    expected, computed = generate_naive(model, prompt, SamplingParams(max_tokens=24, ignore_eos=True)), []
 
     class Watched(Counted):
         def __call__(self, token_ids, *args, **kwargs):
-            pushed.append(len(token_ids))
+            computed.append(len(token_ids))
             return super().__call__(token_ids, *args, **kwargs)
 
     lines = [
@@ -66,11 +66,12 @@ def equals_naive(answer):
     got, printed = trial.outcome(torch.inference_mode()(answer))
     if got != expected:
         raise Counterexample(trial.story, expected, got, "the same as generate_naive", printed=printed)
-    if sum(pushed) != len(prompt) + 23:
+    if sum(computed) != len(prompt) + 23:
         raise Counterexample(
-            trial.story, f"{len(prompt) + 23} tokens pushed", f"{sum(pushed)} tokens pushed", "each token once"
+            trial.story, f"{len(prompt) + 23} tokens computed", f"{sum(computed)} tokens computed", "each token once"
         )
-    return f"24 equal tokens; {sum(pushed)} pushed, naive decoding pushes {sum(range(len(prompt), len(prompt) + 24))}"
+    naive = sum(range(len(prompt), len(prompt) + 24))
+    return f"24 equal tokens; {sum(computed)} computed, naive decoding computes {naive}"
 
 
 COUNTED = [(p, n) for p in ([1], [1, 2], [4, 1, 2], [3, 1, 4, 1]) for n in (1, 2, 3, 5)]
@@ -103,18 +104,18 @@ GENERATE_CACHED = Exercise(
             [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
         ),
         Property(
-            "The first call pushes the whole prompt, each later call one token",
+            "The first call computes the whole prompt, each later call one token",
             "This is the work that the cache saves: p tokens in the first call and 1 in each later call.",
-            [pushes(p, n) for p, n in COUNTED],
+            [tokens_of_each_call(p, n) for p, n in COUNTED],
         ),
         Property(
             "The cache that was passed holds every token except the last new one",
-            "Every token that was pushed is in the cache. The last new token is never pushed.",
+            "Every token that was computed is in the cache. The last new token is never computed.",
             [holds(p, n) for p, n in COUNTED],
         ),
         Property("The caller's list is not changed", "The same prompt is often used twice.", UNTOUCHED),
         Property(
-            "On the bundled model it generates the same tokens as `generate_naive`, and pushes each token once",
+            "On the bundled model it generates the same tokens as `generate_naive`, and computes each token once",
             "`generate_naive` is the course's reference.",
             run=equals_naive,
             slow=True,
@@ -140,7 +141,7 @@ GENERATE_CACHED = Exercise(
         Mistake(
             "the cache is never used.",
             "The tokens are right, but every step computes the whole sequence again. Pass the cache to the model, and "
-            "push only the new tokens.",
+            "compute only the new tokens.",
             (naive, naive_after_prefill, reset_and_all),
         ),
         Mistake(
@@ -149,9 +150,9 @@ GENERATE_CACHED = Exercise(
             is_made_by=decodes_without_cache,
         ),
         Mistake(
-            "the whole sequence is pushed in every step.",
-            "The cache keeps every token that was pushed, so each earlier token is in it several times. Push only the "
-            "newest token.",
+            "the whole sequence is computed in every step.",
+            "The cache keeps every token that was computed, so each earlier token is in it several times. Compute only "
+            "the newest token.",
             loop(step=lambda ids, n: ids, place=everywhere),
         ),
         Mistake(
@@ -187,12 +188,12 @@ GENERATE_CACHED = Exercise(
             loop(first=1, place=lambda ids, n: [len(ids)]),
         ),
         Mistake(
-            "the first token is not pushed.",
-            "Prefill pushes the whole prompt, also `token_ids[0]`.",
+            "the first token is not computed.",
+            "Prefill computes the whole prompt, also `token_ids[0]`.",
             (loop(prompt_ids=lambda ids: ids[1:] or ids), loop(prompt_ids=lambda ids: ids[1:] or ids, first=1)),
         ),
         Mistake(
-            "the newest token is not pushed.",
+            "the newest token is not computed.",
             "The cache holds the sequence up to the token before. Without the newest token the model does not know "
             "which token it generated.",
             (
@@ -201,13 +202,13 @@ GENERATE_CACHED = Exercise(
             ),
         ),
         Mistake(
-            "the last token of the prompt is pushed twice.",
+            "the last token of the prompt is computed twice.",
             "The logits of prefill already predict the token after the prompt: read their last row for the first new "
             "token.",
             (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1])),
         ),
         Mistake(
-            "the prompt is pushed token by token.",
+            "the prompt is computed token by token.",
             "The tokens are right, but one call for the whole prompt is much faster: it reads the weights once.",
             one_by_one,
         ),
@@ -245,8 +246,8 @@ GENERATE_CACHED = Exercise(
         ),
     ],
     hints=[
-        "There are two kinds of step. Prefill pushes the prompt, positions 0 to p - 1, and its last row of logits "
-        "gives the first new token. Decode pushes only the newest token.",
+        "There are two kinds of step. Prefill computes the prompt, positions 0 to p - 1, and its last row of logits "
+        "gives the first new token. Decode computes only the newest token.",
         "`logits = model(tokens, positions, cache)`: both kinds of step use this call, with more or fewer tokens. "
         "Only `cache` keeps the earlier tokens.",
         "Keep three variables: `new`, the new tokens; `step`, the tokens of the next call (first the prompt, then "
@@ -256,7 +257,7 @@ GENERATE_CACHED = Exercise(
         "`len(new) < max_tokens`.",
     ],
     rights=[generate_cached, generate_two_parts, generate_by_what_is_kept],
-    why="Prefill and decode are one loop with steps of different lengths. `start` counts the tokens that were pushed, "
-    "which is also the position of the next token. The last new token is never pushed, because no token is needed "
-    "after it.",
+    why="Prefill and decode are one loop with steps of different lengths. `start` counts the tokens that were "
+    "computed; this is also the position of the next token. The last new token is never computed, because no token "
+    "is needed after it.",
 )

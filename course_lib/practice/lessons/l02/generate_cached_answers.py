@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.kvcache import Recompute
-from course_lib.practice.fixtures.tiny_text import AddingCache
+from course_lib.practice.fixtures.tiny_sequence import AddingCache
 
 from .solutions.generate_cached import generate_cached
 
@@ -69,7 +69,7 @@ def everywhere(ids, n):
 
 
 def one_by_one(model, token_ids, max_tokens, cache):
-    """Right tokens, but the prompt is pushed token by token."""
+    """Right tokens, but the prompt is computed token by token."""
     ids, n = list(token_ids), len(token_ids)
     for position in range(n + max_tokens - 1 if max_tokens else 0):
         logits = model(torch.tensor(ids[position : position + 1]), torch.tensor([position]), cache)
@@ -86,7 +86,7 @@ def one_call_too_many(model, token_ids, max_tokens, cache):
 
 
 def prefill_and_again(model, token_ids, max_tokens, cache):
-    """Ignores the logits of prefill, and pushes the last token of the prompt once more."""
+    """Ignores the logits of prefill, and computes the last token of the prompt once more."""
     model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
     ids = list(token_ids)
     for _ in range(max_tokens):
@@ -110,7 +110,7 @@ def naive_after_prefill(model, token_ids, max_tokens, cache):
 
 
 def reset_and_all(model, token_ids, max_tokens, cache):
-    """Resets the cache before each step, and pushes the whole sequence again."""
+    """Resets the cache before each step, and computes the whole sequence again."""
     ids = list(token_ids)
     for _ in range(max_tokens):
         cache.reset()
@@ -120,10 +120,10 @@ def reset_and_all(model, token_ids, max_tokens, cache):
 
 def reset_after_each_step(model, token_ids, max_tokens, cache):
     """Right steps, with a reset after each of them."""
-    ids, pushed = list(token_ids), 0
+    ids, computed = list(token_ids), 0
     for _ in range(max_tokens):
-        logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-        pushed = len(ids)
+        logits = model(torch.tensor(ids[computed:]), torch.arange(computed, len(ids)), cache)
+        computed = len(ids)
         ids.append(int(logits[-1].argmax()))
         cache.reset()
     return ids[len(token_ids) :]

@@ -1,6 +1,6 @@
 """Trials of 02.generate_cached: new ids, the tokens of each call, what the cache holds, and the caller's list."""
 
-from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
+from course_lib.practice.fixtures.tiny_sequence import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
 from course_lib.practice.judge.exercise import Trial
 
@@ -27,10 +27,10 @@ def new_ids(prompt, n):
     )
 
 
-def pushes(prompt, n):
+def tokens_of_each_call(prompt, n):
     return Trial(
-        story(prompt, n, "model.pushed  # tokens in each call"),
-        lambda answer: run(answer, prompt, n)[2].pushed,
+        story(prompt, n, "model.computed  # tokens in each call"),
+        lambda answer: run(answer, prompt, n)[2].computed,
         note="the whole prompt, then one token a step",
         size=len(prompt) + n,
     )
@@ -40,7 +40,7 @@ def holds(prompt, n):
     return Trial(
         story(prompt, n, "len(cache.held)  # values that the cache got"),
         lambda answer: len(run(answer, prompt, n)[3].held),
-        note="every token except the last new one, which is never pushed",
+        note="every token except the last new one, which is never computed",
         size=len(prompt) + n,
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from course_lib.practice.fixtures.tiny_text import AddingCache, AddingModel
+from course_lib.practice.fixtures.tiny_sequence import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
@@ -61,10 +61,10 @@ def sequences(prompts, n, dirty=()):
     )
 
 
-def pushes(prompts, n):
+def tokens_of_each_call(prompts, n):
     return Trial(
-        story(prompts, n, then="model.pushed  # tokens in each call"),
-        lambda answer: run(answer, prompts, n)[1].pushed,
+        story(prompts, n, then="model.computed  # tokens in each call"),
+        lambda answer: run(answer, prompts, n)[1].computed,
         size=size(prompts, n),
         note="for each prompt: the whole prompt, then one token a step",
     )
@@ -132,9 +132,9 @@ REUSE = Exercise(
             [one_cache(prompts, n) for prompts, n in ALONE[:4] + PAIRS[:9] + MORE],
         ),
         Property(
-            "Each token is pushed once",
+            "Each token is computed once",
             "For each prompt: the whole prompt in one step, then one token a step.",
-            [pushes(prompts, n) for prompts, n in ALONE + PAIRS + MORE],
+            [tokens_of_each_call(prompts, n) for prompts, n in ALONE + PAIRS + MORE],
         ),
         Property("The caller's prompts are not changed", "The same prompts are often used again.", UNTOUCHED),
     ],

@@ -19,10 +19,10 @@ def in_turn_in_one_function(model, prompts, max_tokens, cache):
     cache.reset()
     sequences = []
     for prompt in prompts:
-        ids, pushed = list(prompt), 0
+        ids, computed = list(prompt), 0
         while len(ids) - len(prompt) < max_tokens:
-            logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-            pushed = len(ids)
+            logits = model(torch.tensor(ids[computed:]), torch.arange(computed, len(ids)), cache)
+            computed = len(ids)
             ids.append(logits[-1].argmax().item())
         sequences.append(ids[len(prompt) :])
         cache.reset()
@@ -50,11 +50,11 @@ def reset_inside(model, prompts, max_tokens, cache):
     """Resets the cache before every call of the model."""
     made = []
     for prompt in prompts:
-        ids, pushed = list(prompt), 0
+        ids, computed = list(prompt), 0
         for _ in range(max_tokens):
             cache.reset()
-            logits = model(torch.tensor(ids[pushed:]), torch.arange(pushed, len(ids)), cache)
-            pushed = len(ids)
+            logits = model(torch.tensor(ids[computed:]), torch.arange(computed, len(ids)), cache)
+            computed = len(ids)
             ids.append(int(logits[-1].argmax()))
         made.append(ids[len(prompt) :])
     return made
