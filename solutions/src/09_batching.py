@@ -53,13 +53,15 @@ check("09.intensity", intensity)
 
 # %% [markdown]
 # With such a count one plans a server: how many sequences may run at once (vLLM's `max_num_seqs`), and which GPU to buy. Your function
-# for Llama 3 8B in bfloat16 on one H200 (680 TFLOP/s and 4.3 TB/s, as measured for lesson 06), 1,024 tokens a sequence:
+# for Llama 3 8B in bfloat16 on one H200 (the roof of lesson 06, as it was measured), 1,024 tokens a sequence:
 
 # %% tags=["raises-exception"]
 from course_lib.practice.play import LLAMA
+from course_lib.recorded import recorded
 
+tflops, gigabytes, _ = recorded("attention", 0).column("measured")
 for batch in (1, 8, 64, 256):
-    step = intensity(LLAMA, [1024] * batch, 680e12, 4.3e12)
+    step = intensity(LLAMA, [1024] * batch, tflops * 1e12, gigabytes * 1e9)
     print(f"{batch:>4} sequences: {step['intensity']:6.1f} operations a byte, {1000 * step['seconds']:5.2f} ms a step, "
           f"{batch / step['seconds']:>7,.0f} tokens a second at most")
 
@@ -130,6 +132,7 @@ print("yours:     ", *static_waste([len(ids) for ids in prompts], new_tokens, 3)
 #   from the queue. Otherwise it returns `[]`. The server does not ask while a batch runs.
 # - `ready_at()` returns the time from which `take` returns a batch if no other request arrives. If it would return one now, that is any
 #   time that is over already. If no request waits, it returns None. The server sleeps until that time, or until a request arrives.
+#   Then it asks, and `take(ready_at())` must return that batch. With floats this needs care: 0.7 + 0.1 - 0.7 is less than 0.1.
 #
 # A size of 2 and a timeout of 3: `a` arrives at 0, so `take(2)` returns `[]` and `ready_at()` returns 3. If `b` arrives at 2, `take(2)`
 # returns `["a", "b"]`.

@@ -207,6 +207,24 @@ class WholeSteps(Simple):
         return None if ready is None else int(ready)
 
 
+class ByDuration(Simple):
+    """Right but for rounding: it subtracts where `ready_at` adds."""
+
+    def ready_at(self):
+        if len(self.queue) >= self.n:
+            return self.queue[self.n - 1][0]
+        return self.queue[0][0] + self.wait if self.queue else None
+
+
+class NoneBefore(Simple):
+    """An empty list for nobody, and nothing at all for too early."""
+
+    def take(self, now):
+        if self.queue and not self.ready(now):
+            return None
+        return super().take(now)
+
+
 CASES = {
     "09.dynamic_batcher": [
         ("as keys", ByName),
@@ -227,5 +245,7 @@ CASES = {
         ("share one queue", OneForAll),
         ("begins again with each arrival", ReadyFromLast),
         (None, PopsInLoop),
+        ("compare times in two ways", ByDuration),
+        ("None is returned", NoneBefore),
     ]
 }

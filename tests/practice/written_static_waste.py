@@ -124,9 +124,31 @@ def waste_floats(prompts, new_tokens, batch_size):
     return {name: number / 1 for name, number in waste_of(prompts, new_tokens, batch_size).items()}
 
 
+def waste_rectangles_of_the_size(prompts, new_tokens, batch_size):
+    """Rectangles of batch_size rows, the last one too."""
+    found = waste_of(prompts, new_tokens, batch_size)
+    for p, n in batches(prompts, new_tokens, batch_size):
+        found["padding"] += (batch_size - len(p)) * max(p)
+        found["idle"] += (batch_size - len(n)) * max(n)
+    return found
+
+
+def waste_all_is_padding(prompts, new_tokens, batch_size):
+    """Fills prompts and outputs up to the longest of both."""
+    found = waste_of(prompts, new_tokens, batch_size)
+    return {**found, "padding": found["padding"] + found["idle"]}
+
+
+def waste_longest_batch(prompts, new_tokens, batch_size):
+    steps = 0
+    for _, n in batches(prompts, new_tokens, batch_size):
+        steps = max(steps, max(n))
+    return {**waste_of(prompts, new_tokens, batch_size), "steps": steps}
+
+
 CASES = {
     "09.static_waste": [
-        ("last token of each sequence", waste_counts_last),
+        ("last new token of each request", waste_counts_last),
         ("counted as one run more", waste_prefill_apart),
         ("longest of all batches", waste_one_shape),
         ("filled up", waste_full_rows),
@@ -144,5 +166,8 @@ CASES = {
         ("without their names", waste_list),
         (None, waste_by_batch),
         ("with a fraction", waste_floats),
+        ("smaller last batch is filled up", waste_rectangles_of_the_size),
+        ("idle tokens are counted as padding", waste_all_is_padding),
+        ("length of one batch", waste_longest_batch),
     ]
 }

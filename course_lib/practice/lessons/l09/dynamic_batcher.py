@@ -95,6 +95,28 @@ def in_seconds(timeout, now, later):
     )
 
 
+def when_ready(timeout, *times):
+    """The Trial of `take` at the very time that `ready_at` gave, after arrivals at `times`."""
+
+    def act(answer):
+        batcher = answer(4, timeout)
+        for i, now in enumerate(times):
+            batcher.add("abc"[i], now)
+        ready = batcher.ready_at()
+        got = batcher.take(ready if isinstance(ready, (int, float)) else times[0] + timeout)
+        return list(got) if isinstance(got, tuple) else got
+
+    return Trial(
+        [
+            f"batcher = DynamicBatcher(4, {timeout})",
+            *(f'batcher.add("{"abc"[i]}", {now})' for i, now in enumerate(times)),
+            "batcher.take(batcher.ready_at())",
+        ],
+        act,
+        size=len(times),
+    )
+
+
 def beside(size, timeout, now):
     """The Trial of an empty batcher while another batcher holds a request."""
 
@@ -222,8 +244,10 @@ DYNAMIC_BATCHER = Exercise(
         ),
         Property(
             "Times may have a fraction",
-            "A clock counts seconds: 0.25 is a time like any other.",
-            [in_seconds(*case) for case in ((0.5, 0, 0.25), (0.5, 0.25, 0.5), (0.25, 1.5, 1.625))],
+            "A clock counts seconds: 0.25 is a time like any other. The server sleeps until `ready_at()` and then "
+            "asks: it gets a batch.",
+            [in_seconds(*case) for case in ((0.5, 0, 0.25), (0.5, 0.25, 0.5), (0.25, 1.5, 1.625))]
+            + [when_ready(0.1, 0.7), when_ready(0.2, 0.7, 0.8), when_ready(0.3, 2.3, 2.4), when_ready(0.05, 5.7)],
         ),
         Property(
             "Each batcher has a queue of its own",

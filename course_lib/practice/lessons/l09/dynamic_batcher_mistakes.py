@@ -15,6 +15,7 @@ class Wrong(DynamicBatcher):
     due = staticmethod(lambda now, since, timeout: now >= since + timeout)
     company = staticmethod(lambda came, due: len(came))
     gives = staticmethod(lambda pair: pair[1])
+    early = list
     since, clock, most, newest, nothing, rest, removes, says = "first", "arrival", True, False, list, "keep", True, None
 
     @classmethod
@@ -56,7 +57,7 @@ class Wrong(DynamicBatcher):
             return self.nothing()
         late = self.due(now, self._since(now), self.timeout)
         if not self.full(len(self.waiting), self.max_batch_size) and not late:
-            return self.nothing()
+            return self.early()
         count = min(self.max_batch_size, len(self.waiting)) if self.most else len(self.waiting)
         if not self.full(len(self.waiting), self.max_batch_size):
             count = self.company([came for came, _ in self.waiting], lambda came: self.due(now, came, self.timeout))
@@ -100,7 +101,7 @@ MISTAKES = [
     Mistake(
         "None is returned where no batch starts.",
         "Return `[]`, an empty batch: the caller may use its length.",
-        variant(nothing=lambda self: None),
+        tuple(variant(**dict.fromkeys(names, lambda self: None)) for names in (("nothing", "early"), ("early",))),
     ),
     Mistake(
         "the timer begins again with each arrival.",
@@ -135,6 +136,12 @@ MISTAKES = [
             variant(says=lambda self: None if not self.waiting else int(DynamicBatcher.ready_at(self))),
             variant(says=lambda self: None if not self.waiting else round(DynamicBatcher.ready_at(self))),
         ),
+    ),
+    Mistake(
+        "`take` and `ready_at` compare times in two ways.",
+        "0.7 + 0.1 is 0.7999999999999999 as a float, and minus 0.7 it is less than 0.1. So at the time that `ready_at` "
+        "gave, nothing starts, and the server asks again and again. Compare in one way: `now >= self.ready_at()`.",
+        variant(due=lambda now, since, timeout: now - since >= timeout),
     ),
     Mistake(
         "a batch starts only when full.",

@@ -136,8 +136,8 @@ STATIC_WASTE = Exercise(
     properties=[
         Property(
             "One request alone wastes nothing",
-            "The first run computes its prompt. Each later run computes the token that was written last. The last "
-            "token of all is never computed.",
+            "The first run computes its prompt and gives the first new token. Each later run computes the newest token "
+            "and gives the next one. The last new token is never computed.",
             [served(*case) for case in ONE],
         ),
         Property(
@@ -146,18 +146,19 @@ STATIC_WASTE = Exercise(
             counted("padding", PAIR, SEVERAL),
         ),
         Property(
-            "`steps`: a batch runs until its longest sequence is written",
-            "The first run gives each sequence a token, so a sequence of n new tokens takes n runs.",
+            "`steps`: a batch runs until its request with the most new tokens has all of them",
+            "The first run gives each request a token, so a request of n new tokens takes n runs. The runs of all "
+            "batches are added up.",
             counted("steps", PAIR, SEVERAL),
         ),
         Property(
-            "`idle` counts the tokens of rows whose sequence has ended",
-            "These rows stay in the batch and are computed until the longest sequence ends.",
+            "`idle` counts the tokens of rows whose request has finished",
+            "These rows stay in the batch and are computed until the batch ends.",
             counted("idle", PAIR, SEVERAL),
         ),
         Property(
-            "`useful` counts the tokens of prompts and of outputs",
-            "A token is computed in the run after the one that wrote it. The last token of a sequence is never "
+            "`useful` counts the tokens of prompts, and new tokens that are computed",
+            "A new token is computed in the run after the one that gave it. The last new token of a request is never "
             "computed.",
             counted("useful", PAIR, SEVERAL),
         ),
@@ -199,16 +200,16 @@ STATIC_WASTE = Exercise(
     ],
     hints=[
         "Take the requests `batch_size` at a time: `for start in range(0, len(prompts), batch_size)`, and slices "
-        "of both lists. Each batch adds to the four numbers.",
+        "`lengths` and `outputs` of the two lists. Each batch adds to the four numbers.",
         "Draw one batch: a row for each request, a column for each run. The first column computes every prompt, "
-        "filled up to `max(lengths)`. Each later column computes one token per row.",
-        "There are `max(texts)` columns. A sequence of n new tokens needs n of them: one for its prompt, then n - "
-        "1 with a token each. In the other `max(texts) - n` columns its row is idle.",
+        "filled up to `max(lengths)`. Each later column computes one token of each row.",
+        "There are `max(outputs)` columns. A request of n new tokens needs n of them: one for its prompt, then n - 1 "
+        "with a token each. In the other `max(outputs) - n` columns its row is idle.",
         "`padding += max(lengths) * len(lengths) - sum(lengths)`, `useful += sum(lengths) + sum(n - 1 for n in "
-        "texts)`, `idle += sum(max(texts) - n for n in texts)`.",
+        "outputs)`, `idle += sum(max(outputs) - n for n in outputs)`.",
     ],
     rights=[static_waste, waste_step_by_step, waste_by_library, waste_in_tensors],
     why="Both kinds of waste come from one rule: a batch keeps its number of rows and one length from its first run "
-    "to its last. Padding is paid once, with the prompts. Idle rows are paid in every run, so one long sequence "
+    "to its last. Padding is paid once, with the prompts. Idle rows are paid in every run, so one long output "
     "among short ones costs most.",
 )

@@ -15,9 +15,12 @@ def wrong(
     order=lambda pairs: pairs,
     kept=lambda batches, size: batches,
     padding_again=False,
+    empty=lambda end: end - 1,
+    idle_as="idle",
+    all_steps=lambda so_far, steps: so_far + steps,
     returns=lambda found: found,
 ):
-    """A wrong answer: the right one with one part replaced."""
+    """A wrong answer: the right one with one part replaced. idle_as: the numbers to which idle tokens are added."""
 
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
@@ -27,10 +30,11 @@ def wrong(
             lengths, outputs = zip(*batch)
             most, end, count = longest(lengths, prompts), last(outputs, new_tokens), rows(batch, batch_size)
             missing = count - len(batch)
-            found["steps"] += steps(end, outputs)
+            found["steps"] = all_steps(found["steps"], steps(end, outputs))
             found["useful"] += sum(map(asked, lengths)) + sum(map(computed, outputs))
             found["padding"] += most * count - sum(lengths)
-            found["idle"] += sum(idle(end, n) for n in outputs) + missing * (end - 1)
+            for name in idle_as.split():
+                found[name] += sum(idle(end, n) for n in outputs) + missing * empty(end)
             if padding_again:
                 found["padding"] += sum(most - p for p in lengths) * (end - 1)
         return returns(found)
@@ -59,13 +63,13 @@ MISTAKES = [
         wrong(longest=lambda lengths, everyone: max(everyone)),
     ),
     Mistake(
-        "every batch runs as long as the longest sequence of all batches.",
-        "A batch ends when its own longest sequence is written.",
+        "every batch runs as long as the longest batch.",
+        "A batch ends when its own request with the most new tokens has all of them.",
         wrong(last=lambda outputs, everyone: max(everyone)),
     ),
     Mistake(
-        "the last token of each sequence is counted as computed.",
-        "The last run writes it, and it is returned. No token comes after it, so it is never computed.",
+        "the last new token of each request is counted as computed.",
+        "The last run gives it, and it is returned. No token comes after it, so it is never computed.",
         wrong(computed=lambda n: n),
     ),
     Mistake(
@@ -75,7 +79,7 @@ MISTAKES = [
     ),
     Mistake(
         "new tokens are left out of `useful`.",
-        "Every new token but the last is computed too, in the run that writes the token after it.",
+        "Every new token but the last is computed too, in the run that gives the token after it.",
         wrong(computed=lambda n: 0),
     ),
     Mistake(
@@ -85,34 +89,34 @@ MISTAKES = [
     ),
     Mistake(
         "the idle runs of a row are one too many or too few.",
-        "A sequence of n new tokens needs n runs of its batch: the run of the prompts gives the first token. In "
+        "A request of n new tokens needs n runs of its batch: the run of the prompts gives the first token. In "
         "all other runs its row is idle.",
         (wrong(idle=lambda last, n: max(last - n - 1, 0)), wrong(idle=lambda last, n: last - n + (n < last))),
     ),
     Mistake(
         "the run of the prompts is counted as one run more.",
-        "That run writes the first token already: a sequence of n new tokens takes n runs, not n + 1.",
+        "That run gives the first new token already: a request of n new tokens takes n runs, not n + 1.",
         wrong(steps=lambda last, outputs: last + 1),
     ),
     Mistake(
         "the run of the prompts is not counted.",
-        "The run of the prompts is a run too: a sequence of n new tokens takes n runs, not n - 1.",
+        "The run of the prompts is a run too: a request of n new tokens takes n runs, not n - 1.",
         wrong(steps=lambda last, outputs: last - 1),
     ),
     Mistake(
         "runs are added up over the rows of a batch.",
-        "One run computes all rows of a batch. A batch takes as many runs as its longest sequence has new tokens.",
+        "One run computes all rows of a batch. A batch takes as many runs as the largest of its numbers of new tokens.",
         wrong(steps=lambda last, outputs: sum(outputs)),
     ),
     Mistake(
-        "rows leave when their sequence has ended.",
+        "rows leave when their request has finished.",
         "This is continuous batching, in lesson 10. Here a row stays and is computed until the batch ends.",
         wrong(idle=lambda last, n: 0),
     ),
     Mistake(
         "a smaller last batch is filled up.",
         "No empty rows are needed: the last batch has as many rows as requests.",
-        wrong(rows=lambda batch, size: size),
+        (wrong(rows=lambda batch, size: size), wrong(rows=lambda batch, size: size, empty=lambda end: end)),
     ),
     Mistake(
         "a smaller last batch is left out.",
@@ -135,6 +139,17 @@ MISTAKES = [
             wrong(order=prompts_sorted),
             wrong(order=both_sorted),
         ),
+    ),
+    Mistake(
+        "idle tokens are counted as padding.",
+        "`padding` counts what fills the prompts of the first run. A row whose request has finished is counted in "
+        "`idle`.",
+        (wrong(idle_as="padding"), wrong(idle_as="padding idle")),
+    ),
+    Mistake(
+        "`steps` is the length of one batch.",
+        "The batches run one after the other: add up the runs of all batches.",
+        (wrong(all_steps=max), wrong(all_steps=lambda so_far, steps: steps)),
     ),
     Mistake(
         "padding is counted in every run.",
