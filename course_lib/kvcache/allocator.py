@@ -41,7 +41,8 @@ class BlockAllocator:
 
     def ref_count(self, block_id):
         """How many block tables hold the block."""
-        self._check_known([block_id])
+        if type(block_id) is not int or not 0 <= block_id < self.num_blocks:
+            self._check_known([block_id])
         return self._ref_count[block_id]
 
     def allocate(self, n=1, *, sharing=()):
@@ -84,6 +85,21 @@ class BlockAllocator:
         """
         block_ids = list(block_ids)
         self._check_known(block_ids)
+        counts, cache = self._ref_count, self.cache
+        if len(set(block_ids)) < len(block_ids) or not all(counts[b] for b in block_ids):
+            self._check_held(block_ids)
+        for b in block_ids:
+            counts[b] -= 1
+            if counts[b] == 0:
+                if cache is None or b not in cache:
+                    self._free.append(b)
+                else:
+                    cache.on_released(b)
+        if block_ids and self.trace is not None:
+            self.trace.add("free", blocks=block_ids)
+
+    def _check_held(self, block_ids):
+        """Raises LedgerError for a block that comes more often than it has references."""
         for b, times in Counter(block_ids).items():
             if times > self._ref_count[b]:
                 raise LedgerError(
@@ -91,15 +107,6 @@ class BlockAllocator:
                     f"hold{'s' * (self._ref_count[b] == 1)} it. It is freed twice, or by code that does not own it. "
                     f"Nothing was freed."
                 )
-        for b in block_ids:
-            self._ref_count[b] -= 1
-            if self._ref_count[b] == 0:
-                if not self.is_hashed(b):
-                    self._free.append(b)
-                else:
-                    self.cache.on_released(b)
-        if block_ids and self.trace is not None:
-            self.trace.add("free", blocks=block_ids)
 
     def is_hashed(self, block_id):
         """Whether the prefix cache can find this block by its content, so that it must not be written."""

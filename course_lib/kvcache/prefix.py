@@ -20,8 +20,21 @@ POLICIES = ("lru", "priority")
 
 def hash_block(parent, token_ids):
     """The hash, 32 bytes, of a block of token ids that follows the block with the hash `parent` (b"" for the first)."""
+    return _hash(parent, _as_bytes(token_ids))
+
+
+def hash_chain(token_ids, block_size, known=()):
+    """The hashes of all full blocks of a sequence, in order. known: those of its first blocks, if computed already."""
+    hashes, full = list(known), len(token_ids) // block_size
+    data = _as_bytes(token_ids[len(hashes) * block_size : full * block_size])
+    for start in range(0, len(data), 8 * block_size):
+        hashes.append(_hash(hashes[-1] if hashes else b"", data[start : start + 8 * block_size]))
+    return hashes
+
+
+def _as_bytes(token_ids):
     try:
-        return blake2b(parent + array("q", token_ids).tobytes(), digest_size=32).digest()
+        return array("q", token_ids).tobytes()
     except (TypeError, OverflowError):
         raise ParameterError(
             f"The tokens of a block are {list(token_ids)!r}, but a hash is made of token ids, which are ints. "
@@ -29,12 +42,8 @@ def hash_block(parent, token_ids):
         ) from None
 
 
-def hash_chain(token_ids, block_size, known=()):
-    """The hashes of all full blocks of a sequence, in order. known: those of its first blocks, if computed already."""
-    hashes = list(known)
-    for start in range(len(hashes) * block_size, len(token_ids) - block_size + 1, block_size):
-        hashes.append(hash_block(hashes[-1] if hashes else b"", token_ids[start : start + block_size]))
-    return hashes
+def _hash(parent, data):
+    return blake2b(parent + data, digest_size=32).digest()
 
 
 class PrefixCache:
@@ -127,17 +136,19 @@ class PrefixCache:
             raise LedgerError(
                 f"{n} blocks should be evicted, but only {self.num_evictable} are cached and held by no table."
             )
-        blocks = [self._evict_one() for _ in range(n)]
+        blocks = []
+        for _ in range(n):
+            level = max(self._idle)
+            block_id, _ = self._idle[level].popitem(last=False)
+            if not self._idle[level]:
+                del self._idle[level]
+            block_hash, _ = self._entry_of.pop(block_id)
+            del self._block_of[block_hash], self._priority[block_id]
+            blocks.append(block_id)
+        self.num_evictable -= n
         if blocks and self.allocator.trace is not None:
             self.allocator.trace.add("evict", blocks=blocks)
         return blocks
-
-    def _evict_one(self):
-        block_id = next(iter(self._idle[max(self._idle)]))
-        self._leave_queue(block_id)
-        block_hash, _ = self._entry_of.pop(block_id)
-        del self._block_of[block_hash], self._priority[block_id]
-        return block_id
 
     def _touch_ancestors(self, block_id):
         """The ancestors of a block were used with it: they become at least as important, and are evicted after it.
@@ -165,7 +176,10 @@ class PrefixCache:
         return priority if self.eviction == "priority" else 0
 
     def _join_queue(self, block_id):
-        self._idle.setdefault(self._priority[block_id], OrderedDict())[block_id] = None
+        level = self._priority[block_id]
+        if level not in self._idle:
+            self._idle[level] = OrderedDict()
+        self._idle[level][block_id] = None
         self.num_evictable += 1
 
     def _leave_queue(self, block_id):

@@ -15,12 +15,12 @@ from course_lib.engine.checks import check_fits
 from course_lib.engine.metrics import EngineMetrics
 from course_lib.engine.request import Request
 from course_lib.engine.scheduler import Scheduler
-from course_lib.errors import IntegrityError, ParameterError
+from course_lib.errors import ParameterError
 from course_lib.kvcache.allocator import BlockAllocator
 from course_lib.kvcache.manager import KVCacheManager
 
-from .cost import work_of
-from .jump import plan_jump
+from .jump import WholeStep, plan_quickly
+from .steady import Steady
 
 OUTPUT_ID_BITS = 32  # output token p of simulated request k has the id (k + 1) << 32 | p, unlike any other token
 
@@ -65,6 +65,7 @@ class Replica:
         self.metrics = EngineMetrics(config.num_blocks, config.block_size)
         self.clock, self.num_plans = 0.0, 0
         self.requests = {}  # request_id -> its unfinished requests
+        self.steady = Steady(self)
         self._inbox, self._plan = deque(), None
 
     @property
@@ -97,18 +98,18 @@ class Replica:
 
     def plan(self):
         """Decides what is done from now on. All requests that have arrived by `clock` must have been added."""
+        self.steady.charge()
         while self._inbox:
             self.scheduler.add(self._inbox.popleft())
         self.num_plans += 1
-        self._plan = (self.jump and plan_jump(self)) or OneStep(self)
+        self._plan = (self.jump and plan_quickly(self)) or WholeStep(self)
 
     def execute(self):
         """The plan has ended. Returns the requests that are complete now, in the order of the batch."""
         plan, self._plan = self._plan, None
         self.clock = plan.end
-        grown = plan.execute()
         ended = []
-        for request in grown:
+        for request in plan.execute():
             if len(request.token_ids) >= request.max_tokens:
                 self.scheduler.finish(request, "length")
                 request.metrics.finished, request.metrics.finish_reason = self.clock, "length"
@@ -117,33 +118,3 @@ class Replica:
                 ended.append(request)
         self.metrics.peak_blocks = max(self.metrics.peak_blocks, self.allocator.num_blocks - self.allocator.num_free)
         return ended
-
-
-class OneStep:
-    """One step of the real scheduler. It is scheduled here, and settled when it ends."""
-
-    def __init__(self, replica):
-        self.replica = replica
-        self.step = replica.scheduler.schedule()
-        if not self.step.scheduled:
-            raise IntegrityError("The scheduler chose no request although some are unfinished: there is a bug in it.")
-        replica.metrics.count_step(
-            self.step, replica.clock, replica.requests, replica.scheduler.running, replica.allocator.num_free
-        )
-        self.end = replica.clock + replica.cost.seconds(*work_of(self.step))
-
-    def cut(self, now):
-        """A request arrives: a step is never broken off."""
-
-    def execute(self):
-        """The requests that have grown."""
-        replica, tokens = self.replica, {}
-        for sequence in self.step.scheduled:
-            if sequence.num_choices:
-                request = replica.requests[sequence.request_id]
-                tokens[sequence.request_id] = [request.first_output_id + len(request.token_ids)]
-        grown = [request for request, _ in replica.scheduler.update(self.step, tokens)]
-        for request in grown:
-            request.metrics.token_times.append(self.end)
-        replica.metrics.num_generated_tokens += len(grown)
-        return grown

@@ -24,7 +24,6 @@ from course_lib.workload import (
     Workload,
 )
 from course_lib.workload.cost import CostModel
-from course_lib.workload.jump import empty_slots
 from course_lib.workload.simulate import Cluster, Transfer, simulate
 
 COST = CostModel(per_step=1e-2, per_batch=2e-3, per_sequence=1e-4, per_token=1e-3, per_kv_token=1e-5, per_pair=1e-6)
@@ -131,11 +130,6 @@ def test_so_do_clusters(config, day, replicas, prefill, router):
         day, config, replicas=replicas, prefill_replicas=prefill, router=router, transfer=transfer
     )
     assert with_jumps == by_step
-
-
-@given(st.integers(0, 40), st.integers(1, 60), st.integers(1, 9))
-def test_empty_slots_are_counted_step_by_step(held, steps, size):
-    assert empty_slots(held, steps, size) == sum(-(held + step) % size for step in range(1, steps + 1))
 
 
 def test_one_request_takes_what_its_steps_cost():
