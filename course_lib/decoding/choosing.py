@@ -64,13 +64,32 @@ def choose(logits, rows):
     greedy = first_largest(logits)
     if rows.is_greedy:
         return greedy
-    logits = logits.float()
-    tiny = torch.finfo(torch.float32).tiny
-    scaled = (logits - logits.max(-1, keepdim=True).values) * (1 / rows.temperature.clamp(min=tiny))[:, None]
+    scaled = over_temperature(logits, rows)
     scores = scaled.exp() / exponential(rows.seed, rows.position, logits.shape[-1])
     if rows.is_filtered:
         scores = scores.masked_fill(~may_be_drawn(scaled, rows), -1.0)
     return torch.where(rows.temperature > 0, first_largest(scores), greedy)
+
+
+def over_temperature(logits, rows):
+    """(logits - largest) / temperature of each row, float32: the exponential of it is in proportion to the probability.
+
+    A greedy row is divided by the smallest temperature there is.
+    """
+    logits, tiny = logits.float(), torch.finfo(torch.float32).tiny
+    return (logits - logits.max(-1, keepdim=True).values) * (1 / rows.temperature.clamp(min=tiny))[:, None]
+
+
+def probabilities(logits, rows):
+    """The probabilities that `choose` draws each row's token from: float32 [rows, vocab_size]. A greedy row is certain.
+
+    logits, rows: as for `choose`.
+    """
+    scaled = over_temperature(logits, rows)
+    if rows.is_filtered:
+        scaled = scaled.masked_fill(~may_be_drawn(scaled, rows), -math.inf)
+    certain = F.one_hot(first_largest(logits), logits.shape[-1]).float()
+    return torch.where((rows.temperature > 0)[:, None], scaled.softmax(-1), certain)
 
 
 def may_be_drawn(scaled, rows):

@@ -32,12 +32,21 @@ def keys(seeds, positions):
     return a, mix((a + THIRD) & MASK)
 
 
+def uniform_of(a, b):
+    """Above 0 and at most 1: float32, of the shape of the words a and b together."""
+    return (mix((mix(a) + b) & MASK).float() + 0.5) * 2.0**-32
+
+
+def uniform(seeds, positions):
+    """A number above 0 and at most 1 for every row: float32 [rows]. seeds, positions: int64 [rows]."""
+    return uniform_of(*keys(seeds, positions))
+
+
 def exponential(seeds, positions, vocab_size):
     """A waiting time for every token of every row: float32 [rows, vocab_size], on the device of `seeds`."""
     a, b = keys(seeds, positions)
     tokens = torch.arange(vocab_size, device=seeds.device)
-    bits = mix((mix(tokens ^ a[:, None]) + b[:, None]) & MASK)
-    share = (bits.float() + 0.5) * 2.0**-32
+    share = uniform_of(tokens ^ a[:, None], b[:, None])
     # For a small share, log(1 - share) would lose the digits that decide which token is the first.
     near = share * (1 + share * (0.5 + share * (1 / 3)))
     return torch.where(share < 0.01, near, -torch.log1p(-share.clamp(max=1 - 2**-24)))

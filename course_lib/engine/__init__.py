@@ -15,6 +15,7 @@ __all__, __getattr__, __dir__ = lazily(
         "request": "Request",
         "outputs": "RequestOutput",
         "scheduler": "Scheduler",
+        "speculation": "DraftModel NGram Speculation",
         "step": "Step ScheduledSequence",
         "summary": "Summary Targets Totals summarise",
     },

@@ -49,6 +49,9 @@ class StepArrays:
     """int64 [num_choices]: sequence i of n draws with seed + i."""
     names: list
     """The id of the sequence that each chosen token belongs to."""
+    is_checked: np.ndarray | None = None
+    """bool [num_choices]: whether a drafted token stands after it, which is held against the chosen one. None: no
+    token of the step is drafted."""
 
 
 class SequenceRows:
@@ -76,14 +79,17 @@ class SequenceRows:
             self.forget(request_id)
         if not step.scheduled:
             return None
-        scheduled, row_of, tables = step.scheduled, self.row_of, self.tables
-        for sequence in scheduled:
+        for sequence in step.scheduled:
             if sequence.sampling is not None:
                 self._begin(sequence)
-                tables = self.tables
             if sequence.block_ids:
-                first = sequence.first_block
-                tables[row_of[sequence.request_id], first : first + len(sequence.block_ids)] = sequence.block_ids
+                first, row = sequence.first_block, self.row_of[sequence.request_id]
+                self.tables[row, first : first + len(sequence.block_ids)] = sequence.block_ids
+        return self.arrays(step.scheduled)
+
+    def arrays(self, scheduled):
+        """The StepArrays of ScheduledSequences whose blocks are known."""
+        row_of, tables = self.row_of, self.tables
         rows = np.array([row_of[sequence.request_id] for sequence in scheduled])
         starts = np.array([sequence.start for sequence in scheduled])
         counts = np.array([sequence.num_tokens for sequence in scheduled])
@@ -111,6 +117,8 @@ class SequenceRows:
         )
 
     def _choices(self, scheduled, rows, ends, seq_lens):
+        if any(sequence.num_drafts for sequence in scheduled):
+            return self._choices_with_drafts(scheduled, rows, ends, seq_lens)
         choices = np.array([sequence.num_choices for sequence in scheduled])
         if int(choices.max()) <= 1:
             at = np.flatnonzero(choices)
@@ -121,6 +129,17 @@ class SequenceRows:
             names = [name for one in scheduled for name in sequence_ids(one.request_id, one.num_choices)]
             offsets = np.concatenate([np.arange(n) for n in choices])
         return ends[at + 1] - 1, rows[at], seq_lens[at], offsets, names
+
+    def _choices_with_drafts(self, scheduled, rows, ends, seq_lens):
+        """A choice after the last given token of each sequence, and one after each drafted token."""
+        choices = np.array([sequence.num_choices for sequence in scheduled])
+        drafts = np.array([sequence.num_drafts for sequence in scheduled])
+        at = np.repeat(np.arange(len(choices)), choices + drafts)
+        index = np.concatenate([np.arange(n) for n in choices + drafts])
+        missing = np.where(drafts[at] > 0, drafts[at] - index, 0)  # drafted tokens that are not seen yet
+        names = [name for one in scheduled for name in names_of_choices(one)]
+        offsets = np.where(drafts[at] > 0, 0, index)
+        return ends[at + 1] - 1 - missing, rows[at], seq_lens[at] - missing, offsets, names, missing > 0
 
     def _begin(self, sequence):
         params, seed = sequence.sampling
@@ -139,3 +158,10 @@ class SequenceRows:
         self._free = list(range(num_rows, 2 * num_rows))[::-1]
         self.tables = np.concatenate([self.tables, np.full_like(self.tables, -1)])
         self.sampling = {name: np.concatenate([kept, kept]) for name, kept in self.sampling.items()}
+
+
+def names_of_choices(sequence):
+    """The id of each token that is chosen for a ScheduledSequence."""
+    if sequence.num_drafts:
+        return [sequence.request_id] * (1 + sequence.num_drafts)
+    return sequence_ids(sequence.request_id, sequence.num_choices)

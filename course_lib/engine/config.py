@@ -6,6 +6,7 @@ from course_lib.errors import ParameterError
 from course_lib.kvcache.prefix import POLICIES as EVICTIONS
 
 from .policies import POLICIES, Policy
+from .speculation import Speculation, speculation_of
 
 PREEMPTIONS = ("recompute", "swap")
 
@@ -45,6 +46,9 @@ class EngineConfig:
     later, and
     stop tokens are noticed one step late and cut. None: on a GPU, unless a trace is recorded. The tokens are the
     same."""
+    speculation: str | Speculation | None = None
+    """Tokens are guessed ahead and checked together: None, "ngram" (what followed the same tokens before), or
+    NGram(...) or DraftModel(model=...) from course_lib.engine with its settings. The greedy tokens are the same."""
     enforce_eager: bool = False
     """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
     gpu_memory_utilization: float = 0.9
@@ -76,6 +80,12 @@ class EngineConfig:
                 name == "async_scheduling" and self.async_scheduling is None
             ):
                 raise ParameterError(f"{name} is {getattr(self, name)!r}, but it is a yes or a no. Pass True or False.")
+        object.__setattr__(self, "speculation", speculation_of(self.speculation))
+        if self.speculation is not None and self.async_scheduling:
+            raise ParameterError(
+                "async_scheduling=True schedules a step before it is known how many drafted tokens of the step before "
+                "are accepted. Leave it out with speculation."
+            )
         w = self.watermark
         if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:
             raise ParameterError(f"watermark is {w!r}, but it is a share of the blocks, from 0 to below 1. Try 0.01.")

@@ -76,10 +76,9 @@ class Engine:
         self._token_texts = TokenTexts(tokenizer)
 
     def _may_overlap(self):
-        """Whether steps overlap by default: on a GPU, with the course's own scheduler, and where no trace shows each
-        step.
-        """
-        return self.model.device.type == "cuda" and type(self.scheduler) is Scheduler and self.trace is None
+        """Whether steps overlap by default: on a GPU, with the course's own scheduler, where no trace shows steps."""
+        is_known = type(self.scheduler) is Scheduler and self.config.speculation is None
+        return self.model.device.type == "cuda" and is_known and self.trace is None
 
     # --- requests come and go ---
 
@@ -208,6 +207,8 @@ class Engine:
             self._undo(step)
             raise
         grown, now = self.scheduler.update(step, chosen), self._now()
+        if self.config.speculation is not None:
+            self.metrics.count_drafts(step, chosen)
         for request, token_ids in grown:
             request.metrics.token_times += [now] * len(token_ids)
             self.metrics.num_generated_tokens += len(token_ids)

@@ -13,6 +13,7 @@ from course_lib.kvcache.batch import Batch
 from course_lib.models.fused import FusedTransformer, on_gpu
 from course_lib.models.transformer import Transformer
 
+from .drafting import SpeculativeRunner
 from .graphs import RING, DecodeGraphs
 from .runner import Runner, Tokens
 
@@ -21,6 +22,8 @@ FEW_ROWS = 4  # up to so many sequences the products for few rows are faster tha
 
 def make_runner(model, cache, config):
     """The Runner that fits the model's device, the cache and the configuration."""
+    if config.speculation is not None:
+        return SpeculativeRunner(model, cache, config)
     if config.enforce_eager or type(cache) is not PagedCache or not isinstance(model, Transformer):
         return Runner(model, cache, config)
     if (

@@ -10,6 +10,7 @@ from course_lib.machine.device import _machine_memory
 from .allocators import is_object, make_allocator
 from .members import make_part, name_of, refusal
 from .protocols import check_cache
+from .speculation import DraftModel
 from .step_memory import bytes_of_largest_step
 
 CPU_SHARE = 0.25  # of the memory that is free now: the most that the cache takes on a CPU where num_blocks is None
@@ -19,6 +20,8 @@ ATTENTION_ARGUMENTS = ("q", "k_cache", "v_cache", "block_tables", "seq_lens", "c
 
 def make_memory(model, config, *, allocator=None, attention=None, trace=None):
     """(KVCacheManager, cache) for a model. Raises ParameterError for an allocator or attention that does not fit."""
+    if isinstance(config.speculation, DraftModel):
+        config.speculation.check_fits(model)
     num_blocks = config.num_blocks
     if num_blocks is None and is_object(allocator):
         num_blocks = getattr(allocator, "num_blocks", None)

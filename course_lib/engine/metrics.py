@@ -97,6 +97,12 @@ class EngineMetrics:
     """Computed tokens whose blocks a preemption freed. Those that are not cached any more are computed again."""
     num_swapped_tokens: int = 0
     """Tokens that were moved to CPU memory."""
+    num_drafts: int = 0
+    """Times that tokens were drafted for a sequence and checked."""
+    num_draft_tokens: int = 0
+    """Tokens that were drafted in them."""
+    num_accepted_tokens: int = 0
+    """Drafted tokens that were accepted."""
     num_preemptions: int = 0
     peak_running: int = 0
     peak_blocks: int = 0
@@ -110,6 +116,16 @@ class EngineMetrics:
     def prefix_hit_rate(self):
         """Share of the prompt tokens that were cached at the first admission, as vLLM counts it. None before that."""
         return self.num_cached_prompt_tokens / self.num_prompt_tokens if self.num_prompt_tokens else None
+
+    @property
+    def acceptance_rate(self):
+        """Share of the drafted tokens that were accepted. None before the first."""
+        return self.num_accepted_tokens / self.num_draft_tokens if self.num_draft_tokens else None
+
+    @property
+    def mean_acceptance_length(self):
+        """Tokens that a sequence with drafts grows by in a step, the mean: the accepted ones and one more."""
+        return 1 + self.num_accepted_tokens / self.num_drafts if self.num_drafts else None
 
     @property
     def kv_use(self):
@@ -153,6 +169,14 @@ class EngineMetrics:
             self.empty_slot_steps += sum(
                 [-(r.num_computed_tokens + r.num_in_flight_tokens) % size for r in running.values()]
             )
+
+    def count_drafts(self, step, tokens):
+        """A step was computed. tokens: {sequence id: its new token ids}."""
+        for sequence in step.scheduled:
+            if sequence.num_drafts:
+                self.num_drafts += 1
+                self.num_draft_tokens += sequence.num_drafts
+                self.num_accepted_tokens += len(tokens[sequence.request_id]) - 1
 
 
 def since(end, begin):

@@ -47,6 +47,7 @@ class Request:
         self.num_in_flight_tokens = 0  # scheduled in steps whose update is still to come
         self.num_in_flight_steps = 0
         self.num_pending_tokens = 0  # being chosen by such steps
+        self.num_draft_behind = 0  # computed tokens that the draft model has not computed
         self.is_known_to_runner = False
         self.status, self.finish_reason = WAITING, None
         self.num_sequences = (

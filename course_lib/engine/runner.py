@@ -25,12 +25,13 @@ class Runner:
 
     def __init__(self, model, cache, config):
         self.model, self.cache, self.pool = model, cache, cache.pool
+        self.pools = [self.pool]  # all that hold something of each block
         width = min(-(-model.config.context // config.block_size), self.pool.num_blocks)
         self.rows = SequenceRows(config.max_num_seqs, width, config.block_size)
         self.newest = torch.zeros(
             config.max_num_seqs, dtype=torch.int64, device=self.pool.k.device
         )  # token of each row
-        self.saved = {}  # request_id -> what KVPool.save returned
+        self.saved = {}  # request_id -> what KVPool.save returned, of each pool
         self.makes_own_batch = getattr(type(cache), "begin_step", None) is not PagedCache.begin_step
 
     @torch.inference_mode()
@@ -46,11 +47,13 @@ class Runner:
         StepArrays, or None.
         """
         for request_id, block_ids, num_tokens in step.swapped_out:
-            self.saved[request_id] = self.pool.save(block_ids, num_tokens)
+            self.saved[request_id] = [pool.save(block_ids, num_tokens) for pool in self.pools]
         if step.copies:
-            self.pool.copy_blocks(step.copies)
+            for pool in self.pools:
+                pool.copy_blocks(step.copies)
         for request_id, start, slots in step.swapped_in:
-            self.pool.restore(self.saved.pop(request_id), start, slots)
+            for pool, saved in zip(self.pools, self.saved.pop(request_id)):
+                pool.restore(saved, start, slots)
         return self.rows.take(step)
 
     def forward(self, arrays):

@@ -11,8 +11,8 @@ budget is short it gets some of them now and more in the next step. Nothing else
 (OSDI '22), Sarathi-Serve (arXiv 2403.02310), vLLM's scheduler.
 """
 
-from course_lib.errors import IntegrityError
-
+from .audit import check_running
+from .draft_slots import DraftSlots
 from .policies import Policy, make_policy
 from .request import FINISHED, RUNNING, SWAPPED, WAITING, sequence_id
 from .step import Step
@@ -38,6 +38,7 @@ class Scheduler:
         self.watermark_blocks = int(config.watermark * manager.allocator.num_blocks)
         self._unsettled = {}  # request_id -> request that was preempted while a step with it was in flight
         self._swapped = {}  # request_id -> waiting request whose tokens are in CPU memory
+        self.drafts = None if config.speculation is None else DraftSlots(config.speculation, manager, trace)
         self._charges = getattr(type(self.waiting), "charge", None) is not Policy.charge
         if trace is not None:
             trace.add(
@@ -88,15 +89,16 @@ class Scheduler:
                 continue  # it parts into several sequences, or ends, when the step in flight is over
             start = request.num_computed_tokens + request.num_in_flight_tokens
             n = min(len(request.token_ids) + pending - start, step.token_budget)
-            while (slots := manager.allocate_slots(request, n, num_pending=pending)) is None:
+            drafts = self.drafts.allocate(request, step.token_budget - (len(order) - at)) if self.drafts else ()
+            while not drafts and (slots := manager.allocate_slots(request, n, num_pending=pending)) is None:
                 step.is_short = True
                 if len(order) == 1:
                     raise manager.lost_blocks(request, n)
                 self._preempt(order.pop(), step)
                 if at > len(order):
                     return  # the request itself was the last one
-            if n > 1 or slots[0] % size == 0 or copies or not request.is_known_to_runner:
-                step.add(request, n, *manager.take_new_blocks(request))
+            if drafts or n > 1 or slots[0] % size == 0 or copies or not request.is_known_to_runner:
+                step.add(request, n, *manager.take_new_blocks(request), drafts)
             else:  # its blocks are those of the step before
                 step.add(request, n, 0, ())
 
@@ -150,7 +152,7 @@ class Scheduler:
 
     def _preempt(self, request, step):
         """The request gives its memory back and waits again; its output stays."""
-        computed = request.num_computed_tokens + request.num_in_flight_tokens
+        computed = request.num_computed_tokens + request.num_in_flight_tokens - request.num_draft_behind
         swap = self.config.preemption == "swap" and computed > 0
         lost = 0 if swap else computed
         if self.trace is not None:
@@ -174,7 +176,7 @@ class Scheduler:
             self.manager.free(request)
 
     def _wait_again(self, request, status):
-        request.status = status
+        request.status, request.num_draft_behind = status, 0
         if status == WAITING:
             request.num_computed_tokens = 0
         else:
@@ -205,6 +207,12 @@ class Scheduler:
                     continue  # it ended while the step was in flight: what the step computed of it is cut
             request.num_in_flight_steps -= 1
             request.metrics.num_computed_tokens += sequence.num_tokens
+            if sequence.num_drafts:
+                chosen = self.drafts.settle(request, sequence, tokens[sequence.request_id])
+                grown.append((request, chosen))
+                if self._charges:
+                    self.waiting.charge(request, output_tokens=len(chosen))
+                continue
             if request.num_in_flight_tokens:  # 0: it was preempted since, and counted there
                 request.num_in_flight_tokens -= sequence.num_tokens
                 request.num_computed_tokens += sequence.num_tokens
@@ -283,17 +291,4 @@ class Scheduler:
     def check_integrity(self):
         """Raises IntegrityError with the first thing that does not hold, those of the ledger first."""
         self.manager.check_integrity()
-        sequences = sum(request.num_sequences for request in self.running.values())
-        if sequences != self.num_sequences or sequences > self.config.max_num_seqs:
-            raise IntegrityError(
-                f"The running requests stand for {sequences} sequences, {self.num_sequences} are counted, and "
-                f"{self.config.max_num_seqs} may run."
-            )
-        for request in self.running.values():
-            held = self.manager.table(request).num_tokens if request in self.manager else 0
-            computed = request.num_computed_tokens + request.num_in_flight_tokens
-            if request.status != RUNNING or held != computed or held >= request.num_tokens + request.num_pending_tokens:
-                raise IntegrityError(
-                    f"{request} runs and has slots for {held} tokens: between two steps these are the computed "
-                    f"ones and those in flight, and one token at least is still to be computed."
-                )
+        check_running(self)

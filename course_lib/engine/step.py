@@ -32,6 +32,9 @@ class ScheduledSequence(NamedTuple):
     """New or changed block ids. None: still to be filled in, from the ledger."""
     sampling: tuple | None = None
     """(SamplingParams, seed) of a sequence that the runner does not know yet, or has forgotten."""
+    num_drafts: int = 0
+    """How many of these tokens, the last ones, are drafted: they are checked, not given. -1: the draft model fills in
+    which they are."""
 
 
 @dataclass
@@ -56,8 +59,8 @@ class Step:
     is_short: bool = False
     """Whether a running request found no room."""
 
-    def add(self, request, n, first_block=0, block_ids=None):
-        """The next n tokens of a request are computed. Its slots must have been allocated.
+    def add(self, request, n, first_block=0, block_ids=None, drafts=()):
+        """The next n tokens of a request are computed, and after them its drafts. Their slots must have been allocated.
 
         Without block_ids they are filled in from the ledger afterwards. The tokens are in flight from now on.
         """
@@ -73,10 +76,11 @@ class Step:
         if not request.is_known_to_runner:
             request.is_known_to_runner, sampling = True, (request.params, request.seed)
         request.num_in_flight_steps += 1
-        request.num_in_flight_tokens += n
-        self.token_budget -= n
-        new = request.request_id, start, n, ids[start:end], num_choices, first_block, block_ids, sampling
-        self.scheduled.append(ScheduledSequence(*new))
+        request.num_in_flight_tokens += n + len(drafts)
+        self.token_budget -= n + len(drafts)
+        tokens = ids[start:end] + drafts if drafts else ids[start:end]
+        new = request.request_id, start, n + len(drafts), tokens, num_choices, first_block, block_ids, sampling
+        self.scheduled.append(ScheduledSequence(*new, len(drafts)))
 
     def preempt(self, request, num_lost):
         """The request gives its memory back. num_lost: its computed tokens that are thrown away."""

@@ -52,6 +52,14 @@ class ContiguousCache:
             self.num_tokens = end
         return out
 
+    def shrink(self, num_tokens):
+        """Keeps the first `num_tokens` tokens. The others are written over. Raises ParameterError for more than it
+        holds.
+        """
+        if type(num_tokens) is not int or not 0 <= num_tokens <= self.num_tokens:
+            raise ParameterError(f"This cache holds {self.num_tokens} tokens and cannot keep {num_tokens!r} of them.")
+        self.num_tokens = num_tokens
+
     def reset(self):
         """Forgets the sequence. The memory stays and is used for the next one."""
         self.num_tokens = 0

@@ -137,6 +137,12 @@ class KVCacheManager:
                 self.cache.insert(held.table.block_ids[i], hashes[i], hashes[i - 1] if i else b"", priority(request))
         held.num_computed_tokens = num_computed_tokens
 
+    def shrink(self, request, num_tokens):
+        """The request keeps the slots of its first `num_tokens` tokens; blocks after those are free. Drafted tokens
+        that were not accepted go this way: they were never committed, so nobody has found them.
+        """
+        self._holding(request).table.shrink(num_tokens)
+
     def take_new_blocks(self, request):
         """(first, block_ids): its block ids from place `first` on, which are new or changed since the last call."""
         table = self._held[request.request_id].table

@@ -51,6 +51,9 @@ An engine adds what its scheduler decided; a view of memory ignores these:
                                             V of num_tokens tokens were thrown away) or "swap" (none were)
     swap           request, direction, num_tokens
                                             K and V of num_tokens tokens were copied "out" to CPU memory, or back "in"
+    speculate      request, drafted, accepted
+                                            of the tokens that `schedule` names, `drafted` were a guess; of these the
+                                            first `accepted` were right, and the others are taken back by `shrink`
     finish         request, reason          "stop", "length" or "abort"
 
 What happens to blocks comes before the table event that it belongs to: `free` of a block that is copied, `share`,
@@ -84,6 +87,7 @@ ENGINE_FIELDS = {
     "schedule": ("requests", "starts", "counts"),
     "preempt": ("request", "how", "num_tokens"),
     "swap": ("request", "direction", "num_tokens"),
+    "speculate": ("request", "drafted", "accepted"),
     "finish": ("request", "reason"),
 }
 FIELDS = MEMORY_FIELDS | ENGINE_FIELDS
