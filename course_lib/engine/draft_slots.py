@@ -47,6 +47,6 @@ class DraftSlots:
         request.num_draft_behind = int(self.speculation.is_behind and len(kept) == sequence.num_tokens)
         self.manager.commit(request, request.num_computed_tokens - request.num_draft_behind)
         if self.trace is not None:
-            drafted, accepted = sequence.num_drafts, len(chosen) - 1
+            drafted, accepted = sequence.num_drafts, len(kept) - 1
             self.trace.add("speculate", request=request.request_id, drafted=drafted, accepted=accepted)
         return kept

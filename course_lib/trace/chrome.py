@@ -1,7 +1,8 @@
 """A trace of an engine in the Chrome trace format, for chrome://tracing and ui.perfetto.dev.
 
-One row a request: waiting, prefill, decode, recompute, preempted, swapped. Above them counters for each step: tokens
-computed, requests that run and that wait, blocks in use. Source: the Trace Event Format of the Chromium project.
+One row a request: waiting, prefill, decode, speculate, recompute, preempted, swapped. Above them counters for each
+step: tokens computed, requests that run and that wait, blocks in use. Source: the Trace Event Format of the Chromium
+project.
 """
 
 import json
@@ -11,7 +12,7 @@ from course_lib.errors import ParameterError
 
 from .memory import cuts_at, memory_rows, replayed
 from .records import rows_of
-from .schedule import COMPUTED, Schedule, steps_of, tokens_in
+from .schedule import COMPUTED, Schedule, computed_after, drafts_in, steps_of, tokens_in
 
 ENGINE, REQUESTS = 0, 1  # the two groups of rows
 
@@ -75,7 +76,9 @@ def _slices(lane, row, first, starts):
             about = {"step": first + since}
             if kind in COMPUTED:
                 about |= {"start": number, "tokens": tokens_in(span, since)}
-                number += about["tokens"]
+                if kind == "speculate":
+                    about |= dict(zip(("drafted", "accepted"), drafts_in(span, since)))
+                number = computed_after(span, since)
             times = {"ts": starts[since], "dur": starts[until] - starts[since]}
             yield {"name": kind, "ph": "X", **times, "pid": REQUESTS, "tid": row, "args": about}
 

@@ -6,6 +6,7 @@ Steps are counted from 0 at the first record. A span is a stretch of steps in wh
     waiting       came, and was not admitted yet                           start 0, counts 0
     prefill       its prompt is computed, in chunks of `counts` tokens from number `start` on
     decode        the token that was chosen last is computed; counts 0: one in each step, else a list
+    speculate     as decode, with drafted tokens after it; counts: [tokens computed, drafted ones accepted] of each step
     recompute     tokens that had been computed once, and were thrown away
     idle          it runs, but the step had no tokens for it               start: how many of its tokens are computed
     preempted     preempted, its computed tokens thrown away               start 0
@@ -14,7 +15,7 @@ Steps are counted from 0 at the first record. A span is a stretch of steps in wh
 
 from course_lib.errors import ParameterError
 
-COMPUTED = ("prefill", "decode", "recompute")
+COMPUTED = ("prefill", "decode", "speculate", "recompute")
 MOST_STEPS = 100_000
 
 
@@ -26,14 +27,27 @@ def span_at(spans, step):
 def tokens_in(span, step):
     """How many tokens are computed in a step of the span."""
     kind, begin, _, _, counts = span
+    if kind == "speculate":
+        return counts[step - begin][0]
     return 0 if kind not in COMPUTED else counts[step - begin] if counts else 1
 
 
+def drafts_in(span, step):
+    """(drafted tokens in a step of the span, how many of them were accepted)."""
+    kind, begin, _, _, counts = span
+    if kind != "speculate":
+        return 0, 0
+    tokens, accepted = counts[step - begin]
+    return tokens - 1, accepted
+
+
 def computed_after(span, step):
-    """How many tokens of the request are computed after a step of the span."""
+    """How many tokens of the request are computed after a step of the span, those that were taken back not counted."""
     kind, begin, _, start, counts = span
     if kind not in COMPUTED:
         return start
+    if kind == "speculate":
+        return start + sum(1 + accepted for _, accepted in counts[: step - begin + 1])
     return start + (sum(counts[: step - begin + 1]) if counts else step - begin + 1)
 
 
@@ -73,7 +87,7 @@ class Lane:
         return other
 
     def extend(self, step, kind, start, number):
-        """One step more: number tokens from `start` on."""
+        """One step more: number tokens from `start` on; for "speculate" [number, accepted]."""
         counts = [number] if kind in COMPUTED and not (kind == "decode" and number == 1) else 0
         last = self.spans[-1] if self.spans else None
         if last and last[0] == kind and last[2] == step and bool(last[4]) == bool(counts):
@@ -90,29 +104,35 @@ class Schedule:
     lanes: all of them, in the order in which they came; service: {client: [prompt tokens, generated tokens]}; engine:
     (policy, max_num_seqs, max_num_batched_tokens), None where the trace does not say.
     After `take(rows)` of a step, `happened` holds what it did, a list of (event, lane, more), `batch` the lanes that it
-    computed, {lane: (start, count)}, `idle` those that run and got no tokens, and `waiting` those that wait.
+    computed, {lane: (start, count)}, `checked` those with drafts, {lane: (drafted, accepted)}, `idle` those that run
+    and got no tokens, and `waiting` those that wait.
     """
 
     def __init__(self):
         self.step = -1
         self.lanes, self.live, self.by_name = [], {}, {}  # live: lanes by number; by_name: the newest of a name
         self.engine, self.service = None, {}
-        self.batch, self.happened, self.idle, self.waiting = {}, [], [], []
+        self.batch, self.checked, self.happened, self.idle, self.waiting = {}, {}, [], [], []
 
     def take(self, rows):
         """One step. rows: its records, as (index, row). Raises ParameterError for one that contradicts those before."""
         self.step += 1
-        self.batch, self.happened = {}, []
+        self.batch, self.checked, self.happened = {}, {}, []
         for index, (_, event, *fields) in rows:
             handle = getattr(self, "_on_" + event, None)
             if handle:
                 handle(index, *fields)
         for lane, (start, number) in self.batch.items():
-            kind = "recompute" if start < lane.lost else "prefill" if start < lane.num_prompt else "decode"
-            lane.extend(self.step, kind, start, number)
+            if lane in self.checked:
+                _, accepted = self.checked[lane]
+                lane.computed = start + 1 + accepted
+                lane.extend(self.step, "speculate", start, [number, accepted])
+            else:
+                kind = "recompute" if start < lane.lost else "prefill" if start < lane.num_prompt else "decode"
+                lane.extend(self.step, kind, start, number)
             if lane.computed >= lane.known:
+                self._serve(lane, generated=lane.computed + 1 - lane.known)
                 lane.known = lane.computed + 1
-                self._serve(lane, generated=1)
         begun = [lane for lane in self.live.values() if lane.begin <= self.step]  # a fork runs from the next step on
         self.idle = [lane for lane in begun if lane.state == "running" and lane not in self.batch]
         self.waiting = [lane for lane in self.live.values() if lane.state != "running"]
@@ -207,6 +227,15 @@ class Schedule:
     def _on_swap(self, index, request, direction, num_tokens):
         lane = self._lane(index, request, "swaps")
         self.happened.append(("swap " + direction, lane, num_tokens))
+
+    def _on_speculate(self, index, request, drafted, accepted):
+        lane = self._lane(index, request, "checks drafts of")
+        if lane not in self.batch or not 0 <= accepted <= drafted == self.batch[lane][1] - 1:
+            raise ParameterError(
+                f"record {index} says that {accepted!r} of {drafted!r} drafted tokens of request {request!r} are "
+                f"accepted, and this step computes {self.batch.get(lane, (0, 0))[1]} tokens of it: one and the drafts."
+            )
+        self.checked[lane] = drafted, accepted
 
     def _on_finish(self, index, request, reason):
         lane = self._lane(index, request, "finishes")

@@ -50,7 +50,7 @@ function paintBars(pen, { batches, columns, colourOf }, scale) {
     }
   }
   for (const { colour, kind, path } of paths.values()) {
-    tint(pen, path, colour, kind === "decode" ? 0.5 : ALPHA[kind]);
+    tint(pen, path, colour, kind === "decode" || kind === "speculate" ? 0.5 : ALPHA[kind]);
     if (kind === "recompute") hatch(pen, path, colour, 4, 1.2);
   }
 }

@@ -2,9 +2,9 @@
 
 import { cross, hatch, roundBox, tint, write } from "../kit/canvas.js";
 import { shortened } from "../kit/format.js";
-import { isComputed, spanAt } from "./spans.js";
+import { draftsIn, isComputed, spanAt } from "./spans.js";
 
-export const ALPHA = { prefill: 1, decode: 0.38, recompute: 0.2 };
+export const ALPHA = { prefill: 1, decode: 0.38, speculate: 0.38, recompute: 0.2 };
 
 // Where tags, columns and rows lie. h: of a row; view: of all rows in sight.
 export function laneSizes(lanes) {
@@ -25,7 +25,10 @@ export function paintLane(pen, lane, columns, y, h, colours, colour) {
     const [kind, begin, end] = span;
     if (end <= columns.from || begin >= columns.to) continue;
     const [a, b] = [Math.max(begin, columns.from), Math.min(end, columns.to)];
-    if (isComputed(kind)) {
+    if (kind === "speculate") {
+      for (let at = Math.max(begin, columns.from); at < Math.min(end, columns.to); at++)
+        paintDrafts(pen, draftsIn(span, at), columns, at, [middle, tall, low], colours, colour);
+    } else if (isComputed(kind)) {
       const height = kind === "decode" ? low : tall;
       paintComputed(pen, span, columns, [a, b], [middle, height, h], colours, colour);
     } else paintWaiting(pen, kind, columns, [a, b], [middle, low], colours, colour);
@@ -87,6 +90,26 @@ function paintComputed(
     if (kind === "recompute") outlined(pen, count, x, middle + 0.5, look);
     write(pen, count, x, middle + 0.5, look);
   }
+}
+
+// The newest token low as in any decode step, then its drafts: full boxes are accepted, empty ones are not.
+function paintDrafts(pen, [drafted, accepted], columns, at, [middle, tall, low], colours, colour) {
+  const wide = Math.max(1, columns.w - columns.gap);
+  const each = wide / (1 + drafted);
+  const x = columns.x(at) + columns.gap / 2;
+  const box = (first, number, high) => {
+    const path = new Path2D();
+    path.rect(x + first * each, middle - high / 2, number * each - (each > 3 ? 1 : 0), high);
+    return path;
+  };
+  tint(pen, box(0, 1, low), colour, ALPHA.decode);
+  const single = each > 3;
+  for (let i = 0; single && i < accepted; i++) tint(pen, box(1 + i, 1, tall), colour);
+  if (!single && accepted) tint(pen, box(1, accepted, tall), colour);
+  pen.strokeStyle = colours.soft;
+  pen.lineWidth = 1;
+  for (let i = accepted; single && i < drafted; i++) pen.stroke(box(1 + i, 1, low));
+  if (!single && accepted < drafted) hatch(pen, box(1 + accepted, drafted - accepted, low), colours.soft, 3, 1);
 }
 
 function outlined(pen, text, x, y, { font, align }) {

@@ -13,6 +13,7 @@ POLICIES = {"FCFS": "first come, first served", "Priority": "by priority", "Fair
 STATES = {
     "prefill": "prefill",
     "decode": "decode",
+    "speculate": "decode, with drafts",
     "recompute": "recompute",
     "idle": "runs, no tokens in this step",
     "waiting": "waits",

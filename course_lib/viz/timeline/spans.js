@@ -3,7 +3,7 @@
 
 import { requestName } from "../kit/format.js";
 
-const COMPUTED = ["prefill", "decode", "recompute"];
+const COMPUTED = ["prefill", "decode", "speculate", "recompute"];
 
 export const isComputed = (kind) => COMPUTED.includes(kind);
 
@@ -15,13 +15,23 @@ export const spanAt = (lane, at) => lane.spans.find(([, begin, end]) => begin <=
 // How many tokens are computed in a step of the span.
 export function tokensIn([kind, begin, , , counts], at) {
   if (!isComputed(kind)) return 0;
+  if (kind === "speculate") return counts[at - begin][0];
   return counts ? counts[at - begin] : 1;
 }
 
-// How many tokens of the request are computed after a step of the span.
+// Drafted tokens in a step of the span, and how many of them were accepted.
+export function draftsIn([kind, begin, , , counts], at) {
+  if (kind !== "speculate") return [0, 0];
+  const [tokens, accepted] = counts[at - begin];
+  return [tokens - 1, accepted];
+}
+
+// How many tokens of the request are computed after a step of the span, those that were taken back not counted.
 export function computedAfter([kind, begin, , start, counts], at) {
   if (!isComputed(kind)) return start;
   const steps = at - begin + 1;
+  if (kind === "speculate")
+    return start + counts.slice(0, steps).reduce((sum, [, accepted]) => sum + 1 + accepted, 0);
   return start + (counts ? counts.slice(0, steps).reduce((sum, count) => sum + count, 0) : steps);
 }
 

@@ -1,6 +1,6 @@
 """The engine's timeline as a still picture, with matplotlib: the same as the live view, in light colours."""
 
-from course_lib.trace.schedule import COMPUTED, tokens_in
+from course_lib.trace.schedule import COMPUTED, drafts_in, tokens_in
 from course_lib.viz.kit import looks, still
 from course_lib.viz.kit.format import request_name, shortened
 from course_lib.viz.memory.still import MemoryPainter
@@ -8,7 +8,7 @@ from course_lib.viz.memory.still import MemoryPainter
 LEFT, RIGHT = 22, 898  # where tags begin, and where the steps end
 BUDGET, LANES = 148, 172  # the base of the tokens of each step, and where the lanes begin
 STEPS, ROWS = 64, 20  # so many are in the picture, around the step that is shown
-ALPHA = {"prefill": "", "decode": "61"}
+ALPHA = {"prefill": "", "decode": "61", "speculate": "61"}
 NUMBER = {"ha": "center", "weight": "bold", "family": "monospace"}
 
 
@@ -109,6 +109,8 @@ class _Painter:
         named = {"recompute": "recompute", "preempted": "preempted", "swapped": "swapped out"}
         shown = ["prefill", "decode", *(kind for kind in named if kind in kinds)]
         entries = [(named.get(kind, kind), self._look(kind, colour)) for kind in shown]
+        if "speculate" in kinds:
+            entries += [("draft accepted", {"facecolor": colour}), ("draft rejected", self._rejected())]
         aborted = any(lane["done"] and lane["done"][1] == "abort" for lane in lanes)
         return [*entries, ("waiting", "┄"), ("finished", "○"), *([("aborted", "✕")] if aborted else [])]
 
@@ -121,6 +123,9 @@ class _Painter:
         if kind == "recompute":
             return still.hatched(colour, self.colour["card"], 4)
         return {"facecolor": colour + ALPHA[kind]}
+
+    def _rejected(self):
+        return {"facecolor": "none", "edgecolor": self.colour["soft"], "linewidth": 0.8}
 
     def _cells(self, lane):
         """(step, kind, tokens) of the steps in the window that computed tokens of a lane."""
@@ -201,9 +206,26 @@ class _Painter:
             look = dashed if kind == "waiting" else {"color": colour}
             self.axes.plot([x + 1, x + wide - 1], [middle] * 2, linewidth=1.2, **look)
 
+    def _drafts(self, lane, colour, middle):
+        """The newest token low as in any decode step, then its drafts: full boxes are accepted, empty ones are not."""
+        tall, low = self.h - 3, (self.h - 3) * 0.56
+        for span in lane["spans"]:
+            for at in range(max(span[1], self.begin), min(span[2], self.end)) if span[0] == "speculate" else ():
+                drafted, accepted = drafts_in(span, at)
+                each = (self.w - 1.6) / (1 + drafted)
+                looks = [self._look("decode", colour), *[{"facecolor": colour}] * accepted]
+                looks += [self._rejected()] * (drafted - accepted)
+                for place, look in enumerate(looks):
+                    high = tall if 0 < place <= accepted else low
+                    x = self._x(at) + 0.8 + place * each
+                    still.box(self.axes, x, middle - high / 2, max(each - 0.8, 0.4), high, **look)
+
     def _computes(self, lane, colour, middle):
         radius = min(2.5, self.w / 4)
+        self._drafts(lane, colour, middle)
         for at, kind, tokens in self._cells(lane):
+            if kind == "speculate":
+                continue
             high = (self.h - 3) * (0.56 if kind == "decode" else 1)
             place = self._x(at) + 0.8, middle - high / 2, self.w - 1.6, high
             still.box(self.axes, *place, radius=radius, **self._look(kind, colour))

@@ -18,6 +18,7 @@ function legendOf({ lanes }) {
   return [
     ["cl-new", "prefill"],
     ["cl-decode", "decode"],
+    ...(has("speculate") ? [["cl-new", "draft accepted"], ["cl-rejected", "draft rejected"]] : []),
     ...(has("recompute") ? [["cl-hatch cl-recompute", "recompute"]] : []),
     ...(has("idle") ? [["cl-idle", "runs, no tokens"]] : []),
     ["cl-wait", "waiting"],

@@ -1,7 +1,7 @@
 // What a request does in a step, in a sentence.
 
 import { count, number } from "../kit/format.js";
-import { computedAfter, spanAt, tokensIn } from "./spans.js";
+import { computedAfter, draftsIn, spanAt, tokensIn } from "./spans.js";
 
 function tokensOf(lane, start, number) {
   const last = start + number - 1;
@@ -30,6 +30,12 @@ export function laneWords(data, lane, at, ranked) {
       return `${who} was preempted in step ${begin + 1} and waits; its computed tokens were thrown away.`;
     case "swapped":
       return `${who} was preempted in step ${begin + 1} and waits; ${count(start, "token")} of it are in CPU memory.`;
+    case "speculate": {
+      const [drafted, accepted] = draftsIn(span, at);
+      const first = computedAfter(span, at) - accepted - 1;
+      const drafts = `${count(drafted, "drafted token")}, ${accepted || "none"} accepted`;
+      return `${who}: decode of token ${first} with ${drafts}${now}.`;
+    }
     case "idle":
       return `${who} runs, but this step had no tokens for it.`;
     default:

@@ -20,6 +20,7 @@ def words_of(schedule):
         *_resumed(schedule, happened, joined),
         *_chunks(schedule, going),
         *_decoded(schedule, going),
+        *_checked(schedule),
         *_forked(happened),
         *_finished(happened),
     ]
@@ -122,7 +123,7 @@ def _how(lane, start, number, copied):
 
 
 def _chunks(schedule, going):
-    chunks = [lane for lane in going if lane.spans[-1][0] != "decode"]
+    chunks = [lane for lane in going if lane.spans[-1][0] not in ("decode", "speculate")]
     for lane in chunks[:TOLD]:
         verb = "recompute" if lane.spans[-1][0] == "recompute" else "compute"
         yield [["", f"{_does([lane], verb)} {_tokens_of(lane, *schedule.batch[lane])}."]]
@@ -136,6 +137,13 @@ def _decoded(schedule, going):
         tokens = sum(schedule.batch[lane][1] for lane in lanes)
         what = count(tokens, "token") if tokens > len(lanes) else "one token each" if len(lanes) > 1 else "one token"
         yield [["", f"{_does(lanes, 'decode')} {what}."]]
+
+
+def _checked(schedule):
+    if schedule.checked:
+        drafted, accepted = map(sum, zip(*schedule.checked.values()))
+        right = f"{accepted:,} accepted" if accepted else "none accepted"
+        yield [["", f"{_does(list(schedule.checked), 'check')} {count(drafted, 'drafted token')}: {right}."]]
 
 
 def _forked(happened):
