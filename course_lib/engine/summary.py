@@ -16,7 +16,7 @@ import numpy as np
 from course_lib.errors import ParameterError
 
 from .per_second import PerSecond
-from .sample import CountedSample, Sample
+from .sample import CountedSample, Sample, counted
 
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES = ("ttft", "tpot", "itl", "e2el", "queue_time")
@@ -168,8 +168,7 @@ class Totals:
         if self.first_arrival is None or arrival < self.first_arrival:
             self.first_arrival = arrival
         self.last_finish = finished if self.last_finish is None else max(finished, self.last_finish)
-        seconds, counts = np.unique(np.floor(times - self.start).astype(np.int64), return_counts=True)
-        for second, count in zip(seconds.tolist(), counts.tolist()):
+        for second, count in counted(np.floor(times - self.start).astype(np.int64)):
             self._tokens.add(second, count)
         self._changes.add(math.floor(arrival - self.start), 1)
         self._changes.add(math.floor(finished - self.start) + 1, -1)

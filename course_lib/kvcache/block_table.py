@@ -66,11 +66,10 @@ class BlockTable:
             if cached:
                 self._trace.add("hit", request=self.name, blocks=cached)
             self._trace.add("append", request=self.name, count=n, blocks=joining)
-        slots = []
-        for place in range(start // size, -(-self.num_tokens // size)):  # whole blocks, which is quicker than by token
-            first = self.block_ids[place] * size - place * size
-            slots += range(first + max(start, place * size), first + min(self.num_tokens, (place + 1) * size))
-        return slots
+        slots, at = [], start % size
+        for b in self.block_ids[start // size :]:  # whole blocks, which is quicker than token by token
+            slots += range(b * size, b * size + size)
+        return slots[at : at + n]
 
     def append_own_slot(self):
         """The slot of one more token in a last block that only this table holds; None if append_slots is needed.

@@ -102,13 +102,15 @@ class PrefixCache:
             raise LedgerError(
                 f"Block {block_id} is held by no table, so its content is not known. Hash it before its table is freed."
             )
-        if block_id in self._entry_of and self._entry_of[block_id][0] != block_hash:
+        known = self._entry_of.get(block_id)
+        if known is not None and known[0] != block_hash:
             raise LedgerError(
                 f"Block {block_id} is hashed with other tokens. A hashed block is never written, so this block "
                 f"belongs to another table."
             )
-        if block_hash in self._block_of:
-            return self._block_of[block_hash] == block_id
+        found = self._block_of.get(block_hash)
+        if found is not None:
+            return found == block_id
         self._block_of[block_hash], self._entry_of[block_id] = block_id, (block_hash, parent)
         self._priority[block_id] = self._counted(priority)
         self._touch_ancestors(block_id)
@@ -156,7 +158,8 @@ class PrefixCache:
         Stops at the first ancestor for which this holds already. That is mostly the very first, since a table holds all
         of its blocks.
         """
-        priority, ancestor = self._priority[block_id], self._parent(block_id)
+        priority, block_of, entry_of = self._priority[block_id], self._block_of, self._entry_of
+        ancestor = block_of.get(entry_of[block_id][1])
         while ancestor is not None:
             idle = self.allocator.ref_count(ancestor) == 0
             if not idle and self._priority[ancestor] <= priority:
@@ -166,7 +169,7 @@ class PrefixCache:
             self._priority[ancestor] = min(priority, self._priority[ancestor])
             if idle:
                 self._join_queue(ancestor)
-            ancestor = self._parent(ancestor)
+            ancestor = block_of.get(entry_of[ancestor][1])
 
     def _parent(self, block_id):
         """The hashed block before this one, or None if this is the first or that one was evicted."""

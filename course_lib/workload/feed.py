@@ -90,7 +90,7 @@ class _Stream:
 
     def __init__(self, workload):
         self.workload, self.num_started = workload, 0
-        self._starts, self._prefixes = self._first_times(), {}
+        self._starts, self._prefixes, self._generator = self._first_times(), {}, None
 
     def _first_times(self):
         """(seconds, (prompt, output) lengths or None, client, user or None) of what comes by itself."""
@@ -133,7 +133,7 @@ class _Stream:
             return None
         number = self.num_started
         self.num_started += 1
-        generator = workload.generator(number)
+        generator = self._generator_of(number, is_kept=workload.conversations is not None or user is not None)
         turns = 1 if workload.conversations is None else workload.conversations.turns.draw(generator)
         prefix = self._prefix(generator)
         num_prompt, num_output = workload.lengths.draw(generator) if lengths is None else lengths
@@ -145,6 +145,14 @@ class _Stream:
         token_ids = (prefix + own)[:num_prompt]
         conversation = Conversation(generator, turns - 1, user)
         return Arrival(at, token_ids, num_output, client, workload.priority, number, 0, workload, conversation)
+
+    def _generator_of(self, number, is_kept):
+        """The random numbers of a request. is_kept: they are needed after its start, when others have started."""
+        if is_kept or self._generator is None:
+            made = self.workload.generator(number)
+            self._generator = None if is_kept else made
+            return made
+        return self.workload.rewind(self._generator, number)
 
     def _prefix(self, generator):
         prefixes = self.workload.prefixes

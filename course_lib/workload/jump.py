@@ -4,6 +4,8 @@ A jump ends with the first step in which a request is complete. It ends earlier 
 admitted, and where a block would be missing: then the scheduler decides.
 """
 
+from bisect import bisect_right
+
 import numpy as np
 
 from course_lib.engine.policies import FCFS, Fair, Priority
@@ -26,7 +28,7 @@ def plan_quickly(replica):
         return Admission(replica) if has_room else None
     steps = steady.steps_left
     if len(steady) * -(-steps // replica.config.block_size) > free:
-        steps = int(np.searchsorted(steady.new_blocks(steps), free, side="right"))
+        steps = bisect_right(steady.new_blocks(steps), free)
     return Jump(replica, steps) if steps else None
 
 

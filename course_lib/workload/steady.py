@@ -13,9 +13,7 @@ the next turn of its conversation comes after its end.
 """
 
 from heapq import heappop, heappush
-from itertools import count
-
-import numpy as np
+from itertools import accumulate, count, cycle, islice
 
 from course_lib.errors import IntegrityError
 
@@ -43,13 +41,14 @@ class Steady:
 
     def take_in(self, running):
         """Takes in all running requests: whether all of them only decode. Otherwise none is here afterwards."""
-        if len(self._first) < len(running):
-            if not all(request in self._first or self._only_decodes(request) for request in running.values()):
+        missing = len(running) - len(self._first)
+        if missing:  # the last of them: others are let go before anything else is done with them
+            coming = [*islice(reversed(running.values()), missing)][::-1]
+            if not all(map(self._only_decodes, coming)):
                 self.let_go()
                 return False
-            for request in running.values():
-                if request not in self._first:
-                    self._join(request)
+            for request in coming:
+                self._join(request)
         return True
 
     def _only_decodes(self, request):
@@ -76,9 +75,9 @@ class Steady:
         return self._ends[0][0] - self.step
 
     def new_blocks(self, steps):
-        """How many blocks the next steps need in all: int64 [steps], after each of them."""
+        """How many blocks the next steps need in all: a list with the number after each of them."""
         at = self.step % self.size
-        return np.resize(self._begins[at:] + self._begins[:at], steps).cumsum()
+        return list(accumulate(islice(cycle(self._begins[at:] + self._begins[:at]), steps)))
 
     def begin(self, steps=1):
         """The next steps have begun: they get their blocks. Returns the blocks in use, summed over the steps."""
@@ -88,7 +87,7 @@ class Steady:
             total = before_last = summed = self._begins[self.step % self.size]
         else:
             needed = self.new_blocks(steps)
-            total, before_last, summed = int(needed[-1]), int(needed[-2]), int(needed.sum())
+            total, before_last, summed = needed[-1], needed[-2], sum(needed)
             metrics.peak_blocks = max(metrics.peak_blocks, used + before_last)  # in the last one, some may leave
         if total:
             blocks = allocator.allocate(total)
