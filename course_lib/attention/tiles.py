@@ -97,6 +97,11 @@ def has_matrix_instructions(name):
     return name != "sm_75"
 
 
+def has_fp8(name):
+    """Whether the chip itself converts fp8 (e4m3). For the others the kernels convert it with whole numbers."""
+    return name in ("sm_89", "sm_90", "sm_100", "sm_120")
+
+
 def flash_tile(name, head_dim, itemsize):
     """The Tile of flash_attention. itemsize: bytes of an element."""
     if name == "interpreter":

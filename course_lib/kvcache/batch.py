@@ -50,16 +50,17 @@ class Batch:
     """On a CPU, of each other sequence: rows of its new tokens, its blocks, its length."""
 
 
-def plan_for_cpu(batch, seq_lens, num_new, block_size):
+def plan_for_cpu(batch, seq_lens, num_new, block_size, window=None, sinks=0):
     """The batch with what each layer would otherwise work out again: which sequences are gathered together, which
     alone.
 
-    seq_lens, num_new: the lengths and numbers of new tokens as lists of ints.
+    seq_lens, num_new: the lengths and numbers of new tokens as lists of ints. window, sinks: what no token of any layer
+    sees, and so is not gathered: its blocks may be given away already.
     """
     starts, groups, grouped_decodes = batch.cu_seqlens_q.tolist(), groups_of_similar_length(seq_lens, num_new), []
     for group in groups:
         at = torch.tensor(group)
-        slots = slots_of(batch.block_tables[at], batch.seq_lens[at], block_size, seq_lens[group[-1]])
+        slots = slots_of(batch.block_tables[at], batch.seq_lens[at], block_size, seq_lens[group[-1]], window, sinks)
         grouped_decodes.append((batch.cu_seqlens_q[at], slots, batch.seq_lens[at]))
     grouped = {i for group in groups for i in group}
     singles = [

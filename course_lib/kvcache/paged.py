@@ -12,7 +12,9 @@ again, for this one layer and moment, and torch does the rest. Source: PagedAtte
 import torch
 
 from course_lib import attention  # its names load on first use: Triton with the first step on a GPU, not before
-from course_lib.attention.reference.twins import decode_gathered, last_tokens
+from course_lib.attention.checks import check_mask
+from course_lib.attention.paged_checks import check_sinks
+from course_lib.attention.reference.twins import decode_gathered, last_tokens, seen_positions
 from course_lib.errors import CacheFull, LedgerError, ParameterError
 
 from .allocator import BlockAllocator, whole
@@ -30,17 +32,21 @@ class PagedCache:
         positions = cache.begin_step([table_a, table_b], [5, 1])     # makes the copies that the allocator asks for
         logits = model(token_ids, positions, cache)                  # token_ids: [6]
 
-    pool: a KVPool. allocator: a BlockAllocator, or a learner's own, for this pool; default: a fresh one.
+    pool: a KVPool. allocator: a BlockAllocator, or a learner's own, for this pool; default: a fresh one. window, sinks:
+    in every layer a token sees only the last `window` tokens, itself included, and the first `sinks`; a layer of the
+    model with a window that is not larger keeps its own.
     """
 
-    def __init__(self, pool, allocator=None):
+    def __init__(self, pool, allocator=None, *, window=None, sinks=0):
         allocator = BlockAllocator(pool.num_blocks, pool.block_size) if allocator is None else allocator
         if allocator.num_blocks > pool.num_blocks or allocator.block_size != pool.block_size:
             raise ParameterError(
                 f"The allocator gives out {allocator.num_blocks} blocks of {allocator.block_size} tokens, but "
                 f"the pool has {pool.num_blocks} of {pool.block_size}. Make both with the same two numbers."
             )
-        self.pool, self.allocator = pool, allocator
+        check_mask(True, window)
+        check_sinks(sinks, window)
+        self.pool, self.allocator, self.window, self.sinks = pool, allocator, window, sinks
         self.batch = None  # the Batch that is being computed
         self.num_tokens = 0  # of the one sequence of its own
         self.table = BlockTable(allocator, name="sequence")
@@ -99,12 +105,14 @@ class PagedCache:
         for n in new:
             ends.append(ends[-1] + n)
         seq_lens = [table.num_tokens for table in tables]
-        rows = [table.block_ids + [-1] * (width - len(table.block_ids)) for table in tables]
+        rows = [list(table.block_ids) + [-1] * (width - len(table.block_ids)) for table in tables]
         slots, rows, lens, ends, positions = (
             torch.tensor(x, device=device) for x in (slots, rows, seq_lens, ends, positions)
         )
         batch = Batch(slots, rows, lens, ends, is_decode=max(new) == 1, positions=positions)
-        return batch if batch.seq_lens.is_cuda else plan_for_cpu(batch, seq_lens, new, self.pool.block_size)
+        if batch.seq_lens.is_cuda:
+            return batch
+        return plan_for_cpu(batch, seq_lens, new, self.pool.block_size, self.window, self.sinks)
 
     def begin_batch(self, batch):
         """As begin_step, with a Batch that is made already; an engine keeps the buffers of its own."""
@@ -135,43 +143,54 @@ class PagedCache:
             self.batch, self._is_own = None, False
         return out
 
+    def seen(self, window):
+        """(window, sinks) of a layer whose own window is `window`: the narrower of the two windows."""
+        if self.window is None or (window is not None and window <= self.window):
+            return window, 0
+        return self.window, self.sinks
+
     def _attend_on_gpu(self, layer, q, k, v, window=None):
-        attention.store_kv(k, v, self.pool.k[layer], self.pool.v[layer], self.batch.slot_mapping)
+        self.store(layer, k, v)
         return self.attend_stored(layer, q, window)
+
+    def store(self, layer, k, v):
+        """Writes k and v of the new tokens to their slots, on a GPU."""
+        k_cache, v_cache, scales = self.pool.layer(layer)
+        attention.store_kv(self.pool.divided(layer, k), v, k_cache, v_cache, self.batch.slot_mapping, **scales)
 
     def attend_stored(self, layer, q, window=None):
         """Attention on a GPU where the keys and values of the new tokens are in their slots already. Returns as q."""
-        batch, k_cache, v_cache = self.batch, self.pool.k[layer], self.pool.v[layer]
+        batch, (k_cache, v_cache, how), q = self.batch, self.pool.layer(layer), self.pool.multiplied(layer, q)
         tables, lens, n = batch.block_tables, batch.seq_lens, batch.num_decodes
+        window, sinks = self.seen(window)
+        how = {**how, "window": window, "sinks": sinks}
         if batch.is_decode:
-            return attention.paged_decode(q, k_cache, v_cache, tables, lens, window=window)
+            return attention.paged_decode(q, k_cache, v_cache, tables, lens, **how)
         if n == 0:
-            return attention.paged_attention(q, k_cache, v_cache, tables, lens, batch.cu_seqlens_q, window=window)
-        decoded = attention.paged_decode(q[:n], k_cache, v_cache, tables[:n], lens[:n], window=window)
+            return attention.paged_attention(q, k_cache, v_cache, tables, lens, batch.cu_seqlens_q, **how)
+        decoded = attention.paged_decode(q[:n], k_cache, v_cache, tables[:n], lens[:n], **how)
         ends = batch.cu_seqlens_rest
-        rest = attention.paged_attention(q[n:], k_cache, v_cache, tables[n:], lens[n:], ends, window=window)
+        rest = attention.paged_attention(q[n:], k_cache, v_cache, tables[n:], lens[n:], ends, **how)
         return torch.cat([decoded, rest])
 
     def _attend_on_cpu(self, layer, q, k, v, window=None):
-        batch, out = self.batch, torch.empty_like(q)
+        batch, out, size, (window, sinks) = self.batch, torch.empty_like(q), self.pool.block_size, self.seen(window)
         self.pool.write(layer, batch.slot_mapping, k, v)
         for rows, blocks, seq_len in batch.singles:
-            if window is not None:  # blocks that none of the new tokens sees are not gathered
-                first = max(0, seq_len - len(q[rows]) + 1 - window) // self.pool.block_size
-                blocks, seq_len = blocks[first:], seq_len - first * self.pool.block_size
-            out[rows] = last_tokens(q[rows], *self.pool.gather(layer, blocks, seq_len), window=window)
+            seen = None
+            if window is not None:  # what none of the new tokens sees is not gathered: its blocks may be another's
+                seen = seen_positions(seq_len, len(q[rows]), window, sinks)
+                k, v = self.pool.take(layer, blocks[seen // size] * size + seen % size)
+            else:
+                k, v = self.pool.gather(layer, blocks, seq_len)
+            out[rows] = last_tokens(q[rows], k, v, window=window, sinks=sinks, positions=seen)
         for rows, slots, seq_lens in batch.grouped_decodes:
+            seen = None
             if window is not None:  # the shortest comes first
-                first = max(0, int(seq_lens[0]) - window)
-                slots, seq_lens = slots[:, first:], seq_lens - first
-            k, v = (
-                kept[layer]
-                .flatten(0, 1)
-                .index_select(0, slots.flatten())
-                .unflatten(0, slots.shape)  # faster than [slots]
-                for kept in (self.pool.k, self.pool.v)
-            )
-            out[rows] = decode_gathered(q[rows], k, v, seq_lens, window=window)
+                seen = seen_positions(slots.shape[1], slots.shape[1] - int(seq_lens[0]) + 1, window, sinks)
+                slots = slots[:, seen]
+            k, v = self.pool.take(layer, slots)
+            out[rows] = decode_gathered(q[rows], k, v, seq_lens, window=window, sinks=sinks, positions=seen)
         return out
 
     def _begin_own_step(self, n):
@@ -192,11 +211,11 @@ class PagedCache:
         self.num_tokens, self.batch, self._is_own = 0, None, False
 
     def _check_fit(self, k):
-        kept = self.pool.k
-        if k.shape[1:] != kept.shape[3:] or k.dtype != kept.dtype or k.device != kept.device:
+        pool, device = self.pool, self.pool.k.device
+        if k.shape[1:] != pool.head_shape or k.dtype != pool.dtype or k.device != device:
             raise ParameterError(
                 f"Keys of {list(k.shape[1:])} numbers a token in {k.dtype} on {k.device} came to a pool for "
-                f"{list(kept.shape[3:])} in {kept.dtype} on {kept.device}. Make it for this model: KVPool("
+                f"{list(pool.head_shape)} in {pool.dtype} on {device}. Make it for this model: KVPool("
                 f"model.config, num_blocks, block_size, model.device, model.dtype)."
             )
 

@@ -25,8 +25,15 @@ class KVPool:
         whole("block_size", block_size, at_least=1)
         self.num_blocks, self.block_size = num_blocks, block_size
         device = torch.device(device or default_device())
-        shape = (config.num_layers, num_blocks, block_size, config.num_kv_heads, config.head_dim)
-        self.k, self.v = (torch.zeros(shape, device=device, dtype=dtype or default_dtype(device)) for _ in "kv")
+        self.dtype = dtype or default_dtype(device)
+        self.head_shape = (config.num_kv_heads, config.head_dim)
+        shape = (config.num_layers, num_blocks, block_size, *self.head_shape)
+        self.k, self.v = (torch.zeros(shape, device=device, dtype=self.dtype) for _ in "kv")
+
+    @property
+    def by_token(self):
+        """All that is kept, [num_layers, num_blocks, block_size, ...] each: what is copied, saved and restored."""
+        return self.k, self.v
 
     def write(self, layer, slot_mapping, k, v):
         """Scatters: token i goes to slot `slot_mapping[i]`.
@@ -44,6 +51,25 @@ class KVPool:
         """
         return tuple(kept[layer][block_table].flatten(0, 1)[:num_tokens] for kept in (self.k, self.v))
 
+    def take(self, layer, slots):
+        """What stands in these slots: k and v, [*slots.shape, num_kv_heads, head_dim]. slots: int64."""
+        return tuple(
+            kept[layer].flatten(0, 1).index_select(0, slots.flatten()).unflatten(0, slots.shape)  # faster than [slots]
+            for kept in (self.k, self.v)
+        )
+
+    def layer(self, layer):
+        """One layer for the kernels of attention: its k and v as they are stored, and the scales to pass by name."""
+        return self.k[layer], self.v[layer], {}
+
+    def divided(self, layer, k):
+        """Keys as they are stored. A QuantisedPool may store them divided by numbers of its own."""
+        return k
+
+    def multiplied(self, layer, q):
+        """Queries for keys as they are stored."""
+        return q
+
     def copy_blocks(self, copies):
         """Copies whole blocks in every layer, as if one pair after the other. copies: (source, destination) ids.
 
@@ -59,35 +85,46 @@ class KVPool:
         while copies:
             together = independent(copies)
             sources, destinations = map(list, zip(*copies[:together]))
-            for kept in (self.k, self.v):
+            for kept in self.by_token:
                 kept[:, destinations] = kept[:, sources]
             copies = copies[together:]
 
     def save(self, block_ids, num_tokens):
-        """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: (k, v), to be given to
-        `restore`.
+        """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: to be given to `restore`.
 
-        Each is [num_layers, num_tokens, num_kv_heads, head_dim]. On a GPU the memory is pinned and the copy runs on the
-        current stream: it is complete when that stream is.
+        A block id of -1 stands for a block that was given back, whose tokens are not saved. Returns (tensors
+        [num_layers, saved tokens, ...], the number of each saved token). On a GPU the memory is pinned; the copy runs
+        on the current stream: it is complete when that stream is.
         """
-        blocks = torch.tensor(block_ids, device=self.k.device)
-        return tuple(to_cpu(kept[:, blocks].flatten(1, 2)[:, :num_tokens]) for kept in (self.k, self.v))
+        size = self.block_size
+        tokens = [i for i in range(num_tokens) if block_ids[i // size] >= 0]
+        slots = torch.tensor([block_ids[i // size] * size + i % size for i in tokens], dtype=torch.int64)
+        blocks, places = self._places(slots)
+        return tuple(to_cpu(kept[:, blocks, places]) for kept in self.by_token), tokens
 
     def restore(self, saved, start, slots):
         """Writes saved tokens from number `start` on to these slots, one slot a token; the tokens before are not
-        written.
+        written, nor is a token whose slot is -1.
         """
-        if not slots:
+        tensors, tokens = saved
+        rows = [(row, slots[i - start]) for row, i in enumerate(tokens) if 0 <= i - start < len(slots)]
+        rows = [(row, slot) for row, slot in rows if slot >= 0]
+        if not rows:
             return
-        at = torch.tensor(slots, device=self.k.device)
-        for kept, back in zip((self.k, self.v), saved):
-            part = back[:, start : start + len(slots)]
-            kept.flatten(1, 2)[:, at] = part.to(kept.device, non_blocking=True)
+        rows, slots = zip(*rows)
+        blocks, places = self._places(torch.tensor(slots))
+        for kept, back in zip(self.by_token, tensors):
+            part = back if len(rows) == back.shape[1] else back[:, rows]
+            kept[:, blocks, places] = part.to(kept.device, non_blocking=True)
+
+    def _places(self, slots):
+        slots = slots.to(self.k.device)
+        return slots // self.block_size, slots % self.block_size
 
     @property
     def num_bytes(self):
         """Bytes of all blocks, whether anything is in them or not."""
-        return self.k.nbytes + self.v.nbytes
+        return sum(kept.nbytes for kept in self.by_token)
 
     def __repr__(self):
         return f"KVPool({self.num_blocks} blocks of {self.block_size} tokens, {self.num_bytes:,} bytes)"

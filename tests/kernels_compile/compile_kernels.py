@@ -20,7 +20,8 @@ from triton.compiler import ASTSource, compile
 from triton.runtime.jit import JITFunction
 
 from course_lib.attention import checks
-from course_lib.attention.kernels import flash, paged, store
+from course_lib.attention.kernels import flash, paged, paged_walk, store
+from course_lib.attention.reference.quantise import STORED_AS
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
 from course_lib.decoding import choosing_kernel
 from course_lib.decoding.choosing import ChoiceRows
@@ -40,6 +41,8 @@ POINTERS = {
     torch.bfloat16: "*bf16",
     torch.int32: "*i32",
     torch.int64: "*i64",
+    torch.int8: "*i8",
+    torch.uint8: "*u8",
 }
 MATRIX = {"nvidia": r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma)", "amd": r"\bv_mfma_"}
 launches = []
@@ -118,6 +121,27 @@ def cases(chip, everything):
             yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, torch.empty(len(k), dtype=torch.int64))
 
 
+def quantised_cases(chip, everything):
+    """As cases, for caches of 8 and 4 bits."""
+    dtype = torch.float16 if chip == "sm_75" else torch.bfloat16
+    tables, lens, cu = (torch.empty(shape, dtype=torch.int32) for shape in ((2, 64), 2, 3))
+    for kind, stored in STORED_AS.items():
+        for head_dim, window in [(128, None)] + ([(80, 100), (64, None)] if everything or chip == "sm_90" else []):
+            q, k = (torch.empty(4096, heads, head_dim, dtype=dtype) for heads in (8, 2))
+            width = head_dim // 2 if kind == "int4" else head_dim
+            cache, scale = torch.empty(64, 16, 2, width, dtype=stored), torch.empty(64, 2, 16)
+            how, label = dict(k_scale=scale, v_scale=scale), f"{kind} {dtype}, head_dim {head_dim}, window {window}"
+            seen = dict(window=window, sinks=4 if window else 0)
+            yield (
+                f"decode {label}",
+                lambda: paged.paged_decode(q[:2], cache, cache, tables, lens, splits=2, **how, **seen),
+            )
+            if has_matrix_instructions(chip) and (everything or chip == "sm_90" or kind == "int4"):
+                yield f"paged {label}", lambda: paged.paged_attention(q, cache, cache, tables, lens, cu, **how, **seen)
+            slots = torch.empty(len(k), dtype=torch.int64)
+            yield f"store {label}", lambda: store.store_kv(k, k, cache, cache, slots, **how)
+
+
 def hopper_cases(chip):
     """As cases, for the kernel of attention that only Hopper runs."""
     for dtype in (torch.bfloat16, torch.float16) if hopper and chip == "sm_90" else ():
@@ -153,7 +177,7 @@ def main(chips, everything):
     assert isinstance(flash.flash_kernel, JITFunction), "Triton is interpreted here, so nothing would be compiled"
     JITFunction.run = catch
     checks._contents_checked = lambda tensor: False  # the tensors have no content
-    for module in (flash, paged, store, hopper):
+    for module in (flash, paged, paged_walk, store, hopper):
         if module:
             module.check_kernel_inputs = lambda *_: None
             module.multiprocessors = lambda device: 132
@@ -166,7 +190,8 @@ def main(chips, everything):
         flash.chip = paged.chip = lambda device: chip
         has_pdl = chip in ("sm_90", "sm_100", "sm_120")
         norm.pdl = products.pdl = rotary.pdl = paged.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
-        for name, call in chain(cases(chip, everything), hopper_cases(chip), model_cases(chip)):  # each call at once
+        groups = cases(chip, everything), quantised_cases(chip, everything), hopper_cases(chip), model_cases(chip)
+        for name, call in chain(*groups):  # each call at once
             launches.clear()
             call()
             for kernel, args, options in launches:

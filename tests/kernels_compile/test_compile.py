@@ -32,6 +32,7 @@ def compiled():
 @pytest.mark.parametrize("chip", SHARED_MEMORY)
 def test_every_kernel_compiles_and_fits_the_shared_memory(compiled, chip):
     kernels = {"flash_kernel", "decode_kernel", "merge_kernel", "paged_kernel", "store_kernel"}
+    kernels |= {"store_quantised_kernel"}
     kernels |= {"hopper_kernel"} if GLUON and chip == "sm_90" else set()
     assert kernels <= {one["kernel"] for one in compiled[chip]}
     for one in compiled[chip]:
@@ -50,7 +51,7 @@ def test_matrix_instructions_are_used_where_the_chip_has_them(compiled, chip):
         if one["expects_matrix"]:
             assert one["matrix"], one
             assert expected.get(one["kernel"], one["matrix"][0]) in one["matrix"], one
-        elif one["kernel"] in ("merge_kernel", "store_kernel"):
+        elif one["kernel"] in ("merge_kernel", "store_kernel", "store_quantised_kernel"):
             assert not one["matrix"], one  # the pattern that is looked for tells one from the other
 
 

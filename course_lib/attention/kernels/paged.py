@@ -16,62 +16,25 @@ import torch
 
 from course_lib.machine.dependent_launch import let_next_start, pdl, wait_for_previous
 
-from .online import LOWEST, find_sequence, fold, tile_bounds, visible  # before Triton: it decides how that runs here
+from .online import LOWEST, find_sequence, tile_bounds  # before Triton: it decides how that runs here
 
 # isort: split
 import triton
 import triton.language as tl
 
-from course_lib.attention.checks import check_kernel_inputs, check_paged, check_splits
+from course_lib.attention.paged_checks import check_paged, check_splits
 from course_lib.attention.tiles import (
     chip,
     decode_splits,
     decode_tile,
+    has_fp8,
     has_matrix_instructions,
     multiprocessors,
     paged_tile,
 )
 
 from .flash import LOG2_E
-
-
-@triton.jit
-def _attend(
-    q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, end, kv_len, window, to_base_2, MASKED:
-    tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr, PADDED_DIM:
-    tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
-    """The tiles of columns begin .. end of one sequence and KV head. Only here is the block table read."""
-    dims, offsets = tl.arange(0, PADDED_DIM), tl.arange(0, BLOCK_N)
-    block_ids = tl.load(table_ptr + (begin + offsets) // BLOCK_SIZE, mask=begin + offsets < kv_len, other=0).to(
-        tl.int32
-    )
-    for start in range(begin, end, BLOCK_N):
-        columns = start + offsets
-        slots = block_ids.to(tl.int64) * BLOCK_SIZE + columns % BLOCK_SIZE
-        # The ids of the next tile now: its K and V, whose addresses depend on them, can be loaded while this one is
-        # computed.
-        block_ids = tl.load(table_ptr + (columns + BLOCK_N) // BLOCK_SIZE, mask=columns + BLOCK_N < kv_len, other=0).to(
-            tl.int32
-        )
-        k_tile = k_ptr + slots[:, None] * token_stride + dims[None, :]
-        v_tile = v_ptr + slots[:, None] * token_stride + dims[None, :]
-        if MASKED:
-            here = (columns < kv_len)[:, None] & (dims < HEAD_DIM)[None, :]
-            k, v = tl.load(k_tile, mask=here, other=0.0), tl.load(v_tile, mask=here, other=0.0)
-        elif HEAD_DIM != PADDED_DIM:
-            here = (dims < HEAD_DIM)[None, :]
-            k, v = tl.load(k_tile, mask=here, other=0.0), tl.load(v_tile, mask=here, other=0.0)
-        else:
-            k, v = tl.load(k_tile), tl.load(v_tile)
-        if DOT:
-            scores = tl.dot(q, tl.trans(k), input_precision="ieee")
-        else:  # for chips on which Triton makes no matrix instruction of tl.dot
-            scores = tl.sum(q[:, None, :].to(tl.float32) * k[None, :, :].to(tl.float32), 2)
-        if MASKED:
-            scores = tl.where(visible(rows, columns, kv_len, window, CAUSAL, WINDOW), scores, float("-inf"))
-        m_i, l_i, acc = fold(scores, v, m_i, l_i, acc, to_base_2, DOT)
-    return m_i, l_i, acc
+from .paged_walk import _attend, prepare
 
 
 @triton.jit
@@ -86,12 +49,13 @@ def _first_tile(seq_len, window, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
     return tl.maximum(seq_len - window, 0) // BLOCK_N * BLOCK_N if WINDOW else seq_len * 0
 
 
-@triton.jit(do_not_specialize=["table_stride", "window"])
+@triton.jit(do_not_specialize=["table_stride", "window", "sinks"])
 def decode_kernel(
-    q_ptr, k_ptr, v_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride, window, to_base_2,
-    q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, WINDOW:
-    tl.constexpr, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, PDL: tl.constexpr = False,
+    q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride,
+    window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr, NATIVE_FP8:
+    tl.constexpr, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM:
+    tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
+    tl.constexpr = False,
 ):  # fmt: skip
     """Without SPLIT writes out; with it each part's own output to partial and its log-sum-exp (base 2) to lse."""
     wait_for_previous(PDL)
@@ -118,10 +82,23 @@ def decode_kernel(
     m_i = tl.full([BLOCK_M], LOWEST, tl.float32)
     l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
+    k_ptr += kv_head * head_stride
+    v_ptr += kv_head * head_stride
+    k_scale_ptr += kv_head * BLOCK_SIZE
+    v_scale_ptr += kv_head * BLOCK_SIZE
+    scale_stride, at, low = tl.num_programs(0) * BLOCK_SIZE, rows * 0 + seq_len - 1, seq_len - window
+    table_ptr += sequence.to(tl.int64) * table_stride
+    if WINDOW:
+        before = tl.where(part == 0, tl.minimum(sinks, first), 0)
+        m_i, l_i, acc = _attend(
+            q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, at,
+            before * 0, before, before, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, False, WINDOW, DOT,
+            HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        )  # fmt: skip
     m_i, l_i, acc = _attend(
-        q, m_i, l_i, acc, k_ptr + kv_head * HEAD_DIM, v_ptr + kv_head * HEAD_DIM, table_ptr + sequence.to(tl.int64) *
-        table_stride, token_stride, rows * 0 + seq_len - 1, begin, end, seq_len, window, to_base_2, True, False,
-        WINDOW, DOT, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, at, begin, end,
+        seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, False, WINDOW, DOT, HEAD_DIM, PADDED_DIM,
+        BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # an empty sequence has a l_i of 0, and an output of 0
     line = sequence.to(tl.int64) * num_heads + heads
@@ -166,11 +143,12 @@ def merge_kernel(
     tl.store(out_ptr + line * HEAD_DIM + dims, out.to(out_ptr.dtype.element_ty), mask=dims < HEAD_DIM)
 
 
-@triton.jit(do_not_specialize=["num_seqs", "table_stride", "window"])
+@triton.jit(do_not_specialize=["num_seqs", "table_stride", "window", "sinks"])
 def paged_kernel(
-    q_ptr, k_ptr, v_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs, table_stride, window, to_base_2,
-    q_stride, q_head_stride, token_stride, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM:
-    tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs,
+    table_stride, window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr,
+    NATIVE_FP8: tl.constexpr, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
+    PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """A row is a query of one head: BLOCK_M // GROUP tokens with all GROUP query heads of the KV head."""
     kv_head = tl.program_id(0)
@@ -193,26 +171,38 @@ def paged_kernel(
     m_i = tl.full([BLOCK_M], LOWEST, tl.float32)
     l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, PADDED_DIM], tl.float32)
-    k_ptr += kv_head * HEAD_DIM
-    v_ptr += kv_head * HEAD_DIM
+    k_ptr += kv_head * head_stride
+    v_ptr += kv_head * head_stride
+    k_scale_ptr += kv_head * BLOCK_SIZE
+    v_scale_ptr += kv_head * BLOCK_SIZE
+    scale_stride = tl.num_programs(0) * BLOCK_SIZE
     table_ptr += sequence.to(tl.int64) * table_stride
     past = seq_len - q_len  # the new tokens are the last ones
-    rows = past + tokens
+    rows, low = past + tokens, past + first - window + 1
     begin, full_begin, full_end, end = tile_bounds(
         past + first, past + tl.minimum(first + TOKENS, q_len) - 1, seq_len, window, CAUSAL, WINDOW, BLOCK_N
     )
     if WINDOW:
+        before = tl.minimum(sinks, begin)
         m_i, l_i, acc = _attend(
-            q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, begin, full_begin, seq_len, window,
-            to_base_2, True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+            q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
+            before * 0, before, before, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+            HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        )  # fmt: skip
+        m_i, l_i, acc = _attend(
+            q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
+            begin, full_begin, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+            HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
         )  # fmt: skip
     m_i, l_i, acc = _attend(
-        q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_begin, full_end, seq_len, window,
-        to_base_2, False, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
+        full_begin, full_end, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, False, CAUSAL, WINDOW, True,
+        HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     m_i, l_i, acc = _attend(
-        q, m_i, l_i, acc, k_ptr, v_ptr, table_ptr, token_stride, rows, full_end, end, seq_len, window, to_base_2,
-        True, CAUSAL, WINDOW, True, HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
+        q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
+        full_end, end, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+        HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     out = (acc / tl.where(l_i > 0, l_i, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
     line = (start + tokens) * (tl.num_programs(0) * GROUP) + heads
@@ -220,27 +210,30 @@ def paged_kernel(
 
 
 def paged_decode(
-    q, k_cache, v_cache, block_tables, seq_lens, *, window=None, scale=None, splits=None, tile=None, dot=None
-):
+    q, k_cache, v_cache, block_tables, seq_lens, *, k_scale=None, v_scale=None, window=None, sinks=0, scale=None,
+    splits=None, tile=None, dot=None,
+):  # fmt: skip
     """One new token of each sequence over all of its tokens, its own included.
 
     q: [num_seqs, num_heads, head_dim]. k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim], contiguous.
     block_tables: int32 or int64 [num_seqs, max_blocks]; what stands behind a sequence's length is never read.
-    seq_lens: int32 or int64 [num_seqs]; 0 gives an output of 0. window: only the last so many tokens, the new one
-    included. splits: parts of each sequence, default from shapes and multiprocessors; tile, dot: a Tile, and whether
-    with tl.dot, instead of the table's. Returns as q. Raises ParameterError and LedgerError before anything is
-    launched; the CPU waits for nothing on the GPU.
+    seq_lens: int32 or int64 [num_seqs]; 0 gives an output of 0. k_scale, v_scale: of quantised caches, float32
+    [num_blocks, num_kv_heads, block_size]. window: only the last so many tokens, the new one included, and the first
+    `sinks`; blocks that hold none of them are never read. splits: parts of each sequence, default from shapes and
+    multiprocessors; tile, dot: a Tile, and whether with tl.dot, instead of the table's. Returns as q. Raises
+    ParameterError and LedgerError before anything is launched; the CPU waits for nothing on the GPU.
     """
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, window=window)
+    scales = k_scale, v_scale
+    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, None, True, window, sinks, *scales)
     check_splits(splits)
-    q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
+    q, block_tables, kept, kind = prepare(q, k_cache, v_cache, block_tables, scales)
     num_seqs, num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = k_cache.shape
     out = torch.empty((num_seqs, num_heads, head_dim), dtype=q.dtype, device=q.device)
     if num_seqs == 0:
         return out
     name = chip(q.device)
-    tile = tile or decode_tile(name, head_dim, q.element_size(), num_heads // num_kv_heads)
+    tile = tile or decode_tile(name, head_dim, k_cache.element_size(), num_heads // num_kv_heads)
     most_tokens = min(block_tables.shape[1] * block_size, window or 2**31)
     splits = splits or decode_splits(num_seqs, num_kv_heads, most_tokens, multiprocessors(q.device))
     partial = lse = out  # not touched without a split
@@ -249,8 +242,9 @@ def paged_decode(
         lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
     padded_dim = max(16, triton.next_power_of_2(head_dim))
     decode_kernel[(num_kv_heads, splits, num_seqs)](
-        q, k_cache, v_cache, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), window or 0,
-        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
+        q, *kept, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), window or 0, sinks, scale * LOG2_E,
+        q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind, NATIVE_FP8=has_fp8(name),
+        GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
         DOT=has_matrix_instructions(name) if dot is None else dot, WINDOW=window is not None, HEAD_DIM=head_dim,
         PADDED_DIM=padded_dim, BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
         num_warps=tile.num_warps, num_stages=tile.num_stages, **pdl(q.device),
@@ -265,34 +259,35 @@ def paged_decode(
 
 
 def paged_attention(
-    q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, causal=True, window=None, scale=None, tile=None
-):
+    q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q, *, k_scale=None, v_scale=None, causal=True, window=None,
+    sinks=0, scale=None, tile=None,
+):  # fmt: skip
     """The last tokens of each sequence, any number of them, over all of its tokens: prefill in chunks, decode, and
     both at once.
 
-    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches and
-    block_tables as in paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself and
-    what is before it. window: only tokens less than `window` away, itself included. tile: as in paged_decode.
-    Returns as q. Raises ParameterError and LedgerError before anything is launched.
+    q: [num_tokens, num_heads, head_dim], packed by cu_seqlens_q: int32 or int64 [num_seqs + 1]. The caches, their
+    scales and block_tables as in paged_decode. seq_lens counts a sequence's new tokens too. causal: a token sees itself
+    and what is before it. window: only tokens less than `window` away, itself included, and the first `sinks`. tile:
+    as in paged_decode. Returns as q. Raises ParameterError and LedgerError before anything is launched.
     """
-    scale = check_paged(q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window)
-    q, block_tables = _prepare(q, k_cache, v_cache, block_tables)
+    scales = k_scale, v_scale
+    scale = check_paged(
+        q, k_cache, v_cache, block_tables, seq_lens, scale, cu_seqlens_q, causal, window, sinks, *scales
+    )
+    q, block_tables, kept, kind = prepare(q, k_cache, v_cache, block_tables, scales)
     num_tokens, num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = k_cache.shape
     out = torch.empty((num_tokens, num_heads, head_dim), dtype=q.dtype, device=q.device)
     num_seqs, group = len(seq_lens), num_heads // num_kv_heads
     if num_tokens == 0 or num_seqs == 0:
         return out
-    tile = tile or paged_tile(chip(q.device), head_dim, q.element_size(), group, -(-num_tokens // num_seqs))
+    name = chip(q.device)
+    tile = tile or paged_tile(name, head_dim, q.element_size(), group, -(-num_tokens // num_seqs))
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
-        q, k_cache, v_cache, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0,
-        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), GROUP=group, CAUSAL=causal, WINDOW=window is not
+        q, *kept, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0, sinks,
+        scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind,
+        NATIVE_FP8=has_fp8(name), GROUP=group, CAUSAL=causal, WINDOW=window is not
         None, HEAD_DIM=head_dim, PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size,
         BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps, num_stages=tile.num_stages,
     )  # fmt: skip
     return out
-
-
-def _prepare(q, k_cache, v_cache, block_tables):
-    check_kernel_inputs(decode_kernel, q, k_cache, v_cache)
-    return tuple(x if x.stride(-1) == 1 else x.contiguous() for x in (q, block_tables))
