@@ -1,6 +1,7 @@
 """Exercises: what must hold, what goes wrong, and the learner's workbook."""
 
-from .check import CheckFailed, check, hint, progress, solution
+from .check import CheckFailed, check, progress, solution
+from .hint import hint
 from .predict import predict
 from .progress import workbook
 

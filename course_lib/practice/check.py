@@ -1,4 +1,4 @@
-"""check, hint, solution and progress: what a learner calls."""
+"""check, solution and progress, which a learner calls; hint is in hint.py."""
 
 import os
 from dataclasses import dataclass, field
@@ -174,32 +174,6 @@ def standing_alone(exercise, answer):
             "alone, without the rest of your notebook, it does not pass. Does it keep something in a variable outside?"
         )
     return name, source
-
-
-@dataclass(frozen=True, repr=False)
-class Hint(Shown):
-    """One hint, or all of them again."""
-
-    exercise: Exercise
-    shown: list[str]
-    number: int
-    """Of the last hint shown here; counted from 1."""
-    again: bool
-    notices: list[str]
-
-    @property
-    def last(self):
-        return self.number == len(self.exercise.hints)
-
-
-def hint(exercise_id):
-    """The next hint for an exercise; one step further each time. Raises CourseError for an unknown id."""
-    exercise = registry.find(exercise_id)
-    seen = min(workbook.entry(exercise.id).hints, len(exercise.hints))
-    if seen == len(exercise.hints):
-        return Hint(exercise, list(exercise.hints), seen, True, [])
-    notices = workbook.record_hint(exercise.id, seen + 1)
-    return Hint(exercise, [exercise.hints[seen]], seen + 1, False, notices)
 
 
 @dataclass(frozen=True, repr=False)
