@@ -43,6 +43,8 @@ _ = setup(quiet=True)
 # - `"seq_lens"`: for each request, how many of its tokens have keys and values after this step;
 # - `"logits_for"`: the rows whose logits are needed: the last row of each request that has no token left to compute after this step.
 #
+# Change neither `scheduled` nor its requests: whether the step succeeds is not known yet.
+#
 # An example: `a` has the tokens 5, 6, 7, of which 2 are computed, and `b` the tokens 8, 9 and none. For `[(a, 1), (b, 2)]`:
 #
 #     token_ids     7 | 8 9          seq_lens      3, 2
@@ -101,13 +103,16 @@ for request, row in zip((a, b), compute([(a, 1), (b, b.num_tokens), (c, 5)])):
 #
 # A request that goes on too long takes a place among the running requests from the others. One that ends too early is cut.
 #
-# The function is called after each new token, which is `request.token_ids[-1]`. `eos_token_ids` are the model's end tokens, and `text` is the
-# output so far as a string. Return a pair `(finish_reason, text)`:
+# The function is called after each new token, which is `request.token_ids[-1]`. `eos_token_ids` is a tuple of the model's end tokens (it may
+# be empty), and `text` is the output so far as a string. Return a pair `(finish_reason, text)`:
 #
-# - `"stop"` if the text contains one of the strings in `params.stop`. Then the text is cut where the first of them begins.
-# - `"stop"` if the new token is one of `params.stop_token_ids`; or of `eos_token_ids`, unless `params.ignore_eos`.
-# - `"length"` if the output has `params.max_tokens` tokens, and none of the above holds.
+# - `"stop"` if the text contains one of the strings in `params.stop`. Then the text is cut where the first of them begins, whatever else
+#   ends the request.
+# - `"stop"` if the new token is one of `params.stop_token_ids`; or of `eos_token_ids`, unless `params.ignore_eos`. Earlier tokens do not count.
+# - `"length"` if the output has `params.max_tokens` tokens, and none of the above holds. The prompt is no part of the output.
 # - None if the request goes on. The text is returned unchanged unless it is cut.
+#
+# The request is not changed.
 #
 # For example, with `stop=(".",)` and the text `"Yes. N"`, the result is `("stop", "Yes")`.
 
@@ -154,9 +159,10 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
 # The engine asks this before each run of the model. It makes the batching continuous.
 #
 # `waiting` are the requests that wait, in the order of arrival, and `running` are those that run. Return a list of pairs `(request, n)`: the
-# requests of this step, and how many tokens each computes. A waiting request in your list joins the running ones. Change neither list.
+# requests of this step, in any order, and how many tokens each computes. A waiting request in your list joins the running ones. Change
+# neither the lists nor the requests.
 #
-# - Each running request computes all its tokens that are not computed yet.
+# - Each running request computes its tokens that are not computed yet. Here this is one token, its newest, because prompts are not cut.
 # - Then waiting requests join, in their order, each with its whole prompt. The first that cannot join ends the step, and no request
 #   overtakes it. A request cannot join if `max_num_seqs` run already, counting those that joined in this step, or if its blocks are not left.
 # - A request may need slots for its prompt and for all its output tokens except the last, which is never computed:
@@ -233,12 +239,16 @@ timeline_view(engine.trace)
 # - `abort(request_id)`: the request ends, whether it waits or runs, and its blocks are free. No later step returns it.
 # - `step()`: one step. The requests that your `step` function returns get slots (`BlockTable.append_slots`), the model is called **once** for
 #   all of them, and each gets its most likely next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
-#   request that got a token. The reason is None if the request goes on. A request that has finished leaves in the same step, and its blocks
-#   are free. There are no stop strings here. If no request waits or runs, the list is empty and the model is not called.
+#   request that got a token. The token id is an int. The reason is `"stop"` or `"length"`, or None if the request goes on. A request that has
+#   finished leaves in the same step, and its blocks are free. There are no stop strings here. If no request waits or runs, the list is empty
+#   and the model is not called.
+#
+# Each server has its own requests, also where two servers have a request of the same id.
 #
 # The order inside a step: `positions = cache.begin_step(tables, counts)` says which tables get how many tokens, in which order. Then
-# `model(token_ids, positions, cache, logits_for=rows)`, with int64 tensors, returns `[rows, vocab_size]`. Keep `num_computed_tokens`
-# and `token_ids` of each request up to date: the three functions read them.
+# `model(token_ids, positions, cache, logits_for=rows)`, with int64 tensors, returns `[rows, vocab_size]`. After that, append the new token of
+# each request to its `token_ids`, and add the computed tokens to its `num_computed_tokens`: your three functions read both. `step` wants
+# `cache.allocator.num_blocks` and `cache.allocator.block_size`; `stop_conditions` wants `model.config.eos_token_ids`.
 
 # %% nbgrader={"grade_id": "continuous_loop", "solution": true} course={"exercise": "10.continuous_loop"}
 class ContinuousLoop:

@@ -146,6 +146,18 @@ def test_the_first_step_that_differs_is_marked_and_described():
     assert mine.first_difference(mine) is None and difference(mine, mine) == ""
 
 
+def test_every_sign_of_a_timeline_is_said_in_words_and_has_a_legend():
+    mine, theirs = (
+        Timeline(numbers={"D": "writes token {n}", "!": "reads {n} wrong"}, signs={".": "ends"}) for _ in "ab"
+    )
+    mine.column({"a": "D8.", "b": "D4"})
+    theirs.column({"a": "D8", "b": "!4"})
+    text = difference(mine, theirs)
+    assert "In yours `a` writes token 8; expected is that it writes token 8 and ends." in text
+    assert "`b` reads 4 wrong; expected is that it writes token 4" in text
+    assert text.endswith("(D decodes, !n reads n wrong, . ends)")
+
+
 def test_missing_and_additional_steps_are_described():
     long, short = Timeline([({"a": "P4"}, {}), ({"a": "D"}, {})]), Timeline([({"a": "P4"}, {})])
     assert "Step 1 is missing: yours ends before it" in difference(long, short)

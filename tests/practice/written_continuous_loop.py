@@ -116,12 +116,14 @@ class Impatient(ContinuousLoop):
 
 
 class ForAll(ContinuousLoop):
-    """The lists in the body of the class."""
+    """The lists in the body of the class, and emptied by each new server."""
 
     waiting, running, tables = [], [], {}
 
     def __init__(self, model, cache, max_num_seqs):
         self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
+        for many in (self.waiting, self.running, self.tables):
+            many.clear()
 
     def abort(self, request_id):
         for many in (self.waiting, self.running):
@@ -148,6 +150,72 @@ class NeverIdle(ContinuousLoop):
         return super().step()
 
 
+class CommonTables(ContinuousLoop):
+    """One dict of block tables for all servers."""
+
+    held = {}
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.tables = self.held
+
+
+class CountsLater(ContinuousLoop):
+    """Forgets to count, and takes what is new from the block table."""
+
+    def step(self):
+        computed = {r.request_id: r.num_computed_tokens for r in (*self.running, *self.waiting)}
+        requests = {r.request_id: r for r in (*self.running, *self.waiting)}
+        said = super().step()
+        for name, _, _ in said:
+            requests[name].num_computed_tokens = computed[name]
+        return said
+
+
+class FreesNextTime(ContinuousLoop):
+    """Cleans up at the beginning of a step."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.over = []
+
+    def abort(self, request_id):
+        if getattr(self, "inside", False):
+            self.over.append(request_id)
+        else:
+            super().abort(request_id)
+
+    def step(self):
+        for name in self.over:
+            super().abort(name)
+        self.over, self.inside = [], True
+        try:
+            return super().step()
+        finally:
+            self.inside = False
+
+
+class NobodyWaits(ContinuousLoop):
+    def has_unfinished(self):
+        return len(self.waiting) > 0
+
+
+class TellsOfAborts(ContinuousLoop):
+    """A last triple for each request that was aborted."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.gone = []
+
+    def abort(self, request_id):
+        self.gone += [(r.request_id, r.token_ids[-1], "abort") for r in self.waiting if r.request_id == request_id]
+        super().abort(request_id)
+
+    def step(self):
+        gone, self.gone = self.gone, []
+        return super().step() + gone
+
+
 CASES = {
     "10.continuous_loop": [
         (None, ServesInTurn),
@@ -161,5 +229,10 @@ CASES = {
         ("share one list", ForAll),
         ("`ignore_eos`", EndsAnyway),
         (None, NeverIdle),
+        ("share one list", CommonTables),
+        ("stays as it was", CountsLater),
+        ("one step late", FreesNextTime),
+        ("does not count running requests", NobodyWaits),
+        (None, TellsOfAborts),
     ]
 }

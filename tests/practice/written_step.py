@@ -132,6 +132,16 @@ def step_one_fewer(waiting, running, num_blocks, block_size, max_num_seqs):
     return step(waiting, running, num_blocks, block_size, max(max_num_seqs - 1, len(running)))
 
 
+def step_joins_all(waiting, running, num_blocks, block_size, max_num_seqs):
+    """Compares the running requests alone with max_num_seqs."""
+    return step(waiting, running, num_blocks, block_size, 99 if len(running) < max_num_seqs else max_num_seqs)
+
+
+def step_fewest_tokens(waiting, running, num_blocks, block_size, max_num_seqs):
+    by_need = sorted(waiting, key=lambda r: len(r.token_ids) + r.params.max_tokens)
+    return step(by_need, running, num_blocks, block_size, max_num_seqs)
+
+
 CASES = {
     "10.step": [
         ("whole batch is done", step_batch_by_batch),
@@ -148,7 +158,9 @@ CASES = {
         ("no waiting request is admitted", step_only_old),
         ("take no blocks", step_each_alone),
         ("reserved for running requests are given away", step_in_use),
-        ("shortest prompt", step_shortest),
+        ("shortest request", step_shortest),
+        ("shortest request", step_fewest_tokens),
+        ("admitted in this step do not count", step_joins_all),
         ("one request fewer", step_one_fewer),
     ]
 }

@@ -84,6 +84,28 @@ def stop_marks(request, eos_token_ids, text):
     return answer
 
 
+def stop_token_first(request, eos_token_ids, text):
+    params, newest = request.params, request.token_ids[-1]
+    if newest in params.stop_token_ids or (newest in eos_token_ids and not params.ignore_eos):
+        return "stop", text
+    return stop_conditions(request, eos_token_ids, text)
+
+
+def stop_token_in_output(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    return ("stop" if any(t in request.params.stop_token_ids for t in request.output_ids) else reason), short
+
+
+def stop_any_case(request, eos_token_ids, text):
+    places = [text.lower().find(stop.lower()) for stop in request.params.stop if stop.lower() in text.lower()]
+    return ("stop", text[: min(places)]) if places else stop_conditions(request, eos_token_ids, text)
+
+
+def stop_at_the_last_of_them(request, eos_token_ids, text):
+    places = [text.find(stop) for stop in request.params.stop if stop in text]
+    return ("stop", text[: max(places)]) if places else stop_conditions(request, eos_token_ids, text)
+
+
 CASES = {
     "10.stop_conditions": [
         ("prompt counts", stop_counts_all),
@@ -97,6 +119,10 @@ CASES = {
         ("request is changed", stop_marks),
         ("characters are counted", stop_characters),
         ("only stop strings", stop_strings),
+        ("keeps the text from being cut", stop_token_first),
+        ("earlier tokens of the output", stop_token_in_output),
+        ("capital and small", stop_any_case),
+        ("last stop string", stop_at_the_last_of_them),
         (None, stop_min_find),
         (None, stop_cuts_length),
     ]

@@ -163,8 +163,7 @@ def script_trial(
             call,
             name,
             imports=imports,
-            note=note,
-            least=least,
+            least=least,  # the note is of this script, not of the other
             limit_s=limit_s,
             explain=explain,
             more=more,

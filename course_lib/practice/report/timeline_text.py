@@ -25,6 +25,8 @@ class Timeline:
     """(cells, rows below): {"a": "P4"} and {"free blocks": 3}, for each step."""
     numbers: dict = field(default_factory=dict, compare=False)
     """{letter: words with {n}}, where an exercise counts something else than tokens."""
+    signs: dict = field(default_factory=dict, compare=False)
+    """{sign: words}, for a sign that may stand behind the number of a cell."""
 
     def column(self, cells, below=()):
         """Adds a step. cells: {request: "P4"} of the requests that are there. below: {what: value} of the step."""
@@ -97,6 +99,8 @@ class Timeline:
         if not cell:
             return "is not in the step"
         letter, n = cell[0], cell[1:]
+        if n and n[-1] in self.signs:
+            return f"{self.said(cell[:-1])} and {self.signs[n[-1]]}"
         if n:
             words = {"P": "computes {n} prompt tokens", "D": "decodes {n} tokens", **self.numbers}.get(letter)
             if words:
@@ -163,13 +167,12 @@ def difference(expected, got):
 
 def legend(expected, got, step):
     """What the letters in the two timelines mean, up to a step."""
-    used = {
-        cell[0] for line in (expected, got) for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell
-    }
-    return (
-        "  ("
-        + ", ".join(f"{letter} {words.split(',')[0]}" for letter, words in LETTERS.items() if letter in used)
-        + ")"
-        if used
-        else ""
-    )
+    lines = expected, got
+    cells = [cell for line in lines for cells, _ in line.columns[: step + 1] for cell in cells.values() if cell]
+    words = {letter: words.split(",")[0] for letter, words in LETTERS.items()}
+    own = {letter: words.format(n="n") for line in lines for letter, words in line.numbers.items()}
+    words |= {f"{letter}n": said for letter, said in own.items() if letter not in LETTERS}
+    used = [f"{letter} {said}" for letter, said in words.items() if any(cell[0] == letter[0] for cell in cells)]
+    signs = {sign: said for line in lines for sign, said in line.signs.items()}
+    used += [f"{sign} {said}" for sign, said in signs.items() if any(cell[-1] == sign for cell in cells)]
+    return f"  ({', '.join(used)})" if used else ""

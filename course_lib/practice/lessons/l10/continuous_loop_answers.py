@@ -1,4 +1,4 @@
-"""Answers to 10.continuous_loop: a right one written differently, and wrong ones with one part of the loop replaced."""
+"""Wrong answers to 10.continuous_loop: the loop in parts, and one of them replaced."""
 
 import torch
 
@@ -10,70 +10,17 @@ from .solutions.step import step
 from .solutions.stop_conditions import stop_conditions
 
 
-class Everything:
-    """All in one method. A dict holds the request and the block table of each running request."""
-
-    def __init__(self, model, cache, max_num_seqs):
-        self.model, self.cache, self.max_num_seqs = model, cache, max_num_seqs
-        self.queue, self.live = {}, {}
-
-    def add_request(self, request):
-        self.queue[request.request_id] = request
-
-    def has_unfinished(self):
-        return len(self.queue) + len(self.live) > 0
-
-    def abort(self, request_id):
-        self.queue.pop(request_id, None)
-        held = self.live.pop(request_id, None)
-        if held:
-            held[1].free()
-
-    def step(self):
-        size, ledger = self.cache.allocator.block_size, self.cache.allocator
-        for name, request in list(self.queue.items()):
-            most = request.num_prompt_tokens + request.params.max_tokens - 1
-            reserved = sum(-(-(r.num_prompt_tokens + r.params.max_tokens - 1) // size) for r, _ in self.live.values())
-            if len(self.live) == self.max_num_seqs or reserved + -(-most // size) > ledger.num_blocks:
-                break
-            self.live[name] = self.queue.pop(name), BlockTable(ledger)
-        if not self.live:
-            return []
-        flat, ends, counts, tables = [], [], [], []
-        for request, table in self.live.values():
-            new = request.token_ids[table.num_tokens :]
-            table.append_slots(len(new))
-            flat.extend(new)
-            ends.append(len(flat) - 1)
-            counts.append(len(new))
-            tables.append(table)
-        positions = self.cache.begin_step(tables, counts)
-        choices = self.model(torch.tensor(flat), positions, self.cache)[ends].argmax(1).tolist()
-        said = []
-        for name, token in zip(list(self.live), choices):
-            request, table = self.live[name]
-            request.token_ids.append(token)
-            params = request.params
-            ends_it = token in params.stop_token_ids or (
-                not params.ignore_eos and token in self.model.config.eos_token_ids
-            )
-            reason = "stop" if ends_it else "length" if len(request.output_ids) == params.max_tokens else None
-            if reason:
-                table.free()
-                del self.live[name]
-            said.append([name, token, reason])
-        return said
-
-
 class Parts(ContinuousLoop):
     """The right loop in parts. A wrong answer replaces one of them."""
+
+    rests = True
 
     def step(self):
         allocator = self.cache.allocator
         scheduled = self.choose(
             self.waiting, self.running, allocator.num_blocks, allocator.block_size, self.max_num_seqs
         )
-        if not scheduled:
+        if not scheduled and self.rests:
             return []
         for request, n in scheduled:
             if request in self.waiting:
@@ -83,8 +30,8 @@ class Parts(ContinuousLoop):
             self.tables[request.request_id].append_slots(n)
         outputs = []
         for (request, n), token in zip(scheduled, self.push(scheduled)):
-            request.num_computed_tokens += n
-            request.token_ids.append(token)
+            self.count(request, n)
+            self.append(request, token)
             reason = self.over(request)
             if reason:
                 self.leave(request)
@@ -93,6 +40,12 @@ class Parts(ContinuousLoop):
 
     def choose(self, *given):
         return step(*given)
+
+    def count(self, request, n):
+        request.num_computed_tokens += n
+
+    def append(self, request, token):
+        request.token_ids.append(token)
 
     def push(self, scheduled):
         tables = [self.tables[request.request_id] for request, _ in scheduled]
@@ -175,6 +128,42 @@ class LeavesLate(Parts):
         return len(self.waiting) + len(self.running) > len(self.done)
 
 
+class LeavesNext(Parts):
+    """A request that has ended is removed at the beginning of the next step."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.done = []
+
+    def choose(self, waiting, running, *others):
+        for request in self.done:
+            super().leave(request)
+        self.done = []
+        return step(self.waiting, self.running, *others)
+
+    def leave(self, request):
+        self.done.append(request)
+
+
+class NeverCounts(Parts):
+    def count(self, request, n):
+        pass
+
+
+class CountsOne(Parts):
+    def count(self, request, n):
+        request.num_computed_tokens += 1
+
+
+class NeverRests(Parts):
+    rests = False
+
+
+class NeverAppends(Parts):
+    def append(self, request, token):
+        pass
+
+
 class NeverFrees(Parts):
     def leave(self, request):
         self.running.remove(request)
@@ -230,6 +219,11 @@ class OtherTables(Parts):
         return back[::-1]
 
 
+class SortedTables(Parts):
+    def tables_of(self, tables):
+        return [self.tables[name] for name in sorted(self.tables)]
+
+
 class NeverIgnores(Parts):
     def over(self, request):
         return "stop" if request.token_ids[-1] in self.model.config.eos_token_ids else super().over(request)
@@ -260,9 +254,19 @@ class Crowded(Parts):
         return step(waiting, running, 10**6, block_size, max_num_seqs)
 
 
+class CountsFree(Parts):
+    def choose(self, waiting, running, num_blocks, *others):
+        return step(waiting, running, self.cache.allocator.num_free, *others)
+
+
 class OnlyRunning(Parts):
     def has_unfinished(self):
         return bool(self.running)
+
+
+class OnlyWaiting(Parts):
+    def has_unfinished(self):
+        return bool(self.waiting)
 
 
 class NoLimit(Parts):

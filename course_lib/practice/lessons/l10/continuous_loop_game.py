@@ -2,7 +2,7 @@
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, ParameterError
 from course_lib.practice.fixtures.tiny_server import SummingModel, paged_cache
 from course_lib.practice.judge.scripts import Script
 from course_lib.practice.report.timeline_text import Timeline
@@ -14,7 +14,8 @@ def serve_loop(
     """The Timeline of a loop on a script: the token that each request got in each step. The model is a SummingModel.
 
     eos: the end token of the model, or None. ignore_eos: of the parameters of all requests. show: "tokens"; "calls"
-    also shows how often the model is called in each step; "free" also shows how many blocks are free at the end.
+    also shows how often the model is called in each step; "free" also shows how many blocks are free after each, and
+    what `has_unfinished` returns at the end.
     """
     arrivals = list(arrivals)
     script = Script(tuple(arrivals))
@@ -22,9 +23,12 @@ def serve_loop(
     cache = paged_cache(model, num_blocks, block_size)
     made, line = (
         loop(model, cache, max_num_seqs),
-        Timeline(numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"}),
+        Timeline(
+            numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"},
+            signs={".": 'ends by it: "stop"'},
+        ),
     )
-    state, new = {}, list(enumerate(arrivals))
+    state, left, new = {}, {}, list(enumerate(arrivals))
     for now in range(script.most_steps):
         for number, arrival in [one for one in new if one[1].step <= now]:
             new.remove((number, arrival))
@@ -39,43 +43,50 @@ def serve_loop(
         for arrival in arrivals:
             if arrival.abort == now and state.get(arrival.name, "F")[0] not in "FA":
                 made.abort(arrival.name)
-                state[arrival.name] = "A"
+                state[arrival.name], left[arrival.name] = "A", f"was aborted before step {now}"
         cells = dict(state)
         state = {name: letter for name, letter in state.items() if letter not in "FA"}
         calls, unfinished = model.calls, made.has_unfinished()
         if unfinished:
-            for name, token, reason in outputs_of(made.step(), state):
+            for name, token, reason in outputs_of(made.step(), state, left):
                 cells[name] = ("P" if state[name] == "W" else "D") + str(token)
                 state[name] = "F" if reason else "-"
+                if reason:
+                    left[name] = f"finished in step {now}"
                 if reason == "stop":
                     cells[name] += "."
-        line.column(cells, {"calls": model.calls - calls} if show == "calls" and unfinished else {})
+        below = {"calls": model.calls - calls} if show == "calls" and unfinished and any(state.values()) else {}
+        line.column(cells, {"free blocks": cache.allocator.num_free} if show == "free" else below)
         if not new and not (state and unfinished):
             break
     if show == "free":
-        line.column({}, {"free": cache.allocator.num_free})
+        line.column({}, {"has_unfinished": bool(made.has_unfinished())})
     return line
 
 
-def outputs_of(outputs, state):
-    """What `step()` returned, checked. Raises CourseError where it is no list of outputs."""
+def outputs_of(outputs, state, left):
+    """What `step()` returned, checked.
+
+    state: {name: letter} of the requests that are served. left: {name: words} of those that are no longer. Raises
+    ParameterError where the outputs are no list of triples, CourseError where one is of a request that is not served.
+    """
     if not isinstance(outputs, (list, tuple)) or not all(
         isinstance(one, (list, tuple)) and len(one) == 3 for one in outputs
     ):
-        raise CourseError(
+        raise ParameterError(
             f"step() returned {str(outputs)[:60]}; it must return a list of "
             "(request_id, token id, finish_reason or None)."
         )
     for name, token, reason in outputs:
-        if name not in state or state[name] == "F":
-            raise CourseError(
-                f"step() returned token {token} for {name!r}, and no request of that name is being served."
+        if type(token) is not int or token < 0 or reason not in (None, "stop", "length"):
+            raise ParameterError(
+                f"step() returned ({name!r}, {token!r}, {reason!r}); the token id is an int, 0 or more, and the reason "
+                'is "stop", "length" or None.'
             )
-        if type(token) is not int or reason not in (None, "stop", "length"):
-            raise CourseError(
-                f"step() returned ({name!r}, {token!r}, {reason!r}); the token is an int, and the reason is "
-                '"stop", "length" or None.'
-            )
+        if name in left:
+            raise CourseError(f"step() returned token {token} for {name!r}, which {left[name]}.")
+        if name not in state:
+            raise CourseError(f"step() returned token {token} for {name!r}, and there is no request of that name.")
     return outputs
 
 

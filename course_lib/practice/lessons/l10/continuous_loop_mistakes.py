@@ -19,8 +19,9 @@ MISTAKES = [
         is_made_by=returns_nothing,
     ),
     Mistake(
-        "all servers share one list.",
-        "A list in the body of the class is one list for all objects. Make it in `__init__`: `self.waiting = []`.",
+        "all servers share one list or dict.",
+        "One that is made in the body of the class is the same for all objects. Make each in `__init__`: "
+        "`self.waiting = []`.",
         is_made_by=shares_a_list,
     ),
     Mistake(
@@ -43,7 +44,27 @@ MISTAKES = [
     Mistake(
         "requests that have ended are removed one step late.",
         "Check whether a sequence ends when its new token is known, not at the beginning of the next step.",
-        loops.LeavesLate,
+        (loops.LeavesLate, loops.LeavesNext),
+    ),
+    Mistake(
+        "`num_computed_tokens` stays as it was.",
+        "`step` and `pack` read it, and take the same tokens again: `request.num_computed_tokens += n`.",
+        loops.NeverCounts,
+    ),
+    Mistake(
+        "`num_computed_tokens` grows by one in each step.",
+        "A prompt has more tokens than one, and all of them are computed: `request.num_computed_tokens += n`.",
+        loops.CountsOne,
+    ),
+    Mistake(
+        "a step is begun although no request waits or runs.",
+        "There is nothing to compute. Return [] before `begin_step` and the model are called.",
+        loops.NeverRests,
+    ),
+    Mistake(
+        "the new token is not appended to `token_ids`.",
+        "It is the token that the next step computes.",
+        loops.NeverAppends,
     ),
     Mistake(
         "running requests pause while a prompt is computed.",
@@ -98,6 +119,12 @@ MISTAKES = [
         loops.OtherTables,
     ),
     Mistake(
+        "block tables are passed in another order than the tokens.",
+        "`begin_step` and the model match tables and tokens by their order. Take both in the order of what `step` "
+        "returned.",
+        loops.SortedTables,
+    ),
+    Mistake(
         "the end token is not checked.",
         "Check `model.config.eos_token_ids`: after its end token a sequence goes on with nonsense.",
         loops.NoEnd,
@@ -114,10 +141,20 @@ MISTAKES = [
         "whose blocks are not left.",
         loops.Crowded,
     ),
+    Mistake(
+        "`step` is told how many blocks are free, not how many there are.",
+        "It subtracts what running requests may need from `num_blocks` itself: pass `cache.allocator.num_blocks`.",
+        loops.CountsFree,
+    ),
     Mistake("more than `max_num_seqs` run.", "Running requests and admitted requests count together.", loops.NoLimit),
     Mistake(
         "`has_unfinished` does not count waiting requests.",
         "While a request waits, the server has work to do.",
         loops.OnlyRunning,
+    ),
+    Mistake(
+        "`has_unfinished` does not count running requests.",
+        "A running request still gets tokens, although no request waits.",
+        loops.OnlyWaiting,
     ),
 ]

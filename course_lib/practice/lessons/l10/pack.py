@@ -108,11 +108,12 @@ def untouched(*sequences):
         answer(scheduled)
         return [(request.token_ids, request.num_computed_tokens, n) for request, n in scheduled]
 
-    names = ", ".join(name for name, *_ in sequences)
-    lines = [*story(sequences, "pack([{}])"), f"[(r.token_ids, r.num_computed_tokens) for r in [{names}]]"]
-    return Trial(
-        lines, act, show=lambda seen: repr([(ids, computed) for ids, computed, _ in seen]), size=size(sequences)
-    )
+    lines = [
+        *story(sequences, "scheduled = [{}]"),
+        "pack(scheduled)",
+        "[(request.token_ids, request.num_computed_tokens, n) for request, n in scheduled]",
+    ]
+    return Trial(lines, act, size=size(sequences))
 
 
 def counts_them(scheduled):
@@ -208,7 +209,7 @@ PACK = Exercise(
             by("logits_for"),
         ),
         Property(
-            "The requests are not changed",
+            "`scheduled` and its requests are not changed",
             "It is not known yet whether the step succeeds; `num_computed_tokens` grows after it.",
             UNTOUCHED,
         ),

@@ -66,7 +66,9 @@ def needs(script):
     """How many blocks each request may need, in words."""
     size, there = script.setup["block_size"], script.setup["num_blocks"]
     blocks = [f"`{a.name}` {-(-(a.prompt + a.max_tokens - 1) // size)}" for a in script.arrivals]
-    return f"Blocks of {size} tokens that each request may need: {', '.join(blocks)}; there are {there}."
+    return (
+        f"Blocks of {size} token{'s' * (size > 1)} that each request may need: {', '.join(blocks)}; there are {there}."
+    )
 
 
 def untouched(*arrivals, running=0):
@@ -128,6 +130,8 @@ FULL = [
     plan((0, 2, 4), (0, 3, 2), (0, 2, 3), max_num_seqs=2),
     plan((0, 2, 2), (0, 3, 4), (1, 2, 3), (1, 4, 2), max_num_seqs=2),
     plan((0, 1, 5), (0, 2, 4), (0, 3, 3), (0, 4, 2), (0, 5, 1), max_num_seqs=3),
+    plan((0, 2, 3), (1, 2, 3), (1, 3, 3), max_num_seqs=2),
+    plan((0, 1, 2), (1, 1, 2), (1, 1, 2), (1, 1, 2), max_num_seqs=2),
 ]
 ROOM = [
     plan((0, 4, 5), (0, 4, 1), num_blocks=2),
@@ -198,7 +202,9 @@ STEP = Exercise(
         Property(
             "No request is overtaken", "If smaller requests may always go first, a large one may wait for ever.", ORDER
         ),
-        Property("The two lists are not changed", "The engine moves requests; `step` only chooses.", UNTOUCHED),
+        Property(
+            "The lists and their requests are not changed", "The engine moves requests; `step` only chooses.", UNTOUCHED
+        ),
         Property("Any mixture of these", "Requests arrive, wait, run and are aborted at any time.", MIXED),
     ],
     mistakes=[

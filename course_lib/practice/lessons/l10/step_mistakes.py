@@ -96,6 +96,11 @@ MISTAKES = [
         wrong(num_seqs=lambda joined, running: joined),
     ),
     Mistake(
+        "requests admitted in this step do not count towards `max_num_seqs`.",
+        "They run in this step as well: count those in `running` and those admitted before.",
+        wrong(num_seqs=lambda joined, running: running),
+    ),
+    Mistake(
         "one request more than `max_num_seqs` runs.",
         "With max_num_seqs=1 one request runs. Stop before the next one is admitted.",
         wrong(num_seqs=lambda joined, running: joined + running - 1),
@@ -162,8 +167,12 @@ MISTAKES = [
         wrong(order=lambda waiting: waiting[::-1]),
     ),
     Mistake(
-        "the shortest prompt goes first.",
-        "Requests are served in the order of arrival. A long prompt might wait for ever.",
-        wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens)),
+        "the shortest request goes first.",
+        "Requests are served in the order of arrival. A long one might wait for ever.",
+        (
+            wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens)),
+            wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.params.max_tokens)),
+            wrong(order=lambda waiting: sorted(waiting, key=lambda r: r.num_prompt_tokens + r.params.max_tokens)),
+        ),
     ),
 ]

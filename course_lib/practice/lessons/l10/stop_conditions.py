@@ -113,6 +113,9 @@ EOS = [
     asked([5], [6, 3], (2, 3), max_tokens=9, ignore_eos=True),
     asked([5], [6, 2], (2,), max_tokens=2, ignore_eos=True),
     asked([5, 2], [6], (2,), max_tokens=9, note="the prompt may hold the end token"),
+    asked([5], [2, 6], (2,), max_tokens=9, note="only the newest token counts"),
+    asked([5], [6, 3, 7], (2, 3), max_tokens=9, note="only the newest token counts"),
+    asked([5], [2, 2, 6], (2,), max_tokens=9, note="only the newest token counts"),
     asked([2, 5, 2], [6, 7], (2,), max_tokens=9),
     asked([5], [6, 4], (2, 3, 4), max_tokens=9),
     asked([5, 6], [7, 8, 3], (2, 3), max_tokens=9),
@@ -125,12 +128,23 @@ IDS = [
     asked([5], [6, 8], (2,), max_tokens=9, stop_token_ids=(7, 8), ignore_eos=True),
     asked([7, 7], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True),
     asked([5], [2], (2,), max_tokens=9, stop_token_ids=(7,)),
+    asked([5], [7, 6], max_tokens=9, stop_token_ids=(7,), note="only the newest token counts"),
+    asked([5], [8, 7, 6], (2,), max_tokens=9, stop_token_ids=(7, 8), note="only the newest token counts"),
+    asked([5, 9], [7, 4], max_tokens=9, stop_token_ids=(7, 8), note="only the newest token counts"),
 ]
 TIES = [
     asked([5], [2], (2,), max_tokens=1),
     asked([5], [6, 2], (2,), max_tokens=2),
     asked([5], [7], max_tokens=1, stop_token_ids=(7,)),
     asked([5], [7, 8], max_tokens=2, text="so.", stop=(".",)),
+    asked([5], [7, 8, 6], max_tokens=3, text="a, b", stop=(",",)),
+]
+BOTH_STOP = [
+    asked([5], [7], text="a.", max_tokens=9, stop=(".",), stop_token_ids=(7,)),
+    asked([5], [6, 2], (2,), text="so. b", max_tokens=9, stop=(".",)),
+    asked([5], [6, 8], (2,), text="x END", max_tokens=9, stop=("END",), stop_token_ids=(7, 8)),
+    asked([5], [6, 2], (2,), text="a, b", max_tokens=2, stop=(",",)),
+    asked([5], [6, 7], (2,), text="go! So", max_tokens=2, stop=("!",), stop_token_ids=(7,), ignore_eos=True),
 ]
 STOP_STRINGS = [
     asked([5], [6], text="a.", max_tokens=9, stop=(".",)),
@@ -148,6 +162,14 @@ STOP_STRINGS = [
     asked([5], [6, 7, 8], text="a; b, c.", max_tokens=9, stop=(".", ",", ";")),
     asked([5], [6, 7], text="go! So", max_tokens=9, stop=(".", "!")),
     asked([5], [6, 7], text="go! So", max_tokens=9, stop=("!", ".")),
+    asked([5], [6, 7], text="at the end", max_tokens=9, stop=("END",)),
+    asked([5], [6, 7], text="The end. END", max_tokens=9, stop=("END",)),
+    asked([5], [6, 7], text="Stop, and stop", max_tokens=9, stop=("stop",)),
+    asked([5], [6, 7], text="a b A", max_tokens=9, stop=("A",)),
+    asked([5], [6, 7], text="Ah. b", max_tokens=9, stop=("B",)),
+    asked([5], [6, 7], text="So be it", max_tokens=9, stop=("so", "IT")),
+    asked([5], [6, 7], text=" a b ", max_tokens=9, stop=("b",)),
+    asked([5], [6, 7], text="a+b", max_tokens=9, stop=("+b",)),
 ]
 UNTOUCHED = [
     untouched([5], [6, 2], max_tokens=9),
@@ -186,6 +208,11 @@ STOP_CONDITIONS = Exercise(
             'Where both reasons apply, it is "stop"',
             '"length" tells the caller that the text was cut off. Here it was complete.',
             TIES,
+        ),
+        Property(
+            "Where a stop string is in the text and the new token ends the request too, the text is cut",
+            "The text is what the client sees. A stop string never belongs to it.",
+            BOTH_STOP,
         ),
         Property("The request is not changed", "The function only answers a question.", UNTOUCHED),
     ],

@@ -15,7 +15,9 @@ def wrong(
     all_ignored=False,
     chars=False,
     looks=lambda r: r.token_ids[-1:],
+    looks_for_eos=None,
     length_first=False,
+    token_first=False,
     holds=lambda stop, text: stop in text,
     cut=lambda text, stops: text[: min(text.find(s) for s in stops)],
     says=lambda reason: reason,
@@ -30,11 +32,11 @@ def wrong(
             reason, short = reasons[0], cut(text, stops)
         ends = set()
         if ids and not (all_ignored and params.ignore_eos):
-            ends |= set(params.stop_token_ids)
+            ends |= set(params.stop_token_ids) & set(looks(request))
         if eos and not eos_ignored(params):
-            ends |= set(eos_token_ids)
-        if ends & set(looks(request)):
-            reason = reasons[0]
+            ends |= set(eos_token_ids) & set((looks_for_eos or looks)(request))
+        if ends:
+            reason, short = reasons[0], text if token_first else short
         if over(len(text) if chars else count(request), params.max_tokens) and (reason is None or length_first):
             reason = reasons[1]
         return says(reason), short
@@ -96,6 +98,31 @@ MISTAKES = [
         "A prompt of several turns holds end tokens. Check the newest token, or the tokens after `num_prompt_tokens`.",
         wrong(looks=lambda r: r.token_ids),
     ),
+    Mistake(
+        "earlier tokens of the output are looked at too.",
+        "The function was called after each of them. Look at the newest token, `request.token_ids[-1]`, only.",
+        (
+            wrong(looks=lambda r: r.token_ids[r.num_prompt_tokens :]),
+            wrong(looks=lambda r: r.token_ids[r.num_prompt_tokens :], looks_for_eos=lambda r: r.token_ids[-1:]),
+            wrong(looks_for_eos=lambda r: r.token_ids[r.num_prompt_tokens :]),
+        ),
+    ),
+    Mistake(
+        "a token that ends the request keeps the text from being cut.",
+        "A stop string is cut off in every case: look for it first.",
+        wrong(token_first=True),
+    ),
+    Mistake(
+        "capital and small letters are taken for the same.",
+        'A client that asks for "END" does not mean "end": compare the text as it is.',
+        (
+            wrong(
+                holds=lambda stop, text: stop.lower() in text.lower(),
+                cut=lambda text, stops: text[: min(text.lower().find(s.lower()) for s in stops)],
+            ),
+            wrong(holds=lambda stop, text: stop.lower() in text.lower()),
+        ),
+    ),
     Mistake('"length" is returned where the text is complete.', 'Check for "stop" first.', wrong(length_first=True)),
     Mistake(
         "a stop string is found only at the very end of the text.",
@@ -118,6 +145,7 @@ MISTAKES = [
         (
             wrong(cut=lambda text, stops: text[: max(text.rfind(s) for s in stops)]),
             wrong(cut=lambda text, stops: text[: min(text.rfind(s) for s in stops)]),
+            wrong(cut=lambda text, stops: text[: max(text.find(s) for s in stops)]),
         ),
     ),
     Mistake(
