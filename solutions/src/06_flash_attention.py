@@ -25,7 +25,7 @@ _ = setup(quiet=True)
 #
 # Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log
 # of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, they are zeros and -inf. Keep no chunk
-# after you have used it.
+# after you have used it. The chunks stay as they are.
 
 # %% nbgrader={"grade_id": "online_softmax", "solution": true} course={"exercise": "06.online_softmax"}
 def online_softmax(chunks):

@@ -87,6 +87,21 @@ def back_shows(q, k, v, out, lse, grad_out, tile):
     print(recompute_backward(q, k, v, out, lse, grad_out, tile))
 
 
+def back_turned(q, k, v, out, lse, grad_out, tile):
+    """triu where tril belongs."""
+    scale, (dq, dk, dv) = q.shape[1] ** -0.5, (torch.zeros_like(x) for x in (q, k, v))
+    delta = (grad_out * out).sum(1)
+    for i in range(0, len(q), tile):
+        for j in range(0, len(q), tile):
+            a, b = slice(i, i + tile), slice(j, j + tile)
+            p = torch.exp(q[a] @ k[b].T * scale - lse[a, None]).triu(i - j)
+            ds = p * (grad_out[a] @ v[b].T - delta[a, None]) * scale
+            dq[a] += ds @ k[b]
+            dk[b] += ds.T @ q[a]
+            dv[b] += p.T @ grad_out[a]
+    return dq, dk, dv
+
+
 CASES = {
     "06.recompute_backward": [
         ("delta is left out", back_without_delta),
@@ -102,5 +117,6 @@ CASES = {
         ("not transposed", back_with(turned=lambda ds: ds)),
         ("within the tile only", back_with(delta=lambda p, dp, whole: (p * dp).sum(1))),
         ("than a tile has", back_with(wide=True)),
+        ("mask is inverted", back_turned),
     ]
 }

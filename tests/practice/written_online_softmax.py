@@ -158,6 +158,19 @@ def merge_writes(out_a, lse_a, out_b, lse_b):
     return out, lse
 
 
+def soft_in_place(chunks):
+    """Spares memory: the scores become weights where they are."""
+    m, l, o = -INF, 0.0, 0.0
+    for s, v in chunks:
+        m2 = max(m, float(s.max()))
+        used = 0.0 if m2 == -INF else m2
+        s -= used
+        s.exp_()
+        shrink = math.exp(m - used)
+        l, o, m = shrink * l + float(s.sum()), shrink * o + s @ v, m2
+    return (o / l, m + math.log(l)) if l else (o, -INF)
+
+
 CASES = {
     "06.online_softmax": [
         ("all chunks are kept", soft_keeps_lists),
@@ -171,6 +184,7 @@ CASES = {
         ("its own maximum", soft_own_maxima),
         ("every chunk has the same weight", soft_means_and_sum),
         ("divided in every step", soft_divides_always),
+        ("chunks are changed", soft_in_place),
     ],
     "06.merge_partials": [
         ("without weights", merge_average),

@@ -47,7 +47,7 @@ def reasons(verdict):
     said = [("", found.remark)] if found.remark else []
     if mistake:
         said.append((f"Looks like: {mistake.name}", mistake.why))
-    elif not (found.raised or found.only_kind):  # an exception speaks for itself, and so does another kind
+    elif verdict.prop.meaning and not (found.raised or found.only_kind):  # these two speak for themselves
         said.append(("Why it matters.", verdict.prop.meaning))
     return said + [("", sentence) for sentence in verdict.unfinished]
 

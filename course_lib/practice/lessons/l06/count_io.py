@@ -21,7 +21,7 @@ def asks(algorithm, n, head_dim=4, tile=(2, 2), itemsize=1, causal=False):
         lambda answer: one_reading(answer(algorithm, n, head_dim, tile, itemsize, causal)),
         show=with_commas,
         note="(read, written)",
-        explain=explain,
+        explain=lambda expected, got: explain(expected, got, tiles_of(algorithm, n, tile, causal)),
         size=n * head_dim + itemsize + sum(tile),
     )
 
@@ -32,18 +32,30 @@ def with_commas(result):
     return repr(result)
 
 
-def explain(expected, got):
+def tiles_of(algorithm, n, tile, causal):
+    """The tiles that are moved, in a sentence: "Tiles: rows 0-1 with keys 0-0, …"; "" where they are many."""
+    pairs = [
+        (r, min(r + tile[0], n), c, min(c + tile[1], n)) for r in range(0, n, tile[0]) for c in range(0, n, tile[1])
+    ]
+    met = [pair for pair in pairs if not causal or pair[2] < pair[1]]
+    if algorithm == "standard" or len(met) > 6:
+        return ""
+    return "Tiles that have a pair: " + ", ".join(f"rows {a}-{b - 1} with keys {c}-{d - 1}" for a, b, c, d in met) + "."
+
+
+def explain(expected, got, tiles):
     if not isinstance(got, tuple) or len(got) != 2:
         return "The exercise asks for two numbers: bytes read and bytes written."
     if any(type(x) is not int for x in got):
         return "Bytes are integers: use `int`."
     if got[::-1] == expected:
         return "The two numbers are exchanged."
-    same = [name for name, a, b in zip(("written", "read"), expected[::-1], got[::-1]) if a != b]
-    if len(same) != 1:
-        return ""
-    at = same[0] == "written"
-    return f"The bytes {same[0]} are {'fewer' if got[at] < expected[at] else 'more'} than they should be."
+    off = [
+        f"{abs(mine - want):,} bytes too {'few' if mine < want else 'many'} are {name}"
+        for name, want, mine in zip(("read", "written"), expected, got)
+        if mine != want
+    ]
+    return f"{' and '.join(off)}. {tiles}".rstrip()
 
 
 FLASH_SIZES = [(2, (2, 2)), (4, (2, 2)), (8, (4, 2)), (8, (2, 4)), (12, (4, 4))]

@@ -5,6 +5,7 @@ import torch
 from course_lib.practice.fixtures.tiny_attention import Products, Watch, count, qkv, size
 from course_lib.practice.judge.agreement import differing, rounding_of_exp
 from course_lib.practice.judge.exercise import Trial
+from course_lib.practice.lessons.instead import instead
 
 from .tensors_shown import FIRST_WATCH_S, beside, shown
 
@@ -25,7 +26,7 @@ def attends(n, m, tile=(2, 2), causal=True, heads=1, kv_heads=1, d=2, times=1.0)
         lambda answer: answer(*qkv(n, m, heads, kv_heads, d, times), tile, causal),
         show=shown,
         note="(out, lse)",
-        explain=explain,
+        explain=lambda expected, got: explain(expected, got, qkv(n, m, heads, kv_heads, d, times), causal),
         both=beside,
         size=(n + m) * heads * d + tile[0] + tile[1],
         rounding=rounding_of_exp(10 * times**2),
@@ -175,8 +176,8 @@ def untouched(n, m):
     )
 
 
-def explain(expected, got):
-    """The first row and head that differ, and the tensor in which they do."""
+def explain(expected, got, given=None, causal=True):
+    """The first row and head that differ, and the tensor in which they do. given: q, k and v, to say what it is."""
     if not isinstance(got, tuple) or len(got) != 2:
         return "The exercise asks for two tensors: the output, and the log-sum-exp of every row and head."
     for name, want, mine in zip(("output", "lse"), expected, got):
@@ -188,9 +189,13 @@ def explain(expected, got):
         wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
         if wrong.any():
             row, head = wrong.nonzero()[0].tolist()
-            return (
-                f"First different: {name} of row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ."
-            )
+            count = f"{int(wrong.sum())} of {wrong.numel()} rows differ."
+            said = f"First different: {name} of row {row}, head {head}. {count}"
+            if name == "lse" or given is None:
+                return said
+            q, k, v = given
+            seen = max(0, len(k) - len(q) + row + 1) if causal else len(k)
+            return f"{said} {instead(want, mine, row, head, q[row, head], k, v, (0, seen))}".rstrip()
     return ""
 
 

@@ -1,15 +1,13 @@
 """06.online_softmax: the softmax of one row of scores that arrives in chunks, each seen once."""
 
-import weakref
-
 import torch
 
-from course_lib.practice.judge.agreement import agree, alike, rounding_of_exp
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
-from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
-from course_lib.practice.report.tensors import code, numbers
+from course_lib.practice.judge.agreement import alike
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
-from .online_softmax_answers import INF, altered, averages, keeps_all, softmax_by_merging, softmax_one_score_at_a_time
+from .online_softmax_answers import altered, averages, keeps_all, softmax_by_merging, softmax_one_score_at_a_time
+from .online_softmax_trials import FALLING, GROWING, INF, LARGE, MASKED, UNTOUCHED, let_go, row
 from .solutions.online_softmax import online_softmax
 from .tensors_shown import in_float64
 
@@ -22,125 +20,6 @@ def is_an_average(answer, found):
 
     return found.trial in FALLING and (everywhere(averages()) or everywhere(averages(len)))
 
-
-VALUES = [[1.0, 0.0], [0.0, 1.0], [2.0, 3.0], [-1.0, 4.0], [5.0, 1.0], [0.0, -2.0], [3.0, 3.0], [1.0, -1.0]]
-
-
-def row(*scores, note=""):
-    """The Trial on chunks with these scores. The values are VALUES, in order."""
-
-    def made():
-        start = 0
-        for chunk in scores:
-            yield torch.tensor(chunk), torch.tensor(VALUES[start : start + len(chunk)])
-            start += len(chunk)
-
-    lines = [f"({code(s)}, {code(v)})" for s, v in made()]
-    return Trial(
-        ["chunks = [", *(f"    {line}," for line in lines), "]", "online_softmax(iter(chunks))"],
-        lambda answer: tidy(answer(made())),
-        show=shown,
-        note=note or "(out, lse)",
-        explain=explain,
-        size=sum(len(s) for s in scores) + len(scores),
-        rounding=rounding_of_exp(max((abs(x) for chunk in scores for x in chunk if abs(x) < INF), default=0.0)),
-    )
-
-
-def let_go(*sizes):
-    """The Trial of whether at most two chunks exist whenever the next one is asked for."""
-
-    def act(answer):
-        alive, most = [], 0
-
-        def made():
-            nonlocal most
-            for c in sizes:
-                most = max(most, sum(ref() is not None for ref in alive))
-                chunk = torch.linspace(0, 1, c), torch.ones(c, 2)
-                alive.append(weakref.ref(chunk[1]))
-                yield chunk
-                del chunk
-
-        answer(made())
-        return most <= 2
-
-    return Trial(
-        [
-            "# each chunk is made when it is asked for",
-            f"chunks = ((torch.linspace(0, 1, c), torch.ones(c, 2)) for c in {list(sizes)})",
-            "online_softmax(chunks)  # True: at most two of them exist at any time",
-        ],
-        act,
-        size=sum(sizes),
-    )
-
-
-def tidy(result):
-    """The result, with a lse that is a tensor of one number as a float."""
-    if isinstance(result, tuple) and len(result) == 2:
-        return result[0], float(result[1]) if isinstance(result[1], (int, float)) or getattr(
-            result[1], "ndim", 1
-        ) == 0 else result[1]
-    return result
-
-
-def shown(result):
-    if isinstance(result, tuple):
-        return (
-            "("
-            + ", ".join(
-                numbers(x, 4) if isinstance(x, torch.Tensor) else f"{x:.4g}" if isinstance(x, float) else repr(x)
-                for x in result
-            )
-            + ")"
-        )
-    return numbers(result, 4) if isinstance(result, torch.Tensor) else repr(result)
-
-
-def explain(expected, got):
-    if not isinstance(got, tuple) or len(got) != 2:
-        return "The exercise asks for two things: the output, and the log-sum-exp of the row."
-    out, lse = got
-    if not isinstance(out, torch.Tensor) or out.shape != expected[0].shape:
-        return f"The output must be a tensor of shape {list(expected[0].shape)}."
-    if out.isnan().any() or lse != lse:
-        return "The result is nan: infinity minus infinity, or 0 divided by 0."
-    wrong = [
-        name
-        for name, same in (("output", agree(expected[0], out)), ("log-sum-exp", agree(expected[1], lse)))
-        if not same
-    ]
-    return f"Only the {wrong[0]} is wrong." if len(wrong) == 1 and lse not in (INF, -INF) else ""
-
-
-FALLING = [row([2.0], [1.0]), row([2.0, 1.0], [0.0]), row([1.0, 3.0], [2.0, 0.0]), row([3.0], [2.0], [1.0])]
-GROWING = [
-    row([1.0], [2.0]),
-    row([0.0], [3.0]),
-    row([1.0, 0.0], [2.0, 4.0]),
-    row([0.0], [1.0], [3.0]),
-    row([2.0, 1.0], [4.0], [3.0, 5.0]),
-]
-MASKED = [
-    row([1.0, -INF]),
-    row([1.0], [-INF]),
-    row([-INF], [1.0]),
-    row([-INF, -INF], [0.0, 2.0]),
-    row([2.0], [-INF], [1.0]),
-    row([-INF], [-INF], [3.0]),
-]
-LARGE = [
-    row([1000.0]),
-    row([1000.0], [999.0]),
-    row([1000.0], [0.0]),
-    row([0.0], [1000.0]),
-    row([-1000.0], [-1001.0]),
-    row([500.0, -1000.0], [-500.0, 499.0]),
-    row([-1000.0]),
-    row([-1000.0, -1000.0]),
-    row([-500.0], [-400.0]),
-]
 
 ONLINE_SOFTMAX = Exercise(
     id="06.online_softmax",
@@ -184,9 +63,15 @@ ONLINE_SOFTMAX = Exercise(
             "The memory must not grow with the row: that is the purpose of the online softmax.",
             [let_go(1, 1, 1, 1), let_go(2, 3, 2, 1, 2), let_go(4, 4, 4, 4, 4, 4)],
         ),
+        Property("The chunks are not changed", "They are pieces of the caller's scores and values.", UNTOUCHED),
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        Mistake(
+            "the chunks are changed.",
+            "`-=`, `sub_`, `exp_` and other in-place operations write into the caller's tensors. Make new ones.",
+            is_made_by=writes_into(UNTOUCHED),
+        ),
         in_float64(online_softmax, (0,), (0, 1)),
         Mistake(
             "the accumulator is not rescaled.",

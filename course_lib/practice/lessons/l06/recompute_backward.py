@@ -91,13 +91,12 @@ def untouched(n, tile):
 
 
 def explain(expected, got):
-    """Which of the gradients are right, and which are not."""
+    """Which of the gradients are right, and which are not; of one, the first row that differs."""
     if isinstance(expected, torch.Tensor):
-        return (
-            ""
-            if isinstance(got, torch.Tensor) and got.shape == expected.shape
-            else "The three gradients have the shapes of q, k and v."
-        )
+        if not isinstance(got, torch.Tensor) or got.shape != expected.shape:
+            return "The three gradients have the shapes of q, k and v."
+        wrong = differing(expected, got).any(1)
+        return f"First different: row {int(wrong.nonzero()[0])}. {int(wrong.sum())} of {len(wrong)} rows differ."
     if not isinstance(got, tuple) or len(got) != 3:
         return "The exercise asks for a tuple of three tensors: dq, dk, dv."
     wrong = [
@@ -216,6 +215,11 @@ RECOMPUTE_BACKWARD = Exercise(
             "there is no causal mask.",
             "Weights above the diagonal are 0 in the backward pass too.",
             (Wrong(masks=False), Wrong(hides=False)),
+        ),
+        Mistake(
+            "the mask is inverted.",
+            "Row r saw the columns up to r: the weights of columns that are *greater* than the row are 0.",
+            (Wrong(inverted=True), Wrong(inverted=True, masks=False)),
         ),
         Mistake(
             "the mask compares indices within the tile.",

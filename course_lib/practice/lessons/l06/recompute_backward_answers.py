@@ -68,6 +68,7 @@ class Wrong:
     weights: Callable = lambda scores, lse: torch.exp(scores - lse)
     masks: bool = True
     local: bool = False
+    inverted: bool = False
     overwrites: str = ""
     weighted: bool = True
     hides: bool = True
@@ -102,8 +103,9 @@ class Wrong:
                 rows, cols = torch.arange(i.start, i.stop), torch.arange(j.start, j.stop)
                 if self.local:
                     rows, cols = rows - i.start, cols - j.start
-                hidden = (cols > rows[:, None]) & (self.masks and self.hides)
-                if self.masks and self.hides:
+                hides = self.inverted or self.masks and self.hides
+                hidden = (cols < rows[:, None] if self.inverted else cols > rows[:, None]) & hides
+                if hides:
                     scores = scores.masked_fill(hidden, -INF)
                 weights = self.weights(scores, lse[i, None])
                 grad_weights = grad_out[i] @ v[j].T
