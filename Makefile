@@ -8,7 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c '$(ENOUGH)' >/dev/null 2>&1 && echo $$p && break; done)
 
 # Three processes for two cores: those with a browser wait much of the time.
-PYTEST := -m pytest -n 3 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
+PYTEST := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 1800
 # What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python.
 AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/machine
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-annotate --no-header --quiet
@@ -25,10 +26,11 @@ lab: .venv/.lab ## open lesson 00 in JupyterLab (makes .venv first, a few minute
 test: .venv/.dev ## every test: style, units, notebooks, the build, and the browser where Chromium is found
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python $(PYTEST) solutions tests
+	@# The browser's tests run each notebook and compare what it prints. Without a browser nbval does.
+	.venv/bin/python $(PYTEST) tests $$(.venv/bin/python tests/browser/lab.py || echo $(NBVAL) notebooks solutions)
 
 test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)
-	.venv-colab/bin/python $(PYTEST) $(AGAIN)
+	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks $(AGAIN)
 
 build: .venv/.dev ## notebooks from their sources; executes those whose code has changed
 	.venv/bin/course build

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 OFFLINE = Path(__file__).parent / "offline"
 
@@ -26,6 +27,10 @@ torch.set_num_threads(1)  # whatever OMP_NUM_THREADS was: on small matrices seve
 
 if not torch.cuda.is_available():  # as setup() does, and before transformers imports Triton: afterwards it is too late
     os.environ["TRITON_INTERPRET"] = "1"
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without a clock")
 
 # Nobody's own progress is read or touched. The folder is made once, by the process that pytest was started in.
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -57,20 +62,34 @@ def pytest_collection_modifyitems(items):
     by_chance = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if by_chance:  # pytest-xdist would say at length that its processes found different tests
         raise pytest.UsageError(f"The name of this test holds an address in memory: {by_chance[0]}")
-    items.sort(
-        key=lambda item: next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES))
-    )
+    items.sort(key=place)
+
+
+def place(item):
+    """(how early the file runs, the exercise): the tests of one exercise in test_cases.py follow each other."""
+    slow = next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES))
+    given = item.callspec.params if hasattr(item, "callspec") and item.path.name == "test_cases.py" else {}
+    return slow, given["exercise"].id if "exercise" in given else ""
+
+
+ALONE = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+"""For Chromium: every other machine is one that does not exist."""
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium. One for all tests of a process: Playwright allows no second one beside it."""
+    """A headless Chromium that reaches no other machine.
+
+    One for all tests of a process: Playwright allows no second one beside it.
+    """
     chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium found: install one (Debian: apt install chromium), or name it in CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        found = running.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules={ALONE}"]
+        )
         yield found
         found.close()
 

@@ -20,8 +20,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
 
-READY_SECONDS = 90
-CELLS_SECONDS = 240
+READY_SECONDS = 600
+CELLS_SECONDS = 1800
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 
 SETTINGS = {
@@ -102,10 +102,11 @@ def _wait_for(address, server, log):
 
 
 class Lab:
-    """A browser on a JupyterLab server."""
+    """A browser on a JupyterLab server. All pages are of one context, which reads JupyterLab's scripts once."""
 
     def __init__(self, address, browser, root):
-        self.address, self.browser, self.root = address, browser, Path(root)
+        self.address, self.root = address, Path(root)
+        self.context = browser.new_context()
 
     @contextlib.contextmanager
     def open(self, notebook, *, theme=LIGHT, width=1400):
@@ -115,17 +116,18 @@ class Lab:
         """
         from notebook_page import NotebookPage
 
-        context = self.browser.new_context(viewport={"width": width, "height": 1000})
-        page = context.new_page()
-        page.set_default_timeout(30_000)
+        page = self.context.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.set_default_timeout(READY_SECONDS * 1000)
         errors, elsewhere = [], []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: None if is_labs_own(error) else errors.append(f"{error}\n{error.stack}"))
-        context.route(lambda url: not is_here(url), lambda route: (elsewhere.append(route.request.url), route.abort()))
+        # Not stopped here, by a route of the context: Chromium would read everything anew for each page.
+        page.on("request", lambda request: None if is_here(request.url) else elsewhere.append(request.url))
         page.on("websocket", lambda ws: None if is_here(ws.url) else elsewhere.append(ws.url))
         try:
             page.goto(f"{self.address}/lab?reset")
-            page.wait_for_function("window.jupyterapp && window.jupyterapp.restored", timeout=READY_SECONDS * 1000)
+            page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
             page.evaluate(OPEN, {"path": str(notebook), "theme": theme})
             shown = NotebookPage(page)
             shown.wait_until_idle()  # closed while it still starts, JupyterLab leaves errors of its own
@@ -133,7 +135,7 @@ class Lab:
             shown.wait_until_idle()
             page.evaluate(CLOSE)
         finally:
-            context.close()
+            page.close()
         if elsewhere:
             raise AssertionError(f"{notebook} asked other machines: {elsewhere}")
         if errors:
@@ -174,3 +176,6 @@ OPEN = """async ({path, theme}) => {
 }"""
 
 CLOSE = "async () => { await window.coursePanel.sessionContext.shutdown(); }"
+
+if __name__ == "__main__":  # for the Makefile: whether there is a browser
+    sys.exit(find_chromium() is None)

@@ -24,6 +24,14 @@ STATE = """() => {
 }"""
 
 
+# The name comes first, the colours later. A layout colour is white or grey: its first digit says how bright it is.
+THEME_IS = """light => {
+  const colour = getComputedStyle(document.body).getPropertyValue('--jp-layout-color1').trim();
+  const bright = colour === 'white' || parseInt(colour.replace('#', '')[0], 16) > 7;
+  return document.body.dataset.jpThemeLight === String(light) && bright === light;
+}"""
+
+
 class NotebookPage:
     """What a reader can do with a notebook. `page` is the Playwright page, for all else."""
 
@@ -34,6 +42,10 @@ class NotebookPage:
     def cells(self):
         """The cells as dicts: index, id, type, source, count, tags, exercise, outputs."""
         return self.page.evaluate(CELLS)
+
+    def outputs(self):
+        """{cell id: the outputs that a code cell shows now}."""
+        return {cell["id"]: cell["outputs"] for cell in self.cells()}
 
     def run_all(self):
         """Runs every cell and waits for the end. Raises AssertionError for a cell that fails unannounced."""
@@ -51,6 +63,20 @@ class NotebookPage:
         self.page.evaluate(RUN_ONE, index)
         self.wait_until_idle()
         return self.cells()[index]["outputs"]
+
+    def prints_in_the_end(self, index, wanted):
+        """Runs a cell until it prints `wanted`; returns what it printed last.
+
+        A widget sends its newest state once the kernel has taken the one before.
+        """
+        self.eventually(lambda: self.run_cell(index)[0]["text"] == wanted)
+        return self.cells()[index]["outputs"][0]["text"]
+
+    def eventually(self, holds):
+        """Waits until holds() is true, however busy the machine is; gives up after CELLS_SECONDS."""
+        end = time.monotonic() + CELLS_SECONDS
+        while not holds() and time.monotonic() < end:
+            self.page.wait_for_timeout(100)
 
     def write_cell(self, index, source):
         """Replaces the text of a cell, as a learner who types would."""
@@ -94,11 +120,9 @@ class NotebookPage:
         return [View(self.page, found.nth(i)) for i in range(found.count())]
 
     def set_theme(self, theme):
-        """Changes JupyterLab's theme and waits until it is shown."""
+        """Changes JupyterLab's theme and waits until its colours are there; views may draw a little later."""
         self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-        light = "true" if "Light" in theme else "false"
-        self.page.wait_for_function("want => document.body.dataset.jpThemeLight === want", arg=light)
-        self.page.wait_for_timeout(600)  # colours arrive after the name, and the views draw again
+        self.page.wait_for_function(THEME_IS, arg="Light" in theme)
 
 
 class View:

@@ -38,6 +38,7 @@ def test_charts_answer_in_jupyterlab_and_are_saved_without_plotly(lab):
         plot = charts.nth(0).locator(".cl-plot")
         assert plot.evaluate(STROKE) == "rgb(74, 163, 221)"
         notebook.set_theme(LIGHT)
+        notebook.eventually(lambda: plot.evaluate(STROKE) == "rgb(0, 114, 178)")
         assert plot.evaluate(STROKE) == "rgb(0, 114, 178)"
         plot.scroll_into_view_if_needed()
         page.mouse.move(*plot.evaluate(POINT))
@@ -45,13 +46,7 @@ def test_charts_answer_in_jupyterlab_and_are_saved_without_plotly(lab):
         said.wait_for()
         assert "step: 3time: 0.625 ms" in said.text_content()
         charts.nth(0).get_by_role("button", name="naive").click()
-        said = None
-        for _ in range(10):  # a widget sends its newest state once the kernel has taken the one before
-            said = notebook.run_cell(2)[0]["text"]
-            if said == "['cached']\n":
-                break
-            page.wait_for_timeout(300)
-        assert said == "['cached']\n"
+        assert notebook.prints_in_the_end(2, "['cached']\n") == "['cached']\n"
         page.evaluate(SAVE)
     saved = path.read_text(encoding="utf-8")
     assert len(saved) < 250_000 and "window.Plotly" not in saved

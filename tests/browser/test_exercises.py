@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from as_committed import must_be_as_committed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
@@ -26,9 +27,13 @@ def state(outputs, exercise):
 
 
 @pytest.mark.parametrize("notebook", EXERCISES, ids=lambda path: path.stem)
-def test_every_check_fails_on_the_stub_and_passes_on_the_solution(lab, notebook):
-    """Cell by cell, from the first to the last; then the views that a learner's own part moves."""
-    solution = {cell.id: cell for cell in nbformat.read(ROOT / "solutions" / notebook.name, as_version=4).cells}
+def test_every_check_fails_on_the_stub_and_passes_on_the_solution(lab, notebook, request):
+    """Cell by cell, from the first to the last. In the end the page is the notebook in solutions/, with its outputs.
+
+    Then the views that a learner's own part moves.
+    """
+    solved = ROOT / "solutions" / notebook.name
+    solution = {cell.id: cell for cell in nbformat.read(solved, as_version=4).cells}
     with lab.open(f"exercises/{notebook.name}") as page:
         cells = [cell for cell in page.cells() if cell["type"] == "code" and cell["source"].strip()]
         checks = {}
@@ -44,6 +49,10 @@ def test_every_check_fails_on_the_stub_and_passes_on_the_solution(lab, notebook)
             if cell["index"] in checks:
                 assert state(outputs, checks[cell["index"]]) == "passed"
         page.expect_no_errors()
+        assert {cell["id"]: cell["source"] for cell in page.cells()} == {
+            id: cell.source for id, cell in solution.items()
+        }
+        must_be_as_committed(request.session, solved, page.outputs())
         if notebook.stem in WITH_VIEWS:
             for view in page.views():
                 view.works()

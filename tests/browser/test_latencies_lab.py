@@ -38,10 +38,4 @@ def test_both_views_show_the_same_step(lab):
         notebook.page.wait_for_function(ALL_AT, arg="1")
         latencies.root.get_by_role("grid").focus()
         notebook.page.keyboard.press("ArrowDown")
-        said = None
-        for _ in range(10):  # a widget sends its newest state once the kernel has taken the one before
-            said = notebook.run_cell(2)[0]["text"]
-            if said == "1 1 a\n":
-                break
-            notebook.page.wait_for_timeout(300)
-        assert said == "1 1 a\n"
+        assert notebook.prints_in_the_end(2, "1 1 a\n") == "1 1 a\n"

@@ -95,7 +95,6 @@ def ask(what, names, home, **environment):
         [sys.executable, "-c", ASK, what, *names],
         capture_output=True,
         text=True,
-        timeout=120,
         env={**kept, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **environment},
     )
     assert done.returncode == 0, done.stderr

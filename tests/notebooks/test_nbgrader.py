@@ -25,9 +25,22 @@ def test_what_nbgrader_releases_is_what_course_build_writes(checkout, tmp_path):
 
     solution = checkout / "solutions" / "01_trial.ipynb"
     grade(solution, {}, tmp_path / "nbgrader", CODE_STUB)
-    released = nbformat.read(tmp_path / "nbgrader" / "release" / "lesson" / "01_trial.ipynb", as_version=4)
+    released = nbformat.read(tmp_path / "nbgrader" / "release" / "01_trial" / "01_trial.ipynb", as_version=4)
     ours = nbformat.read(checkout / "exercises" / "01_trial.ipynb", as_version=4)
     assert [cell.source for cell in released.cells] == [cell.source for cell in ours.cells]
     assert [cell.metadata.get("nbgrader") for cell in released.cells] == [
         cell.metadata.get("nbgrader") for cell in ours.cells
     ]
+
+
+def test_outputs_are_graded_as_they_are_handed_in_where_nothing_is_executed(checkout, tmp_path):
+    """An error in the cell that grades is worth nothing, whoever ran it."""
+    import nbformat
+
+    solution, failed = checkout / "solutions" / "01_trial.ipynb", tmp_path / "failed.ipynb"
+    notebook = nbformat.read(solution, as_version=4)
+    [check] = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    check.outputs = [nbformat.v4.new_output("error", ename="AssertionError", evalue="no", traceback=[])]
+    nbformat.write(notebook, failed)
+    graded = grade(solution, {"solved": solution, "failed": failed}, tmp_path / "nbgrader", CODE_STUB, execute=False)
+    assert graded == {"solved": (2.0, 2.0), "failed": (0.0, 2.0)}

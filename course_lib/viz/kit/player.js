@@ -173,25 +173,39 @@ function listenToKeys(root, listen, still, keys) {
 
 // Draws again when the width or the theme changes; returns what ends that.
 function redrawOnChange(body, draw) {
-  let waiting = 0;
+  let [waiting, looks, drawn] = [0, 0, coloursOf(body)];
   const later = () => {
     if (waiting) return;
     waiting = requestAnimationFrame(() => {
       waiting = 0;
+      drawn = coloursOf(body);
       draw();
     });
+  };
+  const look = () => {
+    if (coloursOf(body) !== drawn) later();
+    if (--looks > 0) setTimeout(look, 200);
   };
   const size = new ResizeObserver(later);
   size.observe(body);
   const theme = new MutationObserver(() => {
     later();
-    setTimeout(later, 400); // hosts load a theme's colours after they name it
+    const runs = looks > 0;
+    looks = 50; // hosts load a theme's colours after they name it, on a busy machine seconds later
+    if (!runs) setTimeout(look, 200);
   });
   for (const node of [document.documentElement, document.body])
     theme.observe(node, { attributes: true, attributeFilter: THEME });
   return () => {
+    looks = 0;
     size.disconnect();
     theme.disconnect();
     cancelAnimationFrame(waiting);
   };
+}
+
+// What a change of theme changes.
+function coloursOf(body) {
+  const style = getComputedStyle(body);
+  return `${style.color} ${style.getPropertyValue("--cl-card")}`;
 }
