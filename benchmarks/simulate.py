@@ -1,6 +1,6 @@
 """The simulator beside the real engine, beside a recorded run on a GPU, and how many requests it simulates a second.
 
-    python benchmarks/simulate.py [--only cpu,gpu,rate] [--requests 100000] [--repeats 3] [--record]
+    python benchmarks/simulate.py [--only cpu,gpu,rate] [--requests 100000] [--lengths all] [--repeats 3] [--record]
 
     cpu    The cost model is calibrated on `tale` by a short run, and other workloads are served both ways. The clock
            is the processor time of this process, with one thread; waits are skipped. So other programs on the machine
@@ -12,7 +12,8 @@
            measured on such a card (680 TFLOP/s for 8192³). Then mix256 of the same call is predicted: 256
            requests, prompts and outputs U(100, 1024), which was not used to calibrate.
     rate   So many requests of the length set chat, and of chat at a quarter of the length, on one engine: requests a
-           second of processor time, and how much the memory of the process grew after the first tenth.
+           second of processor time, and how much the memory of the process grew after the first tenth. --lengths chat
+           or "chat / 4" runs one of them.
 
 --record adds the results of what ran to benchmarks/results/simulate_cpu.json.
 """
@@ -60,14 +61,16 @@ PERCENTILES = (50, 90, 99)
 MATMUL_FLOPS = 680e12  # of an H200, bfloat16, measured
 
 
-def rate(requests, seed=0):
-    """Requests a second of processor time, for two length sets."""
+def rate(requests, wanted="all", seed=0):
+    """Requests a second of processor time, for two length sets, or the one of this name."""
     cost = CostModel(per_step=5e-3, per_sequence=1e-5, per_token=2e-5, per_kv_token=3e-8, per_pair=1e-9)
     config = EngineConfig(num_blocks=4000, max_num_seqs=256)
     for label, lengths, arrivals in (
         ("chat / 4", LENGTH_SETS["chat"].scaled(1 / 4), Poisson(30.0)),
         ("chat", LENGTH_SETS["chat"], Poisson(8.0)),
     ):
+        if wanted not in ("all", label):
+            continue
         workload = Workload(arrivals, lengths, num_requests=requests, seed=seed)
         cluster, early = Cluster(Feed(workload), config, cost, totals=Totals(exact=False)), None
         began, clock = time.process_time(), time.perf_counter()
@@ -166,7 +169,7 @@ def gpu():
         mixes = [row for row in rows if row["bench"] == "mix256"]
         clean = [row for row in mixes if "note" not in row]  # a note says that a kernel was compiled on the way
         limit = roofline(ModelConfig(**shape), bytes_per_s=reads, flops_per_s=MATMUL_FLOPS)
-        known = {key: getattr(limit, key) for key in ("per_token", "per_kv_token", "per_pair")}
+        known = {key: getattr(limit, key) for key in ("per_narrow", "per_token", "per_kv_token", "per_pair")}
         cost = fit(steps, known=known)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mix256.csv"
@@ -186,10 +189,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="cpu,gpu,rate")
     parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--lengths", default="all", choices=["all", "chat / 4", "chat"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    benches = dict(cpu=lambda: cpu(args.repeats), gpu=gpu, rate=lambda: rate(args.requests))
+    benches = dict(cpu=lambda: cpu(args.repeats), gpu=gpu, rate=lambda: rate(args.requests, args.lengths))
     found = {}
     for name in args.only.split(","):
         load = os.getloadavg()[0]

@@ -16,7 +16,7 @@ import numpy as np
 from course_lib.errors import ParameterError
 
 from .arrivals import ClosedLoop
-from .cost import CostModel, StepWork, work_of
+from .cost import NARROW, CostModel, StepWork, work_of
 from .drive import drive
 from .feed import Feed
 from .lengths import Fixed, Lengths, LogNormal, Uniform
@@ -114,7 +114,7 @@ def fit(steps, *, known=None):
 
 
 def _columns(steps, at_least):
-    """(work float64 [num_steps, 6], seconds float64 [num_steps]), a column for each of COSTS."""
+    """(work float64 [num_steps, 7], seconds float64 [num_steps]), a column for each of COSTS."""
     seconds = np.array([measured for _, measured in steps], dtype=float)
     if len(seconds) < at_least or not (seconds > 0).all():
         raise ParameterError(
@@ -123,7 +123,8 @@ def _columns(steps, at_least):
         )
     work = np.array([StepWork(*work) for work, _ in steps], dtype=float)
     num_tokens, num_sequences, kv_tokens, num_pairs = work.T
-    columns = [np.ones(len(work)), num_tokens > 1, num_sequences, num_tokens, kv_tokens, num_pairs]
+    narrow = np.minimum(num_tokens, NARROW)
+    columns = [np.ones(len(work)), num_tokens > 1, narrow, num_sequences, num_tokens, kv_tokens, num_pairs]
     return np.stack(columns, axis=1), seconds
 
 

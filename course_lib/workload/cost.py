@@ -2,6 +2,7 @@
 
     seconds = per_step                      launching the kernels, and reading the weights once
             + per_batch                     with more than one token: products with a matrix, not with a vector
+            + per_narrow   * tokens, 8 at most    products with few rows, which use a processor badly
             + per_sequence * sequences      what is done for each sequence: its choice of a token, its row of arrays
             + per_token    * tokens         products of each token with the weights
             + per_kv_token * KV tokens      reading the keys and values of each sequence, as long as it is
@@ -19,6 +20,9 @@ from course_lib.errors import ParameterError
 from course_lib.kvcache.sizes import kv_bytes_per_token
 
 from .checks import check_number
+
+NARROW = 8
+"""Rows of a matrix from which on a product uses all of a processor: as many as its vectors have float32 numbers."""
 
 
 class StepWork(NamedTuple):
@@ -53,6 +57,8 @@ class CostModel:
     per_step: float = 0.0
     per_batch: float = 0.0
     """Only in steps with more than one token, which take other kernels than a single one."""
+    per_narrow: float = 0.0
+    """Of each of the first 8 tokens. On a CPU 8 tokens take much longer than 1, and 16 little longer than 8."""
     per_sequence: float = 0.0
     per_token: float = 0.0
     per_kv_token: float = 0.0
@@ -67,6 +73,7 @@ class CostModel:
     def seconds(self, num_tokens, num_sequences, kv_tokens, num_pairs):
         """Seconds of a step. kv_tokens may be an array: then that of each of many steps that are else alike."""
         same = self.per_step + (self.per_batch if num_tokens > 1 else 0.0)
+        same += self.per_narrow * min(num_tokens, NARROW)
         same += self.per_sequence * num_sequences + self.per_token * num_tokens
         return same + self.per_pair * num_pairs + self.per_kv_token * kv_tokens
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from course_lib.engine.intervals import bootstrap_interval, latency_intervals, throughput_interval, tokens_per_second
+from course_lib.engine.intervals import (
+    block_length,
+    bootstrap_interval,
+    latency_intervals,
+    throughput_interval,
+    tokens_per_second,
+)
 from course_lib.engine.metrics import RequestMetrics
 from course_lib.engine.per_second import PerSecond
 from course_lib.engine.sample import CountedSample, Sample
@@ -88,6 +94,58 @@ def test_gaps_of_one_request_are_drawn_together():
     assert width[0] == pytest.approx(width[1], rel=0.05) and width[2] < width[0] / 5
 
 
+def waits_of_a_queue(n, draw, load=0.8):
+    """Waiting times of n requests at one server (M/M/1, by Lindley's recursion), started where it mostly is."""
+    steps = draw.exponential(1.0, n + 500) - draw.exponential(1 / load, n + 500)
+    waits, wait = [], 0.0
+    for step in steps.tolist():
+        wait = max(0.0, wait + step)
+        waits.append(wait)
+    return np.array(waits[500:])
+
+
+def correlated(n, draw, phi=0.9):
+    """A series in which each value keeps 90 % of the one before it; its mean is 0."""
+    values, value = [], draw.normal() / (1 - phi**2) ** 0.5
+    for noise in draw.normal(size=n).tolist():
+        value = phi * value + noise
+        values.append(value)
+    return np.array(values)
+
+
+def test_blocks_of_neighbours_hold_the_mean_where_single_draws_do_not():
+    """With load 0.8 a request waits 4 times the mean service on average."""
+    for make, n, truth in ((correlated, 1000, 0.0), (waits_of_a_queue, 4000, 4.0)):
+        single = blocks = 0
+        for trial in range(100):
+            values = make(n, np.random.default_rng([3, trial]))
+            for length in (1, block_length(values)):
+                low, high = bootstrap_interval(values, block=length, repeats=150)
+                single += length == 1 and low <= truth <= high
+                blocks += length > 1 and low <= truth <= high
+        assert single <= 45 and blocks >= 80, (make.__name__, single, blocks)
+
+
+def test_independent_values_are_drawn_one_by_one_and_dependent_ones_in_longer_blocks():
+    draw = np.random.default_rng(5)
+    assert np.median([block_length(draw.normal(size=400)) for _ in range(30)]) == 1
+    lengths = [np.median([block_length(correlated(1000, draw, phi)) for _ in range(20)]) for phi in (0.3, 0.6, 0.9)]
+    assert 1 < lengths[0] < lengths[1] < lengths[2] < 100
+    assert block_length([]) == block_length([3.0] * 50) == block_length([1.0, 2.0]) == 1
+
+
+def test_latencies_of_a_busy_server_get_wider_intervals_in_the_order_of_arrival():
+    waits = waits_of_a_queue(2000, np.random.default_rng(0))
+    requests = [RequestMetrics(k, 1, k, [k + w, k + w + 0.1], k + w + 0.1, finish_reason="stop")
+                for k, w in enumerate(waits.tolist())]  # fmt: skip
+    low, high = latency_intervals(requests, repeats=200)["ttft"]["mean"]
+    alone = bootstrap_interval(waits, repeats=200)
+    assert high - low > 2 * (alone[1] - alone[0])
+    draw = np.random.default_rng(1)
+    shuffled = [requests[k] for k in draw.permutation(len(requests))]
+    assert latency_intervals(shuffled, repeats=200)["ttft"]["mean"] == (low, high)
+
+
 def test_intervals_of_a_run_hold_its_own_statistics():
     requests = random_requests(60)
     s, found = summarise(requests), latency_intervals(requests, repeats=200)
@@ -125,6 +183,8 @@ def test_what_cannot_be_computed_is_refused():
         bootstrap_interval([])
     with pytest.raises(ParameterError, match="level"):
         bootstrap_interval([1.0], level=95)
+    with pytest.raises(ParameterError, match="block"):
+        bootstrap_interval([1.0], block=0)
     with pytest.raises(ParameterError, match="two"):
         throughput_interval([], 1.5)
     with pytest.raises(ParameterError, match="window"):

@@ -23,7 +23,9 @@ from course_lib.workload.cost import StepWork, work_of
 from course_lib.workload.drive import ProcessorClock, WallClock, drive
 from course_lib.workload.simulate import Cluster, simulate
 
-TRUE = CostModel(per_step=4e-3, per_batch=1e-3, per_sequence=3e-5, per_token=8e-5, per_kv_token=1e-6, per_pair=1e-7)
+TRUE = CostModel(
+    per_step=4e-3, per_batch=1e-3, per_narrow=2e-4, per_sequence=3e-5, per_token=8e-5, per_kv_token=1e-6, per_pair=1e-7
+)
 CONFIG = EngineConfig(num_blocks=500, max_num_seqs=16, max_num_batched_tokens=256)
 
 
@@ -69,7 +71,7 @@ def test_the_calibration_run_finds_costs_that_are_known_exactly():
 def test_noise_moves_the_prediction_little():
     found = fit(costed(TRUE, noise=0.1))
     fresh = costed(TRUE)
-    assert prediction_error(found, fresh) < 0.02
+    assert prediction_error(found, fresh) < 0.03
     workload = Workload(Poisson(6.0), Lengths(Uniform(5, 300), Uniform(5, 80)), num_requests=100, seed=9)
     a, b = (simulate(workload, CONFIG, cost).summary.as_dict() for cost in (TRUE, found))
     for name in ("output_throughput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_itl_ms"):
@@ -100,7 +102,7 @@ def test_steps_that_say_too_little_are_refused_with_the_names():
         fit(decode, known={"per_pair": 0.0})
     found = fit(decode, known={"per_pair": 0.0, "per_token": 1e-4, "per_kv_token": 1e-6})
     assert found.per_sequence == pytest.approx(8e-4) and found.per_step == pytest.approx(0, abs=1e-9)
-    with pytest.raises(ParameterError, match="needs at least 7 steps"):
+    with pytest.raises(ParameterError, match="needs at least 8 steps"):
         fit(decode[:3])
     with pytest.raises(ParameterError, match="per_kv"):
         fit(decode, known={"per_kv": 1.0})

@@ -7,8 +7,8 @@ from .record import read_record
 from .table import number, rows
 
 NARROW = (
-    "The intervals are from the requests of one run each. Requests that wait in one queue are alike, so on a busy "
-    "server the intervals are too narrow: repeat both runs with other seeds before you believe a small difference."
+    "The intervals are from blocks of neighbouring requests of one run each: they know how a queue grew and shrank in "
+    "this run, and nothing of another day. Repeat both runs with other seeds before you believe a small difference."
 )
 
 
