@@ -8,10 +8,13 @@ from .scheduler import Scheduler
 from .step import Step
 
 
-def check_fits(num_prompt_tokens, params, config, num_blocks):
-    """Raises ParameterError for a request that could never be served, even alone."""
+def check_fits(num_prompt_tokens, params, config, num_blocks, most_blocks=None):
+    """Raises ParameterError for a request that could never be served, even alone.
+
+    most_blocks: says how many blocks a request of so many tokens holds at a time; default: those of all its tokens.
+    """
     most = num_prompt_tokens + max(0, params.max_tokens - 1)  # the last token is never computed
-    blocks = -(-most // config.block_size)
+    blocks = most_blocks(most) if most_blocks else -(-most // config.block_size)
     what = f"{num_prompt_tokens} prompt tokens and max_tokens={params.max_tokens}"
     if blocks > num_blocks:
         raise ParameterError(

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from course_lib.errors import ParameterError
 from course_lib.kvcache.prefix import POLICIES as EVICTIONS
+from course_lib.kvcache.sizes import KV_DTYPES, QUANTISED
 
 from .policies import POLICIES, Policy
 from .speculation import Speculation, speculation_of
 
 PREEMPTIONS = ("recompute", "swap")
+K_SCALES = ("token", "channel")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class EngineConfig:
     """Whether full, computed blocks are found again by requests that begin with the same tokens."""
     eviction: str = "lru"
     """Which cached block nobody holds goes first: "lru" the longest idle, "priority" the least important."""
+    kv_dtype: str = "auto"
+    """How keys and values are kept: "auto" (as the model computes them), "float32", "bfloat16", "float16", or
+    quantised: "int8", "fp8" (e4m3) or "int4", with a scale for each token and head. vLLM: `kv_cache_dtype`."""
+    k_scales: str = "token"
+    """With a quantised kv_dtype, how keys are scaled: "token" (one scale for each token and head) or "channel" (each
+    channel is first divided by its size in a sample, so that large channels do not decide the scale of the others)."""
+    window: int | None = None
+    """A token sees only itself and the window - 1 tokens before it, in every layer, and the first `sinks`. Blocks that
+    no token sees any more are free. None: all tokens before it, or what the model's own layers say."""
+    sinks: int = 0
+    """With a window: so many tokens at the beginning are seen by all (StreamingLLM)."""
     watermark: float = 0.01
     """Share of the blocks that stays free when a request is admitted, so that the running ones can grow."""
     async_scheduling: bool | None = None
@@ -66,6 +79,22 @@ class EngineConfig:
             self._check_count(name, what)
         if self.num_blocks is not None:
             self._check_count("num_blocks", "blocks")
+        if self.kv_dtype not in KV_DTYPES:
+            raise ParameterError(f"kv_dtype is {self.kv_dtype!r}; it can be {one_of(KV_DTYPES)}.")
+        if self.k_scales not in K_SCALES:
+            raise ParameterError(f"k_scales is {self.k_scales!r}; it can be {one_of(K_SCALES)}.")
+        if self.k_scales == "channel" and self.kv_dtype not in QUANTISED:
+            raise ParameterError(
+                f'k_scales="channel" came with kv_dtype={self.kv_dtype!r}, which has no scales. Take '
+                f"{one_of(QUANTISED)}, or leave k_scales out."
+            )
+        if self.window is not None:
+            self._check_count("window", "tokens")
+        if type(self.sinks) is not int or self.sinks < 0 or (self.sinks and self.window is None):
+            raise ParameterError(
+                f"sinks is {self.sinks!r} and window {self.window!r}; sinks counts the first tokens, which "
+                f"are seen beside those of the window: 0 or more, and more than 0 only with a window."
+            )
         own_policy = isinstance(self.policy, type) and issubclass(self.policy, Policy)
         if not own_policy and not (isinstance(self.policy, str) and self.policy in POLICIES):
             raise ParameterError(

@@ -90,7 +90,8 @@ class Drafter:
         self.runner, self.model = runner, model
         pool = runner.pool
         own = KVPool(model.config, pool.num_blocks, pool.block_size, model.device, model.dtype)
-        self.cache = PagedCache(own, runner.cache.allocator)
+        seen = {"window": getattr(runner.cache, "window", None), "sinks": getattr(runner.cache, "sinks", 0)}
+        self.cache = PagedCache(own, runner.cache.allocator, **seen)
         self.last = {}  # sequence id -> its last token, where this model has not computed that
 
     def fill_in(self, scheduled, arrays):

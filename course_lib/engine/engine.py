@@ -93,7 +93,7 @@ class Engine:
         """
         arrival = self._now() if arrival is None else arrival
         ids = check_prompt(self.model.config, token_ids, params, in_engine=True)
-        check_fits(len(ids), params, self.config, self.allocator.num_blocks)
+        check_fits(len(ids), params, self.config, self.allocator.num_blocks, self.manager.most_blocks)
         check_request_fields(priority, client, arrival, params, self.tokenizer)
         request_id = self.live.free_id(request_id, params.n)
         self.metrics.num_requests += 1

@@ -26,7 +26,9 @@ class Runner:
     def __init__(self, model, cache, config):
         self.model, self.cache, self.pool = model, cache, cache.pool
         self.pools = [self.pool]  # all that hold something of each block
-        width = min(-(-model.config.context // config.block_size), self.pool.num_blocks)
+        width = -(-model.config.context // config.block_size)
+        if getattr(cache, "window", None) is None:  # with a window a sequence may be longer than the memory
+            width = min(width, self.pool.num_blocks)
         self.rows = SequenceRows(config.max_num_seqs, width, config.block_size)
         self.newest = torch.zeros(
             config.max_num_seqs, dtype=torch.int64, device=self.pool.k.device
@@ -97,7 +99,8 @@ class Runner:
         if batch.seq_lens.is_cuda:
             return batch
         num_new = (arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]).tolist()
-        return plan_for_cpu(batch, arrays.seq_lens.tolist(), num_new, self.rows.block_size)
+        seen = getattr(self.cache, "window", None), getattr(self.cache, "sinks", 0)
+        return plan_for_cpu(batch, arrays.seq_lens.tolist(), num_new, self.rows.block_size, *seen)
 
     def choice_rows(self, arrays):
         """How each of the wanted tokens is chosen: ChoiceRows."""

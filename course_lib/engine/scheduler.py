@@ -147,7 +147,9 @@ class Scheduler:
         """
         if not self.running:
             return True
-        wanted = -(-request.num_tokens // self.block_size) - hit // self.block_size + self.watermark_blocks
+        total = -(-request.num_tokens // self.block_size)
+        wanted = min(total - hit // self.block_size, self.manager.most_blocks(request.num_tokens))
+        wanted += self.watermark_blocks
         return wanted <= self.manager.allocator.num_free
 
     def _preempt(self, request, step):

@@ -2,8 +2,9 @@
 
 import torch
 
-from course_lib.kvcache import KVPool, PagedCache
+from course_lib.kvcache import PagedCache
 from course_lib.kvcache.block_table import BlockTable
+from course_lib.kvcache.quantised_pool import make_pool
 
 
 @torch.inference_mode()
@@ -14,7 +15,8 @@ def bytes_of_largest_step(model, config):
     """
     device = model.device
     num_tokens = min(config.max_num_batched_tokens, model.config.context)
-    pool = KVPool(model.config, -(-num_tokens // config.block_size), config.block_size, device, model.dtype)
+    sizes = -(-num_tokens // config.block_size), config.block_size
+    pool = make_pool(model.config, *sizes, device, model.dtype, kv_dtype=config.kv_dtype)
     cache, rows = PagedCache(pool), torch.arange(min(config.max_num_seqs, num_tokens), device=device)
     table = BlockTable(cache.allocator)
     table.append_slots(num_tokens)

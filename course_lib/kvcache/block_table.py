@@ -11,6 +11,8 @@ from course_lib.errors import LedgerError, ParameterError
 
 from .allocator import whole
 
+NO_BLOCK = -1
+"""In a table: the place of a block that was given back, because no token sees its tokens any more (windowed.py)."""
 _names = count()
 
 

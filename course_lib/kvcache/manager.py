@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from course_lib.errors import IntegrityError, LedgerError
 
 from .allocator import plural, whole
-from .block_table import BlockTable
+from .block_table import NO_BLOCK, BlockTable
 from .prefix import PrefixCache, hash_chain
 
 
@@ -143,6 +143,10 @@ class KVCacheManager:
         """
         self._holding(request).table.shrink(num_tokens)
 
+    def most_blocks(self, num_tokens):
+        """The most blocks that a request of so many tokens holds at a time."""
+        return -(-num_tokens // self.allocator.block_size)
+
     def take_new_blocks(self, request):
         """(first, block_ids): its block ids from place `first` on, which are new or changed since the last call."""
         table = self._held[request.request_id].table
@@ -229,6 +233,8 @@ class KVCacheManager:
             )
         hashes = hash_chain(held.request.token_ids[: held.num_computed_tokens], size)
         for i, b in enumerate(table.block_ids):
+            if b == NO_BLOCK:
+                continue
             if self.allocator.ref_count(b) == 0:
                 raise IntegrityError(f"Request {name} lives and its table names block {b}, which is free.")
             found_by = self.cache.hash_of(b) if self.cache is not None else None

@@ -14,9 +14,9 @@ from course_lib.attention.reference.quantise import STORED_AS, dequantise, put, 
 from course_lib.errors import ParameterError
 
 from .pool import KVPool
+from .sizes import KV_DTYPES
 
 PLAIN = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-KV_DTYPES = ("auto", *PLAIN, *STORED_AS)
 
 
 def make_pool(config, num_blocks, block_size, device=None, dtype=None, *, kv_dtype="auto", k_channels=None):

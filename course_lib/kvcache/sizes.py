@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from course_lib.errors import ParameterError
 
 DTYPE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8": 8, "int8": 8, "int4": 4}
-"""Bits of one number. Quantised caches (fp8 and below) also keep scales: a few per cent more, which is not counted."""
+"""Bits of one number. Quantised caches (fp8 and below) also keep scales, which are counted where `scales=True`."""
+KV_DTYPES = ("auto", *DTYPE_BITS)
+"""What keys and values can be kept as; "auto": as the model computes them."""
+QUANTISED = tuple(name for name, bits in DTYPE_BITS.items() if bits < 16)
+SCALE_BYTES = 4
+"""A scale is a float32. There is one for each token, KV head and layer, for its key and for its value."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,33 @@ def kv_numbers_per_token(shape):
     return 2 * shape.num_layers * shape.num_kv_heads * shape.head_dim
 
 
-def kv_bytes_per_token(shape, dtype="float16"):
+def kv_bytes_per_token(shape, dtype="float16", *, scales=False):
     """Bytes of one token in the cache: keys and values, over all layers.
 
-    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype. Raises ParameterError for a dtype
-    that is neither.
+    shape: a ModelConfig or ModelShape. dtype: a name in DTYPE_BITS or a torch dtype. scales: whether the scales of a
+    quantised cache are counted too, as EngineConfig(kv_dtype=…) keeps them. Raises ParameterError for a dtype that is
+    neither.
     """
-    return kv_numbers_per_token(shape) * dtype_bits(dtype) // 8
+    numbers = kv_numbers_per_token(shape) * dtype_bits(dtype) // 8
+    return numbers + (kv_scale_bytes_per_token(shape, dtype) if scales else 0)
 
 
-def kv_bytes(shape, num_tokens, dtype="float16"):
+def kv_scale_bytes_per_token(shape, dtype):
+    """Bytes of the scales of one token: of its key and its value, for each layer and KV head. 0 from 16 bits on.
+
+    MLA keeps one vector a layer, so it has one scale there.
+    """
+    if dtype_bits(dtype) >= 16:
+        return 0
+    vectors = 1 if attention_kind(shape) == "MLA" else 2 * shape.num_kv_heads
+    return SCALE_BYTES * shape.num_layers * vectors
+
+
+def kv_bytes(shape, num_tokens, dtype="float16", *, scales=False):
     """Bytes of the cache of one request with `num_tokens` tokens. Raises ParameterError for a negative number."""
     if type(num_tokens) is not int or num_tokens < 0:
         raise ParameterError(f"num_tokens is {num_tokens!r}, but it counts tokens. Give a whole number of at least 0.")
-    return num_tokens * kv_bytes_per_token(shape, dtype)
+    return num_tokens * kv_bytes_per_token(shape, dtype, scales=scales)
 
 
 def weight_bytes(shape, dtype=None):
@@ -86,12 +104,12 @@ def weight_bytes(shape, dtype=None):
     return shape.num_parameters * dtype_bits(dtype or getattr(shape, "weight_dtype", "bfloat16")) // 8
 
 
-def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9):
+def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None, usable=0.9, scales=False):
     """How many requests of `num_tokens` tokens fit on a GPU beside the weights; 0 if none does.
 
-    gpu: a GPU or its bytes. dtype: of the cache. weight_dtype: None for the published one. usable: the share of the
-    GPU's memory for weights and cache, as vLLM's `gpu_memory_utilization`; the rest is for the intermediate results of
-    a step. Raises ParameterError for values out of range.
+    gpu: a GPU or its bytes. dtype: of the cache. scales: as in kv_bytes_per_token. weight_dtype: None for the published
+    one. usable: the share of the GPU's memory for weights and cache, as vLLM's `gpu_memory_utilization`; the rest is
+    for the intermediate results of a step. Raises ParameterError for values out of range.
     """
     if type(usable) not in (int, float) or not 0 < usable <= 1:
         raise ParameterError(
@@ -103,7 +121,7 @@ def max_requests(shape, gpu, num_tokens, *, dtype="bfloat16", weight_dtype=None,
             f"{shape.context:,} tokens. Give a whole number in that range."
         )
     room = int(usable * getattr(gpu, "bytes", gpu)) - weight_bytes(shape, weight_dtype)
-    return max(0, room // kv_bytes(shape, num_tokens, dtype))
+    return max(0, room // kv_bytes(shape, num_tokens, dtype, scales=scales))
 
 
 def dtype_bits(dtype):

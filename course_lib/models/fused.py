@@ -84,18 +84,25 @@ class FusedTransformer:
         return F.linear(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down)
 
     def _attend(self, index, layer, qkv, positions, cache):
+        k_cache, v_cache, slots = cache.pool.k[index], cache.pool.v[index], cache.batch.slot_mapping
+        is_plain = k_cache.dtype == qkv.dtype
+        if not is_plain:  # to memory of their own first: `cache.store` converts them
+            shape, slots = (len(qkv), 1, *cache.pool.head_shape), torch.arange(len(qkv), device=qkv.device)
+            k_cache, v_cache = (torch.empty(shape, dtype=qkv.dtype, device=qkv.device) for _ in "kv")
         q = self.ops.rotary_store(
             qkv,
             positions,
-            cache.batch.slot_mapping,
+            slots,
             self.cos,
             self.sin,
-            cache.pool.k[index],
-            cache.pool.v[index],
+            k_cache,
+            v_cache,
             q_weight=layer.q_norm,
             k_weight=layer.k_norm,
             eps=self.config.rms_norm_eps,
         )
+        if not is_plain:
+            cache.store(index, k_cache[:, 0], v_cache[:, 0])
         return cache.attend_stored(index, q, layer.window).flatten(-2)
 
 

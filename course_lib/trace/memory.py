@@ -9,7 +9,8 @@ from course_lib.errors import ParameterError
 from .records import MEMORY_FIELDS
 
 BLOCK_EVENTS = ("allocate", "share", "free", "evict")  # these come before the table event that they belong to
-TABLE_EVENTS = ("append", "hit", "fork", "copy", "shrink", "end")
+TABLE_EVENTS = ("append", "hit", "fork", "copy", "slide", "shrink", "end")
+NO_BLOCK = -1  # in a table: a place whose block was given back, because no token sees its tokens any more
 
 
 def memory_rows(rows):
@@ -146,14 +147,14 @@ class Memory:
         table[1] += count
         self.written[request] = [self.written.get(request, [first])[0], table[1]]
         place = first // self.block_size
-        block = table[0][place] if place < len(table[0]) else None
-        return request, {"first": first, "count": count, "blocks": blocks, "block": block, "extends": extends}
+        block = table[0][place] if place < len(table[0]) and table[0][place] != NO_BLOCK else None
+        return request, {"first": first, "count": count, "blocks": real(blocks), "block": block, "extends": extends}
 
     def _on_hit(self, index, request, blocks):
         table = self._open(request)
         table[0] += self._hold(self._known(blocks, index), 1)
         table[1] += len(blocks) * self.block_size
-        return request, {"blocks": blocks, "num_tokens": len(blocks) * self.block_size}
+        return request, {"blocks": real(blocks), "num_tokens": len(blocks) * self.block_size}
 
     def _on_fork(self, index, request, parent):
         blocks, num_tokens = self._table(parent, index)
@@ -161,7 +162,7 @@ class Memory:
         table = self._open(request)
         table[0] += self._hold(blocks[:], 1)
         table[1] = num_tokens
-        return request, {"parent": parent, "blocks": blocks[:]}
+        return request, {"parent": parent, "blocks": real(blocks)}
 
     def _on_copy(self, index, request, source, destination):
         table = self._table(request, index)
@@ -171,6 +172,17 @@ class Memory:
         holders = [other for other, (blocks, _) in self.tables.items() if source in blocks]
         return request, {"source": source, "destination": destination, "holders": holders, "ref": self.ref[source]}
 
+    def _on_slide(self, index, request, places):
+        table = self._table(request, index)[0]
+        if wrong := [place for place in places if place not in range(len(table))]:
+            raise ParameterError(
+                f"record {index} names place {wrong[0]!r} of the table of {request!r}, which has {len(table)}."
+            )
+        blocks = self._hold(real(table[place] for place in places), -1)
+        for place in places:
+            table[place] = NO_BLOCK
+        return request, {"fate": self._fate(blocks)}
+
     def _on_shrink(self, index, request, num_tokens):
         table = self._table(request, index)
         kept = -(-num_tokens // self.block_size)
@@ -178,10 +190,10 @@ class Memory:
         table[0][kept:], table[1] = [], num_tokens
         if request in self.written:
             self.written[request] = [min(position, num_tokens) for position in self.written[request]]
-        return request, {"num_tokens": num_tokens, "blocks": dropped}
+        return request, {"num_tokens": num_tokens, "blocks": real(dropped)}
 
     def _on_end(self, index, request):
-        blocks = self._hold(self._table(request, index)[0], -1)
+        blocks = real(self._hold(self._table(request, index)[0], -1))
         del self.tables[request]
         self.begun.discard(request)
         self.written.pop(request, None)
@@ -191,7 +203,7 @@ class Memory:
 
     def _known(self, blocks, index):
         for block in blocks:
-            if type(block) is not int or not 0 <= block < self.num_blocks:
+            if block != NO_BLOCK and (type(block) is not int or not 0 <= block < self.num_blocks):
                 raise ParameterError(
                     f"record {index} names block {block!r}, but there are blocks 0 to {self.num_blocks - 1}. "
                     f"Look at what the allocator returned."
@@ -215,9 +227,9 @@ class Memory:
         return self.tables[request]
 
     def _hold(self, blocks, by):
-        for block in blocks:
+        for block in real(blocks):
             self.held[block] += by
-        self.touched.update(blocks)
+        self.touched.update(real(blocks))
         return blocks
 
     def _count(self, block, by):
@@ -250,6 +262,8 @@ class Memory:
         found = {}
         for request, (blocks, _) in self.tables.items():
             for place, block in enumerate(blocks):
+                if block == NO_BLOCK:
+                    continue
                 found.setdefault(block, []).append((request, place))
         return found
 
@@ -265,6 +279,11 @@ class Memory:
     def is_wrong(self, block):
         """Whether what was recorded of a block cannot be right. Without tables only what the counts alone tell."""
         return block in self.twice or self.ref[block] < 0 or self.held[block] > self.ref[block]
+
+
+def real(blocks):
+    """Those that are blocks."""
+    return [block for block in blocks if block != NO_BLOCK]
 
 
 def _sizes(start):

@@ -34,6 +34,9 @@ and the block tables, which say which request holds which blocks. A request is a
     copy           request, source, destination
                                             the last block of the table was shared: destination takes its place, and the
                                             content is copied from source before anything is written
+    slide          request, places          the blocks at these places of its table were given back, because no token
+                                            sees theirs any more. In a table, and in `hit` and `append`, -1 stands for
+                                            such a place
     shrink         request, num_tokens      the table keeps `num_tokens` tokens, and the blocks that they need
     end            request                  the table is gone
     text           request, text            the text of each of its tokens, from the first on; anywhere in the trace
@@ -57,7 +60,7 @@ An engine adds what its scheduler decided; a view of memory ignores these:
     finish         request, reason          "stop", "length" or "abort"
 
 What happens to blocks comes before the table event that it belongs to: `free` of a block that is copied, `share`,
-`evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `shrink` or `end`.
+`evict`, `allocate`, then `copy` or `hit`, then `append`; `share`, then `fork`; `free`, then `slide`, `shrink` or `end`.
 """
 
 import json
@@ -77,6 +80,7 @@ MEMORY_FIELDS = {
     "hit": ("request", "blocks"),
     "fork": ("request", "parent"),
     "copy": ("request", "source", "destination"),
+    "slide": ("request", "places"),
     "shrink": ("request", "num_tokens"),
     "end": ("request",),
     "text": ("request", "text"),

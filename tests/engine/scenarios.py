@@ -86,7 +86,7 @@ def live(model, config, day, *, seen=None):
     happened.
     """
     e = Engine(model, config, attention=Audited if len(day) % 2 else None, trace=False)
-    e.pool.k.fill_(POISON), e.pool.v.fill_(POISON)
+    poison(e.pool, slice(None))
     coming, ids, got = sorted(day, key=lambda a: a.at_step), {}, {}
     step = 0
     while coming or e.has_unfinished():
@@ -135,7 +135,13 @@ def audit(e):
     """The invariants after a step. What is free is overwritten, so that nobody can live on what was freed."""
     e.check_integrity()
     free = list(e.allocator._free)
-    e.pool.k[:, free], e.pool.v[:, free] = POISON, POISON
+    poison(e.pool, free)
+
+
+def poison(pool, blocks):
+    """Overwrites all that is kept in these blocks, whatever its dtype."""
+    for kept in pool.by_token:
+        kept[:, blocks] = POISON if kept.dtype.is_floating_point and kept.dtype.itemsize > 1 else 101
 
 
 def could_never_be_served(config, arrival):

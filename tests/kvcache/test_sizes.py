@@ -15,6 +15,7 @@ from course_lib.kvcache.sizes import (
     attention_kind,
     kv_bytes,
     kv_numbers_per_token,
+    kv_scale_bytes_per_token,
     readable,
     weight_bytes,
 )
@@ -201,3 +202,30 @@ def test_the_arithmetic_does_not_load_torch():
         "calculator_data(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_scales_are_counted_where_they_are_asked_for():
+    shape = MODELS["Llama 3.1 8B"]  # 32 layers, 8 KV heads of 128
+    plain = kv_bytes_per_token(shape, "bfloat16")
+    assert plain == kv_bytes_per_token(shape, "bfloat16", scales=True) == 131_072
+    by_dtype = {"int8": 65_536 + 2_048, "fp8": 65_536 + 2_048, "int4": 32_768 + 2_048}  # 32 x 8 x 2 scales of 4 bytes
+    assert {dtype: kv_bytes_per_token(shape, dtype, scales=True) for dtype in by_dtype} == by_dtype
+    assert kv_scale_bytes_per_token(MODELS["DeepSeek-V3"], "int8") == 61 * 4  # one vector a layer
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8", "int4"])
+def test_a_pool_takes_what_sizes_says(dtype):
+    from random_models import model
+
+    from course_lib.kvcache.quantised_pool import make_pool
+
+    config = model().config
+    pool = make_pool(config, 5, 4, "cpu", kv_dtype=dtype)
+    assert pool.num_bytes == 20 * kv_bytes_per_token(config, dtype, scales=True)
+
+
+def test_requests_that_fit_grow_by_as_much_as_a_token_shrinks():
+    shape, room = MODELS["Llama 3.1 8B"], 80_000_000_000
+    fit = {d: max_requests(shape, room, 4096, dtype=d, scales=True) for d in ("bfloat16", "int8", "int4")}
+    assert fit["int8"] / fit["bfloat16"] == pytest.approx(128 * 2 / (128 + 4), rel=0.01)
+    assert fit["int4"] / fit["bfloat16"] == pytest.approx(128 * 2 / (64 + 4), rel=0.01)

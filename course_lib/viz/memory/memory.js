@@ -54,7 +54,7 @@ export function buildMemory(body, data, player, linked = null) {
     const colours = palette(body);
     const asked = (linked?.requests() ?? []).map((name) => state.tables.get(numbers.get(name)));
     const blocks = [selected, over, ...asked.flatMap((table) => table?.blocks ?? [])];
-    const lit = [...new Set(blocks.filter((block) => block !== null))];
+    const lit = [...new Set(blocks.filter((block) => block !== null && block >= 0))];
     const colourOf = (request) =>
       requestColour(colours, linked ? linked.colourNumber(names[request]) : request);
     const scene = { data, state, colours, colourOf, nameOf, texts, lit };
@@ -99,7 +99,10 @@ export function buildMemory(body, data, player, linked = null) {
   }
 
   // pointer
-  const blockOf = (entry) => entry && stateAt(player.step()).tables.get(entry[0])?.blocks[entry[1]];
+  const blockOf = (entry) => {
+    const block = entry && stateAt(player.step()).tables.get(entry[0])?.blocks[entry[1]];
+    return block < 0 ? undefined : block; // -1: the place of a block that was given back
+  };
   const inTables = (event) => entryAt(list, pointIn(event, left.canvas));
   const inBlocks = (event) => blockAt(map, pointIn(event, right.canvas), data.num_blocks);
   const hover = (block = null) => {
@@ -131,7 +134,7 @@ export function buildMemory(body, data, player, linked = null) {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[key] ?? 0;
     const place = { Home: 0, End: Infinity }[key] ?? (cursor?.[1] ?? 0) + by;
     cursor = [request, found < 0 ? 0 : clamp(place, 0, blocks.length - 1)];
-    player.select(blocks[cursor[1]]);
+    player.select(blocks[cursor[1]] < 0 ? null : blocks[cursor[1]]);
   });
 
   return {
@@ -143,7 +146,11 @@ export function buildMemory(body, data, player, linked = null) {
       for (const name of ["cached", "free"]) sets[name] = all.filter((block) => state.kinds[block] === name);
       const row = (name, tokens, blocks) => [name, tokens, blocks.length, listed(blocks)];
       const tables = [...state.tables].map(([request, { blocks, tokens }]) =>
-        row(nameOf(request), tokens, blocks),
+        row(
+          nameOf(request),
+          tokens,
+          blocks.filter((block) => block >= 0),
+        ),
       );
       return [...tables, ...Object.entries(sets).map(([name, blocks]) => row(name, "", blocks))];
     },

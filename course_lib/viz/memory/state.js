@@ -6,7 +6,7 @@ const KEPT = 8;
 const empty = (data) => ({
   ref: new Int32Array(data.num_blocks),
   hashed: new Uint8Array(data.num_blocks),
-  tables: new Map(), // request (its number) -> {blocks, tokens}
+  tables: new Map(), // request (its number) -> {blocks, tokens}; block -1: the place of one that was given back
 });
 
 const copied = ({ ref, hashed, tables }) => ({
@@ -40,7 +40,7 @@ function writtenSlots(state, { grown = [], tables = [] }, size) {
   for (const [request, first, end] of spans)
     for (let at = first; at < end; at++) {
       const block = state.tables.get(request).blocks[Math.floor(at / size)];
-      if (block === undefined) continue;
+      if (block === undefined || block < 0) continue;
       const [from, to] = written.get(block) ?? [size, 0];
       written.set(block, [Math.min(from, at % size), Math.max(to, (at % size) + 1)]);
     }
@@ -56,6 +56,7 @@ function blocksOf(state, size) {
   const kinds = new Array(ref.length);
   for (const [request, { blocks, tokens }] of state.tables)
     blocks.forEach((block, place) => {
+      if (block < 0) return; // the place of a block that was given back
       if (holders.has(block)) holders.get(block).push([request, place]);
       else holders.set(block, [[request, place]]);
       fill[block] = Math.max(fill[block], Math.max(0, Math.min(size, tokens - place * size)));

@@ -105,7 +105,10 @@ class MemoryPainter:
             x = 66 + place % self.per * wide
             line = y + (0 if self.small else 19) + place // self.per * tall
             filled = self._filled(num_tokens, place) / self.data["block_size"]
-            if self.small:
+            if block < 0:  # a place whose block was given back
+                middle = {"facecolor": self.colour["soft"], "linewidth": 0}
+                still.box(self.axes, x + 0.3 * wide, line + tall / 2 - 2, 0.4 * wide, 1.6, **middle)
+            elif self.small:
                 alpha = 0.2 + 0.55 * filled
                 still.box(self.axes, x, line, wide - 1.5, tall - 1.5, facecolor=colour, alpha=alpha)
             else:

@@ -41,6 +41,10 @@ function paintEntries(pen, list, row, { data, colours, lit }, colour) {
   const { w, h } = list;
   const size = data.block_size;
   blocks.forEach((block, place) => {
+    if (block < 0) {
+      paintHole(pen, list.x(place), list.y(row, place), w, h, colours); // no token sees what stood there
+      return;
+    }
     const hot = lit.includes(block);
     const filled = Math.max(0, Math.min(size, tokens - place * size)) / size;
     const x = list.x(place);
@@ -66,6 +70,12 @@ function paintEntries(pen, list, row, { data, colours, lit }, colour) {
     pen.fillStyle = hot ? ink : colour;
     if (filled < 1) pen.fillRect(x + 3, y + h - 5.5, (w - 6) * filled, 3);
   });
+}
+
+// A place of a table whose block was given back: a dash.
+function paintHole(pen, x, y, w, h, colours) {
+  pen.fillStyle = colours.soft;
+  pen.fillRect(x + w * 0.3, y + h / 2 - 1, w * 0.4, 2);
 }
 
 // The end of a request's text, its last token underlined; the number of tokens where there is no text.

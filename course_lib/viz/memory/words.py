@@ -65,7 +65,7 @@ def _event(block_size, texts, event, request, facts):
         return event, facts["block"], []
     if event in ("allocate", "share", "free"):
         return "block", None, _blocks(event, facts)
-    say = {"hit": _hit, "fork": _fork, "copy": _copy, "shrink": _shrink, "end": _end, "evict": _evict}
+    say = {"hit": _hit, "fork": _fork, "copy": _copy, "slide": _slide, "shrink": _shrink, "end": _end, "evict": _evict}
     return event, request, say.get(event, _out_of_memory)(who, **facts)
 
 
@@ -103,6 +103,10 @@ def _copy(who, source, destination, holders, ref):
         ["code", f"block {destination}"],
         ["", f". Reference count of {source}: {ref + 1} → {ref}."],
     ]
+
+
+def _slide(who, fate):
+    return [["strong", f"The window of {who} moves on"], ["", f". {_fate(fate)}"]]
 
 
 def _shrink(who, num_tokens, blocks):
