@@ -80,6 +80,7 @@ def open_view(browser, tmp_path):
         file = tmp_path / "view.html"
         file.write_text(bare_page(view), encoding="utf-8")
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **context))
+        contexts[-1].set_default_timeout(600_000)  # milliseconds: a busy machine is no failure
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
