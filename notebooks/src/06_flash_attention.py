@@ -185,7 +185,7 @@ show(flash_attention_v2)
 # %% [markdown]
 # ## Two memories
 #
-# How can it be faster, if it computes the same? For this lesson a GPU has two memories. The large one (HBM) holds all tensors and is
+# The output is the same. What differs is how many bytes are moved. For this lesson a GPU has two memories. The large one (HBM) holds all tensors and is
 # slow. Each multiprocessor has a small and fast one (shared memory and registers, a few hundred kilobytes), and computes only on
 # what is there. So we count the bytes that are read from slow memory and written to it.
 #
@@ -253,8 +253,8 @@ chart("Memory and bytes moved against the length of the sequence",
 
 # %% [markdown]
 # Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold for all of
-# them: each tile of queries still needs each tile of keys. There FlashAttention gains a factor, and the factor depends on the size
-# of the tile, so on how much fast memory there is:
+# them: each tile of queries still needs each tile of keys. In bytes moved FlashAttention gains a factor. It depends on the size of the
+# tile, so on how much fast memory there is:
 
 # %%
 standard = metered("standard", 1024).bytes_moved
@@ -277,7 +277,8 @@ predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 
 
 # %% [markdown]
 # First the order of FlashAttention: the outer loop takes a tile of keys, the inner loop goes through the queries. Watch the column
-# *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last one.
+# *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last one. (The bytes written begin
+# with the zeros from which the output starts.)
 
 # %%
 from course_lib.viz import tiles_view
@@ -438,9 +439,8 @@ predict("06.time", "4,096 tokens, one head, on this machine: standard attention 
         ["The loop is slower: Python", "About the same", "The loop is at least twice as fast"])
 
 # %% tags=["nbval-ignore-output"]
-import time
-
 import torch.nn.functional as F
+from torch.utils.benchmark import Timer
 
 
 def builtin(q, k, v):
@@ -448,17 +448,13 @@ def builtin(q, k, v):
     return F.scaled_dot_product_attention(*heads_first, is_causal=True)[0].transpose(0, 1)
 
 
-def seconds(attention, *inputs, **options):
-    best = float("inf")
-    for _ in range(3 if len(inputs[0]) > 1000 else 12):
-        start = time.perf_counter()
-        attention(*inputs, **options)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+def seconds(act):
+    """The best of its runs: what else runs on this machine makes some of them slow."""
+    timer = Timer("act()", globals={"act": act}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=0.3).times)
 
 
+# %% tags=["nbval-ignore-output"]
 lengths = [256, 512, 1024, 2048, 4096]
 runners = {name: (attention, {"tile": (128, 128)} if tile else {}) for name, (attention, tile) in algorithms.items()}
 runners["torch's own (SDPA)"] = builtin, {}
@@ -467,7 +463,7 @@ with torch.inference_mode():
     for n in lengths:
         inputs = [torch.randn(n, 1, 64, device=model.device) for _ in range(3)]
         for name, (attention, options) in runners.items():
-            times[name].append(seconds(attention, *inputs, **options))
+            times[name].append(seconds(lambda: attention(*inputs, **options)))
 for name, found in times.items():
     faster = times["standard"][-1] / found[-1]
     compared = f"{faster:5.1f} times as fast as standard" if faster >= 1 else f"{1 / faster:5.1f} times as slow"
@@ -498,38 +494,29 @@ from course_lib.recorded import recorded
 recorded("attention", 0)
 
 # %%
+from course_lib.viz import roofline
+
 tflops, reading, _ = recorded("attention", 0).column("measured")
-PEAK, BANDWIDTH = tflops * 1e12, reading * 1e9
-n, head_dim = 2048, 128
-pairs = n * (n + 1) // 2  # that the causal mask leaves
-useful = 4 * head_dim * pairs  # two products; a multiply and an add each
+zeros = torch.zeros(2048, 1, 128, dtype=torch.bfloat16)  # one head
 
 
-def moved(name, **options):
-    attention, tile = algorithms[name]
-    meter, zeros = Meter(), torch.zeros(n, 1, head_dim, dtype=torch.bfloat16)
-    attention(zeros, zeros, zeros, meter=meter, **(tile | options))
-    return meter.bytes_moved
+def counted(name, attention, queries=2048, **options):
+    """(name, operations, bytes) of the last queries over 2,048 keys. Only the pairs that the mask leaves count."""
+    meter, pairs = Meter(), queries * 2048 - queries * (queries - 1) // 2
+    attention(zeros[:queries], zeros, zeros, meter=meter, **options)
+    return name, 4 * 128 * pairs, meter.bytes_moved  # two products of 128 numbers; a multiply and an add each
 
 
-decode = Meter()
-keys = torch.zeros(n, 1, head_dim, dtype=torch.bfloat16)
-standard_attention(keys[:1], keys, keys, meter=decode)
-counts = {"FlashAttention-2, 128 x 128": (useful, moved("FlashAttention-2", tile=(128, 128))),
-          "FlashAttention, 64 x 64": (useful, moved("FlashAttention", tile=(64, 64))),
-          "FlashAttention-2, 64 x 64": (useful, moved("FlashAttention-2", tile=(64, 64))),
-          "standard": (useful, moved("standard")),
-          "decode: one query, 2,048 keys": (decode.flops, decode.bytes_moved)}
-ridge = PEAK / BANDWIDTH
-print(f"the ridge is at {ridge:.0f} operations a byte")
-points, roof = {}, [0.5, ridge, 1000.0]
-for name, (flops, nbytes) in counts.items():
-    bound = min(PEAK, flops / nbytes * BANDWIDTH) / 1e12
-    points[name] = {"x": [flops / nbytes], "y": [bound], "kind": "points"}
-    print(f"{name:>30}: {flops / nbytes:6.1f} operations a byte, at most {bound:6.1f} TFLOP/s")
-chart("Roofline of one H200, bfloat16: one causal head of 128 over 2,048 tokens",
-      points | {"the roof": {"x": roof, "y": [min(PEAK, x * BANDWIDTH) / 1e12 for x in roof], "kind": "limit"}},
-      x="operations a byte", y="bound by our counts", y_unit="TFLOP/s", log="xy")
+points = [counted("FlashAttention-2, 128 x 128", flash_attention_v2, tile=(128, 128)),
+          counted("FlashAttention-2, 64 x 64", flash_attention_v2, tile=(64, 64)),
+          counted("FlashAttention, 64 x 64", flash_attention_v1, tile=(64, 64)),
+          counted("standard", standard_attention),
+          counted("decode: one query", standard_attention, queries=1)]
+for name, flops, nbytes in points:
+    bound = min(tflops, flops / nbytes * reading / 1000)  # reading is in GB/s
+    print(f"{name:>27}: {flops / nbytes:6.1f} operations a byte, at most {bound:6.1f} TFLOP/s")
+roofline(points, flops_per_s=tflops * 1e12, bytes_per_s=reading * 1e9,
+         machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
 
 # %% [markdown]
 # The points are bounds from our counts, not measurements. Only the pairs that the mask leaves count as operations. By these counts all
@@ -556,8 +543,8 @@ recorded("attention", 1)
 
 # %% [markdown]
 # It is one algorithm, and there is up to a factor of two between its implementations: in how well a kernel keeps the matrix units busy.
-# Some of the numbers are above the bound of our count for tiles of 128 × 128, cuDNN's above all. Our count lets every program read its
-# keys from slow memory. On the GPU several programs read the same keys, and the cache gives them to the later ones. Lesson 07 writes
+# At 2,048 tokens cuDNN's is above the bound of our count for tiles of 128 × 128. Our count lets every program read its keys from slow
+# memory. On the GPU several programs read the same keys, and the cache gives them to the later ones. Lesson 07 writes
 # such a kernel.
 #
 # ## Break it

@@ -23,6 +23,7 @@ from course_lib import SamplingParams, load_model, predict, setup
 from course_lib.decoding import count_work, generate_naive
 from course_lib.batching import DynamicBatcher, count_batches, run_dynamic, run_static, simulate_batches, waits
 from course_lib.kvcache import ContiguousBatch
+from course_lib.recorded import recorded
 from course_lib.source import wrapped
 from course_lib.viz import batch_slots, chart, panel, roofline
 
@@ -68,12 +69,13 @@ one = counted(1)
 read = one.weight_bytes + one.cache_bytes
 print(f"{one.flops / 1e6:.1f} million operations; {read / 1e6:.1f} MB read, {one.weight_bytes / read:.0%} of it weights")
 print(f"{one.flops / read:.2f} operations for each byte")
-PEAK, BANDWIDTH = 680e12, 4.3e12  # one H200, bfloat16: a large matrix product, and reading; measured for lesson 06
+tflops, reading, _ = recorded("attention", 0).column("measured")  # one H200, bfloat16: the roof of lesson 06
+PEAK, BANDWIDTH = tflops * 1e12, reading * 1e9
 print(f"an H200 can do {PEAK / BANDWIDTH:.0f} operations in the time in which it reads a byte")
 
 # %% [markdown]
 # A weight has four bytes in float32 and takes part in two operations, a multiplication and an addition. That is half an operation per
-# byte; in bfloat16 it is one. An H200 could do 158 in that time. So its arithmetic units wait for memory in nearly the whole step.
+# byte; in bfloat16 it is one. An H200 could do 182 in that time. So its arithmetic units wait for memory in nearly the whole step.
 #
 # ## Many sequences, one reading of the weights
 #
@@ -120,7 +122,7 @@ for batch in (1, 64):
 # Now Llama 3 8B in bfloat16 on an H200. Reading and computing go on at the same time, so a step takes at least as long as the longer of
 # the two. That bound gives two numbers for each batch size:
 #
-# - **throughput**, the tokens of all sequences per second, which is what the server earns;
+# - **throughput**, the tokens of all sequences per second: how much the server does;
 # - **time per output token (TPOT)**, also called inter-token latency. A request gets one token a step, so this is the time of a step. It is
 #   what one user feels. Its partner is the **time to first token (TTFT)**, from the arrival of a request to its first token. TTFT comes up
 #   as soon as requests wait for a batch.
@@ -167,7 +169,7 @@ for context in (128, 1024, 8192):
 # %% [markdown]
 # The lines end where the memory of the GPU is full.
 #
-# - **128 tokens a sequence.** Up to 256 sequences throughput grows with the batch. From 256 to 1,024 it stays at 45,000 tokens a second,
+# - **128 tokens a sequence.** Up to 256 sequences throughput grows with the batch. From 256 to 1,024 it stays at 52,600 tokens a second,
 #   because arithmetic is the limit, and a step takes four times as long. So the last 768 sequences bring nothing, and every user waits
 #   four times as long for each token.
 # - **1,024 tokens.** Memory stays the limit. The cache is most of what is read, and it grows with the batch. From 256 to 930 sequences
@@ -182,8 +184,8 @@ for context in (128, 1024, 8192):
 # %%
 steps = [(f"{batch:,} sequence{'s' * (batch > 1)} of {context:,} tokens", *cost(llama, llama_weights, batch, context, 2))
          for batch, context in ((1, 1024), (16, 1024), (64, 1024), (64, 128), (512, 128), (64, 8192))]
-# A prompt: the work of 1,024 sequences, each of them one token longer than the one before, for one reading of the weights.
-prompt = cost(llama, llama_weights, 1024, 1025 / 2, 2)[0], cost(llama, llama_weights, 0, 0, 2)[1]
+# A prompt's tokens attend to 1, 2, … 1,024 tokens, 512.5 on average. Its bytes are the weights, read once.
+prompt = cost(llama, llama_weights, 1024, 512.5, 2)[0], 2 * llama_weights
 roofline([*steps, ("prefill of 1,024 tokens", *prompt)],
          flops_per_s=PEAK, bytes_per_s=BANDWIDTH, machine="one H200, bfloat16; decode steps of Llama 3 8B, and a prefill")
 
@@ -222,14 +224,12 @@ for batch, took in best.items():
     print(f"{batch:>9} {1000 * took:>7.2f} ms {took / best[1]:>19.1f} {batch / took:>16,.0f}")
 
 # %% [markdown]
-# On a CPU the ridge is at fewer operations per byte than on a GPU, and `tale` is so small that starting each operation takes a part of the
-# step. The tendency is the same: throughput grows with the batch, and so does the time of a step.
+# Here too throughput grows with the batch, and so does the time of a step. (`tale` is small: a part of each step is the time in which
+# torch starts its operations. It is the same for any batch.)
 #
 # Now a model of real size. This is what plain PyTorch needs on an H200 for a decode step of Llama 3 8B's shape, beside the bound:
 
 # %%
-from course_lib.recorded import recorded
-
 eager = recorded("09", 0)
 print(eager.source)
 print(f"{'sequences':>9} {'ms a step':>10} {'ms at least':>12} {'GB/s read':>10}")
@@ -237,9 +237,9 @@ for batch, ms, speed in zip(eager.column("sequences"), eager.column("ms a step")
     print(f"{batch:>9} {ms:>10.1f} {1000 * step_seconds(batch, 1024):>12.1f} {speed:>10,.0f}")
 
 # %% [markdown]
-# By the bound, a step of 256 sequences takes 3.3 times as long as a step of one: 11.5 ms and 3.5 ms. Recorded are 20.5 and 18.5 ms. These
+# By the bound, a step of 256 sequences takes 3.3 times as long as a step of one: 11.3 ms and 3.5 ms. Recorded are 20.5 and 18.5 ms. These
 # steps were **launch-bound**: the CPU started the kernels one by one, and that took about 18 ms for any batch. The GPU waited for most of
-# the step, so its reads stay far below 4,300 GB/s. This table says nothing about the bound.
+# the step, so its reads stay far below 4,367 GB/s. This table says nothing about the bound.
 #
 # Lesson 13 removes the launches: the engine records a step once as a CUDA graph and starts it with one call. Its steps, with the shape of a
 # smaller model:
