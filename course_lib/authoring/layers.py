@@ -21,7 +21,8 @@ LAYERS = (
     ("kvcache",),
     ("decoding",),
     ("engine", "models.training"),
-    ("batching", "workload"),
+    ("batching",),
+    ("workload",),
     ("viz",),
     ("practice",),
     ("authoring", "lab"),
@@ -32,7 +33,15 @@ LAYERS = (
 ONLY = {"viz": {"errors", "lazy", "trace"}}
 
 # What must load without torch: the views, and the ledger, which is integers.
-WITHOUT_TORCH = ("viz", "trace", "kvcache.allocator", "kvcache.block_table", "kvcache.prefix", "kvcache.manager")
+WITHOUT_TORCH = (
+    "viz",
+    "trace",
+    "kvcache.allocator",
+    "kvcache.block_table",
+    "kvcache.prefix",
+    "kvcache.manager",
+    "kvcache.windowed",
+)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from collections import Counter
 import pytest
 import torch
 from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 from random_models import model as random_model
 from scenarios import days, live
+from summing import VOCABULARY, Summing
 
 from course_lib.attention.reference.quantise import LARGEST
 from course_lib.decoding import SamplingParams, generate_cached
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import ParameterError
-from course_lib.kvcache import PagedCache
+from course_lib.kvcache import PagedCache, Recompute
 from course_lib.kvcache.block_table import BlockTable
 from course_lib.kvcache.channels import k_channels
 from course_lib.kvcache.quantised_pool import make_pool
@@ -193,8 +195,6 @@ def test_quantised_and_windowed_at_once():
 @pytest.mark.parametrize("preemption", ["recompute", "swap"])
 def test_drawn_days_with_a_quantised_cache(preemption):
     """The model whose sums are exact: its tokens are those of generate_naive, through int8 too."""
-    from summing import Summing
-
     seen, exact = Counter(), Summing()
 
     @seed(preemption == "swap")
@@ -205,6 +205,44 @@ def test_drawn_days_with_a_quantised_cache(preemption):
 
     lived()
     assert seen["scenarios"] >= 40 and seen["preemptions"] > 5
+
+
+class SummingSeen(Summing):
+    """As Summing, over what a window and sinks let a token see. With Recompute the mask is its own."""
+
+    def __init__(self, window, sinks):
+        super().__init__()
+        self.window, self.sinks = window, sinks
+
+    def __call__(self, token_ids, positions, cache, logits_for=None):
+        v = (token_ids * (positions * 7 % 13 + 1) + 1).float()[:, None, None].expand(-1, 1, 2).contiguous()
+        if isinstance(cache, Recompute):
+            cache = Alone(None, None, self.window, self.sinks)
+        mean = cache.attend(0, torch.zeros_like(v), v, v)[:, 0, 0]
+        beyond = (positions + 1 - self.window).clamp(min=0)
+        count = positions + 1 - beyond + beyond.clamp(max=self.sinks)
+        sums = (mean * count).round().long()
+        logits = torch.nn.functional.one_hot(sums % VOCABULARY, VOCABULARY).float() * 3
+        return logits if logits_for is None else logits[logits_for]
+
+
+SEEN = {(window, sinks): SummingSeen(window, sinks) for window in (1, 2, 5, 9, 14) for sinks in (0, 1, 4, 7)}
+
+
+@pytest.mark.parametrize("preemption", ["recompute", "swap"])
+def test_drawn_days_with_a_window(preemption):
+    """What is free is overwritten after each step, so nobody can live on a block that fell out of a window."""
+    happened = Counter()
+
+    @seed(preemption == "swap")
+    @settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, max_examples=60)
+    @given(data=st.data())
+    def lived(data):
+        window, sinks = seen = data.draw(st.sampled_from(list(SEEN)))
+        live(SEEN[seen], *data.draw(days(preemption=preemption, window=window, sinks=sinks)), seen=happened)
+
+    lived()
+    assert happened["scenarios"] >= 60 and happened["preemptions"] > 5 and happened["cached tokens"] > 5
 
 
 @pytest.mark.parametrize(
