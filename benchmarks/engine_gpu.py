@@ -19,6 +19,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,11 @@ from pathlib import Path
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams
+from course_lib.engine.runner import Tokens
 from course_lib.models import ModelConfig, Transformer
+
+# isort: split
+import triton  # after the course, which decides how it runs
 
 SHAPES = {
     "qwen3-0.6b": dict(
@@ -66,25 +71,38 @@ def engine_for(model, **config):
     return Engine(model, EngineConfig(**{**defaults, **config}), trace=False)
 
 
+compiled = []  # names of the kernels that Triton has compiled or loaded, in order
+
+
+def count_compiled():
+    def hook(*args, fn, **_):
+        compiled.append(fn.name)
+
+    triton.knobs.runtime.jit_post_compile_hook = hook
+
+
 def mix256(model, name):
     engine = engine_for(model)
-    engine.generate([[5] * 64], SamplingParams(max_tokens=8, ignore_eos=True))  # captures the graphs
-    say(bench="capture", model=name, s=getattr(engine.runner, "capture_seconds", None))
+    say(bench="capture", model=name, s=engine.runner.capture_seconds)
     prompts, lengths = workload()
-    engine.generate(prompts, SamplingParams(max_tokens=2, ignore_eos=True))  # compiles what prompts need
     for label, sampling in SAMPLINGS.items():
         params = [SamplingParams(ignore_eos=True, max_tokens=n, seed=i, **sampling) for i, n in enumerate(lengths)]
         for prompt, its in zip(prompts, params):
             engine.add_request(prompt, its)
         torch.cuda.synchronize()
-        began, tokens, steps = time.perf_counter(), 0, 0
+        began, tokens, steps, known, prompts_s = time.perf_counter(), 0, 0, len(compiled), 0.0
         while engine.has_unfinished():
             tokens += sum(len(output.new_token_ids) for output in engine.step())
             steps += 1
+            if not len(engine.scheduler.waiting) and not prompts_s:
+                prompts_s = time.perf_counter() - began
         torch.cuda.synchronize()
         seconds = time.perf_counter() - began
         assert tokens == sum(lengths)
-        say(bench="mix256", model=name, sampling=label, s=seconds, tokens_per_s=tokens / seconds, steps=steps)
+        say(
+            bench="mix256", model=name, sampling=label, s=seconds, tokens_per_s=tokens / seconds, steps=steps,
+            until_all_admitted_s=prompts_s, kernels_compiled=len(compiled) - known,
+        )  # fmt: skip
 
 
 def alone(model, name):
@@ -118,32 +136,80 @@ def steps(model, name):
             engine.step()
         torch.cuda.synchronize()
         ms = (time.perf_counter() - began) / 20 * 1e3
-        cpu = time.process_time()
-        for _ in range(5):
-            engine.step()
-        cpu = (time.process_time() - cpu) / 5 * 1e3
+        cpu = cpu_ms(engine, 10)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             for _ in range(4):
                 engine.step()
             torch.cuda.synchronize()
-        events = [e for e in profile.key_averages() if e.self_device_time_total > 0]
-        top = sorted(events, key=lambda e: -e.self_device_time_total)[:14]
+        taken = alone_us(profile)
+        graphs = engine.runner.graphs
+        graph = graphs.graphs[next(size for size in graphs.sizes if size >= batch)]
         say(
-            bench="decode step", model=name, batch=batch, ms=ms, cpu_ms=cpu,
+            bench="decode step", model=name, batch=batch, ms=ms, cpu_ms=cpu, graph_ms=replay_ms(graph),
             limit_ms=(2 * c.num_parameters + kv_bytes * batch * CONTEXT) / bandwidth() * 1e3,
-            busy_ms=sum(e.self_device_time_total for e in events) / 4e3, kernels=sum(e.count for e in events) / 4,
-            top={e.key[:60]: [round(e.self_device_time_total / 4e3, 4), e.count // 4] for e in top},
+            kernels=sum(count for _, count in taken.values()) / 4,
+            top={key[:60]: [round(us / 4e3, 4), count // 4] for key, (us, count) in list(taken.items())[:16]},
         )  # fmt: skip
-        while engine.has_unfinished():
-            engine.step()
-        del engine
+        del engine, graphs, graph
+
+
+def cpu_ms(engine, times):
+    """Milliseconds of a step on the CPU, without waiting for the GPU."""
+    waited, wait = 0.0, Tokens.wait
+
+    def timed(self):
+        nonlocal waited
+        began = time.perf_counter()
+        found = wait(self)
+        waited += time.perf_counter() - began
+        return found
+
+    Tokens.wait, began = timed, time.perf_counter()
+    for _ in range(times):
+        engine.step()
+    took, Tokens.wait = time.perf_counter() - began, wait
+    return (took - waited) / times * 1e3
+
+
+def alone_us(profile):
+    """{kernel: (µs, launches)}, largest first, of a profile; and "no kernel": what passed between two of them.
+
+    A kernel that starts while the one before still runs waits for it for the most part (programmatic dependent
+    launch). So each counts from the end of the one before to its own: the parts add up to the time that passed.
+    """
+    on_gpu = [e.time_range for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    names = [e.name for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    found, before = {}, None
+    for span, name in sorted(zip(on_gpu, names), key=lambda one: one[0].end):
+        begin = span.start if before is None else max(span.start, before)
+        parts = [(name, span.end - begin, 1)]
+        if before is not None and span.start > before:
+            parts.append(("no kernel", span.start - before, 0))
+        for key, us, count in parts:
+            known = found.get(key, (0, 0))
+            found[key] = known[0] + us, known[1] + count
+        before = span.end
+    return dict(sorted(found.items(), key=lambda one: -one[1][0]))
+
+
+def replay_ms(graph, times=20):
+    """Milliseconds of a graph alone, one replay after the other."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    graph.replay()
+    begin.record()
+    for _ in range(times):
+        graph.replay()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / times
 
 
 def products(model, name):
     """Microseconds a product inside of a graph of 20, over weights that do not fit the cache together."""
     from course_lib.models.fused import on_gpu
 
-    few_rows, c = on_gpu().few_rows, model.config
+    ops, c = on_gpu(), model.config
+    tiles = [(8, 1024), (8, 2048), (8, 512), (16, 1024)]
     shapes = {
         "qkv": ((c.num_heads + 2 * c.num_kv_heads) * c.head_dim, c.hidden_size),
         "o": (c.hidden_size, c.num_heads * c.head_dim),
@@ -156,7 +222,15 @@ def products(model, name):
         for rows in (1, 2, 4, 8, 16):
             x = torch.randn(rows, k, device="cuda", dtype=torch.bfloat16)
             row = dict(bench="product", model=name, what=what, rows=rows, limit_us=n * k * 2 / bandwidth() * 1e6)
-            for label, call in (("torch_us", lambda x, w: torch.nn.functional.linear(x, w)), ("few_rows_us", few_rows)):
+            ways = {"torch_us": torch.nn.functional.linear}
+            if rows <= 8:
+                ways["few_rows_us"] = ops.few_rows
+            if rows > 2:
+                ways |= {f"some_rows_{n}x{k}_us": partial(ops.some_rows, tile=(n, k)) for n, k in tiles}
+            for label, call in ways.items():
+                right, out = x.double() @ weights[0].double().T, call(x, weights[0]).double()
+                if not (out - right).norm() < 1e-2 * right.norm():
+                    raise SystemExit(f"{label} is wrong: {what}, {rows} rows")
                 row[label] = graphed_us(lambda call=call, x=x, weights=weights: [call(x, w) for w in weights]) / copies
             say(**row)
 
@@ -218,6 +292,7 @@ def main():
     parser.add_argument("--only", default="alone,steps,mix256,products,vllm")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    count_compiled()
     wanted, benches = args.only.split(","), dict(alone=alone, steps=steps, mix256=mix256, products=products)
     say(card=torch.cuda.get_device_name(), torch=torch.__version__, triton=version("triton"),
         date=time.strftime("%Y-%m-%d"), reads_gb_s=bandwidth() / 1e9, command=" ".join(sys.argv))  # fmt: skip

@@ -2,9 +2,10 @@
 
     python benchmarks/lessons.py 09 [--quick]
 
-Two measurements: the time of one decode step by the number of sequences in it, on a model with the shape of Llama 3 8B
-and random weights in bfloat16, with its bytes and operations a second; and 64 requests of mixed lengths on `tale`,
-served one by one, in static and dynamic batches, and by the engine. Medians, measured until the GPU has finished.
+Two measurements: the time of one decode step of the engine by the number of sequences in it, on a model with the shape
+of Llama 3 8B and random weights in bfloat16, with its bytes and operations a second; and 64 requests of mixed lengths
+on `tale`, served one by one, in static and dynamic batches, and by the engine. Medians, measured until the GPU has
+finished.
 The third table is taken from results/engine_h200.json, which engine_gpu.py measured: decode steps of the engine with
 CUDA graphs. quick: a tiny shape and few requests, to try it on a CPU.
 """
@@ -16,9 +17,8 @@ from pathlib import Path
 
 import torch
 from cpu_serving import mixed_requests, ways
-from timing import LLAMA_3_8B, TINY, random_model, wait_for
+from timing import LLAMA_3_8B, TINY, Steps, random_model, wait_for
 
-from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig
 
 CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
@@ -31,44 +31,25 @@ def tables(model, tokenizer, device, quick=False):
 
 @torch.inference_mode()
 def decode_steps(device, quick):
-    """Milliseconds of one decode step over a paged cache, by the number of sequences."""
+    """Milliseconds of one decode step of the engine, by the number of sequences."""
     config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     context, batches = (32, (1, 4)) if quick else (CONTEXT, BATCHES)
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     big = random_model(config, device, dtype)
     weights = sum(weight.numel() for weight in big.parameters()) - big.model.embed_tokens.weight.numel()
     a_token = 2 * config.num_layers * config.num_kv_heads * config.head_dim
-    rows = []
+    rows, steps = [], Steps(big, max(batches), context, context)
     for batch in batches:
-        took = statistics.median(step_seconds(big, batch, context, 2 if quick else REPEATS))
+        took = steps.seconds([(context - 1, 1)] * batch, 2 if quick else REPEATS)
         read = (weights + batch * a_token * context) * big.lm_head.weight.element_size()
         flops = batch * (2 * weights + 4 * config.num_layers * config.num_heads * config.head_dim * context)
         rows.append([batch, 1000 * took, batch / took, flops / read, read / took / 1e9, flops / took / 1e12])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {
-        "title": f"One decode step, {shape}, {str(dtype)[6:]}, {context:,} tokens a sequence",
+        "title": f"One decode step of the engine, {shape}, {str(dtype)[6:]}, {context:,} tokens a sequence",
         "columns": ["sequences", "ms a step", "tokens a second", "operations a byte", "GB/s read", "TFLOP/s"],
         "rows": rows,
     }
-
-
-def step_seconds(model, batch, context, repeats):
-    """The seconds of several decode steps at the same length: begin_step and the model, as in an engine."""
-    block_size = 16
-    blocks = -(-context // block_size)
-    pool = KVPool(model.config, batch * blocks, block_size, model.device, model.dtype)
-    allocator = BlockAllocator(batch * blocks, block_size)
-    cache, all_tables = PagedCache(pool, allocator), [BlockTable(allocator) for _ in range(batch)]
-    for table in all_tables:
-        table.append_slots(context)
-    tokens, times = torch.full((batch,), 5, device=model.device), []
-    for _ in range(repeats + 3):
-        wait_for(model.device)
-        begin = time.perf_counter()
-        model(tokens, cache.begin_step(all_tables, [1] * batch), cache)  # computes the last token again in every turn
-        wait_for(model.device)
-        times.append(time.perf_counter() - begin)
-    return times[3:]
 
 
 def engine_steps():

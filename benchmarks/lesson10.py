@@ -3,20 +3,19 @@
     python benchmarks/lessons.py 10 [--quick]
 
 Two measurements: 64 requests of mixed lengths on `tale`, in static batches and by the engine, by max_num_seqs; and one
-step of a model with the shape of Llama 3 8B and random weights in bfloat16, in which sequences decode and a prompt is
-computed: separately, and in one batch. Serving is timed once, after warming up; steps are medians. Times are measured
-until the GPU has finished. quick: tiny sizes, to try it on a CPU.
+step of the engine on a model with the shape of Llama 3 8B and random weights in bfloat16, in which sequences decode and
+a prompt is computed: separately, and in one batch. Serving is timed once, after warming up; steps are medians. Times
+are measured until the GPU has finished. quick: tiny sizes, to try it on a CPU.
 """
 
 import time
 
 import torch
 from cpu_serving import mixed_requests
-from timing import LLAMA_3_8B, TINY, median_seconds, random_model, wait_for
+from timing import LLAMA_3_8B, TINY, Steps, random_model, wait_for
 
 from course_lib import Engine, EngineConfig
 from course_lib.batching import run_static
-from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
 from course_lib.models import ModelConfig
 
 MAX_NUM_SEQS, DECODING, CONTEXT, PROMPTS = (4, 16, 64), 32, 1024, (128, 512, 2048, 8192)
@@ -32,15 +31,12 @@ def serving(model, quick):
     prompts, params = mixed_requests(4 if quick else 64, model.config.vocab_size)
     rows = []
     for size in (2,) if quick else MAX_NUM_SEQS:
-
-        def engine():
-            config = EngineConfig(max_num_seqs=size, max_num_batched_tokens=2048, prefix_caching=False)
-            made = Engine(model, config, trace=False)
-            return made, [output.token_ids for output in made.generate(prompts, params)]
-
-        engine(), run_static(model, prompts[:size], params[:size], batch_size=size)  # to warm up
+        config = EngineConfig(max_num_seqs=size, max_num_batched_tokens=2048, prefix_caching=False)
+        made = Engine(model, config, trace=False)  # its start is not timed
+        run_static(model, prompts[:size], params[:size], batch_size=size)  # to warm up
         (texts, report), static = timed(lambda: run_static(model, prompts, params, batch_size=size), model.device)
-        (made, ours), continuous = timed(engine, model.device)
+        outputs, continuous = timed(lambda: made.generate(prompts, params), model.device)
+        ours = [output.token_ids for output in outputs]
         tokens = sum(map(len, ours))
         if tokens != sum(map(len, texts)):
             raise RuntimeError("The two generated different numbers of tokens, so their times cannot be compared.")
@@ -87,30 +83,16 @@ def one_row(device, quick):
     num_decodes, context, lengths = (3, 24, (16,)) if quick else (DECODING, CONTEXT, PROMPTS)
     config = ModelConfig(**(TINY if quick else LLAMA_3_8B))
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-    big, size, rows = random_model(config, device, dtype), 16, []
-    allocator = BlockAllocator(num_decodes * -(-context // size) + -(-max(lengths) // size), size)
-    cache = PagedCache(KVPool(config, allocator.num_blocks, size, torch.device(device), dtype), allocator)
-    running = [BlockTable(allocator) for _ in range(num_decodes)]
-    for table in running:
-        table.append_slots(context)
-
-    def push(tables, counts):
-        positions = cache.begin_step(tables, counts)
-        ends = torch.tensor(counts, device=device).cumsum(0) - 1
-        big(torch.full((sum(counts),), 5, device=device), positions, cache, logits_for=ends)
-
-    decode = median_seconds(lambda: push(running, [1] * num_decodes), device)
+    big, rows, running = random_model(config, device, dtype), [], [(context - 1, 1)] * num_decodes
+    steps = Steps(big, num_decodes + 1, max(context, *lengths), max(lengths) + num_decodes)
+    decode = steps.seconds(running)
     for length in lengths:
-        prompt = BlockTable(allocator)
-        prompt.append_slots(length)
-        alone = median_seconds(lambda: push([prompt], [length]), device)
-        both = median_seconds(lambda: push([prompt, *running], [length] + [1] * num_decodes), device)
-        prompt.free()
+        alone, both = steps.seconds([(0, length)]), steps.seconds([*running, (0, length)])
         rows.append([length, *(1000 * seconds for seconds in (decode, alone, decode + alone, both))])
     shape = "a tiny shape" if quick else "Llama 3 8B's shape, random weights"
     return {
-        "title": f"One step, {shape}, {str(dtype)[6:]}: {num_decodes} sequences of {context:,} tokens decode, "
-        "and a prompt is computed",
+        "title": f"One step of the engine, {shape}, {str(dtype)[6:]}: {num_decodes} sequences of {context:,} tokens "
+        "decode, and a prompt is computed",
         "columns": [
             "prompt tokens",
             "the decodes alone, ms",

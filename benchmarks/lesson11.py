@@ -2,7 +2,7 @@
 
     python benchmarks/lessons.py 11 [--quick]        --quick: a tiny model, to try it on a CPU
 
-A model with the shape of Llama 3 8B and random weights in bfloat16, one engine, eager kernels.
+A model with the shape of Llama 3 8B and random weights in bfloat16, one engine, with its graphs and fused kernels.
 """
 
 import statistics
@@ -21,11 +21,12 @@ def tables(model, tokenizer, device, quick=False):
     large = random_model(ModelConfig(**config), device, dtype)
     shape = "A tiny model" if quick else "Llama 3 8B's shape in bfloat16"
     scale, writing = (16, 4) if quick else (1, 32)
+    in_turn = engine_for(large, 16_384, 2 * 8192 + 64, overlaps=False)  # so that a step returns its own outputs
     return [
         {
             "title": f"{shape}: a step, by the tokens of a prompt in it",
             "columns": ["tokens", "ms a step", "µs a token"],
-            "rows": [step_row(large, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)],
+            "rows": [step_row(in_turn, n // scale or 1) for n in (1, 16, 64, 256, 512, 1024, 2048, 4096, 8192)],
         },
         {
             "title": f"{shape}: {writing} sequences decode when a prompt of {8192 // scale:,} tokens arrives",
@@ -42,20 +43,19 @@ def tables(model, tokenizer, device, quick=False):
         {
             "title": f"{shape}: a preempted request resumes",
             "columns": ["tokens", "computed again, ms", "copied out, ms", "copied back, ms", "MB, one way"],
-            "rows": [return_row(large, n // scale) for n in (512, 2048, 8192)],
+            "rows": [return_row(in_turn, n // scale) for n in (512, 2048, 8192)],
         },
     ]
 
 
-def engine_for(model, budget, num_tokens):
+def engine_for(model, budget, num_tokens, overlaps=None):
     config = EngineConfig(
         num_blocks=num_tokens // 16 + 8,
         max_num_seqs=64,
         max_num_batched_tokens=budget,
         prefix_caching=False,
         watermark=0.0,
-        enforce_eager=True,
-        async_scheduling=False,
+        async_scheduling=overlaps,
     )
     return Engine(model, config, trace=False)
 
@@ -65,41 +65,45 @@ def ids(model, count, seed=0):
     return torch.randint(3, model.config.vocab_size, (count,), generator=draw).tolist()
 
 
-def step_row(model, tokens):
-    engine = engine_for(model, 16_384, tokens + 16)
-
+def step_row(engine, tokens):
     def step():
-        name = engine.add_request(ids(model, tokens), SamplingParams(max_tokens=1, ignore_eos=True))
+        name = engine.add_request(ids(engine.model, tokens), SamplingParams(max_tokens=1, ignore_eos=True))
         [output] = engine.step()
         assert output.finished and output.request_id == name
 
-    seconds = median_seconds(step, model.device)
+    seconds = median_seconds(step, engine.model.device)
     return [tokens, round(1e3 * seconds, 2), round(1e6 * seconds / tokens, 2)]
 
 
 def budget_row(model, budget, prompt_tokens, writing):
     """A row: `writing` sequences decode; after 10 steps a long prompt arrives; the run ends with its fourth token."""
-    for _ in range(2):  # the first one warms up
-        engine = engine_for(model, budget, prompt_tokens + writing * 2048)
+    engine = engine_for(model, budget, prompt_tokens + writing * 2048)
+    for turn in range(2):  # the first one warms up
+        before = engine.metrics.num_generated_tokens
         for i in range(writing):
-            engine.add_request(ids(model, 16, i), SamplingParams(max_tokens=1000, ignore_eos=True), request_id=f"w{i}")
+            engine.add_request(
+                ids(model, 16, i), SamplingParams(max_tokens=1000, ignore_eos=True), request_id=f"w{i}-{turn}"
+            )
         outputs = {}
-        while engine.metrics.num_generated_tokens < 10 * writing:
+        while engine.metrics.num_generated_tokens - before < 10 * writing:
             outputs |= {output.request_id: output for output in engine.step()}
         engine.add_request(
-            ids(model, prompt_tokens, 99), SamplingParams(max_tokens=4, ignore_eos=True), request_id="long"
+            ids(model, prompt_tokens, 99), SamplingParams(max_tokens=4, ignore_eos=True), request_id=f"long-{turn}"
         )
-        while not ("long" in outputs and outputs["long"].finished):
+        while not (f"long-{turn}" in outputs and outputs[f"long-{turn}"].finished):
             outputs |= {output.request_id: output for output in engine.step()}
-    gaps, first = outputs["w0"].metrics.inter_token_latencies, outputs["long"].metrics.ttft
+        for i in range(writing):
+            engine.abort(f"w{i}-{turn}")
+        while engine.has_unfinished():
+            engine.step()
+    gaps, first = outputs["w0-1"].metrics.inter_token_latencies, outputs["long-1"].metrics.ttft
     return [budget, round(1e3 * max(gaps[8:]), 2), round(1e3 * statistics.median(gaps[2:9]), 2), round(1e3 * first, 1)]
 
 
-def return_row(model, tokens):
+def return_row(engine, tokens):
     """A row: the time to compute `tokens` tokens again, and to save and restore their blocks."""
-    engine = engine_for(model, 16_384, 2 * tokens + 64)
-    again = step_row(model, tokens)[1]
-    engine.add_request(ids(model, tokens), SamplingParams(max_tokens=8, ignore_eos=True), request_id="a")
+    model, again = engine.model, step_row(engine, tokens)[1]
+    name = engine.add_request(ids(model, tokens), SamplingParams(max_tokens=8, ignore_eos=True))
     engine.step()
     [request] = engine.scheduler.running.values()
     blocks = engine.manager.table(request).block_ids[:]
@@ -108,5 +112,7 @@ def return_row(model, tokens):
     saved = engine.pool.save(blocks, num_tokens)
     out = median_seconds(lambda: engine.pool.save(blocks, num_tokens), model.device)
     into = median_seconds(lambda: engine.pool.restore(saved, 0, slots), model.device)
+    engine.abort(name)
+    engine.step()
     megabytes = tokens * kv_bytes_per_token(model.config, model.dtype) / 1e6
     return [tokens, again, round(1e3 * out, 2), round(1e3 * into, 2), round(megabytes, 1)]

@@ -1,4 +1,6 @@
-"""Timers, one with the launches from the CPU and one for kernels alone, and models with random weights."""
+"""Timers, one with the launches from the CPU and one for kernels alone, models with random weights, and steps of any
+shape on an engine's runner.
+"""
 
 import functools
 import statistics
@@ -6,6 +8,8 @@ import time
 
 import torch
 
+from course_lib import Engine, EngineConfig, SamplingParams
+from course_lib.engine.step import ScheduledSequence, Step
 from course_lib.models import Transformer
 
 LLAMA_3_8B = dict(
@@ -90,3 +94,32 @@ def random_model(config, device, dtype):
     finally:
         torch.set_default_dtype(before)
     return made.eval().requires_grad_(False)
+
+
+class Steps:
+    """An engine whose runner computes steps of any shape, without the tokens before them: their keys and values are
+    zeros.
+
+    most: sequences at a time. context: tokens of the longest. budget: tokens of the largest step.
+    """
+
+    def __init__(self, model, most, context, budget):
+        self.size = 16
+        self.width = -(-context // self.size)
+        config = EngineConfig(
+            num_blocks=most * self.width, block_size=self.size, max_num_seqs=most, max_num_batched_tokens=budget,
+            prefix_caching=False,
+        )  # fmt: skip
+        self.runner, self.device = Engine(model, config, trace=False).runner, model.device
+        blocks = torch.randperm(most * self.width, generator=torch.Generator().manual_seed(0))
+        self.blocks = blocks.view(most, self.width).tolist()
+
+    def seconds(self, sequences, repeats=7):
+        """The median of the seconds of one step. sequences: (tokens computed before, new tokens) of each."""
+        params, step = SamplingParams(max_tokens=2, ignore_eos=True), Step(2**30)
+        for i, (start, new) in enumerate(sequences):
+            step.scheduled.append(ScheduledSequence(str(i), start, new, [5] * new, 1, 0, self.blocks[i], (params, i)))
+        found = median_seconds(lambda: self.runner.run(step).wait(), self.device, repeats)
+        for i in range(len(sequences)):
+            self.runner.forget(str(i))
+        return found

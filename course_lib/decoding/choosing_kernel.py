@@ -21,6 +21,7 @@ from .counter_rng import FIRST, SECOND, THIRD
 
 PART = 8192  # tokens of one program of scan_kernel
 PIECE = 4096  # tokens at a time in pick_kernel
+AHEAD = tl.constexpr(4)  # pieces that are loaded at the same time
 A, B, C = tl.constexpr(FIRST), tl.constexpr(SECOND), tl.constexpr(THIRD)
 FAR, TINY = tl.constexpr(-3.0e38), tl.constexpr(1.1754944e-38)
 
@@ -98,7 +99,7 @@ def _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, k, lowest, PIECE
     while low < high:
         middle = low + (high - low) // 2
         count = k * 0
-        for start in range(0, vocab_size, PIECE):
+        for start in tl.range(0, vocab_size, PIECE, num_stages=AHEAD):
             tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
             bits = tl.maximum(-scaled, 0.0).to(tl.int32, bitcast=True)
             count += tl.sum(((bits <= middle) & (scaled >= lowest)).to(tl.int32), 0)
@@ -142,7 +143,7 @@ def pick_kernel(
                     lowest, _edge_of_top_k(logits_ptr, vocab_size, largest, per_degree, top_k, lowest, PIECE)
                 )
             above, equal = 0, 0
-            for start in range(0, vocab_size, PIECE):
+            for start in tl.range(0, vocab_size, PIECE, num_stages=AHEAD):
                 tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                 total += tl.sum(tl.where(scaled >= edge, tl.exp(scaled), 0.0), 0)
                 above += tl.sum((scaled > edge).to(tl.int32), 0)
@@ -153,7 +154,7 @@ def pick_kernel(
         while searching:
             mine = (tl.load(logits_ptr + candidate).to(tl.float32) - largest) * per_degree
             before_of, mass_of = tl.zeros([PIECE], tl.int32), tl.zeros([PIECE], tl.float32)
-            for start in range(0, vocab_size, PIECE):
+            for start in tl.range(0, vocab_size, PIECE, num_stages=AHEAD):
                 tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                 likelier = (scaled > mine) | ((scaled == mine) & (tokens < candidate))
                 before_of += likelier.to(tl.int32)
@@ -163,7 +164,7 @@ def pick_kernel(
             searching = (not allowed) & (before > 0)
             if searching:
                 next_score, next_token = -2.0, 2147483647
-                for start in range(0, vocab_size, PIECE):
+                for start in tl.range(0, vocab_size, PIECE, num_stages=AHEAD):
                     tokens, scaled = _scaled(logits_ptr, start, vocab_size, largest, per_degree, PIECE)
                     likelier = (scaled > mine) | ((scaled == mine) & (tokens < candidate))
                     score, token = _best(tl.where(likelier, tl.exp(scaled) / _waiting(tokens, a, b), -1.0), tokens)
@@ -191,6 +192,6 @@ def choose(logits, rows, out=None):
     )  # fmt: skip
     pick_kernel[(num_rows,)](
         logits, rows.temperature, rows.top_k, rows.top_p, rows.min_p, rows.seed, rows.position, *floats, tokens, out,
-        vocab_size, logits.stride(0), parts, PADDED_PARTS=triton.next_power_of_2(parts), PIECE=PIECE, num_warps=8,
+        vocab_size, logits.stride(0), parts, PADDED_PARTS=triton.next_power_of_2(parts), PIECE=PIECE, num_warps=16,
     )  # fmt: skip
     return out

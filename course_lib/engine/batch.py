@@ -53,6 +53,14 @@ class StepArrays:
     """bool [num_choices]: whether a drafted token stands after it, which is held against the chosen one. None: no
     token of the step is drafted."""
 
+    @property
+    def is_plain_decode(self):
+        """Whether every sequence brings one token and is given one, as in a captured step.
+
+        The numbers alone do not say it: two choices after one prompt and none in the middle of another are two too.
+        """
+        return self.is_decode and len(self.names) == len(self.seq_lens) and not self.seed_offsets.any()
+
 
 class SequenceRows:
     """What the runner keeps of each sequence, a row each: its block table, and how its tokens are chosen.

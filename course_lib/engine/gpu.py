@@ -4,20 +4,25 @@ import gc
 import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from course_lib.attention import select
+from course_lib.attention.tiles import SHARED_MEMORY, chip, nearest
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache import PagedCache
 from course_lib.kvcache.batch import Batch
 from course_lib.models.fused import FusedTransformer, on_gpu
 from course_lib.models.transformer import Transformer
 
+from .batch import StepArrays
 from .drafting import SpeculativeRunner
 from .graphs import RING, DecodeGraphs
 from .runner import Runner, Tokens
 
-FEW_ROWS = 4  # up to so many sequences the products for few rows are faster than torch's, on an H200
+FEW_ROWS = 4  # up to so many sequences few_rows is faster than torch's products, on an H200
+SOME_ROWS = 16  # and up to so many some_rows for small weights, in bfloat16 and float16
+SOME_ROWS_SHARED_MEMORY = 132_000  # bytes that a program of it takes
 
 
 def make_runner(model, cache, config):
@@ -35,38 +40,63 @@ def make_runner(model, cache, config):
 
 
 class GPURunner(Runner):
-    """As Runner, on a GPU. The first step captures the graphs, which takes some seconds; `capture_seconds` says how
-    many.
+    """As Runner, on a GPU. It captures the graphs and compiles every kernel when it is made, so that no request waits
+    for that; `capture_seconds` says how long it took.
     """
 
     def __init__(self, model, cache, config):
         from course_lib.decoding.choosing_kernel import choose  # imports Triton
 
-        super().__init__(FusedTransformer(model, on_gpu(), few=FEW_ROWS), cache, config)
+        has_room = SHARED_MEMORY[nearest(chip(model.device))] >= SOME_ROWS_SHARED_MEMORY
+        some = SOME_ROWS if model.dtype in select.HALF_DTYPES and has_room else 0
+        super().__init__(FusedTransformer(model, on_gpu(), few=FEW_ROWS, some=some), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs
         self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
         self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])
         self.copied = [torch.empty(most, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
-        self.turn, self.capture_seconds = 0, None
-
-    def capture(self):
-        """Captures the decode graphs, once."""
-        began = time.perf_counter()
+        self.turn, began = 0, time.perf_counter()
+        self.warm_up(config.max_num_batched_tokens)
         self.graphs.capture()
         gc.collect()
         gc.freeze()  # what is there now stays; walking through it again and again would stop every step for a moment
         self.capture_seconds = time.perf_counter() - began
 
     @torch.inference_mode()
-    def run(self, step):
-        """As Runner.run, without waiting for the GPU."""
-        if self.capture_seconds is None:
-            self.capture()
-        arrays = self.prepare(step)
-        if arrays is None:
-            return Tokens([], None)
-        is_plain = arrays.is_decode and len(arrays.names) == len(arrays.seq_lens)
-        if is_plain and len(self.rows.tables) < len(self.newest):
+    def warm_up(self, most_tokens):
+        """Runs steps without a graph, of padding alone, so that every kernel is compiled and every library loaded.
+
+        Prompts of 1, 2, 4, ... tokens in all take every tile of the attention kernel; beside them one sequence
+        decodes, with tables of one block and of as many as fit, so in one part and in several.
+        """
+        width, longest = self.rows.tables.shape[1], min(512, self.model.config.context)
+        counts = [1 << i for i in range(most_tokens.bit_length())] + [3, most_tokens]
+        for total in sorted(set(counts)):
+            lens = [longest] * (total // longest) + [total % longest] * (total % longest > 0)
+            self._run_padding(lens, 1)
+            if total <= FEW_ROWS:
+                self._run_padding([1] * total, 1)
+        for blocks in (1, width):
+            self._run_padding([1, min(2, longest)], blocks)
+        torch.cuda.synchronize()
+
+    def _run_padding(self, counts, blocks):
+        """A step without a graph: sequences of so many tokens, none of which is written; each reads block 0."""
+        counts = np.array(counts)
+        ends, total = counts.cumsum(), int(counts.sum())
+        last = ends[: len(self.copied[0])] - 1  # a token is chosen after at most `max_num_seqs`
+        zeros, width = np.zeros(total, np.int32), -(-int(counts.max()) // self.rows.block_size)
+        of_choices = np.zeros(len(last), np.int64)
+        arrays = StepArrays(
+            token_ids=zeros, token_rows=zeros, positions=zeros, slots=zeros - 1, seq_lens=counts.astype(np.int32),
+            cu_seqlens=np.array([0, *ends], np.int32), is_decode=bool(counts.max() == 1),
+            block_tables=np.zeros((len(counts), max(blocks, width)), np.int32), logits_rows=last.astype(np.int32),
+            choice_rows=of_choices, choice_positions=of_choices, seed_offsets=of_choices, names=[""] * len(last),
+        )  # fmt: skip
+        self.choose(arrays, self.forward(arrays))
+
+    def compute(self, arrays):
+        """As Runner.compute, without waiting for the GPU: a decode step as a graph, any other without."""
+        if arrays.is_plain_decode and len(self.rows.tables) < len(self.newest):
             return self._copy_back(*self.graphs.run(arrays, self.rows.sampling))
         return self.choose(arrays, self.forward(arrays))
 

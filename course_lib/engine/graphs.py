@@ -15,8 +15,12 @@ import torch
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache.batch import Batch
 
-INTS = ("token_ids", "rows", "positions", "seq_lens", "slots", "top_k", "seed", "choice_positions")
-FLOATS = ("temperature", "top_p", "min_p")
+COLUMNS = {
+    "rows": torch.int64, "seed": torch.int64, "choice_positions": torch.int64, "token_ids": torch.int32, "positions":
+    torch.int32, "seq_lens": torch.int32, "slots": torch.int32, "top_k": torch.int32, "temperature": torch.float32,
+    "top_p": torch.float32, "min_p": torch.float32,
+}  # fmt: skip
+"""What a step says of each sequence, in the types that a step without a graph has too: no kernel is compiled twice."""
 RING = 3  # pinned buffers: a step may be prepared while the copies of the two before are still under way
 
 
@@ -26,30 +30,47 @@ def batch_sizes(most):
     return [size for size in sizes if size < most] + [most]
 
 
+def num_bytes(size):
+    """Bytes of the columns of `size` sequences."""
+    return sum(-(-size // 4) * 4 * dtype.itemsize for dtype in COLUMNS.values())
+
+
+def columns(buffer, size):
+    """{name: [size]}: the columns as views of one buffer of bytes, each at a multiple of 16 bytes, one after the other.
+
+    So the columns of any size lie in one piece, and one copy brings them to the GPU.
+    """
+    found, start = {}, 0
+    for name, dtype in COLUMNS.items():
+        end = start + -(-size // 4) * 4 * dtype.itemsize
+        found[name] = buffer[start:end].view(dtype)[:size]
+        start = end
+    return found
+
+
 class DecodeGraphs:
     """Captured decode steps. forward: a FusedTransformer. cache: its PagedCache. newest: int64, the token of each
-    row; the last
-    row is nobody's. choose: decoding.choosing_kernel.choose. most: sequences at a time. width: blocks of the longest
-    sequence.
+    row; the last row is nobody's. choose: decoding.choosing_kernel.choose. most: sequences at a time. width: blocks
+    of the longest sequence.
     """
 
     def __init__(self, forward, cache, newest, choose, most, width):
         self.forward, self.cache, self.newest, self.choose = forward, cache, newest, choose
         self.sizes, self.graphs, self.pool = batch_sizes(most), {}, None
         device = newest.device
-        self.ints = torch.zeros((len(INTS), most), dtype=torch.int64, device=device)
-        self.floats = torch.zeros((len(FLOATS), most), dtype=torch.float32, device=device)
+        self.bytes = torch.zeros(num_bytes(most), dtype=torch.uint8, device=device)
         self.tables = torch.zeros((most, width), dtype=torch.int32, device=device)
         self.chosen = torch.zeros(most, dtype=torch.int64, device=device)
-        buffers = self.ints, self.floats, self.tables
+        buffers = self.bytes, self.tables
         self.pinned = [[torch.zeros(b.shape, dtype=b.dtype, pin_memory=True) for b in buffers] for _ in range(RING)]
         self.turn = 0
+        self.filled = {}  # (turn, size) -> the columns of that pinned buffer, as arrays
 
     @torch.inference_mode()
     def capture(self):
         """Records all sizes, the largest first, so that the smaller ones find their memory in its pool."""
-        self.ints.copy_(self._padding(len(self.chosen)))
         for size in reversed(self.sizes):
+            self._pad(columns(self.bytes, size), 0)
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -62,21 +83,20 @@ class DecodeGraphs:
             self.graphs[size] = graph
         torch.cuda.synchronize()
 
-    def _padding(self, count):
-        """What stands in `ints` for no sequence: the row that is nobody's, slot -1, length 0."""
-        column = [0, len(self.newest) - 1, 0, 0, -1, 0, 0, 0]
-        return torch.tensor(column)[:, None].expand(-1, count)
+    def _pad(self, filled, count):
+        """Fills the places from `count` on with no sequence: the row that is nobody's, slot -1, length 0."""
+        for name, column in filled.items():
+            column[count:] = {"rows": len(self.newest) - 1, "slots": -1}.get(name, 0)
 
     def _step(self, size):
         """The whole step on the first `size` places of the buffers: embedding to chosen token."""
-        ids, rows, positions, seq_lens, slots, top_k, seed, choice_positions = self.ints[:, :size]
-        temperature, top_p, min_p = self.floats[:, :size]
-        ids = torch.where(ids < 0, self.newest[rows], ids)
-        self.cache.begin_batch(Batch(slots, self.tables[:size], seq_lens, None, True, positions))
-        logits = self.forward(ids, positions, self.cache)
-        choice = ChoiceRows(temperature, top_k, top_p, min_p, seed, choice_positions)
-        self.choose(logits, choice, out=self.chosen[:size])
-        self.newest.index_copy_(0, rows, self.chosen[:size])
+        c = columns(self.bytes, size)
+        ids = torch.where(c["token_ids"] < 0, self.newest[c["rows"]], c["token_ids"])
+        self.cache.begin_batch(Batch(c["slots"], self.tables[:size], c["seq_lens"], None, True, c["positions"]))
+        logits = self.forward(ids, c["positions"], self.cache)
+        names = "temperature", "top_k", "top_p", "min_p", "seed", "choice_positions"
+        self.choose(logits, ChoiceRows(*(c[name] for name in names)), out=self.chosen[:size])
+        self.newest.index_copy_(0, c["rows"], self.chosen[:size])
 
     def run(self, arrays, sampling):
         """Replays a decode step. arrays: its StepArrays. sampling: the runner's columns by row.
@@ -86,27 +106,22 @@ class DecodeGraphs:
         """
         count, (turn, self.turn) = len(arrays.names), (self.turn, (self.turn + 1) % RING)
         size = next(size for size in self.sizes if size >= count)
-        ints, floats, tables = self.pinned[turn]
-        order = np.argsort(-arrays.seq_lens, kind="stable")
+        numbers, tables = self.pinned[turn]
+        if (turn, size) not in self.filled:
+            self.filled[turn, size] = {name: column.numpy() for name, column in columns(numbers, size).items()}
+        filled, order = self.filled[turn, size], np.argsort(-arrays.seq_lens, kind="stable")
+        self._pad(filled, count)
         rows = arrays.choice_rows[order]
-        ints[:, count:size] = self._padding(size - count)
-        filled = ints.numpy()[:, :count]
-        for place, column in enumerate(
-            (arrays.token_ids, arrays.choice_rows, arrays.positions, arrays.seq_lens, arrays.slots)
-        ):
-            filled[place] = column[order]
-        filled[5], filled[6], filled[7] = (
-            sampling["top_k"][rows],
-            sampling["seed"][rows],
-            arrays.choice_positions[order],
-        )
-        for place, name in enumerate(FLOATS):
-            floats.numpy()[place, :count] = sampling[name][rows]
+        filled["rows"][:count] = rows
+        for name in ("token_ids", "positions", "seq_lens", "slots", "choice_positions"):
+            np.take(getattr(arrays, name), order, out=filled[name][:count], mode="clip")
+        for name, kept in sampling.items():
+            np.take(kept, rows, out=filled[name][:count], mode="clip")
         width = arrays.block_tables.shape[1]
         flat = tables.view(-1)[: count * width].view(count, width)
-        np.take(arrays.block_tables, order, axis=0, out=flat.numpy())
-        self.ints[:, :size].copy_(ints[:, :size], non_blocking=True)
-        self.floats[:, :size].copy_(floats[:, :size], non_blocking=True)
+        np.take(arrays.block_tables, order, axis=0, out=flat.numpy(), mode="clip")
+        used = num_bytes(size)
+        self.bytes[:used].copy_(numbers[:used], non_blocking=True)
         self.tables[:count, :width].copy_(flat, non_blocking=True)
         self.graphs[size].replay()
         return [arrays.names[i] for i in order], self.chosen[:count]

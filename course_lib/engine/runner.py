@@ -40,8 +40,10 @@ class Runner:
     def run(self, step):
         """Computes a Step. Returns the Tokens that it chooses; on a GPU they may still be under way."""
         arrays = self.prepare(step)
-        if arrays is None:
-            return Tokens([], None)
+        return Tokens([], None) if arrays is None else self.compute(arrays)
+
+    def compute(self, arrays):
+        """The model once, and a token for each of its choices. Returns the Tokens."""
         return self.choose(arrays, self.forward(arrays))
 
     def prepare(self, step):

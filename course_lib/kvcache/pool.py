@@ -29,6 +29,7 @@ class KVPool:
         self.head_shape = (config.num_kv_heads, config.head_dim)
         shape = (config.num_layers, num_blocks, block_size, *self.head_shape)
         self.k, self.v = (torch.zeros(shape, device=device, dtype=self.dtype) for _ in "kv")
+        self.copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     @property
     def by_token(self):
@@ -84,7 +85,7 @@ class KVPool:
                 )
         while copies:
             together = independent(copies)
-            sources, destinations = map(list, zip(*copies[:together]))
+            sources, destinations = (self._ids(ids) for ids in zip(*copies[:together]))
             for kept in self.by_token:
                 kept[:, destinations] = kept[:, sources]
             copies = copies[together:]
@@ -93,14 +94,13 @@ class KVPool:
         """The first `num_tokens` tokens in these blocks, of every layer, in CPU memory: to be given to `restore`.
 
         A block id of -1 stands for a block that was given back, whose tokens are not saved. Returns (tensors
-        [num_layers, saved tokens, ...], the number of each saved token). On a GPU the memory is pinned; the copy runs
-        on the current stream: it is complete when that stream is.
+        [num_layers, saved tokens, ...], the number of each saved token). On a GPU the memory is pinned, and the copy
+        runs on `copy_stream` beside the kernels of the next steps: it is complete when that stream is.
         """
         size = self.block_size
         tokens = [i for i in range(num_tokens) if block_ids[i // size] >= 0]
-        slots = torch.tensor([block_ids[i // size] * size + i % size for i in tokens], dtype=torch.int64)
-        blocks, places = self._places(slots)
-        return tuple(to_cpu(kept[:, blocks, places]) for kept in self.by_token), tokens
+        blocks, places = self._places([block_ids[i // size] * size + i % size for i in tokens])
+        return tuple(self._to_cpu(kept[:, blocks, places]) for kept in self.by_token), tokens
 
     def restore(self, saved, start, slots):
         """Writes saved tokens from number `start` on to these slots, one slot a token; the tokens before are not
@@ -112,14 +112,42 @@ class KVPool:
         if not rows:
             return
         rows, slots = zip(*rows)
-        blocks, places = self._places(torch.tensor(slots))
+        blocks, places = self._places(slots)
+        whole_part = rows[-1] - rows[0] == len(rows) - 1  # a part of pinned memory, which is not copied before
         for kept, back in zip(self.by_token, tensors):
-            part = back if len(rows) == back.shape[1] else back[:, rows]
-            kept[:, blocks, places] = part.to(kept.device, non_blocking=True)
+            part = back[:, rows[0] : rows[-1] + 1] if whole_part else back[:, rows]
+            kept[:, blocks, places] = self._to_pool(part)
 
     def _places(self, slots):
-        slots = slots.to(self.k.device)
+        slots = self._ids(slots)
         return slots // self.block_size, slots % self.block_size
+
+    def _ids(self, ids):
+        """int64, on the device of the pool; the CPU does not wait for the GPU."""
+        made = torch.tensor(ids, dtype=torch.int64)
+        return made if self.copy_stream is None else made.pin_memory().to(self.k.device, non_blocking=True)
+
+    def _to_cpu(self, tensor):
+        """A copy in CPU memory; of a tensor on a GPU in pinned memory, which the GPU writes while the CPU goes on."""
+        if self.copy_stream is None:
+            return tensor.clone()
+        tensor, out = tensor.contiguous(), torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        self.copy_stream.wait_stream(torch.cuda.current_stream(tensor.device))
+        with torch.cuda.stream(self.copy_stream):
+            out.copy_(tensor, non_blocking=True)
+        tensor.record_stream(self.copy_stream)
+        return out
+
+    def _to_pool(self, tensor):
+        """A saved tensor on the device of the pool; after the copies that `save` began."""
+        if self.copy_stream is None:
+            return tensor
+        now = torch.cuda.current_stream(self.k.device)
+        with torch.cuda.stream(self.copy_stream):
+            back = tensor.to(self.k.device, non_blocking=True)
+        now.wait_stream(self.copy_stream)
+        back.record_stream(now)
+        return back
 
     @property
     def num_bytes(self):
@@ -128,14 +156,6 @@ class KVPool:
 
     def __repr__(self):
         return f"KVPool({self.num_blocks} blocks of {self.block_size} tokens, {self.num_bytes:,} bytes)"
-
-
-def to_cpu(tensor):
-    """A copy in CPU memory; of a tensor on a GPU in pinned memory, which the GPU writes while the CPU goes on."""
-    if not tensor.is_cuda:
-        return tensor.clone()
-    out = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return out.copy_(tensor, non_blocking=True)
 
 
 def independent(copies):

@@ -10,8 +10,8 @@ few kernels.
     product; + residual                                   product + residual                   1
 
 Few tokens, as in a decode step of a few sequences, take as long as reading the weights: products.few_rows. Many
-tokens go through torch's products. The weights are not copied: those of the Transformer become views of the merged
-ones, so it works as before.
+tokens go through torch's products; up to 16 go through products.some_rows where the weight is small. The weights are
+not copied: those of the Transformer become views of the merged ones, so it works as before.
 """
 
 import torch
@@ -19,16 +19,20 @@ import torch.nn.functional as F
 
 from .transformer import rotary_angles
 
+SOME_NUMBERS = 2**22
+"""Numbers of the largest weight for which some_rows is faster. 8 rows on an H200, in microseconds beside torch: 4.4 and
+6.3 for 1,024 x 2,048, 5.9 and 8.3 for 1,024 x 3,072, 6.2 and 6.7 for 2,048 x 2,048, 21 and 15 for 2,048 x 8,192."""
+
 
 class FusedTransformer:
     """Called like the Transformer it is made from, with a PagedCache whose Batch is set.
 
-    model: a Transformer. ops: where the kernels are, `kernels.twins` or `on_gpu()`. few: for how many tokens the
-    products for few rows are taken. Logits come in the model's dtype, not in float32.
+    model: a Transformer. ops: where the kernels are, `kernels.twins` or `on_gpu()`. few, some: up to how many tokens
+    few_rows and some_rows are taken, 0: never. Logits come in the model's dtype, not in float32.
     """
 
-    def __init__(self, model, ops, few=4):
-        self.model, self.config, self.ops, self.few = model, model.config, ops, few
+    def __init__(self, model, ops, few=4, some=0):
+        self.model, self.config, self.ops, self.few, self.some = model, model.config, ops, few, some
         self.layers = [FusedLayer(layer, self.config) for layer in model.model.layers]
         positions = torch.arange(self.config.context, device=model.device)
         cos, sin = rotary_angles(positions, self.config)
@@ -48,13 +52,11 @@ class FusedTransformer:
     def __call__(self, token_ids, positions, cache, logits_for=None):
         """As Transformer.forward. token_ids, positions, logits_for: int32 or int64."""
         hidden = F.embedding(token_ids, self.model.model.embed_tokens.weight)
-        if len(hidden) <= self.few:
-            for index, layer in enumerate(self.layers):
+        delta = None
+        for index, layer in enumerate(self.layers):
+            if len(hidden) <= self.few:
                 self._few_tokens(index, layer, hidden, positions, cache)
-            delta = None
-        else:
-            delta = None
-            for index, layer in enumerate(self.layers):
+            else:
                 delta = self._many_tokens(index, layer, hidden, delta, positions, cache)
         if logits_for is not None:
             hidden = hidden.index_select(0, logits_for)
@@ -79,9 +81,15 @@ class FusedTransformer:
         """
         eps, ops = self.config.rms_norm_eps, self.ops
         qkv = F.linear(ops.add_rms_norm(hidden, delta, layer.input_norm, eps), layer.qkv, layer.qkv_bias)
-        out = F.linear(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias)
+        out = self._product(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias)
         normed = ops.add_rms_norm(hidden, out, layer.mlp_norm, eps)
-        return F.linear(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down)
+        return self._product(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down)
+
+    def _product(self, x, weight, bias=None):
+        """As F.linear: of a few rows with a small weight, for which torch's product takes longest beside its limit."""
+        if len(x) <= self.some and weight.numel() <= SOME_NUMBERS:
+            return self.ops.some_rows(x, weight, bias=bias)
+        return F.linear(x, weight, bias)
 
     def _attend(self, index, layer, qkv, positions, cache):
         k_cache, v_cache, slots = cache.pool.k[index], cache.pool.v[index], cache.batch.slot_mapping
@@ -142,7 +150,9 @@ def on_gpu():
     from types import SimpleNamespace
 
     from .kernels.norm import add_rms_norm, swiglu
-    from .kernels.products import few_rows
+    from .kernels.products import few_rows, some_rows
     from .kernels.rotary import rotary_store
 
-    return SimpleNamespace(add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, rotary_store=rotary_store)
+    return SimpleNamespace(
+        add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, some_rows=some_rows, rotary_store=rotary_store
+    )

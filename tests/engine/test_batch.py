@@ -9,6 +9,7 @@ from course_lib.decoding import SamplingParams
 from course_lib.engine import EngineConfig, Request, Scheduler
 from course_lib.engine.batch import SAMPLING, SequenceRows
 from course_lib.engine.graphs import batch_sizes
+from course_lib.engine.step import ScheduledSequence, Step
 from course_lib.kvcache import BlockAllocator, KVCacheManager
 
 
@@ -135,3 +136,17 @@ def test_every_batch_finds_a_captured_size_that_is_not_much_larger(most):
         size = next(size for size in sizes if size >= count)
         assert size - count < 8 or count > 256 and size - count < 32
     assert np.diff(sizes).max(initial=1) <= 32
+
+
+def test_as_many_choices_as_sequences_are_no_plain_decode_where_one_has_two_and_one_has_none():
+    """The last token of a prompt that two sequences share, beside a token in the middle of another prompt."""
+    rows, sampling = SequenceRows(4, 4, 2), (SamplingParams(), 7)
+
+    def arrays(*choices):
+        step = Step(9)
+        for i, num_choices in enumerate(choices):
+            step.scheduled.append(ScheduledSequence(str(i), 1, 1, [5], num_choices, 0, [i], sampling))
+        return rows.take(step)
+
+    assert arrays(1, 1).is_plain_decode and arrays(1).is_plain_decode
+    assert not arrays(2, 0).is_plain_decode and not arrays(1, 0).is_plain_decode and not arrays(0, 2).is_plain_decode

@@ -163,6 +163,16 @@ def model_cases(chip):
         yield f"product {dtype}", lambda: products.few_rows(make(1, 1024), make(4096, 1024), norm=make(1024), eps=1e-6)
         yield f"gated {dtype}", lambda: products.few_rows(make(2, 1024), make(6144, 1024), gated=True)
         yield f"added {dtype}", lambda: products.few_rows(make(4, 3072), make(1024, 3072), residual=make(4, 1024))
+        if dtype != torch.float32:
+            weight, norms = make(6144, 1024), make(1024)
+            yield (
+                f"some rows {dtype}",
+                lambda: products.some_rows(make(8, 1024), weight, norm=norms, eps=1e-6, gated=True),
+            )
+            yield (
+                f"some added {dtype}",
+                lambda: products.some_rows(make(8, 6144), make(1024, 6144), residual=make(8, 1024)),
+            )
         yield (
             f"rotation {dtype}",
             lambda: rotary.rotary_store(

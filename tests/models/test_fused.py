@@ -33,7 +33,7 @@ def test_the_fused_model_gives_the_logits_of_the_plain_one_and_the_plain_one_sti
     model = random_model(**shape)
     logits = []
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    for run in (model, FusedTransformer(model, twins), model):
+    for run in (model, FusedTransformer(model, twins, few=1, some=3), model):
         cache = PagedCache(KVPool(model.config, 12, 4, "cpu", torch.float32))
         tables = [BlockTable(cache.allocator) for _ in counts]
         for step in range(2):  # a second step reads what the first has kept
@@ -63,10 +63,12 @@ triton = pytest.importorskip("triton", reason="Triton has packages for Linux onl
 
 def kernels():
     from course_lib.models.kernels.norm import add_rms_norm, swiglu
-    from course_lib.models.kernels.products import few_rows
+    from course_lib.models.kernels.products import few_rows, some_rows
     from course_lib.models.kernels.rotary import rotary_store
 
-    return SimpleNamespace(add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, rotary_store=rotary_store)
+    return SimpleNamespace(
+        add_rms_norm=add_rms_norm, swiglu=swiglu, few_rows=few_rows, some_rows=some_rows, rotary_store=rotary_store
+    )
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -109,6 +111,17 @@ def test_products_of_a_few_rows(rows, k, n):
     assert_same(both("few_rows", x, w, bias=randn(n), norm=norm, eps=1e-6))
     assert_same(both("few_rows", x, w2, norm=norm, eps=1e-6, gated=True))
     assert_same(both("few_rows", x, w, bias=randn(n), residual=randn(rows, n)))
+
+
+@pytest.mark.parametrize("rows, k, n", [(1, 64, 7), (5, 100, 40), (16, 300, 9)])
+@pytest.mark.parametrize("tile", [(8, 64), (16, 2048)], ids=["pieces", "whole"])
+def test_products_of_some_rows(rows, k, n, tile):
+    torch.manual_seed(rows)
+    x, w, w2, norm = randn(rows, k), randn(n, k), randn(2 * n, k), randn(k)
+    assert_same(both("some_rows", x, w, tile=tile))
+    assert_same(both("some_rows", x, w, bias=randn(n), norm=norm, eps=1e-6, tile=tile))
+    assert_same(both("some_rows", x, w2, norm=norm, eps=1e-6, gated=True, tile=tile))
+    assert_same(both("some_rows", x, w, bias=randn(n), residual=randn(rows, n), tile=tile))
 
 
 @pytest.mark.parametrize("heads, kv_heads, dim", [(4, 2, 6), (3, 1, 16), (4, 4, 12)])

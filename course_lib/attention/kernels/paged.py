@@ -24,6 +24,7 @@ import triton.language as tl
 
 from course_lib.attention.paged_checks import check_paged, check_splits
 from course_lib.attention.tiles import (
+    MOST_SPLITS,
     chip,
     decode_splits,
     decode_tile,
@@ -35,6 +36,8 @@ from course_lib.attention.tiles import (
 
 from .flash import LOG2_E
 from .paged_walk import _attend, prepare
+
+LEDGER = ["table_ptr", "seq_lens_ptr"]  # often parts of larger tensors: a kernel for each alignment would be too many
 
 
 @triton.jit
@@ -49,7 +52,7 @@ def _first_tile(seq_len, window, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
     return tl.maximum(seq_len - window, 0) // BLOCK_N * BLOCK_N if WINDOW else seq_len * 0
 
 
-@triton.jit(do_not_specialize=["table_stride", "window", "sinks"])
+@triton.jit(do_not_specialize=["table_stride", "window", "sinks"], do_not_specialize_on_alignment=LEDGER)
 def decode_kernel(
     q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride,
     window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr, NATIVE_FP8:
@@ -110,7 +113,7 @@ def decode_kernel(
         tl.store(out_ptr + line[:, None] * HEAD_DIM + dims[None, :], out.to(out_ptr.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["num_parts", "window"])
+@triton.jit(do_not_specialize=["num_parts", "window"], do_not_specialize_on_alignment=LEDGER[1:])
 def merge_kernel(
     partial_ptr, lse_ptr, out_ptr, seq_lens_ptr, num_parts, window, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
     PADDED_DIM: tl.constexpr, PADDED_PARTS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
@@ -123,27 +126,35 @@ def merge_kernel(
     let_next_start(PDL)
     head, sequence = tl.program_id(0), tl.program_id(1)
     line = sequence.to(tl.int64) * tl.num_programs(0) + head
+    parts, some, dims = tl.arange(0, PADDED_PARTS), tl.arange(0, CHUNK), tl.arange(0, PADDED_DIM)
+    # Everything at once, before it is known how many parts there are: what stands in the others is not used.
     seq_len = tl.load(seq_lens_ptr + sequence).to(tl.int32)
+    lse_ptr += line * num_parts
+    lse = tl.load(lse_ptr + parts, mask=parts < num_parts, other=LOWEST)
+    partial_ptr += line * num_parts * HEAD_DIM + dims[None, :]
+    inside = (dims < HEAD_DIM)[None, :]
+    partial = tl.load(partial_ptr + some[:, None] * HEAD_DIM, mask=(some < num_parts)[:, None] & inside, other=0.0)
+    of_some = tl.load(lse_ptr + some, mask=some < num_parts, other=LOWEST)
     num_columns = seq_len - _first_tile(seq_len, window, WINDOW, BLOCK_N)
     used = tl.cdiv(num_columns, tl.maximum(_part(num_columns, num_parts, BLOCK_N), 1))
-    parts, dims = tl.arange(0, PADDED_PARTS), tl.arange(0, PADDED_DIM)
-    lse = tl.load(lse_ptr + line * num_parts + parts, mask=parts < used, other=LOWEST)
+    lse = tl.where(parts < used, lse, LOWEST)
     m_i = tl.max(lse, 0)
     l_i = tl.sum(tl.where(parts < used, tl.exp2(lse - m_i), 0.0), 0)
-    acc = tl.zeros([PADDED_DIM], tl.float32)
-    for start in range(0, used, CHUNK):
-        some = start + tl.arange(0, CHUNK)
-        weights = tl.exp2(tl.load(lse_ptr + line * num_parts + some, mask=some < used, other=float("-inf")) - m_i)
-        here = (some < used)[:, None] & (dims < HEAD_DIM)[None, :]
-        partial = tl.load(
-            partial_ptr + (line * num_parts + some)[:, None] * HEAD_DIM + dims[None, :], mask=here, other=0.0
-        )
+    weights = tl.exp2(of_some - m_i)
+    acc = tl.sum(tl.where((some < used)[:, None], weights[:, None] * partial, 0.0), 0)
+    for start in range(CHUNK, used, CHUNK):
+        more = start + some
+        weights = tl.exp2(tl.load(lse_ptr + more, mask=more < used, other=float("-inf")) - m_i)
+        partial = tl.load(partial_ptr + more[:, None] * HEAD_DIM, mask=(more < used)[:, None] & inside, other=0.0)
         acc += tl.sum(weights[:, None] * partial, 0)
     out = acc / tl.where(l_i > 0, l_i, 1.0)
     tl.store(out_ptr + line * HEAD_DIM + dims, out.to(out_ptr.dtype.element_ty), mask=dims < HEAD_DIM)
 
 
-@triton.jit(do_not_specialize=["num_seqs", "table_stride", "window", "sinks"])
+@triton.jit(
+    do_not_specialize=["num_seqs", "table_stride", "window", "sinks"],
+    do_not_specialize_on_alignment=[*LEDGER, "cu_seqlens_ptr"],
+)
 def paged_kernel(
     q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs,
     table_stride, window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr,
@@ -252,8 +263,8 @@ def paged_decode(
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
             partial, lse, out, seq_lens, splits, window or 0, WINDOW=window is not None, HEAD_DIM=head_dim,
-            PADDED_DIM=padded_dim, PADDED_PARTS=triton.next_power_of_2(splits), CHUNK=16, BLOCK_N=tile.block_n,
-            num_warps=1, **pdl(q.device),
+            PADDED_DIM=padded_dim, PADDED_PARTS=triton.next_power_of_2(max(splits, MOST_SPLITS)), CHUNK=16,
+            BLOCK_N=tile.block_n, num_warps=1, **pdl(q.device),
         )  # fmt: skip
     return out
 
