@@ -4,15 +4,23 @@ import random
 from types import SimpleNamespace
 
 from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.kvcache.windowed import WindowedManager
 
 
-def random_life(steps, num_blocks, size, eviction="lru", seed=0, requests=6, ends=0.02, trace=None):
+def random_life(
+    steps, num_blocks, size, eviction="lru", seed=0, requests=6, ends=0.02, trace=None, window=None, sinks=0
+):
     """A manager that lives for so many steps: admits, writes, forks, frees, runs out of memory, evicts.
 
-    Returns the manager, the requests that are left, and how many copies there were.
+    With a window it also gives back what falls out of it. Returns the manager, the requests that are left, and how many
+    copies there were.
     """
     draw, names = random.Random(seed), iter(range(10**6))
-    manager = KVCacheManager(BlockAllocator(num_blocks, size, trace=trace), eviction=eviction)
+    allocator = BlockAllocator(num_blocks, size, trace=trace)
+    if window is None:
+        manager = KVCacheManager(allocator, eviction=eviction)
+    else:
+        manager = WindowedManager(allocator, window, sinks, most_tokens=400, eviction=eviction)
     running, copies = [], 0
     shared = [draw.randrange(9) for _ in range(min(num_blocks * size // 8, 400))]
     for _ in range(steps):

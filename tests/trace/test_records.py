@@ -66,6 +66,11 @@ class Replay:
         assert held[-1] == source
         self.tables[request], self.copies = (held[:-1] + [destination], tokens), self.copies + 1
 
+    def slide(self, request, places):
+        held, tokens = self.tables[request]
+        assert all(held[place] >= 0 for place in places)
+        self.tables[request] = [-1 if place in places else b for place, b in enumerate(held)], tokens
+
     def shrink(self, request, num_tokens):
         held, _ = self.tables[request]
         self.tables[request] = (held[: -(-num_tokens // self.size)], num_tokens)
@@ -77,13 +82,14 @@ class Replay:
         self.texts[request] = text
 
 
-@pytest.mark.parametrize("eviction", ["lru", "priority"])
+@pytest.mark.parametrize("eviction, has_window", [("lru", False), ("priority", False), ("lru", True)])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_trace_replayed_is_the_memory_that_wrote_it(seed, eviction, tmp_path):
-    trace = Trace()
+def test_a_trace_replayed_is_the_memory_that_wrote_it(seed, eviction, has_window, tmp_path):
+    trace, seen = Trace(), dict(window=1 + seed, sinks=seed % 4) if has_window else {}
     manager, running, copies = random_life(
-        60, num_blocks=11 + seed, size=1 + seed % 5, eviction=eviction, seed=seed, trace=trace
+        60, num_blocks=11 + seed, size=1 + seed % 5, eviction=eviction, seed=seed, trace=trace, **seen
     )
+    manager.check_integrity()
     trace.save(tmp_path / "trace.jsonl")
     assert Trace.load(tmp_path / "trace.jsonl").records == trace.records
     seen = Replay(trace.rows())
@@ -97,7 +103,7 @@ def test_the_random_lives_show_every_event():
     seen = set()
     for seed in range(20):
         trace = Trace()
-        random_life(60, num_blocks=11 + seed, size=1 + seed % 5, seed=seed, trace=trace)
+        random_life(60, num_blocks=11 + seed, size=1 + seed % 5, seed=seed, trace=trace, window=8 if seed % 2 else None)
         seen |= {record["event"] for record in trace.records}
     assert seen == set(MEMORY_FIELDS) - {"shrink"}
 

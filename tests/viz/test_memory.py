@@ -9,6 +9,7 @@ from traces import Plain, large_memory, request, story
 
 from course_lib.errors import CourseError
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager
+from course_lib.kvcache.windowed import WindowedManager
 from course_lib.trace.records import Trace
 from course_lib.viz import memory_view
 
@@ -52,11 +53,12 @@ def test_the_table_at_a_moment(told):
     assert told.data["sums"][3] == [5, 0, 2 + 3 + 1]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_replay_is_where_the_ledger_was(seed):
+@pytest.mark.parametrize("seed, window", [(0, None), (1, None), (2, None), (3, None), (4, 6), (5, 1)])
+def test_the_replay_is_where_the_ledger_was(seed, window):
     """After every step: reference counts, tables, free blocks, all as the ledger itself had them."""
     draw, trace = random.Random(seed), Trace()
-    manager, live, truth, names = KVCacheManager(BlockAllocator(20, 4, trace=trace)), {}, [], iter(range(10**4))
+    allocator, live, truth, names = BlockAllocator(20, 4, trace=trace), {}, [], iter(range(10**4))
+    manager = WindowedManager(allocator, window, 3, most_tokens=20) if window else KVCacheManager(allocator)
     while len(truth) < 150:
         trace.next_step()
         before = len(trace)
@@ -92,9 +94,13 @@ def test_the_replay_is_where_the_ledger_was(seed):
         filled = {}
         for blocks, tokens in memory.tables.values():
             for place, block in enumerate(blocks):
+                if block < 0:
+                    continue
                 filled[block] = max(filled.get(block, 0), min(4, tokens - 4 * place))
         assert wasted == sum(4 - number for number in filled.values())
-    assert not any("reference count is" in view.words(step) for step in range(1, view.last + 1))
+    said = [view.words(step) for step in range(1, view.last + 1)]
+    assert not any("reference count is" in words for words in said)
+    assert any("moves on" in words for words in said) == (window is not None)
 
 
 def test_what_an_engine_decided_is_passed_over():
