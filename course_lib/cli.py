@@ -146,8 +146,16 @@ def bench(
     trace: Annotated[str | None, typer.Option(help="A file that says when requests arrive and how long.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second (default: 4), or inf: all at once.")] = None,
     burstiness: Annotated[float | None, typer.Option(help="Below 1: requests in bursts; 1 (default): Poisson.")] = None,
+    rates: Annotated[str | None, typer.Option(help="A sweep such as 1,2,4,8: a run for each, and the knee.")] = None,
     users: Annotated[int | None, typer.Option(help="A closed loop of so many users instead of --rate.")] = None,
-    think_time: Annotated[float | None, typer.Option(help="Mean seconds from an output to the next request.")] = None,
+    think_time: Annotated[
+        float | None, typer.Option(help="Mean seconds from an output to the user's next request.")
+    ] = None,
+    turns: Annotated[str | None, typer.Option(help="Conversations of so many turns, such as 3 or 1:6.")] = None,
+    client: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:KEY=VALUE,...", help="One of several clients: web:rate=3,lengths=chat. Repeatable."),
+    ] = None,
     num_requests: Annotated[int | None, typer.Option(help="Default: 100, or what arrives in --duration.")] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds in which requests arrive.")] = None,
     prefix_tokens: Annotated[int | None, typer.Option(help="Length of a prefix that prompts share.")] = None,
@@ -159,6 +167,13 @@ def bench(
     ] = None,
     engine: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting such as max_num_seqs=32. Repeatable.")
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="continuous (default), static or dynamic batching. Repeatable.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of static and dynamic batches. Default: 8.")] = None,
+    batch_timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a dynamic batch starts. Default: 0.05.")
     ] = None,
     cost: Annotated[
         str | None, typer.Option(help="With --simulate: costs from this file. Default: measured here first.")
@@ -174,13 +189,14 @@ def bench(
 ):
     """Measure the engine, a simulated one or a server under a workload; or compare two such measurements."""
     given = dict(locals())
+    lists = ("goodput", "engine", "client", "mode")
     from .errors import ModelError, ParameterError
     from .workload.bench import BenchOptions, compare_files, run_bench
 
     try:
         for name in ("output", "pictures", "compare", "anyway"):
             del given[name]
-        options = BenchOptions(**given | {name: tuple(given[name] or ()) for name in ("goodput", "engine")})
+        options = BenchOptions(**given | {name: tuple(given[name] or ()) for name in lists})
         if compare is None and not anyway:
             raise typer.Exit(run_bench(options, output, pictures=pictures))
         if compare is None or output is not None or pictures or options != BenchOptions():

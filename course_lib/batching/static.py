@@ -76,8 +76,11 @@ def as_requests(model, prompts, params):
 
 
 @torch.inference_mode()
-def run_batch(model, requests, report):
-    """Computes one batch from its prompts to its last token. requests: new ones, which grow. Adds to the report."""
+def run_batch(model, requests, report, *, on_tokens=None):
+    """Computes one batch from its prompts to its last token. requests: new ones, which grow. Adds to the report.
+
+    on_tokens: called after each run of the model, with the requests that have a new token.
+    """
     requests = [request for request in requests if request.params.max_tokens > 0]
     if not requests:
         return
@@ -103,9 +106,11 @@ def run_batch(model, requests, report):
         report.num_steps += 1
         params, seeds, positions = zip(*[(r.params, r.seed, r.num_tokens) for r in requests])
         chosen = choose(logits, ChoiceRows.of(params, seeds, positions, logits.device)).tolist()
-        for request, token_id in zip(requests, chosen):
-            if request.finish_reason is None:
-                request.append(token_id)
+        growing = [(request, token_id) for request, token_id in zip(requests, chosen) if request.finish_reason is None]
+        for request, token_id in growing:
+            request.append(token_id)
+        if on_tokens is not None:
+            on_tokens([request for request, _ in growing])
         running = sum(request.finish_reason is None for request in requests)
         if not running:
             return

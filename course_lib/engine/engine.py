@@ -91,7 +91,7 @@ class Engine:
         when it came, in seconds since the engine was made, for the order and for metrics; default: now. request_id:
         default: the next number. Raises ParameterError, and takes nothing, for what can never be served.
         """
-        arrival = self._now() if arrival is None else arrival
+        arrival = self.now() if arrival is None else arrival
         ids = check_prompt(self.model.config, token_ids, params, in_engine=True)
         check_fits(len(ids), params, self.config, self.allocator.num_blocks, self.manager.most_blocks)
         check_request_fields(priority, client, arrival, params, self.tokenizer)
@@ -123,7 +123,7 @@ class Engine:
                 return False
             raise ParameterError(f"request_id is {request_id!r}, but ids are text. Pass what add_request returned.")
         for request in self.live.requests[request_id][:]:
-            self._end(request, "abort", self._now())
+            self._end(request, "abort", self.now())
             self._outputs += self._outputs_of_all(request)
         return True
 
@@ -193,7 +193,7 @@ class Engine:
     def _step(self):
         step = self.scheduler.schedule()
         check_step(step, self)
-        self.metrics.count_step(step, self._now(), self.live.sequences, self.scheduler.running, self.allocator.num_free)
+        self.metrics.count_step(step, self.now(), self.live.sequences, self.scheduler.running, self.allocator.num_free)
         try:
             if not step.is_empty:
                 self._in_flight.append((step, self.runner.run(step)))
@@ -206,7 +206,7 @@ class Engine:
         except BaseException:
             self._undo(step)
             raise
-        grown, now = self.scheduler.update(step, chosen), self._now()
+        grown, now = self.scheduler.update(step, chosen), self.now()
         if self.config.speculation is not None:
             self.metrics.count_drafts(step, chosen)
         for request, token_ids in grown:
@@ -235,12 +235,8 @@ class Engine:
     def _advance(self, request, token_ids, now):
         """The output of a sequence that has grown; one that has ended leaves."""
         if request.finish_reason:
-            return self._finish(request, request.finish_reason, token_ids, now)
+            self._end(request, request.finish_reason, now)
         return self._output(request, token_ids)
-
-    def _finish(self, request, reason, new_token_ids, now):
-        self._end(request, reason, now)
-        return self._output(request, new_token_ids)
 
     def _end(self, request, reason, now):
         if self.trace is not None and self.tokenizer is not None and request in self.manager:
@@ -265,7 +261,8 @@ class Engine:
 
     # --- small things ---
 
-    def _now(self):
+    def now(self):
+        """Seconds since the engine was made, by its clock: the times of arrivals and metrics."""
         return self._clock() - self._began
 
     def _encoded(self, prompt):

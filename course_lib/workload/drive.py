@@ -47,16 +47,16 @@ def drive(engine, feed, clock, *, step=None, on_finish=None):
     ProcessorClock. step: called in the place of engine.step. on_finish: called as on_finish(arrival, output, metrics)
     at each end. Each request generates its full length (ignore_eos).
     """
-    start, step, serving, done = engine._now(), step or engine.step, {}, []
+    start, step, serving, done = engine.now(), step or engine.step, {}, []
     while not feed.is_over:
-        for arrival in feed.due(engine._now() - start):
+        for arrival in feed.due(engine.now() - start):
             params = SamplingParams(max_tokens=arrival.max_tokens, ignore_eos=True)
             request_id = engine.add_request(
                 arrival.token_ids, params, priority=arrival.priority, client=arrival.client, arrival=start + arrival.at
             )
             serving[request_id] = arrival
         if not engine.has_unfinished():
-            clock.wait(feed.next_at - (engine._now() - start))
+            clock.wait(feed.next_at - (engine.now() - start))
             continue
         for output in step():
             if output.finished and output.request_id in serving:

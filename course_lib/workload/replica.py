@@ -74,6 +74,11 @@ class Replica:
         return len(self.requests)
 
     @property
+    def kv_use(self):
+        """Share of the blocks that are in use."""
+        return 1 - self.allocator.num_free / self.allocator.num_blocks
+
+    @property
     def next_event(self):
         """When the plan ends; without a plan, when one can be made: at once. None: there is nothing to do."""
         if self._plan is not None:

@@ -53,10 +53,16 @@ class EngineTarget:
 
         def step():
             tick()
-            return self.engine.step()
+            outputs = self.engine.step()
+            free = self.engine.allocator.num_free
+            watch.memory.add(self.clock() - start, 1 - free / self.engine.allocator.num_blocks)
+            return outputs
 
         self._on_wait = tick
-        drive(self.engine, feed, self.clock, step=step, on_finish=lambda _, __, metrics: watch.ended(metrics))
+        drive(
+            self.engine, feed, self.clock, step=step,
+            on_finish=lambda arrival, _, metrics: watch.ended(metrics, client=arrival.client),
+        )  # fmt: skip
 
     def about(self):
         """What is measured, for the JSON."""

@@ -1,11 +1,8 @@
 """What `course bench` was told: held to what is possible before anything is loaded, served or written."""
 
-import json
 import math
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from course_lib.engine.config import EngineConfig
 from course_lib.engine.summary import Targets
@@ -13,11 +10,14 @@ from course_lib.errors import ParameterError
 
 from ..arrivals import AtOnce, ClosedLoop, Gamma, Trace
 from ..checks import check_number, check_whole
+from ..conversations import Conversations
 from ..length_sets import LENGTH_SETS
-from ..lengths import Fixed, Lengths, RecordedLengths
+from ..lengths import Fixed, Lengths, RecordedLengths, Uniform
 from ..prefixes import SharedPrefixes
 from ..workload import Workload
 from .cost_file import read_cost
+from .parsing import check_url, naming, parse_client, parse_setting, parse_sweep
+from .together import check_together
 
 DEFAULT_RATE = 4.0
 DEFAULT_REQUESTS = 100
@@ -51,6 +51,17 @@ class BenchOptions:
     prefix_tokens: int | None = None
     num_prefixes: int | None = None
     prefix_share: float | None = None
+    turns: str | None = None
+    """Requests of one conversation: "3", or "1:6" for anything between."""
+    client: tuple = ()
+    """("web:rate=3,lengths=chat", ...): several clients, each with options of its own in the place of the others."""
+    priority: int = 0
+    rates: str | None = None
+    """A sweep: "1,2,4,8", a run for each."""
+    mode: tuple = ()
+    """Of continuous, static and dynamic, a run for each. Empty: continuous."""
+    batch_size: int | None = None
+    batch_timeout: float | None = None
     seed: int = 0
     goodput: tuple = ()
     """("ttft:200", ...), in milliseconds."""
@@ -62,45 +73,42 @@ class BenchOptions:
     context: int | None = None
 
     def __post_init__(self):
-        self._check_together()
-        for name, least in (("vocab_size", 4), ("context", 2)):
+        check_together(self)
+        for name, least in (("vocab_size", 4), ("context", 2), ("batch_size", 1)):
             if getattr(self, name) is not None:
-                check_whole(f"--{name.replace('_', '-')}", getattr(self, name), "a number of tokens", at_least=least,
-                            instead=2048)  # fmt: skip
+                check_whole(f"--{name.replace('_', '-')}", getattr(self, name), "a number of tokens or requests",
+                            at_least=least, instead=8 if name == "batch_size" else 2048)  # fmt: skip
         if self.rate is not None and self.rate != math.inf:
             check_number("--rate", self.rate, "how many requests arrive a second", above=0, instead="4, or inf")
-        self.targets(), self.workload(), self.engine_config(), self.base_url(), self.cost_model()
+        if self.batch_timeout is not None:
+            check_number("--batch-timeout", self.batch_timeout, "seconds", at_least=0, instead=0.05)
+        self.targets(), self.workloads(), self.engine_config(), self.base_url(), self.cost_model(), self.variants()
 
-    def _check_together(self):
-        sets_engine, is_open = bool(self.engine), self.users is None and self.trace is None
-        for wrong, what in (
-            (self.simulate and self.url, "--simulate and --url are two things to measure. Give one of them."),
-            (self.url and sets_engine, "--engine sets up the course's engine; a server behind --url has its own "
-             "settings. Leave one of the two."),
-            (self.cost and not self.simulate, "--cost is for the simulator. Add --simulate, or leave it."),
-            (self.vocab_size and not self.url, "--vocab-size is for a server behind --url; a model says its own."),
-            (self.rate is not None and self.users is not None, "--rate is an open loop and --users is a closed one. "
-             "Give one of them."),
-            (self.trace and (self.rate is not None or self.users is not None), "--trace says when requests arrive, so "
-             "it goes with neither --rate nor --users."),
-            (self.trace and (self.lengths or self.scale is not None), "--trace brings its own lengths. Leave --lengths "
-             "and --scale."),
-            (self.burstiness is not None and not is_open, "--burstiness is for --rate only."),
-            (self.burstiness is not None and self.rate == math.inf, "--burstiness says nothing where all requests "
-             "arrive at once (--rate inf). Leave it, or give a finite rate."),
-            (self.think_time is not None and self.users is None, "--think-time is for --users only."),
-            (self.prefix_tokens is None and (self.num_prefixes is not None or self.prefix_share is not None),
-             "--num-prefixes and --prefix-share say more about --prefix-tokens. Give that too."),
-            (self.duration is not None and self.num_requests is None and self.rate == math.inf,
-             "--rate inf brings requests without end at the start. Give --num-requests."),
-        ):  # fmt: skip
-            if wrong:
-                raise ParameterError(what)
+    def variants(self):
+        """[(name, BenchOptions)] of the runs: one, or one for each mode and each rate of a sweep."""
+        found = [("", self)]
+        if len(self.mode) > 1:
+            found = [(mode, replace(self, mode=(mode,), **self._only_of(mode))) for mode in self.mode]
+        if self.rates is not None:
+            found = [
+                (f"{name} {rate:g}/s".strip(), replace(one, rate=rate, rates=None))
+                for name, one in found
+                for rate in parse_sweep(self.rates)
+            ]
+        return found
+
+    def _only_of(self, mode):
+        """What the others of several modes are told, and this one is not."""
+        batch = {"batch_size": self.batch_size if mode != "continuous" else None}
+        batch["batch_timeout"] = self.batch_timeout if mode == "dynamic" else None
+        return batch | {"engine": self.engine if mode == "continuous" else ()}
 
     @property
     def kind(self):
-        """engine | simulator | server"""
-        return "server" if self.url else "simulator" if self.simulate else "engine"
+        """engine | simulator | server | static | dynamic"""
+        if self.url or self.simulate:
+            return "server" if self.url else "simulator"
+        return "engine" if self.mode in ((), ("continuous",)) else self.mode[0]
 
     def targets(self):
         """Targets for goodput, or None."""
@@ -127,7 +135,7 @@ class BenchOptions:
             name, equals, value = text.partition("=")
             if not equals or name not in known:
                 raise ParameterError(f"--engine is {text!r}, but it is NAME=VALUE; the names are {', '.join(known)}.")
-            found[name] = _value(value)
+            found[name] = parse_setting(value)
         return EngineConfig(**found)
 
     def cost_model(self):
@@ -138,8 +146,25 @@ class BenchOptions:
         """The address up to /v1, or None."""
         return None if self.url is None else check_url(self.url)
 
-    def workload(self, *, context=None, vocab_size=None):
-        """The Workload. context, vocab_size: of the model that serves it; None where the options say it."""
+    def workloads(self, **limits):
+        """The Workloads, one for each client. limits: as of `workload`."""
+        if not self.client:
+            return [self.workload(**limits)]
+        return [one.workload(client=name, **limits) for name, one in self.clients()]
+
+    def clients(self):
+        """[(name, BenchOptions)] of --client: what a client does not say is as for all."""
+        found = []
+        for text in self.client:
+            name, given = parse_client(text, [name for name, _ in found])
+            if "users" in given or "rate" in given:
+                given = {"rate": None, "users": None} | given
+            with naming(f"--client {name}"):
+                found.append((name, replace(self, client=(), rates=None, **given)))
+        return found
+
+    def workload(self, *, context=None, vocab_size=None, client="default"):
+        """The Workload of one client. context, vocab_size: of the model that serves it; None: the options say it."""
         limits = [limit for limit in (context, self.context) if limit is not None]
         count = self.num_requests
         if count is None and self.duration is None and self.trace is None:
@@ -152,10 +177,11 @@ class BenchOptions:
             lengths = None if self.trace else self._lengths()
         with naming("--prefix"):
             prefixes = self._prefixes()
+        conversations = self._conversations()
         return Workload(
             arrivals, lengths, num_requests=count, duration=self.duration,
             vocab_size=vocab_size or self.vocab_size or ANY_VOCABULARY, context=min(limits, default=None),
-            prefixes=prefixes, seed=self.seed,
+            prefixes=prefixes, conversations=conversations, client=client, priority=self.priority, seed=self.seed,
         )  # fmt: skip
 
     def _arrivals(self):
@@ -185,6 +211,16 @@ class BenchOptions:
             f"exists."
         )
 
+    def _conversations(self):
+        if self.turns is None:
+            return None
+        low, colon, high = self.turns.partition(":")
+        if not low.isdecimal() or colon and not high.isdecimal():
+            raise ParameterError(f"--turns is {self.turns!r}, but it is a number of turns, or LOW:HIGH. Try 1:6.")
+        with naming("--turns"):
+            turns = Uniform(int(low), int(high)) if colon else Fixed(int(low))
+        return Conversations(turns, 0.0 if self.think_time is None else self.think_time)
+
     def _prefixes(self):
         if self.prefix_tokens is None:
             return None
@@ -194,6 +230,11 @@ class BenchOptions:
     @property
     def num_expected(self):
         """About how many requests there will be; None: nobody knows."""
+        if self.client:
+            expected = [one.num_expected for _, one in self.clients()]
+            return None if None in expected else sum(expected)
+        if self.turns is not None:
+            return None
         if self.num_requests is not None or self.duration is None and self.trace is None:
             return self.num_requests or DEFAULT_REQUESTS
         if self.trace is not None:
@@ -205,40 +246,6 @@ class BenchOptions:
         given = {
             name: value
             for name, value in asdict(self).items()
-            if value is not None and value is not False and value != ()
+            if value is not None and value is not False and value != () and (name, value) != ("priority", 0)
         }
         return {name: "inf" if value == math.inf else value for name, value in given.items()}
-
-
-@contextmanager
-def naming(option):
-    """Puts the option before the message of a ParameterError that does not name it."""
-    try:
-        yield
-    except ParameterError as error:
-        raise error if str(error).startswith("--") else ParameterError(f"{option}: {error}") from None
-
-
-def _value(text):
-    """A value of --engine: a number, true, false, none, or the text itself."""
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def check_url(url):
-    """The address up to /v1. Raises ParameterError for what is none."""
-    try:
-        parts = urlsplit(url)
-        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_right = False
-    if not is_right or parts.query or parts.fragment:
-        raise ParameterError(f"--url is {url!r}, but it is the address of a server. Try http://localhost:8000.")
-    if parts.username or parts.password:
-        raise ParameterError("--url holds a password, which would be saved. Put a key into OPENAI_API_KEY instead.")
-    return f"{url.rstrip('/').removesuffix('/v1')}/v1"

@@ -8,14 +8,17 @@
     problems                    message -> failed requests
     results                     a Summary, by the names of `vllm bench serve --save-result`
     intervals                   name of a result -> 95 % bootstrap interval
+    clients                     name -> its results, where there are several clients
     drift, counts               first third beside last third; what only an engine knows of the run
 
-Nothing in it names a person, and no key is saved.
+A series (several modes, or a sweep over rates) is an object with `kind` "series" and such a record for each of its
+`runs`. Nothing in it names a person, and no key is saved.
 """
 
 import json
 import math
 import os
+import shlex
 from pathlib import Path
 
 from course_lib.engine.intervals import latency_intervals, throughput_interval
@@ -53,15 +56,17 @@ def intervals(requests, duration):
     return found
 
 
-def make_record(options, workload, target, watch, *, duration, interrupted, unfinished, setting, date):
+def make_record(options, workloads, target, watch, *, duration, interrupted, unfinished, setting, date):
     """The record of a run that has ended. setting: {"machine": ..., "versions": ..., "git": ...}."""
     requests = watch.requests or []
+    plain = [{name: _plain(value) for name, value in vars(workload).items()} for workload in workloads]
     return {
         "schema": SCHEMA, "date": date, "command": command_line(options), "options": options.as_dict(),
-        "workload": {name: _plain(value) for name, value in vars(workload).items()},
+        "workload": plain[0] if len(plain) == 1 else plain,
         "target": target.about(), **setting, "interrupted": interrupted, "unfinished": unfinished,
         "problems": dict(watch.problems.most_common(20)), "results": watch.summary(duration).as_dict(),
         "intervals": intervals(requests, duration), "drift": drift(requests), "counts": target.counts(),
+        "clients": {name: its.as_dict() for name, its in watch.summaries_of_clients(duration).items()},
     }  # fmt: skip
 
 
@@ -76,31 +81,36 @@ def command_line(options):
     for name, value in options.as_dict().items():
         option = f"--{name.replace('_', '-')}"
         for one in value if isinstance(value, tuple) else [value]:
-            words.append(option if one is True else f"{option} {one}")
+            words.append(option if one is True else f"{option} {shlex.quote(str(one))}")
     return " ".join(words)
 
 
 def write_record(path, record):
     """Writes it in one piece: after a kill there is the whole file or none."""
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda half: half.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path, write):
+    """write(other path), then the file gets its name. Raises CourseError, and leaves nothing, where that fails."""
     half = path.with_name(f".{path.name}.part")
     try:
-        half.write_text(text, encoding="utf-8")
+        write(half)
         os.replace(half, path)
     except OSError as error:
         half.unlink(missing_ok=True)
         raise CourseError(f"{path} cannot be written: {error.strerror}. The results are printed only.") from None
 
 
-def check_output(path):
+def check_output(path, what="--output"):
     """The Path that a record can be written to. Raises ParameterError before anything is measured."""
     path = Path(path)
     if path.exists():
-        raise ParameterError(f"--output {path} exists already. Choose another name, or delete it.")
+        raise ParameterError(f"{what} {path} exists already. Choose another name, or delete it.")
     if not path.parent.is_dir():
-        raise ParameterError(f"--output {path} lies in no folder: {path.parent} is not there. Make it first.")
+        raise ParameterError(f"{what} {path} lies in no folder: {path.parent} is not there. Make it first.")
     if not os.access(path.parent, os.W_OK):
-        raise ParameterError(f"--output {path} cannot be written: {path.parent} is read-only. Choose another folder.")
+        raise ParameterError(f"{what} {path} cannot be written: {path.parent} is read-only. Choose another folder.")
     return path
 
 
@@ -112,6 +122,8 @@ def read_record(path):
         why = getattr(error, "strerror", None) or "it is no JSON"
         raise ParameterError(f"{path} cannot be read: {why}. Give a file that `course bench` wrote.") from None
     parts = ("options", "target", "machine", "versions", "results", "intervals")
+    if isinstance(record, dict) and record.get("kind") == "series":
+        raise ParameterError(f"{path} holds a series of runs, and two single runs are compared. Measure them alone.")
     if not isinstance(record, dict) or not all(isinstance(record.get(part), dict) for part in parts):
         raise ParameterError(f"{path} is no record of a run. Give a file that `course bench` wrote.")
     if record.get("schema") != SCHEMA:

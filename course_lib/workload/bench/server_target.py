@@ -98,7 +98,7 @@ class ServerTarget:
                         await asyncio.sleep(wait)
                     for task in ended:
                         arrival, metrics, problem = task.result()
-                        watch.ended(metrics, problem)
+                        watch.ended(metrics, problem, client=arrival.client)
                         feed.finished(arrival, [], metrics.finished)
                     watch.tick(now(), feed.num_open)
             finally:

@@ -36,9 +36,12 @@ class SimulatorTarget:
         """Serves the Feed to its end. Raises Interrupted."""
         totals = watch.totals if watch.requests is None else None
         cluster = self._cluster = Cluster(
-            feed, self.config, self.cost, totals=totals, on_finish=lambda _, metrics: watch.ended(metrics)
-        )
+            feed, self.config, self.cost, totals=totals,
+            on_finish=lambda arrival, metrics: watch.ended(metrics, client=arrival.client),
+        )  # fmt: skip
+        [replica] = cluster.replicas
         while cluster.advance():
+            watch.memory.add(cluster.now, replica.kv_use)
             watch.tick(cluster.now, feed.num_open)
 
     def about(self):

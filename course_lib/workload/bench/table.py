@@ -31,6 +31,7 @@ COUNTS = (
     ("Preemptions", "num_preemptions", "{:,}".format),
     ("Peak memory (MiB)", "peak_bytes", lambda value: f"{value / 2**20:,.0f}"),
     ("Longest sequence that fits (tokens)", "longest_sequence", "{:,}".format),
+    ("Computed tokens that were thrown away", "waste", "{:.1%}".format),
 )
 WIDTH = 72
 
@@ -65,6 +66,11 @@ def table(record):
     if any(value is not None for _, value, _ in counts):
         lines.append("Engine".center(WIDTH, "-"))
     lines += [f"{label + ':':<40}{form(value):>14}" for label, value, form in counts if value is not None]
+    for client, its in record["clients"].items():
+        lines.append(f"{client}: {its['completed']} requests".center(WIDTH, "-"))
+        shown = {"P50 TTFT (ms)": "median_ttft_ms", "P99 TTFT (ms)": "p99_ttft_ms", "P50 TPOT (ms)": "median_tpot_ms",
+                 "Output token throughput (tok/s)": "output_throughput"}  # fmt: skip
+        lines += [f"{label + ':':<40}{number(its[name]):>14}" for label, name in shown.items() if its[name] is not None]
     lines.append("=" * WIDTH)
     return "\n".join(lines + notes(record))
 

@@ -29,6 +29,8 @@ class Watch:
     def __init__(self, num_expected=None, *, targets=None, keep=True, console=None):
         self.targets = targets
         self.requests = [] if keep else None
+        self.clients = []  # of each request that is kept, who asked
+        self.memory = Thinned()  # (seconds, share of the KV cache in use)
         self.totals = Totals(targets, exact=False)
         self.problems = Counter()  # message -> failed requests
         self.num_ended = self._num_tokens = 0
@@ -66,10 +68,11 @@ class Watch:
         if self._asked:
             print("Ended by Ctrl-C. What has ended so far is saved.", file=sys.stderr)
 
-    def ended(self, metrics, problem=None):
+    def ended(self, metrics, problem=None, *, client="default"):
         """A request has ended. metrics: its RequestMetrics. problem: why it failed, one line, or None."""
         if self.requests is not None:
             self.requests.append(metrics)
+            self.clients.append(client)
         self.num_ended += 1
         self._num_tokens += metrics.num_output_tokens
         if problem is not None:
@@ -91,3 +94,31 @@ class Watch:
         if self.requests is None:
             return self.totals.summary(duration)
         return summarise(self.requests, duration=duration, targets=self.targets)
+
+    def summaries_of_clients(self, duration):
+        """{client: Summary of its requests}, where there are several clients and single requests are kept."""
+        found = {}
+        for client, request in zip(self.clients, self.requests or ()):
+            found.setdefault(client, []).append(request)
+        if len(found) < 2:
+            return {}
+        return {name: summarise(its, duration=duration, targets=self.targets) for name, its in sorted(found.items())}
+
+
+class Thinned:
+    """Points of a long run in little memory: where there are too many, every second one is dropped."""
+
+    MOST = 2000
+
+    def __init__(self):
+        self.points, self._every, self._skipped = [], 1, 0
+
+    def add(self, *point):
+        """A further point. Points that fall between the kept ones are not kept either."""
+        self._skipped += 1
+        if self._skipped >= self._every:
+            self.points.append(point)
+            self._skipped = 0
+            if len(self.points) > self.MOST:
+                del self.points[::2]
+                self._every *= 2

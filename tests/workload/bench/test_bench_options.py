@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from course_lib.cli import app
-from course_lib.workload import AtOnce, ClosedLoop, Gamma, Workload
+from course_lib.workload import AtOnce, ClosedLoop, Fixed, Gamma, Lengths, Uniform, Workload
 from course_lib.workload.bench import BenchOptions
 from course_lib.workload.bench.record import command_line
 
@@ -23,6 +23,14 @@ BAD = """
 --url http://host --vocab-size 2 | --context 1 | --model no_such | --output no_such/a.json | --anyway
 --compare no_such.json no_such.json | --output taken.json --num-requests 1
 --compare taken.json taken.json --rate 3
+--rates 3 | --rates 3,2 | --rates 1,x | --rates 0,1 | --rates 1,inf | --rates 1,2 --rate 3 | --rates 1,2 --users 3
+--rates 1,2 --trace no_such.csv | --rates 1,2 --client a:rate=3 | --turns 0 | --turns 3:1 | --turns x | --turns 1:
+--turns 2 --trace no_such.csv | --client :rate=2 | --client a:rate | --client a:rate=x | --client a:colour=3
+--client a --client a | --client a:rate=2,users=2 | --client a:users=0 | --client a:lengths=no_such
+--client a:rate=-1 | --mode no_such | --mode static --mode static | --mode static --simulate
+--mode static --url http://host | --batch-size 4 | --mode static --batch-size 0 | --mode static --batch-timeout 1
+--mode dynamic --batch-timeout -1 | --mode dynamic --batch-timeout nan | --mode static --engine block_size=8
+--output taken.json --rates 1,2 | --output a.png --pictures | --compare taken.json taken.json --rates 1,2
 """
 
 
@@ -73,9 +81,40 @@ def test_settings_of_the_engine_have_their_types():
     assert config.async_scheduling is None and config.seed == 7
 
 
+def test_each_client_has_its_own_options_and_the_rest_is_shared():
+    options = BenchOptions(
+        client=("web:rate=3,lengths=20:5", "night:users=4,priority=2,num_requests=9"), turns="2:3", num_requests=50
+    )
+    web, night = options.workloads()
+    assert (web.client, web.arrivals, web.num_requests, web.priority) == ("web", Gamma(3.0), 50, 0)
+    assert (night.client, night.arrivals, night.num_requests, night.priority) == ("night", ClosedLoop(4), 9, 2)
+    assert web.lengths == Lengths(Fixed(20), Fixed(5)) and web.conversations.turns == Uniform(2, 3)
+    assert options.num_expected is None and BenchOptions(client=("a", "b:num_requests=7")).num_expected == 107
+
+
+def test_a_series_has_a_run_for_each_mode_and_rate():
+    options = BenchOptions(
+        mode=("static", "dynamic", "continuous"),
+        rates="1,2",
+        batch_size=4,
+        batch_timeout=0.1,
+        engine=("max_num_seqs=4",),
+    )
+    variants = dict(options.variants())
+    assert list(variants) == [f"{mode} {n}/s" for mode in options.mode for n in (1, 2)]
+    static, dynamic, continuous = (variants[f"{mode} 2/s"] for mode in options.mode)
+    assert (static.rate, static.batch_size, static.batch_timeout, static.engine) == (2.0, 4, None, ())
+    assert (dynamic.batch_timeout, continuous.batch_size, continuous.engine) == (0.1, None, ("max_num_seqs=4",))
+    assert [one.kind for one in (static, dynamic, continuous)] == ["static", "dynamic", "engine"]
+    assert BenchOptions().variants() == [("", BenchOptions())]
+
+
 def test_the_command_in_the_record_is_the_one_that_was_given():
     options = BenchOptions(simulate=True, users=2, think_time=0.5, goodput=("ttft:3", "e2el:9"), num_requests=7)
     words = (
         "course bench --simulate --users 2 --think-time 0.5 --num-requests 7 --seed 0 --goodput ttft:3 --goodput e2el:9"
     )
     assert command_line(options) == words
+    assert command_line(BenchOptions(lengths="2:3", client=("a b:rate=2.0",))).endswith(
+        "--client 'a b:rate=2.0' --seed 0"
+    )

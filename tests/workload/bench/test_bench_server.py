@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -35,14 +36,34 @@ class Completions(BaseHTTPRequestHandler):
         n, usage = body["max_tokens"], {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
         events = [{"choices": [{"text": "x\u2028é", "finish_reason": None}]} for _ in range(n - 1)]
         events += [{"choices": [{"text": "x", "finish_reason": "length"}]}, {"choices": [], "usage": usage}]
+        if fate == "odd":  # a first piece with the role only, one without choices, and the reason in a piece of its own
+            role = {"choices": [{"text": "", "delta": {"role": "assistant"}, "finish_reason": None}]}
+            events[-2]["choices"][0]["finish_reason"] = None
+            last = {"choices": [{"text": "", "finish_reason": "length"}], "usage": None}
+            events = [role, {"choices": []}, *events[:-1], last, events[-1]]
+        if fate == "no usage":
+            del events[-1]
+        if fate == "error inside":
+            events[1:] = [{"error": {"message": "out of\nmemory", "code": 500}}]
         sent = "".join(f"data: {json.dumps(one, ensure_ascii=False)}\n\n" for one in events) + "data: [DONE]\n\n"
+        if fate == "odd":
+            sent = ": ping\r\n\r\n" + sent.replace("\n\n", "\r\n\r\n: keep-alive\r\n\r\n")
+        if fate == "never done":
+            sent = sent.removesuffix("data: [DONE]\n\n")
+        if fate == "not streamed":
+            return self._answer(200, json.dumps({"choices": [{"text": "x" * n}], "usage": usage}).encode())
+        if fate == "no JSON":
+            sent = "data: <html>\n\n"
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self._send_in_pieces(sent.encode(), random.Random(number), breaks=fate == "breaks")
+        self._send_in_pieces(sent.encode(), random.Random(number), fate)
 
-    def _send_in_pieces(self, sent, draw, breaks):
+    def _send_in_pieces(self, sent, draw, fate):
+        breaks = fate == "breaks"
         while sent:
+            if fate == "slow":
+                time.sleep(0.02)
             cut = draw.randint(1, 200)
             piece, sent = sent[:cut], sent[cut:]
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -115,6 +136,40 @@ def test_failures_are_counted_and_told(server, tmp_path, capsys):
     assert all("\n" not in problem for problem in record["problems"])
     said = capsys.readouterr().out
     assert "HTTP 429" in said and "Failed, 2 times" in said and len(server.bodies) == 9  # nothing is sent again
+
+
+def test_what_real_servers_do_besides_is_understood(server, tmp_path):
+    """Comments that keep the connection, \\r\\n, a piece with the role only, pieces without choices, slow pieces."""
+    fates = {1: "odd", 2: "odd", 3: "slow", 4: "odd"}
+    server.fate = lambda number: fates.get(number, "well")
+    code, record = bench(server, tmp_path / "a.json")
+    assert code == 0 and (record["results"]["completed"], record["results"]["failed"]) == (8, 0), record["problems"]
+    assert (record["results"]["total_input_tokens"], record["results"]["total_output_tokens"]) == (8 * 12, 8 * 5)
+    assert record["results"]["p99_ttft_ms"] < record["results"]["p99_e2el_ms"]
+
+
+def test_without_usage_pieces_are_tokens_and_the_prompt_is_what_was_sent(server, tmp_path):
+    server.fate = lambda number: "no usage"
+    _, record = bench(server, tmp_path / "a.json")
+    assert (record["results"]["total_input_tokens"], record["results"]["total_output_tokens"]) == (8 * 12, 8 * 5)
+
+
+def test_what_is_no_whole_answer_fails_with_a_reason(server, tmp_path):
+    fates = {1: "error inside", 2: "never done", 3: "not streamed", 4: "no JSON"}
+    server.fate = lambda number: fates.get(number, "well")
+    code, record = bench(server, tmp_path / "a.json")
+    assert code == 0 and (record["results"]["completed"], record["results"]["failed"]) == (4, 4)
+    said = " | ".join(sorted(record["problems"]))
+    assert "out of memory" in said and "before [DONE]" in said and "JSONDecodeError" in said, said
+    assert all("\n" not in problem for problem in record["problems"])
+
+
+def test_several_clients_and_conversations_reach_the_server(server, tmp_path):
+    code, record = bench(server, tmp_path / "a.json", rate=None, num_requests=3, turns="2",
+                         client=("web:users=2", "batch:users=1,lengths=20:3"))  # fmt: skip
+    assert code == 0 and record["results"]["completed"] == 2 * 2 * 3 and set(record["clients"]) == {"web", "batch"}
+    assert record["clients"]["batch"]["total_output_tokens"] == 6 * 3
+    assert sum(body["max_tokens"] == 3 for body in server.bodies) == 6
 
 
 def test_a_run_in_which_all_fails_is_saved_and_is_no_success(server, tmp_path):
