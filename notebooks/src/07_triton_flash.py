@@ -386,8 +386,9 @@ with torch.inference_mode():
 # Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 much less. So a kernel is
 # tested in float32 first, with `ieee`, and then in the formats it is made for.
 #
-# The interpreter differs from a GPU in three things that matter here. It ignores `input_precision`, so TF32 shows only on a GPU. It
-# runs Python that no compiler takes: a `break`, a list, a global number (the exercises ask the compiler too). And NumPy has no bfloat16:
+# In two ways the interpreter's arithmetic differs from a GPU's. It ignores `input_precision`, so TF32 shows only on a GPU. And NumPy has
+# no bfloat16, as the next cell shows. (It also runs Python that no compiler takes: a `break`, a list, a global number. The exercises
+# ask the compiler too.)
 
 # %% tags=["nbval-ignore-output"]
 ones = torch.ones(8, dtype=torch.bfloat16, device=model.device)
@@ -418,8 +419,8 @@ for one in made:
 
 # %% [markdown]
 # `mma` takes its blocks from registers; `wgmma` (Hopper) and `tcgen05` (Blackwell) can take them from shared memory; `v_mfma` is
-# AMD's. On the T4 (sm_75) there is none, since Triton 3.4: only single multiplications. So `course_lib` leaves prefill to torch there
-# (`course_lib.attention.explain()` says so). One such instruction, for an H100:
+# AMD's. The code for the T4 (sm_75) has none: since version 3.4, Triton makes single multiplications there. So `course_lib` leaves prefill to
+# torch on a T4 (`course_lib.attention.explain()` says so). One such instruction, for an H100:
 
 # %% tags=["nbval-ignore-output"]
 hopper = next(one for one in made if one.chip == "sm_90")
@@ -440,7 +441,7 @@ for precision in ("tf32", "ieee"):
 # The compiler finds what the interpreter cannot: a tile too large for a chip's shared memory, or a `tl.dot` that is too small. The
 # course's tests compile every kernel of the library for all seven chips.
 #
-# ## Four things that only a GPU shows
+# ## Four more things to know of a GPU
 #
 # **Coalescing.** A GPU reads memory in pieces of 32 bytes. Lanes that read neighbouring numbers share a piece; lanes that read numbers
 # far from each other need a piece each, and most of its bytes are thrown away. How many pieces do 32 lanes of float32 need?
@@ -460,7 +461,7 @@ for stride in (1, 2, 8, 64):
     print(f"stride {stride:>2}: {pieces:>2} pieces, {32 * pieces:>5,} bytes for 128 that are used")
 
 # %% [markdown]
-# So the dimension whose numbers lie side by side belongs into the lanes: `dims[None, :]` in the kernels above.
+# So neighbouring lanes should read neighbouring numbers. The kernels above do: along `dims[None, :]` the stride is 1.
 #
 # **Two programs that write one place.** The interpreter runs the programs in order, so the last one wins, always the same. On a GPU the
 # order is not fixed. The recorder can run them in other orders, and it sees every store:
@@ -508,21 +509,14 @@ predict("07.slow", "On a CPU: how long does the interpreted kernel take, compare
         ["Up to 10 times as long", "10 to 100 times as long", "More than 100 times as long"])
 
 # %% tags=["nbval-ignore-output"]
-import time
-
 import torch.nn.functional as F
+from torch.utils.benchmark import Timer
 
 
 def milliseconds(act):
-    """The best of half a second's tries: others at work on this machine make some of them slow."""
-    best, end = float("inf"), time.perf_counter() + 0.5
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        act()
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - begin)
-    return 1000 * best
+    """The best of its runs: what else runs on this machine makes some of them slow."""
+    timer = Timer("act()", globals={"act": act}, num_threads=torch.get_num_threads())
+    return 1000 * min(timer.blocked_autorange(min_run_time=0.5).times)
 
 
 one = [x[:, 0].contiguous() for x in (q, k, v)]
@@ -650,14 +644,17 @@ with torch.inference_mode():
 #
 # ## The same in `course_lib`
 #
-# `fold` is the step of the online softmax, and `_attend` is the loop over tiles of keys that calls it. What is new against
-# `my_flash_kernel` is listed below.
+# `fold` is the step of the online softmax, and `visible` is the mask. `_attend` is the loop over tiles of keys that calls both. What is
+# new against `my_flash_kernel` is listed below.
 
 # %%
 from course_lib.attention.kernels import flash
-from course_lib.attention.kernels.online import fold
+from course_lib.attention.kernels.online import fold, visible
 
 show(fold)
+
+# %%
+show(visible)
 
 # %%
 show(flash._attend)

@@ -214,8 +214,8 @@ print("the same as the model's cache:", torch.allclose(out, step.out, atol=1e-5)
 # %% [markdown]
 # `decode_kernel` multiplies and sums instead of calling `tl.dot`, because it has two rows, and a matrix instruction works on at
 # least 16 (lesson 07): most of it would multiply padding. `course_lib`'s kernel has both ways: where Triton makes a matrix
-# instruction of `tl.dot`, it pads the rows to 16 and calls it; on other chips it multiplies and sums (`if DOT`, below). (On a GPU the order of the factors matters. From 16 rows on, Triton turns `tl.sum(weights[:, :, None] *
-# v[None, :, :], 1)` into a product of matrices, which rounds to TF32, as lesson 07 shows. With `v` as the first factor it does not.)
+# instruction of `tl.dot`, it pads the rows to 16 and calls it; on other chips it multiplies and sums (`if DOT`, below). (`v` is the first factor on purpose. In the
+# other order Triton takes the sum for a product of matrices from 16 rows on, and a GPU computes that in TF32, as lesson 07 shows.)
 #
 # How many bytes do the programs read, with a program for each KV head and with one for each query head? The recorder
 # counts every number that a program asks for.
@@ -370,7 +370,7 @@ chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 toke
       x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# `decode_splits` takes the fewest parts that make the wanted number of programs, so the blue line stays near it. With
+# `decode_splits` takes the fewest parts that make the wanted number of programs, so the line of the parts stays near it. With
 # enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
 
 # %%
@@ -511,16 +511,14 @@ recorded("08", 2)
 #
 # ## The same in `course_lib`
 #
-# One function goes through the row of the block table, for decode and for chunks. Here it is, with `fold`, the step of the online
-# softmax that it calls. What is new against the loop above is in the first ten lines of `_attend`.
+# One function goes through the row of the block table, for decode and for chunks. It calls `fold` and `visible` of lesson 07. Look at
+# the first lines of its loop, where the block ids are loaded. (`KIND` and the scales are for caches with fewer bits, `sinks` for a window
+# that keeps the first tokens: later lessons. Here `KIND` is "plain".)
 
 # %%
-from course_lib.attention.kernels.online import fold
+from course_lib.attention.kernels.paged_walk import _attend
 
-show(fold)
-
-# %%
-show(paged._attend)
+show(_attend)
 
 # %% [markdown]
 # What was added, and why:
@@ -551,23 +549,17 @@ predict("08.time", "16 sequences of 1,024 tokens on this machine: how long does 
         ["Up to twice as long", "Twice to ten times as long", "More than ten times as long"])
 
 # %% tags=["nbval-ignore-output"]
-import time
-
 import torch.nn.functional as F
+from torch.utils.benchmark import Timer
 
 
 def seconds(act):
-    """The best of a second's tries: others at work on this machine make some of them slow."""
-    best, end = float("inf"), time.perf_counter() + 1
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        act()
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+    """The best of its runs: what else runs on this machine makes some of them slow."""
+    timer = Timer("act()", globals={"act": act}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=1).times)
 
 
+# %% tags=["nbval-ignore-output"]
 many, tokens = 16, 1024
 pool_k, pool_v = (torch.randn(many * tokens // 16, 16, 2, 64, device=model.device) for _ in "kv")
 tables = torch.randperm(many * tokens // 16, device=model.device).view(many, -1)
@@ -613,7 +605,7 @@ for i, (count, length_each) in enumerate(zip(requests, each)):
     print(f"{count:>7,.0f} x {length_each:>8,.0f} {gather:>7.0f} µs {exercise:>7.0f} µs {library:>8.0f} µs   {gather / library:.1f}")
 
 # %% [markdown]
-# From 65,536 tokens on, in all, gathering first takes 2.8 to 4 times as long as `course_lib`'s kernel: the count of bytes said 3.
+# With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 4 times as long as `course_lib`'s kernel: the count of bytes said 3.
 # The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request it has eight programs. With many requests a
 # program waits for one block of 16 tokens before it asks for the next. What `course_lib` adds is the list above: parts, larger tiles,
 # and loads that are under way while the tile before is computed.

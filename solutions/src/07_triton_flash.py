@@ -19,7 +19,8 @@
 # as you like. `print("x", x)` inside a kernel shows the block of each program when it is interpreted.
 #
 # In all four, leave the tensors that you are given as they are, and return a new tensor in every call, with the shape and dtype of the
-# input (of `q`). Compute in float32, also where the input is float16: maxima, sums and outputs are kept in float32 until the end.
+# input (of `q`). Compute in float32, also where the input is float16: maxima, sums and outputs are kept in float32, and the result is
+# rounded once, at the end. (The weights may be rounded to float16 before `tl.dot` multiplies them with the values.)
 
 # %% [markdown]
 # {{colab}}
@@ -185,7 +186,7 @@ for tile in (16, 32, 64):
 # up to its own position. So n = m is a prompt, and n = 1 a decode step. A row that sees no key (n > m) gives zeros.
 #
 # A tile of keys that no row of the program sees must not be loaded. The check puts nan there: 0 times nan is nan, so
-# a mask on the scores is not enough.
+# a mask on the scores is not enough. In torch it also counts the products: such a tile must not be multiplied.
 
 # %% nbgrader={"grade_id": "causal_skip", "solution": true} course={"exercise": "07.causal_skip"}
 @triton.jit

@@ -37,6 +37,15 @@ KERNELS = {
             slip("softmax_kernel", "row_softmax", ("BLOCK=triton.next_power_of_2(columns)", "BLOCK=columns")),
         ),
         ("takes the first row", slip("softmax_kernel", "row_softmax", ("tl.program_id(0)", "tl.program_id(1)"))),
+        (
+            "parts of the computation are in float16",
+            slip(
+                "softmax_kernel",
+                "row_softmax",
+                ("out = weights /", "out = weights.to(out_ptr.dtype.element_ty) /"),
+                ("1.0, l_i)\n", "1.0, l_i).to(out_ptr.dtype.element_ty)\n"),
+            ),
+        ),
     ],
     "07.flash_kernel": [
         ("accumulator is not rescaled", slip("flash_kernel", "flash", ("acc * alpha[:, None] +", "acc +"))),
@@ -60,6 +69,34 @@ KERNELS = {
         ("stride between heads is 1", slip("flash_kernel", "flash", ("head * HEAD_DIM + tl", "head + tl"))),
         ("used as the number of keys", slip("flash_kernel", "flash", ("range(0, m, TILE)", "range(0, n, TILE)"))),
         ("used as the number of keys", slip("flash_kernel", "flash", ("(columns < m)", "(columns < n)"))),
+        (
+            "sums are in float16",
+            slip(
+                "flash_kernel",
+                "flash",
+                ("tl.zeros([TILE, HEAD_DIM], tl.float32)", "tl.zeros([TILE, HEAD_DIM], q_ptr.dtype.element_ty)"),
+                ("acc = acc * alpha[:, None] + tl.dot(", "acc = (acc * alpha[:, None] + tl.dot("),
+                ('v, input_precision="ieee")', 'v, input_precision="ieee")).to(q_ptr.dtype.element_ty)'),
+            ),
+        ),
+        ("that of one head", slip("flash_kernel", "flash", ("len(k), heads * head_dim", "len(k), head_dim"))),
+        (
+            "divided in every turn",
+            slip("flash_kernel", "flash", ("        m_i = new_m\n", "        m_i, acc = new_m, acc / l_i[:, None]\n")),
+        ),
+        (
+            "divided in every turn",
+            slip(
+                "flash_kernel",
+                "flash",
+                ("        m_i = new_m\n", "        m_i, acc = new_m, acc / l_i[:, None]\n"),
+                ("out = acc / l_i[:, None]", "out = acc"),
+            ),
+        ),
+        (
+            "tile of keys is left out",
+            slip("flash_kernel", "flash", ("range(0, m, TILE)", "range(0, m // TILE * TILE, TILE)")),
+        ),
         ("last tile of keys counts", slip("flash_kernel", "flash", ("        m_i = new_m\n", ""))),
         ("scaled wrongly", slip("flash_kernel", "flash", ('"ieee") * scale', '"ieee") / scale'))),
         (
@@ -68,6 +105,11 @@ KERNELS = {
         ),
     ],
     "07.causal_skip": [
+        (
+            "tile of keys is left out",
+            slip("causal_kernel", "flash_causal", ("range(0, end, TILE)", "range(0, end // TILE * TILE, TILE)")),
+        ),
+        ("ends too early", slip("causal_kernel", "flash_causal", ("m - n + first + TILE)", "m - n + first + 1)"))),
         (
             "above the diagonal are loaded",
             slip("causal_kernel", "flash_causal", ("end = tl.minimum(m, m - n + first + TILE)", "end = m")),

@@ -120,6 +120,14 @@ def softmax_half(x):
     return out
 
 
+def softmax_half_weights(x):
+    """Weights and sum are rounded to the dtype of x before they are divided."""
+    top = x.amax(1, keepdim=True).nan_to_num(neginf=0.0)
+    weights = torch.exp((x - top).float()).to(x.dtype)
+    total = weights.float().sum(1, keepdim=True).to(x.dtype)
+    return weights / total.masked_fill(total == 0, 1)
+
+
 def softmax_not_quite_masked(x):
     return x.float().masked_fill(x == -INF, -1e9).softmax(1).to(x.dtype)
 
@@ -156,6 +164,31 @@ def flash_half(q, k, v, tile):
             acc = acc * alpha + weights @ v[start : start + tile, head]
         out[:, head] = acc / l_i
     return out
+
+
+def causal_without_nan(tidy):
+    """Removes nan, so that it may compute every tile. tidy(x): x without nan."""
+
+    def answer(q, k, v, tile):
+        k, v = tidy(k), tidy(v)
+        out, m = torch.zeros_like(q), len(k)
+        for head in range(q.shape[1]):
+            for first in range(0, len(q), tile):
+                rows = q[first : first + tile, head].float()
+                position = m - len(q) + first + torch.arange(len(rows))[:, None]
+                m_i, l_i, acc = torch.full((len(rows), 1), -1e30), torch.zeros(len(rows), 1), torch.zeros_like(rows)
+                for start in range(0, m, tile):
+                    keys, values = (x[start : start + tile, head].float() for x in (k, v))
+                    later = start + torch.arange(len(keys)) > position
+                    scores = (rows @ keys.T * q.shape[2] ** -0.5).masked_fill(later, -INF)
+                    new_m = torch.maximum(m_i, scores.amax(1, keepdim=True))
+                    alpha, weights, m_i = (m_i - new_m).exp(), (scores - new_m).exp(), new_m
+                    l_i, acc = l_i * alpha + weights.sum(1, keepdim=True), acc * alpha + weights @ values
+                out[first : first + tile, head] = (acc / l_i.masked_fill(l_i == 0, 1.0)).to(q.dtype)
+        return out
+
+    answer.__name__ = "causal_without_nan"
+    return answer
 
 
 def heads_by_sdpa(q, k, v, tile):
@@ -200,6 +233,7 @@ CASES = {
         ("over all rows", softmax_of_all),
         ("sums are in float16", softmax_half),
         ("large negative number", softmax_not_quite_masked),
+        ("parts of the computation are in float16", softmax_half_weights),
     ],
     "07.flash_kernel": [
         ("exist at once", einsum),
@@ -213,6 +247,8 @@ CASES = {
     "07.causal_skip": [
         ("counts query positions from the first key", causal_first_key),
         ("no causal mask", causal_none),
+        ("above the diagonal are loaded", causal_without_nan(torch.nan_to_num)),
+        ("above the diagonal are loaded", causal_without_nan(torch.nan_to_num_)),
         ("exist at once", tiled_queries(True)),
         ("over the heads", causal_heads_by_sdpa),
         ("mask is inverted", whole_causal(lambda n, m: ones(n, m).tril(m - n))),

@@ -49,7 +49,7 @@ WORDS = [
     (
         r"Input shapes should have M >= \d+, N >= \d+ and K >= (\d+)",
         "`tl.dot` needs at least {0} numbers in the dimension that is summed, and a matrix here has fewer. Use larger "
-        "tiles, or multiply and sum: `tl.sum(a[:, :, None] * b[None, :, :], 1)`.",
+        "tiles, or multiply and sum: `tl.sum(b[None, :, :] * a[:, :, None], 1)`.",
     ),
     (r"power of 2", "The number of lanes must be a power of two, for the compiler too."),
     (

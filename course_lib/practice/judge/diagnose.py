@@ -41,7 +41,7 @@ def diagnose(exercise, prop, counterexample, runs):
     if runs.over:
         return Diagnosis(stopped="" if never_ends else f"No known mistake was looked for: {time_is_up(runs)}.")
     for mistake in exercise.mistakes:
-        if mistake.is_made_by is None:
+        if mistake.is_made_by is None or mistake.last:
             continue
         made, stopped = _made(mistake, runs.answer, counterexample)
         if made or stopped and not never_ends:
@@ -51,7 +51,13 @@ def diagnose(exercise, prop, counterexample, runs):
     answers, stopped = _outcomes(exercise, runs, counterexample.trial)
     if stopped:
         return Diagnosis(stopped=stopped)
-    return Diagnosis(_best(exercise, prop, counterexample.trial, answers))
+    return Diagnosis(_best(exercise, prop, counterexample.trial, answers) or _last(exercise, runs, counterexample))
+
+
+def _last(exercise, runs, counterexample):
+    """The first mistake of those that are asked last, or None."""
+    asked = (mistake for mistake in exercise.mistakes if mistake.last)
+    return next((mistake for mistake in asked if _made(mistake, runs.answer, counterexample)[0]), None)
 
 
 def _made(mistake, answer, counterexample):

@@ -124,6 +124,8 @@ class Mistake:
     """The wrong answer itself, or a tuple of variants that do different things."""
     is_made_by: Callable[[Any, Counterexample], bool] | None = None
     """is_made_by(answer, counterexample), for mistakes with no fixed outcome, such as drawing at random."""
+    last: bool = False
+    """Whether is_made_by is asked only where no other mistake fits."""
     ends: bool = True
     """Whether the wrong answer ends in all trials. One that does not is never run to compare: is_made_by tells it."""
 

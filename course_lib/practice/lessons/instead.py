@@ -33,10 +33,18 @@ def instead(expected, got, row, head, q, k, v, span, called="row {}".format):
     other = ((expected.double() - mine).abs().amax(-1) <= far).nonzero().tolist()
     if other:
         return f"Yours is what {called(other[0][0])}, head {other[0][1]} should be."
-    times = float((mine * want).sum() / (want * want).sum()) if want.any() else 0.0
-    if times and bool(((times * want - mine).abs() <= far).all()):
-        return f"Yours is {times:.3g} times what it should be."
-    return ""
+    return times(want, mine)
+
+
+def times(want, mine):
+    """The sentence that every number is so many times what it should be; "" where that is not so, or of one number."""
+    want, mine = want.double().flatten(), mine.double().flatten()
+    if len(want) < 2 or not want.any() or not (want.isfinite().all() and mine.isfinite().all()):
+        return ""
+    factor = float((mine * want).sum() / (want * want).sum())
+    off = (factor * want - mine).abs().max()
+    close = off <= LEAST + 1e-3 * float(mine.abs().max())
+    return f"Yours is {factor:.3g} times what it should be." if close and factor else ""
 
 
 def over_keys(mine, q, k, v, own, span, far):

@@ -1,7 +1,11 @@
 """Mistakes that several exercises with kernels share."""
 
+import numpy as np
 import torch
 
+from course_lib.attention.recording.clashes import clashes
+from course_lib.attention.recording.recorder import record_accesses
+from course_lib.practice.fixtures.placement import machine
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
 
@@ -41,3 +45,50 @@ def half_sums(trials, why):
         )
 
     return Mistake("the sums are in float16.", why, is_made_by=is_made_by)
+
+
+def recorded(answer, found):
+    """What the programs load and store in the counterexample; nothing where they are not interpreted here."""
+    if machine().triton != "interpreted" or found.trial is None:
+        return ()
+    with record_accesses() as log:
+        found.trial.act(answer)
+    return log
+
+
+def leaves_nan(answer, found):
+    """Whether a number of the result is nan that no program stored."""
+    outcomes = found.outcome if isinstance(found.outcome, tuple) else (found.outcome,)
+    results = [getattr(one, "tensor", one) for one in outcomes]
+    missing = [one for one in results if isinstance(one, torch.Tensor) and one.isnan().any()]
+    stores = [access for access in (recorded(answer, found) if missing else ()) if access.op == "store"]
+    for result in missing:
+        into = [access.elements for access in stores if access.tensor.numel == result.numel()]
+        if into and not np.isin(result.flatten().isnan().nonzero().flatten().numpy(), np.concatenate(into)).all():
+            return True
+    return False
+
+
+def meets(answer, found):
+    """Whether two programs store in one place."""
+    log = recorded(answer, found)
+    return bool(log) and any(not clash.loads for clash in clashes(log))
+
+
+STORES = [
+    Mistake(
+        "some numbers of the result are stored by no program.",
+        "They are nan because their memory was never written. Has the grid too few programs, does a mask leave lanes "
+        "out, or is `tl.program_id` missing in the address of the store?",
+        is_made_by=leaves_nan,
+        last=True,
+    ),
+    Mistake(
+        "two programs store in one place.",
+        "The interpreter runs one program after the other, so the last one wins. On a GPU the order is not fixed. Give "
+        "each program its own row, head and tile: look how `tl.program_id` enters the address of the store.",
+        is_made_by=meets,
+        last=True,
+    ),
+]
+"""Mistakes of kernels for which no other name fits."""

@@ -8,6 +8,7 @@ from course_lib.attention.recording.recorder import recording
 from course_lib.practice.fixtures.tiny_attention import Watch, count, qkv, size
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.agreement import Near, differing
+from course_lib.practice.lessons.instead import instead
 from course_lib.practice.report.tensors import numbers
 
 from .attention_answers import Program, shared
@@ -84,7 +85,7 @@ def attends(
         call,
         within=within,
         show=shown,
-        explain=explain,
+        explain=explain_on(inputs, causal=name != "flash"),
         size=(n + m) * heads * head_dim + tile + 10 * bool(made),
         **options,
     )
@@ -152,7 +153,27 @@ def many_small(name):
     return attends(name, 1, 800, half=True, make=make, made="q[:], k[:], v[:], k[0], v[0] = 1, 0, 1, 2.65, 0")
 
 
-def untouched(name, n, m, heads=1, kv_heads=1):
+def large_first(name):
+    """The Trial in which a float16 accumulator loses most values: the first tile sums to 2048, each other to 0.8."""
+
+    def make(q, k, v):
+        for x, value in ((q, 0), (k, 0), (v, 0.05)):
+            x[:] = value
+        v[:16] = 128
+        return q, k, v
+
+    made = "q[:], k[:], v[:], v[:16] = 0, 0, 0.05, 128  # all keys have the same weight"
+    return attends(name, 1, 801, half=True, make=make, made=made)
+
+
+def untouched(name, n, m, heads=1, kv_heads=1, nan_from=None):
+    """The Trial of the inputs after a call. nan_from: the first of the values that are nan."""
+
+    def inputs():
+        q, k, v = qkv(n, m, heads, kv_heads, D)
+        v[m if nan_from is None else nan_from :] = torch.nan
+        return q, k, v
+
     def call(answer, q, k, v):
         answer(q, k, v, 16)
         return [q, k, v]
@@ -162,10 +183,11 @@ def untouched(name, n, m, heads=1, kv_heads=1):
         [
             "from course_lib.practice.play import here, qkv",
             f"q, k, v = here(*qkv({n}, {m}{more}, head_dim={D}))",
+            *([] if nan_from is None else [f'v[{nan_from}:] = float("nan")']),
             f"{name}(q, k, v, tile=16)",
             "q, k, v",
         ],
-        lambda: qkv(n, m, heads, kv_heads, D),
+        inputs,
         call,
         show=shown,
         size=n + m,
@@ -224,3 +246,19 @@ def explain(expected, got):
         else f"The largest difference is {far:.2g}."
     )
     return f"First different: row {row}, head {head}. {int(wrong.sum())} of {wrong.numel()} rows differ. {by}"
+
+
+def explain_on(inputs, causal):
+    """The same, with a sentence on what the first row that differs is. inputs(): q, k and v."""
+
+    def explain_here(expected, got):
+        said = explain(expected, got)
+        want, mine = (x.tensor if isinstance(x, Near) else x for x in (expected, got))
+        if not isinstance(mine, torch.Tensor) or (mine.shape, mine.dtype) != (want.shape, want.dtype):
+            return said
+        q, k, v = inputs()
+        row, head = differing(expected, got).any(-1).nonzero()[0].tolist()
+        seen = max(0, len(k) - len(q) + row + 1) if causal else len(k)
+        return f"{said} {instead(want, mine, row, head, q[row, head], k, v, (0, seen))}".rstrip()
+
+    return explain_here

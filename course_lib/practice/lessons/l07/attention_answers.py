@@ -42,6 +42,8 @@ class Program:
     one_tile: bool = False
     """Whether one tile holds all queries and keys, as with a softmax of torch."""
     keeps_maximum: bool = True
+    divides: str = "end"
+    """When acc is divided by the sum: at the "end", in "each" turn, or in "both"."""
     keys: Callable = lambda n, m: m
     """keys(n, m): the number of keys that the loop assumes."""
     head_step: int | None = None
@@ -84,10 +86,13 @@ class Program:
                     alpha, weights = torch.exp(m_i - new_m), torch.exp(scores - new_m)
                     l_i, acc = l_i * alpha + weights.sum(1, keepdim=True), acc * alpha + weights @ values
                     m_i = new_m if self.keeps_maximum else m_i
-                self.of(out, head, self.stores_right)[first : first + tile] = (
-                    acc / torch.where((l_i > 0) | (not self.guards), l_i, 1.0)
-                ).to(q.dtype)
+                    acc = acc if self.divides == "end" else self.divided(acc, l_i)
+                acc = acc if self.divides == "each" else self.divided(acc, l_i)
+                self.of(out, head, self.stores_right)[first : first + tile] = acc.to(q.dtype)
         return out
+
+    def divided(self, acc, l_i):
+        return acc / torch.where((l_i > 0) | (not self.guards), l_i, 1.0)
 
     def of(self, x, head, right=False):
         """[tokens, head_dim]: the numbers that are taken as those of one head of x."""

@@ -12,10 +12,10 @@ from course_lib.practice.judge import rungs
 from course_lib.practice.judge.agreement import alike
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.kernel_mistakes import half_sums, overwritten, power_of_two
+from course_lib.practice.lessons.kernel_mistakes import STORES, half_sums, overwritten, power_of_two
 
 from .attention import INF, row_by_row
-from .attention_answers import Program
+from .attention_answers import Program, last_seen
 
 
 def altered(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile: out, dtype=None, **faults):
@@ -93,10 +93,44 @@ def stores_in_one_head(answer, found):
 
 ENDS_EARLY = Mistake(
     "the loop over keys ends too early.",
-    "Row i has position m - n + i, in the end of the loop as in the mask: the loop ends at `tl.minimum(m, m - n + "
-    "first + TILE)`.",
-    Program(True, end=lambda n, m, first, tile: min(m, first + tile)),
+    "Row i has position m - n + i, in the end of the loop as in the mask. The *last* row of the tile decides: the loop "
+    "ends at `tl.minimum(m, m - n + first + TILE)`.",
+    (
+        Program(True, end=lambda n, m, first, tile: min(m, first + tile)),
+        Program(True, end=lambda n, m, first, tile: min(m, m - n + first + 1)),
+        Program(True, end=lambda n, m, first, tile: min(m, m - n + first + 1), guards=False),
+    ),
 )
+
+
+def drops_tail(causal):
+    """The Mistake of a loop over whole tiles of keys only."""
+    ends = (lambda n, m, first, tile: m // tile * tile,)
+    if causal:
+        ends = (
+            lambda n, m, first, tile: min(m // tile * tile, m - n + first + tile),
+            lambda n, m, first, tile: last_seen(n, m, first, tile) // tile * tile,
+        )
+    return Mistake(
+        "the last, shorter tile of keys is left out.",
+        "`range(0, m, TILE)` includes it. `m // TILE` tiles do not: the loop runs up to the last key that is seen, and "
+        "the rest of its last tile is masked.",
+        tuple(Program(causal, end=end, guards=guards) for end in ends for guards in (True, False)),
+    )
+
+
+def by_one_head(x):
+    """What is read where the stride from token to token is head_dim, as with one head."""
+    rows = x.reshape(-1, x.shape[2])
+    return rows[torch.arange(len(x))[:, None] + torch.arange(x.shape[1])]
+
+
+def into_one_head(out, tile):
+    """What is there where such a stride is used to store, head after head; the rest was never written."""
+    rows = torch.full((len(out) * out.shape[1], out.shape[2]), math.nan, dtype=out.dtype)
+    for head in range(out.shape[1]):
+        rows[head : head + len(out)] = out[:, head]
+    return rows.view(out.shape)
 
 
 def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials, stays_trials):
@@ -131,6 +165,12 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
             "the output is not divided by the sum.",
             "At the end, divide each row by its own sum: `acc / l_i[:, None]`.",
             altered(causal, divides=False),
+        ),
+        Mistake(
+            "the output is divided in every turn of the loop.",
+            "Then `acc` is an average, and no longer a sum when the next tile is added to it. Divide once, after the "
+            "loop.",
+            (Program(causal, divides="each"), Program(causal, divides="both")),
         ),
         Mistake("the maximum is not subtracted.", "In float32, exp(89) is infinite.", altered(causal, subtracts=False)),
         Mistake(
@@ -200,6 +240,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
             "A float16 has 11 bits: 1 + 1/4096 gives 1. Keep `l_i` and `acc` in tl.float32, or `.float()` in torch, "
             "and convert only the result to float16.",
         ),
+        *STORES,
     ]
 
 
@@ -215,6 +256,16 @@ def on_contiguous(causal):
                 altered(causal, reads=lambda q, k, v: (q, *(x[:, :1].expand_as(x) for x in (k, v)))),
             ),
             is_made_by=stores_in_one_head,
+        ),
+        Mistake(
+            "the stride from token to token is that of one head.",
+            "The heads of a token lie side by side, so the next token begins heads * head_dim numbers later: "
+            "`q.stride(0)`.",
+            (
+                altered(causal, reads=lambda *qkv: tuple(map(by_one_head, qkv)), writes=into_one_head),
+                altered(causal, reads=lambda *qkv: tuple(map(by_one_head, qkv))),
+                altered(causal, reads=lambda q, k, v: (q, by_one_head(k), by_one_head(v))),
+            ),
         ),
         Mistake(
             "the stride between heads is 1.",

@@ -1,7 +1,5 @@
 """07.causal_skip: the causal mask in a kernel; tiles above the diagonal are not loaded."""
 
-import torch
-
 from course_lib.practice.fixtures.attention_variants import whole_matrix
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
@@ -9,9 +7,24 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, stays, untouched
+from .attention import ONE_TILE, in_programs, row_by_row
 from .attention_answers import Program, last_seen
-from .attention_mistakes import ENDS_EARLY, altered, common, on_contiguous
+from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, on_contiguous
+from .causal_skip_trials import (
+    FULLY_MASKED,
+    HALF,
+    LARGE,
+    MANY_SMALL,
+    ONE,
+    SEVERAL,
+    SKIPS,
+    SMALL,
+    STAYS,
+    TAILS,
+    UNTOUCHED,
+    WITH_CACHED,
+    on,
+)
 
 
 def flash_causal(q, k, v, tile):
@@ -56,48 +69,6 @@ WHOLE = {"end": to_the_end, "guards": False, "one_tile": True}
 """As with a softmax of torch over all keys: a row that sees no key is nan."""
 
 
-def on(n, m, *args, **options):
-    return attends("flash_causal", n, m, *args, **options)
-
-
-def with_nan(n, m, first, rows, tile=16, heads=1):
-    """The Trial with values of nan from key `first` on. The first `rows` rows are in tiles that need none of them."""
-
-    def make(q, k, v):
-        v[first:] = torch.nan
-        return q, k, v
-
-    return on(
-        n,
-        m,
-        tile,
-        heads,
-        make=make,
-        made=f'v[{first}:] = float("nan")',
-        rows=rows,
-        note=f"the first {rows} rows do not see key {first}",
-    )
-
-
-ONE = [on(2, 2), on(3, 3), on(16, 16, heads=2)]
-SEVERAL = [on(32, 32), on(48, 48), on(17, 17, heads=2), on(64, 64, 32)]
-WITH_CACHED = [on(1, 2), on(1, 20), on(3, 5), on(16, 32), on(32, 40), on(3, 20, heads=2), on(16, 17), on(20, 21)]
-TAILS = [on(1, 1), on(17, 17), on(20, 20), on(33, 40, 32)]
-FULLY_MASKED = [on(2, 1), on(3, 1), on(16, 4), on(5, 3, heads=2), on(20, 2)]
-LARGE = [on(16, 16, times=4.0), on(20, 20, times=4.0), on(5, 48, times=4.0), on(5, 20, **NEGATIVE)]
-MANY_SMALL = [many_small("flash_causal")]
-HALF = [on(2, 2, half=True), on(16, 20, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
-SKIPS = [
-    with_nan(32, 32, 16, 16),
-    with_nan(48, 48, 32, 32),
-    with_nan(32, 32, 16, 16, heads=2),
-    with_nan(32, 40, 32, 16),
-    with_nan(64, 64, 32, 32, 32),
-]
-SMALL = smalls("flash_causal")
-STAYS = [stays("flash_causal", 2, 2), stays("flash_causal", 17, 20)]
-UNTOUCHED = [untouched("flash_causal", 1, 1), untouched("flash_causal", 17, 20)]
-
 CAUSAL_SKIP = Exercise(
     id="07.causal_skip",
     title="The causal mask, and tiles never loaded",
@@ -141,8 +112,8 @@ CAUSAL_SKIP = Exercise(
         Property(*ONE_TILE, SMALL),
         Property(
             "Tiles above the diagonal are not loaded",
-            "They are half of the work. In these cases they hold nan, and an answer that loads them returns nan, "
-            "because 0 times nan is nan.",
+            "They are half of the work. Where they hold nan, an answer that loads them returns nan, because 0 times "
+            "nan is nan. In torch, the products of tiles are counted too.",
             SKIPS,
         ),
         Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
@@ -218,6 +189,7 @@ CAUSAL_SKIP = Exercise(
             ),
         ),
         ENDS_EARLY,
+        drops_tail(True),
         Mistake(
             "the tile on the diagonal is skipped.",
             "The loop ends after the position of the tile's *last* row: m - n + first + TILE.",

@@ -8,8 +8,19 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import NEGATIVE, ONE_TILE, attends, in_programs, many_small, row_by_row, smalls, stays, untouched
-from .attention_mistakes import altered, common, on_contiguous
+from .attention import (
+    NEGATIVE,
+    ONE_TILE,
+    attends,
+    in_programs,
+    large_first,
+    many_small,
+    row_by_row,
+    smalls,
+    stays,
+    untouched,
+)
+from .attention_mistakes import altered, common, drops_tail, on_contiguous
 
 
 def flash(q, k, v, tile):
@@ -36,7 +47,7 @@ QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
 KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
 LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0), on(16, 20, **NEGATIVE)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
-MANY_SMALL = [many_small("flash")]
+MANY_SMALL = [many_small("flash"), large_first("flash")]
 HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
 SMALL = smalls("flash")
 STAYS = [stays("flash", 2, 2), stays("flash", 17, 20)]
@@ -96,11 +107,7 @@ FLASH_KERNEL = Exercise(
             "A key of zeros has the score 0, and its weight is not 0. Set the scores of columns >= m to -inf.",
             altered(False, pads=True),
         ),
-        Mistake(
-            "the last, shorter tile of keys is left out.",
-            "`range(0, m, TILE)` includes it. `m // TILE` tiles do not.",
-            altered(False, drops_tail="keys"),
-        ),
+        drops_tail(False),
         Mistake(
             "the last, shorter tile of queries is left out.",
             "The grid needs `triton.cdiv(n, tile)` programs a head. With `n // tile` the last rows have no program.",

@@ -10,8 +10,8 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import ONE_TILE, attends, many_small, small, smalls, stays, untouched
-from .attention_mistakes import ENDS_EARLY, altered, common
+from .attention import ONE_TILE, attends, large_first, many_small, small, smalls, stays, untouched
+from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail
 from .grouped_query_answers import (
     copied,
     divided_by_kv_heads,
@@ -119,7 +119,7 @@ WITH_ENOUGH_HEADS = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
 """Cases that have all the KV heads that the mistakes below reach."""
 FULLY_MASKED = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
-MANY_SMALL = [many_small("flash_grouped")]
+MANY_SMALL = [many_small("flash_grouped"), large_first("flash_grouped")]
 HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *MANY_SMALL]
 SMALL = smalls("flash_grouped")
 COPIES = [
@@ -260,6 +260,7 @@ GROUPED_QUERY = Exercise(
             altered(True, start=lambda n, m: 0),
         ),
         ENDS_EARLY,
+        drops_tail(True),
         Mistake(
             "rows that see no key are nan.",
             "Begin the maximum at -1e30, not at -inf, and divide by 1 where the sum is 0.",

@@ -5,7 +5,14 @@ import torch
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
-from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, half_sums, overwritten, power_of_two
+from course_lib.practice.lessons.kernel_mistakes import (
+    STAYS_MEANING,
+    STAYS_TITLE,
+    STORES,
+    half_sums,
+    overwritten,
+    power_of_two,
+)
 
 from .row_softmax_answers import (
     altered,
@@ -25,6 +32,7 @@ from .row_softmax_trials import (
     MANY,
     MANY_SMALL,
     MASKED,
+    NEAREST,
     ONE,
     STAYS,
     STRIDED,
@@ -173,11 +181,18 @@ ROW_SOFTMAX = Exercise(
             "Compute in float32, and store in the dtype of x: `.to(out_ptr.dtype.element_ty)`.",
             altered(dtype=torch.float32),
         ),
+        Mistake(
+            "parts of the computation are in float16.",
+            "Each operation in float16 rounds once more. Convert the row to float32 first, `.to(tl.float32)` or "
+            "`.float()`, and the result to float16 at the end.",
+            is_made_by=lambda answer, found: found.trial in NEAREST and isinstance(found.outcome, int),
+        ),
         half_sums(
             MANY_SMALL,
             "A float16 has 11 bits: 2048 + 1 gives 2048. Convert the row to float32 first, `.to(tl.float32)` or "
             "`.float()`, and the result to float16 at the end.",
         ),
+        *STORES,
     ],
     hints=[
         "Rung 1: for each row, subtract its maximum, apply exp, divide by the sum. One program of the kernel does "

@@ -57,6 +57,41 @@ def equal(count):
     return rows([0.0], made=f".repeat(1, {count})", make=lambda x: x.repeat(1, count), half=True)
 
 
+def nearest(n, m):
+    """The Trial of whether each number of a float16 result is the float16 that is nearest to the exact one.
+
+    A float32 softmax is off by 1 part in 100,000 at most, so its result is rounded once, at the end.
+    """
+    lines = [
+        "import torch",
+        "from course_lib.practice.play import here",
+        f"x = here((torch.arange({n * m}) % 61 / 8).view({n}, {m}).half())",
+        "exact = torch.softmax(x.double(), 1)",
+        "step = (2 ** (exact.log2().floor() - 10)).clamp(min=2**-24)  # between two float16 of this size",
+        "int(((row_softmax(x) - exact).abs() > 0.51 * step).sum())  # numbers that are not rounded to the nearest",
+    ]
+
+    def call(answer, x):
+        exact, mine = torch.softmax(x.double(), 1), answer(x)
+        if not isinstance(mine, torch.Tensor) or mine.shape != x.shape or mine.dtype != x.dtype:
+            return mine
+        step = (2 ** (exact.log2().floor() - 10)).clamp(min=2**-24)
+        return int(((mine - exact).abs() > 0.51 * step).sum())
+
+    return rungs.trial(
+        lines,
+        lambda: ((torch.arange(n * m) % 61 / 8).view(n, m).half(),),
+        call,
+        show=shown,
+        explain=lambda expected, got: (
+            f"{got} of {n * m} numbers are further away than rounding at the end can make them."
+            if isinstance(got, int)
+            else ""
+        ),
+        size=n * m,
+    )
+
+
 def untouched(n, m):
     x = torch.arange(1.0, n * m + 1).reshape(n, m)
 
@@ -110,11 +145,17 @@ def explain(expected, got):
     if mine.isnan().any() and not want.isnan().any():
         where = mine.isnan().any(1).nonzero().flatten().tolist()
         return f"Row {where[0]} holds nan: memory that was never written, infinity minus infinity, or 0 divided by 0."
-    if want.shape[1] > MOST:
-        row, column = differing(expected, got).nonzero()[0].tolist()
-        this, that = (numbers(x[row, column], 4) for x in (mine, want))
-        return f"First different: row {row}, column {column}, {this} instead of {that}."
-    return ""
+    wrong = differing(expected, got)
+    row, column = wrong.nonzero()[0].tolist()
+    said = f"First different: row {row}, column {column}, {numbers(mine[row, column], 4)} instead of "
+    said += f"{numbers(want[row, column], 4)}. {int(wrong.any(1).sum())} of {len(want)} rows differ."
+    same = [other for other in range(len(want)) if not differing(want[other], mine[row]).any()]
+    total = float(mine[row].double().sum())
+    if same:
+        said += f" Row {row} of yours is what row {same[0]} should be."
+    elif abs(total - float(want[row].double().sum())) > 1e-3:
+        said += f" Row {row} of yours sums to {total:.4g}."
+    return said
 
 
 ONE = [even(1, 1), even(1, 2), even(1, 4), rows([-2.0, -1.0])]
@@ -139,6 +180,13 @@ FULLY_MASKED = [
 ]
 STRIDED = [transposed(2, 2), transposed(2, 3), transposed(4, 3), sliced(2, 4, 1, 3), sliced(3, 6, 2, 5)]
 MANY_SMALL = [equal(3000)]
-HALF = [*MANY_SMALL, even(1, 2, half=True), even(2, 3, half=True), rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True)]
+NEAREST = [nearest(2, 30), nearest(3, 64), nearest(2, 100)]
+HALF = [
+    *MANY_SMALL,
+    *NEAREST,
+    even(1, 2, half=True),
+    even(2, 3, half=True),
+    rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True),
+]
 STAYS = [stays(1, 2), stays(2, 3)]
 UNTOUCHED = [untouched(1, 2), untouched(2, 3)]

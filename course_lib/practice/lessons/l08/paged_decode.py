@@ -6,7 +6,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, STORES, overwritten
 
 from .paged_answers import Wrong, decode_column_by_column, decode_token_by_token
 from .paged_decode_trials import (
@@ -184,6 +184,7 @@ PAGED_DECODE = Exercise(
             gathers,
             is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised),
         ),
+        *STORES,
     ],
     hints=[
         "Three loops: sequences, KV heads, blocks. In a kernel, each iteration of the first two is a program. The "

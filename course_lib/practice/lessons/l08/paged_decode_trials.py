@@ -6,7 +6,7 @@ from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
-from .paged_trials import block_by_block, called, explain, shown, stays, step, untouched, weight
+from .paged_trials import block_by_block, called, explain_on, shown, stays, step, untouched, weight
 
 
 def decodes(seq_lens, note="", **options):
@@ -18,7 +18,7 @@ def decodes(seq_lens, note="", **options):
         lambda answer, *given: plain(answer(*given)),
         show=shown,
         note=note,
-        explain=explain,
+        explain=explain_on(given),
         size=weight(seq_lens, len(seq_lens), **options),
         rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )
@@ -39,7 +39,7 @@ def padded(seq_lens, tables):
         with_nan,
         lambda answer, *given: plain(answer(*given)),
         show=shown,
-        explain=explain,
+        explain=explain_on(with_nan),
         size=weight(seq_lens, len(seq_lens)),
     )
 

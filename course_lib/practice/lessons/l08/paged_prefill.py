@@ -7,7 +7,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
-from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, STORES, overwritten
 
 from .paged_answers import Wrong, prefill_token_by_token
 from .paged_mistakes import MISTAKES
@@ -274,6 +274,7 @@ PAGED_PREFILL = Exercise(
             gathers,
             is_made_by=lambda answer, found: found.trial in WHOLE and not isinstance(found.outcome, Raised),
         ),
+        *STORES,
     ],
     hints=[
         "The loop of 08.paged_decode over the blocks, with several rows of q at once: the new tokens of a sequence. "

@@ -4,7 +4,7 @@ from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import rounding_of_exp
 from course_lib.practice.judge.rungs import trial
 
-from .paged_trials import block_by_block, called, explain, shown, stays, step, untouched, weight
+from .paged_trials import block_by_block, called, explain_on, shown, stays, step, untouched, weight
 
 
 def chunks(seq_lens, new, note="", **options):
@@ -16,7 +16,7 @@ def chunks(seq_lens, new, note="", **options):
         lambda answer, *given: plain(answer(*given)),
         show=shown,
         note=note,
-        explain=explain,
+        explain=explain_on(given),
         size=weight(seq_lens, sum(new), **options),
         rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )

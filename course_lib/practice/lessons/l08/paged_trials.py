@@ -8,6 +8,7 @@ from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.rungs import trial
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.instead import instead
 from course_lib.practice.report.tensors import numbers
 
 NAN = "never written, or 0 divided by 0, or infinity minus infinity"
@@ -174,3 +175,29 @@ def explain(expected, got):
         row, head = got.isnan().any(-1).nonzero()[0].tolist()
         return f"{count}. There is nan in it, first in row {row}, head {head}: {NAN}."
     return f"{count}, by {(got - expected).abs().max():.2g} at most."
+
+
+def explain_on(given):
+    """The same, with a sentence on what the first row that differs is. given(): the tensors of the step."""
+
+    def explain_here(expected, got):
+        said, tensors = explain(expected, got), given()
+        if not isinstance(got, torch.Tensor) or got.shape != expected.shape or not said:
+            return said
+        row, head = differing(expected, got).any(-1).nonzero()[0].tolist()
+        seq_lens = tensors[4]
+        ends = tensors[5][1:] if len(tensors) > 5 else torch.arange(1, len(seq_lens) + 1)
+        sequence = int((ends <= row).sum())
+        seen = int(seq_lens[sequence] - (ends[sequence] - 1 - row))
+        k, v = keys_of(tensors, sequence)
+        called = (lambda at: f"row {at}") if len(tensors) > 5 else (lambda at: f"sequence {at}")
+        return f"{said} {instead(expected, got, row, head, tensors[0][row, head], k, v, (0, seen), called)}".rstrip()
+
+    return explain_here
+
+
+def keys_of(tensors, sequence):
+    """The keys and the values of all slots of a sequence's blocks, in its order: [slots, kv_heads, head_dim] each."""
+    _, k_cache, v_cache, block_tables, seq_lens = tensors[:5]
+    used = block_tables[sequence, : -(-int(seq_lens[sequence]) // k_cache.shape[1])]
+    return k_cache[used].flatten(0, 1), v_cache[used].flatten(0, 1)

@@ -6,7 +6,7 @@ from course_lib.errors import OutOfBounds
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
-from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, overwritten
+from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, STORES, overwritten
 
 from .paged_answers import Wrong, split_as_rows, whole_blocks
 from .paged_mistakes import MISTAKES
@@ -262,6 +262,7 @@ SPLIT_KV = Exercise(
             for mistake in MISTAKES
             if not mistake.name.startswith(("blocks are averaged", "the output is not divided"))
         ],
+        *STORES,
     ],
     hints=[
         "The loop of 08.paged_decode, from token p * tokens to min((p + 1) * tokens, length), for each part p. In a "

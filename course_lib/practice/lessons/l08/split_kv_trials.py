@@ -5,8 +5,9 @@ import torch
 from course_lib.practice.fixtures.tiny_pages import plain
 from course_lib.practice.judge.agreement import differing, rounding_of_exp
 from course_lib.practice.judge.rungs import trial
+from course_lib.practice.lessons.instead import instead
 
-from .paged_trials import called, stays, step, untouched, weight
+from .paged_trials import called, keys_of, stays, step, untouched, weight
 from .paged_trials import shown as shown_alone
 
 
@@ -19,7 +20,7 @@ def splits(seq_lens, num_splits, note="(out, partial, lse)", **options):
         lambda answer, *given: plain(answer(*given, num_splits)),
         show=shown,
         note=note,
-        explain=explain,
+        explain=lambda expected, got: explain(expected, got, given(), num_splits),
         size=weight(seq_lens, num_splits * len(seq_lens), **options),
         rounding=rounding_of_exp(10 * options.get("times", 1.0) ** 2),
     )
@@ -48,8 +49,8 @@ def shown(result):
     return shown_alone(result)
 
 
-def explain(expected, got):
-    """Which of the three tensors differs, and where it does first."""
+def explain(expected, got, given, num_splits):
+    """Which of the three tensors differs, where it does first, and what stands there instead."""
     if not isinstance(got, tuple) or len(got) != 3:
         return "The exercise asks for three tensors: the output, the partial outputs, and the log-sum-exp of each part."
     for name, want, mine in zip(("partial", "lse", "out"), (*expected[1:], expected[0]), (*got[1:], got[0])):
@@ -61,8 +62,24 @@ def explain(expected, got):
             at = wrong.nonzero()[0].tolist()
             where = f"sequence {at[0]}, head {at[1]}" + (f", part {at[2]}" if name != "out" else "")
             before = "; the parts are right" if name == "out" else ""
-            return f"First different: `{name}` of {where}{before}."
+            said = f"First different: `{name}` of {where}{before}."
+            return f"{said} {other_part(want, mine, at, given, num_splits)}".rstrip() if name == "partial" else said
     return ""
+
+
+def other_part(want, mine, at, given, num_splits):
+    """A sentence on what a wrong partial output is."""
+    (sequence, head, part), (q, k_cache), seq_lens = at[:3], given[:2], given[4]
+    length, size = int(seq_lens[sequence]), k_cache.shape[1]
+    tokens = -(-length // (num_splits * size)) * size
+    span = min(part * tokens, length), min((part + 1) * tokens, length)
+    want, mine = (x.transpose(1, 2).flatten(0, 1) for x in (want, mine))  # [sequences x parts, heads, head_dim]
+    row = sequence * num_splits + part
+    return instead(want, mine, row, head, q[sequence, head], *keys_of(given, sequence), span, part_name(num_splits))
+
+
+def part_name(num_splits):
+    return lambda row: f"part {row % num_splits} of sequence {row // num_splits}"
 
 
 ONE = [splits([2], 1), splits([3], 1), splits([1], 1, head_dim=4), splits([5], 1), splits([4], 1, block_size=4)]

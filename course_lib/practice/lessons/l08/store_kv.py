@@ -3,6 +3,7 @@
 from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, is_outside, rungs
+from course_lib.practice.lessons.kernel_mistakes import STORES
 
 from .store_kv_answers import (
     add,
@@ -188,6 +189,7 @@ STORE_KV = Exercise(
             "the token of its program id.",
             lambda k, v, k_cache, v_cache, slots: store_kv(k[:1], v[:1], k_cache, v_cache, slots[:1]),
         ),
+        *STORES,
     ],
     hints=[
         "A cache [num_blocks, block_size, …] is a sequence of slots in memory: `k_cache.flatten(0, 1)` is the same "

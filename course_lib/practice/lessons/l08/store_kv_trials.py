@@ -25,7 +25,7 @@ def stores(slot_mapping, note="", **options):
         call,
         show=shown,
         note=note,
-        explain=explain,
+        explain=lambda expected, got: explain(expected, got, given()),
         size=weight(slot_mapping, **options),
     )
 
@@ -79,15 +79,27 @@ def shown(caches):
     )
 
 
-def explain(expected, got):
-    """The first slot that is wrong."""
-    for name, want, mine in zip(("k_cache", "v_cache"), expected, got):
+def explain(expected, got, given):
+    """The first slot that is wrong; and of the token that belongs there, or stands there, where it is and belongs."""
+    for name, new, want, mine in zip(("k_cache", "v_cache"), given[:2], expected, got):
         wrong = (want != mine).flatten(1).any(1) | mine.isnan().flatten(1).any(1)
         if wrong.any():
             slot = int(wrong.nonzero()[0])
             held, right = (numbers(x[slot].flatten()[:8], 3) for x in (mine, want))
-            return f"First different: slot {slot} of {name} holds {held}; it should hold {right}."
+            said = f"First different: slot {slot} of {name} holds {held}; it should hold {right}."
+            return f"{said} {misplaced(name[0], new, mine, slot, given[4].tolist())}".rstrip()
     return ""
+
+
+def misplaced(letter, new, mine, slot, slot_mapping):
+    """Where the token that belongs into this slot stands, or where the one that stands there belongs; "" if unknown."""
+    if slot in slot_mapping:
+        token = len(slot_mapping) - 1 - slot_mapping[::-1].index(slot)
+        places = (mine == new[token]).flatten(1).all(1).nonzero().flatten().tolist()
+        return f"Row {token} of {letter} belongs there. It is in slot {places[0]}." if places else ""
+    tokens = [i for i in range(len(new)) if torch.equal(new[i], mine[slot])]
+    where = {i: f"slot {slot_mapping[i]}" if slot_mapping[i] >= 0 else "no slot" for i in tokens}
+    return f"It holds row {tokens[0]} of {letter}, which belongs into {where[tokens[0]]}." if tokens else ""
 
 
 ONE = [stores([0]), stores([1]), stores([4]), stores([0], head_dim=4), stores([5], num_blocks=4, block_size=4)]
