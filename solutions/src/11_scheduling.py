@@ -45,9 +45,10 @@ def run(engine, arrivals):
 #
 # Return a list of pairs `(request, n)`: this request computes its next n tokens in this step.
 #
-# - Running requests come first, each with all its tokens that are not computed. (For one that decodes this is one token, its newest.)
+# - Running requests come first, in their order, each with all its tokens that are not computed. (For one that decodes this is one token, its
+#   newest. The check also has running requests with more.)
 # - Then waiting requests, in their order, each with all its tokens that are not computed. A prompt is never cut.
-# - All n together are at most `token_budget`. The first request that does not fit ends the step: no request overtakes it.
+# - All n together are at most `token_budget`. The first request that does not fit, running or waiting, ends the step: no request overtakes it.
 # - At most `max_num_seqs` requests run at once. Those in `running` count already.
 #
 # Change neither the lists nor the requests. An example, with `request(name, num_tokens, num_computed_tokens)`:
@@ -101,8 +102,8 @@ timeline_view(engine.trace, memory=False)
 # With whole prompts the budget cannot be smaller than the longest prompt, and a long prompt makes a long step. So cut it. Arguments,
 # result and rules are the same as before, with two changes:
 #
-# - A request that does not fit gets the rest of the budget. From then on it is one of the running requests, and in the next step it goes
-#   on where it stopped.
+# - A request that does not fit, running or waiting, gets the rest of the budget. From then on it is one of the running requests, and in the
+#   next step it goes on where it stopped.
 # - When the budget is used up, the step ends. No request is in it with 0 tokens.
 #
 # An example:
@@ -141,15 +142,16 @@ timeline_view(engine.trace, memory=False)
 # %% [markdown]
 # ## 11.priority · The most important first
 #
-# A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request has a `priority`
-# (a lower value is more important, as in vLLM) and an `arrival` (the time at which it arrived).
+# A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request has a `priority`,
+# an int that may be negative (a lower value is more important, as in vLLM), and an `arrival`, the time at which it arrived: a float, in
+# seconds, as large as a clock makes it.
 #
 # - `key(request)`: waiting requests are sorted by it, and the smallest is admitted first. The most important first, and among equals the
 #   first to arrive.
-# - `order(running)`: a list of the running requests in the order in which they are served. If memory is short, the last of
-#   them is preempted. The same order as that of the key.
+# - `order(running)`: a new list of the running requests in the order in which they are served. If memory is short, the last of
+#   them is preempted. The same order as that of the key. The list `running` is not changed.
 # - `outranks(waiting, running)`: whether this waiting request may preempt this running one. Only if it is more important. A request never
-#   preempts one of equal priority.
+#   preempts one of equal priority, whenever the two arrived.
 #
 # A preempted request waits again; the queue is in `Policy` already. With `max_num_seqs` 1 (P2: a prefill of 2 tokens, D: a decode, X: preempted,
 # W: waiting):
@@ -300,7 +302,7 @@ timeline_view(engine.trace, memory=False, clients=True)
 #
 # - `running` is the list of running requests, in the order of their admission, `request` among them. `waiting` is the list of waiting
 #   requests; the first is next.
-# - `manager.allocate_slots(request, n)` gives the slots, or None if memory is short, and then nothing has changed.
+# - `manager.allocate_slots(request, n)` gives a list of n slots (n is 1 or more), or None if memory is short, and then nothing has changed.
 #   `manager.free(victim)` gives the blocks of a request back.
 # - As long as memory is short, the **last** of `running` is preempted, and not one more than needed. It leaves `running`, its
 #   blocks are given back, its `num_computed_tokens` is 0, and it becomes the first of `waiting`. Its `token_ids` stay.
@@ -362,11 +364,13 @@ timeline_view(engine.trace)
 #   are in these blocks, in this order. The blocks **belong to other requests already**: the requests that are computed in this step write
 #   into them.
 # - `step.swapped_in`: triples `(request, start, slots)`. The saved tokens from number `start` on go to these slots, one each.
-#   (`start` is above 0 if the request's first blocks were still cached.) After that, nothing of the request is kept.
+#   (`start` is above 0 if the request's first blocks were still cached. If all of them were, `slots` is empty.) After that, nothing of the
+#   request is kept.
 #
 # `run(step, compute)` carries out the step. It calls `compute()` once, which runs the model (it reads the computed tokens, and
-# writes the new ones), and returns its result. `run` calls `swap_out` and `swap_in`. `self.saved` has
-# an entry for exactly those requests that are swapped out, by `request_id`; what an entry contains is up to you.
+# writes the new ones), and returns its result. Only `run` is called from outside; `swap_out` and `swap_in` are its parts. `self.saved` has
+# an entry for exactly those requests that are swapped out, by `request_id`; what an entry contains is up to you. What comes back is what
+# was saved, bit for bit.
 #
 # `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id * block_size +
 # offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a GPU, `.cpu()` and

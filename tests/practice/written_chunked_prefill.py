@@ -111,6 +111,30 @@ def chunk_of_four(running, waiting, token_budget, max_num_seqs):
     return out
 
 
+def chunk_decodes_first(running, waiting, token_budget, max_num_seqs):
+    """Requests that decode before prompts."""
+    out = []
+    for r in sorted(running, key=lambda r: left(r) > 1) + waiting[: max_num_seqs - len(running)]:
+        n = min(left(r), token_budget)
+        if n:
+            out.append((r, n))
+            token_budget -= n
+    return out
+
+
+def chunk_gives_up(running, waiting, token_budget, max_num_seqs):
+    """Returns nothing where the running requests need more than the budget."""
+    if sum(map(left, running)) > token_budget:
+        return []
+    out = []
+    for r in running + waiting[: max_num_seqs - len(running)]:
+        n = min(left(r), token_budget)
+        if n:
+            out.append((r, n))
+            token_budget -= n
+    return out
+
+
 CASES = {
     "11.chunked_prefill": [
         ("as a whole or not at all", chunk_all_or_nothing),
@@ -120,6 +144,8 @@ CASES = {
         ("only one request is admitted", chunk_one_prompt),
         ("lists or the requests are changed", chunk_moves),
         (None, chunk_of_four),
+        ("that decode come before", chunk_decodes_first),
+        (None, chunk_gives_up),
         ("in the step with 0 tokens", chunk_of_nothing),
         ("not reduced", chunk_of_the_whole_budget),
         ("only the prompt", chunk_of_prompts),

@@ -146,6 +146,36 @@ class PopsItself(Counting):
         return request
 
 
+class ToTheTopOfAll(Counting):
+    """Where no request waits: the highest counter that there is."""
+
+    def lowest(self):
+        return super().lowest() if self.waiting else max(self.counters.values(), default=0)
+
+
+class LastOneToo(Counting):
+    """The client that left last counts like one that waits."""
+
+    def lowest(self):
+        return max(super().lowest(), self.counters[self.last_client])
+
+
+class OneMore(Counting):
+    def lowest(self):
+        return super().lowest() + 1
+
+
+class ClientFirst(Counting):
+    """Chooses a client, and looks for a request of it afterwards."""
+
+    def peek(self):
+        clients = [client for client in self.counters if client is not None]
+        if not clients:
+            return None
+        client = min(clients, key=self.counters.get)
+        return next((r for r in self.waiting if r.client == client), None)
+
+
 CASES = {
     "11.fair_share": [
         ("first come, first served", NoCounters),
@@ -160,6 +190,10 @@ CASES = {
         ("counter is lowered", StartsOver),
         ("raised after a preemption", EveryPush),
         (None, ToTheMean),
+        ("the highest of all", ToTheTopOfAll),
+        ("although other requests wait", LastOneToo),
+        ("one too much", OneMore),
+        ("of which no request waits", ClientFirst),
         ("is not added to the list", ForgetsTheList),
         ("first come, first served", CountsNothing),
         ("order of `self.waiting` is changed", SortsTheList),

@@ -182,6 +182,33 @@ def room_other_error(request, n, running, waiting, manager):
         raise RuntimeError("no room") from error
 
 
+def room_frees_again(request, n, running, waiting, manager):
+    while (slots := manager.allocate_slots(request, n)) is None:
+        if len(running) == 1:
+            raise LedgerError("alone")
+        victim = running.pop()
+        for _ in range(2):
+            manager.free(victim)
+        victim.num_computed_tokens = 0
+        waiting.insert(0, victim)
+        if victim is request:
+            return None
+    return slots
+
+
+def room_drops_itself(request, n, running, waiting, manager):
+    while (slots := manager.allocate_slots(request, n)) is None:
+        if len(running) == 1:
+            raise LedgerError("alone")
+        victim = running.pop()
+        manager.free(victim)
+        if victim is request:
+            return None
+        victim.num_computed_tokens = 0
+        waiting.insert(0, victim)
+    return slots
+
+
 CASES = {
     "11.preempt": [
         ("first of the running requests", room_oldest),
@@ -200,5 +227,7 @@ CASES = {
         ("after the only request was preempted", room_sees_too_late),
         ("itself is never preempted", room_last_two),
         (None, room_other_error),
+        ("are freed twice", room_frees_again),
+        ("itself does not wait", room_drops_itself),
     ]
 }

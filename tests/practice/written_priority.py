@@ -100,6 +100,52 @@ class AsText(InPlace):
         return sorted(running, key=lambda r: r.priority)
 
 
+class Rest(Policy):
+    """The methods that a subclass does not change are right."""
+
+    def key(self, request):
+        return request.priority, request.arrival
+
+    def order(self, running):
+        return sorted(running, key=lambda r: (r.priority, r.arrival))
+
+    def outranks(self, waiting, running):
+        return waiting.priority < running.priority
+
+
+class Weighed(Rest):
+    def key(self, request):
+        return 1000 * request.priority + request.arrival
+
+
+class Rounded(Rest):
+    def key(self, request):
+        return request.priority, round(request.arrival)
+
+
+class InItsPlace(Rest):
+    def order(self, running):
+        running.sort(key=self.key)
+        return running
+
+
+class LevelsOnly(Rest):
+    def order(self, running):
+        return sorted(running, key=lambda r: r.priority)
+
+
+class EarlierOutranks(Rest):
+    def outranks(self, waiting, running):
+        return self.key(waiting) < self.key(running)
+
+
+class TwoLevels(Rest):
+    """Only a request that is more important by two levels."""
+
+    def outranks(self, waiting, running):
+        return waiting.priority <= running.priority - 2
+
+
 CASES = {
     "11.priority": [
         ("priority is reversed", HighestFirst),
@@ -108,9 +154,15 @@ CASES = {
         ("equals preempt each other", Pushy),
         ("most important running request is preempted", LeastFirst),
         ("`order` returns nothing", InPlace),
-        (None, ShortestFirst),
+        ("no part of the key", ShortestFirst),
         (None, Iterates),
+        ("added up", Weighed),
+        ("rounded to whole seconds", Rounded),
+        ("list of running requests is changed", InItsPlace),
+        ("equal priority stay in the order", LevelsOnly),
+        ("an equal preempts", EarlierOutranks),
+        (None, TwoLevels),
         (None, OnlyTheFirst),
-        (None, AsText),
+        ("compared as text", AsText),
     ]
 }

@@ -153,6 +153,41 @@ class BlocksOnly(Space):
         self.k[:, blocks], self.v[:, blocks] = k, v
 
 
+class ValuesAreKeys(Space):
+    def swap_out(self, request, block_ids):
+        super().swap_out(request, block_ids)
+        k, _ = self.saved[request.request_id]
+        self.saved[request.request_id] = (k, k.clone())
+
+
+class SavesHalf(Space):
+    def swap_out(self, request, block_ids):
+        super().swap_out(request, block_ids)
+        self.saved[request.request_id] = [
+            part.to(torch.float16).to(part.dtype) for part in self.saved[request.request_id]
+        ]
+
+
+class Zips(Space):
+    def run(self, step, compute):
+        for out, back in zip(step.swapped_out, step.swapped_in):
+            self.swap_out(*out)
+            self.swap_in(*back)
+        return compute()
+
+
+class IndexesByTensor(Space):
+    def swap_in(self, request, start, slots):
+        k, v = self.saved.pop(request.request_id)
+        self.k.flatten(1, 2)[:, torch.tensor(slots)] = k[:, start:]
+        self.v.flatten(1, 2)[:, torch.tensor(slots)] = v[:, start:]
+
+
+class LastBlockFirst(Space):
+    def swap_out(self, request, block_ids):
+        super().swap_out(request, list(reversed(block_ids)))
+
+
 CASES = {
     "11.swap": [
         ("computed before the swapped-out tokens are saved", ComputesFirst),
@@ -167,6 +202,11 @@ CASES = {
         ("blocks are sorted", Sorts),
         ("old blocks", OldPlaces),
         (None, BlocksOnly),
+        ("in place of values", ValuesAreKeys),
+        ("in fewer bits", SavesHalf),
+        ("as are in both lists", Zips),
+        ("an index of floats", IndexesByTensor),
+        ("in reverse order", LastBlockFirst),
         ("nothing is written", WritesNothing),
         ("into a copy", HasCopies),
         ("sliced at `start` too", CutsTheSlots),

@@ -5,9 +5,19 @@ def left(request):
     return request.num_tokens - request.num_computed_tokens
 
 
+def of_running(running, token_budget):
+    """The right choice of the running requests."""
+    out = []
+    for r in running:
+        if sum(n for _, n in out) + left(r) > token_budget:
+            break
+        out.append((r, left(r)))
+    return out
+
+
 def budget_continue(running, waiting, token_budget, max_num_seqs):
-    out = [(r, 1) for r in running][:token_budget]
-    for w in waiting:
+    out = of_running(running, token_budget)
+    for w in waiting if len(out) == len(running) else []:
         if len(out) == max_num_seqs:
             break
         if sum(n for _, n in out) + left(w) > token_budget:
@@ -22,12 +32,9 @@ def budget_of_requests(running, waiting, token_budget, max_num_seqs):
 
 
 def budget_for_waiting(running, waiting, token_budget, max_num_seqs):
-    out = []
-    for r in running:
-        if len(out) < token_budget:
-            out.append((r, 1))
+    out = of_running(running, token_budget)
     used = 0
-    if len(out) == len(running) and len(running) < token_budget:
+    if len(out) == len(running) and sum(n for _, n in out) < token_budget:
         for w in waiting[: max_num_seqs - len(running)]:
             used += left(w)
             if used > token_budget:
@@ -37,12 +44,9 @@ def budget_for_waiting(running, waiting, token_budget, max_num_seqs):
 
 
 def budget_limits_waiting(running, waiting, token_budget, max_num_seqs):
-    out, i = [], 0
-    for r in running:
-        if token_budget:
-            out.append((r, 1))
-            token_budget -= 1
-    while i < len(waiting) and i < max_num_seqs and left(waiting[i]) <= token_budget:
+    out, i = of_running(running, token_budget), 0
+    token_budget -= sum(n for _, n in out)
+    while len(out) == len(running) + i and i < len(waiting) and i < max_num_seqs and left(waiting[i]) <= token_budget:
         out.append((waiting[i], left(waiting[i])))
         token_budget -= left(waiting[i])
         i += 1
@@ -60,13 +64,9 @@ def budget_strict(running, waiting, token_budget, max_num_seqs):
 
 
 def budget_pops(running, waiting, token_budget, max_num_seqs):
-    out = [(r, 1) for r in running[:token_budget]]
-    token_budget -= len(out)
-    while (
-        waiting
-        and len(running) + len(out) - min(len(running), len(out)) < max_num_seqs
-        and left(waiting[0]) <= token_budget
-    ):
+    out = of_running(running, token_budget)
+    token_budget -= sum(n for _, n in out)
+    while waiting and len(out) == len(running) < max_num_seqs and left(waiting[0]) <= token_budget:
         w = waiting.pop(0)
         running.append(w)
         out.append((w, left(w)))
@@ -86,9 +86,9 @@ def budget_gives_names(running, waiting, token_budget, max_num_seqs):
 
 def budget_prompt_tokens(running, waiting, token_budget, max_num_seqs):
     """The whole prompt of a waiting request, also the computed part."""
-    out = [(r, 1) for r in running[:token_budget]]
-    token_budget -= len(out)
-    for w in waiting[: max_num_seqs - len(running)]:
+    out = of_running(running, token_budget)
+    token_budget -= sum(n for _, n in out)
+    for w in waiting[: max_num_seqs - len(running)] if len(out) == len(running) else []:
         if w.num_prompt_tokens > token_budget:
             break
         out.append((w, w.num_prompt_tokens))
@@ -124,10 +124,35 @@ def budget_running_only(running, waiting, token_budget, max_num_seqs):
     return [(r, left(r)) for r in running][:token_budget]
 
 
+def budget_decodes(running, waiting, token_budget, max_num_seqs):
+    """Takes every running request for one that decodes."""
+    running = running[:token_budget]
+    out = [(r, 1) for r in running]
+    for w in waiting[: max_num_seqs - len(running)]:
+        if left(w) > token_budget - sum(n for _, n in out):
+            break
+        out.append((w, left(w)))
+    return out
+
+
+def budget_goes_on_with_waiting(running, waiting, token_budget, max_num_seqs):
+    """Two loops, each with a `break` of its own."""
+    out, free = [], max_num_seqs - len(running)
+    for some in (running, waiting[:free]):
+        for r in some:
+            if left(r) > token_budget:
+                break
+            out.append((r, left(r)))
+            token_budget -= left(r)
+    return out
+
+
 CASES = {
     "11.token_budget": [
         ("smaller prompts overtake", budget_continue),
         ("counts requests", budget_of_requests),
+        ("overtake a running request", budget_goes_on_with_waiting),
+        ("every running request computes one token", budget_decodes),
         ("tokens of running requests are not counted", budget_for_waiting),
         ("only admitted requests count", budget_limits_waiting),
         ("fits exactly waits", budget_strict),

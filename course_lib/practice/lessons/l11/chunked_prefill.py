@@ -94,6 +94,19 @@ CHUNKED_PREFILL = Exercise(
             ],
         ),
         Property(
+            "Running requests get their tokens in their order, and the one that does not fit gets the rest",
+            "A request that runs earlier goes on earlier, whether it decodes or computes the rest of its prompt.",
+            [
+                call([A, B], [], 1),
+                call([("a", 9, 4), B], [("c", 2)], 7),
+                call([("a", 9, 4), B], [], 5),
+                call([("a", 9, 3), B], [], 4),
+                call([A, ("b", 9, 4), ("c", 3, 2)], [("d", 2)], 4),
+                call([A, B, ("c", 9, 4)], [("d", 2)], 4),
+                call([("a", 9, 4), ("b", 8, 2), ("c", 3, 2)], [], 9),
+            ],
+        ),
+        Property(
             "When the budget is used up the step ends: no request is admitted with 0 tokens",
             "A request that computes no token would count towards `max_num_seqs` and hold memory without need.",
             [

@@ -104,7 +104,46 @@ def restarts(running, waiting, token_budget, max_num_seqs):
     return step
 
 
+def fewest_first(running, waiting, token_budget, max_num_seqs):
+    """The running requests with the fewest tokens come first."""
+    by_need = sorted(running, key=lambda r: r.num_tokens - r.num_computed_tokens)
+    return bent()(by_need, waiting, token_budget, max_num_seqs)
+
+
+def uncut_running(running, waiting, token_budget, max_num_seqs):
+    """A running request whose tokens do not all fit ends the step."""
+    step = []
+    for request in running:
+        n = request.num_tokens - request.num_computed_tokens
+        if n > token_budget:
+            return step
+        step.append((request, n))
+        token_budget -= n
+    return step + bent()([], waiting, token_budget, max_num_seqs - len(running))
+
+
+def lost_step(running, waiting, token_budget, max_num_seqs):
+    """Returns an empty step where the budget ends within the running requests."""
+    step = bent()(running, waiting, token_budget, max_num_seqs)
+    return step if len(step) >= len(running) else []
+
+
 MISTAKES = [
+    Mistake(
+        "running requests that decode come before those that compute the rest of a prompt.",
+        "All running requests are served in their order, whatever they do.",
+        fewest_first,
+    ),
+    Mistake(
+        "a running request that does not fit gets no tokens.",
+        "A running request is cut like a waiting one: it gets min(n, token_budget).",
+        uncut_running,
+    ),
+    Mistake(
+        "the whole step is lost when the budget ends.",
+        "The requests before it have their tokens: return what was chosen so far.",
+        lost_step,
+    ),
     Mistake(
         "a prompt is computed as a whole or not at all.",
         "That was the last exercise. Here the request that does not fit gets what is left: min(n, token_budget).",

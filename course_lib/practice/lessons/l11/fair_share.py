@@ -119,6 +119,16 @@ FAIR_SHARE = Exercise(
                 for a, step in ((8, 3), (6, 3), (8, 5))
             ]
             + [
+                one(
+                    *come(("A", a), ("B", b), ("B", 1)),
+                    *admits(2),
+                    ("come", "d", "A", 1),
+                    ("come", "e", "C", 1),
+                    *admits(2),
+                )
+                for a, b in ((6, 2), (9, 3), (5, 4))
+            ]
+            + [
                 day(
                     *many("B", 1, prompt=b),
                     *many("A", 3, prompt=1),
@@ -163,6 +173,17 @@ FAIR_SHARE = Exercise(
                     ("come", "d", "B", 1),
                     ("come", "e", "C", 1),
                     *admits(2),
+                ),
+                *(
+                    one(
+                        *come(("A", a), ("B", b)),
+                        *admits(2),
+                        ("come", "c", "C", 1),
+                        ("write", "b", 1),
+                        ("preempt", "b"),
+                        *admits(2),
+                    )
+                    for a, b in ((6, 3), (9, 2), (7, 4))
                 ),
                 one(
                     *come(("A", 6), ("B", 2)),

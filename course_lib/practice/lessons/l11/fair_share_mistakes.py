@@ -218,6 +218,42 @@ MISTAKES = [
         wrong(floor=lambda line, client: min((line.counters[r.client] for r in line.waiting), default=0)),
     ),
     Mistake(
+        "where no request waits, the counter is raised to the highest of all.",
+        "Then the client pays for a client that was served long ago. Take the counter of `self.last_client`.",
+        wrong(
+            floor=lambda line, client: min(
+                [line.counters[r.client] for r in line.waiting] or [max(line.counters.values(), default=0)]
+            )
+        ),
+    ),
+    Mistake(
+        "the client whose request left last counts although other requests wait.",
+        "Only where no request waits is its counter the one to raise to.",
+        (
+            wrong(
+                floor=lambda line, client: max(
+                    min((line.counters[r.client] for r in line.waiting), default=0),
+                    line.counters.get(line.last_client, 0),
+                )
+            ),
+            wrong(floor=lambda line, client: line.counters.get(line.last_client, 0)),
+        ),
+    ),
+    Mistake(
+        "the counter is raised by one too much.",
+        "It becomes the lowest counter of the waiting clients, and not more: among equals the arrival decides.",
+        wrong(raised=lambda own, floor: max(own, floor + 1)),
+    ),
+    Mistake(
+        "`peek` chooses among clients of which no request waits.",
+        "A client with a low counter may have no waiting request. Choose among the clients of `self.waiting`.",
+        wrong(
+            chosen=lambda line: next(
+                (r for r in line.waiting if r.client == min(line.counters, key=line.counters.get)), None
+            )
+        ),
+    ),
+    Mistake(
         "the counter is raised after a preemption.",
         "The request was running, so its client was not away. Raise the counter only where `returning` is false.",
         wrong(raises_returning=True),

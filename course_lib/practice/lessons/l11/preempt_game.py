@@ -47,7 +47,10 @@ def scheduler_with_preemption(make_room):
                 request = running[len(served)]
                 n = min(request.num_tokens - request.num_computed_tokens, step.token_budget)
                 before = [(one, one.num_computed_tokens) for one in running]
-                slots = make_room(request, n, running, self.waiting.requests, self.manager)
+                try:
+                    slots = make_room(request, n, running, self.waiting.requests, self.manager)
+                except LedgerError as error:
+                    raise self._other_than_short(error) from error
                 gone = [(one, computed) for one, computed in before if one not in running]
                 self._check(request, n, slots, [one for one, _ in gone], running, served)
                 for one, computed in reversed(gone):
@@ -57,6 +60,12 @@ def scheduler_with_preemption(make_room):
                     return
                 served.append(request)
                 step.add(request, n)
+
+        def _other_than_short(self, error):
+            """The error itself, or another where the ledger refused a call: that is no lack of memory."""
+            if "it was freed already" not in str(error):
+                return error
+            return IntegrityError(f"{error} A victim is freed once.").with_traceback(error.__traceback__)
 
         def _preempted(self, request, lost, step):
             """Updates what the scheduler keeps beside the two lists."""

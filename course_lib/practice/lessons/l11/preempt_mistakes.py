@@ -33,8 +33,10 @@ def wrong(
             chosen = victim(running, request)
             if not runs_on:
                 running.remove(chosen)
-            if frees:
+            for _ in range(frees):
                 manager.free(chosen)
+            if chosen is request and itself == "bare":
+                return None
             chosen.num_computed_tokens = computed(chosen)
             chosen.token_ids[:] = kept(chosen)
             place(waiting, chosen, before)
@@ -196,6 +198,16 @@ MISTAKES = [
         "the blocks of the preempted request are not freed.",
         "Removing it from the list frees no block: `manager.free(victim)`.",
         wrong(frees=False),
+    ),
+    Mistake(
+        "the blocks of the preempted request are freed twice.",
+        "After the first call it holds none, and the ledger refuses the second: call `manager.free(victim)` once.",
+        wrong(frees=2),
+    ),
+    Mistake(
+        "a request that is preempted itself does not wait.",
+        "It is preempted like the others: `num_computed_tokens = 0`, and it is the first of `waiting`.",
+        wrong(itself="bare"),
     ),
     Mistake(
         "a preempted request still runs.",

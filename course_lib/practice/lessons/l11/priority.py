@@ -1,17 +1,13 @@
 """The exercise 11.priority: a policy in which the most important request goes first, also before running requests."""
 
-import random
 from bisect import insort
 from collections import deque
 
-from course_lib.engine import Policy, Scheduler
-from course_lib.errors import IntegrityError
+from course_lib.engine import Policy
 from course_lib.practice.judge.exercise import Exercise, Property
-from course_lib.practice.judge.outcome_text import a_kind
-from course_lib.practice.judge.replay import replay
-from course_lib.practice.judge.scripts import Arrival, Script, script_trial
 
 from .priority_mistakes import MISTAKES
+from .priority_trials import KEYS, ORDERS, OUTRANKS, drawn, script
 from .solutions.priority import ImportantFirst
 
 
@@ -20,6 +16,9 @@ class ByLevels(Policy):
 
     def __init__(self):
         self.lines = {}
+
+    def key(self, request):
+        return [request.priority, request.arrival, request.number]
 
     def push(self, request, *, returning=False):
         line = self.lines.setdefault(request.priority, deque())
@@ -42,12 +41,9 @@ class ByLevels(Policy):
         return sum(map(len, self.lines.values()))
 
     def order(self, running):
-        return [
-            r
-            for level in sorted({r.priority for r in running})
-            for r in sorted(running, key=lambda r: r.arrival)
-            if r.priority == level
-        ]
+        levels = sorted({r.priority for r in running})
+        by_arrival = sorted(running, key=lambda r: r.arrival)
+        return [r for level in levels for r in by_arrival if r.priority == level]
 
     def outranks(self, waiting, running):
         return min(waiting.priority, running.priority) != running.priority
@@ -58,6 +54,9 @@ class OneSortedList(Policy):
 
     def __init__(self):
         self.sorted = []
+
+    def key(self, request):
+        return request.priority, request.arrival
 
     def push(self, request, *, returning=False):
         insort(self.sorted, request, key=lambda r: (r.priority, r.arrival, r.number))
@@ -76,72 +75,12 @@ class OneSortedList(Policy):
 
     def order(self, running):
         running = list(running)
+        running.sort(key=lambda r: r.arrival)
         running.sort(key=lambda r: r.priority)  # stable: equals keep their order
         return running
 
     def outranks(self, waiting, running):
         return running.priority - waiting.priority > 0
-
-
-def play(answer, script):
-    """The Timeline of a script. What `order` returns is checked first, so that the error names it."""
-
-    class Checked(answer):
-        def order(self, running):
-            before = list(running)
-            served = super().order(running)
-            if not isinstance(served, list):
-                raise IntegrityError(
-                    f"`order` returned {a_kind(served)}; it must return a list of the running requests."
-                )
-            if len(served) != len(before) or any(request not in served for request in before):
-                raise IntegrityError(
-                    "`order` returned a list with other requests than the running ones. It must hold each running "
-                    "request once."
-                )
-            return served
-
-    return replay(Scheduler, script.arrivals, policy=Checked, **script.setup)
-
-
-IMPORTS = "from course_lib.engine import Scheduler\nfrom course_lib.practice.play import Arrival, replay"
-LEAST = {"num_blocks": 8, "block_size": 4, "priority": 0}
-
-
-def script(*arrivals, max_num_seqs=1, max_num_batched_tokens=16, **setup):
-    """The Trial of arrivals as (name, step, priority, prompt, max_tokens)."""
-    made = tuple(
-        Arrival(name, step=step, priority=priority, prompt=prompt, max_tokens=most)
-        for name, step, priority, prompt, most in arrivals
-    )
-    setup = {"max_num_seqs": max_num_seqs, "max_num_batched_tokens": max_num_batched_tokens, **setup}
-    return script_trial(
-        play,
-        Script(made, setup),
-        "replay(Scheduler, {arrivals}, policy={answer}, {setup})",
-        "ImportantFirst",
-        imports=IMPORTS,
-        least=LEAST,
-    )
-
-
-def drawn(number, seed):
-    chance, trials = random.Random(seed), []
-    for _ in range(number):
-        arrivals = [
-            (name, chance.randint(0, 8), chance.choice((0, 0, 1, 2, 5)), chance.randint(1, 8), chance.randint(1, 8))
-            for name in "abcdef"[: chance.randint(2, 6)]
-        ]
-        trials.append(
-            script(
-                *arrivals,
-                max_num_seqs=chance.randint(1, 3),
-                max_num_batched_tokens=chance.choice((3, 8, 16)),
-                num_blocks=chance.choice((8, 10, 64)),
-                block_size=2,
-            )
-        )
-    return trials
 
 
 PRIORITY = Exercise(
@@ -150,6 +89,21 @@ PRIORITY = Exercise(
     name="ImportantFirst",
     cases="scripts",
     properties=[
+        Property(
+            "`key` compares priorities first, and arrivals among equals, whatever the numbers are",
+            "A priority may be negative. An arrival is a time in seconds, such as 1,700,000,000.25.",
+            KEYS,
+        ),
+        Property(
+            "`order` returns a new list in the order of `key`, and `running` stays as it is",
+            "The first is served first, the last is preempted first.",
+            ORDERS,
+        ),
+        Property(
+            "`outranks` is true only if the waiting request has the lower priority value, whenever it arrived",
+            "Two requests of equal priority that preempt each other would compute all their tokens again and again.",
+            OUTRANKS,
+        ),
         Property(
             "Of the waiting requests, the lowest `priority` value is admitted first",
             "A lower value is more important, as in vLLM.",

@@ -28,7 +28,81 @@ def gives_no_order(answer, found):
     return isinstance(found.outcome, Raised) and f"`order` returned {a_kind(None)};" in found.outcome.message
 
 
+def in_order(self, running):
+    return sorted(running, key=lambda r: (r.priority, r.arrival))
+
+
+def added_up(weight, **parts):
+    """One level of priority counts as much as `weight` seconds."""
+    return variant(key=lambda self, r: r.priority * weight + r.arrival, **parts)
+
+
+def first_come_outranks(self, waiting, running):
+    return (waiting.priority, waiting.arrival) < (running.priority, running.arrival)
+
+
+class SortsInPlace(ImportantFirst):
+    def order(self, running):
+        running.sort(key=self.key)
+        return running
+
+
 MISTAKES = [
+    Mistake(
+        "priority and arrival are added up.",
+        "Arrivals are times in seconds, so after a while they count more than any priority. Return a tuple.",
+        (added_up(1), added_up(1000), added_up(1, order=in_order), added_up(1000, order=in_order)),
+    ),
+    Mistake(
+        "arrivals are rounded to whole seconds.",
+        "Many requests arrive within a second: compare `request.arrival` as it is.",
+        (
+            variant(key=lambda self, r: (r.priority, int(r.arrival))),
+            variant(key=lambda self, r: (r.priority, round(r.arrival))),
+            variant(key=lambda self, r: (r.priority, int(r.arrival)), order=in_order),
+            variant(key=lambda self, r: (r.priority, round(r.arrival)), order=in_order),
+        ),
+    ),
+    Mistake(
+        "numbers are compared as text.",
+        'As text "10" comes before "9". Return the numbers, in a tuple.',
+        (
+            variant(key=lambda self, r: (str(r.priority), str(r.arrival))),
+            variant(key=lambda self, r: f"{r.priority}{r.arrival}"),
+            variant(key=lambda self, r: f"{r.priority:05d}{r.arrival}"),
+            variant(key=lambda self, r: f"{r.priority} {r.arrival}"),
+        ),
+    ),
+    Mistake(
+        "the sign of the priority is lost.",
+        "A priority below 0 is more important than 0. Compare `request.priority` as it is.",
+        variant(key=lambda self, r: (abs(r.priority), r.arrival)),
+    ),
+    Mistake(
+        "arrival is no part of the key.",
+        "Among equals the first to arrive goes first: (priority, arrival).",
+        variant(key=lambda self, r: r.priority),
+    ),
+    Mistake(
+        "the caller's list of running requests is changed.",
+        "`running.sort()` changes it. `sorted(running, key=…)` returns a new list.",
+        SortsInPlace,
+    ),
+    Mistake(
+        "running requests of equal priority stay in the order of their admission.",
+        "`order` sorts as `key` does: among equals the first to arrive is served first.",
+        variant(order=lambda self, running: sorted(running, key=lambda r: r.priority)),
+    ),
+    Mistake(
+        "an equal preempts a running request that arrived later.",
+        "`outranks` compares priorities alone. The running request has computed its tokens already.",
+        variant(outranks=first_come_outranks),
+    ),
+    Mistake(
+        "a request may preempt only one that arrived later.",
+        "`outranks` compares priorities alone: an important request that arrives last may preempt too.",
+        variant(outranks=lambda self, w, r: w.priority < r.priority and w.arrival < r.arrival),
+    ),
     Mistake(
         "priority is reversed.",
         "A lower value is more important: priority 0 goes before priority 5.",

@@ -10,6 +10,7 @@ class Wrong:
 
     order = ("out", "in", "compute")
     keys = ("k", "v")  # what is written back
+    sources = ("k", "v")  # what is saved as keys and as values
     layers = slice(None)  # of which layers
     deletes = True
     saved_under = staticmethod(lambda request: request.request_id)
@@ -41,7 +42,8 @@ class Wrong:
             if what == "out":
                 for request, block_ids in step.swapped_out:
                     n, size = request.num_computed_tokens, self.k.shape[2]
-                    self.saved[self.saved_under(request)] = [self.read(part, block_ids, n) for part in (self.k, self.v)]
+                    parts = [getattr(self, name) for name in self.sources]
+                    self.saved[self.saved_under(request)] = [self.read(part, block_ids, n) for part in parts]
                     self.own[request.request_id] = [b * size + i for b in block_ids for i in range(size)][:n]
             elif what == "in":
                 for request, start, slots in step.swapped_in:
@@ -72,6 +74,15 @@ class EitherOr(Wrong):
         return super().run(step, compute)
 
 
+class InPairs(Wrong):
+    """Goes through both lists at once, and stops where the shorter one ends."""
+
+    def run(self, step, compute):
+        self.order, both = ("out", "in"), min(len(step.swapped_out), len(step.swapped_in))
+        super().run(type(step)(step.swapped_out[:both], step.swapped_in[:both]), compute)
+        return compute()
+
+
 def views(part, block_ids, n):
     """Views of the engine's own memory, one for each block."""
     return [part[:, b] for b in block_ids]
@@ -98,6 +109,15 @@ def ids_as_slots(part, block_ids, n):
 
 def joined(saved, start, slots):
     return torch.stack(saved, 1).flatten(1, 2)[:, start : start + len(slots)]
+
+
+def whole_blocks(part, layers, slots, tokens):
+    for slot, token in zip(slots, tokens.unbind(1)):
+        part[layers][:, slot // part.shape[2]] = token[:, None]
+
+
+def float_index(part, layers, slots, tokens):
+    part.flatten(1, 2)[layers][:, torch.tensor(slots)] = tokens
 
 
 def into_a_copy(part, layers, slots, tokens):
@@ -137,6 +157,35 @@ MISTAKES = [
         (wrong(keys=("k",)), wrong(keys=("v",))),
     ),
     Mistake(
+        "keys are saved in place of values.",
+        "`self.k` and `self.v` are two tensors. Save both.",
+        (wrong(sources=("k", "k")), wrong(sources=("v", "v")), wrong(sources=("v", "k"))),
+    ),
+    Mistake(
+        "the numbers are saved in fewer bits.",
+        "What comes back must be what was saved, bit for bit: keep the dtype.",
+        (
+            wrong(read=lambda part, block_ids, n: part[:, block_ids].flatten(1, 2)[:, :n].half().float()),
+            wrong(read=lambda part, block_ids, n: part[:, block_ids].flatten(1, 2)[:, :n].bfloat16().float()),
+        ),
+    ),
+    Mistake(
+        "only as many requests are moved as are in both lists.",
+        "In most steps one of the two lists is empty. First go through `swapped_out`, then through `swapped_in`.",
+        InPairs,
+    ),
+    Mistake(
+        "empty `slots` make an index of floats.",
+        "All tokens may be in memory already, and `torch.tensor([])` has float32. Give the dtype: "
+        "`torch.tensor(slots, dtype=torch.int64)`.",
+        wrong(written=float_index),
+    ),
+    Mistake(
+        "each token fills its whole block.",
+        "A slot is one place in a block: block `slot // block_size`, offset `slot % block_size`.",
+        wrong(written=whole_blocks),
+    ),
+    Mistake(
         "only one layer comes back.",
         "Each layer has its own keys and values: `k[:, …]` has all layers.",
         (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2))),
@@ -161,6 +210,11 @@ MISTAKES = [
         "the blocks are sorted.",
         "`block_ids` is in the order of the sequence. Sorted, the tokens are in another order.",
         wrong(read=lambda part, block_ids, n: part[:, sorted(block_ids)].flatten(1, 2)[:, :n].clone()),
+    ),
+    Mistake(
+        "the blocks are read in reverse order.",
+        "`block_ids` is in the order of the sequence: its first block holds its first tokens.",
+        wrong(read=lambda part, block_ids, n: part[:, block_ids[::-1]].flatten(1, 2)[:, :n].clone()),
     ),
     Mistake(
         "tokens are written to the old blocks.",

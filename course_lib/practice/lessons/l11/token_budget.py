@@ -64,6 +64,9 @@ TOKEN_BUDGET = Exercise(
                 call([A, B], [], 8),
                 call([C, A, B], [], 3),
                 call([("a", 12, 11)], [], 1),
+                call([("a", 9, 4)], [], 8, note="5 are not computed"),
+                call([A, ("b", 6, 2)], [], 8),
+                call([("a", 9, 6), B], [("c", 3)], 8),
             ],
         ),
         Property(
@@ -124,6 +127,11 @@ TOKEN_BUDGET = Exercise(
                 call([A, B, C], [], 2),
                 call([A, B, C], [("d", 1)], 2, 9),
                 call([A, B], [("c", 1)], 1, 9),
+                call([("a", 9, 4), B], [], 4, note="a needs 5, and b does not overtake it"),
+                call([("a", 9, 4)], [("b", 2)], 4, note="a needs 5, and b does not overtake it"),
+                call([A, ("b", 9, 4), ("c", 3, 2)], [("d", 1)], 4, 9),
+                call([A, ("b", 8, 2), ("c", 3, 2)], [], 6),
+                call([("a", 9, 4), ("b", 7, 4)], [("c", 1), ("d", 2)], 7, 9),
             ],
         ),
         Property(

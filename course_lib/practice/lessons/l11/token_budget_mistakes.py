@@ -11,8 +11,10 @@ def bent(
     *,
     need=lambda r: r.num_tokens - r.num_computed_tokens,
     newcomers_need=None,
+    running_need=None,
     cost=None,
     fits=lambda n, left: n <= left,
+    running_fits=None,
     skips=False,
     running_cost=True,
     running_limited=True,
@@ -29,12 +31,12 @@ def bent(
         def take(requests, is_new):
             nonlocal left
             for request in requests:
-                n = (newcomers_need or need)(request) if is_new else need(request)
+                n = ((newcomers_need if is_new else running_need) or need)(request)
                 price = n if cost is None else cost
-                if (is_new or running_limited) and not fits(price, left):
+                if (is_new or running_limited) and not ((not is_new and running_fits) or fits)(price, left):
                     if zeros:
                         step.append((request, 0))
-                    if skips:
+                    if skips is True or skips == "waiting" and is_new:
                         continue
                     return False
                 step.append((request, n))
@@ -43,7 +45,7 @@ def bent(
 
         rounds = [(running, False), (waiting[: max(0, min(most_newcomers, free(max_num_seqs, len(running))))], True)]
         for requests, is_new in rounds if order == "running" else rounds[::-1]:
-            if not take(requests, is_new) and order == "running" and not skips and not zeros:
+            if not take(requests, is_new) and order == "running" and skips is not True and not zeros:
                 break
         return step
 
@@ -63,7 +65,7 @@ def cuts(running, waiting, token_budget, max_num_seqs):
 def skips_until_max_num_seqs_run(running, waiting, token_budget, max_num_seqs):
     """Goes through the whole list for requests that fit."""
     step = fill_budget(running, [], token_budget, max_num_seqs)
-    for request in waiting:
+    for request in waiting if len(step) == len(running) else ():
         n, used = request.num_tokens - request.num_computed_tokens, sum(n for _, n in step)
         if len(running) + sum(r not in running for r, _ in step) < max_num_seqs and used + n <= token_budget:
             step.append((request, n))
@@ -90,6 +92,24 @@ def two_budgets(running, waiting, token_budget, max_num_seqs):
     return step + fill_budget([], waiting, token_budget, max_num_seqs - len(running))
 
 
+def admits_anyway(running, waiting, token_budget, max_num_seqs):
+    """A running request that does not fit ends the running ones, and waiting requests get what is left."""
+    step = fill_budget(running, [], token_budget, max_num_seqs)
+    left = token_budget - sum(n for _, n in step)
+    return step + fill_budget([], waiting, left, max_num_seqs - len(running))
+
+
+def skips_running(running, waiting, token_budget, max_num_seqs):
+    """Leaves out the running requests that do not fit, and goes on."""
+    step = []
+    for request in running:
+        n = request.num_tokens - request.num_computed_tokens
+        if n <= token_budget:
+            step.append((request, n))
+            token_budget -= n
+    return step + fill_budget([], waiting, token_budget, max_num_seqs - len(running))
+
+
 MISTAKES = [
     Mistake(
         "the budget counts requests.",
@@ -112,6 +132,17 @@ MISTAKES = [
         bent(need=lambda r: r.num_tokens),
     ),
     Mistake(
+        "every running request computes one token.",
+        "That is right for one that decodes. n is the number of tokens that are not computed, whatever the request "
+        "does: num_tokens - num_computed_tokens.",
+        (bent(running_need=lambda r: 1), bent(running_need=lambda r: 1 if r.num_computed_tokens else r.num_tokens)),
+    ),
+    Mistake(
+        "other requests overtake a running request that does not fit.",
+        "The first request that does not fit ends the whole step: return what was chosen so far.",
+        (admits_anyway, skips_running),
+    ),
+    Mistake(
         "only the prompt tokens are counted.",
         "A request that decodes has one token more than its prompt, and that token is not computed: num_tokens, "
         "not num_prompt_tokens.",
@@ -127,12 +158,20 @@ MISTAKES = [
         "smaller prompts overtake.",
         "Stop at the first prompt that does not fit: `break`, not `continue`. Otherwise a long prompt may wait "
         "for ever.",
-        (bent(skips=True), skips_until_max_num_seqs_run),
+        (bent(skips=True), bent(skips="waiting"), skips_until_max_num_seqs_run),
     ),
     Mistake(
         "a prompt that fits exactly waits.",
         "A budget of 8 allows 8 tokens: a prompt fits unless n > budget.",
-        bent(fits=lambda n, left: n < left),
+        (
+            bent(fits=lambda n, left: n < left),
+            bent(fits=lambda n, left: n < left, running_fits=lambda n, left: n <= left),
+        ),
+    ),
+    Mistake(
+        "a running request whose tokens fit exactly is left out.",
+        "A budget of 1 allows 1 token: a request fits unless n > budget.",
+        bent(running_fits=lambda n, left: n < left),
     ),
     Mistake(
         "the budget is not reduced.",
