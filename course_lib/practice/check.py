@@ -9,6 +9,7 @@ from .judge import registry
 from .judge.diagnose import diagnose
 from .judge.examine import examine
 from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property
+from .judge.guard import guarded
 from .judge.handed_in import has_empty_body, unfit
 from .judge.runs import Runs
 from .progress import workbook
@@ -113,17 +114,18 @@ def judge(exercise, answer, *, given=True, slow=True, budget_s=None, runs=None):
         return CheckResult(exercise, "unfit", message=message)
     if has_empty_body(answer):
         return CheckResult(exercise, "unwritten", message=unwritten(exercise))
-    runs = runs or Runs(answer, exercise.budget_s if budget_s is None else budget_s)
     verdicts, failed = [], False
-    for prop in exercise.properties:
-        if failed:
-            verdicts.append(Verdict(prop, "not reached"))
-        elif slow or not prop.slow:
-            verdicts.append(verdict := examined(exercise, prop, runs))
-            failed = verdict.state == "fails"
-            if failed and is_stub(verdict):
-                return CheckResult(exercise, "unwritten", message=unwritten(exercise))
-    return CheckResult(exercise, "failed" if failed else "passed", verdicts)
+    with guarded(answer) as guard:
+        runs = runs or Runs(answer, exercise.budget_s if budget_s is None else budget_s)
+        for prop in exercise.properties:
+            if failed:
+                verdicts.append(Verdict(prop, "not reached"))
+            elif slow or not prop.slow:
+                verdicts.append(verdict := examined(exercise, prop, runs))
+                failed = verdict.state == "fails"
+                if failed and is_stub(verdict):
+                    return CheckResult(exercise, "unwritten", message=unwritten(exercise))
+    return CheckResult(exercise, "failed" if failed else "passed", verdicts, notices=[*guard.notices.values()])
 
 
 def examined(exercise, prop, runs):
@@ -149,7 +151,7 @@ def unwritten(exercise):
 
 def recorded(result, answer):
     """The result, written to the workbook; with the notices that this brings."""
-    exercise, passed, notices = result.exercise, None, []
+    exercise, passed, notices = result.exercise, None, [*result.notices]
     if result.state in ("unfit", "unwritten"):
         return result
     if result:

@@ -1,5 +1,7 @@
 """Answers that raise, exit, never end, take too long, or cannot be written down: a failure, and nothing worse."""
 
+import functools
+import signal
 import time
 
 import pytest
@@ -61,11 +63,18 @@ def test_a_stub_is_recognised_behind_another_exception():
 
 
 def test_ctrl_c_goes_through():
+    press = functools.partial(signal.raise_signal, signal.SIGINT)  # the real one: a check replaces the name
+
+    with pytest.raises(KeyboardInterrupt):
+        check("01.greedy", lambda logits: press())
+
+
+def test_a_keyboard_interrupt_that_nobody_pressed_is_only_a_failure():
     def interrupted(logits):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        check("01.greedy", interrupted)
+    got = check("01.greedy", interrupted).failure.counterexample.got
+    assert "nobody pressed Ctrl-C" in got and "line 2 of interrupted:  raise KeyboardInterrupt" in got
 
 
 def one_trial(act, limit_s=0.3):

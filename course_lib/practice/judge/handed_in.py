@@ -3,8 +3,8 @@
 import dis
 import inspect
 
+from .blame import unwrapped
 from .outcome_text import a_kind
-from .running import unwrapped
 
 
 def unfit(exercise, answer, given=True):
@@ -68,6 +68,10 @@ def wrong_arguments(exercise, answer):
                 f"`{name}{theirs}` cannot be called as `{exercise.name}{wanted}`: it has to take {len(names)} "
                 f"{'argument' if len(names) == 1 else 'arguments, in that order'}: {', '.join(names)}."
             )
+            optional = [p.name for p in wanted.parameters.values() if p.default is not p.empty]
+            if len(theirs.parameters) == len(names) and optional and not by_name:
+                p = wanted.parameters[optional[0]]
+                said += f" `{p.name}` may be left out of a call, so it needs its default: write `{p}`."
             if by_name:
                 said += (
                     f" After a `*`, {', '.join(by_name)} can only be given by name; the check gives every argument by "

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .agreement import is_tensor
+from .blame import is_library, unwrapped
 from .exercise import Mistake
-from .running import is_library, unwrapped
 
 _MOST_ITEMS = 10_000
 """A larger container of the learner's is not copied."""

@@ -7,6 +7,7 @@ time as on an idle one.
 
 import ctypes
 import os
+import signal
 import threading
 import time
 
@@ -63,12 +64,25 @@ class Stopwatch:
 
 
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+WAKES = getattr(signal, "SIGURG", None)
+"""The signal that ends a wait in the main thread, such as time.sleep; a process ignores it otherwise. None: Windows."""
+_send = getattr(signal, "pthread_kill", None)
+
+
+def woken(number, frame):
+    """The handler of WAKES while a check runs: the exception that was sent before it arrives as soon as Python runs."""
+
+
+def _wake(thread_id):
+    if WAKES and thread_id == threading.main_thread().ident and signal.getsignal(WAKES) is woken:
+        _send(thread_id, WAKES)
 
 
 def limited(act, seconds):
     """act(), with OutOfTime raised inside it after `seconds` of work. Works in any thread, on any system.
 
-    It takes effect between two steps of Python, so a single long call into C is not cut.
+    It takes effect between two steps of Python; while a check runs in the main thread, also in a call that waits. A
+    single long call into C that computes is not cut.
     """
     me, lock, over, timer = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, None
     watch = Stopwatch()
@@ -88,6 +102,7 @@ def limited(act, seconds):
                 start(max(left, 0.01))  # the machine is busy, or the code waits: it has not worked so long yet
                 return
             _raise_in(me, ctypes.py_object(_out_of_time(seconds)))
+            _wake(me.value)
             start(0.2)  # again and again: a bare `except:` in a loop swallows the first
 
     start(seconds)
@@ -99,7 +114,8 @@ def limited(act, seconds):
                 with lock:
                     over = True
                     timer.cancel()
-                    _raise_in(me, None)  # one that was sent and has not arrived yet
+                for _ in range(3):  # one that was sent and has not arrived yet does so here; taking it back instead
+                    pass  # (PyThreadState_SetAsyncExc with None) hangs Python 3.11 while a trace function is set
             except Endless:  # it arrived here: the code had just ended by itself
                 over = False
 

@@ -1,19 +1,18 @@
 """Runs a learner's code so that nothing it does can hurt: it may raise, print, or never end."""
 
 import contextlib
-import functools
-import io
-import linecache
 import random
-import traceback
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from course_lib.practice.fixtures.endless import Endless
 
+from . import guard as guards
+from .blame import blame, line_of
+from .guard import Printed, Refused
 from .limits import OutOfTime, limited
-
-_OURS = str(Path(__file__).resolve().parents[2])
+from .memory_limit import at_most
+from .surroundings import Surroundings, line_that_changes
 
 
 @dataclass(frozen=True)
@@ -39,34 +38,92 @@ class Raised:
         return self.kind == OutOfTime.__name__
 
     def __str__(self):
-        text = self.message if self.endless else f"{self.kind}: {self.message}" if self.message else self.kind
+        told = self.endless or self.kind == Refused.__name__
+        text = self.message if told else f"{self.kind}: {self.message}" if self.message else self.kind
         if self.line:
-            where = f"line {self.number} of {self.function}" if self.function else f"line {self.number}"
-            text += f"\n{where}:  {self.line}"
+            text += f"\n{place(self.number, self.function)}:  {self.line}"
         return text
+
+
+def place(number, function):
+    """Where in the learner's code, in words."""
+    return f"line {number} of {function}" if function else f"line {number}"
 
 
 def run(act, answer, limit_s):
     """(outcome, printed text) of `act()`. Random numbers are seeded, and the caller's kept.
 
-    limit_s: seconds of work until it is stopped; None: never, and cheaper.
-    Only Ctrl-C goes through: everything else that `answer` raises comes back as Raised.
+    limit_s: seconds of work until it is stopped; None: for our own code, never, and cheaper.
+    Only Ctrl-C goes through: everything else that `answer` raises comes back as Raised. In a check, what the answer
+    changes around itself is put back.
     """
-    printed = io.StringIO()
+    guard = guards.active
+    if guard is None or limit_s is None:
+        return _run(act, answer, limit_s, None)
+    surroundings, guard.refused = Surroundings(), None
+    try:
+        outcome, printed = _run(act, answer, limit_s, guard)
+        if guard.refused:  # its own `except:` may have swallowed that
+            outcome = outcome if isinstance(outcome, Raised) else raised(guard.refused, answer)
+    finally:
+        changed = surroundings.put_back()
+    for what, is_over in guard.left.stop().items():
+        guard.notices.setdefault(what, _left_running(what, is_over))
+    for thing in changed:
+        if thing.what not in guard.notices:
+            guard.notices[thing.what] = ""  # asked once, whatever the second run does
+            found = line_that_changes(thing, lambda: _run(act, answer, limit_s, guard))
+            surroundings.put_back()
+            guard.notices[thing.what] = _changed(thing, found)
+    return outcome, printed
+
+
+def _run(act, answer, limit_s, guard):
+    printed = Printed()
     try:
         with untouched_randomness(), contextlib.redirect_stdout(printed):
-            return (act() if limit_s is None else limited(act, limit_s)), printed.getvalue()
-    except KeyboardInterrupt:
-        raise
+            if limit_s is None:
+                return act(), printed.getvalue()
+            with contextlib.redirect_stderr(printed), at_most(guard and guard.allowance):
+                return limited(act, limit_s), printed.getvalue()
+    except KeyboardInterrupt as error:
+        if guard is None or guard.pressed:
+            raise
+        return raised(error, answer), printed.getvalue()
     except BaseException as error:  # SystemExit from a stray exit() too
         return raised(error, answer), printed.getvalue()
+
+
+def _left_running(what, is_over):
+    ending = "The check has stopped it." if is_over else "It could not be stopped: restart the kernel."
+    return f"Your code starts a {what} and returns while it runs on. {ending} Wait for its end before you return."
+
+
+def _changed(thing, found):
+    where = ""
+    if found:
+        number, line, function = line_of(*found)
+        where = f" ({place(number, function)}: `{line}`)"
+    return (
+        f"Your code changes {thing.what}{where}. All code after it would meet that, so the check has put it back. "
+        f"Leave it as it is, or put it back yourself before you return."
+    )
 
 
 def raised(error, answer):
     """The Raised for an exception that came out of `answer`."""
     number, line, function = blame(error, answer)
     unwritten = any(isinstance(one, NotImplementedError) for one in causes(error))
-    return Raised(type(error).__name__, message(error), line, number, function, unwritten)
+    said = message(error) if type(error) not in SAID else SAID[type(error)]
+    return Raised(type(error).__name__, said, line, number, function, unwritten)
+
+
+SAID = {
+    SystemExit: "the code wants to end the program. Give the result with `return` instead.",
+    KeyboardInterrupt: "the code raises it itself; nobody pressed Ctrl-C.",
+    MemoryError: "the code asks for more memory than is free on this machine. Does a list grow without end?",
+}
+"""What an exception means that has no words of its own, or misleading ones."""
 
 
 def causes(error):
@@ -86,49 +143,13 @@ def message(error):
         return f"(its __str__ raises {type(failed).__name__})"
 
 
-def blame(error, answer):
-    """(line number within the function, its text, the function's name) of the learner's last line.
-
-    The deepest frame in the file of `answer`; without one, the deepest outside course_lib and
-    installed packages; without that either, (0, "", "").
-    """
-    code = getattr(unwrapped(answer), "__code__", None)
-    frames = list(traceback.walk_tb(error.__traceback__))
-    theirs = [(f, n) for f, n in frames if code and f.f_code.co_filename == code.co_filename]
-    if not theirs:
-        theirs = [(f, n) for f, n in frames if not is_library(f.f_code.co_filename)]
-    if not theirs:
-        return 0, "", ""
-    frame, number = theirs[-1]
-    line = linecache.getline(frame.f_code.co_filename, number).strip()
-    function = frame.f_code.co_name
-    if function.startswith("<"):  # <module>, <lambda>, <listcomp>
-        return number, line, ""
-    return number - frame.f_code.co_firstlineno + 1, line, function
-
-
-def unwrapped(answer):
-    """The function under its decorators."""
-    while hasattr(answer, "__wrapped__"):
-        answer = answer.__wrapped__
-    return answer.func if isinstance(answer, functools.partial) else answer
-
-
-def is_library(filename):
-    return (
-        filename.startswith(_OURS)
-        or "site-packages" in filename
-        or "dist-packages" in filename
-        or filename.startswith("<frozen")
-    )
-
-
 @contextlib.contextmanager
 def untouched_randomness(seed=0):
     """The same random numbers every time inside, and the caller's own ones go on afterwards."""
     import torch
 
-    before = random.getstate()
+    before, numpy = random.getstate(), sys.modules.get("numpy")
+    numpys = numpy.random.get_state() if numpy else None
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         random.seed(seed)
@@ -136,3 +157,5 @@ def untouched_randomness(seed=0):
             yield
         finally:
             random.setstate(before)
+            if numpys:
+                numpy.random.set_state(numpys)

@@ -2,7 +2,7 @@
 
 import inspect
 
-from course_lib.practice.judge.running import unwrapped
+from course_lib.practice.judge.blame import unwrapped
 from course_lib.source.extract import NotAlone, revive, with_needs
 
 from .moved import renewed
