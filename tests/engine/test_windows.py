@@ -99,7 +99,10 @@ def test_an_engine_writes_what_generate_naive_writes(model, preemption):
     how = dict(block_size=3, max_num_batched_tokens=16, preemption=preemption)
     engine = Engine(model, EngineConfig(num_blocks=24, **how))
     assert [o.token_ids for o in engine.generate(prompts, params)] == want
-    assert engine.metrics.num_preemptions > 0
+    if None in model.config.windows:
+        assert engine.metrics.num_preemptions > 0
+    else:  # blocks that no layer sees any more are given back, so there is room for all
+        assert engine.metrics.num_preemptions == 0 and engine.metrics.peak_blocks <= 4 * (5 // 3 + 2)
     engine = Engine(model, EngineConfig(num_blocks=60, **how), attention=attention_twins.paged_attention)
     assert [o.token_ids for o in engine.generate(prompts, params)] == want
 

@@ -35,21 +35,9 @@ from course_lib.attention.tiles import (
 )
 
 from .flash import LOG2_E
-from .paged_walk import _attend, prepare
+from .paged_walk import _attend, _first_tile, _part, prepare
 
 LEDGER = ["table_ptr", "seq_lens_ptr"]  # often parts of larger tensors: a kernel for each alignment would be too many
-
-
-@triton.jit
-def _part(num_columns, num_parts, BLOCK_N: tl.constexpr):
-    """Columns of one part: whole tiles. Parts past the end of a short sequence stay empty."""
-    return tl.cdiv(tl.cdiv(num_columns, num_parts), BLOCK_N) * BLOCK_N
-
-
-@triton.jit
-def _first_tile(seq_len, window, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Where the tiles begin that the last token sees: 0 without a window."""
-    return tl.maximum(seq_len - window, 0) // BLOCK_N * BLOCK_N if WINDOW else seq_len * 0
 
 
 @triton.jit(do_not_specialize=["table_stride", "window", "sinks"], do_not_specialize_on_alignment=LEDGER)

@@ -61,6 +61,18 @@ def _attend(
     return m_i, l_i, acc
 
 
+@triton.jit
+def _part(num_columns, num_parts, BLOCK_N: tl.constexpr):
+    """Columns of one part: whole tiles. Parts past the end of a short sequence stay empty."""
+    return tl.cdiv(tl.cdiv(num_columns, num_parts), BLOCK_N) * BLOCK_N
+
+
+@triton.jit
+def _first_tile(seq_len, window, WINDOW: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Where the tiles begin that the last token sees: 0 without a window."""
+    return tl.maximum(seq_len - window, 0) // BLOCK_N * BLOCK_N if WINDOW else seq_len * 0
+
+
 def prepare(q, k_cache, v_cache, block_tables, scales):
     """q and block_tables as the kernels read them; k, v and their scales as pointers; the KIND. Raises ParameterError
     for what the kernels cannot do."""
