@@ -1,0 +1,200 @@
+"""The mistakes in 15.rejection_sample. Each is the right answer with one part replaced."""
+
+from course_lib.practice.judge.exercise import Mistake
+
+
+def rest(p, q, x):
+    return [max(0.0, a - b) for a, b in zip(p, q)]
+
+
+def draw(left, last):
+    reached, total = 0.0, sum(left)
+    for token, share in enumerate(left):
+        reached += share
+        if reached > last * total:
+            return token
+    return len(left) - 1
+
+
+def wrong(
+    *,
+    is_accepted=lambda p, q, chance: chance < p / q,
+    left_of=rest,
+    place=lambda count: count,
+    after=lambda target, k: target[k],
+    drawn=draw,
+    stops=True,
+    gives=lambda kept, token, all_accepted: kept + [token],
+):
+    """A wrong answer: the right one with one part replaced."""
+
+    def answer(target, draft, drafted, chances, last):
+        count, kept = len(drafted), []
+        for i, x in enumerate(drafted):
+            if is_accepted(target[i][x], draft[i][x], chances[i]):
+                kept.append(x)
+            elif stops or count == len(drafted):
+                count = i
+                if stops:
+                    break
+        if count == len(drafted):
+            left = after(target, len(drafted))
+        else:
+            at = max(0, min(place(count), len(drafted) - 1))
+            left = left_of(target[at], draft[at], drafted[count])
+        return gives(kept, drawn(left, last), count == len(drafted))
+
+    return answer
+
+
+def without_scale(left, last):
+    reached = 0.0
+    for token, share in enumerate(left):
+        reached += share
+        if reached > last:
+            return token
+    return len(left) - 1
+
+
+def at_or_above(left, last):
+    reached, total = 0.0, sum(left)
+    for token, share in enumerate(left):
+        reached += share
+        if reached >= last * total:
+            return token
+    return len(left) - 1
+
+
+def likeliest(left, last):
+    return max(range(len(left)), key=left.__getitem__)
+
+
+def backwards(left, last):
+    return len(left) - 1 - draw(left[::-1], last)
+
+
+def other_than_drafted(p, q, x):
+    return [0.0 if token == x else share for token, share in enumerate(p)]
+
+
+def by_softmax(p, q, x):
+    from math import exp
+
+    return [exp(a - b) for a, b in zip(p, q)]
+
+
+MISTAKES = [
+    Mistake(
+        "the place of a rejected draft is filled from p.",
+        "p minus what the drafts bring already is left: max(0, p - q). Drawn from p, tokens that the draft likes come "
+        "too often.",
+        wrong(left_of=lambda p, q, x: p),
+    ),
+    Mistake(
+        "only the rejected token itself is left out.",
+        "Every token x has max(0, p(x) - q(x)) left, not only the drafted one is special.",
+        wrong(left_of=other_than_drafted),
+    ),
+    Mistake(
+        "the place of a rejected draft is filled from q.",
+        "The draft's probabilities are not those of the model. What is left is max(0, p - q).",
+        wrong(left_of=lambda p, q, x: q),
+    ),
+    Mistake(
+        "q - p is taken, in place of p - q.",
+        "Tokens that come too seldom from the draft are missing: those with p above q.",
+        wrong(left_of=lambda p, q, x: [max(0.0, b - a) for a, b in zip(p, q)]),
+    ),
+    Mistake(
+        "the absolute difference of p and q is taken.",
+        "Where q is above p nothing is left: max(0, p - q).",
+        wrong(left_of=lambda p, q, x: [abs(a - b) for a, b in zip(p, q)]),
+    ),
+    Mistake(
+        "negative differences are kept.",
+        "A probability is not below 0: max(0, p - q).",
+        wrong(left_of=lambda p, q, x: [a - b for a, b in zip(p, q)]),
+    ),
+    Mistake(
+        "a softmax is taken of p - q.",
+        "p and q are probabilities already. Subtract, cut at 0, and divide by the sum.",
+        wrong(left_of=by_softmax),
+    ),
+    Mistake(
+        "what is left is not divided by its sum.",
+        "The numbers that are left sum to less than 1. `last` is held against their shares of the sum.",
+        wrong(drawn=without_scale),
+    ),
+    Mistake(
+        "a rejected draft is replaced from the place after it.",
+        "p and q of the place of the rejected draft count.",
+        wrong(place=lambda count: count + 1),
+    ),
+    Mistake(
+        "a rejected draft is replaced from the first place.",
+        "p and q of the place of the rejected draft count.",
+        wrong(place=lambda count: 0),
+    ),
+    Mistake(
+        "if all drafts are accepted, the token is drawn from the last draft's place.",
+        "`target` has one list more: the place after all drafts.",
+        wrong(after=lambda target, k: target[max(0, k - 1)]),
+    ),
+    Mistake(
+        "if all drafts are accepted, nothing follows.",
+        "The run has computed the place after them too: one token more is drawn from `target[k]`.",
+        (
+            wrong(gives=lambda kept, token, all_accepted: kept if all_accepted else kept + [token]),
+            wrong(gives=lambda kept, token, all_accepted: kept if all_accepted and kept else kept + [token]),
+        ),
+    ),
+    Mistake(
+        "after a rejected draft nothing follows.",
+        "A token takes its place, so that every step brings at least one.",
+        wrong(gives=lambda kept, token, all_accepted: kept + [token] if all_accepted else kept),
+    ),
+    Mistake(
+        "accepted drafts after the rejected one are kept.",
+        "They were drafted for another text. Stop at the first that is not accepted.",
+        wrong(stops=False),
+    ),
+    Mistake(
+        "only the token that follows is returned.",
+        "The accepted drafts are part of the step: return them first.",
+        (wrong(gives=lambda kept, token, all_accepted: [token]), wrong(gives=lambda kept, token, all_accepted: token)),
+    ),
+    Mistake(
+        "the token and the number of drafts are returned, or a pair.",
+        "Return one list: the accepted drafts, then the token that follows.",
+        (
+            wrong(gives=lambda kept, token, all_accepted: (kept, token)),
+            wrong(gives=lambda kept, token, all_accepted: (len(kept), token)),
+        ),
+    ),
+    Mistake(
+        "the likeliest token follows.",
+        "It is drawn, by `last`. The likeliest alone would come too often.",
+        wrong(drawn=likeliest),
+    ),
+    Mistake("the sum begins at the last token.", "Add up the probabilities from token 0 on.", wrong(drawn=backwards)),
+    Mistake(
+        "a sum of exactly `last` draws the token.",
+        "The sum must be above `last`. With last = 0 a token of probability 0 would be drawn.",
+        wrong(drawn=at_or_above),
+    ),
+    Mistake(
+        "every draft is accepted.",
+        "A draft is accepted only if its chance is below p(x) / q(x).",
+        wrong(is_accepted=lambda p, q, chance: True),
+    ),
+    Mistake(
+        "no draft is accepted.",
+        "A draft is accepted if its chance is below p(x) / q(x).",
+        wrong(is_accepted=lambda p, q, chance: False),
+    ),
+    Mistake(
+        "a draft is accepted by its chance against p alone.",
+        "The chance is held against p(x) / q(x).",
+        wrong(is_accepted=lambda p, q, chance: chance < p),
+    ),
+]

@@ -1,0 +1,549 @@
+# %% [markdown]
+# # 15 · Speculative decoding
+#
+# - **You will** let a small model guess the next tokens and the large one check them all in one run, first greedily, then with sampling,
+#   and count what that brings.
+# - **Why** a decode step reads all weights for one token. It can check four guesses with the same reading.
+# - **Time** 45 minutes, and an hour for the exercises.
+# - **You need** lessons 01, 02 and 10.
+# - **After it** you can say why the text stays the same, how many drafts pay on a machine, and when none do.
+#
+# Counts and texts are the same on every machine. Times are those of yours.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import random
+import time
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib.decoding import generate_cached, generate_naive
+from course_lib.decoding.generate_speculative import generate_speculative
+from course_lib.decoding.prompt_lookup import PromptLookup
+from course_lib.engine import DraftModel, NGram
+from course_lib.kvcache import ContiguousCache
+from course_lib.models import ModelConfig
+from course_lib.models.training.data import HELD_OUT
+from course_lib.models.training.tales import make_tale
+from course_lib.viz import chart, timeline_view
+from course_lib.workload import roofline
+
+# %% tags=["nbval-ignore-output"]
+setup()
+model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
+draft, _ = load_model("tale-draft", device="cpu", dtype=torch.float32)
+
+# %%
+for name, one in (("tale", model), ("tale-draft", draft)):
+    print(f"{name:>10}: {one.config.num_parameters / 1e6:.2f} million weights, {one.config.num_layers} layers, "
+          f"{one.config.vocab_size:,} tokens in the vocabulary")
+prompts = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=2).text)[:40] for i in range(8)]
+
+# %% [markdown]
+# `tale-draft` was trained on the same tales, and it has the same vocabulary: a token id means the same word in both. That is all that
+# this lesson needs of it. We call the large one **the model** and the small one **the draft model**.
+#
+# ## Several tokens in one run
+#
+# In a decode step the model runs over one token. What does a run over more of them cost? The cache holds 300 tokens.
+
+# %%
+predict("15.run", "A run of `tale` over 5 new tokens, compared with a run over 1: how many times the time?",
+        ["Up to 2.5 times", "About 5 times: each token is a step", "More than 5 times: attention grows too"], answer=0)
+
+# %% tags=["nbval-ignore-output"]
+def seconds(act, tries=15):
+    """The best of some tries, in time of this process alone: others at work here make some of them slow."""
+    best = float("inf")
+    for _ in range(tries):
+        start = time.process_time()
+        act()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+@torch.inference_mode()
+def run_cost(one, n, length=300):
+    """Seconds of a run over n tokens after `length` others."""
+    cache = ContiguousCache(one.config, length + n)
+    one(torch.zeros(length, dtype=torch.int64), torch.arange(length), cache, logits_for=torch.tensor([length - 1]))
+    tokens, positions = torch.zeros(n, dtype=torch.int64), torch.arange(length, length + n)
+
+    def run():
+        cache.shrink(length)
+        one(tokens, positions, cache)
+
+    return seconds(run)
+
+
+threads = torch.get_num_threads()
+torch.set_num_threads(1)
+sizes = [1, 2, 3, 4, 5, 6, 8, 12, 16]
+costs = {name: [1e3 * run_cost(one, n) for n in sizes] for name, one in (("tale", model), ("tale-draft", draft))}
+torch.set_num_threads(threads)
+chart("A run over several tokens, here", {name: (sizes, ms) for name, ms in costs.items()}, x="tokens in the run", y="time", y_unit="ms")
+
+# %% tags=["nbval-ignore-output"]
+print(f"5 tokens take {costs['tale'][4] / costs['tale'][0]:.2f} times as long as 1; "
+      f"a token of the draft model takes {costs['tale-draft'][0] / costs['tale'][0]:.2f} of one of the model")
+
+# %% [markdown]
+# Five tokens cost far less than five runs, because a run reads each weight once, for all of its tokens (lesson 09). Even on a CPU most of
+# a step is this reading, and the calls around it.
+#
+# So if somebody told us the next four tokens, we could check them in one run. Row i of the logits says what the model would write after
+# token i. If that is what we were told, the token is right.
+#
+# ## Guess and check
+#
+# How often does the draft model say the same as the model? We let the model write, and ask the draft model at every place what it would
+# have written there.
+
+# %%
+predict("15.agree", "At how many of 100 places do both models have the same likeliest token?",
+        ["About 30", "About 60", "About 90"], answer=2)
+
+# %%
+@torch.inference_mode()
+def likeliest(one, token_ids):
+    """The likeliest token after each of these tokens."""
+    cache = ContiguousCache(one.config, len(token_ids))
+    return one(torch.tensor(token_ids), torch.arange(len(token_ids)), cache).argmax(-1).tolist()
+
+
+greedy = SamplingParams(max_tokens=100, ignore_eos=True)
+same = total = 0
+for prompt in prompts:
+    text = prompt + generate_cached(model, prompt, greedy)
+    for place, token in enumerate(likeliest(draft, text[:-1])[len(prompt) - 1:], len(prompt)):
+        same, total = same + (token == text[place]), total + 1
+print(f"the same at {same} of {total} places: {same / total:.0%}")
+
+# %% [markdown]
+# The places where they differ, marked in a text:
+
+# %%
+text = prompts[0] + generate_cached(model, prompts[0], greedy)
+says = likeliest(draft, text[:-1])
+for place in range(len(prompts[0]), len(text)):
+    if says[place - 1] != text[place]:
+        print(f"token {place:>3}: …{tokenizer.decode(text[place - 6:place])!r}  model {tokenizer.decode([text[place]])!r}, "
+              f"draft {tokenizer.decode([says[place - 1]])!r}")
+
+# %% [markdown]
+# Spelling, punctuation and set phrases are easy for both. They differ where the text could go on in several ways, or where a fact from
+# earlier is asked for.
+#
+# ### Build it
+#
+# A step has three parts: the draft model writes `k` tokens, the model runs once over the newest token and these, and what agrees is
+# kept, up to the first that does not.
+
+# %%
+@torch.inference_mode()
+def logits_after(one, ids, cache):
+    """Runs the tokens that are not in the cache, and returns their logits."""
+    start = cache.num_tokens
+    return one(torch.tensor(ids[start:]), torch.arange(start, len(ids)), cache)
+
+
+def speculate(prompt, max_tokens, k):
+    """Greedy text, and what happened in each step: (drafted, accepted)."""
+    ids, record = list(prompt), []
+    most = len(prompt) + max_tokens
+    cache, draft_cache = ContiguousCache(model.config, most), ContiguousCache(draft.config, most)
+    while len(ids) < most:
+        drafted = []
+        for _ in range(min(k, most - len(ids) - 1)):
+            drafted.append(int(logits_after(draft, ids + drafted, draft_cache)[-1].argmax()))
+        rows = logits_after(model, ids + drafted, cache)[-len(drafted) - 1:].argmax(-1).tolist()
+        count = 0
+        while count < len(drafted) and drafted[count] == rows[count]:
+            count += 1
+        ids += drafted[:count] + [rows[count]]
+        record.append((len(drafted), count))
+        cache.shrink(len(ids) - 1)                               # what was rejected leaves the caches
+        draft_cache.shrink(min(draft_cache.num_tokens, len(ids) - 1))
+    return ids[len(prompt):], record
+
+
+written, record = speculate(prompts[0], 100, k=4)
+print("the same text:", written == generate_naive(model, prompts[0], greedy))
+print(f"{len(written)} tokens in {len(record)} runs of the model")
+print("accepted in each:", *(accepted for _, accepted in record))
+
+# %% [markdown]
+# `rows[count]` needs no draft: the model itself says what stands in the place of the first wrong draft, or after the last right one. So
+# each step brings at least one token, and **every token is one that the model chose**. The draft model decides how many runs it takes,
+# and never what the text is.
+#
+# ### See it
+#
+# The same in the engine. Each step of a request is its newest token and four drafts: full boxes were accepted, empty ones were not.
+
+# %%
+def engine_with(speculation, **config):
+    return Engine(model, EngineConfig(block_size=8, num_blocks=64, speculation=speculation, **config), tokenizer=tokenizer)
+
+
+engine = engine_with(DraftModel(model=draft, num_speculative_tokens=4))
+outputs = engine.generate(prompts[:4], SamplingParams(max_tokens=40, ignore_eos=True))
+view = timeline_view(engine.trace)
+view.step = 6
+view
+
+# %%
+alone = [generate_naive(model, prompt, SamplingParams(max_tokens=40, ignore_eos=True)) for prompt in prompts[:4]]
+print("the texts of generate_naive:", [output.token_ids for output in outputs] == alone)
+m = engine.metrics
+print(f"{m.num_steps} steps for 40 tokens; {m.acceptance_rate:.0%} of {m.num_draft_tokens} drafts accepted, "
+      f"{m.mean_acceptance_length:.2f} tokens a step and sequence")
+
+# %% [markdown]
+# - Which request needs the most steps, and what do its steps have in common?
+# - Follow the blocks of a request. A block that was taken for drafts alone goes back when they are rejected.
+#
+# ## Break it: a cache that keeps what was rejected
+#
+# `shrink` is one line. Without it, rejected tokens stay in the cache, and the next step comes after them.
+
+# %%
+predict("15.stale", "The cache is not shrunk after a rejected draft. What happens?",
+        ["An error", "The text is the same, only slower", "The text goes wrong after the first rejected draft"], answer=2)
+
+# %%
+def step_with(cache, ids, drafted, shrinks):
+    """A step that checks these drafts. The new tokens."""
+    start = cache.num_tokens
+    tokens = ids[-1:] + drafted
+    with torch.inference_mode():
+        rows = model(torch.tensor(tokens), torch.arange(start, start + len(tokens)), cache).argmax(-1).tolist()
+    count = next((i for i, token in enumerate(drafted) if token != rows[i]), len(drafted))
+    if shrinks:
+        cache.shrink(start + 1 + count)
+    return drafted[:count] + [rows[count]]
+
+
+for shrinks in (True, False):
+    ids, cache = list(prompts[0]), ContiguousCache(model.config, 256)
+    with torch.inference_mode():
+        model(torch.tensor(ids[:-1]), torch.arange(len(ids) - 1), cache)
+    for _ in range(12):
+        ids += step_with(cache, ids, [7, 7], shrinks)            # two drafts that are wrong nearly always
+    print(f"shrinks {shrinks!s:>5}: {tokenizer.decode(ids[len(prompts[0]):])!r}")
+
+# %% [markdown]
+# ## With sampling: the rule of acceptance
+#
+# At a temperature above 0 there is no single right token. The model has a distribution p, the draft model has q, and the drafted token x was
+# drawn from q. If we kept it always, the text would be the draft model's. The rule of Leviathan et al. (2022) and Chen et al. (2023):
+#
+# 1. Accept x with probability min(1, p(x) / q(x)).
+# 2. If it is not accepted, draw another token from max(0, p − q), divided by its sum.
+#
+# Why is the result distributed as p? Look at the two ways in which a token x can come out:
+#
+# - It was drafted and accepted: q(x) · min(1, p(x) / q(x)) = **min(p(x), q(x))**.
+# - Another one was rejected, and x was drawn in its place. Something is rejected with probability 1 − Σ min(p, q). The sum of
+#   max(0, p − q) is the same number, since max(0, p − q) = p − min(p, q), and p sums to 1. So the product is **max(0, p(x) − q(x))**.
+#
+# Together min(p(x), q(x)) + max(0, p(x) − q(x)) = p(x), whatever q is. A picture of it, at one place of a text:
+
+# %%
+@torch.inference_mode()
+def distributions(ids, temperature=1.0):
+    """p and q for the token after these."""
+    rows = [one(torch.tensor(ids), torch.arange(len(ids)), ContiguousCache(one.config, len(ids)))[-1] for one in (model, draft)]
+    return [(row / temperature).softmax(-1) for row in rows]
+
+
+place = next(i for i in range(len(prompts[0]), len(text)) if says[i - 1] != text[i])
+p, q = distributions(text[:place])
+top = (p + q).topk(7).indices
+names = [tokenizer.decode([int(i)]).strip() or "⏎" for i in top]
+both, more, less = torch.minimum(p, q)[top], (p - q).clamp(min=0)[top], (q - p).clamp(min=0)[top]
+figure, axes = plt.subplots(figsize=(8, 3))
+axes.bar(range(7), both, color="#0072b2", label="drafted and accepted: min(p, q)")
+axes.bar(range(7), more, bottom=both, color="#d55e00", label="drawn in the place of a rejected one: max(0, p − q)")
+axes.bar(range(7), less, bottom=both, fill=False, edgecolor="#777777", linestyle="--", label="drafted and rejected")
+axes.set_xticks(range(7), names)
+axes.set_ylabel("probability")
+_ = axes.legend(frameon=False)
+
+# %%
+print(f"accepted here with probability {float(torch.minimum(p, q).sum()):.2f}")
+
+# %% [markdown]
+# The coloured bars together are p. The dashed part is what the draft model wanted too often.
+#
+# ### Test it
+#
+# A claim about distributions is tested by counting. 20,000 draws at this place, by the rule and by two wrong ones: one that accepts
+# everything, and one that draws the replacement from p and not from what is left.
+
+# %%
+predict("15.wrong", "Rejected drafts are replaced by a draw from p itself. Which tokens come too often?",
+        ["Those that the draft model likes more than the model does", "Those that it likes less", "None: p is what we want"], answer=0)
+
+# %%
+def draw(weights, chance):
+    """The first token at which the sum of the weights is above chance times their sum."""
+    sums = weights.cumsum(0)
+    return min(int(torch.searchsorted(sums, chance * sums[-1], right=True)), len(weights) - 1)
+
+
+def by_rule(x, chances):
+    return x if chances[0] < p[x] / q[x] else draw((p - q).clamp(min=0), chances[1])
+
+
+def accepts_all(x, chances):
+    return x
+
+
+def replaces_from_p(x, chances):
+    return x if chances[0] < p[x] / q[x] else draw(p, chances[1])
+
+
+p, q = p.double(), q.double()
+for rule in (by_rule, accepts_all, replaces_from_p):
+    dice, counts = random.Random(0), torch.zeros(len(p), dtype=torch.float64)
+    for _ in range(20_000):
+        counts[rule(draw(q, dice.random()), (dice.random(), dice.random()))] += 1
+    expected = 20_000 * p
+    often = expected >= 20                                       # chi-square needs tokens that come often enough
+    rest = torch.stack([counts[~often].sum(), expected[~often].sum()])
+    chi = float((((counts - expected) ** 2 / expected)[often]).sum() + (rest[0] - rest[1]) ** 2 / rest[1])
+    print(f"{rule.__name__:>16}: chi-square {chi:>9,.0f} with {int(often.sum())} degrees of freedom; first token "
+          f"{counts[top[0]] / 20_000:.3f}, second {counts[top[1]] / 20_000:.3f}")
+print(f"{'p itself':>16}: first token {float(p[top[0]]):.3f}, second {float(p[top[1]]):.3f}")
+
+# %% [markdown]
+# Chi-square is about as large as its degrees of freedom if the draws come from p. For both wrong rules it is far away.
+#
+# The engine does this for every row of a batch (`check` in `course_lib/engine/drafting.py`). The test of the course counts 40,000 draws for
+# ten pairs of distributions, and five wrong rules fail it.
+#
+# The sampled text is another one than without drafts: other random numbers are used. Its distribution is the same. If the text itself must
+# stay, there is a **strict** way: draw the model's token by its own counter (lesson 13), and accept the draft if it is the same token.
+
+# %%
+sampled = SamplingParams(max_tokens=60, temperature=0.8, seed=3, ignore_eos=True)
+for method in ("probabilistic", "strict"):
+    engine = engine_with(DraftModel(model=draft, rejection_sample_method=method))
+    outputs = engine.generate(prompts[:4], sampled)
+    equal = [output.token_ids for output in outputs] == [generate_naive(model, prompt, sampled) for prompt in prompts[:4]]
+    print(f"{method:>13}: the texts of generate_naive: {equal!s:>5}; {engine.metrics.acceptance_rate:.0%} accepted")
+
+# %% [markdown]
+# Strict accepts fewer: two draws with the same random numbers agree less often than the rule allows.
+#
+# ## What it brings
+#
+# If each draft is accepted with probability a, a step with k drafts brings 1 + a + a² + … + aᵏ tokens on average, because the i-th draft
+# counts only if all before it were accepted. It costs k runs of the draft model and one run of the model over k + 1 tokens.
+
+# %%
+def expected_tokens(a, k):
+    return sum(a**i for i in range(k + 1))
+
+
+agreement, measured = same / total, {}                           # of 100 places, counted above
+for k in (1, 2, 4, 6, 8):
+    records = [speculate(prompt, 100, k)[1] for prompt in prompts[:5]]
+    steps = [step for record in records for step in record if step[0] == k]
+    measured[k] = sum(accepted + 1 for _, accepted in steps) / len(steps)
+    print(f"k = {k}: {measured[k]:.2f} tokens a step; the formula says {expected_tokens(agreement, k):.2f} with a = {agreement:.2f}")
+
+# %% [markdown]
+# The formula is close. It takes every draft for as likely to be right as any other, which no text keeps to exactly.
+#
+# From the costs above and these tokens, the speed-up for one sequence on this machine, and the measured one:
+
+# %% tags=["nbval-ignore-output"]
+torch.set_num_threads(1)
+ms = dict(zip(sizes, costs["tale"]))
+verify = {k: ms.get(k + 1, (ms[6] + ms[8]) / 2) for k in measured}   # a run over 7 tokens: between 6 and 8
+verify[8] = (ms[8] + ms[12]) / 2
+few = SamplingParams(max_tokens=60, ignore_eos=True)
+plain = seconds(lambda: [generate_cached(model, prompt, few) for prompt in prompts[:3]], tries=3)
+predicted, found = [], []
+for k in measured:
+    predicted.append(measured[k] * ms[1] / (k * costs["tale-draft"][0] + verify[k]))
+    found.append(plain / seconds(lambda: [generate_speculative(model, draft, prompt, few, num_speculative_tokens=k) for prompt in prompts[:3]], tries=3))
+torch.set_num_threads(threads)
+chart("Speed-up over generate_cached, one sequence, here", {"from the costs": (list(measured), predicted), "measured": (list(measured), found)},
+      x="drafts a step", y="speed-up", reference={"no gain": ("y", 1.0)})
+
+# %% [markdown]
+# More drafts are not always better: each costs a run of the draft model, and the later ones are accepted seldom. On a CPU the draft model is
+# not cheap, since its run is mostly calls and little arithmetic. With a larger model the draft is cheaper in comparison. A roofline (lesson 09)
+# for Llama 3 8B with a draft model of 1B on an H200. It is a bound, computed and not measured:
+
+# %%
+llama_8b = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128)
+llama_1b = ModelConfig(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32, num_kv_heads=8, head_dim=64)
+H200 = dict(bytes_per_s=4.2e12, flops_per_s=680e12)
+large, small = roofline(llama_8b, **H200), roofline(llama_1b, **H200)
+
+
+def run_ms(cost, sequences, tokens, context=1000):
+    """A run over `tokens` tokens of each sequence."""
+    pairs = sequences * tokens * context if tokens > 1 else 0
+    return 1e3 * cost.seconds(sequences * tokens, sequences, sequences * context, pairs)
+
+
+def speedup(sequences, a, k):
+    step = k * run_ms(small, sequences, 1) + run_ms(large, sequences, k + 1)
+    return expected_tokens(a, k) * run_ms(large, sequences, 1) / step
+
+
+for a in (0.5, 0.7, 0.8, 0.9):
+    best = max(range(1, 13), key=lambda k: speedup(1, a, k))
+    print(f"acceptance {a:.1f}: best with {best} drafts, {speedup(1, a, best):.2f} times as fast")
+
+# %% [markdown]
+# ## When it loses
+#
+# One sequence leaves the arithmetic of a GPU idle, and drafts use it. A full batch does not.
+
+# %%
+predict("15.batch", "Llama 3 8B on an H200, 256 sequences instead of one. What becomes of the speed-up?",
+        ["It stays", "It shrinks, because a run over more tokens is no longer free", "It grows, because there are more drafts"], answer=1)
+
+# %%
+batches = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+lines = {f"acceptance {a:.1f}, {k} drafts": (batches, [speedup(b, a, k) for b in batches]) for a, k in ((0.8, 4), (0.8, 2), (0.6, 4), (0.6, 2))}
+chart("Speed-up by the roofline, Llama 3 8B with a draft model of 1B, contexts of 1,000 tokens", lines,
+      x="sequences", y="speed-up", log="x", reference={"no gain": ("y", 1.0)})
+
+# %%
+for (a, k) in ((0.8, 4), (0.6, 4)):
+    loses = next((b for b in range(1, 2049) if speedup(b, a, k) < 1), None)
+    print(f"acceptance {a:.1f}, {k} drafts: slower than plain decoding from {loses} sequences on")
+
+# %% [markdown]
+# Every sequence brings k + 1 tokens to be multiplied with the weights, and most of the later drafts are thrown away. Once arithmetic is the
+# limit, that is work for nothing. And a CPU reaches that point early: it has little arithmetic to spare. The engine here, with and
+# without drafts:
+
+# %% tags=["nbval-ignore-output"]
+torch.set_num_threads(1)
+short = SamplingParams(max_tokens=32, ignore_eos=True)
+rates = {"plain": [], "with 4 drafts": []}
+for sequences in (1, 2, 4, 8, 16):
+    batch = [prompts[i % 8] for i in range(sequences)]
+    for name, speculation in (("plain", None), ("with 4 drafts", DraftModel(model=draft, num_speculative_tokens=4))):
+        engine = Engine(model, EngineConfig(num_blocks=200, prefix_caching=False, speculation=speculation), trace=False)
+        rates[name].append(32 * sequences / seconds(lambda: engine.generate(batch, short), tries=3))
+torch.set_num_threads(threads)
+chart("Tokens a second of the engine, here", {name: ([1, 2, 4, 8, 16], rate) for name, rate in rates.items()},
+      x="sequences", y="tokens a second", log="x")
+
+# %% [markdown]
+# So a server speculates while few requests run, and stops when the batch is full. vLLM has had a setting for this
+# (`speculative_disable_by_batch_size`).
+#
+# ## Drafts without a model
+#
+# Some text repeats itself: a summary repeats the article, a corrected file the old one. Then no draft model is needed. Look for the last few
+# tokens earlier in the text, and draft what followed them there: **prompt lookup**, `ngram` in vLLM.
+
+# %%
+lookup = PromptLookup(longest=3, shortest=2)
+lookup.extend(tokenizer.encode("The otter lived in a quiet harbour. The otter lived", add_bos=False))
+print("drafted:", repr(tokenizer.decode(lookup.propose(5))))
+
+# %% [markdown]
+# The library keeps where each run of tokens ended last, in a dict, so a step costs the same however long the text is.
+#
+# How many runs does that save? We take two texts that a model might write after a tale: the same tale with another place, as when a file is
+# edited, and another tale.
+
+# %%
+predict("15.lookup", "A tale is written again with two words changed. Six drafts a step. How many tokens does a step bring?",
+        ["About 1", "About 2", "More than 4"], answer=2)
+
+# %%
+def runs_needed(prompt, output, k, longest=3, shortest=2):
+    """Runs of a model that writes `output` after `prompt`, with drafts by prompt lookup."""
+    lookup, done, runs = PromptLookup(longest, shortest), 0, 0
+    lookup.extend(prompt)
+    while done < len(output):
+        drafted = lookup.propose(min(k, len(output) - done - 1))
+        count = next((i for i, token in enumerate(drafted) if token != output[done + i]), len(drafted))
+        lookup.extend(output[done:done + count + 1])
+        done, runs = done + count + 1, runs + 1
+    return runs
+
+
+tale = make_tale(HELD_OUT, chapters=2).text
+edited = tale.replace("apple orchard", "railway yard")
+print(f"changed in {tale.count('apple orchard')} places")
+for name, text_after in (("the tale, edited", edited), ("another tale", make_tale(HELD_OUT + 1, chapters=2).text)):
+    before, after = tokenizer.encode(tale), tokenizer.encode(text_after, add_bos=False)
+    runs = runs_needed(before, after, k=6)
+    print(f"{name:>16}: {len(after)} tokens in {runs} runs, {len(after) / runs:.1f} tokens a run")
+
+# %% [markdown]
+# In the engine it is `EngineConfig(speculation="ngram")`, or `NGram(...)` with its settings. `tale` itself writes new tales and does not edit, so
+# here drafts are few and seldom right. The text stays all the same:
+
+# %%
+prompt = tokenizer.encode(tale)[:120]
+engine = Engine(model, EngineConfig(num_blocks=64, speculation=NGram(num_speculative_tokens=6)))
+output, = engine.generate([prompt], greedy)
+print(f"{engine.metrics.num_steps} steps for 100 tokens, {engine.metrics.num_draft_tokens} drafts, {engine.metrics.num_accepted_tokens} accepted")
+print("the same text:", output.token_ids == generate_naive(model, prompt, greedy))
+
+# %% [markdown]
+# ## In the engine
+#
+# Drafts are tokens like others, so little had to change:
+#
+# | part | what drafts need |
+# |---|---|
+# | scheduler | slots and budget for the drafts of each decoding sequence, if both are left; drafts never preempt a request, and every running request gets its own token first |
+# | ledger | `shrink`: the blocks of rejected drafts go back. A block is hashed only once its tokens are accepted |
+# | runner | drafts are filled in, one run over all sequences, and the rule for each |
+# | draft model | a KV pool of its own with the same block ids: what is shared, copied or swapped in one is in the other too |
+# | outputs | several tokens a step; what comes after a stop token is cut |
+#
+# The scheduler's part:
+
+# %%
+from course_lib.engine.draft_slots import DraftSlots
+
+show(DraftSlots)
+
+# %% [markdown]
+# In vLLM: `vllm/v1/spec_decode/` (`ngram_proposer.py`, `draft_model.py`, `eagle.py`) drafts, `vllm/v1/sample/rejection_sampler.py` is the rule, and
+# `num_lookahead_tokens` in the KV cache manager are the slots. There, and in most servers, the draft is often not a separate model but a small
+# head on the model's own last hidden state (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3), which agrees more often and costs less. A **tree** of
+# drafts is checked with a mask that lets each branch see only itself. The rule of acceptance is the same in all of them.
+#
+# ## Three questions
+#
+# <details><summary><b>1. The draft model is replaced by one that is always wrong. What happens to the text, and what to the time?</b></summary>
+#
+# The text stays: each token is the model's. Every step brings one token, and takes the time of k runs of the draft model on top.
+# </details>
+#
+# <details><summary><b>2. Why does a step with k drafts never bring more than k + 1 tokens, and never fewer than one?</b></summary>
+#
+# The run has k + 1 rows. Each row decides about one token. The first row stands on a token that is in the text, so its choice always counts.
+# </details>
+#
+# <details><summary><b>3. A colleague replaces rejected drafts by the model's likeliest token. The text reads well. What is wrong?</b></summary>
+#
+# The distribution: the likeliest token comes too often, so texts are less varied than the temperature promises. One text does not show it. A test
+# over many draws does.
+# </details>
+#
+# ## Next
+#
+# `exercises/15_speculative_decoding.ipynb`: the rule of acceptance, the token that follows, prompt lookup, the step that checks, and the number
+# of drafts that pays.
