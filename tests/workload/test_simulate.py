@@ -21,6 +21,7 @@ from course_lib.workload import (
     LogNormal,
     Poisson,
     SharedPrefixes,
+    Trace,
     Uniform,
     Workload,
     steady,
@@ -125,6 +126,39 @@ def both_ways(workloads, config, cost=COST, **options):
 def test_jumps_say_the_same_as_step_by_step(config, day, cost):
     with_jumps, by_step = both_ways(day, config, cost)
     assert with_jumps == by_step
+
+
+EDGES = {
+    "a block for the next one, and none for those that run": (
+        dict(block_size=4, num_blocks=4, prefix_caching=False), [(0, 4, 8), (0, 4, 8), (0, 4, 8), (0.1, 2, 3)]
+    ),
+    "a prompt that takes the whole rest of the budget": (
+        dict(num_blocks=60, max_num_batched_tokens=20, max_num_seqs=16, chunked_prefill=False),
+        [(0, 5, 15), (0, 2, 15), (0, 2, 15), (0.1, 17, 3), (0.2, 18, 2)],
+    ),
+    "a budget that is used up by those that run": (
+        dict(num_blocks=60, max_num_batched_tokens=3, max_num_seqs=3),
+        [(0, 2, 9), (0.1, 2, 9), (0.2, 2, 4), (0.3, 7, 5)],
+    ),
+    "a last block that is full when the request ends": (
+        dict(block_size=4, num_blocks=9), [(0, 4, 5), (0.1, 3, 6), (0.2, 4, 1), (0.3, 8, 4)]
+    ),
+    "the same prompt twice, and one is complete while the other goes on": (
+        dict(block_size=2, num_blocks=14, max_num_seqs=3), [(0, 6, 2), (0, 6, 12), (0.5, 6, 5), (2, 9, 4)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_so_they_do_at_the_edges(name, tmp_path):
+    more, rows = EDGES[name]
+    path = tmp_path / "trace.csv"
+    lines = (f"{at / 100},{prompt},{output}" for at, prompt, output in rows)
+    path.write_text("\n".join(["arrival,prompt_tokens,output_tokens", *lines]))
+    for vocab_size in (4, 2560):  # with 4, all prompts are of the same token
+        workload = Workload(Trace(path), vocab_size=vocab_size)
+        with_jumps, by_step = both_ways([workload], EngineConfig(**more))
+        assert with_jumps == by_step
 
 
 def test_the_property_was_tried_where_it_is_hard():
