@@ -85,15 +85,15 @@ torch.set_num_threads(1)
 sizes = [1, 2, 3, 4, 5, 6, 8, 12, 16]
 costs = {name: [1e3 * run_cost(one, n) for n in sizes] for name, one in (("tale", model), ("tale-draft", draft))}
 torch.set_num_threads(threads)
-chart("A run over several tokens, here", {name: (sizes, ms) for name, ms in costs.items()}, x="tokens in the run", y="time", y_unit="ms")
+chart("A run over several tokens, here", {name: (sizes, ms) for name, ms in costs.items()},
+      x="tokens in the run", y="time", y_unit="ms")
 
 # %% tags=["nbval-ignore-output"]
 print(f"5 tokens take {costs['tale'][4] / costs['tale'][0]:.2f} times as long as 1; "
       f"a token of the draft model takes {costs['tale-draft'][0] / costs['tale'][0]:.2f} of one of the model")
 
 # %% [markdown]
-# Five tokens cost far less than five runs, because a run reads each weight once, for all of its tokens (lesson 09). Even on a CPU most of
-# a step is this reading, and the calls around it.
+# Five tokens cost far less than five runs, because a run reads each weight once, for all of its tokens (lesson 09).
 #
 # So if somebody told us the next four tokens, we could check them in one run. Row i of the logits says what the model would write after
 # token i. If that is what we were told, the token is right.
@@ -131,12 +131,12 @@ text = prompts[0] + generate_cached(model, prompts[0], greedy)
 says = likeliest(draft, text[:-1])
 for place in range(len(prompts[0]), len(text)):
     if says[place - 1] != text[place]:
-        print(f"token {place:>3}: …{tokenizer.decode(text[place - 6:place])!r}  model {tokenizer.decode([text[place]])!r}, "
-              f"draft {tokenizer.decode([says[place - 1]])!r}")
+        before, here, guess = (tokenizer.decode(ids) for ids in (text[place - 6:place], [text[place]], [says[place - 1]]))
+        print(f"token {place:>3}: …{before!r}  model {here!r}, draft {guess!r}")
 
 # %% [markdown]
-# Spelling, punctuation and set phrases are easy for both. They differ where the text could go on in several ways, or where a fact from
-# earlier is asked for.
+# They differ where the text could go on in several ways, such as a month, a name or what somebody likes. The rest of a sentence, once it is
+# begun, is the same for both.
 #
 # ### Build it
 #
@@ -257,7 +257,7 @@ for shrinks in (True, False):
 @torch.inference_mode()
 def distributions(ids, temperature=1.0):
     """p and q for the token after these."""
-    rows = [one(torch.tensor(ids), torch.arange(len(ids)), ContiguousCache(one.config, len(ids)))[-1] for one in (model, draft)]
+    rows = [logits_after(one, ids, ContiguousCache(one.config, len(ids)))[-1] for one in (model, draft)]
     return [(row / temperature).softmax(-1) for row in rows]
 
 
@@ -268,8 +268,9 @@ names = [tokenizer.decode([int(i)]).strip() or "⏎" for i in top]
 both, more, less = torch.minimum(p, q)[top], (p - q).clamp(min=0)[top], (q - p).clamp(min=0)[top]
 figure, axes = plt.subplots(figsize=(8, 3))
 axes.bar(range(7), both, color="#0072b2", label="drafted and accepted: min(p, q)")
-axes.bar(range(7), more, bottom=both, color="#d55e00", label="drawn in the place of a rejected one: max(0, p − q)")
-axes.bar(range(7), less, bottom=both, fill=False, edgecolor="#777777", linestyle="--", label="drafted and rejected")
+axes.bar(range(7), more, bottom=both, color="#d55e00", label="drawn in place of a rejected one: max(0, p − q)")
+axes.bar(range(7), less, bottom=both, fill=False, edgecolor="#777777", linestyle="--", label="drafted, rejected")
+axes.set_ylim(top=1.45 * float((both + less).max()))
 axes.set_xticks(range(7), names)
 axes.set_ylabel("probability")
 _ = axes.legend(frameon=False)
@@ -287,7 +288,8 @@ print(f"accepted here with probability {float(torch.minimum(p, q).sum()):.2f}")
 
 # %%
 predict("15.wrong", "Rejected drafts are replaced by a draw from p itself. Which tokens come too often?",
-        ["Those that the draft model likes more than the model does", "Those that it likes less", "None: p is what we want"], answer=0)
+        ["Those that the draft model likes more than the model does", "Those that it likes less",
+         "None: p is what we want"], answer=0)
 
 # %%
 def draw(weights, chance):
@@ -373,19 +375,22 @@ plain = seconds(lambda: [generate_cached(model, prompt, few) for prompt in promp
 predicted, found = [], []
 for k in measured:
     predicted.append(measured[k] * ms[1] / (k * costs["tale-draft"][0] + verify[k]))
-    found.append(plain / seconds(lambda: [generate_speculative(model, draft, prompt, few, num_speculative_tokens=k) for prompt in prompts[:3]], tries=3))
+    act = lambda: [generate_speculative(model, draft, prompt, few, num_speculative_tokens=k) for prompt in prompts[:3]]
+    found.append(plain / seconds(act, tries=3))
 torch.set_num_threads(threads)
-chart("Speed-up over generate_cached, one sequence, here", {"from the costs": (list(measured), predicted), "measured": (list(measured), found)},
-      x="drafts a step", y="speed-up", reference={"no gain": ("y", 1.0)})
+chart("Speed-up over generate_cached, one sequence, here",
+      {"from the costs": (list(measured), predicted), "measured": (list(measured), found)}, x="drafts a step", y="speed-up", reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# More drafts are not always better: each costs a run of the draft model, and the later ones are accepted seldom. On a CPU the draft model is
-# not cheap, since its run is mostly calls and little arithmetic. With a larger model the draft is cheaper in comparison. A roofline (lesson 09)
-# for Llama 3 8B with a draft model of 1B on an H200. It is a bound, computed and not measured:
+# More drafts are not always better: each costs a run of the draft model, and the i-th counts only with probability aⁱ. Here the draft model
+# has a fifth of the model's weights. For Llama 3 8B there is a draft model with an eighth of its weights. What the two could bring on an H200, as
+# a roofline (lesson 09). It is a bound, computed and not measured:
 
 # %%
-llama_8b = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, num_kv_heads=8, head_dim=128)
-llama_1b = ModelConfig(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32, num_kv_heads=8, head_dim=64)
+llama_8b = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32,
+                       num_kv_heads=8, head_dim=128)
+llama_1b = ModelConfig(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32,
+                       num_kv_heads=8, head_dim=64)
 H200 = dict(bytes_per_s=4.2e12, flops_per_s=680e12)
 large, small = roofline(llama_8b, **H200), roofline(llama_1b, **H200)
 
@@ -412,11 +417,13 @@ for a in (0.5, 0.7, 0.8, 0.9):
 
 # %%
 predict("15.batch", "Llama 3 8B on an H200, 256 sequences instead of one. What becomes of the speed-up?",
-        ["It stays", "It shrinks, because a run over more tokens is no longer free", "It grows, because there are more drafts"], answer=1)
+        ["It stays", "It shrinks, because a run over more tokens is no longer free", "It grows: there are more drafts"],
+        answer=1)
 
 # %%
 batches = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-lines = {f"acceptance {a:.1f}, {k} drafts": (batches, [speedup(b, a, k) for b in batches]) for a, k in ((0.8, 4), (0.8, 2), (0.6, 4), (0.6, 2))}
+settings = ((0.8, 4), (0.8, 2), (0.6, 4), (0.6, 2))
+lines = {f"acceptance {a:.1f}, {k} drafts": (batches, [speedup(b, a, k) for b in batches]) for a, k in settings}
 chart("Speed-up by the roofline, Llama 3 8B with a draft model of 1B, contexts of 1,000 tokens", lines,
       x="sequences", y="speed-up", log="x", reference={"no gain": ("y", 1.0)})
 
@@ -426,9 +433,8 @@ for (a, k) in ((0.8, 4), (0.6, 4)):
     print(f"acceptance {a:.1f}, {k} drafts: slower than plain decoding from {loses} sequences on")
 
 # %% [markdown]
-# Every sequence brings k + 1 tokens to be multiplied with the weights, and most of the later drafts are thrown away. Once arithmetic is the
-# limit, that is work for nothing. And a CPU reaches that point early: it has little arithmetic to spare. The engine here, with and
-# without drafts:
+# Every sequence brings k + 1 tokens to be multiplied with the weights, and rejected ones are work for nothing. That costs no time while reading
+# the weights is the limit, and it does once arithmetic is. The engine here, with and without drafts:
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
