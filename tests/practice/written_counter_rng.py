@@ -141,6 +141,14 @@ def in_float32(logits, seeds, positions):
 
 
 RIGHT = {"13.counter_rng": [row_by_row(by_hash), by_cumulative_sum, in_float32]}
+
+
+def seven_bits(logits, seeds, positions):
+    """A byte for each token, as if there were no more in a word."""
+    bits = bits_of(good_key(seeds, positions), logits.shape[1]) >> 25 << 25
+    return race(logits, bits)
+
+
 CASES = {
     "13.counter_rng": [
         ("calls before", one_multinomial),
@@ -156,6 +164,9 @@ CASES = {
         ("upper bits", with_key(lambda seeds, positions: mix(mix((seeds << 31 | positions) & MASK) ^ seeds & MASK))),
         ("same number", one_number_for_all),
         (None, sixteen_numbers),
+        ("two halves of the seed", with_key(lambda seeds, positions: mix(mix(seeds & MASK ^ seeds >> 32) ^ positions))),
+        ("seed is rounded", with_key(lambda seeds, positions: good_key(seeds.to(torch.float32).long(), positions))),
+        ("few different values", seven_bits),
         (None, greedy_where_sure),
         (None, first_thousand),
         (None, with_logits(lambda logits: logits.double() / 0.8)),

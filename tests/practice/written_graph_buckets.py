@@ -113,6 +113,14 @@ class NewTensors(Buffers):
         self.block_tables[:n, : block_tables.shape[1]] = block_tables
 
 
+class OtherMemory(Buffers):
+    """The same tensors, with the memory of others."""
+
+    def write(self, n, token_ids, positions, slots, seq_lens, block_tables):
+        super().write(n, token_ids, positions, slots, seq_lens, block_tables)
+        self.slots.data = torch.nn.functional.pad(slots, (0, len(self.slots) - n), value=-1)
+
+
 class NewSlotsAfterwards(Buffers):
     def pad(self, n, size):
         super().pad(n, size)
@@ -229,6 +237,7 @@ CASES = {
         ("padding is written once", PadsOnce),
         ("padding is written once", PadsFirstStepOnly),
         ("replaced by new tensors", NewTensors),
+        ("replaced by new tensors", OtherMemory),
         ("replaced by new tensors", NewSlotsAfterwards),
         ("step's tensors are changed", ClampsTheStep),
         (None, PadsTheStep),

@@ -148,6 +148,7 @@ CASES = {
         (None, pick(tries=range(128, 15, -16))),
         ("sides above 128", pick(tries=(256, *SIDES))),
         ("only square tiles", pick(may=lambda m, n: m == n)),
+        ("tried for block_m", pick(may=lambda m, n: m < 128)),
         (None, pick(may=lambda m, n: n <= m)),
         (None, pick(stages_if_none=1)),
         (None, rows_first),

@@ -11,7 +11,9 @@ from .counter_rng_cases import (
     BY_SEED,
     EXTREME,
     GENERATORS,
+    HALVES_OF_SEED,
     KINDS,
+    LARGE,
     ORDER,
     TOGETHER,
     UNTOUCHED,
@@ -37,7 +39,7 @@ COUNTER_RNG = Exercise(
             AGAIN,
         ),
         Property(
-            "The generators of torch and Python are neither used nor seeded",
+            "The global generators of torch and Python are neither used nor seeded",
             "They belong to the caller, and a captured graph has no such state.",
             GENERATORS,
         ),
@@ -80,7 +82,12 @@ COUNTER_RNG = Exercise(
         Property(
             "All bits of a seed count",
             "A seed is below 2^63, and `mix` takes 32 bits at a time. The engine's own seeds have 62.",
-            UPPER,
+            [*UPPER, *HALVES_OF_SEED],
+        ),
+        Property(
+            "In a large vocabulary, tokens at its end are drawn as often as those at its beginning",
+            "If the random numbers have few different values, many tokens have the same, and the first of them wins.",
+            LARGE,
         ),
         Property("logits, seeds and positions are not changed", "The engine still needs them.", UNTOUCHED),
     ],

@@ -2,7 +2,7 @@
 
 import torch
 
-from .counter_rng_trials import INF, again, apart, company, far_apart, generators, kind, shares, untouched
+from .counter_rng_trials import INF, again, apart, company, far_apart, generators, kind, shares, spread, untouched
 
 HALVES, FOUR = [0.0, 0.0], [0.0, -0.7, -1.4, -1.4]
 KINDS = [kind(1, 2), kind(1, 1), kind(3, 4), kind(2, 5, torch.float16)]
@@ -39,7 +39,9 @@ EXTREME = [
     shares([-1000.0, -1000.0, -1002.0], seed=2),
     shares([3000.0, 0.0, 3000.0], seed=3),
     shares([500.0, 501.0, 499.0], seed=4, dtype=torch.float16),
+    shares([70000.0, 70001.0, 69999.0], seed=6),
 ]
+LARGE = [spread(1024), spread(2048), spread(8192)]
 BESIDE = [
     apart("one position further", (lambda i: (7, i), "7 + 0 * i, i"), (lambda i: (7, i + 1), "7 + 0 * i, i + 1")),
     apart("another seed", (lambda i: (i, 4), "i, 4 + 0 * i"), (lambda i: (i + 1, 4), "i + 1, 4 + 0 * i")),
@@ -60,6 +62,23 @@ UPPER = [
         "bits 40 and 42 of the seed",
         (lambda i: (3, i), "3 + 0 * i, i"),
         (lambda i: (3 + 5 * 2**40, i), "3 + 5 * 2**40 + 0 * i, i"),
+    ),
+]
+HALVES_OF_SEED = [
+    apart(
+        "the sum of the two halves is equal",
+        (lambda i: (i + 5, 9), "i + 5, 9 + 0 * i"),
+        (lambda i: (i + 5 * 2**32, 9), "i + 5 * 2**32, 9 + 0 * i"),
+    ),
+    apart(
+        "the xor of the two halves is equal",
+        (lambda i: (8 * i + 5, 3), "8 * i + 5, 3 + 0 * i"),
+        (lambda i: (8 * i + 5 * 2**32, 3), "8 * i + 5 * 2**32, 3 + 0 * i"),
+    ),
+    apart(
+        "the two halves are exchanged",
+        (lambda i: (i * 2**32 + 7000, 4), "i * 2**32 + 7000, 4 + 0 * i"),
+        (lambda i: (7000 * 2**32 + i, 4), "7000 * 2**32 + i, 4 + 0 * i"),
     ),
 ]
 UNTOUCHED = [untouched(1, 3, 1), untouched(2, 4, 2), untouched(4, 6, 3)]

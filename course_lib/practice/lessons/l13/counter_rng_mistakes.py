@@ -6,6 +6,8 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Mistake
 
 from .counter_rng_answers import (
+    MASK,
+    bits_of,
     by_exponential,
     by_global_seed,
     by_multinomial,
@@ -20,7 +22,18 @@ from .counter_rng_answers import (
     unscrambled,
     wrong,
 )
-from .counter_rng_cases import AGAIN, ALONE, BY_POSITION, BY_SEED, GENERATORS, TOGETHER, UNTOUCHED, UPPER
+from .counter_rng_cases import (
+    AGAIN,
+    ALONE,
+    BY_POSITION,
+    BY_SEED,
+    GENERATORS,
+    HALVES_OF_SEED,
+    LARGE,
+    TOGETHER,
+    UNTOUCHED,
+    UPPER,
+)
 from .finding import Finding
 
 
@@ -32,6 +45,11 @@ def repeats(outcome):
 def is_one_token(outcome):
     """Whether all draws of a trial of `shares` gave the same token."""
     return isinstance(outcome, Finding) and 1.0 in outcome.shares
+
+
+def leans_forward(outcome):
+    """Whether more tokens of the first quarter of a vocabulary were drawn than of the last, in a trial of `spread`."""
+    return isinstance(outcome, Finding) and outcome.shares[0] > 1.5 * outcome.shares[-1]
 
 
 def ignores_position(answer):
@@ -78,7 +96,32 @@ MISTAKES = [
         "the seed is not part of the key.",
         "All requests would draw with the same numbers.",
         wrong(key=lambda seeds, positions: keys(0 * seeds, positions)),
-        is_made_by=lambda answer, found: found.trial in BY_SEED and is_one_token(found.outcome),
+        is_made_by=lambda answer, found: found.trial in BY_SEED[:2] and is_one_token(found.outcome),
+    ),
+    Mistake(
+        "the seed is rounded.",
+        "A float32 holds 24 bits, and a float64 53: seeds that follow each other become one. Keep the seed in int64.",
+        wrong(key=lambda seeds, positions: keys(seeds.float().long(), positions)),
+        is_made_by=lambda answer, found: found.trial in BY_SEED[2:] and is_one_token(found.outcome),
+    ),
+    Mistake(
+        "the two halves of the seed are put together before they are scrambled.",
+        "Then seeds with the same sum, or the same xor, of their halves give the same draws. Scramble one half first: "
+        "`mix(mix(low) ^ high)`.",
+        (
+            wrong(key=lambda seeds, positions: mix(mix((seeds & MASK) ^ (seeds >> 32)) ^ positions)),
+            wrong(key=lambda seeds, positions: mix(mix(((seeds & MASK) + (seeds >> 32)) & MASK) ^ positions)),
+        ),
+        is_made_by=lambda answer, found: found.trial in HALVES_OF_SEED and repeats(found.outcome),
+    ),
+    Mistake(
+        "the random numbers have too few different values.",
+        "`mix` gives 32 bits: use all of them for each token.",
+        (
+            wrong(bits=lambda key, vocab: bits_of(key, vocab) >> 20 << 20),
+            wrong(bits=lambda key, vocab: bits_of(key, vocab) >> 24 << 24),
+        ),
+        is_made_by=lambda answer, found: found.trial in LARGE and leans_forward(found.outcome),
     ),
     Mistake(
         "seed and position are put together before they are scrambled.",

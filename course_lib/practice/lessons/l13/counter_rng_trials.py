@@ -93,6 +93,28 @@ def far_apart(vocab, two, many=100):
     )
 
 
+def spread(vocab, many=600):
+    """The Trial of draws from a large vocabulary in which all tokens are as likely: how many come from each quarter."""
+
+    def act(answer):
+        got = drawn(answer, torch.zeros(many, vocab), [4] * many, range(many))
+        if isinstance(got, str):
+            return got
+        return compared([sum(4 * token // vocab == quarter for token in got) for quarter in range(4)], [0.25] * 4)
+
+    story = [
+        "import torch",
+        f"tokens = draw(torch.zeros({many}, {vocab}), torch.full(({many},), 4), torch.arange({many}))",
+        f"(4 * tokens // {vocab}).bincount(minlength=4) / {many}  # from which quarter of the vocabulary they are",
+    ]
+    return Trial(
+        story,
+        act,
+        show=lambda got: f"{found(got)} (they should be near 0.25)" if isinstance(got, Finding) else repr(got),
+        size=10 * vocab,
+    )
+
+
 def apart(name, first, second, many=1000, vocab=8):
     """The Trial of two rows of draws that must have nothing to do with each other.
 

@@ -10,11 +10,12 @@ COLUMNS = FIELDS[:4]
 
 
 def has_other_tensors(answer, found):
-    """Whether a step leaves other tensors in the object than `__init__` made. found: not used."""
+    """Whether a step leaves tensors in the object that are, or have the memory of, others. found: not used."""
     buffers = answer(4, 2)
-    before = [getattr(buffers, name) for name in FIELDS]
+    before = [(getattr(buffers, name), getattr(buffers, name).data_ptr()) for name in FIELDS]
     buffers.fill(**made_step([(11, [5], 1), (33, [2], 2), (55, [4], 1)]))
-    return any(getattr(buffers, name) is not one for name, one in zip(FIELDS, before))
+    after = [getattr(buffers, name) for name in FIELDS]
+    return any(now is not one or now.data_ptr() != at for now, (one, at) in zip(after, before))
 
 
 def holds_tensors(answer, found):
@@ -158,7 +159,8 @@ MISTAKES = [
     ),
     Mistake(
         "the buffers are replaced by new tensors.",
-        "A graph keeps the addresses that it was captured with. Write into the tensor: `self.slots[:n] = slots`.",
+        "A graph keeps the addresses that it was captured with, and `.data = …` gives a tensor another one. Write "
+        "into the tensor: `self.slots[:n] = slots`.",
         (variant(replaces="before"), variant(replaces="after")),
         is_made_by=has_other_tensors,
     ),

@@ -31,10 +31,11 @@ def made_step(rows, width=None):
 
 
 class Graph:
-    """A stand-in for the captured graphs: it keeps the tensors that `buffers` has now, and each replay reads them."""
+    """A stand-in for the captured graphs: it keeps the memory that `buffers` has now, and each replay reads it."""
 
     def __init__(self, buffers):
-        self.memory = SimpleNamespace(**{name: getattr(buffers, name) for name in FIELDS})
+        # A view: a graph knows addresses, and `tensor.data = other` gives the same object another one.
+        self.memory = SimpleNamespace(**{name: getattr(buffers, name)[:] for name in FIELDS})
 
     def rows(self, size):
         """What the first `size` rows make a graph do: (token, position, slot that is written, slots that are read)."""

@@ -22,6 +22,7 @@ def wrong(
     least_busy=lambda fit: max(pair for pair in fit if pair[0] == 16),
     nothing=lambda: None,
     sides=SIDES,
+    sides_of_m=None,
     gives=lambda pair: pair,
     stages_used=lambda stages: stages,
 ):
@@ -31,7 +32,7 @@ def wrong(
         stages = stages_used(stages)
         fit = [
             (m, n)
-            for m in sides
+            for m in sides_of_m or sides
             for n in sides
             if fits(bytes_of(rows(m, n, stages) * width(head_dim), itemsize), shared_memory)
         ]
@@ -184,6 +185,11 @@ MISTAKES = [
         "block_n is made large first.",
         "block_m decides how often keys and values are read: the largest block_m first, then the largest block_n.",
         wrong(best=lambda pairs: max(pairs, key=lambda pair: pair[::-1])),
+    ),
+    Mistake(
+        "not all sizes are tried for block_m.",
+        "It is one of 16, 32, 64 and 128.",
+        (wrong(sides_of_m=(64, 32, 16)), wrong(sides_of_m=(128, 64, 16)), wrong(sides_of_m=(128, 32, 16))),
     ),
     Mistake(
         "the pair with the largest product is taken.",
