@@ -4,9 +4,21 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from .checkout import find_root
 from .errors import CourseError
+
+
+SETTINGS = Path(__file__).parent / "lab_settings"
+"""Defaults for this run of JupyterLab only: no news pop-up, and a saved notebook keeps the state of its views, so that
+they come back without a kernel. A learner's own settings go before these, and none of their files is changed."""
+
+
+def environment():
+    """The environment of JupyterLab: this one, with SETTINGS as one more folder of configuration."""
+    folders = [os.environ.get("JUPYTER_CONFIG_PATH"), str(SETTINGS)]
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, folders))}
 
 
 def open_lab(lesson="00", *, browser=True):
@@ -38,8 +50,8 @@ def open_lab(lesson="00", *, browser=True):
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # the user of a container is often root, which JupyterLab refuses by default
     if os.name == "posix":
-        os.execv(sys.executable, command)  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
+        os.execve(sys.executable, command, environment())  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
     try:
-        return subprocess.run(command).returncode
+        return subprocess.run(command, env=environment()).returncode
     except KeyboardInterrupt:  # JupyterLab got the same Ctrl-C and has printed its own message
         return 0
