@@ -162,7 +162,7 @@ class TokensNotBlocks(Plain):
 
 class ChecksNothing(Plain):
     def check_integrity(self):
-        return True
+        pass
 
 
 class ForksOnce(Plain):

@@ -16,6 +16,8 @@ from written_dynamic_batcher import CASES as DYNAMIC_BATCHER
 from written_fair_share import CASES as FAIR_SHARE
 from written_find_the_bug import CASES as FIND_THE_BUG
 from written_flash import CASES as FLASH
+from written_fresh_00_to_03 import CASES as FRESH_00_TO_03
+from written_fresh_04_05 import CASES as FRESH_04_05
 from written_fuse_norm import CASES as FUSE_NORM
 from written_generate import CASES as GENERATE
 from written_generate_cached import CASES as GENERATE_CACHED
@@ -87,3 +89,7 @@ CASES = {
     **PICK_TILES,
     **SPECULATIVE,
 }
+
+for fresh in (FRESH_00_TO_03, FRESH_04_05):
+    for key, cases in fresh.items():
+        CASES[key] = CASES[key] + cases

@@ -43,9 +43,9 @@ PRINTED = Mistake(
 )
 
 NOTHING_RETURNED = Mistake(
-    "nothing is returned.",
+    "nothing is returned, or `None`.",
     "A function that ends without `return` gives `None` to whoever called. Put `return` before the result, on every "
-    "way out.",
+    "way out. An empty result is returned too, and not `None`.",
     is_made_by=gives_none,
 )
 

@@ -1,5 +1,7 @@
 """Exercise 00.hello: return a sentence with a name in it."""
 
+import unicodedata
+
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
@@ -18,7 +20,9 @@ def hello_formatted(name):
 
 def greeting(name):
     """The Trial that calls hello(name)."""
-    return Trial([f"hello({name!r})"], lambda answer: answer(name), explain=first_difference, size=len(name))
+    shown = repr(name) if unicodedata.is_normalized("NFC", name) else ascii(name)  # an accent of its own is not seen
+    show = repr if shown == repr(name) else ascii
+    return Trial([f"hello({shown})"], lambda answer: answer(name), show, explain=first_difference, size=len(name))
 
 
 def first_difference(expected, got):
@@ -46,6 +50,13 @@ def unaffected_by_the_name(answer, found):
         return False  # another sentence, or not a string
     returned = [answer(name) for name in ("Mia", "Juniper", "O'Neil")]
     return isinstance(returned[0], str) and len(set(returned)) == 1 and "{" not in returned[0]
+
+
+def normalises(answer, found):
+    """Whether it writes an accent in the other of the two ways, and nothing else differs."""
+    pairs = [(answer(name), hello(name)) for name in ("Zo\u00eb", "Zoe\u0308")]
+    same = all(unicodedata.normalize("NFC", got) == unicodedata.normalize("NFC", want) for got, want in pairs)
+    return same and any(got != want for got, want in pairs)
 
 
 HELLO = Exercise(
@@ -87,6 +98,10 @@ HELLO = Exercise(
                     "Anna Lee",
                     "R2D2",
                     " Bo ",
+                    "Mia  Ann",
+                    "Zoe\u0308",
+                    "A\\B",
+                    "{Mia}",
                     "Al ",
                     " Mia",
                 )
@@ -133,6 +148,17 @@ HELLO = Exercise(
             "spaces are taken from the ends of the name.",
             "The name must stay as it was passed, with all its spaces: `strip` takes some of them away.",
             lambda name: hello(name.strip()),
+        ),
+        Mistake(
+            "spaces inside the name are lost.",
+            "`split()` and `join` make one space of several. The name must stay as it was passed.",
+            lambda name: " ".join(hello(name).split()),
+        ),
+        Mistake(
+            "the characters of the name are replaced by others that look the same.",
+            "An accent can be a character of its own, after its letter. `unicodedata.normalize` joins the two, and the "
+            "name is another string.",
+            is_made_by=normalises,
         ),
         Mistake(
             "there is white space after the full stop.",

@@ -95,7 +95,7 @@ def swapped(prompt_tokens, new_tokens):
 
 
 SMALL = [(p, n) for p in range(1, 6) for n in range(0, 5)]
-LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500)]
+LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500), (100_000, 2)]
 
 COUNT_WORK = Exercise(
     id="01.count_work",

@@ -9,6 +9,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .generate_answers import (
+    cuts_afterwards,
     generate_as_taught,
     generate_last_row,
     generate_new_only,
@@ -23,7 +24,7 @@ from .generate_answers import (
 from .solutions.generate import generate
 
 
-def run(answer, prompt, n, stop):
+def run(answer, prompt, n, stop=()):
     """(what the answer returns, the caller's list after the call, tokens computed in each call)."""
     model, ids = TinyModel(most_calls=n + 6), list(prompt)
     returned = answer(model, ids, n, stop) if stop else answer(model, ids, n)
@@ -54,10 +55,10 @@ def callers_list(prompt, n):
     return Trial(story(prompt, n, then="prompt"), lambda answer: run(answer, prompt, n, ())[1], size=len(prompt) + n)
 
 
-def tokens_of_each_call(prompt, n):
+def tokens_of_each_call(prompt, n, stop=()):
     return Trial(
-        story(prompt, n, then="model.computed  # tokens in each call"),
-        lambda answer: run(answer, prompt, n, ())[2],
+        story(prompt, n, stop, then="model.computed  # tokens in each call"),
+        lambda answer: run(answer, prompt, n, stop)[2],
         size=len(prompt) + n,
         note="the whole sequence, once for each new token",
     )
@@ -165,8 +166,9 @@ GENERATE = Exercise(
         Property("The caller's list is not changed", "The same prompt is often used twice.", UNTOUCHED),
         Property(
             "n tokens take n calls, each with the whole sequence",
-            "No step is needed after the last token.",
-            [tokens_of_each_call(p, n) for p in PROMPTS[:6] for n in (0, 1, 2, 4)],
+            "No step is needed after the last token. A stop token is the last one too.",
+            [tokens_of_each_call(p, n) for p in PROMPTS[:6] for n in (0, 1, 2, 4)]
+            + [tokens_of_each_call(p, n, (s,)) for p in PROMPTS[:6] for s in (1, 3) for n in (2, 4)],
         ),
         Property(
             "On the bundled model it generates the same tokens as `generate_naive`",
@@ -267,6 +269,11 @@ GENERATE = Exercise(
             "the model is called once more than needed.",
             "Step n produces the last token. No call is needed after it.",
             one_call_too_many,
+        ),
+        Mistake(
+            "the loop goes on after a stop token, and the tokens after it are cut off at the end.",
+            "The ids are right, but the model was called for tokens that nobody gets. End the loop at the stop token.",
+            cuts_afterwards,
         ),
     ],
     hints=[

@@ -123,3 +123,9 @@ def one_call_too_many(model, token_ids, max_tokens, stop_token_ids=()):
     ids = [*token_ids, *new]
     model(torch.tensor(ids), torch.arange(len(ids)), Recompute())
     return new
+
+
+def cuts_afterwards(model, token_ids, max_tokens, stop_token_ids=()):
+    new = generate(model, token_ids, max_tokens)
+    ends = [i for i, token in enumerate(new) if token in stop_token_ids]
+    return new[: ends[0] + 1] if ends else new

@@ -112,7 +112,7 @@ def equals(size, ids):
     return Trial(story, act, show=tensors.outcome, note="the lowest id among equals", size=size)
 
 
-UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0])]
+UNTOUCHED = [untouched(v) for v in ([2.0, 1.0], [1.0, 3.0, 2.0], [-1.0, -2.0], [float("-inf"), 2.0, float("-inf")])]
 TIES = [
     choice(list(v), "the lowest id among equals")
     for n in (2, 3, 4)
@@ -248,9 +248,9 @@ GREEDY = Exercise(
             is_made_by=is_random,
         ),
         Mistake(
-            "the order of equals depends on `topk`, or on a sort that is not stable.",
-            "Neither guarantees an order among equals, so the id can differ with the size or the machine. `argmax` "
-            "returns the first of them.",
+            "the order of equals depends on `topk`, on a sort that is not stable, or on chance.",
+            "None of them guarantees an order among equals, so the id can differ with the size, the machine or the "
+            "call. `argmax` returns the first of them.",
             in_the_middle,
             settles_ties_otherwise,
         ),

@@ -9,12 +9,14 @@ from course_lib.practice.judge.running import Raised
 from .sample_answers import (
     crash_on_large_k,
     draws_index,
+    greedy_below,
     greedy_by_draw,
     k_cut,
     never_greedy,
     normal,
     p_at_temperature_one,
     p_cut,
+    raises_low_temperatures,
     right_shape,
     sample_by_threshold,
     sample_one_by_one,
@@ -24,13 +26,13 @@ from .sample_answers import (
     writes_into_logits,
     zeroed_logits,
 )
-from .sample_trials import drawn, kept, large, on_edge, orders, untouched
+from .sample_trials import can_be_drawn, drawn, kept, large, on_edge, orders, untouched
 from .solutions.sample import sample
 
 
 def divides_by_zero(answer, found):
     """Whether temperature 0 gave nan or a ZeroDivisionError. Which numbers are nan differs from answer to answer."""
-    if "temperature=0" not in found.story[-1]:
+    if not any(f"temperature={zero}," in found.story[-1] for zero in ("0", "0.0")):
         return False
     if isinstance(found.outcome, Raised):
         return found.outcome.kind == "ZeroDivisionError"
@@ -46,6 +48,9 @@ def draws_by_itself(answer, found):
 
 
 THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
+ROUNDED = [(40, 0.15), (40, 0.15, 2.0), (40, 0.15, 0.5)]
+"""Equal tokens of which 6 reach `top_p`, however their probabilities are added up: in float32 or float64, divided by
+their sum or not. A sum from which the token's own probability is taken off again falls short."""
 UNTOUCHED = [
     untouched(p, temperature=t, top_k=k, top_p=q)
     for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
@@ -70,7 +75,8 @@ SAMPLE = Exercise(
                 drawn(p, t)
                 for p in ([0.75, 0.25], [0.2, 0.8], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
                 for t in (0.5, 2.0, 0.25)
-            ],
+            ]
+            + [drawn(p, 0.005) for p in ([0.51, 0.49], [0.49, 0.51], [0.36, 0.34, 0.3])],
         ),
         Property(
             "Temperature 0 is greedy: the most likely token, without `draw`",
@@ -87,7 +93,8 @@ SAMPLE = Exercise(
         Property(
             "`top_k` keeps the k most likely tokens, and their probabilities sum to 1",
             "A cut token must have probability exactly 0.",
-            [drawn(p, 1.0, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2, 3)],
+            [drawn(p, 1.0, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2, 3)]
+            + [can_be_drawn(p, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2)],
         ),
         Property(
             "A `top_k` larger than the vocabulary cuts nothing",
@@ -106,7 +113,7 @@ SAMPLE = Exercise(
         Property(
             "`top_p` is reached where the sum is exactly `top_p`: no further token is kept",
             "Two tokens of probability 0.5 and a `top_p` of 0.5: one is enough.",
-            [kept(2, 0.5), kept(4, 0.25), kept(4, 0.5), kept(4, 0.75), kept(8, 0.5), kept(4, 0.5, 2.0)],
+            [kept(*how) for how in ((2, 0.5), (4, 0.25), (4, 0.5), (4, 0.75), (8, 0.5), (4, 0.5, 2.0), *ROUNDED)],
         ),
         Property(
             "First temperature, then `top_k`, then `top_p` on the tokens that `top_k` kept",
@@ -211,6 +218,34 @@ SAMPLE = Exercise(
             "Once the more likely tokens have reached `top_p`, no other is needed: cut where their sum is `>= top_p`, "
             "not where it is above.",
             sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, beyond=True))),
+        ),
+        Mistake(
+            "`top_p` is compared with a sum from which the token's own probability was subtracted.",
+            "`cumsum - probabilities` is rounded twice and can end below a `top_p` that was reached. Shift the sum: "
+            "`torch.cat([torch.zeros(1), probabilities.cumsum(-1)[:-1]])`.",
+            sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, subtracts=True))),
+        ),
+        Mistake(
+            "cut tokens keep a small probability.",
+            "A token that was cut must never be drawn. Its probability is exactly 0.",
+            tuple(
+                sampler(lambda x, t, k, p, least=least: right_shape(x, t, k, p).clamp(min=least))
+                for least in (1e-9, 1e-6)
+            ),
+        ),
+        Mistake(
+            "a low temperature is raised to a higher one.",
+            "Only 0 needs a case of its own. Divide by any other temperature as it is: softmax subtracts the largest "
+            "logit first, so that nothing overflows.",
+            tuple(
+                sampler(lambda x, t, k, p, least=least: right_shape(x, max(t, least), k, p)) for least in (0.01, 0.05)
+            ),
+            raises_low_temperatures,
+        ),
+        Mistake(
+            "a low temperature is treated as 0.",
+            "Only 0 means greedy. At any temperature above 0 the token is drawn: `draw` is called once.",
+            tuple(greedy_below(t) for t in (0.01, 0.1)),
         ),
         Mistake(
             "`top_p` adds up from the least likely token.",

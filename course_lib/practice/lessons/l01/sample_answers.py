@@ -39,12 +39,17 @@ def sample_by_threshold(logits, temperature, top_k, top_p, draw):
 
 
 # From here on: wrong answers, made of steps, each of which can be wrong.
-def p_cut(probs, top_p, from_below=False, beyond=False):
-    """`probs` with the tokens outside top-p set to 0, not renormalised. beyond: the sum has to be above top_p."""
+def p_cut(probs, top_p, from_below=False, beyond=False, subtracts=False):
+    """`probs` with the tokens outside top-p set to 0, not renormalised.
+
+    beyond: the sum has to be above top_p. subtracts: the sum before a token is the sum with it, minus the token.
+    """
     if top_p is None:
         return probs
     ordered, order = probs.sort(descending=not from_below, stable=True)
     before = torch.cat([torch.zeros(1), ordered.cumsum(-1)[:-1]])
+    if subtracts:
+        before = ordered.cumsum(-1) - ordered
     cut = before > top_p if beyond else before >= top_p
     return torch.zeros_like(probs).scatter(0, order, torch.where(cut, torch.zeros(()), ordered))
 
@@ -126,6 +131,15 @@ def greedy_by_draw(logits, temperature, top_k, top_p, draw):
     return draw(torch.nn.functional.one_hot(logits.argmax(), len(logits)).float())
 
 
+def greedy_below(least):
+    """A sampler that is greedy below a temperature of `least`."""
+
+    def answer(logits, temperature, top_k, top_p, draw):
+        return sample(logits, 0 if temperature < least else temperature, top_k, top_p, draw)
+
+    return answer
+
+
 def crash_on_large_k(logits, temperature, top_k, top_p, draw):
     if temperature > 0 and top_k is not None:
         torch.topk(logits, top_k)
@@ -141,3 +155,11 @@ def writes_into_logits(logits, temperature, top_k, top_p, draw):
 def zeroed_logits(logits, t, k, p):
     cut = right_shape(logits, t, k, p) == 0
     return torch.where(cut, torch.zeros(()), logits / t).softmax(-1)
+
+
+def raises_low_temperatures(answer, found):
+    """Whether it computes the same, and draws, at two temperatures that are both very low."""
+    given = []
+    for temperature in (0.005, 0.0025):
+        answer(torch.tensor([0.02, 0.0]), temperature, None, None, lambda p: given.append(p) or 0)
+    return len(given) == 2 and given[0].allclose(given[1]) and float(given[0].min()) > 0

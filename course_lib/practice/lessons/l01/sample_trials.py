@@ -49,6 +49,26 @@ def drawn(probs, temperature=1.0, top_k=None, top_p=None, token=1, note="", seed
     )
 
 
+def can_be_drawn(probs, top_k):
+    """The Trial of the ids that draw() could return: those with a probability above 0, however small."""
+
+    def act(answer):
+        given = []
+        answer(torch.log(torch.tensor(probs)), 1.0, top_k, None, lambda p: given.append(as_given(p)) or 0)
+        return [(p > 0).nonzero().flatten().tolist() if isinstance(p, torch.Tensor) else p for p in given]
+
+    return Trial(
+        [
+            f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))",
+            "draw = lambda probabilities: print((probabilities > 0).nonzero().flatten()) or 0",
+            f"sample(logits, temperature=1.0, top_k={top_k}, top_p=None, draw=draw)",
+        ],
+        act,
+        show=lambda given: "\n".join(f"ids {ids} can be drawn" for ids in given) or "draw is not called",
+        size=len(probs),
+    )
+
+
 def kept(size, top_p, temperature=1.0):
     """The Trial of `size` equal logits, of which so many are kept that their sum is exactly `top_p`.
 
@@ -72,7 +92,7 @@ def kept(size, top_p, temperature=1.0):
         ],
         act,
         show=lambda given: "\n".join(f"draw gets {short(p)}" for p in given) or "draw is not called",
-        note=f"{int(size * top_p)} of {size} are exactly {top_p}",
+        note=f"{round(size * top_p)} of {size} are exactly {top_p:.4g}",
         size=size,
     )
 

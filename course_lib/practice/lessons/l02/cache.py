@@ -9,7 +9,17 @@ from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVeri
 from .cache_answers import cache_by_hand, cache_by_kind_of_step, cache_of_lists
 from .cache_memory_trials import growth, same_memory, two_caches, untouched
 from .cache_mistakes import mistakes
-from .cache_trials import after_reset, attends, goes_on, num_tokens, second_sequence, shapes, too_many
+from .cache_trials import (
+    after_reset,
+    attends,
+    full_at,
+    goes_on,
+    num_tokens,
+    num_tokens_between,
+    second_sequence,
+    shapes,
+    too_many,
+)
 from .solutions.cache import ContiguousCache
 
 
@@ -58,6 +68,7 @@ TWO_CACHES = [
     for first, other in [([1, 1], [1]), ([2, 1], [3]), ([2, 2], [1, 1])]
 ]
 SAME_MEMORY = [same_memory(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [2, 1])]
+BETWEEN = [num_tokens_between(shape, split) for shape in (LAYERS, DEEP) for split in ([1], [2, 1])]
 UNTOUCHED = [untouched(shape, count) for shape in (ONE, WIDE, LAYERS, GROUPS) for count in (1, 3)]
 
 CACHE = Exercise(
@@ -99,8 +110,13 @@ CACHE = Exercise(
         ),
         Property(
             "`num_tokens` is the number of cached tokens",
-            "It grows once a step, for any number of layers.",
-            [num_tokens(shape, split) for shape in (ONE, LAYERS, DEEP) for split in ([1], [3], [2, 1], [3, 1, 2])],
+            "It grows once a step, after the last layer: the layers before it still start where the step starts.",
+            [
+                num_tokens(shape, split)
+                for shape in (ONE, LAYERS, DEEP)
+                for split in ([1], [3], [2, 1], [3, 1, 2], [5, 4])
+            ]
+            + BETWEEN,
         ),
         Property(
             "After `reset()`, a second sequence gets the same results as in a new cache",
@@ -131,6 +147,7 @@ CACHE = Exercise(
                 for split, over in [([1], 1), ([2], 1), ([1], 3), ([2, 1], 2), ([], 2)]
             ]
             + [attends(shape, split, max_tokens=sum(split)) for shape in (ONE, LAYERS) for split in ([2], [1, 1])]
+            + [full_at(shape, split, over) for shape in (LAYERS, DEEP) for split, over in [([1], 2), ([2, 1], 1)]]
             + [goes_on(shape, split, over) for shape in (ONE, LAYERS) for split, over in [([1], 2), ([2, 1], 3)]],
         ),
         Property(
@@ -157,7 +174,7 @@ CACHE = Exercise(
             slow=True,
         ),
     ],
-    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED),
+    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED, BETWEEN),
     hints=[
         "Two tensors are enough for the keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, "
         "head_dim]`, made in `__init__`. `num_tokens` says how many positions are in use.",

@@ -35,9 +35,28 @@ def allocates_late(answer, found):
     return bytes_after[0] < bytes_after[1] == bytes_after[2]
 
 
-def mistakes(two_caches, same_memory, untouched):
+def overwrites_its_output(answer, found):
+    """Whether what `attend` returned for one layer lies where it writes what it returns for the next."""
+    shape = Shape(num_layers=2)
+    first, second = run_layers(answer(shape, 9), shape, 0, 2)
+    return first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr()
+
+
+def mistakes(two_caches, same_memory, untouched, between):
     """The mistakes of 02.cache. The arguments are the trials of the properties that have these names."""
-    return KNOWN + [
+    return [
+        Mistake(
+            "the output of a layer is written over by the next one.",
+            "`attend` returns a part of a tensor that the cache uses again. Return a new tensor each time.",
+            is_made_by=overwrites_its_output,
+        ),
+        Mistake(
+            "`num_tokens` grows before the last layer.",
+            "Other parts of a server read it between two layers. Set it when the last layer has its keys and values: "
+            "`layer == num_layers - 1`.",
+            is_made_by=writes_into(between),
+        ),
+        *KNOWN,
         Mistake(
             "two caches share one memory.",
             "What is made in the class body or kept in a global belongs to all caches. Make the tensors in "

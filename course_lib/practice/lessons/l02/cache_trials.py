@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import torch
 
 from course_lib.errors import CacheFull
-from course_lib.practice.fixtures.tiny_sequence import NanInEmpty, run_layers
+from course_lib.practice.fixtures.tiny_sequence import NanInEmpty, run_layers, tokens
 from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.exercise import Trial
 from course_lib.practice.report.tensors import numbers
@@ -91,6 +91,28 @@ def num_tokens(shape, split):
     )
 
 
+def num_tokens_between(shape, split):
+    """The Trial of num_tokens after each layer of the last step."""
+    start, n = sum(split[:-1]), split[-1]
+
+    def act(answer):
+        cache, _ = run(answer, shape, split[:-1], 9, answer(shape, 9))
+        seen = []
+        for layer in range(shape.num_layers):
+            cache.attend(layer, *tokens(shape, layer, start, n))
+            seen.append(cache.num_tokens)
+        return seen
+
+    lines = [
+        *begin(shape, 9, ", tokens"),
+        *steps_of(split[:-1]),
+        f"for layer in range({shape.num_layers}):",
+        f"    cache.attend(layer, *tokens(shape, layer, {start}, {n}))",
+        "    print(cache.num_tokens)",
+    ]
+    return Trial(lines, act, size=size_of(shape, split), note="it grows after the last layer")
+
+
 def is_method(expected, got):
     return "`num_tokens` is a method here; the course reads it without brackets. Make it an attribute." * callable(got)
 
@@ -153,6 +175,28 @@ def too_many(shape, split, over):
     return Trial(
         lines, act, size=size_of(shape, split) + over, note="the error, and the number of tokens in the cache after it"
     )
+
+
+def full_at(shape, split, over):
+    """The Trial of the layer in which a step of `over` tokens, one more than fit, raises CacheFull."""
+    max_tokens = sum(split) + over - 1
+
+    def act(answer):
+        cache, _ = run(answer, shape, split, max_tokens, answer(shape, max_tokens))
+        for layer in range(shape.num_layers):
+            try:
+                cache.attend(layer, *tokens(shape, layer, sum(split), over))
+            except CacheFull:
+                return layer
+        return "in no layer"
+
+    lines = [
+        *begin(shape, max_tokens, ", tokens"),
+        *steps_of(split),
+        f"for layer in range({shape.num_layers}):  # which of them raises CacheFull?",
+        f"    cache.attend(layer, *tokens(shape, layer, {sum(split)}, {over}))",
+    ]
+    return Trial(lines, act, size=size_of(shape, split) + over, note="the first layer")
 
 
 def goes_on(shape, split, over):

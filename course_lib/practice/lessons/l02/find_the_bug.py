@@ -123,8 +123,8 @@ FIND_THE_BUG = Exercise(
     mistakes=[
         Mistake(
             "no bug is ever reported.",
-            "Either nothing is returned, or the cache is compared with another one from `make_cache()`, which has the "
-            "same bug. Compare it with `Recompute()`, which is right.",
+            "Nothing is returned, or the cache is compared with another one from `make_cache()`, which has the same "
+            "bug, or fewer tokens are compared than you got. Compare it with `Recompute()`, over all of `token_ids`.",
             tool(against=lambda make: make()),
         ),
         Mistake(

@@ -14,12 +14,14 @@ from .generate_cached_answers import (
     generate_by_what_is_kept,
     generate_two_parts,
     loop,
+    loop_without_the_first,
     naive,
     naive_after_prefill,
     one_by_one,
     one_call_too_many,
     own_cache,
     prefill_and_again,
+    prefill_and_append,
     reset_after_each_step,
     reset_and_all,
 )
@@ -205,7 +207,16 @@ GENERATE_CACHED = Exercise(
             "the last token of the prompt is computed twice.",
             "The logits of prefill already predict the token after the prompt: read their last row for the first new "
             "token.",
-            (prefill_and_again, loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1])),
+            (
+                prefill_and_again,
+                prefill_and_append,
+                loop(step=lambda ids, n: ids[-2:], place=lambda ids, n: [len(ids) - 2, len(ids) - 1]),
+            ),
+        ),
+        Mistake(
+            "the token that prefill gives is left out.",
+            "The last row of prefill predicts the first new token: it is the first that is returned.",
+            loop_without_the_first,
         ),
         Mistake(
             "the prompt is computed token by token.",

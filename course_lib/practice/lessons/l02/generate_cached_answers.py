@@ -94,6 +94,21 @@ def prefill_and_again(model, token_ids, max_tokens, cache):
     return ids[len(token_ids) :]
 
 
+def prefill_and_append(model, token_ids, max_tokens, cache):
+    """Ignores the logits of prefill, and computes the last token of the prompt once more, after the prompt."""
+    model(torch.tensor(token_ids), torch.arange(len(token_ids)), cache)
+    new = []
+    for _ in range(max_tokens):
+        newest, at = [token_ids[-1], *new][-1], len(token_ids) + len(new)
+        new.append(int(model(torch.tensor([newest]), torch.tensor([at]), cache)[-1].argmax()))
+    return new
+
+
+def loop_without_the_first(model, token_ids, max_tokens, cache):
+    """Computes the token that prefill gives, and does not return it."""
+    return generate_cached(model, token_ids, max_tokens + 1, cache)[1:]
+
+
 def naive(model, token_ids, max_tokens, cache):
     """Right tokens without any cache."""
     ids = list(token_ids)

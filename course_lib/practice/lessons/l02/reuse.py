@@ -9,8 +9,12 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Tria
 
 from .reuse_answers import (
     copied_caches,
+    each_once,
+    each_once_at_the_end,
     first_only,
     flat,
+    from_the_end,
+    in_order,
     in_turn_in_one_function,
     in_turn_listed,
     last_only,
@@ -89,6 +93,12 @@ def untouched(prompts, n):
         lambda answer: run(answer, prompts, n)[3],
         size=size(prompts, n),
     )
+
+
+def one_list_for_all(answer, found):
+    """Whether it returns one list several times."""
+    sequences = run(answer, [[1], [2]], 2)[0]
+    return len(sequences) == 2 and sequences[0] is sequences[1]
 
 
 ALONE = [([p], n) for p in ([1], [2], [1, 2], [4, 1, 2]) for n in (1, 2, 4)]
@@ -187,6 +197,21 @@ REUSE = Exercise(
             (last_only, first_only),
         ),
         Mistake("the prompts are returned too.", "Return only the new ids.", with_prompts),
+        Mistake(
+            "the sequences come in another order than the prompts.",
+            "Each caller gets the sequence at the place of their prompt. Serve the prompts in the order of the list.",
+            tuple(in_order(key) for key in (len, None, lambda prompt: -len(prompt))) + (from_the_end,),
+        ),
+        Mistake(
+            "all sequences are one and the same list.",
+            "A list that is filled again changes wherever it was put before. Make a new list for each prompt.",
+            is_made_by=one_list_for_all,
+        ),
+        Mistake(
+            "equal prompts get one sequence together.",
+            "A dict with the prompts as keys has each of them once. Collect the sequences in a list.",
+            (each_once, each_once_at_the_end),
+        ),
         Mistake(
             "the caller's prompts are changed.",
             "`pop`, `append` and `+=` change the caller's list. `list(prompt)` is a copy.",

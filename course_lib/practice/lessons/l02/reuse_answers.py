@@ -128,3 +128,24 @@ def first_only(model, prompts, max_tokens, cache):
 
 def with_prompts(model, prompts, max_tokens, cache):
     return [[*p, *new] for p, new in zip(prompts, generate_in_turn(model, prompts, max_tokens, cache))]
+
+
+def in_order(key):
+    """Serves the prompts in a sorted order, and returns the sequences in that order."""
+    return lambda model, prompts, max_tokens, cache: generate_in_turn(
+        model, sorted(prompts, key=key), max_tokens, cache
+    )
+
+
+def from_the_end(model, prompts, max_tokens, cache):
+    return generate_in_turn(model, prompts[::-1], max_tokens, cache)
+
+
+def each_once(model, prompts, max_tokens, cache):
+    return generate_in_turn(model, [list(p) for p in dict.fromkeys(map(tuple, prompts))], max_tokens, cache)
+
+
+def each_once_at_the_end(model, prompts, max_tokens, cache):
+    """Serves all prompts, and keeps the sequences in a dict with the prompts as keys."""
+    new = generate_in_turn(model, prompts, max_tokens, cache)
+    return list({tuple(prompt): sequence for prompt, sequence in zip(prompts, new)}.values())

@@ -7,6 +7,7 @@ from .fit_a_budget_answers import (
     first_only,
     fit_by_counting,
     fit_by_trying,
+    last_by_name,
     last_only,
     length_first,
     not_noticed,
@@ -143,6 +144,11 @@ FIT_A_BUDGET = Exercise(
             "dtypes are tried in the order of their names.",
             "A dict keeps the order in which it was written, and that is the order to try: no `sorted`.",
             lambda budget, sizes, users, tokens: fit_a_budget(budget, dict(sorted(sizes.items())), users, tokens),
+        ),
+        Mistake(
+            "the last dtype is looked up by its name.",
+            "`max(sizes)` is the last name of the alphabet. The last key of the dict is `list(sizes)[-1]`.",
+            last_by_name,
         ),
         Mistake(
             "the caller's dict is changed.",

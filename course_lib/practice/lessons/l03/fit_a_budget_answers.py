@@ -69,3 +69,11 @@ def not_noticed(budget, sizes, users, tokens):
     if budget // (tokens * size) > 0:
         return dtype, budget // (tokens * size), tokens
     return (dtype, 1, budget // size) if budget // size else None
+
+
+def last_by_name(budget, sizes, users, tokens):
+    """Takes the largest name for the last dtype where not all users fit."""
+    for dtype, size in sizes.items():
+        if users * tokens * size <= budget:
+            return dtype, users, tokens
+    return fit_by_counting(budget, {max(sizes): sizes[max(sizes)]}, users, tokens)

@@ -5,6 +5,8 @@ from course_lib.practice.judge.exercise import Trial
 FLOATS = {"float32": 8, "bfloat16": 4, "fp8": 2}
 """In this order, and not in that of the names."""
 SIZES = {"bfloat16": 4, "fp8": 2, "int4": 1}
+NAMES = {"float32": 8, "int8": 2, "fp4": 1}
+"""The last of these is not the last of the alphabet."""
 TWO = {"bfloat16": 6, "fp8": 3}
 ONE = {"float32": 5}
 LLAMA = {"bfloat16": 131_072, "fp8": 65_536, "int4": 32_768}
@@ -91,6 +93,8 @@ FEWER = [
     (20, ONE, 5, 2),
     (10, ONE, 2, 2),
     (16, SIZES, 8, 5),
+    (5, NAMES, 2, 3),
+    (9, NAMES, 4, 3),
 ]
 SHORTER = [
     (2, SIZES, 1, 3),
@@ -100,6 +104,8 @@ SHORTER = [
     (14, TWO, 3, 5),
     (19, ONE, 3, 6),
     (5, ONE, 2, 4),
+    (2, NAMES, 2, 3),
+    (4, NAMES, 1, 6),
 ]
 NOTHING = [(0, SIZES, 1, 2), (2, TWO, 1, 2), (4, ONE, 2, 2), (1, TWO, 3, 4)]
 NEGATIVE = [(-1, SIZES, 1, 2), (-1, TWO, 1, 1), (-7, ONE, 2, 2), (-6, SIZES, 2, 3), (-100, TWO, 3, 4)]

@@ -30,7 +30,7 @@ ALLOCATOR = Exercise(
             "`allocate(n)` returns a list of n different free blocks",
             "Two requests with the same block overwrite each other's tokens.",
             [by_hand(n, ("allocate_few", "a", k)) for n in (2, 3, 5) for k in range(1, n)]
-            + [by_hand(3, ("allocate", "a", 0))]
+            + [by_hand(3, ("allocate", "a", 0)), by_hand(3, ("allocate", "a", 0), ("allocate", "b", 0))]
             + played(24, 1, "allocate_few", "allocate_few", "allocate_one", lengths=(1, 4)),
         ),
         Property(
@@ -66,6 +66,11 @@ ALLOCATOR = Exercise(
             played(30, 7, "allocate", "free", "free", "free_both", "num_free")
             + [by_hand(4, ("allocate", "a", k), ("free_both", "a", "a"), ("num_free",)) for k in (1, 2, 3)]
             + [
+                by_hand(n, ("allocate", "a", n), ("share", "a"), ("free_both", "a", "a"), look)
+                for n in (1, 2, 3)
+                for look in (("num_free",), ("integrity",))
+            ]
+            + [
                 by_hand(
                     n, ("allocate", "a", n), ("share_twice", "a", "a"), ("ref_counts", "a"), ("free_both", "a", "a")
                 )
@@ -97,8 +102,8 @@ ALLOCATOR = Exercise(
             + played(12, 10, "allocate", "give_back", "fork", "num_free"),
         ),
         Property(
-            "`check_integrity()` raises nothing while the ledger is consistent",
-            "A check that always fails is of no use.",
+            "`check_integrity()` raises and returns nothing while the ledger is consistent",
+            "A check that always fails is of no use. The caller looks for an exception and not for a result.",
             played(24, 11, "allocate", "share", "give_back", "give_some", "integrity")
             + [by_hand(2, ("integrity",)), by_hand(2, ("allocate", "a", 2), ("integrity",))],
         ),

@@ -94,7 +94,7 @@ class ChainOfBlocks:
                 raise LedgerError("freed too often")
             self.count[b] -= 1
             done.append(b)
-        for b in done:
+        for b in dict.fromkeys(done):  # each once: the list may name a block for each of its holders
             if self.count[b] == 0:
                 self.next[b], self.first, self.num_free = self.first, b, self.num_free + 1
 

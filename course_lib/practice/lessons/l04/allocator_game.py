@@ -63,10 +63,10 @@ class Blocks(Game):
 
     def integrity(self):
         try:
-            self.allocator.check_integrity()
+            got = self.allocator.check_integrity()
         except IntegrityError as error:
             return Seen("IntegrityError", f"IntegrityError: {error}", ends=True)
-        return Seen("no error")
+        return Seen("no error") if got is None else Seen("something is returned", f"it returns {got!r}", ends=True)
 
     def allocate_one(self, name):
         return self.allocate(name, None)
@@ -81,6 +81,8 @@ class Blocks(Game):
             got = self.allocator.allocate() if n is None else self.allocator.allocate(n)
         except LedgerError:
             return Seen("LedgerError", ends=True)
+        if any(got is other for other in self.known.values() if other is not None):
+            return Seen("a list that was returned before", ends=True)
         n, left = 1 if n is None else n, self.num_blocks - len(self.held)
         words = self._judged(got, n)
         if got is None and n > left:

@@ -35,6 +35,17 @@ def never_complains(answer):
     return all(complains(other) == "no error" for _, other in damaged(allocator))
 
 
+class AppendsAfterwards(WrongAllocator):
+    """Lowers all counts first; then it goes through the list again, and frees each block whose count is 0."""
+
+    def free(self, block_ids):
+        block_ids = self._known(block_ids)
+        self._check(block_ids)
+        for b in block_ids:
+            self.count[b] -= 1
+        self.list.extend(b for b in block_ids if self.count[b] == 0)
+
+
 MISTAKES = [
     Mistake(
         "an exception is raised where None must be returned.",
@@ -66,7 +77,9 @@ MISTAKES = [
     Mistake(
         "a list that was returned is changed later.",
         "The caller keeps the list that `allocate` returned. Return a new list each time, and do not keep it.",
-        is_made_by=lambda answer, found: getattr(found.outcome, "kind", "") == Changed.__name__,
+        is_made_by=lambda answer, found: (
+            getattr(found.outcome, "kind", "") == Changed.__name__ or "that was returned before" in str(found.got)
+        ),
     ),
     Mistake(
         "a call costs more, the more blocks there are.",
@@ -166,6 +179,11 @@ MISTAKES = [
             str(found.expected) == "LedgerError"
             and (str(found.got).startswith(("IndexError", "KeyError")) or takes_negative_ids(answer, found))
         ),
+    ),
+    Mistake(
+        "a block that the list names twice is put into the free list twice.",
+        "Its count is 0 after the loop, at both of its places. Append a block at the moment when its count becomes 0.",
+        AppendsAfterwards,
     ),
     Mistake(
         "a list that names a block twice is accepted.",

@@ -4,7 +4,7 @@ from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
-from .block_table_game import by_hand, lower_id_last, played
+from .block_table_game import by_hand, lower_id_last, one_between, played
 from .solutions.block_table import BlockTable
 
 SIZES = [(3, 4), (4, 3), (5, 2)]
@@ -54,6 +54,12 @@ BLOCK_TABLE = Exercise(
                 for n, size in SIZES
                 for k in (1, size - 1, size, size + 1, 2 * size)
             ]
+            + [
+                by_hand(n, size, *before, ("append_none", "a", 0), look)
+                for n, size in SIZES
+                for before in ([], [("fits", "a", size)])
+                for look in (("num_free",), ("block_ids", "a"))
+            ]
             + played(24, 2, "fits", "num_free", "block_ids", "num_tokens"),
         ),
         Property(
@@ -70,6 +76,7 @@ BLOCK_TABLE = Exercise(
                 for p in (0, size)
             ]
             + [lower_id_last(n, size, ("read", "a", p)) for n, size in SIZES for p in (0, size)]
+            + [one_between(4, size, ("read", "a", p)) for _, size in SIZES for p in (size, 2 * size - 1)]
             + played(20, 3, "fits", "read", "free", lengths=(4, 12)),
         ),
         Property(
@@ -101,7 +108,7 @@ BLOCK_TABLE = Exercise(
             + [
                 by_hand(n, size, ("fits", "a", k), ("free", "a"), look)
                 for n, size in SIZES
-                for k in (1, size + 1)
+                for k in (1, size + 1, n * size)
                 for look in (("num_free",), ("num_tokens", "a"), ("block_ids", "a"))
             ]
             + played(24, 5, "append", "append", "free", "num_free", "slot"),

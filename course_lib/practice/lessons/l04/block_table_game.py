@@ -182,6 +182,20 @@ def by_hand(num_blocks, block_size, *steps):
     return told(Tables, {"num_blocks": num_blocks, "block_size": block_size}, ("new", "a"), *steps)
 
 
+def one_between(num_blocks, size, *steps):
+    """`a` has three blocks, and another table the one after its first."""
+    return told(
+        Tables,
+        {"num_blocks": num_blocks, "block_size": size},
+        ("new", "a"),
+        ("fits", "a", size),
+        ("new", "b"),
+        ("fits", "b", 1),
+        ("fits", "a", 2 * size),
+        *steps,
+    )
+
+
 def lower_id_last(num_blocks, size, *steps):
     """`a` gets a block with a lower id after one with a higher id: the block that another table freed."""
     return told(

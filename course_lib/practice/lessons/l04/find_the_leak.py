@@ -9,15 +9,16 @@ from .find_the_leak_answers import find_at_random, find_one_by_one, tool
 from .solutions.find_the_leak import find_the_leak
 
 
-def on(fault, late):
+def on(fault, late, **more):
     """The Trial of one fault, which shows from call `late` of its operation on."""
+    said = "".join(f", {name}={value}" for name, value in more.items())
     lines = [
         "from course_lib.practice.play import seeded_ledger",
-        f"find_the_leak(seeded_ledger({fault!r}, late={late}))  # from call {late} of {fault[0]} on",
+        f"find_the_leak(seeded_ledger({fault!r}, late={late}{said}))  # from call {late} of {fault[0]} on",
     ]
 
     def act(answer):
-        got = answer(seeded_ledger(fault, late))
+        got = answer(seeded_ledger(fault, late, **more))
         return tuple(got) if isinstance(got, list) else got
 
     return Trial(lines, act, size=late)
@@ -76,6 +77,11 @@ FIND_THE_LEAK = Exercise(
     properties=[
         *(Property(TITLES[fault], WHY[fault[1]], [on(fault, late) for late in (1, 2, 3)]) for fault in FAULTS),
         Property(
+            "A block that is lost and keeps its count is lost",
+            "`num_free` comes first: a wrong count is the fault only where `num_free` is right.",
+            [on(("free", "lost"), late, count_stays=True) for late in (1, 2, 3)],
+        ),
+        Property(
             "It returns None for an allocator without a fault",
             "People soon ignore a tool that gives false alarms.",
             RIGHT,
@@ -130,6 +136,11 @@ FIND_THE_LEAK = Exercise(
             "`ref_count` is never compared.",
             "With a wrong count, a block is later lost or freed too early. Compare it with the number of holders.",
             tool(counts=False),
+        ),
+        Mistake(
+            "counts are compared before `num_free`.",
+            "A block that is lost may have a wrong count as well. Compare `num_free` first.",
+            tool(counts_first=True),
         ),
         Mistake(
             "lost and twice are swapped.",

@@ -86,6 +86,7 @@ def tool(
     compares_after=("allocate", "fork", "free"),
     returns=lambda operation, what: (operation, what),
     counts=True,
+    counts_first=False,
     frees=True,
     nothing=None,
 ):
@@ -96,6 +97,8 @@ def tool(
 
         def fault():
             not_held = sum(held[b] == 0 for b in range(8))
+            if counts_first and any(allocator.ref_count(b) != held[b] for b in range(8)):
+                return "count"
             if allocator.num_free != not_held:
                 return "lost" if allocator.num_free < not_held else "twice"
             if counts and any(allocator.ref_count(b) != held[b] for b in range(8)):

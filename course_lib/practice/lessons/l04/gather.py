@@ -28,8 +28,7 @@ def kept_in(dtype, table, num_tokens):
 
     def act(answer):
         pools = [x.to(dtype) for x in numbered_pool(6, 2, 1, 2)]
-        for x in pools:
-            x[[b for b in range(6) if b not in table]] = float("nan")
+        fill_others(pools, table)
         got = answer(*pools, torch.tensor(table), num_tokens)
         return [(list(x.shape), str(x.dtype), x.double().flatten().tolist()) for x in got]
 
@@ -67,21 +66,51 @@ def gathered(shape, table, num_tokens, note=""):
     )
 
 
-def untouched(shape, table, num_tokens):
-    """The Trial of whether the pool and the table are the same after the call."""
+def fill_others(pools, table):
+    """Writes nan into all blocks that are not in the table."""
+    for x in pools:
+        x[[b for b in range(len(x)) if b not in table]] = float("nan")
+
+
+def untouched(shape, table, num_tokens, nan=False):
+    """The Trial of whether the pool and the table are the same after the call. nan: all other blocks hold nan."""
 
     def act(answer):
         given = (*numbered_pool(*shape), torch.tensor(table))
+        if nan:
+            fill_others(given[:2], table)
         before = [t.clone() for t in given]
         answer(*given, num_tokens)
-        return all(map(torch.equal, before, given))
+        return all(bool(((a == b) | (a.isnan() & b.isnan())).all()) for a, b in zip(before, given))
 
     base = gathered(shape, table, num_tokens)
     return Trial(
-        [f"# are the pool and the table the same after the call?  shape {shape}, table {table}", *base.story],
+        [
+            f"# are the pool and the table the same after the call?  shape {shape}, table {table}"
+            + ", nan in all other blocks" * nan,
+            *base.story,
+        ],
         act,
         size=base.size,
     )
+
+
+def every_bit(table, num_tokens):
+    """The Trial of whether each number is exactly the one of the pool: 1/3, 2/3, … have no few digits."""
+
+    def act(answer):
+        pools = [x / 3 for x in numbered_pool(6, 2, 1, 2)]
+        got = answer(*pools, torch.tensor(table), num_tokens)
+        places = [(table[i // 2], i % 2) for i in range(num_tokens)]
+        return [torch.equal(x, torch.stack([pool[place] for place in places])) for x, pool in zip(got, pools)]
+
+    lines = [
+        "from course_lib.practice.play import numbered_pool",
+        "k_cache, v_cache = (x / 3 for x in numbered_pool(6, 2, 1, 2))",
+        f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
+        f"# is each number exactly that of the pool? token 0 is k_cache[{table[0]}, 0], and so on",
+    ]
+    return Trial(lines, act, size=100 * num_tokens, note="k, v")
 
 
 def firsts(x):
@@ -180,7 +209,12 @@ HEADS = [
     (WIDE, [4, 1, 5], 8),
     (WIDE, [3, 0, -1], 4),
 ]
-UNTOUCHED = [untouched(ONE, [2, 0], 3), untouched(FLAT, [3, 1, -1], 5), untouched(WIDE, [3, 0, -1], 4)]
+UNTOUCHED = [
+    untouched(shape, table, n, nan)
+    for nan in (False, True)
+    for shape, table, n in ((ONE, [2, 0], 3), (FLAT, [3, 1, -1], 5), (WIDE, [3, 0, -1], 4))
+]
+EXACT = [every_bit(*case) for case in (([2, 0], 3), ([4], 2), ([5, 1, -1], 4))]
 
 GATHER = Exercise(
     id="04.gather",
@@ -215,7 +249,8 @@ GATHER = Exercise(
                 kept_in(dtype, *case)
                 for dtype in (torch.float16, torch.bfloat16, torch.float64)
                 for case in (([2, 0], 3), ([4], 2), ([5, 1, -1], 4))
-            ],
+            ]
+            + EXACT,
         ),
         Property(
             "The pool and the table are not changed", "The pool holds the keys and values of all sequences.", UNTOUCHED
@@ -234,6 +269,12 @@ GATHER = Exercise(
             "the pool or the table is changed.",
             "Functions whose names end in `_` write into the tensor itself, and so do assignments to a part of it.",
             is_made_by=lambda answer, found: found.trial in UNTOUCHED and found.outcome is False,
+        ),
+        Mistake(
+            "the numbers go through a dtype with fewer bits.",
+            "`half()` and `bfloat16()` round, and what is rounded does not come back. Index the pool, and convert "
+            "nothing.",
+            is_made_by=lambda answer, found: found.trial in EXACT and isinstance(found.outcome, list),
         ),
         *MISTAKES,
     ],

@@ -78,7 +78,15 @@ UNEVEN = [
     ([9], [2, 3], 0.05),
     ([10, 20], [4, 8, 10], 0.08),
 ]
-NONE = [([5], [4], 0.3), ([1], [2, 4], 0.25), ([17, 33], [16, 32], 0.2), ([3], [2], 0.0)]
+NONE = [
+    ([5], [4], 0.3),
+    ([1], [2, 4], 0.25),
+    ([17, 33], [16, 32], 0.2),
+    ([3], [2], 0.0),
+    ([8999], [10_000], 0.1),
+    ([4999], [10_000], 0.5),
+    ([7499, 2500], [10_000], 0.5),
+]
 LIMIT = [
     ([3], [4], 0.25),
     ([6], [8], 0.25),
@@ -192,6 +200,20 @@ PAGE_SIZE = Exercise(
             "the share is relative to the tokens.",
             "The limit is for the share of memory that is wasted: divide by all slots, `blocks * size`.",
             answer_with(share=lambda wasted, blocks, size, lengths: wasted / sum(lengths)),
+        ),
+        Mistake(
+            "the share is compared in per cent.",
+            "`most_wasted` is a share, from 0 to 1: 0.05 stands for 5 %.",
+            answer_with(share=lambda wasted, blocks, size, lengths: 100 * wasted / (blocks * size)),
+        ),
+        Mistake(
+            "the share is rounded, or compared with a tolerance.",
+            "A size that wastes 10.01 % is above 0.1. Compare the share as it is.",
+            (
+                answer_with(small=lambda share, most: round(share, 2) <= most),
+                answer_with(small=lambda share, most: round(share, 3) <= most),
+                answer_with(small=lambda share, most: share <= most + 1e-3),
+            ),
         ),
         Mistake(
             "the share is averaged over requests.",

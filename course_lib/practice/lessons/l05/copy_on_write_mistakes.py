@@ -216,6 +216,11 @@ MISTAKES = [
         wrong(joins=lambda copies, pairs: pairs),
     ),
     Mistake(
+        "the pair is put before those of other tables.",
+        "Copies are made in the order of the list. A pair is appended at its end: `allocator.copies.append(…)`.",
+        is_made_by=lambda answer, found: "put before one of another table" in str(found.got),
+    ),
+    Mistake(
         "what is reported is no pair.",
         "Append one tuple of two block ids: `allocator.copies.append((source, destination))`.",
         is_made_by=lambda answer, found: "which is no pair" in str(found.got),

@@ -5,7 +5,7 @@ from collections import deque
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
 
-from .eviction_game import Evictions, FirstInFirstOut, LeastOften, Policy, Row, played
+from .eviction_game import Evictions, FirstInFirstOut, LastUse, LeastOften, Policy, Row, played
 from .eviction_mistakes import HOLDING, ROOM
 from .solutions.evict_lru import LRUEviction
 
@@ -54,6 +54,12 @@ class LRUByQueue:
 
     def evict(self, n):
         return [self.queue.popleft() for _ in range(n)] if n <= len(self.queue) else None
+
+
+class ListReversed(LRUEviction):
+    def evict(self, n):
+        got = super().evict(n)
+        return got and got[::-1]
 
 
 class OneAlone(LRUEviction):
@@ -124,7 +130,14 @@ EVICT_LRU = Exercise(
                     ([[0, 1], [0, 5]], 3),
                     ([[0, 1, 2], [0, 1]], 3),
                     ([[6, 7, 8], [0, 1]], 5),
+                    ([[9, 2]], 2),
+                    ([[9, 2], [0, 5]], 4),
+                    ([[6, 2, 7]], 3),
                 )
+            ]
+            + [
+                one(("begin", "a", Row(blocks)), ("release", "a"), ("evict", n))
+                for blocks, n in (([0, 1], 2), ([0, 1, 2], 3), ([9, 2], 2))
             ],
         ),
         Property(
@@ -209,7 +222,23 @@ EVICT_LRU = Exercise(
             "age is counted from the first use.",
             "That is first in, first out. In LRU, a block that is used again goes to the end of the queue when it is "
             "released.",
-            FirstInFirstOut,
+            (FirstInFirstOut, FirstInFirstOut.variant(backwards=False)),
+        ),
+        Mistake(
+            "age is counted from the last use, and not from the release.",
+            "A block is idle from the moment when the last request that holds it ends. A long request keeps its blocks "
+            "from becoming idle.",
+            (LastUse, LastUse.variant(backwards=False)),
+        ),
+        Mistake(
+            "the list of evicted blocks is in the reverse order.",
+            "The block that is idle for longest comes first in the list.",
+            ListReversed,
+        ),
+        Mistake(
+            "the blocks of a release are put into the order of their ids.",
+            "An id says nothing about the place in the sequence. Go through the list as it was given, from its end.",
+            (Policy.variant(order=sorted), Policy.variant(order=lambda block_ids: sorted(block_ids, reverse=True))),
         ),
         Mistake(
             "the block that was used least often is evicted first.",

@@ -86,6 +86,9 @@ def after(*sequences, evict=1):
     return one(*steps, *[("evict", 1)] * evict)
 
 
+LARGE = [(10**6, 10**6 + 1), (10**6 + 1, 10**6), (10**9, 10**6), (5 * 10**9, 10**9), (10**6, 10**9)]
+"""Priorities above any number that one may take for the largest."""
+
 EVICT_PRIORITY = Exercise(
     id="05.evict_priority",
     title="The least important goes first",
@@ -96,7 +99,9 @@ EVICT_PRIORITY = Exercise(
             "The block with the highest number is evicted first",
             "A lower number is more important, as in vLLM's scheduler.",
             [after(([0], one), ([6], two), evict=2) for one, two in ((0, 1), (1, 0), (2, 5), (5, 2), (-1, 0), (0, -1))]
-            + [after(([0], 1), ([6], 3), ([9], 2), evict=3), after(([9], 0), ([0], 2), ([6], 1), evict=3)],
+            + [after(([0], 1), ([6], 3), ([9], 2), evict=3), after(([9], 0), ([0], 2), ([6], 1), evict=3)]
+            + [after(([0], one), ([6], two), evict=2) for one, two in ((9, 10), (10, 9), (-1, -2), (-2, -1), (-3, 2))]
+            + [after(([0], one), ([6], two), evict=2) for one, two in LARGE],
         ),
         Property(
             "Among equal priorities, the block that is idle for longest is evicted first, the end of a sequence "
@@ -162,6 +167,18 @@ EVICT_PRIORITY = Exercise(
                     ("evict", 1),
                 )
                 for first, second in ((1, 3), (3, 1), (0, 3), (0, 4))
+            ]
+            + [
+                one(
+                    ("begin", "a", Row([0]), first),
+                    ("release", "a"),
+                    ("begin", "b", Row([0, 5]), 3),
+                    ("release", "b"),
+                    ("begin", "c", Row([6]), 2),
+                    ("release", "c"),
+                    *[("evict", 1)] * 3,
+                )
+                for first in (0, 1)
             ]
             + [
                 one(

@@ -25,6 +25,11 @@ class ForgetsWhenIdle(Policy):
         super().use(block_ids, priority)
 
 
+def as_text(priority):
+    """A key that sorts numbers as text, from the last to the first."""
+    return [-ord(letter) for letter in str(priority)] + [1]
+
+
 MISTAKES = [
     Mistake(
         "the priority is reversed.",
@@ -101,6 +106,25 @@ MISTAKES = [
         "Then it stays the most important one. A new block has the priority of its first request: "
         "`self.priority.get(block, priority)`.",
         Policy.variant(better=lambda new, old: min(new, old or 0)),
+    ),
+    Mistake(
+        "a new block begins with a fixed priority.",
+        "A request can have a larger number than the one that you chose, and its block would keep yours. A new block "
+        "has the priority of its first request: `self.priority.get(block, priority)`.",
+        tuple(
+            Policy.variant(better=lambda new, old, largest=largest: min(new, largest if old is None else old))
+            for largest in (99, 100, 255, 999, 1_000, 9_999, 10_000, 99_999, 100_000)
+        ),
+    ),
+    Mistake(
+        "priorities are compared as text.",
+        'As text, "10" comes before "9", and "-1" before "-2". Compare the numbers.',
+        Policy.variant(rank=lambda policy, block: (as_text(policy.priority[block]), policy.since[block])),
+    ),
+    Mistake(
+        "the sign of a priority is lost.",
+        "A negative number is lower than 0, and more important. Compare the numbers as they are.",
+        Policy.variant(rank=lambda policy, block: (-abs(policy.priority[block]), policy.since[block])),
     ),
     Mistake(
         "the priority is forgotten when a block becomes idle.",

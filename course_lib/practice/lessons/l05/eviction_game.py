@@ -187,14 +187,19 @@ class Policy:
 class FirstInFirstOut(Policy):
     """The age of a block begins when it is cached, not when it is released."""
 
+    backwards = True  # the last block of a sequence is the oldest of those that are cached together
+
     def __init__(self):
         super().__init__()
         self.first = {}
 
     def use(self, block_ids, priority=0):
         super().use(block_ids, priority)
-        for block in reversed(block_ids):
-            self.first.setdefault(block, next(self.clock))
+        for block in reversed(block_ids) if self.backwards else block_ids:
+            self._note(block)
+
+    def _note(self, block):
+        self.first.setdefault(block, next(self.clock))
 
     @staticmethod
     def rank(policy, block):
@@ -204,6 +209,13 @@ class FirstInFirstOut(Policy):
         for block in blocks:
             del self.first[block]
         super()._forget(blocks)
+
+
+class LastUse(FirstInFirstOut):
+    """The age of a block begins when it is used for the last time, not when it is released."""
+
+    def _note(self, block):
+        self.first[block] = next(self.clock)
 
 
 class LeastOften(Policy):

@@ -1,5 +1,8 @@
 """05.hash_chain: a hash for each full block that covers the sequence up to the end of that block."""
 
+import builtins
+from collections.abc import Hashable
+
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.outcome_text import a_kind
@@ -18,7 +21,10 @@ def numbered(chains):
 def looked(chains):
     """`numbered` for lists; for anything else, what it is, in words."""
     strange = [chain for chain in chains if type(chain) is not list]
-    return f"{a_kind(strange[0])} instead of a list" if strange else numbered(chains)
+    if strange:
+        return f"{a_kind(strange[0])} instead of a list"
+    odd = [one for chain in chains for one in chain if not isinstance(one, Hashable)]
+    return f"{a_kind(odd[0])} instead of bytes" if odd else numbered(chains)
 
 
 def same(sequences, block_size, note="equal numbers stand for equal hashes"):
@@ -35,6 +41,32 @@ def same(sequences, block_size, note="equal numbers stand for equal hashes"):
         size=size,
         note=note,
     )
+
+
+def apart(number):
+    """The Trial of how many hashes `number` sequences have whose second block is the same and whose first is not."""
+    lines = [f"len({{hash_chain([first, 7], 1)[1] for first in range({number})}})"]
+
+    def act(answer):
+        chains = [answer([first, 7], 1) for first in range(number)]
+        return len({chain[1] for chain in chains}) if all(type(chain) is list for chain in chains) else looked(chains)
+
+    return Trial(lines, act, size=number, note="one for each beginning")
+
+
+def same_in_spite_of_hash(sequences, block_size):
+    """The Trial of `same`, while Python's own `hash` gives 0 for everything."""
+    base = same(sequences, block_size, "only the answers of hash() are the same here")
+
+    def act(answer):
+        own, builtins.hash = hash, lambda value: 0
+        try:
+            return base.act(answer)
+        finally:
+            builtins.hash = own
+
+    first, *rest = base.story
+    return Trial([first, "hash = lambda value: 0  # as if all hashes met", *rest], act, size=base.size, note=base.note)
 
 
 def kinds(token_ids, block_size):
@@ -116,12 +148,20 @@ TOKENS = [
     ([[65_536, 1], [0, 1]], 2),
     ([[70_000, 2], [4_464, 2]], 2),
     ([[131_073, 5], [65_537, 5]], 2),
+    ([[2_147_483_647, 5], [16_777_215, 5]], 2),
+    ([[16_777_216, 5], [0, 5]], 2),
+    ([[16_777_217, 5], [16_777_216, 5]], 2),
+    ([[5, 1_073_741_824], [5, 0]], 2),
+    ([[1, 2, 34, 5], [1, 23, 4, 5]], 2),
+    ([[1, 11], [11, 1]], 1),
+    ([[1, 2, 3, 45], [1, 2, 34, 5]], 1),
     *(
         ([[base, 0], [0, 1]], 2)
         for base in (10, 31, 37, 100, 101, 131, 257, 1_000, 1_024, 4_096, 10_007, 50_257, 65_537)
     ),
     *(([[0, base], [1, 0]], 2) for base in (10, 31, 256, 1_000, 65_536, 100_000, 128_256, 151_936)),
 ]
+APART = [([[1, 2], [3, 4]], 2), ([[1, 2, 3], [4, 5, 6]], 1), ([[5, 6, 7, 8], [5, 6, 8, 7]], 2)]
 UNTOUCHED = [untouched(token_ids, 2) for token_ids in ([1, 2, 3], [4, 5, 6, 7], [1, 2])]
 
 HASH_CHAIN = Exercise(
@@ -143,12 +183,12 @@ HASH_CHAIN = Exercise(
             "A hash covers all tokens before the block too",
             "Keys and values depend on all tokens before them. A block after another beginning holds other keys and "
             "values.",
-            [same(*case) for case in EARLIER],
+            [same(*case) for case in EARLIER] + [apart(number) for number in (1000, 2000, 3000)],
         ),
         Property(
             "Every token counts, in full and at its position",
             "Two sequences with the same hash would read each other's keys and values.",
-            [same(*case) for case in TOKENS],
+            [same(*case) for case in TOKENS] + [same_in_spite_of_hash(*case) for case in APART],
         ),
         Property(
             "The hashes are `bytes`, 16 or more",

@@ -59,6 +59,13 @@ def first_in_all(token_ids, block_size):
     return hashes
 
 
+def joined_blocks(token_ids, block_size):
+    """Hashes the beginning as one string, in which nothing stands between two blocks."""
+    blocks = [token_ids[i : i + block_size] for i in range(0, len(token_ids) - block_size + 1, block_size)]
+    strings = [" ".join(map(str, block)) for block in blocks]
+    return [sha256("".join(strings[: i + 1]).encode()).digest() for i in range(len(strings))]
+
+
 def mixed(token_ids, block_size):
     """Combines the hashes of the blocks in a way that does not depend on their order."""
     total, hashes = 0, []

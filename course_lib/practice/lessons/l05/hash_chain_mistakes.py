@@ -5,7 +5,16 @@ from hashlib import sha256
 
 from course_lib.practice.judge.exercise import Mistake
 
-from .hash_chain_answers import first_in_all, mixed, one_for_all, only_neighbour, plain, two_bytes_each, wrong
+from .hash_chain_answers import (
+    first_in_all,
+    joined_blocks,
+    mixed,
+    one_for_all,
+    only_neighbour,
+    plain,
+    two_bytes_each,
+    wrong,
+)
 
 BASES = (10, 31, 37, 100, 101, 131, 256, 257, 1_000, 1_024, 4_096, 10_007, 50_257, 65_536, 65_537, 100_000, 151_936)
 
@@ -37,6 +46,14 @@ MISTAKES = [
         "a hash covers only the block just before.",
         "An earlier difference is missed. The parent must be a hash, not tokens: a hash covers all tokens before it.",
         only_neighbour,
+    ),
+    Mistake(
+        "only a part of the parent goes into a hash.",
+        "Two beginnings whose hashes agree in that part give the same hash. Hash all bytes of the parent.",
+        (
+            wrong(name=lambda parent, block, i: sha256(parent[:1] + repr(block).encode()).digest()),
+            wrong(name=lambda parent, block, i: sha256(parent[:2] + repr(block).encode()).digest()),
+        ),
     ),
     Mistake(
         "the parent is always the first block.",
@@ -76,12 +93,19 @@ MISTAKES = [
         wrong(name=lambda parent, block, i: sha256(parent + b"|" + "".join(map(str, block)).encode()).digest()),
     ),
     Mistake(
+        "the blocks are joined without a separator.",
+        "Then the blocks [1, 2] [34, 5] give the same string as [1, 23] [4, 5]. Hash the parent's digest, which has a "
+        "fixed length, before the tokens of the block.",
+        joined_blocks,
+    ),
+    Mistake(
         "token ids are truncated.",
         "One byte holds 256 ids, two bytes hold 65,536, and a vocabulary may have more. `repr` of the list, or 8 "
         "bytes for each id, keeps them in full.",
         (
             wrong(name=lambda parent, block, i: sha256(parent + bytes(t % 256 for t in block)).digest()),
             wrong(name=lambda parent, block, i: sha256(parent + two_bytes_each(block)).digest()),
+            wrong(name=lambda parent, block, i: sha256(parent + repr([t % 2**24 for t in block]).encode()).digest()),
         ),
     ),
     Mistake(
@@ -107,10 +131,12 @@ MISTAKES = [
     ),
     Mistake(
         "Python's own `hash` is used.",
-        "It has 64 bits, and gives the same for -1 and -2. Use `sha256(…).digest()`.",
+        "It has 64 bits, also inside of another hash. Use `sha256(…).digest()` on the tokens themselves.",
         (
             wrong(name=lambda parent, block, i: hash((parent, tuple(block)))),
             wrong(name=lambda parent, block, i: hash((parent, tuple(block))).to_bytes(8, "big", signed=True) * 2),
+            wrong(name=lambda parent, block, i: sha256(parent + str(hash(tuple(block))).encode()).digest()),
+            wrong(name=lambda parent, block, i: sha256(str(hash((parent, tuple(block)))).encode()).digest()),
         ),
     ),
     Mistake(

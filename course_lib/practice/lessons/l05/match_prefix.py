@@ -1,10 +1,12 @@
 """05.match_prefix: the cached blocks that hold the beginning of a new request."""
 
-from collections.abc import ItemsView, KeysView, ValuesView
+from collections.abc import Iterator
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
+from course_lib.practice.judge.outcome_text import a_kind
 
+from .cached import Cached
 from .match_prefix_answers import (
     all_or_nothing,
     longest_from_behind,
@@ -12,55 +14,11 @@ from .match_prefix_answers import (
     match_by_counting,
     match_with_take,
     nothing_if_all,
+    one_more_left_out,
     walks_through,
     wrong,
 )
 from .solutions.match_prefix import match_prefix
-
-
-class Values(ValuesView):
-    def __iter__(self):
-        self._mapping.walked = True
-        return iter(dict.values(self._mapping))
-
-
-class Items(ItemsView):
-    def __iter__(self):
-        self._mapping.walked = True
-        return iter(dict.items(self._mapping))
-
-
-class Cached(dict):
-    """A dict that records which keys are looked up, in itself or in keys(), and whether all of it is walked through."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.asked, self.walked = [], False
-
-    def __contains__(self, key):
-        self.asked.append(key)
-        return super().__contains__(key)
-
-    def __getitem__(self, key):
-        self.asked.append(key)
-        return super().__getitem__(key)
-
-    def get(self, key, default=None):
-        self.asked.append(key)
-        return super().get(key, default)
-
-    def __iter__(self):
-        self.walked = True
-        return super().__iter__()
-
-    def keys(self):
-        return KeysView(self)
-
-    def values(self):
-        return Values(self)
-
-    def items(self):
-        return Items(self)
 
 
 def hashes_of(num_tokens, block_size):
@@ -82,6 +40,7 @@ def find(num_tokens, block_size, cached, note=""):
     return Trial(
         lines,
         lambda answer: answer(list(hashes), num_tokens, block_size, dict(block_of)),
+        lambda got: f"{a_kind(got)}; a list is asked for" if isinstance(got, Iterator) else repr(got),
         note=note,
         size=10 * num_tokens + len(cached),
     )
@@ -124,7 +83,10 @@ def untouched(num_tokens, block_size, cached):
     return Trial(lines, act, size=num_tokens)
 
 
-UNTOUCHED = [untouched(n, 2, cached) for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}))]
+UNTOUCHED = [
+    untouched(n, 2, cached)
+    for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}), (3, {}), (7, {0: 5}), (7, {1: 6}))
+]
 PLAIN = [
     (3, 2, {}),
     (3, 2, {0: 5}),
@@ -134,6 +96,7 @@ PLAIN = [
     (9, 4, {0: 3, 1: 8}),
     (6, 4, {0: 3}),
     (11, 5, {0: 1, 1: 2}),
+    (19, 2, {i: i + 3 for i in range(9)}),
     (1, 4, {}),
 ]
 GAPS = [
@@ -215,6 +178,12 @@ MATCH_PREFIX = Exercise(
             ),
         ),
         Mistake(
+            "a block is left out although one token after it is left to compute.",
+            "One token is enough. A block can be used when at least one token comes after it: "
+            "`(num_tokens - 1) // block_size`.",
+            (wrong(limit=lambda hashes, num_tokens, block_size: (num_tokens - 2) // block_size), one_more_left_out),
+        ),
+        Mistake(
             "nothing is taken when all blocks are cached.",
             "Only the last block must be computed again. The others can be used.",
             nothing_if_all,
@@ -275,7 +244,7 @@ MATCH_PREFIX = Exercise(
         Mistake(
             "the hashes or the cache are changed.",
             "The hashes of the request are needed again, and cached blocks stay in the cache. `pop` removes what it "
-            "reads.",
+            "reads, and `setdefault` and a `defaultdict` enter what is missing.",
             is_made_by=writes_into(UNTOUCHED),
         ),
     ],

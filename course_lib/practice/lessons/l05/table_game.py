@@ -164,7 +164,11 @@ class Sequences(Tables):
             kept = blocks[:-1] + [next(self.new)] if copies else blocks[:]
             self.right[name] = [tokens + n, kept + [next(self.new) for _ in range(needs - copies)]]
         letters = "".join(LETTERS[(self.written + i) % 26] for i in range(n))
+        pending = list(self.allocator.copies)
         slots = self.tables[name].append_slots(n)
+        now = self.allocator.copies
+        if type(now) is list and now[: len(pending)] != pending and all(pair in now for pair in pending):
+            return Seen(f"a pair was put before one of another table: {pending} became {now}", ends=True)
         if slots is None or not fits:
             return self._without_slots(slots, fits)
         if type(slots) is not list or len(slots) != n:
