@@ -148,6 +148,8 @@ def test_the_picture_and_the_saved_form(small):
         "Batch slots over time, step 18 of 25"
     )
     assert small.snapshot(4).data != small.snapshot(12).data
+    small.step = 4  # a step that was set is the one that the text speaks of
+    assert "step 4 of 25" in small.bundle()[1]["image/png"]["alt"]
 
 
 # in the browser

@@ -53,7 +53,7 @@ class View(_State):
         pieces), columns (of the table), and what the view itself needs.
 
     A view adds: `name` (of its folder), `_rows(step)`, `_paint(step)` and `_poster()` (the step of its picture when
-    saved).
+    saved, if it still stands at its first step: one that was set is the one that the text around it speaks of).
     """
 
     name = ""
@@ -110,7 +110,7 @@ class View(_State):
 
     def bundle(self):
         """(data, metadata) as Jupyter displays them: the live view, and HTML and PNG that a saved notebook keeps."""
-        step = self._poster()
+        step = self._poster() if self.step == self.first else self.step
         picture = self.snapshot(step)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(picture.data).decode()}
         data["text/html"] = static_html(picture, self.words(step), self.data["columns"], self._rows(step))

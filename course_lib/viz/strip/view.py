@@ -37,7 +37,7 @@ class StepStrip(View):
         return table_rows(self.data, step)
 
     def _poster(self):
-        return self.last if self.step == self.first else self.step
+        return self.last
 
     def _paint(self, step):
         from .still import paint
