@@ -30,7 +30,7 @@ _names, __getattr__, _ = lazily(
         # faults to find, and to look at
         "fixtures.padded_batch": "padded_batch",
         "fixtures.paged_server": "double_free serve_paged",
-        "fixtures.cached_server": "serve_together",
+        "fixtures.cached_server": "assistant conversations serve_together write_samples",
         "fixtures.seeded": "CacheA CacheB CacheC seeded_cache tiny_transformer",
         "fixtures.seeded_ledgers": "LedgerA LedgerB LedgerC LedgerD seeded_ledger",
         # what an exercise begins with

@@ -77,6 +77,7 @@ hook.remove()
 print(wrapped(opening + tokenizer.decode(new_tokens)))
 print()
 print(f"{len(new_tokens)} new tokens, {len(runs)} runs of the model")
+print("the same tokens with the same seed again:", generate_naive(model, prompt, params) == new_tokens)
 
 # %% [markdown]
 # It stops in the middle of a sentence because `max_tokens` is 120. `temperature=0.8` lets it choose among several

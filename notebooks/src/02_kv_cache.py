@@ -136,7 +136,7 @@ print("the same tokens:", mine == naive)
 # In each layer of each step, `torch.cat` copies everything that is in the cache. `ContiguousCache` allocates its
 # memory once, for a given number of tokens, and writes into it. *Contiguous* means in one piece. This is how it
 # writes and attends. New against `GrowingCache` are the writing into memory that is there already, and a shorter way
-# for steps of one token.
+# for steps of one token. `window` is None in this lesson. (Some models attend to the newest tokens only: lesson 14.)
 
 # %%
 from course_lib.kvcache.contiguous import append_and_attend
@@ -156,7 +156,8 @@ print(cache)
 # ## See it
 #
 # Prefill fills the columns of the whole prompt in one step. Each decode step adds one column. The bars below compare
-# the tokens that go through the model with those of naive decoding. Step through it from step 0.
+# the tokens that go through the model with those of naive decoding. The picture shows the
+# last step; step through it from the first.
 
 # %%
 from course_lib.viz import cache_filling

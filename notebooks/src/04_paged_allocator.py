@@ -88,9 +88,9 @@ class FreeList:
         self.blocks += block_ids
 
 # %% [markdown]
-# If too few blocks are free, `allocate` returns None. **Out of memory is a result here, not a crash**: on a busy server it happens all
-# the time. Then the request waits, or another request gives up its blocks. `allocate` returns all n blocks or none. With a part of
-# them the caller could not go on, and the part would be missing for others.
+# If too few blocks are free, `allocate` returns None. **Out of memory is a result here, not a crash**: it is normal on a busy
+# server. Then the request waits, or another request gives up its blocks. `allocate` returns all n blocks or none. A part of them
+# would be of no use to the caller, and another request could not have it.
 #
 # The **block table** belongs to one sequence. It allocates a block when the last one is full.
 
@@ -358,7 +358,8 @@ for size, shares in swept.items():
           f"{taken / size / shares['requests']:>13.1f} {1000 / size:>17.1f}")
 
 # %% [markdown]
-# From line to line the waste doubles, because it is about half a block a request, and the table halves.
+# From line to line the blocks are twice as large. A request wastes about (block_size − 1) / 2 slots, the third column: from 8
+# tokens a block on this doubles, or nearly. The table halves.
 
 # %%
 entries = [(swept[s]["used"] + swept[s]["internal"]) * OPT_13B_SLOTS / s / swept[s]["requests"] for s in sizes]
@@ -395,7 +396,7 @@ for size in sizes:
     print(f"{size:>10} {best_of(lambda: grow(size)) / 1024 * 1e6:>13.2f} µs {gathering * 1e6:>29.0f} µs")
 
 # %% [markdown]
-# The time of the ledger falls as blocks grow, and hardly any more after 16. The gather on a CPU does not depend much on the block size: it
+# The time of the ledger falls as blocks grow, and hardly any more after 16. The gather on a CPU depends less on the block size: it
 # always copies all keys and values, in every layer of every step. The kernel of lesson 08 does not gather:
 # it reads the blocks where they are. Recorded on an H200:
 
@@ -504,7 +505,8 @@ broken.step = 3
 broken
 
 # %% [markdown]
-# Which invariant fails first? The fourth: after the second free, Nettle's live table holds free blocks.
+# Which invariant fails? After the second free, Nettle's live table holds blocks that are in the free list. That is the fourth
+# invariant, and the first fails with it: these blocks are in the free list and in use.
 #
 # ## What counting detects, and what not
 #

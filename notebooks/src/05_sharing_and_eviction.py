@@ -18,8 +18,8 @@ import torch
 
 from course_lib import SamplingParams, load_model, predict, setup, show
 from course_lib.decoding import generate_naive
-from course_lib.decoding.choosing import ChoiceRows, choose
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, KVPool, PagedCache
+from course_lib.practice.play import write_samples
 
 # %% tags=["nbval-ignore-output"]
 machine = setup()
@@ -90,8 +90,8 @@ class Table:
 
 # %% [markdown]
 # The ledger only records that a copy is needed, as a pair `(source, destination)` in `allocator.copies`. `PagedCache` makes the copies in the
-# tensors before it writes anything. Three helpers for this lesson: a memory, one step of the model for any number of sequences, and
-# samples of one prompt.
+# tensors before it writes anything. Two helpers for this lesson: a memory, and one step of the model for any number of sequences.
+# `write_samples` gives each table a new token in each step, until all have enough.
 
 # %%
 def memory(num_blocks, block_size, **how):
@@ -107,21 +107,6 @@ def push(cache, tables, new):
     ids = torch.tensor([token for tokens in new for token in tokens], device=model.device)
     ends = torch.tensor([len(tokens) for tokens in new], device=model.device).cumsum(0)
     return model(ids, positions, cache, logits_for=ends - 1)
-
-
-def write_samples(cache, tables, logits, params):
-    """New tokens for each table. All hold the same prompt; logits: [1, vocab_size], those of its last token."""
-    logits, samples = logits.expand(len(tables), -1), [[] for _ in tables]
-    while True:
-        positions = [table.num_tokens for table in tables]  # of the tokens that are chosen now
-        rows = ChoiceRows.of(params, [p.seed for p in params], positions, model.device)
-        for sample, token in zip(samples, choose(logits, rows).tolist()):
-            sample.append(token)
-        if len(samples[0]) == params[0].max_tokens:
-            return samples
-        for table in tables:
-            table.append_slots(1)
-        logits = push(cache, tables, [sample[-1:] for sample in samples])
 
 
 # %%
@@ -141,7 +126,7 @@ first = Table(allocator)
 first.append_slots(len(prompt))
 logits = push(cache, [first], [prompt])  # the prompt goes through the model once
 tables = [first, first.fork(), first.fork()]
-samples = write_samples(cache, tables, logits, params)
+samples = write_samples(push, cache, tables, logits, params)
 for table, sample in zip(tables, samples):
     print(table.block_ids, tokenizer.decode(sample))
 print("copies made:", made)
@@ -174,7 +159,7 @@ allocator, cache = memory(24, 4, trace=trace)
 first = BlockTable(allocator, name="A")
 first.append_slots(len(prompt))
 logits = push(cache, [first], [prompt])
-again = write_samples(cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
+again = write_samples(push, cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
 for name, sample in zip("ABC", again):
     trace.text(name, [tokenizer.token_text(token) for token in prompt + sample])
 print("the same samples:", again == samples)
@@ -409,8 +394,8 @@ for end in range(len(ids) - 3, len(ids) + 1):
     print(f"{len(part):>2} tokens in the block: {name[:8]}   the last one is {tokenizer.token_text(part[-1])!r}")
 
 # %% [markdown]
-# The hash changes with every token. The dictionary would have to be changed in every step of every request, and a request that had found the
-# block by an earlier hash would see it written on. A full block does not change, so its hash stays right. The cost: each request computes
+# The hash changes with every token. The dictionary would have to be changed in every step of every request. And a request that had found
+# the block by an earlier hash would hold a block in which another request goes on writing. A full block does not change, so its hash stays right. The cost: each request computes
 # again the tokens of the last block that are shared and not full, at most 15 with blocks of 16.
 #
 # ## Why the hash is chained
@@ -447,7 +432,7 @@ for kind in (MyPrefixCache, Unchained):
 # So the hash of a block covers the hash of the block before it, and with it the whole sequence.
 #
 # Two more points. The hash must be long: the library takes 256 bits, so that two sequences with one hash do not occur in practice. And some
-# servers put into it what else the keys depend on, or who may share them: an adapter, an image, a tenant ([vLLM, Automatic Prefix
+# servers put into it what else the keys depend on, or who may share them: an adapter, an image, a customer ([vLLM, Automatic Prefix
 # Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
 #
 # SGLang keeps the cached prefixes in another structure: a radix tree, in which each edge is a run of tokens and requests with a common
@@ -513,7 +498,10 @@ def step_of(manager, cache, requests):
         r.token_ids.append(int(row.argmax()))
     return sum(map(len, new))
 
+# %% [markdown]
+# `readers` sends the seven requests through it.
 
+# %%
 def readers(**how):
     """All seven answers, the tokens computed in all, and the blocks in use at the end."""
     allocator, cache = memory(128, 16)
@@ -594,13 +582,17 @@ from course_lib.recorded import recorded
 recorded("05")
 
 # %%
-tokens = 131_392 / 16, (8_512 - 131_392 / 16) / 15
-print(f"tokens computed by each later request: {tokens[0]:,.0f} without the cache, {tokens[1]:.0f} with it")
+run = recorded("05")
+computed, ttft = run.column("tokens computed in all"), run.column("TTFT of the others, ms")
+first = computed[0] / 16  # tokens of one request; without the cache all 16 are alike
+later = (computed[1] - first) / 15
+print(f"tokens computed by each later request: {first:,.0f} without the cache, {later:.0f} with it, {first / later:.0f} times fewer")
+print(f"their first token comes {ttft[0] / ttft[1]:.1f} times as soon")
 print(f"a decode step of one sequence of this model, recorded for lesson 09: {recorded('09', 0).column('ms a step')[0]:.1f} ms")
 
 # %% [markdown]
-# With the cache each later request computes 410 times fewer tokens, and its first token comes 11 times as soon, after 21 ms instead of 246. It
-# cannot be much sooner: a step of 20 tokens reads all weights and starts all kernels, as a step of one token does, and that alone took 18.5 ms in
+# With the cache each later request computes 411 times fewer tokens, and its first token comes 11.5 times as soon, after 21 ms instead of 246.
+# It cannot be much sooner: a step of 20 tokens reads all weights and starts all kernels, as a step of one token does, and that alone took 18.5 ms in
 # this recorded run (it was bound by the start of kernels; lesson 09 says how that is seen).
 #
 # ## When memory is full: eviction
@@ -701,16 +693,11 @@ serve(("B", told + questions[1]), ("C", told + questions[4]))
 serve(("D", hers + "What did Juniper like best?"))
 serve(("E", told + questions[5]))
 eviction_view = memory_view(trace)
+eviction_view.step = 7
 eviction_view
 
 # %% [markdown]
-# B and C share the blocks that A has left:
-
-# %%
-eviction_view.snapshot(step=8)
-
-# %% [markdown]
-# Then D arrives:
+# The view opens at step 7: B and C share the blocks that A has left. Then D arrives:
 
 # %%
 eviction_view.snapshot(step=14)
@@ -735,31 +722,7 @@ eviction_view.snapshot(step=14)
 #   some turns a conversation ends and does not come back.
 
 # %%
-import random
-
-
-def assistant(count=200):
-    chance = random.Random(0)
-    tokens = lambda n: [chance.randrange(2560) for _ in range(n)]
-    instructions = tokens(512)
-    for i in range(count):
-        if i % 6 == 0:
-            yield SimpleNamespace(request_id=i, token_ids=instructions + tokens(32), priority=0)
-        else:
-            yield SimpleNamespace(request_id=i, token_ids=tokens(256), priority=1)
-
-
-def conversations(count=240):
-    chance, talks = random.Random(0), []
-    for i in range(count):
-        while len(talks) < 6:
-            talks.append({"token_ids": [], "priority": chance.choice([0, 1]), "turns": chance.randrange(4, 9)})
-        talk = chance.choice(talks)
-        talk["token_ids"] = talk["token_ids"] + [chance.randrange(2560) for _ in range(64)]
-        talk["turns"] -= 1
-        if talk["turns"] == 0:
-            talks.remove(talk)
-        yield SimpleNamespace(request_id=i, token_ids=talk["token_ids"], priority=talk["priority"])
+from course_lib.practice.play import assistant, conversations
 
 
 def share_found(workload, num_blocks, eviction):

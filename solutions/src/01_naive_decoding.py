@@ -45,14 +45,15 @@ check("01.greedy", greedy)
 # float tensor `[vocab_size]` that sums to 1, one probability for each id, and returns a token id. `logits` is a float32
 # tensor `[vocab_size]` on the CPU. In this order:
 #
-# 1. Temperature 0 means greedy: return the id of the largest logit as an `int`, and do not call `draw`. Otherwise
-#    divide the logits by the temperature, a number above 0.
-# 2. If `top_k` is not None, keep the `top_k` most likely tokens. A `top_k` larger than the vocabulary cuts nothing.
+# 1. Temperature 0 means greedy: return the id of the largest logit as an `int`, and do not call `draw`. Any other
+#    temperature is a number above 0, also a very small one: divide the logits by it.
+# 2. If `top_k` is not None, keep the `top_k` most likely tokens. Tokens that are exactly as likely as the last of them
+#    may stay too. A `top_k` larger than the vocabulary cuts nothing.
 # 3. If `top_p` is not None, keep the fewest most likely tokens whose probabilities, after step 2, sum to at least
 #    `top_p`. `top_p` is above 0 and at most 1. The token with which the sum reaches `top_p` is kept. No token after it
 #    is kept, also where the sum is exactly `top_p`. Which of two equally likely tokens is cut is up to you.
-# 4. A token that was cut has probability 0, and the probabilities of the others sum to 1. Call `draw` once, with all of
-#    them, and return what it returns.
+# 4. A token that was cut has a probability of exactly 0, and the probabilities of the others sum to 1. Call `draw` once,
+#    with all of them, and return what it returns.
 #
 # Do not change `logits`.
 
@@ -83,7 +84,8 @@ check("01.sample", sample)
 # Decode greedily and without a cache: every step runs the model on the whole sequence, with positions from 0.
 #
 # - Return a list with the new token ids only, as `int`s.
-# - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each new token.
+# - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each token that you
+#   return, and no more.
 # - Stop right after a new token that is in `stop_token_ids`, a tuple of any number of ids. That token is the last one
 #   you return. Stop tokens in the prompt do not count.
 # - Do not change the caller's list `token_ids`.
@@ -118,7 +120,7 @@ print(wrapped(tokenizer.decode(generate(model, prompt, 60))))
 # ## 01.count_work · The work of the loop
 #
 # The loop above writes `new_tokens` tokens (0 or more) after a prompt of `prompt_tokens` tokens (1 or more). Return a
-# pair of `int`s, each summed over all steps:
+# pair of `int`s (a tuple or a list), each summed over all steps and exact at any length:
 #
 # 1. how many tokens go through the model;
 # 2. how many attention scores are computed in one head of one layer. A score is one query · key: every token attends to

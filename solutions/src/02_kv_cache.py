@@ -28,12 +28,12 @@ _ = setup(quiet=True)
 # - Its memory is allocated once, in `__init__`, as tensors that belong to this cache alone. It is float32, on the CPU.
 #   Memory that was not written yet must not count: `torch.empty` can hold nan.
 # - `attend(layer, q, k, v)` is called for layer 0, 1, … in each step. It writes the keys and values of the new tokens
-#   after those that are in the cache, and returns the causal attention of the new tokens, a float32 tensor `[num_new,
-#   num_heads, head_dim]`. Any step can have one token or several. It does not change `q`, `k` or `v`.
+#   after those that are in the cache, and returns the causal attention of the new tokens, a new float32 tensor
+#   `[num_new, num_heads, head_dim]`. Any step can have one token or several. It does not change `q`, `k` or `v`.
 # - `num_tokens`, an `int`, is the number of tokens in the cache. It grows once a step, after the last layer: all
 #   layers of a step start at the same position.
 # - `reset()` forgets the sequence: `num_tokens` is 0 again, and the memory stays for the next sequence.
-# - A step that does not fit raises `CacheFull("…")`, and leaves the cache as it was.
+# - A step that does not fit raises `CacheFull("…")` in its first layer, and leaves the cache as it was.
 #
 # `config` has `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
 # are `[num_new, num_kv_heads, head_dim]`. Query heads that follow each other share a key/value head. Scores are
@@ -168,7 +168,8 @@ for kind in (CacheA, CacheB, CacheC):
 # %% [markdown]
 # Then write a function that names the bug. `make_cache()` makes a new, empty cache; all that it makes have the same
 # bug. Return `("off by one", layer)`, `("ignored", layer)` or `("not reset", layer)`, and None where nothing is
-# wrong. `layer` is the layer with the bug, an `int`: the first that differs. Do not change the caller's list.
+# wrong; a list of the two passes as well. `layer` is the layer with the bug, an `int`: the first that differs. Do not
+# change the caller's list.
 
 # %% nbgrader={"grade_id": "find_the_bug", "solution": true} course={"exercise": "02.find_the_bug"}
 def find_the_bug(model, token_ids, make_cache):

@@ -121,14 +121,15 @@ for part, slots in parts.items():
 #
 # The cache has `budget` bytes. It should hold the requests of `users` users at the same time, of `tokens` tokens each.
 # `kv_bytes_per_token` is a dict from the name of a dtype to the bytes of a token in it, the most exact dtype first, the
-# smallest last. Return a tuple `(dtype, users, tokens)` of a name and two `int`s:
+# smallest last. `users` and `tokens` are 1 or more. Return `(dtype, users, tokens)`, a name and two `int`s, as a tuple or a
+# list:
 #
 # 1. the first dtype in which all users fit, and all of them at full length;
 # 2. if there is none: the last dtype, and as many users as fit at full length;
 # 3. if not even one user fits at full length: the last dtype, 1 user, and as many tokens as fit;
 # 4. if not even one token fits, or `budget` is negative: `None`.
 #
-# A plan may use exactly `budget` bytes. Do not change the caller's dict.
+# A plan may use exactly `budget` bytes. The last dtype is the last key of the dict. Do not change the caller's dict.
 
 # %% nbgrader={"grade_id": "fit_a_budget", "solution": true} course={"exercise": "03.fit_a_budget"}
 def fit_a_budget(budget, kv_bytes_per_token, users, tokens):

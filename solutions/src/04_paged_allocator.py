@@ -27,8 +27,8 @@ _ = setup(quiet=True)
 #
 # - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0. If fewer than
 #   n blocks are free, it returns None and allocates nothing.
-# - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is free, or an id
-#   that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
+# - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is free, or an
+#   id that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
 # - `free(block_ids)` takes one holder from each block. A block without a holder is free again. If the list names a block more
 #   often than it has holders, or an id that does not exist, it raises `LedgerError`, and no block is freed.
 # - `num_free` (an attribute or a property, read without brackets) is the number of free blocks. `ref_count(block_id)` is the
@@ -138,10 +138,10 @@ memory_view(trace)
 # Write the block table of one sequence, over an allocator as above.
 #
 # - `append_slots(n)` takes slots for n more tokens and returns them as a list; a slot is `block_id * block_size + offset`. It
-#   allocates a block only when a token needs it. n may be 0: then it returns an empty list. If too few blocks are free, it
-#   returns None and changes nothing.
-# - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises `ParameterError`, also for
-#   a negative position.
+#   allocates a block only when a token needs it. n may be 0: then it returns an empty list and allocates nothing. If too
+#   few blocks are free, it returns None and changes nothing.
+# - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises `ParameterError`, also
+#   for a negative position.
 # - `free()` frees all blocks and leaves the table empty. On a table without blocks it does nothing.
 # - `block_ids` is the list of its blocks, in the order of the sequence. `num_tokens` is the number of its tokens, an int.
 
@@ -189,7 +189,8 @@ check("04.block_table", BlockTable)
 # %% [markdown]
 # ## 04.slot_mapping · A step of many requests
 #
-# A step holds tokens of several sequences in one flat batch. Compute the slot of each token. Without a loop it is two lines.
+# A step holds tokens of several sequences in one flat batch, at least one token. Compute the slot of each. Without a loop it
+# is two lines.
 #
 # - `block_tables`: int64 `[num_seqs, max_blocks]`, a row for each sequence, padded with -1;
 # - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence;
@@ -214,7 +215,8 @@ check("04.slot_mapping", slot_mapping)
 # - `k_cache`, `v_cache`: `[num_blocks, block_size, num_kv_heads, head_dim]`;
 # - `block_table`: int64 `[max_blocks]`, the blocks of the sequence in order, padded with -1;
 # - returns a pair, k and v of its first `num_tokens` tokens (at least one): `[num_tokens, num_kv_heads, head_dim]` each, in the
-#   dtype of the pool. The pool and the table are not changed. Slots and blocks of other sequences may hold anything, nan too.
+#   dtype of the pool and with exactly its numbers. The pool and the table are not changed. Slots and blocks of other sequences
+#   may hold anything, nan too.
 
 # %% nbgrader={"grade_id": "gather", "solution": true} course={"exercise": "04.gather"}
 def gather(k_cache, v_cache, block_table, num_tokens):
@@ -231,9 +233,9 @@ check("04.gather", gather)
 # %% [markdown]
 # ## 04.page_size · How large is a block?
 #
-# `lengths` are the numbers of tokens of some requests, at least one. Choose the largest of `block_sizes` that wastes at most the
-# share `most_wasted`. What is wasted are the empty slots in the last blocks, as a share of all slots that the requests take
-# together. Exactly `most_wasted` is allowed.
+# `lengths` are the numbers of tokens of one request or more; each is at least 1. Choose the largest of `block_sizes` that
+# wastes at most the share `most_wasted`, a number from 0 to 1: 0.05 stands for 5 %. What is wasted are the empty slots in the
+# last blocks, as a share of all slots that the requests take together. Exactly `most_wasted` is allowed, and nothing above it.
 #
 # Return a dict of three ints: `{"block_size": …, "blocks": …, "wasted": …}`, the size, the number of blocks of all requests
 # together, and the number of empty slots. If every size wastes more, return None. Neither list is changed; `block_sizes` comes in
@@ -280,12 +282,12 @@ for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
 
 # %% [markdown]
 # Write a function that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it has
-# `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair: the operation (`"allocate"`, `"fork"` or `"free"`),
-# and what it breaks:
+# `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair, as a tuple or a list: the operation (`"allocate"`,
+# `"fork"` or `"free"`), and what it breaks:
 #
 # - `"lost"`: `num_free` is smaller than the number of blocks without a holder, so a block is lost;
 # - `"twice"`: `num_free` is larger, so a block will be given to two requests;
-# - `"count"`: `num_free` is right, but `ref_count(b)` of some block is not the number of its holders.
+# - `"count"`: `num_free` is right (compare it first), but `ref_count(b)` of some block is not the number of its holders.
 #
 # If nothing is wrong, return None. (To return None from `allocate(n)` with fewer than n free blocks is right; to lose blocks
 # by it is not.)

@@ -85,25 +85,26 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # %% [markdown]
 # ## 05.copy_on_write · A copy before a shared block is written
 #
-# Now `append_slots(n)`. `Forkable` brings what you wrote before: `fork()`, `free()`, `slot(position)`, which returns the slot of a
-# token, and the attributes `allocator`, `block_ids` and `num_tokens`.
+# Now `append_slots(n)`. `Forkable` brings what you wrote before: `fork()`, `free()`, `slot(position)`, which returns the slot
+# of a token, and the attributes `allocator`, `block_ids` and `num_tokens`.
 #
-# `append_slots(n)` returns a list of slots for n more tokens, `block_id * block_size + offset` each. It allocates new blocks when
-# the last one is full. n may be 0: then it returns an empty list, and nothing is copied. If the first of the new tokens goes into a
-# block that other tables hold too (`allocator.ref_count(block_id)` is above 1), then
+# `append_slots(n)` returns a list of slots for n more tokens, `block_id * block_size + offset` each. It allocates new blocks
+# when the last one is full. n may be 0: then it returns an empty list, and nothing is copied. If the first of the new tokens
+# goes into a block that other tables hold too (`allocator.ref_count(block_id)` is above 1), then
 #
 # - a new block takes the place of the shared block in this table;
-# - the pair of ids `(source, destination)` is appended to the list `allocator.copies`. Pairs of other tables may be in it
-#   already. The owner of the tensors makes all copies in it before anything is written, and empties it;
+# - the pair of ids `(source, destination)` is appended to the list `allocator.copies`, at its end. Pairs of other tables may be
+#   in it already, and stay where they are. The owner of the tensors makes all copies in it before anything is written, and
+#   empties it;
 # - this table's reference to the shared block is released: `allocator.free([source])`.
 #
 # If too few blocks are free, return None and change nothing. `allocator.allocate(n)` returns n block ids, or None if fewer are
-# free, and then it allocates nothing. `allocator.num_free` and `allocator.block_size` can be read. Allocate no more blocks than are
-# needed.
+# free, and then it allocates nothing. `allocator.num_free` and `allocator.block_size` can be read. Allocate no more blocks than
+# are needed.
 #
-# The check writes letters instead of tokens. `write_letters(a, 3)` asks table `a` for three slots, makes the pending copies, and
-# writes the next three letters of the alphabet. `write_letters(a, 1, b, 2)` asks both tables for slots first. Then every table must
-# read its own sequence. `0 ×2` is block 0 with two references.
+# The check writes letters instead of tokens. `write_letters(a, 3)` asks table `a` for three slots, makes the pending copies,
+# and writes the next three letters of the alphabet. `write_letters(a, 1, b, 2)` asks both tables for slots first. Then every
+# table must read its own sequence. `0 ×2` is block 0 with two references.
 
 # %% nbgrader={"grade_id": "copy_on_write", "solution": true} course={"exercise": "05.copy_on_write"}
 class BlockTable(Forkable):
@@ -170,10 +171,11 @@ for table, sample in zip(tables, samples):
 # %% [markdown]
 # ## 05.hash_chain · A hash for each full block
 #
-# `token_ids` is a list of ints, 0 or larger. Return a list with one hash for each full block, in order. A hash is of type `bytes`,
-# at least 16 of them, all made by a hash function (Python's own `hash` has only 8). Two blocks have the same hash exactly when the
-# two sequences are equal from the beginning to the end of that block, today and in every later call. A last block that is not full
-# has no hash. `token_ids` is not changed. `sha256(some_bytes).digest()` returns 32 bytes.
+# `token_ids` is a list of ints from 0 to 2³¹ − 1. Return a list with one hash for each full block, in order. A hash is of type
+# `bytes`, at least 16 of them, all made by a hash function (Python's own `hash` has only 8, and may have no part in it). Two
+# blocks have the same hash exactly when the two sequences are equal from the beginning to the end of that block, today and in
+# every later call. A last block that is not full has no hash. `token_ids` is not changed. `sha256(some_bytes).digest()` returns
+# 32 bytes.
 
 # %% nbgrader={"grade_id": "hash_chain", "solution": true} course={"exercise": "05.hash_chain"}
 def hash_chain(token_ids, block_size):
@@ -193,10 +195,10 @@ check("05.hash_chain", hash_chain)
 # %% [markdown]
 # ## 05.match_prefix · What is cached already
 #
-# A new request has `num_tokens` tokens. `hashes` is the list of the hashes of all its full blocks, as your `hash_chain` returns it.
-# `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of the ids of the cached blocks with which
-# the request can begin: in order, up to the first hash that is missing. At least one token must be left for the model to compute,
-# because its logits give the next token.
+# A new request has `num_tokens` tokens. `hashes` is the list of the hashes of all its full blocks, as your `hash_chain` returns
+# it. `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of the ids of the cached blocks
+# with which the request can begin: in order, up to the first hash that is missing. At least one token must be left for the
+# model to compute, because its logits give the next token.
 #
 # Look up no hash after the first missing one, and do not loop over the cache: it holds hundreds of thousands of blocks. Change
 # neither `hashes` nor `block_of`.
@@ -281,10 +283,10 @@ check("05.evict_lru", LRUEviction)
 # %% [markdown]
 # ## 05.evict_priority · The least important goes first
 #
-# The same with a priority: `use(block_ids, priority)`. `priority` is an int; a lower number is more important, as in vLLM, and it may
-# be negative. The priority of a block is the lowest number of all requests that used it since it was cached, also while it was idle.
-# `evict(n)` takes the idle block with the highest number first, and among equals the one that is idle for longest. An evicted block is
-# forgotten together with its priority. `release(block_ids)` is as before.
+# The same with a priority: `use(block_ids, priority)`. `priority` is an int of any size; a lower number is more important, as
+# in vLLM, and it may be negative. The priority of a block is the lowest number of all requests that used it since it was
+# cached, also while it was idle. `evict(n)` takes the idle block with the highest number first, and among equals the one that
+# is idle for longest. An evicted block is forgotten together with its priority. `release(block_ids)` is as before.
 
 # %% nbgrader={"grade_id": "evict_priority", "solution": true} course={"exercise": "05.evict_priority"}
 class PriorityEviction:
@@ -329,8 +331,8 @@ class PriorityEviction:
 check("05.evict_priority", PriorityEviction)
 
 # %% [markdown]
-# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back with every sixth request. Documents
-# of 16 blocks come in between, and memory has 64 blocks.
+# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back with every sixth request.
+# Documents of 16 blocks come in between, and memory has 64 blocks.
 
 # %% tags=["raises-exception"]
 def instructions_found(policy, with_priority):
