@@ -407,7 +407,7 @@ for name, broken in (("off by one", off_by_one()), ("not reset", used), ("ignore
     print()
 
 # %% [markdown]
-# The first cache writes the right 40 tokens, although each of its layers computes wrong numbers. The right tokens for
+# The first cache writes the right 40 tokens, although its attention computes wrong numbers, as the next cells show. The right tokens for
 # one prompt prove little. The text of the second one speaks of Olive, who is in the other prompt. From the text of
 # the third one you cannot tell what is wrong.
 #

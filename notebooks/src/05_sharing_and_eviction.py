@@ -139,7 +139,9 @@ print("the same as each sample alone:", samples == [generate_naive(model, prompt
 # ## The same in `course_lib`
 #
 # `BlockTable.append_slots` does what your `append_slot` and `copy_last` do, for many tokens at once. It counts the blocks of the copy and the
-# new ones first, so that a call for which memory is too small changes nothing:
+# new ones first, so that a call for which memory is too small changes nothing. Three of its helpers are not shown. `_shared_last_block`
+# returns the block that needs a copy, or None. `_allocate_instead_of` allocates the new blocks and releases that block.
+# `_replace_last` reports the copy, and puts the first new block in its place. `cached` belongs to the second half of this lesson.
 
 # %%
 show(BlockTable.append_slots)
