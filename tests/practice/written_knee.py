@@ -143,6 +143,14 @@ def prints_it(run, rates, goal):
     print(halves(run, rates, goal))
 
 
+def in_per_cent(run, rates, goal):
+    return halves(lambda rate: round(100 * run(rate)), rates, round(100 * goal))
+
+
+def about(run, rates, goal):
+    return halves(run, rates, goal - 1e-3)
+
+
 RIGHT = {"12.knee": [halves, recursive, in_numpy]}
 CASES = {
     "12.knee": [
@@ -152,6 +160,8 @@ CASES = {
         ("one after the other", linear_to_the_miss),
         ("exactly the goal", strictly),
         ("goal is not used", nine_tenths),
+        ("just below the goal", in_per_cent),
+        ("just below the goal", about),
         ("first rate that misses", next_one),
         ("place of the rate", place_of_it),
         ("something else than None", lowest_instead),

@@ -100,11 +100,6 @@ def prints_it(rate, seconds, seed, burstiness=1.0):
     print(right(rate, seconds, seed, burstiness))
 
 
-def sum_too_often(rate, seconds, seed, burstiness=1.0):
-    """Adds 1 / rate again and again: the same but for rounding."""
-    return times_of(even=lambda k, rate: sum([1 / rate] * k))(rate, seconds, seed, burstiness)
-
-
 def in_an_array(rate, seconds, seed, burstiness=1.0):
     return np.array(right(rate, seconds, seed, burstiness))
 
@@ -117,7 +112,31 @@ def latest_default(rate, seconds, seed, burstiness=2.0):
     return right(rate, seconds, seed, burstiness)
 
 
-RIGHT = {"12.poisson": [right, in_an_array, in_a_deque, sum_too_often]}
+def puts_it_back(rate, seconds, seed, burstiness=1.0):
+    before = random.getstate()
+    random.seed(seed)
+    found = times_of(generator=lambda seed: random)(rate, seconds, seed, burstiness)
+    random.setstate(before)
+    return found
+
+
+def adding():
+    """Request k one gap after request k - 1."""
+
+    def even(k, rate):
+        now = 0.0
+        for _ in range(k):
+            now += 1 / rate
+        return now
+
+    return even
+
+
+def at_most_a_thousand(rate, seconds, seed, burstiness=1.0):
+    return right(rate, seconds, seed, burstiness)[:1000]
+
+
+RIGHT = {"12.poisson": [right, in_an_array, in_a_deque]}
 CASES = {
     "12.poisson": [
         (None, times_of(by_numpy, np.random.default_rng)),
@@ -134,6 +153,9 @@ CASES = {
         ("number of requests is fixed", as_many_as_expected),
         (None, draws_by_inf),
         ("global generator", seeds_the_module),
+        ("global generator", puts_it_back),
+        (None, times_of(even=adding())),
+        (None, at_most_a_thousand),
         (None, own_and_the_module),
         (None, times_of(generator=any_seed)),
         ("seed is not used", times_of(generator=lambda seed: random.Random(0))),

@@ -71,7 +71,8 @@ CASES = {
         ("names are the keys", keys_are_names),
         ("not spelled", with_spaces),
         ("one flaw for all", all_the_same),
-        ("without their names", in_a_list),
+        ("without their letters", in_a_list),
+        (None, but(A=["closed_loop"])),
         ("printed, not returned", prints_it),
         ("nothing is returned", nothing),
     ]

@@ -82,6 +82,12 @@ UNEVEN = [
     ([1, 2, 4, 8, 16, 32, 64], [1.0, 1.0, 1.0, 0.99, 0.95, 0.5, 0.25]),
     ([10, 20, 30, 40], [1.0, 1.0, 0.8, 0.75]),  # 0.75 of 40 are more good requests than all of 20
 ]
+NEAR = [
+    ([10, 20, 30], [0.95, 0.8996, 0.85]),
+    ([10, 20, 30, 40], [0.9, 0.89, 0.889, 0.5]),
+    ([1, 2], [0.9000001, 0.8999999]),
+    ([5], [0.8999999]),
+]
 UNTOUCHED = [untouched(RATES[n], falling(n, kept)) for n, kept in ((1, 1), (2, 1), (3, 2), (6, 2))]
 
 KNEE = Exercise(
@@ -99,6 +105,11 @@ KNEE = Exercise(
             "The same holds for other goals, and for rates that are not evenly spaced",
             "A batch service may ask for half of the requests in time, a voice assistant for 99 of 100.",
             [search(rates, shares, goal) for rates, shares in UNEVEN for goal in (0.9, 0.99, 0.75, 0.5, 1.0)],
+        ),
+        Property(
+            "A share just below the goal misses it",
+            "Shares are not rounded. 899 of 1,000 requests are fewer than nine of ten.",
+            [search(rates, shares, 0.9) for rates, shares in NEAR],
         ),
         Property("The same holds for many rates", "Up to 16.", [search(rates, shares, 0.9) for rates, shares in LARGE]),
         Property(

@@ -1,5 +1,7 @@
 """The mistakes in 12.knee. Each is the right answer with one part replaced."""
 
+import math
+
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED
 from course_lib.practice.judge.exercise import Mistake
 
@@ -83,6 +85,15 @@ def checks_again(run, found):
 
 
 MISTAKES = [
+    Mistake(
+        "a share just below the goal counts.",
+        "Compare the share as it is, with `>=`: neither rounded, nor with a tolerance.",
+        (
+            wrong(holds=lambda share, goal: round(share, 2) >= goal),
+            wrong(holds=lambda share, goal: share >= goal - 0.01),
+            wrong(holds=lambda share, goal: share >= goal or math.isclose(share, goal, rel_tol=1e-3)),
+        ),
+    ),
     Mistake(NOTHING_RETURNED.name, NOTHING_RETURNED.why, wrong(gives=lambda rates, count: None)),
     Mistake(
         "the rates are tried one after the other.",

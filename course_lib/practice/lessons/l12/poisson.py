@@ -108,6 +108,34 @@ def global_draw(rate, seconds, seed, burstiness):
     return Trial(story, act, show=lambda got: f"{got:.6f}" if type(got) is float else repr(got), size=seed)
 
 
+def global_use(seed, burstiness):
+    """Which functions of the module `random` the answer calls: they all belong to the global generator."""
+
+    def act(answer):
+        used, kept = set(), {name: getattr(random, name) for name in GLOBAL}
+
+        def noted(name):
+            def call(*values, **more):
+                used.add(f"random.{name}")
+                return kept[name](*values, **more)
+
+            return call
+
+        for name in GLOBAL:
+            setattr(random, name, noted(name))
+        try:
+            answer(2, 3, seed, burstiness)
+        finally:
+            for name, function in kept.items():
+                setattr(random, name, function)
+        return sorted(used)
+
+    story = [f"arrival_times(2, 3, {seed}, {burstiness})", "# the functions of the module that it called:"]
+    return Trial(story, act, show=lambda got: ", ".join(got) or "none of them", size=seed)
+
+
+GLOBAL = [name for name, value in vars(random).items() if getattr(value, "__self__", None) is random._inst]
+
 POISSON = Exercise(
     id="12.poisson",
     title="Arrivals of an open loop",
@@ -132,7 +160,8 @@ POISSON = Exercise(
         ),
         Property(
             "With a burstiness of math.inf, request k arrives at k / rate",
-            "The gaps are all 1 / rate. A time that is exactly `seconds` is not part of the run.",
+            "A time that is exactly `seconds` is not part of the run. Divide: sums of 1 / rate are rounded each time, "
+            "and 0.1, added ten times, is less than 1.",
             [
                 loop(1, 1, 0, math.inf, note="1 / 1 is exactly the end"),
                 loop(1, 1.5, 0, math.inf),
@@ -140,6 +169,8 @@ POISSON = Exercise(
                 loop(2, 2.25, 1, math.inf),
                 loop(0.25, 3, 2, math.inf, note="nobody arrives within 3 seconds"),
                 loop(8, 4, 3, math.inf),
+                loop(10, 1, 4, math.inf, note="10 / 10 is exactly the end; 0.1, added ten times, is a little less"),
+                loop(3, 2, 5, math.inf),
             ],
         ),
         Property(
@@ -149,13 +180,14 @@ POISSON = Exercise(
         ),
         Property(
             "The same holds for longer runs",
-            "Hundreds of requests.",
-            [loop(20, 10, 1), loop(30, 10, 2, 0.5), loop(16, 20, 3, 3.0), loop(50, 10, 12)],
+            "Hundreds and thousands of requests.",
+            [loop(20, 10, 1), loop(30, 10, 2, 0.5), loop(16, 20, 3, 3.0), loop(50, 10, 12), loop(100, 30, 4)],
         ),
         Property(
             "The global generator of `random` is left alone",
             "The rest of the program draws from it too, such as the lengths of the prompts.",
-            [global_draw(2, 3, seed, burstiness) for seed, burstiness in ((0, 1.0), (1, 0.5), (2, 1.0), (3, 2.0))],
+            [global_draw(2, 3, seed, burstiness) for seed, burstiness in ((0, 1.0), (1, 0.5), (2, 1.0), (3, 2.0))]
+            + [global_use(seed, burstiness) for seed, burstiness in ((0, 1.0), (1, 0.5), (2, 1.0), (3, 2.0))],
         ),
     ],
     mistakes=[*RETURNS_NOTHING, *MISTAKES],

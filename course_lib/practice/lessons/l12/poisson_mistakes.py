@@ -56,6 +56,14 @@ def one_generator_for_all(rate, seconds, seed, burstiness=1.0):
     return right(rate, seconds, seed, burstiness)
 
 
+def one_that_is_put_back(rate, seconds, seed, burstiness=1.0):
+    """The global generator, which is as before afterwards: another thread would draw from it meanwhile."""
+    state = random.getstate()
+    times = one_generator_for_all(rate, seconds, seed, burstiness)
+    random.setstate(state)
+    return times
+
+
 def anew(draw, rate, burstiness):
     """Every gap from a generator that begins again."""
     again = random.Random()
@@ -161,7 +169,7 @@ MISTAKES = [
     Mistake(
         "the global generator is used.",
         "`random.seed` changes the draws of the whole program. `random.Random(seed)` is a generator of its own.",
-        one_generator_for_all,
+        (one_generator_for_all, one_that_is_put_back),
     ),
     Mistake(
         "the times are rounded.",

@@ -4,7 +4,7 @@ A check must not tell the flaw. So the outcome for a report is True, or the name
 """
 
 from course_lib.errors import CourseError
-from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 
@@ -50,7 +50,7 @@ def report(letter):
                 f'The dict has no "{letter}". It needs a key for each report, "A" to "G"; it has {list(got)}.'
             )
         name = got[letter]
-        if name not in FLAWS:
+        if not isinstance(name, str) or name not in FLAWS:
             raise CourseError(f'"{letter}" has {name!r}, which is none of the nine names: {", ".join(FLAWS)}.')
         return True if name == find_flaws()[letter] else name
 
@@ -58,7 +58,7 @@ def report(letter):
         [f'find_flaws()["{letter}"]'],
         act,
         show=lambda got: f"the flaw of report {letter}" if got is True else repr(got),
-        explain=lambda expected, got: WHERE_TO_LOOK[letter] if got in FLAWS else "",
+        explain=lambda expected, got: WHERE_TO_LOOK[letter] if isinstance(got, str) and got in FLAWS else "",
     )
 
 
@@ -115,7 +115,11 @@ SPOT_THE_FLAW = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        NO_DICT,
+        Mistake(
+            "the names come without their letters.",
+            'A dict is returned: a key for each report, "A" to "G", and the name of its flaw as the value.',
+            is_made_by=lambda answer, found: isinstance(found.outcome, (tuple, list, set)),
+        ),
         Mistake(
             "the names are the keys.",
             'The letter is the key and the name its value: `{"A": "…", "B": "…"}`.',
