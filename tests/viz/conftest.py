@@ -1,5 +1,7 @@
 """Data for the views, and a bare page opened in a real headless Chromium."""
 
+from collections import defaultdict
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -71,20 +73,39 @@ def table_of(page):
     )
 
 
-@pytest.fixture
-def open_view(browser, tmp_path):
-    """open_view(view, width=800, **context) -> page; at the end: nothing on the console, nothing fetched."""
-    said, asked, contexts = [], [], []
+@pytest.fixture(scope="session")
+def empty_pages(browser):
+    """{options of a context: pages that no test uses now}. A page takes Chromium longer to make than to load."""
+    kept = defaultdict(list)
+    yield kept
+    for page in chain(*kept.values()):
+        page.context.close()
 
-    def open_view(view, width=800, **context):
+
+@pytest.fixture
+def open_view(browser, empty_pages, tmp_path):
+    """open_view(view, width=800, **context) -> page; at the end: nothing on the console, nothing fetched.
+
+    The document is new, the page may have been another test's. alone=True: it is new too, and no other test's later.
+    """
+    said, asked, opened = [], [], []
+    heard = {
+        "console": lambda message: said.append(message.text),
+        "pageerror": lambda error: said.append(str(error)),
+        "request": lambda request: asked.append(request.url),
+    }
+
+    def open_view(view, width=800, *, alone=False, **context):
         file = tmp_path / "view.html"
         file.write_text(bare_page(view), encoding="utf-8")
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **context))
-        contexts[-1].set_default_timeout(600_000)  # milliseconds: a busy machine is no failure
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        pages = [] if alone else empty_pages[tuple(context.items())]
+        page = pages.pop() if pages else browser.new_context(**context).new_page()
+        opened.append((page, None if alone else pages))
+        page.set_default_timeout(600_000)  # milliseconds: a busy machine is no failure
+        page.set_viewport_size({"width": width, "height": 900})
+        page.mouse.move(0, 0)
+        for event, hears in heard.items():
+            page.on(event, hears)
         page.goto(file.as_uri())
         page.wait_for_selector(".cl-say")
         page.state = SimpleNamespace(
@@ -95,10 +116,12 @@ def open_view(browser, tmp_path):
         return page
 
     yield open_view
-    for context in contexts:
-        context.close()
+    for page, pages in opened:
+        for event, hears in heard.items():
+            page.remove_listener(event, hears)
+        page.context.close() if pages is None else pages.append(page)
     assert said == []
-    assert asked == [(tmp_path / "view.html").as_uri()] * len(contexts)
+    assert asked == [(tmp_path / "view.html").as_uri()] * len(opened)
 
 
 @pytest.fixture

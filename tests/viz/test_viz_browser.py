@@ -57,7 +57,7 @@ def stop_clock(page):
 
 
 def test_play_runs_to_the_end_stops_and_starts_again(naive, open_view):
-    page = open_view(naive)
+    page = open_view(naive, alone=True)  # its clock stands still
     stop_clock(page)
     press(page, "play")
     assert page.get_attribute(".cl-say", "aria-live") == "off"
@@ -150,7 +150,7 @@ def test_drawing_a_step_takes_little_work(request, open_view, work_of_steps, lit
 
 
 def test_it_can_be_taken_away(naive, open_view):
-    page = open_view(naive)
+    page = open_view(naive, alone=True)  # its clock stands still
     stop_clock(page)
     press(page, "play")
     page.evaluate("view.remove()")
