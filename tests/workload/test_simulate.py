@@ -161,6 +161,56 @@ def test_so_they_do_at_the_edges(name, tmp_path):
         assert with_jumps == by_step
 
 
+def traces(folder, **rows):
+    """A Workload for each client: (hundredths of a second, prompt tokens, output tokens) of its requests."""
+    for client, its in rows.items():
+        path = folder / f"{client}.csv"
+        lines = [f"{at / 100},{prompt},{output}" for at, prompt, output in its]
+        path.write_text("\n".join(["arrival,prompt_tokens,output_tokens", *lines]))
+    return {client: Trace(folder / f"{client}.csv") for client in rows}
+
+
+def test_of_two_that_end_in_one_step_the_more_important_ends_first(tmp_path):
+    its = traces(tmp_path, low=[(0, 3, 7), (0, 3, 9)], high=[(0.1, 3, 6), (0.2, 3, 8)])
+    day = [Workload(its["low"], client="low", priority=1), Workload(its["high"], client="high", priority=0)]
+    with_jumps, by_step = both_ways(day, EngineConfig(num_blocks=40, policy="priority"))
+    assert with_jumps == by_step
+    assert [client for client, *_ in with_jumps[0]] == ["high", "low", "high", "low"]
+
+
+def test_service_is_counted_when_a_client_comes_back(tmp_path):
+    """b comes in the middle of a's output, and starts from what a was given until then: so its second one waits."""
+    its = traces(tmp_path, a=[(0, 10, 20), (12, 5, 5)], b=[(10, 5, 15), (10, 5, 5)])
+    day = [Workload(trace, client=client) for client, trace in its.items()]
+    with_jumps, by_step = both_ways(day, EngineConfig(num_blocks=40, policy="fair", max_num_seqs=1))
+    assert with_jumps == by_step
+    assert [client for client, *_ in with_jumps[0]] == ["a", "b", "a", "b"]
+
+
+def test_the_blocks_of_another_with_the_same_prompt_are_used_when_the_next_one_is_full(tmp_path, monkeypatch):
+    """Two with one prompt at once: the blocks of the first are kept in the cache, and the second continues them. When
+    its next block is full they count as used, so they are evicted after those of `other`.
+    """
+    its = traces(tmp_path, same=[(0, 8, 1), (0, 8, 14), (9, 9, 1)], other=[(2, 4, 1), (7, 27, 1)])
+    day = [Workload(its["same"], client="same", vocab_size=4), Workload(its["other"], client="other")]
+    config = EngineConfig(block_size=4, num_blocks=12, watermark=0.0)
+    with_jumps, by_step = both_ways(day, config)
+    assert with_jumps == by_step
+    monkeypatch.setattr(
+        steady.Steady, "_only_decodes", lambda _, one: len(one.token_ids) - one.num_computed_tokens == 1
+    )
+    assert both_ways(day, config)[0] != by_step  # so this is a case in which it matters
+
+
+def test_a_request_that_arrives_when_a_step_ends_is_in_the_next_one(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("arrival,prompt_tokens,output_tokens\n0,3,20\n0.5,3,4\n0.5,3,4\n")
+    with_jumps, by_step = both_ways([Workload(Trace(path))], EngineConfig(num_blocks=9), WHOLE)
+    assert with_jumps == by_step
+    first_tokens = [metrics.token_times[0] for *_, metrics in sorted(with_jumps[0], key=lambda one: one[3])]
+    assert first_tokens == [0.125, 0.625, 0.625]
+
+
 def test_the_property_was_tried_where_it_is_hard():
     assert SEEN["plans"] < 0.7 * SEEN["steps"] and SEEN["preemptions"] > 50 and SEEN["cached"] > 1000, SEEN
 
