@@ -155,7 +155,8 @@ def gpu():
     from engine_gpu import CONTEXT, SHAPES
     from engine_gpu import workload as mix256
 
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))["alone"]["rows"]
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    recorded, served = (recorded[part]["rows"] for part in ("alone", "beside_vllm"))
     reads = recorded[0]["reads_gb_s"] * 1e9
     requests = [f"0,{len(prompt)},{output}" for prompt, output in zip(*mix256())]
     config = EngineConfig(num_blocks=20000, max_num_seqs=256, max_num_batched_tokens=16384, prefix_caching=False)
@@ -166,22 +167,28 @@ def gpu():
             for row in rows
             if row["bench"] == "decode step"
         ]
-        mixes = [row for row in rows if row["bench"] == "mix256"]
-        clean = [row for row in mixes if "note" not in row]  # a note says that a kernel was compiled on the way
+        mixes = [row for row in served if row.get("bench") == "mix256" and row.get("model") == name]
+        mixes = [row for row in mixes if "sampling" in row]  # the others are vLLM's
+        clean = [row for row in mixes if not row["kernels_compiled"]]
         limit = roofline(ModelConfig(**shape), bytes_per_s=reads, flops_per_s=MATMUL_FLOPS)
         known = {key: getattr(limit, key) for key in ("per_narrow", "per_token", "per_kv_token", "per_pair")}
         cost = fit(steps, known=known)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mix256.csv"
             path.write_text("\n".join(["arrival,prompt_tokens,output_tokens", *requests]), encoding="utf-8")
-            predicted = simulate(Workload(Trace(path)), config, cost)
+            admitted = []
+            predicted = simulate(
+                Workload(Trace(path)), config, cost, on_finish=lambda _, its: admitted.append(its.first_scheduled)
+            )
         yield dict(
             bench="gpu", model=name, card=recorded[0]["card"], **vars(cost),
             decode_steps={w.num_sequences: [s * 1e3, cost.seconds(*w) * 1e3] for w, s in steps},
             steps=predicted.num_steps, predicted_tokens_per_s=predicted.summary.output_throughput,
             recorded={row["sampling"]: row["tokens_per_s"] for row in clean},
             off={row["sampling"]: predicted.summary.output_throughput / row["tokens_per_s"] - 1 for row in clean},
-            left_out={row["sampling"]: row["note"] for row in mixes if "note" in row},
+            last_admission_begins_s=max(admitted),
+            recorded_until_all_admitted_s={row["sampling"]: row["until_all_admitted_s"] for row in clean},
+            left_out=[row["sampling"] for row in mixes if row["kernels_compiled"]],
         )  # fmt: skip
 
 
