@@ -187,7 +187,7 @@ show(Engine._step)
 # %% [markdown]
 # The parts of `serve` are here. `schedule` chooses the requests and their token counts. `runner.run` computes the flat row and chooses the
 # next tokens. `update` appends them, and `_advance` makes the outputs and frees the blocks of finished requests. The queue `_in_flight` lets
-# the CPU schedule the next step while the GPU computes this one (overlapped scheduling, lesson 13).
+# the CPU schedule the next step while the GPU computes this one (overlapped scheduling, lesson 13). The other lines check, count and record.
 #
 # Where `serve` computes all remaining tokens of a request, the scheduler chooses how many, from `num_computed_tokens` on. So a long prompt
 # can be computed in pieces, and only its last piece gives a token. Lesson 11 shows `Scheduler.schedule` and its parts.
@@ -297,6 +297,8 @@ def batched(batcher):
 
 
 served = {"static": batched(DynamicBatcher(8, math.inf)), "dynamic": batched(DynamicBatcher(8, 4))}
+for name, timeout in (("static", math.inf), ("dynamic", 4)):
+    print(f"{name}: batches of", *(len(batch.requests) for batch in simulate_batches(shapes, DynamicBatcher(8, timeout))), "requests")
 
 # %%
 static_runs = served["static"][0].num_steps

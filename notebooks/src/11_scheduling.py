@@ -3,7 +3,7 @@
 #
 # - **You will** write the scheduler of an engine: a token budget for each step, prompts in pieces, and the choice of the request that is
 #   preempted when memory is full.
-# - **Why** a server is short of tokens per step, of running requests, or of blocks. The scheduler decides which requests wait, and so it
+# - **Why** a step has a limit of tokens, of running requests and of blocks. The scheduler decides which requests wait, and so it
 #   decides TTFT and inter-token latency.
 # - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 04 and 10.
@@ -98,11 +98,13 @@ for budget in budgets:
     steps = tokens_of_steps(engine)[8:]  # from the step on in which the long prompt arrived
     longest.append(max(steps))
     ttft.append(int(outputs["long"].metrics.ttft) + 1)
+    gap = max(max(outputs[name].metrics.inter_token_latencies) for name in decoding)
     print(f"budget {budget:>3}: the longest step has {longest[-1]:>3} tokens; first token of the long prompt "
-          f"after {ttft[-1]:>2} step{'s' if ttft[-1] > 1 else ''}, with {sum(steps[: ttft[-1]]):>3} tokens in all")
+          f"after {ttft[-1]:>2} step{'s' if ttft[-1] > 1 else ''}, with {sum(steps[: ttft[-1]]):>3} tokens in all; "
+          f"a, b, c, d: {gap:.0f} step a token")
 
 # %% [markdown]
-# The four requests get a token in every step, whatever the budget is. But a step is no unit of time: it takes longer the more tokens it has.
+# The four requests get a token in every step with each of these budgets. But a step is no unit of time: it takes longer the more tokens it has.
 # With 512 one step has 304 tokens, and the inter-token latency of all four is that long once. With a smaller budget the prompt is cut, and
 # computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve, [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)).
 # No step has more tokens than the budget.
@@ -383,11 +385,14 @@ for number in (10, 20, 40):
     print(f"{number} important ones: minor is done in step", end=" ")
     for policy in (FCFS, Priority, Patient):
         engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_at_once), trace=False)
-        print(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})", end="\n" if policy is Patient else ", ")
+        print(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})", end=", ")
+        if policy is Priority:
+            last = max(int(outputs[name].metrics.finished) for name in crowd if name != "minor")
+    print(f"and under Priority the last important one in step {last}")
 
 # %% [markdown]
-# Under `Priority` *minor* is done three steps after the last important request, however many there are. On a server that always has important
-# requests it is never done. That is **starvation**. `Patient` counts waiting: two levels of priority are worth 24 steps here. A request that
+# Under `Priority` *minor* is done three steps after the last important request, for each of the three numbers. On a server that always has
+# important requests it is never done. That is **starvation**. `Patient` counts waiting: two levels of priority are worth 24 steps here. A request that
 # arrives more than 24 steps after *minor* is behind it, so 10, 20 or 40 important requests make no difference. Operating systems
 # call this **aging**.
 #

@@ -4,7 +4,7 @@
 # - **You will** find out where the time of a decode step goes, and take it away part by part: launches, small operations, products of
 #   few rows, the choice of tokens, the CPU's own work.
 # - **Why** a decode step of one sequence took the engine of lesson 11 30 ms on an H200, and reading the weights once takes 0.3 ms.
-# - **Time** 40 minutes, and an hour and a half for the exercises.
+# - **Time** an hour and a half, and three hours for the exercises.
 # - **You need** lessons 07, 08 and 10.
 # - **After it** you can read the profile of a step, say what its limit is, and find each of these parts in vLLM and TensorRT-LLM.
 #
@@ -626,8 +626,7 @@ recorded("13", 1)
 # what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. They need random
 # numbers that do not depend on the order in which rows are computed.
 #
-# A generator has a **state**. Each draw changes it, so a sequence's numbers depend on which other
-# sequences draw. Other people's requests would change your text.
+# A generator has a **state**, which each draw changes.
 
 # %%
 predict("13.company", "Two sequences draw from one torch.Generator, seed 0, in turn. Does the first draw the same numbers as alone?",
@@ -642,6 +641,8 @@ print("alone:     ", alone)
 print("in company:", turns[::2])
 
 # %% [markdown]
+# A sequence's numbers depend on which other sequences draw. Other people's requests would change your text.
+#
 # ### Build it
 #
 # A **counter-based** generator has no state. The number is a function of what it is for: the sequence's seed, the position of the
@@ -769,13 +770,9 @@ print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn']
 # %% [markdown]
 # ### The same in `course_lib`
 #
-# The overlap is `_in_flight`: a step is put there once it is launched. With overlap, the first call returns at once, and each later
-# one waits for the step *before* the one that it has just launched.
-
-# %%
-show(Engine._step)
-
-# %% [markdown]
+# The overlap is the queue `_in_flight` in `Engine._step`, which lesson 10 shows: a step is put there once it is launched. With overlap, the
+# first call returns at once, and each later one waits for the step *before* the one that it has just launched.
+#
 # ## Memory before blocks
 #
 # Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache fails in its first large step.
