@@ -61,7 +61,7 @@ def chunk_from_the_start(running, waiting, token_budget, max_num_seqs):
     out = []
     for r in running + waiting[: max_num_seqs - len(running)]:
         writes = r.num_computed_tokens == r.num_tokens - 1
-        n = 1 if writes else min(r.num_prompt_tokens, token_budget)
+        n = 1 if writes else min(r.num_tokens, token_budget)
         if token_budget < 1:
             break
         out.append((r, n))
@@ -135,6 +135,17 @@ def chunk_gives_up(running, waiting, token_budget, max_num_seqs):
     return out
 
 
+def chunk_of_waiting_prompts(running, waiting, token_budget, max_num_seqs):
+    """The prompt of a waiting request, also where it was preempted and has output."""
+    out = []
+    for r in running + waiting[: max_num_seqs - len(running)]:
+        n = min(left(r) if r in running else r.num_prompt_tokens - r.num_computed_tokens, token_budget)
+        if n:
+            out.append((r, n))
+            token_budget -= n
+    return out
+
+
 CASES = {
     "11.chunked_prefill": [
         ("as a whole or not at all", chunk_all_or_nothing),
@@ -149,5 +160,6 @@ CASES = {
         ("in the step with 0 tokens", chunk_of_nothing),
         ("not reduced", chunk_of_the_whole_budget),
         ("only the prompt", chunk_of_prompts),
+        ("only the prompt", chunk_of_waiting_prompts),
     ]
 }

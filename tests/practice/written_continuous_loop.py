@@ -200,6 +200,29 @@ class NobodyWaits(ContinuousLoop):
         return len(self.waiting) > 0
 
 
+class AbortsInStep(ContinuousLoop):
+    """Keeps a set of the aborted ones, and looks into it in each step."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.aborted = set()
+
+    def abort(self, request_id):
+        if getattr(self, "inside", False):
+            super().abort(request_id)
+        else:
+            self.aborted.add(request_id)
+
+    def step(self):
+        for name in self.aborted:
+            super().abort(name)
+        self.aborted, self.inside = set(), True
+        try:
+            return super().step()
+        finally:
+            self.inside = False
+
+
 class TellsOfAborts(ContinuousLoop):
     """A last triple for each request that was aborted."""
 
@@ -234,5 +257,6 @@ CASES = {
         ("one step late", FreesNextTime),
         ("does not count running requests", NobodyWaits),
         (None, TellsOfAborts),
+        ("in the next step only", AbortsInStep),
     ]
 }

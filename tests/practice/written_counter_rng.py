@@ -167,6 +167,7 @@ CASES = {
         ("two halves of the seed", with_key(lambda seeds, positions: mix(mix(seeds & MASK ^ seeds >> 32) ^ positions))),
         ("seed is rounded", with_key(lambda seeds, positions: good_key(seeds.to(torch.float32).long(), positions))),
         ("few different values", seven_bits),
+        ("upper bits of the position", with_key(lambda seeds, positions: good_key(seeds, positions & 0xFFFF))),
         (None, greedy_where_sure),
         (None, first_thousand),
         (None, with_logits(lambda logits: logits.double() / 0.8)),

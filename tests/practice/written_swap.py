@@ -176,6 +176,15 @@ class Zips(Space):
         return compute()
 
 
+class Nests(Space):
+    def run(self, step, compute):
+        for out in step.swapped_out:
+            self.swap_out(*out)
+            for back in step.swapped_in:
+                self.swap_in(*back)
+        return compute()
+
+
 class IndexesByTensor(Space):
     def swap_in(self, request, start, slots):
         k, v = self.saved.pop(request.request_id)
@@ -207,6 +216,7 @@ CASES = {
         ("as are in both lists", Zips),
         ("an index of floats", IndexesByTensor),
         ("in reverse order", LastBlockFirst),
+        ("only in a step that swaps others out", Nests),
         ("nothing is written", WritesNothing),
         ("into a copy", HasCopies),
         ("sliced at `start` too", CutsTheSlots),

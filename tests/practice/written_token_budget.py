@@ -89,10 +89,10 @@ def budget_prompt_tokens(running, waiting, token_budget, max_num_seqs):
     out = of_running(running, token_budget)
     token_budget -= sum(n for _, n in out)
     for w in waiting[: max_num_seqs - len(running)] if len(out) == len(running) else []:
-        if w.num_prompt_tokens > token_budget:
+        if w.num_tokens > token_budget:
             break
-        out.append((w, w.num_prompt_tokens))
-        token_budget -= w.num_prompt_tokens
+        out.append((w, w.num_tokens))
+        token_budget -= w.num_tokens
     return out
 
 

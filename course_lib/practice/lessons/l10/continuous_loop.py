@@ -46,7 +46,7 @@ CONTINUOUS_LOOP = Exercise(
         Property(
             "`abort` ends a request wherever it is",
             "A client has closed the connection. Its place in the batch and its blocks are free for others.",
-            trials.ABORT,
+            [*trials.ABORT, *trials.AT_ONCE],
         ),
         Property(
             "The model is called once in each step",

@@ -175,6 +175,23 @@ class KeepsAborted(Parts):
         self.running = [r for r in self.running if r.request_id != request_id]
 
 
+class AbortsLater(Parts):
+    """Notes the request, and ends it at the beginning of the next step."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.noted = []
+
+    def abort(self, request_id):
+        self.noted.append(request_id)
+
+    def step(self):
+        for request_id in self.noted:
+            ContinuousLoop.abort(self, request_id)
+        self.noted = []
+        return super().step()
+
+
 class AbortsWaiting(Parts):
     def abort(self, request_id):
         self.waiting = [r for r in self.waiting if r.request_id != request_id]

@@ -2,7 +2,7 @@
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.request import Request
-from course_lib.errors import CourseError, ParameterError
+from course_lib.errors import CourseError, IntegrityError
 from course_lib.practice.fixtures.tiny_server import SummingModel, paged_cache
 from course_lib.practice.judge.scripts import Script
 from course_lib.practice.report.timeline_text import Timeline
@@ -25,7 +25,7 @@ def serve_loop(
         loop(model, cache, max_num_seqs),
         Timeline(
             numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"},
-            signs={".": 'ends by it: "stop"'},
+            signs={".": 'says "stop"'},
         ),
     )
     state, left, new = {}, {}, list(enumerate(arrivals))
@@ -68,18 +68,18 @@ def outputs_of(outputs, state, left):
     """What `step()` returned, checked.
 
     state: {name: letter} of the requests that are served. left: {name: words} of those that are no longer. Raises
-    ParameterError where the outputs are no list of triples, CourseError where one is of a request that is not served.
+    IntegrityError where the outputs are no list of triples, CourseError where one is of a request that is not served.
     """
     if not isinstance(outputs, (list, tuple)) or not all(
         isinstance(one, (list, tuple)) and len(one) == 3 for one in outputs
     ):
-        raise ParameterError(
+        raise IntegrityError(
             f"step() returned {str(outputs)[:60]}; it must return a list of "
             "(request_id, token id, finish_reason or None)."
         )
     for name, token, reason in outputs:
         if type(token) is not int or token < 0 or reason not in (None, "stop", "length"):
-            raise ParameterError(
+            raise IntegrityError(
                 f"step() returned ({name!r}, {token!r}, {reason!r}); the token id is an int, 0 or more, and the reason "
                 'is "stop", "length" or None.'
             )

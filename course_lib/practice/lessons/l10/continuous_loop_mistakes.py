@@ -81,6 +81,11 @@ MISTAKES = [
         "An aborted request holds blocks like any other: `table.free()`.",
         loops.KeepsAborted,
     ),
+    Mistake(
+        "an aborted request ends in the next step only.",
+        "`abort` ends it at once: its blocks are free when `abort` returns, and it is not unfinished any more.",
+        loops.AbortsLater,
+    ),
     Mistake("a running request cannot be aborted.", "Look for it among the running requests too.", loops.AbortsWaiting),
     Mistake(
         "a waiting request cannot be aborted.",

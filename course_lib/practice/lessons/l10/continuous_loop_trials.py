@@ -135,6 +135,47 @@ UP_TO_DATE = [
 ]
 
 
+def aborted_at_once(*sequences, name="a", steps=1, num_blocks=8):
+    """The Trial that looks at a server between `abort` and the next step. sequences: (name, prompt, max_tokens)."""
+
+    def act(answer):
+        model = SummingModel()
+        cache = paged_cache(model, num_blocks, 4)
+        server = answer(model, cache, 1)
+        for request_id, ids, n in sequences:
+            server.add_request(Request(request_id, list(ids), SamplingParams(max_tokens=n)))
+        for _ in range(steps):
+            server.step()
+        server.abort(name)
+        return bool(server.has_unfinished()), cache.allocator.num_free
+
+    return Trial(
+        [
+            *TINY,
+            f"cache = paged_cache(model, {num_blocks}, 4)",
+            "server = ContinuousLoop(model, cache, max_num_seqs=1)",
+            *(
+                f"server.add_request(Request({request_id!r}, {ids}, SamplingParams(max_tokens={n})))"
+                for request_id, ids, n in sequences
+            ),
+            *["server.step()"] * steps,
+            f"server.abort({name!r})",
+            "server.has_unfinished(), cache.allocator.num_free",
+        ],
+        act,
+        note="before the next step",
+        size=10**5 + 100 * steps + 10 * len(sequences),
+    )
+
+
+AT_ONCE = [
+    aborted_at_once(("a", [5, 6, 7], 4)),
+    aborted_at_once(("a", [5, 6], 4), steps=0),
+    aborted_at_once(("a", [5, 6, 7, 8, 9], 6), ("b", [4, 3], 2), steps=2),
+    aborted_at_once(("a", [5, 6], 3), ("b", [4, 3], 2), name="b"),
+]
+
+
 def idle(max_num_seqs, times):
     """The Trial of a server whose `step` is called without any request."""
 

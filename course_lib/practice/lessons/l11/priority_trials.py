@@ -47,7 +47,7 @@ def compared(method, *requests):
             "served = policy.order(running)",
             "[request.request_id for request in served], [request.request_id for request in running]",
         ],
-        "outranks": [f"policy.outranks({names})"],
+        "outranks": [f"bool(policy.outranks({names}))"],
     }
     return Trial(
         [

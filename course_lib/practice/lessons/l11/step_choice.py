@@ -12,8 +12,12 @@ from course_lib.practice.report.timeline_text import Timeline
 
 
 def request(name, num_tokens, num_computed_tokens=0):
-    """A Request with this many tokens, of which the first num_computed_tokens are computed."""
-    made = Request(name, [0] * num_tokens)
+    """A Request with this many tokens, of which the first num_computed_tokens are computed.
+
+    The last of several is output, as of a request that decodes, or was preempted and waits again.
+    """
+    made = Request(name, [0] * max(1, num_tokens - 1))
+    made.token_ids += [0] * (num_tokens - len(made.token_ids))
     made.num_computed_tokens = num_computed_tokens
     return made
 

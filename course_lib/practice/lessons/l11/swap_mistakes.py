@@ -83,6 +83,15 @@ class InPairs(Wrong):
         return compute()
 
 
+class InsideOut(Wrong):
+    """The loop over `swapped_in` stands inside the one over `swapped_out`."""
+
+    def run(self, step, compute):
+        self.order = ("out", "in") if step.swapped_out else ()
+        super().run(step, compute)
+        return compute()
+
+
 def views(part, block_ids, n):
     """Views of the engine's own memory, one for each block."""
     return [part[:, b] for b in block_ids]
@@ -173,6 +182,11 @@ MISTAKES = [
         "only as many requests are moved as are in both lists.",
         "In most steps one of the two lists is empty. First go through `swapped_out`, then through `swapped_in`.",
         InPairs,
+    ),
+    Mistake(
+        "requests are swapped in only in a step that swaps others out.",
+        "The loop over `swapped_in` stands beside the one over `swapped_out`, not inside it.",
+        InsideOut,
     ),
     Mistake(
         "empty `slots` make an index of floats.",

@@ -144,9 +144,12 @@ MISTAKES = [
     ),
     Mistake(
         "only the prompt tokens are counted.",
-        "A request that decodes has one token more than its prompt, and that token is not computed: num_tokens, "
-        "not num_prompt_tokens.",
-        bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens),
+        "A request that decodes has one token more than its prompt, and one that was preempted waits with its output: "
+        "num_tokens, not num_prompt_tokens.",
+        (
+            bent(need=lambda r: r.num_prompt_tokens - r.num_computed_tokens),
+            bent(newcomers_need=lambda r: r.num_prompt_tokens - r.num_computed_tokens),
+        ),
     ),
     Mistake(
         "computed tokens of waiting requests are counted.",

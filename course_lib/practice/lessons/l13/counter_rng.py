@@ -15,6 +15,7 @@ from .counter_rng_cases import (
     KINDS,
     LARGE,
     ORDER,
+    POSITIONS,
     TOGETHER,
     UNTOUCHED,
     UPPER,
@@ -83,6 +84,11 @@ COUNTER_RNG = Exercise(
             "All bits of a seed count",
             "A seed is below 2^63, and `mix` takes 32 bits at a time. The engine's own seeds have 62.",
             [*UPPER, *HALVES_OF_SEED],
+        ),
+        Property(
+            "All bits of a position count",
+            "A text may have a hundred thousand tokens, and none of its draws may come back.",
+            POSITIONS,
         ),
         Property(
             "In a large vocabulary, tokens at its end are drawn as often as those at its beginning",

@@ -64,6 +64,14 @@ UPPER = [
         (lambda i: (3 + 5 * 2**40, i), "3 + 5 * 2**40 + 0 * i, i"),
     ),
 ]
+POSITIONS = [
+    apart(
+        f"bit {bit} of the position",
+        (lambda i, bit=bit: (11, i), "11 + 0 * i, i"),
+        (lambda i, bit=bit: (11, i + 2**bit), f"11 + 0 * i, i + 2**{bit}"),
+    )
+    for bit in (10, 16, 24, 30)
+]
 HALVES_OF_SEED = [
     apart(
         "the sum of the two halves is equal",

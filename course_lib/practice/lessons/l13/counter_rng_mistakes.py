@@ -30,6 +30,7 @@ from .counter_rng_cases import (
     GENERATORS,
     HALVES_OF_SEED,
     LARGE,
+    POSITIONS,
     TOGETHER,
     UNTOUCHED,
     UPPER,
@@ -113,6 +114,12 @@ MISTAKES = [
             wrong(key=lambda seeds, positions: mix(mix(((seeds & MASK) + (seeds >> 32)) & MASK) ^ positions)),
         ),
         is_made_by=lambda answer, found: found.trial in HALVES_OF_SEED and repeats(found.outcome),
+    ),
+    Mistake(
+        "the upper bits of the position are lost.",
+        "Then a long text repeats its draws. A position is below 2^31, and `mix` takes all of that.",
+        wrong(key=lambda seeds, positions: keys(seeds, positions % 1024)),
+        is_made_by=lambda answer, found: found.trial in POSITIONS and repeats(found.outcome),
     ),
     Mistake(
         "the random numbers have too few different values.",
