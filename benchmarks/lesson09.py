@@ -21,7 +21,7 @@ from timing import LLAMA_3_8B, TINY, Steps, random_model, wait_for
 
 from course_lib.models import ModelConfig
 
-CONTEXT, BATCHES, REPEATS = 1024, (1, 2, 4, 8, 16, 32, 64, 128, 256), 7
+CONTEXT, BATCHES, REPEATS = 1024, (1, 8, 16, 32, 64, 128, 256), 7
 
 
 def tables(model, tokenizer, device, quick=False):

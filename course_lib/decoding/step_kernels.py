@@ -15,7 +15,7 @@ import torch
 
 GROUPS = {
     "attention": r"attend|decode_kernel|merge_kernel|paged_kernel|^store_kernel|flash|hopper",
-    "weights": r"few_rows|linear|addmm|matmul|gemm|gemv|nvjet|cutlass|splitk|^mm$",
+    "weights": r"few_rows|some_rows|linear|addmm|matmul|gemm|gemv|nvjet|cutlass|splitk|^mm$",
     "choice": r"scan_kernel|pick_kernel|choose|argmax",
     "small": r"norm|rotary|swiglu|^(vectorized_)?elementwise"
     r"|^(silu|mul|add|sub|roll|cat|neg|cos|sin|div|pow|reciprocal)_?$",

@@ -20,7 +20,9 @@ from .drafting import SpeculativeRunner
 from .graphs import RING, DecodeGraphs
 from .runner import Runner, Tokens
 
-FEW_ROWS = 4  # up to so many sequences few_rows is faster than torch's products, on an H200
+FEW_ROWS = {2**23: 4, 2**25: 2}
+"""{numbers of the largest weight of a layer: up to so many sequences few_rows is faster than torch's products}, on an
+H200; for larger weights it is for one sequence. With 2 ** 25, 4 rows take 26.6 µs and torch's product 19.3."""
 SOME_ROWS = 16  # and up to so many some_rows for small weights, in bfloat16 and float16
 SOME_ROWS_SHARED_MEMORY = 132_000  # bytes that a program of it takes
 
@@ -39,6 +41,12 @@ def make_runner(model, cache, config):
     return GPURunner(model, cache, config)
 
 
+def most_few_rows(config):
+    """For how many sequences few_rows is taken."""
+    largest = 2 * config.intermediate_size * config.hidden_size
+    return next((rows for numbers, rows in FEW_ROWS.items() if largest <= numbers), 1)
+
+
 class GPURunner(Runner):
     """As Runner, on a GPU. It captures the graphs and compiles every kernel when it is made, so that no request waits
     for that; `capture_seconds` says how long it took.
@@ -49,7 +57,7 @@ class GPURunner(Runner):
 
         has_room = SHARED_MEMORY[nearest(chip(model.device))] >= SOME_ROWS_SHARED_MEMORY
         some = SOME_ROWS if model.dtype in select.HALF_DTYPES and has_room else 0
-        super().__init__(FusedTransformer(model, on_gpu(), few=FEW_ROWS, some=some), cache, config)
+        super().__init__(FusedTransformer(model, on_gpu(), few=most_few_rows(model.config), some=some), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs
         self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
         self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])
@@ -73,7 +81,7 @@ class GPURunner(Runner):
         for total in sorted(set(counts)):
             lens = [longest] * (total // longest) + [total % longest] * (total % longest > 0)
             self._run_padding(lens, 1)
-            if total <= FEW_ROWS:
+            if total <= self.model.few:
                 self._run_padding([1] * total, 1)
         for blocks in (1, width):
             self._run_padding([1, min(2, longest)], blocks)

@@ -1,13 +1,13 @@
 """The decode steps of recorded("13") as the rows that viz.step_strip draws.
 
-Where the recorded run has the sequence of kernels, a row is in order; else it is the sums over all launches of each
-kernel, and says so.
+The step of one sequence as it is now is in order, where the recorded run has that; all others are the sums over all
+launches of each kernel, and say so.
 """
 
 from . import recorded
 
 BEFORE, NOW, KERNELS = 0, 1, 2  # the tables of recorded("13")
-SEQUENCES = {"eager": 5, "graph": 6}  # there in a run that recorded them
+IN_ORDER = 5  # there in a run that recorded it
 
 
 def steps_of_one_sequence():
@@ -39,8 +39,6 @@ def steps_of_one_sequence():
         "kernels": kernels,
         "total": before["kernels"],
     }
-    if len(run.tables) > SEQUENCES["eager"]:
-        eager = _in_order("eager, in order", run.tables[SEQUENCES["eager"]], limit)
     return [eager, in_graph, steps_now()[0] | {"name": "now: fused kernels in one graph"}]
 
 
@@ -55,11 +53,11 @@ def steps_now():
         kernels = [
             (name, group, None, us, launches, None)
             for count, name, group, launches, us in run.tables[KERNELS][2]
-            if count == sequences
+            if count == sequences and name != "no kernel"  # a graph has less of it without the profiler
         ]
-        rest = 1e3 * step["kernel times, ms"] - sum(kernel[3] for kernel in kernels)
+        rest = 1e3 * step["the GPU alone, ms"] - sum(kernel[3] for kernel in kernels)
         if rest > 0:
-            kernels.append(("kernels that are not listed", "other", None, rest, 0, None))
+            kernels.append(("no kernel, or one that is not listed", "idle", None, rest, 0, None))
         few = "1 sequence" if sequences == 1 else f"{sequences} sequences"
         made.append(
             {
@@ -71,10 +69,12 @@ def steps_now():
                 "total": step["kernels"],
             }
         )
-    if len(run.tables) > SEQUENCES["graph"]:
-        made[0] = _in_order("1 sequence, in order", run.tables[SEQUENCES["graph"]], made[0]["limit"])
+    if len(run.tables) > IN_ORDER:
+        kernels = [tuple(row) for row in run.tables[IN_ORDER][2]]
+        made[0] = {
+            "name": "1 sequence, in order",
+            "limit": made[0]["limit"],
+            "took": made[0]["took"],
+            "kernels": kernels,
+        }
     return made
-
-
-def _in_order(name, table, limit):
-    return {"name": name, "limit": limit, "kernels": [tuple(row) for row in table[2]]}

@@ -117,7 +117,7 @@ def test_thousands_of_requests_of_all_kinds_get_the_tokens_that_they_get_alone(w
             memory.append(torch.cuda.memory_allocated())
     triton.knobs.runtime.jit_post_compile_hook = None
     assert engine.allocator.num_free == 50 and not engine.runner.saved and ended >= wanted
-    assert engine.metrics.num_preemptions > wanted // 400
+    assert engine.metrics.num_preemptions > wanted // 400 or "max_num_batched_tokens" in switches  # few run at a time
     assert engine.metrics.num_cached_tokens > wanted // 40 or "prefix_caching" in switches
     assert memory[-1] <= memory[0] + 2**16
     assert not compiled

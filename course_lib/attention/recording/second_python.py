@@ -61,6 +61,8 @@ def launches_go_there(log, check, order):
 
 
 def _launch(function, grid, args, options, how, log):
+    if "PDL" in options:  # nothing starts early there: one kernel runs after the other
+        options = {name: value for name, value in options.items() if name != "launch_pdl"} | {"PDL": False}
     memory = {}  # address -> (storage, a copy of its bytes on the CPU)
     given = without_memory([*args], memory), without_memory(options, memory)
     try:
