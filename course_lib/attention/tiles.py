@@ -56,7 +56,7 @@ HOPPER_IS_FASTER = (128,)
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
 DECODE_PROGRAMS = 3  # programs with these tiles that one multiprocessor of Hopper runs at the same time
 DECODE_MIN_COLUMNS = 128  # the smallest split that saves time
-MOST_SPLITS = 128  # more splits cost more to merge than they save
+MOST_SPLITS = 64  # more splits cost more to merge than they save: 93 µs with 99 and 73 with 64, one sequence of 65,536
 DECODE_WITHOUT_DOT = 8192  # elements of the product rows x columns x head_dim that one program holds in registers
 
 INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles
