@@ -4,11 +4,12 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib.decoding import SamplingParams
 from course_lib.engine import EngineConfig, Request, Scheduler
 from course_lib.engine.batch import SAMPLING, SequenceRows
-from course_lib.engine.graphs import batch_sizes
+from course_lib.engine.graphs import COLUMNS, batch_sizes, columns, num_bytes
 from course_lib.engine.step import ScheduledSequence, Step
 from course_lib.kvcache import BlockAllocator, KVCacheManager
 
@@ -150,3 +151,15 @@ def test_as_many_choices_as_sequences_are_no_plain_decode_where_one_has_two_and_
 
     assert arrays(1, 1).is_plain_decode and arrays(1).is_plain_decode
     assert not arrays(2, 0).is_plain_decode and not arrays(1, 0).is_plain_decode and not arrays(0, 2).is_plain_decode
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 24, 256])
+def test_the_columns_of_a_captured_step_lie_in_one_piece_and_do_not_touch(size):
+    buffer = torch.zeros(num_bytes(256), dtype=torch.uint8)
+    found = columns(buffer, size)
+    for i, column in enumerate(found.values()):
+        assert len(column) == size and column.data_ptr() % 16 == buffer.data_ptr() % 16
+        assert not column.any()
+        column.fill_(i + 1)
+    assert [column.tolist() for column in found.values()] == [[i + 1] * size for i in range(len(COLUMNS))]
+    assert not buffer[num_bytes(size) :].any()
