@@ -97,9 +97,14 @@ def has_matrix_instructions(name):
     return name != "sm_75"
 
 
-def has_fp8(name):
-    """Whether the chip itself converts fp8 (e4m3). For the others the kernels convert it with whole numbers."""
-    return name in ("sm_89", "sm_90", "sm_100", "sm_120")
+def has_conversion(name, kind, dtype):
+    """Whether a kernel may use the chip's own instructions to make numbers in `dtype` of a cache in fp8 or int4.
+
+    For the others it computes them with whole numbers: right everywhere, and slower.
+    """
+    if kind == "fp8":
+        return name in ("sm_89", "sm_90", "sm_100", "sm_120")
+    return kind == "int4" and name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120") and dtype.itemsize == 2
 
 
 def flash_tile(name, head_dim, itemsize):

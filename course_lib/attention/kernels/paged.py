@@ -28,7 +28,7 @@ from course_lib.attention.tiles import (
     chip,
     decode_splits,
     decode_tile,
-    has_fp8,
+    has_conversion,
     has_matrix_instructions,
     multiprocessors,
     paged_tile,
@@ -43,7 +43,7 @@ LEDGER = ["table_ptr", "seq_lens_ptr"]  # often parts of larger tensors: a kerne
 @triton.jit(do_not_specialize=["table_stride", "window", "sinks"], do_not_specialize_on_alignment=LEDGER)
 def decode_kernel(
     q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, partial_ptr, lse_ptr, table_ptr, seq_lens_ptr, table_stride,
-    window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr, NATIVE_FP8:
+    window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr, BY_BITS:
     tl.constexpr, GROUP: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM:
     tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PDL:
     tl.constexpr = False,
@@ -83,12 +83,12 @@ def decode_kernel(
         before = tl.where(part == 0, tl.minimum(sinks, first), 0)
         m_i, l_i, acc = _attend(
             q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, at,
-            before * 0, before, before, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, False, WINDOW, DOT,
+            before * 0, before, before, low, window, sinks, to_base_2, KIND, BY_BITS, True, False, WINDOW, DOT,
             HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
         )  # fmt: skip
     m_i, l_i, acc = _attend(
         q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, at, begin, end,
-        seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, False, WINDOW, DOT, HEAD_DIM, PADDED_DIM,
+        seq_len, low, window, sinks, to_base_2, KIND, BY_BITS, True, False, WINDOW, DOT, HEAD_DIM, PADDED_DIM,
         BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     out = acc / tl.where(l_i > 0, l_i, 1.0)[:, None]  # an empty sequence has a l_i of 0, and an output of 0
@@ -146,7 +146,7 @@ def merge_kernel(
 def paged_kernel(
     q_ptr, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, out_ptr, table_ptr, seq_lens_ptr, cu_seqlens_ptr, num_seqs,
     table_stride, window, sinks, to_base_2, q_stride, q_head_stride, token_stride, head_stride, KIND: tl.constexpr,
-    NATIVE_FP8: tl.constexpr, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
+    BY_BITS: tl.constexpr, GROUP: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, HEAD_DIM: tl.constexpr,
     PADDED_DIM: tl.constexpr, BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """A row is a query of one head: BLOCK_M // GROUP tokens with all GROUP query heads of the KV head."""
@@ -185,22 +185,22 @@ def paged_kernel(
         before = tl.minimum(sinks, begin)
         m_i, l_i, acc = _attend(
             q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
-            before * 0, before, before, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+            before * 0, before, before, low, window, sinks, to_base_2, KIND, BY_BITS, True, CAUSAL, WINDOW, True,
             HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
         )  # fmt: skip
         m_i, l_i, acc = _attend(
             q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
-            begin, full_begin, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+            begin, full_begin, seq_len, low, window, sinks, to_base_2, KIND, BY_BITS, True, CAUSAL, WINDOW, True,
             HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
         )  # fmt: skip
     m_i, l_i, acc = _attend(
         q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
-        full_begin, full_end, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, False, CAUSAL, WINDOW, True,
+        full_begin, full_end, seq_len, low, window, sinks, to_base_2, KIND, BY_BITS, False, CAUSAL, WINDOW, True,
         HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     m_i, l_i, acc = _attend(
         q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows,
-        full_end, end, seq_len, low, window, sinks, to_base_2, KIND, NATIVE_FP8, True, CAUSAL, WINDOW, True,
+        full_end, end, seq_len, low, window, sinks, to_base_2, KIND, BY_BITS, True, CAUSAL, WINDOW, True,
         HEAD_DIM, PADDED_DIM, BLOCK_SIZE, BLOCK_N,
     )  # fmt: skip
     out = (acc / tl.where(l_i > 0, l_i, 1.0)[:, None]).to(out_ptr.dtype.element_ty)
@@ -242,8 +242,8 @@ def paged_decode(
     padded_dim = max(16, triton.next_power_of_2(head_dim))
     decode_kernel[(num_kv_heads, splits, num_seqs)](
         q, *kept, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), window or 0, sinks, scale * LOG2_E,
-        q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind, NATIVE_FP8=has_fp8(name),
-        GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
+        q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind,
+        BY_BITS=has_conversion(name, kind, q.dtype), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
         DOT=has_matrix_instructions(name) if dot is None else dot, WINDOW=window is not None, HEAD_DIM=head_dim,
         PADDED_DIM=padded_dim, BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
         num_warps=tile.num_warps, num_stages=tile.num_stages, **pdl(q.device),
@@ -285,7 +285,7 @@ def paged_attention(
     paged_kernel[(num_kv_heads, num_tokens // (tile.block_m // group) + num_seqs)](
         q, *kept, out, block_tables, seq_lens, cu_seqlens_q, num_seqs, block_tables.stride(0), window or 0, sinks,
         scale * LOG2_E, q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind,
-        NATIVE_FP8=has_fp8(name), GROUP=group, CAUSAL=causal, WINDOW=window is not
+        BY_BITS=has_conversion(name, kind, q.dtype), GROUP=group, CAUSAL=causal, WINDOW=window is not
         None, HEAD_DIM=head_dim, PADDED_DIM=max(16, triton.next_power_of_2(head_dim)), BLOCK_SIZE=block_size,
         BLOCK_M=tile.block_m, BLOCK_N=tile.block_n, num_warps=tile.num_warps, num_stages=tile.num_stages,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from .quantise import fold_scaled, load_numbers
 @triton.jit
 def _attend(
     q, m_i, l_i, acc, k_ptr, v_ptr, k_scale_ptr, v_scale_ptr, table_ptr, token_stride, scale_stride, rows, begin, end,
-    kv_len, low, window, sinks, to_base_2, KIND: tl.constexpr, NATIVE_FP8: tl.constexpr, MASKED: tl.constexpr, CAUSAL:
+    kv_len, low, window, sinks, to_base_2, KIND: tl.constexpr, BY_BITS: tl.constexpr, MASKED: tl.constexpr, CAUSAL:
     tl.constexpr, WINDOW: tl.constexpr, DOT: tl.constexpr, HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr, BLOCK_SIZE:
     tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
@@ -39,8 +39,8 @@ def _attend(
         if WINDOW:  # what no row sees may be in a block that was given away
             is_read = is_read & ((columns >= low) | (columns < sinks))
         slots = (blocks * BLOCK_SIZE + places) * token_stride
-        k = load_numbers(k_ptr, slots, is_read, q.dtype, KIND, NATIVE_FP8, MASKED, HEAD_DIM, PADDED_DIM)
-        v = load_numbers(v_ptr, slots, is_read, q.dtype, KIND, NATIVE_FP8, MASKED, HEAD_DIM, PADDED_DIM)
+        k = load_numbers(k_ptr, slots, is_read, q.dtype, KIND, BY_BITS, MASKED, HEAD_DIM, PADDED_DIM)
+        v = load_numbers(v_ptr, slots, is_read, q.dtype, KIND, BY_BITS, MASKED, HEAD_DIM, PADDED_DIM)
         if DOT:
             scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         else:  # for chips on which Triton makes no matrix instruction of tl.dot

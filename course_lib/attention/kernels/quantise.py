@@ -16,13 +16,40 @@ import triton
 import triton.language as tl
 
 
+def from_halves(kind, large, one, less):
+    """Four bytes of int4 in $4 as eight numbers in $0 to $3, two in each: x = (large + n + 8) * one + less."""
+    return tl.constexpr(f"""{{
+        .reg .b32 w, a, b, c, d, one, less;
+        xor.b32 w, $4, 0x88888888;
+        prmt.b32 a, w, 0, 0x4140;
+        prmt.b32 b, w, 0, 0x4342;
+        shr.b32 c, a, 4;
+        shr.b32 d, b, 4;
+        lop3.b32 a, a, 0x000F000F, {large}, 0xEA;
+        lop3.b32 b, b, 0x000F000F, {large}, 0xEA;
+        lop3.b32 c, c, 0x000F000F, {large}, 0xEA;
+        lop3.b32 d, d, 0x000F000F, {large}, 0xEA;
+        mov.b32 one, {one};
+        mov.b32 less, {less};
+        fma.rn.{kind} $0, a, one, less;
+        fma.rn.{kind} $1, b, one, less;
+        fma.rn.{kind} $2, c, one, less;
+        fma.rn.{kind} $3, d, one, less;
+    }}""")
+
+
+INT4_TO_BFLOAT16 = from_halves("bf16x2", "0x43004300", "0x3F803F80", "0xC308C308")  # 128, 1, -(128 + 8)
+INT4_TO_FLOAT16 = from_halves("f16x2", "0x64006400", "0x3C003C00", "0xE408E408")  # 1024, 1, -(1024 + 8)
+
+
 @triton.jit
 def load_numbers(
-    ptr, rows, is_read, dtype: tl.constexpr, KIND: tl.constexpr, NATIVE_FP8: tl.constexpr, MASKED: tl.constexpr,
+    ptr, rows, is_read, dtype: tl.constexpr, KIND: tl.constexpr, BY_BITS: tl.constexpr, MASKED: tl.constexpr,
     HEAD_DIM: tl.constexpr, PADDED_DIM: tl.constexpr,
 ):  # fmt: skip
     """[rows, PADDED_DIM] numbers in `dtype`, not multiplied by their scales. rows: where each row begins. MASKED: only
-    the rows of `is_read` are loaded, the others are 0."""
+    the rows of `is_read` are loaded, the others are 0. BY_BITS: whether the chip has instructions of its own for KIND
+    in this dtype; see tiles.has_conversion."""
     PER_ELEMENT: tl.constexpr = 2 if KIND == "int4" else 1
     WIDTH: tl.constexpr = HEAD_DIM // PER_ELEMENT
     dims = tl.arange(0, PADDED_DIM // PER_ELEMENT)
@@ -34,19 +61,39 @@ def load_numbers(
     else:
         stored = tl.load(tile)
     if KIND == "int4":
-        low = (stored << 4).to(tl.int8, bitcast=True) >> 4  # the sign goes along when an int8 is shifted to the right
-        high = stored.to(tl.int8, bitcast=True) >> 4
-        return tl.interleave(low.to(dtype), high.to(dtype))
+        return from_int4(stored, dtype, BY_BITS)
     elif KIND == "fp8":
-        return from_e4m3(stored, dtype, NATIVE_FP8)
+        return from_e4m3(stored, dtype, BY_BITS)
     else:
         return stored.to(dtype)
 
 
 @triton.jit
-def from_e4m3(stored, dtype: tl.constexpr, NATIVE_FP8: tl.constexpr):
-    """The numbers that bytes of fp8 stand for."""
-    if NATIVE_FP8:
+def from_int4(stored, dtype: tl.constexpr, BY_BITS: tl.constexpr):
+    """The numbers that bytes hold, two each. BY_BITS: eight at a time in NVIDIA's instructions, for half precision.
+
+    There a half n of a byte becomes a number by its bits alone: 0x4300 | n is 128 + n in bfloat16, and 0x6400 | n is
+    1024 + n in float16. With n + 8 in place of n, and 8 more to take off again, this is right for negative numbers.
+    """
+    if BY_BITS:
+        if dtype == tl.bfloat16:
+            low, high = tl.inline_asm_elementwise(
+                INT4_TO_BFLOAT16, "=r,=r,=r,=r,r", [stored], (tl.bfloat16, tl.bfloat16), is_pure=True, pack=4
+            )
+        else:
+            low, high = tl.inline_asm_elementwise(
+                INT4_TO_FLOAT16, "=r,=r,=r,=r,r", [stored], (tl.float16, tl.float16), is_pure=True, pack=4
+            )
+        return tl.interleave(low, high)
+    low = (stored << 4).to(tl.int8, bitcast=True) >> 4  # the sign goes along when an int8 is shifted to the right
+    high = stored.to(tl.int8, bitcast=True) >> 4
+    return tl.interleave(low.to(dtype), high.to(dtype))
+
+
+@triton.jit
+def from_e4m3(stored, dtype: tl.constexpr, BY_BITS: tl.constexpr):
+    """The numbers that bytes of fp8 stand for. BY_BITS: by the chip's own instruction."""
+    if BY_BITS:
         return stored.to(tl.float8e4nv, bitcast=True).to(dtype)
     bits = stored.to(tl.int16)
     half = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
