@@ -89,7 +89,8 @@ for step in (dict(zip(columns, row)) for row in rows):
 # A CUDA graph is captured for one batch size, and it reads and writes the same memory in each replay. So graphs are captured for a few
 # sizes only, and a step of n sequences runs at the next larger one. The rows after the n-th are **padding**.
 #
-# `GraphBuffers(most, width)` is that memory. `__init__` makes five tensors with `most` rows; this part is given. The graphs read these tensors, so they stay the same objects, and every step writes into them:
+# `GraphBuffers(most, width)` is that memory. `__init__` makes five tensors with `most` rows; this part is given. The graphs read the memory of
+# these tensors, so they stay the same objects with the same memory, and every step writes into them:
 #
 # | tensor | | of a row |
 # |---|---|---|
@@ -254,8 +255,8 @@ else:
 #   or more and below 2^31.
 #
 # Return an int64 tensor `[rows]`: a token id for each row, drawn with the probabilities that `softmax` of its logits says. Draws of
-# different seeds or positions have nothing to do with each other. The random generators of torch and Python are neither used nor seeded, nothing is
-# kept between calls, and the arguments are not changed.
+# different seeds or positions have nothing to do with each other. The global random generators of torch and Python, which `torch.rand` and
+# `random.random` use, are neither used nor seeded, nothing is kept between calls, and the arguments are not changed.
 #
 # Random numbers without a state are made by scrambling a **counter**, here the triple (seed, position, token id). `mix(x)` scrambles: it takes
 # an int64 tensor of 32-bit words (0 to 2^32 - 1) and returns such words, which look like chance. `mix(a ^ b)` puts two words together,
