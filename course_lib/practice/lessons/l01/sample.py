@@ -76,7 +76,7 @@ SAMPLE = Exercise(
                 for p in ([0.75, 0.25], [0.2, 0.8], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
                 for t in (0.5, 2.0, 0.25)
             ]
-            + [drawn(p, 0.005) for p in ([0.51, 0.49], [0.49, 0.51], [0.36, 0.34, 0.3])],
+            + [drawn(p, 0.005) for p in ([1.02, 1.0], [1.0, 1.02], [1.0, 1.01, 1.03])],
         ),
         Property(
             "Temperature 0 is greedy: the most likely token, without `draw`",

@@ -158,8 +158,10 @@ def zeroed_logits(logits, t, k, p):
 
 
 def raises_low_temperatures(answer, found):
-    """Whether it computes the same, and draws, at two temperatures that are both very low."""
-    given = []
-    for temperature in (0.005, 0.0025):
-        answer(torch.tensor([0.02, 0.0]), temperature, None, None, lambda p: given.append(p) or 0)
-    return len(given) == 2 and given[0].allclose(given[1]) and float(given[0].min()) > 0
+    """Whether it draws at two very low temperatures from the same, and divides by a temperature of 0.5."""
+    logits, given = torch.tensor([0.02, 0.0]), []
+    for temperature in (0.5, 0.005, 0.0025):
+        answer(logits.clone(), temperature, None, None, lambda p: given.append(p) or 0)
+    if len(given) < 3 or not given[0].allclose(softened(logits, 0.5)):
+        return False
+    return given[1].allclose(given[2]) and float(given[1].min()) > 0
