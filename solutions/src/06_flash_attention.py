@@ -212,7 +212,7 @@ for name, options in (("causal", (True, None, None)), ("window of 4", (True, 4, 
 #   are read and the output is written. A mask changes nothing.
 # - `"flash 1"`: the outer loop is over keys and values. Each tile of k and v is read once. For each tile of rows with which it has
 #   a pair, q and the unfinished output are read and the output is written. The output begins as zeros: writing these zeros is not
-#   counted. Whether you count the first read of each row of the output, which gives zeros, is your choice: both are accepted.
+#   counted, reading them is.
 # - `"flash 2"`: the outer loop is over queries. Each tile of q is read once, with k and v of every tile with which it has a pair.
 #   The output is written once.
 #

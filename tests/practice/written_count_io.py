@@ -64,6 +64,12 @@ def io_no_division(algorithm, n, head_dim, tile, itemsize, causal):
     return read * head_dim * itemsize, written * head_dim * itemsize
 
 
+def io_keys_alone(algorithm, n, head_dim, tile, itemsize, causal):
+    """Forgets the values of the first FlashAttention."""
+    read, written = count_io(algorithm, n, head_dim, tile, itemsize, causal)
+    return read - (n * head_dim * itemsize if algorithm == "flash 1" else 0), written
+
+
 CASES = {
     "06.count_io": [
         ("read and written are exchanged", io_turned),
@@ -74,5 +80,6 @@ CASES = {
         (None, io_flops),
         ("initial zeros of the output", io_with_zeros),
         ("on the diagonal are skipped", io_one_pair),
+        ("too few are read", io_keys_alone),
     ]
 }

@@ -225,6 +225,24 @@ class NoneBefore(Simple):
         return super().take(now)
 
 
+class ReadyAfterBatch(Simple):
+    """Asks for the timeout anew after each batch, in `ready_at` only."""
+
+    started = 0
+
+    def ready_at(self):
+        if not self.queue:
+            return None
+        if len(self.queue) >= self.n:
+            return self.queue[self.n - 1][0]
+        return max(self.started, self.queue[0][0]) + self.wait
+
+    def take(self, now):
+        batch = super().take(now)
+        self.started = now if batch else self.started
+        return batch
+
+
 CASES = {
     "09.dynamic_batcher": [
         ("as keys", ByName),
@@ -247,5 +265,6 @@ CASES = {
         (None, PopsInLoop),
         ("compare times in two ways", ByDuration),
         ("None is returned", NoneBefore),
+        ("counted from the last batch", ReadyAfterBatch),
     ]
 }

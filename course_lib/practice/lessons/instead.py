@@ -22,10 +22,12 @@ def instead(expected, got, row, head, q, k, v, span, called="row {}".format):
     head_dim], the keys that there are. span: (begin, end) of the keys that the row sees. called(row): its name.
     """
     mine, want = got[row, head].double(), expected[row, head].double()
-    if not (mine.isfinite().all() and want.isfinite().all()):
-        return ""
-    far = LEAST + share_of(got.dtype) * float(mine.abs().max() + want.abs().max())
     sees = called(row)[0].upper() + called(row)[1:] + " sees"
+    if not want.isfinite().all():
+        return ""
+    if not mine.isfinite().all():
+        return f"{sees} {keys(*span)}."
+    far = LEAST + share_of(got.dtype) * float(mine.abs().max() + want.abs().max())
     if (mine == 0).all():
         return f"{sees} {keys(*span)}. Yours is zeros."
     for kv_head, found in over_keys(mine, q, k, v, head // (expected.shape[1] // k.shape[1]), span, far):

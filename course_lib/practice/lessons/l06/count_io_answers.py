@@ -39,7 +39,7 @@ def io_by_pairs(algorithm, n, head_dim, tile, itemsize, causal):
 
 
 def io_without_first_reads(algorithm, n, head_dim, tile, itemsize, causal):
-    """In flash 1, the first read of each row of the output gives zeros, and is left out."""
+    """A wrong answer: in flash 1, the first read of each row of the output, which gives zeros, is left out."""
     read, written = io_by_pairs(algorithm, n, head_dim, tile, itemsize, causal)
     return read - n * head_dim * itemsize * (algorithm == "flash 1"), written
 

@@ -7,7 +7,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .online_softmax_answers import altered, averages, keeps_all, softmax_by_merging, softmax_one_score_at_a_time
-from .online_softmax_trials import FALLING, GROWING, INF, LARGE, MASKED, UNTOUCHED, let_go, row
+from .online_softmax_trials import FALLING, GROWING, INF, LARGE, MASKED, PRECISE, UNTOUCHED, let_go, row
 from .solutions.online_softmax import online_softmax
 from .tensors_shown import in_float64
 
@@ -63,6 +63,7 @@ ONLINE_SOFTMAX = Exercise(
             "The memory must not grow with the row: that is the purpose of the online softmax.",
             [let_go(1, 1, 1, 1), let_go(2, 3, 2, 1, 2), let_go(4, 4, 4, 4, 4, 4)],
         ),
+        Property("The computation is in float32", "A float16 keeps 11 bits: a weight of 0.50024 becomes 0.5.", PRECISE),
         Property("The chunks are not changed", "They are pieces of the caller's scores and values.", UNTOUCHED),
     ],
     mistakes=[

@@ -6,6 +6,7 @@ import torch
 
 from course_lib.practice.judge.agreement import agree, rounding_of_exp
 from course_lib.practice.judge.exercise import Trial
+from course_lib.practice.lessons.instead import times
 from course_lib.practice.report.tensors import code, numbers
 
 INF = float("inf")
@@ -24,8 +25,8 @@ def lines_of(scores):
     return ["chunks = [", *(f"    ({code(s)}, {code(v)})," for s, v in made_of(scores)), "]"]
 
 
-def row(*scores, note=""):
-    """The Trial on chunks with these scores. The values are VALUES, in order."""
+def row(*scores, note="", rounding=None):
+    """The Trial on chunks with these scores. The values are VALUES, in order. rounding: see Trial; default: by size."""
 
     return Trial(
         [*lines_of(scores), "online_softmax(iter(chunks))"],
@@ -34,7 +35,8 @@ def row(*scores, note=""):
         note=note or "(out, lse)",
         explain=explain,
         size=sum(len(s) for s in scores) + len(scores),
-        rounding=rounding_of_exp(max((abs(x) for chunk in scores for x in chunk if abs(x) < INF), default=0.0)),
+        rounding=rounding
+        or rounding_of_exp(max((abs(x) for chunk in scores for x in chunk if abs(x) < INF), default=0.0)),
     )
 
 
@@ -119,7 +121,8 @@ def explain(expected, got):
         for name, same in (("output", agree(expected[0], out)), ("log-sum-exp", agree(expected[1], lse)))
         if not same
     ]
-    return f"Only the {wrong[0]} is wrong." if len(wrong) == 1 and lse not in (INF, -INF) else ""
+    only = f"Only the {wrong[0]} is wrong." if len(wrong) == 1 and lse not in (INF, -INF) else ""
+    return f"{only} {times(expected[0], out) if 'output' in wrong else ''}".strip()
 
 
 FALLING = [row([2.0], [1.0]), row([2.0, 1.0], [0.0]), row([1.0, 3.0], [2.0, 0.0]), row([3.0], [2.0], [1.0])]
@@ -150,4 +153,9 @@ LARGE = [
     row([-500.0], [-400.0]),
 ]
 
+PRECISE = [
+    row([0.0, -0.69266], rounding=0.1),  # exp(-0.69266) lies in the middle between two float16
+    row([1.0], [0.30734], rounding=0.1),
+    row([0.0, -0.69266], [-0.69266, 0.0], rounding=0.1),
+]
 UNTOUCHED = [untouched([1.0, 0.0]), untouched([1.0], [2.0, 0.0]), untouched([-INF, 2.0], [3.0])]

@@ -7,6 +7,7 @@ from course_lib.practice.judge.agreement import differing
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
+from course_lib.practice.lessons.instead import times
 
 from .recompute_backward_answers import Wrong, backward_by_autograd, backward_by_rows, through_the_matrix
 from .solutions.recompute_backward import recompute_backward
@@ -96,7 +97,8 @@ def explain(expected, got):
         if not isinstance(got, torch.Tensor) or got.shape != expected.shape:
             return "The three gradients have the shapes of q, k and v."
         wrong = differing(expected, got).any(1)
-        return f"First different: row {int(wrong.nonzero()[0])}. {int(wrong.sum())} of {len(wrong)} rows differ."
+        said = f"First different: row {int(wrong.nonzero()[0])}. {int(wrong.sum())} of {len(wrong)} rows differ."
+        return f"{said} {times(expected, got)}".rstrip()
     if not isinstance(got, tuple) or len(got) != 3:
         return "The exercise asks for a tuple of three tensors: dq, dk, dv."
     wrong = [

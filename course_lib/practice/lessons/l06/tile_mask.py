@@ -48,6 +48,8 @@ TILE_MASK = Exercise(
                 asks((3, 4), (1, 2), window=3),
                 asks((4, 6), (2, 4), window=5),
                 asks((5, 6), (5, 6), window=1),
+                asks((5, 6), (4, 5), window=1),
+                asks((4, 6), (4, 6), window=1),
                 asks((4, 8), (0, 2), window=4),
             ],
         ),
@@ -57,6 +59,7 @@ TILE_MASK = Exercise(
             grid(2, 6, causal=False, window=2)
             + [
                 asks((0, 1), (3, 4), False, 3),
+                asks((4, 5), (5, 6), False, 1),
                 asks((0, 1), (2, 3), False, 3),
                 asks((0, 2), (2, 6), False, 2),
                 asks((0, 3), (0, 3), False, 3),

@@ -147,8 +147,9 @@ def explain(expected, got):
         return f"Row {where[0]} holds nan: memory that was never written, infinity minus infinity, or 0 divided by 0."
     wrong = differing(expected, got)
     row, column = wrong.nonzero()[0].tolist()
-    said = f"First different: row {row}, column {column}, {numbers(mine[row, column], 4)} instead of "
-    said += f"{numbers(want[row, column], 4)}. {int(wrong.any(1).sum())} of {len(want)} rows differ."
+    this, that = (float(x[row, column]) for x in (mine, want))
+    said = f"First different: row {row}, column {column}, {this:.4g} instead of {that:.4g}. "
+    said += f"{int(wrong.any(1).sum())} of {len(want)} rows differ."
     same = [other for other in range(len(want)) if not differing(want[other], mine[row]).any()]
     total = float(mine[row].double().sum())
     if same:

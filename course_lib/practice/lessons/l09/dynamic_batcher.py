@@ -224,6 +224,9 @@ DYNAMIC_BATCHER = Exercise(
                 script(3, 4, (1, 2), (2, 1), asks=True),
                 script(2, 2, (0, 3), (0, 1), (1, 1), asks=True),
                 script(1, 5, (0, 2), (1, 1), asks=True),
+                script(2, 5, (0, 4), (0, 1), (1, 1), (1, 2), (1, 1), asks=True),
+                script(1, 6, (0, 3), (1, 1), (1, 1), asks=True),
+                script(2, 4, (0, 2), (0, 1), (0, 1), (0, 1), (0, 1), asks=True),
                 script(2, 4, (0, 2), (0, 1), (1, 1), (3, 1), asks=True),
             ]
             + drawn(12, 2, asks=True),

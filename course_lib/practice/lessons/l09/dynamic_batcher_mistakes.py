@@ -211,7 +211,16 @@ MISTAKES = [
     Mistake(
         "the waiting time is counted from the last batch.",
         "A request has waited since its arrival, whatever was served before. Keep each request's own arrival time.",
-        variant(clock="batch"),
+        (
+            variant(clock="batch"),
+            variant(
+                says=lambda self: (
+                    DynamicBatcher.ready_at(self)
+                    if not 0 < len(self.waiting) < self.max_batch_size
+                    else max(self.left, self.waiting[0][0]) + self.timeout
+                )
+            ),
+        ),
     ),
     Mistake(
         "the waiting time is counted from the first call of `take`.",
