@@ -67,7 +67,7 @@ predict("13.limit", "0.6 billion weights in bfloat16, one sequence, an H200 that
 # %%
 qwen = ModelConfig(vocab_size=151_936, hidden_size=1024, intermediate_size=3072, num_layers=28, num_heads=16, num_kv_heads=8,
                    head_dim=128, context=40_960, tie_embeddings=True, qk_norm=True, family="qwen3")
-BANDWIDTH = 4.204e12  # bytes a second that torch's sum reads on the H200 of the recorded run
+BANDWIDTH = 4.308e12  # bytes a second that torch's sum reads on the H200 of the recorded run
 
 
 def limit_ms(sequences, context, shape=qwen, bandwidth=BANDWIDTH):
@@ -148,12 +148,13 @@ print(f"{plain['linear'] / plain.total():.0%} of them are products with weights"
 #
 # ### See it
 #
-# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. The order of the
-# kernels was not recorded in this run, so each bar is a sum over all launches of a kind.
+# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. In the first two rows
+# each bar is a sum over all launches of a kind, because their order was not recorded. The third row, where this lesson ends, shows
+# each kernel in its place.
 #
 # - What is the hatched part, and where is it in the second row?
 # - Which part of the second row is larger than the limit by itself?
-# - The third row is where this lesson ends. Its kernels add up to more than the clock says. How can that be?
+# - What does a layer consist of in the third row?
 
 # %%
 card = recorded("13").machine
@@ -164,14 +165,15 @@ before_and_now
 # %% [markdown]
 # - **Row 1.** About 27.5 of 30 ms pass without any kernel. A faster kernel would not help here.
 # - **Row 2.** The hatched part is gone. The products alone take 1.27 ms, four times the limit.
-# - **Row 3.** A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
-#   (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). The profiler counts the waiting as time
-#   of the kernel, so times overlap.
+# - **Row 3.** A layer is seven kernels: four products, the rotation, attention and its merge. A kernel may start while the one before
+#   it still runs, load its weights, and wait for the other's result only then (*programmatic dependent launch*, on Hopper and later;
+#   `machine/dependent_launch.py`). So here each kernel is drawn from the end of the one before.
 #
-# The largest part of row 3, in full colour:
+# The first product of row 3, with all others in full colour:
 
 # %%
-before_and_now.snapshot(step=8)
+before_and_now.selected = "weights"
+before_and_now.snapshot(step=13)
 
 # %% [markdown]
 # And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
@@ -405,7 +407,8 @@ print(f"{len(sizes)} sizes up to 256: {sizes[:7]} … {sizes[-3:]}")
 recorded("13", 4)
 
 # %% [markdown]
-# That is the time for all sizes together; each is run once before, so that its kernels are compiled. Memory stays small, because all
+# That is the whole start of an engine, on a machine that has compiled the kernels before. Steps with prompts of 1, 2, 4, … tokens run too, so no
+# request waits for a compiler. Memory stays small, because all
 # graphs share one pool: the largest is captured first, and the smaller ones find their intermediate tensors inside its memory. Two
 # graphs never run at the same time, so this does no harm.
 #
@@ -504,7 +507,7 @@ class Shapes:
 class TwoKernels:
     """As ThreeKernels, where the keys and values are in their slots already."""
 
-    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[None] * 28, v=[None] * 28)  # for rotary_store
+    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[torch.empty(0, dtype=large.dtype)] * 28, v=[None] * 28)
 
     def attend_stored(self, layer, q, *_):
         counter.count.update(["decode_kernel", "merge_kernel"])
@@ -518,7 +521,7 @@ print(f"{counter.count.total()} launches in place of about {round(plain.total(),
       ", ".join(f"{count} {name}" for name, count in counter.count.most_common()))
 
 # %% [markdown]
-# The recorded step has 210: these, the kernels that choose the token, and some copies. Here is your machine again, plain and fused.
+# The recorded step has 208: these, the kernels that choose the token, and some copies. Here is your machine again, plain and fused.
 # On a CPU the fused pieces are their **twins**, the same thing in plain torch operations, so nothing gets faster here. What you can
 # see is the structure: how many pieces a layer has, and which.
 
@@ -614,10 +617,13 @@ now
 recorded("13", 1)
 
 # %% [markdown]
-# - **1 sequence: 41 % of the limit.** 113 products, and 97 other kernels, each of a few µs.
-# - **8 sequences: 32 %.** Too many rows for `few_rows`, and too few for the matrix units. Attention is split and merged
-#   (lesson 08), because 8 sequences are too few programs.
-# - **256 sequences: 85 %.** Nearly all of it is attention, which reads 24.7 GB of keys and values and is at its limit already.
+# - **1 sequence: 41 % of the limit.** 113 products, and 95 other kernels, each of a few µs.
+# - **8 sequences: 35 %.** Too many rows for `few_rows`, and too few to fill the matrix units. Half of the products are `some_rows`, a
+#   kernel for up to 16 rows on the matrix units; it is faster than torch's product only where the weight is small. Attention is
+#   split and merged (lesson 08), because 8 sequences are too few programs.
+# - **64 sequences: 59 %.** Reading takes 1.71 of 2.89 ms. Products beyond that 0.48, small kernels 0.22, attention beyond that
+#   0.23, its merge 0.08, choosing 0.05; the rest passes between kernels.
+# - **256 sequences: 84 %.** Nearly all of it is attention, which reads 24.7 GB of keys and values and is at its limit already.
 #   Choosing tokens is 3 %, all products together 12 %.
 #
 # ## Choosing tokens
@@ -953,9 +959,9 @@ print(f"the limit for one sequence of 768 tokens: {1e3 / limit_ms(1, 768):,.0f} 
 recorded("13", 3)
 
 # %% [markdown]
-# With many sequences the course is about as fast as vLLM, because both spend their time reading KV. (Only the course was measured with
-# top-p too.) With one sequence it is more than twice as fast, because there launches and small kernels decide. With few sequences the
-# limit is still far away: one sequence reaches 41 % of it, eight reach 32 %.
+# With many sequences the course generates 1.14 times as many tokens as vLLM's second run. Both spend most of their time reading KV. (Only the
+# course was measured with top-p too.) With one sequence it is more than twice as fast, because there launches and small kernels decide. With
+# few sequences the limit is still far away: one sequence reaches 41 % of it, eight reach 35 %.
 #
 # ## Break it
 #
