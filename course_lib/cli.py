@@ -103,12 +103,44 @@ def hint(exercise_id: ExerciseId):
     print(hint(exercise_id))
 
 
-@app.command(rich_help_panel="Practise")
-def progress():
-    """Show which exercises are passed, tried and still to do."""
-    from .practice import progress
+progress_app = typer.Typer(invoke_without_command=True, add_completion=False)
+app.add_typer(progress_app, name="progress", rich_help_panel="Practise")
+ProgressFile = Annotated[str, typer.Argument(metavar="FILE", help="A file with progress and workbook.")]
 
-    print(progress())
+
+@progress_app.callback()
+def progress(context: typer.Context):
+    """Show which exercises are passed, tried and still to do; take progress to another machine."""
+    if context.invoked_subcommand is None:
+        from .practice import progress
+
+        print(progress())
+
+
+@progress_app.command("export")
+def export_progress(file: ProgressFile):
+    """Write progress and workbook to one file."""
+    from .practice.progress import transfer
+
+    _moved(transfer.export, file)
+
+
+@progress_app.command("import")
+def import_progress(file: ProgressFile):
+    """Merge progress and workbook from such a file into what is here."""
+    from .practice.progress import transfer
+
+    _moved(transfer.import_, file)
+
+
+def _moved(move, file):
+    from .errors import ParameterError
+
+    try:
+        print(move(file))
+    except ParameterError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 @app.command(rich_help_panel="Practise")

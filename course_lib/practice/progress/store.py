@@ -39,6 +39,11 @@ class Store:
     def path(self):
         return self.folder / "progress.json"
 
+    @property
+    def is_waiting(self):
+        """Whether a change could not be written yet."""
+        return bool(self._pending)
+
     def read(self):
         """(state, notices). Never raises: what cannot be read counts as empty, and is said."""
         try:
@@ -119,19 +124,7 @@ class Store:
                 f"{self.path} cannot be read ({error.strerror or error}), so earlier progress is not "
                 f"shown and nothing is written. Check the permissions of that file."
             ) from error
-        try:
-            state = json.loads(text.decode("utf-8"))
-            schema = state["schema"]
-            if type(schema) is int and schema > SCHEMA:
-                raise StoreError(
-                    f"{self.path} was written by a newer version of the course (layout {schema}, this "
-                    f"version knows {SCHEMA}). It is left as it is, and progress is kept only until "
-                    f"this kernel stops. Update the course, or set COURSE_HOME to another folder."
-                )
-            _check_shape(state)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise Damaged(f"{self.path} is damaged ({type(error).__name__}: {error})") from error
-        return state
+        return parsed(text, self.path)
 
     def _set_aside(self, damage):
         kept = self._free_name("damaged")
@@ -145,6 +138,23 @@ class Store:
             if not path.exists():
                 return path
         raise StoreError(f"{self.folder} holds a thousand files of this second. Tidy it up.")
+
+
+def parsed(text, path):
+    """The state in the bytes of a file. Raises Damaged, or StoreError for a file of a newer version."""
+    try:
+        state = json.loads(text.decode("utf-8"))
+        schema = state["schema"]
+        if type(schema) is int and schema > SCHEMA:
+            raise StoreError(
+                f"{path} was written by a newer version of the course (layout {schema}, this "
+                f"version knows {SCHEMA}). It is left as it is, and progress is kept only until "
+                f"this kernel stops. Update the course, or set COURSE_HOME to another folder."
+            )
+        _check_shape(state)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged ({type(error).__name__}: {error})") from error
+    return state
 
 
 class Damaged(CourseError):
