@@ -1,13 +1,12 @@
 """The decode steps of recorded("13") as the rows that viz.step_strip draws.
 
-The step of one sequence as it is now is in order, where the recorded run has that; all others are the sums over all
-launches of each kernel, and say so.
+Whole steps are the sums over all launches of each kernel, and say so; `beginning` has kernels in order.
 """
 
 from . import recorded
 
 BEFORE, NOW, KERNELS = 0, 1, 2  # the tables of recorded("13")
-IN_ORDER = 5  # there in a run that recorded it
+IN_ORDER = 5  # the table with the order of the kernels
 
 
 def steps_of_one_sequence():
@@ -69,12 +68,10 @@ def steps_now():
                 "total": step["kernels"],
             }
         )
-    if len(run.tables) > IN_ORDER:
-        kernels = [tuple(row) for row in run.tables[IN_ORDER][2]]
-        made[0] = {
-            "name": "1 sequence, in order",
-            "limit": made[0]["limit"],
-            "took": made[0]["took"],
-            "kernels": kernels,
-        }
     return made
+
+
+def beginning(count):
+    """A row: the first `count` kernels of the step of one sequence as it is now, in order."""
+    kernels = [tuple(row) for row in recorded("13").tables[IN_ORDER][2]]
+    return {"name": f"the first {count} kernels", "kernels": kernels[:count]}
