@@ -21,6 +21,8 @@ app = typer.Typer(
 # What stands for a character where the encoding of the output does not have it.
 PLAIN = {"✓": "+", "✗": "x", "→": "->", "…": "...", "−": "-", "×": "x", "≤": "<=", "≥": ">=", "–": "-", "·": "."}
 
+UsageError = typer.BadParameter.__mro__[1]  # click's, or, in newer versions of typer, its own copy of it
+
 ExerciseId = Annotated[str, typer.Argument(metavar="ID", help="An exercise, such as 01.greedy.")]
 
 
@@ -272,18 +274,29 @@ def in_plain_characters(problem):
 
 
 def main():
-    """Entry point. A CourseError becomes one message on stderr and exit code 1."""
+    """Entry point. A CourseError becomes one message on stderr and exit code 1, wrong usage one line and code 2."""
     codecs.register_error("course", in_plain_characters)
     for stream in (sys.stdout, sys.stderr):  # a pipe on Windows is in cp1252, which has no check mark
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="course")
     try:
-        app()
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(error.exit_code)
+        where = error.ctx.command_path if error.ctx else "course"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        print(f"{message}. See `{where} --help`.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
     except CourseError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":
