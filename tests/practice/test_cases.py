@@ -3,7 +3,6 @@
 import ast
 import re
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,10 @@ EXERCISES = registry.exercises()
 RIGHT = [(e, right) for e in EXERCISES.values() for right in e.rights]
 WRONG = [(e, mistake, wrong) for e in EXERCISES.values() for mistake in e.mistakes for wrong in mistake.variants]
 OTHERWISE = [(EXERCISES[key], name, wrong) for key, cases in CASES.items() for name, wrong in cases]
+OURS = {(exercise.id, wrong) for exercise, mistake, wrong in WRONG if mistake.ends}
+JUDGED = {}
+NO_BUDGET = float("inf")
+"""Seconds for all trials of a check: no test depends on how fast the processor is."""
 SOURCES = Path(__file__).parents[2] / "solutions" / "src"
 
 
@@ -29,21 +32,36 @@ def label(value):
 
 
 def judged(exercise, answer, slow=True):
-    """(the result, the Runs) of an answer: what several tests look at, worked out once."""
-    return _judged(exercise.id, answer, slow)
+    """(the result, the Runs) of an answer: what several tests look at, worked out once.
+
+    The tests of an exercise follow each other (conftest.py), so what is known of another one is not kept.
+    """
+    for other in [EXERCISES[id] for id in JUDGED if id != exercise.id]:
+        del JUDGED[other.id]
+        for known in (other._outcomes, other._right, other._steady):
+            known.clear()
+    done, key = JUDGED.setdefault(exercise.id, {}), (answer, slow)
+    if key not in done:
+        runs = OwnRuns(exercise, answer) if (exercise.id, answer) in OURS else Runs(answer, NO_BUDGET)
+        done[key] = judge(exercise, answer, slow=slow, runs=runs), runs
+    return done[key]
 
 
-@cache
-def _judged(exercise_id, answer, slow):
-    exercise = EXERCISES[exercise_id]
-    runs = Runs(answer, exercise.budget_s)
-    return judge(exercise, answer, slow=slow, runs=runs), runs
+class OwnRuns(Runs):
+    """What a known mistake does. It is compared with all other answers, so the exercise knows it anyway."""
+
+    def __init__(self, exercise, answer):
+        super().__init__(answer, NO_BUDGET)
+        self.exercise = exercise
+
+    def run(self, trial):
+        return self.exercise.run(self.answer, trial)
 
 
 def judged_elsewhere(exercise, answer, slow=True):
     """The result on a processor that rounds otherwise: the same outcomes, with the last bits of all floats changed."""
     _, runs = judged(exercise, answer, slow)
-    draw, elsewhere = torch.Generator().manual_seed(7), Runs(answer, exercise.budget_s)
+    draw, elsewhere = torch.Generator().manual_seed(7), Runs(answer, NO_BUDGET)
     elsewhere.done = {trial: (moved(outcome, draw), printed) for trial, (outcome, printed) in runs.done.items()}
     return judge(exercise, answer, slow=False, runs=elsewhere)
 

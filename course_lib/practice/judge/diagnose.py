@@ -105,7 +105,7 @@ def _fit(exercise, order, in_property, answers, variant):
     shows = alike_where_it_shows = same_in_all = 0
     for place, trial in enumerate(order):
         theirs = exercise.outcome(variant, trial)
-        same, is_right = trial.alike(theirs, answers[trial]), trial.agree(theirs, exercise.expected(trial))
+        same, is_right = trial.alike(theirs, answers[trial]), exercise.is_right(variant, trial)
         same_in_all += same
         # It does not show where the answer failed, or shows in the same property and does something else.
         if place == 0 and is_right or not is_right and not same and place < in_property:

@@ -160,6 +160,7 @@ class Exercise:
     budget_s: float = CHECK_S
     """The answer may work for so many seconds in all trials together."""
     _outcomes: dict = field(default_factory=dict, repr=False, compare=False)
+    _right: dict = field(default_factory=dict, repr=False, compare=False)
     _steady: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -175,12 +176,23 @@ class Exercise:
         """All trials of all properties."""
         return [trial for prop in self.properties for trial in prop.trials]
 
-    def outcome(self, answer, trial):
-        """What one of our own answers, right or wrong, does in a trial; worked out once."""
+    def run(self, answer, trial):
+        """(outcome, printed text) of one of our own answers, right or wrong, in a trial; worked out once."""
         key = answer, trial
         if key not in self._outcomes:
-            self._outcomes[key] = trial.outcome(answer, timed=False)[0]  # ours end, see Mistake.ends
+            self._outcomes[key] = trial.outcome(answer, timed=False)  # ours end, see Mistake.ends
         return self._outcomes[key]
+
+    def outcome(self, answer, trial):
+        """What one of our own answers does in a trial."""
+        return self.run(answer, trial)[0]
+
+    def is_right(self, answer, trial):
+        """Whether one of our own answers does in a trial what the reference does; worked out once."""
+        key = answer, trial
+        if key not in self._right:
+            self._right[key] = trial.agree(self.outcome(answer, trial), self.expected(trial))
+        return self._right[key]
 
     def is_steady(self, answer, trial):
         """Whether one of our own answers does the same in a trial however its sums are rounded; worked out once."""

@@ -10,12 +10,13 @@ def shrunk(case, trial, got, *, candidates, trial_of, fails, most):
     the answer's outcome where it is wrong, or None; see examine.Fails. got: the outcome in `trial`. most: at most so
     many cases are tried. An answer that was stopped by the clock is not run again.
     """
-    tried, found = 0, case
+    tried, found, seen = 0, case, set()
     while found is not None and not (isinstance(got, Raised) and got.out_of_time):
         case, found = found, None
         for other in candidates(case, got):
-            if other.size >= case.size:
+            if other.size >= case.size or (key := repr(other)) in seen:
                 continue
+            seen.add(key)  # what did not fail before would not fail now
             if tried == most:
                 return case, trial
             tried += 1
