@@ -149,7 +149,7 @@ def _at_most(real, most):
 def _keep_the_kernel(guard, stack):
     """In Jupyter `exit` is an object that asks the kernel to end after the cell."""
     shell = running_shell()
-    if shell is not None:
+    if hasattr(shell, "ask_exit"):  # a shell without a kernel and a terminal has none
         stack.enter_context(_put(shell, "ask_exit", lambda: guard.refuse("exit", ENDS)))
 
 
