@@ -146,7 +146,7 @@ def test_an_exercise_has_enough_of_everything(exercise):
     assert len(exercise.rights) >= 2 and len(exercise.hints) >= 3
     assert len([m for m in exercise.mistakes if m.variants or m.is_made_by]) >= 4
     assert len({m.name for m in exercise.mistakes}) == len(exercise.mistakes)
-    assert all(mistake.name.endswith(".") and mistake.why.endswith((".", ")")) for mistake in exercise.mistakes)
+    assert all(mistake.name.endswith(".") and mistake.why.endswith((".", ")", "?")) for mistake in exercise.mistakes)
     assert exercise.why and exercise.reference.__name__ == exercise.name
 
 
