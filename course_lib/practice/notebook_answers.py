@@ -6,6 +6,7 @@ import io
 import json
 import linecache
 import sys
+import textwrap
 import types
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from course_lib.errors import CourseError
 
 from .check import check
 from .judge import limits, registry, running
+from .lesson_head import lesson_head
 from .progress import workbook
 from .progress.moved import renewed
 
@@ -139,13 +141,23 @@ def _next_of(entries):
             continue
         exercise = registry.find(exercise_id)
         where = _notebook_of(exercise_id, must_exist=False)
-        lesson = where.with_name("notebooks") / where.name if where else None
+        lesson = where.parents[1] / "notebooks" / where.name if where else None
         verb = "Go on with" if entry.state else "Next"
-        text = f"{verb}: {exercise_id}, {exercise.title}."
+        lines = [f"{verb}: {exercise_id}, {exercise.title}."]
         if where:
-            text += f"\nIt is in exercises/{where.name}; its lesson is notebooks/{lesson.name}."
-        return text + f"\nStuck? course hint {exercise_id}"
+            lines += _about(lesson_head(lesson), exercise.lesson, entries)
+            lines.append(f"It is in exercises/{where.name}; its lesson is notebooks/{lesson.name}.")
+        return "\n".join([*lines, f"Stuck? course hint {exercise_id}"])
     return "Every exercise is passed. Nothing is left to do here."
+
+
+def _about(head, lesson, entries):
+    """What the lesson is for and how long it takes, with how much of it is done: lines."""
+    ids = expand([lesson])
+    done = sum(bool(entries.get(i) and entries[i].passed) for i in ids)
+    lines = [f"{label}: {head[label]}" for label in ("You will", "Why", "Time") if label in head]
+    lines.append(f"Passed in lesson {lesson}: {done} of {len(ids)}.")
+    return [textwrap.fill(line, 100, subsequent_indent="  ") for line in lines]
 
 
 def _notebook_of(exercise_id, *, must_exist=True):
