@@ -99,9 +99,8 @@ for budget in budgets:
     longest.append(max(steps))
     ttft.append(int(outputs["long"].metrics.ttft) + 1)
     gap = max(max(outputs[name].metrics.inter_token_latencies) for name in decoding)
-    print(f"budget {budget:>3}: the longest step has {longest[-1]:>3} tokens; first token of the long prompt "
-          f"after {ttft[-1]:>2} step{'s' if ttft[-1] > 1 else ''}, with {sum(steps[: ttft[-1]]):>3} tokens in all; "
-          f"a, b, c, d: {gap:.0f} step a token")
+    print(f"budget {budget:>3}: longest step {longest[-1]:>3} tokens; to the first token of long: steps {ttft[-1]:>2}, "
+          f"tokens {sum(steps[: ttft[-1]])}; gaps of a to d: {gap:.0f}")
 
 # %% [markdown]
 # The four requests get a token in every step with each of these budgets. But a step is no unit of time: it takes longer the more tokens it has.
@@ -382,13 +381,13 @@ class Patient(Priority):
 for number in (10, 20, 40):
     crowd = {f"v{i}": (1 + 3 * i, opening(i, 8), 6, {"priority": 0}) for i in range(number)}
     crowd["minor"] = (2, opening(0, 8), 8, {"priority": 2})
-    print(f"{number} important ones: minor is done in step", end=" ")
+    done = []
     for policy in (FCFS, Priority, Patient):
         engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_at_once), trace=False)
-        print(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})", end=", ")
+        done.append(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})")
         if policy is Priority:
             last = max(int(outputs[name].metrics.finished) for name in crowd if name != "minor")
-    print(f"and under Priority the last important one in step {last}")
+    print(f"{number} important ones: minor is done in step {', '.join(done)}; their last one in step {last} (Priority)")
 
 # %% [markdown]
 # Under `Priority` *minor* is done three steps after the last important request, for each of the three numbers. On a server that always has
