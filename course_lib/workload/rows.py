@@ -22,7 +22,7 @@ def read_rows(path, required, optional=()):
             f"can be read. The columns are {', '.join([*required, *optional])}."
         )
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a mark of the encoding
             for line, row in reader(file, path):
                 values = {name: _value(path, line, row, name, kind) for name, kind in required.items()}
                 given = {name: kind for name, kind in optional.items() if row.get(name) not in (None, "")}

@@ -44,6 +44,16 @@ class LongestLast(Policy):
         return sorted(running, key=lambda request: (-request.num_tokens, request.number))
 
 
+class TimeSlice(Policy):
+    """A policy of one's own: after four tokens a request makes room for one that waits."""
+
+    def key(self, request):
+        return len(request.token_ids) > request.num_prompt_tokens, request.arrival
+
+    def outranks(self, waiting, running):
+        return running.num_tokens - running.num_prompt_tokens >= 4 and waiting.num_tokens == waiting.num_prompt_tokens
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_times_are_kept():
     """So that the times of steps that no request needs any more are thrown away often."""
@@ -176,6 +186,13 @@ def test_of_two_that_end_in_one_step_the_more_important_ends_first(tmp_path):
     with_jumps, by_step = both_ways(day, EngineConfig(num_blocks=40, policy="priority"))
     assert with_jumps == by_step
     assert [client for client, *_ in with_jumps[0]] == ["high", "low", "high", "low"]
+
+
+def test_a_policy_of_ones_own_is_asked_in_each_step(tmp_path):
+    its = traces(tmp_path, a=[(0, 5, 12), (0.5, 5, 9), (1, 5, 8)])
+    day = [Workload(its["a"])]
+    with_jumps, by_step = both_ways(day, EngineConfig(num_blocks=40, policy=TimeSlice, max_num_seqs=1))
+    assert with_jumps == by_step and with_jumps[1][0].num_preemptions == 2
 
 
 def test_service_is_counted_when_a_client_comes_back(tmp_path):

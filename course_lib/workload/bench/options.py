@@ -21,6 +21,7 @@ from .together import check_together
 
 DEFAULT_RATE = 4.0
 DEFAULT_REQUESTS = 100
+MOST_BLOCKS = 10_000_000
 SMALL_SCALE = 0.125
 """What the named length sets are multiplied by for the course's small models."""
 ANY_VOCABULARY = 2560
@@ -136,7 +137,13 @@ class BenchOptions:
             if not equals or name not in known:
                 raise ParameterError(f"--engine is {text!r}, but it is NAME=VALUE; the names are {', '.join(known)}.")
             found[name] = parse_setting(value)
-        return EngineConfig(**found)
+        config = EngineConfig(**found)
+        if config.num_blocks is not None and config.num_blocks > MOST_BLOCKS:
+            raise ParameterError(
+                f"--engine num_blocks={config.num_blocks} is more than {MOST_BLOCKS:,}: the lists of that many blocks "
+                f"alone would fill the memory. A server with the largest GPU has some hundred thousand."
+            )
+        return config
 
     def cost_model(self):
         """The CostModel of --cost, or None."""

@@ -133,7 +133,19 @@ def read_record(path):
         )
     if not all(value is None or _is_number(value) for value in record["results"].values()):
         raise ParameterError(f"{path} has results that are no numbers. Give a file that `course bench` wrote.")
+    if not all(_is_interval(value) for value in record["intervals"].values()):
+        raise ParameterError(
+            f"{path} has intervals that are no pairs of numbers. Give a file that `course bench` wrote."
+        )
+    if not isinstance(record.get("git"), (dict, type(None))):
+        raise ParameterError(
+            f"{path} says {record['git']!r} for git, which is no object. Give a file as it was written."
+        )
     return record
+
+
+def _is_interval(value):
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
 
 
 def _is_number(value):
