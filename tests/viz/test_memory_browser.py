@@ -1,7 +1,7 @@
 """The memory view in a real browser."""
 
 import pytest
-from traces import large_memory, story
+from traces import large_memory, story, windowed_memory
 
 from course_lib.viz import bare_page, memory_view
 
@@ -16,15 +16,32 @@ def big():
     return memory_view(large_memory())
 
 
-@pytest.mark.parametrize("name", ["told", "big"])
+@pytest.fixture(scope="module")
+def windowed():
+    return memory_view(windowed_memory())
+
+
+@pytest.mark.parametrize("name", ["told", "big", "windowed"])
 def test_the_table_in_the_page_is_the_table_in_python(request, open_view, name):
     view = request.getfixturevalue(name)
     page = open_view(view)
-    steps = range(1, 9) if name == "told" else [1000, 1, 33, 32, 64, 65, 500, 499, 731]  # to and fro, over what is kept
+    steps = range(1, 9) if name != "big" else [1000, 1, 33, 32, 64, 65, 500, 499, 731]  # to and fro, over what is kept
     for step in steps:
         page.evaluate("step => view.model.set('step', step)", step)
         cells = page.state.table()
         assert cells == [[str(value) for value in row.values()] for row in view.table(step)]
+
+
+def test_a_place_without_a_block_is_no_block(windowed, open_view):
+    """The arrow keys go over it, and nothing is selected there."""
+    page, step = open_view(windowed, width=1100), 30
+    page.evaluate("step => view.model.set('step', step)", step)
+    blocks = next(blocks for blocks, _ in windowed.memory(step).tables.values() if -1 in blocks)
+    assert blocks == next(blocks for blocks, _ in windowed.memory(step).tables.values())
+    page.get_by_role("grid", name="Block tables").focus()
+    for block in blocks[: blocks.index(-1) + 2]:
+        page.keyboard.press("ArrowRight")
+        assert page.state.selected() == (None if block < 0 else block)
 
 
 def test_a_logical_block_lights_its_physical_one(told, open_view):

@@ -197,3 +197,11 @@ def long_life():
     sizes = {"every": 1, "prompts": (20, 200), "texts": (50, 300), "clients": "abc"}
     limits = {"block_size": 16, "max_num_seqs": 64, "max_num_batched_tokens": 256}
     return Life(1, 300, 1000, 1024, **sizes, **limits).trace
+
+
+@cache
+def windowed_memory():
+    """60 steps of requests that see 8 tokens and the first 3: blocks of 4 fall out of the middle of their tables."""
+    trace = Trace()
+    random_life(60, num_blocks=24, size=4, requests=4, seed=3, trace=trace, window=8, sinks=3)
+    return trace

@@ -1,7 +1,7 @@
 """The memory view: block tables beside physical memory, replayed from a trace."""
 
 from course_lib.errors import ParameterError
-from course_lib.trace.memory import cuts_of, memory_at, memory_rows, texts_of
+from course_lib.trace.memory import cuts_of, memory_at, memory_rows, real, texts_of
 from course_lib.trace.records import rows_of
 from course_lib.viz.kit.base import View
 from course_lib.viz.kit.format import listed, request_name
@@ -56,7 +56,8 @@ class MemoryView(View):
         blocks = range(memory.num_blocks)
         sets = {"shared": [block for block in blocks if memory.ref[block] > 1]}
         sets |= {state: [block for block in blocks if memory.state(block) == state] for state in ("cached", "free")}
-        tables = [[request_name(one), tokens, len(own), listed(own)] for one, (own, tokens) in memory.tables.items()]
+        held = [(request_name(one), tokens, real(own)) for one, (own, tokens) in memory.tables.items()]
+        tables = [[name, tokens, len(own), listed(own)] for name, tokens, own in held]
         return tables + [[name, "", len(found), listed(found)] for name, found in sets.items()]
 
     def _poster(self):
