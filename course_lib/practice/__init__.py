@@ -2,7 +2,8 @@
 
 from .check import CheckFailed, check, progress, solution
 from .hint import hint
+from .parts import load_parts
 from .predict import predict
 from .progress import workbook
 
-__all__ = ["CheckFailed", "check", "hint", "predict", "progress", "solution", "workbook"]
+__all__ = ["CheckFailed", "check", "hint", "load_parts", "predict", "progress", "solution", "workbook"]
