@@ -14,6 +14,7 @@ from course_lib.machine.device import default_device, default_dtype
 from .config import ModelConfig
 from .folder import find_folder, read_json
 from .names import as_in_transformer
+from .one_row import with_fast_single_rows
 from .tokenizer import load_tokenizer
 from .transformer import Transformer
 
@@ -95,7 +96,7 @@ def load_transformer(folder, config, device, dtype):
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    return model.eval().requires_grad_(False)
+    return with_fast_single_rows(model.eval().requires_grad_(False))
 
 
 def taken_over(mapped, device, dtype):

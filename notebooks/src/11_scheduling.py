@@ -13,6 +13,8 @@
 # {{colab}}
 
 # %%
+from dataclasses import replace
+
 import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
@@ -53,6 +55,7 @@ def serve(script, config, each_step=None, **parts):
     each_step: called with the engine after each step.
     """
     step, outputs = 0, {}
+    config = replace(config, async_scheduling=False)  # on a GPU too a step returns its own outputs
     engine = Engine(model, config, tokenizer=tokenizer, clock=lambda: step, **parts)
     while engine.has_unfinished() or step < max(comes_at for comes_at, *_ in script.values()):
         step += 1
@@ -535,10 +538,10 @@ for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
 print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# Up to 512 tokens these steps take 16 to 18 ms, whatever is in them. They are **launch-bound**: the run was made with plain PyTorch, and the
-# CPU started every kernel. So here a piece of a prompt of up to 512 tokens costs nearly nothing beside the decodes. That is a fact of this
-# engine and not of the GPU. By the bound, pieces cost nothing only up to 158 tokens in a step, and a step of 512 tokens takes three times as
-# long as a step of one. Lesson 13 removes the launches and shows its steps; their figures are in `benchmarks/results/engine_h200.json`.
+# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. Any other step is launched kernel by kernel. From 16 to
+# 256 tokens it takes 12 to 13 ms, whatever is in it: it is **launch-bound**. So here a piece of a prompt makes a step 8 ms longer, one of 16
+# tokens as much as one of 512. That is a fact of this engine and not of the GPU. By the bound, pieces cost nothing up to 158 tokens in a step, and
+# a step of 512 tokens takes three times as long as a step of one. From 512 tokens on the steps are near their bound.
 #
 # The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a sequence:
 
@@ -546,10 +549,9 @@ print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tok
 recorded("11", 1)
 
 # %% [markdown]
-# With a budget of 512 the longest gap is 23.4 ms, and the usual one 16.5 ms. With 8,192 the TTFT of the prompt is shorter, 255 ms instead of 363
-# ms, and all 32 sequences wait 237 ms once for a token. The usual gap is the launch-bound step again. In an engine without launches
-# the usual gap is shorter, so the same piece of a prompt makes a step longer by a larger factor, and the good budget is smaller than this table
-# suggests.
+# With a budget of 512 the longest gap is 20.1 ms, and the usual one 4.8 ms. With 8,192 the TTFT of the prompt is shorter, 228 ms instead of 336
+# ms, and all 32 sequences wait 196 ms once for a token. A budget of 256 brings nothing here: the longest gap is that of 512, because its steps
+# are launch-bound, and the prompt needs twice as many of them, so its TTFT is 699 ms.
 #
 # And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
 
@@ -562,9 +564,11 @@ for tokens, again, out, home, size in zip(*(back.column(name) for name in (
     print(f"{tokens:>6,} {again:>12.1f} ms {out:>6.1f} ms {size / out:.1f} GB/s {home:>5.1f} ms {size / home:.1f} GB/s {2 * size / again:>12.1f} GB/s")
 
 # %% [markdown]
-# In this run recompute is faster. But the copies out reached 1.4 to 1.6 GB/s, because they went through ordinary (**pageable**) memory of the CPU, and
-# the engine waited for each. From 10 GB/s on in both directions swap would have been faster for all three lengths. `KVPool.save` now
-# copies into **pinned** memory, which the GPU writes by itself. That has not been measured here, so this table does not decide between the two.
+# In this run swap is faster: both copies of 8,192 tokens take 48 ms, and computing them again takes 219 ms. From 11 GB/s on in both directions swap
+# is faster for all three lengths, and the copies reach 42 to 47 GB/s. They go to **pinned** memory of the CPU, which the GPU reads and writes by
+# itself, on a stream of their own, so other kernels can run meanwhile. Through ordinary (**pageable**) memory the copies out reached 1.4
+# to 1.6 GB/s, and recompute was faster. Pinned memory has its price too: the first copy of a size waits until the CPU has pinned the memory, which
+# took 383 ms for 1,074 MB. Later copies find it pinned.
 #
 # ## Break it
 #
