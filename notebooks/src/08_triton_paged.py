@@ -370,8 +370,8 @@ chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 toke
       x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# `decode_splits` takes the fewest parts that make the wanted number of programs, so the line of the parts stays near it. With
-# enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
+# `decode_splits` takes the fewest parts that make the wanted number of programs, but at most 64 a sequence. So the line of the parts stays
+# near it, except for one request. With enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -380,7 +380,7 @@ recorded("08", 1)
 
 # %% [markdown]
 # In one part the memory is nearly idle. At first each doubling of the parts nearly halves the time. Then the multiprocessors have a
-# program each, and the gain becomes small; at the end there is only more to merge.
+# program each, and the gain becomes small. With 128 parts there is only more to merge.
 #
 # ## Build it: a chunk of a prompt
 #

@@ -34,7 +34,7 @@ from course_lib.models.kernels import twins
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
 from course_lib.recorded import recorded
-from course_lib.recorded.steps import steps_now, steps_of_one_sequence
+from course_lib.recorded.steps import beginning, steps_now, steps_of_one_sequence
 from course_lib.viz import step_strip
 
 # %% tags=["nbval-ignore-output"]
@@ -148,13 +148,12 @@ print(f"{plain['linear'] / plain.total():.0%} of them are products with weights"
 #
 # ### See it
 #
-# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. In the first two rows
-# each bar is a sum over all launches of a kind, because their order was not recorded. The third row, where this lesson ends, shows
-# each kernel in its place.
+# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. Each bar is a sum
+# over all launches of a kind.
 #
 # - What is the hatched part, and where is it in the second row?
 # - Which part of the second row is larger than the limit by itself?
-# - What does a layer consist of in the third row?
+# - The third row is where this lesson ends. Which part of it is larger than the limit by itself?
 
 # %%
 card = recorded("13").machine
@@ -165,15 +164,14 @@ before_and_now
 # %% [markdown]
 # - **Row 1.** About 27.5 of 30 ms pass without any kernel. A faster kernel would not help here.
 # - **Row 2.** The hatched part is gone. The products alone take 1.27 ms, four times the limit.
-# - **Row 3.** A layer is seven kernels: four products, the rotation, attention and its merge. A kernel may start while the one before
-#   it still runs, load its weights, and wait for the other's result only then (*programmatic dependent launch*, on Hopper and later;
-#   `machine/dependent_launch.py`). So here each kernel is drawn from the end of the one before.
+# - **Row 3.** Again the products: 449 µs. They read the weights at three fifths of the bandwidth.
 #
-# The first product of row 3, with all others in full colour:
+# The beginning of row 3, in order. After five small kernels come layers of seven: four products, the rotation, attention and its
+# merge. A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
+# (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). So each is drawn from the end of the one before.
 
 # %%
-before_and_now.selected = "weights"
-before_and_now.snapshot(step=13)
+step_strip([beginning(33)], title="Four layers in order", subtitle=f"{card}, Qwen3-0.6B's shape, one sequence of 768 tokens; recorded")
 
 # %% [markdown]
 # And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
