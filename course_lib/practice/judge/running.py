@@ -81,7 +81,7 @@ def run(act, answer, limit_s):
 def _run(act, answer, limit_s, guard):
     printed = Printed()
     try:
-        with untouched_randomness(), contextlib.redirect_stdout(printed):
+        with untouched_randomness(of_numpy=limit_s is not None), contextlib.redirect_stdout(printed):
             if limit_s is None:
                 return act(), printed.getvalue()
             with contextlib.redirect_stderr(printed), at_most(guard and guard.allowance):
@@ -144,11 +144,14 @@ def message(error):
 
 
 @contextlib.contextmanager
-def untouched_randomness(seed=0):
-    """The same random numbers every time inside, and the caller's own ones go on afterwards."""
+def untouched_randomness(seed=0, *, of_numpy=True):
+    """The same random numbers every time inside, and the caller's own ones go on afterwards.
+
+    of_numpy: whether those of NumPy go on too. To keep them takes longer than most trials, and our answers draw none.
+    """
     import torch
 
-    before, numpy = random.getstate(), sys.modules.get("numpy")
+    before, numpy = random.getstate(), sys.modules.get("numpy") if of_numpy else None
     numpys = numpy.random.get_state() if numpy else None
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
