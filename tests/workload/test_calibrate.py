@@ -75,7 +75,7 @@ def test_noise_moves_the_prediction_little():
     workload = Workload(Poisson(6.0), Lengths(Uniform(5, 300), Uniform(5, 80)), num_requests=100, seed=9)
     a, b = (simulate(workload, CONFIG, cost).summary.as_dict() for cost in (TRUE, found))
     for name in ("output_throughput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_itl_ms"):
-        assert b[name] == pytest.approx(a[name], rel=0.1), name
+        assert b[name] == pytest.approx(a[name], rel=0.15), name
 
 
 def test_a_cost_of_nothing_is_found_and_none_is_negative():
