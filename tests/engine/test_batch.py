@@ -9,9 +9,11 @@ import torch
 from course_lib.decoding import SamplingParams
 from course_lib.engine import EngineConfig, Request, Scheduler
 from course_lib.engine.batch import SAMPLING, SequenceRows
+from course_lib.engine.gpu import most_few_rows
 from course_lib.engine.graphs import COLUMNS, batch_sizes, columns, num_bytes
 from course_lib.engine.step import ScheduledSequence, Step
 from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.models import ModelConfig
 
 
 def a_day(seed, ahead):
@@ -163,3 +165,11 @@ def test_the_columns_of_a_captured_step_lie_in_one_piece_and_do_not_touch(size):
         column.fill_(i + 1)
     assert [column.tolist() for column in found.values()] == [[i + 1] * size for i in range(len(COLUMNS))]
     assert not buffer[num_bytes(size) :].any()
+
+
+@pytest.mark.parametrize(
+    "hidden, intermediate, rows", [(1024, 3072, 4), (2048, 8192, 2), (4096, 14_336, 1), (64, 128, 4)]
+)
+def test_the_larger_the_weights_the_fewer_rows_are_few(hidden, intermediate, rows):
+    shape = dict(hidden_size=hidden, intermediate_size=intermediate, head_dim=16, context=8)
+    assert most_few_rows(ModelConfig(vocab_size=9, num_layers=1, num_heads=1, num_kv_heads=1, **shape)) == rows
