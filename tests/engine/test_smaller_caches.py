@@ -15,6 +15,7 @@ from summing import VOCABULARY, Summing
 from course_lib.attention.reference.quantise import LARGEST
 from course_lib.decoding import SamplingParams, generate_cached
 from course_lib.engine import Engine, EngineConfig
+from course_lib.engine.speculation import DraftModel, NGram
 from course_lib.errors import ParameterError
 from course_lib.kvcache import PagedCache, Recompute
 from course_lib.kvcache.block_table import BlockTable
@@ -205,6 +206,18 @@ def test_drawn_days_with_a_quantised_cache(preemption):
 
     lived()
     assert seen["scenarios"] >= 40 and seen["preemptions"] > 5
+
+
+@pytest.mark.parametrize("how", ["ngram", "draft"])
+@pytest.mark.parametrize("kind, window, sinks", [("int8", None, 0), (None, 7, 2), ("fp8", 12, 0)])
+def test_guesses_that_are_taken_back(how, kind, window, sinks):
+    """Speculation writes tokens that are rejected: into quantised slots, and at the end of a window."""
+    model = double()
+    want = [generate_cached(model, p, PARAMS, cache=Alone(kind, None, window, sinks)) for p in PROMPTS]
+    guess = NGram(3) if how == "ngram" else DraftModel(3, model=double(seed=1))
+    e = engine(model, kv_dtype=kind or "auto", window=window, sinks=sinks, speculation=guess, num_blocks=60)
+    assert [o.token_ids for o in e.generate(PROMPTS, PARAMS)] == want
+    e.check_integrity()
 
 
 class SummingSeen(Summing):
