@@ -9,7 +9,6 @@ from pathlib import Path
 from .checkout import find_root
 from .errors import CourseError
 
-
 SETTINGS = Path(__file__).parent / "lab_settings"
 """Defaults for this run of JupyterLab only: no news pop-up, and a saved notebook keeps the state of its views, so that
 they come back without a kernel. A learner's own settings go before these, and none of their files is changed."""
@@ -50,7 +49,9 @@ def open_lab(lesson="00", *, browser=True):
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # the user of a container is often root, which JupyterLab refuses by default
     if os.name == "posix":
-        os.execve(sys.executable, command, environment())  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
+        os.execve(
+            sys.executable, command, environment()
+        )  # JupyterLab takes this process's place: Ctrl-C and kill reach it directly
     try:
         return subprocess.run(command, env=environment()).returncode
     except KeyboardInterrupt:  # JupyterLab got the same Ctrl-C and has printed its own message
