@@ -260,10 +260,8 @@ def build(
     if not check:
         authoring.build(root, names or (), force=force)
         return
-    problems = authoring.check(root, names or ())
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if problems:
+    if problems := authoring.check(root, names or ()):
+        print("\n".join(problems), file=sys.stderr)
         raise typer.Exit(1)
     print("Every notebook is what its source makes.")
 
@@ -289,13 +287,11 @@ def main():
         message = " ".join(error.format_message().split()).rstrip(".")
         print(f"{message}. See `{where} --help`.", file=sys.stderr)
         sys.exit(error.exit_code)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except CourseError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

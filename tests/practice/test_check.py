@@ -294,8 +294,6 @@ def test_the_loop_of_the_lesson_runs_on_the_small_model_and_the_bundled_one():
     exec(cell[cell.index("@torch") : cell.index("\n\n\nmine")], space)
     mine = space["my_generate"]
     answer = lambda model, token_ids, max_tokens, stop_token_ids=(): mine(model, token_ids, max_tokens)  # noqa: E731
-    verdicts = judge(
-        registry.find("01.generate"), answer
-    ).verdicts  # it knows no stop tokens, and all before them holds
+    verdicts = judge(registry.find("01.generate"), answer).verdicts  # it knows no stop tokens; all before them holds
     assert [v.state for v in verdicts[:4]] == ["holds", "holds", "holds", "fails"]
     assert registry.find("01.generate").properties[-1].run(mine) == "24 equal tokens"
