@@ -291,7 +291,7 @@ predict("15.wrong", "Rejected drafts are replaced by a draw from p itself. Which
         ["Those that the draft model likes more than the model does", "Those that it likes less",
          "None: p is what we want"], answer=0)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def draw(weights, chance):
     """The first token at which the sum of the weights is above chance times their sum."""
     sums = weights.cumsum(0)

@@ -47,12 +47,12 @@ def sample_with(shape):
     return answer
 
 
-def cut(logits, temperature, top_k, top_p, subtract=False):
+def cut(logits, temperature, top_k, top_p):
     p, order = (logits / temperature).softmax(-1).sort(descending=True, stable=True)
     p = p * (torch.arange(len(p)) < (len(p) if top_k is None else top_k))
     p = p / p.sum()
     sums = p.cumsum(0)
-    before = sums - p if subtract else torch.cat([torch.zeros(1), sums[:-1]])
+    before = torch.cat([torch.zeros(1), sums[:-1]])
     p = p * (before < (2.0 if top_p is None else top_p))
     return torch.zeros(len(p)).scatter(0, order, p / p.sum())
 
@@ -176,7 +176,6 @@ CASES = {
     ],
     "01.greedy": [("or on chance", greedy_any), ("logits are changed", greedy_no_infinities)],
     "01.sample": [
-        ("own probability was subtracted", sample_with(lambda *how: cut(*how, subtract=True))),
         ("keep a small probability", sample_with(lambda *how: cut(*how).clamp(min=1e-8))),
         ("treated as 0", sample_nearly_zero),
         ("raised to a higher one", sample_not_so_cold),

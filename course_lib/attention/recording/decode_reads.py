@@ -29,6 +29,7 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
         )
     parts = grid["head"] // shape[2] if across == "head" else grid.get("part", 1)
     merges, heads = _merges(log, number, partial)
+    decodes = _decodes(log, number, ids, parts, across, k, v)
     return {
         "num_blocks": shape[0],
         "block_size": block_size,
@@ -38,8 +39,18 @@ def block_reads(log, block_tables, seq_lens, *, ids=("kv_head", "part", "seq"), 
         "across": across,
         "seq_lens": lens,
         "tables": [[int(block) for block in row[: -(-n // block_size)]] for row, n in zip(block_tables, lens)],
-        "programs": _decodes(log, number, ids, parts, across, k, v) + merges,
+        "programs": decodes + _with_content(merges, decodes, heads // shape[2]),
     }
+
+
+def _with_content(merges, decodes, group):
+    """The merges with those parts alone that hold something: a kernel may load others too, before it knows how many
+    there are. group: query heads of a KV head.
+    """
+    filled = {(one["seq"], one["kv_head"], one["part"]) for one in decodes if one["reads"]}
+    for merge in merges:
+        merge["parts"] = [p for p in merge["parts"] if (merge["seq"], merge["head"] // group, p) in filled]
+    return [merge for merge in merges if merge["parts"]]
 
 
 def _decode_launch(log, k, v):

@@ -39,17 +39,15 @@ def sample_by_threshold(logits, temperature, top_k, top_p, draw):
 
 
 # From here on: wrong answers, made of steps, each of which can be wrong.
-def p_cut(probs, top_p, from_below=False, beyond=False, subtracts=False):
+def p_cut(probs, top_p, from_below=False, beyond=False):
     """`probs` with the tokens outside top-p set to 0, not renormalised.
 
-    beyond: the sum has to be above top_p. subtracts: the sum before a token is the sum with it, minus the token.
+    beyond: the sum has to be above top_p.
     """
     if top_p is None:
         return probs
     ordered, order = probs.sort(descending=not from_below, stable=True)
     before = torch.cat([torch.zeros(1), ordered.cumsum(-1)[:-1]])
-    if subtracts:
-        before = ordered.cumsum(-1) - ordered
     cut = before > top_p if beyond else before >= top_p
     return torch.zeros_like(probs).scatter(0, order, torch.where(cut, torch.zeros(()), ordered))
 
