@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from course_lib.attention.reference.quantise import LARGEST
+from course_lib.attention.reference.quantise import LARGEST, scaled
 from course_lib.attention.reference.twins import last_tokens
 from course_lib.errors import ParameterError
 
@@ -56,8 +56,7 @@ class Rounding:
     def _rounded(self, x, together):
         """together: the dimensions of x whose numbers share a scale."""
         largest = LARGEST.get(self.kind) or 2 ** (self.kind - 1) - 1
-        scale = x.float().abs().amax(together, keepdim=True) / largest
-        whole = (x.float() / torch.where(scale == 0, 1.0, scale)).clamp(-largest, largest)
+        whole, scale = scaled(x, largest, together)
         whole = whole.to(torch.float8_e4m3fn).float() if self.kind == "fp8" else whole.round()
         return (whole * scale).to(x.dtype)
 

@@ -125,7 +125,7 @@ class SequenceRows:
         )
 
     def _choices(self, scheduled, rows, ends, seq_lens):
-        if any(sequence.num_drafts for sequence in scheduled):
+        if ends[-1] > len(rows) and any(sequence.num_drafts for sequence in scheduled):
             return self._choices_with_drafts(scheduled, rows, ends, seq_lens)
         choices = np.array([sequence.num_choices for sequence in scheduled])
         if int(choices.max()) <= 1:

@@ -9,6 +9,7 @@ needs no ledger: what is shared, copied or swapped in one is in the other too.
 """
 
 import time
+from collections import Counter
 
 import numpy as np
 import torch
@@ -56,14 +57,14 @@ class SpeculativeRunner(Runner):
         return super().prepare(step)
 
     def check(self, arrays, logits, draft):
-        """Which drafts are accepted. draft: the probabilities that each was drawn from, or None. Returns
-        CheckedTokens.
+        """Which drafts are accepted. draft: the probabilities that each was drawn from, or None where each was certain.
+        Returns CheckedTokens.
         """
         rows, checked = self.choice_rows(arrays), np.flatnonzero(arrays.is_checked)
         chosen = choose(logits, rows)
         at = torch.from_numpy(checked).to(logits.device)
         drafted = torch.from_numpy(arrays.token_ids[arrays.logits_rows[checked] + 1]).to(logits.device, torch.int64)
-        if rows.is_greedy or self.speculation.rejection_sample_method == "strict":
+        if rows.is_greedy or self.speculation.is_strict:
             accepted = chosen[at] == drafted
         else:
             seeds, positions = rows.seed[at], rows.position[at]
@@ -96,7 +97,7 @@ class Drafter:
 
     def fill_in(self, scheduled, arrays):
         """Drafts the tokens that are -1 in arrays.token_ids. Returns the probabilities that they were drawn from,
-        float32 [drafts, vocab_size] in the order of the batch, or None where none is drafted.
+        float32 [drafts, vocab_size] in the order of the batch, or None where no rule asks for them.
 
         Each sequence is computed as far as the model itself goes in this step, drafts or not.
         """
@@ -111,7 +112,9 @@ class Drafter:
                 break
             rows = self.runner.choice_rows(batch_arrays)
             token_ids = choose(logits, rows).tolist()
-            drawn.append(probabilities(logits, rows))
+            if not drawn:
+                is_asked = not rows.is_greedy and not self.runner.speculation.is_strict
+            drawn.append(probabilities(logits, rows) if is_asked else None)
             drawn_places += [place for place, _ in left]
             step, after = [], []
             for token_id, (place, sequence) in zip(token_ids, left):
@@ -121,7 +124,7 @@ class Drafter:
                     step.append(ScheduledSequence(sequence.request_id, position, 1, [token_id], 1))
                     after.append((place + 1, sequence._replace(num_drafts=sequence.num_drafts - 1)))
             left = after
-        if not drawn:
+        if not drawn or not is_asked:
             return None
         return torch.cat(drawn)[torch.tensor(np.argsort(drawn_places), device=self.model.device)]
 
@@ -139,9 +142,7 @@ class Drafter:
 
     def note_last(self, arrays, tokens):
         """Remembers the last draft of each sequence that had all of its drafts accepted."""
-        num_choices = {}
-        for name in arrays.names:
-            num_choices[name] = num_choices.get(name, 0) + 1
+        num_choices = Counter(arrays.names)
         for name, kept in tokens.items():
             if 1 < len(kept) == num_choices[name]:
                 self.last[name] = kept[-2]

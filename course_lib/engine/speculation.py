@@ -27,6 +27,11 @@ class Speculation:
                 f"{' or '.join(map(repr, METHODS))}."
             )
 
+    @property
+    def is_strict(self):
+        """Whether a sampled token is accepted only where it is the one that is chosen without speculation."""
+        return self.rejection_sample_method == "strict"
+
     is_behind = False
     """Whether what drafts has a cache of its own, in which the last drafted token is missing after its step."""
 

@@ -45,13 +45,21 @@ def quantise(x, kind):
     """
     if kind not in LARGEST:
         raise ParameterError(f"There is no kind {kind!r} of quantised cache; there are {', '.join(LARGEST)}.")
-    largest, x = LARGEST[kind], x.float()
-    scale = x.abs().amax(-1) / largest
-    x = (x / torch.where(scale == 0, 1.0, scale)[..., None]).clamp(-largest, largest)
+    x, scale = scaled(x, LARGEST[kind])
+    scale = scale[..., 0]
     if kind == "fp8":
         return x.to(torch.float8_e4m3fn), scale
     whole = x.round().to(torch.int8)
     return (pack(whole) if kind == "int4" else whole), scale
+
+
+def scaled(x, largest, together=-1):
+    """(x / scale, from -largest to largest; scale), float32, not rounded yet. together: the dimensions of x whose
+    numbers share a scale; in scale they have length 1.
+    """
+    x = x.float()
+    scale = x.abs().amax(together, keepdim=True) / largest
+    return (x / torch.where(scale == 0, 1.0, scale)).clamp(-largest, largest), scale
 
 
 def dequantise(numbers, scale, dtype=torch.float32):
