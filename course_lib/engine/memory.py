@@ -135,5 +135,8 @@ def default_num_blocks(model, config):
         usable = min(enough, CPU_SHARE * (_machine_memory()[0] or 2**32))
     kept_as = model.dtype if config.kv_dtype == "auto" else config.kv_dtype
     per_token = kv_bytes_per_token(model.config, kept_as, scales=True)
+    if isinstance(config.speculation, DraftModel):  # it keeps its own keys and values in as many blocks
+        draft = config.speculation.model
+        per_token += kv_bytes_per_token(draft.config, draft.dtype)
     affordable = int(usable) // (config.block_size * per_token)
     return max(1, min(config.max_num_seqs * per_sequence, affordable))

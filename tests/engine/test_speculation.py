@@ -5,6 +5,7 @@ rule is strict, by distribution where it is not.
 from collections import Counter
 
 import pytest
+import random_models
 import scenarios
 import torch
 from hypothesis import HealthCheck, given, seed, settings
@@ -13,7 +14,7 @@ from small_engine import MODEL, engine, run, steps
 from summing import Summing, oracle
 
 from course_lib.decoding import SamplingParams
-from course_lib.engine import DraftModel, Engine, EngineConfig, NGram
+from course_lib.engine import DraftModel, Engine, EngineConfig, NGram, memory
 from course_lib.errors import ParameterError
 from course_lib.kvcache import Recompute
 
@@ -122,6 +123,15 @@ def test_drafts_never_preempt():
         e.add_request([first, 1], SamplingParams(max_tokens=10))  # 11 tokens each in the end: 3 blocks
     run(e)
     assert e.metrics.num_preemptions == 0 and e.metrics.num_draft_tokens > 0
+
+
+def test_the_pool_of_the_draft_model_counts_where_the_engine_chooses_its_blocks(monkeypatch):
+    model, many = random_models.model(), dict(max_num_seqs=64)
+    monkeypatch.setattr(memory, "CPU_ENOUGH", 2**18)
+    alone = Engine(model, EngineConfig(**many), trace=False)
+    e = Engine(model, EngineConfig(speculation=DraftModel(model=model), **many), trace=False)
+    assert 2**17 < alone.pool.num_bytes <= 2**18
+    assert e.pool.num_bytes + e.runner.drafter.cache.pool.num_bytes <= 2**18 < 3 * e.pool.num_bytes
 
 
 def exact_second_token(model, prompt):
