@@ -204,7 +204,7 @@ print(f"{m.num_steps} steps for 40 tokens; {m.acceptance_rate:.0%} of {m.num_dra
       f"{m.mean_acceptance_length:.2f} tokens a step and sequence")
 
 # %% [markdown]
-# - Which request needs the most steps, and what do its steps have in common?
+# - Which requests need the most steps, and what do their steps have in common?
 # - Follow the blocks of a request. A block that was taken for drafts alone goes back when they are rejected.
 #
 # ## Break it: a cache that keeps what was rejected
