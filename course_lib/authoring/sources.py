@@ -39,6 +39,9 @@ if "google.colab" in sys.modules:
 
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+{repository}"], check=True)"""
 
+OWN_CHECK = "import course_lib\n\n"
+"""What the build writes above a cell that grades, so that it calls the course's check whatever an answer calls `check`."""
+
 
 def read_source(lesson, root):
     """The notebook that `lesson.source` describes (nbformat 4.5), not executed.
@@ -61,7 +64,8 @@ def read_source(lesson, root):
             )
         metadata = _cell_metadata(cell, where)
         new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        cells.append(new(cell.source, metadata=metadata))
+        grades = metadata.get("nbgrader", {}).get("grade")
+        cells.append(new(with_own_check(cell.source) if grades else cell.source, metadata=metadata))
     markers = sum(cell.source.strip() == COLAB_MARKER for cell in raw.cells)
     if markers != 1:
         raise CourseError(
@@ -73,6 +77,15 @@ def read_source(lesson, root):
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=json.loads(json.dumps(NOTEBOOK_METADATA)))
     notebook.metadata["course"] = {"source": lesson.source.relative_to(root).as_posix(), "source_sha": code_sha(cells)}
     return notebook
+
+
+def with_own_check(source):
+    """The source of a cell that grades, with `check(...)` at the beginning of a line made `course_lib.check(...)`.
+
+    `def check(*args): pass` in an answer would otherwise decide over the points.
+    """
+    renamed, count = re.subn(r"^check\(", "course_lib.check(", source, flags=re.MULTILINE)
+    return OWN_CHECK + renamed if count else source
 
 
 def code_sha(cells):

@@ -98,9 +98,10 @@ def check(exercise_id, answer=_MISSING):
     exercise = registry.find(exercise_id)
     graded = "NBGRADER_EXECUTION" in os.environ
     result = judge(exercise, None if answer is _MISSING else answer, given=answer is not _MISSING)
-    if not graded:  # a teacher's grading run is nobody's progress
-        result = recorded(result, answer)
-    return result.raise_if_failed() if graded else result
+    if graded:  # into the workbook of this run, where the teaching tools look for it
+        workbook.record_check(exercise.id, not_kept(exercise) if result else None)
+        return result.raise_if_failed()
+    return recorded(result, answer)
 
 
 def judge(exercise, answer, *, given=True, slow=True, budget_s=None, runs=None):
@@ -165,6 +166,11 @@ def recorded(result, answer):
     return CheckResult(
         exercise, result.state, result.verdicts, result.message, notices, bool(passed and passed["source"])
     )
+
+
+def not_kept(exercise):
+    """The table of a pass (see workbook.Entry) in a run by nbgrader, which has no later lessons to keep code for."""
+    return {"when": workbook.now(), "name": exercise.name, "source": "", "why_not": "a graded run keeps no code."}
 
 
 def standing_alone(exercise, answer):
