@@ -4,10 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from course_lib.authoring import architecture, layers
 
 ROOT = Path(__file__).parents[1]
-IMPORTS = layers.read_imports(ROOT)
 
 MOST_LINES = 300
 # A table of data is read by looking something up, and is not easier to read in two files.
@@ -21,6 +22,11 @@ LONG_TABLES = {
 PRACTICE_NAMES = {"check", "hint", "solution", "progress", "predict", "workbook", "play"}
 
 
+@pytest.fixture(scope="module")
+def imports():
+    return layers.read_imports(ROOT)
+
+
 def told(problems):
     """The problems as one text, printed too, so that a run with -s lists all of them."""
     text = "\n".join(str(problem) for problem in problems)
@@ -28,18 +34,18 @@ def told(problems):
     return f"{len(problems)} found:\n{text}"
 
 
-def test_no_circle_of_files():
-    found = [" <-> ".join(circle) for circle in layers.circles(IMPORTS)]
+def test_no_circle_of_files(imports):
+    found = [" <-> ".join(circle) for circle in layers.circles(imports)]
     assert not found, told(found)
 
 
-def test_imports_only_go_to_earlier_layers():
-    found = layers.going_up(IMPORTS)
+def test_imports_only_go_to_earlier_layers(imports):
+    found = layers.going_up(imports)
     assert not found, told(found)
 
 
-def test_the_views_and_the_ledger_load_without_torch():
-    found = [" -> ".join(way) for way in layers.needing_torch(IMPORTS).values()]
+def test_the_views_and_the_ledger_load_without_torch(imports):
+    found = [" -> ".join(way) for way in layers.needing_torch(imports).values()]
     assert not found, told(found)
 
 

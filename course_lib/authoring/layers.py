@@ -26,6 +26,7 @@ LAYERS = (
     ("viz",),
     ("practice",),
     ("authoring", "lab"),
+    ("teaching",),
     ("cli",),
 )
 
@@ -77,7 +78,7 @@ def read_imports(root):
     found = []
     for name, tree in trees.items():
         package = name if files[name].stem == "__init__" else name.rpartition(".")[0]
-        for node in _nodes(tree):
+        for node in _statements(tree):
             if isinstance(node, ast.Import):
                 found += [Import(name, node.lineno, alias.name) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -87,16 +88,19 @@ def read_imports(root):
     return found
 
 
-def _nodes(tree):
-    """All nodes of a file but those under `if TYPE_CHECKING:`."""
-    waiting = [tree]
+_BLOCKS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
+def _statements(tree):
+    """All statements of a file but those under `if TYPE_CHECKING:`; no import is inside an expression."""
+    waiting = [*tree.body]
     while waiting:
         node = waiting.pop()
         yield node
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, _BLOCKS)]
 
 
 def _absolute(node, package):
@@ -118,7 +122,7 @@ def _home(full, base, files, homes):
 
 def lazy_table(module, tree):
     """{name: module} of a package whose names are imported on first use; {} of any other file."""
-    for node in ast.walk(tree):
+    for node in [getattr(statement, "value", None) for statement in tree.body]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazily":
             package = node.args[0].value if isinstance(node.args[0], ast.Constant) else module  # otherwise __name__
             table = ast.literal_eval(node.args[1])
