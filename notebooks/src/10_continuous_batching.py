@@ -21,7 +21,7 @@ from collections import deque
 
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, load_model, load_parts, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.batching import DynamicBatcher, count_batches, run_static, simulate_batches
 from course_lib.engine import Request
@@ -205,13 +205,24 @@ show(Engine._step)
 #
 # The waiting queue has no limit here. A public server refuses requests when too many wait.
 #
+# ## Your parts in the engine
+#
+# The engine takes parts from outside, such as an allocator. What you have passed in the exercises is in your workbook: `load_parts` checks it
+# again and loads it. For an exercise that is not passed, or passes no longer, it loads the reference. The line says which parts are whose:
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator")
+parts
+
+# %% [markdown]
 # ## Add, stream, abort
 #
 # `add_request` and `abort` may be called between any two steps. `step` returns the new output of each request. Here the client of R1
-# disconnects after three tokens:
+# disconnects after three tokens. The blocks come from the allocator of the line above. (It has no prefix cache, which is lesson 05's.)
 
 # %%
-engine = Engine(model, EngineConfig(block_size=4, num_blocks=64), tokenizer=tokenizer)
+config = EngineConfig(block_size=4, num_blocks=64, prefix_caching=False)
+engine = Engine(model, config, tokenizer=tokenizer, allocator=parts["04.allocator"])
 for i in (0, 1):
     engine.add_request(tokenizer.encode(openings[i]), SamplingParams(max_tokens=8, ignore_eos=True), request_id=f"R{i}")
 while engine.has_unfinished():

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, load_model, load_parts, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.engine import FCFS, Fair, Priority, Scheduler, Step
 from course_lib.models.training.data import HELD_OUT
@@ -250,7 +250,11 @@ view.snapshot(step=21)
 #
 # There are two ways to preempt a request. **Recompute**: drop its keys and values, and compute them again later. **Swap**: copy its blocks to
 # the memory of the CPU before another request writes into them, and copy them back later, to any blocks that are free then. The tokens are
-# the same. The costs:
+# the same. The costs, on your own allocator if you have passed `04.allocator`:
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator")
+parts
 
 # %%
 from course_lib.kvcache import kv_bytes_per_token
@@ -258,7 +262,7 @@ from course_lib.kvcache.sizes import readable
 
 per_token = kv_bytes_per_token(model.config, torch.float32)
 for how in ("recompute", "swap"):
-    engine, outputs = serve(six, EngineConfig(preemption=how, **tight))
+    engine, outputs = serve(six, EngineConfig(preemption=how, **tight), allocator=parts["04.allocator"])
     m = engine.metrics
     print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, {m.num_recomputed_tokens} of them twice; "
           f"{m.num_swapped_tokens} tokens to CPU memory")
@@ -292,8 +296,8 @@ for i in range(40):
 crowded = {**tight, "num_blocks": 100}
 
 marks, swept = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4], []
-for name, parts, mark in [("Small", {"scheduler": Small}, 0.0)] + [("course_lib", {}, mark) for mark in marks]:
-    engine, _ = serve(many, EngineConfig(watermark=mark, **crowded), trace=False, **parts)
+for name, its, mark in [("Small", {"scheduler": Small}, 0.0)] + [("course_lib", {}, mark) for mark in marks]:
+    engine, _ = serve(many, EngineConfig(watermark=mark, **crowded), trace=False, **its)
     m = engine.metrics
     swept.append((m.num_recomputed_tokens, m.num_steps))
     print(f"{name:>10}, watermark {mark:4.0%}: {m.num_preemptions:>2} preemptions, {m.num_recomputed_tokens:>5,} tokens computed twice, "

@@ -13,7 +13,7 @@
 from collections import OrderedDict
 from hashlib import sha256
 
-from course_lib import check, hint, progress, setup
+from course_lib import check, hint, load_parts, progress, setup
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.play import Forkable
 
@@ -70,10 +70,15 @@ class BlockTable:
 check("05.fork", BlockTable)
 
 # %% [markdown]
-# Your table, with three samples of a prompt of 230 tokens in blocks of 16:
+# Your table, with three samples of a prompt of 230 tokens in blocks of 16. The blocks come from your own allocator if you have passed
+# `04.allocator`: `load_parts` checks it again and loads it, or the reference in its place.
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator")
+parts
 
 # %% tags=["raises-exception"]
-allocator = BlockAllocator(100, 16)
+allocator = parts["04.allocator"](100, 16)
 first = BlockTable(allocator)
 first.append_slots(230)
 samples = [first, first.fork(), first.fork()]

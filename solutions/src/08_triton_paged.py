@@ -29,7 +29,7 @@
 # %%
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, attention, check, hint, load_model, progress, setup
+from course_lib import Engine, EngineConfig, SamplingParams, attention, check, hint, load_model, load_parts, progress, setup
 from course_lib.decoding import generate_naive
 from course_lib.kvcache import KVPool
 
@@ -164,7 +164,11 @@ check("08.paged_decode", paged_decode)
 # %% [markdown]
 # **Your own kernel in the engine.** `Engine(model, attention=…)` takes a function that is called in each layer of every
 # step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, prompts to the
-# course's.
+# course's. If you have passed `04.allocator`, the block tables that your kernel follows are made by your allocator:
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator")
+parts
 
 # %% tags=["raises-exception"]
 steps = {"mine": 0, "theirs": 0}
@@ -181,7 +185,8 @@ def mine_for_decode(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 openings = ["Once upon a time, in a quiet harbour, there lived", "There was once a thoughtful frog", "Far away in an old windmill"]
 prompts, params = [tokenizer.encode(text) for text in openings], SamplingParams(max_tokens=10, ignore_eos=True)
 alone = [generate_naive(model, ids, params) for ids in prompts]
-engine = Engine(model, EngineConfig(block_size=16, num_blocks=12), attention=mine_for_decode)
+config = EngineConfig(block_size=16, num_blocks=12, prefix_caching=False)
+engine = Engine(model, config, attention=mine_for_decode, allocator=parts["04.allocator"])
 outputs = engine.generate(prompts, params)
 for ids, output in zip(prompts, outputs):
     print(tokenizer.decode(ids + output.token_ids).strip())

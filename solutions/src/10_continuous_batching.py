@@ -11,10 +11,10 @@
 # %%
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_model, progress, setup
+from course_lib import Engine, EngineConfig, SamplingParams, check, hint, load_model, load_parts, progress, setup
 from course_lib.decoding import generate_naive
 from course_lib.engine import Request
-from course_lib.kvcache import BlockAllocator, BlockTable, KVPool, PagedCache
+from course_lib.kvcache import BlockTable, KVPool, PagedCache
 
 _ = setup(quiet=True)
 
@@ -198,27 +198,21 @@ def step(waiting, running, num_blocks, block_size, max_num_seqs):
 check("10.step", step)
 
 # %% [markdown]
-# Your `step` in the real engine. `scheduler_of_step` makes a `Scheduler` that calls it in each step; the rest is the engine's own. If you have
-# passed `04.allocator`, your allocator gives the blocks too. Then the view shows your decisions: when each request joins, and which blocks it
-# gets.
+# Your `step` in the real engine. `scheduler_of_step` makes a `Scheduler` that calls it in each step. If you have passed `04.allocator`, your
+# allocator gives the blocks too: `load_parts` checks it again and loads it, or the reference in its place. The rest is the engine's own. So the
+# view shows your decisions: when each request joins, and which blocks it gets.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.errors import CourseError
-from course_lib.practice import workbook
-
-try:
-    allocator = workbook.load("04.allocator")
-    print("on your allocator of lesson 04")
-except CourseError:
-    allocator = BlockAllocator
-    print("on the course's allocator; with 04.allocator solved it would be yours")
+parts = load_parts("04.allocator")
+parts
 
 # %% tags=["raises-exception"]
 from course_lib.practice.play import scheduler_of_step
 from course_lib.viz import timeline_view
 
 config = EngineConfig(block_size=4, num_blocks=40, max_num_seqs=4, prefix_caching=False)
-engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of_step(step), allocator=allocator)
+engine = Engine(model, config, tokenizer=tokenizer, scheduler=scheduler_of_step(step),
+                allocator=parts["04.allocator"])
 openings = ["Once upon a time", "My grandmother told me of Nettle, a patient toad", "There was once a thoughtful frog",
             "Far away in an old windmill", "One evening at supper time,", "In a windy valley lived a clever badger named Rosa."]
 wanted = [SamplingParams(max_tokens=n, ignore_eos=True) for n in (20, 6, 14, 24, 8, 12)]

@@ -68,6 +68,14 @@ def test_a_notebook_holds_the_exercises_of_its_lesson_in_order(lesson):
     assert in_notebook == expand([lesson.name.partition("_")[0]])
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_a_committed_notebook_runs_on_the_references_parts(lesson):
+    for cell in nbformat.read(lesson.target, as_version=4).cells:
+        if "= load_parts(" in cell.source:
+            [shown] = [output.data["text/plain"] for output in cell.outputs]
+            assert shown.startswith("The reference's: ") and "Yours" not in shown
+
+
 @pytest.fixture(scope="module")
 def nbgrader_course(tmp_path_factory):
     return tmp_path_factory.mktemp("nbgrader") / "course"

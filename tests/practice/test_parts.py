@@ -56,6 +56,12 @@ def test_a_part_that_no_longer_passes_is_said_and_replaced(source, said):
     assert parts["01.greedy"] is registry.find("01.greedy").reference
 
 
+def test_a_graded_run_takes_nothing_from_the_workbook_of_whoever_grades(monkeypatch):
+    keep("01.greedy", "def greedy(logits):\n    return int(logits.argmax())\n", "greedy")
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert str(load_parts("01.greedy")) == "The reference's: 01.greedy (a graded run reads no workbook)."
+
+
 def test_an_unknown_part_is_refused():
     with pytest.raises(CourseError, match="There is no exercise"):
         load_parts("04.alocator")
