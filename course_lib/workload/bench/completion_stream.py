@@ -40,6 +40,7 @@ class CompletionStream:
 
     def __init__(self, now):
         self._now, self._events = now, EventReader()
+        self.token_ids = []  # of the answer, where the server tells them (vLLM: with return_token_ids)
         self._times = []  # of each piece of text
         self._usage, self._finish_reason, self._error, self.is_over = {}, None, None, False
 
@@ -61,6 +62,7 @@ class CompletionStream:
             for choice in event.get("choices") or ():
                 if choice.get("text"):
                     self._times.append(self._now())
+                self.token_ids += checked_ids(choice.get("token_ids"))
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
     def problem(self, max_tokens):
@@ -105,6 +107,13 @@ def checked_usage(usage):
         if count is not None and (type(count) is not int or count < 0):
             raise ValueError(f"usage says {count!r}, but that is no count of tokens")
     return usage
+
+
+def checked_ids(token_ids):
+    """The `token_ids` of a choice, or []. Raises ValueError for what is no list of token ids."""
+    if not isinstance(token_ids or [], list) or any(type(one) is not int or one < 0 for one in token_ids or ()):
+        raise ValueError(f"token_ids is {str(token_ids)[:40]}, but it is a list of token ids")
+    return token_ids or []
 
 
 def spread(times, n):

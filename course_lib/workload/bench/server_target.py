@@ -3,6 +3,9 @@
 The body is that of `vllm bench serve`: greedy, with ignore_eos, which vLLM and SGLang know, so that each output has its
 full length. A key is taken from the environment variable OPENAI_API_KEY; it is written nowhere. Nothing is sent again:
 an answer 429 or 500, and a connection that breaks, is a failed request.
+
+Conversations need the token ids of the answers, since the next prompt holds them. vLLM tells them where a request says
+return_token_ids. Of a server that does not, the next prompt holds the questions alone; the record says so.
 """
 
 import asyncio
@@ -42,7 +45,11 @@ class ServerTarget:
     def __init__(self, options):
         self.url = options.base_url()
         self.model = options.model or run(self._first_model())
+        self._has_turns = any(one.conversations is not None for one in options.workloads())
+        self.tells_ids = self._has_turns
         problem = run(self._try())
+        if problem is not None and self._has_turns:  # some servers refuse a field that they do not know
+            problem = run(self._try())
         if problem is not None:
             raise CourseError(
                 f"A first request to {self.url} for the model {self.model!r} failed: {problem}. Nothing was measured; "
@@ -71,7 +78,9 @@ class ServerTarget:
 
     async def _try(self):
         async with self._client() as client:
-            return (await self._send(client, Arrival(0.0, [5] * 8, 2), time.perf_counter))[2]
+            _, _, problem, answer_ids = await self._send(client, Arrival(0.0, [5] * 8, 2), time.perf_counter)
+        self.tells_ids &= bool(answer_ids)
+        return problem
 
     def serve(self, feed, watch):
         """Sends the Feed to its end, each request when it arrives. Raises Interrupted."""
@@ -97,9 +106,9 @@ class ServerTarget:
                     else:
                         await asyncio.sleep(wait)
                     for task in ended:
-                        arrival, metrics, problem = task.result()
+                        arrival, metrics, problem, answer_ids = task.result()
                         watch.ended(metrics, problem, client=arrival.client)
-                        feed.finished(arrival, [], metrics.finished)
+                        feed.finished(arrival, answer_ids, metrics.finished)
                     watch.tick(now(), feed.num_open)
             finally:
                 for task in open_:
@@ -107,12 +116,12 @@ class ServerTarget:
                 await asyncio.gather(*open_, return_exceptions=True)
 
     async def _send(self, client, arrival, now):
-        """(arrival, RequestMetrics, problem or None) of one request, when it has ended."""
+        """(arrival, RequestMetrics, problem or None, token ids of the answer) of one request, when it has ended."""
         stream = CompletionStream(now)
         body = {
             "model": self.model, "prompt": arrival.token_ids, "max_tokens": arrival.max_tokens, "temperature": 0.0,
             "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True},
-        }  # fmt: skip
+        } | ({"return_token_ids": True} if self.tells_ids else {})  # fmt: skip
         try:
             async with client.stream("POST", f"{self.url}/completions", json=body) as answer:
                 if answer.status_code != 200:
@@ -126,11 +135,12 @@ class ServerTarget:
             # The connection, or what is no completion. After [DONE] nothing more is needed of a connection.
             problem = stream.problem(arrival.max_tokens) if stream.is_over else f"{type(error).__name__}: {error}"
         problem = None if problem is None else one_line(problem)
-        return arrival, stream.metrics(arrival, problem), problem
+        return arrival, stream.metrics(arrival, problem), problem, stream.token_ids
 
     def about(self):
         """What is measured, for the JSON."""
-        return {"kind": "server", "url": self.url, "model": self.model}
+        told = {"answers_in_prompts": self.tells_ids} if self._has_turns else {}
+        return {"kind": "server", "url": self.url, "model": self.model} | told
 
     def counts(self):
         """A server says nothing of itself."""

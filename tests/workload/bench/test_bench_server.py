@@ -31,11 +31,16 @@ class Completions(BaseHTTPRequestHandler):
             number, fate = len(self.server.bodies), self.server.fate(len(self.server.bodies))
             self.server.bodies.append(body)
             self.server.keys.add(self.headers.get("Authorization"))
+        if fate == "strict" and "return_token_ids" in body:
+            fate = 400
         if isinstance(fate, int):
             return self._answer(fate, b'{"error": "no\nroom"}')
         n, usage = body["max_tokens"], {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
         events = [{"choices": [{"text": "x\u2028é", "finish_reason": None}]} for _ in range(n - 1)]
         events += [{"choices": [{"text": "x", "finish_reason": "length"}]}, {"choices": [], "usage": usage}]
+        if body.get("return_token_ids"):
+            for k, event in enumerate(events[:-1]):
+                event["choices"][0]["token_ids"] = [900 + k]
         if fate == "odd":  # a first piece with the role only, one without choices, and the reason in a piece of its own
             role = {"choices": [{"text": "", "delta": {"role": "assistant"}, "finish_reason": None}]}
             events[-2]["choices"][0]["finish_reason"] = None
@@ -170,6 +175,16 @@ def test_several_clients_and_conversations_reach_the_server(server, tmp_path):
     assert code == 0 and record["results"]["completed"] == 2 * 2 * 3 and set(record["clients"]) == {"web", "batch"}
     assert record["clients"]["batch"]["total_output_tokens"] == 6 * 3
     assert sum(body["max_tokens"] == 3 for body in server.bodies) == 6
+
+
+@pytest.mark.parametrize("fate", ["well", "strict"])
+def test_the_next_prompt_of_a_conversation_holds_the_answer_where_the_server_tells_its_tokens(server, tmp_path, fate):
+    server.fate = lambda number: fate
+    code, record = bench(server, tmp_path / "a.json", rate=None, num_requests=1, turns="2")
+    first, second = (body["prompt"] for body in server.bodies[-2:])
+    answer = [900, 901, 902, 903, 904] if fate == "well" else []
+    assert code == 0 and record["target"]["answers_in_prompts"] == (fate == "well")
+    assert second[: len(first) + len(answer)] == first + answer and len(second) == 12 + len(answer) + 12
 
 
 def test_a_run_in_which_all_fails_is_saved_and_is_no_success(server, tmp_path):

@@ -68,6 +68,17 @@ def test_each_piece_of_text_is_a_token_and_usage_has_the_last_word():
     assert (metrics.num_prompt_tokens, metrics.num_cached_tokens, metrics.ttft) == (7, 4, 0.5)
 
 
+def test_token_ids_are_those_of_all_pieces():
+    pieces = [text("a"), text("", "length"), USAGE]
+    for one, ids in zip(pieces[:2], ([4, 5], None)):
+        one["choices"][0]["token_ids"] = ids
+    assert stream_of(*pieces, "[DONE]").token_ids == [4, 5]
+    for bad in ("ab", [1.0], [-1], [True], {"0": 1}):
+        pieces[0]["choices"][0]["token_ids"] = bad
+        with pytest.raises(ValueError, match="token_ids"):
+            stream_of(*pieces)
+
+
 def test_without_usage_pieces_are_counted_and_the_prompt_is_what_was_sent():
     metrics = stream_of(text("a"), text("b", "stop"), "[DONE]").metrics(ARRIVAL, None)
     assert (metrics.num_prompt_tokens, metrics.num_output_tokens) == (9, 2) and metrics.is_complete
