@@ -24,13 +24,15 @@ PLAIN = {"✓": "+", "✗": "x", "→": "->", "…": "...", "−": "-", "×": "x
 UsageError = typer.BadParameter.__mro__[1]  # click's, or, in newer versions of typer, its own copy of it
 
 ExerciseId = Annotated[str, typer.Argument(metavar="ID", help="An exercise, such as 01.greedy.")]
+_names = typer.Argument(metavar="[NAME]...", help="Lessons by number or name (01, solutions/01); default: all.")
+Names = Annotated[list[str] | None, _names]
 
 
 @app.command(rich_help_panel="Learn")
 def lab(
     lesson: Annotated[str, typer.Argument(help="The lesson to open, by number or name.")] = "00",
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser, or only print the address.")
+        bool, typer.Option("--browser/--no-browser", help="Open a browser, or name the address.")
     ] = True,
 ):
     """Open JupyterLab on a lesson."""
@@ -174,17 +176,13 @@ def bench(
         str | None,
         typer.Option(help="chat (default), code_completion, retrieval, batch, PROMPT:OUTPUT in tokens, or a file."),
     ] = None,
-    scale: Annotated[
-        float | None, typer.Option(help="Multiplies named lengths. Default: 0.125; with --url, 1.")
-    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Multiplies named lengths. Default: 0.125; --url: 1.")] = None,
     trace: Annotated[str | None, typer.Option(help="A file that says when requests arrive and how long.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second (default: 4), or inf: all at once.")] = None,
     burstiness: Annotated[float | None, typer.Option(help="Below 1: requests in bursts; 1 (default): Poisson.")] = None,
     rates: Annotated[str | None, typer.Option(help="A sweep such as 1,2,4,8: a run for each, and the knee.")] = None,
     users: Annotated[int | None, typer.Option(help="A closed loop of so many users instead of --rate.")] = None,
-    think_time: Annotated[
-        float | None, typer.Option(help="Mean seconds from an output to the user's next request.")
-    ] = None,
+    think_time: Annotated[float | None, typer.Option(help="Mean seconds from an output to the next request.")] = None,
     turns: Annotated[str | None, typer.Option(help="Conversations of so many turns, such as 3 or 1:6.")] = None,
     client: Annotated[
         list[str] | None,
@@ -202,16 +200,10 @@ def bench(
     engine: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting such as max_num_seqs=32. Repeatable.")
     ] = None,
-    mode: Annotated[
-        list[str] | None, typer.Option(help="continuous (default), static or dynamic batching. Repeatable.")
-    ] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="continuous (default), static or dynamic. Repeatable.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Of static and dynamic batches. Default: 8.")] = None,
-    batch_timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which a dynamic batch starts. Default: 0.05.")
-    ] = None,
-    cost: Annotated[
-        str | None, typer.Option(help="With --simulate: costs from this file. Default: measured here first.")
-    ] = None,
+    batch_timeout: Annotated[float | None, typer.Option(help="Most seconds that a batch waits. Default: 0.05.")] = None,
+    cost: Annotated[str | None, typer.Option(help="With --simulate: a file of costs. Default: measured.")] = None,
     vocab_size: Annotated[int | None, typer.Option(help="With --url: prompts hold ids below. Default: 2560.")] = None,
     context: Annotated[int | None, typer.Option(help="Most tokens of prompt and output together.")] = None,
     output: Annotated[str | None, typer.Option(help="The JSON file. Default: one with the time in its name.")] = None,
@@ -243,10 +235,7 @@ def bench(
 
 @app.command(rich_help_panel="Write the course")
 def build(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Lessons by number or name (01, solutions/01); default: all."),
-    ] = None,
+    names: Names = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only compare the notebooks with their sources; write and run nothing.")
     ] = False,
@@ -264,6 +253,18 @@ def build(
         print("\n".join(problems), file=sys.stderr)
         raise typer.Exit(1)
     print("Every notebook is what its source makes.")
+
+
+@app.command(rich_help_panel="Teach")
+def release(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The course folder; made where there is none.")],
+    names: Names = None,
+):
+    """Make an nbgrader course folder from lessons. What you change in it is kept."""
+    from .checkout import find_root
+    from .teaching.release import release
+
+    release(find_root(), folder, names or ())
 
 
 def in_plain_characters(problem):

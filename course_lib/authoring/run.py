@@ -37,7 +37,7 @@ def execute(notebook, folder, label):
     notebook.metadata = metadata  # without the widgets' state and this Python's exact version
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [tidied(output, home) for output in merged_streams(cell.outputs)]
+            cell.outputs = [tidied(output) for output in merged_streams(cell.outputs)]
 
 
 def _environment(home):
@@ -56,18 +56,19 @@ def merged_streams(outputs):
     return merged
 
 
-def tidied(output, home):
+def tidied(output):
     """Drops from one output what belongs to this run alone: live widgets' ids, paths in tracebacks."""
     if "data" in output and len(output.data) > 1:
         # The view is a number that only the kernel that has just ended understood. Without it,
         # Jupyter and GitHub show the picture or the HTML that lies beside it.
         output.data.pop(WIDGET_VIEW, None)
     if output.output_type == "error":
-        output.traceback = [_without_paths(line) for line in output.traceback]
+        output.traceback = [without_paths(line) for line in output.traceback]
     return output
 
 
-def _without_paths(text):
+def without_paths(text):
+    """The text without the folders of this machine: of the course, of packages and of the user."""
     package = str(Path(__file__).resolve().parents[2])
     text = text.replace(package + os.sep, "")
     text = re.sub(r"(\S*/)?(site-packages|ipykernel_\d+)/", "", text)

@@ -40,7 +40,7 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+{repository}"], check=True)"""
 
 OWN_CHECK = "import course_lib\n\n"
-"""What the build writes above a cell that grades, so that it calls the course's check whatever an answer calls `check`."""
+"""Above a cell that grades: it then calls the course's check, whatever an answer calls `check`."""
 
 
 def read_source(lesson, root):
