@@ -23,6 +23,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.counting_list": "CountingList",
         "fixtures.tiny_attention": "Products Watch qkv",
         "fixtures.tiny_pages": "chunk_step decode_step new_tokens",
+        "fixtures.int8_pages": "int8_step",
         "fixtures.tiny_server": "SummingModel paged_cache",
         "lessons.l04.gather": "numbered_pool",
         "lessons.l06.recompute_backward": "saved_by_forward",

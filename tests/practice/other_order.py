@@ -111,6 +111,7 @@ FLOATS = {
     *("08.store_kv", "08.paged_decode", "08.split_kv", "08.paged_prefill"),
     *("13.bandwidth_use", "13.graph_buckets", "13.fuse_norm"),
     *("12.metrics", "12.poisson", "12.goodput", "12.knee"),
+    *("14.quantise", "14.scales", "14.paged_decode_int8"),
     *("15.accept", "15.rejection_sample", "15.when_it_pays"),
 }
 """The exercises whose outcomes hold floats. A test finds the same by looking."""

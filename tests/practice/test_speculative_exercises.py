@@ -1,6 +1,8 @@
-"""Exercises of lesson 15: right answers that people write otherwise."""
+"""Exercises of lessons 14 and 15: right answers that people write otherwise."""
 
 import pytest
+from written_smaller_caches import RIGHT as SMALLER
+from written_smaller_caches import quantise_into_buffer
 from written_speculative import RIGHT
 
 from course_lib.practice.check import judge
@@ -9,9 +11,14 @@ from course_lib.practice.judge import registry
 
 @pytest.mark.parametrize(
     "key, answer",
-    [(key, one) for key, answers in RIGHT.items() for one in answers],
+    [(key, one) for key, answers in (SMALLER | RIGHT).items() for one in answers],
     ids=lambda one: getattr(one, "__name__", one),
 )
 def test_a_right_answer_written_otherwise_passes(key, answer):
     result = judge(registry.find(key), answer)
     assert result, str(result)
+
+
+def test_a_buffer_that_every_call_fills_is_told():
+    result = judge(registry.find("14.quantise"), quantise_into_buffer)
+    assert "overwritten by the next call" in result.failure.mistake.name, str(result)

@@ -37,6 +37,7 @@ from written_preempt import CASES as PREEMPT
 from written_priority import CASES as PRIORITY
 from written_sample import CASES as SAMPLE
 from written_sharing import CASES as SHARING
+from written_smaller_caches import CASES as SMALLER_CACHES
 from written_speculative import CASES as SPECULATIVE
 from written_spot_the_flaw import CASES as SPOT_THE_FLAW
 from written_static_waste import CASES as STATIC_WASTE
@@ -87,6 +88,7 @@ CASES = {
     **FUSE_NORM,
     **COUNTER_RNG,
     **PICK_TILES,
+    **SMALLER_CACHES,
     **SPECULATIVE,
 }
 

@@ -1,0 +1,138 @@
+"""The mistakes in 14.window. Each is the right answer with one part replaced."""
+
+from course_lib.practice.judge.exercise import Mistake
+
+
+def wrong(
+    *,
+    first=lambda num_tokens, window: max(0, num_tokens - window + 1),
+    places=lambda first_seen, size, table: range(max(0, first_seen // size)),
+    passes=lambda block: block == -1,
+    mark=-1,
+    copies=False,
+    told=lambda gone: gone,
+    keeps=None,
+):
+    """A wrong answer: the right one with one part replaced. keeps: told what is returned, instead of block ids."""
+
+    def answer(block_ids, num_tokens, window, block_size):
+        table = list(block_ids) if copies else block_ids
+        gone = []
+        for place in places(first(num_tokens, window), block_size, table):
+            if place < len(table) and not passes(table[place]):
+                gone.append(table[place] if keeps is None else keeps(place))
+                table[place] = mark
+        return told(gone)
+
+    return answer
+
+
+def removes(block_ids, num_tokens, window, block_size):
+    """Takes the blocks out of the list, which becomes shorter."""
+    out = max(0, (num_tokens - window + 1) // block_size)
+    gone = [block for block in block_ids[:out] if block != -1]
+    del block_ids[:out]
+    return gone
+
+
+def both(block_ids, num_tokens, window, block_size):
+    gone = wrong()(block_ids, num_tokens, window, block_size)
+    return gone, block_ids
+
+
+def keeps_last_blocks(block_ids, num_tokens, window, block_size):
+    """Keeps as many blocks as a window fills, counted from the end of the list."""
+    held = -(-window // block_size)
+    return wrong(places=lambda first_seen, size, table: range(max(0, len(table) - held)))(
+        block_ids, num_tokens, window, block_size
+    )
+
+
+def marks_nothing(block_ids, num_tokens, window, block_size):
+    return wrong()(list(block_ids), num_tokens, window, block_size)
+
+
+MISTAKES = [
+    Mistake(
+        "the window does not count the token itself.",
+        "The next token sees itself and window - 1 tokens before it: from num_tokens - window + 1 on.",
+        wrong(first=lambda n, window: max(0, n - window)),
+    ),
+    Mistake(
+        "the window is one token too short.",
+        "The next token has position num_tokens. The first that it sees is num_tokens - window + 1.",
+        wrong(first=lambda n, window: max(0, n - window + 2)),
+    ),
+    Mistake(
+        "a block goes when its first position is not seen any more.",
+        "Its other positions are still seen. It goes when its last position is before the window.",
+        (
+            wrong(places=lambda first_seen, size, table: range(-(-first_seen // size))),
+            wrong(places=lambda first_seen, size, table: range(first_seen // size + 1 if first_seen else 0)),
+        ),
+    ),
+    Mistake(
+        "a block stays for too long.",
+        "It goes as soon as its last position is before the window: with `first_seen // block_size`, a block that ends "
+        "right before first_seen counts.",
+        wrong(places=lambda first_seen, size, table: range(max(0, first_seen // size - 1))),
+    ),
+    Mistake(
+        "the number of blocks that stay is counted, not which are seen.",
+        "A window may begin in the middle of a block, and the table may have blocks for tokens to come. Compute "
+        "the first "
+        "position that is seen.",
+        keeps_last_blocks,
+    ),
+    Mistake(
+        "positions are taken for places.",
+        "Position p is at the place p // block_size.",
+        wrong(places=lambda first_seen, size, table: range(min(first_seen, len(table)))),
+    ),
+    Mistake(
+        "one block at most is given back.",
+        "After a long prompt several blocks fall out at once.",
+        (
+            wrong(places=lambda first_seen, size, table: range(first_seen // size)[-1:]),
+            wrong(places=lambda first_seen, size, table: range(first_seen // size)[:1]),
+        ),
+    ),
+    Mistake(
+        "the places are removed from the list.",
+        "A place says which positions a block holds. Write -1 there, so that the others keep their places.",
+        removes,
+    ),
+    Mistake(
+        "the caller's list is not changed.",
+        "A copy is another list. Write -1 into `block_ids` itself.",
+        (marks_nothing, lambda block_ids, *more: wrong(copies=True)(block_ids, *more)),
+    ),
+    Mistake(
+        "a place is marked by something else than -1.",
+        "-1 is what a block table has where there is no block.",
+        (wrong(mark=None), wrong(mark=0)),
+    ),
+    Mistake(
+        "places are returned, not block ids.",
+        "The allocator takes the ids of the blocks: `block_ids[place]`, read before -1 is written there.",
+        wrong(keeps=lambda place: place),
+    ),
+    Mistake("-1 is given back.", "A place with -1 has no block. Pass over it.", wrong(passes=lambda block: False)),
+    Mistake(
+        "block 0 is passed over.", "0 is the id of a block. Compare with -1.", wrong(passes=lambda block: block <= 0)
+    ),
+    Mistake("-1 is written before the id is read.", "Read the id first, then write -1.", wrong(keeps=lambda place: -1)),
+    Mistake(
+        "the last block comes first.",
+        "Return the ids in the order of their places.",
+        wrong(told=lambda gone: gone[::-1]),
+    ),
+    Mistake(
+        "how many blocks there are is returned.", "The allocator must know which: return their ids.", wrong(told=len)
+    ),
+    Mistake(
+        "the table is returned too, or alone.",
+        "The table is the caller's own list. Return the ids of the blocks that fell out.",
+        (both, lambda *given: both(*given)[1]),
+    ),
+]
