@@ -23,8 +23,8 @@ from course_lib.teaching.config import configure
 
 c = get_config()
 configure(c)
-# c.GradedRun.cell_seconds = 30  # a cell that does not grade is stopped after so many seconds
-# c.GradedRun.check_seconds = 240  # one that grades
+# c.GradedRun.cell_seconds = 30  # a cell that does not grade is stopped after so many seconds of work
+# c.GradedRun.check_seconds = 120  # one that grades
 '''
 
 README = """\
@@ -38,7 +38,7 @@ after `source {activate}`:
 Files that you change are kept when `course release` runs again. Delete one to have it made anew.
 """
 ONE = """\
-    # {name}: {cells} checks, {points} points
+    # {name}: {points}
     # hand out   release/{name}/{name}.ipynb
     # collect as submitted/STUDENT/{name}/{name}.ipynb
     nbgrader autograde {name}
@@ -50,8 +50,8 @@ ONE = """\
 def release(root, folder, names, *, report=print):
     """Makes or renews the course folder `folder` with the lessons in `names` (default all) of the checkout `root`.
 
-    `report` gets one line for each file that was written or that a teacher has changed. Raises CourseError for a lesson
-    without exercises, for a folder inside the checkout's own notebooks, and where nbgrader is missing or fails.
+    `report` gets one line for each file that was written, or kept as a teacher has changed it. Raises CourseError where
+    the names mean no exercises, and where nbgrader is missing or fails.
     """
     if find_spec("nbgrader") is None:
         raise CourseError(
@@ -157,7 +157,8 @@ def _readme(folder):
     for path in sorted((folder / "source").glob("*/*.ipynb")):
         cells = [cell.metadata.get("nbgrader", {}) for cell in nbformat.read(path, as_version=4).cells]
         graded = [about["points"] for about in cells if about.get("grade")]
-        commands.append(ONE.format(name=path.stem, cells=len(graded), points=f"{sum(graded):g}"))
+        points = f"{len(graded)} {'check' if len(graded) == 1 else 'checks'} of {sum(graded):g} points"
+        commands.append(ONE.format(name=path.stem, points=points))
     where = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin") / "activate"
     return README.format(activate=where, commands="\n".join(commands))
 

@@ -65,7 +65,7 @@ class GradedRun(Execute):
     - The kernel's home is empty, and the outputs name no folder of this machine.
     """
 
-    check_seconds = Integer(240, help="A cell that grades is stopped after so many seconds of work.").tag(config=True)
+    check_seconds = Integer(120, help="A cell that grades is stopped after so many seconds of work.").tag(config=True)
     cell_seconds = Integer(30, help="Any other cell is stopped after so many seconds of work.").tag(config=True)
     start_seconds = Integer(120, help="The kernel may take so many seconds to import the course.").tag(config=True)
 
@@ -140,7 +140,8 @@ class GradedRun(Execute):
         self.work = Work(self.km.provisioner.pid, seconds)
         try:
             self.execute_cell(cell, index)
-            return True
+            if is_grade(cell) or not any(output.get("ename") == "MemoryError" for output in cell.outputs):
+                return True  # otherwise what has filled the memory is still there
         except CellTimeoutError:
             cell.outputs.append(error("OutOfTime", said))
         except DeadKernelError:
