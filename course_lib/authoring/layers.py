@@ -22,7 +22,7 @@ LAYERS = (
     ("decoding",),
     ("engine", "models.training"),
     ("batching",),
-    ("workload",),
+    ("workload", "serving"),
     ("viz",),
     ("practice",),
     ("authoring", "lab"),

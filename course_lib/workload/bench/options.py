@@ -1,10 +1,10 @@
 """What `course bench` was told: held to what is possible before anything is loaded, served or written."""
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from course_lib.engine.config import EngineConfig
+from course_lib.engine.settings import read_engine_config
 from course_lib.engine.summary import Targets
 from course_lib.errors import ParameterError
 
@@ -16,12 +16,11 @@ from ..lengths import Fixed, Lengths, RecordedLengths, Uniform
 from ..prefixes import SharedPrefixes
 from ..workload import Workload
 from .cost_file import read_cost
-from .parsing import check_url, naming, parse_client, parse_setting, parse_sweep
+from .parsing import check_url, naming, parse_client, parse_sweep
 from .together import check_together
 
 DEFAULT_RATE = 4.0
 DEFAULT_REQUESTS = 100
-MOST_BLOCKS = 10_000_000
 SMALL_SCALE = 0.125
 """What the named length sets are multiplied by for the course's small models."""
 ANY_VOCABULARY = 2560
@@ -130,20 +129,7 @@ class BenchOptions:
 
     def engine_config(self):
         """The EngineConfig of --engine. The seed is that of the workload."""
-        known = [field.name for field in fields(EngineConfig)]
-        found = {"seed": self.seed}
-        for text in self.engine:
-            name, equals, value = text.partition("=")
-            if not equals or name not in known:
-                raise ParameterError(f"--engine is {text!r}, but it is NAME=VALUE; the names are {', '.join(known)}.")
-            found[name] = parse_setting(value)
-        config = EngineConfig(**found)
-        if config.num_blocks is not None and config.num_blocks > MOST_BLOCKS:
-            raise ParameterError(
-                f"--engine num_blocks={config.num_blocks} is more than {MOST_BLOCKS:,}: the lists of that many blocks "
-                f"alone would fill the memory. A server with the largest GPU has some hundred thousand."
-            )
-        return config
+        return read_engine_config(self.engine, seed=self.seed)
 
     def cost_model(self):
         """The CostModel of --cost, or None."""

@@ -1,6 +1,5 @@
 """Texts of the command line as values: an address, a setting, a client, a sweep."""
 
-import json
 import math
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -22,17 +21,6 @@ def naming(option):
         yield
     except ParameterError as error:
         raise error if str(error).startswith("--") else ParameterError(f"{option}: {error}") from None
-
-
-def parse_setting(text):
-    """A value of --engine: a number, true, false, none, or the text itself."""
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def check_url(url):

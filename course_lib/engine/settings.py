@@ -1,0 +1,38 @@
+"""Settings of an engine as texts of a command line: --engine max_num_seqs=32."""
+
+import json
+from dataclasses import fields
+
+from course_lib.errors import ParameterError
+
+from .config import EngineConfig
+
+MOST_BLOCKS = 10_000_000
+
+
+def parse_setting(text):
+    """A value of --engine: a number, true, false, none, or the text itself."""
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def read_engine_config(settings, **defaults):
+    """The EngineConfig of texts such as "max_num_seqs=32". defaults: of settings that no text names."""
+    known, found = [field.name for field in fields(EngineConfig)], dict(defaults)
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise ParameterError(f"--engine is {text!r}, but it is NAME=VALUE; the names are {', '.join(known)}.")
+        found[name] = parse_setting(value)
+    config = EngineConfig(**found)
+    if config.num_blocks is not None and config.num_blocks > MOST_BLOCKS:
+        raise ParameterError(
+            f"--engine num_blocks={config.num_blocks} is more than {MOST_BLOCKS:,}: the lists of that many blocks "
+            f"alone would fill the memory. A server with the largest GPU has some hundred thousand."
+        )
+    return config

@@ -1,0 +1,187 @@
+"""From the body of a request to prompts and SamplingParams, or to an APIError that names the field.
+
+The fields are those of OpenAI's /v1/completions and /v1/chat/completions, and of vLLM's additions `top_k`, `min_p`,
+`stop_token_ids`, `ignore_eos`, `priority`, `return_token_ids`. A field that neither API has is refused, as OpenAI does.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from course_lib.decoding.sampling import SamplingParams
+from course_lib.errors import ParameterError
+
+from .errors import APIError, refuse
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n", "stop", "stop_token_ids", "ignore_eos")
+OURS = {"model", "max_tokens", "stream", "stream_options", "priority", "return_token_ids", "user", *SAMPLING}
+FIELDS = {
+    "completions": OURS | {"prompt"},
+    "chat": OURS | {"messages", "max_completion_tokens", "chat_template_kwargs"},
+}
+# Known fields that this server does not compute, and the values with which they ask for nothing, as null does.
+NOTHING_ASKED = {
+    "logprobs": [False], "top_logprobs": [0], "echo": [False], "suffix": [""], "best_of": [1],
+    "presence_penalty": [0], "frequency_penalty": [0], "repetition_penalty": [1], "logit_bias": [{}],
+    "response_format": [{"type": "text"}], "tools": [[]], "tool_choice": ["none", "auto"], "functions": [[]],
+    "min_tokens": [0], "skip_special_tokens": [True], "metadata": [{}], "store": [False],
+    "parallel_tool_calls": [True, False], "service_tier": ["auto", "default"], "add_generation_prompt": [True],
+}  # fmt: skip
+MOST_STOPS = 4
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a body asks for. prompts: a list of token ids each."""
+
+    prompts: list
+    params: SamplingParams
+    stream: bool = False
+    include_usage: bool = False
+    return_token_ids: bool = False
+    priority: int | float = 0
+
+
+def read_json(body):
+    """The JSON object of a body in bytes."""
+    try:
+        found = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise APIError(400, f"The body of the request is no JSON: {error}. Send an object in braces.") from None
+    if not isinstance(found, dict):
+        raise APIError(400, f"The body of the request is {shown(found)}, but it is a JSON object in braces.")
+    return found
+
+
+def _no_number(name):
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def read_request(body, kind, model_name, tokenizer, context):
+    """The Asked of a body. kind: "completions" or "chat". context: most tokens of prompt and output together."""
+    for name, value in body.items():
+        if name in FIELDS[kind]:
+            continue
+        if name not in NOTHING_ASKED:
+            refuse(name, f"Unrecognized request argument supplied: {name}")
+        if value is not None and not any(_is_same(value, nothing) for nothing in NOTHING_ASKED[name]):
+            refuse(name, f"{name} is {shown(value)}, and this server does not compute {name}. Leave it out.")
+    _check_model(body.get("model"), model_name)
+    prompts = _chat_prompt(body, tokenizer) if kind == "chat" else _prompts(body, tokenizer)
+    longest = max(map(len, prompts))
+    if longest >= context:
+        refuse(
+            "messages" if kind == "chat" else "prompt",
+            f"The prompt has {longest} tokens, and this model's context is {context} with the answer. Shorten it.",
+            code="context_length_exceeded",
+        )
+    params = read_params(body, default_max_tokens=16 if kind == "completions" else context - longest)
+    if longest + params.max_tokens > context:
+        name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+        refuse(
+            name,
+            f"{longest} tokens of the prompt and {name}={params.max_tokens} are more than this model's context of "
+            f"{context}. Lower {name} to {context - longest}, or shorten the prompt.",
+            code="context_length_exceeded",
+        )
+    stream = _yes_or_no(body, "stream")
+    return Asked(
+        prompts, params, stream, _include_usage(body, stream), _yes_or_no(body, "return_token_ids"), _priority(body)
+    )
+
+
+def _is_same(value, other):
+    """Whether they are the same in JSON, where 0 is not false."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _check_model(name, model_name):
+    if not isinstance(name, str) or not name:
+        refuse("model", f"model is {shown(name)}, but it names the model: {model_name!r}.")
+    if name != model_name:
+        raise APIError(
+            404, f"The model {name!r} does not exist here; this server has {model_name!r}.", param="model",
+            code="model_not_found",
+        )  # fmt: skip
+
+
+def read_params(body, *, default_max_tokens):
+    """The SamplingParams of a body. Defaults are OpenAI's: temperature 1."""
+    given = {name: body[name] for name in SAMPLING if body.get(name) is not None}
+    if given.get("top_k") in (0, -1):  # vLLM's "all tokens"
+        del given["top_k"]
+    stop = given.get("stop", [])
+    if isinstance(stop, list) and len(stop) > MOST_STOPS:
+        refuse("stop", f"stop holds {len(stop)} strings, and the API takes {MOST_STOPS} at most.")
+    max_tokens = body.get("max_completion_tokens")
+    max_tokens = body.get("max_tokens") if max_tokens is None else max_tokens
+    if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
+        refuse("max_tokens", f"max_tokens is {shown(max_tokens)}, but it counts tokens: 1 or more.")
+    params = SamplingParams(temperature=1.0, max_tokens=default_max_tokens if max_tokens is None else max_tokens)
+    for name, value in given.items():  # one by one, so that an error names its field
+        try:
+            params = replace(params, **{name: value})
+        except ParameterError as error:
+            refuse(name, str(error))
+    return params
+
+
+def _prompts(body, tokenizer):
+    """A prompt is a text, a list of token ids, or a list of one of these."""
+    prompt = body.get("prompt")
+    if isinstance(prompt, str) or _are_ids(prompt):
+        prompt = [prompt]
+    fits = isinstance(prompt, list) and prompt and all(isinstance(one, str) or _are_ids(one) for one in prompt)
+    if not fits:
+        refuse("prompt", f"prompt is {shown(prompt)}, but it is a text, a list of token ids, or a list of these.")
+    found = [tokenizer.encode(one) if isinstance(one, str) else one for one in prompt]
+    if not all(found):
+        refuse("prompt", "A prompt holds no token, so there is nothing to go on from. Write at least one character.")
+    return found
+
+
+def _are_ids(prompt):
+    return isinstance(prompt, list) and bool(prompt) and all(type(one) is int for one in prompt)
+
+
+def _chat_prompt(body, tokenizer):
+    messages, variables = body.get("messages"), body.get("chat_template_kwargs") or {}
+    is_list = isinstance(messages, list) and messages and all(isinstance(one, dict) for one in messages)
+    if not is_list:
+        refuse("messages", f"messages is {shown(messages)}, but it is a list of objects with role and content.")
+    if not isinstance(variables, dict):
+        refuse("chat_template_kwargs", f"chat_template_kwargs is {shown(variables)}, but it is an object.")
+    try:
+        return [tokenizer.apply_chat_template(messages, add_generation_prompt=True, **variables)]
+    except (ParameterError, TypeError) as error:
+        refuse("messages", str(error))
+
+
+def _yes_or_no(body, name):
+    value = body.get(name)
+    if value not in (None, True, False) or isinstance(value, int) and not isinstance(value, bool):
+        refuse(name, f"{name} is {shown(value)}, but it is true or false.")
+    return bool(value)
+
+
+def _include_usage(body, stream):
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if not stream:
+        refuse("stream_options", "stream_options goes with stream=true only. Leave it out, or stream.")
+    if not isinstance(options, dict) or options.keys() - {"include_usage", "continuous_usage_stats"}:
+        refuse("stream_options", f'stream_options is {shown(options)}, but it is {{"include_usage": true}}.')
+    return _yes_or_no(options, "include_usage")
+
+
+def _priority(body):
+    value = body.get("priority") or 0
+    if type(value) not in (int, float):
+        refuse("priority", f"priority is {shown(value)}, but it is a number: a lower one goes first.")
+    return value
+
+
+def shown(value, most=60):
+    """A value of a body in an error: as JSON, and not too long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
