@@ -1,5 +1,5 @@
 """What smaller caches cost `tale`, on any CPU: answers at every distance, perplexity and logit error for each dtype,
-kind of scale, window and number of sinks. Writes results/smaller_caches_cpu.json.
+kind of scale, window and number of sinks. Lesson 14 shows the table: course_lib/recorded/smaller_caches.json.
 
     python benchmarks/smaller_caches.py [--tales 12] [--only "2 bits"]
 
@@ -8,7 +8,7 @@ name; the others keep what the file has of them.
 """
 
 import json
-from pathlib import Path
+from datetime import date
 
 import torch
 import typer
@@ -18,8 +18,11 @@ from course_lib.kvcache import Recompute
 from course_lib.models import load_model
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.questions import asked_tales
+from course_lib.recorded import FOLDER
 
-RESULTS = Path(__file__).parent / "results" / "smaller_caches_cpu.json"
+RESULTS = FOLDER / "smaller_caches.json"
+STRETCHES = ((0, 256), (256, 512), (512, 1024), (1024, 1536))
+COLUMNS = ["cache", *(f"right to {up_to:,}" for _, up_to in STRETCHES), "lost", "perplexity", "logit error"]
 
 
 def both(rounding):
@@ -61,22 +64,27 @@ def main(tales: int = 12, only: str = ""):
         tokenizer.backend, tales, chapters=8, first=HELD_OUT + 100_000
     )
     exact = [run_through(model, ids, Recompute()) for ids, _ in texts]
-    tokens, kept = sum(len(ids) for ids, _ in texts), json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    rows = kept["caches"] if (kept.get("tales"), kept.get("tokens")) == (len(texts), tokens) else {}
+    tokens, asked = sum(len(ids) for ids, _ in texts), sum(len(questions) for _, questions in texts)
+    title = f"What smaller caches cost tale: {len(texts)} new tales of {tokens:,} tokens, {asked} questions"
+    kept = json.loads(RESULTS.read_text())["tables"][0] if RESULTS.exists() else {}
+    rows = {row[0]: row for row in kept["rows"]} if kept.get("title") == title else {}
     for name, cache in CACHES.items():
         if only not in name:
             continue
-        found = damage(model, texts, cache, exact)
-        rows[name] = dict(
-            answers=found.answers,
-            perplexity=round(found.perplexity, 4),
-            logit_error=round(found.logit_error, 5),
-            lost=len(found.lost),
-        )
-        print(f"{name:36}", rows[name], flush=True)
-    rows = {name: rows[name] for name in CACHES if name in rows}
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    RESULTS.write_text(f'{{"tales": {len(texts)}, "tokens": {tokens}, "caches": {{\n{lines}\n}}}}\n')
+        found = damage(model, texts, cache, exact, STRETCHES)
+        right = [right for right, _ in found.answers]
+        rows[name] = [name, *right, len(found.lost), round(found.perplexity, 4), round(found.logit_error, 5)]
+        print(rows[name], flush=True)
+        questions = [[f"{above:,} to {up_to:,}", n] for (above, up_to), (_, n) in zip(STRETCHES, found.answers)]
+    tables = [
+        {"title": title, "columns": COLUMNS, "rows": [rows[name] for name in CACHES if name in rows]},
+        {"title": "Questions by distance", "columns": ["tokens from fact to answer", "questions"], "rows": questions},
+    ]
+    how = dict(
+        machine="CPU core", date=f"{date.today():%B %Y}", software=f"torch {torch.__version__.partition('+')[0]}",
+        command="python benchmarks/smaller_caches.py",
+    )  # fmt: skip
+    RESULTS.write_text(json.dumps(how | {"tables": tables}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Results measured on a GPU, which a lesson shows beside those of the learner's own machine.
+"""Results measured on a GPU, or in a long run on a CPU, which a lesson shows beside those of the learner's own machine.
 
 `python benchmarks/lessons.py` measures all of them and writes one file a lesson into this folder.
 """
@@ -59,7 +59,8 @@ class Recorded:
 def recorded(lesson, *numbers):
     """The recorded run of a lesson, such as recorded("07"). numbers: which of its tables, from 0; default all.
 
-    recorded("attention") is what benchmarks/attention.py measured. Raises ParameterError for a run or table that does
+    recorded("attention") is what benchmarks/attention.py measured, recorded("smaller_caches") what smaller_caches.py
+    did. Raises ParameterError for a run or table that does
     not exist.
     """
     path = FOLDER / f"{lesson}.json"
