@@ -70,9 +70,13 @@ class SpeculativeRunner(Runner):
             seeds, positions = rows.seed[at], rows.position[at]
             target = probabilities(logits, rows)[at]
             chosen[at], accepted = rejection_sample(target, draft, drafted, seeds, positions)
+        return self.keep(arrays, chosen.tolist(), accepted.tolist())
+
+    def keep(self, arrays, chosen, accepted):
+        """The CheckedTokens of a step. chosen: a token id for each of its choices; accepted: for each drafted token."""
         goes_on = arrays.is_checked.copy()
-        goes_on[checked] = accepted.tolist()
-        tokens = cut(arrays.names, chosen.tolist(), goes_on.tolist())
+        goes_on[arrays.is_checked] = accepted
+        tokens = cut(arrays.names, chosen, goes_on.tolist())
         if self.drafter is not None:
             self.drafter.note_last(arrays, tokens)
         return CheckedTokens(tokens)

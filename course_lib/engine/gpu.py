@@ -19,6 +19,7 @@ from .batch import StepArrays
 from .drafting import SpeculativeRunner
 from .graphs import RING, DecodeGraphs
 from .runner import Runner, Tokens
+from .speculative_gpu import SpeculativeGPURunner
 
 FEW_ROWS = {2**23: 4, 2**25: 2}
 """{numbers of the largest weight of a layer: up to so many sequences few_rows is faster than torch's products}, on an
@@ -29,16 +30,27 @@ SOME_ROWS_SHARED_MEMORY = 132_000  # bytes that a program of it takes
 
 def make_runner(model, cache, config):
     """The Runner that fits the model's device, the cache and the configuration."""
-    if config.speculation is not None:
-        return SpeculativeRunner(model, cache, config)
-    if config.enforce_eager or type(cache) is not PagedCache or not isinstance(model, Transformer):
-        return Runner(model, cache, config)
-    if (
-        select.choose("paged_attention", device=model.device, dtype=model.dtype, head_dim=model.config.head_dim).runs
-        != "triton"
-    ):
-        return Runner(model, cache, config)
-    return GPURunner(model, cache, config)
+    has_graphs = not config.enforce_eager and type(cache) is PagedCache and runs_fused(model)
+    if config.speculation is None:
+        return (GPURunner if has_graphs else Runner)(model, cache, config)
+    if has_graphs and runs_fused(getattr(config.speculation, "model", model)):
+        return SpeculativeGPURunner(model, cache, config, fuse)
+    return SpeculativeRunner(model, cache, config)
+
+
+def runs_fused(model):
+    """Whether this model can run as a FusedTransformer on its device."""
+    if not isinstance(model, Transformer):
+        return False
+    how = dict(device=model.device, dtype=model.dtype, head_dim=model.config.head_dim)
+    return select.choose("paged_attention", **how).runs == "triton"
+
+
+def fuse(model):
+    """The FusedTransformer of a model on a GPU."""
+    has_room = SHARED_MEMORY[nearest(chip(model.device))] >= SOME_ROWS_SHARED_MEMORY
+    some = SOME_ROWS if model.dtype in select.HALF_DTYPES and has_room else 0
+    return FusedTransformer(model, on_gpu(), few=most_few_rows(model.config), some=some)
 
 
 def most_few_rows(config):
@@ -55,9 +67,7 @@ class GPURunner(Runner):
     def __init__(self, model, cache, config):
         from course_lib.decoding.choosing_kernel import choose  # imports Triton
 
-        has_room = SHARED_MEMORY[nearest(chip(model.device))] >= SOME_ROWS_SHARED_MEMORY
-        some = SOME_ROWS if model.dtype in select.HALF_DTYPES and has_room else 0
-        super().__init__(FusedTransformer(model, on_gpu(), few=most_few_rows(model.config), some=some), cache, config)
+        super().__init__(fuse(model), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs
         self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
         self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])

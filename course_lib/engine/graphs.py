@@ -32,18 +32,32 @@ def batch_sizes(most):
 
 def num_bytes(size):
     """Bytes of the columns of `size` sequences."""
-    return sum(-(-size // 4) * 4 * dtype.itemsize for dtype in COLUMNS.values())
+    return bytes_of(lengths(size))
 
 
 def columns(buffer, size):
-    """{name: [size]}: the columns as views of one buffer of bytes, each at a multiple of 16 bytes, one after the other.
-
-    So the columns of any size lie in one piece, and one copy brings them to the GPU.
+    """{name: [size]}: the columns as views of one buffer of bytes. Those of any size lie in one piece, so that one copy
+    brings them to the GPU.
     """
+    return views(buffer, lengths(size))
+
+
+def lengths(size):
+    """{name: (dtype, length)} of the columns of `size` sequences."""
+    return {name: (dtype, size) for name, dtype in COLUMNS.items()}
+
+
+def bytes_of(lengths):
+    """Bytes of columns of these types and lengths: {name: (dtype, length)}."""
+    return sum(-(-length // 4) * 4 * dtype.itemsize for dtype, length in lengths.values())
+
+
+def views(buffer, lengths):
+    """{name: [length]}: views of one buffer of bytes, one after the other, each at a multiple of 16 bytes."""
     found, start = {}, 0
-    for name, dtype in COLUMNS.items():
-        end = start + -(-size // 4) * 4 * dtype.itemsize
-        found[name] = buffer[start:end].view(dtype)[:size]
+    for name, (dtype, length) in lengths.items():
+        end = start + -(-length // 4) * 4 * dtype.itemsize
+        found[name] = buffer[start:end].view(dtype)[:length]
         start = end
     return found
 
