@@ -149,6 +149,23 @@ def _moved(move, file):
 
 
 @app.command(rich_help_panel="Practise")
+def assemble(
+    model: Annotated[str, typer.Option(help="A bundled model, a folder, or a hub id such as owner/name.")] = "tale",
+):
+    """Run the engine on your passed parts: tokens a second and peak memory from naive to final, on this machine."""
+    from rich.console import Console
+
+    from .practice import assemble
+    from .practice.report import score_board
+
+    board = assemble(model, tell=lambda sentence: print(sentence, file=sys.stderr))
+    Console().print(score_board.table(board))
+    print("\n".join([score_board.summary(board), *score_board.sentences(board)]))
+    if any(score.problem or score.wrong for score in board.scores):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Practise")
 def reset(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Exercises (01.greedy) or lessons (01) to forget.")

@@ -1,9 +1,10 @@
 """Exercises: what must hold, what goes wrong, and the learner's workbook."""
 
+from .assembly.assemble import assemble
 from .check import CheckFailed, check, progress, solution
 from .hint import hint
 from .parts import load_parts
 from .predict import predict
 from .progress import workbook
 
-__all__ = ["CheckFailed", "check", "hint", "load_parts", "predict", "progress", "solution", "workbook"]
+__all__ = ["CheckFailed", "assemble", "check", "hint", "load_parts", "predict", "progress", "solution", "workbook"]

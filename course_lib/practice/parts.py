@@ -1,6 +1,5 @@
 """The parts that a learner has written, each checked again before it is used, and the reference for the rest."""
 
-import os
 from dataclasses import dataclass
 
 from .check import judge
@@ -47,8 +46,6 @@ def load_parts(*exercise_ids):
 
 
 def _part(exercise):
-    if "NBGRADER_EXECUTION" in os.environ:
-        return Part(exercise.id, exercise.reference, "a graded run reads no workbook")
     passed = workbook.entry(exercise.id).passed
     if not passed:
         return Part(exercise.id, exercise.reference, "not passed yet")

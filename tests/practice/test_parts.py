@@ -59,7 +59,7 @@ def test_a_part_that_no_longer_passes_is_said_and_replaced(source, said):
 def test_a_graded_run_takes_nothing_from_the_workbook_of_whoever_grades(monkeypatch):
     keep("01.greedy", "def greedy(logits):\n    return int(logits.argmax())\n", "greedy")
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    assert str(load_parts("01.greedy")) == "The reference's: 01.greedy (a graded run reads no workbook)."
+    assert str(load_parts("01.greedy")) == "The reference's: 01.greedy (not passed yet)."
 
 
 def test_an_unknown_part_is_refused():

@@ -5,7 +5,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from . import words
+from . import score_board, words
 
 _TICK = (
     '<svg width="10" height="10" viewBox="0 0 10 10" fill="none" stroke="currentColor" stroke-width="2" '
@@ -24,7 +24,9 @@ _LOOKS = {"holds": "yes", "fails": "no", "passed": "yes", "failed": "no", "done"
 
 
 def html(shown):
-    """The HTML of a CheckResult, Hint, Solution or Progress."""
+    """The HTML of a CheckResult, Hint, Solution, Progress or ScoreBoard."""
+    if type(shown).__name__ == "ScoreBoard":
+        return score_board.html(shown)
     return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
         shown
     )

@@ -1,10 +1,14 @@
 """The sentences of every result, and the result as plain text."""
 
+from . import score_board
+
 _MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "failed": "✗"}
 
 
 def text(shown):
-    """The plain text of a CheckResult, Hint, Solution or Progress."""
+    """The plain text of a CheckResult, Hint, Solution, Progress or ScoreBoard."""
+    if type(shown).__name__ == "ScoreBoard":
+        return score_board.text(shown)
     return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
         shown
     )

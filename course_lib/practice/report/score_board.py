@@ -1,0 +1,117 @@
+"""A ScoreBoard as a table: rich's in a terminal, HTML in a notebook."""
+
+import io
+from html import escape
+
+COLUMNS = ("way", "tokens/s", "against naive", "peak memory", "tokens", "runs on")
+
+
+def rows(board):
+    """A row of COLUMNS as text for each score."""
+    cells = (_rate, _against_naive, _memory, _tokens, _runs_on)
+    return [(score.name, *(cell(board, score) for cell in cells)) for score in board.scores]
+
+
+def _rate(board, score):
+    return "–" if score.tokens_per_second is None else f"{score.tokens_per_second:,.0f}"
+
+
+def _against_naive(board, score):
+    naive = board.scores[0].tokens_per_second
+    if naive is None or score.tokens_per_second is None:
+        return "–"
+    return f"{score.tokens_per_second / naive:.1f} ×"
+
+
+def _memory(board, score):
+    return "–" if score.peak_bytes is None else f"{score.peak_bytes / 1e6:,.1f} MB"
+
+
+def _tokens(board, score):
+    if score.problem:
+        return "stopped"
+    return f"{len(score.wrong)} of {board.num_requests} differ" if score.wrong else "the same"
+
+
+def _runs_on(board, score):
+    if not score.uses:
+        return "course_lib alone"
+    yours = [part for part in score.uses if part in board.yours]
+    others = [part for part in score.uses if part not in board.yours]
+    said = [f"yours: {', '.join(yours)}"] if yours else []
+    return "; ".join([*said, f"reference: {', '.join(others)}"] if others else said)
+
+
+def sentences(board):
+    """What is said below the table, problems first."""
+    said = []
+    for score in board.scores:
+        if score.problem:
+            said.append(f"{score.name} stopped: {score.problem}")
+        elif score.wrong:
+            which = ", ".join(map(str, score.wrong[:8])) + (", …" if len(score.wrong) > 8 else "")
+            said.append(
+                f"{score.name}: the tokens of request {which} are not those of generate_naive. Compare one of these "
+                f"requests with `first_divergence`, token by token."
+            )
+    reasons = {}
+    for part, why_not in board.others.items():
+        reasons.setdefault(why_not, []).append(part)
+    said += [f"The reference's: {', '.join(parts)} ({why_not})." for why_not, parts in reasons.items()]
+    return [*said, *board.notices]
+
+
+def summary(board):
+    return (
+        f"{board.num_requests} requests, {board.prompt_tokens:,} prompt and {board.new_tokens:,} new tokens, "
+        f"{board.model} in float32 · {board.machine}"
+    )
+
+
+MEMORY = "Peak memory: the most that tensors took at once while serving, beside the weights."
+
+
+def table(board):
+    """The table for a rich Console."""
+    from rich.table import Table
+
+    made = Table(*COLUMNS, title="The score board", caption=MEMORY, title_justify="left", caption_justify="left")
+    for column in made.columns[1:4]:
+        column.justify = "right"
+    for column in made.columns[:5]:
+        column.no_wrap = True
+    for row, score in zip(rows(board), board.scores):
+        made.add_row(*row, style="red" if score.problem or score.wrong else None)
+    return made
+
+
+def text(board, width=110):
+    from rich.console import Console
+
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(table(board))
+    drawn = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join([drawn, summary(board), *sentences(board)])
+
+
+def html(board):
+    from . import render  # it imports this module
+
+    head = "".join(f'<th scope="col"{_number(i)}>{column}</th>' for i, column in enumerate(COLUMNS))
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td{_number(i)}>{escape(cell)}</td>" for i, cell in enumerate(row[1:], 1))
+        + "</tr>"
+        for row in rows(board)
+    )
+    return render.card(
+        "The score board",
+        render.head("score board", summary(board)),
+        f'<table class="cl-ck-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        render.notices(sentences(board)),
+        render.foot(render.rich(MEMORY)),
+    )
+
+
+def _number(column):
+    return ' class="cl-ck-number"' if column in (1, 2, 3) else ""
