@@ -241,7 +241,7 @@ class TellsOfAborts(ContinuousLoop):
 
 CASES = {
     "10.continuous_loop": [
-        (None, ServesInTurn),
+        ("does not get its tokens", ServesInTurn),
         ("whole batch is done", StaticServer),
         (None, Leaky),
         ("aborted request are not freed", ForgetsAborts),

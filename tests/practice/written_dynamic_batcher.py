@@ -243,6 +243,17 @@ class ReadyAfterBatch(Simple):
         return batch
 
 
+class DropsEqual(Simple):
+    """Takes the requests of the batch off the queue, and those that are equal to them."""
+
+    def take(self, now):
+        if not self.queue or not self.ready(now):
+            return []
+        batch = [request for _, request in self.queue[: self.n]]
+        self.queue = [pair for pair in self.queue if pair[1] not in batch]
+        return batch
+
+
 CASES = {
     "09.dynamic_batcher": [
         ("as keys", ByName),
@@ -266,5 +277,6 @@ CASES = {
         ("compare times in two ways", ByDuration),
         ("None is returned", NoneBefore),
         ("counted from the last batch", ReadyAfterBatch),
+        ("as keys, compared", DropsEqual),
     ]
 }

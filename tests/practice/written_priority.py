@@ -157,7 +157,7 @@ CASES = {
         ("no part of the key", ShortestFirst),
         (None, Iterates),
         ("added up", Weighed),
-        ("rounded to whole seconds", Rounded),
+        ("arrivals are rounded", Rounded),
         ("list of running requests is changed", InItsPlace),
         ("equal priority stay in the order", LevelsOnly),
         ("an equal preempts", EarlierOutranks),

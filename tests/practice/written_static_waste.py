@@ -146,6 +146,12 @@ def waste_longest_batch(prompts, new_tokens, batch_size):
     return {**waste_of(prompts, new_tokens, batch_size), "steps": steps}
 
 
+def waste_pads_the_last_batch(prompts, new_tokens, batch_size):
+    found, missing = waste_of(prompts, new_tokens, batch_size), -len(prompts) % batch_size
+    last = prompts[len(prompts) - (batch_size - missing) :]
+    return {**found, "padding": found["padding"] + missing * max(last, default=0)}
+
+
 CASES = {
     "09.static_waste": [
         ("last new token of each request", waste_counts_last),
@@ -169,5 +175,6 @@ CASES = {
         ("smaller last batch is filled up", waste_rectangles_of_the_size),
         ("idle tokens are counted as padding", waste_all_is_padding),
         ("length of one batch", waste_longest_batch),
+        ("smaller last batch is filled up", waste_pads_the_last_batch),
     ]
 }

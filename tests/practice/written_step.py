@@ -142,6 +142,19 @@ def step_fewest_tokens(waiting, running, num_blocks, block_size, max_num_seqs):
     return step(by_need, running, num_blocks, block_size, max_num_seqs)
 
 
+def step_sums_tokens(waiting, running, num_blocks, block_size, max_num_seqs):
+    """Rounds the tokens of all running requests up at once."""
+    plan = [(r, r.num_tokens - r.num_computed_tokens) for r in running]
+    tokens = sum(r.num_prompt_tokens + r.params.max_tokens - 1 for r in running)
+    left = num_blocks - -(-tokens // block_size)
+    for r in waiting:
+        left -= -(-(r.num_prompt_tokens + r.params.max_tokens - 1) // block_size)
+        if left < 0 or len(plan) == max_num_seqs:
+            break
+        plan.append((r, r.num_tokens))
+    return plan
+
+
 CASES = {
     "10.step": [
         ("whole batch is done", step_batch_by_batch),
@@ -162,5 +175,6 @@ CASES = {
         ("shortest request", step_fewest_tokens),
         ("admitted in this step do not count", step_joins_all),
         ("one request fewer", step_one_fewer),
+        ("rounded up as one sum", step_sums_tokens),
     ]
 }

@@ -106,6 +106,11 @@ def stop_at_the_last_of_them(request, eos_token_ids, text):
     return ("stop", text[: max(places)]) if places else stop_conditions(request, eos_token_ids, text)
 
 
+def stop_strips(request, eos_token_ids, text):
+    reason, short = stop_conditions(request, eos_token_ids, text)
+    return reason, short.rstrip() if reason is None else short
+
+
 CASES = {
     "10.stop_conditions": [
         ("prompt counts", stop_counts_all),
@@ -123,6 +128,7 @@ CASES = {
         ("earlier tokens of the output", stop_token_in_output),
         ("capital and small", stop_any_case),
         ("last stop string", stop_at_the_last_of_them),
+        ("white space", stop_strips),
         (None, stop_min_find),
         (None, stop_cuts_length),
     ]

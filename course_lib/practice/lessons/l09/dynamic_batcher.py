@@ -53,20 +53,21 @@ def asked(batcher, now):
 
 
 def of_any_kind(size, timeout, requests, now, after):
-    """The Trial of requests that are no names, or equal: they come back as they were given, in order of arrival."""
+    """The Trial of requests that are no names, or equal: all come back as they were given, in order of arrival."""
+    takes = -(-len(requests) // size)
 
     def act(answer):
         batcher = answer(size, timeout)
         for at, request in zip(now, requests):
             batcher.add(request, at)
-        got = batcher.take(after)
-        return [list(got) if isinstance(got, tuple) else got, batcher.ready_at()]
+        got = [batcher.take(after) for _ in range(takes)]
+        return [*(list(batch) if isinstance(batch, tuple) else batch for batch in got), batcher.ready_at()]
 
     return Trial(
         [
             f"batcher = DynamicBatcher({size}, {timeout})",
             *(f"batcher.add({request!r}, {at})" for at, request in zip(now, requests)),
-            f"[batcher.take({after}), batcher.ready_at()]",
+            f"[{f'batcher.take({after}), ' * takes}batcher.ready_at()]",
         ],
         act,
         size=10 * len(requests) + size,
@@ -243,7 +244,12 @@ DYNAMIC_BATCHER = Exercise(
                     (({"prompt": [1]}, {"prompt": [1]}), (0, 2)),
                 )
             ]
-            + [of_any_kind(2, 9, ("c", "a", "b"), (0, 1, 1), 1), of_any_kind(3, 4, ("a", "a"), (0, 0), 4)],
+            + [
+                of_any_kind(2, 1, ("c", "a", "b"), (0, 1, 1), 2),
+                of_any_kind(3, 4, ("a", "a"), (0, 0), 4),
+                of_any_kind(1, 0, ("a", "a"), (0, 0), 0),
+                of_any_kind(2, 0, ([5], [5], [5]), (0, 0, 1), 1),
+            ],
         ),
         Property(
             "Times may have a fraction",

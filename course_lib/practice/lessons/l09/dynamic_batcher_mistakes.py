@@ -76,18 +76,20 @@ variant = Wrong.variant
 
 
 def loses_equal_requests(answer):
-    """Whether a batcher that serves two names in their order does not do so with two equal lists, or other names."""
+    """Whether a batcher that serves three names in their order does not do so with equal lists, or other names."""
 
-    def batch(first, second):
+    def served(*requests):
         batcher = answer(2, 0)
         try:
-            batcher.add(first, 0)
-            batcher.add(second, 0)
-            return batcher.take(0)
+            for request in requests:
+                batcher.add(request, 0)
+            return [*batcher.take(0), *batcher.take(0)]
         except TypeError:  # a list is no key
             return None
 
-    return batch("a", "b") == ["a", "b"] and (batch([1], [1]) != [[1], [1]] or batch("b", "a") != ["b", "a"])
+    if served("a", "b", "c") != ["a", "b", "c"]:
+        return False
+    return served([1], [1], [1]) != [[1], [1], [1]] or served("c", "b", "a") != ["c", "b", "a"]
 
 
 MISTAKES = [
@@ -124,7 +126,7 @@ MISTAKES = [
         is_made_by=shares_a_list,
     ),
     Mistake(
-        "requests are used as keys, or are sorted.",
+        "requests are used as keys, compared, or sorted.",
         "A request can be a list, which is no key of a dict, and two can be equal. Keep (time, request) pairs in a "
         "list or a deque, in the order in which they came.",
         is_made_by=lambda answer, found: found.trial is not None and loses_equal_requests(answer),

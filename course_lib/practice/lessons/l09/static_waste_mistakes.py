@@ -7,7 +7,7 @@ def wrong(
     *,
     longest=lambda lengths, everyone: max(lengths),
     last=lambda outputs, everyone: max(outputs),
-    rows=lambda batch, size: len(batch),
+    filled="",
     asked=lambda p: p,
     computed=lambda n: n - 1,
     idle=lambda last, n: last - n,
@@ -20,7 +20,10 @@ def wrong(
     all_steps=lambda so_far, steps: so_far + steps,
     returns=lambda found: found,
 ):
-    """A wrong answer: the right one with one part replaced. idle_as: the numbers to which idle tokens are added."""
+    """A wrong answer: the right one with one part replaced. idle_as: the numbers to which idle tokens are added.
+
+    filled: the numbers in which a smaller last batch has as many rows as the others.
+    """
 
     def answer(prompts, new_tokens, batch_size):
         found, pairs = {"steps": 0, "useful": 0, "padding": 0, "idle": 0}, order(list(zip(prompts, new_tokens)))
@@ -28,13 +31,12 @@ def wrong(
             [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)], batch_size
         ):
             lengths, outputs = zip(*batch)
-            most, end, count = longest(lengths, prompts), last(outputs, new_tokens), rows(batch, batch_size)
-            missing = count - len(batch)
+            most, end, missing = longest(lengths, prompts), last(outputs, new_tokens), batch_size - len(batch)
             found["steps"] = all_steps(found["steps"], steps(end, outputs))
             found["useful"] += sum(map(asked, lengths)) + sum(map(computed, outputs))
-            found["padding"] += most * count - sum(lengths)
+            found["padding"] += most * (len(batch) + missing * ("padding" in filled)) - sum(lengths)
             for name in idle_as.split():
-                found[name] += sum(idle(end, n) for n in outputs) + missing * empty(end)
+                found[name] += sum(idle(end, n) for n in outputs) + missing * ("idle" in filled) * empty(end)
             if padding_again:
                 found["padding"] += sum(most - p for p in lengths) * (end - 1)
         return returns(found)
@@ -116,7 +118,13 @@ MISTAKES = [
     Mistake(
         "a smaller last batch is filled up.",
         "No empty rows are needed: the last batch has as many rows as requests.",
-        (wrong(rows=lambda batch, size: size), wrong(rows=lambda batch, size: size, empty=lambda end: end)),
+        (
+            wrong(filled="padding idle"),
+            wrong(filled="padding idle", empty=lambda end: end),
+            wrong(filled="padding"),
+            wrong(filled="idle"),
+            wrong(filled="idle", empty=lambda end: end),
+        ),
     ),
     Mistake(
         "a smaller last batch is left out.",

@@ -27,7 +27,7 @@ class Parts(ContinuousLoop):
                 self.waiting.remove(request)
                 self.running.append(request)
                 self.tables[request.request_id] = BlockTable(allocator)
-            self.tables[request.request_id].append_slots(n)
+            self.tables[request.request_id].append_slots(self.slots(n))
         outputs = []
         for (request, n), token in zip(scheduled, self.push(scheduled)):
             self.count(request, n)
@@ -36,7 +36,13 @@ class Parts(ContinuousLoop):
             if reason:
                 self.leave(request)
             outputs.append((request.request_id, token, reason))
+        return self.told(outputs)
+
+    def told(self, outputs):
         return outputs
+
+    def slots(self, n):
+        return n
 
     def choose(self, *given):
         return step(*given)

@@ -28,7 +28,7 @@ def serve_loop(
             signs={".": 'says "stop"'},
         ),
     )
-    state, left, new = {}, {}, list(enumerate(arrivals))
+    state, left, new, requests = {}, {}, list(enumerate(arrivals)), {}
     for now in range(script.most_steps):
         for number, arrival in [one for one in new if one[1].step <= now]:
             new.remove((number, arrival))
@@ -39,6 +39,7 @@ def serve_loop(
                 arrival=float(now),
             )
             made.add_request(request)
+            requests[arrival.name] = request
             state[arrival.name] = "W"
         for arrival in arrivals:
             if arrival.abort == now and state.get(arrival.name, "F")[0] not in "FA":
@@ -48,7 +49,13 @@ def serve_loop(
         state = {name: letter for name, letter in state.items() if letter not in "FA"}
         calls, unfinished = model.calls, made.has_unfinished()
         if unfinished:
-            for name, token, reason in outputs_of(made.step(), state, left):
+            tokens = {name: requests[name].num_tokens for name in state}
+            outputs = outputs_of(made.step(), state, left)
+            for name in state.keys() - {name for name, _, _ in outputs}:
+                if requests[name].num_tokens > tokens[name]:
+                    cells[name] = f"?{requests[name].token_ids[-1]}"
+                    line.numbers["?"] = "gets token {n}, which step() does not return"
+            for name, token, reason in outputs:
                 cells[name] = ("P" if state[name] == "W" else "D") + str(token)
                 state[name] = "F" if reason else "-"
                 if reason:

@@ -5,6 +5,7 @@ from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
 
 from . import continuous_loop_answers as loops
+from . import continuous_loop_outputs as outputs
 
 
 def returns_nothing(answer, found):
@@ -152,6 +153,26 @@ MISTAKES = [
         loops.CountsFree,
     ),
     Mistake("more than `max_num_seqs` run.", "Running requests and admitted requests count together.", loops.NoLimit),
+    Mistake(
+        "not every request that got a token is returned.",
+        "`step` returns a triple for each of them: the reason is None where the request goes on.",
+        (outputs.TellsEnds, outputs.TellsRunning),
+    ),
+    Mistake(
+        "the request that was added does not get its tokens.",
+        "A copy of it, or of its tokens, does. The caller reads the request itself: append to its `token_ids`.",
+        outputs.ServesCopies,
+    ),
+    Mistake(
+        "the new token counts as computed.",
+        "It has no key and value yet. In this step n tokens were computed: `request.num_computed_tokens += n`.",
+        outputs.CountsNewest,
+    ),
+    Mistake(
+        "more slots are appended than tokens are computed.",
+        "The new token gets its slot in the next step, which computes it: `table.append_slots(n)`.",
+        outputs.SlotsForTheNext,
+    ),
     Mistake(
         "`has_unfinished` does not count waiting requests.",
         "While a request waits, the server has work to do.",

@@ -153,6 +153,9 @@ ROOM = [
     plan((0, 1, 8), (0, 1, 8), num_blocks=3),
     plan((0, 2, 9), (0, 1, 1), num_blocks=3),
     plan((0, 1, 6), (2, 5, 1), num_blocks=3),
+    plan((0, 1, 5), (0, 1, 5), num_blocks=3),
+    plan((0, 1, 5), (0, 1, 5), (1, 1, 4), num_blocks=4),
+    plan((0, 2, 2), (0, 2, 2), (1, 1, 2), num_blocks=4, block_size=2),
 ]
 ORDER = [
     plan((0, 4, 5), (1, 8, 2), (1, 1, 1), num_blocks=4),

@@ -11,6 +11,7 @@ def wrong(
     takes=True,
     up=True,
     in_tokens=False,
+    together=False,
     num_seqs=lambda joined, running: joined + running,
     memory=True,
     overtakes=False,
@@ -22,7 +23,7 @@ def wrong(
     spare=0,
     runs_on=True,
 ):
-    """A wrong answer: the right one with one of its parts replaced."""
+    """A wrong answer: the right one with one part replaced. together: running requests are rounded up as one sum."""
 
     def answer(waiting, running, num_blocks, block_size, max_num_seqs):
         def reserved(r):
@@ -32,6 +33,8 @@ def wrong(
             return tokens if in_tokens else -(-tokens // block_size) if up else tokens // block_size
 
         held = sum(blocks((holds or most)(r)) for r in running) if counts_running else 0
+        if together:
+            held = blocks(sum(map(most, running)))
         left = num_blocks * (block_size if in_tokens else 1) - spare - held
         joined = []
         for r in order(waiting):
@@ -148,8 +151,14 @@ MISTAKES = [
     ),
     Mistake(
         "one slot too many is reserved.",
-        "The last token is returned and never computed: prompt + max_tokens - 1.",
+        "The last token is returned and never computed: prompt + max_tokens - 1. And tokens that fill their blocks "
+        "exactly need no further block: -(-tokens // block_size).",
         wrong(most=lambda r: r.num_prompt_tokens + r.params.max_tokens),
+    ),
+    Mistake(
+        "the tokens of several requests are rounded up as one sum.",
+        "A block holds tokens of one request only: round up for each request, then add.",
+        wrong(together=True),
     ),
     Mistake(
         "one block too many stays free.",

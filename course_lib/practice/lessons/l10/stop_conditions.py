@@ -170,6 +170,15 @@ STOP_STRINGS = [
     asked([5], [6, 7], text="So be it", max_tokens=9, stop=("so", "IT")),
     asked([5], [6, 7], text=" a b ", max_tokens=9, stop=("b",)),
     asked([5], [6, 7], text="a+b", max_tokens=9, stop=("+b",)),
+    asked([5], [6, 7], text="END of", max_tokens=9, stop=("END",)),
+    asked([5], [6, 7], text=", a. b", max_tokens=9, stop=(".", ",")),
+]
+AS_IT_IS = [
+    asked([5], [6], text="a ", max_tokens=9),
+    asked([5], [6], text=" a", max_tokens=9, stop=(".",)),
+    asked([5], [6, 7], text="a\n", max_tokens=2),
+    asked([5], [6, 2], (2,), text=" A b ", max_tokens=9),
+    asked([5], [6, 7], text="", max_tokens=9, stop=(".",)),
 ]
 UNTOUCHED = [
     untouched([5], [6, 2], max_tokens=9),
@@ -203,6 +212,11 @@ STOP_CONDITIONS = Exercise(
             "Stop strings are searched in the text, since one can be spread over several tokens, or end in the "
             "middle of one.",
             STOP_STRINGS,
+        ),
+        Property(
+            "A text without a stop string is returned as it is",
+            "The next token goes on where the text ends: a space there is part of the answer.",
+            AS_IT_IS,
         ),
         Property(
             'Where both reasons apply, it is "stop"',

@@ -1,5 +1,7 @@
 """The mistakes in 10.stop_conditions. Each is the right answer with one part replaced."""
 
+import re
+
 from course_lib.practice.judge.exercise import Mistake
 
 from .solutions.stop_conditions import stop_conditions
@@ -39,9 +41,17 @@ def wrong(
             reason, short = reasons[0], text if token_first else short
         if over(len(text) if chars else count(request), params.max_tokens) and (reason is None or length_first):
             reason = reasons[1]
+            short = text if length_first == "uncut" else short
         return says(reason), short
 
     return answer
+
+
+def strips(answer, found):
+    """Whether the outcome is right but for white space at an end of the text."""
+    reason, text = found.trial.outcome(stop_conditions)[0]
+    said, short = found.outcome
+    return reason == said and len(short) < len(text) and short in text and text.strip() == short.strip()
 
 
 MISTAKES = [
@@ -96,7 +106,11 @@ MISTAKES = [
     Mistake(
         "end tokens of the prompt end the sequence.",
         "A prompt of several turns holds end tokens. Check the newest token, or the tokens after `num_prompt_tokens`.",
-        wrong(looks=lambda r: r.token_ids),
+        (
+            wrong(looks=lambda r: r.token_ids),
+            wrong(looks=lambda r: r.token_ids, looks_for_eos=lambda r: r.token_ids[-1:]),
+            wrong(looks=lambda r: r.token_ids[-1:], looks_for_eos=lambda r: r.token_ids),
+        ),
     ),
     Mistake(
         "earlier tokens of the output are looked at too.",
@@ -123,7 +137,30 @@ MISTAKES = [
             wrong(holds=lambda stop, text: stop.lower() in text.lower()),
         ),
     ),
-    Mistake('"length" is returned where the text is complete.', 'Check for "stop" first.', wrong(length_first=True)),
+    Mistake(
+        "a stop string at the very beginning of the text is not seen.",
+        "`find` returns 0 there, which is a place like any other, and -1 where the string is not in the text. "
+        "`stop in text` says whether it is.",
+        wrong(holds=lambda stop, text: text.find(stop) > 0),
+    ),
+    Mistake(
+        "a stop string is read as a regular expression.",
+        'There "." stands for any character. A stop string is looked for as it is: `stop in text`, `text.find(stop)`.',
+        wrong(
+            holds=lambda stop, text: re.search(stop, text),
+            cut=lambda text, stops: text[: min(re.search(stop, text).start() for stop in stops)],
+        ),
+    ),
+    Mistake(
+        "white space is taken off the text.",
+        "Spaces and line breaks belong to the answer. Return the text as it is, or cut where the stop string begins.",
+        is_made_by=strips,
+    ),
+    Mistake(
+        '"length" is returned where the text is complete.',
+        'Check for "stop" first.',
+        (wrong(length_first=True), wrong(length_first="uncut")),
+    ),
     Mistake(
         "a stop string is found only at the very end of the text.",
         'The token that completes it may contain more text: ". B" contains "." and does not end with it.',

@@ -234,4 +234,9 @@ MISTAKES = [
         "At most max_num_seqs requests may run at once, however much budget is left.",
         bent(free=lambda most, running: 99),
     ),
+    Mistake(
+        "one request more than max_num_seqs runs.",
+        "With max_num_seqs = 1 one request runs. Stop when as many run, and not one later.",
+        bent(free=lambda most, running: most - running + 1),
+    ),
 ]

@@ -40,11 +40,12 @@ class Line(Game):
         "come": "{0} = request_from('{1}', prompt_tokens={2}); line.push({0})",
         "admit": "admit(line)",
         "write": "line.charge({0}, output_tokens={1})",
+        "bill": "line.charge({0}, prompt_tokens={1}, output_tokens={2})",
         "preempt": "line.push({0}, returning=True)",
         "abort": "line.remove({0})",
         "peek": "line.peek()",
     }
-    least = {"come": 1, "write": 1}
+    least = {"come": 1, "write": 1, "bill": 1}
 
     def __init__(self, answer):
         self.line, self.requests = answer(), {}
@@ -107,6 +108,13 @@ class Line(Game):
             raise Senseless
         self.counters[self.requests[name].client] += 2 * n
         self.line.charge(self.requests[name], output_tokens=n)
+        return Seen("done")
+
+    def bill(self, name, prompt_tokens, output_tokens):
+        if name not in self.running:
+            raise Senseless
+        self.counters[self.requests[name].client] += prompt_tokens + 2 * output_tokens
+        self.line.charge(self.requests[name], prompt_tokens=prompt_tokens, output_tokens=output_tokens)
         return Seen("done")
 
     def preempt(self, name):

@@ -11,6 +11,7 @@ class WrongShare(WaitingList):
     raises_returning = False
     prompt_at_push = False
     adds = True
+    bills = staticmethod(lambda prompt, output: prompt + output)
     joins = True
 
     @staticmethod
@@ -56,7 +57,7 @@ class WrongShare(WaitingList):
 
     def charge(self, request, *, prompt_tokens=0, output_tokens=0):
         prompt_tokens = 0 if self.prompt_at_push else prompt_tokens
-        more = self.prompt_weight * prompt_tokens + self.output_weight * output_tokens
+        more = self.bills(self.prompt_weight * prompt_tokens, self.output_weight * output_tokens)
         self.counters[request.client] = more + (self.counters[request.client] if self.adds else 0)
 
     @classmethod
@@ -252,6 +253,11 @@ MISTAKES = [
                 (r for r in line.waiting if r.client == min(line.counters, key=line.counters.get)), None
             )
         ),
+    ),
+    Mistake(
+        "of prompt and output tokens of one call, only one kind is counted.",
+        "A call may bring both: add `prompt_tokens + 2 * output_tokens`.",
+        (wrong(bills=lambda prompt, output: prompt or output), wrong(bills=lambda prompt, output: output or prompt)),
     ),
     Mistake(
         "the counter is raised after a preemption.",

@@ -1,5 +1,7 @@
 """The mistakes in 11.priority. Each is the right answer with one part replaced."""
 
+import struct
+
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.running import Raised
@@ -54,13 +56,16 @@ MISTAKES = [
         (added_up(1), added_up(1000), added_up(1, order=in_order), added_up(1000, order=in_order)),
     ),
     Mistake(
-        "arrivals are rounded to whole seconds.",
-        "Many requests arrive within a second: compare `request.arrival` as it is.",
+        "arrivals are rounded.",
+        "Many requests arrive within a second, and some within a millisecond: compare `request.arrival` as it is.",
         (
             variant(key=lambda self, r: (r.priority, int(r.arrival))),
             variant(key=lambda self, r: (r.priority, round(r.arrival))),
             variant(key=lambda self, r: (r.priority, int(r.arrival)), order=in_order),
             variant(key=lambda self, r: (r.priority, round(r.arrival)), order=in_order),
+            variant(key=lambda self, r: (r.priority, round(r.arrival, 3))),
+            variant(key=lambda self, r: (r.priority, round(r.arrival, 3)), order=in_order),
+            variant(key=lambda self, r: (r.priority, struct.unpack("f", struct.pack("f", r.arrival)))),
         ),
     ),
     Mistake(

@@ -51,14 +51,15 @@ def scheduler_over(space, num_blocks, block_size, garbled):
 def serve_swapped(space, arrivals, *, num_blocks, block_size, **config):
     """The Timeline of a script in a scheduler that preempts by swapping, without a model.
 
-    A cell "!3" is a request that reads wrong keys or values for 3 of its tokens.
+    A cell "!3" is a request that reads wrong keys or values for 3 of its tokens; "%3" is one that does in some layers.
     """
     garbled = {}
     made = scheduler_over(space, num_blocks, block_size, garbled)
     line = replay(made, arrivals, num_blocks=num_blocks, block_size=block_size, preemption="swap", **config)
     for (step, name), (n, where) in sorted(garbled.items(), reverse=True):
-        line.columns[step][0][name] = f"!{n}"
-        line.numbers["!"] = (
+        letter = "!" if where.any(0).all() else "%"
+        line.columns[step][0][name] = f"{letter}{n}"
+        line.numbers[letter] = (
             f"reads wrong {places(where)} for {{n}} tokens"  # the last one set is that of the first step
         )
     return line

@@ -4,6 +4,8 @@ import torch
 
 from course_lib.practice.judge.exercise import Mistake
 
+from .swap_reads import blocks_whole, full_blocks, ids_as_slots, ids_plus_offsets, last_block, one_more, views
+
 
 class Wrong:
     """SwapSpace made of parts, all of them right; `variant` replaces some."""
@@ -92,28 +94,8 @@ class InsideOut(Wrong):
         return compute()
 
 
-def views(part, block_ids, n):
-    """Views of the engine's own memory, one for each block."""
-    return [part[:, b] for b in block_ids]
-
-
-def full_blocks(part, block_ids, n):
-    """Zeros for the tokens of a last block that is not full."""
-    tokens = part[:, block_ids].flatten(1, 2)[:, :n].clone()
-    tokens[:, n // part.shape[2] * part.shape[2] :] = 0
-    return tokens
-
-
-def last_block(part, block_ids, n):
-    """Zeros for all tokens before the last block."""
-    tokens = part[:, block_ids].flatten(1, 2)[:, :n].clone()
-    tokens[:, : (n - 1) // part.shape[2] * part.shape[2]] = 0
-    return tokens
-
-
-def ids_as_slots(part, block_ids, n):
-    """n tokens from the slot whose number is the first block's id."""
-    return part.flatten(1, 2).roll(-block_ids[0], 1)[:, :n].clone()
+def from_start(saved, start, slots):
+    return saved[:, start:]
 
 
 def joined(saved, start, slots):
@@ -202,13 +184,23 @@ MISTAKES = [
     Mistake(
         "only one layer comes back.",
         "Each layer has its own keys and values: `k[:, …]` has all layers.",
-        (wrong(layers=slice(0, 1)), wrong(layers=slice(1, 2))),
+        (
+            wrong(layers=slice(0, 1)),
+            wrong(layers=slice(1, 2)),
+            wrong(read=lambda part, block_ids, n: part[:1, block_ids].flatten(1, 2)[:, :n].repeat(len(part), 1, 1, 1)),
+        ),
     ),
     Mistake(
         "tokens in a block that is not full are lost.",
         "The last block is rarely full, and its tokens are needed too: save `num_computed_tokens` tokens, not "
         "full blocks.",
         wrong(read=full_blocks),
+    ),
+    Mistake(
+        "more tokens are saved than were computed.",
+        "The last block is rarely full, and the newest token has no key and value yet. Save the first "
+        "`request.num_computed_tokens` tokens of the blocks.",
+        (wrong(read=blocks_whole, rest=from_start), wrong(read=one_more, rest=from_start)),
     ),
     Mistake(
         "only the last block is saved.",
@@ -218,7 +210,7 @@ MISTAKES = [
     Mistake(
         "block ids are used as slots.",
         "Block b begins at slot `b * block_size`. First index the dimension of the blocks, then flatten.",
-        wrong(read=ids_as_slots),
+        (wrong(read=ids_as_slots), wrong(read=ids_plus_offsets)),
     ),
     Mistake(
         "the blocks are sorted.",

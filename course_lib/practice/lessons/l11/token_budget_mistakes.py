@@ -202,6 +202,11 @@ MISTAKES = [
         bent(free=lambda most, running: 99),
     ),
     Mistake(
+        "one request more than max_num_seqs runs.",
+        "With max_num_seqs = 1 one request runs. Stop when as many run, and not one later.",
+        bent(free=lambda most, running: most - running + 1),
+    ),
+    Mistake(
         "one request fewer than max_num_seqs runs.",
         "With max_num_seqs = 4 and one running request, three more are admitted: max_num_seqs - len(running).",
         bent(free=lambda most, running: most - running - 1),
