@@ -13,7 +13,7 @@ __all__, __getattr__, __dir__ = lazily(
         "models": "load_model",
         "decoding": "SamplingParams",
         "engine": "Engine EngineConfig",
-        "practice": "assemble check hint load_parts solution progress predict workbook",
+        "practice": "assemble check guesses hint load_parts solution progress predict workbook",
         "source.show": "show",
     },
 )

@@ -2,9 +2,21 @@
 
 from .assembly.assemble import assemble
 from .check import CheckFailed, check, progress, solution
+from .guesses import guesses
 from .hint import hint
 from .parts import load_parts
 from .predict import predict
 from .progress import workbook
 
-__all__ = ["CheckFailed", "assemble", "check", "hint", "load_parts", "predict", "progress", "solution", "workbook"]
+__all__ = [
+    "CheckFailed",
+    "assemble",
+    "check",
+    "guesses",
+    "hint",
+    "load_parts",
+    "predict",
+    "progress",
+    "solution",
+    "workbook",
+]

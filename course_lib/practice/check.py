@@ -12,6 +12,7 @@ from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Prop
 from .judge.guard import guarded
 from .judge.handed_in import has_empty_body, unfit
 from .judge.runs import Runs
+from .lesson_head import lesson_titles
 from .progress import workbook
 from .progress.sources import take
 
@@ -204,8 +205,11 @@ class Progress(Shown):
 
     exercises: list[Exercise]
     entries: dict
-    guesses: list[dict]
+    guesses: dict[str, dict]
+    """{question id: guess}, see workbook.record_guess"""
     notices: list[str]
+    titles: dict[str, str] = field(default_factory=dict)
+    """{lesson: title}, of those whose notebook is here"""
 
     @property
     def done(self):
@@ -218,10 +222,19 @@ class Progress(Shown):
             table.setdefault(exercise.lesson, []).append((exercise, self.entries[exercise.id]))
         return table
 
+    def count_guesses(self, lesson=""):
+        """(right guesses, guesses at questions that have an answer), in one lesson or in all."""
+        judged = [
+            guess["right"]
+            for question_id, guess in self.guesses.items()
+            if question_id.startswith(lesson) and guess.get("right") is not None
+        ]
+        return sum(judged), len(judged)
+
 
 def progress():
-    """The table of all exercises: what is done, what was tried, how many hints were used."""
+    """The map: of each lesson what is done, guessed right and open; of those that are begun, each exercise."""
     entries, notices = workbook.entries()
     exercises = list(registry.exercises().values())
     full = {e.id: entries.get(e.id, workbook.Entry()) for e in exercises}
-    return Progress(exercises, full, workbook.guesses(), notices)
+    return Progress(exercises, full, workbook.guesses()[0], notices, lesson_titles())

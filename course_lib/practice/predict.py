@@ -10,6 +10,9 @@ from .report import render
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
+asked = {}
+"""{question id: (question, options, answer)} of this kernel, in the order in which they were asked first."""
+
 
 def predict(question_id, question, options, answer=None):
     """Shows a question with one button for each option, and keeps the guess.
@@ -24,6 +27,7 @@ def predict(question_id, question, options, answer=None):
         raise CourseError(f"{question_id} has {len(options)} options; a guess needs at least two. Add one.")
     if answer is not None and not (type(answer) is int and 0 <= answer < len(options)):
         raise CourseError(f"{question_id}: answer is {answer!r}, but the options are numbered 0 to {len(options) - 1}.")
+    asked[question_id] = question, options, answer
     plain = "\n".join([question, *(f"  {letter(i)}. {option}" for i, option in enumerate(options))])
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
@@ -83,9 +87,8 @@ def buttons(question_id, question, options, answer):
 
     def on_click(choice):
         def keep(_):
-            notices = workbook.record_guess(
-                question_id, choice, options[choice], None if answer is None else choice == answer
-            )
+            right, it_was = (None, "") if answer is None else (choice == answer, options[answer])
+            notices = workbook.record_guess(question_id, choice, options[choice], right, question, it_was)
             mark(choice)
             status.value = said(told(options, {"choice": choice}), notices)
 

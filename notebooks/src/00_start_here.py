@@ -22,7 +22,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup
+from course_lib import SamplingParams, guesses, load_model, predict, setup
 from course_lib.decoding import generate_naive
 from course_lib.source import wrapped
 
@@ -282,6 +282,14 @@ check("00.hello", hello)
 
 # %%
 hint("00.hello")
+
+# %% [markdown]
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("00")
 
 # %% [markdown]
 # ## Three questions

@@ -15,7 +15,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup
+from course_lib import SamplingParams, guesses, load_model, predict, setup
 from course_lib.decoding import distribution, generate_naive
 from course_lib.kvcache import Recompute
 from course_lib.source import wrapped
@@ -469,6 +469,14 @@ print(f"{asked} questions: {right} right with the whole sequence, {right_forgetf
 # So each step has to use the whole sequence. It does not have to compute the whole sequence again: that is lesson 02.
 # (There are models that are trained to attend to a window of the newest tokens. Lesson 14 has them.)
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("01")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Why is the last row of logits enough to go on, although the model gives a row for each token?</b></summary>

@@ -17,7 +17,7 @@
 import torch
 import torch.nn.functional as F
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding import count_work, first_divergence, generate_cached, generate_naive, record_cache
 from course_lib.kvcache import ContiguousCache, Recompute
 from course_lib.source import wrapped
@@ -440,6 +440,14 @@ print("ContiguousCache:            ", where(ContiguousCache(config, 64, device=m
 # first decode step, because prefill brings all its keys and values along. A missing reset shows in the second
 # sequence, here in the last layer. In a server, it would put words of one user into the answer of another.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("02")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Why are queries not kept?</b></summary>

@@ -15,7 +15,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup
+from course_lib import SamplingParams, guesses, load_model, predict, setup
 from course_lib.decoding import generate_cached
 from course_lib.kvcache import ContiguousCache, kv_bytes_per_token
 from course_lib.kvcache.catalogue import GPUS, MODELS
@@ -441,6 +441,14 @@ except CacheFull as error:
 # its last block is full. No slot is reserved for later, and any free block fits. Only the last block of each request
 # has empty slots. The line `vLLM` in the table of the paper is the share in use with such blocks.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("03")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. You store the weights in 4 bits instead of 16. How much smaller is the cache of a request?</b></summary>

@@ -16,7 +16,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding import generate_cached, generate_naive
 from course_lib.kvcache import BlockAllocator, BlockTable, ContiguousCache, KVPool, PagedCache
 from course_lib.source import wrapped
@@ -563,6 +563,14 @@ try:
     guest.free()
 except LedgerError as error:
     print(wrapped(str(error)))
+
+# %% [markdown]
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("04")
 
 # %% [markdown]
 # ## Three questions

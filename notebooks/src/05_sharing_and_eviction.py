@@ -16,7 +16,7 @@
 # %%
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.kvcache import BlockAllocator, BlockTable, KVCacheManager, KVPool, PagedCache
 from course_lib.practice.play import write_samples
@@ -773,6 +773,14 @@ chart("Prompt tokens found in the cache, by policy and size of the memory",
 # 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)). A duration would help with the
 # conversations here.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("05")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. A prompt of 64 tokens, blocks of 16, five samples. How many blocks are copied?</b></summary>

@@ -16,7 +16,7 @@ from functools import cache
 
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup, show
+from course_lib import SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.attention import (
     Mask, Meter, chunked_attention, flash_attention_v1, flash_attention_v2, merge_partials, recomputed_attention, record_tiles,
     standard_attention)
@@ -596,6 +596,14 @@ after = standard_attention(spoiled, spoiled, spoiled, cu_seqlens=(0, 36, 64))
 guarded = flash_attention_v2(*[x[:, None] for x in one], cu_seqlens=(0, 36, 64), tile=(8, 8))
 print(f"after one more layer: {broken(after)} of 64 rows")
 print(f"with what course_lib adds: {broken(guarded)} of 64 rows")
+
+# %% [markdown]
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("06")
 
 # %% [markdown]
 # ## Three questions

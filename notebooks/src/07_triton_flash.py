@@ -15,7 +15,7 @@ from textwrap import fill
 
 import torch
 
-from course_lib import load_model, predict, setup, show
+from course_lib import guesses, load_model, predict, setup, show
 from course_lib.attention import Meter, explain, flash_attention_v2, standard_attention
 from course_lib.attention import record_accesses
 from course_lib.kvcache import Recompute
@@ -676,6 +676,14 @@ show(flash._attend)
 # %% tags=["nbval-ignore-output"]
 for line in explain().splitlines()[:2]:
     print(fill(line, 110, subsequent_indent=24 * " "))
+
+# %% [markdown]
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("07")
 
 # %% [markdown]
 # ## Three questions

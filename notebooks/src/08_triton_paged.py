@@ -13,7 +13,7 @@
 # %%
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, attention, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, attention, guesses, load_model, predict, setup, show
 from course_lib.attention.reference.meter import Meter
 from course_lib.decoding import generate_naive
 from course_lib.errors import OutOfBounds
@@ -654,6 +654,14 @@ print("careless, after another request:", served(careless, True))
 # test with a new pool passes. After another request the output is wrong: its keys and values are part of every average. One user's
 # answer is computed from another user's tokens, and no error is raised.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("08")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. A row of the block table is shuffled, except its last entry. What changes in the output of a decode step?</b></summary>

@@ -19,7 +19,7 @@ import time
 
 import torch
 
-from course_lib import SamplingParams, load_model, predict, setup
+from course_lib import SamplingParams, guesses, load_model, predict, setup
 from course_lib.decoding import count_work, generate_naive
 from course_lib.batching import DynamicBatcher, count_batches, run_dynamic, run_static, simulate_batches, waits
 from course_lib.kvcache import ContiguousBatch
@@ -546,6 +546,14 @@ for name, switches in versions.items():
 # one length. No error is raised, and the wrong outputs are tales like the others. So test a batch with prompts of different lengths, and
 # compare each output with the same prompt alone.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("09")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Prefill of one prompt of 1,000 tokens, or a decode step of 1,000 sequences: which reads more?</b></summary>

@@ -21,7 +21,7 @@ from collections import deque
 
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, load_parts, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.batching import DynamicBatcher, count_batches, run_static, simulate_batches
 from course_lib.engine import Request
@@ -468,6 +468,14 @@ compare(comes_at=[0, 0, 1, 2, 5, 9])
 # So a test with one request says nothing about a batch. Requests must join and leave in it. Of this lesson's exercises, `10.step` and
 # `10.continuous_loop` are checked with such scripts, and `10.continuous_loop` compares each request's tokens with those that it gets alone.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("10")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Why does the flat row have no padding, although prompts have different lengths?</b></summary>

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, load_parts, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.engine import FCFS, Fair, Priority, Scheduler, Step
 from course_lib.models.training.data import HELD_OUT
@@ -613,6 +613,14 @@ print("\nb, which was not preempted:", wrapped(f"{tokenizer.decode(six['b'][1]).
 # were not preempted got the right tokens, so a test with enough memory finds nothing. What finds the error is a memory so small that requests are
 # preempted, and a comparison of every token with `generate_naive`. This engine is tested like that.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("11")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. Why is the request that was admitted last preempted?</b></summary>

@@ -14,7 +14,7 @@
 import numpy as np
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.engine import RequestMetrics, Targets, summarise
 from course_lib.engine.intervals import bootstrap_interval
 from course_lib.kvcache import kv_bytes_per_token
@@ -576,6 +576,14 @@ for replicas in (2, 3, 4):
 # The answer holds for this cost model and this workload. Calibrate the cost model on the machine that you have, and record the lengths of your own users, before
 # you buy.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("12")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. A report says: P99 of TTFT is 90 ms, from 100 requests. What do you ask?</b></summary>

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding.step_kernels import kernels_of, marked
 from course_lib.kvcache import BlockTable, KVPool, PagedCache, kv_bytes_per_token
 from course_lib.kvcache.batch import Batch
@@ -985,6 +985,14 @@ for slot in (-1, 0):
 # sequence is right, and with a batch size that needs no padding everything is right. So test an engine at sizes that lie *between* the captured ones,
 # and compare its tokens with those of `generate_naive`.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("13")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. A step takes 3 ms, its limit is 0.6 ms, and the profile shows kernels that add up to 0.9 ms. What do you do first?</b></summary>

@@ -20,7 +20,7 @@ import time
 import matplotlib.pyplot as plt
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding import generate_cached, generate_naive
 from course_lib.decoding.generate_speculative import generate_speculative
 from course_lib.decoding.prompt_lookup import PromptLookup
@@ -534,6 +534,14 @@ show(DraftSlots)
 # head on the model's own last hidden state (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3), which agrees more often and costs less. A **tree** of
 # drafts is checked with a mask that lets each branch see only itself. The rule of acceptance is the same in all of them.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("15")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. The draft model is replaced by one that is always wrong. What happens to the text, and what to the time?</b></summary>

@@ -252,7 +252,7 @@ def test_reset_keeps_a_copy_and_says_where(home):
         and workbook.guess("q")
     )
     workbook.reset()
-    assert workbook.entry("01.greedy") == workbook.Entry() and workbook.guesses() == []
+    assert workbook.entry("01.greedy") == workbook.Entry() and workbook.guesses() == ({}, [])
     assert len(list(home.glob("progress.backup-*.json"))) == 2
     with pytest.raises(CourseError, match="Did you mean 00.hello"):
         workbook.reset("00.helo")

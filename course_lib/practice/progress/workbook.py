@@ -96,11 +96,12 @@ def record_hint(exercise_id, shown):
     return store().update(change)
 
 
-def record_guess(question_id, choice, option, right):
-    """Keeps a guess; `right` is None where the question does not say. Returns notices."""
+def record_guess(question_id, choice, option, right, question="", answer=""):
+    """Keeps a guess; `right` is None and `answer` empty where the question does not say. Returns notices."""
+    kept = {"choice": choice, "option": option, "right": right, "question": question, "answer": answer, "when": now()}
 
     def change(state):
-        state["guesses"][question_id] = {"choice": choice, "option": option, "right": right, "when": now()}
+        state["guesses"][question_id] = kept
 
     return store().update(change)
 
@@ -111,8 +112,9 @@ def guess(question_id):
 
 
 def guesses():
-    """All guesses that were kept."""
-    return list(store().read()[0]["guesses"].values())
+    """({question id: guess}, notices) of all that were kept."""
+    state, said = store().read()
+    return state["guesses"], said
 
 
 def now():

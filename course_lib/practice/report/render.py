@@ -24,12 +24,15 @@ _LOOKS = {"holds": "yes", "fails": "no", "passed": "yes", "failed": "no", "done"
 
 
 def html(shown):
-    """The HTML of a CheckResult, Hint, Solution, Progress or ScoreBoard."""
-    if type(shown).__name__ == "ScoreBoard":
-        return score_board.html(shown)
-    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
-        shown
-    )
+    """The HTML of a CheckResult, Hint, Solution, Progress, Guesses or ScoreBoard."""
+    return {
+        "CheckResult": _check,
+        "Hint": _hint,
+        "Solution": _solution,
+        "Progress": _progress,
+        "Guesses": _guesses,
+        "ScoreBoard": score_board.html,
+    }[type(shown).__name__](shown)
 
 
 def text(shown):
@@ -156,9 +159,14 @@ def _solution(solution):
 
 def _progress(progress):
     body = []
-    for lesson in progress.lessons().values():
-        rows = []
-        for exercise, entry in lesson:
+    for lesson, exercises in progress.lessons().items():
+        name = f"{lesson} {progress.titles.get(lesson, '')}".rstrip()
+        counts = " · ".join(words.lesson_counts(progress, lesson, exercises))
+        rows = [
+            f'<tr><th scope="rowgroup" colspan="2"><b>{escape(name)}</b></th>'
+            f'<td class="cl-ck-number" colspan="3">{escape(counts)}</td></tr>'
+        ]
+        for exercise, entry in exercises if words.is_begun(exercises) else ():
             state = entry.state or "open"
             look = _LOOKS.get(state, "open")
             rows.append(
@@ -181,4 +189,21 @@ def _progress(progress):
         table,
         notices(progress.notices),
         foot(*map(rich, words.after_progress(progress))),
+    )
+
+
+def _guesses(shown):
+    looks, rows = {True: ("yes", "right"), False: ("no", "wrong"), None: ("open", "not judged")}, []
+    for row in shown.rows:
+        look, said = looks[row.right]
+        rows.append(
+            f'<li class="cl-ck-{look}">{dot(look, said)}<div><span class="cl-ck-title">{rich(row.question)}</span>'
+            f'<p class="cl-ck-say">{rich(words.beside(row))}</p></div></li>'
+        )
+    body = f'<ul class="cl-ck-list">{"".join(rows)}</ul>' if rows else ""
+    return card(
+        f"Guesses of lesson {shown.lesson}",
+        head(f"guesses {shown.lesson}", words.guesses_count(shown)),
+        body or f'<div class="cl-ck-body cl-ck-say"><p>{rich(words.none_asked(shown))}</p></div>',
+        notices(shown.notices),
     )

@@ -6,12 +6,15 @@ _MARKS = {"holds": "✓", "passed": "✓", "done": "✓", "fails": "✗", "faile
 
 
 def text(shown):
-    """The plain text of a CheckResult, Hint, Solution, Progress or ScoreBoard."""
-    if type(shown).__name__ == "ScoreBoard":
-        return score_board.text(shown)
-    return {"CheckResult": _check, "Hint": _hint, "Solution": _solution, "Progress": _progress}[type(shown).__name__](
-        shown
-    )
+    """The plain text of a CheckResult, Hint, Solution, Progress, Guesses or ScoreBoard."""
+    return {
+        "CheckResult": _check,
+        "Hint": _hint,
+        "Solution": _solution,
+        "Progress": _progress,
+        "Guesses": _guesses,
+        "ScoreBoard": score_board.text,
+    }[type(shown).__name__](shown)
 
 
 def summary(result):
@@ -82,10 +85,40 @@ def after_progress(progress):
     """What comes next, and the guesses."""
     left = next((e for e in progress.exercises if progress.entries[e.id].state != "done"), None)
     sentences = [f"Next: `{left.id}`, {left.title}" if left else "All exercises are done."]
-    judged = [g for g in progress.guesses if g.get("right") is not None]
+    right, judged = progress.count_guesses()
     if judged:
-        sentences.append(f"guesses: {sum(g['right'] for g in judged)} of {len(judged)} right")
+        sentences.append(f"guesses: {right} of {judged} right")
     return sentences
+
+
+def lesson_counts(progress, lesson, exercises):
+    """ "2 of 4 done", "1 of 3 guessed right", "2 open" of one lesson, without what is nothing."""
+    done, (right, judged) = sum(entry.state == "done" for _, entry in exercises), progress.count_guesses(lesson)
+    is_open = len(exercises) - done
+    counts = [f"{done} of {len(exercises)} done"] if done else []
+    counts += [f"{right} of {judged} guessed right"] if judged else []
+    return [*counts, f"{is_open} open"] if is_open else counts
+
+
+def is_begun(exercises):
+    return any(entry.state for _, entry in exercises)
+
+
+def guesses_count(shown):
+    judged = [row.right for row in shown.rows if row.right is not None]
+    return f"{sum(judged)} of {len(judged)} right" if judged else "no guess yet"
+
+
+def beside(row):
+    """One guess beside what it was."""
+    expected = f"you expected “{row.expected}”" if row.expected else "no guess"
+    if not row.it_was:
+        return expected
+    return f"{expected}, and so it was" if row.right else f"{expected}; it was “{row.it_was}”"
+
+
+def none_asked(shown):
+    return f"No question of lesson {shown.lesson} was asked yet. Run the cells above from the top."
 
 
 def _check(result):
@@ -136,10 +169,13 @@ def _solution(solution):
 def _progress(progress):
     width = max(len(e.id) for e in progress.exercises)
     title = max(len(e.title) for e in progress.exercises)
-    lines = [f"progress   {progress_count(progress)}"]
-    for lesson in progress.lessons().values():
-        lines.append("")
-        for exercise, entry in lesson:
+    lines = [f"progress   {progress_count(progress)}", ""]
+    for lesson, exercises in progress.lessons().items():
+        name = f"{lesson}  {progress.titles.get(lesson, '')}".rstrip()
+        lines.append(f"{name:<38}  {' · '.join(lesson_counts(progress, lesson, exercises))}")
+        if not is_begun(exercises):
+            continue
+        for exercise, entry in exercises:
             state = entry.state or "open"
             lines.append(
                 f"  {_MARKS.get(state, '–')} {exercise.id:<{width}}  {exercise.title:<{title}}  {state:<5}  "
@@ -147,3 +183,12 @@ def _progress(progress):
                 f"{entry.hints} of {len(exercise.hints)} hints"
             )
     return "\n".join([*lines, "", *(f"Note. {n}" for n in progress.notices), " · ".join(after_progress(progress))])
+
+
+def _guesses(shown):
+    lines = [f"guesses {shown.lesson}   {guesses_count(shown)}"]
+    marks = {True: "✓", False: "✗", None: "–"}
+    for row in shown.rows:
+        lines += [f"  {marks[row.right]} {row.question}", f"      {beside(row)}"]
+    lines += [] if shown.rows else [none_asked(shown)]
+    return "\n".join([*lines, *(f"Note. {n}" for n in shown.notices)])
