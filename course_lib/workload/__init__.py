@@ -17,6 +17,7 @@ __all__, __getattr__, __dir__ = lazily(
         "arrivals": "AtOnce ClosedLoop Gamma Poisson Trace",
         "conversations": "Conversations",
         "cost": "CostModel roofline",
+        "drafts": "SimulatedDrafts decode_rate losing_batch",
         "feed": "Feed",
         "length_sets": "LENGTH_SETS",
         "lengths": "Fixed Lengths LogNormal RecordedLengths Uniform",

@@ -39,15 +39,16 @@ class StepWork(NamedTuple):
 
 
 def work_of(step):
-    """The StepWork of an engine's Step."""
+    """The StepWork of an engine's Step, or of a list of its ScheduledSequences. Drafted tokens count as any others."""
+    scheduled = getattr(step, "scheduled", step)
     num_tokens = kv_tokens = num_pairs = 0
-    for sequence in step.scheduled:
+    for sequence in scheduled:
         start, n = sequence.start, sequence.num_tokens
         num_tokens += n
         kv_tokens += start + n
         if n > 1:
             num_pairs += n * start + n * (n + 1) // 2
-    return StepWork(num_tokens, len(step.scheduled), kv_tokens, num_pairs)
+    return StepWork(num_tokens, len(scheduled), kv_tokens, num_pairs)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ class WholeStep:
             self.step, replica.clock, replica.requests, replica.scheduler.running, replica.allocator.num_free
         )
         self.end = replica.clock + replica.cost.seconds(*work_of(self.step))
+        if replica.speculation is not None:
+            self.end += replica.speculation.seconds(self.step)
 
     def cut(self, now):
         """A request arrives: a step is never broken off."""
@@ -109,12 +111,17 @@ class WholeStep:
         for sequence in self.step.scheduled:
             if sequence.num_choices:
                 request = replica.requests[sequence.request_id]
-                tokens[sequence.request_id] = [request.first_output_id + len(request.token_ids)]
-        grown = [request for request, _ in replica.scheduler.update(self.step, tokens)]
-        for request in grown:
-            request.metrics.token_times.append(self.end)
-        replica.metrics.num_generated_tokens += len(grown)
-        return grown
+                first, n = request.first_output_id + len(request.token_ids), 1
+                if sequence.num_drafts:
+                    n += replica.speculation.num_right(sequence.num_drafts, replica.draw)
+                tokens[sequence.request_id] = [*range(first, first + n)]
+        grown = replica.scheduler.update(self.step, tokens)
+        if replica.speculation is not None:
+            replica.metrics.count_drafts(self.step, tokens)
+        for request, new in grown:
+            request.metrics.token_times += [self.end] * len(new)
+            replica.metrics.num_generated_tokens += len(new)
+        return [request for request, _ in grown]
 
 
 class Admission(WholeStep):

@@ -7,11 +7,13 @@ Between the two a request may arrive. It waits in the inbox until the step that 
 engine, and a jump is cut at that step.
 """
 
+import random
 from collections import deque
 from functools import cache
 
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine.checks import check_fits
+from course_lib.engine.draft_slots import DraftSlots
 from course_lib.engine.metrics import EngineMetrics
 from course_lib.engine.request import Request
 from course_lib.engine.scheduler import Scheduler
@@ -46,22 +48,31 @@ class SimulatedRequest(Request):
 
 
 class Replica:
-    """An engine with this EngineConfig on this CostModel. jump: False simulates every step by itself.
+    """An engine with this EngineConfig on this CostModel. jump: False simulates every step by itself. speculation:
+    SimulatedDrafts, or None; every step is simulated by itself then. seed: of which drafts are right.
 
     The config must say num_blocks. `clock`: when the last step ended, in seconds. `metrics`: EngineMetrics. Steps do
     not overlap (async_scheduling is passed over): where they do, calibrate the cost model on steps that overlap.
     """
 
-    def __init__(self, config, cost, *, jump=True):
+    def __init__(self, config, cost, *, jump=True, speculation=None, seed=0):
         if config.num_blocks is None:
             raise ParameterError(
                 "EngineConfig(num_blocks=None) means what the machine has to spare, and a simulated machine has no "
                 "memory. Give num_blocks, for example that of the engine that is simulated."
             )
-        self.config, self.cost, self.jump = config, cost, jump
+        if config.speculation is not None:
+            raise ParameterError(
+                "EngineConfig(speculation=...) drafts with a model or from text, and a simulation has neither. Leave "
+                "it out, and pass simulate(..., speculation=SimulatedDrafts(acceptance=0.8, cost=...))."
+            )
+        self.config, self.cost, self.jump = config, cost, jump and speculation is None
         self.allocator = BlockAllocator(config.num_blocks, config.block_size)
         self.manager = KVCacheManager(self.allocator, prefix_caching=config.prefix_caching, eviction=config.eviction)
         self.scheduler = Scheduler(config, self.manager)
+        self.speculation, self.draw = speculation, random.Random(seed)
+        if speculation is not None:
+            self.scheduler.drafts = DraftSlots(speculation, self.manager)
         self.metrics = EngineMetrics(config.num_blocks, config.block_size)
         self.clock, self.num_plans = 0.0, 0
         self.requests = {}  # request_id -> its unfinished requests

@@ -60,11 +60,12 @@ class Cluster:
     prefill_replicas, these only decode. router: "random", "least_loaded", "prefix_aware", or an object with
     choose(token_ids, loads). transfer: a Transfer, from prefill to decode replicas. jump: False simulates each step by
     itself. totals: the Totals that count what ends. on_finish: called as on_finish(arrival, metrics) at each end.
+    speculation: SimulatedDrafts of the replicas that decode.
     """
 
     def __init__(
         self, feed, config, cost, *, replicas=1, prefill_replicas=0, router="least_loaded", transfer=None, jump=True,
-        totals=None, on_finish=None, seed=0,
+        totals=None, on_finish=None, speculation=None, seed=0,
     ):  # fmt: skip
         check_whole("replicas", replicas, "how many engines there are", instead=1)
         check_whole("prefill_replicas", prefill_replicas, "how many engines compute prompts only", at_least=0,
@@ -73,7 +74,8 @@ class Cluster:
         self.totals = Totals() if totals is None else totals
         self.transfer = transfer or Transfer()
         self.prefill = [Replica(config, cost, jump=jump) for _ in range(prefill_replicas)]
-        self.decode = [Replica(config, cost, jump=jump) for _ in range(replicas)]
+        drafts = [dict(speculation=speculation, seed=seed + i) for i in range(replicas)]
+        self.decode = [Replica(config, cost, jump=jump, **its) for its in drafts]
         self.replicas = self.prefill + self.decode
         self._router = make_router(router, seed=seed, block_size=config.block_size)
         self._decode_router = make_router("least_loaded")
