@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade
 from traitlets import Integer
 
+from course_lib.errors import CourseError
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.limits import patience
 
@@ -181,7 +183,11 @@ class GradedRun(Execute):
         self.km = self.create_kernel_manager()
         self.start_new_kernel(env=kept | folders | graded)
         self.start_new_kernel_client()
-        self.hidden(BEGIN)
+        if not self.hidden(BEGIN, may_fail=False):
+            raise CourseError(
+                "The course cannot be imported where submissions run, so this one has no mark. Try in a terminal: "
+                f"{sys.executable} -c 'import course_lib.practice.grading'"
+            )
 
     def stop(self):
         """Ends the kernel, whatever it is doing."""
@@ -202,13 +208,13 @@ class GradedRun(Execute):
                 self.stop()
                 self.start()
 
-    def hidden(self, code):
-        """Runs code without showing it; says whether the kernel has answered. What it raises does not matter."""
+    def hidden(self, code, may_fail=True):
+        """Runs code without showing it; says whether the kernel has answered. may_fail: also with an error."""
         try:
-            message_id = self.kc.execute(code, silent=True, store_history=False)
-            return self.wait_for_reply(message_id) is not None and self.is_alive()
+            reply = self.wait_for_reply(self.kc.execute(code, silent=True, store_history=False))
         except DeadKernelError:
             return False
+        return reply is not None and self.is_alive() and (may_fail or reply["content"]["status"] == "ok")
 
     def is_alive(self):
         """Whether the kernel's process is there."""

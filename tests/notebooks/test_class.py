@@ -17,8 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-key-of-the-grader"
 KINDS = [
     "looks around + os._exit below it",
-    "cheats: def check",
-    "cheats: the judge",
+    "cheats: def check + cheats: course_lib.check + cheats: the judge + cheats: its environment",
     "never ends, swallows",
     "answer deleted",
 ]
@@ -37,7 +36,7 @@ def graded(tmp_path_factory):
     folder, home = tmp_path_factory.mktemp("class") / "course", tmp_path_factory.mktemp("home")
     release(ROOT, folder, ["solutions/03"], report=lambda line: None)
     with open(folder / "nbgrader_config.py", "a") as config:
-        config.write("c.GradedRun.cell_seconds = 2\n")
+        config.write("c.GradedRun.cell_seconds = 4\n")
     solution, fair = without_demonstrations(nbformat.read(LESSON.target, as_version=4)), {}
     for number, kind in enumerate(KINDS):
         notebook, fair[kind] = hand_in(solution, *kind.split(" + "))
@@ -72,16 +71,11 @@ def test_each_gets_a_fair_mark(graded, points, kind):
 
 def test_the_rest_runs_on_the_courses_answer_where_one_does_not_pass_and_it_is_said(graded):
     said = "The cells below run on the course's `bytes_per_token`"
-    assert {kind for kind in KINDS if said in nbformat.writes(graded[0][kind][0])} == {
-        "cheats: def check",
-        "cheats: the judge",
-        "never ends, swallows",
-        "answer deleted",
-    }
+    assert {kind for kind in KINDS if said in nbformat.writes(graded[0][kind][0])} == set(KINDS[1:])
 
 
 def test_what_was_stopped_and_refused_is_said_in_the_cell(graded):
-    assert "OutOfTime: stopped: not done after 2 s" in nbformat.writes(graded[0]["never ends, swallows"][0])
+    assert "OutOfTime: stopped: not done after 4 s" in nbformat.writes(graded[0]["never ends, swallows"][0])
     assert "`os._exit()` would end the whole notebook" in nbformat.writes(graded[0][KINDS[0]][0])
 
 

@@ -79,7 +79,12 @@ def _check_edited(draft):
 
 
 def _cheating(code):
-    return lambda draft: draft.put(f"{draft.wrong()}\n{code}")
+    def edit(draft):
+        if "mistakes[" not in draft.answer.source:
+            draft.put(draft.wrong())
+        draft.add(code)
+
+    return edit
 
 
 def _put(code):
