@@ -4,7 +4,7 @@ import copy
 
 from course_lib.errors import CourseError
 
-# Also in nbgrader_config.py at the top of the repository, for those who run nbgrader itself on solutions/.
+# course_lib/teaching/config.py gives it to nbgrader, so that a release has the same stubs.
 CODE_STUB = '# YOUR CODE HERE\nraise NotImplementedError("Your turn: replace this line with your code.")'
 
 
