@@ -42,7 +42,7 @@ def execute(notebook, folder, label):
 
 def _environment(home):
     env = {key: value for key, value in os.environ.items() if key not in ("TRITON_INTERPRET", "NBGRADER_EXECUTION")}
-    return env | {"COURSE_HOME": home, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return env | {"COURSE_HOME": home, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": home, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def merged_streams(outputs):

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import threading
 from pathlib import Path
 
 from course_lib.errors import ModelError
@@ -12,6 +13,8 @@ BUNDLED = {"tale": "tale", "tale-draft": "tale_draft"}  # name -> folder beside 
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TEXT_FILES = ["*.json", "tokenizer.model", "*.jinja"]
+_ANSWER_S = 3.0
+"""Seconds in which the hub must answer. The client itself tries for minutes before it says that there is no network."""
 _FOLDERS = ["[!a]*/*", "a[!d]*/*"]  # all but additional_chat_templates: there are the weights in other formats
 
 
@@ -80,13 +83,16 @@ def _bundled(name):
 def _download(name, weights):
     # Imported here, because only a hub id needs it and it takes half a second.
     import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     # Some repositories hold the same weights in three formats; these patterns choose the one that is read here.
     wanted = [*_TEXT_FILES, "model*.safetensors"] if weights else _TEXT_FILES
     tried = f"There is no folder {name!r} here, so a model of that name was looked for on the Hugging Face hub"
+    how = {"allow_patterns": wanted, "ignore_patterns": _FOLDERS}
+    if not constants.HF_HUB_OFFLINE and not _answers(constants.ENDPOINT):
+        how["local_files_only"] = True
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=_FOLDERS))
+        return Path(huggingface_hub.snapshot_download(name, **how))
     except errors.GatedRepoError:
         raise ModelError(
             f"{name!r} is gated: only accounts that accepted its licence can download it. "
@@ -112,3 +118,21 @@ def _download(name, weights):
             f"{tried}, but the download failed ({reason}). Try again, free some disk space if that is the "
             f"reason, or use {_bundled_names()}, which need no download."
         ) from None
+
+
+def _answers(address, seconds=_ANSWER_S):
+    """Whether a server answers anything at all in time. The look-up of its name counts too: it has no limit of its own."""
+    import httpx
+
+    answers = []
+
+    def ask():
+        try:
+            answers.append(httpx.head(address, timeout=seconds))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
+            pass
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return bool(answers)

@@ -260,6 +260,26 @@ served_all
 # You need not understand more of it now. By lesson 11 you will have built the parts of this engine, and it will run
 # with yours.
 #
+# ## A model that others trained
+#
+# The model of this course is small, so that every lesson runs on a laptop in seconds. The same code runs larger ones.
+# SmolLM2 has 135 million parameters. The first time, its weights are downloaded from the Hugging Face hub (270 MB).
+# Without a network this cell says so, and nothing later needs it.
+
+# %% tags=["nbval-ignore-output"]
+from course_lib.decoding import generate_cached
+from course_lib.errors import ModelError
+
+try:
+    real, its_tokenizer = load_model("HuggingFaceTB/SmolLM2-135M-Instruct")
+    chat = [{"role": "user", "content": "Why is the sky blue? Answer in one sentence."}]
+    chat_ids = its_tokenizer.apply_chat_template(chat, add_generation_prompt=True)
+    told = generate_cached(real, chat_ids, SamplingParams(temperature=0, max_tokens=60))
+    print(wrapped(its_tokenizer.decode(told)))
+except ModelError as reason:
+    print(wrapped(f"Skipped. {reason}"))
+
+# %% [markdown]
 # ## How you work
 #
 # Each lesson has a notebook of exercises with the same number in `exercises/`. You write a few lines, and `check` tells

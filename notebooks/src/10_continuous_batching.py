@@ -468,6 +468,28 @@ compare(comes_at=[0, 0, 1, 2, 5, 9])
 # So a test with one request says nothing about a batch. Requests must join and leave in it. Of this lesson's exercises, `10.step` and
 # `10.continuous_loop` are checked with such scripts, and `10.continuous_loop` compares each request's tokens with those that it gets alone.
 #
+# ## The engine on a model that others trained
+#
+# Four chats with SmolLM2, 135 million parameters, together on the same engine. If lesson 00 has not downloaded it, its 270 MB come first.
+# Without a network the cell says so.
+
+# %% tags=["nbval-ignore-output"]
+from course_lib.errors import ModelError
+from course_lib.source import wrapped
+
+try:
+    real, its_tokenizer = load_model("HuggingFaceTB/SmolLM2-135M-Instruct")
+    topics = ["the sea", "bread", "a bicycle", "the moon"]
+    chats = [[{"role": "user", "content": f"Say something about {topic} in one sentence."}] for topic in topics]
+    chat_ids = [its_tokenizer.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
+    engine = Engine(real, EngineConfig(max_num_seqs=4), tokenizer=its_tokenizer, trace=False)
+    for output in engine.generate(chat_ids, SamplingParams(temperature=0, max_tokens=40)):
+        print(wrapped(f"- {output.text}"))
+    print(f"{engine.metrics.num_steps} runs of the model")
+except ModelError as reason:
+    print(wrapped(f"Skipped. {reason}"))
+
+# %% [markdown]
 # ## What you expected
 #
 # Your guesses, beside what it was:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from course_lib.errors import ModelError
 from course_lib.models import load_model
-from course_lib.models.folder import find_folder
+from course_lib.models.folder import _answers, find_folder
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,13 @@ def test_a_hub_id_without_a_network(tmp_path):
     """Port 9 of this machine takes no connections."""
     (line,) = ask("model", ["owner/name"], tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert line.startswith("REFUSED There is no folder 'owner/name'") and "cannot be reached" in line
+
+
+def test_a_hub_that_does_not_answer_in_time_counts_as_unreachable(hub):
+    assert _answers(hub)  # with 404, which is an answer
+    assert not _answers("http://127.0.0.1:9") and not _answers("no address")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections wait in its queue for ever
+        assert not _answers(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.1)
 
 
 @pytest.mark.parametrize(
