@@ -121,7 +121,7 @@ def _download(name, weights):
 
 
 def _answers(address, seconds=_ANSWER_S):
-    """Whether a server answers anything at all in time. The look-up of its name counts too: it has no limit of its own."""
+    """Whether a server answers anything at all in time. That includes the look-up of its name, which has no limit."""
     import httpx
 
     answers = []
