@@ -13,7 +13,7 @@ from course_lib.machine.device import default_device, default_dtype, inspect_mac
 
 from .checks import KERNEL_DTYPES, MAX_HEAD_DIM
 from .reference import twins
-from .tiles import HOPPER_IS_FASTER, chip, decode_tile, flash_tile, has_matrix_instructions
+from .tiles import HOPPER_HEAD_DIMS, chip, decode_tile, flash_tile, has_matrix_instructions
 
 HALF_DTYPES = (torch.float16, torch.bfloat16)
 KERNELS = {"flash_attention": "flash", "paged_decode": "paged", "paged_attention": "paged", "store_kv": "store"}
@@ -84,7 +84,7 @@ def _choose(function, device, dtype, head_dim, plain):
     )
     told = f"tiles of {tile.block_m} queries by {tile.block_n} keys on {name}, {numbers}"
     if function == "flash_attention" and name == "sm_90" and plain and dtype in HALF_DTYPES:
-        if head_dim in HOPPER_IS_FASTER:
+        if head_dim in HOPPER_HEAD_DIMS:
             why = _why_no_gluon()
             if why is None:
                 return Choice(

@@ -31,6 +31,9 @@ class Tile:
     num_warps: int = 4
     num_stages: int = 2
     """Tiles of K and V being loaded at the same time."""
+    max_registers: int | None = None
+    """Registers of a thread, at most: with fewer of them more programs run on a multiprocessor. None: as the compiler
+    likes."""
 
 
 # (chip, bytes of an element) -> {largest head_dim: Tile}
@@ -47,15 +50,14 @@ FLASH = {
 FLASH_FLOAT32 = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}
 
 HOPPER_HEAD_DIMS = {64: 3, 128: 2}
-"""{head_dim: tiles of K and V that are loaded at the same time} of the kernel for Hopper alone, kernels/hopper.py."""
-HOPPER_IS_FASTER = (128,)
-"""Head sizes for which that kernel is taken. On an H200, in TFLOP/s, with heads of 128: 535, 668 and 660 against 379,
-492 and 458 of the Triton kernel; with heads of 64: 406 and 356 against 414 and 435."""
+"""{head_dim: tiles of K and V that are loaded at the same time} of the kernel for Hopper alone, kernels/hopper.py.
+On an H200, in TFLOP/s, beside the Triton kernel: 565 and 377 on 4 x 2,048 tokens with heads of 128, 431 and 410 on
+4 x 4,096 with heads of 64, 454 and 434 on 2 x 8,192 with heads of 64 and no groups."""
 
 # Decode: the rows are the query heads of one KV head, so only block_n is chosen here. {most bytes of a row of K: Tile}
 DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4, 3), 1024: Tile(16, 16, 4, 2)}
-DECODE_PROGRAMS = 3  # programs with these tiles that one multiprocessor of Hopper runs at the same time
-DECODE_MIN_COLUMNS = 128  # the smallest split that saves time
+DECODE_PROGRAMS = 5  # programs with these tiles that one multiprocessor of Hopper runs at the same time
+DECODE_MIN_COLUMNS = 64  # the smallest split that saves time
 MOST_SPLITS = 64  # more splits cost more to merge than they save: 93 µs with 99 and 73 with 64, one sequence of 65,536
 DECODE_WITHOUT_DOT = 8192  # elements of the product rows x columns x head_dim that one program holds in registers
 
@@ -107,6 +109,16 @@ def has_conversion(name, kind, dtype):
     return kind == "int4" and name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120") and dtype.itemsize == 2
 
 
+def reads_words(name, kind, dtype, head_dim):
+    """Whether paged_decode takes the kernel that reads a quantised cache as words of 16 bits, kernels/quantised_decode.
+
+    kind: "plain", "int8", "fp8" or "int4". dtype: of the queries.
+    """
+    numbers = {"int8": 2, "fp8": 2, "int4": 4}.get(kind)
+    is_known = name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
+    return numbers is not None and is_known and dtype.itemsize == 2 and head_dim % numbers == 0
+
+
 def flash_tile(name, head_dim, itemsize):
     """The Tile of flash_attention. itemsize: bytes of an element."""
     if name == "interpreter":
@@ -143,12 +155,8 @@ def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
     """The number of parts that each sequence is split into. It uses shapes alone, because the lengths are on the GPU.
 
     most_tokens: the tokens that a row of the block table has room for. sms: multiprocessors of the GPU, each of which
-    runs DECODE_PROGRAMS programs at the same time. With about twice as many programs in all, the long sequences of a
-    batch do not keep a few multiprocessors busy when the others have ended; more parts would cost more to merge. As in
-    FlashAttention's num_splits_heuristic.
+    runs DECODE_PROGRAMS programs at the same time. The most parts are taken with which all programs run at once: with
+    more, some would begin when most have ended. As in FlashAttention's num_splits_heuristic.
     """
-    programs, wanted = num_seqs * num_kv_heads, 2 * DECODE_PROGRAMS * sms
-    if programs >= 0.9 * wanted:
-        return 1
     most = max(1, min(-(-most_tokens // DECODE_MIN_COLUMNS), MOST_SPLITS))
-    return min(most, -(-wanted // programs))
+    return min(most, max(1, DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads)))

@@ -17,8 +17,9 @@ for `full` and the opposite for `empty`, as a buffer is empty before its first u
 exist, so that their n agree.
 
 One program runs on each multiprocessor and takes query tiles until none is left ("persistent"): the loads of its next
-tile begin while it still computes the last one. A tile has 128 queries and meets tiles of 128 keys, so only the first
-one that is processed, on the diagonal, needs a mask, and in it each row sees at least itself.
+tile, Q too, begin while it still computes the last one. Which tile is next: hopper_items.py. A tile has 128 queries and
+meets tiles of 128 keys, so only the first one that is processed, on the diagonal, needs a mask, and in it each row sees
+at least itself.
 
 Sources: FlashAttention-3 (arXiv 2407.08608); Gluon's tutorials. The plain twin is `flash_attention` of
 attention/reference/twins.py, the kernel for every other chip and mask is in flash.py.
@@ -26,7 +27,7 @@ attention/reference/twins.py, the kernel for every other chip and mask is in fla
 
 import torch
 
-from .hopper_items import TILE, item_of, locate, num_items  # before Gluon: it decides whether Gluon can run
+from .hopper_items import PLACE, TILE, hear_next, locate, take_next  # before Gluon: it decides whether Gluon can run
 
 # isort: split
 from triton.experimental import gluon
@@ -50,16 +51,25 @@ PRODUCER_REGISTERS = gl.constexpr(24)
 
 
 @gluon.jit
-def _producer(q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, bars, where, group, total):
+def _producer(q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, bars, queue, where, group, total):
     q_full, q_empty, k_full, k_empty, v_full, v_empty = bars
     STAGES: gl.constexpr = k_tiles.shape[0]
     HEAD_DIM: gl.constexpr = k_tiles.shape[2]
     count = 0  # tiles of K (and of V) so far
     taken = 0  # query tiles so far
-    for r in range(num_items(total)):
-        start, length, tile, head = locate(item_of(r), where)
+    item, n = gl.program_id(0), 0
+    while item < total:
+        following = take_next(queue, n)
+        start, length, tile, head = locate(item, where)
         if tile * TILE < length:
             for j in range(tile + 1):  # from the diagonal to the beginning of the sequence
+                if j == 0:  # Q has two buffers, so it arrives while the tile before is computed
+                    for c in gl.static_range(CONSUMERS):
+                        own = taken % 2 * CONSUMERS + c
+                        nv.mbarrier.wait(q_empty.index(own), (taken // 2) & 1 ^ 1)
+                        nv.mbarrier.expect(q_full.index(own), HALF * HEAD_DIM * BYTES)
+                        at = [start + tile * TILE + c * HALF, head * HEAD_DIM]
+                        nv.tma.async_copy_global_to_shared(q_desc, at, q_full.index(own), q_tiles.index(own))
                 buffer = count % STAGES
                 free = (count // STAGES) & 1 ^ 1
                 row = start + (tile - j) * TILE
@@ -71,14 +81,8 @@ def _producer(q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, bars, where, gr
                 nv.mbarrier.expect(v_full.index(buffer), TILE * HEAD_DIM * BYTES)
                 nv.tma.async_copy_global_to_shared(v_desc, [row, column], v_full.index(buffer), v_tiles.index(buffer))
                 count += 1
-                if j == 0:  # after the first K and V, which need not wait until the last result has left Q's buffer
-                    for c in gl.static_range(CONSUMERS):
-                        nv.mbarrier.wait(q_empty.index(c), taken & 1 ^ 1)
-                        nv.mbarrier.expect(q_full.index(c), HALF * HEAD_DIM * BYTES)
-                        nv.tma.async_copy_global_to_shared(
-                            q_desc, [start + tile * TILE + c * HALF, head * HEAD_DIM], q_full.index(c), q_tiles.index(c)
-                        )
             taken += 1
+        item, n = following, n + 1
 
 
 @gluon.jit
@@ -116,7 +120,7 @@ def _store_rows(out_ptr, tile, start, end, head, num_heads):
 
 
 @gluon.jit
-def _consumer(out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, to_base_2, c: gl.constexpr):
+def _consumer(out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, queue, where, total, to_base_2, c: gl.constexpr):
     """The queries HALF * c .. HALF * c + HALF - 1 of each tile. m, l, o are m_i, l_i, acc of online.py."""
     q_full, q_empty, k_full, k_empty, v_full, v_empty = bars
     num_heads = where[3]
@@ -128,19 +132,21 @@ def _consumer(out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, 
     rows = gl.arange(0, HALF, layout=gl.SliceLayout(1, S)) + c * HALF
     columns = gl.arange(0, TILE, layout=gl.SliceLayout(0, S))
     zeros = gl.zeros([HALF, TILE], gl.float32, S)
-    q = q_tiles.index(c)
     count = 0  # tiles of K (and of V) so far
     taken = 0  # query tiles so far
-    for r in range(num_items(total)):
-        start, length, tile, head = locate(item_of(r), where)
+    item, n = gl.program_id(0), 0
+    while item < total:
+        start, length, tile, head = locate(item, where)
         if tile * TILE < length:
+            own = taken % 2 * CONSUMERS + c
+            q = q_tiles.index(own)
             # The diagonal. Columns past the end of the sequence are hidden by it from all rows that are stored.
             buffer = count % STAGES
             ready = (count // STAGES) & 1
             if (tile + 1) * TILE > length:  # V of another sequence may hold NaN, and 0 * NaN is NaN
                 nv.mbarrier.wait(v_full.index(buffer), ready)
                 _clear_rows(v_tiles.index(buffer), length - tile * TILE)
-            nv.mbarrier.wait(q_full.index(c), taken & 1)
+            nv.mbarrier.wait(q_full.index(own), (taken // 2) & 1)
             nv.mbarrier.wait(k_full.index(buffer), ready)
             s = nv.warpgroup_mma(q, k_tiles.index(buffer).permute((1, 0)), zeros, use_acc=False, is_async=True)
             s = nv.warpgroup_mma_wait(0, [s])
@@ -190,7 +196,8 @@ def _consumer(out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, 
                 nv.tma.store_wait(0)
             else:  # the rows past the end belong to another sequence; there may be no row before it
                 _store_rows(out_ptr, q, start + first, length - first, head, num_heads)
-            nv.mbarrier.arrive(q_empty.index(c), count=1)
+            nv.mbarrier.arrive(q_empty.index(own), count=1)
+        item, n = hear_next(queue, n), n + 1
 
 
 @gluon.jit
@@ -206,25 +213,28 @@ def _barriers(num_buffers: gl.constexpr, readers: gl.constexpr):
 
 @gluon.jit(do_not_specialize=["num_seqs", "num_slots", "num_heads", "group", "total"])
 def hopper_kernel(
-    q_desc, k_desc, v_desc, out_desc, out_ptr, cu_seqlens_ptr, num_seqs, num_slots, num_heads, group, total,
-    to_base_2, STAGES: gl.constexpr,
+    q_desc, k_desc, v_desc, out_desc, out_ptr, cu_seqlens_ptr, counter_ptr, num_seqs, num_slots, num_heads, group,
+    total, to_base_2, STAGES: gl.constexpr,
 ):  # fmt: skip
     """`*_desc`: of [num_tokens, heads * head_dim], in tiles [HALF, head_dim] of q and out, [TILE, head_dim] of k, v."""
     HEAD_DIM: gl.constexpr = q_desc.block_type.shape[1]
-    q_tiles = gl.allocate_shared_memory(q_desc.dtype, [CONSUMERS, HALF, HEAD_DIM], q_desc.layout)
+    q_tiles = gl.allocate_shared_memory(q_desc.dtype, [2 * CONSUMERS, HALF, HEAD_DIM], q_desc.layout)
     k_tiles = gl.allocate_shared_memory(k_desc.dtype, [STAGES, TILE, HEAD_DIM], k_desc.layout)
     v_tiles = gl.allocate_shared_memory(v_desc.dtype, [STAGES, TILE, HEAD_DIM], v_desc.layout)
-    q_full, q_empty = _barriers(CONSUMERS, 1)
+    q_full, q_empty = _barriers(2 * CONSUMERS, 1)
     k_full, k_empty = _barriers(STAGES, CONSUMERS)
     v_full, v_empty = _barriers(STAGES, CONSUMERS)
+    places = gl.allocate_shared_memory(gl.int32, [2, PLACE], gl.SwizzledSharedLayout(1, 1, 1, [0]))
+    place_full, place_empty = _barriers(2, CONSUMERS)
+    queue = (places, place_full, place_empty, counter_ptr)
     nv.fence_async_shared()
     bars = (q_full, q_empty, k_full, k_empty, v_full, v_empty)
     where = (cu_seqlens_ptr, num_seqs, num_slots, num_heads)
     gl.warp_specialize(
         [
-            (_consumer, (out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, to_base_2, 0)),
-            (_consumer, (out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, where, total, to_base_2, 1)),
-            (_producer, (q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, bars, where, group, total)),
+            (_consumer, (out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, queue, where, total, to_base_2, 0)),
+            (_consumer, (out_desc, out_ptr, q_tiles, k_tiles, v_tiles, bars, queue, where, total, to_base_2, 1)),
+            (_producer, (q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, bars, queue, where, group, total)),
         ],
         [4, 1],
         [CONSUMER_REGISTERS, PRODUCER_REGISTERS],
@@ -263,10 +273,10 @@ def flash_attention(q, k, v, cu_seqlens, *, scale=None):
     if num_tokens == 0 or num_seqs == 0:
         return out
     num_slots = num_tokens // TILE.value + num_seqs
-    total = num_slots * num_heads
+    total, counter = num_slots * num_heads, torch.zeros(1, dtype=torch.int32, device=q.device)
     hopper_kernel[(min(total, multiprocessors(q.device)),)](
         _descriptor(q, HALF.value), _descriptor(k, TILE.value), _descriptor(v, TILE.value),
-        _descriptor(out, HALF.value), out, cu_seqlens, num_seqs, num_slots, num_heads, num_heads // k.shape[1],
+        _descriptor(out, HALF.value), out, cu_seqlens, counter, num_seqs, num_slots, num_heads, num_heads // k.shape[1],
         total, scale * LOG2_E, STAGES=HOPPER_HEAD_DIMS[head_dim], num_warps=4,
     )  # fmt: skip
     return out

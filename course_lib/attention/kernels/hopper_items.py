@@ -1,7 +1,11 @@
 """Which tile of queries a persistent program of hopper.py computes next. In Gluon; imports Triton.
 
-A program takes items in rounds, and an item is one head and one slot: a place for a tile of queries, as in
-find_sequence of online.py. No program needs to know what another one has taken.
+An item is one head and one slot: a place for a tile of queries, as in find_sequence of online.py. Each program begins
+with the item of its own number and takes the next one that nobody has from a counter in global memory, so that no
+program waits while another one has items left. The producer asks the counter and tells the consumers:
+
+    items      2 places in shared memory: the item after this one is there while this one is computed
+    bars       mbarriers `full` and `empty` of each place
 """
 
 from course_lib.machine import gluon_start  # noqa: F401  (before Gluon)
@@ -9,29 +13,31 @@ from course_lib.machine import gluon_start  # noqa: F401  (before Gluon)
 # isort: split
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia import hopper as nv
 
 TILE = gl.constexpr(128)  # queries of a tile, and keys of a tile of K and V
+PLACE = gl.constexpr(32)  # numbers of a place: the same one for each thread of a warp
 
 
 @gluon.jit
-def num_items(total):
-    """The number of items of this program. Each round gives one item to each program."""
-    rounds = total // gl.num_programs(0)
-    left = total - rounds * gl.num_programs(0)
-    return rounds + gl.where(item_of(rounds) - rounds * gl.num_programs(0) < left, 1, 0)
+def take_next(queue, n):
+    """The item after the n-th one of this program, from the counter. For the producer, a warp."""
+    items, full, empty, counter_ptr = queue
+    following = gl.atomic_add(counter_ptr, 1) + gl.num_programs(0)
+    nv.mbarrier.wait(empty.index(n % 2), (n // 2) & 1 ^ 1)
+    items.index(n % 2).store(gl.full([PLACE], following, gl.int32, gl.BlockedLayout([1], [32], [1], [0])))
+    nv.mbarrier.arrive(full.index(n % 2), count=1)
+    return following
 
 
 @gluon.jit
-def item_of(r):
-    """The item of this program in round r.
-
-    The direction alternates because items get shorter, and every two rounds all programs move on by 37: otherwise
-    sequences of one length can give the longest items to the same program again and again. By simulation, the busiest
-    of 132 programs then computes 1.02 to 1.15 times the mean for packs of long and of mixed lengths.
-    """
-    pid = gl.program_id(0)
-    programs = gl.num_programs(0)
-    return r * programs + (gl.where(r % 2 == 1, programs - 1 - pid, pid) + r // 2 * 37) % programs
+def hear_next(queue, n):
+    """The item after the n-th one of this program, from the producer. For a consumer, 4 warps."""
+    items, full, empty, counter_ptr = queue
+    nv.mbarrier.wait(full.index(n % 2), (n // 2) & 1)
+    following = gl.max(items.index(n % 2).load(gl.BlockedLayout([1], [32], [4], [0])), axis=0)
+    nv.mbarrier.arrive(empty.index(n % 2), count=1)
+    return following
 
 
 @gluon.jit
@@ -40,7 +46,7 @@ def locate(item, where):
     tile * TILE >= length.
 
     Slots are taken from the last to the first, each for all heads: so the long tiles of a sequence come before its
-    short ones, and the last round is short. The search is that of find_sequence in online.py.
+    short ones, and the programs end at nearly the same time. The search is that of find_sequence in online.py.
     """
     cu_seqlens_ptr, num_seqs, num_slots, num_heads = where
     slot = num_slots - 1 - item // num_heads
