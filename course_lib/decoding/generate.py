@@ -20,7 +20,7 @@ def generate_naive(model, token_ids, params=SamplingParams()):
     them, as in vLLM. Raises ParameterError for a prompt that is empty, holds an id outside the vocabulary, or leaves no
     room for max_tokens in the context.
     """
-    ids = check_prompt(model.config, token_ids, params)
+    ids = check_prompt(check_model(model).config, token_ids, params)
     start, stop = len(ids), stop_ids(model.config, params)
     seed = seed_of(params)
     while len(ids) - start < params.max_tokens:
@@ -46,7 +46,7 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
     Raises ParameterError for a cache that holds tokens (`num_tokens` above 0), what generate_naive raises, and what the
     cache raises, such as CacheFull.
     """
-    ids = check_prompt(model.config, token_ids, params)
+    ids = check_prompt(check_model(model).config, token_ids, params)
     if cache is None:
         most = max(1, len(ids) + params.max_tokens - 1)
         cache = ContiguousCache(model.config, most, device=model.device, dtype=model.dtype)
@@ -92,6 +92,21 @@ def check_empty(cache):
             f"The cache holds {held} tokens of another sequence, and this one starts at position 0: it would "
             "attend to both. Call cache.reset() first."
         )
+
+
+def check_model(model):
+    """The model. Raises ParameterError for what is none, such as the pair that load_model returns."""
+    if hasattr(model, "config"):
+        return model
+    if isinstance(model, tuple) and len(model) == 2:
+        raise ParameterError(
+            "model is a tuple of two, as load_model returns it: the model and its tokenizer. Take them apart: "
+            'model, tokenizer = load_model("tale").'
+        )
+    raise ParameterError(
+        f"model is a {type(model).__name__}, not a model. Pass the first of the two that load_model returns: "
+        'model, tokenizer = load_model("tale").'
+    )
 
 
 def check_prompt(config, token_ids, params, *, in_engine=False):

@@ -33,6 +33,25 @@ def check_fits(num_prompt_tokens, params, config, num_blocks, most_blocks=None):
         )
 
 
+def check_prompts(prompts):
+    """The prompts as a list. Raises ParameterError for one prompt that is no list of prompts."""
+    if isinstance(prompts, str):
+        raise ParameterError(
+            f"prompts is the text {prompts[:40]!r}, but it is a list of prompts. Write brackets around it: [text]."
+        )
+    try:
+        prompts = list(prompts)
+    except TypeError:
+        raise ParameterError(
+            f"prompts is {prompts!r}, but it is a list of prompts: texts, or lists of token ids."
+        ) from None
+    if prompts and isinstance(prompts[0], int):
+        raise ParameterError(
+            "prompts is one list of token ids, but it is a list of such lists. Write brackets around it: [token_ids]."
+        )
+    return prompts
+
+
 def check_request_fields(priority, client, arrival, params, tokenizer):
     """Raises ParameterError for values that cannot be compared, and for stop strings without a tokenizer."""
     for name, value in (("priority", priority), ("arrival", arrival)):

@@ -13,12 +13,12 @@ import random
 import time
 from collections import deque
 
-from course_lib.decoding.generate import check_prompt, stop_ids
+from course_lib.decoding.generate import check_model, check_prompt, stop_ids
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
 
-from .checks import check_fits, check_request_fields, check_step, special_stop_ids
+from .checks import check_fits, check_prompts, check_request_fields, check_step, special_stop_ids
 from .config import EngineConfig
 from .gpu import make_runner
 from .live import LiveRequests
@@ -58,7 +58,7 @@ class Engine:
                 f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
                 f"block_size=16), for example."
             )
-        self.model, self.config, self.tokenizer = model, config, tokenizer
+        self.model, self.config, self.tokenizer = check_model(model), config, tokenizer
         self.trace = Trace() if trace is True else trace if trace is not False else None
         self.manager, self.cache = make_memory(
             model, config, allocator=allocator, attention=attention, trace=self.trace
@@ -146,7 +146,7 @@ class Engine:
         no second one. params: one SamplingParams for all, or a list. Raises ParameterError for a prompt that can never
         be served, and then takes none.
         """
-        prompts = list(prompts)
+        prompts = check_prompts(prompts)
         all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
         if len(all_params) != len(prompts):
             raise ParameterError(

@@ -98,7 +98,13 @@ class Tokenizer:
         Bytes that are not a whole character become "\N{REPLACEMENT CHARACTER}". Raises ParameterError for an id of no
         token.
         """
-        ids = [self._checked(i) for i in token_ids]
+        try:
+            ids = [self._checked(i) for i in token_ids]
+        except TypeError:
+            raise ParameterError(
+                f"decode() got {type(token_ids).__name__} {token_ids!r}, but it takes a list of token ids. "
+                "Pass what encode returned, or [token_id] for one token."
+            ) from None
         return self.backend.decode(ids, skip_special_tokens=skip_special)
 
     def token_text(self, token_id):

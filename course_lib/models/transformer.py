@@ -49,11 +49,7 @@ class Transformer(nn.Module):
         returns     float32 [num_rows, vocab_size]
         """
         config = self.config
-        if token_ids.ndim != 1 or token_ids.shape != positions.shape:
-            raise ParameterError(
-                f"token_ids has shape {list(token_ids.shape)} and positions {list(positions.shape)}; both must "
-                f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension."
-            )
+        check_arguments(token_ids, positions, cache)
         if config.windows:
             cache = for_windows(cache, positions, config.windows)
         hidden = self.model.embed_tokens(token_ids)
@@ -183,6 +179,25 @@ def rotate(x, cos, sin):
     `roll` puts the other of its pair in the place of each number; the sign of the first half is in `sin`.
     """
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def check_arguments(token_ids, positions, cache):
+    """Raises ParameterError for what a model cannot be called with."""
+    for name, value in (("token_ids", token_ids), ("positions", positions)):
+        if not isinstance(value, torch.Tensor) or value.is_floating_point():
+            what = value.dtype if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+            raise ParameterError(f"{name} is {what}, but the model takes a tensor of int64. Pass torch.tensor(…).")
+    if token_ids.ndim != 1 or token_ids.shape != positions.shape:
+        raise ParameterError(
+            f"token_ids has shape {list(token_ids.shape)} and positions {list(positions.shape)}; both must "
+            f"be flat and equally long. Lay the sequences one after the other: there is no batch dimension."
+        )
+    if isinstance(cache, type) or not callable(getattr(cache, "attend", None)):
+        what = f"the class {cache.__name__}, not an object" if isinstance(cache, type) else f"a {type(cache).__name__}"
+        raise ParameterError(
+            f"cache is {what}, and the model calls cache.attend(layer, q, k, v) in each layer. Pass an object that "
+            f"has it: Recompute(), or ContiguousCache(model.config, max_tokens)."
+        )
 
 
 def for_windows(cache, positions, windows):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from course_lib.errors import CourseError
+
 from .check import judge
 from .judge import registry
 from .progress import workbook
@@ -28,6 +30,12 @@ class Parts(dict):
         super().__init__({part.exercise_id: part.value for part in found})
         self.found = list(found)
 
+    def __missing__(self, exercise_id):
+        raise CourseError(
+            f"These parts hold no {exercise_id!r}, only {', '.join(self)}. Name it where you load them: "
+            f"load_parts({', '.join(map(repr, [*self, exercise_id]))})."
+        )
+
     def __str__(self):
         yours = [part.exercise_id for part in self.found if part.is_yours]
         others = [f"{part.exercise_id} ({part.why_not})" for part in self.found if not part.is_yours]
@@ -40,8 +48,12 @@ class Parts(dict):
 def load_parts(*exercise_ids):
     """Parts for these exercises: the learner's own where it passes its check now, else the reference's.
 
-    Raises CourseError for an unknown id.
+    Raises CourseError for an unknown id, and without one.
     """
+    if not exercise_ids:
+        raise CourseError(
+            'load_parts needs the ids of exercises. Name them: load_parts("04.allocator", "11.priority").'
+        )
     return Parts([_part(registry.find(exercise_id)) for exercise_id in exercise_ids])
 
 
