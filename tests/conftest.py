@@ -1,6 +1,7 @@
 """What holds for every test, and for every kernel, server and command that a test starts."""
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -43,7 +44,7 @@ import sitecustomize  # noqa: E402,F401  (the offline guard, in this process too
 sys.path[:0] = [str(Path(__file__).parent / "browser"), str(Path(__file__).parent / "shared")]
 from lab import find_chromium  # noqa: E402
 
-# These take minutes, each file in one process. They go first, so that no process ends long after the others.
+# These take minutes. They go first, so that no process ends long after the others.
 SLOW_FILES = (
     "browser/test_lessons.py",
     "browser/test_exercises.py",
@@ -70,6 +71,29 @@ def place(item):
     slow = next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES))
     given = item.callspec.params if hasattr(item, "callspec") and item.path.name == "test_cases.py" else {}
     return slow, given["exercise"].id if "exercise" in given else ""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """--dist loadfile, where the long files are handed out in parts: a notebook, or an exercise."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Parts(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return part(nodeid)
+
+    return Parts(config, log)
+
+
+def part(nodeid):
+    """What one process runs in one go: a file, or of the browser's notebooks one, of test_cases.py one exercise."""
+    file, _, test = nodeid.partition("::")
+    if file.endswith(("browser/test_lessons.py", "browser/test_exercises.py")):
+        return nodeid
+    exercise = re.search(r"\[(\d\d\.\w+)", test) if file.endswith("practice/test_cases.py") else None
+    return f"{file}::{exercise[1]}" if exercise else file
 
 
 ALONE = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"

@@ -21,7 +21,13 @@ def course_copy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lab(course_copy, browser, tmp_path_factory):
-    """A Lab on the copies; `lab.root` is their folder."""
+def started(course_copy, browser, tmp_path_factory):
     with jupyter_lab(course_copy, tmp_path_factory.mktemp("jupyter")) as address:
         yield Lab(address, browser, course_copy)
+
+
+@pytest.fixture(scope="module")
+def lab(started):
+    """A Lab on the copies; `lab.root` is their folder. A page that is left open would compute on and on."""
+    yield started
+    started.close()

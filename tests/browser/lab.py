@@ -102,44 +102,67 @@ def _wait_for(address, server, log):
 
 
 class Lab:
-    """A browser on a JupyterLab server. All pages are of one context, which reads JupyterLab's scripts once."""
+    """A browser on a JupyterLab server. One page opens all notebooks: to load JupyterLab takes it seconds."""
 
     def __init__(self, address, browser, root):
         self.address, self.root = address, Path(root)
-        self.context = browser.new_context()
+        self.context, self.page = browser.new_context(), None
+        self.errors, self.elsewhere = [], []
 
     @contextlib.contextmanager
-    def open(self, notebook, *, theme=LIGHT, width=1400):
-        """Opens `notebook` (a path below the root) in a fresh page with a fresh kernel; yields a NotebookPage.
+    def open(self, notebook, *, theme=LIGHT, width=1400, fresh=False):
+        """Opens `notebook` (a path below the root) with a fresh kernel; yields a NotebookPage.
 
-        On leaving, raises AssertionError for errors in the browser's console and for requests that leave the machine.
+        fresh: JupyterLab itself is loaded anew, as after an error. On leaving, raises AssertionError for errors in the
+        browser's console and for requests that leave the machine.
         """
         from notebook_page import NotebookPage
 
-        page = self.context.new_page()
+        if fresh:
+            self.close()
+        page = self._loaded()
         page.set_viewport_size({"width": width, "height": 1000})
-        page.set_default_timeout(READY_SECONDS * 1000)
-        errors, elsewhere = [], []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: None if is_labs_own(error) else errors.append(f"{error}\n{error.stack}"))
-        # Not stopped here, by a route of the context: Chromium would read everything anew for each page.
-        page.on("request", lambda request: None if is_here(request.url) else elsewhere.append(request.url))
-        page.on("websocket", lambda ws: None if is_here(ws.url) else elsewhere.append(ws.url))
+        self.errors.clear()
+        self.elsewhere.clear()
         try:
-            page.goto(f"{self.address}/lab?reset")
-            page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
             page.evaluate(OPEN, {"path": str(notebook), "theme": theme})
             shown = NotebookPage(page)
             shown.wait_until_idle()  # closed while it still starts, JupyterLab leaves errors of its own
             yield shown
             shown.wait_until_idle()
             page.evaluate(CLOSE)
-        finally:
-            page.close()
-        if elsewhere:
-            raise AssertionError(f"{notebook} asked other machines: {elsewhere}")
-        if errors:
-            raise AssertionError(f"{notebook} left errors in the browser's console:\n" + "\n".join(errors))
+        except BaseException:
+            self.close()
+            raise
+        if self.elsewhere:
+            raise AssertionError(f"{notebook} asked other machines: {self.elsewhere}")
+        if self.errors:
+            raise AssertionError(f"{notebook} left errors in the browser's console:\n" + "\n".join(self.errors))
+
+    def _loaded(self):
+        """The page with JupyterLab in it."""
+        if self.page is None:
+            page = self.context.new_page()
+            page.set_default_timeout(READY_SECONDS * 1000)
+            page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", self._note)
+            # Not stopped here, by a route of the context: Chromium would read everything anew for each page.
+            page.on("request", lambda request: None if is_here(request.url) else self.elsewhere.append(request.url))
+            page.on("websocket", lambda ws: None if is_here(ws.url) else self.elsewhere.append(ws.url))
+            page.goto(f"{self.address}/lab?reset")
+            page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
+            self.page = page
+        return self.page
+
+    def _note(self, error):
+        if not is_labs_own(error):
+            self.errors.append(f"{error}\n{error.stack}")
+
+    def close(self):
+        """Closes the page; the next notebook is opened in another one."""
+        if self.page is not None:
+            self.page.close()
+        self.page = None
 
 
 def is_labs_own(error):
@@ -175,7 +198,10 @@ OPEN = """async ({path, theme}) => {
   window.coursePanel = panel;
 }"""
 
-CLOSE = "async () => { await window.coursePanel.sessionContext.shutdown(); }"
+CLOSE = """async () => {
+  await window.coursePanel.sessionContext.shutdown();
+  window.coursePanel.dispose();  // unlike close(), it does not ask whether to save
+}"""
 
 if __name__ == "__main__":  # for the Makefile: whether there is a browser
     sys.exit(find_chromium() is None)

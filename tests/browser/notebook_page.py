@@ -94,7 +94,7 @@ class NotebookPage:
             calm = calm + 1 if state["status"] == "idle" and state["running"] == 0 else 0
             if time.monotonic() > end:
                 raise AssertionError(f"still running after {CELLS_SECONDS} s: {state}")
-            self.page.wait_for_timeout(150)
+            self.page.wait_for_timeout(50)
 
     def expect_no_errors(self):
         """Raises AssertionError when a cell ends in an error that its tags do not announce."""

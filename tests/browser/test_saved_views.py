@@ -40,7 +40,7 @@ def test_views_and_guesses_come_back_without_their_kernel(course_lab):
     saved = json.loads((course_lab.root / "saved.ipynb").read_text())
     assert saved["metadata"]["widgets"]
     for theme in (LIGHT, DARK):
-        with course_lab.open("saved.ipynb", theme=theme) as page:  # a new kernel, in which nothing has run
+        with course_lab.open("saved.ipynb", theme=theme, fresh=True) as page:  # a new kernel, in which nothing has run
             page.page.wait_for_selector(".jp-OutputArea button:has-text('twice')")
             page.page.wait_for_selector(".jp-OutputArea input[type=range]")
             shown = page.page.inner_text(".jp-Notebook")
