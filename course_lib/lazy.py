@@ -3,6 +3,11 @@
 import sys
 from importlib import import_module
 
+from .errors import WrongEnvironment
+
+NEEDED = ("torch", "numpy", "safetensors", "tokenizers")
+"""Packages that are in every environment into which the course was installed."""
+
 
 def lazily(package, homes):
     """The `__all__`, `__getattr__` and `__dir__` of such a package. homes: {module: "Name name ..."}."""
@@ -10,7 +15,13 @@ def lazily(package, homes):
 
     def __getattr__(name):
         if name in home:
-            return getattr(import_module(f"{package}.{home[name]}"), name)
+            try:
+                module = import_module(f"{package}.{home[name]}")
+            except ModuleNotFoundError as missing:
+                if missing.name in NEEDED:
+                    raise WrongEnvironment(missing.name) from None
+                raise
+            return getattr(module, name)
         raise AttributeError(f"{package} has no {name!r}; it offers {', '.join(home)}")
 
     def __dir__():

@@ -73,3 +73,15 @@ def test_the_repository_has_one_address():
     address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
     named = set(re.findall(r"github(?:\.com|/)?/?([\w-]+/llm-inference[\w-]*)", (ROOT / "README.md").read_text()))
     assert named == {address.removeprefix("https://github.com/")}
+
+
+def test_another_python_is_told_from_the_one_with_the_course():
+    """As in a kernel of another environment: nothing of ours is found but course_lib itself."""
+    code = "import course_lib; from course_lib import setup"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("course_lib.errors.WrongEnvironment: This Python, ") and "has no torch" in last
+    assert "course lab" in last

@@ -68,7 +68,7 @@ class ScoreBoard(Shown):
 
 def path():
     """The file of the last score board, beside the learner's progress."""
-    return workbook.home() / "assemble.json"
+    return workbook.store().folder / "assemble.json"
 
 
 def last():
@@ -167,6 +167,8 @@ def _score(rung, parts, model, load, expected, limit_s):
 
 def _saved(board):
     """Writes the board beside the progress file; a sentence where that fails."""
+    if workbook.home() is None:
+        return [str(workbook.store().problem())]
     try:
         path().parent.mkdir(parents=True, exist_ok=True)
         write_whole(path(), json.dumps(board.as_dict(), indent=1, ensure_ascii=False) + "\n")

@@ -140,6 +140,22 @@ class Store:
         raise StoreError(f"{self.folder} holds a thousand files of this second. Tidy it up.")
 
 
+class Nowhere(Store):
+    """The store where no folder is known: all is kept in memory, and said."""
+
+    def __init__(self):
+        super().__init__("no folder")
+
+    def _load(self):
+        raise StoreError(
+            "This system knows no home folder for you, so progress is kept only until this kernel stops. Set the "
+            "environment variable COURSE_HOME to a folder that you can write to."
+        )
+
+    def _write_pending(self):
+        return [str(self.problem())]
+
+
 def parsed(text, path):
     """The state in the bytes of a file. Raises Damaged, or StoreError for a file of a newer version."""
     try:

@@ -14,16 +14,22 @@ from course_lib.errors import CourseError
 from course_lib.source.extract import revive
 
 from .moved import renewed
-from .store import Damaged, Store, StoreError
+from .store import Damaged, Nowhere, Store, StoreError
 
-_stores: dict[Path, Store] = {}
+_stores: dict[Path | None, Store] = {}
 
 
 def home():
-    """The folder of the workbook. A run by nbgrader has one of its own, so that it meets nothing of whoever grades."""
+    """The folder of the workbook, or None where the system knows no home folder.
+
+    A run by nbgrader has one of its own, so that it meets nothing of whoever grades.
+    """
     if "NBGRADER_EXECUTION" in os.environ:
         return Path(os.environ.get("COURSE_GRADED_HOME") or _empty_home().name)
-    return Path(os.environ.get("COURSE_HOME") or "~/.course").expanduser()
+    try:
+        return Path(os.environ.get("COURSE_HOME") or "~/.course").expanduser()
+    except RuntimeError:
+        return None
 
 
 @cache
@@ -35,7 +41,7 @@ def _empty_home():
 def store():
     """The Store of this COURSE_HOME; it remembers what could not be written yet."""
     folder = home()
-    return _stores.setdefault(folder, Store(folder))
+    return _stores.setdefault(folder, Store(folder) if folder else Nowhere())
 
 
 @dataclass(frozen=True)
