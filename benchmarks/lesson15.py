@@ -1,0 +1,169 @@
+"""Tables for lesson 15, recorded on a GPU: speculation with a model of the shape of Llama 3 8B and a draft model of the
+shape of Llama 3.2 1B.
+
+    python benchmarks/lessons.py 15 [--quick]
+
+Weights are random, so no draft would ever be right: which drafts are accepted is drawn with a given probability, and
+all else is done as always. For each number of sequences: tokens a second with and without drafts, and where the time of
+a step goes. From these times the cost models of the simulator are fitted; it says from which number of sequences drafts
+lose, beside the run. quick: tiny sizes, to try it on a CPU.
+"""
+
+import random
+import time
+
+import torch
+from timing import LLAMA_3_8B, TINY, random_model, wait_for
+
+from course_lib import Engine, EngineConfig, SamplingParams
+from course_lib.engine import DraftModel
+from course_lib.models import ModelConfig
+from course_lib.workload import SimulatedDrafts, losing_batch
+from course_lib.workload.calibrate import fit, prediction_error
+from course_lib.workload.cost import StepWork
+
+DRAFTS, CONTEXT = 4, 1000
+ACCEPTANCES = (0.8, 0.7, 0.6, 0.5)
+SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)
+LLAMA_1B = LLAMA_3_8B | dict(hidden_size=2048, intermediate_size=8192, num_layers=16, head_dim=64)
+STEPS = 20
+
+
+def tables(model, tokenizer, device, quick=False):
+    """[{"title", "columns", "rows"}]. model and tokenizer are not used: the bundled model is too small for a GPU."""
+    dtype = torch.float32 if quick else torch.bfloat16
+    large, small = (random_model(ModelConfig(**(shape | dict(context=4096))), device, dtype)
+                    for shape in ((TINY, TINY | dict(num_layers=1)) if quick else (LLAMA_3_8B, LLAMA_1B)))  # fmt: skip
+    sequences, context = ((1, 2, 3), 40) if quick else (SEQUENCES, CONTEXT)
+    runs = {name: Runs(large, speculation, max(sequences), context) for name, speculation in
+            (("plain", None), ("drafts", DraftModel(model=small, num_speculative_tokens=DRAFTS)))}  # fmt: skip
+    plain = {n: runs["plain"].of(n, STEPS)[0] for n in sequences}
+    drafts = {n: runs["drafts"].of(n, STEPS, ACCEPTANCES) for n in sequences}
+    return [rates(plain, drafts), times(plain, drafts), *losing(plain, drafts, context)]
+
+
+class Run:
+    """What was measured: tokens and seconds of some steps; of them draft and check, the seconds on the GPU."""
+
+    def __init__(self, acceptance, tokens, seconds, steps, draft, check):
+        self.acceptance, self.rate, self.step = acceptance, tokens / seconds, seconds / steps
+        self.draft, self.check = draft / steps, check / steps
+
+
+class Runs:
+    """An engine that decodes any number of sequences, with drafts or without."""
+
+    def __init__(self, model, speculation, most, context):
+        self.context, self.device = context, model.device
+        config = EngineConfig(
+            num_blocks=most * (-(-(context + 700) // 16)), max_num_seqs=most, max_num_batched_tokens=16_384,
+            prefix_caching=False, speculation=speculation,
+        )  # fmt: skip
+        self.engine = Engine(model, config, trace=False)
+        self.acceptance, draw = 1.0, random.Random(0)
+        keep = getattr(self.engine.runner, "keep", None)
+
+        def drawn(arrays, chosen, accepted):
+            return keep(arrays, chosen, [draw.random() < self.acceptance for _ in accepted])
+
+        self.engine.runner.keep = drawn
+
+    def of(self, sequences, steps, acceptances=(None,)):
+        """[Run], one for each acceptance, while so many sequences decode."""
+        engine, found = self.engine, []
+        for i in range(sequences):
+            prompt = [(7 * i + j) % 199 + 5 for j in range(self.context)]
+            engine.add_request(prompt, SamplingParams(max_tokens=600, ignore_eos=True))
+        seen = set()
+        while len(seen) < sequences:
+            seen |= {output.request_id for output in engine.step()}
+        for acceptance in acceptances:
+            self.acceptance = acceptance
+            self._steps(4)
+            runner = engine.runner
+            before = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
+            tokens, seconds = self._steps(steps)
+            after = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
+            found.append(Run(acceptance, tokens, seconds, steps, *(b - a for a, b in zip(before, after))))
+        for request_id in seen:
+            engine.abort(request_id)
+        while engine.has_unfinished():
+            engine.step()
+        return found
+
+    def _steps(self, steps):
+        wait_for(self.device)
+        began = time.perf_counter()
+        tokens = sum(len(output.new_token_ids) for _ in range(steps) for output in self.engine.step())
+        wait_for(self.device)
+        return tokens, time.perf_counter() - began
+
+
+def rates(plain, drafts):
+    rows = []
+    for n, runs in drafts.items():
+        rows.append(
+            [n, plain[n].rate, *(run.rate for run in runs), *(round(run.rate / plain[n].rate, 2) for run in runs)]
+        )
+    told = [f"{DRAFTS} drafts, {run.acceptance} right" for run in next(iter(drafts.values()))]
+    return {
+        "title": f"Llama 3 8B's shape with a draft model of 1B: tokens a second, contexts of {CONTEXT:,} to "
+        f"{CONTEXT + 300:,} tokens",
+        "columns": ["sequences", "plain", *told, *(f"times plain, {name.split(', ')[1]}" for name in told)],
+        "rows": rows,
+    }
+
+
+def times(plain, drafts):
+    rows = []
+    for n, (run, *_) in drafts.items():
+        rest = run.step - run.draft - run.check
+        rows.append([n, *(1e3 * x for x in (plain[n].step, run.step, run.draft, run.check, rest))])
+    return {
+        "title": f"One step, ms: plain, and with {DRAFTS} drafts",
+        "columns": [
+            "sequences",
+            "plain",
+            "with drafts",
+            f"{DRAFTS} runs of the draft model",
+            "check",
+            "the rest (CPU)",
+        ],
+        "rows": rows,
+    }
+
+
+def losing(plain, drafts, context):
+    """Two tables: the cost models fitted to these times, and from which number of sequences drafts lose."""
+    known, kv = dict(per_batch=0.0, per_narrow=0.0, per_sequence=0.0, per_pair=0.0), context + 150
+    large = [(StepWork(n, n, n * kv, 0), run.step) for n, run in plain.items()]
+    large += [(StepWork(n * (DRAFTS + 1), n, n * kv, 0), run[0].check) for n, run in drafts.items()]
+    small = [(StepWork(n, n, n * kv, 0), (run[0].step - run[0].check) / DRAFTS) for n, run in drafts.items()]
+    costs = {}
+    for name, steps in (("the model", large), ("a draft", small)):
+        costs[name] = fit(steps, known=known | ({"per_kv_token": 0.0} if name == "a draft" else {}))
+        costs[name, "error"] = prediction_error(costs[name], steps)
+    fitted = {
+        "title": "Cost models of the simulator, fitted to these steps (a draft: with its share of the rest)",
+        "columns": ["of", "per_step, ms", "per_token, µs", "per_kv_token, ns", "error"],
+        "rows": [
+            [name, 1e3 * costs[name].per_step, 1e6 * costs[name].per_token, 1e9 * costs[name].per_kv_token,
+             f"{costs[name, 'error']:.0%}"]
+            for name in ("the model", "a draft")
+        ],
+    }  # fmt: skip
+    rows = []
+    for at, run in enumerate(next(iter(drafts.values()))):
+        speculation = SimulatedDrafts(num_speculative_tokens=DRAFTS, acceptance=run.acceptance, cost=costs["a draft"])
+        found = losing_batch(costs["the model"], speculation, context=context, num_tokens=128, most=512)
+        loses = [n for n, runs in drafts.items() if runs[at].rate < plain[n].rate]
+        wins = [n for n in drafts if not loses or n < loses[0]]
+        rows.append(
+            [run.acceptance, found or "none up to 512", wins[-1] if wins else "none", loses[0] if loses else "none"]
+        )
+    lost = {
+        "title": f"From how many sequences on {DRAFTS} drafts lose",
+        "columns": ["acceptance", "simulator", "run: last that wins", "run: first that loses"],
+        "rows": rows,
+    }
+    return fitted, lost
