@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from .agreement import EXACT, agree
 from .exercise import Mistake
 from .running import Raised
 
@@ -36,6 +37,16 @@ def writes_into(trials):
     return lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised)
 
 
+def changes(trials, right):
+    """is_made_by for answers that change the caller's data in any of the trials, whichever one they fail first."""
+
+    def made(answer, found):
+        pairs = [(trial, trial.outcome(right, timed=False)[0], trial.outcome(answer)[0]) for trial in trials]
+        return any(not isinstance(got, Raised) and not trial.agree(want, got) for trial, want, got in pairs)
+
+    return made
+
+
 PRINTED = Mistake(
     "the result is printed, not returned.",
     "`print` shows text on the page and gives `None` to whoever called. `return` hands the result over.",
@@ -58,6 +69,31 @@ NO_DICT = Mistake(
     ),
 )
 """For exercises that ask for a dict of numbers; their trials return anything else as it is."""
+
+
+def is_rounded(expected, got):
+    """Whether each number is the expected one, or that one with fewer decimals. got: of the same shape."""
+    if isinstance(expected, dict):
+        return expected.keys() == got.keys() and all(is_rounded(expected[key], got[key]) for key in expected)
+    if isinstance(expected, (list, tuple)):
+        return len(expected) == len(got) and all(map(is_rounded, expected, got))
+    if not isinstance(expected, float):
+        return expected == got
+    return agree(expected, got, EXACT) or any(agree(round(expected, n), got, EXACT) for n in range(1, 12))
+
+
+def loses_digits(reference):
+    """The Mistake of numbers that are right but for their last digits, for trials whose rounding is EXACT."""
+    return Mistake(
+        "numbers are rounded, or go through float32.",
+        "`round` and float32, which has 24 bits, lose digits. Compute with Python's floats or float64, and return the "
+        "result as it is.",
+        is_made_by=lambda answer, found: any(
+            same(found.trial.outcome(reference)[0], found.outcome) for same in (agree, is_rounded)
+        ),
+        last=True,
+    )
+
 
 RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]
 """In this order: an answer that prints returns nothing as well."""

@@ -11,6 +11,7 @@ LEAST = 1e-5
 """How far two numbers may always be apart."""
 SMALLEST_SHARE = 1e-9
 """A range of keys whose weights sum to less than this share of all weights is not looked at: rounding would decide."""
+FEWER_BITS = "Yours is right in its first digits only, as a format with fewer bits rounds it: compute in float32."
 MOST_KEYS = 300
 """Of more keys, the ranges are not tried."""
 
@@ -46,7 +47,14 @@ def times(want, mine):
     factor = float((mine * want).sum() / (want * want).sum())
     off = (factor * want - mine).abs().max()
     close = off <= LEAST + 1e-3 * float(mine.abs().max())
+    if close and abs(factor - 1) < 5e-3:
+        return FEWER_BITS
     return f"Yours is {factor:.3g} times what it should be." if close and factor else ""
+
+
+def nearly(want, mine):
+    """FEWER_BITS where two floats differ in their last digits only; else ""."""
+    return FEWER_BITS if want != mine and abs(want - mine) < 5e-3 * abs(want) else ""
 
 
 def over_keys(mine, q, k, v, own, span, far):

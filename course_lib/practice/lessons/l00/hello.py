@@ -7,6 +7,7 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Tria
 
 from .solutions.hello import hello
 
+LONG = "Maximiliana Wilhelmina Georgina von der Heide the Younger"
 SENTENCE = "Once upon a time, in a quiet harbour, there lived a patient otter named"
 
 
@@ -104,6 +105,10 @@ HELLO = Exercise(
                     "{Mia}",
                     "Al ",
                     " Mia",
+                    "",
+                    "100% Al",
+                    "Al\nBo",
+                    LONG,
                 )
             ],
         ),
@@ -153,6 +158,19 @@ HELLO = Exercise(
             "spaces inside the name are lost.",
             "`split()` and `join` make one space of several. The name must stay as it was passed.",
             lambda name: " ".join(hello(name).split()),
+        ),
+        Mistake(
+            "an empty name is replaced by another one.",
+            "`name or …` takes what follows where the name is empty. Then the sentence has no name, and still the full "
+            "stop.",
+            lambda name: hello(name or "Juniper"),
+            lambda answer, found: found.story == ["hello('')"] and str(found.outcome).startswith(f"{SENTENCE} "),
+        ),
+        Mistake(
+            "a long name is cut.",
+            "A name can have any length: leave out `[:n]` and a width in the format.",
+            tuple(lambda name, width=width: hello(name[:width]) for width in (20, 32)),
+            lambda answer, found: found.story == [f"hello({LONG!r})"] and str(found.outcome)[:-1] in hello(LONG),
         ),
         Mistake(
             "the characters of the name are replaced by others that look the same.",

@@ -1,5 +1,7 @@
 """Exercise 01.count_work: the tokens and the attention scores of decoding without a cache."""
 
+import torch
+
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
@@ -23,6 +25,22 @@ def count_work_counted(prompt_tokens, new_tokens):
             tokens += 1
             scores += position + 1
     return tokens, scores
+
+
+def count_work_divided(prompt_tokens, new_tokens):
+    """As count_work_closed, with `/`."""
+
+    def up_to(m):
+        return m * (m + 1) // 2, int(m * (m + 1) * (m + 2) / 6)
+
+    (tokens, scores), (t, s) = up_to(prompt_tokens + new_tokens - 1), up_to(prompt_tokens - 1)
+    return tokens - t, scores - s
+
+
+def is_rounded(answer, found):
+    """Whether the two numbers are right in all but their last digits."""
+    right, got = count_work(1_000_003, 1), answer(1_000_003, 1)
+    return found.story[-1].startswith("count_work") and all(0.99 < x / y < 1.01 for x, y in zip(got, right))
 
 
 def bill(p, n, part=None, note=""):
@@ -95,7 +113,7 @@ def swapped(prompt_tokens, new_tokens):
 
 
 SMALL = [(p, n) for p in range(1, 6) for n in range(0, 5)]
-LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500), (100_000, 2)]
+LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500), (100_000, 2), (1_000_003, 1)]
 
 COUNT_WORK = Exercise(
     id="01.count_work",
@@ -208,6 +226,13 @@ COUNT_WORK = Exercise(
                 lambda p, n: (float(count_work(p, n)[0]), count_work(p, n)[1]),
             ),
             a_float,
+        ),
+        Mistake(
+            "the numbers go through a float, and large ones are rounded.",
+            "`/` gives a float, which has 53 bits, also under `int(…)`, and `float32` has 24. `//` divides whole "
+            "numbers exactly.",
+            (count_work_divided, lambda p, n: tuple(int(torch.tensor(float(x))) for x in count_work(p, n))),
+            is_rounded,
         ),
     ],
     hints=[

@@ -3,8 +3,8 @@
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.practice.fixtures.tiny_model import Counted, TinyModel
-from course_lib.practice.fixtures.token_lists import PROMPTS, explain_tensors, kinds, listed
+from course_lib.practice.fixtures.tiny_model import Counted
+from course_lib.practice.fixtures.token_lists import PROMPTS, kinds, listed
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
@@ -21,65 +21,30 @@ from .generate_answers import (
     returns_at_once,
     stops_on_prompt,
 )
+from .generate_trials import (
+    LONG,
+    STOPPED,
+    STOPPED_BY_ANY,
+    UNTOUCHED,
+    list_faults,
+    new_ids,
+    run,
+    story,
+    tokens_of_each_call,
+)
 from .solutions.generate import generate
 
 
-def run(answer, prompt, n, stop=()):
-    """(what the answer returns, the caller's list after the call, tokens computed in each call)."""
-    model, ids = TinyModel(most_calls=n + 6), list(prompt)
-    returned = answer(model, ids, n, stop) if stop else answer(model, ids, n)
-    return returned, ids, model.computed
+def ends_early(answer, _):
+    """Whether it returns fewer than max_tokens ids without a stop token, and those are the first ones."""
+    pairs = [(run(answer, p, 6)[0], run(generate, p, 6)[0]) for p in ([1], [1, 2], [1, 2, 3], [4])]
+    return all(got == want[: len(got)] for got, want in pairs) and len({len(got) for got, _ in pairs}) > 1
 
 
-def story(prompt, n, stop=(), then=None):
-    stops = f", stop_token_ids={stop}" if stop else ""
-    last = f"generate(model, {then and 'prompt' or list(prompt)}, max_tokens={n}{stops})"
-    lines = [
-        "from course_lib.practice.play import TinyModel",
-        "model = TinyModel()  # next: sum of id x (position + 1), modulo 5",
-    ]
-    return [*lines, *([f"prompt = {list(prompt)}"] if then else []), last, *([then] if then else [])]
-
-
-def new_ids(prompt, n, stop=(), note=""):
-    return Trial(
-        story(prompt, n, stop),
-        lambda answer: run(answer, prompt, n, stop)[0],
-        note=note,
-        explain=explain_tensors,
-        size=len(prompt) + n,
-    )
-
-
-def callers_list(prompt, n):
-    return Trial(story(prompt, n, then="prompt"), lambda answer: run(answer, prompt, n, ())[1], size=len(prompt) + n)
-
-
-def tokens_of_each_call(prompt, n, stop=()):
-    return Trial(
-        story(prompt, n, stop, then="model.computed  # tokens in each call"),
-        lambda answer: run(answer, prompt, n, stop)[2],
-        size=len(prompt) + n,
-        note="the whole sequence, once for each new token",
-    )
-
-
-def list_faults(prompt_tokens):
-    """explain(expected, got) of `kinds`, for a prompt of so many tokens: one sentence for each fault."""
-
-    def explain(expected, got):
-        if not isinstance(got, tuple) or len(got) == 1:
-            return ""
-        faults = []
-        if got[0] == "Tensor":
-            faults.append("This is a tensor; `.tolist()` converts it to a list.")
-        elif "Tensor" in got[2]:
-            faults.append("There are tensors in the list; `int(…)` converts each to an `int`.")
-        if got[1] == prompt_tokens + expected[1]:
-            faults.append("It is as long as the prompt and the new tokens together; do not return the prompt.")
-        return " ".join(faults)
-
-    return explain
+def is_random(answer, _):
+    """Whether it returns different tokens for one prompt."""
+    with torch.random.fork_rng(devices=[]):
+        return len({tuple(map(int, run(answer, [1, 2], 5)[0])) for _ in range(20)}) > 1
 
 
 def equals_naive(answer):
@@ -114,14 +79,6 @@ def equals_naive(answer):
     return "24 equal tokens"
 
 
-STOPPED = [(p, n, (s,)) for p in PROMPTS[:9] for s in (0, 1, 3) for n in (1, 3, 6)] + [
-    ([1, 2, 3], 6, (0, 3)),
-    ([3, 3], 6, (4, 2)),
-]
-STOPPED_BY_ANY = [(p, 6, stops) for p in ([1], [2], [4], [1, 2]) for stops in ((0, 3), (1, 2, 3), (4, 1), (2, 0))]
-
-UNTOUCHED = [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]]
-
 GENERATE = Exercise(
     id="01.generate",
     title="The naive loop",
@@ -151,7 +108,7 @@ GENERATE = Exercise(
             "Each token follows from the whole sequence before it",
             "The model keeps nothing between calls, so every step computes every token again, at its own position, "
             "counted from 0.",
-            [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)],
+            [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)] + [LONG],
         ),
         Property(
             "The loop ends after a stop token, which is the last id returned",
@@ -206,6 +163,13 @@ GENERATE = Exercise(
             (only_last, prompt_then_last, loop(feed=lambda ids: ids[-1:])),
         ),
         Mistake(
+            "a long sequence is cut to its last tokens.",
+            "Each step runs the model on the whole sequence, with positions from 0. Code with `ids[-block_size:]` "
+            "comes from a model that takes no more.",
+            tuple(loop(feed=lambda ids, size=size: ids[-size:]) for size in (256, 8192)),
+            lambda answer, found: found.trial is LONG and isinstance(found.outcome, list),
+        ),
+        Mistake(
             "the new tokens are never computed.",
             "Every step computes only the prompt, so every step gets the same token. Append each new token before the "
             "next step.",
@@ -253,6 +217,21 @@ GENERATE = Exercise(
             "the prompt is searched for stop tokens as well.",
             "Only a new token may end the loop; the prompt may contain stop tokens.",
             (stops_on_prompt, loop(stop=lambda token, ids, stops: token in stops or any(i in stops for i in ids))),
+        ),
+        Mistake(
+            "the loop ends although no stop token was made.",
+            "Only `max_tokens` and the ids in `stop_token_ids` end it. A token such as 0, or one that comes again, "
+            "does not.",
+            (
+                loop(stop=lambda token, ids, stops: token in stops or token == 0),
+                loop(stop=lambda token, ids, stops: token in stops or ids[-3:] == [token] * 3),
+            ),
+            ends_early,
+        ),
+        Mistake(
+            "the tokens are drawn at random.",
+            "Two calls with one prompt give different tokens. Greedy decoding always takes the largest logit.",
+            is_made_by=is_random,
         ),
         Mistake(
             "the caller's list is changed.",

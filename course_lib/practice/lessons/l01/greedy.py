@@ -64,6 +64,14 @@ def untouched(values):
     )
 
 
+def search_from(logits, least):
+    best = 0
+    for token, logit in enumerate(logits.tolist()):
+        if logit > least:
+            best, least = token, logit
+    return best
+
+
 def a_pair(_, found):
     """Whether the answer returned two values."""
     return isinstance(found.outcome, tuple) and len(found.outcome) == 2
@@ -130,6 +138,7 @@ CLOSE = [
     )
 ]
 """Logits that half precision, rounding to four digits or a tolerance of 1 in 100,000 makes equal."""
+BELOW = [choice([-2e30, -1e30]), choice([-3e4, -2e4])]
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
 GREEDY = Exercise(
@@ -146,7 +155,9 @@ GREEDY = Exercise(
         Property(
             "The id is that of the largest logit",
             "Greedy decoding always takes the most likely token.",
-            [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)] + list(larger_ones()),
+            [choice(list(v)) for n in (1, 2, 3, 4) for v in itertools.permutations(LEVELS, n)]
+            + BELOW
+            + list(larger_ones()),
         ),
         Property(
             "Among equal logits, the lowest id is returned",
@@ -180,6 +191,12 @@ GREEDY = Exercise(
             "the smallest logit is taken.",
             "A large logit means a likely token; the smallest logit belongs to the least likely token.",
             lambda logits: int(logits.argmin()),
+        ),
+        Mistake(
+            "the search begins with a value that all logits can be below.",
+            "Then no logit is larger, and the first id stays. Begin with the first logit, or with `-float('inf')`.",
+            tuple(lambda logits, least=least: search_from(logits, least) for least in (0.0, -100.0, -1e4, -1e9)),
+            lambda answer, found: found.trial in BELOW and int(answer(torch.tensor([1e30, 2e30]))) == 1,
         ),
         Mistake(
             "the sign is lost before the logits are compared.",

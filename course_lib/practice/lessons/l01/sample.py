@@ -8,9 +8,14 @@ from course_lib.practice.judge.running import Raised
 
 from .sample_answers import (
     crash_on_large_k,
+    divides_by_zero,
+    draws_by_itself,
+    draws_from_the_kept,
     draws_index,
+    gives_fewer,
     greedy_below,
     greedy_by_draw,
+    in_another_order,
     k_cut,
     never_greedy,
     normal,
@@ -29,25 +34,8 @@ from .sample_answers import (
 from .sample_trials import can_be_drawn, drawn, kept, large, on_edge, orders, untouched
 from .solutions.sample import sample
 
-
-def divides_by_zero(answer, found):
-    """Whether temperature 0 gave nan or a ZeroDivisionError. Which numbers are nan differs from answer to answer."""
-    if not any(f"temperature={zero}," in found.story[-1] for zero in ("0", "0.0")):
-        return False
-    if isinstance(found.outcome, Raised):
-        return found.outcome.kind == "ZeroDivisionError"
-    given, _ = found.outcome
-    return any(isinstance(p, torch.Tensor) and bool(p.isnan().any()) for p in given)
-
-
-def draws_by_itself(answer, found):
-    """Whether it returns random tokens without a call of `draw`."""
-    calls = []
-    tokens = {int(answer(torch.zeros(6), 1.0, None, None, lambda p: calls.append(p) or 0)) for _ in range(20)}
-    return not calls and len(tokens) > 1
-
-
 THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
+COLD = [drawn([1.0, 1.0], t) for t in (1e-4, 1e-6, 1e-9)]
 UNTOUCHED = [
     untouched(p, temperature=t, top_k=k, top_p=q)
     for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
@@ -73,7 +61,8 @@ SAMPLE = Exercise(
                 for p in ([0.75, 0.25], [0.2, 0.8], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7])
                 for t in (0.5, 2.0, 0.25)
             ]
-            + [drawn(p, 0.005) for p in ([1.02, 1.0], [1.0, 1.02], [1.0, 1.01, 1.03])],
+            + [drawn(p, 0.005) for p in ([1.02, 1.0], [1.0, 1.02], [1.0, 1.01, 1.03])]
+            + COLD,
         ),
         Property(
             "Temperature 0 is greedy: the most likely token, without `draw`",
@@ -105,7 +94,8 @@ SAMPLE = Exercise(
                 drawn(p, 1.0, None, top_p)
                 for p in orders(*THREE) + [list(FOUR), list(FOUR[::-1])]
                 for top_p in (0.25, 0.45, 0.6, 0.75, 0.95, 1.0)
-            ],
+            ]
+            + [drawn(list(p), 1.0, None, top_p) for p, top_p in ((THREE, 0.5001), (THREE, 0.8005), (FOUR, 0.7001))],
         ),
         Property(
             "`top_p` is reached where the sum is exactly `top_p`: no further token is kept",
@@ -167,10 +157,25 @@ SAMPLE = Exercise(
             sampler(lambda x, t, k, p: x / t),
         ),
         Mistake(
-            "`draw` gets the probabilities in sorted order.",
+            "`draw` gets the probabilities in sorted order, or not back at their ids.",
             "`draw` takes one probability for each id and returns an id. Put each probability back at its id before "
-            "you call it.",
+            "you call it: `result[order] = …`, or `scatter`.",
             (sampler(lambda x, t, k, p: right_shape(x, t, k, p).sort(descending=True).values), draws_index),
+            in_another_order,
+        ),
+        Mistake(
+            "`draw` gets the tokens that are kept only.",
+            "It takes a probability for each id of the vocabulary, 0 for those that were cut, and returns an id.",
+            draws_from_the_kept,
+            gives_fewer,
+        ),
+        Mistake(
+            "`top_p` is compared with a tolerance, or with a rounded sum.",
+            "Then a token is cut although the sum has not reached `top_p`. Compare the sum as it is.",
+            tuple(
+                sampler(lambda x, t, k, p, slack=slack: right_shape(x, t, k, p and p - slack))
+                for slack in (1e-3, 5e-4, 2e-2)
+            ),
         ),
         Mistake(
             "`top_k` keeps one token too many.",
@@ -236,7 +241,10 @@ SAMPLE = Exercise(
         Mistake(
             "a low temperature is treated as 0.",
             "Only 0 means greedy. At any temperature above 0 the token is drawn: `draw` is called once.",
-            tuple(greedy_below(t) for t in (0.01, 0.1)),
+            tuple(greedy_below(t) for t in (0.01, 0.1, 1e-3, 1e-5)),
+            lambda answer, found: (
+                found.trial in COLD and not isinstance(found.outcome, Raised) and not found.outcome[0]
+            ),
         ),
         Mistake(
             "`top_p` adds up from the least likely token.",

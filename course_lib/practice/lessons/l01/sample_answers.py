@@ -4,6 +4,8 @@ import itertools
 
 import torch
 
+from course_lib.practice.judge.running import Raised
+
 from .solutions.sample import sample
 
 
@@ -119,6 +121,14 @@ def draws_index(logits, temperature, top_k, top_p, draw):
     return int(order[draw(ordered[ordered > 0])])
 
 
+def draws_from_the_kept(logits, temperature, top_k, top_p, draw):
+    if temperature == 0:
+        return int(logits.argmax())
+    probabilities = right_shape(logits, temperature, top_k, top_p)
+    kept = probabilities.nonzero().flatten()
+    return int(kept[draw(probabilities[kept])])
+
+
 def never_greedy(logits, temperature, top_k, top_p, draw):
     return draw(right_shape(logits, temperature, top_k, top_p))
 
@@ -163,3 +173,40 @@ def raises_low_temperatures(answer, found):
     if len(given) < 3 or not given[0].allclose(softened(logits, 0.5)):
         return False
     return given[1].allclose(given[2]) and float(given[1].min()) > 0
+
+
+def divides_by_zero(answer, found):
+    """Whether temperature 0 gave nan or a ZeroDivisionError. Which numbers are nan differs from answer to answer."""
+    if not any(f"temperature={zero}," in found.story[-1] for zero in ("0", "0.0")):
+        return False
+    if isinstance(found.outcome, Raised):
+        return found.outcome.kind == "ZeroDivisionError"
+    given, _ = found.outcome
+    return any(isinstance(p, torch.Tensor) and bool(p.isnan().any()) for p in given)
+
+
+def in_another_order(_, found):
+    """Whether `draw` got the right probabilities, at other ids."""
+    if isinstance(found.outcome, Raised) or not isinstance(found.outcome, tuple):
+        return False
+    (given, _), (right, _) = found.outcome, found.trial.outcome(sample, timed=False)[0]
+    if len(given) != 1 or len(right) != 1 or not isinstance(given[0], torch.Tensor):
+        return False
+    if given[0].shape != right[0].shape or given[0].allclose(right[0]):
+        return False
+    return given[0].sort().values.allclose(right[0].sort().values, atol=1e-5)
+
+
+def gives_fewer(answer, _):
+    """Whether `draw` gets fewer probabilities than there are ids."""
+    given = []
+    for cut in ((1, None), (None, 0.4)):
+        answer(torch.tensor([0.0, 2.0, 1.0]), 1.0, *cut, lambda p: given.append(len(p)) or 0)
+    return bool(given) and min(given) < 3
+
+
+def draws_by_itself(answer, found):
+    """Whether it returns random tokens without a call of `draw`."""
+    calls = []
+    tokens = {int(answer(torch.zeros(6), 1.0, None, None, lambda p: calls.append(p) or 0)) for _ in range(20)}
+    return not calls and len(tokens) > 1

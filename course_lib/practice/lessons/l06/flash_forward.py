@@ -86,6 +86,7 @@ FLASH_FORWARD = Exercise(
                 attends(3, 4, times=20.0),
                 attends(4, 4, causal=False, times=20.0),
                 attends(4, 6, (2, 3), times=30.0),
+                attends(2, 2, (2, 1), times=200.0),
             ],
         ),
         Property(

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, changes
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .merge_partials_answers import (
@@ -19,6 +19,7 @@ from .merge_partials_answers import (
     not_divided,
     overflowing,
     right_weights,
+    shifts_in_place,
     swapped,
     under_one_maximum,
     under_one_side,
@@ -110,8 +111,8 @@ MERGE_PARTIALS = Exercise(
         Mistake(
             "the inputs are changed.",
             "`mul_`, `add_`, `*=` and other in-place operations write into the caller's tensors. Make new tensors.",
-            merges_in_place,
-            is_made_by=writes_into(UNTOUCHED),
+            (merges_in_place, shifts_in_place),
+            is_made_by=changes(UNTOUCHED, merge_partials),
         ),
         in_float64(merge_partials, (0, 1), (0,), (1,)),
         Mistake(

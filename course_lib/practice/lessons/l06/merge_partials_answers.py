@@ -2,6 +2,8 @@
 
 import torch
 
+from .solutions.merge_partials import merge_partials
+
 INF = float("inf")
 
 
@@ -107,3 +109,9 @@ def merges_in_place(out_a, lse_a, out_b, lse_b):
     lse = torch.logaddexp(lse_a, lse_b)
     out_a.mul_(a[..., None]).add_(out_b * b[..., None])
     return out_a, lse
+
+
+def shifts_in_place(out_a, lse_a, out_b, lse_b):
+    right = merge_partials(out_a, lse_a, out_b, lse_b)[1].clone()
+    lse_a -= torch.where(right == -INF, 0.0, 0.5)
+    return merge_partials(out_a, lse_a, out_b, lse_b)[0], right

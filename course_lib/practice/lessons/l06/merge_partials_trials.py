@@ -120,4 +120,9 @@ def explain(expected, got):
     )
 
 
-UNTOUCHED = [untouched([0.0], [1.0]), untouched([2.0, 1.0], [0.0, 1.0]), untouched([3.0], [3.0])]
+UNTOUCHED = [
+    untouched([0.0], [1.0]),
+    untouched([2.0, 1.0], [0.0, 1.0]),
+    untouched([3.0], [3.0]),
+    untouched([-INF], [-INF]),
+]

@@ -6,7 +6,7 @@ import torch
 
 from course_lib.practice.judge.agreement import agree, rounding_of_exp
 from course_lib.practice.judge.exercise import Trial
-from course_lib.practice.lessons.instead import times
+from course_lib.practice.lessons.instead import nearly, times
 from course_lib.practice.report.tensors import code, numbers
 
 INF = float("inf")
@@ -122,7 +122,8 @@ def explain(expected, got):
         if not same
     ]
     only = f"Only the {wrong[0]} is wrong." if len(wrong) == 1 and lse not in (INF, -INF) else ""
-    return f"{only} {times(expected[0], out) if 'output' in wrong else ''}".strip()
+    said = times(expected[0], out) if "output" in wrong else nearly(float(expected[1]), float(lse))
+    return f"{only} {said}".strip()
 
 
 FALLING = [row([2.0], [1.0]), row([2.0, 1.0], [0.0]), row([1.0, 3.0], [2.0, 0.0]), row([3.0], [2.0], [1.0])]

@@ -4,7 +4,7 @@ import torch
 
 from course_lib.practice.fixtures.tiny_attention import Watch, count, qkv, size
 from course_lib.practice.judge.agreement import differing
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, changes
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.instead import times
@@ -164,7 +164,7 @@ RECOMPUTE_BACKWARD = Exercise(
             "the inputs are changed.",
             "`*=` and other in-place operations write into the caller's tensors.",
             Wrong(in_place=True),
-            is_made_by=writes_into(UNTOUCHED),
+            is_made_by=changes(UNTOUCHED, recompute_backward),
         ),
         in_float64(recompute_backward, (0, 1, 2), (0, 1), (1, 2), (0,), (1,), (2,)),
         Mistake(

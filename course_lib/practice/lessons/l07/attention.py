@@ -97,7 +97,7 @@ numbers below 1e-38."""
 
 
 def small(name, n, m, tile=16, heads=1, kv_heads=1):
-    """The Trial of whether no tensor is larger than q, k or a tile of scores.
+    """The Trial of whether no tensor is larger than q, k or a tile of scores, those of a group of heads together.
 
     With tile > head_dim, the scores of a tile of queries and all keys are larger. Where loads are recorded, no kernel
     may load more than a few tiles at once.
@@ -106,7 +106,7 @@ def small(name, n, m, tile=16, heads=1, kv_heads=1):
     def call(answer, q, k, v):
         with Watch() as watch:
             answer(q, k, v, tile)
-        if size(watch.largest) > max(q.numel(), k.numel(), 2 * tile * tile):
+        if size(watch.largest) > max(q.numel(), k.numel(), 2 * tile * tile * (heads // kv_heads)):
             return f"a tensor of {watch.largest}"
         widest = max((access.mask.size for access in recording() or ()), default=0)
         return (
@@ -132,7 +132,12 @@ def small(name, n, m, tile=16, heads=1, kv_heads=1):
 
 
 def smalls(name):
-    return [small(name, 48, 48), small(name, 48, 160, tile=32), small(name, 100, 200, tile=64)]
+    return [
+        small(name, 48, 48),
+        small(name, 48, 160, tile=32),
+        small(name, 100, 200, tile=64),
+        small(name, 160, 16, tile=32),
+    ]
 
 
 ONE_TILE = (
@@ -164,6 +169,18 @@ def large_first(name):
 
     made = "q[:], k[:], v[:], v[:16] = 0, 0, 0.05, 128  # all keys have the same weight"
     return attends(name, 1, 801, half=True, make=make, made=made)
+
+
+def close_scores(name):
+    """The Trial of scores from 600 on that are 1/32 apart: a float16 keeps every sixteenth of them."""
+
+    def make(q, k, v):
+        q[:], k[:] = 8, 18.75
+        k[:, 0, 0] += torch.arange(len(k)).to(k) / 64
+        return q, k, v
+
+    made = "q[:], k[:] = 8, 18.75; k[:, 0, 0] += torch.arange(len(k)) / 64  # scores 600, 600.03, …"
+    return attends(name, 1, 15, half=True, make=make, made=made)
 
 
 def untouched(name, n, m, heads=1, kv_heads=1, nan_from=None):

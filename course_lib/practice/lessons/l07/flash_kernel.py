@@ -12,6 +12,7 @@ from .attention import (
     NEGATIVE,
     ONE_TILE,
     attends,
+    close_scores,
     in_programs,
     large_first,
     many_small,
@@ -47,7 +48,7 @@ QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
 KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
 LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0), on(16, 20, **NEGATIVE)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
-MANY_SMALL = [many_small("flash"), large_first("flash")]
+MANY_SMALL = [many_small("flash"), large_first("flash"), close_scores("flash")]
 HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
 SMALL = smalls("flash")
 STAYS = [stays("flash", 2, 2), stays("flash", 17, 20)]

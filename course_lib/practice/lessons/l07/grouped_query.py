@@ -1,8 +1,5 @@
 """07.grouped_query: query heads that share keys and values, which are read without a copy."""
 
-import torch
-
-from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge import rungs
 from course_lib.practice.judge.agreement import alike
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
@@ -10,7 +7,7 @@ from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
-from .attention import ONE_TILE, attends, large_first, many_small, small, smalls, stays, untouched
+from .attention import ONE_TILE
 from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail
 from .grouped_query_answers import (
     copied,
@@ -22,114 +19,26 @@ from .grouped_query_answers import (
     whole,
     wrong_heads,
 )
-
-BY_HEAD = "k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))"
-
-
-def on(n, m, heads=1, kv_heads=1, **options):
-    return attends("flash_grouped", n, m, heads=heads, kv_heads=kv_heads, **options)
-
-
-def packed(n, heads, kv_heads):
-    """The Trial with q, k and v as slices of one tensor, as the projection of a model makes them."""
-
-    def make(q, k, v):
-        return torch.cat([q, k, v], 1).split([heads, kv_heads, kv_heads], 1)
-
-    return on(
-        n,
-        n,
-        heads,
-        kv_heads,
-        make=make,
-        made=f"q, k, v = torch.cat([q, k, v], 1).split([{heads}, {kv_heads}, {kv_heads}], 1)",
-    )
-
-
-def kv_by_head(n, m, heads, kv_heads):
-    """The Trial with k and v laid out by head: transposed views of [kv_heads, m, head_dim]."""
-    return on(n, m, heads, kv_heads, make=lambda q, k, v: (q, *by_head(k, v)), made=BY_HEAD)
-
-
-def v_by_head(n, m, heads, kv_heads):
-    """The Trial with only v laid out by head."""
-    return on(
-        n,
-        m,
-        heads,
-        kv_heads,
-        make=lambda q, k, v: (q, k, v.transpose(0, 1).contiguous().transpose(0, 1)),
-        made="v = v.transpose(0, 1).contiguous().transpose(0, 1)",
-    )
-
-
-def by_head(k, v):
-    """k and v as transposed views of [kv_heads, m, head_dim]."""
-    return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))
-
-
-def in_place(n, m, heads, kv_heads):
-    """The Trial of whether k and v, which are not contiguous here, are read without a copy of either."""
-
-    def call(answer, q, k, v):
-        with Watch(but=(q, k, v)) as watch:
-            answer(q, k, v, 16)
-        return "no tensor as large as k" if size(watch.largest) < k.numel() else f"a tensor of {watch.largest}"
-
-    return rungs.trial(
-        [
-            "from course_lib.practice.play import Watch, here, qkv",
-            f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))",
-            f"{BY_HEAD}  # laid out by head",
-            "with Watch(but=(q, k, v)) as watch:",
-            "    flash_grouped(q, k, v, tile=16)",
-            "watch.largest  # the shape of the largest tensor made, without views of q, k and v",
-        ],
-        lambda: (lambda q, k, v: (q, *by_head(k, v)))(*qkv(n, m, heads, kv_heads, 16)),
-        call,
-        show=str,
-        size=10 * (n + m),
-        note=f"k has {m * kv_heads * 16:,} numbers",
-    )
-
-
-EQUAL = [on(2, 2), on(3, 5), on(2, 2, 2, 2), on(3, 20), on(17, 17, 2, 2)]
-GROUPED = [
-    on(1, 2, 2, 1),
-    on(2, 2, 2, 1),
-    on(3, 3, 4, 2),
-    on(2, 4, 6, 2),
-    on(16, 20, 3, 1),
-    on(17, 17, 4, 2),
-    on(16, 17, 2, 1),
-    on(5, 20, 6, 3),
-    packed(4, 4, 2),
-    kv_by_head(5, 20, 2, 1),
-]
-VIEWS = [
-    packed(2, 1, 1),
-    packed(3, 2, 2),
-    kv_by_head(2, 3, 2, 2),
-    packed(17, 1, 1),
-    kv_by_head(3, 6, 4, 4),
-    v_by_head(2, 3, 2, 2),
-]
-TAILS = [on(1, 1, 2, 1), on(1, 17, 4, 2), on(20, 33, 2, 1)]
-WITH_ENOUGH_HEADS = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
-"""Cases that have all the KV heads that the mistakes below reach."""
-FULLY_MASKED = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
-LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
-MANY_SMALL = [many_small("flash_grouped"), large_first("flash_grouped")]
-HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *MANY_SMALL]
-SMALL = smalls("flash_grouped")
-COPIES = [
-    small("flash_grouped", 3, 40, heads=3),
-    small("flash_grouped", 2, 48, heads=4),
-    small("flash_grouped", 2, 48, heads=4, kv_heads=2),
-]
-IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2)]
-STAYS = [stays("flash_grouped", 2, 2), stays("flash_grouped", 17, 20)]
-UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
+from .grouped_query_trials import (
+    COPIES,
+    EQUAL,
+    FULLY_MASKED,
+    GROUPED,
+    HALF,
+    IN_PLACE,
+    LARGE,
+    MANY_SMALL,
+    SKIPS,
+    SMALL,
+    STAYS,
+    TAILS,
+    UNTOUCHED,
+    VIEWS,
+    WITH_ENOUGH_HEADS,
+    kv_by_head,
+    on,
+    packed,
+)
 
 
 def of_a_wrong_head(answer, found):
@@ -188,6 +97,11 @@ GROUPED_QUERY = Exercise(
             "Keys and values are not copied for each query head",
             "A model shares them to make the KV cache smaller. A copy for each query head makes it as large as before.",
             COPIES,
+        ),
+        Property(
+            "Tiles above the diagonal are not loaded",
+            "As before: where they hold nan, an answer that loads them returns nan.",
+            SKIPS,
         ),
         Property("The inputs are not changed", "k and v are the KV cache: the next step reads them again.", UNTOUCHED),
         Property(
@@ -248,6 +162,12 @@ GROUPED_QUERY = Exercise(
             "at a time, with the strides of k and v.",
             made_contiguous,
             is_made_by=lambda answer, found: found.trial in IN_PLACE and not isinstance(found.outcome, Raised),
+        ),
+        Mistake(
+            "tiles above the diagonal are loaded.",
+            "A mask on the scores hides them, but 0 times nan is nan, and the loads cost time. End the loop with the "
+            "last key that a row of the program sees.",
+            is_made_by=lambda answer, found: found.trial in SKIPS and not isinstance(found.outcome, Raised),
         ),
         Mistake(
             "there is no causal mask.",

@@ -92,8 +92,9 @@ def nearest(n, m):
     )
 
 
-def untouched(n, m):
+def untouched(n, m, masked=False):
     x = torch.arange(1.0, n * m + 1).reshape(n, m)
+    x[:, :1] = -INF if masked else x[:, :1]
 
     def call(answer, given):
         answer(given)
@@ -190,4 +191,4 @@ HALF = [
     rows([6.0, 0.5, -4.0], [1.0, 2.0, 3.0], half=True),
 ]
 STAYS = [stays(1, 2), stays(2, 3)]
-UNTOUCHED = [untouched(1, 2), untouched(2, 3)]
+UNTOUCHED = [untouched(1, 2), untouched(2, 3), untouched(1, 2, masked=True)]
