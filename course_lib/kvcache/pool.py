@@ -113,10 +113,9 @@ class KVPool:
             return
         rows, slots = zip(*rows)
         blocks, places = self._places(slots)
-        whole_part = rows[-1] - rows[0] == len(rows) - 1  # a part of pinned memory, which is not copied before
-        for kept, back in zip(self.by_token, tensors):
-            part = back[:, rows[0] : rows[-1] + 1] if whole_part else back[:, rows]
-            kept[:, blocks, places] = self._to_pool(part)
+        part = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else self._ids(rows)
+        for kept, back in zip(self.by_token, tensors):  # all of it: the CPU would read a part before `save` has ended
+            kept[:, blocks, places] = self._to_pool(back)[:, part]
 
     def _places(self, slots):
         slots = self._ids(slots)

@@ -37,6 +37,12 @@ setup()
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
 draft, _ = load_model("tale-draft", device="cpu", dtype=torch.float32)
 
+
+def empty_cache(one, most):
+    """A cache for `most` tokens of this model: on the device where the model is, in the numbers it computes in."""
+    return ContiguousCache(one.config, most, device=one.device, dtype=one.dtype)
+
+
 # %%
 for name, one in (("tale", model), ("tale-draft", draft)):
     print(f"{name:>10}: {one.config.num_parameters / 1e6:.2f} million weights, {one.config.num_layers} layers, "
@@ -69,7 +75,7 @@ def seconds(act, tries=15):
 @torch.inference_mode()
 def run_cost(one, n, length=300):
     """Seconds of a run over n tokens after `length` others."""
-    cache = ContiguousCache(one.config, length + n)
+    cache = empty_cache(one, length + n)
     one(torch.zeros(length, dtype=torch.int64), torch.arange(length), cache, logits_for=torch.tensor([length - 1]))
     tokens, positions = torch.zeros(n, dtype=torch.int64), torch.arange(length, length + n)
 
@@ -111,7 +117,7 @@ predict("15.agree", "At how many of 100 places do both models have the same like
 @torch.inference_mode()
 def likeliest(one, token_ids):
     """The likeliest token after each of these tokens."""
-    cache = ContiguousCache(one.config, len(token_ids))
+    cache = empty_cache(one, len(token_ids))
     return one(torch.tensor(token_ids), torch.arange(len(token_ids)), cache).argmax(-1).tolist()
 
 
@@ -155,7 +161,7 @@ def speculate(prompt, max_tokens, k):
     """Greedy text, and what happened in each step: (drafted, accepted)."""
     ids, record = list(prompt), []
     most = len(prompt) + max_tokens
-    cache, draft_cache = ContiguousCache(model.config, most), ContiguousCache(draft.config, most)
+    cache, draft_cache = empty_cache(model, most), empty_cache(draft, most)
     while len(ids) < most:
         drafted = []
         for _ in range(min(k, most - len(ids) - 1)):
@@ -229,7 +235,7 @@ def step_with(cache, ids, drafted, shrinks):
 
 
 for shrinks in (True, False):
-    ids, cache = list(prompts[0]), ContiguousCache(model.config, 256)
+    ids, cache = list(prompts[0]), empty_cache(model, 256)
     with torch.inference_mode():
         model(torch.tensor(ids[:-1]), torch.arange(len(ids) - 1), cache)
     for _ in range(12):
@@ -257,7 +263,7 @@ for shrinks in (True, False):
 @torch.inference_mode()
 def distributions(ids, temperature=1.0):
     """p and q for the token after these."""
-    rows = [logits_after(one, ids, ContiguousCache(one.config, len(ids)))[-1] for one in (model, draft)]
+    rows = [logits_after(one, ids, empty_cache(one, len(ids)))[-1] for one in (model, draft)]
     return [(row / temperature).softmax(-1) for row in rows]
 
 
@@ -562,5 +568,6 @@ guesses("15")
 #
 # ## Next
 #
-# `exercises/15_speculative_decoding.ipynb`: the rule of acceptance, the token that follows, prompt lookup, the step that checks, and the number
+# [exercises/15_speculative_decoding.ipynb](../exercises/15_speculative_decoding.ipynb):
+# the rule of acceptance, the token that follows, prompt lookup, the step that checks, and the number
 # of drafts that pays.
