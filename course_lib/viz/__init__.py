@@ -25,6 +25,7 @@ __all__, __getattr__, __dir__ = lazily(
         "charts.view": "chart panel",
         "latencies.view": "request_latencies",
         "strip.view": "step_strip",
+        "bits.view": "cache_by_bits",
         "kit.base": "View",
         "kit.page": "bare_page",
         "kit.still": "Picture",

@@ -1,0 +1,1 @@
+"""Caches of fewer bits and with windows, side by side: bytes, error, answers, and what the newest token sees."""
