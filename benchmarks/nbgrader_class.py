@@ -3,12 +3,13 @@
     python benchmarks/nbgrader_class.py [01] [--folder FOLDER] [--kinds right wrong ...]
 
 Makes a course folder with `course release`, one submission of each kind in tests/shared/submissions.py, and runs the
-commands of docs/teaching.md on them. For each it prints the mark, the fair mark and the seconds. The exit code is 1
-where a mark is not fair, points are pending, or the feedback names a folder of this machine.
+commands of docs/teaching.md on them. For each it prints the mark, the fair mark and the seconds on the clock, and then
+how long the processor worked for all of them: that does not depend on what else the machine does. The exit code is 1 where a mark is not fair, points are pending, or the feedback names a folder of this machine.
 """
 
 import argparse
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,9 @@ def main():
         print(
             f"{student}  {kind:26}  {points:4g} of {fair:g} fair  {seconds:6.1f} s{'  <- not fair' if is_bad else ''}"
         )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"autograde: {sum(row[-1] for row in found.values()):.0f} s for {len(found)}; feedback: {feedback:.0f} s")
+    print(f"seconds of all processors together, with the release: {used.ru_utime + used.ru_stime:.0f}")
     for path in places:
         print(f"{path} names a folder of this machine")
     sys.exit(bool(bad or places))

@@ -6,12 +6,12 @@ import warnings
 from pathlib import Path
 
 from nbgrader.converters import Autograde
-from nbgrader.preprocessors import Execute, OverwriteCells
+from nbgrader.preprocessors import DeduplicateIds, Execute
 from sqlalchemy.exc import SAWarning
 
 from course_lib.authoring.stubs import CODE_STUB
 
-from .missing import PutCellsBack
+from .cells import PutCellsBack
 from .run import GradedRun
 
 
@@ -24,7 +24,7 @@ def configure(c):
     traits = Autograde.class_traits()
     sanitize = traits["sanitize_preprocessors"].default()
     c.Autograde.sanitize_preprocessors = [
-        step for one in sanitize for step in ([PutCellsBack, one] if one is OverwriteCells else [one])
+        step for one in sanitize for step in ([PutCellsBack, one] if one is DeduplicateIds else [one])
     ]
     autograde = traits["autograde_preprocessors"].default()
     c.Autograde.autograde_preprocessors = [GradedRun if one is Execute else one for one in autograde]

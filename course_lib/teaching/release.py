@@ -62,11 +62,13 @@ def release(root, folder, names, *, report=print):
     if not chosen:
         raise CourseError(f"No exercises belong to {', '.join(names)}, so there is nothing to release.")
     files = Files(Path(folder).resolve(), report)
-    files.write("nbgrader_config.py", CONFIG)
-    for lesson in chosen:
-        _release_one(files, lesson)
-    files.write("README.md", _readme(files.folder))
-    files.save()
+    try:
+        files.write("nbgrader_config.py", CONFIG)
+        for lesson in chosen:
+            _release_one(files, lesson)
+        files.write("README.md", _readme(files.folder))
+    finally:
+        files.save()
 
 
 class Files:

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.teaching.missing import put_back
+from course_lib.teaching.cells import mark_as_released, put_back
 from course_lib.teaching.release import release
 
 SOURCE, RELEASED = "source/01_trial/01_trial.ipynb", "release/01_trial/01_trial.ipynb"
@@ -66,3 +66,15 @@ def test_deleted_cells_come_back_in_their_order(checkout, deleted):
     mine.cells = [cell for number, cell in enumerate(stub.cells) if number not in deleted]
     assert put_back(mine, stub) == [stub.cells[n].metadata.nbgrader.grade_id for n in (3, 4) if n in deleted]
     assert mine.cells[-2:] == stub.cells[3:5]
+
+
+def test_copies_and_unknown_cells_lose_their_place_in_nbgrader(checkout):
+    stub = nbformat.read(checkout / "exercises" / "01_trial.ipynb", as_version=4)
+    mine = nbformat.from_dict(stub)
+    mine.cells[3].metadata.nbgrader = {"grade_id": "double", "points": 50}  # of an old version, and more points
+    mine.cells.insert(0, nbformat.v4.new_code_cell("1", metadata={"nbgrader": {"grade_id": "double-check"}}))
+    mine.cells.append(nbformat.v4.new_code_cell("2", metadata={"nbgrader": {"grade_id": "mine"}}))
+    mine.cells.append(nbformat.v4.new_code_cell("3", metadata={"nbgrader": {}}))
+    mark_as_released(mine, stub)
+    found = {number: cell.metadata.nbgrader for number, cell in enumerate(mine.cells) if "nbgrader" in cell.metadata}
+    assert found == {4: stub.cells[3].metadata.nbgrader, 5: stub.cells[4].metadata.nbgrader}
