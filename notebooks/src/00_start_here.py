@@ -334,4 +334,5 @@ guesses("00")
 #
 # ## Next
 #
-# Open `exercises/00_start_here.ipynb` and pass its exercise. In lesson 01 you build `generate_naive` yourself.
+# Open [exercises/00_start_here.ipynb](../exercises/00_start_here.ipynb) and pass its exercise.
+# In lesson 01 you build `generate_naive` yourself.

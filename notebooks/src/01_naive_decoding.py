@@ -500,5 +500,6 @@ guesses("01")
 #
 # ## Next
 #
-# `exercises/01_naive_decoding.ipynb`: write `greedy`, `sample`, `generate` and `count_work` yourself. Lesson 02 then
+# [exercises/01_naive_decoding.ipynb](../exercises/01_naive_decoding.ipynb):
+# write `greedy`, `sample`, `generate` and `count_work` yourself. Lesson 02 then
 # keeps the keys and values that the triangle computes again and again.

@@ -470,6 +470,7 @@ guesses("02")
 #
 # ## Next
 #
-# `exercises/02_kv_cache.ipynb`: write `ContiguousCache`, `generate_cached`, serve several prompts with one cache, and
+# [exercises/02_kv_cache.ipynb](../exercises/02_kv_cache.ipynb):
+# write `ContiguousCache`, `generate_cached`, serve several prompts with one cache, and
 # build a function that finds the bug of a cache. Your own cache then runs in the loop and in the view above. Lesson
 # 03 counts its memory.

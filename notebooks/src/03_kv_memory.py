@@ -472,5 +472,6 @@ guesses("03")
 #
 # ## Next
 #
-# `exercises/03_kv_memory.ipynb`: write `bytes_per_token`, `max_requests`, `fragmentation` and `fit_a_budget`
+# [exercises/03_kv_memory.ipynb](../exercises/03_kv_memory.ipynb):
+# write `bytes_per_token`, `max_requests`, `fragmentation` and `fit_a_budget`
 # yourself. Lesson 04 then cuts the memory into blocks.

@@ -596,5 +596,6 @@ guesses("04")
 #
 # ## Next
 #
-# `exercises/04_paged_allocator.ipynb`: write `BlockAllocator`, `BlockTable`, `slot_mapping`, `gather` and `page_size`
+# [exercises/04_paged_allocator.ipynb](../exercises/04_paged_allocator.ipynb):
+# write `BlockAllocator`, `BlockTable`, `slot_mapping`, `gather` and `page_size`
 # yourself, and find the leak in somebody else's allocator. In lesson 05 sequences share blocks.

@@ -803,5 +803,6 @@ guesses("05")
 #
 # ## Next
 #
-# `exercises/05_sharing_and_eviction.ipynb`: write `fork`, copy-on-write, the chain of hashes, the search for the cached beginning, and both
+# [exercises/05_sharing_and_eviction.ipynb](../exercises/05_sharing_and_eviction.ipynb):
+# write `fork`, copy-on-write, the chain of hashes, the search for the cached beginning, and both
 # evictions. Your table then serves samples of the bundled model. Lesson 06 is about how attention reads keys and values.

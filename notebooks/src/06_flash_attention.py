@@ -628,5 +628,6 @@ guesses("06")
 #
 # ## Next
 #
-# `exercises/06_flash_attention.ipynb`: the online softmax, the forward pass, merging, tiles under a mask, the count of bytes, and the
+# [exercises/06_flash_attention.ipynb](../exercises/06_flash_attention.ipynb):
+# the online softmax, the forward pass, merging, tiles under a mask, the count of bytes, and the
 # gradient. Then lesson 07 writes the same loop as a GPU kernel.

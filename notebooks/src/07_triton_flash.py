@@ -709,5 +709,6 @@ guesses("07")
 #
 # ## Next
 #
-# `exercises/07_triton_flash.ipynb`: a softmax a row, attention without the causal mask and with any length, causal attention that skips
+# [exercises/07_triton_flash.ipynb](../exercises/07_triton_flash.ipynb):
+# a softmax a row, attention without the causal mask and with any length, causal attention that skips
 # tiles, and grouped heads. Each in plain torch, interpreted, and on a GPU if you have one. In lesson 08 the kernel follows the block table.

@@ -363,15 +363,15 @@ without = [8 * n for n in batches]
 parts = [decode_splits(n, 8, 32_768, 132) for n in batches]
 chosen = [n * p for n, p in zip(without, parts)]
 print("parts:", dict(zip(batches, parts)))
-print(f"wanted: 2 x {DECODE_PROGRAMS} programs that a multiprocessor runs at a time x 132 = {2 * DECODE_PROGRAMS * 132}")
+print(f"at once: {DECODE_PROGRAMS} programs on each of 132 multiprocessors = {DECODE_PROGRAMS * 132}")
 requests = [str(n) for n in batches]
 chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 tokens, on an H200",
       {"in parts, as course_lib chooses": (requests, chosen), "one program a sequence and KV head": (requests, without)},
       x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# `decode_splits` takes the fewest parts that make the wanted number of programs, but at most 64 a sequence. So the line of the parts stays
-# near it, except for one request. With enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
+# `decode_splits` takes the most parts with which all programs run at once, but at most 64 a sequence. With more parts, some programs
+# would begin when most have ended. With enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -685,5 +685,6 @@ guesses("08")
 #
 # ## Next
 #
-# `exercises/08_triton_paged.ipynb`: store, decode, split and merge, and the chunk of a prompt, each in torch first and
+# [exercises/08_triton_paged.ipynb](../exercises/08_triton_paged.ipynb):
+# store, decode, split and merge, and the chunk of a prompt, each in torch first and
 # then as a kernel, and then inside the engine. Lesson 09 asks what a step costs when many requests share it.

@@ -576,5 +576,6 @@ guesses("09")
 #
 # ## Next
 #
-# `exercises/09_batching.ipynb`: operations per byte, the waste of static batches, and the batcher. In lesson 10 requests join and leave at
+# [exercises/09_batching.ipynb](../exercises/09_batching.ipynb):
+# operations per byte, the waste of static batches, and the batcher. In lesson 10 requests join and leave at
 # every step.

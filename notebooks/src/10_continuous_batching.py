@@ -520,6 +520,7 @@ guesses("10")
 #
 # ## Next
 #
-# `exercises/10_continuous_batching.ipynb`: write `pack`, `stop_conditions`, `step` and a `ContinuousLoop` of your own. Your `step` then runs
+# [exercises/10_continuous_batching.ipynb](../exercises/10_continuous_batching.ipynb):
+# write `pack`, `stop_conditions`, `step` and a `ContinuousLoop` of your own. Your `step` then runs
 # in the real engine. Lesson 11 is about too little room for all requests: which ones wait, which one is preempted, and why the tokens stay
 # the same.

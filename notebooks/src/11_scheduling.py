@@ -643,5 +643,6 @@ guesses("11")
 #
 # ## Next
 #
-# `exercises/11_scheduling.ipynb`: fill a step under a budget, cut prompts, serve by priority, give each client its share, preempt, and swap.
+# [exercises/11_scheduling.ipynb](../exercises/11_scheduling.ipynb):
+# fill a step under a budget, cut prompts, serve by priority, give each client its share, preempt, and swap.
 # Lesson 12 measures what these choices do to TTFT, inter-token latency and throughput.

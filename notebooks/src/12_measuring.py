@@ -606,7 +606,7 @@ guesses("12")
 #
 # ## Next
 #
-# `exercises/12_measuring.ipynb`:
+# [exercises/12_measuring.ipynb](../exercises/12_measuring.ipynb):
 #
 # - `12.metrics`: the latencies of a request, throughput and percentiles from arrival and token times;
 # - `12.poisson`: arrival times of an open loop from a seed;

@@ -805,8 +805,9 @@ for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 G
 # - two groups of four warps compute, each on 64 rows of queries; while one is in its softmax, the other can use the matrix units;
 # - the scores of the next tile are under way while the product with the last V still runs.
 #
-# It reaches 535, 668 and 660 TFLOP/s on three causal shapes with heads of 128, where the Triton kernel of lesson 07's kind reaches 379,
-# 492 and 458 (H200; `attention/tiles.py`). With heads of 64 it is slower than the other, so it is not taken there.
+# One program runs on each multiprocessor and takes the next tile of queries from a counter in global memory, because tiles near the
+# beginning of a text meet few keys: with a fixed plan some programs would wait for others. `attention/tiles.py` has the speeds beside
+# the Triton kernel of lesson 07's kind, and `benchmarks/results/attention_h200.json` those beside cuDNN.
 #
 # ## Another chip, other tiles
 #
@@ -1014,5 +1015,6 @@ guesses("13")
 #
 # ## Next
 #
-# `exercises/13_making_it_fast.ipynb`: how much of the bandwidth a step uses, which sizes to capture, the fused norm, the counter-based
+# [exercises/13_making_it_fast.ipynb](../exercises/13_making_it_fast.ipynb):
+# how much of the bandwidth a step uses, which sizes to capture, the fused norm, the counter-based
 # random numbers, and tiles for a chip.

@@ -50,3 +50,6 @@ print(wrapped(opening + tokenizer.decode(new_tokens)))
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [01 · Naive decoding](../notebooks/01_naive_decoding.ipynb).

@@ -142,3 +142,6 @@ check("01.count_work", count_work)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [02 · The KV cache](../notebooks/02_kv_cache.ipynb).

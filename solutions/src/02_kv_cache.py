@@ -195,3 +195,6 @@ check("02.find_the_bug", find_the_bug)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [03 · KV memory](../notebooks/03_kv_memory.ipynb).

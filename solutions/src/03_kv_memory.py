@@ -164,3 +164,6 @@ for users, tokens in ((4, 8192), (8, 8192), (16, 8192), (64, 8192), (2, 131_072)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [04 · The paged allocator](../notebooks/04_paged_allocator.ipynb).

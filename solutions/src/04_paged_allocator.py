@@ -333,3 +333,6 @@ check("04.find_the_leak", find_the_leak)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [05 · Sharing and eviction](../notebooks/05_sharing_and_eviction.ipynb).

@@ -365,3 +365,6 @@ print("priority:", instructions_found(PriorityEviction(), True))
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [06 · FlashAttention](../notebooks/06_flash_attention.ipynb).

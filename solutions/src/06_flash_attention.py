@@ -311,3 +311,6 @@ for name, a, b in zip(("dq", "dk", "dv"), mine, theirs):
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [07 · Triton](../notebooks/07_triton_flash.ipynb).

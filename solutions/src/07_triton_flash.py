@@ -334,3 +334,6 @@ print("largest difference of a logit below 0.001:", bool((mine - theirs).abs().m
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [08 · Attention that follows the block table](../notebooks/08_triton_paged.ipynb).

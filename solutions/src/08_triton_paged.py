@@ -363,3 +363,6 @@ print("as without any cache:", [output.token_ids for output in outputs] == alone
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [09 · Batching](../notebooks/09_batching.ipynb).

@@ -223,3 +223,6 @@ batch_slots(requests, simulate_batches(requests, DynamicBatcher(3, 4)), num_slot
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [10 · Continuous batching](../notebooks/10_continuous_batching.ipynb).
