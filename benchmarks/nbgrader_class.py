@@ -4,7 +4,8 @@
 
 Makes a course folder with `course release`, one submission of each kind in tests/shared/submissions.py, and runs the
 commands of docs/teaching.md on them. For each it prints the mark, the fair mark and the seconds on the clock, and then
-how long the processor worked for all of them: that does not depend on what else the machine does. The exit code is 1 where a mark is not fair, points are pending, or the feedback names a folder of this machine.
+how long the processors worked for all, whatever else they did. The exit code is 1 where a mark is not fair, points are
+pending, or the feedback names a folder of this machine.
 """
 
 import argparse
