@@ -4,13 +4,14 @@
 
 One layer of the shape of Llama 3 8B (32 query heads over 8 KV heads of 128, blocks of 16): the time of paged_decode for
 64 requests of 4,096 tokens over a cache in bfloat16, int8, fp8 and int4; the same with a window and sinks; the time to
-store the tokens of a step; and how many requests of that length an 80 GB GPU holds beside the weights of Llama 3.1 8B.
-Medians of kernels alone. Before anything is measured, the results are compared with the torch twins. quick: tiny
+store the tokens of a step; and how many requests of that length an 80 GB GPU holds beside the weights of Llama 3.1 8B;
+and a decode step of the engine with a model of that shape and random weights. Medians of kernels alone, and of whole
+steps. Before anything is measured, the results are compared with the torch twins. quick: tiny
 sizes, to try it on a CPU.
 """
 
 import torch
-from timing import kernel_seconds
+from timing import LLAMA_3_8B, TINY, Steps, kernel_seconds, random_model
 
 from course_lib.attention.kernels import (
     online,  # noqa: F401  (first: it decides whether Triton is interpreted)
@@ -19,6 +20,7 @@ from course_lib.attention.kernels import (
 )
 from course_lib.attention.reference import twins
 from course_lib.attention.reference.quantise import LARGEST
+from course_lib.engine import graphs
 from course_lib.kvcache.catalogue import GPUS, MODELS
 from course_lib.kvcache.quantised_pool import make_pool
 from course_lib.kvcache.sizes import kv_bytes_per_token, max_requests
@@ -37,7 +39,7 @@ WINDOWS = ((None, 0), (1024, 4), (256, 4))
 def tables(model, tokenizer, device, quick=False):
     """[{"title", "columns", "rows"}] for the recorded run. model and tokenizer are not used: this is one layer."""
     device = torch.device(device)
-    return [decode(device, quick), windows(device, quick), storing(device, quick), requests()]
+    return [decode(device, quick), windows(device, quick), storing(device, quick), requests(), engine(device, quick)]
 
 
 class Caches:
@@ -146,5 +148,33 @@ def requests():
     return {
         "title": f"Requests of {TOKENS:,} tokens beside the weights of {shape.name} on one {gpu.name} (computed)",
         "columns": ["cache", "bytes a token", "requests"],
+        "rows": rows,
+    }
+
+
+def engine(device, quick, **shape):
+    """Milliseconds of a decode step of the engine, all requests of the same length, and tokens a second.
+    shape: what differs in the model.
+    """
+    sizes, tokens = ((1, 2), 48) if quick else ((1, 16, REQUESTS), TOKENS)
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    model = random_model(ModelConfig(**(TINY if quick else LLAMA_3_8B) | shape), device, dtype)
+    rows = []
+    graphs.batch_sizes = lambda most: list(sizes)  # no others are captured, which would take a minute
+    for kv_dtype in KV_DTYPES:
+        steps = Steps(model, max(sizes), tokens, max(sizes), kv_dtype=kv_dtype)
+        took = [steps.seconds([(tokens - 1, 1)] * n, 3 if quick else 15) for n in sizes]
+        name = str(dtype).removeprefix("torch.") if kv_dtype == "auto" else kv_dtype
+        rows.append([name, *(1e3 * seconds for seconds in took), sizes[-1] / took[-1]])
+    for row in rows:
+        row.append(round(row[-1] / rows[0][len(sizes) + 1], 2))
+    return {
+        "title": f"A decode step of the engine, Llama 3 8B's shape, requests of {tokens:,} tokens each",
+        "columns": [
+            "cache",
+            *(f"{n} requests, ms" for n in sizes),
+            f"tokens a second with {sizes[-1]}",
+            "times as fast",
+        ],
         "rows": rows,
     }

@@ -100,15 +100,16 @@ class Steps:
     """An engine whose runner computes steps of any shape, without the tokens before them: their keys and values are
     zeros.
 
-    most: sequences at a time. context: tokens of the longest. budget: tokens of the largest step.
+    most: sequences at a time. context: tokens of the longest. budget: tokens of the largest step. settings: more of
+    EngineConfig.
     """
 
-    def __init__(self, model, most, context, budget):
+    def __init__(self, model, most, context, budget, **settings):
         self.size = 16
         self.width = -(-context // self.size)
         config = EngineConfig(
             num_blocks=most * self.width, block_size=self.size, max_num_seqs=most, max_num_batched_tokens=budget,
-            prefix_caching=False,
+            prefix_caching=False, **settings,
         )  # fmt: skip
         self.runner, self.device = Engine(model, config, trace=False).runner, model.device
         blocks = torch.randperm(most * self.width, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ The tiles must fit the shared memory of a thread block (bytes, below) with `num_
 the accumulator must fit the registers. tests/kernels_compile checks both for every chip, without having the chip.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -59,6 +59,9 @@ DECODE = {128: Tile(16, 128, 4, 2), 256: Tile(16, 64, 4, 2), 512: Tile(16, 32, 4
 DECODE_PROGRAMS = 5  # programs with these tiles that one multiprocessor of Hopper runs at the same time
 DECODE_MIN_COLUMNS = 64  # the smallest split that saves time
 MOST_SPLITS = 64  # more splits cost more to merge than they save: 93 µs with 99 and 73 with 64, one sequence of 65,536
+# Over quantised caches few warps: they wait for each other less. With more registers fewer programs run at a time.
+QUANTISED = {"int8": Tile(16, 32, 1, 3), "fp8": Tile(16, 32, 1, 3), "int4": Tile(16, 64, 2, 2, max_registers=128)}
+QUANTISED_PROGRAMS = 8
 DECODE_WITHOUT_DOT = 8192  # elements of the product rows x columns x head_dim that one program holds in registers
 
 INTERPRETED = Tile(32, 32)  # small, so that a lesson's few tokens make several tiles
@@ -109,16 +112,6 @@ def has_conversion(name, kind, dtype):
     return kind == "int4" and name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120") and dtype.itemsize == 2
 
 
-def reads_words(name, kind, dtype, head_dim):
-    """Whether paged_decode takes the kernel that reads a quantised cache as words of 16 bits, kernels/quantised_decode.
-
-    kind: "plain", "int8", "fp8" or "int4". dtype: of the queries.
-    """
-    numbers = {"int8": 2, "fp8": 2, "int4": 4}.get(kind)
-    is_known = name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
-    return numbers is not None and is_known and dtype.itemsize == 2 and head_dim % numbers == 0
-
-
 def flash_tile(name, head_dim, itemsize):
     """The Tile of flash_attention. itemsize: bytes of an element."""
     if name == "interpreter":
@@ -150,13 +143,26 @@ def decode_tile(name, head_dim, itemsize, group):
     return Tile(max(16, rows), tile.block_n, tile.num_warps, 1 if name.startswith("gfx") else tile.num_stages)
 
 
+def quantised_tile(name, kind, dtype, head_dim, group):
+    """(Tile, programs that a multiprocessor runs at the same time) of the kernel that reads a quantised cache as words
+    of 16 bits, kernels/quantised_decode. None: it cannot be taken here.
+
+    kind: "plain", "int8", "fp8" or "int4". dtype: of the queries. group: query heads of one KV head.
+    """
+    is_known = name in ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120") and dtype.itemsize == 2
+    if kind not in QUANTISED or not is_known or head_dim % (4 if kind == "int4" else 2):
+        return None
+    tile = QUANTISED[kind] if head_dim <= 128 and group <= 16 else Tile(16, 64, 4, 2)
+    return replace(tile, block_m=max(16, 1 << max(0, group - 1).bit_length())), QUANTISED_PROGRAMS
+
+
 @lru_cache(maxsize=1024)
-def decode_splits(num_seqs, num_kv_heads, most_tokens, sms):
+def decode_splits(num_seqs, num_kv_heads, most_tokens, sms, programs=DECODE_PROGRAMS):
     """The number of parts that each sequence is split into. It uses shapes alone, because the lengths are on the GPU.
 
     most_tokens: the tokens that a row of the block table has room for. sms: multiprocessors of the GPU, each of which
-    runs DECODE_PROGRAMS programs at the same time. The most parts are taken with which all programs run at once: with
+    runs `programs` programs at the same time. The most parts are taken with which all programs run at once: with
     more, some would begin when most have ended. As in FlashAttention's num_splits_heuristic.
     """
     most = max(1, min(-(-most_tokens // DECODE_MIN_COLUMNS), MOST_SPLITS))
-    return min(most, max(1, DECODE_PROGRAMS * sms // (num_seqs * num_kv_heads)))
+    return min(most, max(1, programs * sms // (num_seqs * num_kv_heads)))

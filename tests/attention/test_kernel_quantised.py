@@ -165,22 +165,23 @@ def test_chunks_and_decodes_over_what_the_bytes_mean(machine, device, kind, wind
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head_dim, window, sinks", [(64, None, 0), (80, 100, 3)])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision(machine, device, kind, dtype):
+def test_half_precision(machine, device, kind, dtype, head_dim, window, sinks):
     """Where the chip has instructions for a kind, these run here. The cache holds every number that the kind has."""
     from course_lib.attention.kernels import paged
 
     if dtype == torch.bfloat16 and device == "cpu":
         pytest.skip("interpreted Triton is wrong in bfloat16, and refused; checked on a GPU")
-    lens, new = [70, 41], [1, 1]
-    cache = Quantised(lens, kind=kind, kv_heads=2, head_dim=64, block_size=16, device=device, dtype=dtype)
+    lens, new = [150, 41], [1, 1]
+    cache = Quantised(lens, kind=kind, kv_heads=2, head_dim=head_dim, block_size=16, device=device, dtype=dtype)
     for kept in (cache.k, cache.v):
         every = torch.arange(256, dtype=torch.uint8, device=device)
         every = every[(every & 15 != 8) & (every >> 4 != 8)] if kind == "int4" else every[every != 128]
         every = every[every & 127 != 127] if kind == "fp8" else every  # no NaN
         flat = kept.view(torch.uint8).flatten()
         flat.copy_(every.repeat(-(-len(flat) // len(every)))[: len(flat)])
-    q = query(2, 4, 64, device, dtype)
+    q, how = query(2, 4, head_dim, device, dtype), dict(window=window, sinks=sinks)
     keys, values = (
         [
             dequantise(kept[table[: -(-n // 16)].long()].flatten(0, 1)[:n], scale, torch.float64)
@@ -192,12 +193,12 @@ def test_half_precision(machine, device, kind, dtype):
         )
     )  # fmt: skip
     cache.keys, cache.values = keys, values
-    exact = cache.exactly(q, new)
-    twin = twins.paged_decode(q, *cache.given, **cache.named)
+    exact = cache.exactly(q, new, sinks, window)
+    twin = twins.paged_decode(q, *cache.given, **cache.named, **how)
     for splits in (1, 3):
-        held_to(paged.paged_decode(q, *cache.given, **cache.named, splits=splits), twin, exact)
+        held_to(paged.paged_decode(q, *cache.given, **cache.named, **how, splits=splits), twin, exact)
     ends = torch.tensor([0, 1, 2], dtype=torch.int32, device=device)
-    held_to(paged.paged_attention(q, *cache.given, ends, **cache.named), twin, exact)
+    held_to(paged.paged_attention(q, *cache.given, ends, **cache.named, **how), twin, exact)
 
 
 @given(

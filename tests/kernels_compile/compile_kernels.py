@@ -20,7 +20,7 @@ from triton.compiler import ASTSource, compile
 from triton.runtime.jit import JITFunction
 
 from course_lib.attention import checks
-from course_lib.attention.kernels import flash, paged, paged_walk, store
+from course_lib.attention.kernels import flash, paged, paged_walk, quantised_decode, store
 from course_lib.attention.reference.quantise import STORED_AS
 from course_lib.attention.tiles import SHARED_MEMORY, has_matrix_instructions
 from course_lib.decoding import choosing_kernel
@@ -43,6 +43,7 @@ POINTERS = {
     torch.int32: "*i32",
     torch.int64: "*i64",
     torch.int8: "*i8",
+    torch.int16: "*i16",
     torch.uint8: "*u8",
 }
 MATRIX = {"nvidia": r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma)", "amd": r"\bv_mfma_"}
@@ -200,7 +201,9 @@ def main(chips, everything):
         )
         flash.chip = paged.chip = lambda device: chip
         has_pdl = chip in ("sm_90", "sm_100", "sm_120")
-        norm.pdl = products.pdl = rotary.pdl = paged.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
+        norm.pdl = products.pdl = rotary.pdl = paged.pdl = quantised_decode.pdl = lambda device, has_pdl=has_pdl: {
+            "PDL": has_pdl
+        }
         groups = cases(chip, everything), quantised_cases(chip, everything), hopper_cases(chip), model_cases(chip)
         for name, call in chain(*groups):  # each call at once
             launches.clear()
@@ -212,7 +215,8 @@ def main(chips, everything):
                     "kernel": kernel.__name__,
                     "limit": SHARED_MEMORY[chip],
                     "expects_matrix": "float32" not in name
-                    and kernel.__name__ in ("flash_kernel", "paged_kernel", "decode_kernel", "hopper_kernel")
+                    and kernel.__name__.removeprefix("quantised_")
+                    in ("flash_kernel", "paged_kernel", "decode_kernel", "hopper_kernel")
                     and has_matrix_instructions(chip),
                 }
                 try:

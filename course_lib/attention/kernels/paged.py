@@ -24,6 +24,7 @@ import triton.language as tl
 
 from course_lib.attention.paged_checks import check_paged, check_splits
 from course_lib.attention.tiles import (
+    DECODE_PROGRAMS,
     MOST_SPLITS,
     chip,
     decode_splits,
@@ -32,8 +33,10 @@ from course_lib.attention.tiles import (
     has_matrix_instructions,
     multiprocessors,
     paged_tile,
+    quantised_tile,
 )
 
+from . import quantised_decode
 from .flash import LOG2_E
 from .paged_walk import _attend, _first_tile, _part, prepare
 
@@ -231,23 +234,28 @@ def paged_decode(
     out = torch.empty((num_seqs, num_heads, head_dim), dtype=q.dtype, device=q.device)
     if num_seqs == 0:
         return out
-    name = chip(q.device)
-    tile = tile or decode_tile(name, head_dim, k_cache.element_size(), num_heads // num_kv_heads)
-    most_tokens = min(block_tables.shape[1] * block_size, window or 2**31)
-    splits = splits or decode_splits(num_seqs, num_kv_heads, most_tokens, multiprocessors(q.device))
+    name, group, padded_dim = chip(q.device), num_heads // num_kv_heads, max(16, triton.next_power_of_2(head_dim))
+    dot = has_matrix_instructions(name) if dot is None else dot
+    by_words = quantised_tile(name, kind, q.dtype, head_dim, group) if dot else None
+    usual, programs = by_words or (decode_tile(name, head_dim, k_cache.element_size(), group), DECODE_PROGRAMS)
+    tile, most_tokens = tile or usual, min(block_tables.shape[1] * block_size, window or 2**31)
+    splits = splits or decode_splits(num_seqs, num_kv_heads, most_tokens, multiprocessors(q.device), programs)
     partial = lse = out  # not touched without a split
     if splits > 1:
         partial = torch.empty((num_seqs, num_heads, splits, head_dim), dtype=torch.float32, device=q.device)
         lse = torch.empty((num_seqs, num_heads, splits), dtype=torch.float32, device=q.device)
-    padded_dim = max(16, triton.next_power_of_2(head_dim))
-    decode_kernel[(num_kv_heads, splits, num_seqs)](
-        q, *kept, out, partial, lse, block_tables, seq_lens, block_tables.stride(0), window or 0, sinks, scale * LOG2_E,
-        q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind,
-        BY_BITS=has_conversion(name, kind, q.dtype), GROUP=num_heads // num_kv_heads, SPLIT=splits > 1,
-        DOT=has_matrix_instructions(name) if dot is None else dot, WINDOW=window is not None, HEAD_DIM=head_dim,
-        PADDED_DIM=padded_dim, BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
-        num_warps=tile.num_warps, num_stages=tile.num_stages, **pdl(q.device),
-    )  # fmt: skip
+    grid, outputs, to_base_2 = (num_kv_heads, splits, num_seqs), (out, partial, lse), scale * LOG2_E
+    if by_words:
+        how = dict(window=window, sinks=sinks, to_base_2=to_base_2, kind=kind, tile=tile)
+        quantised_decode.launch(grid, q, kept, outputs, block_tables, seq_lens, **how)
+    else:
+        decode_kernel[grid](
+            q, *kept, *outputs, block_tables, seq_lens, block_tables.stride(0), window or 0, sinks, to_base_2,
+            q.stride(0), q.stride(1), k_cache.stride(1), k_cache.stride(2), KIND=kind,
+            BY_BITS=has_conversion(name, kind, q.dtype), GROUP=group, SPLIT=splits > 1, DOT=dot, WINDOW=bool(window),
+            HEAD_DIM=head_dim, PADDED_DIM=padded_dim, BLOCK_SIZE=block_size, BLOCK_M=tile.block_m, BLOCK_N=tile.block_n,
+            num_warps=tile.num_warps, num_stages=tile.num_stages, **pdl(q.device),
+        )  # fmt: skip
     if splits > 1:
         merge_kernel[(num_heads, num_seqs)](
             partial, lse, out, seq_lens, splits, window or 0, WINDOW=window is not None, HEAD_DIM=head_dim,

@@ -58,7 +58,7 @@ def scaled(x, largest, together=-1):
     numbers share a scale; in scale they have length 1.
     """
     x = x.float()
-    scale = x.abs().amax(together, keepdim=True) / largest
+    scale = x.abs().amax(together, keepdim=True) / x.new_full((), largest)  # a GPU divides by a number inexactly
     return (x / torch.where(scale == 0, 1.0, scale)).clamp(-largest, largest), scale
 
 
