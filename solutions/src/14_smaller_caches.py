@@ -62,14 +62,16 @@ def quantise(x, bits):
 check("14.quantise", quantise)
 
 # %% [markdown]
-# The keys of `tale` for a short text, by you and by `course_lib`:
+# The keys of `tale` for 256 tokens of a tale, by you and by `course_lib`:
 
 # %% tags=["raises-exception"]
 from course_lib.attention.reference import quantise as library
 from course_lib.kvcache import ContiguousCache
+from course_lib.models.training.data import HELD_OUT
+from course_lib.models.training.tales import make_tale
 
 model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
-ids = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. Juniper kept a silver whistle.")
+ids = tokenizer.encode(make_tale(HELD_OUT, chapters=2).text)[:256]
 kept = ContiguousCache(model.config, len(ids))
 with torch.inference_mode():
     model(torch.tensor(ids), torch.arange(len(ids)), kept)
@@ -117,11 +119,12 @@ def scales(x, by, largest, group=None):
 check("14.scales", scales)
 
 # %% [markdown]
-# How far keys and values of `tale` are off on average with 4 bits, as a share of their size, by your scales:
+# How far keys and values of `tale` are off on average with 4 bits, as a share of their size, by your scales. By token and by channel 64 numbers
+# share one:
 
 # %% tags=["raises-exception"]
 for name, x in (("keys", kept.k), ("values", kept.v)):
-    for by, group in (("token", None), ("head", None), ("channel", 8)):
+    for by, group in (("token", None), ("head", None), ("channel", 64)):
         errors = []
         for layer in x.transpose(1, 2):
             s = scales(layer, by, 7, group)

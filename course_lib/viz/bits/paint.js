@@ -24,7 +24,8 @@ function paintHeads(pen, { data, layout, colours, selected }) {
   const answers = isWide ? "answers, by tokens between fact and answer" : "answers, by distance";
   write(pen, answers, columns[2][0], head - 31, look);
   const bytes = isWide ? `for ${number(data.tokens)} tokens` : "KB";
-  const texts = [bytes, isWide ? "logit error" : "error", ...data.stretches.map(({ upto }) => `to ${number(upto)}`)];
+  const error = isWide ? "logit error" : "error";
+  const texts = [bytes, error, ...data.stretches.map(({ upto }) => `to ${number(upto)}`)];
   texts.forEach((text, at) => {
     const isChosen = selected !== null && at === selected + 2;
     const font = `${isChosen ? 700 : 400} 11.5px ${colours.sans}`;
