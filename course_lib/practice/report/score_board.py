@@ -51,7 +51,7 @@ def sentences(board):
         elif score.wrong:
             which = ", ".join(map(str, score.wrong[:8])) + (", …" if len(score.wrong) > 8 else "")
             said.append(
-                f"{score.name}: the tokens of request {which} are not those of generate_naive. Compare one of these "
+                f"{score.name}: the tokens of request {which} are not those of `generate_naive`. Compare one of these "
                 f"requests with `first_divergence`, token by token."
             )
     reasons = {}
