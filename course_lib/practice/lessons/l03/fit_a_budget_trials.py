@@ -9,6 +9,8 @@ NAMES = {"float32": 8, "int8": 2, "fp4": 1}
 """The last of these is not the last of the alphabet."""
 TWO = {"bfloat16": 6, "fp8": 3}
 ONE = {"float32": 5}
+EQUAL = {"bfloat16": 4, "fp8_e4m3": 2, "fp8_e5m2": 2}
+"""The last two are as small as each other."""
 LLAMA = {"bfloat16": 131_072, "fp8": 65_536, "int4": 32_768}
 
 
@@ -95,6 +97,8 @@ FEWER = [
     (16, SIZES, 8, 5),
     (5, NAMES, 2, 3),
     (9, NAMES, 4, 3),
+    (6, EQUAL, 2, 3),
+    (7, EQUAL, 3, 2),
 ]
 SHORTER = [
     (2, SIZES, 1, 3),
@@ -106,6 +110,7 @@ SHORTER = [
     (5, ONE, 2, 4),
     (2, NAMES, 2, 3),
     (4, NAMES, 1, 6),
+    (4, EQUAL, 1, 3),
 ]
 NOTHING = [(0, SIZES, 1, 2), (2, TWO, 1, 2), (4, ONE, 2, 2), (1, TWO, 3, 4)]
 NEGATIVE = [(-1, SIZES, 1, 2), (-1, TWO, 1, 1), (-7, ONE, 2, 2), (-6, SIZES, 2, 3), (-100, TWO, 3, 4)]

@@ -4,7 +4,14 @@ from course_lib.kvcache.fragmentation import PARTS, draw_requests, reserve_exact
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-from .fragmentation_answers import fragmentation_by_edges, fragmentation_by_slot, shares, wrong
+from .fragmentation_answers import (
+    fragmentation_by_edges,
+    fragmentation_by_slot,
+    in_pieces,
+    shares,
+    without_first,
+    wrong,
+)
 from .solutions.fragmentation import fragmentation
 
 
@@ -203,6 +210,11 @@ FRAGMENTATION = Exercise(
             (wrong(small=lambda hole, needed, holes: True), wrong(small=lambda hole, needed, holes: needed > 0)),
         ),
         Mistake(
+            "a hole that is large enough is cut, and its rest is counted as external.",
+            "The waiting request takes a part of it, and the rest may be used later: the whole hole is free.",
+            in_pieces,
+        ),
+        Mistake(
             "the holes are added up before the comparison.",
             "A request needs contiguous slots. Compare each hole with `needed`, not the sum of the holes.",
             (wrong(small=lambda hole, needed, holes: sum(holes) < needed),),
@@ -230,7 +242,7 @@ FRAGMENTATION = Exercise(
         Mistake(
             "the hole before the first segment is not counted.",
             "The memory starts at slot 0; start with `edge = 0`.",
-            wrong(first=False),
+            (wrong(first=False), without_first),
         ),
         Mistake(
             "a hole starts where the tokens of a segment end.",

@@ -21,9 +21,7 @@ def fragmentation_by_slot(capacity, segments, needed):
 
 
 def fragmentation_by_edges(capacity, segments, needed):
-    starts = [s["start"] for s in segments] + [capacity]
-    ends = [0] + [s["start"] + s["reserved"] for s in segments]
-    holes = [start - end for start, end in zip(starts, ends)]
+    holes = _holes(capacity, segments)
     external = sum(hole for hole in holes if hole < needed)
     return dict(
         used=sum(s["used"] for s in segments),
@@ -62,5 +60,24 @@ def wrong(
     return answer
 
 
+def in_pieces(capacity, segments, needed):
+    """Cuts each hole into pieces of `needed` slots; the rest of it counts as external."""
+    parts = fragmentation(capacity, segments, 0)
+    parts["external"] = sum(hole % needed for hole in _holes(capacity, segments)) if needed else 0
+    parts["free"] -= parts["external"]
+    return parts
+
+
+def _holes(capacity, segments):
+    starts = [s["start"] for s in segments] + [capacity]
+    ends = [0] + [s["start"] + s["reserved"] for s in segments]
+    return [start - end for start, end in zip(starts, ends)]
+
+
 def shares(capacity, segments, needed):
     return {name: slots / capacity for name, slots in fragmentation(capacity, segments, needed).items()}
+
+
+def without_first(capacity, segments, needed):
+    """Leaves out the hole before the first segment, where there is one."""
+    return wrong(first=not segments)(capacity, segments, needed)

@@ -64,6 +64,9 @@ BARE = [
     (23, 0, 3, 2, 1.0),
     (24, 0, 3, 2, 1.0),
     (5, 0, 3, 2, 1.0),
+    (6, 0, 3, 2, 1.0),
+    (12, 0, 3, 4, 1.0),
+    (7, 0, 7, 1, 1.0),
     (100, 0, 7, 4, 1.0),
 ]
 WEIGHTS = [
@@ -144,6 +147,14 @@ MAX_REQUESTS = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        Mistake(
+            "a request that takes exactly the memory that is left is refused.",
+            "It may use the last byte: only where a request needs more than is left, it does not fit.",
+            (
+                wrong(count=lambda room, per: 0 if room <= per else room // per),
+                wrong(count=lambda room, per: max(0, (room - 1) // per)),
+            ),
+        ),
         Mistake(
             "the number is a float.",
             "`/` gives a float, and so does `//` with a float on one side. Convert the share to whole bytes first, "

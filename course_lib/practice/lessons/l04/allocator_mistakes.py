@@ -213,9 +213,9 @@ MISTAKES = [
         is_made_by=lambda answer, found: getattr(found.trial, "note", "") in KINDS and never_complains(answer),
     ),
     Mistake(
-        "`check_integrity` only compares numbers of blocks.",
+        "`check_integrity` does not notice a block that is free and held: numbers of blocks are not enough.",
         "With one block free that is held, and another one lost, the numbers are right. Compare the ids: each block "
-        "without a holder is in the free list, and no other block is.",
+        "without a holder is in the free list, and no block with a holder is.",
         wrong(checks="lengths"),
     ),
     Mistake(

@@ -3,7 +3,14 @@
 from course_lib.kvcache import BlockAllocator
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
-from .block_table_answers import TableOfSlots, TableTokenByToken, WithoutRollback, WrongTable
+from .block_table_answers import (
+    CountsNewTokensAlone,
+    LeavesOneBlock,
+    TableOfSlots,
+    TableTokenByToken,
+    WithoutRollback,
+    WrongTable,
+)
 from .block_table_game import by_hand, lower_id_last, one_between, played
 from .solutions.block_table import BlockTable
 
@@ -123,9 +130,9 @@ BLOCK_TABLE = Exercise(
             ),
         ),
         Mistake(
-            "no slots are taken for no room.",
-            "`append_slots(0)` needs no block: `allocate(0)` returns the empty list, which is false in Python as None "
-            "is. Ask `if fresh is None`, and return the empty list for n = 0.",
+            "`append_slots(0)` returns None.",
+            "It needs no block, and returns the empty list. `allocate(0)` returns one too, which is false in Python as "
+            "None is. Ask `if fresh is None`, and return the empty list for n = 0.",
             (wrong(empty="fresh"), wrong(empty="n")),
         ),
         Mistake(
@@ -160,6 +167,22 @@ BLOCK_TABLE = Exercise(
             "the last tokens get no block.",
             "Round up, not down: 5 tokens need two blocks of 4. `-(-tokens // size)` rounds up.",
             (wrong(need=lambda tokens, size: tokens // size), wrong(need=lambda tokens, size: max(1, tokens // size))),
+        ),
+        Mistake(
+            "the number of blocks is computed with a fixed block size.",
+            "Ask the allocator that the table was given: `self.allocator.block_size`.",
+            tuple(wrong(need=lambda tokens, size, fixed=fixed: -(-tokens // fixed)) for fixed in (4, 8, 16)),
+        ),
+        Mistake(
+            "the blocks of the new tokens alone are counted.",
+            "The last block may have free slots, and then fewer are needed: the blocks for all tokens, less those "
+            "that the table has.",
+            CountsNewTokensAlone,
+        ),
+        Mistake(
+            "the last free block is never taken.",
+            "Only where more blocks are needed than are free, there are too few.",
+            LeavesOneBlock,
         ),
         Mistake(
             "every token gets a block.",

@@ -156,3 +156,19 @@ class WithoutRollback(TableTokenByToken):
             self.num_tokens += 1
             slots.append(self.slot(self.num_tokens - 1))
         return slots
+
+
+class CountsNewTokensAlone(BlockTable):
+    def append_slots(self, n):
+        fresh, start = self.allocator.allocate(-(-n // self.allocator.block_size)), self.num_tokens
+        if fresh is None:
+            return None
+        self.block_ids += fresh
+        self.num_tokens += n
+        return [self.slot(p) for p in range(start, start + n)]
+
+
+class LeavesOneBlock(BlockTable):
+    def append_slots(self, n):
+        missing = -(-(self.num_tokens + n) // self.allocator.block_size) - len(self.block_ids)
+        return None if missing > 0 and missing >= self.allocator.num_free else super().append_slots(n)

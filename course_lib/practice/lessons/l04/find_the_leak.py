@@ -54,6 +54,7 @@ def finds_the_four(answer):
     return "all four faults are found"
 
 
+SEVERAL = {"several": True}
 SWAPPED = {"lost": "twice", "twice": "lost", "count": "count"}
 TITLES = {
     ("allocate", "lost"): "It finds an `allocate` that returns None and keeps the blocks that it took",
@@ -69,13 +70,23 @@ WHY = {
     "count": "`ref_count(b)` is not the number of holders of the block.",
 }
 
+IN_LISTS = {fault: [{}, SEVERAL] if fault[0] == "free" else [{}] for fault in FAULTS}
+"""The options of each fault. That of `fork` shows with several blocks only in any case."""
+
 FIND_THE_LEAK = Exercise(
     id="04.find_the_leak",
     title="Which operation leaks?",
     name="find_the_leak",
     cases="allocators",
     properties=[
-        *(Property(TITLES[fault], WHY[fault[1]], [on(fault, late) for late in (1, 2, 3)]) for fault in FAULTS),
+        *(
+            Property(
+                TITLES[fault],
+                WHY[fault[1]],
+                [on(fault, late, **more) for more in IN_LISTS[fault] for late in (1, 2, 3)],
+            )
+            for fault in FAULTS
+        ),
         Property(
             "A block that is lost and keeps its count is lost",
             "`num_free` comes first: a wrong count is the fault only where `num_free` is right.",

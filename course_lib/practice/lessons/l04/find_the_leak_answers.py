@@ -112,7 +112,7 @@ def tool(
                 allocator.allocate(9)
                 if found("allocate"):
                     return returns("allocate", fault())
-            blocks = allocator.allocate(n)
+            blocks = allocator.allocate(n) or []
             held.update(blocks)
             if found("allocate"):
                 return returns("allocate", fault())

@@ -68,6 +68,9 @@ CHOICE = [
     ([500, 20, 170], [256, 128, 64, 32, 16], 0.05),
     ([7, 7, 9], [16, 1, 4], 0.3),
     ([7, 9], [4, 2, 1], 0.4),
+    ([999_999], [1, 1_000_000], 0.0),
+    ([1_999_999], [1, 2_000_000], 0.0),
+    ([7_499_999], [10_000_000, 1], 0.25),
     ([3, 6], [3, 1, 2], 0.1),
     ([40, 24], [8, 4, 2], 0.1),
 ]
@@ -213,6 +216,7 @@ PAGE_SIZE = Exercise(
                 answer_with(small=lambda share, most: round(share, 2) <= most),
                 answer_with(small=lambda share, most: round(share, 3) <= most),
                 answer_with(small=lambda share, most: share <= most + 1e-3),
+                answer_with(small=lambda share, most: share <= most + 1e-6),
             ),
         ),
         Mistake(
@@ -229,6 +233,11 @@ PAGE_SIZE = Exercise(
             "the search stops at the first size that wastes too much.",
             "A larger size can waste less. Try all of them.",
             answer_with(every=False),
+        ),
+        Mistake(
+            "only the largest size is tried.",
+            "Where it wastes too much, a smaller one may do. Return in the loop only where the share is small enough.",
+            lambda lengths, sizes, most: page_size(lengths, [max(sizes)], most),
         ),
         Mistake(
             "the order of the sizes in the list decides.",

@@ -112,6 +112,17 @@ class FreesFirst(Forkable):
         return [self.slot(position) for position in range(start, start + n)]
 
 
+class GrowsFirst(Forkable):
+    """Counts the new tokens before it knows that there is room."""
+
+    def append_slots(self, n):
+        self.num_tokens += n
+        ends, self.num_tokens = self.num_tokens, self.num_tokens - n
+        slots = wrong().append_slots(self, n)
+        self.num_tokens = ends
+        return slots
+
+
 class CopiesEverything(Forkable):
     """Copies all shared blocks, not only the last one."""
 
@@ -251,6 +262,17 @@ MISTAKES = [
         "one block more is asked for than is needed.",
         "The block of the copy is needed only where there is a copy. The last free block can be used too.",
         wrong(spare=1),
+    ),
+    Mistake(
+        "None is returned although just enough blocks are free.",
+        "A block more is asked for than is needed. One for the copy is needed only where there is a copy.",
+        is_made_by=lambda answer, found: str(found.got) == "None" and "\n0 of " in str(found.expected),
+        last=True,
+    ),
+    Mistake(
+        "`num_tokens` grows although None is returned.",
+        "Nothing may change then. Allocate first; change `num_tokens` and `block_ids` only after that.",
+        GrowsFirst,
     ),
     Mistake("`num_tokens` is not raised.", "The next token would get the same slot. Add n.", wrong(moves=False)),
 ]

@@ -108,18 +108,23 @@ MISTAKES = [
         Policy.variant(better=lambda new, old: min(new, old or 0)),
     ),
     Mistake(
-        "a new block begins with a fixed priority.",
+        "a new block begins with a fixed priority, or priorities are cut at one.",
         "A request can have a larger number than the one that you chose, and its block would keep yours. A new block "
         "has the priority of its first request: `self.priority.get(block, priority)`.",
         tuple(
             Policy.variant(better=lambda new, old, largest=largest: min(new, largest if old is None else old))
-            for largest in (99, 100, 255, 999, 1_000, 9_999, 10_000, 99_999, 100_000)
+            for largest in (99, 100, 255, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 10**6, 10**9, 2**31 - 1)
         ),
     ),
     Mistake(
         "priorities are compared as text.",
         'As text, "10" comes before "9", and "-1" before "-2". Compare the numbers.',
         Policy.variant(rank=lambda policy, block: (as_text(policy.priority[block]), policy.since[block])),
+    ),
+    Mistake(
+        "priorities are compared as floats.",
+        "A float has 53 bits, so large numbers that differ by one become equal. Compare the ints.",
+        Policy.variant(rank=lambda policy, block: (-float(policy.priority[block]), policy.since[block])),
     ),
     Mistake(
         "the sign of a priority is lost.",

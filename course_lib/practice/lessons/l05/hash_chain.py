@@ -91,6 +91,22 @@ def kinds(token_ids, block_size):
     )
 
 
+def in_the_middle(block_size, at):
+    """The Trial of two long blocks that differ in one token."""
+
+    def act(answer):
+        first, second = [7] * block_size, [7] * block_size
+        second[at] = 8
+        return len({*answer(first, block_size), *answer(second, block_size)})
+
+    lines = [
+        f"first, second = [7] * {block_size}, [7] * {block_size}",
+        f"second[{at}] = 8",
+        f"len({{*hash_chain(first, {block_size}), *hash_chain(second, {block_size})}})",
+    ]
+    return Trial(lines, act, size=block_size, note="two blocks that differ in one token")
+
+
 def untouched(token_ids, block_size):
     def act(answer):
         given = list(token_ids)
@@ -153,6 +169,11 @@ TOKENS = [
     ([[16_777_217, 5], [16_777_216, 5]], 2),
     ([[5, 1_073_741_824], [5, 0]], 2),
     ([[1, 2, 34, 5], [1, 23, 4, 5]], 2),
+    ([[1, 515], [258, 3]], 2),
+    ([[1, 515], [769, 2]], 2),
+    ([[1, 17], [17, 1]], 2),
+    ([[1, 3], [3, 1]], 2),
+    ([[66_051, 1], [1, 131_841]], 2),
     ([[1, 11], [11, 1]], 1),
     ([[1, 2, 3, 45], [1, 2, 34, 5]], 1),
     *(
@@ -162,6 +183,7 @@ TOKENS = [
     *(([[0, base], [1, 0]], 2) for base in (10, 31, 256, 1_000, 65_536, 100_000, 128_256, 151_936)),
 ]
 APART = [([[1, 2], [3, 4]], 2), ([[1, 2, 3], [4, 5, 6]], 1), ([[5, 6, 7, 8], [5, 6, 8, 7]], 2)]
+LONG = [in_the_middle(1_200, 600), in_the_middle(2_048, 1_000), in_the_middle(4_096, 50)]
 UNTOUCHED = [untouched(token_ids, 2) for token_ids in ([1, 2, 3], [4, 5, 6, 7], [1, 2])]
 
 HASH_CHAIN = Exercise(
@@ -188,7 +210,7 @@ HASH_CHAIN = Exercise(
         Property(
             "Every token counts, in full and at its position",
             "Two sequences with the same hash would read each other's keys and values.",
-            [same(*case) for case in TOKENS] + [same_in_spite_of_hash(*case) for case in APART],
+            [same(*case) for case in TOKENS] + LONG + [same_in_spite_of_hash(*case) for case in APART],
         ),
         Property(
             "The hashes are `bytes`, 16 or more",

@@ -3,6 +3,8 @@
 import os
 from hashlib import sha256
 
+import numpy as np
+
 from course_lib.practice.judge.exercise import Mistake
 
 from .hash_chain_answers import (
@@ -17,6 +19,10 @@ from .hash_chain_answers import (
 )
 
 BASES = (10, 31, 37, 100, 101, 131, 256, 257, 1_000, 1_024, 4_096, 10_007, 50_257, 65_536, 65_537, 100_000, 151_936)
+
+
+def few_bytes(block, order):
+    return b"".join(t.to_bytes((t.bit_length() + 7) // 8 or 1, order) for t in block)
 
 
 def is_one_number(answer):
@@ -122,6 +128,26 @@ MISTAKES = [
         "With a base such as 31, the tokens 31 and 0 give the same number as 0 and 1. `repr` of the list keeps the "
         "tokens apart.",
         is_made_by=lambda answer, found: is_one_number(answer),
+    ),
+    Mistake(
+        "each token id is written with as few bytes as it needs, and they are joined.",
+        "Then nothing tells where one id ends and the next begins: 1 and 515 give the bytes of 258 and 3. Write each "
+        "with the same number of bytes, or use `repr` of the list.",
+        tuple(
+            wrong(name=lambda parent, block, i, order=order: sha256(parent + few_bytes(block, order)).digest())
+            for order in ("big", "little")
+        ),
+        is_made_by=lambda answer, found: any(
+            answer(a, 2) == answer(b, 2) and answer([1, 2], 2) != answer([2, 1], 2)
+            for a, b in (([1, 515], [258, 3]), ([1, 515], [769, 2]))
+        ),
+    ),
+    Mistake(
+        "a long block is shortened before it is hashed.",
+        "NumPy and torch write a long array with `…` in its middle, so `str` and `repr` of it leave most tokens out. "
+        "Write a list, or the bytes of the array.",
+        wrong(name=lambda parent, block, i: sha256(parent + repr(np.array(block)).encode()).digest()),
+        is_made_by=lambda answer, found: found.story[0].startswith("first, second"),
     ),
     Mistake(
         "the hash differs from call to call.",
