@@ -16,7 +16,8 @@ from .sampling import SamplingParams, sample
 def generate_naive(model, token_ids, params=SamplingParams()):
     """New token ids for one prompt, computing the whole sequence again for each of them.
 
-    token_ids: the prompt, a list of ints. Returns the list of new ids; a token that ended the sequence is the last of
+    model: a Transformer. token_ids: the prompt, a list of ints. params: how tokens are chosen, and when to stop; the
+    default is greedy, 128 tokens. Returns the list of new ids; a token that ended the sequence is the last of
     them, as in vLLM. Raises ParameterError for a prompt that is empty, holds an id outside the vocabulary, or leaves no
     room for max_tokens in the context.
     """
@@ -41,7 +42,7 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
     The first step takes the whole prompt (prefill), every later one the newest token alone (decode). The last token is
     not computed, since no token follows it.
 
-    cache: any object with `attend(layer, q, k, v)` that keeps the keys and values; None makes a ContiguousCache of the
+    model, token_ids, params: as of generate_naive. cache: any object with `attend(layer, q, k, v)` that keeps the keys and values; None makes a ContiguousCache of the
     right size. It must be empty, since the sequence starts at position 0: call its `reset()` between two sequences.
     Raises ParameterError for a cache that holds tokens (`num_tokens` above 0), what generate_naive raises, and what the
     cache raises, such as CacheFull.

@@ -43,7 +43,7 @@ class Engine:
     fresh object of one. scheduler: a class made as scheduler(config, manager, trace=trace). attention: a function
     with the arguments of paged_attention, or a class made as attention(pool, allocator) with the methods of
     PagedCache. Each of the three may be a learner's own. tokenizer: needed for text and stop strings. trace: True
-    records into a new Trace, False nothing (a long life makes a long trace); or a Trace.
+    records into a new Trace, False nothing (a long life makes a long trace); or a Trace. clock: returns seconds.
 
     `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit
     together.

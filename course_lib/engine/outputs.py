@@ -84,7 +84,7 @@ class RequestOutput:
     new_token_ids: what this step added. text: `token_ids` as text, without what is not a whole character yet, cut
     where a stop string begins; None without a tokenizer. finished, finish_reason: "stop" (an end token or a stop
     string), "length" (max_tokens) or "abort"; None while it goes on. metrics: its RequestMetrics. index: which of
-    the `SamplingParams.n` sequences.
+    the `SamplingParams.n` sequences. start: where the output begins in the list of all its tokens.
     """
 
     __slots__ = (

@@ -78,7 +78,7 @@ class Machine:
 def setup(*, seed=0, quiet=False):
     """The first call of every lesson: seeds torch, inspects the machine, prints in one line what will be used.
 
-    Returns the Machine.
+    seed: of torch's random numbers. quiet: print nothing. Returns the Machine.
     """
     machine = inspect_machine()
     torch.manual_seed(seed)

@@ -24,25 +24,25 @@ class ModelConfig:
     `hidden_size / num_heads` (Qwen3).
     """
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
+    vocab_size: int  # rows of the embedding, and of the logits
+    hidden_size: int  # of the vector that goes through the layers
+    intermediate_size: int  # inside the MLP
     num_layers: int
-    num_heads: int
-    num_kv_heads: int
+    num_heads: int  # of the queries
+    num_kv_heads: int  # of keys and values; query heads share them in groups
     head_dim: int
-    context: int = 2048
-    rms_norm_eps: float = 1e-5
-    rope_theta: float = 10000.0
-    rope_scaling: RopeScaling | LinearScaling | YarnScaling | None = None
+    context: int = 2048  # most tokens of a sequence
+    rms_norm_eps: float = 1e-5  # added to the mean square in RMSNorm
+    rope_theta: float = 10000.0  # base of the rotary angles
+    rope_scaling: RopeScaling | LinearScaling | YarnScaling | None = None  # for contexts beyond the trained one
     windows: tuple[int | None, ...] = ()  # of each layer: the last tokens that a token sees, None: all; (): no windows
-    tie_embeddings: bool = False
+    tie_embeddings: bool = False  # the output head is the embedding
     attention_bias: bool = False  # Qwen2: a bias on the q, k and v projections
     output_bias: bool = False  # Llama with attention_bias: a bias on the output projection too
     qk_norm: bool = False  # Qwen3: every q and k head is normalised before RoPE
-    family: str = "llama"
-    bos_token_id: int | None = None
-    eos_token_ids: tuple[int, ...] = ()
+    family: str = "llama"  # the model_type of its config.json
+    bos_token_id: int | None = None  # the token that a prompt starts with
+    eos_token_ids: tuple[int, ...] = ()  # the tokens that end an output
 
     def __post_init__(self):
         sizes = "vocab_size hidden_size intermediate_size num_layers num_heads num_kv_heads head_dim context"

@@ -154,7 +154,7 @@ class Tokenizer:
 
 
 def load_tokenizer(name="tale"):
-    """The Tokenizer of a bundled model, a folder in Hugging Face format, or a hub id. Raises ModelError."""
+    """The Tokenizer of `name`: a bundled model, a folder in Hugging Face format, or a hub id. Raises ModelError."""
     folder = find_folder(name, weights=False)
     path = folder / "tokenizer.json"
     if not path.is_file():

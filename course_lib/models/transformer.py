@@ -23,7 +23,7 @@ from course_lib.errors import ParameterError
 
 
 class Transformer(nn.Module):
-    """Llama, Mistral, Qwen2 or Qwen3, by its ModelConfig.
+    """Llama, Mistral, Qwen2 or Qwen3. config: its ModelConfig. The weights are random until they are loaded.
 
     Parameter names are those of Hugging Face checkpoints, so that a state dict fits as it is.
     """
@@ -63,10 +63,12 @@ class Transformer(nn.Module):
 
     @property
     def device(self):
+        """The torch.device of its weights."""
         return self.lm_head.weight.device
 
     @property
     def dtype(self):
+        """The dtype of its weights."""
         return self.lm_head.weight.dtype
 
     def __repr__(self):

@@ -94,7 +94,8 @@ class CheckResult(Shown):
 def check(exercise_id, answer=_MISSING):
     """Checks an answer: check("01.greedy", greedy). Returns a CheckResult, which displays itself.
 
-    Raises CourseError for an unknown id; under nbgrader, CheckFailed when the answer is not right.
+    exercise_id: such as "01.greedy". answer: the function or class that the exercise asks for. Raises
+    CourseError for an unknown id; under nbgrader, CheckFailed when the answer is not right.
     """
     exercise = registry.find(exercise_id)
     graded = "NBGRADER_EXECUTION" in os.environ
@@ -194,7 +195,7 @@ class Solution(Shown):
 
 
 def solution(exercise_id):
-    """Shows the answer of an exercise. Raises CourseError for an unknown id."""
+    """Shows the answer of the exercise `exercise_id`, such as "01.greedy". Raises CourseError for an unknown id."""
     exercise = registry.find(exercise_id)
     return Solution(exercise, registry.solution_of(exercise))
 

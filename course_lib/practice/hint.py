@@ -25,7 +25,10 @@ class Hint(Shown):
 
 
 def hint(exercise_id):
-    """The next hint for an exercise; one step further each time. Raises CourseError for an unknown id."""
+    """The next hint for an exercise, one step further each time.
+
+    exercise_id: such as "01.greedy". Raises CourseError for an unknown id.
+    """
     exercise = registry.find(exercise_id)
     seen = min(workbook.entry(exercise.id).hints, len(exercise.hints))
     if seen == len(exercise.hints):

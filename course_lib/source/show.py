@@ -8,7 +8,7 @@ from course_lib.errors import ParameterError
 
 
 def show(thing):
-    """The Source of a class, function or module, which a notebook displays. Raises ParameterError for other values."""
+    """The Source of `thing`, a class, function or module; a notebook displays it. Raises ParameterError for others."""
     try:
         bare = function_of(inspect.unwrap(thing) if callable(thing) else thing)  # without decorators' wrappers
         lines, first = inspect.getsourcelines(bare)

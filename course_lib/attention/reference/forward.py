@@ -25,7 +25,13 @@ INF = float("inf")
 
 
 def standard_attention(q, k, v, *, causal=True, window=None, cu_seqlens=None, scale=None, meter=None, return_lse=False):
-    """softmax(q k^T) v in three steps, with the whole matrix in slow memory between them: O(N^2) memory."""
+    """softmax(q k^T) v in three steps, with the whole matrix in slow memory between them: O(N^2) memory.
+
+    q: [num_queries, num_heads, head_dim]; k, v: [num_keys, num_kv_heads, head_dim]. causal, window, cu_seqlens: who
+    sees whom, see masks.Mask. scale: of the scores, default head_dim ** -0.5. meter: a Meter that counts what moves.
+    Returns out, as q; with return_lse (out, lse), lse: [num_queries, num_heads]. Raises ParameterError for shapes that
+    do not fit together.
+    """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     rows, cols = (0, len(q)), (0, len(k))
     for head, kv_head in heads(q, k, meter):
@@ -55,7 +61,8 @@ def chunked_attention(
     """The same three steps on one chunk of the matrix at a time: O(N) memory, and no fewer bytes moved.
 
     Each chunk of keys gives a partial result with its log-sum-exp. The partial results of one chunk of queries are
-    merged (Rabe and Staats, "Self-attention does not need O(n^2) memory", arXiv 2112.05682).
+    merged (Rabe and Staats, "Self-attention does not need O(n^2) memory", arXiv 2112.05682). Arguments as of
+    standard_attention; tile: (queries, keys) of a chunk.
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
@@ -121,7 +128,7 @@ def flash_attention_v1(
     """FlashAttention: each tile of K and V is read once and used for all queries (arXiv 2205.14135, algorithm 1).
 
     The scores stay in fast memory. The running maximum, sum and output of every row do not: they are read and written
-    again for every tile of K and V.
+    again for every tile of K and V. Arguments as of standard_attention; tile: (rows, columns).
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
@@ -168,7 +175,8 @@ def flash_attention_v2(
     """FlashAttention-2: a tile of queries stays in fast memory until it is done (arXiv 2307.08691, algorithm 1).
 
     Its m_i, l_i and acc stay there too, so the output is written once. It is divided by the sum once, after the loop;
-    inside the loop acc is only multiplied by `alpha`, which is below 1 where the maximum has grown.
+    inside the loop acc is only multiplied by `alpha`, which is below 1 where the maximum has grown. Arguments as of
+    standard_attention; tile: (rows, columns).
     """
     mask, scale, meter, out, lse = prepare(q, k, v, causal, window, cu_seqlens, scale, meter)
     for head, kv_head in heads(q, k, meter):
