@@ -7,6 +7,7 @@ from .hint import hint
 from .parts import load_parts
 from .predict import predict
 from .progress import workbook
+from .unknown_names import explain_unknown_names
 
 __all__ = [
     "CheckFailed",
@@ -20,3 +21,5 @@ __all__ = [
     "solution",
     "workbook",
 ]
+
+explain_unknown_names()

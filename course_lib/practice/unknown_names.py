@@ -1,0 +1,23 @@
+"""A NameError in a notebook mostly means a restarted kernel, or a cell above that was not run: it is said."""
+
+import sys
+
+SAID = (
+    "{name!r} is not known in this kernel. Was it restarted, or was a cell above not run? Run all cells above this one "
+    "(JupyterLab: Run, Run All Above Selected Cell), then this one again. Or is the name spelled differently there?"
+)
+
+
+def explain_unknown_names():
+    """From now on a NameError of a cell is followed by SAID. Does nothing outside a notebook, or twice."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None and not shell.custom_exceptions:  # nobody else's handler is replaced
+        shell.set_custom_exc((NameError,), _shown)
+
+
+def _shown(shell, kind, error, traceback, tb_offset=None):
+    """A handler as IPython calls it: the error as always, and then the sentence."""
+    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+    if error.name and not isinstance(error, UnboundLocalError):
+        print(SAID.format(name=error.name), file=sys.stderr)
