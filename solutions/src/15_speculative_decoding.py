@@ -60,7 +60,7 @@ check("15.accept", accepted)
 # `target`, `draft`, `drafted` and `chances` are those of `15.accept`. `last` is a random number from 0 up to, but not including, 1, for the
 # draw: add up the probabilities from token 0 on; the first token at which the sum is **above `last`** is drawn.
 #
-# Return the list of new tokens: the accepted drafts, and the one that follows. The lists are not changed. No case depends on how
+# Return the new tokens, a list of ints: the accepted drafts, and the one that follows. The lists are not changed. No case depends on how
 # a sum is rounded, and where nothing is left, the draft is accepted anyway.
 #
 #     rejection_sample([[0.5, 0.5], [0.0, 1.0]], [[0.9, 0.1]], [0], [0.7], 0.3)
@@ -145,7 +145,7 @@ check("15.ngram", propose)
 # The greedy token of a row is the one with the largest logit. Draft i is accepted if it is the greedy token of the row **before** it. As
 # always, drafts count up to the first that is not accepted.
 #
-# Return the list of new tokens: the accepted drafts, then the greedy token of the row after the last of them. So there is always at least
+# Return the new tokens, a list of ints: the accepted drafts, then the greedy token of the row after the last of them. So there is always at least
 # one. Afterwards the cache holds the sequence with all new tokens **but the last**, which the next step brings as its newest. The
 # list `drafted` is not changed.
 

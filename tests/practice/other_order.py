@@ -120,8 +120,11 @@ ROUNDINGS = {torch.float16: 2, torch.bfloat16: 2}
 """By how many roundings `moved` changes a number of a dtype. Others: 100, about what two processors differed by."""
 
 
-def moved(outcome, draw):
-    """The outcome as it may be on another processor. draw: a torch.Generator."""
+def moved(outcome, draw, exact=1.0):
+    """The outcome as it may be on another processor. draw: a torch.Generator.
+
+    exact: below 1 for plain Python arithmetic, in which two right answers differ by less; see Trial.rounding.
+    """
     if isinstance(outcome, Near):
         return Near(moved(outcome.tensor, draw), outcome.within)
     if isinstance(outcome, torch.Tensor) and outcome.is_floating_point():
@@ -130,11 +133,11 @@ def moved(outcome, draw):
         other = (outcome.double() + chance * size * largest(outcome.double())).to(outcome.dtype)
         return torch.where(outcome.isfinite() & other.isfinite(), other, outcome)
     if isinstance(outcome, float):
-        return outcome * (1 + 1e-6 * (2 * torch.rand((), generator=draw).item() - 1))
+        return outcome * (1 + 1e-6 * exact * (2 * torch.rand((), generator=draw).item() - 1))
     if isinstance(outcome, dict):
-        return {key: moved(value, draw) for key, value in outcome.items()}
+        return {key: moved(value, draw, exact) for key, value in outcome.items()}
     if type(outcome) in (list, tuple):
-        return type(outcome)(moved(one, draw) for one in outcome)
+        return type(outcome)(moved(one, draw, exact) for one in outcome)
     return outcome
 
 

@@ -62,7 +62,10 @@ def judged_elsewhere(exercise, answer, slow=True):
     """The result on a processor that rounds otherwise: the same outcomes, with the last bits of all floats changed."""
     _, runs = judged(exercise, answer, slow)
     draw, elsewhere = torch.Generator().manual_seed(7), Runs(answer, NO_BUDGET)
-    elsewhere.done = {trial: (moved(outcome, draw), printed) for trial, (outcome, printed) in runs.done.items()}
+    elsewhere.done = {
+        trial: (moved(outcome, draw, min(1.0, trial.rounding)), printed)
+        for trial, (outcome, printed) in runs.done.items()
+    }
     return judge(exercise, answer, slow=False, runs=elsewhere)
 
 

@@ -92,6 +92,10 @@ def rounding_of_exp(size):
     return max(1.0, size / 100)
 
 
+EXACT = 1e-4
+"""For Trial.rounding: Python floats that two right answers compute in 53 bits agree to 1 part in 100 million."""
+
+
 def share_of(dtype):
     """The share of their size that two numbers of a torch dtype may be apart; 0 for integers, which are not rounded."""
     import torch

@@ -80,7 +80,7 @@ class Trial:
     limit_s: float = TRIAL_S
     """The answer is stopped after so many seconds of work."""
     rounding: float = 1.0
-    """How many times the usual rounding counts as the same; see agreement.rounding_of_exp."""
+    """How many times the usual rounding counts as the same; see agreement.rounding_of_exp and EXACT."""
     smaller: Callable[[Callable, Any], Any] | None = None
     """smaller(fails, outcome): the smallest failing trial made from this one; see programs.py."""
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-from .accept_mistakes import MISTAKES
+from .accept_mistakes import MISTAKES, wrong
 from .numbers import after_call, written
 from .solutions.accept import accepted
 
@@ -45,7 +45,7 @@ def verdict(target, draft, drafted, chances, note=""):
     """The Trial of one step."""
     given = (target, draft, drafted, chances)
     return Trial(
-        [f"accepted({', '.join(map(written, given))})"],
+        [f"accepted({', '.join(map(repr, given))})"],
         lambda answer: as_python(answer(*deepcopy(given))),
         note=note,
         size=10 * len(drafted) + sum(map(len, target)),
@@ -84,12 +84,19 @@ SURE = [
     verdict([NEVER, AFTER], [P], [1], [0.999]),
     verdict([LIKELY, P, AFTER], [RARE, P], [0, 2], [0.99, 0.99]),
 ]
+CLOSE = [
+    verdict([[0.3, 0.7], [1.0, 0.0]], [[0.9, 0.1]], [0], [0.33333333], note="a little below a third"),
+    verdict([[0.2, 0.8], [1.0, 0.0]], [[0.3, 0.7]], [0], [0.669], note="a little above two thirds"),
+    verdict([[0.2, 0.8], [1.0, 0.0]], [[0.3, 0.7]], [0], [0.66666667], note="a little above two thirds"),
+    verdict([[0.1, 0.9], [1.0, 0.0]], [[0.7, 0.3]], [0], [0.142857], note="a little below a seventh"),
+]
 EDGES = [
     verdict([NEVER, AFTER], [P], [0], [0.0], note="0 is not below 0: a token that the model never says"),
     verdict([[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0]], [1], [0.5], note="0.5 is not below 0.5"),
     verdict([[0.25, 0.75], [1.0, 0.0]], [[1.0, 0.0]], [0], [0.25], note="0.25 is not below 0.25"),
     verdict([[0.25, 0.75], [1.0, 0.0]], [[1.0, 0.0]], [0], [0.0]),
     verdict([[0.25, 0.75], [1.0, 0.0]], [[1.0, 0.0]], [0], [0.2499]),
+    *CLOSE,
 ]
 FIRST = [
     verdict([P, P, AFTER], [Q, Q], [1, 0], [0.9, 0.1], note="the second one stands on a token that is not in the text"),
@@ -156,6 +163,18 @@ ACCEPT = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
+        Mistake(
+            "the ratio is rounded, or compared with a tolerance.",
+            "`chances[i] < p / q`, with the numbers as they are. float32 has 24 bits, and Python's floats have 53.",
+            (
+                wrong(is_accepted=lambda p, q, chance: chance < round(p / q, 2)),
+                wrong(is_accepted=lambda p, q, chance: chance < round(p / q, 3)),
+                wrong(is_accepted=lambda p, q, chance: chance < p / q + 1e-3),
+                wrong(is_accepted=lambda p, q, chance: chance < p / (q + 1e-3)),
+            ),
+            is_made_by=lambda answer, found: found.trial in CLOSE and type(found.outcome) is int,
+            last=True,
+        ),
     ],
     hints=[
         "Go through the drafts in order, and stop at the first that is not accepted.",

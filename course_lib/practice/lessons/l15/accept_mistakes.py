@@ -42,9 +42,29 @@ MISTAKES = [
         wrong(gives=lambda verdicts: (verdicts + [False]).index(False) - 1),
     ),
     Mistake(
-        "the verdicts are returned.",
+        "the verdicts or the tokens are returned.",
         "Return how many are accepted, an int.",
-        (wrong(gives=lambda verdicts: verdicts), wrong(gives=all)),
+        (
+            wrong(gives=lambda verdicts: verdicts),
+            wrong(gives=all),
+            lambda target, draft, drafted, chances: drafted[: wrong()(target, draft, drafted, chances)],
+        ),
+    ),
+    Mistake(
+        "where all drafts are accepted, the first that is not is looked for all the same.",
+        "There is none: `index(False)` raises, and `argmin` gives 0. Then all `len(drafted)` are accepted.",
+        (
+            wrong(gives=lambda verdicts: verdicts.index(False)),
+            wrong(gives=lambda verdicts: verdicts.index(False) if False in verdicts else 0),
+        ),
+    ),
+    Mistake(
+        "the last draft is not looked at.",
+        "The numbers of the drafts are 0 to len(drafted) - 1: `range(len(drafted))`.",
+        (
+            wrong(gives=lambda verdicts: ([*verdicts[:-1], *[True] * bool(verdicts), False]).index(False)),
+            wrong(gives=lambda verdicts: ([*verdicts[:-1], False]).index(False)),
+        ),
     ),
     Mistake(
         "the ratio is upside down.",

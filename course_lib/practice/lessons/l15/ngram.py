@@ -3,7 +3,7 @@
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
-from .ngram_mistakes import MISTAKES
+from .ngram_mistakes import MISTAKES, in_text
 from .numbers import as_tokens
 from .solutions.ngram import propose
 
@@ -81,6 +81,8 @@ LENGTHS = [
     looked_up([1, 2, 3, 4, 5, 6, 1], 4, 1, 1),
     looked_up([1, 2, 3, 1, 2], 5, 2, 1),
     looked_up([4, 4], 3, 1, 1),
+    looked_up([1, 2, 3, 1, 2], 3, 2, 1, note="the last two tokens follow, too"),
+    looked_up([6, 5, 8, 5], 4, 1, 1),
 ]
 LATEST = [
     looked_up([1, 2, 1, 3, 1], 1, 1, 1, note="the 1 before the 3 ends later"),
@@ -98,7 +100,9 @@ SHORTER = [
     looked_up([9, 2, 5, 8, 2], 1, 2, 1, note="8 2 never stood before, 2 did"),
     looked_up([1, 2, 3, 4, 2], 2, 3, 1),
     looked_up([9, 1, 2, 5, 8, 1, 2], 2, 4, 1),
-    looked_up([3, 1, 3], 1, 6, 1),
+    looked_up([3, 1, 3], 1, 6, 1, note="an n for which there are too few tokens is skipped"),
+    looked_up([8, 1, 2, 8], 2, 4, 1),
+    looked_up([2, 2], 1, 2, 1),
     looked_up([1, 2, 3, 4, 2], 2, 3, 2, note="2 tokens at least"),
     looked_up([5, 5, 1, 5], 1, 3, 2),
 ]
@@ -110,6 +114,13 @@ OVERLAP = [
     looked_up([1, 2, 1, 2, 1, 2], 4, 4, 4),
     looked_up([6, 1, 2, 3, 1, 2, 3, 1, 2], 2, 5, 5),
 ]
+AS_TEXT = [
+    looked_up([112, 7, 12], 1, 1, 1, note="12 is another token than 112"),
+    looked_up([11, 2, 5, 1, 2], 1, 2, 2),
+    looked_up([12, 3, 4, 1, 23], 1, 2, 2),
+    looked_up([2, 21, 5, 2, 2], 2, 2, 2),
+    looked_up([31, 2, 9, 3, 12], 1, 2, 2),
+]
 NOTHING = [
     looked_up([3], 2, 2, 1),
     looked_up([3, 4], 2, 2, 1),
@@ -117,6 +128,7 @@ NOTHING = [
     looked_up([1, 2], 1, 5, 3),
     looked_up([1, 1], 1, 4, 2),
     looked_up([1, 2, 3, 1], 3, 3, 2),
+    *AS_TEXT,
 ]
 LONG = [
     looked_up([(7 * i * i + 3 * i) % 11 for i in range(n)], 4, longest, shortest)
@@ -172,6 +184,13 @@ NGRAM = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
+        Mistake(
+            "tokens are compared as text.",
+            'In text "12" stands within "112", and "12" and "3" are as "1" and "23". Compare lists of ints.',
+            (in_text(""), in_text(" ")),
+            is_made_by=lambda answer, found: found.trial in AS_TEXT and bool(found.outcome),
+            last=True,
+        ),
     ],
     hints=[
         "Two loops: over n from `longest` down to `shortest`, and over the places where the earlier run may end, from "

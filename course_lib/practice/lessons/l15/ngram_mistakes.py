@@ -24,6 +24,42 @@ def wrong(
     return answer
 
 
+def in_text(between):
+    """Looks for the last tokens as text, with `between` after each."""
+
+    def answer(token_ids, k, longest, shortest):
+        def text(tokens):
+            return "".join(f"{token}{between}" for token in tokens)
+
+        for n in range(min(longest, len(token_ids) - 1), shortest - 1, -1):
+            at = text(token_ids[:-1]).rfind(text(token_ids[-n:]))
+            if at >= 0:
+                start = next((i for i in range(len(token_ids)) if len(text(token_ids[:i])) >= at), 0)
+                return token_ids[start + n :][:k]
+        return []
+
+    return answer
+
+
+def full_drafts(token_ids, k, longest, shortest):
+    """Takes no run that fewer than k tokens follow."""
+    for n in range(longest, shortest - 1, -1):
+        for end in range(len(token_ids) - k, n - 1, -1):
+            if token_ids[end - n : end] == token_ids[-n:] and end < len(token_ids):
+                return token_ids[end : end + k]
+    return []
+
+
+def gives_up(token_ids, k, longest, shortest):
+    """No draft where the list is not longer than `longest`."""
+    return wrong()(token_ids, k, longest, shortest) if len(token_ids) > longest else []
+
+
+def padded_with_last(tokens, end, n, k):
+    found = tokens[end : end + k]
+    return found + found[-1:] * (k - len(found))
+
+
 def padded(tokens, end, n, k):
     found = tokens[end : end + k]
     return found + [0] * (k - len(found))
@@ -125,12 +161,27 @@ MISTAKES = [
     Mistake(
         "a short draft is filled up.",
         "If the list ends before k tokens, the draft is shorter.",
-        (wrong(draft=padded), wrong(draft=going_round)),
+        (wrong(draft=padded), wrong(draft=going_round), wrong(draft=padded_with_last)),
     ),
     Mistake(
-        "a short draft is dropped.",
+        "a short draft is dropped, or its run is passed over.",
         "If the list ends before k tokens, the draft is what there is.",
-        wrong(draft=lambda tokens, end, n, k: tokens[end : end + k] if end + k <= len(tokens) else []),
+        (wrong(draft=lambda tokens, end, n, k: tokens[end : end + k] if end + k <= len(tokens) else []), full_drafts),
+    ),
+    Mistake(
+        "the draft ends before the last n tokens.",
+        "They follow the run, too: the draft goes on to the end of the list, at most k tokens.",
+        wrong(draft=lambda tokens, end, n, k: tokens[end : min(end + k, len(tokens) - n)]),
+    ),
+    Mistake(
+        "a list that is not longer than `longest` gives no draft.",
+        "Skip the n for which there are too few tokens, and try one fewer.",
+        gives_up,
+    ),
+    Mistake(
+        "a single token is not looked for.",
+        "n goes down to `shortest`, which may be 1.",
+        wrong(sizes=lambda longest, shortest: range(longest, max(shortest, 2) - 1, -1)),
     ),
     Mistake(
         "without a draft `None` or something else than an empty list is returned.",

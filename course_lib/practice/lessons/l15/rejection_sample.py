@@ -63,7 +63,7 @@ def stepped(target, draft, drafted, chances, last, note=""):
     """The Trial of one step."""
     given = (target, draft, drafted, chances, last)
     return Trial(
-        [f"rejection_sample({', '.join(map(written, given))})"],
+        [f"rejection_sample({', '.join(map(repr, given))})"],
         lambda answer: as_tokens(answer(*deepcopy(given))),
         note=note,
         size=10 * len(drafted) + sum(map(len, target)),
@@ -110,6 +110,12 @@ def untouched(*given):
     return Trial(story, act, show=written, note="as before", size=10 * len(given[2]))
 
 
+def draws_itself(answer):
+    """Whether the token does not grow with `last`: another number decides."""
+    drawn = [answer([[0.5, 0.25, 0.25]], [], [], [], i / 40)[-1] for i in range(40)]
+    return drawn != sorted(drawn)
+
+
 P, Q, AFTER = [0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]  # p - q: 0.3, -0.4, 0.1
 EVEN, LOW, HIGH = [0.25, 0.25, 0.25, 0.25], [0.1, 0.1, 0.5, 0.3], [0.6, 0.1, 0.1, 0.2]
 NEVER = [0.0, 0.4, 0.6]
@@ -146,6 +152,9 @@ MIDDLE = [
     stepped([AFTER, P, NEVER, P], [P, Q, AFTER], [2, 1, 2], [0.3, 0.9, 0.9], 0.3),
     stepped([EVEN, HIGH, LOW, EVEN], [LOW, EVEN, HIGH], [0, 2, 0], [0.9, 0.9, 0.9], 0.9),
     stepped([LOW, EVEN, HIGH, EVEN], [HIGH, LOW, EVEN], [2, 3, 0], [0.9, 0.95, 0.3], 0.8),
+    stepped([NEVER, AFTER], [P], [0], [0.0], 0.7, note="0 is not below 0 / 0.5"),
+    stepped([[0.25, 0.75], [1.0, 0.0]], [[0.5, 0.5]], [0], [0.5], 0.7, note="0.5 is not below 0.25 / 0.5"),
+    stepped([P, NEVER, AFTER], [Q, P], [0, 0], [0.1, 0.0], 0.9, note="0 is not below 0 / 0.5"),
 ]
 ENDS = [
     stepped([NEVER, AFTER], [P], [0], [0.5], 0.0, note="a token with nothing left is never drawn"),
@@ -155,6 +164,9 @@ ENDS = [
     stepped([P], [], [], [], 0.0),
     stepped([P], [], [], [], 0.999),
     stepped([[0.2, 0.8, 0.0]], [], [], [], 0.9999),
+    stepped([[0.5, 0.5]], [], [], [], 0.5, note="0.5 is not above 0.5"),
+    stepped([[0.25, 0.25, 0.5]], [], [], [], 0.5, note="0.5 is not above 0.5"),
+    stepped([[0.5, 0.25, 0.25], AFTER], [[0.25, 0.0, 0.75]], [2], [0.9], 0.5, note="left: 0.25, 0.25 and 0"),
     stepped([[0.4, 0.6, 0.0], AFTER], [[0.9, 0.0, 0.1]], [0], [0.99], 0.9999),
 ]
 OFTEN = [
@@ -211,6 +223,13 @@ REJECTION_SAMPLE = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
+        Mistake(
+            "the token is not drawn by `last`.",
+            "`last` is the random number of the draw: no other is drawn, and `chances` are for the drafts. The first "
+            "token at which the sum is above `last` follows.",
+            is_made_by=lambda answer, found: draws_itself(answer),
+            last=True,
+        ),
     ],
     hints=[
         "Count the accepted drafts with your `accepted`. What is drawn from depends on whether all were accepted.",

@@ -21,6 +21,9 @@ def wrong(
     is_accepted=lambda p, q, chance: chance < p / q,
     left_of=rest,
     place=lambda count: count,
+    place_of_p=lambda at, k: at,
+    number=lambda last, chances, count: last,
+    keeps_rejected=False,
     after=lambda target, k: target[k],
     drawn=draw,
     stops=True,
@@ -35,16 +38,23 @@ def wrong(
                 kept.append(x)
             elif stops or count == len(drafted):
                 count = i
+                kept += [x] * keeps_rejected
                 if stops:
                     break
         if count == len(drafted):
             left = after(target, len(drafted))
         else:
             at = max(0, min(place(count), len(drafted) - 1))
-            left = left_of(target[at], draft[at], drafted[count])
-        return gives(kept, drawn(left, last), count == len(drafted))
+            left = left_of(target[place_of_p(at, len(drafted))], draft[at], drafted[count])
+        return gives(kept, drawn(left, number(last, chances, count)), count == len(drafted))
 
     return answer
+
+
+def divided(left, last):
+    """As draw, with a division that fails where nothing is left."""
+    shares = [share / sum(left) for share in left]
+    return draw(shares, last)
 
 
 def without_scale(left, last):
@@ -54,6 +64,17 @@ def without_scale(left, last):
         if reached > last:
             return token
     return len(left) - 1
+
+
+def without_scale_to_the_last(left, last):
+    """As without_scale; where the sum stays below `last`, the last token of which something is left."""
+    found = without_scale(left, last)
+    return found if sum(left) > last else max(token for token, share in enumerate(left) if share > 0)
+
+
+def at_or_above_0(left, last):
+    """As at_or_above, but for last = 0."""
+    return at_or_above(left, last) if last else draw(left, last)
 
 
 def at_or_above(left, last):
@@ -123,12 +144,37 @@ MISTAKES = [
     Mistake(
         "what is left is not divided by its sum.",
         "The numbers that are left sum to less than 1. `last` is held against their shares of the sum.",
-        wrong(drawn=without_scale),
+        (wrong(drawn=without_scale), wrong(drawn=without_scale_to_the_last)),
     ),
     Mistake(
         "a rejected draft is replaced from the place after it.",
         "p and q of the place of the rejected draft count.",
         wrong(place=lambda count: count + 1),
+    ),
+    Mistake(
+        "p is taken from another place than q.",
+        "What is left is max(0, p - q) with both lists of the rejected draft's place: `target[i]` and `draft[i]`.",
+        (
+            wrong(place_of_p=lambda at, k: k),
+            wrong(place_of_p=lambda at, k: at + 1),
+            wrong(place_of_p=lambda at, k: k, drawn=divided),
+            wrong(place_of_p=lambda at, k: at + 1, drawn=divided),
+        ),
+    ),
+    Mistake(
+        "the rejected draft is kept too.",
+        "Another token stands in its place: return the drafts before it, and then that token.",
+        wrong(keeps_rejected=True),
+    ),
+    Mistake(
+        "the chance of the rejected draft draws the token.",
+        "It is used up, and known to be large. The draw has a number of its own, `last`.",
+        wrong(number=lambda last, chances, count: chances[count] if count < len(chances) else last),
+    ),
+    Mistake(
+        "a chance of exactly p / q accepts.",
+        "With p = 0 and a chance of 0 that would accept a token that the model never says.",
+        wrong(is_accepted=lambda p, q, chance: chance <= p / q),
     ),
     Mistake(
         "a rejected draft is replaced from the first place.",
@@ -180,7 +226,7 @@ MISTAKES = [
     Mistake(
         "a sum of exactly `last` draws the token.",
         "The sum must be above `last`. With last = 0 a token of probability 0 would be drawn.",
-        wrong(drawn=at_or_above),
+        (wrong(drawn=at_or_above), wrong(drawn=at_or_above_0)),
     ),
     Mistake(
         "every draft is accepted.",

@@ -19,13 +19,14 @@ def wrong(
     count_of=right_count,
     keeps=lambda start, count, k: start + 1 + count,
     gives=lambda drafted, greedy, count: drafted[:count] + [greedy[count]],
+    reads=lambda logits: logits,
 ):
     """A wrong answer: the right one with one part replaced."""
 
     def answer(model, cache, newest, drafted):
         start, tokens = cache.num_tokens, given(newest, drafted)
         logits = model(torch.tensor(tokens), torch.arange(first(start), first(start) + len(tokens)), cache)
-        greedy = logits.argmax(-1).tolist()
+        greedy = reads(logits).argmax(-1).tolist()
         count = count_of(drafted, greedy)
         kept = keeps(start, count, len(drafted))
         if kept is not None:
@@ -90,6 +91,17 @@ def with_newest(model, cache, newest, drafted):
 
 
 MISTAKES = [
+    Mistake(
+        "the logits are rounded before the largest is looked for.",
+        "In 16 bits two of them may become equal, and the first wins. A logit below 0 counts, too. Take the largest of "
+        "the logits as they are.",
+        (
+            wrong(reads=lambda logits: logits.half()),
+            wrong(reads=lambda logits: logits.bfloat16()),
+            wrong(reads=lambda logits: logits.round(decimals=2)),
+            wrong(reads=lambda logits: logits.clamp(min=0)),
+        ),
+    ),
     Mistake(
         "the cache keeps the rejected drafts.",
         "They are no part of the text, and later tokens would see them: `cache.shrink(start + 1 + count)`.",

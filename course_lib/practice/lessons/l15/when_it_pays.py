@@ -1,6 +1,7 @@
 """The exercise 15.when_it_pays: the number of drafts with the largest speed-up."""
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, writes_into
+from course_lib.practice.judge.agreement import EXACT
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, loses_digits, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .numbers import written
@@ -53,6 +54,7 @@ def chosen(acceptance, draft_cost, verify_costs, note=""):
         show=written,
         note=note,
         size=len(verify_costs),
+        rounding=EXACT,
     )
 
 
@@ -106,6 +108,7 @@ WHEN_IT_PAYS = Exercise(
                 chosen(0.0, 0.1, FLAT),
                 chosen(0.9, 0.5, [1.0, 1.5]),
                 chosen(0.7, 0.1, [1.0]),
+                chosen(0.5, 0.0, [1.0, 1.5001], note="1.5 / 1.5001 is below 1"),
             ],
         ),
         Property(
@@ -137,6 +140,16 @@ WHEN_IT_PAYS = Exercise(
                 chosen(0.95, 0.1, [1.0, 1.2, 2.4, 2.4, 2.4, 2.4, 2.4]),
             ],
         ),
+        Property(
+            "A larger speed-up is larger, by however little",
+            "The numbers are compared as they are.",
+            [
+                chosen(0.5, 0.0, [1.0, 1.4999], note="1.5 / 1.4999 is above 1"),
+                chosen(0.5, 0.0, [1.0, 1.25, 1.4583], note="1.2 and a little more"),
+                chosen(1.0, 0.25, [1.0, 1.7499]),
+                chosen(0.8, 0.1, [1.0, 1.2, 1.5622]),
+            ],
+        ),
         Property("The caller's list is not changed", "It was measured once, for all calls.", UNTOUCHED),
     ],
     mistakes=[
@@ -147,6 +160,7 @@ WHEN_IT_PAYS = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         *MISTAKES,
+        loses_digits(best_k),
     ],
     hints=[
         "Try every k from 0 to `len(verify_costs) - 1`, and keep the best so far.",

@@ -56,7 +56,7 @@ MISTAKES = [
     Mistake(
         "the sum ends one power too late.",
         "With k drafts the last power is aᵏ.",
-        wrong(tokens=lambda a, k: powers(a, k + 1) if k else 1.0),
+        (wrong(tokens=lambda a, k: powers(a, k + 1) if k else 1.0), wrong(tokens=lambda a, k: powers(a, k + 1))),
     ),
     Mistake(
         "all drafts or none are accepted.",
@@ -125,6 +125,15 @@ MISTAKES = [
         "of equal speed-ups the most drafts are taken.",
         "Replace the best only if the new one is larger.",
         wrong(is_better=lambda new, old: new >= old),
+    ),
+    Mistake(
+        "a small gain does not count.",
+        "The largest speed-up is asked for, by however little it is larger: `>`, without a tolerance.",
+        (
+            wrong(is_better=lambda new, old: new > old + 1e-3, start=lambda: (0, 1.0)),
+            wrong(is_better=lambda new, old: new > old + 1e-3),
+            wrong(is_better=lambda new, old: new > old * 1.01),
+        ),
     ),
     Mistake(
         "the worst number of drafts is taken.",
