@@ -10,6 +10,9 @@ takes pairs of 16 bits. A pair of words becomes such a pair of each part in its 
 32 bits, and no number changes its thread. The scores are the sum over the parts of q and K; each part of V has an
 accumulator. Converted byte by byte, an H200 would be limited by the conversions and not by its memory.
 
+A head of int4 has few words, so there a program takes two KV heads, whose words lie side by side. A row of q is 0 where
+the words are those of the other head, and what its row of the output has there is not written.
+
     int8, p = 0      w & 0x007F        | 0x4300    is 128 + the low seven bits, in bfloat16
                      w & 0x0080        | 0xC300    is -128, or -256 for a negative number; the sum is the number
     fp8, p = 1       sign, exponent and mantissa move to their places; times 2 ** (127 - 7)
@@ -226,12 +229,11 @@ def launch(grid, q, kept, outputs, tables, seq_lens, *, window, sinks, to_base_2
     group = q.shape[1] // grid[0]
     heads = 2 if kind == "int4" and grid[0] % 2 == 0 and head_dim <= 128 and 2 * group <= 16 else 1
     steps = dict(zip(("S0", "S1", "S2", "S3"), conversions(kind, q.dtype)))
-    options = dict(num_warps=tile.num_warps, num_stages=tile.num_stages)
-    options |= {"maxnreg": tile.max_registers} if tile.max_registers else {}
     quantised_decode_kernel[grid[0] // heads, grid[1], grid[2]](
         q, k, v, *kept[2:], *outputs, tables, seq_lens, tables.stride(0), window or 0, sinks, to_base_2,
         q.stride(0), q.stride(1), k.stride(1), k.stride(2), PARTS=parts, HEADS=heads, **steps, GROUP=group,
         SPLIT=grid[1] > 1, WINDOW=window is not None, HEAD_DIM=head_dim, PADDED=max(16,
         triton.next_power_of_2(heads * head_dim // parts)), BLOCK_SIZE=k.shape[1], BLOCK_M=max(tile.block_m,
-        triton.next_power_of_2(heads * group)), BLOCK_N=tile.block_n, **options, **pdl(q.device),
+        triton.next_power_of_2(heads * group)), BLOCK_N=tile.block_n, num_warps=tile.num_warps,
+        num_stages=tile.num_stages, **pdl(q.device),
     )  # fmt: skip
