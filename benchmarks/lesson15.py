@@ -4,13 +4,16 @@ shape of Llama 3.2 1B.
     python benchmarks/lessons.py 15 [--quick]
 
 Weights are random, so no draft would ever be right: which drafts are accepted is drawn with a given probability, and
-all else is done as always. For each number of sequences: tokens a second with and without drafts, and where the time of
-a step goes. From these times the cost models of the simulator are fitted; it says from which number of sequences drafts
-lose, beside the run. quick: tiny sizes, to try it on a CPU.
+all else is done as always. What a step takes does not depend on how many are accepted. So for each number of sequences
+the seconds of a step are measured with one probability, and the tokens a second with others are the expected tokens of
+a step over these seconds; what was drawn stands beside them. Also: where the time of a step goes. From these times the
+cost models of the simulator are fitted; it says from which number of sequences drafts lose, beside the run. quick: tiny
+sizes, to try it on a CPU.
 """
 
 import random
 import time
+from dataclasses import dataclass
 
 import torch
 from timing import LLAMA_3_8B, TINY, random_model, wait_for
@@ -23,7 +26,7 @@ from course_lib.workload.calibrate import fit, prediction_error
 from course_lib.workload.cost import StepWork
 
 DRAFTS, CONTEXT = 4, 1000
-ACCEPTANCES = (0.8, 0.7, 0.6, 0.5)
+ACCEPTANCES = (0.8, 0.7, 0.6, 0.5)  # the first is drawn
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)
 LLAMA_1B = LLAMA_3_8B | dict(hidden_size=2048, intermediate_size=8192, num_layers=16, head_dim=64)
 STEPS = 20
@@ -37,17 +40,22 @@ def tables(model, tokenizer, device, quick=False):
     sequences, context = ((1, 2, 3), 40) if quick else (SEQUENCES, CONTEXT)
     runs = {name: Runs(large, speculation, max(sequences), context) for name, speculation in
             (("plain", None), ("drafts", DraftModel(model=small, num_speculative_tokens=DRAFTS)))}  # fmt: skip
-    plain = {n: runs["plain"].of(n, STEPS)[0] for n in sequences}
-    drafts = {n: runs["drafts"].of(n, STEPS, ACCEPTANCES) for n in sequences}
+    plain, drafts = ({n: runs[name].of(n, STEPS) for n in sequences} for name in ("plain", "drafts"))
     return [rates(plain, drafts), times(plain, drafts), *losing(plain, drafts, context)]
 
 
+@dataclass
 class Run:
-    """What was measured: tokens and seconds of some steps; of them draft and check, the seconds on the GPU."""
+    """Seconds of a step, of these on the GPU for drafts and their check, and tokens a second as drawn."""
 
-    def __init__(self, acceptance, tokens, seconds, steps, draft, check):
-        self.acceptance, self.rate, self.step = acceptance, tokens / seconds, seconds / steps
-        self.draft, self.check = draft / steps, check / steps
+    step: float
+    draft: float
+    check: float
+    drawn: float
+
+    def rate(self, sequences, acceptance):
+        """Tokens a second that are expected."""
+        return sequences * sum(acceptance**i for i in range(DRAFTS + 1)) / self.step
 
 
 class Runs:
@@ -60,36 +68,33 @@ class Runs:
             prefix_caching=False, speculation=speculation,
         )  # fmt: skip
         self.engine = Engine(model, config, trace=False)
-        self.acceptance, draw = 1.0, random.Random(0)
+        draw = random.Random(0)
         keep = getattr(self.engine.runner, "keep", None)
 
         def drawn(arrays, chosen, accepted):
-            return keep(arrays, chosen, [draw.random() < self.acceptance for _ in accepted])
+            return keep(arrays, chosen, [draw.random() < ACCEPTANCES[0] for _ in accepted])
 
         self.engine.runner.keep = drawn
 
-    def of(self, sequences, steps, acceptances=(None,)):
-        """[Run], one for each acceptance, while so many sequences decode."""
-        engine, found = self.engine, []
+    def of(self, sequences, steps):
+        """The Run of this many steps while so many sequences decode."""
+        engine, runner = self.engine, self.engine.runner
         for i in range(sequences):
             prompt = [(7 * i + j) % 199 + 5 for j in range(self.context)]
             engine.add_request(prompt, SamplingParams(max_tokens=600, ignore_eos=True))
         seen = set()
         while len(seen) < sequences:
             seen |= {output.request_id for output in engine.step()}
-        for acceptance in acceptances:
-            self.acceptance = acceptance
-            self._steps(4)
-            runner = engine.runner
-            before = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
-            tokens, seconds = self._steps(steps)
-            after = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
-            found.append(Run(acceptance, tokens, seconds, steps, *(b - a for a, b in zip(before, after))))
+        self._steps(4)
+        before = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
+        tokens, seconds = self._steps(steps)
+        after = getattr(runner, "draft_seconds", 0.0), getattr(runner, "verify_seconds", 0.0)
+        gpu = ((b - a) / steps for a, b in zip(before, after))
         for request_id in seen:
             engine.abort(request_id)
         while engine.has_unfinished():
             engine.step()
-        return found
+        return Run(seconds / steps, *gpu, tokens / seconds)
 
     def _steps(self, steps):
         wait_for(self.device)
@@ -101,22 +106,25 @@ class Runs:
 
 def rates(plain, drafts):
     rows = []
-    for n, runs in drafts.items():
+    for n, run in drafts.items():
+        expected = [run.rate(n, acceptance) for acceptance in ACCEPTANCES]
         rows.append(
-            [n, plain[n].rate, *(run.rate for run in runs), *(round(run.rate / plain[n].rate, 2) for run in runs)]
+            [n, n / plain[n].step, *expected, *(round(rate * plain[n].step / n, 2) for rate in expected), run.drawn]
         )
-    told = [f"{DRAFTS} drafts, {run.acceptance} right" for run in next(iter(drafts.values()))]
     return {
-        "title": f"Llama 3 8B's shape with a draft model of 1B: tokens a second, contexts of {CONTEXT:,} to "
-        f"{CONTEXT + 300:,} tokens",
-        "columns": ["sequences", "plain", *told, *(f"times plain, {name.split(', ')[1]}" for name in told)],
+        "title": f"Llama 3 8B's shape with a draft model of 1B, {DRAFTS} drafts a step: tokens a second, contexts of "
+        f"{CONTEXT:,} tokens and more",
+        "columns": [
+            "sequences", "plain", *(f"{a} right" for a in ACCEPTANCES), *(f"times plain, {a}" for a in ACCEPTANCES),
+            f"as drawn, {ACCEPTANCES[0]}",
+        ],
         "rows": rows,
-    }
+    }  # fmt: skip
 
 
 def times(plain, drafts):
     rows = []
-    for n, (run, *_) in drafts.items():
+    for n, run in drafts.items():
         rest = run.step - run.draft - run.check
         rows.append([n, *(1e3 * x for x in (plain[n].step, run.step, run.draft, run.check, rest))])
     return {
@@ -137,8 +145,8 @@ def losing(plain, drafts, context):
     """Two tables: the cost models fitted to these times, and from which number of sequences drafts lose."""
     known, kv = dict(per_batch=0.0, per_narrow=0.0, per_sequence=0.0, per_pair=0.0), context + 150
     large = [(StepWork(n, n, n * kv, 0), run.step) for n, run in plain.items()]
-    large += [(StepWork(n * (DRAFTS + 1), n, n * kv, 0), run[0].check) for n, run in drafts.items()]
-    small = [(StepWork(n, n, n * kv, 0), (run[0].step - run[0].check) / DRAFTS) for n, run in drafts.items()]
+    large += [(StepWork(n * (DRAFTS + 1), n, n * kv, 0), run.check) for n, run in drafts.items()]
+    small = [(StepWork(n, n, n * kv, 0), (run.step - run.check) / DRAFTS) for n, run in drafts.items()]
     costs = {}
     for name, steps in (("the model", large), ("a draft", small)):
         costs[name] = fit(steps, known=known | ({"per_kv_token": 0.0} if name == "a draft" else {}))
@@ -153,13 +161,13 @@ def losing(plain, drafts, context):
         ],
     }  # fmt: skip
     rows = []
-    for at, run in enumerate(next(iter(drafts.values()))):
-        speculation = SimulatedDrafts(num_speculative_tokens=DRAFTS, acceptance=run.acceptance, cost=costs["a draft"])
+    for acceptance in ACCEPTANCES:
+        speculation = SimulatedDrafts(num_speculative_tokens=DRAFTS, acceptance=acceptance, cost=costs["a draft"])
         found = losing_batch(costs["the model"], speculation, context=context, num_tokens=128, most=512)
-        loses = [n for n, runs in drafts.items() if runs[at].rate < plain[n].rate]
+        loses = [n for n, run in drafts.items() if run.rate(n, acceptance) * plain[n].step < n]
         wins = [n for n in drafts if not loses or n < loses[0]]
         rows.append(
-            [run.acceptance, found or "none up to 512", wins[-1] if wins else "none", loses[0] if loses else "none"]
+            [acceptance, found or "none up to 512", wins[-1] if wins else "none", loses[0] if loses else "none"]
         )
     lost = {
         "title": f"From how many sequences on {DRAFTS} drafts lose",
