@@ -1,9 +1,10 @@
 """check, solution and progress, which a learner calls; hint is in hint.py."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 
-from course_lib.source.extract import NotAlone, revive
+from course_lib.source.extract import NotAlone, revive, running_shell
 
 from .judge import registry
 from .judge.diagnose import diagnose
@@ -102,6 +103,8 @@ def check(exercise_id, answer=_MISSING):
     result = judge(exercise, None if answer is _MISSING else answer, given=answer is not _MISSING)
     if graded:  # into the workbook of this run, where the teaching tools look for it
         workbook.record_check(exercise.id, not_kept(exercise) if result else None)
+        if not result and running_shell():
+            sys.modules["IPython"].display.display(result)  # in the feedback it stands as the learner knows it
         return result.raise_if_failed()
     return recorded(result, answer)
 

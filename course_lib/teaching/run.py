@@ -23,7 +23,7 @@ from course_lib.errors import CourseError
 from course_lib.practice.judge import registry
 from course_lib.practice.judge.limits import patience
 
-from .outputs import Room, cleaned, error, failed, without_misreadings
+from .outputs import Room, cleaned, error, failed, without_misreadings, without_our_lines
 
 BEGIN = "from course_lib.practice import grading; grading.begin(); del grading"
 PUT_BACK = "__import__('course_lib.practice.grading', fromlist=['_']).put_back()"
@@ -88,9 +88,11 @@ class GradedRun(Execute):
                         self.run(cell, index)
             finally:
                 self.stop()
+        folder = Path(self.resources["metadata"]["path"])
+        places = [home, sys.prefix, *(str(one) for one in (folder, *folder.parents[:3]) if one.name)]
         for cell in nb.cells:
             if cell.cell_type == "code":
-                cell.outputs = cleaned(cell.outputs, [home, str(self.resources["metadata"]["path"])])
+                cell.outputs = cleaned(cell.outputs, places)
         return nb, resources
 
     def run(self, cell, index):
@@ -122,7 +124,7 @@ class GradedRun(Execute):
             self.failing += ids
             names = ", ".join(f"`{registry.find(one).name}`" for one in ids)
             said = f"No points here. The cells below run on the course's {names}, so that nothing else is lost.\n"
-            cell.outputs.append(new_output("stream", name="stdout", text=said))
+            cell.outputs = [*without_our_lines(cell.outputs), new_output("stream", name="stdout", text=said)]
         self.last = ids or self.last
 
     def replace(self, exercise_id):

@@ -74,6 +74,13 @@ def test_the_rest_runs_on_the_courses_answer_where_one_does_not_pass_and_it_is_s
     assert {kind for kind in KINDS if said in nbformat.writes(graded[0][kind][0])} == set(KINDS[1:])
 
 
+def test_a_check_that_did_not_pass_shows_its_card_and_no_line_of_ours(graded):
+    cell = next(cell for cell in graded[0][KINDS[1]][0].cells if "check(" in cell.source and cell.outputs)
+    card, error, note = cell.outputs
+    assert "text/html" in card.data and note.name == "stdout"
+    assert (error.ename, len(error.traceback)) == ("CheckFailed", 1) and "\n" not in error.evalue
+
+
 def test_what_was_stopped_and_refused_is_said_in_the_cell(graded):
     assert "OutOfTime: stopped: not done after 4 s" in nbformat.writes(graded[0]["never ends, swallows"][0])
     assert "`os._exit()` would end the whole notebook" in nbformat.writes(graded[0][KINDS[0]][0])
