@@ -5,6 +5,8 @@ is bounded by counting. Seconds are counted as work: on a machine that is busy w
 time as on an idle one.
 """
 
+import _thread
+import contextlib
 import ctypes
 import os
 import signal
@@ -78,46 +80,94 @@ def _wake(thread_id):
         _send(thread_id, WAKES)
 
 
+class _Limit:
+    """The limit of one call that goes on."""
+
+    def __init__(self, seconds):
+        self.seconds, self.watch, self.over = seconds, Stopwatch(), False
+        self.thread = threading.get_ident()
+        self.look_at = time.monotonic() + seconds
+
+    def look(self):
+        """Stops the code where its time is up; otherwise says when to look again."""
+        left = self.seconds - self.watch.seconds()
+        if left > 0:
+            after = max(left, 0.01)  # the machine is busy, or the code waits: it has not worked so long yet
+        else:
+            _raise_in(ctypes.c_ulong(self.thread), ctypes.py_object(_out_of_time(self.seconds)))
+            _wake(self.thread)
+            after = 0.2  # again and again: a bare `except:` in a loop swallows the first
+        self.look_at = time.monotonic() + after
+
+
+_LOOKS_EVERY_S = 0.2
+"""At least so often the thread that stops code looks at the clock, while there is a limit at all."""
+_lock, _bell = threading.Lock(), threading.Lock()
+_limits = set()
+_looking = False
+"""Whether that thread runs. One is enough for all limits: to start one for each takes longer than most trials."""
+
+
+def _look():
+    """The thread. It ends when it finds no limit twice. `_bell` is released to wake it."""
+    global _looking
+    was_idle = False
+    while True:
+        with _lock:
+            for limit in _limits:
+                if limit.look_at <= time.monotonic():
+                    limit.look()
+            if was_idle and not _limits:
+                _looking = False
+                return
+            was_idle = not _limits
+            next_look = min((limit.look_at for limit in _limits), default=float("inf")) - time.monotonic()
+        _bell.acquire(timeout=min(max(next_look, 0.001), _LOOKS_EVERY_S))
+
+
+def _begin(limit):
+    global _looking
+    with _lock:
+        _limits.add(limit)
+        if not _looking:
+            _thread.start_new_thread(_look, ())
+            _looking = True
+    if limit.seconds < _LOOKS_EVERY_S and _bell.locked():
+        with contextlib.suppress(RuntimeError):  # another one has just released it
+            _bell.release()
+
+
+def _forget():
+    """In a copy of the process (os.fork) the thread does not run."""
+    global _lock, _bell, _looking
+    _lock, _bell, _looking = threading.Lock(), threading.Lock(), False
+    _limits.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def limited(act, seconds):
     """act(), with OutOfTime raised inside it after `seconds` of work. Works in any thread, on any system.
 
     It takes effect between two steps of Python; while a check runs in the main thread, also in a call that waits. A
     single long call into C that computes is not cut.
     """
-    me, lock, over, timer = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, None
-    watch = Stopwatch()
-
-    def start(after):
-        nonlocal timer
-        timer = threading.Timer(after, stop)
-        timer.daemon = True
-        timer.start()
-
-    def stop():
-        with lock:
-            if over:
-                return
-            left = seconds - watch.seconds()
-            if left > 0:
-                start(max(left, 0.01))  # the machine is busy, or the code waits: it has not worked so long yet
-                return
-            _raise_in(me, ctypes.py_object(_out_of_time(seconds)))
-            _wake(me.value)
-            start(0.2)  # again and again: a bare `except:` in a loop swallows the first
-
-    start(seconds)
+    limit = _Limit(seconds)
     try:
+        _begin(limit)
         return act()
     finally:
-        while not over:
+        while not limit.over:
             try:
-                with lock:
-                    over = True
-                    timer.cancel()
+                with _lock:
+                    limit.over = True
+                    _limits.discard(limit)
                 for _ in range(3):  # one that was sent and has not arrived yet does so here; taking it back instead
                     pass  # (PyThreadState_SetAsyncExc with None) hangs Python 3.11 while a trace function is set
             except Endless:  # it arrived here: the code had just ended by itself
-                over = False
+                limit.over = False
 
 
 def _out_of_time(seconds):

@@ -49,7 +49,8 @@ def at_most(allowance):
 
 def _taken():
     """Bytes that count against the limit: data and stack."""
-    return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _machine_free():
