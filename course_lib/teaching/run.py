@@ -38,10 +38,13 @@ LOOK_S = 5
 
 
 class Work:
-    """Whether a process has worked so many seconds from now on. On a busy machine it has more time on the clock."""
+    """Whether a process has worked so many seconds from now on. On a busy machine it has more time on the clock.
 
-    def __init__(self, pid, seconds):
-        self.process, self.seconds = psutil.Process(pid), seconds
+    longer: at most so many times as much.
+    """
+
+    def __init__(self, pid, seconds, longer):
+        self.process, self.seconds, self.longer = psutil.Process(pid), seconds, longer
         self.began, self.worked = time.monotonic(), self._work()
 
     def _work(self):
@@ -54,7 +57,7 @@ class Work:
     def is_done(self):
         """Also where the process waits for long, and where it is no longer there."""
         passed = time.monotonic() - self.began
-        return max(min(passed, self._work() - self.worked), passed / patience()) >= self.seconds
+        return max(min(passed, self._work() - self.worked), passed / min(self.longer, patience())) >= self.seconds
 
 
 class GradedRun(Execute):
@@ -141,7 +144,7 @@ class GradedRun(Execute):
         self.error_on_timeout = {"ename": "OutOfTime", "evalue": said, "traceback": [f"OutOfTime: {said}"]}
         if not self.is_alive():  # the cell before this one has ended it behind its back
             self.restart()
-        self.work = Work(self.km.provisioner.pid, seconds)
+        self.work = Work(self.km.provisioner.pid, seconds, longer=10 if is_grade(cell) else 4)
         try:
             self.execute_cell(cell, index)
             if is_grade(cell) or not any(output.get("ename") == "MemoryError" for output in cell.outputs):
