@@ -1,5 +1,6 @@
 """`course assemble`: the same requests served in eight ways on the learner's parts, and what each achieves here."""
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
@@ -105,11 +106,12 @@ def assemble(model="tale", *, tell=None):
     parts = load_parts(*sorted({exercise_id for rung in steps for exercise_id in rung.uses}))
     load, expected, naive_s = _with_tokens(loaded, make_load(tokenizer, MOST))
     limit_s, scores = max(LIMIT_S, LIMIT_TIMES * naive_s), []
-    with torch.inference_mode(), torch.device(loaded.device):
+    with torch.inference_mode():
         for number, rung in enumerate(steps, 1):
             tell(f"{number} of {len(steps)}: {rung.name}")
             scores.append(_score(rung, parts, loaded, load, expected, limit_s))
-    where = machine.gpu or f"{machine.system}, {machine.cpu_threads} CPU threads"
+    threads = machine.cpu_threads
+    where = machine.gpu or f"{machine.system}, {threads} CPU thread{'s' * (threads != 1)}"
     board = ScoreBoard(
         str(model),
         f"{where}, torch {machine.torch}",
@@ -139,6 +141,8 @@ def _with_tokens(model, load):
 
 def _score(rung, parts, model, load, expected, limit_s):
     """Serves twice: for tokens and memory, then by the clock."""
+    import torch
+
     from .peak import peak_of
 
     mine = [parts[part.exercise_id] for part in parts.found if part.is_yours and part.exercise_id in rung.uses]
@@ -154,7 +158,7 @@ def _score(rung, parts, model, load, expected, limit_s):
         serve()
         return time.perf_counter() - began
 
-    with guarded(answer):
+    with guarded(answer), torch.device(model.device) if rung.makes_tensors else contextlib.nullcontext():
         found, _ = running.run(first, answer, limit_s)
         seconds = found if isinstance(found, running.Raised) else running.run(second, answer, limit_s)[0]
     if isinstance(seconds, running.Raised):

@@ -64,6 +64,8 @@ class Rung:
     uses: tuple[str, ...]
     """The exercises whose parts it runs on."""
     make: Callable
+    makes_tensors: bool = False
+    """Whether a learner's part makes tensors without a device: torch then makes them where the model is."""
 
 
 def naive(parts, model, load):
@@ -179,11 +181,13 @@ def rungs(*, kernels):
     """All Rungs in order. kernels: whether Triton compiles here; an interpreted kernel would take hours."""
     attention = ("08.paged_prefill",) if kernels else ()
     return (
-        Rung("naive", "computes the whole sequence for each token", ("01.generate",), naive),
-        Rung("cached", "keeps keys and values of one sequence", ("02.generate_cached", "02.cache"), cached),
-        Rung("paged", "keeps them in blocks", ("02.generate_cached", "04.allocator", "04.block_table"), paged),
+        Rung("naive", "computes the whole sequence for each token", ("01.generate",), naive, True),
+        Rung("cached", "keeps keys and values of one sequence", ("02.generate_cached", "02.cache"), cached, True),
+        Rung("paged", "keeps them in blocks", ("02.generate_cached", "04.allocator", "04.block_table"), paged, True),
         Rung("batched", f"computes {AT_ONCE} requests at once", ("09.dynamic_batcher",), batched),
-        Rung("continuous", "requests join and leave each step", ("10.continuous_loop", "04.allocator"), continuous),
+        Rung(
+            "continuous", "requests join and leave each step", ("10.continuous_loop", "04.allocator"), continuous, True
+        ),
         Rung(
             "engine",
             f"cuts prompts, {TOKEN_BUDGET} tokens a step",

@@ -3,7 +3,7 @@
 import io
 from html import escape
 
-COLUMNS = ("way", "tokens/s", "against naive", "peak memory", "tokens", "runs on")
+COLUMNS = ("way", "tokens/s", "× naive", "peak MB", "tokens", "runs on")
 
 
 def rows(board):
@@ -20,11 +20,11 @@ def _against_naive(board, score):
     naive = board.scores[0].tokens_per_second
     if naive is None or score.tokens_per_second is None:
         return "–"
-    return f"{score.tokens_per_second / naive:.1f} ×"
+    return f"{score.tokens_per_second / naive:.1f}"
 
 
 def _memory(board, score):
-    return "–" if score.peak_bytes is None else f"{score.peak_bytes / 1e6:,.1f} MB"
+    return "–" if score.peak_bytes is None else f"{score.peak_bytes / 1e6:,.1f}"
 
 
 def _tokens(board, score):
@@ -68,7 +68,7 @@ def summary(board):
     )
 
 
-MEMORY = "Peak memory: the most that tensors took at once while serving, beside the weights."
+MEMORY = "Peak: the most that tensors took at once while serving, beside the weights."
 
 
 def table(board):
@@ -80,6 +80,7 @@ def table(board):
         column.justify = "right"
     for column in made.columns[:5]:
         column.no_wrap = True
+    made.columns[-1].overflow = "fold"  # an id is never cut
     for row, score in zip(rows(board), board.scores):
         made.add_row(*row, style="red" if score.problem or score.wrong else None)
     return made
