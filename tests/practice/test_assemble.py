@@ -44,7 +44,7 @@ def yours(exercise_id, value, name):
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_every_way_serves_the_tokens_of_generate_naive_on_the_references(served, step):
-    found = score(served, step.name, load_parts(*step.uses))
+    found = score(served, step.name, load_parts(*step.uses) if step.uses else Parts([]))
     assert (found.problem, found.wrong) == ("", ())
     assert found.tokens_per_second > 0 and found.seconds > 0 and found.peak_bytes > 0
 
