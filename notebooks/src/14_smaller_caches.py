@@ -27,7 +27,7 @@ from course_lib.kvcache.sizes import kv_bytes_per_token, max_requests
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.questions import asked_tales
 from course_lib.recorded import recorded
-from course_lib.viz import cache_by_bits, chart, memory_view
+from course_lib.viz import cache_by_bits, memory_view
 
 # %% tags=["nbval-ignore-output"]
 setup()
@@ -38,7 +38,7 @@ torch.set_num_threads(1)  # what else runs on this machine then slows the lesson
 # ## What it would bring
 #
 # In lesson 03 the cache decided how many requests fit, and in lesson 13 a decode step was bound by what it reads: the weights, and the whole cache.
-# Fewer bytes a number help with both. A number of 8 bits needs a **scale** that says what its unit is worth. We keep one for each token and head, a float32.
+# Numbers of fewer bytes help with both. A number of 8 bits needs a **scale**, which says how large one step is. We keep a scale for each token and head, a float32.
 
 # %%
 predict("14.fit", "Keys and values in int8 instead of bfloat16, with these scales. How many more requests fit on a GPU?",
@@ -49,14 +49,16 @@ llama, h100 = MODELS["Llama 3.1 8B"], GPUS["H100"]
 before = max_requests(llama, h100, 4096)
 for dtype in ("bfloat16", "fp8", "int8", "int4"):
     size, fit = kv_bytes_per_token(llama, dtype, scales=True), max_requests(llama, h100, 4096, dtype=dtype, scales=True)
-    print(f"{dtype:>8}: {size:>7,} bytes a token, {fit:>3} requests of 4,096 tokens on one {h100.name}: {fit / before:.2f} times as many")
+    print(f"{dtype:>8}: {size:>7,} bytes a token, {fit:>3} requests of 4,096 tokens on one {h100.name}, "
+          f"{fit / before:.2f} times as many")
 weights = 2 * llama.num_parameters
 for dtype in ("bfloat16", "int8", "int4"):
     cache = 64 * 4096 * kv_bytes_per_token(llama, dtype, scales=True)
-    print(f"{dtype:>8}: a step of 64 such requests reads {weights / 1e9:.0f} + {cache / 1e9:.1f} GB, at 4.2 TB/s in {1e3 * (weights + cache) / 4.2e12:.1f} ms")
+    print(f"{dtype:>8}: a step of 64 such requests reads {weights / 1e9:.0f} + {cache / 1e9:.1f} GB, "
+          f"at 4.2 TB/s in {1e3 * (weights + cache) / 4.2e12:.1f} ms")
 
 # %% [markdown]
-# The scales take 4 bytes beside the 128 numbers of a key: 3 % in int8, 6 % in int4. The last lines are for an H200, and a bound: computed and not measured. They
+# A scale takes 4 bytes beside the 128 numbers of a key: 3 % in int8, 6 % in int4. The last lines are for an H200, and a bound: computed and not measured. They
 # count the weights and the cache, each read once.
 #
 # ## Eight bits
@@ -119,11 +121,13 @@ def apart(x, kind):
 
 
 for kind in LARGEST:
-    print(f"{kind:>5}: keys are off by {sum(map(lambda x: apart(x, kind), kept.k)) / 4:6.2%}, values by {sum(map(lambda x: apart(x, kind), kept.v)) / 4:6.2%}")
+    of_keys, of_values = (sum(apart(x, kind) for x in layers) / len(layers) for layers in (kept.k, kept.v))
+    print(f"{kind:>5}: keys are off by {of_keys:6.2%}, values by {of_values:6.2%}")
 
 # %% [markdown]
-# int8 is nearer. fp8 has most of its numbers near 0, and few where most keys are. Its strength is its range: it needs no scale for each token, and a GPU's matrix units take it as it is.
-# So vLLM's `kv_cache_dtype="fp8"` keeps one scale for a whole tensor.
+# int8 is nearer: it has 127 equal steps. In fp8 a large number is off by up to a sixteenth of itself, as the picture shows. Its strength is its range: it can do without a scale for each token, and a
+# GPU's matrix units take it as it is.
+# vLLM's `kv_cache_dtype="fp8"` keeps one scale for a whole tensor.
 #
 # Two numbers of 4 bits share a byte: number 2j is its low half, number 2j + 1 its high half.
 
@@ -131,8 +135,8 @@ for kind in LARGEST:
 packed, scale4 = quantise(keys, "int4")
 byte = int(packed[7, 0, 0])
 low, high = ((half ^ 8) - 8 for half in (byte & 15, byte >> 4))    # a half of 8 to 15 stands for -8 to -1
-print(f"first byte {byte:08b}: {low} and {high}; times {scale4[7, 0]:.3f}: {low * scale4[7, 0]:.2f} and {high * scale4[7, 0]:.2f}; "
-      f"they were {keys[7, 0, 0]:.2f} and {keys[7, 0, 1]:.2f}")
+print(f"first byte {byte:08b}: {low} and {high}; times {scale4[7, 0]:.3f}: {low * scale4[7, 0]:.2f} and "
+      f"{high * scale4[7, 0]:.2f}; they were {keys[7, 0, 0]:.2f} and {keys[7, 0, 1]:.2f}")
 
 # %% [markdown]
 # ## Which numbers share a scale
@@ -154,8 +158,8 @@ for axes, name, x in zip(panels, ("keys", "values"), (kept.k[1], kept.v[1])):
     axes.set_xlabel("channel")
 _ = panels[0].set_ylabel("token")
 for name, layers in (("keys", kept.k), ("values", kept.v)):
-    sizes = [x.abs().mean(0) for x in layers]                       # [num_kv_heads, head_dim] of each layer
-    print(f"{name:>6}: the largest channel of a head is", *(f"{float(s.max() / s.median()):.1f}" for both in sizes for s in both), "times the median one")
+    sizes = torch.cat([x.abs().mean(0) for x in layers])             # a row for each head of each layer
+    print(f"{name:>6}: the largest channel is", *(f"{float(s.max() / s.median()):.1f}" for s in sizes), "times the median")
 
 # %% [markdown]
 # In the keys there are columns: some channels are large for every token. The values of most heads have no such columns. `tale` is small and its columns are mild. In
@@ -222,12 +226,13 @@ for bits in (8, 4, 3, 2):
 
 # %% tags=["nbval-ignore-output"]
 exact = [run_through(model, ids, Recompute()) for ids, _ in tales]
-questions = sum(len(asked) for _, asked in tales)
+num_questions = sum(len(asked) for _, asked in tales)
 
 
 def lose(cache):
     found = damage(model, tales, cache, exact)
-    return f"{len(found.lost):>2} of {questions} answers lost, perplexity {found.perplexity:.3f}, logits off by {found.logit_error:.3f}"
+    return (f"{len(found.lost):>2} of {num_questions} answers lost, perplexity {found.perplexity:.3f}, "
+            f"logits off by {found.logit_error:.3f}")
 
 
 for bits in (8, 4, 3, 2):
@@ -235,12 +240,12 @@ for bits in (8, 4, 3, 2):
     print(f"{bits} bits, values alone:", lose(RoundedCache(None, Rounding(bits))))
 
 # %% [markdown]
-# An error in a value makes what is read a little wrong. An error in a key changes **who** is read: the scores go through an exponential, and the largest weight
+# An error in a value makes what is read a little wrong. An error in a key changes **which token** is read: the scores go through an exponential, and the largest weight
 # jumps to another token. The last column above says how often it stays. A name that is a little wrong is still nearest to the right name. The name of another animal is not.
 #
-# ## A decode kernel that rounds nothing back into memory
+# ## A decode kernel that dequantises in registers
 #
-# Where do the numbers become floats again? If a kernel wrote them to memory first, it would read more than before. So the decode kernel of lesson 08 loads whole
+# Where do the whole numbers become floats again? If a kernel wrote the floats to memory first, more would be read than without quantisation. So the decode kernel of lesson 08 loads whole
 # numbers, a quarter of the bytes of float32, and turns them into floats **in registers**. Even the scale need not be multiplied with each number:
 #
 # - A key is k · s with one s for all its numbers, so its score is (q · k) · s: one product a key.
@@ -262,13 +267,14 @@ print(f"off from attention over float32 by {off(mine, weights @ kept.v[1][:, 0])
 # %% [markdown]
 # In `course_lib` the same two lines stand in the kernel that folds a tile into the running sums (`m_i`, `l_i` and `acc` of lesson 06). It serves int8, fp8 and int4:
 
-# %% tags=["nbval-skip"]
+# %%
 try:
     from course_lib.attention.kernels.quantise import fold_scaled
 
-    show(fold_scaled.fn)
-except ImportError as error:
-    print("The kernels are written in Triton, which is not on this system:", error)
+    code = show(fold_scaled)
+except ImportError:                                              # no Triton on this system
+    code = "course_lib/attention/kernels/quantise.py, fold_scaled"
+code
 
 # %% [markdown]
 # In the engine it is one setting. Ledger, prefix cache and scheduler know nothing of it: a block is a block.
@@ -282,7 +288,7 @@ for kv_dtype, k_scales in (("auto", "token"), ("int8", "token"), ("fp8", "token"
     texts[kv_dtype, k_scales] = mine = [output.token_ids for output in engine.generate(prompts, params)]
     plain = texts["auto", "token"]
     same = [next((i for i, (a, b) in enumerate(zip(*both)) if a != b), 60) for both in zip(mine, plain)]
-    print(f"{kv_dtype:>5}, scales by {k_scales:<7}: so many of 60 tokens are those of {'auto'!r}, before the first that is not:", *same)
+    print(f"{kv_dtype:>5}, scales by {k_scales:<7}: the first so many of 60 tokens are those of 'auto':", *same)
 
 # %% tags=["nbval-ignore-output"]
 plain = texts["auto", "token"]
@@ -291,7 +297,7 @@ key, n, place = parted[0]                                        # the first tex
 logits = run_through(model, prompts[n] + plain[n][:place], Recompute())[-1]
 print(f"…{tokenizer.decode(plain[n][place - 8:place])!r} and then")
 for name, text in (("auto", plain[n]), (key[0], texts[key][n])):
-    print(f"{name}: {tokenizer.decode(text[place:place + 8])!r}; the exact logit of its first token is {float(logits[text[place]]):.3f}")
+    print(f"{name}: {tokenizer.decode(text[place:place + 8])!r}; exact logit of its first token {logits[text[place]]:.3f}")
 
 # %% [markdown]
 # The rule of this course was: the same tokens as the slow way. Here it ends. Where two tokens are nearly as likely, a little error decides, and from there on the text is another one. So we count
@@ -299,21 +305,23 @@ for name, text in (("auto", plain[n]), (key[0], texts[key][n])):
 #
 # What does the kernel's time become on a GPU?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 number_bytes = {"int8": 1, "fp8": 1, "int4": 0.5}
 try:
-    on_gpu = recorded("14", 0)
+    on_gpu = recorded("14")
     measured = dict(zip(on_gpu.column("cache"), on_gpu.column("times as fast")))
 except ParameterError:
     on_gpu, measured = None, {}
     print("No run on a GPU is recorded yet; python benchmarks/lessons.py 14 makes it. Until then there is a bound alone.")
 for kv_dtype in LARGEST:
     bound = 2 * llama.head_dim / (llama.head_dim * number_bytes[kv_dtype] + 4)
-    print(f"{kv_dtype:>5}: by its bytes at most {bound:.2f} times as fast as bfloat16; measured:", measured.get(kv_dtype, "not yet"))
+    print(f"{kv_dtype:>5}: by its bytes at most {bound:.2f} times as fast as bfloat16; measured:",
+          measured.get(kv_dtype, "not yet"))
 on_gpu
 
 # %% [markdown]
-# The bound is for the attention of one layer, and for reading alone. To turn numbers into floats takes instructions too, and more of them for int4 than for int8.
+# The bound is for the attention of one layer, and for reading alone. To turn numbers into floats takes instructions too, and more of them for int4 than for int8. A whole step
+# gains less than its attention, because it reads the weights as before.
 #
 # ## A window, and its sinks
 #
@@ -322,17 +330,15 @@ on_gpu
 
 # %%
 predict("14.window", "`tale` has a perplexity of 1.22 on these tales. With a window of 256 tokens of up to 1,600?",
-        ["It stays below 2, and most answers stay", "It stays below 2, and most answers about far facts are lost", "It is above 10"], answer=1)
+        ["It stays below 2, and most answers stay", "It stays below 2, and answers about far facts are lost",
+         "It is above 10"], answer=1)
 
 # %%
-def stretches(cache):
-    return damage(model, tales, cache, exact)
-
-
 print("window  sinks  perplexity   right with the fact up to 256, 512, 1,024, 1,536 tokens back")
 for window, sinks in ((None, 0), (1024, 0), (256, 0), (256, 1), (256, 4), (64, 4)):
-    found = stretches(RoundedCache(window=window, sinks=sinks))
-    print(f"{window or 'none':>6}  {sinks:>5}  {found.perplexity:10.3f}   ", *(f"{right:>2} of {asked}" for right, asked in found.answers))
+    found = damage(model, tales, RoundedCache(window=window, sinks=sinks), exact)
+    answers = (f"{right:>2} of {asked}" for right, asked in found.answers)
+    print(f"{window or 'none':>6}  {sinks:>5}  {found.perplexity:10.3f}   ", *answers)
 
 # %% [markdown]
 # What is outside of the window is gone, and the perplexity hardly says so: most tokens of a tale follow from the last few words. **A benchmark of perplexity would have
@@ -348,7 +354,9 @@ predict("14.sinks", "How much of its weight does a head of `tale` put on the fir
 # %%
 for layer, (q, k) in enumerate(zip(kept.q, kept.k)):
     first = look(q, k)[:, 300:]                                     # rows of the tokens from 300 on
-    print(f"layer {layer}: on the first token", *(f"{share:5.1%}" for share in first[..., 0].mean(1)), "  on the first four", *(f"{share:5.1%}" for share in first[..., :4].sum(-1).mean(1)))
+    one, four = first[..., 0].mean(1), first[..., :4].sum(-1).mean(1)    # of each head
+    print(f"layer {layer}: on the first token", *(f"{share:5.1%}" for share in one),
+          "  on the first four", *(f"{share:5.1%}" for share in four))
 
 # %% [markdown]
 # It has no sinks worth the name, so they save almost nothing here: in the table above the perplexity falls a little, and no answer comes back. Sinks keep a model fluent. They bring back no fact.
@@ -356,7 +364,8 @@ for layer, (q, k) in enumerate(zip(kept.q, kept.k)):
 # In the engine `window` and `sinks` are settings. What no token sees is given back block by block. Two requests, a window of 24 and 4 sinks, blocks of 4:
 
 # %%
-engine = Engine(model, EngineConfig(block_size=4, num_blocks=24, window=24, sinks=4, prefix_caching=False), tokenizer=tokenizer)
+config = EngineConfig(block_size=4, num_blocks=24, window=24, sinks=4, prefix_caching=False)
+engine = Engine(model, config, tokenizer=tokenizer)
 windowed = engine.generate([prompts[0], prompts[1][:20]], SamplingParams(max_tokens=40, ignore_eos=True))
 view = memory_view(engine.trace)
 view.step = view.last - 6
@@ -371,8 +380,9 @@ def masked_alone(ids, count):
     return ids[-count:]
 
 
-print("as under a mask, without blocks:", [output.token_ids for output in windowed] == [masked_alone(prompts[0], 40), masked_alone(prompts[1][:20], 40)])
-print("blocks of the longer request, if it saw all:", -(-80 // 4), "; with window and sinks at most", 1 + -(-24 // 4) + 1)
+masked = [masked_alone(prompts[0], 40), masked_alone(prompts[1][:20], 40)]
+print("as under a mask, without blocks:", [output.token_ids for output in windowed] == masked)
+print(f"blocks of the longer request: {-(-80 // 4)} if it saw all, at most {1 + -(-24 // 4) + 1} with window and sinks")
 
 # %% [markdown]
 # Follow a block table: the block of the sinks stays, those behind it leave one after the other, and others take them.
@@ -392,20 +402,23 @@ config, tokens = model.config, 1536
 
 def num_bytes(k_bits=32, v_bits=32, held=tokens):
     """Of so many tokens, with a float32 scale for each token and head of what is rounded."""
-    a_token = sum(config.num_layers * config.num_kv_heads * (config.head_dim * bits / 8 + 4 * (bits < 16)) for bits in (k_bits, v_bits))
-    return round(held * a_token)
+    of_a_head = sum(config.head_dim * bits / 8 + 4 * (bits < 16) for bits in (k_bits, v_bits))
+    return round(held * config.num_layers * config.num_kv_heads * of_a_head)
 
 
-chosen = {"float32": (32, 32), "bfloat16": (16, 16), "int8, scales by token": (8, 8), "fp8, scales by token": (8, 8), "int4, scales by token": (4, 4),
-          "3 bits, scales by token": (3, 3), "2 bits, K alone": (2, 32), "2 bits, V alone": (32, 2)}
+chosen = {"float32": (32, 32), "bfloat16": (16, 16), "int8, scales by token": (8, 8), "fp8, scales by token": (8, 8),
+          "int4, scales by token": (4, 4), "3 bits, scales by token": (3, 3), "2 bits, K alone": (2, 32),
+          "2 bits, V alone": (32, 2)}
 sized = {name: dict(bytes=num_bytes(*bits)) for name, bits in chosen.items()}
 for window in (1024, 512, 256, 64):
     for sinks in (0, 4):
         sized[f"window {window}, {sinks} sinks"] = dict(bytes=num_bytes(held=window + sinks), window=window, sinks=sinks)
 distances = [256, 512, 1024, 1536]
-caches = [dict(name=name.replace(", scales by token", ""), error=rows[name]["logit error"], perplexity=rows[name]["perplexity"],
-               right=[rows[name][f"right to {d:,}"] for d in distances], **about) for name, about in sized.items()]
-view = cache_by_bits(caches, list(zip(distances, recorded("smaller_caches", 1).column("questions"))), subtitle="tale, 24 new tales")
+questions = recorded("smaller_caches", 1).column("questions")
+caches = [dict(name=name.replace(", scales by token", ""), error=rows[name]["logit error"],
+               perplexity=rows[name]["perplexity"], right=[rows[name][f"right to {d:,}"] for d in distances], **about)
+          for name, about in sized.items()]
+view = cache_by_bits(caches, list(zip(distances, questions)), subtitle="tale, 24 new tales")
 view
 
 # %% [markdown]
@@ -415,9 +428,10 @@ view
 study
 
 # %%
-asked = sum(recorded("smaller_caches", 1).column("questions"))
+asked = sum(questions)
 print("no answer lost:", *(name for name, row in rows.items() if row["lost"] == 0), sep="\n   ")
-for name in ("3 bits, scales by token", "2 bits, V alone", "2 bits, K alone", "2 bits, K alone, by channel of 32 tokens", "window 1024, 0 sinks"):
+for name in ("3 bits, scales by token", "2 bits, V alone", "2 bits, K alone", "2 bits, K alone, by channel of 32 tokens",
+             "window 1024, 0 sinks"):
     print(f"{name}: {rows[name]['lost']} of {asked} lost, perplexity {rows[name]['perplexity']:.2f}")
 print(f"0 of {asked} lost: with 95 % confidence fewer than {3 / asked:.1%} of such answers are")
 
@@ -436,12 +450,14 @@ print(f"0 of {asked} lost: with 95 % confidence fewer than {3 / asked:.1%} of su
 # %%
 deepseek = MODELS["DeepSeek-V3"]
 as_heads = 2 * deepseek.num_layers * deepseek.num_heads * deepseek.head_dim * 2
-for name, size in (("a key and a value for each of its heads, bfloat16", as_heads), ("MLA, bfloat16", kv_bytes_per_token(deepseek, "bfloat16")),
-                   ("MLA, fp8 with scales", kv_bytes_per_token(deepseek, "fp8", scales=True)), ("Llama 3.1 8B, int8 with scales", kv_bytes_per_token(llama, "int8", scales=True))):
+for name, size in (("a key and a value for each of its heads, bfloat16", as_heads),
+                   ("MLA, bfloat16", kv_bytes_per_token(deepseek, "bfloat16")),
+                   ("MLA, fp8 with scales", kv_bytes_per_token(deepseek, "fp8", scales=True)),
+                   ("Llama 3.1 8B, int8 with scales", kv_bytes_per_token(llama, "int8", scales=True))):
     print(f"{name:>50}: {size:>9,} bytes a token")
 
 # %% [markdown]
-# A model with more than 80 times the weights keeps about as much a token as Llama 3.1 8B in int8. This has to be trained. Rounding does not, and both can be combined.
+# A model with more than 80 times the weights keeps about as much for a token as Llama 3.1 8B in int8. MLA has to be trained. Rounding needs no training, and both can be combined.
 #
 # ## Break it: 128
 #
@@ -456,12 +472,12 @@ def by_128(x):
 
 print("by 127:", lose(RoundedCache(Rounding("int8"), Rounding("int8"))))
 print("by 128:", lose(RoundedCache(by_128, by_128)))
-example = torch.tensor([[[0.5, 2.0, -1.0]]])
-print(example.flatten().tolist(), "comes back as", by_128(example).flatten().tolist())
+for example in (torch.tensor([0.5, 2.0, -1.0]), torch.tensor([0.5, 1.0, -2.0])):
+    print(example.tolist(), "comes back as", by_128(example).tolist())
 
 # %% [markdown]
-# 128 does not exist in int8: it becomes -128, so the largest number of a token changes its sign, if it was positive. The mean error looks harmless in a test with
-# values whose largest number is negative. Test both ends of a range.
+# 128 does not exist in int8: it becomes -128, so the largest number of a token changes its sign if it was positive. A test in which the largest number is negative sees nothing. Test both ends of
+# a range.
 #
 # ## In vLLM
 #

@@ -4,7 +4,8 @@ import { hatch, roundBox, write } from "../kit/canvas.js";
 import { number } from "../kit/format.js";
 import { BAR, partsSeen, STRIP } from "./layout.js";
 
-const TO_COME = 0.3;
+const TO_COME = 0.55;
+const FAINT = 0.3;
 
 // scene: {data, layout, colours, step, selected}
 export function paintBits(pen, scene) {
@@ -57,7 +58,7 @@ function paintRow(pen, { data, layout, colours, step, selected }, cache, at) {
   cache.right.forEach((right, stretch) => {
     const [x, width] = columns[stretch + 2];
     const { asked } = data.stretches[stretch];
-    pen.globalAlpha = alpha * (selected === null || selected === stretch ? 1 : TO_COME);
+    pen.globalAlpha = alpha * (selected === null || selected === stretch ? 1 : FAINT);
     write(pen, `${right}/${asked}`, x, y, text);
     paintAnswers(pen, colours, x, y + 9, width, right / asked);
   });

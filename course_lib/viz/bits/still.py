@@ -7,6 +7,7 @@ from .model import kilobytes, parts_seen
 LEFT, RIGHT = 22, 898
 TOP, ROW, BAR, NAME, GAP = 116, 36, 10, 212, 14
 STRIP = 26
+TO_COME, FAINT = 0.55, 0.3
 
 
 def paint(data, step, selected=None):
@@ -19,7 +20,7 @@ def paint(data, step, selected=None):
     columns = _columns(data)
     _heads(axes, data, columns, selected)
     for number, cache in enumerate(data["caches"]):
-        _row(axes, data, columns, cache, TOP + number * ROW, 1 if number < step else 0.3, selected)
+        _row(axes, data, columns, cache, TOP + number * ROW, 1 if number < step else TO_COME, selected)
     y = TOP + (step - 1) * ROW
     look = {"facecolor": "none", "edgecolor": still.palette()["ink"], "linewidth": 1.3}
     still.box(axes, LEFT - 8, y, RIGHT - LEFT + 16, ROW - 1, radius=6, **look)
@@ -74,7 +75,7 @@ def _row(axes, data, columns, cache, top, alpha, selected):
         still.box(axes, x, top + 20, width, BAR, facecolor=colour["well"], alpha=alpha)
         still.box(axes, x, top + 20, max(1, width * share), BAR, facecolor=colour[name], alpha=alpha)
     for number, ((x, width), right, stretch) in enumerate(zip(columns[2:], cache["right"], data["stretches"])):
-        pale = alpha if selected in (None, number) else 0.3 * alpha
+        pale = alpha if selected in (None, number) else FAINT * alpha
         share = right / stretch["asked"]
         still.write(axes, x, top + 11, f"{right}/{stretch['asked']}", size=11.5, family="monospace", alpha=pale)
         still.box(axes, x, top + 20, width * share, BAR, facecolor=colour["r2"], alpha=pale)
