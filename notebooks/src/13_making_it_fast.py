@@ -15,7 +15,6 @@
 
 # %%
 import random
-import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -26,13 +25,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.decoding.step_kernels import kernels_of, marked
-from course_lib.kvcache import BlockTable, KVPool, PagedCache, kv_bytes_per_token
+from course_lib.kvcache import kv_bytes_per_token
 from course_lib.kvcache.batch import Batch
 from course_lib.models import ModelConfig, Transformer
 from course_lib.models.fused import FusedTransformer
 from course_lib.models.kernels import twins
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
+from course_lib.practice.fixtures.decode_steps import CountedAttention, CountedKernels, best_seconds, decode_step, served_prompts
 from course_lib.recorded import recorded
 from course_lib.recorded.steps import beginning, steps_now, steps_of_one_sequence
 from course_lib.viz import step_strip
@@ -90,14 +90,14 @@ recorded("13", 0)
 
 # %% [markdown]
 # One sequence takes 30 ms, a hundred times its limit. The next column is the same kernels in one **CUDA graph**: the CPU asks the GPU
-# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for more than 27 of the 30 ms the GPU had nothing to do.
+# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for about 27 of the 30 ms the GPU had nothing to do.
 # (With 64 and 256 sequences the eager steps also chose tokens at T = 0.6, row by row. The last two columns are parts of the graph.)
 #
 # ## Where the time goes
 #
 # To run a kernel, the CPU **launches** it: torch decides in Python and C++ which kernel it is, allocates the output, and hands both to
-# the GPU. In the step above that took 30 ms / 776 = 39 µs a kernel. Most of its kernels take a few µs, so most of the time the GPU waits for
-# the next launch. To run a model like this, one operation after the other, is called **eager**.
+# the GPU. In the step above that took 30 ms / 776 = 39 µs a kernel. In the graph a kernel took 2.53 ms / 776 = 3.3 µs on average, so most of
+# the time the GPU waits for the next launch. To run a model like this, one operation after the other, is called **eager**.
 #
 # How many launches has a step? We count them. Torch has a hook through which every operation passes, `TorchDispatchMode`. A view
 # or an empty tensor launches nothing.
@@ -117,15 +117,6 @@ class Launches(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-class ThreeKernels:
-    """In place of a paged cache: counts what it launches in a layer on a GPU, and computes nothing."""
-
-    def attend(self, layer, q, k, v, *_):
-        for name in ("store_kernel", "decode_kernel", "merge_kernel"):
-            counter.count[name] += 1  # counter: the Launches of the cell below
-        return torch.empty_like(q)
-
-
 with torch.device("meta"):
     large = Transformer(qwen).to(torch.bfloat16)
 token = torch.zeros(1, dtype=torch.int64, device="meta")
@@ -136,7 +127,7 @@ predict("13.launches", "Qwen3-0.6B has 28 layers. How many launches has one deco
 
 # %%
 with torch.inference_mode(), Launches() as counter:
-    large(token, token, ThreeKernels())
+    large(token, token, CountedAttention(counter.count, large))  # counts the kernels of attention, and computes nothing
 plain = counter.count
 print(f"about {round(plain.total(), -1)} launches:", ", ".join(f"{count} {name}" for name, count in plain.most_common(9)), "…")
 print(f"{plain['linear'] / plain.total():.0%} of them are products with weights")
@@ -162,9 +153,25 @@ before_and_now.step = 4
 before_and_now
 
 # %% [markdown]
-# - **Row 1.** About 27.5 of 30 ms pass without any kernel. A faster kernel would not help here.
-# - **Row 2.** The hatched part is gone. The products alone take 1.27 ms, four times the limit.
-# - **Row 3.** Again the products: 449 µs. They read the weights at three fifths of the bandwidth.
+# The same in numbers:
+
+# %%
+def parts(step):
+    """{kind: µs} of a recorded step."""
+    found = Counter()
+    for _, group, _, us, *_ in step["kernels"]:
+        found[group] += us
+    return found
+
+
+for step in steps_of_one_sequence():
+    took, weights = parts(step), 2 * qwen.num_parameters / (1e6 * parts(step)["weights"])
+    print(f"{step['name']:>32}: no kernel for {took['idle']:>8,.0f} µs; products {took['weights']:>5,.0f} µs, "
+          f"{took['weights'] / step['limit']:.1f} times the limit, {1e12 * weights / BANDWIDTH:4.0%} of the bandwidth")
+
+# %% [markdown]
+# In row 1 a faster kernel would not help: nearly all of the time passes without one. In rows 2 and 3 it is the products that are larger
+# than the limit.
 #
 # The beginning of row 3, in order. After five small kernels come layers of seven: four products, the rotation, attention and its
 # merge. A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
@@ -179,49 +186,19 @@ step_strip([beginning(33)], title="Four layers in order", subtitle=f"{card}, Qwe
 # the weights over what one thread reads in a second. (A CPU's caches may keep part of so small a model, so it is no hard limit.)
 
 # %%
-@torch.inference_mode()
-def served_prompts(lengths, blocks=64):
-    """A paged cache that holds tales of these lengths, their tables, and the token that comes next in each."""
-    cache = PagedCache(KVPool(config, blocks, 16, model.device, model.dtype))
-    tables = [BlockTable(cache.allocator, name=i) for i in range(len(lengths))]
-    prompts = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=4).text)[:n] for i, n in enumerate(lengths)]
-    for table, n in zip(tables, lengths):
-        table.append_slots(n)
-    positions = cache.begin_step(tables, lengths)
-    logits = model(torch.tensor(sum(prompts, []), device=model.device), positions, cache)
-    return cache, tables, logits[torch.tensor(lengths).cumsum(0) - 1].argmax(-1)
+tales = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=4).text) for i in range(4)]
 
 
-@torch.inference_mode()
-def decode_step(run, cache, tables, tokens):
-    """The logits after one decode step."""
-    for table in tables:
-        table.append_slots(1)
-    positions = cache.begin_step(tables, [1] * len(tables))
-    return run(tokens, positions, cache)
+def cached(lengths):
+    """A paged cache that holds the beginnings of tales, their tables, and the token that comes next in each."""
+    return served_prompts(model, [tale[:n] for tale, n in zip(tales, lengths)])
 
 
 # %% tags=["nbval-ignore-output"]
-on_gpu_here = model.device.type == "cuda"
-clock = time.perf_counter if on_gpu_here else time.process_time  # on a CPU: the time of this process alone
-
-
-def seconds(act, tries=12):
-    """The best of some tries: others at work on this machine make some of them slow."""
-    best = float("inf")
-    for _ in range(tries):
-        start = clock()
-        act()
-        if on_gpu_here:
-            torch.cuda.synchronize()
-        best = min(best, clock() - start)
-    return best
-
-
 threads = torch.get_num_threads()
 torch.set_num_threads(1)
 large_weight = torch.randn(4096, 4096, device=model.device)
-read = large_weight.nbytes / seconds(lambda: large_weight.sum())  # bytes a second
+read = large_weight.nbytes / best_seconds(lambda: large_weight.sum())  # bytes a second
 torch.set_num_threads(threads)
 print(f"one thread reads {read / 1e9:.1f} GB/s")
 
@@ -237,7 +214,7 @@ fused = FusedTransformer(model, SimpleNamespace(**{name: marked(name, getattr(ke
 
 
 def own_row(name, run):
-    cache, tables, tokens = served_prompts([300])
+    cache, tables, tokens = cached([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
     found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=30)
     return {"name": name, "kernels": found, "noun": "operation", "limit": 4e6 * config.num_parameters / read}
@@ -276,7 +253,7 @@ class Graph(TorchDispatchMode):
         for function, args, kwargs, out in self.calls:
             out.copy_(function(*args, **kwargs))
 
-
+# %%
 mlp = model.model.layers[0].mlp
 with torch.inference_mode():
     inside = torch.randn(4, config.hidden_size, device=model.device)  # the graph's input: this memory, for ever
@@ -330,10 +307,10 @@ def padded_step(run, cache, tables, tokens, size, slot=-1):
                             F.pad(real.seq_lens, (0, more)), None, True, F.pad(real.positions, (0, more))))
     return run(F.pad(tokens, (0, more)), cache.batch.positions, cache)[: len(tables)]
 
-
+# %%
 results = {}
 for size in (2, 4, 8):
-    cache, tables, tokens = served_prompts([20, 37])
+    cache, tables, tokens = cached([20, 37])
     untouched = cache.pool.k.clone()
     results[size] = padded_step(fused, cache, tables, tokens, size)
     written = int((cache.pool.k != untouched).flatten(3).any(-1).any(0).sum())
@@ -406,9 +383,8 @@ recorded("13", 4)
 
 # %% [markdown]
 # That is the whole start of an engine, on a machine that has compiled the kernels before. Steps with prompts of 1, 2, 4, … tokens run too, so no
-# request waits for a compiler. Memory stays small, because all
-# graphs share one pool: the largest is captured first, and the smaller ones find their intermediate tensors inside its memory. Two
-# graphs never run at the same time, so this does no harm.
+# request waits for a compiler. All graphs share one pool of memory: the largest is captured first, and the smaller ones take their
+# intermediate tensors from the same memory. The engine runs one graph at a time.
 #
 # ### The same in `course_lib`
 
@@ -420,13 +396,12 @@ show(DecodeGraphs._step)
 # %% [markdown]
 # The whole step, from token ids to chosen tokens, on the first `size` places of buffers that stay. `self.newest` holds the newest
 # token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. Steps with prompts in them run
-# without a graph. They have many tokens, so launches are a small part of their time.
+# without a graph.
 #
 # ## Fusing
 #
 # In the graph the launches are gone, and 776 kernels remain. Each of them loads its numbers from memory and stores its result there.
-# Before a kernel starts, the one before has to end, and meanwhile most of the GPU is idle. To **fuse** kernels is to write one kernel
-# that does the work of several, while the numbers stay in registers.
+# To **fuse** kernels is to write one kernel that does the work of several, while the numbers stay in registers.
 #
 # ### Build it
 #
@@ -448,7 +423,7 @@ def my_add_norm(hidden, delta, weight, eps):
     add_norm_kernel[(len(hidden),)](hidden, delta, weight, out, eps, SIZE=hidden.shape[1])
     return out
 
-
+# %%
 hidden, delta = torch.randn(2, 3, 256, device=model.device)
 weight = model.model.norm.weight
 summed = hidden + delta
@@ -471,9 +446,16 @@ for name, kernels_ in passes.items():
           f"{moved * size / BANDWIDTH * 1e9:.1f} ns at full bandwidth")
 
 # %% [markdown]
-# For one token these bytes take nanoseconds, and a small kernel takes 2 to 5 µs (says `machine/dependent_launch.py`): it has to start,
-# wait for its first number, and end. So with few tokens fusing saves *kernels*; with thousands of tokens it saves bytes. `course_lib` fuses a layer into seven
-# kernels for up to 4 sequences:
+# For one token these bytes take nanoseconds. How long does a small kernel take? From the recorded step of one sequence:
+
+# %%
+for name, _, _, us, launches, _ in steps_now()[0]["kernels"]:
+    if launches == 28 or launches == 1:
+        print(f"{name:>30}: {us / launches:.1f} µs each")
+
+# %% [markdown]
+# So with few tokens fusing saves *kernels*: a kernel takes microseconds, whatever it moves. With thousands of tokens it saves bytes.
+# `course_lib` fuses a layer into seven kernels for up to 4 sequences:
 
 # %%
 show(FusedTransformer._few_tokens)
@@ -483,38 +465,16 @@ show(FusedTransformer._few_tokens)
 # q and k, rotates them, and writes k and v to their slots. q, k and v are one product, and so are gate and up: their weights are
 # *merged*, and those of the plain model become views of the merged ones, so no second copy stays in memory.
 #
-# The same logits, and how many launches? On `meta` again. This time the kernels are replaced by their shapes:
+# The same logits, and how many launches? On `meta` again. This time the fused kernels are counted and return empty tensors:
 
 # %%
-logits = [decode_step(run, *served_prompts([300])) for run in (model, fused)]
+logits = [decode_step(run, *cached([300])) for run in (model, fused)]
 print("the logits of the plain model:", torch.allclose(*logits, atol=1e-3))
 
-
-class Shapes:
-    """In place of the fused kernels: counts, and returns tensors of the right shape."""
-
-    def few_rows(self, x, weight, *, gated=False, residual=None, **_):
-        counter.count["few_rows_kernel"] += 1
-        return x.new_empty(len(x), len(weight) // (1 + gated)) if residual is None else residual
-
-    def rotary_store(self, qkv, *_, **__):
-        counter.count["rotary_store_kernel"] += 1
-        return qkv.new_empty(len(qkv), qwen.num_heads, qwen.head_dim)
-
-
-class TwoKernels:
-    """As ThreeKernels, where the keys and values are in their slots already."""
-
-    batch, pool = SimpleNamespace(slot_mapping=None), SimpleNamespace(k=[torch.empty(0, dtype=large.dtype)] * 28, v=[None] * 28)
-
-    def attend_stored(self, layer, q, *_):
-        counter.count.update(["decode_kernel", "merge_kernel"])
-        return q
-
-
-large_fused = FusedTransformer(large, Shapes())
-with torch.inference_mode(), Launches() as counter:
-    large_fused(token, token, TwoKernels())
+counter = Launches()
+large_fused = FusedTransformer(large, CountedKernels(counter.count, qwen))
+with torch.inference_mode(), counter:
+    large_fused(token, token, CountedAttention(counter.count, large))
 print(f"{counter.count.total()} launches in place of about {round(plain.total(), -1)}:",
       ", ".join(f"{count} {name}" for name, count in counter.count.most_common()))
 
@@ -549,13 +509,12 @@ for name, (n, k) in shapes.items():
     print(f"{name:>9} {2 * n * k / 1e6:>11.1f} {2 * n * k / BANDWIDTH * 1e6:>10.2f} {n // 64:>20} {programs:>18}")
 
 # %% [markdown]
-# With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. So the library lets
-# several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**, the `splitKreduce` of the
-# profiles). Two more things cost bandwidth: the matrix units work on 8 to 64 rows at a time, of which one is used, and the loop over k
-# has only a few loads under way at a time.
+# With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. A library may let
+# several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**; the recorded steps have a
+# `splitKreduce_kernel`).
 #
-# `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once. All multiprocessors have loads under
-# way from the first moment. Then it multiplies and sums, without matrix units.
+# `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once; the last column has its programs. Then it
+# multiplies and sums, without matrix units.
 #
 # ### Build it
 
@@ -576,8 +535,7 @@ if machine.triton != "absent":
 
 # %% [markdown]
 # `few_rows_kernel` in `models/kernels/products.py` is this, with up to 4 rows of x, the norm before and what comes after. It loads its
-# weights *before* it waits for the kernel before it. From 5 rows on the engine takes torch's product: the weight is read once either
-# way, and the sums would take longer than the reading.
+# weights *before* it waits for the kernel before it. From 5 rows on the engine takes other products.
 #
 # How much of the bandwidth does a product use on this machine, with one thread of a CPU? First what a plain sum over 64 MB reads,
 # as above, then products with weights of that size.
@@ -591,7 +549,7 @@ torch.set_num_threads(1)
 w = large_weight
 for rows in (1, 4, 16, 64):
     x = torch.randn(rows, 4096, device=model.device)
-    t = seconds(lambda: F.linear(x, w))
+    t = best_seconds(lambda: F.linear(x, w))
     print(f"{rows:>3} rows: {t * 1e3:6.2f} ms, {w.nbytes / t / 1e9:5.1f} GB/s of weights, {w.nbytes / t / read:4.0%} of reading")
 torch.set_num_threads(threads)
 
@@ -615,20 +573,27 @@ now
 recorded("13", 1)
 
 # %% [markdown]
-# - **1 sequence: 41 % of the limit.** 113 products, and 95 other kernels, each of a few µs.
-# - **8 sequences: 35 %.** Too many rows for `few_rows`, and too few to fill the matrix units. Half of the products are `some_rows`, a
-#   kernel for up to 16 rows on the matrix units; it is faster than torch's product only where the weight is small. Attention is
-#   split and merged (lesson 08), because 8 sequences are too few programs.
-# - **64 sequences: 59 %.** Reading takes 1.71 of 2.89 ms. Products beyond that 0.48, small kernels 0.22, attention beyond that
-#   0.23, its merge 0.08, choosing 0.05; the rest passes between kernels.
-# - **256 sequences: 84 %.** Nearly all of it is attention, which reads 24.7 GB of keys and values and is at its limit already.
-#   Choosing tokens is 3 %, all products together 12 %.
+# Each step once more in numbers, by what its kernels are for:
+
+# %%
+for step in steps_now():
+    took, launches = parts(step), Counter()
+    for _, group, _, _, count, _ in step["kernels"]:
+        launches[group] += count or 0
+    print(f"{step['name']:>13}, limit {step['limit']:>5,.0f} of {step['took']:>5,.0f} µs:",
+          ", ".join(f"{group} {us:,.0f} µs ({launches[group]} kernels)" for group, us in took.most_common() if group != "idle"))
+
+# %% [markdown]
+# - **1 sequence.** The products are most of the step. The kernels of attention and the small ones are many and short.
+# - **8 sequences.** Products take longer than the limit by themselves. Half of them are `some_rows`, the course's own kernel for up to 16
+#   rows. Attention is split and merged (lesson 08).
+# - **64 sequences.** Attention is the largest part, and takes as long as the limit by itself.
+# - **256 sequences.** Nearly all of it is attention. Products and choosing are small beside it.
 #
 # ## Choosing tokens
 #
-# At T = 0.6 the engine of lesson 11 chose row by row: softmax, filter, draw. For 256 rows these were 9,600 kernels a step, half of
-# what the GPU did (counted on the H200 at commit 9741498). Now it is two kernels for all rows. They need random
-# numbers that do not depend on the order in which rows are computed.
+# At T = 0.6 the engine of lesson 11 chose row by row: softmax, filter, draw. Now two kernels choose for all rows, `scan_kernel` and
+# `pick_kernel` in the table of kernels. They need random numbers that do not depend on the order in which rows are computed.
 #
 # A generator has a **state**, which each draw changes.
 
@@ -779,7 +744,7 @@ print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn']
 #
 # ## Memory before blocks
 #
-# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache fails in its first large step.
+# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache has none left for them.
 # So it first finds out what a step needs, and makes the pool from what is left (`gpu_memory_utilization`). The course's engine runs the
 # largest possible step once and reads the peak, as vLLM's profile run does: `engine/step_memory.py`. The largest part can be counted:
 
@@ -797,13 +762,12 @@ for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 G
 # %% [markdown]
 # ## Prefill on Hopper
 #
-# A prompt has thousands of rows, and there arithmetic is the limit (lesson 06). On an H100 the matrix units are so fast that the
-# softmax between two products, and the address arithmetic of the loads, keep them waiting. The course's kernel for Hopper
+# A prompt has thousands of rows, and there arithmetic is the limit (lesson 06). The course's kernel for Hopper
 # (`attention/kernels/hopper.py`) is written in **Gluon**, the lower level of Triton, where one says which warps do what:
 #
 # - one warp loads tiles of K and V by the **TMA**, a unit that copies a whole tile by one instruction;
-# - two groups of four warps compute, each on 64 rows of queries; while one is in its softmax, the other can use the matrix units;
-# - the scores of the next tile are under way while the product with the last V still runs.
+# - two groups of four warps compute, each on 64 rows of queries: one can be in its softmax while the other uses the matrix units;
+# - the scores of the next tile are begun before the product with the last V has ended.
 #
 # One program runs on each multiprocessor and takes the next tile of queries from a counter in global memory, because tiles near the
 # beginning of a text meet few keys: with a fixed plan some programs would wait for others. `attention/tiles.py` has the speeds beside
@@ -851,18 +815,39 @@ for name, (target, sms) in CHIPS.items():
     print(f"{name:>7} {limit:>14,} {'yes' if wish <= limit else 'no':>5}  {found:>18}  {ours:>14}  {decode_splits(1, 8, 65_536, sms):>20}")
 
 # %% [markdown]
-# Shared memory is an upper bound, not the whole answer. `course_lib`'s tiles are smaller where registers are the limit (the output of a
-# tile stays in them) or where measuring said so. On the T4 Triton makes no matrix instructions, so tiles are tiny, and prefill goes
-# through torch. On the MI300X, K and V wait in registers, so one stage is enough.
+# Shared memory is an upper bound, not the whole answer: `course_lib`'s tiles are smaller on some of these chips
+# (`attention/tiles.py` has them). The last column is the second number: a decode step of one sequence with 8 KV heads is 8
+# programs, and it is split into parts (lesson 08). Chips with more multiprocessors get more parts here, up to 64.
 #
-# The last column is the second number: a decode step of one sequence with 8 KV heads is 8 programs. It is split until every
-# multiprocessor has work (lesson 08), so a chip with more of them gets more parts.
+# The tiles go to the **matrix units**, which multiply small matrices in one instruction. Which instruction is that? We compile one
+# product of 64 × 64 for each chip, and look for it:
+
+# %%
+import re
+
+from course_lib.attention.kernels.compiled_for import compile_for
+
+
+@triton.jit
+def product_kernel(a_ptr, b_ptr, out_ptr, SIZE: tl.constexpr):
+    row, column = tl.arange(0, SIZE)[:, None], tl.arange(0, SIZE)[None, :]
+    a, b = tl.load(a_ptr + row * SIZE + column), tl.load(b_ptr + row * SIZE + column)
+    tl.store(out_ptr + row * SIZE + column, tl.dot(a, b))
+
+
+MATRIX = r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma|v_mfma)"
+if machine.triton != "absent":
+    types = {"a_ptr": "*fp16", "b_ptr": "*fp16", "out_ptr": "*fp32"}
+    for name, made in zip(CHIPS, compile_for(product_kernel, [target for target, _ in CHIPS.values()], types, {"SIZE": 64})):
+        print(f"{name:>7}: {', '.join(sorted(set(re.findall(MATRIX, made.code)))) or 'none'}")
+
+# %% [markdown]
+# The source is the same for all; Triton picks the instruction. For the T4 it makes none, and there the course's engine computes prompts
+# through torch.
 #
 # Do our two kernels compile for chips that are not here? Triton brings the compilers for NVIDIA and AMD along.
 
 # %% tags=["nbval-ignore-output"]
-from course_lib.attention.kernels.compiled_for import compile_for
-
 pointers = ("hidden", "delta", "weight", "out")
 targets = [target for target, _ in CHIPS.values()]
 names = {target: name for name, (target, _) in CHIPS.items()}
@@ -883,16 +868,15 @@ if machine.triton != "absent":
 #
 # ### NVIDIA, AMD, Intel, ASICs: what changes
 #
-# | | what a program is | fast memory | matrix units | how one writes for it | the course |
-# |---|---|---|---|---|---|
-# | NVIDIA | a block of warps of 32 threads on a multiprocessor | shared memory, 64 to 227 KiB a block | `mma`, `wgmma`, `tcgen05` | CUDA, CUTLASS, Triton, Gluon | run on H100, H200; compiled for five more |
-# | AMD Instinct | a workgroup of wavefronts of 64 threads on a compute unit | LDS, 64 KiB; tiles of K and V rather in registers | `v_mfma` | HIP, Composable Kernel, AITER, Triton | compiled for MI300X, not run |
-# | Intel GPU | a work-group on an Xe core | SLM | XMX | SYCL, oneDNN; Triton by Intel's own backend | neither; torch's twins should do, not tried |
-# | TPU, Trainium, Gaudi | no threads: the compiler plans a whole graph of tiles | large scratch memory, filled by explicit copies | a systolic array | XLA and Pallas; NKI; Gaudi's graph compiler | out of reach of Triton; the ideas hold, kernels must be written anew |
+# The words of each vendor, to read its documents. Nothing in this table was measured here:
 #
-# What stays the same everywhere: a step's limit in bytes, pages and tables, one flat batch, counters for random numbers. What changes:
-# tile sizes, and how launches are saved. AMD has HIP graphs behind the same torch call. On a TPU every shape is compiled beforehand, so
-# padded sizes are needed there for prompts as well.
+# | | a program runs on | its fast memory | how one writes for it | the course |
+# |---|---|---|---|---|
+# | NVIDIA | a multiprocessor, as a block of warps | shared memory | CUDA, CUTLASS, Triton, Gluon | run on H100, H200; compiled for five more |
+# | AMD Instinct | a compute unit, as a workgroup of wavefronts | LDS | HIP, Composable Kernel, AITER, Triton | compiled for MI300X, not run |
+# | Intel GPU | an Xe core, as a work-group | SLM | SYCL, oneDNN; Triton by Intel's own backend | not tried |
+# | TPU, Trainium, Gaudi | planned by the compiler of the vendor | scratch memory | XLA and Pallas; NKI; Gaudi's graph compiler | out of reach of Triton |
+#
 #
 # ## Who keeps what where
 #
@@ -946,7 +930,7 @@ engines = {name: Engine(model, EngineConfig(**small, **its), trace=False) for na
 best = dict.fromkeys(engines, float("inf"))
 for _ in range(4):  # the first one warms up
     for name, engine in engines.items():
-        best[name] = min(best[name], seconds(lambda: engine.generate(openings(8), greedy), tries=1))
+        best[name] = min(best[name], best_seconds(lambda: engine.generate(openings(8), greedy), tries=1))
 for name, t in best.items():
     print(f"{name:>15}: {1e3 * t / 32:5.2f} ms a step of 8 sequences")
 
@@ -955,12 +939,17 @@ for name, t in best.items():
 
 # %%
 print(f"the limit for one sequence of 768 tokens: {1e3 / limit_ms(1, 768):,.0f} tokens a second")
+speeds = {}
+for workload, engine, speed in recorded("13").tables[3][2]:
+    speeds.setdefault(workload, {})[engine.split()[0]] = speed  # of two runs of vLLM the second
+for workload, found in speeds.items():
+    if "vLLM" in found:
+        print(f"{workload}: {found['the'] / found['vLLM']:.2f} times vLLM's tokens a second")
 recorded("13", 3)
 
 # %% [markdown]
-# With many sequences the course generates 1.14 times as many tokens as vLLM's second run. Both spend most of their time reading KV. (Only the
-# course was measured with top-p too.) With one sequence it is more than twice as fast, because there launches and small kernels decide. With
-# few sequences the limit is still far away: one sequence reaches 41 % of it, eight reach 35 %.
+# (Only the course was measured with top-p too.) With few sequences the limit is still far away: table 1 above has one sequence at 41 % of it
+# and eight at 35 %.
 #
 # ## Break it
 #
@@ -972,7 +961,7 @@ predict("13.slot", "Two sequences, two padded rows, slot 0 in place of −1. Wha
 
 # %%
 for slot in (-1, 0):
-    cache, tables, tokens = served_prompts([20, 37])
+    cache, tables, tokens = cached([20, 37])
     texts = [[int(token)] for token in tokens]
     for _ in range(9):
         tokens = padded_step(fused, cache, tables, tokens, 4, slot).argmax(-1)
