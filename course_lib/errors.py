@@ -1,22 +1,8 @@
 """The errors that a learner can meet. Each message names the fact, what it means, and the next step."""
 
-import sys
-
 
 class CourseError(Exception):
     """Base of every error that a user of the course can cause."""
-
-
-class WrongEnvironment(CourseError, ModuleNotFoundError):
-    """The course is imported by a Python into which it was not installed, as by another kernel."""
-
-    def __init__(self, missing):
-        super().__init__(
-            f"This Python, {sys.executable}, has no {missing}, so it is not the one into which the course was "
-            f"installed. Choose the kernel of that environment, or start JupyterLab with `course lab`, which takes the "
-            f"right one. To use this Python all the same, install the course into it: pip install -e . in its folder.",
-            name=missing,
-        )
 
 
 class ModelError(CourseError):

@@ -3,10 +3,20 @@
 import sys
 from importlib import import_module
 
-from .errors import WrongEnvironment
-
 NEEDED = ("torch", "numpy", "safetensors", "tokenizers")
 """Packages that are in every environment into which the course was installed."""
+
+
+class WrongEnvironment(ModuleNotFoundError):
+    """The course is imported by a Python into which it was not installed, as by another kernel."""
+
+    def __init__(self, missing):
+        super().__init__(
+            f"This Python, {sys.executable}, has no {missing}, so it is not the one into which the course was "
+            f"installed. Choose the kernel of that environment, or start JupyterLab with `course lab`, which takes the "
+            f"right one. To use this Python all the same, install the course into it: pip install -e . in its folder.",
+            name=missing,
+        )
 
 
 def lazily(package, homes):

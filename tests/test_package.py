@@ -83,5 +83,5 @@ def test_another_python_is_told_from_the_one_with_the_course():
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("course_lib.errors.WrongEnvironment: This Python, ") and "has no torch" in last
+    assert last.startswith("course_lib.lazy.WrongEnvironment: This Python, ") and "has no torch" in last
     assert "course lab" in last

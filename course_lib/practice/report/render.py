@@ -31,7 +31,7 @@ def html(shown):
         "Solution": _solution,
         "Progress": _progress,
         "Guesses": _guesses,
-        "ScoreBoard": score_board.html,
+        "ScoreBoard": _score_board,
     }[type(shown).__name__](shown)
 
 
@@ -206,4 +206,22 @@ def _guesses(shown):
         head(f"guesses {shown.lesson}", words.guesses_count(shown)),
         body or f'<div class="cl-ck-body cl-ck-say"><p>{rich(words.none_asked(shown))}</p></div>',
         notices(shown.notices),
+    )
+
+
+def _score_board(board):
+    numbers = [' class="cl-ck-number"' if column in (1, 2, 3) else "" for column in range(len(score_board.COLUMNS))]
+    head_cells = (f'<th scope="col"{css}>{name}</th>' for name, css in zip(score_board.COLUMNS, numbers))
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td{css}>{escape(cell)}</td>" for cell, css in zip(row[1:], numbers[1:]))
+        + "</tr>"
+        for row in score_board.rows(board)
+    )
+    return card(
+        "The score board",
+        head("score board", score_board.summary(board)),
+        f'<table class="cl-ck-table"><thead><tr>{"".join(head_cells)}</tr></thead><tbody>{body}</tbody></table>',
+        notices(score_board.sentences(board)),
+        foot(rich(score_board.MEMORY)),
     )

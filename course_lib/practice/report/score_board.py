@@ -1,7 +1,6 @@
-"""A ScoreBoard as a table: rich's in a terminal, HTML in a notebook."""
+"""The cells and sentences of a ScoreBoard, and its table in a terminal."""
 
 import io
-from html import escape
 
 COLUMNS = ("way", "tokens/s", "× naive", "peak MB", "tokens", "runs on")
 
@@ -93,26 +92,3 @@ def text(board, width=110):
     Console(file=out, width=width, color_system=None).print(table(board))
     drawn = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
     return "\n".join([drawn, summary(board), *sentences(board)])
-
-
-def html(board):
-    from . import render  # it imports this module
-
-    head = "".join(f'<th scope="col"{_number(i)}>{column}</th>' for i, column in enumerate(COLUMNS))
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{_number(i)}>{escape(cell)}</td>" for i, cell in enumerate(row[1:], 1))
-        + "</tr>"
-        for row in rows(board)
-    )
-    return render.card(
-        "The score board",
-        render.head("score board", summary(board)),
-        f'<table class="cl-ck-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
-        render.notices(sentences(board)),
-        render.foot(render.rich(MEMORY)),
-    )
-
-
-def _number(column):
-    return ' class="cl-ck-number"' if column in (1, 2, 3) else ""
