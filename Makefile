@@ -14,6 +14,9 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 1800
 AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/machine
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-annotate --no-header --quiet
 
+# Dozens of kernels and commands of the tests import the course: it is compiled once, and kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help lab test test-colab build lock clean
 
 help: ## this list

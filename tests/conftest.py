@@ -46,10 +46,10 @@ from lab import find_chromium  # noqa: E402
 
 # These take minutes. They go first, so that no process ends long after the others.
 SLOW_FILES = (
+    "kernels_compile/",
     "browser/test_lessons.py",
     "browser/test_exercises.py",
     "practice/test_cases.py",
-    "kernels_compile/",
     "engine/test_engine_fuzz.py",
     "engine/test_soak.py",
     "kvcache/test_manager_fuzz.py",

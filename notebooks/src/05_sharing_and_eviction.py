@@ -101,7 +101,7 @@ def memory(num_blocks, block_size, **how):
 
 
 @torch.inference_mode()
-def push(cache, tables, new):
+def forward(cache, tables, new):
     """Computes the new tokens of all tables, which have slots for them, in one step. A row of logits for each."""
     positions = cache.begin_step(tables, [len(tokens) for tokens in new])
     ids = torch.tensor([token for tokens in new for token in tokens], device=model.device)
@@ -124,9 +124,9 @@ cache.pool.copy_blocks = lambda copies: (made.extend(copies), copy_blocks(copies
 
 first = Table(allocator)
 first.append_slots(len(prompt))
-logits = push(cache, [first], [prompt])  # the prompt goes through the model once
+logits = forward(cache, [first], [prompt])  # the prompt goes through the model once
 tables = [first, first.fork(), first.fork()]
-samples = write_samples(push, cache, tables, logits, params)
+samples = write_samples(forward, cache, tables, logits, params)
 for table, sample in zip(tables, samples):
     print(table.block_ids, tokenizer.decode(sample))
 print("copies made:", made)
@@ -160,8 +160,8 @@ trace = Trace()
 allocator, cache = memory(24, 4, trace=trace)
 first = BlockTable(allocator, name="A")
 first.append_slots(len(prompt))
-logits = push(cache, [first], [prompt])
-again = write_samples(push, cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
+logits = forward(cache, [first], [prompt])
+again = write_samples(forward, cache, [first, first.fork(name="B"), first.fork(name="C")], logits, params)
 for name, sample in zip("ABC", again):
     trace.text(name, [tokenizer.token_text(token) for token in prompt + sample])
 print("the same samples:", again == samples)
@@ -261,7 +261,7 @@ def two_readers(kind):
     allocator, cache = memory(24, 16)
     table = kind(allocator)
     table.append_slots(len(tale_ids))
-    push(cache, [table], [tale_ids])
+    forward(cache, [table], [tale_ids])
     tables, rows, answers = [table, table.fork()], [None, None], [[], []]
     asked = [tokenizer.encode(told + question)[len(tale_ids):] for question in questions[:2]]
     for turn in range(len(asked[0]) + 8):
@@ -272,7 +272,7 @@ def two_readers(kind):
                 token = int(rows[i].argmax())
                 answers[i].append(token)
             table.append_slots(1)
-            rows[i] = push(cache, [table], [[token]])[0]
+            rows[i] = forward(cache, [table], [[token]])[0]
     return [tokenizer.decode(answer).strip() for answer in answers]
 
 
@@ -360,7 +360,7 @@ def ask(prefixes, cache, text, new_tokens=10):
     step, answer, computed = ids[table.num_tokens:], [], len(ids) - table.num_tokens
     for _ in range(new_tokens):
         table.append_slots(len(step))
-        logits = push(cache, [table], [step])
+        logits = forward(cache, [table], [step])
         answer.append(int(logits[0].argmax()))
         step = answer[-1:]
     prefixes.keep(table, ids)
@@ -494,7 +494,7 @@ def step_of(manager, cache, requests):
         new.append(r.token_ids[done:])
         if manager.allocate_slots(r, len(new[-1])) is None:
             raise MemoryError(f"no room for {r.request_id}")
-    logits = push(cache, [manager.table(r) for r in requests], new)
+    logits = forward(cache, [manager.table(r) for r in requests], new)
     for r, row in zip(requests, logits):
         manager.commit(r, len(r.token_ids))
         r.token_ids.append(int(row.argmax()))

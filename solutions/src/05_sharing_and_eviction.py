@@ -153,7 +153,7 @@ cache = PagedCache(KVPool(model.config, 48, 4, model.device, model.dtype), alloc
 
 
 @torch.inference_mode()
-def push(tables, new):
+def forward(tables, new):
     for table, tokens in zip(tables, new):
         table.append_slots(len(tokens))
     positions = cache.begin_step(tables, [len(tokens) for tokens in new])
@@ -162,14 +162,14 @@ def push(tables, new):
 
 
 first = BlockTable(allocator)
-push([first], [prompt])
+forward([first], [prompt])
 tables = [first, first.fork(), first.fork()]
 samples = [tokenizer.encode(f"a {name}")[2:] for name in ("Juniper", "Thistle", "Quill")]
-rows = push(tables, samples)
+rows = forward(tables, samples)
 for _ in range(12):
     for sample, row in zip(samples, rows):
         sample.append(int(row.argmax()))
-    rows = push(tables, [sample[-1:] for sample in samples])
+    rows = forward(tables, [sample[-1:] for sample in samples])
 for table, sample in zip(tables, samples):
     print(table.block_ids, tokenizer.decode(sample))
 
