@@ -1,5 +1,6 @@
 """The notebooks of this repository, as they are committed. (That their outputs are true is nbval's part.)"""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -66,6 +67,15 @@ def test_a_notebook_holds_the_exercises_of_its_lesson_in_order(lesson):
         cell.metadata["course"]["exercise"] for cell in cells if "exercise" in cell.metadata.get("course", {})
     ]
     assert in_notebook == expand([lesson.name.partition("_")[0]])
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=named)
+def test_links_between_notebooks_lead_to_a_file(lesson):
+    for path in filter(None, (lesson.target, lesson.stub)):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                for link in re.findall(r"\]\((\.\./[^)#]+)\)", cell.source):
+                    assert (path.parent / link).is_file(), f"{lesson.label}: {link}"
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=named)
