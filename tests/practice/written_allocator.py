@@ -235,7 +235,7 @@ class KeepsTheList(Plain):
 CASES = {
     "04.allocator": [
         ("ids that do not exist", NegativeIds),
-        ("only compares numbers", ComparesNumbers),
+        ("numbers of blocks are not enough", ComparesNumbers),
         ("in the free list twice", ComparesSets),
         ("a block that is lost", LooksAtListed),
         ("does not raise `IntegrityError`", Asserts),

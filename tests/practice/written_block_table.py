@@ -132,7 +132,7 @@ class RaisesWhenEmpty(Plain):
 
 CASES = {
     "04.block_table": [
-        ("no slots are taken for no room", NoneForNothing),
+        ("`append_slots(0)` returns None", NoneForNothing),
         ("without blocks raises an error", RaisesWhenEmpty),
         ("one block too many", OneMore),
         ("accepts negative positions", WithoutBounds),

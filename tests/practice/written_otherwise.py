@@ -17,6 +17,7 @@ from written_fair_share import CASES as FAIR_SHARE
 from written_find_the_bug import CASES as FIND_THE_BUG
 from written_flash import CASES as FLASH
 from written_fresh_00_to_03 import CASES as FRESH_00_TO_03
+from written_fresh_00_to_07 import CASES as FRESH_00_TO_07
 from written_fresh_04_05 import CASES as FRESH_04_05
 from written_fresh_09_to_15 import CASES as FRESH_09_TO_15
 from written_fuse_norm import CASES as FUSE_NORM
@@ -93,6 +94,6 @@ CASES = {
     **SPECULATIVE,
 }
 
-for fresh in (FRESH_00_TO_03, FRESH_04_05, FRESH_09_TO_15):
+for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15):
     for key, cases in fresh.items():
         CASES[key] = CASES[key] + cases

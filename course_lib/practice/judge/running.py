@@ -114,7 +114,8 @@ def raised(error, answer):
     """The Raised for an exception that came out of `answer`."""
     number, line, function = blame(error, answer)
     unwritten = any(isinstance(one, NotImplementedError) for one in causes(error))
-    said = message(error) if type(error) not in SAID else SAID[type(error)]
+    own = line.startswith("raise") and isinstance(error, MemoryError)  # the learner's own, and no lack of memory
+    said = message(error) if own or type(error) not in SAID else SAID[type(error)]
     return Raised(type(error).__name__, said, line, number, function, unwritten)
 
 

@@ -9,6 +9,7 @@ from course_lib.practice.judge.running import Raised
 
 from .cache_answers import WrongCache, cache_grown
 from .cache_trials import run
+from .solutions.cache import ContiguousCache
 
 
 def wants_as_many_key_value_heads(answer, found):
@@ -35,6 +36,12 @@ def allocates_late(answer, found):
     return bytes_after[0] < bytes_after[1] == bytes_after[2]
 
 
+class KeysAreValues(ContiguousCache):
+    def __init__(self, config, max_tokens):
+        super().__init__(config, max_tokens)
+        self.v = self.k
+
+
 def overwrites_its_output(answer, found):
     """Whether what `attend` returned for one layer lies where it writes what it returns for the next."""
     shape = Shape(num_layers=2)
@@ -49,6 +56,11 @@ def mistakes(two_caches, same_memory, untouched, between):
             "the output of a layer is written over by the next one.",
             "`attend` returns a part of a tensor that the cache uses again. Return a new tensor each time.",
             is_made_by=overwrites_its_output,
+        ),
+        Mistake(
+            "keys and values are kept in one tensor.",
+            "`self.k = self.v = …` gives one tensor two names: what is written last is read as both. Make two.",
+            KeysAreValues,
         ),
         Mistake(
             "`num_tokens` grows before the last layer.",

@@ -4,7 +4,7 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.practice.fixtures.seeded import BUGS, CacheA, CacheB, CacheC, seeded_cache, tiny_transformer
-from course_lib.practice.judge.common_mistakes import writes_into
+from course_lib.practice.judge.common_mistakes import changes
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
 from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, last_layer, tool
@@ -163,7 +163,7 @@ FIND_THE_BUG = Exercise(
         Mistake(
             "the caller's token ids are changed.",
             "`pop` and `append` change the caller's list. `list(token_ids)` is a copy.",
-            is_made_by=writes_into(UNTOUCHED),
+            is_made_by=changes(UNTOUCHED, find_the_bug),
         ),
         Mistake(
             "the last layer is returned.",

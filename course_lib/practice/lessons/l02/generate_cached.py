@@ -25,8 +25,13 @@ from .generate_cached_answers import (
     reset_after_each_step,
     reset_and_all,
 )
-from .generate_cached_trials import callers_list, holds, new_ids, run, story, tokens_of_each_call
+from .generate_cached_trials import callers_list, ends_early, holds, new_ids, run, story, tokens_of_each_call
 from .solutions.generate_cached import generate_cached
+
+
+def up_to(end, ids):
+    """The ids up to the first that is `end`."""
+    return ids[: ids.index(end) + 1] if end in ids else ids
 
 
 def decodes_without_cache(answer, found):
@@ -238,6 +243,12 @@ GENERATE_CACHED = Exercise(
             "the cache is reset between the steps.",
             "Then the newest token attends only to itself. Reset the cache between two sequences, not inside one.",
             (loop(cache_of=lambda cache, turn: cache.reset() or cache), reset_after_each_step),
+        ),
+        Mistake(
+            "the loop ends before `max_tokens`.",
+            "No token ends this loop: it returns `max_tokens` ids, whatever they are.",
+            tuple(lambda *given, end=end: up_to(end, generate_cached(*given)) for end in (0, 2)),
+            ends_early,
         ),
         Mistake(
             "the caller's list is changed.",

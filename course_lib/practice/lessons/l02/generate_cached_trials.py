@@ -4,6 +4,8 @@ from course_lib.practice.fixtures.tiny_sequence import AddingCache, AddingModel
 from course_lib.practice.fixtures.token_lists import explain_tensors
 from course_lib.practice.judge.exercise import Trial
 
+from .solutions.generate_cached import generate_cached
+
 
 def run(answer, prompt, n):
     """(what the answer returns, the caller's list after the call, the model, the cache)."""
@@ -47,3 +49,9 @@ def holds(prompt, n):
 
 def callers_list(prompt, n):
     return Trial(story(prompt, n, "prompt"), lambda answer: run(answer, prompt, n)[1], size=len(prompt) + n)
+
+
+def ends_early(answer, _):
+    """Whether it returns the first tokens only, and not of every prompt as many."""
+    pairs = [(run(answer, p, 6)[0], run(generate_cached, p, 6)[0]) for p in ([1], [1, 2], [1, 2, 3], [4], [2])]
+    return all(got == want[: len(got)] for got, want in pairs) and len({len(got) for got, _ in pairs}) > 1

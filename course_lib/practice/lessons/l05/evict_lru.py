@@ -5,7 +5,7 @@ from collections import deque
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.programs import told
 
-from .eviction_game import Evictions, FirstInFirstOut, LastUse, LeastOften, Policy, Row, played
+from .eviction_game import MANY, Evictions, FirstInFirstOut, LastUse, LeastOften, Policy, Row, played
 from .eviction_mistakes import HOLDING, ROOM
 from .solutions.evict_lru import LRUEviction
 
@@ -121,7 +121,8 @@ EVICT_LRU = Exercise(
         Property(
             "The end of a sequence is evicted before its beginning",
             "A block is found through the block before it. Without the beginning, the rest cannot be found.",
-            [
+            [one(*[step for a, blocks in MANY for step in (("begin", a, Row(blocks)), ("release", a))], ("evict", 40))]
+            + [
                 after(*sequences, evict=n)
                 for sequences, n in (
                     ([[0, 1]], 2),

@@ -7,7 +7,7 @@ from course_lib.practice.judge.exercise import Exercise, Property
 from course_lib.practice.judge.programs import told
 
 from .evict_priority_mistakes import MISTAKES
-from .eviction_game import EvictionsByPriority, Row, played
+from .eviction_game import MANY, EvictionsByPriority, Row, played
 from .solutions.evict_priority import PriorityEviction
 
 
@@ -110,6 +110,12 @@ EVICT_PRIORITY = Exercise(
             "before its beginning",
             "With one priority for all, this is LRU.",
             [
+                one(
+                    *[step for a, blocks in MANY for step in (("begin", a, Row(blocks), 1), ("release", a))],
+                    ("evict", 40),
+                )
+            ]
+            + [
                 after(*[(blocks, 1) for blocks in sequences], evict=n)
                 for sequences, n in (
                     ([[0], [6]], 2),

@@ -13,6 +13,10 @@ class Row(tuple):
         return str(list(self))
 
 
+MANY = [("a", range(20)), ("b", range(20, 40))]
+"""Two sequences with more blocks than a sort that is not stable keeps in order."""
+
+
 class Evictions(Game):
     """Calls of an eviction policy. Sequences form a tree: in all of them, a block has the same block before it."""
 

@@ -81,6 +81,8 @@ def kinds(token_ids, block_size):
             return a_kind(one)
         if len(one) < 16:
             return f"bytes, {len(one)} of them"
+        if len(one) < 32 and all(byte in b"0123456789abcdef" for byte in one):
+            return f"bytes, {len(one)} of them, but hexadecimal digits, of 4 bits each"
         if one == (one[:8] * len(one))[: len(one)] or len(set(one[8:])) == 1:
             return f"bytes, {len(one)} of them, but only 8 are different from block to block"
         return "bytes, 16 or more"

@@ -235,8 +235,14 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
             "`tl.arange` takes only powers of two: 16, 32, 64, … Use `tile` and `head_dim`, which are powers of two, "
             "and mask the lanes after the end."
         ),
+        Mistake(
+            "the scores are in float16.",
+            "Above 512 a float16 keeps halves only, and the softmax takes exp of what is lost. Keep the scores in "
+            "float32; `tl.dot` and `.float()` give them so.",
+            is_made_by=lambda answer, found: found.trial is half_trials[2] and not isinstance(found.outcome, Raised),
+        ),
         half_sums(
-            half_trials,
+            half_trials[:2],
             "A float16 has 11 bits: 1 + 1/4096 gives 1. Keep `l_i` and `acc` in tl.float32, or `.float()` in torch, "
             "and convert only the result to float16.",
         ),
