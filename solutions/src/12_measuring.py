@@ -119,7 +119,7 @@ for name in ("request_throughput", "output_throughput"):
 # - The run ends before `seconds`: a time at `seconds` or after it is not in the list, and neither is any time after that. How many requests arrive
 #   is therefore random. The list may be empty.
 #
-# The same arguments always give the same times. The global generator (`random.seed`, `random.random`, …) is neither used nor changed, since the rest of the
+# The same arguments always give the same times, in a new list. Nothing is rounded. The global generator (`random.seed`, `random.random`, …) is neither used nor changed, since the rest of the
 # program draws from it. With a `rate` of 2, 2 `seconds` and a burstiness of `math.inf` the times are `[0.5, 1.0, 1.5]`.
 
 # %% nbgrader={"grade_id": "poisson", "solution": true} course={"exercise": "12.poisson"}
@@ -300,3 +300,6 @@ check("12.spot_the_flaw", find_flaws)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [13 · Making it fast](../notebooks/13_making_it_fast.ipynb).

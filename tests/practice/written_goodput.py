@@ -149,5 +149,7 @@ CASES = {
         ("list or dict is changed", zero_for_none),
         ("printed, not returned", prints_it),
         ("without their names", in_a_tuple),
+        ("a little above its limit", count(ok=lambda one, n, limit: (one[n] or 0) <= limit * 1.0005)),
+        ("numbers are rounded", count(rate=lambda good, seconds, of: round(good / seconds, 3))),
     ]
 }

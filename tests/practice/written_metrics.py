@@ -175,6 +175,7 @@ CASES = {
         ("list is changed", removes_the_first),
         ("printed, not returned", prints_it),
         ("without their names", in_a_tuple),
-        (None, rounded),
+        ("numbers are rounded", rounded),
+        ("numbers are rounded", numbers(at=lambda values, p: np.percentile(np.float32(values), p))),
     ]
 }

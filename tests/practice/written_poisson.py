@@ -3,6 +3,7 @@
 import math
 import random
 from collections import deque
+from functools import lru_cache
 
 import numpy as np
 
@@ -136,11 +137,19 @@ def at_most_a_thousand(rate, seconds, seed, burstiness=1.0):
     return right(rate, seconds, seed, burstiness)[:1000]
 
 
+def in_float32(rate, seconds, seed, burstiness=1.0):
+    return np.array(right(rate, seconds, seed, burstiness), dtype=np.float32).tolist()
+
+
+def ten_times_the_mean(rate, seconds, seed, burstiness=1.0):
+    return right(rate, seconds, seed, burstiness)[: int(10 * rate * seconds) + 1]
+
+
 RIGHT = {"12.poisson": [right, in_an_array, in_a_deque]}
 CASES = {
     "12.poisson": [
-        (None, times_of(by_numpy, np.random.default_rng)),
-        (None, times_of(normal)),
+        ("drawn in another way", times_of(by_numpy, np.random.default_rng)),
+        ("drawn in another way", times_of(normal)),
         ("`burstiness` is not used", times_of(by_expovariate)),
         ("mean gap is the rate", times_of(rate_not_mean)),
         ("scale is not divided", times_of(scale_without_shape)),
@@ -163,5 +172,10 @@ CASES = {
         ("first request arrives at 0", times_of(even=lambda k, rate: (k - 1) / rate)),
         (None, latest_default),
         ("printed, not returned", prints_it),
+        ("same list is returned", lru_cache(right)),
+        ("seed 0 is taken for no seed", times_of(generator=lambda seed: random.Random(seed or 7))),
+        ("rounded, or go through float32", in_float32),
+        ("large burstiness", lambda rate, seconds, seed, b=1.0: right(rate, seconds, seed, b if b < 99 else math.inf)),
+        (None, ten_times_the_mean),
     ]
 }

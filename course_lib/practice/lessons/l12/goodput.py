@@ -3,7 +3,8 @@
 import copy
 import random
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import EXACT
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, loses_digits, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .goodput_mistakes import MISTAKES
@@ -49,7 +50,8 @@ def run(requests, targets, part=None, seconds=4, note=""):
 
     call = f"goodput({requests}, {seconds}, {targets})"
     size = 100 * len(requests) + 10 * len(targets) + sum(one["reason"] != "stop" for one in requests)
-    return Trial([call if part is None else f'{call}["{part}"]'], act, show=shown, note=note, size=size)
+    lines = [call if part is None else f'{call}["{part}"]']
+    return Trial(lines, act, show=shown, note=note, size=size, rounding=EXACT)
 
 
 def shown(got):
@@ -98,6 +100,9 @@ LIMITS = [
     ([request(0.25), request(0.5), request(0.75)], TTFT, ""),
     ([request(0.25, 0.0625), request(0.25, 0.125), request(0.25, 0.25), request(0.25, 0.5)], TPOT, ""),
     ([request(0.25, 0.125, 3.0), request(0.25, 0.125, 4.0), request(0.25, 0.125, 9.0)], E2EL, ""),
+    ([request(0.5000001)], TTFT, "above the limit, however little"),
+    ([request(0.25, 0.1250000001)], TPOT, "above the limit, however little"),
+    ([request(0.25, 0.125, 4.0004), request(0.25, 0.125, 3.9996)], E2EL, ""),
 ]
 SEVERAL = [
     ([request(0.75, 0.0625, 3.0)], ALL, "above one of three limits"),
@@ -200,6 +205,7 @@ GOODPUT = Exercise(
             'The caller asks for each by its name: return `{"good": …, "goodput": …, "missed": …}`.',
             is_made_by=lambda answer, found: isinstance(found.outcome, (tuple, list)),
         ),
+        loses_digits(goodput),
         *MISTAKES,
     ],
     hints=[

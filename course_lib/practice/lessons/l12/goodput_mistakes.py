@@ -73,6 +73,18 @@ MISTAKES = [
         other_reason("length"),
     ),
     Mistake(
+        "a latency a little above its limit is kept.",
+        "Above the limit is missed, by however little. Compare the numbers as they are, neither rounded nor with a "
+        "tolerance.",
+        (
+            wrong(is_above=lambda value, limit: above(value, limit + 1e-3)),
+            wrong(is_above=lambda value, limit: above(value, limit * (1 + 1e-3))),
+            wrong(is_above=lambda value, limit: value is not None and round(value, 3) > limit),
+        ),
+        is_made_by=lambda answer, found: found.trial.note == "above the limit, however little",
+        last=True,
+    ),
+    Mistake(
         "a latency at its limit counts as missed.",
         "A limit of 0.5 s allows 0.5 s: a request is late only above it.",
         wrong(is_above=lambda value, limit: value is not None and value >= limit),

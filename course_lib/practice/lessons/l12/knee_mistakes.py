@@ -161,6 +161,7 @@ MISTAKES = [
         "rates are run that are not in the list.",
         "Bisect places in the list and not numbers: only the rates of the list are asked for.",
         between_rates,
+        is_made_by=lambda answer, found: getattr(found.outcome, "kind", "") == "KeyError",
     ),
     Mistake(
         "the order of the halves is exchanged.",

@@ -2,7 +2,8 @@
 
 import random
 
-from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.agreement import EXACT
+from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, loses_digits, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .metrics_mistakes import MISTAKES
@@ -65,7 +66,8 @@ def run(requests, p=50, part=None, note=""):
 
     call = f"metrics({requests}, {p})"
     size = 100 * len(requests) + 10 * sum(len(times) for _, times in requests) + (p not in (0, 50, 100))
-    return Trial([call if part is None else f'{call}["{part}"]'], act, show=written, note=note, size=size)
+    lines = [call if part is None else f'{call}["{part}"]']
+    return Trial(lines, act, show=written, note=note, size=size, rounding=EXACT)
 
 
 def untouched(requests):
@@ -191,6 +193,7 @@ METRICS = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         NO_DICT,
+        loses_digits(metrics),
         *MISTAKES,
     ],
     hints=[

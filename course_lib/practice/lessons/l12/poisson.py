@@ -4,8 +4,9 @@ import math
 import random
 
 from course_lib.errors import CourseError
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python
-from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.judge.agreement import EXACT, agree
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, loses_digits
+from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .poisson_mistakes import MISTAKES
 from .solutions.poisson import arrival_times
@@ -77,7 +78,8 @@ def loop(rate, seconds, seed, burstiness=None, note=""):
         show=shown,
         note=note,
         explain=differ,
-        size=round(100 * rate * seconds) + seed + len(more),
+        rounding=EXACT,
+        size=round(100 * rate * seconds) + min(seed, 1000) + len(more),
     )
 
 
@@ -89,6 +91,19 @@ def again(seeds):
         show=lambda runs: "[" + ", ".join(map(shown, runs)) + "]" if isinstance(runs, list) else repr(runs),
         size=len(seeds),
     )
+
+
+def after_changes(seed):
+    """A call after the caller has changed the list that the same call returned before."""
+
+    def act(answer):
+        times = answer(2, 3, seed)
+        if isinstance(times, list):
+            times.append(99.0)
+        return as_times(answer(2, 3, seed))
+
+    story = [f"times = arrival_times(2, 3, {seed})", "times.append(99.0)", f"arrival_times(2, 3, {seed})"]
+    return Trial(story, act, show=shown, note="a new list", size=10 + seed)
 
 
 def global_draw(rate, seconds, seed, burstiness):
@@ -136,6 +151,14 @@ def global_use(seed, burstiness):
 
 GLOBAL = [name for name, value in vars(random).items() if getattr(value, "__self__", None) is random._inst]
 
+
+def right_for(answer, seed):
+    return agree(as_times(answer(2, 3, seed)), arrival_times(2, 3, seed), EXACT)
+
+
+LARGE_SEEDS = [loop(1, 2, seed) for seed in (70_000, 2**40 + 5)]
+KEPT = [after_changes(1), after_changes(3)]
+
 POISSON = Exercise(
     id="12.poisson",
     title="Arrivals of an open loop",
@@ -150,13 +173,16 @@ POISSON = Exercise(
         Property(
             "The run ends before `seconds`, with as many requests as have arrived",
             "The number of requests is random. On average it is rate · seconds.",
-            [loop(rate, 1, seed) for rate in (0.25, 1, 3, 10) for seed in (5, 6, 7)],
+            [loop(rate, 1, seed) for rate in (0.25, 1, 3, 10) for seed in (5, 6, 7)]
+            + LARGE_SEEDS
+            + [loop(0.3, 1, seed, 0.05, note="a burst of many") for seed in (39, 170)],
         ),
         Property(
             "Other values of `burstiness` are the shape of a gamma distribution with the same mean",
             "Below 1 requests come in bursts, above 1 more evenly: gammavariate(burstiness, 1 / (rate · burstiness)).",
             [loop(2, 4, seed, b) for b in (1.0, 0.5, 0.25, 2.0, 4.0) for seed in (0, 1)]
-            + [loop(0.5, 20, 3, b) for b in (0.3, 2.5)],
+            + [loop(0.5, 20, 3, b) for b in (0.3, 2.5)]
+            + [loop(1, 3, 1, b) for b in (12.0, 150.0, 1000.0, 5000.0, 1e6)],
         ),
         Property(
             "With a burstiness of math.inf, request k arrives at k / rate",
@@ -176,7 +202,7 @@ POISSON = Exercise(
         Property(
             "The same seed gives the same times, and each call begins anew",
             "Two settings are compared under the same arrivals.",
-            [again([1]), again([1, 1]), again([2, 1, 2]), again([3, 4, 3, 4])],
+            [again([1]), again([1, 1]), again([2, 1, 2]), again([3, 4, 3, 4]), *KEPT],
         ),
         Property(
             "The same holds for longer runs",
@@ -190,7 +216,40 @@ POISSON = Exercise(
             + [global_use(seed, burstiness) for seed, burstiness in ((0, 1.0), (1, 0.5), (2, 1.0), (3, 2.0))],
         ),
     ],
-    mistakes=[*RETURNS_NOTHING, *MISTAKES],
+    mistakes=[
+        *RETURNS_NOTHING,
+        Mistake(
+            "the same list is returned by several calls.",
+            "The caller may change what it gets, and then the next call returns what was changed. Make a new list in "
+            "each call.",
+            is_made_by=lambda answer, found: found.trial in KEPT,
+        ),
+        Mistake(
+            "seed 0 is taken for no seed.",
+            "0 is a number like any other: `random.Random(seed)`. `seed or …` and `if seed` treat it as missing.",
+            is_made_by=lambda answer, found: right_for(answer, 1) and right_for(answer, 2) and not right_for(answer, 0),
+        ),
+        loses_digits(arrival_times),
+        *MISTAKES,
+        Mistake(
+            "of the seed some bits are dropped.",
+            "Two seeds would then give the same times. `random.Random(seed)` takes an int of any size.",
+            is_made_by=lambda answer, found: found.trial in LARGE_SEEDS and right_for(answer, 1),
+        ),
+        Mistake(
+            "the gaps are drawn in another way.",
+            "The same seed gives the same times only with the same draws: for each gap one "
+            "`draw.gammavariate(burstiness, 1 / (rate * burstiness))`, with `draw = random.Random(seed)`.",
+            is_made_by=lambda answer, found: (
+                isinstance(found.outcome, list)
+                and not agree(as_times(answer(2, 3, 1, 1.0)), arrival_times(2, 3, 1, 1.0))
+                and agree(as_times(answer(2, 3, 1, math.inf)), arrival_times(2, 3, 1, math.inf))
+                and all(0 < time < 3 for time in answer(2, 3, 1))
+                and list(answer(2, 3, 1)) == sorted(answer(2, 3, 1))
+            ),
+            last=True,
+        ),
+    ],
     hints=[
         "Keep the time so far. Draw a gap and add it. If the time has reached `seconds`, you are done; otherwise it is "
         "an arrival.",

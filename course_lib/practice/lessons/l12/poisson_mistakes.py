@@ -144,6 +144,12 @@ MISTAKES = [
         (wrong(gap=anew), wrong(is_even=lambda burstiness: True), wrong(gap=lambda draw, rate, b: 1 / rate)),
     ),
     Mistake(
+        "a large burstiness is taken for infinite.",
+        "Only math.inf draws nothing: `burstiness == math.inf`. Gaps of a large burstiness are nearly alike, and not "
+        "quite.",
+        (wrong(is_even=lambda burstiness: burstiness > 100), wrong(is_even=lambda burstiness: burstiness > 10)),
+    ),
+    Mistake(
         "the gaps are uniform.",
         "In a Poisson process short gaps are the most frequent, and long ones are possible: gaps are exponential.",
         (
