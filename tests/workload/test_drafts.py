@@ -10,7 +10,7 @@ from course_lib.workload import AtOnce, Fixed, Lengths, SimulatedDrafts, Workloa
 from course_lib.workload.cost import CostModel, work_of
 from course_lib.workload.simulate import simulate
 
-LARGE = CostModel(per_step=4e-3, per_token=2e-5, per_kv_token=3e-9)
+LARGE = CostModel(per_step=4e-3, per_token=1e-4, per_kv_token=3e-9)
 SMALL = CostModel(per_step=5e-4, per_token=2e-6)
 
 
