@@ -35,6 +35,10 @@ test: .venv/.dev ## every test: style, units, notebooks, the build, and the brow
 test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)
 	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks $(AGAIN)
 
+verified: .venv/.dev .venv-colab/.dev ## run the lessons in both environments, and write the README's table of it
+	.venv/bin/python -m pytest -n 2 tests/browser/test_lessons.py --record-verified cpu
+	.venv-colab/bin/python -m pytest -n 2 --dist loadfile $(NBVAL) notebooks tests/shared --record-verified colab
+
 build: .venv/.dev ## notebooks from their sources; executes those whose code has changed
 	.venv/bin/course build
 

@@ -59,6 +59,18 @@ SLOW_FILES = (
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption("--record-verified", choices=["cpu", "colab"], help="note in docs/verified.json which lessons ran")
+
+
+def pytest_configure(config):
+    kind = config.getoption("--record-verified")
+    if kind and not hasattr(config, "workerinput"):
+        from record_verified import Recorder
+
+        config.pluginmanager.register(Recorder(kind))
+
+
 def pytest_collection_modifyitems(items):
     by_chance = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if by_chance:  # pytest-xdist would say at length that its processes found different tests
