@@ -13,7 +13,7 @@
 # %%
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, attention, guesses, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, attention, guesses, load_model, load_parts, predict, setup, show
 from course_lib.attention.reference.meter import Meter
 from course_lib.decoding import generate_naive
 from course_lib.errors import OutOfBounds
@@ -457,14 +457,18 @@ print("the same as the model's cache:", torch.allclose(as_chunks, step.out, atol
 # difference between prefill and decode: it counts how many tokens of a request are computed (lesson 10).
 #
 # `Engine(model, attention=…)` takes the function. Here are three requests, with at most 12 tokens a step, so that prompts come in
-# chunks while other requests decode:
+# chunks while other requests decode. If you have passed `04.allocator`, the blocks that the kernel reads are given out by yours:
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator")
+parts
 
 # %%
 openings = ["Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.",
             "There was once a thoughtful frog by the name of Ember, who", "Far away in an old windmill"]
 prompts, params = [tokenizer.encode(text) for text in openings], SamplingParams(max_tokens=8, ignore_eos=True)
-setting = EngineConfig(block_size=16, num_blocks=16, max_num_seqs=3, max_num_batched_tokens=12)
-engine = Engine(model, setting, attention=my_attention)
+setting = EngineConfig(block_size=16, num_blocks=16, max_num_seqs=3, max_num_batched_tokens=12, prefix_caching=False)
+engine = Engine(model, setting, attention=my_attention, allocator=parts["04.allocator"])
 outputs = engine.generate(prompts, params)
 for ids, output in zip(prompts, outputs):
     print(tokenizer.decode(ids + output.token_ids).strip())

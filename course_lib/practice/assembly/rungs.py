@@ -154,7 +154,8 @@ CONFIG = EngineConfig(
 def engine(parts, model, load):
     config = replace(CONFIG, num_blocks=together(load), policy=parts["11.priority"])
     scheduler = scheduler_of_choice(parts["11.chunked_prefill"])
-    return served_by(parts, model, load, config, scheduler, attention=parts.get("08.paged_prefill"))
+    mine = [part.value for part in parts.found if part.is_yours and part.exercise_id == "08.paged_prefill"]
+    return served_by(parts, model, load, config, scheduler, attention=mine[0] if mine else None)
 
 
 def preempting(parts, model, load):
