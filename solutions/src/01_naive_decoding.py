@@ -81,7 +81,7 @@ check("01.sample", sample)
 # %% [markdown]
 # ## 01.generate · The loop
 #
-# Decode greedily and without a cache: every step runs the model on the whole sequence, with positions from 0.
+# Decode greedily and without a cache: every step runs the model on the whole sequence, however long, with positions from 0.
 #
 # - Return a list with the new token ids only, as `int`s.
 # - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each token that you

@@ -177,7 +177,8 @@ for table, sample in zip(tables, samples):
 # ## 05.hash_chain · A hash for each full block
 #
 # `token_ids` is a list of ints from 0 to 2³¹ − 1. Return a list with one hash for each full block, in order. A hash is of type
-# `bytes`, at least 16 of them, all made by a hash function (Python's own `hash` has only 8, and may have no part in it). Two
+# `bytes`, at least 16 of them, all made by a hash function (Python's own `hash` has only 8, and may have no part in it; of the digits that
+# `hexdigest` gives, 32 are 16 bytes). Two
 # blocks have the same hash exactly when the two sequences are equal from the beginning to the end of that block, today and in
 # every later call. A last block that is not full has no hash. `token_ids` is not changed. `sha256(some_bytes).digest()` returns
 # 32 bytes.

@@ -21,7 +21,7 @@ _ = setup(quiet=True)
 # ## 06.online_softmax · A row, a chunk at a time
 #
 # One row of attention. `chunks` gives pairs `(scores, values)`, one after the other and only once: scores `[c]`, already
-# scaled, -inf where a key is masked; values `[c, d]`. There is at least one chunk, and each may have another length.
+# scaled, -inf where a key is masked; values `[c, d]`. There is at least one chunk, each of one score or more.
 #
 # Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log
 # of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, they are zeros and -inf. Keep no chunk
@@ -126,7 +126,7 @@ print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1])
 #
 # Attention over some keys gave `out_a` and `lse_a`, over other keys `out_b` and `lse_b`. Return `(out, lse)` as if all keys had
 # been there at once. `out` is `[..., d]` with any shape in front, `lse` has one number for each row of it, -inf where that
-# side saw no key. Both results are float32. The inputs stay as they are.
+# side saw no key. The inputs are float32, and so are both results. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "merge_partials", "solution": true} course={"exercise": "06.merge_partials"}
 def merge_partials(out_a, lse_a, out_b, lse_b):

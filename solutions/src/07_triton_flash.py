@@ -118,8 +118,8 @@ programs_view(log) if log else None
 #     q, k, v = qkv(20, 33, heads=2, kv_heads=2, head_dim=16)
 #     flash(q, k, v, tile=16).shape  ->  [20, 2, 16], from a grid of (2, 2) programs
 #
-# A program never holds the scores of all m keys, only those of one tile. The grid has two dimensions: `tl.program_id(0)` is the head,
-# and `tl.program_id(1)` is the tile of queries. They are the two outer loops of 06.flash_forward. Token j of head h begins at
+# A program never holds the scores of all m keys, only those of one tile. In a grid of (heads, tiles), `tl.program_id(0)` is the head
+# and `tl.program_id(1)` is the tile of queries: the two outer loops of 06.flash_forward. Token j of head h begins at
 # `(j * heads + h) * head_dim`.
 
 # %% nbgrader={"grade_id": "flash_kernel", "solution": true} course={"exercise": "07.flash_kernel"}

@@ -62,6 +62,7 @@ SAMPLE = Exercise(
                 for t in (0.5, 2.0, 0.25)
             ]
             + [drawn(p, 0.005) for p in ([1.02, 1.0], [1.0, 1.02], [1.0, 1.01, 1.03])]
+            + [drawn([1.000001, 1.0], 1e-6)]
             + COLD,
         ),
         Property(

@@ -267,6 +267,7 @@ SMALL = [
     small(16, (4, 4), True),
     small(16, (4, 2), False),
     small(16, (8, 2), True),
+    small(16, (2, 8), False),
     small(16, (8, 8), False, heads=8),
     all_together(48, (4, 4), 4),
     all_together(64, (4, 8), 4),
