@@ -1,9 +1,13 @@
 """The outputs of a graded run: what nbgrader makes of them, how much is kept, and nothing of the grader's machine."""
 
+from pathlib import Path
+
 from nbformat.v4 import new_output
 
 from course_lib.authoring.run import merged_streams, tidied, without_paths
 
+ROOT = str(Path(__file__).resolve().parents[2])
+"""Where the course is; a printed PYTHONPATH has it."""
 MOST_CHARACTERS = 200_000
 """So much output of a cell is kept, pictures apart."""
 MOST_PICTURES = 5_000_000
@@ -86,4 +90,4 @@ def _without(output, places):
 def _cleaned_text(text, places):
     for place in places:
         text = text.replace(place, "~")
-    return without_paths(text)
+    return without_paths(text).replace(ROOT, "~")
