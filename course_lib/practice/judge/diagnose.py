@@ -48,10 +48,11 @@ def diagnose(exercise, prop, counterexample, runs):
             return Diagnosis(mistake if made else None, stopped)
     if counterexample.trial is None or never_ends:
         return Diagnosis()
-    answers, stopped = _outcomes(exercise, runs, counterexample.trial)
-    if stopped:
-        return Diagnosis(stopped=stopped)
-    return Diagnosis(_best(exercise, prop, counterexample.trial, answers) or _last(exercise, runs, counterexample))
+    try:
+        best = _best(exercise, prop, counterexample.trial, _Outcomes(exercise, runs))
+    except _Stopped as reason:
+        return Diagnosis(stopped=str(reason))
+    return Diagnosis(best or _last(exercise, runs, counterexample))
 
 
 def _last(exercise, runs, counterexample):
@@ -69,23 +70,33 @@ def _made(mistake, answer, counterexample):
     return found is True, ""  # an answer that raises when it is asked does not have this mistake
 
 
-def _outcomes(exercise, runs, failed):
-    """({trial: what the answer does there} of every trial and the failed one, why there is none)."""
-    trials = [failed, *exercise.trials]
-    try:
-        for trial in sorted(trials, key=lambda trial: trial not in runs.done):  # what is known may settle it
-            exercise.expected(trial)  # first, and without a clock: it may load something that must not be interrupted
-            got, _ = runs.outcome(trial)
-            if is_out_of_time(got):
-                return {}, f"No known mistake was looked for: another case was stopped after {trial.limit_s:g} s."
-    except TooSlow:
-        return {}, f"No known mistake was looked for: {time_is_up(runs)}."
-    return {trial: runs.done[trial][0] for trial in trials}, ""
+class _Stopped(Exception):
+    """The search ended early. The message says why."""
+
+
+class _Outcomes(dict):
+    """{trial: what the answer does there}, found out when it is asked for. Raises _Stopped where it is not known."""
+
+    def __init__(self, exercise, runs):
+        super().__init__()
+        self.exercise, self.runs = exercise, runs
+
+    def __missing__(self, trial):
+        self.exercise.expected(trial)  # first, and without a clock: it may load something that must not be interrupted
+        try:
+            got, _ = self.runs.outcome(trial)
+        except TooSlow:
+            raise _Stopped(f"No known mistake was looked for: {time_is_up(self.runs)}.") from None
+        if is_out_of_time(got):
+            raise _Stopped(f"No known mistake was looked for: another case was stopped after {trial.limit_s:g} s.")
+        self[trial] = self.runs.done[trial][0]
+        return self[trial]
 
 
 def _best(exercise, prop, failed, answers):
     """The mistake that explains the answer best, or None."""
-    # The counterexample first, then its property: most mistakes are ruled out by the first trial.
+    # The counterexample first, then its property: most mistakes are ruled out by the first trial. The answer is run in
+    # the trials of other properties only where a mistake fits so far.
     order = list(dict.fromkeys([failed, *prop.trials, *exercise.trials]))
     in_property = len({failed, *prop.trials})
     best, best_score = None, -1.0
