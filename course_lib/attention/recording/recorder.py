@@ -225,7 +225,8 @@ class _Recorder:
         launch = self.log.launches[-1]
         program = self.interpreter.interpreter_builder.grid_idx[: len(launch.grid)]
         # Where every lane is masked, the first one tells which tensor it would have been.
-        numbers = np.unique(which[lanes]) if lanes.any() else which.flat[:1]
+        seen = which[lanes] if lanes.any() else which.reshape(-1)[:1]
+        numbers = seen[:1] if (seen == seen[:1]).all() else np.unique(seen)  # nearly always one: np.unique is slow
         line = self._line()
         for number in numbers:
             here = which == number
