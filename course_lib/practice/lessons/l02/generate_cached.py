@@ -82,6 +82,7 @@ def equals_naive(answer):
 
 
 COUNTED = [(p, n) for p in ([1], [1, 2], [4, 1, 2], [3, 1, 4, 1]) for n in (1, 2, 3, 5)]
+COUNTED += [([1, 2], 0), ([1, 2, 3, 4] * 10, 1)]
 
 UNTOUCHED = [callers_list(p, n) for p, n in [([1], 1), ([2], 2), ([1, 2], 2), ([3, 1, 4], 4)]]
 
