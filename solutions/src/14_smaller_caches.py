@@ -142,8 +142,8 @@ for name, x in (("keys", kept.k), ("values", kept.v)):
 # the longest sequence needs; `seq_lens` `[num_seqs]`, the new token included; scores are divided by √head_dim; query heads `g * group` to `(g + 1) * group - 1`
 # share KV head g; a sequence of 0 tokens gives zeros. `head_dim`, `block_size` and `num_kv_heads` are powers of two. Return the output, float32, in the shape of `q`.
 #
-# - The keys of a sequence must not be gathered into one tensor, and no more of the cache than a block may become floats at a time: all of it
-#   as floats would be larger than the memory that was saved. Read a block, and turn **it** into float32, in the registers of a kernel or in torch.
+# - The keys of a sequence must never lie together in one tensor, in int8 or as floats: as floats they would be larger than the memory that was saved.
+#   Read a block, and turn **it** into float32, in the registers of a kernel or in torch.
 # - A scale belongs to a whole key, so it can be multiplied with the **score**: q · (k s) = (q · k) s. A value's scale can be multiplied with its weight
 #   where the values are added up. It does not belong into the sum by which the output is divided.
 # - Slots that hold no token of the step's sequences hold anything. **Their scales may be nan.**
