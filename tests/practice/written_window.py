@@ -147,6 +147,6 @@ CASES = {
         ("rows begin at position 0", sees_from_zero),
         ("sinks are not seen", sees_only_window),
         ("exchanged", sees_hidden),
-        (None, sees_last_rows_negative),
+        ("row for every token", sees_last_rows_negative),
     ],
 }

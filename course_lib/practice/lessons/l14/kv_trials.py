@@ -11,7 +11,7 @@ def typed(x):
     if x.numel() == 0:
         return f"torch.zeros{tuple(x.shape)}" + dtype_of(x)
     rest = "" if x.dtype == torch.float32 else f", dtype={x.dtype}"
-    return f"torch.tensor({numbers(x, 9 if x.dtype == torch.float32 else 6)}{rest})"
+    return f"torch.tensor({numbers(x)}{rest})"
 
 
 def dtype_of(x):

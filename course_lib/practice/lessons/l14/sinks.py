@@ -101,7 +101,7 @@ INSIDE = [
     rows(1, 3, 2, 9, note="more sinks than tokens"),
     rows(2, 4, 1, 4),
 ]
-LIMITS = [rows(0, 3, 2, 1), rows(0, 0, 2, 1), rows(1, 1, 1, 0), rows(1, 1, 4, 4), rows(0, 5, 1, 0)]
+LIMITS = [rows(0, 3, 2, 1), rows(0, 0, 2, 1), rows(1, 1, 1, 0), rows(1, 1, 4, 4), rows(0, 5, 1, 0), rows(0, 4, 3, 2)]
 
 SINKS = Exercise(
     id="14.sinks",

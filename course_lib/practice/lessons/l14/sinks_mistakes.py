@@ -124,6 +124,11 @@ MISTAKES = [
         wrong(own=lambda num_new, num_tokens: torch.arange(num_tokens)),
     ),
     Mistake(
+        "with no new tokens there is a row for every token.",
+        "`position[-0:]` is all of it. Begin at `num_tokens - num_new`.",
+        wrong(own=lambda num_new, num_tokens: torch.arange(num_tokens)[-num_new:]),
+    ),
+    Mistake(
         "the mask is not of bools.",
         "True where the position is seen, False elsewhere.",
         (
