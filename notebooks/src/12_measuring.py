@@ -514,6 +514,26 @@ for name, of in (("tokens a second", lambda s: s.output_throughput), ("TTFT P50,
 # %% [markdown]
 # If the two columns are far apart, look for another program on this machine first (way 5).
 #
+# And on a GPU? The same engine on an H200, with a model of real size, at four loads. Each run lasts some seconds only, so its P99 is the
+# wait of a few requests:
+
+# %%
+from course_lib.recorded import recorded
+
+recorded("12")
+
+# %%
+loads, waits = recorded("12", 0), recorded("12", 1)
+per_load = loads.column("requests a second")
+more_tokens, more_wait = (column[-1] / column[0] for column in (loads.column("output tokens a second"), waits.column("TPOT P50")))
+print(f"from {per_load[0]} to {per_load[-1]} requests a second: {more_tokens:.1f} times as many tokens a second, {more_wait:.1f} times the time per output token")
+print(f"ITL at {per_load[0]} requests a second: half of the tokens come within {waits.column('ITL P50')[0]:.1f} ms, one in a hundred after {waits.column('ITL P99')[0]:.1f} ms or more")
+
+# %% [markdown]
+# The long gaps are steps in which somebody's prompt is computed. In this engine such a step is no CUDA graph (lesson 13): it is launched
+# kernel by kernel, and all who decode wait for it. At a low load most tokens come from steps without a prompt, so the median does not show
+# it, and the 99th percentile does.
+#
 # ## Quality beside speed
 #
 # A change can make every number above better and the answers worse. So a report has quality beside speed. A tempting trick: cut long prompts, and keep only
