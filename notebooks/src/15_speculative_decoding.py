@@ -29,8 +29,9 @@ from course_lib.kvcache import ContiguousCache
 from course_lib.models import ModelConfig
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
+from course_lib.recorded import recorded
 from course_lib.viz import chart, timeline_view
-from course_lib.workload import roofline
+from course_lib.workload import CostModel, SimulatedDrafts, losing_batch, roofline
 
 # %% tags=["nbval-ignore-output"]
 setup()
@@ -436,12 +437,40 @@ lines = {f"acceptance {a:.1f}, {k} drafts": (batches, [speedup(b, a, k) for b in
 chart("Speed-up by the roofline, Llama 3 8B with a draft model of 1B, contexts of 1,000 tokens", lines,
       x="sequences", y="speed-up", log="x", reference={"no gain": ("y", 1.0)})
 
+# %% [markdown]
+# A roofline is a bound. Measured, with both shapes and random weights, the engine of the course on an H200. No draft of random weights would be
+# right, so which are right is drawn; what a step takes does not depend on that.
+
 # %%
-for (a, k) in ((0.8, 4), (0.6, 4)):
-    loses = next((b for b in range(1, 2049) if speedup(b, a, k) < 1), None)
-    print(f"acceptance {a:.1f}, {k} drafts: slower than plain decoding from {loses} sequences on")
+recorded("15", 0)
+
+# %%
+recorded("15", 1)
 
 # %% [markdown]
+# Up to about 16 sequences the check takes hardly longer than a plain step, and most of what drafts cost are the runs of the draft model. From
+# there on the check grows: its products are limited by arithmetic.
+#
+# From how many sequences on do drafts lose? The simulator (lesson 12) can say it before anything is served. It needs the cost model of
+# both models, here fitted to the steps above, and how often a draft is right:
+
+# %%
+(_, large_step, large_token, large_kv, _), (_, small_step, small_token, _, _) = recorded("15").tables[2][2]
+large_cost = CostModel(per_step=large_step / 1e3, per_token=large_token / 1e6, per_kv_token=large_kv / 1e9)
+small_cost = CostModel(per_step=small_step / 1e3, per_token=small_token / 1e6)
+for a in (0.8, 0.7, 0.5):
+    drafts = SimulatedDrafts(num_speculative_tokens=4, acceptance=a, cost=small_cost)
+    print(f"acceptance {a:.1f}, 4 drafts: slower than plain decoding from {losing_batch(large_cost, drafts, num_tokens=128)} sequences on")
+
+# %% [markdown]
+# And the run, which was made with 1, 2, 4, … 128 sequences:
+
+# %%
+recorded("15", 3)
+
+# %% [markdown]
+# With 0.6 both are nearly even from 1 to 16 sequences, so small errors of the cost model move the answer far.
+#
 # Every sequence brings k + 1 tokens to be multiplied with the weights, and rejected ones are work for nothing. That costs no time while reading
 # the weights is the limit, and it does once arithmetic is. The engine here, with and without drafts:
 
