@@ -158,9 +158,9 @@ def paged_decode(
     read. seq_lens: int32 or int64 [num_seqs], the new token counted; 0 gives an output of 0. k_scale, v_scale: float32
     [num_blocks, num_kv_heads, block_size], of caches in int8, fp8 or int4 (packed, so half as wide). window: only the
     last so many tokens, the new one included, and the first `sinks`; blocks without any of these are never read.
-    scale: of the scores, default head_dim ** -0.5. Returns as q. Raises ParameterError, and LedgerError for block ids that do not exist, where they are checked: on a
-    CPU, and on a GPU after `checks.debug()`. Sources: PagedAttention (arXiv 2309.06180), Flash-Decoding, StreamingLLM
-    (arXiv 2309.17453).
+    scale: of the scores, default head_dim ** -0.5. Returns as q. Raises ParameterError, and LedgerError for block ids
+    that do not exist, where they are checked: on a CPU, and on a GPU after `checks.debug()`. Sources: PagedAttention
+    (arXiv 2309.06180), Flash-Decoding, StreamingLLM (arXiv 2309.17453).
     """
     how = dict(k_scale=k_scale, v_scale=v_scale, window=window, sinks=sinks, scale=scale)
     return _run("paged_decode", q, k_cache, v_cache, block_tables, seq_lens, **how)
@@ -183,7 +183,8 @@ def store_kv(k, v, k_cache, v_cache, slot_mapping, *, k_scale=None, v_scale=None
     """Writes the key and value of token i to slot `slot_mapping[i]` of the cache, in place; -1 stands for padding.
 
     k, v: [num_tokens, num_kv_heads, head_dim]; k_cache, v_cache: [num_blocks, block_size, num_kv_heads, head_dim];
-    slot_mapping: int32 or int64 [num_tokens], block_id * block_size + offset. k_scale, v_scale: of a quantised cache (see paged_decode); k and v are quantised on the way. Raises
-    ParameterError, and LedgerError for slots that do not exist or come twice, where ids are checked (see paged_decode).
+    slot_mapping: int32 or int64 [num_tokens], block_id * block_size + offset. k_scale, v_scale: of a quantised cache
+    (see paged_decode); k and v are quantised on the way. Raises ParameterError, and LedgerError for slots that do not
+    exist or come twice, where ids are checked (see paged_decode).
     """
     return _run("store_kv", k, v, k_cache, v_cache, slot_mapping, k_scale=k_scale, v_scale=v_scale)

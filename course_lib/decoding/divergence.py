@@ -39,8 +39,8 @@ class Divergence:
 def first_divergence(model, token_ids, cache_a, cache_b, *, prefill=None, tolerance=None):
     """The Divergence with the lowest step, then layer, then position, or None where the two agree.
 
-    Both get the same sequence, `token_ids`, and run the same `model`: its first `prefill` tokens in one step (default: half of them, rounded up), then one
-    token a step. The output of attention is compared in every layer.
+    Both get the same sequence, `token_ids`, and run the same `model`: its first `prefill` tokens in one step (default:
+    half of them, rounded up), then one token a step. The output of attention is compared in every layer.
 
     cache_a, cache_b: empty caches, two different objects. Either may be a Recompute(), which is correct by definition;
     it runs once over the whole sequence, since an output does not depend on later tokens. Each cache continues with its

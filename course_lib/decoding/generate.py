@@ -42,10 +42,10 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
     The first step takes the whole prompt (prefill), every later one the newest token alone (decode). The last token is
     not computed, since no token follows it.
 
-    model, token_ids, params: as of generate_naive. cache: any object with `attend(layer, q, k, v)` that keeps the keys and values; None makes a ContiguousCache of the
-    right size. It must be empty, since the sequence starts at position 0: call its `reset()` between two sequences.
-    Raises ParameterError for a cache that holds tokens (`num_tokens` above 0), what generate_naive raises, and what the
-    cache raises, such as CacheFull.
+    model, token_ids, params: as of generate_naive. cache: any object with `attend(layer, q, k, v)` that keeps the keys
+    and values; None makes a ContiguousCache of the right size. It must be empty, since the sequence starts at position
+    0: call its `reset()` between two sequences. Raises ParameterError for a cache that holds tokens (`num_tokens`
+    above 0), what generate_naive raises, and what the cache raises, such as CacheFull.
     """
     ids = check_prompt(check_model(model).config, token_ids, params)
     if cache is None:
