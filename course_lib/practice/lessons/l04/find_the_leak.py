@@ -5,7 +5,7 @@ import importlib
 from course_lib.practice.fixtures.seeded_ledgers import FAULTS, LedgerA, LedgerB, LedgerC, LedgerD, seeded_ledger
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, Property, Trial
 
-from .find_the_leak_answers import find_at_random, find_one_by_one, tool
+from .find_the_leak_answers import find_at_random, find_one_by_one, never_reports, tool
 from .solutions.find_the_leak import find_the_leak
 
 
@@ -109,7 +109,7 @@ FIND_THE_LEAK = Exercise(
             "no fault is ever reported.",
             "Count the holders of each block yourself, and compare `num_free` and `ref_count` with your counts after "
             "every call.",
-            tool(compares_after=()),
+            (tool(compares_after=()), never_reports),
         ),
         Mistake(
             "each operation is tried only once.",
