@@ -35,7 +35,7 @@ _ = setup(quiet=True)
 # All tokens that a server computes in a step, of all its requests, are one row. Here you build it.
 #
 # `scheduled` is a list of pairs `(request, n)`: in this step the next n tokens of the request are computed, after the
-# tokens that are computed already. Return a dict of five lists of ints (or int64 tensors):
+# tokens that are computed already. Return a dict of five lists of ints (or tensors of ints):
 #
 # - `"token_ids"`: the tokens of all requests in one row, in the order of `scheduled`;
 # - `"positions"`: the position of each of them in its own sequence, from 0;
@@ -332,3 +332,6 @@ print("free blocks:", cache.allocator.num_free, "of 40")
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [11 · Scheduling](../notebooks/11_scheduling.ipynb).

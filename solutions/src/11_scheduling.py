@@ -211,8 +211,8 @@ timeline_view(engine.trace)
 # `WaitingList` brings the list; write three methods.
 #
 # - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to the
-#   counter of its `request.client`, each output token 2. The scheduler calls it when a request is first admitted, and for each
-#   output token.
+#   counter of its `request.client`, each output token 2; one call may bring both. The scheduler calls it when a request is first
+#   admitted, and for each output token.
 # - `peek()`: the request that is next, or None if no request waits. It is the first request of the client with the lowest
 #   counter; among equal counters, the request that arrived first. Nothing is taken off the list: the engine looks more often than
 #   it takes.
@@ -370,7 +370,7 @@ timeline_view(engine.trace)
 # `run(step, compute)` carries out the step. It calls `compute()` once, which runs the model (it reads the computed tokens, and
 # writes the new ones), and returns its result. Only `run` is called from outside; `swap_out` and `swap_in` are its parts. `self.saved` has
 # an entry for exactly those requests that are swapped out, by `request_id`; what an entry contains is up to you. What comes back is what
-# was saved, bit for bit.
+# was saved, bit for bit. Each list may have several entries, or none, and `step` is not changed.
 #
 # `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id * block_size +
 # offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a GPU, `.cpu()` and
@@ -435,3 +435,6 @@ timeline_view(engine.trace)
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [12 · Measuring](../notebooks/12_measuring.ipynb).

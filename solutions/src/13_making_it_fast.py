@@ -172,22 +172,23 @@ print("the same tokens as alone:", written == alone)
 print("steps at each size:", dict(sorted(sizes.items())))
 
 # %% [markdown]
-# ## 13.fuse_norm · Addition and RMSNorm in one pass
+# ## 13.fuse_norm · Addition and RMSNorm in one kernel
 #
-# In every layer, twice, the output of a product is added to the residual stream, and the sum is normed for the next product. Do
-# both in one pass over the numbers.
+# In every layer, twice, the output of a product is added to the residual stream, and the sum is normed for the next product. Write
+# one function that does both: as a kernel it needs one launch, and can norm the sum without loading it again.
 #
 # - `x` and `residual` are `[rows, size]`, float32 or float16, both of the same dtype. Each may be a slice of a wider tensor: it has
 #   its own row stride, and the numbers of a row lie side by side. There is at least one row and one number, and `size` is anything.
 # - `weight` is `[size]`, contiguous, of the same dtype. `eps` is a float above 0.
 #
-# Return a pair of new tensors, `(normed, summed)`, each `[rows, size]` in the dtype of x:
+# Return a pair of tensors, `(normed, summed)`, new in every call, each `[rows, size]` in the dtype of x:
 #
 # - `summed` is x + residual.
 # - `normed` is summed / √(mean + eps) · weight, where mean is the mean of the squares of the sum, over its own row.
 #
-# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. `x`, `residual` and `weight` are not
-# changed.
+# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. Of float16, too, a number of `normed`
+# is rounded once, at the end, after it was multiplied by its weight; the sum may be rounded before it is normed. `x`, `residual` and
+# `weight` are not changed.
 #
 #     fuse_norm(torch.tensor([[1., 4.]]), torch.tensor([[2., 0.]]), torch.tensor([1., 2.]), 0.5)
 #     summed is [[3., 4.]]; the mean is (9 + 16) / 2 = 12.5, with eps 13; normed is [[0.8321, 2.2188]]
@@ -359,3 +360,6 @@ for name, (chip, sms) in chips.items():
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [14 · Smaller caches](../notebooks/14_smaller_caches.ipynb).

@@ -46,6 +46,16 @@ def row_by_row(seed_of, pick=torch.multinomial):
     return answer
 
 
+def race_in_float32(logits, seeds, positions):
+    share = bits_of(good_key(seeds, positions), logits.shape[1]).float() / 2**32
+    return (logits.float().softmax(-1) / -share.log()).argmax(-1)
+
+
+def largest_of_the_batch(logits, seeds, positions):
+    bits = bits_of(good_key(seeds, positions), logits.shape[1])
+    return ((logits.double() - logits.max()).exp() / -((bits.double() + 0.5) / 2**32).log()).argmax(-1)
+
+
 def one_multinomial(logits, seeds, positions):
     return torch.multinomial(logits.double().softmax(-1), 1)[:, 0]
 
@@ -178,6 +188,8 @@ CASES = {
         ("multiplied by the random", probability_times_chance),
         ("exp of a large logit", unnormalised),
         (None, over_columns),
+        ("u is 0 or 1", race_in_float32),
+        ("depends on its batch", largest_of_the_batch),
         ("another shape", kept_in_two_dimensions),
     ]
 }

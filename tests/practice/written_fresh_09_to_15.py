@@ -1,11 +1,15 @@
-"""More wrong answers to lessons 12 to 15 by people who never saw the checks; see written_otherwise.py."""
+"""More wrong answers to lessons 09 to 15 by people who never saw the checks; see written_otherwise.py."""
 
 import random
 
 import torch
 from written_speculative import sample_by_running_total
 
+from course_lib.practice.lessons.l09.solutions.intensity import intensity
+from course_lib.practice.lessons.l10.solutions.step import step
+from course_lib.practice.lessons.l13.solutions.bandwidth_use import bandwidth_use
 from course_lib.practice.lessons.l13.solutions.pick_tiles import pick_tiles
+from course_lib.practice.lessons.l15.solutions.when_it_pays import best_k
 
 
 def accept_in_float32(target, draft, drafted, chances):
@@ -49,10 +53,9 @@ def propose_full_only(token_ids, k, longest, shortest):
     return []
 
 
-def best_in_float32(acceptance, draft_cost, verify_costs):
-    ks = torch.arange(len(verify_costs))
-    gains = torch.cumsum(torch.tensor(float(acceptance)) ** ks, 0) / (ks * draft_cost + torch.tensor(verify_costs))
-    return int(gains.argmax()), float(gains.max())
+def best_to_four_digits(acceptance, draft_cost, verify_costs):
+    k, speedup = best_k(acceptance, draft_cost, verify_costs)
+    return k, round(speedup, 4)
 
 
 def tiles_of_16(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, stages=2):
@@ -60,10 +63,30 @@ def tiles_of_16(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, s
     return pick_tiles(max(16, head_dim), itemsize, shared_memory, sms, query_lens, num_heads, stages)
 
 
+def intensity_to_three_digits(model, seq_lens, flops_per_s, bytes_per_s):
+    return {name: round(x, 3) for name, x in intensity(model, seq_lens, flops_per_s, bytes_per_s).items()}
+
+
+def share_to_four_digits(*given):
+    found = bandwidth_use(*given)
+    return found | {"share": round(found["share"], 4)}
+
+
+def running_at_most(waiting, running, num_blocks, block_size, max_num_seqs):
+    """Takes every running request for as large as the largest."""
+    largest = max(running, key=lambda r: r.num_prompt_tokens + r.params.max_tokens, default=None)
+    alike = [largest] * len(running)
+    plan = step(waiting, alike, num_blocks, block_size, max_num_seqs)
+    return [(r, r.num_tokens - r.num_computed_tokens) for r in running] + plan[len(running) :]
+
+
 CASES = {
+    "09.intensity": [("numbers are rounded", intensity_to_three_digits)],
+    "10.step": [(None, running_at_most)],
+    "13.bandwidth_use": [("numbers are rounded", share_to_four_digits)],
     "13.pick_tiles": [("small head_dim", tiles_of_16)],
     "15.accept": [("ratio is rounded", accept_in_float32), ("looked for all the same", accept_argmin)],
     "15.rejection_sample": [("not drawn by `last`", sample_by_choices), ("rejected draft is kept", sample_keeps_it)],
     "15.ngram": [("compared as text", propose_in_joined_text), ("its run is passed over", propose_full_only)],
-    "15.when_it_pays": [("go through float32", best_in_float32)],
+    "15.when_it_pays": [("numbers are rounded", best_to_four_digits)],
 }

@@ -65,6 +65,24 @@ def at_least_a_millionth(x, residual, weight, eps):
     return (total * scale * weight).to(x.dtype), total.to(x.dtype)
 
 
+def weighs_in_half(x, residual, weight, eps):
+    total = x.float() + residual.float()
+    return F.rms_norm(total, weight.shape, None, eps).to(x.dtype) * weight, total.to(x.dtype)
+
+
+LAST = []
+
+
+def into_the_last(x, residual, weight, eps):
+    """Overwrites the sum of the call before, where x is twice as large as there."""
+    total = x.float() + residual.float()
+    summed = total.to(x.dtype)
+    if LAST and LAST[0].shape == x.shape and torch.equal(2 * LAST[0], x):
+        LAST[1].copy_(summed)
+    LAST[:] = x, summed
+    return normed(total, weight.float(), eps, x.dtype), summed
+
+
 def turned(x, residual, weight, eps):
     total = x.float() + residual.float()
     return total.to(x.dtype), normed(total, weight.float(), eps, x.dtype)
@@ -107,6 +125,8 @@ CASES = {
         (None, at_least_a_millionth),
         ("exchanged", turned),
         (None, other_weights),
+        ("rounded to float16 on the way", weighs_in_half),
+        ("return the same tensors", into_the_last),
     ]
 }
 if find_spec("triton"):

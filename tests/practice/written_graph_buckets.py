@@ -249,6 +249,7 @@ CASES = {
         ("powers of two", sized(lambda most: [*(s for s in (1, 2, 4, 8, 16, 32, 64, 128) if s < most), most])),
         ("1, 2 and 4 are no sizes", sized(lambda most: [*range(8, most, 8), most])),
         ("every number", sized(lambda most: [*range(1, most + 1)])),
+        (None, sized(lambda most: (*(s for s in (1, 2, 4, *range(8, most, 8)) if s < most), most))),
         ("`most` is no size", sized(lambda most: [s for s in (1, 2, 4, *range(8, most + 1, 8)) if s <= most])),
     ]
 }

@@ -137,10 +137,6 @@ def at_most_a_thousand(rate, seconds, seed, burstiness=1.0):
     return right(rate, seconds, seed, burstiness)[:1000]
 
 
-def in_float32(rate, seconds, seed, burstiness=1.0):
-    return np.array(right(rate, seconds, seed, burstiness), dtype=np.float32).tolist()
-
-
 def ten_times_the_mean(rate, seconds, seed, burstiness=1.0):
     return right(rate, seconds, seed, burstiness)[: int(10 * rate * seconds) + 1]
 
@@ -174,7 +170,6 @@ CASES = {
         ("printed, not returned", prints_it),
         ("same list is returned", lru_cache(right)),
         ("seed 0 is taken for no seed", times_of(generator=lambda seed: random.Random(seed or 7))),
-        ("rounded, or go through float32", in_float32),
         ("large burstiness", lambda rate, seconds, seed, b=1.0: right(rate, seconds, seed, b if b < 99 else math.inf)),
         (None, ten_times_the_mean),
     ]

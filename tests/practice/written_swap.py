@@ -197,8 +197,22 @@ class LastBlockFirst(Space):
         super().swap_out(request, list(reversed(block_ids)))
 
 
+class PopsAsItGoes(Space):
+    def run(self, step, compute):
+        while step.swapped_out:
+            self.swap_out(*step.swapped_out.pop(0))
+        return super().run(step, compute)
+
+
+class LastOfEach(Space):
+    def run(self, step, compute):
+        return super().run(type(step)(step.swapped_out[-1:], step.swapped_in[-1:]), compute)
+
+
 CASES = {
     "11.swap": [
+        ("lists of the step are changed", PopsAsItGoes),
+        (None, LastOfEach),
         ("computed before the swapped-out tokens are saved", ComputesFirst),
         ("before the others are swapped out", InFirst),
         ("after the step was computed", BackLater),

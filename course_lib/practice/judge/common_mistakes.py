@@ -85,9 +85,9 @@ def is_rounded(expected, got):
 def loses_digits(reference):
     """The Mistake of numbers that are right but for their last digits, for trials whose rounding is EXACT."""
     return Mistake(
-        "numbers are rounded, or go through float32.",
-        "`round` and float32, which has 24 bits, lose digits. Compute with Python's floats or float64, and return the "
-        "result as it is.",
+        "numbers are rounded, or have too few digits.",
+        "`round` loses digits, and so do float16 and, of large numbers, float32. Compute with Python's floats or "
+        "float64, and return the result as it is.",
         is_made_by=lambda answer, found: any(
             same(found.trial.outcome(reference)[0], found.outcome) for same in (agree, is_rounded)
         ),

@@ -114,11 +114,12 @@ class Wrong:
     tail: str = "masked"
     """masked | read: the whole last block is used | zeros: as keys and values of 0 | dropped: that block is not read"""
     values: str = "v"
+    """v | k: from the key cache | column: of the block with the number of the table's column"""
     acc_shrinks: bool = True
     sum_shrinks: bool = True
     subtracts: bool = True
     divides: bool | str = True
-    """True: at the end | "each": in every iteration too | False: never"""
+    """True: at the end | "each": in every iteration too | "block": each block's weights, too | False: never"""
     weighs: bool = True
     """Whether blocks are weighted by their sums. If not, the averages of the blocks are averaged."""
     last_block_only: bool | str = False
@@ -245,7 +246,10 @@ class Wrong:
                 slots = slots[max(0, begin - first) : end - first]
             lines = self.line(slots, kv_heads, kv_head, size, len(k_cache))
             scores = flat_k[lines] @ q * (1.0 if self.scales_q_in_place else self.scale(len(q)))
-            v = (flat_v if self.values == "v" else flat_k)[lines]
+            v = (flat_k if self.values == "k" else flat_v)[lines]
+            if self.values == "column":
+                own = slots - slots[0] + max(first, begin)
+                v = flat_v[self.line(own, kv_heads, kv_head, size, len(k_cache)) % len(flat_v)]
             if self.tail == "zeros":
                 scores, v = (torch.cat([x, x.new_zeros(size - len(slots), *x.shape[1:])]) for x in (scores, v))
             if not self.weighs:
@@ -256,6 +260,8 @@ class Wrong:
             weights = torch.exp(scores - new_m)
             alpha = torch.exp(m_i - new_m) if self.subtracts else q.new_tensor(1.0)
             l_i = (alpha if self.sum_shrinks else 1.0) * l_i + weights.sum()
+            if self.divides == "block":
+                weights = weights / weights.sum()
             acc = (alpha if self.acc_shrinks else 1.0) * acc + weights @ v
             m_i = new_m
             if self.divides == "each":
@@ -264,6 +270,6 @@ class Wrong:
 
     def done(self, l_i, acc, guards):
         """The output of one query. guards: whether a sum of 0 is replaced by 1."""
-        if self.divides is not True:
+        if self.divides not in (True, "block"):
             return acc
         return acc / (1.0 if guards and l_i == 0 else l_i)

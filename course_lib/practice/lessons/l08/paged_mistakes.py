@@ -78,6 +78,11 @@ MISTAKES = [
         ),
     ),
     Mistake(
+        "the blocks of a sequence are taken for neighbours.",
+        "Only the table says where block j of a sequence is: `block_tables[s, j]`, and not `block_tables[s, 0] + j`.",
+        Wrong(row=lambda tables, s: tables[s, :1] + torch.arange(tables.shape[1])),
+    ),
+    Mistake(
         "the address does not count the KV heads of a slot.",
         "A slot has num_kv_heads * head_dim numbers. Those of a head begin at (slot * num_kv_heads + kv_head) * "
         "head_dim.",
@@ -130,6 +135,16 @@ MISTAKES = [
         "the accumulator is divided in every iteration.",
         "`acc` must stay a sum while `l_i` grows: divide once, after the last block.",
         Wrong(divides="each"),
+    ),
+    Mistake(
+        "the weights of each block are divided by their own sum.",
+        "Then every block counts as much as any other. Divide once, at the end, by the sum over all blocks.",
+        Wrong(divides="block"),
+    ),
+    Mistake(
+        "the values come from another block than the keys.",
+        "Keys and values of a token have the same slot: `block_tables[s, j]` is the block of both.",
+        Wrong(values="column"),
     ),
     Mistake(
         "the values are read from the key cache.",

@@ -8,6 +8,7 @@ from course_lib.practice.lessons.kernel_mistakes import STORES
 from .store_kv_answers import (
     add,
     both_into_keys,
+    by_fixed_size,
     by_num_blocks,
     clears,
     fill_block,
@@ -108,6 +109,11 @@ STORE_KV = Exercise(
             "the slot is divided by the number of blocks.",
             "The block is slot // block_size; block_size is `k_cache.shape[1]`.",
             by_num_blocks,
+        ),
+        Mistake(
+            "the size of a block is written down as a number.",
+            "Each cache has its own: block_size is `k_cache.shape[1]`.",
+            (by_fixed_size(4), by_fixed_size(16)),
         ),
         Mistake(
             "the offset within the block is forgotten.",

@@ -123,6 +123,18 @@ def by_num_blocks(k, v, k_cache, v_cache, slot_mapping):
             k_cache[block, offset], v_cache[block, offset] = k[token], v[token]
 
 
+def by_fixed_size(size):
+    """A wrong answer: blocks of `size` tokens, whatever the caches have."""
+
+    def wrong(k, v, k_cache, v_cache, slot_mapping):
+        for token, slot in enumerate(slot_mapping.tolist()):
+            if slot >= 0:
+                block, offset = divmod(slot, size)
+                k_cache[block, offset], v_cache[block, offset] = k[token], v[token]
+
+    return wrong
+
+
 def both_into_keys(k, v, k_cache, v_cache, slot_mapping):
     store_kv(v, v, k_cache, v_cache.clone(), slot_mapping)
 

@@ -2,7 +2,8 @@
 
 from numbers import Real
 
-from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, as_python, writes_into
+from course_lib.practice.judge.agreement import EXACT
+from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, as_python, loses_digits, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .intensity_mistakes import MISTAKES
@@ -68,6 +69,7 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
         act,
         show=written,
         note=note,
+        rounding=EXACT,
         size=1000 * len(seq_lens) + sum(seq_lens) + 100 * ("small deep llama".split().index(name)),
     )
 
@@ -178,6 +180,7 @@ INTENSITY = Exercise(
             "Use variables of your own; `model` and `seq_lens` are used for the next step.",
             is_made_by=writes_into(UNTOUCHED),
         ),
+        loses_digits(intensity),
     ],
     hints=[
         "Count first, divide last. Operations: what one sequence needs, times the number of sequences, plus "

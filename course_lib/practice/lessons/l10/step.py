@@ -154,6 +154,9 @@ ROOM = [
     plan((0, 2, 9), (0, 1, 1), num_blocks=3),
     plan((0, 1, 6), (2, 5, 1), num_blocks=3),
     plan((0, 1, 5), (0, 1, 5), num_blocks=3),
+    plan((0, 1, 9), (0, 1, 1), (1, 2, 3), num_blocks=5),
+    plan((0, 1, 13), (0, 1, 1), (0, 1, 5), (2, 1, 3), num_blocks=8),
+    plan((0, 1, 1), (0, 1, 9), (1, 1, 5), num_blocks=5),
     plan((0, 1, 5), (0, 1, 5), (1, 1, 4), num_blocks=4),
     plan((0, 2, 2), (0, 2, 2), (1, 1, 2), num_blocks=4, block_size=2),
 ]

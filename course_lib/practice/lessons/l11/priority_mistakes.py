@@ -52,8 +52,13 @@ class SortsInPlace(ImportantFirst):
 MISTAKES = [
     Mistake(
         "priority and arrival are added up.",
-        "Arrivals are times in seconds, so after a while they count more than any priority. Return a tuple.",
-        (added_up(1), added_up(1000), added_up(1, order=in_order), added_up(1000, order=in_order)),
+        "Arrivals are times in seconds, so after a while they count more than any priority; divided by a large number, "
+        "their digits are lost. Return a tuple.",
+        (
+            *(added_up(weight) for weight in (1, 1000)),
+            *(added_up(weight, order=in_order) for weight in (1, 1000)),
+            variant(key=lambda self, r: r.priority + r.arrival / 1e12),
+        ),
     ),
     Mistake(
         "arrivals are rounded.",
@@ -104,9 +109,12 @@ MISTAKES = [
         variant(outranks=first_come_outranks),
     ),
     Mistake(
-        "a request may preempt only one that arrived later.",
-        "`outranks` compares priorities alone: an important request that arrives last may preempt too.",
-        variant(outranks=lambda self, w, r: w.priority < r.priority and w.arrival < r.arrival),
+        "whether a request may preempt depends on its arrival, too.",
+        "`outranks` compares priorities alone, whenever the two arrived.",
+        (
+            variant(outranks=lambda self, w, r: w.priority < r.priority and w.arrival < r.arrival),
+            variant(outranks=lambda self, w, r: w.priority < r.priority and w.arrival > r.arrival),
+        ),
     ),
     Mistake(
         "priority is reversed.",

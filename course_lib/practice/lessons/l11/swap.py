@@ -153,6 +153,22 @@ SWAP = Exercise(
             ],
         ),
         Property(
+            "Several requests may be swapped out, or in, in one step; the step's lists stay as they are",
+            "The scheduler still needs its step: the trace and the metrics are made from it.",
+            [
+                one(
+                    ("write", "a", n),
+                    ("write", "b", m),
+                    ("swap_out_both", "a", "b"),
+                    ("write", "c", 2),
+                    ("swap_in_both", "b", "a"),
+                    num_blocks=5,
+                )
+                for n, m in ((2, 2), (3, 1), (1, 4))
+            ]
+            + [one(("write", "a", 1), ("write", "b", 1), ("swap_out_both", "b", "a"))],
+        ),
+        Property(
             "Where one request is swapped out and another swapped in, the first is saved first",
             "The request that is swapped in may get the same blocks that the other one held.",
             [

@@ -19,6 +19,8 @@ class Swapping(Game):
         "replace": "{0} = memory.replace({1}, {2})",
         "swap_in": "memory.swap_in({0}, found={1})",
         "exchange": "memory.exchange({0}, {1})",
+        "swap_out_both": "memory.swap_out_both({0}, {1})",
+        "swap_in_both": "memory.swap_in_both({0}, {1})",
     }
     least = {"write": 1, "append": 1, "replace": 1, "num_blocks": 1, "block_size": 1}
 
@@ -73,6 +75,17 @@ class Swapping(Game):
         fits = self._blocks(self._length(back)) <= self._free() + self._blocks(self._length(out))
         self._sense(inside=[out], away=[back], fits=fits)
         self.memory.exchange(self.by_name[out], self.by_name[back])
+        return self._seen()
+
+    def swap_out_both(self, one, other):
+        self._sense(inside=[one, other], fits=one != other)
+        self.memory.swap_out_both(self.by_name[one], self.by_name[other])
+        return self._seen()
+
+    def swap_in_both(self, one, other):
+        fits = one != other and self._blocks(self._length(one)) + self._blocks(self._length(other)) <= self._free()
+        self._sense(away=[one, other], fits=fits)
+        self.memory.swap_in_both(self.by_name[one], self.by_name[other])
         return self._seen()
 
     def _seen(self):

@@ -48,7 +48,7 @@ class SwapMemory:
         self.space, self.size, self.num_blocks = space(self.k, self.v), block_size, num_blocks
         self.free = list(range(num_blocks))[::-1]  # the block that was freed last is allocated first
         self.requests, self.sequences, self.tables = {}, {}, {}  # by name; those without a table are swapped out
-        self.written, self.calls, self.read_in_time, self.returns = 0, 0, {}, True
+        self.written, self.calls, self.read_in_time, self.returns, self.keeps_step = 0, 0, {}, True, True
 
     def write(self, n):
         """A step in which a new request with n letters runs."""
@@ -60,30 +60,40 @@ class SwapMemory:
 
     def swap_out(self, request):
         """A step in which a request is swapped out; others write into its blocks."""
-        self._step(out=request)
+        self._step(out=[request])
 
     def replace(self, request, n):
         """A step in which a request is swapped out, and a new one with n letters runs in its place."""
-        return self._step(out=request, new=n)
+        return self._step(out=[request], new=n)
 
     def swap_in(self, request, found=0):
         """A step in which a request is swapped in. found: how many of its first blocks are in memory already."""
-        self._step(back=request, found=found)
+        self._step(back=[request], found=found)
 
     def exchange(self, out, back):
         """A step in which `out` is swapped out, and `back` is swapped in in its place."""
-        self._step(out=out, back=back)
+        self._step(out=[out], back=[back])
 
-    def _step(self, out=None, back=None, found=0, new=0, append=None):
-        step, left, slots = SwapStep(), [], []
-        if out is not None:
-            left = self.tables.pop(out.request_id)
-            step.swapped_out.append((out, list(left)))
-            self.free += left[::-1]
-        if back is not None:
-            slots = self._grow(back, back.num_computed_tokens)
-            self._put(slots[: found * self.size], self.sequences[back.request_id])
-            step.swapped_in.append((back, found * self.size, slots[found * self.size :]))
+    def swap_out_both(self, one, other):
+        """A step in which two requests are swapped out."""
+        self._step(out=[one, other])
+
+    def swap_in_both(self, one, other):
+        """A step in which two requests are swapped in."""
+        self._step(back=[one, other])
+
+    def _step(self, out=(), back=(), found=0, new=0, append=None):
+        step, left = SwapStep(), []
+        for request in out:
+            blocks = self.tables.pop(request.request_id)
+            step.swapped_out.append((request, list(blocks)))
+            self.free += blocks[::-1]
+            left += blocks
+        for request in back:
+            slots = self._grow(request, request.num_computed_tokens)
+            self._put(slots[: found * self.size], self.sequences[request.request_id])
+            step.swapped_in.append((request, found * self.size, slots[found * self.size :]))
+        before = [list(step.swapped_out), list(step.swapped_in)]
         writer, n = append or (None, new)
         if new:
             writer = Request(NAMES[len(self.requests)], [0], SamplingParams(max_tokens=99))
@@ -102,6 +112,7 @@ class SwapMemory:
             return result
 
         self.returns = self.space.run(step, compute) is result
+        self.keeps_step = [step.swapped_out, step.swapped_in] == before
         if n:
             self.written += n
             self.sequences[writer.request_id] += letters
@@ -171,6 +182,8 @@ class SwapMemory:
                 yield f"but in compute(), the model read {read} of {name}"
         if self.calls == 1 and not self.returns:
             yield "run() did not return what compute() returned"
+        if not self.keeps_step:
+            yield "run() changed the lists of the step"
         away, saved = sorted(set(self.sequences) - set(self.tables)), getattr(self.space, "saved", None)
         if not isinstance(saved, dict):
             yield f"`saved` is {a_kind(saved)}" if hasattr(self.space, "saved") else "there is no `saved`"

@@ -85,6 +85,23 @@ class InPairs(Wrong):
         return compute()
 
 
+class OneOnly(Wrong):
+    """Moves the first request of each list."""
+
+    def run(self, step, compute):
+        return super().run(type(step)(step.swapped_out[: self.most], step.swapped_in[: self.most]), compute)
+
+    most = 1
+
+
+class PopsTheStep(Wrong):
+    def run(self, step, compute):
+        moved = type(step)(list(step.swapped_out), list(step.swapped_in))
+        step.swapped_out.clear()
+        step.swapped_in.clear()
+        return super().run(moved, compute)
+
+
 class InsideOut(Wrong):
     """The loop over `swapped_in` stands inside the one over `swapped_out`."""
 
@@ -164,6 +181,16 @@ MISTAKES = [
         "only as many requests are moved as are in both lists.",
         "In most steps one of the two lists is empty. First go through `swapped_out`, then through `swapped_in`.",
         InPairs,
+    ),
+    Mistake(
+        "only the first request of a list is moved.",
+        "Several requests may be swapped out in one step, and several in: go through both lists.",
+        OneOnly,
+    ),
+    Mistake(
+        "the lists of the step are changed.",
+        "They belong to the scheduler, which still needs them. Go through them with `for`, without `pop`.",
+        PopsTheStep,
     ),
     Mistake(
         "requests are swapped in only in a step that swaps others out.",

@@ -94,6 +94,11 @@ def drawn(seed, count):
     return sorted(requests, key=lambda one: one[1][-1])
 
 
+CLOCK = [
+    run([(1_700_000_000.0, [1_700_000_000.25, 1_700_000_000.375]), (1_700_000_000.5, [1_700_000_001.0])], p, part)
+    for part in ("ttft", "tpot", "e2el", "request_throughput")
+    for p in (50, 100)
+]
 ONE = [
     [(1.0, [3.0])],
     [(2.0, [2.5, 4.0])],
@@ -182,6 +187,11 @@ METRICS = Exercise(
                 run(SEVERAL[1], 90),
                 *(run(drawn(seed, 4 + 3 * seed), p) for seed, p in enumerate((50, 90, 99, 95))),
             ],
+        ),
+        Property(
+            "The same holds where times are seconds of a clock",
+            "Such a time is above 10⁹. float32 holds it to about 100 seconds, float64 to less than a microsecond.",
+            CLOCK,
         ),
         Property("The caller's list is not changed", "It is what the next figure is made from.", UNTOUCHED),
     ],

@@ -3,7 +3,8 @@
 from numbers import Real
 
 from course_lib.models import ModelConfig
-from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, as_python, writes_into
+from course_lib.practice.judge.agreement import EXACT
+from course_lib.practice.judge.common_mistakes import NO_DICT, RETURNS_NOTHING, as_python, loses_digits, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .bandwidth_use_mistakes import MISTAKES
@@ -77,7 +78,8 @@ def step(name, seq_lens, part=None, itemsize=2, kv_itemsize=2, seconds=2, bytes_
         act,
         show=lambda got: written(got if part is None or not isinstance(got, dict) else got.get(part)),
         note=note,
-        size=1000 * len(seq_lens) + sum(seq_lens) + 100 * list(SHAPES).index(name),
+        rounding=EXACT,
+        size=1000 * len(seq_lens) + min(999, sum(seq_lens)) + 100 * list(SHAPES).index(name),
     )
 
 
@@ -132,6 +134,11 @@ BANDWIDTH_USE = Exercise(
             "The matrix of the embedding is the matrix of the head, which is read as a whole. "
             "`config.num_parameters` counts it once.",
             [step("tied", lens, "weights") for lens in (*ONE, *MANY)] + [step("qwen3", [5], "weights")],
+        ),
+        Property(
+            "Counts are exact, however large they are",
+            "float32 has 24 bits, and a count of bytes has more.",
+            [step("qwen3", [2_500_001, 843], "cache"), step("qwen3", [4_194_305] * 3, "cache")],
         ),
         Property(
             "`weights`: of an embedding that is a table of its own, one row for each sequence is read",
@@ -203,6 +210,7 @@ BANDWIDTH_USE = Exercise(
         ),
         NO_DICT,
         *MISTAKES,
+        loses_digits(bandwidth_use),
     ],
     hints=[
         "Three parts: all matrices but the embedding, the rows of the embedding, and the cache. Count numbers first, "

@@ -20,6 +20,7 @@ from .counter_rng_cases import (
     UNTOUCHED,
     UPPER,
 )  # fmt: skip
+from .counter_rng_extremes import FAR_BELOW, WORDS
 from .counter_rng_mistakes import MISTAKES
 from .solutions.counter_rng import draw
 
@@ -47,7 +48,7 @@ COUNTER_RNG = Exercise(
         Property(
             "A row draws the same token alone and beside others",
             "A request must not get another text because a second request arrived.",
-            ALONE,
+            [*ALONE, *FAR_BELOW],
         ),
         Property(
             "The order of the rows changes nothing, nor do rows that are missing or there twice",
@@ -69,6 +70,11 @@ COUNTER_RNG = Exercise(
             "top-k and top-p set logits to -inf. exp(1000) is infinite, so subtract the largest logit first, or use "
             "torch.softmax, which does.",
             EXTREME,
+        ),
+        Property(
+            "A token of probability 0 is not drawn either where a word of `mix` is 0 or 2^32 - 1",
+            "With 150,000 tokens in each of 100 rows, one word of 2^32 comes up about every 286 steps.",
+            WORDS,
         ),
         Property(
             "Draws with the next seed, or at the next position, have nothing to do with each other",

@@ -35,6 +35,7 @@ from .counter_rng_cases import (
     UNTOUCHED,
     UPPER,
 )
+from .counter_rng_extremes import FAR_BELOW, WORDS
 from .finding import Finding
 
 
@@ -75,6 +76,12 @@ MISTAKES = [
         is_made_by=lambda answer, found: found.trial in GENERATORS and bool(found.outcome),
     ),
     Mistake(
+        "the share u is 0 or 1 for some words.",
+        "Then log(u), or 1 / log(u), is infinite, and a token wins whatever its probability is. In float64 `(word + "
+        "0.5) / 2**32` is never 0 or 1; in float32, which has 24 bits, the largest words become 1.",
+        is_made_by=lambda answer, found: found.trial in WORDS,
+    ),
+    Mistake(
         "a row's token depends on its batch: on its place there, or on the other rows.",
         "Its numbers come from its own seed and position, its probabilities from its own logits, `dim=-1`. One "
         "generator for the batch gives a row what the rows before it left.",
@@ -85,7 +92,7 @@ MISTAKES = [
             wrong(key=lambda seeds, positions: keys(seeds[:1], positions[:1]) ^ torch.arange(len(seeds))),
             wrong(first=shared_maximum),
         ),
-        is_made_by=lambda answer, found: found.trial in ALONE and isinstance(found.outcome, Finding),
+        is_made_by=lambda answer, found: found.trial in (*ALONE, *FAR_BELOW) and isinstance(found.outcome, Finding),
     ),
     Mistake(
         "the position is not part of the key.",

@@ -5,7 +5,7 @@ from course_lib.practice.judge.exercise import Exercise, Property
 
 from .fuse_norm_answers import fuse_norm, norm_row_by_row
 from .fuse_norm_mistakes import MISTAKES
-from .fuse_norm_trials import EPS, HALF, MANY, ONE, STRIDED, TAILS, UNTOUCHED, norms
+from .fuse_norm_trials import EPS, HALF, KEPT, MANY, ONCE, ONE, STRIDED, TAILS, UNTOUCHED, norms
 
 FUSE_NORM = Exercise(
     id="13.fuse_norm",
@@ -42,8 +42,14 @@ FUSE_NORM = Exercise(
             HALF,
         ),
         Property(
+            "Of float16 inputs, too, the whole computation is in float32, and rounded once at the end",
+            "A number that is rounded twice is off by up to twice as much, in every layer.",
+            ONCE,
+        ),
+        Property(
             "x, residual and weight are not changed", "The caller decides when they may be overwritten.", UNTOUCHED
         ),
+        Property("Both results are new in every call", "The caller still holds those of the call before.", KEPT),
         *rungs.rungs(norms(2, 3), norms(3, 5, half=True, spare=(2, 1))),
     ],
     mistakes=MISTAKES,

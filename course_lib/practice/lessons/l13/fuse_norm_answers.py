@@ -30,6 +30,7 @@ def altered(
     scale=lambda mean, eps: 1 / (mean + eps).sqrt(),
     shift=lambda x: x,
     of=lambda x, total: total,
+    squares_of=lambda x, total: total,
     weighs=lambda x, w: x * w,
     reads=lambda x: x,
     reads_residual=lambda x, r: r,
@@ -44,7 +45,7 @@ def altered(
         a, b = reads(x).float(), reads_residual(x, residual).float()
         total = add(a, b).to(x.dtype).float()
         seen = shift(total)
-        normed = weighs(of(a, seen) * scale(mean(seen), eps), weight.float())
+        normed = weighs(of(a, seen) * scale(mean(squares_of(a, seen)), eps), weight.float())
         return gives(writes(normed.to(to)), writes(keeps(a, b, total).to(to)))
 
     return answer
@@ -55,6 +56,13 @@ def in_half(x, residual, weight, eps):
     summed = x + residual
     scale = 1 / ((summed * summed).mean(1, keepdim=True) + eps).sqrt()
     return summed * scale * weight, summed
+
+
+def rounds_twice(x, residual, weight, eps):
+    """A wrong answer: multiplies the weight with what is in float16 already."""
+    summed = x.float() + residual.float()
+    scale = 1 / ((summed * summed).mean(1, keepdim=True) + eps).sqrt()
+    return (summed * scale).to(x.dtype) * weight, summed.to(x.dtype)
 
 
 def over_block(x):

@@ -16,10 +16,11 @@ from .fuse_norm_answers import (
     into_residual,
     into_x,
     over_block,
+    rounds_twice,
     side_by_side,
     with_stride_of,
 )
-from .fuse_norm_trials import EPS, HALF, ONE, STRIDED, TAILS, UNTOUCHED
+from .fuse_norm_trials import EPS, HALF, KEPT, ONCE, ONE, STRIDED, TAILS, UNTOUCHED
 
 
 def is_cut_short(answer, found):
@@ -53,6 +54,17 @@ MISTAKES = [
         is_made_by=writes_into(UNTOUCHED),
     ),
     Mistake(
+        "several calls return the same tensors.",
+        "What the first call returned is overwritten by the next. Make new tensors in every call.",
+        is_made_by=writes_into(KEPT),
+    ),
+    Mistake(
+        "numbers are rounded to float16 on the way.",
+        "Keep the row, the weight and their product in float32, and convert once, where the result is stored.",
+        rounds_twice,
+        is_made_by=writes_into(ONCE),
+    ),
+    Mistake(
         "rows are assumed to be contiguous.",
         "A row of x begins at row * x.stride(0), a row of residual at row * residual.stride(0).",
         (
@@ -84,6 +96,7 @@ MISTAKES = [
         (
             altered(add=lambda x, r: x, keeps=lambda x, r, total: x + r),
             altered(of=lambda x, total: x),
+            altered(squares_of=lambda x, total: x),
             altered(mean=lambda total: total.new_zeros(len(total), 1), scale=lambda mean, eps: 1.0),
         ),
     ),
@@ -144,7 +157,10 @@ MISTAKES = [
     Mistake(
         "one number too few is divided by.",
         "The mean divides by `size`, not by size - 1.",
-        altered(mean=lambda x: (x * x).sum(1, keepdim=True) / max(1, x.shape[1] - 1)),
+        (
+            altered(mean=lambda x: (x * x).sum(1, keepdim=True) / max(1, x.shape[1] - 1)),
+            altered(mean=lambda x: (x * x).sum(1, keepdim=True) / (x.shape[1] - 1)),
+        ),
     ),
     Mistake(
         "one mean is taken for all rows.",

@@ -72,6 +72,58 @@ def untouched(rows, size, **options):
     )
 
 
+def kept(rows, size):
+    """The Trial of which results of a call another call changes."""
+
+    def call(answer, x, residual, weight):
+        first = answer(x, residual, weight, 1e-5)
+        before = [one.clone() for one in first]
+        answer(2 * x, residual, weight, 1e-5)
+        return [name for name, a, b in zip(("normed", "summed"), before, first) if not torch.equal(a, b)]
+
+    return rungs.trial(
+        [
+            "from course_lib.practice.play import here, norm_inputs",
+            f"x, residual, weight = here(*norm_inputs({rows}, {size}))",
+            "normed, summed = fuse_norm(x, residual, weight, 1e-5)",
+            "fuse_norm(2 * x, residual, weight, 1e-5)  # which of normed and summed does it change?",
+        ],
+        lambda: norm_inputs(rows, size),
+        call,
+        show=lambda changed: " and ".join(changed) or "none" if isinstance(changed, list) else repr(changed),
+        size=10 * rows * size,
+    )
+
+
+def rounded_once(rows, size):
+    """The Trial of how many numbers of normed are not the float16 nearest to the exact one."""
+
+    def make():
+        at = torch.arange(rows * size).reshape(rows, size)
+        x, residual = ((at * times % 513 - 256).half() / 8 for times in (37, 91))  # their sum is exact in float16
+        return x, residual, torch.linspace(0.5, 1.5, size).half()
+
+    def call(answer, x, residual, weight):
+        total = x.double() + residual.double()
+        normed = answer(x, residual, weight, 1e-5)[0]
+        exact = total / (total.square().mean(1, keepdim=True) + 1e-5).sqrt() * weight.double()
+        off = int((normed != exact.half()).sum())
+        return "at most 1 in 50" if off <= rows * size / 50 else f"{off} of {rows * size}"
+
+    return rungs.trial(
+        [
+            f"at = torch.arange({rows * size}).reshape({rows}, {size})",
+            "x, residual = (at * 37 % 513 - 256).half() / 8, (at * 91 % 513 - 256).half() / 8",
+            f"fuse_norm(x, residual, torch.linspace(0.5, 1.5, {size}).half(), 1e-5)[0]",
+            "# how many of its numbers are not the nearest float16",
+        ],
+        make,
+        call,
+        show=str,
+        size=rows * size,
+    )
+
+
 def shown(result):
     if not isinstance(result, tuple) or not all(isinstance(x, torch.Tensor) for x in result):
         return numbers(result, 4) if isinstance(result, torch.Tensor) else repr(result)[:300]
@@ -132,4 +184,6 @@ HALF = [
     norms(1, 700, half=True, times=20.0),
     norms(1, 4, 1e-5, half=True, times=0.001, note="the square of 0.001 is less than float16 can hold"),
 ]
+ONCE = [rounded_once(2, 150), rounded_once(3, 200)]
+KEPT = [kept(1, 2), kept(2, 3)]
 UNTOUCHED = [untouched(1, 2), untouched(2, 3), untouched(2, 2, spare=(1, 2))]

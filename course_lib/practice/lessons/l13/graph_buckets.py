@@ -30,7 +30,7 @@ def size_for(most, n, note=""):
 
 
 def whole(value):
-    return [as_python(one) for one in value] if isinstance(value, (list, tuple)) else value
+    return [as_python(one) for one in value] if isinstance(value, list) else value
 
 
 def filled(most, width, *steps, widths=None, beside=()):

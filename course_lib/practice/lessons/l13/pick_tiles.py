@@ -10,7 +10,7 @@ from .solutions.pick_tiles import pick_tiles
 
 def pick_tiles_in_loops(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, stages=2):
     """Goes from the largest tiles to the smallest, and stops at the first that will do."""
-    width = 16
+    width = 1
     while width < head_dim:
         width *= 2
     fallback = None
@@ -68,6 +68,9 @@ def untouched(query_lens):
 
 # One row of a tile with head_dim 64 and 2 bytes is 128 bytes; (16, 16) with two stages is 80 rows.
 FITS = [
+    tiles(64, 2, 14_336, 1, [128], 1, 3, note="(16 + 2 · 3 · 16) · 64 · 2 = 14,336 bytes fit exactly"),
+    tiles(64, 2, 14_335, 1, [128], 1, 3),
+    tiles(64, 2, 10_240, 1, [128], 1, 3, note="the smallest tiles take 14,336 bytes with 3 stages"),
     tiles(64, 2, 10_240, 1, [128], 1, note="(16 + 2 · 2 · 16) · 64 · 2 = 10,240 bytes fit exactly"),
     tiles(64, 2, 10_239, 1, [128], 1, note="the smallest tiles take 10,240 bytes"),
     tiles(64, 2, 81_920, 1, [128], 1, note="(128 + 2 · 2 · 128) · 64 · 2 = 81,920 bytes fit exactly"),
@@ -99,6 +102,10 @@ SIZES = [
     tiles(65, 2, 24_576, 1, [128], 1),
     tiles(72, 4, 49_152, 1, [128], 1),
     tiles(96, 2, 49_152, 1, [128], 1),
+    tiles(8, 2, 5_120, 1, [128], 1, note="head_dim 8 takes 8"),
+    tiles(5, 4, 10_240, 1, [128], 1, note="head_dim 5 takes as much as 8"),
+    tiles(1, 2, 1_280, 1, [128], 1, note="head_dim 1 takes 1"),
+    tiles(2, 1, 320, 1, [128], 1),
 ]
 STAGES = [
     tiles(64, 2, 6_144, 1, [128], 1, 1, note="(16 + 2 · 16) · 64 · 2 = 6,144 bytes fit exactly"),

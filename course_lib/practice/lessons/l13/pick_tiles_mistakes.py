@@ -90,6 +90,11 @@ MISTAKES = [
         ),
     ),
     Mistake(
+        "a small head_dim is rounded up to 16 or more.",
+        "8 is a power of two already, and 5 becomes 8. Only the sides of a tile are 16 or more.",
+        wrong(width=lambda head_dim: max(16, rounded_up(head_dim))),
+    ),
+    Mistake(
         "a head_dim that is a power of two is doubled.",
         "64 stays 64, and 80 becomes 128: `1 << (head_dim - 1).bit_length()`.",
         wrong(width=lambda head_dim: 1 << head_dim.bit_length()),

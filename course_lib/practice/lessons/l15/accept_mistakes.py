@@ -59,11 +59,12 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "the last draft is not looked at.",
+        "the first draft or the last one is not looked at.",
         "The numbers of the drafts are 0 to len(drafted) - 1: `range(len(drafted))`.",
         (
             wrong(gives=lambda verdicts: ([*verdicts[:-1], *[True] * bool(verdicts), False]).index(False)),
             wrong(gives=lambda verdicts: ([*verdicts[:-1], False]).index(False)),
+            wrong(gives=lambda verdicts: ([*[True] * bool(verdicts), *verdicts[1:], False]).index(False)),
         ),
     ),
     Mistake(

@@ -128,6 +128,9 @@ NOTHING = [
     looked_up([1, 2], 1, 5, 3),
     looked_up([1, 1], 1, 4, 2),
     looked_up([1, 2, 3, 1], 3, 3, 2),
+    looked_up([1, 2, 3, 7, 1, 4, 3], 2, 3, 3, note="1 2 3 and 1 4 3 differ"),
+    looked_up([5, 1, 9, 6, 5, 2, 9], 1, 3, 3),
+    looked_up([4, 1, 1, 8, 3, 4, 2, 1, 8], 1, 4, 4),
     *AS_TEXT,
 ]
 LONG = [

@@ -50,6 +50,16 @@ def full_drafts(token_ids, k, longest, shortest):
     return []
 
 
+def ends_only(token_ids, k, longest, shortest):
+    """Compares the first and the last of the n tokens."""
+    size = len(token_ids)
+    for n in range(min(longest, size - 1), shortest - 1, -1):
+        for end in range(size - 1, n - 1, -1):
+            if (token_ids[end - n], token_ids[end - 1]) == (token_ids[size - n], token_ids[-1]):
+                return token_ids[end : end + k]
+    return []
+
+
 def gives_up(token_ids, k, longest, shortest):
     """No draft where the list is not longer than `longest`."""
     return wrong()(token_ids, k, longest, shortest) if len(token_ids) > longest else []
@@ -177,6 +187,11 @@ MISTAKES = [
         "a list that is not longer than `longest` gives no draft.",
         "Skip the n for which there are too few tokens, and try one fewer.",
         gives_up,
+    ),
+    Mistake(
+        "only the ends of the n tokens are compared.",
+        "All n of them must be the same: `token_ids[end - n : end] == token_ids[-n:]`.",
+        ends_only,
     ),
     Mistake(
         "a single token is not looked for.",

@@ -45,6 +45,7 @@ MISTAKES = [
         (
             wrong(tokens=lambda a, k: sum(a**i for i in range(1, k + 1)) if k else 1.0),
             wrong(tokens=lambda a, k: sum(a**i for i in range(1, k + 1))),
+            wrong(tokens=lambda a, k: sum(a**i for i in range(1, k + 2))),
             wrong(tokens=lambda a, k: k * a if k else 1.0),
         ),
     ),
