@@ -17,7 +17,7 @@
 import matplotlib.pyplot as plt
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, load_model, predict, setup, show
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
 from course_lib.attention.reference.quantise import LARGEST, dequantise, quantise
 from course_lib.decoding.damage import RoundedCache, Rounding, damage, run_through
 from course_lib.errors import ParameterError
@@ -485,6 +485,14 @@ for example in (torch.tensor([0.5, 2.0, -1.0]), torch.tensor([0.5, 1.0, -2.0])):
 # `vllm/v1/core/single_type_kv_cache_manager.py` gives blocks back. LMDeploy has int8 and
 # int4 with scales for each token and head, and the `QuantizedCache` of transformers follows KIVI.
 #
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("14")
+
+# %% [markdown]
 # ## Three questions
 #
 # <details><summary><b>1. A cache in int4 takes a quarter of the bytes of bfloat16. Why does it hold less than four times the requests, and why is a step less than four times as fast?</b></summary>
@@ -504,4 +512,4 @@ for example in (torch.tensor([0.5, 2.0, -1.0]), torch.tensor([0.5, 1.0, -2.0])):
 #
 # ## Next
 #
-# `exercises/14_smaller_caches.ipynb`: numbers of 8 and 4 bits, their scales, a decode step over int8, the blocks that fall out of a window, and who sees whom.
+# [exercises/14_smaller_caches.ipynb](../exercises/14_smaller_caches.ipynb): numbers of 8 and 4 bits, their scales, a decode step over int8, the blocks that fall out of a window, and who sees whom.

@@ -334,3 +334,6 @@ print("the same logits, but for rounding:", bool((mine - theirs).abs().max() < 1
 
 # %% tags=["nbval-ignore-output"]
 progress()
+
+# %% [markdown]
+# The next lesson is [15 · Speculative decoding](../notebooks/15_speculative_decoding.ipynb).
