@@ -95,7 +95,7 @@ def _wait_for(address, server, log):
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            urllib.request.urlopen(f"{address}/api/status", timeout=60).close()
             return
         time.sleep(0.3)
     raise RuntimeError(f"JupyterLab did not start. Its log:\n{log.read_text()}")

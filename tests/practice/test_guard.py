@@ -276,6 +276,6 @@ def test_a_kernel_lives_on_after_each_of_them():
     cells = [body, *(f"def act(): {act}\ntried(act)" for act in acts.split("; ")), "print('alive')"]
     cells = [nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3").execute()
     shown = ["".join(output.get("text", "") for output in cell.outputs).strip() for cell in notebook.cells[1:]]
     assert shown == ["failed"] * 7 + ["alive"]
