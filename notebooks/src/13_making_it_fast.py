@@ -32,7 +32,7 @@ from course_lib.models.fused import FusedTransformer
 from course_lib.models.kernels import twins
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
-from course_lib.practice.fixtures.decode_steps import CountedAttention, CountedKernels, best_seconds, decode_step, served_prompts
+from course_lib.practice.play import CountedAttention, CountedKernels, best_seconds, decode_step, served_prompts
 from course_lib.recorded import recorded
 from course_lib.recorded.steps import beginning, steps_now, steps_of_one_sequence
 from course_lib.viz import step_strip
