@@ -61,7 +61,7 @@ _names, __getattr__, _ = lazily(
         # buffers of graphs, and inputs of a norm
         "lessons.l13.fuse_norm_trials": "norm_inputs",
         "lessons.l13.graph_buckets": "Beside",
-        "fixtures.decode_steps": "CountedAttention CountedKernels best_seconds decode_step served_prompts",
+        "fixtures.decode_steps": "CountedAttention CountedKernels best_seconds one_decode_step served_prompts",
         "fixtures.token_cache": "SumModel TokenCache",
         "lessons.l15.verify_step": "draft_tokens",
         "lessons.l13.graph_game": "graph_outputs graph_steps made_step write_in_graphs",

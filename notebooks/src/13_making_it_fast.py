@@ -32,7 +32,7 @@ from course_lib.models.fused import FusedTransformer
 from course_lib.models.kernels import twins
 from course_lib.models.training.data import HELD_OUT
 from course_lib.models.training.tales import make_tale
-from course_lib.practice.play import CountedAttention, CountedKernels, best_seconds, decode_step, served_prompts
+from course_lib.practice.play import CountedAttention, CountedKernels, best_seconds, one_decode_step, served_prompts
 from course_lib.recorded import recorded
 from course_lib.recorded.steps import beginning, steps_now, steps_of_one_sequence
 from course_lib.viz import step_strip
@@ -216,7 +216,7 @@ fused = FusedTransformer(model, SimpleNamespace(**{name: marked(name, getattr(ke
 def own_row(name, run):
     cache, tables, tokens = cached([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
-    found = kernels_of(lambda: decode_step(run, cache, tables, tokens), tries=30)
+    found = kernels_of(lambda: one_decode_step(run, cache, tables, tokens), tries=30)
     return {"name": name, "kernels": found, "noun": "operation", "limit": 4e6 * config.num_parameters / read}
 
 
@@ -468,7 +468,7 @@ show(FusedTransformer._few_tokens)
 # The same logits, and how many launches? On `meta` again. This time the fused kernels are counted and return empty tensors:
 
 # %%
-logits = [decode_step(run, *cached([300])) for run in (model, fused)]
+logits = [one_decode_step(run, *cached([300])) for run in (model, fused)]
 print("the logits of the plain model:", torch.allclose(*logits, atol=1e-3))
 
 counter = Launches()
