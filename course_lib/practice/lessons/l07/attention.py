@@ -136,7 +136,7 @@ def smalls(name):
         small(name, 48, 48),
         small(name, 48, 160, tile=32),
         small(name, 100, 200, tile=64),
-        small(name, 160, 16, tile=32),
+        small(name, 160, 48, tile=32),
     ]
 
 

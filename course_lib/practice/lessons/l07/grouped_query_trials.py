@@ -75,8 +75,8 @@ def by_head(k, v):
     return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))
 
 
-def in_place(n, m, heads, kv_heads):
-    """The Trial of whether k and v, which are not contiguous here, are read without a copy of either."""
+def in_place(n, m, heads, kv_heads, laid=True):
+    """The Trial of whether k and v are read without a copy. laid: out by head, so that they are not contiguous."""
 
     def call(answer, q, k, v):
         with Watch(but=(q, k, v)) as watch:
@@ -87,12 +87,12 @@ def in_place(n, m, heads, kv_heads):
         [
             "from course_lib.practice.play import Watch, here, qkv",
             f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))",
-            f"{BY_HEAD}  # laid out by head",
+            *[f"{BY_HEAD}  # laid out by head"] * laid,
             "with Watch(but=(q, k, v)) as watch:",
             "    flash_grouped(q, k, v, tile=16)",
             "watch.largest  # the shape of the largest tensor made, without views of q, k and v",
         ],
-        lambda: (lambda q, k, v: (q, *by_head(k, v)))(*qkv(n, m, heads, kv_heads, 16)),
+        lambda: (lambda q, k, v: (q, *(by_head(k, v) if laid else (k, v))))(*qkv(n, m, heads, kv_heads, 16)),
         call,
         show=str,
         size=10 * (n + m),
@@ -137,6 +137,6 @@ COPIES = [
     small("flash_grouped", 2, 48, heads=4),
     small("flash_grouped", 2, 48, heads=4, kv_heads=2),
 ]
-IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2)]
+IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2), in_place(2, 48, 4, 2, laid=False)]
 STAYS = [stays("flash_grouped", 2, 2), stays("flash_grouped", 17, 20)]
 UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
