@@ -54,6 +54,8 @@ class SamplingParams:
             instead = "None for all tokens (vLLM's -1 and 0), or 1 and more"
             if self._take("top_k", _count, "it counts the tokens that may be drawn", instead) < 1:
                 _refuse("top_k", self.top_k, "at least one token must stay to be drawn", instead)
+            if self.top_k >= 2**31:
+                _refuse("top_k", self.top_k, "kernels take it as an int32, and no vocabulary is that large", instead)
         p = self._take("top_p", _number, "it is a share of probability", "1.0 for all tokens, or 0.9")
         if not 0 < p <= 1:
             _refuse("top_p", p, "it is a share of probability, above 0 and at most 1", "1.0 for all tokens, or 0.9")
@@ -188,7 +190,10 @@ def seeded_generator(params, device):
 
 def _number(x):
     """x as a float or int, or None if it is no finite number."""
-    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+    try:
+        if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+            return None
+    except OverflowError:  # an int above every float
         return None
     return x if isinstance(x, (int, float)) else float(x)
 

@@ -55,7 +55,7 @@ def check_prompts(prompts):
 def check_request_fields(priority, client, arrival, params, tokenizer):
     """Raises ParameterError for values that cannot be compared, and for stop strings without a tokenizer."""
     for name, value in (("priority", priority), ("arrival", arrival)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
             raise ParameterError(
                 f"{name} is {value!r}, but requests are ordered by it. Give a finite number, such as 0."
             )

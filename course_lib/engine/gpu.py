@@ -153,7 +153,9 @@ class GPURunner(Runner):
         """As Runner.choice_rows."""
         columns = (self._upload(kept[arrays.choice_rows]) for kept in self.rows.sampling.values())
         *filters, seed = columns
-        return ChoiceRows(*filters, seed + self._upload(arrays.seed_offsets), self._upload(arrays.choice_positions))
+        return ChoiceRows(
+            *filters, (seed + self._upload(arrays.seed_offsets)) & (2**63 - 1), self._upload(arrays.choice_positions)
+        )
 
     def _upload(self, array):
         return torch.from_numpy(array).pin_memory().to(self.newest.device, non_blocking=True)

@@ -90,7 +90,7 @@ class Request:
             client=self.client,
             arrival=self.arrival,
             index=index,
-            seed=self.seed + index,
+            seed=(self.seed + index) % 2**63,
         )
         other.group_id, other.stop_ids, other.num_sequences = self.group_id, self.stop_ids, 1
         other.was_admitted, other.num_computed_tokens = True, self.num_computed_tokens

@@ -109,7 +109,8 @@ class Runner:
         device, at = self.pool.k.device, arrays.choice_rows
         temperature, top_k, top_p, min_p, seed = (kept[at] for kept in self.rows.sampling.values())
         is_filtered = bool(top_k.any() or (top_p < 1).any() or min_p.any())
-        columns = (temperature, top_k, top_p, min_p, seed + arrays.seed_offsets, arrays.choice_positions)
+        seed = (seed + arrays.seed_offsets) & (2**63 - 1)  # int64 wraps, and seeds go on from 0 as in Request
+        columns = (temperature, top_k, top_p, min_p, seed, arrays.choice_positions)
         tensors = (torch.from_numpy(column).to(device) for column in columns)
         return ChoiceRows(*tensors, is_greedy=not temperature.any(), is_filtered=is_filtered)
 

@@ -71,7 +71,8 @@ class Answer:
 
     def _chunk(self, index, what, finish_reason):
         choice = {"index": index, **what, "logprobs": None, "finish_reason": finish_reason}
-        more = {"usage": None} if self.asked.include_usage else {}
+        usage = self.usage() if self.asked.continuous_usage else None
+        more = {"usage": usage} if self.asked.include_usage else {}
         return event(self._head_of_chunk() | {"choices": [choice]} | more)
 
     def _head_of_chunk(self):

@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from course_lib.errors import ParameterError
 
-from .answers import Answer
+from .answers import Answer, event
 from .engine_thread import EngineStopped, EngineThread, TooManyRequests
-from .errors import APIError
+from .errors import APIError, refuse
 from .prometheus import CONTENT_TYPE, ServerMetrics
 from .protocol import read_json, read_request
 
@@ -98,6 +98,12 @@ class Service:
         body = await self._body(request)
         read = asyncio.to_thread(self._read, body, kind) if len(body) > LARGE else None
         asked = self._read(body, kind) if read is None else await read
+        if len(asked.prompts) > self.thread.most_requests:
+            refuse(
+                "prompt",
+                f"prompt holds {len(asked.prompts)} prompts, and {self.thread.most_requests} are the most that this "
+                f"server takes at a time. Send fewer at once.",
+            )
         answer = Answer(asked, self.model_name, is_chat=kind == "chat")
         outputs = self._outputs(asked)
         try:
@@ -106,8 +112,7 @@ class Service:
             await outputs.aclose()
             raise
         if asked.stream:
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-            return StreamingResponse(_events(answer, outputs), media_type="text/event-stream", headers=headers)
+            return EventStream(answer, outputs)
         return await _unless_it_hangs_up(request, _whole(answer, outputs))
 
     def _read(self, body, kind):
@@ -153,8 +158,9 @@ class Service:
                 async for output in streams[0]:
                     yield 0, output
             else:
-                async for pair in _merged(streams):
-                    yield pair
+                async with aclosing(_merged(streams)) as pairs:
+                    async for pair in pairs:
+                        yield pair
         except TooManyRequests as error:
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             raise APIError(429, str(error), code="rate_limit_exceeded", headers=headers) from None
@@ -184,18 +190,31 @@ async def _merged(streams):
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+class EventStream(StreamingResponse):
+    """The server-sent events of an answer. It closes the outputs wherever the client hangs up, also while it does not
+    read: Starlette does not."""
+
+    def __init__(self, answer, outputs):
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(_events(answer, outputs), media_type="text/event-stream", headers=headers)
+        self._outputs = outputs
+
+    async def __call__(self, scope, receive, send):
+        """Called by Starlette."""
+        async with aclosing(self._outputs):
+            await super().__call__(scope, receive, send)
+
+
 async def _events(answer, outputs):
-    """The server-sent events of an answer. Starlette closes this where the client hangs up."""
-    async with aclosing(outputs):
-        if head := answer.first_events():
-            yield head
-        try:
-            async for number, output in outputs:
-                if data := answer.next_event(number, output):
-                    yield data
-        except APIError as error:  # the status has been sent: the error is an event
-            yield b"data: " + JSONResponse(error.as_dict()).body + b"\n\n"
-        yield answer.last_events()
+    if head := answer.first_events():
+        yield head
+    try:
+        async for number, output in outputs:
+            if data := answer.next_event(number, output):
+                yield data
+    except APIError as error:  # the status has been sent: the error is an event
+        yield event(error.as_dict())
+    yield answer.last_events()
 
 
 async def _whole(answer, outputs):

@@ -10,6 +10,7 @@ tokens at once, costs no memory, and makes nobody else wait. Source: vLLM's Requ
 """
 
 import asyncio
+import logging
 import queue
 import threading
 
@@ -54,7 +55,8 @@ class EngineThread:
         with self._lock:
             self._stopping = True
         self._inbox.put(("stop", drain))
-        self._thread.join(timeout)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     @property
@@ -109,6 +111,7 @@ class EngineThread:
                     self._hand_out(self.engine.step())
         except BaseException as error:  # the streams must not wait for ever
             self.error = error
+            logging.getLogger(__name__).exception("The engine has stopped, and the server answers 503 from now on")
         with self._lock:  # nothing comes into the inbox after this
             self._stopping = True
         self._fail_all()

@@ -5,6 +5,7 @@ The fields are those of OpenAI's /v1/completions and /v1/chat/completions, and o
 """
 
 import json
+import math
 from dataclasses import dataclass, replace
 
 from course_lib.decoding.sampling import SamplingParams
@@ -27,6 +28,9 @@ NOTHING_ASKED = {
     "parallel_tool_calls": [True, False], "service_tier": ["auto", "default"], "add_generation_prompt": [True],
 }  # fmt: skip
 MOST_STOPS = 4
+# Arguments of apply_chat_template. A template from a client could run for ever, in the event loop.
+NO_VARIABLES = {"messages", "chat_template", "tokenize", "tools", "add_generation_prompt", "continue_final_message",
+                "self", "source", "template"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,18 @@ class Asked:
     params: SamplingParams
     stream: bool = False
     include_usage: bool = False
+    continuous_usage: bool = False
     return_token_ids: bool = False
     priority: int | float = 0
 
 
 def read_json(body):
-    """The JSON object of a body in bytes."""
+    """The JSON object of a body in bytes: UTF-8."""
     try:
-        found = json.loads(body, parse_constant=_no_number)
+        text = body.decode("utf-8-sig")
+        found = json.loads(text, parse_constant=_no_number)
+        if "\\u" in text:
+            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text: it raises ValueError
     except (ValueError, RecursionError) as error:
         raise APIError(400, f"The body of the request is no JSON: {error}. Send an object in braces.") from None
     if not isinstance(found, dict):
@@ -85,7 +93,7 @@ def read_request(body, kind, model_name, tokenizer, context):
         )
     stream = _yes_or_no(body, "stream")
     return Asked(
-        prompts, params, stream, _include_usage(body, stream), _yes_or_no(body, "return_token_ids"), _priority(body)
+        prompts, params, stream, *_usage_wanted(body, stream), _yes_or_no(body, "return_token_ids"), _priority(body)
     )
 
 
@@ -107,7 +115,7 @@ def _check_model(name, model_name):
 def read_params(body, *, default_max_tokens):
     """The SamplingParams of a body. Defaults are OpenAI's: temperature 1."""
     given = {name: body[name] for name in SAMPLING if body.get(name) is not None}
-    if given.get("top_k") in (0, -1):  # vLLM's "all tokens"
+    if type(given.get("top_k")) is int and given["top_k"] in (0, -1):  # vLLM's "all tokens"
         del given["top_k"]
     stop = given.get("stop", [])
     if isinstance(stop, list) and len(stop) > MOST_STOPS:
@@ -150,33 +158,53 @@ def _chat_prompt(body, tokenizer):
         refuse("messages", f"messages is {shown(messages)}, but it is a list of objects with role and content.")
     if not isinstance(variables, dict):
         refuse("chat_template_kwargs", f"chat_template_kwargs is {shown(variables)}, but it is an object.")
+    if ours := sorted(NO_VARIABLES & variables.keys()):
+        refuse("chat_template_kwargs", f"chat_template_kwargs holds {ours[0]}, and the server sets that. Leave it out.")
+    messages = [_with_text(message) for message in messages]
     try:
         return [tokenizer.apply_chat_template(messages, add_generation_prompt=True, **variables)]
     except (ParameterError, TypeError) as error:
         refuse("messages", str(error))
 
 
+def _with_text(message):
+    """The message with its content as one text: a list of text parts is joined by line ends, as vLLM does."""
+    if not isinstance(message.get("role"), str):
+        refuse("messages", f'A message is {shown(message)}, but it says who speaks by "role", such as "user".')
+    content = message.get("content")
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        content = [part.get("text") for part in content]
+        if all(isinstance(text, str) for text in content):
+            return message | {"content": "\n".join(content)}
+    if content is not None and not isinstance(content, str):
+        refuse("messages", f"The content of a message is {shown(content)}, but this server reads text alone.")
+    return message
+
+
 def _yes_or_no(body, name):
     value = body.get(name)
-    if value not in (None, True, False) or isinstance(value, int) and not isinstance(value, bool):
+    if value is not None and not isinstance(value, bool):
         refuse(name, f"{name} is {shown(value)}, but it is true or false.")
     return bool(value)
 
 
-def _include_usage(body, stream):
+def _usage_wanted(body, stream):
+    """Whether a stream ends with its usage, and whether each chunk has it too, which is vLLM's addition."""
     options = body.get("stream_options")
     if options is None:
-        return False
+        return False, False
     if not stream:
         refuse("stream_options", "stream_options goes with stream=true only. Leave it out, or stream.")
     if not isinstance(options, dict) or options.keys() - {"include_usage", "continuous_usage_stats"}:
         refuse("stream_options", f'stream_options is {shown(options)}, but it is {{"include_usage": true}}.')
-    return _yes_or_no(options, "include_usage")
+    at_the_end, in_each = _yes_or_no(options, "include_usage"), _yes_or_no(options, "continuous_usage_stats")
+    return at_the_end, at_the_end and in_each
 
 
 def _priority(body):
-    value = body.get("priority") or 0
-    if type(value) not in (int, float):
+    value = body.get("priority")
+    value = 0 if value is None else value
+    if type(value) not in (int, float) or not abs(value) < math.inf:
         refuse("priority", f"priority is {shown(value)}, but it is a number: a lower one goes first.")
     return value
 

@@ -34,13 +34,13 @@ def bind(host, port):
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except (OSError, OverflowError) as error:
+        listening.listen(2048)
+    except (OSError, OverflowError, UnicodeError) as error:
         listening.close()
         raise CourseError(
             f"No server can listen at {host}:{port}: {error}. Is another one running there? Choose another --port; 0 "
             f"is any free one."
         ) from None
-    listening.listen(2048)
     return listening
 
 
@@ -81,13 +81,15 @@ class BackgroundServer:
         while not self._server.started and self._thread.is_alive():
             self._thread.join(0.01)
         if not self._server.started:
+            self._listening.close()
             raise CourseError("The server ended before it took a request; what it printed says why.")
         return self
 
     def stop(self):
         """Takes no more requests, lets running ones end, and ends."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
         self._listening.close()
 
     def __enter__(self):

@@ -13,8 +13,8 @@ from course_lib.errors import ParameterError
 @pytest.mark.parametrize(
     "field, value",
     [
-        *[("temperature", v) for v in (-1, -1e-9, math.nan, math.inf, -math.inf, True, "0.8", None, [1], 1j)],
-        *[("top_k", v) for v in (0, -1, 1.0, 2.5, math.nan, True, "5", [3])],
+        *[("temperature", v) for v in (-1, -1e-9, 10**400, math.nan, math.inf, -math.inf, True, "0.8", None, [1], 1j)],
+        *[("top_k", v) for v in (0, -1, 2**31, 1.0, 2.5, math.nan, True, "5", [3])],
         *[("top_p", v) for v in (0, 0.0, -0.1, 1.1, math.nan, math.inf, True, "0.9", None)],
         *[("max_tokens", v) for v in (-1, 1.0, math.nan, math.inf, True, "10", None)],
         *[("seed", v) for v in (-1, 1.5, True, "1", 2**63, math.nan)],

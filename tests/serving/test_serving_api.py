@@ -49,6 +49,28 @@ def test_a_chat_goes_through_the_template(client):
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == whole.choices[0].message.content
 
 
+def test_a_chat_takes_text_in_parts_and_nothing_else_and_no_template_of_a_client(server):
+    def ask(content, **more):
+        data = body() | {"messages": [{"role": "user", "content": content}]} | more
+        del data["prompt"]
+        return post(server, data, "/v1/chat/completions")
+
+    parts = [{"type": "text", "text": "A story,"}, {"type": "text", "text": "please."}]
+    whole, in_parts = (ask(content).json()["choices"] for content in ("A story,\nplease.", parts))
+    assert in_parts == whole
+    for content in ([{"type": "image_url", "image_url": {"url": "x"}}], [{"type": "text"}], 5):
+        assert ask(content).json()["error"]["param"] == "messages"
+    for name in ("chat_template", "tokenize", "self"):
+        assert ask("A", chat_template_kwargs={name: "x"}).json()["error"]["param"] == "chat_template_kwargs"
+
+
+def test_usage_is_in_each_chunk_where_it_is_wanted(client):
+    wanted = {"include_usage": True, "continuous_usage_stats": True}
+    pieces = list(client.completions.create(prompt="Once", max_tokens=5, stream=True, stream_options=wanted, **GREEDY))
+    found = [piece.usage.completion_tokens for piece in pieces]
+    assert found == sorted(found) and 1 <= found[0] < found[-1] == 5
+
+
 def test_many_streams_at_once_are_not_mixed_up(server):
     prompts = [f"Once there was a {name} number {k}" for k in range(8) for name in ("cat", "fox", "hare", "owl")]
 
@@ -83,6 +105,8 @@ def test_the_same_seed_draws_the_same_and_top_k_of_one_is_greedy(server):
     ask = body(temperature=0.9, seed=11, max_tokens=20)
     first, again, other = (post(server, one).json()["choices"][0]["text"] for one in (ask, ask, ask | {"seed": 12}))
     assert first == again != other
+    most, least = (post(server, body(temperature=0.9, n=2, seed=seed)).json()["choices"] for seed in (2**63 - 1, 0))
+    assert most[1]["text"] == least[0]["text"] != most[0]["text"]  # after the largest seed comes 0
     assert post(server, body(temperature=0.9, top_k=1)).json()["choices"][0]["text"] == naive("Once upon a time", 8)[1]
 
 
@@ -105,7 +129,10 @@ WRONG = {
     "stop empty": (body(stop=""), 400), "stream": (body(stream="yes"), 400), "seed": (body(seed="x"), 400),
     "stream_options": (body(stream_options={"include_usage": True}), 400), "logprobs": (body(logprobs=1), 400),
     "presence_penalty": (body(presence_penalty=0.5), 400), "nonsense": (body(nonsense=1), 400),
-    "priority": (body(priority="high"), 400),
+    "priority": (body(priority="high"), 400), "priority list": (body(priority=[]), 400),
+    "top_k huge": (body(top_k=10**19), 400), "temperature huge": (body(temperature=10**400), 400),
+    "n huge": (body(n=10**19), 400), "prompt many": (body(["a"] * 1025), 400), "stream 1.0": (body(stream=1.0), 400),
+    "continuous_usage_stats": (body(stream=True, stream_options={"continuous_usage_stats": 1}), 400),
 }  # fmt: skip
 
 
@@ -124,7 +151,7 @@ def test_fields_that_ask_for_nothing_are_taken(server):
     assert post(server, body(**nothing)).json()["choices"][0]["text"] == naive("Once upon a time", 8)[1]
 
 
-@pytest.mark.parametrize("sent", [b"", b"{", b"[1]", b'{"a": NaN}', b"[" * 5000, b"\xff\xfe"])
+@pytest.mark.parametrize("sent", [b"", b"{", b"[1]", b'{"a": NaN}', b"[" * 5000, b"\xff\xfe", b'{"\\ud800": 1}'])
 def test_what_is_no_json_object_is_400(server, sent):
     answer = post(server, content=sent)
     assert answer.status_code == 400 and answer.json()["error"]["type"] == "invalid_request_error"

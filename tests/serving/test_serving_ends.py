@@ -1,6 +1,7 @@
 """Clients that hang up, queue, read slowly; an engine that breaks; a server that is told to end."""
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -64,20 +65,23 @@ def test_a_client_that_hangs_up_frees_its_blocks_within_a_step(server):
 
 
 def test_one_too_many_is_answered_429_and_says_when_to_come_again():
-    with make_server(most_requests=2) as server, httpx.Client() as client:
+    with make_server(most_requests=3) as server, httpx.Client() as client:
 
         def ask():
             return client.send(
                 client.build_request("POST", f"{server.url}/v1/completions", json=body(**LONG)), stream=True
             )
 
-        two = [ask(), ask()]
+        open_ones = [ask(), ask()]
+        several = post(server, body(["a", "b", "c"], max_tokens=1500))  # of three prompts none stays behind
+        assert several.status_code == 429
+        until(lambda: server.app.state.service.thread.num_open == 2)
+        open_ones.append(ask())
         refused = post(server, body())
         assert refused.status_code == 429 and int(refused.headers["Retry-After"]) >= 1
         assert refused.json()["error"]["type"] == "rate_limit_error"
-        several = post(server, body(["a", "b", "c"]))  # of three prompts none stays behind
-        assert several.status_code == 429
-        for answer in two:
+        assert post(server, body(["a"] * 4)).status_code == 400  # more than there is room for, ever
+        for answer in open_ones:
             answer.close()
         until(lambda: is_idle(server))
         assert post(server, body()).status_code == 200
@@ -94,6 +98,39 @@ def test_a_client_that_does_not_read_makes_nobody_wait_and_gets_all_in_the_end(s
         sent = b"".join(iter(lambda: slow.recv(65536), b""))
     texts = [one["choices"][0]["text"] for one in events_of(sent.decode().splitlines())]
     assert "".join(texts) == naive("Once upon a time", 120)[1]
+
+
+@pytest.mark.parametrize("prompt", ["Once", ["Once", "In a", "The"]])
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_client_that_hangs_up_before_the_stream_or_while_it_does_not_read_leaves_nothing(prompt, reads):
+    server = make_server()  # not started: the application is called as uvicorn calls it
+    engine, thread = engine_of(server), server.app.state.service.thread.start()
+
+    async def ask():
+        sent, is_full = [{"type": "http.request", "body": json.dumps(body(prompt, **LONG)).encode()}], asyncio.Event()
+
+        async def receive():
+            if not sent and not reads:
+                await is_full.wait()
+            return sent.pop() if sent else {"type": "http.disconnect"}
+
+        async def send(message):
+            if not reads and message.get("body"):
+                is_full.set()
+                await asyncio.Event().wait()
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [], "query_string": b""}
+        await server.app(scope, receive, send)
+        while thread.num_open:
+            await asyncio.sleep(0.005)
+
+    gc.disable()  # the collector closes generators that nobody closed, some time
+    try:
+        asyncio.run(ask())
+    finally:
+        gc.enable()
+        thread.stop(drain=False)
+    assert is_idle(server) and engine.metrics.num_generated_tokens < 1500
 
 
 def test_clients_that_hang_up_at_any_moment_leave_nothing_and_disturb_nobody(server):
@@ -121,7 +158,7 @@ def test_clients_that_hang_up_at_any_moment_leave_nothing_and_disturb_nobody(ser
         assert text == naive(prompt, n)[1]
 
 
-def test_an_engine_that_breaks_answers_all_with_an_error(server):
+def test_an_engine_that_breaks_answers_all_with_an_error_and_is_in_the_log(server, caplog):
     engine = engine_of(server)
     with httpx.stream("POST", f"{server.url}/v1/completions", json=body(**LONG)) as open_stream:
         lines = open_stream.iter_lines()
@@ -132,7 +169,7 @@ def test_an_engine_that_breaks_answers_all_with_an_error(server):
 
         engine.step = broken
         error = [one for one in events_of(lines) if "error" in one]
-    assert "a bug" in error[0]["error"]["message"]
+    assert "a bug" in error[0]["error"]["message"] and "in broken" in caplog.text
     assert post(server, body()).status_code == httpx.get(f"{server.url}/health").status_code == 503
     del engine.step
     engine.abort("0")
@@ -159,7 +196,18 @@ def test_a_thread_that_stops_finishes_or_aborts_what_is_there():
             asyncio.run(ask())
 
 
-def test_an_address_that_is_taken_is_said():
+def test_stop_may_come_twice_and_before_start():
+    server = make_server()
+    thread = server.app.state.service.thread
+    server.stop()
+    assert thread.stop() and thread.stop()
+    with make_server() as server:
+        server.stop()
+
+
+def test_an_address_that_cannot_be_had_is_said():
+    with pytest.raises(CourseError, match="--port"):
+        bind("a..b", 0)
     with make_server() as server, pytest.raises(CourseError, match="--port"):
         bind("127.0.0.1", int(server.url.rpartition(":")[2]))
 
