@@ -37,7 +37,7 @@ def guesses(lesson):
 
     Shown are the questions that this kernel has asked, and those of earlier days with a guess.
     """
-    begin = f"{str(lesson).zfill(2)}."
+    lesson = str(lesson).zfill(2)
     kept, notices = workbook.guesses()
     found = {}
     for question_id, (question, options, answer) in asked.items():
@@ -47,4 +47,4 @@ def guesses(lesson):
     for question_id, guess in kept.items():
         if question_id not in found and guess.get("question"):
             found[question_id] = Guessed(guess["question"], guess.get("option", ""), guess.get("answer", ""))
-    return Guesses(str(lesson), [row for question_id, row in found.items() if question_id.startswith(begin)], notices)
+    return Guesses(lesson, [row for key, row in found.items() if key.startswith(f"{lesson}.")], notices)

@@ -18,7 +18,7 @@ def predict(question_id, question, options, answer=None):
     """Shows a question with one button for each option, and keeps the guess.
 
     answer: the index of the right option; with it, progress counts how many guesses were right.
-    The answer itself is not told: the next cell settles it. Without a kernel, the saved notebook
+    The answer is not shown here: the next cell shows it. Without a kernel, the saved notebook
     shows the question and its options as a list. Raises CourseError for fewer than two options
     or an answer that is none of them.
     """
@@ -59,7 +59,7 @@ def told(options, guess):
     """The sentence under the buttons."""
     if not guess or not 0 <= guess.get("choice", -1) < len(options):
         return "One click; you can change it until you go on."
-    return f"You guessed “{options[guess['choice']]}”. The next cell settles it."
+    return f"You guessed “{options[guess['choice']]}”. The next cell shows what it is."
 
 
 def said(sentence, notices):

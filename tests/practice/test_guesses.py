@@ -45,15 +45,20 @@ def test_what_was_expected_stands_beside_what_it_was(capsys):
         "  – Faster?",
         "      no guess",
         "  ✓ The same?",
-        "      you expected “Yes”, and so it was",
+        "      you expected “Yes”: right",
     ]
     assert "it was “Twelve”" in shown._repr_html_()
 
 
 def test_without_a_guess_the_answer_is_shown_all_the_same(capsys):
     predict(*ROWS, answer=1)
-    assert str(guesses(1)).splitlines()[0] == "guesses 1   no guess yet"
+    assert str(guesses(1)).splitlines()[0] == "guesses 01   no guess yet"
     assert "no guess; it was “Twelve”" in str(guesses("01"))
+
+
+def test_a_guess_without_a_right_answer_is_still_a_guess():
+    click("01.time", "Faster?", ["Yes", "No"], 0, answer=None)
+    assert str(guesses("01")).splitlines()[0] == "guesses 01   none has one right answer"
 
 
 def test_guesses_of_an_earlier_day_are_shown_before_their_questions_are_asked_again():

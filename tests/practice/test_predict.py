@@ -23,7 +23,7 @@ def test_a_click_keeps_the_guess_and_says_so():
     assert workbook.guess("01.rows") is None and "One click" in status.value
     options[1].click()
     assert workbook.guess("01.rows")["choice"] == 1 and workbook.guess("01.rows")["right"] is True
-    assert "You guessed “Twelve: one for each token”. The next cell settles it." in status.value
+    assert "You guessed “Twelve: one for each token”. The next cell shows what it is." in status.value
     assert [b.icon for b in options] == ["", "check"]
 
 

@@ -106,7 +106,9 @@ def is_begun(exercises):
 
 def guesses_count(shown):
     judged = [row.right for row in shown.rows if row.right is not None]
-    return f"{sum(judged)} of {len(judged)} right" if judged else "no guess yet"
+    if judged:
+        return f"{sum(judged)} of {len(judged)} right"
+    return "none has one right answer" if any(row.expected for row in shown.rows) else "no guess yet"
 
 
 def beside(row):
@@ -114,7 +116,7 @@ def beside(row):
     expected = f"you expected “{row.expected}”" if row.expected else "no guess"
     if not row.it_was:
         return expected
-    return f"{expected}, and so it was" if row.right else f"{expected}; it was “{row.it_was}”"
+    return f"{expected}: right" if row.right else f"{expected}; it was “{row.it_was}”"
 
 
 def none_asked(shown):
