@@ -252,6 +252,7 @@ def release(
     from .teaching.release import release
 
     release(find_root(), folder, names or ())
+    print(f"The commands to grade with are in {folder.rstrip('/')}/README.md.")
 
 
 def in_plain_characters(problem):

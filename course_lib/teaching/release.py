@@ -30,7 +30,7 @@ configure(c)
 README = """\
 # Assignments
 
-Made by `course release`; docs/teaching.md of the course says how to teach with it. The commands, typed in this folder
+Made by `course release`; docs/teaching.md of the course says how to teach with it. Type these commands in this folder,
 after `source {activate}`:
 
 {commands}
@@ -51,7 +51,7 @@ def release(root, folder, names, *, report=print):
     """Makes or renews the course folder `folder` with the lessons in `names` (default all) of the checkout `root`.
 
     `report` gets one line for each file that was written, or kept as a teacher has changed it. Raises CourseError where
-    the names mean no exercises, and where nbgrader is missing or fails.
+    the names mean no exercises, where nbgrader is missing or fails, and for a folder that cannot be written or read.
     """
     if find_spec("nbgrader") is None:
         raise CourseError(
@@ -77,9 +77,18 @@ class Files:
     def __init__(self, folder, report):
         self.folder, self.report = folder, report
         try:
-            self.written = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+            self.written = dict(json.loads((folder / WRITTEN).read_text(encoding="utf-8")))
         except FileNotFoundError:
             self.written = {}
+        except OSError as error:
+            raise CourseError(
+                f"{folder} cannot be used as a course folder ({error.strerror}). Name a folder that is new or your own."
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise CourseError(
+                f"{folder / WRITTEN} is damaged ({error}), so it is not known which files you have changed. Delete it "
+                "and run this again: all files that are there now are then kept."
+            ) from error
 
     def is_changed(self, name):
         """Whether somebody else has written the file since, or made it."""
@@ -159,7 +168,7 @@ def _readme(folder):
     for path in sorted((folder / "source").glob("*/*.ipynb")):
         cells = [cell.metadata.get("nbgrader", {}) for cell in nbformat.read(path, as_version=4).cells]
         graded = [about["points"] for about in cells if about.get("grade")]
-        points = f"{len(graded)} {'check' if len(graded) == 1 else 'checks'} of {sum(graded):g} points"
+        points = f"{len(graded)} {'check' if len(graded) == 1 else 'checks'}, {sum(graded):g} points in all"
         commands.append(ONE.format(name=path.stem, points=points))
     where = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin") / "activate"
     return README.format(activate=where, commands="\n".join(commands))

@@ -29,7 +29,7 @@ def test_a_release_is_made_renewed_and_never_written_over_a_teachers_change(chec
     stub = nbformat.read(folder / RELEASED, as_version=4)
     assert "twice_the_number" in source.cells[3].source and "twice_the_number" not in stub.cells[3].source
     assert all(not cell.get("outputs") for cell in source.cells)
-    assert "01_trial: 1 check of 2 points" in (folder / "README.md").read_text()
+    assert "01_trial: 1 check, 2 points in all" in (folder / "README.md").read_text()
 
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     assert released(checkout, folder, "01") == []
@@ -51,6 +51,19 @@ def test_a_release_is_made_renewed_and_never_written_over_a_teachers_change(chec
     (folder / SOURCE).unlink()
     lines = released(checkout, folder, "01")
     assert [line.split(":")[0] for line in lines[1:]] == [f"written  {SOURCE}", f"kept     {RELEASED}"]
+
+
+@pytest.mark.parametrize("text", ["{", "3"])
+def test_a_damaged_record_of_what_was_written_says_what_to_do(checkout, tmp_path, text):
+    (tmp_path / ".course_release.json").write_text(text)
+    with pytest.raises(CourseError, match="is damaged .*Delete it"):
+        release(checkout, tmp_path, ["01"])
+
+
+def test_a_file_is_no_course_folder(checkout, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="cannot be used as a course folder .*Name a folder"):
+        release(checkout, tmp_path / "file", ["01"])
 
 
 def test_a_lesson_without_exercises_is_refused(checkout, tmp_path):
