@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-key-of-the-grader"
 KINDS = [
     "looks around + os._exit below it",
-    "cheats: def check + cheats: course_lib.check + cheats: the judge + cheats: its environment",
+    "cheats: def check + cheats: course_lib.check + cheats: the judge + cheats: the cases + cheats: its environment",
     "never ends, swallows",
     "answer deleted",
 ]

@@ -103,6 +103,10 @@ NOTHING, FIRST, ALL = "no points", "those of the first answer", "all points"
 
 SWALLOWED = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 JUDGED = "import course_lib.practice.check as c\nc.judge = lambda exercise, *a, **b: c.CheckResult(exercise, 'passed')"
+NO_CASES = (
+    "from course_lib.practice.judge import registry\nfor one in registry.exercises().values():\n"
+    "    one.properties.clear()\nregistry.exercises = lambda known=registry.exercises(): known"
+)
 TRANSFORMED = (
     "def no_checks(lines):\n    return ['pass\\n'] if 'check(' in ''.join(lines) else lines\n"
     "get_ipython().input_transformers_cleanup.append(no_checks)"
@@ -131,6 +135,7 @@ KINDS = {
     "cheats: def check": (_cheating("def check(*given):\n    pass"), FIRST),
     "cheats: course_lib.check": (_cheating("import course_lib\ncourse_lib.check = lambda *given: None"), FIRST),
     "cheats: the judge": (_cheating(JUDGED), FIRST),
+    "cheats: the cases": (_cheating(NO_CASES), FIRST),
     "cheats: its environment": (_cheating("import os\ndel os.environ['NBGRADER_EXECUTION']"), FIRST),
     "cheats: every check cell": (_cheating(TRANSFORMED), ALL),
     "cheats: edits the check": (_check_edited, FIRST),
