@@ -24,6 +24,7 @@ from .prometheus import CONTENT_TYPE, ServerMetrics
 from .protocol import read_json, read_request
 
 LARGE = 16_384  # bytes of a body from which on it is read in another thread: its tokens take a while
+BODY_S = 60  # how long a body may take to come
 RETRY_AFTER_S = 1
 
 
@@ -131,12 +132,18 @@ class Service:
     async def _body(self, request):
         found = bytearray()
         try:
-            async for piece in request.stream():
-                found += piece
-                if len(found) > self.most_bytes:
-                    raise APIError(
-                        413, f"The body is longer than {self.most_bytes} bytes, the most that this server reads."
-                    )
+            async with asyncio.timeout(BODY_S):
+                async for piece in request.stream():
+                    found += piece
+                    if len(found) > self.most_bytes:
+                        raise APIError(
+                            413, f"The body is longer than {self.most_bytes} bytes, the most that this server reads."
+                        )
+        except TimeoutError:  # it would keep the server from ending
+            close = {"Connection": "close"}
+            raise APIError(
+                408, f"The body has not come within {BODY_S} seconds. Send it again.", headers=close
+            ) from None
         except ClientDisconnect:
             raise APIError(400, "The body ended early.") from None
         return bytes(found)

@@ -43,7 +43,12 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self):
-        """Starts the thread."""
+        """Starts the thread. Raises CourseError where it was started before."""
+        if self._thread.ident is not None:
+            raise CourseError(
+                "This EngineThread was started before, and a thread runs once. Make another one; for a server, call "
+                "make_app again."
+            )
         self._thread.start()
         return self
 

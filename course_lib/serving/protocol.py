@@ -28,6 +28,7 @@ NOTHING_ASKED = {
     "parallel_tool_calls": [True, False], "service_tier": ["auto", "default"], "add_generation_prompt": [True],
 }  # fmt: skip
 MOST_STOPS = 4
+LONGEST_STOP = 1000  # characters: to look for a longer one takes the engine's time, and others would wait
 # Arguments of apply_chat_template. A template from a client could run for ever, in the event loop.
 NO_VARIABLES = {"messages", "chat_template", "tokenize", "tools", "add_generation_prompt", "continue_final_message",
                 "self", "source", "template"}  # fmt: skip
@@ -120,6 +121,9 @@ def read_params(body, *, default_max_tokens):
     stop = given.get("stop", [])
     if isinstance(stop, list) and len(stop) > MOST_STOPS:
         refuse("stop", f"stop holds {len(stop)} strings, and the API takes {MOST_STOPS} at most.")
+    for one in [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []:
+        if isinstance(one, str) and len(one) > LONGEST_STOP:
+            refuse("stop", f"stop holds {len(one)} characters, and {LONGEST_STOP} are the most. Give a shorter string.")
     max_tokens = body.get("max_completion_tokens")
     max_tokens = body.get("max_tokens") if max_tokens is None else max_tokens
     if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):

@@ -126,7 +126,7 @@ WRONG = {
     "max_tokens": (body(max_tokens=0), 400), "max_tokens many": (body(max_tokens=10**6), 400),
     "temperature": (body(temperature=-1), 400), "top_p": (body(top_p=0), 400), "top_k": (body(top_k=-5), 400),
     "n": (body(n=0), 400), "n many": (body(n=999), 400), "stop": (body(stop=["a"] * 5), 400),
-    "stop empty": (body(stop=""), 400), "stream": (body(stream="yes"), 400), "seed": (body(seed="x"), 400),
+    "stop empty": (body(stop=""), 400), "stop long": (body(stop=["a" * 1001]), 400), "stream": (body(stream="yes"), 400), "seed": (body(seed="x"), 400),
     "stream_options": (body(stream_options={"include_usage": True}), 400), "logprobs": (body(logprobs=1), 400),
     "presence_penalty": (body(presence_penalty=0.5), 400), "nonsense": (body(nonsense=1), 400),
     "priority": (body(priority="high"), 400), "priority list": (body(priority=[]), 400),

@@ -203,6 +203,16 @@ def test_stop_may_come_twice_and_before_start():
     assert thread.stop() and thread.stop()
     with make_server() as server:
         server.stop()
+        with pytest.raises(CourseError, match="make_app again"):
+            server.app.state.service.thread.start()
+
+
+def test_a_body_that_never_comes_does_not_keep_the_server(monkeypatch):
+    monkeypatch.setattr("course_lib.serving.app.BODY_S", 0.05)
+    with make_server() as server, socket.create_connection(server.url.removeprefix("http://").split(":")) as slow:
+        slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))  # the server closes the connection
+    assert answer.startswith(b"HTTP/1.1 408") and b"has not come" in answer
 
 
 def test_an_address_that_cannot_be_had_is_said():
