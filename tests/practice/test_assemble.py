@@ -8,16 +8,15 @@ import random_models
 import torch
 
 from course_lib.decoding import generate_naive
-from course_lib.errors import CourseError
 from course_lib.practice import load_parts
 from course_lib.practice.assembly import assemble as assembling
-from course_lib.practice.assembly.assemble import Score, ScoreBoard, last
+from course_lib.practice.assembly.assemble import Score, ScoreBoard
 from course_lib.practice.assembly.peak import PeakTensors
-from course_lib.practice.assembly.rungs import Load, rungs
+from course_lib.practice.assembly.ways import Load, ways
 from course_lib.practice.parts import Part, Parts
 from course_lib.practice.report import score_board
 
-STEPS = rungs(kernels=False)
+STEPS = ways(kernels=False)
 LOAD = Load([[(3 + i + 5 * at) % 23 for at in range(7 + 4 * i)] for i in range(6)], [12, 9, 9, 5, 9, 7])
 
 
@@ -89,7 +88,7 @@ def test_code_that_raises_or_never_ends_stops_its_own_way_alone(served):
     assert found.problem.startswith("stopped: not done after 0.2 s. Does the loop end?")
 
 
-def test_the_board_is_written_beside_the_progress_and_read_back(monkeypatch, home):
+def test_the_board_is_written_beside_the_progress(monkeypatch, home):
     small = random_models.model(vocab_size=300)
     tokenizer = SimpleNamespace(encode=lambda text: list(text.encode()[:9]))
     monkeypatch.setattr("course_lib.models.load_model", lambda name, dtype: (small, tokenizer))
@@ -97,19 +96,16 @@ def test_the_board_is_written_beside_the_progress_and_read_back(monkeypatch, hom
     told = []
     board = assembling.assemble("small", tell=told.append)
     assert [score.wrong for score in board.scores] == [()] * 8 and board.notices == [] and board.num_requests == 2
-    assert told[1] == "1 of 8: naive" and len(told) == 9
-    assert json.loads((home / "assemble.json").read_text())["scores"][0]["name"] == "naive"
-    assert last() == board and "course_lib alone" in str(board) and "<table" in board._repr_html_()
-    (home / "assemble.json").write_text("{}")
-    with pytest.raises(CourseError, match="cannot be read.*course assemble"):
-        last()
+    assert told[1] == "1 of 8: naive, computes the whole sequence for each token" and len(told) == 9
+    assert json.loads((home / "assemble.json").read_text()) == json.loads(json.dumps(board.as_dict()))
+    assert "course_lib alone" in str(board) and "<table" in board._repr_html_()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_file(monkeypatch, home):
     home.write_text("a file where the folder should be")
     board = ScoreBoard("small", "here", "now", 1, 1, 1, {}, [])
     [notice] = assembling._saved(board)
-    assert "could not be written" in notice and "COURSE_HOME" in notice and last() is None
+    assert "could not be written" in notice and "COURSE_HOME" in notice
 
 
 def test_the_table_says_whose_each_part_is_and_what_went_wrong():
@@ -131,7 +127,11 @@ def test_the_table_says_whose_each_part_is_and_what_went_wrong():
     assert naive == ["naive", "10", "1.0", "1.0", "the same", "yours: 01.generate"]
     assert cached == ["cached", "40", "4.0", "2.5", "2 of 4 differ", "yours: 02.cache; reference: 02.generate_cached"]
     assert paged == ["paged", "–", "–", "–", "stopped", "reference: 04.allocator"]
-    assert "paged stopped: IndexError: no such block" in lines and "tokens of request 0, 3 are not" in said
+    assert (
+        "paged stopped: IndexError: no such block" in lines
+        and "tokens of requests 0, 3 are not" in said
+        and "course check 02.cache" in said
+    )
     assert "The reference's: 02.generate_cached, 04.allocator (not passed yet)." in lines
     narrow = score_board.text(board, width=80)  # ids are folded there, and never cut
     assert "…" not in narrow and max(map(len, narrow.partition("4 requests")[0].splitlines())) <= 80

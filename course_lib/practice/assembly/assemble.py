@@ -5,7 +5,6 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 
-from course_lib.errors import CourseError
 from course_lib.practice.check import Shown
 from course_lib.practice.judge import running
 from course_lib.practice.judge.guard import guarded
@@ -72,20 +71,6 @@ def path():
     return workbook.store().folder / "assemble.json"
 
 
-def last():
-    """The ScoreBoard that was measured last, or None. Raises CourseError for a file that cannot be read."""
-    try:
-        state = json.loads(path().read_text(encoding="utf-8"))
-        if state.pop("schema") != SCHEMA:
-            raise ValueError("it is of another version of the course")
-        scores = [Score(**{**one, "uses": tuple(one["uses"]), "wrong": tuple(one["wrong"])}) for one in state["scores"]]
-        return ScoreBoard(**{**state, "scores": scores})
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CourseError(f"{path()} cannot be read ({error}). Measure again: course assemble") from error
-
-
 def assemble(model="tale", *, tell=None):
     """Serves the same requests in each way of the course on the learner's passed parts. Returns a ScoreBoard.
 
@@ -97,19 +82,19 @@ def assemble(model="tale", *, tell=None):
     from course_lib.machine.device import inspect_machine
     from course_lib.models import load_model
 
-    from .rungs import make_load, rungs
+    from .ways import make_load, ways
 
     tell, machine = tell or (lambda sentence: None), inspect_machine()
     loaded, tokenizer = load_model(model, dtype=torch.float32)
-    steps = rungs(kernels=machine.triton == "compiled")
-    tell("Checking your parts again")
-    parts = load_parts(*sorted({exercise_id for rung in steps for exercise_id in rung.uses}))
+    steps = ways(kernels=machine.triton == "compiled")
+    tell("Checking the parts that you have passed")
+    parts = load_parts(*sorted({exercise_id for way in steps for exercise_id in way.uses}))
     load, expected, naive_s = _with_tokens(loaded, make_load(tokenizer, MOST))
     limit_s, scores = max(LIMIT_S, LIMIT_TIMES * naive_s), []
     with torch.inference_mode():
-        for number, rung in enumerate(steps, 1):
-            tell(f"{number} of {len(steps)}: {rung.name}")
-            scores.append(_score(rung, parts, loaded, load, expected, limit_s))
+        for number, way in enumerate(steps, 1):
+            tell(f"{number} of {len(steps)}: {way.name}, {way.what}")
+            scores.append(_score(way, parts, loaded, load, expected, limit_s))
     threads = machine.cpu_threads
     where = machine.gpu or f"{machine.system}, {threads} CPU thread{'s' * (threads != 1)}"
     board = ScoreBoard(
@@ -139,34 +124,34 @@ def _with_tokens(model, load):
     return load.first(len(expected)), expected, seconds
 
 
-def _score(rung, parts, model, load, expected, limit_s):
+def _score(way, parts, model, load, expected, limit_s):
     """Serves twice: for tokens and memory, then by the clock."""
     import torch
 
     from .peak import peak_of
 
-    mine = [parts[part.exercise_id] for part in parts.found if part.is_yours and part.exercise_id in rung.uses]
+    mine = [parts[part.exercise_id] for part in parts.found if part.is_yours and part.exercise_id in way.uses]
     answer = mine[0] if mine else None
 
     def first():
         with peak_of(model) as peak:
-            return rung.make(parts, model, load)(), peak()
+            return [list(ids) for ids in way.make(parts, model, load)()], peak()
 
     def second():
-        serve = rung.make(parts, model, load)
+        serve = way.make(parts, model, load)
         began = time.perf_counter()
         serve()
         return time.perf_counter() - began
 
-    with guarded(answer), torch.device(model.device) if rung.makes_tensors else contextlib.nullcontext():
+    with guarded(answer), torch.device(model.device) if way.makes_tensors else contextlib.nullcontext():
         found, _ = running.run(first, answer, limit_s)
         seconds = found if isinstance(found, running.Raised) else running.run(second, answer, limit_s)[0]
     if isinstance(seconds, running.Raised):
-        return Score(rung.name, rung.what, rung.uses, problem=str(seconds))
+        return Score(way.name, way.what, way.uses, problem=str(seconds))
     tokens, peak_bytes = found
-    wrong = tuple(i for i, ids in enumerate(expected) if len(tokens) <= i or list(tokens[i]) != ids)
+    wrong = tuple(i for i, ids in enumerate(expected) if len(tokens) <= i or tokens[i] != ids)
     per_second = sum(load.new_tokens) / seconds
-    return Score(rung.name, rung.what, rung.uses, seconds, per_second, peak_bytes, wrong)
+    return Score(way.name, way.what, way.uses, seconds, per_second, peak_bytes, wrong)
 
 
 def _saved(board):

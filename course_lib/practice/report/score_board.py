@@ -49,10 +49,10 @@ def sentences(board):
             said.append(f"{score.name} stopped: {score.problem}")
         elif score.wrong:
             which = ", ".join(map(str, score.wrong[:8])) + (", …" if len(score.wrong) > 8 else "")
-            said.append(
-                f"{score.name}: the tokens of request {which} are not those of `generate_naive`. Compare one of these "
-                f"requests with `first_divergence`, token by token."
-            )
+            requests = "request" if len(score.wrong) == 1 else "requests"
+            yours = " ".join(part for part in score.uses if part in board.yours)
+            todo = f"Run all of its checks: `course check {yours}`" if yours else "Please report it: no part is yours"
+            said.append(f"{score.name}: the tokens of {requests} {which} are not those of `generate_naive`. {todo}.")
     reasons = {}
     for part, why_not in board.others.items():
         reasons.setdefault(why_not, []).append(part)

@@ -56,7 +56,7 @@ def make_load(tokenizer, count=16):
 
 
 @dataclass(frozen=True)
-class Rung:
+class Way:
     """One way to serve."""
 
     name: str
@@ -178,23 +178,23 @@ def final(parts, model, load):
     return lambda: [output.token_ids for output in made.generate(load.prompts, load.params)]
 
 
-def rungs(*, kernels):
-    """All Rungs in order. kernels: whether Triton compiles here; an interpreted kernel would take hours."""
+def ways(*, kernels):
+    """All ways in order. kernels: whether Triton compiles here; an interpreted kernel would take hours."""
     attention = ("08.paged_prefill",) if kernels else ()
     return (
-        Rung("naive", "computes the whole sequence for each token", ("01.generate",), naive, True),
-        Rung("cached", "keeps keys and values of one sequence", ("02.generate_cached", "02.cache"), cached, True),
-        Rung("paged", "keeps them in blocks", ("02.generate_cached", "04.allocator", "04.block_table"), paged, True),
-        Rung("batched", f"computes {AT_ONCE} requests at once", ("09.dynamic_batcher",), batched),
-        Rung(
+        Way("naive", "computes the whole sequence for each token", ("01.generate",), naive, True),
+        Way("cached", "keeps keys and values of one sequence", ("02.generate_cached", "02.cache"), cached, True),
+        Way("paged", "keeps them in blocks", ("02.generate_cached", "04.allocator", "04.block_table"), paged, True),
+        Way("batched", f"computes {AT_ONCE} requests at once", ("09.dynamic_batcher",), batched),
+        Way(
             "continuous", "requests join and leave each step", ("10.continuous_loop", "04.allocator"), continuous, True
         ),
-        Rung(
+        Way(
             "engine",
             f"cuts prompts, {TOKEN_BUDGET} tokens a step",
             ("04.allocator", "11.chunked_prefill", "11.priority", *attention),
             engine,
         ),
-        Rung("preempting", "has a third of the memory", ("04.allocator", "11.preempt"), preempting),
-        Rung("final", "course_lib's engine, shares prefixes", (), final),
+        Way("preempting", "has a third of the memory", ("04.allocator", "11.preempt"), preempting),
+        Way("final", "course_lib's engine, shares prefixes", (), final),
     )
