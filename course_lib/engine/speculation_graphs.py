@@ -41,20 +41,23 @@ class SpeculationGraphs:
         self.events = [torch.cuda.Event(enable_timing=True) for _ in range(3 * device.type.startswith("cuda"))]
 
     def lengths(self, size):
-        """{name: (dtype, length)} of the inputs of `size` sequences. What begins with "draft_" has a place for each
-        sequence and run of the draft model, "first_" for two tokens a sequence, "seq_" and ends for each sequence.
+        """{name: (dtype, length)} of the inputs of `size` sequences.
+
+        Without a prefix: of the check, for each token or sequence; draft_at says for each token which draft it is.
+        "first_": of the first run of the draft model, at most two tokens a sequence. "draft_": of each run of the draft
+        model, for each sequence. "seq_": how the draft model's tokens are chosen, for each sequence.
         """
-        tokens, drafts, whole, long = size * (self.k + 1), size * self.k, torch.int32, torch.int64
-        found = dict.fromkeys(("token_ids", "draft_at", "positions", "slots"), (whole, tokens))
-        found |= {"choice_positions": (long, tokens)} | {
+        tokens, drafts, int32, int64 = size * (self.k + 1), size * self.k, torch.int32, torch.int64
+        found = dict.fromkeys(("token_ids", "draft_at", "positions", "slots"), (int32, tokens))
+        found |= {"choice_positions": (int64, tokens)} | {
             name: (dtype, tokens) for name, dtype in zip(SAMPLING, SAMPLING_DTYPES)
         }
-        found |= {"ends": (whole, size + 1), "seq_lens": (whole, size)}
+        found |= {"ends": (int32, size + 1), "seq_lens": (int32, size)}
         if self.draft is not None:
-            found |= {f"first_{name}": (whole, 2 * size) for name in ("ids", "positions", "slots")}
-            found |= {"first_ends": (whole, size + 1), "first_last": (whole, size)}
-            found |= {f"draft_{name}": (whole, drafts) for name in ("positions", "slots", "lens")}
-            found |= {"draft_choice_positions": (long, drafts)} | {
+            found |= {f"first_{name}": (int32, 2 * size) for name in ("ids", "positions", "slots")}
+            found |= {"first_ends": (int32, size + 1), "first_last": (int32, size)}
+            found |= {f"draft_{name}": (int32, drafts) for name in ("positions", "slots", "lens")}
+            found |= {"draft_choice_positions": (int64, drafts)} | {
                 f"seq_{name}": (dtype, size) for name, dtype in zip(SAMPLING, SAMPLING_DTYPES)
             }
         return found

@@ -19,7 +19,7 @@ from .cost import CostModel, StepWork, work_of
 from .replica import Replica, SimulatedRequest
 
 ENOUGH = 4096
-"""Tokens that are written for one rate."""
+"""A rate with drafts is measured over at least so many output tokens, as chance decides which drafts are right."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,16 @@ def decode_rate(cost, batch, *, speculation=None, context=1000, num_tokens=64, s
     """Output tokens a second of a simulated engine in which `batch` sequences decode.
 
     cost: a CostModel. speculation: SimulatedDrafts, or None. context: tokens of each prompt. num_tokens: of each
-    output. Counted are the steps from the first in which all decode to the first in which a sequence ends; with few
-    sequences over several runs, so that it is not chance how many drafts are right.
+    output. Only steps in which all sequences decode are counted. With drafts and few sequences the rate is taken over
+    several runs, with seeds from `seed` on. Raises ParameterError.
     """
     for name, value in (("batch", batch), ("context", context), ("num_tokens", num_tokens)):
         check_whole(name, value, "a number of sequences or tokens", instead=64)
+    if speculation is not None and not isinstance(speculation, SimulatedDrafts):
+        raise ParameterError(
+            f"speculation is {speculation!r}, which the simulator cannot run. Give SimulatedDrafts(...), or None for "
+            "no drafts."
+        )
     runs = 1 if speculation is None else -(-ENOUGH // (batch * num_tokens))
     found = [_decode(cost, batch, speculation, context, num_tokens, seed + i) for i in range(runs)]
     return sum(written for written, _ in found) / sum(seconds for _, seconds in found)
@@ -100,9 +105,10 @@ def losing_batch(cost, speculation, *, most=512, **how):
     them; None if there is none up to `most`.
 
     cost: the CostModel of the model. speculation: SimulatedDrafts. how: context, num_tokens and seed of `decode_rate`.
-    Numbers from 1 on are tried, each twice the one before, then those between the last that won and the first that
-    lost: so it must be that once drafts lose, they lose with more sequences too.
+    It tries 1, 2, 4, ... sequences until drafts lose, then searches between the last two by halves. So it assumes that
+    drafts which lose with n sequences lose with more than n too. Raises ParameterError.
     """
+    check_whole("most", most, "a number of sequences", instead=512)
     wins, loses = 0, 1
     while decode_rate(cost, loses, speculation=speculation, **how) >= decode_rate(cost, loses, **how):
         wins, loses = loses, 2 * loses

@@ -83,3 +83,7 @@ def test_what_a_simulation_refuses():
         SimulatedDrafts(acceptance=1.5)
     with pytest.raises(ParameterError, match="cost is 3"):
         SimulatedDrafts(cost=3)
+    with pytest.raises(ParameterError, match="Give SimulatedDrafts"):
+        losing_batch(LARGE, NGram())
+    with pytest.raises(ParameterError, match="most is 0"):
+        losing_batch(LARGE, SimulatedDrafts(), most=0)
