@@ -61,7 +61,16 @@ def release(root, folder, names, *, report=print):
     chosen = [lesson for lesson in lessons(root, names) if lesson.stub]
     if not chosen:
         raise CourseError(f"No exercises belong to {', '.join(names)}, so there is nothing to release.")
-    files = Files(Path(folder).resolve(), report)
+    try:
+        _release_all(Files(Path(folder).resolve(), report), chosen)
+    except OSError as error:
+        raise CourseError(
+            f"{folder} cannot be used as a course folder: {error.filename}: {error.strerror}. Name a folder that is "
+            "new or your own."
+        ) from error
+
+
+def _release_all(files, chosen):
     try:
         files.write("nbgrader_config.py", CONFIG)
         for lesson in chosen:
@@ -80,10 +89,6 @@ class Files:
             self.written = dict(json.loads((folder / WRITTEN).read_text(encoding="utf-8")))
         except FileNotFoundError:
             self.written = {}
-        except OSError as error:
-            raise CourseError(
-                f"{folder} cannot be used as a course folder ({error.strerror}). Name a folder that is new or your own."
-            ) from error
         except (ValueError, TypeError) as error:
             raise CourseError(
                 f"{folder / WRITTEN} is damaged ({error}), so it is not known which files you have changed. Delete it "

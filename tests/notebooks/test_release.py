@@ -60,10 +60,11 @@ def test_a_damaged_record_of_what_was_written_says_what_to_do(checkout, tmp_path
         release(checkout, tmp_path, ["01"])
 
 
-def test_a_file_is_no_course_folder(checkout, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CourseError, match="cannot be used as a course folder .*Name a folder"):
-        release(checkout, tmp_path / "file", ["01"])
+@pytest.mark.parametrize("folder", ["source", "."], ids=["a file", "a file where source/ should be"])
+def test_a_folder_that_cannot_be_written_is_said(checkout, tmp_path, folder):
+    (tmp_path / "source").write_text("")
+    with pytest.raises(CourseError, match="cannot be used as a course folder: .*Name a folder"):
+        release(checkout, tmp_path / folder, ["01"])
 
 
 def test_a_lesson_without_exercises_is_refused(checkout, tmp_path):
