@@ -122,12 +122,13 @@ def _routes(arrows, place):
             continue
         gap = min(c0, c1) if c0 != c1 else min(c0, 1)  # the gap to the right of this column
         lane = lanes[gap] = lanes.get(gap, -1) + 1
-        x = CENTRES[gap] + WIDTH / 2 + 0.45 + 0.4 * lane
+        x = CENTRES[gap] + WIDTH / 2 + 0.4 + 0.33 * lane
         points = []
         for column, row in ((c0, r0), (c1, r1)):
             side = 1 if column <= gap else -1
             number = ends[gap, row] = ends.get((gap, row), -1) + 1  # so that no two lines of a row meet
-            points.append((CENTRES[column] + side * WIDTH / 2, row + 0.15 + HEIGHT / 2 + 0.16 * number))
+            beside = 0.14 * ((number + 1) // 2) * (-1) ** number  # 0, below, above, ...
+            points.append((CENTRES[column] + side * WIDTH / 2, row + 0.15 + HEIGHT / 2 + beside))
         (x0, y0), (x1, y1) = points
         yield [(x0, y0), (x, y0), (x, y1), (x1, y1)]
 
