@@ -143,10 +143,10 @@ def by_cumulative_sum(logits, seeds, positions):
 
 
 def in_float32(logits, seeds, positions):
-    """24 bits of each word, so that the share is exact in float32."""
+    """23 bits of each word, so that the share with its half is exact in float32."""
     key = good_key(seeds, positions)
     bits = mix((mix(torch.arange(logits.shape[-1]) ^ key[:, None]) + mix(key ^ 5)[:, None]) & MASK)
-    share = ((bits >> 8).float() + 0.5) * 2.0**-24
+    share = ((bits >> 9).float() + 0.5) * 2.0**-23
     return (logits.float() - torch.log(-torch.log(share))).argmax(dim=-1)
 
 

@@ -6,7 +6,7 @@ import json
 import httpx
 import openai
 import pytest
-from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post
+from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post, run
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_many_streams_at_once_are_not_mixed_up(server):
 
             return await asyncio.gather(*map(one, prompts))
 
-    assert asyncio.run(ask()) == [naive(prompt, 10)[1] for prompt in prompts]
+    assert run(ask()) == [naive(prompt, 10)[1] for prompt in prompts]
 
 
 def test_n_and_several_prompts_are_choices_in_order(server):

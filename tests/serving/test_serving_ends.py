@@ -15,7 +15,7 @@ import time
 import httpx
 import openai
 import pytest
-from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post
+from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post, run
 from typer.testing import CliRunner
 
 from course_lib import SamplingParams
@@ -126,7 +126,7 @@ def test_a_client_that_hangs_up_before_the_stream_or_while_it_does_not_read_leav
 
     gc.disable()  # the collector closes generators that nobody closed, some time
     try:
-        asyncio.run(ask())
+        run(ask())
     finally:
         gc.enable()
         thread.stop(drain=False)
@@ -154,7 +154,7 @@ def test_clients_that_hang_up_at_any_moment_leave_nothing_and_disturb_nobody(ser
                 await asyncio.sleep(draw.random() / 100)
             return [(await task, prompt, n) for task, prompt, n in wanted]
 
-    for text, prompt, n in asyncio.run(all_of_them()):
+    for text, prompt, n in run(all_of_them()):
         assert text == naive(prompt, n)[1]
 
 
@@ -190,10 +190,10 @@ def test_a_thread_that_stops_finishes_or_aborts_what_is_there():
                 last = output
             return last
 
-        last = asyncio.run(ask())
+        last = run(ask())
         assert last.finish_reason == reason and (reason == "abort") == (len(last.token_ids) < 300)
         with pytest.raises(EngineStopped):
-            asyncio.run(ask())
+            run(ask())
 
 
 def test_stop_may_come_twice_and_before_start():
