@@ -53,21 +53,22 @@ lock: .venv/.dev ## resolve the locks again, newest versions that pyproject.toml
 clean: ## remove the environments
 	rm -rf .venv .venv-colab
 
-# Each stamp says that an environment holds what its lock says; it is made again when the lock changes.
+# Each stamp says that an environment holds what its lock says; it is made again when the lock changes. Python compiles
+# what is imported when it is imported: all of it at once would take half of the time of an installation.
 .venv/.lab: requirements.lock pyproject.toml
 	@$(call new_venv,.venv)
-	.venv/bin/pip install --quiet -r requirements.lock
+	.venv/bin/pip install --quiet --no-compile -r requirements.lock
 	.venv/bin/pip install --quiet --no-deps -e .
 	@touch $@
 
 .venv/.dev: .venv/.lab locks/dev.lock
-	.venv/bin/pip install --quiet -r locks/dev.lock
+	.venv/bin/pip install --quiet --no-compile -r locks/dev.lock
 	@touch $@
 
 # torch names the Triton it was built for; Colab's is older, so it comes last and without asking.
 .venv-colab/.dev: locks/colab.lock locks/colab.in pyproject.toml
 	@$(call new_venv,.venv-colab)
-	.venv-colab/bin/pip install --quiet -r locks/colab.lock
+	.venv-colab/bin/pip install --quiet --no-compile -r locks/colab.lock
 	.venv-colab/bin/pip install --quiet --no-deps -e .
 	@case "$$(uname -s)" in Linux) .venv-colab/bin/pip install --quiet --no-deps $$(sed -n 's/^\(triton==[^ ]*\).*/\1/p' locks/colab.in);; esac
 	@touch $@
