@@ -11,18 +11,19 @@ import re
 from datetime import date
 
 from course_lib.checkout import lessons
+from course_lib.practice.lesson_head import lesson_head
 
+RUNS = "docs/verified.json"
 BEGIN, END = "<!-- verified: begin -->\n", "<!-- verified: end -->"
 KINDS = {"cpu": "CPU", "colab": "Colab's packages", "gpu": "GPU"}
 
 
 def record(root, kind, seconds, on):
     """These lessons ran to their end without a failure. kind: of KINDS. seconds: {"00": 9.1}. on: what machine."""
-    path, today = root / "docs" / "verified.json", date.today().isoformat()
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known, today = _known(root), date.today().isoformat()
     new = {number: {"seconds": round(its, 1), "date": today, "on": on} for number, its in seconds.items()}
     known[kind] = dict(sorted((known.get(kind, {}) | new).items()))
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    (root / RUNS).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     readme = root / "README.md"
     readme.write_text(with_table(root, readme.read_text(encoding="utf-8")), encoding="utf-8")
 
@@ -38,8 +39,7 @@ def with_table(root, readme):
 
 def table(root):
     """The table in Markdown: a row for each lesson, in seconds of one run from top to bottom."""
-    path = root / "docs" / "verified.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = _known(root)
     lines = [
         f"| lesson | time for you | exercises | {' | '.join(KINDS.values())} | last verified |",
         "|---|---|---:|---:|---:|---:|---|",
@@ -48,9 +48,8 @@ def table(root):
         runs = [known.get(kind, {}).get(number) for kind in KINDS]
         cells = [f"{run['seconds']:.0f} s" if run else "not run" for run in runs]
         last = max((run["date"] for run in runs if run), default="")
-        lines.append(
-            f"| {number} | {_time(root, name)} | {_num_exercises(root, name)} | {' | '.join(cells)} | {last} |"
-        )
+        time = lesson_head(root / "notebooks" / f"{name}.ipynb")["Time"].rstrip(".")
+        lines.append(f"| {number} | {time} | {_num_exercises(root, name)} | {' | '.join(cells)} | {last} |")
     for kind, title in KINDS.items():
         machines = sorted({run["on"] for run in known.get(kind, {}).values()})
         if machines:
@@ -58,15 +57,14 @@ def table(root):
     return "\n".join(lines) + "\n"
 
 
+def _known(root):
+    """The recorded runs: {kind: {lesson number: run}}."""
+    path = root / RUNS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def _names(root):
     return {lesson.name[:2]: lesson.name for lesson in lessons(root) if lesson.stub is None}
-
-
-def _time(root, name):
-    """What the head of the lesson promises."""
-    text = (root / "notebooks" / "src" / f"{name}.py").read_text(encoding="utf-8")
-    found = re.search(r"^# - \*\*Time\*\* (.*?)\.?$", text, re.M)
-    return found[1] if found else ""
 
 
 def _num_exercises(root, name):

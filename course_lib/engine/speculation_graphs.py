@@ -122,8 +122,7 @@ class SpeculationGraphs:
         """
         count, total, begins = len(arrays.seq_lens), len(arrays.token_ids), arrays.cu_seqlens[:-1]
         size = next(size for size in self.sizes if size >= count)
-        filled, counts = self._empty(size), np.diff(arrays.cu_seqlens)
-        of, place = np.repeat(np.arange(count), counts), np.arange(total) - np.repeat(begins, counts)
+        filled, (counts, of, place) = self._empty(size), places(arrays)
         for name in ("token_ids", "positions", "slots", "choice_positions"):
             filled[name][:total] = getattr(arrays, name)
         for name, kept in sampling.items():
@@ -201,3 +200,10 @@ class SpeculationGraphs:
         begin, middle, end = self.events
         check = middle.elapsed_time(end) / 1e3
         return (begin.elapsed_time(middle) / 1e3 if self.draft is not None else 0.0), check
+
+
+def places(arrays):
+    """(tokens of each sequence, the sequence of each token, the place of each token in it) of a StepArrays."""
+    counts = np.diff(arrays.cu_seqlens)
+    place = np.arange(len(arrays.token_ids)) - np.repeat(arrays.cu_seqlens[:-1], counts)
+    return counts, np.repeat(np.arange(len(counts)), counts), place

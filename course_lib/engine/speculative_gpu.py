@@ -9,7 +9,7 @@ import torch
 from course_lib.decoding.choosing import probabilities
 
 from .drafting import CheckedTokens, SpeculativeRunner
-from .speculation_graphs import SpeculationGraphs
+from .speculation_graphs import SpeculationGraphs, places
 
 
 class SpeculativeGPURunner(SpeculativeRunner):
@@ -55,9 +55,7 @@ class SpeculativeGPURunner(SpeculativeRunner):
 
     def _probabilities(self, arrays, drawn_from):
         """What each draft was drawn from, float32 [drafts, vocab_size] in the order of the batch."""
-        counts = np.diff(arrays.cu_seqlens)
-        place = np.arange(len(arrays.token_ids)) - np.repeat(arrays.cu_seqlens[:-1], counts)
-        of, first = np.repeat(np.arange(len(counts)), counts), arrays.is_checked
+        (_, of, place), first = places(arrays), arrays.is_checked
         at = torch.from_numpy(np.stack([place[first], of[first]])).to(self.graphs.bytes.device)
         logits = torch.stack(drawn_from)[at[0], at[1]]
         rows = self.choice_rows(arrays)

@@ -1,7 +1,5 @@
 """A server of tale-draft for the tests of a file, and what it must answer."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import httpx
@@ -57,9 +55,3 @@ def body(prompt="Once upon a time", **more):
 def post(server, data=None, path="/v1/completions", **more):
     """The answer to a POST."""
     return httpx.post(server.url + path, json=data, timeout=60, **more)
-
-
-def run(coroutine):
-    """The result of a coroutine, in a thread of its own: the browser's tests leave a loop running in this one."""
-    with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(asyncio.run, coroutine).result()

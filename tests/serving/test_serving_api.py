@@ -6,7 +6,9 @@ import json
 import httpx
 import openai
 import pytest
-from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post, run
+from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post
+
+from course_lib.workload.bench.server_target import run
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import time
 import httpx
 import openai
 import pytest
-from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post, run
+from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post
 from typer.testing import CliRunner
 
 from course_lib import SamplingParams
@@ -23,6 +23,7 @@ from course_lib.cli import app
 from course_lib.errors import CourseError
 from course_lib.serving.engine_thread import EngineStopped, EngineThread
 from course_lib.serving.server import bind
+from course_lib.workload.bench.server_target import run
 
 LONG = {"max_tokens": 1500, "stream": True}
 
