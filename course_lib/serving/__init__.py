@@ -5,6 +5,7 @@
                           answers.py        outputs become completions, whole or as server-sent events
                           engine_thread.py  an inbox to the engine, and its outputs back      the engine's thread
                           prometheus.py     /metrics, in vLLM's names
+                          request_log.py    what happens to each request, for a view
                           server.py         uvicorn: starts, drains and ends it
 
 The event loop never waits for the engine: it puts a message into the inbox and is woken when outputs are there.

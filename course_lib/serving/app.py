@@ -25,19 +25,20 @@ from .protocol import read_json, read_request
 
 LARGE = 16_384  # bytes of a body from which on it is read in another thread: its tokens take a while
 BODY_S = 60  # how long a body may take to come
-RETRY_AFTER_S = 1
 
 
-def make_app(engine, model_name, *, api_key=None, most_requests=1024, most_bytes=4 << 20):
+def make_app(engine, model_name, *, api_key=None, most_requests=1024, most_bytes=4 << 20, thread=None):
     """The application that serves an engine.
 
     engine: an Engine with a tokenizer. model_name: what clients call the model. api_key: what they must send as
     `Authorization: Bearer ...`; None: nothing. most_requests: unfinished ones; more are answered 429. most_bytes: of a
-    body; longer ones are answered 413. Raises ParameterError for an engine without a tokenizer.
+    body; longer ones are answered 413. thread: what runs the engine, an EngineThread or what has its methods, with a
+    limit of its own; None: a new one. Raises ParameterError for an engine without a tokenizer.
     """
     if engine.tokenizer is None:
         raise ParameterError("This engine has no tokenizer, so it can serve no text. Pass Engine(..., tokenizer=...).")
-    service = Service(engine, model_name, api_key, most_requests, most_bytes)
+    thread = thread or EngineThread(engine, most_requests=most_requests)
+    service = Service(engine, model_name, api_key, thread, most_bytes)
 
     @asynccontextmanager
     async def lifespan(app):
@@ -63,10 +64,10 @@ def make_app(engine, model_name, *, api_key=None, most_requests=1024, most_bytes
 class Service:
     """What the routes share. See make_app."""
 
-    def __init__(self, engine, model_name, api_key, most_requests, most_bytes):
+    def __init__(self, engine, model_name, api_key, thread, most_bytes):
         self.engine, self.model_name, self.most_bytes = engine, model_name, most_bytes
         self._api_key = None if api_key is None else api_key.encode()
-        self.thread = EngineThread(engine, most_requests=most_requests)
+        self.thread = thread
         self.counted = ServerMetrics(engine, model_name)
         self.thread.on_finish = self.counted.count
         room = engine.allocator.num_blocks * engine.config.block_size + 1  # the last token is never computed
@@ -169,7 +170,7 @@ class Service:
                     async for pair in pairs:
                         yield pair
         except TooManyRequests as error:
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            headers = {"Retry-After": str(error.retry_after)}
             raise APIError(429, str(error), code="rate_limit_exceeded", headers=headers) from None
         except EngineStopped as error:
             raise APIError(503, str(error)) from None

@@ -22,7 +22,11 @@ class EngineStopped(CourseError):
 
 
 class TooManyRequests(CourseError):
-    """As many requests as allowed are unfinished."""
+    """As many requests as allowed are unfinished. retry_after: seconds after which the client may ask again."""
+
+    def __init__(self, message, retry_after=1):
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class EngineThread:
@@ -36,6 +40,7 @@ class EngineThread:
         self.engine, self.most_requests = engine, most_requests
         self.error = None  # the exception that ended the thread
         self.on_finish = None  # called in the thread with the last RequestOutput of each sequence
+        self.on_change = None  # called in the thread, without arguments, after each step and each abort
         self._inbox = queue.SimpleQueue()
         self._streams = {}  # request_id -> Stream, of the unfinished; only the engine's thread changes it
         self._num_open, self._lock = 0, threading.Lock()
@@ -114,6 +119,7 @@ class EngineThread:
             while self._take_messages():
                 if self.engine.has_unfinished():
                     self._hand_out(self.engine.step())
+                    self._changed()
         except BaseException as error:  # the streams must not wait for ever
             self.error = error
             logging.getLogger(__name__).exception("The engine has stopped, and the server answers 503 from now on")
@@ -141,6 +147,7 @@ class EngineThread:
             if self._streams.get(stream.request_id) is stream:
                 self.engine.abort(stream.request_id)
                 self._close(stream)
+                self._changed()
         else:
             self._told_to_stop = True
             if details == (False,):
@@ -170,6 +177,10 @@ class EngineThread:
                     self._close(stream)
         for loop, pairs in told.items():
             call(loop, put_all, pairs)
+
+    def _changed(self):
+        if self.on_change is not None:
+            self.on_change()
 
     def _close(self, stream):
         self._streams.pop(stream.request_id, None)
