@@ -15,5 +15,11 @@ Source: vLLM's AsyncLLM and its API server; the API is OpenAI's.
 from course_lib.lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(
-    __name__, {"engine_thread": "EngineThread", "app": "make_app", "server": "BackgroundServer serve"}
+    __name__,
+    {
+        "engine_thread": "EngineThread",
+        "app": "make_app",
+        "server": "BackgroundServer serve",
+        "request_log": "RequestLog",
+    },
 )
