@@ -16,6 +16,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.placement": "here",
         # models, caches and tensors small enough to work out by hand
         "fixtures.random_logits": "random_logits",
+        "fixtures.ring": "Ring",
         "fixtures.captured_step": "captured_decode_step",
         "fixtures.tiny_model": "TinyModel",
         "fixtures.tiny_sequence": "AddingCache AddingModel NanInEmpty Shape run_layers push storages tensor_bytes "
