@@ -25,6 +25,10 @@ class IntegrityError(CourseError):
     """An invariant of the ledger does not hold: there is a bug in the code that keeps it."""
 
 
+class ParallelError(CourseError):
+    """A process of a model over several processes has ended or broken off, so the engine cannot go on."""
+
+
 class OutOfBounds(CourseError, IndexError):
     """A program of a Triton kernel accesses memory outside its tensor. record_accesses finds it before it happens.
 

@@ -17,7 +17,7 @@ LAYERS = (
     ("checkout", "machine", "source", "recorded"),
     ("trace",),
     ("models",),
-    ("attention",),
+    ("attention", "parallel"),
     ("kvcache",),
     ("decoding",),
     ("engine", "models.training"),

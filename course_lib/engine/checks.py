@@ -2,8 +2,10 @@
 
 import math
 
+from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 
+from .config import EngineConfig
 from .scheduler import Scheduler
 from .step import Step
 
@@ -33,8 +35,20 @@ def check_fits(num_prompt_tokens, params, config, num_blocks, most_blocks=None):
         )
 
 
-def check_prompts(prompts):
-    """The prompts as a list. Raises ParameterError for one prompt that is no list of prompts."""
+def check_config(config):
+    """Raises ParameterError for what is no EngineConfig."""
+    if not isinstance(config, EngineConfig):
+        raise ParameterError(
+            f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig(block_size=16), for "
+            f"example."
+        )
+
+
+def check_prompts(prompts, params):
+    """The prompts as a list, and a list with the SamplingParams of each. params: one for all, or a list.
+
+    Raises ParameterError for one prompt that is no list of prompts, and for another number of parameters.
+    """
     if isinstance(prompts, str):
         raise ParameterError(
             f"prompts is the text {prompts[:40]!r}, but it is a list of prompts. Write brackets around it: [text]."
@@ -49,7 +63,13 @@ def check_prompts(prompts):
         raise ParameterError(
             "prompts is one list of token ids, but it is a list of such lists. Write brackets around it: [token_ids]."
         )
-    return prompts
+    all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
+    if len(all_params) != len(prompts):
+        raise ParameterError(
+            f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for "
+            f"all, or one for each prompt."
+        )
+    return prompts, all_params
 
 
 def check_request_fields(priority, client, arrival, params, tokenizer):

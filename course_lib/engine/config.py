@@ -62,6 +62,9 @@ class EngineConfig:
     speculation: str | Speculation | None = None
     """Tokens are guessed ahead and checked together: None, "ngram" (what followed the same tokens before), or
     NGram(...) or DraftModel(model=...) from course_lib.engine with its settings. The greedy tokens are the same."""
+    tensor_parallel: int = 1
+    """Processes over which the model is shared out, each with a GPU of its own where there are GPUs: a divisor of the
+    number of query heads. vLLM: `tensor_parallel_size`."""
     enforce_eager: bool = False
     """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
     gpu_memory_utilization: float = 0.9
@@ -75,6 +78,7 @@ class EngineConfig:
             ("block_size", "tokens"),
             ("max_num_seqs", "requests"),
             ("max_num_batched_tokens", "tokens"),
+            ("tensor_parallel", "processes"),
         ):
             self._check_count(name, what)
         if self.num_blocks is not None:
@@ -114,6 +118,11 @@ class EngineConfig:
             raise ParameterError(
                 "async_scheduling=True schedules a step before it is known how many drafted tokens of the step before "
                 "are accepted. Leave it out with speculation."
+            )
+        if self.speculation is not None and self.tensor_parallel > 1:
+            raise ParameterError(
+                "speculation came with tensor_parallel above 1, and drafts are made and checked in one process only. "
+                "Leave one of the two out."
             )
         w = self.watermark
         if isinstance(w, bool) or not isinstance(w, (int, float)) or not 0 <= w < 1:

@@ -18,7 +18,7 @@ from course_lib.decoding.sampling import SamplingParams
 from course_lib.errors import IntegrityError, ParameterError
 from course_lib.trace.records import Trace
 
-from .checks import check_fits, check_prompts, check_request_fields, check_step, special_stop_ids
+from .checks import check_config, check_fits, check_prompts, check_request_fields, check_step, special_stop_ids
 from .config import EngineConfig
 from .gpu import make_runner
 from .live import LiveRequests
@@ -28,6 +28,7 @@ from .outputs import Detokenizer, RequestOutput, TokenTexts
 from .protocols import make_scheduler
 from .request import SWAPPED, Request
 from .scheduler import Scheduler
+from .tensor_parallel import open_model, starting
 
 
 class Engine:
@@ -39,11 +40,12 @@ class Engine:
             for output in engine.step():
                 print(output.request_id, output.text)
 
-    model: a Transformer. config: an EngineConfig. allocator: a class made as allocator(num_blocks, block_size), or a
-    fresh object of one. scheduler: a class made as scheduler(config, manager, trace=trace). attention: a function
-    with the arguments of paged_attention, or a class made as attention(pool, allocator) with the methods of
-    PagedCache. Each of the three may be a learner's own. tokenizer: needed for text and stop strings. trace: True
-    records into a new Trace, False nothing (a long life makes a long trace); or a Trace. clock: returns seconds.
+    model: a Transformer, or the name of one, as for load_model, which is loaded then with its tokenizer. config: an
+    EngineConfig. allocator: a class made as allocator(num_blocks, block_size), or a fresh object of one. scheduler: a
+    class made as scheduler(config, manager, trace=trace). attention: a function with the arguments of paged_attention,
+    or a class made as attention(pool, allocator) with the methods of PagedCache. Each of the three may be a learner's
+    own. tokenizer: needed for text and stop strings. trace: True records into a new Trace, False nothing (a long life
+    makes a long trace); or a Trace. clock: returns seconds.
 
     `trace` and `metrics` (EngineMetrics) say what happened so far. Raises ParameterError for parts that do not fit
     together.
@@ -53,20 +55,19 @@ class Engine:
         self, model, config=EngineConfig(), *, allocator=None, scheduler=None, attention=None, tokenizer=None,
         trace=True, clock=time.perf_counter,
     ):  # fmt: skip
-        if not isinstance(config, EngineConfig):
-            raise ParameterError(
-                f"config is {config!r}, but an engine is set up by an EngineConfig. Pass EngineConfig("
-                f"block_size=16), for example."
-            )
+        check_config(config)
+        model, tokenizer = open_model(model, config, tokenizer)
         self.model, self.config, self.tokenizer = check_model(model), config, tokenizer
         self.trace = Trace() if trace is True else trace if trace is not False else None
-        self.manager, self.cache = make_memory(
-            model, config, allocator=allocator, attention=attention, trace=self.trace
-        )
-        self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)
-        self.scheduler = make_scheduler(scheduler or Scheduler, config, self.manager, self.trace)
-        self.runner = make_runner(model, self.cache, config)
-        self.is_async = self._may_overlap() if config.async_scheduling is None else config.async_scheduling
+        with starting(model, config, allocator, attention) as on_all_ranks:
+            parts = dict(allocator=allocator, attention=attention, trace=self.trace)
+            self.manager, self.cache = make_memory(model, config, **parts)
+            self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)
+            self.scheduler = make_scheduler(scheduler or Scheduler, config, self.manager, self.trace)
+            self.runner = on_all_ranks(make_runner(model, self.cache, config))
+        is_known = type(self.scheduler) is Scheduler and config.speculation is None and self.trace is None
+        may_overlap = is_known and self.model.device.type == "cuda"
+        self.is_async = may_overlap if config.async_scheduling is None else config.async_scheduling
         self.metrics = EngineMetrics(self.allocator.num_blocks, config.block_size)
         self._clock, self._began = clock, clock()
         self._seed = random.getrandbits(32) if config.seed is None else config.seed
@@ -74,11 +75,6 @@ class Engine:
         self._in_flight = deque()  # (step, its Tokens): at most two
         self._outputs = []  # of requests that ended between two steps, and of other requests' steps inside generate()
         self._token_texts = TokenTexts(tokenizer)
-
-    def _may_overlap(self):
-        """Whether steps overlap by default: on a GPU, with the course's own scheduler, where no trace shows steps."""
-        is_known = type(self.scheduler) is Scheduler and self.config.speculation is None
-        return self.model.device.type == "cuda" and is_known and self.trace is None
 
     # --- requests come and go ---
 
@@ -146,14 +142,7 @@ class Engine:
         no second one. params: one SamplingParams for all, or a list. Raises ParameterError for a prompt that can never
         be served, and then takes none.
         """
-        prompts = check_prompts(prompts)
-        all_params = [params] * len(prompts) if isinstance(params, SamplingParams) else list(params)
-        if len(all_params) != len(prompts):
-            raise ParameterError(
-                f"{len(prompts)} prompts came with {len(all_params)} parameters. Give one SamplingParams for "
-                f"all, or one for each prompt."
-            )
-        ids, found, others = [], {}, []
+        (prompts, all_params), ids, found, others = check_prompts(prompts, params), [], {}, []
         try:
             for prompt, its_params in zip(prompts, all_params):
                 ids.append(self.add_request(self._encoded(prompt), its_params))
@@ -260,6 +249,19 @@ class Engine:
         )  # fmt: skip
 
     # --- small things ---
+
+    def close(self):
+        """Ends the other processes of an engine over several; one in a single process needs no end. As a context
+        manager, an engine does this when the block ends.
+        """
+        if self.config.tensor_parallel > 1:
+            self.runner.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def now(self):
         """Seconds since the engine was made, by its clock: the times of arrivals and metrics."""

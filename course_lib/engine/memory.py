@@ -132,11 +132,13 @@ def default_num_blocks(model, config):
         usable -= bytes_of_largest_step(model, config)
     else:
         enough = max(CPU_ENOUGH, weight_bytes(model.config, model.dtype))
-        usable = min(enough, CPU_SHARE * (_machine_memory()[0] or 2**32))
+        usable = min(enough, CPU_SHARE * (_machine_memory()[0] or 2**32) / config.tensor_parallel)
     kept_as = model.dtype if config.kv_dtype == "auto" else config.kv_dtype
     per_token = kv_bytes_per_token(model.config, kept_as, scales=True)
     if isinstance(config.speculation, DraftModel):  # it keeps its own keys and values in as many blocks
         draft = config.speculation.model
         per_token += kv_bytes_per_token(draft.config, draft.dtype)
     affordable = int(usable) // (config.block_size * per_token)
+    if config.tensor_parallel > 1:  # the same block ids are used on every rank
+        affordable = model.group.least(affordable)
     return max(1, min(config.max_num_seqs * per_sequence, affordable))

@@ -33,6 +33,7 @@ class FusedTransformer:
 
     def __init__(self, model, ops, few=4, some=0):
         self.model, self.config, self.ops, self.few, self.some = model, model.config, ops, few, some
+        self.group = getattr(model, "group", None)  # the ranks, where this is the part of one of several
         self.layers = [FusedLayer(layer, self.config) for layer in model.model.layers]
         positions = torch.arange(self.config.context, device=model.device)
         cos, sin = rotary_angles(positions, self.config)
@@ -51,7 +52,7 @@ class FusedTransformer:
 
     def __call__(self, token_ids, positions, cache, logits_for=None):
         """As Transformer.forward. token_ids, positions, logits_for: int32 or int64."""
-        hidden = F.embedding(token_ids, self.model.model.embed_tokens.weight)
+        hidden = self.model.model.embed_tokens(token_ids)
         delta = None
         for index, layer in enumerate(self.layers):
             if len(hidden) <= self.few:
@@ -63,17 +64,26 @@ class FusedTransformer:
             delta = None if delta is None else delta.index_select(0, logits_for)
         norm, head = self.model.model.norm, self.model.lm_head.weight
         if len(hidden) <= self.few and delta is None:
-            return self.ops.few_rows(hidden.contiguous(), head, norm=norm.weight, eps=norm.eps)
-        return F.linear(self.ops.add_rms_norm(hidden.contiguous(), delta, norm.weight, norm.eps), head)
+            logits = self.ops.few_rows(hidden.contiguous(), head, norm=norm.weight, eps=norm.eps)
+        else:
+            logits = F.linear(self.ops.add_rms_norm(hidden.contiguous(), delta, norm.weight, norm.eps), head)
+        return logits if self.group is None else self.group.gather(logits)[:, : self.config.vocab_size]
 
     def _few_tokens(self, index, layer, hidden, positions, cache):
         """One layer, in place on hidden: [few, hidden_size]."""
         eps, few_rows = self.config.rms_norm_eps, self.ops.few_rows
         qkv = few_rows(hidden, layer.qkv, bias=layer.qkv_bias, norm=layer.input_norm, eps=eps)
         out = self._attend(index, layer, qkv, positions, cache)
-        few_rows(out, layer.o, bias=layer.o_bias, residual=hidden)
+        self._add_few(hidden, out, layer.o, layer.o_bias)
         act = few_rows(hidden, layer.gate_up, norm=layer.mlp_norm, eps=eps, gated=True)
-        few_rows(act, layer.down, residual=hidden)
+        self._add_few(hidden, act, layer.down)
+
+    def _add_few(self, hidden, x, weight, bias=None):
+        """Adds the product of a few rows to hidden, in place; over several ranks the sum of their products."""
+        if self.group is None:
+            self.ops.few_rows(x, weight, bias=bias, residual=hidden)
+        else:
+            hidden += self.group.all_reduce(self.ops.few_rows(x, weight, bias=bias))
 
     def _many_tokens(self, index, layer, hidden, delta, positions, cache):
         """One layer. hidden + delta is the residual stream that comes in; what is returned is the delta that goes
@@ -81,9 +91,13 @@ class FusedTransformer:
         """
         eps, ops = self.config.rms_norm_eps, self.ops
         qkv = F.linear(ops.add_rms_norm(hidden, delta, layer.input_norm, eps), layer.qkv, layer.qkv_bias)
-        out = self._product(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias)
+        out = self._summed(self._product(self._attend(index, layer, qkv, positions, cache), layer.o, layer.o_bias))
         normed = ops.add_rms_norm(hidden, out, layer.mlp_norm, eps)
-        return self._product(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down)
+        return self._summed(self._product(ops.swiglu(F.linear(normed, layer.gate_up)), layer.down))
+
+    def _summed(self, product):
+        """The sum over all ranks."""
+        return product if self.group is None else self.group.all_reduce(product)
 
     def _product(self, x, weight, bias=None):
         """As F.linear: of a few rows with a small weight, for which torch's product takes longest beside its limit."""

@@ -47,16 +47,22 @@ def load_model(name="tale", *, device=None, dtype=None):
     Raises ModelError for a model that cannot be found, read or run, and ParameterError for a device or dtype that is
     not available.
     """
+    folder, config, tokenizer, device, dtype = find_model(name, device, dtype)
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    return load_transformer(folder, config, device, dtype), tokenizer
+
+
+def find_model(name, device=None, dtype=None):
+    """What load_model loads: (folder, ModelConfig, Tokenizer, torch.device, torch.dtype). No weights are read."""
     device = _device(device)
     dtype = _dtype(dtype, device)
     folder = find_folder(name)
     config = read_config(folder)
     tokenizer = load_tokenizer(folder)
-    if device.type == "cuda":
-        torch.backends.cuda.enable_cudnn_sdp(False)
     if not config.eos_token_ids and tokenizer.eos_token_id is not None:
         config = dataclasses.replace(config, eos_token_ids=(tokenizer.eos_token_id,))
-    return load_transformer(folder, config, device, dtype), tokenizer
+    return folder, config, tokenizer, device, dtype
 
 
 def read_config(folder):
@@ -78,25 +84,45 @@ def read_config(folder):
 def load_transformer(folder, config, device, dtype):
     """The Transformer of a folder, in eval mode and without gradients.
 
-    All names and shapes are checked before any weights are read. The model is built without memory (device "meta") and
-    takes over a few tensors at a time, so that no more than these are in memory twice.
+    The model is built without memory (device "meta") and takes over a few tensors at a time, so that no more than these
+    are in memory twice.
     """
-    stored = as_in_transformer(_stored_tensors(folder), folder)
+    tensors = read_weights(folder, config, device, dtype)
     with torch.device("meta"):
         model = Transformer(config)
-    expected = {name: list(p.shape) for name, p in model.named_parameters()}  # a tied embedding appears once
-    _check(stored, expected, config, folder)
-    tensors = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        for file in sorted({stored[name].file for name in expected}):
-            with safe_open(file, framework="pt") as opened:
-                names = [name for name in expected if stored[name].file == file]
-                taken = pool.map(lambda n: taken_over(opened.get_tensor(stored[n].name), device, dtype), names)
-                tensors.update(zip(names, taken))
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     return with_fast_single_rows(model.eval().requires_grad_(False))
+
+
+def read_weights(folder, config, device, dtype, take=None):
+    """{name of a parameter: tensor} of a folder. All names and shapes are checked before any weights are read.
+
+    take: take(name, slice) returns the part that is wanted of a parameter; indexing the slice reads it. Default: all.
+    """
+    stored, expected = as_in_transformer(_stored_tensors(folder), folder), expected_shapes(config)
+    _check(stored, expected, config, folder)
+    tensors = {}
+
+    def read(name):
+        kept = stored[name].name
+        found = opened.get_tensor(kept) if take is None else take(name, opened.get_slice(kept))
+        return taken_over(found, device, dtype)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for file in sorted({stored[name].file for name in expected}):
+            with safe_open(file, framework="pt") as opened:
+                names = [name for name in expected if stored[name].file == file]
+                tensors.update(zip(names, pool.map(read, names)))
+    return tensors
+
+
+def expected_shapes(config):
+    """{name of a parameter: its shape}; a tied embedding appears once."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    return {name: list(weight.shape) for name, weight in model.named_parameters()}
 
 
 def taken_over(mapped, device, dtype):

@@ -1,0 +1,10 @@
+"""One model over several processes: which rank holds what, how they add and gather, how they start and end.
+
+Names arrive on first use.
+"""
+
+from course_lib.lazy import lazily
+
+__all__, __getattr__, __dir__ = lazily(
+    __name__, {"group": "Group", "load": "RandomWeights load_sharded", "ranks": "Ranks", "shards": "Shard"}
+)
