@@ -12,9 +12,9 @@ from course_lib.errors import ModelError, ParameterError
 from course_lib.machine.device import default_device, default_dtype
 
 from .config import ModelConfig
+from .few_rows import FEWEST_NUMBERS, with_fast_few_rows
 from .folder import find_folder, read_json
 from .names import as_in_transformer
-from .one_row import with_fast_single_rows
 from .tokenizer import load_tokenizer
 from .transformer import Transformer
 
@@ -93,7 +93,7 @@ def load_transformer(folder, config, device, dtype):
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    return with_fast_single_rows(model.eval().requires_grad_(False))
+    return with_fast_few_rows(model.eval().requires_grad_(False))
 
 
 def read_weights(folder, config, device, dtype, take=None):
@@ -128,12 +128,12 @@ def expected_shapes(config):
 def taken_over(mapped, device, dtype):
     """A copy of a tensor that is mapped to a file: without, it would change, or crash, when the file does.
 
-    On a CPU in float32, the longer side of a matrix is contiguous in the copy. A decode step reads all weights once and
-    does little else, and the longer the contiguous rows, the better a CPU prefetches them (benchmarks/cpu_decode.py).
-    All this is one pass over the file.
+    On a CPU in float32, a large matrix is stored column after column in the copy, as few_rows.py cuts it; of a small
+    one the longer side is contiguous. A decode step reads all weights once and does little else, and the longer the
+    contiguous rows, the better a CPU prefetches them (benchmarks/cpu_decode.py). All this is one pass over the file.
     """
-    rows_are_short = mapped.ndim == 2 and mapped.shape[0] > mapped.shape[1]
-    if rows_are_short and device.type == "cpu" and dtype == torch.float32:
+    by_columns = mapped.ndim == 2 and (mapped.numel() >= FEWEST_NUMBERS or mapped.shape[0] > mapped.shape[1])
+    if by_columns and device.type == "cpu" and dtype == torch.float32:
         if mapped.dtype == dtype:
             return mapped.t().contiguous().t()
         return mapped.to(dtype).t().contiguous().t()  # torch transposes fast, and converts fast, but not both at once

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from course_lib.errors import ModelError, ParameterError
 from course_lib.models import folder as model_folder
 from course_lib.models import load_model
+from course_lib.models.weights import taken_over
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,14 @@ def test_on_a_cpu_in_float32_every_matrix_is_contiguous_along_its_longer_side(go
         assert p.stride(0 if p.shape[0] > p.shape[1] else 1) == 1 and torch.equal(p, stored[name]), name
     other = load(good, dtype=torch.float16)[0]  # which a CPU multiplies many times more slowly the other way round
     assert all(p.is_contiguous() for p in other.parameters())
+
+
+def test_on_a_cpu_in_float32_a_large_matrix_is_stored_column_after_column():
+    for dtype in (torch.float32, torch.bfloat16):
+        mapped, cpu = torch.randn(256, 600, dtype=dtype), torch.device("cpu")
+        taken = taken_over(mapped, cpu, torch.float32)
+        assert taken.stride() == (1, 256) and torch.equal(taken, mapped.float())
+        assert taken_over(mapped, cpu, torch.bfloat16).is_contiguous()
 
 
 def test_a_path_may_be_text_or_relative(good, monkeypatch):
