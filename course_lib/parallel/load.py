@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_lib.machine.device import default_device, default_dtype
 from course_lib.models import ModelConfig, Transformer
-from course_lib.models.one_row import with_fast_single_rows
+from course_lib.models.few_rows import with_fast_few_rows
 from course_lib.models.weights import expected_shapes, find_model, read_weights
 
 from .ranks import Ranks
@@ -25,18 +26,20 @@ from .shards import Shard
 def load_sharded(name="tale", tensor_parallel=2, *, device=None, dtype=None):
     """As `load_model`, over several processes: (the part of rank 0, Tokenizer). It runs in an Engine and nowhere else.
 
-    name: as for load_model; or RandomWeights, and then the tokenizer is None. tensor_parallel: the number of processes,
+    name: as for load_model; or FolderWeights or RandomWeights, and then the tokenizer is None. tensor_parallel: the number of processes,
     a divisor of the number of query heads. device: "cuda" (a GPU each) or "cpu"; default: GPUs where there are any.
     dtype: of the weights, as for load_model. `model.ranks` are the processes; `model.ranks.close()` ends them, and so
     does the end of this program. Raises ParameterError, ModelError, and ParallelError for a process that ends.
     """
-    if isinstance(name, RandomWeights):
-        source, tokenizer, config = name, None, name.config
-        device, dtype = torch.device(device or "cpu"), dtype or torch.float32
+    if isinstance(name, (FolderWeights, RandomWeights)):
+        source, tokenizer, device = name, None, torch.device(device or default_device())
+        dtype = dtype or default_dtype(device)
     else:
         folder, config, tokenizer, device, dtype = find_model(name, device, dtype)
         source = FolderWeights(folder, config)
-    Shard(config, 0, tensor_parallel)  # refuses what does not divide the heads, before anything is started
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)  # as in load_model
+    Shard(source.config, 0, tensor_parallel)  # refuses what does not divide the heads, before anything is started
     ranks = Ranks(tensor_parallel, device)
     try:
         ranks.send(_load_part, source, dtype)
@@ -69,7 +72,7 @@ class FolderWeights:
 @dataclasses.dataclass(frozen=True)
 class RandomWeights:
     """Random weights of a shape, for measurements: the same numbers for any number of processes on the same kind of
-    device. One parameter at a time is made whole, and cut.
+    device. One parameter at a time is made whole, and cut. `whole` is the model in one process.
     """
 
     config: ModelConfig
@@ -87,6 +90,16 @@ class RandomWeights:
                 whole.normal_(std=1.0 if "embed" in name else shape[-1] ** -0.5, generator=draw)
             made[name] = part(shard, name, whole).clone()
         return made
+
+    def whole(self, device, dtype):
+        """The Transformer with all of these weights."""
+        with torch.device("meta"):
+            model = Transformer(self.config)
+        tensors = self.read(Shard(self.config, 0, 1), torch.device(device), dtype)
+        model.load_state_dict(tensors, strict=False, assign=True)
+        if self.config.tie_embeddings:
+            model.lm_head.weight = model.model.embed_tokens.weight
+        return model.eval().requires_grad_(False)
 
 
 def part(shard, name, kept):
@@ -115,7 +128,7 @@ def part_of_model(source, group, dtype):
     model.load_state_dict(source.read(shard, group.device, dtype), strict=False, assign=True)
     if source.config.tie_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    model = with_fast_single_rows(model.eval().requires_grad_(False))
+    model = with_fast_few_rows(model.eval().requires_grad_(False))
     for layer in model.model.layers:
         for product in (layer.self_attn.o_proj, layer.mlp.down_proj):
             product.register_forward_hook(lambda _, args, out: group.all_reduce(out))
