@@ -201,13 +201,15 @@ for num_ranks in (1, 2, 4, 8, 16):
 class PrefixRouter:
     """Sends a prompt to the replica that was sent the longest beginning of it, unless that one has too much to do."""
 
-    ### BEGIN SOLUTION
     def __init__(self, num_replicas, block_size, max_imbalance, max_load):
+        ### BEGIN SOLUTION
         self.block_size, self.max_imbalance, self.max_load = block_size, max_imbalance, max_load
         self.sent = [set() for _ in range(num_replicas)]  # of each replica: the beginnings that it was sent
+        ### END SOLUTION
 
     def choose(self, token_ids, loads):
         """The number of a replica, or None if all are full."""
+        ### BEGIN SOLUTION
         ends = range(self.block_size, len(token_ids) + 1, self.block_size)
         beginnings = [tuple(token_ids[:end]) for end in ends]
         most = min(min(loads) + self.max_imbalance, self.max_load - 1)
@@ -218,8 +220,7 @@ class PrefixRouter:
         chosen = min(allowed, key=lambda replica: (-known[replica], loads[replica], replica))
         self.sent[chosen].update(beginnings)
         return chosen
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 # %% nbgrader={"grade_id": "route-check", "grade": true, "points": 3}
 check("17.route", PrefixRouter)

@@ -170,8 +170,11 @@ ALL_REDUCE = Exercise(
             "`tensor_split(N)` always makes N pieces, also empty ones. `chunk(N)` may make fewer.",
             [sums(2, 3), sums(2, 1), sums(3, 4), sums(4, 5), sums(4, 2), sums(3, 2), sums(5, 3)],
         ),
-        Property("2 (N - 1) steps", "N - 1 for reduce-scatter and N - 1 for all-gather.", [
-            steps(2, 2), steps(3, 3), steps(4, 4), steps(5, 10)]),
+        Property(
+            "2 (N - 1) steps",
+            "N - 1 for reduce-scatter and N - 1 for all-gather.",
+            [steps(2, 2), steps(3, 3), steps(4, 4), steps(5, 10)],
+        ),
         Property(
             "Each rank sends 2 (N - 1) / N times the bytes of a tensor",
             "That is less than twice the tensor, however many ranks there are.",
@@ -191,10 +194,20 @@ ALL_REDUCE = Exercise(
         Property(
             "With one rank nothing is sent",
             "Its own tensor is the sum.",
-            [sums(1, 1), sums(1, 3), steps(1, 3, note="nobody to send to"), sent(1, 3, note="nothing")],
+            [
+                sums(1, 1),
+                sums(1, 3),
+                steps(1, 3, note="nobody to send to"),
+                steps(1, 1),
+                sent(1, 1),
+                sent(1, 3, note="nothing"),
+            ],
         ),
-        Property("The dtype stays", "Weights and activations are sent in 16 bits.", [
-            dtypes(2, torch.int64), dtypes(2, torch.bfloat16), dtypes(3, torch.float32)]),
+        Property(
+            "The dtype stays",
+            "Weights and activations are sent in 16 bits.",
+            [dtypes(2, torch.int64), dtypes(2, torch.bfloat16), dtypes(3, torch.float16), dtypes(3, torch.float32)],
+        ),
         Property(
             "What was given is not changed, and each result has memory of its own",
             "The caller may use all of them afterwards.",
@@ -213,13 +226,14 @@ ALL_REDUCE = Exercise(
     ],
     hints=[
         "`pieces = [list(tensor.clone().tensor_split(n)) for tensor in tensors]`: `pieces[r][i]` is piece i of rank r.",
-        "A step is one call: `received = ring.exchange([pieces[r][(r - s) % n] for r in range(n)])`. After it, go through "
-        "the ranks: `pieces[r][(r - s - 1) % n] += received[r]`.",
+        "A step is one call: `received = ring.exchange([pieces[r][(r - s) % n] for r in range(n)])`. After it, go "
+        "through the ranks: `pieces[r][(r - s - 1) % n] += received[r]`.",
         "Why (r - s - 1)? Rank r - 1 sent its piece (r - 1) - s. What arrives belongs to the piece of that number.",
-        "All-gather is the same loop with (r + 1 - s) for what is sent, and `pieces[r][(r - s) % n] = received[r]`. At "
-        "the end `torch.cat(pieces[r])`.",
+        "All-gather is the same loop with (r + 1 - s) for what is sent, and `pieces[r][(r - s) % n] = received[r]`. "
+        "At the end `torch.cat(pieces[r])`.",
     ],
     rights=[all_reduce, all_reduce_in_place, all_reduce_by_travelling, all_reduce_in_two],
-    why="Both halves are useful alone: torch.distributed has them as reduce_scatter and all_gather. NCCL takes this ring "
-    "for large messages, and for small ones a tree or one direct step, since 2 (N - 1) steps have 2 (N - 1) latencies.",
+    why="Both halves are useful alone: torch.distributed has them as reduce_scatter and all_gather. NCCL takes this "
+    "ring for large messages, and for small ones a tree or one direct step, since 2 (N - 1) steps have 2 (N - 1) "
+    "latencies.",
 )

@@ -117,7 +117,8 @@ MISTAKES = [
     ),
     Mistake(
         "everything goes through one rank after the other.",
-        "The others wait meanwhile, and a rank sends whole tensors. In a ring all ranks send in each step, a piece each.",
+        "The others wait meanwhile, and a rank sends whole tensors. In a ring all ranks send in each step, a piece "
+        "each.",
         through_rank_0,
     ),
     Mistake(
@@ -127,8 +128,8 @@ MISTAKES = [
     ),
     Mistake(
         "what was received is not used.",
-        "A rank has its own pieces and `received[r]`. The tensors of other ranks are out of its reach, and so are their "
-        "pieces.",
+        "A rank has its own pieces and `received[r]`. The tensors of other ranks are out of its reach, and so are "
+        "their pieces.",
         (sent_for_show, neighbours_pieces),
     ),
     Mistake(

@@ -96,10 +96,7 @@ KV_HEADS = Exercise(
         Property(
             "The shapes of real models",
             "Llama 3 70B on 1 to 16 GPUs, and a model with one KV head.",
-            [
-                *(of_rank(n - 1, n, 64, 8, 80, 128, 2) for n in (1, 2, 8, 16)),
-                of_rank(5, 8, 16, 1, 24, 64, 1),
-            ],
+            [*(of_rank(n - 1, n, 64, 8, 80, 128, 2) for n in (1, 2, 8, 16)), of_rank(5, 8, 16, 1, 24, 64, 1)],
         ),
         Property(
             "`ValueError` where the query heads cannot be shared evenly",
@@ -109,7 +106,8 @@ KV_HEADS = Exercise(
     ],
     mistakes=[*RETURNS_NOTHING, *MISTAKES],
     hints=[
-        "`each = num_heads // num_ranks`. The query heads of a rank are `range(rank * each, (rank + 1) * each)`, as a list.",
+        "`each = num_heads // num_ranks`. The query heads of a rank are `range(rank * each, (rank + 1) * each)`, as a "
+        "list.",
         "Do not cut the KV heads by themselves. Ask each query head of the rank which one it reads: "
         "`head // (num_heads // num_kv_heads)`.",
         "`kv_heads = sorted({head // group for head in query_heads})`: each once, also if several query heads read it.",
@@ -117,6 +115,6 @@ KV_HEADS = Exercise(
         "`if num_heads % num_ranks: raise ValueError(...)`.",
     ],
     rights=[heads_of, heads_of_by_search, heads_of_by_ends, heads_of_from_table],
-    why="The KV heads follow from the query heads, so replication needs no case of its own. vLLM asks in addition that "
-    "one of ranks and KV heads divides the other, so that all ranks hold equally many.",
+    why="The KV heads follow from the query heads, so replication needs no case of its own. vLLM asks in addition "
+    "that one of ranks and KV heads divides the other, so that all ranks hold equally many.",
 )

@@ -63,20 +63,20 @@ def refuses_uneven_groups(heads, ranks, kv):
 MISTAKES = [
     Mistake(
         "the KV heads are cut by themselves, so that with many ranks some hold none.",
-        "With more ranks than KV heads a KV head is held by several ranks. Take the KV heads that the rank's query heads "
-        "read: head // (num_heads / num_kv_heads).",
+        "With more ranks than KV heads a KV head is held by several ranks. Take the KV heads that the rank's query "
+        "heads read: head // (num_heads / num_kv_heads).",
         (wrong(kv_heads=own_run), wrong(kv_heads=lambda q, rank, n, h, kv: list(range(kv))[rank::n])),
     ),
     Mistake(
         "the KV heads are cut by themselves, and one that is read is missing.",
-        "Where the run of query heads ends inside a group, a rank reads a KV head that its neighbour reads too. Take the "
-        "KV heads that the rank's query heads read.",
+        "Where the run of query heads ends inside a group, a rank reads a KV head that its neighbour reads too. Take "
+        "the KV heads that the rank's query heads read.",
         wrong(kv_heads=own_run_or_one),
     ),
     Mistake(
         "KV heads are handed out in turn.",
-        "Ranks that follow each other read the same KV head: rank r does not read head r mod num_kv_heads, but the one "
-        "of its query heads.",
+        "Ranks that follow each other read the same KV head: rank r does not read head r mod num_kv_heads, but the "
+        "one of its query heads.",
         (wrong(kv_heads=own_run_or_in_turn), wrong(kv_heads=lambda q, rank, n, h, kv: [rank % kv])),
     ),
     Mistake(
@@ -104,14 +104,13 @@ MISTAKES = [
         "Give their numbers in the model: rank r begins at r * num_heads / num_ranks.",
         (
             wrong(queries=lambda rank, n, h: list(range(h // n))),
-            wrong(
-                gives=lambda mine, held, size: ([head - mine[0] for head in mine], held, size),
-            ),
+            wrong(gives=lambda mine, held, size: ([head - mine[0] for head in mine], held, size)),
         ),
     ),
     Mistake(
         "query heads are dealt out in turn.",
-        "A rank has query heads in a row, so that the heads of a group stay together and the weights are cut into runs.",
+        "A rank has query heads in a row, so that the heads of a group stay together and the weights are cut into "
+        "runs.",
         wrong(queries=lambda rank, n, h: list(range(rank, h, n))),
     ),
     Mistake(
@@ -165,7 +164,9 @@ MISTAKES = [
             ),
         ),
     ),
-    Mistake("another error than `ValueError` is raised.", "Raise `ValueError`, as the page says.", wrong(refuses=asserts)),
+    Mistake(
+        "another error than `ValueError` is raised.", "Raise `ValueError`, as the page says.", wrong(refuses=asserts)
+    ),
     Mistake(
         "more ranks than KV heads, or ranks that do not divide them, are refused.",
         "Only the query heads have to be shared evenly. KV heads are held by several ranks where needed.",

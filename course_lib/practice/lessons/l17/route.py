@@ -3,88 +3,9 @@
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
+from .route_answers import RouterWithChains, RouterWithPrompts, RouterWithTrees
 from .route_mistakes import MISTAKES
 from .solutions.route import PrefixRouter
-
-
-class RouterWithPrompts:
-    """Keeps the prompts themselves, and compares block by block."""
-
-    def __init__(self, num_replicas, block_size, max_imbalance, max_load):
-        self.size, self.slack, self.full = block_size, max_imbalance, max_load
-        self.prompts = {replica: [] for replica in range(num_replicas)}
-
-    def choose(self, token_ids, loads):
-        best = None
-        for replica, load in enumerate(loads):
-            if load >= self.full or load - min(loads) > self.slack:
-                continue
-            found = max((self.shared(token_ids, prompt) for prompt in self.prompts[replica]), default=0)
-            if best is None or (found, -load) > best[:2]:
-                best = (found, -load, replica)
-        if best is not None:
-            self.prompts[best[2]].append(list(token_ids))
-            return best[2]
-
-    def shared(self, one, other):
-        count = 0
-        while count < min(len(one), len(other)) and one[count] == other[count]:
-            count += 1
-        return count // self.size
-
-
-class RouterWithTrees:
-    """A tree of blocks for each replica."""
-
-    def __init__(self, num_replicas, block_size, max_imbalance, max_load):
-        self.block_size, self.max_imbalance, self.max_load = block_size, max_imbalance, max_load
-        self.trees = [{} for _ in range(num_replicas)]
-
-    def choose(self, token_ids, loads):
-        blocks = [tuple(token_ids[i : i + self.block_size]) for i in range(0, len(token_ids), self.block_size)]
-        if blocks and len(blocks[-1]) < self.block_size:
-            blocks.pop()
-        keys = []
-        for replica, load in enumerate(loads):
-            if load < self.max_load and load <= min(loads) + self.max_imbalance:
-                tree, depth = self.trees[replica], 0
-                for block in blocks:
-                    if block not in tree:
-                        break
-                    tree, depth = tree[block], depth + 1
-                keys.append((depth, -load, -replica))
-        if not keys:
-            return None
-        chosen = -max(keys)[2]
-        tree = self.trees[chosen]
-        for block in blocks:
-            tree = tree.setdefault(block, {})
-        return chosen
-
-
-class RouterWithChains:
-    """One dict for all replicas, from the hash of a beginning to those that were sent it."""
-
-    def __init__(self, num_replicas, block_size, max_imbalance, max_load):
-        self.given, self.where = (block_size, max_imbalance, max_load), {}
-
-    def choose(self, token_ids, loads):
-        size, slack, full = self.given
-        chain, chains = (), []
-        for at in range(len(token_ids) // size):
-            chain = (chain, *token_ids[at * size : (at + 1) * size])
-            chains.append(chain)
-        left = {r for r in range(len(loads)) if loads[r] < full and loads[r] - slack <= min(loads)}
-        if not left:
-            return None
-        for chain in chains:
-            left = left & self.where.get(chain, set()) or left
-            if not left & self.where.get(chain, set()):
-                break
-        chosen = min(left, key=lambda r: (loads[r], r))
-        for chain in chains:
-            self.where.setdefault(chain, set()).add(chosen)
-        return chosen
 
 
 def routed(setup, *calls, note=""):
@@ -152,6 +73,7 @@ def two_routers():
 
 A, B, C = [1, 1], [2, 2], [3, 3]
 EASY = (2, 2, 9, 9)
+GOES_ON = [goes_on()]
 UNTOUCHED = [untouched([0, 0]), untouched([2, 1, 0])]
 
 ROUTE = Exercise(
@@ -182,6 +104,11 @@ ROUTE = Exercise(
                 routed(EASY, (A + B, [1, 0]), (B + A, [0, 1]), (A + B + C, [0, 3])),
                 routed((3, 1, 0, 9), ([1, 2, 3], [1, 1, 0]), ([1, 2], [1, 0, 1]), ([1, 2, 3, 4], [0, 0, 0])),
                 routed((2, 3, 9, 9), ([1, 2, 3, 4, 5, 6], [1, 0]), ([1, 2, 3, 4, 5, 6, 7], [0, 1])),
+                routed((2, 2, 0, 9), (A, [0, 1]), (A + B, [1, 0]), (A + B, [0, 0])),
+                routed((2, 1, 0, 9), ([1], [0, 1]), ([1, 2], [1, 0]), ([1, 2, 3], [0, 0])),
+                routed((2, 2, 0, 9), (A, [0, 1]), (A, [0, 1]), (A, [0, 1]), (A + B, [1, 0]), (A + B, [0, 0])),
+                routed((2, 1, 0, 9), *[([1], [0, 1])] * 3, ([1, 2], [1, 0]), ([1, 2], [0, 0])),
+                routed((3, 2, 0, 9), *[(B, [0, 1, 1])] * 4, (B + A, [1, 1, 0]), (B + A + C, [0, 0, 0])),
             ],
         ),
         Property(
@@ -201,6 +128,8 @@ ROUTE = Exercise(
             [
                 routed(EASY, (A + B, [1, 0]), (B, [0, 1])),
                 routed(EASY, (A + B, [1, 0]), (C + B, [0, 1])),
+                routed((2, 1, 9, 9), ([1, 2, 3], [1, 0]), ([4, 2, 3], [0, 1])),
+                routed(EASY, (A + B + C, [1, 0]), (B + B + C, [0, 1])),
                 routed(EASY, (A + B, [1, 0]), (B + A, [0, 1])),
                 routed((2, 2, 0, 9), (A + B + C, [1, 0]), (A + C, [0, 1]), (A + B, [0, 0])),
                 routed((2, 2, 0, 9), (A + B + C, [1, 0]), (B, [0, 1]), (A + C + B, [0, 0])),
@@ -218,8 +147,8 @@ ROUTE = Exercise(
         ),
         Property(
             "A replica that is more than `max_imbalance` above the smallest load gets nothing",
-            "Otherwise all requests with the same system prompt would wait at one replica. Of those that are left the one "
-            "with the longest beginning is taken.",
+            "Otherwise all requests with the same system prompt would wait at one replica. Of those that are left the "
+            "one with the longest beginning is taken.",
             [
                 routed((2, 2, 2, 9), (A, [0, 0]), (A, [2, 0])),
                 routed((2, 2, 2, 9), (A, [0, 0]), (A, [3, 0])),
@@ -230,17 +159,24 @@ ROUTE = Exercise(
                 ),
                 routed((3, 2, 2, 9), (A, [9, 9, 0]), (A + B, [0, 9, 9]), (A + B, [5, 1, 3])),
                 routed((3, 2, 1, 9), (A, [0, 0, 0]), (A, [3, 3, 1]), (A, [3, 2, 2])),
+                routed((2, 2, 2, 9), (A, [3, 4]), (A, [5, 4])),
+                routed((3, 2, 1, 9), (A, [5, 6, 6]), (A, [6, 5, 5])),
+                routed((3, 2, 2, 9), (A, [9, 0, 9]), (A + B, [0, 9, 9]), (A + B, [4, 2, 1])),
             ],
         ),
         Property(
             "A full replica gets nothing; if all are full, the answer is `None`",
-            "A request that no replica can take waits at the router. Nothing is remembered of it, since it was not sent.",
+            "A request that no replica can take waits at the router. Nothing is remembered of it, since it was not "
+            "sent.",
             [
                 routed((1, 2, 9, 1), (A, [0]), (A, [1]), (A, [0])),
                 routed((2, 2, 9, 3), (A, [0, 0]), (A, [2, 0])),
                 routed((2, 2, 9, 3), (A, [0, 0]), (A, [3, 0])),
                 routed((2, 2, 9, 3), (A, [3, 3]), (A, [4, 3])),
                 routed((2, 2, 9, 3), (A, [3, 3]), (A, [1, 0]), (A, [0, 1])),
+                routed((2, 2, 9, 3), (A + B, [4, 3]), (A + B, [0, 1])),
+                routed((3, 2, 9, 2), (A, [2, 2, 2]), (A, [1, 0, 1])),
+                routed((3, 2, 9, 4), (A, [4, 0, 4]), (A + B, [0, 4, 4]), (A + B, [4, 2, 1])),
                 routed((2, 2, 0, 2), (A, [2, 2]), (A, [1, 1])),
                 routed((3, 2, 9, 3), (A + B, [1, 0, 1]), (A, [0, 1, 1]), (A + B, [1, 3, 0])),
             ],
@@ -251,6 +187,11 @@ ROUTE = Exercise(
             [
                 routed(EASY, (A, [1, 0]), (B, [1, 0]), (C, [0, 1]), (A, [0, 1])),
                 routed(EASY, (A + B, [1, 0]), (A + C, [1, 0]), (C, [0, 1]), (A + B, [0, 1])),
+                routed(EASY, (A, [1, 0]), (B, [1, 0]), (A, [0, 1])),
+                routed(EASY, (A + B, [1, 0]), (C, [1, 0]), (B + C, [1, 0]), (A + B, [0, 1])),
+                routed((2, 2, 0, 9), (A, [1, 0]), (A + B, [1, 0]), (A, [0, 1]), (A + B, [0, 0])),
+                routed((2, 1, 0, 9), ([1], [1, 0]), ([1, 2], [1, 0]), ([1], [0, 1]), ([1, 2, 3], [0, 0])),
+                routed((3, 2, 0, 9), (A, [1, 1, 0]), (A + C, [1, 1, 0]), (A, [0, 1, 1]), (A + C, [0, 0, 0])),
                 routed((3, 2, 2, 9), (A, [0, 0, 0]), (A, [5, 0, 0]), (A, [5, 5, 0]), (A, [1, 0, 2]), (A, [2, 2, 0])),
             ],
         ),
@@ -262,7 +203,7 @@ ROUTE = Exercise(
         Property(
             "Each router remembers for itself, and keeps what was sent as it was",
             "The caller goes on with its own lists after the call.",
-            [two_routers(), goes_on()],
+            [two_routers(), *GOES_ON],
         ),
         Property("The caller's lists are not changed", "The caller counts its requests itself.", UNTOUCHED),
     ],
@@ -273,6 +214,11 @@ ROUTE = Exercise(
             "`loads` and `token_ids` belong to the caller, who counts the requests itself. Use lists of your own.",
             is_made_by=writes_into(UNTOUCHED),
         ),
+        Mistake(
+            "the caller's list is kept, which changes later.",
+            "Keep a copy, such as a tuple.",
+            is_made_by=writes_into(GOES_ON),
+        ),
         *MISTAKES,
     ],
     hints=[
@@ -280,11 +226,11 @@ ROUTE = Exercise(
         "`tuple(token_ids[:end])` with `end` at the end of each whole block.",
         "The replicas that may get something: `load <= min(loads) + max_imbalance` and `load < max_load`. If there is "
         "none, return `None` before anything is remembered.",
-        "How many of this prompt's beginnings are in the set of a replica is how many blocks it was sent: a prompt that "
-        "has a beginning has all shorter ones too.",
+        "How many of this prompt's beginnings are in the set of a replica is how many blocks it was sent: a prompt "
+        "that has a beginning has all shorter ones too.",
         "`min(allowed, key=lambda r: (-known[r], loads[r], r))`. Then add the beginnings to the set of the chosen one.",
     ],
     rights=[PrefixRouter, RouterWithPrompts, RouterWithTrees, RouterWithChains],
-    why="The router knows what it sent, not what is still cached: it asks nobody, so it is fast, and it is wrong where a "
-    "replica has evicted. SGLang's cache-aware router works like this, with a tree of bounded size.",
+    why="The router knows what it sent, not what is still cached: it asks nobody, so it is fast, and it is wrong "
+    "where a replica has evicted. SGLang's cache-aware router works like this, with a tree of bounded size.",
 )

@@ -105,10 +105,6 @@ def replace_known(self, chosen, token_ids):
     self.sent[chosen] = [list(token_ids)]
 
 
-def remember_the_list(self, chosen, token_ids):
-    self.sent[chosen].append(token_ids)
-
-
 def remember_everywhere(self, chosen, token_ids):
     for prompts in self.sent:
         prompts.append(list(token_ids))
@@ -145,10 +141,12 @@ MISTAKES = [
     ),
     Mistake(
         "prompts play no part.",
-        "A prompt should go where its beginning is cached. The loads decide only between replicas that are equal in that.",
+        "A prompt should go where its beginning is cached. The loads decide only between replicas that are equal in "
+        "that.",
         (
             wrong(known=lambda self, token_ids, r: 0),
             wrong(remember=lambda self, chosen, token_ids: None),
+            wrong(remember=remember_everywhere),
             wrong(order=lambda self, known, load, r: (load, -known, r)),
         ),
     ),
@@ -174,7 +172,8 @@ MISTAKES = [
     ),
     Mistake(
         "if the best replica is too busy or full, prompts are forgotten.",
-        "Of those that are left, again the one with the longest beginning is taken, not the one with the smallest load.",
+        "Of those that are left, again the one with the longest beginning is taken, not the one with the smallest "
+        "load.",
         wrong(best=least_loaded_if_busy),
     ),
     Mistake(
@@ -208,8 +207,8 @@ MISTAKES = [
     ),
     Mistake(
         "a block counts wherever it stood.",
-        "The same tokens after another beginning have other keys and values. A block counts only if all before it are the "
-        "same too: compare whole beginnings.",
+        "The same tokens after another beginning have other keys and values. A block counts only if all before it are "
+        "the same too: compare whole beginnings.",
         (wrong(known=known_blocks), wrong(known=known_run_of_blocks), wrong(known=known_in_place)),
     ),
     Mistake(
@@ -241,16 +240,6 @@ MISTAKES = [
         "a prompt that is known in part is not remembered.",
         "Its further blocks are new to the replica.",
         wrong(remember=remember_new),
-    ),
-    Mistake(
-        "every prompt is remembered for all replicas.",
-        "Only the chosen one computes it.",
-        wrong(remember=remember_everywhere),
-    ),
-    Mistake(
-        "the caller's list is kept, which changes later.",
-        "Keep a copy, such as a tuple.",
-        wrong(remember=remember_the_list),
     ),
     Mistake(
         "between equal beginnings the load does not decide.",

@@ -51,7 +51,6 @@ def shard_by_narrow(name, weight, rank, num_ranks, head_dim):
 
 def shard_by_split(name, weight, rank, num_ranks, head_dim):
     """Lists of parts for all ranks, of which one is taken."""
-    rows = lambda count: list(weight.split(count, 0)) + [weight[:0]] * num_ranks
     kind = next((one for one in ("norm", "o_proj.bias", "o_proj", "down", "k_proj", "v_proj") if one in name), "rows")
     if kind == "norm":
         return weight
@@ -63,7 +62,8 @@ def shard_by_split(name, weight, rank, num_ranks, head_dim):
         parts = weight.split(head_dim)
         parts = [part for part in parts for _ in range(max(1, num_ranks // len(parts)))]
         return torch.cat(parts[rank * len(parts) // num_ranks : (rank + 1) * len(parts) // num_ranks])
-    return rows(-(-len(weight) // num_ranks))[rank].clone()
+    rows = [*weight.split(-(-len(weight) // num_ranks)), *[weight[:0]] * num_ranks]
+    return rows[rank].clone()
 
 
 ATTENTION, MLP = "model.layers.0.self_attn.", "model.layers.0.mlp."
@@ -157,10 +157,7 @@ def untouched(which, shape, rank, num_ranks=2):
     return Trial(story, act, note="as before", size=numbered(shape).numel())
 
 
-UNTOUCHED = [
-    *(untouched("o_bias", (4,), rank) for rank in (0, 1)),
-    untouched("norm", (4,), 1),
-]
+UNTOUCHED = [*(untouched("o_bias", (4,), rank) for rank in (0, 1)), untouched("norm", (4,), 1)]
 MEMORY = [memory_of(*case) for case in (
     ("gate", (4, 2), 0, 2), ("q", (4, 2), 1, 2), ("k", (4, 2), 1, 2), ("o", (2, 4), 0, 2), ("down", (2, 4), 1, 2),
     ("embed", (4, 2), 1, 2), ("q_bias", (4,), 0, 2))]  # fmt: skip
@@ -178,7 +175,12 @@ SHARD = Exercise(
         Property(
             "`o_proj` and `down_proj` are cut into columns",
             "A column belongs to one input, and a rank has only its own inputs: the outputs of its rows before.",
-            [*parts("down", (2, 2), 2), *parts("o", (3, 4), 2, 1), *parts("down", (2, 6), 3), part("o", (2, 4), 3, 4, 1)],
+            [
+                *parts("down", (2, 2), 2),
+                *parts("o", (3, 4), 2, 1),
+                *parts("down", (2, 6), 3),
+                part("o", (2, 4), 3, 4, 1),
+            ],
         ),
         Property(
             "`q_proj` is cut into the rows of its heads",
@@ -237,9 +239,12 @@ SHARD = Exercise(
             "Without other ranks nothing is cut.",
             [part(which, (4, 4), 0, 1) for which in ("q", "k", "o", "down", "embed")] + [part("o_bias", (4,), 0, 1)],
         ),
-        Property("The dtype stays", "Weights come in 16 bits.", [
-            dtype_of(which, (4, 4), torch.bfloat16) for which in ("gate", "down", "v", "embed")]
-            + [dtype_of("o_bias", (4,), torch.bfloat16)]),  # fmt: skip
+        Property(
+            "The dtype stays",
+            "Weights come in 16 bits.",
+            [dtype_of(which, (4, 4), torch.bfloat16) for which in ("gate", "down", "v", "embed")]
+            + [dtype_of("o_bias", (4,), dtype) for dtype in (torch.bfloat16, torch.float16, torch.float64)],
+        ),  # fmt: skip
         Property(
             "A part has memory of its own",
             "A view keeps the whole weight in memory, however small it is. So each rank would hold the whole model.",
@@ -256,8 +261,8 @@ SHARD = Exercise(
         ),
         Mistake(
             "the part is a view.",
-            "`weight[a:b]`, `narrow` and `chunk` share the memory of the whole weight, and `.contiguous()` copies nothing "
-            "where rows are cut. `.clone()` does.",
+            "`weight[a:b]`, `narrow` and `chunk` share the memory of the whole weight, and `.contiguous()` copies "
+            "nothing where rows are cut. `.clone()` does.",
             is_made_by=writes_into(MEMORY),
         ),
         *MISTAKES,
@@ -266,12 +271,12 @@ SHARD = Exercise(
         "Go through the table from the special names to the rest: first `norm`, then `o_proj.bias`, then the columns "
         "(`o_proj`, `down_proj`), then rows.",
         "Columns: `size = weight.shape[1] // num_ranks`, then `weight[:, rank * size : (rank + 1) * size].clone()`.",
-        "Rows: the same with `weight.shape[0]`, where the size is rounded up: `-(-weight.shape[0] // num_ranks)`. A slice "
-        "that goes beyond the end is shorter, or empty.",
-        "KV heads: `num_heads = weight.shape[0] // head_dim`. The first one of a rank is `rank * num_heads // num_ranks`, and "
-        "it holds `max(1, num_heads // num_ranks)` of them. Times `head_dim` these are rows.",
+        "Rows: the same with `weight.shape[0]`, where the size is rounded up: `-(-weight.shape[0] // num_ranks)`. A "
+        "slice that goes beyond the end is shorter, or empty.",
+        "KV heads: `num_heads = weight.shape[0] // head_dim`. The first one of a rank is `rank * num_heads // "
+        "num_ranks`, and it holds `max(1, num_heads // num_ranks)` of them. Times `head_dim` these are rows.",
     ],
     rights=[shard, shard_by_index, shard_by_narrow, shard_by_split],
-    why="Rows and columns here are those of the tensor in the checkpoint. Papers write x W with W of [inputs, outputs], and "
-    "call the cut by outputs column-parallel: in PyTorch those are rows.",
+    why="Rows and columns here are those of the tensor in the checkpoint. Papers write x W with W of [inputs, "
+    "outputs], and call the cut by outputs column-parallel: in PyTorch those are rows.",
 )

@@ -117,25 +117,29 @@ def by_chunk(weight, rank, n):
 MISTAKES = [
     Mistake(
         "rows and columns are exchanged everywhere.",
-        "The weight of a linear layer is [outputs, inputs]. What papers call column-parallel, a cut by outputs, is a cut by "
-        "rows of this tensor.",
+        "The weight of a linear layer is [outputs, inputs]. What papers call column-parallel, a cut by outputs, is a "
+        "cut by rows of this tensor.",
         (
             wrong(q=columns, up=columns, o=rows, down=rows),
             wrong(
-                q=columns, up=columns, o=rows, down=rows,
+                q=columns,
+                up=columns,
+                o=rows,
+                down=rows,
                 kv=lambda w, rank, n, d: heads(w.T, rank, n, d).T if w.ndim > 1 else heads(w, rank, n, d),
             ),
         ),
     ),  # fmt: skip
     Mistake(
         "`o_proj` or `down_proj` is cut into rows.",
-        "A rank has a part of their inputs only, and a column belongs to an input. With rows, the ranks would have to send "
-        "each other the whole input first.",
+        "A rank has a part of their inputs only, and a column belongs to an input. With rows, the ranks would have to "
+        "send each other the whole input first.",
         (wrong(o=rows, down=rows), wrong(o=rows), wrong(down=rows)),
     ),
     Mistake(
         "`gate_proj` and `up_proj` are cut into columns.",
-        "With columns each rank would have a part of each sum, and they would have to be added up before the activation.",
+        "With columns each rank would have a part of each sum, and they would have to be added up before the "
+        "activation.",
         wrong(up=columns),
     ),
     Mistake(
@@ -145,13 +149,14 @@ MISTAKES = [
     ),
     Mistake(
         "`k_proj` and `v_proj` are cut inside a head.",
-        "`weight.shape[0] // num_ranks` rows are less than a head where there are fewer KV heads than ranks. Then ranks "
-        "in a row hold the same whole head.",
+        "`weight.shape[0] // num_ranks` rows are less than a head where there are fewer KV heads than ranks. Then "
+        "ranks in a row hold the same whole head.",
         wrong(kv=without_heads),
     ),
     Mistake(
         "KV heads are handed out in turn.",
-        "Query heads that share a KV head stand in a row. So ranks in a row hold the same one: rank r holds head r // (N / K).",
+        "Query heads that share a KV head stand in a row. So ranks in a row hold the same one: rank r holds head r // "
+        "(N / K).",
         wrong(kv=heads_in_turn),
     ),
     Mistake(
@@ -182,9 +187,8 @@ MISTAKES = [
     Mistake(
         "the bias of `o_proj` is missing on the other ranks.",
         "They hold zeros of the same shape.",
-        (wrong(o_bias=lambda w, rank, n: w.clone() if rank == 0 else w[:0].clone()),
-         wrong(o_bias=lambda w, rank, n: w.clone() if rank == 0 else None)),
-    ),  # fmt: skip
+        wrong(o_bias=lambda w, rank, n: w.clone() if rank == 0 else w[:0].clone()),
+    ),
     Mistake(
         "norms are cut.",
         "The mean square of a norm goes over the whole vector, so each rank normalises all of it.",
@@ -216,9 +220,7 @@ MISTAKES = [
         wrong(vocabulary=whole),
     ),
     Mistake(
-        "the vocabulary is cut into columns.",
-        "Each rank holds the rows of some tokens.",
-        wrong(vocabulary=columns),
+        "the vocabulary is cut into columns.", "Each rank holds the rows of some tokens.", wrong(vocabulary=columns)
     ),
     Mistake(
         "rows are dealt out in turn.",
@@ -233,12 +235,10 @@ MISTAKES = [
     Mistake(
         "the dtype changes.",
         "A part has the dtype of its weight.",
-        (wrong(after=lambda part: part.float()),
-         wrong(o_bias=lambda w, rank, n: w.clone() if rank == 0 else torch.zeros(w.shape))),
+        (
+            wrong(after=lambda part: part.float()),
+            wrong(o_bias=lambda w, rank, n: w.clone() if rank == 0 else torch.zeros(w.shape)),
+        ),
     ),  # fmt: skip
-    Mistake(
-        "lists are returned.",
-        "A part is a tensor.",
-        wrong(after=lambda part: part.tolist()),
-    ),
+    Mistake("lists are returned.", "A part is a tensor.", wrong(after=lambda part: part.tolist())),
 ]
