@@ -26,6 +26,7 @@ __all__, __getattr__, __dir__ = lazily(
         "latencies.view": "request_latencies",
         "strip.view": "step_strip",
         "bits.view": "cache_by_bits",
+        "shards.view": "layer_on_gpus",
         "kit.base": "View",
         "kit.page": "bare_page",
         "kit.still": "Picture",
