@@ -20,10 +20,10 @@ from course_lib.attention.tiles import Tile
 
 TILES = [
     Tile(16, n, w, s)
-    for (n, w), s in itertools.product(((64, 4), (64, 2), (128, 4), (128, 2), (32, 2), (32, 1)), (2, 3, 4))
+    for (n, w), s in itertools.product(((64, 4), (64, 2), (128, 8), (128, 4), (128, 2), (32, 2), (32, 1)), (2, 3, 4))
     if n < 128 or s == 2
 ]
-SPLITS = (None, 1, 3, 4, 6, 8)
+SPLITS = (None, 1, 2, 3, 4, 6, 8)
 
 
 def main(kinds: str = "auto,int8,fp8,int4", compile: bool = False, best: int = 6, tiles: str = "", part: str = "0/1"):
