@@ -22,6 +22,7 @@ __all__, __getattr__, __dir__ = lazily(
         "length_sets": "LENGTH_SETS",
         "lengths": "Fixed Lengths LogNormal RecordedLengths Uniform",
         "prefixes": "SharedPrefixes",
+        "routed": "Bursts serve_routed",
         "simulate": "Cluster SimulationResult Transfer",
         "workload": "Arrival Workload",
     },

@@ -230,7 +230,8 @@ check("17.route", PrefixRouter)
 
 # %% tags=["raises-exception"]
 from course_lib.engine import EngineConfig
-from course_lib.workload import CostModel, Fixed, Lengths, Poisson, SharedPrefixes, Workload, simulate
+from course_lib.workload import CostModel, Fixed, Lengths, Poisson, SharedPrefixes, Workload
+from course_lib.workload.simulate import simulate
 
 lengths = Lengths(prompt=Fixed(64), output=Fixed(32))
 asked = Workload(Poisson(40), lengths, num_requests=600, prefixes=SharedPrefixes(num_tokens=512, count=30))
