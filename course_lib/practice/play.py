@@ -59,12 +59,18 @@ _names, __getattr__, _ = lazily(
         "lessons.l11.step_choice": "request scheduler_of_choice serve_choice",
         # benchmark reports
         "lessons.l12.reports": "FLAWS bench_report",
+        # an engine from its parts, and policies against each other
+        "lessons.l18.assemble_game": "serve_assembled",
+        "lessons.l18.contest": "contest",
+        "lessons.l18.policy_probe": "pushed",
         # buffers of graphs, and inputs of a norm
         "lessons.l13.fuse_norm_trials": "norm_inputs",
         "lessons.l13.graph_buckets": "Beside",
         "fixtures.decode_steps": "CountedAttention CountedKernels best_seconds one_decode_step served_prompts",
         "fixtures.token_cache": "SumModel TokenCache",
         "lessons.l15.verify_step": "draft_tokens",
+        "lessons.l16.cancel_game": "serve_in_turns",
+        "lessons.l16.own_server": "own_server",
         "lessons.l13.graph_game": "graph_outputs graph_steps made_step write_in_graphs",
     },
 )

@@ -32,6 +32,15 @@ class Around:
     def on_finish(self, function):
         self.inner.on_finish = function
 
+    @property
+    def on_change(self):
+        """As in EngineThread."""
+        return self.inner.on_change
+
+    @on_change.setter
+    def on_change(self, function):
+        self.inner.on_change = function
+
 
 class RequestLog(Around):
     """Writes down when each request came, began, got its tokens and ended, and the blocks in use after each change."""
