@@ -9,6 +9,7 @@ from course_lib.errors import ParameterError
 from course_lib.kvcache import ContiguousCache, Recompute
 
 from .choosing import ChoiceRows, choose, seed_of
+from .penalties import apply_penalties
 from .sampling import SamplingParams, sample
 
 
@@ -21,7 +22,7 @@ def generate_naive(model, token_ids, params=SamplingParams()):
     them, as in vLLM. Raises ParameterError for a prompt that is empty, holds an id outside the vocabulary, or leaves no
     room for max_tokens in the context.
     """
-    ids = check_prompt(check_model(model).config, token_ids, params)
+    ids = check_prompt(check_model(model).config, token_ids, params, with_penalties=True)
     start, stop = len(ids), stop_ids(model.config, params)
     seed = seed_of(params)
     while len(ids) - start < params.max_tokens:
@@ -29,7 +30,7 @@ def generate_naive(model, token_ids, params=SamplingParams()):
         positions = torch.arange(len(ids), device=model.device)
         last = torch.tensor([len(ids) - 1], device=model.device)
         logits = model(tokens, positions, Recompute(), logits_for=last)
-        ids.append(next_token(logits, params, seed, len(ids)))
+        ids.append(next_token(penalised(logits, params, ids, start), params, seed, len(ids)))
         if ids[-1] in stop:
             break
     return ids[start:]
@@ -47,7 +48,7 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
     0: call its `reset()` between two sequences. Raises ParameterError for a cache that holds tokens (`num_tokens`
     above 0), what generate_naive raises, and what the cache raises, such as CacheFull.
     """
-    ids = check_prompt(check_model(model).config, token_ids, params)
+    ids = check_prompt(check_model(model).config, token_ids, params, with_penalties=True)
     if cache is None:
         most = max(1, len(ids) + params.max_tokens - 1)
         cache = ContiguousCache(model.config, most, device=model.device, dtype=model.dtype)
@@ -59,11 +60,19 @@ def generate_cached(model, token_ids, params=SamplingParams(), cache=None):
         positions = torch.arange(start, start + len(step), device=model.device)
         last = torch.tensor([len(step) - 1], device=model.device) if len(step) > 1 else None
         logits = model(tokens, positions, cache, logits_for=last)
+        logits = penalised(logits, params, ids + new, len(ids))
         new.append(next_token(logits, params, seed, start + len(step)))
         if new[-1] in stop:
             break
         step, start = new[-1:], start + len(step)
     return new
+
+
+def penalised(logits, params, token_ids, num_prompt_tokens):
+    """The only row of logits [1, vocab_size] after the penalties of the parameters, if there are any."""
+    if not params.has_penalties:
+        return logits
+    return apply_penalties(logits[0], params, token_ids, num_prompt_tokens)[None]
 
 
 def next_token(logits, params, seed, position):
@@ -110,10 +119,11 @@ def check_model(model):
     )
 
 
-def check_prompt(config, token_ids, params, *, in_engine=False):
+def check_prompt(config, token_ids, params, *, in_engine=False, with_penalties=False):
     """The prompt as a new list of ints. Raises ParameterError for a prompt or parameters that cannot be used.
 
-    in_engine: whether several sequences for a prompt and stop strings are possible; in the loops above they are not.
+    in_engine: whether several sequences for a prompt, stop strings, logprobs and penalties are possible; in the loops
+    above the first three are not. with_penalties: whether penalties are.
     """
     if not isinstance(params, SamplingParams):
         raise ParameterError(
@@ -125,6 +135,17 @@ def check_prompt(config, token_ids, params, *, in_engine=False):
         raise ParameterError(
             f"The parameters have {what}, but these loops generate one sequence of token ids, without strings. "
             "Leave it out, or use the engine: Engine(model, tokenizer=tokenizer).generate([prompt], params)."
+        )
+    if not in_engine and (params.logprobs is not None or (params.has_penalties and not with_penalties)):
+        what = "logprobs" if params.logprobs is not None else "penalties or a logit_bias"
+        raise ParameterError(
+            f"The parameters have {what}, which this loop does not compute. Leave it out, or use the engine: "
+            f"Engine(model).generate([prompt], params)."
+        )
+    outside = [i for i, _ in params.logit_bias if i >= config.vocab_size]
+    if outside:
+        raise ParameterError(
+            f"logit_bias names the token id {outside[0]}, outside of the vocabulary of {config.vocab_size}."
         )
     max_tokens = params.max_tokens
     try:

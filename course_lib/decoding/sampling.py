@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from course_lib.errors import ParameterError
 
+MOST_LOGPROBS = 20
+
 
 @dataclass(frozen=True)
 class SamplingParams:
@@ -37,6 +39,17 @@ class SamplingParams:
     """So many sequences for one prompt, which share its memory. Only in an engine; sequence i draws with seed + i."""
     stop: tuple[str, ...] = ()
     """Stop as soon as the text holds any of these; it is cut where that begins. Only in an engine with a tokenizer."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of each token that the output holds already: from -2 to 2, as in OpenAI's API."""
+    frequency_penalty: float = 0.0
+    """Taken from the logit of a token once for each time that the output holds it: from -2 to 2."""
+    repetition_penalty: float = 1.0
+    """Divides the logit of each token that prompt or output holds, or multiplies a negative one: above 0."""
+    logit_bias: Mapping = ()
+    """{token id: number from -100 to 100} that is added to the logits of these tokens. Kept as pairs."""
+    logprobs: int | None = None
+    """With each token comes its log probability and those of so many likeliest tokens, before temperature and
+    penalties: 0 to 20. None: none. Only in an engine."""
 
     def __post_init__(self):
         """Checks every field, and makes plain numbers of NumPy's."""
@@ -80,6 +93,33 @@ class SamplingParams:
         if not are_strings:
             _refuse("stop", self.stop, "it holds any number of strings of at least one character", '(".", "The end")')
         object.__setattr__(self, "stop", tuple(stop))
+        self._take_penalties()
+        if self.logprobs is not None:
+            instead = f"None, or a whole number from 0 to {MOST_LOGPROBS}"
+            if not 0 <= self._take("logprobs", _count, "it counts the likeliest tokens", instead) <= MOST_LOGPROBS:
+                _refuse("logprobs", self.logprobs, "it counts the likeliest tokens that come with each token", instead)
+
+    @property
+    def has_penalties(self):
+        """Whether the choice of a token depends on the tokens before it, or on a logit_bias."""
+        return bool(self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1 or self.logit_bias)
+
+    def _take_penalties(self):
+        for name in ("presence_penalty", "frequency_penalty"):
+            why, instead = "it is taken from logits: a number from -2 to 2", "0 for none, or 0.5"
+            if not -2 <= self._take(name, _number, why, instead) <= 2:
+                _refuse(name, getattr(self, name), why, instead)
+        why, instead = "it divides logits: a number above 0", "1.0 for none, or 1.1"
+        if not self._take("repetition_penalty", _number, why, instead) > 0:
+            _refuse("repetition_penalty", self.repetition_penalty, why, instead)
+        given, instead = self.logit_bias, "a dictionary such as {523: -100}"
+        try:
+            pairs = tuple((_count(i), _number(x)) for i, x in (given.items() if isinstance(given, Mapping) else given))
+        except (TypeError, ValueError):
+            pairs = ((None, None),)
+        if any(i is None or i < 0 or x is None or abs(x) > 100 for i, x in pairs):
+            _refuse("logit_bias", given, "it gives token ids a number from -100 to 100", instead)
+        object.__setattr__(self, "logit_bias", pairs)
 
     def _take(self, name, convert, why, instead):
         value = getattr(self, name)

@@ -74,12 +74,14 @@ class SequenceRows:
         self._free = list(range(num_rows))[::-1]
         self.tables = np.full((num_rows, width), -1, np.int32)
         self.sampling = {name: np.zeros(num_rows, dtype) for name, dtype in zip(SAMPLING, SAMPLING_TYPES)}
+        self.asking = {}  # row -> (SamplingParams, history) of those with penalties or logprobs
 
     def forget(self, request_id):
         """The row of a sequence that ended or gave its memory back is free for another."""
         row = self.row_of.pop(request_id, None)
         if row is not None:
             self._free.append(row)
+            self.asking.pop(row, None)
 
     def take(self, step):
         """Takes over what a Step says of its sequences, and returns the StepArrays; None where nothing is computed."""
@@ -160,6 +162,9 @@ class SequenceRows:
         values = (params.temperature, params.top_k or 0, params.top_p, params.min_p, seed)
         for name, value in zip(SAMPLING, values):
             self.sampling[name][row] = value
+        self.asking.pop(row, None)
+        if params.has_penalties or params.logprobs is not None:
+            self.asking[row] = params, sequence.history
 
     def _double(self):
         num_rows = len(self.tables)

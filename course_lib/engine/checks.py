@@ -15,6 +15,12 @@ def check_fits(num_prompt_tokens, params, config, num_blocks, most_blocks=None):
 
     most_blocks: says how many blocks a request of so many tokens holds at a time; default: those of all its tokens.
     """
+    if config.speculation is not None and (params.has_penalties or params.logprobs is not None):
+        what = "logprobs" if params.logprobs is not None else "penalties or a logit_bias"
+        raise ParameterError(
+            f"The parameters have {what}, which this engine does not compute with speculation. Leave it out, or make "
+            f"the engine without speculation."
+        )
     most = num_prompt_tokens + max(0, params.max_tokens - 1)  # the last token is never computed
     blocks = most_blocks(most) if most_blocks else -(-most // config.block_size)
     what = f"{num_prompt_tokens} prompt tokens and max_tokens={params.max_tokens}"

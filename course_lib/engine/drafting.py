@@ -155,6 +155,8 @@ class Drafter:
 class CheckedTokens:
     """As Tokens, and there already."""
 
+    logprobs = None
+
     def __init__(self, tokens):
         self.tokens = tokens
 

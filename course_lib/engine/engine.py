@@ -24,7 +24,7 @@ from .gpu import make_runner
 from .live import LiveRequests
 from .memory import make_memory
 from .metrics import EngineMetrics
-from .outputs import Detokenizer, RequestOutput, TokenTexts
+from .outputs import Detokenizer, RequestOutput, TokenTexts, with_logprobs
 from .protocols import make_scheduler
 from .request import SWAPPED, Request
 from .scheduler import Scheduler
@@ -195,7 +195,7 @@ class Engine:
         except BaseException:
             self._undo(step)
             raise
-        grown, now = self.scheduler.update(step, chosen), self.now()
+        grown, now = with_logprobs(self.scheduler.update(step, chosen), tokens), self.now()
         if self.config.speculation is not None:
             self.metrics.count_drafts(step, chosen)
         for request, token_ids in grown:
@@ -245,7 +245,7 @@ class Engine:
         text = None if request.detokenizer is None else request.detokenizer.so_far(finished=ended)
         return RequestOutput(
             request.group_id, request.token_ids, new_token_ids, text, ended, request.finish_reason, request.metrics,
-            request.index if index is None else index, start=request.num_prompt_tokens,
+            request.index if index is None else index, start=request.num_prompt_tokens, logprobs=request.logprobs,
         )  # fmt: skip
 
     # --- small things ---

@@ -9,6 +9,8 @@ filled from pinned memory by one copy. The newest token of each sequence stays o
 Source: CUDA graphs in vLLM (CUDAGraphWrapper) and nano-vllm.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
@@ -79,6 +81,8 @@ class DecodeGraphs:
         self.pinned = [[torch.zeros(b.shape, dtype=b.dtype, pin_memory=True) for b in buffers] for _ in range(RING)]
         self.turn = 0
         self.filled = {}  # (turn, size) -> the columns of that pinned buffer, as arrays
+        self.logits = {}  # size -> where its graph leaves them
+        self.last = None, None  # of the last run: its size, and the order of its sequences
 
     @torch.inference_mode()
     def capture(self):
@@ -92,7 +96,8 @@ class DecodeGraphs:
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self.pool):
-                self._step(size)
+                logits = self._step(size)
+            self.logits[size] = unowned(logits)
             self.pool = graph.pool()
             self.graphs[size] = graph
         torch.cuda.synchronize()
@@ -103,7 +108,7 @@ class DecodeGraphs:
             column[count:] = {"rows": len(self.newest) - 1, "slots": -1}.get(name, 0)
 
     def _step(self, size):
-        """The whole step on the first `size` places of the buffers: embedding to chosen token."""
+        """The whole step on the first `size` places of the buffers: embedding to chosen token. Returns the logits."""
         c = columns(self.bytes, size)
         ids = torch.where(c["token_ids"] < 0, self.newest[c["rows"]], c["token_ids"])
         self.cache.begin_batch(Batch(c["slots"], self.tables[:size], c["seq_lens"], None, True, c["positions"]))
@@ -111,6 +116,7 @@ class DecodeGraphs:
         names = "temperature", "top_k", "top_p", "min_p", "seed", "choice_positions"
         self.choose(logits, ChoiceRows(*(c[name] for name in names)), out=self.chosen[:size])
         self.newest.index_copy_(0, c["rows"], self.chosen[:size])
+        return logits
 
     def run(self, arrays, sampling):
         """Replays a decode step. arrays: its StepArrays. sampling: the runner's columns by row.
@@ -138,4 +144,20 @@ class DecodeGraphs:
         self.bytes[:used].copy_(numbers[:used], non_blocking=True)
         self.tables[:count, :width].copy_(flat, non_blocking=True)
         self.graphs[size].replay()
+        self.last = size, order
         return [arrays.names[i] for i in order], self.chosen[:count]
+
+    def logits_of_last_run(self):
+        """(the order of the sequences, as indices into the step; logits [count, vocab_size]), until the next run."""
+        size, order = self.last
+        return order, self.logits[size][: len(order)]
+
+
+def unowned(tensor):
+    """The same memory without keeping it. Each graph may then use the memory of the others, and what it leaves there is
+    whole until the next one runs. vLLM does so too (weak_ref_tensor).
+    """
+    storage = tensor.untyped_storage()
+    interface = {"shape": (storage.nbytes(),), "typestr": "|u1", "data": (storage.data_ptr(), False), "version": 3}
+    flat = torch.as_tensor(SimpleNamespace(__cuda_array_interface__=interface), device=tensor.device)
+    return flat.view(tensor.dtype).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())

@@ -84,7 +84,8 @@ class RequestOutput:
     new_token_ids: what this step added. text: `token_ids` as text, without what is not a whole character yet, cut
     where a stop string begins; None without a tokenizer. finished, finish_reason: "stop" (an end token or a stop
     string), "length" (max_tokens) or "abort"; None while it goes on. metrics: its RequestMetrics. index: which of
-    the `SamplingParams.n` sequences. start: where the output begins in the list of all its tokens.
+    the `SamplingParams.n` sequences. start: where the output begins in the list of all its tokens. logprobs: for each
+    of `token_ids` {token id: Logprob}, its own first; None where `SamplingParams.logprobs` is None.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class RequestOutput:
         "index",
         "_ids",
         "_span",
+        "_logprobs",
     )
 
     def __init__(
@@ -111,16 +113,24 @@ class RequestOutput:
         index: int = 0,
         *,
         start: int = 0,
+        logprobs: list | None = None,
     ):
         self.request_id, self.new_token_ids, self.text, self.finished = request_id, new_token_ids, text, finished
         self.finish_reason, self.metrics, self.index = finish_reason, metrics, index
         self._ids, self._span = token_ids, (start, len(token_ids))  # the list of the request, which only grows
+        self._logprobs = logprobs  # likewise
 
     @property
     def token_ids(self):
         """The whole output so far."""
         start, end = self._span
         return self._ids[start:end]
+
+    @property
+    def logprobs(self):
+        """{token id: Logprob} of each token of the output so far, or None."""
+        start, end = self._span
+        return None if self._logprobs is None else self._logprobs[: end - start]
 
     def __eq__(self, other):
         return isinstance(other, RequestOutput) and self._fields() == other._fields()
@@ -134,3 +144,13 @@ class RequestOutput:
             f"new_token_ids={self.new_token_ids}, text={self.text!r}, finished={self.finished}, "
             f"finish_reason={self.finish_reason!r}, index={self.index})"
         )
+
+
+def with_logprobs(grown, tokens):
+    """grown, as Scheduler.update returns it, each with the log probabilities of its token. tokens: the runner's."""
+    if (logprobs := getattr(tokens, "logprobs", None)) is not None:
+        found = logprobs.by_name()
+        for request, _ in grown:
+            if request.logprobs is not None:
+                request.logprobs.append(found[request.request_id])
+    return grown

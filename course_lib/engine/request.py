@@ -56,6 +56,7 @@ class Request:
         self.was_admitted = False
         self.number = next(_numbers)  # decides between requests of equal arrival
         self.metrics = RequestMetrics(arrival, self.num_prompt_tokens)
+        self.logprobs = None if params.logprobs is None else []  # of each token of the output: {token id: Logprob}
         self.detokenizer = None  # its Detokenizer, where there is a tokenizer
         self.stop_ids = frozenset(params.stop_token_ids)
         self.max_tokens = self.num_prompt_tokens + params.max_tokens

@@ -14,6 +14,7 @@ from course_lib.kvcache import PagedCache
 from course_lib.kvcache.batch import Batch, plan_for_cpu
 
 from .batch import SequenceRows
+from .choice_extras import ChoiceExtras
 
 
 class Runner:
@@ -33,6 +34,7 @@ class Runner:
         self.newest = torch.zeros(
             config.max_num_seqs, dtype=torch.int64, device=self.pool.k.device
         )  # token of each row
+        self.extras = ChoiceExtras(self, choose, lambda array: torch.from_numpy(array).to(self.newest.device))
         self.saved = {}  # request_id -> what KVPool.save returned, of each pool
         self.makes_own_batch = getattr(type(cache), "begin_step", None) is not PagedCache.begin_step
 
@@ -76,7 +78,8 @@ class Runner:
             return Tokens([], None)
         chosen = choose(logits, self.choice_rows(arrays))
         self.newest[torch.from_numpy(arrays.choice_rows).to(chosen.device)] = chosen
-        return Tokens(arrays.names, chosen)
+        logprobs = self.extras.apply(arrays, logits, chosen)
+        return Tokens(arrays.names, chosen, logprobs=logprobs)
 
     def batch_of(self, arrays):
         """The Batch of a step, in tensors on the device of the model."""
@@ -122,11 +125,11 @@ class Runner:
 
 class Tokens:
     """The tokens that a step chooses. names: sequence ids; token_ids: int64 [len(names)], perhaps still being
-    computed.
+    computed. logprobs: the Logprobs of those that ask, or None.
     """
 
-    def __init__(self, names, token_ids, event=None):
-        self.names, self.token_ids, self.event = names, token_ids, event
+    def __init__(self, names, token_ids, event=None, logprobs=None):
+        self.names, self.token_ids, self.event, self.logprobs = names, token_ids, event, logprobs
 
     def wait(self):
         """{sequence id: [token id]}, once they are there."""

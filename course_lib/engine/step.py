@@ -35,6 +35,8 @@ class ScheduledSequence(NamedTuple):
     num_drafts: int = 0
     """How many of these tokens, the last ones, are drafted: they are checked, not given. -1: the draft model fills in
     which they are."""
+    history: tuple | None = None
+    """(its token ids, how many of them are the prompt), with `sampling`, where penalties look at them."""
 
 
 @dataclass
@@ -68,19 +70,21 @@ class Step:
             raise IntegrityError(
                 f"Request {request.request_id} is given {n!r} tokens; a step computes at least 1 of it."
             )
-        start, ids, sampling = request.num_computed_tokens + request.num_in_flight_tokens, request.token_ids, None
+        start, ids = request.num_computed_tokens + request.num_in_flight_tokens, request.token_ids
+        sampling = history = None
         end, num_choices = start + n, 0
         if end >= len(ids) + request.num_pending_tokens:
             request.num_pending_tokens += 1
             num_choices = request.num_sequences
         if not request.is_known_to_runner:
             request.is_known_to_runner, sampling = True, (request.params, request.seed)
+            history = (ids[:], request.num_prompt_tokens) if request.params.has_penalties else None
         request.num_in_flight_steps += 1
         request.num_in_flight_tokens += n + len(drafts)
         self.token_budget -= n + len(drafts)
         tokens = ids[start:end] + drafts if drafts else ids[start:end]
         new = request.request_id, start, n + len(drafts), tokens, num_choices, first_block, block_ids, sampling
-        self.scheduled.append(ScheduledSequence(*new, len(drafts)))
+        self.scheduled.append(ScheduledSequence(*new, len(drafts), history))
 
     def preempt(self, request, num_lost):
         """The request gives its memory back. num_lost: its computed tokens that are thrown away."""

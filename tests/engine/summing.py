@@ -8,6 +8,7 @@ from course_lib.decoding import SamplingParams, generate_naive
 from course_lib.models import ModelConfig
 
 VOCABULARY = 31
+PENALTIES = "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias"
 
 
 class Summing:
@@ -48,7 +49,7 @@ def oracle(model, prompt, params=SamplingParams(), index=0):
     one = {
         **{
             name: getattr(params, name)
-            for name in ("temperature", "top_k", "top_p", "max_tokens", "stop_token_ids", "ignore_eos")
+            for name in ("temperature", "top_k", "top_p", "max_tokens", "stop_token_ids", "ignore_eos", *PENALTIES)
         },
         "seed": None if params.seed is None else params.seed + index,
     }
