@@ -1,4 +1,4 @@
-"""The runner for a GPU: fused kernels, CUDA graphs for decode steps, and a CPU that does not wait for the GPU."""
+"""The runner for a GPU: fused kernels, CUDA graphs for steps, and a CPU that does not wait for the GPU."""
 
 import gc
 import time
@@ -16,8 +16,10 @@ from course_lib.models.fused import FusedTransformer, on_gpu
 from course_lib.models.transformer import Transformer
 
 from .batch import StepArrays
+from .choice_extras import ChoiceExtras, only
 from .drafting import SpeculativeRunner
 from .graphs import RING, DecodeGraphs
+from .prompt_graphs import PromptGraphs
 from .runner import Runner, Tokens
 from .speculative_gpu import SpeculativeGPURunner
 
@@ -69,12 +71,16 @@ class GPURunner(Runner):
 
         super().__init__(fuse(model), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs
+        self.extras = ChoiceExtras(self, choose, self._upload)
         self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
         self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])
         self.copied = [torch.empty(most, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
         self.turn, began = 0, time.perf_counter()
         self.warm_up(config.max_num_batched_tokens)
         self.graphs.capture()
+        width, pool = self.rows.tables.shape[1], self.graphs.pool
+        self.prompt_graphs = PromptGraphs(self.model, cache, self.newest, choose, width, config, pool)
+        self.prompt_graphs.capture()
         gc.collect()
         gc.freeze()  # what is there now stays; walking through it again and again would stop every step for a moment
         self.capture_seconds = time.perf_counter() - began
@@ -113,10 +119,19 @@ class GPURunner(Runner):
         self.choose(arrays, self.forward(arrays))
 
     def compute(self, arrays):
-        """As Runner.compute, without waiting for the GPU: a decode step as a graph, any other without."""
-        if arrays.is_plain_decode and len(self.rows.tables) < len(self.newest):
-            return self._copy_back(*self.graphs.run(arrays, self.rows.sampling))
-        return self.choose(arrays, self.forward(arrays))
+        """As Runner.compute, without waiting for the GPU: as a graph, where one has places enough."""
+        if len(self.rows.tables) >= len(self.newest):  # more sequences than there are rows in `newest`
+            return self.choose(arrays, self.forward(arrays))
+        if arrays.is_plain_decode:
+            names, chosen = self.graphs.run(arrays, self.rows.sampling)
+            if not self.rows.asking:
+                return self._copy_back(names, chosen)
+            order, logits = self.graphs.logits_of_last_run()
+            return self._copy_back(names, chosen, self.extras.apply(only(arrays, order), logits, chosen))
+        size = None if self.rows.asking else self.prompt_graphs.size_of(arrays)
+        if size is None:
+            return self.choose(arrays, self.forward(arrays))
+        return self._copy_back(*self.prompt_graphs.run(size, arrays, self.rows.sampling))
 
     def choose(self, arrays, logits):
         """As Runner.choose."""
@@ -124,7 +139,7 @@ class GPURunner(Runner):
             return Tokens([], None)
         chosen = self.choose_tokens(logits, self.choice_rows(arrays))
         self.newest.index_copy_(0, self._upload(arrays.choice_rows), chosen)
-        return self._copy_back(arrays.names, chosen)
+        return self._copy_back(arrays.names, chosen, self.extras.apply(arrays, logits, chosen))
 
     def batch_of(self, arrays):
         """As Runner.batch_of, in int32 and by way of pinned memory: a copy from other memory would wait for the GPU."""
@@ -160,13 +175,13 @@ class GPURunner(Runner):
     def _upload(self, array):
         return torch.from_numpy(array).pin_memory().to(self.newest.device, non_blocking=True)
 
-    def _copy_back(self, names, chosen):
+    def _copy_back(self, names, chosen, logprobs=None):
         """The one copy to the CPU of a step, into pinned memory; the Tokens wait for it."""
         turn, self.turn = self.turn, (self.turn + 1) % RING
         if len(chosen) > len(self.copied[turn]):
-            return Tokens(names, chosen)
+            return Tokens(names, chosen, logprobs=logprobs)
         copied = self.copied[turn][: len(chosen)]
         copied.copy_(chosen, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        return Tokens(names, copied, event)
+        return Tokens(names, copied, event, logprobs)
