@@ -8,6 +8,7 @@ from written_allocator import CASES as ALLOCATOR
 from written_bandwidth_use import CASES as BANDWIDTH_USE
 from written_block_table import CASES as BLOCK_TABLE
 from written_cache import CASES as CACHE
+from written_capstone import CASES as CAPSTONE
 from written_chunked_prefill import CASES as CHUNKED_PREFILL
 from written_continuous_loop import CASES as CONTINUOUS_LOOP
 from written_count_work import CASES as COUNT_WORK
@@ -92,6 +93,7 @@ CASES = {
     **PICK_TILES,
     **SMALLER_CACHES,
     **SPECULATIVE,
+    **CAPSTONE,
 }
 
 for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15):

@@ -9,7 +9,7 @@ from course_lib.errors import CourseError
 
 from .outcome_text import a_kind
 
-LESSONS = {f"{n:02d}": f"l{n:02d}" for n in range(18)}
+LESSONS = {f"{n:02d}": f"l{n:02d}" for n in range(19)}
 """Lesson number -> its package in `course_lib.practice.lessons`, in the order of the course."""
 
 
