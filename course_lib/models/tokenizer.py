@@ -110,17 +110,25 @@ class Tokenizer:
     def token_text(self, token_id):
         """One token as readable text: " Ada", "\\n", "<s>"; or "<0xE2>" for part of a character."""
         token_id = self._checked(token_id)
-        piece = self.backend.id_to_token(token_id)
+        text = self._text_of(token_id)
+        values = _bytes_of(self.backend.id_to_token(token_id)) if "\N{REPLACEMENT CHARACTER}" in text else ()
+        return "".join(f"<0x{b:02X}>" for b in values) if values else text
+
+    def token_bytes(self, token_id):
+        """The bytes of one token: those of its text in UTF-8, or its part of a character."""
+        token_id = self._checked(token_id)
+        text = self._text_of(token_id)
+        values = _bytes_of(self.backend.id_to_token(token_id)) if "\N{REPLACEMENT CHARACTER}" in text else ()
+        return bytes(values) if values else text.encode()
+
+    def _text_of(self, token_id):
+        """The text of one token, which holds U+FFFD where it is a part of a character."""
         if token_id in self.special_ids:
-            return piece
+            return self.backend.id_to_token(token_id)
         # Some decoders drop a space at the start, so the token is decoded after another one, which is then removed.
         first = self.backend.encode("a", add_special_tokens=False).ids
         before, both = (self.backend.decode(x, skip_special_tokens=False) for x in (first, [*first, token_id]))
-        text = both.removeprefix(before) if both.startswith(before) else self.backend.decode([token_id])
-        if "\N{REPLACEMENT CHARACTER}" not in text:
-            return text
-        values = _bytes_of(piece)
-        return "".join(f"<0x{b:02X}>" for b in values) if values else text
+        return both.removeprefix(before) if both.startswith(before) else self.backend.decode([token_id])
 
     def __len__(self):
         return self.vocab_size

@@ -10,22 +10,26 @@ import json
 import time
 import uuid
 
+from .logprobs import of_chat, of_completion
+
 DONE = b"data: [DONE]\n\n"
+_text_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one at each call
 
 
 def event(data):
     """One server-sent event: bytes."""
-    return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + _text_of(data).encode() + b"\n\n"
 
 
 class Answer:
     """The answer to one request as it grows. is_chat: messages instead of text.
 
-    A choice is one sequence: those of the first prompt come first, then those of the second.
+    A choice is one sequence: those of the first prompt come first, then those of the second. names: TokenNames, for
+    logprobs.
     """
 
-    def __init__(self, asked, model_name, *, is_chat):
-        self.asked, self.is_chat = asked, is_chat
+    def __init__(self, asked, model_name, *, is_chat, names=None):
+        self.asked, self.is_chat, self._names = asked, is_chat, names
         name = "chat.completion" if is_chat else "text_completion"
         self._head = {
             "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}", "object": name,
@@ -33,7 +37,11 @@ class Answer:
         }  # fmt: skip
         self._newest = {}  # index of the choice -> its newest RequestOutput
         self._sent = {}  # index of the choice -> characters of its text that were sent
-        self._num_cached = 0
+        self._told = {}  # index of the choice -> (tokens whose logprobs were sent, their characters)
+        # A chunk is `_before`, its choice, `_after`: only the choice is made anew for each token.
+        self._before, self._after = _text_of(self._head_of_chunk() | {"choices": []}).encode()[:-2], b"]}\n\n"
+        if asked.include_usage and not asked.continuous_usage:
+            self._after = b'],"usage":null}\n\n'
 
     def take(self, number, output):
         """An output of prompt `number`. Returns the index of its choice."""
@@ -61,7 +69,8 @@ class Answer:
         if not text and not output.finished and not more:
             return b""
         what = {"delta": {"content": text} if text else {}} if self.is_chat else {"text": text}
-        return self._chunk(index, what | more, output.finish_reason)
+        logprobs = None if output.logprobs is None else self._logprobs_of(index, output)
+        return self._chunk(index, what | more, output.finish_reason, logprobs)
 
     def last_events(self):
         """What a stream ends with."""
@@ -69,11 +78,24 @@ class Answer:
             return DONE
         return event(self._head_of_chunk() | {"choices": [], "usage": self.usage()}) + DONE
 
-    def _chunk(self, index, what, finish_reason):
-        choice = {"index": index, **what, "logprobs": None, "finish_reason": finish_reason}
-        usage = self.usage() if self.asked.continuous_usage else None
-        more = {"usage": usage} if self.asked.include_usage else {}
-        return event(self._head_of_chunk() | {"choices": [choice]} | more)
+    def _chunk(self, index, what, finish_reason, logprobs=None):
+        choice = _text_of({"index": index, **what, "logprobs": logprobs, "finish_reason": finish_reason}).encode()
+        after = self._after
+        if self.asked.continuous_usage:
+            after = b'],"usage":' + _text_of(self.usage()).encode() + b"}\n\n"
+        return b"data: " + self._before + choice + after
+
+    def _logprobs_of(self, index, output):
+        """Of the tokens of a choice that were not sent yet."""
+        start, offset = self._told.get(index, (0, 0))
+        token_ids, logprobs = output.token_ids[start:], output.logprobs[start:]
+        if self.is_chat:
+            found = of_chat(self._names, token_ids, logprobs, self.asked.params.logprobs)
+        else:
+            found = of_completion(self._names, token_ids, logprobs, offset)
+            offset += sum(map(len, found["tokens"]))
+        self._told[index] = start + len(token_ids), offset
+        return found
 
     def _head_of_chunk(self):
         return self._head | ({"object": "chat.completion.chunk"} if self.is_chat else {})
@@ -92,7 +114,8 @@ class Answer:
             what = {"text": output.text}
         if self.asked.return_token_ids:
             what["token_ids"] = output.token_ids
-        return {"index": index, **what, "logprobs": None, "finish_reason": output.finish_reason}
+        logprobs = None if output.logprobs is None else self._logprobs_of(index, output)
+        return {"index": index, **what, "logprobs": logprobs, "finish_reason": output.finish_reason}
 
     def usage(self):
         """Counts of tokens: those of each prompt once, those of all outputs."""

@@ -20,6 +20,7 @@ from course_lib.errors import ParameterError
 from .answers import Answer, event
 from .engine_thread import EngineStopped, EngineThread, TooManyRequests
 from .errors import APIError, refuse
+from .logprobs import TokenNames
 from .prometheus import CONTENT_TYPE, ServerMetrics
 from .protocol import read_json, read_request
 
@@ -69,6 +70,7 @@ class Service:
         self._api_key = None if api_key is None else api_key.encode()
         self.thread = thread
         self.counted = ServerMetrics(engine, model_name)
+        self._names = TokenNames(engine.tokenizer)
         self.thread.on_finish = self.counted.count
         room = engine.allocator.num_blocks * engine.config.block_size + 1  # the last token is never computed
         self.context = min(engine.model.config.context, room)
@@ -106,7 +108,7 @@ class Service:
                 f"prompt holds {len(asked.prompts)} prompts, and {self.thread.most_requests} are the most that this "
                 f"server takes at a time. Send fewer at once.",
             )
-        answer = Answer(asked, self.model_name, is_chat=kind == "chat")
+        answer = Answer(asked, self.model_name, is_chat=kind == "chat", names=self._names)
         outputs = self._outputs(asked)
         try:
             await anext(outputs)  # all prompts were taken, or an error is the answer

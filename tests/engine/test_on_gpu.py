@@ -10,6 +10,7 @@ from random_models import model as random_model
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model
 from course_lib.decoding import generate_naive
+from course_lib.kvcache import Recompute
 
 NO_GPU = (
     "no GPU here; the same kernels run interpreted in tests/attention, the same engine without them in test_engine_fuzz"
@@ -133,3 +134,33 @@ def test_the_number_of_blocks_leaves_room_for_the_largest_step():
     logits = 64 * model.config.vocab_size * 4
     assert needed > 2 * logits and needed > 8192 * model.config.hidden_size * 4
     assert memory.default_num_blocks(model, config) > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+@pytest.mark.parametrize("settings", [{}, {"async_scheduling": False}, {"enforce_eager": True}], ids=str)
+def test_penalties_and_log_probabilities_on_a_gpu_are_those_of_a_cpu(settings):
+    """In steps with graphs and without, beside sequences that ask for neither."""
+    models = [load_model("tale", device=device, dtype=torch.float32)[0] for device in ("cpu", "cuda")]
+    penalties = dict(presence_penalty=0.5, frequency_penalty=0.4, repetition_penalty=1.2, logit_bias={300: 3, 17: -100})
+    prompts = [[9, 8, 7, 300 + i] for i in range(12)]
+    params = [
+        SamplingParams(
+            max_tokens=24, ignore_eos=True, seed=i, temperature=i % 2 / 2, logprobs=3 if i % 4 > 1 else None,
+            **penalties if i % 3 else {},
+        )
+        for i in range(12)
+    ]  # fmt: skip
+    engine = Engine(models[1], EngineConfig(max_num_seqs=8, num_blocks=10, **settings), trace=False)
+    outputs = engine.generate(prompts, params)
+    assert engine.metrics.num_preemptions
+    for prompt, wanted, output in zip(prompts, params, outputs):
+        assert output.token_ids == generate_naive(models[0], prompt, replace(wanted, logprobs=None))
+        if wanted.logprobs is None:
+            assert output.logprobs is None
+            continue
+        ids = torch.tensor(prompt + output.token_ids)
+        right = models[0](ids, torch.arange(len(ids)), Recompute())[len(prompt) - 1 : -1].log_softmax(-1)
+        for row, its in zip(right, output.logprobs, strict=True):
+            found = torch.tensor([one.logprob for one in its.values()])
+            torch.testing.assert_close(found, row[list(its)], rtol=1e-3, atol=1e-3)
+            assert set(row.topk(3).indices.tolist()) <= set(its)
