@@ -151,16 +151,24 @@ def _moved(move, file):
 @app.command(rich_help_panel="Practise")
 def assemble(
     model: Annotated[str, typer.Option(help="A bundled model, a folder, or a hub id such as owner/name.")] = "tale",
+    card: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a card to share: FILE.svg or .png, and .json beside it.")
+    ] = None,
 ):
     """Run the engine on your passed parts: tokens a second and peak memory from naive to final, on this machine."""
     from rich.console import Console
 
     from .practice import assemble
     from .practice.report import score_board
+    from .practice.report.score_card import check_card
 
+    if card is not None:
+        check_card(card)  # before minutes of work
     board = assemble(model, tell=lambda sentence: print(sentence, file=sys.stderr))
     Console().print(score_board.table(board))
     print("\n".join([score_board.summary(board), *score_board.sentences(board)]))
+    if card is not None:
+        print(f"Written: {' and '.join(map(str, board.card(card)))}")
     if any(score.problem or score.wrong for score in board.scores):
         raise typer.Exit(1)
 

@@ -65,17 +65,24 @@ class ScoreBoard(Shown):
     def as_dict(self):
         return {"schema": SCHEMA} | asdict(self)
 
+    def card(self, file):
+        """Writes the board as a picture to share, `file` ending in .svg or .png, and as JSON beside it: both Paths."""
+        from course_lib.practice.report.score_card import write_card
+
+        return write_card(self, file)
+
 
 def path():
     """The file of the last score board, beside the learner's progress."""
     return workbook.store().folder / "assemble.json"
 
 
-def assemble(model="tale", *, tell=None):
+def assemble(model="tale", *, quick=False, tell=None):
     """Serves the same requests in each way of the course on the learner's passed parts. Returns a ScoreBoard.
 
     model: as in load_model; float32, so that tokens can be compared. A part that is not passed, or passes no longer, is
-    the reference's. tell: called with a sentence before each way. Raises ModelError for a model that cannot be loaded.
+    the reference's. quick: FEWEST requests with short answers, for a lesson. tell: called with a sentence before each
+    way. Raises ModelError for a model that cannot be loaded.
     """
     import torch
 
@@ -89,7 +96,9 @@ def assemble(model="tale", *, tell=None):
     steps = ways(kernels=machine.triton == "compiled")
     tell("Checking the parts that you have passed")
     parts = load_parts(*sorted({exercise_id for way in steps for exercise_id in way.uses}))
-    load, expected, naive_s = _with_tokens(loaded, make_load(tokenizer, MOST))
+    load, expected, naive_s = _with_tokens(
+        loaded, make_load(tokenizer, FEWEST if quick else MOST, answers=0.5 if quick else 1.0)
+    )
     limit_s, scores = max(LIMIT_S, LIMIT_TIMES * naive_s), []
     with torch.inference_mode():
         for number, way in enumerate(steps, 1):

@@ -50,9 +50,12 @@ class Load:
         return Load(self.prompts[:count], self.new_tokens[:count])
 
 
-def make_load(tokenizer, count=16):
+def make_load(tokenizer, count=16, answers=1.0):
+    """The Load of `count` requests. answers: 0.5 makes each answer half as long."""
     texts = [SHARED + " ".join(OPENINGS[i % 4 :][: 1 + i % 3]) for i in range(count)]
-    return Load([tokenizer.encode(text) for text in texts], [(24, 16, 40, 32)[i % 4] for i in range(count)])
+    return Load(
+        [tokenizer.encode(text) for text in texts], [int(answers * (24, 16, 40, 32)[i % 4]) for i in range(count)]
+    )
 
 
 @dataclass(frozen=True)
