@@ -130,7 +130,8 @@ def moved(outcome, draw, exact=1.0):
     if isinstance(outcome, torch.Tensor) and outcome.is_floating_point():
         size = ROUNDINGS.get(outcome.dtype, 100) * torch.finfo(outcome.dtype).eps
         chance = 2 * torch.rand(outcome.shape, generator=draw, dtype=torch.float64) - 1
-        other = (outcome.double() + chance * size * largest(outcome.double())).to(outcome.dtype)
+        exact = outcome.double().numpy(force=True)
+        other = torch.as_tensor(exact + chance.numpy() * size * largest(exact)).to(outcome.dtype)
         return torch.where(outcome.isfinite() & other.isfinite(), other, outcome)
     if isinstance(outcome, float):
         return outcome * (1 + 1e-6 * exact * (2 * torch.rand((), generator=draw).item() - 1))

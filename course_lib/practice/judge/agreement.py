@@ -77,11 +77,16 @@ def differing(expected, got, *, within=None, times=1, whole=False):
         return differing(expected.tensor, got.tensor, within=expected.within, times=times, whole=True)
     if not (expected.is_floating_point() or got.is_floating_point()):
         return expected != got
+    import numpy as np
+    import torch
+
     share = times * (within or max(share_of(expected.dtype), share_of(got.dtype)))
-    a, b = expected.double(), got.double()
-    size = b.abs() + largest(a, whole).minimum(largest(b, whole))
-    near = a.isfinite() & b.isfinite() & ((a - b).abs() <= times * LEAST + share * size)
-    return ~(near | (a == b) | (a.isnan() & b.isnan()))
+    # NumPy is asked, which takes a third of the time of torch for tensors as small as these.
+    a, b = expected.double().numpy(force=True), got.double().numpy(force=True)
+    with np.errstate(all="ignore"):
+        size = abs(b) + np.minimum(largest(a, whole), largest(b, whole))
+        near = np.isfinite(a) & np.isfinite(b) & (abs(a - b) <= times * LEAST + share * size)
+        return torch.as_tensor(~(near | (a == b) | (np.isnan(a) & np.isnan(b))))
 
 
 def rounding_of_exp(size):
@@ -104,11 +109,13 @@ def share_of(dtype):
 
 
 def largest(x, whole=False):
-    """The largest finite number of each row, or of the whole tensor, without its sign. A row is the last dimension."""
-    sizes = x.abs().where(x.isfinite(), 0.0)
-    if not x.ndim or not x.numel():
+    """The largest finite number of each row of an array (its last dimension), or of all of it, without its sign."""
+    import numpy as np
+
+    sizes = np.where(np.isfinite(x), abs(x), 0.0)
+    if not x.ndim or not x.size:
         return sizes
-    return sizes.amax() if whole else sizes.amax(-1, keepdim=True)
+    return sizes.max() if whole else sizes.max(-1, keepdims=True)
 
 
 def is_tensor(value):
