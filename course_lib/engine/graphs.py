@@ -87,6 +87,8 @@ class DecodeGraphs:
     @torch.inference_mode()
     def capture(self):
         """Records all sizes, the largest first, so that the smaller ones find their memory in its pool."""
+        others_too = getattr(self.forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
+        mode = "thread_local" if others_too else "global"
         for size in reversed(self.sizes):
             self._pad(columns(self.bytes, size), 0)
             stream = torch.cuda.Stream()
@@ -95,7 +97,7 @@ class DecodeGraphs:
                 self._step(size)  # compiles its kernels
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self.pool):
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode=mode):
                 logits = self._step(size)
             self.logits[size] = unowned(logits)
             self.pool = graph.pool()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from course_lib.errors import CourseError, ParallelError, ParameterError
 from course_lib.models import load_model
-from course_lib.parallel import RandomWeights, load_sharded
+from course_lib.parallel import load_sharded
 
 from .allocators import is_object
 from .gpu import make_runner
@@ -32,10 +32,11 @@ def open_model(model, config, tokenizer=None):
     """(model, its tokenizer). model: a Transformer, or the part of one that load_sharded returned, or a name, which is
     loaded here over `config.tensor_parallel` processes.
     """
-    if isinstance(model, (str, Path, RandomWeights)):
-        many = config.tensor_parallel > 1 or isinstance(model, RandomWeights)
-        model, own = load_sharded(model, config.tensor_parallel) if many else load_model(model)
-        if many:
+    if isinstance(model, (str, Path)):
+        if config.tensor_parallel == 1:
+            model, own = load_model(model)
+        else:
+            model, own = load_sharded(model, config.tensor_parallel)
             model.ranks.end_with_engine = True
         return model, tokenizer or own
     size = model.ranks.size if hasattr(model, "ranks") else 1
@@ -69,7 +70,7 @@ def starting(model, config, allocator=None, attention=None):
             ranks.send(_make, number, replace(config, policy="fcfs"))  # they schedule nothing
             yield lambda runner: ParallelRunner(ranks, number, runner)
     except CourseError:
-        ranks.close()  # the others may wait for what is not computed here
+        ranks.close(patience=0)  # the others may wait for what is not computed here
         raise
 
 

@@ -83,7 +83,7 @@ class FusedTransformer:
         if self.group is None:
             self.ops.few_rows(x, weight, bias=bias, residual=hidden)
         else:
-            hidden += self.group.all_reduce(self.ops.few_rows(x, weight, bias=bias))
+            self.group.all_reduce(self.ops.few_rows(x, weight, bias=bias), add_to=hidden)
 
     def _many_tokens(self, index, layer, hidden, delta, positions, cache):
         """One layer. hidden + delta is the residual stream that comes in; what is returned is the delta that goes

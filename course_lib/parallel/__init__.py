@@ -6,5 +6,11 @@ Names arrive on first use.
 from course_lib.lazy import lazily
 
 __all__, __getattr__, __dir__ = lazily(
-    __name__, {"group": "Group", "load": "RandomWeights load_sharded", "ranks": "Ranks", "shards": "Shard"}
+    __name__,
+    {
+        "group": "Group",
+        "load": "FolderWeights RandomWeights load_sharded",
+        "ranks": "Ranks is_torchrun",
+        "shards": "Shard",
+    },
 )

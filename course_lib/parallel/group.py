@@ -17,9 +17,6 @@ import torch.distributed as dist
 
 from course_lib.errors import ParallelError, ParameterError
 
-MOST_BYTES = 2**21
-"""Up to so many bytes the GPUs read each other's memory directly. NCCL takes longer for a few numbers."""
-
 
 class Group:
     """The ranks of one model, as one of them sees them.
@@ -30,11 +27,7 @@ class Group:
     """
 
     def __init__(self, rank, size, device, store=None, timeout=timedelta(minutes=30)):
-        if dist.is_initialized():
-            raise ParameterError(
-                "This process is part of a group of processes already, and torch.distributed has room for one. Close "
-                "the engine or model that made it: engine.close(), or model.ranks.close()."
-            )
+        check_no_group()
         self.rank, self.size, self.device, self.direct = rank, size, torch.device(device), None
         self.is_open = True  # False: the others are not in this step, and would never answer
         is_gpu = self.device.type == "cuda"
@@ -48,13 +41,15 @@ class Group:
         if is_gpu and size > 1:
             self._try_direct()
 
-    def all_reduce(self, x):
-        """The sum of x over all ranks, the same bits on each. x: contiguous; it may be written. Returns its like."""
+    def all_reduce(self, x, add_to=None):
+        """The sum of x over all ranks, the same bits on each; or add_to, to which it was added in place. x: contiguous;
+        it may be written.
+        """
         self._check_open()
-        if self.direct is not None and x.nbytes <= MOST_BYTES and x.dtype == torch.bfloat16:
-            return self._sum_directly(x)
+        if self.direct is not None and self.direct.takes(x):
+            return self.direct(x, add_to)
         dist.all_reduce(x)
-        return x
+        return x if add_to is None else add_to.add_(x)
 
     def gather(self, x):
         """The columns of all ranks beside one another. x: [rows, n], contiguous. Returns [rows, size * n]."""
@@ -81,33 +76,40 @@ class Group:
             )
 
     def _try_direct(self):
-        """Memory that the GPUs read from each other, if all of them can. It does not use NVLink's multicast."""
+        """The sum of a few numbers without NCCL, if the GPUs can reach each other's memory, and the sum is right."""
         try:
-            import torch.distributed._symmetric_memory as symmetric
+            from .direct import DirectSum
 
-            buffer = symmetric.empty(MOST_BYTES // 2, dtype=torch.bfloat16, device=self.device)
-            symmetric.rendezvous(buffer, dist.group.WORLD)
-            self.direct = buffer
-            x = torch.arange(4096, device=self.device).remainder(64).bfloat16() * (self.rank + 1)
-            is_right = torch.equal(self._sum_directly(x.clone()) * 2, x / (self.rank + 1) * self.size * (self.size + 1))
-        except Exception:  # no such memory with these GPUs, this driver or this torch
+            direct = DirectSum(self)
+            draw, is_right = torch.Generator(self.device).manual_seed(0), True
+            for _ in range(8):
+                parts = torch.randint(-16, 16, (self.size, 5000), device=self.device, generator=draw).bfloat16()
+                is_right &= torch.equal(direct(parts[self.rank]), parts.sum(0))
+        except Exception:  # not with these GPUs, this driver or this torch: NCCL finds a way
             is_right = False
-        if not self.least(int(is_right)):
-            self.direct = None
-
-    def _sum_directly(self, x):
-        buffer = self.direct[: x.numel()].view(x.shape)
-        return torch.ops.symm_mem.one_shot_all_reduce_copy(buffer, x, "sum", dist.group.WORLD.group_name)
+        if self.least(int(is_right)):
+            self.direct = direct
 
     def close(self, abort=False):
         """Leaves the group. abort: what is under way on the GPU ends too; another rank will never answer."""
         if not dist.is_initialized():
             return
-        self.is_open, self.direct = False, None
+        self.is_open = False
         if abort and self.device.type == "cuda":
+            if self.direct is not None:
+                self.direct.give_up()
             dist.distributed_c10d._abort_process_group()
         else:
             dist.destroy_process_group()
+
+
+def check_no_group():
+    """Raises ParameterError where this process is in a group already."""
+    if dist.is_initialized():
+        raise ParameterError(
+            "This process is part of a group of processes already, and torch.distributed has room for one. Close "
+            "the engine or model that made it: engine.close(), or model.ranks.close()."
+        )
 
 
 @contextmanager

@@ -26,8 +26,9 @@ from .shards import Shard
 def load_sharded(name="tale", tensor_parallel=2, *, device=None, dtype=None):
     """As `load_model`, over several processes: (the part of rank 0, Tokenizer). It runs in an Engine and nowhere else.
 
-    name: as for load_model; or FolderWeights or RandomWeights, and then the tokenizer is None. tensor_parallel: the number of processes,
-    a divisor of the number of query heads. device: "cuda" (a GPU each) or "cpu"; default: GPUs where there are any.
+    name: as for load_model; or FolderWeights or RandomWeights, and then the tokenizer is None. tensor_parallel: the
+    number of processes, a divisor of the number of query heads. device: "cuda" (a GPU each) or "cpu"; default: GPUs
+    where there are any.
     dtype: of the weights, as for load_model. `model.ranks` are the processes; `model.ranks.close()` ends them, and so
     does the end of this program. Raises ParameterError, ModelError, and ParallelError for a process that ends.
     """
@@ -46,7 +47,7 @@ def load_sharded(name="tale", tensor_parallel=2, *, device=None, dtype=None):
         with ranks.together():
             model = part_of_model(source, ranks.group, dtype)
     except BaseException:
-        ranks.close()
+        ranks.close(patience=0)
         raise
     model.ranks = ranks
     weakref.finalize(model, ranks.close)

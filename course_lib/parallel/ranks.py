@@ -26,7 +26,7 @@ import torch.distributed as dist
 
 from course_lib.errors import CourseError, ParallelError, ParameterError
 
-from .group import Group
+from .group import Group, check_no_group
 from .worker import HERE, serve
 
 TIMEOUT = timedelta(minutes=5)
@@ -45,6 +45,7 @@ class Ranks:
     def __init__(self, size, device="cpu"):
         self.size, self.device = size, torch.device(device).type
         _check_machine(size, self.device)
+        check_no_group()
         self.processes, self.connections, self.group = {}, {}, None  # rank -> Popen, Connection
         self.end_with_engine = False  # True: an engine started them for itself
         self._ended, self._closing, self._here = None, False, {r: threading.Event() for r in range(1, size)}
@@ -53,7 +54,7 @@ class Ranks:
         try:
             (self._join_torchrun if is_torchrun() else self._start)()
         except BaseException:
-            self.close()
+            self.close(patience=0)
             raise
 
     def _start(self):
@@ -164,16 +165,16 @@ class Ranks:
         else:
             how = "has ended" + ("" if code is None else f" with exit code {code}")
         who = f"Rank {rank} of {self.size}" + ("" if process is None else f" (process {process.pid})")
+        if self.group is not None and self.device == "cuda":
+            self.group.close(abort=True)  # the GPU waits for the other one
         self._ended = (
             f"{who} {how}. Its part of the weights and of the KV cache is gone, so this engine cannot go on; the other "
             f"processes were ended too. Make a new engine. If the system ended the process for want of memory, give "
             f"the cache fewer blocks (num_blocks), or take a smaller model."
         )
-        if self.group is not None and self.device == "cuda":
-            self.group.close(abort=True)  # the GPU waits for the other one
 
-    def close(self):
-        """Ends the other processes. It may be called twice."""
+    def close(self, patience=PATIENCE_S):
+        """Ends the other processes. It may be called twice. patience: seconds in which they may end by themselves."""
         if self._closing:
             return
         self._closing = True
@@ -184,7 +185,7 @@ class Ranks:
                 pass
         if self.group is not None:
             self.group.close(abort=self._ended is not None)
-        _end_all(self.processes, self.connections, 0 if self._ended is not None else PATIENCE_S)
+        _end_all(self.processes, self.connections, 0 if self._ended is not None else patience)
         torch.set_num_threads(self._num_threads)
 
     def __repr__(self):

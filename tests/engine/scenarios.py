@@ -81,11 +81,14 @@ class Audited(PagedCache):
         return super().begin_step(tables, num_new_tokens)
 
 
-def live(model, config, day, *, seen=None):
+def live(model, config, day, *, seen=None, served=None):
     """Lives through a day; every request must end, and with the tokens that it writes alone. seen: a Counter of what
-    happened.
+    happened. served: the model that the engine gets, where it is another; default: the same.
     """
-    e = Engine(model, config, attention=Audited if len(day) % 2 else None, trace=False)
+    if served is None:
+        e = Engine(model, config, attention=Audited if len(day) % 2 else None, trace=False)
+    else:
+        e = Engine(served, config, trace=False)
     poison(e.pool, slice(None))
     coming, ids, got = sorted(day, key=lambda a: a.at_step), {}, {}
     step = 0
@@ -112,6 +115,7 @@ def live(model, config, day, *, seen=None):
         texts = {index for i, index in got if i == request_id}
         assert texts == set(range(arrival.params.n))
         assert all(got[request_id, index].finished for index in texts)
+    e.close()
     if seen is not None:
         seen.update(count_events(e, got))
 
