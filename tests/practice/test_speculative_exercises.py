@@ -1,6 +1,8 @@
-"""Exercises of lessons 14 and 15: right answers that people write otherwise."""
+"""Exercises of lessons 14, 15 and 17: right answers that people write otherwise."""
 
 import pytest
+from written_replicas import RIGHT as REPLICAS
+from written_several_gpus import RIGHT as SEVERAL_GPUS
 from written_smaller_caches import RIGHT as SMALLER
 from written_smaller_caches import quantise_into_buffer
 from written_speculative import RIGHT
@@ -11,7 +13,7 @@ from course_lib.practice.judge import registry
 
 @pytest.mark.parametrize(
     "key, answer",
-    [(key, one) for key, answers in (SMALLER | RIGHT).items() for one in answers],
+    [(key, one) for key, answers in (SMALLER | RIGHT | SEVERAL_GPUS | REPLICAS).items() for one in answers],
     ids=lambda one: getattr(one, "__name__", one),
 )
 def test_a_right_answer_written_otherwise_passes(key, answer):

@@ -38,7 +38,9 @@ from written_pick_tiles import CASES as PICK_TILES
 from written_poisson import CASES as POISSON
 from written_preempt import CASES as PREEMPT
 from written_priority import CASES as PRIORITY
+from written_replicas import CASES as REPLICAS
 from written_sample import CASES as SAMPLE
+from written_several_gpus import CASES as SEVERAL_GPUS
 from written_sharing import CASES as SHARING
 from written_smaller_caches import CASES as SMALLER_CACHES
 from written_speculative import CASES as SPECULATIVE
@@ -93,6 +95,8 @@ CASES = {
     **PICK_TILES,
     **SMALLER_CACHES,
     **SPECULATIVE,
+    **SEVERAL_GPUS,
+    **REPLICAS,
     **CAPSTONE,
 }
 

@@ -46,6 +46,15 @@ def own_run_or_in_turn(queries, rank, ranks, heads, kv):
     return own_run(queries, rank, ranks, heads, kv) if kv >= ranks else [rank % kv]
 
 
+def run_to_next(queries, rank, ranks, heads, kv):
+    first = rank * kv // ranks
+    return list(range(first, max(first + 1, (rank + 1) * kv // ranks)))
+
+
+def of_own_run(queries, rank, ranks, heads, kv):
+    return read_by(range(rank * heads // ranks, (rank + 1) * heads // ranks), rank, ranks, heads, kv)
+
+
 def asserts(heads, ranks, kv):
     assert heads % ranks == 0
 
@@ -71,7 +80,7 @@ MISTAKES = [
         "the KV heads are cut by themselves, and one that is read is missing.",
         "Where the run of query heads ends inside a group, a rank reads a KV head that its neighbour reads too. Take "
         "the KV heads that the rank's query heads read.",
-        wrong(kv_heads=own_run_or_one),
+        (wrong(kv_heads=own_run_or_one), wrong(kv_heads=run_to_next)),
     ),
     Mistake(
         "KV heads are handed out in turn.",
@@ -111,7 +120,10 @@ MISTAKES = [
         "query heads are dealt out in turn.",
         "A rank has query heads in a row, so that the heads of a group stay together and the weights are cut into "
         "runs.",
-        wrong(queries=lambda rank, n, h: list(range(rank, h, n))),
+        (
+            wrong(queries=lambda rank, n, h: list(range(rank, h, n))),
+            wrong(queries=lambda rank, n, h: list(range(rank, h, n)), kv_heads=of_own_run),
+        ),
     ),
     Mistake(
         "the number of heads is returned, not which.",

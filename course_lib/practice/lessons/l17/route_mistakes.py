@@ -1,6 +1,5 @@
 """The mistakes in 17.route. Each is the right router with one part replaced."""
 
-from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Mistake
 
 
@@ -133,12 +132,11 @@ def raises(self, token_ids, loads):
     return min([])
 
 
+def raises_its_own(self, token_ids, loads):
+    raise RuntimeError("all are full")
+
+
 MISTAKES = [
-    Mistake(
-        "what was sent is kept in the class, for all routers together.",
-        "A list, set or dict in the body of the class belongs to all its objects. Make it in `__init__`.",
-        is_made_by=shares_a_list,
-    ),
     Mistake(
         "prompts play no part.",
         "A prompt should go where its beginning is cached. The loads decide only between replicas that are equal in "
@@ -196,6 +194,7 @@ MISTAKES = [
         "Return `None`: the request waits at the router.",
         (
             wrong(nowhere=raises),
+            wrong(nowhere=raises_its_own),
             wrong(nowhere=lambda self, token_ids, loads: -1),
             wrong(nowhere=lambda self, token_ids, loads: loads.index(min(loads))),
         ),

@@ -170,16 +170,16 @@ SHARD = Exercise(
         Property(
             "`gate_proj` and `up_proj` are cut into rows",
             "A row makes one output. Each rank makes its own part of the vector inside the MLP, and no other.",
-            [*parts("gate", (2, 2), 2), *parts("up", (4, 3), 2), *parts("gate", (6, 2), 3), part("up", (4, 1), 3, 4)],
+            [*parts("gate", (2, 2), 2), *parts("up", (4, 2), 2), *parts("gate", (6, 3), 3), part("up", (4, 4), 3, 4)],
         ),
         Property(
             "`o_proj` and `down_proj` are cut into columns",
             "A column belongs to one input, and a rank has only its own inputs: the outputs of its rows before.",
             [
                 *parts("down", (2, 2), 2),
-                *parts("o", (3, 4), 2, 1),
-                *parts("down", (2, 6), 3),
-                part("o", (2, 4), 3, 4, 1),
+                *parts("o", (2, 4), 2, 1),
+                *parts("down", (3, 6), 3),
+                part("o", (4, 8), 3, 4, 1),
             ],
         ),
         Property(
@@ -196,7 +196,7 @@ SHARD = Exercise(
                 *parts("k", (2, 2), 2, note="one KV head for two ranks"),
                 *parts("v", (4, 1), 4, note="two KV heads for four ranks"),
                 *parts("k", (4, 1), 2, 4, note="one KV head of 4 rows"),
-                *parts("v", (3, 1), 6, 1, note="three KV heads for six ranks"),
+                *parts("v", (6, 1), 6, note="three KV heads for six ranks"),
             ],
         ),
         Property(
