@@ -78,14 +78,15 @@ def calibration_workloads(context, most_users, *, seed=0):
                        seed=seed)  # fmt: skip
 
 
-def calibrate(engine, clock, *, seed=0):
+def calibrate(engine, clock, *, context=None, seed=0):
     """(CostModel, steps): serves the calibration workloads on an engine, and fits.
 
-    engine: made with clock=clock, and warm: it has served something before. clock: a WallClock or ProcessorClock. It
-    takes some seconds to a minute. steps: (StepWork, seconds) of each, for `prediction_error`.
+    engine: made with clock=clock, and warm: it has served something before. clock: a WallClock or ProcessorClock.
+    context: most tokens of a request; default: as many as the engine can hold. It takes some seconds to a minute.
+    steps: (StepWork, seconds) of each, for `prediction_error`.
     """
     room = engine.allocator.num_blocks * engine.config.block_size
-    context = min(engine.model.config.context, room // 2)
+    context = min(engine.model.config.context, room // 2, context or room)
     timer = StepTimer(engine, clock)
     for workload in calibration_workloads(context, min(engine.config.max_num_seqs, 256), seed=seed):
         workload = replace(workload, vocab_size=engine.model.config.vocab_size)

@@ -73,10 +73,18 @@ class Jump:
         """When the last step ends."""
         return float(self.ends[self.steps])
 
+    @property
+    def last_begin(self):
+        """When the last step begins."""
+        return float(self.ends[self.steps - 1])
+
     def cut(self, now):
-        """A request arrives at this time: the jump ends with the step that is under way."""
+        """A request arrives at this time: the jump ends with the step that is under way, or, where steps overlap, with
+        the one after it, which is scheduled already.
+        """
         if not self._ignores_arrivals:
-            self.steps = min(self.steps, max(1, int(np.searchsorted(self.ends, now))))
+            under_way = int(np.searchsorted(self.ends, now))
+            self.steps = min(self.steps, max(1, under_way + self.replica.overlaps))
 
     def execute(self):
         """The requests that are complete."""
@@ -90,7 +98,7 @@ class WholeStep:
     """One step of the real scheduler. It is scheduled here, and settled when it ends."""
 
     def __init__(self, replica):
-        self.replica = replica
+        self.replica, self.last_begin = replica, replica.clock
         replica.steady.let_go()
         self.step = replica.scheduler.schedule()
         if not self.step.scheduled:
@@ -132,7 +140,7 @@ class Admission(WholeStep):
     """
 
     def __init__(self, replica):
-        self.replica = replica
+        self.replica, self.last_begin = replica, replica.clock
         steady, metrics, n, kv_tokens = replica.steady, replica.metrics, len(replica.steady), replica.steady.kv_tokens
         block_steps = steady.begin()
         self.step = Step(replica.config.max_num_batched_tokens - n)

@@ -51,8 +51,9 @@ class Replica:
     """An engine with this EngineConfig on this CostModel. jump: False simulates every step by itself. speculation:
     SimulatedDrafts, or None; every step is simulated by itself then. seed: of which drafts are right.
 
-    The config must say num_blocks. `clock`: when the last step ended, in seconds. `metrics`: EngineMetrics. Steps do
-    not overlap (async_scheduling is passed over): where they do, calibrate the cost model on steps that overlap.
+    The config must say num_blocks. `clock`: when the last step ended, in seconds. `metrics`: EngineMetrics. With
+    async_scheduling=True, as on a GPU, each step is scheduled when the one before it begins: whoever arrives during a
+    step waits for the one after it too. Calibrate the cost model on steps that overlap as well.
     """
 
     def __init__(self, config, cost, *, jump=True, speculation=None, seed=0):
@@ -77,7 +78,8 @@ class Replica:
         self.clock, self.num_plans = 0.0, 0
         self.requests = {}  # request_id -> its unfinished requests
         self.steady = Steady(self)
-        self._inbox, self._plan = deque(), None
+        self.overlaps, self._scheduled = bool(config.async_scheduling), 0.0  # when the coming step was scheduled
+        self._inbox, self._plan = deque(), None  # of the inbox: (time, request)
 
     @property
     def num_unfinished(self):
@@ -107,7 +109,7 @@ class Replica:
         if not self.requests:
             self.clock = max(self.clock, now)
         self.requests[request.request_id] = request
-        self._inbox.append(request)
+        self._inbox.append((now, request))
         self.metrics.num_requests += 1
         if self._plan is not None:
             self._plan.cut(now)
@@ -115,15 +117,18 @@ class Replica:
     def plan(self):
         """Decides what is done from now on. All requests that have arrived by `clock` must have been added."""
         self.steady.charge()
-        while self._inbox:
-            self.scheduler.add(self._inbox.popleft())
+        is_late = self.overlaps and bool(self.scheduler.running or len(self.scheduler.waiting))
+        while self._inbox and not (is_late and self._inbox[0][0] > self._scheduled):
+            self.scheduler.add(self._inbox.popleft()[1])
         self.num_plans += 1
         self._plan = (self.jump and plan_quickly(self)) or WholeStep(self)
+        if self._inbox:
+            self._plan.cut(self.clock)
 
     def execute(self):
         """The plan has ended. Returns the requests that are complete now, in the order of the batch."""
         plan, self._plan = self._plan, None
-        self.clock = plan.end
+        self.clock, self._scheduled = plan.end, plan.last_begin
         ended = []
         for request in plan.execute():
             if len(request.token_ids) >= request.max_tokens:

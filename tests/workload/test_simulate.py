@@ -75,6 +75,7 @@ def configs(draw):
         prefix_caching=draw(st.booleans()),
         eviction=draw(st.sampled_from(["lru", "priority"])),
         watermark=draw(st.sampled_from([0.0, 0.1])),
+        async_scheduling=draw(st.sampled_from([False, True])),
     )
 
 

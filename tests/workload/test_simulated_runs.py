@@ -14,6 +14,7 @@ from course_lib.workload import (
     LogNormal,
     Poisson,
     SharedPrefixes,
+    Trace,
     Uniform,
     Workload,
 )
@@ -45,6 +46,20 @@ def test_an_open_loop_shows_overload_and_a_closed_loop_hides_it():
     closed = simulate(Workload(ClosedLoop(8), SHORT, num_requests=400), config, COST).summary
     assert open_loop.ttft.percentiles[99] > 10 * closed.ttft.percentiles[99]
     assert open_loop.output_throughput == pytest.approx(closed.output_throughput, rel=0.1)
+
+
+@pytest.mark.parametrize("overlaps, first_token", [(False, 0.5), (True, 0.625)])
+def test_where_steps_overlap_an_arrival_waits_for_the_step_that_is_scheduled_already(tmp_path, overlaps, first_token):
+    """The second request comes in the third step, which ends at 0.375. Scheduled then, it is computed in the fourth;
+    scheduled when the fourth begins, in the fifth. The third request comes when nothing runs, and waits for nothing.
+    """
+    (tmp_path / "trace.csv").write_text("arrival,prompt_tokens,output_tokens\n0,4,9\n0.3,4,1\n5,4,1\n")
+    config, ends = EngineConfig(num_blocks=99, async_scheduling=overlaps), []
+    workload = Workload(Trace(tmp_path / "trace.csv"))
+    for jump in (True, False):
+        feed = Feed(workload)
+        Cluster(feed, config, WHOLE, jump=jump, on_finish=lambda _, its: ends.append(its.token_times[0])).run()
+    assert ends == 2 * [first_token, 0.125, 5.125]
 
 
 def test_two_replicas_serve_twice_as_much():
