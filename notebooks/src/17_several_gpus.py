@@ -8,6 +8,8 @@
 # - **You need** lessons 02, 03 and 05, and the simulator of lesson 12.
 # - **After it** you can say which GPU holds what, how many bytes go over the link for each token, and when more GPUs do not pay.
 #
+# The one idea: **each GPU holds some heads and some columns, and two sums in each layer put the result together again.**
+#
 # No GPU is needed. A **rank** is one of N processes that share a model, each with a GPU of its own. Here the ranks are
 # entries of a list at first, and later two processes on your CPU.
 
@@ -282,8 +284,8 @@ for name, shape in (("Llama 3 8B", LLAMA_8B), ("Llama 3 70B", LLAMA_70B)):
         print(f"{name:>12} {n:>5} {weights / 1e9:>6.1f} GB {len(kv_heads):>9} {token / 1e3:>6.1f} KB {tokens:>16,}")
 
 # %% [markdown]
-# Two GPUs hold far more than twice the tokens of one, because the weights leave more room on each. Beyond the number of KV heads, the memory for the cache grows
-# only by what the weights leave. Which heads rank r holds is the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`:
+# "Tokens that fit" are those of all GPUs together: each of them has its own heads of every token. Two GPUs hold more than twice as many as one, because the weights
+# leave more room on each. With more GPUs than KV heads, a token takes as much on each of them as before, and only the room that the weights leave still grows. Which heads rank r holds is the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`:
 
 # %%
 show(Shard.kv_heads.fget)
@@ -337,6 +339,10 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 # it in each. The latency of an all-reduce is in no datasheet. Here it is a number to play with; `nccl-tests` measures it.
 
 # %%
+predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
+        ["Nearly 2 times", "About 1.5 times", "Not faster"], answer=2)
+
+# %%
 MEMORY, FLOPS, LINKS = 3.35e12, 989e12, {"NVLink": 450e9, "PCIe": 64e9}
 
 
@@ -355,13 +361,10 @@ for what, tokens in (("decode, 1 token", 1), ("decode, 64 tokens", 64), ("prefil
         compute, moved = step_ms(LLAMA_8B, 2, tokens, link, 0)
         _, both = step_ms(LLAMA_8B, 2, tokens, link, 10)
         print(f"{what:>22}, {name:>6} {compute:>6.2f} {moved:>15.3f} {both - moved:>15.2f}")
+print(f"the message of one all-reduce: {LLAMA_8B.hidden_size * 2:,} bytes for 1 token, {4096 * LLAMA_8B.hidden_size * 2 / 1e6:.0f} MB for 4,096")
 
 # %% [markdown]
-# For one token the bytes are nothing, and latency is all. For a long prompt it is the other way round: a message of 4,096 tokens has 34 MB.
-
-# %%
-predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
-        ["Nearly 2 times", "About 1.5 times", "Not faster"], answer=2)
+# For one token the time of the bytes is nothing, and latency is all. For a long prompt it is the other way round. And with more GPUs:
 
 # %%
 gpus = [1, 2, 4, 8]
@@ -452,15 +455,15 @@ print(f"Llama 3 70B on 8 GPUs, each GPU sends for one token: {2 * LLAMA_70B.num_
 # cache (lesson 05), so it matters where a prompt goes.
 
 # %%
-predict("17.router", "4 engines and 40 system prompts. Requests go to the engine with the least to do. "
-        "How often is the system prompt in its cache?",
-        ["As often as with one engine", "Less often: each engine meets each system prompt anew", "Never"], answer=1)
+predict("17.router", "4 engines, 40 system prompts of 2,000 tokens, room for about 20 in each engine. One router looks at the load only, "
+        "another one at prompts too. How much of the prompts is found in the caches?",
+        ["About the same with both", "About twice as much with the second", "Nearly everything with both"], answer=1)
 
 # %%
 cost = roofline(LLAMA_8B, bytes_per_s=MEMORY, flops_per_s=FLOPS)
 chat = Workload(Poisson(60), Lengths(prompt=Fixed(100), output=Fixed(60)), num_requests=900,
                 prefixes=SharedPrefixes(num_tokens=2000, count=40))
-small = EngineConfig(num_blocks=2500)                            # room for about 20 system prompts
+small = EngineConfig(num_blocks=2500)                            # of 16 tokens: 20 system prompts
 for name in ("random", "least_loaded", "prefix_aware"):
     result = simulate(chat, small, cost, replicas=4, router=name)
     found, total = (sum(getattr(m, key) for m in result.replicas) for key in ("num_cached_prompt_tokens", "num_prompt_tokens"))
