@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -27,14 +28,44 @@ def packed_exactly(q, k, v, lens, **options):
     return torch.cat([attend_exactly(*one, **options) for one in zip(*parts)])
 
 
-def held_to(out, twin, exact, slack=3):
-    """Fails if `out` is further from exact than `slack` times the torch twin in the same dtype, plus a last bit."""
+def held_to(out, twin, exact, *others, slack=3):
+    """Fails if `out` is further from exact than `slack` times the torch twin in the same dtype, plus a last bit.
+
+    others: more results in the same dtype; the one with the largest error counts.
+    """
     assert out.shape == exact.shape and out.dtype == twin.dtype and torch.isfinite(out).all()
-    error, allowed = ((x.cpu().double() - exact).abs().max().item() if exact.numel() else 0.0 for x in (out, twin))
+    error, *known = (
+        (x.cpu().double() - exact).abs().max().item() if exact.numel() else 0.0 for x in (out, twin, *others)
+    )
+    allowed = max(known)
     last_bit = torch.finfo(out.dtype).eps * max(1.0, exact.abs().max().item() if exact.numel() else 0.0)
     assert error <= slack * allowed + last_bit, (
         f"error {error:.2e}, of the torch twin {allowed:.2e}, last bit {last_bit:.2e}"
     )
+
+
+def decode_in_order(q, keys, values, seen):
+    """One query a sequence in float32, each sum a term after the other: how a GPU without matrix instructions adds up.
+
+    A matrix library adds in another order and may be several times more exact. q: [num_seqs, heads, dim]. keys, values:
+    [length, kv_heads, dim] of each sequence. seen: of each, the positions that its query sees.
+    """
+    out = np.zeros(q.shape, np.float32)
+    for row, (one, k, v, at) in enumerate(zip(q.cpu().float().numpy(), keys, values, seen)):
+        k, v = (x.float().cpu().numpy()[at].repeat(q.shape[1] // x.shape[1], 1) for x in (k, v))
+        scores = summed((one * k).transpose(2, 0, 1)) / np.float32(math.sqrt(q.shape[2]))
+        weights = np.exp(scores - scores.max(0, initial=-np.inf))[:, :, None]
+        if len(k):
+            out[row] = summed(weights * v) / summed(weights)
+    return torch.from_numpy(out)
+
+
+def summed(terms):
+    """The sum over the first axis in float32, a term after the other."""
+    total = np.zeros(terms.shape[1:], np.float32)
+    for term in terms:
+        total = total + term
+    return total
 
 
 class Paged:

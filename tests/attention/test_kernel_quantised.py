@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_oracle import attend_exactly, held_to
+from kernel_oracle import attend_exactly, decode_in_order, held_to
 
 from course_lib.attention import select
 from course_lib.attention.reference import twins
@@ -145,8 +145,12 @@ def test_decode_over_what_the_bytes_mean(machine, device, kind, lens, heads, hea
     exact = cache.exactly(q, [1] * len(lens), sinks, window)
     twin = twins.paged_decode(q, *cache.given, **cache.named, **how)
     assert (twin.cpu().double() - exact).abs().max() < 1e-5
+    seen = [[j for j in range(n) if window is None or j >= n - window or j < sinks] for n in lens]
+    in_order = decode_in_order(q, cache.keys, cache.values, seen)
+    assert (in_order.double() - exact).abs().max() < 2e-5
     for splits, dot in ((1, True), (2, False), (7, True), (None, None)):
-        held_to(paged.paged_decode(q, *cache.given, **cache.named, **how, splits=splits, dot=dot), twin, exact)
+        out = paged.paged_decode(q, *cache.given, **cache.named, **how, splits=splits, dot=dot)
+        held_to(out, twin, exact, in_order)
 
 
 @pytest.mark.parametrize("kind", KINDS)
