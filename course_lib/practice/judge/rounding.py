@@ -5,7 +5,11 @@ this changes the last bits of the result. But where a mistake makes large number
 probabilities with 1, it can change the whole result: then two ways to write the same mistake do different things.
 """
 
+from contextlib import nullcontext
+
+import numpy as np
 import torch
+from torch._C import _len_torch_dispatch_stack
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -37,20 +41,32 @@ class Rounded(TorchFunctionMode):
         out = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") not in SUMS or not isinstance(out, torch.Tensor):
             return out
-        if not out.is_floating_point() or out.dtype == torch.float64 or (out == out.round()).all():
+        if not out.is_floating_point() or out.dtype == torch.float64:
             return out
-        with _disable_current_modes():  # a trial may count the products: this one is not the answer's
+        # The tensors are small: NumPy takes a third of the time of torch.
+        given = out.double().numpy(force=True)
+        if (given == given.round()).all():
+            return out
+        with _disable_current_modes() if is_watched() else nullcontext():  # this product is not the answer's
             exact = func(*map(wide, args), **{name: wide(one) for name, one in (kwargs or {}).items()})
-        error = (out.double() - exact).abs().maximum(out.double().abs() * torch.finfo(out.dtype).eps / 2)
-        step = self.seed if self.seed in (1, -1) else own_direction(out, self.seed)
-        other = (out.double() + ROUNDINGS * step * error).to(out.dtype)
-        return other.where(out.isfinite() & other.isfinite(), out)
+        with np.errstate(all="ignore"):
+            error = np.maximum(abs(given - exact.numpy(force=True)), abs(given) * (torch.finfo(out.dtype).eps / 2))
+            step = self.seed if self.seed in (1, -1) else own_direction(out, self.seed)
+            other = given + ROUNDINGS * step * error
+            other = np.where(np.isfinite(given) & (abs(other) <= torch.finfo(out.dtype).max), other, given)
+        other = torch.from_numpy(other).to(out.dtype)
+        return out + (other - out.detach()).nan_to_num() if out.requires_grad else other  # it stays differentiable
+
+
+def is_watched():
+    """Whether a trial looks at what torch is asked for; it may count the products."""
+    return _len_torch_dispatch_stack() > 0
 
 
 def own_direction(x, seed):
     """Numbers between -1 and 1 that look like chance, and are the same for equal numbers."""
-    bits = x.float().contiguous().view(torch.int32).long() + 40503 * seed
-    return (bits * 2654435761 // 65536 % 65536).double() / 32768 - 1
+    bits = x.float().numpy(force=True).view(np.int32).astype(np.int64) + 40503 * seed
+    return (bits * 2654435761 // 65536 % 65536).astype(np.float64) / 32768 - 1
 
 
 def wide(value):
