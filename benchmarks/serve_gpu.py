@@ -1,11 +1,11 @@
 """`course serve` and `vllm serve` beside each other on one card, driven by the same client at the same rates.
 
-    python benchmarks/serve_gpu.py [--servers course,vllm] [--rates 10,50,120] [--out FILE.json]
+    python benchmarks/serve_gpu.py [--servers vllm,course] [--rates 10,60,150] [--out FILE.json]
     python benchmarks/serve_gpu.py --servers course --model tale --rates 4 --lengths 64:16     on a laptop, a try
 
 Without --model, a folder with the shape of Qwen3-0.6B is made first: random weights in bfloat16, and a tokenizer of as
-many tokens, whose texts mean nothing. Both servers read that folder. They start at the same time and are measured one
-after the other, at each rate, while the other is idle.
+many tokens, whose texts mean nothing. Both servers read that folder. They start at the same time, and are measured
+one after the other while the other is idle.
 
 The client is that of `course bench --url`, in several processes, each with a part of the rate: one process of a Python
 client would be busy before these servers are. Requests arrive as a Poisson process; each has its own prompt of token
@@ -15,6 +15,7 @@ own client runs at the middle rate too.
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -39,6 +40,7 @@ CONFIG = dict(
 LIMITS = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}  # of both servers
 KV_BYTES = 36_700_160_000  # 20,000 blocks of 16 tokens; of both servers
 HEALTH_EVERY_S = 0.05
+PER_CLIENT = 16  # requests a second of one process of the client
 KEPT = (
     "completed", "failed", "duration", "request_throughput", "output_throughput", "max_concurrent_requests",
     "prefix_hit_rate", *(f"{what}_{name}_ms" for name in ("ttft", "tpot", "itl") for what in ("mean", "median", "p99")),
@@ -106,65 +108,72 @@ def start_server(kind, model, port, log):
     else:
         words = ["-m", "vllm.entrypoints.cli.main", "serve", model, "--port", str(port), "--served-model-name", NAME,
                  "--max-model-len", "4096", "--kv-cache-memory-bytes", str(KV_BYTES), "--uvicorn-log-level", "warning",
-                 "--host", "127.0.0.1"]  # fmt: skip
+                 "--host", "127.0.0.1", "--gpu-memory-utilization", "0.5"]  # fmt: skip
         for name, value in LIMITS.items():
             words += [f"--{name.replace('_', '-')}", str(value)]
     return subprocess.Popen([sys.executable, *words], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def until_ready(url, process, log):
-    """Waits until a server answers."""
+    """Waits until a server answers. Whether it does; where it has ended, what it printed is shown."""
     while process.poll() is None:
         try:
             if httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200:
-                return
+                return True
         except httpx.TransportError:
             time.sleep(0.2)
-    raise SystemExit(f"A server ended before it answered:\n{Path(log.name).read_text(errors='replace')[-6000:]}")
+    print(f"A server ended before it answered:\n{Path(log.name).read_text(errors='replace')[-4000:]}", flush=True)
+    return False
 
 
-def one_client(url, rate, num_requests, lengths, seed, start, pipe):
-    """A process of the client: sends (RequestMetrics of all requests, problems)."""
+class Clients:
+    """Processes of the client, which wait for work."""
+
+    def __init__(self, number):
+        spawn, self.pipes, self.processes = multiprocessing.get_context("spawn"), [], []
+        for _ in range(number):
+            ours, theirs = spawn.Pipe()
+            self.processes.append(spawn.Process(target=one_client, args=(theirs,), daemon=True))
+            self.processes[-1].start()
+            self.pipes.append(ours)
+
+    def measure(self, url, rate, seconds, lengths, seed):
+        """The results of one run, by the names of `vllm bench serve`. seed: the same brings the same requests."""
+        from course_lib.engine.summary import summarise
+
+        pipes = self.pipes[: max(1, math.ceil(rate / PER_CLIENT))]
+        its_rate, of_each = rate / len(pipes), max(1, round(seconds * rate / len(pipes)))
+        start_at = time.time() + 0.5
+        for number, pipe in enumerate(pipes):
+            pipe.send((url, its_rate, of_each, lengths, seed + number, start_at))
+        ended, waits = threading.Event(), []
+        asking = threading.Thread(target=ask_health, args=(url, ended, waits))
+        asking.start()
+        found = [pipe.recv() for pipe in pipes]
+        ended.set()
+        asking.join()
+        requests = [one for its, _ in found for one in its]
+        problems = [problem for _, its in found for problem in its]
+        results = summarise(requests, duration=max(one.finished for one in requests)).as_dict()
+        kept = {name: results[name] for name in KEPT}
+        return kept | {"p99_health_ms": float(np.percentile(waits, 99)), "problems": problems[:5]}
+
+
+def one_client(pipe):
+    """A process of the client: answers each piece of work with (RequestMetrics of all requests, problems)."""
     from course_lib.workload.bench.options import BenchOptions
     from course_lib.workload.bench.server_target import ServerTarget
     from course_lib.workload.bench.watch import Watch
     from course_lib.workload.feed import Feed
 
-    options = BenchOptions(url=url, model=NAME, rate=rate, num_requests=num_requests, lengths=lengths, seed=seed)
-    target = ServerTarget(options)
-    with Watch() as watch:
-        start.wait()
-        target.serve(Feed(*options.workloads()), watch)
-    pipe.send((watch.requests, dict(watch.problems)))
-
-
-def measure(url, rate, args, seed):
-    """The results of one run, by the names of `vllm bench serve`."""
-    from course_lib.engine.summary import summarise
-
-    spawn, per_client = multiprocessing.get_context("spawn"), rate / args.clients
-    start, pipes, processes = spawn.Barrier(args.clients + 1), [], []
-    for number in range(args.clients):
-        ours, theirs = spawn.Pipe()
-        of_client = max(2, round(args.seconds * per_client))
-        given = url, per_client, of_client, args.lengths, seed + number, start, theirs
-        processes.append(spawn.Process(target=one_client, args=given))
-        processes[-1].start()
-        pipes.append(ours)
-    start.wait()
-    ended, waits = threading.Event(), []
-    asking = threading.Thread(target=ask_health, args=(url, ended, waits))
-    asking.start()
-    found = [pipe.recv() for pipe in pipes]
-    ended.set()
-    asking.join()
-    for process in processes:
-        process.join()
-    requests = [one for its, _ in found for one in its]
-    problems = [problem for _, its in found for problem in its]
-    results = summarise(requests, duration=max(one.finished for one in requests)).as_dict()
-    kept = {name: results[name] for name in KEPT}
-    return kept | {"p99_health_ms": float(np.percentile(waits, 99)), "problems": problems[:5]}
+    for work in iter(pipe.recv, None):
+        url, rate, num_requests, lengths, seed, start_at = work
+        options = BenchOptions(url=url, model=NAME, rate=rate, num_requests=num_requests, lengths=lengths, seed=seed)
+        target = ServerTarget(options)
+        with Watch() as watch:
+            time.sleep(max(0.0, start_at - time.time()))
+            target.serve(Feed(*options.workloads()), watch)
+        pipe.send((watch.requests, dict(watch.problems)))
 
 
 def ask_health(url, ended, waits):
@@ -197,11 +206,10 @@ def vllm_bench(url, rate, args, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--servers", default="course,vllm")
-    parser.add_argument("--rates", default="10,50,120", help="requests a second")
+    parser.add_argument("--servers", default="vllm,course")
+    parser.add_argument("--rates", default="10,60,150", help="requests a second")
     parser.add_argument("--seconds", type=float, default=10, help="so long requests arrive, at each rate")
     parser.add_argument("--lengths", default="512:128", help="tokens of prompt and output")
-    parser.add_argument("--clients", type=int, default=8, help="processes of the client")
     parser.add_argument("--model", help="a folder or name instead of Qwen3-0.6B's shape")
     parser.add_argument("--vllm-bench", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -223,25 +231,29 @@ def main():
             args.out.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
 
     say(**setting(), command=" ".join(sys.argv))
+    clients = Clients(math.ceil(max(rates) / PER_CLIENT))
     try:
         for number, kind in enumerate(kinds):
             log = open(Path(tempfile.gettempdir()) / f"serve-{kind}.log", "w")  # noqa: SIM115 (as long as the server)
             servers[kind] = (f"http://127.0.0.1:{port + number}", start_server(kind, folder, port + number, log), log)
         began = time.perf_counter()
+        urls = {}
         for kind, (url, process, log) in servers.items():
-            until_ready(url, process, log)
-            print(f"{kind} answers after {time.perf_counter() - began:.0f} s", flush=True)
-        for url, _, _ in servers.values():
-            measure(url, min(rates), argparse.Namespace(**vars(args) | {"seconds": 2}), seed=900)  # warms up
-        for number, rate in enumerate(rates):
-            for kind, (url, _, _) in servers.items():
-                its = measure(url, rate, args, seed=100 * number)  # other prompts at each rate, so that none is cached
+            if until_ready(url, process, log):
+                urls[kind] = url
+                print(f"{kind} answers after {time.perf_counter() - began:.0f} s", flush=True)
+        for kind, url in urls.items():
+            clients.measure(url, max(rates), 1, args.lengths, seed=9000)  # warms up
+            for number, rate in enumerate(rates):  # other prompts at each rate, so that none is cached
+                its = clients.measure(url, rate, args.seconds, args.lengths, seed=100 * number)
                 say(client="course bench", server=kind, rate=rate, lengths=args.lengths, **its)
         if args.vllm_bench:
-            for kind, (url, _, _) in servers.items():
+            for kind, url in urls.items():
                 rate = sorted(rates)[len(rates) // 2]
                 say(client="vllm bench serve", server=kind, rate=rate, **vllm_bench(url, rate, args, folder))
     finally:
+        for pipe in clients.pipes:
+            pipe.send(None)
         for _, process, log in servers.values():
             process.terminate()
             log.close()
