@@ -136,7 +136,7 @@ class GPURunner(Runner):
     def choose(self, arrays, logits):
         """As Runner.choose."""
         if not arrays.names:
-            return Tokens([], None)
+            return self._copy_back([], self.newest[:0])
         chosen = self.choose_tokens(logits, self.choice_rows(arrays))
         self.newest.index_copy_(0, self._upload(arrays.choice_rows), chosen)
         return self._copy_back(arrays.names, chosen, self.extras.apply(arrays, logits, chosen))

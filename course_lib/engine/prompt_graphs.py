@@ -52,7 +52,9 @@ class PromptGraphs:
 
     @torch.inference_mode()
     def capture(self):
-        """Records all sizes, the largest first, so that the smaller ones find their memory in its pool."""
+        """As DecodeGraphs.capture."""
+        others_too = getattr(self.forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
+        mode = "thread_local" if others_too else "global"
         for size in reversed(self.sizes):
             self._empty(size, self.pinned[0][0])
             self.bytes.copy_(self.pinned[0][0])
@@ -62,7 +64,7 @@ class PromptGraphs:
                 self._step(size)  # compiles its kernels
             torch.cuda.current_stream().wait_stream(stream)
             self.graphs[size] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graphs[size], pool=self.pool):
+            with torch.cuda.graph(self.graphs[size], pool=self.pool, capture_error_mode=mode):
                 self._step(size)
             self.pool = self.graphs[size].pool()
         torch.cuda.synchronize()

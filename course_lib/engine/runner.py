@@ -132,11 +132,13 @@ class Tokens:
         self.names, self.token_ids, self.event, self.logprobs = names, token_ids, event, logprobs
 
     def wait(self):
-        """{sequence id: [token id]}, once they are there."""
-        if not self.names:
-            return {}
+        """{sequence id: [token id]}, once they are there. Waits for a step that chooses none too: the memory that its
+        inputs came from is written to again soon.
+        """
         if self.event is not None:
             self.event.synchronize()
+        if not self.names:
+            return {}
         return {name: [token] for name, token in zip(self.names, self.token_ids.tolist())}
 
 

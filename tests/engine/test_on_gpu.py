@@ -45,6 +45,19 @@ def test_requests_on_a_gpu_get_the_tokens_of_naive_decoding_on_a_cpu(settings):
         assert output.token_ids == generate_naive(on_cpu, prompt, wanted)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+@pytest.mark.parametrize("budget", [7, 24])
+def test_prompts_of_many_chunks_that_choose_nothing(budget):
+    """The CPU may not overwrite what a step is still to read, however many steps bring it no token to wait for."""
+    shape = dict(num_heads=6, num_kv_heads=2, qk_norm=True, vocab_size=31, context=512)
+    model, alone = (random_model(**shape).to(device) for device in ("cuda", "cpu"))
+    draw, params = random.Random(0), SamplingParams(max_tokens=5)
+    prompts = [[draw.randrange(31) for _ in range(400)] for _ in range(6)]
+    config = EngineConfig(block_size=4, max_num_seqs=4, max_num_batched_tokens=budget, num_blocks=420)
+    for prompt, output in zip(prompts, Engine(model, config, trace=False).generate(prompts, params)):
+        assert output.token_ids == generate_naive(alone, prompt, params)
+
+
 MANY = [
     (50_000, {}, {}),
     (20_000, {"preemption": "swap", "async_scheduling": False}, {}),

@@ -79,3 +79,16 @@ def test_sizes_and_sequences_that_decode():
     for counts, decodes in (([1, 1, 5, 1], 2), ([1, 1], 2), ([7], 0)):
         arrays.cu_seqlens = np.cumsum([0, *counts])
         assert num_decodes(arrays) == decodes
+
+
+def test_a_step_that_chooses_nothing_is_waited_for_too():
+    """Without that the CPU writes the inputs of the step after the next over those of a step that has not begun."""
+
+    class Event:
+        waited = 0
+
+        def synchronize(self):
+            self.waited += 1
+
+    event = Event()
+    assert Tokens([], torch.zeros(0), event).wait() == {} and event.waited == 1
