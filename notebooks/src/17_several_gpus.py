@@ -334,7 +334,7 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 #
 # ## When it pays
 #
-# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Is that much? For Llama 3 8B in bfloat16 on H100s, by the datasheet
+# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. What is the balance? For Llama 3 8B in bfloat16 on H100s, by the datasheet
 # (nvidia.com/en-us/data-center/h100): memory 3.35 TB/s, 989 TFLOP/s, NVLink 900 GB/s and PCIe 128 GB/s. The last two count both directions, so half of
 # it in each. The latency of an all-reduce is in no datasheet. Here it is a number to play with; `nccl-tests` measures it.
 
@@ -378,7 +378,7 @@ chart("Speed-up of Llama 3 8B by this arithmetic, with 10 us for an all-reduce",
       reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# This is a bound, computed and not measured: nothing overlaps, and kernels reach the datasheet. It shows the rule that people follow: tensor parallel inside a machine
+# This is computed and not measured: nothing overlaps, kernels reach the datasheet, and the latency is the same for both links, though it is larger over PCIe. It shows the rule that people follow: tensor parallel inside a machine
 # with NVLink, and something that sends less between machines.
 #
 # ## Two processes
@@ -473,7 +473,7 @@ for name in ("random", "least_loaded", "prefix_aware"):
 
 # %% [markdown]
 # With the prefix-aware router each engine serves some of the system prompts, and these fit into its cache. With the others each engine sees all of them, and they evict one
-# another. The balance is its second duty: without a limit, a system prompt that everybody uses would fill one engine while the others idle.
+# another. The router also has to keep the balance: without a limit, a system prompt that everybody uses would fill one engine while the others idle.
 #
 # The router knows what it sent, and asks no engine. Here is all of it:
 
@@ -503,7 +503,7 @@ for number, (real, copy) in enumerate(zip(engines, simulated.replicas)):
               f"prompt tokens cached, {m.num_scheduled_tokens:,} tokens computed in {m.num_steps} steps")
 
 # %% [markdown]
-# The simulator runs the real scheduler and the real ledger, so there is nothing to be off by. What it cannot know is time.
+# The simulator runs the real scheduler and the real ledger, so the counts are the same. Times are those of its cost model, which is fitted to a machine (lesson 12).
 #
 # ## Prefill here, decode there
 #
@@ -532,7 +532,7 @@ print(f"sending the keys and values of 4,000 tokens takes {1e3 * (link.latency_s
 #
 # ## Beyond one machine
 #
-# Here this course ends. For several machines use vLLM, which starts its processes on a Ray cluster. Tensor parallel inside each machine, pipeline parallel between them
+# The course's engine stays on one machine. For several machines use vLLM, which starts its processes on a Ray cluster. Tensor parallel inside each machine, pipeline parallel between them
 # ([vLLM's guide](https://docs.vllm.ai/en/stable/serving/parallelism_scaling.html)). These commands were not run for this lesson:
 #
 #     ray start --head --port=6379                       # on the first machine

@@ -157,7 +157,10 @@ def untouched(which, shape, rank, num_ranks=2):
     return Trial(story, act, note="as before", size=numbered(shape).numel())
 
 
-UNTOUCHED = [*(untouched("o_bias", (4,), rank) for rank in (0, 1)), untouched("norm", (4,), 1)]
+UNTOUCHED = [
+    *(untouched("o_bias", (4,), rank) for rank in (0, 1)),
+    *(untouched(which, shape, 1) for which, shape in (("norm", (4,)), ("gate", (4, 2)), ("o", (2, 4)))),
+]
 MEMORY = [memory_of(*case) for case in (
     ("gate", (4, 2), 0, 2), ("q", (4, 2), 1, 2), ("k", (4, 2), 1, 2), ("o", (2, 4), 0, 2), ("down", (2, 4), 1, 2),
     ("embed", (4, 2), 1, 2), ("q_bias", (4,), 0, 2))]  # fmt: skip
