@@ -115,7 +115,7 @@ class ParallelTokens:
     """As Tokens. Where a rank has ended, the GPUs of the others may never finish, so they are not waited for."""
 
     def __init__(self, ranks, tokens):
-        self.ranks, self.tokens = ranks, tokens
+        self.ranks, self.tokens, self.logprobs = ranks, tokens, tokens.logprobs
 
     def wait(self):
         """As Tokens.wait. Raises ParallelError where a rank has ended."""

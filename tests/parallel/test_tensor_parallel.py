@@ -57,6 +57,7 @@ def test_two_engines_of_one_model_and_all_the_same_outputs_as_one_process(part):
         SamplingParams(temperature=i % 2, seed=i, n=1 + i % 3, top_p=0.9 if i % 4 == 3 else 1.0, max_tokens=20)
         for i in range(9)
     ]
+    params[2:4] = [replace(one, logprobs=2, presence_penalty=0.7) for one in params[2:4]]
     config = EngineConfig(
         block_size=4, num_blocks=64, max_num_batched_tokens=24, seed=5, kv_dtype="int8", k_scales="channel"
     )
@@ -67,6 +68,12 @@ def test_two_engines_of_one_model_and_all_the_same_outputs_as_one_process(part):
         engines[0].step()
         two = engines[1].generate(prompts, params)
         assert [o.token_ids for o in two] == [o.token_ids for o in one]
+        for one_output, two_output in zip(one, two):
+            pairs = list(zip(one_output.logprobs or (), two_output.logprobs or (), strict=True))
+            assert bool(pairs) == (one_output.logprobs is not None)
+            for of_one, of_two in pairs:
+                assert {*of_one} == {*of_two}
+                assert all(abs(of_one[i].logprob - of_two[i].logprob) < 1e-4 for i in of_one)
         while engines[0].has_unfinished():
             last = engines[0].step()
         assert last[0].request_id == ids and last[0].token_ids == one[0].token_ids
