@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from itertools import chain
+from types import SimpleNamespace
 
 import torch
 import triton  # noqa: F401  before the course: without a GPU it would set TRITON_INTERPRET, and nothing would be compiled
@@ -27,6 +28,7 @@ from course_lib.decoding import choosing_kernel
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.engine.gpu import SOME_ROWS_SHARED_MEMORY
 from course_lib.models.kernels import norm, products, rotary
+from course_lib.parallel import direct
 
 try:
     from triton.experimental.gluon._runtime import GluonASTSource
@@ -183,6 +185,9 @@ def model_cases(chip):
             ),
         )  # fmt: skip
         yield f"choose {dtype}", lambda: choosing_kernel.choose(make(4, 32000), rows)
+        if chip == "sm_90" and dtype != torch.float32:
+            rank = SimpleNamespace(rank=0, size=2, places=ints(2), flags_of=ints(2), calls=ints(1024), device="cuda")
+            yield f"sum {dtype}", lambda: direct.DirectSum.__call__(rank, make(4, 4096), make(4, 4096))
 
 
 def main(chips, everything):
@@ -201,9 +206,8 @@ def main(chips, everything):
         )
         flash.chip = paged.chip = lambda device: chip
         has_pdl = chip in ("sm_90", "sm_100", "sm_120")
-        norm.pdl = products.pdl = rotary.pdl = paged.pdl = quantised_decode.pdl = lambda device, has_pdl=has_pdl: {
-            "PDL": has_pdl
-        }
+        for module in (norm, products, rotary, paged, quantised_decode, direct):
+            module.pdl = lambda device, has_pdl=has_pdl: {"PDL": has_pdl}
         groups = cases(chip, everything), quantised_cases(chip, everything), hopper_cases(chip), model_cases(chip)
         for name, call in chain(*groups):  # each call at once
             launches.clear()

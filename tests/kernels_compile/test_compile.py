@@ -21,6 +21,7 @@ def compiled():
     GPU.
     """
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    env["TRITON_DISABLE_LINE_INFO"] = "1"  # which line an instruction is from: nobody reads it here, and it takes time
     ran = subprocess.run([sys.executable, str(CHILD), *SHARED_MEMORY], capture_output=True, text=True, env=env)
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = [json.loads(line) for line in ran.stdout.splitlines()]
