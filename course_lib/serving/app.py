@@ -1,12 +1,13 @@
 """The routes of the server: an ASGI application on Starlette.
 
-    POST /v1/completions, /v1/chat/completions     GET /v1/models     GET /health     GET /metrics
+    POST /v1/completions, /v1/chat/completions     GET /v1/models, /v1/models/NAME     GET /health     GET /metrics
 
 Each request is one coroutine. It reads the body, waits for the engine to take the request, and hands on what comes.
 """
 
 import asyncio
 import hmac
+import time
 from contextlib import aclosing, asynccontextmanager
 
 from starlette.applications import Starlette
@@ -22,7 +23,7 @@ from .engine_thread import EngineStopped, EngineThread, TooManyRequests
 from .errors import APIError, refuse
 from .logprobs import TokenNames
 from .prometheus import CONTENT_TYPE, ServerMetrics
-from .protocol import read_json, read_request
+from .protocol import check_model, read_json, read_request
 
 LARGE = 16_384  # bytes of a body from which on it is read in another thread: its tokens take a while
 BODY_S = 60  # how long a body may take to come
@@ -53,6 +54,7 @@ def make_app(engine, model_name, *, api_key=None, most_requests=1024, most_bytes
         Route("/v1/completions", service.completions, methods=["POST"]),
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/models", service.models),
+        Route("/v1/models/{name:path}", service.one_model),
         Route("/health", service.health),
         Route("/metrics", service.metrics),
     ]
@@ -70,6 +72,7 @@ class Service:
         self._api_key = None if api_key is None else api_key.encode()
         self.thread = thread
         self.counted = ServerMetrics(engine, model_name)
+        self._created = int(time.time())
         self._names = TokenNames(engine.tokenizer)
         self.thread.on_finish = self.counted.count
         room = engine.allocator.num_blocks * engine.config.block_size + 1  # the last token is never computed
@@ -86,8 +89,17 @@ class Service:
     async def models(self, request):
         """GET /v1/models."""
         self._check_key(request)
-        model = {"id": self.model_name, "object": "model", "owned_by": "course_lib", "max_model_len": self.context}
-        return JSONResponse({"object": "list", "data": [model]})
+        return JSONResponse({"object": "list", "data": [self._about_model()]})
+
+    async def one_model(self, request):
+        """GET /v1/models/NAME."""
+        self._check_key(request)
+        check_model(request.path_params["name"], self.model_name)
+        return JSONResponse(self._about_model())
+
+    def _about_model(self):
+        about = {"id": self.model_name, "object": "model", "created": self._created, "owned_by": "course_lib"}
+        return about | {"max_model_len": self.context}
 
     async def health(self, request):
         """GET /health: 200 as long as requests can be served."""

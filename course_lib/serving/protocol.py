@@ -13,21 +13,23 @@ from course_lib.errors import ParameterError
 
 from .errors import APIError, refuse
 
-SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n", "stop", "stop_token_ids", "ignore_eos")
-OURS = {"model", "max_tokens", "stream", "stream_options", "priority", "return_token_ids", "user", *SAMPLING}
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n", "stop", "stop_token_ids", "ignore_eos",
+            "presence_penalty", "frequency_penalty", "repetition_penalty")  # fmt: skip
+OURS = {"model", "max_tokens", "stream", "stream_options", "priority", "return_token_ids", "logit_bias", "logprobs",
+        *SAMPLING}  # fmt: skip
+LABELS = {"user", "metadata", "safety_identifier", "prompt_cache_key"}  # they say who asks and why, and change nothing
 FIELDS = {
-    "completions": OURS | {"prompt"},
-    "chat": OURS | {"messages", "max_completion_tokens", "chat_template_kwargs"},
+    "completions": OURS | LABELS | {"prompt"},
+    "chat": OURS | LABELS | {"messages", "max_completion_tokens", "chat_template_kwargs", "top_logprobs"},
 }
 # Known fields that this server does not compute, and the values with which they ask for nothing, as null does.
 NOTHING_ASKED = {
-    "logprobs": [False], "top_logprobs": [0], "echo": [False], "suffix": [""], "best_of": [1],
-    "presence_penalty": [0], "frequency_penalty": [0], "repetition_penalty": [1], "logit_bias": [{}],
-    "response_format": [{"type": "text"}], "tools": [[]], "tool_choice": ["none", "auto"], "functions": [[]],
-    "min_tokens": [0], "skip_special_tokens": [True], "metadata": [{}], "store": [False],
+    "echo": [False], "suffix": [""], "best_of": [1], "prompt_logprobs": [False], "top_logprobs": [0],
+    "response_format": [{"type": "text"}], "tools": [[]], "tool_choice": ["none", "auto"],
+    "min_tokens": [0], "skip_special_tokens": [True], "store": [False], "functions": [[]],
     "parallel_tool_calls": [True, False], "service_tier": ["auto", "default"], "add_generation_prompt": [True],
 }  # fmt: skip
-MOST_STOPS = 4
+MOST_STOPS, MOST_LOGPROBS, MOST_TOP_LOGPROBS = 4, 5, 20
 LONGEST_STOP = 1000  # characters: to look for a longer one takes the engine's time, and others would wait
 # Arguments of apply_chat_template. A template from a client could run for ever, in the event loop.
 NO_VARIABLES = {"messages", "chat_template", "tokenize", "tools", "add_generation_prompt", "continue_final_message",
@@ -74,7 +76,7 @@ def read_request(body, kind, model_name, tokenizer, context):
             refuse(name, f"Unrecognized request argument supplied: {name}")
         if value is not None and not any(_is_same(value, nothing) for nothing in NOTHING_ASKED[name]):
             refuse(name, f"{name} is {shown(value)}, and this server does not compute {name}. Leave it out.")
-    _check_model(body.get("model"), model_name)
+    check_model(body.get("model"), model_name)
     prompts = _chat_prompt(body, tokenizer) if kind == "chat" else _prompts(body, tokenizer)
     longest = max(map(len, prompts))
     if longest >= context:
@@ -83,7 +85,7 @@ def read_request(body, kind, model_name, tokenizer, context):
             f"The prompt has {longest} tokens, and this model's context is {context} with the answer. Shorten it.",
             code="context_length_exceeded",
         )
-    params = read_params(body, default_max_tokens=16 if kind == "completions" else context - longest)
+    params = read_params(body, kind, default_max_tokens=16 if kind == "completions" else context - longest)
     if longest + params.max_tokens > context:
         name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         refuse(
@@ -103,7 +105,8 @@ def _is_same(value, other):
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _check_model(name, model_name):
+def check_model(name, model_name):
+    """Raises APIError for a name that is not that of the model here."""
     if not isinstance(name, str) or not name:
         refuse("model", f"model is {shown(name)}, but it names the model: {model_name!r}.")
     if name != model_name:
@@ -113,8 +116,8 @@ def _check_model(name, model_name):
         )  # fmt: skip
 
 
-def read_params(body, *, default_max_tokens):
-    """The SamplingParams of a body. Defaults are OpenAI's: temperature 1."""
+def read_params(body, kind, *, default_max_tokens):
+    """The SamplingParams of a body. kind: as of read_request. Defaults are OpenAI's: temperature 1."""
     given = {name: body[name] for name in SAMPLING if body.get(name) is not None}
     if type(given.get("top_k")) is int and given["top_k"] in (0, -1):  # vLLM's "all tokens"
         del given["top_k"]
@@ -124,6 +127,7 @@ def read_params(body, *, default_max_tokens):
     for one in [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []:
         if isinstance(one, str) and len(one) > LONGEST_STOP:
             refuse("stop", f"stop holds {len(one)} characters, and {LONGEST_STOP} are the most. Give a shorter string.")
+    given |= {"logit_bias": _logit_bias(body), "logprobs": _logprobs(body, kind)}
     max_tokens = body.get("max_completion_tokens")
     max_tokens = body.get("max_tokens") if max_tokens is None else max_tokens
     if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
@@ -135,6 +139,33 @@ def read_params(body, *, default_max_tokens):
         except ParameterError as error:
             refuse(name, str(error))
     return params
+
+
+def _logit_bias(body):
+    """{token id: bias} of an object, whose names are text in JSON."""
+    given = body.get("logit_bias")
+    given = {} if given is None else given
+    if not isinstance(given, dict) or not all(name.isascii() and name.isdigit() and len(name) < 19 for name in given):
+        refuse(
+            "logit_bias", f'logit_bias is {shown(given)}, but it is an object of token ids, such as {{"523": -100}}.'
+        )
+    return {int(name): bias for name, bias in given.items()}
+
+
+def _logprobs(body, kind):
+    """How many of the likeliest tokens are told with each token; None: not even its own log probability."""
+    name, most = ("logprobs", MOST_LOGPROBS) if kind == "completions" else ("top_logprobs", MOST_TOP_LOGPROBS)
+    value, is_asked = body.get(name), True
+    if kind == "chat":
+        is_asked = _yes_or_no(body, "logprobs")
+        if value and not is_asked:
+            refuse(name, "top_logprobs goes with logprobs=true only. Leave it out, or add that.")
+        value = (value or 0) if is_asked and not isinstance(value, bool) else value
+    if value is None or value is False or not is_asked:
+        return None
+    if type(value) is not int or not 0 <= value <= most:
+        refuse(name, f"{name} is {shown(value)}, but it counts the likeliest tokens: a whole number from 0 to {most}.")
+    return value
 
 
 def _prompts(body, tokenizer):

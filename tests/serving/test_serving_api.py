@@ -130,8 +130,14 @@ WRONG = {
     "n": (body(n=0), 400), "n many": (body(n=999), 400), "stop": (body(stop=["a"] * 5), 400),
     "stop empty": (body(stop=""), 400), "stop long": (body(stop=["a" * 1001]), 400),
     "stream": (body(stream="yes"), 400), "seed": (body(seed="x"), 400),
-    "stream_options": (body(stream_options={"include_usage": True}), 400), "logprobs": (body(logprobs=1), 400),
-    "presence_penalty": (body(presence_penalty=0.5), 400), "nonsense": (body(nonsense=1), 400),
+    "stream_options": (body(stream_options={"include_usage": True}), 400), "logprobs": (body(logprobs=6), 400),
+    "logprobs true": (body(logprobs=True), 400), "top_logprobs": (body(top_logprobs=1), 400),
+    "presence_penalty": (body(presence_penalty=2.5), 400), "frequency_penalty": (body(frequency_penalty="a"), 400),
+    "repetition_penalty": (body(repetition_penalty=0), 400), "logit_bias": (body(logit_bias={"3": 101}), 400),
+    "logit_bias of text": (body(logit_bias={"a": 1}), 400), "logit_bias list": (body(logit_bias=[1]), 400),
+    "logit_bias unknown": (body(logit_bias={"99999": 1}), 400), "prompt_logprobs": (body(prompt_logprobs=1), 400),
+    "echo": (body(echo=True), 400), "tools": (body(tools=[{"type": "function"}]), 400),
+    "nonsense": (body(nonsense=1), 400),
     "priority": (body(priority="high"), 400), "priority list": (body(priority=[]), 400),
     "top_k huge": (body(top_k=10**19), 400), "temperature huge": (body(temperature=10**400), 400),
     "n huge": (body(n=10**19), 400), "prompt many": (body(["a"] * 1025), 400), "stream 1.0": (body(stream=1.0), 400),
@@ -150,7 +156,8 @@ def test_a_wrong_field_is_an_error_of_the_api_that_names_it(server, what):
 
 def test_fields_that_ask_for_nothing_are_taken(server):
     nothing = dict(presence_penalty=0, frequency_penalty=0.0, logprobs=None, echo=False, best_of=1, user="me", top_k=-1,
-                   repetition_penalty=1.0, stream_options=None, logit_bias=None)  # fmt: skip
+                   repetition_penalty=1.0, stream_options=None, logit_bias=None, metadata={"a": "b"}, tools=None,
+                   response_format={"type": "text"}, seed=None, stop=None, suffix="")  # fmt: skip
     assert post(server, body(**nothing)).json()["choices"][0]["text"] == naive("Once upon a time", 8)[1]
 
 
