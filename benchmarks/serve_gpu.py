@@ -19,6 +19,7 @@ import math
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -114,16 +115,29 @@ def start_server(kind, model, port, log):
     return subprocess.Popen([sys.executable, *words], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
-def until_ready(url, process, log):
-    """Waits until a server answers. Whether it does; where it has ended, what it printed is shown."""
-    while process.poll() is None:
+def until_ready(url, process, log, ends_at):
+    """Waits until a server answers. Whether it does; where it has ended, or not by `ends_at`, its log is shown."""
+    while process.poll() is None and time.perf_counter() < ends_at:
         try:
             if httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200:
                 return True
         except httpx.TransportError:
             time.sleep(0.2)
-    print(f"A server ended before it answered:\n{Path(log.name).read_text(errors='replace')[-4000:]}", flush=True)
+    state = "has not answered" if process.poll() is None else "ended before it answered"
+    print(f"A server {state}:\n{Path(log.name).read_text(errors='replace')[-4000:]}", flush=True)
     return False
+
+
+def end(process):
+    """Ends a server and what it has started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(5)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            pass
 
 
 class Clients:
@@ -166,8 +180,9 @@ def one_client(pipe):
     from course_lib.workload.bench.watch import Watch
     from course_lib.workload.feed import Feed
 
-    for work in iter(pipe.recv, None):
-        url, rate, num_requests, lengths, seed, start_at = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that has started this one ends it
+    while True:
+        url, rate, num_requests, lengths, seed, start_at = pipe.recv()
         options = BenchOptions(url=url, model=NAME, rate=rate, num_requests=num_requests, lengths=lengths, seed=seed)
         target = ServerTarget(options)
         with Watch() as watch:
@@ -211,6 +226,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10, help="so long requests arrive, at each rate")
     parser.add_argument("--lengths", default="512:128", help="tokens of prompt and output")
     parser.add_argument("--model", help="a folder or name instead of Qwen3-0.6B's shape")
+    parser.add_argument("--start-within", type=float, default=600, help="seconds; a later server is left out")
     parser.add_argument("--vllm-bench", action="store_true")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -239,7 +255,7 @@ def main():
         began = time.perf_counter()
         urls = {}
         for kind, (url, process, log) in servers.items():
-            if until_ready(url, process, log):
+            if until_ready(url, process, log, began + args.start_within):
                 urls[kind] = url
                 print(f"{kind} answers after {time.perf_counter() - began:.0f} s", flush=True)
         for kind, url in urls.items():
@@ -252,16 +268,11 @@ def main():
                 rate = sorted(rates)[len(rates) // 2]
                 say(client="vllm bench serve", server=kind, rate=rate, **vllm_bench(url, rate, args, folder))
     finally:
-        for pipe in clients.pipes:
-            pipe.send(None)
-        for _, process, log in servers.values():
+        for process in clients.processes:
             process.terminate()
+        for _, process, log in servers.values():
+            end(process)
             log.close()
-        for _, process, _ in servers.values():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def setting():
