@@ -148,8 +148,8 @@ class RequestOutput:
 
 def with_logprobs(grown, tokens):
     """grown, as Scheduler.update returns it, each with the log probabilities of its token. tokens: the runner's."""
-    if (logprobs := getattr(tokens, "logprobs", None)) is not None:
-        found = logprobs.by_name()
+    if tokens.logprobs is not None:
+        found = tokens.logprobs.by_name()
         for request, _ in grown:
             if request.logprobs is not None:
                 request.logprobs.append(found[request.request_id])
