@@ -18,6 +18,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,9 +76,12 @@ def tokens():
     found = {}
     for size, model in models(SMALL, torch.float32):
         for preemption in ("recompute", "swap"):
-            settings = dict(num_blocks=120, max_num_seqs=24, max_num_batched_tokens=256, preemption=preemption, seed=0)
+            settings = dict(num_blocks=100, max_num_seqs=16, max_num_batched_tokens=128, preemption=preemption, seed=0)
+            began = time.perf_counter()
             engine = Engine(model, EngineConfig(tensor_parallel=size, **settings), trace=False)
+            print(f"{size}, {preemption}: made in {time.perf_counter() - began:.1f} s", flush=True)
             outputs = engine.generate(prompts, params)
+            print(f"ended after {time.perf_counter() - began:.1f} s", flush=True)
             found[size, preemption] = [output.token_ids for output in outputs]
             kind = type(getattr(engine.runner, "runner", engine.runner)).__name__
             preempted = engine.metrics.num_preemptions
@@ -116,7 +120,7 @@ def speed():
             best = min((one_run(engine, prompts[:count]) for _ in range(2)), key=lambda one: one["s"])
             found[size, count] = best
             say(bench="generate", gpus=size, requests=count, **best)
-            step = graph_step(engine, size, count)
+            step = graph_step(engine, size, prompts[:count])
             found[size, count]["graph_ms"] = step.pop("graph_ms")
             say(bench="decode step", gpus=size, sequences=count, graph_ms=found[size, count]["graph_ms"], **step)
         engine.close()
@@ -144,23 +148,31 @@ def one_run(engine, prompts, new=512):
     return dict(s=seconds, tokens_per_s=tokens / seconds, prompts_s=prompts_s, step_ms=step_ms)
 
 
-def graph_step(engine, size, count):
-    if size == 1:
-        me, number = SimpleNamespace(kept={0: engine.runner}), 0
-        return dict(graph_ms=replay_ms(me, number, count), top=profile(me, number, count))
-    ranks, number = engine.runner.ranks, engine.runner.number
-    me, found = SimpleNamespace(kept={number: engine.runner.runner}), {}
+def graph_step(engine, size, prompts):
+    """What the GPU does in a decode step in the middle of such a run: its graph is replayed on the inputs of one step."""
+    ids, found = [engine.add_request(p, SamplingParams(ignore_eos=True, max_tokens=512)) for p in prompts], {}
+    tokens = 0
+    while tokens < 256 * len(prompts):
+        tokens += sum(len(output.new_token_ids) for output in engine.step())
+    torch.cuda.synchronize()
+    number, runner = getattr(engine.runner, "number", 0), getattr(engine.runner, "runner", engine.runner)
     for name, function in (("graph_ms", replay_ms), ("top", profile)):
-        with ranks.together():
-            ranks.send(function, number, count)
-            found[name] = function(me, number, count)
+        with engine.runner.ranks.together() if size > 1 else nullcontext():
+            if size > 1:
+                engine.runner.ranks.send(function, number, len(prompts))
+            found[name] = function(SimpleNamespace(kept={number: runner}), number, len(prompts))
+    for request_id in ids:
+        engine.abort(request_id)
+    while engine.has_unfinished():
+        engine.step()
     return found
 
 
 def killed():
     for new in (400, 1):  # in the middle of decode steps, or of prompts
         part, _ = load_sharded(RandomWeights(SMALL), 2, device="cuda", dtype=torch.bfloat16)
-        engine = Engine(part, EngineConfig(tensor_parallel=2, num_blocks=2000), trace=False)
+        settings = dict(num_blocks=2000, max_num_seqs=16, max_num_batched_tokens=128)
+        engine = Engine(part, EngineConfig(tensor_parallel=2, **settings), trace=False)
         for i in range(20):
             engine.add_request([i % 7] * 100, SamplingParams(ignore_eos=True, max_tokens=new))
         engine.step()

@@ -33,6 +33,7 @@ class Group:
         is_gpu = self.device.type == "cuda"
         if is_gpu:
             torch.cuda.set_device(self.device)
+            os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")  # else a lost rank would end this process too
         with _on_this_machine():
             dist.init_process_group(
                 "nccl" if is_gpu else "gloo", store=store, rank=rank if store else -1, world_size=size if store else -1,
