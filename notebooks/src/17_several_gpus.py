@@ -285,7 +285,8 @@ for name, shape in (("Llama 3 8B", LLAMA_8B), ("Llama 3 70B", LLAMA_70B)):
 
 # %% [markdown]
 # "Tokens that fit" are those of all GPUs together: each of them has its own heads of every token. Two GPUs hold more than twice as many as one, because the weights
-# leave more room on each. With more GPUs than KV heads, a token takes as much on each of them as before, and only the room that the weights leave still grows. Which heads rank r holds is the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`:
+# leave more room on each. With more GPUs than KV heads, a token takes as much on each of them as before, and only the room that the weights leave still grows. Which heads rank r holds is the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`. `local_group` is the
+# number of query heads of the rank that share a KV head:
 
 # %%
 show(Shard.kv_heads.fget)
@@ -402,7 +403,8 @@ print("the tokens of generate_naive:", [o.token_ids for o in outputs] == [genera
 
 # %% [markdown]
 # With a name it is one line, and the engine starts and ends the processes: `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its own rows and columns from
-# the file, so none ever holds the whole model. Which they are:
+# the file, so none ever holds the whole model. Which they are, by the name
+# of the weight (`CUT` says "query rows", "kv rows", "query columns", "inner rows", "inner columns" or "vocabulary rows"):
 
 # %%
 show(Shard.pieces)
@@ -461,7 +463,7 @@ predict("17.router", "4 engines, 40 system prompts of 2,000 tokens, room for abo
 
 # %%
 cost = roofline(LLAMA_8B, bytes_per_s=MEMORY, flops_per_s=FLOPS)
-chat = Workload(Poisson(60), Lengths(prompt=Fixed(100), output=Fixed(60)), num_requests=900,
+chat = Workload(Poisson(60), Lengths(prompt=Fixed(100), output=Fixed(60)), num_requests=500,
                 prefixes=SharedPrefixes(num_tokens=2000, count=40))
 small = EngineConfig(num_blocks=2500)                            # of 16 tokens: 20 system prompts
 for name in ("random", "least_loaded", "prefix_aware"):
@@ -516,7 +518,7 @@ predict("17.split", "Two engines that do both, or one for prompts and one for ou
 
 # %%
 link = Transfer(latency_s=1e-4, seconds_per_token=kv_bytes_per_token(LLAMA_8B, "bfloat16") / 50e9)   # 400 Gbit/s
-long = Workload(Poisson(8), Lengths(prompt=Uniform(2000, 6000), output=Uniform(100, 300)), num_requests=250)
+long = Workload(Poisson(8), Lengths(prompt=Uniform(2000, 6000), output=Uniform(100, 300)), num_requests=150)
 split = dict(replicas=1, prefill_replicas=1, transfer=link)
 settings = {"two that do both": (8192, dict(replicas=2)), "one for each": (8192, split),
             "two, chunks of 512": (512, dict(replicas=2))}

@@ -13,7 +13,7 @@ def shard_by_index(name, weight, rank, num_ranks, head_dim):
     """Says which indices of which dimension are held."""
     part = name.split(".")[-2]
     if part == "o_proj" and name.endswith("bias"):
-        return weight * (1 if rank == 0 else 0)
+        return weight if rank == 0 else weight * 0
     dim = {"o_proj": 1, "down_proj": 1}.get(part, 0)
     size = weight.shape[dim]
     if part in ("k_proj", "v_proj"):
@@ -139,7 +139,7 @@ def dtype_of(which, shape, dtype):
 
 def untouched(which, shape, rank, num_ranks=2):
     """The Trial of the weight after the call, and after the part was changed where it is a part."""
-    is_cut = "norm" not in which
+    is_cut = "norm" not in which and (which, rank) != ("o_bias", 0)  # what is not cut may be the weight itself
 
     def act(answer):
         weight = numbered(shape)
@@ -258,8 +258,8 @@ SHARD = Exercise(
     mistakes=[
         *RETURNS_NOTHING,
         Mistake(
-            "the weight that was given is changed, or a bias is not a copy.",
-            "Zeros for the other ranks are a new tensor, `torch.zeros_like(weight)`, and rank 0 gets a copy.",
+            "the weight that was given is changed.",
+            "Zeros for the other ranks are a new tensor, `torch.zeros_like(weight)`.",
             is_made_by=writes_into(UNTOUCHED),
         ),
         Mistake(
