@@ -1,6 +1,6 @@
 """The server of `course serve` under many clients on this machine: nothing is lost, mixed up or left behind.
 
-    python benchmarks/serving.py [--only streams,chaos] [--streams 512] [--requests 10000] [--model tale-draft]
+    python benchmarks/serving.py [--only streams,chaos,health] [--streams 512] [--requests 10000] [--model tale-draft]
 
     streams   So many streams at once, each of its own prompt, over HTTP from a process of its own. Each text must be
               that of generate_naive.
@@ -8,6 +8,8 @@
               unknown fields, prompts that are too long, and now and then all connections are cut and made anew. Whole
               answers must be right; at the end no block may be in use and no request open. The memory of the process is
               printed after each tenth.
+    health    GET /health while 64 streams run, asked from a process of its own: how long the event loop waits for the
+              engine's thread, which computes all the time. Beside it the same with no stream.
 
 Greedy, float32. The server runs in this process and the clients in another, so both can use a core.
 """
@@ -21,6 +23,7 @@ import random
 import time
 
 import httpx
+import numpy as np
 
 PROMPTS = [
     f"Once there was a {who} in {where}" for who in ("cat", "fox", "hare", "owl") for where in ("town", "a wood")
@@ -97,6 +100,43 @@ async def chaos(url, expected, num_requests):
     return counts
 
 
+async def health(url, num_streams, max_tokens):
+    """Milliseconds of each GET /health while so many streams run; with none, for two seconds."""
+    waits = []
+    async with client_of() as client:
+        asked = [text_of(client, url, f"{PROMPTS[k % 8]} number {k}", max_tokens) for k in range(num_streams)]
+        running = asyncio.gather(*asked) if asked else asyncio.sleep(2)
+        async with asyncio.TaskGroup() as tasks:
+            ended = asyncio.Event()
+            tasks.create_task(asyncio.to_thread(ask_health, url, ended, waits))
+            await running
+            ended.set()
+    return waits
+
+
+def ask_health(url, ended, waits):
+    """In a process of its own, so that it waits for nothing but the server."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_asker, args=(url, theirs))
+    process.start()
+    while not ended.is_set():
+        time.sleep(0.05)
+    ours.send(None)
+    waits += ours.recv()
+    process.join()
+
+
+def _asker(url, pipe):
+    waits = []
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        while not pipe.poll(0.01):
+            began = time.perf_counter()
+            client.get(f"{url}/health")
+            waits.append((time.perf_counter() - began) * 1e3)
+    pipe.send(waits)
+
+
 def in_a_process(work, *arguments):
     """The result of a coroutine function in another process."""
     context = multiprocessing.get_context("spawn")
@@ -125,7 +165,7 @@ def main():
     from course_lib.serving import BackgroundServer, make_app
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="streams,chaos")
+    parser.add_argument("--only", default="streams,chaos,health")
     parser.add_argument("--streams", type=int, default=512)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--model", default="tale-draft")
@@ -156,6 +196,11 @@ def main():
                     tenth = 10 * done // args.requests
                     print(f"  {done} requests taken by the engine, {resident_mb():.0f} MB", flush=True)
             print(f"chaos: {counts}, {time.perf_counter() - began:.0f} s, {resident_mb():.0f} MB")
+        if "health" in args.only:
+            for num_streams in (0, 64):
+                *_, waits = in_a_process(health, server.url, num_streams, 300)
+                p50, p99 = np.percentile(waits, [50, 99])
+                print(f"health: {num_streams} streams, {len(waits)} asked, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
         while app.state.service.thread.num_open:
             time.sleep(0.01)
         engine.check_integrity()

@@ -7,6 +7,10 @@
 
 A stream keeps its newest output only, and an output holds the text so far. So a client that reads slowly finds several
 tokens at once, costs no memory, and makes nobody else wait. Source: vLLM's RequestOutputCollector does the same.
+
+vLLM runs its engine in a process of its own. Here a thread does: while 64 streams of `tale` run on two cores, GET
+/health takes 6 ms at the 99th percentile (benchmarks/serving.py), and 4 ms on an H200 at 120 requests a second
+(benchmarks/results/serve_h200.json).
 """
 
 import asyncio
