@@ -149,7 +149,7 @@ def one_run(engine, prompts, new=512):
 
 
 def graph_step(engine, size, prompts):
-    """What the GPU does in a decode step in the middle of such a run: its graph is replayed on the inputs of one step."""
+    """What the GPU does in a decode step in the middle of such a run: its graph, on the inputs of one step."""
     ids, found = [engine.add_request(p, SamplingParams(ignore_eos=True, max_tokens=512)) for p in prompts], {}
     tokens = 0
     while tokens < 256 * len(prompts):
