@@ -201,7 +201,8 @@ def test_still_form(told, big):
         and len(picture.data) < 80_000
     )
     assert told.words(4) in picture.alt
-    assert big.snapshot(900).height < 760 and len(big.snapshot(900).data) < 110_000
+    picture = big.snapshot(900)
+    assert picture.height < 760 and len(picture.data) < 110_000
     assert repr(told) == "<memory view: 12 blocks of 4 tokens, step 1 of 8>"
 
 

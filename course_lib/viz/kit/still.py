@@ -101,7 +101,7 @@ def box(axes, x, y, width, height, *, radius=0, **kwargs):
         shape = FancyBboxPatch((x, y), width, height, boxstyle=f"round,pad=0,rounding_size={radius}", **kwargs)
     else:
         shape = Rectangle((x, y), width, height, **kwargs)
-    return axes.add_patch(shape)
+    return axes.add_artist(shape)  # add_patch would look how far it reaches, and the limits of the axes stand
 
 
 def title(axes, data):
