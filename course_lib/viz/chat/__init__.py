@@ -1,0 +1,1 @@
+"""A chat with a server, in the notebook. `from course_lib.viz import chat_box`."""
