@@ -2,7 +2,6 @@
 
 from course_lib.engine import Engine
 from course_lib.errors import ParameterError
-from course_lib.models import load_model
 
 from .app import make_app
 from .server import serve
@@ -15,9 +14,8 @@ def run(name, config, served_name, host, port, *, api_key, most_requests, most_b
             raise ParameterError(f"--{option} is {value}, but it is at least {least}.")
     if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ParameterError("--api-key is empty or holds what no HTTP header can have. Take letters and digits.")
-    model, tokenizer = load_model(name)
-    engine = Engine(model, config, tokenizer=tokenizer, trace=False)
-    served_name = served_name or name
-    app = make_app(engine, served_name, api_key=api_key, most_requests=most_requests, most_bytes=most_bytes)
-    print(f"{served_name}: {engine.allocator.num_blocks:,} blocks of {config.block_size} tokens.", flush=True)
-    serve(app, host, port, on_start=lambda url: print(f"Listening at {url}/v1", flush=True))
+    with Engine(name, config, trace=False) as engine:
+        served_name = served_name or name
+        app = make_app(engine, served_name, api_key=api_key, most_requests=most_requests, most_bytes=most_bytes)
+        print(f"{served_name}: {engine.allocator.num_blocks:,} blocks of {config.block_size} tokens.", flush=True)
+        serve(app, host, port, on_start=lambda url: print(f"Listening at {url}/v1", flush=True))

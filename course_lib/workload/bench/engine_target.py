@@ -5,7 +5,7 @@ from dataclasses import asdict
 from course_lib.engine import Engine
 from course_lib.engine.memory_use import memory_use
 from course_lib.engine.metrics import EngineMetrics
-from course_lib.models import load_model
+from course_lib.engine.tensor_parallel import open_model
 
 from ..drive import WallClock, drive
 
@@ -37,7 +37,7 @@ class EngineTarget:
 
     def __init__(self, options):
         self.name, self.config = options.model or "tale", options.engine_config()
-        self.model, _ = load_model(self.name)
+        self.model, _ = open_model(self.name, self.config)
         self._on_wait = lambda: None
         self.clock = PatientClock(lambda: self._on_wait())
         self.engine = warm_engine(self.model, self.config, self.clock)
