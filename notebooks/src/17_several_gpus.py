@@ -32,6 +32,7 @@ from course_lib.kvcache.sizes import kv_bytes_per_token
 from course_lib.models import ModelConfig, Transformer
 from course_lib.models.transformer import rotary_angles
 from course_lib.parallel import Shard, load_sharded
+from course_lib.recorded import recorded
 from course_lib.viz import chart, layer_on_gpus
 from course_lib.workload import (Bursts, Feed, Fixed, Lengths, Poisson, SharedPrefixes, Transfer, Uniform, Workload,
                                  roofline, serve_routed)
@@ -338,7 +339,13 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 #
 # With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. What is the balance? For Llama 3 8B in bfloat16 on H100s, by the datasheet
 # (nvidia.com/en-us/data-center/h100): memory 3.35 TB/s, 989 TFLOP/s, NVLink 900 GB/s and PCIe 128 GB/s. The last two count both directions, so half of
-# it in each. The latency of an all-reduce is in no datasheet. Here it is a number to play with; `nccl-tests` measures it.
+# it in each. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same NVLink:
+
+# %%
+recorded("17", 0)
+
+# %% [markdown]
+# With 8 KB nearly all of it is latency. We take the time of NCCL for it, also for PCIe, where it is larger.
 
 # %%
 predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
@@ -348,7 +355,10 @@ predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many tim
 MEMORY, FLOPS, LINKS = 3.35e12, 989e12, {"NVLink": 450e9, "PCIe": 64e9}
 
 
-def step_ms(shape, n, tokens, link, latency_us):
+LATENCY = recorded("17").column("NCCL, us")[0]                   # of the smallest message
+
+
+def step_ms(shape, n, tokens, link, latency_us=LATENCY):
     """(computing, sending) in ms of a run over so many tokens, with the weights on n GPUs."""
     weights = shape.num_parameters - shape.vocab_size * shape.hidden_size      # the embedding is not multiplied
     compute = max(2 * weights / MEMORY, 2 * weights * tokens / FLOPS) / n
@@ -357,11 +367,11 @@ def step_ms(shape, n, tokens, link, latency_us):
     return 1e3 * compute, 1e3 * 2 * shape.num_layers * one
 
 
-print("two GPUs, ms:            computing   sending: bytes   latency of 10 us")
+print(f"two GPUs, ms:            computing   sending: bytes   latency of {LATENCY:.1f} us")
 for what, tokens in (("decode, 1 token", 1), ("decode, 64 tokens", 64), ("prefill, 4,096 tokens", 4096)):
     for name, link in LINKS.items():
         compute, moved = step_ms(LLAMA_8B, 2, tokens, link, 0)
-        _, both = step_ms(LLAMA_8B, 2, tokens, link, 10)
+        _, both = step_ms(LLAMA_8B, 2, tokens, link)
         print(f"{what:>22}, {name:>6} {compute:>6.2f} {moved:>15.3f} {both - moved:>15.2f}")
 print(f"the message of one all-reduce: {LLAMA_8B.hidden_size * 2:,} bytes for 1 token, {4096 * LLAMA_8B.hidden_size * 2 / 1e6:.0f} MB for 4,096")
 
@@ -373,14 +383,22 @@ gpus = [1, 2, 4, 8]
 lines = {}
 for what, tokens in (("decode", 1), ("prefill", 4096)):
     for name, link in LINKS.items():
-        alone = sum(step_ms(LLAMA_8B, 1, tokens, link, 10))
-        lines[f"{what}, {name}"] = gpus, [alone / sum(step_ms(LLAMA_8B, n, tokens, link, 10)) for n in gpus]
+        alone = sum(step_ms(LLAMA_8B, 1, tokens, link))
+        lines[f"{what}, {name}"] = gpus, [alone / sum(step_ms(LLAMA_8B, n, tokens, link)) for n in gpus]
 print({name: round(speedups[1], 2) for name, (_, speedups) in lines.items()}, "times as fast on two GPUs")
-chart("Speed-up of Llama 3 8B by this arithmetic, with 10 us for an all-reduce", lines, x="GPUs", y="times as fast",
+chart("Speed-up of Llama 3 8B by this arithmetic", lines, x="GPUs", y="times as fast",
       reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# This is computed and not measured: nothing overlaps, kernels reach the datasheet, and the latency is the same for both links, though it is larger over PCIe. It shows the rule that people follow: tensor parallel inside a machine
+# This is computed and not measured: nothing overlaps, kernels reach the datasheet, and more GPUs have the latency of two. A look at the largest message that was measured says how far that is off:
+
+# %%
+_, num_bytes, nccl_us, direct_us = recorded("17").tables[0][2][-1]
+print(f"{num_bytes / 1e6:.1f} MB: {LATENCY + 1e6 * num_bytes / LINKS['NVLink']:.0f} us by the arithmetic, {nccl_us:.0f} us by NCCL, "
+      f"{direct_us:.0f} us where each GPU reads the other's memory")
+
+# %% [markdown]
+# The last way is that of `course_lib` and vLLM for small messages. The chart shows the rule that people follow: tensor parallel inside a machine
 # with NVLink, and something that sends less between machines.
 #
 # ## Two processes
