@@ -13,6 +13,8 @@ from .judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Prop
 from .judge.guard import guarded
 from .judge.handed_in import has_empty_body, unfit
 from .judge.runs import Runs
+from .judge.same_result import returned_again
+from .judge.spoilt import right_after_others_only
 from .lesson_head import lesson_titles
 from .progress import workbook
 from .progress.sources import take
@@ -131,6 +133,11 @@ def judge(exercise, answer, *, given=True, slow=True, budget_s=None, runs=None):
                 failed = verdict.state == "fails"
                 if failed and is_stub(verdict):
                     return CheckResult(exercise, "unwritten", message=unwritten(exercise))
+        if not failed and (later := right_after_others_only(exercise, runs) or returned_again(exercise, runs)):
+            prop, found = later
+            at, failed = exercise.properties.index(prop), True
+            verdicts[at:] = [Verdict(prop, "fails", counterexample=found, mistake=found.mistake)]
+            verdicts += [Verdict(rest, "not reached") for rest in exercise.properties[at + 1 :]]
     return CheckResult(exercise, "failed" if failed else "passed", verdicts, notices=[*guard.notices.values()])
 
 

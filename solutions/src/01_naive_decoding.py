@@ -3,6 +3,7 @@
 #
 # Four exercises: the greedy choice, the sampler, the loop, and the work of the loop. Each check says which property
 # fails, on the smallest example. `hint("01.greedy")` goes one step further each time you call it.
+# A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -81,7 +82,7 @@ check("01.sample", sample)
 # %% [markdown]
 # ## 01.generate · The loop
 #
-# Decode greedily and without a cache: every step runs the model on the whole sequence, however long, with positions from 0.
+# Decode greedily (the largest logit, as it comes) and without a cache: every step runs the model on the whole sequence, however long, with positions from 0.
 #
 # - Return a list with the new token ids only, as `int`s.
 # - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each token that you
@@ -120,7 +121,7 @@ print(wrapped(tokenizer.decode(generate(model, prompt, 60))))
 # ## 01.count_work · The work of the loop
 #
 # The loop above writes `new_tokens` tokens (0 or more) after a prompt of `prompt_tokens` tokens (1 or more). Return a
-# pair of `int`s (a tuple or a list), each summed over all steps and exact at any length:
+# pair of `int`s (a tuple or a list), each summed over all steps and exact at any length (10⁹ tokens too):
 #
 # 1. how many tokens go through the model;
 # 2. how many attention scores are computed in one head of one layer. A score is one query · key: every token attends to

@@ -3,7 +3,7 @@
 #
 # Four exercises: the cache, the loop that uses it, one cache for many prompts, and a tool that finds the bug of another
 # cache. Each check says which property fails, on the smallest example. `hint("02.cache")` goes one step
-# further each time you call it.
+# further each time you call it. A list or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -35,7 +35,7 @@ _ = setup(quiet=True)
 # - `reset()` forgets the sequence: `num_tokens` is 0 again, and the memory stays for the next sequence.
 # - A step that does not fit raises `CacheFull("…")` in its first layer, and leaves the cache as it was.
 #
-# `config` has `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
+# `config` has the attributes `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
 # are `[num_new, num_kv_heads, head_dim]`. Query heads that follow each other share a key/value head. Scores are
 # divided by the square root of `head_dim`.
 
@@ -96,7 +96,7 @@ cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens
 # %% [markdown]
 # ## 02.generate_cached · The loop
 #
-# Decode greedily, and run the model on every token once: the whole prompt in the first call (prefill), then the newest
+# Decode greedily (the largest logit, as it comes), and run the model on every token once: the whole prompt in the first call (prefill), then the newest
 # token alone, at its position in the sequence (decode). Hand `cache` to the model in every call.
 #
 # Return a list with the new token ids only, `max_tokens` of them, as `int`s; with 0, an empty list. The last new

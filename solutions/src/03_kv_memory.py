@@ -2,7 +2,8 @@
 # # Exercises 03 · KV memory
 #
 # Four functions of a memory plan: the bytes of a token, how many requests fit, what the memory is used for, and what to
-# give up when it is too small. All numbers are whole; no model runs here.
+# give up when it is too small. All numbers are whole, and exact
+# however large they are; no model runs here. A dict that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -18,7 +19,7 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 03.bytes_per_token · The bytes of one token
 #
-# `shape` has `num_layers`, `num_heads` (of queries), `num_kv_heads` and `head_dim`. For models with MLA it also has
+# `shape` has the attributes `num_layers`, `num_heads` (of queries), `num_kv_heads` and `head_dim`, read as `shape.num_layers`. For models with MLA it also has
 # `kv_lora_rank` and `qk_rope_head_dim`; for all others these two are `None`. Return the bytes that one token takes in
 # the cache over all layers, as an `int`. Each number has `bits` bits: 32 for float32, 16 for bfloat16, 8 for fp8, 4
 # for int4. Two numbers of 4 bits share a byte.

@@ -4,6 +4,7 @@
 # Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a block, and a function that finds the
 # leak in an allocator of somebody else. The checks run hundreds of small programs on what you write. When one fails, the
 # check shortens it to the fewest calls that still fail. `hint("04.allocator")` goes one step further each time you call it.
+# A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -25,7 +26,7 @@ _ = setup(quiet=True)
 # Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`. In a new allocator all of them are free. Which free block
 # is allocated first is up to you.
 #
-# - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0. If fewer than
+# - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0: the result is `[]`. If fewer than
 #   n blocks are free, it returns None and allocates nothing.
 # - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is free, or an
 #   id that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
@@ -193,7 +194,7 @@ check("04.block_table", BlockTable)
 # is two lines.
 #
 # - `block_tables`: int64 `[num_seqs, max_blocks]`, a row for each sequence, padded with -1;
-# - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence;
+# - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence, however large;
 # - returns the slots, an int64 tensor `[num_tokens]`. The three tensors are not changed.
 
 # %% nbgrader={"grade_id": "slot_mapping", "solution": true} course={"exercise": "04.slot_mapping"}

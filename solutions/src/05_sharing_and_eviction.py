@@ -4,7 +4,7 @@
 # Six pieces: a table that can be forked, the copy before a shared block is written, a hash for every full block, the search
 # for the cached beginning of a sequence, and two policies of eviction. The checks run programs on your code and show the
 # shortest one that fails. `hint("05.fork")` goes one step further each time you call
-# it.
+# it. A list that you return is a new one in every call.
 
 # %% [markdown]
 # {{colab}}

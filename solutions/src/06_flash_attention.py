@@ -3,6 +3,7 @@
 #
 # Six pieces: a softmax that sees its row once, attention in tiles, two partial results into one, what a mask leaves of
 # a tile, the bytes that are moved, and the gradient. Plain torch on a CPU: lesson 07 turns the same lines into a kernel.
+# A tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -25,7 +26,7 @@ _ = setup(quiet=True)
 #
 # Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log
 # of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, they are zeros and -inf. Keep no chunk
-# after you have used it. The chunks stay as they are.
+# after you have used it, nor a view of it. The chunks stay as they are.
 
 # %% nbgrader={"grade_id": "online_softmax", "solution": true} course={"exercise": "06.online_softmax"}
 def online_softmax(chunks):

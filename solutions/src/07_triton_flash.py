@@ -8,7 +8,7 @@
 #
 # 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted: no GPU is needed. An access outside of its tensor is stopped,
-#    and the check says at which offsets. Some cases run with the programs in other orders: two programs must not store different
+#    and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is nan: on a GPU it can be anything. Some cases run with the programs in other orders: two programs must not store different
 #    numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU that need not be
 #    here, because the interpreter takes more than the compiler does.
 # 3. **The same kernel, compiled**, where there is a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not
@@ -112,7 +112,7 @@ programs_view(log) if log else None
 #
 # `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`; n and m are any numbers from 1 on. All are contiguous, in
 # float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output, with the shape and dtype of
-# `q`. `tile` says how many queries, and how many keys, a program takes at a time. `tile` and `head_dim` are powers of two from 16 on,
+# `q`. `tile` says how many queries, and how many keys, a program takes at a time, so a larger tile makes fewer programs. `tile` and `head_dim` are powers of two from 16 on,
 # the least that `tl.dot` takes.
 #
 #     q, k, v = qkv(20, 33, heads=2, kv_heads=2, head_dim=16)

@@ -8,7 +8,7 @@
 #
 # 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted, without a GPU. An access outside of a tensor is
-#    stopped, and the check says at which offsets. Some cases run with the programs in other orders: two programs must not store
+#    stopped, and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is nan. Some cases run with the programs in other orders: two programs must not store
 #    different numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU
 #    that need not be here, because the interpreter takes more than the compiler does.
 # 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not notice an

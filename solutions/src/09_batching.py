@@ -3,6 +3,7 @@
 #
 # Three pieces: what a decode step costs and what bounds it, what static batches compute without need, and a batcher that decides
 # when a batch starts. There are no tensors: everything here is counting.
+# A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -23,7 +24,7 @@ _ = setup(quiet=True)
 # of all layers together), `num_layers`, `num_heads`, `num_kv_heads`, `head_dim`, and `itemsize`, the bytes of a number. The machine
 # does at most `flops_per_s` operations a second and reads at most `bytes_per_s` bytes a second, both at the same time.
 #
-# Return a dict of four numbers, ints or floats, not rounded:
+# Return a dict of four numbers, ints or floats, not rounded (float32 would round them):
 #
 # - `"flops"`: the operations; a multiplication and an addition are two. Each weight takes two for each sequence. In attention, in each
 #   layer, each query head takes 2 · head_dim operations for the score of a token, and 2 · head_dim for its weighted value.
@@ -126,7 +127,8 @@ print("yours:     ", *static_waste([len(ids) for ids in prompts], new_tokens, 3)
 # Write the class that decides when a batch starts. Times are numbers, steps or seconds with a fraction, and never go back.
 #
 # - `DynamicBatcher(max_batch_size, timeout)` makes one.
-# - `add(request, now)`: a request arrives at time `now`. A request can be anything, a list too, and two can be equal.
+# - `add(request, now)`: a request arrives at time `now`. A request can be anything, a list too, and two can be equal; it comes back
+#   itself, and not as a copy.
 # - `take(now)`: the server is free and asks which requests start now. If `max_batch_size` requests wait, or the first one has waited
 #   for `timeout` or longer, it returns a list of the first requests in order of arrival, at most `max_batch_size`, and removes them
 #   from the queue. Otherwise it returns `[]`. The server does not ask while a batch runs.

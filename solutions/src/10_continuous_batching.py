@@ -4,6 +4,7 @@
 # Four pieces that make a server: the flat batch of a step, the test whether a request has finished, the choice of the requests of a step, and
 # the loop around them. The checks of `10.step` and `10.continuous_loop` replay **arrival scripts**: when each request arrives, and with how
 # long a prompt. If yours differs, you see two timelines, yours and the expected one, up to the first step that differs.
+# A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}

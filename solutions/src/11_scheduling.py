@@ -4,6 +4,7 @@
 # Six pieces of a scheduler: the requests that fit into the next step, a prompt in pieces, priority, a fair share for each client, preemption, and
 # swap. The checks replay scripts of arrivals. If a step differs, they show two timelines, yours and the expected one. What you write then
 # runs in the real engine. Each call of `hint("11.token_budget")` shows the next hint.
+# A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -143,7 +144,7 @@ timeline_view(engine.trace, memory=False)
 # ## 11.priority · The most important first
 #
 # A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request has a `priority`,
-# an int that may be negative (a lower value is more important, as in vLLM), and an `arrival`, the time at which it arrived: a float, in
+# an int of any size that may be negative (a lower value is more important, as in vLLM), and an `arrival`, the time at which it arrived: a float, in
 # seconds, as large as a clock makes it.
 #
 # - `key(request)`: waiting requests are sorted by it, and the smallest is admitted first. The most important first, and among equals the

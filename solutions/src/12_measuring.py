@@ -3,6 +3,7 @@
 #
 # Five pieces of a benchmark: the latencies of a run, the arrivals of an open loop, the requests in time, the highest load that
 # keeps a target, and seven reports with a flaw each. Everything is plain Python, and times are in seconds.
+# Compute with Python's floats or float64, as float32 rounds. A list or dict that your function returns is a new one in every call.
 # `hint("12.metrics")` goes one step further each time you call it.
 
 # %% [markdown]

@@ -4,7 +4,8 @@
 # Five pieces of a fast decode step: how much of the bandwidth it uses, the batch sizes of its graphs, two operations in
 # one kernel, random numbers without a generator, and the tiles of a kernel for a given chip. No GPU is needed. The
 # kernel has three rungs, as in lessons 07 and 08: plain torch first, then a Triton kernel, interpreted, then compiled.
-# `hint("13.bandwidth_use")` goes one step further each time you call it.
+# `hint("13.bandwidth_use")` goes one step further each time you call it. A dict or tensor that your function returns is a new one in
+# every call.
 
 # %% [markdown]
 # {{colab}}

@@ -4,6 +4,7 @@
 # Five pieces of a smaller cache: numbers of 8 and 4 bits, which numbers share a scale, a decode step that reads a quantised cache,
 # the blocks that fall out of a window, and which tokens see which with sinks. No GPU is needed. `14.paged_decode_int8` can be
 # written in plain torch or as a Triton kernel, as in lesson 08. `hint("14.quantise")` goes one step further each time you call it.
+# A list, dict or tensor that your function returns is a new one in every call.
 #
 # In all exercises a result is new in every call, and what you are given is not changed, apart from the table in `14.window`.
 

@@ -3,7 +3,7 @@
 #
 # Five pieces of speculative decoding: how many drafts are accepted, the token that follows them, drafts from the text
 # itself, one run of the model that checks them, and the number of drafts that pays. No GPU is needed.
-# `hint("15.accept")` goes one step further each time you call it.
+# `hint("15.accept")` goes one step further each time you call it. A list that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -103,7 +103,7 @@ print("shares:", [round(count / 20_000, 3) for count in counts], "target:", p)
 # Text repeats itself: a summary repeats the article, an edited file the old file. So what followed the same few tokens the last
 # time is a good draft, and it needs no model. vLLM calls this **ngram**; its author calls it prompt lookup.
 #
-# `propose(token_ids, k, longest, shortest)` looks at the end of `token_ids`, a list of ints with at least one token:
+# `propose(token_ids, k, longest, shortest)` looks at the end of `token_ids`, a list of ints, small or large, with at least one token:
 #
 # - Take the last n tokens, first with n = `longest`, then one fewer each time, down to `shortest`, which is at least 1.
 # - Look for the same n tokens **earlier** in the list. The earlier run may overlap the last n tokens, but it is not these tokens
@@ -201,7 +201,8 @@ print(f"{len(tokens) - len(ids) - 1} tokens in {steps} steps")
 # - `verify_costs` is a list of floats above 0: `verify_costs[k]` is the time of a run over k + 1 tokens. `verify_costs[0]` is 1.0, the plain
 #   step. Its length says how many drafts may be tried: 0 to `len(verify_costs) - 1`.
 #
-# Return a tuple `(k, speedup)`: the number of drafts with the largest speed-up, and that speed-up, a float. If several have the same,
+# Return a tuple `(k, speedup)`: the number of drafts with the largest speed-up, and that speed-up, a float that is not rounded (float32
+# would round it). If several have the same,
 # take the fewest drafts. k = 0 is no speculation: a speed-up of 1.0. The list is not changed.
 #
 #     best_k(0.5, 0.1, [1.0, 1.1, 1.3]) is (1, 1.25): 1.5 / (0.1 + 1.1) = 1.25, and 1.75 / (0.2 + 1.3) = 1.17

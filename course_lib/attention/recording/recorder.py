@@ -47,7 +47,7 @@ def record_accesses(*, check=True, order="in order"):
 
     A tensor has the name of the kernel's argument, without `_ptr`. check: an access outside its tensor raises
     OutOfBounds, with the kernel, program, tensor and offsets, before memory is accessed. With False it is recorded, a
-    load gives the mask's `other` (or 0) there and a store does nothing; see Accesses.outside. order: of the programs,
+    load gives the mask's `other` (or nan) there and a store does nothing; see Accesses.outside. order: of the programs,
     which a GPU runs in any order: "in order", "reversed" or "shuffled".
     Raises ParameterError without Triton and inside another recording. With a GPU it also raises it for bfloat16 tensors
     and for kernels that cannot be copied out of their notebook. Outside the block Triton is unchanged.
@@ -169,9 +169,7 @@ class _Recorder:
             moved = [self._move(f"{name.removesuffix('_ptr')}[{i}]", one) for i, one in enumerate(value)]
             return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
         if not isinstance(value, torch.Tensor):
-            if isinstance(
-                getattr(value, "base", None), torch.Tensor
-            ):  # a descriptor, or a tensor read as another dtype
+            if isinstance(getattr(value, "base", None), torch.Tensor):  # a descriptor, or read as another dtype
                 value.base = self._move(name, value.base)
             return value
         real, moved = value.data_ptr(), value.as_subclass(_Moved)
@@ -184,8 +182,10 @@ class _Recorder:
 
     def _loads(recorder, original):
         def create_masked_load(self, ptrs, mask, other, *options, **named):
-            size = recorder.interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-            return original(self, *recorder._real("load", ptrs, size, mask), other, *options, **named)
+            dtype = recorder.interpreter._get_np_dtype(ptrs.get_element_ty())
+            if other is None and np.issubdtype(dtype, np.floating):  # such a lane can hold anything
+                other = recorder._handle(np.full(np.shape(ptrs.data), np.nan, dtype), ptrs.get_element_ty())
+            return original(self, *recorder._real("load", ptrs, dtype.itemsize, mask), other, *options, **named)
 
         return create_masked_load
 

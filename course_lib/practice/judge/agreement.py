@@ -97,7 +97,9 @@ def rounding_of_exp(size):
     return max(1.0, size / 100)
 
 
-EXACT = 1e-2
+EXACT = 1e-6
+"""For Trial.rounding: plain arithmetic in float64, in which two right answers agree to 10 digits. float32 has 7."""
+ALSO_IN_FLOAT32 = 1e-2
 """For Trial.rounding: plain arithmetic, in which two right answers agree to 1 part in a million, also in float32."""
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from .agreement import EXACT, agree
+from .agreement import EXACT, agree, is_tensor
 from .exercise import Mistake
 from .running import Raised
 
@@ -94,6 +94,23 @@ def loses_digits(reference):
         last=True,
     )
 
+
+def rounds_large_numbers(trials):
+    """The Mistake of an answer that is right but for the numbers of these trials, which no float32 or float64 holds."""
+    return Mistake(
+        "a large number goes through a float, and is rounded.",
+        "float32 has 24 bits, and float64, which `/` gives, has 53. `//` divides whole numbers exactly, and whole "
+        "numbers can be compared exactly.",
+        is_made_by=lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised),
+        last=True,
+    )
+
+
+TENSORS_INSIDE = Mistake(
+    "tensors are put into the list.",
+    "`argmax` returns a tensor with one number. `int(…)` converts it to an `int`.",
+    is_made_by=lambda answer, found: isinstance(found.outcome, list) and any(map(is_tensor, found.outcome)),
+)
 
 RETURNS_NOTHING = [PRINTED, NOTHING_RETURNED]
 """In this order: an answer that prints returns nothing as well."""

@@ -36,6 +36,8 @@ def first_apart(expected, got, times=1):
     if isinstance(expected, (list, tuple)) and type(got) is type(expected) and len(got) == len(expected):
         parts = next((pair for pair in zip(expected, got) if not agree(*pair, times)), None)
         return parts and first_apart(*parts, times)
+    if isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
+        return first_apart([*expected.values()], [got[key] for key in expected], times)
     if isinstance(expected, float) and isinstance(got, float):
         return repr(expected), repr(got)
     kinds = [str(x.dtype) if is_tensor(x) else a_kind(x) for x in (expected, got)]

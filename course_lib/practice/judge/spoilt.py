@@ -1,6 +1,7 @@
-"""Finds the run of an answer that spoils a later one, so that both can be shown."""
+"""Finds the run of an answer that spoils a later one, or one that only an earlier one makes right."""
 
 from .exercise import Counterexample
+from .limits import Stopwatch
 from .outcome_text import side_by_side
 from .running import Raised
 from .runs import TooSlow
@@ -43,6 +44,29 @@ def after_another(exercise, trial, runs, before):
         outcome=got,
         mistake=kept.mistake(*at_fault),
     )
+
+
+def right_after_others_only(exercise, runs):
+    """(Property, Counterexample) of a trial that is wrong where the answer is run as it was handed in; or None.
+
+    For an answer that passed and keeps something from run to run. It is not looked at for longer than a check may take.
+    """
+    if not (changed := runs.kept.changed()):
+        return None
+    watch = Stopwatch()
+    for prop in exercise.properties:
+        for trial in sorted(prop.trials, key=lambda t: t.size):
+            if watch.seconds() > runs.budget_s:
+                return None
+            runs.kept.restore()
+            got, printed = trial.outcome(runs.answer)
+            expected = exercise.expected(trial)
+            if not trial.agree(expected, got):
+                story = ["# the first call after the cell of your answer was run:", *trial.story]
+                sides, mistake = side_by_side(trial, expected, got), runs.kept.mistake(*changed[0])
+                more = {"printed": printed, "trial": trial, "outcome": got, "mistake": mistake}
+                return prop, Counterexample(story, *sides, trial.note, **more)
+    return None
 
 
 def _smaller(exercise, runs, first, trial, got):

@@ -1,5 +1,7 @@
 """Exercise 01.count_work: the tokens and the attention scores of decoding without a cache."""
 
+import time
+
 import torch
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
@@ -39,8 +41,11 @@ def count_work_divided(prompt_tokens, new_tokens):
 
 def is_rounded(answer, found):
     """Whether the two numbers are right in all but their last digits."""
-    right, got = count_work(1_000_003, 1), answer(1_000_003, 1)
-    return found.story[-1].startswith("count_work") and all(0.99 < x / y < 1.01 for x, y in zip(got, right))
+    of = (1_000_000_007, 3) if found.trial in FAR else (1_000_003, 1)
+    right, got = count_work(*of), answer(*of)
+    if not found.story[-1].startswith("count_work") or isinstance(found.outcome, tuple) and "int64" in found.outcome:
+        return False
+    return all(0.99 < x / y < 1.01 for x, y in zip(got, right))
 
 
 def bill(p, n, part=None, note=""):
@@ -50,6 +55,17 @@ def bill(p, n, part=None, note=""):
         return Trial([call], lambda answer: as_tuple(answer(p, n)), note=note, size=p + n)
     names = ["tokens, scores = " + call, ("tokens", "scores")[part]]
     return Trial(names, lambda answer: answer(p, n)[part], note=note, size=p + n)
+
+
+def far(p, n):
+    """The Trial of a bill that no float holds. An answer that counts one by one is not asked: it would not end."""
+
+    def act(answer):
+        began = time.process_time()
+        answer(3_000_000, 1)
+        return count_work(p, n) if time.process_time() - began > 0.005 else as_tuple(answer(p, n))
+
+    return Trial([f"count_work(prompt_tokens={p}, new_tokens={n})"], act, size=p + n)
 
 
 def count_work_listed(prompt_tokens, new_tokens):
@@ -115,6 +131,8 @@ def swapped(prompt_tokens, new_tokens):
 SMALL = [(p, n) for p in range(1, 6) for n in range(0, 5)]
 LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500), (100_000, 2), (1_000_003, 1)]
 
+FAR = [far(1_000_000_007, 3), far(999_999_999, 2)]
+
 COUNT_WORK = Exercise(
     id="01.count_work",
     title="The bill of naive decoding",
@@ -139,7 +157,7 @@ COUNT_WORK = Exercise(
         Property(
             "It stays exact for long sequences",
             "The tokens grow with the square of the length, the scores with its cube.",
-            [bill(p, n) for p, n in LARGE],
+            [bill(p, n) for p, n in LARGE] + FAR,
         ),
     ],
     mistakes=[

@@ -229,6 +229,17 @@ GENERATE = Exercise(
             ends_early,
         ),
         Mistake(
+            "logits lose digits before the largest is taken.",
+            "Half precision and `round` make close logits equal, and then the lower id is taken. Compare the logits as "
+            "they come.",
+            (
+                loop(pick=lambda row: int(row.half().argmax())),
+                loop(pick=lambda row: int(row.bfloat16().argmax())),
+                loop(pick=lambda row: int(row.softmax(-1).half().argmax())),
+                loop(pick=lambda row: int(row.round(decimals=3).argmax())),
+            ),
+        ),
+        Mistake(
             "the tokens are drawn at random.",
             "Two calls with one prompt give different tokens. Greedy decoding always takes the largest logit.",
             is_made_by=is_random,

@@ -136,6 +136,9 @@ CLOSE = [
         [20.0, -3.0, 20.00002, 20.00001],
         [-30.00004, -30.00002, -40.0, -30.0],
         [3.0, 3.0000007],
+        [1.0, 1.0000001],
+        [-1.0000001, -1.0],
+        [1.0, 1.0000001, 0.9999999],
         [-2.0, 3.0, 3.0000007, 3.0000002],
     )
 ]
@@ -255,6 +258,7 @@ GREEDY = Exercise(
                 lambda logits: int(logits.half().argmax()),
                 lambda logits: int(logits.bfloat16().argmax()),
                 lambda logits: int(logits.round(decimals=3).argmax()),
+                lambda logits: int(logits.double().round(decimals=6).argmax()),
                 lambda logits: int(logits.round(decimals=2).argmax()),
                 lambda logits: int(torch.isclose(logits, logits.max()).nonzero()[0]),
                 within_a_thousandth,

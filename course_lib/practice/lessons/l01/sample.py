@@ -31,16 +31,8 @@ from .sample_answers import (
     writes_into_logits,
     zeroed_logits,
 )
-from .sample_trials import can_be_drawn, drawn, kept, large, on_edge, orders, untouched
+from .sample_trials import COLD, FOUR, FROZEN, THREE, UNTOUCHED, can_be_drawn, drawn, kept, large, on_edge, orders
 from .solutions.sample import sample
-
-THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
-COLD = [drawn([1.0, 1.0], t) for t in (1e-4, 1e-6, 1e-9)]
-UNTOUCHED = [
-    untouched(p, temperature=t, top_k=k, top_p=q)
-    for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
-    for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))
-]
 
 SAMPLE = Exercise(
     id="01.sample",
@@ -81,7 +73,8 @@ SAMPLE = Exercise(
             "`top_k` keeps the k most likely tokens, and their probabilities sum to 1",
             "A cut token must have probability exactly 0.",
             [drawn(p, 1.0, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2, 3)]
-            + [can_be_drawn(p, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2)],
+            + [can_be_drawn(p, k) for p in orders(*THREE) + [list(FOUR)] for k in (1, 2)]
+            + FROZEN,
         ),
         Property(
             "A `top_k` larger than the vocabulary cuts nothing",
@@ -221,6 +214,11 @@ SAMPLE = Exercise(
             "Once the more likely tokens have reached `top_p`, no other is needed: cut where their sum is `>= top_p`, "
             "not where it is above.",
             sampler(lambda x, t, k, p: normal(p_cut(normal(k_cut(softened(x, t), k)), p, beyond=True))),
+        ),
+        Mistake(
+            "cut tokens get a large negative logit, not -inf.",
+            "At a low temperature the other logits are below it, and then only the cut tokens are left.",
+            is_made_by=lambda answer, found: found.trial in FROZEN and not isinstance(found.outcome, Raised),
         ),
         Mistake(
             "cut tokens keep a small probability.",

@@ -187,3 +187,14 @@ def large():
             seed += 1
         yield drawn(None, t, k, p, token=17, seed=seed)
         seed += 1
+
+
+THREE, FOUR = (0.5, 0.3, 0.2), (0.4, 0.3, 0.2, 0.1)
+FROZEN = [drawn(list(p), t, 1) for p in (THREE, THREE[::-1], FOUR) for t in (1e-5, 1e-10)]
+"""Logits far below any finite number that a mask may write."""
+COLD = [drawn([1.0, 1.0], t) for t in (1e-4, 1e-6, 1e-9)]
+UNTOUCHED = [
+    untouched(p, temperature=t, top_k=k, top_p=q)
+    for p in ([0.75, 0.25], list(THREE), list(FOUR[::-1]))
+    for t, k, q in ((0.5, None, None), (0.5, 1, None), (2.0, 2, 0.6))
+]

@@ -258,6 +258,17 @@ GENERATE_CACHED = Exercise(
             writes_into(UNTOUCHED),
         ),
         Mistake(
+            "logits lose digits before the largest is taken.",
+            "Half precision and `round` make close logits equal, and then the lower id is taken. Compare the logits as "
+            "they come.",
+            (
+                loop(pick=lambda row: int(row.half().argmax())),
+                loop(pick=lambda row: int(row.bfloat16().argmax())),
+                loop(pick=lambda row: int(row.softmax(-1).half().argmax())),
+                loop(pick=lambda row: int(row.round(decimals=3).argmax())),
+            ),
+        ),
+        Mistake(
             "tensors are put into the list.",
             "`argmax` returns a tensor with one number. `int(…)` converts it to an `int`.",
             loop(pick=lambda row: row.argmax()),

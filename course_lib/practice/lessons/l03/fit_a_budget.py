@@ -1,6 +1,6 @@
 """Exercise 03.fit_a_budget: dtype, users and tokens within a budget of bytes."""
 
-from course_lib.practice.judge.common_mistakes import PRINTED, writes_into
+from course_lib.practice.judge.common_mistakes import PRINTED, rounds_large_numbers, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 
 from .fit_a_budget_answers import (
@@ -13,7 +13,7 @@ from .fit_a_budget_answers import (
     not_noticed,
     wrong,
 )
-from .fit_a_budget_trials import ALL_FIT, FEWER, NEGATIVE, NOTHING, REAL, SHORTER, SMALLER, kind, plan, untouched
+from .fit_a_budget_trials import ALL_FIT, FEWER, LARGE, NEGATIVE, NOTHING, REAL, SHORTER, SMALLER, kind, plan, untouched
 from .solutions.fit_a_budget import fit_a_budget
 
 
@@ -67,11 +67,14 @@ FIT_A_BUDGET = Exercise(
         ),
         Property("The caller's dict is not changed", "The caller asks again, for another number of users.", UNTOUCHED),
         Property(
-            "It is right at real sizes", "The cache of Llama 3 8B in 24 GB and in 2 GB.", [plan(*case) for case in REAL]
+            "It is right at real sizes",
+            "The cache of Llama 3 8B in 24 GB and in 2 GB.",
+            [plan(*case) for case in REAL] + LARGE,
         ),
     ],
     mistakes=[
         PRINTED,
+        rounds_large_numbers(LARGE),
         Mistake(
             "nothing is returned.",
             "A function that ends without `return` returns `None`. Put `return` before each result.",

@@ -120,3 +120,8 @@ REAL = [
     (24 * 10**9, LLAMA, 200, 8192),
     (2 * 10**9, LLAMA, 4, 131_072),
 ]
+LARGE = [
+    plan(24_159_191_039, LLAMA, 18, 20_480, note="fp8 is one byte too large"),
+    plan(3 * (2**54 + 1) - 1, {"fp8": 2**54 + 1}, 3, 1, note="one byte less than all users take"),
+]
+"""Exact in whole numbers only."""

@@ -2,7 +2,7 @@
 
 import math
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, rounds_large_numbers
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .bytes_per_token import with_commas
@@ -101,6 +101,11 @@ REAL = [
     (16 * 10**9, 16_060_522_496, 131_072, 2048),
     (640 * 10**9, 141_107_412_992, 327_680, 131_072),
 ]
+LARGE = [
+    computed(2**34 - 1, 0, 131_072, 131_072, 1.0, note="one byte less than a request takes"),
+    computed(2**34, 0, 131_072, 131_072, 1.0, note="exactly one request"),
+    computed(2**36 - 1, 2**35, 131_072, 131_072, 1.0, note="one byte less than two requests take"),
+]
 
 MAX_REQUESTS = Exercise(
     id="03.max_requests",
@@ -142,11 +147,12 @@ MAX_REQUESTS = Exercise(
         Property(
             "It is right at real sizes",
             "Llama 3 8B and Llama 2 7B on an H100, and others.",
-            [computed(*case) for case in REAL],
+            [computed(*case) for case in REAL] + LARGE,
         ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        rounds_large_numbers(LARGE),
         Mistake(
             "a request that takes exactly the memory that is left is refused.",
             "It may use the last byte: only where a request needs more than is left, it does not fit.",

@@ -37,6 +37,7 @@ ALLOCATOR = Exercise(
             "If too few blocks are free, it returns None and allocates nothing",
             "To be out of blocks is not an error: the request waits.",
             [by_hand(n, ("allocate", "a", n + k)) for n, k in FULL]
+            + [by_hand(n, ("allocate", "a", n), ("allocate", "b", 0)) for n in (1, 2)]
             + [by_hand(n, ("allocate", "a", n)) for n in (1, 2, 3)]
             + [by_hand(n, ("allocate", "a", n + k), ("num_free",)) for n, k in FULL]
             + [by_hand(n, ("allocate", "a", n + k), ("allocate", "b", n)) for n, k in FULL]
@@ -58,7 +59,8 @@ ALLOCATOR = Exercise(
             ]
             + played(30, 5, "allocate", "share", "give_back", "num_free", "ref_counts")
             + played(20, 6, "allocate", "allocate", "share", "give_back")
-            + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)],
+            + [by_hand(n, ("allocate", "a", n), ("share", "a"), ("ref_counts", "a")) for n in (1, 2, 3)]
+            + [by_hand(1, ("allocate", "a", 1), ("share_often", "a", k), ("ref_counts", "a")) for k in (130, 300)],
         ),
         Property(
             "A block cannot be freed more often than it is held: `LedgerError`, and no block of the list is freed",

@@ -31,6 +31,7 @@ class Blocks(Game):
         "share": "allocator.fork({0})",
         "fork_both": "allocator.fork({0} + {1})",
         "share_twice": "allocator.fork({0} + {1})",
+        "share_often": "for _ in range({1}): allocator.fork({0})",
         "fork_id": "allocator.fork({0} + [{1}])",
         "num_free": "allocator.num_free",
         "ref_counts": "[allocator.ref_count(b) for b in {0}]",
@@ -142,6 +143,9 @@ class Blocks(Game):
         if any(b not in self.held for b in self._blocks(one) + self._blocks(other)):
             raise Senseless
         return self._share(self._blocks(one) + self._blocks(other))
+
+    def share_often(self, name, times):
+        return [self.share(name) for _ in range(times)][-1]
 
     def fork_id(self, name, block_id):
         if 0 <= block_id < self.num_blocks:

@@ -160,6 +160,17 @@ MISTAKES = [
         (wrong(counts="none"), wrong(counts="first"), wrong(counts="set")),
     ),
     Mistake(
+        "the count of a block has an upper limit.",
+        "A system prompt is shared by hundreds of sequences. int8 ends at 127, uint8 at 255: count in Python's `int`.",
+        (wrong(most=127), wrong(most=255)),
+        is_made_by=lambda answer, found: any("for _ in range" in line for line in found.story),
+    ),
+    Mistake(
+        "no block at all is asked for, and None is returned.",
+        "0 blocks can always be allocated, also where none is free: the result is `[]`.",
+        wrong(short="zero"),
+    ),
+    Mistake(
         "`fork` counts a block once that the list names twice.",
         "Each time that the list names a block is one holder more. Do not make a set of the list.",
         wrong(counts="distinct"),

@@ -51,6 +51,7 @@ BLOCK_TABLE = Exercise(
                 for split in ((1, 1), (2, 2), (1, size), (size, 1), (size - 1, 2))
             ]
             + [lower_id_last(n, size) for n, size in SIZES]
+            + [by_hand(2, size, *[("fits", "a", k) for k in (1, size - 1, 1)]) for size in (64, 128)]
             + played(24, 1, "fits", "fits", "fits", "free"),
         ),
         Property(

@@ -71,6 +71,9 @@ CHOICE = [
     ([999_999], [1, 1_000_000], 0.0),
     ([1_999_999], [1, 2_000_000], 0.0),
     ([7_499_999], [10_000_000, 1], 0.25),
+    ([3], [4, 1], 0.249999999),
+    ([1], [2, 1], 0.499999999),
+    ([6, 6], [8, 1], 0.2499999999),
     ([3, 6], [3, 1, 2], 0.1),
     ([40, 24], [8, 4, 2], 0.1),
 ]
@@ -217,6 +220,7 @@ PAGE_SIZE = Exercise(
                 answer_with(small=lambda share, most: round(share, 3) <= most),
                 answer_with(small=lambda share, most: share <= most + 1e-3),
                 answer_with(small=lambda share, most: share <= most + 1e-6),
+                answer_with(small=lambda share, most: share <= most + 1e-8),
             ),
         ),
         Mistake(

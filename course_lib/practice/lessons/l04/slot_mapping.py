@@ -94,6 +94,7 @@ MANY += [
     ([[1, -1], [2, 3]], [1, 1, 1], [2, 0, 3], 2),
 ]
 PADDED = [([[4, -1], [3, 0]], [0, 1], [1, 3], 2), ([[1, -1, -1]], [0, 0], [0, 1], 2), ([[2, -1]], [0], [0], 4)]
+FAR = [mapped([[7, 3, 5, 0, 2, 4]], [0], [20_971_519], 4_194_304, note="the last slot of block 2")]
 UNTOUCHED = [untouched(*case) for case in (PLAIN[2], EDGES[1], EDGES[3], MANY[1], *PADDED)]
 
 SLOT_MAPPING = Exercise(
@@ -133,6 +134,11 @@ SLOT_MAPPING = Exercise(
                 mapped([[1, 2], [0, 3]], [1, 0], [6, 7], 4),
                 mapped([[70_000]], [0], [3], 65_536, note="large pools have more slots than 2 ** 31"),
             ],
+        ),
+        Property(
+            "It is exact at large positions too",
+            "float32 has 24 bits: a position just before the end of a block is rounded up to its end.",
+            FAR,
         ),
         Property("The caller's tensors are not changed", "The next layer and the next step use them again.", UNTOUCHED),
     ],
@@ -195,6 +201,12 @@ SLOT_MAPPING = Exercise(
                 answer_with(block=lambda p, size, blocks: (p - 1).clamp(min=0) // size),
                 answer_with(block=lambda p, size, blocks: (p + 1) // size, offset=lambda p, size: (p + 1) % size),
             ),
+        ),
+        Mistake(
+            "the place in the table goes through a float.",
+            "`/` gives a float, which is rounded: a position just before the end of a block comes out at its end. `//` "
+            "divides whole numbers exactly.",
+            is_made_by=lambda answer, found: found.trial in FAR,
         ),
         Mistake(
             "every token uses the first table.",

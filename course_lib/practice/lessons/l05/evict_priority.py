@@ -76,6 +76,12 @@ def one(*steps):
     return told(EvictionsByPriority, {}, *steps)
 
 
+def all_of_many(*priorities):
+    """Long sequences, each with its priority, are used and released in turn; then all blocks are evicted at once."""
+    uses = [(("begin", a, Row(blocks), p), ("release", a)) for (a, blocks), p in zip(MANY, priorities)]
+    return one(*[step for steps in uses for step in steps], ("evict", 40))
+
+
 def after(*sequences, evict=1):
     """Sequences, each (blocks, priority), are used and released in turn; then single blocks are evicted."""
     steps = [
@@ -109,12 +115,7 @@ EVICT_PRIORITY = Exercise(
             "Among equal priorities, the block that is idle for longest is evicted first, the end of a sequence "
             "before its beginning",
             "With one priority for all, this is LRU.",
-            [
-                one(
-                    *[step for a, blocks in MANY for step in (("begin", a, Row(blocks), 1), ("release", a))],
-                    ("evict", 40),
-                )
-            ]
+            [all_of_many(1, 1), all_of_many(1, 2)]
             + [
                 after(*[(blocks, 1) for blocks in sequences], evict=n)
                 for sequences, n in (

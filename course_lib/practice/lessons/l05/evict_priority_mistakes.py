@@ -30,6 +30,20 @@ def as_text(priority):
     return [-ord(letter) for letter in str(priority)] + [1]
 
 
+def is_unstable(answer):
+    """Whether equals come in the order in which they became idle if they are few, and in another one if many."""
+
+    def evicted(n):
+        policy = answer()
+        for first in (0, n):
+            policy.use(list(range(first, first + n)), 1 + first)
+            policy.release(list(range(first, first + n)))
+        return policy.evict(2 * n)
+
+    few, many = (list(range(2 * n))[::-1] for n in (3, 20))
+    return evicted(3) == few and evicted(20) != many and sorted(evicted(20)) == sorted(many)
+
+
 MISTAKES = [
     Mistake(
         "the priority is reversed.",
@@ -40,6 +54,12 @@ MISTAKES = [
         "the priority is ignored.",
         "That is LRU. The least important block is evicted first. Age decides only among equal priorities.",
         Policy.variant(rank=lambda policy, block: policy.since[block]),
+    ),
+    Mistake(
+        "the sort is not stable.",
+        "`np.argsort` and `torch.sort` mix up equal numbers as soon as there are many, unless you ask for a stable "
+        "sort. Python's `sorted` keeps the order of equals.",
+        is_made_by=lambda answer, found: is_unstable(answer),
     ),
     Mistake(
         "equal priorities are not ordered by age.",

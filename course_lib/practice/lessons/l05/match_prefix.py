@@ -9,6 +9,7 @@ from course_lib.practice.judge.outcome_text import a_kind
 from .cached import Cached
 from .match_prefix_answers import (
     all_or_nothing,
+    last_found_left_out,
     longest_from_behind,
     looks_up_all,
     match_by_counting,
@@ -116,6 +117,9 @@ ALL = [
     (1, 1, {0: 4}),
     (6, 2, {0: 1, 1: 2, 2: 3}),
     (3, 1, {0: 1, 1: 2, 2: 3}),
+    (4, 2, {0: 5}),
+    (6, 2, {0: 5, 1: 9}),
+    (6, 2, {0: 5}),
 ]
 
 MATCH_PREFIX = Exercise(
@@ -182,6 +186,12 @@ MATCH_PREFIX = Exercise(
             "One token is enough. A block can be used when at least one token comes after it: "
             "`(num_tokens - 1) // block_size`.",
             (wrong(limit=lambda hashes, num_tokens, block_size: (num_tokens - 2) // block_size), one_more_left_out),
+        ),
+        Mistake(
+            "the last block that was found is left out, and not the last block of the sequence.",
+            "Where the search ends earlier, tokens are left anyway. Search the first (num_tokens - 1) // block_size "
+            "hashes only.",
+            last_found_left_out,
         ),
         Mistake(
             "nothing is taken when all blocks are cached.",

@@ -46,6 +46,12 @@ def nothing_if_all(hashes, num_tokens, block_size, block_of):
     return [] if len(found) * block_size >= num_tokens else found
 
 
+def last_found_left_out(hashes, num_tokens, block_size, block_of):
+    """Takes the last block away that is cached, whether it is the last of the sequence or not."""
+    found = match_with_take(hashes, 10**9, block_size, block_of)
+    return found[:-1] if num_tokens % block_size == 0 else found
+
+
 def one_more_left_out(hashes, num_tokens, block_size, block_of):
     """Takes the last block away also where one token comes after it."""
     found = match_with_take(hashes, 10**9, block_size, block_of)

@@ -101,7 +101,7 @@ def small(name, n, m, tile=16, heads=1, kv_heads=1):
     """The Trial of whether no tensor is larger than q, k or a tile of scores, those of a group of heads together.
 
     With tile > head_dim, the scores of a tile of queries and all keys are larger. Where loads are recorded, no kernel
-    may load more than a few tiles at once.
+    may load more than a few tiles at once, or less than a tile.
     """
 
     def call(answer, q, k, v):
@@ -110,6 +110,8 @@ def small(name, n, m, tile=16, heads=1, kv_heads=1):
         if size(watch.largest) > max(q.numel(), k.numel(), 2 * tile * tile * (heads // kv_heads)):
             return f"a tensor of {watch.largest}"
         widest = max((access.mask.size for access in recording() or ()), default=0)
+        if 0 < widest < tile * D:
+            return f"less than a tile: a kernel that loads {widest:,} numbers at once, and a tile has {tile * D:,}"
         return (
             "no tensor larger than q, k or a tile"
             if widest <= 2 * tile * max(tile, D)
@@ -182,6 +184,19 @@ def close_scores(name):
 
     made = "q[:], k[:] = 8, 18.75; k[:, 0, 0] += torch.arange(len(k)) / 64  # scores 600, 600.03, …"
     return replace(attends(name, 1, 15, half=True, make=make, made=made), size=10**6)  # after those of sums
+
+
+def scaled_first(name):
+    """The Trial of scores near 600 in which q times the scale, as float16, is off by another share for each key."""
+
+    def make(q, k, v):
+        q[:] = (4 + torch.arange(32) / 7).to(q)
+        k[:, 0], v[:], v[16:, :, :16] = torch.diag(600 * 32**0.5 / q[0, 0]), 1, -1
+        return q, k, v
+
+    made = "q[:] = 4 + torch.arange(32) / 7; k[:, 0], v[:], v[16:, :, :16] = torch.diag(600 * 32**0.5 / q[0, 0]), 1, -1"
+    one = attends(name, 1, 32, head_dim=32, half=True, make=make, made=made, note="all scores are near 600")
+    return replace(one, size=2 * 10**6)
 
 
 def untouched(name, n, m, heads=1, kv_heads=1, nan_from=None):
@@ -259,7 +274,7 @@ def explain(expected, got):
     row, head = wrong.nonzero()[0].tolist()
     far = (mine - want).abs().max()
     by = (
-        "It holds nan: memory that was never written, or infinity minus infinity."
+        "It holds nan: memory that was never written, a masked load without `other`, or infinity minus infinity."
         if mine.isnan().any()
         else f"The largest difference is {far:.2g}."
     )

@@ -31,6 +31,14 @@ def altered(causal, *, reads=lambda q, k, v: (q, k, v), writes=lambda out, tile:
     return answer
 
 
+def scales_first(trials):
+    return Mistake(
+        "q is scaled in float16, before the product.",
+        "Its 11 bits make scores of hundreds wrong by some tenths. Multiply the scores, which are float32.",
+        is_made_by=lambda answer, found: found.trial in trials and not isinstance(found.outcome, Raised),
+    )
+
+
 def tf32(x):
     """float32 with the last 13 bits of its fraction rounded off, as matrix units take it (TF32)."""
     bits = x.contiguous().view(torch.int32)
@@ -229,7 +237,7 @@ def common(causal, whole, ordinary, small_trials, untouched_trials, half_trials,
             "The output is right, but the scores of all m keys exist at the same time, for all queries or for a tile "
             "of them. Loop over tiles of keys, with a running maximum and sum.",
             whole,
-            is_made_by=lambda answer, found: found.trial in small_trials and not isinstance(found.outcome, Raised),
+            is_made_by=lambda answer, found: found.trial in small_trials and str(found.outcome).startswith("a "),
         ),
         power_of_two(
             "`tl.arange` takes only powers of two: 16, 32, 64, … Use `tile` and `head_dim`, which are powers of two, "

@@ -9,13 +9,14 @@ from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TIT
 
 from .attention import ONE_TILE, in_programs, row_by_row
 from .attention_answers import Program, last_seen
-from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, on_contiguous
+from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, on_contiguous, scales_first
 from .causal_skip_trials import (
     FULLY_MASKED,
     HALF,
     LARGE,
     MANY_SMALL,
     ONE,
+    SCALED,
     SEVERAL,
     SKIPS,
     SMALL,
@@ -122,6 +123,7 @@ CAUSAL_SKIP = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        scales_first(SCALED),
         rungs.OUTSIDE,
         Mistake(
             "there is no causal mask.",

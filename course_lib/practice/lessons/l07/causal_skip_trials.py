@@ -5,7 +5,18 @@ import torch
 from course_lib.practice.fixtures.tiny_attention import Watch, qkv
 from course_lib.practice.judge import rungs
 
-from .attention import NEGATIVE, D, attends, close_scores, large_first, many_small, smalls, stays, untouched
+from .attention import (
+    NEGATIVE,
+    D,
+    attends,
+    close_scores,
+    large_first,
+    many_small,
+    scaled_first,
+    smalls,
+    stays,
+    untouched,
+)
 
 
 def on(n, m, *args, **options):
@@ -63,8 +74,9 @@ WITH_CACHED = [on(1, 2), on(1, 20), on(3, 5), on(16, 32), on(32, 40), on(3, 20, 
 TAILS = [on(1, 1), on(17, 17), on(20, 20), on(33, 40, 32)]
 FULLY_MASKED = [on(2, 1), on(3, 1), on(16, 4), on(5, 3, heads=2), on(20, 2)]
 LARGE = [on(16, 16, times=4.0), on(20, 20, times=4.0), on(5, 48, times=4.0), on(5, 20, **NEGATIVE)]
+SCALED = [scaled_first("flash_causal")]
 MANY_SMALL = [many_small("flash_causal"), large_first("flash_causal"), close_scores("flash_causal")]
-HALF = [on(2, 2, half=True), on(16, 20, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
+HALF = [on(2, 2, half=True), on(16, 20, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL, *SCALED]
 SKIPS = [
     with_nan(32, 32, 16, 16),
     with_nan(48, 48, 32, 32),

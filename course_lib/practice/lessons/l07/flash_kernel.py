@@ -17,11 +17,12 @@ from .attention import (
     large_first,
     many_small,
     row_by_row,
+    scaled_first,
     smalls,
     stays,
     untouched,
 )
-from .attention_mistakes import altered, common, drops_tail, on_contiguous
+from .attention_mistakes import altered, common, drops_tail, on_contiguous, scales_first
 
 
 def flash(q, k, v, tile):
@@ -48,8 +49,9 @@ QUERY_TAILS = [on(1, 16), on(17, 16), on(5, 16, heads=2)]
 KEY_TAILS = [on(16, 1), on(16, 20), on(3, 5), on(1, 1), on(5, 33)]
 LARGE = [on(16, 32, times=4.0), on(16, 48, times=4.0), on(17, 20, times=4.0), on(16, 20, **NEGATIVE)]
 SIZES = [on(32, 32, 32), on(16, 64, 32), on(20, 40, 32), on(33, 33, 32, head_dim=32), on(16, 32, head_dim=64)]
+SCALED = [scaled_first("flash")]
 MANY_SMALL = [many_small("flash"), large_first("flash"), close_scores("flash")]
-HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL]
+HALF = [on(16, 16, half=True), on(16, 32, half=True), on(5, 20, half=True, heads=2), *MANY_SMALL, *SCALED]
 SMALL = smalls("flash")
 STAYS = [stays("flash", 2, 2), stays("flash", 17, 20)]
 UNTOUCHED = [untouched("flash", 1, 1), untouched("flash", 17, 20)]
@@ -102,6 +104,7 @@ FLASH_KERNEL = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        scales_first(SCALED),
         rungs.OUTSIDE,
         Mistake(
             "the tail is padded and not masked.",

@@ -8,7 +8,7 @@ from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE
 
 from .attention import ONE_TILE
-from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail
+from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, scales_first
 from .grouped_query_answers import (
     copied,
     divided_by_kv_heads,
@@ -28,6 +28,7 @@ from .grouped_query_trials import (
     IN_PLACE,
     LARGE,
     MANY_SMALL,
+    SCALED,
     SKIPS,
     SMALL,
     STAYS,
@@ -120,6 +121,7 @@ GROUPED_QUERY = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        scales_first(SCALED),
         Mistake(
             "keys and values of the wrong KV head are used.",
             "The query heads of a group are adjacent: the KV head is head // (heads // kv_heads).",

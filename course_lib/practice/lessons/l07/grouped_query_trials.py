@@ -5,7 +5,7 @@ import torch
 from course_lib.practice.fixtures.tiny_attention import Watch, qkv, size
 from course_lib.practice.judge import rungs
 
-from .attention import attends, close_scores, large_first, many_small, small, smalls, stays, untouched
+from .attention import attends, close_scores, large_first, many_small, scaled_first, small, smalls, stays, untouched
 
 BY_HEAD = "k, v = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))"
 
@@ -128,8 +128,9 @@ WITH_ENOUGH_HEADS = [on(17, 17, 2, 2), packed(3, 2, 2), on(17, 17, 4, 2)]
 """Cases that have all the KV heads that the mistakes below reach."""
 FULLY_MASKED = [on(2, 1, 2, 1), on(3, 1, 2, 1), on(5, 3, 4, 2)]
 LARGE = [on(16, 16, 2, 1, times=4.0), on(16, 32, 2, 2, times=4.0), on(5, 20, 4, 2, times=4.0)]
+SCALED = [scaled_first("flash_grouped")]
 MANY_SMALL = [many_small("flash_grouped"), large_first("flash_grouped"), close_scores("flash_grouped")]
-HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *MANY_SMALL]
+HALF = [on(2, 2, 2, 1, half=True), on(5, 20, 4, 2, half=True), on(17, 17, 2, 2, half=True), *MANY_SMALL, *SCALED]
 SMALL = smalls("flash_grouped")
 SKIPS = [hidden_nan(32, 16, 2, 1), hidden_nan(48, 16, 2, 2)]
 COPIES = [

@@ -19,6 +19,7 @@ from .store_kv_answers import (
     masks_in_place,
     nothing,
     number_by_number,
+    pads_at_slot_0,
     slot_one_head_long,
     store_by_copy,
     store_by_loop,
@@ -68,6 +69,12 @@ STORE_KV = Exercise(
             "tensor itself.",
             masks_in_place,
             is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "padding writes the old numbers back into slot 0.",
+            "Where a token of the same step belongs into slot 0, two rows write there, and the last one counts. Leave "
+            "the rows of padding out: `slot_mapping[slot_mapping >= 0]`.",
+            pads_at_slot_0,
         ),
         Mistake(
             "padding is written.",

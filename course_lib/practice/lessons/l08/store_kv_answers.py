@@ -23,6 +23,15 @@ def store_by_copy(k, v, k_cache, v_cache, slot_mapping):
         cache.view(-1, *cache.shape[2:]).index_copy_(0, slot_mapping[keep], new[keep])
 
 
+def pads_at_slot_0(k, v, k_cache, v_cache, slot_mapping):
+    """Gives padding slot 0, with what stands there."""
+    slots, stored = slot_mapping.clamp(min=0), (slot_mapping >= 0)[:, None, None]
+    for new, cache in ((k, k_cache.flatten(0, 1)), (v, v_cache.flatten(0, 1))):
+        new = new.where(stored, cache[slots])
+        for slot, numbers in zip(slots.tolist(), new):
+            cache[slot] = numbers
+
+
 def looped(
     where=lambda slot, size, token, count: divmod(slot, size),
     of=lambda token, slots: token,

@@ -120,6 +120,9 @@ PADDED = [
     stores([-1, 3]),
     stores([1, -1]),
     stores([4, -1, 0]),
+    stores([0, -1], note="slot 0 belongs to token 0"),
+    stores([-1, 0, 3, -1]),
+    stores([2, 0, -1]),
     stores([-1, -1, 2, 5]),
     stores([3, -1, -1, 1, -1], block_size=4),
 ]

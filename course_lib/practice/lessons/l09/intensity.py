@@ -51,7 +51,8 @@ LLAMA = {
     "itemsize": 2,
 }
 """Llama 3 8B in bfloat16: all matrices that a token is multiplied with. The embedding is only looked up."""
-NAMES = {"small": SMALL, "deep": DEEP, "llama": LLAMA}
+FP8 = {**SMALL, "itemsize": 1}
+NAMES = {"small": SMALL, "deep": DEEP, "fp8": FP8, "llama": LLAMA}
 
 
 def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
@@ -70,7 +71,7 @@ def step(name, seq_lens, part=None, flops_per_s=1000, bytes_per_s=100, note=""):
         show=written,
         note=note,
         rounding=EXACT,
-        size=1000 * len(seq_lens) + sum(seq_lens) + 100 * ("small deep llama".split().index(name)),
+        size=1000 * len(seq_lens) + sum(seq_lens) + 100 * (list(NAMES).index(name)),
     )
 
 
@@ -129,7 +130,7 @@ INTENSITY = Exercise(
         Property(
             "`bytes` of one sequence: every weight, and its keys and values",
             "All layers, keys and values, each KV head, `itemsize` bytes per number.",
-            [step(name, lens, "bytes") for name in ("small", "deep") for lens in ONE],
+            [step(name, lens, "bytes") for name in ("small", "deep", "fp8") for lens in ONE],
         ),
         Property(
             "In a batch every sequence is multiplied with every weight",
@@ -161,7 +162,7 @@ INTENSITY = Exercise(
             "680 TFLOP/s and 4.3 TB/s, as measured for lesson 06.",
             [
                 step("llama", [length] * batch, None, 680e12, 4.3e12)
-                for batch, length in ((1, 1024), (8, 1), (64, 2048), (256, 100), (400, 10))
+                for batch, length in ((1, 1024), (8, 1), (64, 2048), (256, 100), (400, 10), (2, 2**31 - 5))
             ],
         ),
         Property("The caller's data are not changed", "They are used for the next step.", UNTOUCHED),

@@ -26,6 +26,11 @@ MISTAKES = [
         is_made_by=shares_a_list,
     ),
     Mistake(
+        "logits lose digits before the largest is taken.",
+        "In 16 bits close logits are equal, and then the lower id is taken. Compare the logits as they come.",
+        type("ContinuousLoop", (loops.Parts,), {"rounded": lambda self, logits: logits.half()}),
+    ),
+    Mistake(
         "`ignore_eos` is not checked.",
         "With it, the end tokens of the model are tokens like any others.",
         loops.NeverIgnores,

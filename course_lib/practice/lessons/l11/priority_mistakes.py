@@ -51,6 +51,15 @@ class SortsInPlace(ImportantFirst):
 
 MISTAKES = [
     Mistake(
+        "the priority goes through a float.",
+        "A float has 53 bits: large priorities that differ become equal. Compare the ints.",
+        variant(
+            key=lambda self, r: (float(r.priority), r.arrival),
+            order=lambda self, running: sorted(running, key=lambda r: (float(r.priority), r.arrival)),
+        ),
+        lambda answer, found: any(str(2**53 + 1) in line for line in found.story),
+    ),
+    Mistake(
         "priority and arrival are added up.",
         "Arrivals are times in seconds, so after a while they count more than any priority; divided by a large number, "
         "their digits are lost. Return a tuple.",

@@ -112,6 +112,7 @@ def drawn(number, seed):
 
 
 KEYS = [
+    *(compared("key", ("a", n + 1, 0), ("b", n, 1)) for n in (2**53, -(2**60), 2**1100)),
     compared("key", ("a", 1, 0), ("b", 0, 1)),
     compared("key", ("a", 0, 1), ("b", 0, 0)),
     compared("key", ("a", 5, 2), ("b", 3, 7), ("c", 5, 1)),
@@ -140,6 +141,7 @@ KEYS = [
     compared("key", ("a", -1, 4), ("b", -3, 9), ("c", 0, 2)),
 ]
 ORDERS = [
+    compared("order", ("a", 2**53 + 1, 0), ("b", 2**53, 1)),
     compared("order", ("a", 1, 0), ("b", 0, 1)),
     compared("order", ("a", 0, 0), ("b", 1, 1)),
     compared("order", ("a", 0, 1), ("b", 0, 0)),
@@ -149,6 +151,7 @@ ORDERS = [
     compared("order", ("a", 0, 10), ("b", 0, 9), ("c", -2, 3000)),
 ]
 OUTRANKS = [
+    compared("outranks", ("a", 2**53, 1), ("b", 2**53 + 1, 0)),
     compared("outranks", ("a", 0, 1), ("b", 1, 0)),
     compared("outranks", ("a", 1, 1), ("b", 0, 0)),
     compared("outranks", ("a", 1, 0), ("b", 1, 1)),

@@ -124,6 +124,8 @@ REASONS = [
     ([request(0.25, reason="abort")], TTFT, "not complete"),
     ([request(0.75, reason="error")], TTFT, "not complete"),
     ([request(None, None, None, "error")], ALL, "not complete"),
+    ([request(0.25, reason="")], TTFT, "not complete"),
+    ([request(0.25, reason="stopped")], TTFT, "not complete"),
     ([request(0.25, reason="stopped")], TTFT, "not complete"),
     ([request(0.25, reason="length"), request(0.75, reason="length"), request(0.25)], TTFT, ""),
     ([request(0.25), request(0.25, reason="abort"), request(0.75, reason="abort")], TTFT, ""),

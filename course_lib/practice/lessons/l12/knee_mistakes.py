@@ -91,6 +91,7 @@ MISTAKES = [
         (
             wrong(holds=lambda share, goal: round(share, 2) >= goal),
             wrong(holds=lambda share, goal: share >= goal - 0.01),
+            wrong(holds=lambda share, goal: share >= goal - 1e-9),
             wrong(holds=lambda share, goal: share >= goal or math.isclose(share, goal, rel_tol=1e-3)),
         ),
     ),

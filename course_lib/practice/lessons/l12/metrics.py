@@ -113,6 +113,9 @@ SEVERAL = [
     [(3.0, [3.5, 5.5]), (1.0, [4.0, 4.5, 5.0, 9.0]), (2.0, [8.0])],
     [(4.0, [5.0]), (2.0, [3.0, 3.25, 3.5, 3.75, 7.0]), (3.0, [6.0, 8.0]), (2.5, [3.0, 6.0, 6.5])],
 ]
+DECIMAL = [(0.1, [0.3, 0.4, 0.7]), (0.2, [1.1, 1.3]), (0.15, [0.9, 1.7, 1.9, 2.6])]
+"""Numbers that float32 rounds."""
+PRECISE = [run(DECIMAL, p, part) for part in ("ttft", "tpot", "itl", "e2el", "output_throughput") for p in (50, 90)]
 WAITS = [8.0, 1.0, 4.0, 2.0, 16.0]  # TTFTs, not in order
 PLACES = [
     ([1.0, 2.0, 6.0], 50, "the second of three"),
@@ -188,6 +191,7 @@ METRICS = Exercise(
                 *(run(drawn(seed, 4 + 3 * seed), p) for seed, p in enumerate((50, 90, 99, 95))),
             ],
         ),
+        Property("Nothing is rounded", "float32 has 7 digits. Python's floats and float64 have 16.", PRECISE),
         Property(
             "The same holds where times are seconds of a clock",
             "Such a time is above 10⁹. float32 holds it to about 100 seconds, float64 to less than a microsecond.",

@@ -197,6 +197,7 @@ POISSON = Exercise(
                 loop(8, 4, 3, math.inf),
                 loop(10, 1, 4, math.inf, note="10 / 10 is exactly the end; 0.1, added ten times, is a little less"),
                 loop(3, 2, 5, math.inf),
+                loop(4, 1 + 1e-10, 6, math.inf, note="1.0 is before the end"),
             ],
         ),
         Property(

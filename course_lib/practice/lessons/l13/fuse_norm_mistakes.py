@@ -201,6 +201,7 @@ MISTAKES = [
         (
             altered(scale=lambda mean, eps: 1 / (mean + 1e-5).sqrt()),
             altered(scale=lambda mean, eps: 1 / (mean + 1e-6).sqrt()),
+            altered(scale=lambda mean, eps: 1 / (mean + max(eps, 1e-6)).sqrt()),
             altered(scale=lambda mean, eps: 1 / mean.clamp(min=eps).sqrt()),
         ),
     ),

@@ -115,11 +115,18 @@ SHORT = [
     asked("channel", 7, heads=2, width=1, group=3),
     asked("channel", 3, group=3),
 ]
+GROUPS += [asked("channel", 68, width=1), asked("channel", 68, width=1, group=66)]
 LARGEST = [
     asked(by, 2, largest=largest, x=[[[254.0, -63.5]], [[-12.7, 7.0]]])
     for by in ("token", "head", "channel")
     for largest in (127, 7)
 ]
+PRECISE = [
+    asked(by, 1, largest=largest, x=[[[largest * 0.2503657]]], note="half precision is too coarse")
+    for by in ("token", "head", "channel")
+    for largest in (7, 127)
+]
+LARGEST += PRECISE
 ZEROS = [asked(by, 2, x=[[[0.0, 0.0]], [[3.0, 0.0]]], note="a scale of zeros is 0") for by in ("token", "channel")] + [
     asked("head", 1, x=[[[0.0, 0.0], [2.0, 1.0]]]),
     asked("channel", 2, group=1, x=[[[0.0]], [[1.5]]]),
@@ -174,6 +181,11 @@ SCALES = Exercise(
             is_made_by=writes_into(UNTOUCHED),
         ),
         overwritten(STAYS),
+        Mistake(
+            "the scales are rounded to 16 bits.",
+            "A float16 has 11 bits, and a bfloat16 8. Compute in float32, and return that.",
+            is_made_by=lambda answer, found: found.trial in PRECISE and abs(float(found.outcome) - 0.25) < 0.01,
+        ),
         Mistake(
             "no tokens raise an error.",
             "There is no largest of no numbers. Return `torch.empty_like(x)` before you look for one.",

@@ -85,6 +85,8 @@ SINKS_SEEN = [
     rows(3, 9, 2, 1),
     rows(1, 7, 1, 2, note="a window of 1, and two sinks"),
     rows(1, 12, 4, 4),
+    rows(1, 6, 3, 2),
+    rows(3, 6, 3, 1, note="the same window with sinks"),
 ]
 EARLY = [
     rows(2, 2, 1, 2, note="token 0 does not see sink 1, which comes after it"),

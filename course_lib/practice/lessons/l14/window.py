@@ -81,6 +81,9 @@ ONE = [
     once([4, 9], 3, 1, 2),
     once([7, 3, 5, 6], 15, 6, 4),
     once([2, 8, 6, 1, 4], 9, 3, 2),
+    once([4, 9, 2, 7, 1, 3, 8], 26, 2, 4, note="a long prompt was computed in one step: six blocks at once"),
+    once([1, 4, 2, 8, 5, 7, 9, 3], 15, 1, 2),
+    once([5, 2, 8, 6, 9, 1], 21, 2, 4),
     once([9, 5, 6], 8, 2, 3),
 ]
 EDGE = [
@@ -119,6 +122,9 @@ ZERO = [once([0, 3], 6, 2, 4), once([3, 0, 5], 10, 2, 4), once([2, 0], 4, 1, 2),
 AHEAD = [
     once([7, 3, 5, 9], 6, 2, 4, note="blocks 5 and 9 are for tokens to come"),
     once([7, 3, 5], 2, 1, 4),
+    once([7, 3], 3, 6, 4, note="token 3 sees 0 to 3"),
+    once([7, 3, 5, 9], 1, 9, 4, note="token 1 sees 0 and 1"),
+    once([4, 2, 6], 0, 5, 2, note="token 0 sees itself"),
     once([7, 3, 5, 9, 2], 9, 3, 4),
     once([6, 1, 4, 8], 4, 1, 2),
 ]

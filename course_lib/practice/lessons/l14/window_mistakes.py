@@ -27,6 +27,14 @@ def wrong(
     return answer
 
 
+def counts_from_the_end(block_ids, num_tokens, window, block_size):
+    """Takes a slice whose end can be negative."""
+    out = (num_tokens - window + 1) // block_size
+    gone = [block for block in block_ids[:out] if block != -1]
+    block_ids[:out] = [-1] * len(block_ids[:out])
+    return gone
+
+
 def removes(block_ids, num_tokens, window, block_size):
     """Takes the blocks out of the list, which becomes shorter."""
     out = max(0, (num_tokens - window + 1) // block_size)
@@ -53,6 +61,21 @@ def marks_nothing(block_ids, num_tokens, window, block_size):
 
 
 MISTAKES = [
+    Mistake(
+        "the end of a slice is negative, which counts from the end of the list.",
+        "As long as the window holds the whole sequence, num_tokens - window + 1 is below 0. No block goes then: "
+        "`max(0, …)`.",
+        counts_from_the_end,
+    ),
+    Mistake(
+        "only a few places before the window are looked at.",
+        "A long prompt is computed in one step, and then many blocks fall out at once. Look at all places before the "
+        "window.",
+        (
+            wrong(places=lambda first, size, table: range(max(0, first // size - 2), max(0, first // size))),
+            wrong(places=lambda first, size, table: range(max(0, first // size - 3), max(0, first // size))),
+        ),
+    ),
     Mistake(
         "the window does not count the token itself.",
         "The next token sees itself and window - 1 tokens before it: from num_tokens - window + 1 on.",

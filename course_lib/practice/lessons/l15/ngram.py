@@ -1,6 +1,6 @@
 """The exercise 15.ngram: what followed the same tokens the last time."""
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, TENSORS_INSIDE, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .ngram_mistakes import MISTAKES, in_text
@@ -121,6 +121,12 @@ AS_TEXT = [
     looked_up([2, 21, 5, 2, 2], 2, 2, 2),
     looked_up([31, 2, 9, 3, 12], 1, 2, 2),
 ]
+HUGE = [
+    looked_up([65_541, 7, 5], 1, 1, 1, note="65541 is 65536 + 5"),
+    looked_up([150_000, 2, 150_000], 1, 1, 1),
+    looked_up([128_009, 3, 262_144, 9, 128_009, 3], 2, 2, 2),
+    looked_up([300, 7, 44], 1, 1, 1, note="300 is 256 + 44"),
+]
 NOTHING = [
     looked_up([3], 2, 2, 1),
     looked_up([3, 4], 2, 2, 1),
@@ -132,11 +138,20 @@ NOTHING = [
     looked_up([5, 1, 9, 6, 5, 2, 9], 1, 3, 3),
     looked_up([4, 1, 1, 8, 3, 4, 2, 1, 8], 1, 4, 4),
     *AS_TEXT,
+    *HUGE,
 ]
 LONG = [
     looked_up([(7 * i * i + 3 * i) % 11 for i in range(n)], 4, longest, shortest)
     for n, longest, shortest in ((20, 3, 1), (33, 4, 2), (60, 5, 3), (90, 2, 2))
 ]
+LONG.append(
+    Trial(
+        ["propose([5, 9] + [7] * 5000 + [5], 2, 2, 1)"],
+        lambda answer: as_tokens(answer([5, 9] + [7] * 5000 + [5], 2, 2, 1)),
+        note="the only 5 before the last one stands at the beginning",
+        size=5000,
+    )
+)
 UNTOUCHED = [untouched([1, 2, 1]), untouched([1, 2, 3, 4, 1, 2]), untouched([5, 6]), untouched([4, 4, 4])]
 
 NGRAM = Exercise(
@@ -181,10 +196,21 @@ NGRAM = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        TENSORS_INSIDE,
         Mistake(
             "the caller's list is changed.",
             "`token_ids` is the text itself. Make slices or lists of your own.",
             is_made_by=writes_into(UNTOUCHED),
+        ),
+        Mistake(
+            "large ids become small ones.",
+            "A vocabulary has more than 65,536 tokens: bytes, 16-bit integers and `chr(i % 65536)` mix them up.",
+            is_made_by=lambda answer, found: found.trial in HUGE,
+        ),
+        Mistake(
+            "only the last part of the list is searched.",
+            "What followed the same tokens may stand at the very beginning of a long text.",
+            is_made_by=lambda answer, found: found.trial is LONG[-1] and isinstance(found.outcome, list),
         ),
         *MISTAKES,
         Mistake(

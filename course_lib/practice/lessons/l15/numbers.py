@@ -1,13 +1,14 @@
 """What the exercises of lesson 15 share: numbers and lists as plain Python, and rows of probabilities to look at."""
 
+from course_lib.practice.judge.agreement import is_tensor
 from course_lib.practice.judge.common_mistakes import as_python
 
 
 def as_tokens(got):
-    """A list of token ids as a list of ints; anything else as it is."""
+    """A list of token ids as a list of ints, but for tensors in it; anything else as it is."""
     if isinstance(got, (str, dict)) or not hasattr(got, "__len__") or not hasattr(got, "__iter__"):
         return as_python(got)
-    return [as_python(token) for token in got] if isinstance(got, list) else got
+    return [token if is_tensor(token) else as_python(token) for token in got] if isinstance(got, list) else got
 
 
 def after_call(call, *given):

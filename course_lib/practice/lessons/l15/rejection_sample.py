@@ -3,7 +3,7 @@
 import random
 from copy import deepcopy
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, TENSORS_INSIDE, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .numbers import as_tokens, written
@@ -124,7 +124,9 @@ REPLACED = [
     stepped([[0.5, 0.5], [0.0, 1.0]], [[0.9, 0.1]], [0], [0.7], 0.3, note="left: 0 and 0.4"),
     stepped([P, AFTER], [Q], [1], [0.9], 0.5, note="left: 0.3, 0 and 0.1, so token 0 has 0.75"),
     stepped([P, AFTER], [Q], [1], [0.9], 0.8, note="0.8 is above 0.75"),
+    stepped([P, AFTER], [Q], [1], [0.9], 0.7501, note="0.7501 is above 0.75: half precision is too coarse"),
     stepped([P, AFTER], [Q], [1], [0.5], 0.1),
+    stepped([[0.3, 0.4, 0.3], AFTER], [[0.2, 0.2, 0.6]], [2], [0.9], 0.3331, note="token 0 has a third"),
     stepped([EVEN, LOW], [LOW], [2], [0.6], 0.2, note="left: 0.15, 0.15, 0 and 0"),
     stepped([EVEN, LOW], [LOW], [2], [0.6], 0.7),
     stepped([HIGH, LOW], [EVEN], [3], [0.95], 0.99),
@@ -217,6 +219,7 @@ REJECTION_SAMPLE = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        TENSORS_INSIDE,
         Mistake(
             "the caller's lists are changed.",
             "They belong to the caller. Use lists of your own, also for the result.",

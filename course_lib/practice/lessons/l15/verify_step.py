@@ -1,7 +1,7 @@
 """The exercise 15.verify_step: one run of the model checks all drafts, and the cache is as a greedy loop leaves it."""
 
 from course_lib.practice.fixtures.token_cache import SumModel, TokenCache
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, TENSORS_INSIDE, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .numbers import as_tokens
@@ -187,6 +187,7 @@ VERIFY_STEP = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        TENSORS_INSIDE,
         Mistake(
             "the list of drafts is changed.",
             "It belongs to the caller. Use a list of your own, also for the result.",
