@@ -26,7 +26,7 @@ __all__, __getattr__, __dir__ = lazily(
         "latencies.view": "request_latencies",
         "strip.view": "step_strip",
         "bits.view": "cache_by_bits",
-        "source_map.view": "source_map",
+        "places.view": "source_map",
         "streams.view": "request_streams",
         "chat.view": "chat_box",
         "shards.view": "layer_on_gpus",
