@@ -1,17 +1,18 @@
 """Products of a few rows with a large weight on a CPU: each thread computes a part of every sum.
 
 torch's `linear` of few rows leaves all but one thread idle, and one core reads a weight at half of what two can. Here
-the input's columns, and the weight's with them, are cut into as many parts as there are threads; `bmm` computes the
-parts side by side, and they are added. 0.20 ms in place of 0.33 for one row, 0.67 in place of 0.71 for 16, with a
-weight of 2,048 x 768 in float32 on two cores (benchmarks/cpu_decode.py measures whole models).
+the input's columns, and the weight's with them, are cut into PARTS; `bmm` computes the parts side by side, and they
+are added. 0.22 ms in place of 0.33 for one row, 0.69 in place of 0.71 for 16, with a weight of 2,048 x 768 in float32
+on two cores (benchmarks/cpu_decode.py measures whole models). The number of parts is fixed, so that a machine with more
+cores adds in the same order.
 """
 
 import torch
 from torch import nn
 
-MOST_ROWS = 64  # of the input; beyond, `linear` uses all threads by itself
+MOST_ROWS = 32  # of the input; beyond, `linear` uses all threads by itself
 FEWEST_NUMBERS = 2**17  # of the weight; below, a call costs more than is gained
-MOST_PARTS = 8
+PARTS = 4
 
 
 class FewRowsLinear(nn.Linear):
@@ -19,14 +20,11 @@ class FewRowsLinear(nn.Linear):
 
     def forward(self, x):
         """As nn.Linear.forward."""
-        # Asked at each call: the model may have been moved or converted, the number of threads changed.
+        # Asked at each call: the model may have been moved or converted since it was loaded.
         if x.ndim != 2 or len(x) > MOST_ROWS or not gains(self.weight):
             return super().forward(x)
-        parts = num_parts(self.in_features)
-        if parts == 1:
-            return super().forward(x)
-        columns = self.in_features // parts
-        ours, theirs = x.reshape(-1, parts, columns).transpose(0, 1), self.weight.t().view(parts, columns, -1)
+        columns = self.in_features // PARTS
+        ours, theirs = x.reshape(-1, PARTS, columns).transpose(0, 1), self.weight.t().view(PARTS, columns, -1)
         out = torch.bmm(ours, theirs).sum(0)
         return out if self.bias is None else out + self.bias
 
@@ -51,10 +49,6 @@ def gains(weight):
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and weight.numel() >= FEWEST_NUMBERS
+        and weight.shape[1] % PARTS == 0
         and weight.t().is_contiguous()
     )
-
-
-def num_parts(in_features):
-    """As many parts as threads, where in_features can be cut into so many equal ones; else the next smaller number."""
-    return next(parts for parts in range(min(torch.get_num_threads(), MOST_PARTS), 0, -1) if in_features % parts == 0)

@@ -203,7 +203,7 @@ row = model(ids, torch.arange(len(close), device=model.device), Recompute())[-1]
 two = row.topk(2).indices.tolist()
 for dtype in (torch.float32, torch.bfloat16):
     rounded = row.to(dtype)
-    shown = ", ".join(f"{tokenizer.token_text(i)!r} (id {i}) {rounded[i].item():.6f}" for i in two)
+    shown = ", ".join(f"{tokenizer.token_text(i)!r} (id {i}) {rounded[i].item():.4f}" for i in two)
     largest = int((rounded == rounded.max()).nonzero()[0])
     print(f"{str(dtype):<15} {shown}: greedy takes {tokenizer.token_text(largest)!r}")
 for dtype in (torch.bfloat16, torch.float32):
@@ -369,7 +369,7 @@ with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
     model(torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device), Recompute(),
           logits_for=torch.tensor([n - 1], device=model.device))
 counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
-products = sum(count for op, count in counts.items() if op in ("aten.mm", "aten.addmm"))
+products = sum(count for op, count in counts.items() if op in ("aten.mm", "aten.addmm", "aten.bmm"))
 square = sum(counts.values()) - products
 print(f"matrix products: counted {products / 1e9:.3f} GFLOP, by the formula {flops(n)[0] / 1e9:.3f}")
 print(f"attention:       counted {square / 1e9:.3f} GFLOP for the square; the triangle by the formula is {flops(n)[1] / 1e9:.3f}, "

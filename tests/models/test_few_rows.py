@@ -5,15 +5,7 @@ import torch
 from torch import nn
 
 from course_lib.models import ModelConfig, Transformer
-from course_lib.models.few_rows import MOST_ROWS, FewRowsLinear, num_parts, with_fast_few_rows
-
-
-@pytest.fixture(autouse=True, params=[1, 2, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+from course_lib.models.few_rows import MOST_ROWS, FewRowsLinear, gains, with_fast_few_rows
 
 
 def by_columns(weight):
@@ -36,8 +28,19 @@ def test_the_product_is_that_of_nn_linear_for_any_number_of_rows(bias, rows):
         assert torch.allclose(out.double(), exact, rtol=0, atol=limit)
 
 
-def test_as_many_parts_as_threads_where_the_columns_can_be_cut_so(threads):
-    assert num_parts(900) == threads and num_parts(7) == 1 and num_parts(512) == min(threads, 2)
+def test_a_machine_with_more_cores_adds_in_the_same_order():
+    torch.manual_seed(0)
+    fast, x, before = FewRowsLinear(768, 700, bias=False), torch.randn(3, 768), torch.get_num_threads()
+    fast.weight.data = by_columns(fast.weight.data)
+    try:
+        outs = [torch.set_num_threads(threads) or fast(x) for threads in (1, 2, 3)]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(outs[0], outs[1]) and torch.equal(outs[0], outs[2])
+
+
+def test_a_weight_whose_columns_cannot_be_cut_into_equal_parts_is_left_alone():
+    assert gains(by_columns(torch.zeros(400, 700))) and not gains(by_columns(torch.zeros(400, 702)))
 
 
 def test_large_weights_stored_by_columns_gain_and_stay_where_they_are():
