@@ -33,10 +33,12 @@ test: .venv/.dev ## every test: style, units, notebooks, the build, and the brow
 	.venv/bin/python $(PYTEST) tests $$(.venv/bin/python tests/browser/lab.py || echo $(NBVAL) notebooks solutions)
 
 test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)
-	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks $(AGAIN)
+	.venv-colab/bin/python tests/shared/install_as_on_colab.py
+	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks solutions $(AGAIN)
 
 verified: .venv/.dev .venv-colab/.dev ## run the lessons in both environments, and write the README's table of it
 	.venv/bin/python -m pytest -n 2 tests/browser/test_lessons.py --record-verified cpu
+	.venv-colab/bin/python tests/shared/install_as_on_colab.py
 	.venv-colab/bin/python -m pytest -n 2 --dist loadfile $(NBVAL) notebooks tests/shared --record-verified colab
 
 build: .venv/.dev ## notebooks from their sources; executes those whose code has changed
@@ -69,7 +71,6 @@ clean: ## remove the environments
 .venv-colab/.dev: locks/colab.lock locks/colab.in pyproject.toml
 	@$(call new_venv,.venv-colab)
 	.venv-colab/bin/pip install --quiet --no-compile -r locks/colab.lock
-	.venv-colab/bin/pip install --quiet --no-deps -e .
 	@case "$$(uname -s)" in Linux) .venv-colab/bin/pip install --quiet --no-deps $$(sed -n 's/^\(triton==[^ ]*\).*/\1/p' locks/colab.in);; esac
 	@touch $@
 
