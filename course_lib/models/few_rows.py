@@ -10,6 +10,8 @@ cores adds in the same order.
 import torch
 from torch import nn
 
+from .without_memory import without_memory
+
 MOST_ROWS = 32  # of the input; beyond, `linear` uses all threads by itself
 FEWEST_NUMBERS = 2**17  # of the weight; below, a call costs more than is gained
 PARTS = 4
@@ -36,7 +38,7 @@ def with_fast_few_rows(model):
     for holder in [model, *(part for layer in model.model.layers for part in (layer.self_attn, layer.mlp))]:
         for name, linear in list(holder.named_children()):
             if type(linear) is nn.Linear and gains(linear.weight):
-                with torch.device("meta"):
+                with without_memory():
                     fast = FewRowsLinear(linear.in_features, linear.out_features, bias=linear.bias is not None)
                 fast.weight, fast.bias = linear.weight, linear.bias
                 setattr(holder, name, fast.train(linear.training))

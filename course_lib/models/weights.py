@@ -17,6 +17,7 @@ from .folder import find_folder, read_json
 from .names import as_in_transformer
 from .tokenizer import load_tokenizer
 from .transformer import Transformer
+from .without_memory import without_memory
 
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 # Buffers that older checkpoints store and that are computed here.
@@ -88,7 +89,7 @@ def load_transformer(folder, config, device, dtype):
     are in memory twice.
     """
     tensors = read_weights(folder, config, device, dtype)
-    with torch.device("meta"):
+    with without_memory():
         model = Transformer(config)
     model.load_state_dict(tensors, strict=False, assign=True)  # not strict: a tied lm_head has no entry
     if config.tie_embeddings:
@@ -120,7 +121,7 @@ def read_weights(folder, config, device, dtype, take=None):
 
 def expected_shapes(config):
     """{name of a parameter: its shape}; a tied embedding appears once."""
-    with torch.device("meta"):
+    with without_memory():
         model = Transformer(config)
     return {name: list(weight.shape) for name, weight in model.named_parameters()}
 

@@ -18,6 +18,7 @@ from course_lib.machine.device import default_device, default_dtype
 from course_lib.models import ModelConfig, Transformer
 from course_lib.models.few_rows import with_fast_few_rows
 from course_lib.models.weights import expected_shapes, find_model, read_weights
+from course_lib.models.without_memory import without_memory
 
 from .ranks import Ranks
 from .shards import Shard
@@ -94,7 +95,7 @@ class RandomWeights:
 
     def whole(self, device, dtype):
         """The Transformer with all of these weights."""
-        with torch.device("meta"):
+        with without_memory():
             model = Transformer(self.config)
         tensors = self.read(Shard(self.config, 0, 1), torch.device(device), dtype)
         model.load_state_dict(tensors, strict=False, assign=True)
@@ -122,7 +123,7 @@ def part_of_model(source, group, dtype):
     group: a Group. Its `config` has the rank's own heads and inner numbers. Returns it in eval mode.
     """
     shard = Shard(source.config, group.rank, group.size)
-    with torch.device("meta"):
+    with without_memory():
         model = Transformer(shard.local_config())
         model.model.embed_tokens = PartOfEmbedding(shard, group)
         model.lm_head = nn.Linear(source.config.hidden_size, shard.vocabulary_rows, bias=False)
