@@ -156,10 +156,12 @@ class Ranks:
         """Called by the thread that listens to a rank, when it has ended."""
         if self._closing or self._ended is not None:
             return
-        process = self.processes.get(rank)
+        process, said = self.processes.get(rank), said.decode(errors="replace").strip()
         code = _exit_code(process)
+        if said and any((other.poll() or 0) < 0 for other in self.processes.values()):
+            return  # it only missed another one, which is named instead
         if said:
-            how = f"broke off:\n{said.decode(errors='replace').strip()}\n"
+            how = f"broke off with {said.splitlines()[-1]} (all of it at the end)"
         elif code is not None and code < 0:
             how = f"was ended by the signal {signal.Signals(-code).name}"
         else:
@@ -170,7 +172,7 @@ class Ranks:
         self._ended = (
             f"{who} {how}. Its part of the weights and of the KV cache is gone, so this engine cannot go on; the other "
             f"processes were ended too. Make a new engine. If the system ended the process for want of memory, give "
-            f"the cache fewer blocks (num_blocks), or take a smaller model."
+            f"the cache fewer blocks (num_blocks), or take a smaller model." + (f"\n\n{said}" if said else "")
         )
 
     def close(self, patience=PATIENCE_S):

@@ -20,7 +20,7 @@ from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import ParallelError, ParameterError
 from course_lib.parallel import FolderWeights, load_sharded
 
-EACH = 20
+EACH = 15
 FEW = SamplingParams(max_tokens=6)
 WHOLE = model(num_heads=6, num_kv_heads=2, qk_norm=True, vocab_size=VOCABULARY, context=96)
 
