@@ -60,6 +60,7 @@ _names, __getattr__, _ = lazily(
         # benchmark reports
         "lessons.l12.reports": "FLAWS bench_report",
         # an engine from its parts, and policies against each other
+        "assembly.assemble": "assemble",
         "lessons.l18.assemble_game": "serve_assembled",
         "lessons.l18.contest": "contest",
         "lessons.l18.policy_probe": "pushed",

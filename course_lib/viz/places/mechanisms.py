@@ -107,8 +107,8 @@ MECHANISMS = [
         ("attention/kernels/paged.py", "paged_attention"),
         ("attention/ops/triton_unified_attention.py", "kernel_unified_attention", 179),
         ("layers/attention/triton_backend.py", "TritonAttnBackend", 150),
-        "One Triton kernel for prompts and decodes is vLLM's fallback; FlashAttention and FlashInfer are the usual "
-        "backends of both.",
+        "vLLM's Triton backend has one kernel for prompts and decodes. FlashAttention and FlashInfer are other "
+        "backends of both engines.",
     ),
     _one(
         "The next token",

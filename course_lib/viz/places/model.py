@@ -8,7 +8,6 @@ from .mechanisms import ROOTS, VERSIONS
 
 ENGINES = ("vLLM", "SGLang")
 NEEDED = ("title", "exercise", "course", *ENGINES, "says")
-LESSONS = "../exercises/"
 
 
 def map_data(mechanisms, yours, course_root):

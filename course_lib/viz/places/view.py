@@ -6,8 +6,10 @@ from course_lib.viz.kit.inputs import index_or_none
 from .mechanisms import MECHANISMS
 from .model import map_data
 
+COURSE = "https://github.com/llm-inference-course/llm-inference-course/blob/main/course_lib/"
 
-def source_map(yours=(), *, mechanisms=MECHANISMS, course_root="../course_lib/"):
+
+def source_map(yours=(), *, mechanisms=MECHANISMS, course_root=COURSE):
     """A row for each mechanism of an engine, and where it is: a step of the view is one of them.
 
     yours: ids of exercises whose parts are the learner's own; they are marked. mechanisms: dicts as in mechanisms.py.
