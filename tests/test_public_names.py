@@ -15,6 +15,7 @@ PUBLIC = {
     "course_lib.attention": "standard_attention chunked_attention flash_attention_v1 flash_attention_v2 merge_partials "
     "flash_attention paged_decode paged_attention store_kv",
     "course_lib.engine": "Engine EngineConfig Request RequestOutput Scheduler",
+    "course_lib.parallel": "FolderWeights Group RandomWeights Ranks Shard load_sharded",
 }
 METHODS = {
     "BlockAllocator": "allocate fork free num_free ref_count check_integrity",

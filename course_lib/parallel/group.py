@@ -22,8 +22,9 @@ class Group:
     """The ranks of one model, as one of them sees them.
 
     rank, size: this process, and how many there are. device: where its part of the model is. store: a
-    torch.distributed Store that all of them reach; None: torchrun has made one. There is one group in a process at a
-    time. Raises ParameterError where there is one already.
+    torch.distributed Store that all of them reach; None: torchrun has made one. timeout: a datetime.timedelta, after
+    which a rank that does not come counts as lost. There is one group in a process at a time. Raises ParameterError
+    where there is one already.
     """
 
     def __init__(self, rank, size, device, store=None, timeout=timedelta(minutes=30)):

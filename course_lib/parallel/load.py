@@ -61,7 +61,7 @@ def _load_part(me, source, dtype):
 
 @dataclasses.dataclass(frozen=True)
 class FolderWeights:
-    """The weights in a folder in Hugging Face format."""
+    """The weights in a folder in Hugging Face format. config: the ModelConfig of the whole model."""
 
     folder: Path
     config: ModelConfig
@@ -74,7 +74,8 @@ class FolderWeights:
 @dataclasses.dataclass(frozen=True)
 class RandomWeights:
     """Random weights of a shape, for measurements: the same numbers for any number of processes on the same kind of
-    device. One parameter at a time is made whole, and cut. `whole` is the model in one process.
+    device. One parameter at a time is made whole, and cut. `whole` is the model in one process. config: its ModelConfig.
+    seed: another one gives other numbers.
     """
 
     config: ModelConfig

@@ -202,6 +202,8 @@ def is_torchrun():
 def _check_machine(size, device):
     if sys.platform == "win32":
         raise ParameterError("tensor_parallel above 1 needs Linux or macOS. On Windows, run the course in WSL.")
+    if device not in ("cuda", "cpu"):
+        raise ParameterError(f'device is {device!r}; several processes run on "cuda", a GPU each, or on "cpu".')
     if device == "cuda" and torch.cuda.device_count() < size:
         raise ParameterError(
             f"tensor_parallel={size} needs {size} GPUs, one for each process, and torch sees "

@@ -18,7 +18,7 @@ from summing import VOCABULARY
 from course_lib.decoding import SamplingParams, generate_naive
 from course_lib.engine import Engine, EngineConfig
 from course_lib.errors import ParallelError, ParameterError
-from course_lib.parallel import FolderWeights, load_sharded
+from course_lib.parallel import FolderWeights, Ranks, load_sharded
 
 EACH = 15
 FEW = SamplingParams(max_tokens=6)
@@ -105,6 +105,11 @@ def test_what_cannot_be_is_refused_and_the_processes_go_on(part):
         replace(both, speculation="ngram")
     with pytest.raises(ParameterError, match="part of a group of processes already.*engine.close"):
         load_sharded("tale", 2, device="cpu")
+    with pytest.raises(ParameterError, match="device is 'mps'"):
+        Ranks(2, "mps")
+    if torch.cuda.device_count() < 2:
+        with pytest.raises(ParameterError, match="tensor_parallel=2 needs 2 GPUs"):
+            Ranks(2, "cuda")
     with pytest.raises(ParameterError, match="tensor_parallel is 1.5"):
         EngineConfig(tensor_parallel=1.5)
     with pytest.raises(ParallelError, match="part of rank 0 of 2"):
