@@ -52,7 +52,10 @@ def fuse(model):
     """The FusedTransformer of a model on a GPU."""
     has_room = SHARED_MEMORY[nearest(chip(model.device))] >= SOME_ROWS_SHARED_MEMORY
     some = SOME_ROWS if model.dtype in select.HALF_DTYPES and has_room else 0
-    return FusedTransformer(model, on_gpu(), few=most_few_rows(model.config), some=some)
+    few, group = most_few_rows(model.config), getattr(model, "group", None)
+    if group is not None:  # parts can differ by one number, and all ranks must take the same way
+        few = group.least(few)
+    return FusedTransformer(model, on_gpu(), few=few, some=some)
 
 
 def most_few_rows(config):

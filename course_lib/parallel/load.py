@@ -74,8 +74,8 @@ class FolderWeights:
 @dataclasses.dataclass(frozen=True)
 class RandomWeights:
     """Random weights of a shape, for measurements: the same numbers for any number of processes on the same kind of
-    device. One parameter at a time is made whole, and cut. `whole` is the model in one process. config: its ModelConfig.
-    seed: another one gives other numbers.
+    device. One parameter at a time is made whole, and cut. `whole` is the model in one process. config: its shape, a
+    ModelConfig. seed: another one gives other numbers.
     """
 
     config: ModelConfig
