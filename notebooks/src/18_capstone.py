@@ -1,0 +1,318 @@
+# %% [markdown]
+# # 18 · Capstone
+#
+# - **You will** run the engine on all parts that you have written, read vLLM's core and SGLang's scheduler beside it, and let policies compete.
+# - **Why** what you built is small enough to know by heart. The servers that people use have the same parts under other names.
+# - **Time** 45 minutes, and two hours for the exercises.
+# - **You need** lessons 04, 05, 10 and 11. Parts that you have not written are replaced by the reference's.
+# - **After it** you can open vLLM's scheduler, say what each part does, and say where this course does it otherwise.
+#
+# Counts, tokens and the contest are the same on every machine. Times are those of yours.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import tempfile
+from pathlib import Path
+
+import torch
+
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup
+from course_lib.decoding import generate_naive
+from course_lib.engine import Policy
+from course_lib.kvcache import BlockAllocator, KVCacheManager
+from course_lib.practice.play import assemble, contest, pushed
+from course_lib.viz import chart, source_map
+
+# %% tags=["nbval-ignore-output"]
+setup()
+threads = torch.get_num_threads()
+torch.set_num_threads(1)                                         # so that other programs here change the times less
+model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
+
+# %% [markdown]
+# ## Your engine, assembled
+#
+# Each exercise that you passed left its code in your workbook. `load_parts` checks it once more and returns it; for the others it returns the
+# reference.
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("04.allocator", "10.continuous_loop", "11.chunked_prefill", "11.preempt")
+print(parts)
+
+# %% [markdown]
+# `course assemble` serves the same requests in eight ways on them, from the loop of lesson 01 to the engine of `course_lib`, and holds every token to
+# `generate_naive`. Here it runs with four short requests.
+
+# %%
+predict("18.paged", "Serving one request after the other: how do blocks (paged) compare with one contiguous cache (cached), in tokens a second?",
+        ["Blocks are clearly faster", "About the same, or a little slower", "Blocks are ten times slower"], answer=1)
+
+# %% tags=["nbval-ignore-output"]
+board = assemble(quick=True)
+board
+
+# %% [markdown]
+# Which step brought what:
+#
+# - **cached** computes each token once. This is where most of the time goes away.
+# - **paged** brings no speed for one request. It brings memory: nothing is reserved for the longest answer.
+# - **batched** and **continuous** read the weights once for several requests.
+# - **preempting** has a third of the memory, and the same tokens.
+
+# %% tags=["nbval-ignore-output"]
+names = [score.name for score in board.scores]
+chart("Tokens a second, here", {"tokens a second": (names, [score.tokens_per_second for score in board.scores])}, y="tokens a second",
+      x="way of serving", kind="bars")
+
+# %% [markdown]
+# ### A card to share
+#
+# The board as a picture, and the same numbers as JSON: machine, tokens a second, peak memory, and which parts are yours. In a terminal,
+# `course assemble --card card.svg` writes both, with more and longer requests.
+
+# %% tags=["nbval-ignore-output"]
+folder = Path(tempfile.mkdtemp())
+picture, numbers = board.card(folder / "card.png")
+print(picture.name, "and", numbers.name)
+print(numbers.read_text()[:180], "…")
+
+# %% [markdown]
+# ## Build it: what is left of an engine
+#
+# When the parts are there, an engine is the loop that calls them. This is all that `step` of `course_lib` does, without times and overlap:
+
+# %%
+def one_step(engine):
+    """A step of an engine, written out: integers, tensors, integers."""
+    step = engine.scheduler.schedule()                           # which tokens, in which slots
+    tokens = engine.runner.run(step).wait()                      # the model, once, and the choice
+    return step, engine.scheduler.update(step, tokens)           # they count; sequences grow
+
+
+prompts = [tokenizer.encode(text) for text in ("Once upon a time, in a quiet harbour, there lived", "The old drum belonged to")]
+engine = Engine(model, EngineConfig(num_blocks=32, max_num_batched_tokens=8, prefix_caching=False), tokenizer=tokenizer)
+params = SamplingParams(max_tokens=8, ignore_eos=True)
+ids = [engine.add_request(prompt, params) for prompt in prompts]
+written = {request_id: [] for request_id in ids}
+for number in range(1, 30):
+    step, grown = one_step(engine)
+    for request, new in grown:
+        written[request.request_id] += new
+        if request.finish_reason:
+            engine.scheduler.finish(request, request.finish_reason)
+    print(f"step {number:>2}:", ", ".join(f"{one.request_id} computes {one.num_tokens}" for one in step.scheduled))
+    if not engine.scheduler.has_unfinished():
+        break
+print("the tokens of generate_naive:", [written[i] for i in ids] == [generate_naive(model, prompt, params) for prompt in prompts])
+
+# %% [markdown]
+# There is no prefill and no decode: each request has tokens, some of them are computed, and each step computes some more. vLLM's scheduler says
+# the same in the comment with which its `schedule` begins. In `18.assemble` you write this loop yourself, on parts that the check brings.
+#
+# ### The same in vLLM
+#
+# `EngineCore.step` in `vllm/v1/engine/core.py` has four calls:
+#
+# | here | vLLM 0.24.0 |
+# |---|---|
+# | `scheduler.schedule()` | `self.scheduler.schedule()` |
+# | `runner.run(step)`: the model | `self.model_executor.execute_model(scheduler_output)` |
+# | … and the choice of tokens | `self.model_executor.sample_tokens(grammar_output)` |
+# | `scheduler.update(step, tokens)` | `self.scheduler.update_from_output(scheduler_output, model_output)` |
+#
+# ## See it: the map
+#
+# Fifteen mechanisms. Each row names the exercise in which you built it, the place in `course_lib`, and the places in vLLM and SGLang; the names are links. Files and
+# lines are those of vLLM 0.24.0 (commit `ee0da84ab`) and SGLang 0.5.23. A green mark is a part of yours that passed.
+
+# %% tags=["nbval-ignore-output"]
+every = load_parts("01.sample", "04.allocator", "04.block_table", "05.evict_lru", "05.match_prefix", "10.pack", "11.chunked_prefill", "11.preempt")
+source_map([part.exercise_id for part in every.found if part.is_yours])
+
+# %% [markdown]
+# - Which mechanisms have a file of their own in one engine, and share a file in another?
+# - vLLM and SGLang find shared prefixes in two ways. What must a hash chain store for each block, and what does a tree of tokens store?
+#
+# ## A guided reading
+#
+# Four places where the engines decide otherwise. Each one is a few lines in its source; here it can be run on what you built.
+#
+# ### 1. When is a block hashed?
+#
+# vLLM's `allocate_slots` (`vllm/v1/core/kv_cache_manager.py`) ends with `cache_blocks`: the full blocks of a request can be found from the moment they are *scheduled*. Here
+# `commit` hashes them after the step has *computed* them.
+
+# %%
+predict("18.same_step", "Two requests with the same prompt of 32 tokens arrive together; a block has 16 tokens. How many tokens does the first step compute here?",
+        ["32: the second shares all", "48: the second shares one block", "64: nothing is shared yet"], answer=2)
+
+# %%
+engine = Engine(model, EngineConfig(block_size=16, num_blocks=32, max_num_batched_tokens=100))
+same = list(range(5, 37))
+for _ in range(2):
+    engine.add_request(same, SamplingParams(max_tokens=2, ignore_eos=True))
+step = engine.scheduler.schedule()
+print("tokens of the first step:", [one.num_tokens for one in step.scheduled], "together", step.num_tokens)
+
+# %% [markdown]
+# vLLM would compute 48: the second request finds the first block of the first one. The last token of its prompt must be computed, so the second block is not taken. It may
+# be found that early because both are in one run of the model, which writes all keys and values of a layer before attention reads them.
+#
+# ### 2. In which order are blocks evicted?
+#
+# In vLLM the free queue is also the order of eviction (`free_blocks` in `vllm/v1/core/block_pool.py`). Blocks without a hash go to its front, since nobody can find them again;
+# hashed ones go to its end, the tail of a sequence before its beginning. Ours:
+
+# %%
+allocator = BlockAllocator(6, 4)
+manager = KVCacheManager(allocator, prefix_caching=True)
+
+
+class Plain:
+    """As much of a request as the ledger needs."""
+
+    def __init__(self, request_id, token_ids):
+        self.request_id, self.token_ids = request_id, token_ids
+
+
+first = Plain("first", list(range(10)))                          # two full blocks and a half
+manager.allocate_slots(first, 10)
+manager.commit(first, 10)
+held = manager.table(first).block_ids[:]
+manager.free(first)
+order = [allocator.allocate(1)[0] for _ in range(6)]
+print("its blocks:", held, "  given out again in the order", order)
+
+# %% [markdown]
+# First those that were free before, then the half block, then the two hashed ones, the tail before the beginning: a beginning can be of use without its tail, a tail never without
+# its beginning. vLLM differs in one thing: there the half block would come before all others. SGLang's tree has this order by itself: `RadixCache.evict` (`mem_cache/radix_cache.py`) only takes leaves.
+#
+# ### 3. Who is preempted?
+#
+# | | the victim | goes where |
+# |---|---|---|
+# | here | the last of `Policy.order` | back into the queue, by the policy's key |
+# | vLLM, `fcfs` | `self.running.pop()`: the last admitted | to the front of the queue |
+# | vLLM, `priority` | the largest `(priority, arrival_time)` | into the heap, by the same two |
+# | SGLang | the one with the fewest output tokens; among equals the longest prompt | back into the queue |
+#
+# A waiting request that is more important than a running one preempts it here at once. In vLLM it waits until a place is free: there, memory is the only reason to preempt.
+#
+# ### 4. One batch of everything, or prompts first?
+#
+# vLLM gives the running requests their tokens first, and fills the rest of the budget with prompts, as here. SGLang's `get_next_batch_to_run` (`managers/scheduler.py`) first tries
+# to make a batch of prompts, and only if there is none, a batch of decodes. Running requests then pause while prompts are computed, unless mixed chunks are switched on.
+
+# %%
+predict("18.pause", "A prompt of 300 tokens arrives while two requests decode; the budget is 100 tokens a step. In how many of the next 3 steps do the two get a token here?",
+        ["0", "1", "3"], answer=2)
+
+# %%
+engine = Engine(model, EngineConfig(num_blocks=64, max_num_batched_tokens=100, prefix_caching=False))
+for prompt in prompts:
+    engine.add_request(prompt, SamplingParams(max_tokens=20, ignore_eos=True))
+engine.step()
+long = (tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper. ") * 20)[:300]
+engine.add_request(long, SamplingParams(max_tokens=4, ignore_eos=True))
+for number in range(1, 5):
+    step, _ = one_step(engine)
+    print(f"step {number}:", [one.num_tokens for one in step.scheduled])
+
+# %% [markdown]
+# The prompt gets 98 tokens a step, and the two others never stop. With chunks of 100 tokens and its default otherwise, SGLang would compute this prompt in three batches of its own: one step sooner, and the
+# two others would get nothing meanwhile.
+#
+# Where to read on, in this order, about an hour each:
+#
+# 1. `vllm/v1/core/sched/scheduler.py`, `schedule` from its first comment to "Next, schedule the WAITING requests". Skip what says encoder, LoRA, connector and mamba.
+# 2. `vllm/v1/core/block_pool.py` and `FreeKVCacheBlockQueue` in `kv_cache_utils.py`: lesson 05 in one file.
+# 3. `vllm/v1/core/kv_cache_manager.py`, `allocate_slots`: compare the picture in its docstring with the one that `course_lib/engine/request.py` begins with.
+# 4. `vllm/v1/worker/gpu_model_runner.py`: `_update_states`, `_prepare_inputs`, `execute_model`, `sample_tokens`, in this order. It has more than 7,000 lines; these four are the way of a step.
+# 5. `sglang/srt/managers/schedule_policy.py`, `SchedulePolicy.calc_priority` and `PrefillAdder`; then `mem_cache/radix_cache.py`.
+#
+# ## Measure it: a contest of policies
+#
+# A few lines make a policy. Which is better than first come, first served? The simulator serves the same requests under each. FCFS is 100 % and 1.
+
+# %%
+predict("18.shortest", "The request with the least work always goes first. What happens to the mean time to first token, and to the longest?",
+        ["Both fall", "The mean falls, the longest grows", "The mean grows, the longest falls"], answer=1)
+
+# %%
+class Aged(Policy):
+    """Less work goes first, but a second of waiting counts like 100 units of work."""
+
+    def key(self, request):
+        return request.arrival + 0.01 * (request.num_prompt_tokens / 4 + request.params.max_tokens)
+
+
+contest(Aged)
+
+# %% [markdown]
+# With `Shortest` the mean is lowest or nearly so, and on the chat workload a request waits more than twice as long as any would have under FCFS: it starves. `Aged` lets waiting count; its weight decides how much, and this one
+# is still too large for the chat workload. `Fair` helps where there are two clients, and is FCFS where
+# there is one. On the calm workload nobody waits, so no policy gains anything: a policy is only as good as the load that it was tried on.
+#
+# ## Break it: a policy without waiting
+#
+# How many short requests pass one long request that waits, if short ones keep coming?
+
+# %%
+class ShortFirst(Policy):
+    def key(self, request):
+        return request.num_prompt_tokens
+
+
+policy, given = pushed(ShortFirst, 40, seed=3)
+longest = max(given, key=lambda request: request.num_prompt_tokens)
+passed = 0
+while policy.pop() is not longest:
+    passed += 1
+print(f"the longest of 40 requests arrived as number {given.index(longest) + 1}, and {passed} went before it")
+
+# %% [markdown]
+# With a stream that never ends it would be all of them. Nothing crashes, every mean looks better, and one user never gets an answer. Look at the longest wait, too.
+#
+# The exercise `18.your_policy` asks for a policy that beats FCFS on hidden workloads and lets nobody starve.
+#
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+torch.set_num_threads(threads)
+guesses("18")
+
+# %% [markdown]
+# ## Three questions
+#
+# <details><summary><b>1. Why can vLLM's scheduler run in another process than the model, and ours too?</b></summary>
+#
+# It needs integers only. `SchedulerOutput` and our `Step` hold request names, token ids, block ids and counts; tensors stay with the runner. What comes back is a token for each sequence.
+# </details>
+#
+# <details><summary><b>2. vLLM hashes a block before it is computed. When would that be wrong?</b></summary>
+#
+# If another step could read the block before the step that computes it has run, or if that step broke off. Within one run of the model the order of layers makes it right; a broken step must take
+# the hashes back.
+# </details>
+#
+# <details><summary><b>3. A radix tree finds prefixes of any length, hashes only whole blocks. Why does vLLM live with that?</b></summary>
+#
+# Memory is given out in blocks, and a shared block cannot be written. A prefix that ends inside a block would need a copy of it. With 16 tokens a block, at most 15 tokens of a prefix are computed again. SGLang
+# uses pages too, and then it cuts the match to whole pages (`page_size`).
+# </details>
+#
+# ## What next
+#
+# This is the end of the course. If you want to go on:
+#
+# - **Read** vLLM's design documents (docs.vllm.ai, "Design Documents") with the map beside you, then the files in the order above.
+# - **Papers**: PagedAttention (arXiv 2309.06180), Orca (OSDI '22), Sarathi-Serve (arXiv 2403.02310), SGLang and RadixAttention (arXiv 2312.07104), FlashAttention-2 (arXiv 2307.08691), DistServe (arXiv
+#   2401.09670), speculative decoding (arXiv 2211.17192).
+# - **Change something**: give `Engine` a scheduler of yours and run the tests of `tests/engine` on it. Or take a small open issue of vLLM about its scheduler, and reproduce it first.
+# - **Measure** your own workload: record its lengths and arrivals (lesson 12) before you believe a benchmark, ours included.
+#
+# The exercises: [exercises/18_capstone.ipynb](../exercises/18_capstone.ipynb): an engine from its parts, ten questions that the source answers, and a policy of your own.
