@@ -26,6 +26,9 @@ from course_lib.workload.drive import WallClock, drive
 from course_lib.workload.simulate import simulate
 
 SHAPE, CONTEXT = "qwen3-0.6b", 4096
+MACHINE = dict(width=82, narrow=24)
+"""Of an H200: programs of decode attention at a time, 5 for each of 132 multiprocessors, over 8 KV heads; and rows of a
+product."""
 CONFIG = EngineConfig(
     num_blocks=20_000, max_num_seqs=256, max_num_batched_tokens=2048, prefix_caching=False, async_scheduling=True
 )
@@ -83,15 +86,15 @@ def measure(repeats, quick):
             timer.stop()
             timed += timer.steps
         found["loads"][name] = rounded(figures(runs))
-        error = prediction_error(fit(steps), timed)
+        error = prediction_error(fit(steps, known=MACHINE), timed)
         print(f"{name}: error of a step {error:.1%}, {sum(s for _, s in timed) / repeats:.1f} s", flush=True)
     return found
 
 
-def predict(recorded, **known):
+def predict(recorded):
     """{load: real and simulated figures, and by what share the simulated ones are off}, with the cost of the recorded
     steps."""
-    cost = fit([(StepWork(*work), seconds) for *work, seconds in recorded["steps"]], **known)
+    cost = fit([(StepWork(*work), seconds) for *work, seconds in recorded["steps"]], known=MACHINE)
     return cost, {
         name: compared(recorded["loads"][name], rounded(figures([simulate(load, CONFIG, cost).summary])))
         for name, load in loads().items()

@@ -16,13 +16,13 @@ import numpy as np
 from course_lib.errors import ParameterError
 
 from .arrivals import ClosedLoop
-from .cost import NARROW, CostModel, StepWork, work_of
+from .cost import KNOWN, NARROW, CostModel, StepWork, parts, work_of
 from .drive import drive
 from .feed import Feed
 from .lengths import Fixed, Lengths, LogNormal, Uniform
 from .workload import Workload
 
-COSTS = tuple(field.name for field in fields(CostModel))
+COSTS = tuple(field.name for field in fields(CostModel) if field.name not in KNOWN)
 
 
 class StepTimer:
@@ -99,23 +99,28 @@ def fit(steps, *, known=None):
     """The CostModel that is nearest to measured steps.
 
     steps: (StepWork, seconds) of each. known: {"per_kv_token": seconds, ...}: costs that are given, from `roofline` for
-    example, because these steps cannot tell them apart. Raises ParameterError, with the names, if the steps cannot tell
-    the other costs apart: in steps of pure decoding, each sequence has one token.
+    example, because these steps cannot tell them apart; and "width" and "narrow" of the machine: with a width
+    per_prompt and per_longest are found too. Raises ParameterError, with the names, if the steps cannot tell the other
+    costs apart: in steps of pure decoding, each sequence has one token.
     """
     known = dict(known or {})
+    machine = {name: known.pop(name) for name in KNOWN if name in known}
+    if "width" not in machine:
+        known = {"per_longest": 0.0, "per_prompt": 0.0} | known
     if not known.keys() <= set(COSTS):
         raise ParameterError(f"known names {sorted(known.keys() - set(COSTS))}; the costs are {', '.join(COSTS)}.")
     wanted = [name for name in COSTS if name not in known]
-    work, seconds = _columns(steps, at_least=len(wanted) + 1)
+    work, seconds = _columns(steps, len(wanted) + 1, **machine)
     rest = seconds - sum(work[:, COSTS.index(name)] * value for name, value in known.items())
     weights = 1 / np.sqrt(seconds)
     matrix, target = work[:, [COSTS.index(name) for name in wanted]] * weights[:, None], rest * weights
     _check_rank(matrix, wanted)
-    return CostModel(**known, **dict(zip(wanted, nonnegative_least_squares(matrix, target).tolist())))
+    found = dict(zip(wanted, nonnegative_least_squares(matrix, target).tolist()))
+    return CostModel(**known, **found, **machine)
 
 
-def _columns(steps, at_least):
-    """(work float64 [num_steps, 7], seconds float64 [num_steps]), a column for each of COSTS."""
+def _columns(steps, at_least, width=1, narrow=NARROW):
+    """(work float64 [num_steps, 9], seconds float64 [num_steps]), a column for each of COSTS."""
     seconds = np.array([measured for _, measured in steps], dtype=float)
     if len(seconds) < at_least or not (seconds > 0).all():
         raise ParameterError(
@@ -123,9 +128,11 @@ def _columns(steps, at_least):
             f"least {at_least} steps, all above 0 s: run longer."
         )
     work = np.array([StepWork(*work) for work, _ in steps], dtype=float)
-    num_tokens, num_sequences, kv_tokens, num_pairs = work.T
-    narrow = np.minimum(num_tokens, NARROW)
-    columns = [np.ones(len(work)), num_tokens > 1, narrow, num_sequences, num_tokens, kv_tokens, num_pairs]
+    num_tokens, num_sequences, kv_tokens, num_pairs, longest = work.T
+    few = np.minimum(num_tokens, narrow)
+    columns = [np.ones(len(work)), num_tokens > 1, few, num_sequences, num_tokens, kv_tokens, num_pairs]
+    columns.append(num_pairs > 0)
+    columns.append(longest / [parts(width, int(n)) for n in num_sequences])
     return np.stack(columns, axis=1), seconds
 
 

@@ -63,7 +63,8 @@ class Jump:
         n = len(replica.steady)
         self.ends = np.empty(steps + 1)
         self.ends[0] = replica.clock
-        self.ends[1:] = replica.cost.seconds(n, n, replica.steady.kv_tokens + n * np.arange(steps), 0)
+        longest, later = replica.steady.longest if replica.cost.per_longest else 0, np.arange(steps)
+        self.ends[1:] = replica.cost.seconds(n, n, replica.steady.kv_tokens + n * later, 0, longest + later)
         np.add.accumulate(self.ends, out=self.ends)  # one after the other, so that rounding is as step by step
         # With first come, first served, whoever arrives stands behind those that wait and cannot be admitted.
         self._ignores_arrivals = type(replica.scheduler.waiting) is FCFS and len(replica.scheduler.waiting) > 0
@@ -142,6 +143,7 @@ class Admission(WholeStep):
     def __init__(self, replica):
         self.replica, self.last_begin = replica, replica.clock
         steady, metrics, n, kv_tokens = replica.steady, replica.metrics, len(replica.steady), replica.steady.kv_tokens
+        longest = steady.longest if replica.cost.per_longest else 0
         block_steps = steady.begin()
         self.step = Step(replica.config.max_num_batched_tokens - n)
         replica.scheduler._admit(self.step)
@@ -154,8 +156,9 @@ class Admission(WholeStep):
         metrics.peak_running = max(metrics.peak_running, len(replica.scheduler.running))
         work = work_of(self.step)
         self.end = replica.clock + replica.cost.seconds(
-            work.num_tokens + n, work.num_sequences + n, work.kv_tokens + kv_tokens, work.num_pairs
-        )
+            work.num_tokens + n, work.num_sequences + n, work.kv_tokens + kv_tokens, work.num_pairs,
+            max(work.longest, longest),
+        )  # fmt: skip
 
     def execute(self):
         """The requests that are complete or were admitted."""

@@ -70,6 +70,11 @@ class Steady:
         heappush(self._ends, (self.step + left, next(self._numbers), request))
 
     @property
+    def longest(self):
+        """Tokens of the longest of them that the next step reads. Their lists do not grow while they are here."""
+        return self.step + max(len(request.token_ids) - first for request, first in self._first.items())
+
+    @property
     def steps_left(self):
         """Steps until the first of them is complete."""
         return self._ends[0][0] - self.step

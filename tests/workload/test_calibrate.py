@@ -59,13 +59,21 @@ def test_the_work_of_a_step_is_counted_as_described():
     step = Step(100)
     step.scheduled = [ScheduledSequence("a", 10, 1, []), ScheduledSequence("b", 4, 3, [])]
     pairs = 5 + 6 + 7  # of the three queries of b, at positions 4, 5 and 6
-    assert work_of(step) == StepWork(num_tokens=4, num_sequences=2, kv_tokens=11 + 7, num_pairs=pairs)
+    assert work_of(step) == StepWork(num_tokens=4, num_sequences=2, kv_tokens=11 + 7, num_pairs=pairs, longest=11)
 
 
 def test_the_calibration_run_finds_costs_that_are_known_exactly():
     steps = costed(TRUE)
     assert vars(fit(steps)) == pytest.approx(vars(TRUE), rel=1e-6)
     assert prediction_error(fit(steps), steps) < 1e-9
+
+
+def test_a_cost_of_the_longest_part_is_found_where_the_width_is_given():
+    true = CostModel(**{**vars(TRUE), "per_longest": 3e-6, "per_prompt": 1e-3, "width": 12})
+    assert true.seconds(5, 5, 900, 0, 600) == pytest.approx(TRUE.seconds(5, 5, 900, 0) + 3e-6 * 600 / 2)
+    assert true.seconds(20, 20, 900, 0, 600) == pytest.approx(TRUE.seconds(20, 20, 900, 0) + 3e-6 * 600)
+    assert true.seconds(9, 2, 9, 9) == pytest.approx(TRUE.seconds(9, 2, 9, 9) + 1e-3)
+    assert vars(fit(costed(true), known={"width": 12})) == pytest.approx(vars(true), rel=1e-6)
 
 
 def test_noise_moves_the_prediction_little():

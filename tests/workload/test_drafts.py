@@ -32,7 +32,7 @@ def test_what_a_step_with_drafts_costs():
     drafts = SimulatedDrafts(num_speculative_tokens=4, cost=cost)
     assert drafts.seconds(step) == pytest.approx(first + more, rel=1e-12)
     assert SimulatedDrafts().seconds(step) == 0
-    assert work_of(step) == (11, 3, 14 + 22 + 5, 4 * 10 + 10 + 2 * 20 + 3 + 15)
+    assert work_of(step) == (11, 3, 14 + 22 + 5, 4 * 10 + 10 + 2 * 20 + 3 + 15, 22)
 
 
 @pytest.mark.parametrize("acceptance", [0.0, 0.6, 1.0])

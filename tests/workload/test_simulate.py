@@ -27,7 +27,10 @@ from course_lib.workload import (
 from course_lib.workload.cost import CostModel
 from course_lib.workload.simulate import Cluster, Transfer
 
-COST = CostModel(per_step=1e-2, per_batch=2e-3, per_sequence=1e-4, per_token=1e-3, per_kv_token=1e-5, per_pair=1e-6)
+COST = CostModel(
+    per_step=1e-2, per_batch=2e-3, per_sequence=1e-4, per_token=1e-3, per_kv_token=1e-5, per_pair=1e-6,
+    per_prompt=5e-4, per_longest=1e-4, width=9,
+)  # fmt: skip
 WHOLE = CostModel(per_step=0.125)
 SHORT = Lengths(Uniform(1, 30), Uniform(1, 40))
 
@@ -252,6 +255,6 @@ def test_one_request_takes_what_its_steps_cost():
     workload = Workload(AtOnce(), Lengths(Fixed(10), Fixed(4)), num_requests=1)
     requests = both_ways([workload], EngineConfig(num_blocks=9))[0][0]
     times = requests[0][-1].token_times
-    prefill = COST.seconds(10, 1, 10, 55)
+    prefill = COST.seconds(10, 1, 10, 55, 10)
     assert times[0] == pytest.approx(prefill)
-    assert np.diff(times) == pytest.approx([COST.seconds(1, 1, n, 0) for n in (11, 12, 13)])
+    assert np.diff(times) == pytest.approx([COST.seconds(1, 1, n, 0, n) for n in (11, 12, 13)])
