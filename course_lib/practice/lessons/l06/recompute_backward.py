@@ -110,7 +110,8 @@ def explain(expected, got):
     if not right:
         return ""
     are, are_not = ("is" if len(names) == 1 else "are" for names in (right, wrong))
-    return f"{' and '.join(right)} {are} right, {' and '.join(wrong)} {are_not} not."
+    pair = ([*of][("dq", "dk", "dv").index(wrong[0])] for of in (expected, got))
+    return f"{' and '.join(right)} {are} right, {' and '.join(wrong)} {are_not} not. {times(*pair)}".rstrip()
 
 
 SIZES = [(1, 2, 2), (2, 2, 2), (2, 2, 4), (3, 4, 2)]

@@ -1,5 +1,9 @@
 """The mistakes in 10.continuous_loop."""
 
+from course_lib.decoding import SamplingParams
+from course_lib.engine import Request
+from course_lib.errors import CourseError
+from course_lib.practice.fixtures.tiny_server import SummingModel, paged_cache
 from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.judge.running import Raised
@@ -13,7 +17,24 @@ def returns_nothing(answer, found):
     return isinstance(found.outcome, Raised) and found.outcome.message.startswith("step() returned None;")
 
 
+def calls_twice(answer, found):
+    """Whether one step with one request calls the model more than once."""
+    model = SummingModel()
+    server = answer(model, paged_cache(model, 8, 4), 4)
+    server.add_request(Request("a", [5], SamplingParams(max_tokens=2)))
+    try:
+        server.step()
+    except CourseError:  # the second call finds a cache that no step was begun for
+        pass
+    return model.calls > 1
+
+
 MISTAKES = [
+    Mistake(
+        "the model is called more than once in a step.",
+        "Call it once for all requests, keep its logits, and do not call it before the next `begin_step`.",
+        is_made_by=calls_twice,
+    ),
     Mistake(
         "`step` returns nothing.",
         "Return a list of triples, one for each request that got a token.",
