@@ -80,7 +80,7 @@ class GPURunner(Runner):
         self.copied = [torch.empty(most, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
         self.turn, began = 0, time.perf_counter()
         gc.collect()
-        gc.freeze()  # torch.cuda.graph collects garbage for every graph: walking through what stays took most of it
+        gc.freeze()  # torch.cuda.graph collects garbage before each graph, and would walk through what stays each time
         self.warm_up(config.max_num_batched_tokens)
         self.graphs.capture()
         width, pool = self.rows.tables.shape[1], self.graphs.pool

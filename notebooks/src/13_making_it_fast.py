@@ -395,8 +395,8 @@ show(DecodeGraphs._step)
 
 # %% [markdown]
 # The whole step, from token ids to chosen tokens, on the first `size` places of buffers that stay. `self.newest` holds the newest
-# token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. Steps with prompts in them run
-# without a graph.
+# token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. Steps with prompts in them have
+# graphs of their own, `engine/prompt_graphs.py`: there the tokens of the prompts are padded too.
 #
 # ## Fusing
 #
