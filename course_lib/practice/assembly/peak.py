@@ -4,10 +4,11 @@ import contextlib
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from course_lib.practice.fixtures.operations import Operations
 
 
-class PeakTensors(TorchDispatchMode):
+class PeakTensors(Operations):
     """Counts the bytes of all tensors that are made while it lasts; `peak` is the most that were alive at once.
 
     known: tensors that count as there before, such as weights; their views count nothing. What an operation takes and
