@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, progress, setup
 from course_lib.decoding import generate_naive
 from course_lib.engine import Policy
 from course_lib.kvcache import BlockAllocator, KVCacheManager
@@ -128,8 +128,7 @@ print("the tokens of generate_naive:", [written[i] for i in ids] == [generate_na
 # lines are those of vLLM 0.24.0 (commit `ee0da84ab`) and SGLang 0.5.23. A green mark is a part of yours that passed.
 
 # %% tags=["nbval-ignore-output"]
-every = load_parts("01.sample", "04.allocator", "04.block_table", "05.evict_lru", "05.match_prefix", "10.pack", "11.chunked_prefill", "11.preempt")
-source_map([part.exercise_id for part in every.found if part.is_yours])
+source_map([exercise_id for exercise_id, entry in progress().entries.items() if entry.state == "done"])
 
 # %% [markdown]
 # - Which mechanisms have a file of their own in one engine, and share a file in another?

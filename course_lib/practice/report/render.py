@@ -214,7 +214,7 @@ def _score_board(board):
     head_cells = (f'<th scope="col"{css}>{name}</th>' for name, css in zip(score_board.COLUMNS, numbers))
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{css}>{escape(cell)}</td>" for cell, css in zip(row[1:], numbers[1:]))
+        + "".join(f"<td{css}>{escape(cell)}</td>" for cell, css in zip(unbroken(row)[1:], numbers[1:]))
         + "</tr>"
         for row in score_board.rows(board)
     )
@@ -225,3 +225,9 @@ def _score_board(board):
         notices(score_board.sentences(board)),
         foot(rich(score_board.MEMORY)),
     )
+
+
+def unbroken(row):
+    """The cells of a ScoreBoard's row; whether the tokens are right stays on one line."""
+    at = score_board.COLUMNS.index("tokens")
+    return [*row[:at], row[at].replace(" ", "\xa0"), *row[at + 1 :]]

@@ -89,6 +89,6 @@ def text(board, width=110):
     from rich.console import Console
 
     out = io.StringIO()
-    Console(file=out, width=width, color_system=None).print(table(board))
+    Console(file=out, width=width, color_system=None, force_jupyter=False).print(table(board))
     drawn = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
     return "\n".join([drawn, summary(board), *sentences(board)])

@@ -127,12 +127,13 @@ MECHANISMS = [
         "Drafts are tokens with slots; those that are rejected are taken back.",
     ),
     _one(
-        "Steps that overlap",
+        "Graphs of a step",
         "13.graph_buckets",
-        ("engine/engine.py", "Engine._step"),
-        ("core/sched/async_scheduler.py", "AsyncScheduler", 12),
-        ("managers/scheduler.py", "Scheduler.event_loop_overlap", 2061),
-        "The next step is scheduled while this one runs: its newest tokens are placeholders.",
+        ("engine/graphs.py", "DecodeGraphs"),
+        ("cudagraph_dispatcher.py", "CudagraphDispatcher", 15),
+        ("model_executor/runner/decode_cuda_graph_runner.py", "DecodeCudaGraphRunner", 251),
+        "A step is padded to the next captured size. The next step is scheduled meanwhile: vLLM's AsyncScheduler "
+        "(core/sched/async_scheduler.py), SGLang's event_loop_overlap.",
     ),
     _one(
         "Text",
