@@ -89,7 +89,7 @@ def ran(act):
 def poisoned():
     """While it lasts, new memory (torch.empty and the like) holds nan: what was not written is not right by chance."""
     mode, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports torch's compiler, for seconds
     torch.utils.deterministic.fill_uninitialized_memory = True
     try:
         yield
