@@ -19,7 +19,7 @@ def chat_data(messages, *, state, memory, most_blocks):
         "first": 1,
         "last": 1,
         "columns": COLUMNS,
-        "messages": [{"who": WHO.get(one["role"], one["role"]), "text": one["content"]} for one in messages],
+        "messages": [{"who": WHO.get(one["role"], one["role"]), "text": one["content"].strip()} for one in messages],
         "state": state,
         "memory": None if memory is None else list(memory),
         "most": most_blocks,

@@ -42,7 +42,7 @@ MISTAKES = [
     Mistake(
         "the engine is not told that a client hung up.",
         "It goes on to compute for nobody, and the blocks stay taken: call `engine.abort`.",
-        with_parts(gone=forgets),
+        (with_parts(gone=forgets), with_parts(hang_up=lambda self, client: None)),
     ),
     Mistake(
         "`connect` or `hang_up` calls the engine itself.",

@@ -1,0 +1,509 @@
+# %% [markdown]
+# # 16 · Serving
+#
+# - **You will** put the engine behind an address that every OpenAI client can talk to, stream its tokens, hang up on it, overload it, and look
+#   at its memory meanwhile.
+# - **Why** an engine that nobody can reach serves nobody, and most of what goes wrong in production goes wrong here.
+# - **Time** 45 minutes, and two hours for the exercises.
+# - **You need** lessons 10 and 12.
+# - **After it** you can say what goes over the wire, why the event loop never waits for the engine, and what must happen when a client hangs up.
+#
+# The server runs in this notebook's own process, on 127.0.0.1 and a free port. It ends with the last cell, or with the kernel.
+
+# %% [markdown]
+# {{colab}}
+
+# %%
+import asyncio
+import codecs
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import httpx
+import torch
+
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup, show
+from course_lib.decoding import generate_naive
+from course_lib.models.chat import ChatTemplates
+from course_lib.serving import BackgroundServer, EngineThread, RequestLog, make_app
+from course_lib.viz import chat_box, request_streams
+
+# %% tags=["nbval-ignore-output"]
+setup()
+model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
+engine = Engine(model, EngineConfig(block_size=8, num_blocks=128, max_num_seqs=4, prefix_caching=False),
+                tokenizer=tokenizer, trace=False)
+log = RequestLog(EngineThread(engine, most_requests=6))
+server = BackgroundServer(make_app(engine, "tale", thread=log)).start()
+client = httpx.Client(base_url=server.url, timeout=60, trust_env=False)
+print(server.url)
+
+# %% [markdown]
+# ## What goes over the wire
+#
+# A client sends a **POST** with a JSON body, and gets JSON back:
+
+# %% tags=["nbval-ignore-output"]
+asked = {"model": "tale", "prompt": "Once upon a time, in a quiet harbour,", "max_tokens": 12, "temperature": 0}
+answer = client.post("/v1/completions", json=asked)
+print(answer.status_code, answer.headers["content-type"])
+print(json.dumps(answer.json(), indent=1))
+
+# %%
+ids = tokenizer.encode(asked["prompt"])
+alone = tokenizer.decode(generate_naive(model, ids, SamplingParams(max_tokens=12)))
+print("the text of generate_naive:", answer.json()["choices"][0]["text"] == alone)
+
+# %% [markdown]
+# The whole answer comes at the end. A reader would rather see each token when it is there. With `"stream": true` the same address answers with
+# **server-sent events**. Here are the raw bytes:
+
+# %%
+predict("16.when", "How does the client know that an event of a stream is whole?",
+        ["Its length stands in front of it", "An empty line ends it", "Each event is one packet of the network"], answer=1)
+
+# %% tags=["nbval-ignore-output"]
+with client.stream("POST", "/v1/completions", json=asked | {"max_tokens": 3, "stream": True}) as answer:
+    print(answer.headers["content-type"])
+    for chunk in answer.iter_raw():
+        print(chunk)
+
+# %% [markdown]
+# Each event is a line `data: ` with JSON in it, and an empty line. `data: [DONE]` says that nothing follows. The format is plain text, so `curl`
+# shows it, and proxies let it pass.
+#
+# A chunk is what the network brought at a time. It may hold two events, or half of one, or half of a character:
+
+# %%
+event = 'data: {"text": " café"}\n\n'.encode()
+for cut in (9, 20):
+    print(event[:cut], event[cut:])
+try:
+    event[:20].decode()
+except UnicodeDecodeError as error:
+    print("UnicodeDecodeError:", error.reason)
+
+# %% [markdown]
+# So a reader keeps what is not whole until the rest comes. That is `16.sse` of the exercises; if you have passed it, the streams below are read by
+# your code.
+
+# %% tags=["nbval-ignore-output"]
+parts = load_parts("16.sse", "16.stop_and_stream", "16.cancel", "16.admission")
+parts
+
+# %%
+def stream(path, body):
+    """The choices of a streamed answer, as they come. Closing it hangs up."""
+    events = parts["16.sse"]()
+    with client.stream("POST", path, json=body | {"model": "tale", "stream": True}) as answer:
+        if answer.status_code != 200:
+            raise RuntimeError(f"{answer.status_code}: {json.loads(answer.read())['error']['message']}")
+        for chunk in answer.iter_raw():
+            for text in events.read(chunk):
+                yield json.loads(text)["choices"][0]
+
+
+# %% tags=["nbval-ignore-output"]
+print([choice["text"] for choice in stream("/v1/completions", asked)])
+
+# %% [markdown]
+# ## A front end that never blocks
+#
+# One thread runs the **event loop**: a function that goes from connection to connection and does what can be done at once. It can hold thousands of
+# connections, as long as nothing in it takes long. A step of the engine takes long. What if the event loop called `engine.step()` itself?
+
+# %%
+predict("16.loop", "Four steps of 50 ms run in the event loop. For how long does another connection, with nothing to compute, wait at most?",
+        ["It does not wait", "About 50 ms", "About 200 ms"], answer=1)
+
+# %% tags=["nbval-ignore-output"]
+def step_of_50_ms():
+    time.sleep(0.05)
+
+
+async def longest_wait(run_step):
+    """The longest time for which another coroutine of the loop could not go on, in ms, during four steps."""
+    waits, over = [], False
+
+    async def other():
+        while not over:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            waits.append(time.perf_counter() - before - 0.001)
+
+    task = asyncio.ensure_future(other())
+    for _ in range(4):
+        await run_step()
+        await asyncio.sleep(0.002)
+    over = True
+    await task
+    return 1e3 * max(waits)
+
+
+async def in_the_loop():
+    step_of_50_ms()
+
+
+async def in_a_thread():
+    await asyncio.to_thread(step_of_50_ms)
+
+
+print(f"in the event loop: {await longest_wait(in_the_loop):5.1f} ms")
+print(f"in a thread:       {await longest_wait(in_a_thread):5.1f} ms")
+
+# %% [markdown]
+# Every other connection waits as long as a step takes, again and again: nobody is accepted, no token is sent, no hang-up is noticed. So the engine runs in
+# a **thread** of its own, or in a process, as in vLLM. Between the two is an **inbox**:
+#
+#     client  <-- HTTP -->  event loop  -- add, abort -->  inbox  -->  engine's thread: take all messages, run a step, ...
+#                               ^------------ the outputs of a step: one message ----------------'
+#
+# The event loop puts a message into the inbox and goes on. The engine's thread looks into it between two steps:
+
+# %%
+show(EngineThread._take_messages)
+
+# %% [markdown]
+# And a client that reads slowly? Its tokens must not wait in the engine, nor fill the memory. A stream keeps its **newest output only**, and an
+# output holds the whole text so far. A slow client finds several tokens at once, and the others notice nothing.
+#
+# ## See it
+#
+# Six requests come to a server that runs four at a time and takes six that are unfinished. Then a seventh comes. Two clients hang up: one whose answer streams, and
+# one that waits. The view is live: it shows your server while the cell runs.
+
+# %%
+predict("16.seventh", "Six requests are unfinished, and that is the limit. What does the server do with a seventh one?",
+        ["It waits in the queue", "It is refused at once", "The oldest one is cancelled"], answer=1)
+
+# %% tags=["nbval-ignore-output"]
+def read(number, most=None):
+    """A client. most: it hangs up after so many tokens, or, with 0, while it waits."""
+    body = {"prompt": f"Tale {number}. Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    pieces = stream("/v1/completions", body)
+    try:
+        for count, _ in enumerate(pieces, 1):
+            if most and count >= most:
+                break
+    except RuntimeError as error:
+        print(f"client {number}: {error}")
+    finally:
+        pieces.close()                                           # where it is not over, this hangs up
+
+
+def hang_up_while_it_waits(number):
+    body = {"prompt": f"Tale {number}. Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    with client.stream("POST", "/v1/completions", json=body | {"model": "tale", "stream": True}):
+        time.sleep(0.05)
+
+
+clients = [threading.Thread(target=read, args=(1,)), threading.Thread(target=read, args=(2, 15)), threading.Thread(target=read, args=(3,)),
+           threading.Thread(target=read, args=(4,)), threading.Thread(target=read, args=(5,)),
+           threading.Thread(target=hang_up_while_it_waits, args=(6,)), threading.Thread(target=read, args=(7,))]
+view = request_streams(log)
+with view.live():
+    log.clear()
+    for one in clients:
+        one.start()
+        time.sleep(0.02)
+    for one in clients:
+        one.join()
+    time.sleep(0.05)                                             # a hang-up is noticed a moment later
+
+# %% [markdown]
+# - Which request waits, and which one's end lets it begin?
+# - Find the moment at which blocks go back. Whose are they?
+#
+# ## Hang up, and the blocks are free
+#
+# A request holds its blocks until it ends. If its client is gone and the engine does not know, it computes on for nobody. What does the ledger say, before and
+# after a hang-up?
+
+# %%
+predict("16.blocks", "A client hangs up in the middle of its answer. When are its blocks free?",
+        ["When max_tokens is reached", "Within a step", "When memory is full, and not before"], answer=1)
+
+# %%
+def in_use():
+    return engine.allocator.num_blocks - engine.allocator.num_free
+
+
+def settle():
+    """Waits until the engine has nothing to do."""
+    while log.num_open or engine.has_unfinished():
+        time.sleep(0.002)
+
+
+settle()
+log.clear()
+pieces = stream("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 1000, "temperature": 0, "ignore_eos": True})
+for _ in range(20):
+    next(pieces)
+print("before the hang-up, blocks are in use:", in_use() > 0)
+pieces.close()
+settle()
+print("after it, blocks in use:", in_use())
+
+# %% tags=["nbval-ignore-output"]
+[request] = log.snapshot()["requests"]
+freed = next(at for at, blocks in log.snapshot()["memory"] if blocks == 0 and at > request["arrival"])
+print(f"{len(request['tokens'])} tokens of 1,000 were computed; a token took {1e3 * (request['tokens'][-1] - request['tokens'][0]) / (len(request['tokens']) - 1):.1f} ms, "
+      f"and the blocks were free {1e3 * (freed - request['tokens'][-1]):.1f} ms after the last one")
+
+# %% [markdown]
+# The event loop finds the connection closed and puts an `abort` into the inbox. The engine's thread finds that before its next step.
+#
+# The rule is simple, and easy to break: **exactly once, at every stage**. A request may still be in the inbox, may wait, may run, or may have finished a moment ago; the
+# client may be noticed twice. `16.cancel` is about that.
+#
+# ## Break it: a front end that does not tell the engine
+#
+# The same engine behind a front end that forgets the client and not the request:
+
+# %%
+from course_lib.practice.play import own_server
+
+
+class Forgetful(parts["16.cancel"]):
+    """A front end that does not hear of hang-ups."""
+
+    def hang_up(self, client):
+        pass
+
+
+small = Engine(model, EngineConfig(block_size=8, num_blocks=256, prefix_caching=False), tokenizer=tokenizer, trace=False)
+forgetful, small_log = own_server(small, "tale", parts | {"16.cancel": Forgetful})
+body = {"model": "tale", "prompt": "Once upon a time", "max_tokens": 150, "temperature": 0, "ignore_eos": True, "stream": True}
+with forgetful:
+    for _ in range(3):
+        with httpx.stream("POST", f"{forgetful.url}/v1/completions", json=body, trust_env=False) as answer:
+            next(answer.iter_raw())
+    while small.has_unfinished():
+        time.sleep(0.01)
+print(f"{small.metrics.num_generated_tokens} tokens were computed for three clients who read one each")
+
+# %% [markdown]
+# Every client that reloads its page leaves such a request behind. The server is busy with answers that nobody reads.
+#
+# ## Text on a stream
+#
+# Tokens are not characters, and a client that has received text cannot give it back. Two things are held back.
+#
+# **Parts of a character.** A byte-level token may end within one:
+
+# %%
+pieces = [bytes([byte]) for byte in "日本".encode()]
+print("each piece alone:", [piece.decode(errors="replace") for piece in pieces])
+decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+print("held back:       ", [decoder.decode(piece) for piece in pieces])
+
+# %% [markdown]
+# **What may be the beginning of a stop string.** A stop string ends the answer and is no part of it. It may be cut over two tokens:
+
+# %%
+predict("16.stop", 'The stop string is "END". The text so far is "the EN". How much of it may be sent?',
+        ["All of it", '"the "', "Nothing until the answer is over"], answer=1)
+
+# %%
+text = parts["16.stop_and_stream"](("END",))
+for piece in (b"the ", b"EN", b"TRY is ", b"at the E", b"ND of"):
+    print(f"{piece!s:>12} -> {text.push(piece)!r}")
+print("stopped:", text.is_stopped)
+
+# %% [markdown]
+# On the server, with a stop string that no token holds by itself:
+
+# %%
+body = {"prompt": "Once upon a time, in a quiet harbour,", "max_tokens": 60, "temperature": 0}
+whole = "".join(choice["text"] for choice in stream("/v1/completions", body))
+stop = whole[20:27]
+stopped = list(stream("/v1/completions", body | {"stop": [stop]}))
+print("without:", repr(whole[:48]))
+print("stop string:", repr(stop))
+print("sent:   ", repr("".join(choice["text"] for choice in stopped)), stopped[-1]["finish_reason"])
+
+# %% [markdown]
+# ## Chats
+#
+# `/v1/chat/completions` takes messages. A model takes tokens. Between them is a **chat template**: a small program, in the language Jinja, that
+# comes with the model and writes the messages as one text, in the form that the model was trained with. Many models use a form like this:
+
+# %%
+chatml = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a page?"}]
+print(ChatTemplates({"default": chatml}).render(messages, add_generation_prompt=True))
+
+# %% [markdown]
+# The last line asks for an answer: without it the model might go on with the user's own words. A model that is given another form than it was trained with
+# still answers, only worse, and no error says so.
+#
+# Our `tale` never learned to chat. It goes on with a tale. So its template writes the messages one after the other, behind the token that begins every
+# tale, `bos_token`. (Leave that token out, and the answers get worse: try it.)
+
+# %%
+tokenizer.chat_templates = ChatTemplates({"default": "{{ bos_token }}{{ messages | map(attribute='content') | join(' ') }}"},
+                                         tokenizer.chat_templates.special_tokens)
+
+
+def ask(messages):
+    """The pieces of the answer to a conversation."""
+    body = {"messages": messages, "max_tokens": 80, "temperature": 0.7, "seed": len(messages)}
+    for choice in stream("/v1/chat/completions", body):
+        yield choice["delta"].get("content", "")
+
+
+box = chat_box(ask, memory=lambda: (in_use(), engine.allocator.num_blocks))
+
+# %% tags=["nbval-ignore-output"]
+box.say("Once upon a time, in a quiet harbour, there lived")
+box.say("The next morning")
+box
+
+# %% [markdown]
+# Write into the box: the beginning of a sentence is best. While the answer streams, its blocks fill; then they are free. *Hang up* cancels it.
+#
+# Each message sends the **whole** conversation again: the server remembers nothing. That is why prefix caching (lesson 05) matters so much for chats.
+#
+# ## Too many
+#
+# An engine serves so many tokens a second. If more is asked for, something has to give. A server without a limit takes everything:
+
+# %%
+predict("16.queue", "Requests come twice as fast as they are served, and all are taken. How long does a new one wait for its first token?",
+        ["As long as at any other time", "Twice as long as usual", "Longer and longer, without end"], answer=2)
+
+# %%
+def waits_for(limit, rate=2.0, places=4, number=200):
+    """(seconds until each request that was taken begins, how many were refused). Each takes a second, `places` run at a time."""
+    free_at, begins, waits = [0.0] * places, [], []
+    for at in range(number):
+        now = at / places / rate                                 # they come `rate` times as fast as they are served
+        if limit is not None and sum(begin > now for begin in begins) >= limit:
+            continue
+        free_at.sort()
+        begins.append(max(now, free_at[0]))
+        waits.append(begins[-1] - now)
+        free_at[0] = begins[-1] + 1.0
+    return waits, number - len(waits)
+
+
+for limit in (None, 16, 4):
+    waits, refused = waits_for(limit)
+    print(f"limit of the queue {limit!s:>4}: {len(waits)} taken, the last of them waits {waits[-1]:5.2f} s; {refused} refused")
+
+# %% [markdown]
+# Without a limit each request waits longer than the one before, until clients give up, and then the server computes for nobody. With a limit those that
+# are taken are served well, and the others are told so at once: **429**, with the header `Retry-After`. A client library such as `openai` waits that long
+# and asks again by itself.
+
+# %% tags=["nbval-ignore-output"]
+body = {"model": "tale", "prompt": "Once", "max_tokens": 1000, "temperature": 0, "ignore_eos": True, "stream": True}
+with contextlib.ExitStack() as connections:
+    for number in range(6):
+        connections.enter_context(client.stream("POST", "/v1/completions", json=body))
+    refused = client.post("/v1/completions", json=body)
+    print(refused.status_code, "Retry-After:", refused.headers["Retry-After"])
+    print(refused.json()["error"]["message"])
+settle()
+
+# %% [markdown]
+# Which limit? Requests differ: one asks for ten tokens, another for a thousand. `16.admission` counts the tokens that they may need, keeps their order, and works out
+# `Retry-After`. The server on all your parts:
+
+# %%
+door = Engine(model, EngineConfig(block_size=8, num_blocks=256, prefix_caching=False), tokenizer=tokenizer, trace=False)
+own, own_log = own_server(door, "tale", parts, most_waiting=1, token_budget=2040, tokens_per_s=100)
+with own, contextlib.ExitStack() as connections:
+    for number in range(4):
+        answer = connections.enter_context(httpx.stream("POST", f"{own.url}/v1/completions", json=body, timeout=60, trust_env=False))
+        print(f"client {number}: {answer.status_code}, Retry-After {answer.headers.get('Retry-After')}")
+    connections.close()
+    while own_log.num_open or door.has_unfinished():
+        time.sleep(0.002)
+    print("afterwards all blocks are free:", door.allocator.num_free == door.allocator.num_blocks)
+
+# %% [markdown]
+# ## Metrics
+#
+# Whoever runs a server wants to see it. **Prometheus** asks `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so its dashboards read
+# ours:
+
+# %% tags=["nbval-ignore-output"]
+for line in client.get("/metrics").text.splitlines():
+    if not line.startswith("#") and "_bucket" not in line and "_created" not in line:
+        print(line)
+
+# %% [markdown]
+# *Counters* only grow, such as tokens; a dashboard shows how fast. *Gauges* go up and down, such as waiting requests. *Histograms* count how many latencies lie
+# below each of some bounds, so that percentiles of many servers can be added up. Which would you watch? `num_requests_waiting` says that there are too many requests before
+# their latency does.
+#
+# ## The same benchmark, any server
+#
+# `course bench` (lesson 12) takes an address. It sends the requests of a workload to it when they are due, over HTTP, and measures at the client:
+
+# %% tags=["nbval-ignore-output"]
+with tempfile.TemporaryDirectory() as folder:
+    options = f"--url {server.url}/v1 --rate 8 --num-requests 12 --lengths 32:16 --vocab-size 2560 --output {folder}/run.json"
+    course = [sys.executable, "-c", "from course_lib.cli import app; app()"]  # `course` in a shell
+    bench = subprocess.run([*course, "bench", *options.split()], capture_output=True, text=True)
+print(bench.stdout or bench.stderr)
+
+# %% [markdown]
+# The address is all that it knows. For vLLM, on a machine with a GPU, it is the same command:
+#
+#     vllm serve Qwen/Qwen3-0.6B --port 8001
+#     course bench --url http://127.0.0.1:8001/v1 --rate 4
+#
+# And vLLM's own client measures ours: `vllm bench serve --base-url http://127.0.0.1:8000 --model ...`.
+#
+# ## From the shell
+#
+#     course serve tale --port 8000
+#     curl -N http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \
+#          -d '{"model": "tale", "prompt": "Once upon a time", "max_tokens": 40, "stream": true}'
+#
+# It listens at 127.0.0.1 unless you say otherwise, takes an API key (`--api-key`), and ends on Ctrl-C when the running answers are whole.
+#
+# In vLLM: `vllm/entrypoints/openai/` has the routes, `vllm/v1/engine/async_llm.py` is the front end in the event loop, `vllm/v1/engine/core.py` runs the engine in a process of its
+# own, and `vllm/v1/metrics/` has the metrics.
+#
+# ## What you expected
+#
+# Your guesses, beside what it was:
+
+# %% tags=["nbval-ignore-output"]
+guesses("16")
+
+# %% [markdown]
+# ## Three questions
+#
+# <details><summary><b>1. A client hangs up one moment after its last token was computed. What must the front end do?</b></summary>
+#
+# Nothing. The request has ended, and its blocks went back with the step that computed that token. To abort it now would be an error, or would hit another request if the id were
+# used again.
+# </details>
+#
+# <details><summary><b>2. Why does a stream keep its newest output only, and not all of them in a queue?</b></summary>
+#
+# An output holds the whole text so far, so older ones say nothing more. A queue would grow as long as the client does not read, and clients that do not read exist.
+# </details>
+#
+# <details><summary><b>3. The stop string is a line end and another one. The model writes a line end in every sentence. What does a client see?</b></summary>
+#
+# Each line end comes one token late: it is held back until the next token shows that no second line end follows. The rest of the text is not late.
+# </details>
+#
+# ## Next
+#
+# [exercises/16_serving.ipynb](../exercises/16_serving.ipynb): the events on the wire, the text that may be sent, clients that hang up, and who is let in.
+
+# %%
+client.close()
+server.stop()
