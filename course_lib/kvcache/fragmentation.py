@@ -12,6 +12,7 @@ Plain integers, no torch.
 """
 
 import random
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from course_lib.errors import ParameterError
@@ -126,13 +127,13 @@ def simulate(requests, reserve, capacity, num_steps, *, every=1):
         for segment in running:
             segment["used"] += segment["used"] < segment["final"]
         if time % every == 0:
-            waiting = [r for r in coming if r.arrival <= time]
-            needed = sizes[waiting[0].id] if waiting else 0
+            waiting = bisect_right(coming, time, key=lambda r: r.arrival)
+            needed = sizes[coming[0].id] if waiting else 0
             kept.append(
                 {
                     "time": time,
                     "segments": [dict(s) for s in running],
-                    "waiting": len(waiting),
+                    "waiting": waiting,
                     **account(running, capacity, needed),
                 }
             )
@@ -167,8 +168,8 @@ def simulate_paged(requests, allocator, num_steps, *, every=1):
                 table.free()
         running = [(r, table) for r, table in running if table.num_tokens]
         preempted = []
-        for r, table in list(running):
-            while (r, table) in running and table.append_slots(1) is None:
+        for place, (_, table) in enumerate(list(running)):
+            while place < len(running) and table.append_slots(1) is None:  # only the newest leave
                 newest, its_table = running.pop()
                 had[newest.id] = its_table.num_tokens
                 its_table.free()
@@ -185,7 +186,7 @@ def simulate_paged(requests, allocator, num_steps, *, every=1):
                 {
                     "time": time,
                     "segments": [{"request": r.id, "used": table.num_tokens} for r, table in running],
-                    "waiting": sum(r.arrival <= time for r in coming),
+                    "waiting": bisect_left(coming, True, key=lambda r: r.arrival > time),  # the others come later
                     "preempted": len(preempted),
                     "used": used,
                     "reserved": 0,
