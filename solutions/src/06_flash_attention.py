@@ -126,7 +126,7 @@ print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1])
 # ## 06.merge_partials · Two into one
 #
 # Attention over some keys gave `out_a` and `lse_a`, over other keys `out_b` and `lse_b`. Return `(out, lse)` as if all keys had
-# been there at once. `out` is `[..., d]` with any shape in front, `lse` has one number for each row of it, -inf where that
+# been there at once. `out` is `[..., d]` with one dimension or more in front, `lse` has one number for each row of it, -inf where that
 # side saw no key. The inputs are float32, and so are both results. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "merge_partials", "solution": true} course={"exercise": "06.merge_partials"}

@@ -11,9 +11,9 @@ from .online_softmax_trials import explain as explain_one
 from .online_softmax_trials import shown
 
 
-def sides(rows, lse_a, lse_b, heads=None, head_dim=2):
-    """The inputs of one case. Outputs are small integers."""
-    shape = (rows, head_dim) if heads is None else (rows, heads, head_dim)
+def sides(front, lse_a, lse_b, head_dim=2):
+    """The inputs of one case. Outputs are small integers. front: the shape of lse."""
+    shape = (*front, head_dim)
     count = torch.Size(shape).numel()
     out_a, out_b = torch.arange(float(count)).reshape(shape) + 1, 10.0 - 2 * torch.arange(float(count)).reshape(shape)
     lse_a, lse_b = (torch.tensor(x).reshape(shape[:-1]) for x in (lse_a, lse_b))
@@ -22,9 +22,13 @@ def sides(rows, lse_a, lse_b, heads=None, head_dim=2):
     return out_a, lse_a, out_b, lse_b
 
 
-def merge(lse_a, lse_b, heads=None, head_dim=2, note="(out, lse)"):
+def merge(lse_a, lse_b, heads=None, head_dim=2, note="(out, lse)", front=None):
+    """The Trial of one case. heads: of [rows, heads]. front: the whole shape of lse, where it is another one."""
+    if front is None:
+        front = (len(lse_a),) if heads is None else (len(lse_a) // heads, heads)
+
     def made():
-        return sides(len(lse_a) // (heads or 1), lse_a, lse_b, heads, head_dim)
+        return sides(front, lse_a, lse_b, head_dim)
 
     lines = [f"{name} = {code(x)}" for name, x in zip(("out_a", "lse_a", "out_b", "lse_b"), made())]
     return Trial(
@@ -80,12 +84,13 @@ def three(lses, order):
 
 def untouched(lse_a, lse_b):
     def act(answer):
-        given = sides(len(lse_a), lse_a, lse_b)
+        given = sides((len(lse_a),), lse_a, lse_b)
         answer(*given)
         return given
 
     lines = [
-        f"{name} = {code(x)}" for name, x in zip(("out_a", "lse_a", "out_b", "lse_b"), sides(len(lse_a), lse_a, lse_b))
+        f"{name} = {code(x)}"
+        for name, x in zip(("out_a", "lse_a", "out_b", "lse_b"), sides((len(lse_a),), lse_a, lse_b))
     ]
     return Trial(
         [*lines, "merge_partials(out_a, lse_a, out_b, lse_b)", "out_a, lse_a, out_b, lse_b"],

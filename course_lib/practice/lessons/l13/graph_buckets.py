@@ -164,7 +164,7 @@ GRAPH_BUCKETS = Exercise(
             "`sizes`: 1, 2, 4, the multiples of 8 below `most`, and `most`",
             "Small sizes are close together, where padding would be a large part of the step. Each size is a graph "
             "that is captured, which takes time and memory.",
-            [sizes(most) for most in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 24, 30, 64)],
+            [sizes(most) for most in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 24, 30, 64, 300, 520)],
         ),
         Property(
             "`size_for` gives the smallest size that is large enough",

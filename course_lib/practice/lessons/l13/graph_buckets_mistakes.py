@@ -119,7 +119,10 @@ MISTAKES = [
     Mistake(
         "the sizes are powers of two.",
         "A step of 33 sequences would run at 64. From 8 on, every multiple of 8 is a size.",
-        variant(all_sizes=lambda most: [*(s for s in (1, 2, 4, 8, 16, 32, 64) if s < most), most]),
+        tuple(
+            variant(all_sizes=lambda most, n=n: [*(s for s in (2**i for i in range(n)) if s < most), most])
+            for n in (7, 8, 9, 10)
+        ),
     ),
     Mistake(
         "1, 2 and 4 are no sizes.",

@@ -76,6 +76,8 @@ ONE = [
     verdict([RARE, AFTER], [LIKELY], [0], [0.12]),
     verdict([RARE, AFTER], [Q], [2], [0.5]),
     verdict([RARE, AFTER], [Q], [2], [0.7]),
+    verdict([[0.0005, 0.9995], [1.0, 0.0]], [[0.001, 0.999]], [0], [0.4], note="0.4 is below 0.0005 / 0.001"),
+    verdict([[1e-9, 1.0], [1.0, 0.0]], [[4e-9, 1.0]], [0], [0.2]),
 ]
 SURE = [
     verdict([P, AFTER], [Q], [0], [0.99], note="p is above q"),

@@ -145,6 +145,7 @@ WHEN_IT_PAYS = Exercise(
             "The numbers are compared as they are.",
             [
                 chosen(0.5, 0.0, [1.0, 1.4999], note="1.5 / 1.4999 is above 1"),
+                chosen(0.5, 0.0, [1.0, 1.4999999985], note="above 1 by 1 part in a billion"),
                 chosen(0.5, 0.0, [1.0, 1.25, 1.4583], note="1.2 and a little more"),
                 chosen(1.0, 0.25, [1.0, 1.7499]),
                 chosen(0.8, 0.1, [1.0, 1.2, 1.5622]),
