@@ -29,7 +29,9 @@ function build(body, model, player) {
     field.value = "";
     tell({ text });
   });
-  stop.addEventListener("click", () => tell({ stop: true }));
+  stop.addEventListener("click", () => {
+    if (model.get("data").state === "streams") tell({ stop: true });
+  });
 
   const item = ({ who, text }) =>
     make(
