@@ -40,8 +40,8 @@ from written_preempt import CASES as PREEMPT
 from written_priority import CASES as PRIORITY
 from written_replicas import CASES as REPLICAS
 from written_sample import CASES as SAMPLE
-from written_several_gpus import CASES as SEVERAL_GPUS
 from written_serving import CASES as SERVING
+from written_several_gpus import CASES as SEVERAL_GPUS
 from written_sharing import CASES as SHARING
 from written_smaller_caches import CASES as SMALLER_CACHES
 from written_speculative import CASES as SPECULATIVE
