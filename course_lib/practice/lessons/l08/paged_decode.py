@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
@@ -25,7 +25,7 @@ from .paged_decode_trials import (
     WIDE,
     decodes,
 )
-from .paged_mistakes import MISTAKES
+from .paged_mistakes import MISTAKES, changes_inputs, empty_is_nan, leaves_out_the_new_token
 from .paged_trials import STALE_MEANING, STALE_TITLE, reads_stale, takes_rows_for_short
 
 
@@ -141,28 +141,15 @@ PAGED_DECODE = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake(
-            "the inputs are changed.",
-            "`*=` and other in-place operations write into the caller's tensors. Make new tensors.",
-            Wrong(scales_q_in_place=True),
-            is_made_by=writes_into(UNTOUCHED),
-        ),
+        changes_inputs(Wrong(scales_q_in_place=True), UNTOUCHED),
         takes_rows_for_short(WIDE),
         OUTSIDE,
         overwritten(STAYS),
         reads_stale(STALE),
         rounded(paged_decode, [*SEVERAL, *BATCH, *HEADS]),
         *MISTAKES,
-        Mistake(
-            "an empty sequence gives nan.",
-            "Its sum is 0. Divide by 1 instead, or leave the row at zeros.",
-            Wrong(guards=False),
-        ),
-        Mistake(
-            "the new token is left out.",
-            "`seq_lens` includes the new token: its key and value are in the cache already, and it sees itself.",
-            Wrong(length=lambda n: n - 1),
-        ),
+        empty_is_nan(Wrong(guards=False)),
+        leaves_out_the_new_token(Wrong(length=lambda n: n - 1)),
         Mistake(
             "only the last block counts.",
             "All blocks of the row hold tokens of the sequence: loop over them, and end each iteration with `m_i = "

@@ -3,6 +3,7 @@
 import torch
 
 from course_lib.errors import OutOfBounds
+from course_lib.practice.judge.common_mistakes import writes_into
 from course_lib.practice.judge.exercise import Mistake
 from course_lib.practice.lessons.kernel_mistakes import power_of_two
 
@@ -153,3 +154,29 @@ MISTAKES = [
     ),
 ]
 """Mistakes of attention over blocks, the same for a decode step and for a chunk."""
+
+
+def changes_inputs(wrong, trials):
+    """The Mistake of writing into the caller's tensors. trials: those whose outcome is the inputs."""
+    return Mistake(
+        "the inputs are changed.",
+        "`*=` and other in-place operations write into the caller's tensors. Make new tensors.",
+        wrong,
+        is_made_by=writes_into(trials),
+    )
+
+
+def empty_is_nan(wrong):
+    """The Mistake of dividing by the sum of no weights."""
+    return Mistake(
+        "an empty sequence gives nan.", "Its sum is 0. Divide by 1 instead, or leave the row at zeros.", wrong
+    )
+
+
+def leaves_out_the_new_token(wrong):
+    """The Mistake of one token too few."""
+    return Mistake(
+        "the new token is left out.",
+        "`seq_lens` includes the new token: its key and value are in the cache already, and it sees itself.",
+        wrong,
+    )

@@ -2,12 +2,13 @@
 
 import torch
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property
 from course_lib.practice.judge.rungs import BUDGET_S, OUTSIDE, in_triton, rounded, rungs
 from course_lib.practice.judge.running import Raised
 from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TITLE, STORES, overwritten
 from course_lib.practice.lessons.l08.paged_mistakes import MISTAKES as OVER_BLOCKS
+from course_lib.practice.lessons.l08.paged_mistakes import changes_inputs, empty_is_nan, leaves_out_the_new_token
 from course_lib.practice.lessons.l08.paged_trials import has_nan, takes_rows_for_short
 
 from .int8_answers import Int8Wrong, decode_token_by_token, gathers, paged_decode_int8, scales_q_in_place
@@ -95,12 +96,7 @@ PAGED_DECODE_INT8 = Exercise(
     ],
     mistakes=[
         *RETURNS_NOTHING,
-        Mistake(
-            "the inputs are changed.",
-            "`*=` and other in-place operations write into the caller's tensors. Make new tensors.",
-            scales_q_in_place,
-            is_made_by=writes_into(UNTOUCHED),
-        ),
+        changes_inputs(scales_q_in_place, UNTOUCHED),
         takes_rows_for_short(WIDE),
         OUTSIDE,
         overwritten(STAYS),
@@ -123,16 +119,8 @@ PAGED_DECODE_INT8 = Exercise(
         rounded(paged_decode_int8, [*SEVERAL, *BATCH, *HEADS]),
         *SCALE_MISTAKES,
         *(over_int8(mistake) for mistake in OVER_BLOCKS if not mistake.name.startswith(RARE)),
-        Mistake(
-            "an empty sequence gives nan.",
-            "Its sum is 0. Divide by 1 instead, or leave the row at zeros.",
-            Int8Wrong(guards=False),
-        ),
-        Mistake(
-            "the new token is left out.",
-            "`seq_lens` includes the new token: its key and value are in the cache already, and it sees itself.",
-            Int8Wrong(length=lambda n: n - 1),
-        ),
+        empty_is_nan(Int8Wrong(guards=False)),
+        leaves_out_the_new_token(Int8Wrong(length=lambda n: n - 1)),
         Mistake(
             "only the last block counts.",
             "Loop over all blocks of the row, and end each iteration with `m_i = new_m`.",
