@@ -39,7 +39,7 @@ model, tokenizer = load_model("tale", device="cpu", dtype=torch.float32)
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator", "10.continuous_loop", "11.chunked_prefill", "11.preempt")
-print(parts)
+parts
 
 # %% [markdown]
 # `course assemble` serves the same requests in eight ways on them, from the loop of lesson 01 to the engine of `course_lib`, and holds every token to
