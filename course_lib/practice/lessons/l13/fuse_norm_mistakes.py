@@ -204,6 +204,7 @@ MISTAKES = [
             altered(scale=lambda mean, eps: 1 / (mean + max(eps, 1e-6)).sqrt()),
             altered(scale=lambda mean, eps: 1 / mean.clamp(min=eps).sqrt()),
         ),
+        lambda answer, found: found.note == "eps is as small as the model says",
     ),
     Mistake(
         "the block ends before the row does.",
