@@ -15,7 +15,7 @@ def chat_data(messages, *, state, memory, most_blocks):
     """
     return {
         "title": "A chat with the server",
-        "subtitle": count(len(messages), "message"),
+        "subtitle": "its answers stream; each message sends the whole conversation again",
         "first": 1,
         "last": 1,
         "columns": COLUMNS,

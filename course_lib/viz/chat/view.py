@@ -4,6 +4,7 @@ import threading
 import time
 
 from course_lib.viz.kit.base import View, anywidget
+from course_lib.viz.kit.format import count
 
 from .model import chat_data, checked
 
@@ -11,6 +12,7 @@ if anywidget is not None:
     import traitlets
 
 EVERY_S = 0.06  # the browser gets what is new at most so often
+LATER_S = 0.15  # after the end the memory is looked at so much later: a server hears of a hang-up a moment after it
 
 
 def chat_box(ask, memory=None, *, system=None):
@@ -56,6 +58,8 @@ class ChatBox(View):
             except Exception as error:  # the server may be gone, or refuse: the box says so
                 state = f"{type(error).__name__}: {error}".rstrip(".")
             finally:
+                if self._memory is not None:
+                    time.sleep(LATER_S)
                 self.data = self._data(state)
             return answer["content"]
 
@@ -101,4 +105,4 @@ class ChatBox(View):
         return paint(self.data)
 
     def __repr__(self):
-        return f"<{self.noun}: {self.data['subtitle']}>"
+        return f"<{self.noun}: {count(len(self.data['messages']), 'message')}>"
