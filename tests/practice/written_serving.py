@@ -71,14 +71,6 @@ class StripsLines(ServerSentEvents):
         return found
 
 
-class StopsReading(ServerSentEvents):
-    """Leaves `read` at [DONE], without the events before it."""
-
-    def read(self, chunk):
-        found = super().read(chunk)
-        return [] if self.is_done else found
-
-
 # --- 16.stop_and_stream
 
 
@@ -280,22 +272,12 @@ class OwnTokens(Admission):
         return verdict, seconds
 
 
-class KeyErrors(Admission):
-    def leave(self, request_id):
-        if request_id in self.running:
-            self.running[request_id]
-        else:
-            self.waiting[request_id]
-        return super().leave(request_id)
-
-
 RIGHT = {"16.sse": [Regexes], "16.stop_and_stream": [ByPartition], "16.cancel": [OneList], "16.admission": [TwoLists]}
 CASES = {
     "16.sse": [
         ("`\\r` before a `\\n` stays", SplitsAtTwoLines),
         (None, NoRest),
         ("all spaces around the value", StripsLines),
-        (None, StopsReading),
     ],
     "16.stop_and_stream": [
         (None, StopInPiece),
@@ -308,6 +290,5 @@ CASES = {
         ("new request that fits overtakes", JumpsIn),
         ("always the same", AlwaysOneSecond),
         ("for the refused request", OwnTokens),
-        ("raises an error", KeyErrors),
     ],
 }
