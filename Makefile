@@ -10,8 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 # Three processes for two cores: those with a browser wait much of the time.
 PYTEST := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 1800
-# What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python.
-AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/machine
+# What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python,
+# and of the solutions these run kernels.
+AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/machine \
+	solutions/07_triton_flash.ipynb solutions/08_triton_paged.ipynb solutions/14_smaller_caches.ipynb
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-annotate --no-header --quiet
 
 # Dozens of kernels and commands of the tests import the course: it is compiled once, and kept.
@@ -34,7 +36,7 @@ test: .venv/.dev ## every test: style, units, notebooks, the build, and the brow
 
 test-colab: .venv-colab/.dev ## the lessons and what depends on versions again, with Colab's packages (torch and Python apart)
 	.venv-colab/bin/python tests/shared/install_as_on_colab.py
-	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks solutions $(AGAIN)
+	.venv-colab/bin/python $(PYTEST) $(NBVAL) notebooks $(AGAIN)
 
 verified: .venv/.dev .venv-colab/.dev ## run the lessons in both environments, and write the README's table of it
 	.venv/bin/python -m pytest -n 2 tests/browser/test_lessons.py --record-verified cpu
