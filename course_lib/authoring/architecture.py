@@ -77,6 +77,8 @@ def draw(packages):
     base = [package for package in text_of if layers[package] < NUM_BASE_LAYERS]
     rows = sorted({layers[package] for package in upper})
     place = {package: (COLUMNS.get(package, 1), rows.index(layers[package])) for package in upper}
+    if len({*place.values()}) < len(place):
+        raise ValueError("Two packages stand in one place of the picture: give one of them another column in COLUMNS.")
 
     figure = Figure(figsize=(11, 0.85 * len(rows) + 1.9), dpi=110, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
