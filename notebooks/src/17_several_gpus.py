@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 17 · Several GPUs
 #
-# - **You will** cut a model into the parts of two GPUs, put the result together again with two sums a layer, count what is sent, and put
+# - **You will** cut a model into parts for two GPUs, combine their results with two sums in each layer, count the bytes that are sent, and put
 #   several engines behind a router.
 # - **Why** a model that is too large for one GPU, or too slow on it, needs several. What they send each other decides whether that helps.
 # - **Time** 45 minutes, and an hour and a half for the exercises.
-# - **You need** lessons 02, 03 and 05, and the simulator of lesson 12.
+# - **You need** lessons 02, 03, 05 and 11, and the simulator of lesson 12.
 # - **After it** you can say which GPU holds what, how many bytes go over the link for each token, and when more GPUs do not pay.
 #
 # The one idea: **each GPU holds some heads and some columns, and two sums in each layer put the result together again.**
@@ -51,7 +51,7 @@ config = model.config
 # A linear layer computes y = x W: a row of x times each column of W. There are two ways to give two GPUs half of W each:
 #
 # - **By outputs**: each GPU has some columns of W and makes some of the outputs. Papers call it *column-parallel*.
-# - **By inputs**: each GPU has some rows of W, and the same part of x. It makes a part of each sum, and the parts have to be added up.
+# - **By inputs**: each GPU has some rows of W, and the entries of x that these rows are multiplied with. It makes a part of each sum, and the parts have to be added up.
 #   Papers call it *row-parallel*.
 
 # %%
@@ -90,10 +90,11 @@ for n in (2, 4):
     print(f"{n} GPUs: parts {list(parts[0].shape)}; the sum of the parts is the whole MLP: {torch.allclose(sum(parts), whole)}")
 
 # %% [markdown]
-# Each GPU has the part of the vector that its inputs of `down` need. The activation works on single numbers, so it can be applied to a part. One sum at the end
-# is all that is sent.
+# Each GPU has the part of the vector that its inputs of `down` need. The activation (silu) works on each number alone, so it can be applied to a part. Only the sum
+# at the end is sent.
 #
-# What if `gate` is cut by inputs? Then each GPU has a part of each *sum*, and silu of a sum is not the sum of silus:
+# What if `gate` and `up` are cut by inputs? Then each GPU has a part of each *sum*. The silu of a sum is not the sum of the silus, so the parts of both have to be summed
+# before the activation:
 
 # %%
 n = 2
@@ -105,9 +106,9 @@ print(f"numbers to be summed for each token: {2 * config.intermediate_size:,} in
 # %% [markdown]
 # ### Attention
 #
-# A head needs its own queries, keys and values, and no others. So `q`, `k` and `v` are cut by outputs, into whole heads, and each GPU keeps the keys and values
+# A query head needs its own queries and the keys and values of its KV head (lesson 03), and no others. So `q`, `k` and `v` are cut by outputs, into whole heads, and each GPU keeps the keys and values
 # of its heads in its own cache. `o` takes the outputs of all heads as its inputs: it is cut by inputs, and one sum follows. That is **tensor parallel**
-# (Megatron-LM, arXiv 1909.08053): two sums in each layer.
+# (Megatron-LM, arXiv 1909.08053): two sums in each layer, one after `o` and one after `down`.
 #
 # ## Build it: a model on a list of ranks
 #
@@ -193,8 +194,8 @@ print(repr(tokenizer.decode(written)))
 print("the tokens of generate_naive:", written == wanted)
 
 # %% [markdown]
-# A sum of two parts is rounded otherwise than one long sum. In float32 that changes the last bits of the logits, and a greedy token only where two
-# logits are that close (lesson 02).
+# A sum of two parts is rounded differently from one long sum. In float32 this changes the last bits of the logits. It changes a greedy token only if the two largest
+# logits are that close (lesson 01).
 #
 # What was sent in the last step, for one token:
 
@@ -253,7 +254,7 @@ print("wrong:", repr(tokenizer.decode(generate(ranks, prompt, 12, forward_wrong)
 print("wrong, with one rank:", generate(make_ranks(1), prompt, 12, forward_wrong) == written[:12], "- a test with one GPU does not find it")
 
 # %% [markdown]
-# All shapes are right and nothing is raised. The same happens with a bias on `o`: it belongs to one rank only.
+# All shapes are right and nothing is raised. The same error happens if `o` has a bias and every rank adds it: then it counts twice. Only one rank may add it.
 #
 # ## What a GPU holds
 #
@@ -286,8 +287,11 @@ for name, shape in (("Llama 3 8B", LLAMA_8B), ("Llama 3 70B", LLAMA_70B)):
         print(f"{name:>12} {n:>5} {weights / 1e9:>6.1f} GB {len(kv_heads):>9} {token / 1e3:>6.1f} KB {tokens:>16,}")
 
 # %% [markdown]
-# "Tokens that fit" are those of all GPUs together: each of them has its own heads of every token. Two GPUs hold more than twice as many as one, because the weights
-# leave more room on each. With more GPUs than KV heads, a token takes as much on each of them as before, and only the room that the weights leave still grows. Which heads rank r holds is the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`. `local_group` is the
+# "A token" is the bytes that one token takes in the cache of one GPU. "Tokens that fit" counts a token once for all GPUs together: each GPU has its own heads of every token.
+# Two GPUs hold more than twice as many tokens as one, because each has half of the weights and so more room. With more GPUs than KV heads, a token takes as much on each GPU as
+# with 8 GPUs, and only the room beside the weights still grows.
+#
+# You write which heads rank r holds in the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`. `local_group` is the
 # number of query heads of the rank that share a KV head:
 
 # %%
@@ -337,15 +341,16 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 #
 # ## When it pays
 #
-# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. What is the balance? For Llama 3 8B in bfloat16 on H100s, by the datasheet
-# (nvidia.com/en-us/data-center/h100): memory 3.35 TB/s, 989 TFLOP/s, NVLink 900 GB/s and PCIe 128 GB/s. The last two count both directions, so half of
-# it in each. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same NVLink:
+# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Which effect is larger? We compute it for Llama 3 8B in bfloat16 on H100s, with the
+# figures of the datasheet (nvidia.com/en-us/data-center/h100): memory 3.35 TB/s, 989 TFLOP/s (without sparsity), NVLink 900 GB/s and PCIe 128 GB/s. The last two count both
+# directions, so one direction has half of that. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same NVLink, in two ways: with **NCCL**,
+# NVIDIA's library of all-reduces, and with a kernel in which each GPU writes its numbers into the other's memory and then adds:
 
 # %%
 recorded("17", 0)
 
 # %% [markdown]
-# With 8 KB nearly all of it is latency. We take the time of NCCL for it, also for PCIe, where it is larger.
+# With 8 KB nearly all of the time is latency. We take NCCL's time for 8 KB as the latency. We take it for PCIe too, although it was not measured there.
 
 # %%
 predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
@@ -376,7 +381,7 @@ for what, tokens in (("decode, 1 token", 1), ("decode, 64 tokens", 64), ("prefil
 print(f"the message of one all-reduce: {LLAMA_8B.hidden_size * 2:,} bytes for 1 token, {4096 * LLAMA_8B.hidden_size * 2 / 1e6:.0f} MB for 4,096")
 
 # %% [markdown]
-# For one token the time of the bytes is nothing, and latency is all. For a long prompt it is the other way round. And with more GPUs:
+# For one token the bytes take next to no time, and sending is nearly all latency. For a long prompt it is the other way round. And with more GPUs:
 
 # %%
 gpus = [1, 2, 4, 8]
@@ -390,16 +395,19 @@ chart("Speed-up of Llama 3 8B by this arithmetic", lines, x="GPUs", y="times as 
       reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# This is computed and not measured: nothing overlaps, kernels reach the datasheet, and more GPUs have the latency of two. A look at the largest message that was measured says how far that is off:
+# This is computed and not measured. It assumes that nothing overlaps, that kernels reach the figures of the datasheet, and that an all-reduce over more GPUs has the latency of two.
+# The largest message that was measured shows how far the arithmetic is off:
 
 # %%
 _, num_bytes, nccl_us, direct_us = recorded("17").tables[0][2][-1]
 print(f"{num_bytes / 1e6:.1f} MB: {LATENCY + 1e6 * num_bytes / LINKS['NVLink']:.0f} us by the arithmetic, {nccl_us:.0f} us by NCCL, "
-      f"{direct_us:.0f} us where each GPU reads the other's memory")
+      f"{direct_us:.0f} us where each GPU writes into the other's memory")
 
 # %% [markdown]
-# The last way is that of `course_lib` and vLLM for small messages. The chart shows the rule that people follow: tensor parallel inside a machine
-# with NVLink, and something that sends less between machines.
+# The arithmetic is between the two. For small messages `course_lib` uses the faster way, and vLLM has a kernel of this kind too.
+#
+# The chart shows why tensor parallel is used with NVLink: over PCIe a long prompt gains nothing. The decode lines are equal only because both links have the same latency here. A network
+# between machines usually has less bandwidth and more latency than NVLink, so something that sends less is used there.
 #
 # ## Two processes
 #
@@ -407,7 +415,7 @@ print(f"{num_bytes / 1e6:.1f} MB: {LATENCY + 1e6 * num_bytes / LINKS['NVLink']:.
 # one of them and sends each step to the other. It needs Linux or macOS.
 
 # %%
-predict("17.processes", "24 tokens for each of four prompts, by two processes. The tokens of one process?",
+predict("17.processes", "24 tokens for each of four prompts, by two processes. Are they the tokens of one process?",
         ["Yes, all", "Only of the first prompt", "No: the sums are rounded otherwise"], answer=0)
 
 # %%
@@ -436,12 +444,12 @@ timed("one process", Engine(model, EngineConfig(num_blocks=64)))
 print({name: f"{1e3 * spent / 24:.1f} ms a step" for name, spent in seconds.items()})
 
 # %% [markdown]
-# Is it faster here? The products of `tale` are small, and in each of its nine sums one process waits for the other: the latency of the arithmetic above, on a machine where it is
-# large. Two processes on a CPU show that the result is right. To save time they need larger products, or GPUs.
+# Two processes were slower here. The products of `tale` are small, and in each of its nine sums a step one process waits for the other. On a CPU this latency is far larger than on
+# two GPUs. Two processes on a CPU show that the result is right. To save time they need larger products, or GPUs.
 #
-# With a name it is one line, and the engine starts and ends the processes: `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its own rows and columns from
-# the file, so none ever holds the whole model. Which they are, by the name
-# of the weight (`CUT` says "query rows", "kv rows", "query columns", "inner rows", "inner columns" or "vocabulary rows"):
+# If you give the engine the model's name, one line is enough, and the engine starts and ends the processes: `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its
+# own rows and columns from the file, so no process ever holds the whole model. `Shard.pieces` says which rows or columns these are, by the name of the weight. In its file `CUT` has
+# words instead of dimensions: "query rows", "kv rows", "query columns", "inner rows", "inner columns" or "vocabulary rows"; "inner" is the vector in the middle of the MLP:
 
 # %%
 show(Shard.pieces)
@@ -450,8 +458,8 @@ show(Shard.pieces)
 # ## Layers instead of columns: pipeline parallel
 #
 # The other cut: GPU 0 has the first layers, GPU 1 the next, and so on. At each border the vectors are sent once, not twice in each layer. But a token goes through all GPUs,
-# one after the other, so one request is no faster, and while one GPU works the others wait for it. With several **micro-batches** on the way, all have
-# something to do, except at the start and the end, in the *bubble*.
+# one after the other, so one request is no faster, and while one GPU works the others wait for it. So the batch is cut into several **micro-batches**, which follow one another through
+# the GPUs. Then all GPUs work, except at the start and the end. The time in which GPUs wait is the *bubble*.
 
 # %%
 def pipeline(stages, batches):
@@ -512,9 +520,9 @@ for name in ("random", "least_loaded", "prefix_aware"):
 
 # %% [markdown]
 # With the prefix-aware router each engine serves some of the system prompts, and these fit into its cache. With the others each engine sees all of them, and they evict one
-# another. The router also has to keep the balance: without a limit, a system prompt that everybody uses would fill one engine while the others idle.
+# another. The router also has to keep the balance: without a limit (`max_imbalance`), a system prompt that everybody uses would fill one engine while the others idle.
 #
-# The router knows what it sent, and asks no engine. Here is all of it:
+# The router remembers what it sent, and asks no engine. `_known(i, hashes)` counts the blocks from the beginning of the prompt that engine i was sent before:
 
 # %%
 show(PrefixAwareRouter.choose)
@@ -566,12 +574,12 @@ for name, (budget, setting) in settings.items():
 print(f"sending the keys and values of 4,000 tokens takes {1e3 * (link.latency_s + 4000 * link.seconds_per_token):.1f} ms")
 
 # %% [markdown]
-# With one engine for each the long gaps are gone. The price is TTFT: one engine computes all prompts, and keys and values have to be sent. Chunked prefill with a small token budget
-# (lesson 11), the last line, is the other answer: gaps in between, on engines that do both.
+# With one engine for each the long gaps are gone. The price is TTFT: one engine computes all prompts, and keys and values have to be sent. The other answer is chunked prefill with a
+# small token budget (lesson 11), the line "two, chunks of 512": its P99 gap is between the other two, and its TTFT is no better than with one engine for each.
 #
 # ## Beyond one machine
 #
-# The course's engine stays on one machine. For several machines use vLLM, which starts its processes on a Ray cluster. Tensor parallel inside each machine, pipeline parallel between them
+# The course's engine stays on one machine. For several machines use vLLM, which can start its processes on a Ray cluster. Use tensor parallel inside each machine and pipeline parallel between them
 # ([vLLM's guide](https://docs.vllm.ai/en/stable/serving/parallelism_scaling.html)). These commands were not run for this lesson:
 #
 #     ray start --head --port=6379                       # on the first machine
@@ -579,11 +587,11 @@ print(f"sending the keys and values of 4,000 tokens takes {1e3 * (link.latency_s
 #     vllm serve meta-llama/Llama-3.1-405B-Instruct-FP8 --tensor-parallel-size 8 --pipeline-parallel-size 2 \
 #         --distributed-executor-backend ray
 #
-# The benchmark is the one that you know from lesson 12. It speaks to any server with the OpenAI API, ours, one GPU or sixteen:
+# The benchmark is the one that you know from lesson 12. It measures any server with the OpenAI API: the course's or vLLM's, on one GPU or on sixteen:
 #
 #     course bench --url http://FIRST:8000 --lengths chat --rates 1,2,4,8 --goodput ttft:500
 #
-# In vLLM's source: `vllm/model_executor/layers/linear.py` has `ColumnParallelLinear`, `QKVParallelLinear` (which replicates KV heads) and `RowParallelLinear`; `vocab_parallel_embedding.py` pads the vocabulary;
+# In vLLM's source: `vllm/model_executor/layers/linear.py` has `ColumnParallelLinear`, `QKVParallelLinear` (which replicates KV heads) and `RowParallelLinear`; `vocab_parallel_embedding.py` beside it pads the vocabulary;
 # `vllm/distributed/` has the all-reduces, with one of its own for small messages.
 #
 # ## What you expected
@@ -604,12 +612,12 @@ guesses("17")
 #
 # <details><summary><b>2. A model with one KV head runs on 8 GPUs. What does tensor parallel save in its KV cache?</b></summary>
 #
-# Nothing: every GPU's query heads read that head, so all 8 hold it. The weights are cut all the same.
+# Nothing: the query heads of every GPU read that head, so all 8 hold it. Most weights are still cut; only those of `k` and `v` are held by all 8.
 # </details>
 #
 # <details><summary><b>3. A router knows what it sent to each engine. When is it wrong about what is cached there?</b></summary>
 #
-# When the engine has evicted it since, or has not computed it yet: requests that come together are all computed. The answer is right all the same; the guess only costs time.
+# When the engine has evicted it since, or has not computed it yet: requests that arrive together are all computed. A wrong guess of the router only costs time: the tokens are still right.
 # </details>
 #
 # ## Next

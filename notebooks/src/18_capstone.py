@@ -4,7 +4,7 @@
 # - **You will** run the engine on all parts that you have written, read vLLM's core and SGLang's scheduler beside it, and let policies compete.
 # - **Why** what you built is small enough to know by heart. The servers that people use have the same parts under other names.
 # - **Time** 45 minutes, and two hours for the exercises.
-# - **You need** lessons 04, 05, 10 and 11. Parts that you have not written are replaced by the reference's.
+# - **You need** lessons 04, 05, 10 and 11, and the simulator of lesson 12. Parts that you have not written are replaced by the reference's.
 # - **After it** you can open vLLM's scheduler, say what each part does, and say where this course does it otherwise.
 #
 # Counts, tokens and the contest are the same on every machine. Times are those of yours.
@@ -42,7 +42,7 @@ parts = load_parts("04.allocator", "10.continuous_loop", "11.chunked_prefill", "
 parts
 
 # %% [markdown]
-# `course assemble` serves the same requests in eight ways on them, from the loop of lesson 01 to the engine of `course_lib`, and holds every token to
+# `course assemble` serves the same requests in eight ways on these parts, from the loop of lesson 01 to the engine of `course_lib`, and holds every token to
 # `generate_naive`. Here it runs with four short requests.
 
 # %%
@@ -56,10 +56,13 @@ board
 # %% [markdown]
 # Which step brought what:
 #
-# - **cached** computes each token once. This is where most of the time goes away.
-# - **paged** brings no speed for one request. It brings memory: nothing is reserved for the longest answer.
+# - **cached** computes each token once, where **naive** computes the whole sequence again for each new token.
+# - **paged** is no faster for one request. It saves memory when there are several: nothing is reserved for the longest answer.
 # - **batched** and **continuous** read the weights once for several requests.
-# - **preempting** has a third of the memory, and the same tokens.
+# - **engine** cuts prompts into chunks, so that running requests get a token in every step. That improves latency, not tokens a second.
+# - **preempting** has about a third of the blocks that **engine** has. (The column "peak MB" counts other tensors too.) The tokens are the same, but it computes some tokens again, and fewer
+#   requests run at once, so it is slower.
+# - **final** is `course_lib` alone, with shared prefixes; these prompts share no beginning.
 
 # %% tags=["nbval-ignore-output"]
 names = [score.name for score in board.scores]
@@ -81,7 +84,8 @@ print(numbers.read_text()[:180], "…")
 # %% [markdown]
 # ## Build it: what is left of an engine
 #
-# When the parts are there, an engine is the loop that calls them. This is all that `step` of `course_lib` does, without times and overlap:
+# When the parts are there, an engine is the loop that calls them. Below is what `Engine.step` does, without the measuring of times and without the overlap of steps. `schedule` returns integers, the
+# runner makes tensors of them and returns the chosen tokens, and `update` appends these to the sequences:
 
 # %%
 def one_step(engine):
@@ -108,12 +112,12 @@ for number in range(1, 30):
 print("the tokens of generate_naive:", [written[i] for i in ids] == [generate_naive(model, prompt, params) for prompt in prompts])
 
 # %% [markdown]
-# There is no prefill and no decode: each request has tokens, some of them are computed, and each step computes some more. vLLM's scheduler says
+# The scheduler does not distinguish prefill and decode: each request has tokens, some of them are computed, and each step computes some more. vLLM's scheduler says
 # the same in the comment with which its `schedule` begins. In `18.assemble` you write this loop yourself, on parts that the check brings.
 #
 # ### The same in vLLM
 #
-# `EngineCore.step` in `vllm/v1/engine/core.py` has four calls:
+# `EngineCore.step` in `vllm/v1/engine/core.py` makes four calls; our `runner.run` does the work of two of them:
 #
 # | here | vLLM 0.24.0 |
 # |---|---|
@@ -136,7 +140,8 @@ source_map([exercise_id for exercise_id, entry in progress().entries.items() if 
 #
 # ## A guided reading
 #
-# Four places where the engines decide otherwise. Each one is a few lines in its source; here it can be run on what you built.
+# Four places where the engines decide differently. Each one is a few lines in its source. For 1, 2 and 4 a cell runs the course's engine; what is said of vLLM and SGLang is read from their source, and
+# not run here.
 #
 # ### 1. When is a block hashed?
 #
@@ -156,8 +161,8 @@ step = engine.scheduler.schedule()
 print("tokens of the first step:", [one.num_tokens for one in step.scheduled], "together", step.num_tokens)
 
 # %% [markdown]
-# vLLM would compute 48: the second request finds the first block of the first one. The last token of its prompt must be computed, so the second block is not taken. It may
-# be found that early because both are in one run of the model, which writes all keys and values of a layer before attention reads them.
+# vLLM would compute 48: the second request finds the first block of the first one. The last token of its prompt must be computed, so the second block is not taken. This is
+# correct because both are in one run of the model, which writes all keys and values of a layer before attention reads them.
 #
 # ### 2. In which order are blocks evicted?
 #
@@ -185,8 +190,8 @@ order = [allocator.allocate(1)[0] for _ in range(6)]
 print("its blocks:", held, "  given out again in the order", order)
 
 # %% [markdown]
-# First those that were free before, then the half block, then the two hashed ones, the tail before the beginning: a beginning can be of use without its tail, a tail never without
-# its beginning. vLLM differs in one thing: there the half block would come before all others. SGLang's tree has this order by itself: `RadixCache.evict` (`mem_cache/radix_cache.py`) only takes leaves.
+# First come the blocks that were free before, then the half block, then the two hashed ones, the tail of the sequence before its beginning. A later prompt can use a beginning without its tail, but
+# never a tail without its beginning. vLLM differs in one thing: there the half block would come before all others. SGLang's tree has this order by itself: `RadixCache.evict` (`mem_cache/radix_cache.py`) only takes leaves.
 #
 # ### 3. Who is preempted?
 #
@@ -197,7 +202,8 @@ print("its blocks:", held, "  given out again in the order", order)
 # | vLLM, `priority` | the largest `(priority, arrival_time)` | into the heap, by the same two |
 # | SGLang | the one with the fewest output tokens; among equals the longest prompt | back into the queue |
 #
-# A waiting request that is more important than a running one preempts it here at once. In vLLM it waits until a place is free: there, memory is the only reason to preempt.
+# With the policy `priority` (lesson 11), a waiting request that is more important than a running one preempts it here at once. In vLLM it waits until a running request ends: there, memory is the only reason
+# to preempt.
 #
 # ### 4. One batch of everything, or prompts first?
 #
@@ -233,7 +239,8 @@ for number in range(1, 5):
 #
 # ## Measure it: a contest of policies
 #
-# A few lines make a policy. Which is better than first come, first served? The simulator serves the same requests under each. FCFS is 100 % and 1.
+# A policy takes a few lines. Which policy is better than first come, first served (FCFS)? The simulator serves the same requests under each. In the table the mean time to first token (TTFT) of FCFS is 100 %,
+# and its longest TTFT is 1. A policy has *reached* the goal of the exercise if its mean is at most 85 % and its longest at most 2; it *starves* requests if its longest is above 2.
 
 # %%
 predict("18.shortest", "The request with the least work always goes first. What happens to the mean time to first token, and to the longest?",
@@ -250,11 +257,11 @@ class Aged(Policy):
 contest(Aged)
 
 # %% [markdown]
-# With `Shortest` the mean is lowest or nearly so, and on the chat workload a request waits more than twice as long as any would have under FCFS: it starves. `Aged` lets waiting count; its weight decides how much, and this one
-# is still too large for the chat workload. `Fair` helps where there are two clients, and is FCFS where
-# there is one. On the calm workload nobody waits, so no policy gains anything: a policy is only as good as the load that it was tried on.
+# With `Shortest` no mean is higher than that of another policy. But on the chat workload a request waits more than twice as long as any would have under FCFS: it starves. A unit of work is one output token or four
+# prompt tokens. `Aged` lets waiting count too; the factor 0.01 decides how much work weighs against a second of waiting, and it is still too large for the chat workload. `Fair` helps where there are two clients
+# (documents), and is FCFS where there is one. On the calm workload nobody waits for a place, so no policy gains anything: compare policies under a load like your own.
 #
-# ## Break it: a policy without waiting
+# ## Break it: a policy that ignores waiting
 #
 # How many short requests pass one long request that waits, if short ones keep coming?
 
@@ -272,7 +279,7 @@ while policy.pop() is not longest:
 print(f"the longest of 40 requests arrived as number {given.index(longest) + 1}, and {passed} went before it")
 
 # %% [markdown]
-# With a stream that never ends it would be all of them. Nothing crashes, every mean looks better, and one user never gets an answer. Look at the longest wait, too.
+# If short requests never stop coming, the long one never runs. Nothing crashes, the mean TTFT looks better, and one user never gets an answer. So look at the longest wait, too.
 #
 # The exercise `18.your_policy` asks for a policy that beats FCFS on hidden workloads and lets nobody starve.
 #
@@ -294,13 +301,13 @@ guesses("18")
 #
 # <details><summary><b>2. vLLM hashes a block before it is computed. When would that be wrong?</b></summary>
 #
-# If another step could read the block before the step that computes it has run, or if that step broke off. Within one run of the model the order of layers makes it right; a broken step must take
-# the hashes back.
+# If another step could read the block before the step that computes it has run, or if that step broke off. Within one run of the model it is right, because each layer writes all keys and values before its
+# attention reads them. If a step breaks off, its hashes must be taken back.
 # </details>
 #
 # <details><summary><b>3. A radix tree finds prefixes of any length, hashes only whole blocks. Why does vLLM live with that?</b></summary>
 #
-# Memory is given out in blocks, and a shared block cannot be written. A prefix that ends inside a block would need a copy of it. With 16 tokens a block, at most 15 tokens of a prefix are computed again. SGLang
+# Memory is given out in blocks, and a shared block must not be written. A prefix that ends inside a block would need a copy of that block. With 16 tokens a block, at most 15 tokens of a prefix are computed again. SGLang
 # uses pages too, and then it cuts the match to whole pages (`page_size`).
 # </details>
 #
@@ -314,4 +321,4 @@ guesses("18")
 # - **Change something**: give `Engine` a scheduler of yours and run the tests of `tests/engine` on it. Or take a small open issue of vLLM about its scheduler, and reproduce it first.
 # - **Measure** your own workload: record its lengths and arrivals (lesson 12) before you believe a benchmark, ours included.
 #
-# The exercises: [exercises/18_capstone.ipynb](../exercises/18_capstone.ipynb): an engine from its parts, ten questions that the source answers, and a policy of your own.
+# The exercises are in [exercises/18_capstone.ipynb](../exercises/18_capstone.ipynb): an engine from its parts, ten questions that the source answers, and a policy of your own.

@@ -25,14 +25,14 @@ machine = setup(quiet=True)
 # | the name contains | rank r of N holds |
 # |---|---|
 # | `q_proj`, `gate_proj`, `up_proj` | **rows**: part r of N equal parts, one after the other |
-# | `k_proj`, `v_proj` | the **rows** of its KV heads. A head is `head_dim` rows, so there are K = rows / head_dim heads. If K is N or more: part r of N equal parts. If K is less than N: each head is held by N / K ranks in a row, so rank r holds head r // (N / K) |
+# | `k_proj`, `v_proj` | the **rows** of its KV heads. A head is `head_dim` rows, so there are K = rows / head_dim heads. If K is N or more: part r of N equal parts. If K is less than N: each head is held by N / K ranks with consecutive numbers, so rank r holds head r // (N / K) |
 # | `o_proj.weight`, `down_proj` | **columns**: part r of N equal parts |
 # | `o_proj.bias` | on rank 0 all of it; on the others zeros of the same shape, because the outputs of all ranks are added up |
 # | `embed_tokens`, `lm_head` | **rows**: the number of rows divided by N, rounded up. The last ranks may get fewer, or none |
 # | anything else, such as `input_layernorm` or `q_norm` | all of it |
 #
-# A bias of `q_proj`, `k_proj` or `v_proj` is `[outputs]`; it is cut as the rows of its weight. N divides all other sizes above, and of K and N one
-# divides the other.
+# A bias of `q_proj`, `k_proj` or `v_proj` is `[outputs]`; it is cut as the rows of its weight. No bias but these and `o_proj.bias` occurs. A rank may have several query heads. N divides
+# every size that is cut into N equal parts, and of K and N one divides the other. A rank without rows of the vocabulary returns a tensor with 0 rows and all columns.
 #
 # What is cut is a tensor **of its own**, not a view: a view would keep the whole weight in memory. What is not cut may be `weight` itself.
 # `weight` is not changed.
@@ -83,7 +83,7 @@ for rank in range(2):
 # - `ring.exchange(parts)` is one step, in which all ranks send at the same time. `parts` is a list of N tensors: rank r sends `parts[r]` to the
 #   next rank. It returns a list of N tensors: `received[r]` is what rank r received, which is what rank r - 1 sent.
 #
-# A rank knows its own tensor and what it received, nothing else. If everybody sent whole tensors, each would send N - 1 of them. A ring with
+# A rank knows its own tensor and what it received, nothing else. If every rank sent whole tensors, each would send N - 1 of them. A ring with
 # pieces sends less. Cut each tensor into N pieces with `tensor.tensor_split(N)`; their lengths may differ by one. Then:
 #
 # 1. **reduce-scatter**, N - 1 steps, s = 0, 1, …: rank r sends its piece (r - s) mod N. What it receives is **added** to its own piece
@@ -136,11 +136,11 @@ for num_ranks in (2, 4, 8):
 # The model has `num_heads` query heads and `num_kv_heads` KV heads. Query head h reads KV head h // (num_heads / num_kv_heads). With N
 # ranks:
 #
-# - A rank has `num_heads / N` query heads in a row: rank 0 the first ones, rank 1 the next, and so on.
+# - A rank has `num_heads / N` consecutive query heads: rank 0 the first ones, rank 1 the next, and so on.
 # - It holds the KV heads **that its query heads read**, and no others. So a KV head may be held by several ranks. A token takes a key and a value
-#   for each KV head that it holds, in each of `num_layers` layers; each has `head_dim` numbers of `num_bytes` bytes.
+#   for each KV head that the rank holds, in each of `num_layers` layers; each key or value has `head_dim` numbers of `num_bytes` bytes.
 #
-# `num_kv_heads` divides `num_heads`. Return a tuple of three:
+# `num_kv_heads` divides `num_heads`; `num_kv_heads` and N need not divide each other. Return a tuple of three:
 #
 # - the numbers of the rank's query heads, a list of ints, ascending;
 # - the numbers of its KV heads, a list of ints, ascending, each once;
@@ -184,10 +184,10 @@ for num_ranks in (1, 2, 4, 8, 16):
 # gets this prompt. `token_ids` is a list of ints, and `loads[r]` is the number of unfinished requests of replica r.
 #
 # 1. A replica is **full** if its load is `max_load` or more. It gets nothing. If all are full, return `None`; nothing is remembered then.
-# 2. A replica whose load is more than `max_imbalance` above the smallest of `loads` is **too busy**. It gets nothing either.
-# 3. Of the others the one is chosen that was sent **the longest beginning of this prompt**. This is counted in whole blocks of `block_size` tokens, from
+# 2. A replica whose load is more than `max_imbalance` above the smallest of `loads` is **too busy**. It gets nothing either. A load of exactly `max_imbalance` above the smallest is not too busy.
+# 3. Of the replicas that are left, the one is chosen that was sent **the longest beginning of this prompt**. This is counted in whole blocks of `block_size` tokens, from
 #    the first token on: a block counts if one earlier prompt that was sent to this replica began with the same tokens up to the end of the block.
-# 4. If several are equal in that, the smallest load decides, then the smallest number.
+# 4. If several were sent equally many blocks, the smallest load decides, then the smallest number.
 #
 # The router remembers the whole blocks of each prompt for the replica that it chose, for ever. It does not count requests: `loads` belongs to the
 # caller and is not changed, nor is `token_ids`, and the caller may change both after the call.

@@ -34,7 +34,7 @@ machine = setup(quiet=True)
 # | `allocator` | `allocator(num_blocks, block_size)` | nothing: the cache and the manager use it |
 # | the pool | `KVPool(model.config, num_blocks, block_size, model.device, model.dtype)` | nothing |
 # | `cache` | `cache(pool, allocator)` | `begin_step(tables, counts)` returns the positions of the new tokens; the model calls `attend` |
-# | the manager | `KVCacheManager(allocator, prefix_caching=...)`, which the config says | `table(request)` is the request's block table |
+# | the manager | `KVCacheManager(allocator, prefix_caching=config.prefix_caching)` | `table(request)` is the request's block table |
 # | `policy` | `policy()` | nothing: the scheduler uses it |
 # | `scheduler` | `scheduler(config, manager, policy=...)` | `add(request)`, `schedule()`, `update(step, tokens)`, `finish(request, reason)`; `running` is `{request_id: request}`, and `len(waiting)` counts |
 #
@@ -45,7 +45,9 @@ machine = setup(quiet=True)
 # - `has_unfinished()`: whether any request waits or runs.
 # - `step()`: calls `schedule()` once. `step.scheduled` lists what is computed: of each entry you need `request_id`, `token_ids` (the tokens to be
 #   computed now, a list), `num_tokens` (how many) and `num_choices` (1 if a token is chosen after the last of them, 0 in the middle of a prompt).
-#   Run the model **once** for all of them, in this order. Choose the most likely token of each sequence that has a choice, and give
+#   Run the model **once** for all of them, in this order: `token_ids` is int64 `[num_tokens]`, all their tokens one after the other, on `model.device`, and `tables` and `counts` are lists with one block table and
+#   one `num_tokens` for each entry. `rows` (int64) are the rows of the flat batch after which a token is chosen, and the model returns logits `[len(rows), vocab_size]`. Without a choice `rows` is empty: the model
+#   runs all the same, since it writes keys and values, and `update` gets `{}`. Choose the most likely token of each sequence that has a choice, and give
 #   `update` a dict `{request_id: [token]}`. `update` returns a list of `(request, new token ids)`; a request that has ended has a
 #   `finish_reason`: call `finish(request, reason)`, which frees its blocks. Return a list of `(request_id, token, finish_reason or None)`, one for each request
 #   that got a token.
@@ -156,9 +158,9 @@ for name, prompt in zip("ab", prompts):
 # - `reused`: right after `freed`, a request arrives whose first block is found in block 3. It needs two more. Its block table? A list of 3 block ids.
 # - `preempted`: A, B, C run, admitted in this order; D, E wait. No block is free. A needs 3 blocks for its next tokens; B holds 2 blocks, C holds 1, and nobody else
 #   holds those. The waiting queue after `schedule`? A list of names, the next one first.
-# - `important`: the same with priorities. (priority, arrival) of the running requests: A (0, 5), B (2, 1), C (2, 3), D (1, 4). A needs 3 blocks; B, C and D hold 1
+# - `important`: again no block is free, now with the policy `priority`. (priority, arrival) of the running requests: A (0, 5), B (2, 1), C (2, 3), D (1, 4). A needs 3 blocks; B, C and D hold 1
 #   block each. Who is preempted? A list of names in the order in which it happens.
-# - `same_step`: two requests with the same prompt of 32 tokens arrive together. Nothing is cached, prefix caching is on, the budget is 100. How many
+# - `same_step`: two requests with the same prompt of 32 tokens arrive together, in blocks of 16. Nothing is cached, prefix caching is on, the budget is 100. How many
 #   tokens does the first step compute in vLLM, and how many with this course's engine, which hashes a block after it is computed? A list of 2 ints.
 # - `rows`: a step computes 1 token of A, 63 in the middle of B's prompt, and the last 4 of C's prompt, in this order. Of which rows does vLLM compute logits, and
 #   of which does this course's `Runner`, which needs a row only where `num_choices` is above 0? A list of two lists of row numbers.
@@ -167,7 +169,7 @@ for name, prompt in zip("ab", prompts):
 # - `evicted`: a radix tree. Under the root are S (32 tokens, last used at time 9) and Z (24 tokens, at 5); under S are X (16 tokens, at 3) and Y (48 tokens, at 7);
 #   under Z is W (8 tokens, at 4). Nothing is locked. `evict` is asked for 60 tokens. Which nodes are evicted? A list of names in the order in which it happens.
 #
-# `read_vllm()` takes nothing and returns a dict with these ten keys. The names are texts such as `"A"`.
+# `read_vllm()` takes nothing and returns a dict with these ten keys. The names are strings such as `"A"`.
 
 # %% nbgrader={"grade_id": "read_vllm", "solution": true} course={"exercise": "18.read_vllm"}
 def read_vllm():
@@ -202,12 +204,12 @@ check("18.read_vllm", read_vllm)
 # - On at least **five** of them the **mean time to first token** is at most **85 %** of what it is with FCFS.
 # - On **each** of them the longest time to first token is at most **twice** the longest with FCFS: nobody starves.
 #
-# Your class derives from `Policy`. Either define `key(request)`: the smallest goes first, and it is computed once, when a request arrives; or define the
+# Your class derives from `Policy`. Either define `key(request)`: the smallest goes first, and it is computed when a request joins the queue, so it cannot change while the request waits; or define the
 # queue yourself: `push(request, *, returning=False)`, `peek()`, `pop()`, `remove(request)` and `__len__()`, as in lesson 11. `peek()` returns the request that is next
 # and leaves it in the queue, or returns `None`; `pop()` takes exactly that one out; `remove` takes out any. Each request that was pushed comes out once. The class is made without arguments, and
 # each engine makes its own.
 #
-# A request tells `arrival` (seconds), `num_prompt_tokens`, `params.max_tokens`, `client`, `priority` and `number`, which rises with every request. In the hidden workloads each
+# A request has `arrival` (seconds), `num_prompt_tokens`, `params.max_tokens`, `client`, `priority` and `number`, which rises with every request. In the hidden workloads each
 # answer is as long as `max_tokens`. The rates, lengths and seeds differ from those of `contest` below, where you can try; its workloads are of the same kinds.
 
 # %%
