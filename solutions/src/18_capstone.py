@@ -43,21 +43,25 @@ machine = setup(quiet=True)
 # - `add_request(request)`: a `Request` waits from now on. Its sequence ends at one of `request.stop_ids`, which is yours to set: the
 #   frozenset of `stop_ids(model.config, request.params)`. It contains the model's end tokens, unless `ignore_eos` is set.
 # - `has_unfinished()`: whether any request waits or runs.
-# - `step()`: calls `schedule()` once. `step.scheduled` lists what is computed: of each entry you need `request_id`, `token_ids` (the tokens to be
-#   computed now, a list), `num_tokens` (how many) and `num_choices` (1 if a token is chosen after the last of them, 0 in the middle of a prompt).
-#   Run the model **once** for all of them, in this order: `token_ids` is int64 `[num_tokens]`, all their tokens one after the other, on `model.device`, and `tables` and `counts` are lists with one block table and
-#   one `num_tokens` for each entry. `rows` (int64) are the rows of the flat batch after which a token is chosen, and the model returns logits `[len(rows), vocab_size]`. Without a choice `rows` is empty: the model
-#   runs all the same, since it writes keys and values, and `update` gets `{}`. Choose the most likely token of each sequence that has a choice, and give
-#   `update` a dict `{request_id: [token]}`. `update` returns a list of `(request, new token ids)`; a request that has ended has a
-#   `finish_reason`: call `finish(request, reason)`, which frees its blocks. Return a list of `(request_id, token, finish_reason or None)`, one for each request
-#   that got a token.
+# - `step()`: one step of the engine, in this order:
+#   1. `schedule()`. `step.scheduled` lists what is computed: of each entry you need `request_id`, `token_ids` (the tokens to be computed now, a list),
+#      `num_tokens` (how many) and `num_choices` (1 if a token is chosen after the last of them, 0 in the middle of a prompt).
+#   2. `begin_step(tables, counts)`: two lists, with the block table and `num_tokens` of each entry, in the order of `step.scheduled`.
+#   3. The model, **once** for all entries. `token_ids` is an int64 tensor `[num_tokens]` on `model.device`: the tokens of all entries, one entry after the other. `rows` (int64) says
+#      after which of them a token is chosen, counted from 0. The model returns logits `[len(rows), vocab_size]`. If no entry has a choice, `rows` is empty; the model runs all the
+#      same, because it writes the keys and values.
+#   4. `update(step, tokens)`, where `tokens` is a dict `{request_id: [token]}` with the most likely token of each entry that has a choice. It returns a list of
+#      `(request, new token ids)`.
+#   5. `finish(request, reason)` for each of these requests that has a `finish_reason`: it has ended, and this frees its blocks.
+#
+#   Return a list of `(request_id, token, finish_reason or None)`, one for each request that got a token.
 #
 # Where nothing is scheduled, `step()` returns `[]` and does not call the model. Sampling is greedy. No request has `n` above 1, and preemption is by
 # recomputation, so no blocks are copied or swapped. The tokens must be those of `generate_naive`.
 
 # %% nbgrader={"grade_id": "assemble", "solution": true} course={"exercise": "18.assemble"}
 class MyEngine:
-    """Serves requests on an allocator, a cache, a scheduler and a policy of anybody."""
+    """Serves requests with the allocator, cache, scheduler and policy that it is given."""
 
     def __init__(self, model, config, *, allocator, cache, scheduler, policy):
         ### BEGIN SOLUTION

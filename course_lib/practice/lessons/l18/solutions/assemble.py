@@ -5,7 +5,7 @@ from course_lib.kvcache import KVCacheManager, KVPool
 
 # %% 18.assemble
 class MyEngine:
-    """Serves requests on an allocator, a cache, a scheduler and a policy of anybody."""
+    """Serves requests with the allocator, cache, scheduler and policy that it is given."""
 
     def __init__(self, model, config, *, allocator, cache, scheduler, policy):
         blocks = allocator(config.num_blocks, config.block_size)
