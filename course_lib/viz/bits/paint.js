@@ -38,31 +38,34 @@ function paintRow(pen, { data, layout, colours, step, selected }, cache, at) {
   const { isWide, columns } = layout;
   const alpha = at < step ? 1 : TO_COME;
   const top = layout.head + at * layout.row;
-  pen.globalAlpha = alpha;
+  const ink = at < step ? colours.ink : colours.soft; // words stay readable, only bars fade
   const nameY = isWide ? top + layout.row / 2 : top + 12;
-  write(pen, cache.name, layout.left, nameY, { font: `12.5px ${colours.sans}`, colour: colours.ink });
+  write(pen, cache.name, layout.left, nameY, { font: `12.5px ${colours.sans}`, colour: ink });
   const y = isWide ? top + 11 : top + 29;
   const bars = [
     [kilobytes(cache.bytes, isWide), cache.bytes / data.most_bytes, colours.r0],
     [cache.error.toFixed(3), cache.error / data.most_error, colours.r4],
   ];
-  const text = { font: `11.5px ${colours.mono}`, colour: colours.ink };
+  const text = { font: `11.5px ${colours.mono}`, colour: ink };
   bars.forEach(([words, share, colour], column) => {
     const [x, width] = columns[column];
     write(pen, words, x, y, text);
+    pen.globalAlpha = alpha;
     pen.fillStyle = colours.well;
     pen.fillRect(x, y + 9, width, BAR);
     pen.fillStyle = colour;
     pen.fillRect(x, y + 9, Math.max(1, width * share), BAR);
+    pen.globalAlpha = 1;
   });
   cache.right.forEach((right, stretch) => {
     const [x, width] = columns[stretch + 2];
     const { asked } = data.stretches[stretch];
-    pen.globalAlpha = alpha * (selected === null || selected === stretch ? 1 : FAINT);
-    write(pen, `${right}/${asked}`, x, y, text);
+    const isFaint = selected !== null && selected !== stretch;
+    write(pen, `${right}/${asked}`, x, y, isFaint ? { ...text, colour: colours.soft } : text);
+    pen.globalAlpha = alpha * (isFaint ? FAINT : 1);
     paintAnswers(pen, colours, x, y + 9, width, right / asked);
+    pen.globalAlpha = 1;
   });
-  pen.globalAlpha = 1;
 }
 
 function paintAnswers(pen, colours, x, y, width, share) {

@@ -14,9 +14,8 @@ export function paintShards(pen, scene) {
   data.parts.forEach((part, at) => paintLabel(pen, scene, part, layout.head + at * layout.row));
   layout.columns.forEach(([x, width], rank) => {
     const alpha = selected === null || selected === rank ? 1 : FAINT;
-    pen.globalAlpha = alpha;
     const name = layout.isWide || width > 44 ? `GPU ${rank}` : String(rank);
-    write(pen, name, x, 14, { font: `600 12px ${colours.sans}`, colour: colours.ink });
+    write(pen, name, x, 14, { font: `600 12px ${colours.sans}`, colour: alpha < 1 ? colours.soft : colours.ink });
     data.parts.forEach((part, at) => {
       pen.globalAlpha = alpha * (step - 1 >= part.used[0] ? 1 : TO_COME);
       paintPart(pen, scene, part, rank, x, layout.head + at * layout.row, width);

@@ -30,7 +30,7 @@ export function paintSlots(pen, data, grid, colours, step, shapes) {
     pen.setLineDash([]);
   });
   paintNumbers(pen, data, grid, colours);
-  if (grid.h >= 16) paintNames(pen, data, grid, colours, step);
+  if (grid.h >= 16) paintNames(pen, data, grid, colours);
   pen.strokeStyle = colours.ink;
   pen.lineWidth = 1.6;
   const size = [Math.max(2.4, grid.w + 0.4), data.slots * grid.h + 3];
@@ -53,7 +53,7 @@ function paintNumbers(pen, data, grid, colours) {
 }
 
 // The name of each request in its new tokens; where it has none after the first, on the waste behind it.
-function paintNames(pen, data, grid, colours, step) {
+function paintNames(pen, data, grid, colours) {
   pen.font = `600 11px ${colours.mono}`;
   for (const [start, end, places] of data.runs)
     places.forEach((request, slot) => {
@@ -63,11 +63,9 @@ function paintNames(pen, data, grid, colours, step) {
       if (grid.w * (fresh || end - start - 1) < long) return;
       const x = grid.x(start + 1) + 3;
       const y = grid.y(slot) + grid.h / 2;
-      pen.globalAlpha = start >= step ? 0.45 : 1;
       pen.fillStyle = colours.card;
       if (!fresh) pen.fillRect(x - 1, y - 7, long - 2, 14);
       write(pen, text, x + 1, y + 0.5, { colour: colours.ink });
-      pen.globalAlpha = 1;
     });
 }
 
