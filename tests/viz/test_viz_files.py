@@ -57,7 +57,7 @@ def test_the_stylesheet_touches_nothing_but_the_views(name):
 
 
 # Names by which a view or a test finds a node, without a look of their own.
-NAMES_ONLY = {"cl-lanes-area", "cl-slots", "cl-plain", "cl-cell"}
+NAMES_ONLY = {"cl-slots", "cl-plain", "cl-cell"}
 
 
 @pytest.mark.parametrize("name", SCRIPTED)

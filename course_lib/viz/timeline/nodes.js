@@ -28,15 +28,14 @@ export function timelineNodes(body, data, sizes, closer) {
     area,
     canvas: rows,
     cell,
-  } = cellGrid("Requests: arrow up and down choose one", {}, " cl-lanes-area");
+  } = cellGrid("Requests: arrow up and down choose one", { style: `height:${sizes.view}px` }, " cl-lanes");
   const tall = make("div", { style: `height:${data.lanes.length * sizes.h}px` }, rows);
-  const scroller = make("div", { class: "cl-lanes", style: `height:${sizes.view}px` }, tall);
-  area.prepend(scroller);
+  area.append(tall);
   const clients = make("dl", { class: "cl-sums cl-clients", style: `margin-left:${sizes.left}px` });
   const top = make("div", { class: "cl-bartop" }, caption("Tokens of each step"), read, tools);
   const strips = [...(blocks ? [blocks] : []), ...(shares ? [shares, clients] : [])];
   body.append(top, budget, area, ...strips, all);
-  return { read, tools, budget, area, rows, cell, scroller, blocks, shares, clients, all };
+  return { read, tools, budget, area, rows, cell, blocks, shares, clients, all };
 }
 
 // {below, part}: the memory's own head, and the node that its view is built in.

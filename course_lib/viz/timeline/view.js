@@ -137,7 +137,7 @@ function build(body, data, player) {
 
   function draw(step) {
     colours = palette(body);
-    width = Math.max(200, nodes.scroller.clientWidth);
+    width = Math.max(200, nodes.area.clientWidth);
     columns = columnsOf(last, width, left, zoom, from, step - 1);
     from = columns.from;
     if (step !== drawn) follow(step);
@@ -166,7 +166,7 @@ function build(body, data, player) {
       return;
     const middle = fits ? (low + high + 1) / 2 : wanted[wanted.length >> 1] + 0.5;
     scroll = clamp(h * Math.round(middle - view / h / 2), 0, lanes.length * h - view);
-    nodes.scroller.scrollTop = scroll;
+    nodes.area.scrollTop = scroll;
   }
   function closer(by) {
     const before = columns.w;
@@ -174,9 +174,9 @@ function build(body, data, player) {
     draw(player.step());
     if (columns.w === before) zoom -= by;
   }
-  nodes.scroller.addEventListener("scroll", () => {
-    if (nodes.scroller.scrollTop === scroll) return;
-    scroll = nodes.scroller.scrollTop;
+  nodes.area.addEventListener("scroll", () => {
+    if (nodes.area.scrollTop === scroll) return;
+    scroll = nodes.area.scrollTop;
     paint(player.step());
   });
 
