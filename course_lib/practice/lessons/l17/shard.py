@@ -188,7 +188,13 @@ SHARD = Exercise(
         Property(
             "`q_proj` is cut into the rows of its heads",
             "Attention needs nothing but its own head.",
-            [*parts("q", (4, 3), 2), *parts("q", (6, 2), 3), *parts("q", (4, 2), 4, 1)],
+            [
+                *parts("q", (4, 3), 2),
+                *parts("q", (8, 1), 2, note="two query heads for each rank"),
+                *parts("q", (12, 1), 3, note="two query heads for each rank"),
+                *parts("q", (6, 2), 3),
+                *parts("q", (4, 2), 4, 1),
+            ],
         ),
         Property(
             "`k_proj` and `v_proj` are cut into whole heads; with too few of them, ranks in a row hold the same one",

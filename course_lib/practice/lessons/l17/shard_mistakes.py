@@ -64,6 +64,12 @@ def wrong(
     return answer
 
 
+def one_query_head(name, weight, rank, num_ranks, head_dim):
+    if "q_proj" in name and num_ranks > 1:
+        return weight[rank * head_dim : (rank + 1) * head_dim].clone()
+    return wrong()(name, weight, rank, num_ranks, head_dim)
+
+
 def without_heads(weight, rank, n, head_dim):
     each = weight.shape[0] // n
     return weight[rank * each : (rank + 1) * each].clone()
@@ -146,6 +152,12 @@ MISTAKES = [
         "`q_proj` is cut into columns.",
         "A rank computes whole query heads: it holds their rows.",
         wrong(q=lambda w, rank, n: columns(w, rank, n) if w.ndim > 1 else rows(w, rank, n)),
+    ),
+    Mistake(
+        "each rank holds one query head.",
+        "With more heads than ranks, a rank holds several, one after the other: its rows are `weight.shape[0] // "
+        "num_ranks`.",
+        one_query_head,
     ),
     Mistake(
         "`k_proj` and `v_proj` are cut inside a head.",
