@@ -10,6 +10,12 @@ from .report import render
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
+_LOOK = """<style>
+.cl-guess.cl-guess { height: auto; min-height: 28px; line-height: 1.5; white-space: normal; text-align: left; }
+.cl-guess.cl-guess:focus-visible { outline: 2px solid var(--jp-ui-font-color1, currentColor); outline-offset: 2px; }
+</style>"""
+"""A long option is broken into lines where it would be cut off, and one sees which option a key would choose."""
+
 asked = {}
 """{question id: (question, options, answer)} of this kernel, in the order in which they were asked first."""
 
@@ -82,7 +88,7 @@ def buttons(question_id, question, options, answer):
 
     def mark(choice):
         for i, button in enumerate(row):
-            button.button_style = "info" if i == choice else ""
+            button.button_style = "primary" if i == choice else ""
             button.icon = "check" if i == choice else ""
 
     def on_click(choice):
@@ -95,7 +101,8 @@ def buttons(question_id, question, options, answer):
         return keep
 
     for i, button in enumerate(row):
+        button.add_class("cl-guess")
         button.on_click(on_click(i))
     mark(guess["choice"] if guess else None)
-    title = widgets.HTML(f"<b>Guess.</b> {render.rich(question)}")
+    title = widgets.HTML(f"{_LOOK}<b>Guess.</b> {render.rich(question)}")
     return widgets.VBox([title, widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")), status])
