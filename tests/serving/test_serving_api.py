@@ -70,7 +70,7 @@ def test_usage_is_in_each_chunk_where_it_is_wanted(client):
     wanted = {"include_usage": True, "continuous_usage_stats": True}
     pieces = list(client.completions.create(prompt="Once", max_tokens=5, stream=True, stream_options=wanted, **GREEDY))
     found = [piece.usage.completion_tokens for piece in pieces]
-    assert found == sorted(found) and 1 <= found[0] < found[-1] == 5
+    assert found == sorted(found) and 1 <= found[0] <= found[-1] == 5  # a slow client gets several tokens at once
 
 
 def test_many_streams_at_once_are_not_mixed_up(server):

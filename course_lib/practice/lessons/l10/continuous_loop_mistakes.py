@@ -22,11 +22,12 @@ def calls_twice(answer, found):
     model = SummingModel()
     server = answer(model, paged_cache(model, 8, 4), 4)
     server.add_request(Request("a", [5], SamplingParams(max_tokens=2)))
+    before = model.calls
     try:
         server.step()
     except CourseError:  # the second call finds a cache that no step was begun for
         pass
-    return model.calls > 1
+    return model.calls > before + 1
 
 
 MISTAKES = [
