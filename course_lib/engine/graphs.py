@@ -17,12 +17,15 @@ import torch
 from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache.batch import Batch
 
+from .batch import SAMPLING
+
 COLUMNS = {
     "rows": torch.int64, "seed": torch.int64, "choice_positions": torch.int64, "token_ids": torch.int32, "positions":
     torch.int32, "seq_lens": torch.int32, "slots": torch.int32, "top_k": torch.int32, "temperature": torch.float32,
     "top_p": torch.float32, "min_p": torch.float32,
 }  # fmt: skip
 """What a step says of each sequence, in the types that a step without a graph has too: no kernel is compiled twice."""
+SAMPLING_DTYPES = tuple(COLUMNS[name] for name in SAMPLING)
 RING = 3  # pinned buffers: a step may be prepared while the copies of the two before are still under way
 
 
@@ -87,21 +90,11 @@ class DecodeGraphs:
     @torch.inference_mode()
     def capture(self):
         """Records all sizes, the largest first, so that the smaller ones find their memory in its pool."""
-        others_too = getattr(self.forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
-        mode = "thread_local" if others_too else "global"
         for size in reversed(self.sizes):
             self._pad(columns(self.bytes, size), 0)
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self._step(size)  # compiles its kernels
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode=mode):
-                logits = self._step(size)
+            self.graphs[size], logits = captured(self._step, size, self.pool, self.forward)
             self.logits[size] = unowned(logits)
-            self.pool = graph.pool()
-            self.graphs[size] = graph
+            self.pool = self.graphs[size].pool()
         torch.cuda.synchronize()
 
     def _pad(self, filled, count):
@@ -153,6 +146,23 @@ class DecodeGraphs:
         """(the order of the sequences, as indices into the step; logits [count, vocab_size]), until the next run."""
         size, order = self.last
         return order, self.logits[size][: len(order)]
+
+
+def captured(step, size, pool, forward):
+    """(a CUDA graph of step(size), what step returned). It runs once before, which compiles its kernels.
+
+    pool: the memory of other graphs, which this one shares, or None. forward: the model that runs in the step.
+    """
+    others_too = getattr(forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        step(size)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local" if others_too else "global"):
+        found = step(size)
+    return graph, found
 
 
 def unowned(tensor):

@@ -17,12 +17,11 @@ from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache.batch import Batch
 
 from .batch import SAMPLING
-from .graphs import RING, bytes_of, views
+from .graphs import RING, SAMPLING_DTYPES, bytes_of, captured, views
 
 PROMPT_TOKENS = 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048
 DECODES = 16, 64, 256
 PROMPTS = 16
-SAMPLING_DTYPES = torch.float32, torch.int32, torch.float32, torch.float32, torch.int64
 
 
 class PromptGraphs:
@@ -53,19 +52,10 @@ class PromptGraphs:
     @torch.inference_mode()
     def capture(self):
         """As DecodeGraphs.capture."""
-        others_too = getattr(self.forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
-        mode = "thread_local" if others_too else "global"
         for size in reversed(self.sizes):
             self._empty(size, self.pinned[0][0])
             self.bytes.copy_(self.pinned[0][0])
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self._step(size)  # compiles its kernels
-            torch.cuda.current_stream().wait_stream(stream)
-            self.graphs[size] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graphs[size], pool=self.pool, capture_error_mode=mode):
-                self._step(size)
+            self.graphs[size], _ = captured(self._step, size, self.pool, self.forward)
             self.pool = self.graphs[size].pool()
         torch.cuda.synchronize()
 

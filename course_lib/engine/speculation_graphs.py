@@ -14,9 +14,7 @@ from course_lib.decoding.choosing import ChoiceRows
 from course_lib.kvcache.batch import Batch
 
 from .batch import SAMPLING
-from .graphs import batch_sizes, bytes_of, views
-
-SAMPLING_DTYPES = (torch.float32, torch.int32, torch.float32, torch.float32, torch.int64)
+from .graphs import SAMPLING_DTYPES, batch_sizes, bytes_of, captured, views
 
 
 class SpeculationGraphs:
@@ -69,19 +67,12 @@ class SpeculationGraphs:
             self._empty(size)
             self.bytes.copy_(self.pinned)
             steps = [self._check] if self.draft is None else [self._draft, self._check]
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for step in steps:
-                    step(size)  # compiles its kernels
-            torch.cuda.current_stream().wait_stream(stream)
             self.graphs[size], self.logits[size] = [], []
             for step in steps:
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, pool=self.pool):
-                    self.logits[size].append(step(size))
+                graph, logits = captured(step, size, self.pool, self.forward)
                 self.pool = graph.pool()
                 self.graphs[size].append(graph)
+                self.logits[size].append(logits)
         torch.cuda.synchronize()
 
     def _draft(self, size):

@@ -50,3 +50,10 @@ def index_or_none(selected, number, noun):
     raise ParameterError(
         f"selected = {selected!r} is no {noun}; there are {noun}s 0 to {number - 1}. Give one of them, or None."
     )
+
+
+def name_or_none(selected, names, noun):
+    """A selection that is one of the names, or None. noun: "request"."""
+    if selected is None or selected in names:
+        return selected
+    raise ParameterError(f"selected = {selected!r} is no {noun}; there are {', '.join(names)}. Give one, or None.")

@@ -1,7 +1,8 @@
 // Requests in time at a step: what is over stands out, what is to come stands back.
 
+import { timeAxis } from "../kit/axis.js";
 import { fadedAfter, hatch, tint, write } from "../kit/canvas.js";
-import { number, shortened } from "../kit/format.js";
+import { shortened } from "../kit/format.js";
 import { requestColour } from "../kit/looks.js";
 
 const LATER = 0.36; // alpha of what is still to come
@@ -49,7 +50,7 @@ export function paintRows(pen, data, grid, colours, step, lit) {
   });
   pen.fillStyle = colours.ink;
   pen.fillRect(grid.x(end) - 0.75, 0, 1.5, grid.height + 4);
-  paintAxis(pen, grid, colours);
+  timeAxis(pen, { ...grid, y: grid.height + 2, colours });
 }
 
 function paintRow(pen, one, at, grid, colours) {
@@ -84,18 +85,4 @@ function paintRow(pen, one, at, grid, colours) {
   pen.beginPath();
   pen.arc(grid.x(one.finished) + 7, middle, Math.min(4, tall / 3), 0, 7);
   pen.stroke();
-}
-
-function paintAxis(pen, grid, colours) {
-  const look = { font: `11px ${colours.mono}`, colour: colours.soft, align: "center" };
-  const most = Math.max(2, Math.floor((grid.width - LEFT) / 80));
-  let every = 1;
-  for (let power = 1; every * most < grid.last; power *= 10)
-    for (const unit of [1, 2, 5]) if (every * most < grid.last) every = unit * power;
-  pen.fillStyle = colours.faint;
-  for (let time = 0; time <= grid.last; time += every) {
-    pen.fillRect(grid.x(time) - 0.5, grid.height + 2, 1, 5);
-    write(pen, number(time), grid.x(time), grid.height + 17, look);
-  }
-  write(pen, "ms", LEFT - 8, grid.height + 17, { ...look, align: "right" });
 }

@@ -2,6 +2,7 @@
 
 from course_lib.errors import ParameterError
 from course_lib.viz.kit.base import View, anywidget
+from course_lib.viz.kit.inputs import name_or_none
 
 from .model import STATES, latencies_data, state, tokens_after
 
@@ -43,10 +44,7 @@ class Latencies(View):
         self._links = [jslink((self, "step"), (timeline, "step")), jsdlink((self, "selected"), (timeline, "selected"))]
 
     def check_selected(self, selected):
-        names = [one["name"] for one in self.data["requests"]]
-        if selected is None or selected in names:
-            return selected
-        raise ParameterError(f"selected = {selected!r} is no request; there are {', '.join(names)}. Give one, or None.")
+        return name_or_none(selected, [one["name"] for one in self.data["requests"]], "request")
 
     def _rows(self, step):
         rows = []

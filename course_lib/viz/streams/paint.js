@@ -1,5 +1,6 @@
 // Requests as they stream, at a moment: what is over stands out, what is to come stands back.
 
+import { timeAxis } from "../kit/axis.js";
 import { fadedAfter, tint, write } from "../kit/canvas.js";
 import { number, requestName, shortened } from "../kit/format.js";
 import { requestColour } from "../kit/looks.js";
@@ -29,6 +30,7 @@ export function gridOf(data, width) {
     height,
     top: height + GAP,
     low: height + GAP + MEMORY,
+    left: LEFT,
     right: width - RIGHT,
     x: (time) => LEFT + scale * time,
     at: (x) => (x - LEFT) / scale,
@@ -114,14 +116,5 @@ function paintScales(pen, data, grid, colours, now) {
   const align = grid.x(now) < LEFT + 40 ? "left" : "right";
   const x = grid.x(now) + (align === "left" ? 5 : -5);
   write(pen, inUse, x, grid.top + 9, { font: `600 11px ${colours.mono}`, colour: colours.ink, align });
-  const most = Math.max(2, Math.floor((grid.width - LEFT) / 80));
-  let every = 1;
-  for (let power = 1; every * most < grid.last; power *= 10)
-    for (const unit of [1, 2, 5]) if (every * most < grid.last) every = unit * power;
-  pen.fillStyle = colours.faint;
-  for (let time = 0; time <= grid.last; time += every) {
-    pen.fillRect(grid.x(time) - 0.5, grid.low + 3, 1, 5);
-    write(pen, number(time), grid.x(time), grid.low + 18, look);
-  }
-  write(pen, "ms", LEFT - 8, grid.low + 18, { ...look, align: "right" });
+  timeAxis(pen, { ...grid, y: grid.low + 3, colours });
 }

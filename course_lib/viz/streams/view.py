@@ -3,8 +3,8 @@
 import threading
 from contextlib import contextmanager, nullcontext
 
-from course_lib.errors import ParameterError
 from course_lib.viz.kit.base import View, anywidget
+from course_lib.viz.kit.inputs import name_or_none
 
 from .model import STATES, state, streams_data, tokens_at
 
@@ -67,10 +67,7 @@ class Streams(View):
         return display(data, metadata=metadata, raw=True, display_id=True)
 
     def check_selected(self, selected):
-        names = [one["name"] for one in self.data["requests"]]
-        if selected is None or selected in names:
-            return selected
-        raise ParameterError(f"selected = {selected!r} is no request; there are {', '.join(names)}. Give one, or None.")
+        return name_or_none(selected, [one["name"] for one in self.data["requests"]], "request")
 
     def _rows(self, step):
         now = self.data["moments"][step - 1]
