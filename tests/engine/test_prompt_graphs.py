@@ -2,15 +2,13 @@
 buffers. What a GPU makes of them is tested in test_on_gpu.py.
 """
 
-import random
-from dataclasses import replace
-
 import numpy as np
 import torch
+from drawn_requests import serve_and_check
 from random_models import model as random_model
 
 from course_lib.attention import checks
-from course_lib.decoding import SamplingParams, choosing, generate_naive
+from course_lib.decoding import choosing
 from course_lib.engine import Engine, EngineConfig, engine, prompt_graphs
 from course_lib.engine.prompt_graphs import PromptGraphs, capped, num_decodes
 from course_lib.engine.runner import Runner, Tokens
@@ -52,23 +50,10 @@ def test_replayed_steps_with_prompts_write_what_naive_decoding_writes(monkeypatc
     monkeypatch.setattr(prompt_graphs, "PROMPT_TOKENS", (4, 8, 16))
     monkeypatch.setattr(prompt_graphs, "DECODES", (2, 4))
     monkeypatch.setattr(prompt_graphs, "PROMPTS", 2)
-    draw, model = random.Random(0), random_model(vocab_size=11, context=64).double()
+    model = random_model(vocab_size=11, context=64).double()
     config = dict(num_blocks=30, block_size=4, max_num_seqs=5, max_num_batched_tokens=20, watermark=0.0)
     e = Engine(model, EngineConfig(preemption="swap", **config), trace=False)
-    wanted, outputs = {}, {}
-    for i in range(60):
-        prompt = [draw.randrange(11) for _ in range(draw.choice([1, 2, 9, 30]))]
-        kind = dict(temperature=0.8, top_k=5) if i % 3 == 2 else {}
-        params = SamplingParams(max_tokens=draw.choice([1, 9, 20]), seed=i, ignore_eos=True, n=1 + (i == 7), **kind)
-        wanted[e.add_request(prompt, params)] = prompt, params
-    while e.has_unfinished():
-        for output in e.step():
-            outputs[output.request_id, output.index] = output.token_ids
-        e.check_integrity()
-    for (name, index), found in outputs.items():
-        prompt, params = wanted[name]
-        assert found == generate_naive(model, prompt, replace(params, n=1, seed=params.seed + index))
-    assert len(outputs) == 61 and e.metrics.num_preemptions
+    assert serve_and_check(e, model, 60, [1, 9, 20]) == 61 and e.metrics.num_preemptions
     assert {(4, 4), (4, 8), (4, 16)} <= set(e.runner.graphs.runs), "too few sizes were met"
     assert len(e.runner.graphs.runs) > 15
 

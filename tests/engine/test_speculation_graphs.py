@@ -3,15 +3,14 @@ buffers. What a GPU makes of them is tested in test_on_gpu.py.
 """
 
 import copy
-import random
-from dataclasses import replace
 
 import pytest
 import torch
+from drawn_requests import serve_and_check
 from random_models import model as random_model
 
 from course_lib.attention import checks
-from course_lib.decoding import SamplingParams, choosing, generate_naive
+from course_lib.decoding import SamplingParams, choosing
 from course_lib.engine import DraftModel, Engine, EngineConfig, NGram, engine, speculative_gpu
 from course_lib.engine.speculation_graphs import SpeculationGraphs
 from course_lib.engine.speculative_gpu import SpeculativeGPURunner
@@ -67,25 +66,12 @@ def nearly(model):
 
 @pytest.mark.parametrize("speculation", ["draft", "ngram"])
 def test_replayed_steps_write_what_naive_decoding_writes(speculation):
-    draw, model = random.Random(0), random_model(vocab_size=11, context=64).double()
+    model = random_model(vocab_size=11, context=64).double()
     rule = dict(num_speculative_tokens=3, rejection_sample_method="strict")
     spec = DraftModel(model=nearly(model), **rule) if speculation == "draft" else NGram(prompt_lookup_min=1, **rule)
     config = dict(num_blocks=30, block_size=4, max_num_seqs=5, max_num_batched_tokens=24, watermark=0.0)
     e = Engine(model, EngineConfig(speculation=spec, preemption="swap", **config), trace=False)
-    wanted, outputs = {}, {}
-    for i in range(16):
-        prompt = [draw.randrange(11) for _ in range(draw.choice([1, 2, 9, 30]))]
-        kind = dict(temperature=0.8, top_k=5) if i % 3 == 2 else {}
-        params = SamplingParams(max_tokens=draw.choice([1, 19, 27]), seed=i, ignore_eos=True, n=1 + (i == 7), **kind)
-        wanted[e.add_request(prompt, params)] = prompt, params
-    while e.has_unfinished():
-        for output in e.step():
-            outputs[output.request_id, output.index] = output.token_ids
-        e.check_integrity()
-    for (name, index), found in outputs.items():
-        prompt, params = wanted[name]
-        assert found == generate_naive(model, prompt, replace(params, n=1, seed=params.seed + index))
-    assert len(outputs) == 17 and e.runner.graphs.runs > 15 and e.metrics.num_preemptions
+    assert serve_and_check(e, model, 16, [1, 19, 27]) == 17 and e.runner.graphs.runs > 15 and e.metrics.num_preemptions
     assert 0 < e.metrics.num_accepted_tokens < e.metrics.num_draft_tokens
 
 
