@@ -3,12 +3,14 @@
 from functools import cache
 
 import httpx
+import openai
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model
 from course_lib.decoding import generate_naive
 from course_lib.models.chat import ChatTemplates
 from course_lib.serving import BackgroundServer, make_app
 
+GREEDY = {"model": "small", "temperature": 0, "extra_body": {"ignore_eos": True}}
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}Once"
 
 
@@ -23,6 +25,11 @@ def make_server(engine_config=EngineConfig(num_blocks=256, max_num_seqs=16), **m
     """A BackgroundServer that was not started. more: of make_app."""
     model, tokenizer = model_and_tokenizer()
     return BackgroundServer(make_app(Engine(model, engine_config, tokenizer=tokenizer, trace=False), "small", **more))
+
+
+def openai_client(server):
+    """The client of the openai package for a server; as a context manager it closes."""
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
 
 
 def engine_of(server):

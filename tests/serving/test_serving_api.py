@@ -6,7 +6,17 @@ import json
 import httpx
 import openai
 import pytest
-from serving_fixtures import body, engine_of, is_idle, make_server, model_and_tokenizer, naive, post
+from serving_fixtures import (
+    GREEDY,
+    body,
+    engine_of,
+    is_idle,
+    make_server,
+    model_and_tokenizer,
+    naive,
+    openai_client,
+    post,
+)
 
 from course_lib.workload.bench.server_target import run
 
@@ -20,11 +30,8 @@ def server():
 
 @pytest.fixture(scope="module")
 def client(server):
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as made:
+    with openai_client(server) as made:
         yield made
-
-
-GREEDY = {"model": "small", "temperature": 0, "extra_body": {"ignore_eos": True}}
 
 
 def test_openai_s_client_gets_the_text_of_naive_decoding(client):

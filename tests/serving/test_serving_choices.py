@@ -9,7 +9,7 @@ from functools import cache
 import openai
 import pytest
 import torch
-from serving_fixtures import body, is_idle, make_server, model_and_tokenizer, naive, post
+from serving_fixtures import GREEDY, body, is_idle, make_server, model_and_tokenizer, naive, openai_client, post
 
 from course_lib import SamplingParams
 from course_lib.decoding import generate_naive
@@ -17,7 +17,6 @@ from course_lib.kvcache import Recompute
 from course_lib.workload.bench.server_target import run
 
 PROMPT = "Once upon a time"
-GREEDY = {"model": "small", "temperature": 0, "extra_body": {"ignore_eos": True}}
 MESSAGES = [{"role": "user", "content": "A story, please."}]
 
 
@@ -30,7 +29,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def client(server):
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as made:
+    with openai_client(server) as made:
         yield made
 
 

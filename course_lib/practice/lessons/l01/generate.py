@@ -15,6 +15,7 @@ from .generate_answers import (
     generate_new_only,
     generate_recursively,
     loop,
+    loses_digits,
     one_call_too_many,
     only_last,
     prompt_then_last,
@@ -228,17 +229,7 @@ GENERATE = Exercise(
             ),
             ends_early,
         ),
-        Mistake(
-            "logits lose digits before the largest is taken.",
-            "Half precision and `round` make close logits equal, and then the lower id is taken. Compare the logits as "
-            "they come.",
-            (
-                loop(pick=lambda row: int(row.half().argmax())),
-                loop(pick=lambda row: int(row.bfloat16().argmax())),
-                loop(pick=lambda row: int(row.softmax(-1).half().argmax())),
-                loop(pick=lambda row: int(row.round(decimals=3).argmax())),
-            ),
-        ),
+        loses_digits(loop),
         Mistake(
             "the tokens are drawn at random.",
             "Two calls with one prompt give different tokens. Greedy decoding always takes the largest logit.",

@@ -3,6 +3,7 @@
 import torch
 
 from course_lib.kvcache import Recompute
+from course_lib.practice.judge.exercise import Mistake
 
 from .solutions.generate import generate
 
@@ -129,3 +130,18 @@ def cuts_afterwards(model, token_ids, max_tokens, stop_token_ids=()):
     new = generate(model, token_ids, max_tokens)
     ends = [i for i, token in enumerate(new) if token in stop_token_ids]
     return new[: ends[0] + 1] if ends else new
+
+
+def loses_digits(loop):
+    """The Mistake of loops that round logits. loop: makes one whose `pick` takes the token from a row of them."""
+    return Mistake(
+        "logits lose digits before the largest is taken.",
+        "Half precision and `round` make close logits equal, and then the lower id is taken. Compare the logits as "
+        "they come.",
+        (
+            loop(pick=lambda row: int(row.half().argmax())),
+            loop(pick=lambda row: int(row.bfloat16().argmax())),
+            loop(pick=lambda row: int(row.softmax(-1).half().argmax())),
+            loop(pick=lambda row: int(row.round(decimals=3).argmax())),
+        ),
+    )

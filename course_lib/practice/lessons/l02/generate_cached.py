@@ -8,6 +8,7 @@ from course_lib.practice.fixtures.tiny_model import Counted
 from course_lib.practice.fixtures.token_lists import PROMPTS, kinds, listed
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
+from course_lib.practice.lessons.l01.generate_answers import loses_digits
 
 from .generate_cached_answers import (
     everywhere,
@@ -257,17 +258,7 @@ GENERATE_CACHED = Exercise(
             loop(own=lambda ids: ids),
             writes_into(UNTOUCHED),
         ),
-        Mistake(
-            "logits lose digits before the largest is taken.",
-            "Half precision and `round` make close logits equal, and then the lower id is taken. Compare the logits as "
-            "they come.",
-            (
-                loop(pick=lambda row: int(row.half().argmax())),
-                loop(pick=lambda row: int(row.bfloat16().argmax())),
-                loop(pick=lambda row: int(row.softmax(-1).half().argmax())),
-                loop(pick=lambda row: int(row.round(decimals=3).argmax())),
-            ),
-        ),
+        loses_digits(loop),
         Mistake(
             "tensors are put into the list.",
             "`argmax` returns a tensor with one number. `int(…)` converts it to an `int`.",
