@@ -25,12 +25,26 @@ def faults(notebook, root):
                 found.append(f"cell {number} shows a widget that has no static form beside it")
             if traces := machine_traces(output, root):
                 found.append(f"cell {number} prints what differs on every machine: {traces[0]!r}")
+            if place := moved_source(output, root):
+                found.append(f"cell {number} shows source that no longer stands at {place}")
     return found
 
 
 def never_executed(cell):
     """Whether nbval would silently compare nothing for this cell."""
     return cell.cell_type == "code" and bool(cell.source.strip()) and cell.execution_count is None
+
+
+def moved_source(output, root):
+    """The `file, line N` of source shown by course_lib.source.show that is not there any more; None when it is."""
+    text = output.get("data", {}).get("text/plain", "")
+    place = re.match(r"# (course_lib/\S+\.py), line (\d+)\n", text)
+    if not place:
+        return None
+    file, first = root / place[1], int(place[2]) - 1
+    shown = text[place.end() :].rstrip().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return None if lines[first : first + len(shown)] == shown else f"{place[1]}, line {place[2]}"
 
 
 def machine_traces(output, root):
