@@ -88,8 +88,8 @@ print("the same tokens with the same seed again:", generate_naive(model, prompt,
 #
 # A run of the model gives the probability of *every* entry of its vocabulary to be the next token. One entry is then
 # chosen and appended, and the model runs again. The view shows these probabilities for each step: the pale bars are
-# those of the model, the blue bars those after the temperature, and the marked bar is the chosen token. The view is
-# at step 9; step through the others.
+# those of the model, the blue bars those after the temperature, and the marked bar is the chosen token. (Lesson 01
+# also cuts unlikely tokens; here nothing is cut.) The view is at step 9; step through the others.
 
 # %%
 from course_lib.decoding import record_choices
@@ -152,9 +152,10 @@ print("Without the sentence:", answer(without))
 
 # %% [markdown]
 # Without the fact the model still answers, and nothing in the answer shows that it is made up. This is how lost
-# memory looks in a language model. Therefore each fast method of this course has to give **the same tokens as the
-# slow method**. (Lesson 01 says exactly what "the same" means.) One question proves little. Here are many, each with
-# and without its fact. Questions whose answer is also somewhere else in the tale are left out.
+# memory looks in a language model. Therefore the fast methods of this course have to give **the same tokens as the
+# slow method**, `generate_naive`, which wrote all of the text above. (Lesson 01 says exactly what "the same" means.)
+# One question proves little. Here are many, each with and without its fact. Questions whose answer is also somewhere
+# else in the tale are left out.
 
 # %%
 with_fact, without_fact, asked = 0, 0, 0
@@ -215,7 +216,7 @@ print(f"{len(told) / seconds:.0f} tokens a second for one request without a cach
 #
 # All of this together is an **engine**. `course_lib` has one already. Look at it once before you build its parts.
 # Twelve requests arrive at the same time: the first asks for few tokens, the last for many. At most six run at the
-# same time, and the others wait.
+# same time, and one run of the model takes at most 64 tokens. The others wait.
 
 # %%
 from course_lib import Engine, EngineConfig
@@ -245,9 +246,10 @@ print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
 
 # %% [markdown]
 # The view shows what happened. In the upper part each row is a request and each column is a run of the model: a
-# request waits (dashes), runs (filled cells) and ends (ring). The lower part is the memory, in blocks of 8 tokens, in
-# the colour of the request that has the block. Drag the slider: blocks fill as the sequences grow, a finished request
-# frees its blocks, and a waiting request takes them.
+# request waits (dashes), runs (filled cells) and ends (ring). In a dark cell the run computes the
+# request's prompt (*prefill*), in a pale cell its newest token (*decode*). The lower part is the memory, in blocks of
+# 8 tokens, in the colour of the request that has the block. Drag the slider: blocks fill as the sequences grow. A
+# finished request frees its blocks, and a waiting request starts in its place.
 
 # %%
 from course_lib.viz import timeline_view

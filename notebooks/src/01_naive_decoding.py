@@ -83,8 +83,8 @@ print(repr(tokenizer.token_text(int(last.argmax()))))
 # - **top-k** keeps the *k* most likely tokens.
 # - **top-p** keeps the fewest most likely tokens whose probabilities sum to at least *p*.
 #
-# Engines have more of these. vLLM and this course also have *min-p*: it keeps the tokens that are at least this many
-# times as likely as the most likely one. Penalties for repeated tokens are not part of this course.
+# Engines have more of these. vLLM and this course also have *min-p*: at 0.1 it keeps the tokens that are at least a
+# tenth as likely as the most likely one. Penalties for repeated tokens are not part of this course.
 #
 # How does the temperature change the row above? The chart has the twelve most likely tokens.
 
@@ -211,9 +211,8 @@ for dtype in (torch.bfloat16, torch.float32):
 
 # %% [markdown]
 # In float32 the first token is larger by 0.05. In bfloat16 both logits become the same number, and the lower id is
-# taken: another token. A server in half precision rounds in every layer, not only at
-# the end. The cell below runs the whole model in bfloat16 on ten tales, and counts the places where the most likely
-# token is another one.
+# taken: another token. A server that runs in bfloat16 rounds in every layer, not only at the end. The cell below runs
+# the whole model in bfloat16 on ten tales, and counts the places where the most likely token is another one.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.models.training.data import HELD_OUT
@@ -256,11 +255,11 @@ in_two_ways(model)
 in_two_ways(half)
 
 # %% [markdown]
-# Kernels choose the order of their sums by the number of rows, so many rows differ in their last digits. In float32
-# these differences are far too small to change a token here. In bfloat16 they are thousands of times as large, and a
-# token can change. On a server the number of rows depends on the other requests in the batch. So in half precision the
-# tokens of a request can depend on the requests beside it. Servers accept it, or use *batch-invariant* kernels, whose
-# order does not change.
+# A **kernel** is the program that computes an operation. It chooses the order of its sums by the number of rows, so
+# many rows differ in their last digits. In float32 these differences are far too small to change a token here. In
+# bfloat16 they are thousands of times as large, and a token can change. On a server the number of rows depends on the
+# *batch*, the requests that share a run of the model. So in 16 bits the tokens of a request can depend on the requests
+# beside it. Servers accept it, or use *batch-invariant* kernels, whose order does not change.
 #
 # The rule of this course is therefore: **in float32, greedy decoding gives the same tokens**. Lessons that compare
 # tokens run in float32. Even in float32 two logits can be only one or two steps apart. This is rare. A comparison
@@ -287,7 +286,8 @@ triangle
 
 # %% [markdown]
 # Solid places are tokens that the model computes for the first time. Hatched places were computed in an earlier run.
-# Because of the causal mask, the earlier tokens give the same keys and values again: all hatched work is repeated.
+# Because of the causal mask, the earlier tokens give the same keys and values again (lesson 02 compares them): all
+# hatched work is repeated.
 #
 # ## Measure: counts first
 #
@@ -406,8 +406,8 @@ for n in sizes:
           f"{sum(flops(n)) / 1e9 / taken[n]:6.1f} GFLOP a second")
 
 # %% [markdown]
-# Each operation also has to be started, which takes the same time at any length. Where the sequence is short, this
-# can be a larger part of the time, and there are fewer GFLOP a second.
+# Where the last column grows, the time does not follow the counts. One reason: each operation also has to be started,
+# which takes the same time at any length. In a short sequence this is a larger part of the time.
 #
 # On a large GPU it is almost all of the time. Here is the same model on an H200, and this machine beside it:
 
@@ -423,9 +423,9 @@ display(chart("Time for the next token without a cache",
 print(run.source)
 
 # %% [markdown]
-# On the H200, 16 times as many tokens take about the same time, from 64 to 1,024. The GPU waits for the next
-# operation to be started for most of the time: these runs are **launch-bound**. This model is far too small for such
-# a GPU. Lesson 02 shows a larger model, and lesson 13 removes the cost of the launches.
+# On the H200, 16 times as many tokens take about the same time, from 64 to 1,024. For most of the time the GPU waits
+# until the next operation is started, or *launched*: these runs are **launch-bound**. This model is far too small for
+# such a GPU. Lesson 02 shows a larger model, and lesson 13 removes the cost of the launches.
 #
 # ## Break it
 #
