@@ -31,7 +31,7 @@ config = model.config
 # ## What does not change
 #
 # In attention, the **query** of a token is compared with the **keys** of this token and of all tokens before it. The
-# weights that come out of this say how much of each **value** the token gets. Because of the causal mask, the result
+# scores say how much of each **value** the token takes in. Because of the causal mask, the result
 # for a token depends on the tokens before it, and not on those after it.
 
 # %%
@@ -348,16 +348,16 @@ print(f"8,192 tokens take {run.column('ms a step')[-1] / run.column('ms a step')
 print(run.source)
 
 # %% [markdown]
-# For each new token, the naive loop pays the row of the whole sequence, and the cached loop the first row.
+# To write the token after a sequence of 8,192 tokens, the naive loop needs a step as in the last row. With the cache, a
+# step as in the first row is enough, and some time to read the keys and values. The line below the table compares them.
 #
-# - Up to 512 tokens the recorded time stays between 15.6 and 17.8 ms. In this range the cache saves little time for
-#   one request. The step takes several times as long as the reading of the weights: it was recorded with an engine
-#   that starts each operation from Python, and most of the time the GPU waits for the next operation. Such a step is
-#   **launch-bound**. Lesson 13 removes this cost.
-# - From 1,024 tokens on the time grows with the tokens, and the cache saves time. The last line compares the largest
-#   step with the smallest.
-# - Even without any cost for launches, a step of one token could not be faster than the reading of the weights. That
-#   is why a server runs many requests in one step: they share this reading. Lesson 09 is about that.
+# - The engine of the recording starts a step of one token with a single call, as a *CUDA graph* (lesson 13). It starts
+#   the operations of all other steps one by one from Python. So a step of 16 tokens takes almost three times as long
+#   as one of 1 token, and no less than a step of 256: it is **launch-bound**.
+# - From 1,024 tokens on the time grows with the tokens. It is 1.5 to 1.7 times the computed bound: this
+#   leaves attention out, and takes the data sheet's TFLOP/s, which matrix products do not reach.
+# - A step of one token cannot be faster than the reading of the weights. That is why a server runs many requests in
+#   one step: they share this reading. Lesson 09 is about that.
 #
 # ## Break it
 #
@@ -407,8 +407,9 @@ for name, broken in (("off by one", off_by_one()), ("not reset", used), ("ignore
     print()
 
 # %% [markdown]
-# The first cache writes the right 40 tokens, although its attention computes wrong numbers, as the next cells show. The right tokens for
-# one prompt prove little. The text of the second one speaks of Olive, who is in the other prompt. From the text of
+# The first cache writes the right 40 tokens, although its attention computes wrong numbers: each token also attends to
+# the key and the value at position 0, which are zeros. The next cells show it. The right tokens for one prompt prove
+# little. The text of the second one speaks of Olive, who is in the other prompt. From the text of
 # the third one you cannot tell what is wrong.
 #
 # `first_divergence` runs the same tokens through two caches, the first half as prefill and then one token at a time.

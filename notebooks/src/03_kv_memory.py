@@ -175,7 +175,7 @@ for name in ("Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B", "Falcon 7B", "DeepSe
 # up to 131,072 tokens.
 
 # %%
-predict("03.laptop", "One user of Llama 3.1 70B fills the context. Without the weights, in 16 bits, the cache takes about",
+predict("03.laptop", "One user of Llama 3.1 70B fills the context. In 16 bits, the cache alone takes about",
         ["0.4 GB", "4 GB", "40 GB"], answer=2)
 
 # %%
@@ -191,13 +191,14 @@ for ram in (16, 32):
 #
 # ## How many requests fit
 #
-# A step also needs memory for its intermediate results, so weights and caches get only a share of the GPU's memory.
-# In vLLM this share is `gpu_memory_utilization`. This lesson takes 0.9. vLLM also runs one step of the largest size
-# when it starts, a *profiling run*, and measures how much memory that step needs. What is left of the share becomes
-# the KV cache.
+# A server uses a share of the GPU's memory, in vLLM `gpu_memory_utilization`. This lesson takes 0.9. The share has to
+# hold the weights, the caches, and the intermediate results of a step. To know the last, vLLM runs one step of the
+# largest size when it starts, a *profiling run*, and measures its memory. What is left of the share becomes the KV
+# cache.
 #
-# The calculation below leaves the profiling run out: the share of the GPU, minus the weights, divided by the bytes of
-# one request.
+# The calculation below leaves the intermediate results out: the share of the GPU, minus the weights, divided by the
+# bytes of one request. A row has the numbers of the cache in bfloat16 or in **fp8**, floating-point numbers of 8
+# bits. The weights are in bfloat16 in both.
 
 # %%
 from course_lib.kvcache import max_requests
@@ -267,8 +268,8 @@ for name in ("Llama 3.1 8B", "Qwen3 0.6B"):
 # All other slots are **free**. Only a used slot holds something that the next step reads.
 #
 # `simulate` is such a server without a model. In each step, finished requests leave. Waiting requests start in order,
-# each in the first hole that is large enough. If the first one does not fit, all wait. Then each running request gets
-# one token.
+# each in the first hole that is large enough. If the request that came first does not fit, all wait. Then each
+# running request gets one token.
 
 # %%
 from course_lib.kvcache import simulate
@@ -288,7 +289,8 @@ print({part: step[part] for part in ("used", "reserved", "internal", "external",
 # - *power of two*: the prompt, and the length of the answer rounded up to a power of two. A good guess must be known.
 # - *exact*: the slots that the request will use. The future must be known.
 #
-# Step through a small memory under each policy. Look for slots that are never used, and for holes.
+# Step through a small memory under each policy. Look for slots that are never used, and for holes. (The view counts
+# time from 0: step 60 is its time 59.)
 
 # %%
 from course_lib.viz import reserved_against_used
@@ -343,7 +345,8 @@ print(f"the paper:  {OPT_13B_SLOTS:,} slots")
 #
 # The paper drew its requests from ShareGPT, a collection of conversations: 161 tokens of prompt and 338 of answer on
 # average. The model takes at most 2,048 tokens. `draw_requests` draws lengths from a distribution with the same
-# means, and cuts them at 2,048. The cut lowers the mean.
+# means, and cuts them at 2,048. The cut lowers the mean. The first 1,000 steps, in which the memory fills, are left out
+# of the averages below.
 
 # %%
 many = draw_requests(1500, seed=1)
