@@ -117,6 +117,9 @@ class Chart(View):
         self._at(step)
         return self._picture
 
+    def _kept_data(self):
+        return self.data | {"picture": self.data["picture"] | {"png": ""}}  # the output has it already
+
     def page_scripts(self):
         return (_plotly_js(),)
 

@@ -31,6 +31,7 @@ class ChatBox(View):
 
     name = "chat"
     noun = "chat"
+    needs_python = True
 
     if anywidget is not None:
         asked = traitlets.Dict().tag(sync=True)  # from the browser: {"text": ..., "number": ...} or {"stop": number}

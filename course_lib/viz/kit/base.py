@@ -4,6 +4,7 @@ import base64
 
 from course_lib.errors import ParameterError
 
+from .kept import kept
 from .page import esm, stylesheet
 from .still import Picture, static_html
 
@@ -58,6 +59,7 @@ class View(_State):
 
     name = ""
     noun = "view"
+    needs_python = False  # whether it does nothing without Python beside it
 
     def __init_subclass__(cls, **kwargs):
         if "name" in cls.__dict__:  # ipywidgets makes a subclass of every widget that gains a trait: not for that one
@@ -109,18 +111,27 @@ class View(_State):
         return self.step
 
     def bundle(self):
-        """(data, metadata) as Jupyter displays them: the live view, and HTML and PNG that a saved notebook keeps."""
+        """(data, metadata) as Jupyter displays them: the live view, and HTML and PNG that a saved notebook keeps.
+
+        The metadata also has the state of the view, see kept.py.
+        """
         step = self._poster() if self.step == self.first else self.step
         picture = self.snapshot(step)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(picture.data).decode()}
         data["text/html"] = static_html(picture, self.words(step), self.data["columns"], self._rows(step))
         metadata = {"image/png": picture.metadata}
+        if not self.needs_python:
+            metadata |= kept(self.name, self._kept_data(), step, self.selected)
         if anywidget is not None:
             view, about_view = super()._repr_mimebundle_()  # on Colab the metadata says where its widget manager is
             kind = "application/vnd.jupyter.widget-view+json"
             data[kind] = view[kind]
             metadata |= about_view
         return data, metadata
+
+    def _kept_data(self):
+        """What of `data` an output keeps."""
+        return self.data
 
     def page_scripts(self):
         """Scripts that a page without Jupyter has to hold for this view, as texts."""
