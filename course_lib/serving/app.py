@@ -23,7 +23,7 @@ from .engine_thread import EngineStopped, EngineThread, TooManyRequests
 from .errors import APIError, refuse
 from .logprobs import TokenNames
 from .prometheus import CONTENT_TYPE, ServerMetrics
-from .protocol import check_model, read_json, read_request
+from .protocol import Limits, check_model, read_json, read_request
 
 LARGE = 16_384  # bytes of a body from which on it is read in another thread: its tokens take a while
 BODY_S = 60  # how long a body may take to come
@@ -76,7 +76,8 @@ class Service:
         self._names = TokenNames(engine.tokenizer)
         self.thread.on_finish = self.counted.count
         room = engine.allocator.num_blocks * engine.config.block_size + 1  # the last token is never computed
-        self.context = min(engine.model.config.context, room)
+        shape = engine.model.config
+        self.limits = Limits(min(shape.context, room), engine.config.max_num_seqs, shape.vocab_size)
 
     async def completions(self, request):
         """POST /v1/completions."""
@@ -99,7 +100,7 @@ class Service:
 
     def _about_model(self):
         about = {"id": self.model_name, "object": "model", "created": self._created, "owned_by": "course_lib"}
-        return about | {"max_model_len": self.context}
+        return about | {"max_model_len": self.limits.context}
 
     async def health(self, request):
         """GET /health: 200 as long as requests can be served."""
@@ -132,7 +133,7 @@ class Service:
         return await _unless_it_hangs_up(request, _whole(answer, outputs))
 
     def _read(self, body, kind):
-        return read_request(read_json(body), kind, self.model_name, self.engine.tokenizer, self.context)
+        return read_request(read_json(body), kind, self.model_name, self.engine.tokenizer, self.limits)
 
     def _check_key(self, request):
         if self._api_key is None:
@@ -145,15 +146,15 @@ class Service:
             )  # fmt: skip
 
     async def _body(self, request):
-        found = bytearray()
+        found, announced = bytearray(), request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced[:18]) > self.most_bytes:
+            self._refuse_length()
         try:
             async with asyncio.timeout(BODY_S):
                 async for piece in request.stream():
                     found += piece
                     if len(found) > self.most_bytes:
-                        raise APIError(
-                            413, f"The body is longer than {self.most_bytes} bytes, the most that this server reads."
-                        )
+                        self._refuse_length()
         except TimeoutError:  # it would keep the server from ending
             close = {"Connection": "close"}
             raise APIError(
@@ -162,6 +163,9 @@ class Service:
         except ClientDisconnect:
             raise APIError(400, "The body ended early.") from None
         return bytes(found)
+
+    def _refuse_length(self):
+        raise APIError(413, f"The body is longer than {self.most_bytes} bytes, the most that this server reads.")
 
     async def _outputs(self, asked):
         """(number of the prompt, RequestOutput) of all prompts as they come. The first item is None: all are taken.

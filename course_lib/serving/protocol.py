@@ -17,10 +17,11 @@ SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "n", "stop", "stop
             "presence_penalty", "frequency_penalty", "repetition_penalty")  # fmt: skip
 OURS = {"model", "max_tokens", "stream", "stream_options", "priority", "return_token_ids", "logit_bias", "logprobs",
         *SAMPLING}  # fmt: skip
-LABELS = {"user", "metadata", "safety_identifier", "prompt_cache_key"}  # they say who asks and why, and change nothing
+# They say who asks and why, and change nothing.
+LABELS = {"user": str, "metadata": dict, "safety_identifier": str, "prompt_cache_key": str}
 FIELDS = {
-    "completions": OURS | LABELS | {"prompt"},
-    "chat": OURS | LABELS | {"messages", "max_completion_tokens", "chat_template_kwargs", "top_logprobs"},
+    "completions": OURS | LABELS.keys() | {"prompt"},
+    "chat": OURS | LABELS.keys() | {"messages", "max_completion_tokens", "chat_template_kwargs", "top_logprobs"},
 }
 # Known fields that this server does not compute, and the values with which they ask for nothing, as null does.
 NOTHING_ASKED = {
@@ -30,10 +31,20 @@ NOTHING_ASKED = {
     "parallel_tool_calls": [True, False], "service_tier": ["auto", "default"], "add_generation_prompt": [True],
 }  # fmt: skip
 MOST_STOPS, MOST_LOGPROBS, MOST_TOP_LOGPROBS = 4, 5, 20
+USAGE = {"include_usage", "continuous_usage_stats"}  # fields of stream_options
 LONGEST_STOP = 1000  # characters: to look for a longer one takes the engine's time, and others would wait
 # Arguments of apply_chat_template. A template from a client could run for ever, in the event loop.
 NO_VARIABLES = {"messages", "chat_template", "tokenize", "tools", "add_generation_prompt", "continue_final_message",
                 "self", "source", "template"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask of this server's engine. context: tokens of prompt and output together."""
+
+    context: int
+    num_sequences: int
+    vocab_size: int
 
 
 @dataclass(frozen=True)
@@ -67,10 +78,13 @@ def _no_number(name):
     raise ValueError(f"{name} is no number in JSON")
 
 
-def read_request(body, kind, model_name, tokenizer, context):
-    """The Asked of a body. kind: "completions" or "chat". context: most tokens of prompt and output together."""
+def read_request(body, kind, model_name, tokenizer, limits):
+    """The Asked of a body. kind: "completions" or "chat". limits: the Limits of the engine."""
+    context = limits.context
     for name, value in body.items():
         if name in FIELDS[kind]:
+            if value is not None and not isinstance(value, LABELS.get(name, object)):
+                refuse(name, f"{name} is {shown(value)}, but it is {'an object' if name == 'metadata' else 'a text'}.")
             continue
         if name not in NOTHING_ASKED:
             refuse(name, f"Unrecognized request argument supplied: {name}")
@@ -78,6 +92,7 @@ def read_request(body, kind, model_name, tokenizer, context):
             refuse(name, f"{name} is {shown(value)}, and this server does not compute {name}. Leave it out.")
     check_model(body.get("model"), model_name)
     prompts = _chat_prompt(body, tokenizer) if kind == "chat" else _prompts(body, tokenizer)
+    _check_ids("prompt", (i for prompt in prompts for i in prompt), limits)
     longest = max(map(len, prompts))
     if longest >= context:
         refuse(
@@ -94,10 +109,21 @@ def read_request(body, kind, model_name, tokenizer, context):
             f"{context}. Lower {name} to {context - longest}, or shorten the prompt.",
             code="context_length_exceeded",
         )
+    if params.n > limits.num_sequences:
+        refuse("n", f"n is {params.n}, and this server computes {limits.num_sequences} at a time at most. Lower n.")
+    _check_ids("logit_bias", (i for i, _ in params.logit_bias), limits)
     stream = _yes_or_no(body, "stream")
     return Asked(
         prompts, params, stream, *_usage_wanted(body, stream), _yes_or_no(body, "return_token_ids"), _priority(body)
     )
+
+
+def _check_ids(name, token_ids, limits):
+    for i in token_ids:
+        if not 0 <= i < limits.vocab_size:
+            refuse(
+                name, f"{name} holds the token id {i}, and this model has the token ids 0 to {limits.vocab_size - 1}."
+            )
 
 
 def _is_same(value, other):
@@ -216,10 +242,10 @@ def _with_text(message):
     return message
 
 
-def _yes_or_no(body, name):
+def _yes_or_no(body, name, within=None):
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        refuse(name, f"{name} is {shown(value)}, but it is true or false.")
+        refuse(within or name, f"{name} is {shown(value)}, but it is true or false.")
     return bool(value)
 
 
@@ -230,9 +256,9 @@ def _usage_wanted(body, stream):
         return False, False
     if not stream:
         refuse("stream_options", "stream_options goes with stream=true only. Leave it out, or stream.")
-    if not isinstance(options, dict) or options.keys() - {"include_usage", "continuous_usage_stats"}:
+    if not isinstance(options, dict) or options.keys() - USAGE:
         refuse("stream_options", f'stream_options is {shown(options)}, but it is {{"include_usage": true}}.')
-    at_the_end, in_each = _yes_or_no(options, "include_usage"), _yes_or_no(options, "continuous_usage_stats")
+    at_the_end, in_each = (_yes_or_no(options, name, "stream_options") for name in sorted(USAGE, reverse=True))
     return at_the_end, at_the_end and in_each
 
 
