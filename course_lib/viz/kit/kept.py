@@ -1,7 +1,7 @@
 """The state of a view in the output that shows it, so that a page without a kernel can bring the view back.
 
-It is plain JSON: what the browser draws from. Jupyter shows nothing of it: it lies in the metadata of the output, packed,
-because a trace has the same few words a thousand times.
+It is plain JSON: what the browser draws from. Jupyter shows nothing of it: it lies in the metadata of the output,
+packed, because a trace has the same few words a thousand times.
 """
 
 import base64
