@@ -3,7 +3,8 @@
 #
 # - **You will** put the engine behind an address that every OpenAI client can talk to, stream its tokens, hang up on it, overload it, and look
 #   at its memory meanwhile.
-# - **Why** an engine that nobody can reach serves nobody, and most of what goes wrong in production goes wrong here.
+# - **Why** an engine that nobody can reach serves nobody. And clients hang up, read slowly, and come all at once: the server must
+#   be ready for that.
 # - **Time** 45 minutes, and two hours for the exercises.
 # - **You need** lessons 10 and 12.
 # - **After it** you can say what goes over the wire, why the event loop never waits for the engine, and what must happen when a client hangs up.
@@ -30,6 +31,7 @@ import torch
 from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, setup, show
 from course_lib.decoding import generate_naive
 from course_lib.models.chat import ChatTemplates
+from course_lib.practice.play import own_server
 from course_lib.serving import BackgroundServer, EngineThread, RequestLog, make_app
 from course_lib.viz import chat_box, request_streams
 
@@ -46,7 +48,8 @@ print(server.url)
 # %% [markdown]
 # ## What goes over the wire
 #
-# A client sends a **POST** with a JSON body, and gets JSON back:
+# vLLM, SGLang and this course's server have the HTTP interface of OpenAI: `/v1/completions` continues a text, `/v1/chat/completions` answers messages.
+# So a client that was written for one of them can talk to all. It sends a **POST** with a JSON body, and gets JSON back:
 
 # %% tags=["nbval-ignore-output"]
 asked = {"model": "tale", "prompt": "Once upon a time, in a quiet harbour,", "max_tokens": 12, "temperature": 0}
@@ -75,16 +78,16 @@ with client.stream("POST", "/v1/completions", json=asked | {"max_tokens": 3, "st
 
 # %% [markdown]
 # Each event is a line `data: ` with JSON in it, and an empty line. `data: [DONE]` says that nothing follows. The format is plain text, so `curl`
-# shows it, and proxies let it pass.
+# shows it.
 #
-# A chunk is what the network brought at a time. It may hold two events, or half of one, or half of a character:
+# A chunk is what the network brought at a time. It may hold several events, or half of one, or half of a character:
 
 # %%
 event = 'data: {"text": " café"}\n\n'.encode()
-for cut in (9, 20):
+for cut in (9, 21):
     print(event[:cut], event[cut:])
 try:
-    event[:20].decode()
+    event[:21].decode()
 except UnicodeDecodeError as error:
     print("UnicodeDecodeError:", error.reason)
 
@@ -122,43 +125,30 @@ predict("16.loop", "Four steps of 50 ms run in the event loop. For how long does
         ["It does not wait", "About 50 ms", "About 200 ms"], answer=1)
 
 # %% tags=["nbval-ignore-output"]
-def step_of_50_ms():
-    time.sleep(0.05)
+async def wait_again_and_again(waits):
+    """Another connection: each time it wants to wait for 1 ms, and writes down how much longer it was."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        waits.append(1e3 * (time.perf_counter() - before) - 1)
 
 
-async def longest_wait(run_step):
-    """The longest time for which another coroutine of the loop could not go on, in ms, during four steps."""
-    waits, over = [], False
-
-    async def other():
-        while not over:
-            before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            waits.append(time.perf_counter() - before - 0.001)
-
-    task = asyncio.ensure_future(other())
+for where in ("in the event loop", "in a thread"):
+    waits = []
+    other = asyncio.create_task(wait_again_and_again(waits))
     for _ in range(4):
-        await run_step()
+        if where == "in a thread":
+            await asyncio.to_thread(time.sleep, 0.05)                # a step of 50 ms
+        else:
+            time.sleep(0.05)
         await asyncio.sleep(0.002)
-    over = True
-    await task
-    return 1e3 * max(waits)
-
-
-async def in_the_loop():
-    step_of_50_ms()
-
-
-async def in_a_thread():
-    await asyncio.to_thread(step_of_50_ms)
-
-
-print(f"in the event loop: {await longest_wait(in_the_loop):5.1f} ms")
-print(f"in a thread:       {await longest_wait(in_a_thread):5.1f} ms")
+    other.cancel()
+    print(f"{where:>17}: the other connection waited {max(waits):4.1f} ms at most")
 
 # %% [markdown]
-# Every other connection waits as long as a step takes, again and again: nobody is accepted, no token is sent, no hang-up is noticed. So the engine runs in
-# a **thread** of its own, or in a process, as in vLLM. Between the two is an **inbox**:
+# While a step runs in the event loop, nothing else happens: nobody is accepted, no token is sent, no hang-up is noticed. So the engine runs in
+# a **thread** of its own. (Torch gives up Python's lock, the GIL, while it computes; between its operations a step still holds it, and then the event loop waits.
+# vLLM's engine runs in a process of its own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
 #
 #     client  <-- HTTP -->  event loop  -- add, abort -->  inbox  -->  engine's thread: take all messages, run a step, ...
 #                               ^------------ the outputs of a step: one message ----------------'
@@ -169,45 +159,34 @@ print(f"in a thread:       {await longest_wait(in_a_thread):5.1f} ms")
 show(EngineThread._take_messages)
 
 # %% [markdown]
-# And a client that reads slowly? Its tokens must not wait in the engine, nor fill the memory. A stream keeps its **newest output only**, and an
-# output holds the whole text so far. A slow client finds several tokens at once, and the others notice nothing.
+# And a client that reads slowly? The engine must not wait for it, and its tokens must not fill the memory. So a stream keeps its **newest output only**, which
+# holds the whole text so far. A slow client gets several tokens at once.
 #
 # ## See it
 #
-# Six requests come to a server that runs four at a time and takes six that are unfinished. Then a seventh comes. Two clients hang up: one whose answer streams, and
-# one that waits. The view is live: it shows your server while the cell runs.
+# The server runs four requests at a time, and takes no more than six that are not finished. Six clients come, and then a seventh. Two hang up: client 2, whose answer
+# streams, and client 6, which still waits. The view is live: it shows your server while the cell runs.
 
 # %%
 predict("16.seventh", "Six requests are unfinished, and that is the limit. What does the server do with a seventh one?",
         ["It waits in the queue", "It is refused at once", "The oldest one is cancelled"], answer=1)
 
 # %% tags=["nbval-ignore-output"]
-def read(number, most=None):
-    """A client. most: it hangs up after so many tokens, or, with 0, while it waits."""
-    body = {"prompt": f"Tale {number}. Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
-    pieces = stream("/v1/completions", body)
-    try:
-        for count, _ in enumerate(pieces, 1):
-            if most and count >= most:
-                break
-    except RuntimeError as error:
-        print(f"client {number}: {error}")
-    finally:
-        pieces.close()                                           # where it is not over, this hangs up
+def come(number, hang_up_after=None):
+    """A client. hang_up_after: it reads nothing, and closes the connection after so many seconds."""
+    body = {"model": "tale", "prompt": f"Tale {number}. Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True, "stream": True}
+    with client.stream("POST", "/v1/completions", json=body) as answer:
+        print(f"client {number}: {answer.status_code}")
+        if hang_up_after is None:
+            answer.read()
+        else:
+            time.sleep(hang_up_after)
 
 
-def hang_up_while_it_waits(number):
-    body = {"prompt": f"Tale {number}. Once upon a time", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
-    with client.stream("POST", "/v1/completions", json=body | {"model": "tale", "stream": True}):
-        time.sleep(0.05)
-
-
-clients = [threading.Thread(target=read, args=(1,)), threading.Thread(target=read, args=(2, 15)), threading.Thread(target=read, args=(3,)),
-           threading.Thread(target=read, args=(4,)), threading.Thread(target=read, args=(5,)),
-           threading.Thread(target=hang_up_while_it_waits, args=(6,)), threading.Thread(target=read, args=(7,))]
 view = request_streams(log)
 with view.live():
     log.clear()
+    clients = [threading.Thread(target=come, args=(number, {2: 0.15, 6: 0.05}.get(number))) for number in range(1, 8)]
     for one in clients:
         one.start()
         time.sleep(0.02)
@@ -216,8 +195,8 @@ with view.live():
     time.sleep(0.05)                                             # a hang-up is noticed a moment later
 
 # %% [markdown]
-# - Which request waits, and which one's end lets it begin?
-# - Find the moment at which blocks go back. Whose are they?
+# - Which requests wait, and what ends their waiting?
+# - Find the moments at which blocks go back. Whose are they?
 #
 # ## Hang up, and the blocks are free
 #
@@ -226,7 +205,7 @@ with view.live():
 
 # %%
 predict("16.blocks", "A client hangs up in the middle of its answer. When are its blocks free?",
-        ["When max_tokens is reached", "Within a step", "When memory is full, and not before"], answer=1)
+        ["When max_tokens is reached", "A step or two later", "When memory is full, and not before"], answer=1)
 
 # %%
 def in_use():
@@ -252,25 +231,24 @@ print("after it, blocks in use:", in_use())
 # %% tags=["nbval-ignore-output"]
 [request] = log.snapshot()["requests"]
 freed = next(at for at, blocks in log.snapshot()["memory"] if blocks == 0 and at > request["arrival"])
-print(f"{len(request['tokens'])} tokens of 1,000 were computed; a token took {1e3 * (request['tokens'][-1] - request['tokens'][0]) / (len(request['tokens']) - 1):.1f} ms, "
+print(f"{len(request['tokens'])} tokens of 1,000 were streamed; a token took {1e3 * (request['tokens'][-1] - request['tokens'][0]) / (len(request['tokens']) - 1):.1f} ms, "
       f"and the blocks were free {1e3 * (freed - request['tokens'][-1]):.1f} ms after the last one")
 
 # %% [markdown]
-# The event loop finds the connection closed and puts an `abort` into the inbox. The engine's thread finds that before its next step.
+# The closed connection is an event for the event loop, which puts an `abort` into the inbox. A step that runs at that moment is finished first; then the engine's thread finds
+# the `abort`, before its next step.
 #
-# The rule is simple, and easy to break: **exactly once, at every stage**. A request may still be in the inbox, may wait, may run, or may have finished a moment ago; the
-# client may be noticed twice. `16.cancel` is about that.
+# **The engine must be told exactly once.** That is easy to break: the request may still be in the inbox, may wait, may run, or may have finished a moment ago, and a
+# hang-up may be noticed twice. `16.cancel` is about that.
 #
 # ## Break it: a front end that does not tell the engine
 #
-# The same engine behind a front end that forgets the client and not the request:
+# What stands between the connections and the engine is the **front end**. `own_server` makes a server whose front end is `16.cancel`, yours if you have passed it. Here
+# one of its methods is left out:
 
 # %%
-from course_lib.practice.play import own_server
-
-
 class Forgetful(parts["16.cancel"]):
-    """A front end that does not hear of hang-ups."""
+    """A front end that does not tell the engine of hang-ups."""
 
     def hang_up(self, client):
         pass
@@ -292,9 +270,9 @@ print(f"{small.metrics.num_generated_tokens} tokens were computed for three clie
 #
 # ## Text on a stream
 #
-# Tokens are not characters, and a client that has received text cannot give it back. Two things are held back.
+# Text that was sent cannot be taken back. So two things are held back.
 #
-# **Parts of a character.** A byte-level token may end within one:
+# **Parts of a character.** The tokens of many tokenizers are bytes, and a token may end in the middle of a character:
 
 # %%
 pieces = [bytes([byte]) for byte in "日本".encode()]
@@ -331,7 +309,7 @@ print("sent:   ", repr("".join(choice["text"] for choice in stopped)), stopped[-
 # ## Chats
 #
 # `/v1/chat/completions` takes messages. A model takes tokens. Between them is a **chat template**: a small program, in the language Jinja, that
-# comes with the model and writes the messages as one text, in the form that the model was trained with. Many models use a form like this:
+# comes with the model and writes the messages as one text, in the form that the model was trained with. Qwen's models, among others, use this form, ChatML:
 
 # %%
 chatml = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -340,8 +318,8 @@ messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 print(ChatTemplates({"default": chatml}).render(messages, add_generation_prompt=True))
 
 # %% [markdown]
-# The last line asks for an answer: without it the model might go on with the user's own words. A model that is given another form than it was trained with
-# still answers, only worse, and no error says so.
+# The last line asks for an answer: without it the model might write another message of the user. A model that is given another form than it was trained with
+# still answers, and no error says that its answers are worse.
 #
 # Our `tale` never learned to chat. It goes on with a tale. So its template writes the messages one after the other, behind the token that begins every
 # tale, `bos_token`. (Leave that token out, and the answers get worse: try it.)
@@ -372,7 +350,7 @@ box
 #
 # ## Too many
 #
-# An engine serves so many tokens a second. If more is asked for, something has to give. A server without a limit takes everything:
+# An engine computes a certain number of tokens a second. If requests come faster, a server without a limit lets them wait:
 
 # %%
 predict("16.queue", "Requests come twice as fast as they are served, and all are taken. How long does a new one wait for its first token?",
@@ -395,12 +373,12 @@ def waits_for(limit, rate=2.0, places=4, number=200):
 
 for limit in (None, 16, 4):
     waits, refused = waits_for(limit)
-    print(f"limit of the queue {limit!s:>4}: {len(waits)} taken, the last of them waits {waits[-1]:5.2f} s; {refused} refused")
+    halves = [sum(half) / len(half) for half in (waits[:len(waits) // 2], waits[len(waits) // 2:])]
+    print(f"limit of the queue {limit!s:>4}: {len(waits)} taken, {refused:2} refused; the first half waits {halves[0]:4.1f} s on average, the second {halves[1]:4.1f} s")
 
 # %% [markdown]
-# Without a limit each request waits longer than the one before, until clients give up, and then the server computes for nobody. With a limit those that
-# are taken are served well, and the others are told so at once: **429**, with the header `Retry-After`. A client library such as `openai` waits that long
-# and asks again by itself.
+# Without a limit the wait grows as long as they come, until clients give up, and then the server computes for nobody. With a limit it stops growing when the queue is full, and those that
+# are refused know it at once: status **429**, with the header `Retry-After`. The client library `openai` waits that long and asks again by itself, twice unless it is told otherwise.
 
 # %% tags=["nbval-ignore-output"]
 body = {"model": "tale", "prompt": "Once", "max_tokens": 1000, "temperature": 0, "ignore_eos": True, "stream": True}
@@ -414,25 +392,26 @@ settle()
 
 # %% [markdown]
 # Which limit? Requests differ: one asks for ten tokens, another for a thousand. `16.admission` counts the tokens that they may need, keeps their order, and works out
-# `Retry-After`. The server on all your parts:
+# `Retry-After`. Here is a server with all four parts of the exercises, where running requests may need 2,040 tokens together:
 
 # %%
-door = Engine(model, EngineConfig(block_size=8, num_blocks=256, prefix_caching=False), tokenizer=tokenizer, trace=False)
-own, own_log = own_server(door, "tale", parts, most_waiting=1, token_budget=2040, tokens_per_s=100)
+own_engine = Engine(model, EngineConfig(block_size=8, num_blocks=256, prefix_caching=False), tokenizer=tokenizer, trace=False)
+own, own_log = own_server(own_engine, "tale", parts, most_waiting=1, token_budget=2040, tokens_per_s=100)
+print(f"a client may need {len(tokenizer.encode(body['prompt'])) + body['max_tokens']} tokens")
 with own, contextlib.ExitStack() as connections:
     for number in range(4):
         answer = connections.enter_context(httpx.stream("POST", f"{own.url}/v1/completions", json=body, timeout=60, trust_env=False))
         print(f"client {number}: {answer.status_code}, Retry-After {answer.headers.get('Retry-After')}")
     connections.close()
-    while own_log.num_open or door.has_unfinished():
+    while own_log.num_open or own_engine.has_unfinished():
         time.sleep(0.002)
-    print("afterwards all blocks are free:", door.allocator.num_free == door.allocator.num_blocks)
+    print("afterwards all blocks are free:", own_engine.allocator.num_free == own_engine.allocator.num_blocks)
 
 # %% [markdown]
 # ## Metrics
 #
-# Whoever runs a server wants to see it. **Prometheus** asks `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so its dashboards read
-# ours:
+# **Prometheus** is a database for measurements. It asks a server for `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so what a
+# dashboard draws from these names of vLLM it can draw of ours:
 
 # %% tags=["nbval-ignore-output"]
 for line in client.get("/metrics").text.splitlines():
@@ -440,9 +419,9 @@ for line in client.get("/metrics").text.splitlines():
         print(line)
 
 # %% [markdown]
-# *Counters* only grow, such as tokens; a dashboard shows how fast. *Gauges* go up and down, such as waiting requests. *Histograms* count how many latencies lie
-# below each of some bounds, so that percentiles of many servers can be added up. Which would you watch? `num_requests_waiting` says that there are too many requests before
-# their latency does.
+# *Counters* only grow, such as tokens; a dashboard shows how fast. *Gauges* go up and down, such as waiting requests. *Histograms* count how many latencies were
+# below each of some bounds (the lines `_bucket`, left out above). The counts of many servers can be added, and percentiles estimated from the sums; percentiles themselves
+# cannot be added. Which would you watch? `num_requests_waiting` rises as soon as requests wait; their TTFT is counted only when they have waited.
 #
 # ## The same benchmark, any server
 #
@@ -456,20 +435,26 @@ with tempfile.TemporaryDirectory() as folder:
 print(bench.stdout or bench.stderr)
 
 # %% [markdown]
-# The address is all that it knows. For vLLM, on a machine with a GPU, it is the same command:
+# (*Peak concurrent requests* counts all that were there at any time within one second, as vLLM does: it can be more than the six of our limit.) For vLLM, on a machine with
+# a GPU, it is the same command:
 #
 #     vllm serve Qwen/Qwen3-0.6B --port 8001
 #     course bench --url http://127.0.0.1:8001/v1 --rate 4
 #
-# And vLLM's own client measures ours: `vllm bench serve --base-url http://127.0.0.1:8000 --model ...`.
+# And vLLM's own client measures ours: `vllm bench serve --backend openai --base-url http://127.0.0.1:8000 --model NAME --tokenizer FOLDER`.
 #
-# ## From the shell
+# ## From the shell, and from Python
 #
 #     course serve tale --port 8000
 #     curl -N http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \
 #          -d '{"model": "tale", "prompt": "Once upon a time", "max_tokens": 40, "stream": true}'
 #
-# It listens at 127.0.0.1 unless you say otherwise, takes an API key (`--api-key`), and ends on Ctrl-C when the running answers are whole.
+# In Python, with OpenAI's own library (`pip install openai`):
+#
+#     client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
+#     client.completions.create(model="tale", prompt="Once upon a time", max_tokens=40).choices[0].text
+#
+# The server listens at 127.0.0.1 unless you say otherwise, can ask for an API key (`--api-key`), and after Ctrl-C finishes the running answers before it ends.
 #
 # In vLLM: `vllm/entrypoints/openai/` has the routes, `vllm/v1/engine/async_llm.py` is the front end in the event loop, `vllm/v1/engine/core.py` runs the engine in a process of its
 # own, and `vllm/v1/metrics/` has the metrics.
