@@ -28,10 +28,10 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## Memory in pages
 #
-# Lesson 03 ended with a question. A request's cache had to be one contiguous piece, reserved before anybody knew how long the
-# sequence would grow. Does it have to be?
+# In lesson 03 the cache of a request had to be one contiguous piece, reserved before anybody knew how long the sequence would
+# grow. Does it have to be contiguous?
 #
-# Operating systems do without. A program sees one long row of addresses, its *virtual* memory. The machine has *physical* memory,
+# The memory of a program does not have to be. A program sees one long row of addresses, its *virtual* memory. The machine has *physical* memory,
 # cut into **pages** of one size. A page table says which physical page stands behind each virtual page. Physical pages can be
 # anywhere. None is reserved: a page is allocated when it is first needed.
 #
@@ -148,7 +148,7 @@ print("tables:", one.block_ids, two.block_ids, "· free:", allocator.num_free)
 # - It raises an error for a call that must be wrong, such as freeing a block twice.
 # - It writes what happens into a trace, from which the view below is drawn.
 #
-# `allocate` you have written; `free` is where the checks are:
+# `allocate` you have written; `free` is where the checks are. (`cache`, *hashed* and *evicted* belong to lesson 05. Here `cache` is None.)
 
 # %%
 show(BlockAllocator.free)
@@ -156,8 +156,8 @@ show(BlockAllocator.free)
 # %% [markdown]
 # It checks the whole list before it changes anything. So a call that raises an error changes nothing.
 #
-# No operation searches: a block leaves the free list at one end and comes back at the other. So a block should cost the same in a
-# memory of a thousand blocks and of a million. Is that so?
+# No operation searches: in `BlockAllocator` a block leaves the free list at one end and comes back at the other. So a block should cost
+# the same in a memory of a thousand blocks and of a million. Is that so?
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -232,8 +232,8 @@ print("contiguous as naive:", contiguous == naive, "· paged as naive:", in_page
 # ## Several requests, one pool
 #
 # Now what a contiguous cache cannot do. `serve_paged` is a small server: requests arrive at some step, get one token a step, and
-# leave. All of them live in one pool. A step is one flat batch: the whole prompt of each new request, and one token of each other
-# request. The part with blocks is short. `BlockTable` is the library's `Table`:
+# leave. All of them live in one pool. In a step the model runs once, on a *flat batch*: one list of tokens, with the whole prompt of each
+# new request and one token of each other request. The part with blocks is short. `BlockTable` is the library's `Table`:
 #
 #     for each request that has all its tokens:      table.free()
 #     for each running request:                      table.append_slots(1)              None: it stands still in this step
@@ -264,7 +264,7 @@ print(f"the same tokens as alone, without a cache: {alike} of {len(requests)}")
 # %% [markdown]
 # ## See it
 #
-# On the left is a block table for each request, on the right physical memory. Step through it, or drag. Touch a block to see which
+# On the left is a block table for each request, on the right physical memory. Step through it, or drag. Point at a block to see which
 # request holds it, and its place in the sequence.
 #
 # - Where does R0 continue when its first five blocks are full?
@@ -281,10 +281,10 @@ view
 # Steps to stop at:
 #
 # - **Step 3.** R2 arrives with 9 tokens and takes three blocks. It takes none for the tokens to come.
-# - **Step 11.** R1 has ended, and its blocks are free. Two steps later two other requests hold them.
+# - **Step 11.** R1 has ended, and its blocks are free. Two steps later two of them are in other tables.
 # - **Step 17.** No block is free. R3 needs one for its next token, R5 needs four for its prompt, and both get None. They stand still.
 #   When R0 ends, two steps later, they go on.
-# - **Step 21.** R5 has blocks that R0 held. Its table is 12, 4, 3, 2: only the table knows the order of the sequence.
+# - **Step 21.** R5 has blocks that R0 held. Its table is 12, 4, 3, 2, 1: only the table knows the order of the sequence.
 #
 # An allocator of your own works with the same cache and the same view: `PagedCache(pool, MyAllocator(24, 4))` and
 # `trace.watch(MyAllocator(24, 4))`. In the exercises you do both.
@@ -337,7 +337,7 @@ chart("Memory of the cache that holds tokens: reserved in one piece, and in bloc
 #
 # Blocks have two costs. Attention has to follow a table. And because nothing is reserved, memory can run out in the middle of a sequence;
 # then a request is preempted, and its tokens are computed again. Here that happens 1,047 times, because this server starts a request as
-# soon as its prompt fits, even into the last free block. Real servers keep a few blocks back; so does lesson 11.
+# soon as its prompt fits, even into the last free block. A server can keep a few blocks back for that, as lesson 11 does.
 #
 # ## How large is a block?
 #
@@ -370,7 +370,7 @@ chart("What a block size costs",
             reference={"16": ("x", 16)}))
 
 # %% [markdown]
-# Neither curve has a bend that decides. So we measure what a small block costs in time, on this machine:
+# Neither curve shows one best size. So we measure what a small block costs in time, on this machine:
 
 # %% tags=["nbval-ignore-output"]
 def best_of(act, repeats=7):
@@ -396,8 +396,8 @@ for size in sizes:
     print(f"{size:>10} {best_of(lambda: grow(size)) / 1024 * 1e6:>13.2f} µs {gathering * 1e6:>29.0f} µs")
 
 # %% [markdown]
-# The time of the ledger falls as blocks grow, and hardly any more after 16. The gather on a CPU depends less on the block size: it
-# always copies all keys and values, in every layer of every step. The kernel of lesson 08 does not gather:
+# Up to blocks of 8 or 16 tokens the time of the ledger falls. With larger blocks it grows again, because `append_slots` lists the slots of
+# the whole last block. (An engine has a shorter way for one token.) The gather on a CPU depends less on the block size: it always copies all keys and values, in every layer of every step. The kernel of lesson 08 does not gather:
 # it reads the blocks where they are. Recorded on an H200:
 
 # %%
@@ -460,7 +460,7 @@ print("all hold after each of 5,000 operations:", dict(sorted(did.items())))
 # %% [markdown]
 # ## Break it
 #
-# The `FreeList` of this lesson counts nothing. Suppose a guest closes the connection. One part of the server sees that and frees the
+# The `FreeList` of this lesson counts nothing. Suppose a user, the *guest*, closes the connection. One part of the server sees that and frees the
 # guest's blocks. Nettle's story arrives and gets them. Then another part of the server sees that the guest's request has ended, and frees
 # the same blocks again. Then Rowan's story arrives.
 
@@ -548,7 +548,7 @@ for another_holder in (False, True):
 # %% [markdown]
 # - **No other holder.** The count is 0 already, so `free` raises `LedgerError`.
 # - **Another holder.** The second free takes *Nettle's* reference. The allocator cannot know whose reference it takes: it counts holders and
-#   does not know them. `free` raises nothing, and `check_integrity()` finds nothing, because its books agree. Rowan gets the same blocks. Only
+#   does not know them. `free` raises nothing, and `check_integrity()` finds nothing, because its counts agree with its free list. Rowan gets the same blocks. Only
 #   the third invariant shows the error, because it looks at the tables.
 #
 # So counting is not enough. The reference must belong to somebody. In `course_lib` only a `BlockTable` frees blocks, and a table can be freed

@@ -283,7 +283,7 @@ for kind in (Table, Careless):
 
 # %% [markdown]
 # No error is raised. Both requests write into the same slots, and the second one writes last. The first question is no longer in memory, so
-# the model answers the other one. On a server these two would be strangers.
+# the model answers the other one. On a server the two questions can come from two users.
 #
 # ## The same beginning, at another time
 #
@@ -293,7 +293,7 @@ for kind in (Table, Careless):
 #
 # Keys and values of a token depend on the tokens up to it, and on no other (lesson 02). So a request can use a block if its sequence is the
 # same *from the beginning to the end of that block*. To look that up fast, every full block gets a **hash** of all these tokens: a short
-# row of bytes that differs, for all practical purposes, for different sequences.
+# row of bytes that is different for different sequences.
 #
 #     tokens      | Once upon a time | there lived a fox |           block_size 4
 #     hash         h0 = H("", tokens)  h1 = H(h0, tokens)            each covers the one before it
@@ -397,8 +397,8 @@ for end in range(len(ids) - 3, len(ids) + 1):
 
 # %% [markdown]
 # The hash changes with every token. The dictionary would have to be changed in every step of every request. And a request that had found
-# the block by an earlier hash would hold a block in which another request goes on writing. A full block does not change, so its hash stays right. The cost: each request computes
-# again the tokens of the last block that are shared and not full, at most 15 with blocks of 16.
+# the block by an earlier hash would hold a block in which another request goes on writing. A full block does not change, so its hash stays right. The cost: where
+# the shared tokens end in the middle of a block, each request computes those of this block again, at most 15 with blocks of 16.
 #
 # ## Why the hash is chained
 #
@@ -434,7 +434,7 @@ for kind in (MyPrefixCache, Unchained):
 # So the hash of a block covers the hash of the block before it, and with it the whole sequence.
 #
 # Two more points. The hash must be long: the library takes 256 bits, so that two sequences with one hash do not occur in practice. And some
-# servers put into it what else the keys depend on, or who may share them: an adapter, an image, a customer ([vLLM, Automatic Prefix
+# servers put into it what else the keys depend on, or who may share them: an image in the prompt, a variant of the weights, a customer ([vLLM, Automatic Prefix
 # Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
 #
 # SGLang keeps the cached prefixes in another structure: a radix tree, in which each edge is a run of tokens and requests with a common
@@ -594,8 +594,8 @@ print(f"a decode step of one sequence of this model, recorded for lesson 09: {re
 
 # %% [markdown]
 # With the cache each later request computes 411 times fewer tokens, and its first token comes 11.5 times as soon, after 21 ms instead of 246.
-# It cannot be much sooner: a step of 20 tokens reads all weights and starts all kernels, as a step of one token does, and that alone took 18.5 ms in
-# this recorded run (it was bound by the start of kernels; lesson 09 says how that is seen).
+# The time falls less than the tokens. A decode step of one token takes 4.4 ms, because the engine starts it with one call, as a CUDA graph. A step
+# with 20 tokens of a prompt is launch-bound: its operations are started one by one (lesson 02).
 #
 # ## When memory is full: eviction
 #
