@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import CourseError
+from .errors import CourseError, ParameterError
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def lessons(root, names=()):
         matches = [lesson for lesson in found if _matches(lesson, name)]
         if not matches:
             known = ", ".join(sorted({lesson.name for lesson in found})) or "none"
-            raise CourseError(f"No lesson source is called {name!r}. Sources here: {known}.")
+            raise ParameterError(f"No lesson source is called {name!r}. Sources here: {known}.")
         chosen += [lesson for lesson in matches if lesson not in chosen]
     return chosen
 
 
 def _matches(lesson, name):
-    wanted = name.removesuffix(".ipynb").removesuffix(".py").replace("/src/", "/")
+    wanted = name.replace("\\", "/").removesuffix(".ipynb").removesuffix(".py").replace("/src/", "/")
     folder, _, stem = wanted.rpartition("/")
     if folder == "exercises":
         folder = "solutions"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import CourseError
+from .errors import CourseError, ModelError, ParameterError
 from .workload.bench.command import bench
 
 app = typer.Typer(
@@ -127,7 +127,7 @@ def export_progress(file: ProgressFile):
     """Write progress and workbook to one file."""
     from .practice.progress import transfer
 
-    _moved(transfer.export, file)
+    print(transfer.export(file))
 
 
 @progress_app.command("import")
@@ -135,17 +135,7 @@ def import_progress(file: ProgressFile):
     """Merge progress and workbook from such a file into what is here."""
     from .practice.progress import transfer
 
-    _moved(transfer.import_, file)
-
-
-def _moved(move, file):
-    from .errors import ParameterError
-
-    try:
-        print(move(file))
-    except ParameterError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    print(transfer.import_(file))
 
 
 @app.command(rich_help_panel="Practise")
@@ -269,7 +259,8 @@ def in_plain_characters(problem):
 
 
 def main():
-    """Entry point. A CourseError becomes one message on stderr and exit code 1, wrong usage one line and code 2."""
+    """Entry point. A CourseError becomes one message on stderr, with exit code 2 where an argument cannot be used, else
+    1; wrong usage becomes one line and code 2."""
     codecs.register_error("course", in_plain_characters)
     for stream in (sys.stdout, sys.stderr):  # a pipe on Windows is in cp1252, which has no check mark
         if hasattr(stream, "reconfigure"):
@@ -288,7 +279,7 @@ def main():
         sys.exit(130)
     except CourseError as error:
         print(error, file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, (ParameterError, ModelError)) else 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

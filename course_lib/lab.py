@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from .checkout import find_root
-from .errors import CourseError
+from .errors import CourseError, ParameterError
 
 SETTINGS = Path(__file__).parent / "lab_settings"
 """Defaults for this run of JupyterLab only: no news pop-up, and a saved notebook keeps the state of its views, so that
@@ -23,15 +23,15 @@ def environment():
 def open_lab(lesson="00", *, browser=True):
     """Replaces this process by JupyterLab; on Windows, where it cannot, runs JupyterLab and returns its exit code.
 
-    Raises CourseError without a checkout, without that lesson, and without JupyterLab.
+    Raises ParameterError without that lesson, and CourseError without a checkout or JupyterLab.
     """
     root = find_root()
-    stem = lesson.removesuffix(".ipynb").rpartition("/")[2]
+    stem = lesson.replace("\\", "/").removesuffix(".ipynb").rpartition("/")[2]
     notebooks = sorted((root / "notebooks").glob("*.ipynb"))
     found = [path for path in notebooks if stem in (path.stem, path.stem.partition("_")[0])]
     if not found:
         known = ", ".join(path.stem for path in notebooks) or "none: run `course build` first"
-        raise CourseError(f"There is no lesson {lesson!r} in {root / 'notebooks'}. Lessons there: {known}.")
+        raise ParameterError(f"There is no lesson {lesson!r} in {root / 'notebooks'}. Lessons there: {known}.")
     if importlib.util.find_spec("jupyterlab") is None:
         raise CourseError(
             "JupyterLab is not installed beside the course. Install it with\n  pip install -e '.[lab]'\n"

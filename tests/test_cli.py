@@ -103,7 +103,7 @@ def test_doctor_speaks_plainly():
 
 def test_an_unknown_exercise_gets_the_nearest_ones_without_a_traceback(tmp_path):
     done = course("hint", "01.gredy", home=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "01.greedy" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -157,7 +157,7 @@ def test_a_file_without_an_answer_is_said(tmp_path, missing, says):
     empty = tmp_path / "empty.py"
     empty.write_text("x = 1\n")
     done = course("check", "00.hello", "--file", str(tmp_path / missing if missing else empty), home=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert says in done.stderr and "Traceback" not in done.stderr
 
 
@@ -171,7 +171,7 @@ def test_a_cell_that_fails_before_the_answer_is_named(tmp_path):
 
 def test_lab_names_the_lessons_it_knows():
     done = course("lab", "77", "--no-browser")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "There is no lesson '77'" in done.stderr
 
 

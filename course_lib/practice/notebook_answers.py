@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 
 from course_lib.checkout import find_root
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, ParameterError
 
 from .check import check
 from .judge import limits, registry, running
@@ -50,7 +50,7 @@ def choose(names, file=None):
 
     Without names: all that are begun in the notebooks, or all that `file` defines. An exercise that is named
     itself is always among the first: that its answer is missing is an error then.
-    Raises CourseError for an unknown name, for a file that cannot be read, and where nothing is left to check.
+    Raises ParameterError for an unknown name, for a file that cannot be read, and where nothing is left to check.
     """
     wanted = expand(names) if names else registry.ids() if file else begun()
     if not file:
@@ -59,7 +59,7 @@ def choose(names, file=None):
     chosen = [i for i in wanted if i in held or i in (names or ())]
     if not chosen:
         asked = ", ".join(f"{registry.find(i).name} ({i})" for i in wanted)
-        raise CourseError(f"{file} holds no answer yet, so nothing was checked. It can define: {asked}.")
+        raise ParameterError(f"{file} holds no answer yet, so nothing was checked. It can define: {asked}.")
     return chosen, [i for i in wanted if i not in chosen] if names else []
 
 
@@ -71,7 +71,7 @@ def _held_in(path):
     try:
         body = ast.parse(_read(path)).body
     except (SyntaxError, ValueError) as error:
-        raise CourseError(
+        raise ParameterError(
             f"{path} is not Python ({type(error).__name__}: {error}), so nothing was checked. "
             f"Run it by itself to see where it fails."
         ) from error
@@ -121,7 +121,7 @@ def check_saved(exercise_id, file=None):
                     f"from the top to see where it fails."
                 ) from error
     if not hasattr(module, exercise.name):
-        raise CourseError(f"{path} defines no {exercise.name}, which is what {exercise.id} asks for.")
+        raise ParameterError(f"{path} defines no {exercise.name}, which is what {exercise.id} asks for.")
     result = check(exercise.id, getattr(module, exercise.name))
     if result.state == "failed":
         result.notices.extend(failed)
@@ -188,7 +188,7 @@ def _pieces(path, exercise_id):
             if cell["cell_type"] == "code"
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(
+        raise ParameterError(
             f"{path} is no notebook that can be read ({type(error).__name__}: {error}). Save it again in Jupyter."
         ) from error
     pieces = []
@@ -198,7 +198,7 @@ def _pieces(path, exercise_id):
             pieces.append((number, source))
         if about.get("course", {}).get("exercise") == exercise_id:
             return pieces
-    raise CourseError(f"{path} has no cell for {exercise_id}. Get the notebook back with: git checkout -- {path}")
+    raise ParameterError(f"{path} has no cell for {exercise_id}. Get the notebook back with: git checkout -- {path}")
 
 
 def _read(path):
@@ -208,7 +208,7 @@ def _read(path):
         why = error.strerror or error
     except UnicodeDecodeError:
         why = "it is no text in UTF-8"
-    raise CourseError(
+    raise ParameterError(
         f"{path} cannot be read ({why}). Give a notebook or .py file that exists, --file PATH, or leave --file "
         f"out to check the lesson's own notebook."
     )

@@ -139,7 +139,7 @@ class Service:
         if self._api_key is None:
             return
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), self._api_key):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._api_key):
             raise APIError(
                 401, "This server needs an API key, and none or another one came: send Authorization: Bearer KEY.",
                 code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"},

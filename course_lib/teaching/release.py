@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course_lib.authoring.files import write_if_changed
 from course_lib.checkout import lessons
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, ParameterError
 
 WRITTEN = ".course_release.json"
 """In the course folder: {file: the sha256 of what `course release` wrote there}. So a teacher's edits are seen."""
@@ -50,8 +50,9 @@ ONE = """\
 def release(root, folder, names, *, report=print):
     """Makes or renews the course folder `folder` with the lessons in `names` (default all) of the checkout `root`.
 
-    `report` gets one line for each file that was written, or kept as a teacher has changed it. Raises CourseError where
-    the names mean no exercises, where nbgrader is missing or fails, and for a folder that cannot be written or read.
+    `report` gets one line for each file that was written, or kept as a teacher has changed it. Raises ParameterError
+    where the names mean no exercises and for a folder that cannot be written or read, and CourseError where nbgrader is
+    missing or fails.
     """
     if find_spec("nbgrader") is None:
         raise CourseError(
@@ -60,11 +61,11 @@ def release(root, folder, names, *, report=print):
         )
     chosen = [lesson for lesson in lessons(root, names) if lesson.stub]
     if not chosen:
-        raise CourseError(f"No exercises belong to {', '.join(names)}, so there is nothing to release.")
+        raise ParameterError(f"No exercises belong to {', '.join(names)}, so there is nothing to release.")
     try:
         _release_all(Files(Path(folder).resolve(), report), chosen)
     except OSError as error:
-        raise CourseError(
+        raise ParameterError(
             f"{folder} cannot be used as a course folder: {error.filename}: {error.strerror}. Name a folder that is "
             "new or your own."
         ) from error

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import import_module
 from importlib.resources import files
 
-from course_lib.errors import CourseError
+from course_lib.errors import ParameterError
 
 from .outcome_text import a_kind
 
@@ -29,18 +29,18 @@ def ids():
 
 
 def find(exercise_id):
-    """The Exercise with this id. Raises CourseError with the nearest ids."""
+    """The Exercise with this id. Raises ParameterError with the nearest ids."""
     known = exercises()
     if isinstance(exercise_id, str) and exercise_id in known:
         return known[exercise_id]
     if not isinstance(exercise_id, str):
-        raise CourseError(
+        raise ParameterError(
             f'The first argument is the exercise\'s id, a text such as "{next(iter(known))}", '
             f"but it is {a_kind(exercise_id)}."
         )
     near = nearest(exercise_id, known)
     tip = f"Did you mean {' or '.join(near)}?" if near else f"The ids are {', '.join(known)}."
-    raise CourseError(f'There is no exercise "{exercise_id}". {tip}')
+    raise ParameterError(f'There is no exercise "{exercise_id}". {tip}')
 
 
 def solution_of(exercise):

@@ -213,12 +213,22 @@ def write_whole(path, text):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
+        _put_in_place(temporary, path)
+    except BaseException:  # an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _put_in_place(temporary, path):
+    """os.replace; tried again for half a second, because Windows refuses it while another program reads `path`."""
+    for wait in (0.01, 0.03, 0.1, 0.4):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(wait)
+    os.replace(temporary, path)
 
 
 def sync_folder(folder):

@@ -3,7 +3,9 @@
 written = write_card(board, "card.svg")        # card.svg and card.json; or card.png
 """
 
+import io
 import json
+import os
 from pathlib import Path
 
 from course_lib.errors import CourseError, ParameterError
@@ -22,6 +24,8 @@ def check_card(file):
         raise ParameterError(f"A card is written as .svg or .png, and {path.name!r} ends otherwise. Try card.svg.")
     if not path.absolute().parent.is_dir():
         raise ParameterError(f"There is no folder {path.parent}. Make it first, or name a file elsewhere.")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise ParameterError(f"No file can be written to {path}. Name a file in a folder that you can write to.")
     return path
 
 
@@ -33,7 +37,9 @@ def write_card(board, file):
     path = check_card(file)
     figure, data = drawn(board), path.with_suffix(".json")
     try:
-        figure.savefig(path, facecolor="white")
+        picture = io.BytesIO()
+        figure.savefig(picture, facecolor="white", format=path.suffix[1:].lower())
+        write_whole(path, picture.getvalue())
         write_whole(data, json.dumps(board.as_dict(), indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise CourseError(

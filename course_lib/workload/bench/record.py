@@ -98,8 +98,9 @@ def write_whole(path, write):
         write(half)
         os.replace(half, path)
     except OSError as error:
-        half.unlink(missing_ok=True)
         raise CourseError(f"{path} cannot be written: {error.strerror}. The results are printed only.") from None
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def check_output(path, what="--output"):
