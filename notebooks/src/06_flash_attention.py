@@ -34,8 +34,8 @@ config = model.config
 # ## The matrix
 #
 # In attention, each query is multiplied with each key. For a sequence of N tokens that is a matrix of N × N scores, in every
-# head of every layer. The softmax turns each row of scores into weights, and the output is the average of the values by these
-# weights.
+# head of every layer. The softmax turns each row of scores into *attention weights*, in this lesson **weights** for short, and the output is
+# the average of the values by these weights.
 #
 # Here are real queries, keys and values: those of layer 2 of the bundled model, for a tale of 256 tokens.
 
@@ -176,7 +176,7 @@ print("the same 12 tokens:", greedy(Tiled()) == tokens)
 # %% [markdown]
 # ## The same in `course_lib`
 #
-# The loop does the same. Added there: other masks, grouped heads, half precision, rows that see no key, and a `Meter` that
+# The loop does the same. Added there: other masks, grouped heads, 16-bit numbers, rows that see no key, and a `Meter` that
 # counts bytes.
 
 # %%
@@ -186,8 +186,8 @@ show(flash_attention_v2)
 # ## Two memories
 #
 # The output is the same. What differs is how many bytes are moved. For this lesson a GPU has two memories. The large one (HBM) holds all tensors and is
-# slow. Each multiprocessor has a small and fast one (shared memory and registers, a few hundred kilobytes), and computes only on
-# what is there. So we count the bytes that are read from slow memory and written to it.
+# slow. A GPU computes in many **multiprocessors** side by side, an H200 in 132. Each has a small and fast memory (shared memory and
+# registers, a few hundred kilobytes), and computes only on what is there. So we count the bytes that are read from slow memory and written to it.
 #
 # Four ways to compute the same output:
 #
@@ -231,8 +231,8 @@ for name in algorithms:
     print(f"{name:>21} {extra:>13} {read:>10} {written:>10} {meter.scalings:>10,}")
 
 # %% [markdown]
-# *Scalings* counts how often a number of the output is multiplied by `alpha` or divided by `l_i`: work that the matrix units of a
-# GPU cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of FlashAttention.
+# *Scalings* counts how often a number of the output is multiplied by `alpha` or divided by `l_i`: work that the **matrix units** of a
+# GPU, which only multiply matrices, cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of FlashAttention.
 #
 # How do memory and bytes moved grow with the length of the sequence?
 
@@ -253,8 +253,8 @@ chart("Memory and bytes moved against the length of the sequence",
 
 # %% [markdown]
 # Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold for all of
-# them: each tile of queries still needs each tile of keys. In bytes moved FlashAttention gains a factor. It depends on the size of the
-# tile, so on how much fast memory there is:
+# them: each tile of queries still needs each tile of keys. By what factor FlashAttention moves fewer depends on the size of the
+# tile, and so on how much fast memory there is:
 
 # %%
 standard = metered("standard", 1024).bytes_moved
@@ -535,7 +535,7 @@ recorded("06")
 # The memory grows as the counts said: at each doubling about fourfold for the standard way, and less than twofold for the other loops.
 # (It is more than we counted: torch keeps scores, mask and weights for a while.) The times of the loops are those of Python, which
 # starts one small kernel after the other. (At 512 tokens the standard way takes longer than at 1,024: such small sizes measure how
-# kernels are started, and not bytes.) In one **kernel**, a program that runs on the GPU itself, the same loop is fast. How fast? Here are kernels that a user
+# kernels are started, and not bytes.) In one kernel the same loop is fast. How fast? Here are kernels that a user
 # can choose, FlashAttention-2 and cuDNN's, beside the one of this course, with 16 or 32 heads:
 
 # %%
@@ -622,7 +622,7 @@ guesses("06")
 #
 # <details><summary><b>3. A sequence of N tokens becomes twice as long. What happens to the work, the memory and the bytes moved?</b></summary>
 #
-# The work is four times as much, in each of the four. The memory beside q, k, v and the output is four times as much with
+# The work is four times as much with each of the four algorithms. The memory beside q, k, v and the output is four times as much with
 # the matrix, and at most twice without. The bytes moved are about four times as many, from a level that the tile decides.
 # </details>
 #

@@ -40,7 +40,7 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # in any order, many at once. The programs of a launch are its **grid**. Each program asks for its number, `tl.program_id(0)`, and
 # takes its own part of the work. What runs on the GPU is called a **kernel**.
 #
-# A program works on **blocks** of numbers: 8 of them, or 64 × 64. One line of the program adds two blocks. A **lane** is one place in a
+# A program works on **blocks** of numbers: 8 of them, or 64 × 64. (These are not the blocks of the cache in lesson 04.) One line of the program adds two blocks. A **lane** is one place in a
 # block. A tensor reaches the kernel as a **pointer**, the address of its first number. A pointer plus a block of offsets is a block of
 # addresses, and `tl.load` reads the numbers there.
 #
@@ -327,9 +327,10 @@ for name, (exponent, fraction) in formats.items():
 # %% [markdown]
 # **float16** has more digits than **bfloat16**, and a smaller range: its largest number is 65,504.
 #
-# **TF32** is no format to store. It is what NVIDIA's matrix units make of a float32 before they multiply: they round its fraction from 23
-# bits to 10. They are then eight times as fast (A100: 156 TFLOP/s against 19.5, by its data sheet). Triton's `tl.dot` does this with
-# float32 blocks, unless it gets `input_precision="ieee"`. The products are added in float32. Here is the rounding by itself:
+# **TF32** is no format to store. It is what NVIDIA's matrix units make of a float32 before they multiply: they use 10 of
+# the 23 bits of its fraction. They are then eight times as fast (A100: 156 TFLOP/s against 19.5, by its data sheet). Triton's `tl.dot` does this with
+# float32 blocks, unless it gets `input_precision="ieee"`. The products are added in float32. Here is the loss by itself. (The cell rounds to 10 bits; a chip
+# may cut the other bits off instead.)
 
 # %%
 def to_tf32(x):
@@ -383,7 +384,7 @@ with torch.inference_mode():
               f"{distance(kernel, one):.1e}, and with keys 1 % too large by {distance(wrong, one):.1e}")
 
 # %% [markdown]
-# Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 much less. So a kernel is
+# Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 only a little. So a kernel is
 # tested in float32 first, with `ieee`, and then in the formats it is made for.
 #
 # In two ways the interpreter's arithmetic differs from a GPU's. It ignores `input_precision`, so TF32 shows only on a GPU. And NumPy has
@@ -463,7 +464,7 @@ for stride in (1, 2, 8, 64):
 # %% [markdown]
 # So neighbouring lanes should read neighbouring numbers. The kernels above do: along `dims[None, :]` the stride is 1.
 #
-# **Two programs that write one place.** The interpreter runs the programs in order, so the last one wins, always the same. On a GPU the
+# **Two programs that write one place.** The interpreter runs the programs in order, so the last one always wins. On a GPU the
 # order is not fixed. The recorder can run them in other orders, and it sees every store:
 
 # %%
@@ -487,7 +488,7 @@ print(clashes(log)[0])
 # can load the same old number at the same time. `tl.atomic_add` adds without that. Better, each program writes a place of its own.
 #
 # **Pipelining.** While a program computes a tile, the next tiles can already be on their way from slow memory. `num_stages` says how many
-# tiles are held at a time: with more stages the program waits less and takes more shared memory. `kernel[grid](…, num_stages=3)`:
+# tiles are held at a time: with more stages the program waits less and takes more shared memory. (The table of chips has 2.) `kernel[grid](…, num_stages=3)`:
 
 # %% tags=["nbval-ignore-output"]
 for stages in (1, 2, 3, 4):

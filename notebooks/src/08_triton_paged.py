@@ -5,7 +5,7 @@
 # - **Why** to gather the blocks first copies every key and value once more, in each layer, for each token. A kernel that follows the table reads them where they are.
 # - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 04, 06 and 07.
-# - **After it** you can read the attention backend of a server: `slot_mapping`, `block_tables`, `seq_lens` and `cu_seqlens_q` go in, and you know what each program does with them.
+# - **After it** you can read the attention code of a server: `slot_mapping`, `block_tables`, `seq_lens` and `cu_seqlens_q` go in, and you know what each program does with them.
 
 # %% [markdown]
 # {{colab}}
@@ -53,7 +53,8 @@ print("block_tables")
 print(batch.block_tables)
 
 # %% [markdown]
-# The rows of sequences 0 and 1 name the same blocks, apart from the last one. -1 fills a row up.
+# `seq_lens` are the tokens of each sequence, the new one included. The rows of sequences 0 and 1 name the same blocks, apart from the last
+# one. -1 fills a row up.
 #
 # ## What a gather costs
 #
@@ -263,11 +264,11 @@ reads_view
 # %% [markdown]
 # Sequences 0 and 1 share the blocks of their prompt, and each of them reads these blocks: a program does not know of other
 # programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are kernels that compute
-# sequences with a common prefix together; FlashInfer calls it cascade attention.)
+# sequences with a common prefix together; FlashInfer calls it cascade attention.) Of a last block only the filled slots are read.
 #
 # ## A long context
 #
-# The grid of `decode_kernel` is `(num_seqs, num_kv_heads)`. A GPU runs programs on its **multiprocessors**, of which an
+# The grid of `decode_kernel` is `(num_seqs, num_kv_heads)`. A GPU runs programs on its multiprocessors (lesson 06), of which an
 # H200 has 132.
 
 # %%
@@ -530,7 +531,7 @@ show(_attend)
 # - A tile of keys is `BLOCK_N` tokens, whatever the block size is: 128 keys from 8 blocks of 16, for example. Each key's own block id is loaded.
 # - The ids of the *next* tile are loaded before this tile is computed. The addresses of K and V depend on the ids. Otherwise each turn of the loop waits for memory twice, one after the other.
 # - Offsets have 64 bits, for pools of more than 2³¹ numbers.
-# - Head sizes that are no power of two, a sliding window, half precision, and scores in base 2, because the hardware has exp2.
+# - Head sizes that are no power of two, a sliding window, 16-bit numbers, and scores in base 2, because the hardware has exp2.
 # - `MASKED`: tiles that every row sees as a whole are computed without a mask (lesson 06).
 # - The parts of a long context are a dimension of the grid. A second kernel, `paged.merge_kernel`, does what `in_parts` does after the kernel, with its guard for empty parts.
 #
@@ -609,7 +610,7 @@ for i, (count, length_each) in enumerate(zip(requests, each)):
     print(f"{count:>7,.0f} x {length_each:>8,.0f} {gather:>7.0f} µs {exercise:>7.0f} µs {library:>8.0f} µs   {gather / library:.1f}")
 
 # %% [markdown]
-# With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 4 times as long as `course_lib`'s kernel: the count of bytes said 3.
+# With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 3.8 times as long as `course_lib`'s kernel: the count of bytes said 3.
 # The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request it has eight programs. With many requests a
 # program waits for one block of 16 tokens before it asks for the next. What `course_lib` adds is the list above: parts, larger tiles,
 # and loads that are under way while the tile before is computed.
