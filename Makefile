@@ -47,7 +47,7 @@ build: .venv/.dev ## notebooks from their sources; executes those whose code has
 lock: .venv/.dev ## resolve the locks again, newest versions that pyproject.toml and locks/*.in allow
 	.venv/bin/pip install --quiet uv
 	.venv/bin/$(LOCK) --upgrade --extra lab --extra triton --extra serve -c locks/local.in pyproject.toml -o requirements.lock
-	.venv/bin/$(LOCK) --upgrade --extra lab --extra triton --extra serve --extra test --extra teach \
+	.venv/bin/$(LOCK) --upgrade --extra lab --extra triton --extra serve --extra test --extra teach --extra site \
 		-c locks/local.in -c requirements.lock pyproject.toml -o locks/dev.lock
 	.venv/bin/$(LOCK) --upgrade --extra serve --extra test --override locks/colab.in --no-emit-package triton \
 		pyproject.toml -o locks/colab.lock

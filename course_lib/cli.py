@@ -240,6 +240,19 @@ def build(
     print("Every notebook is what its source makes.")
 
 
+@app.command(rich_help_panel="Write the course")
+def site(out: Annotated[str, typer.Argument(metavar="[OUT]", help="The folder, made anew.")] = "site"):
+    """Make a site of the lessons, with live views, and of the API. A browser opens it without Python."""
+    from .checkout import find_root
+
+    try:
+        from .site import build_site
+    except ImportError as error:
+        print(f"{error}. The site needs more packages: pip install 'llm-inference-course[site]'.", file=sys.stderr)
+        raise typer.Exit(2) from None
+    build_site(find_root(), out)
+
+
 @app.command(rich_help_panel="Teach")
 def release(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The course folder; made where there is none.")],

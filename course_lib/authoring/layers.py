@@ -27,7 +27,7 @@ LAYERS = (
     ("viz",),
     ("practice",),
     ("authoring", "lab"),
-    ("teaching",),
+    ("teaching", "site"),
     ("cli",),
 )
 
