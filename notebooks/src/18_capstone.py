@@ -20,10 +20,10 @@ import torch
 
 from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, load_parts, predict, progress, setup
 from course_lib.decoding import generate_naive
-from course_lib.engine import Policy
+from course_lib.engine import Policy, Request
 from course_lib.kvcache import BlockAllocator, KVCacheManager
-from course_lib.practice.play import assemble, contest, pushed
-from course_lib.viz import chart, source_map
+from course_lib.practice.play import assemble, contest
+from course_lib.viz import source_map
 
 # %% tags=["nbval-ignore-output"]
 setup()
@@ -42,7 +42,7 @@ parts = load_parts("04.allocator", "10.continuous_loop", "11.chunked_prefill", "
 parts
 
 # %% [markdown]
-# `course assemble` serves the same requests in eight ways on these parts, from the loop of lesson 01 to the engine of `course_lib`, and holds every token to
+# `course assemble` serves the same requests in eight ways on these parts, from the loop of lesson 01 to the engine of `course_lib`, and compares every token with
 # `generate_naive`. Here it runs with four short requests.
 
 # %%
@@ -59,17 +59,11 @@ board
 # - **cached** computes each token once, where **naive** computes the whole sequence again for each new token.
 # - **paged** is no faster for one request. It saves memory when there are several: nothing is reserved for the longest answer.
 # - **batched** and **continuous** read the weights once for several requests.
-# - **engine** cuts prompts into chunks, so that running requests get a token in every step. That improves latency, not tokens a second.
+# - **engine** cuts prompts into chunks, so that running requests get a token in every step. That improves latency (lesson 11), not tokens a second.
 # - **preempting** has about a third of the blocks that **engine** has. (The column "peak MB" counts other tensors too.) The tokens are the same, but it computes some tokens again, and fewer
 #   requests run at once, so it is slower.
-# - **final** is `course_lib` alone, with shared prefixes; these prompts share no beginning.
-
-# %% tags=["nbval-ignore-output"]
-names = [score.name for score in board.scores]
-chart("Tokens a second, here", {"tokens a second": (names, [score.tokens_per_second for score in board.scores])}, y="tokens a second",
-      x="way of serving", kind="bars")
-
-# %% [markdown]
+# - **final** is `course_lib` alone, and it shares prefixes. The prompts begin with the same tokens, but those that are computed in the same step cannot share yet, so little is saved here.
+#
 # ### A card to share
 #
 # The board as a picture, and the same numbers as JSON: machine, tokens a second, peak memory, and which parts are yours. In a terminal,
@@ -79,7 +73,7 @@ chart("Tokens a second, here", {"tokens a second": (names, [score.tokens_per_sec
 folder = Path(tempfile.mkdtemp())
 picture, numbers = board.card(folder / "card.png")
 print(picture.name, "and", numbers.name)
-print(numbers.read_text()[:180], "…")
+print(numbers.read_text(encoding="utf-8")[:180], "…")
 
 # %% [markdown]
 # ## Build it: what is left of an engine
@@ -117,7 +111,8 @@ print("the tokens of generate_naive:", [written[i] for i in ids] == [generate_na
 #
 # ### The same in vLLM
 #
-# `EngineCore.step` in `vllm/v1/engine/core.py` makes four calls; our `runner.run` does the work of two of them:
+# `EngineCore.step` in `vllm/v1/engine/core.py` has the same calls; our `runner.run` does the work of two of them. (`grammar_output` says which tokens a required form, such as
+# JSON, allows. The course's engine has none.)
 #
 # | here | vLLM 0.24.0 |
 # |---|---|
@@ -136,7 +131,7 @@ source_map([exercise_id for exercise_id, entry in progress().entries.items() if 
 
 # %% [markdown]
 # - Which mechanisms have a file of their own in one engine, and share a file in another?
-# - vLLM and SGLang find shared prefixes in two ways. What must a hash chain store for each block, and what does a tree of tokens store?
+# - Shared prefixes, eviction: which file has both in SGLang, and which two in vLLM?
 #
 # ## A guided reading
 #
@@ -202,7 +197,7 @@ print("its blocks:", held, "  given out again in the order", order)
 # | vLLM, `priority` | the largest `(priority, arrival_time)` | into the heap, by the same two |
 # | SGLang | the one with the fewest output tokens; among equals the longest prompt | back into the queue |
 #
-# With the policy `priority` (lesson 11), a waiting request that is more important than a running one preempts it here at once. In vLLM it waits until a running request ends: there, memory is the only reason
+# With the policy `priority` (lesson 11), a waiting request that is more important than a running one preempts it here at once. In vLLM it waits for a place: there, lack of memory is the only reason
 # to preempt.
 #
 # ### 4. One batch of everything, or prompts first?
@@ -257,13 +252,13 @@ class Aged(Policy):
 contest(Aged)
 
 # %% [markdown]
-# With `Shortest` no mean is higher than that of another policy. But on the chat workload a request waits more than twice as long as any would have under FCFS: it starves. A unit of work is one output token or four
-# prompt tokens. `Aged` lets waiting count too; the factor 0.01 decides how much work weighs against a second of waiting, and it is still too large for the chat workload. `Fair` helps where there are two clients
+# A unit of work is one output token or four prompt tokens. `Shortest` takes the request with the least work first. No other policy has a lower mean. But on the chat workload one request waits more than twice as long
+# as any would have under FCFS: it starves. `Aged` lets waiting count too; the factor 0.01 decides how much work weighs against a second of waiting, and it is still too large for the chat workload. `Fair` helps where there are two clients
 # (documents), and is FCFS where there is one. On the calm workload nobody waits for a place, so no policy gains anything: compare policies under a load like your own.
 #
 # ## Break it: a policy that ignores waiting
 #
-# How many short requests pass one long request that waits, if short ones keep coming?
+# One long request waits, and a new short one comes for each request that is taken out of the queue. After how many is the long one taken?
 
 # %%
 class ShortFirst(Policy):
@@ -271,15 +266,15 @@ class ShortFirst(Policy):
         return request.num_prompt_tokens
 
 
-policy, given = pushed(ShortFirst, 40, seed=3)
-longest = max(given, key=lambda request: request.num_prompt_tokens)
-passed = 0
-while policy.pop() is not longest:
-    passed += 1
-print(f"the longest of 40 requests arrived as number {given.index(longest) + 1}, and {passed} went before it")
+policy, taken = ShortFirst(), []
+policy.push(Request("long", [5] * 500, params))
+for number in range(1000):
+    policy.push(Request(f"short {number}", [5] * 10, params))
+    taken.append(policy.pop().request_id)
+print(f"{len(taken)} requests were taken; the long one is among them: {'long' in taken}")
 
 # %% [markdown]
-# If short requests never stop coming, the long one never runs. Nothing crashes, the mean TTFT looks better, and one user never gets an answer. So look at the longest wait, too.
+# As long as short requests come, the long one does not run. Nothing crashes, the mean TTFT looks better, and one user gets no answer. So look at the longest wait, too.
 #
 # The exercise `18.your_policy` asks for a policy that beats FCFS on hidden workloads and lets nobody starve.
 #
@@ -307,8 +302,8 @@ guesses("18")
 #
 # <details><summary><b>3. A radix tree finds prefixes of any length, hashes only whole blocks. Why does vLLM live with that?</b></summary>
 #
-# Memory is given out in blocks, and a shared block must not be written. A prefix that ends inside a block would need a copy of that block. With 16 tokens a block, at most 15 tokens of a prefix are computed again. SGLang
-# uses pages too, and then it cuts the match to whole pages (`page_size`).
+# Memory is given out in blocks, and a shared block must not be written. A prefix that ends inside a block would need a copy of that block. With 16 tokens a block, at most 15 tokens of a prefix are computed again. SGLang's
+# memory can be given out in pages too (`page_size` above 1); then it finds whole pages only.
 # </details>
 #
 # ## What next
