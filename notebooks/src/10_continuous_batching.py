@@ -408,10 +408,10 @@ recorded("10")
 # %% [markdown]
 # - **Table 1.** With at most 4 or 16 at once the engine needs about half the runs of the static server, which wastes 51 % and 70 % of what it
 #   computes. With 64 at once all requests join in the first step, and both servers run as often as the longest output has tokens.
-# - **Table 2.** Compare the last two columns: they differ by less than a tenth. A shared step reads the weights once and not twice, which is
-#   about 3.5 ms. But in this engine only a step of decodes alone is a CUDA graph (lesson 13). A step with a prompt is launched kernel by
-#   kernel, and that takes about 13 ms for any prompt of up to 512 tokens. So a shared step loses about as much as it saves. In plain PyTorch,
-#   where both steps are launched, one shared step was 12 to 17 ms shorter than two.
+# - **Table 2.** Compare the last two columns: they differ by less than a tenth. A shared step reads the weights once and not twice.
+#   But when this was recorded, only a step of decodes alone was a CUDA graph (lesson 13). A step with a prompt was launched kernel by
+#   kernel, and that takes about 13 ms for any prompt of up to 512 tokens. So a shared step loses about as much as it saves. (Now the engine has
+#   graphs for steps with prompts too.)
 # - A prompt of 8,192 tokens makes a step of 212 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
 #   such a prompt into pieces.
 #
