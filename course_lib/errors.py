@@ -13,6 +13,13 @@ class ParameterError(CourseError, ValueError):
     """An argument with a value that is not allowed; the message says which values are."""
 
 
+class NotHere(CourseError):
+    """This system has no package or no call for it: Triton outside Linux, several processes on Windows.
+
+    In a lesson the cell ends with the message, and the cells below run: see machine/skipped_cells.py.
+    """
+
+
 class CacheFull(CourseError):
     """A step brings more tokens than the cache has room for. Nothing of the step was written."""
 

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 import torch
 
+from .skipped_cells import skip_what_is_not_here
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -82,6 +84,8 @@ def setup(*, seed=0, quiet=False):
     """
     machine = inspect_machine()
     torch.manual_seed(seed)
+    if machine.triton == "absent" or sys.platform == "win32":
+        skip_what_is_not_here()
     if not quiet:
         where = machine.gpu or f"CPU, {machine.cpu_threads} thread{'s' if machine.cpu_threads > 1 else ''}"
         print(f"Running on {where} in {machine.dtype}. Triton: {machine.triton}. More: `course doctor`.")

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from course_lib.errors import CourseError, ParallelError, ParameterError
+from course_lib.errors import CourseError, NotHere, ParallelError, ParameterError
 
 from .group import Group, check_no_group
 from .worker import HERE, serve
@@ -38,8 +38,8 @@ class Ranks:
     """Rank 0 and its helpers. size: the number of processes. device: "cuda" (a GPU each) or "cpu".
 
     `group` is the Group of rank 0. Under torchrun, this makes no object in the other processes: they serve rank 0 until
-    it closes, and then leave the program. Raises ParameterError where there are too few GPUs, and ParallelError where a
-    process ends at its start.
+    it closes, and then leave the program. Raises NotHere on Windows, ParameterError where there are too few GPUs, and
+    ParallelError where a process ends at its start.
     """
 
     def __init__(self, size, device="cpu"):
@@ -201,7 +201,7 @@ def is_torchrun():
 
 def _check_machine(size, device):
     if sys.platform == "win32":
-        raise ParameterError("tensor_parallel above 1 needs Linux or macOS. On Windows, run the course in WSL.")
+        raise NotHere("tensor_parallel above 1 needs Linux or macOS. On Windows, run the course in WSL.")
     if device not in ("cuda", "cpu"):
         raise ParameterError(f'device is {device!r}; several processes run on "cuda", a GPU each, or on "cpu".')
     if device == "cuda" and torch.cuda.device_count() < size:

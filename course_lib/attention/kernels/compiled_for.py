@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.errors import ParameterError
+from course_lib.machine.skipped_cells import has_triton, without_triton
 
 NAMES = {
     "sm_75": "T4",
@@ -72,8 +73,10 @@ def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2, s
     pointers and what is called `…_stride` are taken to be multiples of 16, as they are in a model. constants:
     {argument: value} of its tl.constexpr. Takes about a second a chip the first time; Triton keeps what it has
     compiled. source: the kernel with the imports, constants and helpers that it uses; None: it uses nothing beside
-    `triton` and `tl`. Raises DoesNotCompile, a ParameterError, with the compiler's words.
+    `triton` and `tl`. Raises DoesNotCompile, a ParameterError, with the compiler's words, and NotHere without Triton.
     """
+    if not has_triton():
+        raise without_triton()
     for chip in chips:
         if chip not in NAMES:
             raise ParameterError(f"There is no chip {chip!r} here; there are {', '.join(NAMES)}.")
@@ -96,7 +99,11 @@ def compile_for(kernel, chips, types, constants, *, num_warps=4, num_stages=2, s
     with tempfile.TemporaryDirectory() as folder:  # Triton reads a kernel's source from its file
         Path(folder, "job.json").write_text(json.dumps(job), encoding="utf-8")
         ran = subprocess.run(
-            [sys.executable, "-m", __spec__.name, folder], capture_output=True, text=True, env=environment
+            [sys.executable, "-m", __spec__.name, folder],
+            capture_output=True,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
         )
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]

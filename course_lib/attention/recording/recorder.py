@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from course_lib.errors import OutOfBounds, ParameterError
+from course_lib.machine.skipped_cells import has_triton, without_triton
 
 from .accesses import OPS, Access, Accesses, Launch, Operand
 from .second_python import launches_go_there
@@ -49,7 +50,7 @@ def record_accesses(*, check=True, order="in order"):
     OutOfBounds, with the kernel, program, tensor and offsets, before memory is accessed. With False it is recorded, a
     load gives the mask's `other` (or nan) there and a store does nothing; see Accesses.outside. order: of the programs,
     which a GPU runs in any order: "in order", "reversed" or "shuffled".
-    Raises ParameterError without Triton and inside another recording. With a GPU it also raises it for bfloat16 tensors
+    Raises NotHere without Triton, ParameterError inside another recording, and with a GPU also for bfloat16 tensors
     and for kernels that cannot be copied out of their notebook. Outside the block Triton is unchanged.
     """
     global _recording
@@ -85,16 +86,15 @@ def recording():
 
 
 def _interpreter():
-    """(Triton's interpreter module, whether Triton compiles here). Raises ParameterError without Triton."""
+    """(Triton's interpreter module, whether Triton compiles here). Raises NotHere without Triton."""
     try:
         # This comes before Triton: it decides whether Triton interprets.
         from course_lib.attention.kernels.online import fold  # noqa: I001
         from triton.runtime import interpreter
-    except ImportError as error:
-        raise ParameterError(
-            f"Triton is not installed ({error}), so there are no kernels to record. It has packages for Linux; "
-            "elsewhere use the torch twins: course_lib.attention.reference.twins."
-        ) from None
+    except ImportError:
+        if has_triton():
+            raise
+        raise without_triton() from None
     return interpreter, not isinstance(fold, interpreter.InterpretedFunction)
 
 

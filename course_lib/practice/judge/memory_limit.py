@@ -49,13 +49,13 @@ def at_most(allowance):
 
 def _taken():
     """Bytes that count against the limit: data and stack."""
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _machine_free():
     with contextlib.suppress(OSError, ValueError, StopIteration, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
     return None
 
@@ -64,5 +64,9 @@ def _container_free():
     """What the container (cgroup 2) may still take, or None where there is no limit."""
     folder = Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):
-        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+        return _number(folder / "memory.max") - _number(folder / "memory.current")
     return None
+
+
+def _number(file):
+    return int(file.read_text(encoding="ascii"))

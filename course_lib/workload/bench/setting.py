@@ -55,5 +55,5 @@ def git_state():
 
 def _git(root, *words):
     return subprocess.run(
-        ["git", *words], cwd=root, capture_output=True, text=True, timeout=30, check=True
+        ["git", *words], cwd=root, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
     ).stdout.strip()
