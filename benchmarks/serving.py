@@ -1,17 +1,19 @@
 """The server of `course serve` under many clients on this machine: nothing is lost, mixed up or left behind.
 
     python benchmarks/serving.py [--only streams,chaos,health] [--streams 512] [--requests 10000] [--model tale-draft]
+                                 [--record]
 
     streams   So many streams at once, each of its own prompt, over HTTP from a process of its own. Each text must be
               that of generate_naive.
     chaos     So many requests, up to 64 at once: whole answers, clients that hang up at any moment, malformed bodies,
               unknown fields, prompts that are too long, and now and then all connections are cut and made anew. Whole
               answers must be right; at the end no block may be in use and no request open. The memory of the process is
-              printed after each tenth.
+              taken at the start, and after each tenth.
     health    GET /health while 64 streams run, asked from a process of its own: how long the event loop waits for the
               engine's thread, which computes all the time. Beside it the same with no stream.
 
-Greedy, float32. The server runs in this process and the clients in another, so both can use a core.
+Greedy, float32. The server runs in this process and the clients in another, so both can use a core. --record writes
+what ran into benchmarks/results/serving_cpu.json.
 """
 
 import argparse
@@ -19,11 +21,17 @@ import asyncio
 import json
 import multiprocessing
 import os
+import platform
 import random
+import sys
 import time
+from datetime import date
+from pathlib import Path
 
 import httpx
 import numpy as np
+
+RESULTS = Path(__file__).parent / "results" / "serving_cpu.json"
 
 PROMPTS = [
     f"Once there was a {who} in {where}" for who in ("cat", "fox", "hare", "owl") for where in ("town", "a wood")
@@ -54,10 +62,11 @@ async def text_of(client, url, prompt, max_tokens):
 
 
 async def streams(url, expected):
-    """All streams of {(prompt, max_tokens): text} at once. Returns the number of wrong texts."""
+    """All streams of {(prompt, max_tokens): text} at once. Returns how many had another text, and how many no end."""
     async with client_of() as client:
-        found = await asyncio.gather(*[text_of(client, url, *asked) for asked in expected])
-    return sum(one != right for one, right in zip(found, expected.values()))
+        found = await asyncio.gather(*[text_of(client, url, *asked) for asked in expected], return_exceptions=True)
+    lost = sum(isinstance(one, BaseException) for one in found)
+    return sum(one != right for one, right in zip(found, expected.values())) - lost, lost
 
 
 async def chaos(url, expected, num_requests):
@@ -82,7 +91,9 @@ async def chaos(url, expected, num_requests):
                 status = (await its_client.post(f"{url}/v1/completions", content=content)).status_code
                 kind = kind if status in (400, 404) else f"{kind} {status}"
         except (httpx.TransportError, RuntimeError):  # RuntimeError: its client has been closed
-            kind = "cut"
+            kind = "cut" if its_client.is_closed else "LOST"
+        except Exception as error:
+            kind = f"LOST: {type(error).__name__}"
         finally:
             room.release()
         counts[kind] = counts.get(kind, 0) + 1
@@ -159,53 +170,108 @@ def resident_mb():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+class Bench:
+    """An engine behind a server, and what the benches ask of it. Each returns a row of the results."""
+
+    def __init__(self, args):
+        from course_lib import Engine, EngineConfig, load_model
+        from course_lib.serving import make_app
+
+        self.args = args
+        self.model, self.tokenizer = load_model(args.model)
+        config = EngineConfig(num_blocks=4096, max_num_seqs=256)
+        self.engine = Engine(self.model, config, tokenizer=self.tokenizer, trace=False)
+        self.app, self.url = make_app(self.engine, "m", most_requests=4096), None
+
+    def naive(self, asked):
+        """{(prompt, max_tokens): text}."""
+        from course_lib import SamplingParams
+        from course_lib.decoding import generate_naive
+
+        def text(prompt, n):
+            params = SamplingParams(max_tokens=n, ignore_eos=True)
+            return self.tokenizer.decode(generate_naive(self.model, self.tokenizer.encode(prompt), params))
+
+        return {one: text(*one) for one in asked}
+
+    def streams(self):
+        number = self.args.streams
+        expected = self.naive([(f"{PROMPTS[k % 8]} number {k}", 8 + k % 9) for k in range(number)])
+        began = time.perf_counter()
+        *_, (wrong, lost) = in_a_process(streams, self.url, expected)
+        return dict(at_once=number, wrong=wrong, lost=lost, seconds=time.perf_counter() - began)
+
+    def chaos(self):
+        number = self.args.requests
+        expected = self.naive([(prompt, n) for prompt in PROMPTS for n in (1, 5, 12)])
+        before, tenth = self.engine.metrics.num_requests, 0
+        memory, began = [resident_mb()], time.perf_counter()
+        results = in_a_process(chaos, self.url, expected, number)
+        while (counts := next(results)) is None:
+            done = self.engine.metrics.num_requests - before
+            if done >= (tenth + 1) * number // 10:
+                tenth = 10 * done // number
+                memory.append(resident_mb())
+                print(f"  {done} requests taken by the engine, {memory[-1]:.0f} MB", flush=True)
+        memory.append(resident_mb())
+        lost = number - sum(counts.values()) + sum(n for kind, n in counts.items() if kind.startswith("LOST"))
+        return dict(
+            requests=number, **counts, wrong=counts.get("WRONG TEXT", 0), lost=lost,
+            taken_by_the_engine=self.engine.metrics.num_requests - before, seconds=time.perf_counter() - began,
+            memory_mb=dict(start=memory[0], middle=memory[len(memory) // 2], end=memory[-1], most=max(memory)),
+        )  # fmt: skip
+
+    def health(self):
+        found = {}
+        for num_streams in (0, 64):
+            *_, waits = in_a_process(health, self.url, num_streams, 300)
+            p50, p99 = np.percentile(waits, [50, 99])
+            found[f"{num_streams} streams"] = dict(asked=len(waits), p50_ms=p50, p99_ms=p99)
+        return found
+
+    def left_behind(self):
+        """What is still in use when all requests have ended."""
+        until = time.monotonic() + 60
+        while self.app.state.service.thread.num_open and time.monotonic() < until:
+            time.sleep(0.01)
+        self.engine.check_integrity()
+        allocator = self.engine.allocator
+        return dict(
+            blocks=allocator.num_blocks, blocks_free=allocator.num_free, requests_open=len(self.engine.live.requests)
+        )
+
+
 def main():
-    from course_lib import Engine, EngineConfig, SamplingParams, load_model
-    from course_lib.decoding import generate_naive
-    from course_lib.serving import BackgroundServer, make_app
+    from course_lib.serving import BackgroundServer
+    from course_lib.workload.bench.setting import processor
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="streams,chaos,health")
     parser.add_argument("--streams", type=int, default=512)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--model", default="tale-draft")
+    parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    model, tokenizer = load_model(args.model)
+    bench = Bench(args)
+    found = dict(cpu=processor(), cores=os.cpu_count(), python=platform.python_version(), model=args.model,
+                 date=date.today().isoformat(), load_before=round(os.getloadavg()[0], 1),
+                 command=" ".join(["benchmarks/serving.py", *sys.argv[1:]]))  # fmt: skip
+    with BackgroundServer(bench.app) as server:
+        bench.url = server.url
+        for name in args.only.split(","):
+            row = getattr(bench, name)()
+            found[name] = rounded(row | bench.left_behind())
+            print(name, json.dumps(found[name]), flush=True)
+    if args.record:
+        known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps(known | found, indent=1) + "\n", encoding="utf-8")
 
-    def naive(prompt, n):
-        ids = generate_naive(model, tokenizer.encode(prompt), SamplingParams(max_tokens=n, ignore_eos=True))
-        return tokenizer.decode(ids)
 
-    engine = Engine(model, EngineConfig(num_blocks=4096, max_num_seqs=256), tokenizer=tokenizer, trace=False)
-    app = make_app(engine, "m", most_requests=4096)
-    with BackgroundServer(app) as server:
-        if "streams" in args.only:
-            expected = {(f"{PROMPTS[k % 8]} number {k}", 8 + k % 9): None for k in range(args.streams)}
-            expected = {asked: naive(*asked) for asked in expected}
-            began = time.perf_counter()
-            *_, wrong = in_a_process(streams, server.url, expected)
-            took = time.perf_counter() - began
-            print(f"streams: {args.streams} at once, {wrong} wrong, {took:.1f} s")
-        if "chaos" in args.only:
-            expected = {(prompt, n): naive(prompt, n) for prompt in PROMPTS for n in (1, 5, 12)}
-            began, before, tenth = time.perf_counter(), engine.metrics.num_requests, 0
-            results = in_a_process(chaos, server.url, expected, args.requests)
-            while (counts := next(results)) is None:
-                done = engine.metrics.num_requests - before
-                if done >= (tenth + 1) * args.requests // 10:
-                    tenth = 10 * done // args.requests
-                    print(f"  {done} requests taken by the engine, {resident_mb():.0f} MB", flush=True)
-            print(f"chaos: {counts}, {time.perf_counter() - began:.0f} s, {resident_mb():.0f} MB")
-        if "health" in args.only:
-            for num_streams in (0, 64):
-                *_, waits = in_a_process(health, server.url, num_streams, 300)
-                p50, p99 = np.percentile(waits, [50, 99])
-                print(f"health: {num_streams} streams, {len(waits)} asked, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-        while app.state.service.thread.num_open:
-            time.sleep(0.01)
-        engine.check_integrity()
-        used = engine.allocator.num_blocks - engine.allocator.num_free
-        print(f"left behind: {used} blocks in use, {len(engine.live.requests)} requests")
+def rounded(value):
+    """Floats with four digits."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return {key: rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 if __name__ == "__main__":

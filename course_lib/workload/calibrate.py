@@ -99,7 +99,7 @@ def fit(steps, *, known=None):
     """The CostModel that is nearest to measured steps.
 
     steps: (StepWork, seconds) of each. known: {"per_kv_token": seconds, ...}: costs that are given, from `roofline` for
-    example, because these steps cannot tell them apart; and "width" and "narrow" of the machine: with a width
+    example, because these steps cannot tell them apart; and "width", "narrow" and "ridge" of the machine: with a width
     per_prompt and per_longest are found too. Raises ParameterError, with the names, if the steps cannot tell the other
     costs apart: in steps of pure decoding, each sequence has one token.
     """
@@ -119,7 +119,7 @@ def fit(steps, *, known=None):
     return CostModel(**known, **found, **machine)
 
 
-def _columns(steps, at_least, width=1, narrow=NARROW):
+def _columns(steps, at_least, width=1, narrow=NARROW, ridge=0):
     """(work float64 [num_steps, 9], seconds float64 [num_steps]), a column for each of COSTS."""
     seconds = np.array([measured for _, measured in steps], dtype=float)
     if len(seconds) < at_least or not (seconds > 0).all():
@@ -130,7 +130,8 @@ def _columns(steps, at_least, width=1, narrow=NARROW):
     work = np.array([StepWork(*work) for work, _ in steps], dtype=float)
     num_tokens, num_sequences, kv_tokens, num_pairs, longest = work.T
     few = np.minimum(num_tokens, narrow)
-    columns = [np.ones(len(work)), num_tokens > 1, few, num_sequences, num_tokens, kv_tokens, num_pairs]
+    beyond = np.maximum(0, num_tokens - ridge)
+    columns = [np.ones(len(work)), num_tokens > 1, few, num_sequences, beyond, kv_tokens, num_pairs]
     columns.append(num_pairs > 0)
     columns.append(longest / [parts(width, int(n)) for n in num_sequences])
     return np.stack(columns, axis=1), seconds

@@ -4,14 +4,16 @@
             + per_batch                     with more than one token: products with a matrix, not with a vector
             + per_narrow   * tokens, `narrow` at most    products with few rows, which use a processor badly
             + per_sequence * sequences      what is done for each sequence: its choice of a token, its row of arrays
-            + per_token    * tokens         products of each token with the weights
+            + per_token    * tokens         products of each token with the weights, beyond the first `ridge` tokens
             + per_kv_token * KV tokens      reading the keys and values of each sequence, as long as it is
             + per_pair     * pairs          attention inside a prompt: pairs of a query and a key
             + per_prompt                    on a GPU, with a prompt in it: another captured step, with other padding
             + per_longest  * part           a GPU reads parts of sequences side by side, and waits for the longest
 
 This is a roofline, with a sum in the place of the maximum: kernels run one after the other, and each is limited by
-memory or by arithmetic. So a step is as long as all of them together. Source: the roofline model (Williams et al.,
+memory or by arithmetic. So a step is as long as all of them together. Only within one kernel the longer of the two
+counts: a product multiplies while it reads the weights, so on a GPU the first tokens of a step, `ridge`, are multiplied
+in the time that reading takes, which is in per_step. Source: the roofline model (Williams et al.,
 CACM 2009); for serving, Vidur (arXiv 2405.05465).
 """
 
@@ -28,7 +30,7 @@ NARROW = 8
 H200 a product of 24 rows takes little longer than one of 16, and one of 8 longer than one of 1."""
 
 
-KNOWN = ("width", "narrow")
+KNOWN = ("width", "narrow", "ridge")
 """Fields of a CostModel that are no seconds: what is known of the machine."""
 
 
@@ -67,7 +69,8 @@ class CostModel:
 
     narrow: rows of a matrix from which on a product uses all of it. width: 1 for a CPU; for a GPU, how many parts of
     sequences it reads side by side, so that each of n sequences is read in `parts(width, n)` parts. On an H200
-    attention has 660 programs at a time, and 8 KV heads leave 82 parts.
+    attention has 660 programs at a time, and 8 KV heads leave 82 parts. ridge: tokens whose products take no longer
+    than reading the weights; in bfloat16 about 120 on an H200 (benchmarks/lesson15.py). 0: each token takes time.
     """
 
     per_step: float = 0.0
@@ -84,10 +87,12 @@ class CostModel:
     per_longest: float = 0.0
     width: int = 1
     narrow: int = NARROW
+    ridge: int = 0
 
     def __post_init__(self):
         check_whole("width", self.width, "how many parts of sequences are read side by side", instead=1)
         check_whole("narrow", self.narrow, "how many rows of a product use all of the machine", instead=NARROW)
+        check_whole("ridge", self.ridge, "tokens that are multiplied while weights are read", at_least=0, instead=0)
         costs = {name: value for name, value in vars(self).items() if name not in KNOWN}
         for name, value in costs.items():
             check_number(name, value, "a time in seconds", at_least=0, instead=0.0)
@@ -98,7 +103,7 @@ class CostModel:
         """Seconds of a step. kv_tokens and longest may be arrays: those of each of many steps that are else alike."""
         same = self.per_step + (self.per_batch if num_tokens > 1 else 0.0)
         same += self.per_narrow * min(num_tokens, self.narrow) + (self.per_prompt if num_pairs else 0.0)
-        same += self.per_sequence * num_sequences + self.per_token * num_tokens
+        same += self.per_sequence * num_sequences + self.per_token * max(0, num_tokens - self.ridge)
         same = same + self.per_pair * num_pairs + self.per_kv_token * kv_tokens
         return same + self.per_longest * longest / parts(self.width, num_sequences) if self.per_longest else same
 

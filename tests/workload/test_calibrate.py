@@ -10,6 +10,7 @@ from course_lib.engine.step import ScheduledSequence, Step
 from course_lib.engine.summary import summarise
 from course_lib.errors import ParameterError
 from course_lib.models import ModelConfig, load_model
+from course_lib.recorded import recorded
 from course_lib.workload import AtOnce, CostModel, Feed, Fixed, Lengths, Poisson, Uniform, Workload, roofline
 from course_lib.workload.calibrate import (
     StepTimer,
@@ -74,6 +75,28 @@ def test_a_cost_of_the_longest_part_is_found_where_the_width_is_given():
     assert true.seconds(20, 20, 900, 0, 600) == pytest.approx(TRUE.seconds(20, 20, 900, 0) + 3e-6 * 600)
     assert true.seconds(9, 2, 9, 9) == pytest.approx(TRUE.seconds(9, 2, 9, 9) + 1e-3)
     assert vars(fit(costed(true), known={"width": 12})) == pytest.approx(vars(true), rel=1e-6)
+
+
+def test_products_behind_the_reading_of_weights_take_no_time():
+    true = CostModel(**{**vars(TRUE), "ridge": 100})
+    assert true.seconds(100, 5, 900, 0) == true.seconds(20, 5, 900, 0)
+    assert true.seconds(130, 5, 900, 0) == pytest.approx(true.seconds(100, 5, 900, 0) + 30 * TRUE.per_token)
+    assert vars(fit(costed(true), known={"ridge": 100})) == pytest.approx(vars(true), rel=1e-6)
+
+
+def test_with_a_ridge_half_of_the_recorded_steps_of_speculation_predict_the_other_half():
+    rows, known = recorded("15").tables[1][2], dict(per_batch=0.0, per_narrow=0.0, per_sequence=0.0, per_pair=0.0)
+    halves = [
+        [
+            (StepWork(n * per, n, n * 1150, 0), row[at] / 1e3)
+            for n, *row in rows[start::2]
+            for per, at in ((1, 0), (5, 3))
+        ]
+        for start in (0, 1)
+    ]
+    for here, there in (halves, halves[::-1]):
+        errors = [prediction_error(fit(here, known=known | {"ridge": ridge}), there) for ridge in (112, 0)]
+        assert errors[0] < 0.045 and errors[0] < errors[1]
 
 
 def test_noise_moves_the_prediction_little():
