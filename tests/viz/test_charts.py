@@ -139,6 +139,8 @@ def test_panels_of_the_same_quantity_share_its_range():
     two = [panel(WORK, **WORDS), panel({"cached": WORK["cached"]}, **WORDS)]
     axes = paint("Title", two, down=False).axes[1:]
     assert axes[0].get_ylim() == axes[1].get_ylim() and axes[0].get_ylim()[0] == 0
+    low_first = paint("Title", two[::-1], down=False).axes[1:]  # the second panel is in sight too
+    assert [plot.get_ylim() for plot in low_first] == [axes[0].get_ylim()] * 2 and axes[0].get_ylim()[1] > 10
     assert plotly_figure("Title", two, down=False).layout.yaxis2.matches == "y"
     other = [two[0], panel(WORK, x="step", y="operations")]
     assert plotly_figure("Title", other, down=False).layout.yaxis2.matches is None

@@ -28,6 +28,8 @@ def paint(title, panels, down):
         shared = {f"share{axis}": _alike(panels, axes, panel, axis) for axis in "xy"}
         axes.append(figure.add_axes(box, **shared))
         handles |= _panel(axes[-1], panel, colours)
+    for plot, panel in zip(axes, panels):
+        _from_zero(plot, [one for one in panels if same_axis(one, panel, "y")])
     where = {"loc": "upper left", "bbox_to_anchor": (18 / 920, 1 - 38 / height), "borderpad": 0, "columnspacing": 1.6}
     words = {"fontsize": 8.6, "labelcolor": still.palette()["ink"]}
     figure.legend(handles.values(), handles, ncols=ncols, frameon=False, **where, **words)
@@ -56,10 +58,15 @@ def _panel(plot, panel, colours):
             handles[series.name] = _line(plot, panel, series, form)
     for name, axis, at in panel.reference:
         _reference(plot, panel, name, axis, at)
-    values = [value for one in panel.series for value in (*one.y, *one.low) if value is not None]
-    if "y" not in panel.log and min(values, default=0) >= 0:
-        plot.set_ylim(bottom=0)
     return handles
+
+
+def _from_zero(plot, panels):
+    """The y-axis of these panels begins at 0. Called when all are drawn, because it ends the search for their range."""
+    series = [one for panel in panels for one in panel.series]
+    values = [value for one in series for value in (*one.y, *one.low) if value is not None]
+    if "y" not in panels[0].log and min(values, default=0) >= 0:
+        plot.set_ylim(bottom=0)
 
 
 def _axes(plot, panel):
