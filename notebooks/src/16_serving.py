@@ -408,10 +408,13 @@ with own, contextlib.ExitStack() as connections:
     print("afterwards all blocks are free:", own_engine.allocator.num_free == own_engine.allocator.num_blocks)
 
 # %% [markdown]
+# Two run. The third was taken, so its status is 200 at once, and it waits. The fourth is refused: three such requests need more than the budget, and what is missing comes
+# back, at 100 tokens a second, in 10 seconds.
+#
 # ## Metrics
 #
-# **Prometheus** is a database for measurements. It asks a server for `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so what a
-# dashboard draws from these names of vLLM it can draw of ours:
+# **Prometheus** is a database for measurements. It asks a server for `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so a
+# dashboard that draws them can draw this server too:
 
 # %% tags=["nbval-ignore-output"]
 for line in client.get("/metrics").text.splitlines():
