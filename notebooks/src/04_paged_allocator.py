@@ -359,7 +359,7 @@ for size, shares in swept.items():
 
 # %% [markdown]
 # From line to line the blocks are twice as large. A request wastes about (block_size − 1) / 2 slots, the third column: from 8
-# tokens a block on this doubles, or nearly. The table halves.
+# tokens a block on this about doubles. The table about halves.
 
 # %%
 entries = [(swept[s]["used"] + swept[s]["internal"]) * OPT_13B_SLOTS / s / swept[s]["requests"] for s in sizes]

@@ -359,7 +359,9 @@ print("averaged without weights, the same:", torch.allclose(plain, whole, atol=1
 #
 # ## Backward
 #
-# Training needs the gradient. Autograd saves what it needs for it: in standard attention, the matrix of weights. FlashAttention saves
+# Only training needs this section and its exercise. A server computes no gradient.
+#
+# Autograd saves what it needs for the gradient: in standard attention, the matrix of weights. FlashAttention saves
 # q, k, v, the output and one lse a row. In the backward pass it computes every weight **again**, as exp(score − lse).
 #
 # Here is the gradient in five steps, for one query q: scores $s_j = q \cdot k_j / \sqrt d$, weights $p_j = e^{s_j - lse}$, output

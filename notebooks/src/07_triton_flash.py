@@ -363,8 +363,8 @@ with torch.inference_mode():
         print(f"{name:>9}: off by up to {error[name]:.1e} of the largest number")
 
 # %% [markdown]
-# So **no single tolerance fits all formats**. 1e-3 lets a float32 kernel pass that has a bug, and fails a bfloat16 kernel
-# that has none. The course asks instead: is the kernel further from float64 than plain torch in the same format is?
+# So **no single tolerance fits all formats**. 1e-3 is hundreds of times what float32 loses here, so a small bug passes; and it
+# fails a bfloat16 kernel that has none. The course asks instead: is the kernel further from float64 than plain torch in the same format is?
 # Three times as far and one last bit are allowed, because other orders of addition round differently.
 # (`tests/attention/kernel_oracle.py`.)
 
