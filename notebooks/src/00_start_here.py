@@ -197,7 +197,8 @@ print(f"{computed} tokens went through the model to write {count} tokens. {neede
       f"{1 - needed / computed:.0%} of the work is repeated.")
 
 # %% [markdown]
-# How fast is this on your machine? Write the number down, to compare later lessons with it.
+# How fast is this on your machine? Write the number down, to compare later lessons with it. (`ignore_eos=True`: the model
+# goes on after the token that ends a tale.)
 
 # %% tags=["nbval-ignore-output"]
 import time

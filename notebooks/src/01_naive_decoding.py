@@ -179,8 +179,8 @@ mine = my_generate(model, prompt, 40)
 print(wrapped(tokenizer.decode(mine)))
 
 # %% [markdown]
-# `generate_naive` of `course_lib` is this loop with sampling, stop tokens, and checks of the prompt. It also asks the
-# model for the last row of logits alone, `logits_for`, because the other rows are not used.
+# `generate_naive` of `course_lib` is this loop with sampling, stop tokens (after which it ends), and checks of the prompt. It
+# also asks the model for the last row of logits alone, `logits_for`, because the other rows are not used.
 
 # %%
 theirs = generate_naive(model, prompt, SamplingParams(max_tokens=40))

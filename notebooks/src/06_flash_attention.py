@@ -302,12 +302,13 @@ for name in ("FlashAttention", "FlashAttention-2"):
 # %% [markdown]
 # ## Masks are questions about tiles
 #
-# These kernels store no mask of N × N. A mask is a rule about two positions, and most tiles have one answer for all of their pairs:
-# **none** is seen (skip the tile), **all** are seen (no mask is needed), or **some** (mask these). For a causal mask and a window
-# only the distance counts: the row's position minus the column's. In a tile the distance is smallest at the top right and largest at
-# the bottom left, and it takes every value between the two. So these two corners decide. For packed documents, compare the documents
-# of the tile's first and last row and of its first and last column. `cu_seqlens=(0, 20, 48)` says where each document begins, and where
-# the last one ends.
+# These kernels store no mask of N × N. A mask is a rule about two positions, and most tiles have one answer for all of their
+# pairs: **none** is seen (skip the tile), **all** are seen (no mask is needed), or **some** (mask these). For a causal mask and a
+# **sliding window** (a row sees the newest tokens only) the distance decides: the row's position minus the column's. In a tile
+# the distance is smallest at the top right and largest at the bottom left, and it takes every value between the two. So these two
+# corners decide. For **packed documents** (many sequences in one tensor, which must not see each other) compare the documents of
+# the tile's first and last row and of its first and last column. `cu_seqlens=(0, 20, 48)` says where each document begins, and
+# where the last one ends.
 
 # %%
 masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
@@ -322,9 +323,8 @@ loaded = [sum(tile != "none" for row in grid for tile in row) for grid in grids.
 print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
 
 # %% [markdown]
-# With the **sliding window** (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work grows
-# linearly with the length of the sequence. **Packed documents** are what a server has in every step: many sequences in one tensor,
-# which must not see each other. We check one of the masks against the rule for single pairs:
+# With the sliding window (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work grows
+# linearly with the length of the sequence. Packed documents are what a server has in every step. We check one of the masks against the rule for single pairs:
 
 # %%
 packed = Mask(cu_seqlens=(0, 20, 48))
