@@ -488,7 +488,7 @@ print(clashes(log)[0])
 # can load the same old number at the same time. `tl.atomic_add` adds without that. Better, each program writes a place of its own.
 #
 # **Pipelining.** While a program computes a tile, the next tiles can already be on their way from slow memory. `num_stages` says how many
-# tiles are held at a time: with more stages the program waits less and takes more shared memory. (The table of chips has 2.) `kernel[grid](…, num_stages=3)`:
+# tiles are held at a time: with more stages the program waits less and takes more shared memory. (In the table of chips above it is 2.) `kernel[grid](…, num_stages=3)`:
 
 # %% tags=["nbval-ignore-output"]
 for stages in (1, 2, 3, 4):
