@@ -232,6 +232,7 @@ timeline_view(engine.trace)
 # - `add_request(request)`: the request waits from now on.
 # - `has_unfinished()`: whether any request waits or runs.
 # - `abort(request_id)`: the request ends at once, whether it waits or runs, and its blocks are free. No later step returns it.
+#   An id that neither waits nor runs, such as that of a request that has finished, changes nothing.
 # - `step()`: one step. The requests that your `step` function returns get slots (`BlockTable.append_slots`), the model is called **once** for
 #   all of them, and each gets its most likely next token. Return a list of triples `(request_id, token id, finish_reason)`, one for each
 #   request that got a token. The token id is an int. The reason is `"stop"` or `"length"`, or None if the request goes on. A request that has

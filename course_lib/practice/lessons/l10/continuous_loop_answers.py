@@ -27,7 +27,7 @@ class Parts(ContinuousLoop):
                 self.waiting.remove(request)
                 self.running.append(request)
                 self.tables[request.request_id] = BlockTable(allocator)
-            self.tables[request.request_id].append_slots(self.slots(n))
+            self.tables[request.request_id].append_slots(self.slots(request, n))
         outputs = []
         for (request, n), token in zip(scheduled, self.push(scheduled)):
             self.count(request, n)
@@ -41,7 +41,7 @@ class Parts(ContinuousLoop):
     def told(self, outputs):
         return outputs
 
-    def slots(self, n):
+    def slots(self, request, n):
         return n
 
     def choose(self, *given):

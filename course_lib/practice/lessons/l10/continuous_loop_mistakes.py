@@ -201,6 +201,12 @@ MISTAKES = [
         outputs.SlotsForTheNext,
     ),
     Mistake(
+        "slots are appended again for tokens that have some.",
+        "A table keeps its slots from step to step. Append them for the tokens of this step only: "
+        "`table.append_slots(n)`.",
+        outputs.SlotsForAll,
+    ),
+    Mistake(
         "`has_unfinished` does not count waiting requests.",
         "While a request waits, the server has work to do.",
         loops.OnlyRunning,

@@ -40,5 +40,12 @@ class CountsNewest(Parts):
 class SlotsForTheNext(Parts):
     """Appends a slot for the token that the step brings, too."""
 
-    def slots(self, n):
+    def slots(self, request, n):
         return n + 1
+
+
+class SlotsForAll(Parts):
+    """Appends slots for all tokens of the request in each step."""
+
+    def slots(self, request, n):
+        return request.num_tokens

@@ -135,7 +135,7 @@ UP_TO_DATE = [
 ]
 
 
-def aborted_at_once(*sequences, name="a", steps=1, num_blocks=8):
+def aborted_at_once(*sequences, name="a", steps=1, num_blocks=8, note="before the next step"):
     """The Trial that looks at a server between `abort` and the next step. sequences: (name, prompt, max_tokens)."""
 
     def act(answer):
@@ -163,7 +163,7 @@ def aborted_at_once(*sequences, name="a", steps=1, num_blocks=8):
             "server.has_unfinished(), cache.allocator.num_free",
         ],
         act,
-        note="before the next step",
+        note=note,
         size=10**5 + 100 * steps + 10 * len(sequences),
     )
 
@@ -173,6 +173,8 @@ AT_ONCE = [
     aborted_at_once(("a", [5, 6], 4), steps=0),
     aborted_at_once(("a", [5, 6, 7, 8, 9], 6), ("b", [4, 3], 2), steps=2),
     aborted_at_once(("a", [5, 6], 3), ("b", [4, 3], 2), name="b"),
+    aborted_at_once(("a", [5, 6, 7], 1), note="it has finished already"),
+    aborted_at_once(("a", [5, 6, 7], 4), name="z", note="there is no request z"),
 ]
 
 

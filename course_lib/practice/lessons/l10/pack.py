@@ -141,6 +141,7 @@ CHUNKS = [
     [("a", [5, 6, 7, 8], 0, 3), ("b", [9, 3], 1, 1)],
     [("a", [1, 2], 1, 1), ("b", [3, 4, 5, 6, 7], 1, 3), ("c", [8, 9], 0, 2)],
     [("a", [4, 3, 2, 1, 5], 2, 2), ("b", [6, 7, 8], 0, 1)],
+    [("a", [151_935, 70_000, 40_000], 1, 2), ("b", [128_255], 0, 1)],  # ids of a large vocabulary
 ]
 # Here some tokens are output: a sequence that decodes, and sequences that are computed again, whole or in chunks.
 WRITTEN = [
