@@ -22,14 +22,18 @@ def checked(served, running):
 
 
 def compared(method, *requests):
-    """The Trial of one method on requests that are made by hand: (name, priority, arrival), in this order.
+    """The Trial of one method on requests that are made by hand: (name, priority, arrival[, prompt]), in this order.
 
     method: "key" sorts them by it, "order" takes them as running ones, "outranks" asks whether the first may preempt
     the second.
     """
 
+    arrivals = [
+        Arrival(name, step=at, priority=level, **dict(zip(("prompt",), more))) for name, level, at, *more in requests
+    ]
+
     def act(answer):
-        made = [Arrival(name, step=arrival, priority=priority).request() for name, priority, arrival in requests]
+        made = [arrival.request() for arrival in arrivals]
         policy = answer()
         if method == "outranks":
             return bool(policy.outranks(*made))
@@ -52,12 +56,12 @@ def compared(method, *requests):
     return Trial(
         [
             "from course_lib.practice.play import Arrival",
-            *(f"{name} = {Arrival(name, step=at, priority=level)}.request()" for name, level, at in requests),
+            *(f"{arrival.name} = {arrival}.request()" for arrival in arrivals),
             "policy = ImportantFirst()",
             *calls[method],
         ],
         act,
-        size=100 * len(requests) + sum(abs(level) + min(99, int(at)) for _, level, at in requests),
+        size=100 * len(requests) + sum(abs(level) + min(99, int(at)) for _, level, at, *_ in requests),
     )
 
 
@@ -139,6 +143,8 @@ KEYS = [
     compared("key", ("a", 0, 1), ("b", -1, 2)),
     compared("key", ("a", 1, 1), ("b", -2, 3)),
     compared("key", ("a", -1, 4), ("b", -3, 9), ("c", 0, 2)),
+    compared("key", ("a", 2, 1), ("b", 3, 0, 5000)),
+    compared("key", ("a", 2, 1), ("b", 2, 0, 5000)),
 ]
 ORDERS = [
     compared("order", ("a", 2**53 + 1, 0), ("b", 2**53, 1)),
@@ -149,6 +155,7 @@ ORDERS = [
     compared("order", ("a", 4, 2), ("b", 4, 5), ("c", 4, 1)),
     compared("order", ("a", 1, 0.5), ("b", -1, 8), ("c", 1, 0.25)),
     compared("order", ("a", 0, 10), ("b", 0, 9), ("c", -2, 3000)),
+    compared("order", ("a", 2, 1), ("b", 2, 0, 5000), ("c", 3, 2, 9000)),
 ]
 OUTRANKS = [
     compared("outranks", ("a", 2**53, 1), ("b", 2**53 + 1, 0)),
