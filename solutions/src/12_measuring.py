@@ -159,7 +159,7 @@ for burstiness in (0.25, 1.0, math.inf):
 # - `ttft`, `tpot` and `e2el`: its latencies in seconds. `tpot` is None for an output of one token, which has no gap. Of a request that is
 #   not complete, any of them may be None.
 #
-# `seconds` is how long the run lasted, above 0. `targets` is a dict of limits in seconds: none, one or more of `ttft`, `tpot` and `e2el`.
+# `seconds` is how long the run lasted, above 0. `targets` is a dict of limits in seconds, above 0: none, one or more of `ttft`, `tpot` and `e2el`.
 # A latency without a limit may be anything. A latency that is exactly at its limit keeps it, and a `tpot` of None keeps every limit.
 #
 # Return a dict of three:
