@@ -136,11 +136,6 @@ BANDWIDTH_USE = Exercise(
             [step("tied", lens, "weights") for lens in (*ONE, *MANY)] + [step("qwen3", [5], "weights")],
         ),
         Property(
-            "Counts are exact, however large they are",
-            "float32 has 24 bits, and a count of bytes has more.",
-            [step("qwen3", lens, "cache") for lens in ([2_500_001, 843], [4_194_305] * 3, [2**31 - 5, 2**20])],
-        ),
-        Property(
             "`weights`: of an embedding that is a table of its own, one row for each sequence is read",
             "The head is another matrix and is read as a whole. In the table a step looks up its new tokens, and the "
             "other rows are not touched.",
@@ -150,6 +145,11 @@ BANDWIDTH_USE = Exercise(
             "`cache`: keys and values of every sequence, each at its own length",
             "In all layers, for each KV head. Blocks are read up to the end of the sequence and no further.",
             [step(name, lens, "cache") for name in ("tied", "untied", "deep") for lens in (*ONE, *MANY)],
+        ),
+        Property(
+            "Counts are exact, however large they are",
+            "float32 has 24 bits, and a count of bytes has more.",
+            [step("qwen3", lens, "cache") for lens in ([2_500_001, 843], [4_194_305] * 3, [2**31 - 5, 2**20])],
         ),
         Property(
             "A weight takes `itemsize` bytes, a number of the cache `kv_itemsize`",

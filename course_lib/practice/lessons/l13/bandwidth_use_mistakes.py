@@ -117,8 +117,8 @@ MISTAKES = [
     ),
     Mistake(
         "hidden_size is used for the length of a head.",
-        "A key of one head has head_dim numbers.",
-        wrong(head_dim=lambda c: c.hidden_size),
+        "A key of one head has head_dim numbers. That need not be hidden_size / num_heads.",
+        (wrong(head_dim=lambda c: c.hidden_size), wrong(head_dim=lambda c: c.hidden_size // c.num_heads)),
     ),
     Mistake(
         "every sequence is as long as the longest.",

@@ -20,7 +20,7 @@ from .counter_rng_cases import (
     UNTOUCHED,
     UPPER,
 )  # fmt: skip
-from .counter_rng_extremes import FAR_BELOW, WORDS
+from .counter_rng_extremes import FAR_BELOW, TAIL, WORDS
 from .counter_rng_mistakes import MISTAKES
 from .solutions.counter_rng import draw
 
@@ -100,6 +100,11 @@ COUNTER_RNG = Exercise(
             "In a large vocabulary, tokens at its end are drawn as often as those at its beginning",
             "If the random numbers have few different values, many tokens have the same, and the first of them wins.",
             LARGE,
+        ),
+        Property(
+            "A token that is as likely as hundreds of others together comes as often as they do",
+            "Noise of another kind than -log(u), another temperature, or a cut of what is unlikely shows here.",
+            TAIL,
         ),
         Property("logits, seeds and positions are not changed", "The engine still needs them.", UNTOUCHED),
     ],

@@ -1,11 +1,11 @@
-"""Trials of 13.counter_rng in which every word of `mix` is the smallest or the largest, or rows are far apart."""
+"""Trials of 13.counter_rng in which every word of `mix` is the smallest or the largest, or logits are far apart."""
 
 import torch
 
 from course_lib.practice.judge.exercise import Trial
 
 from .counter_rng_trials import INF, drawn
-from .finding import Finding, found
+from .finding import Finding, compared, found
 
 ROWS = [[-INF, 0.0, 1.0, -INF], [-INF, -INF, -1.0, 2.0], [-INF, 3.0, -INF, 0.0]]
 
@@ -70,5 +70,33 @@ def far_below(less, seed):
     )
 
 
+def one_and_many(vocab, more, many=2000):
+    """The Trial of one likely token, whose logit is `more` higher, and many that are not: how often it is drawn."""
+    row = torch.cat([torch.tensor([more]), torch.linspace(0.3, -0.3, vocab - 1)])
+    share = float(row.double().softmax(0)[0])
+
+    def act(answer):
+        got = drawn(answer, row.repeat(many, 1), [6] * many, range(many))
+        if isinstance(got, str):
+            return got
+        return compared([got.count(0), many - got.count(0)], [share, 1 - share])
+
+    story = [
+        "import torch",
+        f"logits = torch.cat([torch.tensor([{more}]), torch.linspace(0.3, -0.3, {vocab - 1})])",
+        f"tokens = draw(logits.repeat({many}, 1), torch.full(({many},), 6), torch.arange({many}))",
+        "(tokens == 0).float().mean(), (tokens > 0).float().mean()",
+    ]
+    return Trial(
+        story,
+        act,
+        show=lambda got: (
+            f"{found(got)} (they should be near {share:.2f} {1 - share:.2f})" if isinstance(got, Finding) else repr(got)
+        ),
+        size=10 * vocab,
+    )
+
+
+TAIL = [one_and_many(404, 6.0), one_and_many(150, 5.0)]
 WORDS = [with_words(word, rows) for rows in (1, 3) for word in (0, 2**32 - 1)]
 FAR_BELOW = [far_below(2000.0, 1), far_below(5000.0, 2)]
