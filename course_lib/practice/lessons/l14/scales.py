@@ -2,6 +2,7 @@
 
 import torch
 
+from course_lib.practice.judge.agreement import ALSO_IN_FLOAT32
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.judge.running import Raised
@@ -48,7 +49,7 @@ def keys(num_tokens, heads=1, width=2, seed=0):
     return (sizes * signs * 0.5).reshape(num_tokens, heads, width)
 
 
-def asked(by, num_tokens, heads=1, width=2, largest=1, group=None, note="", x=None):
+def asked(by, num_tokens, heads=1, width=2, largest=1, group=None, note="", x=None, rounding=1.0):
     """The Trial of one call."""
     x = keys(num_tokens, heads, width) if x is None else torch.tensor(x)
     rest = f", {by!r}, {largest}" + ("" if group is None else f", {group}")
@@ -58,8 +59,16 @@ def asked(by, num_tokens, heads=1, width=2, largest=1, group=None, note="", x=No
         show=shown,
         note=note,
         explain=explain,
+        rounding=rounding,
         size=10 * x.numel() + largest // 7,
     )
+
+
+def exactly_zero(by):
+    """The Trial of where a scale is 0, and not a little more."""
+    x = torch.tensor([[[0.0]], [[1.5]]])
+    story = [f"scales({typed(x)}, {by!r}, 1) == 0"]
+    return Trial(story, lambda answer: answer(x.clone(), by, 1) == 0, show=shown, size=20)
 
 
 def explain(expected, got):
@@ -115,7 +124,10 @@ SHORT = [
     asked("channel", 7, heads=2, width=1, group=3),
     asked("channel", 3, group=3),
 ]
-GROUPS += [asked("channel", 68, width=1), asked("channel", 68, width=1, group=66)]
+CHANNEL += [asked("channel", 68, width=1)]
+SHORT += [asked("channel", 68, width=1, group=66)]
+TOKEN += [asked("token", 3, group=2, note="a group is for channels")]
+HEAD += [asked("head", n, heads, group=2, note="a group is for channels") for n, heads in ((3, 1), (4, 1), (5, 2))]
 LARGEST = [
     asked(by, 2, largest=largest, x=[[[254.0, -63.5]], [[-12.7, 7.0]]])
     for by in ("token", "head", "channel")
@@ -130,6 +142,14 @@ LARGEST += PRECISE
 ZEROS = [asked(by, 2, x=[[[0.0, 0.0]], [[3.0, 0.0]]], note="a scale of zeros is 0") for by in ("token", "channel")] + [
     asked("head", 1, x=[[[0.0, 0.0], [2.0, 1.0]]]),
     asked("channel", 2, group=1, x=[[[0.0]], [[1.5]]]),
+]
+ZEROS += [
+    trial
+    for by in ("token", "head", "channel")
+    for trial in (
+        exactly_zero(by),
+        asked(by, 1, x=[[[2e-6]]], note="a small scale is a scale", rounding=ALSO_IN_FLOAT32),
+    )
 ]
 NO_TOKENS = [asked(by, 0, heads=2) for by in ("token", "head", "channel")] + [asked("channel", 0, group=2)]
 UNTOUCHED = [
@@ -168,7 +188,7 @@ SCALES = Exercise(
             SHORT,
         ),
         Property("The largest absolute number is divided by `largest`", "It becomes that whole number.", LARGEST),
-        Property("The scale of zeros is 0", "The caller takes care of the division.", ZEROS),
+        Property("The scale of zeros is 0, and a small one stays", "The caller takes care of the division.", ZEROS),
         Property("There may be no tokens", "The result then has the shape of x too.", NO_TOKENS),
         Property("x is not changed", "It is quantised afterwards.", UNTOUCHED),
         Property(STAYS_TITLE, STAYS_MEANING, STAYS),

@@ -47,6 +47,15 @@ def names_exchanged(x, by, largest, group=None):
     return wrong()(x, {"token": "head", "head": "token"}.get(by, by), largest, group)
 
 
+def in_groups_always(x, by, largest, group=None):
+    parts = x.split(group) if group and len(x) else [x]
+    return torch.cat([wrong()(part, by, largest) for part in parts])
+
+
+def lifted(least):
+    return lambda x, by, largest, group=None: wrong()(x, by, largest, group).clamp(min=least)
+
+
 MISTAKES = [
     Mistake(
         "the sign is not taken off before the maximum is taken.",
@@ -97,6 +106,11 @@ MISTAKES = [
         '"token" and "head" are exchanged.',
         'By "token" every token and head has a scale; by "head" all tokens of a head share one.',
         names_exchanged,
+    ),
+    Mistake(
+        "the group counts for others than channels.",
+        "Tokens are in groups only by channel. A head has one scale over all tokens, whatever `group` is.",
+        in_groups_always,
     ),
     Mistake(
         "the group is not used.",
@@ -172,6 +186,6 @@ MISTAKES = [
     Mistake(
         "zeros get a scale that is not 0.",
         "Only the division needs another number there, and it comes later.",
-        (wrong(zero=1.0), wrong(zero=1e-4), wrong(zero=float("nan"))),
+        (wrong(zero=1.0), wrong(zero=1e-4), wrong(zero=float("nan")), lifted(1e-8), lifted(1e-5)),
     ),
 ]
